@@ -1,0 +1,1 @@
+"""The API: what the journal says, over HTTP; writes become journal entries."""

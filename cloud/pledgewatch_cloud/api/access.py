@@ -1,0 +1,47 @@
+"""What the API speaks for, how a route reaches it, and who may write."""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.ingest.metrics import Metrics
+from pledgewatch_cloud.ingest.writer import Writer
+from pledgewatch_cloud.journal.store import Store
+from pledgewatch_cloud.series.embedded import EmbeddedSeries
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the API speaks for. `token` None: whoever reaches the address may write (loopback only, see config)."""
+
+    store: Store
+    writer: Writer
+    series: EmbeddedSeries
+    metrics: Metrics
+    delivery_clock: Clock
+    wake_relay: Callable[[], None]
+    broker_connected: Callable[[], bool]
+    token: str | None
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_service)]
+
+
+def may_write(request: Request, service: ServiceOf) -> None:
+    """Whoever changes something shows the token."""
+    if service.token is None or request.method in {"GET", "HEAD", "OPTIONS"}:
+        return
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(shown.encode(), service.token.encode()):
+        raise Problem(HTTPStatus.UNAUTHORIZED, "this needs `Authorization: Bearer` with the token of [api] token_file")

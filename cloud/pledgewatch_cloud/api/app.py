@@ -1,0 +1,30 @@
+"""The API's composition: routers, one for each noun, over what the service hands in."""
+
+from importlib.resources import files
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+
+import pledgewatch_cloud
+from pledgewatch_cloud.api import assets, book, devices, events, facilities, outbox, quarantine, status
+from pledgewatch_cloud.api.access import Service, may_write
+from pledgewatch_cloud.api.problems import Problem, on_problem
+
+
+def create_app(service: Service) -> FastAPI:
+    """The API over a running service."""
+    app = FastAPI(title="pledgewatch", version=pledgewatch_cloud.__version__, docs_url="/docs", redoc_url=None)
+    app.state.service = service
+    for kind in (Problem, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, on_problem)
+    for module in (assets, book, devices, events, facilities, outbox, quarantine, status):
+        app.include_router(module.router, dependencies=[Depends(may_write)])
+    page = files("pledgewatch_cloud.console").joinpath("console.html").read_text(encoding="utf-8")
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def console() -> str:
+        return page
+
+    return app

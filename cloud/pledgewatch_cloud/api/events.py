@@ -1,0 +1,20 @@
+"""Events, in the order in which they were said."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+
+from pledgewatch_cloud.api.access import ServiceOf
+
+router = APIRouter(prefix="/events", tags=["events"])
+
+
+@router.get("")
+async def list_events(
+    service: ServiceOf, after_entry: int = 0, limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000
+) -> dict[str, Any]:
+    """Events of the entries beyond `after_entry`, whole entries only. Go on from `next_after_entry`."""
+    said = await run_in_threadpool(service.store.events, after_entry, limit)
+    last = int(said[-1].id.partition(".")[0]) if said else after_entry
+    return {"events": [{"id": one.id, **one.event.as_json()} for one in said], "next_after_entry": last}

@@ -1,0 +1,138 @@
+"""The cloud service's configuration; samples/cloud.toml shows every section."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class MqttProtocol(StrEnum):
+    """Which MQTT to speak; auto tries 5 and falls back to 3.1.1 where the broker refuses it."""
+
+    AUTO = "auto"
+    V5 = "5"
+    V311 = "3.1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Where the journal and all that can be rebuilt from it are."""
+
+    data_folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSettings:
+    """A compressed clock for simulations: `simulated_start_ms` at machine time `anchor_ms`, `speed` times as fast."""
+
+    simulated_start_ms: int
+    speed: float
+    anchor_ms: int
+
+    def __post_init__(self) -> None:
+        if self.speed <= 0:
+            raise ValueError(f"speed is {self.speed}; it must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """The MQTT broker. `embedded` runs one inside the service on host and port; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    embedded: bool = False
+    protocol: MqttProtocol = MqttProtocol.AUTO
+    client_id: str = "pledgewatch-cloud"
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    keep_alive_s: int = 30
+    receive_maximum: int = 2_000
+    session_expiry_s: int = 7 * 86_400
+    reconnect_max_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535 or (self.port == 0 and not self.embedded):
+            raise ValueError(f"port is {self.port}; use 1 to 65535 (0 only with embedded = true)")
+        if not 5 <= self.keep_alive_s <= 65_535:
+            raise ValueError(f"keep_alive_s is {self.keep_alive_s}; use 5 to 65535")
+        if not 1 <= self.receive_maximum <= 65_535:
+            raise ValueError(f"receive_maximum is {self.receive_maximum}; use 1 to 65535")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """How the spine works: when devices hear `committed`, how often time is journalled and state is snapshotted."""
+
+    committed_after_readings: int = 500
+    committed_after_s: float = 30.0
+    tick_s: float = 10.0
+    snapshot_every_entries: int = 1_000
+
+    def __post_init__(self) -> None:
+        for name in ("committed_after_readings", "committed_after_s", "tick_s", "snapshot_every_entries"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Where API and console are served. Writes need the token in `token_file`; beyond this machine one is required."""
+
+    host: str = "127.0.0.1"
+    port: int = 8420
+    token_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"port is {self.port}; use 0 to 65535")
+        if self.token_file is None and not _is_loopback(self.host):
+            raise ValueError(f"host is {self.host}, which others can reach: name a token_file for those who may write")
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """The bank's financing core. `secret_file` holds the Standard Webhooks secret (`whsec_…`)."""
+
+    url: str
+    secret_file: Path
+    timeout_s: float = 15.0
+    retry_first_s: float = 1.0
+    retry_max_s: float = 300.0
+    attempts_max: int = 200
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"url is {self.url!r}; it must begin with https:// (or http:// on this machine)")
+        for name in ("timeout_s", "retry_first_s", "retry_max_s", "attempts_max"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class BookSettings:
+    """Amendments (JSON) to journal at start where they change the book, in this order."""
+
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CloudSettings:
+    """The whole file. Without [core] messages wait in the outbox; without [clock] the machine's clock counts."""
+
+    service: ServiceSettings
+    broker: BrokerSettings = field(default_factory=BrokerSettings)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
+    book: BookSettings = field(default_factory=BookSettings)
+    core: CoreSettings | None = None
+    clock: ClockSettings | None = None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,1 @@
+"""The console: one web page over the API, served by the service itself."""

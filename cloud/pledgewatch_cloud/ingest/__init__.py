@@ -1,0 +1,1 @@
+"""From the broker into the journal: received, decoded, committed, acknowledged, answered."""

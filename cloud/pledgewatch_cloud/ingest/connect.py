@@ -1,0 +1,109 @@
+"""Which Subscriber fits a broker: MQTT 5 where it is spoken, 3.1.1 where not, found out when the broker is there."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from random import SystemRandom
+from types import TracebackType
+from typing import Self
+
+from pledgewatch_cloud.ingest.mqtt5_subscriber import Mqtt5Subscriber, speaks_mqtt5
+from pledgewatch_cloud.ingest.paho_subscriber import PahoSubscriber
+from pledgewatch_cloud.ingest.subscriber import (
+    BrokerAddress,
+    Message,
+    Subscriber,
+    SubscriberCounts,
+    jittered_backoff,
+)
+
+log = logging.getLogger(__name__)
+
+_CLOSES_MEAN_311 = 3  # in a row; one may be a broker that is just going
+
+
+def connect_subscriber(address: BrokerAddress, filters: Sequence[str], protocol: str) -> Subscriber:
+    """A subscriber that speaks `protocol`: 5, 3.1.1, or auto. Open it with `async with`."""
+    match protocol:
+        case "5":
+            return Mqtt5Subscriber(address, filters, SystemRandom())
+        case "3.1.1":
+            return PahoSubscriber(address, filters, SystemRandom())
+        case "auto":
+            return AutoSubscriber(address, filters)
+        case _:
+            raise ValueError(f"protocol is {protocol!r}; it must be auto, 5 or 3.1.1")
+
+
+class AutoSubscriber:
+    """Asks the broker what it speaks as soon as it is there, and hands everything on to the one that fits."""
+
+    def __init__(self, address: BrokerAddress, filters: Sequence[str]) -> None:
+        self._address = address
+        self._filters = filters
+        self._chosen: Subscriber | None = None
+        self._ready = asyncio.Event()
+        self._none = SubscriberCounts()
+        self._stack = contextlib.AsyncExitStack()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def counts(self) -> SubscriberCounts:
+        """Those of the one that fits."""
+        return self._chosen.counts if self._chosen else self._none
+
+    @property
+    def connected(self) -> bool:
+        """Whether the subscription stands."""
+        return self._chosen is not None and self._chosen.connected
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._choose(), name="mqtt version")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._stack.aclose()
+
+    async def receive(self, limit: int) -> list[Message]:
+        """See Subscriber."""
+        await self._ready.wait()
+        assert self._chosen is not None
+        return await self._chosen.receive(limit)
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """See Subscriber."""
+        if self._chosen is not None:
+            self._chosen.acknowledge(messages)
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """See Subscriber."""
+        return self._chosen is not None and await self._chosen.publish(topic, payload, retain=retain)
+
+    async def _choose(self) -> None:
+        random, attempt, closed = SystemRandom(), 0, 0
+        while True:
+            try:
+                is_5 = await speaks_mqtt5(self._address)
+                break
+            except ConnectionResetError:
+                closed += 1
+                if closed >= _CLOSES_MEAN_311:
+                    is_5 = False
+                    break
+            except OSError as error:
+                if attempt == 0:
+                    log.warning("the broker at %s:%d is away: %s", self._address.host, self._address.port, error)
+            await asyncio.sleep(jittered_backoff(attempt, maximum_s=self._address.reconnect_max_s, random=random))
+            attempt += 1
+        log.info("the broker speaks MQTT %s", "5" if is_5 else "3.1.1")
+        chosen = connect_subscriber(self._address, self._filters, "5" if is_5 else "3.1.1")
+        await self._stack.enter_async_context(chosen)
+        self._chosen = chosen
+        self._ready.set()

@@ -1,0 +1,366 @@
+"""The Subscriber for MQTT 5: the `mqtt5` package reads and writes packets, this file moves the bytes.
+
+Back-pressure is the protocol's own: the broker may have `receive_maximum` messages unacknowledged with us and sends no
+more. PUBACKs go out in the order in which the messages came (MQTT 5.0, 4.6), many in one write. The session outlives
+the connection, so what was not acknowledged comes again.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Sequence
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import mqtt5
+
+from pledgewatch_cloud.ingest.subscriber import (
+    OUTGOING_MAX,
+    BrokerAddress,
+    Message,
+    SubscriberCounts,
+    jittered_backoff,
+)
+
+log = logging.getLogger(__name__)
+
+CONNECT_PATIENCE_S = 10.0
+PROBE_PATIENCE_S = 3.0
+_HIGHEST_PACKET_ID = 65_535
+_ANSWERS_MAX = 16  # a broker that answers what nobody asked is not listened to for long
+
+
+class RefusedError(Exception):
+    """The broker does not want us. `speaks_mqtt5` is False where it gave no answer in MQTT 5 at all."""
+
+    def __init__(self, text: str, *, speaks_mqtt5: bool) -> None:
+        super().__init__(text)
+        self.speaks_mqtt5 = speaks_mqtt5
+
+
+class Mqtt5Subscriber:
+    """See pledgewatch_cloud.ingest.subscriber.Subscriber for the contract."""
+
+    def __init__(self, address: BrokerAddress, filters: Sequence[str], random: Random) -> None:
+        self.counts = SubscriberCounts()
+        self._address = address
+        self._filters = tuple(filters)
+        self._random = random
+        self._queue: deque[Message] = deque()
+        self._unacknowledged: deque[tuple[int, int]] = deque()  # (token, packet id), in order of arrival
+        self._outgoing: dict[int, mqtt5.PublishPacket] = {}
+        self._packet_id = 0
+        self._token = 0
+        self._news = asyncio.Event()
+        self._link: _Link | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the subscription stands."""
+        return self._link is not None and self._link.subscribed
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep_connected(), name="mqtt5")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def receive(self, limit: int) -> list[Message]:
+        """See Subscriber."""
+        while not self._queue:
+            self._news.clear()
+            await self._news.wait()
+        taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+        if self._link is not None and len(self._queue) < self._address.receive_maximum:
+            self._link.read_on()
+        return taken
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """See Subscriber."""
+        if not messages or self._link is None:
+            return
+        packets = []
+        while self._unacknowledged and self._unacknowledged[0][0] <= messages[-1].token:
+            packets.append(mqtt5.PubAckPacket(self._unacknowledged.popleft()[1]).write())
+        self.counts.acknowledged += len(packets)
+        self._link.write(b"".join(packets))
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """See Subscriber."""
+        link = self._link
+        if link is None or len(self._outgoing) >= min(OUTGOING_MAX, link.server_receive_maximum):
+            return False
+        packet_id = self._free_packet_id()
+        packet = mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=retain, packet_id=packet_id)
+        self._outgoing[packet_id] = packet
+        link.write(packet.write())
+        self.counts.published += 1
+        return True
+
+    async def _keep_connected(self) -> None:
+        """Connect, again and again. Says once that the broker is away and once that it is back."""
+        attempt, away = 0, False
+        while True:
+            try:
+                async with asyncio.timeout(CONNECT_PATIENCE_S):
+                    link = await self._open()
+                if away:
+                    log.info("the broker is back")
+                attempt, away = 0, False
+                await self._serve(link)
+            except (OSError, RefusedError) as error:
+                if not away:
+                    log.warning("the broker at %s:%d is away: %s", self._address.host, self._address.port, error)
+                away = True
+            await asyncio.sleep(jittered_backoff(attempt, maximum_s=self._address.reconnect_max_s, random=self._random))
+            attempt += 1
+
+    async def _open(self) -> "_Link":
+        """A connection with the subscription granted. Raises OSError or RefusedError."""
+        address = self._address
+        # What the connection before held comes again, perhaps together with the broker's first answer.
+        self._queue.clear()
+        self._unacknowledged.clear()
+        _, link = await asyncio.get_running_loop().create_connection(
+            lambda: _Link(self._arrived), address.host, address.port, ssl=address.tls()
+        )
+        try:
+            password = address.password()
+            link.write(
+                mqtt5.ConnectPacket(
+                    address.client_id,
+                    username=address.username,
+                    password=None if password is None else password.encode(),
+                    clean_start=False,
+                    keep_alive=address.keep_alive_s,
+                    session_expiry_interval=address.session_expiry_s,
+                    receive_max=address.receive_maximum,
+                ).write()
+            )
+            connack = await link.answer(mqtt5.ConnAckPacket)
+            _check_accepted(connack)
+            self._begin(link, connack)
+            topic_filters = [mqtt5.TopicFilter(one, max_qos=mqtt5.QoS.AT_LEAST_ONCE) for one in self._filters]
+            link.write(mqtt5.SubscribePacket(self._free_packet_id(), topic_filters).write())
+            suback = await link.answer(mqtt5.SubAckPacket)
+            _check_granted(suback)
+            link.subscribed = True
+        except BaseException:
+            self._link = None
+            link.abort()
+            raise
+        return link
+
+    def _begin(self, link: "_Link", connack: mqtt5.ConnAckPacket) -> None:
+        """Take up the session, or begin a new one. Send again what the broker may not have had from us."""
+        self._link = link
+        link.server_receive_maximum = connack.receive_max
+        if not connack.session_present:
+            self._outgoing.clear()
+            if self.counts.connections:
+                log.warning("the broker has forgotten our session: devices send again what it may have lost")
+        for packet in self._outgoing.values():
+            link.write(_repeated(packet).write())
+        self.counts.connections += 1
+
+    async def _serve(self, link: "_Link") -> None:
+        """Keep the link alive until it is lost (RefusedError), or until cancelled."""
+        try:
+            await link.keep_alive(self._address.keep_alive_s)
+            await link.answer(_Nothing)
+        except asyncio.CancelledError:
+            link.write(mqtt5.DisconnectPacket().write())
+            raise
+        finally:
+            self._link = None
+            link.close()
+
+    def _arrived(self, link: "_Link", packet: Any) -> None:
+        """A packet from the broker that is no answer to a question."""
+        if isinstance(packet, mqtt5.PublishPacket):
+            self._token += 1
+            self._queue.append(Message(packet.topic, packet.payload, packet.retain, self._token))
+            if packet.packet_id is not None:
+                self._unacknowledged.append((self._token, packet.packet_id))
+            self.counts.received += 1
+            self._news.set()
+            if len(self._queue) >= 2 * self._address.receive_maximum:
+                link.read_no_more()  # QoS 0 has no acknowledgement to hold back
+        elif isinstance(packet, mqtt5.PubAckPacket):
+            self._outgoing.pop(packet.packet_id, None)
+
+    def _free_packet_id(self) -> int:
+        while True:
+            self._packet_id = self._packet_id % _HIGHEST_PACKET_ID + 1
+            if self._packet_id not in self._outgoing:
+                return self._packet_id
+
+
+class _Nothing:
+    """What a broker answers that was asked nothing."""
+
+
+class _Link(asyncio.Protocol):
+    """One connection: bytes in, packets out, and whether anybody is still there."""
+
+    def __init__(self, arrived: Any) -> None:
+        self.server_receive_maximum = _HIGHEST_PACKET_ID
+        self._arrived = arrived
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._answers: deque[Any] = deque(maxlen=_ANSWERS_MAX)
+        self._answered = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._heard_at = asyncio.get_running_loop().time()
+        self._paused = False
+        self.subscribed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        self._lost.set()
+        self._answer_with(exc or ConnectionResetError("the broker closed the connection"))
+
+    def data_received(self, data: bytes) -> None:
+        """Cut packets out of the stream. What is none ends the connection."""
+        self._heard_at = asyncio.get_running_loop().time()
+        self._buffer += data
+        place = 0
+        with memoryview(self._buffer) as view:
+            while True:
+                try:
+                    with view[place:] as rest:
+                        packet, length = mqtt5.read(rest)
+                except IndexError:
+                    break
+                except ValueError as error:
+                    self._answer_with(RefusedError(f"it does not speak MQTT 5: {error}", speaks_mqtt5=False))
+                    self.abort()
+                    break
+                place += length
+                self._dispatch(packet)
+        del self._buffer[:place]
+
+    def _dispatch(self, packet: Any) -> None:
+        if isinstance(packet, (mqtt5.ConnAckPacket, mqtt5.SubAckPacket)):
+            self._answer_with(packet)
+        elif isinstance(packet, mqtt5.DisconnectPacket):
+            self._answer_with(RefusedError(f"it disconnects: {packet.reason_code}", speaks_mqtt5=True))
+            self.abort()
+        else:
+            self._arrived(self, packet)
+
+    def _answer_with(self, found: Any) -> None:
+        self._answers.append(found)
+        self._answered.set()
+
+    async def answer(self, kind: type[Any]) -> Any:
+        """The next packet of a kind. Raises OSError or RefusedError where none comes."""
+        while not self._answers:
+            self._answered.clear()
+            await self._answered.wait()
+        found = self._answers.popleft()
+        if isinstance(found, Exception):
+            raise found
+        if not isinstance(found, kind):
+            raise RefusedError(f"it answers with {type(found).__name__}", speaks_mqtt5=True)
+        return found
+
+    async def keep_alive(self, every_s: int) -> None:
+        """Return when the connection is lost or nobody has been heard for one and a half times `every_s`."""
+        loop = asyncio.get_running_loop()
+        while not self._lost.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s / 2):
+                    await self._lost.wait()
+            if not self._paused and loop.time() - self._heard_at > 1.5 * every_s:
+                self._answer_with(TimeoutError(f"nothing was heard for {1.5 * every_s:g} s"))
+                self.abort()
+                return
+            self.write(mqtt5.PingReqPacket().write())
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the transport, if it is there."""
+        if self._transport is not None and data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def read_no_more(self) -> None:
+        """Let the broker wait."""
+        if self._transport is not None and not self._paused:
+            self._transport.pause_reading()
+            self._paused = True
+
+    def read_on(self) -> None:
+        """There is room again."""
+        if self._transport is not None and self._paused:
+            self._paused = False
+            self._heard_at = asyncio.get_running_loop().time()
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """End the connection when what was written has gone."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _check_accepted(connack: mqtt5.ConnAckPacket) -> None:
+    if connack.reason_code != mqtt5.ConnAckReasonCode.SUCCESS:
+        unsupported = connack.reason_code == mqtt5.ConnAckReasonCode.UNSUPPORTED_PROTOCOL_VERSION
+        raise RefusedError(f"it says {connack.reason_code}", speaks_mqtt5=not unsupported)
+
+
+def _check_granted(suback: mqtt5.SubAckPacket) -> None:
+    for code in suback.reason_codes:
+        if code != mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE:
+            raise RefusedError(f"it does not grant the subscription at QoS 1: {code}", speaks_mqtt5=True)
+
+
+def _repeated(packet: mqtt5.PublishPacket) -> mqtt5.PublishPacket:
+    return mqtt5.PublishPacket(
+        packet.topic,
+        packet.payload,
+        qos=packet.qos,
+        retain=packet.retain,
+        packet_id=packet.packet_id,
+        duplicate=True,
+    )
+
+
+async def speaks_mqtt5(address: BrokerAddress) -> bool:
+    """Whether the broker there speaks MQTT 5. Raises OSError where there is none.
+
+    Asked under a name of its own, with nothing to keep: a broker of 3.1.1 may refuse, close (ConnectionError, which may
+    also be a broker that is just going: ask again), or say nothing at all.
+    """
+    _, link = await asyncio.get_running_loop().create_connection(
+        lambda: _Link(lambda *_: None), address.host, address.port, ssl=address.tls()
+    )
+    try:
+        link.write(mqtt5.ConnectPacket(f"{address.client_id}-asks", clean_start=True, keep_alive=5).write())
+        async with asyncio.timeout(PROBE_PATIENCE_S):
+            await link.answer(mqtt5.ConnAckPacket)
+            return True
+    except TimeoutError:
+        return False
+    except RefusedError as error:
+        return error.speaks_mqtt5
+    finally:
+        link.abort()

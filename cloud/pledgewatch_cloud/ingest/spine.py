@@ -1,0 +1,127 @@
+"""The spine: everything that enters the journal enters here, one entry after the other.
+
+    admit → step → append → the new state is the state
+
+Only when `append` has returned is anything true: the state moves on, and whoever asked may acknowledge. When it fails,
+nothing has happened; the same call may be made again.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.decide import book as book_module
+from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.admission import Admission, Refusal, Refused, admit, overlapping
+from pledgewatch_cloud.decide.batch import Amendment, Arrival, Entry, Readings, Tick
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.step import NO_ADMISSION, AssetHistory, Outcome, admission_of, step, wanted_history
+from pledgewatch_cloud.journal import form
+from pledgewatch_cloud.journal.store import Quarantined, Store
+from pledgewatch_wire import topics
+from pledgewatch_wire.topics import Kind
+
+log = logging.getLogger(__name__)
+
+
+class Spine:
+    """The only writer of a journal. Not for use by two threads at once."""
+
+    def __init__(self, store: Store, clock: Clock, *, snapshot_every_entries: int = 1_000) -> None:
+        """Take up a journal where it stands (see `recover`)."""
+        self._store = store
+        self._clock = clock
+        self._snapshot_every_entries = snapshot_every_entries
+        self.state = recover(store)
+        self._snapshot_entry = self.state.entry
+
+    def take(self, arrivals: Sequence[Arrival], unreadable: Iterable[Quarantined] = ()) -> Admission:
+        """Commit what may be taken of a batch, and set aside what may not."""
+        stored = self._store.leaves(overlapping(self.state.devices, arrivals))
+        admission = admit(self.state.devices, self.state.book, arrivals, stored)
+        aside = [*unreadable, *(_aside(one) for one in admission.refused if one.reason not in _LEFT_TO_THE_DEVICE)]
+        if admission.accepted or admission.suspicions:
+            self._commit(Readings(admission.accepted, admission.suspicions), admission, aside)
+        elif aside:
+            self._store.quarantine(aside)
+        return admission
+
+    def amend(self, document: dict[str, Any]) -> Outcome | None:
+        """Commit an amendment of the book; None where it changes nothing. Raises BookError where it is refused."""
+        after = book_module.amend(self.state.book, document)
+        if book_module.as_document(after) == book_module.as_document(self.state.book):
+            return None
+        return self._commit(Amendment(document), NO_ADMISSION, ())
+
+    def tick(self) -> Outcome:
+        """Commit that time has passed."""
+        return self._commit(Tick(), NO_ADMISSION, ())
+
+    def _commit(
+        self, content: Readings | Amendment | Tick, admission: Admission, aside: Iterable[Quarantined]
+    ) -> Outcome:
+        now_ms = max(self._clock.now_ms(), self.state.recorded_at_ms)
+        entry = Entry(self.state.entry + 1, now_ms, content)
+        outcome = step(self.state, entry, admission, histories(self._store, self.state, entry, admission))
+        due = entry.number - self._snapshot_entry >= self._snapshot_every_entries
+        self._store.append(entry, outcome, aside, state_module.to_bytes(outcome.state) if due else None)
+        self.state = outcome.state
+        if due:
+            self._snapshot_entry = entry.number
+        return outcome
+
+
+# Refusals that need no quarantine: the device still has the readings and sends them again when there is room.
+_LEFT_TO_THE_DEVICE = frozenset({Refusal.TOO_FAR_BEYOND_GAP})
+
+
+def histories(store: Store, state: State, entry: Entry, admission: Admission) -> dict[str, AssetHistory]:
+    """What `step` needs from disk for this entry."""
+    found = {}
+    for asset in wanted_history(state, entry, admission):
+        devices = [one.device for one in state.book.installations.values() if one.asset == asset]
+        readings = store.readings(devices, entry.number)
+        found[asset] = AssetHistory(tuple(readings), tuple(store.standing(asset, entry.number)))
+    return found
+
+
+def recover(store: Store) -> State:
+    """The state of a journal: its newest usable snapshot, and the entries after it folded on.
+
+    Raises DamagedError where an entry of the tail is not what was written, or leads to something else than it did.
+    """
+    state = state_module.first(store.journal)
+    for entry, body in store.snapshots():
+        try:
+            state = state_module.from_bytes(body)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("snapshot of entry %d cannot be used (%s); reading further back", entry, error)
+            continue
+        break
+    for written in store.entries(state.entry):
+        state = repeat(store, state, form.read_entry(written), written.outcome)[1].state
+    return state
+
+
+def repeat(store: Store, state: State, entry: Entry, recorded: bytes) -> tuple[Admission, Outcome]:
+    """Decide an entry of the journal again. Raises DamagedError where that leads to another outcome than recorded."""
+    if entry.number != state.entry + 1:
+        raise form.DamagedError(state.entry + 1, f"is missing; the next one is {entry.number}")
+    if entry.recorded_at_ms < state.recorded_at_ms:
+        raise form.DamagedError(entry.number, "was recorded before the entry before it")
+    try:
+        admission = admission_of(state, entry)
+        if admission.refused or admission.known:
+            raise form.DamagedError(entry.number, "holds a payload that cannot have been taken")
+        outcome = step(state, entry, admission, histories(store, state, entry, admission))
+    except (book_module.BookError, KeyError) as error:
+        raise form.DamagedError(entry.number, f"cannot be decided again: {error}") from None
+    if form.outcome_digest(outcome.events, outcome.messages) != recorded:
+        raise form.DamagedError(entry.number, "leads to other events or messages than were recorded with it")
+    return admission, outcome
+
+
+def _aside(one: Refused) -> Quarantined:
+    topic = topics.topic(one.arrival.operator, one.arrival.device, Kind.UP)
+    return Quarantined(topic, one.arrival.received_at_ms, one.reason, one.detail, one.arrival.raw)

@@ -1,0 +1,70 @@
+"""The spine behind a lock: asynchronous, one commit at a time, off the event loop, patient with a disk that fails.
+
+A commit that fails has not happened. Batches and ticks are tried again until they succeed (said once when the disk is
+lost, once when it is back); an amendment's failure goes to whoever asked for it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from pledgewatch_cloud.decide.admission import Admission
+from pledgewatch_cloud.decide.batch import Arrival
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.store import Quarantined, StoreError
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+_RETRY_S = 1.0
+
+
+class Writer:
+    """The one way into the journal for everything that runs side by side."""
+
+    def __init__(self, spine: Spine, committed: Callable[[], None]) -> None:
+        """`committed` is called after every commit, on the event loop."""
+        self._spine = spine
+        self._committed = committed
+        self._lock = asyncio.Lock()
+
+    @property
+    def state(self) -> State:
+        """The state after the last commit."""
+        return self._spine.state
+
+    async def take(self, arrivals: Sequence[Arrival], unreadable: Sequence[Quarantined]) -> Admission:
+        """Commit a batch; see Spine.take."""
+        return await self._patiently(lambda: self._alone(lambda: self._spine.take(arrivals, unreadable)))
+
+    async def tick(self) -> Outcome:
+        """Commit that time has passed; see Spine.tick."""
+        return await self._patiently(lambda: self._alone(self._spine.tick))
+
+    async def amend(self, document: dict[str, Any]) -> Outcome | None:
+        """Commit an amendment; see Spine.amend. Raises BookError or StoreError."""
+        return await self._alone(lambda: self._spine.amend(document))
+
+    async def _alone(self, work: Callable[[], Result]) -> Result:
+        async with self._lock:
+            result = await asyncio.to_thread(work)
+        self._committed()
+        return result
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        lost = False
+        while True:
+            try:
+                result = await attempt()
+            except StoreError as error:
+                if not lost:
+                    log.error("nothing can be committed, trying on: %s", error)
+                lost = True
+                await asyncio.sleep(_RETRY_S)
+                continue
+            if lost:
+                log.info("commits go through again")
+            return result

@@ -1,0 +1,1 @@
+"""The journal: the only truth on disk, and what is committed with it."""

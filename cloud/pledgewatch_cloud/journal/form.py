@@ -1,0 +1,147 @@
+"""How an entry is written down, and the hash that ties it to the one before it.
+
+The body of a batch holds every payload exactly as it was received, so signatures and evidence verify years later:
+
+    u32 length ‖ JSON of the suspicions ‖ for each payload: u16 operator length, u16 device length, i64 received_at_ms,
+    u32 payload length, operator, device, payload          (all big-endian)
+
+The body of an amendment is its JSON, a tick has none. The hash of an entry covers the hash before it, its number, time,
+kind and body, and the events and messages that it led to, so one changed byte anywhere shows at its entry.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide.batch import Amendment, Arrival, Entry, Readings, Suspicion, Tick
+from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.decide.messages import Message
+from pledgewatch_wire.codec import PayloadError, decode
+
+READINGS, AMENDMENT, TICK = "readings", "amendment", "tick"
+
+_LENGTH = struct.Struct(">I")
+_ARRIVAL = struct.Struct(">HHqI")
+_NUMBER_AND_TIME = struct.Struct(">Qq")
+
+
+class DamagedError(Exception):
+    """A piece of the journal is not what was written. The sentence names the entry."""
+
+    def __init__(self, entry: int, text: str) -> None:
+        super().__init__(f"entry {entry}: {text}")
+        self.entry = entry
+
+
+class WrittenEntry(NamedTuple):
+    """An entry as it stands on disk. `outcome` is the digest of what it led to, `hash` ties it to the one before."""
+
+    number: int
+    kind: str
+    recorded_at_ms: int
+    body: bytes
+    outcome: bytes
+    hash: bytes
+
+
+def first_hash(journal: str) -> bytes:
+    """The hash before entry 1."""
+    return hashlib.sha256(b"pledgewatch journal 1\0" + journal.encode()).digest()
+
+
+def entry_hash(before: bytes, number: int, recorded_at_ms: int, kind: str, body: bytes, outcome: bytes) -> bytes:
+    """The hash of an entry."""
+    head = before + _NUMBER_AND_TIME.pack(number, recorded_at_ms) + kind.encode() + b"\0"
+    return hashlib.sha256(head + hashlib.sha256(body).digest() + outcome).digest()
+
+
+def outcome_digest(events: Iterable[SaidEvent], messages: Iterable[Message]) -> bytes:
+    """The digest of what an entry led to."""
+    said = [[one.id, one.event.as_json()] for one in events]
+    sent = [[one.id, one.type, one.facility, one.sequence, one.body.decode()] for one in messages]
+    return hashlib.sha256(canonical.encode([said, sent])).digest()
+
+
+def kind_of(entry: Entry) -> str:
+    """The word that the kind of an entry is written as."""
+    match entry.content:
+        case Readings():
+            return READINGS
+        case Amendment():
+            return AMENDMENT
+        case Tick():
+            return TICK
+
+
+def write_body(entry: Entry) -> bytes:
+    """The body of an entry."""
+    match entry.content:
+        case Readings(arrivals, suspicions):
+            head = canonical.encode([list(one) for one in suspicions])
+            pieces = [_LENGTH.pack(len(head)), head]
+            for one in arrivals:
+                operator, device = one.operator.encode(), one.device.encode()
+                pieces.append(_ARRIVAL.pack(len(operator), len(device), one.received_at_ms, len(one.raw)))
+                pieces += [operator, device, one.raw]
+            return b"".join(pieces)
+        case Amendment(document):
+            return canonical.encode(document)
+        case Tick():
+            return b""
+
+
+def read_entry(written: WrittenEntry) -> Entry:
+    """The entry behind its written form. Raises DamagedError."""
+    try:
+        match written.kind:
+            case "readings":
+                suspicions, arrivals = _read_batch(written.body)
+                content: Readings | Amendment | Tick = Readings(tuple(arrivals), suspicions)
+            case "amendment":
+                content = Amendment(json.loads(written.body))
+            case "tick":
+                content = Tick()
+            case _:
+                raise DamagedError(written.number, f"kind {written.kind!r} is none that this program writes")
+    except (struct.error, ValueError, TypeError, PayloadError) as error:
+        raise DamagedError(written.number, f"its body cannot be read: {error}") from None
+    return Entry(written.number, written.recorded_at_ms, content)
+
+
+def read_arrivals(body: bytes, places: Iterable[int]) -> list[Arrival]:
+    """Some of the payloads of a batch's body, by their place in it."""
+    wanted = set(places)
+    _, raws = _split_batch(body)
+    return [_arrival(one) for place, one in enumerate(raws) if place in wanted]
+
+
+def _read_batch(body: bytes) -> tuple[tuple[Suspicion, ...], Iterator[Arrival]]:
+    suspicions, raws = _split_batch(body)
+    return suspicions, map(_arrival, raws)
+
+
+def _arrival(raw: tuple[str, str, int, bytes]) -> Arrival:
+    return Arrival(*raw, decode(raw[3]))
+
+
+def _split_batch(body: bytes) -> tuple[tuple[Suspicion, ...], Iterator[tuple[str, str, int, bytes]]]:
+    (length,) = _LENGTH.unpack_from(body)
+    start = _LENGTH.size
+    suspicions = tuple(Suspicion(*one) for one in json.loads(body[start : start + length]))
+    return suspicions, _split_arrivals(body, start + length)
+
+
+def _split_arrivals(body: bytes, place: int) -> Iterator[tuple[str, str, int, bytes]]:
+    while place < len(body):
+        operator_length, device_length, received_at_ms, raw_length = _ARRIVAL.unpack_from(body, place)
+        place += _ARRIVAL.size
+        device_from = place + operator_length
+        raw_from = device_from + device_length
+        end = raw_from + raw_length
+        if end > len(body):
+            raise ValueError("a payload is cut off")
+        yield body[place:device_from].decode(), body[device_from:raw_from].decode(), received_at_ms, body[raw_from:end]
+        place = end

@@ -1,0 +1,172 @@
+"""The Store in memory: for the simulation of the whole system in one process, and to hold the contract to its word."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry
+from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.journal import form
+from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_cloud.journal.store import (
+    QUARANTINE_ROWS_MAX,
+    SNAPSHOTS_KEPT,
+    Counts,
+    OutboxMessage,
+    Quarantined,
+    Span,
+    leaves_of,
+    outbox_message,
+    readings_of,
+    spans_of,
+    standing_of,
+)
+
+
+class MemoryStore:
+    """See pledgewatch_cloud.journal.store.Store for the contract; durable as long as the object lives."""
+
+    def __init__(self, journal: str = "memory") -> None:
+        self._journal = journal
+        self._entries: list[WrittenEntry] = []
+        self._events: list[tuple[int, SaidEvent]] = []
+        self._spans: list[Span] = []
+        self._outbox: dict[str, OutboxMessage] = {}
+        self._snapshots: list[tuple[int, bytes]] = []
+        self._quarantine: dict[tuple[str, str, bytes], Quarantined] = {}
+        self._quarantine_counts: dict[str, int] = {}
+
+    @property
+    def journal(self) -> str:
+        """The name of this journal."""
+        return self._journal
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def append(
+        self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), snapshot: bytes | None = None
+    ) -> None:
+        """Commit an entry; see Store."""
+        assert entry.number == len(self._entries) + 1, f"entry {entry.number} does not follow {len(self._entries)}"
+        before = self._entries[-1].hash if self._entries else form.first_hash(self._journal)
+        body, kind = form.write_body(entry), form.kind_of(entry)
+        digest = form.outcome_digest(outcome.events, outcome.messages)
+        new_hash = form.entry_hash(before, entry.number, entry.recorded_at_ms, kind, body, digest)
+        self._entries.append(WrittenEntry(entry.number, kind, entry.recorded_at_ms, body, digest, new_hash))
+        self._events += [(entry.number, one) for one in outcome.events]
+        self._spans += spans_of(entry)
+        self._outbox.update({one.id: outbox_message(one) for one in outcome.messages})
+        self.quarantine(quarantined)
+        if snapshot is not None:
+            self._snapshots = [(entry.number, snapshot), *self._snapshots][:SNAPSHOTS_KEPT]
+
+    def quarantine(self, items: Iterable[Quarantined]) -> None:
+        """Commit what could not be taken; see Store."""
+        for one in items:
+            key = (one.reason, one.topic, one.raw)
+            before = self._quarantine.get(key)
+            self._quarantine[key] = one if before is None else before._replace(times=before.times + 1)
+            self._quarantine_counts[one.reason] = self._quarantine_counts.get(one.reason, 0) + 1
+            if len(self._quarantine) > QUARANTINE_ROWS_MAX:
+                del self._quarantine[next(iter(self._quarantine))]
+
+    def entries(self, after: int = 0) -> Iterator[WrittenEntry]:
+        """The entries beyond `after`; see Store."""
+        yield from self._entries[after:]
+
+    def events(self, after_entry: int = 0, limit: int = 1_000) -> list[SaidEvent]:
+        """Events of the entries beyond `after_entry`; see Store."""
+        start = bisect_right(self._events, after_entry, key=lambda one: one[0])
+        beyond = self._events[start:]
+        if len(beyond) < limit:
+            return [said for _, said in beyond]
+        last = beyond[limit - 1][0]
+        return [said for entry, said in beyond if entry <= last]
+
+    def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
+        """Overlapping spans; see Store."""
+        return sorted(
+            (one for one in self._spans if one[:2] == (device, epoch) and one.first <= last and one.last >= first),
+            key=lambda one: (one.first, one.entry, one.place),
+        )
+
+    def leaves(self, wanted: Iterable[tuple[str, int, int, int]]) -> dict[tuple[str, int, int], bytes]:
+        """Leaves of committed readings; see Store."""
+        return leaves_of(self._arrivals({span for one in wanted for span in self.spans(*one)}))
+
+    def readings(self, devices: Iterable[str], before_entry: int) -> list[AssetReading]:
+        """All readings of the devices; see Store."""
+        wanted = set(devices)
+        spans = [one for one in self._spans if one.device in wanted and one.entry < before_entry]
+        return list(readings_of(self._arrivals(spans)).values())
+
+    def standing(self, asset: str, before_entry: int) -> list[SaidEvent]:
+        """Events about the asset that stand; see Store."""
+        return standing_of(said for entry, said in self._events if entry < before_entry and said.event.subject == asset)
+
+    def snapshots(self) -> Iterator[tuple[int, bytes]]:
+        """Snapshots, newest first; see Store."""
+        yield from self._snapshots
+
+    def due(self, now_ms: int) -> list[OutboxMessage]:
+        """The next message of each facility, if due; see Store."""
+        heads: dict[str, OutboxMessage] = {}
+        for one in self._outbox.values():
+            head = heads.get(one.facility)
+            if one.state == "pending" and (head is None or one.sequence < head.sequence):
+                heads[one.facility] = one
+        return [one for one in heads.values() if one.next_attempt_at_ms <= now_ms]
+
+    def delivered(self, message_id: str, now_ms: int) -> None:  # noqa: ARG002 - the contract's argument
+        """The core has said 2xx; see Store."""
+        self._tried(message_id, state="delivered")
+
+    def failed(self, message_id: str, error: str, next_attempt_at_ms: int) -> None:
+        """Try again later; see Store."""
+        self._tried(message_id, last_error=error, next_attempt_at_ms=next_attempt_at_ms)
+
+    def buried(self, message_id: str, error: str) -> None:
+        """To the dead letters; see Store."""
+        self._tried(message_id, state="dead", last_error=error)
+
+    def dead_letters(self, limit: int = 1_000) -> list[OutboxMessage]:
+        """Dead letters, oldest first; see Store."""
+        return [one for one in self._outbox.values() if one.state == "dead"][:limit]
+
+    def send_again(self, message_id: str, now_ms: int) -> bool:
+        """Make a dead letter pending again; see Store."""
+        one = self._outbox.get(message_id)
+        if one is None or one.state != "dead":
+            return False
+        self._outbox[message_id] = replace(one, state="pending", attempts=0, next_attempt_at_ms=now_ms)
+        return True
+
+    def quarantined(self, limit: int = 100) -> list[Quarantined]:
+        """What is in quarantine; see Store."""
+        return list(reversed(self._quarantine.values()))[:limit]
+
+    def quarantine_counts(self) -> dict[str, int]:
+        """How much was ever quarantined; see Store."""
+        return dict(sorted(self._quarantine_counts.items()))
+
+    def counts(self) -> Counts:
+        """What the store holds; see Store."""
+        states = [one.state for one in self._outbox.values()]
+        return Counts(
+            len(self._entries),
+            len(self._events),
+            states.count("pending"),
+            states.count("delivered"),
+            states.count("dead"),
+            sum(self._quarantine_counts.values()),
+        )
+
+    def _arrivals(self, spans: Iterable[Span]) -> Iterator[Arrival]:
+        for span in sorted(spans, key=lambda one: (one.entry, one.place)):
+            yield from form.read_arrivals(self._entries[span.entry - 1].body, [span.place])
+
+    def _tried(self, message_id: str, **changes: object) -> None:
+        one = self._outbox[message_id]
+        self._outbox[message_id] = replace(one, attempts=one.attempts + 1, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,391 @@
+"""The Store on SQLite: one file, write-ahead log, synchronous=FULL, so a commit that returned survives a power cut.
+
+One connection under one lock does the writing and the short reads; long reads (entries) open their own, so that they
+see one consistent moment and hold nobody up.
+"""
+
+import sqlite3
+import threading
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry
+from pledgewatch_cloud.decide.events import SaidEvent, from_json
+from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.journal import form
+from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_cloud.journal.store import (
+    QUARANTINE_RAW_MAX_BYTES,
+    QUARANTINE_ROWS_MAX,
+    SNAPSHOTS_KEPT,
+    Counts,
+    OutboxMessage,
+    Quarantined,
+    Span,
+    StoreError,
+    leaves_of,
+    readings_of,
+    spans_of,
+    standing_of,
+)
+from pledgewatch_wire.codec import MAX_READINGS
+
+FORMAT = 1
+FILE_NAME = "journal.sqlite"
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE entry (
+    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, recorded_at_ms INTEGER NOT NULL,
+    body BLOB NOT NULL, outcome BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
+CREATE TABLE event (
+    entry INTEGER NOT NULL, place INTEGER NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (entry, place)) STRICT, WITHOUT ROWID;
+CREATE INDEX event_by_subject ON event (subject, entry, place);
+CREATE TABLE span (
+    device TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL, entry INTEGER NOT NULL,
+    place INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (device, epoch, first, entry, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE outbox (
+    id TEXT PRIMARY KEY, type TEXT NOT NULL, facility TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL,
+    entry INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'pending', attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at_ms INTEGER NOT NULL DEFAULT 0, last_error TEXT NOT NULL DEFAULT '',
+    delivered_at_ms INTEGER, UNIQUE (facility, sequence)) STRICT, WITHOUT ROWID;
+CREATE INDEX outbox_open ON outbox (state, facility, sequence);
+CREATE INDEX outbox_by_entry ON outbox (entry);
+CREATE INDEX span_by_entry ON span (entry);
+CREATE TABLE snapshot (entry INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY, topic TEXT NOT NULL, received_at_ms INTEGER NOT NULL, reason TEXT NOT NULL,
+    detail TEXT NOT NULL, raw BLOB NOT NULL, raw_sha256 TEXT NOT NULL, count INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (reason, topic, raw_sha256)) STRICT;
+CREATE TABLE quarantine_count (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+"""
+_OUTBOX = "id, type, facility, sequence, body, state, attempts, next_attempt_at_ms, last_error"
+
+
+class SqliteStore:
+    """The Store in `folder`/journal.sqlite; see pledgewatch_cloud.journal.store.Store for the contract."""
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        """Open the journal, or begin one. Raises StoreError where the file is no journal of this format."""
+        self._path = folder / FILE_NAME
+        self._lock = threading.RLock()
+        if read_only and not self._path.exists():
+            raise StoreError(f"{self._path}: there is no journal here")
+        if not read_only:
+            folder.mkdir(parents=True, exist_ok=True)
+        self._connection = self._connect(read_only=read_only)
+        with self._translated():
+            if not read_only:
+                self._begin()
+            meta = dict(self._connection.execute("SELECT name, value FROM meta"))
+            if meta.get("format") != str(FORMAT):
+                raise StoreError(f"{self._path}: format {meta.get('format')}, this program reads {FORMAT}")
+            self._journal = str(meta["journal"])
+            row = self._connection.execute("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1").fetchone()
+        self._last: int = row[0] if row else 0
+        self._hash: bytes = row[1] if row else form.first_hash(self._journal)
+
+    @property
+    def journal(self) -> str:
+        """The name of this journal."""
+        return self._journal
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def append(
+        self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), snapshot: bytes | None = None
+    ) -> None:
+        """Commit an entry; see Store."""
+        body, kind = form.write_body(entry), form.kind_of(entry)
+        digest = form.outcome_digest(outcome.events, outcome.messages)
+        with self._transaction() as connection:
+            assert entry.number == self._last + 1, f"entry {entry.number} does not follow {self._last}"
+            new_hash = form.entry_hash(self._hash, entry.number, entry.recorded_at_ms, kind, body, digest)
+            connection.execute(
+                "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)",
+                (entry.number, kind, entry.recorded_at_ms, body, digest, new_hash),
+            )
+            connection.executemany(
+                "INSERT INTO span (device, epoch, first, last, entry, place) VALUES (?, ?, ?, ?, ?, ?)", spans_of(entry)
+            )
+            connection.executemany(
+                "INSERT INTO event VALUES (?, ?, ?, ?)", [event_row(entry.number, one) for one in outcome.events]
+            )
+            connection.executemany(
+                "INSERT INTO outbox (id, type, facility, sequence, body, entry) VALUES (?, ?, ?, ?, ?, ?)",
+                [(one.id, one.type, one.facility, one.sequence, one.body, entry.number) for one in outcome.messages],
+            )
+            _put_aside(connection, quarantined)
+            if snapshot is not None:
+                connection.execute("INSERT INTO snapshot VALUES (?, ?)", (entry.number, zlib.compress(snapshot, 1)))
+                connection.execute(
+                    "DELETE FROM snapshot WHERE entry NOT IN (SELECT entry FROM snapshot ORDER BY entry DESC LIMIT ?)",
+                    (SNAPSHOTS_KEPT,),
+                )
+        self._last, self._hash = entry.number, new_hash
+
+    def quarantine(self, items: Iterable[Quarantined]) -> None:
+        """Commit what could not be taken; see Store."""
+        with self._transaction() as connection:
+            _put_aside(connection, items)
+
+    def entries(self, after: int = 0) -> Iterator[WrittenEntry]:
+        """The entries beyond `after`; see Store."""
+        with self._translated(), closing(self._connect(read_only=True)) as connection:
+            for row in connection.execute("SELECT * FROM entry WHERE number > ? ORDER BY number", (after,)):
+                yield WrittenEntry(*row)
+
+    def events(self, after_entry: int = 0, limit: int = 1_000) -> list[SaidEvent]:
+        """Events of the entries beyond `after_entry`; see Store."""
+        last = self._rows(
+            "SELECT entry FROM event WHERE entry > ? ORDER BY entry, place LIMIT 1 OFFSET ?", after_entry, limit - 1
+        )
+        until = last[0][0] if last else self._last
+        return _said(
+            self._rows(
+                "SELECT entry, place, body FROM event WHERE entry > ? AND entry <= ? ORDER BY entry, place",
+                after_entry,
+                until,
+            )
+        )
+
+    def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
+        """Overlapping spans; see Store."""
+        rows = self._rows(
+            "SELECT device, epoch, first, last, entry, place FROM span"
+            " WHERE device = ? AND epoch = ? AND first > ? AND first <= ? AND last >= ? ORDER BY first, entry, place",
+            device,
+            epoch,
+            first - MAX_READINGS,
+            last,
+            first,
+        )
+        return [Span(*row) for row in rows]
+
+    def leaves(self, wanted: Iterable[tuple[str, int, int, int]]) -> dict[tuple[str, int, int], bytes]:
+        """Leaves of committed readings; see Store."""
+        spans = {span for one in wanted for span in self.spans(*one)}
+        return leaves_of(self._arrivals(spans))
+
+    def readings(self, devices: Iterable[str], before_entry: int) -> list[AssetReading]:
+        """All readings of the devices; see Store."""
+        spans: list[Span] = []
+        for device in devices:
+            rows = self._rows(
+                "SELECT device, epoch, first, last, entry, place FROM span WHERE device = ? AND entry < ?",
+                device,
+                before_entry,
+            )
+            spans += [Span(*row) for row in rows]
+        return list(readings_of(self._arrivals(spans)).values())
+
+    def standing(self, asset: str, before_entry: int) -> list[SaidEvent]:
+        """Events about the asset that stand; see Store."""
+        rows = self._rows(
+            "SELECT entry, place, body FROM event WHERE subject = ? AND entry < ? ORDER BY entry, place",
+            asset,
+            before_entry,
+        )
+        return standing_of(_said(rows))
+
+    def snapshots(self) -> Iterator[tuple[int, bytes]]:
+        """Snapshots, newest first; see Store. One that does not decompress is empty, so nobody takes it for a state."""
+        for entry, body in self._rows("SELECT entry, body FROM snapshot ORDER BY entry DESC"):
+            try:
+                snapshot = zlib.decompress(body)
+            except zlib.error:
+                snapshot = b""
+            yield entry, snapshot
+
+    def due(self, now_ms: int) -> list[OutboxMessage]:
+        """The next message of each facility, if due; see Store."""
+        rows = self._rows(
+            f"SELECT {_OUTBOX} FROM outbox WHERE state = 'pending' AND next_attempt_at_ms <= ? AND (facility, sequence)"  # noqa: S608 - a constant of this file
+            " IN (SELECT facility, min(sequence) FROM outbox WHERE state = 'pending' GROUP BY facility)",
+            now_ms,
+        )
+        return [OutboxMessage(*row) for row in rows]
+
+    def delivered(self, message_id: str, now_ms: int) -> None:
+        """The core has said 2xx; see Store."""
+        self._change(
+            "UPDATE outbox SET state = 'delivered', attempts = attempts + 1, delivered_at_ms = ? WHERE id = ?",
+            now_ms,
+            message_id,
+        )
+
+    def failed(self, message_id: str, error: str, next_attempt_at_ms: int) -> None:
+        """Try again later; see Store."""
+        self._change(
+            "UPDATE outbox SET attempts = attempts + 1, last_error = ?, next_attempt_at_ms = ? WHERE id = ?",
+            error,
+            next_attempt_at_ms,
+            message_id,
+        )
+
+    def buried(self, message_id: str, error: str) -> None:
+        """To the dead letters; see Store."""
+        self._change(
+            "UPDATE outbox SET state = 'dead', attempts = attempts + 1, last_error = ? WHERE id = ?", error, message_id
+        )
+
+    def dead_letters(self, limit: int = 1_000) -> list[OutboxMessage]:
+        """Dead letters, oldest first; see Store."""
+        rows = self._rows(
+            f"SELECT {_OUTBOX} FROM outbox WHERE state = 'dead' ORDER BY entry, facility, sequence LIMIT ?",  # noqa: S608 - a constant of this file
+            limit,
+        )
+        return [OutboxMessage(*row) for row in rows]
+
+    def send_again(self, message_id: str, now_ms: int) -> bool:
+        """Make a dead letter pending again; see Store."""
+        changed = self._change(
+            "UPDATE outbox SET state = 'pending', attempts = 0, next_attempt_at_ms = ? WHERE id = ? AND state = 'dead'",
+            now_ms,
+            message_id,
+        )
+        return changed == 1
+
+    def quarantined(self, limit: int = 100) -> list[Quarantined]:
+        """What is in quarantine; see Store."""
+        rows = self._rows(
+            "SELECT topic, received_at_ms, reason, detail, raw, count FROM quarantine ORDER BY id DESC LIMIT ?", limit
+        )
+        return [Quarantined(*row) for row in rows]
+
+    def quarantine_counts(self) -> dict[str, int]:
+        """How much was ever quarantined; see Store."""
+        return dict(self._rows("SELECT reason, count FROM quarantine_count ORDER BY reason"))
+
+    def counts(self) -> Counts:
+        """What the store holds; see Store."""
+        outbox = dict(self._rows("SELECT state, count(*) FROM outbox GROUP BY state"))
+        (events,) = self._rows("SELECT count(*) FROM event")[0]
+        return Counts(
+            self._last,
+            events,
+            outbox.get("pending", 0),
+            outbox.get("delivered", 0),
+            outbox.get("dead", 0),
+            sum(self.quarantine_counts().values()),
+        )
+
+    def led_to(self, number: int) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]], list[Span]]:
+        """What stands on disk beside an entry: event rows, outbox rows (id, type, facility, sequence, body), spans."""
+        events = self._rows("SELECT entry, place, subject, body FROM event WHERE entry = ? ORDER BY place", number)
+        messages = self._rows("SELECT id, type, facility, sequence, body FROM outbox WHERE entry = ?", number)
+        spans = self._rows("SELECT device, epoch, first, last, entry, place FROM span WHERE entry = ?", number)
+        return events, sorted(messages), sorted(Span(*row) for row in spans)
+
+    def stray_rows(self) -> list[str]:
+        """Rows of events, messages or spans that belong to no entry: a sentence each."""
+        return [
+            f"{count} rows of {table} belong to no entry"
+            for table in ("event", "outbox", "span")
+            for (count,) in self._rows(f"SELECT count(*) FROM {table} WHERE entry NOT IN (SELECT number FROM entry)")  # noqa: S608 - constants
+            if count
+        ]
+
+    def integrity(self) -> list[str]:
+        """What SQLite's own check finds wrong with the file; empty where it is whole."""
+        return [text for (text,) in self._rows("PRAGMA integrity_check(20)") if text != "ok"]
+
+    def _begin(self) -> None:
+        """Make the tables of a new journal."""
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        tables = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables == (0,):
+            with self._transaction() as connection:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    connection.execute(statement)
+                connection.executemany(
+                    "INSERT INTO meta VALUES (?, ?)", [("format", str(FORMAT)), ("journal", uuid.uuid4().hex)]
+                )
+
+    def _connect(self, *, read_only: bool) -> sqlite3.Connection:
+        mode = "ro" if read_only else "rwc"
+        with self._translated():
+            return sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=30,
+            )
+
+    def _arrivals(self, spans: Iterable[Span]) -> Iterator[Arrival]:
+        by_entry: dict[int, list[int]] = {}
+        for span in spans:
+            by_entry.setdefault(span.entry, []).append(span.place)
+        for entry, places in sorted(by_entry.items()):
+            (body,) = self._rows("SELECT body FROM entry WHERE number = ?", entry)[0]
+            yield from form.read_arrivals(body, places)
+
+    def _rows(self, statement: str, *values: object) -> list[Any]:
+        with self._lock, self._translated():
+            return self._connection.execute(statement, values).fetchall()
+
+    def _change(self, statement: str, *values: object) -> int:
+        with self._transaction() as connection:
+            return connection.execute(statement, values).rowcount
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for a damaged file's own words
+            raise StoreError(f"{self._path}: {error}") from error
+
+
+def event_row(entry: int, one: SaidEvent) -> tuple[int, int, str, str]:
+    """The row that an event is written as."""
+    return entry, int(one.id.partition(".")[2]), one.event.subject, canonical.encode(one.event.as_json()).decode()
+
+
+def _said(rows: Iterable[tuple[int, int, str]]) -> list[SaidEvent]:
+    return [SaidEvent(f"{entry}.{place}", from_json(canonical.decode(body))) for entry, place, body in rows]
+
+
+def _put_aside(connection: sqlite3.Connection, items: Iterable[Quarantined]) -> None:
+    """Keep the bytes once for each (reason, topic, bytes), count every one, and drop the oldest beyond the bound."""
+    for one in items:
+        connection.execute(
+            "INSERT INTO quarantine (topic, received_at_ms, reason, detail, raw, raw_sha256) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET count = count + 1",
+            (
+                one.topic,
+                one.received_at_ms,
+                one.reason,
+                one.detail,
+                one.raw[:QUARANTINE_RAW_MAX_BYTES],
+                canonical.sha256(one.raw),
+            ),
+        )
+        connection.execute(
+            "INSERT INTO quarantine_count VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1", (one.reason,)
+        )
+        connection.execute(
+            "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", (QUARANTINE_ROWS_MAX,)
+        )

@@ -1,0 +1,215 @@
+"""The Store: what the rest of the cloud asks of the disk.
+
+One `append` is one transaction: the entry, what it led to, what was quarantined with it, and a snapshot if one is due,
+all or nothing. When it returns, it is on disk. Everything else is reading, or the outbox's own bookkeeping.
+
+Implementations are safe to call from several threads. Any of them passes tests/test_store_contract.py.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry, Readings, asset_reading
+from pledgewatch_cloud.decide.events import EventType, SaidEvent
+from pledgewatch_cloud.decide.messages import Message
+from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_wire import chain
+
+QUARANTINE_ROWS_MAX = 10_000
+QUARANTINE_RAW_MAX_BYTES = 256 * 1024
+SNAPSHOTS_KEPT = 3
+
+# Events of the asset half: what a fold of an asset finds again.
+FOLDED_TYPES = frozenset(
+    {
+        EventType.FENCE_ENTERED,
+        EventType.FENCE_LEFT,
+        EventType.CONDITION_BREACHED,
+        EventType.CONDITION_RESTORED,
+        EventType.DEVICE_FELL_SILENT,
+        EventType.DEVICE_REPORTED_AGAIN,
+    }
+)
+
+
+class StoreError(Exception):
+    """The disk did not do it: full, gone or locked. Nothing was written; the caller may try again."""
+
+
+class Quarantined(NamedTuple):
+    """Bytes that could not be taken. `times` is how often the same bytes came for the same reason."""
+
+    topic: str
+    received_at_ms: int
+    reason: str
+    detail: str
+    raw: bytes
+    times: int = 1
+
+
+class Span(NamedTuple):
+    """Where a payload's readings are: `place` counts the payloads of the entry's body from 0."""
+
+    device: str
+    epoch: int
+    first: int
+    last: int
+    entry: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A message and how its delivery stands. `state` is pending, delivered or dead."""
+
+    id: str
+    type: str
+    facility: str
+    sequence: int
+    body: bytes
+    state: str = "pending"
+    attempts: int = 0
+    next_attempt_at_ms: int = 0
+    last_error: str = ""
+
+
+class Counts(NamedTuple):
+    """What the store holds. `outbox_*` count messages by state."""
+
+    entries: int
+    events: int
+    outbox_pending: int
+    outbox_delivered: int
+    outbox_dead: int
+    quarantined: int
+
+
+class Store(Protocol):
+    """The journal and all that is committed with it. Any method may raise StoreError."""
+
+    @property
+    def journal(self) -> str:
+        """The name of this journal, unique for ever."""
+        ...
+
+    def append(
+        self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), snapshot: bytes | None = None
+    ) -> None:
+        """Commit an entry that follows the last one, with its outcome. Durable when it returns."""
+        ...
+
+    def quarantine(self, items: Iterable[Quarantined]) -> None:
+        """Commit bytes that could not be taken, where no entry goes with them."""
+        ...
+
+    def entries(self, after: int = 0) -> Iterator[WrittenEntry]:
+        """The entries beyond number `after`, in order. Reading on is safe while others append."""
+        ...
+
+    def events(self, after_entry: int = 0, limit: int = 1_000) -> list[SaidEvent]:
+        """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them."""
+        ...
+
+    def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
+        """The spans of a device's epoch that overlap first to last."""
+        ...
+
+    def leaves(self, wanted: Iterable[tuple[str, int, int, int]]) -> dict[tuple[str, int, int], bytes]:
+        """The leaves of committed readings in (device, epoch, first, last) ranges, by (device, epoch, sequence)."""
+        ...
+
+    def readings(self, devices: Iterable[str], before_entry: int) -> list[AssetReading]:
+        """All readings of the devices that entries below `before_entry` hold, each identity once."""
+        ...
+
+    def standing(self, asset: str, before_entry: int) -> list[SaidEvent]:
+        """The events of FOLDED_TYPES about the asset, said below `before_entry` and not retracted below it."""
+        ...
+
+    def snapshots(self) -> Iterator[tuple[int, bytes]]:
+        """Snapshots as (entry, bytes), newest first."""
+        ...
+
+    def due(self, now_ms: int) -> list[OutboxMessage]:
+        """For each facility, its pending message of lowest sequence, if its next attempt is due."""
+        ...
+
+    def delivered(self, message_id: str, now_ms: int) -> None:
+        """The core has said 2xx."""
+        ...
+
+    def failed(self, message_id: str, error: str, next_attempt_at_ms: int) -> None:
+        """The core has not taken it; try again then."""
+        ...
+
+    def buried(self, message_id: str, error: str) -> None:
+        """Nobody will take it as things are: to the dead letters."""
+        ...
+
+    def dead_letters(self, limit: int = 1_000) -> list[OutboxMessage]:
+        """Dead letters, oldest first."""
+        ...
+
+    def send_again(self, message_id: str, now_ms: int) -> bool:
+        """Make a dead letter pending again. False where there is no dead letter of that id."""
+        ...
+
+    def quarantined(self, limit: int = 100) -> list[Quarantined]:
+        """What is in quarantine, newest first."""
+        ...
+
+    def quarantine_counts(self) -> dict[str, int]:
+        """How much was ever quarantined, by reason."""
+        ...
+
+    def counts(self) -> Counts:
+        """What the store holds."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the disk."""
+        ...
+
+
+def spans_of(entry: Entry) -> list[Span]:
+    """The spans of an entry's payloads."""
+    if not isinstance(entry.content, Readings):
+        return []
+    return [
+        Span(one.device, one.payload.epoch, one.payload.first_sequence, one.payload.last_sequence, entry.number, place)
+        for place, one in enumerate(entry.content.arrivals)
+    ]
+
+
+def readings_of(arrivals: Iterable[Arrival]) -> dict[tuple[str, int, int], AssetReading]:
+    """The readings of payloads by identity; where two payloads hold one identity, their content is equal."""
+    found = {}
+    for arrival in arrivals:
+        for one in arrival.payload.readings:
+            found[arrival.device, arrival.payload.epoch, one.sequence] = asset_reading(
+                arrival.device, arrival.payload.epoch, one
+            )
+    return found
+
+
+def leaves_of(arrivals: Iterable[Arrival]) -> dict[tuple[str, int, int], bytes]:
+    """The leaves of payloads' readings by identity."""
+    return {key: chain.leaf(one.reading) for key, one in readings_of(arrivals).items()}
+
+
+def standing_of(said: Iterable[SaidEvent]) -> list[SaidEvent]:
+    """Of an asset's events in the order in which they were said, the folded ones that no later one retracts."""
+    stand: dict[str, SaidEvent] = {}
+    for one in said:
+        if one.event.type is EventType.EVENT_RETRACTED:
+            stand.pop(str(one.event.fact("retracted")), None)
+        elif one.event.type in FOLDED_TYPES:
+            stand[one.id] = one
+    return list(stand.values())
+
+
+def outbox_message(one: Message) -> OutboxMessage:
+    """A message on its way out for the first time."""
+    return OutboxMessage(one.id, one.type, one.facility, one.sequence, one.body)

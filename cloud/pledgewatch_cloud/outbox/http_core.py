@@ -1,0 +1,71 @@
+"""The financing core over HTTPS: CloudEvents in structured JSON, signed by the Standard Webhooks scheme.
+
+`webhook-id` is the message's id, `webhook-timestamp` the moment of this attempt, `webhook-signature` the HMAC-SHA256 of
+id, timestamp and body under the shared secret. Redirects are not followed: a signature is meant for one address.
+"""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self
+
+import httpx2
+from standardwebhooks import Webhook
+
+from pledgewatch_cloud.journal.store import OutboxMessage
+from pledgewatch_cloud.outbox.core import Answer, Attempt
+
+CONTENT_TYPE = "application/cloudevents+json"
+# Answers that will not change however often the same bytes are sent.
+_FINAL = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
+_LONGEST_WAIT_S = 86_400.0
+
+
+class HttpCore:
+    """A FinancingCore behind a URL. Use as an async context manager."""
+
+    def __init__(self, url: str, secret: str, *, timeout_s: float) -> None:
+        """`secret` is the shared key as `whsec_` and base64. Raises ValueError where it is none."""
+        self._url = url
+        self._webhook = Webhook(secret)
+        self._client = httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False)
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def deliver(self, message: OutboxMessage) -> Attempt:
+        """See FinancingCore."""
+        now = datetime.now(UTC)
+        headers = {
+            "content-type": CONTENT_TYPE,
+            "webhook-id": message.id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": self._webhook.sign(message.id, now, message.body.decode()),
+        }
+        try:
+            response = await self._client.post(self._url, content=message.body, headers=headers)
+        except httpx2.HTTPError as error:
+            return Attempt(Answer.LATER, f"{type(error).__name__}: {error}"[:200])
+        if response.is_success:
+            return Attempt(Answer.TAKEN)
+        reason = f"HTTP {response.status_code}: {response.text[:200]}"
+        if response.status_code in _FINAL:
+            return Attempt(Answer.REFUSED, reason)
+        return Attempt(Answer.LATER, reason, _retry_after_s(response.headers.get("retry-after"), now))
+
+
+def _retry_after_s(value: str | None, now: datetime) -> float:
+    """What `Retry-After` asks for (RFC 9110, 10.2.3): seconds or a date; 0 where it asks nothing that can be read."""
+    if value is None:
+        return 0.0
+    try:
+        wait_s = float(value) if value.isdigit() else (parsedate_to_datetime(value) - now).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)

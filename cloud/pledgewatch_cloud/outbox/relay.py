@@ -1,0 +1,108 @@
+"""The relay: takes from the outbox what is due, hands it to the core, and forgets it only on the core's 2xx.
+
+Each facility's messages go in order, one at a time; facilities go side by side. What the core refuses for good, and
+what has failed too often, goes to the dead letters, from where a person sends it again. A crash between the core's
+answer and the outbox's note sends the message once more; the core knows it by its id.
+"""
+
+import asyncio
+import logging
+from random import Random
+
+from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.journal.store import OutboxMessage, Store, StoreError
+from pledgewatch_cloud.outbox.core import Answer, Attempt, FinancingCore
+from pledgewatch_cloud.outbox.schedule import wait_s
+
+log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Delivers a store's outbox. `wake` may be called whenever a commit has put something there."""
+
+    def __init__(
+        self,
+        store: Store,
+        core: FinancingCore,
+        clock: Clock,
+        random: Random,
+        *,
+        retry_first_s: float,
+        retry_max_s: float,
+        attempts_max: int,
+        poll_s: float = 1.0,
+        side_by_side: int = 16,
+    ) -> None:
+        self._store = store
+        self._core = core
+        self._clock = clock
+        self._random = random
+        self._retry_first_s = retry_first_s
+        self._retry_max_s = retry_max_s
+        self._attempts_max = attempts_max
+        self._poll_s = poll_s
+        self._room = asyncio.Semaphore(side_by_side)
+        self._news = asyncio.Event()
+        self._core_is_away = False
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            self._news.clear()
+            try:
+                sent = await self.deliver_due()
+            except StoreError as error:
+                log.error("the outbox cannot be read or written, trying again: %s", error)
+                sent = 0
+            if sent == 0:
+                try:
+                    async with asyncio.timeout(self._poll_s):
+                        await self._news.wait()
+                except TimeoutError:
+                    continue
+
+    async def deliver_due(self) -> int:
+        """One round: the next message of each facility that is due. Returns how many the core took."""
+        due = await asyncio.to_thread(self._store.due, self._clock.now_ms())
+        return sum(await asyncio.gather(*(self._deliver(message) for message in due)))
+
+    async def _deliver(self, message: OutboxMessage) -> bool:
+        async with self._room:
+            attempt = await self._core.deliver(message)
+            await asyncio.to_thread(self._note, message, attempt)
+        self._tell(message, attempt)
+        return attempt.answer is Answer.TAKEN
+
+    def _note(self, message: OutboxMessage, attempt: Attempt) -> None:
+        now_ms = self._clock.now_ms()
+        if attempt.answer is Answer.TAKEN:
+            self._store.delivered(message.id, now_ms)
+        elif self._is_dead(message, attempt):
+            self._store.buried(message.id, attempt.reason)
+        else:
+            pause_s = wait_s(
+                message.attempts,
+                first_s=self._retry_first_s,
+                maximum_s=self._retry_max_s,
+                asked_s=attempt.retry_after_s,
+                random=self._random,
+            )
+            self._store.failed(message.id, attempt.reason, now_ms + round(pause_s * 1_000))
+
+    def _is_dead(self, message: OutboxMessage, attempt: Attempt) -> bool:
+        return attempt.answer is Answer.REFUSED or message.attempts + 1 >= self._attempts_max
+
+    def _tell(self, message: OutboxMessage, attempt: Attempt) -> None:
+        """Say once when the core goes and once when it is back; every dead letter is said."""
+        if attempt.answer is not Answer.TAKEN and self._is_dead(message, attempt):
+            log.error("message %s goes to the dead letters: %s", message.id, attempt.reason)
+        away = attempt.answer is Answer.LATER
+        if away and not self._core_is_away:
+            log.warning("the financing core does not take messages, trying on: %s", attempt.reason)
+        elif self._core_is_away and not away:
+            log.info("the financing core takes messages again")
+        self._core_is_away = away

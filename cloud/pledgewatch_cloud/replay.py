@@ -1,0 +1,106 @@
+"""Replay: decide a whole journal again from its first entry and compare (law 5).
+
+Every entry's hash, its body, the events, messages and spans written beside it, every snapshot and SQLite's own
+structure are held against what they must be. The first thing that is not so is reported with its entry's number.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.batch import Entry, Readings
+from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.ingest.spine import repeat
+from pledgewatch_cloud.journal import form
+from pledgewatch_cloud.journal.form import DamagedError, WrittenEntry
+from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore, event_row
+from pledgewatch_cloud.journal.store import StoreError, spans_of
+from pledgewatch_wire.marks import Marks
+
+
+class Replayed(NamedTuple):
+    """A journal that is whole: how much it holds, and the digest of the state that it leads to.
+
+    `readings` counts what was decided on, `identities` each (device, epoch, sequence) that the payloads hold, once:
+    were the first ever the larger, a reading would have acted twice.
+    """
+
+    entries: int
+    readings: int
+    identities: int
+    events: int
+    messages: int
+    digest: str
+
+
+def replay(folder: Path, progress: Callable[[int], None] = lambda _: None) -> Replayed:
+    """Decide every entry of the journal in `folder` again.
+
+    Raises DamagedError at the first entry that is not what was written, StoreError where there is no journal.
+    """
+    try:
+        store = SqliteStore(folder, read_only=True)
+    except StoreError as error:
+        if not (folder / FILE_NAME).exists():
+            raise
+        raise DamagedError(1, f"the file cannot be opened: {error}") from None
+    try:
+        return _replay(store, progress)
+    finally:
+        store.close()
+
+
+def _replay(store: SqliteStore, progress: Callable[[int], None]) -> Replayed:
+    state = state_module.first(store.journal)
+    before = form.first_hash(store.journal)
+    readings = events = messages = 0
+    held: dict[tuple[str, int], Marks] = {}
+    try:
+        snapshots = dict(store.snapshots())
+        for written in store.entries():
+            before = _check_hash(before, written, state.entry + 1)
+            entry = form.read_entry(written)
+            admission, outcome = repeat(store, state, entry, written.outcome)
+            _check_beside(store, entry, outcome)
+            snapshot = snapshots.pop(written.number, None)
+            if snapshot is not None and snapshot != state_module.to_bytes(outcome.state):
+                raise DamagedError(written.number, "its snapshot is another state than the entries lead to")
+            state = outcome.state
+            readings += len(admission.readings)
+            if isinstance(entry.content, Readings):
+                for device, epoch, first, last in (span[:4] for span in spans_of(entry)):
+                    held[device, epoch] = held.get((device, epoch), Marks()).add(first, last)
+            events += len(outcome.events)
+            messages += len(outcome.messages)
+            progress(written.number)
+        for text in (*store.stray_rows(), *(f"snapshot of entry {one} has no entry" for one in snapshots)):
+            raise DamagedError(state.entry + 1, text)
+        for text in store.integrity():
+            raise DamagedError(state.entry, f"the file's own structure is damaged at or before it: {text}")
+    except StoreError as error:
+        raise DamagedError(state.entry + 1, f"cannot be read: {error}") from None
+    identities = sum(one.total for one in held.values())
+    return Replayed(state.entry, readings, identities, events, messages, state_module.digest(state))
+
+
+def _check_hash(before: bytes, written: WrittenEntry, number: int) -> bytes:
+    """The entry's hash, if it is the one that follows."""
+    if written.number != number:
+        raise DamagedError(number, f"is missing; the next one is {written.number}")
+    kind, body = written.kind, written.body
+    expected = form.entry_hash(before, written.number, written.recorded_at_ms, kind, body, written.outcome)
+    if expected != written.hash:
+        raise DamagedError(number, "its hash does not fit its content: a byte of it, or of the one before, was changed")
+    return expected
+
+
+def _check_beside(store: SqliteStore, entry: Entry, outcome: Outcome) -> None:
+    """What is written beside the entry is what it leads to."""
+    events, messages, spans = store.led_to(entry.number)
+    if events != [event_row(entry.number, one) for one in outcome.events]:
+        raise DamagedError(entry.number, "its events are not those that it leads to")
+    if messages != sorted((one.id, one.type, one.facility, one.sequence, one.body) for one in outcome.messages):
+        raise DamagedError(entry.number, "its messages are not those that it leads to")
+    if spans != sorted(spans_of(entry)):
+        raise DamagedError(entry.number, "its index of readings is not that of its payloads")

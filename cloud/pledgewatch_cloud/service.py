@@ -1,0 +1,200 @@
+"""The composition root: wires the service together and runs it until it is told to stop.
+
+broker ─ subscriber ─ ingest loop ─ writer (spine, store) ─ relay ─ core
+                                      └ ticks, API, series feeder
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import SystemRandom
+
+import uvicorn
+
+from pledgewatch_cloud.api.access import Service
+from pledgewatch_cloud.api.app import create_app
+from pledgewatch_cloud.broker import EmbeddedBroker
+from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
+from pledgewatch_cloud.config import CloudSettings, CoreSettings
+from pledgewatch_cloud.decide.book import BookError
+from pledgewatch_cloud.ingest.answers import Answers
+from pledgewatch_cloud.ingest.connect import connect_subscriber
+from pledgewatch_cloud.ingest.loop import IngestLoop
+from pledgewatch_cloud.ingest.metrics import Metrics
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.ingest.subscriber import BrokerAddress
+from pledgewatch_cloud.ingest.writer import Writer
+from pledgewatch_cloud.journal.sqlite import SqliteStore
+from pledgewatch_cloud.outbox.http_core import HttpCore
+from pledgewatch_cloud.outbox.relay import Relay
+from pledgewatch_cloud.series.embedded import EmbeddedSeries
+from pledgewatch_cloud.series.feeder import Feeder
+from pledgewatch_wire import topics
+from pledgewatch_wire.topics import Kind
+
+log = logging.getLogger(__name__)
+
+FILTERS = (topics.topic_filter(Kind.UP), topics.topic_filter(Kind.STATUS))
+
+
+class ServiceError(Exception):
+    """The service cannot start; the sentence says why and what to do."""
+
+
+async def run(settings: CloudSettings) -> None:
+    """Run until SIGTERM or SIGINT. Raises ServiceError, StoreError or DamagedError where it cannot start."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        await _start(settings, stack, stop)
+        log.info("stopping")
+
+
+async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
+    """Open everything, run everything, and return when `stop` is set and all of it has ended."""
+    folder = settings.service.data_folder
+    store = SqliteStore(folder)
+    stack.callback(store.close)
+    clock: Clock = SystemClock()
+    if settings.clock is not None:
+        one = settings.clock
+        clock = CompressedClock(one.simulated_start_ms, one.speed, one.anchor_ms)
+    spine = Spine(store, clock, snapshot_every_entries=settings.ingest.snapshot_every_entries)
+    _amend_from_files(spine, settings.book.files)
+    log.info("journal %s stands at entry %d", store.journal, spine.state.entry)
+
+    relay = await _relay(settings.core, store, stack)
+    writer = Writer(spine, relay.wake if relay else _nothing)
+    series = EmbeddedSeries(folder, store.journal)
+    stack.callback(series.close)
+    address = _address(settings)
+    if settings.broker.embedded:
+        try:
+            broker = await stack.enter_async_context(EmbeddedBroker(settings.broker.host, settings.broker.port))
+        except OSError as error:
+            where = f"{settings.broker.host}:{settings.broker.port}"
+            raise ServiceError(f"the embedded broker cannot listen on {where}: {error.strerror}") from None
+        address = replace(address, port=broker.port)
+    subscriber = await stack.enter_async_context(connect_subscriber(address, FILTERS, settings.broker.protocol))
+    answers = Answers(
+        after_readings=settings.ingest.committed_after_readings, after_s=settings.ingest.committed_after_s
+    )
+    metrics = Metrics()
+    ingest = IngestLoop(subscriber, writer, clock, answers, metrics)
+    app = create_app(
+        Service(
+            store=store,
+            writer=writer,
+            series=series,
+            metrics=metrics,
+            delivery_clock=SystemClock(),
+            wake_relay=relay.wake if relay else _nothing,
+            broker_connected=lambda: subscriber.connected,
+            token=_secret(settings.api.token_file) if settings.api.token_file else None,
+        )
+    )
+    server = _Server(
+        uvicorn.Config(app, host=settings.api.host, port=settings.api.port, log_config=None, access_log=False)
+    )
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(ingest.run(), name="ingest"),
+            group.create_task(ingest.answer(), name="committed"),
+            group.create_task(_ticks(writer, settings.ingest.tick_s), name="ticks"),
+            group.create_task(Feeder(store, series, lambda: writer.state).run(), name="series"),
+        ]
+        if relay is not None:
+            tasks.append(group.create_task(relay.run(), name="relay"))
+        api = group.create_task(server.serve(), name="api")
+        api.add_done_callback(lambda _: stop.set())
+        await stop.wait()
+        server.should_exit = True
+        for task in tasks:
+            task.cancel()
+    if not server.started:
+        where = f"{settings.api.host}:{settings.api.port}"
+        raise ServiceError(f"the API cannot listen on {where}; choose another host or port in [api]")
+
+
+async def _relay(core: CoreSettings | None, store: SqliteStore, stack: contextlib.AsyncExitStack) -> Relay | None:
+    if core is None:
+        log.warning("no [core] is configured: messages wait in the outbox")
+        return None
+    try:
+        http = HttpCore(core.url, _secret(core.secret_file), timeout_s=core.timeout_s)
+    except ValueError:
+        raise ServiceError(f"{core.secret_file} holds no Standard Webhooks secret (whsec_ and base64)") from None
+    await stack.enter_async_context(http)
+    return Relay(
+        store,
+        http,
+        SystemClock(),
+        SystemRandom(),
+        retry_first_s=core.retry_first_s,
+        retry_max_s=core.retry_max_s,
+        attempts_max=core.attempts_max,
+    )
+
+
+def _address(settings: CloudSettings) -> BrokerAddress:
+    broker = settings.broker
+    return BrokerAddress(
+        host=broker.host,
+        port=broker.port,
+        client_id=broker.client_id,
+        username=broker.username,
+        password_file=broker.password_file,
+        ca_file=broker.ca_file,
+        certificate_file=broker.certificate_file,
+        key_file=broker.key_file,
+        keep_alive_s=broker.keep_alive_s,
+        receive_maximum=broker.receive_maximum,
+        session_expiry_s=broker.session_expiry_s,
+        reconnect_max_s=broker.reconnect_max_s,
+    )
+
+
+def _amend_from_files(spine: Spine, files: tuple[Path, ...]) -> None:
+    for path in files:
+        try:
+            outcome = spine.amend(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
+        except BookError as error:
+            raise ServiceError("\n".join(f"{path}: {one}" for one in error.errors)) from None
+        except ValueError as error:
+            raise ServiceError(f"{path} is not JSON: {error}") from None
+        if outcome is not None:
+            log.info("%s amended the book in entry %d", path.name, outcome.state.entry)
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
+
+
+async def _ticks(writer: Writer, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await writer.tick()
+
+
+def _nothing() -> None:
+    """Nobody waits for news."""
+
+
+class _Server(uvicorn.Server):
+    """The service answers to signals itself."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield

@@ -1,0 +1,1 @@
+"""The edge agent: sensors, spool and uplink on the device."""

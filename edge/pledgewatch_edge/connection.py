@@ -1,0 +1,173 @@
+"""A connection to the broker: MQTT 5 where it can be had, 3.1.1 where not.
+
+A broker that does not speak MQTT 5 may say so, close, or say nothing at all (amqtt reads the longer header as the
+beginning of a name and waits for the rest of it). So with `protocol = "auto"` a connection that MQTT 5 does not bring
+about within V5_PATIENCE_S is tried once more with 3.1.1, at once; if that succeeds and MQTT 5 never has, this process
+keeps to 3.1.1. Both give the agent what it needs: QoS 1, a persistent session, a last will.
+
+aiomqtt leaves some ends loose when a connection does not come about: it does not notice that the broker has closed, its
+socket stays open, and its thread may still be connecting when the task is cancelled. They are tied up here.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import aiomqtt
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from pledgewatch_edge.config import BrokerSettings, Protocol
+
+PUBLISHES_MAX: Final = 16  # publishes that wait for their PUBACK at the same time
+V5_PATIENCE_S: Final = 3.0
+PATIENCE_S: Final = 10.0
+GOODBYE_S: Final = 2.0
+REFUSAL_S: Final = 0.1
+THREAD_S: Final = 6.0  # paho gives up on a TCP connection after 5
+SESSION_EXPIRY_S: Final = 7 * 86_400
+_INCOMING_MAX: Final = 64
+_UNSUPPORTED_PROTOCOL_CODES: Final = (1, 0x84)  # in a CONNACK of 3.1.1, of 5
+_VERSIONS: Final = {Protocol.V5: aiomqtt.ProtocolVersion.V5, Protocol.V311: aiomqtt.ProtocolVersion.V311}
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+class Connector:
+    """Opens connections to one broker under one client id, and remembers which protocol it speaks."""
+
+    def __init__(self, settings: BrokerSettings, client_id: str) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._only: Protocol | None = None if settings.protocol == Protocol.AUTO else settings.protocol
+        self._has_spoken_5 = False
+        self.protocol: Protocol | None = None  # of the latest connection
+
+    @contextlib.asynccontextmanager
+    async def connect(self, will: aiomqtt.Will) -> AsyncIterator[aiomqtt.Client]:
+        """A connected client. Raises aiomqtt.MqttError where there is none to be had, or when it is lost."""
+        client = await self._open(will)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_exit(client.__aexit__)
+            try:
+                yield client
+            finally:
+                client.timeout = GOODBYE_S
+
+    async def _open(self, will: aiomqtt.Will) -> aiomqtt.Client:
+        if self._only is not None:
+            return await self._open_with(self._only, will, PATIENCE_S)
+        try:
+            client = await self._open_with(Protocol.V5, will, V5_PATIENCE_S)
+        except aiomqtt.MqttError as error:
+            if isinstance(error, aiomqtt.MqttCodeError) and not _is_unsupported(error):
+                raise  # it understood us and does not want us
+        else:
+            self._has_spoken_5 = True
+            return client
+        client = await self._open_with(Protocol.V311, will, PATIENCE_S)
+        if not self._has_spoken_5:  # else it was the link
+            self._only = Protocol.V311
+            _LOGGER.info("broker speaks no MQTT 5, keeping to 3.1.1")
+        return client
+
+    async def _open_with(self, protocol: Protocol, will: aiomqtt.Will, patience_s: float) -> aiomqtt.Client:
+        client = self._client(protocol, will, patience_s)
+        closed = _watch(client)
+        opening = asyncio.ensure_future(client.__aenter__())
+        closing = asyncio.ensure_future(closed.wait())
+        try:
+            await asyncio.wait([opening, closing], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([opening], timeout=REFUSAL_S)  # a refusal may have come just before the end
+            if not opening.done():
+                raise aiomqtt.MqttError("the broker closed the connection before it answered")
+            opening.result()
+        except asyncio.CancelledError:
+            await asyncio.wait([opening], timeout=THREAD_S)
+            raise
+        except aiomqtt.MqttCodeError as error:
+            if _is_unsupported(error) and self._settings.protocol == Protocol.AUTO:
+                self._only = None  # another broker stands there now
+            raise
+        finally:
+            closing.cancel()
+            if not opening.done() or opening.cancelled() or opening.exception() is not None:
+                opening.cancel()
+                _close_socket(client)
+        client.timeout = max(PATIENCE_S, 1.5 * self._settings.keep_alive_s)
+        client.pending_calls_threshold = 2 * PUBLISHES_MAX
+        self.protocol = protocol
+        return client
+
+    def _client(self, protocol: Protocol, will: aiomqtt.Will, patience_s: float) -> aiomqtt.Client:
+        settings = self._settings
+        is_5 = protocol == Protocol.V5
+        tls = None
+        if settings.ca_file is not None:
+            tls = aiomqtt.TLSParameters(
+                ca_certs=str(settings.ca_file),
+                certfile=str(settings.certificate_file) if settings.certificate_file else None,
+                keyfile=str(settings.key_file) if settings.key_file else None,
+            )
+        return aiomqtt.Client(
+            settings.host,
+            settings.port,
+            username=settings.username,
+            password=self._password(),
+            identifier=self._client_id,
+            protocol=_VERSIONS[protocol],
+            will=will,
+            clean_session=None if is_5 else False,
+            clean_start=False if is_5 else MQTT_CLEAN_START_FIRST_ONLY,  # the value that 3.1.1 asks for
+            timeout=patience_s,
+            keepalive=settings.keep_alive_s,
+            max_queued_incoming_messages=_INCOMING_MAX,
+            max_queued_outgoing_messages=2 * PUBLISHES_MAX,
+            max_inflight_messages=PUBLISHES_MAX,
+            properties=_properties() if is_5 else None,
+            tls_params=tls,
+        )
+
+    def _password(self) -> str | None:
+        path = self._settings.password_file
+        if path is None:
+            return None
+        try:
+            return path.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise aiomqtt.MqttError(f"{path}: {error.strerror}") from error
+
+
+def _is_unsupported(error: aiomqtt.MqttCodeError) -> bool:
+    code = getattr(error.rc, "value", error.rc)
+    return code in _UNSUPPORTED_PROTOCOL_CODES
+
+
+def _properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has left it untyped
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.ReceiveMaximum = _INCOMING_MAX
+    return properties
+
+
+def _watch(client: aiomqtt.Client) -> asyncio.Event:
+    """An event that is set when the socket is closed. aiomqtt waits for a CONNACK even then, until its time is up."""
+    closed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    paho = client._client  # noqa: SLF001 - aiomqtt shows its callbacks nowhere else
+    on_close = paho.on_socket_close
+    assert on_close is not None
+
+    def on_socket_close(*arguments: Any) -> None:
+        on_close(*arguments)
+        loop.call_soon_threadsafe(closed.set)
+
+    paho.on_socket_close = on_socket_close
+    return closed
+
+
+def _close_socket(client: aiomqtt.Client) -> None:
+    """Close what a connection that did not come about has left open."""
+    client._client.disconnect()  # noqa: SLF001 - aiomqtt forgets the socket and offers no other way to it

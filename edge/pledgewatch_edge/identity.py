@@ -1,0 +1,231 @@
+"""Who the device is, and why no identity of a reading is ever given twice.
+
+A reading is (device, epoch, sequence). Sequences count within the spool, so they are as safe as the spool's file; when
+that file is lost or broken they would begin again at 1. The epoch makes the difference: it is one life of the spool,
+and its counter is raised and on disk before the new spool gives its first number.
+
+The state folder holds, besides the spool:
+
+- `device.key`: the Ed25519 private key that signs the chain; made here, never sent anywhere.
+- `epoch`: the counter, replaced by rename. It is there before the key is, so a key without a counter means that
+  somebody has taken the counter away; then only a spool or a tally can say how far it was, and where they cannot, a
+  person must.
+- `tally`: how many readings were measured over all epochs and how many were refused, and the newest number given.
+  The spool knows its own numbers; the tally knows them after the spool is lost, and notices a spool that went back in
+  time (a restored copy, a journal file deleted), which would give numbers a second time.
+- `agent.lock`: held by the one agent that may use the folder.
+"""
+
+import contextlib
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+KEY_FILE: Final = "device.key"
+EPOCH_FILE: Final = "epoch"
+TALLY_FILE: Final = "tally"
+LOCK_FILE: Final = "agent.lock"
+_MAX_EPOCH: Final = 2**32 - 1
+_SLOT: Final = struct.Struct(">QQQQ")
+_SUM: Final = struct.Struct(">I")
+_SLOT_BYTES: Final = _SLOT.size + _SUM.size
+_SLOT_STRIDE: Final = 4_096  # each slot in a block of its own, so that one torn write cannot spoil both
+
+
+class StateError(RuntimeError):
+    """A state folder that cannot be used as it is; the text names the file and the cure."""
+
+
+def load_or_create_key(folder: Path) -> Ed25519PrivateKey:
+    """The device's key, made on the first call together with the folder and the epoch counter.
+
+    Raises StateError where the key cannot be read, is no Ed25519 key, or is open to other users.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / KEY_FILE
+        if not path.exists():
+            if not (folder / EPOCH_FILE).exists():
+                _replace(folder / EPOCH_FILE, b"0\n")
+            _create_key(path)
+        return _load_key(path)
+    except OSError as error:
+        raise StateError(f"{error.filename}: {error.strerror}; give the agent a folder it may write") from None
+
+
+def public_key_hex(key: Ed25519PrivateKey) -> str:
+    """The public half, 64 hexadecimal digits."""
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+
+
+def read_epoch(folder: Path) -> int | None:
+    """The counter; 0 before the first spool, None where it is missing or no number."""
+    try:
+        text = (folder / EPOCH_FILE).read_text(encoding="ascii")
+        epoch = int(text)
+    except (FileNotFoundError, ValueError):
+        return None
+    return epoch if 0 <= epoch <= _MAX_EPOCH else None
+
+
+def raise_epoch(folder: Path, known: int) -> int:
+    """Raise the counter above itself and above `known`, put it on disk, and return it.
+
+    `known` is the highest epoch that anything else in the folder remembers, 0 for none. Raises StateError where the
+    counter is gone and nothing remembers.
+    """
+    counter = read_epoch(folder)
+    if counter is None and known == 0:
+        path = folder / EPOCH_FILE
+        raise StateError(
+            f"{path}: the epoch counter is lost, so numbers might be given twice; "
+            "write into it the highest epoch that the cloud has seen of this device"
+        )
+    epoch = max(counter or 0, known) + 1
+    _replace(folder / EPOCH_FILE, f"{epoch}\n".encode("ascii"))
+    return epoch
+
+
+@contextlib.contextmanager
+def sole_use(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock. Raises StateError while another agent holds it."""
+    with (folder / LOCK_FILE).open("w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateError(f"{folder}: another agent is using this folder; stop it first") from None
+        yield
+
+
+class Totals(NamedTuple):
+    """Counts of readings: the epoch, those of all epochs before it, the newest number in it, those refused ever."""
+
+    epoch: int = 0
+    measured_before: int = 0
+    head_sequence: int = 0
+    refused: int = 0
+
+    @property
+    def measured(self) -> int:
+        """Readings measured over all epochs."""
+        return self.measured_before + self.head_sequence
+
+
+class Tally:
+    """The tally file: two slots written in turn, each with a checksum, so that one is always whole.
+
+    `write` does not wait for the disk: what it holds is in the spool as well, and survives the end of the process.
+    Only a power cut that also costs the spool can make it lag, by what the kernel had not written yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor = os.open(folder / TALLY_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._turn = 0
+        self.totals = _read_slots(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, totals: Totals) -> None:
+        """Note the totals. Raises OSError where the file cannot be written."""
+        plain = _SLOT.pack(*totals)
+        os.pwrite(self._descriptor, plain + _SUM.pack(zlib.crc32(plain)), self._turn * _SLOT_STRIDE)
+        self._turn = 1 - self._turn
+        self.totals = totals
+
+    def flush(self) -> None:
+        """Wait until the disk has it."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Give the file back. May be called again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def read_totals(folder: Path) -> Totals:
+    """The totals on disk, read only; all 0 where there are none."""
+    try:
+        descriptor = os.open(folder / TALLY_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Totals()
+    try:
+        return _read_slots(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make names that were created, renamed or removed in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_slots(descriptor: int) -> Totals:
+    """The newer of the slots that are whole."""
+    found = [Totals()]
+    for slot in range(2):
+        data = os.pread(descriptor, _SLOT_BYTES, slot * _SLOT_STRIDE)
+        plain = data[: _SLOT.size]
+        if len(data) == _SLOT_BYTES and _SUM.unpack(data[_SLOT.size :])[0] == zlib.crc32(plain):
+            found.append(Totals(*_SLOT.unpack(plain)))
+    return max(found)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put `content` in the place of a file so that a power cut leaves the old or the new, whole."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    flush_folder(path.parent)
+
+
+def _create_key(path: Path) -> None:
+    """Write a new key under a name of its own, then link it: nobody ever sees half a key, or replaces one."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    with contextlib.suppress(FileExistsError):  # another process was first; its key is the device's
+        path.hardlink_to(fresh)
+    fresh.unlink()
+    flush_folder(path.parent)
+
+
+def _load_key(path: Path) -> Ed25519PrivateKey:
+    if path.stat().st_mode & 0o077:
+        raise StateError(f"{path}: other users may read the device's key; run chmod 600 on it")
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError:
+        raise StateError(f"{path}: is no private key in PEM; restore it, or remove it and register anew") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise StateError(f"{path}: is no Ed25519 key; restore it, or remove it and register anew")
+    return key

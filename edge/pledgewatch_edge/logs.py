@@ -1,0 +1,53 @@
+"""One line for each thing that happened, on one stream, for a person with `grep` and for journald alike.
+
+A line is `time level logger text`, the text ending in `key=value` pairs. Nothing is said twice for one cause: what can
+be lost and come back (a port, a broker, a disk) is a World, which speaks when it is lost and when it is back.
+"""
+
+import logging
+import time
+from typing import TextIO
+
+
+class _OneLine(logging.Formatter):
+    """UTC to the millisecond; a traceback is folded into the line."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", " | ")
+
+
+def to_stream(stream: TextIO, level: int = logging.INFO) -> None:
+    """Send the log to `stream`, replacing whatever was set up before. Called once, at the top of a program."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+class World:
+    """Something outside that may go away and come back. `lost` and `back` may be called as often as one likes."""
+
+    def __init__(self, logger: logging.Logger, name: str) -> None:
+        self._logger = logger
+        self._name = name
+        self._is_lost = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was lost and has not come back."""
+        return self._is_lost
+
+    def lost(self, reason: str) -> None:
+        """Say so, if it was not lost already."""
+        if not self._is_lost:
+            self._logger.warning("%s lost reason=%r", self._name, reason)
+        self._is_lost = True
+
+    def back(self) -> None:
+        """Say so, if it was lost."""
+        if self._is_lost:
+            self._logger.info("%s back", self._name)
+        self._is_lost = False

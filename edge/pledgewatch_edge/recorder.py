@@ -1,0 +1,114 @@
+"""From the sensors to the spool: whatever is measured while one batch goes to disk is the next batch.
+
+Sensors put samples into a short queue and go on; one task takes what is there and appends it in one transaction, so a
+slow flash card makes the batches larger and not the sensors late. While the disk refuses, samples are kept in memory
+up to WAITING_MAX and the append is tried again; beyond that the newest is refused and counted.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from pledgewatch_edge.logs import World
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors import Sensor
+from pledgewatch_edge.spool import Spool, SpoolError
+
+QUEUE_MAX: Final = 1_024
+WAITING_MAX: Final = 10_000
+_TICK_S: Final = 1.0
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Owns the way into a spool. `on_append` is called, in the event loop, after each append."""
+
+    def __init__(
+        self, spool: Spool, on_append: Callable[[], None], *, retry_s: float = 2.0, waiting_max: int = WAITING_MAX
+    ) -> None:
+        self._spool = spool
+        self._on_append = on_append
+        self._retry_s = retry_s
+        self._waiting_max = waiting_max
+        self._queue: asyncio.Queue[Sample | None] = asyncio.Queue(QUEUE_MAX)
+        self._waiting: list[Sample] = []
+        self._is_finishing = False
+        self._disk = World(_LOGGER, "spool disk")
+        self._room = World(_LOGGER, "spool room")
+
+    async def put(self, sample: Sample) -> None:
+        """Hand a sample over. Waits only while a batch is being written."""
+        await self._queue.put(sample)
+
+    async def record(self, sensor: Sensor) -> None:
+        """Hand over all samples of a sensor, for ever."""
+        async with contextlib.aclosing(sensor.samples()) as samples:
+            async for sample in samples:
+                await self.put(sample)
+
+    async def finish(self) -> None:
+        """Tell `run` to write what it has and return."""
+        await self._queue.put(None)
+
+    async def run(self) -> None:
+        """Write for ever, or until `finish`; then sign the head. What cannot be written at the end is refused."""
+        while not self._is_finishing:
+            await self._collect()
+            await self._write()
+        self._take_queued()
+        await self._write()
+        if self._waiting:
+            _LOGGER.error("spool disk still refuses, samples given up count=%d", len(self._waiting))
+            self._spool.refuse(len(self._waiting))
+            return
+        with contextlib.suppress(SpoolError):  # said already; the next start signs
+            await asyncio.to_thread(self._spool.checkpoint)
+
+    async def _collect(self) -> None:
+        """Wait for a sample; or for a while, when something is due without one."""
+        patience_s = self._retry_s if self._disk.is_lost else _TICK_S
+        try:
+            async with asyncio.timeout(patience_s):  # wait_for of Python 3.11 may swallow a cancellation
+                first = await self._queue.get()
+        except TimeoutError:
+            return
+        self._keep(first)
+        self._take_queued()
+        if self._disk.is_lost and not self._is_finishing:
+            await asyncio.sleep(self._retry_s)
+            self._take_queued()
+
+    def _take_queued(self) -> None:
+        while not self._queue.empty():
+            self._keep(self._queue.get_nowait())
+
+    def _keep(self, sample: Sample | None) -> None:
+        if sample is None:
+            self._is_finishing = True
+        elif len(self._waiting) < self._waiting_max:
+            self._waiting.append(sample)
+        else:
+            self._spool.refuse(1)
+
+    async def _write(self) -> None:
+        try:
+            if self._waiting:
+                appended = await asyncio.to_thread(self._spool.append, self._waiting)
+            elif self._spool.checkpoint_is_due():
+                await asyncio.to_thread(self._spool.checkpoint)
+                self._disk.back()
+                return
+            else:
+                return
+        except SpoolError as error:
+            self._disk.lost(str(error))
+            return
+        self._waiting = []
+        self._disk.back()
+        if appended.refused:
+            self._room.lost("the spool is full; the newest readings are refused and counted")
+        else:
+            self._room.back()
+        self._on_append()

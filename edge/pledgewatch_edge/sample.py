@@ -1,0 +1,16 @@
+"""What a sensor hands on: a reading that has no number yet.
+
+The spool gives the number in the transaction that stores the reading, so a number exists only for what is on disk.
+"""
+
+from typing import NamedTuple
+
+from pledgewatch_wire.reading import Cell
+
+
+class Sample(NamedTuple):
+    """A moment (Unix milliseconds UTC), the clock that told it, and cells ascending by channel, never empty."""
+
+    measured_at_ms: int
+    clock: int
+    cells: tuple[Cell, ...]

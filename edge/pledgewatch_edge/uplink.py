@@ -1,0 +1,366 @@
+"""The uplink: from the spool to the cloud, in order, until it says *committed*.
+
+A broker's PUBACK proves nothing about a reading, so it is only used to pace the publishes. What counts is the cloud's
+`committed`: it slides the window of readings that are on their way and lets the spool forget. What stays uncommitted
+too long is sent again, and so is everything after a new connection; sending twice costs bytes and never harm, because
+a reading's identity is its number. Each time that sending again brings no word, the patience doubles, so a cloud that
+is away behind a broker that is not does not run up the bill.
+
+On a new connection the device says that it is online, and the cloud answers with `committed`; sending begins then, or
+after WORD_PATIENCE_S, so that a long spool is not sent for nothing.
+
+Nothing here keeps readings: payloads are read from the spool when there is room for them, and at most PUBLISHES_MAX of
+them are in memory.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import aiomqtt
+
+from pledgewatch_edge.config import Protocol, StationSettings
+from pledgewatch_edge.connection import PUBLISHES_MAX, Connector
+from pledgewatch_edge.logs import World
+from pledgewatch_edge.spool import Spool, SpoolError
+from pledgewatch_edge.window import Window
+from pledgewatch_wire import __version__
+from pledgewatch_wire.codec import (
+    MAX_CHECKPOINTS,
+    Payload,
+    PayloadError,
+    Status,
+    decode_committed,
+    encode,
+    encode_status,
+)
+from pledgewatch_wire.reading import Reading
+from pledgewatch_wire.topics import Kind, topic
+
+RECONNECT_FIRST_S: Final = 1.0
+WORD_PATIENCE_S: Final = 2.0
+DRAIN_S: Final = 3.0
+OFFLINE_S: Final = 1.5
+_PATIENCE_DOUBLINGS_MAX: Final = 5
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class UplinkCounts:
+    """What the uplink has done since it was made."""
+
+    connections: int = 0
+    payloads: int = 0
+    readings: int = 0
+    words: int = 0
+    words_ignored: int = 0
+    resends: int = 0
+
+
+def jittered_backoff(attempt: int, *, maximum_s: float, chance: Callable[[], float]) -> float:
+    """Seconds to wait before try number `attempt` + 1: doubling up to the maximum, less up to half by chance."""
+    return min(maximum_s, RECONNECT_FIRST_S * 2.0 ** min(attempt, 30)) * (0.5 + 0.5 * chance())
+
+
+def one_clock(readings: list[Reading], last: int) -> list[Reading]:
+    """The longest run at the beginning that one payload can carry: consecutive, of one clock, up to `last`."""
+    run: list[Reading] = []
+    for reading in readings:
+        if reading.sequence > last:
+            break
+        if run and (reading.sequence != run[-1].sequence + 1 or reading.clock != run[0].clock):
+            break
+        run.append(reading)
+    return run
+
+
+class Uplink:
+    """The uplink of one station. `run` it in a task; `wake` it after an append; `finish` it to end in good order."""
+
+    def __init__(
+        self,
+        settings: StationSettings,
+        spool: Spool,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        device = settings.device
+        self._settings = settings.uplink
+        self._reconnect_max_s = settings.broker.reconnect_max_s
+        self._spool = spool
+        self._monotonic = monotonic
+        self._chance = chance
+        self._topics = {kind: topic(device.operator, device.name, kind) for kind in Kind}
+        self._connector = Connector(settings.broker, device.name)
+        self._window = Window(self._settings.in_flight_readings)
+        self._world = World(_LOGGER, f"uplink to {settings.broker.host}:{settings.broker.port}")
+        self._work = asyncio.Event()
+        self._word = asyncio.Event()
+        self._finishing = asyncio.Event()
+        self._next = 1  # the reading to send next
+        self._released = 0  # the newest reading that may be sent: `send_every_s` holds later ones back
+        self._send_due = 0.0
+        self._is_backlog = False
+        self._fruitless_resends = 0
+        self._said_ignored: str | None = None
+        self.counts = UplinkCounts()
+        self.is_connected = False
+
+    @property
+    def protocol(self) -> Protocol | None:
+        """The MQTT version of the latest connection; None before the first."""
+        return self._connector.protocol
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the broker could not be reached at the latest try."""
+        return self._world.is_lost
+
+    def wake(self) -> None:
+        """The spool has grown."""
+        self._work.set()
+
+    def finish(self) -> None:
+        """Send what has not been sent, as far as that goes at once, say that the device is offline, and end `run`."""
+        self._finishing.set()
+        self._work.set()
+
+    async def run(self) -> None:
+        """Connect, send, and connect again, until `finish`."""
+        attempt = -1
+        while not self._finishing.is_set():
+            connections = self.counts.connections
+            try:
+                await self._connection()
+            except* (aiomqtt.MqttError, SpoolError) as errors:
+                self._world.lost("; ".join(str(error) or repr(error) for error in _leaves(errors)))
+            self.is_connected = False
+            if self._finishing.is_set():
+                break
+            attempt = 0 if self.counts.connections > connections else attempt + 1
+            wait_s = jittered_backoff(attempt, maximum_s=self._reconnect_max_s, chance=self._chance)
+            await _wait(self._finishing, wait_s)
+
+    async def _connection(self) -> None:
+        """One connection, from the first word to the last."""
+        will = aiomqtt.Will(self._topics[Kind.STATUS], self._status(online=False), qos=1, retain=True)
+        async with self._connector.connect(will) as client:
+            self._begin()
+            listening = asyncio.create_task(self._listen(client), name="uplink-listen")
+            sending = asyncio.create_task(self._send(client), name="uplink-send")
+            try:
+                await asyncio.wait([listening, sending], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                errors = await _end([listening, sending])
+                if not errors:
+                    await self._say_offline(client)
+            if errors:
+                raise ExceptionGroup("the connection ended", errors)
+
+    async def _greet(self, client: aiomqtt.Client) -> None:
+        """Ask to hear the cloud's word, and say that the device is online, which makes the cloud say it."""
+        granted = await client.subscribe(self._topics[Kind.COMMITTED], qos=1)
+        if any(getattr(code, "value", code) >= 0x80 for code in granted):
+            raise aiomqtt.MqttError(f"the broker refuses the subscription to {self._topics[Kind.COMMITTED]}")
+        await client.publish(self._topics[Kind.STATUS], self._status(online=True), qos=1, retain=True)
+        _heed_cancellation()
+        self.is_connected = True
+        self._world.back()
+        _LOGGER.info("connected protocol=%s spooled=%d", self.protocol, self._spool.spooled)
+
+    async def _say_offline(self, client: aiomqtt.Client) -> None:
+        """A clean end keeps the last will from being sent, so the device says it itself, if that goes at once."""
+        status = self._status(online=False)
+        with contextlib.suppress(aiomqtt.MqttError):
+            await client.publish(self._topics[Kind.STATUS], status, qos=1, retain=True, timeout=OFFLINE_S)
+
+    def _begin(self) -> None:
+        """Count nothing as sent: who knows what the connection before took with it."""
+        self.counts.connections += 1
+        self._word.clear()
+        self._send_due = self._monotonic()
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._window.clear()
+        self._next = 1
+        self._released = self._spool.head_sequence
+        self._is_backlog = self._spool.spooled > 0
+
+    async def _listen(self, client: aiomqtt.Client) -> None:
+        """Take the cloud's word, for as long as the connection holds."""
+        async for message in client.messages:
+            if str(message.topic) != self._topics[Kind.COMMITTED]:
+                self._ignore(f"it came on the topic {message.topic}")
+                continue
+            try:
+                committed = decode_committed(message.payload)
+            except PayloadError as error:
+                self._ignore(f"it cannot be read: {error}")
+                continue
+            forgotten = await asyncio.to_thread(self._spool.forget, committed)
+            if forgotten.ignored is None:
+                self.counts.words += 1
+                if forgotten.readings:
+                    self._fruitless_resends = 0
+                self._window.land(committed)
+                self._said_ignored = None
+            else:
+                self._ignore(forgotten.ignored)
+            self._word.set()
+            self._work.set()
+
+    def _ignore(self, reason: str) -> None:
+        self.counts.words_ignored += 1
+        if reason != self._said_ignored:
+            _LOGGER.warning("committed ignored reason=%r", reason)
+        self._said_ignored = reason
+
+    async def _send(self, client: aiomqtt.Client) -> None:
+        """Greet, then send as long as the connection holds; return when finishing and all is sent, or time is up."""
+        await self._greet(client)
+        if self._spool.spooled:
+            await _wait(self._word, WORD_PATIENCE_S, self._finishing)
+        slots = asyncio.Semaphore(PUBLISHES_MAX)
+        async with asyncio.TaskGroup() as publishes:
+            deadline = None
+            while True:
+                if self._finishing.is_set() and deadline is None:
+                    deadline = self._monotonic() + DRAIN_S
+                    await self._send_last_again()
+                if deadline is not None and self._monotonic() > deadline:
+                    return
+                self._work.clear()
+                payload = await self._payload()
+                if payload is not None:
+                    await slots.acquire()
+                    publishes.create_task(self._publish(client, encode(payload), slots), name="uplink-publish")
+                elif deadline is not None:
+                    return
+                else:
+                    await _wait(self._work, self._patience_s())
+
+    async def _publish(self, client: aiomqtt.Client, data: bytes, slots: asyncio.Semaphore) -> None:
+        try:
+            await client.publish(self._topics[Kind.UP], data, qos=1)
+        finally:
+            slots.release()
+
+    async def _payload(self) -> Payload | None:
+        """What to send now; None where nothing may be sent yet. Counts it as sent."""
+        self._rewind_if_overdue()
+        self._release()
+        unsent = self._released - self._next + 1
+        take = min(self._settings.readings_per_payload, unsent)
+        if take <= 0 or (self._window.room < take and not self._finishing.is_set()):
+            return None
+        rows = await asyncio.to_thread(self._spool.read, self._next - 1, take + 1)
+        run = one_clock(rows[:take], self._released)
+        if not run:  # all of it is committed already
+            self._next = self._released + 1
+            return None
+        first, last = run[0].sequence, run[-1].sequence
+        checkpoints = await asyncio.to_thread(self._spool.checkpoints, first, last)
+        if len(checkpoints) > MAX_CHECKPOINTS:
+            checkpoints = checkpoints[:MAX_CHECKPOINTS]
+            last = checkpoints[-1].sequence
+            run = run[: last - first + 1]
+        self._is_backlog |= unsent > self._settings.readings_per_payload
+        self._next = last + 1
+        self._window.send(first, last, self._monotonic())
+        self.counts.payloads += 1
+        self.counts.readings += len(run)
+        is_last = not any(last < row.sequence <= self._released for row in rows)
+        return Payload(self._spool.epoch, tuple(run), tuple(checkpoints), self._wants_word(is_last=is_last))
+
+    def _wants_word(self, *, is_last: bool) -> bool:
+        """Whether the cloud should say soon what it has: the window fills, or a backlog has just been drained."""
+        has_drained = self._is_backlog and is_last
+        if has_drained:
+            self._is_backlog = False
+        return has_drained or self._finishing.is_set() or 2 * self._window.in_flight >= self._window.limit
+
+    def _release(self) -> None:
+        """Let everything measured up to now go, if it is time for that."""
+        now = self._monotonic()
+        if now < self._send_due and not self._finishing.is_set():
+            return
+        self._released = self._spool.head_sequence
+        if self._settings.send_every_s:
+            missed = (now - self._send_due) // self._settings.send_every_s
+            self._send_due += (missed + 1) * self._settings.send_every_s
+
+    def _resend_due(self) -> float | None:
+        oldest = self._window.oldest_sent_at
+        if oldest is None:
+            return None
+        return oldest + self._settings.resend_after_s * 2.0 ** min(self._fruitless_resends, _PATIENCE_DOUBLINGS_MAX)
+
+    def _rewind_if_overdue(self) -> None:
+        due = self._resend_due()
+        if due is not None and self._monotonic() >= due:
+            self.counts.resends += 1
+            self._fruitless_resends += 1
+            self._rewind()
+
+    def _patience_s(self) -> float:
+        """How long nothing will be due unless something happens."""
+        now = self._monotonic()
+        due = [now + 60.0]
+        resend_due = self._resend_due()
+        if resend_due is not None:
+            due.append(resend_due)
+        if self._settings.send_every_s and self._spool.head_sequence > self._released:
+            due.append(self._send_due)
+        return max(0.0, min(due) - now)
+
+    async def _send_last_again(self) -> None:
+        """Let the newest reading carry a late checkpoint, if it is still here."""
+        head = self._spool.head_sequence
+        late = await asyncio.to_thread(self._spool.checkpoints, head + 1, head + 1)
+        if late and self._next > head:
+            self._next = head
+
+    def _status(self, *, online: bool) -> bytes:
+        spool = self._spool
+        return encode_status(Status(online, spool.epoch, spool.head_sequence, spool.spooled, __version__))
+
+
+async def _wait(event: asyncio.Event, timeout_s: float, other: asyncio.Event | None = None) -> None:
+    """Wait for an event, or for another, or for the time to pass."""
+    waits = [asyncio.ensure_future(one.wait()) for one in (event, other) if one is not None]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+def _heed_cancellation() -> None:
+    """Raise a cancellation that aiomqtt has swallowed: it waits by wait_for, which up to Python 3.11 may do that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> list[Exception]:
+    """Cancel what still runs, wait for it, and return what went wrong."""
+    for task in tasks:
+        task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    return [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The errors in a group of groups."""
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]

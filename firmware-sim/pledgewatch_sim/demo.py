@@ -1,0 +1,415 @@
+"""The demo: the main job, with real programs, on simulated devices.
+
+It starts the sandbox core, the cloud service with its embedded broker, and three edge agents; it is the world that they
+measure: receivers on ptys, a one-wire tree, containers under way. It watches from outside, by the API and the core's
+ledger, tells what happens, and at the end counts at both ends and compares.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx2
+
+from pledgewatch_sim.clock import SimulationClock
+from pledgewatch_sim.onewire import OneWireTree
+from pledgewatch_sim.programs import Program, free_port, output_of
+from pledgewatch_sim.pty_port import PtyPort
+from pledgewatch_sim.receiver import Receiver, ReceiverFaults, ReceiverSettings
+from pledgewatch_sim.story import CHARACTERS, OPERATOR, SILENT_AFTER, Character, Script, book
+from pledgewatch_sim.teller import Teller
+
+STORY_DAYS = 12
+START_ALLOWANCE_MS = 7_000
+SHORTEST_S = 20
+DAY_MS = 86_400_000
+CYCLE_S = 0.25
+START_PATIENCE_S = 60.0
+DRAIN_PATIENCE_S = 45.0
+POLL_S = 0.4
+_FAULTS = ReceiverFaults(garbage=0.02, flipped_bit=0.02, cut_sentence=0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What was asked for. `folder` None: a temporary one, removed at the end."""
+
+    seconds: float
+    headless: bool
+    report: Path | None
+    folder: Path | None
+    seed: int
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the sentence says why."""
+
+
+async def run(options: DemoOptions) -> int:
+    """Run the demo. Returns 0 where both ends agree, 1 where they do not."""
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted.set)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="pledgewatch-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return await _Demo(options, folder, interrupted).run()
+    finally:
+        if options.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Demo:
+    """One run: the programs, the world around them, and who watches."""
+
+    def __init__(self, options: DemoOptions, folder: Path, interrupted: asyncio.Event) -> None:
+        self._options = options
+        self._folder = folder
+        self._interrupted = interrupted
+        self._random = Random(options.seed)
+        self._mqtt_port, self._api_port, self._core_port = free_port(), free_port(), free_port()
+        speed = STORY_DAYS * DAY_MS / (options.seconds * 1_000)
+        start_ms = time.time_ns() // 1_000_000 - STORY_DAYS * DAY_MS
+        # The story begins when everybody is up.
+        anchor_ms = time.time_ns() // 1_000_000 + START_ALLOWANCE_MS
+        self._clock = SimulationClock(start_ms, speed, anchor_ms)
+        self._script = Script(start_ms, STORY_DAYS * DAY_MS)
+        self._teller = Teller(CHARACTERS, headless=options.headless)
+        self._programs: list[Program] = []
+        self._http = httpx2.AsyncClient(timeout=10)
+        self._events: Counter[str] = Counter()
+        self._after_entry = 0
+        self._after_message = 0
+        self._powerless: set[str] = set()
+
+    async def run(self) -> int:
+        began = time.monotonic()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._stop_all)
+            stack.push_async_callback(self._http.aclose)
+            stack.enter_context(self._teller)
+            with contextlib.suppress(_Interrupted):
+                await self._story(stack)
+            await self._settle()
+            report = await self._count(time.monotonic() - began)
+        self._teller.end(report)
+        if self._options.report is not None:
+            text = json.dumps(report, indent=2) + "\n"
+            await asyncio.to_thread(self._options.report.write_text, text, encoding="utf-8")
+        return 0 if _agrees(report) else 1
+
+    async def _story(self, stack: contextlib.AsyncExitStack) -> None:
+        ports = {
+            one.name: await stack.enter_async_context(PtyPort(self._folder / one.name / "gps"))
+            for one in self._prepare()
+        }
+        await self._start_programs()
+        self._teller.address(f"http://127.0.0.1:{self._api_port}", f"http://127.0.0.1:{self._core_port}/ledger")
+        await self._clock.sleep_until(self._script.start_ms)
+        world = [asyncio.create_task(self._container(one, ports[one.name]), name=one.name) for one in CHARACTERS]
+        world.append(asyncio.create_task(self._watch(), name="watch"))
+        try:
+            end = asyncio.create_task(asyncio.sleep(self._options.seconds))
+            stop = asyncio.create_task(self._interrupted.wait())
+            await asyncio.wait([end, stop, *world], return_when=asyncio.FIRST_COMPLETED)
+            for task in (end, stop):
+                task.cancel()
+            for task in world:
+                if task.done() and not task.cancelled() and (error := task.exception()):
+                    raise error
+        finally:
+            for task in world:
+                task.cancel()
+            await asyncio.gather(*world, return_exceptions=True)
+
+    def _prepare(self) -> tuple[Character, ...]:
+        """Folders and configuration files of everybody."""
+        secret = self._folder / "webhook.secret"
+        secret.touch(mode=0o600)
+        secret.write_text("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(), encoding="ascii")
+        for one in CHARACTERS:
+            (self._folder / one.name).mkdir(exist_ok=True)
+            self._write(f"{one.name}.toml", self._edge_file(one))
+        self._write("bank.toml", self._bank_file())
+        self._write("cloud.toml", self._cloud_file())
+        return CHARACTERS
+
+    async def _start_programs(self) -> None:
+        """Identities first, for the book; then core, cloud, agents."""
+        identities = {}
+        for one in CHARACTERS:
+            said = await output_of("pledgewatch_edge", "identity", "--config", str(self._folder / f"{one.name}.toml"))
+            identities[one.device] = json.loads(said)["public_key"]
+        silent_after_s = round(self._script.length_ms / 1_000 * SILENT_AFTER)
+        self._write("book.json", json.dumps(book(identities, silent_after_s)))
+        await self._start("bank", "pledgewatch_sim", "bank")
+        await self._start("cloud", "pledgewatch_cloud", "run")
+        await self._until_up(f"http://127.0.0.1:{self._core_port}/healthz", "bank")
+        await self._until_up(f"http://127.0.0.1:{self._api_port}/healthz", "cloud")
+        for one in CHARACTERS:
+            await self._start(one.name, "pledgewatch_edge", "run")
+
+    async def _start(self, name: str, module: str, command: str) -> None:
+        program = Program(name, module, [command, "--config", str(self._folder / f"{name}.toml")], self._folder)
+        await program.start()
+        self._programs.append(program)
+
+    async def _until_up(self, url: str, name: str) -> None:
+        program = next(one for one in self._programs if one.name == name)
+        deadline = time.monotonic() + START_PATIENCE_S
+        while time.monotonic() < deadline:
+            if not program.running:
+                raise DemoError(f"{name} ended at once:\n{program.last_words()}")
+            if self._interrupted.is_set():
+                raise _Interrupted
+            with contextlib.suppress(httpx2.HTTPError):
+                if (await self._http.get(url)).is_success:
+                    return
+            await asyncio.sleep(0.1)
+        raise DemoError(f"{name} does not answer at {url}:\n{program.last_words()}")
+
+    async def _container(self, one: Character, port: PtyPort) -> None:
+        """A container's world: its receiver speaks, its probe is read, things happen to it."""
+        settings = ReceiverSettings(interval_s=CYCLE_S, faults=_FAULTS)
+        voyage = self._script.voyage(one)
+        receiver = Receiver(self._clock, voyage.position, port, Random(self._random.random()), settings)
+        probes = {_probe(one): self._script.temperature(one)}
+        tree = OneWireTree(self._folder / one.name / "w1", probes, self._clock.now_ms)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(receiver.run(), name=f"{one.name} receiver")
+            group.create_task(tree.run(CYCLE_S), name=f"{one.name} probes")
+            if one.powerless:
+                group.create_task(self._pull_the_plug(one), name=f"{one.name} powerless")
+            if one.unplugged:
+                group.create_task(self._unplug(one, port), name=f"{one.name} unplugged")
+
+    async def _pull_the_plug(self, one: Character) -> None:
+        """The agent's power is cut (SIGKILL) and comes back: it goes on with the next number."""
+        assert one.powerless is not None
+        program = next(program for program in self._programs if program.name == one.name)
+        await self._clock.sleep_until(self._script.at(one.powerless[0]))
+        self._teller.say(f"[bold]{one.name}[/]: the device loses its power")
+        self._powerless.add(one.name)
+        await program.kill()
+        await self._clock.sleep_until(self._script.at(one.powerless[1]))
+        self._teller.say(f"[bold]{one.name}[/]: the power is back")
+        await program.start()
+        self._powerless.discard(one.name)
+
+    async def _unplug(self, one: Character, port: PtyPort) -> None:
+        """The receiver's plug comes out and is put back in."""
+        assert one.unplugged is not None
+        await self._clock.sleep_until(self._script.at(one.unplugged[0]))
+        self._teller.say(f"[bold]{one.name}[/]: the GPS receiver's plug comes loose")
+        port.unplug()
+        await self._clock.sleep_until(self._script.at(one.unplugged[1]))
+        self._teller.say(f"[bold]{one.name}[/]: the plug is put back in")
+        port.plug()
+
+    async def _watch(self) -> None:
+        """Look at both ends, and tell what is new."""
+        while True:
+            await self._look()
+            await asyncio.sleep(POLL_S)
+
+    async def _look(self) -> None:
+        for program in self._programs:
+            if not program.running and program.name not in self._powerless:
+                raise DemoError(f"{program.name} has ended:\n{program.last_words()}")
+        page = await self._get(self._api_port, f"/events?after_entry={self._after_entry}")
+        self._after_entry = page["next_after_entry"]
+        self._events.update(one["type"] for one in page["events"])
+        messages = await self._get(self._core_port, f"/ledger/messages?after={self._after_message}")
+        self._after_message = messages[-1]["arrival"] if messages else self._after_message
+        self._teller.news(page["events"], messages)
+        assets = await self._get(self._api_port, "/assets")
+        status = await self._get(self._api_port, "/status")
+        self._teller.now(self._clock.now_ms(), assets, status)
+
+    async def _get(self, port: int, path: str) -> Any:
+        answer = await self._http.get(f"http://127.0.0.1:{port}{path}")
+        answer.raise_for_status()
+        return answer.json()
+
+    async def _settle(self) -> None:
+        """The devices stop measuring; what is spooled and what is in the outbox gets its time to arrive."""
+        for program in self._programs:
+            if program.name not in {"bank", "cloud"}:
+                await program.stop()
+        # An agent that stops sends what it has; one more start lets it hear what was committed meanwhile.
+        deadline = time.monotonic() + DRAIN_PATIENCE_S
+        while time.monotonic() < deadline:
+            measured = sum([(await self._status_of(one))["measured"] for one in CHARACTERS])
+            with contextlib.suppress(httpx2.HTTPError):
+                status = await self._get(self._api_port, "/status")
+                if status["readings"] >= measured and status["counts"]["outbox_pending"] == 0:
+                    break
+                if status["readings"] < measured:
+                    await self._send_the_rest()
+            await asyncio.sleep(0.3)
+        with contextlib.suppress(httpx2.HTTPError, DemoError):
+            self._programs = [one for one in self._programs if one.running]
+            await self._look()
+
+    async def _send_the_rest(self) -> None:
+        """Agents whose sensors are gone: they send what is spooled, and measure nothing more."""
+        for one in CHARACTERS:
+            program = Program(
+                one.name,
+                "pledgewatch_edge",
+                ["run", "--config", str(self._folder / f"{one.name}-drain.toml")],
+                self._folder,
+            )
+            self._write(f"{one.name}-drain.toml", self._edge_file(one, sensors=False))
+            await program.start()
+            self._programs.append(program)
+        await asyncio.sleep(3)
+        for program in self._programs:
+            if program.name not in {"bank", "cloud"}:
+                await program.stop()
+
+    async def _count(self, seconds: float) -> dict[str, Any]:
+        """What each end says: the devices' own counters, the journal read back, the outbox, the core's ledger."""
+        measured = sum([(await self._status_of(one))["measured"] for one in CHARACTERS])
+        status = await self._get(self._api_port, "/status")
+        ledger = await self._get(self._core_port, "/ledger")
+        for name in ("cloud", "bank"):
+            for program in self._programs:
+                if program.name == name:
+                    await program.stop()
+        replayed = json.loads(await output_of("pledgewatch_cloud", "replay", "--data", str(self._folder / "data")))
+        counts = status["counts"]
+        return {
+            "readings": {
+                "measured": measured,
+                "committed": replayed["identities"],
+                "lost": measured - replayed["identities"],
+                "duplicated": replayed["readings"] - replayed["identities"],
+            },
+            "events": dict(sorted(self._events.items())),
+            "messages": {
+                "sent": replayed["messages"],
+                "delivered": counts["outbox_delivered"],
+                "verified": ledger["counts"]["booked"],
+                "duplicated": ledger["counts"]["double_releases"] + ledger["counts"]["conflicts"],
+            },
+            "journal": {"entries": replayed["entries"], "digest": replayed["digest"]},
+            "seconds": round(seconds, 1),
+        }
+
+    async def _status_of(self, one: Character) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(
+            await output_of("pledgewatch_edge", "status", "--config", str(self._folder / f"{one.name}.toml"))
+        )
+        return said
+
+    async def _stop_all(self) -> None:
+        for program in reversed(self._programs):
+            await program.stop()
+
+    def _write(self, name: str, text: str) -> None:
+        (self._folder / name).write_text(text, encoding="utf-8")
+
+    def _edge_file(self, one: Character, *, sensors: bool = True) -> str:
+        own = self._folder / one.name
+        sections = f"""
+[device]
+operator = "{OPERATOR}"
+name = "{one.device}"
+state_folder = "{own / "state"}"
+[broker]
+host = "127.0.0.1"
+port = {self._mqtt_port}
+protocol = "3.1.1"
+keep_alive_s = 10
+reconnect_max_s = 2.0
+[uplink]
+resend_after_s = 5.0
+[checkpoint]
+every_readings = 20
+every_s = 5.0
+"""
+        # A port that is never there: an agent that only sends what it has.
+        sections += f"""
+[clock]
+trust_system = false
+[gps]
+port = "{own / ("gps" if sensors else "nothing")}"
+baud = 115200
+"""
+        if sensors:
+            sections += f"""
+[onewire]
+root = "{own / "w1"}"
+interval_s = {CYCLE_S * 2}
+probes = ["{_probe(one)}"]
+"""
+        return sections
+
+    def _bank_file(self) -> str:
+        return f"""
+[bank]
+port = {self._core_port}
+database = "{self._folder / "ledger.sqlite"}"
+secret_files = ["{self._folder / "webhook.secret"}"]
+[misbehave]
+answer_500_share = 0.1
+lose_answer_share = 0.1
+seed = {self._options.seed}
+"""
+
+    def _cloud_file(self) -> str:
+        clock = self._clock
+        return f"""
+[service]
+data_folder = "{self._folder / "data"}"
+[broker]
+embedded = true
+port = {self._mqtt_port}
+protocol = "3.1.1"
+[ingest]
+committed_after_readings = 40
+committed_after_s = 3.0
+tick_s = 0.5
+snapshot_every_entries = 200
+[api]
+port = {self._api_port}
+[core]
+url = "http://127.0.0.1:{self._core_port}/messages"
+secret_file = "{self._folder / "webhook.secret"}"
+retry_first_s = 0.2
+retry_max_s = 2.0
+[book]
+files = ["{self._folder / "book.json"}"]
+[clock]
+simulated_start_ms = {clock.start_ms}
+speed = {clock.speed}
+anchor_ms = {clock.anchor_ms}
+"""
+
+
+class _Interrupted(Exception):  # noqa: N818 - a person's wish
+    """Ctrl-C."""
+
+
+def _probe(one: Character) -> str:
+    return f"28-{sum(one.name.encode()):012x}"
+
+
+def _agrees(report: dict[str, Any]) -> bool:
+    readings, messages = report["readings"], report["messages"]
+    nothing_lost = readings["measured"] > 0 and not readings["lost"] and not readings["duplicated"]
+    delivered = messages["sent"] == messages["delivered"] == messages["verified"] and not messages["duplicated"]
+    return bool(nothing_lost and delivered)

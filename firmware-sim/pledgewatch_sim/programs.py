@@ -1,0 +1,100 @@
+"""The real programs as child processes: started from this very installation, watched, and never left behind."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+STOP_PATIENCE_S = 10.0
+_PR_SET_PDEATHSIG = 1
+
+
+class Program:
+    """One program, `python -m MODULE ARGUMENTS`. Its output goes to a file in `logs`."""
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str], logs: Path) -> None:
+        self.name = name
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._log = logs / f"{name}.log"
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it is alive."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start it."""
+        descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,  # Ctrl-C is for us; we stop the others in order
+            )
+        finally:
+            os.close(descriptor)
+
+    async def stop(self) -> int | None:
+        """SIGTERM, and SIGKILL for one that does not listen. Returns its exit code; None if it was not running."""
+        return await self._end(signal.SIGTERM)
+
+    async def kill(self) -> int | None:
+        """SIGKILL."""
+        return await self._end(signal.SIGKILL)
+
+    def last_words(self, lines: int = 5) -> str:
+        """The end of its output."""
+        return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+    async def _end(self, number: signal.Signals) -> int | None:
+        process = self._process
+        if process is None:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        try:
+            async with asyncio.timeout(STOP_PATIENCE_S):
+                return await process.wait()
+        except TimeoutError:
+            process.kill()
+            return await process.wait()
+
+
+async def output_of(module: str, *arguments: str) -> str:
+    """What a program prints that runs to its end. Raises RuntimeError with its complaint where it fails."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=_die_with_parent,
+    )
+    out, complaint = await process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"{module} {' '.join(arguments)}: {complaint.decode(errors='replace').strip()}")
+    return out.decode()
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def _die_with_parent() -> None:
+    """Linux: whoever outlives us gets SIGKILL, also when we are killed ourselves (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,239 @@
+"""The whole way of a reading, in one process, from one seed: spool, broker, journal, outbox, core, and everything that
+can go wrong between them.
+
+The spool, the spine, the store and the relay are the real ones. The broker keeps, loses, repeats, reorders and forgets
+messages as the dice say; any of the programs is killed at any of its crash points: before a commit, after it and before
+the acknowledgement, between an answer and its note. Time is a number.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from builders import AT_SEA, IN_LOS_ANGELES, NOON_MS, ManualClock, book_document, position, temperature
+
+from pledgewatch_cloud.decide.admission import committed_of
+from pledgewatch_cloud.ingest.decode import decode_messages
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.ingest.subscriber import Message
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.journal.store import OutboxMessage
+from pledgewatch_cloud.outbox.core import Answer, Attempt
+from pledgewatch_cloud.outbox.relay import Relay
+from pledgewatch_edge.identity import load_or_create_key, public_key_hex
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.uplink import one_clock
+from pledgewatch_wire import topics
+from pledgewatch_wire.codec import Committed, Payload, encode
+from pledgewatch_wire.reading import Clock
+from pledgewatch_wire.topics import Kind
+
+OPERATOR = "harbour-line"
+
+
+class Killed(Exception):  # noqa: N818 - not an error of the program's
+    """The program that was running is gone."""
+
+
+class Dice:
+    """Chance from a seed, and the crash points that it strikes."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.is_calm = False
+        self.kills = 0
+
+    def __call__(self, share: float) -> bool:
+        """Whether something of this likelihood happens now."""
+        return not self.is_calm and self.random.random() < share
+
+    def crash_point(self) -> None:
+        """The program may die here."""
+        if self(0.04):
+            self.kills += 1
+            raise Killed
+
+
+class DyingStore(MemoryStore):
+    """A store whose process may be killed before and after every commit. What is committed outlives it."""
+
+    def __init__(self, dice: Dice) -> None:
+        super().__init__("simulation")
+        self._dice = dice
+
+    def append(self, *arguments: Any, **named: Any) -> None:
+        self._dice.crash_point()
+        super().append(*arguments, **named)
+        self._dice.crash_point()
+
+    def delivered(self, message_id: str, now_ms: int) -> None:
+        self._dice.crash_point()
+        super().delivered(message_id, now_ms)
+
+
+class Edge:
+    """A device: the real spool in a folder, and an uplink of a few lines that keeps to the real one's rules."""
+
+    def __init__(self, folder: Path, name: str, dice: Dice) -> None:
+        self.folder, self.name, self.dice = folder, name, dice
+        folder.mkdir()
+        self.key = load_or_create_key(folder)
+        self.public_key = public_key_hex(self.key)
+        self.spool = self._open()
+        self.sent_up_to = 0
+        self.clock_ms = NOON_MS
+
+    def _open(self) -> Spool:
+        return open_spool(self.folder, self.name, self.key, Limits(100_000, 7, 1e9), lambda: 0.0)
+
+    def restart(self) -> None:
+        """Killed and started again: nothing but the disk is left."""
+        self.spool.close()
+        self.spool = self._open()
+        self.sent_up_to = 0
+
+    def measure(self) -> None:
+        """Some readings, spooled."""
+        samples = []
+        for _ in range(self.dice.random.randrange(1, 6)):
+            self.clock_ms += self.dice.random.randrange(1, 30) * 60_000
+            place = AT_SEA if self.dice.random.random() < 0.7 else IN_LOS_ANGELES
+            cells = (*position(place), temperature(self.dice.random.choice([5_000, 5_100, 9_000])))
+            samples.append(Sample(self.clock_ms, Clock.GPS, tuple(sorted(cells))))
+        self.spool.append(samples)
+
+    def send(self, limit: int = 8) -> Iterator[Message]:
+        """The next payload, if there is something to send."""
+        run = one_clock(self.spool.read(self.sent_up_to, limit), self.spool.head_sequence)
+        if run:
+            first, self.sent_up_to = run[0].sequence, run[-1].sequence
+            checkpoints = self.spool.checkpoints(first, self.sent_up_to)
+            payload = Payload(self.spool.epoch, tuple(run), tuple(checkpoints))
+            yield Message(topics.topic(OPERATOR, self.name, Kind.UP), encode(payload), False, 0)  # noqa: FBT003
+
+    def hear(self, committed: Committed) -> None:
+        """The cloud's word."""
+        self.spool.forget(committed)
+
+
+class Broker:
+    """Holds messages for the cloud, badly."""
+
+    def __init__(self, dice: Dice) -> None:
+        self.dice = dice
+        self.queue: list[Message] = []
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        for one in messages:
+            if not self.dice(0.1):
+                self.queue.append(one)
+            if self.dice(0.1):
+                self.queue.append(one)
+        if self.dice(0.1):
+            self.dice.random.shuffle(self.queue)
+        if self.dice(0.02):
+            self.queue.clear()
+
+    def take(self) -> list[Message]:
+        """Some messages, still in the queue until they are acknowledged."""
+        return self.queue[: self.dice.random.randrange(1, 6)]
+
+    def acknowledge(self, messages: list[Message]) -> None:
+        del self.queue[: len(messages)]
+
+
+class Bank:
+    """A core that books each id once, answers as the dice say, and outlives everything."""
+
+    def __init__(self, dice: Dice) -> None:
+        self.dice = dice
+        self.ledger: dict[str, OutboxMessage] = {}
+        self.repeats = 0
+
+    async def deliver(self, message: OutboxMessage) -> Attempt:
+        if self.dice(0.2):
+            return Attempt(Answer.LATER, "HTTP 503")
+        self.repeats += message.id in self.ledger
+        self.ledger.setdefault(message.id, message)
+        return Attempt(Answer.LATER, "the answer was lost") if self.dice(0.2) else Attempt(Answer.TAKEN)
+
+
+class World:
+    """All of it, wired."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.dice = Dice(seed)
+        self.edges = [Edge(folder / name, name, self.dice) for name in ("left", "right")]
+        self.broker, self.bank, self.clock = Broker(self.dice), Bank(self.dice), ManualClock()
+        self.store = DyingStore(self.dice)
+        self.dice.is_calm = True
+        self.spine = self._start_spine()
+        self.spine.amend(book_document(*self.edges))  # type: ignore[arg-type]  # a name and a public key is all it asks
+        self.dice.is_calm = False
+
+    def run(self, rounds: int) -> None:
+        """Let everything happen, then let the dice rest until all has arrived."""
+        asyncio.run(self._run(rounds))
+
+    async def _run(self, rounds: int) -> None:
+        for _ in range(rounds):
+            await self._round()
+        self.dice.is_calm = True
+        for edge in self.edges:
+            edge.spool.checkpoint()
+        for turn in range(10_000):
+            for edge in self.edges:
+                if turn % 40 == 0:
+                    edge.sent_up_to = 0
+            await self._round(measuring=False)
+            if not self.broker.queue and not any(edge.spool.spooled for edge in self.edges) and not self._pending():
+                return
+        raise AssertionError("it does not come to rest")
+
+    async def _round(self, *, measuring: bool = True) -> None:
+        self.clock.at_ms += 60_000
+        for edge in self.edges:
+            if measuring and self.dice.random.random() < 0.5:
+                edge.measure()
+            if self.dice(0.05):
+                edge.restart()
+            if self.dice(0.1):
+                edge.sent_up_to = 0  # uncommitted for too long: all again
+            self.broker.publish(edge.send())
+        try:
+            await self._cloud()
+        except Killed:
+            self.spine = self._start_spine()
+
+    async def _cloud(self) -> None:
+        messages = self.broker.take()
+        decoded = decode_messages(messages, self.clock.now_ms())
+        self.spine.take(decoded.arrivals, decoded.unreadable)
+        self.dice.crash_point()
+        self.broker.acknowledge(messages)
+        if self.dice.random.random() < 0.2:
+            self.spine.tick()
+        for edge in self.edges:
+            if self.dice.random.random() < 0.4 and not self.dice(0.3):
+                known = self.spine.state.devices.get((edge.name, edge.spool.epoch))
+                edge.hear(Committed(edge.spool.epoch, *committed_of(known)))
+        relay = Relay(
+            self.store,
+            self.bank,
+            self.clock,
+            self.dice.random,
+            retry_first_s=60,
+            retry_max_s=600,
+            attempts_max=1_000,
+        )
+        await relay.deliver_due()
+
+    def _start_spine(self) -> Spine:
+        return Spine(self.store, self.clock, snapshot_every_entries=10)
+
+    def _pending(self) -> int:
+        return self.store.counts().outbox_pending

@@ -1,0 +1,183 @@
+"""The whole of it as real processes: a broker, the cloud, the sandbox core, and edge agents with their sensors."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from brokers import BrokerProcess, free_port
+
+OPERATOR = "harbour-line"
+
+
+class Process:
+    """One of our programs, in a process of its own."""
+
+    def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
+        self.name = name
+        self._arguments = arguments
+        self._log = folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen([sys.executable, "-m", *self._arguments], stdout=output, stderr=output)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """A signal, and wait. Returns the exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        code = self._process.wait(20)
+        self._process = None
+        return code
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def memory_kib(self) -> int:
+        """Resident memory, from /proc."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+    def log(self) -> str:
+        """What it said."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+
+class Station:
+    """Configuration and processes in a folder. Devices are added, then `open` starts cloud and core."""
+
+    def __init__(self, folder: Path, broker: BrokerProcess, *, misbehave: str = "") -> None:
+        self.folder = folder
+        self.broker = broker
+        self.api_port, self.core_port = free_port(), free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        secret = base64.b64encode(os.urandom(32)).decode()
+        (folder / "webhook.secret").write_text(f"whsec_{secret}\n", encoding="ascii")
+        self._write(
+            "bank.toml",
+            f'[bank]\nport = {self.core_port}\ndatabase = "ledger.sqlite"\nsecret_files = ["webhook.secret"]\n'
+            + misbehave,
+        )
+        self._write("cloud.toml", self._cloud_file())
+        self.cloud = Process("cloud", ["pledgewatch_cloud", "run", "--config", str(folder / "cloud.toml")], folder)
+        self.bank = Process("bank", ["pledgewatch_sim", "bank", "--config", str(folder / "bank.toml")], folder)
+        self.agents: dict[str, Process] = {}
+
+    def add_device(self, name: str, *, sensors: str, uplink: str = "") -> str:
+        """A device with its configuration; returns its public key. `sensors`: the sections [gps] and [onewire]."""
+        path = self.folder / f"{name}.toml"
+        path.write_text(
+            f'[device]\noperator = "{OPERATOR}"\nname = "{name}"\nstate_folder = "{name}"\n'
+            f'[broker]\nhost = "127.0.0.1"\nport = {self.broker.port}\nkeep_alive_s = 5\nreconnect_max_s = 0.5\n'
+            f"[uplink]\nresend_after_s = 1.0\n{uplink}\n[checkpoint]\nevery_readings = 10\nevery_s = 2.0\n{sensors}\n",
+            encoding="utf-8",
+        )
+        (self.folder / name).mkdir(exist_ok=True)
+        self.agents[name] = Process(name, ["pledgewatch_edge", "run", "--config", str(path)], self.folder)
+        return str(self.edge_says(name, "identity")["public_key"])
+
+    def edge_says(self, name: str, command: str) -> dict[str, Any]:
+        """What `pledgewatch-edge identity` or `status` prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pledgewatch_edge", command, "--config", str(self.folder / f"{name}.toml")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def set_book(self, document: dict[str, Any]) -> None:
+        """The book that the cloud begins with."""
+        self._write("book.json", json.dumps(document))
+
+    def open(self) -> None:
+        """Start core and cloud, and wait until both answer."""
+        self.bank.start()
+        self.cloud.start()
+        self.until(lambda: self.answers(self.core_port) and self.answers(self.api_port), "core and cloud to answer")
+
+    def answers(self, port: int) -> bool:
+        """Whether somebody is healthy there."""
+        with contextlib.suppress(OSError, ValueError):
+            return bool(self.get(port, "/healthz")["status"] == "ok")
+        return False
+
+    def get(self, port: int, path: str) -> Any:
+        """The JSON at a path."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def status(self) -> dict[str, Any]:
+        """The cloud's /status, or {} while it does not answer."""
+        with contextlib.suppress(OSError, ValueError):
+            found: dict[str, Any] = self.get(self.api_port, "/status")
+            return found
+        return {}
+
+    def until(self, condition: Any, what: str, timeout_s: float = 60) -> None:
+        """Wait for something that other processes do."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {timeout_s} s for {what}\n{self.logs()}")
+            time.sleep(0.05)
+
+    async def until_async(self, condition: Any, what: str, timeout_s: float = 60) -> None:
+        """The same, while the event loop goes on."""
+        await asyncio.to_thread(self.until, condition, what, timeout_s)
+
+    def logs(self) -> str:
+        """The end of everybody's log."""
+        everybody = [self.cloud, self.bank, *self.agents.values()]
+        return "\n".join(f"--- {one.name}\n{one.log()[-1_500:]}" for one in everybody if one._log.exists())
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for one in (*self.agents.values(), self.cloud, self.bank):
+            if one.alive:
+                one.kill()
+
+    def _cloud_file(self) -> str:
+        return (
+            '[service]\ndata_folder = "data"\n'
+            f'[broker]\nhost = "127.0.0.1"\nport = {self.broker.port}\nkeep_alive_s = 5\nreconnect_max_s = 0.3\n'
+            "[ingest]\ncommitted_after_readings = 20\ncommitted_after_s = 0.5\ntick_s = 1.0\n"
+            "snapshot_every_entries = 50\n"
+            f"[api]\nport = {self.api_port}\n"
+            f'[core]\nurl = "http://127.0.0.1:{self.core_port}/messages"\nsecret_file = "webhook.secret"\n'
+            "retry_first_s = 0.1\nretry_max_s = 0.5\n"
+            '[book]\nfiles = ["book.json"]\n'
+        )
+
+    def _write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def opened(station: Station) -> Iterator[Station]:
+    """The station with core and cloud running, all ended at the end."""
+    try:
+        station.open()
+        yield station
+    finally:
+        station.close()

@@ -1,0 +1,183 @@
+"""What is taken, what is known already, what is refused: each refusal by name, and nothing taken in its stead."""
+
+import pytest
+from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
+
+from pledgewatch_cloud.decide import admission as admission_module
+from pledgewatch_cloud.decide.admission import Refusal
+from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_wire.codec import Checkpoint, encode
+from pledgewatch_wire.marks import Marks
+from pledgewatch_wire.reading import Reading
+
+
+def spine_for(*devices: Device) -> tuple[Spine, MemoryStore]:
+    store = MemoryStore()
+    spine = Spine(store, ManualClock())
+    spine.amend(book_document(*devices))
+    return spine, store
+
+
+def measured(count: int, name: str = "container-1") -> Device:
+    device = Device(name)
+    for minute in range(count):
+        device.measure(NOON_MS + minute * MINUTE_MS, temperature(5_000 + minute))
+    return device
+
+
+def test_a_device_that_is_not_installed_is_quarantined_with_its_bytes() -> None:
+    spine, store = spine_for(measured(1))
+    stranger = measured(1, "stranger")
+    admission = spine.take([stranger.arrival()])
+    assert [one.reason for one in admission.refused] == [Refusal.NOT_INSTALLED]
+    (kept,) = store.quarantined()
+    assert (kept.reason, kept.raw) == ("device is not installed", stranger.arrival().raw)
+    assert kept.topic == "pw/1/harbour-line/stranger/up"
+
+
+def test_another_operator_may_not_speak_for_a_device() -> None:
+    device = measured(1)
+    spine, _ = spine_for(device)
+    admission = spine.take([device.arrival(operator="pirates")])
+    assert [one.reason for one in admission.refused] == [Refusal.WRONG_OPERATOR]
+    assert spine.state.devices == {}
+
+
+def test_a_retired_device_is_refused() -> None:
+    device = measured(1)
+    spine, _ = spine_for(device)
+    spine.amend({"installations": [book_document(device)["installations"][0] | {"retired": 1}]})
+    assert [one.reason for one in spine.take([device.arrival()]).refused] == [Refusal.NOT_INSTALLED]
+
+
+@pytest.mark.parametrize("epoch", [0, admission_module.MAX_EPOCH + 1])
+def test_an_epoch_out_of_range_is_refused(epoch: int) -> None:
+    device = measured(1)
+    device.epoch = epoch
+    spine, _ = spine_for(device)
+    assert [one.reason for one in spine.take([device.arrival()]).refused] == [Refusal.BAD_EPOCH]
+
+
+def test_sent_again_is_known_and_not_journalled_again() -> None:
+    device = measured(5)
+    spine, store = spine_for(device)
+    assert len(spine.take([device.arrival()]).readings) == 5
+    entries = store.counts().entries
+    again = spine.take([device.arrival(), device.arrival(device.readings[1:3])])
+    assert (len(again.known), again.readings, store.counts().entries) == (2, (), entries)
+
+
+def test_a_payload_that_is_partly_known_brings_only_what_is_new() -> None:
+    device = measured(6)
+    spine, _ = spine_for(device)
+    spine.take([device.arrival(device.readings[:4])])
+    admission = spine.take([device.arrival(device.readings[2:])])
+    assert [one.sequence for one in admission.readings] == [5, 6]
+    assert spine.state.devices["container-1", 1].chain_hash == device.hash
+
+
+@pytest.mark.parametrize("same_batch", [True, False])
+def test_a_sequence_reused_with_other_content_is_an_alarm_not_an_update(same_batch: bool) -> None:
+    device, double = measured(3), Device()
+    double.measure(NOON_MS, temperature(-40_000))
+    spine, store = spine_for(device)
+    if same_batch:
+        admission = spine.take([device.arrival(), double.arrival()])
+    else:
+        spine.take([device.arrival()])
+        admission = spine.take([double.arrival()])
+    assert [one.reason for one in admission.refused] == [Refusal.SEQUENCE_REUSED]
+    (alarm,) = [one.event for one in store.events() if one.event.type is EventType.TAMPER_SUSPECTED]
+    assert (alarm.fact("sequence"), alarm.fact("kind")) == (1, "sequence_reused")
+    assert [one.reading.cells[0].value for one in store.readings(["container-1"], 10**9)] == [5_000, 5_001, 5_002]
+    assert store.quarantine_counts() == {"sequence reused with other content": 1}
+
+
+def test_a_forged_signature_is_refused_and_the_true_device_still_delivers() -> None:
+    device = measured(3)
+    spine, store = spine_for(device)
+    forged = Checkpoint(3, bytes(64))
+    admission = spine.take([device.arrival(checkpoints=[forged])])
+    assert [one.reason for one in admission.refused] == [Refusal.FORGED_SIGNATURE]
+    assert store.readings(["container-1"], 10**9) == []
+    assert len(spine.take([device.arrival(checkpoints=[device.checkpoint()])]).readings) == 3
+    state = spine.state.devices["container-1", 1]
+    assert (state.signed_sequence, state.marks, state.suspicions) == (3, Marks(3), 1)
+
+
+def test_readings_changed_on_their_way_do_not_pass_their_checkpoint() -> None:
+    device = measured(3)
+    spine, _ = spine_for(device)
+    changed = [warmed(one) if one.sequence == 2 else one for one in device.readings]
+    admission = spine.take([device.arrival(changed, [device.checkpoint()])])
+    assert [one.reason for one in admission.refused] == [Refusal.FORGED_SIGNATURE]
+
+
+def warmed(reading: Reading) -> Reading:
+    return reading._replace(cells=(temperature(7_777),))
+
+
+def test_a_flood_of_forgeries_fills_neither_journal_nor_state() -> None:
+    device = measured(1)
+    spine, store = spine_for(device)
+    for number in range(100):
+        signature = number.to_bytes(64, "big")
+        spine.take([device.arrival(checkpoints=[Checkpoint(1, signature)])])
+    alarms = [one for one in store.events() if one.event.type is EventType.TAMPER_SUSPECTED]
+    assert len(alarms) == admission_module.MAX_SUSPICIONS
+    assert store.quarantine_counts() == {"signature does not verify": 100}
+
+
+def test_a_gap_is_kept_open_and_closed_and_the_checkpoint_beyond_it_is_verified_then() -> None:
+    device = measured(9)
+    spine, _ = spine_for(device)
+    spine.take([device.arrival(device.readings[:2])])
+    spine.take([device.arrival(device.readings[5:], [device.checkpoint()])])
+    state = spine.state.devices["container-1", 1]
+    assert (state.marks, state.signed_sequence) == (Marks(2, ((6, 9),)), 0)
+    assert state.marks.missing == ((3, 5),)
+    spine.take([device.arrival(device.readings[2:5])])
+    state = spine.state.devices["container-1", 1]
+    assert (state.marks, state.signed_sequence, state.chain_hash) == (Marks(9), 9, device.hash)
+    assert (state.leaves, state.waiting) == ((), ())
+
+
+def test_too_far_beyond_a_gap_is_left_with_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "MAX_BEYOND_GAP", 3)
+    device = measured(8)
+    spine, store = spine_for(device)
+    admission = spine.take([device.arrival(device.readings[2:5]), device.arrival(device.readings[5:])])
+    assert [one.reason for one in admission.refused] == [Refusal.TOO_FAR_BEYOND_GAP]
+    assert store.quarantine_counts() == {}
+    spine.take([device.arrival(device.readings[:5])])
+    spine.take([device.arrival(device.readings[5:])])
+    assert spine.state.devices["container-1", 1].marks == Marks(8)
+
+
+def test_a_new_epoch_is_a_new_count() -> None:
+    first, second = measured(2), measured(2)
+    second = in_epoch(second, 2)
+    spine, _ = spine_for(first)
+    spine.take([first.arrival(), second.arrival(checkpoints=[second.checkpoint()])])
+    assert {key: one.marks for key, one in spine.state.devices.items()} == {
+        ("container-1", 1): Marks(2),
+        ("container-1", 2): Marks(2),
+    }
+
+
+def in_epoch(device: Device, epoch: int) -> Device:
+    other = Device(device.name, epoch=epoch)
+    for reading in device.readings:
+        other.measure(reading.measured_at_ms, *reading.cells)
+    return other
+
+
+def test_the_journal_keeps_payloads_as_they_came() -> None:
+    device = measured(2)
+    spine, store = spine_for(device)
+    raw = encode(device.payload()) + b"\xaa\x06\x03abc"  # a field of a later version
+    spine.take([device.arrival()._replace(raw=raw)])
+    (written,) = [one for one in store.entries() if one.kind == "readings"]
+    assert raw in written.body

@@ -1,0 +1,223 @@
+"""What readings mean, as tables that a banker can read: what was measured minute by minute, and what was found."""
+
+from typing import Any
+
+import pytest
+from builders import (
+    AT_SEA,
+    IN_LOS_ANGELES,
+    IN_SHANGHAI,
+    MINUTE_MS,
+    NOON_MS,
+    Device,
+    ManualClock,
+    book_document,
+    position,
+    temperature,
+)
+
+from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_wire.reading import Cell, Clock, Quality
+
+SEA, PORT, ORIGIN = position(AT_SEA), position(IN_LOS_ANGELES), position(IN_SHANGHAI)
+PORT_WITHOUT_FIX = position((0, 0), Quality.NO_FIX)
+PORT_DOUBTFUL = position(IN_LOS_ANGELES, Quality.HIGH_HDOP)
+COLD, WARM = (temperature(5_000),), (temperature(9_000),)
+POWER_ON = (temperature(85_000, Quality.POWER_ON_VALUE),)
+PROBE_GONE = (temperature(0, Quality.SENSOR_GONE),)
+
+
+class Bench:
+    """One device on one asset, over the real spine."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.device = Device()
+        self.clock = ManualClock()
+        self.store = MemoryStore()
+        self.spine = Spine(self.store, self.clock)
+        self.spine.amend(book_document(self.device, **changes))
+
+    def measure(self, minute: float, *cells: Cell, clock: Clock = Clock.GPS) -> None:
+        """A reading `minute` minutes after noon, sent at once."""
+        reading = self.device.measure(NOON_MS + round(minute * MINUTE_MS), *cells, clock=clock)
+        admission = self.spine.take([self.device.arrival([reading])])
+        assert len(admission.accepted) == 1
+
+    def tick(self, minute: float) -> None:
+        """Time passes to `minute` minutes after noon."""
+        self.clock.at_ms = NOON_MS + round(minute * MINUTE_MS)
+        self.spine.tick()
+
+    def said(self, subject: str = "asset-container-1") -> list[SaidEvent]:
+        """Events about a subject, all of them."""
+        return [one for one in self.store.events() if one.event.subject == subject]
+
+    def story(self, subject: str = "asset-container-1") -> list[str]:
+        """Events about a subject as `type@minute`."""
+        return [f"{one.event.type}@{(one.event.at_ms - NOON_MS) / MINUTE_MS:g}" for one in self.said(subject)]
+
+    def messages(self) -> list[str]:
+        """Types of the messages to the core, in order."""
+        found = []
+        while due := self.store.due(2**62):
+            found += [one.type for one in due]
+            for one in due:
+                self.store.delivered(one.id, 0)
+        return found
+
+
+PRESENCE = [
+    # what the fixes said, minute by minute               what was found
+    ("begins at sea and stays there", [SEA, SEA, SEA], []),
+    ("begins in port: state, not a crossing", [PORT, PORT], []),
+    ("sails in", [SEA, PORT, PORT], ["fence_entered@1"]),
+    ("sails in and out", [SEA, PORT, SEA], ["fence_entered@1", "fence_left@2"]),
+    ("from one port to the other", [ORIGIN, PORT], ["fence_left@1", "fence_entered@1"]),
+    ("no fix is nowhere, not outside", [SEA, PORT, PORT_WITHOUT_FIX, PORT], ["fence_entered@1"]),
+    ("a doubtful fix crosses nothing", [SEA, PORT_DOUBTFUL, SEA], []),
+]
+
+CONDITION = [
+    # limit 2 to 8 °C, grace 10 minutes: what the probe said at which minute      what was found
+    ("always within", [(0, COLD), (10, COLD), (20, COLD)], []),
+    ("outside for less than the grace", [(0, COLD), (1, WARM), (10, WARM), (11, COLD)], []),
+    ("outside for exactly the grace", [(0, COLD), (1, WARM), (11, WARM)], ["condition_breached@11"]),
+    (
+        "breached and restored",
+        [(0, WARM), (12, WARM), (20, WARM), (25, COLD)],
+        ["condition_breached@12", "condition_restored@25"],
+    ),
+    ("a dip within starts the grace again", [(0, WARM), (8, COLD), (9, WARM), (18, WARM)], []),
+    ("85 degrees at power-on is no temperature", [(0, COLD), (1, POWER_ON), (20, POWER_ON)], []),
+    ("a vanished probe says neither in nor out", [(0, WARM), (5, PROBE_GONE), (10, WARM)], ["condition_breached@10"]),
+]
+
+SILENCE = [
+    # silent after 60 minutes: minutes of readings, tick at the end, what was found
+    ("reports in time", [0, 30, 60], 100, []),
+    ("exactly at the limit is not silent", [0, 60], 120, []),
+    ("newest reading too old", [0, 30], 91, ["device_fell_silent@90"]),
+    ("a gap between readings", [0, 90], 100, ["device_fell_silent@60", "device_reported_again@90"]),
+]
+
+
+@pytest.mark.parametrize(("name", "fixes", "found"), PRESENCE, ids=[row[0] for row in PRESENCE])
+def test_presence(name: str, fixes: list[tuple[Cell, ...]], found: list[str]) -> None:
+    bench = Bench()
+    for minute, cells in enumerate(fixes):
+        bench.measure(minute, *cells)
+    assert bench.story() == found
+
+
+@pytest.mark.parametrize(("name", "values", "found"), CONDITION, ids=[row[0] for row in CONDITION])
+def test_condition(name: str, values: list[tuple[int, tuple[Cell, ...]]], found: list[str]) -> None:
+    bench = Bench()
+    for minute, cells in values:
+        bench.measure(minute, *cells)
+    assert bench.story() == found
+
+
+@pytest.mark.parametrize(("name", "minutes", "tick", "found"), SILENCE, ids=[row[0] for row in SILENCE])
+def test_silence(name: str, minutes: list[int], tick: int, found: list[str]) -> None:
+    bench = Bench()
+    for minute in minutes:
+        bench.measure(minute, *COLD)
+    bench.tick(tick)
+    assert bench.story() == found
+
+
+def test_a_clock_that_was_never_set_is_no_evidence() -> None:
+    bench = Bench()
+    bench.measure(0, *SEA)
+    bench.measure(1, *PORT, clock=Clock.UNSET)
+    assert bench.story() == []
+
+
+def test_a_backlog_that_fills_a_silence_retracts_it() -> None:
+    bench = Bench()
+    bench.measure(0, *COLD)
+    bench.tick(120)
+    bench.measure(30, *COLD)
+    bench.measure(80, *COLD)
+    bench.measure(118, *COLD)
+    bench.tick(121)
+    kinds = [one.event.type.value for one in bench.said()]
+    assert kinds == ["device_fell_silent", "event_retracted"] * 2
+    assert bench.store.standing("asset-container-1", 10**9) == []
+
+
+def test_late_news_amends_and_the_milestone_is_questioned() -> None:
+    """A breach from before the gate-in that arrives after the release puts the release in question."""
+    bench = Bench()
+    bench.measure(0, *SEA, *COLD)
+    bench.measure(60, *PORT, *COLD)
+    assert bench.messages() == ["record_value", "release_disbursement"]
+    bench.measure(20, *WARM)
+    bench.measure(31, *WARM)
+    assert bench.story() == ["fence_entered@60", "condition_breached@31", "condition_restored@60"]
+    assert bench.messages() == ["raise_alert", "clear_alert", "question_release"]
+
+
+def test_a_breach_before_the_gate_in_releases_nothing_and_one_after_it_changes_nothing() -> None:
+    spoilt = Bench()
+    for minute, cells in ((0, (*SEA, *WARM)), (15, (*SEA, *WARM)), (20, (*SEA, *COLD)), (30, PORT)):
+        spoilt.measure(minute, *cells)
+    assert "release_disbursement" not in spoilt.messages()
+
+    sound = Bench()
+    sound.measure(0, *SEA, *COLD)
+    for minute, found in ((10, PORT), (11, WARM), (25, WARM)):
+        sound.measure(minute, *found)
+    assert sound.messages() == ["record_value", "release_disbursement", "raise_alert"]
+
+
+def test_one_release_however_often_the_goods_arrive() -> None:
+    bench = Bench()
+    for minute, cells in enumerate((SEA, PORT, SEA, PORT, SEA, PORT)):
+        bench.measure(minute, *cells)
+    assert bench.messages().count("release_disbursement") == 1
+
+
+VALUES = [
+    # quantity, unit price, haircut, outstanding      value, loan to value in basis points
+    (1_000, 20_000, 5_000, 5_000_000, 10_000_000, 5_000),
+    (1_000, 20_000, 0, 5_000_000, 20_000_000, 2_500),
+    (3, 333, 3_333, 100, 666, 1_502),  # 999 × 0.6667 = 666.03…, down; 100 ÷ 666 = 15.015… %, up
+    (1, 1, 9_999, 0, 0, -1),  # a ten-thousandth of a cent is nothing, and nothing has no ratio
+    (1_000, 20_000, 10_000, 1, 0, -1),
+]
+
+
+@pytest.mark.parametrize(("quantity", "price", "haircut", "outstanding", "value", "ltv"), VALUES)
+def test_value_and_loan_to_value(
+    quantity: int, price: int, haircut: int, outstanding: int, value: int, ltv: int
+) -> None:
+    document = book_document(Device())
+    document["lots"][0] |= {"quantity": quantity, "haircut_bp": haircut}
+    document["prices"][0]["unit_price_minor"] = price
+    document["facilities"][0]["outstanding_minor"] = outstanding
+    bench = Bench(**document)
+    (valued,) = bench.said("facility-1")
+    assert (valued.event.fact("value_minor"), valued.event.fact("ltv_bp")) == (value, ltv)
+
+
+def test_a_new_price_is_a_new_value_and_an_unpriced_lot_is_named() -> None:
+    bench = Bench(prices=[])
+    bench.spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 10_000, "currency": "USD"}]})
+    bench.spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 8_000, "currency": "USD"}]})
+    values = [(one.event.fact("value_minor"), one.event.fact("unpriced_lots")) for one in bench.said("facility-1")]
+    assert values == [(0, 1), (5_000_000, 0), (4_000_000, 0)]
+
+
+def test_an_edited_fence_tells_the_story_again() -> None:
+    bench = Bench()
+    bench.measure(0, *SEA)
+    bench.measure(1, *PORT)
+    far = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
+    document = book_document(bench.device)
+    document["fences"]["features"][0]["geometry"]["coordinates"] = [far]
+    bench.spine.amend({"fences": document["fences"]})
+    assert bench.story() == ["fence_entered@1", "event_retracted@1"]
+    assert bench.messages() == ["record_value", "release_disbursement", "question_release"]

@@ -1,0 +1,136 @@
+"""The agent's clock: who told the time, and that it does not run backwards."""
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pledgewatch_edge.clock import HOLDOVER_MS, RELEASED_MS, STEP_MS, AgentClock, boot_ms, kernel_is_synchronised
+from pledgewatch_wire.reading import Clock
+
+NOW_MS = RELEASED_MS + 10_000_000
+
+
+@dataclass
+class Machine:
+    system_ms: int = NOW_MS
+    monotonic_ms: int = 5_000
+    is_synchronised: bool = False
+
+    def clock(self) -> AgentClock:
+        return AgentClock(
+            system_ms=lambda: self.system_ms,
+            monotonic_ms=lambda: self.monotonic_ms,
+            is_synchronised=lambda: self.is_synchronised,
+        )
+
+    def pass_ms(self, span_ms: int) -> None:
+        self.system_ms += span_ms
+        self.monotonic_ms += span_ms
+
+
+def test_a_machine_without_a_receiver() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    assert clock.now() == (NOW_MS, Clock.RTC)
+    machine.is_synchronised = True
+    assert clock.now() == (NOW_MS, Clock.NTP)
+
+
+def test_a_clock_at_1970_is_unset_until_gps_sets_it() -> None:
+    machine = Machine(system_ms=12_345)
+    clock = machine.clock()
+    assert clock.now() == (12_345, Clock.UNSET)
+    clock.set_by_fix(NOW_MS)
+    machine.pass_ms(1_500)
+    assert clock.now() == (NOW_MS + 1_500, Clock.GPS)
+
+
+def test_a_clock_in_the_future_is_put_back_by_gps() -> None:
+    machine = Machine(system_ms=NOW_MS + 10**10)
+    clock = machine.clock()
+    assert clock.now() == (NOW_MS + 10**10, Clock.RTC)
+    clock.set_by_fix(NOW_MS)
+    assert clock.now() == (NOW_MS, Clock.GPS)
+
+
+def test_the_system_clock_may_leap_without_effect() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    clock.set_by_fix(NOW_MS)
+    machine.system_ms -= 10**9
+    machine.monotonic_ms += 10
+    assert clock.now() == (NOW_MS + 10, Clock.GPS)
+
+
+def test_jitter_makes_it_wait_and_a_step_back_is_followed() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    clock.set_by_fix(NOW_MS)
+    machine.pass_ms(1_100)
+    assert clock.now()[0] == NOW_MS + 1_100
+    clock.set_by_fix(NOW_MS + 1_000)  # the sentence came 100 ms late
+    assert clock.now()[0] == NOW_MS + 1_100
+    machine.pass_ms(150)
+    assert clock.now()[0] == NOW_MS + 1_150
+    clock.set_by_fix(NOW_MS - STEP_MS)
+    assert clock.now() == (NOW_MS - STEP_MS, Clock.GPS)
+
+
+def test_a_time_that_was_heard_a_while_ago() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    heard_at = clock.mark()
+    machine.pass_ms(900)
+    clock.set_by_fix(NOW_MS, heard_at)
+    assert clock.now() == (NOW_MS + 900, Clock.GPS)
+
+
+def test_a_receiver_whose_time_is_compressed() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    for minute in range(5):
+        clock.set_by_fix(NOW_MS + 60_000 * minute)
+        assert clock.now() == (NOW_MS + 60_000 * minute, Clock.GPS)
+        machine.pass_ms(1_000)
+
+
+def test_a_receiver_that_fell_silent_is_believed_for_a_day() -> None:
+    machine = Machine(system_ms=1)
+    clock = machine.clock()
+    clock.set_by_fix(NOW_MS)
+    machine.pass_ms(HOLDOVER_MS)
+    assert clock.now() == (NOW_MS + HOLDOVER_MS, Clock.GPS)
+    machine.pass_ms(1)
+    assert clock.now()[1] == Clock.UNSET
+
+
+@given(st.lists(st.tuples(st.integers(0, 2_000), st.integers(-STEP_MS + 1, 100_000)), max_size=30))
+def test_under_gps_it_never_runs_backwards(events: list[tuple[int, int]]) -> None:
+    """Whatever the jitter, as long as the receiver does not step back."""
+    machine = Machine()
+    clock = machine.clock()
+    clock.set_by_fix(NOW_MS)
+    before, _ = clock.now()
+    for span_ms, jitter_ms in events:
+        machine.pass_ms(span_ms)
+        clock.set_by_fix(max(clock.now()[0] + jitter_ms, before - STEP_MS))
+        now, source = clock.now()
+        assert now >= before
+        assert source == Clock.GPS
+        before = now
+
+
+def test_this_machine_has_the_sources() -> None:
+    assert isinstance(kernel_is_synchronised(), bool)
+    assert 0 < boot_ms() <= boot_ms()
+    assert AgentClock().now()[0] > 0
+
+
+def test_a_clock_that_is_not_to_be_believed_is_unset_until_a_fix_sets_it() -> None:
+    clock = AgentClock(
+        system_ms=lambda: RELEASED_MS + 1, monotonic_ms=lambda: 0, is_synchronised=lambda: True, trust_system=False
+    )
+    assert clock.now() == (RELEASED_MS + 1, Clock.UNSET)
+    clock.set_by_fix(RELEASED_MS + 5)
+    assert clock.now() == (RELEASED_MS + 5, Clock.GPS)

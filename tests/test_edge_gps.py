@@ -1,0 +1,323 @@
+"""The GPS sensor on real pseudo-terminals: fixes, intervals, and a receiver that is unplugged and plugged in again."""
+
+import asyncio
+import dataclasses
+import os
+import tty
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serial import SerialException
+
+from pledgewatch_edge.clock import RELEASED_MS, AgentClock
+from pledgewatch_edge.config import GpsSettings
+from pledgewatch_edge.fixes import Fix, FixKind, FixQuality
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors import serial_port
+from pledgewatch_edge.sensors.gps import GpsSensor, cells_of
+from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
+from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
+
+TIME_MS = RELEASED_MS + 12 * 3_600_000  # 2026-01-01T12:00:00Z
+SYSTEM_MS = RELEASED_MS + 86_400_000
+
+
+WHOLE = Fix(
+    time_ms=TIME_MS,
+    latitude_e7=1,
+    longitude_e7=2,
+    altitude_mm=3,
+    speed_mmps=4,
+    course_cdeg=5,
+    satellites=6,
+    hdop_centi=7,
+    fix=FixKind.THREE,
+    quality=FixQuality.GOOD,
+)
+
+
+def sentence(body: str) -> bytes:
+    checksum = reduce(lambda left, right: left ^ right, body.encode("ascii"))
+    return f"${body}*{checksum:02X}\r\n".encode("ascii")
+
+
+def cycle(second: int, *, minute: int = 0) -> bytes:
+    """One receiver cycle; the latitude tells the second."""
+    at = f"12{minute:02d}{second:02d}.00"
+    place = f"33{second:02d}.00000,N,11815.00000,W"
+    return sentence(f"GPRMC,{at},A,{place},1.000,90.00,010126,,,A") + sentence(
+        f"GPGGA,{at},{place},1,08,0.90,12.3,M,-34.0,M,,"
+    )
+
+
+def void_cycle(second: int) -> bytes:
+    at = f"1200{second:02d}.00"
+    return sentence(f"GPRMC,{at},V,,,,,,,010126,,,N") + sentence(f"GPGGA,{at},,,,,0,02,99.99,,M,,M,,")
+
+
+class Receiver:
+    """A pseudo-terminal behind a link that can be unplugged."""
+
+    def __init__(self, link: Path) -> None:
+        self.link = link
+        self._ends: list[int] = []
+        self.plug()
+
+    def plug(self) -> None:
+        ours, theirs = os.openpty()
+        tty.setraw(theirs)
+        self.link.unlink(missing_ok=True)
+        self.link.symlink_to(os.ttyname(theirs))
+        self._ends = [ours, theirs]
+
+    def unplug(self, *, silently: bool = False) -> list[int]:
+        """Take the link away; `silently` leaves the old terminal open, and hands it over."""
+        self.link.unlink()
+        ends, self._ends = self._ends, []
+        if not silently:
+            for end in ends:
+                os.close(end)
+            return []
+        return ends
+
+    def write(self, data: bytes) -> None:
+        assert os.write(self._ends[0], data) == len(data)
+
+    def close(self) -> None:
+        for end in self._ends:
+            os.close(end)
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    made = Receiver(tmp_path / "gps")
+    yield made
+    made.close()
+
+
+def machine() -> AgentClock:
+    return AgentClock(system_ms=lambda: SYSTEM_MS, monotonic_ms=lambda: 0, is_synchronised=lambda: False)
+
+
+def sensor_at(link: Path, clock: AgentClock | None = None, *, interval_s: float = 0.0) -> GpsSensor:
+    return GpsSensor(GpsSettings(port=link, baud=4_800, interval_s=interval_s), clock or machine())
+
+
+async def taken(samples: AsyncGenerator[Sample, None], count: int) -> list[Sample]:
+    async with asyncio.timeout(15):
+        return [await anext(samples) for _ in range(count)]
+
+
+def seconds(samples: list[Sample]) -> list[int]:
+    return [(sample.measured_at_ms - TIME_MS) // 1_000 for sample in samples]
+
+
+async def test_a_fix_is_a_sample_with_the_receivers_own_time(receiver: Receiver) -> None:
+    clock = machine()
+    async with aclosing(sensor_at(receiver.link, clock).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        receiver.write(cycle(1))  # and silence: the cycle ends by itself
+        sample = await asyncio.wait_for(first, 10)
+    assert (sample.measured_at_ms, sample.clock) == (TIME_MS + 1_000, Clock.GPS)
+    assert sample.cells == (
+        Cell(Channel.LATITUDE_E7, 330_166_667),
+        Cell(Channel.LONGITUDE_E7, -1_182_500_000),
+        Cell(Channel.SATELLITES, 8),
+        Cell(Channel.HDOP_CENTI, 90),
+        Cell(Channel.FIX_DIMENSIONS, sample.cells[4].value),
+        Cell(Channel.SPEED_MMPS, 514),
+        Cell(Channel.COURSE_CDEG, 9_000),
+        Cell(Channel.ALTITUDE_MM, 12_300),
+    )
+    assert clock.now() == (TIME_MS + 1_000, Clock.GPS)
+
+
+@pytest.mark.parametrize("silently", [False, True])
+async def test_unplugged_and_plugged_in_again(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, *, silently: bool
+) -> None:
+    caplog.set_level("INFO")
+    async with aclosing(sensor_at(receiver.link).samples()) as samples:
+        next_one = asyncio.ensure_future(anext(samples))
+        receiver.write(cycle(1) + cycle(2) + cycle(3)[:30])
+        assert seconds([await asyncio.wait_for(next_one, 10)]) == [1]
+        assert seconds(await taken(samples, 1)) == [2]
+        left_open = receiver.unplug(silently=silently)
+        next_one = asyncio.ensure_future(anext(samples))
+        async with asyncio.timeout(15):
+            while "lost" not in caplog.text:
+                await asyncio.sleep(0.01)
+        receiver.plug()
+        receiver.write(cycle(11) + cycle(12))
+        assert seconds([await asyncio.wait_for(next_one, 10)]) == [11]
+        assert seconds(await taken(samples, 1)) == [12]
+        for end in left_open:
+            os.close(end)
+    said = [record.getMessage().split(" reason")[0] for record in caplog.records]
+    assert said == [f"gps port {receiver.link} lost", f"gps port {receiver.link} back"]
+
+
+async def test_a_port_that_is_not_there_yet(tmp_path: Path) -> None:
+    async with aclosing(sensor_at(tmp_path / "gps").samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        await asyncio.sleep(0.05)
+        receiver = Receiver(tmp_path / "gps")
+        receiver.write(cycle(1) + cycle(2))
+        assert seconds([await asyncio.wait_for(first, 10)]) == [1]
+        receiver.close()
+
+
+async def test_one_reading_for_each_interval(receiver: Receiver) -> None:
+    async with aclosing(sensor_at(receiver.link, interval_s=10).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        for second in range(45):
+            receiver.write(cycle(second))
+            await asyncio.sleep(0)
+        found = [await asyncio.wait_for(first, 10), *await taken(samples, 4)]
+        assert seconds(found) == [0, 10, 20, 30, 40]
+
+
+async def test_a_receiver_whose_time_is_compressed(receiver: Receiver) -> None:
+    clock = machine()
+    async with aclosing(sensor_at(receiver.link, clock, interval_s=60).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        for minute in range(6):
+            receiver.write(cycle(0, minute=minute))
+        found = [await asyncio.wait_for(first, 10), *await taken(samples, 5)]
+        assert seconds(found) == [0, 60, 120, 180, 240, 300]
+        assert clock.now() == (TIME_MS + 300_000, Clock.GPS)
+
+
+async def test_a_log_as_fast_as_it_can_be_read_loses_nothing(receiver: Receiver) -> None:
+    log = [cycle(second, minute=minute) for minute in range(30) for second in range(60)]
+    os.set_blocking(receiver._ends[0], True)
+    async with aclosing(sensor_at(receiver.link).samples()) as samples:
+        writing = asyncio.create_task(asyncio.to_thread(write_all, receiver._ends[0], b"".join(log)))
+        async with asyncio.timeout(60):
+            found = [await anext(samples) for _ in log]
+        await writing
+    assert seconds(found) == list(range(len(log)))
+
+
+async def test_the_clock_is_told_when_the_fix_was_heard(receiver: Receiver) -> None:
+    passed_ms = 0
+    clock = AgentClock(system_ms=lambda: 0, monotonic_ms=lambda: passed_ms, is_synchronised=lambda: False)
+    async with aclosing(sensor_at(receiver.link, clock).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        receiver.write(cycle(1))
+        await asyncio.sleep(0.1)
+        passed_ms = 1_000
+        receiver.write(cycle(2))
+        await asyncio.wait_for(first, 10)
+        assert clock.now() == (TIME_MS + 2_000, Clock.GPS)
+
+
+async def test_a_receiver_without_a_fix_does_not_set_the_clock(receiver: Receiver) -> None:
+    clock = machine()
+    async with aclosing(sensor_at(receiver.link, clock).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        receiver.write(void_cycle(5))
+        sample = await asyncio.wait_for(first, 10)
+    assert sample.cells[:2] == (
+        Cell(Channel.LATITUDE_E7, 0, Quality.NO_FIX),
+        Cell(Channel.LONGITUDE_E7, 0, Quality.NO_FIX),
+    )
+    assert clock.now() == (SYSTEM_MS, Clock.RTC)
+
+
+async def test_a_line_without_speed_is_opened_plainly(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise SerialException("Could not configure port: (25, 'Inappropriate ioctl for device')")
+
+    monkeypatch.setattr(serial_port._Port, "_reconfigure_port", refuse)
+    with SerialPort(receiver.link, 4_800) as port:
+        receiver.write(b"$\r\n\x00\xff")
+        data = b""
+        while len(data) < 5:
+            data += await port.read(5)
+        assert data == b"$\r\n\x00\xff"
+        assert await port.read(0.01) == b""
+        assert port.is_still_there()
+
+
+async def test_everything_written_is_read_and_memory_is_bounded(receiver: Receiver) -> None:
+    written = bytes(range(256)) * 1_024
+    os.set_blocking(receiver._ends[0], True)
+    with SerialPort(receiver.link, 115_200) as port:
+        writing = asyncio.create_task(asyncio.to_thread(write_all, receiver._ends[0], written))
+        while len(port._buffer) < serial_port.BUFFER_BYTES:  # nobody reads, so it fills and stops
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert len(port._buffer) < serial_port.BUFFER_BYTES + 4_096
+        read = b""
+        while len(read) < len(written):
+            read += await port.read(5)
+        await writing
+        assert read == written
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+@contextmanager
+def ordinary_file(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "file"
+    path.write_bytes(b"$GPRMC")
+    yield path
+
+
+async def test_what_is_no_device(tmp_path: Path) -> None:
+    with pytest.raises(PortLostError, match="No such file"):
+        SerialPort(tmp_path / "none", 4_800)
+    with ordinary_file(tmp_path) as path, SerialPort(path, 4_800) as port, pytest.raises(PortLostError):
+        await port.read(1)
+
+
+def fix(**changes: Any) -> Fix:
+    return dataclasses.replace(WHOLE, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "position", "own"),
+    [
+        ({}, Quality.GOOD, Quality.GOOD),
+        ({"quality": FixQuality.FEW_SATELLITES}, Quality.FEW_SATELLITES, Quality.GOOD),
+        ({"quality": FixQuality.HIGH_HDOP}, Quality.HIGH_HDOP, Quality.GOOD),
+        ({"quality": FixQuality.SIMULATED}, Quality.SIMULATED, Quality.SIMULATED),
+        ({"quality": FixQuality.ESTIMATED}, Quality.ESTIMATED, Quality.ESTIMATED),
+        ({"quality": FixQuality.MANUAL}, Quality.MANUAL, Quality.MANUAL),
+        ({"quality": FixQuality.NO_TIME, "time_ms": None}, Quality.NO_TIME, Quality.NO_TIME),
+        ({"time_ms": None}, Quality.NO_TIME, Quality.NO_TIME),
+        ({"quality": FixQuality.SIMULATED, "time_ms": None}, Quality.SIMULATED, Quality.SIMULATED),
+    ],
+)
+def test_what_is_wrong_is_marked_where_it_matters(changes: dict[str, Any], position: Quality, own: Quality) -> None:
+    by_channel = {cell.channel: cell for cell in cells_of(fix(**changes))}
+    moving = {Channel.LATITUDE_E7, Channel.LONGITUDE_E7, Channel.SPEED_MMPS, Channel.COURSE_CDEG, Channel.ALTITUDE_MM}
+    assert {by_channel[channel].quality for channel in moving} == {position}
+    assert {by_channel[channel].quality for channel in by_channel.keys() - moving} == {own}
+    assert list(by_channel) == sorted(by_channel)
+
+
+def test_what_is_not_reported_is_left_out() -> None:
+    cells = cells_of(fix(altitude_mm=None, speed_mmps=None, course_cdeg=None, satellites=None, hdop_centi=None))
+    assert [cell.channel for cell in cells] == [Channel.LATITUDE_E7, Channel.LONGITUDE_E7, Channel.FIX_DIMENSIONS]
+
+
+@pytest.mark.parametrize("time_ms", [None, TIME_MS])
+def test_without_a_fix_there_is_no_position(time_ms: int | None) -> None:
+    nothing = fix(time_ms=time_ms, latitude_e7=None, longitude_e7=None, fix=FixKind.NONE, quality=FixQuality.NO_FIX)
+    own = Quality.GOOD if time_ms else Quality.NO_TIME
+    assert cells_of(nothing) == (
+        Cell(Channel.LATITUDE_E7, 0, Quality.NO_FIX),
+        Cell(Channel.LONGITUDE_E7, 0, Quality.NO_FIX),
+        Cell(Channel.SATELLITES, 6, own),
+        Cell(Channel.HDOP_CENTI, 7, own),
+        Cell(Channel.FIX_DIMENSIONS, 0, own),
+    )

@@ -1,0 +1,113 @@
+"""The recorder: sampling goes on whatever the disk does, and what could not be kept is counted."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+import pytest
+from edge_support import new_spool, sample, samples, until
+
+from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.spool import Appended, Limits, Spool, SpoolError
+
+
+class Disk(Spool):
+    """A spool whose disk refuses while told to."""
+
+    refuses = False
+    tries = 0
+
+    def append(self, samples: Sequence[Sample]) -> Appended:
+        self.tries += 1
+        if self.refuses:
+            raise SpoolError("database or disk is full")
+        return super().append(samples)
+
+
+def disk(folder: Path) -> Disk:
+    spool = new_spool(folder)
+    spool.__class__ = Disk
+    assert isinstance(spool, Disk)
+    return spool
+
+
+class Counter:
+    """A sensor that counts to a number and then waits."""
+
+    name = "counter"
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.closed = False
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        try:
+            for number in range(1, self._count + 1):
+                yield sample(number)
+            await asyncio.Event().wait()
+        finally:
+            self.closed = True
+
+
+async def test_a_sensor_is_recorded_in_batches(tmp_path: Path) -> None:
+    appended = asyncio.Event()
+    with disk(tmp_path) as spool:
+        recorder = Recorder(spool, appended.set)
+        sensor = Counter(3_000)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(recorder.run())
+            measuring = group.create_task(recorder.record(sensor))
+            await until(lambda: spool.head_sequence == 3_000, "all to be recorded")
+            await asyncio.wait_for(appended.wait(), 5)
+            measuring.cancel()
+            await recorder.finish()
+            await running
+        assert sensor.closed
+        assert spool.tries < 300
+        assert [reading.cells[1].value for reading in spool.read(0, 5_000)] == list(range(1, 3_001))
+        assert spool.checkpoints(3_000, 3_000)  # the head is signed at the end
+
+
+async def test_a_disk_that_refuses_for_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with disk(tmp_path) as spool:
+        spool.refuses = True
+        recorder = Recorder(spool, lambda: None, retry_s=0.01, waiting_max=50)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(recorder.run())
+            for one in samples(80):
+                await recorder.put(one)
+            await until(lambda: spool.tries >= 3 and spool.refused_total == 30, "the memory to be full")
+            spool.refuses = False
+            await until(lambda: spool.head_sequence == 50, "the disk to be back")
+            await recorder.finish()
+            await running
+        assert [reading.cells[1].value for reading in spool.read(0, 100)] == list(range(1, 51))
+    said = [record.getMessage().split(" reason")[0] for record in caplog.records if "disk" in record.getMessage()]
+    assert said == ["spool disk lost", "spool disk back"]
+
+
+async def test_a_disk_that_refuses_to_the_end(tmp_path: Path) -> None:
+    with disk(tmp_path) as spool:
+        spool.refuses = True
+        recorder = Recorder(spool, lambda: None, retry_s=0.01)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(recorder.run())
+            for one in samples(7):
+                await recorder.put(one)
+            await recorder.finish()
+        assert (spool.head_sequence, spool.refused_total) == (0, 7)
+
+
+async def test_a_full_spool_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with new_spool(tmp_path, Limits(5, 60, 1e9)) as spool:
+        recorder = Recorder(spool, lambda: None)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(recorder.run())
+            for number in range(1, 11):
+                await recorder.put(sample(number))
+                await until(lambda: spool.head_sequence + spool.refused_total == number, "it", 5)  # noqa: B023 - awaited here
+            await recorder.finish()
+        assert (spool.head_sequence, spool.refused_total) == (5, 5)
+    assert sum("spool is full" in record.getMessage() for record in caplog.records) == 1

@@ -1,0 +1,198 @@
+"""The journal on disk: it is there after a crash, and one changed byte is found with its entry's number."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import (
+    AT_SEA,
+    IN_LOS_ANGELES,
+    MINUTE_MS,
+    NOON_MS,
+    Device,
+    ManualClock,
+    book_document,
+    position,
+    temperature,
+)
+
+from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.form import DamagedError
+from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
+from pledgewatch_cloud.replay import replay
+
+
+def told(folder: Path, entries: int = 12) -> str:
+    """A journal with amendments, readings, ticks, events, messages and snapshots. Returns the digest of its state."""
+    device, clock = Device(), ManualClock()
+    store = SqliteStore(folder)
+    spine = Spine(store, clock, snapshot_every_entries=4)
+    spine.amend(book_document(device))
+    places = [position(AT_SEA), position(IN_LOS_ANGELES)]
+    for minute in range(entries):
+        reading = device.measure(NOON_MS + minute * 15 * MINUTE_MS, *places[minute // 3 % 2], temperature(minute * 900))
+        spine.take([device.arrival([reading], [device.checkpoint()])])
+        clock.at_ms += 15 * MINUTE_MS
+        if minute % 4 == 3:
+            spine.tick()
+    digest = state_module.digest(spine.state)
+    store.close()
+    # One file, no log beside it: what a byte is flipped in below.
+    with sqlite3.connect(folder / FILE_NAME) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    return digest
+
+
+def test_replay_gives_the_same_digest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digest = told(tmp_path)
+    found = replay(tmp_path)
+    assert (found.digest, found.entries, found.readings) == (digest, 16, 12)
+    assert main(["replay", "--data", str(tmp_path)]) == 0
+    assert digest in capsys.readouterr().out
+
+
+CHANGES = [
+    ("entry", "body"),
+    ("entry", "hash"),
+    ("entry", "outcome"),
+    ("entry", "kind"),
+    ("entry", "recorded_at_ms"),
+    ("event", "body"),
+    ("event", "subject"),
+    ("outbox", "body"),
+    ("outbox", "facility"),
+    ("span", "last"),
+    ("snapshot", "body"),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), CHANGES)
+def test_a_change_in_any_column_is_reported_with_its_entry(tmp_path: Path, table: str, column: str) -> None:
+    told(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        number = "number" if table == "entry" else "entry"
+        entry, value = connection.execute(
+            f"SELECT {number}, {column} FROM {table} WHERE length({column}) > 0 ORDER BY {number} DESC LIMIT 1 OFFSET 1"
+        ).fetchone()
+        key = f"{number} = {entry} AND {column} = ?"
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key}", (changed(value), value))
+    connection.close()
+    with pytest.raises(DamagedError) as caught:
+        replay(tmp_path)
+    assert caught.value.entry == entry
+
+
+def changed(value: bytes | str | int) -> bytes | str | int:
+    """The value with one bit changed in its middle."""
+    if isinstance(value, int):
+        return value ^ 1
+    raw = bytearray(value.encode() if isinstance(value, str) else value)
+    raw[len(raw) // 2] ^= 1
+    return raw.decode() if isinstance(value, str) else bytes(raw)
+
+
+@pytest.mark.parametrize("table", ["entry", "event", "outbox", "span"])
+def test_a_row_that_is_gone_is_reported(tmp_path: Path, table: str) -> None:
+    told(tmp_path)
+    number = "number" if table == "entry" else "entry"
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        (entry,) = connection.execute(f"SELECT {number} FROM {table} ORDER BY {number} LIMIT 1 OFFSET 2").fetchone()
+        connection.execute(f"DELETE FROM {table} WHERE {number} = ?", (entry,))
+    connection.close()
+    with pytest.raises(DamagedError) as caught:
+        replay(tmp_path)
+    assert caught.value.entry == entry
+
+
+def test_a_byte_flipped_anywhere_in_the_file_is_reported_or_lies_where_nothing_is_kept(tmp_path: Path) -> None:
+    told(tmp_path)
+    path = tmp_path / FILE_NAME
+    whole = path.read_bytes()
+    content = dump(path)
+    dice = random.Random(20_260_101)
+    reported = []
+    for place in dice.sample(range(len(whole)), 400):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << dice.randrange(8)
+        path.write_bytes(flipped)
+        try:
+            replay(tmp_path)
+        except DamagedError as error:
+            reported.append(error.entry)
+        else:
+            assert dump(path) == content, f"byte {place} changed what is kept, and replay did not see it"
+    assert len(reported) > 50
+    assert set(reported) <= set(range(1, 18))
+
+
+def dump(path: Path) -> list[tuple[object, ...]]:
+    """All rows of the journal's truth."""
+    with sqlite3.connect(path) as connection:
+        rows = []
+        for table in ("entry", "event", "outbox", "span", "snapshot"):
+            rows += connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+    connection.close()
+    return rows
+
+
+def test_the_command_reports_the_entry_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("UPDATE entry SET body = CAST(body || x'00' AS BLOB) WHERE number = 5")
+    connection.close()
+    assert main(["replay", "--data", str(tmp_path)]) == 1
+    assert "entry 5" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_journal_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "--data", str(tmp_path / "nowhere")]) == 2
+    assert "there is no journal here" in capsys.readouterr().err
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.sqlite import SqliteStore
+device = Device()
+spine = Spine(SqliteStore(Path(sys.argv[1])), ManualClock(), snapshot_every_entries=3)
+spine.amend(book_document(device))
+for minute in range(10_000):
+    spine.take([device.arrival([device.measure(NOON_MS + minute * MINUTE_MS, temperature(minute))])])
+    print(minute + 1, flush=True)
+"""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path, seed: int) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, env=environment, text=True
+    )
+    assert child.stdout is not None
+    wanted = random.Random(seed).randrange(1, 60)
+    said = 0
+    for line in child.stdout:
+        said = int(line)
+        if said >= wanted:
+            break
+    os.kill(child.pid, signal.SIGKILL)
+    rest = child.stdout.read().split()
+    child.stdout.close()
+    child.wait()
+    said = int(rest[-1]) if rest else said
+    store = SqliteStore(tmp_path)
+    sequences = sorted(one.sequence for one in store.readings(["container-1"], 10**9))
+    store.close()
+    assert sequences == list(range(1, len(sequences) + 1))
+    assert len(sequences) >= said
+    assert replay(tmp_path).readings == len(sequences)

@@ -1,0 +1,210 @@
+"""The parser on sentences made for the purpose: framing, checksums, cycles, dates, qualities, and any garbage."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pledgewatch_edge import nmea_command
+from pledgewatch_edge.fixes import Fix, FixAssembler, FixKind, FixQuality
+from pledgewatch_edge.framing import SENTENCE_MAX_BYTES, LineFramer, checksum
+
+
+def sentence(body: str) -> bytes:
+    return f"${body}*{checksum(body.encode()):02X}\r\n".encode()
+
+
+RMC = "GPRMC,120000.00,A,3342.12345,N,11816.54321,W,10.000,90.00,010126,,,A"
+GGA = "GPGGA,120000.00,3342.12345,N,11816.54321,W,1,08,0.90,12.5,M,0.0,M,,"
+NOON_MS = 1_767_268_800_000
+
+
+def fixes_of(*bodies: str) -> list[Fix]:
+    """The fixes of sentences that go in with right checksums."""
+    assembler = FixAssembler()
+    return assembler.feed(b"".join(sentence(body) for body in bodies)) + assembler.flush()
+
+
+def test_a_cycle_becomes_one_fix() -> None:
+    (fix,) = fixes_of(RMC, "GPVTG,90.00,T,,M,10.000,N,18.520,K,A", GGA, "GPGSA,A,3,01,02,03,,,,,,,,,,1.50,0.90,1.20")
+    assert fix == Fix(
+        time_ms=NOON_MS,
+        latitude_e7=337_020_575,  # 33° 42.12345′ = 33.702057500°
+        longitude_e7=-1_182_757_202,  # 118° 16.54321′ = 118.27572016…°
+        altitude_mm=12_500,
+        speed_mmps=5_144,  # 10 knots = 5.1444… m/s
+        course_cdeg=9_000,
+        satellites=8,
+        hdop_centi=90,
+        fix=FixKind.THREE,
+        quality=FixQuality.GOOD,
+    )
+
+
+def at(second: int, *, place: str = "3342.12345,N,11816.54321,W") -> str:
+    return f"GPRMC,1200{second:02d}.00,A,{place},,,010126,,,A"
+
+
+def test_another_time_of_day_begins_another_cycle() -> None:
+    assert [fix.time_ms for fix in fixes_of(at(0), at(1), at(1), at(2))] == [NOON_MS, NOON_MS + 1_000, NOON_MS + 2_000]
+
+
+def test_midnight_moves_the_date_on_where_nothing_says_it() -> None:
+    before = "GPRMC,235959.00,A,3342.12345,N,11816.54321,W,,,311225,,,A"
+    after = "GPGGA,000000.00,3342.12345,N,11816.54321,W,1,08,0.90,12.5,M,,M,,"
+    assert [fix.time_ms for fix in fixes_of(before, after)] == [NOON_MS - 43_201_000, NOON_MS - 43_200_000]
+
+
+YEARS = [("010180", "1980"), ("311299", "1999"), ("010100", "2000"), ("311279", "2079")]
+
+
+@pytest.mark.parametrize(("text", "year"), YEARS)
+def test_two_digits_of_a_year_lie_in_gps_time(text: str, year: str) -> None:
+    (fix,) = fixes_of(f"GPRMC,120000.00,A,3342.12345,N,11816.54321,W,,,{text},,,A")
+    written = nmea_command.as_json(fix)["time"]
+    assert written.startswith(year)
+
+
+QUALITIES = [
+    ("good", [RMC, GGA]),
+    ("no_time", [GGA]),
+    ("no_fix", ["GPRMC,120000.00,V,,,,,,,010126,,,N"]),
+    ("no_fix", ["GPGGA,120000.00,3342.12345,N,11816.54321,W,0,00,99.99,,,,,,"]),
+    ("no_fix", ["GPRMC,120000.00,A,3342.12345,N,11816.54321,W,,,010126,,,N"]),
+    ("simulated", [RMC, GGA.replace("W,1,", "W,8,")]),
+    ("simulated", [RMC[:-1] + "S"]),
+    ("estimated", [RMC[:-1] + "E"]),
+    ("estimated", [RMC, GGA.replace("W,1,", "W,6,")]),
+    ("manual", [RMC[:-1] + "M"]),
+    ("few_satellites", [RMC, GGA.replace(",08,", ",02,")]),
+    ("high_hdop", [RMC, GGA.replace(",0.90,", ",25.00,")]),
+]
+
+
+@pytest.mark.parametrize(("quality", "bodies"), QUALITIES)
+def test_what_is_wrong_with_a_fix(quality: str, bodies: list[str]) -> None:
+    assert [fix.quality for fix in fixes_of(*bodies)] == [quality]
+
+
+def test_a_fix_that_is_void_says_no_place() -> None:
+    (fix,) = fixes_of("GPRMC,120000.00,V,3342.12345,N,11816.54321,W,1.0,90.0,010126,,,N")
+    assert (fix.latitude_e7, fix.longitude_e7, fix.speed_mmps, fix.fix) == (None, None, None, FixKind.NONE)
+
+
+@pytest.mark.parametrize("talker", ["GP", "GN", "GL", "GA", "GB", "BD", "GQ", "QZ", "GI"])
+def test_every_talker_is_heard(talker: str) -> None:
+    assert [fix.quality for fix in fixes_of(RMC.replace("GP", talker, 1))] == ["good"]
+
+
+BROKEN = [
+    "GPRMC,250000.00,A,3342.12345,N,11816.54321,W,,,010126,,,A",
+    "GPRMC,120000.00,A,9142.12345,N,11816.54321,W,,,010126,,,A",
+    "GPRMC,120000.00,A,3342.12345,X,11816.54321,W,,,010126,,,A",
+    "GPRMC,120000.00,A,3372.12345,N,11816.54321,W,,,010126,,,A",
+    "GPRMC,120000.00,A,33x2.12345,N,11816.54321,W,,,010126,,,A",
+    "GPRMC,120000.00,A,3342.12345,N,18116.54321,W,,,010126,,,A",
+    "GPRMC,120000.00,A,3342.12345,N,11816.54321,W,,,320126,,,A",
+    "GPRMC,120000.00,A,-3342.12345,N,11816.54321,W,,,010126,,,A",
+    "GPRMC,120000.00,A,nan,N,11816.54321,W,,,010126,,,A",
+    "GPRMC,12:00:00,A,3342.12345,N,11816.54321,W,,,010126,,,A",
+]
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_what_no_receiver_may_say_is_broken_and_says_nothing(body: str) -> None:
+    assembler = FixAssembler()
+    assert assembler.feed(sentence(body)) + assembler.flush() == []
+    assert (assembler.counts.sentences, assembler.counts.broken_lines) == (1, 1)
+
+
+def test_a_bad_checksum_never_becomes_a_fix() -> None:
+    assembler = FixAssembler()
+    for bad in (f"${RMC}*00\r\n", f"${RMC}\r\n", f"${RMC}*\r\n", f"${RMC}*ZZ\r\n"):
+        assert assembler.feed(bad.encode()) == []
+    assert assembler.flush() == []
+    assert (assembler.counts.sentences, assembler.counts.bad_checksums) == (0, 4)
+
+
+@given(st.integers(0, 58), st.integers(1, 255))
+def test_one_changed_byte_in_a_sentence_never_moves_the_fix(place: int, change: int) -> None:
+    raw = bytearray(sentence(RMC))
+    raw[1 + place] ^= change
+    assembler = FixAssembler()
+    for fix in assembler.feed(bytes(raw)) + assembler.flush():
+        # A change that makes a new, shorter sentence with a right checksum of its own cannot come of one byte.
+        raise AssertionError(fix)
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=80), st.just(sentence(RMC)), st.just(sentence(GGA))), max_size=12), st.data()
+)
+@settings(max_examples=200)
+def test_any_bytes_in_any_pieces_give_the_same_and_never_raise(pieces: list[bytes], data: st.DataObject) -> None:
+    whole = b"".join(pieces)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
+    one, many = FixAssembler(), FixAssembler()
+    together = one.feed(whole) + one.flush()
+    ends = zip([0, *cuts], [*cuts, len(whole)], strict=True)
+    apart = [fix for low, high in ends for fix in many.feed(whole[low:high])]
+    assert apart + many.flush() == together
+    assert one.counts == many.counts
+
+
+@given(st.text("GPRMCNSEW,.0123456789*$AV-", max_size=90))
+@settings(max_examples=400)
+def test_things_that_look_like_sentences_never_raise(body: str) -> None:
+    assembler = FixAssembler()
+    data = sentence("GPRMC," + body) + sentence("GPGGA," + body)
+    for fix in assembler.feed(data) + assembler.flush():
+        assert fix.latitude_e7 is None or abs(fix.latitude_e7) <= 900_000_000
+        assert fix.longitude_e7 is None or abs(fix.longitude_e7) <= 1_800_000_000
+
+
+def test_the_way_back_after_noise() -> None:
+    ubx = bytes.fromhex("b562010714") + bytes(range(40))
+    data = b"# a comment\r\n" + ubx + sentence(RMC) + b"\xff\xfe$GPRMC,cut off in the midd" + sentence(at(1)) + b"\0\0"
+    assembler = FixAssembler()
+    assert len(assembler.feed(data) + assembler.flush()) == 2
+    assert assembler.counts.skipped_bytes > 50
+
+
+def test_the_framer_holds_no_more_than_its_bound() -> None:
+    framer = LineFramer()
+    assert framer.feed(b"$" + b"A" * 10_000_000) == []
+    assert framer._sentence is None or len(framer._sentence) <= SENTENCE_MAX_BYTES
+    assert framer.feed(b"\n" + sentence(RMC))[0].is_sound
+
+
+def test_the_command_prints_fixes_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "port.log"
+    log.write_bytes(b"# header\n" + sentence(RMC) + sentence(GGA) + b"$GPRMC,bad*01\r\n" + sentence(BROKEN[0]))
+    out = io.StringIO()
+    assert nmea_command.run([log], summary=True, out=out) == 0
+    first, last = (json.loads(line) for line in out.getvalue().splitlines())
+    assert first == {
+        "time": "2026-01-01T12:00:00.000Z",
+        "latitude": 33.7020575,
+        "longitude": -118.2757202,
+        "altitude_m": 12.5,
+        "speed_mps": 5.144,
+        "course_deg": 90.0,
+        "satellites": 8,
+        "hdop": 0.9,
+        "fix": "3d",
+        "quality": "good",
+    }
+    assert last == {"sentences": 3, "bad_checksums": 1, "broken_lines": 1, "fixes": 1}
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "port.log"
+    log.write_bytes(sentence(GGA))
+    out = io.StringIO()
+    assert nmea_command.run([tmp_path / "missing.log", log], summary=False, out=out) == 2
+    assert json.loads(out.getvalue())["time"] is None
+    assert "missing.log cannot be read: No such file" in capsys.readouterr().err

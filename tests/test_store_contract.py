@@ -1,0 +1,198 @@
+"""The contract of the Store, for every implementation."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders import (
+    AT_SEA,
+    IN_LOS_ANGELES,
+    MINUTE_MS,
+    NOON_MS,
+    Device,
+    ManualClock,
+    book_document,
+    position,
+    temperature,
+)
+
+from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.batch import Entry, Tick
+from pledgewatch_cloud.decide.step import NO_ADMISSION, Outcome, step
+from pledgewatch_cloud.ingest.spine import Spine, recover
+from pledgewatch_cloud.journal import form
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.journal.sqlite import SqliteStore
+from pledgewatch_cloud.journal.store import QUARANTINE_ROWS_MAX, Quarantined, Span, Store
+from pledgewatch_wire import chain
+
+ODD = Quarantined("pw/1/a/b/up", NOON_MS, "unknown version", "version is 9", b"\x01\x02")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "data")
+    yield made
+    made.close()
+
+
+def told(store: Store) -> tuple[Device, Spine]:
+    """A store in which one container sails into port, breaches its condition, and is restored."""
+    device = Device()
+    spine = Spine(store, ManualClock(), snapshot_every_entries=3)
+    spine.amend(book_document(device))
+    warm = (temperature(9_000),)
+    for minute, cells in ((0, position(AT_SEA)), (1, position(IN_LOS_ANGELES)), (2, warm), (30, warm)):
+        spine.take([device.arrival([device.measure(NOON_MS + minute * MINUTE_MS, *cells)])])
+    return device, spine
+
+
+def test_an_entry_and_all_that_it_led_to_is_there_when_append_returns(store: Store) -> None:
+    device, spine = told(store)
+    written = list(store.entries())
+    assert [one.number for one in written] == [1, 2, 3, 4, 5]
+    assert [one.kind for one in written] == ["amendment", *["readings"] * 4]
+    assert [one.event.type for one in store.events()][-1] == "alert_opened"
+    assert store.counts()[:3] == (5, len(store.events()), 3)
+    assert store.spans(device.name, 1, 2, 3) == [Span(device.name, 1, 2, 2, 3, 0), Span(device.name, 1, 3, 3, 4, 0)]
+    assert spine.state.entry == 5
+
+
+def test_entries_are_tied_by_their_hashes(store: Store) -> None:
+    told(store)
+    before = form.first_hash(store.journal)
+    for one in store.entries():
+        before = form.entry_hash(before, one.number, one.recorded_at_ms, one.kind, one.body, one.outcome)
+        assert one.hash == before
+
+
+def test_an_entry_that_does_not_follow_is_refused_and_nothing_is_written(store: Store) -> None:
+    _, spine = told(store)
+    later = Entry(7, NOON_MS, Tick())
+    outcome = Outcome(spine.state, (), ())
+    with pytest.raises(AssertionError, match="entry 7 does not follow 5"):
+        store.append(later, outcome, [ODD])
+    assert (store.counts().entries, store.quarantined()) == (5, [])
+
+
+def test_reading_on_from_an_entry(store: Store) -> None:
+    told(store)
+    assert [one.number for one in store.entries(after=3)] == [4, 5]
+    assert list(store.entries(after=5)) == []
+
+
+def test_events_come_in_whole_entries(store: Store) -> None:
+    told(store)
+    everything = store.events()
+    pages, after = [], 0
+    while page := store.events(after, limit=1):
+        entries = {one.id.partition(".")[0] for one in page}
+        assert len(entries) == 1
+        pages += page
+        after = int(page[-1].id.partition(".")[0])
+    assert pages == everything
+
+
+def test_leaves_and_readings_come_back(store: Store) -> None:
+    device, _ = told(store)
+    leaves = store.leaves([(device.name, 1, 2, 3)])
+    assert {key: leaves[key] for key in ((device.name, 1, 2), (device.name, 1, 3))} == {
+        (device.name, 1, one.sequence): chain.leaf(one) for one in device.readings[1:3]
+    }
+    assert [one.reading for one in sorted(store.readings([device.name], 5))] == device.readings[:3]
+    assert store.readings(["nobody"], 10**9) == []
+
+
+def test_standing_events_are_those_not_retracted_by_then(store: Store) -> None:
+    device, spine = told(store)
+    asset = f"asset-{device.name}"
+    assert [one.event.type for one in store.standing(asset, 10**9)] == ["fence_entered", "condition_breached"]
+    between = device.measure(NOON_MS + 20 * MINUTE_MS, temperature(5_000))
+    spine.take([device.arrival([between])])
+    assert [one.event.type for one in store.standing(asset, 10**9)] == ["fence_entered"]
+    assert [one.event.type for one in store.standing(asset, 6)] == ["fence_entered", "condition_breached"]
+
+
+def test_snapshots_come_newest_first_and_are_few(store: Store) -> None:
+    device, spine = told(store)
+    for minute in range(31, 50):
+        spine.take([device.arrival([device.measure(NOON_MS + minute * MINUTE_MS, temperature(5_000))])])
+    entries = [entry for entry, _ in store.snapshots()]
+    assert entries == sorted(entries, reverse=True)
+    assert len(entries) == 3
+    assert state_module.to_bytes(recover(store)) == state_module.to_bytes(spine.state)
+
+
+def test_the_outbox_gives_each_facility_its_oldest_and_forgets_on_delivery(store: Store) -> None:
+    told(store)
+    sequence = []
+    while due := store.due(NOON_MS):
+        (one,) = due
+        sequence.append((one.sequence, one.type))
+        store.delivered(one.id, NOON_MS)
+    assert sequence == [(1, "record_value"), (2, "release_disbursement"), (3, "raise_alert")]
+    assert store.counts()[2:5] == (0, 3, 0)
+
+
+def test_a_failed_message_waits_for_its_time_and_holds_those_behind_it(store: Store) -> None:
+    told(store)
+    (first,) = store.due(NOON_MS)
+    store.failed(first.id, "HTTP 503", NOON_MS + 500)
+    assert store.due(NOON_MS + 499) == []
+    (again,) = store.due(NOON_MS + 500)
+    assert (again.id, again.attempts, again.last_error, again.body) == (first.id, 1, "HTTP 503", first.body)
+
+
+def test_a_dead_letter_lets_the_others_pass_and_can_be_sent_again(store: Store) -> None:
+    told(store)
+    (first,) = store.due(NOON_MS)
+    store.buried(first.id, "HTTP 422")
+    assert [one.id for one in store.dead_letters()] == [first.id]
+    assert store.due(NOON_MS)[0].sequence == 2
+    assert not store.send_again("no such id", NOON_MS)
+    assert store.send_again(first.id, NOON_MS)
+    assert not store.send_again(first.id, NOON_MS)
+    assert (store.dead_letters(), store.due(NOON_MS)[0].id) == ([], first.id)
+
+
+def test_quarantine_keeps_the_same_bytes_once_and_counts_all(store: Store) -> None:
+    store.quarantine([ODD, ODD])
+    store.quarantine([ODD, ODD._replace(raw=b"other"), ODD._replace(reason="too large")])
+    assert [(one.reason, one.raw, one.times) for one in store.quarantined()] == [
+        ("too large", b"\x01\x02", 1),
+        ("unknown version", b"other", 1),
+        ("unknown version", b"\x01\x02", 3),
+    ]
+    assert store.quarantine_counts() == {"too large": 1, "unknown version": 4}
+    assert store.counts().quarantined == 5
+
+
+def test_quarantine_is_bounded_and_still_counts(store: Store) -> None:
+    store.quarantine(ODD._replace(raw=number.to_bytes(4, "big")) for number in range(QUARANTINE_ROWS_MAX + 7))
+    assert len(store.quarantined(10**9)) == QUARANTINE_ROWS_MAX
+    assert store.quarantine_counts() == {"unknown version": QUARANTINE_ROWS_MAX + 7}
+
+
+def test_what_goes_with_an_entry_is_committed_with_it(store: Store) -> None:
+    state = state_module.first(store.journal)
+    tick = Entry(1, NOON_MS, Tick())
+    store.append(tick, step(state, tick, NO_ADMISSION, {}), [ODD], b"state")
+    assert store.quarantined() == [ODD]
+    assert list(store.snapshots()) == [(1, b"state")]
+
+
+def test_readers_and_writers_side_by_side(store: Store) -> None:
+    device, spine = told(store)
+    seen: list[list[int]] = []
+
+    def read() -> None:
+        seen.extend([one.number for one in store.entries()] for _ in range(20))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for minute in range(31, 51):
+        spine.take([device.arrival([device.measure(NOON_MS + minute * MINUTE_MS, temperature(5_000))])])
+    reader.join()
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in seen)
+    assert store.counts().entries == 25

@@ -1,0 +1,159 @@
+"""Subscribers over TLS with client certificates, against Mosquitto; the certificates are made here."""
+
+import asyncio
+import datetime as dt
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+from brokers import BrokerProcess
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from paho.mqtt.enums import CallbackAPIVersion
+
+from pledgewatch_cloud.ingest.connect import connect_subscriber
+from pledgewatch_cloud.ingest.subscriber import BrokerAddress, Message, Subscriber
+
+_LISTENER = """listener %d 127.0.0.1
+cafile {0}/ca.pem
+certfile {0}/server.pem
+keyfile {0}/server.key
+require_certificate true
+use_identity_as_username true
+"""
+TOPIC = "pw/1/harbour-line/container-1/up"
+
+
+class Authority:
+    """A certificate authority whose files lie in a folder."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        self.folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._sign(self._name, self._key, [(x509.BasicConstraints(ca=True, path_length=None), True)])
+        self._write(name, certificate, self._key)
+
+    def issue(self, name: str) -> None:
+        """NAME.pem and NAME.key, good for a server on the loopback address and for a client."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        self._write(name, self._sign(subject, key, [(alternative, False)]), key)
+
+    def _sign(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extensions: list[tuple[x509.ExtensionType, bool]]
+    ) -> x509.Certificate:
+        now = dt.datetime.now(dt.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+        )
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(self._key, hashes.SHA256())
+
+    def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        (self.folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (self.folder / f"{name}.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    one = Authority(tmp_path)
+    one.issue("server")
+    one.issue("cloud")
+    return one
+
+
+@pytest.fixture
+def broker(authority: Authority, tmp_path: Path) -> Iterator[BrokerProcess]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    one = BrokerProcess("mosquitto", folder, extra=_LISTENER.format(authority.folder))
+    one.start()
+    yield one
+    one.kill()
+
+
+def subscriber(broker: BrokerProcess, folder: Path, protocol: str, name: str | None) -> Subscriber:
+    """With the certificate of that name, or with none."""
+    address = BrokerAddress(
+        "127.0.0.1",
+        broker.port,
+        "cloud-under-test",
+        ca_file=folder / "ca.pem",
+        certificate_file=None if name is None else folder / f"{name}.pem",
+        key_file=None if name is None else folder / f"{name}.key",
+        reconnect_max_s=0.2,
+    )
+    return connect_subscriber(address, ["pw/1/+/+/up"], protocol)
+
+
+def publish_burst(broker: BrokerProcess, folder: Path, count: int) -> None:
+    """All at once, so that the broker puts many messages into one record of TLS."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="device")
+    client.max_inflight_messages_set(0)
+    client.tls_set(str(folder / "ca.pem"), str(folder / "cloud.pem"), str(folder / "cloud.key"))
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    said = [client.publish(TOPIC, f"{number}".encode(), qos=1) for number in range(count)]
+    for one in said:
+        one.wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1", "auto"])
+async def test_messages_come_over_tls_with_a_client_certificate(
+    protocol: str, broker: BrokerProcess, authority: Authority
+) -> None:
+    async with subscriber(broker, authority.folder, protocol, "cloud") as one:
+        async with asyncio.timeout(10):
+            while not one.connected:
+                await asyncio.sleep(0.01)
+        found: list[Message] = []
+        publishing = asyncio.create_task(asyncio.to_thread(publish_burst, broker, authority.folder, 500))
+        async with asyncio.timeout(10):
+            while len(found) < 500:
+                found += await one.receive(500 - len(found))
+        one.acknowledge(found)
+        assert [message.payload for message in found] == [f"{number}".encode() for number in range(500)]
+        await publishing
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_without_a_client_certificate_the_broker_stays_away(
+    protocol: str, broker: BrokerProcess, authority: Authority
+) -> None:
+    async with subscriber(broker, authority.folder, protocol, None) as one:
+        await asyncio.sleep(0.7)  # a few attempts
+        assert not one.connected
+        assert one.counts.received == 0
+
+
+# paho leaves the socket of a handshake that failed to the garbage collector, which says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_a_broker_of_another_authority_is_not_believed(
+    protocol: str, broker: BrokerProcess, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Authority(elsewhere).issue("cloud")
+    async with subscriber(broker, elsewhere, protocol, "cloud") as one:
+        await asyncio.sleep(0.7)
+        assert not one.connected

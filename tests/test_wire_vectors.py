@@ -1,0 +1,82 @@
+"""docs/WIRE.md against the code: its vectors, its channels, its qualities."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from builders import Device
+
+from pledgewatch_wire import chain
+from pledgewatch_wire.codec import (
+    Checkpoint,
+    Committed,
+    Payload,
+    Status,
+    decode,
+    decode_committed,
+    decode_status,
+    encode,
+    encode_committed,
+    encode_status,
+)
+from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, Reading
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "WIRE.md").read_text(encoding="utf-8")
+_BLOCK = re.search(r"```json vectors\n(.*?)\n```", PAGE, re.DOTALL)
+assert _BLOCK is not None
+VECTORS: dict[str, Any] = json.loads(_BLOCK.group(1))
+READINGS = tuple(
+    Reading(one["sequence"], one["measured_at_ms"], Clock(one["clock"]), tuple(Cell(*cell) for cell in one["cells"]))
+    for one in VECTORS["readings"]
+)
+
+
+def test_canonical_form_leaves_and_chain() -> None:
+    assert [chain.canonical(one).hex() for one in READINGS] == VECTORS["canonical"]
+    assert [chain.leaf(one).hex() for one in READINGS] == VECTORS["leaves"]
+    running = chain.genesis(VECTORS["device"], VECTORS["epoch"])
+    assert running.hex() == VECTORS["genesis"]
+    for one in READINGS:
+        running = chain.extend(running, chain.leaf(one))
+    assert running.hex() == VECTORS["chain_hash"]
+
+
+def test_checkpoint_signature() -> None:
+    device = Device(VECTORS["device"], epoch=VECTORS["epoch"], seed=VECTORS["private_key_byte"])
+    assert device.public_key == VECTORS["public_key"]
+    last, running = READINGS[-1].sequence, bytes.fromhex(VECTORS["chain_hash"])
+    signature = chain.sign(device.key, device.name, device.epoch, last, running)
+    assert signature.hex() == VECTORS["checkpoint_signature"]
+    key = chain.public_key(VECTORS["public_key"])
+    assert chain.verifies(key, device.name, device.epoch, last, running, signature)
+    for wrong in ((device.name, device.epoch, last - 1), (device.name, 4, last), ("container-8", device.epoch, last)):
+        assert not chain.verifies(key, *wrong, running, signature)
+
+
+def test_payloads() -> None:
+    live = bytes.fromhex(VECTORS["live_payload"])
+    assert decode(live) == Payload(VECTORS["epoch"], READINGS[:1])
+    assert encode(Payload(VECTORS["epoch"], READINGS[:1])) == live
+    checkpoint = Checkpoint(READINGS[-1].sequence, bytes.fromhex(VECTORS["checkpoint_signature"]))
+    whole = Payload(VECTORS["epoch"], READINGS, (checkpoint,))
+    assert decode(bytes.fromhex(VECTORS["payload"])) == whole
+    assert encode(whole).hex() == VECTORS["payload"]
+    assert len(live) <= 40, "one live reading stays small"
+
+
+def test_committed_and_status() -> None:
+    committed = Committed(3, 8_600, ((8_610, 8_641),))
+    status = Status(online=True, epoch=3, head_sequence=4, spooled_readings=4, agent_version="0.1.0")
+    assert encode_committed(committed).hex() == VECTORS["committed"]
+    assert decode_committed(bytes.fromhex(VECTORS["committed"])) == committed
+    assert encode_status(status).hex() == VECTORS["status"]
+    assert decode_status(bytes.fromhex(VECTORS["status"])) == status
+
+
+def test_the_page_names_every_channel_quality_and_clock() -> None:
+    for channel in Channel:
+        name = channel.name.lower()
+        assert f"`{name}`" in PAGE or re.fullmatch(r"temperature_[2-6]_mc", name), f"docs/WIRE.md does not name {name}"
+    for quality in Quality:
+        assert f"{quality.value} `{quality.name.lower()}`" in PAGE, f"docs/WIRE.md does not name {quality.name}"

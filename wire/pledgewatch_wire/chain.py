@@ -1,0 +1,81 @@
+"""The running hash over a device's readings, and the device's signature on it.
+
+Each reading has one canonical form, so how readings are grouped into payloads, or grouped again when sent again,
+changes nothing:
+
+    leaf  = SHA-256(canonical form)
+    hash  = SHA-256(hash before ‖ leaf)
+    first = SHA-256("pledgewatch chain 1" ‖ 0 ‖ device ‖ 0 ‖ epoch as 8 bytes)
+
+A device signs the hash at checkpoints with Ed25519 (RFC 8032). One signature then stands for every reading up to it:
+the cloud can neither leave one out, nor change one, nor put one in between, without the next checkpoint failing.
+"""
+
+import hashlib
+import struct
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from pledgewatch_wire.reading import Reading
+
+HASH_BYTES = 32
+SIGNATURE_BYTES = 64
+
+_CHAIN = b"pledgewatch chain 1\0"
+_CHECKPOINT = b"pledgewatch checkpoint 1\0"
+_HEAD = struct.Struct(">QqBQ")
+_U64 = struct.Struct(">Q")
+
+
+def canonical(reading: Reading) -> bytes:
+    """The one form of a reading that is hashed.
+
+    Big-endian: sequence (u64), measured_at_ms (i64), clock (u8), channels as a bit mask (u64), then in ascending
+    channel order every value (i64), then every quality (u8).
+    """
+    count = len(reading.cells)
+    head = _HEAD.pack(reading.sequence, reading.measured_at_ms, reading.clock, reading.channels)
+    values = struct.pack(f">{count}q", *(cell.value for cell in reading.cells))
+    return head + values + bytes(cell.quality for cell in reading.cells)
+
+
+def leaf(reading: Reading) -> bytes:
+    """SHA-256 of the canonical form: the reading's fingerprint, 32 bytes."""
+    return hashlib.sha256(canonical(reading)).digest()
+
+
+def genesis(device: str, epoch: int) -> bytes:
+    """The hash before the first reading of an epoch."""
+    return hashlib.sha256(_CHAIN + device.encode() + b"\0" + _U64.pack(epoch)).digest()
+
+
+def extend(before: bytes, next_leaf: bytes) -> bytes:
+    """The hash after one more reading."""
+    return hashlib.sha256(before + next_leaf).digest()
+
+
+def checkpoint_text(device: str, epoch: int, sequence: int, chain_hash: bytes) -> bytes:
+    """What a device signs: that `chain_hash` is the hash of its readings 1 to `sequence` of `epoch`."""
+    return _CHECKPOINT + device.encode() + b"\0" + _U64.pack(epoch) + _U64.pack(sequence) + chain_hash
+
+
+def sign(key: Ed25519PrivateKey, device: str, epoch: int, sequence: int, chain_hash: bytes) -> bytes:
+    """The device's signature for a checkpoint, 64 bytes."""
+    return key.sign(checkpoint_text(device, epoch, sequence, chain_hash))
+
+
+def verifies(
+    key: Ed25519PublicKey, device: str, epoch: int, sequence: int, chain_hash: bytes, signature: bytes
+) -> bool:
+    """Whether `signature` is the device's for this checkpoint."""
+    try:
+        key.verify(signature, checkpoint_text(device, epoch, sequence, chain_hash))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def public_key(text: str) -> Ed25519PublicKey:
+    """The key behind 64 hexadecimal digits. Raises ValueError when it is none."""
+    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))

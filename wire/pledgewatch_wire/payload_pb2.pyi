@@ -1,0 +1,83 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Payload(_message.Message):
+    __slots__ = ("epoch", "first_sequence", "measured_at_ms", "groups", "checkpoints", "clock", "committed_wanted", "deflated", "version")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_WANTED_FIELD_NUMBER: _ClassVar[int]
+    DEFLATED_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    first_sequence: int
+    measured_at_ms: _containers.RepeatedScalarFieldContainer[int]
+    groups: _containers.RepeatedCompositeFieldContainer[Group]
+    checkpoints: _containers.RepeatedCompositeFieldContainer[Checkpoint]
+    clock: int
+    committed_wanted: bool
+    deflated: bytes
+    version: int
+    def __init__(self, epoch: _Optional[int] = ..., first_sequence: _Optional[int] = ..., measured_at_ms: _Optional[_Iterable[int]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., checkpoints: _Optional[_Iterable[_Union[Checkpoint, _Mapping]]] = ..., clock: _Optional[int] = ..., committed_wanted: _Optional[bool] = ..., deflated: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
+
+class Group(_message.Message):
+    __slots__ = ("channels", "offsets", "values", "marked_cells", "marked_qualities")
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    MARKED_CELLS_FIELD_NUMBER: _ClassVar[int]
+    MARKED_QUALITIES_FIELD_NUMBER: _ClassVar[int]
+    channels: int
+    offsets: _containers.RepeatedScalarFieldContainer[int]
+    values: _containers.RepeatedScalarFieldContainer[int]
+    marked_cells: _containers.RepeatedScalarFieldContainer[int]
+    marked_qualities: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, channels: _Optional[int] = ..., offsets: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[int]] = ..., marked_cells: _Optional[_Iterable[int]] = ..., marked_qualities: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Checkpoint(_message.Message):
+    __slots__ = ("sequence", "signature")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    signature: bytes
+    def __init__(self, sequence: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Committed(_message.Message):
+    __slots__ = ("epoch", "contiguous", "ranges")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CONTIGUOUS_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    contiguous: int
+    ranges: _containers.RepeatedCompositeFieldContainer[Range]
+    def __init__(self, epoch: _Optional[int] = ..., contiguous: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+
+class Range(_message.Message):
+    __slots__ = ("first", "last")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
+
+class Status(_message.Message):
+    __slots__ = ("online", "epoch", "head_sequence", "spooled_readings", "agent_version")
+    ONLINE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HEAD_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SPOOLED_READINGS_FIELD_NUMBER: _ClassVar[int]
+    AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    online: bool
+    epoch: int
+    head_sequence: int
+    spooled_readings: int
+    agent_version: str
+    def __init__(self, online: _Optional[bool] = ..., epoch: _Optional[int] = ..., head_sequence: _Optional[int] = ..., spooled_readings: _Optional[int] = ..., agent_version: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,125 @@
+"""Readings: what one sensor said at one moment, as numbers that both sides understand alike.
+
+A reading is one row: an identity, a moment, and one cell for each channel that the sensor reports. A channel is a fixed
+small number with a name, a unit and an integer scale; there are no floats anywhere behind the sensor's driver, so that
+a hash of a reading is the same on every machine.
+
+Identity is (device, epoch, sequence), never time. `measured_at_ms` is when the sensor spoke, by the clock that `clock`
+names; it is set once, on the device.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Channel(IntEnum):
+    """Channel numbers; the name ends in the unit that an integer value counts.
+
+    The five that nearly every reading carries come first: a payload names its channels by a bit mask, and low bits make
+    a short mask. A number, once given, is never given again.
+    """
+
+    LATITUDE_E7 = 0
+    LONGITUDE_E7 = 1
+    TEMPERATURE_MC = 2
+    HUMIDITY_CPERCENT = 3
+    BATTERY_MV = 4
+    SATELLITES = 5
+    HDOP_CENTI = 6
+    FIX_DIMENSIONS = 7
+    SPEED_MMPS = 8
+    COURSE_CDEG = 9
+    ALTITUDE_MM = 10
+    DOOR_OPEN = 11
+    LIGHT_MLX = 12
+    SHOCK_MG = 13
+    TEMPERATURE_1_MC = 16
+    TEMPERATURE_2_MC = 17
+    TEMPERATURE_3_MC = 18
+    TEMPERATURE_4_MC = 19
+    TEMPERATURE_5_MC = 20
+    TEMPERATURE_6_MC = 21
+    TEMPERATURE_7_MC = 22
+
+
+# A device's temperature probes, in the order in which its configuration lists them.
+TEMPERATURE_CHANNELS = (
+    Channel.TEMPERATURE_MC,
+    Channel.TEMPERATURE_1_MC,
+    Channel.TEMPERATURE_2_MC,
+    Channel.TEMPERATURE_3_MC,
+    Channel.TEMPERATURE_4_MC,
+    Channel.TEMPERATURE_5_MC,
+    Channel.TEMPERATURE_6_MC,
+    Channel.TEMPERATURE_7_MC,
+)
+
+KNOWN_CHANNELS_MASK = sum(1 << channel for channel in Channel)
+
+
+class Quality(IntEnum):
+    """What is known to be wrong with a value. From NO_VALUE_FROM on there is no value; the cell then holds 0."""
+
+    GOOD = 0
+    NO_TIME = 1
+    SIMULATED = 2
+    ESTIMATED = 3
+    MANUAL = 4
+    FEW_SATELLITES = 5
+    HIGH_HDOP = 6
+    POWER_ON_VALUE = 7
+    OUT_OF_RANGE = 8
+    CLOCK_UNSET = 9
+    NO_FIX = 128
+    CHECKSUM_FAILED = 129
+    SENSOR_GONE = 130
+    NOT_REPORTED = 131
+
+
+NO_VALUE_FROM = 128
+
+
+class Clock(IntEnum):
+    """Which clock stamped a reading, best first."""
+
+    GPS = 0
+    NTP = 1
+    RTC = 2
+    UNSET = 3
+
+
+class Cell(NamedTuple):
+    """One channel of one reading. `value` counts the channel's unit; `quality` is a Quality code."""
+
+    channel: int
+    value: int
+    quality: int = Quality.GOOD
+
+
+class Reading(NamedTuple):
+    """One reading. `cells` ascend by channel, without repeats; `sequence` counts from 1 within the epoch."""
+
+    sequence: int
+    measured_at_ms: int
+    clock: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def channels(self) -> int:
+        """The channels as a bit mask."""
+        mask = 0
+        for cell in self.cells:
+            mask |= 1 << cell.channel
+        return mask
+
+    def cell(self, channel: int) -> Cell | None:
+        """The cell of a channel, or None where the reading does not have it."""
+        for cell in self.cells:
+            if cell.channel == channel:
+                return cell
+        return None
+
+    def good(self, channel: int) -> int | None:
+        """The value of a channel if it is there and nothing is wrong with it, else None."""
+        cell = self.cell(channel)
+        return cell.value if cell is not None and cell.quality == Quality.GOOD else None

@@ -1,0 +1,100 @@
+"""A program's configuration: one TOML file into frozen dataclasses, strictly.
+
+The dataclasses are the documentation: a section is a dataclass, a key a field, its default the field's. An unknown
+key is an error, so a misspelt key never means its default; every fault found is named with file, section and key, all
+at once. Fields may be str, int, float, bool, Path, a tuple of str or Path, a StrEnum, another such dataclass, or any
+of these or None. Relative paths are taken from the file's own folder. A dataclass may raise ValueError in
+`__post_init__` where values do not fit each other.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+Settings = TypeVar("Settings")
+
+
+class SettingsError(ValueError):
+    """A configuration that cannot be used. `errors` holds one sentence for each fault."""
+
+    def __init__(self, path: Path, errors: list[str]) -> None:
+        super().__init__("\n".join(f"{path}: {error}" for error in errors))
+        self.errors = tuple(errors)
+
+
+def load(path: Path, settings: type[Settings]) -> Settings:
+    """Read `path` into `settings`, a dataclass whose fields are the file's sections. Raises SettingsError."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(path, [f"cannot be read: {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(path, [f"is not TOML: {error}"]) from None
+    errors: list[str] = []
+    loaded = _table("", document, settings, path.absolute().parent, errors)
+    if errors:
+        raise SettingsError(path, errors)
+    return typing.cast(Settings, loaded)
+
+
+def _table(place: str, table: object, settings: Any, folder: Path, errors: list[str]) -> object:
+    if not isinstance(table, dict):
+        errors.append(f"{place} must be a section")
+        return None
+    hints = typing.get_type_hints(settings)
+    fields = {field.name: field for field in dataclasses.fields(settings)}
+    before = len(errors)
+    unknown = sorted(set(table) - set(fields))
+    errors += [f"{_name(place, key)} is no key of this program; there are {', '.join(fields)}" for key in unknown]
+    values = {}
+    for key, field in fields.items():
+        if key in table:
+            values[key] = _value(_name(place, key), table[key], hints[key], folder, errors)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            errors.append(f"{_name(place, key)} is missing")
+    if len(errors) > before:
+        return None
+    try:
+        return settings(**values)
+    except ValueError as error:
+        errors.append(f"{place} {error}" if place else str(error))
+        return None
+
+
+def _value(place: str, value: object, hint: Any, folder: Path, errors: list[str]) -> object:
+    if typing.get_origin(hint) in {types.UnionType, typing.Union}:
+        hint = next(one for one in typing.get_args(hint) if one is not type(None))
+    if dataclasses.is_dataclass(hint):
+        return _table(place, value, hint, folder, errors)
+    if typing.get_origin(hint) is tuple and isinstance(value, list):
+        item = typing.get_args(hint)[0]
+        return tuple(_value(f"{place}[{number}]", one, item, folder, errors) for number, one in enumerate(value))
+    try:
+        return _scalar(value, hint, folder)
+    except TypeError as error:
+        errors.append(f"{place} is {value!r}; it must be {error}")
+        return None
+
+
+def _scalar(value: Any, hint: Any, folder: Path) -> object:
+    """The value as `hint` wants it. Raises TypeError with words for what is wanted."""
+    if hint is Path and isinstance(value, str) and value:
+        return folder / Path(value).expanduser()
+    if hint is float and type(value) is int:
+        return float(value)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        if value not in list(hint):
+            raise TypeError(f"one of {', '.join(hint)}")
+        return hint(value)
+    if type(value) is not hint:
+        words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+        raise TypeError(words.get(hint, "a list"))
+    return value
+
+
+def _name(place: str, key: str) -> str:
+    return f"{place} {key}" if place else f"[{key}]"
