@@ -144,7 +144,7 @@ def test_a_backlog_that_fills_a_silence_retracts_it() -> None:
     bench.measure(118, *COLD)
     bench.tick(121)
     kinds = [one.event.type.value for one in bench.said()]
-    assert kinds == ["device_fell_silent", "event_retracted"] * 2
+    assert kinds == ["device_fell_silent", "event_retracted"]
     assert bench.store.standing("asset-container-1", 10**9) == []
 
 
@@ -221,3 +221,19 @@ def test_an_edited_fence_tells_the_story_again() -> None:
     bench.spine.amend({"fences": document["fences"]})
     assert bench.story() == ["fence_entered@1", "event_retracted@1"]
     assert bench.messages() == ["record_value", "release_disbursement", "question_release"]
+
+
+def test_a_backlog_after_a_silence_costs_one_retraction_and_no_look_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.measure(0, *COLD)
+    bench.tick(10_000)
+    looked_back: list[object] = []
+
+    def look_back(*asked: object) -> list[object]:
+        looked_back.append(asked)
+        return []
+
+    monkeypatch.setattr(bench.store, "readings", look_back)
+    for minute in range(30, 9_990, 60):
+        bench.measure(minute, *COLD)
+    assert (looked_back, bench.story()) == ([], ["device_fell_silent@60", "event_retracted@60"])

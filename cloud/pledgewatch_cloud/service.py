@@ -6,9 +6,11 @@ broker ─ subscriber ─ ingest loop ─ writer (spine, store) ─ relay ─ co
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
-from pledgewatch_cloud.config import CloudSettings, CoreSettings
+from pledgewatch_cloud.config import ApiSettings, CloudSettings, CoreSettings
 from pledgewatch_cloud.decide.book import BookError
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.connect import connect_subscriber
@@ -58,7 +60,9 @@ async def run(settings: CloudSettings) -> None:
 
 async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
     """Open everything, run everything, and return when `stop` is set and all of it has ended."""
+    listener = stack.enter_context(_listen(settings.api))
     folder = settings.service.data_folder
+    stack.enter_context(_sole_use(folder))
     store = SqliteStore(folder)
     stack.callback(store.close)
     clock: Clock = SystemClock()
@@ -111,15 +115,35 @@ async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop
         ]
         if relay is not None:
             tasks.append(group.create_task(relay.run(), name="relay"))
-        api = group.create_task(server.serve(), name="api")
+        api = group.create_task(server.serve(sockets=[listener]), name="api")
         api.add_done_callback(lambda _: stop.set())
         await stop.wait()
         server.should_exit = True
         for task in tasks:
             task.cancel()
-    if not server.started:
-        where = f"{settings.api.host}:{settings.api.port}"
-        raise ServiceError(f"the API cannot listen on {where}; choose another host or port in [api]")
+
+
+def _listen(api: ApiSettings) -> socket.socket:
+    """The API's socket, before anything else is opened: what cannot be reached need not start."""
+    try:
+        return socket.create_server((api.host, api.port))
+    except OSError as error:
+        where = f"{api.host}:{api.port}"
+        raise ServiceError(f"the API cannot listen on {where} ({error.strerror}); choose another in [api]") from None
+
+
+@contextlib.contextmanager
+def _sole_use(folder: Path) -> Iterator[None]:
+    """A journal has one writer: a lock on a file beside it, let go of by the kernel however we end."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError:
+        raise ServiceError(f"{folder} is in use by another pledgewatch-cloud") from None
+    except PermissionError as error:
+        raise ServiceError(f"{error.filename} cannot be written; choose another [service] data_folder") from None
 
 
 async def _relay(core: CoreSettings | None, store: SqliteStore, stack: contextlib.AsyncExitStack) -> Relay | None:

@@ -30,6 +30,8 @@ _DEFLATE_FROM_BYTES = 256  # below this zlib's own header eats what it gains
 _MIN_TIME_MS = 0  # 1970: what a clock without a battery says
 _MAX_TIME_MS = 2**43  # the year 2248
 _VALUE_LIMIT = 2**62
+_LAST_CLOCK = max(Clock)
+_GOOD = int(Quality.GOOD)
 
 
 class Reason(StrEnum):
@@ -148,7 +150,7 @@ def decode(data: bytes) -> Payload:
     first = message.first_sequence
     if not 1 <= first <= MAX_SEQUENCE - count:
         raise PayloadError(Reason.BAD_SEQUENCE, f"first_sequence is {first}")
-    if message.clock not in Clock.__members__.values():
+    if message.clock > _LAST_CLOCK:
         raise PayloadError(Reason.BAD_CLOCK, f"clock is {message.clock}; known are 0 to {max(Clock)}")
     times = [TIME_ZERO_MS + offset for offset in accumulate(message.measured_at_ms)]
     if not all(_MIN_TIME_MS <= time <= _MAX_TIME_MS for time in times):
@@ -275,10 +277,12 @@ def _rows(number: int, group: payload_pb2.Group, count: int) -> tuple[Sequence[i
     qualities = _qualities(number, group)
     result: list[list[Cell]] = [[] for _ in range(rows)]
     values = list(group.values)
+    if rows == 1 and not qualities and all(-_VALUE_LIMIT < value < _VALUE_LIMIT for value in values):
+        return offsets, [list(map(Cell, channels, values))]  # one live reading, nothing wrong with it
     for column, channel in enumerate(channels):
         start = column * rows
         for row, value in enumerate(accumulate(values[start : start + rows])):
-            quality = qualities.get(start + row, Quality.GOOD)
+            quality = qualities.get(start + row, _GOOD)
             if not -_VALUE_LIMIT < value < _VALUE_LIMIT or (quality >= NO_VALUE_FROM and value != 0):
                 raise PayloadError(Reason.BAD_COLUMNS, f"group {number} channel {channel} holds an impossible value")
             result[row].append(Cell(channel, value, quality))

@@ -93,7 +93,7 @@ class Cell(NamedTuple):
 
     channel: int
     value: int
-    quality: int = Quality.GOOD
+    quality: int = 0
 
 
 class Reading(NamedTuple):
@@ -122,4 +122,4 @@ class Reading(NamedTuple):
     def good(self, channel: int) -> int | None:
         """The value of a channel if it is there and nothing is wrong with it, else None."""
         cell = self.cell(channel)
-        return cell.value if cell is not None and cell.quality == Quality.GOOD else None
+        return cell.value if cell is not None and not cell.quality else None

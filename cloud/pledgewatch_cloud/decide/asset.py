@@ -39,17 +39,21 @@ class Placed(NamedTuple):
     place: Place | None
     inside: frozenset[str]
 
+    @property
+    def is_evidence(self) -> bool:
+        """Whether the reading may stand for anything: a clock that was never set says nothing."""
+        return self.one.reading.clock != Clock.UNSET
+
 
 def placed(index: FenceIndex, readings: Sequence[AssetReading]) -> list[Placed]:
-    """The readings that are evidence, with their fences: one pass for all of them."""
-    evidence = [one for one in readings if one.reading.clock != Clock.UNSET]
-    places = [presence.place_of(one) for one in evidence]
+    """The readings with their fences: one pass for all of them."""
+    places = [presence.place_of(one) for one in readings]
     known = [place for place in places if place is not None]
     inside = iter(index.containing([one.latitude_e7 for one in known], [one.longitude_e7 for one in known]))
     nowhere: frozenset[str] = frozenset()
     return [
         Placed(one, place, nowhere if place is None else next(inside))
-        for one, place in zip(evidence, places, strict=True)
+        for one, place in zip(readings, places, strict=True)
     ]
 
 
@@ -72,9 +76,11 @@ def in_order(state: AssetState, asset: str, book: Book, readings: Iterable[Asset
 
 
 def fold(
-    state: AssetState, asset: str, book: Book, readings: Iterable[Placed], horizon_ms: int
+    state: AssetState, asset: str, book: Book, readings: Sequence[Placed], said_silences: Mapping[str, str]
 ) -> tuple[AssetState, list[Event]]:
-    """Carry the fold on over readings in order, and then over the passing of time to `horizon_ms`."""
+    """Carry the fold on over readings in order. `said_silences`: device → id of the event that said it silent."""
+    if not readings:
+        return state, []
     events: list[Event] = []
     where = state.presence
     conditions = dict(state.conditions)
@@ -83,7 +89,9 @@ def fold(
     for one, place, inside in readings:
         quiet_s = book.installations[one.device].silent_after_s
         before = silences.get(one.device)
-        silences[one.device], found = silence.heard(asset, one.device, before, one.measured_at_ms, quiet_s)
+        silences[one.device], found = silence.heard(
+            asset, one.device, before, one.measured_at_ms, quiet_s, said_silences.get(one.device)
+        )
         events += found
         if place is not None:
             where, found = presence.advance(asset, where, one, place, inside)
@@ -96,8 +104,7 @@ def fold(
                 key = (lot.id, limit.channel)
                 conditions[key], found = condition.advance(asset, lot.id, limit, conditions.get(key), one, value)
                 events += found
-    after, found = pass_time(AssetState(where, conditions, silences), asset, book, horizon_ms)
-    return after, events + found
+    return AssetState(where, conditions, silences), events
 
 
 def pass_time(state: AssetState, asset: str, book: Book, horizon_ms: int) -> tuple[AssetState, list[Event]]:

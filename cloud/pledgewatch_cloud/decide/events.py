@@ -69,6 +69,12 @@ def from_json(value: dict[str, Any]) -> Event:
     return event(EventType(value["type"]), value["at_ms"], value["subject"], **value["facts"])
 
 
+def retraction(said_id: str, said: Event) -> Event:
+    """The event that takes back what was said."""
+    facts = {"retracted": said_id, "retracted_type": said.type.value}
+    return event(EventType.EVENT_RETRACTED, said.at_ms, said.subject, **facts)
+
+
 def difference(said: Iterable[SaidEvent], found: Iterable[Event]) -> tuple[list[SaidEvent], list[Event]]:
     """What must be retracted of what was said, and what is new in what is found; both in their given order."""
     found = list(found)

@@ -36,11 +36,15 @@ class Breach(NamedTuple):
 
 
 class AssetFacts(NamedTuple):
-    """What stands for one asset. `arrivals`: fence → ((event id, at_ms), …); the others by event id."""
+    """What stands for one asset.
+
+    `arrivals`: fence → ((event id, at_ms), …). `silences`: silent device → event id. The others by event id.
+    """
 
     arrivals: Mapping[str, tuple[tuple[str, int], ...]] = {}
     breaches: Mapping[str, Turn] = {}
     restorations: Mapping[str, Turn] = {}
+    silences: Mapping[str, str] = {}
 
 
 class FacilityState(NamedTuple):
@@ -61,7 +65,7 @@ class Finding(NamedTuple):
     data: dict[str, Any]
 
 
-def absorb(facts: AssetFacts, said: SaidEvent) -> AssetFacts:
+def absorb(facts: AssetFacts, said: SaidEvent) -> AssetFacts:  # noqa: PLR0911 - one for each kind of event
     """The facts after one more event of the asset."""
     one = said.event
     match one.type:
@@ -73,6 +77,11 @@ def absorb(facts: AssetFacts, said: SaidEvent) -> AssetFacts:
             return facts._replace(breaches=_kept({**facts.breaches, said.id: _turn(one)}))
         case EventType.CONDITION_RESTORED:
             return facts._replace(restorations=_kept({**facts.restorations, said.id: _turn(one)}))
+        case EventType.DEVICE_FELL_SILENT:
+            return facts._replace(silences={**facts.silences, str(one.fact("device")): said.id})
+        case EventType.DEVICE_REPORTED_AGAIN:
+            left = {device: said_id for device, said_id in facts.silences.items() if device != one.fact("device")}
+            return facts._replace(silences=left)
         case EventType.EVENT_RETRACTED:
             return _without(facts, str(one.fact("retracted")))
         case _:
@@ -200,4 +209,5 @@ def _without(facts: AssetFacts, event_id: str) -> AssetFacts:
         {fence: ids for fence, ids in arrivals.items() if ids},
         {one: turn for one, turn in facts.breaches.items() if one != event_id},
         {one: turn for one, turn in facts.restorations.items() if one != event_id},
+        {device: said_id for device, said_id in facts.silences.items() if said_id != event_id},
     )

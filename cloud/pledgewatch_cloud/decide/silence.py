@@ -1,13 +1,14 @@
 """Silence, judged from when readings were measured, never from when they arrived.
 
 A device fell silent when two successive readings lie further apart than its installation allows, or when its newest
-reading lies that far behind the newest tick. A backlog that arrives later and fills the gap shows that there was no
-silence: the asset is folded again and the events are retracted.
+reading lies that far behind a tick. A backlog that arrives later and fills the gap shows that there was no silence, and
+the event is retracted. Only a tick judges how far the newest reading lies behind, so a backlog that comes in over many
+entries takes a silence back once and not with every entry.
 """
 
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.events import Event, EventType, event
+from pledgewatch_cloud.decide.events import Event, EventType, event, retraction
 
 
 class Silence(NamedTuple):
@@ -28,20 +29,24 @@ def disturbs(before: Silence | None, at_ms: int, silent_after_s: int) -> bool:
     if before is None:
         return False
     if at_ms >= before.last_ms:
-        return before.silent and not _too_long(before.last_ms, at_ms, silent_after_s)
+        return False
     if at_ms < before.first_ms:
         return before.first_ms - at_ms > silent_after_s * 1_000 or before.judged_until_ms is not None
     return before.judged_until_ms is not None and at_ms < before.judged_until_ms
 
 
 def heard(
-    asset: str, device: str, before: Silence | None, at_ms: int, silent_after_s: int
+    asset: str, device: str, before: Silence | None, at_ms: int, silent_after_s: int, said: str | None
 ) -> tuple[Silence, list[Event]]:
-    """The silence after one more reading of the device."""
+    """The silence after one more reading of the device. `said` is the id of the event that said that it is silent."""
     if before is None:
         return Silence(at_ms, at_ms), []
     if at_ms <= before.last_ms:
         return before._replace(first_ms=min(before.first_ms, at_ms)), []
+    if before.silent and not _too_long(before.last_ms, at_ms, silent_after_s):
+        assert said is not None, f"{device} is silent and nobody said so"
+        fell_silent = _fell_silent(asset, device, before.last_ms, silent_after_s)
+        return before._replace(last_ms=at_ms, silent=False), [retraction(said, fell_silent)]
     events = []
     if not before.silent and _too_long(before.last_ms, at_ms, silent_after_s):
         events.append(_fell_silent(asset, device, before.last_ms, silent_after_s))

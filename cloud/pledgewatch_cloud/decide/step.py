@@ -6,6 +6,7 @@ again, and `step` is given all that their devices ever said and what was said ab
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import admission as admission_module
@@ -13,10 +14,10 @@ from pledgewatch_cloud.decide import asset as asset_module
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import facility as facility_module
 from pledgewatch_cloud.decide.admission import Admission
-from pledgewatch_cloud.decide.asset import AssetState
+from pledgewatch_cloud.decide.asset import AssetState, Placed
 from pledgewatch_cloud.decide.batch import Amendment, AssetReading, Entry, Readings, Suspicion, Tick
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.events import Event, EventType, SaidEvent, difference, event
+from pledgewatch_cloud.decide.events import Event, EventType, SaidEvent, difference, event, retraction
 from pledgewatch_cloud.decide.facility import AssetFacts, FacilityState, Finding
 from pledgewatch_cloud.decide.messages import Message, message
 from pledgewatch_cloud.decide.state import State
@@ -114,28 +115,34 @@ def _asset_half(
     """Fold the readings of each asset on, or from its start where history was asked for."""
     for suspicion in admission.suspicions:
         log.say(_tampering(state.book, suspicion))
-    grouped = _by_asset(state.book, admission.readings)
+    told = _by_asset(state.book, admission.readings)
+    for asset, past in history.items():
+        every = {one.key: one for one in (*past.readings, *told.get(asset, ()))}
+        told[asset] = sorted(every.values(), key=lambda one: one.key)
+    found = _placed(state.book, told)
+    is_tick = isinstance(entry.content, Tick)
     assets = dict(state.assets)
-    for asset in sorted({*grouped, *history} if not isinstance(entry.content, Tick) else assets):
-        before = assets.get(asset, AssetState())
-        new = grouped.get(asset, [])
-        if asset in history:
-            past = history[asset]
-            told = sorted({one.key: one for one in (*past.readings, *new)}.values(), key=lambda one: one.key)
-            start: tuple[AssetState, Iterable[SaidEvent]] = (AssetState(), past.said)
-        else:
-            told, start = new, (before, ())
-        if told:
-            found = asset_module.placed(state.book.fence_index, told)
-            assets[asset], events = asset_module.fold(start[0], asset, state.book, found, state.horizon_ms)
-        else:
-            assets[asset], events = asset_module.pass_time(start[0], asset, state.book, state.horizon_ms)
-        retracted, news = difference(start[1], events)
+    for asset in sorted(assets if is_tick else told):
+        known = history.get(asset)
+        before = assets.get(asset, AssetState()) if known is None else AssetState()
+        silences = state.facts.get(asset, AssetFacts()).silences
+        after, events = asset_module.fold(before, asset, state.book, found.get(asset, ()), silences)
+        if known is not None or is_tick:
+            after, passed = asset_module.pass_time(after, asset, state.book, state.horizon_ms)
+            events += passed
+        assets[asset] = after
+        retracted, news = difference(known.said if known else (), events)
         for one in retracted:
-            log.say(_retraction(one))
+            log.say(retraction(one.id, one.event))
         for one_new in news:
             log.say(one_new)
     return replace(state, assets=assets)
+
+
+def _placed(book: Book, told: Mapping[str, list[AssetReading]]) -> dict[str, list[Placed]]:
+    """Every asset's readings with their fences, from one pass over all of them."""
+    rows = iter(asset_module.placed(book.fence_index, [one for some in told.values() for one in some]))
+    return {asset: [row for row in islice(rows, len(some)) if row.is_evidence] for asset, some in told.items()}
 
 
 def _facility_half(state: State, entry: Entry, log: _Log) -> State:
@@ -193,11 +200,6 @@ def _amended_assets(state: State, after: Book) -> frozenset[str]:
             if old.get(key) != new.get(key):
                 touched |= {one[key].asset for one in (old, new) if key in one}
     return frozenset(touched & set(state.assets))
-
-
-def _retraction(one: SaidEvent) -> Event:
-    facts = {"retracted": one.id, "retracted_type": one.event.type.value}
-    return event(EventType.EVENT_RETRACTED, one.event.at_ms, one.event.subject, **facts)
 
 
 def _tampering(book: Book, suspicion: Suspicion) -> Event:

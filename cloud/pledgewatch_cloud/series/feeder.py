@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 
 from pledgewatch_cloud.decide.batch import AssetReading, Readings
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _ENTRIES_AT_ONCE = 200
 _PAUSE_S = 0.5
+_REST = 4  # times as long as it worked: under load the commits have the processor, and the series catches up later
 
 
 class Feeder:
@@ -29,6 +31,7 @@ class Feeder:
         """Follow the journal until cancelled. A series that cannot be written waits; the journal does not."""
         lost = False
         while True:
+            began = time.monotonic()
             try:
                 moved = await asyncio.to_thread(self.advance)
                 if lost:
@@ -38,8 +41,8 @@ class Feeder:
                 if not lost:
                     log.error("the series cannot be written, trying on: %s", error)
                 lost, moved = True, False
-            if not moved:
-                await asyncio.sleep(_PAUSE_S)
+            took_s = time.monotonic() - began
+            await asyncio.sleep(took_s * _REST if moved else _PAUSE_S)
 
     def advance(self) -> bool:
         """Carry over some entries. Returns whether there were any."""

@@ -1,0 +1,162 @@
+"""Bad input against the running service, over a real broker and real HTTP: each gets its name, nothing stops."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from brokers import free_port, started
+from builders import NOON_MS, Device, book_document, temperature
+from paho.mqtt.enums import CallbackAPIVersion
+from station import Process, Station, opened
+
+from pledgewatch_wire import payload_pb2
+from pledgewatch_wire.codec import Checkpoint, encode
+
+
+@pytest.fixture(params=["mosquitto", "amqtt"])
+def station(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Station]:
+    broker = started(request.param, tmp_path / "broker")
+    made = Station(tmp_path / "station", broker)
+    made.set_book(book_document(Device()))
+    try:
+        with opened(made):
+            made.until(lambda: made.status().get("broker_connected"), "the cloud to subscribe")
+            yield made
+    finally:
+        broker.kill()
+
+
+def send(station: Station, *messages: tuple[str, bytes]) -> None:
+    """Publish as some client of the broker."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="anybody")
+    client.connect("127.0.0.1", station.broker.port)
+    client.loop_start()
+    for topic, payload in messages:
+        client.publish(topic, payload, qos=1).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+
+
+def post(station: Station, document: Any) -> tuple[int, dict[str, Any]]:
+    """Amend the book."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{station.api_port}/book/amendments",
+        data=json.dumps(document).encode(),
+        headers={"content-type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_each_kind_of_bad_payload_has_its_reason_and_good_ones_go_on(station: Station) -> None:
+    device, double, stranger = Device(), Device(), Device("stranger")
+    for minute in range(4):
+        device.measure(NOON_MS + minute * 60_000, temperature(5_000))
+    double.measure(NOON_MS, temperature(-40_000))
+    stranger.measure(NOON_MS, temperature(5_000))
+    up = "pw/1/harbour-line/container-1/up"
+    good = [encode(device.payload([one])) for one in device.readings]
+    unknown_channel = payload_pb2.Payload(
+        epoch=1,
+        first_sequence=9,
+        measured_at_ms=[1],
+        groups=[payload_pb2.Group(channels=1 << 50, values=[1])],
+    )
+    forged = encode(device.payload([device.readings[3]], [Checkpoint(4, bytes(64))]))
+    send(
+        station,
+        (up, good[0]),
+        (up, good[1][:-4]),
+        (up, unknown_channel.SerializeToString()),
+        ("pw/1/harbour-line/stranger/up", encode(stranger.payload())),
+        ("pw/1/pirates/container-1/up", good[1]),
+        (up, encode(double.payload())),
+        (up, b""),
+        (up, b"\xff" * 1_000),
+        (up, good[1]),
+        (up, good[2]),
+        (up, forged),
+        (up, encode(device.payload([device.readings[3]], [device.checkpoint()]))),
+        (up, good[0]),
+    )
+    station.until(lambda: station.status()["readings"] == 4, "the good readings")
+    station.until(lambda: sum(counts(station).values()) == 8, "everything bad to be set aside")
+    assert counts(station) == {
+        "device belongs to another operator": 1,
+        "device is not installed": 1,
+        "no readings": 1,
+        "sequence reused with other content": 1,
+        "signature does not verify": 1,
+        "truncated or not a payload": 2,
+        "unknown channel": 1,
+    }
+    (known,) = station.get(station.api_port, "/devices")
+    assert (known["epochs"][0]["contiguous"], known["epochs"][0]["signed"]) == (4, 4)
+    kinds = [one["facts"]["kind"] for one in events(station) if one["type"] == "tamper_suspected"]
+    assert kinds == ["sequence_reused", "signature"]
+    assert station.cloud.alive
+
+
+def counts(station: Station) -> dict[str, int]:
+    found: dict[str, int] = station.get(station.api_port, "/quarantine")["counts"]
+    return found
+
+
+def events(station: Station) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = station.get(station.api_port, "/events")["events"]
+    return found
+
+
+def test_bad_amendments_are_named_and_the_book_in_force_stays(station: Station) -> None:
+    before = station.get(station.api_port, "/book")
+    ring = [[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]
+    crossing = {
+        "type": "Feature",
+        "id": "knot",
+        "properties": {},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+    rows = [
+        ({"fences": {"type": "FeatureCollection", "features": [crossing]}}, "knot: Self-intersection"),
+        ({"fences": {"type": "Nonsense"}}, "a GeoJSON FeatureCollection is needed"),
+        ({"prices": [{"sku": "sofa", "unit_price_minor": -1, "currency": "USD"}]}, "prices[0].unit_price_minor: -1"),
+        ({"surprise": 1}, "surprise: no such section"),
+    ]
+    for document, words in rows:
+        status, problem = post(station, document)
+        assert status == 422
+        assert any(words in one for one in problem["errors"]), problem
+    assert station.get(station.api_port, "/book") == before
+    status, answer = post(station, {"prices": [{"sku": "sofa", "unit_price_minor": 1, "currency": "USD"}]})
+    assert (status, answer["changed"]) == (200, True)
+
+
+def test_a_taken_port_is_named(tmp_path: Path, station: Station) -> None:
+    other = Station(tmp_path / "other", station.broker)
+    other.set_book({})
+    text = (other.folder / "cloud.toml").read_text(encoding="utf-8")
+    taken = text.replace(f"port = {other.api_port}", f"port = {station.api_port}")
+    (other.folder / "cloud.toml").write_text(taken, encoding="utf-8")
+    other.cloud.start()
+    other.until(lambda: not other.cloud.alive, "the second service to give up")
+    assert f"the API cannot listen on 127.0.0.1:{station.api_port}" in other.cloud.log()
+    assert "Traceback" not in other.cloud.log()
+
+
+def test_a_journal_that_is_in_use_is_named(station: Station) -> None:
+    config = station.folder / "second.toml"
+    text = (station.folder / "cloud.toml").read_text(encoding="utf-8")
+    config.write_text(text.replace(f"port = {station.api_port}", f"port = {free_port()}"), encoding="utf-8")
+    second = Process("second", ["pledgewatch_cloud", "run", "--config", str(config)], station.folder)
+    second.start()
+    station.until(lambda: not second.alive, "the second service to give up")
+    assert "is in use by another pledgewatch-cloud" in second.log()
+    assert "Traceback" not in second.log()

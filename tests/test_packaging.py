@@ -1,0 +1,121 @@
+"""What is installed where: a wheel for a Pi holds no cloud, every program has its help, every sample its reader."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from hatchling.build import build_wheel
+
+from pledgewatch_cloud.config import CloudSettings
+from pledgewatch_edge import config as edge_config
+from pledgewatch_sim.bank import BankFile
+from pledgewatch_wire.settings import SettingsError, load
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = ("edge", "gateway", "cloud", "sim")
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(one) for one in command], capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_a_wheel_for_a_pi_runs_the_agent_and_brings_no_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    wheel = tmp_path / build_wheel(str(tmp_path))
+    venv.create(tmp_path / "empty", with_pip=True)
+    python = tmp_path / "empty" / "bin" / "python"
+    # The packages are taken from this very environment, so that the test needs no network.
+    made = run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
+    assert made.returncode == 0, made.stderr
+    wanted = ("aiomqtt", "cffi", "cryptography", "paho_mqtt", "protobuf", "pycparser", "pynmea2", "pyserial")
+    _lend(tmp_path / "empty", wanted)
+    listed = run(python, "-c", "import importlib.metadata as m; print(sorted(m.requires('pledgewatch')))").stdout
+    for name in ("aiomqtt", "pynmea2", "pyserial"):
+        assert f"{name}; extra == 'edge'" in listed
+    config = tmp_path / "edge.toml"
+    config.write_text((ROOT / "samples" / "edge.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    checked = run(tmp_path / "empty" / "bin" / "pledgewatch-edge", "run", "--config", config, "--check", cwd=tmp_path)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    for name in ("numpy", "shapely", "fastapi"):
+        absent = run(python, "-c", f"import {name}", cwd=tmp_path)
+        assert "ModuleNotFoundError" in absent.stderr, f"{name} is importable"
+
+
+def _lend(environment: Path, wanted: tuple[str, ...]) -> None:
+    """Link what the edge extra needs into an environment, and nothing else."""
+    here = Path(next(path for path in sys.path if path.endswith("site-packages")))
+    there = next(environment.glob("lib/python*/site-packages"))
+    for name in wanted:
+        (metadata,) = [path for path in here.glob("*.dist-info") if path.name.lower().startswith(f"{name.lower()}-")]
+        record = (metadata / "RECORD").read_text(encoding="utf-8").splitlines()
+        tops = {line.split(",")[0].split("/")[0] for line in record}
+        for top in tops - {"..", "__pycache__", ""}:
+            if (here / top).exists() and not (there / top).exists():
+                (there / top).symlink_to(here / top)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_has_help_and_version_and_says_what_is_wrong(program: str, tmp_path: Path) -> None:
+    command = Path(sys.executable).parent / f"pledgewatch-{program}"
+    assert "usage:" in run(command, "--help").stdout
+    assert run(command, "--version").stdout.split()[-1] == "0.1.0"
+    assert run(command).returncode == 2
+    missing = run(command, "run", "--config", tmp_path / "missing.toml", "--check")
+    assert missing.returncode == 2
+    assert "missing.toml: cannot be read: No such file or directory" in missing.stderr
+    odd = tmp_path / "odd.toml"
+    odd.write_text("[surprise]\nkey = 1\n", encoding="utf-8")
+    refused = run(command, "run", "--config", odd, "--check")
+    assert refused.returncode == 2
+    assert "[surprise] is no key" in refused.stderr
+    assert "Traceback" not in missing.stderr + refused.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_sample_passes_its_programs_check(program: str, tmp_path: Path) -> None:
+    name = "bank" if program == "sim" else program
+    sample = tmp_path / f"{name}.toml"
+    sample.write_text((ROOT / "samples" / f"{name}.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    command = Path(sys.executable).parent / f"pledgewatch-{program}"
+    checked = run(command, "run", "--config", sample, "--check")
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_samples_are_read_into_what_the_programs_use() -> None:
+    assert load(ROOT / "samples" / "cloud.toml", CloudSettings).broker.embedded
+    assert load(ROOT / "samples" / "bank.toml", BankFile).bank.port == 8430
+    assert edge_config.load(ROOT / "samples" / "edge.toml").gps is not None
+
+
+BAD_CLOUD = [
+    ("[broker]\nport = 0", "port is 0; use 1 to 65535"),
+    ("[broker]\nkeep_alive_s = 0", "keep_alive_s is 0"),
+    ("[broker]\nreceive_maximum = 70000", "receive_maximum is 70000"),
+    ('[broker]\nprotocol = "4"', "must be one of auto, 5, 3.1.1"),
+    ('[api]\nhost = "0.0.0.0"', "which others can reach: name a token_file"),
+    ("[ingest]\ntick_s = 0", "tick_s is 0"),
+    ("[clock]\nsimulated_start_ms = 1\nspeed = -1.0\nanchor_ms = 1", "speed is -1.0; it must be above 0"),
+    ('[core]\nurl = "ftp://core"\nsecret_file = "x"', "it must begin with https://"),
+    ('[core]\nurl = "https://core"', "[core] secret_file is missing"),
+    ("[book]\nfiles = [1]", "[book] files[0] is 1; it must be a path"),
+    ("[api]\nport = true", "[api] port is True; it must be a whole number"),
+]
+
+
+@pytest.mark.parametrize(("section", "words"), BAD_CLOUD)
+def test_a_fault_in_the_clouds_configuration_is_named(tmp_path: Path, section: str, words: str) -> None:
+    path = tmp_path / "cloud.toml"
+    path.write_text(f'[service]\ndata_folder = "data"\n{section}\n', encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load(path, CloudSettings)
+    assert words in str(caught.value)
+
+
+def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.toml"
+    path.write_text("[broker]\nport = -1\nhots = 1\n[api]\nport = 99999\n", encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load(path, CloudSettings)
+    assert len(caught.value.errors) == 3
