@@ -1,0 +1,164 @@
+"""The ingest loop: nothing is acknowledged, and nothing said to be committed, before it is on disk."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Self
+
+import pytest
+from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
+
+from pledgewatch_cloud.ingest import writer as writer_module
+from pledgewatch_cloud.ingest.answers import Answers
+from pledgewatch_cloud.ingest.loop import IngestLoop
+from pledgewatch_cloud.ingest.metrics import Metrics
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.ingest.subscriber import Message, SubscriberCounts
+from pledgewatch_cloud.ingest.writer import Writer
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_wire import topics
+from pledgewatch_wire.codec import Committed, Status, decode_committed, encode, encode_status
+from pledgewatch_wire.topics import Kind
+
+
+class FailingStore(MemoryStore):
+    """A disk that refuses as often as it is told to."""
+
+    failures = 0
+    attempts = 0
+
+    def append(self, *arguments: Any, **named: Any) -> None:
+        self.attempts += 1
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("the disk is full")
+        super().append(*arguments, **named)
+
+
+class Broker:
+    """A subscriber whose messages a test puts in, and whose acknowledgements it sees with what was on disk by then."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.counts = SubscriberCounts()
+        self.connected = True
+        self.waiting: asyncio.Queue[Message] = asyncio.Queue()
+        self.acknowledged: list[tuple[int, int]] = []
+        self.published: list[tuple[str, bytes]] = []
+        self._token = 0
+
+    def put(self, kind: Kind, device: str, payload: bytes) -> None:
+        self._token += 1
+        topic = topics.topic("harbour-line", device, kind)
+        self.waiting.put_nowait(Message(topic, payload, retained=False, token=self._token))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def receive(self, limit: int) -> list[Message]:
+        return [await self.waiting.get()]
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        self.acknowledged += [(one.token, self.store.counts().entries) for one in messages]
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        if self.connected:
+            self.published.append((topic, payload))
+        return self.connected
+
+
+class Bench:
+    """The loop over a store that fails and a broker that watches."""
+
+    def __init__(self, *, after_readings: int = 1_000, after_s: float = 1_000) -> None:
+        self.device = Device()
+        self.store = FailingStore()
+        spine = Spine(self.store, ManualClock())
+        spine.amend(book_document(self.device))
+        self.broker = Broker(self.store)
+        self.writer = Writer(spine, lambda: None)
+        answers = Answers(after_readings=after_readings, after_s=after_s)
+        self.metrics = Metrics()
+        self.loop = IngestLoop(self.broker, self.writer, ManualClock(), answers, self.metrics)
+
+    def measure(self, *, wanted: bool = False) -> None:
+        at_ms = NOON_MS + len(self.device.readings) * MINUTE_MS
+        reading = self.device.measure(at_ms, temperature(5_000))
+        self.broker.put(Kind.UP, self.device.name, encode(self.device.payload([reading], wanted=wanted)))
+
+    async def run_until(self, condition: Any) -> None:
+        tasks = [asyncio.create_task(self.loop.run()), asyncio.create_task(self.loop.answer())]
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def words(self) -> list[Committed]:
+        return [decode_committed(payload) for _, payload in self.broker.published]
+
+
+async def test_a_message_is_acknowledged_after_its_commit_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "_RETRY_S", 0.01)
+    bench = Bench()
+    bench.store.failures, bench.store.attempts = 3, 0
+    bench.measure()
+    bench.measure()
+    await bench.run_until(lambda: len(bench.broker.acknowledged) == 2)
+    # Entry 1 is the book; each message is on disk in an entry of its own when it is acknowledged.
+    assert bench.broker.acknowledged == [(1, 2), (2, 3)]
+    assert bench.store.attempts == 5
+    assert bench.metrics.readings_committed == 2
+
+
+async def test_committed_is_said_of_what_is_on_disk_when_it_is_asked_for() -> None:
+    bench = Bench()
+    bench.measure()
+    bench.measure()
+    bench.measure(wanted=True)
+    await bench.run_until(lambda: bench.broker.published)
+    assert bench.words() == [Committed(1, 3, ())]
+    assert bench.broker.published[0][0] == "pw/1/harbour-line/container-1/committed"
+
+
+async def test_committed_is_said_after_so_many_readings_and_after_a_while() -> None:
+    many = Bench(after_readings=2)
+    many.measure()
+    many.measure()
+    await many.run_until(lambda: many.broker.published)
+    assert many.words() == [Committed(1, 2, ())]
+    late = Bench(after_s=0.3)
+    late.measure()
+    await late.run_until(lambda: late.broker.published)
+    assert late.words() == [Committed(1, 1, ())]
+
+
+async def test_who_comes_online_and_who_repeats_itself_hears_where_it_stands() -> None:
+    bench = Bench()
+    status = Status(online=True, epoch=1, head_sequence=0, spooled_readings=0, agent_version="0.1.0")
+    bench.broker.put(Kind.STATUS, bench.device.name, encode_status(status))
+    await bench.run_until(lambda: bench.broker.published)
+    assert bench.words() == [Committed(1, 0, ())]
+    bench.measure()
+    bench.broker.put(Kind.UP, bench.device.name, encode(bench.device.payload()))
+    await bench.run_until(lambda: len(bench.broker.published) == 2)
+    assert bench.words()[-1] == Committed(1, 1, ())
+    offline = status._replace(online=False)
+    bench.broker.put(Kind.STATUS, bench.device.name, encode_status(offline))
+    await bench.run_until(lambda: len(bench.broker.acknowledged) == 4)
+    assert len(bench.broker.published) == 2
+
+
+async def test_a_word_that_the_broker_does_not_take_is_said_later() -> None:
+    bench = Bench()
+    bench.broker.connected = False
+    bench.measure(wanted=True)
+    await bench.run_until(lambda: bench.broker.acknowledged)
+    assert bench.broker.published == []
+    bench.broker.connected = True
+    await bench.run_until(lambda: bench.broker.published)
+    assert bench.words() == [Committed(1, 1, ())]
