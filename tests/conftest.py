@@ -5,6 +5,17 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The suite draws the same examples every time, so that what lands is what was tested. `scripts/laws` searches further.
+settings.register_profile("suite", max_examples=120, deadline=None, derandomize=True)
+settings.register_profile(
+    "search",
+    max_examples=int(os.environ.get("EXAMPLES", "5000")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.load_profile("suite")
 
 _PACKAGE = "needs the system package "
 _DATA = "needs ../shared/data"

@@ -12,7 +12,7 @@ from builders import (
     position,
     temperature,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
@@ -91,7 +91,6 @@ def outcome(
 
 
 @given(histories(), st.lists(st.integers(1, 4), max_size=8))
-@settings(max_examples=150, deadline=None)
 def test_order_delay_duplication_and_splitting_change_nothing(
     history: tuple[list[Device], list[Arrival]], sizes: list[int]
 ) -> None:
@@ -110,7 +109,6 @@ def test_order_delay_duplication_and_splitting_change_nothing(
 
 
 @given(histories(), st.lists(st.integers(0, 6 * 60), max_size=6))
-@settings(max_examples=100, deadline=None)
 def test_ticks_in_between_change_nothing_once_time_has_come_as_far(
     history: tuple[list[Device], list[Arrival]], minutes: list[int]
 ) -> None:
@@ -132,7 +130,6 @@ def test_ticks_in_between_change_nothing_once_time_has_come_as_far(
 
 
 @given(histories())
-@settings(max_examples=60, deadline=None)
 def test_the_same_journal_gives_the_same_state(history: tuple[list[Device], list[Arrival]]) -> None:
     devices, arrivals = history
     spine, store = spine_for(devices)

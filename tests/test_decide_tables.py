@@ -148,6 +148,16 @@ def test_a_backlog_that_fills_a_silence_retracts_it() -> None:
     assert bench.store.standing("asset-container-1", 10**9) == []
 
 
+def test_an_older_silence_that_is_told_late_does_not_hide_the_one_that_lasts() -> None:
+    bench = Bench()
+    bench.measure(500, *COLD)
+    bench.tick(600)
+    bench.measure(100, *COLD)
+    bench.measure(530, *COLD)
+    found = ["device_fell_silent@560", "device_fell_silent@160", "device_reported_again@500", "event_retracted@560"]
+    assert bench.story() == found
+
+
 def test_late_news_amends_and_the_milestone_is_questioned() -> None:
     """A breach from before the gate-in that arrives after the release puts the release in question."""
     bench = Bench()

@@ -38,13 +38,14 @@ class Breach(NamedTuple):
 class AssetFacts(NamedTuple):
     """What stands for one asset.
 
-    `arrivals`: fence → ((event id, at_ms), …). `silences`: silent device → event id. The others by event id.
+    `arrivals`: fence → ((event id, at_ms), …). `silences`: silent device → (event id, last_ms) of its newest silence.
+    The others by event id.
     """
 
     arrivals: Mapping[str, tuple[tuple[str, int], ...]] = {}
     breaches: Mapping[str, Turn] = {}
     restorations: Mapping[str, Turn] = {}
-    silences: Mapping[str, str] = {}
+    silences: Mapping[str, tuple[str, int]] = {}
 
 
 class FacilityState(NamedTuple):
@@ -78,9 +79,10 @@ def absorb(facts: AssetFacts, said: SaidEvent) -> AssetFacts:  # noqa: PLR0911 -
         case EventType.CONDITION_RESTORED:
             return facts._replace(restorations=_kept({**facts.restorations, said.id: _turn(one)}))
         case EventType.DEVICE_FELL_SILENT:
-            return facts._replace(silences={**facts.silences, str(one.fact("device")): said.id})
+            return facts._replace(silences=_newest_silence(facts.silences, said))
         case EventType.DEVICE_REPORTED_AGAIN:
-            left = {device: said_id for device, said_id in facts.silences.items() if device != one.fact("device")}
+            device, since_ms = one.fact("device"), one.fact("since_ms")
+            left = {key: known for key, known in facts.silences.items() if key != device or known[1] != since_ms}
             return facts._replace(silences=left)
         case EventType.EVENT_RETRACTED:
             return _without(facts, str(one.fact("retracted")))
@@ -203,11 +205,20 @@ def _kept(turns: dict[str, Turn]) -> dict[str, Turn]:
     return turns
 
 
+def _newest_silence(silences: Mapping[str, tuple[str, int]], said: SaidEvent) -> dict[str, tuple[str, int]]:
+    """The silences after one more was said: a late story of an older one does not hide the one that lasts."""
+    device, last_ms = str(said.event.fact("device")), int(said.event.fact("last_ms"))
+    known = silences.get(device)
+    if known is not None and known[1] > last_ms:
+        return dict(silences)
+    return {**silences, device: (said.id, last_ms)}
+
+
 def _without(facts: AssetFacts, event_id: str) -> AssetFacts:
     arrivals = {fence: tuple(one for one in ids if one[0] != event_id) for fence, ids in facts.arrivals.items() if ids}
     return AssetFacts(
         {fence: ids for fence, ids in arrivals.items() if ids},
         {one: turn for one, turn in facts.breaches.items() if one != event_id},
         {one: turn for one, turn in facts.restorations.items() if one != event_id},
-        {device: said_id for device, said_id in facts.silences.items() if said_id != event_id},
+        {device: known for device, known in facts.silences.items() if known[0] != event_id},
     )

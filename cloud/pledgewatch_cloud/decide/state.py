@@ -144,7 +144,7 @@ def _facts_from_json(value: dict[str, Any]) -> AssetFacts:
         {fence: tuple((one[0], one[1]) for one in ids) for fence, ids in value["arrivals"].items()},
         {one: Turn(*turn) for one, turn in value["breaches"].items()},
         {one: Turn(*turn) for one, turn in value["restorations"].items()},
-        value["silences"],
+        {device: (said_id, last_ms) for device, (said_id, last_ms) in value["silences"].items()},
     )
 
 

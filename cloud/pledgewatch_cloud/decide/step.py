@@ -125,7 +125,7 @@ def _asset_half(
     for asset in sorted(assets if is_tick else told):
         known = history.get(asset)
         before = assets.get(asset, AssetState()) if known is None else AssetState()
-        silences = state.facts.get(asset, AssetFacts()).silences
+        silences = {key: said_id for key, (said_id, _) in state.facts.get(asset, AssetFacts()).silences.items()}
         after, events = asset_module.fold(before, asset, state.book, found.get(asset, ()), silences)
         if known is not None or is_tick:
             after, passed = asset_module.pass_time(after, asset, state.book, state.horizon_ms)
