@@ -58,6 +58,52 @@ def test_midnight_moves_the_date_on_where_nothing_says_it() -> None:
     assert [fix.time_ms for fix in fixes_of(before, after)] == [NOON_MS - 43_201_000, NOON_MS - 43_200_000]
 
 
+def test_a_clock_sentence_that_runs_ahead_begins_no_cycle() -> None:
+    gga = "GPGGA,1200{:02d}.00,3342.12345,N,11816.54321,W,1,08,0.90,12.5,M,,M,,"
+    fixes = fixes_of(gga.format(0), "GPZDA,120013.00,01,01,2026,00,00", gga.format(1))
+    assert [(fix.time_ms, fix.quality) for fix in fixes] == [(NOON_MS, "good"), (NOON_MS + 1_000, "good")]
+
+
+@pytest.mark.parametrize(
+    ("clock", "gga", "expected"),
+    [
+        ("000001.00,01,01,2026", "235959.00", "2025-12-31T23:59:59.000Z"),
+        ("235959.00,31,12,2025", "000001.00", "2026-01-01T00:00:01.000Z"),
+    ],
+)
+def test_the_date_of_a_clock_sentence_is_carried_over_midnight(clock: str, gga: str, expected: str) -> None:
+    (fix,) = fixes_of(f"GPGGA,{gga},3342.12345,N,11816.54321,W,1,08,0.90,12.5,M,,M,,", f"GPZDA,{clock},00,00")
+    assert nmea_command.as_json(fix)["time"] == expected
+
+
+def test_cycles_without_a_time_end_where_a_sentence_comes_again() -> None:
+    cold = ["GPGGA,,,,,,0,00,99.99,,,,,,", "GPRMC,,V,,,,,,,,,,N"]
+    fixes = fixes_of(*cold, *cold, GGA.replace(",08,0.90", ",,"), RMC)
+    assert [(fix.quality, fix.satellites, fix.hdop_centi) for fix in fixes] == [
+        ("no_fix", 0, None),
+        ("no_fix", 0, None),
+        ("good", None, None),
+    ]
+
+
+def test_a_time_with_fewer_digits_is_of_the_same_cycle() -> None:
+    fixes = fixes_of(RMC.replace("00.00", "00.303"), GGA.replace("00.00", "00.30"), RMC.replace("00.00", "00.403"))
+    assert [(fix.time_ms, fix.satellites) for fix in fixes] == [(NOON_MS + 300, 8), (NOON_MS + 403, None)]
+
+
+def test_ten_cycles_a_second_stay_apart_where_one_sentence_gives_whole_seconds() -> None:
+    fixes = fixes_of(RMC.replace("00.00", "00.1"), GGA.replace("00.00", "00"), RMC.replace("00.00", "00.2"))
+    assert len(fixes) == 2
+
+
+@pytest.mark.parametrize(
+    ("modes", "quality"), [("ES", "estimated"), ("SE", "estimated"), ("MS", "manual"), ("SA", "good")]
+)
+def test_of_several_systems_the_best_counts(modes: str, quality: str) -> None:
+    gns = f"GNGNS,120000.00,3342.12345,N,11816.54321,W,{modes},08,0.90,12.5,,,"
+    assert [fix.quality for fix in fixes_of("GPRMC,120000.00,V,,,,,,,010126,,,N", gns)] == [quality]
+
+
 YEARS = [("010180", "1980"), ("311299", "1999"), ("010100", "2000"), ("311279", "2079")]
 
 
@@ -110,6 +156,12 @@ BROKEN = [
     "GPRMC,120000.00,A,-3342.12345,N,11816.54321,W,,,010126,,,A",
     "GPRMC,120000.00,A,nan,N,11816.54321,W,,,010126,,,A",
     "GPRMC,12:00:00,A,3342.12345,N,11816.54321,W,,,010126,,,A",
+    "GPRMC,120000.00,A,3342.12345,N,11816.54321,W,1e3,,010126,,,A",
+    "GPRMC,120000.00,A,3342.12345,N,11816.54321,W,1_0,,010126,,,A",
+    "GPRMC,120000.00,A,3342.12345,N,11816.54321,W,+1,,010126,,,A",
+    "GPZDA,120000.00,01,01,0026,00,00",
+    "GPZDA,120000.00,01,+1,2026,00,00",
+    "GPZDA,120000.00,31,02,2026,00,00",
 ]
 
 

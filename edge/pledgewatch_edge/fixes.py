@@ -1,19 +1,24 @@
 """Sentences to fixes: what one receiver said in one cycle, put together.
 
-Sentences of one time of day belong to one cycle; the cycle is over when another time of day comes, or when `flush`
-says that nothing more will. Within a cycle the later word counts, but a void word never takes back a place.
+Sentences of one time of day belong to one cycle, as far as the sentence that gives fewer digits of it can tell. The
+cycle is over when another time of day comes, when a sentence comes again that this cycle has had (a receiver that does
+not know the time gives none), or when `flush` says that nothing more will. Within a cycle the later word counts, but a
+void word never takes back a place.
 
-The date comes with RMC or ZDA. Without it in this cycle the last date known holds, moved on by a day where the time of
-day has gone back by more than twelve hours. Before any date is known a fix has no time. Coordinates are computed from
-their decimal text in whole numbers.
+The date comes with RMC, or with ZDA, whose clock may run ahead of the cycle that it stands in and so begins none.
+Without either in this cycle the last date known holds, moved on by a day where the time of day has gone back by more
+than twelve hours. Before any date is known a fix has no time. Coordinates are computed from their decimal text in whole
+numbers.
 
 pynmea2 names the fields; a sentence that it cannot read, or that holds what no receiver may say, is counted as broken
 and says nothing.
 """
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -28,6 +33,8 @@ FEW_SATELLITES_BELOW: Final = 3
 HIGH_HDOP_ABOVE_CENTI: Final = 2_000
 # Two digits of a year: GPS time begins in 1980.
 _FIRST_YEAR: Final = 80
+_FOUR_DIGIT_YEARS: Final = range(1_980, 2_200)
+_NUMBER: Final = re.compile(r"-?(\d{1,10}(\.\d*)?|\.\d+)")
 _VOID_MODES: Final = frozenset("N")
 
 
@@ -84,7 +91,9 @@ class _Cycle:
     """What has been said in this cycle."""
 
     time_of_day_ms: int | None = None
+    time_unit_ms: int = 1
     day: date | None = None
+    clock: tuple[date, int] | None = None
     place: tuple[int, int] | None = None
     is_void: bool = False
     altitude_mm: int | None = None
@@ -94,7 +103,7 @@ class _Cycle:
     hdop_centi: int | None = None
     dimensions: int | None = None
     untrue: FixQuality | None = None
-    says_something: bool = False
+    sentences: frozenset[str] = frozenset()
 
 
 class BrokenError(ValueError):
@@ -135,22 +144,24 @@ class FixAssembler:
             return []
         try:
             message = pynmea2.parse(framed.body.decode("ascii"))
-            read = _READERS.get(getattr(message, "sentence_type", ""))
+            sentence = str(getattr(message, "sentence_type", ""))
+            read = _READERS.get(sentence)
             said = read(message) if read else {}
         except (pynmea2.ParseError, ValueError, ArithmeticError, AttributeError, TypeError, IndexError):
             # pynmea2 lets through whatever its converters raise on fields that are none.
             self._broken_lines += 1
             return []
-        return self._hear(said)
+        return self._hear(sentence, said)
 
-    def _hear(self, said: dict[str, Any]) -> list[Fix]:
+    def _hear(self, sentence: str, said: dict[str, Any]) -> list[Fix]:
         """Add what a sentence said to its cycle, which may not be the one under way."""
         if not said:
             return []
         closed: list[Fix] = []
-        time_of_day_ms, current_ms = said.get("time_of_day_ms"), self._cycle.time_of_day_ms
-        if time_of_day_ms is not None and current_ms is not None and time_of_day_ms != current_ms:
-            closed = self._close()
+        if sentence in _BEARERS:
+            if _begins_another(self._cycle, sentence, said.get("time_of_day_ms"), said.get("time_unit_ms", 1)):
+                closed = self._close()
+            said["sentences"] = self._cycle.sentences | {sentence}
         if said.get("is_void") and self._cycle.place is not None:
             said.pop("is_void")
         if "place" in said:
@@ -162,7 +173,9 @@ class FixAssembler:
 
     def _close(self) -> list[Fix]:
         cycle, self._cycle = self._cycle, _Cycle()
-        if not cycle.says_something:
+        if not cycle.sentences:
+            # Nothing here bears a fix; what was said (a date, a speed) is for the cycle to come.
+            self._cycle = cycle
             return []
         fix = self._fix(cycle)
         self._fixes += 1
@@ -194,6 +207,8 @@ class FixAssembler:
         time_of_day_ms, last_ms = cycle.time_of_day_ms, self._last_time_of_day_ms
         if cycle.day is not None:
             self._day = cycle.day
+        elif cycle.clock is not None:
+            self._day = _day_near(cycle.clock, time_of_day_ms)
         elif self._day is not None and _is_past_midnight(last_ms, time_of_day_ms):
             self._day += timedelta(days=1)
         if time_of_day_ms is None:
@@ -207,6 +222,24 @@ class FixAssembler:
 
 def _is_past_midnight(before_ms: int | None, after_ms: int | None) -> bool:
     return before_ms is not None and after_ms is not None and before_ms - after_ms > HALF_DAY_MS
+
+
+def _begins_another(cycle: _Cycle, sentence: str, time_of_day_ms: int | None, unit_ms: int) -> bool:
+    """Whether a sentence belongs to another cycle than the one under way."""
+    if time_of_day_ms is None or cycle.time_of_day_ms is None:
+        return sentence in cycle.sentences
+    apart_ms = abs(time_of_day_ms - cycle.time_of_day_ms)
+    return apart_ms >= max(unit_ms, cycle.time_unit_ms) or (apart_ms > 0 and sentence in cycle.sentences)
+
+
+def _day_near(clock: tuple[date, int], time_of_day_ms: int | None) -> date:
+    """The day on which a time of day lies nearest to what a clock said."""
+    day, clock_ms = clock
+    if _is_past_midnight(time_of_day_ms, clock_ms):
+        return day - timedelta(days=1)
+    if _is_past_midnight(clock_ms, time_of_day_ms):
+        return day + timedelta(days=1)
+    return day
 
 
 def _quality(cycle: _Cycle, place: tuple[int, int] | None, time_ms: int | None) -> FixQuality:
@@ -257,7 +290,7 @@ def _gns(message: Any) -> dict[str, Any]:
         return said | {"is_void": True}
     said |= _place(fields[1:5]) | _scaled("satellites", _at(fields, 6), 1)
     said |= _scaled("hdop_centi", _at(fields, 7), 100) | _scaled("altitude_mm", _at(fields, 8), 1_000)
-    return said | _untrue_mode("".join(modes - _VOID_MODES))
+    return said | _untrue_mode(modes - _VOID_MODES)
 
 
 def _gll(message: Any) -> dict[str, Any]:
@@ -284,12 +317,14 @@ def _vtg(message: Any) -> dict[str, Any]:
 
 def _zda(message: Any) -> dict[str, Any]:
     fields = message.data
-    said = _timed(fields[0])
+    clock_ms = _timed(fields[0]).get("time_of_day_ms")
     numbers = [_at(fields, place) for place in (1, 2, 3)]
-    if all(numbers):
-        day, month, year = (int(number) for number in numbers)
-        said["day"] = date(year, month, day)
-    return said
+    if clock_ms is None or not all(numbers):
+        return {}
+    if not all(number.isdigit() for number in numbers) or int(numbers[2]) not in _FOUR_DIGIT_YEARS:
+        raise BrokenError(f"{numbers} is no date")
+    day, month, year = (int(number) for number in numbers)
+    return {"clock": (date(year, month, day), clock_ms)}
 
 
 _READERS: Final = {
@@ -301,6 +336,8 @@ _READERS: Final = {
     "VTG": _vtg,
     "ZDA": _zda,
 }
+# The sentences that say where the receiver is, or that it does not know. The others only add to a cycle.
+_BEARERS: Final = frozenset({"RMC", "GGA", "GNS", "GLL"})
 
 
 def _at(fields: list[str], place: int) -> str:
@@ -308,9 +345,9 @@ def _at(fields: list[str], place: int) -> str:
 
 
 def _timed(text: str) -> dict[str, Any]:
-    """hhmmss.sss as milliseconds of the day; a sentence that has a time says something of its cycle."""
+    """hhmmss.sss as milliseconds of the day, and the unit of its last digit; nothing where the field is empty."""
     if not text:
-        return {"says_something": True}
+        return {}
     whole, _, fraction = text.partition(".")
     if len(whole) != 6 or not whole.isdigit() or (fraction and not fraction.isdigit()):
         raise BrokenError(f"{text!r} is no time of day")
@@ -319,7 +356,7 @@ def _timed(text: str) -> dict[str, Any]:
         raise BrokenError(f"{text!r} is no time of day")
     milliseconds = int(f"{fraction}000"[:3])
     time_of_day_ms = ((hours * 60 + minutes) * 60 + seconds) * 1_000 + milliseconds
-    return {"time_of_day_ms": time_of_day_ms, "says_something": True}
+    return {"time_of_day_ms": time_of_day_ms, "time_unit_ms": 10 ** (3 - min(len(fraction), 3))}
 
 
 def _date(text: str) -> date | None:
@@ -368,18 +405,14 @@ def _scaled(name: str, text: str, scale: int) -> dict[str, Any]:
 
 
 def _decimal(text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise BrokenError(f"{text!r} is no number") from None
-    if not value.is_finite() or abs(value) > 10**9:
+    if not _NUMBER.fullmatch(text):
         raise BrokenError(f"{text!r} is no number")
-    return value
+    return Decimal(text)
 
 
-def _untrue_mode(modes: str) -> dict[str, Any]:
-    """What a mode letter has against the place; of several systems the best counts."""
-    if not modes or set(modes) - set("EMS"):
+def _untrue_mode(modes: Collection[str]) -> dict[str, Any]:
+    """What the mode letters of the systems in use have against the place; of several the best counts."""
+    against = {"E": FixQuality.ESTIMATED, "M": FixQuality.MANUAL, "S": FixQuality.SIMULATED}
+    if not modes or set(modes) - set(against):
         return {}
-    found = {"E": FixQuality.ESTIMATED, "M": FixQuality.MANUAL, "S": FixQuality.SIMULATED}
-    return {"untrue": found[modes[0]]}
+    return {"untrue": next(quality for letter, quality in against.items() if letter in modes)}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 SENTENCE_MAX_BYTES = 512
 _DOLLAR, _STAR = ord("$"), ord("*")
 _ENDS = frozenset(b"\r\n")
+_HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
 
 
 class Framed(NamedTuple):
@@ -73,8 +74,6 @@ def _framed(sentence: bytes) -> Framed:
     if star < 0 or star != len(sentence.rstrip()) - 3:
         return Framed(sentence if star < 0 else sentence[:star], is_sound=False)
     body = sentence[:star]
-    try:
-        given = int(sentence[star + 1 : star + 3], 16)
-    except ValueError:
-        return Framed(body, is_sound=False)
-    return Framed(body, given == checksum(body))
+    given = sentence[star + 1 : star + 3]
+    # int() would take signs, spaces and underscores for digits.
+    return Framed(body, _HEXADECIMAL.issuperset(given) and int(given, 16) == checksum(body))
