@@ -195,7 +195,7 @@ class World:
         raise AssertionError("it does not come to rest")
 
     async def _round(self, *, measuring: bool = True) -> None:
-        self.clock.at_ms += 60_000
+        self.clock.at_ms = max(self.clock.at_ms + 60_000, *(edge.clock_ms for edge in self.edges))
         for edge in self.edges:
             if measuring and self.dice.random.random() < 0.5:
                 edge.measure()
@@ -211,7 +211,7 @@ class World:
 
     async def _cloud(self) -> None:
         messages = self.broker.take()
-        decoded = decode_messages(messages, self.clock.now_ms())
+        decoded = decode_messages(messages, self.clock.now_ms(), self.spine.state.book.installations)
         self.spine.take(decoded.arrivals, decoded.unreadable)
         self.dice.crash_point()
         self.broker.acknowledge(messages)

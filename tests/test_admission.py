@@ -4,9 +4,10 @@ import pytest
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 
 from pledgewatch_cloud.decide import admission as admission_module
+from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Refusal
 from pledgewatch_cloud.decide.events import EventType
-from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_wire.codec import Checkpoint, encode
 from pledgewatch_wire.marks import Marks
@@ -119,6 +120,58 @@ def warmed(reading: Reading) -> Reading:
     return reading._replace(cells=(temperature(7_777),))
 
 
+def test_a_checkpoint_for_what_was_sent_before_counts() -> None:
+    """A device that signs by the clock signs readings that have gone already."""
+    device = measured(1)
+    spine, _ = spine_for(device)
+    spine.take([device.arrival()])
+    late = device.checkpoint()
+    second = device.measure(NOON_MS + MINUTE_MS, temperature(5_000))
+    spine.take([device.arrival([second], [late])])
+    state = spine.state.devices["container-1", 1]
+    assert (state.marks, state.signed_sequence) == (Marks(2), 1)
+
+
+def test_a_false_checkpoint_for_what_was_sent_before_is_told() -> None:
+    device = measured(1)
+    spine, store = spine_for(device)
+    spine.take([device.arrival()])
+    second = device.measure(NOON_MS + MINUTE_MS, temperature(5_000))
+    admission = spine.take([device.arrival([second], [Checkpoint(1, bytes(64))])])
+    assert [one.reason for one in admission.refused] == [Refusal.FORGED_SIGNATURE]
+    state = spine.state.devices["container-1", 1]
+    assert (state.marks, state.signed_sequence, state.suspicions) == (Marks(1), 0, 1)
+    assert EventType.TAMPER_SUSPECTED in [one.event.type for one in store.events()]
+    assert state_module.digest(recover(store)) == state_module.digest(spine.state)
+
+
+def test_nobody_keeps_the_true_device_from_delivering() -> None:
+    """A payload slipped in without a valid signature, with a reading far on and a checkpoint that nobody signed."""
+    device = measured(20)
+    spine, store = spine_for(device)
+    forger = Device("container-1", seed=9)
+    for _ in range(15):
+        forged = forger.measure(NOON_MS, temperature(99_000))
+    spine.take([forger.arrival([forged], [Checkpoint(5, bytes(64))])])
+    for first in range(0, 20, 4):
+        readings = [one for one in device.readings[first : first + 4] if one.sequence != 15]
+        spine.take([device.arrival([one]) for one in readings])
+    for _ in range(admission_module.CHAIN_BREAKS_AFTER + 1):  # what is not committed is sent again
+        admission = spine.take([device.arrival(device.readings[19:], [device.checkpoint()])])
+    state = spine.state.devices["container-1", 1]
+    assert (admission.refused, state.marks.contiguous) == ((), 20)
+    assert state.suspicions > 0, "somebody forged something, and it is told"
+    assert state_module.digest(recover(store)) == state_module.digest(spine.state)
+
+
+def test_a_sequence_from_nowhere_is_refused() -> None:
+    device = measured(1)
+    spine, store = spine_for(device)
+    far = device.readings[0]._replace(sequence=admission_module.MAX_AHEAD + 1)
+    assert [one.reason for one in spine.take([device.arrival([far])]).refused] == [Refusal.TOO_FAR_AHEAD]
+    assert store.quarantine_counts() == {"sequence too far ahead": 1}
+
+
 def test_a_flood_of_forgeries_fills_neither_journal_nor_state() -> None:
     device = measured(1)
     spine, store = spine_for(device)
@@ -181,3 +234,12 @@ def test_the_journal_keeps_payloads_as_they_came() -> None:
     spine.take([device.arrival()._replace(raw=raw)])
     (written,) = [one for one in store.entries() if one.kind == "readings"]
     assert raw in written.body
+
+
+def test_what_waits_for_a_gap_to_close_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "MAX_BEYOND_GAP", 5)
+    device = measured(3)
+    spine, _ = spine_for(device)
+    false = [Checkpoint(sequence, bytes(64)) for sequence in range(10, 30)]
+    spine.take([device.arrival(device.readings[2:], false)])
+    assert [sequence for sequence, _ in spine.state.devices["container-1", 1].waiting] == [10, 11, 12, 13, 14]

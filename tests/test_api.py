@@ -39,7 +39,7 @@ class Cloud:
     def __init__(self, folder: Path, token: str | None) -> None:
         self.device = Device()
         self.store = SqliteStore(folder)
-        self.spine = Spine(self.store, ManualClock())
+        self.spine = Spine(self.store, ManualClock(NOON_MS + 60 * MINUTE_MS))
         self.writer = Writer(self.spine, lambda: None)
         self.series = EmbeddedSeries(folder, self.store.journal)
         self.feeder = Feeder(self.store, self.series, lambda: self.spine.state)
@@ -96,7 +96,9 @@ def test_the_story_is_told_by_every_noun(cloud: Cloud) -> None:
     (feature,) = cloud.get("/assets")["features"]
     assert feature["geometry"]["coordinates"] == [-118.27, 33.7]
     assert feature["properties"]["fences"] == ["los-angeles"]
-    assert feature["properties"]["breached"] == [{"lot": "lot-container-1", "channel": "temperature_mc"}]
+    assert feature["properties"]["conditions"] == [
+        {"lot": "lot-container-1", "limit": "temperature_mc", "state": "breached", "breaches": 1}
+    ]
     assert cloud.get("/assets/asset-container-1") == feature
     (facility,) = cloud.get("/facilities")
     assert facility["value"]["value_minor"] == 10_000_000
@@ -115,6 +117,7 @@ def test_the_story_is_told_by_every_noun(cloud: Cloud) -> None:
     kinds = [one["type"] for one in cloud.get("/events")["events"]]
     assert kinds == [
         "facility_valued",
+        "condition_known",
         "fence_entered",
         "milestone_met",
         "condition_breached",
@@ -168,7 +171,7 @@ def test_the_book_is_amended_whole_or_refused_whole(cloud: Cloud) -> None:
     assert cloud.store.counts().entries == 1
 
 
-@pytest.mark.parametrize(("body", "status"), [(b"", 422), (b"{", 422), (b"[]", 422), (b'"book"', 422), (b"\xff", 400)])
+@pytest.mark.parametrize(("body", "status"), [(b"", 422), (b"{", 422), (b"[]", 422), (b'"book"', 422), (b"\xff", 422)])
 def test_what_is_no_amendment_is_a_problem(cloud: Cloud, body: bytes, status: int) -> None:
     headers = {"content-type": "application/json"}
     problem(cloud.client.post("/book/amendments", content=body, headers=headers), status)

@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from station import Process, Station, opened
 
 from pledgewatch_wire import payload_pb2
-from pledgewatch_wire.codec import Checkpoint, encode
+from pledgewatch_wire.codec import Checkpoint, Status, encode, encode_status
 
 
 @pytest.fixture(params=["mosquitto", "amqtt"])
@@ -102,6 +102,17 @@ def test_each_kind_of_bad_payload_has_its_reason_and_good_ones_go_on(station: St
     assert (known["epochs"][0]["contiguous"], known["epochs"][0]["signed"]) == (4, 4)
     kinds = [one["facts"]["kind"] for one in events(station) if one["type"] == "tamper_suspected"]
     assert kinds == ["sequence_reused", "signature"]
+    assert station.cloud.alive
+
+
+def test_a_status_from_elsewhere_is_named_and_not_answered(station: Station) -> None:
+    device = Device()
+    device.measure(NOON_MS, temperature(5_000))
+    status = encode_status(Status(online=True, epoch=1, head_sequence=1, spooled_readings=0, agent_version="1"))
+    send(station, ("pw/1/harbour-line/container-1/up", encode(device.payload())))
+    send(station, *[(f"pw/1/{who}/status", status) for who in ("pirates/container-1", "harbour-line/stranger")])
+    station.until(lambda: sum(counts(station).values()) == 2, "both to be set aside")
+    assert counts(station) == {"device belongs to another operator": 1, "device is not installed": 1}
     assert station.cloud.alive
 
 

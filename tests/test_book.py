@@ -9,7 +9,7 @@ from builders import Device, book_document, fence
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
-from pledgewatch_cloud.decide.book import BookError
+from pledgewatch_cloud.decide.book_items import BookError
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -36,7 +36,7 @@ FAULTS: list[tuple[str, Change, str]] = [
     (
         "two limits for a channel",
         lambda d: d["lots"][0]["limits"].append(d["lots"][0]["limits"][0]),
-        "one limit for each",
+        "two limits share an id",
     ),
     ("no such facility", lambda d: d["lots"][0].update(facility="nobody"), "there is no 'nobody' among facilities"),
     (
@@ -54,12 +54,12 @@ FAULTS: list[tuple[str, Change, str]] = [
     ("remove what is not there", lambda d: d.update(remove={"lots": ["ghost"]}), "remove.lots: there is no 'ghost'"),
     ("a list is not a list", lambda d: d.update(lots={}), "lots: a list of at most"),
     ("not GeoJSON", lambda d: d.update(fences={"type": "Fences"}), "fences: a GeoJSON FeatureCollection is needed"),
-    ("ring not closed", ring([0, 0], [1, 0], [1, 1], [0, 1]), "fences.features[0]: odd: polygon 0 ring 0: not closed"),
+    ("ring not closed", ring([0, 0], [1, 0], [1, 1], [0, 1]), "fences.features[0]: odd: ring 0: not closed"),
     ("latitude 91", ring([0, 0], [1, 0], [1, 91], [0, 0]), "position 2: latitude 91 is not from -90 to 90"),
     ("too few positions", ring([0, 0], [1, 0], [0, 0]), "a ring has at least four positions"),
     ("self-crossing", ring([0, 0], [1, 1], [1, 0], [0, 1], [0, 0]), "odd: Self-intersection"),
     ("empty fence", ring([0, 0], [0, 0], [0, 0], [0, 0]), "odd: "),
-    ("a line", lambda d: d["fences"]["features"][0]["geometry"].update(type="LineString"), "must be a Polygon"),
+    ("a line", lambda d: d["fences"]["features"][0]["geometry"].update(type="LineString"), "half_width_m is missing"),
     (
         "unknown fence kind",
         lambda d: d["fences"]["features"][0]["properties"].update(kind="moat"),

@@ -207,6 +207,18 @@ async def test_connections_are_bounded(broker: EmbeddedBroker, monkeypatch: pyte
     await only.leave()
 
 
+async def test_who_connects_and_says_nothing_gives_its_place_to_another(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "CONNECT_PATIENCE_S", 0.1)
+    mute = [await asyncio.open_connection("127.0.0.1", broker.port) for _ in range(3)]
+    mute[1][1].write(b"\x10")
+    for reader, writer in mute:
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+
+
 async def test_port_0_becomes_a_real_one() -> None:
     async with EmbeddedBroker("127.0.0.1", 0) as one:
         assert one.port > 0

@@ -1,5 +1,6 @@
 """What readings mean, as tables that a banker can read: what was measured minute by minute, and what was found."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -16,10 +17,11 @@ from builders import (
     temperature,
 )
 
+from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
-from pledgewatch_wire.reading import Cell, Clock, Quality
+from pledgewatch_wire.reading import Cell, Clock, Quality, Reading
 
 SEA, PORT, ORIGIN = position(AT_SEA), position(IN_LOS_ANGELES), position(IN_SHANGHAI)
 PORT_WITHOUT_FIX = position((0, 0), Quality.NO_FIX)
@@ -41,9 +43,18 @@ class Bench:
 
     def measure(self, minute: float, *cells: Cell, clock: Clock = Clock.GPS) -> None:
         """A reading `minute` minutes after noon, sent at once."""
-        reading = self.device.measure(NOON_MS + round(minute * MINUTE_MS), *cells, clock=clock)
-        admission = self.spine.take([self.device.arrival([reading])])
-        assert len(admission.accepted) == 1
+        self.send(self.keep(minute, *cells, clock=clock))
+
+    def keep(self, minute: float, *cells: Cell, clock: Clock = Clock.GPS) -> Reading:
+        """A reading `minute` minutes after noon, to be sent later."""
+        return self.device.measure(NOON_MS + round(minute * MINUTE_MS), *cells, clock=clock)
+
+    def send(self, *readings: Reading) -> None:
+        """Readings that arrive now, or once they can have been measured."""
+        for reading in readings:
+            self.clock.at_ms = max(self.clock.at_ms, reading.measured_at_ms)
+            admission = self.spine.take([self.device.arrival([reading])])
+            assert len(admission.accepted) == 1
 
     def tick(self, minute: float) -> None:
         """Time passes to `minute` minutes after noon."""
@@ -55,8 +66,12 @@ class Bench:
         return [one for one in self.store.events() if one.event.subject == subject]
 
     def story(self, subject: str = "asset-container-1") -> list[str]:
-        """Events about a subject as `type@minute`."""
-        return [f"{one.event.type}@{(one.event.at_ms - NOON_MS) / MINUTE_MS:g}" for one in self.said(subject)]
+        """Events about a subject as `type@minute`, but for the one that says since when a condition is known."""
+        return [
+            f"{one.event.type}@{(one.event.at_ms - NOON_MS) / MINUTE_MS:g}"
+            for one in self.said(subject)
+            if "condition_known" not in (one.event.type, dict(one.event.facts).get("retracted_type"))
+        ]
 
     def messages(self) -> list[str]:
         """Types of the messages to the core, in order."""
@@ -91,15 +106,19 @@ CONDITION = [
     ),
     ("a dip within starts the grace again", [(0, WARM), (8, COLD), (9, WARM), (18, WARM)], []),
     ("85 degrees at power-on is no temperature", [(0, COLD), (1, POWER_ON), (20, POWER_ON)], []),
-    ("a vanished probe says neither in nor out", [(0, WARM), (5, PROBE_GONE), (10, WARM)], ["condition_breached@10"]),
+    (
+        "a vanished probe says neither in nor out",
+        [(0, WARM), (5, PROBE_GONE), (10, WARM)],
+        ["evidence_doubted@5", "evidence_restored@10", "condition_breached@10"],
+    ),
 ]
 
 SILENCE = [
     # silent after 60 minutes: minutes of readings, tick at the end, what was found
     ("reports in time", [0, 30, 60], 100, []),
     ("exactly at the limit is not silent", [0, 60], 120, []),
-    ("newest reading too old", [0, 30], 91, ["device_fell_silent@90"]),
-    ("a gap between readings", [0, 90], 100, ["device_fell_silent@60", "device_reported_again@90"]),
+    ("newest reading too old", [0, 30], 91, ["source_fell_silent@90"]),
+    ("a gap between readings", [0, 90], 100, ["source_fell_silent@60", "source_reported_again@90"]),
 ]
 
 
@@ -132,40 +151,46 @@ def test_a_clock_that_was_never_set_is_no_evidence() -> None:
     bench = Bench()
     bench.measure(0, *SEA)
     bench.measure(1, *PORT, clock=Clock.UNSET)
-    assert bench.story() == []
+    assert bench.story() == ["clock_doubted@1"]
 
 
 def test_a_backlog_that_fills_a_silence_retracts_it() -> None:
     bench = Bench()
     bench.measure(0, *COLD)
     bench.tick(120)
-    bench.measure(30, *COLD)
-    bench.measure(80, *COLD)
-    bench.measure(118, *COLD)
+    for minute in (30, 80, 118):
+        bench.measure(minute, *COLD)
     bench.tick(121)
-    kinds = [one.event.type.value for one in bench.said()]
-    assert kinds == ["device_fell_silent", "event_retracted"]
-    assert bench.store.standing("asset-container-1", 10**9) == []
+    # While the backlog comes in, the silence that lasts moves on with it; each one says what it replaces.
+    _, first, retracted, second, last = bench.said()
+    assert [one.event.type for one in (first, second)] == ["source_fell_silent"] * 2
+    assert (second.replaces, retracted.event.fact("retracted"), last.event.fact("retracted")) == (
+        first.id,
+        first.id,
+        second.id,
+    )
+    assert [one.event.type for one in bench.store.standing("asset-container-1", 10**9)] == ["condition_known"]
 
 
 def test_an_older_silence_that_is_told_late_does_not_hide_the_one_that_lasts() -> None:
     bench = Bench()
-    bench.measure(500, *COLD)
+    early, late = bench.keep(100, *COLD), bench.keep(500, *COLD)
+    bench.send(late)
     bench.tick(600)
-    bench.measure(100, *COLD)
+    bench.send(early)
     bench.measure(530, *COLD)
-    found = ["device_fell_silent@560", "device_fell_silent@160", "device_reported_again@500", "event_retracted@560"]
-    assert bench.story() == found
+    found = ["source_fell_silent@560", "source_fell_silent@160", "source_reported_again@500", "event_retracted@560"]
+    assert sorted(bench.story()) == sorted([*found, "source_fell_silent@590"])
 
 
 def test_late_news_amends_and_the_milestone_is_questioned() -> None:
     """A breach from before the gate-in that arrives after the release puts the release in question."""
     bench = Bench()
     bench.measure(0, *SEA, *COLD)
+    backlog = bench.keep(20, *WARM), bench.keep(31, *WARM)
     bench.measure(60, *PORT, *COLD)
     assert bench.messages() == ["record_value", "release_disbursement"]
-    bench.measure(20, *WARM)
-    bench.measure(31, *WARM)
+    bench.send(*backlog)
     assert bench.story() == ["fence_entered@60", "condition_breached@31", "condition_restored@60"]
     assert bench.messages() == ["raise_alert", "clear_alert", "question_release"]
 
@@ -185,9 +210,24 @@ def test_a_breach_before_the_gate_in_releases_nothing_and_one_after_it_changes_n
 
 def test_one_release_however_often_the_goods_arrive() -> None:
     bench = Bench()
-    for minute, cells in enumerate((SEA, PORT, SEA, PORT, SEA, PORT)):
+    fixes: list[tuple[Cell, ...]] = [(*SEA, *COLD), PORT, SEA, PORT, SEA, PORT]
+    for minute, cells in enumerate(fixes):
         bench.measure(minute, *cells)
     assert bench.messages().count("release_disbursement") == 1
+
+
+def test_goods_of_which_nothing_is_known_release_nothing() -> None:
+    """Unknown is not fine: no good value ever, and a gap of more than a day before the arrival."""
+    never = Bench()
+    for minute, cells in ((0, (*SEA, *PROBE_GONE)), (60, (*PORT, *PROBE_GONE))):
+        never.measure(minute, *cells)
+    assert never.messages() == ["record_value"]
+    dark = Bench()
+    dark.measure(0, *SEA, *COLD)
+    dark.measure(1_500, *SEA)
+    dark.measure(1_510, *PORT, *COLD)
+    assert "condition_unknown@1440" in dark.story()
+    assert "release_disbursement" not in dark.messages()
 
 
 VALUES = [
@@ -213,17 +253,17 @@ def test_value_and_loan_to_value(
     assert (valued.event.fact("value_minor"), valued.event.fact("ltv_bp")) == (value, ltv)
 
 
-def test_a_new_price_is_a_new_value_and_an_unpriced_lot_is_named() -> None:
-    bench = Bench(prices=[])
+def test_a_new_price_is_a_new_value() -> None:
+    bench = Bench()
     bench.spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 10_000, "currency": "USD"}]})
     bench.spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 8_000, "currency": "USD"}]})
-    values = [(one.event.fact("value_minor"), one.event.fact("unpriced_lots")) for one in bench.said("facility-1")]
-    assert values == [(0, 1), (5_000_000, 0), (4_000_000, 0)]
+    values = [one.event.fact("value_minor") for one in bench.said("facility-1")]
+    assert values == [10_000_000, 5_000_000, 4_000_000]
 
 
 def test_an_edited_fence_tells_the_story_again() -> None:
     bench = Bench()
-    bench.measure(0, *SEA)
+    bench.measure(0, *SEA, *COLD)
     bench.measure(1, *PORT)
     far = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
     document = book_document(bench.device)
@@ -233,17 +273,23 @@ def test_an_edited_fence_tells_the_story_again() -> None:
     assert bench.messages() == ["record_value", "release_disbursement", "question_release"]
 
 
-def test_a_backlog_after_a_silence_costs_one_retraction_and_no_look_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backlog_is_folded_from_where_the_silence_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the story before it, a piece of a backlog looks back to the reading before it and no further."""
     bench = Bench()
-    bench.measure(0, *COLD)
-    bench.tick(10_000)
-    looked_back: list[object] = []
-
-    def look_back(*asked: object) -> list[object]:
-        looked_back.append(asked)
-        return []
-
-    monkeypatch.setattr(bench.store, "readings", look_back)
-    for minute in range(30, 9_990, 60):
+    for minute in range(-3_000, 0, 30):
         bench.measure(minute, *COLD)
-    assert (looked_back, bench.story()) == ([], ["device_fell_silent@60", "event_retracted@60"])
+    bench.tick(10_000)
+    looked_back: list[int] = []
+    look_back = bench.store.readings
+
+    def watched(devices: Iterable[str], before_entry: int, since_ms: int) -> list[AssetReading]:
+        found = look_back(devices, before_entry, since_ms)
+        looked_back.append(len(found))
+        return found
+
+    monkeypatch.setattr(bench.store, "readings", watched)
+    for minute in range(30, 10_000, 60):
+        bench.measure(minute, *COLD)
+    assert max(looked_back) <= 1
+    bench.tick(10_001)
+    assert [one.event.type for one in bench.store.standing("asset-container-1", 10**9)] == ["condition_known"]

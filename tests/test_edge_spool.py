@@ -1,6 +1,8 @@
 """The spool: what was appended is there, whatever happens, and leaves only on `committed`."""
 
+import contextlib
 import json
+import os
 import resource
 import signal
 import sqlite3
@@ -190,19 +192,20 @@ def go_back_in_time(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "rescued"),
     [
-        damage_header,
-        damage_by_truncation,
-        damage_page,
-        damage_one_bit,
-        replace_by_another_database,
-        go_back_in_time,
+        (damage_header, 0),
+        (damage_by_truncation, 0),
+        (damage_page, 964),
+        (damage_one_bit, 999),
+        (replace_by_another_database, 0),
+        (go_back_in_time, 900),
     ],
 )
 def test_a_broken_spool_is_moved_aside_and_begins_a_new_epoch(
     tmp_path: Path,
     damage: Callable[[Path], None],
+    rescued: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with new_spool(tmp_path) as spool:
@@ -210,11 +213,13 @@ def test_a_broken_spool_is_moved_aside_and_begins_a_new_epoch(
     damage(tmp_path)
     before = (tmp_path / "spool.db").read_bytes()
     with new_spool(tmp_path) as spool:
-        assert (spool.epoch, spool.head_sequence, spool.spooled) == (2, 0, 0)
+        assert (spool.epoch, spool.head_sequence, spool.spooled) == (2, rescued, rescued)
         assert spool.measured_total == 1_000
+        whole = {one.measured_at_ms: one for one in spool.read(0, 1_000)}
+        assert set(whole) <= {one.measured_at_ms for one in samples(1_000)}
         spool.append(samples(3))
         assert spool.measured_total == 1_003
-        assert spool.chain_hash == chained(spool.read(0, 10), 2)
+        assert spool.chain_hash == chained(spool.read(0, 2_000), 2)
     assert (tmp_path / "spool.db.broken-1").read_bytes() == before
     assert [record.levelname for record in caplog.records if "spool broken" in record.getMessage()] == ["ERROR"]
 
@@ -279,7 +284,6 @@ def test_a_late_checkpoint_stays_until_it_has_travelled(tmp_path: Path) -> None:
         (Committed(2, 3), "epoch 2, this is 1"),
         (Committed(0, 3), "epoch 0, this is 1"),
         (Committed(1, 11), "reading 11, the newest is 10"),
-        (Committed(1, 3, ((5, 11),)), "reading 11, the newest is 10"),
         (Committed(1, 2**64 - 1), "the newest is 10"),
     ],
 )
@@ -291,6 +295,13 @@ def test_a_word_that_cannot_be_true_changes_nothing(tmp_path: Path, committed: C
         assert forgotten.ignored is not None
         assert reason in forgotten.ignored
         assert (spool.spooled, spool.committed_contiguous) == (10, 0)
+
+
+def test_a_range_that_somebody_else_put_there_does_not_hide_the_rest(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(10))
+        assert spool.forget(Committed(1, 4, ((6, 7), (1_000_000, 1_000_000)))).readings == 6
+        assert (spool.spooled, spool.committed_contiguous) == (4, 4)
 
 
 @settings(max_examples=25, deadline=None)
@@ -380,3 +391,34 @@ def test_status_reads_beside_a_running_agent(tmp_path: Path) -> None:
         assert json.loads(json.dumps(status(tmp_path))) == expected
         spool.append([Sample(1, Clock.UNSET, (Cell(Channel.TEMPERATURE_MC, 1),))])
     assert status(tmp_path)["head_sequence"] == 21
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+def test_a_full_disk_frees_itself_once_the_cloud_has_spoken(tmp_path: Path) -> None:
+    """What is committed leaves even a disk without a byte of room, and new readings have room again."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("needs a kernel that lets tests mount a small disk")
+    try:
+        with new_spool(disk) as spool:
+            try:
+                for start in range(0, 100_000, 50):
+                    spool.append(samples(50, start + 1))
+            except SpoolError:
+                head = spool.head_sequence
+            with (disk / "filler").open("wb") as filler, contextlib.suppress(OSError):
+                filler.write(b"x" * 10**6)
+            assert spool.forget(Committed(1, head)).readings == head
+            spool.append(samples(10, head + 1))
+            assert (spool.spooled, spool.committed_contiguous) == (10, head)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_an_append_waits_for_the_disk(tmp_path: Path) -> None:
+    """synchronous = FULL (2) in write-ahead mode: what append returned from survives a power cut."""
+    with new_spool(tmp_path) as spool:
+        assert spool._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert spool._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

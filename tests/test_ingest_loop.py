@@ -76,13 +76,13 @@ class Bench:
     def __init__(self, *, after_readings: int = 1_000, after_s: float = 1_000) -> None:
         self.device = Device()
         self.store = FailingStore()
-        spine = Spine(self.store, ManualClock())
+        spine = Spine(self.store, ManualClock(NOON_MS + 60 * MINUTE_MS))
         spine.amend(book_document(self.device))
         self.broker = Broker(self.store)
         self.writer = Writer(spine, lambda: None)
         answers = Answers(after_readings=after_readings, after_s=after_s)
         self.metrics = Metrics()
-        self.loop = IngestLoop(self.broker, self.writer, ManualClock(), answers, self.metrics)
+        self.loop = IngestLoop(self.broker, self.writer, ManualClock(NOON_MS + 60 * MINUTE_MS), answers, self.metrics)
 
     def measure(self, *, wanted: bool = False) -> None:
         at_ms = NOON_MS + len(self.device.readings) * MINUTE_MS

@@ -22,10 +22,13 @@ from builders import (
 )
 
 from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import facility, valuation
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.decide.valuation import FacilityValue
+from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
+from pledgewatch_cloud.journal.store import Quarantined, StoreError
 from pledgewatch_cloud.replay import replay
 
 
@@ -196,3 +199,60 @@ def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path, seed
     assert sequences == list(range(1, len(sequences) + 1))
     assert len(sequences) >= said
     assert replay(tmp_path).readings == len(sequences)
+
+
+def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(tmp_path: Path) -> None:
+    """The transaction fails at each of its statements in turn, and each time nothing of the entry is left."""
+    device, clock = Device(), ManualClock()
+    device.measure(NOON_MS, *position(AT_SEA), temperature(5_000))
+    device.measure(NOON_MS + MINUTE_MS, *position(IN_LOS_ANGELES))
+    for table in ("entry", "span", "event", "outbox", "quarantine", "quarantine_count", "snapshot"):
+        folder = tmp_path / table
+        store = SqliteStore(folder)
+        spine = Spine(store, clock, snapshot_every_entries=1)
+        spine.amend(book_document(device))
+        before = everything(folder)
+        with sqlite3.connect(folder / FILE_NAME) as connection:
+            connection.execute(
+                f"CREATE TRIGGER no BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            )
+        connection.close()
+        aside = [Quarantined("topic", NOON_MS, "reason", "detail", b"raw")]
+        with pytest.raises(StoreError, match="the disk is full"):
+            spine.take([device.arrival()], aside)
+        assert [line for line in everything(folder) if "TRIGGER" not in line] == before, table
+        with sqlite3.connect(folder / FILE_NAME) as connection:
+            connection.execute("DROP TRIGGER no")
+        connection.close()
+        spine.take([device.arrival()], aside)
+        assert store.counts()[:2] == (2, 4)
+        assert state_module.digest(recover(store)) == state_module.digest(spine.state)
+        store.close()
+
+
+def everything(folder: Path) -> list[str]:
+    """All that stands in a journal, as text."""
+    with sqlite3.connect(f"file:{folder / FILE_NAME}?mode=ro", uri=True) as connection:
+        return list(connection.iterdump())
+
+
+def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    """synchronous = FULL (2) in write-ahead mode: what append returned from survives a power cut."""
+    store = SqliteStore(tmp_path)
+    assert store._rows("PRAGMA synchronous") == [(2,)]
+    assert store._rows("PRAGMA journal_mode") == [("wal",)]
+    store.close()
+
+
+def test_decisions_that_have_changed_are_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that decides otherwise than the one that wrote the journal says so, at the entry."""
+    told(tmp_path)
+    monkeypatch.setattr(valuation, "facility_value", lambda *_: FacilityValue(1, 1, 1, 1))
+    monkeypatch.setattr(facility, "facility_value", lambda *_: FacilityValue(1, 1, 1, 1))
+    store = SqliteStore(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("DELETE FROM snapshot")
+    connection.close()
+    with pytest.raises(DamagedError, match="entry 1: leads to other events or messages"):
+        recover(store)
+    store.close()

@@ -94,6 +94,7 @@ BAD_CLOUD = [
     ("[broker]\nkeep_alive_s = 0", "keep_alive_s is 0"),
     ("[broker]\nreceive_maximum = 70000", "receive_maximum is 70000"),
     ('[broker]\nprotocol = "4"', "must be one of auto, 5, 3.1.1"),
+    ('[broker]\nhost = "0.0.0.0"\nembedded = true', "which others can reach: name an accounts_file"),
     ('[api]\nhost = "0.0.0.0"', "which others can reach: name a token_file"),
     ("[ingest]\ntick_s = 0", "tick_s is 0"),
     ("[clock]\nsimulated_start_ms = 1\nspeed = -1.0\nanchor_ms = 1", "speed is -1.0; it must be above 0"),

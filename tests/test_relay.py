@@ -1,6 +1,7 @@
 """The outbox on its way to the core: in order, again until taken, once at the other end."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -223,3 +224,78 @@ async def test_a_core_that_is_away_is_tried_later(core: Callable[..., HttpCore])
         raise httpx2.ConnectError("nobody there", request=request)
 
     assert (await core(handler).deliver(MESSAGE)).answer is Answer.LATER
+
+
+ODD_ANSWERS = [
+    b"HTTP/1.1 500 no\r\ncontent-type: text/plain; charset=base64\r\ncontent-length: 3\r\n\r\nabc",
+    b"HTTP/1.1 500 no\r\ncontent-type: text/plain; charset=utf-16\r\ncontent-length: 3\r\n\r\n\xff\xfeA",
+    b"HTTP/1.1 500 no\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc",
+    b"HTTP/1.1 500 no\r\n\r\n" + b"x" * 10_000_000,
+    b"\x00\xff not http at all\r\n\r\n",
+    b"",
+]
+
+
+@pytest.mark.parametrize("answer", ODD_ANSWERS, ids=["charset", "utf-16", "gzip", "endless", "garbage", "nothing"])
+async def test_an_odd_answer_is_tried_later_and_stops_nobody(answer: bytes) -> None:
+    async with odd_core(answer) as core:
+        attempt = await core.deliver(OutboxMessage("m", "t", "f", 1, b"{}"))
+    assert (attempt.answer, len(attempt.reason) < 300) == (Answer.LATER, True)
+
+
+async def test_an_answer_that_drips_is_given_up() -> None:
+    async with odd_core(b"HTTP/1.1 200 ok\r\ncontent-length: 99\r\n", drip=True) as core, asyncio.timeout(20):
+        attempt = await core.deliver(OutboxMessage("m", "t", "f", 1, b"{}"))
+    assert (attempt.answer, attempt.reason) == (Answer.LATER, "no whole answer within 1 s")
+
+
+@contextlib.asynccontextmanager
+async def odd_core(answer: bytes, *, drip: bool = False) -> AsyncIterator[HttpCore]:
+    """A core that answers with these bytes, or lets them and many headers more fall one by one."""
+
+    links: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        links.append(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            while drip and not writer.is_closing():
+                writer.write(b"x-more: y\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.1)
+            await writer.drain()
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, HttpCore(f"http://127.0.0.1:{port}/", SECRET, timeout_s=1) as core:
+        yield core
+        for link in links:
+            link.transport.abort()
+            with contextlib.suppress(OSError):
+                await link.wait_closed()
+
+
+async def test_a_facility_that_waits_for_its_answer_keeps_no_other_waiting() -> None:
+    store = outbox_of(2, 5)
+    answered = asyncio.Event()
+
+    class SlowForOne(ScriptedCore):
+        async def deliver(self, message: OutboxMessage) -> Attempt:
+            if message.facility == "facility-1":
+                await answered.wait()
+            return await super().deliver(message)
+
+    core = SlowForOne()
+    relay = relay_for(store, core, ManualClock())
+    running = asyncio.create_task(relay.run())
+    async with asyncio.timeout(20):
+        while len(core.taken) < 5:
+            await asyncio.sleep(0.01)
+        assert store.counts().outbox_delivered >= 4
+        answered.set()
+        while store.counts().outbox_pending:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert len(core.taken) == len(set(core.taken)) == 10

@@ -38,14 +38,26 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def told(store: Store) -> tuple[Device, Spine]:
-    """A store in which one container sails into port, breaches its condition, and is restored."""
+    """A store in which a container sails into port and seems to breach its condition: one reading is still to come."""
     device = Device()
-    spine = Spine(store, ManualClock(), snapshot_every_entries=3)
+    spine = Spine(store, ManualClock(NOON_MS + 60 * MINUTE_MS), snapshot_every_entries=3)
     spine.amend(book_document(device))
     warm = (temperature(9_000),)
-    for minute, cells in ((0, position(AT_SEA)), (1, position(IN_LOS_ANGELES)), (2, warm), (30, warm)):
-        spine.take([device.arrival([device.measure(NOON_MS + minute * MINUTE_MS, *cells)])])
+    story = (
+        (0, (*position(AT_SEA), temperature(5_000))),
+        (1, position(IN_LOS_ANGELES)),
+        (2, warm),
+        (20, (temperature(5_000),)),
+        (30, warm),
+    )
+    for minute, cells in story:
+        reading = device.measure(NOON_MS + minute * MINUTE_MS, *cells)
+        if minute != LATE_MINUTE:
+            spine.take([device.arrival([reading])])
     return device, spine
+
+
+LATE_MINUTE = 20
 
 
 def test_an_entry_and_all_that_it_led_to_is_there_when_append_returns(store: Store) -> None:
@@ -55,7 +67,10 @@ def test_an_entry_and_all_that_it_led_to_is_there_when_append_returns(store: Sto
     assert [one.kind for one in written] == ["amendment", *["readings"] * 4]
     assert [one.event.type for one in store.events()][-1] == "alert_opened"
     assert store.counts()[:3] == (5, len(store.events()), 3)
-    assert store.spans(device.name, 1, 2, 3) == [Span(device.name, 1, 2, 2, 3, 0), Span(device.name, 1, 3, 3, 4, 0)]
+    assert store.spans(device.name, 1, 2, 3) == [
+        Span(device.name, 1, 2, 2, 3, 0, device.readings[1].measured_at_ms),
+        Span(device.name, 1, 3, 3, 4, 0, device.readings[2].measured_at_ms),
+    ]
     assert spine.state.entry == 5
 
 
@@ -107,11 +122,18 @@ def test_leaves_and_readings_come_back(store: Store) -> None:
 def test_standing_events_are_those_not_retracted_by_then(store: Store) -> None:
     device, spine = told(store)
     asset = f"asset-{device.name}"
-    assert [one.event.type for one in store.standing(asset, 10**9)] == ["fence_entered", "condition_breached"]
-    between = device.measure(NOON_MS + 20 * MINUTE_MS, temperature(5_000))
-    spine.take([device.arrival([between])])
-    assert [one.event.type for one in store.standing(asset, 10**9)] == ["fence_entered"]
-    assert [one.event.type for one in store.standing(asset, 6)] == ["fence_entered", "condition_breached"]
+    assert [one.event.type for one in store.standing(asset, 10**9)] == [
+        "condition_known",
+        "fence_entered",
+        "condition_breached",
+    ]
+    spine.take([device.arrival([device.readings[3]])])
+    assert [one.event.type for one in store.standing(asset, 10**9)] == ["condition_known", "fence_entered"]
+    assert [one.event.type for one in store.standing(asset, 6)] == [
+        "condition_known",
+        "fence_entered",
+        "condition_breached",
+    ]
 
 
 def test_snapshots_come_newest_first_and_are_few(store: Store) -> None:

@@ -36,7 +36,7 @@ ROOMS = {
     "outbox": {"journal", "clock"},
     "series": {"decide", "journal"},
     "replay": {"decide", "journal", "ingest"},
-    "api": {"decide", "journal", "ingest", "series", "clock", "console"},
+    "api": {"decide", "journal", "ingest", "series", "clock", "console", "book_file"},
 }
 
 # What deciding may use of the standard library and of others: nothing that has a clock, chance, disk or network.
@@ -45,12 +45,15 @@ PURE = {
     "collections",
     "dataclasses",
     "datetime",
+    "decimal",
     "enum",
+    "functools",
     "hashlib",
     "itertools",
     "json",
     "math",
     "numpy",
+    "pyproj",
     "re",
     "shapely",
     "typing",
@@ -60,7 +63,7 @@ PURE = {
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input"}
 
 # Third-party packages that must not be needed where they cannot be.
-NOT_ON_A_PI = {"numpy", "shapely", "fastapi", "mqtt5", "amqtt", "uvicorn"}
+NOT_ON_A_PI = {"numpy", "shapely", "pyproj", "fastapi", "mqtt5", "amqtt", "uvicorn"}
 
 EVERY_FILE = sorted(path for folder in PACKAGES.values() for path in folder.rglob("*.py") if "_pb2" not in path.name)
 

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -222,3 +223,42 @@ def test_topics_name_one_device_and_nothing_else() -> None:
     for name in ("", "-a", "a-", "Ä", "a" * 65, "a/b", "#"):
         with pytest.raises(ValueError, match="cannot be a name"):
             topics.topic(name, "b", Kind.UP)
+
+
+def test_a_few_bytes_may_not_stand_for_very_many_cells() -> None:
+    """What inflates to more cells than a payload may hold is refused before any of them is made."""
+    count = 4_096
+    group = payload_pb2.Group(channels=(1 << 14) - 1, values=[0] * (14 * count))
+    plain = payload_pb2.Payload(epoch=1, first_sequence=1, measured_at_ms=[0] * count, groups=[group])
+    deflated = payload_pb2.Payload(deflated=zlib.compress(plain.SerializeToString(), 9)).SerializeToString()
+    assert len(deflated) < 300
+    with pytest.raises(PayloadError, match="57344 cells") as caught:
+        decode(deflated)
+    assert caught.value.reason == Reason.TOO_LARGE
+    cells = tuple(Cell(channel, 0) for channel in range(14))
+    with pytest.raises(ValueError, match="cells"):
+        encode(Payload(1, tuple(Reading(one + 1, 0, 0, cells) for one in range(count))))
+
+
+WEAK_KEYS = [
+    # the points of small order (the torsion of Curve25519 in Edwards form), a y that is none, and one off the curve
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "0200000000000000000000000000000000000000000000000000000000000000",
+]
+
+
+@pytest.mark.parametrize("text", WEAK_KEYS)
+def test_a_key_that_anybody_can_sign_for_is_none(text: str) -> None:
+    assert not chain.is_public_key(text)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_every_true_key_is_one(seed: bytes) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw().hex()
+    assert chain.is_public_key(key)

@@ -84,7 +84,7 @@ def _broker(options: argparse.Namespace) -> int:
 
     settings = load(options.config, CloudSettings)
     _log_to_stderr()
-    asyncio.run(run_alone(settings.broker.host, settings.broker.port))
+    asyncio.run(run_alone(settings.broker.host, settings.broker.port, settings.broker.accounts_file))
     return 0
 
 

@@ -39,6 +39,8 @@ KEPT_MESSAGES_MAX = 10_000  # for each session; what comes beyond is dropped, as
 _LISTENER = "default"
 _LINKS = "pledgewatch.links"
 _LINKS_END_S = 5.0
+CONNECT_PATIENCE_S = 10.0
+_CONNECT_READS = 3  # the first byte, the length, the rest of the CONNECT
 _KERNEL_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # seconds, seconds, probes
 
 
@@ -106,6 +108,24 @@ class SessionKeeper(BaseAuthPlugin):  # type: ignore[misc] # amqtt publishes no 
             client_session.transitions.connect()
 
 
+class _Reader(StreamReaderAdapter):  # type: ignore[misc] # amqtt publishes no types
+    """What a client says. One that connects and says nothing gives its place to another before long."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(reader)
+        self._first_reads = _CONNECT_READS
+
+    async def read(self, n: int = -1) -> bytes:
+        """The next bytes. Raises TimeoutError (an OSError) where the CONNECT does not come."""
+        if self._first_reads:
+            self._first_reads -= 1
+            async with asyncio.timeout(CONNECT_PATIENCE_S):
+                found: bytes = await super().read(n)
+            return found
+        later: bytes = await super().read(n)
+        return later
+
+
 class EmbeddedBroker:
     """A broker on host and port, from `async with` to its end. Port 0 takes a free one; `port` is then the real one."""
 
@@ -165,7 +185,7 @@ class EmbeddedBroker:
         self._links[task] = writer
         try:
             _let_the_kernel_ask(writer.get_extra_info("socket"))
-            await self._broker.external_connected(StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER)
+            await self._broker.external_connected(_Reader(reader), StreamWriterAdapter(writer), _LISTENER)
         except (OSError, RuntimeError) as error:
             # The peer left in the middle of a handshake, or amqtt met a subscription that came or went while it walked
             # over all of them: this connection ends and its client makes a new one.
@@ -182,10 +202,10 @@ def _let_the_kernel_ask(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-async def run_alone(host: str, port: int) -> None:
+async def run_alone(host: str, port: int, password_file: Path | None = None) -> None:
     """Be a broker and nothing else until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with EmbeddedBroker(host, port):
+    async with EmbeddedBroker(host, port, password_file=password_file):
         await stop.wait()

@@ -36,11 +36,16 @@ class ClockSettings:
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
-    """The MQTT broker. `embedded` runs one inside the service on host and port; port 0 takes a free one."""
+    """The MQTT broker. `embedded` runs one inside the service on host and port; port 0 takes a free one.
+
+    The embedded broker admits those in `accounts_file` (lines of `name:hash`, argon2); without it everybody on this
+    machine, and nobody from elsewhere.
+    """
 
     host: str = "127.0.0.1"
     port: int = 1883
     embedded: bool = False
+    accounts_file: Path | None = None
     protocol: MqttProtocol = MqttProtocol.AUTO
     client_id: str = "pledgewatch-cloud"
     username: str | None = None
@@ -56,6 +61,8 @@ class BrokerSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535 or (self.port == 0 and not self.embedded):
             raise ValueError(f"port is {self.port}; use 1 to 65535 (0 only with embedded = true)")
+        if self.embedded and self.accounts_file is None and not _is_loopback(self.host):
+            raise ValueError(f"host is {self.host}, which others can reach: name an accounts_file of those who may")
         if not 5 <= self.keep_alive_s <= 65_535:
             raise ValueError(f"keep_alive_s is {self.keep_alive_s}; use 5 to 65535")
         if not 1 <= self.receive_maximum <= 65_535:
@@ -113,7 +120,7 @@ class CoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class BookSettings:
-    """Amendments (JSON) to journal at start where they change the book, in this order."""
+    """Amendments (JSON, YAML or TOML) to journal at start where they change the book, in this order."""
 
     files: tuple[Path, ...] = ()
 

@@ -7,7 +7,6 @@ broker ─ subscriber ─ ingest loop ─ writer (spine, store) ─ relay ─ co
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
 import signal
 import socket
@@ -20,10 +19,11 @@ import uvicorn
 
 from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
+from pledgewatch_cloud.book_file import DocumentError, read_book_file
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, CoreSettings
-from pledgewatch_cloud.decide.book import BookError
+from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.connect import connect_subscriber
 from pledgewatch_cloud.ingest.loop import IngestLoop
@@ -39,6 +39,7 @@ from pledgewatch_cloud.series.feeder import Feeder
 from pledgewatch_wire import topics
 from pledgewatch_wire.topics import Kind
 
+TOKEN_MIN_CHARACTERS = 16
 log = logging.getLogger(__name__)
 
 FILTERS = (topics.topic_filter(Kind.UP), topics.topic_filter(Kind.STATUS))
@@ -80,7 +81,9 @@ async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop
     address = _address(settings)
     if settings.broker.embedded:
         try:
-            broker = await stack.enter_async_context(EmbeddedBroker(settings.broker.host, settings.broker.port))
+            broker = await stack.enter_async_context(
+                EmbeddedBroker(settings.broker.host, settings.broker.port, password_file=settings.broker.accounts_file)
+            )
         except OSError as error:
             where = f"{settings.broker.host}:{settings.broker.port}"
             raise ServiceError(f"the embedded broker cannot listen on {where}: {error.strerror}") from None
@@ -100,7 +103,7 @@ async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop
             delivery_clock=SystemClock(),
             wake_relay=relay.wake if relay else _nothing,
             broker_connected=lambda: subscriber.connected,
-            token=_secret(settings.api.token_file) if settings.api.token_file else None,
+            token=_token(settings.api.token_file),
         )
     )
     server = _Server(
@@ -187,13 +190,15 @@ def _address(settings: CloudSettings) -> BrokerAddress:
 def _amend_from_files(spine: Spine, files: tuple[Path, ...]) -> None:
     for path in files:
         try:
-            outcome = spine.amend(json.loads(path.read_text(encoding="utf-8")))
+            file = read_book_file(path)
         except OSError as error:
             raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
+        except DocumentError as error:
+            raise ServiceError(str(error)) from None
+        try:
+            outcome = spine.amend(file.document)
         except BookError as error:
-            raise ServiceError("\n".join(f"{path}: {one}" for one in error.errors)) from None
-        except ValueError as error:
-            raise ServiceError(f"{path} is not JSON: {error}") from None
+            raise ServiceError("\n".join(file.explained(error.errors))) from None
         if outcome is not None:
             log.info("%s amended the book in entry %d", path.name, outcome.state.entry)
 
@@ -203,6 +208,16 @@ def _secret(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _token(path: Path | None) -> str | None:
+    """Who writes must show this; None where whoever reaches the address may."""
+    if path is None:
+        return None
+    token = _secret(path)
+    if len(token) < TOKEN_MIN_CHARACTERS:
+        raise ServiceError(f"{path} holds no token of at least {TOKEN_MIN_CHARACTERS} characters")
+    return token
 
 
 async def _ticks(writer: Writer, every_s: float) -> None:

@@ -17,6 +17,7 @@ All methods may be called from any thread; they take turns.
 """
 
 import contextlib
+import os
 import sqlite3
 import struct
 import threading
@@ -34,6 +35,8 @@ from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed
 from pledgewatch_wire.reading import Cell, Reading
 
+RESERVE_FILE: Final = "spool.reserve"
+RESERVE_BYTES: Final = 256 * 1024
 SPOOL_FILE: Final = "spool.db"
 _HEAD: Final = struct.Struct(">QqBQ")  # the fixed head of chain.canonical
 _CRC: Final = struct.Struct(">I")
@@ -146,6 +149,8 @@ class Spool:
         self._monotonic = monotonic
         self._lock = threading.RLock()
         self._signed_at = monotonic()
+        self._reserve = path.with_name(RESERVE_FILE)
+        self._keep_reserve()
         with disk_errors(path):
             self._meta = read_meta(connection)
             self._spooled: int = connection.execute("SELECT count(*) FROM readings").fetchone()[0]
@@ -251,29 +256,54 @@ class Spool:
     def forget(self, committed: Committed) -> Forgotten:
         """Let go of what the cloud has on its disk.
 
-        A word about another epoch, or about readings that were never measured, is not believed and changes nothing.
+        A word about another epoch, or that all is there up to a reading never measured, is not believed and changes
+        nothing. Ranges beyond the newest reading are somebody else's and passed over: the rest of the word holds.
         """
         with self._lock:
             meta = self._meta
             if committed.epoch != meta.epoch:
                 return Forgotten(0, f"it is about epoch {committed.epoch}, this is {meta.epoch}")
-            highest = max([committed.contiguous, *(last for _, last in committed.ranges)])
-            if highest > meta.head_sequence:
-                return Forgotten(0, f"it speaks of reading {highest}, the newest is {meta.head_sequence}")
+            if committed.contiguous > meta.head_sequence:
+                said = committed.contiguous
+                return Forgotten(0, f"it speaks of reading {said}, the newest is {meta.head_sequence}")
+            ranges = [one for one in committed.ranges if one[1] <= meta.head_sequence]
             contiguous = max(meta.committed_contiguous, committed.contiguous)
-            with disk_errors(self._path), self._transaction() as connection:
-                before = connection.total_changes
-                connection.execute("DELETE FROM readings WHERE sequence <= ?", (contiguous,))
-                connection.executemany("DELETE FROM readings WHERE sequence BETWEEN ? AND ?", committed.ranges)
-                deleted = connection.total_changes - before
-                connection.execute(
-                    "DELETE FROM checkpoints WHERE sequence < ? OR (sequence = ? AND NOT late)",
-                    (contiguous, contiguous),
-                )
-                connection.execute("UPDATE meta SET committed_contiguous = ?", (contiguous,))
+            try:
+                deleted = self._delete(contiguous, ranges)
+            except SpoolError:
+                # To delete takes room too: where the disk is full, the reserve is what it takes.
+                if not self._reserve.exists():
+                    raise
+                self._reserve.unlink()
+                deleted = self._delete(contiguous, ranges)
             self._meta = meta._replace(committed_contiguous=contiguous)
             self._spooled -= deleted
+            self._keep_reserve()
             return Forgotten(deleted)
+
+    def _delete(self, contiguous: int, ranges: Sequence[tuple[int, int]]) -> int:
+        """Delete what is committed; how many readings that was."""
+        with disk_errors(self._path), self._transaction() as connection:
+            before = connection.total_changes
+            connection.execute("DELETE FROM readings WHERE sequence <= ?", (contiguous,))
+            connection.executemany("DELETE FROM readings WHERE sequence BETWEEN ? AND ?", ranges)
+            deleted = connection.total_changes - before
+            connection.execute(
+                "DELETE FROM checkpoints WHERE sequence < ? OR (sequence = ? AND NOT late)",
+                (contiguous, contiguous),
+            )
+            connection.execute("UPDATE meta SET committed_contiguous = ?", (contiguous,))
+        return deleted
+
+    def _keep_reserve(self) -> None:
+        """Hold room for deletions, if there is any to hold: the log grows before the pages are free."""
+        if self._reserve.exists():
+            return
+        try:
+            with self._reserve.open("xb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Give the files back, after whoever is using them. May be called again."""

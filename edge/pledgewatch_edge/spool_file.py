@@ -4,19 +4,26 @@ After a power cut SQLite finds its own way back. What it cannot mend (a torn pag
 reading whose bytes have changed) or what has gone back in time (the tally has seen higher numbers than the file has)
 is moved aside as evidence, the epoch is raised on disk, and a new spool begins. The files moved aside are kept, the
 newest EVIDENCE_KEPT of them.
+
+What is whole in a broken spool is not lost: its readings go into the new one, under new numbers and with the moments at
+which they were measured. One that the cloud had already, without the device knowing it yet, it then has twice: told
+twice is better than never.
 """
 
 import contextlib
 import logging
 import sqlite3
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import StateError, Tally, Totals, flush_folder, raise_epoch, read_epoch, read_totals
+from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import (
     SPOOL_FILE,
     Limits,
@@ -33,6 +40,7 @@ from pledgewatch_edge.spool import (
 EVIDENCE_KEPT: Final = 4
 _LOGGER: Final = logging.getLogger(__name__)
 _BUSY_S: Final = 5.0
+_RESCUED_AT_ONCE: Final = 1_000
 
 
 def open_spool(
@@ -53,16 +61,24 @@ def open_spool(
     except OSError as error:
         raise SpoolError(f"{error.filename}: {error.strerror}") from error
     try:
-        connection = _existing(path, device, tally.totals) or _new(path, device, tally.totals)
+        connection, broken = _existing(path, device, tally.totals)
+        rescued = sum(1 for _ in _whole(broken, device)) if broken else 0
         try:
+            connection = connection or _new(path, device, tally.totals)
             spool = Spool(connection, path, key, tally, limits, monotonic)
-            _bring_up_to_date(tally, spool)
+            _bring_up_to_date(tally, spool, rescued)
+            whole = _whole(broken, device) if broken else iter(())
+            while some := list(islice(whole, _RESCUED_AT_ONCE)):
+                spool.append(some)
         except BaseException:
-            connection.close()
+            if connection is not None:
+                connection.close()
             raise
     except BaseException:
         tally.close()
         raise
+    if broken:
+        _LOGGER.info("spool rescued readings=%d from=%s", rescued, broken.name)
     return spool
 
 
@@ -116,10 +132,10 @@ def _make_durable(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
 
 
-def _existing(path: Path, device: str, totals: Totals) -> sqlite3.Connection | None:
-    """The connection to a spool that is there and whole; None where there is none (any more)."""
+def _existing(path: Path, device: str, totals: Totals) -> tuple[sqlite3.Connection | None, Path | None]:
+    """The connection to a spool that is there and whole, if one is; and where a broken one was moved to, if one was."""
     if not path.exists():
-        return None
+        return None, None
     try:
         with disk_errors(path):
             connection = _connect(path, "rw")
@@ -132,8 +148,25 @@ def _existing(path: Path, device: str, totals: Totals) -> sqlite3.Connection | N
     except SpoolCorruptError as error:
         aside = _move_aside(path)
         _LOGGER.error("spool broken reason=%r moved_to=%s", str(error), aside.name)
-        return None
-    return connection
+        return None, aside
+    return connection, None
+
+
+def _whole(aside: Path, device: str) -> Iterator[Sample]:
+    """The readings of a broken spool that are whole and not known to be committed, up to where the file is torn."""
+    with contextlib.suppress(sqlite3.Error, SpoolCorruptError), contextlib.closing(_connect(aside, "ro")) as connection:
+        meta = read_meta(connection)
+        above = meta.committed_contiguous if meta.device == device else meta.head_sequence
+        while True:
+            row = connection.execute(
+                "SELECT sequence, reading FROM readings WHERE sequence > ? ORDER BY sequence LIMIT 1", (above,)
+            ).fetchone()
+            if row is None:
+                return
+            above = row[0]
+            with contextlib.suppress(SpoolCorruptError, struct.error, ValueError):
+                _, measured_at_ms, clock, cells = unpack(row[1])
+                yield Sample(measured_at_ms, clock, cells)
 
 
 def _verify(connection: sqlite3.Connection, device: str, totals: Totals) -> None:
@@ -186,10 +219,13 @@ def _new(path: Path, device: str, totals: Totals) -> sqlite3.Connection:
     return connection
 
 
-def _bring_up_to_date(tally: Tally, spool: Spool) -> None:
-    """Let the tally count from this spool on. Raises SpoolError where it cannot be written."""
+def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:
+    """Let the tally count from this spool on. Raises SpoolError where it cannot be written.
+
+    `rescued` readings were measured, and counted, before; they are about to be numbered again.
+    """
     totals = tally.totals
-    before = totals.measured_before if totals.epoch == spool.epoch else totals.measured
+    before = totals.measured_before if totals.epoch == spool.epoch else max(0, totals.measured - rescued)
     try:
         for _ in range(2):  # both slots, so that neither holds what is no longer so
             tally.write(Totals(spool.epoch, before, spool.head_sequence, totals.refused))

@@ -204,7 +204,12 @@ class Uplink:
             except PayloadError as error:
                 self._ignore(f"it cannot be read: {error}")
                 continue
-            forgotten = await asyncio.to_thread(self._spool.forget, committed)
+            try:
+                forgotten = await asyncio.to_thread(self._spool.forget, committed)
+            except SpoolError as error:
+                # The cloud says it again; to reconnect for that would only send everything once more.
+                self._ignore(str(error))
+                continue
             if forgotten.ignored is None:
                 self.counts.words += 1
                 if forgotten.readings:

@@ -92,6 +92,7 @@ def book(identities: dict[str, str], silent_after_s: int) -> dict[str, Any]:
                 "asset": one.name,
                 "public_key": identities[one.device],
                 "silent_after_s": silent_after_s,
+                "ahead_s": 86_400,  # at this speed a moment's difference between clocks is hours
             }
             for one in CHARACTERS
         ],
@@ -122,7 +123,13 @@ def book(identities: dict[str, str], silent_after_s: int) -> dict[str, Any]:
 
 
 def _lot(one: Character) -> dict[str, Any]:
-    limit = {"channel": "temperature_mc", "low": -5_000, "high": 8_000, "grace_s": HOUR_MS // 1_000}
+    limit = {
+        "channel": "temperature_mc",
+        "low": -5_000,
+        "high": 8_000,
+        "grace_s": HOUR_MS // 1_000,
+        "max_gap_s": 5 * 86_400,
+    }
     return {
         "id": f"lot-{one.name}",
         "asset": one.name,

@@ -18,8 +18,8 @@ _EVENTS = {
     "fence_left": "leaves {place}",
     "condition_breached": "[bold red]too warm[/]: {value} °C for longer than its grace",
     "condition_restored": "[green]cold again[/]: {value} °C",
-    "device_fell_silent": "[yellow]silent[/]: nothing measured for longer than allowed",
-    "device_reported_again": "reports again",
+    "source_fell_silent": "[yellow]silent[/]: nothing measured for longer than allowed",
+    "source_reported_again": "reports again",
     "event_retracted": "[magenta]taken back[/]: {retracted_type} {retracted}",
     "tamper_suspected": "[bold red]tampering suspected[/]",
 }
@@ -95,8 +95,8 @@ class Teller:
                 self._ways.get(one["id"], ""),
                 f"{place[1]:8.3f} {place[0]:9.3f}" if place else "no fix yet",
                 ", ".join(PORTS[fence].name for fence in facts["fences"]) or "at sea",
-                "[red]breached[/]" if facts["breached"] else "[green]kept[/]",
-                "[yellow]silent[/]" if facts["silent_devices"] else "[green]live[/]",
+                _condition(facts["conditions"]),
+                _signal(facts["sources"]),
             )
         line = Text.from_markup(
             f"[dim]{_moment(now_ms)}  ·  {status['readings']:,} readings committed in {status['entry']:,} entries  ·  "
@@ -115,6 +115,28 @@ class Teller:
             f"{messages['duplicated']} twice."
         )
         self.say(f"The journal replays to the digest {report['journal']['digest'][:16]}….")
+
+
+def _condition(limits: list[dict[str, Any]]) -> str:
+    """How an asset's goods are kept, in a word."""
+    if any(one["state"] == "breached" for one in limits):
+        return "[bold red]breached[/]"
+    if any(one["state"] == "unknown" for one in limits):
+        return "[yellow]unknown[/]"
+    return "[red]was breached[/]" if any(one["breaches"] for one in limits) else "[green]kept[/]"
+
+
+def _signal(sources: list[dict[str, Any]]) -> str:
+    """Whether an asset is heard, in a word."""
+    states = {one["state"] for one in sources}
+    for state, word in (
+        ("silent", "[red]silent[/]"),
+        ("overdue", "[yellow]overdue[/]"),
+        ("expected_dark", "dark, as planned"),
+    ):
+        if state in states:
+            return word
+    return "[green]live[/]"
 
 
 def _moment(at_ms: int) -> str:

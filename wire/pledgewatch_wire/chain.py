@@ -79,3 +79,30 @@ def verifies(
 def public_key(text: str) -> Ed25519PublicKey:
     """The key behind 64 hexadecimal digits. Raises ValueError when it is none."""
     return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+
+
+def is_public_key(text: str) -> bool:
+    """Whether 64 hexadecimal digits are a point that a key can be: on the curve, written in its one form, not weak.
+
+    A point of small order verifies signatures that nobody made. It is one that eight times itself is the neutral
+    element; on y alone three doublings show that (RFC 8032, 5.1: -x² + y² = 1 + d x² y² modulo 2²⁵⁵ - 19).
+    """
+    y = int.from_bytes(bytes.fromhex(text), "little") & (2**255 - 1)
+    if y >= _PRIME:
+        return False
+    x_squared = _x_squared(y)
+    if pow(x_squared, (_PRIME - 1) // 2, _PRIME) not in (0, 1):
+        return False
+    for _ in range(3):
+        # Doubling: y' = (y² + x²) / (1 - d x² y²), and x² follows from y'.
+        y = (y * y + x_squared) * pow(1 - _CURVE_D * x_squared * y * y, -1, _PRIME) % _PRIME
+        x_squared = _x_squared(y)
+    return y != 1
+
+
+_PRIME = 2**255 - 19
+_CURVE_D = -121_665 * pow(121_666, -1, _PRIME) % _PRIME
+
+
+def _x_squared(y: int) -> int:
+    return (y * y - 1) * pow(_CURVE_D * y * y + 1, -1, _PRIME) % _PRIME

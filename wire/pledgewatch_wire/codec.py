@@ -8,7 +8,7 @@ Unknown protobuf fields are skipped, as the format's own rules have it: a newer 
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -25,6 +25,7 @@ MAX_READINGS = 4_096
 MAX_PAYLOAD_BYTES = 256 * 1024
 MAX_INFLATED_BYTES = 2 * 1024 * 1024
 MAX_CHECKPOINTS = 64
+MAX_CELLS = 32_768
 MAX_SEQUENCE = 2**53
 _DEFLATE_FROM_BYTES = 256  # below this zlib's own header eats what it gains
 _MIN_TIME_MS = 0  # 1970: what a clock without a battery says
@@ -116,6 +117,9 @@ def encode(payload: Payload) -> bytes:
     readings = payload.readings
     if not 1 <= len(readings) <= MAX_READINGS:
         raise ValueError(f"a payload holds 1 to {MAX_READINGS} readings, not {len(readings)}")
+    cells = sum(len(one.cells) for one in readings)
+    if cells > MAX_CELLS:
+        raise ValueError(f"a payload holds at most {MAX_CELLS} cells, not {cells}")
     first = readings[0]
     if any(reading.sequence != first.sequence + place for place, reading in enumerate(readings)):
         raise ValueError("a payload's readings must be consecutive in sequence")
@@ -247,8 +251,11 @@ def _groups(readings: Sequence[Reading]) -> list[payload_pb2.Group]:
     return groups
 
 
-def _cells(groups: Iterable[payload_pb2.Group], count: int) -> list[list[Cell]]:
+def _cells(groups: Sequence[payload_pb2.Group], count: int) -> list[list[Cell]]:
     """The cells of each reading of the payload, by its offset. Every reading must be in exactly one group."""
+    total = sum(len(group.values) for group in groups)
+    if total > MAX_CELLS:
+        raise PayloadError(Reason.TOO_LARGE, f"{total} cells; a payload holds at most {MAX_CELLS}")
     cells: list[list[Cell] | None] = [None] * count
     for number, group in enumerate(groups):
         for offset, row in zip(*_rows(number, group, count), strict=True):

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 import pledgewatch_cloud
-from pledgewatch_cloud.api import assets, book, devices, events, facilities, outbox, quarantine, status
+from pledgewatch_cloud.api import alerts, assets, book, devices, events, facilities, outbox, quarantine, status
 from pledgewatch_cloud.api.access import Service, may_write
 from pledgewatch_cloud.api.problems import Problem, on_problem
 
@@ -19,7 +19,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     for kind in (Problem, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_problem)
-    for module in (assets, book, devices, events, facilities, outbox, quarantine, status):
+    for module in (alerts, assets, book, devices, events, facilities, outbox, quarantine, status):
         app.include_router(module.router, dependencies=[Depends(may_write)])
     page = files("pledgewatch_cloud.console").joinpath("console.html").read_text(encoding="utf-8")
 

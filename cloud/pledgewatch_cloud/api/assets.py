@@ -7,7 +7,14 @@ from fastapi import APIRouter, Query
 
 from pledgewatch_cloud.api.access import Service, ServiceOf
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.decide.geofence import E7
+from pledgewatch_cloud.decide import kinetic
+from pledgewatch_cloud.decide.asset import AssetState
+from pledgewatch_cloud.decide.book_items import CHANNEL_NAMES
+from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.condition import Condition
+from pledgewatch_cloud.decide.outline import E7
+from pledgewatch_cloud.decide.silence import Patience, Source, standing
+from pledgewatch_cloud.decide.state import State
 from pledgewatch_wire.reading import Channel, Quality
 
 router = APIRouter(prefix="/assets", tags=["assets"])
@@ -32,8 +39,8 @@ async def read_series(
     service: ServiceOf,
     asset: str,
     channel: str,
-    from_ms: int = 0,
-    to_ms: int = 2**53,
+    from_ms: Annotated[int, Query(ge=-(2**53), le=2**53)] = 0,
+    to_ms: Annotated[int, Query(ge=-(2**53), le=2**53)] = 2**53,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
 ) -> dict[str, Any]:
     """The newest points of one channel, in order of time. Behind the journal by as much as `entry` says."""
@@ -56,27 +63,70 @@ def _known(service: Service) -> list[str]:
 def _feature(service: Service, asset: str) -> dict[str, Any]:
     state = service.writer.state
     known = state.assets.get(asset)
+    facts = state.facts.get(asset, AssetFacts())
     presence = known.presence if known else None
     geometry = None
     if presence:
-        place = presence.place
-        geometry = {"type": "Point", "coordinates": [place.longitude_e7 / E7, place.latitude_e7 / E7]}
+        coordinates = [presence.longitude_e7 / E7, presence.latitude_e7 / E7]
+        geometry = {"type": "Point", "coordinates": coordinates}
     return {
         "type": "Feature",
         "id": asset,
         "geometry": geometry,
         "properties": {
             "measured_at_ms": presence.key[0] if presence else None,
-            "fences": list(presence.fences) if presence else [],
-            "breached": [
-                {"lot": lot, "channel": Channel(channel).name.lower()}
-                for (lot, channel), one in (known.conditions.items() if known else ())
-                if one.breached
+            "fences": list(presence.inside) if presence else [],
+            "conditions": [
+                {"lot": lot, "limit": limit, "state": _condition(one), "breaches": _breaches(facts, lot, limit)}
+                for (lot, limit), one in (known.conditions.items() if known else ())
             ],
-            "silent_devices": [device for device, one in (known.silences.items() if known else ()) if one.silent],
+            "mean_kinetic_temperatures": _kinetics(state, asset, known),
+            "sources": _sources(state, asset, known),
             "lots": [lot.id for lot in state.book.lots_of_asset(asset)],
         },
     }
+
+
+def _breaches(facts: AssetFacts, lot: str, limit: str) -> int:
+    """How many breaches of a limit stand, those that have ended included."""
+    about = f"{lot}|{limit}"
+    return sum(one.kind == "condition_breached" and one.about.startswith(about) for one in facts.causes.values())
+
+
+def _condition(one: Condition) -> str:
+    if one.breached or one.cumulative_breached or one.budget_breached:
+        return "breached"
+    return "unknown" if one.is_unknown else "kept"
+
+
+def _kinetics(state: State, asset: str, known: AssetState | None) -> list[dict[str, Any]]:
+    found = []
+    for lot in state.book.lots_of_asset(asset):
+        story = known.kinetics.get(lot.id) if known else None
+        bounds = kinetic.bounds_mc(kinetic.judged(story, lot.kinetic), lot.kinetic) if story and lot.kinetic else None
+        if story and bounds:
+            found.append({"lot": lot.id, "lower_mc": bounds[0], "upper_mc": bounds[1], "state": story.level})
+    return found
+
+
+def _sources(state: State, asset: str, known: AssetState | None) -> list[dict[str, Any]]:
+    """Devices and their sensors: live, expected dark until, overdue since, or silent since."""
+    legs, now_ms = state.book.legs_of(asset), state.recorded_at_ms
+    found = []
+    for one in state.book.devices_of_asset(asset):
+        heard = known.devices.get(one.device) if known else None
+        if heard is None:
+            continue
+        watched: list[tuple[str | None, Source, Patience]] = [(None, heard.device, one.patience)]
+        watched += [
+            (CHANNEL_NAMES[channel], heard.sensors[channel], patience)
+            for channel, patience in one.sensors
+            if channel in heard.sensors
+        ]
+        for channel, source, patience in watched:
+            word, moment_ms = standing(source, patience, legs, now_ms)
+            found.append({"device": one.device, "channel": channel, "state": word, "at_ms": moment_ms})
+    return found
 
 
 def _quality(code: int) -> str:

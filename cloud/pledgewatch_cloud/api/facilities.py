@@ -5,6 +5,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.decide.alert_half import alerts_of_facility
+from pledgewatch_cloud.decide.alerts import AlertState
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.valuation import lot_value_minor
 
@@ -26,7 +28,11 @@ async def list_facilities(service: ServiceOf) -> list[dict[str, Any]]:
                     {"id": lot.id, "asset": lot.asset, "sku": lot.sku, "value_minor": lot_value_minor(state.book, lot)}
                     for lot in state.book.lots_of_facility(key)
                 ],
-                "alerts": dict(known.alert_states),
+                "alerts": {
+                    one.id: one.state
+                    for one in alerts_of_facility(state.book, state.facts, state.alerts, key)
+                    if one.state is not AlertState.PENDING
+                },
                 "milestones": [
                     {**one._asdict(), "state": known.milestone_states.get(one.id, "waiting")}
                     for one in state.book.milestones_of_facility(key)

@@ -1,27 +1,36 @@
 """Admission: which payloads are taken, which are known already, which are refused and why.
 
 A payload is taken whole or not at all. For each device and epoch the state keeps marks (which sequences are there), the
-running hash up to the contiguous mark, the leaves of readings beyond a gap, and checkpoints that wait for the gap to
-close. A checkpoint is verified as soon as the chain reaches it; a payload whose arrival shows a signature to be false
-is refused, so forged readings never stand for goods and the true device can still deliver its own.
+running hash up to the contiguous mark and its newest values before (`recent`), the leaves of readings beyond a gap, and
+checkpoints that wait for the gap to close. A checkpoint is verified as soon as the chain is there for it.
+
+A false signature says that something is forged, not always what. The payload that brings it is refused. But where
+readings that came before it without a signature may be at fault, refusing for ever would let whoever slipped them in
+keep the true device from delivering: after CHAIN_BREAKS_AFTER suspicions such a payload is taken, and its readings stay
+unsigned. A waiting checkpoint that proves false when the gap closes is dropped, whoever closed the gap. All of it is
+told.
 
 The same identity with other content is tampering, not an update: the payload is refused and a suspicion goes into the
 journal, at most MAX_SUSPICIONS for each epoch, so that a flood of forgeries cannot fill the disk.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Suspicion, asset_reading
-from pledgewatch_cloud.decide.book import Book, Installation
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.book_items import Installation
 from pledgewatch_wire import chain
 from pledgewatch_wire.marks import Marks
 
 MAX_BEYOND_GAP = 65_536
+MAX_AHEAD = 2**24  # sequences; six months at one reading a second
+RECENT_HASHES = 128
 MAX_SUSPICIONS = 16
+CHAIN_BREAKS_AFTER = 3
 MAX_EPOCH = 1_023
 
 
@@ -33,12 +42,17 @@ class Refusal(StrEnum):
     SEQUENCE_REUSED = "sequence reused with other content"
     FORGED_SIGNATURE = "signature does not verify"
     TOO_FAR_BEYOND_GAP = "too far beyond a gap"
+    TOO_FAR_AHEAD = "sequence too far ahead"
     BAD_EPOCH = "epoch out of range"
 
 
 @dataclass(frozen=True, slots=True)
 class EpochState:
-    """What is known of one epoch of a device. `leaves` and `waiting` are for sequences beyond a gap."""
+    """What is known of one epoch of a device. `leaves` and `waiting` are for sequences beyond a gap.
+
+    `recent` holds the running hashes of the newest contiguous sequences that nothing signed covers, the last of them
+    being `chain_hash`: a device may sign what it sent before.
+    """
 
     marks: Marks
     chain_hash: bytes
@@ -46,6 +60,7 @@ class EpochState:
     leaves: tuple[tuple[int, bytes], ...] = ()
     waiting: tuple[tuple[int, bytes], ...] = ()
     suspicions: int = 0
+    recent: tuple[bytes, ...] = ()
 
 
 DeviceStates = Mapping[tuple[str, int], EpochState]
@@ -120,12 +135,14 @@ def admit(
         if contradiction is None and not new:
             known.append(arrival)
             continue
+        after = state
+        unbelieved: list[int] = []
         try:
-            after = state if contradiction else _extended(arrival, state, leaves, book)
+            if contradiction is None:
+                after, unbelieved = _extended(arrival, state, leaves, book)
         except _ForgedError as error:
             detail = f"checkpoint at {error.sequence} of epoch {key[1]}"
             contradiction = (Refusal.FORGED_SIGNATURE, "signature", error.sequence, detail)
-            after = state
         if contradiction is not None:
             reason, kind, sequence, detail = contradiction
             refused.append(Refused(arrival, reason, detail))
@@ -133,7 +150,9 @@ def admit(
                 suspicions.append(_suspicion(arrival, sequence, kind))
                 changed[key] = replace(state, suspicions=state.suspicions + 1)
             continue
-        changed[key] = after
+        told = unbelieved[: MAX_SUSPICIONS - state.suspicions] if stored is not None else []
+        suspicions += [_suspicion(arrival, sequence, "signature") for sequence in told]
+        changed[key] = replace(after, suspicions=state.suspicions + len(told))
         accepted.append(arrival)
         readings += [asset_reading(arrival.device, arrival.payload.epoch, one) for one in new]
         fresh.update({(*key, sequence): one for sequence, one in leaves.items()})
@@ -154,20 +173,30 @@ def replayed(
     return admission._replace(suspicions=suspicions)
 
 
+def stranger(installation: Installation | None, operator: str, device: str) -> tuple[Refusal, str] | None:
+    """Why nothing is taken under a device's name; None where it is installed by that operator."""
+    if installation is None:
+        return Refusal.NOT_INSTALLED, f"the book has no installation of {device}"
+    if installation.retired:
+        return Refusal.NOT_INSTALLED, f"{device} is retired"
+    if installation.operator != operator:
+        return Refusal.WRONG_OPERATOR, f"sent under {operator}, installed by {installation.operator}"
+    return None
+
+
 def _refusal(arrival: Arrival, state: EpochState | None, installation: Installation | None) -> Refused | None:
     """What can be said before the readings are looked at."""
     payload = arrival.payload
-    if installation is None:
-        return Refused(arrival, Refusal.NOT_INSTALLED, f"the book has no installation of {arrival.device}")
-    if installation.retired:
-        return Refused(arrival, Refusal.NOT_INSTALLED, f"{arrival.device} is retired")
-    if installation.operator != arrival.operator:
-        detail = f"sent under {arrival.operator}, installed by {installation.operator}"
-        return Refused(arrival, Refusal.WRONG_OPERATOR, detail)
+    refusal = stranger(installation, arrival.operator, arrival.device)
+    if refusal is not None:
+        return Refused(arrival, *refusal)
     if not 1 <= payload.epoch <= MAX_EPOCH:
         return Refused(arrival, Refusal.BAD_EPOCH, f"epoch {payload.epoch} is not from 1 to {MAX_EPOCH}")
     beyond = len(state.leaves) if state else 0
     contiguous = state.marks.contiguous if state else 0
+    if payload.last_sequence > contiguous + MAX_AHEAD:
+        detail = f"{payload.last_sequence} lies more than {MAX_AHEAD} beyond {contiguous}"
+        return Refused(arrival, Refusal.TOO_FAR_AHEAD, detail)
     if payload.first_sequence > contiguous + 1 and beyond + len(payload.readings) > MAX_BEYOND_GAP:
         return Refused(arrival, Refusal.TOO_FAR_BEYOND_GAP, f"{beyond} readings wait beyond {contiguous}")
     return None
@@ -193,28 +222,87 @@ def _contradiction(
     return None
 
 
-def _extended(arrival: Arrival, state: EpochState, leaves: Mapping[int, bytes], book: Book) -> EpochState:
-    """The epoch with the payload's readings in it. Raises _ForgedError where a checkpoint does not verify."""
-    payload = arrival.payload
+def _extended(
+    arrival: Arrival, state: EpochState, leaves: Mapping[int, bytes], book: Book
+) -> tuple[EpochState, list[int]]:
+    """The epoch with the payload's readings in it, and the checkpoints that were not believed.
+
+    Raises _ForgedError where the payload's own checkpoint is false and it is not known yet that the chain is broken.
+    """
+    payload, before = arrival.payload, state.marks.contiguous
     marks = state.marks.add(payload.first_sequence, payload.last_sequence)
-    pending = dict(state.leaves)
-    pending.update({sequence: one for sequence, one in leaves.items() if sequence > state.marks.contiguous})
-    waiting = dict(state.waiting)
-    for checkpoint in payload.checkpoints:
-        if checkpoint.sequence > state.marks.contiguous:
-            waiting[checkpoint.sequence] = checkpoint.signature
-    chain_hash, signed = state.chain_hash, state.signed_sequence
-    key = chain.public_key(book.installations[arrival.device].public_key) if waiting else None
-    for sequence in range(state.marks.contiguous + 1, marks.contiguous + 1):
-        chain_hash = chain.extend(chain_hash, pending.pop(sequence))
-        signature = waiting.pop(sequence, None)
-        if signature is None or key is None:
-            continue
-        if not chain.verifies(key, arrival.device, payload.epoch, sequence, chain_hash, signature):
-            raise _ForgedError(sequence)
-        signed = sequence
-    kept = tuple(sorted(waiting.items())[:MAX_BEYOND_GAP])
-    return EpochState(marks, chain_hash, signed, tuple(sorted(pending.items())), kept, state.suspicions)
+    own = {one.sequence: one.signature for one in payload.checkpoints}
+    if marks.contiguous == before:
+        waiting = _waiting(state, own, before)
+        after = replace(state, marks=marks, leaves=_beyond(state.leaves, leaves, before), waiting=waiting)
+        return _late_signed(arrival, after, own, book)
+    pending = {**dict(state.leaves), **leaves}
+    hashes, chain_hash = [], state.chain_hash
+    for sequence in range(before + 1, marks.contiguous + 1):
+        chain_hash = chain.extend(chain_hash, pending[sequence])
+        hashes.append(chain_hash)
+    known = [*state.recent, *hashes]
+    first_known = marks.contiguous - len(known) + 1
+    asked = {**dict(state.waiting), **own}
+    signed, unbelieved = _verified(arrival, asked, known, first_known, book)
+    stretch_is_its_own = state.signed_sequence == before and payload.first_sequence == before + 1 and not state.leaves
+    forged = [sequence for sequence in unbelieved if sequence in own]
+    if forged and (stretch_is_its_own or state.suspicions < CHAIN_BREAKS_AFTER):
+        raise _ForgedError(forged[0])
+    signed = max(signed, state.signed_sequence)
+    recent = tuple(known[max(0, signed - first_known + 1) :][-RECENT_HASHES:])
+    rest = tuple((sequence, leaf) for sequence, leaf in state.leaves if sequence > marks.contiguous)
+    waiting = tuple(sorted((sequence, one) for sequence, one in asked.items() if sequence > marks.contiguous))
+    kept = waiting[:MAX_BEYOND_GAP]
+    return EpochState(marks, chain_hash, signed, rest, kept, state.suspicions, recent), unbelieved
+
+
+def _beyond(
+    known: tuple[tuple[int, bytes], ...], new: Mapping[int, bytes], contiguous: int
+) -> tuple[tuple[int, bytes], ...]:
+    """The leaves beyond a gap with some more; those that come in order only follow the others."""
+    more = tuple(sorted((sequence, leaf) for sequence, leaf in new.items() if sequence > contiguous))
+    if not known or not more or more[0][0] > known[-1][0]:
+        return known + more
+    return tuple(sorted({**dict(known), **dict(more)}.items()))
+
+
+def _waiting(state: EpochState, own: Mapping[int, bytes], contiguous: int) -> tuple[tuple[int, bytes], ...]:
+    """Checkpoints that wait, those of the payload included."""
+    fresh = {sequence: signature for sequence, signature in own.items() if sequence > contiguous}
+    return tuple(sorted({**dict(state.waiting), **fresh}.items()))[:MAX_BEYOND_GAP] if fresh else state.waiting
+
+
+def _late_signed(
+    arrival: Arrival, state: EpochState, own: Mapping[int, bytes], book: Book
+) -> tuple[EpochState, list[int]]:
+    """The epoch once checkpoints for what was there already are verified."""
+    contiguous = state.marks.contiguous
+    first_known = contiguous - len(state.recent) + 1
+    signed, unbelieved = _verified(arrival, own, state.recent, first_known, book)
+    if unbelieved and state.suspicions < CHAIN_BREAKS_AFTER:
+        raise _ForgedError(unbelieved[0])
+    if signed <= state.signed_sequence:
+        return state, unbelieved
+    return replace(state, signed_sequence=signed, recent=state.recent[signed - first_known + 1 :]), unbelieved
+
+
+def _verified(
+    arrival: Arrival, asked: Mapping[int, bytes], hashes: Sequence[bytes], first: int, book: Book
+) -> tuple[int, list[int]]:
+    """The highest checkpoint that verifies (0: none), and those that do not; `hashes` are those from `first` on."""
+    due = [sequence for sequence in sorted(asked) if first <= sequence < first + len(hashes)]
+    if not due:
+        return 0, []
+    key = chain.public_key(book.installations[arrival.device].public_key)
+    signed, unbelieved = 0, []
+    for sequence in due:
+        epoch, chain_hash = arrival.payload.epoch, hashes[sequence - first]
+        if chain.verifies(key, arrival.device, epoch, sequence, chain_hash, asked[sequence]):
+            signed = sequence
+        else:
+            unbelieved.append(sequence)
+    return signed, unbelieved
 
 
 def _suspicion(arrival: Arrival, sequence: int, kind: str) -> Suspicion:

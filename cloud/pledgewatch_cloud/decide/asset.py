@@ -2,121 +2,374 @@
 
     said(asset) = fold(all its readings in order, the book in force, the newest tick)
 
-always, whatever order they arrived in. A reading that comes in order only carries the fold on by one. A reading from
-before something already folded, or an amendment of the asset's rules, folds the whole asset again from its history;
-the difference to what had been said is said as retractions and new events. So late news amends and never adds a
-phantom.
+always, whatever order they arrived in. A reading that comes in order only carries the fold on. A reading from before
+what it bears on, or one that shows that time alone did not mean what it seemed to (a silence that was none), folds the
+asset again from before it; the difference to what had been said is said as retractions and replacements. So late news
+amends and never adds a phantom.
 
-Readings that are no evidence (a clock that was never set) are left out of every fold.
+The fold has its own time: it comes to every reading by way of all deadlines before it, so what the passing of time
+shows (a silence, a gap) is found at the same place whether a tick or the next reading got there first. Where it begins
+again need not be the beginning: states from before long pauses, and some in between, are kept (`saves`). They are a
+way to be fast and no part of what is known.
+
+Readings that are no evidence (a clock that was never set, a moment before the device was fitted) are left out of every
+fold, and those from the future until time has come to them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide import condition, presence, silence
+from pledgewatch_cloud.decide import condition, kinetic, plausibility, presence, silence
 from pledgewatch_cloud.decide.batch import AssetReading
-from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.condition import Condition
-from pledgewatch_cloud.decide.events import Event
-from pledgewatch_cloud.decide.geofence import FenceIndex
-from pledgewatch_cloud.decide.presence import Place, Presence
-from pledgewatch_cloud.decide.silence import Silence
-from pledgewatch_wire.reading import Clock
+from pledgewatch_cloud.decide.condition import Condition, Limit
+from pledgewatch_cloud.decide.events import Event, Found
+from pledgewatch_cloud.decide.grade import Doubt
+from pledgewatch_cloud.decide.kinetic import Kinetic, KineticRule
+from pledgewatch_cloud.decide.plausibility import Record, Rules
+from pledgewatch_cloud.decide.presence import Ground, Presence
+from pledgewatch_cloud.decide.silence import DEVICE, Patience, Source
+from pledgewatch_cloud.decide.voyage import NEVER, Leg, leg_at
+from pledgewatch_wire.reading import Channel, Clock
+
+Key = tuple[int, str, int, int]
+
+SAVES_MAX = 8
+SAVE_PAUSE_MS = 1_800_000
+SAVE_EVERY_READINGS = 512
+WEEK_ROLLOVER_MS = 1_024 * 7 * 86_400_000
+
+
+class Fitted(NamedTuple):
+    """A device as its asset is judged by it. `sensors` by channel."""
+
+    rules: Rules
+    patience: Patience
+    sensors: Mapping[int, Patience]
+    fitted_ms: int
+    ahead_ms: int
+
+
+class Plan(NamedTuple):
+    """What one asset is judged by, prepared once for each book.
+
+    `shortest_ms` is the shortest wait after which time alone may show anything.
+    """
+
+    devices: Mapping[str, Fitted]
+    limits: Mapping[int, tuple[tuple[str, Limit], ...]]
+    kinetics: Mapping[int, tuple[tuple[str, KineticRule], ...]]
+    legs: tuple[Leg, ...]
+    ground: Ground
+    shortest_ms: int
+
+
+class Heard(NamedTuple):
+    """A device in the fold: its newest reading, what it is judged by next, and when its sources were last heard."""
+
+    key: Key
+    record: Record
+    device: Source
+    sensors: Mapping[int, Source] = {}
+
+
+class Save(NamedTuple):
+    """The fold as it was when everything up to `until_ms` had been folded and told, and nothing beyond."""
+
+    until_ms: int
+    state: "AssetState"
 
 
 class AssetState(NamedTuple):
-    """What is known of one asset. `conditions` by (lot, channel), `silences` by device."""
+    """What is known of one asset. `conditions` by (lot, limit), `kinetics` by lot, `devices` by name.
 
+    `newest` is the key of the newest reading folded; `told_ms` the latest moment of what time alone has shown;
+    `withheld_ms` the earliest reading that waits for its time to come. The last three fields only save work: up to
+    `due_ms` time alone shows nothing new, `unsaved` readings have been folded since the newest of the `saves`.
+    """
+
+    newest: Key | None = None
+    told_ms: int = -NEVER
     presence: Presence | None = None
-    conditions: Mapping[tuple[str, int], Condition] = {}
-    silences: Mapping[str, Silence] = {}
+    conditions: Mapping[tuple[str, str], Condition] = {}
+    kinetics: Mapping[str, Kinetic] = {}
+    devices: Mapping[str, Heard] = {}
+    withheld_ms: int = NEVER
+    due_ms: int = -NEVER
+    unsaved: int = 0
+    saves: tuple[Save, ...] = ()
+
+
+EMPTY = AssetState()
 
 
 class Placed(NamedTuple):
-    """A reading with its place and the fences around it, where it gives one."""
+    """A reading with the fences around its place, where it gives one, in order of id."""
 
     one: AssetReading
-    place: Place | None
-    inside: frozenset[str]
-
-    @property
-    def is_evidence(self) -> bool:
-        """Whether the reading may stand for anything: a clock that was never set says nothing."""
-        return self.one.reading.clock != Clock.UNSET
+    inside: tuple[str, ...]
 
 
-def placed(index: FenceIndex, readings: Sequence[AssetReading]) -> list[Placed]:
-    """The readings with their fences: one pass for all of them."""
-    places = [presence.place_of(one) for one in readings]
-    known = [place for place in places if place is not None]
-    inside = iter(index.containing([one.latitude_e7 for one in known], [one.longitude_e7 for one in known]))
-    nowhere: frozenset[str] = frozenset()
-    return [
-        Placed(one, place, nowhere if place is None else next(inside))
-        for one, place in zip(readings, places, strict=True)
-    ]
+def disregarded(one: AssetReading, fitted: Fitted) -> Doubt | None:
+    """Why a reading is no evidence at all, whatever it says; None where it is."""
+    if one.reading.clock == Clock.UNSET:
+        return Doubt.CLOCK_UNSET
+    if one.measured_at_ms < fitted.fitted_ms:
+        if one.measured_at_ms + WEEK_ROLLOVER_MS >= fitted.fitted_ms:
+            return Doubt.WEEK_ROLLOVER
+        return Doubt.BEFORE_FITTED
+    return None
 
 
-def in_order(state: AssetState, asset: str, book: Book, readings: Iterable[AssetReading]) -> bool:
-    """Whether readings (sorted) can simply carry the fold on, or come from before something already folded."""
+def in_order(state: AssetState, plan: Plan, readings: Iterable[AssetReading]) -> bool:
+    """Whether readings (sorted) can simply carry the fold on, or bear on something already folded.
+
+    One from before the newest can, where it comes from another device, touches nothing that a later one has touched,
+    and sets no deadline that the fold has passed: so two devices on an asset need not arrive in step.
+    """
+    newest = state.newest
     for one in readings:
-        if one.reading.clock == Clock.UNSET:
+        if one.measured_at_ms <= state.told_ms:
+            return False
+        if newest is None or one.key > newest:
             continue
-        if state.presence and one.key < state.presence.key and presence.place_of(one) is not None:
+        known = state.devices.get(one.device)
+        if known is None or one.key < known.key or one.measured_at_ms + plan.shortest_ms < newest[0]:
             return False
-        quiet_s = book.installations[one.device].silent_after_s
-        if silence.disturbs(state.silences.get(one.device), one.measured_at_ms, quiet_s):
-            return False
-        for lot in book.lots_of_asset(asset):
-            for limit in lot.limits:
-                before = state.conditions.get((lot.id, limit.channel))
-                if before and one.key < before.key and one.reading.good(limit.channel) is not None:
+        for channel, _, _ in one.reading.cells:
+            if channel == Channel.LATITUDE_E7 and state.presence is not None and one.key < state.presence.key:
+                return False
+            if any(_is_past(state, lot, limit.id, one.key) for lot, limit in plan.limits.get(channel, ())):
+                return False
+            for lot, _ in plan.kinetics.get(channel, ()):
+                kinetic_state = state.kinetics.get(lot)
+                if kinetic_state is not None and one.key < kinetic_state.key:
                     return False
     return True
 
 
-def fold(
-    state: AssetState, asset: str, book: Book, readings: Sequence[Placed], said_silences: Mapping[str, str]
-) -> tuple[AssetState, list[Event]]:
-    """Carry the fold on over readings in order. `said_silences`: device → id of the event that said it silent."""
+def _is_past(state: AssetState, lot: str, limit: str, key: Key) -> bool:
+    known = state.conditions.get((lot, limit))
+    return known is not None and key < known.key
+
+
+def start_before(state: AssetState, at_ms: int) -> tuple[int, AssetState]:
+    """Where to begin so as to fold what was measured at `at_ms`: what is folded in the state ends at the moment."""
+    for place in range(len(state.saves) - 1, -1, -1):
+        save = state.saves[place]
+        if save.until_ms < at_ms:
+            begun = save.state._replace(saves=state.saves[: place + 1], withheld_ms=state.withheld_ms)
+            return save.until_ms, begun
+    return -NEVER, EMPTY._replace(withheld_ms=state.withheld_ms)
+
+
+def fold(state: AssetState, asset: str, plan: Plan, readings: Sequence[Placed]) -> tuple[AssetState, list[Found]]:
+    """Carry the fold on over evidence in order."""
     if not readings:
         return state, []
-    events: list[Event] = []
-    where = state.presence
-    conditions = dict(state.conditions)
-    silences = dict(state.silences)
-    lots = book.lots_of_asset(asset)
-    for one, place, inside in readings:
-        quiet_s = book.installations[one.device].silent_after_s
-        before = silences.get(one.device)
-        silences[one.device], found = silence.heard(
-            asset, one.device, before, one.measured_at_ms, quiet_s, said_silences.get(one.device)
+    folding = _Fold(state, asset, plan)
+    for placed in readings:
+        folding.take(placed)
+    return folding.state(), folding.found
+
+
+def pass_time(state: AssetState, asset: str, plan: Plan, to_ms: int) -> tuple[AssetState, list[Found]]:
+    """What the passing of time alone shows up to `to_ms`."""
+    if to_ms <= state.due_ms:
+        return state, []
+    folding = _Fold(state, asset, plan)
+    folding.come_to(to_ms)
+    return folding.state(), folding.found
+
+
+class _Fold:
+    """A fold of one asset under way."""
+
+    def __init__(self, state: AssetState, asset: str, plan: Plan) -> None:
+        self.found: list[Found] = []
+        self._asset, self._plan = asset, plan
+        self._newest, self._due_ms, self._told_ms = state.newest, state.due_ms, state.told_ms
+        self._presence = state.presence
+        self._conditions: Mapping[tuple[str, str], Condition] = state.conditions
+        self._kinetics: Mapping[str, Kinetic] = state.kinetics
+        self._devices: Mapping[str, Heard] = state.devices
+        self._withheld_ms, self._unsaved, self._saves = state.withheld_ms, state.unsaved, state.saves
+
+    def state(self) -> AssetState:
+        """The state as far as the fold has come."""
+        return AssetState(
+            self._newest,
+            self._told_ms,
+            self._presence,
+            self._conditions,
+            self._kinetics,
+            self._devices,
+            self._withheld_ms,
+            self._due_ms,
+            self._unsaved,
+            self._saves,
         )
-        events += found
-        if place is not None:
-            where, found = presence.advance(asset, where, one, place, inside)
-            events += found
-        for lot in lots:
-            for limit in lot.limits:
-                value = one.reading.good(limit.channel)
-                if value is None:
-                    continue
-                key = (lot.id, limit.channel)
-                conditions[key], found = condition.advance(asset, lot.id, limit, conditions.get(key), one, value)
-                events += found
-    return AssetState(where, conditions, silences), events
 
+    def take(self, placed: Placed) -> None:
+        """Fold one more reading."""
+        one = placed.one
+        at_ms, newest = one.measured_at_ms, self._newest
+        if newest is not None and one.key < newest:
+            self._saves = tuple(save for save in self._saves if save.until_ms < at_ms)
+        elif newest is not None and (
+            at_ms - newest[0] > SAVE_PAUSE_MS or (self._unsaved >= SAVE_EVERY_READINGS and at_ms > newest[0])
+        ):
+            self._save(self.state())
+        if at_ms > self._due_ms:
+            self.come_to(at_ms)
+        leg = leg_at(self._plan.legs, at_ms) if self._plan.legs else None
+        leg_id = leg.id if leg else ""
+        fitted = self._plan.devices[one.device]
+        known = self._devices.get(one.device)
+        record, evidence, events = plausibility.judge(
+            self._asset, known.record if known else Record(), one, fitted.rules
+        )
+        if events:
+            self._say(events, at_ms)
+        self._hear(one, fitted, known, record, evidence.good)
+        if evidence.fix is not None:
+            self._presence, events = presence.advance(
+                self._asset, self._presence, one, evidence.fix, placed.inside, leg_id, self._plan.ground
+            )
+            if events:
+                self._say(events, at_ms)
+        if self._plan.limits or self._plan.kinetics:
+            self._weigh(one, evidence.good, leg_id)
+        if newest is None or one.key > newest:
+            self._newest = one.key
+        self._unsaved += 1
 
-def pass_time(state: AssetState, asset: str, book: Book, horizon_ms: int) -> tuple[AssetState, list[Event]]:
-    """What the passing of time alone shows: devices that fell silent."""
-    events: list[Event] = []
-    silences = state.silences
-    for device, before in state.silences.items():
-        installation = book.installations.get(device)
-        if installation is None or installation.asset != asset:
-            continue
-        after, found = silence.passed(asset, device, before, horizon_ms, installation.silent_after_s)
-        if after is not before:
-            silences = {**silences, device: after}
-            events += found
-    return state if silences is state.silences else state._replace(silences=silences), events
+    def come_to(self, to_ms: int) -> None:
+        """Tell what time alone shows up to `to_ms`."""
+        legs = self._plan.legs
+        begun = self.state()
+        told = len(self.found)
+        for name, known in sorted(self._devices.items()):
+            fitted = self._plan.devices.get(name)
+            if fitted is None:
+                continue
+            device, events = silence.passed(self._asset, name, DEVICE, known.device, fitted.patience, legs, to_ms)
+            sensors = dict(known.sensors)
+            for channel, patience in fitted.sensors.items():
+                if channel in sensors:
+                    source = sensors[channel]
+                    sensors[channel], more = silence.passed(self._asset, name, channel, source, patience, legs, to_ms)
+                    events += more
+            if events:
+                self._tell_of_time(events)
+                self._devices = {**self._devices, name: known._replace(device=device, sensors=sensors)}
+        for key, limit in self._limits_with_gaps():
+            known_condition = self._conditions.get(key)
+            if known_condition is not None:
+                after, events = condition.passed(self._asset, key[0], limit, known_condition, to_ms)
+                if events:
+                    self._tell_of_time(events)
+                    self._conditions = {**self._conditions, key: after}
+        self._due_ms = self._next_due_ms()
+        if len(self.found) > told:
+            # Whoever comes from before these deadlines takes them back, so the way there is kept.
+            self._save(begun)
+
+    def _limits_with_gaps(self) -> Iterator[tuple[tuple[str, str], Limit]]:
+        for limits in self._plan.limits.values():
+            for lot, limit in limits:
+                if limit.max_gap_s:
+                    yield (lot, limit.id), limit
+
+    def _next_due_ms(self) -> int:
+        """The last moment up to which nothing that is known now has a deadline."""
+        due_ms = NEVER
+        legs = self._plan.legs
+        for name, known in self._devices.items():
+            fitted = self._plan.devices.get(name)
+            if fitted is not None:
+                due_ms = min(due_ms, silence.next_deadline_ms(known.device, fitted.patience, legs))
+                for channel, patience in fitted.sensors.items():
+                    if channel in known.sensors:
+                        due_ms = min(due_ms, silence.next_deadline_ms(known.sensors[channel], patience, legs))
+        for key, limit in self._limits_with_gaps():
+            known_condition = self._conditions.get(key)
+            if known_condition is not None:
+                due_ms = min(due_ms, condition.next_deadline_ms(limit, known_condition))
+        return due_ms
+
+    def _tell_of_time(self, events: list[Event]) -> None:
+        """Say what deadlines showed."""
+        for one in events:
+            self.found.append(Found(one, one.at_ms + 1))
+            self._told_ms = max(self._told_ms, one.at_ms + 1)
+
+    def _say(self, events: list[Event], at_ms: int) -> None:
+        self.found += [Found(one, at_ms) for one in events]
+        # What was said may have brought something back whose next deadline is nearer than any before.
+        self._due_ms = -NEVER
+
+    def _save(self, state: AssetState) -> None:
+        """Keep the fold as it was, all of `newest` and before being in it; drop the save that is missed least."""
+        if state.newest is None:
+            return
+        until_ms = max(state.newest[0], state.told_ms)
+        if self._saves and self._saves[-1].until_ms >= until_ms:
+            return
+        self._unsaved = 0
+        saves = [*self._saves, Save(until_ms, state._replace(saves=(), unsaved=0))]
+        if len(saves) > SAVES_MAX:
+            # The denser the saves are for their age, the less one of them is missed.
+            densest = min(
+                range(1, len(saves) - 1),
+                key=lambda place: (
+                    (saves[place + 1].until_ms - saves[place - 1].until_ms) / (until_ms - saves[place].until_ms + 1)
+                ),
+            )
+            del saves[densest]
+        self._saves = tuple(saves)
+
+    def _hear(
+        self, one: AssetReading, fitted: Fitted, known: Heard | None, record: Record, good: Mapping[int, int]
+    ) -> None:
+        """The device was heard, and each of its sensors that gave a good value."""
+        at_ms = one.measured_at_ms
+        if known is None:
+            sensors: Mapping[int, Source] = {channel: Source(at_ms) for channel in fitted.sensors}
+            heard = Heard(one.key, record, Source(at_ms), sensors)
+            self._due_ms = -NEVER
+        else:
+            device, events = silence.heard(self._asset, one.device, DEVICE, known.device, at_ms)
+            sensors = known.sensors
+            if fitted.sensors:
+                changed = dict(sensors)
+                for channel in fitted.sensors:
+                    if channel in good or channel not in changed:
+                        source = changed.get(channel, Source(at_ms))
+                        changed[channel], more = silence.heard(self._asset, one.device, channel, source, at_ms)
+                        events = events + more
+                sensors = changed
+            if events:
+                self._say(events, at_ms)
+            heard = Heard(one.key, record, device, sensors)
+        devices = dict(self._devices)
+        devices[one.device] = heard
+        self._devices = devices
+
+    def _weigh(self, one: AssetReading, good: Mapping[int, int], leg: str) -> None:
+        """Each good value against the limits of its channel."""
+        conditions, kinetics = dict(self._conditions), dict(self._kinetics)
+        for channel, value in good.items():
+            for lot, limit in self._plan.limits.get(channel, ()):
+                key = (lot, limit.id)
+                in_force = not limit.legs or leg in limit.legs
+                known = conditions.get(key)
+                if known is None:
+                    self._due_ms = -NEVER
+                conditions[key], events = condition.advance(self._asset, lot, limit, known, one, value, in_force)
+                if events:
+                    self._say(events, one.measured_at_ms)
+            for lot, rule in self._plan.kinetics.get(channel, ()):
+                kinetics[lot], events = kinetic.advance(self._asset, lot, rule, kinetics.get(lot), one, value)
+                if events:
+                    self._say(events, one.measured_at_ms)
+        self._conditions, self._kinetics = conditions, kinetics

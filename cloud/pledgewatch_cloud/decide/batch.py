@@ -1,7 +1,7 @@
 """What `step` is given: one journal entry.
 
-An entry is a batch of payloads as they were received, an amendment of the book, or a tick. Nothing else can change an
-answer: the passing of time is a tick, a price is an amendment.
+An entry is a batch of payloads as they were received, an amendment of the book, what somebody said about an alert, or a
+tick. Nothing else can change an answer: the passing of time is a tick, a price is an amendment.
 """
 
 from typing import Any, NamedTuple
@@ -47,8 +47,18 @@ class Amendment(NamedTuple):
     document: dict[str, Any]
 
 
+class Acknowledgement(NamedTuple):
+    """Somebody has taken an alert on. `alert` is its id, `by` names who."""
+
+    alert: str
+    by: str
+
+
 class Tick(NamedTuple):
     """Time has come this far, and nothing more need have happened."""
+
+
+Content = Readings | Amendment | Acknowledgement | Tick
 
 
 class Entry(NamedTuple):
@@ -56,7 +66,7 @@ class Entry(NamedTuple):
 
     number: int
     recorded_at_ms: int
-    content: Readings | Amendment | Tick
+    content: Content
 
 
 class AssetReading(NamedTuple):

@@ -4,98 +4,39 @@ A book only ever changes by an amendment, and an amendment is a journal entry, s
 again. An amendment upserts items by id, section by section, and names items to remove; it is taken whole or refused
 whole with every error's place, so the book in force is always a book that passed.
 
-    {"fences": {"type": "FeatureCollection", "features": […]},
-     "installations": […], "lots": […], "prices": […], "facilities": […], "milestones": […],
+    {"fences": {"type": "FeatureCollection", "features": […]}, "assets": […], "installations": […], "lots": […],
+     "prices": […], "facilities": […], "milestones": […], "voyages": […], "alert_rules": […],
      "remove": {"lots": ["id", …]}}
-
-Amounts are integers in minor units, haircuts in basis points, temperatures in thousandths of a degree.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, TypeVar
 
-from pledgewatch_cloud.decide.geofence import Fence, FenceError, FenceIndex
-from pledgewatch_wire import chain, topics
-from pledgewatch_wire.reading import Channel
+from pledgewatch_cloud.decide import book_items, canonical
+from pledgewatch_cloud.decide.asset import Fitted, Plan
+from pledgewatch_cloud.decide.book_items import (
+    READERS,
+    AlertRule,
+    Asset,
+    BookError,
+    Facility,
+    Installation,
+    Item,
+    Lot,
+    Milestone,
+    Price,
+)
+from pledgewatch_cloud.decide.fence_index import FenceIndex
+from pledgewatch_cloud.decide.geofence import Fence, FenceError
+from pledgewatch_cloud.decide.plausibility import Rules
+from pledgewatch_cloud.decide.presence import Ground
+from pledgewatch_cloud.decide.voyage import NEVER, Leg, Voyage, overlaps
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
-_CURRENCY = re.compile(r"[A-Z]{3}")
-MAX_AMOUNT_MINOR = 10**15
 MAX_ITEMS_PER_AMENDMENT = 200_000
 
-
-class BookError(ValueError):
-    """An amendment that cannot be taken. `errors` holds one sentence for each fault, each naming its place."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("; ".join(errors[:20]) + (f"; and {len(errors) - 20} more" if len(errors) > 20 else ""))
-        self.errors = tuple(errors)
-
-
-class Installation(NamedTuple):
-    """Which device is fitted to which asset.
-
-    `silent_after_s` 0: its silence is not judged. `retired` 1: nothing more is taken from it; what it said stands.
-    """
-
-    device: str
-    operator: str
-    asset: str
-    public_key: str
-    silent_after_s: int
-    retired: int
-
-
-class Limit(NamedTuple):
-    """What one channel must stay within, and for how long it may be outside before the condition is breached."""
-
-    channel: int
-    low: int
-    high: int
-    grace_s: int
-
-
-class Lot(NamedTuple):
-    """Goods in an asset, pledged to a facility. `haircut_bp` is taken off its market value."""
-
-    id: str
-    asset: str
-    facility: str
-    sku: str
-    quantity: int
-    haircut_bp: int
-    limits: tuple[Limit, ...]
-
-
-class Price(NamedTuple):
-    """What one unit of a SKU is worth."""
-
-    sku: str
-    unit_price_minor: int
-    currency: str
-
-
-class Facility(NamedTuple):
-    """A credit line. `outstanding_minor` is what is drawn."""
-
-    id: str
-    lender: str
-    borrower: str
-    currency: str
-    outstanding_minor: int
-
-
-class Milestone(NamedTuple):
-    """Money that may move once the lot's asset has entered the destination and its condition was never breached."""
-
-    id: str
-    facility: str
-    lot: str
-    destination: str
-    amount_minor: int
-    payee: str
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -103,33 +44,117 @@ class Book:
     """Reference data in force, each section by id. `fence_index` is prepared once for each set of fences."""
 
     fences: Mapping[str, Fence]
+    assets: Mapping[str, Asset]
     installations: Mapping[str, Installation]
     lots: Mapping[str, Lot]
     prices: Mapping[str, Price]
     facilities: Mapping[str, Facility]
     milestones: Mapping[str, Milestone]
+    voyages: Mapping[str, Voyage]
+    alert_rules: Mapping[str, AlertRule]
     fence_index: FenceIndex
 
     def lots_of_asset(self, asset: str) -> list[Lot]:
         """The lots in an asset, by id."""
-        return self._lots_by("asset").get(asset, [])
+        return self._lots_by_asset.get(asset, [])
 
     def lots_of_facility(self, facility: str) -> list[Lot]:
         """The lots pledged to a facility, by id."""
-        return self._lots_by("facility").get(facility, [])
+        return self._lots_by_facility.get(facility, [])
 
     def milestones_of_facility(self, facility: str) -> list[Milestone]:
         """A facility's milestones, by id."""
         return [one for _, one in sorted(self.milestones.items()) if one.facility == facility]
 
-    def _lots_by(self, key: str) -> dict[str, list[Lot]]:
-        cache: dict[str, dict[str, list[Lot]]] = self.__dict__.setdefault("_lots", {})
-        if key not in cache:
-            grouped: dict[str, list[Lot]] = {}
-            for _, lot in sorted(self.lots.items()):
-                grouped.setdefault(getattr(lot, key), []).append(lot)
-            cache[key] = grouped
-        return cache[key]
+    def devices_of_asset(self, asset: str) -> list[Installation]:
+        """The devices fitted to an asset, by name."""
+        return self._devices_by_asset.get(asset, [])
+
+    def assets_behind(self, gateway: str) -> list[str]:
+        """The assets whose devices speak through a gateway."""
+        return self._assets_by_gateway.get(gateway, [])
+
+    def legs_of(self, asset: str) -> tuple[Leg, ...]:
+        """The legs of all voyages of an asset, in order of time."""
+        return self._legs_by_asset.get(asset, ())
+
+    def plan_of(self, asset: str) -> Plan:
+        """What an asset is judged by, prepared at its first use."""
+        plan = self._plans.get(asset)
+        if plan is None:
+            plan = self._plans[asset] = self._plan(asset)
+        return plan
+
+    @cached_property
+    def ground(self) -> Ground:
+        """What presence is judged against."""
+        scoped = frozenset(fence.id for fence in self.fences.values() if fence.is_scoped)
+        return Ground(self.fence_index, self.fences, scoped)
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        return {}
+
+    @cached_property
+    def _lots_by_asset(self) -> dict[str, list[Lot]]:
+        return _grouped(self.lots, "asset")
+
+    @cached_property
+    def _lots_by_facility(self) -> dict[str, list[Lot]]:
+        return _grouped(self.lots, "facility")
+
+    @cached_property
+    def _devices_by_asset(self) -> dict[str, list[Installation]]:
+        return _grouped(self.installations, "asset")
+
+    @cached_property
+    def _assets_by_gateway(self) -> dict[str, list[str]]:
+        grouped = _grouped(self.installations, "gateway")
+        return {gateway: sorted({one.asset for one in some}) for gateway, some in grouped.items() if gateway}
+
+    @cached_property
+    def _legs_by_asset(self) -> dict[str, tuple[Leg, ...]]:
+        grouped = _grouped(self.voyages, "asset")
+        return {
+            asset: tuple(sorted((leg for one in voyages for leg in one.legs), key=lambda leg: leg.from_ms))
+            for asset, voyages in grouped.items()
+        }
+
+    def _plan(self, asset: str) -> Plan:
+        known = self.assets.get(asset)
+        limits: dict[int, list[Any]] = {}
+        kinetics: dict[int, list[Any]] = {}
+        stuck_after_s: dict[int, int] = {}
+        for lot in self.lots_of_asset(asset):
+            for limit in lot.limits:
+                limits.setdefault(limit.channel, []).append((lot.id, limit))
+                if limit.stuck_after_s:
+                    before = stuck_after_s.get(limit.channel, limit.stuck_after_s)
+                    stuck_after_s[limit.channel] = min(before, limit.stuck_after_s)
+            if lot.kinetic:
+                kinetics.setdefault(lot.kinetic.channel, []).append((lot.id, lot.kinetic))
+        speed = known.max_speed_mmps if known else 0
+        devices = {
+            one.device: Fitted(
+                Rules(speed, one.calibrated_until_ms, stuck_after_s),
+                one.patience,
+                dict(one.sensors),
+                one.fitted_ms,
+                1_000 * one.ahead_s,
+            )
+            for one in self.devices_of_asset(asset)
+        }
+        patiences = [one for fitted in devices.values() for one in (fitted.patience, *fitted.sensors.values())]
+        waits = [wait for one in patiences for wait in one if wait]
+        waits += [limit.max_gap_s for some in limits.values() for _, limit in some if limit.max_gap_s]
+        return Plan(
+            devices,
+            {channel: tuple(some) for channel, some in limits.items()},
+            {channel: tuple(some) for channel, some in kinetics.items()},
+            self.legs_of(asset),
+            self.ground,
+            1_000 * min(waits, default=NEVER),
+        )
 
 
 SECTIONS = tuple(field.name for field in fields(Book) if field.name != "fence_index")
@@ -137,7 +162,8 @@ SECTIONS = tuple(field.name for field in fields(Book) if field.name != "fence_in
 
 def empty() -> Book:
     """The book before the first amendment."""
-    return Book({}, {}, {}, {}, {}, {}, FenceIndex({}))
+    sections: dict[str, Any] = {name: {} for name in SECTIONS}
+    return Book(**sections, fence_index=FenceIndex({}))
 
 
 def amend(book: Book, document: object) -> Book:
@@ -145,13 +171,19 @@ def amend(book: Book, document: object) -> Book:
     errors: list[str] = []
     if not isinstance(document, dict):
         raise BookError([f"an amendment is a JSON object with any of {', '.join(SECTIONS)}, remove"])
-    unknown = sorted(set(document) - {*SECTIONS, "remove"})
+    try:
+        canonical.encode(document)
+    except (UnicodeEncodeError, ValueError, TypeError):
+        raise BookError(["the amendment holds text that is no Unicode, or a number that is none"]) from None
+    unknown = sorted({str(key) for key in document} - {*SECTIONS, "remove"})
     errors += [f"{key}: no such section; there are {', '.join(SECTIONS)}, remove" for key in unknown]
     sections: dict[str, dict[str, Any]] = {name: dict(getattr(book, name)) for name in SECTIONS}
     _remove(sections, document.get("remove", {}), errors)
-    for name, parse in _PARSERS.items():
-        if name in document:
-            _upsert(sections[name], name, document[name], parse, errors)
+    for name in SECTIONS:
+        if name == "fences" and name in document:
+            _fences(sections[name], document[name], errors)
+        elif name in document:
+            _upsert(sections[name], name, document[name], errors)
     if not errors:
         errors += _cross_check(sections) + _moved(book, sections["installations"])
     if errors:
@@ -160,149 +192,36 @@ def amend(book: Book, document: object) -> Book:
     return Book(**sections, fence_index=book.fence_index if same_fences else FenceIndex(sections["fences"]))
 
 
-class _Item:
-    """One item of an amendment while it is read: takes keys one by one, and knows its place for the errors."""
-
-    def __init__(self, place: str, value: object) -> None:
-        if not isinstance(value, dict):
-            raise BookError([f"{place}: an object is needed, not {type(value).__name__}"])
-        self.place = place
-        self._left = dict(value)
-
-    def text(self, key: str, pattern: re.Pattern[str] = _ID) -> str:
-        value = self._take(key)
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise self.error(key, f"{value!r} does not match {pattern.pattern}")
-        return value
-
-    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        value = self._take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.error(key, f"{value!r} is not a whole number from {low} to {high}")
-        return value
-
-    def items(self, key: str) -> list["_Item"]:
-        value = self._take(key, [])
-        if not isinstance(value, list):
-            raise self.error(key, "a list is needed")
-        return [_Item(f"{self.place}.{key}[{place}]", one) for place, one in enumerate(value)]
-
-    def end(self) -> None:
-        if self._left:
-            raise BookError([f"{self.place}.{key}: no such key" for key in sorted(self._left)])
-
-    def error(self, key: str, text: str) -> BookError:
-        return BookError([f"{self.place}.{key}: {text}"])
-
-    def _take(self, key: str, default: object = None) -> object:
-        if key not in self._left and default is None:
-            raise self.error(key, "is missing")
-        return self._left.pop(key, default)
+def as_document(book: Book) -> dict[str, Any]:
+    """The amendment that makes this book out of the empty one."""
+    document: dict[str, Any] = {
+        "fences": {"type": "FeatureCollection", "features": [fence.as_feature() for fence in book.fences.values()]}
+    }
+    for name in READERS:
+        document[name] = [book_items.as_document(name, one) for one in getattr(book, name).values()]
+    return document
 
 
-def _installation(item: _Item) -> Installation:
-    for key in ("device", "operator"):
-        if not topics.is_name(str(item._left.get(key))):  # noqa: SLF001 - the item is this module's own
-            raise item.error(key, "use 1 to 64 lower-case letters, digits and hyphens")
-    key_text = item.text("public_key", re.compile(r"[0-9a-f]{64}"))
-    try:
-        chain.public_key(key_text)
-    except ValueError:
-        raise item.error("public_key", "is no Ed25519 public key; `pledgewatch-edge identity` prints it") from None
-    return Installation(
-        item.text("device"),
-        item.text("operator"),
-        item.text("asset"),
-        key_text,
-        item.integer("silent_after_s", 0, 366 * 86_400, 0),
-        item.integer("retired", 0, 1, 0),
-    )
+def _grouped(section: Mapping[str, Kind], key: str) -> dict[str, list[Kind]]:
+    grouped: dict[str, list[Kind]] = {}
+    for _, one in sorted(section.items()):
+        grouped.setdefault(getattr(one, key), []).append(one)
+    return grouped
 
 
-def _limit(item: _Item) -> Limit:
-    names = {channel.name.lower(): channel for channel in Channel}
-    name = item.text("channel")
-    if name not in names:
-        raise item.error("channel", f"{name!r} is no channel; there are {', '.join(names)}")
-    limit = Limit(
-        names[name],
-        item.integer("low", -(10**9), 10**9),
-        item.integer("high", -(10**9), 10**9),
-        item.integer("grace_s", 0, 366 * 86_400, 0),
-    )
-    if limit.low > limit.high:
-        raise item.error("low", f"{limit.low} is above high {limit.high}")
-    item.end()
-    return limit
-
-
-def _lot(item: _Item) -> Lot:
-    lot = Lot(
-        item.text("id"),
-        item.text("asset"),
-        item.text("facility"),
-        item.text("sku"),
-        item.integer("quantity", 0, 10**9),
-        item.integer("haircut_bp", 0, 10_000, 0),
-        tuple(_limit(one) for one in item.items("limits")),
-    )
-    channels = [limit.channel for limit in lot.limits]
-    if len(set(channels)) != len(channels):
-        raise item.error("limits", "one limit for each channel")
-    return lot
-
-
-def _price(item: _Item) -> Price:
-    return Price(
-        item.text("sku"), item.integer("unit_price_minor", 0, MAX_AMOUNT_MINOR), item.text("currency", _CURRENCY)
-    )
-
-
-def _facility(item: _Item) -> Facility:
-    return Facility(
-        item.text("id"),
-        item.text("lender"),
-        item.text("borrower"),
-        item.text("currency", _CURRENCY),
-        item.integer("outstanding_minor", 0, MAX_AMOUNT_MINOR, 0),
-    )
-
-
-def _milestone(item: _Item) -> Milestone:
-    return Milestone(
-        item.text("id"),
-        item.text("facility"),
-        item.text("lot"),
-        item.text("destination"),
-        item.integer("amount_minor", 1, MAX_AMOUNT_MINOR),
-        item.text("payee"),
-    )
-
-
-_PARSERS: dict[str, Callable[[_Item], Any]] = {
-    "fences": lambda _: None,  # GeoJSON has its own reader, see _fences
-    "installations": _installation,
-    "lots": _lot,
-    "prices": _price,
-    "facilities": _facility,
-    "milestones": _milestone,
-}
-
-
-def _upsert(
-    section: dict[str, Any], name: str, value: object, parse: Callable[[_Item], Any], errors: list[str]
-) -> None:
-    if name == "fences":
-        _fences(section, value, errors)
-        return
+def _upsert(section: dict[str, Any], name: str, value: object, errors: list[str]) -> None:
     if not isinstance(value, list) or len(value) > MAX_ITEMS_PER_AMENDMENT:
         errors.append(f"{name}: a list of at most {MAX_ITEMS_PER_AMENDMENT} items is needed")
         return
+    given: set[str] = set()
     for place, one in enumerate(value):
         try:
-            item = _Item(f"{name}[{place}]", one)
-            parsed = parse(item)
+            item = Item(f"{name}[{place}]", one)
+            parsed = READERS[name](item)
             item.end()
+            if parsed[0] in given:
+                raise item.error("id", f"{parsed[0]!r} comes twice in this amendment")
+            given.add(parsed[0])
             section[parsed[0]] = parsed
         except BookError as error:
             errors += error.errors
@@ -316,12 +235,17 @@ def _fences(section: dict[str, Any], value: object, errors: list[str]) -> None:
     if not isinstance(features, list) or len(features) > MAX_ITEMS_PER_AMENDMENT:
         errors.append(f"fences.features: a list of at most {MAX_ITEMS_PER_AMENDMENT} features is needed")
         return
+    given: set[str] = set()
     for place, feature in enumerate(features):
         try:
             fence = Fence.from_feature(feature)
-            section[fence.id] = fence
         except FenceError as error:
             errors.append(f"fences.features[{place}]: {error}")
+            continue
+        if fence.id in given:
+            errors.append(f"fences.features[{place}]: {fence.id} comes twice in this amendment")
+        given.add(fence.id)
+        section[fence.id] = fence
 
 
 def _remove(sections: dict[str, dict[str, Any]], value: object, errors: list[str]) -> None:
@@ -340,29 +264,68 @@ def _remove(sections: dict[str, dict[str, Any]], value: object, errors: list[str
 
 
 def _cross_check(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What only the whole book can show: references that lead nowhere, currencies that do not meet."""
-    errors: list[str] = []
+    """What only the whole book can show: references that lead nowhere, currencies that do not meet, legs that do."""
+    return [
+        *_plans_that_overlap(sections["voyages"]),
+        *_lots_astray(sections),
+        *_milestones_astray(sections),
+        *_fences_astray(sections),
+    ]
 
-    def need(place: str, section: str, key: str) -> None:
-        if key not in sections[section]:
-            errors.append(f"{place}: there is no {key!r} among {section}")
 
+def _missing(sections: Mapping[str, Mapping[str, Any]], place: str, section: str, key: str) -> list[str]:
+    return [] if key in sections[section] else [f"{place}: there is no {key!r} among {section}"]
+
+
+def _plans_that_overlap(voyages: Mapping[str, Voyage]) -> list[str]:
+    errors = []
+    for asset, some in _grouped(voyages, "asset").items():
+        legs = sorted((leg for one in some for leg in one.legs), key=lambda leg: leg.from_ms)
+        errors += [f"voyages of {asset}: {two.id} begins before {one.id} ends" for one, two in overlaps(legs)]
+    return errors
+
+
+def _lots_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    errors = []
+    voyages = _grouped(sections["voyages"], "asset")
     for lot in sections["lots"].values():
-        need(f"lots {lot.id}.facility", "facilities", lot.facility)
+        errors += _missing(sections, f"lots {lot.id}.facility", "facilities", lot.facility)
+        errors += _missing(sections, f"lots {lot.id}.sku", "prices", lot.sku)
         price = sections["prices"].get(lot.sku)
         facility = sections["facilities"].get(lot.facility)
         if price and facility and price.currency != facility.currency:
             errors.append(
                 f"lots {lot.id}: {lot.sku} is priced in {price.currency}, its facility lends in {facility.currency}"
             )
+        known = {leg.id for voyage in voyages.get(lot.asset, ()) for leg in voyage.legs}
+        for limit in lot.limits:
+            place = f"lots {lot.id}.limits {limit.id}.legs"
+            errors += [f"{place}: no voyage of {lot.asset} has a leg {leg!r}" for leg in limit.legs if leg not in known]
+    return errors
+
+
+def _milestones_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    errors = []
     for milestone in sections["milestones"].values():
         place = f"milestones {milestone.id}"
-        need(f"{place}.facility", "facilities", milestone.facility)
-        need(f"{place}.lot", "lots", milestone.lot)
-        need(f"{place}.destination", "fences", milestone.destination)
+        errors += _missing(sections, f"{place}.facility", "facilities", milestone.facility)
+        errors += _missing(sections, f"{place}.lot", "lots", milestone.lot)
+        errors += _missing(sections, f"{place}.destination", "fences", milestone.destination)
         lot = sections["lots"].get(milestone.lot)
         if lot and lot.facility != milestone.facility:
             errors.append(f"{place}: its lot is pledged to {lot.facility}, not to {milestone.facility}")
+    return errors
+
+
+def _fences_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    errors = []
+    for rule in sections["alert_rules"].values():
+        for fence in rule.fences:
+            errors += _missing(sections, f"alert_rules {rule.id}.fences", "fences", fence)
+    known = {leg.id for voyage in sections["voyages"].values() for leg in voyage.legs}
+    for fence in sections["fences"].values():
+        place = f"fences {fence.id}.legs"
+        errors += [f"{place}: no voyage has a leg {leg!r}" for leg in fence.legs if leg not in known]
     return errors
 
 
@@ -378,20 +341,3 @@ def _moved(book: Book, installations: Mapping[str, Installation]) -> list[str]:
                 f"installations {device}: fitted to {before.asset} by {before.operator}; give the unit a new name"
             )
     return errors
-
-
-def as_document(book: Book) -> dict[str, Any]:
-    """The amendment that makes this book out of the empty one."""
-    channel_names = {channel.value: channel.name.lower() for channel in Channel}
-    lots = []
-    for lot in book.lots.values():
-        limits = [{**limit._asdict(), "channel": channel_names[limit.channel]} for limit in lot.limits]
-        lots.append({**lot._asdict(), "limits": limits})
-    return {
-        "fences": {"type": "FeatureCollection", "features": [fence.as_feature() for fence in book.fences.values()]},
-        "installations": [one._asdict() for one in book.installations.values()],
-        "lots": lots,
-        "prices": [one._asdict() for one in book.prices.values()],
-        "facilities": [one._asdict() for one in book.facilities.values()],
-        "milestones": [one._asdict() for one in book.milestones.values()],
-    }

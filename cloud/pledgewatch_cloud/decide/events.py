@@ -4,7 +4,8 @@ An event's content depends on readings, the book and the passing of time alone, 
 arrived. So two folds of the same readings give equal events, and the difference between what had been said and what is
 true now is a difference of sets.
 
-Its id says where it was said: `<entry>.<place in the entry>`.
+Its id says where it was said: `<entry>.<place in the entry>`. When later news shows that it was wrong, a retraction
+names it, and the event that stands in its stead, if there is one, says what it replaces.
 """
 
 from collections.abc import Iterable
@@ -19,14 +20,30 @@ class EventType(StrEnum):
 
     FENCE_ENTERED = "fence_entered"
     FENCE_LEFT = "fence_left"
+    FENCE_CONFIRMED = "fence_confirmed"
+    CONDITION_KNOWN = "condition_known"
     CONDITION_BREACHED = "condition_breached"
     CONDITION_RESTORED = "condition_restored"
-    DEVICE_FELL_SILENT = "device_fell_silent"
-    DEVICE_REPORTED_AGAIN = "device_reported_again"
+    CONDITION_UNKNOWN = "condition_unknown"
+    CONDITION_KNOWN_AGAIN = "condition_known_again"
+    MKT_EXCEEDED = "mkt_exceeded"
+    MKT_UNCERTAIN = "mkt_uncertain"
+    MKT_RESTORED = "mkt_restored"
+    SOURCE_OVERDUE = "source_overdue"
+    SOURCE_FELL_SILENT = "source_fell_silent"
+    SOURCE_REPORTED_AGAIN = "source_reported_again"
+    EVIDENCE_DOUBTED = "evidence_doubted"
+    EVIDENCE_RESTORED = "evidence_restored"
     EVENT_RETRACTED = "event_retracted"
     TAMPER_SUSPECTED = "tamper_suspected"
+    CLOCK_DOUBTED = "clock_doubted"
 
     ALERT_OPENED = "alert_opened"
+    ALERT_ACKNOWLEDGED = "alert_acknowledged"
+    ALERT_ESCALATED = "alert_escalated"
+    ALERT_DE_ESCALATED = "alert_de_escalated"
+    ALERT_REPEATED = "alert_repeated"
+    ALERT_AMENDED = "alert_amended"
     ALERT_CLEARED = "alert_cleared"
     ALERT_WITHDRAWN = "alert_withdrawn"
     FACILITY_VALUED = "facility_valued"
@@ -52,11 +69,45 @@ class Event(NamedTuple):
         return {"type": self.type, "at_ms": self.at_ms, "subject": self.subject, "facts": dict(self.facts)}
 
 
+class Found(NamedTuple):
+    """An event as a fold finds it. `told_ms`: the first moment of the fold's own time at which it is found."""
+
+    event: Event
+    told_ms: int
+
+
 class SaidEvent(NamedTuple):
-    """An event with its id, as it stands in the journal."""
+    """An event with its id, as it stands in the journal. `replaces` is the id of the event in whose stead it stands."""
 
     id: str
     event: Event
+    told_ms: int = 0
+    replaces: str = ""
+
+
+# What a fold of an asset finds, and so finds again.
+FOLDED_TYPES = frozenset(
+    {
+        EventType.FENCE_ENTERED,
+        EventType.FENCE_LEFT,
+        EventType.FENCE_CONFIRMED,
+        EventType.CONDITION_KNOWN,
+        EventType.CONDITION_BREACHED,
+        EventType.CONDITION_RESTORED,
+        EventType.CONDITION_UNKNOWN,
+        EventType.CONDITION_KNOWN_AGAIN,
+        EventType.MKT_EXCEEDED,
+        EventType.MKT_UNCERTAIN,
+        EventType.MKT_RESTORED,
+        EventType.SOURCE_OVERDUE,
+        EventType.SOURCE_FELL_SILENT,
+        EventType.SOURCE_REPORTED_AGAIN,
+        EventType.EVIDENCE_DOUBTED,
+        EventType.EVIDENCE_RESTORED,
+    }
+)
+# What makes two events of one type tell of the same thing at different moments.
+_ABOUT = ("fence", "lot", "limit", "device", "channel", "doubt", "kind")
 
 
 def event(event_type: EventType, at_ms: int, subject: str, **facts: int | str) -> Event:
@@ -75,10 +126,33 @@ def retraction(said_id: str, said: Event) -> Event:
     return event(EventType.EVENT_RETRACTED, said.at_ms, said.subject, **facts)
 
 
-def difference(said: Iterable[SaidEvent], found: Iterable[Event]) -> tuple[list[SaidEvent], list[Event]]:
-    """What must be retracted of what was said, and what is new in what is found; both in their given order."""
-    found = list(found)
-    true_now = set(found)
-    said = list(said)
+class Amended(NamedTuple):
+    """What later news makes of what had been said: what is taken back, and what is new with what it replaces."""
+
+    retracted: list[SaidEvent]
+    news: list[tuple[Found, str]]
+
+
+def difference(said: Iterable[SaidEvent], found: Iterable[Found]) -> Amended:
+    """What must be retracted of what was said, and what is new in what is found; both in their given order.
+
+    A new event replaces a retracted one of its type that tells of the same thing, the first of them first.
+    """
+    said, found = list(said), list(found)
+    true_now = {one.event for one in found}
     said_before = {one.event for one in said}
-    return [one for one in said if one.event not in true_now], [one for one in found if one not in said_before]
+    retracted = [one for one in said if one.event not in true_now]
+    replaceable: dict[tuple[object, ...], list[str]] = {}
+    for one in reversed(retracted):
+        replaceable.setdefault(_about(one.event), []).append(one.id)
+    news = []
+    for one_found in found:
+        if one_found.event not in said_before:
+            before = replaceable.get(_about(one_found.event))
+            news.append((one_found, before.pop() if before else ""))
+    return Amended(retracted, news)
+
+
+def _about(one: Event) -> tuple[object, ...]:
+    facts = dict(one.facts)
+    return (one.type, one.subject, *(facts.get(name) for name in _ABOUT))

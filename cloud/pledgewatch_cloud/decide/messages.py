@@ -16,6 +16,11 @@ class MessageType(StrEnum):
     """What the core is asked to do."""
 
     RAISE_ALERT = "raise_alert"
+    ACKNOWLEDGE_ALERT = "acknowledge_alert"
+    ESCALATE_ALERT = "escalate_alert"
+    DE_ESCALATE_ALERT = "de_escalate_alert"
+    REPEAT_ALERT = "repeat_alert"
+    AMEND_ALERT = "amend_alert"
     CLEAR_ALERT = "clear_alert"
     WITHDRAW_ALERT = "withdraw_alert"
     RELEASE_DISBURSEMENT = "release_disbursement"

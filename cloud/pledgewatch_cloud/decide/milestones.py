@@ -4,9 +4,11 @@
                            ▲                    │
                            └───────holds────────┘
 
-The condition: the lot's asset entered the destination, and no breach of the lot's condition that stands was found up to
-that moment. One release is ever sent for a milestone; when the ground it stood on is retracted the core is asked to
-question it, and told when the ground holds again.
+The condition: the lot's asset entered the destination, shown by a fix of the grade that the milestone asks for, and up
+to that moment the lot's condition was known by each of its limits, and neither breached nor unknown again, by all that
+stands. One release is ever sent for a
+milestone; when the ground it stood on is retracted the core is asked to hold it in question, and told when it holds
+again.
 """
 
 from enum import StrEnum

@@ -1,74 +1,100 @@
-"""Silence, judged from when readings were measured, never from when they arrived.
+"""Silence: whether a source was heard when it should have been, from when it measured, never from when that arrived.
 
-A device fell silent when two successive readings lie further apart than its installation allows, or when its newest
-reading lies that far behind a tick. A backlog that arrives later and fills the gap shows that there was no silence, and
-the event is retracted. Only a tick judges how far the newest reading lies behind, so a backlog that comes in over many
-entries takes a silence back once and not with every entry.
+    live ─► overdue ─► silent          by the passing of time (deadlines from the voyage plan)
+      ▲        │          │
+      └────────┴──────────┘            by the next reading: reported again
+
+A source is a device, or one sensor of it, so a probe that dies under a living device is missed too. What a source is
+follows from the moment it was last heard and from how far time has come; so a restart of the cloud changes nothing, and
+a backlog that fills a silence shows that there was none: the fold tells that story anew without it.
 """
 
+from collections.abc import Sequence
+from enum import IntEnum
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.events import Event, EventType, event, retraction
+from pledgewatch_cloud.decide.events import Event, EventType, event
+from pledgewatch_cloud.decide.voyage import NEVER, Leg, deadline_ms, leg_at
+from pledgewatch_wire.reading import Channel
 
 
-class Silence(NamedTuple):
-    """One device's readings as a span of time.
+class Level(IntEnum):
+    """How long a source has been missed."""
 
-    `judged_until_ms` is the end of the latest silence that was found; a reading from before it may change what was
-    found, one from after it cannot.
-    """
+    LIVE = 0
+    OVERDUE = 1
+    SILENT = 2
 
-    first_ms: int
+
+class Patience(NamedTuple):
+    """How long a source may be quiet while signal is expected; 0 s: that level is not judged."""
+
+    overdue_after_s: int
+    silent_after_s: int
+
+
+class Source(NamedTuple):
+    """A source as it was last heard, and the level that has been told of it since."""
+
     last_ms: int
-    silent: bool = False
-    judged_until_ms: int | None = None
+    level: Level = Level.LIVE
 
 
-def disturbs(before: Silence | None, at_ms: int, silent_after_s: int) -> bool:
-    """Whether a reading measured at `at_ms` may change silences that were found already."""
-    if before is None:
-        return False
-    if at_ms >= before.last_ms:
-        return False
-    if at_ms < before.first_ms:
-        return before.first_ms - at_ms > silent_after_s * 1_000 or before.judged_until_ms is not None
-    return before.judged_until_ms is not None and at_ms < before.judged_until_ms
+_TOLD = {Level.OVERDUE: EventType.SOURCE_OVERDUE, Level.SILENT: EventType.SOURCE_FELL_SILENT}
+DEVICE = -1  # stands for the device itself where a channel number is asked for
 
 
-def heard(
-    asset: str, device: str, before: Silence | None, at_ms: int, silent_after_s: int, said: str | None
-) -> tuple[Silence, list[Event]]:
-    """The silence after one more reading of the device. `said` is the id of the event that said that it is silent."""
-    if before is None:
-        return Silence(at_ms, at_ms), []
-    if at_ms <= before.last_ms:
-        return before._replace(first_ms=min(before.first_ms, at_ms)), []
-    if before.silent and not _too_long(before.last_ms, at_ms, silent_after_s):
-        assert said is not None, f"{device} is silent and nobody said so"
-        fell_silent = _fell_silent(asset, device, before.last_ms, silent_after_s)
-        return before._replace(last_ms=at_ms, silent=False), [retraction(said, fell_silent)]
-    events = []
-    if not before.silent and _too_long(before.last_ms, at_ms, silent_after_s):
-        events.append(_fell_silent(asset, device, before.last_ms, silent_after_s))
-    if not before.silent and not events:
-        return before._replace(last_ms=at_ms), []
-    events.append(event(EventType.DEVICE_REPORTED_AGAIN, at_ms, asset, device=device, since_ms=before.last_ms))
-    return Silence(before.first_ms, at_ms, silent=False, judged_until_ms=at_ms), events
+def next_deadline_ms(source: Source, patience: Patience, legs: Sequence[Leg]) -> int:
+    """The last moment at which nothing more need be told of the source."""
+    if source.level == Level.SILENT:
+        return NEVER
+    silent_ms = deadline_ms(legs, source.last_ms, patience.silent_after_s)
+    if source.level == Level.OVERDUE:
+        return silent_ms
+    return min(silent_ms, deadline_ms(legs, source.last_ms, patience.overdue_after_s))
 
 
 def passed(
-    asset: str, device: str, before: Silence, horizon_ms: int, silent_after_s: int
-) -> tuple[Silence, list[Event]]:
-    """The silence when time has come to `horizon_ms`."""
-    if before.silent or not _too_long(before.last_ms, horizon_ms, silent_after_s):
-        return before, []
-    return before._replace(silent=True), [_fell_silent(asset, device, before.last_ms, silent_after_s)]
+    asset: str, device: str, channel: int, source: Source, patience: Patience, legs: Sequence[Leg], to_ms: int
+) -> tuple[Source, list[Event]]:
+    """The source when time has come to `to_ms` without a word from it."""
+    events: list[Event] = []
+    level = source.level
+    for reached, after_s in ((Level.OVERDUE, patience.overdue_after_s), (Level.SILENT, patience.silent_after_s)):
+        late_ms = deadline_ms(legs, source.last_ms, after_s)
+        if level < reached and late_ms < to_ms:
+            events.append(event(_TOLD[reached], late_ms, asset, **_about(device, channel), last_ms=source.last_ms))
+            level = reached
+    return Source(source.last_ms, level), events
 
 
-def _too_long(from_ms: int, to_ms: int, silent_after_s: int) -> bool:
-    return silent_after_s > 0 and to_ms - from_ms > silent_after_s * 1_000
+def heard(asset: str, device: str, channel: int, before: Source, at_ms: int) -> tuple[Source, list[Event]]:
+    """The source after it was heard; all that time alone shows up to `at_ms` has been told."""
+    if before.level == Level.LIVE:
+        return Source(at_ms), []
+    about = _about(device, channel)
+    return Source(at_ms), [event(EventType.SOURCE_REPORTED_AGAIN, at_ms, asset, **about, since_ms=before.last_ms)]
 
 
-def _fell_silent(asset: str, device: str, last_ms: int, silent_after_s: int) -> Event:
-    at_ms = last_ms + silent_after_s * 1_000
-    return event(EventType.DEVICE_FELL_SILENT, at_ms, asset, device=device, last_ms=last_ms)
+def standing(source: Source, patience: Patience, legs: Sequence[Leg], now_ms: int) -> tuple[str, int]:
+    """How a source stands, in a word, and the moment that belongs to it.
+
+    live (last heard), expected_dark (until when), overdue (since when), silent (since when).
+    """
+    for level, word, after_s in (
+        (Level.SILENT, "silent", patience.silent_after_s),
+        (Level.OVERDUE, "overdue", patience.overdue_after_s),
+    ):
+        late_ms = deadline_ms(legs, source.last_ms, after_s)
+        if source.level >= level or late_ms < now_ms:
+            return word, late_ms
+    leg = leg_at(legs, now_ms)
+    if leg is not None and leg.signal == "dark":
+        return "expected_dark", leg.until_ms
+    return "live", source.last_ms
+
+
+def _about(device: str, channel: int) -> dict[str, int | str]:
+    if channel == DEVICE:
+        return {"device": device}
+    return {"device": device, "channel": Channel(channel).name.lower()}

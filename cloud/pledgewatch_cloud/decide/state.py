@@ -12,16 +12,20 @@ from typing import Any
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.admission import EpochState
-from pledgewatch_cloud.decide.asset import AssetState
+from pledgewatch_cloud.decide.alerts import Alert, AlertState
+from pledgewatch_cloud.decide.asset import AssetState, Heard
 from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.causes import Arrival, AssetFacts, Cause, End
 from pledgewatch_cloud.decide.condition import Condition
-from pledgewatch_cloud.decide.facility import AssetFacts, FacilityState, Turn
-from pledgewatch_cloud.decide.presence import Place, Presence
-from pledgewatch_cloud.decide.silence import Silence
+from pledgewatch_cloud.decide.facility import FacilityState
+from pledgewatch_cloud.decide.kinetic import Kinetic, Sum
+from pledgewatch_cloud.decide.plausibility import Record, Spot, Still
+from pledgewatch_cloud.decide.presence import Presence
+from pledgewatch_cloud.decide.silence import Level, Source
 from pledgewatch_cloud.decide.valuation import FacilityValue
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,13 @@ class State:
     devices: Mapping[tuple[str, int], EpochState]
     assets: Mapping[str, AssetState]
     facts: Mapping[str, AssetFacts]
+    alerts: Mapping[str, Alert]
     facilities: Mapping[str, FacilityState]
 
 
 def first(journal: str) -> State:
     """The state of a journal without entries."""
-    return State(journal, 0, 0, 0, book_module.empty(), {}, {}, {}, {})
+    return State(journal, 0, 0, 0, book_module.empty(), {}, {}, {}, {}, {})
 
 
 def to_bytes(state: State) -> bytes:
@@ -57,6 +62,7 @@ def to_bytes(state: State) -> bytes:
             "devices": [[*key, *_epoch_to_json(one)] for key, one in sorted(state.devices.items())],
             "assets": {asset: _asset_to_json(one) for asset, one in state.assets.items()},
             "facts": {asset: one._asdict() for asset, one in state.facts.items()},
+            "alerts": state.alerts,
             "facilities": {facility: one._asdict() for facility, one in state.facilities.items()},
         }
     )
@@ -86,6 +92,7 @@ def from_bytes(data: bytes) -> State:
         {(one[0], one[1]): _epoch_from_json(one[2:]) for one in value["devices"]},
         {asset: _asset_from_json(one) for asset, one in value["assets"].items()},
         {asset: _facts_from_json(one) for asset, one in value["facts"].items()},
+        {key: _alert_from_json(one) for key, one in value["alerts"].items()},
         {facility: _facility_from_json(one) for facility, one in value["facilities"].items()},
     )
 
@@ -99,11 +106,12 @@ def _epoch_to_json(one: EpochState) -> list[Any]:
         [[sequence, leaf.hex()] for sequence, leaf in one.leaves],
         [[sequence, signature.hex()] for sequence, signature in one.waiting],
         one.suspicions,
+        [recent.hex() for recent in one.recent],
     ]
 
 
 def _epoch_from_json(value: list[Any]) -> EpochState:
-    contiguous, ranges, chain_hash, signed, leaves, waiting, suspicions = value
+    contiguous, ranges, chain_hash, signed, leaves, waiting, suspicions, recent = value
     return EpochState(
         Marks(contiguous, tuple((low, high) for low, high in ranges)),
         bytes.fromhex(chain_hash),
@@ -111,27 +119,80 @@ def _epoch_from_json(value: list[Any]) -> EpochState:
         tuple((sequence, bytes.fromhex(leaf)) for sequence, leaf in leaves),
         tuple((sequence, bytes.fromhex(signature)) for sequence, signature in waiting),
         suspicions,
+        tuple(bytes.fromhex(one) for one in recent),
     )
 
 
 def _asset_to_json(one: AssetState) -> dict[str, Any]:
+    """What is known of an asset; what only saves work is left out, and worked out anew after a restart."""
     return {
+        "newest": one.newest,
+        "told_ms": one.told_ms,
         "presence": one.presence,
         "conditions": [[*key, *condition] for key, condition in sorted(one.conditions.items())],
-        "silences": one.silences,
+        "kinetics": {
+            lot: [kinetic.key, kinetic.value_mc, kinetic.voyage, sorted(kinetic.hours.items()), kinetic.level]
+            for lot, kinetic in one.kinetics.items()
+        },
+        "devices": {device: _heard_to_json(heard) for device, heard in one.devices.items()},
+        "withheld_ms": one.withheld_ms,
     }
 
 
 def _asset_from_json(value: dict[str, Any]) -> AssetState:
     presence = None
     if value["presence"] is not None:
-        key, place, fences = value["presence"]
-        presence = Presence(_key(key), Place(*place), tuple(fences))
-    conditions = {
-        (lot, channel): Condition(_key(key), since, breached)
-        for lot, channel, key, since, breached in value["conditions"]
-    }
-    return AssetState(presence, conditions, {device: Silence(*one) for device, one in value["silences"].items()})
+        key, latitude, longitude, inside, pending, unknown, fair, leg, box = value["presence"]
+        waiting = tuple((fence, since) for fence, since in pending)
+        south, north, west, east = box
+        presence = Presence(
+            *(_key(key), latitude, longitude, tuple(inside), waiting, tuple(unknown), tuple(fair), leg),
+            (south, north, west, east),
+        )
+    return AssetState(
+        None if value["newest"] is None else _key(value["newest"]),
+        value["told_ms"],
+        presence,
+        {(lot, limit): Condition(_key(key), *rest) for lot, limit, key, *rest in value["conditions"]},
+        {
+            lot: Kinetic(_key(key), newest, Sum(*voyage), {hour: Sum(*one) for hour, one in hours}, level)
+            for lot, (key, newest, voyage, hours, level) in value["kinetics"].items()
+        },
+        {device: _heard_from_json(one) for device, one in value["devices"].items()},
+        value["withheld_ms"],
+    )
+
+
+def _heard_to_json(one: Heard) -> list[Any]:
+    record = one.record
+    return [
+        one.key,
+        [
+            *(record.epoch, record.sequence, record.backwards, record.accepted, record.suspect),
+            sorted(record.still.items()),
+            sorted(record.doubts),
+        ],
+        one.device,
+        sorted(one.sensors.items()),
+    ]
+
+
+def _heard_from_json(value: list[Any]) -> Heard:
+    key, (epoch, sequence, backwards, accepted, suspect, still, doubts), device, sensors = value
+    record = Record(
+        epoch,
+        sequence,
+        backwards,
+        None if accepted is None else Spot(*accepted),
+        None if suspect is None else Spot(*suspect),
+        {channel: Still(*one) for channel, one in still},
+        frozenset((channel, doubt) for channel, doubt in doubts),
+    )
+    return Heard(_key(key), record, _source(device), {channel: _source(one) for channel, one in sensors})
+
+
+def _source(value: list[int]) -> Source:
+    return Source(value[0], Level(value[1]))
 
 
 def _key(value: list[Any]) -> tuple[int, str, int, int]:
@@ -141,18 +202,20 @@ def _key(value: list[Any]) -> tuple[int, str, int, int]:
 
 def _facts_from_json(value: dict[str, Any]) -> AssetFacts:
     return AssetFacts(
-        {fence: tuple((one[0], one[1]) for one in ids) for fence, ids in value["arrivals"].items()},
-        {one: Turn(*turn) for one, turn in value["breaches"].items()},
-        {one: Turn(*turn) for one, turn in value["restorations"].items()},
-        {device: (said_id, last_ms) for device, (said_id, last_ms) in value["silences"].items()},
+        {fence: tuple(Arrival(*one) for one in some) for fence, some in value["arrivals"].items()},
+        {one: Cause(*cause) for one, cause in value["causes"].items()},
+        {one: End(tuple(kinds), about, at_ms) for one, (kinds, about, at_ms) in value["ends"].items()},
+        {one: (lot, limit, at_ms) for one, (lot, limit, at_ms) in value["known"].items()},
     )
+
+
+def _alert_from_json(value: list[Any]) -> Alert:
+    identity, rule, group, state, severity, causes, *rest = value
+    return Alert(identity, rule, group, AlertState(state), severity, tuple(causes), *rest)
 
 
 def _facility_from_json(value: dict[str, Any]) -> FacilityState:
     worth = value["value"]
     return FacilityState(
-        value["messages_sent"],
-        None if worth is None else FacilityValue(*worth),
-        value["alert_states"],
-        value["milestone_states"],
+        value["messages_sent"], None if worth is None else FacilityValue(*worth), value["milestone_states"]
     )

@@ -1,31 +1,51 @@
 """`step`: one journal entry and the state before it, in; the state after it, events and messages, out. Pure.
 
+    readings ─► asset half ─► facts that stand ─► alerts and facility half ─► messages
+
 What a step needs from disk is fetched before it and passed in: `wanted_history` names the assets that the entry folds
-again, and `step` is given all that their devices ever said and what was said about them.
+again and since when, and `step` is given what their devices said since then and what was said about them.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import islice
+from itertools import pairwise
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import admission as admission_module
+from pledgewatch_cloud.decide import alert_half
 from pledgewatch_cloud.decide import asset as asset_module
 from pledgewatch_cloud.decide import book as book_module
+from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide import facility as facility_module
 from pledgewatch_cloud.decide.admission import Admission
-from pledgewatch_cloud.decide.asset import AssetState, Placed
-from pledgewatch_cloud.decide.batch import Amendment, AssetReading, Entry, Readings, Suspicion, Tick
+from pledgewatch_cloud.decide.asset import Placed
+from pledgewatch_cloud.decide.batch import (
+    Acknowledgement,
+    Amendment,
+    AssetReading,
+    Entry,
+    Readings,
+    Suspicion,
+    Tick,
+)
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.events import Event, EventType, SaidEvent, difference, event, retraction
-from pledgewatch_cloud.decide.facility import AssetFacts, FacilityState, Finding
-from pledgewatch_cloud.decide.messages import Message, message
+from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.events import Event, EventType, Found, SaidEvent, difference, event, retraction
+from pledgewatch_cloud.decide.facility import FacilityState
+from pledgewatch_cloud.decide.grade import Doubt
+from pledgewatch_cloud.decide.log import Log
+from pledgewatch_cloud.decide.messages import Message
+from pledgewatch_cloud.decide.outline import E7
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_wire.reading import Channel
 
 
 class AssetHistory(NamedTuple):
-    """All committed readings of an asset's devices in any order, and the events about it that stand."""
+    """What an asset's devices have said, measured after `since_ms`, in any order; and the events about it that stand
+    and were first found after that moment."""
 
+    since_ms: int
     readings: tuple[AssetReading, ...]
     said: tuple[SaidEvent, ...]
 
@@ -49,20 +69,28 @@ def admission_of(state: State, entry: Entry) -> Admission:
     return admission_module.replayed(state.devices, state.book, content.arrivals, content.suspicions)
 
 
-def wanted_history(state: State, entry: Entry, admission: Admission) -> frozenset[str]:
-    """The assets whose history `step` must be given for this entry."""
+def wanted_history(state: State, entry: Entry, admission: Admission) -> dict[str, int]:
+    """The assets whose history `step` must be given for this entry, and the moment after which it is needed."""
     match entry.content:
         case Readings():
-            grouped = _by_asset(state.book, admission.readings)
-            return frozenset(
-                asset
-                for asset, readings in grouped.items()
-                if not asset_module.in_order(state.assets.get(asset, AssetState()), asset, state.book, readings)
-            )
+            now_ms = entry.recorded_at_ms
+            wanted = {}
+            for asset, told in _by_asset(state.book, admission.readings).items():
+                known = state.assets.get(asset, asset_module.EMPTY)
+                evidence = _sorted(state.book, asset, told, now_ms).evidence
+                if evidence and not asset_module.in_order(known, state.book.plan_of(asset), evidence):
+                    wanted[asset] = asset_module.start_before(known, evidence[0].measured_at_ms)[0]
+            return wanted
         case Amendment(document):
-            return _amended_assets(state, book_module.amend(state.book, document))
+            return dict.fromkeys(_amended_assets(state, book_module.amend(state.book, document)), -NEVER)
         case Tick():
-            return frozenset()
+            return {
+                asset: asset_module.start_before(known, known.withheld_ms)[0]
+                for asset, known in state.assets.items()
+                if known.withheld_ms <= entry.recorded_at_ms
+            }
+        case Acknowledgement():
+            return {}
 
 
 def step(state: State, entry: Entry, admission: Admission, history: Mapping[str, AssetHistory]) -> Outcome:
@@ -79,7 +107,7 @@ def step(state: State, entry: Entry, admission: Admission, history: Mapping[str,
             book = book_module.amend(book, document)
         case Tick():
             horizon_ms = max(horizon_ms, entry.recorded_at_ms)
-        case Readings():
+        case Readings() | Acknowledgement():
             pass
     state = replace(
         state,
@@ -89,96 +117,171 @@ def step(state: State, entry: Entry, admission: Admission, history: Mapping[str,
         book=book,
         devices={**state.devices, **admission.devices} if admission.devices else state.devices,
     )
-    log = _Log(entry)
+    log = Log(state.journal, entry, state.facilities)
     state = _asset_half(state, entry, admission, history, log)
-    state = _facility_half(state, entry, log)
-    return Outcome(state, tuple(log.said), tuple(log.messages))
+    touched = {said.event.subject for said in log.said}
+    facts = _absorbed(state.facts, log.said) if touched else state.facts
+    alerts = alert_half.judge(book, facts, state.alerts, entry, touched, log)
+    state = replace(state, facts=facts, alerts=alerts)
+    facilities = _facility_half(state, entry, touched, log)
+    return Outcome(replace(state, facilities=facilities), tuple(log.said), tuple(log.messages))
 
 
-class _Log:
-    """What an entry has led to so far; numbers events as they are said."""
+class _Sorted(NamedTuple):
+    """Readings of an asset: evidence, what its time has not come for yet, and what is no evidence with the reason."""
 
-    def __init__(self, entry: Entry) -> None:
-        self._entry = entry
-        self.said: list[SaidEvent] = []
-        self.messages: list[Message] = []
+    evidence: list[AssetReading]
+    withheld_ms: int
+    disregarded: list[tuple[AssetReading, Doubt]]
 
-    def say(self, one: Event) -> SaidEvent:
-        said = SaidEvent(f"{self._entry.number}.{len(self.said)}", one)
-        self.said.append(said)
-        return said
+
+def _sorted(book: Book, asset: str, readings: Iterable[AssetReading], now_ms: int) -> _Sorted:
+    devices = book.plan_of(asset).devices
+    evidence: list[AssetReading] = []
+    withheld_ms = NEVER
+    disregarded = []
+    for one in readings:
+        fitted = devices[one.device]
+        doubt = asset_module.disregarded(one, fitted)
+        if doubt is not None:
+            disregarded.append((one, doubt))
+        elif one.measured_at_ms > now_ms + fitted.ahead_ms:
+            withheld_ms = min(withheld_ms, one.measured_at_ms)
+            disregarded.append((one, Doubt.IN_THE_FUTURE))
+        else:
+            evidence.append(one)
+    return _Sorted(evidence, withheld_ms, disregarded)
 
 
 def _asset_half(
-    state: State, entry: Entry, admission: Admission, history: Mapping[str, AssetHistory], log: _Log
+    state: State, entry: Entry, admission: Admission, history: Mapping[str, AssetHistory], log: Log
 ) -> State:
-    """Fold the readings of each asset on, or from its start where history was asked for."""
+    """Fold the readings of each asset on, or again from before them where history was asked for."""
     for suspicion in admission.suspicions:
         log.say(_tampering(state.book, suspicion))
-    told = _by_asset(state.book, admission.readings)
+    now_ms = entry.recorded_at_ms
+    sorted_by_asset: dict[str, _Sorted] = {}
+    for asset, told in _by_asset(state.book, admission.readings).items():
+        sorted_by_asset[asset] = found = _sorted(state.book, asset, told, now_ms)
+        _tell_of_clocks(asset, found.disregarded, entry, log)
     for asset, past in history.items():
-        every = {one.key: one for one in (*past.readings, *told.get(asset, ()))}
-        told[asset] = sorted(every.values(), key=lambda one: one.key)
-    found = _placed(state.book, told)
+        fresh = sorted_by_asset.get(asset, _Sorted([], NEVER, []))
+        before = _sorted(state.book, asset, past.readings, now_ms)
+        every = {one.key: one for one in (*before.evidence, *fresh.evidence)}
+        evidence = [every[key] for key in sorted(every)]
+        sorted_by_asset[asset] = _Sorted(evidence, min(before.withheld_ms, fresh.withheld_ms), [])
+    placed = _placed(state.book, {asset: one.evidence for asset, one in sorted_by_asset.items()})
     is_tick = isinstance(entry.content, Tick)
     assets = dict(state.assets)
-    for asset in sorted(assets if is_tick else told):
-        known = history.get(asset)
-        before = assets.get(asset, AssetState()) if known is None else AssetState()
-        silences = {key: said_id for key, (said_id, _) in state.facts.get(asset, AssetFacts()).silences.items()}
-        after, events = asset_module.fold(before, asset, state.book, found.get(asset, ()), silences)
-        if known is not None or is_tick:
-            after, passed = asset_module.pass_time(after, asset, state.book, state.horizon_ms)
-            events += passed
+    for asset in sorted({*assets, *sorted_by_asset} if is_tick else sorted_by_asset):
+        known = assets.get(asset, asset_module.EMPTY)
+        if is_tick and asset not in history and known.due_ms >= state.horizon_ms:
+            continue
+        past_of = history.get(asset)
+        if past_of is not None:
+            known = asset_module.start_before(known, past_of.since_ms + 1)[1]._replace(withheld_ms=NEVER)
+        plan = state.book.plan_of(asset)
+        after, found_events = asset_module.fold(known, asset, plan, placed.get(asset, ()))
+        after, passed = asset_module.pass_time(after, asset, plan, state.horizon_ms)
+        if asset in sorted_by_asset:
+            withheld_ms = min(known.withheld_ms, sorted_by_asset[asset].withheld_ms)
+            if withheld_ms != after.withheld_ms:
+                after = after._replace(withheld_ms=withheld_ms)
         assets[asset] = after
-        retracted, news = difference(known.said if known else (), events)
-        for one in retracted:
-            log.say(retraction(one.id, one.event))
-        for one_new in news:
-            log.say(one_new)
+        # In the order of the fold's own time, wherever the fold began.
+        every_found = sorted((*found_events, *passed), key=_told_ms)
+        if past_of is not None:
+            _say_difference(past_of.said, every_found, log)
+        else:
+            for one in every_found:
+                log.say(*one)
     return replace(state, assets=assets)
 
 
-def _placed(book: Book, told: Mapping[str, list[AssetReading]]) -> dict[str, list[Placed]]:
+def _told_ms(found: Found) -> int:
+    return found.told_ms
+
+
+def _say_difference(said: Iterable[SaidEvent], found: Iterable[Found], log: Log) -> None:
+    amended = difference(said, found)
+    for one in amended.retracted:
+        log.say(retraction(one.id, one.event))
+    for one_new, replaces in amended.news:
+        log.say(one_new.event, one_new.told_ms, replaces)
+
+
+def _tell_of_clocks(asset: str, disregarded: Iterable[tuple[AssetReading, Doubt]], entry: Entry, log: Log) -> None:
+    """One event for each device and doubt of a batch whose readings are no evidence because of their time."""
+    told = set()
+    for one, doubt in disregarded:
+        if (one.device, doubt) in told:
+            continue
+        told.add((one.device, doubt))
+        about: dict[str, int | str] = {"device": one.device, "epoch": one.epoch, "sequence": one.sequence}
+        measured = {"measured_at_ms": one.measured_at_ms, "doubt": doubt.value}
+        log.say(event(EventType.CLOCK_DOUBTED, entry.recorded_at_ms, asset, **about, **measured))
+
+
+def _placed(book: Book, evidence: Mapping[str, list[AssetReading]]) -> dict[str, list[Placed]]:
     """Every asset's readings with their fences, from one pass over all of them."""
-    rows = iter(asset_module.placed(book.fence_index, [one for some in told.values() for one in some]))
-    return {asset: [row for row in islice(rows, len(some)) if row.is_evidence] for asset, some in told.items()}
+    latitudes: list[int] = []
+    longitudes: list[int] = []
+    rows: list[int] = []
+    row = 0
+    for some in evidence.values():
+        for one in some:
+            latitude = longitude = None
+            for channel, value, _ in one.reading.cells:
+                if channel == Channel.LATITUDE_E7:
+                    latitude = value
+                elif channel == Channel.LONGITUDE_E7:
+                    longitude = value
+                    break
+            if latitude is not None and longitude is not None:
+                latitudes.append(latitude)
+                longitudes.append(longitude)
+                rows.append(row)
+            row += 1
+    index = book.fence_index
+    inside: dict[int, tuple[str, ...]] = {}
+    places, fences = index.containing(latitudes, longitudes)
+    starts = [0, *(places[1:] != places[:-1]).nonzero()[0] + 1, len(places)] if len(places) else [0]
+    fence_list = fences.tolist()
+    for start, end in pairwise(starts):
+        inside[rows[places[start]]] = tuple(index.ids[one] for one in fence_list[start:end])
+    placed = {}
+    row = 0
+    for asset, some in evidence.items():
+        placed[asset] = [Placed(one, inside.get(row + place, ())) for place, one in enumerate(some)]
+        row += len(some)
+    return placed
 
 
-def _facility_half(state: State, entry: Entry, log: _Log) -> State:
-    """Absorb what the asset half said, then judge every facility that it or an amendment touches."""
-    facts = dict(state.facts)
-    touched: set[str] = set()
-    for said in log.said:
-        asset = said.event.subject
-        facts[asset] = facility_module.absorb(facts.get(asset, AssetFacts()), said)
-        touched |= {lot.facility for lot in state.book.lots_of_asset(asset)}
+def _absorbed(facts: Mapping[str, AssetFacts], said: Iterable[SaidEvent]) -> dict[str, AssetFacts]:
+    """The facts that stand after what was said about assets."""
+    after = dict(facts)
+    for one in said:
+        asset = one.event.subject
+        after[asset] = causes_module.absorb(after.get(asset, AssetFacts()), one)
+    return after
+
+
+def _facility_half(state: State, entry: Entry, touched: set[str], log: Log) -> dict[str, FacilityState]:
+    """Judge every facility that the asset half or an amendment touches."""
+    book = state.book
     if isinstance(entry.content, Amendment):
-        touched |= set(state.book.facilities)
-    facilities = {key: one for key, one in state.facilities.items() if key in state.book.facilities}
-    for facility in sorted(touched):
-        before = facilities.get(facility, FacilityState())
-        after, findings = facility_module.judge(state.book, facility, facts, before, entry.recorded_at_ms)
-        facilities[facility] = after
-        for place, finding in enumerate(findings):
-            _announce(state, finding, facility, before.messages_sent + place + 1, log)
-    return replace(state, facts=facts, facilities=facilities)
-
-
-def _announce(state: State, finding: Finding, facility: str, sequence: int, log: _Log) -> None:
-    said = log.say(finding.event)
-    log.messages.append(
-        message(
-            state.journal,
-            said.id,
-            finding.message_type,
-            facility,
-            sequence,
-            finding.subject,
-            finding.event.at_ms,
-            finding.data,
+        concerned = set(book.facilities)
+    else:
+        concerned = {lot.facility for asset in touched for lot in book.lots_of_asset(asset)}
+    for facility in sorted(concerned):
+        before = log.facilities.get(facility, FacilityState())
+        log.facilities[facility], findings = facility_module.judge(
+            book, facility, state.facts, before, entry.recorded_at_ms
         )
-    )
+        for one in findings:
+            said = log.say(one.event)
+            log.send(facility, said.id, one.message_type, one.subject, one.event.at_ms, one.data)
+    return {key: one for key, one in log.facilities.items() if key in book.facilities}
 
 
 def _by_asset(book: Book, readings: Iterable[AssetReading]) -> dict[str, list[AssetReading]]:
@@ -190,16 +293,33 @@ def _by_asset(book: Book, readings: Iterable[AssetReading]) -> dict[str, list[As
 
 
 def _amended_assets(state: State, after: Book) -> frozenset[str]:
-    """Assets whose story an amendment may change: those of fences, limits or silences that differ."""
+    """Assets whose story an amendment may change: those judged by something else, or that came near a changed fence."""
     before = state.book
-    if after.fence_index is not before.fence_index:
-        return frozenset(state.assets)
-    touched = set()
-    for old, new in ((before.lots, after.lots), (before.installations, after.installations)):
-        for key in {*old, *new}:
-            if old.get(key) != new.get(key):
-                touched |= {one[key].asset for one in (old, new) if key in one}
-    return frozenset(touched & set(state.assets))
+    changed = [
+        book.fence_index.reach_deg(fence)
+        for book, other in ((before, after), (after, before))
+        for fence, known in book.fences.items()
+        if other.fences.get(fence) != known
+    ]
+    near = {
+        asset
+        for asset, known in state.assets.items()
+        if known.presence is not None and any(_meets(known.presence.box, reach) for reach in changed)
+    }
+    return frozenset(near) | frozenset(
+        asset
+        for asset in state.assets
+        if after.plan_of(asset)._replace(ground=state.book.ground)
+        != state.book.plan_of(asset)._replace(ground=state.book.ground)
+    )
+
+
+def _meets(box: tuple[int, int, int, int], reach: tuple[float, float, float, float]) -> bool:
+    """Whether a box in 1e-7 degrees has anything in common with one in degrees. One beyond ±180 meets all round."""
+    south, north, west, east = reach
+    if south > box[1] / E7 or north < box[0] / E7:
+        return False
+    return west < -180 or east > 180 or (west <= box[3] / E7 and east >= box[2] / E7)
 
 
 def _tampering(book: Book, suspicion: Suspicion) -> Event:

@@ -3,13 +3,14 @@
     value of a lot = quantity × unit price × (1 − haircut), rounded down to a minor unit
     loan to value  = outstanding ÷ sum of the values, in basis points rounded up
 
-A lot whose SKU has no price is worth nothing to the bank until it has one; it is counted and named, not guessed.
+A lot whose SKU has no price cannot be entered in the book.
 """
 
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import money
-from pledgewatch_cloud.decide.book import Book, Lot
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.book_items import Lot
 
 
 class FacilityValue(NamedTuple):
@@ -19,23 +20,17 @@ class FacilityValue(NamedTuple):
     outstanding_minor: int
     ltv_bp: int
     lots: int
-    unpriced_lots: int
 
 
-def lot_value_minor(book: Book, lot: Lot) -> int | None:
-    """The collateral value of a lot in its facility's currency; None where its SKU has no price."""
-    price = book.prices.get(lot.sku)
-    if price is None:
-        return None
-    return money.after_haircut_minor(lot.quantity * price.unit_price_minor, lot.haircut_bp)
+def lot_value_minor(book: Book, lot: Lot) -> int:
+    """The collateral value of a lot in its facility's currency."""
+    return money.after_haircut_minor(lot.quantity * book.prices[lot.sku].unit_price_minor, lot.haircut_bp)
 
 
 def facility_value(book: Book, facility: str) -> FacilityValue:
     """The collateral value and the loan to value of a facility."""
     values = [lot_value_minor(book, lot) for lot in book.lots_of_facility(facility)]
-    total_minor = sum(value for value in values if value is not None)
+    total_minor = sum(values)
     outstanding_minor = book.facilities[facility].outstanding_minor
     ratio_bp = money.ratio_bp(outstanding_minor, total_minor)
-    return FacilityValue(
-        total_minor, outstanding_minor, -1 if ratio_bp is None else ratio_bp, len(values), values.count(None)
-    )
+    return FacilityValue(total_minor, outstanding_minor, -1 if ratio_bp is None else ratio_bp, len(values))

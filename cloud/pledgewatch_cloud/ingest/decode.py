@@ -1,9 +1,11 @@
 """Messages from the broker to arrivals, statuses, or quarantine with the reason."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from pledgewatch_cloud.decide.admission import stranger
 from pledgewatch_cloud.decide.batch import Arrival
+from pledgewatch_cloud.decide.book_items import Installation
 from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.store import Quarantined
 from pledgewatch_wire import topics
@@ -27,14 +29,23 @@ class Decoded(NamedTuple):
     unreadable: list[Quarantined]
 
 
-def decode_messages(messages: Iterable[Message], received_at_ms: int) -> Decoded:
-    """Read messages that were received at one moment. Never raises: what cannot be read is set aside."""
+def decode_messages(
+    messages: Iterable[Message], received_at_ms: int, installations: Mapping[str, Installation]
+) -> Decoded:
+    """Read messages that were received at one moment. Never raises: what cannot be read is set aside.
+
+    So is whatever comes from a device that nobody has installed, unread: it may cost no more than its own length.
+    """
     decoded = Decoded([], [], [])
     for message in messages:
         try:
             address = topics.parse(message.topic)
         except ValueError as error:
             decoded.unreadable.append(_aside(message, received_at_ms, "unknown topic", str(error)))
+            continue
+        refusal = stranger(installations.get(address.device), address.operator, address.device)
+        if refusal is not None:
+            decoded.unreadable.append(_aside(message, received_at_ms, *refusal))
             continue
         try:
             if address.kind is Kind.UP:

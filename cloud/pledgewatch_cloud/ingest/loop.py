@@ -42,7 +42,9 @@ class IngestLoop:
         """Take batches until cancelled."""
         while True:
             messages = await self._subscriber.receive(BATCH_MESSAGES_MAX)
-            decoded = decode_messages(messages, self._clock.now_ms())
+            installations = self._writer.state.book.installations
+            # Off the event loop: what devices send decides how long it takes.
+            decoded = await asyncio.to_thread(decode_messages, messages, self._clock.now_ms(), installations)
             await self._take(decoded)
             self._subscriber.acknowledge(messages)
             self._metrics.messages += len(messages)

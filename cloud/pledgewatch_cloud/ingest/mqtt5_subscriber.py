@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_PATIENCE_S = 10.0
 PROBE_PATIENCE_S = 3.0
+PACKET_MAX_BYTES = 1024 * 1024  # a payload has at most a quarter of it
 _HIGHEST_PACKET_ID = 65_535
 _ANSWERS_MAX = 16  # a broker that answers what nobody asked is not listened to for long
 
@@ -144,6 +145,7 @@ class Mqtt5Subscriber:
                     keep_alive=address.keep_alive_s,
                     session_expiry_interval=address.session_expiry_s,
                     receive_max=address.receive_maximum,
+                    max_packet_size=PACKET_MAX_BYTES,
                 ).write()
             )
             connack = await link.answer(mqtt5.ConnAckPacket)

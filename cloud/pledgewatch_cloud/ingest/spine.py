@@ -14,7 +14,9 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Admission, Refusal, Refused, admit, overlapping
-from pledgewatch_cloud.decide.batch import Amendment, Arrival, Entry, Readings, Tick
+from pledgewatch_cloud.decide.alerts import acknowledge
+from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Arrival, Content, Entry, Readings, Tick
+from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import NO_ADMISSION, AssetHistory, Outcome, admission_of, step, wanted_history
 from pledgewatch_cloud.journal import form
@@ -54,13 +56,18 @@ class Spine:
             return None
         return self._commit(Amendment(document), NO_ADMISSION, ())
 
+    def acknowledge(self, alert: str, by: str) -> Outcome | None:
+        """Commit that somebody has taken an alert on; None where no alert of that id is open."""
+        known = [one for one in self.state.alerts.values() if one.id == alert]
+        if not known or not acknowledge(known[0], by, 0)[1]:
+            return None
+        return self._commit(Acknowledgement(alert, by), NO_ADMISSION, ())
+
     def tick(self) -> Outcome:
         """Commit that time has passed."""
         return self._commit(Tick(), NO_ADMISSION, ())
 
-    def _commit(
-        self, content: Readings | Amendment | Tick, admission: Admission, aside: Iterable[Quarantined]
-    ) -> Outcome:
+    def _commit(self, content: Content, admission: Admission, aside: Iterable[Quarantined]) -> Outcome:
         now_ms = max(self._clock.now_ms(), self.state.recorded_at_ms)
         entry = Entry(self.state.entry + 1, now_ms, content)
         outcome = step(self.state, entry, admission, histories(self._store, self.state, entry, admission))
@@ -79,10 +86,11 @@ _LEFT_TO_THE_DEVICE = frozenset({Refusal.TOO_FAR_BEYOND_GAP})
 def histories(store: Store, state: State, entry: Entry, admission: Admission) -> dict[str, AssetHistory]:
     """What `step` needs from disk for this entry."""
     found = {}
-    for asset in wanted_history(state, entry, admission):
-        devices = [one.device for one in state.book.installations.values() if one.asset == asset]
-        readings = store.readings(devices, entry.number)
-        found[asset] = AssetHistory(tuple(readings), tuple(store.standing(asset, entry.number)))
+    for asset, since_ms in wanted_history(state, entry, admission).items():
+        devices = [one.device for one in state.book.devices_of_asset(asset)]
+        readings = store.readings(devices, entry.number, since_ms)
+        said = store.standing(asset, entry.number, since_ms)
+        found[asset] = AssetHistory(since_ms, tuple(readings), tuple(said))
     return found
 
 
@@ -115,7 +123,7 @@ def repeat(store: Store, state: State, entry: Entry, recorded: bytes) -> tuple[A
         if admission.refused or admission.known:
             raise form.DamagedError(entry.number, "holds a payload that cannot have been taken")
         outcome = step(state, entry, admission, histories(store, state, entry, admission))
-    except (book_module.BookError, KeyError) as error:
+    except (BookError, KeyError) as error:
         raise form.DamagedError(entry.number, f"cannot be decided again: {error}") from None
     if form.outcome_digest(outcome.events, outcome.messages) != recorded:
         raise form.DamagedError(entry.number, "leads to other events or messages than were recorded with it")

@@ -48,6 +48,10 @@ class Writer:
         """Commit an amendment; see Spine.amend. Raises BookError or StoreError."""
         return await self._alone(lambda: self._spine.amend(document))
 
+    async def acknowledge(self, alert: str, by: str) -> Outcome | None:
+        """Commit that somebody has taken an alert on; see Spine.acknowledge. Raises StoreError."""
+        return await self._alone(lambda: self._spine.acknowledge(alert, by))
+
     async def _alone(self, work: Callable[[], Result]) -> Result:
         async with self._lock:
             result = await asyncio.to_thread(work)

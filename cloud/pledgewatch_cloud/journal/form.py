@@ -5,8 +5,9 @@ The body of a batch holds every payload exactly as it was received, so signature
     u32 length ‖ JSON of the suspicions ‖ for each payload: u16 operator length, u16 device length, i64 received_at_ms,
     u32 payload length, operator, device, payload          (all big-endian)
 
-The body of an amendment is its JSON, a tick has none. The hash of an entry covers the hash before it, its number, time,
-kind and body, and the events and messages that it led to, so one changed byte anywhere shows at its entry.
+The body of an amendment or an acknowledgement is its JSON, a tick has none. The hash of an entry covers the hash before
+it, its number, time, kind and body, and the events and messages that it led to, so one changed byte anywhere shows at
+its entry.
 """
 
 import hashlib
@@ -16,12 +17,21 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import canonical
-from pledgewatch_cloud.decide.batch import Amendment, Arrival, Entry, Readings, Suspicion, Tick
+from pledgewatch_cloud.decide.batch import (
+    Acknowledgement,
+    Amendment,
+    Arrival,
+    Content,
+    Entry,
+    Readings,
+    Suspicion,
+    Tick,
+)
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_wire.codec import PayloadError, decode
 
-READINGS, AMENDMENT, TICK = "readings", "amendment", "tick"
+READINGS, AMENDMENT, ACKNOWLEDGEMENT, TICK = "readings", "amendment", "acknowledgement", "tick"
 
 _LENGTH = struct.Struct(">I")
 _ARRIVAL = struct.Struct(">HHqI")
@@ -60,7 +70,7 @@ def entry_hash(before: bytes, number: int, recorded_at_ms: int, kind: str, body:
 
 def outcome_digest(events: Iterable[SaidEvent], messages: Iterable[Message]) -> bytes:
     """The digest of what an entry led to."""
-    said = [[one.id, one.event.as_json()] for one in events]
+    said = [[one.id, one.event.as_json(), one.told_ms, one.replaces] for one in events]
     sent = [[one.id, one.type, one.facility, one.sequence, one.body.decode()] for one in messages]
     return hashlib.sha256(canonical.encode([said, sent])).digest()
 
@@ -72,6 +82,8 @@ def kind_of(entry: Entry) -> str:
             return READINGS
         case Amendment():
             return AMENDMENT
+        case Acknowledgement():
+            return ACKNOWLEDGEMENT
         case Tick():
             return TICK
 
@@ -89,6 +101,8 @@ def write_body(entry: Entry) -> bytes:
             return b"".join(pieces)
         case Amendment(document):
             return canonical.encode(document)
+        case Acknowledgement(alert, by):
+            return canonical.encode({"alert": alert, "by": by})
         case Tick():
             return b""
 
@@ -99,9 +113,11 @@ def read_entry(written: WrittenEntry) -> Entry:
         match written.kind:
             case "readings":
                 suspicions, arrivals = _read_batch(written.body)
-                content: Readings | Amendment | Tick = Readings(tuple(arrivals), suspicions)
+                content: Content = Readings(tuple(arrivals), suspicions)
             case "amendment":
                 content = Amendment(json.loads(written.body))
+            case "acknowledgement":
+                content = Acknowledgement(**json.loads(written.body))
             case "tick":
                 content = Tick()
             case _:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.form import WrittenEntry
 from pledgewatch_cloud.journal.store import (
@@ -96,15 +97,18 @@ class MemoryStore:
         """Leaves of committed readings; see Store."""
         return leaves_of(self._arrivals({span for one in wanted for span in self.spans(*one)}))
 
-    def readings(self, devices: Iterable[str], before_entry: int) -> list[AssetReading]:
-        """All readings of the devices; see Store."""
+    def readings(self, devices: Iterable[str], before_entry: int, since_ms: int = -NEVER) -> list[AssetReading]:
+        """The devices' readings since then; see Store."""
         wanted = set(devices)
-        spans = [one for one in self._spans if one.device in wanted and one.entry < before_entry]
-        return list(readings_of(self._arrivals(spans)).values())
+        spans = [
+            one for one in self._spans if one.device in wanted and one.entry < before_entry and one.until_ms > since_ms
+        ]
+        return list(readings_of(self._arrivals(spans), since_ms).values())
 
-    def standing(self, asset: str, before_entry: int) -> list[SaidEvent]:
+    def standing(self, asset: str, before_entry: int, since_ms: int = -NEVER) -> list[SaidEvent]:
         """Events about the asset that stand; see Store."""
-        return standing_of(said for entry, said in self._events if entry < before_entry and said.event.subject == asset)
+        said = (one for entry, one in self._events if entry < before_entry and one.event.subject == asset)
+        return standing_of(said, since_ms)
 
     def snapshots(self) -> Iterator[tuple[int, bytes]]:
         """Snapshots, newest first; see Store."""

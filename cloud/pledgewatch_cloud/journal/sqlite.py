@@ -17,6 +17,7 @@ from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry
 from pledgewatch_cloud.decide.events import SaidEvent, from_json
 from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.form import WrittenEntry
 from pledgewatch_cloud.journal.store import (
@@ -35,7 +36,7 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = """
@@ -45,11 +46,11 @@ CREATE TABLE entry (
     body BLOB NOT NULL, outcome BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
 CREATE TABLE event (
     entry INTEGER NOT NULL, place INTEGER NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (entry, place)) STRICT, WITHOUT ROWID;
+    told_ms INTEGER NOT NULL, replaces TEXT NOT NULL, PRIMARY KEY (entry, place)) STRICT, WITHOUT ROWID;
 CREATE INDEX event_by_subject ON event (subject, entry, place);
 CREATE TABLE span (
     device TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL, entry INTEGER NOT NULL,
-    place INTEGER NOT NULL, last INTEGER NOT NULL,
+    place INTEGER NOT NULL, last INTEGER NOT NULL, until_ms INTEGER NOT NULL,
     PRIMARY KEY (device, epoch, first, entry, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE outbox (
     id TEXT PRIMARY KEY, type TEXT NOT NULL, facility TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL,
@@ -66,6 +67,8 @@ CREATE TABLE quarantine (
     UNIQUE (reason, topic, raw_sha256)) STRICT;
 CREATE TABLE quarantine_count (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
+_EVENT = "entry, place, body, told_ms, replaces"
+_SPAN = "device, epoch, first, last, entry, place, until_ms"
 _OUTBOX = "id, type, facility, sequence, body, state, attempts, next_attempt_at_ms, last_error"
 
 
@@ -116,10 +119,11 @@ class SqliteStore:
                 (entry.number, kind, entry.recorded_at_ms, body, digest, new_hash),
             )
             connection.executemany(
-                "INSERT INTO span (device, epoch, first, last, entry, place) VALUES (?, ?, ?, ?, ?, ?)", spans_of(entry)
+                f"INSERT INTO span ({_SPAN}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant of this file
+                spans_of(entry),
             )
             connection.executemany(
-                "INSERT INTO event VALUES (?, ?, ?, ?)", [event_row(entry.number, one) for one in outcome.events]
+                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", [event_row(entry.number, one) for one in outcome.events]
             )
             connection.executemany(
                 "INSERT INTO outbox (id, type, facility, sequence, body, entry) VALUES (?, ?, ?, ?, ?, ?)",
@@ -153,7 +157,7 @@ class SqliteStore:
         until = last[0][0] if last else self._last
         return _said(
             self._rows(
-                "SELECT entry, place, body FROM event WHERE entry > ? AND entry <= ? ORDER BY entry, place",
+                f"SELECT {_EVENT} FROM event WHERE entry > ? AND entry <= ? ORDER BY entry, place",  # noqa: S608 - a constant of this file
                 after_entry,
                 until,
             )
@@ -162,7 +166,7 @@ class SqliteStore:
     def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
         """Overlapping spans; see Store."""
         rows = self._rows(
-            "SELECT device, epoch, first, last, entry, place FROM span"
+            f"SELECT {_SPAN} FROM span"  # noqa: S608 - a constant of this file
             " WHERE device = ? AND epoch = ? AND first > ? AND first <= ? AND last >= ? ORDER BY first, entry, place",
             device,
             epoch,
@@ -177,26 +181,27 @@ class SqliteStore:
         spans = {span for one in wanted for span in self.spans(*one)}
         return leaves_of(self._arrivals(spans))
 
-    def readings(self, devices: Iterable[str], before_entry: int) -> list[AssetReading]:
-        """All readings of the devices; see Store."""
+    def readings(self, devices: Iterable[str], before_entry: int, since_ms: int = -NEVER) -> list[AssetReading]:
+        """The devices' readings since then; see Store."""
         spans: list[Span] = []
         for device in devices:
             rows = self._rows(
-                "SELECT device, epoch, first, last, entry, place FROM span WHERE device = ? AND entry < ?",
+                f"SELECT {_SPAN} FROM span WHERE device = ? AND entry < ? AND until_ms > ?",  # noqa: S608 - a constant
                 device,
                 before_entry,
+                since_ms,
             )
             spans += [Span(*row) for row in rows]
-        return list(readings_of(self._arrivals(spans)).values())
+        return list(readings_of(self._arrivals(spans), since_ms).values())
 
-    def standing(self, asset: str, before_entry: int) -> list[SaidEvent]:
+    def standing(self, asset: str, before_entry: int, since_ms: int = -NEVER) -> list[SaidEvent]:
         """Events about the asset that stand; see Store."""
         rows = self._rows(
-            "SELECT entry, place, body FROM event WHERE subject = ? AND entry < ? ORDER BY entry, place",
+            f"SELECT {_EVENT} FROM event WHERE subject = ? AND entry < ? ORDER BY entry, place",  # noqa: S608 - a constant
             asset,
             before_entry,
         )
-        return standing_of(_said(rows))
+        return standing_of(_said(rows), since_ms)
 
     def snapshots(self) -> Iterator[tuple[int, bytes]]:
         """Snapshots, newest first; see Store. One that does not decompress is empty, so nobody takes it for a state."""
@@ -282,9 +287,11 @@ class SqliteStore:
 
     def led_to(self, number: int) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]], list[Span]]:
         """What stands on disk beside an entry: event rows, outbox rows (id, type, facility, sequence, body), spans."""
-        events = self._rows("SELECT entry, place, subject, body FROM event WHERE entry = ? ORDER BY place", number)
+        events = self._rows(
+            "SELECT entry, place, subject, body, told_ms, replaces FROM event WHERE entry = ? ORDER BY place", number
+        )
         messages = self._rows("SELECT id, type, facility, sequence, body FROM outbox WHERE entry = ?", number)
-        spans = self._rows("SELECT device, epoch, first, last, entry, place FROM span WHERE entry = ?", number)
+        spans = self._rows(f"SELECT {_SPAN} FROM span WHERE entry = ?", number)  # noqa: S608 - a constant of this file
         return events, sorted(messages), sorted(Span(*row) for row in spans)
 
     def stray_rows(self) -> list[str]:
@@ -347,7 +354,8 @@ class SqliteStore:
             try:
                 yield self._connection
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
 
@@ -359,13 +367,17 @@ class SqliteStore:
             raise StoreError(f"{self._path}: {error}") from error
 
 
-def event_row(entry: int, one: SaidEvent) -> tuple[int, int, str, str]:
+def event_row(entry: int, one: SaidEvent) -> tuple[int, int, str, str, int, str]:
     """The row that an event is written as."""
-    return entry, int(one.id.partition(".")[2]), one.event.subject, canonical.encode(one.event.as_json()).decode()
+    place = int(one.id.partition(".")[2])
+    return entry, place, one.event.subject, canonical.encode(one.event.as_json()).decode(), one.told_ms, one.replaces
 
 
-def _said(rows: Iterable[tuple[int, int, str]]) -> list[SaidEvent]:
-    return [SaidEvent(f"{entry}.{place}", from_json(canonical.decode(body))) for entry, place, body in rows]
+def _said(rows: Iterable[tuple[int, int, str, int, str]]) -> list[SaidEvent]:
+    return [
+        SaidEvent(f"{entry}.{place}", from_json(canonical.decode(body)), told_ms, replaces)
+        for entry, place, body, told_ms, replaces in rows
+    ]
 
 
 def _put_aside(connection: sqlite3.Connection, items: Iterable[Quarantined]) -> None:

@@ -11,27 +11,16 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry, Readings, asset_reading
-from pledgewatch_cloud.decide.events import EventType, SaidEvent
+from pledgewatch_cloud.decide.events import FOLDED_TYPES, EventType, SaidEvent
 from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal.form import WrittenEntry
 from pledgewatch_wire import chain
 
 QUARANTINE_ROWS_MAX = 10_000
 QUARANTINE_RAW_MAX_BYTES = 256 * 1024
 SNAPSHOTS_KEPT = 3
-
-# Events of the asset half: what a fold of an asset finds again.
-FOLDED_TYPES = frozenset(
-    {
-        EventType.FENCE_ENTERED,
-        EventType.FENCE_LEFT,
-        EventType.CONDITION_BREACHED,
-        EventType.CONDITION_RESTORED,
-        EventType.DEVICE_FELL_SILENT,
-        EventType.DEVICE_REPORTED_AGAIN,
-    }
-)
 
 
 class StoreError(Exception):
@@ -50,7 +39,10 @@ class Quarantined(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Where a payload's readings are: `place` counts the payloads of the entry's body from 0."""
+    """Where a payload's readings are: `place` counts the payloads of the entry's body from 0.
+
+    `until_ms` is when the newest of them was measured.
+    """
 
     device: str
     epoch: int
@@ -58,6 +50,7 @@ class Span(NamedTuple):
     last: int
     entry: int
     place: int
+    until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +113,13 @@ class Store(Protocol):
         """The leaves of committed readings in (device, epoch, first, last) ranges, by (device, epoch, sequence)."""
         ...
 
-    def readings(self, devices: Iterable[str], before_entry: int) -> list[AssetReading]:
-        """All readings of the devices that entries below `before_entry` hold, each identity once."""
+    def readings(self, devices: Iterable[str], before_entry: int, since_ms: int = -NEVER) -> list[AssetReading]:
+        """The devices' readings measured after `since_ms` that entries below `before_entry` hold, each once."""
         ...
 
-    def standing(self, asset: str, before_entry: int) -> list[SaidEvent]:
-        """The events of FOLDED_TYPES about the asset, said below `before_entry` and not retracted below it."""
+    def standing(self, asset: str, before_entry: int, since_ms: int = -NEVER) -> list[SaidEvent]:
+        """What stands of the FOLDED_TYPES about the asset: said below `before_entry`, first found after `since_ms`
+        of the fold's time, and not retracted below `before_entry`."""
         ...
 
     def snapshots(self) -> Iterator[tuple[int, bytes]]:
@@ -178,19 +172,28 @@ def spans_of(entry: Entry) -> list[Span]:
     if not isinstance(entry.content, Readings):
         return []
     return [
-        Span(one.device, one.payload.epoch, one.payload.first_sequence, one.payload.last_sequence, entry.number, place)
+        Span(
+            one.device,
+            one.payload.epoch,
+            one.payload.first_sequence,
+            one.payload.last_sequence,
+            entry.number,
+            place,
+            max(reading.measured_at_ms for reading in one.payload.readings),
+        )
         for place, one in enumerate(entry.content.arrivals)
     ]
 
 
-def readings_of(arrivals: Iterable[Arrival]) -> dict[tuple[str, int, int], AssetReading]:
-    """The readings of payloads by identity; where two payloads hold one identity, their content is equal."""
+def readings_of(arrivals: Iterable[Arrival], since_ms: int = -NEVER) -> dict[tuple[str, int, int], AssetReading]:
+    """Payloads' readings measured after a moment, by identity; where two hold one identity, their content is equal."""
     found = {}
     for arrival in arrivals:
         for one in arrival.payload.readings:
-            found[arrival.device, arrival.payload.epoch, one.sequence] = asset_reading(
-                arrival.device, arrival.payload.epoch, one
-            )
+            if one.measured_at_ms > since_ms:
+                found[arrival.device, arrival.payload.epoch, one.sequence] = asset_reading(
+                    arrival.device, arrival.payload.epoch, one
+                )
     return found
 
 
@@ -199,13 +202,14 @@ def leaves_of(arrivals: Iterable[Arrival]) -> dict[tuple[str, int, int], bytes]:
     return {key: chain.leaf(one.reading) for key, one in readings_of(arrivals).items()}
 
 
-def standing_of(said: Iterable[SaidEvent]) -> list[SaidEvent]:
-    """Of an asset's events in the order in which they were said, the folded ones that no later one retracts."""
+def standing_of(said: Iterable[SaidEvent], since_ms: int) -> list[SaidEvent]:
+    """Of an asset's events in the order in which they were said, the folded ones first found after a moment that no
+    later one retracts."""
     stand: dict[str, SaidEvent] = {}
     for one in said:
         if one.event.type is EventType.EVENT_RETRACTED:
             stand.pop(str(one.event.fact("retracted")), None)
-        elif one.event.type in FOLDED_TYPES:
+        elif one.event.type in FOLDED_TYPES and one.told_ms > since_ms:
             stand[one.id] = one
     return list(stand.values())
 

@@ -2,8 +2,12 @@
 
 `webhook-id` is the message's id, `webhook-timestamp` the moment of this attempt, `webhook-signature` the HMAC-SHA256 of
 id, timestamp and body under the shared secret. Redirects are not followed: a signature is meant for one address.
+
+Of an answer only the status, one header and the first ANSWER_MAX_BYTES of its text are read, and the whole of it may
+take no longer than the timeout, however slowly it drips: what a core says in an odd way is its own affair.
 """
 
+import asyncio
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -19,6 +23,7 @@ CONTENT_TYPE = "application/cloudevents+json"
 # Answers that will not change however often the same bytes are sent.
 _FINAL = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 _LONGEST_WAIT_S = 86_400.0
+ANSWER_MAX_BYTES = 2_048
 
 
 class HttpCore:
@@ -28,6 +33,7 @@ class HttpCore:
         """`secret` is the shared key as `whsec_` and base64. Raises ValueError where it is none."""
         self._url = url
         self._webhook = Webhook(secret)
+        self._timeout_s = timeout_s
         self._client = httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False)
 
     async def __aenter__(self) -> Self:
@@ -49,15 +55,30 @@ class HttpCore:
             "webhook-signature": self._webhook.sign(message.id, now, message.body.decode()),
         }
         try:
-            response = await self._client.post(self._url, content=message.body, headers=headers)
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.stream("POST", self._url, content=message.body, headers=headers) as response,
+            ):
+                if response.is_success:
+                    return Attempt(Answer.TAKEN)
+                reason = f"HTTP {response.status_code}: {await _beginning(response)}"
+                if response.status_code in _FINAL:
+                    return Attempt(Answer.REFUSED, reason)
+                return Attempt(Answer.LATER, reason, _retry_after_s(response.headers.get("retry-after"), now))
+        except TimeoutError:
+            return Attempt(Answer.LATER, f"no whole answer within {self._timeout_s:g} s")
         except httpx2.HTTPError as error:
             return Attempt(Answer.LATER, f"{type(error).__name__}: {error}"[:200])
-        if response.is_success:
-            return Attempt(Answer.TAKEN)
-        reason = f"HTTP {response.status_code}: {response.text[:200]}"
-        if response.status_code in _FINAL:
-            return Attempt(Answer.REFUSED, reason)
-        return Attempt(Answer.LATER, reason, _retry_after_s(response.headers.get("retry-after"), now))
+
+
+async def _beginning(response: httpx2.Response) -> str:
+    """The first 200 characters of an answer, as ASCII whatever it says it is."""
+    found = b""
+    async for piece in response.aiter_bytes():
+        found += piece
+        if len(found) >= ANSWER_MAX_BYTES:
+            break
+    return found.decode("ascii", "replace")[:200]
 
 
 def _retry_after_s(value: str | None, now: datetime) -> float:

@@ -1,11 +1,13 @@
 """The relay: takes from the outbox what is due, hands it to the core, and forgets it only on the core's 2xx.
 
-Each facility's messages go in order, one at a time; facilities go side by side. What the core refuses for good, and
+Each facility's messages go in order, one at a time; facilities go side by side, and a slow answer to one keeps no other
+waiting. What the core refuses for good, and
 what has failed too often, goes to the dead letters, from where a person sends it again. A crash between the core's
 answer and the outbox's note sends the message once more; the core knows it by its id.
 """
 
 import asyncio
+import contextlib
 import logging
 from random import Random
 
@@ -15,6 +17,8 @@ from pledgewatch_cloud.outbox.core import Answer, Attempt, FinancingCore
 from pledgewatch_cloud.outbox.schedule import wait_s
 
 log = logging.getLogger(__name__)
+
+HEARD_OUT_S = 2.0
 
 
 class Relay:
@@ -41,7 +45,7 @@ class Relay:
         self._retry_max_s = retry_max_s
         self._attempts_max = attempts_max
         self._poll_s = poll_s
-        self._room = asyncio.Semaphore(side_by_side)
+        self._side_by_side = side_by_side
         self._news = asyncio.Event()
         self._core_is_away = False
 
@@ -51,29 +55,44 @@ class Relay:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        while True:
-            self._news.clear()
-            try:
-                sent = await self.deliver_due()
-            except StoreError as error:
-                log.error("the outbox cannot be read or written, trying again: %s", error)
-                sent = 0
-            if sent == 0:
+        under_way: dict[str, asyncio.Task[bool]] = {}
+        try:
+            while True:
+                self._news.clear()
                 try:
+                    await self._start(under_way)
+                except StoreError as error:
+                    log.error("the outbox cannot be read or written, trying again: %s", error)
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):
                         await self._news.wait()
-                except TimeoutError:
-                    continue
+        finally:
+            # What the core is answering just now is heard out: else it would be sent again after the next start.
+            if under_way:
+                await asyncio.wait(under_way.values(), timeout=HEARD_OUT_S)
+            for task in under_way.values():
+                task.cancel()
+            await asyncio.gather(*under_way.values(), return_exceptions=True)
 
     async def deliver_due(self) -> int:
         """One round: the next message of each facility that is due. Returns how many the core took."""
         due = await asyncio.to_thread(self._store.due, self._clock.now_ms())
         return sum(await asyncio.gather(*(self._deliver(message) for message in due)))
 
+    async def _start(self, under_way: dict[str, asyncio.Task[bool]]) -> None:
+        """Begin to deliver what is due of facilities that nothing is under way for. Raises what a delivery raised."""
+        for facility in [one for one, task in under_way.items() if task.done()]:
+            under_way.pop(facility).result()
+        due = await asyncio.to_thread(self._store.due, self._clock.now_ms())
+        fresh = [message for message in due if message.facility not in under_way]
+        for message in fresh[: self._side_by_side - len(under_way)]:
+            task = asyncio.create_task(self._deliver(message), name=f"deliver {message.id}")
+            task.add_done_callback(lambda _: self._news.set())
+            under_way[message.facility] = task
+
     async def _deliver(self, message: OutboxMessage) -> bool:
-        async with self._room:
-            attempt = await self._core.deliver(message)
-            await asyncio.to_thread(self._note, message, attempt)
+        attempt = await self._core.deliver(message)
+        await asyncio.to_thread(self._note, message, attempt)
         self._tell(message, attempt)
         return attempt.answer is Answer.TAKEN
 

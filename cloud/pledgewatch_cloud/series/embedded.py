@@ -69,7 +69,8 @@ class EmbeddedSeries:
                 self._connection.executemany("INSERT OR IGNORE INTO point VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 self._connection.execute("UPDATE cursor SET entry = ?", (entry,))
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
 

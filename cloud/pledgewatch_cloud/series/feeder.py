@@ -37,7 +37,7 @@ class Feeder:
                 if lost:
                     log.info("the series can be written again")
                 lost = False
-            except (sqlite3.Error, StoreError) as error:
+            except (sqlite3.Error, StoreError, form.DamagedError) as error:
                 if not lost:
                     log.error("the series cannot be written, trying on: %s", error)
                 lost, moved = True, False
@@ -49,9 +49,10 @@ class Feeder:
         cursor = self._series.cursor
         last = cursor
         points: list[tuple[str, AssetReading]] = []
-        installations = self._state().book.installations
         for written in self._store.entries(cursor):
             entry = form.read_entry(written)
+            # Taken after the entry was there: whoever it names had been installed before it was taken.
+            installations = self._state().book.installations
             if isinstance(entry.content, Readings):
                 readings = readings_of(entry.content.arrivals).values()
                 points += [(installations[one.device].asset, one) for one in readings]

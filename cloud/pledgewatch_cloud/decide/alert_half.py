@@ -1,0 +1,151 @@
+"""The alert half: which causes belong to which alert, and who is told of its moves.
+
+A rule's group is a lot, an asset, a device, or what a device speaks through (its gateway; the device itself where it
+has none). Only groups of assets about which something was said, and alerts whose time has come, are judged. A facility
+is told of what concerns its own goods and of nothing else.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from pledgewatch_cloud.decide import alerts as alerts_module
+from pledgewatch_cloud.decide import causes as causes_module
+from pledgewatch_cloud.decide.alerts import Alert, Move
+from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Entry
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.book_items import AlertRule
+from pledgewatch_cloud.decide.causes import AssetFacts, Spell
+from pledgewatch_cloud.decide.events import event
+from pledgewatch_cloud.decide.log import Log
+
+CAUSES_DESCRIBED_MAX = 32
+Facts = Mapping[str, AssetFacts]
+
+
+def judge(
+    book: Book, facts: Facts, before: Mapping[str, Alert], entry: Entry, touched: set[str], log: Log
+) -> dict[str, Alert]:
+    """Every alert after an entry that said something about the assets `touched`; its moves go to the log."""
+    now_ms = entry.recorded_at_ms
+    rules = {rule.id: rule for rule in alerts_module.rules_in_force(book.alert_rules)}
+    alerts = dict(before)
+    if isinstance(entry.content, Acknowledgement):
+        for key, known in before.items():
+            if known.id == entry.content.alert:
+                alerts[key], moves = alerts_module.acknowledge(known, entry.content.by, now_ms)
+                _announce(book, facts, moves, log)
+    due = {key for key, known in alerts.items() if known.next_ms <= now_ms}
+    if isinstance(entry.content, Amendment):
+        touched, due = {*touched, *facts}, set(alerts)
+    wanted = {(rule.id, group) for rule in rules.values() for asset in touched for group in _groups(book, rule, asset)}
+    wanted |= {(alerts[key].rule, alerts[key].group) for key in due}
+    for rule_id, group in sorted(wanted):
+        key = f"{rule_id}|{group}"
+        rule = rules.get(rule_id)
+        if rule is None:
+            del alerts[key]
+            continue
+        spells = list(_spells(book, facts, rule, group))
+        after, moves = alerts_module.judge(rule, group, spells, alerts.get(key), now_ms)
+        _announce(book, facts, moves, log)
+        if after is not None:
+            alerts[key] = after
+        else:
+            alerts.pop(key, None)
+    return alerts
+
+
+def assets_of(book: Book, facts: Facts, alert: Alert) -> list[str]:
+    """The assets that an alert's causes are about; where none of them stands any more, those of its group."""
+    if alert.group in book.lots:
+        return [book.lots[alert.group].asset]
+    behind = _assets_behind(book, alert.group)
+    wanted = set(alert.causes)
+    return [one for one in behind if wanted & facts.get(one, AssetFacts()).causes.keys()] or behind
+
+
+def alerts_of_facility(book: Book, facts: Facts, alerts: Mapping[str, Alert], facility: str) -> list[Alert]:
+    """The alerts that concern a facility's goods."""
+    mine = {lot.asset for lot in book.lots_of_facility(facility)}
+    return [one for _, one in sorted(alerts.items()) if mine.intersection(assets_of(book, facts, one))]
+
+
+def _groups(book: Book, rule: AlertRule, asset: str) -> set[str]:
+    """The groups in which causes of an asset count for a rule."""
+    devices = book.devices_of_asset(asset)
+    match rule.group_by:
+        case "asset":
+            return {asset}
+        case "lot":
+            return {lot.id for lot in book.lots_of_asset(asset)}
+        case "device":
+            return {one.device for one in devices} or {asset}
+        case _:
+            return {one.gateway or one.device for one in devices} or {asset}
+
+
+def _assets_behind(book: Book, group: str) -> list[str]:
+    """The assets of a device or a gateway; a group that is neither is an asset itself."""
+    installed = book.installations.get(group)
+    return book.assets_behind(group) or [installed.asset if installed else group]
+
+
+def _spells(book: Book, facts: Facts, rule: AlertRule, group: str) -> Iterator[Spell]:
+    """The causes of a rule's group that stand."""
+    if rule.group_by == "lot":
+        assets = [book.lots[group].asset] if group in book.lots else []
+    else:
+        assets = [group] if rule.group_by == "asset" else _assets_behind(book, group)
+    for asset in assets:
+        for one in causes_module.spells(facts.get(asset, AssetFacts())):
+            if one.cause.kind == rule.on and _counts(book, rule, group, one):
+                yield one
+
+
+def _counts(book: Book, rule: AlertRule, group: str, one: Spell) -> bool:
+    """Whether a cause of the rule's kind belongs to its group, and to the fences that it is about."""
+    cause = one.cause
+    if cause.fence:
+        fence = book.fences.get(cause.fence)
+        if cause.fence not in rule.fences if rule.fences else fence is None or fence.kind != "forbidden":
+            return False
+    if rule.group_by == "lot":
+        return cause.lot == group
+    if rule.group_by in ("device", "gateway"):
+        installed = book.installations.get(cause.device)
+        return cause.device == group or (installed is not None and installed.gateway == group)
+    return True
+
+
+def _announce(book: Book, facts: Facts, moves: list[Move], log: Log) -> None:
+    """Say each move once, and send it to every facility with goods that it concerns, each with what is its own."""
+    for move in moves:
+        alert = move.alert
+        about: dict[str, int | str] = {"alert": alert.id, "rule": alert.rule, "severity": alert.severity}
+        if alert.acknowledged_by:
+            about["by"] = alert.acknowledged_by
+        said = log.say(event(move.event_type, move.at_ms, alert.group, **about, causes=len(alert.causes)))
+        lots = [lot for asset in assets_of(book, facts, alert) for lot in book.lots_of_asset(asset)]
+        for facility in sorted({lot.facility for lot in lots}):
+            mine = [lot for lot in lots if lot.facility == facility]
+            causes = [one for asset in sorted({lot.asset for lot in mine}) for one in _described(facts, asset, alert)]
+            concerned = {one["lot"] for one in causes if one["lot"]} or {lot.id for lot in mine}
+            own = sorted(str(one) for one in {lot.id for lot in mine} & concerned)
+            data = {**about, "since_ms": alert.since_ms, "lots": own, "causes": causes[:CAUSES_DESCRIBED_MAX]}
+            log.send(facility, f"{said.id}.{facility}", move.message_type, alert.id, move.at_ms, data)
+
+
+def _described(facts: Facts, asset: str, alert: Alert) -> list[dict[str, object]]:
+    """What the core is told of the causes of one asset, with the ids of the events that prove them."""
+    wanted = set(alert.causes)
+    return [
+        {
+            "event": one.id,
+            "kind": one.cause.kind,
+            "asset": asset,
+            "lot": one.cause.lot,
+            "at_ms": one.cause.at_ms,
+            "ended_ms": one.ended_ms,
+        }
+        for one in causes_module.spells(facts.get(asset, AssetFacts()))
+        if one.id in wanted
+    ]

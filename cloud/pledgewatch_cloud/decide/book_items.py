@@ -1,0 +1,470 @@
+"""The items of the book, section by section, and the readers that take them from JSON with every fault's place named.
+
+Amounts are integers in minor units, haircuts in basis points, temperatures in thousandths of a degree, moments ISO 8601
+with a time zone in documents and Unix milliseconds here.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pledgewatch_cloud.decide.condition import SEVERITIES, Limit
+from pledgewatch_cloud.decide.geofence import ID, iso, moment_ms, read_windows
+from pledgewatch_cloud.decide.grade import GRADE_NAMES
+from pledgewatch_cloud.decide.kinetic import ACTIVATION_J_MOL, WINDOW_MAX_H, KineticRule
+from pledgewatch_cloud.decide.silence import Patience
+from pledgewatch_cloud.decide.voyage import LEG_KINDS, NEVER, SIGNALS, Leg, Voyage, overlaps
+from pledgewatch_wire import chain, topics
+from pledgewatch_wire.reading import Channel
+
+CURRENCY = re.compile(r"[A-Z]{3}")
+MAX_AMOUNT_MINOR = 10**15
+DAY_S = 86_400
+AHEAD_S = 600
+MAX_WAIT_S = 366 * DAY_S
+CHANNELS = {channel.name.lower(): channel.value for channel in Channel}
+CHANNEL_NAMES = {number: name for name, number in CHANNELS.items()}
+
+# The greatest speed that an asset of a kind can have had, in millimetres a second; 0: not judged.
+ASSET_KINDS: Mapping[str, int] = {
+    "container": 45_000,
+    "trailer": 45_000,
+    "truck": 45_000,
+    "railcar": 60_000,
+    "vessel": 25_000,
+    "warehouse": 5_000,
+    "aircraft": 350_000,
+    "other": 0,
+}
+CAUSES = (
+    "condition_breached",
+    "condition_unknown",
+    "mkt_exceeded",
+    "mkt_uncertain",
+    "source_silent",
+    "source_overdue",
+    "evidence_doubted",
+    "fence_entered",
+    "fence_left",
+    "tamper_suspected",
+    "clock_doubted",
+)
+GROUPINGS = ("lot", "asset", "device", "gateway")
+
+
+class BookError(ValueError):
+    """An amendment that cannot be taken. `errors` holds one sentence for each fault, each naming its place."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("; ".join(errors[:20]) + (f"; and {len(errors) - 20} more" if len(errors) > 20 else ""))
+        self.errors = tuple(errors)
+
+
+class Asset(NamedTuple):
+    """What a device is fitted to. `max_speed_mmps` 0: its speed is not judged."""
+
+    id: str
+    kind: str
+    max_speed_mmps: int
+
+
+class Installation(NamedTuple):
+    """Which device is fitted to which asset, and how long it and each of its sensors may be quiet.
+
+    `retired` 1: nothing more is taken from it; what it said stands. Before `fitted_ms` nothing that it says is
+    evidence; after `calibrated_until_ms` its values are fair at most. `gateway`: what it speaks through, if anything.
+    A reading dated more than `ahead_s` beyond the cloud's own clock waits until time has come to it.
+    """
+
+    device: str
+    operator: str
+    asset: str
+    public_key: str
+    retired: int
+    patience: Patience
+    gateway: str
+    fitted_ms: int
+    calibrated_until_ms: int
+    ahead_s: int
+    sensors: tuple[tuple[int, Patience], ...]
+
+
+class Lot(NamedTuple):
+    """Goods in an asset, pledged to a facility. `haircut_bp` is taken off its market value."""
+
+    id: str
+    asset: str
+    facility: str
+    sku: str
+    quantity: int
+    haircut_bp: int
+    limits: tuple[Limit, ...]
+    kinetic: KineticRule | None
+
+
+class Price(NamedTuple):
+    """What one unit of a SKU is worth."""
+
+    sku: str
+    unit_price_minor: int
+    currency: str
+
+
+class Facility(NamedTuple):
+    """A credit line. `outstanding_minor` is what is drawn."""
+
+    id: str
+    lender: str
+    borrower: str
+    currency: str
+    outstanding_minor: int
+
+
+class Milestone(NamedTuple):
+    """Money that may move once the lot's asset has entered the destination and its condition was never in doubt.
+
+    `grade`: the least that the fix which shows the arrival must be worth.
+    """
+
+    id: str
+    facility: str
+    lot: str
+    destination: str
+    amount_minor: int
+    payee: str
+    grade: str
+
+
+class AlertRule(NamedTuple):
+    """Which causes make an alert, and when it is raised, repeated and escalated; see alerts. Zero: not done.
+
+    `fences`: only these (for causes that have one). `group_by`: causes that share it share one alert.
+    """
+
+    id: str
+    on: str
+    severity: str
+    fences: tuple[str, ...]
+    group_by: str
+    persist_s: int
+    cool_down_s: int
+    repeat_s: int
+    escalate_after_s: int
+
+
+class Item:
+    """One item of an amendment while it is read: takes keys one by one, and knows its place for the errors."""
+
+    def __init__(self, place: str, value: object) -> None:
+        if not isinstance(value, dict):
+            raise BookError([f"{place}: an object is needed, not {type(value).__name__}"])
+        self.place = place
+        self._left = dict(value)
+
+    def text(self, key: str, pattern: re.Pattern[str] = ID, default: str | None = None) -> str:
+        """A text that matches."""
+        value = self._take(key, default)
+        if not isinstance(value, str) or (value != default and not pattern.fullmatch(value)):
+            raise self.error(key, f"{value!r} does not match {pattern.pattern}")
+        return value
+
+    def one_of(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
+        """One of some words."""
+        value = self._take(key, default)
+        if value not in known:
+            raise self.error(key, f"{value!r} is none of {', '.join(known)}")
+        return str(value)
+
+    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        """A whole number within bounds."""
+        value = self._take(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self.error(key, f"{value!r} is not a whole number from {low} to {high}")
+        return value
+
+    def moment(self, key: str, default: int) -> int:
+        """A moment in Unix milliseconds."""
+        if key not in self._left:
+            return default
+        try:
+            return moment_ms(self._left.pop(key))
+        except ValueError as error:
+            raise self.error(key, str(error)) from None
+
+    def windows(self, key: str) -> tuple[tuple[int, int], ...]:
+        """Periods in order and apart."""
+        try:
+            return read_windows(self._left.pop(key, []))
+        except ValueError as error:
+            raise BookError([f"{self.place}.{key}{error}"]) from None
+
+    def ids(self, key: str) -> tuple[str, ...]:
+        """A list of ids, as a sorted set."""
+        value = self._left.pop(key, [])
+        if not isinstance(value, list) or not all(isinstance(one, str) and ID.fullmatch(one) for one in value):
+            raise self.error(key, "a list of ids is needed")
+        return tuple(sorted(set(value)))
+
+    def items(self, key: str) -> list["Item"]:
+        """A list of items."""
+        value = self._take(key, [])
+        if not isinstance(value, list):
+            raise self.error(key, "a list is needed")
+        return [Item(f"{self.place}.{key}[{place}]", one) for place, one in enumerate(value)]
+
+    def item(self, key: str) -> "Item | None":
+        """An item in this one, if it is there."""
+        return Item(f"{self.place}.{key}", self._left.pop(key)) if key in self._left else None
+
+    def channel(self, key: str = "channel") -> int:
+        """A channel by its name."""
+        name = self.text(key)
+        if name not in CHANNELS:
+            raise self.error(key, f"{name!r} is no channel; there are {', '.join(CHANNELS)}")
+        return CHANNELS[name]
+
+    def name(self, key: str) -> str:
+        """A name as topics have it."""
+        if not topics.is_name(str(self._left.get(key))):
+            raise self.error(key, "use 1 to 64 lower-case letters, digits and hyphens")
+        return self.text(key)
+
+    def end(self) -> None:
+        """Nothing may be left."""
+        if self._left:
+            raise BookError([f"{self.place}.{key}: no such key" for key in sorted(self._left)])
+
+    def error(self, key: str, text: str) -> BookError:
+        """What is wrong with a key."""
+        return BookError([f"{self.place}.{key}: {text}"])
+
+    def _take(self, key: str, default: object = None) -> object:
+        if key not in self._left and default is None:
+            raise self.error(key, "is missing")
+        return self._left.pop(key, default)
+
+
+def _asset(item: Item) -> Asset:
+    identity = item.text("id")
+    kind = item.one_of("kind", tuple(ASSET_KINDS))
+    return Asset(identity, kind, item.integer("max_speed_mmps", 0, 1_000_000, ASSET_KINDS[kind]))
+
+
+def _patience(item: Item) -> Patience:
+    patience = Patience(
+        item.integer("overdue_after_s", 0, MAX_WAIT_S, 0), item.integer("silent_after_s", 0, MAX_WAIT_S, 0)
+    )
+    if patience.silent_after_s and patience.overdue_after_s >= patience.silent_after_s:
+        raise item.error("overdue_after_s", f"{patience.overdue_after_s} is not below silent_after_s")
+    return patience
+
+
+def _installation(item: Item) -> Installation:
+    key_text = item.text("public_key", re.compile(r"[0-9a-f]{64}"))
+    if not chain.is_public_key(key_text):
+        raise item.error("public_key", "is no Ed25519 public key; `pledgewatch-edge identity` prints it")
+    sensors = {}
+    device, operator = item.name("device"), item.name("operator")
+    for one in item.items("sensors"):
+        channel = one.channel()
+        if channel in sensors:
+            raise one.error("channel", "is listed twice")
+        sensors[channel] = _patience(one)
+        one.end()
+    return Installation(
+        device,
+        operator,
+        item.text("asset"),
+        key_text,
+        item.integer("retired", 0, 1, 0),
+        _patience(item),
+        item.text("gateway", default=""),
+        item.moment("fitted_at", -NEVER),
+        item.moment("calibrated_until", NEVER),
+        item.integer("ahead_s", 0, MAX_WAIT_S, AHEAD_S),
+        tuple(sorted(sensors.items())),
+    )
+
+
+def _limit(item: Item) -> Limit:
+    channel = item.channel()
+    limit = Limit(
+        item.text("id", default=CHANNEL_NAMES[channel]),
+        channel,
+        item.integer("low", -(10**9), 10**9),
+        item.integer("high", -(10**9), 10**9),
+        item.one_of("severity", SEVERITIES, "critical"),
+        item.integer("grace_s", 0, MAX_WAIT_S, 0),
+        item.integer("cumulative_s", 0, MAX_WAIT_S, 0),
+        item.integer("budget", 0, 10**12, 0),
+        item.integer("max_gap_s", 0, MAX_WAIT_S, DAY_S),
+        item.integer("stuck_after_s", 0, MAX_WAIT_S, 0),
+        item.ids("legs"),
+        item.windows("ignore"),
+    )
+    if limit.low > limit.high:
+        raise item.error("low", f"{limit.low} is above high {limit.high}")
+    item.end()
+    return limit
+
+
+def _kinetic(item: Item | None) -> KineticRule | None:
+    if item is None:
+        return None
+    rule = KineticRule(
+        item.channel(),
+        item.integer("high_mc", -100_000, 200_000),
+        item.integer("worst_low_mc", -100_000, 200_000),
+        item.integer("worst_high_mc", -100_000, 200_000),
+        item.integer("activation_j_mol", 1_000, 1_000_000, ACTIVATION_J_MOL),
+        item.integer("window_h", 0, WINDOW_MAX_H, 0),
+        item.integer("max_gap_s", 1, MAX_WAIT_S, 3_600),
+    )
+    if rule.worst_low_mc > rule.worst_high_mc:
+        raise item.error("worst_low_mc", f"{rule.worst_low_mc} is above worst_high_mc {rule.worst_high_mc}")
+    if not CHANNEL_NAMES[rule.channel].startswith("temperature"):
+        raise item.error("channel", f"{CHANNEL_NAMES[rule.channel]} is no temperature")
+    item.end()
+    return rule
+
+
+def _lot(item: Item) -> Lot:
+    lot = Lot(
+        item.text("id"),
+        item.text("asset"),
+        item.text("facility"),
+        item.text("sku"),
+        item.integer("quantity", 0, 10**9),
+        item.integer("haircut_bp", 0, 10_000, 0),
+        tuple(_limit(one) for one in item.items("limits")),
+        _kinetic(item.item("mkt")),
+    )
+    names = [limit.id for limit in lot.limits]
+    if len(set(names)) != len(names):
+        raise item.error("limits", "two limits share an id; a second limit of one channel needs an id of its own")
+    return lot
+
+
+def _price(item: Item) -> Price:
+    return Price(
+        item.text("sku"), item.integer("unit_price_minor", 0, MAX_AMOUNT_MINOR), item.text("currency", CURRENCY)
+    )
+
+
+def _facility(item: Item) -> Facility:
+    return Facility(
+        item.text("id"),
+        item.text("lender"),
+        item.text("borrower"),
+        item.text("currency", CURRENCY),
+        item.integer("outstanding_minor", 0, MAX_AMOUNT_MINOR, 0),
+    )
+
+
+def _milestone(item: Item) -> Milestone:
+    return Milestone(
+        item.text("id"),
+        item.text("facility"),
+        item.text("lot"),
+        item.text("destination"),
+        item.integer("amount_minor", 1, MAX_AMOUNT_MINOR),
+        item.text("payee"),
+        item.one_of("grade", tuple(GRADE_NAMES), "good"),
+    )
+
+
+def _voyage(item: Item) -> Voyage:
+    identity, asset = item.text("id"), item.text("asset")
+    legs = []
+    for one in item.items("legs"):
+        leg = Leg(
+            one.text("id"),
+            one.one_of("kind", LEG_KINDS),
+            one.moment("from", NEVER),
+            one.moment("until", NEVER),
+            one.one_of("signal", SIGNALS, "expected"),
+        )
+        if NEVER in (leg.from_ms, leg.until_ms):
+            raise one.error("from" if leg.from_ms == NEVER else "until", "is missing")
+        if leg.until_ms <= leg.from_ms:
+            raise one.error("until", f"{iso(leg.until_ms)} is not after from {iso(leg.from_ms)}")
+        one.end()
+        legs.append(leg)
+    legs.sort(key=lambda leg: leg.from_ms)
+    for first, second in overlaps(legs):
+        raise item.error("legs", f"{second.id} begins {iso(second.from_ms)}, before {first.id} ends")
+    if len({leg.id for leg in legs}) != len(legs):
+        raise item.error("legs", "two legs share an id")
+    return Voyage(identity, asset, tuple(legs))
+
+
+def _alert_rule(item: Item) -> AlertRule:
+    return AlertRule(
+        item.text("id"),
+        item.one_of("on", CAUSES),
+        item.one_of("severity", SEVERITIES, "critical"),
+        item.ids("fences"),
+        item.one_of("group_by", GROUPINGS, "asset"),
+        item.integer("persist_s", 0, MAX_WAIT_S, 0),
+        item.integer("cool_down_s", 0, MAX_WAIT_S, 0),
+        item.integer("repeat_s", 0, MAX_WAIT_S, 0),
+        item.integer("escalate_after_s", 0, MAX_WAIT_S, 0),
+    )
+
+
+READERS: dict[str, Callable[[Item], Any]] = {
+    "assets": _asset,
+    "installations": _installation,
+    "lots": _lot,
+    "prices": _price,
+    "facilities": _facility,
+    "milestones": _milestone,
+    "voyages": _voyage,
+    "alert_rules": _alert_rule,
+}
+"""How an item of each section is read; fences are GeoJSON and have their own reader."""
+
+
+def as_document(section: str, item: Any) -> dict[str, Any]:
+    """An item as an amendment says it: what its reader takes, without what says nothing."""
+    written = {key: value for key, value in item._asdict().items() if value not in ("", ())}
+    match section:
+        case "installations":
+            written |= item.patience._asdict()
+            del written["patience"]
+            for key, name in (("fitted_ms", "fitted_at"), ("calibrated_until_ms", "calibrated_until")):
+                if abs(written[key]) != NEVER:
+                    written[name] = iso(written[key])
+                del written[key]
+            if item.sensors:
+                written["sensors"] = [
+                    {"channel": CHANNEL_NAMES[channel], **patience._asdict()} for channel, patience in item.sensors
+                ]
+        case "lots":
+            written["limits"] = [_limit_document(limit) for limit in item.limits]
+            del written["kinetic"]
+            if item.kinetic:
+                written["mkt"] = {**item.kinetic._asdict(), "channel": CHANNEL_NAMES[item.kinetic.channel]}
+        case "voyages":
+            written["legs"] = [
+                {
+                    "id": leg.id,
+                    "kind": leg.kind,
+                    "signal": leg.signal,
+                    "from": iso(leg.from_ms),
+                    "until": iso(leg.until_ms),
+                }
+                for leg in item.legs
+            ]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in written.items()}
+
+
+def _limit_document(limit: Limit) -> dict[str, Any]:
+    always = ("low", "high", "max_gap_s")
+    written = {key: value for key, value in limit._asdict().items() if value not in ((), 0) or key in always}
+    written["channel"] = CHANNEL_NAMES[limit.channel]
+    if limit.legs:
+        written["legs"] = list(limit.legs)
+    if limit.ignore:
+        written["ignore"] = [{"from": iso(since), "until": iso(until)} for since, until in limit.ignore]
+    return written

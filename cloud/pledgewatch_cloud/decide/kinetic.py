@@ -1,0 +1,187 @@
+"""Mean kinetic temperature: the one steady temperature that would have done a product as much harm as its real story.
+
+    T_K = (dH / R) / -ln( sum(w_i * dt_i) / sum(dt_i) ),   w = exp(-dH / (R * T)),  T in kelvin
+
+after Haynes (Journal of Pharmaceutical Sciences 60, 1971, 927-929), as USP <1079.2> and ICH Q1A give it, with
+dH = 83.144 kJ/mol where nothing better is known of the product and R = 8.3144 J/(mol K). Weighted by time: between two
+good values no further apart than `max_gap_s` the mean of their two weights counts, for as long as they are apart, so
+how often was measured changes nothing. Longer gaps are unknown and are counted with the two worst cases that the rule
+declares, so a story with a gap has a lower and an upper figure.
+
+Weights are whole numbers, scaled so that 20 °C weighs 2**40; they come from `decimal` at a fixed precision, so that
+every machine has the same. The voyage is summed as a whole, and hour by hour for the moving window.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal, localcontext
+from functools import lru_cache
+from typing import NamedTuple
+
+from pledgewatch_cloud.decide.batch import AssetReading
+from pledgewatch_cloud.decide.events import Event, EventType, event
+
+Key = tuple[int, str, int, int]
+
+GAS_CONSTANT = Decimal("8.3144")
+ZERO_CELSIUS_MK = 273_150
+REFERENCE_MK = ZERO_CELSIUS_MK + 20_000
+SCALE = 2**40
+HOUR_MS = 3_600_000
+WINDOW_MAX_H = 2_160
+ACTIVATION_J_MOL = 83_144
+
+
+class KineticRule(NamedTuple):
+    """What a lot's mean kinetic temperature may be, in thousandths of a degree Celsius.
+
+    Over the last `window_h` whole hours, or over the voyage where that is 0. Gaps longer than `max_gap_s` count from
+    `worst_low_mc` to `worst_high_mc`.
+    """
+
+    channel: int
+    high_mc: int
+    worst_low_mc: int
+    worst_high_mc: int
+    activation_j_mol: int = ACTIVATION_J_MOL
+    window_h: int = 0
+    max_gap_s: int = 3_600
+
+
+class Sum(NamedTuple):
+    """A stretch of time: weight times milliseconds, doubled to stay whole, and how much of it is known and not."""
+
+    doubled: int = 0
+    known_ms: int = 0
+    unknown_ms: int = 0
+
+
+class Kinetic(NamedTuple):
+    """A lot's story up to its newest good value. `hours` by number since 1970, ascending, of the window only."""
+
+    key: Key
+    value_mc: int
+    voyage: Sum = Sum()
+    hours: Mapping[int, Sum] = {}
+    level: str = "kept"
+
+
+@lru_cache(maxsize=65_536)
+def weight(temperature_mc: int, activation_j_mol: int = ACTIVATION_J_MOL) -> int:
+    """exp(-dH/R * (1/T - 1/T_0)), scaled by SCALE and rounded half to even; T_0 is 20 °C. From -200 °C up."""
+    kelvin_m = temperature_mc + ZERO_CELSIUS_MK
+    if kelvin_m < 73_150:
+        raise ValueError(f"{temperature_mc} thousandths of a degree is colder than any cargo")
+    with localcontext() as context:
+        context.prec = 40
+        slope = Decimal(activation_j_mol) / GAS_CONSTANT * 1_000
+        exponent = slope * (Decimal(1) / REFERENCE_MK - Decimal(1) / kelvin_m)
+        return int((exponent.exp() * SCALE).to_integral_value())
+
+
+def temperature_mc(mean_weight_doubled: int, known_ms: int, activation_j_mol: int = ACTIVATION_J_MOL) -> int:
+    """The inverse: the temperature of a mean weight, given as a doubled sum over milliseconds."""
+    with localcontext() as context:
+        context.prec = 40
+        slope = Decimal(activation_j_mol) / GAS_CONSTANT * 1_000
+        mean = Decimal(mean_weight_doubled) / (2 * known_ms * SCALE)
+        kelvin_m = 1 / (Decimal(1) / REFERENCE_MK - mean.ln() / slope)
+        return int(kelvin_m.to_integral_value()) - ZERO_CELSIUS_MK
+
+
+def bounds_mc(total: Sum, rule: KineticRule) -> tuple[int, int] | None:
+    """The lower and the upper mean kinetic temperature of a stretch of time; None where it has no length."""
+    length_ms = total.known_ms + total.unknown_ms
+    if not length_ms:
+        return None
+    found = []
+    for worst_mc in (rule.worst_low_mc, rule.worst_high_mc):
+        doubled = total.doubled + 2 * weight(worst_mc, rule.activation_j_mol) * total.unknown_ms
+        found.append(temperature_mc(doubled, length_ms, rule.activation_j_mol))
+    return found[0], found[1]
+
+
+def judged(state: Kinetic, rule: KineticRule) -> Sum:
+    """The stretch that the rule judges: the window's hours, or the voyage."""
+    if not rule.window_h:
+        return state.voyage
+    total = Sum()
+    for one in state.hours.values():
+        total = Sum(total.doubled + one.doubled, total.known_ms + one.known_ms, total.unknown_ms + one.unknown_ms)
+    return total
+
+
+def advance(
+    asset: str, lot: str, rule: KineticRule, before: Kinetic | None, one: AssetReading, value_mc: int
+) -> tuple[Kinetic, list[Event]]:
+    """The story after one more good value of the rule's channel, and what it shows."""
+    if before is None:
+        return Kinetic(one.key, value_mc), []
+    from_ms, to_ms = before.key[0], one.measured_at_ms
+    is_known = to_ms - from_ms <= rule.max_gap_s * 1_000
+    doubled = weight(before.value_mc, rule.activation_j_mol) + weight(value_mc, rule.activation_j_mol)
+    if not is_known:
+        doubled = 0
+    voyage = _added(before.voyage, doubled, to_ms - from_ms, is_known=is_known)
+    hours = _by_hour(before.hours, from_ms, to_ms, doubled, rule.window_h, is_known=is_known)
+    after = Kinetic(one.key, value_mc, voyage, hours, before.level)
+    level, bounds = _level(after, rule)
+    if level == before.level or bounds is None:
+        return after, []
+    return after._replace(level=level), [
+        event(
+            _EVENTS[level],
+            to_ms,
+            asset,
+            lot=lot,
+            lower_mc=bounds[0],
+            upper_mc=bounds[1],
+            high_mc=rule.high_mc,
+            device=one.device,
+            epoch=one.epoch,
+            sequence=one.sequence,
+        )
+    ]
+
+
+_EVENTS = {
+    "exceeded": EventType.MKT_EXCEEDED,
+    "uncertain": EventType.MKT_UNCERTAIN,
+    "kept": EventType.MKT_RESTORED,
+}
+
+
+def _level(after: Kinetic, rule: KineticRule) -> tuple[str, tuple[int, int] | None]:
+    """How the story stands to the rule. Compares weights, which ascend with temperature; logarithms only for news."""
+    total = judged(after, rule)
+    length_ms = total.known_ms + total.unknown_ms
+    if not length_ms:
+        return after.level, None
+    borne = 2 * weight(rule.high_mc, rule.activation_j_mol) * length_ms
+    lower = total.doubled + 2 * weight(rule.worst_low_mc, rule.activation_j_mol) * total.unknown_ms
+    upper = total.doubled + 2 * weight(rule.worst_high_mc, rule.activation_j_mol) * total.unknown_ms
+    level = "exceeded" if lower > borne else "uncertain" if upper > borne else "kept"
+    return level, bounds_mc(total, rule) if level != after.level else None
+
+
+def _added(total: Sum, doubled: int, length_ms: int, *, is_known: bool) -> Sum:
+    if is_known:
+        return Sum(total.doubled + doubled * length_ms, total.known_ms + length_ms, total.unknown_ms)
+    return Sum(total.doubled, total.known_ms, total.unknown_ms + length_ms)
+
+
+def _by_hour(
+    before: Mapping[int, Sum], from_ms: int, to_ms: int, doubled: int, window_h: int, *, is_known: bool
+) -> Mapping[int, Sum]:
+    """The window's hours with one more stretch shared out over them; hours that have left the window are dropped."""
+    if not window_h:
+        return before
+    newest = to_ms // HOUR_MS
+    oldest = newest - window_h
+    hours = dict(before)
+    if before and next(iter(before)) < oldest:
+        hours = {hour: one for hour, one in before.items() if hour >= oldest}
+    for hour in range(max(from_ms // HOUR_MS, oldest), newest + 1):
+        start_ms, end_ms = max(from_ms, hour * HOUR_MS), min(to_ms, (hour + 1) * HOUR_MS)
+        if end_ms > start_ms:
+            hours[hour] = _added(hours.get(hour, Sum()), doubled, end_ms - start_ms, is_known=is_known)
+    return hours

@@ -1,0 +1,37 @@
+"""What one entry leads to while it is being decided: events as they are said, messages as they are written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pledgewatch_cloud.decide.batch import Entry
+from pledgewatch_cloud.decide.events import Event, SaidEvent
+from pledgewatch_cloud.decide.facility import FacilityState
+from pledgewatch_cloud.decide.messages import Message, MessageType, message
+from pledgewatch_cloud.decide.voyage import NEVER
+
+
+class Log:
+    """Numbers the entry's events in the order in which they are said, and each facility's messages."""
+
+    def __init__(self, journal: str, entry: Entry, facilities: Mapping[str, FacilityState]) -> None:
+        self.said: list[SaidEvent] = []
+        self.messages: list[Message] = []
+        self.facilities = dict(facilities)
+        self._journal, self._entry = journal, entry
+
+    def say(self, one: Event, told_ms: int = NEVER, replaces: str = "") -> SaidEvent:
+        """Say an event."""
+        said = SaidEvent(f"{self._entry.number}.{len(self.said)}", one, told_ms, replaces)
+        self.said.append(said)
+        return said
+
+    def send(
+        self, facility: str, place: str, message_type: MessageType, subject: str, at_ms: int, data: Mapping[str, Any]
+    ) -> None:
+        """Write a facility's next message; `place` names the event that it carries."""
+        before = self.facilities.get(facility, FacilityState())
+        sequence = before.messages_sent + 1
+        self.facilities[facility] = before._replace(messages_sent=sequence)
+        self.messages.append(
+            message(self._journal, place, message_type, facility, sequence, subject, at_ms, dict(data))
+        )

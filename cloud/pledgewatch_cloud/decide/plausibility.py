@@ -1,0 +1,267 @@
+"""Plausibility: what a device's readings are worth when they are seen one after the other.
+
+Each device is judged by its own story, in the order in which it was measured. A value keeps the doubt that the device
+itself gave it; a value without one is looked at here:
+
+- a sequence that goes back while time goes on: the clock of that reading ran ahead (clock backwards);
+- a place that the asset cannot have reached since the last accepted one (impossible speed). One such fix is an outlier;
+  three in a row that agree with each other are where the asset now is, and the last place was wrong;
+- a place that stays the same to the last digit while the receiver reports a speed (frozen position);
+- a value outside what the quantity can be (out of range), DS18B20's 85 °C after something else (power-on value);
+- a value that never moves for longer than its limit says that it can (stuck value);
+- anything measured after the device's calibration has expired.
+
+Distances here are lower bounds good to a few per cent (plane, with the smaller cosine of the two latitudes), in plain
+IEEE arithmetic without library functions, so that every machine decides alike.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pledgewatch_cloud.decide.batch import AssetReading
+from pledgewatch_cloud.decide.events import Event, EventType, event
+from pledgewatch_cloud.decide.grade import TOLD, Doubt, Grade, doubt_of_quality, grade_of
+from pledgewatch_cloud.decide.silence import DEVICE
+from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Channel
+
+MM_PER_E7 = 11.132  # a degree of latitude is 111.32 km on the mean sphere of WGS 84 (to 0.5 %)
+AGREEING_FIXES = 3
+FROZEN_FIXES = 3
+MOVING_MMPS = 2_000
+JUMP_SLACK_MM = 200_000  # two fixes of a unit at rest may lie this far apart and mean nothing
+# A receiver's error is about 5 m where the geometry is perfect, and grows with the dilution of precision (Kaplan and
+# Hegarty, Understanding GPS, on user equivalent range error).
+ACCURACY_MM_PER_HDOP = 5_000
+ACCURACY_AT_MOST_MM = 5_000_000  # worse than any dilution that receivers report
+
+_POWER_ON_MC = 85_000
+_POWER_ON_NEAR_MC = 10_000
+_TEMPERATURES = frozenset(TEMPERATURE_CHANNELS)
+RANGES: Mapping[int, tuple[int, int]] = {
+    **dict.fromkeys(TEMPERATURE_CHANNELS, (-90_000, 150_000)),
+    Channel.HUMIDITY_CPERCENT: (0, 10_000),
+    Channel.BATTERY_MV: (0, 100_000),
+    Channel.LATITUDE_E7: (-900_000_000, 900_000_000),
+    Channel.LONGITUDE_E7: (-1_800_000_000, 1_800_000_000),
+    Channel.SPEED_MMPS: (0, 400_000),
+    Channel.LIGHT_MLX: (0, 200_000_000),
+}
+_POSITION = frozenset({Channel.LATITUDE_E7, Channel.LONGITUDE_E7})
+
+
+class Fix(NamedTuple):
+    """A place that a reading gives evidence of, in 1e-7 degrees. `accuracy_mm` 0: the receiver did not say."""
+
+    latitude_e7: int
+    longitude_e7: int
+    grade: Grade
+    accuracy_mm: int
+
+
+class Spot(NamedTuple):
+    """Where and when; `agreed` is how many fixes in a row have."""
+
+    at_ms: int
+    latitude_e7: int
+    longitude_e7: int
+    agreed: int
+
+
+class Still(NamedTuple):
+    """A value that has not moved since `since_ms`."""
+
+    value: int
+    since_ms: int
+
+
+class Record(NamedTuple):
+    """What the fold remembers of one device to judge its next reading.
+
+    `accepted` is its last accepted place (`agreed`: how often in a row exactly there), `suspect` the places that it
+    cannot have reached; `still` by channel; `doubts` are those told of and not over, as (channel, doubt).
+    """
+
+    epoch: int = 0
+    sequence: int = 0
+    backwards: int = 0
+    accepted: Spot | None = None
+    suspect: Spot | None = None
+    still: Mapping[int, Still] = {}
+    doubts: frozenset[tuple[int, str]] = frozenset()
+
+
+class Rules(NamedTuple):
+    """What a device is judged by. `stuck_after_s` by channel; 0 or absent: not judged."""
+
+    max_speed_mmps: int
+    calibrated_until_ms: int
+    stuck_after_s: Mapping[int, int]
+
+
+class Evidence(NamedTuple):
+    """What a reading is worth: its place if it gives one, its good values by channel, and its weaker ones."""
+
+    fix: Fix | None
+    good: Mapping[int, int]
+    fair: Mapping[int, int]
+
+
+NOTHING = Evidence(None, {}, {})
+
+
+def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[Record, Evidence, list[Event]]:
+    """What one more reading of a device is worth, what is remembered of it, and the doubts that began or ended."""
+    at_ms, _, epoch, sequence, reading = one
+    if (epoch, sequence) < (before.epoch, before.sequence) and before.backwards + 1 < AGREEING_FIXES:
+        # Numbered before what was measured before it. Three in a row, and the one that ran ahead was the wrong one.
+        doubts = before.doubts | {(DEVICE, Doubt.CLOCK_BACKWARDS.value)}
+        after = before._replace(backwards=before.backwards + 1, doubts=doubts)
+        return after, NOTHING, _told(asset, one, before.doubts, doubts, {})
+    good: dict[int, int] = {}
+    weak: dict[int, tuple[int, Doubt]] = {}
+    expired = at_ms > rules.calibrated_until_ms
+    for channel, value, quality in reading.cells:
+        if quality:
+            weak[channel] = (value, doubt_of_quality(quality) or Doubt.UNKNOWN_CODE)
+            continue
+        bounds = RANGES.get(channel)
+        if bounds is not None and not bounds[0] <= value <= bounds[1]:
+            weak[channel] = (value, Doubt.OUT_OF_RANGE)
+        elif expired and channel not in _POSITION:
+            weak[channel] = (value, Doubt.CALIBRATION_EXPIRED)
+        else:
+            good[channel] = value
+    still = before.still
+    if rules.stuck_after_s or _POWER_ON_MC in good.values():
+        still = _still(before.still, good, weak, at_ms, rules.stuck_after_s)
+    accepted, suspect = before.accepted, before.suspect
+    fix = _fix(good, weak)
+    if fix is not None and fix.grade >= Grade.FAIR:
+        accepted, suspect, doubt = _placed(accepted, suspect, fix, at_ms, good.get(Channel.SPEED_MMPS, 0), rules)
+        if doubt is not None:
+            for channel, value in ((Channel.LATITUDE_E7, fix.latitude_e7), (Channel.LONGITUDE_E7, fix.longitude_e7)):
+                good.pop(channel, None)
+                weak[channel] = (value, doubt)
+            fix = None
+    else:
+        fix = None
+    doubts = before.doubts
+    events: list[Event] = []
+    if doubts or weak:
+        doubts = _standing(doubts, weak, good)
+        events = [] if doubts == before.doubts else _told(asset, one, before.doubts, doubts, weak)
+    after = Record(epoch, sequence, 0, accepted, suspect, still, doubts)
+    fair = {channel: value for channel, (value, doubt) in weak.items() if grade_of(doubt) is Grade.FAIR}
+    return after, Evidence(fix, good, fair), events
+
+
+def _fix(good: Mapping[int, int], weak: Mapping[int, tuple[int, Doubt]]) -> Fix | None:
+    latitude, longitude = good.get(Channel.LATITUDE_E7), good.get(Channel.LONGITUDE_E7)
+    grade = Grade.GOOD
+    if latitude is None or longitude is None:
+        if Channel.LATITUDE_E7 not in weak or Channel.LONGITUDE_E7 not in weak:
+            return None
+        (latitude, doubt), (longitude, other) = weak[Channel.LATITUDE_E7], weak[Channel.LONGITUDE_E7]
+        grade = min(grade_of(doubt), grade_of(other))
+    accuracy_mm = good.get(Channel.HDOP_CENTI, 0) * ACCURACY_MM_PER_HDOP // 100
+    return Fix(latitude, longitude, grade, min(accuracy_mm, ACCURACY_AT_MOST_MM))
+
+
+def _placed(
+    accepted: Spot | None, suspect: Spot | None, fix: Fix, at_ms: int, speed_mmps: int, rules: Rules
+) -> tuple[Spot | None, Spot | None, Doubt | None]:
+    """The accepted and the suspect place after a fix, and what speaks against it."""
+    latitude, longitude = fix.latitude_e7, fix.longitude_e7
+    if accepted is None:
+        return Spot(at_ms, latitude, longitude, 1), None, None
+    if latitude == accepted.latitude_e7 and longitude == accepted.longitude_e7:
+        count = accepted.agreed + 1 if speed_mmps >= MOVING_MMPS else 1
+        frozen = Doubt.FROZEN_POSITION if count >= FROZEN_FIXES else None
+        return Spot(at_ms, latitude, longitude, count), None, frozen
+    if is_reachable(accepted, latitude, longitude, at_ms, rules.max_speed_mmps):
+        return Spot(at_ms, latitude, longitude, 1), None, None
+    count = 1
+    if suspect is not None and is_reachable(suspect, latitude, longitude, at_ms, rules.max_speed_mmps):
+        count = suspect.agreed + 1
+    if count >= AGREEING_FIXES:
+        return Spot(at_ms, latitude, longitude, 1), None, None
+    return accepted, Spot(at_ms, latitude, longitude, count), Doubt.IMPOSSIBLE_SPEED
+
+
+def is_reachable(since: Spot, latitude_e7: int, longitude_e7: int, at_ms: int, max_speed_mmps: int) -> bool:
+    """Whether an asset can have come from a place to another at its greatest speed, some slack allowed."""
+    if not max_speed_mmps:
+        return True
+    reach_mm = max_speed_mmps * (at_ms - since.at_ms) // 1_000 + JUMP_SLACK_MM
+    north_mm = abs(latitude_e7 - since.latitude_e7) * MM_PER_E7
+    around_e7 = abs(longitude_e7 - since.longitude_e7)
+    around_e7 = min(around_e7, 3_600_000_000 - around_e7)
+    if north_mm + around_e7 * MM_PER_E7 <= reach_mm:
+        return True
+    east_mm = around_e7 * MM_PER_E7 * _cosine(max(abs(latitude_e7), abs(since.latitude_e7)))
+    return north_mm * north_mm + east_mm * east_mm <= reach_mm * reach_mm
+
+
+def _cosine(angle_e7: int) -> float:
+    """The cosine of an angle of 0 to 90 degrees by its power series, to 1e-8."""
+    square = (angle_e7 * 1.7453292519943295e-9) ** 2
+    total, term = 1.0, 1.0
+    for step in range(1, 9):
+        term *= -square / ((2 * step - 1) * (2 * step))
+        total += term
+    return max(total, 0.0)
+
+
+def _still(
+    before: Mapping[int, Still],
+    good: dict[int, int],
+    weak: dict[int, tuple[int, Doubt]],
+    at_ms: int,
+    stuck_after_s: Mapping[int, int],
+) -> dict[int, Still]:
+    """Since when each watched value has not moved; takes the stuck ones, and 85 °C out of nowhere, from the good."""
+    after = dict(before)
+    for channel, value in list(good.items()):
+        known = before.get(channel)
+        is_power_on = channel in _TEMPERATURES and value == _POWER_ON_MC
+        if is_power_on and (known is None or abs(known.value - value) > _POWER_ON_NEAR_MC):
+            weak[channel] = (good.pop(channel), Doubt.POWER_ON_VALUE)
+            continue
+        if channel not in _TEMPERATURES and channel not in stuck_after_s:
+            continue
+        if known is None or known.value != value:
+            after[channel] = Still(value, at_ms)
+        elif channel in stuck_after_s and at_ms - known.since_ms > stuck_after_s[channel] * 1_000:
+            weak[channel] = (good.pop(channel), Doubt.STUCK_VALUE)
+    return after
+
+
+def _standing(
+    before: frozenset[tuple[int, str]], weak: Mapping[int, tuple[int, Doubt]], good: Mapping[int, int]
+) -> frozenset[tuple[int, str]]:
+    """The doubts worth telling that stand after a reading: those of channels that it does not have stay."""
+    over = {one for one in before if one[0] in good or one[0] in weak or one[0] == DEVICE}
+    now = {(channel, doubt.value) for channel, (_, doubt) in weak.items() if doubt in TOLD}
+    return frozenset((before - over) | now)
+
+
+def _told(
+    asset: str,
+    one: AssetReading,
+    before: frozenset[tuple[int, str]],
+    after: frozenset[tuple[int, str]],
+    weak: Mapping[int, tuple[int, Doubt]],
+) -> list[Event]:
+    """Events for the doubts that began and those that ended. A place is one thing and is told of once."""
+    events = []
+    for kind, changed in ((EventType.EVIDENCE_DOUBTED, after - before), (EventType.EVIDENCE_RESTORED, before - after)):
+        for channel, doubt in sorted(changed):
+            if channel == Channel.LONGITUDE_E7:
+                continue
+            about: dict[str, int | str] = {"device": one.device, "epoch": one.epoch, "sequence": one.sequence}
+            if channel != DEVICE:
+                about["channel"] = "position" if channel == Channel.LATITUDE_E7 else Channel(channel).name.lower()
+            if channel in weak:
+                about["value"] = weak[channel][0]
+            events.append(event(kind, one.measured_at_ms, asset, **about, doubt=doubt))
+    return events
