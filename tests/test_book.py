@@ -56,10 +56,14 @@ FAULTS: list[tuple[str, Change, str]] = [
     ("not GeoJSON", lambda d: d.update(fences={"type": "Fences"}), "fences: a GeoJSON FeatureCollection is needed"),
     ("ring not closed", ring([0, 0], [1, 0], [1, 1], [0, 1]), "fences.features[0]: odd: ring 0: not closed"),
     ("latitude 91", ring([0, 0], [1, 0], [1, 91], [0, 0]), "position 2: latitude 91 is not from -90 to 90"),
-    ("too few positions", ring([0, 0], [1, 0], [0, 0]), "a ring has at least four positions"),
-    ("self-crossing", ring([0, 0], [1, 1], [1, 0], [0, 1], [0, 0]), "odd: Self-intersection"),
+    ("too few positions", ring([0, 0], [1, 0], [0, 0]), "3 positions are too few"),
+    ("self-crossing", ring([0, 0], [1, 1], [1, 0], [0, 1], [0, 0]), "odd: ring 0: crosses or touches itself"),
     ("empty fence", ring([0, 0], [0, 0], [0, 0], [0, 0]), "odd: "),
-    ("a line", lambda d: d["fences"]["features"][0]["geometry"].update(type="LineString"), "half_width_m is missing"),
+    (
+        "a line",
+        lambda d: d["fences"]["features"][0]["geometry"].update(type="LineString"),
+        "needs the property half_width_m",
+    ),
     (
         "unknown fence kind",
         lambda d: d["fences"]["features"][0]["properties"].update(kind="moat"),

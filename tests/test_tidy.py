@@ -53,7 +53,6 @@ PURE = {
     "json",
     "math",
     "numpy",
-    "pyproj",
     "re",
     "shapely",
     "typing",
@@ -63,7 +62,7 @@ PURE = {
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input"}
 
 # Third-party packages that must not be needed where they cannot be.
-NOT_ON_A_PI = {"numpy", "shapely", "pyproj", "fastapi", "mqtt5", "amqtt", "uvicorn"}
+NOT_ON_A_PI = {"numpy", "shapely", "fastapi", "mqtt5", "amqtt", "uvicorn"}
 
 EVERY_FILE = sorted(path for folder in PACKAGES.values() for path in folder.rglob("*.py") if "_pb2" not in path.name)
 

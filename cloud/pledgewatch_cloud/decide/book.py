@@ -28,8 +28,7 @@ from pledgewatch_cloud.decide.book_items import (
     Milestone,
     Price,
 )
-from pledgewatch_cloud.decide.fence_index import FenceIndex
-from pledgewatch_cloud.decide.geofence import Fence, FenceError
+from pledgewatch_cloud.decide.geofence import Fence, FenceError, FenceIndex
 from pledgewatch_cloud.decide.plausibility import Rules
 from pledgewatch_cloud.decide.presence import Ground
 from pledgewatch_cloud.decide.voyage import NEVER, Leg, Voyage, overlaps

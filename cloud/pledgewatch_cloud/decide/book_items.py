@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.condition import SEVERITIES, Limit
-from pledgewatch_cloud.decide.geofence import ID, iso, moment_ms, read_windows
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
 from pledgewatch_cloud.decide.kinetic import ACTIVATION_J_MOL, WINDOW_MAX_H, KineticRule
+from pledgewatch_cloud.decide.moments import ID, MomentError, iso, moment_ms, periods
 from pledgewatch_cloud.decide.silence import Patience
 from pledgewatch_cloud.decide.voyage import LEG_KINDS, NEVER, SIGNALS, Leg, Voyage, overlaps
 from pledgewatch_wire import chain, topics
@@ -187,16 +187,16 @@ class Item:
         if key not in self._left:
             return default
         try:
-            return moment_ms(self._left.pop(key))
-        except ValueError as error:
-            raise self.error(key, str(error)) from None
+            return moment_ms(f"{self.place}.{key}", self._left.pop(key))
+        except MomentError as error:
+            raise BookError([str(error)]) from None
 
     def windows(self, key: str) -> tuple[tuple[int, int], ...]:
         """Periods in order and apart."""
         try:
-            return read_windows(self._left.pop(key, []))
-        except ValueError as error:
-            raise BookError([f"{self.place}.{key}{error}"]) from None
+            return periods(f"{self.place}.{key}", self._left.pop(key, []))
+        except MomentError as error:
+            raise BookError([str(error)]) from None
 
     def ids(self, key: str) -> tuple[str, ...]:
         """A list of ids, as a sorted set."""

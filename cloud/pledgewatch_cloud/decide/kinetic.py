@@ -34,8 +34,8 @@ ACTIVATION_J_MOL = 83_144
 class KineticRule(NamedTuple):
     """What a lot's mean kinetic temperature may be, in thousandths of a degree Celsius.
 
-    Over the last `window_h` whole hours, or over the voyage where that is 0. Gaps longer than `max_gap_s` count from
-    `worst_low_mc` to `worst_high_mc`.
+    Over the last `window_h` hours of the clock, the one under way included, or over the voyage where that is 0. Gaps
+    longer than `max_gap_s` count from `worst_low_mc` to `worst_high_mc`.
     """
 
     channel: int
@@ -176,7 +176,7 @@ def _by_hour(
     if not window_h:
         return before
     newest = to_ms // HOUR_MS
-    oldest = newest - window_h
+    oldest = newest - window_h + 1
     hours = dict(before)
     if before and next(iter(before)) < oldest:
         hours = {hour: one for hour, one in before.items() if hour >= oldest}

@@ -17,8 +17,7 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import Event, EventType, event
-from pledgewatch_cloud.decide.fence_index import FenceIndex
-from pledgewatch_cloud.decide.geofence import Fence
+from pledgewatch_cloud.decide.geofence import Fence, FenceIndex
 from pledgewatch_cloud.decide.grade import GRADE_NAMES, Grade
 from pledgewatch_cloud.decide.plausibility import Fix
 

@@ -11,6 +11,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from pledgewatch_cloud.decide import admission as admission_module
 from pledgewatch_cloud.decide import alert_half
 from pledgewatch_cloud.decide import asset as asset_module
@@ -32,10 +34,10 @@ from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.events import Event, EventType, Found, SaidEvent, difference, event, retraction
 from pledgewatch_cloud.decide.facility import FacilityState
+from pledgewatch_cloud.decide.geofence import E7
 from pledgewatch_cloud.decide.grade import Doubt
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.messages import Message
-from pledgewatch_cloud.decide.outline import E7
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_wire.reading import Channel
@@ -244,7 +246,7 @@ def _placed(book: Book, evidence: Mapping[str, list[AssetReading]]) -> dict[str,
             row += 1
     index = book.fence_index
     inside: dict[int, tuple[str, ...]] = {}
-    places, fences = index.containing(latitudes, longitudes)
+    places, fences = index.containing(np.array(latitudes, dtype=np.int64), np.array(longitudes, dtype=np.int64))
     starts = [0, *(places[1:] != places[:-1]).nonzero()[0] + 1, len(places)] if len(places) else [0]
     fence_list = fences.tolist()
     for start, end in pairwise(starts):

@@ -1,0 +1,67 @@
+"""A story folded through the real spine: one device on one asset, some readings, what is found."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from builders import Device, ManualClock, book_document
+
+from pledgewatch_cloud.decide.events import Event, EventType
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_wire.reading import Cell, Channel
+
+AT_ONCE = 1_000
+
+
+def fold(
+    readings: Iterable[tuple[int, tuple[Cell, ...]]],
+    *,
+    fences: list[dict[str, Any]] | None = None,
+    limits: list[dict[str, Any]] | None = None,
+    asset: dict[str, Any] | None = None,
+    **sections: Any,
+) -> list[Event]:
+    """The standing events about an asset whose device measured these (Unix ms, cells), in the order of their time."""
+    device = Device()
+    name = f"asset-{device.name}"
+    document = book_document(device)
+    document["milestones"] = []
+    document["installations"][0] |= {"silent_after_s": 0}
+    document["fences"] = {"type": "FeatureCollection", "features": fences or []}
+    document["lots"][0]["limits"] = limits or []
+    if asset:
+        document["assets"] = [{"id": name, **asset}]
+    store, clock = MemoryStore(), ManualClock()
+    spine = Spine(store, clock)
+    spine.amend(document | sections)
+    told = [device.measure(at_ms, *sorted(cells)) for at_ms, cells in sorted(readings)]
+    clock.at_ms = max(one.measured_at_ms for one in told)
+    for start in range(0, len(told), AT_ONCE):
+        spine.take([device.arrival(told[start : start + AT_ONCE])])
+    standing = [one.event for one in store.standing(name, 10**9)]
+    told_of = [one for one in standing if one.type is not EventType.CONDITION_KNOWN]
+    return sorted(told_of, key=lambda one: (one.at_ms, one))
+
+
+def fix(
+    latitude: float, longitude: float, *, speed_mmps: int | None = None, hdop: float | None = None
+) -> tuple[Cell, ...]:
+    """The cells of a fix, in degrees."""
+    cells = [Cell(Channel.LATITUDE_E7, round(latitude * 1e7)), Cell(Channel.LONGITUDE_E7, round(longitude * 1e7))]
+    if speed_mmps is not None:
+        cells.append(Cell(Channel.SPEED_MMPS, speed_mmps))
+    if hdop is not None:
+        cells.append(Cell(Channel.HDOP_CENTI, round(hdop * 100)))
+    return tuple(cells)
+
+
+def feature(identity: str, geometry: str, coordinates: Any, **properties: Any) -> dict[str, Any]:
+    """A fence as GeoJSON."""
+    shape = {"type": geometry, "coordinates": coordinates}
+    return {"type": "Feature", "id": identity, "properties": properties, "geometry": shape}
+
+
+def box(identity: str, west: float, south: float, east: float, north: float, **properties: Any) -> dict[str, Any]:
+    """A rectangular fence."""
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return feature(identity, "Polygon", [ring], **properties)

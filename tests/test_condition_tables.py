@@ -1,0 +1,328 @@
+"""Condition, silence, plausibility and presence as tables that a banker can read, and real temperature series."""
+
+import csv
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import MINUTE_MS, NOON_MS, Device, book_document
+from folding import box, feature, fix, fold
+
+from pledgewatch_cloud.decide.events import Event, EventType
+from pledgewatch_wire.reading import Cell, Channel, Quality
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+def needs(folder: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not (DATA / folder).exists(), reason=f"needs ../shared/data/{folder}")
+
+
+def degrees(celsius: float) -> tuple[Cell, ...]:
+    return (Cell(Channel.TEMPERATURE_MC, round(celsius * 1_000)),)
+
+
+def story(events: list[Event], *facts: str) -> list[str]:
+    """Events as `type@minute` with some facts behind."""
+    told = []
+    for one in events:
+        known = dict(one.facts)
+        words = [str(known[name]) for name in facts if name in known]
+        told.append(" ".join([f"{one.type}@{(one.at_ms - NOON_MS) / MINUTE_MS:g}", *words]))
+    return told
+
+
+LIMIT = {"channel": "temperature_mc", "low": 2_000, "high": 8_000, "max_gap_s": 3_600}
+CONDITIONS: list[tuple[str, list[dict[str, Any]], list[tuple[int, float]], list[str]]] = [
+    # what, limits, (minute, °C), what is found
+    ("grace", [LIMIT | {"grace_s": 600}], [(0, 5), (1, 9), (11, 9), (20, 5)],
+     ["condition_breached@11", "condition_restored@20"]),
+    ("a dip begins the grace anew", [LIMIT | {"grace_s": 600}], [(0, 9), (9, 9), (10, 5), (11, 9), (20, 9)], []),
+    (
+        "all spells added up",
+        [LIMIT | {"grace_s": 3_600, "cumulative_s": 1_200}],
+        [(0, 9), (10, 5), (20, 9), (29, 9), (31, 9), (40, 5)],
+        ["condition_breached@31"],
+    ),
+    (
+        # 20 °C is twelve degrees too warm: after ten minutes 120 degree-minutes
+        "stability budget",
+        [LIMIT | {"grace_s": 3_600, "budget": 100_000}],
+        [(0, 20), (5, 20), (8, 20), (9, 20), (20, 5)],
+        ["condition_breached@9"],
+    ),
+    (
+        "two bounds at once, one of them worse",
+        [LIMIT | {"severity": "warning"}, LIMIT | {"id": "frozen", "low": 0, "high": 99_000}],
+        [(0, 5), (1, 1), (2, -1), (3, 1), (4, 5)],
+        ["condition_breached@1 temperature_mc", "condition_breached@2 frozen", "condition_restored@3 frozen",
+         "condition_restored@4 temperature_mc"],
+    ),
+    (
+        "a gap is neither in nor out",
+        [LIMIT],
+        [(0, 5), (59, 5), (180, 5), (181, 5)],
+        ["condition_unknown@119", "condition_known_again@180"],
+    ),
+    (
+        "a spell does not reach over a gap",
+        [LIMIT | {"grace_s": 5_400}],
+        [(0, 9), (59, 9), (180, 9), (220, 9)],
+        ["condition_unknown@119", "condition_known_again@180"],
+    ),
+    (
+        "loading is not judged",
+        [LIMIT | {"ignore": [{"from": "2026-01-01T12:10:00Z", "until": "2026-01-01T12:40:00Z"}]}],
+        [(0, 5), (10, 20), (30, 20), (39, 20), (45, 5)],
+        [],
+    ),
+    (
+        "a breach that loading interrupts",
+        [LIMIT | {"ignore": [{"from": "2026-01-01T12:10:00Z", "until": "2026-01-01T12:40:00Z"}]}],
+        [(0, 9), (20, 9), (41, 9)],
+        ["condition_breached@0", "condition_restored@20", "condition_breached@41"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "limits", "values", "found"), CONDITIONS, ids=[row[0] for row in CONDITIONS])
+def test_condition(name: str, limits: list[dict[str, Any]], values: list[tuple[int, float]], found: list[str]) -> None:
+    events = fold([(NOON_MS + minute * MINUTE_MS, degrees(value)) for minute, value in values], limits=limits)
+    facts = ("limit",) if len(limits) > 1 else ()
+    assert story(events, *facts) == found
+
+
+def test_unknown_time_is_between_nothing_and_all() -> None:
+    values = [(0, 9), (30, 9), (120, 9), (150, 9)]
+    limit = LIMIT | {"grace_s": 10**6, "cumulative_s": 3_600}
+    (breach,) = (
+        one
+        for one in fold([(NOON_MS + minute * MINUTE_MS, degrees(value)) for minute, value in values], limits=[limit])
+        if one.type is EventType.CONDITION_BREACHED
+    )
+    assert (breach.fact("outside_ms"), breach.fact("outside_ms_at_most")) == (60 * MINUTE_MS, 150 * MINUTE_MS)
+
+
+def test_a_limit_holds_in_its_leg_only() -> None:
+    legs = [
+        {"id": "road", "kind": "road", "from": "2026-01-01T12:00:00Z", "until": "2026-01-01T13:00:00Z"},
+        {"id": "sea", "kind": "sea", "from": "2026-01-01T13:00:00Z", "until": "2026-01-01T15:00:00Z"},
+    ]
+    voyages = [{"id": "voyage", "asset": "asset-container-1", "legs": legs}]
+    values = [(NOON_MS + minute * MINUTE_MS, degrees(9)) for minute in range(0, 180, 10)]
+    events = fold(values, limits=[LIMIT | {"legs": ["sea"]}], voyages=voyages)
+    assert story(events) == ["condition_breached@60"]
+
+
+SEA, PORT, DARK = (40.0, 170.0), (33.7, -118.27), "2026-01-01T"
+SILENCES: list[tuple[str, dict[str, Any], list[int], list[str]]] = [
+    # what, plan, minutes of readings, what is found
+    ("heard in time", {}, [0, 60, 120], []),
+    ("overdue, then silent, then back", {}, [0, 200], ["source_overdue@60", "source_silent@120", "back@200"]),
+    ("overdue only", {}, [0, 100], ["source_overdue@60", "back@100"]),
+    ("dark is normal at sea", {"dark": ("12:30", "18:00")}, [0, 20, 370], []),
+    ("after the dark the waiting starts anew", {"dark": ("12:30", "18:00")}, [0, 20, 430],
+     ["source_overdue@420", "back@430"]),
+    ("silent before the dark began", {"dark": ("15:00", "18:00")}, [0, 400],
+     ["source_overdue@60", "source_silent@120", "back@400"]),
+    ("late when the dark began", {"dark": ("13:30", "18:00")}, [0, 400], ["source_overdue@60", "back@400"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "plan", "minutes", "found"), SILENCES, ids=[row[0] for row in SILENCES])
+def test_silence_by_the_voyage_plan(name: str, plan: dict[str, Any], minutes: list[int], found: list[str]) -> None:
+    installation = book_document(Device())["installations"][0] | {"overdue_after_s": 3_600, "silent_after_s": 7_200}
+    voyages = []
+    if plan:
+        since, until = plan["dark"]
+        leg = {
+            "id": "sea",
+            "kind": "sea",
+            "signal": "dark",
+            "from": f"{DARK}{since}:00Z",
+            "until": f"{DARK}{until}:00Z",
+        }
+        voyages = [{"id": "voyage", "asset": "asset-container-1", "legs": [leg]}]
+    readings = [(NOON_MS + minute * MINUTE_MS, degrees(5)) for minute in minutes]
+    events = fold(readings, installations=[installation], voyages=voyages)
+    words = {"source_fell_silent": "source_silent", "source_reported_again": "back"}
+    assert [f"{words.get(one.type, one.type)}@{(one.at_ms - NOON_MS) / MINUTE_MS:g}" for one in events] == found
+
+
+def test_a_probe_that_dies_under_a_living_device_is_missed() -> None:
+    sensors = [{"channel": "temperature_mc", "silent_after_s": 3_600}]
+    installation = book_document(Device())["installations"][0] | {"silent_after_s": 7_200, "sensors": sensors}
+    gone = (Cell(Channel.TEMPERATURE_MC, 0, Quality.SENSOR_GONE),)
+    readings = [(NOON_MS + minute * MINUTE_MS, degrees(5) if minute < 60 else gone) for minute in range(0, 240, 30)]
+    events = fold(readings, installations=[installation])
+    assert story(events, "channel", "doubt") == [
+        "evidence_doubted@60 temperature_mc sensor_gone",
+        "source_fell_silent@90 temperature_mc",
+    ]
+
+
+def series(values: list[tuple[int, float]], limit: dict[str, Any]) -> list[Event]:
+    """Events of a temperature series of (Unix ms, °C)."""
+    return fold([(at_ms, degrees(value)) for at_ms, value in values], limits=[limit])
+
+
+@needs("temp-nab")
+def test_the_failures_of_a_real_machine_are_found() -> None:
+    """Limits as an engineer sets them: four standard deviations around the first week, out for an hour.
+
+    Precision and recall are those of breaches against the labelled windows of failure.
+    """
+    folder = DATA / "temp-nab"
+    with (folder / "machine_temperature_system_failure.csv").open() as file:
+        rows = [(clock(row["timestamp"]), (float(row["value"]) - 32) / 1.8) for row in csv.DictReader(file)]
+    week = [value for at_ms, value in rows if at_ms < rows[0][0] + 7 * 86_400_000]
+    mean = sum(week) / len(week)
+    spread = (sum((one - mean) ** 2 for one in week) / len(week)) ** 0.5
+    limit = {
+        "channel": "temperature_mc",
+        "low": round((mean - 4 * spread) * 1_000),
+        "high": round((mean + 4 * spread) * 1_000),
+        "grace_s": 3_600,
+    }
+    breaches = [one.at_ms for one in series(rows, limit) if one.type is EventType.CONDITION_BREACHED]
+    ((_, spans),) = json.loads((folder / "labels.json").read_text())["windows"].items()
+    windows = [(clock(since), clock(until)) for since, until in spans]
+    hits = [one for one in breaches if any(since <= one <= until for since, until in windows)]
+    caught = [window for window in windows if any(window[0] <= one <= window[1] for one in breaches)]
+    precision, recall = len(hits) / max(1, len(breaches)), len(caught) / len(windows)
+    assert (recall, precision) >= (0.5, 0.3), (recall, precision, len(breaches))
+
+
+def clock(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1_000)
+
+
+@needs("temp-wsn-labeled")
+@pytest.mark.parametrize("mote", ["indoor_moteid3", "indoor_moteid4", "outdoor_moteid1", "outdoor_moteid2"])
+def test_steam_at_a_real_sensor_is_found(mote: str) -> None:
+    """A limit from the first ten minutes: four degrees above their mean, out for fifteen seconds. No false alarm."""
+    lines = (DATA / "temp-wsn-labeled" / f"multihop_{mote}_data.txt").read_text().split("\n")[1:]
+    rows = [line.split() for line in lines if len(line.split()) == 5]
+    labels = [int(row[4]) for row in rows]
+    values = [float(row[3]) for row in rows]
+    start = sum(values[:120]) / 120
+    limit = {"channel": "temperature_mc", "low": 0, "high": round((start + 4) * 1_000), "grace_s": 15}
+    events = series([(NOON_MS + number * 5_000, value) for number, value in enumerate(values)], limit)
+    found = [(one.at_ms - NOON_MS) // 5_000 for one in events if one.type is EventType.CONDITION_BREACHED]
+    assert bool(found) == any(labels), "steam is told of where there was steam, and nowhere else"
+    assert all(labels[one] for one in found)
+
+
+@needs("temp-occupancy")
+def test_a_calm_office_breaches_nothing() -> None:
+    with (DATA / "temp-occupancy" / "datatest.txt").open() as file:
+        rows = list(csv.reader(file))[1:]
+    readings = [
+        (
+            clock(row[1]),
+            (
+                Cell(Channel.TEMPERATURE_MC, round(float(row[2]) * 1_000)),
+                Cell(Channel.HUMIDITY_CPERCENT, round(float(row[3]) * 100)),
+            ),
+        )
+        for row in rows
+    ]
+    limits = [
+        {"channel": "temperature_mc", "low": 15_000, "high": 26_000, "grace_s": 600},
+        {"channel": "humidity_cpercent", "low": 1_000, "high": 6_000, "grace_s": 600},
+    ]
+    assert fold(readings, limits=limits) == []
+
+
+DOUBTS: list[tuple[str, list[tuple[float, tuple[Cell, ...]]], list[str]]] = [
+    (
+        "28 km in 82 seconds at berth are no voyage",
+        [(0, fix(33.7, -118.27)), (82 / 60, fix(33.95, -118.27)), (3, fix(33.7, -118.27))],
+        ["evidence_doubted@1.36667 impossible_speed", "evidence_restored@3 impossible_speed"],
+    ),
+    ("28 km in an hour are one", [(0, fix(33.7, -118.27)), (60, fix(33.95, -118.27))], []),
+    (
+        "a jump and back",
+        [(0, fix(33.7, -118.27)), (1, fix(33.95, -118.27)), (2, fix(33.7, -118.27))],
+        ["evidence_doubted@1 impossible_speed", "evidence_restored@2 impossible_speed"],
+    ),
+    (
+        "a jump that stays is believed the third time",
+        [(0, fix(33.7, -118.27)), *[(minute, fix(34.7, -118.27)) for minute in (1, 2, 3, 4)]],
+        ["evidence_doubted@1 impossible_speed", "fence_left@3", "evidence_restored@3 impossible_speed"],
+    ),
+    (
+        "frozen while it moves",
+        [(minute, fix(33.7, -118.27, speed_mmps=9_000)) for minute in range(4)],
+        ["evidence_doubted@2 frozen_position"],
+    ),
+    ("at rest is not frozen", [(minute, fix(33.7, -118.27, speed_mmps=0)) for minute in range(9)], []),
+    (
+        "85 °C out of nowhere, and what no probe can measure",
+        [(0, degrees(5)), (1, degrees(85)), (2, degrees(-127)), (3, degrees(5))],
+        ["evidence_doubted@2 out_of_range", "evidence_restored@3 out_of_range"],
+    ),
+    ("85 °C after 80 °C is 85 °C", [(0, degrees(80)), (1, degrees(85)), (2, degrees(86))], []),
+]
+
+
+@pytest.mark.parametrize(("name", "readings", "found"), DOUBTS, ids=[row[0] for row in DOUBTS])
+def test_what_a_reading_is_worth(name: str, readings: list[tuple[float, tuple[Cell, ...]]], found: list[str]) -> None:
+    fences = [box("harbour", -118.8, 33.2, -117.8, 34.2)]
+    events = fold(
+        [(NOON_MS + round(minute * MINUTE_MS), cells) for minute, cells in readings],
+        fences=fences,
+        asset={"kind": "container"},
+    )
+    assert sorted(story(events, "doubt")) == sorted(found)
+
+
+def test_a_value_that_never_moves_is_doubted() -> None:
+    limit = LIMIT | {"stuck_after_s": 3_600}
+    events = fold([(NOON_MS + minute * MINUTE_MS, degrees(5)) for minute in range(0, 90, 10)], limits=[limit])
+    assert "evidence_doubted@70 stuck_value" in story(events, "doubt")
+
+
+WINDOW = {"active": [{"from": "2026-01-01T12:02:00Z", "until": "2026-01-01T12:04:00Z"}]}
+RULED: list[tuple[dict[str, Any], list[int], list[str]]] = [
+    # rules of the fence, fixes east of its edge in metres minute by minute, what is found
+    ({}, [-500, 500, -500], ["fence_left@1", "fence_entered@2"]),
+    ({"margin_m": 600}, [-500, 500, 700, -500], ["fence_left@2", "fence_entered@3"]),
+    ({"enter_margin_m": 600}, [500, -500, -700], ["fence_entered@2"]),
+    ({"dwell_s": 120}, [500, -500, -500, -500, 500], ["fence_entered@3", "fence_left@4"]),
+    ({"dwell_s": 120}, [500, -500, -500, 500, -500], []),
+    ({"leave_after_s": 60}, [-500, 500, -500, 500, 500], ["fence_left@4"]),
+    (WINDOW, [500, -500, -500, 500, -500], ["fence_left@3"]),
+    ({"grade": "good"}, [-500, 500, 500], ["fence_left@1"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rules", "metres", "found"), RULED)
+def test_how_a_fence_is_crossed(rules: dict[str, Any], metres: list[int], found: list[str]) -> None:
+    fence = box("west", -10, -10, 0, 10, **rules)
+    track = [(NOON_MS + minute * MINUTE_MS, fix(0, east / 111_320)) for minute, east in enumerate(metres)]
+    assert story(fold(track, fences=[fence])) == found
+
+
+def test_a_fix_that_straddles_the_edge_changes_nothing() -> None:
+    """HDOP 20 is an accuracy of 100 m: a first fix 50 m inside tells nothing, and one 50 m outside neither."""
+    fence = box("west", -10, -10, 0, 10)
+    blurred = [
+        (NOON_MS + n * MINUTE_MS, fix(0, east / 111_320, hdop=20)) for n, east in enumerate([-50, 50, 500, -50, 50])
+    ]
+    assert story(fold(blurred, fences=[fence])) == []
+    unaware = [feature("west", "Polygon", fence["geometry"]["coordinates"], accuracy_aware=0)]
+    assert story(fold(blurred, fences=unaware)) == ["fence_left@1", "fence_entered@3", "fence_left@4"]
+
+
+def test_a_fair_fix_enters_only_where_the_fence_takes_it_and_a_good_one_confirms() -> None:
+    few = tuple(one._replace(quality=Quality.FEW_SATELLITES) for one in fix(0, -1))
+    track = [(NOON_MS, fix(0, 1)), (NOON_MS + MINUTE_MS, few), (NOON_MS + 2 * MINUTE_MS, fix(0, -1))]
+    fences = [box("good", -10, -10, 0, 10), box("fair", -10, -10, 0, 10, grade="fair")]
+    assert story(fold(track, fences=fences), "fence", "grade") == [
+        "fence_entered@1 fair fair",
+        "fence_confirmed@2 fair good",
+        "fence_entered@2 good good",
+    ]
