@@ -34,6 +34,7 @@ ROOMS = {
     "clock": set[str](),
     "ingest": {"decide", "journal", "clock"},
     "outbox": {"journal", "clock"},
+    "backtest": {"decide", "journal", "ingest", "book_file"},
     "series": {"decide", "journal"},
     "replay": {"decide", "journal", "ingest"},
     "api": {"decide", "journal", "ingest", "series", "clock", "console", "book_file"},

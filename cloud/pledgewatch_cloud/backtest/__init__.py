@@ -1,0 +1,1 @@
+"""Recorded readings folded through any book: what would have been said, and what another book would say instead."""

@@ -1,0 +1,126 @@
+"""Readings from files: JSON lines, the lines that `pledgewatch-edge nmea` prints, and CSV with a map of its columns.
+
+A row names a time and some quantities, in the units of the wire (`temperature_mc`) or in natural ones (`temperature_c`,
+`latitude`). Numbers become whole through their decimal text, rounded half to even, never through floating point. A row
+without a device belongs to the one that is named for the file. What cannot be read is named with its line.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pledgewatch_wire.reading import Cell, Channel
+
+# Natural units: the name in a row, the channel, what its unit is multiplied by, and what is added before.
+_NATURAL: Mapping[str, tuple[Channel, Decimal, Decimal]] = {
+    "latitude": (Channel.LATITUDE_E7, Decimal(10_000_000), Decimal(0)),
+    "longitude": (Channel.LONGITUDE_E7, Decimal(10_000_000), Decimal(0)),
+    "altitude_m": (Channel.ALTITUDE_MM, Decimal(1_000), Decimal(0)),
+    "speed_mps": (Channel.SPEED_MMPS, Decimal(1_000), Decimal(0)),
+    "speed_knots": (Channel.SPEED_MMPS, Decimal(1_852_000) / 3_600, Decimal(0)),
+    "course_deg": (Channel.COURSE_CDEG, Decimal(100), Decimal(0)),
+    "satellites": (Channel.SATELLITES, Decimal(1), Decimal(0)),
+    "hdop": (Channel.HDOP_CENTI, Decimal(100), Decimal(0)),
+    "temperature_c": (Channel.TEMPERATURE_MC, Decimal(1_000), Decimal(0)),
+    "temperature_f": (Channel.TEMPERATURE_MC, Decimal(5_000) / 9, Decimal(-32)),
+    "humidity_percent": (Channel.HUMIDITY_CPERCENT, Decimal(100), Decimal(0)),
+    "battery_v": (Channel.BATTERY_MV, Decimal(1_000), Decimal(0)),
+}
+_EXACT = {channel.name.lower(): channel for channel in Channel}
+QUANTITIES = (*_NATURAL, *_EXACT)
+_PASSED_OVER = {"fix", "quality"}  # of the lines that the agent prints; a fix that is not good has no place in them
+
+
+class RowError(ValueError):
+    """A row that cannot be read: file, line and reason."""
+
+
+class Row(NamedTuple):
+    """One reading of a file."""
+
+    device: str
+    measured_at_ms: int
+    cells: tuple[Cell, ...]
+
+
+def read_rows(path: Path, columns: Mapping[str, str], device: str | None) -> Iterator[Row]:
+    """The rows of a .csv file by its `columns` (quantity, `time` or `device` → column), or of JSON lines.
+
+    Raises OSError and RowError.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        source = _csv(file, columns) if path.suffix.lower() == ".csv" else _json_lines(file)
+        number = 0
+        while True:
+            number += 1
+            try:
+                values = next(source, None)
+                if values is None:
+                    return
+                row = _row(values, device)
+            except (ValueError, InvalidOperation, csv.Error) as error:
+                raise RowError(f"{path}: row {number}: {error}") from None
+            if row is not None:
+                yield row
+
+
+def _csv(file: Any, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    reader = csv.DictReader(file, strict=True)
+    missing = sorted(set(columns.values()) - set(reader.fieldnames or ()))
+    if missing:
+        raise ValueError(f"there is no column {missing[0]!r}; there are {', '.join(reader.fieldnames or ())}")
+    for row in reader:
+        yield {quantity: row[column] for quantity, column in columns.items()}
+
+
+def _json_lines(file: Any) -> Iterator[dict[str, Any]]:
+    for line in file:
+        if line.strip():
+            value = json.loads(line, parse_float=Decimal)
+            if not isinstance(value, dict):
+                raise ValueError("an object is needed")
+            yield value
+
+
+def _row(values: Mapping[str, Any], device: str | None) -> Row | None:
+    """The reading of a row; None where it holds no quantity, or no time and no place (a cold receiver)."""
+    name = values.get("device", device)
+    if not name:
+        raise ValueError("no device: give the column, or --device")
+    cells = {}
+    for key, value in values.items():
+        if key in ("device", "time", "measured_at_ms", *_PASSED_OVER) or value is None or value == "":
+            continue
+        channel, number = _quantity(key, value)
+        cells[channel] = Cell(channel, number)
+    if values.get("time") is None and "measured_at_ms" not in values:
+        return None
+    if not cells:
+        return None
+    return Row(str(name), _time_ms(values), tuple(cells[channel] for channel in sorted(cells)))
+
+
+def _quantity(key: str, value: Any) -> tuple[int, int]:
+    if key in _EXACT:
+        channel, factor, offset = _EXACT[key], Decimal(1), Decimal(0)
+    elif key in _NATURAL:
+        channel, factor, offset = _NATURAL[key]
+    else:
+        raise ValueError(f"there is no quantity {key!r}; there are {', '.join(QUANTITIES)}")
+    number = Decimal(str(value).strip())
+    if not number.is_finite():
+        raise ValueError(f"{key} {value!r} is no number")
+    return channel, int(((number + offset) * factor).to_integral_value())
+
+
+def _time_ms(values: Mapping[str, Any]) -> int:
+    """Unix milliseconds as they are, or ISO 8601; a time without an offset is UTC."""
+    if "measured_at_ms" in values:
+        return int(values["measured_at_ms"])
+    moment = datetime.fromisoformat(str(values["time"]))
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1_000)

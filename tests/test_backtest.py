@@ -1,0 +1,127 @@
+"""The back-test command: files and journals through a book, compared with another, and every slip named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from builders import NOON_MS, Device, ManualClock, book_document, temperature
+
+from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.sqlite import SqliteStore
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+NAB = DATA / "temp-nab" / "machine_temperature_system_failure.csv"
+
+
+def book(path: Path, high: int = 8_000, grace_s: int = 600) -> Path:
+    document = book_document(Device())
+    document["lots"][0]["limits"] = [{"channel": "temperature_mc", "low": 0, "high": high, "grace_s": grace_s}]
+    document["milestones"] = []
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def rows(path: Path) -> Path:
+    values = [(0, "5.0"), (5, "9.0"), (20, "9.5"), (30, "5.0625")]
+    lines = [f'{{"time": "2026-01-01T12:{minute:02d}:00Z", "temperature_c": {value}}}' for minute, value in values]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict[str, object]]:
+    assert main(["backtest", *map(str, arguments), "--json"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_json_lines_through_a_book(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readings = rows(tmp_path / "readings.jsonl")
+    found = told(capsys, "--book", book(tmp_path / "book.json"), "--readings", readings, "--device", "container-1")
+    kinds = [one["type"] for one in found]
+    assert "condition_breached" in kinds
+    assert "condition_restored" in kinds
+    (breach,) = (one for one in found if one["type"] == "condition_breached")
+    assert breach["at_ms"] == NOON_MS + 20 * 60_000
+    late = told(
+        capsys, "--book", tmp_path / "book.json", "--readings", readings, "--device", "container-1",
+        "--from", "2026-01-01T12:25:00Z",
+    )  # fmt: skip
+    assert [one["type"] for one in late if one["subject"] == "asset-container-1"] == ["condition_known"]
+
+
+def test_two_books_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readings, strict = rows(tmp_path / "readings.jsonl"), book(tmp_path / "book.json")
+    lax = book(tmp_path / "lax.json", grace_s=3_600)
+    arguments = ["--book", strict, "--readings", readings, "--device", "container-1", "--compare"]
+    differ = told(capsys, *arguments, lax)
+    assert {(one["only_in"], one["type"]) for one in differ} == {
+        ("book", "condition_breached"),
+        ("book", "condition_restored"),
+        ("book", "alert_opened"),
+        ("book", "alert_cleared"),
+    }
+    assert told(capsys, *arguments, strict) == []
+
+
+def test_a_journal_through_another_book(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    device, clock = Device(), ManualClock()
+    store = SqliteStore(tmp_path / "data")
+    spine = Spine(store, clock)
+    spine.amend(json.loads(book(tmp_path / "lax.json", high=99_000).read_text()))
+    for minute, value in ((0, 5_000), (5, 9_000), (20, 9_500)):
+        clock.at_ms = NOON_MS + minute * 60_000
+        spine.take([device.arrival([device.measure(clock.at_ms, temperature(value))])])
+        spine.tick()
+    store.close()
+    strict = book(tmp_path / "book.json")
+    found = told(capsys, "--book", strict, "--journal", tmp_path / "data")
+    assert [one["type"] for one in found if one["type"] == "condition_breached"] == ["condition_breached"]
+    same = told(capsys, "--book", tmp_path / "lax.json", "--journal", tmp_path / "data")
+    assert [one["type"] for one in same if one["subject"] == "asset-container-1"] == ["condition_known"]
+
+
+@pytest.mark.skipif(not NAB.exists(), reason="needs ../shared/data/temp-nab")
+def test_a_csv_by_a_map_of_its_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(
+        capsys, "--book", book(tmp_path / "book.json", high=46_000, grace_s=3_600), "--readings", NAB,
+        "--device", "container-1", "--map", "time=timestamp", "--map", "temperature_f=value",
+    )  # fmt: skip
+    assert found, "the machine was too cold or too warm at some time"
+
+
+SLIPS = [
+    ('{"time": "yesterday", "temperature_c": 5}', "row 1: Invalid isoformat string"),
+    ('{"time": "2026-01-01T12:00:00Z", "smell": 5}', "row 1: there is no quantity 'smell'"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": "NaN"}', "row 1: temperature_c 'NaN' is no number"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 5}\n[', "row 2: Expecting value"),
+    ("[1]", "row 1: an object is needed"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), SLIPS)
+def test_a_row_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    readings = tmp_path / "readings.jsonl"
+    readings.write_text(text, encoding="utf-8")
+    arguments = ["--book", str(book(tmp_path / "book.json")), "--readings", str(readings), "--device", "container-1"]
+    assert main(["backtest", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_slips_of_the_command_line_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readings, good = rows(tmp_path / "readings.jsonl"), book(tmp_path / "book.json")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("lots:\n  - {id: a}\n", encoding="utf-8")
+    for arguments, words in (
+        (["--book", bad, "--readings", readings], f"{bad}:2: lots[0].asset: is missing"),
+        (["--book", tmp_path / "none.json", "--readings", readings], "cannot be read: No such file"),
+        (["--book", good, "--readings", readings], "row 1: no device"),
+        (["--book", good, "--readings", readings, "--from", "noon"], "--from: 'noon' is not a time"),
+        (["--book", good, "--readings", readings, "--map", "time"], "--map takes QUANTITY=COLUMN"),
+        (["--book", good, "--journal", tmp_path / "none"], "there is no journal here"),
+    ):
+        assert main(["backtest", *map(str, arguments)]) == 2
+        assert words in capsys.readouterr().err
+    assert main(["backtest", "--book", str(good), "--readings", str(readings), "--device", "ghost"]) == 0
+    assert "ghost is not installed" in capsys.readouterr().err
