@@ -91,6 +91,19 @@ FAULTS = [
         YAML.replace("sku: sofa\n", "sku: chair\n"),
         "book.yaml:9: lots lot-1.sku: there is no 'chair' among prices",
     ),
+    (
+        "book.yaml",
+        YAML.replace(
+            "    legs:\n",
+            "    legs:\n      - {id: early, kind: port, from: 2026-01-02T00:00:00Z, until: 2026-01-03T00:00:00Z}\n",
+        ),
+        "book.yaml:18: voyages[0].legs: early begins 2026-01-02T00:00:00Z, before sea ends",
+    ),
+    (
+        "book.yaml",
+        YAML + "alert_rules:\n  - {id: away, on: fence_left, fences: [nowhere]}\n",
+        "book.yaml:21: alert_rules away.fences: there is no 'nowhere' among fences",
+    ),
     ("book.yaml", YAML.replace("quantity", "quantiti"), "book.yaml:6: lots[0].quantity: is missing"),
     (
         "book.yaml",

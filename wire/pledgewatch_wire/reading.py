@@ -70,6 +70,8 @@ class Quality(IntEnum):
     POWER_ON_VALUE = 7
     OUT_OF_RANGE = 8
     CLOCK_UNSET = 9
+    SPOOFED = 10
+    JAMMED = 11
     NO_FIX = 128
     CHECKSUM_FAILED = 129
     SENSOR_GONE = 130
