@@ -136,7 +136,7 @@ def test_bad_amendments_are_named_and_the_book_in_force_stays(station: Station) 
         "geometry": {"type": "Polygon", "coordinates": [ring]},
     }
     rows = [
-        ({"fences": {"type": "FeatureCollection", "features": [crossing]}}, "knot: Self-intersection"),
+        ({"fences": {"type": "FeatureCollection", "features": [crossing]}}, "knot: ring 0: crosses or touches itself"),
         ({"fences": {"type": "Nonsense"}}, "a GeoJSON FeatureCollection is needed"),
         ({"prices": [{"sku": "sofa", "unit_price_minor": -1, "currency": "USD"}]}, "prices[0].unit_price_minor: -1"),
         ({"surprise": 1}, "surprise: no such section"),
