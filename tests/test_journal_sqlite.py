@@ -256,3 +256,35 @@ def test_decisions_that_have_changed_are_not_passed_over(tmp_path: Path, monkeyp
     with pytest.raises(DamagedError, match="entry 1: leads to other events or messages"):
         recover(store)
     store.close()
+
+
+CHANGES = [
+    ("UPDATE entry SET body = CAST(body AS TEXT), kind = 'readings' WHERE number = 3", "entry 3"),
+    ("UPDATE outbox SET state = 'delivesed'", "the delivery of"),
+    ("UPDATE outbox SET state = 'delivered'", "the delivery of"),
+    ("UPDATE outbox SET attempts = -1", "the delivery of"),
+    ("UPDATE meta SET name = 'jourmal' WHERE name = 'journal'", "which journal it is"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), CHANGES)
+def test_what_no_program_can_have_written_is_reported(tmp_path: Path, change: str, words: str) -> None:
+    told(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')" if "CAST" in change else "SELECT 1"
+        )
+        connection.commit()
+    connection.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute(change)
+    connection.close()
+    with pytest.raises(DamagedError, match=words):
+        replay(tmp_path)
+
+
+def test_a_mistyped_folder_is_named_and_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outbox", "--data", str(tmp_path / "typo")]) == 2
+    assert "there is no journal here" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()

@@ -363,3 +363,11 @@ def test_the_program_says_what_it_cannot_play(tmp_path: Path) -> None:
             program.stderr.read().decode()
             == f"{tmp_path / 'nowhere.log'} cannot be played: No such file or directory\n"
         )
+
+
+def test_a_file_in_the_place_of_the_link_is_not_touched(tmp_path: Path) -> None:
+    precious = tmp_path / "gps"
+    precious.write_text("precious", encoding="utf-8")
+    with pytest.raises(FileExistsError, match="choose a name that is free"):
+        PtyPort(precious).plug()
+    assert precious.read_text(encoding="utf-8") == "precious"

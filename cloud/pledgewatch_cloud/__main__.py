@@ -148,6 +148,7 @@ def _backtest(options: argparse.Namespace) -> int:
 
 
 def _outbox(options: argparse.Namespace) -> int:
+    SqliteStore(options.data, read_only=True).close()  # a mistyped folder is named, not made
     store = SqliteStore(options.data)
     try:
         if options.send_again is None:

@@ -108,7 +108,7 @@ class CoreSettings:
     timeout_s: float = 15.0
     retry_first_s: float = 1.0
     retry_max_s: float = 300.0
-    attempts_max: int = 200
+    attempts_max: int = 100_000
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):

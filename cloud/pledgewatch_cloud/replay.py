@@ -76,6 +76,8 @@ def _replay(store: SqliteStore, progress: Callable[[int], None]) -> Replayed:
             progress(written.number)
         for text in (*store.stray_rows(), *(f"snapshot of entry {one} has no entry" for one in snapshots)):
             raise DamagedError(state.entry + 1, text)
+        for number, text in store.odd_deliveries():
+            raise DamagedError(number, text)
         for text in store.integrity():
             raise DamagedError(state.entry, f"the file's own structure is damaged at or before it: {text}")
     except StoreError as error:

@@ -92,7 +92,7 @@ def _play(options: argparse.Namespace) -> int:
     try:
         return asyncio.run(played())
     except OSError as error:
-        print(f"{options.log} cannot be played: {error.strerror}", file=sys.stderr)
+        print(f"{error.filename or options.log} cannot be played: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 0

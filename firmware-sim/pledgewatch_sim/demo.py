@@ -62,7 +62,8 @@ async def run(options: DemoOptions) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted.set)
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="pledgewatch-demo-"))
+    # The programs run in folders of their own: a name relative to this one would lead them astray.
+    folder = options.folder.resolve() if options.folder else Path(tempfile.mkdtemp(prefix="pledgewatch-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
         return await _Demo(options, folder, interrupted).run()

@@ -49,6 +49,10 @@ class PtyPort:
         """The port appears, raw: no byte is changed, none is echoed. A port that is there stays as it is."""
         if self.plugged:
             return
+        if self._link is not None and self._link.exists() and not self._link.is_symlink():
+            raise FileExistsError(
+                errno.EEXIST, "is there already and no link: choose a name that is free", str(self._link)
+            )
         master, slave = os.openpty()
         tty.setraw(master)
         tty.setraw(slave)

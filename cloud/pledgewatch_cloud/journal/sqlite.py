@@ -69,6 +69,7 @@ CREATE TABLE quarantine_count (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) 
 """
 _EVENT = "entry, place, body, told_ms, replaces"
 _SPAN = "device, epoch, first, last, entry, place, until_ms"
+_ENTRY_TYPES = (int, str, int, bytes, bytes, bytes)
 _OUTBOX = "id, type, facility, sequence, body, state, attempts, next_attempt_at_ms, last_error"
 
 
@@ -88,6 +89,8 @@ class SqliteStore:
             if not read_only:
                 self._begin()
             meta = dict(self._connection.execute("SELECT name, value FROM meta"))
+            if "journal" not in meta:
+                raise StoreError(f"{self._path}: it does not say which journal it is")
             if meta.get("format") != str(FORMAT):
                 raise StoreError(f"{self._path}: format {meta.get('format')}, this program reads {FORMAT}")
             self._journal = str(meta["journal"])
@@ -147,6 +150,9 @@ class SqliteStore:
         """The entries beyond `after`; see Store."""
         with self._translated(), closing(self._connect(read_only=True)) as connection:
             for row in connection.execute("SELECT * FROM entry WHERE number > ? ORDER BY number", (after,)):
+                after += 1
+                if tuple(map(type, row)) != _ENTRY_TYPES:
+                    raise form.DamagedError(after, "a column holds another type than was written")
                 yield WrittenEntry(*row)
 
     def events(self, after_entry: int = 0, limit: int = 1_000) -> list[SaidEvent]:
@@ -301,6 +307,18 @@ class SqliteStore:
             for table in ("event", "outbox", "span")
             for (count,) in self._rows(f"SELECT count(*) FROM {table} WHERE entry NOT IN (SELECT number FROM entry)")  # noqa: S608 - constants
             if count
+        ]
+
+    def odd_deliveries(self) -> list[tuple[int, str]]:
+        """Messages whose bookkeeping is none that delivering can have led to, as (entry, a sentence)."""
+        rows = self._rows(
+            "SELECT entry, id, state FROM outbox WHERE state NOT IN ('pending', 'delivered', 'dead')"
+            " OR (state = 'delivered') != (delivered_at_ms IS NOT NULL) OR (state != 'pending' AND attempts < 1)"
+            " OR attempts < 0 OR typeof(attempts) != 'integer' OR typeof(next_attempt_at_ms) != 'integer'"
+        )
+        return [
+            (entry, f"the delivery of {identity} cannot stand as it is written: {state}")
+            for entry, identity, state in rows
         ]
 
     def integrity(self) -> list[str]:
