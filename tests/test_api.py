@@ -194,6 +194,10 @@ def test_dead_letters_are_listed_and_sent_again(cloud: Cloud) -> None:
     assert cloud.client.post(f"/outbox/dead/{first.id}/send").json() == {"id": first.id, "state": "pending"}
     assert cloud.get("/outbox/dead") == []
     assert cloud.woken
+    cloud.store.buried(first.id, "HTTP 422: no")
+    assert cloud.client.post(f"/outbox/dead/{first.id}/pass-over").json() == {"id": first.id, "state": "passed_over"}
+    problem(cloud.client.post(f"/outbox/dead/{first.id}/pass-over"), 404)
+    problem(cloud.client.post(f"/outbox/dead/{first.id}/send"), 404)
 
 
 def test_quarantine_is_shown_with_its_bytes(cloud: Cloud) -> None:
@@ -207,6 +211,14 @@ def test_the_console_is_served(cloud: Cloud) -> None:
     answer = cloud.client.get("/")
     assert answer.status_code == 200
     assert "<title>pledgewatch</title>" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_ask_no_other_host(cloud: Cloud, path: str) -> None:
+    page = cloud.client.get(path)
+    assert page.status_code == 200
+    assert "//" not in page.text
+    assert cloud.get("/openapi.json")["paths"]["/outbox/dead/{message_id}/send"]["post"]["description"]
 
 
 def test_who_writes_shows_the_token(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -26,6 +27,7 @@ from pledgewatch_cloud.decide import facility, valuation
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.valuation import FacilityValue
 from pledgewatch_cloud.ingest.spine import Spine, recover
+from pledgewatch_cloud.journal import anchor
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
@@ -175,14 +177,13 @@ for minute in range(10_000):
 """
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path, seed: int) -> None:
+def killed(folder: Path, wanted: int) -> int:
+    """A journal whose writer was killed after `wanted` readings or a few more: how many it had said were committed."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     child = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, env=environment, text=True
+        [sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, env=environment, text=True
     )
     assert child.stdout is not None
-    wanted = random.Random(seed).randrange(1, 60)
     said = 0
     for line in child.stdout:
         said = int(line)
@@ -192,13 +193,129 @@ def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path, seed
     rest = child.stdout.read().split()
     child.stdout.close()
     child.wait()
-    said = int(rest[-1]) if rest else said
+    return int(rest[-1]) if rest else said
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path, seed: int) -> None:
+    said = killed(tmp_path, random.Random(seed).randrange(1, 60))
     store = SqliteStore(tmp_path)
     sequences = sorted(one.sequence for one in store.readings(["container-1"], 10**9))
     store.close()
     assert sequences == list(range(1, len(sequences) + 1))
     assert len(sequences) >= said
     assert replay(tmp_path).readings == len(sequences)
+
+
+def test_a_byte_flipped_in_the_log_of_a_killed_writer_is_reported_or_changed_nothing(tmp_path: Path) -> None:
+    """SQLite takes the first frame that does not check for the end of its log; the anchor knows better."""
+    whole = tmp_path / "whole"
+    killed(whole, 40)
+    committed = replay(copied(whole, tmp_path / "copy")).entries
+    content = dump(copied(whole, tmp_path / "copy") / FILE_NAME)
+    log = (whole / LOG_NAME).read_bytes()
+    dice = random.Random(20_260_102)
+    reported = []
+    for place in [*range(0, 56, 5), *dice.sample(range(len(log)), 120)]:
+        copy = copied(whole, tmp_path / "copy")
+        flipped = bytearray(log)
+        flipped[place] ^= 1 << dice.randrange(8)
+        (copy / LOG_NAME).write_bytes(flipped)
+        try:
+            replay(copy)
+        except DamagedError as error:
+            reported.append(error.entry)
+            assert (copy / LOG_NAME).read_bytes() == flipped, "what is left of the log is gone"
+            with pytest.raises((DamagedError, StoreError)):
+                SqliteStore(copy)
+            assert (copy / LOG_NAME).read_bytes() == flipped, "what is left of the log is gone"
+        else:
+            assert dump(copy / FILE_NAME) == content, f"byte {place} changed what is kept, and replay did not see it"
+    assert len(reported) > 100
+    assert set(reported) <= set(range(committed + 2))
+
+
+LOG_NAME = FILE_NAME + "-wal"
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """The journal as it lies there, in another folder."""
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir()
+    for name in (FILE_NAME, LOG_NAME, anchor.FILE_NAME):
+        if (folder / name).exists():
+            shutil.copy(folder / name, to)
+    return to
+
+
+def test_last_entries_that_are_gone_are_reported(tmp_path: Path) -> None:
+    told(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        for table, number in (("entry", "number"), ("event", "entry"), ("outbox", "entry"), ("span", "entry")):
+            connection.execute(f"DELETE FROM {table} WHERE {number} > 9")
+        connection.execute("DELETE FROM snapshot WHERE entry > 9")
+    connection.close()
+    with pytest.raises(DamagedError, match=r"entry 10: is missing: journal\.anchor says that entry 16 was committed"):
+        replay(tmp_path)
+    with pytest.raises(DamagedError, match="entry 10: is missing"):
+        SqliteStore(tmp_path)
+
+
+def test_a_delivery_that_was_noted_and_is_gone_is_reported(tmp_path: Path) -> None:
+    told(tmp_path)
+    before = copied(tmp_path, tmp_path / "before")
+    store = SqliteStore(tmp_path)
+    store.delivered(store.due(NOON_MS)[0].id, NOON_MS)
+    store.close()
+    shutil.copy(tmp_path / anchor.FILE_NAME, before)
+    with pytest.raises(DamagedError, match="entry 16: what was noted after it, of deliveries or of quarantine"):
+        replay(before)
+
+
+def test_an_anchor_that_is_gone_damaged_or_of_another_journal_is_reported(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    told(mine)
+    told(other)
+    line = (mine / anchor.FILE_NAME).read_bytes()
+    for place in range(len(line)):
+        flipped = bytearray(line)
+        flipped[place] ^= 1
+        (mine / anchor.FILE_NAME).write_bytes(flipped)
+        with pytest.raises(DamagedError, match=r"journal\.anchor is not as it was written"):
+            replay(mine)
+    shutil.copy(other / anchor.FILE_NAME, mine)
+    with pytest.raises(DamagedError, match=r"entry 16: is not the one that journal\.anchor says was committed"):
+        SqliteStore(mine)
+    (mine / anchor.FILE_NAME).unlink()
+    for read_only in (True, False):
+        with pytest.raises(DamagedError, match=r"entry 16: journal\.anchor is missing"):
+            SqliteStore(mine, read_only=read_only)
+    (other / FILE_NAME).unlink()
+    with pytest.raises(DamagedError, match=r"journal\.sqlite is gone"):
+        SqliteStore(other)
+
+
+def test_an_anchor_that_lags_is_no_damage(tmp_path: Path) -> None:
+    """A kill between the commit and the anchor, or a power cut, leaves one that says less."""
+    store = SqliteStore(tmp_path)
+    first = (tmp_path / anchor.FILE_NAME).read_bytes()
+    store.close()
+    entries = replay(tmp_path).entries
+    told(tmp_path)
+    (tmp_path / anchor.FILE_NAME).write_bytes(first)
+    assert replay(tmp_path).entries == entries + 16
+    SqliteStore(tmp_path).close()
+    assert (tmp_path / anchor.FILE_NAME).read_bytes() > first
+
+
+@pytest.mark.parametrize("change", ["DROP INDEX outbox_open", "CREATE INDEX more ON event (body)"])
+def test_a_declaration_that_is_not_as_it_was_made_is_reported(tmp_path: Path, change: str) -> None:
+    told(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute(change)
+    connection.close()
+    with pytest.raises(DamagedError, match="is not declared as it was made"):
+        replay(tmp_path)
 
 
 def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(tmp_path: Path) -> None:

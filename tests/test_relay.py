@@ -108,17 +108,23 @@ async def test_the_core_may_ask_to_be_left_alone() -> None:
     assert await relay.deliver_due() == 1
 
 
-async def test_refused_for_good_or_too_often_goes_to_the_dead_letters_and_the_rest_goes_on() -> None:
-    store, clock = outbox_of(1, 3), ManualClock()
+async def test_what_is_refused_for_good_or_too_often_holds_its_facility_and_no_other() -> None:
+    store, clock = outbox_of(2, 3), ManualClock()
+    refused, failing = (one.id for one in store.due(NOON_MS))
     core = ScriptedCore(REFUSED, LATER, LATER)
-    await drain(relay_for(store, core, clock, attempts_max=2), clock, store)
-    dead = store.dead_letters()
-    assert [(one.sequence, one.last_error) for one in dead] == [(1, "HTTP 422"), (2, "HTTP 503")]
-    assert len(core.taken) == 1
-    for one in dead:
-        store.send_again(one.id, NOON_MS)
-    await drain(relay_for(store, core, clock), clock, store)
-    assert len(core.taken) == 3
+    relay = relay_for(store, core, clock, attempts_max=2)
+    for _ in range(20):
+        await relay.deliver_due()
+        clock.at_ms += 10_000
+    assert {one.id: one.last_error for one in store.dead_letters()} == {refused: "HTTP 422", failing: "HTTP 503"}
+    assert core.taken == []
+    store.send_again(refused, NOON_MS)
+    store.pass_over(failing)
+    await drain(relay, clock, store)
+    by_facility: dict[str, list[int]] = {}
+    for one in core.taken:
+        by_facility.setdefault(store._outbox[one].facility, []).append(store._outbox[one].sequence)
+    assert sorted(by_facility.values()) == [[1, 2, 3], [2, 3]]
 
 
 async def test_the_relay_runs_until_it_is_cancelled_and_wakes_at_once() -> None:

@@ -25,6 +25,7 @@ from pledgewatch_sim.bank import (
     Ledger,
     MisbehaviourSettings,
     create_bank,
+    make_secret,
     read_secrets,
 )
 from pledgewatch_wire.settings import SettingsError, load
@@ -344,6 +345,10 @@ def test_a_secret_that_is_none_is_refused(tmp_path: Path, secret: str) -> None:
         read_secrets((path,))
     with pytest.raises(SettingsError, match="cannot be read"):
         read_secrets((tmp_path / "nowhere",))
+    make_secret(tmp_path / "new" / "secret")
+    (made,) = read_secrets((tmp_path / "new" / "secret",))
+    assert made != SECRET
+    assert (tmp_path / "new" / "secret").stat().st_mode & 0o777 == 0o600
     path.write_text(SECRET + "\n")
     assert read_secrets((path,)) == [SECRET]
 
@@ -397,10 +402,20 @@ def test_a_stopped_core_ends_in_order(tmp_path: Path, number: signal.Signals) ->
     assert not (tmp_path / "ledger.sqlite-wal").exists(), "the ledger was closed"
 
 
-def test_the_program_says_which_secret_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("bank", "words"),
+    [
+        ('database = "ledger.sqlite"\nsecret_files = ["odd"]', "{folder}/odd: is not whsec_ and base64\n"),
+        ('database = "ledger.sqlite"\nsecret_files = ["odd/new"]', "{folder}/odd cannot be used: File exists\n"),
+        ('database = "x"\nsecret_files = ["new"]\nhost = "192.0.2.1"', "192.0.2.1:8430 cannot be used: "),
+    ],
+)
+def test_the_program_says_what_it_cannot_use(tmp_path: Path, bank: str, words: str) -> None:
+    (tmp_path / "odd").write_text("no secret")
     path = tmp_path / "bank.toml"
-    path.write_text('[bank]\ndatabase = "ledger.sqlite"\nsecret_files = ["nowhere"]\n')
+    path.write_text(f"[bank]\n{bank}\n")
     command = [sys.executable, "-m", "pledgewatch_sim", "bank", "--config", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"{tmp_path / 'nowhere'}: cannot be read: No such file or directory\n"
+    assert words.format(folder=tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr

@@ -166,16 +166,22 @@ def test_a_failed_message_waits_for_its_time_and_holds_those_behind_it(store: St
     assert (again.id, again.attempts, again.last_error, again.body) == (first.id, 1, "HTTP 503", first.body)
 
 
-def test_a_dead_letter_lets_the_others_pass_and_can_be_sent_again(store: Store) -> None:
+def test_a_dead_letter_holds_its_facility_until_it_is_sent_again_or_passed_over(store: Store) -> None:
     told(store)
     (first,) = store.due(NOON_MS)
     store.buried(first.id, "HTTP 422")
     assert [one.id for one in store.dead_letters()] == [first.id]
-    assert store.due(NOON_MS)[0].sequence == 2
+    assert store.due(NOON_MS) == []
     assert not store.send_again("no such id", NOON_MS)
     assert store.send_again(first.id, NOON_MS)
     assert not store.send_again(first.id, NOON_MS)
     assert (store.dead_letters(), store.due(NOON_MS)[0].id) == ([], first.id)
+    assert not store.pass_over(first.id)
+    store.buried(first.id, "HTTP 422")
+    assert not store.pass_over("no such id")
+    assert store.pass_over(first.id)
+    assert (store.dead_letters(), store.due(NOON_MS)[0].sequence) == ([], 2)
+    assert not store.send_again(first.id, NOON_MS)
 
 
 def test_quarantine_keeps_the_same_bytes_once_and_counts_all(store: Store) -> None:

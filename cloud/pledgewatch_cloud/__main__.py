@@ -13,7 +13,7 @@ import pledgewatch_cloud
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
-from pledgewatch_wire.settings import SettingsError, load
+from pledgewatch_wire.settings import SettingsError, load, unreadable
 
 # What only `run` and `broker` need is imported there: an auditor who replays a journal has no web server installed.
 
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run the service")
     run.add_argument("--config", type=Path, required=True, metavar="FILE")
-    run.add_argument("--check", action="store_true", help="only read the configuration and say whether it is right")
+    run.add_argument("--check", action="store_true", help="only check the configuration; needs no network")
     run.set_defaults(command=_run)
 
     broker = commands.add_parser("broker", help="run the embedded MQTT broker alone")
@@ -67,9 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     backtest.add_argument("--json", action="store_true", help="one JSON object a line")
     backtest.set_defaults(command=_backtest)
 
-    outbox = commands.add_parser("outbox", help="the dead letters: list them, or send one again")
+    outbox = commands.add_parser(
+        "outbox", help="the dead letters, which hold their facility: list, send again, pass over"
+    )
     outbox.add_argument("--data", type=Path, required=True, metavar="FOLDER")
-    outbox.add_argument("--send-again", metavar="ID", help="put this dead letter back (`all` for every one)")
+    act = outbox.add_mutually_exclusive_group()
+    act.add_argument("--send-again", metavar="ID", help="put this dead letter back (`all` for every one)")
+    act.add_argument("--pass-over", metavar="ID", help="give this dead letter up, so that those behind it go")
     outbox.set_defaults(command=_outbox)
 
     quarantine = commands.add_parser("quarantine", help="what could not be taken, and why")
@@ -84,7 +88,9 @@ def _run(options: argparse.Namespace) -> int:
 
     settings = load(options.config, CloudSettings)
     if options.check:
-        print(f"{options.config}: all right")
+        print(f"{options.config}: can be used")
+        for fault in unreadable(settings.files()):
+            print(f"before it is run: {fault}")
         return 0
     _log_to_stderr()
     try:
@@ -151,13 +157,16 @@ def _outbox(options: argparse.Namespace) -> int:
     SqliteStore(options.data, read_only=True).close()  # a mistyped folder is named, not made
     store = SqliteStore(options.data)
     try:
-        if options.send_again is None:
+        if options.pass_over is not None:
+            missing = [] if store.pass_over(options.pass_over) else [options.pass_over]
+        elif options.send_again is None:
             for one in store.dead_letters():
                 print(json.dumps({"id": one.id, "type": one.type, "facility": one.facility, "error": one.last_error}))
             return 0
-        chosen = [one.id for one in store.dead_letters()] if options.send_again == "all" else [options.send_again]
-        now_ms = time.time_ns() // 1_000_000
-        missing = [one for one in chosen if not store.send_again(one, now_ms)]
+        else:
+            chosen = [one.id for one in store.dead_letters()] if options.send_again == "all" else [options.send_again]
+            now_ms = time.time_ns() // 1_000_000
+            missing = [one for one in chosen if not store.send_again(one, now_ms)]
     finally:
         store.close()
     for message_id in missing:

@@ -23,13 +23,18 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class CompressedClock:
-    """A clock for simulations: it said `start_ms` at `anchor_ms` of machine time and runs `speed` times as fast."""
+    """A clock for simulations: it said `start_ms` at `anchor_ms` of machine time and runs `speed` times as fast, up to
+    `end_ms` if there is one and as the machine's clock from there."""
 
     start_ms: int
     speed: float
     anchor_ms: int
+    end_ms: int | None = None
 
     def now_ms(self) -> int:
         """Simulated time."""
         elapsed_ms = time.time_ns() // 1_000_000 - self.anchor_ms
-        return self.start_ms + round(elapsed_ms * self.speed)
+        now_ms = self.start_ms + round(elapsed_ms * self.speed)
+        if self.end_ms is None or now_ms <= self.end_ms:
+            return now_ms
+        return self.end_ms + round((now_ms - self.end_ms) / self.speed)

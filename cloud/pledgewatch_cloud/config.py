@@ -23,11 +23,13 @@ class ServiceSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClockSettings:
-    """A compressed clock for simulations: `simulated_start_ms` at machine time `anchor_ms`, `speed` times as fast."""
+    """A compressed clock for simulations: `simulated_start_ms` at machine time `anchor_ms`, `speed` times as fast up to
+    `simulated_end_ms`, if there is one, and as the machine's from there."""
 
     simulated_start_ms: int
     speed: float
     anchor_ms: int
+    simulated_end_ms: int | None = None
 
     def __post_init__(self) -> None:
         if self.speed <= 0:
@@ -136,6 +138,20 @@ class CloudSettings:
     book: BookSettings = field(default_factory=BookSettings)
     core: CoreSettings | None = None
     clock: ClockSettings | None = None
+
+    def files(self) -> dict[str, Path | None]:
+        """The files that the service reads at its start, by their place in the configuration."""
+        broker = self.broker
+        return {
+            "[broker] accounts_file": broker.accounts_file,
+            "[broker] password_file": broker.password_file,
+            "[broker] ca_file": broker.ca_file,
+            "[broker] certificate_file": broker.certificate_file,
+            "[broker] key_file": broker.key_file,
+            "[api] token_file": self.api.token_file,
+            "[core] secret_file": None if self.core is None else self.core.secret_file,
+            **{f"[book] files[{place}]": path for place, path in enumerate(self.book.files)},
+        }
 
 
 def _is_loopback(host: str) -> bool:

@@ -69,7 +69,7 @@ async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop
     clock: Clock = SystemClock()
     if settings.clock is not None:
         one = settings.clock
-        clock = CompressedClock(one.simulated_start_ms, one.speed, one.anchor_ms)
+        clock = CompressedClock(one.simulated_start_ms, one.speed, one.anchor_ms, one.simulated_end_ms)
     spine = Spine(store, clock, snapshot_every_entries=settings.ingest.snapshot_every_entries)
     _amend_from_files(spine, settings.book.files)
     log.info("journal %s stands at entry %d", store.journal, spine.state.entry)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pledgewatch_wire.reading import TEMPERATURE_CHANNELS
-from pledgewatch_wire.settings import SettingsError
+from pledgewatch_wire.settings import SettingsError, unreadable
 from pledgewatch_wire.settings import load as load_settings
 from pledgewatch_wire.topics import is_name
 
@@ -190,19 +190,12 @@ def check_files(settings: StationSettings, file: Path) -> None:
     """Refuse a configuration whose named files cannot be read (SettingsError). Looks for no device and no network."""
     broker = settings.broker
     named = {
-        "password_file": broker.password_file,
-        "ca_file": broker.ca_file,
-        "certificate_file": broker.certificate_file,
-        "key_file": broker.key_file,
+        "[broker] password_file": broker.password_file,
+        "[broker] ca_file": broker.ca_file,
+        "[broker] certificate_file": broker.certificate_file,
+        "[broker] key_file": broker.key_file,
     }
-    errors = []
-    for key, path in named.items():
-        try:
-            if path is not None:
-                path.read_bytes()
-        except OSError as error:
-            errors.append(f"[broker] {key}: {path} cannot be read ({error.strerror}); put the file there")
-    if errors:
+    if errors := unreadable(named):
         raise SettingsError(file, errors)
 
 

@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, help_text in (("bank", "run the sandbox financing core"), ("run", "the same as bank")):
         bank = commands.add_parser(name, help=help_text)
         bank.add_argument("--config", type=Path, required=True, metavar="FILE")
-        bank.add_argument("--check", action="store_true", help="only read the configuration")
+        bank.add_argument("--check", action="store_true", help="only check the configuration; needs no network")
         bank.set_defaults(command=_bank)
 
     play = commands.add_parser("play", help="play a recorded NMEA log over a pty")
@@ -51,14 +51,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from pledgewatch_sim import demo  # noqa: PLC0415 - the others need none of it
-
-    if options.seconds < demo.SHORTEST_S:
-        print(f"--seconds is {options.seconds:g}; the story needs at least {demo.SHORTEST_S}", file=sys.stderr)
-        return 2
-    asked = demo.DemoOptions(options.seconds, options.headless, options.report, options.folder, options.seed)
     try:
+        from pledgewatch_sim import demo  # noqa: PLC0415 - the others need none of it
+
+        if not demo.SHORTEST_S <= options.seconds <= demo.LONGEST_S:
+            allowed = f"from {demo.SHORTEST_S} to {demo.LONGEST_S}"
+            print(f"--seconds is {options.seconds:g}; the story takes {allowed}", file=sys.stderr)
+            return 2
+        asked = demo.DemoOptions(options.seconds, options.headless, options.report, options.folder, options.seed)
         return asyncio.run(demo.run(asked))
+    except KeyboardInterrupt:  # before the demo could listen for it: nothing has been started
+        return 0
     except demo.DemoError as error:
         print(error, file=sys.stderr)
         return 1
@@ -69,10 +72,15 @@ def _bank(options: argparse.Namespace) -> int:
 
     settings = load(options.config, bank.BankFile)
     if options.check:
-        print(f"{options.config}: all right")
+        print(f"{options.config}: can be used")
         return 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(bank.run(settings))
+    try:
+        asyncio.run(bank.run(settings))
+    except OSError as error:
+        where = error.filename or f"{settings.bank.host}:{settings.bank.port}"
+        print(f"{where} cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -15,17 +15,18 @@ import socket
 import sqlite3
 import threading
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from random import Random
-from typing import Any
+from secrets import token_bytes
+from typing import Annotated, Any
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -261,7 +262,7 @@ def _add_readers(app: FastAPI, ledger: Ledger) -> None:
         }
 
     @app.get("/ledger/messages")
-    async def read_messages(after: int = 0) -> list[dict[str, Any]]:
+    async def read_messages(after: Annotated[int, Query(ge=0, le=2**62)] = 0) -> list[dict[str, Any]]:
         return await asyncio.to_thread(ledger.messages, after, MESSAGES_A_PAGE)
 
     @app.get("/healthz")
@@ -288,6 +289,10 @@ async def run(settings: BankFile) -> None:
 
     Raises SettingsError for a secret that cannot be used, OSError for an address or a file that cannot.
     """
+    for path in settings.bank.secret_files:
+        if not path.exists():
+            make_secret(path)
+            log.info("made %s: who sends signs with it", path)
     secrets = read_secrets(settings.bank.secret_files)
     ledger = Ledger(settings.bank.database)
     try:
@@ -301,6 +306,13 @@ async def run(settings: BankFile) -> None:
         log.info("stopped")
     finally:
         ledger.close()
+
+
+def make_secret(path: Path) -> None:
+    """A new secret, in a file that only its owner may read. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text("whsec_" + b64encode(token_bytes(_SECRET_BYTES.start)).decode(), encoding="ascii")
 
 
 def read_secrets(files: tuple[Path, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Simulated time: runs from a start, some times as fast as the machine's clock."""
+"""Simulated time: runs from a start, some times as fast as the machine's clock, to an end if there is one."""
 
 import asyncio
 import time
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class SimulationClock:
-    """At `anchor_ms` of real time it said `start_ms`; it runs `speed` (above 0) times as fast.
+    """At `anchor_ms` of real time it said `start_ms`; it runs `speed` (above 0) times as fast, from `end_ms` on as fast
+    as the machine's clock.
 
     All in Unix milliseconds UTC. The anchor is wall-clock time, so that another process can run by the same clock.
     Raises ValueError for a speed that is not above 0.
@@ -17,6 +18,7 @@ class SimulationClock:
     start_ms: int
     speed: float
     anchor_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    end_ms: int | None = None
     real_now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
     def __post_init__(self) -> None:
@@ -25,7 +27,10 @@ class SimulationClock:
 
     def now_ms(self) -> int:
         """Simulated time."""
-        return self.start_ms + round((self.real_now_ms() - self.anchor_ms) * self.speed)
+        now_ms = self.start_ms + round((self.real_now_ms() - self.anchor_ms) * self.speed)
+        if self.end_ms is None or now_ms <= self.end_ms:
+            return now_ms
+        return self.end_ms + round((now_ms - self.end_ms) / self.speed)
 
     async def sleep_until(self, at_ms: int) -> None:
         """Sleep until simulated time has come to `at_ms`."""

@@ -6,10 +6,8 @@ ledger, tells what happens, and at the end counts at both ends and compares.
 """
 
 import asyncio
-import base64
 import contextlib
 import json
-import secrets
 import shutil
 import signal
 import tempfile
@@ -22,6 +20,7 @@ from typing import Any
 
 import httpx2
 
+from pledgewatch_sim.bank import make_secret
 from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.onewire import OneWireTree
 from pledgewatch_sim.programs import Program, free_port, output_of
@@ -33,6 +32,8 @@ from pledgewatch_sim.teller import Teller
 STORY_DAYS = 12
 START_ALLOWANCE_MS = 7_000
 SHORTEST_S = 20
+LONGEST_S = 86_400
+EARLIER = "earlier"
 DAY_MS = 86_400_000
 CYCLE_S = 0.25
 START_PATIENCE_S = 60.0
@@ -64,12 +65,29 @@ async def run(options: DemoOptions) -> int:
         loop.add_signal_handler(number, interrupted.set)
     # The programs run in folders of their own: a name relative to this one would lead them astray.
     folder = options.folder.resolve() if options.folder else Path(tempfile.mkdtemp(prefix="pledgewatch-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if options.folder is not None:
+            _make_room(folder)
+        if options.report is not None:
+            options.report.open("a", encoding="utf-8").close()  # found out now, not when all is told
+    except OSError as error:
+        raise DemoError(f"{error.filename} cannot be used: {error.strerror}") from None
     try:
         return await _Demo(options, folder, interrupted).run()
     finally:
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_room(folder: Path) -> None:
+    """Make the folder; what an earlier demo left there is kept in a folder of its own. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "cloud.toml").exists():
+        kept = folder / EARLIER / str(len(list((folder / EARLIER).glob("*"))) + 1)
+        kept.mkdir(parents=True)
+        for one in folder.iterdir():
+            if one.name != EARLIER:
+                one.rename(kept / one.name)
 
 
 class _Demo:
@@ -85,7 +103,8 @@ class _Demo:
         start_ms = time.time_ns() // 1_000_000 - STORY_DAYS * DAY_MS
         # The story begins when everybody is up.
         anchor_ms = time.time_ns() // 1_000_000 + START_ALLOWANCE_MS
-        self._clock = SimulationClock(start_ms, speed, anchor_ms)
+        # After the story time goes on like everybody's: who is counted slowly does not fall silent meanwhile.
+        self._clock = SimulationClock(start_ms, speed, anchor_ms, start_ms + STORY_DAYS * DAY_MS)
         self._script = Script(start_ms, STORY_DAYS * DAY_MS)
         self._teller = Teller(CHARACTERS, headless=options.headless)
         self._programs: list[Program] = []
@@ -101,15 +120,19 @@ class _Demo:
             stack.push_async_callback(self._stop_all)
             stack.push_async_callback(self._http.aclose)
             stack.enter_context(self._teller)
-            with contextlib.suppress(_Interrupted):
+            try:
                 await self._story(stack)
+            except _Interrupted:
+                self._teller.say("Stopped before the story began: nothing was measured.")
+                return 0
             await self._settle()
             report = await self._count(time.monotonic() - began)
         self._teller.end(report)
         if self._options.report is not None:
             text = json.dumps(report, indent=2) + "\n"
             await asyncio.to_thread(self._options.report.write_text, text, encoding="utf-8")
-        return 0 if _agrees(report) else 1
+        enough = report["readings"]["measured"] > 0 or self._interrupted.is_set()
+        return 0 if enough and _agrees(report) else 1
 
     async def _story(self, stack: contextlib.AsyncExitStack) -> None:
         ports = {
@@ -118,7 +141,7 @@ class _Demo:
         }
         await self._start_programs()
         self._teller.address(f"http://127.0.0.1:{self._api_port}", f"http://127.0.0.1:{self._core_port}/ledger")
-        await self._clock.sleep_until(self._script.start_ms)
+        await self._until_the_story_begins()
         world = [asyncio.create_task(self._container(one, ports[one.name]), name=one.name) for one in CHARACTERS]
         world.append(asyncio.create_task(self._watch(), name="watch"))
         try:
@@ -135,11 +158,18 @@ class _Demo:
                 task.cancel()
             await asyncio.gather(*world, return_exceptions=True)
 
+    async def _until_the_story_begins(self) -> None:
+        begin = asyncio.create_task(self._clock.sleep_until(self._script.start_ms))
+        stop = asyncio.create_task(self._interrupted.wait())
+        await asyncio.wait([begin, stop], return_when=asyncio.FIRST_COMPLETED)
+        begin.cancel()
+        stop.cancel()
+        if self._interrupted.is_set():
+            raise _Interrupted
+
     def _prepare(self) -> tuple[Character, ...]:
         """Folders and configuration files of everybody."""
-        secret = self._folder / "webhook.secret"
-        secret.touch(mode=0o600)
-        secret.write_text("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(), encoding="ascii")
+        make_secret(self._folder / "webhook.secret")
         for one in CHARACTERS:
             (self._folder / one.name).mkdir(exist_ok=True)
             self._write(f"{one.name}.toml", self._edge_file(one))
@@ -398,6 +428,7 @@ files = ["{self._folder / "book.json"}"]
 simulated_start_ms = {clock.start_ms}
 speed = {clock.speed}
 anchor_ms = {clock.anchor_ms}
+simulated_end_ms = {clock.end_ms}
 """
 
 
@@ -411,6 +442,6 @@ def _probe(one: Character) -> str:
 
 def _agrees(report: dict[str, Any]) -> bool:
     readings, messages = report["readings"], report["messages"]
-    nothing_lost = readings["measured"] > 0 and not readings["lost"] and not readings["duplicated"]
+    nothing_lost = not readings["lost"] and not readings["duplicated"]
     delivered = messages["sent"] == messages["delivered"] == messages["verified"] and not messages["duplicated"]
     return bool(nothing_lost and delivered)

@@ -80,6 +80,7 @@ async def output_of(module: str, *arguments: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         preexec_fn=_die_with_parent,
+        start_new_session=True,  # Ctrl-C is for us
     )
     out, complaint = await process.communicate()
     if process.returncode != 0:

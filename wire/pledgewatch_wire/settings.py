@@ -11,6 +11,7 @@ import dataclasses
 import tomllib
 import types
 import typing
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +40,18 @@ def load(path: Path, settings: type[Settings]) -> Settings:
     if errors:
         raise SettingsError(path, errors)
     return typing.cast(Settings, loaded)
+
+
+def unreadable(named: Mapping[str, Path | None]) -> list[str]:
+    """A sentence for each file, by its place in the configuration, that cannot be read. Not for folders or ports."""
+    errors = []
+    for place, path in named.items():
+        try:
+            if path is not None:
+                path.read_bytes()
+        except OSError as error:
+            errors.append(f"{place}: {path} cannot be read ({error.strerror}); put the file there")
+    return errors
 
 
 def _table(place: str, table: object, settings: Any, folder: Path, errors: list[str]) -> object:

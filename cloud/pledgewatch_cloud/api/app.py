@@ -1,5 +1,6 @@
 """The API's composition: routers, one for each noun, over what the service hands in."""
 
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from fastapi import Depends, FastAPI
@@ -15,16 +16,21 @@ from pledgewatch_cloud.api.problems import Problem, on_problem
 
 def create_app(service: Service) -> FastAPI:
     """The API over a running service."""
-    app = FastAPI(title="pledgewatch", version=pledgewatch_cloud.__version__, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="pledgewatch", version=pledgewatch_cloud.__version__, docs_url=None, redoc_url=None)
     app.state.service = service
     for kind in (Problem, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_problem)
     for module in (alerts, assets, book, devices, events, facilities, outbox, quarantine, status):
         app.include_router(module.router, dependencies=[Depends(may_write)])
-    page = files("pledgewatch_cloud.console").joinpath("console.html").read_text(encoding="utf-8")
+    # The framework's own page for /docs is fetched from a stranger's host; a site without one has it too.
+    for path, name in (("/", "console.html"), ("/docs", "operations.html")):
+        page = files("pledgewatch_cloud.console").joinpath(name).read_text(encoding="utf-8")
+        app.get(path, response_class=HTMLResponse, include_in_schema=False)(_answering(page))
+    return app
 
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def console() -> str:
+
+def _answering(page: str) -> Callable[[], Awaitable[str]]:
+    async def answer() -> str:
         return page
 
-    return app
+    return answer

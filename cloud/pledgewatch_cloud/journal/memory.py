@@ -119,9 +119,9 @@ class MemoryStore:
         heads: dict[str, OutboxMessage] = {}
         for one in self._outbox.values():
             head = heads.get(one.facility)
-            if one.state == "pending" and (head is None or one.sequence < head.sequence):
+            if one.state in ("pending", "dead") and (head is None or one.sequence < head.sequence):
                 heads[one.facility] = one
-        return [one for one in heads.values() if one.next_attempt_at_ms <= now_ms]
+        return [one for one in heads.values() if one.state == "pending" and one.next_attempt_at_ms <= now_ms]
 
     def delivered(self, message_id: str, now_ms: int) -> None:  # noqa: ARG002 - the contract's argument
         """The core has said 2xx; see Store."""
@@ -145,6 +145,14 @@ class MemoryStore:
         if one is None or one.state != "dead":
             return False
         self._outbox[message_id] = replace(one, state="pending", attempts=0, next_attempt_at_ms=now_ms)
+        return True
+
+    def pass_over(self, message_id: str) -> bool:
+        """Give a dead letter up; see Store."""
+        one = self._outbox.get(message_id)
+        if one is None or one.state != "dead":
+            return False
+        self._outbox[message_id] = replace(one, state="passed_over")
         return True
 
     def quarantined(self, limit: int = 100) -> list[Quarantined]:

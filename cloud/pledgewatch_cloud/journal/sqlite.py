@@ -1,5 +1,7 @@
 """The Store on SQLite: one file, write-ahead log, synchronous=FULL, so a commit that returned survives a power cut.
 
+Beside it lies the anchor (journal/anchor.py), which tells a journal that has become shorter from one that is whole.
+
 One connection under one lock does the writing and the short reads; long reads (entries) open their own, so that they
 see one consistent moment and hold nobody up.
 """
@@ -18,7 +20,8 @@ from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry
 from pledgewatch_cloud.decide.events import SaidEvent, from_json
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.decide.voyage import NEVER
-from pledgewatch_cloud.journal import form
+from pledgewatch_cloud.journal import anchor, form
+from pledgewatch_cloud.journal.anchor import Anchor, AnchorError, Head
 from pledgewatch_cloud.journal.form import WrittenEntry
 from pledgewatch_cloud.journal.store import (
     QUARANTINE_RAW_MAX_BYTES,
@@ -36,7 +39,7 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 2
+FORMAT = 3
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = """
@@ -67,6 +70,8 @@ CREATE TABLE quarantine (
     UNIQUE (reason, topic, raw_sha256)) STRICT;
 CREATE TABLE quarantine_count (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
+_NAMED = "SELECT name, sql FROM sqlite_schema"
+_COUNT_CHANGE = "UPDATE meta SET value = value + 1 WHERE name = 'changes' RETURNING value"
 _EVENT = "entry, place, body, told_ms, replaces"
 _SPAN = "device, epoch, first, last, entry, place, until_ms"
 _ENTRY_TYPES = (int, str, int, bytes, bytes, bytes)
@@ -77,26 +82,67 @@ class SqliteStore:
     """The Store in `folder`/journal.sqlite; see pledgewatch_cloud.journal.store.Store for the contract."""
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        """Open the journal, or begin one. Raises StoreError where the file is no journal of this format."""
+        """Open the journal, or begin one.
+
+        Raises StoreError where the file is no journal of this format, DamagedError where it lacks what was committed.
+        """
         self._path = folder / FILE_NAME
         self._lock = threading.RLock()
+        self._anchor: Anchor | None = None
+        self._last, self._hash = 0, b""
         if read_only and not self._path.exists():
             raise StoreError(f"{self._path}: there is no journal here")
+        held = _anchored(folder)  # before the journal is looked at, which may grow meanwhile
         if not read_only:
-            folder.mkdir(parents=True, exist_ok=True)
+            if held is not None:
+                # Closing what was opened for writing moves the log into the file and deletes it. A log that does not
+                # check still holds what was committed, so it must be found out before.
+                SqliteStore(folder, read_only=True).close()
+            _make(folder)
         self._connection = self._connect(read_only=read_only)
-        with self._translated():
-            if not read_only:
-                self._begin()
-            meta = dict(self._connection.execute("SELECT name, value FROM meta"))
-            if "journal" not in meta:
-                raise StoreError(f"{self._path}: it does not say which journal it is")
-            if meta.get("format") != str(FORMAT):
-                raise StoreError(f"{self._path}: format {meta.get('format')}, this program reads {FORMAT}")
-            self._journal = str(meta["journal"])
-            row = self._connection.execute("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1").fetchone()
-        self._last: int = row[0] if row else 0
-        self._hash: bytes = row[1] if row else form.first_hash(self._journal)
+        try:
+            with self._translated():
+                self._open(held, read_only=read_only)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self, held: Head | None, *, read_only: bool) -> None:
+        if not read_only:
+            self._begin()
+        meta = dict(self._connection.execute("SELECT name, value FROM meta"))
+        if not {"journal", "changes"} <= meta.keys():
+            raise StoreError(f"{self._path}: it does not say which journal it is")
+        if meta.get("format") != str(FORMAT):
+            raise StoreError(f"{self._path}: format {meta.get('format')}, this program reads {FORMAT}")
+        self._journal = str(meta["journal"])
+        row = self._connection.execute("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1").fetchone()
+        self._last, self._hash = row or (0, form.first_hash(self._journal))
+        self._hold_against(held, int(meta["changes"]))
+        if not read_only:
+            self._anchor = Anchor(self._path.with_name(anchor.FILE_NAME))
+            self._anchor.write(Head(int(meta["changes"]), self._last, self._hash))
+
+    def _hold_against(self, held: Head | None, changes: int) -> None:
+        """Raise DamagedError where the journal is not one that the anchor can lie beside."""
+        if held is None:
+            if self._last:
+                text = (
+                    f"{anchor.FILE_NAME} is missing, so it cannot be told whether any follow; put back both from backup"
+                )
+                raise form.DamagedError(self._last, text)
+            return
+        if held.entry > self._last:
+            text = (
+                f"is missing: {anchor.FILE_NAME} says that entry {held.entry} was committed, and the file ends before"
+            )
+            raise form.DamagedError(self._last + 1, text)
+        row = self._connection.execute("SELECT hash FROM entry WHERE number = ?", (held.entry,)).fetchone()
+        if (row[0] if row else form.first_hash(self._journal)) != held.hash:
+            raise form.DamagedError(held.entry, f"is not the one that {anchor.FILE_NAME} says was committed")
+        if held.changes > changes:
+            text = "what was noted after it, of deliveries or of quarantine, is missing"
+            raise form.DamagedError(self._last, f"{text}: {changes} changes of {held.changes} are there")
 
     @property
     def journal(self) -> str:
@@ -107,6 +153,9 @@ class SqliteStore:
         """Close the file."""
         with self._lock:
             self._connection.close()
+            if self._anchor is not None:
+                self._anchor.close()
+                self._anchor = None
 
     def append(
         self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), snapshot: bytes | None = None
@@ -139,7 +188,7 @@ class SqliteStore:
                     "DELETE FROM snapshot WHERE entry NOT IN (SELECT entry FROM snapshot ORDER BY entry DESC LIMIT ?)",
                     (SNAPSHOTS_KEPT,),
                 )
-        self._last, self._hash = entry.number, new_hash
+            self._last, self._hash = entry.number, new_hash
 
     def quarantine(self, items: Iterable[Quarantined]) -> None:
         """Commit what could not be taken; see Store."""
@@ -222,7 +271,7 @@ class SqliteStore:
         """The next message of each facility, if due; see Store."""
         rows = self._rows(
             f"SELECT {_OUTBOX} FROM outbox WHERE state = 'pending' AND next_attempt_at_ms <= ? AND (facility, sequence)"  # noqa: S608 - a constant of this file
-            " IN (SELECT facility, min(sequence) FROM outbox WHERE state = 'pending' GROUP BY facility)",
+            " IN (SELECT facility, min(sequence) FROM outbox WHERE state IN ('pending', 'dead') GROUP BY facility)",
             now_ms,
         )
         return [OutboxMessage(*row) for row in rows]
@@ -266,6 +315,10 @@ class SqliteStore:
             message_id,
         )
         return changed == 1
+
+    def pass_over(self, message_id: str) -> bool:
+        """Give a dead letter up; see Store."""
+        return self._change("UPDATE outbox SET state = 'passed_over' WHERE id = ? AND state = 'dead'", message_id) == 1
 
     def quarantined(self, limit: int = 100) -> list[Quarantined]:
         """What is in quarantine; see Store."""
@@ -312,7 +365,7 @@ class SqliteStore:
     def odd_deliveries(self) -> list[tuple[int, str]]:
         """Messages whose bookkeeping is none that delivering can have led to, as (entry, a sentence)."""
         rows = self._rows(
-            "SELECT entry, id, state FROM outbox WHERE state NOT IN ('pending', 'delivered', 'dead')"
+            "SELECT entry, id, state FROM outbox WHERE state NOT IN ('pending', 'delivered', 'dead', 'passed_over')"
             " OR (state = 'delivered') != (delivered_at_ms IS NOT NULL) OR (state != 'pending' AND attempts < 1)"
             " OR attempts < 0 OR typeof(attempts) != 'integer' OR typeof(next_attempt_at_ms) != 'integer'"
         )
@@ -322,8 +375,14 @@ class SqliteStore:
         ]
 
     def integrity(self) -> list[str]:
-        """What SQLite's own check finds wrong with the file; empty where it is whole."""
-        return [text for (text,) in self._rows("PRAGMA integrity_check(20)") if text != "ok"]
+        """What is wrong with the file's own structure; empty where it is whole."""
+        with closing(sqlite3.connect(":memory:")) as fresh:
+            _make_tables(fresh)
+            wanted = dict(fresh.execute(_NAMED))
+        found = dict(self._rows(_NAMED))
+        odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        checked = [text for (text,) in self._rows("PRAGMA integrity_check(20)") if text != "ok"]
+        return [f"{name} is not declared as it was made" for name in odd] + checked
 
     def _begin(self) -> None:
         """Make the tables of a new journal."""
@@ -332,11 +391,9 @@ class SqliteStore:
         tables = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables == (0,):
             with self._transaction() as connection:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    connection.execute(statement)
-                connection.executemany(
-                    "INSERT INTO meta VALUES (?, ?)", [("format", str(FORMAT)), ("journal", uuid.uuid4().hex)]
-                )
+                _make_tables(connection)
+                said = [("format", str(FORMAT)), ("journal", uuid.uuid4().hex), ("changes", "0")]
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", said)
 
     def _connect(self, *, read_only: bool) -> sqlite3.Connection:
         mode = "ro" if read_only else "rwc"
@@ -367,15 +424,21 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it or nothing, counted, and anchored once it is on disk."""
         with self._lock, self._translated():
+            head = self._last, self._hash
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                ((changes,),) = self._connection.execute(_COUNT_CHANGE).fetchall()
+                self._connection.execute("COMMIT")
             except BaseException:
+                self._last, self._hash = head
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            if self._anchor is not None:
+                self._anchor.write(Head(int(changes), self._last, self._hash))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -383,6 +446,29 @@ class SqliteStore:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for a damaged file's own words
             raise StoreError(f"{self._path}: {error}") from error
+
+
+def _anchored(folder: Path) -> Head | None:
+    """What the anchor says. Raises DamagedError where it, or the journal that it belongs to, cannot be had."""
+    try:
+        held = anchor.read(folder / anchor.FILE_NAME)
+    except AnchorError as error:
+        raise form.DamagedError(0, f"{error}; put back both files from backup") from None
+    if held is not None and not (folder / FILE_NAME).exists():
+        raise form.DamagedError(0, f"{folder / FILE_NAME} is gone; {anchor.FILE_NAME} says that it held {held.entry}")
+    return held
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: no folder can be made here: {error.strerror}") from None
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _SCHEMA.split(";")):
+        connection.execute(statement)
 
 
 def event_row(entry: int, one: SaidEvent) -> tuple[int, int, str, str, int, str]:

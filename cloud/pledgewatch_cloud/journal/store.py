@@ -55,7 +55,14 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """A message and how its delivery stands. `state` is pending, delivered or dead."""
+    """A message and how its delivery stands. `state` is one of
+
+    pending ─► delivered                 the core has said 2xx
+            └► dead ─► pending           a person sends it again
+                    └► passed_over       a person lets those behind it go without it
+
+    A facility's messages go in order, so one that is dead holds those behind it.
+    """
 
     id: str
     type: str
@@ -127,7 +134,7 @@ class Store(Protocol):
         ...
 
     def due(self, now_ms: int) -> list[OutboxMessage]:
-        """For each facility, its pending message of lowest sequence, if its next attempt is due."""
+        """For each facility, the first message that is neither delivered nor passed over, if it is pending and due."""
         ...
 
     def delivered(self, message_id: str, now_ms: int) -> None:
@@ -139,7 +146,7 @@ class Store(Protocol):
         ...
 
     def buried(self, message_id: str, error: str) -> None:
-        """Nobody will take it as things are: to the dead letters."""
+        """Nobody will take it as things are: to the dead letters. Those behind it wait."""
         ...
 
     def dead_letters(self, limit: int = 1_000) -> list[OutboxMessage]:
@@ -148,6 +155,10 @@ class Store(Protocol):
 
     def send_again(self, message_id: str, now_ms: int) -> bool:
         """Make a dead letter pending again. False where there is no dead letter of that id."""
+        ...
+
+    def pass_over(self, message_id: str) -> bool:
+        """Give a dead letter up, so that those behind it go. False where there is no dead letter of that id."""
         ...
 
     def quarantined(self, limit: int = 100) -> list[Quarantined]:

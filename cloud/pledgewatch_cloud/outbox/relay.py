@@ -1,9 +1,9 @@
 """The relay: takes from the outbox what is due, hands it to the core, and forgets it only on the core's 2xx.
 
 Each facility's messages go in order, one at a time; facilities go side by side, and a slow answer to one keeps no other
-waiting. What the core refuses for good, and
-what has failed too often, goes to the dead letters, from where a person sends it again. A crash between the core's
-answer and the outbox's note sends the message once more; the core knows it by its id.
+waiting. What the core refuses for good, and what has failed too often, goes to the dead letters and holds those behind
+it until a person sends it again or passes it over. A crash between the core's answer and the outbox's note sends the
+message once more; the core knows it by its id.
 """
 
 import asyncio
@@ -118,7 +118,8 @@ class Relay:
     def _tell(self, message: OutboxMessage, attempt: Attempt) -> None:
         """Say once when the core goes and once when it is back; every dead letter is said."""
         if attempt.answer is not Answer.TAKEN and self._is_dead(message, attempt):
-            log.error("message %s goes to the dead letters: %s", message.id, attempt.reason)
+            why = f"{message.id} goes to the dead letters: {attempt.reason}"
+            log.error("message %s; those behind it for facility %s wait", why, message.facility)
         away = attempt.answer is Answer.LATER
         if away and not self._core_is_away:
             log.warning("the financing core does not take messages, trying on: %s", attempt.reason)
