@@ -16,7 +16,7 @@ from builders import NOON_MS, Device
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.decide.batch import Amendment, AssetReading, Entry, Readings, asset_reading
-from pledgewatch_cloud.decide.step import NO_ADMISSION, step, wanted_history
+from pledgewatch_cloud.decide.step import prepare, step
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 
 ASSETS = 5_000
@@ -75,7 +75,7 @@ def _book(*, whole: bool) -> dict[str, Any]:
 
 def _run(document: dict[str, Any]) -> list[float]:
     state = state_module.first("bench")
-    state = step(state, Entry(1, NOON_MS, Amendment(document)), NO_ADMISSION, {}).state
+    state = step(state, prepare(state, Entry(1, NOON_MS, Amendment(document))), {}).state
     assert len(state.book.fences) == len(document["fences"]["features"])
     dice = random.Random(2)
     places = [(dice.randint(-60, 60) * 10**7, dice.randint(-170, 170) * 10**7) for _ in range(ASSETS)]
@@ -86,8 +86,9 @@ def _run(document: dict[str, Any]) -> list[float]:
         admission = Admission((), (), (), (), {}, tuple(_batch(number, places, dice)))
         entry = Entry(number + 1, NOON_MS + number * QUARTER_MS + 1_000, Readings((), ()))
         start = time.perf_counter()
-        assert not wanted_history(state, entry, admission)
-        state = step(state, entry, admission, {}).state
+        prepared = prepare(state, entry, admission)
+        assert not prepared.wanted
+        state = step(state, prepared, {}).state
         costs.append((time.perf_counter() - start) / ASSETS * 1e6)
     gc.unfreeze()
     return costs[2:]

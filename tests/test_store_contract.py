@@ -19,7 +19,7 @@ from builders import (
 
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Entry, Tick
-from pledgewatch_cloud.decide.step import NO_ADMISSION, Outcome, step
+from pledgewatch_cloud.decide.step import Outcome, prepare, step
 from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.memory import MemoryStore
@@ -205,7 +205,7 @@ def test_quarantine_is_bounded_and_still_counts(store: Store) -> None:
 def test_what_goes_with_an_entry_is_committed_with_it(store: Store) -> None:
     state = state_module.first(store.journal)
     tick = Entry(1, NOON_MS, Tick())
-    store.append(tick, step(state, tick, NO_ADMISSION, {}), [ODD], b"state")
+    store.append(tick, step(state, prepare(state, tick), {}), [ODD], b"state")
     assert store.quarantined() == [ODD]
     assert list(store.snapshots()) == [(1, b"state")]
 

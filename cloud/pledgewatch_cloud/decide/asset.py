@@ -10,7 +10,8 @@ amends and never adds a phantom.
 The fold has its own time: it comes to every reading by way of all deadlines before it, so what the passing of time
 shows (a silence, a gap) is found at the same place whether a tick or the next reading got there first. Where it begins
 again need not be the beginning: states from before long pauses, and some in between, are kept (`saves`). They are a
-way to be fast and no part of what is known.
+way to be fast and no part of what is known. Readings that change nothing but what is newest go by as columns, many
+assets at once (`calm.py`).
 
 Readings that are no evidence (a clock that was never set, a moment before the device was fitted) are left out of every
 fold, and those from the future until time has come to them.
@@ -35,6 +36,7 @@ Key = tuple[int, str, int, int]
 
 SAVES_MAX = 8
 SAVE_PAUSE_MS = 1_800_000
+SAVE_SPACE_MS = 12 * 3_600_000
 SAVE_EVERY_READINGS = 512
 WEEK_ROLLOVER_MS = 1_024 * 7 * 86_400_000
 
@@ -215,9 +217,7 @@ class _Fold:
         at_ms, newest = one.measured_at_ms, self._newest
         if newest is not None and one.key < newest:
             self._saves = tuple(save for save in self._saves if save.until_ms < at_ms)
-        elif newest is not None and (
-            at_ms - newest[0] > SAVE_PAUSE_MS or (self._unsaved >= SAVE_EVERY_READINGS and at_ms > newest[0])
-        ):
+        elif newest is not None and at_ms > newest[0] and self._is_worth_a_save(at_ms, newest[0]):
             self._save(self.state())
         if at_ms > self._due_ms:
             self.come_to(at_ms)
@@ -242,6 +242,13 @@ class _Fold:
         if newest is None or one.key > newest:
             self._newest = one.key
         self._unsaved += 1
+
+    def _is_worth_a_save(self, at_ms: int, newest_ms: int) -> bool:
+        """After many readings; before a pause, where the last save lies some way back."""
+        if self._unsaved >= SAVE_EVERY_READINGS:
+            return True
+        last_ms = self._saves[-1].until_ms if self._saves else -NEVER
+        return at_ms - newest_ms > SAVE_PAUSE_MS and newest_ms >= last_ms + SAVE_SPACE_MS
 
     def come_to(self, to_ms: int) -> None:
         """Tell what time alone shows up to `to_ms`."""

@@ -34,9 +34,9 @@ JUMP_SLACK_MM = 200_000  # two fixes of a unit at rest may lie this far apart an
 ACCURACY_MM_PER_HDOP = 5_000
 ACCURACY_AT_MOST_MM = 5_000_000  # worse than any dilution that receivers report
 
-_POWER_ON_MC = 85_000
+POWER_ON_MC = 85_000
 _POWER_ON_NEAR_MC = 10_000
-_TEMPERATURES = frozenset(TEMPERATURE_CHANNELS)
+TEMPERATURES = frozenset(TEMPERATURE_CHANNELS)
 RANGES: Mapping[int, tuple[int, int]] = {
     **dict.fromkeys(TEMPERATURE_CHANNELS, (-90_000, 150_000)),
     Channel.HUMIDITY_CPERCENT: (0, 10_000),
@@ -132,7 +132,7 @@ def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[
         else:
             good[channel] = value
     still = before.still
-    if rules.stuck_after_s or _POWER_ON_MC in good.values():
+    if rules.stuck_after_s or POWER_ON_MC in good.values():
         still = _still(before.still, good, weak, at_ms, rules.stuck_after_s)
     accepted, suspect = before.accepted, before.suspect
     fix = _fix(good, weak)
@@ -223,11 +223,11 @@ def _still(
     after = dict(before)
     for channel, value in list(good.items()):
         known = before.get(channel)
-        is_power_on = channel in _TEMPERATURES and value == _POWER_ON_MC
+        is_power_on = channel in TEMPERATURES and value == POWER_ON_MC
         if is_power_on and (known is None or abs(known.value - value) > _POWER_ON_NEAR_MC):
             weak[channel] = (good.pop(channel), Doubt.POWER_ON_VALUE)
             continue
-        if channel not in _TEMPERATURES and channel not in stuck_after_s:
+        if channel not in TEMPERATURES and channel not in stuck_after_s:
             continue
         if known is None or known.value != value:
             after[channel] = Still(value, at_ms)

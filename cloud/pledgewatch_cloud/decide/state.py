@@ -15,6 +15,7 @@ from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_cloud.decide.alerts import Alert, AlertState
 from pledgewatch_cloud.decide.asset import AssetState, Heard
 from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import Arrival, AssetFacts, Cause, End
 from pledgewatch_cloud.decide.condition import Condition
 from pledgewatch_cloud.decide.facility import FacilityState
@@ -38,7 +39,7 @@ class State:
     horizon_ms: int
     book: Book
     devices: Mapping[tuple[str, int], EpochState]
-    assets: Mapping[str, AssetState]
+    assets: Assets
     facts: Mapping[str, AssetFacts]
     alerts: Mapping[str, Alert]
     facilities: Mapping[str, FacilityState]
@@ -46,7 +47,7 @@ class State:
 
 def first(journal: str) -> State:
     """The state of a journal without entries."""
-    return State(journal, 0, 0, 0, book_module.empty(), {}, {}, {}, {}, {})
+    return State(journal, 0, 0, 0, book_module.empty(), {}, Assets({}), {}, {}, {})
 
 
 def to_bytes(state: State) -> bytes:
@@ -90,7 +91,7 @@ def from_bytes(data: bytes) -> State:
         value["horizon_ms"],
         book_module.amend(book_module.empty(), value["book"]),
         {(one[0], one[1]): _epoch_from_json(one[2:]) for one in value["devices"]},
-        {asset: _asset_from_json(one) for asset, one in value["assets"].items()},
+        Assets({asset: _asset_from_json(one) for asset, one in value["assets"].items()}),
         {asset: _facts_from_json(one) for asset, one in value["facts"].items()},
         {key: _alert_from_json(one) for key, one in value["alerts"].items()},
         {facility: _facility_from_json(one) for facility, one in value["facilities"].items()},

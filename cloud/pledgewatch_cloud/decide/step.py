@@ -2,25 +2,25 @@
 
     readings ─► asset half ─► facts that stand ─► alerts and facility half ─► messages
 
-What a step needs from disk is fetched before it and passed in: `wanted_history` names the assets that the entry folds
-again and since when, and `step` is given what their devices said since then and what was said about them.
+The asset half has two lanes: calm readings move columns (`calm.py`), the others are folded asset by asset. `prepare`
+takes the calm lane and names the assets that the entry folds again and since when; what their devices said since then
+and what was said about them is fetched from disk and given to `step`, which does the rest.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from pledgewatch_cloud.decide import admission as admission_module
-from pledgewatch_cloud.decide import alert_half
+from pledgewatch_cloud.decide import alert_half, calm
 from pledgewatch_cloud.decide import asset as asset_module
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide import facility as facility_module
 from pledgewatch_cloud.decide.admission import Admission
-from pledgewatch_cloud.decide.asset import Placed
+from pledgewatch_cloud.decide.asset import AssetState, Placed
 from pledgewatch_cloud.decide.batch import (
     Acknowledgement,
     Amendment,
@@ -31,6 +31,7 @@ from pledgewatch_cloud.decide.batch import (
     Tick,
 )
 from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.events import Event, EventType, Found, SaidEvent, difference, event, retraction
 from pledgewatch_cloud.decide.facility import FacilityState
@@ -71,45 +72,65 @@ def admission_of(state: State, entry: Entry) -> Admission:
     return admission_module.replayed(state.devices, state.book, content.arrivals, content.suspicions)
 
 
-def wanted_history(state: State, entry: Entry, admission: Admission) -> dict[str, int]:
-    """The assets whose history `step` must be given for this entry, and the moment after which it is needed."""
+class Prepared(NamedTuple):
+    """An entry that is ready for `step`.
+
+    `assets` are those after the calm lane, `readings` what it has left, by asset and sorted. `wanted`: the assets whose
+    history `step` must be given, and the moment after which it is needed.
+    """
+
+    entry: Entry
+    admission: Admission
+    book: Book
+    assets: Assets
+    readings: Mapping[str, "_Sorted"]
+    wanted: Mapping[str, int]
+
+
+def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION) -> Prepared:
+    """What can be decided about an entry without its history, and which history that is.
+
+    `admission` is the entry's (NO_ADMISSION where it holds no readings). Raises BookError for an amendment that the
+    book refuses.
+    """
+    book, assets, now_ms = state.book, state.assets, entry.recorded_at_ms
+    found: dict[str, _Sorted] = {}
+    wanted: dict[str, int] = {}
     match entry.content:
         case Readings():
-            now_ms = entry.recorded_at_ms
-            wanted = {}
-            for asset, told in _by_asset(state.book, admission.readings).items():
-                known = state.assets.get(asset, asset_module.EMPTY)
-                evidence = _sorted(state.book, asset, told, now_ms).evidence
-                if evidence and not asset_module.in_order(known, state.book.plan_of(asset), evidence):
-                    wanted[asset] = asset_module.start_before(known, evidence[0].measured_at_ms)[0]
-            return wanted
-        case Amendment(document):
-            return dict.fromkeys(_amended_assets(state, book_module.amend(state.book, document)), -NEVER)
-        case Tick():
-            return {
-                asset: asset_module.start_before(known, known.withheld_ms)[0]
-                for asset, known in state.assets.items()
-                if known.withheld_ms <= entry.recorded_at_ms
-            }
-        case Acknowledgement():
-            return {}
-
-
-def step(state: State, entry: Entry, admission: Admission, history: Mapping[str, AssetHistory]) -> Outcome:
-    """Decide what an entry means.
-
-    `admission` is the entry's (NO_ADMISSION where it holds no readings); `history` holds every asset that
-    `wanted_history` named. Raises AssertionError where the entry does not follow the state: a broken invariant.
-    """
-    assert entry.number == state.entry + 1, f"entry {entry.number} does not follow {state.entry}"
-    assert entry.recorded_at_ms >= state.recorded_at_ms, f"entry {entry.number} was recorded before the last one"
-    book, horizon_ms = state.book, state.horizon_ms
-    match entry.content:
+            assets, left = calm.fold(assets, book.fence_index, admission.readings, now_ms)
+            for asset, told in _by_asset(book, left).items():
+                found[asset] = one = _sorted(book, asset, told, now_ms)
+                known = assets.get(asset, asset_module.EMPTY)
+                if one.evidence and not asset_module.in_order(known, book.plan_of(asset), one.evidence):
+                    wanted[asset] = asset_module.start_before(known, one.evidence[0].measured_at_ms)[0]
         case Amendment(document):
             book = book_module.amend(book, document)
+            wanted = dict.fromkeys(_amended_assets(state, book), -NEVER)
+        case Tick():
+            waiting = [asset for asset, known in assets.folded.items() if known.withheld_ms <= now_ms]
+            for asset in waiting:
+                known = assets[asset]
+                wanted[asset] = asset_module.start_before(known, known.withheld_ms)[0]
+        case Acknowledgement():
+            pass
+    return Prepared(entry, admission, book, assets, found, wanted)
+
+
+def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) -> Outcome:
+    """Decide what an entry means.
+
+    `prepared` is the entry's for this state; `history` holds every asset that it wants. Raises AssertionError where the
+    entry does not follow the state: a broken invariant.
+    """
+    entry, admission, book = prepared.entry, prepared.admission, prepared.book
+    assert entry.number == state.entry + 1, f"entry {entry.number} does not follow {state.entry}"
+    assert entry.recorded_at_ms >= state.recorded_at_ms, f"entry {entry.number} was recorded before the last one"
+    horizon_ms = state.horizon_ms
+    match entry.content:
         case Tick():
             horizon_ms = max(horizon_ms, entry.recorded_at_ms)
-        case Readings() | Acknowledgement():
+        case Readings() | Amendment() | Acknowledgement():
             pass
     state = replace(
         state,
@@ -120,7 +141,7 @@ def step(state: State, entry: Entry, admission: Admission, history: Mapping[str,
         devices={**state.devices, **admission.devices} if admission.devices else state.devices,
     )
     log = Log(state.journal, entry, state.facilities)
-    state = _asset_half(state, entry, admission, history, log)
+    state = _asset_half(state, prepared, history, log)
     touched = {said.event.subject for said in log.said}
     facts = _absorbed(state.facts, log.said) if touched else state.facts
     alerts = alert_half.judge(book, facts, state.alerts, entry, touched, log)
@@ -155,16 +176,14 @@ def _sorted(book: Book, asset: str, readings: Iterable[AssetReading], now_ms: in
     return _Sorted(evidence, withheld_ms, disregarded)
 
 
-def _asset_half(
-    state: State, entry: Entry, admission: Admission, history: Mapping[str, AssetHistory], log: Log
-) -> State:
+def _asset_half(state: State, prepared: Prepared, history: Mapping[str, AssetHistory], log: Log) -> State:
     """Fold the readings of each asset on, or again from before them where history was asked for."""
-    for suspicion in admission.suspicions:
+    entry, assets = prepared.entry, prepared.assets
+    for suspicion in prepared.admission.suspicions:
         log.say(_tampering(state.book, suspicion))
     now_ms = entry.recorded_at_ms
-    sorted_by_asset: dict[str, _Sorted] = {}
-    for asset, told in _by_asset(state.book, admission.readings).items():
-        sorted_by_asset[asset] = found = _sorted(state.book, asset, told, now_ms)
+    sorted_by_asset = dict(prepared.readings)
+    for asset, found in sorted(sorted_by_asset.items()):
         _tell_of_clocks(asset, found.disregarded, entry, log)
     for asset, past in history.items():
         fresh = sorted_by_asset.get(asset, _Sorted([], NEVER, []))
@@ -173,12 +192,10 @@ def _asset_half(
         evidence = [every[key] for key in sorted(every)]
         sorted_by_asset[asset] = _Sorted(evidence, min(before.withheld_ms, fresh.withheld_ms), [])
     placed = _placed(state.book, {asset: one.evidence for asset, one in sorted_by_asset.items()})
-    is_tick = isinstance(entry.content, Tick)
-    assets = dict(state.assets)
-    for asset in sorted({*assets, *sorted_by_asset} if is_tick else sorted_by_asset):
+    overdue = assets.overdue(state.horizon_ms) if isinstance(entry.content, Tick) else set()
+    refolded: dict[str, AssetState] = {}
+    for asset in sorted({*overdue, *sorted_by_asset}):
         known = assets.get(asset, asset_module.EMPTY)
-        if is_tick and asset not in history and known.due_ms >= state.horizon_ms:
-            continue
         past_of = history.get(asset)
         if past_of is not None:
             known = asset_module.start_before(known, past_of.since_ms + 1)[1]._replace(withheld_ms=NEVER)
@@ -189,7 +206,7 @@ def _asset_half(
             withheld_ms = min(known.withheld_ms, sorted_by_asset[asset].withheld_ms)
             if withheld_ms != after.withheld_ms:
                 after = after._replace(withheld_ms=withheld_ms)
-        assets[asset] = after
+        refolded[asset] = after
         # In the order of the fold's own time, wherever the fold began.
         every_found = sorted((*found_events, *passed), key=_told_ms)
         if past_of is not None:
@@ -197,7 +214,7 @@ def _asset_half(
         else:
             for one in every_found:
                 log.say(*one)
-    return replace(state, assets=assets)
+    return replace(state, assets=assets.refolded(refolded, state.book))
 
 
 def _told_ms(found: Found) -> int:
@@ -244,13 +261,8 @@ def _placed(book: Book, evidence: Mapping[str, list[AssetReading]]) -> dict[str,
                 longitudes.append(longitude)
                 rows.append(row)
             row += 1
-    index = book.fence_index
-    inside: dict[int, tuple[str, ...]] = {}
-    places, fences = index.containing(np.array(latitudes, dtype=np.int64), np.array(longitudes, dtype=np.int64))
-    starts = [0, *(places[1:] != places[:-1]).nonzero()[0] + 1, len(places)] if len(places) else [0]
-    fence_list = fences.tolist()
-    for start, end in pairwise(starts):
-        inside[rows[places[start]]] = tuple(index.ids[one] for one in fence_list[start:end])
+    columns = np.array(latitudes, dtype=np.int64), np.array(longitudes, dtype=np.int64)
+    inside = {rows[place]: fences for place, fences in calm.fences_at(book.fence_index, *columns)}
     placed = {}
     row = 0
     for asset, some in evidence.items():

@@ -18,7 +18,7 @@ from pledgewatch_cloud.decide.alerts import acknowledge
 from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Arrival, Content, Entry, Readings, Tick
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.step import NO_ADMISSION, AssetHistory, Outcome, admission_of, step, wanted_history
+from pledgewatch_cloud.decide.step import NO_ADMISSION, AssetHistory, Outcome, Prepared, admission_of, prepare, step
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.store import Quarantined, Store
 from pledgewatch_wire import topics
@@ -70,7 +70,8 @@ class Spine:
     def _commit(self, content: Content, admission: Admission, aside: Iterable[Quarantined]) -> Outcome:
         now_ms = max(self._clock.now_ms(), self.state.recorded_at_ms)
         entry = Entry(self.state.entry + 1, now_ms, content)
-        outcome = step(self.state, entry, admission, histories(self._store, self.state, entry, admission))
+        prepared = prepare(self.state, entry, admission)
+        outcome = step(self.state, prepared, histories(self._store, self.state, prepared))
         due = entry.number - self._snapshot_entry >= self._snapshot_every_entries
         self._store.append(entry, outcome, aside, state_module.to_bytes(outcome.state) if due else None)
         self.state = outcome.state
@@ -83,13 +84,13 @@ class Spine:
 _LEFT_TO_THE_DEVICE = frozenset({Refusal.TOO_FAR_BEYOND_GAP})
 
 
-def histories(store: Store, state: State, entry: Entry, admission: Admission) -> dict[str, AssetHistory]:
-    """What `step` needs from disk for this entry."""
+def histories(store: Store, state: State, prepared: Prepared) -> dict[str, AssetHistory]:
+    """What `step` needs from disk for an entry."""
     found = {}
-    for asset, since_ms in wanted_history(state, entry, admission).items():
+    for asset, since_ms in prepared.wanted.items():
         devices = [one.device for one in state.book.devices_of_asset(asset)]
-        readings = store.readings(devices, entry.number, since_ms)
-        said = store.standing(asset, entry.number, since_ms)
+        readings = store.readings(devices, prepared.entry.number, since_ms)
+        said = store.standing(asset, prepared.entry.number, since_ms)
         found[asset] = AssetHistory(since_ms, tuple(readings), tuple(said))
     return found
 
@@ -122,7 +123,8 @@ def repeat(store: Store, state: State, entry: Entry, recorded: bytes) -> tuple[A
         admission = admission_of(state, entry)
         if admission.refused or admission.known:
             raise form.DamagedError(entry.number, "holds a payload that cannot have been taken")
-        outcome = step(state, entry, admission, histories(store, state, entry, admission))
+        prepared = prepare(state, entry, admission)
+        outcome = step(state, prepared, histories(store, state, prepared))
     except (BookError, KeyError) as error:
         raise form.DamagedError(entry.number, f"cannot be decided again: {error}") from None
     if form.outcome_digest(outcome.events, outcome.messages) != recorded:

@@ -1,0 +1,281 @@
+"""The calm lane is a way to be fast and no part of what is known: with it and without, everything is the same.
+
+A small fleet lives through days drawn from a seed: mostly calm readings, and everything else now and then. The same
+entries go through two spines, one that takes every calm reading by the lane and one that folds all of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import pytest
+from builders import LOS_ANGELES, MINUTE_MS, NOON_MS, Device, ManualClock, book_document, fence, position
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pledgewatch_cloud.decide import calm
+from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.batch import Arrival
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, Reading
+
+NEVER_WIDE = 10**9
+OPEN_SEA = (200_000_000, -1_500_000_000)
+BY_THE_FENCE = (334_000_000, -1_188_000_000)  # on the western edge of Los Angeles' square
+DATE_LINE = (100_000_000, 1_799_999_900)
+
+
+@contextmanager
+def lane(width_min: int) -> Iterator[None]:
+    """Waves from this width on go by the lane."""
+    before, calm.WIDTH_MIN = calm.WIDTH_MIN, width_min
+    try:
+        yield
+    finally:
+        calm.WIDTH_MIN = before
+
+
+COLD = {"channel": "temperature_mc", "low": 2_000, "high": 8_000, "grace_s": 600}
+IGNORE: dict[str, Any] = {"ignore": [{"from": "2026-01-01T14:30Z", "until": "2026-01-01T15:30Z"}]}
+DRY = {"channel": "humidity_cpercent", "low": 0, "high": 7_000}
+MKT = {"channel": "temperature_mc", "high_mc": 6_500, "worst_low_mc": 0, "worst_high_mc": 30_000, "max_gap_s": 7_200}
+LEGS = [
+    {"id": "road", "kind": "road", "from": "2026-01-01T12:00:00Z", "until": "2026-01-01T18:00:00Z"},
+    {"id": "sea", "kind": "sea", "from": "2026-01-01T20:00:00Z", "until": "2026-01-02T06:00:00Z", "signal": "dark"},
+]
+
+
+def book_of(devices: list[Device], dice: Random) -> dict[str, Any]:
+    """Every device on an asset of its own, each judged by something else."""
+    document = book_document(*devices)
+    document["assets"] = []
+    document["voyages"] = []
+    for one, goods in zip(document["installations"], document["lots"], strict=True):
+        asset = one["asset"]
+        document["assets"].append({"id": asset, "kind": "other", "max_speed_mmps": dice.choice([0, 30_000, 300_000])})
+        device = one
+        device |= dice.choice(
+            [
+                {},
+                {"overdue_after_s": 1_800},
+                {"silent_after_s": 0},
+                {"silent_after_s": 90_000},
+                {"fitted_at": "2026-01-01T13:00Z"},
+            ]
+        )
+        if dice.random() < 0.3:
+            one["sensors"] = [{"channel": "temperature_mc", "silent_after_s": dice.choice([2_400, 14_400])}]
+        if dice.random() < 0.2:
+            one["calibrated_until"] = "2026-01-01T20:00:00Z"
+        sails = dice.random() < 0.3
+        more: list[dict[str, Any]] = [{}, {"max_gap_s": 5_000}, {"stuck_after_s": 9_000}, IGNORE]
+        limits = [COLD | dice.choice([*more, {"legs": ["road"]}] if sails else more)]
+        limits += dice.choice([[], [DRY], [COLD | {"id": "warm", "high": 7_000, "severity": "warning", "grace_s": 0}]])
+        goods["limits"] = dice.choice([limits, [], [limits[0] | {"cumulative_s": 4_000, "max_gap_s": 20_000}]])
+        goods.update(dice.choice([{}, {"mkt": MKT}, {"mkt": MKT | {"window_h": 3}}, {"mkt": MKT | {"high_mc": 5_100}}]))
+        if sails:
+            document["voyages"].append({"id": f"voyage-{asset}", "asset": asset, "legs": LEGS})
+    twin = document["lots"][0] | {"id": "twin", "limits": [DRY], "mkt": MKT | {"activation_j_mol": 120_000}}
+    document["lots"].append(twin)
+    features = document["fences"]["features"]
+    features.append(fence("dwelling", [[x - 0.2, y] for x, y in LOS_ANGELES]))
+    features[-1]["properties"] |= {"dwell_s": 1_500, "margin_m": 300}
+    features.append(fence("watch", [[-151, 19.9], [-149, 19.9], [-149, 20.1], [-151, 20.1], [-151, 19.9]]))
+    features[-1]["properties"]["active"] = [{"from": "2026-01-01T14:00Z", "until": "2026-01-01T17:00Z"}]
+    return document
+
+
+class Life:
+    """What befalls a device. Mostly nothing."""
+
+    def __init__(self, device: Device, dice: Random) -> None:
+        self.device, self.dice = device, dice
+        self.place = dice.choice([OPEN_SEA, BY_THE_FENCE, DATE_LINE])
+        self.at_ms = NOON_MS + dice.randrange(60) * MINUTE_MS
+        self.value_mc = 5_000
+        self.is_stuck = False
+        self.speaks_of = dice.choice([("place", "warmth"), ("place",), ("warmth",), ("place", "warmth", "air")])
+        self.mixes = dice.random() < 0.3
+
+    def reading(self) -> Reading:
+        """The next one."""
+        dice = self.dice
+        self.at_ms += dice.choice([1, 5, 5, 15, 15, 15, 29, 31]) * MINUTE_MS
+        if dice.random() < 0.015:
+            self.at_ms += dice.choice([45, 130, 400, 1_500]) * MINUTE_MS
+        clock = Clock.UNSET if dice.random() < 0.005 else Clock.GPS
+        at_ms = self.at_ms + (dice.choice([-40, 100_000]) * MINUTE_MS if dice.random() < 0.003 else 0)
+        return self.device.measure(at_ms, *self.cells(), clock=clock)
+
+    def arrivals(self, count: int) -> list[Arrival]:
+        """The next ones in one payload, or in one each where their clocks differ."""
+        told = [self.reading() for _ in range(count)]
+        if len({one.clock for one in told}) == 1:
+            return [self.device.arrival(told)]
+        return [self.device.arrival([one]) for one in told]
+
+    def cells(self) -> list[Cell]:
+        dice, found = self.dice, []
+        speaks_of = dice.sample(self.speaks_of, dice.randint(1, len(self.speaks_of))) if self.mixes else self.speaks_of
+        quality = Quality.HIGH_HDOP if dice.random() < 0.01 else Quality.GOOD
+        if "place" in speaks_of:
+            drift = dice.choice([0, 60, 60, 200, 2_000, 30_000 if dice.random() < 0.3 else 0])
+            drift = drift if dice.random() < 0.99 else 3_000_000
+            latitude, longitude = (one + dice.randint(-drift, drift) for one in self.place)
+            if dice.random() < 0.05:  # to and fro over what may be an edge
+                longitude += 20_000 if longitude < BY_THE_FENCE[1] else -20_000
+            self.place = latitude, (longitude + 1_800_000_000) % 3_600_000_000 - 1_800_000_000
+            found += [Cell(Channel.LATITUDE_E7, self.place[0], quality)]
+            found += [Cell(Channel.LONGITUDE_E7, self.place[1], quality)][: dice.random() > 0.01]
+            found += [Cell(Channel.SPEED_MMPS, dice.choice([0, 5_000]))][: dice.random() < 0.5]
+        if "warmth" in speaks_of:
+            self.is_stuck = dice.random() < (0.9 if self.is_stuck else 0.02)
+            self.value_mc += (
+                0 if self.is_stuck else dice.choice([0, 0, 62, -62, 125, -125, 500 if dice.random() < 0.2 else 0])
+            )
+            value_mc = (
+                self.value_mc
+                if dice.random() < 0.985
+                else dice.choice([85_000, 85_000, 12_000, -127_000, 8_000, 8_001])
+            )
+            found.append(Cell(Channel.TEMPERATURE_MC, value_mc))
+            found += [Cell(Channel.TEMPERATURE_1_MC, value_mc - 300)][: dice.random() < 0.1]
+        if "air" in speaks_of or dice.random() < 0.05:
+            found.append(
+                Cell(
+                    Channel.HUMIDITY_CPERCENT,
+                    dice.choice([5_000, 5_100, 6_999, 7_000, 7_001 if dice.random() < 0.1 else 6_000]),
+                )
+            )
+        found.append(Cell(Channel.BATTERY_MV, 3_700, Quality.ESTIMATED if dice.random() < 0.005 else Quality.GOOD))
+        return found
+
+
+CHANGES: list[dict[str, Any]] = [
+    {
+        "fences": {
+            "type": "FeatureCollection",
+            "features": [fence("sea", [[-151, 19], [-149, 19], [-149, 21], [-151, 19]])],
+        }
+    },
+    {"prices": [{"sku": "sofa", "unit_price_minor": 19_000, "currency": "USD"}]},
+]
+
+
+def lived(seed: int) -> int:
+    """Both spines through the days of a seed, compared after every entry. Returns how often a row had moved."""
+    dice = Random(seed)
+    devices = [Device(f"unit-{number}", seed=number + 1) for number in range(6)]
+    lives = [Life(one, dice) for one in devices]
+    document = book_of(devices, dice)
+    pairs = [(store := MemoryStore("calm"), Spine(store, ManualClock())) for _ in range(2)]
+    for _, spine in pairs:
+        spine.amend(document)
+    held: list[Arrival] = []
+    by_the_lane = 0
+    for _ in range(dice.randint(4, 40)):
+        arrivals = [arrival for one in lives for arrival in one.arrivals(dice.choice([1, 1, 1, 2, 9]))]
+        late = [one for one in arrivals if dice.random() < 0.03]
+        arrivals = [one for one in arrivals if one not in late]
+        if held and dice.random() < 0.3:
+            arrivals, held = [*held, *arrivals], []
+        held += late
+        dice.shuffle(arrivals)
+        now_ms = max(one.at_ms for one in lives) - dice.choice([0, 0, 0, 30 * MINUTE_MS])
+        act, change = dice.random(), dice.choice(CHANGES)
+        for width, (_, spine) in zip((1, NEVER_WIDE), pairs, strict=True):
+            spine._clock = ManualClock(now_ms)
+            with lane(width):
+                spine.take(arrivals)
+                if width == 1:
+                    by_the_lane += int(spine.state.assets.table.moving.moved.sum())
+                if act < 0.3:
+                    spine.tick()
+                elif act < 0.35:
+                    spine.amend(change)
+                elif act < 0.4:
+                    spine.state = state_module.from_bytes(state_module.to_bytes(spine.state))
+        (one_store, one), (other_store, other) = pairs
+        assert state_module.to_bytes(one.state) == state_module.to_bytes(other.state)
+        assert one_store._events == other_store._events
+        assert not other.state.assets.table.moving.moved.any()
+    return by_the_lane
+
+
+@given(st.integers(0, 2**32))
+def test_with_the_lane_and_without_everything_is_the_same(seed: int) -> None:
+    lived(seed)
+
+
+def test_most_readings_of_such_days_go_by_the_lane() -> None:
+    """Or the test above would compare the fold with itself."""
+    assert sum(lived(seed) for seed in range(30)) > 300
+
+
+def place(latitude: float, longitude: float, quality: Quality = Quality.GOOD) -> list[Cell]:
+    """A fix in degrees."""
+    return list(position((round(latitude * 1e7), round(longitude * 1e7)), quality))
+
+
+WARM = Cell(Channel.TEMPERATURE_MC, 5_000)
+NORTH_OF_THE_LINE = [[-180.0, 1.0], [-179.0, 1.0], [-179.0, 2.0], [-180.0, 2.0], [-180.0, 1.0]]
+STORIES = {
+    "power-on value": [[WARM], [WARM], [Cell(Channel.TEMPERATURE_MC, 85_000)], [WARM]],
+    "over the date line": [place(0, 179.999), place(0, 179.9995), place(0, -179.9999), place(0, -179.999)],
+    "entered by a fair fix": [
+        place(1.5, -178.99),
+        place(1.5, -178.999),
+        place(1.5, -179.01, Quality.HIGH_HDOP),
+        place(1.5, -179.011, Quality.HIGH_HDOP),
+        place(1.5, -179.011, Quality.HIGH_HDOP),
+        place(1.5, -179.012),
+    ],
+    "once over the edge": [place(1.5, -178.99), place(1.5, -178.99), place(1.5, -179.01), place(1.5, -178.99)],
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_what_comes_seldom_is_the_same_too(story: str) -> None:
+    device = Device()
+    document = book_document(device)
+    document["lots"][0]["limits"] = []
+    document["installations"][0]["sensors"] = [{"channel": "temperature_mc", "silent_after_s": 14_400}]
+    document["assets"] = [{"id": "asset-container-1", "kind": "other", "max_speed_mmps": 300_000}]
+    document["fences"]["features"] = [fence("north", NORTH_OF_THE_LINE)]
+    document["fences"]["features"][0]["properties"] |= {"dwell_s": 1_200, "grade": "fair"}
+    document["milestones"] = []
+    told = []
+    for width in (1, NEVER_WIDE):
+        store = MemoryStore("calm")
+        spine = Spine(store, ManualClock(NOON_MS + 600 * MINUTE_MS))
+        spine.amend(document)
+        device.readings.clear()
+        moved, states = 0, []
+        with lane(width):
+            for number, cells in enumerate(STORIES[story] * 3):
+                device.sequence = number
+                reading = device.measure(NOON_MS + number * 10 * MINUTE_MS, *cells)
+                spine.take([device.arrival([reading])])
+                moved += int(spine.state.assets.table.moving.moved.sum())
+                states.append(state_module.to_bytes(spine.state))
+        told.append((states, store._events))
+        assert bool(moved) == (width == 1)
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("width", [1, NEVER_WIDE])
+def test_an_older_state_stays_what_it_was(width: int) -> None:
+    """A commit that fails leaves the state before it in force, so a step must not have touched it."""
+    dice = Random(3)
+    devices = [Device(f"unit-{number}", seed=number + 1) for number in range(6)]
+    lives = [Life(one, dice) for one in devices]
+    spine = Spine(MemoryStore("calm"), ManualClock())
+    spine.amend(book_of(devices, dice))
+    with lane(width):
+        for _ in range(12):
+            before, written = spine.state, state_module.to_bytes(spine.state)
+            spine._clock = ManualClock(max(one.at_ms for one in lives) + 60 * MINUTE_MS)
+            spine.take([arrival for one in lives for arrival in one.arrivals(1)])
+            assert state_module.to_bytes(before) == written
