@@ -154,6 +154,34 @@ def test_a_clock_that_was_never_set_is_no_evidence() -> None:
     assert bench.story() == ["clock_doubted@1"]
 
 
+def test_a_device_that_was_fitted_and_never_spoke_is_missed() -> None:
+    device = book_document(Device())["installations"][0]
+    bench = Bench(installations=[device | {"fitted_at": "2026-01-01T12:00:00Z"}])
+    for minute in (1, 60, 61, 500):
+        bench.tick(minute)
+    bench.measure(510, *COLD)
+    assert bench.story() == ["source_fell_silent@60", "source_reported_again@510"]
+    # What was on its way all the time shows that there was no silence.
+    late = Bench(installations=[device | {"fitted_at": "2026-01-01T12:00:00Z"}])
+    first = late.keep(30, *COLD)
+    late.tick(70)
+    late.send(first)
+    assert late.story() == ["source_fell_silent@60", "event_retracted@60"]
+
+
+def test_nobody_waits_for_a_device_without_a_date_or_one_that_is_retired() -> None:
+    device = book_document(Device())["installations"][0]
+    for change in ({}, {"fitted_at": "2026-01-01T12:00:00Z", "retired": 1}):
+        bench = Bench(installations=[device | change])
+        bench.tick(500)
+        assert bench.story() == []
+    bench = Bench()
+    bench.measure(0, *COLD)
+    bench.spine.amend({"installations": [device | {"retired": 1}]})
+    bench.tick(500)
+    assert bench.story() == []
+
+
 def test_a_backlog_that_fills_a_silence_retracts_it() -> None:
     bench = Bench()
     bench.measure(0, *COLD)

@@ -174,6 +174,11 @@ def fold(state: AssetState, asset: str, plan: Plan, readings: Sequence[Placed]) 
     return folding.state(), folding.found
 
 
+def is_waited_for(plan: Plan) -> bool:
+    """Whether time alone may show something of an asset of which nothing is known yet."""
+    return any(fitted.fitted_ms > -NEVER for fitted in plan.devices.values())
+
+
 def pass_time(state: AssetState, asset: str, plan: Plan, to_ms: int) -> tuple[AssetState, list[Found]]:
     """What the passing of time alone shows up to `to_ms`."""
     if to_ms <= state.due_ms:
@@ -253,6 +258,7 @@ class _Fold:
     def come_to(self, to_ms: int) -> None:
         """Tell what time alone shows up to `to_ms`."""
         legs = self._plan.legs
+        self._wait_for_the_unheard()
         begun = self.state()
         told = len(self.found)
         for name, known in sorted(self._devices.items()):
@@ -280,6 +286,13 @@ class _Fold:
         if len(self.found) > told:
             # Whoever comes from before these deadlines takes them back, so the way there is kept.
             self._save(begun)
+
+    def _wait_for_the_unheard(self) -> None:
+        """A device that has been fitted is waited for from then on, as if it had been heard at that moment."""
+        for name, fitted in self._plan.devices.items():
+            if name not in self._devices and fitted.fitted_ms > -NEVER:
+                key = fitted.fitted_ms, name, 0, 0
+                self._devices = {**self._devices, name: Heard(key, Record(), Source(fitted.fitted_ms))}
 
     def _limits_with_gaps(self) -> Iterator[tuple[tuple[str, str], Limit]]:
         for limits in self._plan.limits.values():

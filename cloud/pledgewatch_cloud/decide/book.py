@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from pledgewatch_cloud.decide import book_items, canonical
-from pledgewatch_cloud.decide.asset import Fitted, Plan
+from pledgewatch_cloud.decide.asset import Fitted, Plan, is_waited_for
 from pledgewatch_cloud.decide.book_items import (
     READERS,
     AlertRule,
@@ -31,6 +31,7 @@ from pledgewatch_cloud.decide.book_items import (
 from pledgewatch_cloud.decide.geofence import Fence, FenceError, FenceIndex
 from pledgewatch_cloud.decide.plausibility import Rules
 from pledgewatch_cloud.decide.presence import Ground
+from pledgewatch_cloud.decide.silence import Patience
 from pledgewatch_cloud.decide.voyage import NEVER, Leg, Voyage, overlaps
 
 MAX_ITEMS_PER_AMENDMENT = 200_000
@@ -85,6 +86,11 @@ class Book:
         return plan
 
     @cached_property
+    def assets_waited_for(self) -> frozenset[str]:
+        """The assets with a device that should be heard since it was fitted."""
+        return frozenset(asset for asset in self._devices_by_asset if is_waited_for(self.plan_of(asset)))
+
+    @cached_property
     def ground(self) -> Ground:
         """What presence is judged against."""
         scoped = frozenset(fence.id for fence in self.fences.values() if fence.is_scoped)
@@ -136,8 +142,9 @@ class Book:
         devices = {
             one.device: Fitted(
                 Rules(speed, one.calibrated_until_ms, stuck_after_s),
-                one.patience,
-                dict(one.sensors),
+                # Nobody waits for a device that is retired.
+                Patience(0, 0) if one.retired else one.patience,
+                {} if one.retired else dict(one.sensors),
                 one.fitted_ms,
                 1_000 * one.ahead_s,
             )

@@ -192,7 +192,9 @@ def _asset_half(state: State, prepared: Prepared, history: Mapping[str, AssetHis
         evidence = [every[key] for key in sorted(every)]
         sorted_by_asset[asset] = _Sorted(evidence, min(before.withheld_ms, fresh.withheld_ms), [])
     placed = _placed(state.book, {asset: one.evidence for asset, one in sorted_by_asset.items()})
-    overdue = assets.overdue(state.horizon_ms) if isinstance(entry.content, Tick) else set()
+    overdue: set[str] = set()
+    if isinstance(entry.content, Tick):
+        overdue = assets.overdue(state.horizon_ms) | (state.book.assets_waited_for - assets.folded.keys())
     refolded: dict[str, AssetState] = {}
     for asset in sorted({*overdue, *sorted_by_asset}):
         known = assets.get(asset, asset_module.EMPTY)
