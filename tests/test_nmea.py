@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pledgewatch_edge import nmea_command
 from pledgewatch_edge.fixes import Fix, FixAssembler, FixKind, FixQuality
 from pledgewatch_edge.framing import SENTENCE_MAX_BYTES, LineFramer, checksum
+from pledgewatch_edge.ubx import sums
 
 
 def sentence(body: str) -> bytes:
@@ -180,6 +181,20 @@ def test_a_bad_checksum_never_becomes_a_fix() -> None:
     assert (assembler.counts.sentences, assembler.counts.bad_checksums) == (0, 4)
 
 
+def ubx(kind: tuple[int, int], place: int, value: int) -> bytes:
+    """A frame of 52 zeros (two blocks of MON-RF) but for one byte."""
+    payload = bytearray(52)
+    payload[1] = 2
+    payload[place] = value
+    body = bytes(kind) + len(payload).to_bytes(2, "little") + bytes(payload)
+    return b"\xb5\x62" + body + sums(body)
+
+
+def nav_status(state: int) -> bytes:
+    """NAV-STATUS with what the receiver thinks of spoofing."""
+    return ubx((0x01, 0x03), 7, state << 3)
+
+
 @given(st.integers(0, 58), st.integers(1, 255))
 def test_one_changed_byte_in_a_sentence_never_moves_the_fix(place: int, change: int) -> None:
     raw = bytearray(sentence(RMC))
@@ -191,7 +206,15 @@ def test_one_changed_byte_in_a_sentence_never_moves_the_fix(place: int, change: 
 
 
 @given(
-    st.lists(st.one_of(st.binary(max_size=80), st.just(sentence(RMC)), st.just(sentence(GGA))), max_size=12), st.data()
+    st.lists(
+        st.one_of(
+            st.binary(max_size=80),
+            st.sampled_from([sentence(RMC), sentence(GGA), sentence(at(1)), b"\xb5\x62", b"\xb5\x62\x01\x03\x10\x00"]),
+            st.builds(nav_status, st.integers(0, 3)),
+        ),
+        max_size=12,
+    ),
+    st.data(),
 )
 @settings(max_examples=200)
 def test_any_bytes_in_any_pieces_give_the_same_and_never_raise(pieces: list[bytes], data: st.DataObject) -> None:
@@ -213,6 +236,44 @@ def test_things_that_look_like_sentences_never_raise(body: str) -> None:
     for fix in assembler.feed(data) + assembler.flush():
         assert fix.latitude_e7 is None or abs(fix.latitude_e7) <= 900_000_000
         assert fix.longitude_e7 is None or abs(fix.longitude_e7) <= 1_800_000_000
+
+
+@pytest.mark.parametrize(
+    ("frames", "quality"),
+    [
+        ([], "good"),
+        ([(0x01, 0x03, 7, 1 << 3)], "good"),
+        ([(0x01, 0x03, 7, 2 << 3)], "spoofed"),
+        ([(0x01, 0x03, 7, 3 << 3 | 3)], "spoofed"),
+        ([(0x01, 0x03, 7, 2 << 3), (0x01, 0x03, 7, 0)], "spoofed"),  # "unknown" takes nothing back
+        ([(0x01, 0x03, 7, 2 << 3), (0x01, 0x03, 7, 1 << 3)], "good"),
+        ([(0x0A, 0x09, 22, 2 << 2)], "jammed"),
+        ([(0x0A, 0x09, 22, 1 << 2)], "good"),
+        ([(0x0A, 0x38, 5, 3)], "jammed"),
+        ([(0x0A, 0x38, 29, 2)], "jammed"),
+        ([(0x0A, 0x38, 29, 2), (0x0A, 0x38, 5, 1)], "good"),
+        ([(0x0A, 0x38, 29, 2), (0x01, 0x03, 7, 2 << 3)], "spoofed"),
+        ([(0x01, 0x07, 7, 2 << 3)], "good"),
+    ],
+)
+def test_what_a_receiver_suspects_stands_against_its_places(
+    frames: list[tuple[int, int, int, int]], quality: str
+) -> None:
+    data = b"".join(ubx((kind, one), place, value) for kind, one, place, value in frames)
+    assembler = FixAssembler()
+    fixes = assembler.feed(data + sentence(RMC) + sentence(GGA)) + assembler.flush()
+    assert [str(one.quality) for one in fixes] == [quality]
+    assert assembler.counts.skipped_bytes == 0
+
+
+def test_a_frame_with_wrong_sums_says_nothing_and_hides_no_sentence() -> None:
+    broken = bytearray(nav_status(2))
+    broken[-1] ^= 0x80
+    for noise in (bytes(broken), b"\xb5\x62\x01\x03\x20\x00", b"\xb5", b"\xb5\x62\x01\x03\xff\xff"):
+        assembler = FixAssembler()
+        fixes = assembler.feed(noise + sentence(RMC) + sentence(GGA)) + assembler.flush()
+        assert [str(one.quality) for one in fixes] == ["good"]
+        assert assembler.counts.skipped_bytes == len(noise)
 
 
 def test_the_way_back_after_noise() -> None:

@@ -10,6 +10,9 @@ Without either in this cycle the last date known holds, moved on by a day where 
 than twelve hours. Before any date is known a fix has no time. Coordinates are computed from their decimal text in whole
 numbers.
 
+A u-blox receiver that suspects spoofing or jamming says so in binary frames between the sentences (ubx.py); that holds
+for every fix until it says otherwise.
+
 pynmea2 names the fields; a sentence that it cannot read, or that holds what no receiver may say, is counted as broken
 and says nothing.
 """
@@ -25,6 +28,7 @@ from typing import Any, Final
 import pynmea2
 
 from pledgewatch_edge.framing import Framed, LineFramer
+from pledgewatch_edge.ubx import UbxFrame, UbxSplitter, Warnings, warnings_of
 
 DAY_MS: Final = 86_400_000
 HALF_DAY_MS: Final = DAY_MS // 2
@@ -57,6 +61,8 @@ class FixQuality(StrEnum):
     MANUAL = "manual"
     FEW_SATELLITES = "few_satellites"
     HIGH_HDOP = "high_hdop"
+    SPOOFED = "spoofed"
+    JAMMED = "jammed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,9 @@ class FixAssembler:
     """Takes the bytes of one receiver, gives its fixes. Never raises for what the bytes hold."""
 
     def __init__(self) -> None:
+        self._splitter = UbxSplitter()
         self._framer = LineFramer()
+        self._spoofed = self._jammed = False
         self._cycle = _Cycle()
         self._day: date | None = None
         self._last_time_of_day_ms: int | None = None
@@ -129,11 +137,23 @@ class FixAssembler:
 
     def feed(self, data: bytes) -> list[Fix]:
         """The fixes whose cycle these bytes end."""
-        return [fix for framed in self._framer.feed(data) for fix in self._take(framed)]
+        fixes = []
+        for piece in self._splitter.feed(data):
+            if isinstance(piece, UbxFrame):
+                self._heed(warnings_of(piece))
+            else:
+                fixes += [fix for framed in self._framer.feed(piece) for fix in self._take(framed)]
+        return fixes
 
     def flush(self) -> list[Fix]:
         """The fix of the cycle that is under way: nothing more will come."""
-        return [fix for framed in self._framer.flush() for fix in self._take(framed)] + self._close()
+        rest = [*self._framer.feed(self._splitter.flush()), *self._framer.flush()]
+        return [fix for framed in rest for fix in self._take(framed)] + self._close()
+
+    def _heed(self, warnings: Warnings) -> None:
+        """What the receiver has noticed holds until it says otherwise."""
+        self._spoofed = self._spoofed if warnings.spoofed is None else warnings.spoofed
+        self._jammed = self._jammed if warnings.jammed is None else warnings.jammed
 
     def _take(self, framed: Framed) -> list[Fix]:
         if not framed.is_sound:
@@ -199,8 +219,14 @@ class FixAssembler:
             cycle.satellites,
             cycle.hdop_centi,
             kind,
-            _quality(cycle, place, time_ms),
+            self._suspected(_quality(cycle, place, time_ms)),
         )
+
+    def _suspected(self, quality: FixQuality) -> FixQuality:
+        """A place that the receiver itself suspects is worth no more than that, however good it looks otherwise."""
+        if quality is FixQuality.NO_FIX:
+            return quality
+        return FixQuality.SPOOFED if self._spoofed else FixQuality.JAMMED if self._jammed else quality
 
     def _time_ms(self, cycle: _Cycle) -> int | None:
         """When the cycle was, carrying the date on over midnight."""

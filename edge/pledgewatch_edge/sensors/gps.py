@@ -36,7 +36,7 @@ IDLE_CYCLES: Final = 1.5
 REOPEN_FIRST_S: Final = 0.1
 REOPEN_MAX_S: Final = 5.0
 _DIMENSIONS: Final = {"none": 0, "2d": 2, "3d": 3}
-_UNTRUE: Final = frozenset({Quality.SIMULATED, Quality.ESTIMATED, Quality.MANUAL, Quality.NO_TIME})
+_UNTRUE: Final = frozenset({Quality.SIMULATED, Quality.ESTIMATED, Quality.MANUAL, Quality.NO_TIME, Quality.SPOOFED})
 _LOGGER: Final = logging.getLogger(__name__)
 
 
