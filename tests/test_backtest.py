@@ -9,6 +9,7 @@ from builders import NOON_MS, Device, ManualClock, book_document, temperature
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.sqlite import SqliteStore
+from pledgewatch_edge.framing import checksum
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 NAB = DATA / "temp-nab" / "machine_temperature_system_failure.csv"
@@ -47,6 +48,43 @@ def test_json_lines_through_a_book(tmp_path: Path, capsys: pytest.CaptureFixture
         "--from", "2026-01-01T12:25:00Z",
     )  # fmt: skip
     assert [one["type"] for one in late if one["subject"] == "asset-container-1"] == ["condition_known"]
+
+
+def sentence(minute: int, latitude: str, longitude: str, mode: str = "A") -> str:
+    """RMC at a minute after noon."""
+    body = f"GPRMC,12{minute:02d}00.00,A,{latitude},N,{longitude},W,0.0,,010126,,,{mode}"
+    return f"${body}*{checksum(body.encode()):02X}\r\n"
+
+
+SEA, PORT = ("3342.0000", "11930.0000"), ("3342.0000", "11816.2000")
+
+
+@pytest.mark.parametrize(("mode", "entered"), [("A", 1), ("S", 0)])
+def test_recorded_nmea_is_read_by_the_agents_parser(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str, entered: int
+) -> None:
+    """A fix that the receiver itself calls simulated enters nothing."""
+    log = tmp_path / "port.log"
+    lines = [sentence(1, *SEA), "noise\r\n", sentence(2, *SEA), sentence(20, *PORT, mode), sentence(21, *PORT, mode)]
+    log.write_text("".join(lines), encoding="ascii")
+    found = told(capsys, "--book", book(tmp_path / "book.json"), "--readings", log, "--device", "container-1")
+    crossings = [one["at_ms"] for one in found if one["type"] == "fence_entered"]
+    assert crossings == [NOON_MS + 20 * 60_000][:entered]
+
+
+@pytest.mark.parametrize(("quality", "entered"), [("good", 1), ("spoofed", 0), ("no_fix", 0)])
+def test_a_quality_stands_against_a_rows_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], quality: str, entered: int
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [(1, 33.7, -119.5, "good"), (20, 33.7, -118.27, quality), (21, 33.7, -118.27, quality)]
+    lines = [
+        {"time": f"2026-01-01T12:{minute:02d}:00Z", "latitude": latitude, "longitude": longitude, "quality": said}
+        for minute, latitude, longitude, said in rows
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    found = told(capsys, "--book", book(tmp_path / "book.json"), "--readings", path, "--device", "container-1")
+    assert sum(one["type"] == "fence_entered" for one in found) == entered
 
 
 def test_two_books_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,19 +1,23 @@
-"""Readings from files: JSON lines, the lines that `pledgewatch-edge nmea` prints, and CSV with a map of its columns.
+"""Readings from files: JSON lines, CSV with a map of its columns, and recorded NMEA, which the agent's own parser reads
+(`pledgewatch-edge nmea`, as a process of its own: what the agent knows of receivers is no matter of the cloud's).
 
 A row names a time and some quantities, in the units of the wire (`temperature_mc`) or in natural ones (`temperature_c`,
 `latitude`). Numbers become whole through their decimal text, rounded half to even, never through floating point. A row
-without a device belongs to the one that is named for the file. What cannot be read is named with its line.
+without a device belongs to the one that is named for the file. A `quality` other than good stands against the row's
+place. What cannot be read is named with its line.
 """
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pledgewatch_wire.reading import Cell, Channel
+from pledgewatch_wire.reading import NO_VALUE_FROM, Cell, Channel, Quality
 
 # Natural units: the name in a row, the channel, what its unit is multiplied by, and what is added before.
 _NATURAL: Mapping[str, tuple[Channel, Decimal, Decimal]] = {
@@ -32,7 +36,9 @@ _NATURAL: Mapping[str, tuple[Channel, Decimal, Decimal]] = {
 }
 _EXACT = {channel.name.lower(): channel for channel in Channel}
 QUANTITIES = (*_NATURAL, *_EXACT)
-_PASSED_OVER = {"fix", "quality"}  # of the lines that the agent prints; a fix that is not good has no place in them
+_NO_QUANTITY = {"device", "time", "measured_at_ms", "fix", "quality"}
+_PLACE = {Channel.LATITUDE_E7, Channel.LONGITUDE_E7, Channel.SPEED_MMPS, Channel.COURSE_CDEG, Channel.ALTITUDE_MM}
+_SNIFFED_BYTES = 4_096
 
 
 class RowError(ValueError):
@@ -48,12 +54,13 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path, columns: Mapping[str, str], device: str | None) -> Iterator[Row]:
-    """The rows of a .csv file by its `columns` (quantity, `time` or `device` → column), or of JSON lines.
+    """The rows of a .csv file by its `columns` (quantity, `time` or `device` → column), of NMEA, or of JSON lines.
 
     Raises OSError and RowError.
     """
+    is_nmea = _is_nmea(path)
     with path.open(encoding="utf-8", newline="") as file:
-        source = _csv(file, columns) if path.suffix.lower() == ".csv" else _json_lines(file)
+        source = _nmea(path) if is_nmea else _csv(file, columns) if path.suffix.lower() == ".csv" else _json_lines(file)
         number = 0
         while True:
             number += 1
@@ -77,6 +84,23 @@ def _csv(file: Any, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         yield {quantity: row[column] for quantity, column in columns.items()}
 
 
+def _is_nmea(path: Path) -> bool:
+    """Whether sentences stand at a file's beginning."""
+    with path.open("rb") as file:
+        return any(line.startswith((b"$GP", b"$GN", b"$GL", b"$GA", b"$GB")) for line in file.readlines(_SNIFFED_BYTES))
+
+
+def _nmea(path: Path) -> Iterator[dict[str, Any]]:
+    command = [sys.executable, "-m", "pledgewatch_edge", "nmea", str(path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as parser:  # noqa: S603 - our own program
+        assert parser.stdout is not None
+        assert parser.stderr is not None
+        yield from _json_lines(parser.stdout)
+        if complaint := parser.stderr.read().strip():
+            raise ValueError(f"NMEA is read by pledgewatch[edge], which says: {complaint.splitlines()[-1]}")
+
+
 def _json_lines(file: Any) -> Iterator[dict[str, Any]]:
     for line in file:
         if line.strip():
@@ -92,16 +116,29 @@ def _row(values: Mapping[str, Any], device: str | None) -> Row | None:
     if not name:
         raise ValueError("no device: give the column, or --device")
     cells = {}
+    quality = _quality(values.get("quality"))
     for key, value in values.items():
-        if key in ("device", "time", "measured_at_ms", *_PASSED_OVER) or value is None or value == "":
+        if key in _NO_QUANTITY or value is None or value == "":
             continue
         channel, number = _quantity(key, value)
-        cells[channel] = Cell(channel, number)
+        if channel not in _PLACE:
+            cells[channel] = Cell(channel, number)
+        elif quality < NO_VALUE_FROM:
+            cells[channel] = Cell(channel, number, quality)
     if values.get("time") is None and "measured_at_ms" not in values:
         return None
     if not cells:
         return None
     return Row(str(name), _time_ms(values), tuple(cells[channel] for channel in sorted(cells)))
+
+
+def _quality(name: Any) -> int:
+    if name is None or name == "":
+        return Quality.GOOD
+    if str(name).upper() not in Quality.__members__:
+        known = ", ".join(Quality.__members__).lower()
+        raise ValueError(f"there is no quality {name!r}; there are {known}")
+    return Quality[str(name).upper()]
 
 
 def _quantity(key: str, value: Any) -> tuple[int, int]:
