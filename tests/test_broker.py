@@ -64,14 +64,13 @@ class Client:
     async def vanish(self) -> None:
         """End without a DISCONNECT, as a killed process does."""
         await asyncio.to_thread(self._client.loop_stop)
-        sock = self._client.socket()
-        if sock is not None:
-            sock.close()
+        self._client._reset_sockets()
 
     async def leave(self) -> None:
         """End with a DISCONNECT."""
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
+        self._client._reset_sockets()
 
     def payloads(self) -> list[bytes]:
         """What has come, in order."""
