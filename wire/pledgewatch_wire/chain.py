@@ -34,10 +34,10 @@ def canonical(reading: Reading) -> bytes:
     Big-endian: sequence (u64), measured_at_ms (i64), clock (u8), channels as a bit mask (u64), then in ascending
     channel order every value (i64), then every quality (u8).
     """
-    count = len(reading.cells)
-    head = _HEAD.pack(reading.sequence, reading.measured_at_ms, reading.clock, reading.channels)
-    values = struct.pack(f">{count}q", *(cell.value for cell in reading.cells))
-    return head + values + bytes(cell.quality for cell in reading.cells)
+    sequence, measured_at_ms, clock, cells = reading
+    channels, values, qualities = zip(*cells, strict=True) if cells else ((), (), ())
+    head = _HEAD.pack(sequence, measured_at_ms, clock, sum(1 << channel for channel in channels))
+    return head + struct.pack(f">{len(cells)}q", *values) + bytes(qualities)
 
 
 def leaf(reading: Reading) -> bytes:

@@ -10,6 +10,7 @@ Unknown protobuf fields are skipped, as the format's own rules have it: a newer 
 import zlib
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -157,9 +158,10 @@ def decode(data: bytes) -> Payload:
     if message.clock > _LAST_CLOCK:
         raise PayloadError(Reason.BAD_CLOCK, f"clock is {message.clock}; known are 0 to {max(Clock)}")
     times = [TIME_ZERO_MS + offset for offset in accumulate(message.measured_at_ms)]
-    if not all(_MIN_TIME_MS <= time <= _MAX_TIME_MS for time in times):
+    if min(times) < _MIN_TIME_MS or max(times) > _MAX_TIME_MS:
         raise PayloadError(Reason.BAD_TIME, "measured_at_ms lies outside any receiver's range")
-    cells = _cells(message.groups, count)
+    live = _live_cells(message.groups[0]) if count == len(message.groups) == 1 else None
+    cells = [live] if live else _cells(message.groups, count)
     readings = tuple(Reading(first + place, times[place], message.clock, tuple(cells[place])) for place in range(count))
     return Payload(message.epoch, readings, _checkpoints(message), message.committed_wanted)
 
@@ -251,6 +253,22 @@ def _groups(readings: Sequence[Reading]) -> list[payload_pb2.Group]:
     return groups
 
 
+def _live_cells(group: payload_pb2.Group) -> Sequence[Cell] | None:
+    """The cells of one live reading with nothing against it, nearly all that a fleet sends; None for any other."""
+    channels, values = _channels(group.channels), group.values
+    if not channels or len(values) != len(channels) or group.offsets or group.marked_cells or group.marked_qualities:
+        return None
+    if max(values) >= _VALUE_LIMIT or min(values) <= -_VALUE_LIMIT:
+        return None
+    return list(map(Cell, channels, values))
+
+
+@lru_cache(maxsize=4_096)
+def _channels(mask: int) -> tuple[int, ...]:
+    """The channels of a bit mask, ascending; none where any of them is unknown."""
+    return () if mask & ~KNOWN_CHANNELS_MASK else tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+
+
 def _cells(groups: Sequence[payload_pb2.Group], count: int) -> list[list[Cell]]:
     """The cells of each reading of the payload, by its offset. Every reading must be in exactly one group."""
     total = sum(len(group.values) for group in groups)
@@ -273,7 +291,7 @@ def _rows(number: int, group: payload_pb2.Group, count: int) -> tuple[Sequence[i
     if group.channels & ~KNOWN_CHANNELS_MASK:
         bits = group.channels & ~KNOWN_CHANNELS_MASK
         raise PayloadError(Reason.UNKNOWN_CHANNEL, f"group {number} has channel {bits.bit_length() - 1}")
-    channels = [bit for bit in range(group.channels.bit_length()) if group.channels >> bit & 1]
+    channels = _channels(group.channels)
     offsets = list(accumulate(group.offsets)) or range(count)
     rows = len(offsets)
     if not channels or rows > count or offsets[-1] >= count or len(group.values) != rows * len(channels):
@@ -284,8 +302,6 @@ def _rows(number: int, group: payload_pb2.Group, count: int) -> tuple[Sequence[i
     qualities = _qualities(number, group)
     result: list[list[Cell]] = [[] for _ in range(rows)]
     values = list(group.values)
-    if rows == 1 and not qualities and all(-_VALUE_LIMIT < value < _VALUE_LIMIT for value in values):
-        return offsets, [list(map(Cell, channels, values))]  # one live reading, nothing wrong with it
     for column, channel in enumerate(channels):
         start = column * rows
         for row, value in enumerate(accumulate(values[start : start + rows])):
@@ -306,6 +322,8 @@ def _qualities(number: int, group: payload_pb2.Group) -> dict[int, int]:
 
 
 def _checkpoints(message: payload_pb2.Payload) -> tuple[Checkpoint, ...]:
+    if not message.checkpoints:
+        return ()
     if len(message.checkpoints) > MAX_CHECKPOINTS:
         raise PayloadError(Reason.BAD_CHECKPOINT, f"{len(message.checkpoints)} checkpoints in one payload")
     for one in message.checkpoints:

@@ -129,9 +129,11 @@ def admit(
             continue
         state = state or EpochState(Marks(), chain.genesis(*key))
         leaves = {one.sequence: chain.leaf(one) for one in arrival.payload.readings}
-        lookup = None if stored is None else (stored, fresh)
-        contradiction = _contradiction(arrival, state, leaves, lookup)
-        new = [one for one in arrival.payload.readings if one.sequence not in state.marks]
+        contradiction, new = None, list(arrival.payload.readings)
+        if state.marks.overlaps(arrival.payload.first_sequence, arrival.payload.last_sequence):
+            lookup = None if stored is None else (stored, fresh)
+            contradiction = _contradiction(arrival, state, leaves, lookup)
+            new = [one for one in new if one.sequence not in state.marks]
         if contradiction is None and not new:
             known.append(arrival)
             continue
@@ -152,7 +154,7 @@ def admit(
             continue
         told = unbelieved[: MAX_SUSPICIONS - state.suspicions] if stored is not None else []
         suspicions += [_suspicion(arrival, sequence, "signature") for sequence in told]
-        changed[key] = replace(after, suspicions=state.suspicions + len(told))
+        changed[key] = replace(after, suspicions=state.suspicions + len(told)) if told else after
         accepted.append(arrival)
         readings += [asset_reading(arrival.device, arrival.payload.epoch, one) for one in new]
         fresh.update({(*key, sequence): one for sequence, one in leaves.items()})
@@ -236,6 +238,8 @@ def _extended(
         waiting = _waiting(state, own, before)
         after = replace(state, marks=marks, leaves=_beyond(state.leaves, leaves, before), waiting=waiting)
         return _late_signed(arrival, after, own, book)
+    if not (own or state.leaves or state.waiting) and payload.first_sequence == before + 1:
+        return _carried_on(state, marks, leaves.values()), []
     pending = {**dict(state.leaves), **leaves}
     hashes, chain_hash = [], state.chain_hash
     for sequence in range(before + 1, marks.contiguous + 1):
@@ -255,6 +259,16 @@ def _extended(
     waiting = tuple(sorted((sequence, one) for sequence, one in asked.items() if sequence > marks.contiguous))
     kept = waiting[:MAX_BEYOND_GAP]
     return EpochState(marks, chain_hash, signed, rest, kept, state.suspicions, recent), unbelieved
+
+
+def _carried_on(state: EpochState, marks: Marks, leaves: Iterable[bytes]) -> EpochState:
+    """The epoch with the next readings in it, which bring no checkpoint and close no gap: nearly all there are."""
+    recent, chain_hash = list(state.recent), state.chain_hash
+    for leaf in leaves:
+        chain_hash = chain.extend(chain_hash, leaf)
+        recent.append(chain_hash)
+    kept = tuple(recent[-RECENT_HASHES:])
+    return EpochState(marks, chain_hash, state.signed_sequence, (), (), state.suspicions, kept)
 
 
 def _beyond(
