@@ -270,7 +270,12 @@ class _Demo:
         self._teller.now(self._clock.now_ms(), assets, status)
 
     async def _get(self, port: int, path: str) -> Any:
-        answer = await self._http.get(f"http://127.0.0.1:{port}{path}")
+        url = f"http://127.0.0.1:{port}{path}"
+        try:
+            answer = await self._http.get(url)
+        except httpx2.RemoteProtocolError:
+            # A server lets go of a connection that was idle, maybe in the moment in which it is used again.
+            answer = await self._http.get(url)
         answer.raise_for_status()
         return answer.json()
 
