@@ -15,7 +15,7 @@ from builders import NOON_MS, Device
 
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Admission
-from pledgewatch_cloud.decide.batch import Amendment, AssetReading, Entry, Readings, asset_reading
+from pledgewatch_cloud.decide.batch import Amendment, AssetReading, Entry, Readings, asset_reading, batch_of_readings
 from pledgewatch_cloud.decide.step import prepare, step
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 
@@ -83,7 +83,7 @@ def _run(document: dict[str, Any]) -> list[float]:
     gc.collect()
     gc.freeze()
     for number in range(1, BATCHES + 1):
-        admission = Admission((), (), (), (), {}, tuple(_batch(number, places, dice)))
+        admission = Admission((), (), (), (), {}, batch_of_readings(_batch(number, places, dice)))
         entry = Entry(number + 1, NOON_MS + number * QUARTER_MS + 1_000, Readings((), ()))
         start = time.perf_counter()
         prepared = prepare(state, entry, admission)

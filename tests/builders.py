@@ -6,6 +6,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_cloud.decide.batch import Arrival
+from pledgewatch_cloud.decide.payloads import Received, read_all
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Payload, encode
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, Reading
@@ -60,8 +61,8 @@ class Device:
         operator: str = "harbour-line",
     ) -> Arrival:
         """The payload as it comes in."""
-        payload = self.payload(readings, checkpoints)
-        return Arrival(operator, self.name, received_at_ms, encode(payload), payload)
+        raw = encode(self.payload(readings, checkpoints))
+        return read_all([Received(operator, self.name, received_at_ms, raw)])[0]
 
 
 def position(place: tuple[int, int], quality: Quality = Quality.GOOD) -> tuple[Cell, Cell]:

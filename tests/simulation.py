@@ -15,7 +15,7 @@ from typing import Any
 from builders import AT_SEA, IN_LOS_ANGELES, NOON_MS, ManualClock, book_document, position, temperature
 
 from pledgewatch_cloud.decide.admission import committed_of
-from pledgewatch_cloud.ingest.decode import decode_messages
+from pledgewatch_cloud.ingest.decode import Decoder
 from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.memory import MemoryStore
@@ -211,7 +211,7 @@ class World:
 
     async def _cloud(self) -> None:
         messages = self.broker.take()
-        decoded = decode_messages(messages, self.clock.now_ms(), self.spine.state.book.installations)
+        decoded = Decoder().decode(messages, self.clock.now_ms(), self.spine.state.book.installations)
         self.spine.take(decoded.arrivals, decoded.unreadable)
         self.dice.crash_point()
         self.broker.acknowledge(messages)

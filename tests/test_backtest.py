@@ -133,6 +133,9 @@ SLIPS = [
     ('{"time": "2026-01-01T12:00:00Z", "temperature_c": "NaN"}', "row 1: temperature_c 'NaN' is no number"),
     ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 5}\n[', "row 2: Expecting value"),
     ("[1]", "row 1: an object is needed"),
+    ('{"time": "1949-06-11T00:00:00Z", "temperature_c": 5}', "row 1: the time 1949-06-11T00:00:00Z is none that"),
+    ('{"measured_at_ms": 99999999999999, "temperature_c": 5}', "row 1: the time 99999999999999 is none that"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 1e30}', "row 1: temperature_c Decimal('1E+30') is more than"),
 ]
 
 

@@ -132,6 +132,9 @@ def test_a_fault_is_told_with_its_line(tmp_path: Path, name: str, text: str, tol
 SLIPS = [
     ("book.json", '{"prices": [], "prices": []}', "the key 'prices' comes twice"),
     ("book.json", '{"prices": [NaN]}', "NaN is no number"),
+    pytest.param("book.json", '{"prices": [1' + 5_000 * "0" + "]}", "a number of 5001 digits", id="long JSON number"),
+    pytest.param("book.yaml", "prices: [1" + 5_000 * "0" + "]\n", "no YAML: Exceeds", id="long YAML number"),
+    pytest.param("book.toml", "prices = [1" + 5_000 * "0" + "]\n", "Exceeds", id="long TOML number"),
     ("book.json", '{"prices": [}', "line 1, column 13: Expecting value"),
     ("book.json", "[1]", "an object with sections is needed, not list"),
     ("book.yaml", "prices: []\nprices: []\n", "line 2, column 1: the key 'prices' comes twice"),

@@ -48,6 +48,11 @@ def told(folder: Path, entries: int = 12) -> str:
         if minute % 4 == 3:
             spine.tick()
     digest = state_module.digest(spine.state)
+    (first,) = store.due(clock.at_ms)
+    store.delivered(first.id, clock.at_ms)
+    (second,) = store.due(clock.at_ms)
+    store.failed(second.id, "the core says 503", clock.at_ms + 5_000)
+    store.quarantine([Quarantined("pw/1/op/no/up", NOON_MS, "unknown version", "version is 9", bytes(range(90)))] * 2)
     store.close()
     # One file, no log beside it: what a byte is flipped in below.
     with sqlite3.connect(folder / FILE_NAME) as connection:
@@ -104,6 +109,48 @@ def changed(value: bytes | str | int) -> bytes | str | int:
     return raw.decode() if isinstance(value, str) else bytes(raw)
 
 
+NOTED = [
+    ("outbox", "state"),
+    ("outbox", "attempts"),
+    ("outbox", "next_attempt_at_ms"),
+    ("outbox", "last_error"),
+    ("outbox", "delivered_at_ms"),
+    ("outbox", "seal"),
+    ("quarantine", "topic"),
+    ("quarantine", "received_at_ms"),
+    ("quarantine", "reason"),
+    ("quarantine", "detail"),
+    ("quarantine", "raw"),
+    ("quarantine", "raw_sha256"),
+    ("quarantine", "count"),
+    ("quarantine_count", "reason"),
+    ("quarantine_count", "count"),
+    ("meta", "name"),
+    ("meta", "value"),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), NOTED)
+def test_a_change_in_what_is_noted_beside_the_entries_is_reported(tmp_path: Path, table: str, column: str) -> None:
+    told(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        wanted = f"SELECT {KEYS[table]}, {column} FROM {table} WHERE length({column}) > 0"
+        rows = connection.execute(wanted).fetchall()
+    connection.close()
+    assert rows
+    for key, value in rows:
+        copy = copied(tmp_path, tmp_path / "copy")
+        with sqlite3.connect(copy / FILE_NAME) as connection:
+            statement = f"UPDATE {table} SET {column} = ? WHERE {KEYS[table]} = ?"
+            connection.execute(statement, (changed(value), key))
+        connection.close()
+        with pytest.raises((DamagedError, StoreError)):
+            replay(copy)
+
+
+KEYS = {"outbox": "id", "quarantine": "id", "quarantine_count": "reason", "meta": "name"}
+
+
 @pytest.mark.parametrize("table", ["entry", "event", "outbox", "span"])
 def test_a_row_that_is_gone_is_reported(tmp_path: Path, table: str) -> None:
     told(tmp_path)
@@ -142,7 +189,7 @@ def dump(path: Path) -> list[tuple[object, ...]]:
     """All rows of the journal's truth."""
     with sqlite3.connect(path) as connection:
         rows = []
-        for table in ("entry", "event", "outbox", "span", "snapshot"):
+        for table in ("entry", "event", "outbox", "span", "snapshot", "quarantine", "quarantine_count", "meta"):
             rows += connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
     connection.close()
     return rows
@@ -265,11 +312,61 @@ def test_a_delivery_that_was_noted_and_is_gone_is_reported(tmp_path: Path) -> No
     told(tmp_path)
     before = copied(tmp_path, tmp_path / "before")
     store = SqliteStore(tmp_path)
-    store.delivered(store.due(NOON_MS)[0].id, NOON_MS)
+    store.delivered(store.due(2 * NOON_MS)[0].id, NOON_MS)
     store.close()
     shutil.copy(tmp_path / anchor.FILE_NAME, before)
     with pytest.raises(DamagedError, match="entry 16: what was noted after it, of deliveries or of quarantine"):
         replay(before)
+
+
+def test_the_anchor_is_never_ahead_of_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between the two must leave an anchor that lags, or an honest journal would be refused."""
+    written: list[anchor.Head] = []
+    write = anchor.Anchor.write
+
+    def checked(self: anchor.Anchor, head: anchor.Head) -> None:
+        with sqlite3.connect(f"{(tmp_path / FILE_NAME).as_uri()}?mode=ro", uri=True) as reader:
+            ((entries,),) = reader.execute("SELECT count(*) FROM entry").fetchall()
+            ((changes,),) = reader.execute("SELECT value FROM meta WHERE name = 'changes'").fetchall()
+        reader.close()
+        assert (head.entry, head.changes) == (entries, int(changes))
+        written.append(head)
+        write(self, head)
+
+    monkeypatch.setattr(anchor.Anchor, "write", checked)
+    told(tmp_path)
+    assert len(written) == 1 + 16 + 3  # made; each entry; two deliveries and quarantine
+
+
+def test_a_new_journal_has_its_anchor_on_disk_before_anything_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(str(Path(f"/proc/self/fd/{file}").readlink())))
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(str(Path(f"/proc/self/fd/{file}").readlink())))
+    store = SqliteStore(tmp_path)
+    assert synced == [str(tmp_path / anchor.FILE_NAME), str(tmp_path)]
+    store.close()
+
+
+def test_a_book_file_is_taken_once_for_each_content(tmp_path: Path) -> None:
+    device, clock = Device(), ManualClock()
+    store = SqliteStore(tmp_path)
+    spine = Spine(store, clock)
+    document = book_document(device)
+    assert spine.amend_from_file("book.yaml", "a", document) is not None
+    price = {"prices": [{"sku": "sofa", "unit_price_minor": 60_800, "currency": "USD"}]}
+    assert spine.amend(price) is not None
+    store.close()
+
+    store = SqliteStore(tmp_path)
+    spine = Spine(store, clock)
+    assert spine.amend_from_file("book.yaml", "a", document) is None  # a restart brings no old price back
+    assert spine.state.book.prices["sofa"].unit_price_minor == 60_800
+    assert spine.amend_from_file("book.yaml", "b", {**document, "lots": []}) is not None
+    assert spine.amend_from_file("book.yaml", "a", document) is not None  # somebody put the old file back
+    store.close()
+    assert replay(tmp_path).entries == 4
 
 
 def test_an_anchor_that_is_gone_damaged_or_of_another_journal_is_reported(tmp_path: Path) -> None:
@@ -377,9 +474,9 @@ def test_decisions_that_have_changed_are_not_passed_over(tmp_path: Path, monkeyp
 
 CHANGES = [
     ("UPDATE entry SET body = CAST(body AS TEXT), kind = 'readings' WHERE number = 3", "entry 3"),
-    ("UPDATE outbox SET state = 'delivesed'", "the delivery of"),
-    ("UPDATE outbox SET state = 'delivered'", "the delivery of"),
-    ("UPDATE outbox SET attempts = -1", "the delivery of"),
+    ("UPDATE outbox SET state = 'delivesed'", "the row of outbox that is called"),
+    ("UPDATE outbox SET state = 'delivered'", "the row of outbox that is called"),
+    ("UPDATE outbox SET attempts = -1", "the row of outbox that is called"),
     ("UPDATE meta SET name = 'jourmal' WHERE name = 'journal'", "which journal it is"),
 ]
 

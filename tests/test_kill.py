@@ -139,11 +139,11 @@ def check_journal(station: Station, measured: dict[str, int]) -> None:
         if isinstance(content, Readings):
             assert content.suspicions == ()
             for one in content.arrivals:
-                for reading in one.payload.readings:
-                    key = (one.device, one.payload.epoch, reading.sequence)
+                for reading in one.readings:
+                    key = (one.device, one.epoch, reading.sequence)
                     assert leaves.setdefault(key, chain.leaf(reading)) == chain.leaf(reading)
-                for checkpoint in one.payload.checkpoints:
-                    checkpoints[one.device, one.payload.epoch, checkpoint.sequence] = checkpoint.signature
+                for checkpoint in one.checkpoints:
+                    checkpoints[one.device, one.epoch, checkpoint.sequence] = checkpoint.signature
     store.close()
     for name in DEVICES:
         said = station.edge_says(name, "identity")

@@ -7,12 +7,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wire_strategies import payloads
 
 from pledgewatch_wire import chain, payload_pb2, topics
 from pledgewatch_wire.codec import (
     MAX_READINGS,
     TIME_ZERO_MS,
-    Checkpoint,
     Committed,
     Payload,
     PayloadError,
@@ -26,33 +26,8 @@ from pledgewatch_wire.codec import (
     encode_status,
 )
 from pledgewatch_wire.marks import Marks
-from pledgewatch_wire.reading import NO_VALUE_FROM, Cell, Channel, Clock, Quality, Reading
+from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 from pledgewatch_wire.topics import Kind
-
-
-@st.composite
-def cells(draw: st.DrawFn) -> tuple[Cell, ...]:
-    """Cells of one reading: any channels, any values, any qualities that a value may have."""
-    found = []
-    for channel in sorted(draw(st.sets(st.sampled_from(list(Channel)), min_size=1, max_size=6))):
-        quality = draw(st.sampled_from([Quality.GOOD, Quality.GOOD, *Quality]))
-        value = 0 if quality >= NO_VALUE_FROM else draw(st.integers(-(2**40), 2**40))
-        found.append(Cell(channel, value, quality))
-    return tuple(found)
-
-
-@st.composite
-def payloads(draw: st.DrawFn) -> Payload:
-    """Payloads of up to 40 readings."""
-    first = draw(st.integers(1, 2**40))
-    clock = draw(st.sampled_from(list(Clock)))
-    rows = draw(st.lists(st.tuples(st.integers(0, 2**42), cells()), min_size=1, max_size=40))
-    readings = tuple(Reading(first + place, at_ms, clock, row) for place, (at_ms, row) in enumerate(rows))
-    checkpoints = tuple(
-        Checkpoint(sequence, draw(st.binary(min_size=64, max_size=64)))
-        for sequence in draw(st.lists(st.integers(1, 2**40), max_size=3))
-    )
-    return Payload(draw(st.integers(0, 2**32 - 1)), readings, checkpoints, draw(st.booleans()))
 
 
 def read_or_reason(read: Callable[[bytes], object], raw: bytes) -> object:

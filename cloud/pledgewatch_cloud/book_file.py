@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+_DIGITS_MAX = 30
 MAX_FILE_BYTES = 256 * 1024 * 1024
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _ID_KEYS = ("id", "device", "sku")
@@ -62,7 +63,7 @@ def read_book_file(path: Path) -> BookFile:
 def strict_json(text: str | bytes) -> Any:
     """JSON in which every key comes once and every number is one. Raises DocumentError."""
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise DocumentError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
     except (UnicodeDecodeError, RecursionError) as error:
@@ -77,14 +78,14 @@ def strict_yaml(text: str) -> Any:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise DocumentError(f"{place}{error.problem}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise DocumentError(f"no YAML: {error}") from None
 
 
 def _strict_toml(text: str) -> Any:
     try:
         return json.loads(json.dumps(tomllib.loads(text), default=str))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one
         raise DocumentError(str(error)) from None
 
 
@@ -102,6 +103,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise DocumentError(f"the key {key!r} comes twice in one object")
         found[key] = value
     return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _DIGITS_MAX:
+        raise DocumentError(f"a number of {len(digits)} digits; at most {_DIGITS_MAX}")
+    return int(digits)
 
 
 def _no_number(word: str) -> Any:

@@ -122,9 +122,15 @@ class CoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class BookSettings:
-    """Amendments (JSON, YAML or TOML) to journal at start where they change the book, in this order."""
+    """Amendments (JSON, YAML or TOML) to journal at start, in this order, where a file is new or has changed."""
 
     files: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [path.name for path in self.files]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"files has two files of the name {name}; each needs a name of its own")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Replay: decide a whole journal again from its first entry and compare (law 5).
 
-Every entry's hash, its body, the events, messages and spans written beside it, every snapshot and SQLite's own
-structure are held against what they must be. The first thing that is not so is reported with its entry's number.
+Every entry's hash, its body, the events, messages and spans written beside it, every snapshot, the seals of what is
+noted about deliveries and quarantine, and SQLite's own structure are held against what they must be. The first thing
+that is not so is reported with its entry's number.
 """
 
 from collections.abc import Callable
@@ -76,8 +77,8 @@ def _replay(store: SqliteStore, progress: Callable[[int], None]) -> Replayed:
             progress(written.number)
         for text in (*store.stray_rows(), *(f"snapshot of entry {one} has no entry" for one in snapshots)):
             raise DamagedError(state.entry + 1, text)
-        for number, text in store.odd_deliveries():
-            raise DamagedError(number, text)
+        for number, text in store.unsealed():
+            raise DamagedError(number or state.entry, text)
         for text in store.integrity():
             raise DamagedError(state.entry, f"the file's own structure is damaged at or before it: {text}")
     except StoreError as error:

@@ -24,6 +24,7 @@ from pledgewatch_cloud.book_file import DocumentError, read_book_file
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, CoreSettings
+from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.connect import connect_subscriber
@@ -207,7 +208,7 @@ def _amend_from_files(spine: Spine, files: tuple[Path, ...]) -> None:
         except DocumentError as error:
             raise ServiceError(str(error)) from None
         try:
-            outcome = spine.amend(file.document)
+            outcome = spine.amend_from_file(path.name, canonical.sha256(file.text.encode()), file.document)
         except BookError as error:
             raise ServiceError("\n".join(file.explained(error.errors))) from None
         if outcome is not None:

@@ -29,10 +29,10 @@ MAX_CHECKPOINTS = 64
 MAX_CELLS = 32_768
 MAX_SEQUENCE = 2**53
 _DEFLATE_FROM_BYTES = 256  # below this zlib's own header eats what it gains
-_MIN_TIME_MS = 0  # 1970: what a clock without a battery says
-_MAX_TIME_MS = 2**43  # the year 2248
-_VALUE_LIMIT = 2**62
-_LAST_CLOCK = max(Clock)
+MIN_TIME_MS = 0  # 1970: what a clock without a battery says
+MAX_TIME_MS = 2**43  # the year 2248
+VALUE_LIMIT = 2**62
+LAST_CLOCK = max(Clock)
 _GOOD = int(Quality.GOOD)
 
 
@@ -147,7 +147,7 @@ def encode(payload: Payload) -> bytes:
 
 def decode(data: bytes) -> Payload:
     """What a payload says. Raises PayloadError for anything that is not exactly a payload."""
-    message = _parse(data)
+    message = parse(data)
     count = len(message.measured_at_ms)
     if not 1 <= count <= MAX_READINGS:
         reason = Reason.EMPTY if count == 0 else Reason.TOO_LARGE
@@ -155,15 +155,14 @@ def decode(data: bytes) -> Payload:
     first = message.first_sequence
     if not 1 <= first <= MAX_SEQUENCE - count:
         raise PayloadError(Reason.BAD_SEQUENCE, f"first_sequence is {first}")
-    if message.clock > _LAST_CLOCK:
+    if message.clock > LAST_CLOCK:
         raise PayloadError(Reason.BAD_CLOCK, f"clock is {message.clock}; known are 0 to {max(Clock)}")
     times = [TIME_ZERO_MS + offset for offset in accumulate(message.measured_at_ms)]
-    if min(times) < _MIN_TIME_MS or max(times) > _MAX_TIME_MS:
+    if min(times) < MIN_TIME_MS or max(times) > MAX_TIME_MS:
         raise PayloadError(Reason.BAD_TIME, "measured_at_ms lies outside any receiver's range")
-    live = _live_cells(message.groups[0]) if count == len(message.groups) == 1 else None
-    cells = [live] if live else _cells(message.groups, count)
+    cells = _cells(message.groups, count)
     readings = tuple(Reading(first + place, times[place], message.clock, tuple(cells[place])) for place in range(count))
-    return Payload(message.epoch, readings, _checkpoints(message), message.committed_wanted)
+    return Payload(message.epoch, readings, checkpoints_of(message), message.committed_wanted)
 
 
 def encode_committed(committed: Committed) -> bytes:
@@ -201,7 +200,11 @@ def decode_status(data: bytes) -> Status:
     return Status(message.online, message.epoch, message.head_sequence, message.spooled_readings, message.agent_version)
 
 
-def _parse(data: bytes) -> payload_pb2.Payload:
+def parse(data: bytes) -> payload_pb2.Payload:
+    """The message behind a payload, inflated within bounds; nothing in it has been looked at but its version.
+
+    Raises PayloadError.
+    """
     if len(data) > MAX_PAYLOAD_BYTES:
         raise PayloadError(Reason.TOO_LARGE, f"{len(data)} bytes; at most {MAX_PAYLOAD_BYTES}")
     message = _message(data)
@@ -253,18 +256,8 @@ def _groups(readings: Sequence[Reading]) -> list[payload_pb2.Group]:
     return groups
 
 
-def _live_cells(group: payload_pb2.Group) -> Sequence[Cell] | None:
-    """The cells of one live reading with nothing against it, nearly all that a fleet sends; None for any other."""
-    channels, values = _channels(group.channels), group.values
-    if not channels or len(values) != len(channels) or group.offsets or group.marked_cells or group.marked_qualities:
-        return None
-    if max(values) >= _VALUE_LIMIT or min(values) <= -_VALUE_LIMIT:
-        return None
-    return list(map(Cell, channels, values))
-
-
 @lru_cache(maxsize=4_096)
-def _channels(mask: int) -> tuple[int, ...]:
+def channels_of(mask: int) -> tuple[int, ...]:
     """The channels of a bit mask, ascending; none where any of them is unknown."""
     return () if mask & ~KNOWN_CHANNELS_MASK else tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
 
@@ -291,7 +284,7 @@ def _rows(number: int, group: payload_pb2.Group, count: int) -> tuple[Sequence[i
     if group.channels & ~KNOWN_CHANNELS_MASK:
         bits = group.channels & ~KNOWN_CHANNELS_MASK
         raise PayloadError(Reason.UNKNOWN_CHANNEL, f"group {number} has channel {bits.bit_length() - 1}")
-    channels = _channels(group.channels)
+    channels = channels_of(group.channels)
     offsets = list(accumulate(group.offsets)) or range(count)
     rows = len(offsets)
     if not channels or rows > count or offsets[-1] >= count or len(group.values) != rows * len(channels):
@@ -306,7 +299,7 @@ def _rows(number: int, group: payload_pb2.Group, count: int) -> tuple[Sequence[i
         start = column * rows
         for row, value in enumerate(accumulate(values[start : start + rows])):
             quality = qualities.get(start + row, _GOOD)
-            if not -_VALUE_LIMIT < value < _VALUE_LIMIT or (quality >= NO_VALUE_FROM and value != 0):
+            if not -VALUE_LIMIT < value < VALUE_LIMIT or (quality >= NO_VALUE_FROM and value != 0):
                 raise PayloadError(Reason.BAD_COLUMNS, f"group {number} channel {channel} holds an impossible value")
             result[row].append(Cell(channel, value, quality))
     return offsets, result
@@ -321,7 +314,8 @@ def _qualities(number: int, group: payload_pb2.Group) -> dict[int, int]:
     return dict(zip(marked, group.marked_qualities, strict=True))
 
 
-def _checkpoints(message: payload_pb2.Payload) -> tuple[Checkpoint, ...]:
+def checkpoints_of(message: payload_pb2.Payload) -> tuple[Checkpoint, ...]:
+    """The checkpoints of a message. Raises PayloadError where one is malformed."""
     if not message.checkpoints:
         return ()
     if len(message.checkpoints) > MAX_CHECKPOINTS:

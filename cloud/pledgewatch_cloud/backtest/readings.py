@@ -17,6 +17,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pledgewatch_wire.codec import MAX_TIME_MS, MIN_TIME_MS, VALUE_LIMIT
 from pledgewatch_wire.reading import NO_VALUE_FROM, Cell, Channel, Quality
 
 # Natural units: the name in a row, the channel, what its unit is multiplied by, and what is added before.
@@ -151,13 +152,20 @@ def _quantity(key: str, value: Any) -> tuple[int, int]:
     number = Decimal(str(value).strip())
     if not number.is_finite():
         raise ValueError(f"{key} {value!r} is no number")
-    return channel, int(((number + offset) * factor).to_integral_value())
+    counted = int(((number + offset) * factor).to_integral_value())
+    if not -VALUE_LIMIT < counted < VALUE_LIMIT:
+        raise ValueError(f"{key} {value!r} is more than the wire holds")
+    return channel, counted
 
 
 def _time_ms(values: Mapping[str, Any]) -> int:
     """Unix milliseconds as they are, or ISO 8601; a time without an offset is UTC."""
     if "measured_at_ms" in values:
-        return int(values["measured_at_ms"])
-    moment = datetime.fromisoformat(str(values["time"]))
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1_000)
+        at_ms = int(values["measured_at_ms"])
+    else:
+        moment = datetime.fromisoformat(str(values["time"]))
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        at_ms = round(moment.timestamp() * 1_000)
+    if not MIN_TIME_MS <= at_ms <= MAX_TIME_MS:
+        raise ValueError(f"the time {values.get('time', at_ms)} is none that the wire holds: from 1970 to 2248")
+    return at_ms

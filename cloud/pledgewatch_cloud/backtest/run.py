@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 from pledgewatch_cloud.backtest.readings import Row, read_rows
 from pledgewatch_cloud.book_file import read_book_file
+from pledgewatch_cloud.decide import payloads
 from pledgewatch_cloud.decide.batch import Arrival, Readings, Tick
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.payloads import Received
 from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.memory import MemoryStore
@@ -82,7 +84,7 @@ def from_journal(book: Path, folder: Path, span: Span) -> Told:
                 arrivals = [one for one in entry.content.arrivals if _within(one, span)]
                 for one in arrivals:
                     if one.device not in spine.state.book.installations:
-                        left_out[one.device] = left_out.get(one.device, 0) + len(one.payload.readings)
+                        left_out[one.device] = left_out.get(one.device, 0) + one.count
                 spine.take(arrivals)
     finally:
         journal.close()
@@ -117,16 +119,15 @@ def _arrivals(spine: Spine, rows: Iterable[Row], sequences: dict[str, int], now_
             sequences[row.device] = sequence = sequences.get(row.device, 0) + 1
             reading = Reading(sequence, row.measured_at_ms, Clock.GPS, row.cells)
             readings.setdefault(row.device, []).append(reading)
-    arrivals = []
-    for device, some in readings.items():
-        payload = Payload(1, tuple(some), (), committed_wanted=False)
-        operator = spine.state.book.installations[device].operator
-        arrivals.append(Arrival(operator, device, now_ms, encode(payload), payload))
-    return arrivals
+    received = [
+        Received(spine.state.book.installations[device].operator, device, now_ms, encode(Payload(1, tuple(some))))
+        for device, some in readings.items()
+    ]
+    return payloads.read_all(received)
 
 
 def _within(arrival: Arrival, span: Span) -> bool:
-    return any(span[0] <= one.measured_at_ms < span[1] for one in arrival.payload.readings)
+    return any(span[0] <= one.measured_at_ms < span[1] for one in arrival.readings)
 
 
 def _standing(store: MemoryStore) -> tuple[Event, ...]:

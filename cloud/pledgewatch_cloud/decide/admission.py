@@ -15,20 +15,23 @@ journal, at most MAX_SUSPICIONS for each epoch, so that a flood of forgeries can
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Suspicion, asset_reading
+import numpy as np
+
+from pledgewatch_cloud.decide.batch import Arrival, Batch, Suspicion, batch_of_arrivals
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Installation
+from pledgewatch_cloud.decide.columns import Truths
 from pledgewatch_wire import chain
 from pledgewatch_wire.marks import Marks
 
 MAX_BEYOND_GAP = 65_536
 MAX_AHEAD = 2**24  # sequences; six months at one reading a second
 RECENT_HASHES = 128
+_RECENT_BYTES = RECENT_HASHES * chain.HASH_BYTES
 MAX_SUSPICIONS = 16
 CHAIN_BREAKS_AFTER = 3
 MAX_EPOCH = 1_023
@@ -46,12 +49,11 @@ class Refusal(StrEnum):
     BAD_EPOCH = "epoch out of range"
 
 
-@dataclass(frozen=True, slots=True)
-class EpochState:
+class EpochState(NamedTuple):
     """What is known of one epoch of a device. `leaves` and `waiting` are for sequences beyond a gap.
 
-    `recent` holds the running hashes of the newest contiguous sequences that nothing signed covers, the last of them
-    being `chain_hash`: a device may sign what it sent before.
+    `recent` holds, end to end, the running hashes of the newest contiguous sequences that nothing signed covers, the
+    last of them being `chain_hash`: a device may sign what it sent before.
     """
 
     marks: Marks
@@ -60,7 +62,7 @@ class EpochState:
     leaves: tuple[tuple[int, bytes], ...] = ()
     waiting: tuple[tuple[int, bytes], ...] = ()
     suspicions: int = 0
-    recent: tuple[bytes, ...] = ()
+    recent: bytes = b""
 
 
 DeviceStates = Mapping[tuple[str, int], EpochState]
@@ -83,7 +85,7 @@ class Admission(NamedTuple):
     refused: tuple[Refused, ...]
     suspicions: tuple[Suspicion, ...]
     devices: dict[tuple[str, int], EpochState]
-    readings: tuple[AssetReading, ...]
+    readings: Batch
 
 
 class _ForgedError(Exception):
@@ -97,11 +99,10 @@ class _ForgedError(Exception):
 def overlapping(devices: DeviceStates, arrivals: Iterable[Arrival]) -> list[tuple[str, int, int, int]]:
     """The (device, epoch, first, last) for which `admit` must be given the stored leaves."""
     wanted = []
-    for arrival in arrivals:
-        payload = arrival.payload
-        known = devices.get((arrival.device, payload.epoch))
-        if known is not None and known.marks.overlaps(payload.first_sequence, payload.last_sequence):
-            wanted.append((arrival.device, payload.epoch, payload.first_sequence, payload.last_sequence))
+    for one in arrivals:
+        known = devices.get((one.device, one.epoch))
+        if known is not None and known.marks.overlaps(one.first_sequence, one.last_sequence):
+            wanted.append((one.device, one.epoch, one.first_sequence, one.last_sequence))
     return wanted
 
 
@@ -113,28 +114,32 @@ def admit(
     `stored` holds the leaves of readings already committed, as `overlapping` asked for them. None says that the
     arrivals come from the journal, where they were compared before.
     """
+    installations = book.installations
     changed: dict[tuple[str, int], EpochState] = {}
     accepted: list[Arrival] = []
     known: list[Arrival] = []
     refused: list[Refused] = []
     suspicions: list[Suspicion] = []
-    readings: list[AssetReading] = []
-    fresh: dict[tuple[str, int, int], bytes] = {}
+    new: list[Truths | None] = []
+    fresh = _Fresh(accepted)
     for arrival in arrivals:
-        key = (arrival.device, arrival.payload.epoch)
+        key = (arrival.device, arrival.epoch)
         state = changed.get(key) or devices.get(key)
-        refusal = _refusal(arrival, state, book.installations.get(arrival.device))
+        installation = installations.get(arrival.device)
+        if state is not None and _follows(arrival, state, installation):
+            changed[key] = _carried_on(arrival, state)
+            accepted.append(arrival)
+            new.append(None)
+            continue
+        refusal = _refusal(arrival, state, installation)
         if refusal is not None:
             refused.append(refusal)
             continue
         state = state or EpochState(Marks(), chain.genesis(*key))
-        leaves = {one.sequence: chain.leaf(one) for one in arrival.payload.readings}
-        contradiction, new = None, list(arrival.payload.readings)
-        if state.marks.overlaps(arrival.payload.first_sequence, arrival.payload.last_sequence):
-            lookup = None if stored is None else (stored, fresh)
-            contradiction = _contradiction(arrival, state, leaves, lookup)
-            new = [one for one in new if one.sequence not in state.marks]
-        if contradiction is None and not new:
+        leaves = dict(enumerate(arrival.leaves, arrival.first_sequence))
+        contradiction = None if stored is None else _contradiction(arrival, state, leaves, stored, fresh)
+        is_new = _new(arrival, state)
+        if contradiction is None and is_new is not None and not is_new.any():
             known.append(arrival)
             continue
         after = state
@@ -150,15 +155,31 @@ def admit(
             refused.append(Refused(arrival, reason, detail))
             if state.suspicions < MAX_SUSPICIONS:
                 suspicions.append(_suspicion(arrival, sequence, kind))
-                changed[key] = replace(state, suspicions=state.suspicions + 1)
+                changed[key] = state._replace(suspicions=state.suspicions + 1)
             continue
         told = unbelieved[: MAX_SUSPICIONS - state.suspicions] if stored is not None else []
         suspicions += [_suspicion(arrival, sequence, "signature") for sequence in told]
-        changed[key] = replace(after, suspicions=state.suspicions + len(told)) if told else after
+        changed[key] = after._replace(suspicions=state.suspicions + len(told)) if told else after
         accepted.append(arrival)
-        readings += [asset_reading(arrival.device, arrival.payload.epoch, one) for one in new]
-        fresh.update({(*key, sequence): one for sequence, one in leaves.items()})
-    return Admission(tuple(accepted), tuple(known), tuple(refused), tuple(suspicions), changed, tuple(readings))
+        new.append(is_new)
+    readings = batch_of_arrivals(accepted, new)
+    return Admission(tuple(accepted), tuple(known), tuple(refused), tuple(suspicions), changed, readings)
+
+
+class _Fresh:
+    """The leaves of what was accepted before in the same batch, found only when somebody asks."""
+
+    def __init__(self, accepted: Sequence[Arrival]) -> None:
+        self._accepted = accepted
+        self._seen = 0
+        self._leaves: dict[tuple[str, int, int], bytes] = {}
+
+    def get(self, key: tuple[str, int, int]) -> bytes | None:
+        for one in self._accepted[self._seen :]:
+            places = enumerate(one.leaves, one.first_sequence)
+            self._leaves.update({(one.device, one.epoch, sequence): leaf for sequence, leaf in places})
+        self._seen = len(self._accepted)
+        return self._leaves.get(key)
 
 
 def replayed(
@@ -171,7 +192,7 @@ def replayed(
     for one in suspicions:
         key = (one.device, one.epoch)
         state = changed.get(key) or devices.get(key) or EpochState(Marks(), chain.genesis(*key))
-        changed[key] = replace(state, suspicions=state.suspicions + 1)
+        changed[key] = state._replace(suspicions=state.suspicions + 1)
     return admission._replace(suspicions=suspicions)
 
 
@@ -188,40 +209,69 @@ def stranger(installation: Installation | None, operator: str, device: str) -> t
 
 def _refusal(arrival: Arrival, state: EpochState | None, installation: Installation | None) -> Refused | None:
     """What can be said before the readings are looked at."""
-    payload = arrival.payload
     refusal = stranger(installation, arrival.operator, arrival.device)
     if refusal is not None:
         return Refused(arrival, *refusal)
-    if not 1 <= payload.epoch <= MAX_EPOCH:
-        return Refused(arrival, Refusal.BAD_EPOCH, f"epoch {payload.epoch} is not from 1 to {MAX_EPOCH}")
+    if not 1 <= arrival.epoch <= MAX_EPOCH:
+        return Refused(arrival, Refusal.BAD_EPOCH, f"epoch {arrival.epoch} is not from 1 to {MAX_EPOCH}")
     beyond = len(state.leaves) if state else 0
     contiguous = state.marks.contiguous if state else 0
-    if payload.last_sequence > contiguous + MAX_AHEAD:
-        detail = f"{payload.last_sequence} lies more than {MAX_AHEAD} beyond {contiguous}"
+    if arrival.last_sequence > contiguous + MAX_AHEAD:
+        detail = f"{arrival.last_sequence} lies more than {MAX_AHEAD} beyond {contiguous}"
         return Refused(arrival, Refusal.TOO_FAR_AHEAD, detail)
-    if payload.first_sequence > contiguous + 1 and beyond + len(payload.readings) > MAX_BEYOND_GAP:
+    if arrival.first_sequence > contiguous + 1 and beyond + arrival.count > MAX_BEYOND_GAP:
         return Refused(arrival, Refusal.TOO_FAR_BEYOND_GAP, f"{beyond} readings wait beyond {contiguous}")
     return None
 
 
 def _contradiction(
-    arrival: Arrival,
-    state: EpochState,
-    leaves: Mapping[int, bytes],
-    lookup: tuple[StoredLeaves, StoredLeaves] | None,
+    arrival: Arrival, state: EpochState, leaves: Mapping[int, bytes], stored: StoredLeaves, fresh: _Fresh
 ) -> tuple[Refusal, str, int, str] | None:
     """The first reading that has an identity already taken by other content."""
-    if lookup is None:
+    if not state.marks.overlaps(arrival.first_sequence, arrival.last_sequence):
         return None
     for sequence, found in leaves.items():
         if sequence not in state.marks:
             continue
-        key = (arrival.device, arrival.payload.epoch, sequence)
-        before = lookup[1].get(key) or lookup[0].get(key)
-        if before != found:
-            detail = f"sequence {sequence} of epoch {arrival.payload.epoch} was committed with other content"
+        key = (arrival.device, arrival.epoch, sequence)
+        if (fresh.get(key) or stored.get(key)) != found:
+            detail = f"sequence {sequence} of epoch {arrival.epoch} was committed with other content"
             return Refusal.SEQUENCE_REUSED, "sequence_reused", sequence, detail
     return None
+
+
+def _new(arrival: Arrival, state: EpochState) -> Truths | None:
+    """Which of a payload's readings are new; None where all are."""
+    if not state.marks.overlaps(arrival.first_sequence, arrival.last_sequence):
+        return None
+    sequences = range(arrival.first_sequence, arrival.last_sequence + 1)
+    return np.array([sequence not in state.marks for sequence in sequences], dtype=np.bool_)
+
+
+def _follows(arrival: Arrival, state: EpochState, installation: Installation | None) -> bool:
+    """Whether a payload brings just the next readings of an epoch without a gap, and no checkpoint: nearly all do."""
+    return (
+        arrival.first_sequence == state.marks.contiguous + 1
+        and not arrival.checkpoints
+        and not state.marks.ranges
+        and not state.leaves
+        and not state.waiting
+        and installation is not None
+        and not installation.retired
+        and installation.operator == arrival.operator
+    )
+
+
+def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
+    """The epoch with the readings of a payload that follows."""
+    marks, chain_hash, signed, leaves, waiting, suspicions, recent = state
+    sha256 = hashlib.sha256
+    for leaf in arrival.leaves:
+        chain_hash = sha256(chain_hash + leaf).digest()
+        recent += chain_hash
+    recent = recent[-_RECENT_BYTES:]
+    contiguous = marks.contiguous + arrival.count
+    return EpochState(Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent)
 
 
 def _extended(
@@ -231,44 +281,36 @@ def _extended(
 
     Raises _ForgedError where the payload's own checkpoint is false and it is not known yet that the chain is broken.
     """
-    payload, before = arrival.payload, state.marks.contiguous
-    marks = state.marks.add(payload.first_sequence, payload.last_sequence)
-    own = {one.sequence: one.signature for one in payload.checkpoints}
+    before = state.marks.contiguous
+    marks = state.marks.add(arrival.first_sequence, arrival.last_sequence)
+    own = {one.sequence: one.signature for one in arrival.checkpoints}
     if marks.contiguous == before:
         waiting = _waiting(state, own, before)
-        after = replace(state, marks=marks, leaves=_beyond(state.leaves, leaves, before), waiting=waiting)
+        after = state._replace(marks=marks, leaves=_beyond(state.leaves, leaves, before), waiting=waiting)
         return _late_signed(arrival, after, own, book)
-    if not (own or state.leaves or state.waiting) and payload.first_sequence == before + 1:
-        return _carried_on(state, marks, leaves.values()), []
-    pending = {**dict(state.leaves), **leaves}
+    pending = {**dict(state.leaves), **leaves} if state.leaves else leaves
     hashes, chain_hash = [], state.chain_hash
     for sequence in range(before + 1, marks.contiguous + 1):
         chain_hash = chain.extend(chain_hash, pending[sequence])
         hashes.append(chain_hash)
-    known = [*state.recent, *hashes]
+    known = [*_hashes(state.recent), *hashes]
     first_known = marks.contiguous - len(known) + 1
     asked = {**dict(state.waiting), **own}
     signed, unbelieved = _verified(arrival, asked, known, first_known, book)
-    stretch_is_its_own = state.signed_sequence == before and payload.first_sequence == before + 1 and not state.leaves
+    stretch_is_its_own = state.signed_sequence == before and arrival.first_sequence == before + 1 and not state.leaves
     forged = [sequence for sequence in unbelieved if sequence in own]
     if forged and (stretch_is_its_own or state.suspicions < CHAIN_BREAKS_AFTER):
         raise _ForgedError(forged[0])
     signed = max(signed, state.signed_sequence)
-    recent = tuple(known[max(0, signed - first_known + 1) :][-RECENT_HASHES:])
+    recent = b"".join(known[max(0, signed - first_known + 1) :][-RECENT_HASHES:])
     rest = tuple((sequence, leaf) for sequence, leaf in state.leaves if sequence > marks.contiguous)
     waiting = tuple(sorted((sequence, one) for sequence, one in asked.items() if sequence > marks.contiguous))
     kept = waiting[:MAX_BEYOND_GAP]
     return EpochState(marks, chain_hash, signed, rest, kept, state.suspicions, recent), unbelieved
 
 
-def _carried_on(state: EpochState, marks: Marks, leaves: Iterable[bytes]) -> EpochState:
-    """The epoch with the next readings in it, which bring no checkpoint and close no gap: nearly all there are."""
-    recent, chain_hash = list(state.recent), state.chain_hash
-    for leaf in leaves:
-        chain_hash = chain.extend(chain_hash, leaf)
-        recent.append(chain_hash)
-    kept = tuple(recent[-RECENT_HASHES:])
-    return EpochState(marks, chain_hash, state.signed_sequence, (), (), state.suspicions, kept)
+def _hashes(recent: bytes) -> Iterator[bytes]:
+    return (recent[place : place + chain.HASH_BYTES] for place in range(0, len(recent), chain.HASH_BYTES))
 
 
 def _beyond(
@@ -292,13 +334,15 @@ def _late_signed(
 ) -> tuple[EpochState, list[int]]:
     """The epoch once checkpoints for what was there already are verified."""
     contiguous = state.marks.contiguous
-    first_known = contiguous - len(state.recent) + 1
-    signed, unbelieved = _verified(arrival, own, state.recent, first_known, book)
+    known = list(_hashes(state.recent))
+    first_known = contiguous - len(known) + 1
+    signed, unbelieved = _verified(arrival, own, known, first_known, book)
     if unbelieved and state.suspicions < CHAIN_BREAKS_AFTER:
         raise _ForgedError(unbelieved[0])
     if signed <= state.signed_sequence:
         return state, unbelieved
-    return replace(state, signed_sequence=signed, recent=state.recent[signed - first_known + 1 :]), unbelieved
+    unsigned = b"".join(known[signed - first_known + 1 :])
+    return state._replace(signed_sequence=signed, recent=unsigned), unbelieved
 
 
 def _verified(
@@ -311,7 +355,7 @@ def _verified(
     key = chain.public_key(book.installations[arrival.device].public_key)
     signed, unbelieved = 0, []
     for sequence in due:
-        epoch, chain_hash = arrival.payload.epoch, hashes[sequence - first]
+        epoch, chain_hash = arrival.epoch, hashes[sequence - first]
         if chain.verifies(key, arrival.device, epoch, sequence, chain_hash, asked[sequence]):
             signed = sequence
         else:
@@ -321,7 +365,7 @@ def _verified(
 
 def _suspicion(arrival: Arrival, sequence: int, kind: str) -> Suspicion:
     raw_sha256 = hashlib.sha256(arrival.raw).hexdigest()
-    return Suspicion(arrival.device, arrival.payload.epoch, sequence, kind, raw_sha256, arrival.received_at_ms)
+    return Suspicion(arrival.device, arrival.epoch, sequence, kind, raw_sha256, arrival.received_at_ms)
 
 
 def committed_of(state: EpochState | None, limit: int = 64) -> tuple[int, tuple[tuple[int, int], ...]]:

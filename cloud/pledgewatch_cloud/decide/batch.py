@@ -4,20 +4,90 @@ An entry is a batch of payloads as they were received, an amendment of the book,
 tick. Nothing else can change an answer: the passing of time is a tick, a price is an amendment.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pledgewatch_wire.codec import Payload
+import numpy as np
+
+from pledgewatch_cloud.decide.columns import Columns, Numbers, Truths, between, columns_of, joined
+from pledgewatch_wire.codec import Checkpoint
 from pledgewatch_wire.reading import Reading
 
 
-class Arrival(NamedTuple):
-    """One payload as it came in: who sent it, when it was received, its bytes, and what they say."""
+class Arrival:
+    """One payload as it came in: who sent it, when it was received, its bytes, and what they say.
 
-    operator: str
-    device: str
-    received_at_ms: int
-    raw: bytes
-    payload: Payload
+    Its `count` readings are the rows of `columns` from `start` on, consecutive in sequence; `until_ms` is the newest
+    moment among them. Made by `payloads.read`. Two arrivals are equal when the same was received.
+    """
+
+    __slots__ = (
+        "checkpoints",
+        "columns",
+        "committed_wanted",
+        "count",
+        "device",
+        "epoch",
+        "first_sequence",
+        "operator",
+        "raw",
+        "received_at_ms",
+        "start",
+        "until_ms",
+    )
+
+    def __init__(
+        self,
+        operator: str,
+        device: str,
+        received_at_ms: int,
+        raw: bytes,
+        epoch: int,
+        committed_wanted: bool,
+        checkpoints: tuple[Checkpoint, ...],
+        first_sequence: int,
+        count: int,
+        until_ms: int,
+        columns: Columns,
+        start: int,
+    ) -> None:
+        """Put together what was read."""
+        self.operator = operator
+        self.device = device
+        self.received_at_ms = received_at_ms
+        self.raw = raw
+        self.epoch = epoch
+        self.committed_wanted = committed_wanted
+        self.checkpoints = checkpoints
+        self.first_sequence = first_sequence
+        self.count = count
+        self.until_ms = until_ms
+        self.columns = columns
+        self.start = start
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence of the last reading."""
+        return self.first_sequence + self.count - 1
+
+    @property
+    def readings(self) -> list[Reading]:
+        """The readings as objects."""
+        return self.columns.readings(self.start, self.start + self.count)
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """The readings' fingerprints."""
+        return self.columns.leaves[self.start : self.start + self.count]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Arrival) and self._received() == other._received()
+
+    def __hash__(self) -> int:
+        return hash(self._received())
+
+    def _received(self) -> tuple[str, str, int, bytes]:
+        return self.operator, self.device, self.received_at_ms, self.raw
 
 
 class Suspicion(NamedTuple):
@@ -42,9 +112,14 @@ class Readings(NamedTuple):
 
 
 class Amendment(NamedTuple):
-    """A change of the book that has passed its checks (pledgewatch_cloud.decide.book.amend)."""
+    """A change of the book that has passed its checks (pledgewatch_cloud.decide.book.amend).
+
+    `file` and `sha256` name the book file that it was read from, and its content; empty where somebody asked for it.
+    """
 
     document: dict[str, Any]
+    file: str = ""
+    sha256: str = ""
 
 
 class Acknowledgement(NamedTuple):
@@ -87,3 +162,68 @@ class AssetReading(NamedTuple):
 def asset_reading(device: str, epoch: int, reading: Reading) -> AssetReading:
     """A reading under its full identity."""
     return AssetReading(reading.measured_at_ms, device, epoch, reading.sequence, reading)
+
+
+class Batch:
+    """New readings under their full identity, in any order: row r is of `devices[payload[r]]`, `epochs[payload[r]]`."""
+
+    __slots__ = ("columns", "devices", "epochs", "payload")
+
+    def __init__(self, devices: Sequence[str], epochs: Sequence[int], payload: Numbers, columns: Columns) -> None:
+        """Take the columns as they are."""
+        self.devices = devices
+        self.epochs = epochs
+        self.payload = payload
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.payload)
+
+    def __iter__(self) -> Iterator[AssetReading]:
+        return iter(self.objects(np.arange(len(self))))
+
+    def objects(self, rows: Numbers) -> list[AssetReading]:
+        """Some of the readings as objects, by their rows."""
+        readings = self.columns.rows(rows).readings()
+        payloads = self.payload[rows].tolist()
+        return [
+            asset_reading(self.devices[payload], self.epochs[payload], one)
+            for payload, one in zip(payloads, readings, strict=True)
+        ]
+
+
+def batch_of_arrivals(arrivals: Sequence[Arrival], new: Sequence[Truths | None]) -> Batch:
+    """The readings of arrivals; of each those that `new` says, or all where it says None."""
+    by_columns: dict[int, list[int]] = {}
+    for number, one in enumerate(arrivals):
+        by_columns.setdefault(id(one.columns), []).append(number)
+    pieces, payloads = [], []
+    for numbers in by_columns.values():
+        columns = arrivals[numbers[0]].columns
+        starts = np.array([arrivals[number].start for number in numbers], dtype=np.int64)
+        counts = np.array([arrivals[number].count for number in numbers], dtype=np.int64)
+        rows, payload = between(starts, starts + counts), np.repeat(np.array(numbers, dtype=np.int64), counts)
+        if any(new[number] is not None for number in numbers):
+            kept = np.concatenate(
+                [_every(arrivals[number].count) if new[number] is None else new[number] for number in numbers]
+            )
+            rows, payload = rows[kept], payload[kept]
+        pieces.append(columns if len(rows) == len(columns) and _ascends(rows) else columns.rows(rows))
+        payloads.append(payload)
+    payload = np.concatenate(payloads) if payloads else np.zeros(0, dtype=np.int64)
+    return Batch([one.device for one in arrivals], [one.epoch for one in arrivals], payload, joined(pieces))
+
+
+def batch_of_readings(readings: Iterable[AssetReading]) -> Batch:
+    """Readings that are objects already."""
+    every = list(readings)
+    columns = columns_of([one.reading for one in every])
+    return Batch([one.device for one in every], [one.epoch for one in every], np.arange(len(every)), columns)
+
+
+def _every(count: int) -> Truths:
+    return np.ones(count, dtype=np.bool_)
+
+
+def _ascends(rows: Numbers) -> bool:
+    return bool((rows[1:] > rows[:-1]).all())

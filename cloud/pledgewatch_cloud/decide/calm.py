@@ -13,7 +13,7 @@ The lane is a way to be fast and no part of what is known: with it and without, 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from pledgewatch_cloud.decide import calm_row
 from pledgewatch_cloud.decide.asset import SAVE_EVERY_READINGS, SAVE_PAUSE_MS, AssetState
-from pledgewatch_cloud.decide.batch import AssetReading
+from pledgewatch_cloud.decide.batch import AssetReading, Batch
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm_row import KINETICS, LOW_BITS, LOW_MASK, PLACE_MASK, SLOTS, WEIGHT_MAX, Row, Shape
+from pledgewatch_cloud.decide.columns import Numbers, Truths
 from pledgewatch_cloud.decide.geofence import FenceIndex
 from pledgewatch_cloud.decide.kinetic import weight
 from pledgewatch_cloud.decide.plausibility import (
@@ -42,9 +43,7 @@ _CHANNELS = max(Channel) + 1
 _STRETCH_MAX_MS = 2**30
 _MARGIN = 1e-9
 
-Numbers = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Truths = NDArray[np.bool_]
 
 
 class Fixed(NamedTuple):
@@ -201,32 +200,34 @@ class Left(NamedTuple):
     readings: Sequence[AssetReading]
 
 
-def fold(assets: Assets, index: FenceIndex, readings: Sequence[AssetReading], now_ms: int) -> Left:
+def fold(assets: Assets, index: FenceIndex, batch: Batch, now_ms: int) -> Left:
     """Fold the calm ones of new readings, in any order."""
     table = assets.table
-    rows = [table.devices.get(one.device, -1) for one in readings]
-    if len(rows) - rows.count(-1) < WIDTH_MIN or not all(one.reading.cells for one in readings):
-        return Left(assets, readings)
-    batch = _batch(table, index, readings, rows)
+    known = table.devices
+    rows = np.array([known.get(device, -1) for device in batch.devices], dtype=np.int64)[batch.payload]
+    lengths = np.diff(batch.columns.cell_from)
+    if np.count_nonzero(rows >= 0) < WIDTH_MIN or not lengths.all():
+        return Left(assets, batch.objects(np.arange(len(batch))))
+    told = _told(table, index, batch, rows, lengths)
     moving: Moving = _copied(table.moving)
-    order = np.lexsort((batch.sequence, batch.epoch, batch.at_ms, batch.row))
-    ranks = _ranks(batch.row[order])
+    order = np.lexsort((told.sequence, told.epoch, told.at_ms, told.row))
+    ranks = _ranks(told.row[order])
     folded = np.zeros(len(rows), dtype=np.bool_)
     is_open = moving.calm.copy()
     for rank in range(int(ranks.max()) + 1):
         wave = order[ranks == rank]
-        wave = wave[batch.row[wave] >= 0]
-        wave = wave[is_open[batch.row[wave]]]
+        wave = wave[told.row[wave] >= 0]
+        wave = wave[is_open[told.row[wave]]]
         if len(wave) < WIDTH_MIN:
             break
-        calm = _advance(table.fixed, moving, batch, wave, now_ms)
+        calm = _advance(table.fixed, moving, told, wave, now_ms)
         folded[wave[calm]] = True
-        is_open[batch.row[wave[~calm]]] = False
-    left = [one for one, is_folded in zip(readings, folded.tolist(), strict=True) if not is_folded]
+        is_open[told.row[wave[~calm]]] = False
+    left = batch.objects(np.flatnonzero(~folded))
     return Left(Assets(assets.folded, table._replace(moving=moving)), left)
 
 
-class _Batch(NamedTuple):
+class _Told(NamedTuple):
     """Readings as columns. `row` -1: of an asset without one; `mask` the channels, `inside` the fences' number."""
 
     row: Numbers
@@ -239,30 +240,22 @@ class _Batch(NamedTuple):
     inside: Numbers
 
 
-def _batch(table: Table, index: FenceIndex, readings: Sequence[AssetReading], rows: list[int]) -> _Batch:
-    count = len(readings)
-    cells = [one.reading.cells for one in readings]
-    lengths = np.fromiter(map(len, cells), np.int64, count)
-    numbers = chain.from_iterable(chain.from_iterable(cells))
-    flat = np.fromiter(numbers, np.int64, 3 * int(lengths.sum())).reshape(-1, 3)
-    starts = np.cumsum(lengths) - lengths
+def _told(table: Table, index: FenceIndex, batch: Batch, rows: Numbers, lengths: Numbers) -> _Told:
+    columns, count = batch.columns, len(rows)
     values = np.zeros((count, _CHANNELS), dtype=np.int64)
-    values[np.repeat(np.arange(count), lengths), flat[:, 0]] = flat[:, 1]
-    mask = np.bitwise_or.reduceat(1 << flat[:, 0], starts)
-    clocks = np.fromiter((one.reading.clock for one in readings), np.int64, count)
-    clean = (np.bitwise_or.reduceat(flat[:, 2], starts) == 0) & (clocks != Clock.UNSET)
-    at_ms = np.fromiter((one.measured_at_ms for one in readings), np.int64, count)
-    epoch = np.fromiter((one.epoch for one in readings), np.int64, count)
-    sequence = np.fromiter((one.sequence for one in readings), np.int64, count)
+    values[np.repeat(np.arange(count), lengths), columns.channel] = columns.value
+    bad = np.bitwise_or.reduceat(columns.quality, columns.cell_from[:-1])
+    clean = (bad == 0) & (columns.clock != Clock.UNSET)
+    epoch = np.array(batch.epochs, dtype=np.int64)[batch.payload]
     inside = np.zeros(count, dtype=np.int64)
-    placed = np.flatnonzero((mask & PLACE_MASK == PLACE_MASK) & clean & (np.array(rows) >= 0))
+    placed = np.flatnonzero((columns.mask & PLACE_MASK == PLACE_MASK) & clean & (rows >= 0))
     for place, fences in fences_at(index, values[placed, Channel.LATITUDE_E7], values[placed, Channel.LONGITUDE_E7]):
         number = table.inside_numbers.get(fences)
         if number is None:
             number = table.inside_numbers[fences] = len(table.insides)
             table.insides.append(fences)
         inside[placed[place]] = number
-    return _Batch(np.array(rows), at_ms, epoch, sequence, mask, clean, values, inside)
+    return _Told(rows, columns.measured_at_ms, epoch, columns.sequence, columns.mask, clean, values, inside)
 
 
 def fences_at(index: FenceIndex, latitudes: Numbers, longitudes: Numbers) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -285,14 +278,14 @@ def _ranks(rows: Numbers) -> Numbers:
     return ranks
 
 
-def _advance(fixed: Fixed, moving: Moving, batch: _Batch, wave: Numbers, now_ms: int) -> Truths:
+def _advance(fixed: Fixed, moving: Moving, told: _Told, wave: Numbers, now_ms: int) -> Truths:
     """Move the rows of the calm ones of a wave, which has one reading of each row; says which they are."""
-    row, mask, values = batch.row[wave], batch.mask[wave], batch.values[wave]
-    at_ms, sequence = batch.at_ms[wave], batch.sequence[wave]
-    calm = _is_in_time(fixed, moving, batch, wave, now_ms)
-    calm &= batch.clean[wave] & (mask & fixed.unready[row] == 0) & _is_plausible(values, mask)
+    row, mask, values = told.row[wave], told.mask[wave], told.values[wave]
+    at_ms, sequence = told.at_ms[wave], told.sequence[wave]
+    calm = _is_in_time(fixed, moving, told, wave, now_ms)
+    calm &= told.clean[wave] & (mask & fixed.unready[row] == 0) & _is_plausible(values, mask)
     has_fix = mask & PLACE_MASK == PLACE_MASK
-    calm &= _is_near(fixed, moving, batch, wave)
+    calm &= _is_near(fixed, moving, told, wave)
     slots = range(int((fixed.channel[row] >= 0).sum(axis=1).max(initial=0)))
     present = np.zeros((len(wave), SLOTS), dtype=np.bool_)
     slot_values = np.zeros((len(wave), SLOTS), dtype=np.int64)
@@ -336,11 +329,11 @@ def _advance(fixed: Fixed, moving: Moving, batch: _Batch, wave: Numbers, now_ms:
     return calm
 
 
-def _is_in_time(fixed: Fixed, moving: Moving, batch: _Batch, wave: Numbers, now_ms: int) -> Truths:
+def _is_in_time(fixed: Fixed, moving: Moving, told: _Told, wave: Numbers, now_ms: int) -> Truths:
     """In order, neither early nor late, in the same leg, and no pause that is worth a save."""
-    row, at_ms = batch.row[wave], batch.at_ms[wave]
+    row, at_ms = told.row[wave], told.at_ms[wave]
     newest_ms = moving.newest_ms[row]
-    found: Truths = (batch.epoch[wave] == fixed.epoch[row]) & (batch.sequence[wave] > moving.sequence[row])
+    found: Truths = (told.epoch[wave] == fixed.epoch[row]) & (told.sequence[wave] > moving.sequence[row])
     found &= (at_ms > moving.floor_ms[row]) & (at_ms <= newest_ms + fixed.patience_ms[row])
     found &= at_ms <= now_ms + fixed.ahead_ms[row]
     found &= at_ms <= fixed.calibrated_until_ms[row]
@@ -364,17 +357,17 @@ def _is_plausible(values: Numbers, mask: Numbers) -> Truths:
     return found
 
 
-def _is_near(fixed: Fixed, moving: Moving, batch: _Batch, wave: Numbers) -> Truths:
+def _is_near(fixed: Fixed, moving: Moving, told: _Told, wave: Numbers) -> Truths:
     """Without a place; or with one in the same fences that can have been reached since the last, and is not frozen."""
-    row, mask, values = batch.row[wave], batch.mask[wave], batch.values[wave]
+    row, mask, values = told.row[wave], told.mask[wave], told.values[wave]
     north_e7 = np.abs(values[:, Channel.LATITUDE_E7] - moving.latitude_e7[row])
     around_e7 = np.abs(values[:, Channel.LONGITUDE_E7] - moving.longitude_e7[row])
     around_e7 = np.minimum(around_e7, 3_600_000_000 - around_e7)
     speed = fixed.max_speed_mmps[row]
-    reach_mm = speed * (batch.at_ms[wave] - moving.fix_ms[row]) // 1_000 + JUMP_SLACK_MM
+    reach_mm = speed * (told.at_ms[wave] - moving.fix_ms[row]) // 1_000 + JUMP_SLACK_MM
     near = (speed == 0) | (north_e7 * MM_PER_E7 + around_e7 * MM_PER_E7 <= reach_mm)
     moves = (north_e7 > 0) | (around_e7 > 0) | (values[:, Channel.SPEED_MMPS] < MOVING_MMPS)
-    near &= moves & (batch.inside[wave] == fixed.inside[row])
+    near &= moves & (told.inside[wave] == fixed.inside[row])
     found: Truths = (mask & PLACE_MASK == 0) | ((mask & PLACE_MASK == PLACE_MASK) & near)
     return found
 

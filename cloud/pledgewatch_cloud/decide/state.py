@@ -26,18 +26,20 @@ from pledgewatch_cloud.decide.silence import Level, Source
 from pledgewatch_cloud.decide.valuation import FacilityValue
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state after entry `entry`. `journal` names the journal; `horizon_ms` is the newest tick."""
+    """The state after entry `entry`. `journal` names the journal; `horizon_ms` is the newest tick; `files` holds what
+    was last taken from each book file, as the SHA-256 of its content."""
 
     journal: str
     entry: int
     recorded_at_ms: int
     horizon_ms: int
     book: Book
+    files: Mapping[str, str]
     devices: Mapping[tuple[str, int], EpochState]
     assets: Assets
     facts: Mapping[str, AssetFacts]
@@ -47,7 +49,7 @@ class State:
 
 def first(journal: str) -> State:
     """The state of a journal without entries."""
-    return State(journal, 0, 0, 0, book_module.empty(), {}, Assets({}), {}, {}, {})
+    return State(journal, 0, 0, 0, book_module.empty(), {}, {}, Assets({}), {}, {}, {})
 
 
 def to_bytes(state: State) -> bytes:
@@ -60,6 +62,7 @@ def to_bytes(state: State) -> bytes:
             "recorded_at_ms": state.recorded_at_ms,
             "horizon_ms": state.horizon_ms,
             "book": book_module.as_document(state.book),
+            "files": dict(state.files),
             "devices": [[*key, *_epoch_to_json(one)] for key, one in sorted(state.devices.items())],
             "assets": {asset: _asset_to_json(one) for asset, one in state.assets.items()},
             "facts": {asset: one._asdict() for asset, one in state.facts.items()},
@@ -90,6 +93,7 @@ def from_bytes(data: bytes) -> State:
         value["recorded_at_ms"],
         value["horizon_ms"],
         book_module.amend(book_module.empty(), value["book"]),
+        value["files"],
         {(one[0], one[1]): _epoch_from_json(one[2:]) for one in value["devices"]},
         Assets({asset: _asset_from_json(one) for asset, one in value["assets"].items()}),
         {asset: _facts_from_json(one) for asset, one in value["facts"].items()},
@@ -107,7 +111,7 @@ def _epoch_to_json(one: EpochState) -> list[Any]:
         [[sequence, leaf.hex()] for sequence, leaf in one.leaves],
         [[sequence, signature.hex()] for sequence, signature in one.waiting],
         one.suspicions,
-        [recent.hex() for recent in one.recent],
+        one.recent.hex(),
     ]
 
 
@@ -120,7 +124,7 @@ def _epoch_from_json(value: list[Any]) -> EpochState:
         tuple((sequence, bytes.fromhex(leaf)) for sequence, leaf in leaves),
         tuple((sequence, bytes.fromhex(signature)) for sequence, signature in waiting),
         suspicions,
-        tuple(bytes.fromhex(one) for one in recent),
+        bytes.fromhex(recent),
     )
 
 

@@ -29,6 +29,7 @@ from pledgewatch_cloud.decide.batch import (
     Readings,
     Suspicion,
     Tick,
+    batch_of_readings,
 )
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm import Assets
@@ -61,7 +62,7 @@ class Outcome(NamedTuple):
     messages: tuple[Message, ...]
 
 
-NO_ADMISSION = Admission((), (), (), (), {}, ())
+NO_ADMISSION = Admission((), (), (), (), {}, batch_of_readings(()))
 
 
 def admission_of(state: State, entry: Entry) -> Admission:
@@ -104,7 +105,7 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION) -> 
                 known = assets.get(asset, asset_module.EMPTY)
                 if one.evidence and not asset_module.in_order(known, book.plan_of(asset), one.evidence):
                     wanted[asset] = asset_module.start_before(known, one.evidence[0].measured_at_ms)[0]
-        case Amendment(document):
+        case Amendment(document=document):
             book = book_module.amend(book, document)
             wanted = dict.fromkeys(_amended_assets(state, book), -NEVER)
         case Tick():
@@ -126,10 +127,12 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     entry, admission, book = prepared.entry, prepared.admission, prepared.book
     assert entry.number == state.entry + 1, f"entry {entry.number} does not follow {state.entry}"
     assert entry.recorded_at_ms >= state.recorded_at_ms, f"entry {entry.number} was recorded before the last one"
-    horizon_ms = state.horizon_ms
+    horizon_ms, files = state.horizon_ms, state.files
     match entry.content:
         case Tick():
             horizon_ms = max(horizon_ms, entry.recorded_at_ms)
+        case Amendment(_, file, sha256) if file:
+            files = {**files, file: sha256}
         case Readings() | Amendment() | Acknowledgement():
             pass
     state = replace(
@@ -138,6 +141,7 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
         recorded_at_ms=entry.recorded_at_ms,
         horizon_ms=horizon_ms,
         book=book,
+        files=files,
         devices={**state.devices, **admission.devices} if admission.devices else state.devices,
     )
     log = Log(state.journal, entry, state.facilities)

@@ -41,11 +41,10 @@ class Answers:
     def took(self, admission: Admission, now_s: float) -> None:
         """News from a batch that is on disk."""
         for arrival in admission.accepted:
-            payload = arrival.payload
-            stream = Stream(arrival.operator, arrival.device, payload.epoch)
-            self._note(stream, len(payload.readings), now_s, at_once=payload.committed_wanted)
+            stream = Stream(arrival.operator, arrival.device, arrival.epoch)
+            self._note(stream, arrival.count, now_s, at_once=arrival.committed_wanted)
         for arrival in admission.known:
-            self._note(Stream(arrival.operator, arrival.device, arrival.payload.epoch), 0, now_s, at_once=True)
+            self._note(Stream(arrival.operator, arrival.device, arrival.epoch), 0, now_s, at_once=True)
 
     def connected(self, statuses: Iterable[DeviceStatus], now_s: float) -> None:
         """Devices that have just come online want to know where they stand."""

@@ -1,15 +1,17 @@
 """Messages from the broker to arrivals, statuses, or quarantine with the reason."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from pledgewatch_cloud.decide import payloads
 from pledgewatch_cloud.decide.admission import stranger
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.decide.book_items import Installation
+from pledgewatch_cloud.decide.payloads import Received
 from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.store import Quarantined
 from pledgewatch_wire import topics
-from pledgewatch_wire.codec import PayloadError, Status, decode, decode_status
+from pledgewatch_wire.codec import PayloadError, Status, decode_status
 from pledgewatch_wire.topics import Kind
 
 
@@ -22,47 +24,81 @@ class DeviceStatus(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What a batch of messages holds."""
+    """What the first `messages` of some messages hold."""
 
+    messages: int
     arrivals: list[Arrival]
     statuses: list[DeviceStatus]
     unreadable: list[Quarantined]
 
 
-def decode_messages(
-    messages: Iterable[Message], received_at_ms: int, installations: Mapping[str, Installation]
-) -> Decoded:
-    """Read messages that were received at one moment. Never raises: what cannot be read is set aside.
+class Decoder:
+    """Reads messages. Remembers the topics of installed devices, for as long as the installations are the same."""
 
-    So is whatever comes from a device that nobody has installed, unread: it may cost no more than its own length.
-    """
-    decoded = Decoded([], [], [])
-    for message in messages:
+    def __init__(self) -> None:
+        self._installations: Mapping[str, Installation] = {}
+        self._ups: dict[str, tuple[str, str]] = {}  # topic: operator, device
+
+    def decode(
+        self, messages: Sequence[Message], received_at_ms: int, installations: Mapping[str, Installation]
+    ) -> Decoded:
+        """Read messages that were received at one moment. Never raises: what cannot be read is set aside.
+
+        So is whatever comes from a device that nobody has installed, unread: it may cost no more than its own length.
+        What payloads hold may be far more than their length, so the answer may end before the last message; the others
+        are for the next call.
+        """
+        if installations is not self._installations:
+            self._installations, self._ups = installations, {}
+        known = self._ups
+        statuses: list[DeviceStatus] = []
+        unreadable: list[Quarantined] = []
+        places: list[int] = []
+        received: list[Received] = []
+        for place, message in enumerate(messages):
+            topic, raw = message[:2]
+            names = known.get(topic)
+            if names is None:
+                found = self._read_other(message, received_at_ms)
+                if isinstance(found, Quarantined):
+                    unreadable.append(found)
+                    continue
+                if isinstance(found, DeviceStatus):
+                    statuses.append(found)
+                    continue
+                names = known[topic] = found
+            places.append(place)
+            received.append(Received(*names, received_at_ms, raw))
+        read = payloads.read(received)
+        if len(read) < len(received):
+            return self.decode(messages[: places[len(read)]], received_at_ms, installations)
+        arrivals = []
+        for place, one in zip(places, read, strict=True):
+            if isinstance(one, PayloadError):
+                unreadable.append(_aside(messages[place], received_at_ms, one.reason, one.detail))
+            else:
+                arrivals.append(one)
+        return Decoded(len(messages), arrivals, statuses, unreadable)
+
+    def _read_other(self, message: Message, received_at_ms: int) -> tuple[str, str] | DeviceStatus | Quarantined:
+        """Whose payload a message on a topic not met before is, or the status it holds, or why it is set aside."""
         try:
             address = topics.parse(message.topic)
         except ValueError as error:
-            decoded.unreadable.append(_aside(message, received_at_ms, "unknown topic", str(error)))
-            continue
-        refusal = stranger(installations.get(address.device), address.operator, address.device)
+            return _aside(message, received_at_ms, "unknown topic", str(error))
+        refusal = stranger(self._installations.get(address.device), address.operator, address.device)
         if refusal is not None:
-            decoded.unreadable.append(_aside(message, received_at_ms, *refusal))
-            continue
-        try:
-            if address.kind is Kind.UP:
-                payload = decode(message.payload)
-                decoded.arrivals.append(
-                    Arrival(address.operator, address.device, received_at_ms, message.payload, payload)
-                )
-            elif address.kind is Kind.STATUS:
-                status = decode_status(message.payload)
-                decoded.statuses.append(DeviceStatus(address.operator, address.device, status))
-            else:
-                decoded.unreadable.append(
-                    _aside(message, received_at_ms, "unknown topic", f"a device sends no {address.kind}")
-                )
-        except PayloadError as error:
-            decoded.unreadable.append(_aside(message, received_at_ms, error.reason, error.detail))
-    return decoded
+            return _aside(message, received_at_ms, *refusal)
+        match address.kind:
+            case Kind.UP:
+                return address.operator, address.device
+            case Kind.STATUS:
+                try:
+                    return DeviceStatus(address.operator, address.device, decode_status(message.payload))
+                except PayloadError as error:
+                    return _aside(message, received_at_ms, error.reason, error.detail)
+            case _:
+                return _aside(message, received_at_ms, "unknown topic", f"a device sends no {address.kind}")
 
 
 def _aside(message: Message, received_at_ms: int, reason: str, detail: str) -> Quarantined:

@@ -12,7 +12,7 @@ import time
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.ingest.answers import Answers
-from pledgewatch_cloud.ingest.decode import Decoded, decode_messages
+from pledgewatch_cloud.ingest.decode import Decoded, Decoder
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Subscriber
 from pledgewatch_cloud.ingest.writer import Writer
@@ -37,18 +37,21 @@ class IngestLoop:
         self._clock = clock
         self._answers = answers
         self._metrics = metrics
+        self._decoder = Decoder()
 
     async def run(self) -> None:
         """Take batches until cancelled."""
         while True:
             messages = await self._subscriber.receive(BATCH_MESSAGES_MAX)
-            installations = self._writer.state.book.installations
-            # Off the event loop: what devices send decides how long it takes.
-            decoded = await asyncio.to_thread(decode_messages, messages, self._clock.now_ms(), installations)
-            await self._take(decoded)
-            self._subscriber.acknowledge(messages)
-            self._metrics.messages += len(messages)
-            self._answers.connected(decoded.statuses, time.monotonic())
+            while messages:
+                installations = self._writer.state.book.installations
+                # Off the event loop: what devices send decides how long it takes.
+                decoded = await asyncio.to_thread(self._decoder.decode, messages, self._clock.now_ms(), installations)
+                await self._take(decoded)
+                self._subscriber.acknowledge(messages[: decoded.messages])
+                self._metrics.messages += decoded.messages
+                self._answers.connected(decoded.statuses, time.monotonic())
+                messages = messages[decoded.messages :]
 
     async def answer(self) -> None:
         """Tell devices what is committed, until cancelled. What the broker does not take now is said later."""

@@ -56,6 +56,15 @@ class Spine:
             return None
         return self._commit(Amendment(document), NO_ADMISSION, ())
 
+    def amend_from_file(self, file: str, sha256: str, document: dict[str, Any]) -> Outcome | None:
+        """Commit the amendment in a book file; None where just this content was the last to be taken from that file.
+
+        So a restart brings nothing back that was amended since. Raises BookError where it is refused.
+        """
+        if self.state.files.get(file) == sha256:
+            return None
+        return self._commit(Amendment(document, file, sha256), NO_ADMISSION, ())
+
     def acknowledge(self, alert: str, by: str) -> Outcome | None:
         """Commit that somebody has taken an alert on; None where no alert of that id is open."""
         known = [one for one in self.state.alerts.values() if one.id == alert]

@@ -54,9 +54,16 @@ def read(path: Path) -> Head | None:
 class Anchor:
     """The line, held open for writing."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it, or make the file. Raises OSError."""
+    def __init__(self, path: Path, head: Head) -> None:
+        """Open it, or make the file, and write. Once this returns an anchor is on disk. Raises OSError."""
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.write(head)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(self._file)
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def write(self, head: Head) -> None:
         """Overwrite the line. Where the disk does not take it, the one before stands, which guards less but is true;

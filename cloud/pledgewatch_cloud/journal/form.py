@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import canonical, payloads
 from pledgewatch_cloud.decide.batch import (
     Acknowledgement,
     Amendment,
@@ -29,7 +29,8 @@ from pledgewatch_cloud.decide.batch import (
 )
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.messages import Message
-from pledgewatch_wire.codec import PayloadError, decode
+from pledgewatch_cloud.decide.payloads import Received
+from pledgewatch_wire.codec import PayloadError
 
 READINGS, AMENDMENT, ACKNOWLEDGEMENT, TICK = "readings", "amendment", "acknowledgement", "tick"
 
@@ -75,6 +76,15 @@ def outcome_digest(events: Iterable[SaidEvent], messages: Iterable[Message]) -> 
     return hashlib.sha256(canonical.encode([said, sent])).digest()
 
 
+def seal(*values: int | str | bytes | None) -> str:
+    """The seal of a row: 16 hexadecimal digits over its values and their types."""
+    digest = hashlib.sha256()
+    for value in values:
+        text = value if isinstance(value, bytes) else str(value).encode()
+        digest.update(f"{type(value).__name__} {len(text)} ".encode() + text)
+    return digest.hexdigest()[:16]
+
+
 def kind_of(entry: Entry) -> str:
     """The word that the kind of an entry is written as."""
     match entry.content:
@@ -99,8 +109,8 @@ def write_body(entry: Entry) -> bytes:
                 pieces.append(_ARRIVAL.pack(len(operator), len(device), one.received_at_ms, len(one.raw)))
                 pieces += [operator, device, one.raw]
             return b"".join(pieces)
-        case Amendment(document):
-            return canonical.encode(document)
+        case Amendment():
+            return canonical.encode(entry.content._asdict())
         case Acknowledgement(alert, by):
             return canonical.encode({"alert": alert, "by": by})
         case Tick():
@@ -115,7 +125,7 @@ def read_entry(written: WrittenEntry) -> Entry:
                 suspicions, arrivals = _read_batch(written.body)
                 content: Content = Readings(tuple(arrivals), suspicions)
             case "amendment":
-                content = Amendment(json.loads(written.body))
+                content = Amendment(**json.loads(written.body))
             case "acknowledgement":
                 content = Acknowledgement(**json.loads(written.body))
             case "tick":
@@ -130,27 +140,23 @@ def read_entry(written: WrittenEntry) -> Entry:
 def read_arrivals(body: bytes, places: Iterable[int]) -> list[Arrival]:
     """Some of the payloads of a batch's body, by their place in it."""
     wanted = set(places)
-    _, raws = _split_batch(body)
-    return [_arrival(one) for place, one in enumerate(raws) if place in wanted]
+    _, received = _split_batch(body)
+    return payloads.read_all([one for place, one in enumerate(received) if place in wanted])
 
 
-def _read_batch(body: bytes) -> tuple[tuple[Suspicion, ...], Iterator[Arrival]]:
-    suspicions, raws = _split_batch(body)
-    return suspicions, map(_arrival, raws)
+def _read_batch(body: bytes) -> tuple[tuple[Suspicion, ...], list[Arrival]]:
+    suspicions, received = _split_batch(body)
+    return suspicions, payloads.read_all(list(received))
 
 
-def _arrival(raw: tuple[str, str, int, bytes]) -> Arrival:
-    return Arrival(*raw, decode(raw[3]))
-
-
-def _split_batch(body: bytes) -> tuple[tuple[Suspicion, ...], Iterator[tuple[str, str, int, bytes]]]:
+def _split_batch(body: bytes) -> tuple[tuple[Suspicion, ...], Iterator[Received]]:
     (length,) = _LENGTH.unpack_from(body)
     start = _LENGTH.size
     suspicions = tuple(Suspicion(*one) for one in json.loads(body[start : start + length]))
     return suspicions, _split_arrivals(body, start + length)
 
 
-def _split_arrivals(body: bytes, place: int) -> Iterator[tuple[str, str, int, bytes]]:
+def _split_arrivals(body: bytes, place: int) -> Iterator[Received]:
     while place < len(body):
         operator_length, device_length, received_at_ms, raw_length = _ARRIVAL.unpack_from(body, place)
         place += _ARRIVAL.size
@@ -159,5 +165,6 @@ def _split_arrivals(body: bytes, place: int) -> Iterator[tuple[str, str, int, by
         end = raw_from + raw_length
         if end > len(body):
             raise ValueError("a payload is cut off")
-        yield body[place:device_from].decode(), body[device_from:raw_from].decode(), received_at_ms, body[raw_from:end]
+        operator, device = body[place:device_from].decode(), body[device_from:raw_from].decode()
+        yield Received(operator, device, received_at_ms, body[raw_from:end])
         place = end

@@ -39,11 +39,11 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 3
+FORMAT = 4
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, seal TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE entry (
     number INTEGER PRIMARY KEY, kind TEXT NOT NULL, recorded_at_ms INTEGER NOT NULL,
     body BLOB NOT NULL, outcome BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
@@ -59,7 +59,7 @@ CREATE TABLE outbox (
     id TEXT PRIMARY KEY, type TEXT NOT NULL, facility TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL,
     entry INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'pending', attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at_ms INTEGER NOT NULL DEFAULT 0, last_error TEXT NOT NULL DEFAULT '',
-    delivered_at_ms INTEGER, UNIQUE (facility, sequence)) STRICT, WITHOUT ROWID;
+    delivered_at_ms INTEGER, seal TEXT NOT NULL DEFAULT '', UNIQUE (facility, sequence)) STRICT, WITHOUT ROWID;
 CREATE INDEX outbox_open ON outbox (state, facility, sequence);
 CREATE INDEX outbox_by_entry ON outbox (entry);
 CREATE INDEX span_by_entry ON span (entry);
@@ -67,11 +67,23 @@ CREATE TABLE snapshot (entry INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE quarantine (
     id INTEGER PRIMARY KEY, topic TEXT NOT NULL, received_at_ms INTEGER NOT NULL, reason TEXT NOT NULL,
     detail TEXT NOT NULL, raw BLOB NOT NULL, raw_sha256 TEXT NOT NULL, count INTEGER NOT NULL DEFAULT 1,
-    UNIQUE (reason, topic, raw_sha256)) STRICT;
-CREATE TABLE quarantine_count (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    seal TEXT NOT NULL DEFAULT '', UNIQUE (reason, topic, raw_sha256)) STRICT;
+CREATE TABLE quarantine_count (
+    reason TEXT PRIMARY KEY, count INTEGER NOT NULL, seal TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
 """
 _NAMED = "SELECT name, sql FROM sqlite_schema"
-_COUNT_CHANGE = "UPDATE meta SET value = value + 1 WHERE name = 'changes' RETURNING value"
+# What is written again and again, or belongs to no entry, is in no entry's hash: each such row has a seal of its own.
+_SEALS = {
+    "meta": "seal(name, value)",
+    "outbox": "seal(id, type, facility, sequence, body, entry, state, attempts, next_attempt_at_ms, last_error,"
+    " delivered_at_ms)",
+    "quarantine": "seal(id, topic, received_at_ms, reason, detail, raw, raw_sha256, count)",
+    "quarantine_count": "seal(reason, count)",
+}
+_COUNT_CHANGE = (
+    "UPDATE meta SET value = CAST(value + 1 AS TEXT), seal = seal(name, CAST(value + 1 AS TEXT))"
+    " WHERE name = 'changes' RETURNING value"
+)
 _EVENT = "entry, place, body, told_ms, replaces"
 _SPAN = "device, epoch, first, last, entry, place, until_ms"
 _ENTRY_TYPES = (int, str, int, bytes, bytes, bytes)
@@ -115,13 +127,15 @@ class SqliteStore:
             raise StoreError(f"{self._path}: it does not say which journal it is")
         if meta.get("format") != str(FORMAT):
             raise StoreError(f"{self._path}: format {meta.get('format')}, this program reads {FORMAT}")
+        for _, text in self._unsealed("meta"):
+            raise form.DamagedError(0, text)
         self._journal = str(meta["journal"])
         row = self._connection.execute("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1").fetchone()
         self._last, self._hash = row or (0, form.first_hash(self._journal))
         self._hold_against(held, int(meta["changes"]))
         if not read_only:
-            self._anchor = Anchor(self._path.with_name(anchor.FILE_NAME))
-            self._anchor.write(Head(int(meta["changes"]), self._last, self._hash))
+            head = Head(int(meta["changes"]), self._last, self._hash)
+            self._anchor = Anchor(self._path.with_name(anchor.FILE_NAME), head)
 
     def _hold_against(self, held: Head | None, changes: int) -> None:
         """Raise DamagedError where the journal is not one that the anchor can lie beside."""
@@ -181,6 +195,8 @@ class SqliteStore:
                 "INSERT INTO outbox (id, type, facility, sequence, body, entry) VALUES (?, ?, ?, ?, ?, ?)",
                 [(one.id, one.type, one.facility, one.sequence, one.body, entry.number) for one in outcome.messages],
             )
+            if outcome.messages:
+                _seal(connection, "outbox", "entry = ?", entry.number)
             _put_aside(connection, quarantined)
             if snapshot is not None:
                 connection.execute("INSERT INTO snapshot VALUES (?, ?)", (entry.number, zlib.compress(snapshot, 1)))
@@ -278,26 +294,16 @@ class SqliteStore:
 
     def delivered(self, message_id: str, now_ms: int) -> None:
         """The core has said 2xx; see Store."""
-        self._change(
-            "UPDATE outbox SET state = 'delivered', attempts = attempts + 1, delivered_at_ms = ? WHERE id = ?",
-            now_ms,
-            message_id,
-        )
+        self._note(message_id, "state = 'delivered', attempts = attempts + 1, delivered_at_ms = ?", now_ms)
 
     def failed(self, message_id: str, error: str, next_attempt_at_ms: int) -> None:
         """Try again later; see Store."""
-        self._change(
-            "UPDATE outbox SET attempts = attempts + 1, last_error = ?, next_attempt_at_ms = ? WHERE id = ?",
-            error,
-            next_attempt_at_ms,
-            message_id,
-        )
+        change = "attempts = attempts + 1, last_error = ?, next_attempt_at_ms = ?"
+        self._note(message_id, change, error, next_attempt_at_ms)
 
     def buried(self, message_id: str, error: str) -> None:
         """To the dead letters; see Store."""
-        self._change(
-            "UPDATE outbox SET state = 'dead', attempts = attempts + 1, last_error = ? WHERE id = ?", error, message_id
-        )
+        self._note(message_id, "state = 'dead', attempts = attempts + 1, last_error = ?", error)
 
     def dead_letters(self, limit: int = 1_000) -> list[OutboxMessage]:
         """Dead letters, oldest first; see Store."""
@@ -309,16 +315,11 @@ class SqliteStore:
 
     def send_again(self, message_id: str, now_ms: int) -> bool:
         """Make a dead letter pending again; see Store."""
-        changed = self._change(
-            "UPDATE outbox SET state = 'pending', attempts = 0, next_attempt_at_ms = ? WHERE id = ? AND state = 'dead'",
-            now_ms,
-            message_id,
-        )
-        return changed == 1
+        return self._note(message_id, "state = 'pending', attempts = 0, next_attempt_at_ms = ?", now_ms, only="dead")
 
     def pass_over(self, message_id: str) -> bool:
         """Give a dead letter up; see Store."""
-        return self._change("UPDATE outbox SET state = 'passed_over' WHERE id = ? AND state = 'dead'", message_id) == 1
+        return self._note(message_id, "state = 'passed_over'", only="dead")
 
     def quarantined(self, limit: int = 100) -> list[Quarantined]:
         """What is in quarantine; see Store."""
@@ -362,17 +363,16 @@ class SqliteStore:
             if count
         ]
 
-    def odd_deliveries(self) -> list[tuple[int, str]]:
-        """Messages whose bookkeeping is none that delivering can have led to, as (entry, a sentence)."""
-        rows = self._rows(
-            "SELECT entry, id, state FROM outbox WHERE state NOT IN ('pending', 'delivered', 'dead', 'passed_over')"
-            " OR (state = 'delivered') != (delivered_at_ms IS NOT NULL) OR (state != 'pending' AND attempts < 1)"
-            " OR attempts < 0 OR typeof(attempts) != 'integer' OR typeof(next_attempt_at_ms) != 'integer'"
-        )
-        return [
-            (entry, f"the delivery of {identity} cannot stand as it is written: {state}")
-            for entry, identity, state in rows
-        ]
+    def unsealed(self) -> list[tuple[int, str]]:
+        """Rows outside the entries' hashes that are not as they were written: (entry, or 0 for none; a sentence)."""
+        with self._lock, self._translated():
+            return [found for table in _SEALS for found in self._unsealed(table)]
+
+    def _unsealed(self, table: str) -> list[tuple[int, str]]:
+        entry = "entry" if table == "outbox" else "0"
+        key = {"meta": "name", "outbox": "id", "quarantine": "id", "quarantine_count": "reason"}[table]
+        rows = self._connection.execute(f"SELECT {entry}, {key} FROM {table} WHERE seal != {_SEALS[table]}")  # noqa: S608 - constants
+        return [(number, f"the row of {table} that is called {name} is not as it was written") for number, name in rows]
 
     def integrity(self) -> list[str]:
         """What is wrong with the file's own structure; empty where it is whole."""
@@ -393,18 +393,20 @@ class SqliteStore:
             with self._transaction() as connection:
                 _make_tables(connection)
                 said = [("format", str(FORMAT)), ("journal", uuid.uuid4().hex), ("changes", "0")]
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", said)
+                connection.executemany("INSERT INTO meta VALUES (?1, ?2, seal(?1, ?2))", said)
 
     def _connect(self, *, read_only: bool) -> sqlite3.Connection:
         mode = "ro" if read_only else "rwc"
         with self._translated():
-            return sqlite3.connect(
+            connection = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode={mode}",
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
                 timeout=30,
             )
+            connection.create_function("seal", -1, form.seal, deterministic=True)
+            return connection
 
     def _arrivals(self, spans: Iterable[Span]) -> Iterator[Arrival]:
         by_entry: dict[int, list[int]] = {}
@@ -418,9 +420,16 @@ class SqliteStore:
         with self._lock, self._translated():
             return self._connection.execute(statement, values).fetchall()
 
-    def _change(self, statement: str, *values: object) -> int:
+    def _note(self, message_id: str, change: str, *values: object, only: str = "") -> bool:
+        """Change what is noted about a message, if it is in the state `only`, where one is given."""
+        condition = "id = ? AND state = ?" if only else "id = ?"
+        which = (message_id, only) if only else (message_id,)
         with self._transaction() as connection:
-            return connection.execute(statement, values).rowcount
+            statement = f"UPDATE outbox SET {change} WHERE {condition}"  # noqa: S608 - constants of this file
+            changed = connection.execute(statement, (*values, *which)).rowcount
+            if changed:
+                _seal(connection, "outbox", "id = ?", message_id)
+            return changed == 1
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -484,24 +493,27 @@ def _said(rows: Iterable[tuple[int, int, str, int, str]]) -> list[SaidEvent]:
     ]
 
 
+def _seal(connection: sqlite3.Connection, table: str, condition: str, *values: object) -> None:
+    """Seal rows that have just been written."""
+    connection.execute(f"UPDATE {table} SET seal = {_SEALS[table]} WHERE {condition}", values)  # noqa: S608 - constants
+
+
 def _put_aside(connection: sqlite3.Connection, items: Iterable[Quarantined]) -> None:
     """Keep the bytes once for each (reason, topic, bytes), count every one, and drop the oldest beyond the bound."""
     for one in items:
+        raw_sha256 = canonical.sha256(one.raw)
         connection.execute(
             "INSERT INTO quarantine (topic, received_at_ms, reason, detail, raw, raw_sha256) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET count = count + 1",
-            (
-                one.topic,
-                one.received_at_ms,
-                one.reason,
-                one.detail,
-                one.raw[:QUARANTINE_RAW_MAX_BYTES],
-                canonical.sha256(one.raw),
-            ),
+            (one.topic, one.received_at_ms, one.reason, one.detail, one.raw[:QUARANTINE_RAW_MAX_BYTES], raw_sha256),
         )
+        key = (one.reason, one.topic, raw_sha256)
+        _seal(connection, "quarantine", "reason = ? AND topic = ? AND raw_sha256 = ?", *key)
         connection.execute(
-            "INSERT INTO quarantine_count VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1", (one.reason,)
+            "INSERT INTO quarantine_count (reason, count) VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
+            (one.reason,),
         )
+        _seal(connection, "quarantine_count", "reason = ?", one.reason)
         connection.execute(
             "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", (QUARANTINE_ROWS_MAX,)
         )

@@ -16,7 +16,6 @@ from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal.form import WrittenEntry
-from pledgewatch_wire import chain
 
 QUARANTINE_ROWS_MAX = 10_000
 QUARANTINE_RAW_MAX_BYTES = 256 * 1024
@@ -183,34 +182,28 @@ def spans_of(entry: Entry) -> list[Span]:
     if not isinstance(entry.content, Readings):
         return []
     return [
-        Span(
-            one.device,
-            one.payload.epoch,
-            one.payload.first_sequence,
-            one.payload.last_sequence,
-            entry.number,
-            place,
-            max(reading.measured_at_ms for reading in one.payload.readings),
-        )
+        Span(one.device, one.epoch, one.first_sequence, one.last_sequence, entry.number, place, one.until_ms)
         for place, one in enumerate(entry.content.arrivals)
     ]
 
 
 def readings_of(arrivals: Iterable[Arrival], since_ms: int = -NEVER) -> dict[tuple[str, int, int], AssetReading]:
     """Payloads' readings measured after a moment, by identity; where two hold one identity, their content is equal."""
-    found = {}
-    for arrival in arrivals:
-        for one in arrival.payload.readings:
-            if one.measured_at_ms > since_ms:
-                found[arrival.device, arrival.payload.epoch, one.sequence] = asset_reading(
-                    arrival.device, arrival.payload.epoch, one
-                )
-    return found
+    return {
+        (one.device, one.epoch, reading.sequence): asset_reading(one.device, one.epoch, reading)
+        for one in arrivals
+        for reading in one.readings
+        if reading.measured_at_ms > since_ms
+    }
 
 
 def leaves_of(arrivals: Iterable[Arrival]) -> dict[tuple[str, int, int], bytes]:
     """The leaves of payloads' readings by identity."""
-    return {key: chain.leaf(one.reading) for key, one in readings_of(arrivals).items()}
+    return {
+        (one.device, one.epoch, sequence): leaf
+        for one in arrivals
+        for sequence, leaf in enumerate(one.leaves, one.first_sequence)
+    }
 
 
 def standing_of(said: Iterable[SaidEvent], since_ms: int) -> list[SaidEvent]:

@@ -20,8 +20,9 @@ from pledgewatch_cloud.journal.store import OutboxMessage
 from pledgewatch_cloud.outbox.core import Answer, Attempt
 
 CONTENT_TYPE = "application/cloudevents+json"
-# Answers that will not change however often the same bytes are sent.
-_FINAL = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
+# Answers about the message itself: they will not change however often the same bytes are sent. What says that the
+# address is wrong (404, 405, 410) is somebody's mistake that will be mended, and the message waits for that.
+_FINAL = frozenset({400, 409, 413, 415, 422})
 _LONGEST_WAIT_S = 86_400.0
 ANSWER_MAX_BYTES = 2_048
 
