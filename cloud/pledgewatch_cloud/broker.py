@@ -6,8 +6,9 @@ network of one's own.
 
 amqtt 0.12 left to itself forgets the session of every guest, discards what a client had not acknowledged when its link
 ended or five seconds had passed, and delivers nothing to a client that takes over its own older link. `SessionKeeper`
-mends these three through what amqtt offers to plugins. The sockets are ours, so that their number is bounded, port 0
-can be asked for, and the kernel finds peers that have vanished.
+mends these three through what amqtt offers to plugins; `_Broker` keeps retained messages to those who asked for them.
+The sockets are ours, so that their number is bounded, port 0 can be asked for, and the kernel finds peers that have
+vanished.
 
 What it still cannot do: a client that is silent beyond its keep-alive, on a link that the kernel finds alive, is not
 disconnected and its will not sent; what was not acknowledged within five seconds comes again only with the client's
@@ -108,6 +109,17 @@ class SessionKeeper(BaseAuthPlugin):  # type: ignore[misc] # amqtt publishes no 
             client_session.transitions.connect()
 
 
+class _Broker(Broker):  # type: ignore[misc] # amqtt publishes no types
+    """amqtt's broker, which left to itself sends whoever connects what is retained for the subscriptions of all."""
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Session
+    ) -> None:
+        subscribers = self._subscriptions.get(subscription[0], [])
+        if any(known.client_id == session.client_id for known, _ in subscribers):
+            await super()._publish_retained_messages_for_subscription(subscription, session)
+
+
 class _Reader(StreamReaderAdapter):  # type: ignore[misc] # amqtt publishes no types
     """What a client says. One that connects and says nothing gives its place to another before long."""
 
@@ -134,7 +146,7 @@ class EmbeddedBroker:
         self.port = port
         self._host = host
         self._password_file = password_file
-        self._broker: Broker | None = None
+        self._broker: _Broker | None = None
         self._server: asyncio.Server | None = None
         self._links: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -150,7 +162,7 @@ class EmbeddedBroker:
             plugins["amqtt.plugins.authentication.FileAuthPlugin"] = {"password_file": str(self._password_file)}
         self._server = await asyncio.start_server(self._accept, self._host, self.port, reuse_address=True)
         self.port = self._server.sockets[0].getsockname()[1]
-        self._broker = Broker(
+        self._broker = _Broker(
             BrokerConfig(
                 listeners={_LISTENER: ListenerConfig(type=ListenerType.EXTERNAL)},
                 session_expiry_interval=SESSION_EXPIRY_S,
