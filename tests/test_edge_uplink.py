@@ -20,7 +20,7 @@ from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sam
 from fault_proxy import FaultProxy
 
 from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.uplink import Uplink, jittered_backoff, one_clock
+from pledgewatch_edge.uplink import Uplink, one_clock
 from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.reading import Clock, Reading
 
@@ -333,18 +333,6 @@ async def test_a_late_checkpoint_travels_at_the_end(mosquitto: BrokerProcess, tm
                 await until(lambda: listener.marks.get(1, (0,))[0] == 5, "the readings to arrive")
                 late = spool.checkpoint()
             await until(lambda: late in listener.checkpoints, "the checkpoint to arrive")
-
-
-def test_backoff_grows_to_its_limit() -> None:
-    assert [jittered_backoff(attempt, maximum_s=60, chance=lambda: 1.0) for attempt in (0, 1, 2, 5, 6, 99)] == [
-        1,
-        2,
-        4,
-        32,
-        60,
-        60,
-    ]
-    assert jittered_backoff(3, maximum_s=60, chance=lambda: 0.0) == 4
 
 
 def test_a_payload_is_one_run_of_one_clock() -> None:

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.valuation import FacilityValue
 from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal import anchor
-from pledgewatch_cloud.journal.form import DamagedError
+from pledgewatch_cloud.journal.form import DamagedError, WrittenEntry
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
 from pledgewatch_cloud.replay import replay
@@ -367,6 +368,24 @@ def test_a_book_file_is_taken_once_for_each_content(tmp_path: Path) -> None:
     assert spine.amend_from_file("book.yaml", "a", document) is not None  # somebody put the old file back
     store.close()
     assert replay(tmp_path).entries == 4
+
+
+def test_a_start_folds_only_what_came_after_the_newest_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = told(tmp_path)  # 16 entries, a snapshot after each fourth
+    store = SqliteStore(tmp_path)
+    asked: list[int] = []
+    entries = store.entries
+
+    def noted(after: int = 0) -> Iterator[WrittenEntry]:
+        asked.append(after)
+        return entries(after)
+
+    monkeypatch.setattr(store, "entries", noted)
+    assert state_module.digest(recover(store)) == digest
+    assert asked == [16]
+    store.close()
 
 
 def test_an_anchor_that_is_gone_damaged_or_of_another_journal_is_reported(tmp_path: Path) -> None:

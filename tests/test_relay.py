@@ -11,8 +11,6 @@ from random import Random
 import httpx2
 import pytest
 from builders import NOON_MS, Device, ManualClock, book_document
-from hypothesis import given
-from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from pledgewatch_cloud.ingest.spine import Spine
@@ -21,7 +19,6 @@ from pledgewatch_cloud.journal.store import OutboxMessage
 from pledgewatch_cloud.outbox.core import Answer, Attempt
 from pledgewatch_cloud.outbox.http_core import HttpCore
 from pledgewatch_cloud.outbox.relay import Relay
-from pledgewatch_cloud.outbox.schedule import wait_s
 
 SECRET = "whsec_" + "c2FuZGJveC1zZWNyZXQtZm9yLXRlc3Rz"
 TAKEN, LATER, REFUSED = Attempt(Answer.TAKEN), Attempt(Answer.LATER, "HTTP 503"), Attempt(Answer.REFUSED, "HTTP 422")
@@ -146,14 +143,6 @@ async def test_the_relay_runs_until_it_is_cancelled_and_wakes_at_once() -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-
-
-@given(st.integers(0, 10_000), st.floats(0, 1e6), st.integers())
-def test_waits_double_up_to_a_bound_and_keep_what_the_core_asks(attempts: int, asked_s: float, seed: int) -> None:
-    wait = wait_s(attempts, first_s=1, maximum_s=300, asked_s=asked_s, random=Random(seed))
-    whole = min(300.0, 2.0 ** min(attempts, 20))
-    assert asked_s <= wait <= max(asked_s, whole)
-    assert wait >= whole / 2
 
 
 MESSAGE = OutboxMessage("j.1.0", "record_value", "facility-1", 1, b'{"id":"j.1.0","specversion":"1.0"}')

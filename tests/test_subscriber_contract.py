@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pledgewatch_cloud.ingest.connect import AutoSubscriber, connect_subscriber
 from pledgewatch_cloud.ingest.mqtt5_subscriber import Mqtt5Subscriber
 from pledgewatch_cloud.ingest.paho_subscriber import PahoSubscriber
-from pledgewatch_cloud.ingest.subscriber import BrokerAddress, Message, Subscriber, jittered_backoff
+from pledgewatch_cloud.ingest.subscriber import BrokerAddress, Message, Subscriber
 
 PAIRS = [("5", "mosquitto"), ("3.1.1", "mosquitto"), ("3.1.1", "amqtt"), ("auto", "mosquitto"), ("auto", "amqtt")]
 # amqtt delivers nothing again and keeps nothing for who is away: devices send again what was not committed. What the
@@ -280,11 +280,3 @@ async def test_a_link_that_ends_between_two_calls_is_no_error_of_either(tmp_path
         await until(lambda: not one.connected)
         await until(lambda: one.connected)
     broker.kill()
-
-
-def test_waits_double_to_their_maximum() -> None:
-    random = Random(1)
-    for attempt in range(40):
-        wait = jittered_backoff(attempt, maximum_s=30, random=random)
-        whole = min(30.0, 2.0**attempt)
-        assert whole / 2 <= wait <= whole

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from wire_strategies import payloads
 
 from pledgewatch_wire import chain, payload_pb2, topics
+from pledgewatch_wire.backoff import jittered_backoff
 from pledgewatch_wire.codec import (
     MAX_READINGS,
     TIME_ZERO_MS,
@@ -237,3 +239,10 @@ def test_a_key_that_anybody_can_sign_for_is_none(text: str) -> None:
 def test_every_true_key_is_one(seed: bytes) -> None:
     key = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw().hex()
     assert chain.is_public_key(key)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.5, 1.0, 7.0]), st.integers())
+def test_waits_double_to_their_maximum_less_up_to_half(attempts: int, first_s: float, seed: int) -> None:
+    wait = jittered_backoff(attempts, first_s=first_s, maximum_s=300, random=Random(seed))
+    whole = min(300.0, first_s * 2.0 ** min(attempts, 20))
+    assert whole / 2 <= wait <= whole

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     replay = commands.add_parser("replay", help="decide the whole journal again and compare")
     replay.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="the service's data_folder")
+    replay.add_argument("--by-device", action="store_true", help="print each device's count of readings too")
     replay.set_defaults(command=_replay)
 
     backtest = commands.add_parser("backtest", help="fold recorded readings through a book and print what it says")
@@ -114,7 +115,10 @@ def _broker(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     from pledgewatch_cloud.replay import replay  # noqa: PLC0415 - see above
 
-    print(json.dumps(replay(options.data)._asdict()))
+    found = replay(options.data)._asdict()
+    if not options.by_device:
+        del found["by_device"]
+    print(json.dumps(found))
     return 0
 
 

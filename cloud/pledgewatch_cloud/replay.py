@@ -24,7 +24,7 @@ class Replayed(NamedTuple):
     """A journal that is whole: how much it holds, and the digest of the state that it leads to.
 
     `readings` counts what was decided on, `identities` each (device, epoch, sequence) that the payloads hold, once:
-    were the first ever the larger, a reading would have acted twice.
+    were the first ever the larger, a reading would have acted twice. `by_device` has the identities of each device.
     """
 
     entries: int
@@ -33,6 +33,7 @@ class Replayed(NamedTuple):
     events: int
     messages: int
     digest: str
+    by_device: dict[str, int]
 
 
 def replay(folder: Path, progress: Callable[[int], None] = lambda _: None) -> Replayed:
@@ -83,8 +84,11 @@ def _replay(store: SqliteStore, progress: Callable[[int], None]) -> Replayed:
             raise DamagedError(state.entry, f"the file's own structure is damaged at or before it: {text}")
     except StoreError as error:
         raise DamagedError(state.entry + 1, f"cannot be read: {error}") from None
-    identities = sum(one.total for one in held.values())
-    return Replayed(state.entry, readings, identities, events, messages, state_module.digest(state))
+    by_device: dict[str, int] = {}
+    for (device, _), marks in held.items():
+        by_device[device] = by_device.get(device, 0) + marks.total
+    identities = sum(by_device.values())
+    return Replayed(state.entry, readings, identities, events, messages, state_module.digest(state), by_device)
 
 
 def _check_hash(before: bytes, written: WrittenEntry, number: int) -> bytes:

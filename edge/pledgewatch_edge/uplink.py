@@ -16,10 +16,10 @@ them are in memory.
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import Final
 
 import aiomqtt
@@ -30,6 +30,7 @@ from pledgewatch_edge.logs import World
 from pledgewatch_edge.spool import Spool, SpoolError
 from pledgewatch_edge.window import Window
 from pledgewatch_wire import __version__
+from pledgewatch_wire.backoff import jittered_backoff
 from pledgewatch_wire.codec import (
     MAX_CHECKPOINTS,
     Payload,
@@ -42,7 +43,6 @@ from pledgewatch_wire.codec import (
 from pledgewatch_wire.reading import Reading
 from pledgewatch_wire.topics import Kind, topic
 
-RECONNECT_FIRST_S: Final = 1.0
 WORD_PATIENCE_S: Final = 2.0
 DRAIN_S: Final = 3.0
 OFFLINE_S: Final = 1.5
@@ -60,11 +60,6 @@ class UplinkCounts:
     words: int = 0
     words_ignored: int = 0
     resends: int = 0
-
-
-def jittered_backoff(attempt: int, *, maximum_s: float, chance: Callable[[], float]) -> float:
-    """Seconds to wait before try number `attempt` + 1: doubling up to the maximum, less up to half by chance."""
-    return min(maximum_s, RECONNECT_FIRST_S * 2.0 ** min(attempt, 30)) * (0.5 + 0.5 * chance())
 
 
 def one_clock(readings: list[Reading], last: int) -> list[Reading]:
@@ -88,14 +83,13 @@ class Uplink:
         spool: Spool,
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
     ) -> None:
         device = settings.device
         self._settings = settings.uplink
         self._reconnect_max_s = settings.broker.reconnect_max_s
         self._spool = spool
         self._monotonic = monotonic
-        self._chance = chance
+        self._random = SystemRandom()
         self._topics = {kind: topic(device.operator, device.name, kind) for kind in Kind}
         self._connector = Connector(settings.broker, device.name)
         self._window = Window(self._settings.in_flight_readings)
@@ -144,7 +138,7 @@ class Uplink:
             if self._finishing.is_set():
                 break
             attempt = 0 if self.counts.connections > connections else attempt + 1
-            wait_s = jittered_backoff(attempt, maximum_s=self._reconnect_max_s, chance=self._chance)
+            wait_s = jittered_backoff(attempt, maximum_s=self._reconnect_max_s, random=self._random)
             await _wait(self._finishing, wait_s)
 
     async def _connection(self) -> None:

@@ -168,10 +168,11 @@ class _Demo:
             raise _Interrupted
 
     def _prepare(self) -> tuple[Character, ...]:
-        """Folders and configuration files of everybody."""
+        """Folders and configuration files of everybody, and what the probes say before the story begins."""
         make_secret(self._folder / "webhook.secret")
         for one in CHARACTERS:
             (self._folder / one.name).mkdir(exist_ok=True)
+            self._tree(one).refresh()
             self._write(f"{one.name}.toml", self._edge_file(one))
         self._write("bank.toml", self._bank_file())
         self._write("cloud.toml", self._cloud_file())
@@ -216,8 +217,7 @@ class _Demo:
         settings = ReceiverSettings(interval_s=CYCLE_S, faults=_FAULTS)
         voyage = self._script.voyage(one)
         receiver = Receiver(self._clock, voyage.position, port, Random(self._random.random()), settings)
-        probes = {_probe(one): self._script.temperature(one)}
-        tree = OneWireTree(self._folder / one.name / "w1", probes, self._clock.now_ms)
+        tree = self._tree(one)
         async with asyncio.TaskGroup() as group:
             group.create_task(receiver.run(), name=f"{one.name} receiver")
             group.create_task(tree.run(CYCLE_S), name=f"{one.name} probes")
@@ -225,6 +225,10 @@ class _Demo:
                 group.create_task(self._pull_the_plug(one), name=f"{one.name} powerless")
             if one.unplugged:
                 group.create_task(self._unplug(one, port), name=f"{one.name} unplugged")
+
+    def _tree(self, one: Character) -> OneWireTree:
+        probes = {_probe(one): self._script.temperature(one)}
+        return OneWireTree(self._folder / one.name / "w1", probes, self._clock.now_ms)
 
     async def _pull_the_plug(self, one: Character) -> None:
         """The agent's power is cut (SIGKILL) and comes back: it goes on with the next number."""
@@ -318,20 +322,23 @@ class _Demo:
 
     async def _count(self, seconds: float) -> dict[str, Any]:
         """What each end says: the devices' own counters, the journal read back, the outbox, the core's ledger."""
-        measured = sum([(await self._status_of(one))["measured"] for one in CHARACTERS])
+        measured = {one.device: (await self._status_of(one))["measured"] for one in CHARACTERS}
         status = await self._get(self._api_port, "/status")
         ledger = await self._get(self._core_port, "/ledger")
         for name in ("cloud", "bank"):
             for program in self._programs:
                 if program.name == name:
                     await program.stop()
-        replayed = json.loads(await output_of("pledgewatch_cloud", "replay", "--data", str(self._folder / "data")))
+        replayed = json.loads(
+            await output_of("pledgewatch_cloud", "replay", "--by-device", "--data", str(self._folder / "data"))
+        )
+        held = replayed["by_device"]
         counts = status["counts"]
         return {
             "readings": {
-                "measured": measured,
+                "measured": sum(measured.values()),
                 "committed": replayed["identities"],
-                "lost": measured - replayed["identities"],
+                "lost": sum(max(0, count - held.get(device, 0)) for device, count in measured.items()),
                 "duplicated": replayed["readings"] - replayed["identities"],
             },
             "events": dict(sorted(self._events.items())),

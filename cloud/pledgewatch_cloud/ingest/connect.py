@@ -15,8 +15,8 @@ from pledgewatch_cloud.ingest.subscriber import (
     Message,
     Subscriber,
     SubscriberCounts,
-    jittered_backoff,
 )
+from pledgewatch_wire.backoff import jittered_backoff
 
 log = logging.getLogger(__name__)
 

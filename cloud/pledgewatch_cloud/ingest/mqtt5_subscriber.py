@@ -21,8 +21,8 @@ from pledgewatch_cloud.ingest.subscriber import (
     BrokerAddress,
     Message,
     SubscriberCounts,
-    jittered_backoff,
 )
+from pledgewatch_wire.backoff import jittered_backoff
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -106,8 +105,3 @@ class Subscriber(Protocol):
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Hand a message to the broker at QoS 1. False where it cannot be now: nothing waits, say it again later."""
         ...
-
-
-def jittered_backoff(attempt: int, *, maximum_s: float, random: Random) -> float:
-    """Seconds to wait before attempt `attempt` + 1: doubling from one second to the maximum, less up to half."""
-    return min(maximum_s, 2.0 ** min(attempt, 30)) * random.uniform(0.5, 1.0)

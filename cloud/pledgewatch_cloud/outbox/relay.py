@@ -14,7 +14,7 @@ from random import Random
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.journal.store import OutboxMessage, Store, StoreError
 from pledgewatch_cloud.outbox.core import Answer, Attempt, FinancingCore
-from pledgewatch_cloud.outbox.schedule import wait_s
+from pledgewatch_wire.backoff import jittered_backoff
 
 log = logging.getLogger(__name__)
 
@@ -103,13 +103,10 @@ class Relay:
         elif self._is_dead(message, attempt):
             self._store.buried(message.id, attempt.reason)
         else:
-            pause_s = wait_s(
-                message.attempts,
-                first_s=self._retry_first_s,
-                maximum_s=self._retry_max_s,
-                asked_s=attempt.retry_after_s,
-                random=self._random,
+            pause_s = jittered_backoff(
+                message.attempts, first_s=self._retry_first_s, maximum_s=self._retry_max_s, random=self._random
             )
+            pause_s = max(pause_s, attempt.retry_after_s)
             self._store.failed(message.id, attempt.reason, now_ms + round(pause_s * 1_000))
 
     def _is_dead(self, message: OutboxMessage, attempt: Attempt) -> bool:
