@@ -41,6 +41,21 @@ def _parser() -> argparse.ArgumentParser:
         bank.add_argument("--check", action="store_true", help="only check the configuration; needs no network")
         bank.set_defaults(command=_bank)
 
+    fleet = commands.add_parser("fleet", help="publish valid, signed traffic of many devices at a given rate")
+    fleet.add_argument("--devices", type=int, required=True, metavar="N")
+    fleet.add_argument("--rate", type=float, default=0.0, metavar="R", help="live messages a second; 0: what goes")
+    fleet.add_argument("--seconds", type=float, default=60.0, metavar="S", help="of live messages, at that rate")
+    fleet.add_argument("--rounds", type=int, help="instead of --seconds: live messages of each device")
+    fleet.add_argument("--backlog", type=float, default=0.0, metavar="DAYS", help="of readings kept before, sent first")
+    fleet.add_argument("--first", type=int, default=0, metavar="NUMBER", help="of the first device; others follow")
+    fleet.add_argument("--epoch", type=int, default=1, help="raise it to run the same devices again")
+    fleet.add_argument("--host", default="127.0.0.1")
+    fleet.add_argument("--port", type=int, default=1883)
+    fleet.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
+    fleet.add_argument("--book", type=Path, metavar="FILE", help="only write the book that knows the devices")
+    fleet.add_argument("--fences", type=int, default=100, metavar="N", help="in that book")
+    fleet.set_defaults(command=_fleet)
+
     play = commands.add_parser("play", help="play a recorded NMEA log over a pty")
     play.add_argument("log", type=Path, metavar="LOG")
     play.add_argument("--speed", type=float, default=1.0, help="cycles a second; 0: as fast as it is read")
@@ -82,6 +97,21 @@ def _bank(options: argparse.Namespace) -> int:
         print(f"{where} cannot be used: {error.strerror}", file=sys.stderr)
         return 2
     return 0
+
+
+def _fleet(options: argparse.Namespace) -> int:
+    from pledgewatch_sim import fleet_command  # noqa: PLC0415 - the others need none of it
+    from pledgewatch_sim.publisher import PublishError  # noqa: PLC0415
+
+    try:
+        return fleet_command.run(options)
+    except (PublishError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = error.filename or f"{options.host}:{options.port}"
+        print(f"{where} cannot be used: {error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 def _play(options: argparse.Namespace) -> int:

@@ -75,6 +75,8 @@ async def run(options: DemoOptions) -> int:
     try:
         return await _Demo(options, folder, interrupted).run()
     finally:
+        # The loop gives its signals back when it closes: who presses the keys once more then meets no traceback.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,13 +1,13 @@
-"""A fleet of devices for measurements: valid, chained, signed traffic, made before the clock starts.
+"""A fleet of devices: valid, chained, signed traffic of as many as are asked for, made before the clock starts.
 
-It shares `wire` with the cloud and nothing else. Publishing is plain MQTT 5 at QoS 1 with a window of unacknowledged
-messages, fast enough to be no bottleneck to whoever listens.
+It shares `wire` with the cloud and nothing else. Each device tells position, temperature, humidity and battery, every
+quarter of an hour, one reading a message; and before that, where a backlog is asked for, a reading every five minutes
+in payloads of some hundreds. Every so many readings it signs.
 """
 
-import asyncio
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import mqtt5
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_wire import chain, topics
@@ -16,124 +16,164 @@ from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 from pledgewatch_wire.topics import Kind
 
 OPERATOR = "fleet"
-START_MS = 1_767_225_600_000
-STEP_MS = 900_000  # a reading each quarter of an hour
+LIVE_STEP_MS = 900_000
+BACKLOG_STEP_MS = 300_000
+BACKLOG_PAYLOAD = 480  # readings
 CHECKPOINT_EVERY = 60
-WINDOW = 4_000
+_LOTS_EACH_FACILITY = 100
+_STORIES = 16  # of a backlog; devices take turns with them, as what they hash differs from its start on
+_DAY_MS = 86_400_000
 
 
-class Fleet(NamedTuple):
-    """Messages as (topic, payload) in the order in which a fleet sends them, and the book that knows its devices."""
+class Sent(NamedTuple):
+    """A message of the fleet."""
 
-    messages: list[tuple[str, bytes]]
-    book: dict[str, Any]
-
-
-def make_fleet(devices: int, readings_each: int) -> Fleet:
-    """Every device sends one reading a message: position, temperature, humidity, battery."""
-    rounds: list[list[tuple[str, bytes]]] = [[] for _ in range(readings_each)]
-    installations = []
-    for number in range(devices):
-        name = f"unit-{number}"
-        key = Ed25519PrivateKey.from_private_bytes(number.to_bytes(32, "big"))
-        topic = topics.topic(OPERATOR, name, Kind.UP)
-        running = chain.genesis(name, 1)
-        for place in range(readings_each):
-            reading = _reading(number, place)
-            running = chain.extend(running, chain.leaf(reading))
-            signed: tuple[Checkpoint, ...] = ()
-            if reading.sequence % CHECKPOINT_EVERY == 0:
-                signature = chain.sign(key, name, 1, reading.sequence, running)
-                signed = (Checkpoint(reading.sequence, signature),)
-            rounds[place].append((topic, encode(Payload(1, (reading,), signed))))
-        public_key = key.public_key().public_bytes_raw().hex()
-        installations.append(
-            {"device": name, "operator": OPERATOR, "asset": name, "public_key": public_key, "silent_after_s": 7_200}
-        )
-    return Fleet([one for some in rounds for one in some], {"installations": installations, **_pledges(devices)})
+    topic: str
+    payload: bytes
+    readings: int
 
 
-async def publish(host: str, port: int, messages: list[tuple[str, bytes]]) -> None:
-    """Send everything at QoS 1, as fast as the broker acknowledges. Raises ConnectionError where it is lost."""
-    reader, writer = await asyncio.open_connection(host, port)
-    writer.write(mqtt5.ConnectPacket("fleet", clean_start=True, keep_alive=60).write())
-    room = asyncio.Semaphore(WINDOW)
-    acknowledging = asyncio.create_task(_release(reader, room))
-    packet_id = 0
-    for topic, payload in messages:
-        await room.acquire()
-        packet_id = packet_id % 65_535 + 1
-        packet = mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=packet_id)
-        writer.write(packet.write())
-        if packet_id % 256 == 0:
-            await writer.drain()
-    for _ in range(WINDOW):
-        await room.acquire()
-    acknowledging.cancel()
-    writer.write(mqtt5.DisconnectPacket().write())
-    writer.close()
-    await writer.wait_closed()
+class Device:
+    """One device: what it has said so far, as its chain knows it."""
+
+    __slots__ = ("_epoch", "_key", "_name", "_running", "number", "sequence", "topic")
+
+    def __init__(self, number: int, epoch: int) -> None:
+        self.number = number
+        self._name = name_of(number)
+        self._epoch = epoch
+        self._key = _key_of(number)
+        self._running = chain.genesis(self._name, epoch)
+        self.sequence = 0
+        self.topic = topics.topic(OPERATOR, self._name, Kind.UP)
+
+    def say(self, readings: tuple[Reading, ...], leaves: list[bytes]) -> Sent:
+        """A payload of the next readings, signed at its end where a checkpoint is due."""
+        for leaf in leaves:
+            self._running = chain.extend(self._running, leaf)
+        before, self.sequence = self.sequence, readings[-1].sequence
+        signed: tuple[Checkpoint, ...] = ()
+        if before // CHECKPOINT_EVERY != self.sequence // CHECKPOINT_EVERY:
+            signature = chain.sign(self._key, self._name, self._epoch, self.sequence, self._running)
+            signed = (Checkpoint(self.sequence, signature),)
+        return Sent(self.topic, encode(Payload(self._epoch, readings, signed)), len(readings))
 
 
-async def _release(reader: asyncio.StreamReader, room: asyncio.Semaphore) -> None:
-    """Give a place back for each acknowledgement."""
-    buffer = b""
-    while data := await reader.read(65_536):
-        buffer += data
-        view, place = memoryview(buffer), 0
-        while True:
-            try:
-                packet, length = mqtt5.read(view[place:])
-            except IndexError:
-                break
-            place += length
-            if isinstance(packet, mqtt5.PubAckPacket):
-                room.release()
-        buffer = buffer[place:]
-    raise ConnectionError("the broker closed the connection")
+class Fleet:
+    """Devices whose live readings come in rounds, the last of them due at `until_ms`."""
+
+    def __init__(
+        self, devices: range, *, rounds: int, until_ms: int, backlog_days: float = 0.0, epoch: int = 1
+    ) -> None:
+        """`rounds` live readings of each device, after `backlog_days` of them that were kept. `devices` are numbers."""
+        self._devices = [Device(number, epoch) for number in devices]
+        self._rounds = rounds
+        self._live_from_ms = until_ms - rounds * LIVE_STEP_MS
+        self._backlog = int(backlog_days * _DAY_MS) // BACKLOG_STEP_MS
+
+    def live(self) -> Iterator[Sent]:
+        """Round after round, every device in turn."""
+        for place in range(self._rounds):
+            at_ms = self._live_from_ms + place * LIVE_STEP_MS
+            for device in self._devices:
+                reading = _reading(device.number, device.sequence + 1, at_ms + device.number % LIVE_STEP_MS)
+                yield device.say((reading,), [chain.leaf(reading)])
+
+    def backlog(self) -> Iterator[Sent]:
+        """What was kept: the oldest payload of every device, then the next of every device, and so on."""
+        from_ms = self._live_from_ms - self._backlog * BACKLOG_STEP_MS
+        for start in range(0, self._backlog, BACKLOG_PAYLOAD):
+            places = range(start, min(start + BACKLOG_PAYLOAD, self._backlog))
+            stories = []
+            for story in range(min(_STORIES, len(self._devices))):
+                some = tuple(_reading(story, place + 1, from_ms + place * BACKLOG_STEP_MS) for place in places)
+                stories.append((some, [chain.leaf(one) for one in some]))
+            for number, device in enumerate(self._devices):
+                yield device.say(*stories[number % len(stories)])
 
 
-def _reading(number: int, place: int) -> Reading:
-    """A unit's reading: it moves a little, keeps cold, and its battery sinks."""
-    cells = (
-        Cell(Channel.LATITUDE_E7, 300_000_000 + number * 10_000 + place * 3_000),
-        Cell(Channel.LONGITUDE_E7, 1_200_000_000 + number * 20_000 - place * 5_000),
-        Cell(Channel.TEMPERATURE_MC, 4_000 + (number * 31 + place * 17) % 900),
-        Cell(Channel.HUMIDITY_CPERCENT, 6_000 + (number + place) % 50),
-        Cell(Channel.BATTERY_MV, 3_900 - place),
-    )
-    return Reading(place + 1, START_MS + place * STEP_MS + number, Clock.GPS, cells)
+def book(devices: range, fences: int) -> dict[str, Any]:
+    """The book that knows the devices: an asset and a lot for each, facilities, and fences along their way.
 
-
-def _pledges(devices: int) -> dict[str, Any]:
-    """A lot in every unit, a facility for every hundred, a hundred fences."""
+    Every lot has limits and a mean kinetic temperature, every asset a speed and a patience, so every stage of a step is
+    on.
+    """
     facility = {"lender": "bank", "borrower": "exporter", "currency": "USD", "outstanding_minor": 1_000_000}
-    limit = {"channel": "temperature_mc", "low": 2_000, "high": 8_000, "grace_s": 3_600}
+    limits = [
+        {"channel": "temperature_mc", "low": 2_000, "high": 8_000, "grace_s": 3_600, "max_gap_s": 40_000},
+        {"channel": "humidity_cpercent", "low": 0, "high": 9_000, "max_gap_s": 40_000},
+    ]
+    mkt = {"channel": "temperature_mc", "high_mc": 20_000, "worst_low_mc": 0, "worst_high_mc": 40_000}
+    installation = {"operator": OPERATOR, "silent_after_s": 86_400, "overdue_after_s": 40_000}
     return {
-        "fences": {"type": "FeatureCollection", "features": [_fence(number) for number in range(100)]},
-        "facilities": [{"id": f"facility-{number}", **facility} for number in range((devices + 99) // 100)],
+        "fences": {"type": "FeatureCollection", "features": [_fence(number) for number in range(fences)]},
+        "assets": [{"id": name_of(number), "kind": "container"} for number in devices],
+        "installations": [
+            {"device": name_of(number), "asset": name_of(number), "public_key": _public_key(number), **installation}
+            for number in devices
+        ],
+        "facilities": [
+            {"id": f"facility-{number}", **facility}
+            for number in sorted({number // _LOTS_EACH_FACILITY for number in devices})
+        ],
         "prices": [{"sku": "box", "unit_price_minor": 10_000, "currency": "USD"}],
         "lots": [
             {
                 "id": f"lot-{number}",
-                "asset": f"unit-{number}",
-                "facility": f"facility-{number // 100}",
+                "asset": name_of(number),
+                "facility": f"facility-{number // _LOTS_EACH_FACILITY}",
                 "sku": "box",
                 "quantity": 100,
                 "haircut_bp": 5_000,
-                "limits": [limit],
+                "limits": limits,
+                "mkt": mkt,
             }
-            for number in range(devices)
+            for number in devices
         ],
     }
 
 
+def name_of(number: int) -> str:
+    """A device's name, and its asset's."""
+    return f"unit-{number}"
+
+
+def _key_of(number: int) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(number.to_bytes(32, "big"))
+
+
+def _public_key(number: int) -> str:
+    return _key_of(number).public_key().public_bytes_raw().hex()
+
+
+def _reading(number: int, sequence: int, at_ms: int) -> Reading:
+    """A unit's reading: it moves a little, keeps cold, and its battery sinks."""
+    cells = (
+        Cell(Channel.LATITUDE_E7, _latitude_e7(number) + sequence % 1_000 * 300),
+        Cell(Channel.LONGITUDE_E7, _longitude_e7(number) - sequence % 1_000 * 500),
+        Cell(Channel.TEMPERATURE_MC, 4_000 + (number * 31 + sequence * 17) % 900),
+        Cell(Channel.HUMIDITY_CPERCENT, 6_000 + (number + sequence) % 50),
+        Cell(Channel.BATTERY_MV, 3_900 - sequence // 100),
+    )
+    return Reading(sequence, at_ms, Clock.GPS, cells)
+
+
+def _latitude_e7(number: int) -> int:
+    return -500_000_000 + number * 7_919 % 100_000 * 10_000
+
+
+def _longitude_e7(number: int) -> int:
+    return -1_750_000_000 + number * 104_729 % 350_000 * 10_000
+
+
 def _fence(number: int) -> dict[str, Any]:
-    west, south = 100 + number % 10 * 4, 20 + number // 10 * 2
-    ring = [[west, south], [west + 1, south], [west + 1, south + 1], [west, south + 1], [west, south]]
+    """A port of eight corners somewhere in the world."""
+    x, y = -175 + number * 15_485_863 % 350_000 / 1_000, -60 + number * 32_452_843 % 120_000 / 1_000
+    ring = [[2, 0], [4, 0], [6, 2], [6, 4], [4, 6], [2, 6], [0, 4], [0, 2], [2, 0]]
+    corners = [[round(x + east / 50, 5), round(y + north / 50, 5)] for east, north in ring]
     return {
         "type": "Feature",
         "id": f"port-{number}",
         "properties": {"kind": "port"},
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "geometry": {"type": "Polygon", "coordinates": [corners]},
     }
