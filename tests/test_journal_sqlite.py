@@ -30,9 +30,16 @@ from pledgewatch_cloud.decide.valuation import FacilityValue
 from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal import anchor
 from pledgewatch_cloud.journal.form import DamagedError, WrittenEntry
+from pledgewatch_cloud.journal.spans import SpanTail
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
 from pledgewatch_cloud.replay import replay
+
+
+@pytest.fixture(autouse=True)
+def _few_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the index of readings is written within a few entries."""
+    monkeypatch.setattr(SpanTail, "BUCKETS", 3)
 
 
 def told(folder: Path, entries: int = 12) -> str:
@@ -215,7 +222,9 @@ import sys
 from pathlib import Path
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.spans import SpanTail
 from pledgewatch_cloud.journal.sqlite import SqliteStore
+SpanTail.BUCKETS = 3
 device = Device()
 spine = Spine(SqliteStore(Path(sys.argv[1])), ManualClock(), snapshot_every_entries=3)
 spine.amend(book_document(device))
@@ -434,9 +443,13 @@ def test_a_declaration_that_is_not_as_it_was_made_is_reported(tmp_path: Path, ch
         replay(tmp_path)
 
 
-def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(tmp_path: Path) -> None:
+def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The transaction fails at each of its statements in turn, and each time nothing of the entry is left."""
+    monkeypatch.setattr(SpanTail, "BUCKETS", 1)
     device, clock = Device(), ManualClock()
+    device.measure(NOON_MS - MINUTE_MS, *position(AT_SEA))
     device.measure(NOON_MS, *position(AT_SEA), temperature(5_000))
     device.measure(NOON_MS + MINUTE_MS, *position(IN_LOS_ANGELES))
     for table in ("entry", "span", "event", "outbox", "quarantine", "quarantine_count", "snapshot"):
@@ -444,6 +457,7 @@ def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(tmp_path: Path)
         store = SqliteStore(folder)
         spine = Spine(store, clock, snapshot_every_entries=1)
         spine.amend(book_document(device))
+        spine.take([device.arrival(device.readings[:1])])
         before = everything(folder)
         with sqlite3.connect(folder / FILE_NAME) as connection:
             connection.execute(
@@ -452,13 +466,13 @@ def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(tmp_path: Path)
         connection.close()
         aside = [Quarantined("topic", NOON_MS, "reason", "detail", b"raw")]
         with pytest.raises(StoreError, match="the disk is full"):
-            spine.take([device.arrival()], aside)
+            spine.take([device.arrival(device.readings[1:])], aside)
         assert [line for line in everything(folder) if "TRIGGER" not in line] == before, table
         with sqlite3.connect(folder / FILE_NAME) as connection:
             connection.execute("DROP TRIGGER no")
         connection.close()
-        spine.take([device.arrival()], aside)
-        assert store.counts()[:2] == (2, 4)
+        spine.take([device.arrival(device.readings[1:])], aside)
+        assert store.counts()[:2] == (3, 4)
         assert state_module.digest(recover(store)) == state_module.digest(spine.state)
         store.close()
 

@@ -1,5 +1,6 @@
 """The contract of the Store, for every implementation."""
 
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +17,20 @@ from builders import (
     position,
     temperature,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Entry, Tick
 from pledgewatch_cloud.decide.step import Outcome, prepare, step
 from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal import form
+from pledgewatch_cloud.journal import spans as spans_module
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.journal.spans import Span, SpanTail
 from pledgewatch_cloud.journal.sqlite import SqliteStore
-from pledgewatch_cloud.journal.store import QUARANTINE_ROWS_MAX, Quarantined, Span, Store
+from pledgewatch_cloud.journal.store import QUARANTINE_ROWS_MAX, Quarantined, Store
+from pledgewatch_cloud.replay import replay
 from pledgewatch_wire import chain
 
 ODD = Quarantined("pw/1/a/b/up", NOON_MS, "unknown version", "version is 9", b"\x01\x02")
@@ -224,3 +230,36 @@ def test_readers_and_writers_side_by_side(store: Store) -> None:
     reader.join()
     assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in seen)
     assert store.counts().entries == 25
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.booleans()), min_size=1, max_size=25), st.data())
+@settings(deadline=None, max_examples=60)
+def test_the_index_of_readings_is_the_same_after_every_start(
+    steps: list[tuple[int, int, bool]], data: st.DataObject
+) -> None:
+    """Devices speak, the journal is closed and opened: what stands in rows and what does not yet make up the whole."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(SpanTail, "BUCKETS", data.draw(st.sampled_from([1, 2, 3, 7])))
+        patch.setattr(spans_module, "SEQUENCES_MAX", data.draw(st.sampled_from([1, 4, 65_536])))
+        devices = [Device(f"container-{number}") for number in range(4)]
+        memory, disk = MemoryStore(), SqliteStore(Path(folder))
+        both = [Spine(store, ManualClock()) for store in (memory, disk)]
+        for spine in both:
+            spine.amend(book_document(*devices))
+        for number, count, closes in steps:
+            device = devices[number]
+            some = [device.measure(NOON_MS + device.sequence * 1_000, temperature(5_000)) for _ in range(count)]
+            for spine in both:
+                spine.take([device.arrival(some)])
+            if closes:
+                disk.close()
+                disk = SqliteStore(Path(folder))
+                both[1] = Spine(disk, ManualClock())
+        for device in devices:
+            assert disk.spans(device.name, 1, 1, 10**6) == memory.spans(device.name, 1, 1, 10**6)
+            for first in range(1, device.sequence + 1):
+                assert disk.spans(device.name, 1, first, first) == memory.spans(device.name, 1, first, first)
+            before = data.draw(st.integers(1, 30))
+            assert disk.readings([device.name], before) == memory.readings([device.name], before)
+        disk.close()
+        assert replay(Path(folder)).entries == len(steps) + 1

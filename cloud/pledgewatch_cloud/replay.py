@@ -15,8 +15,9 @@ from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.ingest.spine import repeat
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.form import DamagedError, WrittenEntry
+from pledgewatch_cloud.journal.spans import SpanRow, SpanTail
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore, event_row
-from pledgewatch_cloud.journal.store import StoreError, spans_of
+from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_wire.marks import Marks
 
 
@@ -58,21 +59,24 @@ def _replay(store: SqliteStore, progress: Callable[[int], None]) -> Replayed:
     before = form.first_hash(store.journal)
     readings = events = messages = 0
     held: dict[tuple[str, int], Marks] = {}
+    tail = SpanTail()
     try:
         snapshots = dict(store.snapshots())
         for written in store.entries():
             before = _check_hash(before, written, state.entry + 1)
             entry = form.read_entry(written)
             admission, outcome = repeat(store, state, entry, written.outcome)
-            _check_beside(store, entry, outcome)
+            _check_beside(store, entry, outcome, tail.due(entry.number))
+            tail.move_on(entry)
             snapshot = snapshots.pop(written.number, None)
             if snapshot is not None and snapshot != state_module.to_bytes(outcome.state):
                 raise DamagedError(written.number, "its snapshot is another state than the entries lead to")
             state = outcome.state
             readings += len(admission.readings)
             if isinstance(entry.content, Readings):
-                for device, epoch, first, last in (span[:4] for span in spans_of(entry)):
-                    held[device, epoch] = held.get((device, epoch), Marks()).add(first, last)
+                for one in entry.content.arrivals:
+                    key = (one.device, one.epoch)
+                    held[key] = held.get(key, Marks()).add(one.first_sequence, one.last_sequence)
             events += len(outcome.events)
             messages += len(outcome.messages)
             progress(written.number)
@@ -102,12 +106,12 @@ def _check_hash(before: bytes, written: WrittenEntry, number: int) -> bytes:
     return expected
 
 
-def _check_beside(store: SqliteStore, entry: Entry, outcome: Outcome) -> None:
+def _check_beside(store: SqliteStore, entry: Entry, outcome: Outcome, index: list[SpanRow]) -> None:
     """What is written beside the entry is what it leads to."""
     events, messages, spans = store.led_to(entry.number)
     if events != [event_row(entry.number, one) for one in outcome.events]:
         raise DamagedError(entry.number, "its events are not those that it leads to")
     if messages != sorted((one.id, one.type, one.facility, one.sequence, one.body) for one in outcome.messages):
         raise DamagedError(entry.number, "its messages are not those that it leads to")
-    if spans != sorted(spans_of(entry)):
-        raise DamagedError(entry.number, "its index of readings is not that of its payloads")
+    if spans != sorted(index):
+        raise DamagedError(entry.number, "the index of readings that was written with it is not that of the payloads")

@@ -10,17 +10,16 @@ from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_cloud.journal.spans import Span, overlapping, spans_of
 from pledgewatch_cloud.journal.store import (
     QUARANTINE_ROWS_MAX,
     SNAPSHOTS_KEPT,
     Counts,
     OutboxMessage,
     Quarantined,
-    Span,
     leaves_of,
     outbox_message,
     readings_of,
-    spans_of,
     standing_of,
 )
 
@@ -88,10 +87,7 @@ class MemoryStore:
 
     def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
         """Overlapping spans; see Store."""
-        return sorted(
-            (one for one in self._spans if one[:2] == (device, epoch) and one.first <= last and one.last >= first),
-            key=lambda one: (one.first, one.entry, one.place),
-        )
+        return overlapping((one for one in self._spans if one[:2] == (device, epoch)), first, last)
 
     def leaves(self, wanted: Iterable[tuple[str, int, int, int]]) -> dict[tuple[str, int, int], bytes]:
         """Leaves of committed readings; see Store."""

@@ -23,6 +23,14 @@ from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal import anchor, form
 from pledgewatch_cloud.journal.anchor import Anchor, AnchorError, Head
 from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_cloud.journal.spans import (
+    SEQUENCES_MAX,
+    Span,
+    SpanRow,
+    SpanTail,
+    overlapping,
+    spans_in,
+)
 from pledgewatch_cloud.journal.store import (
     QUARANTINE_RAW_MAX_BYTES,
     QUARANTINE_ROWS_MAX,
@@ -30,11 +38,9 @@ from pledgewatch_cloud.journal.store import (
     Counts,
     OutboxMessage,
     Quarantined,
-    Span,
     StoreError,
     leaves_of,
     readings_of,
-    spans_of,
     standing_of,
 )
 from pledgewatch_wire.codec import MAX_READINGS
@@ -53,8 +59,8 @@ CREATE TABLE event (
 CREATE INDEX event_by_subject ON event (subject, entry, place);
 CREATE TABLE span (
     device TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL, entry INTEGER NOT NULL,
-    place INTEGER NOT NULL, last INTEGER NOT NULL, until_ms INTEGER NOT NULL,
-    PRIMARY KEY (device, epoch, first, entry, place)) STRICT, WITHOUT ROWID;
+    last INTEGER NOT NULL, until_ms INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (device, epoch, first, entry)) STRICT, WITHOUT ROWID;
 CREATE TABLE outbox (
     id TEXT PRIMARY KEY, type TEXT NOT NULL, facility TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL,
     entry INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'pending', attempts INTEGER NOT NULL DEFAULT 0,
@@ -85,7 +91,7 @@ _COUNT_CHANGE = (
     " WHERE name = 'changes' RETURNING value"
 )
 _EVENT = "entry, place, body, told_ms, replaces"
-_SPAN = "device, epoch, first, last, entry, place, until_ms"
+_SPAN = "device, epoch, first, entry, last, until_ms, body"
 _ENTRY_TYPES = (int, str, int, bytes, bytes, bytes)
 _OUTBOX = "id, type, facility, sequence, body, state, attempts, next_attempt_at_ms, last_error"
 
@@ -102,6 +108,7 @@ class SqliteStore:
         self._lock = threading.RLock()
         self._anchor: Anchor | None = None
         self._last, self._hash = 0, b""
+        self._tail: SpanTail | None = None
         if read_only and not self._path.exists():
             raise StoreError(f"{self._path}: there is no journal here")
         held = _anchored(folder)  # before the journal is looked at, which may grow meanwhile
@@ -177,6 +184,7 @@ class SqliteStore:
         """Commit an entry; see Store."""
         body, kind = form.write_body(entry), form.kind_of(entry)
         digest = form.outcome_digest(outcome.events, outcome.messages)
+        tail = self._unwritten()
         with self._transaction() as connection:
             assert entry.number == self._last + 1, f"entry {entry.number} does not follow {self._last}"
             new_hash = form.entry_hash(self._hash, entry.number, entry.recorded_at_ms, kind, body, digest)
@@ -186,7 +194,7 @@ class SqliteStore:
             )
             connection.executemany(
                 f"INSERT INTO span ({_SPAN}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant of this file
-                spans_of(entry),
+                tail.due(entry.number),
             )
             connection.executemany(
                 "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", [event_row(entry.number, one) for one in outcome.events]
@@ -205,6 +213,8 @@ class SqliteStore:
                     (SNAPSHOTS_KEPT,),
                 )
             self._last, self._hash = entry.number, new_hash
+        with self._lock:
+            tail.move_on(entry)
 
     def quarantine(self, items: Iterable[Quarantined]) -> None:
         """Commit what could not be taken; see Store."""
@@ -237,15 +247,11 @@ class SqliteStore:
     def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
         """Overlapping spans; see Store."""
         rows = self._rows(
-            f"SELECT {_SPAN} FROM span"  # noqa: S608 - a constant of this file
-            " WHERE device = ? AND epoch = ? AND first > ? AND first <= ? AND last >= ? ORDER BY first, entry, place",
-            device,
-            epoch,
-            first - MAX_READINGS,
-            last,
-            first,
+            "SELECT body FROM span WHERE device = ? AND epoch = ? AND first > ? AND first <= ? AND last >= ?",
+            *(device, epoch, first - MAX_READINGS - SEQUENCES_MAX, last, first),
         )
-        return [Span(*row) for row in rows]
+        written = [span for (body,) in rows for span in spans_in(device, epoch, body)]
+        return overlapping((*written, *self._unwritten_of(device, epoch)), first, last)
 
     def leaves(self, wanted: Iterable[tuple[str, int, int, int]]) -> dict[tuple[str, int, int], bytes]:
         """Leaves of committed readings; see Store."""
@@ -256,13 +262,10 @@ class SqliteStore:
         """The devices' readings since then; see Store."""
         spans: list[Span] = []
         for device in devices:
-            rows = self._rows(
-                f"SELECT {_SPAN} FROM span WHERE device = ? AND entry < ? AND until_ms > ?",  # noqa: S608 - a constant
-                device,
-                before_entry,
-                since_ms,
-            )
-            spans += [Span(*row) for row in rows]
+            rows = self._rows("SELECT epoch, body FROM span WHERE device = ? AND until_ms > ?", device, since_ms)
+            spans += [span for epoch, body in rows for span in spans_in(device, epoch, body)]
+            spans += self._unwritten_of(device)
+        spans = [span for span in spans if span.entry < before_entry and span.until_ms > since_ms]
         return list(readings_of(self._arrivals(spans), since_ms).values())
 
     def standing(self, asset: str, before_entry: int, since_ms: int = -NEVER) -> list[SaidEvent]:
@@ -345,14 +348,15 @@ class SqliteStore:
             sum(self.quarantine_counts().values()),
         )
 
-    def led_to(self, number: int) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]], list[Span]]:
-        """What stands on disk beside an entry: event rows, outbox rows (id, type, facility, sequence, body), spans."""
+    def led_to(self, number: int) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]], list[SpanRow]]:
+        """What stands on disk beside an entry: event rows, outbox rows (id, type, facility, sequence, body), and the
+        rows of the index that were written with it."""
         events = self._rows(
             "SELECT entry, place, subject, body, told_ms, replaces FROM event WHERE entry = ? ORDER BY place", number
         )
         messages = self._rows("SELECT id, type, facility, sequence, body FROM outbox WHERE entry = ?", number)
         spans = self._rows(f"SELECT {_SPAN} FROM span WHERE entry = ?", number)  # noqa: S608 - a constant of this file
-        return events, sorted(messages), sorted(Span(*row) for row in spans)
+        return events, sorted(messages), sorted(SpanRow(*row) for row in spans)
 
     def stray_rows(self) -> list[str]:
         """Rows of events, messages or spans that belong to no entry: a sentence each."""
@@ -407,6 +411,20 @@ class SqliteStore:
             )
             connection.create_function("seal", -1, form.seal, deterministic=True)
             return connection
+
+    def _unwritten(self) -> SpanTail:
+        """The spans of the last entries that stand in no row yet, read again where that was not done."""
+        with self._lock:
+            if self._tail is None:
+                self._tail = SpanTail()
+                for written in self.entries(max(0, self._last - SpanTail.BUCKETS)):
+                    if written.number <= self._last:
+                        self._tail.take_up(form.read_entry(written), self._last)
+            return self._tail
+
+    def _unwritten_of(self, device: str, epoch: int | None = None) -> list[Span]:
+        with self._lock:
+            return list(self._unwritten().of(device, epoch))
 
     def _arrivals(self, spans: Iterable[Span]) -> Iterator[Arrival]:
         by_entry: dict[int, list[int]] = {}

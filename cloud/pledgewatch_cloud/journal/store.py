@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry, Readings, asset_reading
+from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry, asset_reading
 from pledgewatch_cloud.decide.events import FOLDED_TYPES, EventType, SaidEvent
 from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_cloud.journal.spans import Span
 
 QUARANTINE_ROWS_MAX = 10_000
 QUARANTINE_RAW_MAX_BYTES = 256 * 1024
@@ -35,21 +36,6 @@ class Quarantined(NamedTuple):
     detail: str
     raw: bytes
     times: int = 1
-
-
-class Span(NamedTuple):
-    """Where a payload's readings are: `place` counts the payloads of the entry's body from 0.
-
-    `until_ms` is when the newest of them was measured.
-    """
-
-    device: str
-    epoch: int
-    first: int
-    last: int
-    entry: int
-    place: int
-    until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +161,6 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of the disk."""
         ...
-
-
-def spans_of(entry: Entry) -> list[Span]:
-    """The spans of an entry's payloads."""
-    if not isinstance(entry.content, Readings):
-        return []
-    return [
-        Span(one.device, one.epoch, one.first_sequence, one.last_sequence, entry.number, place, one.until_ms)
-        for place, one in enumerate(entry.content.arrivals)
-    ]
 
 
 def readings_of(arrivals: Iterable[Arrival], since_ms: int = -NEVER) -> dict[tuple[str, int, int], AssetReading]:
