@@ -1,7 +1,9 @@
 """The back-test command: files and journals through a book, compared with another, and every slip named."""
 
 import json
+from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
 from builders import NOON_MS, Device, ManualClock, book_document, temperature
@@ -133,6 +135,10 @@ SLIPS = [
     ('{"time": "2026-01-01T12:00:00Z", "temperature_c": "NaN"}', "row 1: temperature_c 'NaN' is no number"),
     ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 5}\n[', "row 2: Expecting value"),
     ("[1]", "row 1: an object is needed"),
+    ('{"measured_at_ms": [1], "temperature_c": 5}', "row 1: measured_at_ms '[1]' is no whole number"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": true}', "row 1: temperature_c True is no number"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 5, "temperature_mc": 5000}', "row 1: temperature_mc is given"),
+    ('{"time": "2099-01-01T00:00:00Z", "temperature_c": 5}', "is dated 2099-01-01T00:00:00Z: not yet"),
     ('{"time": "1949-06-11T00:00:00Z", "temperature_c": 5}', "row 1: the time 1949-06-11T00:00:00Z is none that"),
     ('{"measured_at_ms": 99999999999999, "temperature_c": 5}', "row 1: the time 99999999999999 is none that"),
     ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 1e30}', "row 1: temperature_c Decimal('1E+30') is more than"),
@@ -161,8 +167,90 @@ def test_slips_of_the_command_line_are_named(tmp_path: Path, capsys: pytest.Capt
         (["--book", good, "--readings", readings, "--from", "noon"], "--from: 'noon' is not a time"),
         (["--book", good, "--readings", readings, "--map", "time"], "--map takes QUANTITY=COLUMN"),
         (["--book", good, "--journal", tmp_path / "none"], "there is no journal here"),
+        (
+            ["--book", good, "--readings", readings, "--from", "2026-01-02T12:00:00Z", "--to", "2026-01-01T12:00:00Z"],
+            "--from is not before --to",
+        ),
     ):
         assert main(["backtest", *map(str, arguments)]) == 2
         assert words in capsys.readouterr().err
-    assert main(["backtest", "--book", str(good), "--readings", str(readings), "--device", "ghost"]) == 0
-    assert "ghost is not installed" in capsys.readouterr().err
+    assert main(["backtest", "--book", str(good), "--readings", str(readings), "--device", "ghost"]) == 1
+    said = capsys.readouterr().err
+    assert "ghost is not installed" in said
+    assert "no reading was folded" in said
+
+
+def breaches(path: Path, rows: list[tuple[int, int]]) -> Path:
+    """Rows of (minute, degrees)."""
+    lines = [{"measured_at_ms": NOON_MS + minute * 60_000, "temperature_c": degrees} for minute, degrees in rows]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return path
+
+
+def ruled(path: Path, **rule: int) -> Path:
+    """A book whose rule for breaches says so; nobody is missed."""
+    document = json.loads(book(path, grace_s=0).read_text())
+    document["installations"][0]["silent_after_s"] = 0
+    document["alert_rules"] = [{"id": "warm", "on": "condition_breached", "group_by": "lot", **rule}]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def test_alerts_come_as_they_would_have_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    often = breaches(tmp_path / "often.jsonl", [(5 * k, 9 if k % 9 in (4, 5) else 5) for k in range(180)])
+    found = told(capsys, "--book", ruled(tmp_path / "book.json"), "--readings", often, "--device", "container-1")
+    kinds = Counter(one["type"] for one in found)
+    assert kinds["alert_opened"] == kinds["alert_cleared"] == kinds["condition_breached"] == 20
+    long = breaches(tmp_path / "long.jsonl", [(0, 5), (10, 9), (610, 5)])
+    strict = ruled(tmp_path / "strict.json", escalate_after_s=3_600, repeat_s=3_600)
+    found = told(capsys, "--book", strict, "--readings", long, "--device", "container-1")
+    kinds = Counter(one["type"] for one in found)
+    assert (kinds["alert_opened"], kinds["alert_escalated"], kinds["alert_repeated"]) == (1, 1, 9)
+
+
+def test_the_order_of_a_file_is_no_matter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told_rows = [(5 * k, 9 if k % 9 in (4, 5) else 5) for k in range(60)]
+    mixed = Random(3).sample(told_rows, len(told_rows))
+    files = [breaches(tmp_path / "a.jsonl", told_rows), breaches(tmp_path / "b.jsonl", mixed)]
+    strict = ruled(tmp_path / "book.json")
+    one, other = (told(capsys, "--book", strict, "--readings", file, "--device", "container-1") for file in files)
+    assert one == other
+
+
+def test_a_span_of_a_journal_is_that_span(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A backlog in one payload; and nothing is missed because its span has ended."""
+    device, clock = Device(), ManualClock()
+    store = SqliteStore(tmp_path / "data")
+    spine = Spine(store, clock)
+    spine.amend(json.loads(book(tmp_path / "book.json", grace_s=0).read_text()))
+    for minute, value in ((0, 5_000), (10, 9_000), (20, 5_000), (120, 5_000), (130, 9_500), (140, 5_000)):
+        device.measure(NOON_MS + minute * 60_000, temperature(value))
+    clock.at_ms = NOON_MS + 150 * 60_000
+    spine.take([device.arrival(checkpoints=[device.checkpoint()])])
+    for hour in range(3, 30):
+        clock.at_ms = NOON_MS + hour * 3_600_000
+        spine.tick()
+    store.close()
+    whole = told(capsys, "--book", tmp_path / "book.json", "--journal", tmp_path / "data")
+    assert Counter(one["type"] for one in whole)["condition_breached"] == 2
+    assert "source_fell_silent" in {one["type"] for one in whole}
+    part = told(
+        capsys, "--book", tmp_path / "book.json", "--journal", tmp_path / "data",
+        "--from", "2026-01-01T13:30:00Z", "--to", "2026-01-01T14:25:00Z",
+    )  # fmt: skip
+    mine = [(one["type"], one["at_ms"]) for one in part if one["subject"] == "asset-container-1"]
+    expected = [("condition_known", 120), ("condition_breached", 130), ("condition_restored", 140)]
+    assert mine == [(kind, NOON_MS + minute * 60_000) for kind, minute in expected]
+
+
+def test_a_comparison_names_what_differs_and_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readings = breaches(tmp_path / "rows.jsonl", [(0, 5), (10, 9), (20, 5)])
+    strict = ruled(tmp_path / "book.json")
+    document = json.loads(strict.read_text())
+    document["lots"][0]["limits"].append({"id": "h", "channel": "humidity_cpercent", "low": 0, "high": 5_000})
+    lines = [json.loads(line) | {"humidity_percent": 40} for line in readings.read_text().splitlines()]
+    readings.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(document), encoding="utf-8")
+    differ = told(capsys, "--book", strict, "--readings", readings, "--device", "container-1", "--compare", other)
+    assert [(one["only_in"], one["type"]) for one in differ] == [("compare", "condition_known")]

@@ -135,6 +135,10 @@ def _backtest(options: argparse.Namespace) -> int:
 
     try:
         columns = dict(one.split("=", 1) for one in options.map)
+    except ValueError:
+        print("--map takes QUANTITY=COLUMN", file=sys.stderr)
+        return 2
+    try:
         since_ms = moment_ms("--from", options.since) if options.since else -(2**62)
         span = since_ms, moment_ms("--to", options.until) if options.until else 2**62
         found = told(options.book)
@@ -145,15 +149,15 @@ def _backtest(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"{error.filename} cannot be read: {error.strerror}", file=sys.stderr)
         return 2
-    except ValueError:
-        print("--map takes QUANTITY=COLUMN", file=sys.stderr)
-        return 2
     lines = [("", event) for event in found.events] if other is None else run.difference(found, other)
     for mark, event in lines:
         written = {"only_in": {"-": "book", "+": "compare"}[mark]} if mark else {}
         print(json.dumps(written | event.as_json()) if options.json else f"{mark} {run.as_text(event)}".lstrip())
     for device, count in found.left_out.items():
-        print(f"{device} is not installed in {options.book}: {count} readings left out", file=sys.stderr)
+        print(f"{device} is not installed in {options.book}, or retired: {count} readings left out", file=sys.stderr)
+    if not found.readings:
+        print("no reading was folded: nothing was tried", file=sys.stderr)
+        return 1
     return 0
 
 

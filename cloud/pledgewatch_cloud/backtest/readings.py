@@ -60,7 +60,7 @@ def read_rows(path: Path, columns: Mapping[str, str], device: str | None) -> Ite
     Raises OSError and RowError.
     """
     is_nmea = _is_nmea(path)
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         source = _nmea(path) if is_nmea else _csv(file, columns) if path.suffix.lower() == ".csv" else _json_lines(file)
         number = 0
         while True:
@@ -70,7 +70,7 @@ def read_rows(path: Path, columns: Mapping[str, str], device: str | None) -> Ite
                 if values is None:
                     return
                 row = _row(values, device)
-            except (ValueError, InvalidOperation, csv.Error) as error:
+            except (ValueError, csv.Error) as error:
                 raise RowError(f"{path}: row {number}: {error}") from None
             if row is not None:
                 yield row
@@ -78,6 +78,8 @@ def read_rows(path: Path, columns: Mapping[str, str], device: str | None) -> Ite
 
 def _csv(file: Any, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     reader = csv.DictReader(file, strict=True)
+    if not columns:
+        raise ValueError(f"say with --map which columns to read; there are {', '.join(reader.fieldnames or ())}")
     missing = sorted(set(columns.values()) - set(reader.fieldnames or ()))
     if missing:
         raise ValueError(f"there is no column {missing[0]!r}; there are {', '.join(reader.fieldnames or ())}")
@@ -122,11 +124,13 @@ def _row(values: Mapping[str, Any], device: str | None) -> Row | None:
         if key in _NO_QUANTITY or value is None or value == "":
             continue
         channel, number = _quantity(key, value)
+        if channel in cells:
+            raise ValueError(f"{key} is given twice, under two names")
         if channel not in _PLACE:
             cells[channel] = Cell(channel, number)
         elif quality < NO_VALUE_FROM:
             cells[channel] = Cell(channel, number, quality)
-    if values.get("time") is None and "measured_at_ms" not in values:
+    if values.get("time") is None and values.get("measured_at_ms") is None:
         return None
     if not cells:
         return None
@@ -149,7 +153,10 @@ def _quantity(key: str, value: Any) -> tuple[int, int]:
         channel, factor, offset = _NATURAL[key]
     else:
         raise ValueError(f"there is no quantity {key!r}; there are {', '.join(QUANTITIES)}")
-    number = Decimal(str(value).strip())
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise ValueError(f"{key} {value!r} is no number") from None
     if not number.is_finite():
         raise ValueError(f"{key} {value!r} is no number")
     counted = int(((number + offset) * factor).to_integral_value())
@@ -160,8 +167,11 @@ def _quantity(key: str, value: Any) -> tuple[int, int]:
 
 def _time_ms(values: Mapping[str, Any]) -> int:
     """Unix milliseconds as they are, or ISO 8601; a time without an offset is UTC."""
-    if "measured_at_ms" in values:
-        at_ms = int(values["measured_at_ms"])
+    if values.get("measured_at_ms") is not None:
+        said = str(values["measured_at_ms"])
+        if not said.lstrip("-").isdigit():
+            raise ValueError(f"measured_at_ms {said!r} is no whole number of milliseconds")
+        at_ms = int(said)
     else:
         moment = datetime.fromisoformat(str(values["time"]))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

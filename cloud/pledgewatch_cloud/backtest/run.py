@@ -1,12 +1,15 @@
 """The back-test: recorded readings through a book, in memory, by the very spine that the service runs.
 
-Readings of a file arrive in the order of the file, as soon as they can have been measured; payloads of a journal arrive
-as they did, between the ticks that it holds. Devices that the book does not install are named and left out. At the end
-time has come to the newest moment, and what stands is told.
+Readings of a file arrive one by one at the moment at which they were measured, whatever their order in the file, and
+time is journalled every TICK_S as a service would, so alerts persist, escalate and repeat as they would have. Payloads
+of a journal arrive as they did, between the ticks that it holds. Devices that the book does not know are named and left
+out. At the end time has come to the newest moment, or to the end of the span, and what stands is told.
 """
 
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +28,10 @@ from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_wire.codec import Payload, encode
 from pledgewatch_wire.reading import Clock, Reading
 
-AT_ONCE = 1_000
+TICK_S = 60
+_TICKS_MAX = 10_080  # in one pause between two readings; a longer one is told in wider steps
+_FUTURE_MS = 86_400_000  # rows may be ahead of this machine's clock by so much
+_IDS = ("alert", "arrival")  # facts that are ids of this journal and mean nothing in another
 
 
 class BacktestError(ValueError):
@@ -33,9 +39,11 @@ class BacktestError(ValueError):
 
 
 class Told(NamedTuple):
-    """What stands at the end, in the order of its time, and the devices that were left out with their readings."""
+    """What stands at the end, in the order of its time; how many readings were folded, and the devices that were left
+    out with their readings."""
 
     events: tuple[Event, ...]
+    readings: int
     left_out: dict[str, int]
 
 
@@ -54,53 +62,132 @@ Span = tuple[int, int]
 
 def from_rows(book: Path, files: Iterable[Path], columns: dict[str, str], device: str | None, span: Span) -> Told:
     """Back-test over files. `span` is [from, until) in Unix milliseconds. Raises BacktestError, RowError, OSError."""
-    spine, store, clock = _spine(book)
-    sequences: dict[str, int] = {}
-    left_out: dict[str, int] = {}
+    spine, store, clock = _spine(book, span)
+    left_out: Counter[str] = Counter()
+    rows: list[Row] = []
+    latest_ms = time.time_ns() // 1_000_000 + _FUTURE_MS
     for path in files:
-        rows = (row for row in read_rows(path, columns, device) if span[0] <= row.measured_at_ms < span[1])
-        while some := list(islice(rows, AT_ONCE)):
-            clock.at_ms = max(clock.at_ms, *(row.measured_at_ms for row in some))
-            for row in some:
-                if row.device not in spine.state.book.installations:
-                    left_out[row.device] = left_out.get(row.device, 0) + 1
-            spine.take(_arrivals(spine, some, sequences, clock.at_ms))
+        for row in read_rows(path, columns, device):
+            if row.measured_at_ms > latest_ms:
+                raise BacktestError(f"{path}: a reading of {row.device} is dated {iso(row.measured_at_ms)}: not yet")
+            if span[0] <= row.measured_at_ms < span[1]:
+                if _is_known(spine, row.device):
+                    rows.append(row)
+                else:
+                    left_out[row.device] += 1
+    rows.sort(key=lambda row: row.measured_at_ms)  # those of one moment stay as they were in the files
+    sequences: Counter[str] = Counter()
+    for at_ms, some in groupby(rows, key=lambda row: row.measured_at_ms):
+        _let_pass(spine, clock, at_ms)
+        spine.take(_arrivals(spine, some, sequences, at_ms))
     spine.tick()
-    return Told(_standing(store), left_out)
+    return Told(_standing(store), len(rows), left_out)
 
 
 def from_journal(book: Path, folder: Path, span: Span) -> Told:
-    """Back-test over a journal's own readings. Raises BacktestError, StoreError, DamagedError."""
-    spine, store, clock = _spine(book)
+    """Back-test over a journal's own readings. Raises BacktestError, StoreError, DamagedError.
+
+    Of a span only the readings that were measured in it arrive, what came after its end at its end.
+    """
+    spine, store, clock = _spine(book, span)
+    left_out: Counter[str] = Counter()
     journal = SqliteStore(folder, read_only=True)
-    left_out: dict[str, int] = {}
+    count = 0
     try:
+        firsts = _first_sequences(journal, span)
         for written in journal.entries():
             entry = form.read_entry(written)
-            clock.at_ms = entry.recorded_at_ms
+            clock.at_ms = min(entry.recorded_at_ms, span[1])
             if isinstance(entry.content, Tick):
-                spine.tick()
+                if entry.recorded_at_ms <= span[1]:
+                    spine.tick()
             elif isinstance(entry.content, Readings):
-                arrivals = [one for one in entry.content.arrivals if _within(one, span)]
-                for one in arrivals:
-                    if one.device not in spine.state.book.installations:
-                        left_out[one.device] = left_out.get(one.device, 0) + one.count
+                known = [one for one in entry.content.arrivals if _is_known(spine, one.device)]
+                for one in entry.content.arrivals:
+                    if not _is_known(spine, one.device):
+                        left_out[one.device] += sum(span[0] <= each.measured_at_ms < span[1] for each in one.readings)
+                arrivals = payloads.read_all([cut for one in known for cut in _cut(one, span, firsts, clock.at_ms)])
+                count += sum(one.count for one in arrivals)
                 spine.take(arrivals)
     finally:
         journal.close()
     spine.tick()
-    return Told(_standing(store), left_out)
+    return Told(_standing(store), count, +left_out)
+
+
+def _let_pass(spine: Spine, clock: _Clock, to_ms: int) -> None:
+    """Let time come to a moment, ticking on the way."""
+    if not clock.at_ms:
+        clock.at_ms = to_ms
+        return
+    step_ms = max(1_000 * TICK_S, -(-(to_ms - clock.at_ms) // _TICKS_MAX))
+    at_ms = (max(clock.at_ms, spine.state.horizon_ms) // step_ms + 1) * step_ms
+    while at_ms < to_ms:
+        clock.at_ms = at_ms
+        spine.tick()
+        at_ms += step_ms
+    clock.at_ms = to_ms
+
+
+def _is_known(spine: Spine, device: str) -> bool:
+    installed = spine.state.book.installations.get(device)
+    return installed is not None and not installed.retired
+
+
+def _first_sequences(journal: SqliteStore, span: Span) -> dict[tuple[str, int], int]:
+    """The lowest sequence of each device and epoch in a span."""
+    firsts: dict[tuple[str, int], int] = {}
+    for written in journal.entries():
+        if written.kind == form.READINGS:
+            entry = form.read_entry(written)
+            assert isinstance(entry.content, Readings)
+            for one in entry.content.arrivals:
+                for each in one.readings:
+                    if span[0] <= each.measured_at_ms < span[1]:
+                        key = (one.device, one.epoch)
+                        firsts[key] = min(firsts.get(key, each.sequence), each.sequence)
+    return firsts
+
+
+def _cut(arrival: Arrival, span: Span, firsts: dict[tuple[str, int], int], now_ms: int) -> Iterator[Received]:
+    """The part of a payload that lies in a span, its sequences counted from the first that does."""
+    names = arrival.operator, arrival.device, now_ms
+    first = firsts.get((arrival.device, arrival.epoch))
+    if first is None:
+        return
+    inside = [span[0] <= one.measured_at_ms < span[1] for one in arrival.readings]
+    if first == 1 and all(inside):
+        yield Received(*names, arrival.raw)
+        return
+    for is_in, some in groupby(zip(inside, arrival.readings, strict=True), key=lambda pair: pair[0]):
+        if is_in:
+            readings = tuple(one._replace(sequence=one.sequence - first + 1) for _, one in some)
+            yield Received(*names, encode(Payload(arrival.epoch, readings)))
 
 
 def difference(one: Told, other: Told) -> Iterator[tuple[str, Event]]:
     """What only one of two back-tests says: `-` for the first, `+` for the other, in the order of time."""
-    first, second = set(one.events), set(other.events)
-    only = [("-", event) for event in one.events if event not in second]
-    only += [("+", event) for event in other.events if event not in first]
+    first, second = Counter(map(_meaning, one.events)), Counter(map(_meaning, other.events))
+    only = list(_beyond("-", one.events, first - second))
+    only += _beyond("+", other.events, second - first)
     yield from sorted(only, key=lambda found: (found[1].at_ms, found[1], found[0]))
 
 
-def _spine(book: Path) -> tuple[Spine, MemoryStore, _Clock]:
+def _meaning(event: Event) -> Event:
+    """An event without what names places in its own journal only."""
+    return event._replace(facts=tuple(fact for fact in event.facts if fact[0] not in _IDS))
+
+
+def _beyond(mark: str, events: Iterable[Event], wanted: Counter[Event]) -> Iterator[tuple[str, Event]]:
+    for event in events:
+        if wanted[_meaning(event)] > 0:
+            wanted[_meaning(event)] -= 1
+            yield mark, event
+
+
+def _spine(book: Path, span: Span) -> tuple[Spine, MemoryStore, _Clock]:
+    if span[0] >= span[1]:
+        raise BacktestError("--from is not before --to: nothing lies between them")
     file = read_book_file(book)
     store, clock = MemoryStore("backtest"), _Clock()
     spine = Spine(store, clock, snapshot_every_entries=10**9)
@@ -111,23 +198,18 @@ def _spine(book: Path) -> tuple[Spine, MemoryStore, _Clock]:
     return spine, store, clock
 
 
-def _arrivals(spine: Spine, rows: Iterable[Row], sequences: dict[str, int], now_ms: int) -> list[Arrival]:
-    """Payloads of rows: consecutive readings of a device in one, numbered in the order of the file."""
+def _arrivals(spine: Spine, rows: Iterable[Row], sequences: Counter[str], now_ms: int) -> list[Arrival]:
+    """Payloads of rows: consecutive readings of a device in one, numbered in the order of time."""
     readings: dict[str, list[Reading]] = {}
     for row in rows:
-        if row.device in spine.state.book.installations:
-            sequences[row.device] = sequence = sequences.get(row.device, 0) + 1
-            reading = Reading(sequence, row.measured_at_ms, Clock.GPS, row.cells)
-            readings.setdefault(row.device, []).append(reading)
+        sequences[row.device] += 1
+        reading = Reading(sequences[row.device], row.measured_at_ms, Clock.GPS, row.cells)
+        readings.setdefault(row.device, []).append(reading)
     received = [
         Received(spine.state.book.installations[device].operator, device, now_ms, encode(Payload(1, tuple(some))))
         for device, some in readings.items()
     ]
     return payloads.read_all(received)
-
-
-def _within(arrival: Arrival, span: Span) -> bool:
-    return any(span[0] <= one.measured_at_ms < span[1] for one in arrival.readings)
 
 
 def _standing(store: MemoryStore) -> tuple[Event, ...]:

@@ -157,7 +157,7 @@ def _row(state: AssetState, of: Shape) -> Row:
     record, (at_ms, _, epoch, sequence) = heard.record, heard.key
     if record.doubts or record.suspect or (record.epoch, record.sequence) != (epoch, sequence):
         raise _OpenError
-    if heard.device != Source(at_ms):
+    if heard.device != Source(at_ms) or state.withheld_ms != NEVER:
         raise _OpenError
     unready = sum(1 << slot.channel for slot in of.slots if not _is_known(slot.channel, state, heard, of))
     slots = [_slot_row(slot.channel, state, heard, of, unready) for slot in of.slots]

@@ -103,8 +103,11 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION) -> 
             for asset, told in _by_asset(book, left).items():
                 found[asset] = one = _sorted(book, asset, told, now_ms)
                 known = assets.get(asset, asset_module.EMPTY)
-                if one.evidence and not asset_module.in_order(known, book.plan_of(asset), one.evidence):
-                    wanted[asset] = asset_module.start_before(known, one.evidence[0].measured_at_ms)[0]
+                is_late = one.evidence and not asset_module.in_order(known, book.plan_of(asset), one.evidence)
+                if is_late or known.withheld_ms <= now_ms:
+                    # What waits for its time is known to the disk alone: a fold anew begins before it.
+                    first_ms = min([known.withheld_ms, *(fresh.measured_at_ms for fresh in one.evidence[:1])])
+                    wanted[asset] = asset_module.start_before(known, first_ms)[0]
         case Amendment(document=document):
             book = book_module.amend(book, document)
             wanted = dict.fromkeys(_amended_assets(state, book), -NEVER)
