@@ -161,7 +161,7 @@ class Station:
         return (
             '[service]\ndata_folder = "data"\n'
             f'[broker]\nhost = "127.0.0.1"\nport = {self.broker.port}\nkeep_alive_s = 5\nreconnect_max_s = 0.3\n'
-            "[ingest]\ncommitted_after_readings = 20\ncommitted_after_s = 0.5\ntick_s = 1.0\n"
+            "[ingest]\ncommitted_after_readings = 20\ncommitted_after_s = 0.5\ntick_s = 1.0\nhearing_grace_s = 0\n"
             "snapshot_every_entries = 50\n"
             f"[api]\nport = {self.api_port}\n"
             f'[core]\nurl = "http://127.0.0.1:{self.core_port}/messages"\nsecret_file = "webhook.secret"\n'

@@ -220,6 +220,8 @@ def test_late_news_amends_and_the_milestone_is_questioned() -> None:
     assert bench.messages() == ["record_value", "release_disbursement"]
     bench.send(*backlog)
     assert bench.story() == ["fence_entered@60", "condition_breached@31", "condition_restored@60"]
+    because = [one.because for one in bench.said() if one.event.type != "condition_known"]
+    assert because == ["", "late_reading", "late_reading"]
     assert bench.messages() == ["raise_alert", "clear_alert", "question_release"]
 
 
@@ -298,6 +300,8 @@ def test_an_edited_fence_tells_the_story_again() -> None:
     document["fences"]["features"][0]["geometry"]["coordinates"] = [far]
     bench.spine.amend({"fences": document["fences"]})
     assert bench.story() == ["fence_entered@1", "event_retracted@1"]
+    assert [one.because for one in bench.said()[-1:]] == ["amended_book"]
+    assert [one.because for one in bench.said("facility-1")][-1] == "amended_book", "what follows from it as well"
     assert bench.messages() == ["record_value", "release_disbursement", "question_release"]
 
 

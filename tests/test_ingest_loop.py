@@ -9,6 +9,7 @@ from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, tem
 
 from pledgewatch_cloud.ingest import writer as writer_module
 from pledgewatch_cloud.ingest.answers import Answers
+from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.spine import Spine
@@ -76,13 +77,14 @@ class Bench:
     def __init__(self, *, after_readings: int = 1_000, after_s: float = 1_000) -> None:
         self.device = Device()
         self.store = FailingStore()
-        spine = Spine(self.store, ManualClock(NOON_MS + 60 * MINUTE_MS))
+        clock = ManualClock(NOON_MS + 60 * MINUTE_MS)
+        spine = Spine(self.store, clock)
         spine.amend(book_document(self.device))
         self.broker = Broker(self.store)
         self.writer = Writer(spine, lambda: None)
         answers = Answers(after_readings=after_readings, after_s=after_s)
         self.metrics = Metrics()
-        self.loop = IngestLoop(self.broker, self.writer, ManualClock(NOON_MS + 60 * MINUTE_MS), answers, self.metrics)
+        self.loop = IngestLoop(self.broker, self.writer, clock, answers, Hearing(0), self.metrics)
 
     def measure(self, *, wanted: bool = False) -> None:
         at_ms = NOON_MS + len(self.device.readings) * MINUTE_MS
@@ -162,3 +164,15 @@ async def test_a_word_that_the_broker_does_not_take_is_said_later() -> None:
     bench.broker.connected = True
     await bench.run_until(lambda: bench.broker.published)
     assert bench.words() == [Committed(1, 1, ())]
+
+
+async def test_ticks_say_how_far_devices_were_heard() -> None:
+    bench = Bench()
+    bench.broker.connected = False
+    ticking = asyncio.create_task(bench.loop.ticks(0.01))
+    await bench.run_until(lambda: bench.writer.state.entry >= 3)
+    assert bench.writer.state.horizon_ms == 0, "the broker is away"
+    bench.broker.connected = True
+    await bench.run_until(lambda: bench.writer.state.horizon_ms)
+    assert bench.writer.state.horizon_ms == NOON_MS + 60 * MINUTE_MS
+    ticking.cancel()

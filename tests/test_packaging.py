@@ -88,6 +88,7 @@ BAD_CLOUD = [
     ('[broker]\nhost = "0.0.0.0"\nembedded = true', "which others can reach: name an accounts_file"),
     ('[api]\nhost = "0.0.0.0"', "which others can reach: name a token_file"),
     ("[ingest]\ntick_s = 0", "tick_s is 0"),
+    ("[ingest]\nhearing_grace_s = -1.0", "hearing_grace_s is -1.0"),
     ("[clock]\nsimulated_start_ms = 1\nspeed = -1.0\nanchor_ms = 1", "speed is -1.0; it must be above 0"),
     ('[core]\nurl = "ftp://core"\nsecret_file = "x"', "it must begin with https://"),
     ('[core]\nurl = "https://core"', "[core] secret_file is missing"),

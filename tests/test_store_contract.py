@@ -90,7 +90,7 @@ def test_entries_are_tied_by_their_hashes(store: Store) -> None:
 
 def test_an_entry_that_does_not_follow_is_refused_and_nothing_is_written(store: Store) -> None:
     _, spine = told(store)
-    later = Entry(7, NOON_MS, Tick())
+    later = Entry(7, NOON_MS, Tick(NOON_MS))
     outcome = Outcome(spine.state, (), ())
     with pytest.raises(AssertionError, match="entry 7 does not follow 5"):
         store.append(later, outcome, [ODD])
@@ -210,7 +210,7 @@ def test_quarantine_is_bounded_and_still_counts(store: Store) -> None:
 
 def test_what_goes_with_an_entry_is_committed_with_it(store: Store) -> None:
     state = state_module.first(store.journal)
-    tick = Entry(1, NOON_MS, Tick())
+    tick = Entry(1, NOON_MS, Tick(NOON_MS))
     store.append(tick, step(state, prepare(state, tick), {}), [ODD], b"state")
     assert store.quarantined() == [ODD]
     assert list(store.snapshots()) == [(1, b"state")]

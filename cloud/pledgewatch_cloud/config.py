@@ -73,17 +73,21 @@ class BrokerSettings:
 
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
-    """How the spine works: when devices hear `committed`, how often time is journalled and state is snapshotted."""
+    """How the spine works: when devices hear `committed`, how often time is journalled and state is snapshotted, and
+    how long after a start or a lost broker nobody is missed yet."""
 
     committed_after_readings: int = 500
     committed_after_s: float = 30.0
     tick_s: float = 10.0
+    hearing_grace_s: float = 300.0
     snapshot_every_entries: int = 1_000
 
     def __post_init__(self) -> None:
         for name in ("committed_after_readings", "committed_after_s", "tick_s", "snapshot_every_entries"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.hearing_grace_s < 0:
+            raise ValueError(f"hearing_grace_s is {self.hearing_grace_s}; it must not be below 0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.connect import connect_subscriber
+from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.spine import Spine
@@ -97,7 +98,7 @@ async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop
         after_readings=settings.ingest.committed_after_readings, after_s=settings.ingest.committed_after_s
     )
     metrics = Metrics()
-    ingest = IngestLoop(subscriber, writer, clock, answers, metrics)
+    ingest = IngestLoop(subscriber, writer, clock, answers, Hearing(settings.ingest.hearing_grace_s), metrics)
     app = create_app(
         Service(
             store=store,
@@ -117,7 +118,7 @@ async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop
         tasks = [
             group.create_task(ingest.run(), name="ingest"),
             group.create_task(ingest.answer(), name="committed"),
-            group.create_task(_ticks(writer, settings.ingest.tick_s), name="ticks"),
+            group.create_task(ingest.ticks(settings.ingest.tick_s), name="ticks"),
             group.create_task(Feeder(store, series, lambda: writer.state).run(), name="series"),
         ]
         if relay is not None:
@@ -230,12 +231,6 @@ def _token(path: Path | None) -> str | None:
     if len(token) < TOKEN_MIN_CHARACTERS:
         raise ServiceError(f"{path} holds no token of at least {TOKEN_MIN_CHARACTERS} characters")
     return token
-
-
-async def _ticks(writer: Writer, every_s: float) -> None:
-    while True:
-        await asyncio.sleep(every_s)
-        await writer.tick()
 
 
 def _nothing() -> None:

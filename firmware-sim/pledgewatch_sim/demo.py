@@ -428,6 +428,7 @@ protocol = "3.1.1"
 committed_after_readings = 40
 committed_after_s = 3.0
 tick_s = 0.5
+hearing_grace_s = 0.5
 snapshot_every_entries = 200
 [api]
 port = {self._api_port}

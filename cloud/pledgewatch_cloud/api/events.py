@@ -24,5 +24,6 @@ async def list_events(
 
 
 def _written(one: SaidEvent) -> dict[str, Any]:
-    """An event with its id, and the id of the one in whose stead it stands."""
-    return {"id": one.id, **one.event.as_json()} | ({"replaces": one.replaces} if one.replaces else {})
+    """An event with its id; where there is one, the id of the event in whose stead it stands, and why it was said."""
+    marks = {"replaces": one.replaces, "because": one.because}
+    return {"id": one.id, **one.event.as_json()} | {name: mark for name, mark in marks.items() if mark}

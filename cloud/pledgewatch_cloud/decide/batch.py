@@ -130,7 +130,13 @@ class Acknowledgement(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """Time has come this far, and nothing more need have happened."""
+    """Time has come this far, and nothing more need have happened.
+
+    Nobody is missed for what was said after `heard_until_ms` (Unix milliseconds): while the broker is away, or what
+    waits with it is still to be read, it is the cloud that is deaf.
+    """
+
+    heard_until_ms: int
 
 
 Content = Readings | Amendment | Acknowledgement | Tick

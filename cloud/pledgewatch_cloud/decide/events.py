@@ -5,7 +5,8 @@ arrived. So two folds of the same readings give equal events, and the difference
 true now is a difference of sets.
 
 Its id says where it was said: `<entry>.<place in the entry>`. When later news shows that it was wrong, a retraction
-names it, and the event that stands in its stead, if there is one, says what it replaces.
+names it, and the event that stands in its stead, if there is one, says what it replaces. What follows from late
+readings or from an amendment of the book is marked so.
 """
 
 from collections.abc import Iterable
@@ -76,13 +77,22 @@ class Found(NamedTuple):
     told_ms: int
 
 
+class Because(StrEnum):
+    """Why an event was said, where it was not simply found when its time had come."""
+
+    LATE_READING = "late_reading"
+    AMENDED_BOOK = "amended_book"
+
+
 class SaidEvent(NamedTuple):
-    """An event with its id, as it stands in the journal. `replaces` is the id of the event in whose stead it stands."""
+    """An event with its id, as it stands in the journal. `replaces` is the id of the event in whose stead it stands,
+    `because` a Because or empty."""
 
     id: str
     event: Event
     told_ms: int = 0
     replaces: str = ""
+    because: str = ""
 
 
 # What a fold of an asset finds, and so finds again.

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pledgewatch_cloud.decide.batch import Entry
-from pledgewatch_cloud.decide.events import Event, SaidEvent
+from pledgewatch_cloud.decide.batch import Amendment, Entry
+from pledgewatch_cloud.decide.events import Because, Event, SaidEvent
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.messages import Message, MessageType, message
 from pledgewatch_cloud.decide.voyage import NEVER
@@ -18,10 +18,11 @@ class Log:
         self.messages: list[Message] = []
         self.facilities = dict(facilities)
         self._journal, self._entry = journal, entry
+        self._because = Because.AMENDED_BOOK if isinstance(entry.content, Amendment) else ""
 
-    def say(self, one: Event, told_ms: int = NEVER, replaces: str = "") -> SaidEvent:
-        """Say an event."""
-        said = SaidEvent(f"{self._entry.number}.{len(self.said)}", one, told_ms, replaces)
+    def say(self, one: Event, told_ms: int = NEVER, replaces: str = "", because: str = "") -> SaidEvent:
+        """Say an event. Whatever an amendment leads to is because of it."""
+        said = SaidEvent(f"{self._entry.number}.{len(self.said)}", one, told_ms, replaces, because or self._because)
         self.said.append(said)
         return said
 

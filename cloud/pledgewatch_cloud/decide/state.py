@@ -31,8 +31,9 @@ FORMAT = 3
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state after entry `entry`. `journal` names the journal; `horizon_ms` is the newest tick; `files` holds what
-    was last taken from each book file, as the SHA-256 of its content."""
+    """The state after entry `entry`. `journal` names the journal; `horizon_ms` is how far
+    devices were heard, as ticks say; `files` holds what was last taken from each book file, as the SHA-256 of its
+    content."""
 
     journal: str
     entry: int

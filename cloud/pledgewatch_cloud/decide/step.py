@@ -34,7 +34,7 @@ from pledgewatch_cloud.decide.batch import (
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import AssetFacts
-from pledgewatch_cloud.decide.events import Event, EventType, Found, SaidEvent, difference, event, retraction
+from pledgewatch_cloud.decide.events import Because, Event, EventType, Found, SaidEvent, difference, event, retraction
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.geofence import E7
 from pledgewatch_cloud.decide.grade import Doubt
@@ -132,8 +132,8 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     assert entry.recorded_at_ms >= state.recorded_at_ms, f"entry {entry.number} was recorded before the last one"
     horizon_ms, files = state.horizon_ms, state.files
     match entry.content:
-        case Tick():
-            horizon_ms = max(horizon_ms, entry.recorded_at_ms)
+        case Tick(heard_until_ms):
+            horizon_ms = max(horizon_ms, min(heard_until_ms, entry.recorded_at_ms))
         case Amendment(_, file, sha256) if file:
             files = {**files, file: sha256}
         case Readings() | Amendment() | Acknowledgement():
@@ -219,7 +219,8 @@ def _asset_half(state: State, prepared: Prepared, history: Mapping[str, AssetHis
         # In the order of the fold's own time, wherever the fold began.
         every_found = sorted((*found_events, *passed), key=_told_ms)
         if past_of is not None:
-            _say_difference(past_of.said, every_found, log)
+            is_late = isinstance(entry.content, Readings)
+            _say_difference(past_of.said, every_found, Because.LATE_READING if is_late else "", log)
         else:
             for one in every_found:
                 log.say(*one)
@@ -230,12 +231,12 @@ def _told_ms(found: Found) -> int:
     return found.told_ms
 
 
-def _say_difference(said: Iterable[SaidEvent], found: Iterable[Found], log: Log) -> None:
+def _say_difference(said: Iterable[SaidEvent], found: Iterable[Found], because: str, log: Log) -> None:
     amended = difference(said, found)
     for one in amended.retracted:
-        log.say(retraction(one.id, one.event))
+        log.say(retraction(one.id, one.event), because=because)
     for one_new, replaces in amended.news:
-        log.say(one_new.event, one_new.told_ms, replaces)
+        log.say(one_new.event, one_new.told_ms, replaces, because)
 
 
 def _tell_of_clocks(asset: str, disregarded: Iterable[tuple[AssetReading, Doubt]], entry: Entry, log: Log) -> None:

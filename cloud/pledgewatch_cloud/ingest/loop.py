@@ -13,6 +13,7 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.decode import Decoded, Decoder
+from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Subscriber
 from pledgewatch_cloud.ingest.writer import Writer
@@ -30,12 +31,19 @@ class IngestLoop:
     """Feeds the writer from a subscriber, and tells devices what is committed."""
 
     def __init__(
-        self, subscriber: Subscriber, writer: Writer, clock: Clock, answers: Answers, metrics: Metrics
+        self,
+        subscriber: Subscriber,
+        writer: Writer,
+        clock: Clock,
+        answers: Answers,
+        hearing: Hearing,
+        metrics: Metrics,
     ) -> None:
         self._subscriber = subscriber
         self._writer = writer
         self._clock = clock
         self._answers = answers
+        self._hearing = hearing
         self._metrics = metrics
         self._decoder = Decoder()
 
@@ -43,6 +51,7 @@ class IngestLoop:
         """Take batches until cancelled."""
         while True:
             messages = await self._subscriber.receive(BATCH_MESSAGES_MAX)
+            is_all = len(messages) < BATCH_MESSAGES_MAX
             while messages:
                 installations = self._writer.state.book.installations
                 # Off the event loop: what devices send decides how long it takes.
@@ -52,6 +61,7 @@ class IngestLoop:
                 self._metrics.messages += decoded.messages
                 self._answers.connected(decoded.statuses, time.monotonic())
                 messages = messages[decoded.messages :]
+            self._hearing.took(everything=is_all)
 
     async def answer(self) -> None:
         """Tell devices what is committed, until cancelled. What the broker does not take now is said later."""
@@ -64,6 +74,18 @@ class IngestLoop:
                 if not await self._subscriber.publish(topic, payload):
                     break
                 self._answers.said(stream)
+
+    async def ticks(self, every_s: float) -> None:
+        """Journal the passing of time, until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            heard_until_ms = self._hearing.until_ms(
+                connected=self._subscriber.connected,
+                connections=self._subscriber.counts.connections,
+                now_ms=self._clock.now_ms(),
+                now_s=time.monotonic(),
+            )
+            await self._writer.tick(heard_until_ms)
 
     async def _take(self, decoded: Decoded) -> None:
         admission = await self._writer.take(decoded.arrivals, decoded.unreadable)

@@ -19,6 +19,7 @@ from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Arrival, 
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import NO_ADMISSION, AssetHistory, Outcome, Prepared, admission_of, prepare, step
+from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.store import Quarantined, Store
 from pledgewatch_wire import topics
@@ -72,9 +73,9 @@ class Spine:
             return None
         return self._commit(Acknowledgement(alert, by), NO_ADMISSION, ())
 
-    def tick(self) -> Outcome:
-        """Commit that time has passed."""
-        return self._commit(Tick(), NO_ADMISSION, ())
+    def tick(self, heard_until_ms: int = NEVER) -> Outcome:
+        """Commit that time has passed; see Tick."""
+        return self._commit(Tick(heard_until_ms), NO_ADMISSION, ())
 
     def _commit(self, content: Content, admission: Admission, aside: Iterable[Quarantined]) -> Outcome:
         now_ms = max(self._clock.now_ms(), self.state.recorded_at_ms)

@@ -40,9 +40,9 @@ class Writer:
         """Commit a batch; see Spine.take."""
         return await self._patiently(lambda: self._alone(lambda: self._spine.take(arrivals, unreadable)))
 
-    async def tick(self) -> Outcome:
+    async def tick(self, heard_until_ms: int) -> Outcome:
         """Commit that time has passed; see Spine.tick."""
-        return await self._patiently(lambda: self._alone(self._spine.tick))
+        return await self._patiently(lambda: self._alone(lambda: self._spine.tick(heard_until_ms)))
 
     async def amend(self, document: dict[str, Any]) -> Outcome | None:
         """Commit an amendment; see Spine.amend. Raises BookError or StoreError."""

@@ -5,7 +5,7 @@ The body of a batch holds every payload exactly as it was received, so signature
     u32 length ‖ JSON of the suspicions ‖ for each payload: u16 operator length, u16 device length, i64 received_at_ms,
     u32 payload length, operator, device, payload          (all big-endian)
 
-The body of an amendment or an acknowledgement is its JSON, a tick has none. The hash of an entry covers the hash before
+The body of an amendment, an acknowledgement or a tick is its JSON. The hash of an entry covers the hash before
 it, its number, time, kind and body, and the events and messages that it led to, so one changed byte anywhere shows at
 its entry.
 """
@@ -71,7 +71,7 @@ def entry_hash(before: bytes, number: int, recorded_at_ms: int, kind: str, body:
 
 def outcome_digest(events: Iterable[SaidEvent], messages: Iterable[Message]) -> bytes:
     """The digest of what an entry led to."""
-    said = [[one.id, one.event.as_json(), one.told_ms, one.replaces] for one in events]
+    said = [[one.id, one.event.as_json(), one.told_ms, one.replaces, one.because] for one in events]
     sent = [[one.id, one.type, one.facility, one.sequence, one.body.decode()] for one in messages]
     return hashlib.sha256(canonical.encode([said, sent])).digest()
 
@@ -109,12 +109,8 @@ def write_body(entry: Entry) -> bytes:
                 pieces.append(_ARRIVAL.pack(len(operator), len(device), one.received_at_ms, len(one.raw)))
                 pieces += [operator, device, one.raw]
             return b"".join(pieces)
-        case Amendment():
+        case Amendment() | Acknowledgement() | Tick():
             return canonical.encode(entry.content._asdict())
-        case Acknowledgement(alert, by):
-            return canonical.encode({"alert": alert, "by": by})
-        case Tick():
-            return b""
 
 
 def read_entry(written: WrittenEntry) -> Entry:
@@ -129,7 +125,7 @@ def read_entry(written: WrittenEntry) -> Entry:
             case "acknowledgement":
                 content = Acknowledgement(**json.loads(written.body))
             case "tick":
-                content = Tick()
+                content = Tick(**json.loads(written.body))
             case _:
                 raise DamagedError(written.number, f"kind {written.kind!r} is none that this program writes")
     except (struct.error, ValueError, TypeError, PayloadError) as error:

@@ -45,7 +45,7 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 4
+FORMAT = 5
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = """
@@ -55,7 +55,8 @@ CREATE TABLE entry (
     body BLOB NOT NULL, outcome BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
 CREATE TABLE event (
     entry INTEGER NOT NULL, place INTEGER NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
-    told_ms INTEGER NOT NULL, replaces TEXT NOT NULL, PRIMARY KEY (entry, place)) STRICT, WITHOUT ROWID;
+    told_ms INTEGER NOT NULL, replaces TEXT NOT NULL, because TEXT NOT NULL,
+    PRIMARY KEY (entry, place)) STRICT, WITHOUT ROWID;
 CREATE INDEX event_by_subject ON event (subject, entry, place);
 CREATE TABLE span (
     device TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL, entry INTEGER NOT NULL,
@@ -90,7 +91,7 @@ _COUNT_CHANGE = (
     "UPDATE meta SET value = CAST(value + 1 AS TEXT), seal = seal(name, CAST(value + 1 AS TEXT))"
     " WHERE name = 'changes' RETURNING value"
 )
-_EVENT = "entry, place, body, told_ms, replaces"
+_EVENT = "entry, place, body, told_ms, replaces, because"
 _SPAN = "device, epoch, first, entry, last, until_ms, body"
 _ENTRY_TYPES = (int, str, int, bytes, bytes, bytes)
 _OUTBOX = "id, type, facility, sequence, body, state, attempts, next_attempt_at_ms, last_error"
@@ -197,7 +198,8 @@ class SqliteStore:
                 tail.due(entry.number),
             )
             connection.executemany(
-                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", [event_row(entry.number, one) for one in outcome.events]
+                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [event_row(entry.number, one) for one in outcome.events],
             )
             connection.executemany(
                 "INSERT INTO outbox (id, type, facility, sequence, body, entry) VALUES (?, ?, ?, ?, ?, ?)",
@@ -352,7 +354,8 @@ class SqliteStore:
         """What stands on disk beside an entry: event rows, outbox rows (id, type, facility, sequence, body), and the
         rows of the index that were written with it."""
         events = self._rows(
-            "SELECT entry, place, subject, body, told_ms, replaces FROM event WHERE entry = ? ORDER BY place", number
+            "SELECT entry, place, subject, body, told_ms, replaces, because FROM event WHERE entry = ? ORDER BY place",
+            number,
         )
         messages = self._rows("SELECT id, type, facility, sequence, body FROM outbox WHERE entry = ?", number)
         spans = self._rows(f"SELECT {_SPAN} FROM span WHERE entry = ?", number)  # noqa: S608 - a constant of this file
@@ -498,16 +501,17 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def event_row(entry: int, one: SaidEvent) -> tuple[int, int, str, str, int, str]:
+def event_row(entry: int, one: SaidEvent) -> tuple[int, int, str, str, int, str, str]:
     """The row that an event is written as."""
     place = int(one.id.partition(".")[2])
-    return entry, place, one.event.subject, canonical.encode(one.event.as_json()).decode(), one.told_ms, one.replaces
+    body = canonical.encode(one.event.as_json()).decode()
+    return entry, place, one.event.subject, body, one.told_ms, one.replaces, one.because
 
 
-def _said(rows: Iterable[tuple[int, int, str, int, str]]) -> list[SaidEvent]:
+def _said(rows: Iterable[tuple[int, int, str, int, str, str]]) -> list[SaidEvent]:
     return [
-        SaidEvent(f"{entry}.{place}", from_json(canonical.decode(body)), told_ms, replaces)
-        for entry, place, body, told_ms, replaces in rows
+        SaidEvent(f"{entry}.{place}", from_json(canonical.decode(body)), told_ms, replaces, because)
+        for entry, place, body, told_ms, replaces, because in rows
     ]
 
 
