@@ -2,7 +2,8 @@
 
 30,000 devices, each with its asset, its lot, two limits with gaps, a mean kinetic temperature, a speed and a patience;
 10,000 fences. The generator, the broker and the cloud share the machine. Every device has spoken before the clock
-starts. Baseline, in the same run and in turn: `mosquitto_sub` taking the same messages from the same generator.
+starts, and hears `committed` a few times a day, as one does that reports every quarter of an hour. Baseline, in the
+same run and in turn: `mosquitto_sub` taking the same messages from the same generator.
 """
 
 import os
@@ -65,7 +66,7 @@ def _into_the_cloud(
     folder: Path, broker: BrokerProcess, document: Row, warm: Sequence[bytes], measured: Sequence[bytes]
 ) -> float:
     """Seconds from the first publish until the last message is committed."""
-    station = Station(folder / "station", broker)
+    station = Station(folder / "station", broker, ingest="committed_after_s = 21600.0\n")
     station.set_book(document)
     with opened(station):
         station.until(lambda: station.status().get("broker_connected"), "the cloud to subscribe")

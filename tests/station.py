@@ -17,6 +17,13 @@ from typing import Any
 from brokers import BrokerProcess, free_port
 
 OPERATOR = "harbour-line"
+# Everything that a service does now and then, within a test's seconds.
+IMPATIENT_INGEST = """committed_after_readings = 20
+committed_after_s = 0.5
+tick_s = 1.0
+hearing_grace_s = 0
+snapshot_every_entries = 50
+"""
 
 
 class Process:
@@ -65,9 +72,12 @@ class Process:
 class Station:
     """Configuration and processes in a folder. Devices are added, then `open` starts cloud and core."""
 
-    def __init__(self, folder: Path, broker: BrokerProcess, *, misbehave: str = "") -> None:
+    def __init__(
+        self, folder: Path, broker: BrokerProcess, *, misbehave: str = "", ingest: str = IMPATIENT_INGEST
+    ) -> None:
         self.folder = folder
         self.broker = broker
+        self._ingest = ingest
         self.api_port, self.core_port = free_port(), free_port()
         folder.mkdir(parents=True, exist_ok=True)
         secret = base64.b64encode(os.urandom(32)).decode()
@@ -161,8 +171,7 @@ class Station:
         return (
             '[service]\ndata_folder = "data"\n'
             f'[broker]\nhost = "127.0.0.1"\nport = {self.broker.port}\nkeep_alive_s = 5\nreconnect_max_s = 0.3\n'
-            "[ingest]\ncommitted_after_readings = 20\ncommitted_after_s = 0.5\ntick_s = 1.0\nhearing_grace_s = 0\n"
-            "snapshot_every_entries = 50\n"
+            f"[ingest]\n{self._ingest}"
             f"[api]\nport = {self.api_port}\n"
             f'[core]\nurl = "http://127.0.0.1:{self.core_port}/messages"\nsecret_file = "webhook.secret"\n'
             "retry_first_s = 0.1\nretry_max_s = 0.5\n"

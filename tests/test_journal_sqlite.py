@@ -345,7 +345,7 @@ def test_the_anchor_is_never_ahead_of_what_is_on_disk(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(anchor.Anchor, "write", checked)
     told(tmp_path)
-    assert len(written) == 1 + 16 + 3  # made; each entry; two deliveries and quarantine
+    assert len(written) == 1 + 16 + 4 + 3  # made; each entry; each fourth's snapshot; two deliveries and quarantine
 
 
 def test_a_new_journal_has_its_anchor_on_disk_before_anything_is_committed(
@@ -452,7 +452,7 @@ def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(
     device.measure(NOON_MS - MINUTE_MS, *position(AT_SEA))
     device.measure(NOON_MS, *position(AT_SEA), temperature(5_000))
     device.measure(NOON_MS + MINUTE_MS, *position(IN_LOS_ANGELES))
-    for table in ("entry", "span", "event", "outbox", "quarantine", "quarantine_count", "snapshot"):
+    for table in ("entry", "span", "event", "outbox", "quarantine", "quarantine_count"):
         folder = tmp_path / table
         store = SqliteStore(folder)
         spine = Spine(store, clock, snapshot_every_entries=1)

@@ -211,8 +211,22 @@ def test_quarantine_is_bounded_and_still_counts(store: Store) -> None:
 def test_what_goes_with_an_entry_is_committed_with_it(store: Store) -> None:
     state = state_module.first(store.journal)
     tick = Entry(1, NOON_MS, Tick(NOON_MS))
-    store.append(tick, step(state, prepare(state, tick), {}), [ODD], b"state")
+    store.append(tick, step(state, prepare(state, tick), {}), [ODD])
     assert store.quarantined() == [ODD]
+
+
+def test_a_snapshot_comes_in_pieces_and_whole_or_not_at_all(store: Store) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"sta"
+        raise OSError("unplugged")
+
+    state = state_module.first(store.journal)
+    tick = Entry(1, NOON_MS, Tick(NOON_MS))
+    store.append(tick, step(state, prepare(state, tick), {}))
+    with pytest.raises(OSError, match="unplugged"):
+        store.keep_snapshot(1, broken())
+    assert list(store.snapshots()) == []
+    store.keep_snapshot(1, iter([b"sta", b"te"]))
     assert list(store.snapshots()) == [(1, b"state")]
 
 

@@ -31,6 +31,7 @@ from pledgewatch_cloud.ingest.connect import connect_subscriber
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
+from pledgewatch_cloud.ingest.snapshots import Snapshots
 from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.ingest.subscriber import BrokerAddress
 from pledgewatch_cloud.ingest.writer import Writer
@@ -74,7 +75,10 @@ async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop
     if settings.clock is not None:
         one = settings.clock
         clock = CompressedClock(one.simulated_start_ms, one.speed, one.anchor_ms, one.simulated_end_ms)
-    spine = Spine(store, clock, snapshot_every_entries=settings.ingest.snapshot_every_entries)
+    snapshots = Snapshots(store)
+    stack.callback(snapshots.close)
+    every = settings.ingest.snapshot_every_entries
+    spine = Spine(store, clock, snapshot_every_entries=every, keep=snapshots.keep)
     _amend_from_files(spine, settings.book.files)
     _spare_the_collector()
     log.info("journal %s stands at entry %d", store.journal, spine.state.entry)

@@ -84,25 +84,42 @@ def public_key(text: str) -> Ed25519PublicKey:
 def is_public_key(text: str) -> bool:
     """Whether 64 hexadecimal digits are a point that a key can be: on the curve, written in its one form, not weak.
 
-    A point of small order verifies signatures that nobody made. It is one that eight times itself is the neutral
-    element; on y alone three doublings show that (RFC 8032, 5.1: -x² + y² = 1 + d x² y² modulo 2²⁵⁵ - 19).
+    A point of small order verifies signatures that nobody made; such are the eight points with a y of _WEAK_Y. The
+    curve is -x² + y² = 1 + d x² y² modulo p = 2²⁵⁵ - 19 (RFC 8032, 5.1), so x² = u / v with u = y² - 1 and
+    v = d y² + 1. As v is never zero, x is there where u v is zero or a square, which Euler's criterion says.
     """
     y = int.from_bytes(bytes.fromhex(text), "little") & (2**255 - 1)
-    if y >= _PRIME:
+    if y >= _PRIME or y in _WEAK_Y:
         return False
-    x_squared = _x_squared(y)
-    if pow(x_squared, (_PRIME - 1) // 2, _PRIME) not in (0, 1):
-        return False
-    for _ in range(3):
-        # Doubling: y' = (y² + x²) / (1 - d x² y²), and x² follows from y'.
-        y = (y * y + x_squared) * pow(1 - _CURVE_D * x_squared * y * y, -1, _PRIME) % _PRIME
-        x_squared = _x_squared(y)
-    return y != 1
+    product = (y * y - 1) * (_CURVE_D * y * y + 1) % _PRIME
+    return pow(product, (_PRIME - 1) // 2, _PRIME) in (0, 1)
 
 
 _PRIME = 2**255 - 19
 _CURVE_D = -121_665 * pow(121_666, -1, _PRIME) % _PRIME
 
 
-def _x_squared(y: int) -> int:
-    return (y * y - 1) * pow(_CURVE_D * y * y + 1, -1, _PRIME) % _PRIME
+def _square_root(square: int) -> int:
+    """A root modulo p, which is 5 modulo 8 (RFC 8032, 5.1.3). Raises ValueError where there is none."""
+    root = pow(square, (_PRIME + 3) // 8, _PRIME)
+    for one in (root, root * pow(2, (_PRIME - 1) // 4, _PRIME) % _PRIME):
+        if (one * one - square) % _PRIME == 0:
+            return one
+    raise ValueError(f"{square} is no square")
+
+
+def _weak_y() -> frozenset[int]:
+    """y of the points of order 1, 2, 4 and 8. Twice a point of order 8 has y = 0, so its own x² is -y² and
+    d y⁴ + 2 y² - 1 = 0."""
+    root = _square_root(1 + _CURVE_D)
+    found = {1, _PRIME - 1, 0}
+    for one in (root, -root):
+        try:
+            y = _square_root((one - 1) * pow(_CURVE_D, -1, _PRIME) % _PRIME)
+        except ValueError:
+            continue
+        found |= {y, _PRIME - y}
+    return frozenset(found)
+
+
+_WEAK_Y = _weak_y()

@@ -198,6 +198,11 @@ def amend(book: Book, document: object) -> Book:
     return Book(**sections, fence_index=book.fence_index if same_fences else FenceIndex(sections["fences"]))
 
 
+def is_same(one: Book, other: Book) -> bool:
+    """Whether two books say the same."""
+    return all(getattr(one, name) == getattr(other, name) for name in SECTIONS)
+
+
 def as_document(book: Book) -> dict[str, Any]:
     """The amendment that makes this book out of the empty one."""
     document: dict[str, Any] = {

@@ -5,7 +5,7 @@ the same digest on every machine. A snapshot is those bytes.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,22 +55,40 @@ def first(journal: str) -> State:
 
 def to_bytes(state: State) -> bytes:
     """The canonical form."""
-    return canonical.encode(
-        {
-            "format": FORMAT,
-            "journal": state.journal,
-            "entry": state.entry,
-            "recorded_at_ms": state.recorded_at_ms,
-            "horizon_ms": state.horizon_ms,
-            "book": book_module.as_document(state.book),
-            "files": dict(state.files),
-            "devices": [[*key, *_epoch_to_json(one)] for key, one in sorted(state.devices.items())],
-            "assets": {asset: _asset_to_json(one) for asset, one in state.assets.items()},
-            "facts": {asset: one._asdict() for asset, one in state.facts.items()},
-            "alerts": state.alerts,
-            "facilities": {facility: one._asdict() for facility, one in state.facilities.items()},
-        }
-    )
+    return b"".join(pieces(state))
+
+
+def pieces(state: State) -> Iterator[bytes]:
+    """The canonical form bit by bit, as a whole fleet's state is large.
+
+    It is JSON with sorted keys, as canonical.encode writes it, so the sections come in order of their names.
+    """
+    yield b'{"alerts":'
+    yield canonical.encode(state.alerts)
+    yield b',"assets":'
+    yield from canonical.encode_object((asset, _asset_to_json(state.assets[asset])) for asset in sorted(state.assets))
+    yield b',"book":'
+    yield from canonical.encode_object(_book_to_json(state.book))
+    yield b',"devices":'
+    yield from canonical.encode_array([*key, *_epoch_to_json(one)] for key, one in sorted(state.devices.items()))
+    yield b',"entry":%d' % state.entry
+    yield b',"facilities":'
+    yield from canonical.encode_object((one, state.facilities[one]._asdict()) for one in sorted(state.facilities))
+    yield b',"facts":'
+    yield from canonical.encode_object((asset, state.facts[asset]._asdict()) for asset in sorted(state.facts))
+    rest = {
+        "files": dict(state.files),
+        "format": FORMAT,
+        "horizon_ms": state.horizon_ms,
+        "journal": state.journal,
+        "recorded_at_ms": state.recorded_at_ms,
+    }
+    yield b"," + canonical.encode(rest)[1:]
+
+
+def _book_to_json(book: Book) -> Iterator[tuple[str, Any]]:
+    document = book_module.as_document(book)
+    return ((name, document[name]) for name in sorted(document))
 
 
 def digest(state: State) -> str:

@@ -88,10 +88,11 @@ class Prepared(NamedTuple):
     wanted: Mapping[str, int]
 
 
-def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION) -> Prepared:
+def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, amended: Book | None = None) -> Prepared:
     """What can be decided about an entry without its history, and which history that is.
 
-    `admission` is the entry's (NO_ADMISSION where it holds no readings). Raises BookError for an amendment that the
+    `admission` is the entry's (NO_ADMISSION where it holds no readings), `amended` the book after its amendment, where
+    that has been worked out already. Raises BookError for an amendment that the
     book refuses.
     """
     book, assets, now_ms = state.book, state.assets, entry.recorded_at_ms
@@ -109,7 +110,7 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION) -> 
                     first_ms = min([known.withheld_ms, *(fresh.measured_at_ms for fresh in one.evidence[:1])])
                     wanted[asset] = asset_module.start_before(known, first_ms)[0]
         case Amendment(document=document):
-            book = book_module.amend(book, document)
+            book = amended or book_module.amend(book, document)
             wanted = dict.fromkeys(_amended_assets(state, book), -NEVER)
         case Tick():
             waiting = [asset for asset, known in assets.folded.items() if known.withheld_ms <= now_ms]

@@ -8,6 +8,7 @@ the connection, so what was not acknowledged comes again.
 import asyncio
 import contextlib
 import logging
+import struct
 from collections import deque
 from collections.abc import Sequence
 from random import Random
@@ -30,6 +31,7 @@ CONNECT_PATIENCE_S = 10.0
 PROBE_PATIENCE_S = 3.0
 PACKET_MAX_BYTES = 1024 * 1024  # a payload has at most a quarter of it
 _HIGHEST_PACKET_ID = 65_535
+_PUBACK = 0x4002
 _ANSWERS_MAX = 16  # a broker that answers what nobody asked is not listened to for long
 
 
@@ -89,11 +91,12 @@ class Mqtt5Subscriber:
         """See Subscriber."""
         if not messages or self._link is None:
             return
-        packets = []
+        ids = []
         while self._unacknowledged and self._unacknowledged[0][0] <= messages[-1].token:
-            packets.append(mqtt5.PubAckPacket(self._unacknowledged.popleft()[1]).write())
-        self.counts.acknowledged += len(packets)
-        self._link.write(b"".join(packets))
+            ids.append(self._unacknowledged.popleft()[1])
+        self.counts.acknowledged += len(ids)
+        # Success without properties: 40 02 and the packet id (MQTT 5.0, 3.4).
+        self._link.write(struct.pack(f">{2 * len(ids)}H", *(half for one in ids for half in (_PUBACK, one))))
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """See Subscriber."""
@@ -189,10 +192,11 @@ class Mqtt5Subscriber:
     def _arrived(self, link: "_Link", packet: Any) -> None:
         """A packet from the broker that is no answer to a question."""
         if isinstance(packet, mqtt5.PublishPacket):
-            self._token += 1
-            self._queue.append(Message(packet.topic, packet.payload, packet.retain, self._token))
-            if packet.packet_id is not None:
-                self._unacknowledged.append((self._token, packet.packet_id))
+            token = self._token = self._token + 1
+            self._queue.append(Message(packet.topic, packet.payload, packet.retain, token))
+            packet_id = packet.packet_id
+            if packet_id is not None:
+                self._unacknowledged.append((token, packet_id))
             self.counts.received += 1
             self._news.set()
             if len(self._queue) >= 2 * self._address.receive_maximum:
@@ -257,7 +261,9 @@ class _Link(asyncio.Protocol):
         del self._buffer[:place]
 
     def _dispatch(self, packet: Any) -> None:
-        if isinstance(packet, (mqtt5.ConnAckPacket, mqtt5.SubAckPacket)):
+        if isinstance(packet, mqtt5.PublishPacket):
+            self._arrived(self, packet)
+        elif isinstance(packet, (mqtt5.ConnAckPacket, mqtt5.SubAckPacket)):
             self._answer_with(packet)
         elif isinstance(packet, mqtt5.DisconnectPacket):
             self._answer_with(RefusedError(f"it disconnects: {packet.reason_code}", speaks_mqtt5=True))

@@ -7,7 +7,7 @@ nothing has happened; the same call may be made again.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pledgewatch_cloud.clock import Clock
@@ -16,6 +16,7 @@ from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Admission, Refusal, Refused, admit, overlapping
 from pledgewatch_cloud.decide.alerts import acknowledge
 from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Arrival, Content, Entry, Readings, Tick
+from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import NO_ADMISSION, AssetHistory, Outcome, Prepared, admission_of, prepare, step
@@ -31,11 +32,22 @@ log = logging.getLogger(__name__)
 class Spine:
     """The only writer of a journal. Not for use by two threads at once."""
 
-    def __init__(self, store: Store, clock: Clock, *, snapshot_every_entries: int = 1_000) -> None:
-        """Take up a journal where it stands (see `recover`)."""
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        snapshot_every_entries: int = 1_000,
+        keep: Callable[[State], None] | None = None,
+    ) -> None:
+        """Take up a journal where it stands (see `recover`).
+
+        `keep` is given the states that are due for a snapshot; None: the store keeps them at once.
+        """
         self._store = store
         self._clock = clock
         self._snapshot_every_entries = snapshot_every_entries
+        self._keep = keep or self._kept_at_once
         self.state = recover(store)
         self._snapshot_entry = self.state.entry
 
@@ -53,9 +65,9 @@ class Spine:
     def amend(self, document: dict[str, Any]) -> Outcome | None:
         """Commit an amendment of the book; None where it changes nothing. Raises BookError where it is refused."""
         after = book_module.amend(self.state.book, document)
-        if book_module.as_document(after) == book_module.as_document(self.state.book):
+        if book_module.is_same(after, self.state.book):
             return None
-        return self._commit(Amendment(document), NO_ADMISSION, ())
+        return self._commit(Amendment(document), NO_ADMISSION, (), after)
 
     def amend_from_file(self, file: str, sha256: str, document: dict[str, Any]) -> Outcome | None:
         """Commit the amendment in a book file; None where just this content was the last to be taken from that file.
@@ -77,17 +89,22 @@ class Spine:
         """Commit that time has passed; see Tick."""
         return self._commit(Tick(heard_until_ms), NO_ADMISSION, ())
 
-    def _commit(self, content: Content, admission: Admission, aside: Iterable[Quarantined]) -> Outcome:
+    def _commit(
+        self, content: Content, admission: Admission, aside: Iterable[Quarantined], amended: Book | None = None
+    ) -> Outcome:
         now_ms = max(self._clock.now_ms(), self.state.recorded_at_ms)
         entry = Entry(self.state.entry + 1, now_ms, content)
-        prepared = prepare(self.state, entry, admission)
+        prepared = prepare(self.state, entry, admission, amended)
         outcome = step(self.state, prepared, histories(self._store, self.state, prepared))
-        due = entry.number - self._snapshot_entry >= self._snapshot_every_entries
-        self._store.append(entry, outcome, aside, state_module.to_bytes(outcome.state) if due else None)
+        self._store.append(entry, outcome, aside)
         self.state = outcome.state
-        if due:
+        if entry.number - self._snapshot_entry >= self._snapshot_every_entries:
             self._snapshot_entry = entry.number
+            self._keep(outcome.state)
         return outcome
+
+    def _kept_at_once(self, state: State) -> None:
+        self._store.keep_snapshot(state.entry, state_module.pieces(state))
 
 
 # Refusals that need no quarantine: the device still has the readings and sends them again when there is room.

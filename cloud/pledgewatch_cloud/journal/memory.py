@@ -45,9 +45,7 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing is held."""
 
-    def append(
-        self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), snapshot: bytes | None = None
-    ) -> None:
+    def append(self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = ()) -> None:
         """Commit an entry; see Store."""
         assert entry.number == len(self._entries) + 1, f"entry {entry.number} does not follow {len(self._entries)}"
         before = self._entries[-1].hash if self._entries else form.first_hash(self._journal)
@@ -59,8 +57,10 @@ class MemoryStore:
         self._spans += spans_of(entry)
         self._outbox.update({one.id: outbox_message(one) for one in outcome.messages})
         self.quarantine(quarantined)
-        if snapshot is not None:
-            self._snapshots = [(entry.number, snapshot), *self._snapshots][:SNAPSHOTS_KEPT]
+
+    def keep_snapshot(self, entry: int, pieces: Iterable[bytes]) -> None:
+        """Keep a snapshot; see Store."""
+        self._snapshots = [(entry, b"".join(pieces)), *self._snapshots][:SNAPSHOTS_KEPT]
 
     def quarantine(self, items: Iterable[Quarantined]) -> None:
         """Commit what could not be taken; see Store."""

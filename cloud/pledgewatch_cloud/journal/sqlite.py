@@ -179,9 +179,7 @@ class SqliteStore:
                 self._anchor.close()
                 self._anchor = None
 
-    def append(
-        self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), snapshot: bytes | None = None
-    ) -> None:
+    def append(self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = ()) -> None:
         """Commit an entry; see Store."""
         body, kind = form.write_body(entry), form.kind_of(entry)
         digest = form.outcome_digest(outcome.events, outcome.messages)
@@ -208,15 +206,20 @@ class SqliteStore:
             if outcome.messages:
                 _seal(connection, "outbox", "entry = ?", entry.number)
             _put_aside(connection, quarantined)
-            if snapshot is not None:
-                connection.execute("INSERT INTO snapshot VALUES (?, ?)", (entry.number, zlib.compress(snapshot, 1)))
-                connection.execute(
-                    "DELETE FROM snapshot WHERE entry NOT IN (SELECT entry FROM snapshot ORDER BY entry DESC LIMIT ?)",
-                    (SNAPSHOTS_KEPT,),
-                )
             self._last, self._hash = entry.number, new_hash
         with self._lock:
             tail.move_on(entry)
+
+    def keep_snapshot(self, entry: int, pieces: Iterable[bytes]) -> None:
+        """Keep a snapshot; see Store."""
+        packer = zlib.compressobj(1)
+        body = b"".join([*map(packer.compress, pieces), packer.flush()])
+        with self._transaction() as connection:
+            connection.execute("INSERT INTO snapshot VALUES (?, ?)", (entry, body))
+            connection.execute(
+                "DELETE FROM snapshot WHERE entry NOT IN (SELECT entry FROM snapshot ORDER BY entry DESC LIMIT ?)",
+                (SNAPSHOTS_KEPT,),
+            )
 
     def quarantine(self, items: Iterable[Quarantined]) -> None:
         """Commit what could not be taken; see Store."""

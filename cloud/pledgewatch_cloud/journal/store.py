@@ -1,7 +1,8 @@
 """The Store: what the rest of the cloud asks of the disk.
 
-One `append` is one transaction: the entry, what it led to, what was quarantined with it, and a snapshot if one is due,
-all or nothing. When it returns, it is on disk. Everything else is reading, or the outbox's own bookkeeping.
+One `append` is one transaction: the entry, what it led to and what was quarantined with it, all or nothing. When it
+returns, it is on disk. Snapshots only save work and are kept apart. Everything else is reading, or the outbox's own
+bookkeeping.
 
 Implementations are safe to call from several threads. Any of them passes tests/test_store_contract.py.
 """
@@ -79,10 +80,15 @@ class Store(Protocol):
         """The name of this journal, unique for ever."""
         ...
 
-    def append(
-        self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), snapshot: bytes | None = None
-    ) -> None:
+    def append(self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = ()) -> None:
         """Commit an entry that follows the last one, with its outcome. Durable when it returns."""
+        ...
+
+    def keep_snapshot(self, entry: int, pieces: Iterable[bytes]) -> None:
+        """Keep the state after an entry that is committed, and the newest SNAPSHOTS_KEPT in all.
+
+        `pieces` may take their time; nobody waits for them. Where they raise, nothing is kept.
+        """
         ...
 
     def quarantine(self, items: Iterable[Quarantined]) -> None:
