@@ -209,6 +209,10 @@ def test_with_the_lane_and_without_everything_is_the_same(seed: int) -> None:
     lived(seed)
 
 
+def test_a_limit_whose_leg_has_ended_is_left_to_the_fold() -> None:
+    lived(1_382)  # a leg ends between two temperatures, with a place in between; found by scripts/laws
+
+
 def test_most_readings_of_such_days_go_by_the_lane() -> None:
     """Or the test above would compare the fold with itself."""
     assert sum(lived(seed) for seed in range(30)) > 300

@@ -227,11 +227,14 @@ def _slot_row(channel: int, state: AssetState, heard: Heard, of: Shape, unready:
 def _newest(channel: int, state: AssetState, heard: Heard, of: Shape) -> tuple[Key, int] | None:
     """Key and value of the channel's newest good value, on which all that is judged by it must agree."""
     found: set[tuple[Key, int]] = set()
+    leg = leg_at(of.plan.legs, heard.key[0])
     for lot, limit in of.plan.limits.get(channel, ()):
         known = state.conditions.get((lot, limit.id))
         if known is not None:
             if known.outside_since_ms is not None or not known.counts or known.is_unknown:
                 raise _OpenError
+            if limit.legs and (leg is None or leg.id not in limit.legs):
+                raise _OpenError  # the leg has ended since that value, and the next one will not count
             found.add((known.key, known.value))
     for lot, _ in of.plan.kinetics.get(channel, ()):
         story = state.kinetics.get(lot)
