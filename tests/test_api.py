@@ -42,7 +42,7 @@ class Cloud:
         self.spine = Spine(self.store, ManualClock(NOON_MS + 60 * MINUTE_MS))
         self.writer = Writer(self.spine, lambda: None)
         self.series = EmbeddedSeries(folder, self.store.journal)
-        self.feeder = Feeder(self.store, self.series, lambda: self.spine.state)
+        self.feeder = Feeder(self.store, self.series)
         self.woken: list[int] = []
         service = Service(
             store=self.store,
@@ -64,8 +64,7 @@ class Cloud:
         for minute, cells in story:
             reading = self.device.measure(NOON_MS + minute * MINUTE_MS, *cells)
             self.spine.take([self.device.arrival([reading], [self.device.checkpoint()])])
-        while self.feeder.advance():
-            pass
+        self.feeder.catch_up()
 
     def get(self, path: str) -> Any:
         """The JSON at a path."""

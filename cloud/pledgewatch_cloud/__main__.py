@@ -13,6 +13,8 @@ import pledgewatch_cloud
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.progress import Progress
+from pledgewatch_cloud.series.series import SeriesError
 from pledgewatch_wire.settings import SettingsError, load, unreadable
 
 # What only `run` and `broker` need is imported there: an auditor who replays a journal has no web server installed.
@@ -24,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except (SettingsError, StoreError) as error:
+    except (SettingsError, StoreError, SeriesError) as error:
         print(error, file=sys.stderr)
         return 2
     except DamagedError as error:
@@ -77,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     act.add_argument("--pass-over", metavar="ID", help="give this dead letter up, so that those behind it go")
     outbox.set_defaults(command=_outbox)
 
+    series = commands.add_parser(
+        "series", help="time series: follow the journal, set up where they go, build them again"
+    )
+    series.add_argument("act", choices=("follow", "init", "rebuild"))
+    series.add_argument("--config", type=Path, required=True, metavar="FILE")
+    series.set_defaults(command=_series)
+
     quarantine = commands.add_parser("quarantine", help="what could not be taken, and why")
     quarantine.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     quarantine.set_defaults(command=_quarantine)
@@ -95,7 +104,7 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     _log_to_stderr()
     try:
-        asyncio.run(service.run(settings))
+        asyncio.run(service.run(settings, options.config))
     except service.ServiceError as error:
         print(error, file=sys.stderr)
         return 2
@@ -115,7 +124,10 @@ def _broker(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     from pledgewatch_cloud.replay import replay  # noqa: PLC0415 - see above
 
-    found = replay(options.data)._asdict()
+    store = SqliteStore(options.data, read_only=True)
+    progress = Progress("entries", store.counts().entries)
+    store.close()
+    found = replay(options.data, progress)._asdict()
     if not options.by_device:
         del found["by_device"]
     print(json.dumps(found))
@@ -180,6 +192,14 @@ def _outbox(options: argparse.Namespace) -> int:
     for message_id in missing:
         print(f"there is no dead letter {message_id}", file=sys.stderr)
     return 1 if missing else 0
+
+
+def _series(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud import series_command  # noqa: PLC0415 - see above
+    from pledgewatch_cloud.config import CloudSettings  # noqa: PLC0415
+
+    _log_to_stderr()
+    return series_command.run(load(options.config, CloudSettings), options.act)
 
 
 def _quarantine(options: argparse.Namespace) -> int:

@@ -124,6 +124,40 @@ class CoreSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
 
 
+class SeriesKind(StrEnum):
+    """Where series go."""
+
+    EMBEDDED = "embedded"
+    INFLUXDB = "influxdb"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSettings:
+    """Series lie beside the journal (`embedded`) or in InfluxDB 2, which needs `url`, `org`, `bucket` and `token_file`.
+
+    What was measured more than `retention_days` before the newest may go; 0: everything is kept.
+    """
+
+    kind: SeriesKind = SeriesKind.EMBEDDED
+    retention_days: int = 0
+    url: str = ""
+    org: str = ""
+    bucket: str = "pledgewatch"
+    token_file: Path | None = None
+    timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.retention_days < 0:
+            raise ValueError(f"retention_days is {self.retention_days}; it must not be below 0")
+        if self.timeout_s <= 0:
+            raise ValueError(f"timeout_s is {self.timeout_s}; it must be above 0")
+        if self.kind is SeriesKind.INFLUXDB:
+            if not self.url.startswith(("http://", "https://")):
+                raise ValueError(f"url is {self.url!r}; it must begin with https:// (or http:// on this machine)")
+            if not self.org or not self.bucket or self.token_file is None:
+                raise ValueError("kind influxdb needs org, bucket and token_file")
+
+
 @dataclass(frozen=True, slots=True)
 class BookSettings:
     """Amendments (JSON, YAML or TOML) to journal at start, in this order, where a file is new or has changed."""
@@ -146,6 +180,7 @@ class CloudSettings:
     ingest: IngestSettings = field(default_factory=IngestSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     book: BookSettings = field(default_factory=BookSettings)
+    series: SeriesSettings = field(default_factory=SeriesSettings)
     core: CoreSettings | None = None
     clock: ClockSettings | None = None
 
@@ -159,6 +194,7 @@ class CloudSettings:
             "[broker] certificate_file": broker.certificate_file,
             "[broker] key_file": broker.key_file,
             "[api] token_file": self.api.token_file,
+            "[series] token_file": self.series.token_file,
             "[core] secret_file": None if self.core is None else self.core.secret_file,
             **{f"[book] files[{place}]": path for place, path in enumerate(self.book.files)},
         }

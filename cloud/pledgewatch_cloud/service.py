@@ -26,6 +26,7 @@ from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, CoreSettings
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.follower import keep_following
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.connect import connect_subscriber
 from pledgewatch_cloud.ingest.hearing import Hearing
@@ -38,8 +39,8 @@ from pledgewatch_cloud.ingest.writer import Writer
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.outbox.http_core import HttpCore
 from pledgewatch_cloud.outbox.relay import Relay
-from pledgewatch_cloud.series.embedded import EmbeddedSeries
-from pledgewatch_cloud.series.feeder import Feeder
+from pledgewatch_cloud.series.series import SeriesError
+from pledgewatch_cloud.series_command import opened
 from pledgewatch_wire import topics
 from pledgewatch_wire.topics import Kind
 
@@ -54,17 +55,17 @@ class ServiceError(Exception):
     """The service cannot start; the sentence says why and what to do."""
 
 
-async def run(settings: CloudSettings) -> None:
+async def run(settings: CloudSettings, config: Path) -> None:
     """Run until SIGTERM or SIGINT. Raises ServiceError, StoreError or DamagedError where it cannot start."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        await _start(settings, stack, stop)
+        await _start(settings, config, stack, stop)
         log.info("stopping")
 
 
-async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
+async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
     """Open everything, run everything, and return when `stop` is set and all of it has ended."""
     listener = stack.enter_context(_listen(settings.api))
     folder = settings.service.data_folder
@@ -85,7 +86,10 @@ async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop
 
     relay = await _relay(settings.core, store, stack)
     writer = Writer(spine, relay.wake if relay else _nothing)
-    series = EmbeddedSeries(folder, store.journal)
+    try:
+        series = opened(settings, store.journal)
+    except SeriesError as error:
+        raise ServiceError(str(error)) from None
     stack.callback(series.close)
     address = _address(settings)
     if settings.broker.embedded:
@@ -123,7 +127,7 @@ async def _start(settings: CloudSettings, stack: contextlib.AsyncExitStack, stop
             group.create_task(ingest.run(), name="ingest"),
             group.create_task(ingest.answer(), name="committed"),
             group.create_task(ingest.ticks(settings.ingest.tick_s), name="ticks"),
-            group.create_task(Feeder(store, series, lambda: writer.state).run(), name="series"),
+            group.create_task(keep_following(config), name="series"),
         ]
         if relay is not None:
             tasks.append(group.create_task(relay.run(), name="relay"))

@@ -13,7 +13,7 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.writer import Writer
 from pledgewatch_cloud.journal.store import Store
-from pledgewatch_cloud.series.embedded import EmbeddedSeries
+from pledgewatch_cloud.series.series import Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Service:
 
     store: Store
     writer: Writer
-    series: EmbeddedSeries
+    series: Series
     metrics: Metrics
     delivery_clock: Clock
     wake_relay: Callable[[], None]

@@ -7,6 +7,7 @@ again what is there already, for then it has missed the word.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.admission import Admission
@@ -27,7 +28,6 @@ class _Unsaid:
 
     readings: int
     since_s: float
-    at_once: bool
 
 
 class Answers:
@@ -36,37 +36,34 @@ class Answers:
     def __init__(self, *, after_readings: int, after_s: float) -> None:
         self._after_readings = after_readings
         self._after_s = after_s
-        self._unsaid: dict[Stream, _Unsaid] = {}
+        self._unsaid: dict[Stream, _Unsaid] = {}  # oldest first, so only those that are due are looked at
+        self._at_once: dict[Stream, None] = {}
 
     def took(self, admission: Admission, now_s: float) -> None:
         """News from a batch that is on disk."""
         for arrival in admission.accepted:
             stream = Stream(arrival.operator, arrival.device, arrival.epoch)
-            self._note(stream, arrival.count, now_s, at_once=arrival.committed_wanted)
+            unsaid = self._unsaid.get(stream)
+            if unsaid is None:
+                unsaid = self._unsaid[stream] = _Unsaid(0, now_s)
+            unsaid.readings += arrival.count
+            if arrival.committed_wanted or unsaid.readings >= self._after_readings:
+                self._at_once[stream] = None
         for arrival in admission.known:
-            self._note(Stream(arrival.operator, arrival.device, arrival.epoch), 0, now_s, at_once=True)
+            self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
 
-    def connected(self, statuses: Iterable[DeviceStatus], now_s: float) -> None:
+    def connected(self, statuses: Iterable[DeviceStatus]) -> None:
         """Devices that have just come online want to know where they stand."""
         for one in statuses:
             if one.status.online and one.status.epoch:
-                self._note(Stream(one.operator, one.device, one.status.epoch), 0, now_s, at_once=True)
+                self._at_once[Stream(one.operator, one.device, one.status.epoch)] = None
 
     def due(self, now_s: float) -> list[Stream]:
         """The streams to tell now."""
-        return [
-            stream
-            for stream, unsaid in self._unsaid.items()
-            if unsaid.at_once
-            or unsaid.readings >= self._after_readings
-            or (unsaid.readings and now_s - unsaid.since_s >= self._after_s)
-        ]
+        late = takewhile(lambda one: now_s - one[1].since_s >= self._after_s, self._unsaid.items())
+        return list({**self._at_once, **dict.fromkeys(stream for stream, _ in late)})
 
     def said(self, stream: Stream) -> None:
         """The device has been told all that is committed."""
         self._unsaid.pop(stream, None)
-
-    def _note(self, stream: Stream, readings: int, now_s: float, *, at_once: bool) -> None:
-        unsaid = self._unsaid.setdefault(stream, _Unsaid(0, now_s, at_once=False))
-        unsaid.readings += readings
-        unsaid.at_once = unsaid.at_once or at_once
+        self._at_once.pop(stream, None)

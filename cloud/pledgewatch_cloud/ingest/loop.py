@@ -59,7 +59,7 @@ class IngestLoop:
                 await self._take(decoded)
                 self._subscriber.acknowledge(messages[: decoded.messages])
                 self._metrics.messages += decoded.messages
-                self._answers.connected(decoded.statuses, time.monotonic())
+                self._answers.connected(decoded.statuses)
                 messages = messages[decoded.messages :]
             self._hearing.took(everything=is_all)
 

@@ -85,6 +85,10 @@ class MemoryStore:
         last = beyond[limit - 1][0]
         return [said for entry, said in beyond if entry <= last]
 
+    def events_of(self, entry: int) -> list[SaidEvent]:
+        """Events of one entry; see Store."""
+        return [one for number, one in self._events if number == entry]
+
     def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
         """Overlapping spans; see Store."""
         return overlapping((one for one in self._spans if one[:2] == (device, epoch)), first, last)

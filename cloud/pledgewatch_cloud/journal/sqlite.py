@@ -240,7 +240,7 @@ class SqliteStore:
         last = self._rows(
             "SELECT entry FROM event WHERE entry > ? ORDER BY entry, place LIMIT 1 OFFSET ?", after_entry, limit - 1
         )
-        until = last[0][0] if last else self._last
+        until = last[0][0] if last else NEVER
         return _said(
             self._rows(
                 f"SELECT {_EVENT} FROM event WHERE entry > ? AND entry <= ? ORDER BY entry, place",  # noqa: S608 - a constant of this file
@@ -248,6 +248,10 @@ class SqliteStore:
                 until,
             )
         )
+
+    def events_of(self, entry: int) -> list[SaidEvent]:
+        """Events of one entry; see Store."""
+        return _said(self._rows(f"SELECT {_EVENT} FROM event WHERE entry = ? ORDER BY place", entry))  # noqa: S608 - a constant of this file
 
     def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
         """Overlapping spans; see Store."""

@@ -103,6 +103,10 @@ class Store(Protocol):
         """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them."""
         ...
 
+    def events_of(self, entry: int) -> list[SaidEvent]:
+        """Events of one entry."""
+        ...
+
     def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
         """The spans of a device's epoch that overlap first to last."""
         ...

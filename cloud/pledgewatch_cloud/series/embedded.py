@@ -1,89 +1,379 @@
-"""Series in SQLite, beside the journal: what each channel of each asset said over time, clustered by asset and time.
+"""Series in SQLite, beside the journal, so that nothing else need be installed.
 
-Never the truth: it follows the journal by a cursor that is committed together with the points, so a crash repeats or
-loses nothing, and deleting the file builds it again.
+Points are clustered by asset and time, in one table for each week of measurement, so that retention drops whole tables.
+A row is a chunk: readings of one device within one day, as columns end to end. Points, gauges and the cursor move in
+one transaction, so a crash repeats or loses nothing, and deleting the file builds it again.
+
+    body = 0 | 1 (deflated) ‖ u32 readings ‖ measured_at_ms ‖ sequence ‖ channels (each i64 by reading) ‖ value (i64 by
+    cell) ‖ quality (u8 by cell)                                                              all little-endian
 """
 
+import json
 import sqlite3
+import struct
 import threading
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pledgewatch_cloud.decide.batch import AssetReading
-from pledgewatch_wire.reading import Channel
+import numpy as np
+from numpy.typing import NDArray
+
+from pledgewatch_cloud.decide.columns import Numbers, starts_of
+from pledgewatch_cloud.series import bookmark
+from pledgewatch_cloud.series.series import Bookmark, Gauge, Point, Points, SeriesError, Stretch, Told
 
 FILE_NAME = "series.sqlite"
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS cursor (one INTEGER PRIMARY KEY CHECK (one = 1), journal TEXT NOT NULL, entry INTEGER NOT
-NULL); CREATE TABLE IF NOT EXISTS point (
-    asset TEXT NOT NULL, channel INTEGER NOT NULL, measured_at_ms INTEGER NOT NULL,
-    device TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
-    value INTEGER NOT NULL, quality INTEGER NOT NULL,
-    PRIMARY KEY (asset, channel, measured_at_ms, device, epoch, sequence)) WITHOUT ROWID;
-"""
-
-
-class Point(NamedTuple):
-    """One value of one channel. `value` counts the channel's unit; `quality` is a wire Quality."""
-
-    measured_at_ms: int
-    value: int
-    quality: int
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
+_DEFLATED_FROM_BYTES = 512
+_HEAD = struct.Struct("<BI")
+_LAST = (
+    "CREATE TABLE IF NOT EXISTS last (asset TEXT NOT NULL, channel INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+    " sequence INTEGER NOT NULL, value INTEGER NOT NULL, quality INTEGER NOT NULL, PRIMARY KEY (asset, channel))"
+    " STRICT, WITHOUT ROWID"
+)
 
 
 class EmbeddedSeries:
-    """Points by asset and channel. Safe to call from several threads."""
+    """The Series in `folder`/series.sqlite; see pledgewatch_cloud.series.series.Series for the contract."""
 
-    def __init__(self, folder: Path, journal: str) -> None:
-        """Open the series of a journal; those of another journal in the folder are dropped."""
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, journal: str, *, retention_days: int = 0) -> None:
+        """Open the series of a journal; those of another journal in the folder are dropped.
+
+        Weeks that ended more than `retention_days` before the newest point are dropped as it moves on; 0: none are.
+        """
+        self._journal = journal
+        self._retention_ms = retention_days * DAY_MS
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_SCHEMA)
-        row = self._connection.execute("SELECT journal FROM cursor").fetchone()
-        if row is not None and row[0] != journal:
-            self._connection.executescript("DELETE FROM point; DELETE FROM cursor;")
-        self._connection.execute("INSERT OR IGNORE INTO cursor VALUES (1, ?, 0)", (journal,))
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._translated():
+            self._connection = sqlite3.connect(
+                folder / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=30
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            with self._transaction() as connection:
+                connection.execute(_LAST)
+                if not bookmark.is_of(connection, journal):
+                    self._clear(connection)
 
     @property
     def cursor(self) -> int:
         """The newest entry whose points are in."""
-        with self._lock:
-            row: tuple[int] = self._connection.execute("SELECT entry FROM cursor").fetchone()
-        return row[0]
+        return int(self._rows("SELECT entry FROM cursor")[0][0])
 
-    def add(self, entry: int, readings: Iterable[tuple[str, AssetReading]]) -> None:
-        """Put in the (asset, reading) pairs of the entries up to `entry` and move the cursor there, in one go."""
-        rows = [
-            (asset, cell.channel, *one.key, cell.value, cell.quality)
-            for asset, one in readings
-            for cell in one.reading.cells
-        ]
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._connection.executemany("INSERT OR IGNORE INTO point VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-                self._connection.execute("UPDATE cursor SET entry = ?", (entry,))
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+    def bookmark(self) -> Bookmark:
+        """Where the feeder goes on; see Series."""
+        with self._lock, self._translated():
+            return bookmark.read(self._connection)
 
-    def points(self, asset: str, channel: Channel, from_ms: int, to_ms: int, limit: int) -> list[Point]:
-        """The newest `limit` points with from_ms <= measured_at_ms < to_ms, in order of time."""
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT measured_at_ms, value, quality FROM point WHERE asset = ? AND channel = ?"
-                " AND measured_at_ms >= ? AND measured_at_ms < ? ORDER BY measured_at_ms DESC LIMIT ?",
-                (asset, channel, from_ms, to_ms, limit),
-            ).fetchall()
-        return [Point(*row) for row in reversed(rows)]
+    def write(self, told: Told) -> None:
+        """Put in what entries add; see Series."""
+        chunks: dict[int, list[tuple[Any, ...]]] = {}
+        for one in _chunks(told.points, told.entry):
+            chunks.setdefault(one[1] // WEEK_MS, []).append(one)
+        gauges: dict[int, list[tuple[Any, ...]]] = {}
+        for gauge in told.gauges:
+            row = gauge.kind, gauge.subject, gauge.at_ms, gauge.place, json.dumps(dict(gauge.values))
+            gauges.setdefault(gauge.at_ms // WEEK_MS, []).append(row)
+        with self._lock, self._translated(), self._transaction() as connection:
+            for week in sorted(chunks.keys() | gauges.keys()):
+                _make_week(connection, week)
+                connection.executemany(
+                    f"INSERT OR REPLACE INTO chunk_{week} VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a number
+                    chunks.get(week, ()),
+                )
+                connection.executemany(
+                    f"INSERT OR REPLACE INTO gauge_{week} VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - a number
+                    gauges.get(week, ()),
+                )
+            connection.executemany(
+                "INSERT INTO last VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET at_ms = ?3, sequence = ?4,"
+                " value = ?5, quality = ?6 WHERE (at_ms, sequence) <= (?3, ?4)",
+                _newest(told.points),
+            )
+            bookmark.move(connection, told)
+            self._forget_old(connection)
+
+    def points(self, asset: str, channel: int, from_ms: int, to_ms: int, limit: int) -> list[Point]:
+        """The newest points in a span; see Series."""
+        found: list[Point] = []
+        for values in self._weeks_back(asset, channel, from_ms, to_ms):
+            found = [*values.points()[max(0, len(found) - limit) :], *found]
+            if len(found) >= limit:
+                break
+        return found[-limit:]
+
+    def stretches(self, asset: str, channel: int, from_ms: int, to_ms: int, step_ms: int) -> list[Stretch]:
+        """Good values in steps; see Series."""
+        found: dict[int, Stretch] = {}
+        for values in self._weeks_back(asset, channel, from_ms, to_ms):
+            for one in values.stretches(step_ms):
+                found[one.from_ms] = _merged(found[one.from_ms], one) if one.from_ms in found else one
+        return [found[from_ms] for from_ms in sorted(found)]
+
+    def last(self, asset: str) -> dict[int, Point]:
+        """The newest point of each channel; see Series."""
+        rows = self._rows("SELECT channel, at_ms, value, quality FROM last WHERE asset = ?", asset)
+        return {channel: Point(*rest) for channel, *rest in rows}
+
+    def gauges(self, kind: str, subject: str, from_ms: int, to_ms: int) -> list[Gauge]:
+        """Gauges in a span; see Series."""
+        found: list[Gauge] = []
+        with self._lock, self._translated():
+            for week in self._weeks(from_ms, to_ms):
+                rows = self._connection.execute(
+                    f"SELECT at_ms, place, body FROM gauge_{week} WHERE kind = ? AND subject = ?"  # noqa: S608 - a number
+                    " AND at_ms >= ? AND at_ms < ? ORDER BY at_ms, place",
+                    (kind, subject, from_ms, to_ms),
+                )
+                found += [Gauge(kind, subject, at_ms, place, json.loads(body)) for at_ms, place, body in rows]
+        return found
+
+    def init(self) -> str:
+        """Nothing more is needed than the file; see Series."""
+        kept = f"for {self._retention_ms // DAY_MS} days" if self._retention_ms else "for ever"
+        return f"{FILE_NAME} is there; points are kept {kept}"
+
+    def clear(self) -> None:
+        """Forget everything; see Series."""
+        with self._lock, self._translated(), self._transaction() as connection:
+            self._clear(connection)
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def _weeks_back(self, asset: str, channel: int, from_ms: int, to_ms: int) -> Iterator["_Values"]:
+        """A channel's values in a span, a week at a time, the newest first."""
+        with self._lock, self._translated():
+            weeks = self._weeks(from_ms, to_ms)
+        for week in reversed(weeks):
+            rows = self._rows(
+                f"SELECT device, epoch, body FROM chunk_{week}"  # noqa: S608 - a number
+                " WHERE asset = ? AND from_ms > ? AND from_ms < ? AND until_ms >= ?",
+                *(asset, from_ms - DAY_MS, to_ms, from_ms),
+            )
+            yield _values([_decoded(*row) for row in rows], channel, from_ms, to_ms)
+
+    def _weeks(self, from_ms: int = -(2**62), to_ms: int = 2**62) -> list[int]:
+        names = self._connection.execute("SELECT name FROM sqlite_schema WHERE name GLOB 'chunk_*'").fetchall()
+        weeks = sorted(int(name.partition("_")[2]) for (name,) in names)
+        return [week for week in weeks if week * WEEK_MS < to_ms and (week + 1) * WEEK_MS > from_ms]
+
+    def _forget_old(self, connection: sqlite3.Connection) -> None:
+        newest_ms = connection.execute("SELECT max(at_ms) FROM newest").fetchone()[0]
+        if self._retention_ms and newest_ms is not None:
+            for week in self._weeks(to_ms=newest_ms - self._retention_ms - WEEK_MS + 1):
+                _drop_week(connection, week)
+
+    def _clear(self, connection: sqlite3.Connection) -> None:
+        for week in self._weeks():
+            _drop_week(connection, week)
+        connection.execute("DELETE FROM last")
+        bookmark.clear(connection, self._journal)
+
+    def _rows(self, statement: str, *values: object) -> list[Any]:
+        with self._lock, self._translated():
+            return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise SeriesError(f"{FILE_NAME}: {error}") from error
+
+
+def _make_week(connection: sqlite3.Connection, week: int) -> None:
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS chunk_{week} (asset TEXT NOT NULL, from_ms INTEGER NOT NULL, until_ms INTEGER NOT"
+        " NULL, device TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL, entry INTEGER NOT NULL,"
+        " body BLOB NOT NULL, PRIMARY KEY (asset, from_ms, device, epoch, first, entry)) STRICT, WITHOUT ROWID"
+    )
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS gauge_{week} (kind TEXT NOT NULL, subject TEXT NOT NULL, at_ms INTEGER NOT NULL,"
+        " place TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, subject, at_ms, place)) STRICT, WITHOUT ROWID"
+    )
+
+
+def _drop_week(connection: sqlite3.Connection, week: int) -> None:
+    connection.execute(f"DROP TABLE chunk_{week}")
+    connection.execute(f"DROP TABLE gauge_{week}")
+
+
+def _chunks(points: Points, entry: int) -> Iterator[tuple[str, int, int, str, int, int, int, bytes]]:
+    """Rows of chunks, in order of asset and time."""
+    told = points.columns
+    if not len(told):
+        return
+    day = told.measured_at_ms // DAY_MS
+    order = np.lexsort((told.sequence, told.measured_at_ms, points.epoch, points.device, day, points.asset))
+    columns = told.rows(order)
+    asset, device, epoch, day = (one[order] for one in (points.asset, points.device, points.epoch, day))
+    is_first = np.ones(len(order), dtype=np.bool_)
+    is_first[1:] = False
+    for one in (asset, device, epoch, day):
+        is_first[1:] |= one[1:] != one[:-1]
+    starts = np.flatnonzero(is_first)
+    heads = np.stack([columns.measured_at_ms, columns.sequence, columns.mask]).astype("<i8")
+    value, quality = columns.value.astype("<i8"), columns.quality.astype(np.uint8)
+    bounds = [*starts.tolist(), len(order)]
+    cells = columns.cell_from[bounds].tolist()
+    assets, devices, epochs = asset[starts].tolist(), device[starts].tolist(), epoch[starts].tolist()
+    for number, start in enumerate(bounds[:-1]):
+        end, first_cell, end_cell = bounds[number + 1], cells[number], cells[number + 1]
+        parts = (
+            heads[:, start:end].tobytes(),
+            value[first_cell:end_cell].tobytes(),
+            quality[first_cell:end_cell].tobytes(),
+        )
+        yield (
+            points.assets[assets[number]],
+            int(heads[0, start]),
+            int(heads[0, end - 1]),
+            points.devices[devices[number]],
+            epochs[number],
+            int(heads[1, start]),
+            entry,
+            _body(end - start, b"".join(parts)),
+        )
+
+
+def _newest(points: Points) -> Iterator[tuple[str, int, int, int, int, int]]:
+    """The newest value of each channel of each asset, in order."""
+    told = points.columns
+    row = np.repeat(np.arange(len(told)), np.diff(told.cell_from))
+    asset = points.asset[row]
+    order = np.lexsort((told.sequence[row], told.measured_at_ms[row], told.channel, asset))
+    asset, channel, row = asset[order], told.channel[order], row[order]
+    is_last = np.ones(len(order), dtype=np.bool_)
+    is_last[:-1] = (asset[1:] != asset[:-1]) | (channel[1:] != channel[:-1])
+    kept, rows = order[is_last], row[is_last]
+    names = [points.assets[number] for number in asset[is_last].tolist()]
+    moments, sequences = told.measured_at_ms[rows].tolist(), told.sequence[rows].tolist()
+    return zip(
+        names,
+        channel[is_last].tolist(),
+        moments,
+        sequences,
+        told.value[kept].tolist(),
+        told.quality[kept].tolist(),
+        strict=True,
+    )
+
+
+def _body(readings: int, text: bytes) -> bytes:
+    if len(text) < _DEFLATED_FROM_BYTES:
+        return _HEAD.pack(0, readings) + text
+    return _HEAD.pack(1, readings) + zlib.compress(text, 1)
+
+
+class _Chunk(NamedTuple):
+    """Readings of one device as they come out of a row."""
+
+    device: str
+    epoch: int
+    measured_at_ms: Numbers
+    sequence: Numbers
+    mask: Numbers
+    value: Numbers
+    quality: NDArray[np.uint8]
+
+
+def _decoded(device: str, epoch: int, body: bytes) -> _Chunk:
+    is_deflated, readings = _HEAD.unpack_from(body)
+    text = body[_HEAD.size :]
+    text = zlib.decompress(text) if is_deflated else text
+    heads = np.frombuffer(text, "<i8", 3 * readings).reshape(3, readings)
+    cells = (len(text) - 24 * readings) // 9
+    value = np.frombuffer(text, "<i8", cells, 24 * readings)
+    quality = np.frombuffer(text, np.uint8, cells, 24 * readings + 8 * cells)
+    return _Chunk(device, epoch, heads[0], heads[1], heads[2], value, quality)
+
+
+class _Values(NamedTuple):
+    """One channel's values in order of time, each reading once."""
+
+    measured_at_ms: Numbers
+    value: Numbers
+    quality: Numbers
+
+    def points(self) -> list[Point]:
+        return list(map(Point, self.measured_at_ms.tolist(), self.value.tolist(), self.quality.tolist()))
+
+    def stretches(self, step_ms: int) -> list[Stretch]:
+        good = self.quality == 0
+        at_ms, value = self.measured_at_ms[good], self.value[good]
+        if not len(at_ms):
+            return []
+        step = at_ms // step_ms
+        starts = np.flatnonzero(np.concatenate([[True], step[1:] != step[:-1]]))
+        counts = np.diff([*starts.tolist(), len(step)])
+        low, high = np.minimum.reduceat(value, starts), np.maximum.reduceat(value, starts)
+        means = np.add.reduceat(value, starts) / counts
+        columns = (step[starts] * step_ms).tolist(), counts.tolist(), low.tolist(), high.tolist(), means.tolist()
+        return list(map(Stretch, *columns))
+
+
+def _merged(one: Stretch, other: Stretch) -> Stretch:
+    """Two halves of a step that a week's end cuts."""
+    readings = one.readings + other.readings
+    mean = (one.mean * one.readings + other.mean * other.readings) / readings
+    return Stretch(one.from_ms, readings, min(one.low, other.low), max(one.high, other.high), mean)
+
+
+def _cells_of(chunk: _Chunk, channel: int) -> tuple[Numbers, Numbers]:
+    """Which readings have the channel, and the places of their cells."""
+    rows = np.flatnonzero(chunk.mask >> channel & 1)
+    first = starts_of(_bits(chunk.mask))[:-1]
+    return rows, first[rows] + _bits(chunk.mask[rows] & ((1 << channel) - 1))
+
+
+def _bits(masks: Numbers) -> Numbers:
+    """How many channels each mask has."""
+    found = np.zeros(len(masks), dtype=np.int64)
+    rest = masks.copy()
+    while rest.any():
+        found += rest & 1
+        rest >>= 1
+    return found
+
+
+def _values(chunks: list[_Chunk], channel: int, from_ms: int, to_ms: int) -> _Values:
+    moments, values, qualities, sequences, epochs, devices = [], [], [], [], [], []
+    names = {name: number for number, name in enumerate(sorted({one.device for one in chunks}))}
+    for one in chunks:
+        rows, cells = _cells_of(one, channel)
+        moments.append(one.measured_at_ms[rows])
+        sequences.append(one.sequence[rows])
+        values.append(one.value[cells])
+        qualities.append(one.quality[cells].astype(np.int64))
+        epochs.append(np.full(len(rows), one.epoch))
+        devices.append(np.full(len(rows), names[one.device]))
+    if not chunks:
+        return _Values(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
+    at_ms, sequence, epoch, device = map(np.concatenate, (moments, sequences, epochs, devices))
+    value, quality = np.concatenate(values), np.concatenate(qualities)
+    order = np.lexsort((sequence, epoch, device, at_ms))
+    keys = [one[order] for one in (at_ms, device, epoch, sequence)]
+    fresh = np.ones(len(order), dtype=np.bool_)
+    if len(order):
+        fresh[1:] = np.logical_or.reduce([one[1:] != one[:-1] for one in keys])
+    fresh &= (keys[0] >= from_ms) & (keys[0] < to_ms)
+    kept = order[fresh]
+    return _Values(at_ms[kept], value[kept], quality[kept])

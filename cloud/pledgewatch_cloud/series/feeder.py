@@ -1,64 +1,74 @@
-"""Carries the journal's readings into the series, behind the commits and never in their way."""
+"""Carries the journal into the series, behind the commits and never in their way.
 
-import asyncio
+It is a process of its own (`pledgewatch-cloud series follow`), so that neither decoding everything again nor a server
+that is slow takes time from the ingestor. It reads the journal as anybody may and ends when whoever started it does.
+"""
+
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 
-from pledgewatch_cloud.decide.batch import AssetReading, Readings
-from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.journal import form
-from pledgewatch_cloud.journal.store import Store, StoreError, readings_of
-from pledgewatch_cloud.series.embedded import EmbeddedSeries
+from pledgewatch_cloud.journal.store import Store, StoreError
+from pledgewatch_cloud.series.gather import Gathering
+from pledgewatch_cloud.series.series import Series, SeriesError
 
 log = logging.getLogger(__name__)
 
-_ENTRIES_AT_ONCE = 200
-_PAUSE_S = 0.5
-_REST = 4  # times as long as it worked: under load the commits have the processor, and the series catches up later
+READINGS_AT_ONCE = 200_000
+_PAUSE_S = 1.0
+_RETRY_MAX_S = 60.0
 
 
 class Feeder:
     """Moves the series' cursor after the journal."""
 
-    def __init__(self, store: Store, series: EmbeddedSeries, state: Callable[[], State]) -> None:
+    def __init__(self, store: Store, series: Series) -> None:
         self._store = store
         self._series = series
-        self._state = state
 
-    async def run(self) -> None:
-        """Follow the journal until cancelled. A series that cannot be written waits; the journal does not."""
-        lost = False
-        while True:
-            began = time.monotonic()
-            try:
-                moved = await asyncio.to_thread(self.advance)
-                if lost:
-                    log.info("the series can be written again")
-                lost = False
-            except (sqlite3.Error, StoreError, form.DamagedError) as error:
-                if not lost:
-                    log.error("the series cannot be written, trying on: %s", error)
-                lost, moved = True, False
-            took_s = time.monotonic() - began
-            await asyncio.sleep(took_s * _REST if moved else _PAUSE_S)
+    def advance(self) -> int:
+        """Carry over some entries. Returns how far the cursor has come.
 
-    def advance(self) -> bool:
-        """Carry over some entries. Returns whether there were any."""
-        cursor = self._series.cursor
-        last = cursor
-        points: list[tuple[str, AssetReading]] = []
-        for written in self._store.entries(cursor):
-            entry = form.read_entry(written)
-            # Taken after the entry was there: whoever it names had been installed before it was taken.
-            installations = self._state().book.installations
-            if isinstance(entry.content, Readings):
-                readings = readings_of(entry.content.arrivals).values()
-                points += [(installations[one.device].asset, one) for one in readings]
-            last = entry.number
-            if last - cursor >= _ENTRIES_AT_ONCE:
+        Raises SeriesError, StoreError, DamagedError.
+        """
+        gathering = Gathering(self._series.bookmark())
+        before = gathering.entry
+        for written in self._store.entries(before):
+            said = self._store.events_of(written.number)
+            gathering.add(form.read_entry(written), said)
+            if gathering.readings >= READINGS_AT_ONCE:
                 break
-        if last > cursor:
-            self._series.add(last, points)
-        return last > cursor
+        if gathering.entry > before:
+            self._series.write(gathering.told())
+        return gathering.entry
+
+    def catch_up(self, progress: Callable[[int], None] = lambda _: None) -> int:
+        """Carry over all that is there. Returns the cursor."""
+        before = -1
+        while (cursor := self.advance()) > before:
+            before = cursor
+            progress(cursor)
+        return before
+
+    def follow(self, is_wanted: Callable[[float], bool]) -> None:
+        """Follow the journal while `is_wanted`, which waits that many seconds first.
+
+        A series that cannot be written waits, its cursor with it: said once when it is lost, once when it is back.
+        """
+        lost, wait_s, before = False, 0.0, -1
+        while is_wanted(wait_s):
+            try:
+                began = time.monotonic()
+                cursor = self.advance()
+                took_s = time.monotonic() - began
+            except (SeriesError, StoreError, form.DamagedError) as error:
+                if not lost:
+                    log.error("the series cannot be carried on, trying again: %s", error)
+                lost, wait_s = True, min(max(2 * wait_s, _PAUSE_S), _RETRY_MAX_S)
+                continue
+            if lost:
+                log.info("the series is carried on again")
+            # Large pieces cost less: what came while the last one was written is the next.
+            lost, wait_s = False, max(_PAUSE_S, took_s) if cursor > before >= 0 else _PAUSE_S
+            before = cursor

@@ -1,0 +1,97 @@
+"""From journal entries to what a series is told: points as columns, and gauges from events and ticks.
+
+A device is fitted to one asset for ever (the book sees to that), so which asset a payload speaks of is known from the
+amendments read on the way, and no state is needed.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from pledgewatch_cloud.decide.batch import Amendment, Arrival, Entry, Readings, Tick, batch_of_arrivals
+from pledgewatch_cloud.decide.events import EventType, SaidEvent
+from pledgewatch_cloud.series.series import Bookmark, Gauge, Points, Told
+from pledgewatch_wire.reading import Clock
+
+EVIDENCE_EVERY_MS = 900_000
+_ALERT_STATES = {
+    EventType.ALERT_OPENED: "open",
+    EventType.ALERT_ACKNOWLEDGED: "acknowledged",
+    EventType.ALERT_ESCALATED: "escalated",
+    EventType.ALERT_DE_ESCALATED: "open",
+    EventType.ALERT_CLEARED: "cleared",
+    EventType.ALERT_WITHDRAWN: "withdrawn",
+}
+
+
+class Gathering:
+    """What some entries, given one after the other, add to a series that stands at a bookmark."""
+
+    def __init__(self, bookmark: Bookmark) -> None:
+        self.entry = bookmark.entry
+        self.readings = 0
+        self._known = bookmark.installed
+        self._installed: dict[str, str] = {}
+        self._newest_before = bookmark.newest
+        self._newest: dict[str, int] = {}
+        self._evidence_ms = bookmark.evidence_ms
+        self._arrivals: list[Arrival] = []
+        self._gauges: list[Gauge] = []
+
+    def add(self, entry: Entry, said: Iterable[SaidEvent]) -> None:
+        """Take the next entry with its events."""
+        self.entry = entry.number
+        match entry.content:
+            case Readings(arrivals):
+                self._arrivals += arrivals
+                self.readings += sum(one.count for one in arrivals)
+                self._hear(arrivals)
+            case Amendment(document):
+                self._installed |= {one["device"]: one["asset"] for one in document.get("installations", ())}
+            case Tick() if entry.recorded_at_ms - self._evidence_ms >= EVIDENCE_EVERY_MS:
+                self._gauge_evidence(entry)
+            case _:
+                pass
+        self._gauges += [gauge for one in said if (gauge := _gauge(one)) is not None]
+
+    def told(self) -> Told:
+        """All of it."""
+        return Told(self.entry, self._points(), self._gauges, self._installed, self._newest, self._evidence_ms)
+
+    def _asset(self, device: str) -> str:
+        return self._installed.get(device) or self._known[device]
+
+    def _hear(self, arrivals: Iterable[Arrival]) -> None:
+        for one in arrivals:
+            asset = self._asset(one.device)
+            if one.until_ms > self._newest.get(asset, 0) and one.columns.clock[one.start] != Clock.UNSET:
+                self._newest[asset] = one.until_ms
+
+    def _gauge_evidence(self, entry: Entry) -> None:
+        self._evidence_ms = now_ms = entry.recorded_at_ms
+        for asset, newest_ms in sorted({**self._newest_before, **self._newest}.items()):
+            age_ms = max(0, now_ms - newest_ms)
+            self._gauges.append(Gauge("evidence", asset, now_ms, str(entry.number), {"age_ms": age_ms}))
+
+    def _points(self) -> Points:
+        batch = batch_of_arrivals(self._arrivals, [None] * len(self._arrivals))
+        devices = sorted(set(batch.devices))
+        assets = sorted({self._asset(one) for one in devices})
+        number_of_device = {one: number for number, one in enumerate(devices)}
+        number_of_asset = {one: number for number, one in enumerate(assets)}
+        asset_of = np.array([number_of_asset[self._asset(one)] for one in devices], dtype=np.int64)
+        device = np.array([number_of_device[one] for one in batch.devices], dtype=np.int64)[batch.payload]
+        epoch = np.array(batch.epochs, dtype=np.int64)[batch.payload]
+        return Points(assets, devices, asset_of[device] if len(device) else device, device, epoch, batch.columns)
+
+
+def _gauge(one: SaidEvent) -> Gauge | None:
+    facts: dict[str, Any] = dict(one.event.facts)
+    if one.event.type is EventType.FACILITY_VALUED:
+        return Gauge("facility", one.event.subject, one.event.at_ms, one.id, facts)
+    state = _ALERT_STATES.get(one.event.type)
+    if state is None:
+        return None
+    is_open = int(state not in ("cleared", "withdrawn"))
+    return Gauge("alert", one.event.subject, one.event.at_ms, one.id, {**facts, "state": state, "open": is_open})

@@ -1,0 +1,120 @@
+"""Series: what dashboards draw, carried over from the journal by a cursor. A projection: it may be dropped and rebuilt.
+
+Two things are kept. *Points*: every value of every channel of every asset, by when it was measured. *Gauges*: what was
+found, by when: a facility's value, an alert's state, the age of an asset's evidence. Any implementation passes
+tests/test_series_contract.py.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from pledgewatch_cloud.decide.columns import Columns, Numbers
+
+
+class SeriesError(Exception):
+    """The series cannot be written or read now. Nothing is lost: the cursor stays where it is."""
+
+
+class Point(NamedTuple):
+    """One value of one channel. `value` counts the channel's unit; `quality` is a wire Quality."""
+
+    measured_at_ms: int
+    value: int
+    quality: int
+
+
+class Stretch(NamedTuple):
+    """The good values of one channel in [from_ms, from_ms + step): how many, the least, the greatest, their mean."""
+
+    from_ms: int
+    readings: int
+    low: int
+    high: int
+    mean: float
+
+
+class Gauge(NamedTuple):
+    """What was found at a moment. `kind` is facility, alert or evidence, `place` tells gauges of one moment apart."""
+
+    kind: str
+    subject: str
+    at_ms: int
+    place: str
+    values: Mapping[str, int | str]
+
+
+class Points(NamedTuple):
+    """Readings as columns: row r is of `assets[asset[r]]`, told by `devices[device[r]]` in its `epoch[r]`."""
+
+    assets: list[str]
+    devices: list[str]
+    asset: Numbers
+    device: Numbers
+    epoch: Numbers
+    columns: Columns
+
+
+class Told(NamedTuple):
+    """What the entries up to `entry` add. `installed` are new devices with their assets, `newest` the newest moment of
+    each asset that said something, `evidence_ms` when the age of evidence was last gauged."""
+
+    entry: int
+    points: Points
+    gauges: list[Gauge]
+    installed: Mapping[str, str]
+    newest: Mapping[str, int]
+    evidence_ms: int
+
+
+class Bookmark(NamedTuple):
+    """How far a series has come, and what its feeder must know to go on."""
+
+    entry: int
+    installed: Mapping[str, str]
+    newest: Mapping[str, int]
+    evidence_ms: int
+
+
+class Series(Protocol):
+    """A place for series. Any method may raise SeriesError. Safe to call from several threads."""
+
+    @property
+    def cursor(self) -> int:
+        """The newest entry whose points are in."""
+        ...
+
+    def bookmark(self) -> Bookmark:
+        """Where the feeder goes on."""
+        ...
+
+    def write(self, told: Told) -> None:
+        """Put in what entries add, and move the cursor after them. Writing the same again changes nothing."""
+        ...
+
+    def points(self, asset: str, channel: int, from_ms: int, to_ms: int, limit: int) -> list[Point]:
+        """The newest `limit` points with from_ms <= measured_at_ms < to_ms, in order of time."""
+        ...
+
+    def stretches(self, asset: str, channel: int, from_ms: int, to_ms: int, step_ms: int) -> list[Stretch]:
+        """The good values in steps that begin at whole multiples of `step_ms`; steps without any are left out."""
+        ...
+
+    def last(self, asset: str) -> dict[int, Point]:
+        """The newest point of each channel of an asset."""
+        ...
+
+    def gauges(self, kind: str, subject: str, from_ms: int, to_ms: int) -> list[Gauge]:
+        """The gauges with from_ms <= at_ms < to_ms, in order of time."""
+        ...
+
+    def init(self) -> str:
+        """Make what the series needs where it is not there, set its retention, and say so in a sentence."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything; the cursor goes back to the journal's beginning."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...

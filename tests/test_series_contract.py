@@ -1,0 +1,239 @@
+"""The contract of Series: embedded always, InfluxDB where INFLUXDB_URL and INFLUXDB_TOKEN (and INFLUXDB_ORG) are set.
+
+Where no InfluxDB is, its write path is held against VictoriaMetrics, a real server that speaks InfluxDB's write API.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from brokers import free_port
+from builders import AT_SEA, MINUTE_MS, NOON_MS, Device, ManualClock, book_document, position, temperature
+
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.series.embedded import DAY_MS, WEEK_MS, EmbeddedSeries
+from pledgewatch_cloud.series.feeder import Feeder
+from pledgewatch_cloud.series.influxdb import InfluxSeries
+from pledgewatch_cloud.series.series import Gauge, Point, Series, SeriesError, Stretch
+from pledgewatch_wire.reading import Cell, Channel, Quality
+
+ASSET = "asset-container-1"
+WARMTH = Channel.TEMPERATURE_MC
+FOR_EVER = -(2**53), 2**53
+
+
+def influx(folder: Path, journal: str = "journal") -> InfluxSeries:
+    """A bucket of its own in the InfluxDB that the environment names. Skips where none is named."""
+    url, token = os.environ.get("INFLUXDB_URL"), os.environ.get("INFLUXDB_TOKEN")
+    if not url or not token:
+        pytest.skip("needs INFLUXDB_URL and INFLUXDB_TOKEN of an InfluxDB 2")
+    org = os.environ.get("INFLUXDB_ORG", "pledgewatch")
+    series = InfluxSeries(folder, journal, url=url, token=token, org=org, bucket=f"test-{uuid.uuid4().hex}")
+    series.init()
+    return series
+
+
+@pytest.fixture(params=["embedded", "influxdb"])
+def series(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Series]:
+    """Empty series of journal `journal`."""
+    made: Series = EmbeddedSeries(tmp_path, "journal") if request.param == "embedded" else influx(tmp_path)
+    yield made
+    made.close()
+
+
+class Ship:
+    """A device whose readings go by the spine into a journal, and from there into series."""
+
+    def __init__(self, series: Series) -> None:
+        self.device, self.store, self.clock = Device(), MemoryStore("journal"), ManualClock(NOON_MS)
+        self.spine = Spine(self.store, self.clock)
+        self.spine.amend(book_document(self.device))
+        self.feeder = Feeder(self.store, series)
+
+    def say(self, *told: tuple[float, tuple[Cell, ...]]) -> None:
+        """Readings so many minutes after noon, in one payload."""
+        readings = [self.device.measure(NOON_MS + round(minute * MINUTE_MS), *cells) for minute, cells in told]
+        self.clock.at_ms = max(self.clock.at_ms, readings[-1].measured_at_ms)
+        self.spine.take([self.device.arrival(readings)])
+
+
+def warm(value_mc: int) -> tuple[Cell, ...]:
+    """One temperature."""
+    return (temperature(value_mc),)
+
+
+def values(series: Series, limit: int = 1_000) -> list[Point]:
+    """All temperatures."""
+    return series.points(ASSET, WARMTH, *FOR_EVER, limit)
+
+
+def test_points_come_back_in_order_of_time_with_their_quality(series: Series) -> None:
+    ship = Ship(series)
+    ship.say((3, warm(5_300)), (4, (temperature(0, Quality.SENSOR_GONE),)), (5, (temperature(85_000, Quality(7)),)))
+    ship.say((1, warm(5_100)), (2, (*position(AT_SEA), temperature(5_200))))
+    ship.feeder.catch_up()
+    found = [(one.measured_at_ms - NOON_MS) // MINUTE_MS for one in values(series)]
+    assert found == [1, 2, 3, 4, 5]
+    assert values(series)[2:] == [
+        Point(NOON_MS + 3 * MINUTE_MS, 5_300, 0),
+        Point(NOON_MS + 4 * MINUTE_MS, 0, Quality.SENSOR_GONE),
+        Point(NOON_MS + 5 * MINUTE_MS, 85_000, 7),
+    ]
+    assert values(series, 2) == values(series)[-2:]
+    span = NOON_MS + 2 * MINUTE_MS, NOON_MS + 4 * MINUTE_MS
+    assert [one.value for one in series.points(ASSET, WARMTH, *span, 10)] == [5_200, 5_300]
+    assert (
+        series.points("nobody", WARMTH, *FOR_EVER, 10) == series.points(ASSET, Channel.DOOR_OPEN, *FOR_EVER, 10) == []
+    )
+    newest = series.last(ASSET)
+    assert newest[WARMTH] == Point(NOON_MS + 5 * MINUTE_MS, 85_000, 7)
+    assert newest[Channel.LATITUDE_E7] == Point(NOON_MS + 2 * MINUTE_MS, AT_SEA[0], 0)
+
+
+def test_two_readings_of_one_moment_both_stay_and_one_that_comes_twice_is_one(series: Series) -> None:
+    ship = Ship(series)
+    ship.say((1, warm(5_100)), (1, warm(5_200)), (2, warm(5_300)))
+    ship.feeder.catch_up()
+    again = ship.device.arrival([*ship.device.readings[1:], ship.device.measure(NOON_MS + 3 * MINUTE_MS, *warm(5_400))])
+    ship.spine.take([again])
+    ship.feeder.catch_up()
+    assert [one.value for one in values(series)] == [5_100, 5_200, 5_300, 5_400]
+
+
+def test_steps_hold_the_good_values_alone(series: Series) -> None:
+    ship = Ship(series)
+    ship.say((0, warm(5_000)), (10, warm(7_000)), (20, (temperature(85_000, Quality(7)),)), (70, warm(6_000)))
+    ship.feeder.catch_up()
+    hour_ms = 60 * MINUTE_MS
+    found = series.stretches(ASSET, WARMTH, NOON_MS, NOON_MS + 3 * hour_ms, hour_ms)
+    assert found == [Stretch(NOON_MS, 2, 5_000, 7_000, 6_000.0), Stretch(NOON_MS + hour_ms, 1, 6_000, 6_000, 6_000.0)]
+
+
+def test_gauges_tell_of_values_alerts_and_the_age_of_evidence(series: Series) -> None:
+    ship = Ship(series)
+    ship.say((0, (*position(AT_SEA), temperature(5_000))), (10, warm(9_000)), (40, warm(9_000)))
+    ship.clock.at_ms = NOON_MS + 100 * MINUTE_MS
+    ship.spine.tick()
+    ship.feeder.catch_up()
+    (value,) = series.gauges("facility", "facility-1", *FOR_EVER)
+    assert value.values["value_minor"] == 10_000_000
+    (alert,) = series.gauges("alert", "lot-container-1", *FOR_EVER)
+    assert (alert.values["state"], alert.values["open"], alert.values["severity"]) == ("open", 1, "critical")
+    (age,) = series.gauges("evidence", ASSET, *FOR_EVER)
+    assert age == Gauge("evidence", ASSET, ship.clock.at_ms, age.place, {"age_ms": 60 * MINUTE_MS})
+
+
+def test_the_cursor_moves_with_what_is_in_and_clearing_begins_anew(series: Series, tmp_path: Path) -> None:
+    ship = Ship(series)
+    ship.say((0, warm(5_000)))
+    assert ship.feeder.catch_up() == series.cursor == 2
+    ship.say((1, warm(6_000)))
+    assert Feeder(ship.store, series).catch_up() == 3, "another feeder goes on from the bookmark"
+    before = values(series)
+    series.clear()
+    assert (series.cursor, values(series), series.last(ASSET)) == (0, [], {})
+    ship.feeder.catch_up()
+    assert values(series) == before
+    assert "points are kept for ever" in series.init()
+
+
+def test_series_of_another_journal_are_dropped(tmp_path: Path) -> None:
+    first = EmbeddedSeries(tmp_path, "journal")
+    Ship(first).feeder.catch_up()
+    first.close()
+    other = EmbeddedSeries(tmp_path, "another journal")
+    assert other.bookmark() == (0, {}, {}, 0)
+    other.close()
+
+
+def test_retention_drops_whole_weeks(tmp_path: Path) -> None:
+    series = EmbeddedSeries(tmp_path, "journal", retention_days=10)
+    ship = Ship(series)
+    for week in range(5):
+        ship.say((week * WEEK_MS / MINUTE_MS, warm(5_000 + week)))
+        ship.feeder.catch_up()
+    kept = [one.value for one in values(series)]
+    assert kept == [5_002, 5_003, 5_004]
+    assert values(series)[-1].measured_at_ms - values(series)[0].measured_at_ms >= 10 * DAY_MS
+    series.close()
+
+
+def test_a_series_that_cannot_be_written_waits_with_its_cursor(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    series = InfluxSeries(tmp_path, "journal", url=nobody, token="none", org="o", bucket="b", timeout_s=1.0)
+    ship = Ship(series)
+    ship.say((0, warm(5_000)))
+    with pytest.raises(SeriesError, match="InfluxDB"):
+        ship.feeder.advance()
+    assert series.cursor == 0
+    waits: list[float] = []
+
+    def is_wanted(wait_s: float) -> bool:
+        waits.append(wait_s)
+        return len(waits) < 4
+
+    ship.feeder.follow(is_wanted)
+    assert waits == [0.0, 1.0, 2.0, 4.0]
+    assert caplog.text.count("cannot be carried on") == 1
+    series.close()
+
+
+@pytest.fixture
+def victoria(tmp_path: Path) -> Iterator[str]:
+    """The address of a VictoriaMetrics."""
+    program = shutil.which("victoria-metrics") or shutil.which("victoria-metrics", path="/usr/bin")
+    if program is None:
+        pytest.skip("needs the system package victoria-metrics")
+    port = free_port()
+    arguments = [program, f"-storageDataPath={tmp_path / 'victoria'}", f"-httpListenAddr=127.0.0.1:{port}"]
+    arguments += ["-retentionPeriod=100y", "-loggerLevel=ERROR"]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/health", timeout=1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def exported(address: str, name: str) -> list[tuple[int, float]]:
+    """What a VictoriaMetrics holds of a metric, by time."""
+    urllib.request.urlopen(f"{address}/internal/force_flush", timeout=5).close()
+    with urllib.request.urlopen(f"{address}/api/v1/export?match={name}", timeout=5) as answer:
+        lines = [json.loads(line) for line in answer.read().splitlines()]
+    return sorted(pair for line in lines for pair in zip(line["timestamps"], line["values"], strict=True))
+
+
+def test_a_server_that_speaks_the_write_api_takes_all_of_it(victoria: str, tmp_path: Path) -> None:
+    series = InfluxSeries(tmp_path, "journal", url=victoria, token="none", org="o", bucket="b")
+    ship = Ship(series)
+    ship.say(*((minute, (*position(AT_SEA), temperature(5_000 + minute))) for minute in range(30)))
+    ship.say((30, (temperature(85_000, Quality(7)),)), (31, (temperature(0, Quality.SENSOR_GONE),)))
+    ship.clock.at_ms = NOON_MS + 60 * MINUTE_MS
+    ship.spine.tick()
+    assert ship.feeder.catch_up() == 4
+    found = exported(victoria, "reading_temperature_mc")
+    assert found == [(NOON_MS + minute * MINUTE_MS, 5_000 + minute) for minute in range(30)]
+    assert exported(victoria, "reading_temperature_mc_doubted") == [(NOON_MS + 30 * MINUTE_MS, 85_000)]
+    assert [code for _, code in exported(victoria, "reading_temperature_mc_quality")] == [7, Quality.SENSOR_GONE]
+    assert exported(victoria, "facility_value_minor")[0][1] == 10_000_000
+    assert exported(victoria, "evidence_age_ms") == [(ship.clock.at_ms, 29 * MINUTE_MS)]
+    series.close()
