@@ -266,10 +266,15 @@ def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     """The epoch with the readings of a payload that follows."""
     marks, chain_hash, signed, leaves, waiting, suspicions, recent = state
     sha256 = hashlib.sha256
-    for leaf in arrival.leaves:
-        chain_hash = sha256(chain_hash + leaf).digest()
+    if arrival.count == 1:
+        chain_hash = sha256(chain_hash + arrival.columns.leaves[arrival.start]).digest()
         recent += chain_hash
-    recent = recent[-_RECENT_BYTES:]
+    else:
+        for leaf in arrival.leaves:
+            chain_hash = sha256(chain_hash + leaf).digest()
+            recent += chain_hash
+    if len(recent) > _RECENT_BYTES:
+        recent = recent[-_RECENT_BYTES:]
     contiguous = marks.contiguous + arrival.count
     return EpochState(Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent)
 

@@ -36,18 +36,19 @@ class Answers:
     def __init__(self, *, after_readings: int, after_s: float) -> None:
         self._after_readings = after_readings
         self._after_s = after_s
-        self._unsaid: dict[Stream, _Unsaid] = {}  # oldest first, so only those that are due are looked at
-        self._at_once: dict[Stream, None] = {}
+        self._unsaid: dict[tuple[str, str, int], _Unsaid] = {}  # oldest first, so only those that are due are looked at
+        self._at_once: dict[tuple[str, str, int], None] = {}
 
     def took(self, admission: Admission, now_s: float) -> None:
         """News from a batch that is on disk."""
+        known, enough = self._unsaid, self._after_readings
         for arrival in admission.accepted:
-            stream = Stream(arrival.operator, arrival.device, arrival.epoch)
-            unsaid = self._unsaid.get(stream)
+            stream = (arrival.operator, arrival.device, arrival.epoch)  # equals the Stream of the same, and costs less
+            unsaid = known.get(stream)
             if unsaid is None:
-                unsaid = self._unsaid[stream] = _Unsaid(0, now_s)
+                unsaid = known[stream] = _Unsaid(0, now_s)
             unsaid.readings += arrival.count
-            if arrival.committed_wanted or unsaid.readings >= self._after_readings:
+            if arrival.committed_wanted or unsaid.readings >= enough:
                 self._at_once[stream] = None
         for arrival in admission.known:
             self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
@@ -61,7 +62,7 @@ class Answers:
     def due(self, now_s: float) -> list[Stream]:
         """The streams to tell now."""
         late = takewhile(lambda one: now_s - one[1].since_s >= self._after_s, self._unsaid.items())
-        return list({**self._at_once, **dict.fromkeys(stream for stream, _ in late)})
+        return [Stream(*one) for one in {**self._at_once, **dict.fromkeys(stream for stream, _ in late)}]
 
     def said(self, stream: Stream) -> None:
         """The device has been told all that is committed."""

@@ -70,6 +70,7 @@ class SpanTail:
 
     def __init__(self) -> None:
         self._buckets: list[dict[tuple[str, int], array[int]]] = [{} for _ in range(self.BUCKETS)]
+        self._bucket_of: dict[str, int] = {}  # for each device that ever spoke
 
     def due(self, entry: int) -> list[SpanRow]:
         """The rows to write with an entry, before its own spans are added."""
@@ -102,13 +103,20 @@ class SpanTail:
     def _add(self, entry: Entry, last: int | None) -> None:
         if not isinstance(entry.content, Readings):
             return
-        number = entry.number
+        number, buckets, bucket_of = entry.number, self._buckets, self._bucket_of
         for place, one in enumerate(entry.content.arrivals):
-            bucket = self._bucket(one.device)
+            device, first = one.device, one.first_sequence
+            bucket = bucket_of.get(device)
+            if bucket is None:
+                bucket = bucket_of[device] = self._bucket(device)
             if last is not None and number + (bucket - number - 1) % self.BUCKETS + 1 <= last:
                 continue  # written with the next entry of its bucket
-            spans = self._buckets[bucket].setdefault((one.device, one.epoch), array("q"))
-            spans.extend((one.first_sequence, one.last_sequence, number, place, one.until_ms))
+            fields = (first, first + one.count - 1, number, place, one.until_ms)
+            spans = buckets[bucket].get((device, one.epoch))
+            if spans is None:
+                buckets[bucket][device, one.epoch] = array("q", fields)
+            else:
+                spans.extend(fields)
 
     def _bucket(self, device: str) -> int:
         return zlib.crc32(device.encode()) % self.BUCKETS
