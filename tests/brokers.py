@@ -50,7 +50,7 @@ class BrokerProcess:
         self._store.chmod(0o777)  # started by root, mosquitto becomes a user of its own
         folder.chmod(0o755)
         lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true"] if not extra else [extra % self.port]
-        lines += ["max_queued_messages 10000000", "max_inflight_messages 1000"]
+        lines += ["max_queued_messages 10000000", "max_inflight_messages 0"]
         if persistent:
             lines += ["persistence true", f"persistence_location {self._store}/", "autosave_interval 1"]
         if os.geteuid() == 0:

@@ -43,15 +43,16 @@ class Broker:
         self.store = store
         self.counts = SubscriberCounts()
         self.connected = True
-        self.waiting: asyncio.Queue[Message] = asyncio.Queue()
+        self.waiting_messages: asyncio.Queue[Message] = asyncio.Queue()
         self.acknowledged: list[tuple[int, int]] = []
         self.published: list[tuple[str, bytes]] = []
         self._token = 0
+        self.at_once = 1
 
     def put(self, kind: Kind, device: str, payload: bytes) -> None:
         self._token += 1
         topic = topics.topic("harbour-line", device, kind)
-        self.waiting.put_nowait(Message(topic, payload, retained=False, token=self._token))
+        self.waiting_messages.put_nowait(Message(topic, payload, retained=False, token=self._token))
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,8 +60,15 @@ class Broker:
     async def __aexit__(self, *_: object) -> None:
         return None
 
+    @property
+    def waiting(self) -> int:
+        return self.waiting_messages.qsize()
+
     async def receive(self, limit: int) -> list[Message]:
-        return [await self.waiting.get()]
+        found = [await self.waiting_messages.get()]
+        while len(found) < min(limit, self.at_once) and self.waiting_messages.qsize():
+            found.append(self.waiting_messages.get_nowait())
+        return found
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         self.acknowledged += [(one.token, self.store.counts().entries) for one in messages]
@@ -84,7 +92,7 @@ class Bench:
         self.writer = Writer(spine, lambda: None)
         answers = Answers(after_readings=after_readings, after_s=after_s)
         self.metrics = Metrics()
-        self.loop = IngestLoop(self.broker, self.writer, clock, answers, Hearing(0), self.metrics)
+        self.loop = IngestLoop(self.broker, self.writer, clock, answers, Hearing(0), self.metrics, batch_age_s=0)
 
     def measure(self, *, wanted: bool = False) -> None:
         at_ms = NOON_MS + len(self.device.readings) * MINUTE_MS
@@ -176,3 +184,22 @@ async def test_ticks_say_how_far_devices_were_heard() -> None:
     await bench.run_until(lambda: bench.writer.state.horizon_ms)
     assert bench.writer.state.horizon_ms == NOON_MS + 60 * MINUTE_MS
     ticking.cancel()
+
+
+async def test_small_batches_that_follow_each_other_are_waited_for_and_a_lone_message_is_not() -> None:
+    bench = Bench()
+    bench.broker.at_once = 1_000
+    bench.loop._batch_age_s = 0.2
+    running = asyncio.create_task(bench.loop.run())
+    bench.measure()
+    while len(bench.broker.acknowledged) < 1:
+        await asyncio.sleep(0.001)
+    assert bench.metrics.waited_s.total < 0.2, "nobody had come just before"
+    for _ in range(5):
+        bench.measure()
+        await asyncio.sleep(0.001)
+    while len(bench.broker.acknowledged) < 6:
+        await asyncio.sleep(0.001)
+    running.cancel()
+    assert bench.metrics.commits < 6, "they were committed together"
+    assert bench.metrics.batch_messages.total == 6

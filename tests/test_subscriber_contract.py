@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from random import Random
 
+import mqtt5
 import paho.mqtt.client as paho
 import pytest
 from brokers import BrokerProcess, started
@@ -280,3 +281,58 @@ async def test_a_link_that_ends_between_two_calls_is_no_error_of_either(tmp_path
         await until(lambda: not one.connected)
         await until(lambda: one.connected)
     broker.kill()
+
+
+async def test_a_shared_subscription_divides_the_messages(tmp_path: Path) -> None:
+    broker = started("mosquitto", tmp_path / "broker")
+    case = Case("5", broker)
+    filters = ["$share/ingestors/pw/1/+/+/up"]
+    some = [
+        connect_subscriber(BrokerAddress("127.0.0.1", broker.port, f"ingestor-{number}"), filters, "5")
+        for number in range(2)
+    ]
+    try:
+        async with some[0], some[1]:
+            await until(lambda: all(one.connected for one in some))
+            case.publish(*(b"%d" % number for number in range(20)))
+            await until(lambda: sum(one.waiting for one in some) == 20)
+            taken = [message.payload for one in some for message in await one.receive(20)]
+    finally:
+        broker.kill()
+    assert sorted(taken, key=int) == [b"%d" % number for number in range(20)]
+    assert all(0 < one.counts.received < 20 for one in some)
+
+
+async def test_a_topic_alias_stands_for_the_topic_it_was_given_with() -> None:
+    """A broker that sends each topic once and its alias from then on, as one may that is told of our maximum."""
+    asked: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connect, _ = mqtt5.read(memoryview(await reader.read(4_096)))
+        assert isinstance(connect, mqtt5.ConnectPacket)
+        asked.append(connect.topic_alias_max)
+        writer.write(mqtt5.ConnAckPacket(session_present=False, reason_code=mqtt5.ConnAckReasonCode.SUCCESS).write())
+        subscribe, _ = mqtt5.read(memoryview(await reader.read(4_096)))
+        assert isinstance(subscribe, mqtt5.SubscribePacket)
+        granted = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]
+        writer.write(mqtt5.SubAckPacket(subscribe.packet_id, granted).write())
+        sent = [("first", 1), ("second", 2), ("", 1), ("", 2), ("third", 1), ("", 1), ("", 9)]
+        for number, (topic, alias) in enumerate(sent, 1):
+            qos = mqtt5.QoS.AT_LEAST_ONCE
+            packet = mqtt5.PublishPacket(topic, b"%d" % number, qos=qos, packet_id=number, topic_alias=alias)
+            writer.write(packet.write())
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    ended = asyncio.Event()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    address = BrokerAddress("127.0.0.1", server.sockets[0].getsockname()[1], "cloud")
+    async with server:
+        async with Mqtt5Subscriber(address, ["#"], Random(1)) as subscriber:
+            await until(lambda: subscriber.waiting == 7)
+            topics = [one.topic for one in await subscriber.receive(10)]
+        await ended.wait()
+    assert topics == ["first", "second", "first", "second", "third", "third", ""]
+    assert asked == [65_535]

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import pledgewatch_cloud
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.logs import log_to_stderr
 from pledgewatch_cloud.progress import Progress
 from pledgewatch_cloud.series.series import SeriesError
 from pledgewatch_wire.settings import SettingsError, load, unreadable
@@ -86,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     series.add_argument("--config", type=Path, required=True, metavar="FILE")
     series.set_defaults(command=_series)
 
+    doctor = commands.add_parser("doctor", help="examine what the service needs, and say what to do about it")
+    doctor.add_argument("--config", type=Path, required=True, metavar="FILE")
+    doctor.set_defaults(command=_doctor)
+
     quarantine = commands.add_parser("quarantine", help="what could not be taken, and why")
     quarantine.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     quarantine.set_defaults(command=_quarantine)
@@ -102,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
         for fault in unreadable(settings.files()):
             print(f"before it is run: {fault}")
         return 0
-    _log_to_stderr()
+    log_to_stderr(settings.service.log_format)
     try:
         asyncio.run(service.run(settings, options.config))
     except service.ServiceError as error:
@@ -116,7 +120,7 @@ def _broker(options: argparse.Namespace) -> int:
     from pledgewatch_cloud.config import CloudSettings  # noqa: PLC0415
 
     settings = load(options.config, CloudSettings)
-    _log_to_stderr()
+    log_to_stderr(settings.service.log_format)
     asyncio.run(run_alone(settings.broker.host, settings.broker.port, settings.broker.accounts_file))
     return 0
 
@@ -198,8 +202,19 @@ def _series(options: argparse.Namespace) -> int:
     from pledgewatch_cloud import series_command  # noqa: PLC0415 - see above
     from pledgewatch_cloud.config import CloudSettings  # noqa: PLC0415
 
-    _log_to_stderr()
-    return series_command.run(load(options.config, CloudSettings), options.act)
+    settings = load(options.config, CloudSettings)
+    log_to_stderr(settings.service.log_format)
+    return series_command.run(settings, options.act)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud import doctor  # noqa: PLC0415 - see above
+    from pledgewatch_cloud.config import CloudSettings  # noqa: PLC0415
+
+    found = asyncio.run(doctor.examine(load(options.config, CloudSettings)))
+    for one in found:
+        print(f"{'ok ' if one.is_well else 'BAD'} {one.what}: {one.text}")
+    return int(not all(one.is_well for one in found))
 
 
 def _quarantine(options: argparse.Namespace) -> int:
@@ -211,11 +226,6 @@ def _quarantine(options: argparse.Namespace) -> int:
     finally:
         store.close()
     return 0
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

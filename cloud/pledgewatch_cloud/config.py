@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from pledgewatch_cloud.logs import LogFormat
+
 
 class MqttProtocol(StrEnum):
     """Which MQTT to speak; auto tries 5 and falls back to 3.1.1 where the broker refuses it."""
@@ -16,9 +18,10 @@ class MqttProtocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """Where the journal and all that can be rebuilt from it are."""
+    """Where the journal and all that can be rebuilt from it are, and how logs are written."""
 
     data_folder: Path
+    log_format: LogFormat = LogFormat.TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class ClockSettings:
 class BrokerSettings:
     """The MQTT broker. `embedded` runs one inside the service on host and port; port 0 takes a free one.
 
+    `share` names a group of subscribers ($share/…) among which the broker divides the messages.
+
     The embedded broker admits those in `accounts_file` (lines of `name:hash`, argon2); without it everybody on this
     machine, and nobody from elsewhere.
     """
@@ -56,7 +61,8 @@ class BrokerSettings:
     certificate_file: Path | None = None
     key_file: Path | None = None
     keep_alive_s: int = 30
-    receive_maximum: int = 2_000
+    receive_maximum: int = 8_000
+    share: str = ""
     session_expiry_s: int = 7 * 86_400
     reconnect_max_s: float = 30.0
 
@@ -67,17 +73,23 @@ class BrokerSettings:
             raise ValueError(f"host is {self.host}, which others can reach: name an accounts_file of those who may")
         if not 5 <= self.keep_alive_s <= 65_535:
             raise ValueError(f"keep_alive_s is {self.keep_alive_s}; use 5 to 65535")
+        if self.share and (self.embedded or any(one in self.share for one in "/+#")):
+            raise ValueError(
+                f"share is {self.share!r}; it must be without /, + and #, at a broker that is not embedded"
+            )
         if not 1 <= self.receive_maximum <= 65_535:
             raise ValueError(f"receive_maximum is {self.receive_maximum}; use 1 to 65535")
 
 
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
-    """How the spine works: when devices hear `committed`, how often time is journalled and state is snapshotted, and
-    how long after a start or a lost broker nobody is missed yet."""
+    """How the spine works: how long a reading waits for others to be committed with, when devices hear `committed`, how
+    often time is journalled and state is snapshotted, and how long after a start or a lost broker nobody is missed.
+    """
 
     committed_after_readings: int = 500
     committed_after_s: float = 30.0
+    batch_age_s: float = 0.05
     tick_s: float = 10.0
     hearing_grace_s: float = 300.0
     snapshot_every_entries: int = 1_000
@@ -86,6 +98,8 @@ class IngestSettings:
         for name in ("committed_after_readings", "committed_after_s", "tick_s", "snapshot_every_entries"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not 0 <= self.batch_age_s <= 10:
+            raise ValueError(f"batch_age_s is {self.batch_age_s}; use 0 to 10")
         if self.hearing_grace_s < 0:
             raise ValueError(f"hearing_grace_s is {self.hearing_grace_s}; it must not be below 0")
 

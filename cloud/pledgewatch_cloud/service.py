@@ -91,7 +91,7 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
     except SeriesError as error:
         raise ServiceError(str(error)) from None
     stack.callback(series.close)
-    address = _address(settings)
+    address = broker_address(settings)
     if settings.broker.embedded:
         try:
             broker = await stack.enter_async_context(
@@ -101,12 +101,21 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
             where = f"{settings.broker.host}:{settings.broker.port}"
             raise ServiceError(f"the embedded broker cannot listen on {where}: {error.strerror}") from None
         address = replace(address, port=broker.port)
-    subscriber = await stack.enter_async_context(connect_subscriber(address, FILTERS, settings.broker.protocol))
+    filters = [f"$share/{settings.broker.share}/{one}" if settings.broker.share else one for one in FILTERS]
+    subscriber = await stack.enter_async_context(connect_subscriber(address, filters, settings.broker.protocol))
     answers = Answers(
         after_readings=settings.ingest.committed_after_readings, after_s=settings.ingest.committed_after_s
     )
     metrics = Metrics()
-    ingest = IngestLoop(subscriber, writer, clock, answers, Hearing(settings.ingest.hearing_grace_s), metrics)
+    ingest = IngestLoop(
+        subscriber,
+        writer,
+        clock,
+        answers,
+        Hearing(settings.ingest.hearing_grace_s),
+        metrics,
+        batch_age_s=settings.ingest.batch_age_s,
+    )
     app = create_app(
         Service(
             store=store,
@@ -190,7 +199,8 @@ async def _relay(core: CoreSettings | None, store: SqliteStore, stack: contextli
     )
 
 
-def _address(settings: CloudSettings) -> BrokerAddress:
+def broker_address(settings: CloudSettings) -> BrokerAddress:
+    """Where the broker is, as configured."""
     broker = settings.broker
     return BrokerAddress(
         host=broker.host,

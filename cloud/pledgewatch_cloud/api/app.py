@@ -9,7 +9,18 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 import pledgewatch_cloud
-from pledgewatch_cloud.api import alerts, assets, book, devices, events, facilities, outbox, quarantine, status
+from pledgewatch_cloud.api import (
+    alerts,
+    assets,
+    book,
+    devices,
+    events,
+    facilities,
+    metrics,
+    outbox,
+    quarantine,
+    status,
+)
 from pledgewatch_cloud.api.access import Service, may_write
 from pledgewatch_cloud.api.problems import Problem, on_problem
 
@@ -20,7 +31,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     for kind in (Problem, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_problem)
-    for module in (alerts, assets, book, devices, events, facilities, outbox, quarantine, status):
+    for module in (alerts, assets, book, devices, events, facilities, metrics, outbox, quarantine, status):
         app.include_router(module.router, dependencies=[Depends(may_write)])
     # The framework's own page for /docs is fetched from a stranger's host; a site without one has it too.
     for path, name in (("/", "console.html"), ("/docs", "operations.html")):

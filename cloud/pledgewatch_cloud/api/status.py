@@ -1,11 +1,13 @@
 """How the service is."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.problems import Problem
 
 router = APIRouter(tags=["status"])
 
@@ -14,6 +16,18 @@ router = APIRouter(tags=["status"])
 async def healthz() -> dict[str, str]:
     """The service answers."""
     return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(service: ServiceOf) -> dict[str, str]:
+    """The service takes readings; 503 with what stands in its way where it does not."""
+    ways = {
+        "the broker is away": not service.broker_connected(),
+        "the disk takes no commits": service.writer.lost,
+    }
+    if any(ways.values()):
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(text for text, stands in ways.items() if stands))
+    return {"status": "ready"}
 
 
 @router.get("/status")
@@ -29,5 +43,5 @@ async def read_status(service: ServiceOf) -> dict[str, Any]:
         "broker_connected": service.broker_connected(),
         "series_entry": service.series.cursor,
         "counts": (await run_in_threadpool(service.store.counts))._asdict(),
-        "since_start": {name: getattr(service.metrics, name) for name in service.metrics.__slots__},
+        "since_start": service.metrics.since_start(),
     }

@@ -71,6 +71,11 @@ class AutoSubscriber:
                 await self._task
         await self._stack.aclose()
 
+    @property
+    def waiting(self) -> int:
+        """See Subscriber."""
+        return self._chosen.waiting if self._chosen else 0
+
     async def receive(self, limit: int) -> list[Message]:
         """See Subscriber."""
         await self._ready.wait()

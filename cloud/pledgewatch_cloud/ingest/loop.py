@@ -1,8 +1,9 @@
 """The ingest loop: receive, decode, commit, acknowledge, answer. Nothing is acknowledged before it is on disk.
 
 A batch is whatever arrived while the last commit was on its way, up to a bound: under load batches grow and the disk's
-cost is shared, at rest a reading waits for nobody. While the disk does not commit, the loop waits and the broker holds
-the messages, at most `receive_maximum` of them here.
+cost is shared, at rest a reading waits for nobody. In between, where small batches would follow each other without a
+pause, the next one is waited for three times as long as the last one took, up to `batch_age_s`. While the disk does not
+commit, the loop waits and the broker holds the messages, at most `receive_maximum` of them here.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.decode import Decoded, Decoder
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.metrics import Metrics
-from pledgewatch_cloud.ingest.subscriber import Subscriber
+from pledgewatch_cloud.ingest.subscriber import Message, Subscriber
 from pledgewatch_cloud.ingest.writer import Writer
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import Committed, encode_committed
@@ -23,7 +24,8 @@ from pledgewatch_wire.topics import Kind
 
 log = logging.getLogger(__name__)
 
-BATCH_MESSAGES_MAX = 2_000
+BATCH_MESSAGES_MAX = 4_000
+_PATIENCE = 3  # times as long as the last batch took
 _ANSWER_EVERY_S = 0.25
 
 
@@ -38,7 +40,11 @@ class IngestLoop:
         answers: Answers,
         hearing: Hearing,
         metrics: Metrics,
+        *,
+        batch_age_s: float = 0.05,
     ) -> None:
+        """`batch_age_s`: the longest that a message waits for others."""
+        self._batch_age_s = batch_age_s
         self._subscriber = subscriber
         self._writer = writer
         self._clock = clock
@@ -49,9 +55,14 @@ class IngestLoop:
 
     async def run(self) -> None:
         """Take batches until cancelled."""
+        ended_s, took_s = -self._batch_age_s, 0.0
         while True:
             messages = await self._subscriber.receive(BATCH_MESSAGES_MAX)
+            began_s = time.monotonic()
+            if began_s - ended_s < self._batch_age_s:
+                messages = await self._with_more(messages, min(_PATIENCE * took_s, self._batch_age_s))
             is_all = len(messages) < BATCH_MESSAGES_MAX
+            work_s = time.monotonic()
             while messages:
                 installations = self._writer.state.book.installations
                 # Off the event loop: what devices send decides how long it takes.
@@ -59,9 +70,22 @@ class IngestLoop:
                 await self._take(decoded)
                 self._subscriber.acknowledge(messages[: decoded.messages])
                 self._metrics.messages += decoded.messages
+                self._metrics.waited_s.add(time.monotonic() - began_s)
+                self._metrics.heard(decoded.statuses)
                 self._answers.connected(decoded.statuses)
                 messages = messages[decoded.messages :]
             self._hearing.took(everything=is_all)
+            ended_s = time.monotonic()
+            took_s = ended_s - work_s
+
+    async def _with_more(self, messages: list[Message], age_s: float) -> list[Message]:
+        """Messages and those that come within `age_s`, or as many as are taken at once."""
+        room = BATCH_MESSAGES_MAX - len(messages)
+        if room > self._subscriber.waiting:
+            await asyncio.sleep(age_s)
+        if room and self._subscriber.waiting:
+            messages = messages + await self._subscriber.receive(room)
+        return messages
 
     async def answer(self) -> None:
         """Tell devices what is committed, until cancelled. What the broker does not take now is said later."""
@@ -88,6 +112,9 @@ class IngestLoop:
             await self._writer.tick(heard_until_ms)
 
     async def _take(self, decoded: Decoded) -> None:
+        began_s = time.monotonic()
         admission = await self._writer.take(decoded.arrivals, decoded.unreadable)
-        self._answers.took(admission, time.monotonic())
-        self._metrics.took(admission, decoded)
+        now_s = time.monotonic()
+        self._metrics.commit_s.add(now_s - began_s)
+        self._answers.took(admission, now_s)
+        self._metrics.took(admission, decoded, self._clock.now_ms())

@@ -1,14 +1,48 @@
-"""What has gone through the ingestor since it started: plain counters, read by the API."""
+"""What has gone through the ingestor since it started: plain counters and histograms, read by the API."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from pledgewatch_cloud.decide.admission import Admission
-from pledgewatch_cloud.ingest.decode import Decoded
+from pledgewatch_cloud.ingest.decode import Decoded, DeviceStatus
+
+DEVICES_MAX = 1_000_000  # whose spool depth is remembered; the oldest is forgotten
+
+
+class Histogram:
+    """How many values lie at or below each bound, and their sum."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """`bounds` ascend; what is above the last is counted too."""
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """One value."""
+        self.add_all(np.array([value]))
+
+    def add_all(self, values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
+        """Many values."""
+        for place, count in enumerate(np.bincount(np.searchsorted(self.bounds, values), minlength=len(self.counts))):
+            self.counts[place] += int(count)
+        self.total += float(values.sum())
+
+
+_SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_LONG_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0, 2_592_000.0)
+_MESSAGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
 
 @dataclass(slots=True)
 class Metrics:
-    """Counters since start. A payload that was known holds nothing new; a deferred one is left with its device."""
+    """Counters since start. A payload that was known holds nothing new; a deferred one is left with its device.
+
+    `commit_s`: how long a batch took from decoded to on disk; `waited_s`: from when the first of its messages was taken
+    from the broker; `measured_s`: from when the newest reading of each payload was measured.
+    """
 
     messages: int = 0
     readings_committed: int = 0
@@ -17,8 +51,14 @@ class Metrics:
     payloads_unreadable: int = 0
     commits: int = 0
     refused_for: dict[str, int] = field(default_factory=dict)
+    unreadable_for: dict[str, int] = field(default_factory=dict)
+    batch_messages: Histogram = field(default_factory=lambda: Histogram(_MESSAGES))
+    commit_s: Histogram = field(default_factory=lambda: Histogram(_SHORT_S))
+    waited_s: Histogram = field(default_factory=lambda: Histogram(_SHORT_S))
+    measured_s: Histogram = field(default_factory=lambda: Histogram(_LONG_S))
+    spooled: dict[str, int] = field(default_factory=dict)
 
-    def took(self, admission: Admission, decoded: Decoded) -> None:
+    def took(self, admission: Admission, decoded: Decoded, now_ms: int) -> None:
         """Count a batch that is on disk."""
         self.readings_committed += len(admission.readings)
         self.payloads_known += len(admission.known)
@@ -26,4 +66,23 @@ class Metrics:
         for one in admission.refused:
             self.refused_for[one.reason] = self.refused_for.get(one.reason, 0) + 1
         self.payloads_unreadable += len(decoded.unreadable)
+        for aside in decoded.unreadable:
+            self.unreadable_for[aside.reason] = self.unreadable_for.get(aside.reason, 0) + 1
         self.commits += 1
+        self.batch_messages.add(decoded.messages)
+        if admission.accepted:
+            until_ms = np.array([one.until_ms for one in admission.accepted], dtype=np.float64)
+            self.measured_s.add_all((now_ms - until_ms) / 1_000)
+
+    def heard(self, statuses: Iterable[DeviceStatus]) -> None:
+        """Note how deep devices' spools are."""
+        for one in statuses:
+            self.spooled.pop(one.device, None)
+            self.spooled[one.device] = one.status.spooled_readings
+            if len(self.spooled) > DEVICES_MAX:
+                del self.spooled[next(iter(self.spooled))]
+
+    def since_start(self) -> dict[str, int | dict[str, int]]:
+        """The plain counters by name."""
+        names = ("messages", "readings_committed", "payloads_known", "payloads_refused", "payloads_unreadable")
+        return {name: getattr(self, name) for name in (*names, "commits", "refused_for", "unreadable_for")}

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 CONNECT_PATIENCE_S = 10.0
 PROBE_PATIENCE_S = 3.0
 PACKET_MAX_BYTES = 1024 * 1024  # a payload has at most a quarter of it
+TOPIC_ALIASES_MAX = 65_535
 _HIGHEST_PACKET_ID = 65_535
 _PUBACK = 0x4002
 _ANSWERS_MAX = 16  # a broker that answers what nobody asked is not listened to for long
@@ -76,6 +77,11 @@ class Mqtt5Subscriber:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    @property
+    def waiting(self) -> int:
+        """See Subscriber."""
+        return len(self._queue)
 
     async def receive(self, limit: int) -> list[Message]:
         """See Subscriber."""
@@ -149,6 +155,7 @@ class Mqtt5Subscriber:
                     session_expiry_interval=address.session_expiry_s,
                     receive_max=address.receive_maximum,
                     max_packet_size=PACKET_MAX_BYTES,
+                    topic_alias_max=TOPIC_ALIASES_MAX,
                 ).write()
             )
             connack = await link.answer(mqtt5.ConnAckPacket)
@@ -193,7 +200,9 @@ class Mqtt5Subscriber:
         """A packet from the broker that is no answer to a question."""
         if isinstance(packet, mqtt5.PublishPacket):
             token = self._token = self._token + 1
-            self._queue.append(Message(packet.topic, packet.payload, packet.retain, token))
+            alias = packet.topic_alias
+            topic = packet.topic if alias is None else link.aliased(alias, packet.topic)
+            self._queue.append(Message(topic, packet.payload, packet.retain, token))
             packet_id = packet.packet_id
             if packet_id is not None:
                 self._unacknowledged.append((token, packet_id))
@@ -228,6 +237,7 @@ class _Link(asyncio.Protocol):
         self._lost = asyncio.Event()
         self._heard_at = asyncio.get_running_loop().time()
         self._paused = False
+        self._aliases: dict[int, str] = {}  # at most TOPIC_ALIASES_MAX, which is all that two bytes can say
         self.subscribed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -270,6 +280,15 @@ class _Link(asyncio.Protocol):
             self.abort()
         else:
             self._arrived(self, packet)
+
+    def aliased(self, alias: int, topic: str) -> str:
+        """The topic behind an alias, which a packet with a topic gives and one without takes up (MQTT 5.0, 3.3.2.3.4).
+
+        An alias that was never given is no topic, so the message will be set aside.
+        """
+        if topic:
+            self._aliases[alias] = topic
+        return self._aliases.get(alias, "")
 
     def _answer_with(self, found: Any) -> None:
         self._answers.append(found)

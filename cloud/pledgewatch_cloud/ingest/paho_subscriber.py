@@ -70,6 +70,11 @@ class PahoSubscriber:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    @property
+    def waiting(self) -> int:
+        """See Subscriber."""
+        return len(self._queue)
+
     async def receive(self, limit: int) -> list[Message]:
         """See Subscriber."""
         while not self._queue:

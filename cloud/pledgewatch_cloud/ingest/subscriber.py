@@ -39,7 +39,7 @@ class BrokerAddress:
     certificate_file: Path | None = None
     key_file: Path | None = None
     keep_alive_s: int = 30
-    receive_maximum: int = 2_000
+    receive_maximum: int = 8_000
     session_expiry_s: int = 7 * 86_400
     reconnect_max_s: float = 30.0
 
@@ -90,6 +90,11 @@ class Subscriber(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    @property
+    def waiting(self) -> int:
+        """How many messages `receive` would give at once."""
+        ...
 
     async def receive(self, limit: int) -> list[Message]:
         """Wait for at least one message; return what is there, at most `limit`, in order of arrival."""

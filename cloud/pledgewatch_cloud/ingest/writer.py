@@ -26,10 +26,11 @@ class Writer:
     """The one way into the journal for everything that runs side by side."""
 
     def __init__(self, spine: Spine, committed: Callable[[], None]) -> None:
-        """`committed` is called after every commit, on the event loop."""
+        """`committed` is called after every commit, on the event loop. `lost` says whether the disk takes none."""
         self._spine = spine
         self._committed = committed
         self._lock = asyncio.Lock()
+        self.lost = False
 
     @property
     def state(self) -> State:
@@ -59,16 +60,16 @@ class Writer:
         return result
 
     async def _patiently(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
-        lost = False
         while True:
             try:
                 result = await attempt()
             except StoreError as error:
-                if not lost:
+                if not self.lost:
                     log.error("nothing can be committed, trying on: %s", error)
-                lost = True
+                self.lost = True
                 await asyncio.sleep(_RETRY_S)
                 continue
-            if lost:
+            if self.lost:
                 log.info("commits go through again")
+            self.lost = False
             return result

@@ -1,0 +1,100 @@
+"""`/metrics` for Prometheus: what has gone through, how long it took, and how far everything lies behind."""
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pledgewatch_cloud.api.access import Service, ServiceOf
+from pledgewatch_cloud.ingest.metrics import Histogram
+from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.series.series import SeriesError
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/metrics", include_in_schema=False)
+async def read_metrics(service: ServiceOf) -> Response:
+    """The metrics in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Metrics(service))
+    text = await run_in_threadpool(generate_latest, registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+class _Metrics(Collector):
+    """Everything at the moment of a scrape."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        """One family after the other."""
+        yield from self._counters()
+        yield from self._histograms()
+        yield from self._gauges()
+
+    def _counters(self) -> Iterator[Metric]:
+        metrics = self._service.metrics
+        counters = (
+            ("received_messages", "messages taken from the broker", metrics.messages),
+            ("committed_readings", "readings on disk", metrics.readings_committed),
+            ("known_payloads", "payloads that held nothing new", metrics.payloads_known),
+            ("commits", "batches on disk", metrics.commits),
+        )
+        for name, text, value in counters:
+            yield CounterMetricFamily(f"pledgewatch_{name}", text, value=value)
+        for name, text, reasons in (
+            ("refused_payloads", "readable payloads that were not taken", metrics.refused_for),
+            ("unreadable_payloads", "payloads that could not be read", metrics.unreadable_for),
+        ):
+            family = CounterMetricFamily(f"pledgewatch_{name}", text, labels=["reason"])
+            for reason, count in sorted(reasons.items()):
+                family.add_metric([reason], count)
+            yield family
+
+    def _histograms(self) -> Iterator[Metric]:
+        metrics = self._service.metrics
+        yield _family("batch_messages", "messages committed at once", metrics.batch_messages)
+        yield _family("commit_seconds", "from a decoded batch to the disk", metrics.commit_s)
+        yield _family("received_to_committed_seconds", "from the broker to the disk", metrics.waited_s)
+        yield _family("measured_to_committed_seconds", "from the device to the disk", metrics.measured_s)
+
+    def _gauges(self) -> Iterator[Metric]:
+        service, state = self._service, self._service.writer.state
+        yield GaugeMetricFamily("pledgewatch_journal_entry", "the last entry", value=state.entry)
+        yield GaugeMetricFamily("pledgewatch_broker_connected", "1: yes", value=int(service.broker_connected()))
+        yield GaugeMetricFamily("pledgewatch_disk_lost", "1: nothing can be committed", value=int(service.writer.lost))
+        heard_s = max(0, state.recorded_at_ms - state.horizon_ms) / 1_000 if state.horizon_ms else 0
+        yield GaugeMetricFamily("pledgewatch_deaf_seconds", "how long devices were not heard", value=heard_s)
+        missing = [sum(last - first + 1 for first, last in one.marks.missing) for one in state.devices.values()]
+        yield GaugeMetricFamily("pledgewatch_gap_readings", "readings missing below later ones", value=sum(missing))
+        gaps = sum(count > 0 for count in missing)
+        yield GaugeMetricFamily("pledgewatch_gap_epochs", "devices' epochs with such gaps", value=gaps)
+        spooled = service.metrics.spooled.values()
+        yield GaugeMetricFamily("pledgewatch_spooled_readings", "what devices said they hold", value=sum(spooled))
+        deepest = max(spooled, default=0)
+        yield GaugeMetricFamily("pledgewatch_deepest_spool_readings", "the most that one holds", value=deepest)
+        try:
+            lag = max(0, state.entry - service.series.cursor)
+            yield GaugeMetricFamily("pledgewatch_series_lag_entries", "how far series lie behind", value=lag)
+        except SeriesError:
+            pass  # its absence says it
+        try:
+            counts = service.store.counts()
+            yield GaugeMetricFamily("pledgewatch_outbox_pending", "messages to deliver", value=counts.outbox_pending)
+            yield GaugeMetricFamily("pledgewatch_outbox_dead", "dead letters", value=counts.outbox_dead)
+            yield GaugeMetricFamily("pledgewatch_quarantined", "ever set aside", value=counts.quarantined)
+        except StoreError:
+            pass
+
+
+def _family(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
+    running = accumulate(histogram.counts)
+    bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
+    buckets = list(zip(bounds, map(float, running), strict=True))
+    return HistogramMetricFamily(f"pledgewatch_{name}", text, buckets=buckets, sum_value=histogram.total)

@@ -1,0 +1,152 @@
+"""`pledgewatch-cloud doctor`: is there what the service needs? Each finding is a sentence; a bad one says what to do.
+
+Nothing is changed: no message is published, no session is left behind, the journal is only read.
+"""
+
+import asyncio
+import ctypes
+import os
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
+from cryptography import x509
+
+from pledgewatch_cloud.config import CloudSettings, SeriesKind
+from pledgewatch_cloud.ingest.mqtt5_subscriber import speaks_mqtt5
+from pledgewatch_cloud.journal.form import DamagedError
+from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
+from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.service import broker_address
+from pledgewatch_wire.settings import unreadable
+
+FREE_MIN_BYTES = 2**30
+CERTIFICATE_SOON = timedelta(days=14)
+_PATIENCE_S = 5.0
+_UNSYNCHRONISED = 0x0040  # STA_UNSYNC of adjtimex(2)
+
+
+class Finding(NamedTuple):
+    """What was looked at, whether it is well, and a sentence."""
+
+    what: str
+    is_well: bool
+    text: str
+
+
+def _well(what: str, text: str) -> Finding:
+    return Finding(what, is_well=True, text=text)
+
+
+def _bad(what: str, text: str) -> Finding:
+    return Finding(what, is_well=False, text=text)
+
+
+async def examine(settings: CloudSettings) -> list[Finding]:
+    """Look at files, disk, journal, clock, certificates, broker, core and series."""
+    found = [_bad("file", fault) for fault in unreadable(settings.files())]
+    found.append(_disk(settings.service.data_folder))
+    found.append(_journal(settings.service.data_folder))
+    found.append(_clock())
+    found += _certificates(settings)
+    if not settings.broker.embedded:
+        found.append(await _broker(settings))
+    if settings.core is None:
+        found.append(_bad("core", "no [core] is configured; messages would wait in the outbox"))
+    else:
+        found.append(await _answers("core", settings.core.url, "start it, or mend [core] url"))
+    if settings.series.kind is SeriesKind.INFLUXDB:
+        url = f"{settings.series.url.rstrip('/')}/health"
+        found.append(await _answers("influxdb", url, "start it, or mend [series] url; nothing is lost meanwhile"))
+    return found
+
+
+def _disk(folder: Path) -> Finding:
+    place = folder
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        return _bad("disk", f"{place} cannot be written; give it to this user or choose another data_folder")
+    free = shutil.disk_usage(place).free
+    text = f"{free / 2**30:.1f} GiB free for {folder}"
+    if free < FREE_MIN_BYTES:
+        return _bad("disk", f"{text}; at least 1 GiB is wanted: make room or move the data_folder")
+    return _well("disk", text)
+
+
+def _journal(folder: Path) -> Finding:
+    if not (folder / FILE_NAME).exists():
+        return _well("journal", f"none yet in {folder}; the first start makes it")
+    try:
+        store = SqliteStore(folder, read_only=True)
+        entries = store.counts().entries
+        store.close()
+    except StoreError as error:
+        return _bad("journal", f"{error}; see which program has written it")
+    except DamagedError as error:
+        return _bad("journal", f"{error}; put the folder back from backup")
+    return _well("journal", f"{entries} entries; `replay` proves them")
+
+
+def _clock() -> Finding:
+    now = datetime.now(UTC)
+    built = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC)
+    if now < built - timedelta(days=1):
+        return _bad("clock", f"it says {now:%Y-%m-%d %H:%M}, which is before this program was installed; set it")
+    status = ctypes.create_string_buffer(1_024)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.adjtimex(status) < 0:
+        return _well("clock", "the kernel does not say whether it is synchronised")
+    flags = ctypes.c_int.from_buffer(status, _status_offset()).value
+    if flags & _UNSYNCHRONISED:
+        text = "nothing keeps it in time; run an NTP client (systemd-timesyncd, chrony): evidence ages by this clock"
+        return _bad("clock", text)
+    return _well("clock", f"synchronised, {now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _status_offset() -> int:
+    """Where `status` lies in struct timex: after `modes` (int, padded to a long) and four longs (adjtimex(2))."""
+    return 5 * ctypes.sizeof(ctypes.c_long)
+
+
+def _certificates(settings: CloudSettings) -> list[Finding]:
+    found = []
+    broker = settings.broker
+    for what, path in (("ca_file", broker.ca_file), ("certificate_file", broker.certificate_file)):
+        if path is None:
+            continue
+        try:
+            certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        except (OSError, ValueError) as error:
+            found.append(_bad(what, f"{path} is no certificate: {error}; put a PEM file there"))
+            continue
+        until = certificate.not_valid_after_utc
+        text = f"{path} is valid until {until:%Y-%m-%d}"
+        is_well = until > datetime.now(UTC) + CERTIFICATE_SOON
+        found.append(Finding(what, is_well, text if is_well else f"{text}; renew it"))
+    return found
+
+
+async def _broker(settings: CloudSettings) -> Finding:
+    address = broker_address(settings)
+    where = f"{address.host}:{address.port}"
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            version = "5" if await speaks_mqtt5(address) else "3.1.1"
+    except (OSError, TimeoutError) as error:
+        return _bad("broker", f"{where} cannot be spoken to ({str(error) or 'no answer'}); start it, or mend [broker]")
+    return _well("broker", f"{where} speaks MQTT {version}")
+
+
+async def _answers(what: str, url: str, cure: str) -> Finding:
+    began = time.monotonic()
+    try:
+        async with httpx2.AsyncClient(timeout=_PATIENCE_S) as client:
+            answer = await client.get(url)
+    except httpx2.HTTPError as error:
+        return _bad(what, f"{url} does not answer ({type(error).__name__}); {cure}")
+    took_ms = 1_000 * (time.monotonic() - began)
+    return _well(what, f"{url} answers within {took_ms:.0f} ms (HTTP {answer.status_code})")
