@@ -147,15 +147,23 @@ def _public_key(number: int) -> str:
 
 
 def _reading(number: int, sequence: int, at_ms: int) -> Reading:
-    """A unit's reading: it moves a little, keeps cold, and its battery sinks."""
+    """A unit's reading: it moves a little, with a receiver's scatter of metres; it keeps cold, in steps of a sixteenth
+    of a degree as a DS18B20 has them; its battery sinks."""
     cells = (
-        Cell(Channel.LATITUDE_E7, _latitude_e7(number) + sequence % 1_000 * 300),
-        Cell(Channel.LONGITUDE_E7, _longitude_e7(number) - sequence % 1_000 * 500),
-        Cell(Channel.TEMPERATURE_MC, 4_000 + (number * 31 + sequence * 17) % 900),
-        Cell(Channel.HUMIDITY_CPERCENT, 6_000 + (number + sequence) % 50),
-        Cell(Channel.BATTERY_MV, 3_900 - sequence // 100),
+        Cell(Channel.LATITUDE_E7, _latitude_e7(number) + sequence % 1_000 * 300 + _scatter(number, sequence, 1, 400)),
+        Cell(Channel.LONGITUDE_E7, _longitude_e7(number) - sequence % 1_000 * 500 + _scatter(number, sequence, 2, 400)),
+        Cell(Channel.TEMPERATURE_MC, 4_500 + (_scatter(number, sequence, 3, 8) * 1_000 + 8) // 16),
+        Cell(Channel.HUMIDITY_CPERCENT, 6_000 + _scatter(number, sequence, 4, 40)),
+        Cell(Channel.BATTERY_MV, 3_900 - sequence // 100 + _scatter(number, sequence, 5, 3)),
     )
     return Reading(sequence, at_ms, Clock.GPS, cells)
+
+
+def _scatter(number: int, sequence: int, salt: int, spread: int) -> int:
+    """What looks like chance and is the same every time: from -spread to spread."""
+    mixed = (number * 0x9E3779B1 + sequence * 0x85EBCA6B + salt * 0xC2B2AE35) & 0xFFFFFFFF
+    mixed = (mixed ^ mixed >> 15) * 0x2C1B3CED & 0xFFFFFFFF
+    return (mixed ^ mixed >> 12) % (2 * spread + 1) - spread
 
 
 def _latitude_e7(number: int) -> int:
