@@ -188,6 +188,31 @@ def pass_time(state: AssetState, asset: str, plan: Plan, to_ms: int) -> tuple[As
     return folding.state(), folding.found
 
 
+def saved(state: AssetState) -> AssetState:
+    """The state with itself among its saves."""
+    return state._replace(saves=_with_save(state.saves, state), unsaved=0)
+
+
+def _with_save(saves: tuple[Save, ...], state: AssetState) -> tuple[Save, ...]:
+    """Saves with a state, all of `newest` and before being in it; without the one that is then missed least."""
+    if state.newest is None:
+        return saves
+    until_ms = max(state.newest[0], state.told_ms)
+    if saves and saves[-1].until_ms >= until_ms:
+        return saves
+    more = [*saves, Save(until_ms, state._replace(saves=(), unsaved=0))]
+    if len(more) > SAVES_MAX:
+        # The denser the saves are for their age, the less one of them is missed.
+        densest = min(
+            range(1, len(more) - 1),
+            key=lambda place: (
+                (more[place + 1].until_ms - more[place - 1].until_ms) / (until_ms - more[place].until_ms + 1)
+            ),
+        )
+        del more[densest]
+    return tuple(more)
+
+
 class _Fold:
     """A fold of one asset under way."""
 
@@ -329,24 +354,10 @@ class _Fold:
         self._due_ms = -NEVER
 
     def _save(self, state: AssetState) -> None:
-        """Keep the fold as it was, all of `newest` and before being in it; drop the save that is missed least."""
-        if state.newest is None:
-            return
-        until_ms = max(state.newest[0], state.told_ms)
-        if self._saves and self._saves[-1].until_ms >= until_ms:
-            return
-        self._unsaved = 0
-        saves = [*self._saves, Save(until_ms, state._replace(saves=(), unsaved=0))]
-        if len(saves) > SAVES_MAX:
-            # The denser the saves are for their age, the less one of them is missed.
-            densest = min(
-                range(1, len(saves) - 1),
-                key=lambda place: (
-                    (saves[place + 1].until_ms - saves[place - 1].until_ms) / (until_ms - saves[place].until_ms + 1)
-                ),
-            )
-            del saves[densest]
-        self._saves = tuple(saves)
+        """Keep the fold as it was."""
+        saves = _with_save(self._saves, state)
+        if saves is not self._saves:
+            self._saves, self._unsaved = saves, 0
 
     def _hear(
         self, one: AssetReading, fitted: Fitted, known: Heard | None, record: Record, good: Mapping[int, int]

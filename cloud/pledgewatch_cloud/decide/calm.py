@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pledgewatch_cloud.decide import calm_row
-from pledgewatch_cloud.decide.asset import SAVE_EVERY_READINGS, SAVE_PAUSE_MS, AssetState
+from pledgewatch_cloud.decide.asset import SAVE_EVERY_READINGS, SAVE_PAUSE_MS, SAVE_SPACE_MS, AssetState, saved
 from pledgewatch_cloud.decide.batch import AssetReading, Batch
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm_row import KINETICS, LOW_BITS, LOW_MASK, PLACE_MASK, SLOTS, WEIGHT_MAX, Row, Shape
@@ -202,12 +202,13 @@ class Left(NamedTuple):
 
 def fold(assets: Assets, index: FenceIndex, batch: Batch, now_ms: int) -> Left:
     """Fold the calm ones of new readings, in any order."""
-    table = assets.table
-    known = table.devices
+    known = assets.table.devices
     rows = np.array([known.get(device, -1) for device in batch.devices], dtype=np.int64)[batch.payload]
     lengths = np.diff(batch.columns.cell_from)
     if np.count_nonzero(rows >= 0) < WIDTH_MIN or not lengths.all():
         return Left(assets, batch.objects(np.arange(len(batch))))
+    assets = _saved(assets, rows)
+    table = assets.table
     told = _told(table, index, batch, rows, lengths)
     moving: Moving = _copied(table.moving)
     order = np.lexsort((told.sequence, told.epoch, told.at_ms, told.row))
@@ -225,6 +226,25 @@ def fold(assets: Assets, index: FenceIndex, batch: Batch, now_ms: int) -> Left:
         is_open[told.row[wave[~calm]]] = False
     left = batch.objects(np.flatnonzero(~folded))
     return Left(Assets(assets.folded, table._replace(moving=moving)), left)
+
+
+def _saved(assets: Assets, rows: Numbers) -> Assets:
+    """The assets with a save of each that is about to move and has moved far since the last one."""
+    table = assets.table
+    moving = table.moving
+    concerned = np.unique(rows[rows >= 0])
+    due = concerned[moving.calm[concerned] & (moving.unsaved[concerned] >= SAVE_EVERY_READINGS)]
+    if not len(due):
+        return assets
+    names = [table.assets[row] for row in due.tolist()]
+    states = {name: saved(assets[name]) for name in names}
+    save_after_ms, unsaved = table.fixed.save_after_ms.copy(), moving.unsaved.copy()
+    save_after_ms[due] = [states[name].saves[-1].until_ms + SAVE_SPACE_MS for name in names]
+    unsaved[due] = 0
+    table = table._replace(
+        fixed=table.fixed._replace(save_after_ms=save_after_ms), moving=moving._replace(unsaved=unsaved)
+    )
+    return Assets({**assets.folded, **states}, table)
 
 
 class _Told(NamedTuple):
@@ -339,7 +359,6 @@ def _is_in_time(fixed: Fixed, moving: Moving, told: _Told, wave: Numbers, now_ms
     found &= at_ms <= fixed.calibrated_until_ms[row]
     found &= (at_ms >= fixed.leg_from_ms[row]) & (at_ms < fixed.leg_until_ms[row])
     found &= (at_ms - newest_ms <= SAVE_PAUSE_MS) | (newest_ms < fixed.save_after_ms[row])
-    found &= moving.unsaved[row] < SAVE_EVERY_READINGS
     return found
 
 
