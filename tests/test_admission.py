@@ -5,7 +5,7 @@ from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, tem
 
 from pledgewatch_cloud.decide import admission as admission_module
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.admission import Refusal
+from pledgewatch_cloud.decide.admission import EpochState, Refusal, committed_of
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.payloads import Received, read_all
 from pledgewatch_cloud.ingest.spine import Spine, recover
@@ -244,3 +244,10 @@ def test_what_waits_for_a_gap_to_close_is_bounded(monkeypatch: pytest.MonkeyPatc
     false = [Checkpoint(sequence, bytes(64)) for sequence in range(10, 30)]
     spine.take([device.arrival(device.readings[2:], false)])
     assert [sequence for sequence, _ in spine.state.devices["container-1", 1].waiting] == [10, 11, 12, 13, 14]
+
+
+def test_a_device_is_told_of_the_ranges_beyond_a_gap() -> None:
+    state = EpochState(Marks(3, tuple((10 * number, 10 * number + 4) for number in range(1, 100))), b"")
+    contiguous, ranges = committed_of(state)
+    assert (contiguous, len(ranges), ranges[:2]) == (3, 64, ((10, 14), (20, 24)))
+    assert committed_of(None) == (0, ())

@@ -203,3 +203,13 @@ async def test_small_batches_that_follow_each_other_are_waited_for_and_a_lone_me
     running.cancel()
     assert bench.metrics.commits < 6, "they were committed together"
     assert bench.metrics.batch_messages.total == 6
+
+
+async def test_a_device_that_says_many_epochs_is_told_of_one_and_holds_nobody_up() -> None:
+    bench = Bench()
+    for epoch in range(1, 2_000):
+        status = Status(online=True, epoch=epoch, head_sequence=0, spooled_readings=0, agent_version="0.1.0")
+        bench.broker.put(Kind.STATUS, bench.device.name, encode_status(status))
+    await bench.run_until(lambda: bench.broker.published)
+    assert len(bench.loop._answers.due(0.0)) <= 1
+    assert all(one.epoch <= 1_023 for one in bench.words())

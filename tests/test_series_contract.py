@@ -154,6 +154,21 @@ def test_series_of_another_journal_are_dropped(tmp_path: Path) -> None:
     other.close()
 
 
+def test_a_damaged_file_is_built_again(tmp_path: Path) -> None:
+    first = EmbeddedSeries(tmp_path, "journal")
+    ship = Ship(first)
+    ship.say((0, warm(5_000)))
+    ship.feeder.catch_up()
+    first.close()
+    with (tmp_path / "series.sqlite").open("r+b") as file:
+        file.write(b"x" * 100)
+    again = EmbeddedSeries(tmp_path, "journal")
+    assert again.cursor == 0
+    Feeder(ship.store, again).catch_up()
+    assert [one.value for one in values(again)] == [5_000]
+    again.close()
+
+
 def test_retention_drops_whole_weeks(tmp_path: Path) -> None:
     series = EmbeddedSeries(tmp_path, "journal", retention_days=10)
     ship = Ship(series)

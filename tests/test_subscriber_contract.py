@@ -17,6 +17,7 @@ from pledgewatch_cloud.ingest.connect import AutoSubscriber, connect_subscriber
 from pledgewatch_cloud.ingest.mqtt5_subscriber import Mqtt5Subscriber
 from pledgewatch_cloud.ingest.paho_subscriber import PahoSubscriber
 from pledgewatch_cloud.ingest.subscriber import BrokerAddress, Message, Subscriber
+from pledgewatch_wire.codec import MAX_PAYLOAD_BYTES
 
 PAIRS = [("5", "mosquitto"), ("3.1.1", "mosquitto"), ("3.1.1", "amqtt"), ("auto", "mosquitto"), ("auto", "amqtt")]
 # amqtt delivers nothing again and keeps nothing for who is away: devices send again what was not committed. What the
@@ -336,3 +337,17 @@ async def test_a_topic_alias_stands_for_the_topic_it_was_given_with() -> None:
         await ended.wait()
     assert topics == ["first", "second", "first", "second", "third", "third", ""]
     assert asked == [65_535]
+
+
+async def test_a_payload_that_is_too_long_is_shortened_and_never_dropped(case: Case) -> None:
+    """What it begins with reaches the quarantine, what comes after it is whole, whatever the protocol."""
+    async with connected(case.subscriber()) as subscriber:
+        case.publish(b"before", b"x" * 3_000_000, b"after", b"y" * 1_200_000, b"last")
+        taken: list[bytes] = []
+        async with asyncio.timeout(20):
+            while len(taken) < 5:
+                messages = await subscriber.receive(50)
+                taken += [one.payload for one in messages]
+                subscriber.acknowledge(messages)
+    assert [one[:6] for one in taken] == [b"before", b"xxxxxx", b"after", b"yyyyyy", b"last"]
+    assert min(len(taken[1]), len(taken[3])) > MAX_PAYLOAD_BYTES

@@ -91,7 +91,7 @@ class Uplink:
         self._monotonic = monotonic
         self._random = SystemRandom()
         self._topics = {kind: topic(device.operator, device.name, kind) for kind in Kind}
-        self._connector = Connector(settings.broker, device.name)
+        self._connector = Connector(settings.broker, f"{device.operator}.{device.name}")
         self._window = Window(self._settings.in_flight_readings)
         self._world = World(_LOGGER, f"uplink to {settings.broker.host}:{settings.broker.port}")
         self._work = asyncio.Event()

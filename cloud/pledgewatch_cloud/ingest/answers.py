@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.admission import Admission
+from pledgewatch_cloud.decide.admission import MAX_EPOCH, Admission
 from pledgewatch_cloud.ingest.decode import DeviceStatus
 
 
@@ -38,6 +38,7 @@ class Answers:
         self._after_s = after_s
         self._unsaid: dict[tuple[str, str, int], _Unsaid] = {}  # oldest first, so only those that are due are looked at
         self._at_once: dict[tuple[str, str, int], None] = {}
+        self._online: dict[tuple[str, str], int] = {}  # the epoch that a device has just come online with
 
     def took(self, admission: Admission, now_s: float) -> None:
         """News from a batch that is on disk."""
@@ -56,15 +57,18 @@ class Answers:
     def connected(self, statuses: Iterable[DeviceStatus]) -> None:
         """Devices that have just come online want to know where they stand."""
         for one in statuses:
-            if one.status.online and one.status.epoch:
-                self._at_once[Stream(one.operator, one.device, one.status.epoch)] = None
+            if one.status.online and 1 <= one.status.epoch <= MAX_EPOCH:
+                self._online[one.operator, one.device] = one.status.epoch
 
     def due(self, now_s: float) -> list[Stream]:
         """The streams to tell now."""
         late = takewhile(lambda one: now_s - one[1].since_s >= self._after_s, self._unsaid.items())
-        return [Stream(*one) for one in {**self._at_once, **dict.fromkeys(stream for stream, _ in late)}]
+        online = ((*names, epoch) for names, epoch in self._online.items())
+        return [Stream(*one) for one in dict.fromkeys([*self._at_once, *online, *(stream for stream, _ in late)])]
 
     def said(self, stream: Stream) -> None:
         """The device has been told all that is committed."""
         self._unsaid.pop(stream, None)
         self._at_once.pop(stream, None)
+        if self._online.get(stream[:2]) == stream.epoch:
+            del self._online[stream[:2]]

@@ -29,10 +29,12 @@ log = logging.getLogger(__name__)
 
 CONNECT_PATIENCE_S = 10.0
 PROBE_PATIENCE_S = 3.0
-PACKET_MAX_BYTES = 1024 * 1024  # a payload has at most a quarter of it
+PACKET_MAX_BYTES = 1024 * 1024  # a payload has at most a quarter of it; of longer packets the rest is passed over
 TOPIC_ALIASES_MAX = 65_535
 _HIGHEST_PACKET_ID = 65_535
 _PUBACK = 0x4002
+_PUBLISH = 3
+_LONGEST_HEAD = 5
 _ANSWERS_MAX = 16  # a broker that answers what nobody asked is not listened to for long
 
 
@@ -154,7 +156,6 @@ class Mqtt5Subscriber:
                     keep_alive=address.keep_alive_s,
                     session_expiry_interval=address.session_expiry_s,
                     receive_max=address.receive_maximum,
-                    max_packet_size=PACKET_MAX_BYTES,
                     topic_alias_max=TOPIC_ALIASES_MAX,
                 ).write()
             )
@@ -231,6 +232,7 @@ class _Link(asyncio.Protocol):
         self.server_receive_maximum = _HIGHEST_PACKET_ID
         self._arrived = arrived
         self._buffer = bytearray()
+        self._passing_over = 0  # bytes still to come of a packet that is too long
         self._transport: asyncio.Transport | None = None
         self._answers: deque[Any] = deque(maxlen=_ANSWERS_MAX)
         self._answered = asyncio.Event()
@@ -253,7 +255,12 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Cut packets out of the stream. What is none ends the connection."""
         self._heard_at = asyncio.get_running_loop().time()
+        if self._passing_over:
+            passed = min(self._passing_over, len(data))
+            self._passing_over -= passed
+            data = data[passed:]
         self._buffer += data
+        self._shorten()
         place = 0
         with memoryview(self._buffer) as view:
             while True:
@@ -269,6 +276,24 @@ class _Link(asyncio.Protocol):
                 place += length
                 self._dispatch(packet)
         del self._buffer[:place]
+        if self._shorten():
+            self.data_received(b"")
+
+    def _shorten(self) -> bool:
+        """Make a PUBLISH that is too long one of PACKET_MAX_BYTES, and pass over the rest of it as it comes.
+
+        A broker that were told of a maximum would drop it without a word; so its beginning reaches the quarantine. True
+        where it has done so.
+        """
+        length, head = _remaining_length(self._buffer)
+        if length <= PACKET_MAX_BYTES or self._buffer[0] >> 4 != _PUBLISH or len(self._buffer) < PACKET_MAX_BYTES:
+            return False
+        body = self._buffer[head : head + length]
+        self._passing_over = length - len(body)
+        rest = self._buffer[head + length :]
+        kept = body[: PACKET_MAX_BYTES - _LONGEST_HEAD]
+        self._buffer = bytearray([self._buffer[0], *_varint(len(kept))]) + kept + rest
+        return True
 
     def _dispatch(self, packet: Any) -> None:
         if isinstance(packet, mqtt5.PublishPacket):
@@ -346,6 +371,24 @@ class _Link(asyncio.Protocol):
         """End the connection now."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _remaining_length(buffer: bytearray) -> tuple[int, int]:
+    """How long the body of the packet in front is, and where it begins (MQTT 5.0, 2.1.4); (0, 0): not known yet."""
+    length = 0
+    for place in range(1, min(_LONGEST_HEAD, len(buffer))):
+        length |= (buffer[place] & 0x7F) << 7 * (place - 1)
+        if buffer[place] < 0x80:
+            return length, place + 1
+    return 0, 0
+
+
+def _varint(number: int) -> list[int]:
+    found = []
+    while number >= 0x80:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return [*found, number]
 
 
 def _check_accepted(connack: mqtt5.ConnAckPacket) -> None:

@@ -9,6 +9,7 @@ one transaction, so a crash repeats or loses nothing, and deleting the file buil
 """
 
 import json
+import logging
 import sqlite3
 import struct
 import threading
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from pledgewatch_cloud.decide.columns import Numbers, starts_of
 from pledgewatch_cloud.series import bookmark
 from pledgewatch_cloud.series.series import Bookmark, Gauge, Point, Points, SeriesError, Stretch, Told
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "series.sqlite"
 DAY_MS = 86_400_000
@@ -50,15 +53,25 @@ class EmbeddedSeries:
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         with self._translated():
-            self._connection = sqlite3.connect(
-                folder / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=30
-            )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            with self._transaction() as connection:
-                connection.execute(_LAST)
-                if not bookmark.is_of(connection, journal):
-                    self._clear(connection)
+            try:
+                self._open(folder / FILE_NAME)
+            except sqlite3.OperationalError:
+                raise  # the disk's trouble, not the file's
+            except sqlite3.DatabaseError as error:
+                log.warning("%s is damaged (%s); the series are built again", folder / FILE_NAME, error)
+                self._connection.close()
+                for suffix in ("", "-wal", "-shm"):
+                    (folder / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
+                self._open(folder / FILE_NAME)
+
+    def _open(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        with self._transaction() as connection:
+            connection.execute(_LAST)
+            if not bookmark.is_of(connection, self._journal):
+                self._clear(connection)
 
     @property
     def cursor(self) -> int:

@@ -169,8 +169,13 @@ class GpsSensor:
         self._fixed_at = now
 
     def _due_sample(self, fix: Fix, heard_at: int | None) -> list[Sample]:
-        """The sample of a fix, if one is due. A fix that can be believed sets the agent's clock."""
-        if fix.time_ms is not None and has_position(fix) and quality_of(fix) not in _UNTRUE:
+        """The sample of a fix, if one is due. A fix that can be believed sets the agent's clock.
+
+        A date from before this program was made is a receiver's week count that has rolled over: other sensors must not
+        be dated by it.
+        """
+        is_of_now = fix.time_ms is not None and fix.time_ms >= RELEASED_MS
+        if fix.time_ms is not None and is_of_now and has_position(fix) and quality_of(fix) not in _UNTRUE:
             self._clock.set_by_fix(fix.time_ms, heard_at)
         sample = self._sample(fix)
         return [sample] if self._is_due(sample.measured_at_ms) else []
