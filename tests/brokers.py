@@ -37,9 +37,9 @@ def mosquitto_path() -> str:
 class BrokerProcess:
     """A broker on a port of its own, which it keeps over restarts. `kind` is mosquitto or amqtt."""
 
-    def __init__(self, kind: str, folder: Path, *, persistent: bool = False, extra: str = "") -> None:
+    def __init__(self, kind: str, folder: Path, *, persistent: bool = False, extra: str = "", port: int = 0) -> None:
         self.kind = kind
-        self.port = free_port()
+        self.port = port or free_port()
         self._folder = folder
         self._store = folder / "mosquitto-store"
         self._process: subprocess.Popen[bytes] | None = None

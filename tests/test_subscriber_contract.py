@@ -351,3 +351,27 @@ async def test_a_payload_that_is_too_long_is_shortened_and_never_dropped(case: C
                 subscriber.acknowledge(messages)
     assert [one[:6] for one in taken] == [b"before", b"xxxxxx", b"after", b"yyyyyy", b"last"]
     assert min(len(taken[1]), len(taken[3])) > MAX_PAYLOAD_BYTES
+
+
+async def test_auto_asks_again_when_another_broker_takes_the_place(tmp_path: Path) -> None:
+    first = started("mosquitto", tmp_path / "first")
+    case = Case("auto", first)
+    async with connected(case.subscriber()) as subscriber:
+        assert isinstance(subscriber, AutoSubscriber)
+        case.publish(b"old")
+        (old,) = await subscriber.receive(10)
+        first.kill()
+        case.broker = second = BrokerProcess("amqtt", tmp_path, port=first.port)
+        second.start()
+        try:
+            await until(lambda: subscriber.connected and isinstance(subscriber._chosen, PahoSubscriber), 60)
+            case.publish(b"new")
+            (new,) = await subscriber.receive(10)
+            assert (new.payload, new.token > old.token) == (b"new", True)
+            subscriber.acknowledge([old])
+            assert subscriber.counts.acknowledged == 0, "what another broker delivered acknowledges nothing here"
+            subscriber.acknowledge([new])
+            assert subscriber.counts.acknowledged == 1
+        finally:
+            second.kill()
+    assert await subscriber.receive(10) == []

@@ -37,7 +37,10 @@ def connect_subscriber(address: BrokerAddress, filters: Sequence[str], protocol:
 
 
 class AutoSubscriber:
-    """Asks the broker what it speaks as soon as it is there, and hands everything on to the one that fits."""
+    """Asks the broker what it speaks as soon as it is there, and hands everything on to the one that fits.
+
+    Asks again where nobody answers in MQTT 5 any more: another broker may have taken the place.
+    """
 
     def __init__(self, address: BrokerAddress, filters: Sequence[str]) -> None:
         self._address = address
@@ -45,7 +48,8 @@ class AutoSubscriber:
         self._chosen: Subscriber | None = None
         self._ready = asyncio.Event()
         self._none = SubscriberCounts()
-        self._stack = contextlib.AsyncExitStack()
+        self._newest_token = 0
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -59,17 +63,18 @@ class AutoSubscriber:
         return self._chosen is not None and self._chosen.connected
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._choose(), name="mqtt version")
+        self._task = asyncio.create_task(self._keep_chosen(), name="mqtt version")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
+        self._ready.set()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        await self._stack.aclose()
 
     @property
     def waiting(self) -> int:
@@ -78,9 +83,12 @@ class AutoSubscriber:
 
     async def receive(self, limit: int) -> list[Message]:
         """See Subscriber."""
-        await self._ready.wait()
-        assert self._chosen is not None
-        return await self._chosen.receive(limit)
+        while not self._closed:
+            await self._ready.wait()
+            if self._chosen is not None and (messages := await self._chosen.receive(limit)):
+                self._newest_token = messages[-1].token
+                return messages
+        return []
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """See Subscriber."""
@@ -91,24 +99,38 @@ class AutoSubscriber:
         """See Subscriber."""
         return self._chosen is not None and await self._chosen.publish(topic, payload, retain=retain)
 
-    async def _choose(self) -> None:
+    async def _keep_chosen(self) -> None:
+        """Find the one that fits, and again when it does not fit any more."""
+        while True:
+            is_5 = await self._ask()
+            log.info("the broker speaks MQTT %s", "5" if is_5 else "3.1.1")
+            # Tokens go on ascending: what the one before gave out acknowledges nothing of the next.
+            token = self._newest_token
+            if not is_5:
+                async with PahoSubscriber(self._address, self._filters, SystemRandom(), after_token=token) as chosen:
+                    self._chosen = chosen
+                    self._ready.set()
+                    await asyncio.Event().wait()
+            async with Mqtt5Subscriber(self._address, self._filters, SystemRandom(), after_token=token) as fitting:
+                self._chosen = fitting
+                self._ready.set()
+                await fitting.misfit.wait()
+                self._ready.clear()
+                self._chosen = None
+            log.warning("nobody answers in MQTT 5 any more; asking again")
+
+    async def _ask(self) -> bool:
+        """Whether the broker speaks MQTT 5, as soon as there is one."""
         random, attempt, closed = SystemRandom(), 0, 0
         while True:
             try:
-                is_5 = await speaks_mqtt5(self._address)
-                break
+                return await speaks_mqtt5(self._address)
             except ConnectionResetError:
                 closed += 1
                 if closed >= _CLOSES_MEAN_311:
-                    is_5 = False
-                    break
+                    return False
             except OSError as error:
                 if attempt == 0:
                     log.warning("the broker at %s:%d is away: %s", self._address.host, self._address.port, error)
             await asyncio.sleep(jittered_backoff(attempt, maximum_s=self._address.reconnect_max_s, random=random))
             attempt += 1
-        log.info("the broker speaks MQTT %s", "5" if is_5 else "3.1.1")
-        chosen = connect_subscriber(self._address, self._filters, "5" if is_5 else "3.1.1")
-        await self._stack.enter_async_context(chosen)
-        self._chosen = chosen
-        self._ready.set()

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_PATIENCE_S = 10.0
 PROBE_PATIENCE_S = 3.0
+UNANSWERED_MEAN_MISFIT = 2  # tries in a row that reached somebody
 PACKET_MAX_BYTES = 1024 * 1024  # a payload has at most a quarter of it; of longer packets the rest is passed over
 TOPIC_ALIASES_MAX = 65_535
 _HIGHEST_PACKET_ID = 65_535
@@ -49,7 +50,9 @@ class RefusedError(Exception):
 class Mqtt5Subscriber:
     """See pledgewatch_cloud.ingest.subscriber.Subscriber for the contract."""
 
-    def __init__(self, address: BrokerAddress, filters: Sequence[str], random: Random) -> None:
+    def __init__(self, address: BrokerAddress, filters: Sequence[str], random: Random, *, after_token: int = 0) -> None:
+        """Tokens ascend from `after_token`. `misfit` is set when nobody there has answered in MQTT 5 for some time."""
+        self.misfit = asyncio.Event()
         self.counts = SubscriberCounts()
         self._address = address
         self._filters = tuple(filters)
@@ -58,7 +61,8 @@ class Mqtt5Subscriber:
         self._unacknowledged: deque[tuple[int, int]] = deque()  # (token, packet id), in order of arrival
         self._outgoing: dict[int, mqtt5.PublishPacket] = {}
         self._packet_id = 0
-        self._token = 0
+        self._token = after_token
+        self._closed = False
         self._news = asyncio.Event()
         self._link: _Link | None = None
         self._task: asyncio.Task[None] | None = None
@@ -75,6 +79,8 @@ class Mqtt5Subscriber:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
+        self._news.set()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -88,6 +94,8 @@ class Mqtt5Subscriber:
     async def receive(self, limit: int) -> list[Message]:
         """See Subscriber."""
         while not self._queue:
+            if self._closed:
+                return []
             self._news.clear()
             await self._news.wait()
         taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
@@ -120,11 +128,12 @@ class Mqtt5Subscriber:
 
     async def _keep_connected(self) -> None:
         """Connect, again and again. Says once that the broker is away and once that it is back."""
-        attempt, away = 0, False
+        attempt, away, unanswered = 0, False, 0
         while True:
             try:
                 async with asyncio.timeout(CONNECT_PATIENCE_S):
                     link = await self._open()
+                unanswered = 0
                 if away:
                     log.info("the broker is back")
                 attempt, away = 0, False
@@ -133,6 +142,9 @@ class Mqtt5Subscriber:
                 if not away:
                     log.warning("the broker at %s:%d is away: %s", self._address.host, self._address.port, error)
                 away = True
+                unanswered += not isinstance(error, ConnectionRefusedError)
+                if unanswered >= UNANSWERED_MEAN_MISFIT:
+                    self.misfit.set()
             await asyncio.sleep(jittered_backoff(attempt, maximum_s=self._address.reconnect_max_s, random=self._random))
             attempt += 1
 

@@ -37,14 +37,16 @@ _READS_MAX = 100  # packets in one turn of the event loop; others have theirs
 class PahoSubscriber:
     """See pledgewatch_cloud.ingest.subscriber.Subscriber for the contract."""
 
-    def __init__(self, address: BrokerAddress, filters: Sequence[str], random: Random) -> None:
+    def __init__(self, address: BrokerAddress, filters: Sequence[str], random: Random, *, after_token: int = 0) -> None:
+        """Tokens ascend from `after_token`."""
         self.counts = SubscriberCounts()
         self._address = address
         self._filters = tuple(filters)
         self._random = random
         self._queue: deque[Message] = deque()
         self._unacknowledged: deque[tuple[int, int, int]] = deque()  # (token, packet id, qos), in order of arrival
-        self._token = 0
+        self._token = after_token
+        self._closed = False
         self._news = asyncio.Event()
         self._subscribed = False
         self._ended = asyncio.Event()
@@ -65,6 +67,8 @@ class PahoSubscriber:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
+        self._news.set()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -78,6 +82,8 @@ class PahoSubscriber:
     async def receive(self, limit: int) -> list[Message]:
         """See Subscriber."""
         while not self._queue:
+            if self._closed:
+                return []
             self._news.clear()
             await self._news.wait()
         taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]

@@ -97,7 +97,10 @@ class Subscriber(Protocol):
         ...
 
     async def receive(self, limit: int) -> list[Message]:
-        """Wait for at least one message; return what is there, at most `limit`, in order of arrival."""
+        """Wait for at least one message; return what is there, at most `limit`, in order of arrival.
+
+        Nothing comes back once the subscriber has been closed.
+        """
         ...
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
