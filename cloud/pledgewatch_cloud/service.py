@@ -42,6 +42,7 @@ from pledgewatch_cloud.outbox.relay import Relay
 from pledgewatch_cloud.series.series import SeriesError
 from pledgewatch_cloud.series_command import opened
 from pledgewatch_wire import topics
+from pledgewatch_wire.settings import unreadable
 from pledgewatch_wire.topics import Kind
 
 TOKEN_MIN_CHARACTERS = 16
@@ -67,6 +68,8 @@ async def run(settings: CloudSettings, config: Path) -> None:
 
 async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
     """Open everything, run everything, and return when `stop` is set and all of it has ended."""
+    if faults := unreadable(settings.files()):
+        raise ServiceError("\n".join(faults))
     listener = stack.enter_context(_listen(settings.api))
     folder = settings.service.data_folder
     stack.enter_context(_sole_use(folder))
@@ -168,15 +171,17 @@ def _listen(api: ApiSettings) -> socket.socket:
 @contextlib.contextmanager
 def _sole_use(folder: Path) -> Iterator[None]:
     """A journal has one writer: a lock on a file beside it, let go of by the kernel however we end."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w", encoding="ascii") as lock:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((folder / "lock").open("w", encoding="ascii"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError:
-        raise ServiceError(f"{folder} is in use by another pledgewatch-cloud") from None
-    except PermissionError as error:
-        raise ServiceError(f"{error.filename} cannot be written; choose another [service] data_folder") from None
+        except BlockingIOError:
+            raise ServiceError(f"{folder} is in use by another pledgewatch-cloud") from None
+        except OSError as error:
+            text = f"{error.filename or folder} cannot be used ({error.strerror}); choose another [service] data_folder"
+            raise ServiceError(text) from None
+        yield
 
 
 async def _relay(core: CoreSettings | None, store: SqliteStore, stack: contextlib.AsyncExitStack) -> Relay | None:
