@@ -321,3 +321,19 @@ def test_without_a_fix_there_is_no_position(time_ms: int | None) -> None:
         Cell(Channel.HDOP_CENTI, 7, own),
         Cell(Channel.FIX_DIMENSIONS, 0, own),
     )
+
+
+async def test_a_receiver_whose_weeks_have_rolled_over_does_not_set_the_clock(receiver: Receiver) -> None:
+    """Its place is right and its date 1,024 weeks early: thermometers must not be dated by it."""
+    clock = machine()
+    rolled_over = cycle(1).replace(b",010126,,,A*", b",180506,,,A*")
+    body = rolled_over[1 : rolled_over.index(b"*")]
+    checksum = reduce(lambda left, right: left ^ right, body)
+    head, _, rest = rolled_over.partition(b"*")
+    async with aclosing(sensor_at(receiver.link, clock).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        receiver.write(head + f"*{checksum:02X}".encode() + rest[2:])
+        sample = await asyncio.wait_for(first, 10)
+    assert sample.cells[0] == Cell(Channel.LATITUDE_E7, 330_166_667)
+    assert sample.measured_at_ms < RELEASED_MS, "what the receiver said stands as it was said"
+    assert clock.now() == (SYSTEM_MS, Clock.RTC)
