@@ -1,8 +1,8 @@
 """The process that feeds the series: alive beside the service, started again, and gone with it."""
 
+import contextlib
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -13,9 +13,13 @@ from station import Station, opened
 
 def followers(station: Station) -> list[int]:
     """The processes that feed this station's series."""
-    asked = ["pgrep", "-f", f"series follow --config {station.folder / 'cloud.toml'}"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return [int(one) for one in done.stdout.split()]
+    wanted = b"\0".join([b"series", b"follow", b"--config", bytes(station.folder / "cloud.toml")])
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 def has_followed(station: Station) -> bool:
