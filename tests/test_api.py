@@ -29,6 +29,7 @@ from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
 from pledgewatch_cloud.series.feeder import Feeder
+from pledgewatch_cloud.service import ServiceError, token_in
 
 TOKEN = "not-a-secret"
 
@@ -173,12 +174,17 @@ def test_the_book_is_amended_whole_or_refused_whole(cloud: Cloud) -> None:
 @pytest.mark.parametrize(("body", "status"), [(b"", 422), (b"{", 422), (b"[]", 422), (b'"book"', 422), (b"\xff", 422)])
 def test_what_is_no_amendment_is_a_problem(cloud: Cloud, body: bytes, status: int) -> None:
     headers = {"content-type": "application/json"}
-    problem(cloud.client.post("/book/amendments", content=body, headers=headers), status)
+    refused = problem(cloud.client.post("/book/amendments", content=body, headers=headers), status)
+    assert refused["title"]
+    assert (cloud.store.counts().entries, cloud.get("/book")["lots"]) == (0, []), "nothing of it was taken"
 
 
 def test_what_is_not_there_is_a_problem(cloud: Cloud) -> None:
-    for path in ("/nothing", "/assets/ghost", "/assets/ghost/series/smell"):
+    cloud.tell()
+    for path in ("/nothing", "/assets/ghost", "/assets/asset-container-1/series/smell"):
         problem(cloud.client.get(path), 404)
+    assert cloud.client.get("/assets/asset-container-1").status_code == 200, "what is there is found"
+    assert cloud.client.get("/assets/asset-container-1/series/temperature_mc").status_code == 200
     problem(cloud.client.post("/outbox/dead/ghost/send"), 404)
     problem(cloud.client.get("/events?limit=0"), 422)
     problem(cloud.client.delete("/book"), 405)
@@ -234,3 +240,13 @@ def test_who_writes_shows_the_token(tmp_path: Path) -> None:
     assert cloud.client.post("/book/amendments", json=document, headers=headers).json()["changed"] is True
     cloud.store.close()
     cloud.series.close()
+
+
+def test_a_token_that_is_too_short_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "api.token"
+    file.write_text("x" * 15, encoding="ascii")
+    with pytest.raises(ServiceError, match="holds no token of at least 16 characters"):
+        token_in(file)
+    file.write_text("x" * 16 + "\n", encoding="ascii")
+    assert token_in(file) == "x" * 16
+    assert token_in(None) is None

@@ -29,7 +29,7 @@ def test_it_takes_what_an_amendment_takes() -> None:
     sample = read_book_file(ROOT / "samples" / "book.yaml").document
     book = book_module.amend(book_module.empty(), sample)
     for document in (sample, book_document(Device()), book_module.as_document(book), {"remove": {"lots": ["a"]}}):
-        CHECK.validate(document)
+        assert [error.message for error in CHECK.iter_errors(document)] == []
 
 
 def test_every_key_that_a_reader_takes_is_in_it() -> None:

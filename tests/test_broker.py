@@ -119,7 +119,9 @@ async def test_what_is_retained_meets_those_who_come_later(broker: EmbeddedBroke
     await first.say(b"", retain=True)
     third = await Client(broker.port, "third").open()
     await first.say(b"live")
-    await until(lambda: third.received == [(b"live", False)])
+    await until(lambda: bool(third.received))
+    assert second.received[:2] == [(b"here", True), (b"", False)]
+    assert third.received == [(b"live", False)], "what was taken back meets nobody"
     for client in (first, second, third):
         await client.leave()
 

@@ -60,9 +60,12 @@ def test_whenever_it_is_ended_it_leaves_nothing_behind(tmp_path: Path, number: s
     folder = tmp_path / "demo"
     running = demo(folder, "--seconds", "60")
     time.sleep(after_s)
+    assert len(children_of_the_demo(folder)) >= 4, "the bank, the cloud and agents run"
     os.kill(running.pid, number)
     running.communicate(timeout=120)
+    assert running.returncode == (0 if number == signal.SIGTERM else -number)
     wait_for_the_children(folder)
+    assert children_of_the_demo(folder) == []
 
 
 @pytest.mark.parametrize("moments_s", [(1.0,), (1.8, 0.3), (4.0, 0.2, 0.2), (11.0, 0.5, 0.5, 0.5)])

@@ -18,7 +18,8 @@ def test_links_and_named_files_exist(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
     for name in re.findall(
-        r"`((?:tests|docs|scripts|samples|cloud|edge|wire)/[A-Za-z0-9_./-]+\.(?:py|md|toml|proto))`", text
+        r"(?<![\w/.])((?:tests|docs|scripts|samples|cloud|edge|wire)/[A-Za-z0-9_./-]+\.(?:py|md|toml|proto|conf|yaml))\b",
+        text,
     ):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
 

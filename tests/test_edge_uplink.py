@@ -141,6 +141,8 @@ async def test_what_stays_uncommitted_is_sent_again(mosquitto: BrokerProcess, tm
             assert {(payload.first_sequence, payload.last_sequence) for payload in listener.payloads} == {(11, 20)}
             assert all(payload.committed_wanted for payload in listener.payloads)
             assert 3 <= uplink.counts.resends <= 4  # each time it waits twice as long
+            await listener.say(Committed(1, 15))
+            await until(lambda: uplink._fruitless_resends == 0, "its patience to begin anew with the news")
             await listener.say(Committed(1, 60))
             await until(lambda: spool.spooled == 0, "the last word")
             assert listener.conflicts == 0
@@ -173,16 +175,19 @@ async def test_a_broker_that_goes_away(
     assert said == [f"uplink to 127.0.0.1:{broker.port} lost", f"uplink to 127.0.0.1:{broker.port} back"]
 
 
-async def test_a_broker_that_is_not_there_at_first(mosquitto: BrokerProcess, tmp_path: Path) -> None:
+async def test_a_broker_that_is_not_there_at_first(
+    mosquitto: BrokerProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     mosquitto.stop()
     with new_spool(tmp_path) as spool:
         spool.append(samples(3))
         uplink = Uplink(station(tmp_path, mosquitto.port), spool)
         async with running(uplink):
-            await asyncio.sleep(0)
+            await until(lambda: "uplink to" in caplog.text, "the first try to fail")
             mosquitto.start()
-            async with cloud(mosquitto.port):
+            async with cloud(mosquitto.port) as listener:
                 await until(lambda: spool.spooled == 0, "the readings to be committed")
+                assert (listener.marks[1].contiguous, listener.conflicts) == (3, 0)
 
 
 async def test_a_link_that_is_cut_again_and_again(mosquitto: BrokerProcess, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ async def core(
 
     def make(handler: Callable[[httpx2.Request], httpx2.Response]) -> HttpCore:
         one = HttpCore("https://core.test/messages", SECRET, timeout_s=1)
-        one._client = httpx2.AsyncClient(transport=httpx2.MockTransport(handler), follow_redirects=False)
+        one._client._transport = httpx2.MockTransport(handler)  # the client, and what it was told, is the real one
         made.append(one)
         return one
 

@@ -90,6 +90,7 @@ def test_a_lane_begins_and_ends_at_its_berths_and_repeats_no_place() -> None:
     for origin, destination in pairwise(PORTS.values()):
         lane = sea_lane(origin, destination)
         assert lane[0] == (origin.longitude, origin.latitude)
+        assert all(-180 <= longitude <= 180 for longitude, _ in lane)
         assert distance_m(lane[-1], (destination.longitude, destination.latitude)) <= 1.0
         assert all(distance_m(*leg) > 1.0 for leg in pairwise(lane))
 

@@ -197,11 +197,15 @@ async def test_a_link_on_which_nothing_moves_is_given_up(case: Case) -> None:
         FaultProxy(case.broker.port, Random(1)) as proxy,
         connected(case.subscriber(port=proxy.port, keep_alive_s=2)) as subscriber,
     ):
+        assert subscriber.counts.connections == 1
         proxy.half_open()
         await until(lambda: not subscriber.connected)
         proxy.resume()
         proxy.cut()
         await until(lambda: subscriber.connected)
+        assert subscriber.counts.connections >= 2
+        await asyncio.to_thread(case.publish, b"after")
+        assert [one.payload for one in await received(subscriber, 1)] == [b"after"], "the new link carries"
 
 
 @redelivering
@@ -218,6 +222,8 @@ async def test_a_slow_lossy_link_loses_nothing_that_counts(case: Case) -> None:
                 some = await subscriber.receive(10)
                 found |= {one.payload for one in some}
                 subscriber.acknowledge(some)
+        assert found == set(numbered(200))
+        assert subscriber.counts.connections > 1, "links were lost on the way, or nothing was shown"
 
 
 async def test_what_is_published_reaches_others_and_is_retained(case: Case) -> None:

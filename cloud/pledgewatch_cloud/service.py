@@ -128,7 +128,7 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
             delivery_clock=SystemClock(),
             wake_relay=relay.wake if relay else _nothing,
             broker_connected=lambda: subscriber.connected,
-            token=_token(settings.api.token_file),
+            token=token_in(settings.api.token_file),
         )
     )
     server = _Server(
@@ -246,7 +246,7 @@ def _secret(path: Path) -> str:
         raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _token(path: Path | None) -> str | None:
+def token_in(path: Path | None) -> str | None:
     """Who writes must show this; None where whoever reaches the address may."""
     if path is None:
         return None
