@@ -208,6 +208,19 @@ async def test_what_an_answer_means(core: Callable[..., HttpCore], status: int, 
     assert attempt.answer is answer
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed(core: Callable[..., HttpCore], status: int) -> None:
+    """The signature is meant for one address; whoever answers there cannot pass it on."""
+    asked = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.host)
+        return httpx2.Response(status, headers={"location": "https://elsewhere.test/messages"})
+
+    assert (await core(handler).deliver(MESSAGE)).answer is Answer.LATER
+    assert asked == ["core.test"]
+
+
 @pytest.mark.parametrize(
     ("value", "low", "high"), [("120", 120, 120), ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0), ("soon", 0, 0), ("-5", 0, 0)]
 )

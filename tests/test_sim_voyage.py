@@ -87,7 +87,8 @@ def test_the_lanes_are_as_long_as_the_sea_is_wide(origin: str, destination: str,
 
 
 def test_a_lane_begins_and_ends_at_its_berths_and_repeats_no_place() -> None:
-    for origin, destination in pairwise(PORTS.values()):
+    across = [(PORTS["CNSHA"], PORTS["USLAX"]), (PORTS["USNYC"], PORTS["HKHKG"])]  # the ocean's line, both ways
+    for origin, destination in [*pairwise(PORTS.values()), *across]:
         lane = sea_lane(origin, destination)
         assert lane[0] == (origin.longitude, origin.latitude)
         assert all(-180 <= longitude <= 180 for longitude, _ in lane)
