@@ -14,7 +14,7 @@ from fault_proxy import FaultProxy
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pledgewatch_cloud.ingest.connect import AutoSubscriber, connect_subscriber
-from pledgewatch_cloud.ingest.mqtt5_subscriber import Mqtt5Subscriber
+from pledgewatch_cloud.ingest.mqtt5_subscriber import PACKET_MAX_BYTES, Mqtt5Subscriber, _Link
 from pledgewatch_cloud.ingest.paho_subscriber import PahoSubscriber
 from pledgewatch_cloud.ingest.subscriber import BrokerAddress, Message, Subscriber
 from pledgewatch_wire.codec import MAX_PAYLOAD_BYTES
@@ -381,3 +381,33 @@ async def test_auto_asks_again_when_another_broker_takes_the_place(tmp_path: Pat
         finally:
             second.kill()
     assert await subscriber.receive(10) == []
+
+
+@pytest.mark.parametrize("chunk", [1_000, 65_536, 262_144])
+async def test_of_a_packet_that_is_too_long_no_more_is_held_than_may_be(chunk: int) -> None:
+    """However it is cut (asyncio reads 262,144 bytes at most), the packets before and after it are whole."""
+    qos = mqtt5.QoS.AT_LEAST_ONCE
+    payloads = [
+        b"before",
+        b"x" * 3_000_000,
+        b"after",
+        b"y" * (PACKET_MAX_BYTES + 1),
+        b"z" * (PACKET_MAX_BYTES - 99),
+        b"last",
+    ]
+    text = b"".join(
+        mqtt5.PublishPacket(TOPIC, payload, qos=qos, packet_id=number).write()
+        for number, payload in enumerate(payloads, 1)
+    )
+    arrived: list[mqtt5.PublishPacket] = []
+    link = _Link(lambda _, packet: arrived.append(packet))
+    most = 0
+    for start in range(0, len(text), chunk):
+        link.data_received(text[start : start + chunk])
+        most = max(most, len(link._buffer))
+    assert most <= PACKET_MAX_BYTES + chunk
+    assert [(one.topic, one.packet_id) for one in arrived] == [(TOPIC, number) for number in range(1, 7)]
+    assert [one.payload for one in (arrived[0], arrived[2], *arrived[4:])] == [payloads[0], payloads[2], *payloads[4:]]
+    for one, whole in ((arrived[1], payloads[1]), (arrived[3], payloads[3])):
+        assert MAX_PAYLOAD_BYTES < len(one.payload) < PACKET_MAX_BYTES
+        assert whole.startswith(one.payload)
