@@ -7,6 +7,7 @@ the acknowledgement, between an answer and its note. Time is a number.
 """
 
 import asyncio
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
@@ -24,7 +25,7 @@ from pledgewatch_cloud.outbox.core import Answer, Attempt
 from pledgewatch_cloud.outbox.relay import Relay
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
 from pledgewatch_edge.uplink import one_clock
 from pledgewatch_wire import topics
@@ -86,6 +87,7 @@ class Edge:
         self.spool = self._open()
         self.sent_up_to = 0
         self.clock_ms = NOON_MS
+        self.measured: list[int] = []  # the moments, each once
 
     def _open(self) -> Spool:
         return open_spool(self.folder, self.name, self.key, Limits(100_000, 7, 1e9), lambda: 0.0)
@@ -105,6 +107,21 @@ class Edge:
             cells = (*position(place), temperature(self.dice.random.choice([5_000, 5_100, 9_000])))
             samples.append(Sample(self.clock_ms, Clock.GPS, tuple(sorted(cells))))
         self.spool.append(samples)
+        self.measured += [one.measured_at_ms for one in samples]
+
+    def copy(self, folder: Path) -> None:
+        """A copy of the state folder, made while the agent is stopped."""
+        self.spool.close()
+        shutil.copytree(self.folder, folder)
+        self.spool = self._open()
+
+    def put_back(self, folder: Path) -> None:
+        """The copy takes the place of the state folder."""
+        self.spool.close()
+        shutil.rmtree(self.folder)
+        folder.rename(self.folder)
+        self.spool = self._open()
+        self.sent_up_to = 0
 
     def send(self, limit: int = 8) -> Iterator[Message]:
         """The next payload, if there is something to send."""
@@ -116,8 +133,11 @@ class Edge:
             yield Message(topics.topic(OPERATOR, self.name, Kind.UP), encode(payload), False, 0)  # noqa: FBT003
 
     def hear(self, committed: Committed) -> None:
-        """The cloud's word."""
-        self.spool.forget(committed)
+        """The cloud's word. Where it says that the counter was put back, the agent ends and is started again."""
+        try:
+            self.spool.forget(committed)
+        except SpoolCorruptError:
+            self.restart()
 
 
 class Broker:
@@ -179,9 +199,16 @@ class World:
         """Let everything happen, then let the dice rest until all has arrived."""
         asyncio.run(self._run(rounds))
 
-    async def _run(self, rounds: int) -> None:
+    def happen(self, rounds: int) -> None:
+        """Let everything happen for a while."""
+        asyncio.run(self._happen(rounds))
+
+    async def _happen(self, rounds: int) -> None:
         for _ in range(rounds):
             await self._round()
+
+    async def _run(self, rounds: int) -> None:
+        await self._happen(rounds)
         self.dice.is_calm = True
         for edge in self.edges:
             edge.spool.checkpoint()
@@ -220,7 +247,7 @@ class World:
         for edge in self.edges:
             if self.dice.random.random() < 0.4 and not self.dice(0.3):
                 known = self.spine.state.devices.get((edge.name, edge.spool.epoch))
-                edge.hear(Committed(edge.spool.epoch, *committed_of(known)))
+                edge.hear(committed_of(edge.spool.epoch, known))
         relay = Relay(
             self.store,
             self.bank,

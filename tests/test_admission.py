@@ -10,7 +10,8 @@ from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.payloads import Received, read_all
 from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal.memory import MemoryStore
-from pledgewatch_wire.codec import Checkpoint, encode
+from pledgewatch_wire import chain
+from pledgewatch_wire.codec import Checkpoint, Committed, encode
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Reading
 
@@ -247,7 +248,25 @@ def test_what_waits_for_a_gap_to_close_is_bounded(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_device_is_told_of_the_ranges_beyond_a_gap() -> None:
-    state = EpochState(Marks(3, tuple((10 * number, 10 * number + 4) for number in range(1, 100))), b"")
-    contiguous, ranges = committed_of(state)
-    assert (contiguous, len(ranges), ranges[:2]) == (3, 64, ((10, 14), (20, 24)))
-    assert committed_of(None) == (0, ())
+    spans = tuple((10 * number, 10 * number + 4) for number in range(1, 100))
+    leaves = tuple((sequence, sequence.to_bytes(32)) for first, last in spans for sequence in range(first, last + 1))
+    word = committed_of(7, EpochState(Marks(3, spans), b"h" * 32, leaves=tuple(leaves)))
+    assert word[:2] == (7, 3)
+    assert (len(word.ranges), word.ranges[:2]) == (64, ((10, 14), (20, 24)))
+    assert word.chain_mark == b"h" * 8
+    assert len(word.range_marks) == 64
+    assert committed_of(7, None) == Committed(7, 0)
+    assert committed_of(7, EpochState(Marks(), b"h" * 32)) == Committed(7, 0)
+
+
+def test_the_marks_of_a_word_are_those_of_the_devices_own_chain() -> None:
+    device = measured(9)
+    spine, _ = spine_for(device)
+    for some in (device.readings[:3], device.readings[5:7], device.readings[8:]):
+        spine.take([device.arrival(some)])
+    word = committed_of(1, spine.state.devices["container-1", 1])
+    running = chain.genesis("container-1", 1)
+    for reading in device.readings[:3]:
+        running = chain.extend(running, chain.leaf(reading))
+    marks = tuple(chain.mark(chain.leaf(device.readings[place])) for place in (6, 8))
+    assert word == Committed(1, 3, ((6, 7), (9, 9)), chain.mark(running), marks)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_sim.demo import _make_room
 
 
@@ -34,20 +36,20 @@ def demo(folder: Path, *arguments: str, start_new_session: bool = False) -> subp
 
 
 def test_the_demo_tells_its_story_and_counts_at_both_ends(tmp_path: Path) -> None:
-    folder, report = tmp_path / "demo", tmp_path / "report.json"
+    folder, report = tmp_path / 'the "demo" [1]', tmp_path / "report.json"
     running = demo(folder, "--seconds", "25", "--report", str(report))
     told, _ = running.communicate(timeout=180)
     assert running.returncode == 0, told
     counted = json.loads(report.read_text(encoding="utf-8"))
     readings, messages = counted["readings"], counted["messages"]
-    assert readings == {"measured": readings["measured"], "committed": readings["measured"], "lost": 0, "duplicated": 0}
+    none = {"lost": 0, "duplicated": 0, "refused": 0}
+    assert readings == {"measured": readings["measured"], "committed": readings["measured"], **none}
     assert readings["measured"] > 200
     assert messages["sent"] == messages["delivered"] == messages["verified"] >= 7
     assert messages["duplicated"] == 0
     assert counted["events"]["milestone_met"] == 2
     assert counted["events"]["condition_breached"] == 1
-    # On a busy machine a reading may come hours of the story too late: a silence is told, and taken back.
-    assert counted["events"]["source_fell_silent"] - counted["events"].get("event_retracted", 0) <= 1
+    assert_silences_are_true(folder)
     assert counted["events"]["alert_opened"] >= 2
     assert counted["events"]["fence_entered"] == 3
     assert "console and API: http://127.0.0.1:" in told
@@ -55,7 +57,27 @@ def test_the_demo_tells_its_story_and_counts_at_both_ends(tmp_path: Path) -> Non
     assert children_of_the_demo(folder) == []
 
 
-@pytest.mark.parametrize(("number", "after_s"), [(signal.SIGTERM, 12.0), (signal.SIGKILL, 12.0)])
+def assert_silences_are_true(folder: Path) -> None:
+    """On a busy machine a reading may come hours of the story too late: a silence is told, and taken back. What stands
+    in the end is what the readings themselves show: nothing measured for so long."""
+    patience_ms = {
+        one["asset"]: one["silent_after_s"] * 1_000
+        for one in json.loads((folder / "book.json").read_text(encoding="utf-8"))["installations"]
+    }
+    store = SqliteStore(folder / "data", read_only=True)
+    told: dict[str, int] = {}
+    for asset, allowed_ms in patience_ms.items():
+        measured = [one.measured_at_ms for one in store.readings([f"container-{asset}"], 2**62)]
+        for said in store.standing(asset, 2**62):
+            if said.event.type is EventType.SOURCE_FELL_SILENT:
+                told[asset] = told.get(asset, 0) + 1
+                last_ms = max(one for one in measured if one <= said.event.at_ms)
+                assert said.event.at_ms - last_ms >= allowed_ms, said
+    store.close()
+    assert told["jade"] >= 1, "its device had no power"
+
+
+@pytest.mark.parametrize(("number", "after_s"), [(signal.SIGTERM, 12.0), (signal.SIGHUP, 12.0), (signal.SIGKILL, 12.0)])
 def test_whenever_it_is_ended_it_leaves_nothing_behind(tmp_path: Path, number: signal.Signals, after_s: float) -> None:
     folder = tmp_path / "demo"
     running = demo(folder, "--seconds", "60")
@@ -63,7 +85,7 @@ def test_whenever_it_is_ended_it_leaves_nothing_behind(tmp_path: Path, number: s
     assert len(children_of_the_demo(folder)) >= 4, "the bank, the cloud and agents run"
     os.kill(running.pid, number)
     running.communicate(timeout=120)
-    assert running.returncode == (0 if number == signal.SIGTERM else -number)
+    assert running.returncode == (-number if number == signal.SIGKILL else 0)
     wait_for_the_children(folder)
     assert children_of_the_demo(folder) == []
 
@@ -83,6 +105,36 @@ def test_control_c_at_a_terminal_ends_it_in_order(tmp_path: Path, moments_s: tup
     wait_for_the_children(folder)
 
 
+def test_asked_once_it_counts_and_asked_twice_it_ends_at_once(tmp_path: Path) -> None:
+    running = demo(tmp_path / "demo", "--seconds", "60")
+    assert running.stdout is not None
+    for line in running.stdout:
+        if "enters" in line or "value" in line:
+            break
+    running.send_signal(signal.SIGINT)
+    said = next(line for line in running.stdout if line.startswith(("Ending", "Traceback")) or "Ending" in line)
+    assert "Ctrl-C again ends at once" in said
+    running.send_signal(signal.SIGINT)
+    began_s = time.monotonic()
+    rest, _ = running.communicate(timeout=60)
+    assert rest.splitlines()[-1] == "Ended at once: nothing was counted."
+    assert time.monotonic() - began_s < 8, "killed, not asked to end"
+    assert running.returncode == 0
+    assert children_of_the_demo(tmp_path / "demo") == []
+
+
+def test_the_secret_of_a_demo_without_a_folder_goes_with_the_terminal(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pledgewatch_sim", "demo", "--headless", "--seconds", "60"]
+    running = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*/webhook.secret")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(tmp_path.glob("*/webhook.secret"))
+    running.send_signal(signal.SIGHUP)
+    running.communicate(timeout=60)
+    assert list(tmp_path.iterdir()) == []
+
+
 def wait_for_the_children(folder: Path) -> None:
     deadline = time.monotonic() + 20
     while children_of_the_demo(folder) and time.monotonic() < deadline:
@@ -93,8 +145,8 @@ def wait_for_the_children(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--seconds", "nan"), "--seconds is nan; the story takes from 20 to 86400"),
-        (("--seconds", "inf"), "--seconds is inf; the story takes from 20 to 86400"),
+        (("--seconds", "nan"), "argument --seconds: nan is not from 20 to 86400"),
+        (("--seconds", "inf"), "argument --seconds: inf is not from 20 to 86400"),
         (("--folder", "{file}"), "{file} cannot be used: File exists"),
         (("--report", "{file}/report.json"), "{file}/report.json cannot be used: Not a directory"),
     ],
@@ -103,7 +155,8 @@ def test_what_cannot_be_done_is_said_before_it_begins(tmp_path: Path, arguments:
     file = tmp_path / "file"
     file.touch()
     said, _ = demo(tmp_path / "demo", *(one.format(file=file) for one in arguments)).communicate(timeout=60)
-    assert said.strip() == words.format(file=file)
+    assert said.strip().endswith(words.format(file=file))
+    assert "Traceback" not in said
 
 
 def test_what_an_earlier_demo_left_is_kept_and_not_counted_again(tmp_path: Path) -> None:

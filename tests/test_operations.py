@@ -109,7 +109,7 @@ def test_spool_depths_are_remembered_for_so_many_devices_only(monkeypatch: pytes
     for depth, device in enumerate("abca"):
         status = Status(online=True, epoch=1, head_sequence=9, spooled_readings=depth, agent_version="")
         metrics.heard([DeviceStatus("o", device, status)])
-    assert metrics.spooled == {"c": 2, "a": 3}
+    assert {device: one.spooled_readings for device, one in metrics.said.items()} == {"c": 2, "a": 3}
 
 
 def test_logs_for_machines_are_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:

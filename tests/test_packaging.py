@@ -1,7 +1,11 @@
 """What is installed where: a wheel for a Pi holds no cloud, every program has its help, every sample its reader."""
 
+import dataclasses
+import re
+import socket
 import subprocess
 import sys
+import typing
 import venv
 from pathlib import Path
 
@@ -10,6 +14,7 @@ from hatchling.build import build_wheel
 
 from pledgewatch_cloud.config import CloudSettings
 from pledgewatch_edge import config as edge_config
+from pledgewatch_gateway.config import GatewaySettings
 from pledgewatch_sim.bank import BankFile
 from pledgewatch_wire.settings import SettingsError, load
 
@@ -80,6 +85,76 @@ def test_samples_are_read_into_what_the_programs_use() -> None:
     assert edge_config.load(ROOT / "samples" / "edge.toml").gps is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("cloud", CloudSettings),
+        ("bank", BankFile),
+        ("edge", edge_config.EdgeSettings),
+        ("gateway", GatewaySettings),
+    ],
+)
+def test_a_sample_shows_every_key_that_its_program_has(name: str, settings: type) -> None:
+    """Commented out where it has no default that fits everybody."""
+    shown: dict[str, set[str]] = {}
+    section = ""
+    for line in (ROOT / "samples" / f"{name}.toml").read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"(?:# )?\[(\w+)\]", line):
+            section = found[1]
+        elif found := re.match(r"(?:# )?(\w+) = ", line):
+            shown.setdefault(section, set()).add(found[1])
+    assert shown == {section: set(keys) for section, keys in keys_of(settings).items()}
+
+
+def keys_of(settings: type) -> dict[str, list[str]]:
+    """The keys of each section of a configuration file."""
+    found = {}
+    for section, hint in typing.get_type_hints(settings).items():
+        (kind,) = [one for one in (typing.get_args(hint) or (hint,)) if dataclasses.is_dataclass(one)]
+        found[section] = [one.name for one in dataclasses.fields(kind)]
+    return found
+
+
+OPTIONS = [
+    ("--devices", "0"),
+    ("--rate", "inf"),
+    ("--rate", "nan"),
+    ("--seconds", "-1"),
+    ("--rounds", "-1"),
+    ("--backlog", "1e9"),
+    ("--first", "-1"),
+    ("--epoch", "-1"),
+    ("--port", "0"),
+    ("--fences", "-1"),
+]
+
+
+@pytest.mark.parametrize(("option", "value"), OPTIONS)
+def test_an_option_of_the_fleet_that_cannot_be_is_named(option: str, value: str) -> None:
+    command = (sys.executable, "-m", "pledgewatch_sim", "fleet", "--devices", "1", option, value)
+    refused = run(*command)
+    assert refused.returncode == 2
+    assert f"argument {option}: {value} is not from " in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_fleet_that_does_not_fit_into_memory_is_not_begun() -> None:
+    refused = run(sys.executable, "-m", "pledgewatch_sim", "fleet", "--devices", "1000000", "--rounds", "51")
+    assert refused.returncode == 2
+    assert refused.stderr == "that is 51000000 readings, made before they are sent; 50000000 fit into memory\n"
+
+
+def test_the_broker_alone_says_what_it_cannot_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = tmp_path / "cloud.toml"
+        config.write_text(f'[service]\ndata_folder = "data"\n[broker]\nembedded = true\nport = {port}\n')
+        refused = run(sys.executable, "-m", "pledgewatch_cloud", "broker", "--config", config)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"127.0.0.1:{port} cannot be used: " in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 BAD_CLOUD = [
     ("[broker]\nport = 0", "port is 0; use 1 to 65535"),
     ("[broker]\nkeep_alive_s = 0", "keep_alive_s is 0"),
@@ -94,6 +169,7 @@ BAD_CLOUD = [
     ('[series]\nkind = "influxdb"', "url is ''"),
     ("[ingest]\nhearing_grace_s = -1.0", "hearing_grace_s is -1.0"),
     ("[clock]\nsimulated_start_ms = 1\nspeed = -1.0\nanchor_ms = 1", "speed is -1.0; it must be above 0"),
+    ("[clock]\nsimulated_start_ms = 1\nspeed = inf\nanchor_ms = 1", "[clock] speed is inf; it must be a finite number"),
     ('[core]\nurl = "ftp://core"\nsecret_file = "x"', "it must begin with https://"),
     ('[core]\nurl = "https://core"', "[core] secret_file is missing"),
     ("[book]\nfiles = [1]", "[book] files[0] is 1; it must be a path"),

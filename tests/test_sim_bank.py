@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
+from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_sim.bank import (
     MAX_BODY_BYTES,
     BankFile,
@@ -243,10 +244,28 @@ def test_a_milestone_releases_once(bank: Bank) -> None:
     assert bank.read()["facilities"]["facility-1"]["releases"]["sold"]["status"] == "released"
 
 
-def test_a_type_that_is_not_known_is_noted(bank: Bank) -> None:
-    assert bank.send(event(1, "ring_bell", type="com.example.bell")).status_code == 200
-    assert bank.read("/ledger/messages")[0]["type"] == "com.example.bell"
-    assert bank.read()["facilities"]["facility-1"] == {"alerts_open": [], "releases": {}, "value": None}
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"type": "com.pledgewatch.ring_bell.v1"},
+        {"type": "com.example.record_value"},
+        {"type": "record_value"},
+        *({"type": "com.pledgewatch.release_disbursement.v1", "data": {"amount_minor": one}} for one in (-5, 0, 1.5)),
+        {"type": "com.pledgewatch.release_disbursement.v1", "data": {}},
+        {"type": "com.pledgewatch.release_disbursement.v1", "data": {"amount_minor": True}},
+    ],
+    ids=str,
+)
+def test_what_it_does_not_understand_is_not_booked(bank: Bank, wrong: dict[str, Any]) -> None:
+    """A 2xx for a message that moves nothing would tell the sender that it had been acted on."""
+    assert_problem(bank.send(event(1, **wrong)), 422)
+    assert bank.counts() == {"received": 1, "rejected": 1}
+
+
+def test_the_core_understands_every_message_that_the_cloud_sends(bank: Bank) -> None:
+    release = {"amount_minor": 1, "currency": "USD", "payee": "exporter"}
+    for number, name in enumerate(MessageType, start=1):
+        assert bank.send(event(number, name, subject="some", data=release)).status_code == 200, name
 
 
 def test_the_ledger_is_paged(bank: Bank) -> None:
@@ -264,11 +283,12 @@ def test_the_ledger_is_paged(bank: Bank) -> None:
 
 def test_another_core_over_the_same_ledger_goes_on(tmp_path: Path) -> None:
     first = Bank(tmp_path)
+    release = {"data": {"amount_minor": 1, "currency": "USD", "payee": "exporter"}}
     for number, name in [(1, "record_value"), (2, "raise_alert"), (2, "raise_alert"), (4, "release_disbursement")]:
-        first.send(event(number, name))
+        first.send(event(number, name, **(release if number == 4 else {})))
     second = Bank(tmp_path)  # the first was not closed: what was answered is on disk
     assert second.read() == first.read()
-    second.send(event(4, "release_disbursement"))
+    second.send(event(4, "release_disbursement", **release))
     assert second.counts() == {"received": 5, "verified": 5, "booked": 3, "repeats": 2, "gaps": 1}
     modes = [
         second.ledger._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
@@ -328,6 +348,9 @@ def test_the_sample_file_is_one() -> None:
         ("[bank]\ndatabase = 'x'\nsecret_files = ['y']\nport = 70000", "port is 70000"),
         ("[bank]\ndatabase = 'x'\nsecret_files = ['y']\npost = 1", "[bank] post is no key"),
         ("[bank]\ndatabase = 'x'\nsecret_files = ['y']\n[misbehave]\nanswer_500_share = 10", "answer_500_share is 10"),
+        ("[bank]\ndatabase = 'x'\nsecret_files = ['y']\n[misbehave]\nfail_first = -3", "fail_first is -3"),
+        ("[bank]\ndatabase = 'x'\nsecret_files = ['y']\n[misbehave]\nslow_s = -0.1", "slow_s is -0.1"),
+        ("[bank]\ndatabase = 'x'\nsecret_files = ['y']\n[misbehave]\nslow_s = nan", "it must be a finite number"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
@@ -408,6 +431,8 @@ def test_a_stopped_core_ends_in_order(tmp_path: Path, number: signal.Signals) ->
         ('database = "ledger.sqlite"\nsecret_files = ["odd"]', "{folder}/odd: is not whsec_ and base64\n"),
         ('database = "ledger.sqlite"\nsecret_files = ["odd/new"]', "{folder}/odd cannot be used: File exists\n"),
         ('database = "x"\nsecret_files = ["new"]\nhost = "192.0.2.1"', "192.0.2.1:8430 cannot be used: "),
+        ('database = "odd"\nsecret_files = ["new"]', "{folder}/odd cannot be used: file is not a database\n"),
+        ('database = "."\nsecret_files = ["new"]', "{folder} cannot be used: unable to open database file\n"),
     ],
 )
 def test_the_program_says_what_it_cannot_use(tmp_path: Path, bank: str, words: str) -> None:

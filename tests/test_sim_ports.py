@@ -365,6 +365,31 @@ def test_the_program_says_what_it_cannot_play(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--speed", "nan"), "argument --speed: nan is not from 0 to 1e+06"),
+        (("--speed", "-1"), "argument --speed: -1 is not from 0 to 1e+06"),
+        (("--link", "{folder}/none/gps"), "{folder}/none/gps cannot be played: No such file or directory"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(tmp_path: Path, options: tuple[str, ...], words: str) -> None:
+    log = tmp_path / "some.log"
+    log.write_bytes(log_of(1))
+    command = [
+        sys.executable,
+        "-m",
+        "pledgewatch_sim",
+        "play",
+        str(log),
+        *(one.format(folder=tmp_path) for one in options),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(words.format(folder=tmp_path) + "\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_file_in_the_place_of_the_link_is_not_touched(tmp_path: Path) -> None:
     precious = tmp_path / "gps"
     precious.write_text("precious", encoding="utf-8")

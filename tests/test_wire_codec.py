@@ -168,7 +168,7 @@ def test_marks_hold_exactly_what_was_added(additions: list[tuple[int, int]]) -> 
 
 
 def test_committed_and_status_come_back_as_they_went() -> None:
-    committed = Committed(3, 8_600, ((8_610, 8_641),))
+    committed = Committed(3, 8_600, ((8_610, 8_641),), b"12345678", (b"abcdefgh",))
     assert decode_committed(encode_committed(committed)) == committed
     assert [committed.covers(sequence) for sequence in (8_600, 8_601, 8_610, 8_642)] == [True, False, True, False]
     status = Status(online=True, epoch=2, head_sequence=9, spooled_readings=4, agent_version="0.1.0")

@@ -121,7 +121,12 @@ def _broker(options: argparse.Namespace) -> int:
 
     settings = load(options.config, CloudSettings)
     log_to_stderr(settings.service.log_format)
-    asyncio.run(run_alone(settings.broker.host, settings.broker.port, settings.broker.accounts_file))
+    host, port = settings.broker.host, settings.broker.port
+    try:
+        asyncio.run(run_alone(host, port, settings.broker.accounts_file))
+    except OSError as error:
+        print(f"{error.filename or f'{host}:{port}'} cannot be used: {error.strerror or error}", file=sys.stderr)
+        return 2
     return 0
 
 

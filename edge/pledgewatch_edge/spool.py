@@ -11,12 +11,17 @@ A checkpoint is born with its reading, and travels in the same payload. Only one
 or the agent stops is born *late*, when its reading may already have been sent; that one travels with the reading that
 follows, and is kept until that one is committed.
 
+Beside each reading lies the mark of the running hash after it, and `committed` carries the cloud's. Where they differ,
+the counter has been put back (a state folder from an older copy) and numbers were given twice: what the cloud has under
+them is not what is here, so nothing is let go, and the spool stops and begins a new epoch when it is opened again.
+
 When the spool is full, the newest reading is refused and counted; it gets no number, so it leaves no gap.
 
 All methods may be called from any thread; they take turns.
 """
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 import struct
@@ -25,7 +30,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, NoReturn, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -43,15 +48,21 @@ _CRC: Final = struct.Struct(">I")
 _CORRUPT_CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _TABLES: Final = (
-    "CREATE TABLE readings (sequence INTEGER PRIMARY KEY, reading BLOB NOT NULL)",
+    "CREATE TABLE readings (sequence INTEGER PRIMARY KEY, reading BLOB NOT NULL, mark BLOB)",
     "CREATE TABLE checkpoints (sequence INTEGER PRIMARY KEY, signature BLOB NOT NULL, late INTEGER NOT NULL)",
     """CREATE TABLE meta (
         one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, device TEXT NOT NULL,
         epoch INTEGER NOT NULL, head_sequence INTEGER NOT NULL, chain_hash BLOB NOT NULL,
-        signed_sequence INTEGER NOT NULL, committed_contiguous INTEGER NOT NULL
+        signed_sequence INTEGER NOT NULL, committed_contiguous INTEGER NOT NULL, ended TEXT NOT NULL DEFAULT ''
     )""",
 )
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+# From format 1, whose readings have no mark: they are let go without being compared.
+_RAISE: Final = (
+    "ALTER TABLE readings ADD COLUMN mark BLOB",
+    "ALTER TABLE meta ADD COLUMN ended TEXT NOT NULL DEFAULT ''",
+    "UPDATE meta SET format = 2",
+)
 
 
 class SpoolError(RuntimeError):
@@ -85,7 +96,7 @@ class Forgotten(NamedTuple):
 
 
 class Meta(NamedTuple):
-    """The spool's one row about itself."""
+    """The spool's one row about itself. `ended`: why no number may be given in this epoch any more; empty: they may."""
 
     device: str
     epoch: int
@@ -93,12 +104,18 @@ class Meta(NamedTuple):
     chain_hash: bytes
     signed_sequence: int
     committed_contiguous: int
+    ended: str
 
 
 def pack(reading: Reading) -> bytes:
     """A reading as it is stored."""
     plain = chain.canonical(reading)
     return plain + _CRC.pack(zlib.crc32(plain))
+
+
+def leaf_of(stored: bytes) -> bytes:
+    """The chain's leaf of a stored reading."""
+    return hashlib.sha256(stored[: -_CRC.size]).digest()
 
 
 def unpack(stored: bytes) -> Reading:
@@ -256,16 +273,15 @@ class Spool:
     def forget(self, committed: Committed) -> Forgotten:
         """Let go of what the cloud has on its disk.
 
-        A word about another epoch, or that all is there up to a reading never measured, is not believed and changes
-        nothing. Ranges beyond the newest reading are somebody else's and passed over: the rest of the word holds.
+        A word about another epoch is not believed and changes nothing. Ranges beyond the newest reading are somebody
+        else's and passed over: the rest of the word holds. Raises SpoolCorruptError where the cloud has other readings
+        under our numbers, or more of them: see the head of this file.
         """
         with self._lock:
             meta = self._meta
             if committed.epoch != meta.epoch:
                 return Forgotten(0, f"it is about epoch {committed.epoch}, this is {meta.epoch}")
-            if committed.contiguous > meta.head_sequence:
-                said = committed.contiguous
-                return Forgotten(0, f"it speaks of reading {said}, the newest is {meta.head_sequence}")
+            self._require_ours(committed)
             ranges = [one for one in committed.ranges if one[1] <= meta.head_sequence]
             contiguous = max(meta.committed_contiguous, committed.contiguous)
             try:
@@ -280,6 +296,33 @@ class Spool:
             self._spooled -= deleted
             self._keep_reserve()
             return Forgotten(deleted)
+
+    def _require_ours(self, committed: Committed) -> None:
+        """Raise SpoolCorruptError, and have it raised at the next opening too, where a word is about another life."""
+        said, head = committed.contiguous, self._meta.head_sequence
+        if said > head:
+            self._end(f"the cloud has readings up to {said} and the newest here is {head}")
+        compared = [(said, self._marks_at(said)[1], committed.chain_mark)]
+        for (_, last), mark in zip(committed.ranges, committed.range_marks, strict=False):
+            compared.append((last, self._marks_at(last)[0], mark))
+        for sequence, ours, theirs in compared:
+            if ours and theirs and ours != theirs:
+                self._end(f"the cloud has another reading {sequence}")
+
+    def _marks_at(self, sequence: int) -> tuple[bytes, bytes]:
+        """The marks of a reading's leaf and of the running hash after it; empty where they are not there."""
+        with disk_errors(self._path):
+            row = self._connection.execute(
+                "SELECT reading, mark FROM readings WHERE sequence = ?", (sequence,)
+            ).fetchone()
+        return (b"", b"") if row is None else (chain.mark(leaf_of(row[0])), row[1] or b"")
+
+    def _end(self, why: str) -> NoReturn:
+        """Give no more numbers in this epoch, and begin another when it is opened again."""
+        ended = f"{why}: the counter has been put back"
+        with disk_errors(self._path), self._transaction() as connection:
+            connection.execute("UPDATE meta SET ended = ?", (ended,))
+        raise SpoolCorruptError(ended)
 
     def _delete(self, contiguous: int, ranges: Sequence[tuple[int, int]]) -> int:
         """Delete what is committed; how many readings that was."""
@@ -314,13 +357,13 @@ class Spool:
     def _store(self, samples: Sequence[Sample]) -> None:
         meta = self._meta
         sequence, running, signed_sequence = meta.head_sequence, meta.chain_hash, meta.signed_sequence
-        rows: list[tuple[int, bytes]] = []
+        rows: list[tuple[int, bytes, bytes]] = []
         signed: list[Checkpoint] = []
         for sample in samples:
             sequence += 1
             reading = Reading(sequence, *sample)
-            rows.append((sequence, pack(reading)))
             running = chain.extend(running, chain.leaf(reading))
+            rows.append((sequence, pack(reading), chain.mark(running)))
             if sequence - signed_sequence >= self._limits.every_readings:
                 signed.append(self._sign(sequence, running))
                 signed_sequence = sequence
@@ -335,11 +378,11 @@ class Spool:
         return Checkpoint(sequence, chain.sign(self._key, self._meta.device, self._meta.epoch, sequence, chain_hash))
 
     def _commit(
-        self, rows: Sequence[tuple[int, bytes]], signed: Sequence[Checkpoint], fresh: Meta, *, late: bool
+        self, rows: Sequence[tuple[int, bytes, bytes]], signed: Sequence[Checkpoint], fresh: Meta, *, late: bool
     ) -> None:
         """Write all of it and only then believe it."""
         with disk_errors(self._path), self._transaction() as connection:
-            connection.executemany("INSERT INTO readings VALUES (?, ?)", rows)
+            connection.executemany("INSERT INTO readings VALUES (?, ?, ?)", rows)
             connection.executemany(
                 "INSERT INTO checkpoints VALUES (?, ?, ?)", [(*checkpoint, late) for checkpoint in signed]
             )
@@ -374,12 +417,24 @@ class Spool:
 
 def read_meta(connection: sqlite3.Connection) -> Meta:
     """The row about the spool itself. Raises sqlite3.Error, or SpoolCorruptError where the row is not there."""
-    row = connection.execute(
-        "SELECT device, epoch, head_sequence, chain_hash, signed_sequence, committed_contiguous FROM meta"
-    ).fetchone()
+    found = connection.execute("SELECT * FROM meta")
+    names, row = [column[0] for column in found.description], found.fetchone()
     if row is None:
         raise SpoolCorruptError("the spool has no row about itself")
-    return Meta(*row)
+    values = {"ended": "", **dict(zip(names, row, strict=True))}  # format 1 does not know it
+    if not values.keys() >= set(Meta._fields):
+        raise SpoolCorruptError("the row about itself is not one of a spool")
+    return Meta(*(values[name] for name in Meta._fields))
+
+
+def raise_format(connection: sqlite3.Connection) -> None:
+    """Bring a spool of format 1 up to this one, whole or not at all. Raises sqlite3.Error."""
+    if connection.execute("SELECT format FROM meta").fetchone() == (_FORMAT,):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for change in _RAISE:
+        connection.execute(change)
+    connection.execute("COMMIT")
 
 
 def begin(connection: sqlite3.Connection, device: str, epoch: int) -> None:
@@ -388,6 +443,6 @@ def begin(connection: sqlite3.Connection, device: str, epoch: int) -> None:
     for table in _TABLES:
         connection.execute(table)
     connection.execute(
-        "INSERT INTO meta VALUES (1, ?, ?, ?, 0, ?, 0, 0)", (_FORMAT, device, epoch, chain.genesis(device, epoch))
+        "INSERT INTO meta VALUES (1, ?, ?, ?, 0, ?, 0, 0, '')", (_FORMAT, device, epoch, chain.genesis(device, epoch))
     )
     connection.execute("COMMIT")

@@ -1,9 +1,9 @@
 """Opening the spool: the file as it was left, or a new life.
 
 After a power cut SQLite finds its own way back. What it cannot mend (a torn page, a file that is something else, a
-reading whose bytes have changed) or what has gone back in time (the tally has seen higher numbers than the file has)
-is moved aside as evidence, the epoch is raised on disk, and a new spool begins. The files moved aside are kept, the
-newest EVIDENCE_KEPT of them.
+reading whose bytes have changed) or what has gone back in time (the tally or the cloud has seen higher numbers than the
+file has, or other readings under them) is moved aside as evidence, the epoch is raised on disk, and a new spool begins.
+The files moved aside are kept, the newest EVIDENCE_KEPT of them.
 
 What is whole in a broken spool is not lost: its readings go into the new one, under new numbers and with the moments at
 which they were measured. One that the cloud had already, without the device knowing it yet, it then has twice: told
@@ -33,6 +33,7 @@ from pledgewatch_edge.spool import (
     SpoolError,
     begin,
     disk_errors,
+    raise_format,
     read_meta,
     unpack,
 )
@@ -142,6 +143,7 @@ def _existing(path: Path, device: str, totals: Totals) -> tuple[sqlite3.Connecti
             try:
                 _verify(connection, device, totals)
                 _make_durable(connection)  # only now: a broken file is evidence, and is not written to
+                raise_format(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -182,6 +184,8 @@ def _verify(connection: sqlite3.Connection, device: str, totals: Totals) -> None
         raise StateError(
             f"the spool is that of device {meta.device!r}, not {device!r}; use another state_folder, or the old name"
         )
+    if meta.ended:
+        raise SpoolCorruptError(meta.ended)
     if totals.epoch == meta.epoch and totals.head_sequence > meta.head_sequence:
         raise SpoolCorruptError(f"it ends at {meta.head_sequence}, but {totals.head_sequence} was given before")
     _verify_readings(connection, meta)

@@ -7,6 +7,7 @@ would ask for: repeats, conflicts, messages out of order, gaps, double releases.
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import re
@@ -43,6 +44,24 @@ _SHUTDOWN_S = 5
 _PREFIX, _SUFFIX = "com.pledgewatch.", ".v1"
 # What CloudEvents 1.0 requires, what it leaves to us, and our own two extension attributes.
 _TEXTS = ("id", "source", "type", "specversion", "subject", "facility", "sequence")
+# What a message can ask for. The simulator imports nothing of the cloud; a test holds the two lists together.
+_TYPES = frozenset(
+    f"{_PREFIX}{name}{_SUFFIX}"
+    for name in (
+        "raise_alert",
+        "acknowledge_alert",
+        "escalate_alert",
+        "de_escalate_alert",
+        "repeat_alert",
+        "amend_alert",
+        "clear_alert",
+        "withdraw_alert",
+        "release_disbursement",
+        "question_release",
+        "reaffirm_release",
+        "record_value",
+    )
+)
 _SEQUENCE = re.compile(r"[0-9]{1,20}")
 _SEQUENCE_MAX = 2**63 - 1  # what an integer of the ledger holds
 
@@ -99,6 +118,9 @@ class MisbehaviourSettings:
         for name in ("answer_500_share", "lose_answer_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; a share is 0 to 1")
+        for name in ("fail_first", "slow_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be below 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +135,16 @@ class Ledger:
     """The messages that were booked, on disk. Safe to call from several threads."""
 
     def __init__(self, path: Path) -> None:
+        """Open the ledger, or make it. Raises OSError where there is something that is none."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.executescript(_SCHEMA)
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise OSError(errno.EIO, str(error), str(path)) from None
 
     def close(self) -> None:
         """Close the file."""
@@ -399,7 +425,15 @@ def _event(text: str) -> dict[str, Any]:
         wrong.append("sequence")
     if wrong:
         raise RejectedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"attributes missing or wrong: {', '.join(wrong)}")
+    if event["type"] not in _TYPES:
+        raise RejectedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"there is no message of the type {event['type']!r}")
+    if _name(event["type"]) == "release_disbursement" and not _is_amount(event["data"].get("amount_minor")):
+        raise RejectedError(HTTPStatus.UNPROCESSABLE_ENTITY, "data.amount_minor must be a whole number above 0")
     return event
+
+
+def _is_amount(value: object) -> bool:
+    return type(value) is int and 0 < value <= _SEQUENCE_MAX
 
 
 def _is_sequence(text: str) -> bool:

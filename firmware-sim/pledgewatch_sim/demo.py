@@ -31,8 +31,6 @@ from pledgewatch_sim.teller import Teller
 
 STORY_DAYS = 12
 START_ALLOWANCE_MS = 7_000
-SHORTEST_S = 20
-LONGEST_S = 86_400
 EARLIER = "earlier"
 DAY_MS = 86_400_000
 CYCLE_S = 0.25
@@ -57,12 +55,34 @@ class DemoError(Exception):
     """The demo cannot go on; the sentence says why."""
 
 
+class _Ending:
+    """How the story is told to end: once, and what was measured is still sent and counted; twice, and it ends at once,
+    as it does when the terminal is closed."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.is_now = False
+        self._demo = asyncio.current_task()
+
+    def ask(self) -> None:
+        """SIGINT or SIGTERM."""
+        if self.asked.is_set():
+            self.now()
+        self.asked.set()
+
+    def now(self) -> None:
+        """SIGHUP, or asked twice. What ends the programs is not itself ended by a third time."""
+        if not self.is_now and self._demo is not None:
+            self.is_now = True
+            self._demo.cancel()
+
+
 async def run(options: DemoOptions) -> int:
-    """Run the demo. Returns 0 where both ends agree, 1 where they do not."""
-    interrupted = asyncio.Event()
+    """Run the demo. Returns 0 where both ends agree or it was ended at once, 1 where they do not agree."""
+    ending = _Ending()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
+    for number, heard in ((signal.SIGINT, ending.ask), (signal.SIGTERM, ending.ask), (signal.SIGHUP, ending.now)):
+        signal.signal(number, lambda *_, heard=heard: loop.call_soon_threadsafe(heard))
     # The programs run in folders of their own: a name relative to this one would lead them astray.
     folder = options.folder.resolve() if options.folder else Path(tempfile.mkdtemp(prefix="pledgewatch-demo-"))
     try:
@@ -73,10 +93,16 @@ async def run(options: DemoOptions) -> int:
     except OSError as error:
         raise DemoError(f"{error.filename} cannot be used: {error.strerror}") from None
     try:
-        return await _Demo(options, folder, interrupted).run()
+        return await _Demo(options, folder, ending).run()
+    except asyncio.CancelledError:
+        if not ending.is_now:
+            raise
+        print("Ended at once: nothing was counted.")
+        return 0
     finally:
-        # The loop gives its signals back when it closes: who presses the keys once more then meets no traceback.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        # Python gives its signals back while it ends: who presses the keys once more then meets no traceback.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -95,10 +121,10 @@ def _make_room(folder: Path) -> None:
 class _Demo:
     """One run: the programs, the world around them, and who watches."""
 
-    def __init__(self, options: DemoOptions, folder: Path, interrupted: asyncio.Event) -> None:
+    def __init__(self, options: DemoOptions, folder: Path, ending: _Ending) -> None:
         self._options = options
         self._folder = folder
-        self._interrupted = interrupted
+        self._ending = ending
         self._random = Random(options.seed)
         self._mqtt_port, self._api_port, self._core_port = free_port(), free_port(), free_port()
         speed = STORY_DAYS * DAY_MS / (options.seconds * 1_000)
@@ -127,13 +153,17 @@ class _Demo:
             except _Interrupted:
                 self._teller.say("Stopped before the story began: nothing was measured.")
                 return 0
+            if self._ending.asked.is_set():
+                self._teller.say(
+                    "Ending: the devices send what they have, then it is counted. Ctrl-C again ends at once."
+                )
             await self._settle()
             report = await self._count(time.monotonic() - began)
         self._teller.end(report)
         if self._options.report is not None:
             text = json.dumps(report, indent=2) + "\n"
             await asyncio.to_thread(self._options.report.write_text, text, encoding="utf-8")
-        enough = report["readings"]["measured"] > 0 or self._interrupted.is_set()
+        enough = report["readings"]["measured"] > 0 or self._ending.asked.is_set()
         return 0 if enough and _agrees(report) else 1
 
     async def _story(self, stack: contextlib.AsyncExitStack) -> None:
@@ -144,30 +174,27 @@ class _Demo:
         await self._start_programs()
         self._teller.address(f"http://127.0.0.1:{self._api_port}", f"http://127.0.0.1:{self._core_port}/ledger")
         await self._until_the_story_begins()
-        world = [asyncio.create_task(self._container(one, ports[one.name]), name=one.name) for one in CHARACTERS]
-        world.append(asyncio.create_task(self._watch(), name="watch"))
         try:
-            end = asyncio.create_task(asyncio.sleep(self._options.seconds))
-            stop = asyncio.create_task(self._interrupted.wait())
-            await asyncio.wait([end, stop, *world], return_when=asyncio.FIRST_COMPLETED)
-            for task in (end, stop):
-                task.cancel()
-            for task in world:
-                if task.done() and not task.cancelled() and (error := task.exception()):
-                    raise error
-        finally:
-            for task in world:
-                task.cancel()
-            await asyncio.gather(*world, return_exceptions=True)
+            async with asyncio.TaskGroup() as group:
+                world = [group.create_task(self._container(one, ports[one.name]), name=one.name) for one in CHARACTERS]
+                world.append(group.create_task(self._watch(), name="watch"))
+                await self._asked_within(self._options.seconds)
+                for task in world:
+                    task.cancel()
+        except ExceptionGroup as errors:
+            raise _first(errors) from None
 
     async def _until_the_story_begins(self) -> None:
-        begin = asyncio.create_task(self._clock.sleep_until(self._script.start_ms))
-        stop = asyncio.create_task(self._interrupted.wait())
-        await asyncio.wait([begin, stop], return_when=asyncio.FIRST_COMPLETED)
-        begin.cancel()
-        stop.cancel()
-        if self._interrupted.is_set():
-            raise _Interrupted
+        while (rest_ms := self._script.start_ms - self._clock.now_ms()) > 0:
+            if await self._asked_within(rest_ms / self._clock.speed / 1_000):
+                raise _Interrupted
+
+    async def _asked_within(self, seconds: float) -> bool:
+        """Wait for so long, or until somebody asks for the end: whether that was so."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.asked.wait()
+        return self._ending.asked.is_set()
 
     def _prepare(self) -> tuple[Character, ...]:
         """Folders and configuration files of everybody, and what the probes say before the story begins."""
@@ -206,7 +233,7 @@ class _Demo:
         while time.monotonic() < deadline:
             if not program.running:
                 raise DemoError(f"{name} ended at once:\n{program.last_words()}")
-            if self._interrupted.is_set():
+            if self._ending.asked.is_set():
                 raise _Interrupted
             with contextlib.suppress(httpx2.HTTPError):
                 if (await self._http.get(url)).is_success:
@@ -287,9 +314,7 @@ class _Demo:
 
     async def _settle(self) -> None:
         """The devices stop measuring; what is spooled and what is in the outbox gets its time to arrive."""
-        for program in self._programs:
-            if program.name not in {"bank", "cloud"}:
-                await program.stop()
+        await self._stop_agents()
         # An agent that stops sends what it has; one more start lets it hear what was committed meanwhile.
         deadline = time.monotonic() + DRAIN_PATIENCE_S
         while time.monotonic() < deadline:
@@ -318,13 +343,19 @@ class _Demo:
             await program.start()
             self._programs.append(program)
         await asyncio.sleep(3)
-        for program in self._programs:
-            if program.name not in {"bank", "cloud"}:
-                await program.stop()
+        await self._stop_agents()
+
+    async def _stop_agents(self) -> None:
+        """All of them side by side: each takes its time to send what it has."""
+        async with asyncio.TaskGroup() as group:
+            for program in self._programs:
+                if program.name not in {"bank", "cloud"}:
+                    group.create_task(program.stop(), name=f"stop {program.name}")
 
     async def _count(self, seconds: float) -> dict[str, Any]:
         """What each end says: the devices' own counters, the journal read back, the outbox, the core's ledger."""
-        measured = {one.device: (await self._status_of(one))["measured"] for one in CHARACTERS}
+        said = {one.device: await self._status_of(one) for one in CHARACTERS}
+        measured = {device: one["measured"] for device, one in said.items()}
         status = await self._get(self._api_port, "/status")
         ledger = await self._get(self._core_port, "/ledger")
         for name in ("cloud", "bank"):
@@ -342,6 +373,7 @@ class _Demo:
                 "committed": replayed["identities"],
                 "lost": sum(max(0, count - held.get(device, 0)) for device, count in measured.items()),
                 "duplicated": replayed["readings"] - replayed["identities"],
+                "refused": sum(one["refused"] for one in said.values()),
             },
             "events": dict(sorted(self._events.items())),
             "messages": {
@@ -362,7 +394,7 @@ class _Demo:
 
     async def _stop_all(self) -> None:
         for program in reversed(self._programs):
-            await program.stop()
+            await (program.kill() if self._ending.is_now else program.stop())
 
     def _write(self, name: str, text: str) -> None:
         (self._folder / name).write_text(text, encoding="utf-8")
@@ -373,7 +405,7 @@ class _Demo:
 [device]
 operator = "{OPERATOR}"
 name = "{one.device}"
-state_folder = "{own / "state"}"
+state_folder = {_text(own / "state")}
 [broker]
 host = "127.0.0.1"
 port = {self._mqtt_port}
@@ -391,13 +423,13 @@ every_s = 5.0
 [clock]
 trust_system = false
 [gps]
-port = "{own / ("gps" if sensors else "nothing")}"
+port = {_text(own / ("gps" if sensors else "nothing"))}
 baud = 115200
 """
         if sensors:
             sections += f"""
 [onewire]
-root = "{own / "w1"}"
+root = {_text(own / "w1")}
 interval_s = {CYCLE_S * 2}
 probes = ["{_probe(one)}"]
 """
@@ -407,8 +439,8 @@ probes = ["{_probe(one)}"]
         return f"""
 [bank]
 port = {self._core_port}
-database = "{self._folder / "ledger.sqlite"}"
-secret_files = ["{self._folder / "webhook.secret"}"]
+database = {_text(self._folder / "ledger.sqlite")}
+secret_files = [{_text(self._folder / "webhook.secret")}]
 [misbehave]
 answer_500_share = 0.1
 lose_answer_share = 0.1
@@ -419,7 +451,7 @@ seed = {self._options.seed}
         clock = self._clock
         return f"""
 [service]
-data_folder = "{self._folder / "data"}"
+data_folder = {_text(self._folder / "data")}
 [broker]
 embedded = true
 port = {self._mqtt_port}
@@ -434,11 +466,11 @@ snapshot_every_entries = 200
 port = {self._api_port}
 [core]
 url = "http://127.0.0.1:{self._core_port}/messages"
-secret_file = "{self._folder / "webhook.secret"}"
+secret_file = {_text(self._folder / "webhook.secret")}
 retry_first_s = 0.2
 retry_max_s = 2.0
 [book]
-files = ["{self._folder / "book.json"}"]
+files = [{_text(self._folder / "book.json")}]
 [clock]
 simulated_start_ms = {clock.start_ms}
 speed = {clock.speed}
@@ -447,8 +479,19 @@ simulated_end_ms = {clock.end_ms}
 """
 
 
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """The first of what went wrong side by side: the others followed from it."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
+
+
 class _Interrupted(Exception):  # noqa: N818 - a person's wish
     """Ctrl-C."""
+
+
+def _text(path: Path) -> str:
+    """A path as TOML writes a text, whatever is in it: JSON's way of writing one is a part of TOML's."""
+    return json.dumps(str(path), ensure_ascii=False)
 
 
 def _probe(one: Character) -> str:
@@ -457,6 +500,8 @@ def _probe(one: Character) -> str:
 
 def _agrees(report: dict[str, Any]) -> bool:
     readings, messages = report["readings"], report["messages"]
-    nothing_lost = not readings["lost"] and not readings["duplicated"]
+    nothing_lost = readings["committed"] == readings["measured"] and not any(
+        readings[name] for name in ("lost", "duplicated", "refused")
+    )
     delivered = messages["sent"] == messages["delivered"] == messages["verified"] and not messages["duplicated"]
     return bool(nothing_lost and delivered)

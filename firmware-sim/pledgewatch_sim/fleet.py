@@ -21,8 +21,8 @@ BACKLOG_STEP_MS = 300_000
 BACKLOG_PAYLOAD = 480  # readings
 CHECKPOINT_EVERY = 60
 _LOTS_EACH_FACILITY = 100
+DAY_MS = 86_400_000
 _STORIES = 16  # of a backlog; devices take turns with them, as what they hash differs from its start on
-_DAY_MS = 86_400_000
 
 
 class Sent(NamedTuple):
@@ -69,7 +69,7 @@ class Fleet:
         self._devices = [Device(number, epoch) for number in devices]
         self._rounds = rounds
         self._live_from_ms = until_ms - rounds * LIVE_STEP_MS
-        self._backlog = int(backlog_days * _DAY_MS) // BACKLOG_STEP_MS
+        self._backlog = int(backlog_days * DAY_MS) // BACKLOG_STEP_MS
 
     def live(self) -> Iterator[Sent]:
         """Round after round, every device in turn."""

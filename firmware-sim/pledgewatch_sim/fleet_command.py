@@ -5,16 +5,14 @@ import json
 import sys
 import time
 
-from pledgewatch_sim.fleet import Fleet, Sent, book
+from pledgewatch_sim.fleet import BACKLOG_STEP_MS, DAY_MS, Fleet, Sent, book
 from pledgewatch_sim.publisher import packets_of, publish
 
-_DEVICES_MAX = 10_000_000
+_READINGS_MAX = 50_000_000
 
 
 def run(options: argparse.Namespace) -> int:
     """Do what the options ask. Raises ValueError for options that cannot be, PublishError, OSError."""
-    if not 1 <= options.devices <= _DEVICES_MAX:
-        raise ValueError(f"--devices is {options.devices}; from 1 to {_DEVICES_MAX}")
     devices = range(options.first, options.first + options.devices)
     if options.book is not None:
         options.book.write_text(json.dumps(book(devices, options.fences)) + "\n", encoding="utf-8")
@@ -25,6 +23,9 @@ def run(options: argparse.Namespace) -> int:
         if not options.rate > 0 or not options.seconds > 0:
             raise ValueError("say --rate and --seconds, both above 0, or --rounds")
         rounds = max(1, round(options.rate * options.seconds / options.devices))
+    readings = options.devices * (rounds + int(options.backlog * DAY_MS) // BACKLOG_STEP_MS)
+    if readings > _READINGS_MAX:
+        raise ValueError(f"that is {readings} readings, made before they are sent; {_READINGS_MAX} fit into memory")
     fleet = Fleet(
         devices,
         rounds=rounds,

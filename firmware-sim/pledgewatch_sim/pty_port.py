@@ -59,12 +59,16 @@ class PtyPort:
         os.set_blocking(master, False)
         self._slave_path = os.ttyname(slave)
         os.close(slave)
-        self._master = master
         if self._link is not None:
-            fresh = self._link.with_name(f"{self._link.name}.new")
-            fresh.unlink(missing_ok=True)
-            fresh.symlink_to(self._slave_path)
-            fresh.replace(self._link)
+            try:
+                fresh = self._link.with_name(f"{self._link.name}.new")
+                fresh.unlink(missing_ok=True)
+                fresh.symlink_to(self._slave_path)
+                fresh.replace(self._link)
+            except OSError as error:  # which names the pty, where it is the link that cannot be
+                os.close(master)
+                raise OSError(error.errno, error.strerror, str(self._link)) from None
+        self._master = master
 
     def unplug(self) -> None:
         """The port is gone; whoever has it open reads its end."""

@@ -20,8 +20,16 @@ _EVENTS = {
     "condition_restored": "[green]cold again[/]: {value} °C",
     "source_fell_silent": "[yellow]silent[/]: nothing measured for longer than allowed",
     "source_reported_again": "reports again",
-    "event_retracted": "[magenta]taken back[/]: {retracted_type} {retracted}",
     "tamper_suspected": "[bold red]tampering suspected[/]",
+}
+# What is said of an event above that late readings or a changed book have overtaken.
+_TAKEN_BACK = {
+    "fence_entered": "that it had come in",
+    "fence_left": "that it had left",
+    "condition_breached": "that it was too warm",
+    "condition_restored": "that it was cold again",
+    "source_fell_silent": "that it had fallen silent",
+    "source_reported_again": "that it had reported again",
 }
 _MESSAGES = {
     "raise_alert": "[red]alert raised[/] at the bank",
@@ -70,6 +78,8 @@ class Teller:
         """What the cloud found, and what reached the bank."""
         for one in events:
             words = _EVENTS.get(one["type"])
+            if one["type"] == "event_retracted" and one["facts"]["retracted_type"] in _TAKEN_BACK:
+                words = f"[magenta]taken back[/], {_TAKEN_BACK[one['facts']['retracted_type']]}"
             if words:
                 self._now_ms = one["at_ms"]
                 self.say(f"[bold]{one['subject']}[/]: {words.format(**_facts(one['facts']))}")
@@ -110,7 +120,8 @@ class Teller:
         self._now_ms = None
         self.say(
             f"\n[bold]Counted at both ends:[/] {readings['measured']:,} readings measured by the devices, "
-            f"{readings['committed']:,} in the journal, {readings['lost']} lost, {readings['duplicated']} twice; "
+            f"{readings['committed']:,} in the journal, {readings['lost']} lost, {readings['duplicated']} twice, "
+            f"{readings['refused']} refused; "
             f"{messages['sent']} messages sent, {messages['verified']} verified and booked by the bank, "
             f"{messages['duplicated']} twice."
         )
@@ -144,7 +155,7 @@ def _moment(at_ms: int) -> str:
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:
-    shown = {"place": "", "value": "", "retracted": "", "retracted_type": "", **facts}
+    shown = {"place": "", "value": "", **facts}
     if "fence" in facts:
         shown["place"] = PORTS[facts["fence"]].name if facts["fence"] in PORTS else facts["fence"]
     if "value" in facts:

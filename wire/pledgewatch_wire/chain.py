@@ -21,6 +21,7 @@ from pledgewatch_wire.reading import Reading
 
 HASH_BYTES = 32
 SIGNATURE_BYTES = 64
+MARK_BYTES = 8
 
 _CHAIN = b"pledgewatch chain 1\0"
 _CHECKPOINT = b"pledgewatch checkpoint 1\0"
@@ -53,6 +54,11 @@ def genesis(device: str, epoch: int) -> bytes:
 def extend(before: bytes, next_leaf: bytes) -> bytes:
     """The hash after one more reading."""
     return hashlib.sha256(before + next_leaf).digest()
+
+
+def mark(chain_hash: bytes) -> bytes:
+    """What is enough of a hash or a leaf to tell one story from another, where nobody need be convinced: 8 bytes."""
+    return chain_hash[:MARK_BYTES]
 
 
 def checkpoint_text(device: str, epoch: int, sequence: int, chain_hash: bytes) -> bytes:

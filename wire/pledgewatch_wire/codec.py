@@ -88,11 +88,17 @@ class Payload(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """The cloud's word to a device: all up to `contiguous`, and every (first, last) in `ranges`, is on disk."""
+    """The cloud's word to a device: all up to `contiguous`, and every (first, last) in `ranges`, is on disk.
+
+    `chain_mark` is chain.mark of the running hash at `contiguous`, `range_marks` that of the leaf of each range's last
+    reading; empty: not said.
+    """
 
     epoch: int
     contiguous: int
     ranges: tuple[tuple[int, int], ...] = ()
+    chain_mark: bytes = b""
+    range_marks: tuple[bytes, ...] = ()
 
     def covers(self, sequence: int) -> bool:
         """Whether the reading with this sequence is committed."""
@@ -171,6 +177,8 @@ def encode_committed(committed: Committed) -> bytes:
         epoch=committed.epoch,
         contiguous=committed.contiguous,
         ranges=[payload_pb2.Range(first=first, last=last) for first, last in committed.ranges],
+        chain_mark=committed.chain_mark,
+        range_marks=committed.range_marks,
     ).SerializeToString()
 
 
@@ -181,7 +189,7 @@ def decode_committed(data: bytes) -> Committed:
     except DecodeError as error:
         raise PayloadError(Reason.NOT_PROTOBUF, str(error)) from None
     ranges = tuple((one.first, one.last) for one in message.ranges)
-    return Committed(message.epoch, message.contiguous, ranges)
+    return Committed(message.epoch, message.contiguous, ranges, message.chain_mark, tuple(message.range_marks))
 
 
 def encode_status(status: Status) -> bytes:

@@ -51,14 +51,18 @@ class Checkpoint(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Committed(_message.Message):
-    __slots__ = ("epoch", "contiguous", "ranges")
+    __slots__ = ("epoch", "contiguous", "ranges", "chain_mark", "range_marks")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     CONTIGUOUS_FIELD_NUMBER: _ClassVar[int]
     RANGES_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_MARK_FIELD_NUMBER: _ClassVar[int]
+    RANGE_MARKS_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     contiguous: int
     ranges: _containers.RepeatedCompositeFieldContainer[Range]
-    def __init__(self, epoch: _Optional[int] = ..., contiguous: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+    chain_mark: bytes
+    range_marks: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, epoch: _Optional[int] = ..., contiguous: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ..., chain_mark: _Optional[bytes] = ..., range_marks: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Range(_message.Message):
     __slots__ = ("first", "last")

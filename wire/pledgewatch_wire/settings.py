@@ -8,6 +8,7 @@ of these or None. Relative paths are taken from the file's own folder. A datacla
 """
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -106,6 +107,8 @@ def _scalar(value: Any, hint: Any, folder: Path) -> object:
     if type(value) is not hint:
         words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
         raise TypeError(words.get(hint, "a list"))
+    if hint is float and not math.isfinite(value):
+        raise TypeError("a finite number")
     return value
 
 

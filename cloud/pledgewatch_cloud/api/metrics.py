@@ -75,7 +75,7 @@ class _Metrics(Collector):
         yield GaugeMetricFamily("pledgewatch_gap_readings", "readings missing below later ones", value=sum(missing))
         gaps = sum(count > 0 for count in missing)
         yield GaugeMetricFamily("pledgewatch_gap_epochs", "devices' epochs with such gaps", value=gaps)
-        spooled = service.metrics.spooled.values()
+        spooled = [one.spooled_readings for one in service.metrics.said.values()]
         yield GaugeMetricFamily("pledgewatch_spooled_readings", "what devices said they hold", value=sum(spooled))
         deepest = max(spooled, default=0)
         yield GaugeMetricFamily("pledgewatch_deepest_spool_readings", "the most that one holds", value=deepest)

@@ -26,6 +26,7 @@ from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Installation
 from pledgewatch_cloud.decide.columns import Truths
 from pledgewatch_wire import chain
+from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.marks import Marks
 
 MAX_BEYOND_GAP = 65_536
@@ -373,6 +374,11 @@ def _suspicion(arrival: Arrival, sequence: int, kind: str) -> Suspicion:
     return Suspicion(arrival.device, arrival.epoch, sequence, kind, raw_sha256, arrival.received_at_ms)
 
 
-def committed_of(state: EpochState | None, limit: int = 64) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """What may be said to the device: the contiguous mark and the first `limit` ranges beyond it."""
-    return (state.marks.contiguous, state.marks.ranges[:limit]) if state else (0, ())
+def committed_of(epoch: int, state: EpochState | None, limit: int = 64) -> Committed:
+    """What may be said to the device: how far all is there, the first `limit` ranges beyond that, and the marks."""
+    if state is None:
+        return Committed(epoch, 0)
+    contiguous, ranges = state.marks.contiguous, state.marks.ranges[:limit]
+    leaves = dict(state.leaves) if ranges else {}
+    chain_mark = chain.mark(state.chain_hash) if contiguous else b""
+    return Committed(epoch, contiguous, ranges, chain_mark, tuple(chain.mark(leaves[last]) for _, last in ranges))

@@ -6,9 +6,8 @@
 
 The condition: the lot's asset entered the destination, shown by a fix of the grade that the milestone asks for, and up
 to that moment the lot's condition was known by each of its limits, and neither breached nor unknown again, by all that
-stands. One release is ever sent for a
-milestone; when the ground it stood on is retracted the core is asked to hold it in question, and told when it holds
-again.
+stands. One release is ever sent for a milestone; when the ground it stood on is retracted the core is asked to hold it
+in question, and told when it holds again.
 """
 
 from enum import StrEnum

@@ -1,13 +1,11 @@
 """Which Subscriber fits a broker: MQTT 5 where it is spoken, 3.1.1 where not, found out when the broker is there."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 from random import SystemRandom
-from types import TracebackType
-from typing import Self
 
+from pledgewatch_cloud.ingest.lifecycle import OneTask
 from pledgewatch_cloud.ingest.mqtt5_subscriber import Mqtt5Subscriber, speaks_mqtt5
 from pledgewatch_cloud.ingest.paho_subscriber import PahoSubscriber
 from pledgewatch_cloud.ingest.subscriber import (
@@ -36,21 +34,21 @@ def connect_subscriber(address: BrokerAddress, filters: Sequence[str], protocol:
             raise ValueError(f"protocol is {protocol!r}; it must be auto, 5 or 3.1.1")
 
 
-class AutoSubscriber:
+class AutoSubscriber(OneTask):
     """Asks the broker what it speaks as soon as it is there, and hands everything on to the one that fits.
 
     Asks again where nobody answers in MQTT 5 any more: another broker may have taken the place.
     """
 
+    _TASK = "mqtt version"
+
     def __init__(self, address: BrokerAddress, filters: Sequence[str]) -> None:
+        super().__init__()
         self._address = address
         self._filters = filters
         self._chosen: Subscriber | None = None
-        self._ready = asyncio.Event()
         self._none = SubscriberCounts()
         self._newest_token = 0
-        self._closed = False
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def counts(self) -> SubscriberCounts:
@@ -62,20 +60,6 @@ class AutoSubscriber:
         """Whether the subscription stands."""
         return self._chosen is not None and self._chosen.connected
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._keep_chosen(), name="mqtt version")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closed = True
-        self._ready.set()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
     @property
     def waiting(self) -> int:
         """See Subscriber."""
@@ -84,7 +68,7 @@ class AutoSubscriber:
     async def receive(self, limit: int) -> list[Message]:
         """See Subscriber."""
         while not self._closed:
-            await self._ready.wait()
+            await self._news.wait()
             if self._chosen is not None and (messages := await self._chosen.receive(limit)):
                 self._newest_token = messages[-1].token
                 return messages
@@ -99,7 +83,7 @@ class AutoSubscriber:
         """See Subscriber."""
         return self._chosen is not None and await self._chosen.publish(topic, payload, retain=retain)
 
-    async def _keep_chosen(self) -> None:
+    async def _keep(self) -> None:
         """Find the one that fits, and again when it does not fit any more."""
         while True:
             is_5 = await self._ask()
@@ -109,13 +93,13 @@ class AutoSubscriber:
             if not is_5:
                 async with PahoSubscriber(self._address, self._filters, SystemRandom(), after_token=token) as chosen:
                     self._chosen = chosen
-                    self._ready.set()
+                    self._news.set()
                     await asyncio.Event().wait()
             async with Mqtt5Subscriber(self._address, self._filters, SystemRandom(), after_token=token) as fitting:
                 self._chosen = fitting
-                self._ready.set()
+                self._news.set()
                 await fitting.misfit.wait()
-                self._ready.clear()
+                self._news.clear()
                 self._chosen = None
             log.warning("nobody answers in MQTT 5 any more; asking again")
 

@@ -19,7 +19,7 @@ from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Message, Subscriber
 from pledgewatch_cloud.ingest.writer import Writer
 from pledgewatch_wire import topics
-from pledgewatch_wire.codec import Committed, encode_committed
+from pledgewatch_wire.codec import encode_committed
 from pledgewatch_wire.topics import Kind
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class IngestLoop:
             await asyncio.sleep(_ANSWER_EVERY_S)
             for stream in self._answers.due(time.monotonic()):
                 known = self._writer.state.devices.get((stream.device, stream.epoch))
-                payload = encode_committed(Committed(stream.epoch, *committed_of(known)))
+                payload = encode_committed(committed_of(stream.epoch, known))
                 topic = topics.topic(stream.operator, stream.device, Kind.COMMITTED)
                 if not await self._subscriber.publish(topic, payload):
                     break

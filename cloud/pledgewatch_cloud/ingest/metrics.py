@@ -7,8 +7,9 @@ import numpy as np
 
 from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.ingest.decode import Decoded, DeviceStatus
+from pledgewatch_wire.codec import Status
 
-DEVICES_MAX = 1_000_000  # whose spool depth is remembered; the oldest is forgotten
+DEVICES_MAX = 1_000_000  # whose last status is remembered; the oldest is forgotten
 
 
 class Histogram:
@@ -41,7 +42,8 @@ class Metrics:
     """Counters since start. A payload that was known holds nothing new; a deferred one is left with its device.
 
     `commit_s`: how long a batch took from decoded to on disk; `waited_s`: from when the first of its messages was taken
-    from the broker; `measured_s`: from when the newest reading of each payload was measured.
+    from the broker; `measured_s`: from when the newest reading of each payload was measured. `said`: each device's last
+    status, which is in no journal and moves nothing.
     """
 
     messages: int = 0
@@ -56,7 +58,7 @@ class Metrics:
     commit_s: Histogram = field(default_factory=lambda: Histogram(_SHORT_S))
     waited_s: Histogram = field(default_factory=lambda: Histogram(_SHORT_S))
     measured_s: Histogram = field(default_factory=lambda: Histogram(_LONG_S))
-    spooled: dict[str, int] = field(default_factory=dict)
+    said: dict[str, Status] = field(default_factory=dict)
 
     def took(self, admission: Admission, decoded: Decoded, now_ms: int) -> None:
         """Count a batch that is on disk."""
@@ -75,12 +77,12 @@ class Metrics:
             self.measured_s.add_all((now_ms - until_ms) / 1_000)
 
     def heard(self, statuses: Iterable[DeviceStatus]) -> None:
-        """Note how deep devices' spools are."""
+        """Note what devices say of themselves."""
         for one in statuses:
-            self.spooled.pop(one.device, None)
-            self.spooled[one.device] = one.status.spooled_readings
-            if len(self.spooled) > DEVICES_MAX:
-                del self.spooled[next(iter(self.spooled))]
+            self.said.pop(one.device, None)
+            self.said[one.device] = one.status
+            if len(self.said) > DEVICES_MAX:
+                del self.said[next(iter(self.said))]
 
     def since_start(self) -> dict[str, int | dict[str, int]]:
         """The plain counters by name."""

@@ -12,16 +12,15 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from random import Random
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import mqtt5
 
+from pledgewatch_cloud.ingest.lifecycle import QueueingSubscriber
 from pledgewatch_cloud.ingest.subscriber import (
     OUTGOING_MAX,
     BrokerAddress,
     Message,
-    SubscriberCounts,
 )
 from pledgewatch_wire.backoff import jittered_backoff
 
@@ -47,61 +46,24 @@ class RefusedError(Exception):
         self.speaks_mqtt5 = speaks_mqtt5
 
 
-class Mqtt5Subscriber:
+class Mqtt5Subscriber(QueueingSubscriber):
     """See pledgewatch_cloud.ingest.subscriber.Subscriber for the contract."""
 
+    _TASK = "mqtt5"
+
     def __init__(self, address: BrokerAddress, filters: Sequence[str], random: Random, *, after_token: int = 0) -> None:
-        """Tokens ascend from `after_token`. `misfit` is set when nobody there has answered in MQTT 5 for some time."""
+        """See QueueingSubscriber. `misfit` is set when nobody there has answered in MQTT 5 for some time."""
+        super().__init__(address, filters, random, after_token=after_token)
         self.misfit = asyncio.Event()
-        self.counts = SubscriberCounts()
-        self._address = address
-        self._filters = tuple(filters)
-        self._random = random
-        self._queue: deque[Message] = deque()
         self._unacknowledged: deque[tuple[int, int]] = deque()  # (token, packet id), in order of arrival
         self._outgoing: dict[int, mqtt5.PublishPacket] = {}
         self._packet_id = 0
-        self._token = after_token
-        self._closed = False
-        self._news = asyncio.Event()
         self._link: _Link | None = None
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
         """Whether the subscription stands."""
         return self._link is not None and self._link.subscribed
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._keep_connected(), name="mqtt5")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closed = True
-        self._news.set()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    @property
-    def waiting(self) -> int:
-        """See Subscriber."""
-        return len(self._queue)
-
-    async def receive(self, limit: int) -> list[Message]:
-        """See Subscriber."""
-        while not self._queue:
-            if self._closed:
-                return []
-            self._news.clear()
-            await self._news.wait()
-        taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
-        if self._link is not None and len(self._queue) < self._address.receive_maximum:
-            self._link.read_on()
-        return taken
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """See Subscriber."""
@@ -126,7 +88,7 @@ class Mqtt5Subscriber:
         self.counts.published += 1
         return True
 
-    async def _keep_connected(self) -> None:
+    async def _keep(self) -> None:
         """Connect, again and again. Says once that the broker is away and once that it is back."""
         attempt, away, unanswered = 0, False, 0
         while True:
@@ -147,6 +109,10 @@ class Mqtt5Subscriber:
                     self.misfit.set()
             await asyncio.sleep(jittered_backoff(attempt, maximum_s=self._address.reconnect_max_s, random=self._random))
             attempt += 1
+
+    def _read_if_room(self) -> None:
+        if self._link is not None and len(self._queue) < self._address.receive_maximum:
+            self._link.read_on()
 
     async def _open(self) -> "_Link":
         """A connection with the subscription granted. Raises OSError or RefusedError."""

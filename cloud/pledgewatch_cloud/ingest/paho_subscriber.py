@@ -12,18 +12,13 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from pledgewatch_cloud.ingest.subscriber import (
-    OUTGOING_MAX,
-    BrokerAddress,
-    Message,
-    SubscriberCounts,
-)
+from pledgewatch_cloud.ingest.lifecycle import QueueingSubscriber
+from pledgewatch_cloud.ingest.subscriber import OUTGOING_MAX, BrokerAddress, Message
 from pledgewatch_wire.backoff import jittered_backoff
 
 log = logging.getLogger(__name__)
@@ -34,61 +29,25 @@ _REFUSED_FROM = 128
 _READS_MAX = 100  # packets in one turn of the event loop; others have theirs
 
 
-class PahoSubscriber:
+class PahoSubscriber(QueueingSubscriber):
     """See pledgewatch_cloud.ingest.subscriber.Subscriber for the contract."""
 
+    _TASK = "paho"
+
     def __init__(self, address: BrokerAddress, filters: Sequence[str], random: Random, *, after_token: int = 0) -> None:
-        """Tokens ascend from `after_token`."""
-        self.counts = SubscriberCounts()
-        self._address = address
-        self._filters = tuple(filters)
-        self._random = random
-        self._queue: deque[Message] = deque()
+        """See QueueingSubscriber."""
+        super().__init__(address, filters, random, after_token=after_token)
         self._unacknowledged: deque[tuple[int, int, int]] = deque()  # (token, packet id, qos), in order of arrival
-        self._token = after_token
-        self._closed = False
-        self._news = asyncio.Event()
         self._subscribed = False
         self._ended = asyncio.Event()
         self._why = ""
         self._reading: Callable[[], None] | None = None
         self._client: paho.Client | None = None
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
         """Whether the subscription stands."""
         return self._subscribed
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._keep_connected(), name="paho")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closed = True
-        self._news.set()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    @property
-    def waiting(self) -> int:
-        """See Subscriber."""
-        return len(self._queue)
-
-    async def receive(self, limit: int) -> list[Message]:
-        """See Subscriber."""
-        while not self._queue:
-            if self._closed:
-                return []
-            self._news.clear()
-            await self._news.wait()
-        taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
-        self._read_if_room()
-        return taken
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """See Subscriber."""
@@ -112,7 +71,7 @@ class PahoSubscriber:
         self.counts.published += 1
         return True
 
-    async def _keep_connected(self) -> None:
+    async def _keep(self) -> None:
         """Connect, again and again. Says once that the broker is away and once that it is back."""
         attempt, away = 0, False
         while True:

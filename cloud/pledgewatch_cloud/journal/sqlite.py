@@ -143,7 +143,11 @@ class SqliteStore:
         self._hold_against(held, int(meta["changes"]))
         if not read_only:
             head = Head(int(meta["changes"]), self._last, self._hash)
-            self._anchor = Anchor(self._path.with_name(anchor.FILE_NAME), head)
+            path = self._path.with_name(anchor.FILE_NAME)
+            try:
+                self._anchor = Anchor(path, head)
+            except OSError as error:
+                raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 
     def _hold_against(self, held: Head | None, changes: int) -> None:
         """Raise DamagedError where the journal is not one that the anchor can lie beside."""

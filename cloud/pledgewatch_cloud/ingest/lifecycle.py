@@ -1,0 +1,79 @@
+"""What subscribers have in common: one task from `async with` to its end, and a queue that it fills.
+
+The task keeps the connection, and the connection may be lost at any time; it never ends by itself. It lives in no
+TaskGroup, for a group would have to be left in the frame in which it was entered, and here that is `async with` itself.
+"""
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from random import Random
+from types import TracebackType
+from typing import ClassVar, Self
+
+from pledgewatch_cloud.ingest.subscriber import BrokerAddress, Message, SubscriberCounts
+
+
+class OneTask(ABC):
+    """Something with a task of its own from `async with` to its end. `_TASK` names it."""
+
+    _TASK: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep(), name=self._TASK)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed = True
+        self._news.set()  # whoever waits for it finds the end
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    @abstractmethod
+    async def _keep(self) -> None:
+        """The task. Ends by being cancelled."""
+
+
+class QueueingSubscriber(OneTask):
+    """A Subscriber whose task puts what arrives into a queue."""
+
+    def __init__(self, address: BrokerAddress, filters: Sequence[str], random: Random, *, after_token: int = 0) -> None:
+        """Tokens ascend from `after_token`."""
+        super().__init__()
+        self.counts = SubscriberCounts()
+        self._address = address
+        self._filters = tuple(filters)
+        self._random = random
+        self._queue: deque[Message] = deque()
+        self._token = after_token
+
+    @property
+    def waiting(self) -> int:
+        """See Subscriber."""
+        return len(self._queue)
+
+    async def receive(self, limit: int) -> list[Message]:
+        """See Subscriber."""
+        while not self._queue:
+            if self._closed:
+                return []
+            self._news.clear()
+            await self._news.wait()
+        taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+        self._read_if_room()
+        return taken
+
+    @abstractmethod
+    def _read_if_room(self) -> None:
+        """Read on where reading was put off for want of room and there is room again."""
