@@ -37,7 +37,16 @@ def mosquitto_path() -> str:
 class BrokerProcess:
     """A broker on a port of its own, which it keeps over restarts. `kind` is mosquitto or amqtt."""
 
-    def __init__(self, kind: str, folder: Path, *, persistent: bool = False, extra: str = "", port: int = 0) -> None:
+    def __init__(
+        self,
+        kind: str,
+        folder: Path,
+        *,
+        persistent: bool = False,
+        extra: str = "",
+        port: int = 0,
+        queued_max: int = 10_000_000,
+    ) -> None:
         self.kind = kind
         self.port = port or free_port()
         self._folder = folder
@@ -50,7 +59,7 @@ class BrokerProcess:
         self._store.chmod(0o777)  # started by root, mosquitto becomes a user of its own
         folder.chmod(0o755)
         lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true"] if not extra else [extra % self.port]
-        lines += ["max_queued_messages 10000000", "max_inflight_messages 0"]
+        lines += [f"max_queued_messages {queued_max}", "max_inflight_messages 0"]
         if persistent:
             lines += ["persistence true", f"persistence_location {self._store}/", "autosave_interval 1"]
         if os.geteuid() == 0:

@@ -203,6 +203,43 @@ async def test_kills_at_random_moments(tmp_path: Path, kind: str) -> None:
     check_ledger(station, ledger, booked)
 
 
+async def test_what_the_broker_drops_without_a_word_is_sent_again(tmp_path: Path) -> None:
+    """Mosquitto acknowledges a message and drops it where its queue for an absent client is full."""
+    broker = BrokerProcess("mosquitto", tmp_path, persistent=True, queued_max=10)
+    broker.start()
+    station = Station(tmp_path / "station", broker)
+    keys = {name: station.add_device(name, sensors=SENSORS.format(name)) for name in DEVICES}
+    station.set_book(book_of(keys))
+    try:
+        with opened(station):
+            async with World(station, SEED).turning():
+                for agent in station.agents.values():
+                    agent.start()
+                await station.until_async(lambda: station.status().get("readings", 0) > 20, "the first readings", 60)
+                await asyncio.to_thread(station.cloud.kill)
+                at_the_kill = measured_by(station)
+                # One payload for each reading, and for each of them Mosquitto has said PUBACK.
+                await station.until_async(
+                    lambda: min(measured_by(station)[name] - at_the_kill[name] for name in DEVICES) > 40, "more", 60
+                )
+                at_the_start = measured_by(station)
+                station.cloud.start()
+                # While the agents stay connected: a new connection would begin with all that is uncommitted anyway.
+                await station.until_async(lambda: has_without_a_gap(station, at_the_start), "them to arrive", 60)
+            measured = await come_to_rest(station)
+    finally:
+        broker.kill()
+    check_journal(station, measured)
+
+
+def has_without_a_gap(station: Station, measured: dict[str, int]) -> bool:
+    """Whether the cloud has everything up to a number of each device."""
+    if not station.status():
+        return False
+    held = {one["device"]: one["epochs"] for one in station.get(station.api_port, "/devices")}
+    return all(held[name] and held[name][0]["contiguous"] >= count for name, count in measured.items())
+
+
 async def until_enough_is_booked(station: Station) -> None:
     """Readings flow on until they have led to MESSAGES_AT_LEAST: a slow machine takes longer to get there."""
     deadline = time.monotonic() + PATIENCE_S
@@ -213,14 +250,13 @@ async def until_enough_is_booked(station: Station) -> None:
 async def come_to_rest(station: Station) -> dict[str, int]:
     """Nothing is measured any more; wait until everything has arrived. Returns what each device measured."""
 
-    def measured() -> dict[str, int]:
-        return {name: int(station.edge_says(name, "status")["measured"]) for name in DEVICES}
-
     def settled() -> bool:
         status = station.status()
         if not status:
             return False
-        return bool(status["readings"] == sum(measured().values()) and status["counts"]["outbox_pending"] == 0)
+        return bool(
+            status["readings"] == sum(measured_by(station).values()) and status["counts"]["outbox_pending"] == 0
+        )
 
     for agent in station.agents.values():
         await asyncio.to_thread(agent.end)
@@ -233,7 +269,12 @@ async def come_to_rest(station: Station) -> dict[str, int]:
     await station.until_async(settled, "everything to arrive", 90)
     for agent in station.agents.values():
         await asyncio.to_thread(agent.end)
-    return measured()
+    return measured_by(station)
+
+
+def measured_by(station: Station) -> dict[str, int]:
+    """How many readings each device has measured, by its own count."""
+    return {name: int(station.edge_says(name, "status")["measured"]) for name in DEVICES}
 
 
 def all_messages(station: Station) -> list[dict[str, object]]:
