@@ -39,7 +39,7 @@ def fold(
     for start in range(0, len(told), AT_ONCE):
         spine.take([device.arrival(told[start : start + AT_ONCE])])
     standing = [one.event for one in store.standing(name, 10**9)]
-    told_of = [one for one in standing if one.type is not EventType.CONDITION_KNOWN]
+    told_of = [one for one in standing if one.type not in (EventType.CONDITION_KNOWN, EventType.MKT_KNOWN)]
     return sorted(told_of, key=lambda one: (one.at_ms, one))
 
 

@@ -1,5 +1,7 @@
 """Law 4, order of arrival never changes the outcome; and law 5 over the same random histories, by replay in memory."""
 
+from typing import Any
+
 from builders import (
     AT_SEA,
     IN_LOS_ANGELES,
@@ -73,7 +75,8 @@ def spine_for(devices: list[Device]) -> tuple[Spine, MemoryStore, ManualClock]:
     document = book_document(*devices)
     for one in document["installations"]:
         one |= {"asset": "asset-left", "overdue_after_s": 1_800, "gateway": "gateway-1"}
-    document["installations"][0]["sensors"] = [{"channel": "temperature_mc", "silent_after_s": 5_400}]
+    sensor = {"channel": "temperature_mc", "overdue_after_s": 1_200, "silent_after_s": 5_400}
+    document["installations"][0]["sensors"] = [sensor]
     document["installations"][0]["fitted_at"] = "2026-01-01T12:00:00Z"
     document["installations"][1]["calibrated_until"] = "2026-01-02T00:00:00Z"
     document["assets"] = [{"id": "asset-left", "kind": "other", "max_speed_mmps": 500_000}]
@@ -81,6 +84,7 @@ def spine_for(devices: list[Device]) -> tuple[Spine, MemoryStore, ManualClock]:
     (document["lots"][0],) = [one for one in document["lots"] if one["asset"] == "asset-left"]
     del document["lots"][1:]
     document["lots"][0] |= {"limits": LIMITS, "mkt": MKT}
+    document["alert_rules"] = ALERT_RULES
     document["milestones"] = [one for one in document["milestones"] if one["lot"] == "lot-left"]
     rules = {"dwell_s": 3_600, "leave_after_s": 1_800, "margin_m": 500, "grade": "fair"}
     document["fences"]["features"][0]["properties"] |= rules
@@ -109,6 +113,13 @@ LIMITS = [
         "ignore": [{"from": "2026-01-01T22:00:00Z", "until": "2026-01-01T23:00:00Z"}],
     },
 ]
+ALERT_RULES = [
+    {"id": "warm", "on": "condition_breached", "group_by": "lot"},
+    {"id": "warm-for-long", "on": "condition_breached", "group_by": "asset", "persist_s": 1_800},
+    {"id": "unknown", "on": "condition_unknown", "group_by": "lot", "cool_down_s": 10_800},
+    {"id": "silent", "on": "source_silent", "group_by": "gateway", "severity": "warning"},
+    {"id": "in-port", "on": "fence_entered", "group_by": "asset", "cool_down_s": 3_600},
+]
 MKT = {
     "channel": "temperature_mc",
     "high_mc": 7_000,
@@ -121,14 +132,30 @@ MKT = {
 
 def outcome(
     spine: Spine, store: MemoryStore
-) -> tuple[list[Event], str, dict[tuple[str, int], tuple[Marks, bytes, int]]]:
-    """What stands at the end: unretracted events, the digest of the assets, the devices' chains."""
-    standing = sorted(one.event for one in store.standing("asset-left", 10**9))
+) -> tuple[list[Event], tuple[str, list[Any]], dict[tuple[str, int], tuple[Marks, bytes, int]]]:
+    """What stands at the end: unretracted events, the digest of the assets with the alerts, the devices' chains."""
+    said = store.standing("asset-left", 10**9)
+    standing = sorted(one.event for one in said)
+    # An alert is known by what it rests on; ids tell in which entry that was said.
+    causes = {one.id: one.event for one in said}
+    alerts = [
+        (
+            key,
+            one.state,
+            one.severity,
+            one.since_ms,
+            one.opened_ms,
+            one.cleared_ms,
+            sorted(causes[cause] for cause in one.causes),
+        )
+        for key, one in sorted(spine.state.alerts.items())
+    ]
     chains = {key: (one.marks, one.chain_hash, one.signed_sequence) for key, one in spine.state.devices.items()}
-    return standing, state_module.asset_digest(spine.state), chains
+    return standing, (state_module.asset_digest(spine.state), alerts), chains
 
 
 LONG_AFTER_MS = NOON_MS + 70 * 24 * 60 * MINUTE_MS
+DAY_MS = 24 * 60 * MINUTE_MS
 DELAYS = st.integers(0, 60 * 24 * 60)
 
 
@@ -158,8 +185,9 @@ def test_order_delay_duplication_and_splitting_change_nothing(
         shuffled.take(rest[:size])
         rest = rest[size:]
     for spine in (ordered, shuffled):
-        spine._clock = ManualClock(LONG_AFTER_MS)
-        spine.tick()
+        for at_ms in (LONG_AFTER_MS, LONG_AFTER_MS + DAY_MS):  # what was said late has lasted long enough a day later
+            spine._clock = ManualClock(at_ms)
+            spine.tick()
     assert outcome(shuffled, shuffled_store)[:2] == outcome(ordered, ordered_store)[:2]
     assert_chains(shuffled, devices)
 

@@ -31,6 +31,14 @@ POWER_ON = (temperature(85_000, Quality.POWER_ON_VALUE),)
 PROBE_GONE = (temperature(0, Quality.SENSOR_GONE),)
 
 
+SEA_DOUBTFUL = position(AT_SEA, Quality.HIGH_HDOP)
+
+
+def doubt(since: int, until: int) -> list[str]:
+    """A doubt that is told from one minute to another."""
+    return [f"evidence_doubted@{since}", f"evidence_restored@{until}"]
+
+
 class Bench:
     """One device on one asset, over the real spine."""
 
@@ -90,8 +98,10 @@ PRESENCE = [
     ("sails in", [SEA, PORT, PORT], ["fence_entered@1"]),
     ("sails in and out", [SEA, PORT, SEA], ["fence_entered@1", "fence_left@2"]),
     ("from one port to the other", [ORIGIN, PORT], ["fence_left@1", "fence_entered@1"]),
-    ("no fix is nowhere, not outside", [SEA, PORT, PORT_WITHOUT_FIX, PORT], ["fence_entered@1"]),
-    ("a doubtful fix crosses nothing", [SEA, PORT_DOUBTFUL, SEA], []),
+    ("no fix is nowhere, not outside", [SEA, PORT, PORT_WITHOUT_FIX, PORT], ["fence_entered@1", *doubt(2, 3)]),
+    ("a doubtful fix crosses nothing", [SEA, PORT_DOUBTFUL, SEA], doubt(1, 2)),
+    ("nor does the first good one after it", [PORT_DOUBTFUL, SEA, PORT], [*doubt(0, 1), "fence_entered@2"]),
+    ("whichever side it was on", [SEA_DOUBTFUL, PORT, SEA], [*doubt(0, 1), "fence_left@2"]),
 ]
 
 CONDITION = [
@@ -105,7 +115,7 @@ CONDITION = [
         ["condition_breached@12", "condition_restored@25"],
     ),
     ("a dip within starts the grace again", [(0, WARM), (8, COLD), (9, WARM), (18, WARM)], []),
-    ("85 degrees at power-on is no temperature", [(0, COLD), (1, POWER_ON), (20, POWER_ON)], []),
+    ("85 degrees at power-on is no temperature", [(0, COLD), (1, POWER_ON), (20, POWER_ON)], ["evidence_doubted@1"]),
     (
         "a vanished probe says neither in nor out",
         [(0, WARM), (5, PROBE_GONE), (10, WARM)],
@@ -219,10 +229,13 @@ def test_late_news_amends_and_the_milestone_is_questioned() -> None:
     bench.measure(60, *PORT, *COLD)
     assert bench.messages() == ["record_value", "release_disbursement"]
     bench.send(*backlog)
-    assert bench.story() == ["fence_entered@60", "condition_breached@31", "condition_restored@60"]
+    # The first of the two is warm up to the fix at 60, as far as is known; the second shows when it had lasted.
+    first = ["condition_breached@60", "condition_restored@60"]
+    assert bench.story() == ["fence_entered@60", *first, "event_retracted@60", "condition_breached@31"]
     because = [one.because for one in bench.said() if one.event.type != "condition_known"]
-    assert because == ["", "late_reading", "late_reading"]
-    assert bench.messages() == ["raise_alert", "clear_alert", "question_release"]
+    assert because == ["", *["late_reading"] * 4]
+    told = ["raise_alert", "clear_alert", "question_release", "withdraw_alert", "raise_alert", "clear_alert"]
+    assert bench.messages() == told
 
 
 def test_a_breach_before_the_gate_in_releases_nothing_and_one_after_it_changes_nothing() -> None:

@@ -95,13 +95,13 @@ def test_a_gap_widens_the_interval_and_is_never_taken_as_in_range() -> None:
 
 def test_certain_and_uncertain_are_told_apart() -> None:
     warm, found = told(held([(2, 20), (5, 30)]))
-    assert [one.type for one in found] == ["mkt_exceeded"]
-    assert (found[0].fact("lower_mc"), found[0].fact("high_mc")) == (found[0].fact("upper_mc"), 25_000)
+    assert [one.type for one in found] == ["mkt_known", "mkt_exceeded"]
+    assert (found[1].fact("lower_mc"), found[1].fact("high_mc")) == (found[1].fact("upper_mc"), 25_000)
     assert warm.level == "exceeded"
     _, found = told([(0, 20_000), (5 * HOUR_MS, 20_000)])
-    assert [one.type for one in found] == ["mkt_uncertain"]
+    assert [one.type for one in found] == ["mkt_known", "mkt_uncertain"]
     _, found = told([(0, 20_000), (5 * HOUR_MS, 20_000), *[(5 * HOUR_MS + n * HOUR_MS, 10_000) for n in range(1, 60)]])
-    assert [one.type for one in found] == ["mkt_uncertain", "mkt_restored"]
+    assert [one.type for one in found] == ["mkt_known", "mkt_uncertain", "mkt_restored"]
 
 
 def test_a_window_forgets_and_is_bounded() -> None:

@@ -39,6 +39,10 @@ _EXACT = {channel.name.lower(): channel for channel in Channel}
 QUANTITIES = (*_NATURAL, *_EXACT)
 _NO_QUANTITY = {"device", "time", "measured_at_ms", "fix", "quality"}
 _PLACE = {Channel.LATITUDE_E7, Channel.LONGITUDE_E7, Channel.SPEED_MMPS, Channel.COURSE_CDEG, Channel.ALTITUDE_MM}
+_OF_A_PLACE = {
+    *(Quality.NO_TIME, Quality.SIMULATED, Quality.ESTIMATED, Quality.MANUAL, Quality.FEW_SATELLITES, Quality.HIGH_HDOP),
+    *(Quality.SPOOFED, Quality.JAMMED, Quality.NO_FIX),
+}
 _SNIFFED_BYTES = 4_096
 
 
@@ -126,10 +130,8 @@ def _row(values: Mapping[str, Any], device: str | None) -> Row | None:
         channel, number = _quantity(key, value)
         if channel in cells:
             raise ValueError(f"{key} is given twice, under two names")
-        if channel not in _PLACE:
-            cells[channel] = Cell(channel, number)
-        elif quality < NO_VALUE_FROM:
-            cells[channel] = Cell(channel, number, quality)
+        against = quality if (channel in _PLACE) is (quality in _OF_A_PLACE) else Quality.GOOD
+        cells[channel] = Cell(channel, 0 if against >= NO_VALUE_FROM else number, against)
     if values.get("time") is None and values.get("measured_at_ms") is None:
         return None
     if not cells:

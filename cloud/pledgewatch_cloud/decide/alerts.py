@@ -5,15 +5,21 @@
               worse, or │  │ better               │
               unheeded  ▼  │                      │
                        escalated ──acknowledged──►│
-    open, acknowledged, escalated ──ended──► cleared ──(cool-down over, cause again)──► pending
+    open, acknowledged, escalated ──ended──► cleared ──runs after all──► open
     any of them ──retracted──► gone: it is withdrawn, as if it had never been
 
 A rule says which causes make an alert; causes that share what the rule groups by share one alert, so a gateway that is
-down is one alert and not four hundred. What an alert should be follows from the causes that stand (`spells`) and from
-how far time has come: it is level-triggered, so a restart, a replay or a restored backlog raises nothing twice and
-everything clears by itself. A cause that began and ended before anyone was told is raised and cleared in one breath.
+down is one alert and not four hundred.
+
+What alerts there should be follows from the causes that stand, by the times at which they began and ended: those that
+have lasted long enough make *episodes*, one after the other, apart by the cool-down (`_episodes`). The newest episode
+is the alert; what the core is told is the difference between what it was told and that. So it is level-triggered: a
+restart or a replay raises nothing twice, a backlog leads to the same alerts as if it had been heard at once, whatever
+its order, and everything clears by itself. An episode that began and ended before anyone was told is raised and cleared
+in one breath. Of a cause that has no end yet nobody can say how long it lasted; it counts from when it was said.
 
 The core is told of every move but the first; an alert keeps its id through late news that changes what it rests on.
+Only what persons do and do not do (acknowledged, unheeded, repeated) goes by the clock on the wall.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +33,7 @@ from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.voyage import NEVER
 
 MAX_CAUSES_PER_ALERT = 256
+MAX_TOLD = 1_024
 
 DEFAULT_RULES: tuple[AlertRule, ...] = (
     AlertRule("condition-breached", "condition_breached", "critical", (), "lot", 0, 0, 0, 0),
@@ -49,8 +56,9 @@ class AlertState(StrEnum):
 class Alert(NamedTuple):
     """One alert. `id` is that of the cause that raised it; times in Unix milliseconds, NEVER where it has not happened.
 
-    `causes` are the ids of the events that it rests on, `told` those among them that have ended and been told of.
-    `severity` is the worst of the open causes. `next_ms`: when time alone may move it.
+    `causes` are the ids of the events that it rests on, `told` those of earlier alerts of its group. `severity` is the
+    worst of the causes that run, of an alert that has cleared the worst of all. `told_ms`: when it was raised.
+    `next_ms`: when time alone may move it.
     """
 
     id: str
@@ -61,10 +69,13 @@ class Alert(NamedTuple):
     causes: tuple[str, ...]
     since_ms: int
     opened_ms: int = NEVER
-    acknowledged_by: str = ""
-    escalated_ms: int = NEVER
-    repeated_ms: int = NEVER
     cleared_ms: int = NEVER
+    told_ms: int = NEVER
+    acknowledged_by: str = ""
+    acknowledged_severity: str = ""
+    unheeded: bool = False
+    repeated_ms: int = NEVER
+    told: tuple[str, ...] = ()
     next_ms: int = NEVER
 
 
@@ -81,124 +92,159 @@ _RANK = {"": 0, "warning": 1, "critical": 2}
 _LIVE = frozenset({AlertState.OPEN, AlertState.ACKNOWLEDGED, AlertState.ESCALATED})
 
 
+class _Episode(NamedTuple):
+    """Causes that ran together or one into the other. `cleared_ms` NEVER: one of them still runs."""
+
+    spells: list[Spell]
+    opened_ms: int
+    cleared_ms: int
+
+
 def judge(
     rule: AlertRule, group: str, spells: Iterable[Spell], before: Alert | None, now_ms: int
 ) -> tuple[Alert | None, list[Move]]:
     """What an alert is now, from the causes of its group that stand, and the moves that lead there."""
-    lasted = sorted(
-        (one for one in spells if _lasted_ms(one, now_ms) >= rule.persist_s * 1_000 and _lasted_ms(one, now_ms) >= 0),
-        key=lambda one: (one.cause.at_ms, one.id),
-    )
-    waiting = [one for one in spells if one.ended_ms is None and one not in lasted]
-    running = [one for one in lasted if one.ended_ms is None]
+    episodes, waiting_ms = _episodes(rule, spells, now_ms)
+    told = before if before is not None and before.state is not AlertState.PENDING else None
+    known = {*told.causes} if told else set()
+    old = {*told.told} if told else set()
+    own = next((one for one in reversed(episodes) if any(spell.id in known for spell in one.spells)), None)
+    if own is None and told is not None and told.state in _LIVE and episodes and episodes[-1].cleared_ms == NEVER:
+        own = episodes[-1]  # what it rested on was replaced
     moves: list[Move] = []
-    alert = None if before is not None and before.state is AlertState.PENDING else before
-    if alert is not None and alert.state in _LIVE:
-        alert = _live(rule, alert, lasted, running, now_ms, moves)
-    elif alert is not None and alert.state is AlertState.CLEARED and not {one.id for one in lasted} & {*alert.causes}:
-        moves.append(Move(alert, EventType.ALERT_WITHDRAWN, MessageType.WITHDRAW_ALERT, now_ms))
-        alert = None
-    if alert is None or alert.state not in _LIVE:
-        alert = _raised(rule, group, lasted, running, alert, now_ms, moves)
-    return _scheduled(rule, group, alert, waiting, now_ms), moves
+    if told is not None and own is None:
+        moves.append(Move(told, EventType.ALERT_WITHDRAWN, MessageType.WITHDRAW_ALERT, now_ms))
+    alert: Alert | None = None
+    for one in episodes:
+        if told is not None and one is own:
+            alert = _carried_on(rule, told, one, now_ms, moves)
+        elif any(spell.id in old or spell.id in known for spell in one.spells):
+            alert = _quiet(rule, group, one)
+        else:
+            alert = _raised(rule, group, one, now_ms, moves)
+    if alert is None:
+        return (None if waiting_ms == NEVER else _pending(rule, group, spells, waiting_ms)), moves
+    current = {*alert.causes}
+    earlier = [spell.id for one in episodes for spell in one.spells if spell.id not in current]
+    alert = alert._replace(told=tuple(earlier[-MAX_TOLD:]))
+    return alert._replace(next_ms=min(_next_ms(rule, alert, now_ms), waiting_ms)), moves
 
 
 def acknowledge(alert: Alert, by: str, now_ms: int) -> tuple[Alert, list[Move]]:
     """The alert once somebody has taken it on; nothing where there is nothing to take on."""
     if alert.state not in (AlertState.OPEN, AlertState.ESCALATED):
         return alert, []
-    after = alert._replace(state=AlertState.ACKNOWLEDGED, acknowledged_by=by, next_ms=NEVER)
+    after = alert._replace(
+        state=AlertState.ACKNOWLEDGED, acknowledged_by=by, acknowledged_severity=alert.severity, next_ms=NEVER
+    )
     return after, [Move(after, EventType.ALERT_ACKNOWLEDGED, MessageType.ACKNOWLEDGE_ALERT, now_ms)]
 
 
-def _lasted_ms(one: Spell, now_ms: int) -> int:
-    return (now_ms if one.ended_ms is None else one.ended_ms) - one.cause.at_ms
+def _episodes(rule: AlertRule, spells: Iterable[Spell], now_ms: int) -> tuple[list[_Episode], int]:
+    """The episodes in order of time, and the next moment at which time alone adds a cause to them."""
+    found: list[_Episode] = []
+    waiting_ms = NEVER
+    for one in sorted(spells, key=lambda one: (one.cause.at_ms, one.id)):
+        start_ms = one.cause.at_ms + rule.persist_s * 1_000
+        opened_ms, goes_on = start_ms, bool(found) and start_ms <= found[-1].cleared_ms
+        if found and not goes_on:
+            opened_ms = max(start_ms, found[-1].cleared_ms + rule.cool_down_s * 1_000)
+        since_ms = max(one.cause.at_ms, one.cause.said_ms)
+        reached_ms = one.cause.at_ms + now_ms - since_ms if one.ended_ms is None else one.ended_ms
+        if reached_ms < (start_ms if goes_on else opened_ms):
+            if one.ended_ms is None:
+                waiting_ms = min(waiting_ms, opened_ms - one.cause.at_ms + since_ms)
+            continue
+        ended_ms = NEVER if one.ended_ms is None else one.ended_ms
+        if goes_on:
+            found[-1].spells.append(one)
+            found[-1] = found[-1]._replace(cleared_ms=max(found[-1].cleared_ms, ended_ms))
+        else:
+            found.append(_Episode([one], opened_ms, ended_ms))
+    return found, waiting_ms
 
 
-def _worst(rule: AlertRule, some: Iterable[Spell]) -> str:
-    return max((one.cause.severity or rule.severity for one in some), key=_RANK.__getitem__, default=rule.severity)
+def _lowest(rule: AlertRule, one: _Episode) -> int:
+    """The rank of the least severity that an episode has come down to, or begun with."""
+    persist_ms = rule.persist_s * 1_000
+    changes = [(max(spell.cause.at_ms + persist_ms, one.opened_ms), 1, _rank(rule, spell)) for spell in one.spells]
+    changes += [(spell.ended_ms, 0, _rank(rule, spell)) for spell in one.spells if spell.ended_ms is not None]
+    running = dict.fromkeys(_RANK.values(), 0)
+    lowest = max(_RANK.values())
+    changes.sort()
+    for place, (at_ms, begins, rank) in enumerate(changes):
+        running[rank] += 1 if begins else -1
+        is_last = place + 1 == len(changes) or changes[place + 1][0] != at_ms
+        if is_last and any(running.values()):
+            lowest = min(lowest, max(rank for rank, count in running.items() if count > 0))
+    return lowest
 
 
-def _live(
-    rule: AlertRule, alert: Alert, lasted: list[Spell], running: list[Spell], now_ms: int, moves: list[Move]
-) -> Alert | None:
-    """An alert that is open, one way or another."""
-    known = {one.id for one in lasted}
-    if not lasted or not (running or known & {*alert.causes}):
-        moves.append(Move(alert, EventType.ALERT_WITHDRAWN, MessageType.WITHDRAW_ALERT, now_ms))
-        return None
-    if not running:
-        ended_ms = max(one.ended_ms or 0 for one in lasted if one.id in alert.causes)
-        cleared = alert._replace(state=AlertState.CLEARED, cleared_ms=ended_ms, causes=_ids(lasted))
-        moves.append(Move(cleared, EventType.ALERT_CLEARED, MessageType.CLEAR_ALERT, ended_ms))
-        return cleared
-    severity = _worst(rule, running)
-    amended = not known >= {*alert.causes}
-    after = alert._replace(causes=_ids(lasted), severity=severity)
-    if amended:
-        after = after._replace(since_ms=min(alert.since_ms, running[0].cause.at_ms))
+def _rank(rule: AlertRule, one: Spell) -> int:
+    return _RANK[one.cause.severity or rule.severity]
+
+
+def _quiet(rule: AlertRule, group: str, one: _Episode) -> Alert:
+    """The alert of an episode, as it is where nobody has done anything about it."""
+    running = [spell for spell in one.spells if spell.ended_ms is None]
+    worst = max(_rank(rule, spell) for spell in running or one.spells)
+    state = AlertState.CLEARED if not running else AlertState.OPEN
+    if running and worst > _lowest(rule, one):
+        state = AlertState.ESCALATED
+    first = one.spells[0]
+    severity = next(name for name, rank in _RANK.items() if rank == worst)
+    ids = _ids(one.spells)
+    return Alert(first.id, rule.id, group, state, severity, ids, first.cause.at_ms, one.opened_ms, one.cleared_ms)
+
+
+def _raised(rule: AlertRule, group: str, one: _Episode, now_ms: int, moves: list[Move]) -> Alert:
+    """The alert of an episode that nobody was told of."""
+    alert = _quiet(rule, group, one)._replace(told_ms=now_ms, repeated_ms=now_ms)
+    is_live = alert.state in _LIVE
+    opened = alert if is_live else alert._replace(state=AlertState.OPEN, cleared_ms=NEVER)
+    moves.append(Move(opened, EventType.ALERT_OPENED, MessageType.RAISE_ALERT, alert.opened_ms))
+    if not is_live:
+        moves.append(Move(alert, EventType.ALERT_CLEARED, MessageType.CLEAR_ALERT, alert.cleared_ms))
+    return alert
+
+
+def _carried_on(rule: AlertRule, told: Alert, one: _Episode, now_ms: int, moves: list[Move]) -> Alert:
+    """The alert that was told of, as its episode is now."""
+    after = _quiet(rule, told.group, one)._replace(id=told.id, told_ms=told.told_ms, repeated_ms=told.repeated_ms)
+    if after.state not in _LIVE:
+        if told.state in _LIVE:
+            moves.append(Move(after, EventType.ALERT_CLEARED, MessageType.CLEAR_ALERT, after.cleared_ms))
+        return after
+    if told.state not in _LIVE:
+        after = after._replace(told_ms=now_ms, repeated_ms=now_ms)
+        moves.append(Move(after, EventType.ALERT_OPENED, MessageType.RAISE_ALERT, now_ms))
+        return after
+    worse = _RANK[after.severity] - _RANK[told.severity]
+    if told.acknowledged_by and _RANK[after.severity] <= _RANK[told.acknowledged_severity]:
+        after = after._replace(
+            state=AlertState.ACKNOWLEDGED,
+            acknowledged_by=told.acknowledged_by,
+            acknowledged_severity=told.acknowledged_severity,
+        )
+    elif told.unheeded or _is_unheeded(rule, after, now_ms):
+        after = after._replace(state=AlertState.ESCALATED, unheeded=True)
+    if not {*told.causes} <= {spell.id for spell in one.spells}:
         moves.append(Move(after, EventType.ALERT_AMENDED, MessageType.AMEND_ALERT, now_ms))
-    if _RANK[severity] > _RANK[alert.severity]:
-        after = after._replace(state=AlertState.ESCALATED, escalated_ms=now_ms, acknowledged_by="")
+    if worse > 0 or (after.unheeded and not told.unheeded):
         moves.append(Move(after, EventType.ALERT_ESCALATED, MessageType.ESCALATE_ALERT, now_ms))
-    elif _RANK[severity] < _RANK[alert.severity]:
-        state = AlertState.OPEN if alert.state is AlertState.ESCALATED else alert.state
-        after = after._replace(state=state)
+    elif worse < 0:
         moves.append(Move(after, EventType.ALERT_DE_ESCALATED, MessageType.DE_ESCALATE_ALERT, now_ms))
-    elif _is_unheeded(rule, after, now_ms):
-        after = after._replace(state=AlertState.ESCALATED, escalated_ms=now_ms)
-        moves.append(Move(after, EventType.ALERT_ESCALATED, MessageType.ESCALATE_ALERT, now_ms))
     if _is_to_repeat(rule, after, now_ms):
         after = after._replace(repeated_ms=now_ms)
         moves.append(Move(after, EventType.ALERT_REPEATED, MessageType.REPEAT_ALERT, now_ms))
     return after
 
 
-def _raised(
-    rule: AlertRule,
-    group: str,
-    lasted: list[Spell],
-    running: list[Spell],
-    before: Alert | None,
-    now_ms: int,
-    moves: list[Move],
-) -> Alert | None:
-    """The alert that causes raise which no alert has told of yet; one that has ended clears it at once."""
-    told = {*before.causes} if before else set()
-    fresh = [one for one in lasted if one.id not in told and (before is None or _is_news(one, before))]
-    if not fresh or (before is not None and now_ms < before.cleared_ms + rule.cool_down_s * 1_000):
-        return before
-    first = fresh[0]
-    alert = Alert(
-        first.id,
-        rule.id,
-        group,
-        AlertState.OPEN,
-        _worst(rule, running or fresh),
-        _ids(fresh),
-        first.cause.at_ms,
-        first.cause.at_ms + rule.persist_s * 1_000,
-        repeated_ms=now_ms,
-    )
-    moves.append(Move(alert, EventType.ALERT_OPENED, MessageType.RAISE_ALERT, alert.opened_ms))
-    if running:
-        return alert
-    ended_ms = max(one.ended_ms or 0 for one in fresh)
-    cleared = alert._replace(state=AlertState.CLEARED, cleared_ms=ended_ms, causes=_ids(lasted))
-    moves.append(Move(cleared, EventType.ALERT_CLEARED, MessageType.CLEAR_ALERT, ended_ms))
-    return cleared
-
-
-def _is_news(one: Spell, before: Alert) -> bool:
-    """Whether a cause is another one than what the cleared alert before told of."""
-    return one.ended_ms is None or one.cause.at_ms > before.cleared_ms or one.cause.at_ms < before.since_ms
-
-
 def _is_unheeded(rule: AlertRule, alert: Alert, now_ms: int) -> bool:
     return (
         rule.escalate_after_s > 0
         and alert.state is AlertState.OPEN
-        and now_ms - alert.opened_ms >= rule.escalate_after_s * 1_000
+        and now_ms - alert.told_ms >= rule.escalate_after_s * 1_000
     )
 
 
@@ -210,24 +256,22 @@ def _is_to_repeat(rule: AlertRule, alert: Alert, now_ms: int) -> bool:
     )
 
 
-def _scheduled(rule: AlertRule, group: str, alert: Alert | None, waiting: list[Spell], now_ms: int) -> Alert | None:
-    """The alert with the next moment at which time alone may move it; a pending one where causes only wait."""
-    due = [one.cause.at_ms + rule.persist_s * 1_000 for one in waiting]
-    if alert is None:
-        if not waiting:
-            return None
-        first = min(waiting, key=lambda one: (one.cause.at_ms, one.id))
-        return Alert(
-            first.id, rule.id, group, AlertState.PENDING, rule.severity, (), first.cause.at_ms, next_ms=min(due)
-        )
-    if alert.state is AlertState.CLEARED:
-        due.append(alert.cleared_ms + rule.cool_down_s * 1_000 if rule.cool_down_s else NEVER)
+def _pending(rule: AlertRule, group: str, spells: Iterable[Spell], waiting_ms: int) -> Alert:
+    """An alert whose causes have not lasted long enough."""
+    running = [one for one in spells if one.ended_ms is None]
+    first = min(running, key=lambda one: (one.cause.at_ms, one.id))
+    state = AlertState.PENDING
+    return Alert(first.id, rule.id, group, state, rule.severity, (), first.cause.at_ms, next_ms=waiting_ms)
+
+
+def _next_ms(rule: AlertRule, alert: Alert, now_ms: int) -> int:
+    """When nobody's doing anything moves an alert."""
+    due = []
     if alert.state is AlertState.OPEN and rule.escalate_after_s:
-        due.append(alert.opened_ms + rule.escalate_after_s * 1_000)
+        due.append(alert.told_ms + rule.escalate_after_s * 1_000)
     if alert.state in (AlertState.OPEN, AlertState.ESCALATED) and rule.repeat_s:
         due.append(alert.repeated_ms + rule.repeat_s * 1_000)
-    later = [moment for moment in due if moment > now_ms]
-    return alert._replace(next_ms=min(later, default=NEVER))
+    return min((moment for moment in due if moment > now_ms), default=NEVER)
 
 
 def _ids(some: Iterable[Spell]) -> tuple[str, ...]:

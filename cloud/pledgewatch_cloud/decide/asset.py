@@ -29,7 +29,7 @@ from pledgewatch_cloud.decide.kinetic import Kinetic, KineticRule
 from pledgewatch_cloud.decide.plausibility import Record, Rules
 from pledgewatch_cloud.decide.presence import Ground, Presence
 from pledgewatch_cloud.decide.silence import DEVICE, Patience, Source
-from pledgewatch_cloud.decide.voyage import NEVER, Leg, leg_at
+from pledgewatch_cloud.decide.voyage import NEVER, Leg
 from pledgewatch_wire.reading import Channel, Clock
 
 Key = tuple[int, str, int, int]
@@ -39,6 +39,7 @@ SAVE_PAUSE_MS = 1_800_000
 SAVE_SPACE_MS = 12 * 3_600_000
 SAVE_EVERY_READINGS = 512
 WEEK_ROLLOVER_MS = 1_024 * 7 * 86_400_000
+LATEST_MS = 18 * 365 * 86_400_000
 
 
 class Fitted(NamedTuple):
@@ -111,15 +112,19 @@ class Placed(NamedTuple):
     inside: tuple[str, ...]
 
 
-def disregarded(one: AssetReading, fitted: Fitted) -> Doubt | None:
-    """Why a reading is no evidence at all, whatever it says; None where it is."""
+def disregarded(one: AssetReading, fitted: Fitted, now_ms: int) -> Doubt | None:
+    """Why a reading is no evidence at all, whatever it says; None where it is.
+
+    Nobody keeps a reading for LATEST_MS: one that old is of a receiver whose weeks have rolled over, also where nobody
+    has said when its device was fitted.
+    """
     if one.reading.clock == Clock.UNSET:
         return Doubt.CLOCK_UNSET
     if one.measured_at_ms < fitted.fitted_ms:
         if one.measured_at_ms + WEEK_ROLLOVER_MS >= fitted.fitted_ms:
             return Doubt.WEEK_ROLLOVER
         return Doubt.BEFORE_FITTED
-    return None
+    return Doubt.WEEK_ROLLOVER if one.measured_at_ms + LATEST_MS < now_ms else None
 
 
 def in_order(state: AssetState, plan: Plan, readings: Iterable[AssetReading]) -> bool:
@@ -251,8 +256,6 @@ class _Fold:
             self._save(self.state())
         if at_ms > self._due_ms:
             self.come_to(at_ms)
-        leg = leg_at(self._plan.legs, at_ms) if self._plan.legs else None
-        leg_id = leg.id if leg else ""
         fitted = self._plan.devices[one.device]
         known = self._devices.get(one.device)
         record, evidence, events = plausibility.judge(
@@ -263,12 +266,12 @@ class _Fold:
         self._hear(one, fitted, known, record, evidence.good)
         if evidence.fix is not None:
             self._presence, events = presence.advance(
-                self._asset, self._presence, one, evidence.fix, placed.inside, leg_id, self._plan.ground
+                self._asset, self._presence, one, evidence.fix, placed.inside, self._plan.legs, self._plan.ground
             )
             if events:
                 self._say(events, at_ms)
         if self._plan.limits or self._plan.kinetics:
-            self._weigh(one, evidence.good, leg_id)
+            self._weigh(one, evidence.good)
         if newest is None or one.key > newest:
             self._newest = one.key
         self._unsaved += 1
@@ -300,6 +303,14 @@ class _Fold:
             if events:
                 self._tell_of_time(events)
                 self._devices = {**self._devices, name: known._replace(device=device, sensors=sensors)}
+        self._pass_conditions(to_ms)
+        self._due_ms = self._next_due_ms(to_ms)
+        if len(self.found) > told:
+            # Whoever comes from before these deadlines takes them back, so the way there is kept.
+            self._save(begun)
+
+    def _pass_conditions(self, to_ms: int) -> None:
+        """What time alone shows of limits and of mean kinetic temperatures."""
         for key, limit in self._limits_with_gaps():
             known_condition = self._conditions.get(key)
             if known_condition is not None:
@@ -307,10 +318,13 @@ class _Fold:
                 if events:
                     self._tell_of_time(events)
                     self._conditions = {**self._conditions, key: after}
-        self._due_ms = self._next_due_ms()
-        if len(self.found) > told:
-            # Whoever comes from before these deadlines takes them back, so the way there is kept.
-            self._save(begun)
+        for lot, rule in self._kinetic_rules():
+            story = self._kinetics.get(lot)
+            if story is not None:
+                story, events = kinetic.passed(self._asset, lot, rule, story, to_ms)
+                if events:
+                    self._tell_of_time(events)
+                    self._kinetics = {**self._kinetics, lot: story}
 
     def _wait_for_the_unheard(self) -> None:
         """A device that has been fitted is waited for from then on, as if it had been heard at that moment."""
@@ -325,8 +339,12 @@ class _Fold:
                 if limit.max_gap_s:
                     yield (lot, limit.id), limit
 
-    def _next_due_ms(self) -> int:
-        """The last moment up to which nothing that is known now has a deadline."""
+    def _kinetic_rules(self) -> Iterator[tuple[str, KineticRule]]:
+        for rules in self._plan.kinetics.values():
+            yield from rules
+
+    def _next_due_ms(self, now_ms: int) -> int:
+        """The last moment up to which nothing that is known now has a deadline, nor will have by values in time."""
         due_ms = NEVER
         legs = self._plan.legs
         for name, known in self._devices.items():
@@ -340,6 +358,12 @@ class _Fold:
             known_condition = self._conditions.get(key)
             if known_condition is not None:
                 due_ms = min(due_ms, condition.next_deadline_ms(limit, known_condition))
+        for lot, rule in self._kinetic_rules():
+            story = self._kinetics.get(lot)
+            if story is not None:
+                # Values in time may bring the deadline nearer, but never nearer than the gap that is borne.
+                gap_ms = story.key[0] + rule.max_gap_s * 1_000
+                due_ms = min(due_ms, gap_ms if gap_ms > now_ms else kinetic.next_deadline_ms(rule, story))
         return due_ms
 
     def _tell_of_time(self, events: list[Event]) -> None:
@@ -375,7 +399,9 @@ class _Fold:
                 changed = dict(sensors)
                 for channel in fitted.sensors:
                     if channel in good or channel not in changed:
-                        source = changed.get(channel, Source(at_ms))
+                        source = changed.get(channel)
+                        if source is None:
+                            source, self._due_ms = Source(at_ms), -NEVER
                         changed[channel], more = silence.heard(self._asset, one.device, channel, source, at_ms)
                         events = events + more
                 sensors = changed
@@ -386,21 +412,23 @@ class _Fold:
         devices[one.device] = heard
         self._devices = devices
 
-    def _weigh(self, one: AssetReading, good: Mapping[int, int], leg: str) -> None:
+    def _weigh(self, one: AssetReading, good: Mapping[int, int]) -> None:
         """Each good value against the limits of its channel."""
         conditions, kinetics = dict(self._conditions), dict(self._kinetics)
         for channel, value in good.items():
             for lot, limit in self._plan.limits.get(channel, ()):
                 key = (lot, limit.id)
-                in_force = not limit.legs or leg in limit.legs
                 known = conditions.get(key)
                 if known is None:
                     self._due_ms = -NEVER
-                conditions[key], events = condition.advance(self._asset, lot, limit, known, one, value, in_force)
+                conditions[key], events = condition.advance(self._asset, lot, limit, known, one, value)
                 if events:
                     self._say(events, one.measured_at_ms)
             for lot, rule in self._plan.kinetics.get(channel, ()):
-                kinetics[lot], events = kinetic.advance(self._asset, lot, rule, kinetics.get(lot), one, value)
+                story = kinetics.get(lot)
+                if story is None or one.measured_at_ms - story.key[0] > rule.max_gap_s * 1_000:
+                    self._due_ms = -NEVER
+                kinetics[lot], events = kinetic.advance(self._asset, lot, rule, story, one, value)
                 if events:
                     self._say(events, one.measured_at_ms)
         self._conditions, self._kinetics = conditions, kinetics

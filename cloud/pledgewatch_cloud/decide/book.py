@@ -32,7 +32,7 @@ from pledgewatch_cloud.decide.geofence import Fence, FenceError, FenceIndex
 from pledgewatch_cloud.decide.plausibility import Rules
 from pledgewatch_cloud.decide.presence import Ground
 from pledgewatch_cloud.decide.silence import Patience
-from pledgewatch_cloud.decide.voyage import NEVER, Leg, Voyage, overlaps
+from pledgewatch_cloud.decide.voyage import NEVER, Leg, Voyage, in_force, overlaps
 
 MAX_ITEMS_PER_AMENDMENT = 200_000
 
@@ -132,7 +132,8 @@ class Book:
         stuck_after_s: dict[int, int] = {}
         for lot in self.lots_of_asset(asset):
             for limit in lot.limits:
-                limits.setdefault(limit.channel, []).append((lot.id, limit))
+                judged = in_force(self.legs_of(asset), limit.legs, without=limit.ignore)
+                limits.setdefault(limit.channel, []).append((lot.id, limit._replace(judged=judged)))
                 if limit.stuck_after_s:
                     before = stuck_after_s.get(limit.channel, limit.stuck_after_s)
                     stuck_after_s[limit.channel] = min(before, limit.stuck_after_s)
@@ -153,6 +154,7 @@ class Book:
         patiences = [one for fitted in devices.values() for one in (fitted.patience, *fitted.sensors.values())]
         waits = [wait for one in patiences for wait in one if wait]
         waits += [limit.max_gap_s for some in limits.values() for _, limit in some if limit.max_gap_s]
+        waits += [rule.max_gap_s for some in kinetics.values() for _, rule in some]
         return Plan(
             devices,
             {channel: tuple(some) for channel, some in limits.items()},

@@ -20,7 +20,7 @@ from pledgewatch_wire.reading import Channel
 CURRENCY = re.compile(r"[A-Z]{3}")
 MAX_AMOUNT_MINOR = 10**15
 DAY_S = 86_400
-AHEAD_S = 600
+AHEAD_S = 60
 MAX_WAIT_S = 366 * DAY_S
 CHANNELS = {channel.name.lower(): channel.value for channel in Channel}
 CHANNEL_NAMES = {number: name for name, number in CHANNELS.items()}
@@ -49,6 +49,7 @@ CAUSES = (
     "tamper_suspected",
     "clock_doubted",
 )
+_OF_A_LOT = ("condition_", "mkt_")
 GROUPINGS = ("lot", "asset", "device", "gateway")
 
 
@@ -399,7 +400,7 @@ def _voyage(item: Item) -> Voyage:
 
 
 def _alert_rule(item: Item) -> AlertRule:
-    return AlertRule(
+    rule = AlertRule(
         item.text("id"),
         item.one_of("on", CAUSES),
         item.one_of("severity", SEVERITIES, "critical"),
@@ -410,6 +411,11 @@ def _alert_rule(item: Item) -> AlertRule:
         item.integer("repeat_s", 0, MAX_WAIT_S, 0),
         item.integer("escalate_after_s", 0, MAX_WAIT_S, 0),
     )
+    if rule.group_by == "lot" and not rule.on.startswith(_OF_A_LOT):
+        raise item.error("group_by", f"{rule.on} is about no lot; group by asset, device or gateway")
+    if rule.fences and not rule.on.startswith("fence_"):
+        raise item.error("fences", f"{rule.on} is about no fence; leave them out")
+    return rule
 
 
 READERS: dict[str, Callable[[Item], Any]] = {
@@ -462,6 +468,7 @@ def as_document(section: str, item: Any) -> dict[str, Any]:
 def _limit_document(limit: Limit) -> dict[str, Any]:
     always = ("low", "high", "max_gap_s")
     written = {key: value for key, value in limit._asdict().items() if value not in ((), 0) or key in always}
+    del written["judged"]
     written["channel"] = CHANNEL_NAMES[limit.channel]
     if limit.legs:
         written["legs"] = list(limit.legs)

@@ -32,6 +32,7 @@ from pledgewatch_cloud.decide.plausibility import (
     MM_PER_E7,
     MOVING_MMPS,
     POWER_ON_MC,
+    POWER_ON_NEAR_MC,
     RANGES,
     TEMPERATURES,
 )
@@ -363,7 +364,7 @@ def _is_in_time(fixed: Fixed, moving: Moving, told: _Told, wave: Numbers, now_ms
 
 
 def _is_plausible(values: Numbers, mask: Numbers) -> Truths:
-    """Every value inside what its quantity can be, and none that a probe gives at power-on."""
+    """Every value inside what its quantity can be, and none near what a probe gives at power-on."""
     found = np.ones(len(mask), dtype=np.bool_)
     there = int(np.bitwise_or.reduce(mask)) if len(mask) else 0
     for channel in range(_CHANNELS):
@@ -372,7 +373,7 @@ def _is_plausible(values: Numbers, mask: Numbers) -> Truths:
             if channel in RANGES:
                 found &= (value >= RANGES[channel][0]) & (value <= RANGES[channel][1])
             if channel in TEMPERATURES:
-                found &= value != POWER_ON_MC
+                found &= value < POWER_ON_MC - POWER_ON_NEAR_MC
     return found
 
 

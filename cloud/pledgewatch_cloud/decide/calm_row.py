@@ -122,6 +122,7 @@ def shape(plan: Plan, state: AssetState) -> Shape | None:
 def _slot(channel: int, plan: Plan, fitted: Fitted) -> Slot:
     limits = [limit for _, limit in plan.limits.get(channel, ())]
     waits = [1_000 * limit.max_gap_s for limit in limits if limit.max_gap_s]
+    waits += [1_000 * rule.max_gap_s for _, rule in plan.kinetics.get(channel, ())]
     if channel in fitted.sensors:
         waits.append(_shortest_ms(fitted.sensors[channel]))
     stuck_s = fitted.rules.stuck_after_s.get(channel)
@@ -157,6 +158,8 @@ def _row(state: AssetState, of: Shape) -> Row:
     record, (at_ms, _, epoch, sequence) = heard.record, heard.key
     if record.doubts or record.suspect or (record.epoch, record.sequence) != (epoch, sequence):
         raise _OpenError
+    if record.still and not of.fitted.rules.stuck_after_s:
+        raise _OpenError  # near 85 °C
     if heard.device != Source(at_ms) or state.withheld_ms != NEVER:
         raise _OpenError
     unready = sum(1 << slot.channel for slot in of.slots if not _is_known(slot.channel, state, heard, of))
@@ -194,7 +197,13 @@ def _place(
         if spot is not None:
             raise _OpenError
         return 0, 0, 0, 0, (0, 0, 0, 0), ()
-    if presence.pending or presence.unknown or presence.fair or not of.plan.ground.scoped.isdisjoint(presence.inside):
+    if (
+        presence.good_ms == -NEVER
+        or presence.pending
+        or presence.unknown
+        or presence.fair
+        or not of.plan.ground.scoped.isdisjoint(presence.inside)
+    ):
         raise _OpenError
     at_ms, _, epoch, sequence = presence.key
     if spot is None or epoch != record.epoch or spot[:3] != (at_ms, presence.latitude_e7, presence.longitude_e7):
@@ -307,13 +316,12 @@ def state_of(base: AssetState, of: Shape, row: Row) -> AssetState:
     """The state that the row was made from, with the row's numbers in it."""
     device, heard = of.device, base.devices[of.device]
     key = row.newest_ms, device, row.epoch, row.sequence
-    leg = leg_at(of.plan.legs, row.newest_ms)
     accepted, presence = heard.record.accepted, base.presence
     if presence is not None and row.fix_sequence != presence.key[3]:
         place = row.latitude_e7, row.longitude_e7
         accepted = Spot(row.fix_ms, *place, 1)
         fix_key = row.fix_ms, device, row.epoch, row.fix_sequence
-        presence = Presence(fix_key, *place, presence.inside, (), (), (), leg.id if leg else "", row.box)
+        presence = Presence(fix_key, *place, presence.inside, (), (), (), row.fix_ms, row.box)
     still: Mapping[int, Still] = heard.record.still
     sensors: Mapping[int, Source] = heard.sensors
     conditions: dict[tuple[str, str], Condition] = dict(base.conditions)

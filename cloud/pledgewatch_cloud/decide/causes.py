@@ -2,15 +2,20 @@
 
 Each event that begins something is a cause by its own id; each that ends something is kept too, and which of them ends
 which follows from their times. So a retraction takes out exactly the event it names, and late news needs no history.
+
+All is bounded, each kind for itself: of very many the earliest and the newest are kept, for milestones rest on the
+former and alerts on the latter. What is forgotten of a lot's doubts is remembered as a moment: from then on the lot's
+condition cannot be shown to have been kept.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
 
 MAX_ARRIVALS_PER_FENCE = 64  # the earliest are kept: they are what milestones rest on
-MAX_CAUSES_PER_ASSET = 512  # the first and the newest are kept
+MAX_PER_KIND = 256  # of one asset's causes, and of its ends
 
 
 class Arrival(NamedTuple):
@@ -22,7 +27,8 @@ class Arrival(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """Something that began. `kind` is one of book_items.CAUSES; `about` tells it from others of its kind."""
+    """Something that began. `kind` is one of book_items.CAUSES; `about` tells it from others of its kind; `said_ms` is
+    when it was said."""
 
     kind: str
     about: str
@@ -31,6 +37,7 @@ class Cause(NamedTuple):
     lot: str = ""
     device: str = ""
     fence: str = ""
+    said_ms: int = 0
 
 
 class End(NamedTuple):
@@ -52,13 +59,15 @@ class Spell(NamedTuple):
 class AssetFacts(NamedTuple):
     """What stands for one asset: arrivals by fence, causes and ends by the id of their event.
 
-    `known`: since when the condition is known, as (lot, limit, at_ms) by the id of the event.
+    `known`: since when the condition is known, as (lot, limit, at_ms) by the id of the event; the limit is empty for
+    the mean kinetic temperature. `forgotten`: by lot, the earliest of the doubts that there was no room for.
     """
 
     arrivals: Mapping[str, tuple[Arrival, ...]] = {}
     causes: Mapping[str, Cause] = {}
     ends: Mapping[str, End] = {}
     known: Mapping[str, tuple[str, str, int]] = {}
+    forgotten: Mapping[str, int] = {}
 
 
 _BEGINS = {
@@ -85,6 +94,8 @@ _ENDS: dict[EventType, tuple[str, ...]] = {
     EventType.FENCE_LEFT: ("fence_entered",),
     EventType.FENCE_ENTERED: ("fence_left",),
 }
+DOUBTS = frozenset({"condition_breached", "condition_unknown", "mkt_exceeded", "mkt_uncertain"})
+"""What stands against a lot's condition."""
 # What a breach of a total is about no value restores.
 _LASTING = ("cumulative", "budget")
 _ABOUT = {
@@ -98,8 +109,8 @@ _ABOUT = {
 }
 
 
-def absorb(facts: AssetFacts, said: SaidEvent) -> AssetFacts:
-    """What stands after one more event of the asset."""
+def absorb(facts: AssetFacts, said: SaidEvent, now_ms: int) -> AssetFacts:
+    """What stands after one more event of the asset, which is said at `now_ms`."""
     one = said.event
     if one.type is EventType.EVENT_RETRACTED:
         return _without(facts, str(one.fact("retracted")))
@@ -111,34 +122,36 @@ def absorb(facts: AssetFacts, said: SaidEvent) -> AssetFacts:
         arrivals = sorted((*facts.arrivals.get(str(known["fence"]), ()), arrival), key=_by_time)
         kept = tuple(arrivals[:MAX_ARRIVALS_PER_FENCE])
         facts = facts._replace(arrivals={**facts.arrivals, str(known["fence"]): kept})
-    if one.type is EventType.CONDITION_KNOWN:
-        since = (str(known["lot"]), str(known["limit"]), one.at_ms)
+    if one.type in (EventType.CONDITION_KNOWN, EventType.MKT_KNOWN):
+        since = (str(known["lot"]), str(known.get("limit", "")), one.at_ms)
         return facts._replace(known={**facts.known, said.id: since})
     if one.type in _ENDS:
-        facts = facts._replace(ends=_bounded({**facts.ends, said.id: End(_ENDS[one.type], about, one.at_ms)}))
+        ends = {**facts.ends, said.id: End(_ENDS[one.type], about, one.at_ms)}
+        _take_out_one(ends, said.id, lambda end: end.kinds)
+        facts = facts._replace(ends=ends)
     if one.type in _BEGINS:
         lasting = f"|{known['kind']}" if known.get("kind") in _LASTING else ""
-        cause = Cause(
-            _BEGINS[one.type],
-            about + lasting,
-            one.at_ms,
-            *(str(known.get(name, "")) for name in ("severity", "lot", "device", "fence")),
-        )
-        facts = facts._replace(causes=_bounded({**facts.causes, said.id: cause}))
+        severity, lot, device, fence = (str(known.get(name, "")) for name in ("severity", "lot", "device", "fence"))
+        cause = Cause(_BEGINS[one.type], about + lasting, one.at_ms, severity, lot, device, fence, now_ms)
+        causes = {**facts.causes, said.id: cause}
+        gone = _take_out_one(causes, said.id, lambda one: one.kind)
+        facts = facts._replace(causes=causes)
+        if gone is not None and gone.kind in DOUBTS:
+            earliest_ms = min(gone.at_ms, facts.forgotten.get(gone.lot, gone.at_ms))
+            facts = facts._replace(forgotten={**facts.forgotten, gone.lot: earliest_ms})
     return facts
 
 
 def spells(facts: AssetFacts) -> Iterator[Spell]:
     """Every cause in order of time, with its end: the first end about the same thing that is not before it."""
+    ends: dict[tuple[str, str], list[int]] = {}
+    for one in sorted(facts.ends.values(), key=lambda end: end.at_ms):
+        for kind in one.kinds:
+            ends.setdefault((kind, one.about), []).append(one.at_ms)
     for identity, cause in sorted(facts.causes.items(), key=lambda one: (one[1].at_ms, one[0])):
-        yield Spell(identity, cause, _ended_ms(cause, facts.ends.values()))
-
-
-def _ended_ms(cause: Cause, ends: Iterable[End]) -> int | None:
-    found = [
-        one.at_ms for one in ends if one.about == cause.about and cause.kind in one.kinds and one.at_ms >= cause.at_ms
-    ]
-    return min(found, default=None)
+        moments = ends.get((cause.kind, cause.about), [])
+        place = bisect_left(moments, cause.at_ms)
+        yield Spell(identity, cause, moments[place] if place < len(moments) else None)
 
 
 def _without(facts: AssetFacts, event_id: str) -> AssetFacts:
@@ -148,6 +161,7 @@ def _without(facts: AssetFacts, event_id: str) -> AssetFacts:
         {key: one for key, one in facts.causes.items() if key != event_id},
         {key: one for key, one in facts.ends.items() if key != event_id},
         {key: one for key, one in facts.known.items() if key != event_id},
+        facts.forgotten,
     )
 
 
@@ -155,7 +169,10 @@ def _by_time(arrival: Arrival) -> tuple[int, str]:
     return arrival.at_ms, arrival.id
 
 
-def _bounded(some: dict[str, Any]) -> dict[str, Any]:
-    if len(some) > MAX_CAUSES_PER_ASSET:
-        del some[sorted(some, key=lambda one: (some[one].at_ms, one))[1]]
-    return some
+def _take_out_one(some: dict[str, Any], newest: str, kind_of: Callable[[Any], object]) -> Any:
+    """Where there are too many of the kind of the newest, take out one from their middle; which it was, else None."""
+    kind = kind_of(some[newest])
+    of_kind = [(one.at_ms, key) for key, one in some.items() if kind_of(one) == kind]
+    if len(of_kind) <= MAX_PER_KIND:
+        return None
+    return some.pop(sorted(of_kind)[MAX_PER_KIND // 2][1])

@@ -8,9 +8,9 @@ Between two good values the first one holds: time is outside from the good value
 and counts with the excess of the first. Where the next good value is later than `max_gap_s` allows, the time between is
 unknown: neither inside nor outside, added up apart, so totals have a lower figure (what is known) and an upper one
 (the unknown counted as outside). Time in an ignore period, or while the limit's leg is not sailed, counts for nothing
-and breaks a spell.
+and breaks a spell; when the limit is judged again, a value is waited for as long as after a value.
 
-The first good value makes the condition known; before it nothing is.
+The first good value at which the limit is judged makes the condition known; before it nothing is.
 
 All sums are whole numbers: milliseconds, and value units times milliseconds.
 """
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import Event, EventType, event
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.voyage import ALWAYS, NEVER, Stretch, stretch_at
 from pledgewatch_wire.reading import Channel
 
 Key = tuple[int, str, int, int]
@@ -32,7 +32,8 @@ class Limit(NamedTuple):
     Where the book does not say, a gap of more than a day is unknown: a gap is not in range by itself.
 
     `budget` is in value units times minutes, `legs` the ids of the legs in which the limit holds (none: in all),
-    `ignore` the periods [from, until) in Unix milliseconds in which it does not (loading, defrosting).
+    `ignore` the periods [from, until) in Unix milliseconds in which it does not (loading, defrosting). `judged`: when
+    it holds by both, worked out with the voyage plan.
     """
 
     id: str
@@ -46,19 +47,22 @@ class Limit(NamedTuple):
     max_gap_s: int = 0
     stuck_after_s: int = 0
     legs: tuple[str, ...] = ()
-    ignore: tuple[tuple[int, int], ...] = ()
+    ignore: tuple[Stretch, ...] = ()
+    judged: tuple[Stretch, ...] = ALWAYS
 
 
 class Condition(NamedTuple):
     """How a lot stands to one limit at its newest good value (`key`, `value`).
 
-    `outside_since_ms` None: inside, or not judged then. `counts`: whether the limit was judged at that value.
+    `outside_since_ms` None: inside, or not judged then. `counts`: whether the limit was judged at that value;
+    `is_known`: whether it ever was at any.
     `is_unknown`: the time since has been told as unknown. Totals in milliseconds, `excess` in value units times ms.
     """
 
     key: Key
     value: int
     counts: bool = True
+    is_known: bool = False
     outside_since_ms: int | None = None
     breached: bool = False
     is_unknown: bool = False
@@ -70,53 +74,64 @@ class Condition(NamedTuple):
 
 
 def advance(
-    asset: str, lot: str, limit: Limit, before: Condition | None, one: AssetReading, value: int, in_force: bool
+    asset: str, lot: str, limit: Limit, before: Condition | None, one: AssetReading, value: int
 ) -> tuple[Condition, list[Event]]:
     """The condition after one more good value, and what it shows. All deadlines before it have been told."""
-    at_ms = one.measured_at_ms
-    counts = in_force and not (limit.ignore and any(since <= at_ms < until for since, until in limit.ignore))
-    inside = limit.low <= value <= limit.high
+    judged = stretch_at(limit.judged, one.measured_at_ms)
+    is_outside = judged is not None and not limit.low <= value <= limit.high
     if before is None:
-        since_ms = None if inside or not counts else at_ms
-        known = event(EventType.CONDITION_KNOWN, at_ms, asset, **_about(lot, limit, one))
-        fresh, events = _spell(asset, lot, limit, Condition(one.key, value, counts, since_ms), one)
-        return fresh, [known, *events]
-    if inside and counts and before.outside_since_ms is None and before.counts and not before.is_unknown:
+        after, events = Condition(one.key, value, judged is not None), list[Event]()
+    elif judged and before.is_known and before.counts and not (is_outside or before.is_unknown or _is_out(before)):
         return before._replace(key=one.key, value=value), []
-    return _turned(asset, lot, limit, before, one, value, counts)
-
-
-def _turned(
-    asset: str, lot: str, limit: Limit, before: Condition, one: AssetReading, value: int, counts: bool
-) -> tuple[Condition, list[Event]]:
-    """What is not simply one more value inside."""
-    at_ms = one.measured_at_ms
-    events: list[Event] = []
-    past_ms = at_ms - before.key[0]
-    after = before._replace(key=one.key, value=value, counts=counts, is_unknown=False)
-    if before.is_unknown:
-        after = after._replace(unknown_ms=before.unknown_ms + past_ms)
-        since = {"since_ms": before.key[0], "unknown_ms": after.unknown_ms}
-        events.append(event(EventType.CONDITION_KNOWN_AGAIN, at_ms, asset, **_about(lot, limit, one), **since))
-    elif before.outside_since_ms is not None and before.counts:
-        excess = max(limit.low - before.value, before.value - limit.high) * past_ms
-        after = after._replace(outside_ms=before.outside_ms + past_ms, excess=before.excess + excess)
-    is_outside = counts and not limit.low <= value <= limit.high
-    if is_outside:
-        spell_goes_on = before.outside_since_ms is not None and not before.is_unknown
-        after = after._replace(outside_since_ms=before.outside_since_ms if spell_goes_on else at_ms)
     else:
-        after = after._replace(outside_since_ms=None)
-        if before.breached:
-            after = after._replace(breached=False)
-            reason = "inside" if counts else "not_judged"
-            about = {**_about(lot, limit, one), "value": value, "reason": reason}
-            events.append(event(EventType.CONDITION_RESTORED, at_ms, asset, **about))
-    after, found = _spell(asset, lot, limit, after, one)
+        after, events = _past(asset, lot, limit, before, one, value, judged)
+    if is_outside and not _is_out(after):
+        after = after._replace(outside_since_ms=one.measured_at_ms)
+    if judged and not after.is_known:
+        after = after._replace(is_known=True)
+        events.append(event(EventType.CONDITION_KNOWN, one.measured_at_ms, asset, **_about(lot, limit, one)))
+    after, found = _breaches(asset, lot, limit, after, one)
     return after, events + found
 
 
-def _spell(asset: str, lot: str, limit: Limit, after: Condition, one: AssetReading) -> tuple[Condition, list[Event]]:
+def _is_out(known: Condition) -> bool:
+    return known.outside_since_ms is not None
+
+
+def _past(
+    asset: str, lot: str, limit: Limit, before: Condition, one: AssetReading, value: int, judged: Stretch | None
+) -> tuple[Condition, list[Event]]:
+    """What the time since the value before was, now that it has an end; where a spell goes on, it still stands."""
+    at_ms, since_ms = one.measured_at_ms, before.key[0]
+    events: list[Event] = []
+    past_ms = sum(max(0, min(until, at_ms) - max(since, since_ms)) for since, until in limit.judged)
+    after = before._replace(key=one.key, value=value, counts=judged is not None, is_unknown=False)
+    if before.is_unknown:
+        after = after._replace(unknown_ms=before.unknown_ms + past_ms, outside_since_ms=None)
+        facts = {"since_ms": since_ms, "unknown_ms": after.unknown_ms}
+        events.append(event(EventType.CONDITION_KNOWN_AGAIN, at_ms, asset, **_about(lot, limit, one), **facts))
+    elif before.outside_since_ms is not None:
+        excess = max(limit.low - before.value, before.value - limit.high) * past_ms
+        after = after._replace(outside_ms=before.outside_ms + past_ms, excess=before.excess + excess)
+        held = stretch_at(limit.judged, since_ms)
+        ended_ms = at_ms if held is None or held == judged else held[1]
+        is_inside = judged is None or limit.low <= value <= limit.high
+        if is_inside or held != judged:
+            after = after._replace(outside_since_ms=None)
+            if not before.breached and ended_ms - before.outside_since_ms > limit.grace_s * 1_000:
+                # Nobody saw it while it lasted; how long it did is known all the same.
+                after = after._replace(breached=True)
+                spell = before._replace(outside_ms=after.outside_ms, excess=after.excess)
+                events.append(_breach(asset, lot, limit, spell, one, "grace"))
+    if after.breached and (judged is None or limit.low <= value <= limit.high):
+        after = after._replace(breached=False)
+        reason = "inside" if judged else "not_judged"
+        about = {**_about(lot, limit, one), "value": value, "reason": reason}
+        events.append(event(EventType.CONDITION_RESTORED, at_ms, asset, **about))
+    return after, events
+
+
+def _breaches(asset: str, lot: str, limit: Limit, after: Condition, one: AssetReading) -> tuple[Condition, list[Event]]:
     """The breaches that the totals show now."""
     events: list[Event] = []
     at_ms, since_ms = one.measured_at_ms, after.outside_since_ms
@@ -134,9 +149,13 @@ def _spell(asset: str, lot: str, limit: Limit, after: Condition, one: AssetReadi
 
 def next_deadline_ms(limit: Limit, known: Condition) -> int:
     """The last moment up to which time alone shows nothing about the limit."""
-    if not limit.max_gap_s or known.is_unknown or not known.counts:
+    if not limit.max_gap_s or known.is_unknown:
         return NEVER
-    return known.key[0] + limit.max_gap_s * 1_000
+    for since_ms, until_ms in limit.judged:
+        late_ms = max(since_ms, known.key[0]) + limit.max_gap_s * 1_000
+        if late_ms < until_ms:
+            return late_ms
+    return NEVER
 
 
 def passed(asset: str, lot: str, limit: Limit, known: Condition, to_ms: int) -> tuple[Condition, list[Event]]:

@@ -27,6 +27,7 @@ class EventType(StrEnum):
     CONDITION_RESTORED = "condition_restored"
     CONDITION_UNKNOWN = "condition_unknown"
     CONDITION_KNOWN_AGAIN = "condition_known_again"
+    MKT_KNOWN = "mkt_known"
     MKT_EXCEEDED = "mkt_exceeded"
     MKT_UNCERTAIN = "mkt_uncertain"
     MKT_RESTORED = "mkt_restored"
@@ -106,6 +107,7 @@ FOLDED_TYPES = frozenset(
         EventType.CONDITION_RESTORED,
         EventType.CONDITION_UNKNOWN,
         EventType.CONDITION_KNOWN_AGAIN,
+        EventType.MKT_KNOWN,
         EventType.MKT_EXCEEDED,
         EventType.MKT_UNCERTAIN,
         EventType.MKT_RESTORED,

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 from pledgewatch_cloud.decide import milestones
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Lot, Milestone
-from pledgewatch_cloud.decide.causes import Arrival, AssetFacts
+from pledgewatch_cloud.decide.causes import DOUBTS, Arrival, AssetFacts, Spell, spells
 from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
 from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.milestones import MilestoneState
 from pledgewatch_cloud.decide.valuation import FacilityValue, facility_value
-
-_DOUBTS = ("condition_breached", "condition_unknown", "mkt_exceeded")
+from pledgewatch_cloud.decide.voyage import NEVER, Leg, in_force
 
 
 class FacilityState(NamedTuple):
@@ -60,7 +59,7 @@ def _judge_milestone(
     milestone: Milestone, facts: Mapping[str, AssetFacts], book: Book, state: MilestoneState, now_ms: int
 ) -> tuple[MilestoneState, list[Finding]]:
     lot = book.lots[milestone.lot]
-    ground = _ground(milestone, lot, facts.get(lot.asset, AssetFacts()))
+    ground = _ground(milestone, lot, book.legs_of(lot.asset), facts.get(lot.asset, AssetFacts()))
     move = milestones.MOVES.get((state, ground is not None))
     if move is None:
         return state, []
@@ -74,15 +73,30 @@ def _judge_milestone(
     return after, [finding]
 
 
-def _ground(milestone: Milestone, lot: Lot, facts: AssetFacts) -> Arrival | None:
+def _ground(milestone: Milestone, lot: Lot, legs: tuple[Leg, ...], facts: AssetFacts) -> Arrival | None:
     """The arrival that the milestone rests on, if its condition holds: unknown is not fine, nor never known."""
     asked = GRADE_NAMES[milestone.grade]
     arrivals = [one for one in facts.arrivals.get(milestone.destination, ()) if GRADE_NAMES[one.grade] >= asked]
     if not arrivals:
         return None
-    doubted = any(
-        one.kind in _DOUBTS and one.lot == milestone.lot and one.at_ms <= arrivals[0].at_ms
-        for one in facts.causes.values()
-    )
-    known = {limit for lot_id, limit, at_ms in facts.known.values() if lot_id == lot.id and at_ms <= arrivals[0].at_ms}
-    return None if doubted or not known.issuperset(limit.id for limit in lot.limits) else arrivals[0]
+    at_ms = arrivals[0].at_ms
+    if facts.forgotten.get(lot.id, NEVER) <= at_ms or any(
+        one.cause.lot == lot.id and _is_doubt(one, at_ms) for one in spells(facts)
+    ):
+        return None
+    known = {limit for lot_id, limit, since_ms in facts.known.values() if lot_id == lot.id and since_ms <= at_ms}
+    # A limit of a later leg has not been judged yet, and need not be known.
+    needed = {
+        one.id
+        for one in lot.limits
+        if any(since_ms < at_ms for since_ms, _ in in_force(legs, one.legs, without=one.ignore))
+    }
+    return arrivals[0] if known >= needed | ({""} if lot.kinetic else set()) else None
+
+
+def _is_doubt(one: Spell, at_ms: int) -> bool:
+    """Whether a spell speaks against a lot's condition up to a moment. What was uncertain of the mean kinetic
+    temperature is settled by values; what was unknown of a limit stays unknown."""
+    if one.cause.kind not in DOUBTS or one.cause.at_ms > at_ms:
+        return False
+    return one.cause.kind != "mkt_uncertain" or one.ended_ms is None or one.ended_ms > at_ms

@@ -63,7 +63,8 @@ GRADES: Mapping[Doubt, Grade] = {
 }
 """What a doubt leaves of a value's worth; nothing for those not named."""
 
-# These are told as events when they begin and when they end; the others come and go with every cloud and tunnel.
+# These are told as events when they begin and when they end, so that each can raise an alert. The others say nothing
+# about the value that they stand at (how it was come by), or are told by the half that leaves the reading out.
 TOLD: frozenset[Doubt] = frozenset(
     {
         Doubt.SPOOFED,
@@ -76,6 +77,11 @@ TOLD: frozenset[Doubt] = frozenset(
         Doubt.CALIBRATION_EXPIRED,
         Doubt.CLOCK_BACKWARDS,
         Doubt.SENSOR_GONE,
+        Doubt.NO_FIX,
+        Doubt.FEW_SATELLITES,
+        Doubt.HIGH_HDOP,
+        Doubt.POWER_ON_VALUE,
+        Doubt.CHECKSUM_FAILED,
     }
 )
 

@@ -6,7 +6,8 @@ after Haynes (Journal of Pharmaceutical Sciences 60, 1971, 927-929), as USP <107
 dH = 83.144 kJ/mol where nothing better is known of the product and R = 8.3144 J/(mol K). Weighted by time: between two
 good values no further apart than `max_gap_s` the mean of their two weights counts, for as long as they are apart, so
 how often was measured changes nothing. Longer gaps are unknown and are counted with the two worst cases that the rule
-declares, so a story with a gap has a lower and an upper figure.
+declares, so a story with a gap has a lower and an upper figure. A gap that is still open counts as well: the moment at
+which the upper figure may have passed what is borne is a deadline, which time alone can reach.
 
 Weights are whole numbers, scaled so that 20 °C weighs 2**40; they come from `decimal` at a fixed precision, so that
 every machine has the same. The voyage is summed as a whole, and hour by hour for the moving window.
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import Event, EventType, event
+from pledgewatch_cloud.decide.voyage import NEVER
 
 Key = tuple[int, str, int, int]
 
@@ -115,7 +117,8 @@ def advance(
 ) -> tuple[Kinetic, list[Event]]:
     """The story after one more good value of the rule's channel, and what it shows."""
     if before is None:
-        return Kinetic(one.key, value_mc), []
+        about: dict[str, int | str] = {"device": one.device, "epoch": one.epoch, "sequence": one.sequence}
+        return Kinetic(one.key, value_mc), [event(EventType.MKT_KNOWN, one.measured_at_ms, asset, lot=lot, **about)]
     from_ms, to_ms = before.key[0], one.measured_at_ms
     is_known = to_ms - from_ms <= rule.max_gap_s * 1_000
     doubled = weight(before.value_mc, rule.activation_j_mol) + weight(value_mc, rule.activation_j_mol)
@@ -127,20 +130,55 @@ def advance(
     level, bounds = _level(after, rule)
     if level == before.level or bounds is None:
         return after, []
-    return after._replace(level=level), [
-        event(
-            _EVENTS[level],
-            to_ms,
-            asset,
-            lot=lot,
-            lower_mc=bounds[0],
-            upper_mc=bounds[1],
-            high_mc=rule.high_mc,
-            device=one.device,
-            epoch=one.epoch,
-            sequence=one.sequence,
-        )
-    ]
+    return after._replace(level=level), [_turned(asset, lot, rule, level, bounds, to_ms, one.key)]
+
+
+def next_deadline_ms(rule: KineticRule, known: Kinetic) -> int:
+    """The last moment up to which time alone shows nothing: at the next, what is borne may have been passed.
+
+    Over a window it is looked for at the full hours.
+    """
+    if known.level != "kept" or rule.worst_high_mc <= rule.high_mc:
+        return NEVER
+    late_ms = known.key[0] + rule.max_gap_s * 1_000
+    borne, worst = (2 * weight(one, rule.activation_j_mol) for one in (rule.high_mc, rule.worst_high_mc))
+    if not rule.window_h:
+        total = known.voyage
+        room = borne * (total.known_ms + total.unknown_ms) - total.doubled - worst * total.unknown_ms
+        return max(late_ms, known.key[0] + room // (worst - borne))
+    total, hours = judged(known, rule), sorted(known.hours.items())
+    dropped = 0
+    for hour in range(known.key[0] // HOUR_MS, known.key[0] // HOUR_MS + rule.window_h + 1):
+        end_ms, oldest = (hour + 1) * HOUR_MS, hour + 1 - rule.window_h + 1
+        while dropped < len(hours) and hours[dropped][0] < oldest:
+            total = Sum(*(whole - gone for whole, gone in zip(total, hours[dropped][1], strict=True)))
+            dropped += 1
+        unknown_ms = total.unknown_ms + end_ms - max(known.key[0], oldest * HOUR_MS)
+        if total.doubled + worst * unknown_ms > borne * (total.known_ms + unknown_ms) and end_ms >= late_ms:
+            return end_ms
+    return late_ms
+
+
+def passed(asset: str, lot: str, rule: KineticRule, known: Kinetic, to_ms: int) -> tuple[Kinetic, list[Event]]:
+    """The story when time has come to `to_ms` without a good value."""
+    late_ms = next_deadline_ms(rule, known)
+    if late_ms >= to_ms:
+        return known, []
+    open_ms = late_ms + 1 - known.key[0]
+    voyage = _added(known.voyage, 0, open_ms, is_known=False)
+    hours = _by_hour(known.hours, known.key[0], late_ms + 1, 0, rule.window_h, is_known=False)
+    bounds = bounds_mc(judged(known._replace(voyage=voyage, hours=hours), rule), rule)
+    assert bounds is not None, "an open gap has a length"
+    return known._replace(level="uncertain"), [_turned(asset, lot, rule, "uncertain", bounds, late_ms, known.key)]
+
+
+def _turned(
+    asset: str, lot: str, rule: KineticRule, level: str, bounds: tuple[int, int], at_ms: int, key: Key
+) -> Event:
+    lower_mc, upper_mc = bounds
+    about: dict[str, int | str] = {"device": key[1], "epoch": key[2], "sequence": key[3]}
+    about |= {"lower_mc": lower_mc, "upper_mc": upper_mc, "high_mc": rule.high_mc}
+    return event(_EVENTS[level], at_ms, asset, lot=lot, **about)
 
 
 _EVENTS = {

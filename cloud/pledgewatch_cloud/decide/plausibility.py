@@ -9,7 +9,7 @@ itself gave it; a value without one is looked at here:
 - a place that stays the same to the last digit while the receiver reports a speed (frozen position);
 - a value outside what the quantity can be (out of range), DS18B20's 85 °C after something else (power-on value);
 - a value that never moves for longer than its limit says that it can (stuck value);
-- anything measured after the device's calibration has expired.
+- what its sensors measured after the device's calibration has expired.
 
 Distances here are lower bounds good to a few per cent (plane, with the smaller cosine of the two latitudes), in plain
 IEEE arithmetic without library functions, so that every machine decides alike.
@@ -35,7 +35,7 @@ ACCURACY_MM_PER_HDOP = 5_000
 ACCURACY_AT_MOST_MM = 5_000_000  # worse than any dilution that receivers report
 
 POWER_ON_MC = 85_000
-_POWER_ON_NEAR_MC = 10_000
+POWER_ON_NEAR_MC = 10_000
 TEMPERATURES = frozenset(TEMPERATURE_CHANNELS)
 RANGES: Mapping[int, tuple[int, int]] = {
     **dict.fromkeys(TEMPERATURE_CHANNELS, (-90_000, 150_000)),
@@ -46,7 +46,8 @@ RANGES: Mapping[int, tuple[int, int]] = {
     Channel.SPEED_MMPS: (0, 400_000),
     Channel.LIGHT_MLX: (0, 200_000_000),
 }
-_POSITION = frozenset({Channel.LATITUDE_E7, Channel.LONGITUDE_E7})
+# What a calibration is about; a receiver and a battery have none.
+CALIBRATED = TEMPERATURES | {Channel.HUMIDITY_CPERCENT, Channel.LIGHT_MLX, Channel.SHOCK_MG}
 
 
 class Fix(NamedTuple):
@@ -127,12 +128,12 @@ def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[
         bounds = RANGES.get(channel)
         if bounds is not None and not bounds[0] <= value <= bounds[1]:
             weak[channel] = (value, Doubt.OUT_OF_RANGE)
-        elif expired and channel not in _POSITION:
+        elif expired and channel in CALIBRATED:
             weak[channel] = (value, Doubt.CALIBRATION_EXPIRED)
         else:
             good[channel] = value
     still = before.still
-    if rules.stuck_after_s or POWER_ON_MC in good.values():
+    if rules.stuck_after_s or before.still or any(_is_near_power_on(*one) for one in good.items()):
         still = _still(before.still, good, weak, at_ms, rules.stuck_after_s)
     accepted, suspect = before.accepted, before.suspect
     fix = _fix(good, weak)
@@ -212,6 +213,10 @@ def _cosine(angle_e7: int) -> float:
     return max(total, 0.0)
 
 
+def _is_near_power_on(channel: int, value: int) -> bool:
+    return channel in TEMPERATURES and abs(value - POWER_ON_MC) <= POWER_ON_NEAR_MC
+
+
 def _still(
     before: Mapping[int, Still],
     good: dict[int, int],
@@ -224,10 +229,13 @@ def _still(
     for channel, value in list(good.items()):
         known = before.get(channel)
         is_power_on = channel in TEMPERATURES and value == POWER_ON_MC
-        if is_power_on and (known is None or abs(known.value - value) > _POWER_ON_NEAR_MC):
+        if is_power_on and (known is None or not _is_near_power_on(channel, known.value)):
             weak[channel] = (good.pop(channel), Doubt.POWER_ON_VALUE)
             continue
-        if channel not in TEMPERATURES and channel not in stuck_after_s:
+        is_watched = channel in stuck_after_s or (channel in TEMPERATURES and bool(stuck_after_s))
+        # Where nothing may be stuck, only what lies so near that 85 °C may follow it is remembered.
+        if not is_watched and not _is_near_power_on(channel, value):
+            after.pop(channel, None)
             continue
         if known is None or known.value != value:
             after[channel] = Still(value, at_ms)

@@ -9,7 +9,8 @@ the state and crosses nothing; a crossing is found when a later fix shows the ot
 - once the other side has been shown by every fix for `dwell_s` (to enter) or `leave_after_s` (to leave).
 
 A fence that is not in force at a moment (a window of time, a leg of the voyage) is not judged then; in force again, it
-begins anew with a state. Where an asset was entered by a fix that was only fair, a good fix inside confirms it.
+begins anew with a state, also where no fix fell into the time between. Where an asset was entered by a fix that was
+only fair, a good fix inside confirms it.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.geofence import Fence, FenceIndex
 from pledgewatch_cloud.decide.grade import GRADE_NAMES, Grade
 from pledgewatch_cloud.decide.plausibility import Fix
+from pledgewatch_cloud.decide.voyage import ALWAYS, NEVER, Leg, Stretch, in_force, stretch_at
 
 Key = tuple[int, str, int, int]
 
@@ -29,7 +31,8 @@ class Presence(NamedTuple):
 
     `box` holds all of its fixes: least and greatest latitude, least and greatest longitude.
     `inside`: it is in them. `pending`: the other side has been shown since then, not yet for long enough. `unknown`:
-    no fix could tell yet. `fair`: of `inside`, those entered by a fair fix only. `leg` is that of the newest fix.
+    no fix could tell yet. `fair`: of `inside`, those entered by a fair fix only. `good_ms` is when the newest good fix
+    was measured.
     """
 
     key: Key
@@ -39,7 +42,7 @@ class Presence(NamedTuple):
     pending: tuple[tuple[str, int], ...] = ()
     unknown: tuple[str, ...] = ()
     fair: tuple[str, ...] = ()
-    leg: str = ""
+    good_ms: int = -NEVER
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
@@ -52,19 +55,28 @@ class Ground(NamedTuple):
 
 
 def advance(
-    asset: str, before: Presence | None, one: AssetReading, fix: Fix, inside: tuple[str, ...], leg: str, ground: Ground
+    asset: str,
+    before: Presence | None,
+    one: AssetReading,
+    fix: Fix,
+    inside: tuple[str, ...],
+    legs: tuple[Leg, ...],
+    ground: Ground,
 ) -> tuple[Presence, list[Event]]:
-    """The presence after one more fix, which lies in the fences `inside`, and the crossings that it shows."""
+    """The presence after one more fix, which lies in the fences `inside`, and the crossings that it shows.
+
+    `legs` are those of the asset's voyages.
+    """
     key = one.key
     if (
         before is not None
         and inside == before.inside
-        and not (before.pending or before.unknown or before.fair)
+        and not (before.pending or before.unknown or before.fair or before.good_ms == -NEVER)
         and ground.scoped.isdisjoint(inside)
     ):
-        box = _grown(before.box, fix)
-        return Presence(key, fix.latitude_e7, fix.longitude_e7, inside, (), (), (), leg, box), []
-    judging = _Judging(asset, before, one, fix, frozenset(inside), leg, ground)
+        box, good_ms = _grown(before.box, fix), _good_ms(before, one, fix)
+        return Presence(key, fix.latitude_e7, fix.longitude_e7, inside, (), (), (), good_ms, box), []
+    judging = _Judging(asset, before, one, fix, frozenset(inside), legs, ground)
     return judging.presence(), judging.events
 
 
@@ -78,28 +90,29 @@ class _Judging:
         one: AssetReading,
         fix: Fix,
         inside: frozenset[str],
-        leg: str,
+        legs: tuple[Leg, ...],
         ground: Ground,
     ) -> None:
         self.events: list[Event] = []
-        self._asset, self._one, self._fix, self._leg, self._ground = asset, one, fix, leg, ground
+        self._asset, self._one, self._fix, self._legs, self._ground = asset, one, fix, legs, ground
         self._before, self._now_inside = before, inside
         self._inside = set(before.inside) if before else set()
         self._pending = dict(before.pending) if before else {}
         self._unknown = set(before.unknown) if before else set()
         self._fair = set(before.fair) if before else set()
         concerned = {*inside, *self._inside, *self._pending, *self._unknown}
-        if before is None or ground.scoped:
+        if before is None or before.good_ms == -NEVER or ground.scoped:
             concerned |= self._near_edges()
         # One is left before another is entered.
         left_first = self._inside.copy()
         for fence in sorted(concerned, key=lambda one: (one not in left_first, one)):
             known = ground.fences.get(fence)
-            if known is None or not _applies(known, one.measured_at_ms, leg):
+            if known is None or not stretch_at(self._in_force(known), one.measured_at_ms):
                 self._forget(fence)
             elif fix.grade >= GRADE_NAMES[known.grade]:
                 self._judge(known)
-            elif before is None:
+            elif self._is_first_sight(known):
+                self._forget(fence)
                 self._unknown.add(fence)
 
     def presence(self) -> Presence:
@@ -112,7 +125,7 @@ class _Judging:
             tuple(sorted(self._pending.items())),
             tuple(sorted(self._unknown)),
             tuple(sorted(self._fair)),
-            self._leg,
+            _good_ms(self._before, self._one, self._fix),
             _grown(self._before.box if self._before else None, self._fix),
         )
 
@@ -133,7 +146,7 @@ class _Judging:
     def _judge(self, fence: Fence) -> None:
         is_inside = fence.id in self._now_inside
         if self._is_first_sight(fence):
-            self._unknown.discard(fence.id)
+            self._forget(fence.id)
             if self._is_within(fence, self._straddles(fence)):
                 self._unknown.add(fence.id)
             elif is_inside:
@@ -170,11 +183,18 @@ class _Judging:
             self._fair.add(fence)
 
     def _is_first_sight(self, fence: Fence) -> bool:
-        """Whether nothing was known of the fence before: no fix yet, none that could tell, or not in force then."""
+        """Whether nothing was known of the fence before: no fix yet, none that could tell, or not in force since."""
         before = self._before
         if before is None or fence.id in before.unknown:
             return True
-        return fence.id in self._ground.scoped and not _applies(fence, before.key[0], before.leg)
+        seen_ms = before.good_ms if GRADE_NAMES[fence.grade] is Grade.GOOD else before.key[0]
+        if seen_ms == -NEVER:
+            return True
+        stretches = self._in_force(fence)
+        return stretch_at(stretches, seen_ms) != stretch_at(stretches, self._one.measured_at_ms)
+
+    def _in_force(self, fence: Fence) -> tuple[Stretch, ...]:
+        return in_force(self._legs, fence.legs, fence.active) if fence.is_scoped else ALWAYS
 
     def _straddles(self, fence: Fence) -> float:
         return self._fix.accuracy_mm / 1_000 if fence.accuracy_aware else 0.0
@@ -216,8 +236,7 @@ def _grown(box: tuple[int, int, int, int] | None, fix: Fix) -> tuple[int, int, i
     return min(south, latitude), max(north, latitude), min(west, longitude), max(east, longitude)
 
 
-def _applies(fence: Fence, at_ms: int, leg: str) -> bool:
-    """Whether a fence is in force at a moment of an asset's voyage."""
-    if fence.active and not any(from_ms <= at_ms < until_ms for from_ms, until_ms in fence.active):
-        return False
-    return not fence.legs or leg in fence.legs
+def _good_ms(before: Presence | None, one: AssetReading, fix: Fix) -> int:
+    if fix.grade is Grade.GOOD:
+        return one.measured_at_ms
+    return before.good_ms if before else -NEVER

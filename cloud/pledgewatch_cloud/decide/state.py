@@ -26,7 +26,7 @@ from pledgewatch_cloud.decide.silence import Level, Source
 from pledgewatch_cloud.decide.valuation import FacilityValue
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +166,11 @@ def _asset_to_json(one: AssetState) -> dict[str, Any]:
 def _asset_from_json(value: dict[str, Any]) -> AssetState:
     presence = None
     if value["presence"] is not None:
-        key, latitude, longitude, inside, pending, unknown, fair, leg, box = value["presence"]
+        key, latitude, longitude, inside, pending, unknown, fair, good_ms, box = value["presence"]
         waiting = tuple((fence, since) for fence, since in pending)
         south, north, west, east = box
         presence = Presence(
-            *(_key(key), latitude, longitude, tuple(inside), waiting, tuple(unknown), tuple(fair), leg),
+            *(_key(key), latitude, longitude, tuple(inside), waiting, tuple(unknown), tuple(fair), good_ms),
             (south, north, west, east),
         )
     return AssetState(
@@ -230,6 +230,7 @@ def _facts_from_json(value: dict[str, Any]) -> AssetFacts:
         {one: Cause(*cause) for one, cause in value["causes"].items()},
         {one: End(tuple(kinds), about, at_ms) for one, (kinds, about, at_ms) in value["ends"].items()},
         {one: (lot, limit, at_ms) for one, (lot, limit, at_ms) in value["known"].items()},
+        value["forgotten"],
     )
 
 

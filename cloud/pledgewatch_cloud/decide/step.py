@@ -151,7 +151,7 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     log = Log(state.journal, entry, state.facilities)
     state = _asset_half(state, prepared, history, log)
     touched = {said.event.subject for said in log.said}
-    facts = _absorbed(state.facts, log.said) if touched else state.facts
+    facts = _absorbed(state.facts, log.said, entry.recorded_at_ms) if touched else state.facts
     alerts = alert_half.judge(book, facts, state.alerts, entry, touched, log)
     state = replace(state, facts=facts, alerts=alerts)
     facilities = _facility_half(state, entry, touched, log)
@@ -173,7 +173,7 @@ def _sorted(book: Book, asset: str, readings: Iterable[AssetReading], now_ms: in
     disregarded = []
     for one in readings:
         fitted = devices[one.device]
-        doubt = asset_module.disregarded(one, fitted)
+        doubt = asset_module.disregarded(one, fitted, now_ms)
         if doubt is not None:
             disregarded.append((one, doubt))
         elif one.measured_at_ms > now_ms + fitted.ahead_ms:
@@ -282,12 +282,12 @@ def _placed(book: Book, evidence: Mapping[str, list[AssetReading]]) -> dict[str,
     return placed
 
 
-def _absorbed(facts: Mapping[str, AssetFacts], said: Iterable[SaidEvent]) -> dict[str, AssetFacts]:
+def _absorbed(facts: Mapping[str, AssetFacts], said: Iterable[SaidEvent], now_ms: int) -> dict[str, AssetFacts]:
     """The facts that stand after what was said about assets."""
     after = dict(facts)
     for one in said:
         asset = one.event.subject
-        after[asset] = causes_module.absorb(after.get(asset, AssetFacts()), one)
+        after[asset] = causes_module.absorb(after.get(asset, AssetFacts()), one, now_ms)
     return after
 
 
