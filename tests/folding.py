@@ -19,6 +19,7 @@ def fold(
     fences: list[dict[str, Any]] | None = None,
     limits: list[dict[str, Any]] | None = None,
     asset: dict[str, Any] | None = None,
+    installation: dict[str, Any] | None = None,
     **sections: Any,
 ) -> list[Event]:
     """The standing events about an asset whose device measured these (Unix ms, cells), in the order of their time."""
@@ -26,7 +27,7 @@ def fold(
     name = f"asset-{device.name}"
     document = book_document(device)
     document["milestones"] = []
-    document["installations"][0] |= {"silent_after_s": 0}
+    document["installations"][0] |= {"silent_after_s": 0, **(installation or {})}
     document["fences"] = {"type": "FeatureCollection", "features": fences or []}
     document["lots"][0]["limits"] = limits or []
     if asset:

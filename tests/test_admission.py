@@ -11,7 +11,7 @@ from pledgewatch_cloud.decide.payloads import Received, read_all
 from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import Checkpoint, Committed, encode
+from pledgewatch_wire.codec import MAX_EPOCH, Checkpoint, Committed, encode
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Reading
 
@@ -55,7 +55,7 @@ def test_a_retired_device_is_refused() -> None:
     assert [one.reason for one in spine.take([device.arrival()]).refused] == [Refusal.NOT_INSTALLED]
 
 
-@pytest.mark.parametrize("epoch", [0, admission_module.MAX_EPOCH + 1])
+@pytest.mark.parametrize("epoch", [0, MAX_EPOCH + 1])
 def test_an_epoch_out_of_range_is_refused(epoch: int) -> None:
     device = measured(1)
     device.epoch = epoch

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
+from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, position, temperature
 
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.alerts import AlertState
@@ -132,14 +132,15 @@ def test_worse_escalates_and_better_comes_down() -> None:
     ]
     lot = book_document(bench.devices[0])["lots"][0] | {"limits": limits}
     bench.spine.amend({"lots": [lot]})
-    for minute, value, told in (
-        (0, WARM, "raise"),
-        (1, 30_000, "escalate"),
-        (2, WARM, "de_escalate"),
-        (3, COLD, "clear"),
+    for minute, value, told, state in (
+        (0, WARM, "raise", AlertState.OPEN),
+        (1, 30_000, "escalate", AlertState.ESCALATED),
+        (2, WARM, "de_escalate", AlertState.OPEN),
+        (3, COLD, "clear", AlertState.CLEARED),
     ):
         bench.measure(minute, value)
-        assert bench.messages() == [told]
+        assert (bench.messages(), bench.only().state) == ([told], state)
+    assert bench.only().severity == "critical", "the worst that it was"
 
 
 def test_a_gateway_that_is_down_is_one_alert_and_not_four_hundred() -> None:
@@ -192,6 +193,70 @@ def test_a_retracted_cause_withdraws_its_alert_and_a_replaced_one_keeps_it() -> 
     lot["limits"][0] |= {"grace_s": 0, "ignore": ignore}
     bench.spine.amend({"lots": [lot]})
     assert (bench.messages(), bench.spine.state.alerts) == (["withdraw"], {})
+
+
+@pytest.mark.parametrize(
+    ("rule", "alarms"),
+    [
+        (RULE | {"cool_down_s": 86_400}, 1),
+        (RULE | {"cool_down_s": 1_800}, 12),
+        (RULE | {"persist_s": 900}, 0),
+        (RULE | {"persist_s": 300}, 24),
+    ],
+)
+def test_a_backlog_raises_what_would_have_been_raised_in_time(rule: dict[str, Any], alarms: int) -> None:
+    """Ten minutes warm and ten cold, for eight hours; heard at once, or ten days later bit by bit."""
+    for late_days in (0, 10):
+        bench = Bench(rule)
+        readings = [bench.keep(10 * number, COLD if number % 2 else WARM) for number in range(48)]
+        if late_days:
+            bench.tick(late_days * 24 * 60)
+        for reading in readings:
+            bench.send(reading)
+            bench.spine.tick()
+        told = bench.messages()
+        assert (told.count("raise"), told.count("clear"), len(told)) == (alarms, alarms, 2 * alarms)
+
+
+def test_an_alert_whose_end_was_none_is_open_again() -> None:
+    """Into a forbidden fence and out of it; then the fence is enlarged, and it was never left."""
+    bench = Bench({"id": "trespass", "on": "fence_entered", "group_by": "asset"})
+
+    def fence(east: float) -> dict[str, Any]:
+        ring = [[-119.0, 33.0], [east, 33.0], [east, 35.0], [-119.0, 35.0], [-119.0, 33.0]]
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        feature = {"type": "Feature", "id": "no-go", "properties": {"kind": "forbidden"}, "geometry": geometry}
+        return {"fences": {"type": "FeatureCollection", "features": [feature]}}
+
+    def sail(minute: int, longitude: float) -> None:
+        bench.send(
+            bench.devices[0].measure(NOON_MS + minute * MINUTE_MS, *position((340_000_000, round(longitude * 1e7))))
+        )
+
+    bench.spine.amend(fence(-118.0))
+    sail(0, -116.5)
+    sail(60, -118.5)
+    sail(120, -117.5)
+    assert bench.messages() == ["raise", "clear"]
+    bench.spine.amend(fence(-117.0))
+    assert bench.only().state is AlertState.OPEN
+    assert bench.messages()[-1] == "raise"
+
+
+def test_a_worse_cause_voids_an_acknowledgement_and_a_better_one_does_not() -> None:
+    bench = Bench(RULE)
+    limits = [
+        {"channel": "temperature_mc", "low": 2_000, "high": 8_000, "severity": "warning", "max_gap_s": 0},
+        {"id": "spoils", "channel": "temperature_mc", "low": 0, "high": 20_000, "max_gap_s": 0},
+    ]
+    bench.spine.amend({"lots": [book_document(bench.devices[0])["lots"][0] | {"limits": limits}]})
+    bench.measure(0, WARM)
+    bench.spine.acknowledge(bench.only().id, "day watch")
+    bench.measure(1, 30_000)
+    assert (bench.only().state, bench.only().acknowledged_by) == (AlertState.ESCALATED, "")
+    bench.spine.acknowledge(bench.only().id, "night watch")
+    bench.measure(2, WARM)
+    assert (bench.only().state, bench.only().acknowledged_by) == (AlertState.ACKNOWLEDGED, "night watch")
 
 
 def test_cool_down() -> None:

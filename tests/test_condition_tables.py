@@ -24,6 +24,10 @@ def degrees(celsius: float) -> tuple[Cell, ...]:
     return (Cell(Channel.TEMPERATURE_MC, round(celsius * 1_000)),)
 
 
+def doubted(cells: tuple[Cell, ...], quality: Quality) -> tuple[Cell, ...]:
+    return tuple(one._replace(quality=quality) for one in cells)
+
+
 def story(events: list[Event], *facts: str) -> list[str]:
     """Events as `type@minute` with some facts behind."""
     told = []
@@ -35,6 +39,7 @@ def story(events: list[Event], *facts: str) -> list[str]:
 
 
 LIMIT = {"channel": "temperature_mc", "low": 2_000, "high": 8_000, "max_gap_s": 3_600}
+LOADING = [{"from": "2026-01-01T12:10:00Z", "until": "2026-01-01T15:10:00Z"}]
 CONDITIONS: list[tuple[str, list[dict[str, Any]], list[tuple[int, float]], list[str]]] = [
     # what, limits, (minute, °C), what is found
     ("grace", [LIMIT | {"grace_s": 600}], [(0, 5), (1, 9), (11, 9), (20, 5)],
@@ -79,6 +84,42 @@ CONDITIONS: list[tuple[str, list[dict[str, Any]], list[tuple[int, float]], list[
         [],
     ),
     (
+        # 9 °C until the next value, two hours later: nobody saw it, and all the same it lasted
+        "a spell that no second value saw",
+        [LIMIT | {"grace_s": 600, "max_gap_s": 10_800}],
+        [(0, 9), (120, 5)],
+        ["condition_breached@120", "condition_restored@120"],
+    ),
+    ("but not one that lasted just the grace", [LIMIT | {"grace_s": 600}], [(0, 9), (10, 5)], []),
+    (
+        # 20 °C is twelve degrees too warm, 10 °C two: ten minutes of the first value, not of the second
+        "the first of two values holds in between",
+        [LIMIT | {"grace_s": 3_600, "budget": 100_000}],
+        [(0, 10), (10, 20), (11, 20), (18, 20), (19, 5)],
+        ["condition_breached@18"],
+    ),
+    (
+        "what lies in a time of loading counts for nothing",
+        [LIMIT | {"grace_s": 10**6, "cumulative_s": 3_600, "max_gap_s": 10**6, "ignore": LOADING}],
+        [(9, 9), (300, 5), (301, 5)],
+        [],
+    ),
+    (
+        "and breaks the spell, though no value lies in it",
+        [LIMIT | {"grace_s": 1_800, "max_gap_s": 10**6, "ignore": LOADING}],
+        [(0, 9), (200, 9), (229, 9), (231, 9)],
+        ["condition_breached@231"],
+    ),
+    ("loading is over at its last moment", [LIMIT | {"ignore": LOADING}], [(5, 5), (20, 9), (190, 9)],
+     ["condition_breached@190"]),
+    (
+        # loading ends at 12:10 + 3 h; the probe has an hour from then on
+        "after loading a value is waited for",
+        [LIMIT | {"ignore": LOADING}],
+        [(5, 5), (20, 5), (400, 5)],
+        ["condition_unknown@250", "condition_known_again@400"],
+    ),
+    (
         "a breach that loading interrupts",
         [LIMIT | {"ignore": [{"from": "2026-01-01T12:10:00Z", "until": "2026-01-01T12:40:00Z"}]}],
         [(0, 9), (20, 9), (41, 9)],
@@ -114,6 +155,11 @@ def test_a_limit_holds_in_its_leg_only() -> None:
     values = [(NOON_MS + minute * MINUTE_MS, degrees(9)) for minute in range(0, 180, 10)]
     events = fold(values, limits=[LIMIT | {"legs": ["sea"]}], voyages=voyages)
     assert story(events) == ["condition_breached@60"]
+    # A probe that has said nothing since the road is unknown at sea an hour after that begins, if it lasts so long.
+    for until, found in (("13:50", []), ("15:00", ["condition_unknown@120"])):
+        legs[1]["until"] = f"2026-01-01T{until}:00Z"
+        readings = [values[0], (NOON_MS + 300 * MINUTE_MS, fix(0, 0))]
+        assert story(fold(readings, limits=[LIMIT | {"legs": ["sea"]}], voyages=voyages)) == found
 
 
 SEA, PORT, DARK = (40.0, 170.0), (33.7, -118.27), "2026-01-01T"
@@ -270,6 +316,29 @@ DOUBTS: list[tuple[str, list[tuple[float, tuple[Cell, ...]]], list[str]]] = [
         ],
     ),
     ("85 °C after 80 °C is 85 °C", [(0, degrees(80)), (1, degrees(85)), (2, degrees(86))], []),
+    ("and stays it", [(0, degrees(84.9)), *[(minute, degrees(85)) for minute in (1, 2, 3)], (4, degrees(20))], []),
+    (
+        "three outliers that do not agree with each other",
+        [(0, fix(33.7, -118.27)), *[(minute, fix(33.7 + minute, -118.27)) for minute in (1, 2, 3, 4)]],
+        ["evidence_doubted@1 impossible_speed"],
+    ),
+    (
+        "what is weak can be told of, each kind by its name",
+        [
+            (0, (*fix(33.7, -118.27), *degrees(5))),
+            (1, doubted(fix(0, 0), Quality.NO_FIX)),
+            (2, doubted(fix(33.7, -118.27), Quality.FEW_SATELLITES)),
+            (3, doubted(fix(33.7, -118.27), Quality.HIGH_HDOP)),
+            (4, doubted(degrees(0), Quality.CHECKSUM_FAILED)),
+            (5, (*fix(33.7, -118.27), *degrees(5))),
+        ],
+        [
+            *("evidence_doubted@1 no_fix", "evidence_restored@2 no_fix"),
+            *("evidence_doubted@2 few_satellites", "evidence_restored@3 few_satellites"),
+            *("evidence_doubted@3 high_hdop", "evidence_restored@5 high_hdop"),
+            *("evidence_doubted@4 checksum_failed", "evidence_restored@5 checksum_failed"),
+        ],
+    ),
 ]
 
 
@@ -282,6 +351,20 @@ def test_what_a_reading_is_worth(name: str, readings: list[tuple[float, tuple[Ce
         asset={"kind": "container"},
     )
     assert sorted(story(events, "doubt")) == sorted(found)
+
+
+@pytest.mark.parametrize("calibrated_until", [None, "2025-12-31T00:00:00Z"])
+def test_a_calibration_is_about_sensors_and_not_about_the_receiver(calibrated_until: str | None) -> None:
+    """An expired one weakens temperatures; an HDOP still widens the circle, a speed still shows a frozen place."""
+    installation = {} if calibrated_until is None else {"calibrated_until": calibrated_until}
+    fences = [box("harbour", -10, -10, 0, 10, accuracy_aware=True)]
+    near_the_edge = fix(0, -20 / 111_320, hdop=10)
+    crossing = [(NOON_MS, (*fix(0, 1), *degrees(5))), (NOON_MS + MINUTE_MS, near_the_edge)]
+    crossed = [one for one in fold(crossing, fences=fences, installation=installation) if one.type.startswith("fence")]
+    assert crossed == []
+    frozen = [(NOON_MS + minute * MINUTE_MS, (*fix(1, 1, speed_mmps=9_000), *degrees(5))) for minute in range(3)]
+    doubts = [one.fact("doubt") for one in fold(frozen, installation=installation)]
+    assert doubts == [*(["calibration_expired"] if calibrated_until else []), "frozen_position"]
 
 
 def test_a_value_that_never_moves_is_doubted() -> None:
@@ -309,6 +392,26 @@ def test_how_a_fence_is_crossed(rules: dict[str, Any], metres: list[int], found:
     fence = box("west", -10, -10, 0, 10, **rules)
     track = [(NOON_MS + minute * MINUTE_MS, fix(0, east / 111_320)) for minute, east in enumerate(metres)]
     assert story(fold(track, fences=[fence])) == found
+
+
+@pytest.mark.parametrize(
+    ("again", "rules", "track", "found"),
+    [
+        ("12:06", {}, [(2, -500), (3, -500), (8, 500), (9, -500)], ["fence_entered@9"]),
+        ("12:06", {"dwell_s": 120}, [(2, 500), (3, -500), (8, -500), (9, -500), (12, 500)], ["fence_left@12"]),
+        ("12:04", {}, [(2, -500), (3, -500), (8, 500)], ["fence_left@8"]),
+        ("12:04", {"dwell_s": 120}, [(2, 500), (3, -500), (8, -500)], ["fence_entered@8"]),
+    ],
+)
+def test_a_fence_that_was_closed_in_between_begins_anew(
+    again: str, rules: dict[str, Any], track: list[tuple[int, int]], found: list[str]
+) -> None:
+    """Open from 12:02 to 12:04, and from `again` on; no fix falls into the time between, if there is any."""
+    fence = box("west", -10, -10, 0, 10, **rules)
+    later = {"from": f"2026-01-01T{again}:00Z", "until": "2026-01-01T13:00:00Z"}
+    fence["properties"] |= {"active": [*WINDOW["active"], later]}
+    fixes = [(NOON_MS + minute * MINUTE_MS, fix(0, east / 111_320)) for minute, east in track]
+    assert story(fold(fixes, fences=[fence])) == found
 
 
 def test_a_fix_that_straddles_the_edge_changes_nothing() -> None:

@@ -17,8 +17,10 @@ from builders import (
     temperature,
 )
 
+from pledgewatch_cloud.decide import causes
 from pledgewatch_cloud.decide.batch import AssetReading
-from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.events import EventType, SaidEvent, event, retraction
 from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_wire.reading import Cell, Clock, Quality, Reading
@@ -257,6 +259,130 @@ def test_one_release_however_often_the_goods_arrive() -> None:
     for minute, cells in enumerate(fixes):
         bench.measure(minute, *cells)
     assert bench.messages().count("release_disbursement") == 1
+
+
+def test_a_milestone_rests_on_no_weaker_fix_than_it_asks_for() -> None:
+    document = book_document(Device())
+    for feature in document["fences"]["features"]:
+        feature["properties"] |= {"grade": "fair"}
+    milestone = document["milestones"][0]
+    released = []
+    for grade in ("good", "fair"):
+        bench = Bench(fences=document["fences"], milestones=[milestone | {"grade": grade}])
+        bench.measure(0, *SEA, *COLD)
+        bench.measure(30, *PORT_DOUBTFUL, *COLD)
+        released.append("release_disbursement" in bench.messages())
+        bench.measure(40, *PORT, *COLD)
+        released.append("release_disbursement" in bench.messages())
+    assert released == [False, True, True, False], "the fair one is taken by the milestone that takes it"
+
+
+def test_what_became_known_after_the_gate_in_releases_nothing() -> None:
+    bench = Bench()
+    bench.measure(0, *SEA)
+    bench.measure(30, *PORT)
+    bench.measure(40, *PORT, *COLD)
+    bench.measure(600, *PORT, *COLD)
+    assert "release_disbursement" not in bench.messages()
+
+
+MKT = {"channel": "temperature_mc", "high_mc": 8_000, "worst_low_mc": 0, "worst_high_mc": 30_000, "max_gap_s": 3_600}
+
+
+@pytest.mark.parametrize(
+    ("minutes", "releases"),
+    [
+        ([], False),  # never measured
+        ([0], False),  # and nothing since: after two hours it may have been too warm for all that is known
+        ([0, 50, 100, 119], True),
+        ([0, 100, 119], False),  # one gap, and it is still uncertain at the gate
+        ([0, 30, 60, 119], True),
+    ],
+)
+def test_a_mean_kinetic_temperature_must_be_known_too(minutes: list[int], releases: bool) -> None:
+    lot = book_document(Device())["lots"][0] | {"limits": [], "mkt": MKT}
+    bench = Bench(lots=[lot])
+    bench.measure(0, *SEA)
+    for minute in minutes:
+        bench.measure(minute, *COLD)
+    bench.measure(120, *PORT)
+    assert ("release_disbursement" in bench.messages()) is releases
+
+
+def test_a_mean_kinetic_temperature_grows_uncertain_by_itself() -> None:
+    """Two hours at 5 °C, then nothing: after a while 30 °C from then on would be too warm on average."""
+    voyage = Bench(lots=[book_document(Device())["lots"][0] | {"limits": [], "mkt": MKT}])
+    for minute in range(0, 121, 30):
+        voyage.measure(minute, *COLD)
+    for minute in (180, 181, 182, 600):
+        voyage.tick(minute)
+    (uncertain,) = [one.event for one in voyage.said() if one.event.type == "mkt_uncertain"]
+    assert uncertain.at_ms == NOON_MS + 180 * MINUTE_MS, "a gap of an hour is borne"
+    assert int(uncertain.fact("upper_mc")) > 8_000
+    window = MKT | {"window_h": 6, "worst_high_mc": 9_500}
+    moving = Bench(lots=[book_document(Device())["lots"][0] | {"limits": [], "mkt": window}])
+    for minute in range(0, 601, 30):
+        moving.measure(minute, *COLD)
+    moving.tick(3_000)
+    (uncertain,) = [one.event for one in moving.said() if one.event.type == "mkt_uncertain"]
+    assert NOON_MS + 660 * MINUTE_MS < uncertain.at_ms < NOON_MS + 960 * MINUTE_MS, "as the cold hours leave the window"
+    assert int(uncertain.fact("upper_mc")) > 8_000
+
+
+def test_a_limit_of_a_later_leg_need_not_be_known_at_the_gate() -> None:
+    legs = [
+        {"id": "sea", "kind": "sea", "from": "2026-01-01T11:00:00Z", "until": "2026-01-01T14:00:00Z"},
+        {"id": "road", "kind": "road", "from": "2026-01-01T14:00:00Z", "until": "2026-01-01T18:00:00Z"},
+    ]
+    voyages = [{"id": "voyage", "asset": "asset-container-1", "legs": legs}]
+    lot = book_document(Device())["lots"][0]
+    limit = lot["limits"][0]
+    for leg, releases in (("road", True), ("sea", False)):
+        limits = [limit | {"legs": [leg]}]
+        bench = Bench(voyages=voyages, lots=[lot | {"limits": limits}])
+        bench.measure(0, *SEA)
+        bench.measure(60, *PORT)
+        assert ("release_disbursement" in bench.messages()) is releases
+
+
+def test_no_number_of_crossings_hides_a_breach() -> None:
+    bench = Bench()
+    bench.measure(0, *ORIGIN, *WARM)
+    bench.measure(15, *ORIGIN, *WARM)
+    bench.measure(20, *ORIGIN, *COLD)
+    for crossing in range(600):
+        bench.measure(21 + crossing, *(SEA if crossing % 2 else ORIGIN))
+    bench.measure(700, *PORT, *COLD)
+    messages = bench.messages()
+    assert "release_disbursement" not in messages
+    assert "withdraw_alert" not in messages
+
+
+def test_what_there_is_no_room_for_still_stands_against_the_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(causes, "MAX_PER_KIND", 4)
+    facts = AssetFacts()
+    for number in range(10):
+        breach = event(EventType.CONDITION_BREACHED, 100 * number, "asset", lot="lot", limit="warm", kind="grace")
+        facts = causes.absorb(facts, SaidEvent(f"{number}.0", breach), now_ms=0)
+    assert [one.at_ms for one in facts.causes.values()] == [0, 100, 800, 900]
+    assert facts.forgotten == {"lot": 200}
+    for number in range(10):
+        gone = retraction(f"{number}.0", event(EventType.CONDITION_BREACHED, 0, "asset"))
+        facts = causes.absorb(facts, SaidEvent(f"20.{number}", gone), now_ms=0)
+    assert (facts.causes, facts.forgotten) == ({}, {"lot": 200})
+
+
+@pytest.mark.parametrize("fitted_at", [None, "2026-01-01T12:00:00Z"])
+def test_a_receiver_whose_weeks_have_rolled_over_tells_no_story(fitted_at: str | None) -> None:
+    device = book_document(Device())["installations"][0] | ({"fitted_at": fitted_at} if fitted_at else {})
+    bench = Bench(installations=[device])
+    bench.measure(0, *PORT)
+    rolled = bench.device.measure(NOON_MS + MINUTE_MS - 1_024 * 7 * 86_400_000, *sorted(SEA))
+    bench.send(rolled)
+    bench.measure(2, *PORT)
+    bench.measure(3, *PORT)
+    (doubted,) = bench.said()
+    assert (doubted.event.type, doubted.event.fact("doubt")) == ("clock_doubted", "week_rollover")
 
 
 def test_goods_of_which_nothing_is_known_release_nothing() -> None:

@@ -14,9 +14,11 @@ from brokers import BrokerProcess
 from edge_support import DEVICE, OPERATOR, Cloud, cloud, running_broker, sample, station, until
 
 from pledgewatch_edge import __main__ as edge_main
+from pledgewatch_edge import agent
 from pledgewatch_edge.agent import run_station
 from pledgewatch_edge.identity import StateError, load_or_create_key, sole_use
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.spool import SpoolCorruptError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_gateway import __main__ as gateway_main
 from pledgewatch_wire import __version__, chain
@@ -241,3 +243,30 @@ async def test_the_gateway_is_a_station_without_sensors(broker: BrokerProcess, t
         said = await ended(process)
         assert process.returncode == 0, said
         await until(lambda: len(listener.statuses) == 2, "offline")
+
+
+async def test_a_spool_that_was_put_back_is_opened_anew_and_a_second_time_within_the_hour_ends_the_agent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ended = ExceptionGroup(
+        "a task", [ExceptionGroup("the uplink", [SpoolCorruptError("the counter has been put back")])]
+    )
+    outcomes: list[Exception | None] = [ended, None]
+    lives: list[int] = []
+
+    async def life(_: object, __: object, stop: asyncio.Event) -> None:
+        lives.append(len(lives))
+        if (outcome := outcomes.pop(0)) is not None:
+            raise outcome
+        stop.set()
+
+    monkeypatch.setattr(agent, "run_station", life)
+    settings = station(tmp_path, 1)
+    await agent._until_signalled(settings, list)
+    assert lives == [0, 1]
+    outcomes += [ended, ended]
+    with pytest.raises(ExceptionGroup):
+        await agent._until_signalled(settings, list)
+    outcomes += [ExceptionGroup("a task", [SpoolCorruptError("broken"), ValueError("something else")])]
+    with pytest.raises(ExceptionGroup):
+        await agent._until_signalled(settings, list)

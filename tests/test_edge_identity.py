@@ -18,6 +18,7 @@ from pledgewatch_edge.identity import (
     sole_use,
 )
 from pledgewatch_wire import chain
+from pledgewatch_wire.codec import MAX_EPOCH
 
 
 def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
@@ -103,3 +104,11 @@ def test_one_agent_for_one_folder(tmp_path: Path) -> None:
         pass
     with sole_use(tmp_path):
         pass
+
+
+def test_a_counter_that_has_come_to_its_end_is_said_and_not_passed(tmp_path: Path) -> None:
+    """The cloud takes no epoch beyond; a device that went on would fill its spool without a word."""
+    (tmp_path / "epoch").write_text(f"{MAX_EPOCH - 1}\n", encoding="ascii")
+    assert raise_epoch(tmp_path, 0) == MAX_EPOCH
+    with pytest.raises(StateError, match="register it anew"):
+        raise_epoch(tmp_path, 0)

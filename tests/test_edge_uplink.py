@@ -8,7 +8,10 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import cast
 
+import aiomqtt
 import pytest
 from brokers import BrokerProcess
 from cryptography import x509
@@ -21,7 +24,7 @@ from fault_proxy import FaultProxy
 
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.uplink import Uplink, one_clock
-from pledgewatch_wire.codec import Committed
+from pledgewatch_wire.codec import Committed, encode_committed
 from pledgewatch_wire.reading import Clock, Reading
 
 
@@ -365,3 +368,19 @@ def test_a_payload_is_one_run_of_one_clock() -> None:
     assert one_clock(mixed, 3) == mixed[:1]
     assert one_clock(mixed[2:], 99) == mixed[2:3]
     assert one_clock([], 99) == []
+
+
+async def test_a_word_on_another_topic_is_nobodys(tmp_path: Path) -> None:
+    """A broker may deliver what nobody asked for: another device's word is not ours."""
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(10))
+        uplink = Uplink(station(tmp_path, 1), spool)
+        word = encode_committed(Committed(1, 10))
+
+        async def messages() -> AsyncIterator[SimpleNamespace]:
+            for kind in ("up", "status"):
+                yield SimpleNamespace(topic=f"pw/1/{OPERATOR}/{DEVICE}/{kind}", payload=word)
+            yield SimpleNamespace(topic=f"pw/1/{OPERATOR}/other/committed", payload=word)
+
+        await uplink._listen(cast("aiomqtt.Client", SimpleNamespace(messages=messages())))
+        assert (spool.spooled, uplink.counts.words, uplink.counts.words_ignored) == (10, 0, 3)

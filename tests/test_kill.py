@@ -120,6 +120,9 @@ async def kill_in_turn(station: Station, broker: BrokerProcess, dice: Random) ->
             await asyncio.sleep(dice.uniform(0, 0.3))
             agent.start()
         elif victim == "cloud":
+            # One that is still starting has nothing to lose yet.
+            await station.until_async(lambda: has_committed(station), "the cloud to work", 60)
+            await asyncio.sleep(dice.uniform(0, 0.3))
             await asyncio.to_thread(station.cloud.kill)
             await asyncio.sleep(dice.uniform(0, 0.3))
             station.cloud.start()
@@ -128,6 +131,12 @@ async def kill_in_turn(station: Station, broker: BrokerProcess, dice: Random) ->
             if dice.random() < 0.4:
                 broker.wipe()
             await asyncio.to_thread(broker.start)
+
+
+def has_committed(station: Station) -> bool:
+    """Whether the cloud has committed readings since it was started."""
+    status = station.status()
+    return bool(status) and status["since_start"]["readings_committed"] > 0
 
 
 def check_journal(station: Station, measured: dict[str, int]) -> None:

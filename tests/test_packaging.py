@@ -10,9 +10,13 @@ import venv
 from pathlib import Path
 
 import pytest
+from builders import ManualClock
 from hatchling.build import build_wheel
 
 from pledgewatch_cloud.config import CloudSettings
+from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.service import ServiceError, _amend_from_files
 from pledgewatch_edge import config as edge_config
 from pledgewatch_gateway.config import GatewaySettings
 from pledgewatch_sim.bank import BankFile
@@ -192,3 +196,38 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load(path, CloudSettings)
     assert len(caught.value.errors) == 3
+
+
+def book_at_start(folder: Path, text: str, *, has_a_book: bool) -> str:
+    """What the service says about a book file when it starts; raises ServiceError where it does not start."""
+    store, clock = MemoryStore(), ManualClock()
+    spine = Spine(store, clock)
+    if has_a_book:
+        spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 100, "currency": "USD"}]})
+    before = spine.state.book
+    (folder / "book.json").write_text(text, encoding="utf-8")
+    _amend_from_files(spine, (folder / "book.json",))
+    assert spine.state.book is before
+    return "in force"
+
+
+BAD_PRICE = '{"prices": [{"sku": "sofa", "unit_price_minor": -1, "currency": "USD"}]}'
+
+
+@pytest.mark.parametrize("text", [BAD_PRICE, "{", '{"type": "FeatureCollection", "features": []}'])
+def test_a_bad_book_file_stops_no_service_that_has_a_book(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    assert book_at_start(tmp_path, text, has_a_book=True) == "in force"
+    assert [one.getMessage().partition(":")[0] for one in caplog.records] == ["the book in force stays in force"]
+    with pytest.raises(ServiceError, match=r"book\.json"):
+        book_at_start(tmp_path, text, has_a_book=False)
+
+
+def test_check_reads_the_book_files_too(tmp_path: Path) -> None:
+    (tmp_path / "book.json").write_text(BAD_PRICE, encoding="utf-8")
+    config = tmp_path / "cloud.toml"
+    config.write_text('[service]\ndata_folder = "data"\n[book]\nfiles = ["book.json"]\n', encoding="utf-8")
+    checked = run(sys.executable, "-m", "pledgewatch_cloud", "run", "--config", config, "--check")
+    assert (checked.returncode, checked.stdout) == (2, "")
+    assert f"{tmp_path}/book.json:1: prices[0].unit_price_minor: -1 is not" in checked.stderr

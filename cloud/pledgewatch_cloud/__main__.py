@@ -102,10 +102,11 @@ def _run(options: argparse.Namespace) -> int:
 
     settings = load(options.config, CloudSettings)
     if options.check:
-        print(f"{options.config}: can be used")
+        faults = service.book_faults(settings.book.files)
+        print("\n".join(faults) or f"{options.config}: can be used", file=sys.stderr if faults else sys.stdout)
         for fault in unreadable(settings.files()):
             print(f"before it is run: {fault}")
-        return 0
+        return 2 if faults else 0
     log_to_stderr(settings.service.log_format)
     try:
         asyncio.run(service.run(settings, options.config))

@@ -24,8 +24,10 @@ from pledgewatch_cloud.book_file import DocumentError, read_book_file
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, CoreSettings
+from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.follower import keep_following
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.connect import connect_subscriber
@@ -223,20 +225,46 @@ def broker_address(settings: CloudSettings) -> BrokerAddress:
     )
 
 
-def _amend_from_files(spine: Spine, files: tuple[Path, ...]) -> None:
+def book_faults(files: tuple[Path, ...]) -> list[str]:
+    """What is wrong in the book files that are there, as the first that a journal takes, in their order."""
+    book, faults = book_module.empty(), list[str]()
     for path in files:
         try:
             file = read_book_file(path)
-        except OSError as error:
-            raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
+            book = book_module.amend(book, file.document)
+        except OSError:
+            continue  # told with the other files that are missing
         except DocumentError as error:
-            raise ServiceError(str(error)) from None
-        try:
-            outcome = spine.amend_from_file(path.name, canonical.sha256(file.text.encode()), file.document)
+            faults.append(str(error))
         except BookError as error:
-            raise ServiceError("\n".join(file.explained(error.errors))) from None
+            faults += file.explained(error.errors)
+    return faults
+
+
+def _amend_from_files(spine: Spine, files: tuple[Path, ...]) -> None:
+    """Take the book files that are new. A fault in one stops only a service that has no book yet."""
+    for path in files:
+        try:
+            outcome = _amend_from_file(spine, path)
+        except ServiceError as error:
+            if not spine.state.entry:
+                raise
+            log.error("the book in force stays in force: %s", error)
+            continue
         if outcome is not None:
             log.info("%s amended the book in entry %d", path.name, outcome.state.entry)
+
+
+def _amend_from_file(spine: Spine, path: Path) -> Outcome | None:
+    try:
+        file = read_book_file(path)
+        return spine.amend_from_file(path.name, canonical.sha256(file.text.encode()), file.document)
+    except OSError as error:
+        raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
+    except DocumentError as error:
+        raise ServiceError(str(error)) from None
+    except BookError as error:
+        raise ServiceError("\n".join(file.explained(error.errors))) from None
 
 
 def _secret(path: Path) -> str:

@@ -6,13 +6,16 @@ Everything open is a context manager, everything running is a named task of one 
 stop (SIGTERM or SIGINT), a task that fails, a state folder that cannot be used. After a stop the sensors end first,
 then the recorder has written and signed what it has, then the uplink has sent what it can and has said that the device
 is offline, then the spool is closed. A task that fails takes the station down with its error; what was appended is on
-the disk, so the next start goes on from there.
+the disk, so the next start goes on from there. A spool that is found broken, or to have been put back, is opened anew
+at once and begins a new epoch; a disk that breaks it again within the hour is a person's matter.
 """
 
 import asyncio
 import contextlib
 import logging
+import math
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -23,11 +26,12 @@ from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.sensors.gps import GpsSensor
 from pledgewatch_edge.sensors.onewire import OneWireSensor
-from pledgewatch_edge.spool import Limits
+from pledgewatch_edge.spool import Limits, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
 from pledgewatch_edge.uplink import Uplink
 
 FAREWELL_S: Final = 8.0
+OPEN_AGAIN_AFTER_S: Final = 3_600.0
 CANCEL_AGAIN_S: Final = 5.0
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -87,8 +91,18 @@ def run(settings: StationSettings, make_sensors: Callable[[], Sequence[Sensor]])
 
 async def _until_signalled(settings: StationSettings, make_sensors: Callable[[], Sequence[Sensor]]) -> None:
     stop = asyncio.Event()
+    last_given_up = -math.inf
     with _stop_signals(stop):
-        await run_station(settings, make_sensors(), stop)
+        while not stop.is_set():
+            try:
+                await run_station(settings, make_sensors(), stop)
+            except ExceptionGroup as errors:
+                broken, others = errors.split(SpoolCorruptError)
+                now = time.monotonic()
+                if broken is None or others is not None or now - last_given_up < OPEN_AGAIN_AFTER_S:
+                    raise
+                last_given_up = now
+                _LOGGER.error("spool given up, opening anew error=%r", str(broken.exceptions[0]))
 
 
 @contextlib.contextmanager

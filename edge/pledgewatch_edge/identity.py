@@ -34,11 +34,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from pledgewatch_wire.codec import MAX_EPOCH
+
 KEY_FILE: Final = "device.key"
 EPOCH_FILE: Final = "epoch"
 TALLY_FILE: Final = "tally"
 LOCK_FILE: Final = "agent.lock"
-_MAX_EPOCH: Final = 2**32 - 1
 _SLOT: Final = struct.Struct(">QQQQ")
 _SUM: Final = struct.Struct(">I")
 _SLOT_BYTES: Final = _SLOT.size + _SUM.size
@@ -78,14 +79,14 @@ def read_epoch(folder: Path) -> int | None:
         epoch = int(text)
     except (FileNotFoundError, ValueError):
         return None
-    return epoch if 0 <= epoch <= _MAX_EPOCH else None
+    return epoch if 0 <= epoch <= MAX_EPOCH else None
 
 
 def raise_epoch(folder: Path, known: int) -> int:
     """Raise the counter above itself and above `known`, put it on disk, and return it.
 
     `known` is the highest epoch that anything else in the folder remembers, 0 for none. Raises StateError where the
-    counter is gone and nothing remembers.
+    counter is gone and nothing remembers, or where it has come to its end.
     """
     counter = read_epoch(folder)
     if counter is None and known == 0:
@@ -95,6 +96,11 @@ def raise_epoch(folder: Path, known: int) -> int:
             "write into it the highest epoch that the cloud has seen of this device"
         )
     epoch = max(counter or 0, known) + 1
+    if epoch > MAX_EPOCH:
+        raise StateError(
+            f"{folder}: this device has begun {MAX_EPOCH} epochs, more than the cloud takes; find out why "
+            "its spool breaks, and register it anew under another name with an empty state_folder"
+        )
     _replace(folder / EPOCH_FILE, f"{epoch}\n".encode("ascii"))
     return epoch
 

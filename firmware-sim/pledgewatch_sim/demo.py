@@ -83,13 +83,13 @@ async def run(options: DemoOptions) -> int:
     loop = asyncio.get_running_loop()
     for number, heard in ((signal.SIGINT, ending.ask), (signal.SIGTERM, ending.ask), (signal.SIGHUP, ending.now)):
         signal.signal(number, lambda *_, heard=heard: loop.call_soon_threadsafe(heard))
-    # The programs run in folders of their own: a name relative to this one would lead them astray.
-    folder = options.folder.resolve() if options.folder else Path(tempfile.mkdtemp(prefix="pledgewatch-demo-"))
     try:
-        if options.folder is not None:
-            _make_room(folder)
         if options.report is not None:
             options.report.open("a", encoding="utf-8").close()  # found out now, not when all is told
+        # The programs run in folders of their own: a name relative to this one would lead them astray.
+        folder = options.folder.resolve() if options.folder else Path(tempfile.mkdtemp(prefix="pledgewatch-demo-"))
+        if options.folder is not None:
+            _make_room(folder)
     except OSError as error:
         raise DemoError(f"{error.filename} cannot be used: {error.strerror}") from None
     try:

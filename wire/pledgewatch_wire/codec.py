@@ -26,6 +26,7 @@ MAX_READINGS = 4_096
 MAX_PAYLOAD_BYTES = 256 * 1024
 MAX_INFLATED_BYTES = 2 * 1024 * 1024
 MAX_CHECKPOINTS = 64
+MAX_EPOCH = 1_023  # a life of a counter ends when its spool breaks: a device has few of them
 MAX_CELLS = 32_768
 MAX_SEQUENCE = 2**53
 _DEFLATE_FROM_BYTES = 256  # below this zlib's own header eats what it gains

@@ -26,7 +26,7 @@ from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Installation
 from pledgewatch_cloud.decide.columns import Truths
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import Committed
+from pledgewatch_wire.codec import MAX_EPOCH, Committed
 from pledgewatch_wire.marks import Marks
 
 MAX_BEYOND_GAP = 65_536
@@ -35,7 +35,6 @@ RECENT_HASHES = 128
 _RECENT_BYTES = RECENT_HASHES * chain.HASH_BYTES
 MAX_SUSPICIONS = 16
 CHAIN_BREAKS_AFTER = 3
-MAX_EPOCH = 1_023
 
 
 class Refusal(StrEnum):

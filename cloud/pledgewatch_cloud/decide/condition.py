@@ -8,7 +8,8 @@ Between two good values the first one holds: time is outside from the good value
 and counts with the excess of the first. Where the next good value is later than `max_gap_s` allows, the time between is
 unknown: neither inside nor outside, added up apart, so totals have a lower figure (what is known) and an upper one
 (the unknown counted as outside). Time in an ignore period, or while the limit's leg is not sailed, counts for nothing
-and breaks a spell; when the limit is judged again, a value is waited for as long as after a value.
+and breaks a spell; when the limit is judged again, a value is waited for as long as after a value, and none from before
+holds.
 
 The first good value at which the limit is judged makes the condition known; before it nothing is.
 
@@ -104,19 +105,19 @@ def _past(
     """What the time since the value before was, now that it has an end; where a spell goes on, it still stands."""
     at_ms, since_ms = one.measured_at_ms, before.key[0]
     events: list[Event] = []
-    past_ms = sum(max(0, min(until, at_ms) - max(since, since_ms)) for since, until in limit.judged)
     after = before._replace(key=one.key, value=value, counts=judged is not None, is_unknown=False)
     if before.is_unknown:
+        past_ms = sum(max(0, min(until, at_ms) - max(since, since_ms)) for since, until in limit.judged)
         after = after._replace(unknown_ms=before.unknown_ms + past_ms, outside_since_ms=None)
         facts = {"since_ms": since_ms, "unknown_ms": after.unknown_ms}
         events.append(event(EventType.CONDITION_KNOWN_AGAIN, at_ms, asset, **_about(lot, limit, one), **facts))
     elif before.outside_since_ms is not None:
-        excess = max(limit.low - before.value, before.value - limit.high) * past_ms
-        after = after._replace(outside_ms=before.outside_ms + past_ms, excess=before.excess + excess)
         held = stretch_at(limit.judged, since_ms)
-        ended_ms = at_ms if held is None or held == judged else held[1]
-        is_inside = judged is None or limit.low <= value <= limit.high
-        if is_inside or held != judged:
+        goes_on = held == judged
+        ended_ms = at_ms if held is None or goes_on else held[1]
+        excess = max(limit.low - before.value, before.value - limit.high) * (ended_ms - since_ms)
+        after = after._replace(outside_ms=before.outside_ms + ended_ms - since_ms, excess=before.excess + excess)
+        if not goes_on or limit.low <= value <= limit.high:
             after = after._replace(outside_since_ms=None)
             if not before.breached and ended_ms - before.outside_since_ms > limit.grace_s * 1_000:
                 # Nobody saw it while it lasted; how long it did is known all the same.

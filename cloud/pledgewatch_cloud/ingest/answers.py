@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.admission import MAX_EPOCH, Admission
+from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.ingest.decode import DeviceStatus
+from pledgewatch_wire.codec import MAX_EPOCH
 
 
 class Stream(NamedTuple):
