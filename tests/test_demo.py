@@ -47,6 +47,7 @@ def test_the_demo_tells_its_story_and_counts_at_both_ends(tmp_path: Path) -> Non
     assert readings["measured"] > 200
     assert messages["sent"] == messages["delivered"] == messages["verified"] >= 7
     assert messages["duplicated"] == 0
+    assert counted["journal"]["digest"] == counted["journal"]["service_digest"] != ""
     assert counted["events"]["milestone_met"] == 2
     assert counted["events"]["condition_breached"] == 1
     assert_silences_are_true(folder)

@@ -26,6 +26,7 @@ from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, CoreSettings
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.follower import keep_following
@@ -81,11 +82,7 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
     if settings.clock is not None:
         one = settings.clock
         clock = CompressedClock(one.simulated_start_ms, one.speed, one.anchor_ms, one.simulated_end_ms)
-    snapshots = Snapshots(store)
-    stack.callback(snapshots.close)
-    every = settings.ingest.snapshot_every_entries
-    spine = Spine(store, clock, snapshot_every_entries=every, keep=snapshots.keep)
-    _amend_from_files(spine, settings.book.files)
+    spine = _spine(settings, store, clock, stack)
     _spare_the_collector()
     log.info("journal %s stands at entry %d", store.journal, spine.state.entry)
 
@@ -151,6 +148,22 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
         server.should_exit = True
         for task in tasks:
             task.cancel()
+
+
+def _spine(settings: CloudSettings, store: SqliteStore, clock: Clock, stack: contextlib.AsyncExitStack) -> Spine:
+    """The spine as its journal left it, with the book files that are new."""
+    snapshots = Snapshots(store)
+    stack.callback(snapshots.close)
+    every = settings.ingest.snapshot_every_entries
+    spine = Spine(store, clock, snapshot_every_entries=every, keep=snapshots.keep)
+    stack.callback(_tell_the_end, spine)
+    _amend_from_files(spine, settings.book.files)
+    return spine
+
+
+def _tell_the_end(spine: Spine) -> None:
+    """What `replay` must come to, said by the one who was there."""
+    log.info("stopped at entry %d, state %s", spine.state.entry, state_module.digest(spine.state))
 
 
 def _spare_the_collector() -> None:

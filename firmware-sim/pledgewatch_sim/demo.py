@@ -8,6 +8,7 @@ ledger, tells what happens, and at the end counts at both ends and compares.
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import signal
 import tempfile
@@ -37,6 +38,7 @@ CYCLE_S = 0.25
 START_PATIENCE_S = 60.0
 DRAIN_PATIENCE_S = 45.0
 POLL_S = 0.4
+_STOPPED = re.compile(r"stopped at entry \d+, state ([0-9a-f]{64})")
 _FAULTS = ReceiverFaults(garbage=0.02, flipped_bit=0.02, cut_sentence=0.02)
 
 
@@ -382,7 +384,11 @@ class _Demo:
                 "verified": ledger["counts"]["booked"],
                 "duplicated": ledger["counts"]["double_releases"] + ledger["counts"]["conflicts"],
             },
-            "journal": {"entries": replayed["entries"], "digest": replayed["digest"]},
+            "journal": {
+                "entries": replayed["entries"],
+                "digest": replayed["digest"],
+                "service_digest": _state_of_the_service(self._folder / "cloud.log"),
+            },
             "seconds": round(seconds, 1),
         }
 
@@ -498,10 +504,17 @@ def _probe(one: Character) -> str:
     return f"28-{sum(one.name.encode()):012x}"
 
 
+def _state_of_the_service(cloud_log: Path) -> str:
+    """The digest of the state that the service said it had when it stopped."""
+    said = _STOPPED.findall(cloud_log.read_text(encoding="utf-8", errors="replace"))
+    return str(said[-1]) if said else ""
+
+
 def _agrees(report: dict[str, Any]) -> bool:
     readings, messages = report["readings"], report["messages"]
     nothing_lost = readings["committed"] == readings["measured"] and not any(
         readings[name] for name in ("lost", "duplicated", "refused")
     )
     delivered = messages["sent"] == messages["delivered"] == messages["verified"] and not messages["duplicated"]
-    return bool(nothing_lost and delivered)
+    same_state = report["journal"]["digest"] == report["journal"]["service_digest"]
+    return bool(nothing_lost and delivered and same_state)

@@ -125,7 +125,8 @@ class Teller:
             f"{messages['sent']} messages sent, {messages['verified']} verified and booked by the bank, "
             f"{messages['duplicated']} twice."
         )
-        self.say(f"The journal replays to the digest {report['journal']['digest'][:16]}….")
+        digest, service = report["journal"]["digest"][:16], report["journal"]["service_digest"][:16]
+        self.say(f"The journal replays to the digest {digest}…, the service stopped with {service or 'none'}….")
 
 
 def _condition(limits: list[dict[str, Any]]) -> str:
