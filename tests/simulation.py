@@ -1,9 +1,9 @@
 """The whole way of a reading, in one process, from one seed: spool, broker, journal, outbox, core, and everything that
 can go wrong between them.
 
-The spool, the spine, the store and the relay are the real ones. The broker keeps, loses, repeats, reorders and forgets
-messages as the dice say; any of the programs is killed at any of its crash points: before a commit, after it and before
-the acknowledgement, between an answer and its note. Time is a number.
+The spool, the spine and the relay are the real ones, the store is the one in memory. The broker keeps, loses, repeats,
+reorders and forgets messages as the dice say; any of the programs is killed at any of its crash points: before a
+commit, after it and before the acknowledgement, between an answer and its note. Time is a number.
 """
 
 import asyncio
