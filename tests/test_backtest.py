@@ -89,6 +89,19 @@ def test_a_quality_stands_against_a_rows_place(
     assert sum(one["type"] == "fence_entered" for one in found) == entered
 
 
+@pytest.mark.parametrize(("quality", "breached"), [("good", True), ("no_fix", True), ("sensor_gone", False)])
+def test_a_quality_that_is_about_no_place_stands_against_the_other_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], quality: str, breached: bool
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    lines = [
+        {"time": f"2026-01-01T12:{minute:02d}:00Z", "temperature_c": 9, "quality": quality} for minute in (0, 20, 40)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    found = told(capsys, "--book", book(tmp_path / "book.json"), "--readings", path, "--device", "container-1")
+    assert any(one["type"] == "condition_breached" for one in found) is breached
+
+
 def test_two_books_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readings, strict = rows(tmp_path / "readings.jsonl"), book(tmp_path / "book.json")
     lax = book(tmp_path / "lax.json", grace_s=3_600)

@@ -69,6 +69,16 @@ FAULTS: list[tuple[str, Change, str]] = [
         lambda d: d["fences"]["features"][0]["properties"].update(kind="moat"),
         "kind 'moat' is none of",
     ),
+    (
+        "a rule by lot about what has none",
+        lambda d: d.update(alert_rules=[{"id": "dark", "on": "source_silent", "group_by": "lot"}]),
+        "alert_rules[0].group_by: source_silent is about no lot",
+    ),
+    (
+        "fences of a rule about no fence",
+        lambda d: d.update(alert_rules=[{"id": "warm", "on": "condition_breached", "fences": ["los-angeles"]}]),
+        "alert_rules[0].fences: condition_breached is about no fence",
+    ),
 ]
 
 

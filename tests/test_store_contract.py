@@ -53,7 +53,7 @@ def told(store: Store) -> tuple[Device, Spine]:
         (0, (*position(AT_SEA), temperature(5_000))),
         (1, position(IN_LOS_ANGELES)),
         (2, warm),
-        (20, (temperature(5_000),)),
+        (LATE_MINUTE, (temperature(5_000),)),
         (30, warm),
     )
     for minute, cells in story:
@@ -63,7 +63,7 @@ def told(store: Store) -> tuple[Device, Spine]:
     return device, spine
 
 
-LATE_MINUTE = 20
+LATE_MINUTE = 10
 
 
 def test_an_entry_and_all_that_it_led_to_is_there_when_append_returns(store: Store) -> None:
