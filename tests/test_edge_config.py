@@ -67,7 +67,7 @@ def test_the_sample_shows_the_defaults(tmp_path: Path) -> None:
         (("[gps]", "[gps]\nbaud = true"), "[gps] baud is True; it must be a whole number"),
         (("[gps]", '[gps]\ninterval_s = "1"'), "[gps] interval_s is '1'; it must be a number"),
         (("[gps]", "[gps]\ninterval_s = -1"), "[gps] interval_s -1.0 is out of range; use 0 to 86400"),
-        (("[gps]", "[gps]\ninterval_s = nan"), "[gps] interval_s nan is out of range"),
+        (("[gps]", "[gps]\ninterval_s = nan"), "[gps] interval_s is nan; it must be a finite number"),
         (('name = "cont-0417"', 'name = "Cont/1"'), "[device] name 'Cont/1' cannot be a name; use 1 to 64"),
         (('host = "localhost"', 'host = "h"\nport = 70000'), "[broker] port 70000 is out of range; use 1 to 65535"),
         (('host = "localhost"', 'host = "h"\nprotocol = "4"'), "[broker] protocol is '4'; it must be one of auto, 5,"),
