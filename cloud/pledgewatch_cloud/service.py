@@ -11,22 +11,25 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
+from typing import TypeVar
 
 import uvicorn
 
 from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
-from pledgewatch_cloud.book_file import DocumentError, read_book_file
+from pledgewatch_cloud.book_file import BookFile, DocumentError, read_book_file
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, CoreSettings
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.follower import keep_following
@@ -51,6 +54,8 @@ from pledgewatch_wire.topics import Kind
 TOKEN_MIN_CHARACTERS = 16
 _COLLECT_AFTER = 100_000, 50, 100
 log = logging.getLogger(__name__)
+
+Taken = TypeVar("Taken")
 
 FILTERS = (topics.topic_filter(Kind.UP), topics.topic_filter(Kind.STATUS))
 
@@ -242,23 +247,23 @@ def book_faults(files: tuple[Path, ...]) -> list[str]:
     """What is wrong in the book files that are there, as the first that a journal takes, in their order."""
     book, faults = book_module.empty(), list[str]()
     for path in files:
-        try:
-            file = read_book_file(path)
-            book = book_module.amend(book, file.document)
-        except OSError:
-            continue  # told with the other files that are missing
-        except DocumentError as error:
-            faults.append(str(error))
-        except BookError as error:
-            faults += file.explained(error.errors)
+        if path.exists():  # what is not is told with the other files that are missing
+            try:
+                book = _taken(path, partial(_amended, book))
+            except ServiceError as error:
+                faults.append(str(error))
     return faults
+
+
+def _amended(book: Book, file: BookFile) -> Book:
+    return book_module.amend(book, file.document)
 
 
 def _amend_from_files(spine: Spine, files: tuple[Path, ...]) -> None:
     """Take the book files that are new. A fault in one stops only a service that has no book yet."""
     for path in files:
         try:
-            outcome = _amend_from_file(spine, path)
+            outcome = _taken(path, partial(_journalled, spine))
         except ServiceError as error:
             if not spine.state.entry:
                 raise
@@ -268,14 +273,20 @@ def _amend_from_files(spine: Spine, files: tuple[Path, ...]) -> None:
             log.info("%s amended the book in entry %d", path.name, outcome.state.entry)
 
 
-def _amend_from_file(spine: Spine, path: Path) -> Outcome | None:
+def _journalled(spine: Spine, file: BookFile) -> Outcome | None:
+    return spine.amend_from_file(file.path.name, canonical.sha256(file.text.encode()), file.document)
+
+
+def _taken(path: Path, take: Callable[[BookFile], Taken]) -> Taken:
+    """What `take` makes of a book file. Raises ServiceError with file, line and reason where that cannot be."""
     try:
         file = read_book_file(path)
-        return spine.amend_from_file(path.name, canonical.sha256(file.text.encode()), file.document)
     except OSError as error:
         raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
     except DocumentError as error:
         raise ServiceError(str(error)) from None
+    try:
+        return take(file)
     except BookError as error:
         raise ServiceError("\n".join(file.explained(error.errors))) from None
 

@@ -22,7 +22,7 @@ The core is told of every move but the first; an alert keeps its id through late
 Only what persons do and do not do (acknowledged, unheeded, repeated) goes by the clock on the wall.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.voyage import NEVER
 
 MAX_CAUSES_PER_ALERT = 256
-MAX_TOLD = 1_024
+MAX_EARLIER = 1_024
 
 DEFAULT_RULES: tuple[AlertRule, ...] = (
     AlertRule("condition-breached", "condition_breached", "critical", (), "lot", 0, 0, 0, 0),
@@ -56,9 +56,9 @@ class AlertState(StrEnum):
 class Alert(NamedTuple):
     """One alert. `id` is that of the cause that raised it; times in Unix milliseconds, NEVER where it has not happened.
 
-    `causes` are the ids of the events that it rests on, `told` those of earlier alerts of its group. `severity` is the
-    worst of the causes that run, of an alert that has cleared the worst of all. `told_ms`: when it was raised.
-    `next_ms`: when time alone may move it.
+    `causes` are the ids of the events that it rests on, `earlier` those of the alerts of its group before it.
+    `severity` is the worst of the causes that run, of an alert that has cleared the worst of all. `told_ms`: when it
+    was raised. `next_ms`: when time alone may move it.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Alert(NamedTuple):
     acknowledged_severity: str = ""
     unheeded: bool = False
     repeated_ms: int = NEVER
-    told: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
     next_ms: int = NEVER
 
 
@@ -101,13 +101,13 @@ class _Episode(NamedTuple):
 
 
 def judge(
-    rule: AlertRule, group: str, spells: Iterable[Spell], before: Alert | None, now_ms: int
+    rule: AlertRule, group: str, spells: Sequence[Spell], before: Alert | None, now_ms: int
 ) -> tuple[Alert | None, list[Move]]:
     """What an alert is now, from the causes of its group that stand, and the moves that lead there."""
     episodes, waiting_ms = _episodes(rule, spells, now_ms)
     told = before if before is not None and before.state is not AlertState.PENDING else None
     known = {*told.causes} if told else set()
-    old = {*told.told} if told else set()
+    old = {*told.earlier} if told else set()
     own = next((one for one in reversed(episodes) if any(spell.id in known for spell in one.spells)), None)
     if own is None and told is not None and told.state in _LIVE and episodes and episodes[-1].cleared_ms == NEVER:
         own = episodes[-1]  # what it rested on was replaced
@@ -126,7 +126,7 @@ def judge(
         return (None if waiting_ms == NEVER else _pending(rule, group, spells, waiting_ms)), moves
     current = {*alert.causes}
     earlier = [spell.id for one in episodes for spell in one.spells if spell.id not in current]
-    alert = alert._replace(told=tuple(earlier[-MAX_TOLD:]))
+    alert = alert._replace(earlier=tuple(earlier[-MAX_EARLIER:]))
     return alert._replace(next_ms=min(_next_ms(rule, alert, now_ms), waiting_ms)), moves
 
 
@@ -256,7 +256,7 @@ def _is_to_repeat(rule: AlertRule, alert: Alert, now_ms: int) -> bool:
     )
 
 
-def _pending(rule: AlertRule, group: str, spells: Iterable[Spell], waiting_ms: int) -> Alert:
+def _pending(rule: AlertRule, group: str, spells: Sequence[Spell], waiting_ms: int) -> Alert:
     """An alert whose causes have not lasted long enough."""
     running = [one for one in spells if one.ended_ms is None]
     first = min(running, key=lambda one: (one.cause.at_ms, one.id))
