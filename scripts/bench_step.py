@@ -87,7 +87,7 @@ def _run(document: dict[str, Any]) -> list[float]:
         entry = Entry(number + 1, NOON_MS + number * QUARTER_MS + 1_000, Readings((), ()))
         start = time.perf_counter()
         prepared = prepare(state, entry, admission)
-        assert not prepared.wanted
+        assert not prepared.work.wanted
         state = step(state, prepared, {}).state
         costs.append((time.perf_counter() - start) / ASSETS * 1e6)
     gc.unfreeze()

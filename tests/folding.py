@@ -23,6 +23,23 @@ def fold(
     **sections: Any,
 ) -> list[Event]:
     """The standing events about an asset whose device measured these (Unix ms, cells), in the order of their time."""
+    spine, store, device = spine_for(fences=fences, limits=limits, asset=asset, installation=installation, **sections)
+    told = [device.measure(at_ms, *sorted(cells)) for at_ms, cells in sorted(readings)]
+    spine._clock = ManualClock(max(one.measured_at_ms for one in told))
+    for start in range(0, len(told), AT_ONCE):
+        spine.take([device.arrival(told[start : start + AT_ONCE])])
+    return told_of(store)
+
+
+def spine_for(
+    *,
+    fences: list[dict[str, Any]] | None = None,
+    limits: list[dict[str, Any]] | None = None,
+    asset: dict[str, Any] | None = None,
+    installation: dict[str, Any] | None = None,
+    **sections: Any,
+) -> tuple[Spine, MemoryStore, Device]:
+    """A device on an asset, and a spine whose book says this of them."""
     device = Device()
     name = f"asset-{device.name}"
     document = book_document(device)
@@ -32,16 +49,17 @@ def fold(
     document["lots"][0]["limits"] = limits or []
     if asset:
         document["assets"] = [{"id": name, **asset}]
-    store, clock = MemoryStore(), ManualClock()
-    spine = Spine(store, clock)
+    store = MemoryStore()
+    spine = Spine(store, ManualClock(0))
     spine.amend(document | sections)
-    told = [device.measure(at_ms, *sorted(cells)) for at_ms, cells in sorted(readings)]
-    clock.at_ms = max(one.measured_at_ms for one in told)
-    for start in range(0, len(told), AT_ONCE):
-        spine.take([device.arrival(told[start : start + AT_ONCE])])
-    standing = [one.event for one in store.standing(name, 10**9)]
-    told_of = [one for one in standing if one.type not in (EventType.CONDITION_KNOWN, EventType.MKT_KNOWN)]
-    return sorted(told_of, key=lambda one: (one.at_ms, one))
+    return spine, store, device
+
+
+def told_of(store: MemoryStore) -> list[Event]:
+    """The standing events about the asset, but for those that say since when a condition is known."""
+    standing = [one.event for one in store.standing(f"asset-{Device().name}", 10**9)]
+    told = [one for one in standing if one.type not in (EventType.CONDITION_KNOWN, EventType.MKT_KNOWN)]
+    return sorted(told, key=lambda one: (one.at_ms, one))
 
 
 def fix(

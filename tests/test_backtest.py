@@ -44,7 +44,7 @@ def test_json_lines_through_a_book(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "condition_breached" in kinds
     assert "condition_restored" in kinds
     (breach,) = (one for one in found if one["type"] == "condition_breached")
-    assert breach["at_ms"] == NOON_MS + 20 * 60_000
+    assert breach["at_ms"] == NOON_MS + 15 * 60_000, "when the grace was over"
     late = told(
         capsys, "--book", tmp_path / "book.json", "--readings", readings, "--device", "container-1",
         "--from", "2026-01-01T12:25:00Z",
@@ -140,21 +140,34 @@ def test_a_csv_by_a_map_of_its_columns(tmp_path: Path, capsys: pytest.CaptureFix
         "--device", "container-1", "--map", "time=timestamp", "--map", "temperature_f=value",
     )  # fmt: skip
     assert found, "the machine was too cold or too warm at some time"
+    assert min(str(one["at_ms"]) for one in found if one["type"] == "facility_valued") > "1380000000000"
+
+
+@pytest.mark.parametrize("line", ["2026-01-01T12:01:00Z", "2026-01-01T12:01:00Z,5,6"])
+def test_a_line_of_another_width_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str) -> None:
+    readings = tmp_path / "readings.csv"
+    readings.write_text(f"when,value\n2026-01-01T12:00:00Z,5\n{line}\n", encoding="utf-8")
+    maps = ["--map", "time=when", "--map", "temperature_c=value"]
+    arguments = ["--book", book(tmp_path / "book.json"), "--readings", readings, "--device", "container-1", *maps]
+    assert main(["backtest", *map(str, arguments)]) == 2
+    assert "readings.csv: line 3: not as many columns as the first line has: 2" in capsys.readouterr().err
 
 
 SLIPS = [
-    ('{"time": "yesterday", "temperature_c": 5}', "row 1: Invalid isoformat string"),
-    ('{"time": "2026-01-01T12:00:00Z", "smell": 5}', "row 1: there is no quantity 'smell'"),
-    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": "NaN"}', "row 1: temperature_c 'NaN' is no number"),
-    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 5}\n[', "row 2: Expecting value"),
-    ("[1]", "row 1: an object is needed"),
-    ('{"measured_at_ms": [1], "temperature_c": 5}', "row 1: measured_at_ms '[1]' is no whole number"),
-    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": true}', "row 1: temperature_c True is no number"),
-    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 5, "temperature_mc": 5000}', "row 1: temperature_mc is given"),
+    ('{"time": "yesterday", "temperature_c": 5}', "line 1: Invalid isoformat string"),
+    ('{"time": "2026-01-01T12:00:00Z", "smell": 5}', "line 1: there is no quantity 'smell'"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": "NaN"}', "line 1: temperature_c 'NaN' is no number"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 5}\n[', "line 2: no JSON: Expecting value at character 2"),
+    ("[1]", "line 1: an object is needed"),
+    ("\n\n[1]", "line 3: an object is needed"),
+    ("[" * 100_000, "line 1: no JSON that can be read: nested too deeply"),
+    ('{"measured_at_ms": [1], "temperature_c": 5}', "line 1: measured_at_ms '[1]' is no whole number"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": true}', "line 1: temperature_c True is no number"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 5, "temperature_mc": 5000}', "line 1: temperature_mc is given"),
     ('{"time": "2099-01-01T00:00:00Z", "temperature_c": 5}', "is dated 2099-01-01T00:00:00Z: not yet"),
-    ('{"time": "1949-06-11T00:00:00Z", "temperature_c": 5}', "row 1: the time 1949-06-11T00:00:00Z is none that"),
-    ('{"measured_at_ms": 99999999999999, "temperature_c": 5}', "row 1: the time 99999999999999 is none that"),
-    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 1e30}', "row 1: temperature_c Decimal('1E+30') is more than"),
+    ('{"time": "1949-06-11T00:00:00Z", "temperature_c": 5}', "line 1: the time 1949-06-11T00:00:00Z is none that"),
+    ('{"measured_at_ms": 99999999999999, "temperature_c": 5}', "line 1: the time 99999999999999 is none that"),
+    ('{"time": "2026-01-01T12:00:00Z", "temperature_c": 1e30}', "line 1: temperature_c Decimal('1E+30') is more than"),
 ]
 
 
@@ -176,7 +189,7 @@ def test_slips_of_the_command_line_are_named(tmp_path: Path, capsys: pytest.Capt
     for arguments, words in (
         (["--book", bad, "--readings", readings], f"{bad}:2: lots[0].asset: is missing"),
         (["--book", tmp_path / "none.json", "--readings", readings], "cannot be read: No such file"),
-        (["--book", good, "--readings", readings], "row 1: no device"),
+        (["--book", good, "--readings", readings], "line 1: no device"),
         (["--book", good, "--readings", readings, "--from", "noon"], "--from: 'noon' is not a time"),
         (["--book", good, "--readings", readings, "--map", "time"], "--map takes QUANTITY=COLUMN"),
         (["--book", good, "--journal", tmp_path / "none"], "there is no journal here"),

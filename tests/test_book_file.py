@@ -28,6 +28,8 @@ voyages:
     asset: container-1
     legs:
       - {id: sea, kind: sea, from: 2026-01-01T00:00:00Z, until: 2026-01-09T00:00:00Z, signal: dark}
+assets:
+  - {id: container-1, kind: container}
 """
 TOML = """\
 [[facilities]]
@@ -57,6 +59,10 @@ high = 8000
 id = "voyage-1"
 asset = "container-1"
 legs = [{ id = "sea", kind = "sea", from = "2026-01-01T00:00:00Z", until = "2026-01-09T00:00:00Z", signal = "dark" }]
+
+[[assets]]
+id = "container-1"
+kind = "container"
 """
 
 
@@ -83,6 +89,11 @@ def test_all_formats_say_the_same(tmp_path: Path) -> None:
 FAULTS = [
     (
         "book.yaml",
+        YAML.replace("  - id: voyage-1\n    asset: container-1", "  - id: voyage-1\n    asset: container-9"),
+        "book.yaml:17: voyages voyage-1.asset: there is no 'container-9' among assets, and no device is fitted to it",
+    ),
+    (
+        "book.yaml",
         YAML.replace("low: 2000", "low: 9000"),
         "book.yaml:13: lots[0].limits[0].low: 9000 is above high 8000",
     ),
@@ -102,7 +113,7 @@ FAULTS = [
     (
         "book.yaml",
         YAML + "alert_rules:\n  - {id: away, on: fence_left, fences: [nowhere]}\n",
-        "book.yaml:21: alert_rules away.fences: there is no 'nowhere' among fences",
+        "book.yaml:23: alert_rules away.fences: there is no 'nowhere' among fences",
     ),
     ("book.yaml", YAML.replace("quantity", "quantiti"), "book.yaml:6: lots[0].quantity: is missing"),
     (

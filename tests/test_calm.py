@@ -14,7 +14,7 @@ from builders import LOS_ANGELES, MINUTE_MS, NOON_MS, Device, ManualClock, book_
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pledgewatch_cloud.decide import calm
+from pledgewatch_cloud.decide import asset_half, calm
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.ingest.spine import Spine
@@ -28,13 +28,14 @@ DATE_LINE = (100_000_000, 1_799_999_900)
 
 
 @contextmanager
-def lane(width_min: int) -> Iterator[None]:
-    """Waves from this width on go by the lane."""
-    before, calm.WIDTH_MIN = calm.WIDTH_MIN, width_min
+def lane(readings_min: int) -> Iterator[None]:
+    """So many readings go by the lane, and so few are folded before it is tried again."""
+    before = calm.READINGS_MIN, asset_half.FEW
+    calm.READINGS_MIN, asset_half.FEW = readings_min, readings_min
     try:
         yield
     finally:
-        calm.WIDTH_MIN = before
+        calm.READINGS_MIN, asset_half.FEW = before
 
 
 COLD = {"channel": "temperature_mc", "low": 2_000, "high": 8_000, "grace_s": 600}

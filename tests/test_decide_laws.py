@@ -77,7 +77,8 @@ def spine_for(devices: list[Device]) -> tuple[Spine, MemoryStore, ManualClock]:
         one |= {"asset": "asset-left", "overdue_after_s": 1_800, "gateway": "gateway-1"}
     sensor = {"channel": "temperature_mc", "overdue_after_s": 1_200, "silent_after_s": 5_400}
     document["installations"][0]["sensors"] = [sensor]
-    document["installations"][0]["fitted_at"] = "2026-01-01T12:00:00Z"
+    if len(devices[0].readings) % 2:  # else the story begins with the first reading, whichever comes first
+        document["installations"][0]["fitted_at"] = "2026-01-01T12:00:00Z"
     document["installations"][1]["calibrated_until"] = "2026-01-02T00:00:00Z"
     document["assets"] = [{"id": "asset-left", "kind": "other", "max_speed_mmps": 500_000}]
     document["voyages"] = [{"id": "voyage-1", "asset": "asset-left", "legs": LEGS}]

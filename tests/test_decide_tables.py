@@ -114,7 +114,7 @@ CONDITION = [
     (
         "breached and restored",
         [(0, WARM), (12, WARM), (20, WARM), (25, COLD)],
-        ["condition_breached@12", "condition_restored@25"],
+        ["condition_breached@10", "condition_restored@25"],
     ),
     ("a dip within starts the grace again", [(0, WARM), (8, COLD), (9, WARM), (18, WARM)], []),
     ("85 degrees at power-on is no temperature", [(0, COLD), (1, POWER_ON), (20, POWER_ON)], ["evidence_doubted@1"]),
@@ -227,17 +227,37 @@ def test_late_news_amends_and_the_milestone_is_questioned() -> None:
     """A breach from before the gate-in that arrives after the release puts the release in question."""
     bench = Bench()
     bench.measure(0, *SEA, *COLD)
-    backlog = bench.keep(20, *WARM), bench.keep(31, *WARM)
+    backlog = bench.keep(20, *WARM), bench.keep(23, *COLD), bench.keep(24, *WARM)
     bench.measure(60, *PORT, *COLD)
     assert bench.messages() == ["record_value", "release_disbursement"]
     bench.send(*backlog)
-    # The first of the two is warm up to the fix at 60, as far as is known; the second shows when it had lasted.
-    first = ["condition_breached@60", "condition_restored@60"]
-    assert bench.story() == ["fence_entered@60", *first, "event_retracted@60", "condition_breached@31"]
+    # The first is warm up to the fix at 60, as far as is known; the second takes that back, the third says it again.
+    first = ["condition_breached@30", "condition_restored@60"]
+    taken_back = ["event_retracted@30", "event_retracted@60"]
+    again = ["condition_breached@34", "condition_restored@60"]
+    assert bench.story() == ["fence_entered@60", *first, *taken_back, *again]
     because = [one.because for one in bench.said() if one.event.type != "condition_known"]
-    assert because == ["", *["late_reading"] * 4]
-    told = ["raise_alert", "clear_alert", "question_release", "withdraw_alert", "raise_alert", "clear_alert"]
-    assert bench.messages() == told
+    assert because == ["", *["late_reading"] * 6]
+    told = ["raise_alert", "clear_alert", "question_release", "withdraw_alert", "reaffirm_release"]
+    assert bench.messages() == [*told, "raise_alert", "clear_alert", "question_release"]
+
+
+def test_less_evidence_releases_less() -> None:
+    """A probe that speaks for the first time at the gate, or for the last time too warm, is no ground for money."""
+    late = Bench()
+    late.measure(0, *SEA)
+    for hour in range(6, 31, 6):
+        late.measure(60 * hour, *SEA)
+    late.measure(60 * 31, *SEA, *COLD)
+    late.measure(60 * 31 + 1, *PORT)
+    assert "release_disbursement" not in late.messages()
+
+    silent = Bench()
+    silent.measure(0, *SEA, *COLD)
+    silent.measure(30, *SEA, *WARM)
+    silent.measure(300, *PORT)
+    assert "condition_breached@40" in silent.story()
+    assert "release_disbursement" not in silent.messages()
 
 
 def test_a_breach_before_the_gate_in_releases_nothing_and_one_after_it_changes_nothing() -> None:
@@ -370,6 +390,30 @@ def test_what_there_is_no_room_for_still_stands_against_the_lot(monkeypatch: pyt
         gone = retraction(f"{number}.0", event(EventType.CONDITION_BREACHED, 0, "asset"))
         facts = causes.absorb(facts, SaidEvent(f"20.{number}", gone), now_ms=0)
     assert (facts.causes, facts.forgotten) == ({}, {"lot": 200})
+
+
+def test_what_has_ended_stays_ended_though_there_is_no_room_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An asset that began inside one fence, was once in another, and goes to and fro over the first one's edge."""
+    monkeypatch.setattr(causes, "MAX_PER_KIND", 4)
+    facts = AssetFacts()
+    story = [(EventType.FENCE_LEFT, "yard"), (EventType.FENCE_ENTERED, "army"), (EventType.FENCE_LEFT, "army")]
+    story += [(EventType.FENCE_ENTERED, "yard"), (EventType.FENCE_LEFT, "yard")] * 20
+    for number, (kind, fence) in enumerate(story):
+        one = event(kind, 1_000 * number, "asset", fence=fence, grade="good")
+        facts = causes.absorb(facts, SaidEvent(f"{number}.0", one), now_ms=0)
+        inside = {
+            spell.cause.fence
+            for spell in causes.spells(facts)
+            if spell.cause.kind == "fence_entered" and spell.ended_ms is None
+        }
+        assert inside == ({fence} if kind is EventType.FENCE_ENTERED else set())
+        outside = {
+            spell.cause.fence
+            for spell in causes.spells(facts)
+            if spell.cause.kind == "fence_left" and spell.ended_ms is None
+        }
+        assert outside <= {"yard", "army"} - inside
+    assert max(len(facts.causes), len(facts.ends)) <= 8
 
 
 @pytest.mark.parametrize("fitted_at", [None, "2026-01-01T12:00:00Z"])

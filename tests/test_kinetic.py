@@ -21,7 +21,7 @@ def told(story: list[tuple[int, int]], rule: KineticRule = RULE) -> tuple[Kineti
     state, found = None, []
     for number, (at_ms, value_mc) in enumerate(story):
         one = AssetReading(at_ms, "container-1", 1, number + 1, Reading(number + 1, at_ms, 0, ()))
-        state, events = kinetic.advance("asset", "lot", rule, state, one, value_mc)
+        state, events = kinetic.advance("asset", "lot", rule, state, one, value_mc, story[0][0])
         found += events
     assert state is not None
     return state, found
@@ -51,6 +51,23 @@ def held(stretches: list[tuple[float, float]]) -> list[tuple[int, int]]:
         story += [(moment, round(celsius * 1_000)) for moment in moments]
         at_ms = end_ms
     return story
+
+
+def test_between_two_values_the_mean_of_their_weights_counts() -> None:
+    """By hand: w(20 °C) is 1, w(30 °C) is exp(-10000 * (1/303.15 - 1/293.15)) = 3.08101. An hour between them, then a
+    quarter at 30 °C: (2.04051 + 0.25 * 3.08101) / 1.25 = 2.24861, and 1 / (1/293.15 - ln 2.24861 / 10000) = 300.283 K.
+    Had the first of the two held for the hour it were 296.17 K, had the second 303.15 K."""
+    assert bounds([(0, 20_000), (HOUR_MS, 30_000), (HOUR_MS * 5 // 4, 30_000)]) == (27_133, 27_133)
+
+
+def test_time_before_the_first_value_is_unknown_too() -> None:
+    one = AssetReading(10 * HOUR_MS, "container-1", 1, 1, Reading(1, 10 * HOUR_MS, 0, ()))
+    state, events = kinetic.advance("asset", "lot", RULE, None, one, 5_000, 0)
+    assert [event.type for event in events] == ["mkt_known", "mkt_uncertain"]
+    assert state.voyage == kinetic.Sum(0, 0, 10 * HOUR_MS)
+    state, events = kinetic.advance("asset", "lot", RULE, None, one, 5_000, 9 * HOUR_MS)
+    assert [event.type for event in events] == ["mkt_known"]
+    assert state.voyage == kinetic.Sum()
 
 
 EXAMPLES = [

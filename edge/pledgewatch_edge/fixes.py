@@ -29,12 +29,11 @@ import pynmea2
 
 from pledgewatch_edge.framing import Framed, LineFramer
 from pledgewatch_edge.ubx import UbxFrame, UbxSplitter, Warnings, warnings_of
+from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI
 
 DAY_MS: Final = 86_400_000
 HALF_DAY_MS: Final = DAY_MS // 2
 KNOT_MMPS: Final = Decimal(1_852_000) / 3_600
-FEW_SATELLITES_BELOW: Final = 3
-HIGH_HDOP_ABOVE_CENTI: Final = 2_000
 # Two digits of a year: GPS time begins in 1980.
 _FIRST_YEAR: Final = 80
 _FOUR_DIGIT_YEARS: Final = range(1_980, 2_200)

@@ -13,6 +13,7 @@ the cloud can neither leave one out, nor change one, nor put one in between, wit
 
 import hashlib
 import struct
+from collections.abc import Iterable
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -54,6 +55,15 @@ def genesis(device: str, epoch: int) -> bytes:
 def extend(before: bytes, next_leaf: bytes) -> bytes:
     """The hash after one more reading."""
     return hashlib.sha256(before + next_leaf).digest()
+
+
+def hashes(before: bytes, leaves: Iterable[bytes]) -> list[bytes]:
+    """The hash after each of some more readings."""
+    found, sha256 = [], hashlib.sha256
+    for one in leaves:
+        before = sha256(before + one).digest()
+        found.append(before)
+    return found
 
 
 def mark(chain_hash: bytes) -> bytes:

@@ -42,6 +42,10 @@ class Channel(IntEnum):
     TEMPERATURE_7_MC = 22
 
 
+# What makes a fix weak whatever the receiver thinks of it: a place needs three satellites, and a dilution of precision
+# of more than 20 is of no use.
+FEW_SATELLITES_BELOW = 3
+HIGH_HDOP_ABOVE_CENTI = 2_000
 # A device's temperature probes, in the order in which its configuration lists them.
 TEMPERATURE_CHANNELS = (
     Channel.TEMPERATURE_MC,

@@ -65,22 +65,25 @@ def read_rows(path: Path, columns: Mapping[str, str], device: str | None) -> Ite
     """
     is_nmea = _is_nmea(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        source = _nmea(path) if is_nmea else _csv(file, columns) if path.suffix.lower() == ".csv" else _json_lines(file)
-        number = 0
+        source = _nmea(path) if is_nmea else _csv(file, columns) if path.suffix.lower() == ".csv" else _lines(file)
+        number, what = 0, "sentences that make up fix" if is_nmea else "line"
         while True:
-            number += 1
             try:
-                values = next(source, None)
-                if values is None:
-                    return
-                row = _row(values, device)
+                found = next(source, None)
             except (ValueError, csv.Error) as error:
-                raise RowError(f"{path}: row {number}: {error}") from None
+                raise RowError(f"{path}: {what} {number + 1}: {error}") from None
+            if found is None:
+                return
+            number, said = found
+            try:
+                row = _row(said if isinstance(said, dict) else _object(said), device)
+            except ValueError as error:
+                raise RowError(f"{path}: {what} {number}: {error}") from None
             if row is not None:
                 yield row
 
 
-def _csv(file: Any, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _csv(file: Any, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(file, strict=True)
     if not columns:
         raise ValueError(f"say with --map which columns to read; there are {', '.join(reader.fieldnames or ())}")
@@ -88,7 +91,9 @@ def _csv(file: Any, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     if missing:
         raise ValueError(f"there is no column {missing[0]!r}; there are {', '.join(reader.fieldnames or ())}")
     for row in reader:
-        yield {quantity: row[column] for quantity, column in columns.items()}
+        if None in row or None in row.values():
+            raise ValueError(f"not as many columns as the first line has: {len(reader.fieldnames or ())}")
+        yield reader.line_num, {quantity: row[column] for quantity, column in columns.items()}
 
 
 def _is_nmea(path: Path) -> bool:
@@ -97,24 +102,31 @@ def _is_nmea(path: Path) -> bool:
         return any(line.startswith((b"$GP", b"$GN", b"$GL", b"$GA", b"$GB")) for line in file.readlines(_SNIFFED_BYTES))
 
 
-def _nmea(path: Path) -> Iterator[dict[str, Any]]:
+def _nmea(path: Path) -> Iterator[tuple[int, str]]:
     command = [sys.executable, "-m", "pledgewatch_edge", "nmea", str(path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as parser:  # noqa: S603 - our own program
         assert parser.stdout is not None
         assert parser.stderr is not None
-        yield from _json_lines(parser.stdout)
+        yield from _lines(parser.stdout)
         if complaint := parser.stderr.read().strip():
             raise ValueError(f"NMEA is read by pledgewatch[edge], which says: {complaint.splitlines()[-1]}")
 
 
-def _json_lines(file: Any) -> Iterator[dict[str, Any]]:
-    for line in file:
-        if line.strip():
-            value = json.loads(line, parse_float=Decimal)
-            if not isinstance(value, dict):
-                raise ValueError("an object is needed")
-            yield value
+def _lines(file: Any) -> Iterator[tuple[int, str]]:
+    return ((number, line) for number, line in enumerate(file, 1) if line.strip())
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line, parse_float=Decimal)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("no JSON that can be read: nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("an object is needed")  # noqa: TRY004 - a fault of the line
+    return value
 
 
 def _row(values: Mapping[str, Any], device: str | None) -> Row | None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pledgewatch_cloud.backtest.readings import Row, read_rows
 from pledgewatch_cloud.book_file import read_book_file
+from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import payloads
 from pledgewatch_cloud.decide.batch import Arrival, Readings, Tick
 from pledgewatch_cloud.decide.book_items import BookError
@@ -50,8 +51,8 @@ class Told(NamedTuple):
 class _Clock:
     """Time as the recorded readings have it."""
 
-    def __init__(self) -> None:
-        self.at_ms = 0
+    def __init__(self, at_ms: int) -> None:
+        self.at_ms = at_ms
 
     def now_ms(self) -> int:
         return self.at_ms
@@ -62,20 +63,18 @@ Span = tuple[int, int]
 
 def from_rows(book: Path, files: Iterable[Path], columns: dict[str, str], device: str | None, span: Span) -> Told:
     """Back-test over files. `span` is [from, until) in Unix milliseconds. Raises BacktestError, RowError, OSError."""
-    spine, store, clock = _spine(book, span)
-    left_out: Counter[str] = Counter()
-    rows: list[Row] = []
+    document, every = _document(book, span), list[Row]()
     latest_ms = time.time_ns() // 1_000_000 + _FUTURE_MS
     for path in files:
         for row in read_rows(path, columns, device):
             if row.measured_at_ms > latest_ms:
                 raise BacktestError(f"{path}: a reading of {row.device} is dated {iso(row.measured_at_ms)}: not yet")
             if span[0] <= row.measured_at_ms < span[1]:
-                if _is_known(spine, row.device):
-                    rows.append(row)
-                else:
-                    left_out[row.device] += 1
-    rows.sort(key=lambda row: row.measured_at_ms)  # those of one moment stay as they were in the files
+                every.append(row)
+    every.sort(key=lambda row: row.measured_at_ms)  # those of one moment stay as they were in the files
+    spine, store, clock = _spine(document, every[0].measured_at_ms if every else 0)
+    rows = [row for row in every if _is_known(spine, row.device)]
+    left_out = Counter(row.device for row in every if not _is_known(spine, row.device))
     sequences: Counter[str] = Counter()
     for at_ms, some in groupby(rows, key=lambda row: row.measured_at_ms):
         _let_pass(spine, clock, at_ms)
@@ -89,11 +88,12 @@ def from_journal(book: Path, folder: Path, span: Span) -> Told:
 
     Of a span only the readings that were measured in it arrive, what came after its end at its end.
     """
-    spine, store, clock = _spine(book, span)
-    left_out: Counter[str] = Counter()
+    document, left_out = _document(book, span), Counter[str]()
     journal = SqliteStore(folder, read_only=True)
     count = 0
     try:
+        first = next(iter(journal.entries()), None)
+        spine, store, clock = _spine(document, min(first.recorded_at_ms, span[1]) if first else 0)
         firsts = _first_sequences(journal, span)
         for written in journal.entries():
             entry = form.read_entry(written)
@@ -117,9 +117,6 @@ def from_journal(book: Path, folder: Path, span: Span) -> Told:
 
 def _let_pass(spine: Spine, clock: _Clock, to_ms: int) -> None:
     """Let time come to a moment, ticking on the way."""
-    if not clock.at_ms:
-        clock.at_ms = to_ms
-        return
     step_ms = max(1_000 * TICK_S, -(-(to_ms - clock.at_ms) // _TICKS_MAX))
     at_ms = (max(clock.at_ms, spine.state.horizon_ms) // step_ms + 1) * step_ms
     while at_ms < to_ms:
@@ -185,16 +182,23 @@ def _beyond(mark: str, events: Iterable[Event], wanted: Counter[Event]) -> Itera
             yield mark, event
 
 
-def _spine(book: Path, span: Span) -> tuple[Spine, MemoryStore, _Clock]:
+def _document(book: Path, span: Span) -> dict[str, Any]:
+    """What the book file says, once it and the span have passed their checks."""
     if span[0] >= span[1]:
         raise BacktestError("--from is not before --to: nothing lies between them")
     file = read_book_file(book)
-    store, clock = MemoryStore("backtest"), _Clock()
-    spine = Spine(store, clock, snapshot_every_entries=10**9)
     try:
-        spine.amend(file.document)
+        book_module.amend(book_module.empty(), file.document)
     except BookError as error:
         raise BacktestError("\n".join(file.explained(error.errors))) from None
+    return file.document
+
+
+def _spine(document: dict[str, Any], start_ms: int) -> tuple[Spine, MemoryStore, _Clock]:
+    """A journal of its own that begins with the book."""
+    store, clock = MemoryStore("backtest"), _Clock(start_ms)
+    spine = Spine(store, clock, snapshot_every_entries=10**9)
+    spine.amend(document)
     return spine, store, clock
 
 

@@ -136,8 +136,7 @@ def admit(
             refused.append(refusal)
             continue
         state = state or EpochState(Marks(), chain.genesis(*key))
-        leaves = dict(enumerate(arrival.leaves, arrival.first_sequence))
-        contradiction = None if stored is None else _contradiction(arrival, state, leaves, stored, fresh)
+        contradiction = None if stored is None else _contradiction(arrival, state, stored, fresh)
         is_new = _new(arrival, state)
         if contradiction is None and is_new is not None and not is_new.any():
             known.append(arrival)
@@ -146,7 +145,7 @@ def admit(
         unbelieved: list[int] = []
         try:
             if contradiction is None:
-                after, unbelieved = _extended(arrival, state, leaves, book)
+                after, unbelieved = _extended(arrival, state, book)
         except _ForgedError as error:
             detail = f"checkpoint at {error.sequence} of epoch {key[1]}"
             contradiction = (Refusal.FORGED_SIGNATURE, "signature", error.sequence, detail)
@@ -176,8 +175,7 @@ class _Fresh:
 
     def get(self, key: tuple[str, int, int]) -> bytes | None:
         for one in self._accepted[self._seen :]:
-            places = enumerate(one.leaves, one.first_sequence)
-            self._leaves.update({(one.device, one.epoch, sequence): leaf for sequence, leaf in places})
+            self._leaves.update({(one.device, one.epoch, sequence): leaf for sequence, leaf in one.numbered_leaves})
         self._seen = len(self._accepted)
         return self._leaves.get(key)
 
@@ -225,12 +223,12 @@ def _refusal(arrival: Arrival, state: EpochState | None, installation: Installat
 
 
 def _contradiction(
-    arrival: Arrival, state: EpochState, leaves: Mapping[int, bytes], stored: StoredLeaves, fresh: _Fresh
+    arrival: Arrival, state: EpochState, stored: StoredLeaves, fresh: _Fresh
 ) -> tuple[Refusal, str, int, str] | None:
     """The first reading that has an identity already taken by other content."""
     if not state.marks.overlaps(arrival.first_sequence, arrival.last_sequence):
         return None
-    for sequence, found in leaves.items():
+    for sequence, found in arrival.numbered_leaves:
         if sequence not in state.marks:
             continue
         key = (arrival.device, arrival.epoch, sequence)
@@ -265,23 +263,20 @@ def _follows(arrival: Arrival, state: EpochState, installation: Installation | N
 def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     """The epoch with the readings of a payload that follows."""
     marks, chain_hash, signed, leaves, waiting, suspicions, recent = state
-    sha256 = hashlib.sha256
     if arrival.count == 1:
-        chain_hash = sha256(chain_hash + arrival.columns.leaves[arrival.start]).digest()
+        chain_hash = hashlib.sha256(chain_hash + arrival.columns.leaves[arrival.start]).digest()
         recent += chain_hash
     else:
-        for leaf in arrival.leaves:
-            chain_hash = sha256(chain_hash + leaf).digest()
-            recent += chain_hash
+        hashes = chain.hashes(chain_hash, arrival.leaves)
+        chain_hash = hashes[-1]
+        recent += b"".join(hashes[-RECENT_HASHES:])
     if len(recent) > _RECENT_BYTES:
         recent = recent[-_RECENT_BYTES:]
     contiguous = marks.contiguous + arrival.count
     return EpochState(Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent)
 
 
-def _extended(
-    arrival: Arrival, state: EpochState, leaves: Mapping[int, bytes], book: Book
-) -> tuple[EpochState, list[int]]:
+def _extended(arrival: Arrival, state: EpochState, book: Book) -> tuple[EpochState, list[int]]:
     """The epoch with the payload's readings in it, and the checkpoints that were not believed.
 
     Raises _ForgedError where the payload's own checkpoint is false and it is not known yet that the chain is broken.
@@ -291,13 +286,15 @@ def _extended(
     own = {one.sequence: one.signature for one in arrival.checkpoints}
     if marks.contiguous == before:
         waiting = _waiting(state, own, before)
-        after = state._replace(marks=marks, leaves=_beyond(state.leaves, leaves, before), waiting=waiting)
+        leaves = _beyond(state.leaves, dict(arrival.numbered_leaves), before)
+        after = state._replace(marks=marks, leaves=leaves, waiting=waiting)
         return _late_signed(arrival, after, own, book)
-    pending = {**dict(state.leaves), **leaves} if state.leaves else leaves
-    hashes, chain_hash = [], state.chain_hash
-    for sequence in range(before + 1, marks.contiguous + 1):
-        chain_hash = chain.extend(chain_hash, pending[sequence])
-        hashes.append(chain_hash)
+    if arrival.first_sequence == before + 1 and not state.leaves:
+        pending = arrival.leaves
+    else:
+        every = {**dict(state.leaves), **dict(arrival.numbered_leaves)}
+        pending = [every[sequence] for sequence in range(before + 1, marks.contiguous + 1)]
+    hashes = chain.hashes(state.chain_hash, pending)
     known = [*_hashes(state.recent), *hashes]
     first_known = marks.contiguous - len(known) + 1
     asked = {**dict(state.waiting), **own}
@@ -311,7 +308,7 @@ def _extended(
     rest = tuple((sequence, leaf) for sequence, leaf in state.leaves if sequence > marks.contiguous)
     waiting = tuple(sorted((sequence, one) for sequence, one in asked.items() if sequence > marks.contiguous))
     kept = waiting[:MAX_BEYOND_GAP]
-    return EpochState(marks, chain_hash, signed, rest, kept, state.suspicions, recent), unbelieved
+    return EpochState(marks, hashes[-1], signed, rest, kept, state.suspicions, recent), unbelieved
 
 
 def _hashes(recent: bytes) -> Iterator[bytes]:

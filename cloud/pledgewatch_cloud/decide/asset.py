@@ -85,12 +85,14 @@ class Save(NamedTuple):
 class AssetState(NamedTuple):
     """What is known of one asset. `conditions` by (lot, limit), `kinetics` by lot, `devices` by name.
 
-    `newest` is the key of the newest reading folded; `told_ms` the latest moment of what time alone has shown;
+    `newest` is the key of the newest reading folded; `begun_ms` when the asset's story begins: with the first device
+    fitted to it, or else its first reading; `told_ms` the latest moment of what time alone has shown;
     `withheld_ms` the earliest reading that waits for its time to come. The last three fields only save work: up to
     `due_ms` time alone shows nothing new, `unsaved` readings have been folded since the newest of the `saves`.
     """
 
     newest: Key | None = None
+    begun_ms: int = NEVER
     told_ms: int = -NEVER
     presence: Presence | None = None
     conditions: Mapping[tuple[str, str], Condition] = {}
@@ -135,18 +137,19 @@ def in_order(state: AssetState, plan: Plan, readings: Iterable[AssetReading]) ->
     """
     newest = state.newest
     for one in readings:
-        if one.measured_at_ms <= state.told_ms:
+        if one.measured_at_ms <= state.told_ms or one.measured_at_ms < state.begun_ms < NEVER:
             return False
         if newest is None or one.key > newest:
             continue
         known = state.devices.get(one.device)
         if known is None or one.key < known.key or one.measured_at_ms + plan.shortest_ms < newest[0]:
             return False
-        for channel, _, _ in one.reading.cells:
+        for channel, value, _ in one.reading.cells:
             if channel == Channel.LATITUDE_E7 and state.presence is not None and one.key < state.presence.key:
                 return False
-            if any(_is_past(state, lot, limit.id, one.key) for lot, limit in plan.limits.get(channel, ())):
-                return False
+            for lot, limit in plan.limits.get(channel, ()):
+                if not limit.low <= value <= limit.high or _is_past(state, lot, limit.id, one.key):
+                    return False
             for lot, _ in plan.kinetics.get(channel, ()):
                 kinetic_state = state.kinetics.get(lot)
                 if kinetic_state is not None and one.key < kinetic_state.key:
@@ -224,7 +227,8 @@ class _Fold:
     def __init__(self, state: AssetState, asset: str, plan: Plan) -> None:
         self.found: list[Found] = []
         self._asset, self._plan = asset, plan
-        self._newest, self._due_ms, self._told_ms = state.newest, state.due_ms, state.told_ms
+        self._newest, self._begun_ms = state.newest, state.begun_ms
+        self._due_ms, self._told_ms = state.due_ms, state.told_ms
         self._presence = state.presence
         self._conditions: Mapping[tuple[str, str], Condition] = state.conditions
         self._kinetics: Mapping[str, Kinetic] = state.kinetics
@@ -235,6 +239,7 @@ class _Fold:
         """The state as far as the fold has come."""
         return AssetState(
             self._newest,
+            self._begun_ms,
             self._told_ms,
             self._presence,
             self._conditions,
@@ -256,6 +261,8 @@ class _Fold:
             self._save(self.state())
         if at_ms > self._due_ms:
             self.come_to(at_ms)
+        if self._begun_ms == NEVER:
+            self._begin(at_ms)
         fitted = self._plan.devices[one.device]
         known = self._devices.get(one.device)
         record, evidence, events = plausibility.judge(
@@ -311,7 +318,7 @@ class _Fold:
 
     def _pass_conditions(self, to_ms: int) -> None:
         """What time alone shows of limits and of mean kinetic temperatures."""
-        for key, limit in self._limits_with_gaps():
+        for key, limit in self._limits():
             known_condition = self._conditions.get(key)
             if known_condition is not None:
                 after, events = condition.passed(self._asset, key[0], limit, known_condition, to_ms)
@@ -328,16 +335,23 @@ class _Fold:
 
     def _wait_for_the_unheard(self) -> None:
         """A device that has been fitted is waited for from then on, as if it had been heard at that moment."""
+        fitted_ms = [fitted.fitted_ms for fitted in self._plan.devices.values() if fitted.fitted_ms > -NEVER]
+        if self._begun_ms == NEVER and fitted_ms:
+            self._begin(min(fitted_ms))
         for name, fitted in self._plan.devices.items():
             if name not in self._devices and fitted.fitted_ms > -NEVER:
                 key = fitted.fitted_ms, name, 0, 0
                 self._devices = {**self._devices, name: Heard(key, Record(), Source(fitted.fitted_ms))}
 
-    def _limits_with_gaps(self) -> Iterator[tuple[tuple[str, str], Limit]]:
+    def _begin(self, at_ms: int) -> None:
+        """The story begins: from now on what limits are about is waited for, as after a value that says nothing."""
+        self._begun_ms, self._due_ms = at_ms, -NEVER
+        self._conditions = {key: condition.awaited(at_ms) for key, _ in self._limits()}
+
+    def _limits(self) -> Iterator[tuple[tuple[str, str], Limit]]:
         for limits in self._plan.limits.values():
             for lot, limit in limits:
-                if limit.max_gap_s:
-                    yield (lot, limit.id), limit
+                yield (lot, limit.id), limit
 
     def _kinetic_rules(self) -> Iterator[tuple[str, KineticRule]]:
         for rules in self._plan.kinetics.values():
@@ -354,7 +368,7 @@ class _Fold:
                 for channel, patience in fitted.sensors.items():
                     if channel in known.sensors:
                         due_ms = min(due_ms, silence.next_deadline_ms(known.sensors[channel], patience, legs))
-        for key, limit in self._limits_with_gaps():
+        for key, limit in self._limits():
             known_condition = self._conditions.get(key)
             if known_condition is not None:
                 due_ms = min(due_ms, condition.next_deadline_ms(limit, known_condition))
@@ -418,17 +432,19 @@ class _Fold:
         for channel, value in good.items():
             for lot, limit in self._plan.limits.get(channel, ()):
                 key = (lot, limit.id)
-                known = conditions.get(key)
-                if known is None:
+                known = conditions[key]
+                if condition.is_awaited(known):
                     self._due_ms = -NEVER
                 conditions[key], events = condition.advance(self._asset, lot, limit, known, one, value)
+                if conditions[key].outside_since_ms is not None:
+                    self._due_ms = -NEVER  # from now on less is borne than before
                 if events:
                     self._say(events, one.measured_at_ms)
             for lot, rule in self._plan.kinetics.get(channel, ()):
                 story = kinetics.get(lot)
                 if story is None or one.measured_at_ms - story.key[0] > rule.max_gap_s * 1_000:
                     self._due_ms = -NEVER
-                kinetics[lot], events = kinetic.advance(self._asset, lot, rule, story, one, value)
+                kinetics[lot], events = kinetic.advance(self._asset, lot, rule, story, one, value, self._begun_ms)
                 if events:
                     self._say(events, one.measured_at_ms)
         self._conditions, self._kinetics = conditions, kinetics

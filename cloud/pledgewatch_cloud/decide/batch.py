@@ -80,6 +80,11 @@ class Arrival:
         """The readings' fingerprints."""
         return self.columns.leaves[self.start : self.start + self.count]
 
+    @property
+    def numbered_leaves(self) -> Iterable[tuple[int, bytes]]:
+        """The readings' fingerprints, each with its reading's sequence."""
+        return enumerate(self.leaves, self.first_sequence)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Arrival) and self._received() == other._received()
 

@@ -280,6 +280,7 @@ def _cross_check(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What only the whole book can show: references that lead nowhere, currencies that do not meet, legs that do."""
     return [
         *_plans_that_overlap(sections["voyages"]),
+        *_assets_astray(sections),
         *_lots_astray(sections),
         *_milestones_astray(sections),
         *_fences_astray(sections),
@@ -296,6 +297,16 @@ def _plans_that_overlap(voyages: Mapping[str, Voyage]) -> list[str]:
         legs = sorted((leg for one in some for leg in one.legs), key=lambda leg: leg.from_ms)
         errors += [f"voyages of {asset}: {two.id} begins before {one.id} ends" for one, two in overlaps(legs)]
     return errors
+
+
+def _assets_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    known = {*sections["assets"], *(one.asset for one in sections["installations"].values())}
+    return [
+        f"{section} {one.id}.asset: there is no {one.asset!r} among assets, and no device is fitted to it"
+        for section in ("lots", "voyages")
+        for one in sections[section].values()
+        if one.asset not in known
+    ]
 
 
 def _lots_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -2,11 +2,9 @@
 
 Nearly every reading of a fleet comes in order, good in all it says, near the last place and in the same fences, inside
 every limit, before anybody was missed. The fold (`asset.py`) finds nothing in it and moves a dozen numbers. Here those
-numbers stand in columns, a row for each calm asset (`calm_row.py`), and a batch moves them with a hundred operations of
-numpy, whatever its length. A reading that is anything else, and all later ones of its asset in the batch, are left to
-the fold; after it the asset gets its row anew.
-
-    for each wave of a batch (the first reading of every asset, the second, ...): judge ─► move
+numbers stand in columns, a row for each calm asset (`calm_row.py`), and a batch moves them with some hundred operations
+of numpy, whatever its length: each reading is judged as if all before it were calm, up to the first of its asset that
+is not. That one and all later ones of its asset are left to the fold; after it the asset gets its row anew.
 
 The lane is a way to be fast and no part of what is known: with it and without, a journal leads to the same bytes
 (tests/test_calm.py). What is not certain here is for the fold: a test may be narrower than the fold's, never wider.
@@ -21,10 +19,10 @@ from numpy.typing import NDArray
 
 from pledgewatch_cloud.decide import calm_row
 from pledgewatch_cloud.decide.asset import SAVE_EVERY_READINGS, SAVE_PAUSE_MS, SAVE_SPACE_MS, AssetState, saved
-from pledgewatch_cloud.decide.batch import AssetReading, Batch
+from pledgewatch_cloud.decide.batch import Batch
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm_row import KINETICS, LOW_BITS, LOW_MASK, PLACE_MASK, SLOTS, WEIGHT_MAX, Row, Shape
-from pledgewatch_cloud.decide.columns import Numbers, Truths
+from pledgewatch_cloud.decide.columns import Numbers, Truths, between
 from pledgewatch_cloud.decide.geofence import FenceIndex
 from pledgewatch_cloud.decide.kinetic import weight
 from pledgewatch_cloud.decide.plausibility import (
@@ -36,13 +34,15 @@ from pledgewatch_cloud.decide.plausibility import (
     RANGES,
     TEMPERATURES,
 )
-from pledgewatch_wire.reading import Channel, Clock
+from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI, Channel, Clock
 
-WIDTH_MIN = 12  # narrower waves cost more than the fold of as many readings
+READINGS_MIN = 12  # fewer cost more than to fold them one by one
 INSIDES_MAX = 65_536
 _CHANNELS = max(Channel) + 1
 _STRETCH_MAX_MS = 2**30
 _MARGIN = 1e-9
+_FAR = 2**62
+_VALUE_MAX_MC = 2**20
 
 Floats = NDArray[np.float64]
 
@@ -195,38 +195,29 @@ class Assets(Mapping[str, AssetState]):
 
 
 class Left(NamedTuple):
-    """What the lane has done with a batch: the assets after it, and the readings that are for the fold."""
+    """What the lane has done with a batch: the assets after it, and the rows of the readings that are for the fold."""
 
     assets: Assets
-    readings: Sequence[AssetReading]
+    rows: Numbers
 
 
-def fold(assets: Assets, index: FenceIndex, batch: Batch, now_ms: int) -> Left:
-    """Fold the calm ones of new readings, in any order."""
+def fold(assets: Assets, index: FenceIndex, batch: Batch, wanted: Numbers, now_ms: int) -> Left:
+    """Fold the calm ones of a batch's readings, of which the rows `wanted` are new, in any order."""
     known = assets.table.devices
-    rows = np.array([known.get(device, -1) for device in batch.devices], dtype=np.int64)[batch.payload]
-    lengths = np.diff(batch.columns.cell_from)
-    if np.count_nonzero(rows >= 0) < WIDTH_MIN or not lengths.all():
-        return Left(assets, batch.objects(np.arange(len(batch))))
-    assets = _saved(assets, rows)
+    row = np.array([known.get(device, -1) for device in batch.devices], dtype=np.int64)[batch.payload[wanted]]
+    mine = np.flatnonzero(row >= 0)
+    mine = mine[assets.table.moving.calm[row[mine]]]
+    if len(mine) < READINGS_MIN:
+        return Left(assets, wanted)
+    row = row[mine]
+    assets = _saved(assets, row)
     table = assets.table
-    told = _told(table, index, batch, rows, lengths)
+    told = _told(table, index, batch, wanted[mine], row)
     moving: Moving = _copied(table.moving)
-    order = np.lexsort((told.sequence, told.epoch, told.at_ms, told.row))
-    ranks = _ranks(told.row[order])
-    folded = np.zeros(len(rows), dtype=np.bool_)
-    is_open = moving.calm.copy()
-    for rank in range(int(ranks.max()) + 1):
-        wave = order[ranks == rank]
-        wave = wave[told.row[wave] >= 0]
-        wave = wave[is_open[told.row[wave]]]
-        if len(wave) < WIDTH_MIN:
-            break
-        calm = _advance(table.fixed, moving, told, wave, now_ms)
-        folded[wave[calm]] = True
-        is_open[told.row[wave[~calm]]] = False
-    left = batch.objects(np.flatnonzero(~folded))
-    return Left(Assets(assets.folded, table._replace(moving=moving)), left)
+    calm = _advance(table.fixed, moving, told, now_ms)
+    left = np.ones(len(batch), dtype=np.bool_)
+    left[told.place[calm]] = False
+    return Left(Assets(assets.folded, table._replace(moving=moving)), wanted[left[wanted]])
 
 
 def _saved(assets: Assets, rows: Numbers) -> Assets:
@@ -249,9 +240,12 @@ def _saved(assets: Assets, rows: Numbers) -> Assets:
 
 
 class _Told(NamedTuple):
-    """Readings as columns. `row` -1: of an asset without one; `mask` the channels, `inside` the fences' number."""
+    """Readings as columns, asset by asset and each one's in order. `place` in the batch, `row` in the table; `start`
+    where the readings of the asset begin; `mask` the channels, `inside` the fences' number."""
 
+    place: Numbers
     row: Numbers
+    start: Numbers
     at_ms: Numbers
     epoch: Numbers
     sequence: Numbers
@@ -260,23 +254,47 @@ class _Told(NamedTuple):
     values: Numbers
     inside: Numbers
 
+    def before(self, there: Truths) -> Numbers:
+        """For each reading where the newest one before it of its asset stands that has `there`; -1 for none."""
+        places = np.where(there, np.arange(len(there)), -1)
+        newest = np.full(len(there), -1)
+        np.maximum.accumulate(places[:-1], out=newest[1:])
+        newest[newest < self.start] = -1
+        return newest
 
-def _told(table: Table, index: FenceIndex, batch: Batch, rows: Numbers, lengths: Numbers) -> _Told:
-    columns, count = batch.columns, len(rows)
+    def summed(self, terms: Numbers) -> Numbers:
+        """For each reading the sum of its asset's terms up to its own."""
+        total: Numbers = np.cumsum(terms)
+        total -= (total - terms)[self.start]
+        return total
+
+
+def _told(table: Table, index: FenceIndex, batch: Batch, place: Numbers, row: Numbers) -> _Told:
+    columns = batch.columns
+    epoch = np.array(batch.epochs, dtype=np.int64)[batch.payload[place]]
+    order = np.lexsort((columns.sequence[place], epoch, columns.measured_at_ms[place], row))
+    place, row, epoch, count = place[order], row[order], epoch[order], len(place)
+    is_first = np.ones(count, dtype=np.bool_)
+    is_first[1:] = row[1:] != row[:-1]
+    start: Numbers = np.maximum.accumulate(np.where(is_first, np.arange(count), 0))
+    firsts, lengths = columns.cell_from[place], columns.cell_from[place + 1] - columns.cell_from[place]
+    cells = between(firsts, firsts + lengths)
+    of = np.repeat(np.arange(count), lengths)
     values = np.zeros((count, _CHANNELS), dtype=np.int64)
-    values[np.repeat(np.arange(count), lengths), columns.channel] = columns.value
-    bad = np.bitwise_or.reduceat(columns.quality, columns.cell_from[:-1])
-    clean = (bad == 0) & (columns.clock != Clock.UNSET)
-    epoch = np.array(batch.epochs, dtype=np.int64)[batch.payload]
+    values[of, columns.channel[cells]] = columns.value[cells]
+    clean = (lengths > 0) & (columns.clock[place] != Clock.UNSET)
+    clean[of[columns.quality[cells] != 0]] = False
+    mask = columns.mask[place]
     inside = np.zeros(count, dtype=np.int64)
-    placed = np.flatnonzero((columns.mask & PLACE_MASK == PLACE_MASK) & clean & (rows >= 0))
-    for place, fences in fences_at(index, values[placed, Channel.LATITUDE_E7], values[placed, Channel.LONGITUDE_E7]):
+    placed = np.flatnonzero((mask & PLACE_MASK == PLACE_MASK) & clean)
+    for one, fences in fences_at(index, values[placed, Channel.LATITUDE_E7], values[placed, Channel.LONGITUDE_E7]):
         number = table.inside_numbers.get(fences)
         if number is None:
             number = table.inside_numbers[fences] = len(table.insides)
             table.insides.append(fences)
-        inside[placed[place]] = number
-    return _Told(rows, columns.measured_at_ms, epoch, columns.sequence, columns.mask, clean, values, inside)
+        inside[placed[one]] = number
+    at_ms, sequence = columns.measured_at_ms[place], columns.sequence[place]
+    return _Told(place, row, start, at_ms, epoch, sequence, mask, clean, values, inside)
 
 
 def fences_at(index: FenceIndex, latitudes: Numbers, longitudes: Numbers) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -290,72 +308,78 @@ def fences_at(index: FenceIndex, latitudes: Numbers, longitudes: Numbers) -> Ite
         yield int(places[start]), tuple(index.ids[one] for one in numbers[start:end])
 
 
-def _ranks(rows: Numbers) -> Numbers:
-    """How many equal ones stand before each, of rows in order."""
-    place = np.arange(len(rows))
-    is_first = np.ones(len(rows), dtype=np.bool_)
-    is_first[1:] = rows[1:] != rows[:-1]
-    ranks: Numbers = place - np.maximum.accumulate(np.where(is_first, place, 0))
-    return ranks
+def _advance(fixed: Fixed, moving: Moving, told: _Told, now_ms: int) -> Truths:
+    """Move the rows by the calm ones of some readings; says which they are.
 
-
-def _advance(fixed: Fixed, moving: Moving, told: _Told, wave: Numbers, now_ms: int) -> Truths:
-    """Move the rows of the calm ones of a wave, which has one reading of each row; says which they are."""
-    row, mask, values = told.row[wave], told.mask[wave], told.values[wave]
-    at_ms, sequence = told.at_ms[wave], told.sequence[wave]
-    calm = _is_in_time(fixed, moving, told, wave, now_ms)
-    calm &= told.clean[wave] & (mask & fixed.unready[row] == 0) & _is_plausible(values, mask)
+    Each is judged as if all before it were calm, and is so where they are.
+    """
+    row, mask, at_ms, count = told.row, told.mask, told.at_ms, len(told.row)
     has_fix = mask & PLACE_MASK == PLACE_MASK
-    calm &= _is_near(fixed, moving, told, wave)
-    slots = range(int((fixed.channel[row] >= 0).sum(axis=1).max(initial=0)))
-    present = np.zeros((len(wave), SLOTS), dtype=np.bool_)
-    slot_values = np.zeros((len(wave), SLOTS), dtype=np.int64)
-    everyone = np.arange(len(wave))
+    calm = _is_in_time(fixed, moving, told, now_ms)
+    calm &= told.clean & (mask & fixed.unready[row] == 0) & _is_plausible(told.values, mask)
+    calm &= _is_near(fixed, moving, told, has_fix)
+    slots = [_slot(fixed, moving, told, slot) for slot in range(int((fixed.channel[row] >= 0).sum(axis=1).max()))]
     for slot in slots:
-        channel = fixed.channel[row, slot]
-        known = np.maximum(channel, 0)
-        value = values[everyone, known]
-        present[:, slot] = (channel >= 0) & (mask >> known & 1 == 1)
-        slot_values[:, slot] = value
-        inside = (value >= fixed.low[row, slot]) & (value <= fixed.high[row, slot])
-        still_ms = np.where(value == moving.value[row, slot], at_ms - moving.since_ms[row, slot], 0)
-        calm &= ~present[:, slot] | (inside & (still_ms <= fixed.stuck_ms[row, slot]))
-        calm &= (channel < 0) | (at_ms <= moving.at_ms[row, slot] + fixed.slot_patience_ms[row, slot])
-    sums = [_sums(fixed, moving, row, at_ms, present, slot_values, number) for number in range(KINETICS)]
+        calm &= slot.calm
+    sums = [one for number in range(KINETICS) if (one := _sums(fixed, moving, told, slots, number)) is not None]
     for one in sums:
-        if one is not None:
-            calm &= one.calm
-    row, at_ms, sequence, has_fix = row[calm], at_ms[calm], sequence[calm], has_fix[calm]
-    for number, one in enumerate(sums):
-        if one is not None:
-            one.put(moving, row, calm, number)
-    for slot in slots:
-        there = present[calm, slot]
-        some, value = row[there], slot_values[calm, slot][there]
-        changed = value != moving.value[some, slot]
-        moving.since_ms[some[changed], slot] = at_ms[there][changed]
-        moving.value[some, slot] = value
-        moving.at_ms[some, slot], moving.slot_sequence[some, slot] = at_ms[there], sequence[there]
+        calm &= one.calm
+    calm = np.equal(told.summed((~calm).astype(np.int64)), 0)
+    starts = np.flatnonzero(np.arange(count) == told.start)
+    lengths = np.add.reduceat(calm.astype(np.int64), starts)
+    begun = lengths > 0
+    starts, lengths = starts[begun], lengths[begun]
+    newest, row = starts + lengths - 1, row[starts]  # of each asset that moves, the last calm reading and its row
     moving.moved[row] = True
-    moving.newest_ms[row], moving.sequence[row], moving.floor_ms[row] = at_ms, sequence, at_ms
-    moving.unsaved[row] += 1
-    some, placed = row[has_fix], values[calm][has_fix]
-    latitude, longitude = placed[:, Channel.LATITUDE_E7], placed[:, Channel.LONGITUDE_E7]
-    moving.fix_ms[some], moving.fix_sequence[some] = at_ms[has_fix], sequence[has_fix]
-    moving.latitude_e7[some], moving.longitude_e7[some] = latitude, longitude
-    moving.south[some] = np.minimum(moving.south[some], latitude)
-    moving.north[some] = np.maximum(moving.north[some], latitude)
-    moving.west[some] = np.minimum(moving.west[some], longitude)
-    moving.east[some] = np.maximum(moving.east[some], longitude)
+    moving.newest_ms[row] = moving.floor_ms[row] = at_ms[newest]
+    moving.sequence[row] = told.sequence[newest]
+    moving.unsaved[row] += lengths
+    _move_places(moving, told, has_fix & calm, starts, newest)
+    for number, slot in enumerate(slots):
+        last = _last(slot.there, starts, newest)
+        some, last = row[last >= 0], last[last >= 0]
+        moving.at_ms[some, number], moving.slot_sequence[some, number] = at_ms[last], told.sequence[last]
+        moving.value[some, number], moving.since_ms[some, number] = slot.value[last], slot.since_ms[last]
+    for one in sums:
+        last = _last(one.there, starts, newest)
+        some, last = row[last >= 0], last[last >= 0]
+        moving.sum_high[some, one.number], moving.sum_low[some, one.number] = one.high[last], one.low[last]
+        moving.known_ms[some, one.number], moving.weight[some, one.number] = one.known_ms[last], one.weight[last]
     return calm
 
 
-def _is_in_time(fixed: Fixed, moving: Moving, told: _Told, wave: Numbers, now_ms: int) -> Truths:
+def _last(there: Truths, starts: Numbers, ends: Numbers) -> Numbers:
+    """The last place from each of `starts` to the end beside it that is `there`; -1 for none."""
+    found: Numbers = np.maximum.accumulate(np.where(there, np.arange(len(there)), -1))[ends]
+    found[found < starts] = -1
+    return found
+
+
+def _move_places(moving: Moving, told: _Told, there: Truths, starts: Numbers, ends: Numbers) -> None:
+    """Move the newest places and the boxes around all."""
+    last = _last(there, starts, ends)
+    has_moved = last >= 0
+    starts, last = starts[has_moved], last[has_moved]
+    if not len(last):
+        return
+    row = told.row[starts]
+    latitude, longitude = told.values[:, Channel.LATITUDE_E7], told.values[:, Channel.LONGITUDE_E7]
+    moving.fix_ms[row], moving.fix_sequence[row] = told.at_ms[last], told.sequence[last]
+    moving.latitude_e7[row], moving.longitude_e7[row] = latitude[last], longitude[last]
+    for value, low, high in ((latitude, moving.south, moving.north), (longitude, moving.west, moving.east)):
+        # Up to the next asset that moves there is nobody else who is `there`.
+        low[row] = np.minimum(low[row], np.minimum.reduceat(np.where(there, value, _FAR), starts))
+        high[row] = np.maximum(high[row], np.maximum.reduceat(np.where(there, value, -_FAR), starts))
+
+
+def _is_in_time(fixed: Fixed, moving: Moving, told: _Told, now_ms: int) -> Truths:
     """In order, neither early nor late, in the same leg, and no pause that is worth a save."""
-    row, at_ms = told.row[wave], told.at_ms[wave]
-    newest_ms = moving.newest_ms[row]
-    found: Truths = (told.epoch[wave] == fixed.epoch[row]) & (told.sequence[wave] > moving.sequence[row])
-    found &= (at_ms > moving.floor_ms[row]) & (at_ms <= newest_ms + fixed.patience_ms[row])
+    row, at_ms = told.row, told.at_ms
+    before = told.before(np.ones(len(row), dtype=np.bool_))
+    newest_ms = np.where(before < 0, moving.newest_ms[row], at_ms[before])
+    found: Truths = (told.epoch == fixed.epoch[row]) & (at_ms <= newest_ms + fixed.patience_ms[row])
+    found &= told.sequence > np.where(before < 0, moving.sequence[row], told.sequence[before])
+    found &= at_ms > np.where(before < 0, moving.floor_ms[row], at_ms[before])
     found &= at_ms <= now_ms + fixed.ahead_ms[row]
     found &= at_ms <= fixed.calibrated_until_ms[row]
     found &= (at_ms >= fixed.leg_from_ms[row]) & (at_ms < fixed.leg_until_ms[row])
@@ -364,7 +388,7 @@ def _is_in_time(fixed: Fixed, moving: Moving, told: _Told, wave: Numbers, now_ms
 
 
 def _is_plausible(values: Numbers, mask: Numbers) -> Truths:
-    """Every value inside what its quantity can be, and none near what a probe gives at power-on."""
+    """Every value inside what its quantity can be, none near what a probe gives at power-on, no poor fix."""
     found = np.ones(len(mask), dtype=np.bool_)
     there = int(np.bitwise_or.reduce(mask)) if len(mask) else 0
     for channel in range(_CHANNELS):
@@ -374,27 +398,70 @@ def _is_plausible(values: Numbers, mask: Numbers) -> Truths:
                 found &= (value >= RANGES[channel][0]) & (value <= RANGES[channel][1])
             if channel in TEMPERATURES:
                 found &= value < POWER_ON_MC - POWER_ON_NEAR_MC
+            if channel == Channel.SATELLITES:
+                found &= (value >= FEW_SATELLITES_BELOW) | (mask >> channel & 1 == 0)
+            if channel == Channel.HDOP_CENTI:
+                found &= value <= HIGH_HDOP_ABOVE_CENTI
     return found
 
 
-def _is_near(fixed: Fixed, moving: Moving, told: _Told, wave: Numbers) -> Truths:
+def _is_near(fixed: Fixed, moving: Moving, told: _Told, has_fix: Truths) -> Truths:
     """Without a place; or with one in the same fences that can have been reached since the last, and is not frozen."""
-    row, mask, values = told.row[wave], told.mask[wave], told.values[wave]
-    north_e7 = np.abs(values[:, Channel.LATITUDE_E7] - moving.latitude_e7[row])
-    around_e7 = np.abs(values[:, Channel.LONGITUDE_E7] - moving.longitude_e7[row])
+    row, values = told.row, told.values
+    before = told.before(has_fix)
+    is_first = before < 0
+    latitude, longitude = values[:, Channel.LATITUDE_E7], values[:, Channel.LONGITUDE_E7]
+    north_e7 = np.abs(latitude - np.where(is_first, moving.latitude_e7[row], latitude[before]))
+    around_e7 = np.abs(longitude - np.where(is_first, moving.longitude_e7[row], longitude[before]))
     around_e7 = np.minimum(around_e7, 3_600_000_000 - around_e7)
     speed = fixed.max_speed_mmps[row]
-    reach_mm = speed * (told.at_ms[wave] - moving.fix_ms[row]) // 1_000 + JUMP_SLACK_MM
+    fix_ms = np.where(is_first, moving.fix_ms[row], told.at_ms[before])
+    reach_mm = speed * (told.at_ms - fix_ms) // 1_000 + JUMP_SLACK_MM
     near = (speed == 0) | (north_e7 * MM_PER_E7 + around_e7 * MM_PER_E7 <= reach_mm)
     moves = (north_e7 > 0) | (around_e7 > 0) | (values[:, Channel.SPEED_MMPS] < MOVING_MMPS)
-    near &= moves & (told.inside[wave] == fixed.inside[row])
-    found: Truths = (mask & PLACE_MASK == 0) | ((mask & PLACE_MASK == PLACE_MASK) & near)
+    near &= moves & (told.inside == fixed.inside[row])
+    found: Truths = (told.mask & PLACE_MASK == 0) | (has_fix & near)
     return found
+
+
+class _Slot(NamedTuple):
+    """What readings say of the channel in one slot of their asset's row. `calm`: inside its limits, not stuck, in time.
+
+    `there`: the reading has the channel; then `value`, and `since_ms` since when it has not moved. `before`: where the
+    newest one before it that had the channel stands, with `before_ms` when that was measured.
+    """
+
+    calm: Truths
+    there: Truths
+    value: Numbers
+    since_ms: Numbers
+    before: Numbers
+    before_ms: Numbers
+
+
+def _slot(fixed: Fixed, moving: Moving, told: _Told, slot: int) -> _Slot:
+    row, at_ms = told.row, told.at_ms
+    channel = fixed.channel[row, slot]
+    known = np.maximum(channel, 0)
+    value = told.values[np.arange(len(row)), known]
+    there = (channel >= 0) & (told.mask >> known & 1 == 1)
+    before = told.before(there)
+    is_first = before < 0
+    before_ms = np.where(is_first, moving.at_ms[row, slot], at_ms[before])
+    changed = there & (value != np.where(is_first, moving.value[row, slot], value[before]))
+    changed_before = told.before(changed)
+    still_ms = np.where(changed_before < 0, moving.since_ms[row, slot], at_ms[changed_before])
+    since_ms = np.where(changed, at_ms, still_ms)
+    inside = (value >= fixed.low[row, slot]) & (value <= fixed.high[row, slot])
+    calm = ~there | (inside & (at_ms - since_ms <= fixed.stuck_ms[row, slot]))
+    calm &= (channel < 0) | (at_ms <= before_ms + fixed.slot_patience_ms[row, slot])
+    return _Slot(calm, there, value, since_ms, before, before_ms)
 
 
 class _Sums(NamedTuple):
-    """Kinetic sums after a wave, for the rows that give the temperature; `calm`: certain, and the level stays."""
+    """Kinetic sums after each reading that gives the temperature; `calm`: certain, and the level stays."""
 
+    number: int
     calm: Truths
     there: Truths
     high: Numbers
@@ -402,37 +469,35 @@ class _Sums(NamedTuple):
     known_ms: Numbers
     weight: Numbers
 
-    def put(self, moving: Moving, row: Numbers, calm: Truths, number: int) -> None:
-        there = self.there[calm]
-        some = row[there]
-        moving.sum_high[some, number] = self.high[calm][there]
-        moving.sum_low[some, number] = self.low[calm][there]
-        moving.known_ms[some, number] = self.known_ms[calm][there]
-        moving.weight[some, number] = self.weight[calm][there]
 
-
-def _sums(
-    fixed: Fixed, moving: Moving, row: Numbers, at_ms: Numbers, present: Truths, values: Numbers, number: int
-) -> _Sums | None:
-    slot = fixed.kinetic_slot[row, number]
-    used = np.flatnonzero(slot >= 0)
-    if not len(used):
+def _sums(fixed: Fixed, moving: Moving, told: _Told, slots: Sequence[_Slot], number: int) -> _Sums | None:
+    row = told.row
+    at_slot = fixed.kinetic_slot[row, number]
+    there = np.zeros(len(row), dtype=np.bool_)
+    value, before, before_ms = (np.zeros(len(row), dtype=np.int64) for _ in range(3))
+    for slot, one in enumerate(slots):
+        mine = (at_slot == slot) & one.there
+        there |= mine
+        for column, of_slot in ((value, one.value), (before, one.before), (before_ms, one.before_ms)):
+            np.copyto(column, of_slot, where=mine)
+    if not there.any():
         return None
-    everyone = np.arange(len(row))
-    at_slot = np.maximum(slot, 0)
-    there = (slot >= 0) & present[everyone, at_slot]
     weights = np.zeros(len(row), dtype=np.int64)
-    weights[there] = _weights(values[everyone, at_slot][there], fixed.activation_j_mol[row, number][there])
-    length_ms = np.where(there, at_ms - moving.at_ms[row, at_slot], 0)
-    calm = ~there | ((length_ms <= fixed.gap_ms[row, number]) & (length_ms < _STRETCH_MAX_MS) & (weights >= 0))
-    length_ms[~calm] = 0
-    doubled = moving.weight[row, number] + weights
-    low = moving.sum_low[row, number] + (doubled & LOW_MASK) * length_ms
-    high = moving.sum_high[row, number] + (doubled >> LOW_BITS) * length_ms + (low >> LOW_BITS)
+    weights[there] = _weights(value[there], fixed.activation_j_mol[row, number][there])
+    length_ms = np.where(there, told.at_ms - before_ms, 0)
+    calm = (length_ms <= fixed.gap_ms[row, number]) & (length_ms < _STRETCH_MAX_MS) & (weights >= 0)
+    np.copyto(length_ms, 0, where=~calm)
+    doubled = np.where(before < 0, moving.weight[row, number], weights[before]) + weights
+    low = (doubled & LOW_MASK) * length_ms
+    high = (doubled >> LOW_BITS) * length_ms + (low >> LOW_BITS)
+    # A sum that goes beyond 64 bits begins anew at the other end: the rough one tells.
+    rough = moving.sum_high[row, number] + told.summed(high.astype(np.float64))
+    low = moving.sum_low[row, number] + told.summed(low & LOW_MASK)
+    high = moving.sum_high[row, number] + told.summed(high) + (low >> LOW_BITS)
     low &= LOW_MASK
-    known_ms = moving.known_ms[row, number] + length_ms
-    calm &= (high < 2**61) & _keeps_level(fixed, row, number, high, known_ms)
-    return _Sums(calm | ~there, there, high, low, known_ms, weights)
+    known_ms = moving.known_ms[row, number] + told.summed(length_ms)
+    calm &= (rough < 2.0**60) & _keeps_level(fixed, row, number, high, known_ms)
+    return _Sums(number, calm | ~there, there, high, low, known_ms, weights)
 
 
 def _keeps_level(fixed: Fixed, row: Numbers, number: int, high: Numbers, known_ms: Numbers) -> Truths:
@@ -451,9 +516,16 @@ def _keeps_level(fixed: Fixed, row: Numbers, number: int, high: Numbers, known_m
 
 
 def _weights(values_mc: Numbers, activations: Numbers) -> Numbers:
-    """The weight of each temperature; -1 where it is too heavy for the lane."""
-    found = [weight(*one) for one in zip(values_mc.tolist(), activations.tolist(), strict=True)]
-    return np.array([one if one <= WEIGHT_MAX else -1 for one in found], dtype=np.int64)
+    """The weight of each temperature; -1 where it is too heavy for the lane, or no temperature of any goods."""
+    found = np.full(len(values_mc), -1)
+    likely = np.flatnonzero(np.abs(values_mc) < _VALUE_MAX_MC)
+    # Probes know few values: each pair is worked out once.
+    pairs, pair = np.unique(
+        activations[likely] * 2 * _VALUE_MAX_MC + values_mc[likely] + _VALUE_MAX_MC, return_inverse=True
+    )
+    weights = [weight(one % (2 * _VALUE_MAX_MC) - _VALUE_MAX_MC, one // (2 * _VALUE_MAX_MC)) for one in pairs.tolist()]
+    found[likely] = np.array([one if one <= WEIGHT_MAX else -1 for one in weights], dtype=np.int64)[pair]
+    return found
 
 
 def _with_rows(table: Table, states: Mapping[str, AssetState], book: Book) -> Table:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.asset import SAVE_SPACE_MS, AssetState, Fitted, Heard, Plan
-from pledgewatch_cloud.decide.condition import Condition
+from pledgewatch_cloud.decide.condition import Condition, is_awaited
 from pledgewatch_cloud.decide.kinetic import Kinetic, KineticRule, Sum, weight
 from pledgewatch_cloud.decide.plausibility import TEMPERATURES, Record, Spot, Still
 from pledgewatch_cloud.decide.presence import Presence
@@ -214,7 +214,7 @@ def _place(
 def _is_known(channel: int, state: AssetState, heard: Heard, of: Shape) -> bool:
     """Whether everything that is judged by the channel has had a first value, which is for the fold."""
     stuck = of.fitted.rules.stuck_after_s
-    known = [(lot, limit.id) in state.conditions for lot, limit in of.plan.limits.get(channel, ())]
+    known = [not is_awaited(state.conditions[lot, limit.id]) for lot, limit in of.plan.limits.get(channel, ())]
     known += [lot in state.kinetics for lot, _ in of.plan.kinetics.get(channel, ())]
     if any(known) and not all(known):
         raise _OpenError
@@ -228,7 +228,9 @@ def _slot_row(channel: int, state: AssetState, heard: Heard, of: Shape, unready:
     newest = _newest(channel, state, heard, of)
     at_ms = _last_heard(channel, newest, heard, of)
     if unready >> channel & 1:
-        return SlotRow(at_ms if channel in heard.sensors and channel in of.fitted.sensors else _NOBODY_WAITS, 0, 0, 0)
+        at_ms = at_ms if channel in heard.sensors and channel in of.fitted.sensors else _NOBODY_WAITS
+        awaited = [state.conditions[lot, limit.id] for lot, limit in of.plan.limits.get(channel, ())]
+        return SlotRow(min([at_ms, *(one.key[0] for one in awaited if not one.is_unknown)]), 0, 0, 0)
     value, since_ms = _still(channel, newest, heard, of)
     return SlotRow(at_ms, newest[0][3] if newest else 0, value, since_ms)
 
@@ -238,8 +240,8 @@ def _newest(channel: int, state: AssetState, heard: Heard, of: Shape) -> tuple[K
     found: set[tuple[Key, int]] = set()
     leg = leg_at(of.plan.legs, heard.key[0])
     for lot, limit in of.plan.limits.get(channel, ()):
-        known = state.conditions.get((lot, limit.id))
-        if known is not None:
+        known = state.conditions[lot, limit.id]
+        if not is_awaited(known):
             if known.outside_since_ms is not None or not known.counts or known.is_unknown:
                 raise _OpenError
             if limit.legs and (leg is None or leg.id not in limit.legs):

@@ -4,13 +4,14 @@ Each event that begins something is a cause by its own id; each that ends someth
 which follows from their times. So a retraction takes out exactly the event it names, and late news needs no history.
 
 All is bounded, each kind for itself: of very many the earliest and the newest are kept, for milestones rest on the
-former and alerts on the latter. What is forgotten of a lot's doubts is remembered as a moment: from then on the lot's
-condition cannot be shown to have been kept.
+former and alerts on the latter. What has ended goes first, and no end goes without what it ended: else that would seem
+to go on. What is forgotten of a lot's doubts is remembered as a moment: from then on the lot's condition cannot be
+shown to have been kept.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
 
@@ -126,19 +127,13 @@ def absorb(facts: AssetFacts, said: SaidEvent, now_ms: int) -> AssetFacts:
         since = (str(known["lot"]), str(known.get("limit", "")), one.at_ms)
         return facts._replace(known={**facts.known, said.id: since})
     if one.type in _ENDS:
-        ends = {**facts.ends, said.id: End(_ENDS[one.type], about, one.at_ms)}
-        _take_out_one(ends, said.id, lambda end: end.kinds)
-        facts = facts._replace(ends=ends)
+        facts = facts._replace(ends={**facts.ends, said.id: End(_ENDS[one.type], about, one.at_ms)})
+        facts = _with_room_for_ends(facts, _ENDS[one.type])
     if one.type in _BEGINS:
         lasting = f"|{known['kind']}" if known.get("kind") in _LASTING else ""
         severity, lot, device, fence = (str(known.get(name, "")) for name in ("severity", "lot", "device", "fence"))
         cause = Cause(_BEGINS[one.type], about + lasting, one.at_ms, severity, lot, device, fence, now_ms)
-        causes = {**facts.causes, said.id: cause}
-        gone = _take_out_one(causes, said.id, lambda one: one.kind)
-        facts = facts._replace(causes=causes)
-        if gone is not None and gone.kind in DOUBTS:
-            earliest_ms = min(gone.at_ms, facts.forgotten.get(gone.lot, gone.at_ms))
-            facts = facts._replace(forgotten={**facts.forgotten, gone.lot: earliest_ms})
+        facts = _with_room_for_causes(facts._replace(causes={**facts.causes, said.id: cause}), cause.kind)
     return facts
 
 
@@ -169,10 +164,43 @@ def _by_time(arrival: Arrival) -> tuple[int, str]:
     return arrival.at_ms, arrival.id
 
 
-def _take_out_one(some: dict[str, Any], newest: str, kind_of: Callable[[Any], object]) -> Any:
-    """Where there are too many of the kind of the newest, take out one from their middle; which it was, else None."""
-    kind = kind_of(some[newest])
-    of_kind = [(one.at_ms, key) for key, one in some.items() if kind_of(one) == kind]
+def _with_room_for_causes(facts: AssetFacts, kind: str) -> AssetFacts:
+    """Where there are too many causes of a kind, without the middle one of those that have ended, or else of all."""
+    of_kind = [spell for spell in spells(facts) if spell.cause.kind == kind]
     if len(of_kind) <= MAX_PER_KIND:
-        return None
-    return some.pop(sorted(of_kind)[MAX_PER_KIND // 2][1])
+        return facts
+    ended = [spell for spell in of_kind if spell.ended_ms is not None] or of_kind
+    return _forgetting(facts, [ended[len(ended) // 2]])
+
+
+def _with_room_for_ends(facts: AssetFacts, kinds: tuple[str, ...]) -> AssetFacts:
+    """Where there are too many ends of some kinds, without one of them and what it ended.
+
+    One from the middle after which the same has ended again: whatever is said late of the time before ends there.
+    """
+    of_kinds = sorted((one.at_ms, key) for key, one in facts.ends.items() if one.kinds == kinds)
+    if len(of_kinds) <= MAX_PER_KIND:
+        return facts
+    newest = {facts.ends[key].about: key for _, key in of_kinds}
+    older = [key for _, key in of_kinds if newest[facts.ends[key].about] != key]
+    key = older[len(older) // 2] if older else of_kinds[0][1]
+    gone = facts.ends[key]
+    ended = [
+        spell
+        for spell in spells(facts)
+        if spell.cause.kind in kinds and spell.cause.about == gone.about and spell.ended_ms == gone.at_ms
+    ]
+    facts = facts._replace(ends={one: end for one, end in facts.ends.items() if one != key})
+    return _forgetting(facts, ended)
+
+
+def _forgetting(facts: AssetFacts, some: list[Spell]) -> AssetFacts:
+    """The facts without the causes of some spells; how far back a lot's doubts are forgotten is remembered."""
+    gone = {spell.id for spell in some}
+    forgotten = dict(facts.forgotten)
+    for _, cause, _ in some:
+        if cause.kind in DOUBTS:
+            forgotten[cause.lot] = min(cause.at_ms, forgotten.get(cause.lot, cause.at_ms))
+    return facts._replace(
+        causes={key: one for key, one in facts.causes.items() if key not in gone}, forgotten=forgotten
+    )

@@ -35,6 +35,7 @@ __all__ = ["E7", "GRADES", "KINDS", "Area", "Circle", "Corridor", "Fence", "Fenc
 Rows = NDArray[np.intp]
 PLACES_PER_PASS = 32_768  # bounds the memory that the pairs of a pass take
 OUTLINES_KEPT = 4_096
+_SHORT_M = 10_000.0
 METRES_A_DEGREE = 111_000
 PIECE_PER_WIDTH = 4
 SUBDIVISIONS = 32  # of a piece that is drawn in a local map; its bow over the chord is then centimetres
@@ -368,6 +369,10 @@ def _outline(shape: Area | Corridor) -> Pieces:
 
 def _geodesic_m(longitude_a: float, latitude_a: float, longitude_b: float, latitude_b: float) -> float:
     a, b, c, d = (np.array([one]) for one in (longitude_a, latitude_a, longitude_b, latitude_b))
+    chord = geodesy.chord_m(a, b, c, d)
+    if chord[0] < _SHORT_M:  # the bounds lie hundredths of a millimetre apart
+        least, most = geodesy.geodesic_bounds_m(chord)
+        return float(least[0] + most[0]) / 2
     return float(geodesy.geodesic_m(a, b, c, d)[0])
 
 

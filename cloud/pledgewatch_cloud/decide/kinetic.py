@@ -113,12 +113,14 @@ def judged(state: Kinetic, rule: KineticRule) -> Sum:
 
 
 def advance(
-    asset: str, lot: str, rule: KineticRule, before: Kinetic | None, one: AssetReading, value_mc: int
+    asset: str, lot: str, rule: KineticRule, before: Kinetic | None, one: AssetReading, value_mc: int, begun_ms: int
 ) -> tuple[Kinetic, list[Event]]:
-    """The story after one more good value of the rule's channel, and what it shows."""
+    """The story after one more good value of the rule's channel, and what it shows.
+
+    `begun_ms`: when the asset's story began. What is longer than a gap may be is unknown before the first value, too.
+    """
     if before is None:
-        about: dict[str, int | str] = {"device": one.device, "epoch": one.epoch, "sequence": one.sequence}
-        return Kinetic(one.key, value_mc), [event(EventType.MKT_KNOWN, one.measured_at_ms, asset, lot=lot, **about)]
+        return _first(asset, lot, rule, one, value_mc, begun_ms)
     from_ms, to_ms = before.key[0], one.measured_at_ms
     is_known = to_ms - from_ms <= rule.max_gap_s * 1_000
     doubled = weight(before.value_mc, rule.activation_j_mol) + weight(value_mc, rule.activation_j_mol)
@@ -131,6 +133,23 @@ def advance(
     if level == before.level or bounds is None:
         return after, []
     return after._replace(level=level), [_turned(asset, lot, rule, level, bounds, to_ms, one.key)]
+
+
+def _first(
+    asset: str, lot: str, rule: KineticRule, one: AssetReading, value_mc: int, begun_ms: int
+) -> tuple[Kinetic, list[Event]]:
+    at_ms = one.measured_at_ms
+    about: dict[str, int | str] = {"device": one.device, "epoch": one.epoch, "sequence": one.sequence}
+    events = [event(EventType.MKT_KNOWN, at_ms, asset, lot=lot, **about)]
+    if at_ms - begun_ms <= rule.max_gap_s * 1_000:
+        return Kinetic(one.key, value_mc), events
+    voyage = _added(Sum(), 0, at_ms - begun_ms, is_known=False)
+    after = Kinetic(one.key, value_mc, voyage, _by_hour({}, begun_ms, at_ms, 0, rule.window_h, is_known=False))
+    level, bounds = _level(after, rule)
+    if bounds is not None:
+        after = after._replace(level=level)
+        events.append(_turned(asset, lot, rule, level, bounds, at_ms, one.key))
+    return after, events
 
 
 def next_deadline_ms(rule: KineticRule, known: Kinetic) -> int:

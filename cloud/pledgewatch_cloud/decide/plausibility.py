@@ -4,8 +4,9 @@ Each device is judged by its own story, in the order in which it was measured. A
 itself gave it; a value without one is looked at here:
 
 - a sequence that goes back while time goes on: the clock of that reading ran ahead (clock backwards);
+- a place from fewer satellites than a fix needs, or with a dilution of precision beyond all use;
 - a place that the asset cannot have reached since the last accepted one (impossible speed). One such fix is an outlier;
-  three in a row that agree with each other are where the asset now is, and the last place was wrong;
+  three in a row and ten minutes that agree with each other are where the asset now is, and the last place was wrong;
 - a place that stays the same to the last digit while the receiver reports a speed (frozen position);
 - a value outside what the quantity can be (out of range), DS18B20's 85 °C after something else (power-on value);
 - a value that never moves for longer than its limit says that it can (stuck value);
@@ -22,10 +23,11 @@ from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.grade import TOLD, Doubt, Grade, doubt_of_quality, grade_of
 from pledgewatch_cloud.decide.silence import DEVICE
-from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Channel
+from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI, TEMPERATURE_CHANNELS, Channel, Reading
 
 MM_PER_E7 = 11.132  # a degree of latitude is 111.32 km on the mean sphere of WGS 84 (to 0.5 %)
 AGREEING_FIXES = 3
+AGREEING_MS = 600_000
 FROZEN_FIXES = 3
 MOVING_MMPS = 2_000
 JUMP_SLACK_MM = 200_000  # two fixes of a unit at rest may lie this far apart and mean nothing
@@ -60,12 +62,13 @@ class Fix(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """Where and when; `agreed` is how many fixes in a row have."""
+    """Where and when; `agreed` is how many fixes in a row have, of suspect ones `since_ms` when the first was."""
 
     at_ms: int
     latitude_e7: int
     longitude_e7: int
     agreed: int
+    since_ms: int = 0
 
 
 class Still(NamedTuple):
@@ -118,20 +121,7 @@ def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[
         doubts = before.doubts | {(DEVICE, Doubt.CLOCK_BACKWARDS.value)}
         after = before._replace(backwards=before.backwards + 1, doubts=doubts)
         return after, NOTHING, _told(asset, one, before.doubts, doubts, {})
-    good: dict[int, int] = {}
-    weak: dict[int, tuple[int, Doubt]] = {}
-    expired = at_ms > rules.calibrated_until_ms
-    for channel, value, quality in reading.cells:
-        if quality:
-            weak[channel] = (value, doubt_of_quality(quality) or Doubt.UNKNOWN_CODE)
-            continue
-        bounds = RANGES.get(channel)
-        if bounds is not None and not bounds[0] <= value <= bounds[1]:
-            weak[channel] = (value, Doubt.OUT_OF_RANGE)
-        elif expired and channel in CALIBRATED:
-            weak[channel] = (value, Doubt.CALIBRATION_EXPIRED)
-        else:
-            good[channel] = value
+    good, weak = _by_themselves(reading, expired=at_ms > rules.calibrated_until_ms)
     still = before.still
     if rules.stuck_after_s or before.still or any(_is_near_power_on(*one) for one in good.items()):
         still = _still(before.still, good, weak, at_ms, rules.stuck_after_s)
@@ -168,6 +158,36 @@ def _fix(good: Mapping[int, int], weak: Mapping[int, tuple[int, Doubt]]) -> Fix 
     return Fix(latitude, longitude, grade, min(accuracy_mm, ACCURACY_AT_MOST_MM))
 
 
+def _by_themselves(reading: Reading, *, expired: bool) -> tuple[dict[int, int], dict[int, tuple[int, Doubt]]]:
+    """A reading's good values and its weak ones with what speaks against them, whatever came before."""
+    good: dict[int, int] = {}
+    weak: dict[int, tuple[int, Doubt]] = {}
+    for channel, value, quality in reading.cells:
+        if quality:
+            weak[channel] = (value, doubt_of_quality(quality) or Doubt.UNKNOWN_CODE)
+            continue
+        bounds = RANGES.get(channel)
+        if bounds is not None and not bounds[0] <= value <= bounds[1]:
+            weak[channel] = (value, Doubt.OUT_OF_RANGE)
+        elif expired and channel in CALIBRATED:
+            weak[channel] = (value, Doubt.CALIBRATION_EXPIRED)
+        else:
+            good[channel] = value
+    against = _against_the_fix(good)
+    if against is not None:
+        for channel in (Channel.LATITUDE_E7, Channel.LONGITUDE_E7):
+            if channel in good:
+                weak[channel] = (good.pop(channel), against)
+    return good, weak
+
+
+def _against_the_fix(good: Mapping[int, int]) -> Doubt | None:
+    """What the receiver's own account of a fix says against it."""
+    if good.get(Channel.SATELLITES, FEW_SATELLITES_BELOW) < FEW_SATELLITES_BELOW:
+        return Doubt.FEW_SATELLITES
+    return Doubt.HIGH_HDOP if good.get(Channel.HDOP_CENTI, 0) > HIGH_HDOP_ABOVE_CENTI else None
+
+
 def _placed(
     accepted: Spot | None, suspect: Spot | None, fix: Fix, at_ms: int, speed_mmps: int, rules: Rules
 ) -> tuple[Spot | None, Spot | None, Doubt | None]:
@@ -181,12 +201,12 @@ def _placed(
         return Spot(at_ms, latitude, longitude, count), None, frozen
     if is_reachable(accepted, latitude, longitude, at_ms, rules.max_speed_mmps):
         return Spot(at_ms, latitude, longitude, 1), None, None
-    count = 1
+    count, since_ms = 1, at_ms
     if suspect is not None and is_reachable(suspect, latitude, longitude, at_ms, rules.max_speed_mmps):
-        count = suspect.agreed + 1
-    if count >= AGREEING_FIXES:
+        count, since_ms = suspect.agreed + 1, suspect.since_ms
+    if count >= AGREEING_FIXES and at_ms - since_ms >= AGREEING_MS:
         return Spot(at_ms, latitude, longitude, 1), None, None
-    return accepted, Spot(at_ms, latitude, longitude, count), Doubt.IMPOSSIBLE_SPEED
+    return accepted, Spot(at_ms, latitude, longitude, count, since_ms), Doubt.IMPOSSIBLE_SPEED
 
 
 def is_reachable(since: Spot, latitude_e7: int, longitude_e7: int, at_ms: int, max_speed_mmps: int) -> bool:

@@ -26,7 +26,7 @@ from pledgewatch_cloud.decide.silence import Level, Source
 from pledgewatch_cloud.decide.valuation import FacilityValue
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,7 @@ def _asset_to_json(one: AssetState) -> dict[str, Any]:
     """What is known of an asset; what only saves work is left out, and worked out anew after a restart."""
     return {
         "newest": one.newest,
+        "begun_ms": one.begun_ms,
         "told_ms": one.told_ms,
         "presence": one.presence,
         "conditions": [[*key, *condition] for key, condition in sorted(one.conditions.items())],
@@ -175,6 +176,7 @@ def _asset_from_json(value: dict[str, Any]) -> AssetState:
         )
     return AssetState(
         None if value["newest"] is None else _key(value["newest"]),
+        value["begun_ms"],
         value["told_ms"],
         presence,
         {(lot, limit): Condition(_key(key), *rest) for lot, limit, key, *rest in value["conditions"]},

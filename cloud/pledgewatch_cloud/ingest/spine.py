@@ -15,11 +15,12 @@ from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Admission, Refusal, Refused, admit, overlapping
 from pledgewatch_cloud.decide.alerts import acknowledge
+from pledgewatch_cloud.decide.asset_half import AssetHistory
 from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Arrival, Content, Entry, Readings, Tick
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.step import NO_ADMISSION, AssetHistory, Outcome, Prepared, admission_of, prepare, step
+from pledgewatch_cloud.decide.step import NO_ADMISSION, Outcome, Prepared, admission_of, prepare, step
 from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.store import Quarantined, Store
@@ -114,7 +115,7 @@ _LEFT_TO_THE_DEVICE = frozenset({Refusal.TOO_FAR_BEYOND_GAP})
 def histories(store: Store, state: State, prepared: Prepared) -> dict[str, AssetHistory]:
     """What `step` needs from disk for an entry."""
     found = {}
-    for asset, since_ms in prepared.wanted.items():
+    for asset, since_ms in prepared.work.wanted.items():
         devices = [one.device for one in state.book.devices_of_asset(asset)]
         readings = store.readings(devices, prepared.entry.number, since_ms)
         said = store.standing(asset, prepared.entry.number, since_ms)
