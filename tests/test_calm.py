@@ -131,6 +131,9 @@ class Life:
             found += [Cell(Channel.LATITUDE_E7, self.place[0], quality)]
             found += [Cell(Channel.LONGITUDE_E7, self.place[1], quality)][: dice.random() > 0.01]
             found += [Cell(Channel.SPEED_MMPS, dice.choice([0, 5_000]))][: dice.random() < 0.5]
+            if dice.random() < 0.5:
+                found.append(Cell(Channel.SATELLITES, 3 if dice.random() < 0.97 else 2))
+                found.append(Cell(Channel.HDOP_CENTI, 2_000 if dice.random() < 0.97 else 2_001))
         if "warmth" in speaks_of:
             self.is_stuck = dice.random() < (0.9 if self.is_stuck else 0.02)
             self.value_mc += (
