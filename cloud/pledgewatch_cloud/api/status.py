@@ -39,7 +39,7 @@ async def read_status(service: ServiceOf) -> dict[str, Any]:
         "entry": state.entry,
         "recorded_at_ms": state.recorded_at_ms,
         "horizon_ms": state.horizon_ms,
-        "readings": sum(one.marks.total for one in state.devices.values()),
+        "readings": service.writer.readings,
         "broker_connected": service.broker_connected(),
         "series_entry": service.series.cursor,
         "counts": (await run_in_threadpool(service.store.counts))._asdict(),

@@ -50,6 +50,7 @@ class Spine:
         self._snapshot_every_entries = snapshot_every_entries
         self._keep = keep or self._kept_at_once
         self.state = recover(store)
+        self.readings = sum(one.marks.total for one in self.state.devices.values())
         self._snapshot_entry = self.state.entry
 
     def take(self, arrivals: Sequence[Arrival], unreadable: Iterable[Quarantined] = ()) -> Admission:
@@ -59,6 +60,7 @@ class Spine:
         aside = [*unreadable, *(_aside(one) for one in admission.refused if one.reason not in _LEFT_TO_THE_DEVICE)]
         if admission.accepted or admission.suspicions:
             self._commit(Readings(admission.accepted, admission.suspicions), admission, aside)
+            self.readings += len(admission.readings)
         elif aside:
             self._store.quarantine(aside)
         return admission

@@ -37,6 +37,11 @@ class Writer:
         """The state after the last commit."""
         return self._spine.state
 
+    @property
+    def readings(self) -> int:
+        """How many readings the journal holds."""
+        return self._spine.readings
+
     async def take(self, arrivals: Sequence[Arrival], unreadable: Sequence[Quarantined]) -> Admission:
         """Commit a batch; see Spine.take."""
         return await self._patiently(lambda: self._alone(lambda: self._spine.take(arrivals, unreadable)))

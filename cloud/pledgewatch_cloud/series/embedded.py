@@ -4,6 +4,9 @@ Points are clustered by asset and time, in one table for each week of measuremen
 A row is a chunk: readings of one device within one day, as columns end to end. Points, gauges and the cursor move in
 one transaction, so a crash repeats or loses nothing, and deleting the file builds it again.
 
+The newest points of an asset lie in one row, one for each channel: channel, measured_at_ms, sequence, value, quality,
+each i64.
+
     body = 0 | 1 (deflated) ‖ u32 readings ‖ measured_at_ms ‖ sequence ‖ channels (each i64 by reading) ‖ value (i64 by
     cell) ‖ quality (u8 by cell)                                                              all little-endian
 """
@@ -33,11 +36,9 @@ DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 _DEFLATED_FROM_BYTES = 512
 _HEAD = struct.Struct("<BI")
-_LAST = (
-    "CREATE TABLE IF NOT EXISTS last (asset TEXT NOT NULL, channel INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
-    " sequence INTEGER NOT NULL, value INTEGER NOT NULL, quality INTEGER NOT NULL, PRIMARY KEY (asset, channel))"
-    " STRICT, WITHOUT ROWID"
-)
+_NEWEST_WIDTH = 5
+_SHAPE = 2
+_NEWEST = "CREATE TABLE IF NOT EXISTS newest_points (asset TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID"
 
 
 class EmbeddedSeries:
@@ -69,9 +70,12 @@ class EmbeddedSeries:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         with self._transaction() as connection:
-            connection.execute(_LAST)
-            if not bookmark.is_of(connection, self._journal):
+            (shape,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(_NEWEST)
+            if not bookmark.is_of(connection, self._journal) or shape != _SHAPE:
                 self._clear(connection)
+            connection.execute("DROP TABLE IF EXISTS last")  # of shape 1
+            connection.execute(f"PRAGMA user_version = {_SHAPE}")
 
     @property
     def cursor(self) -> int:
@@ -103,11 +107,7 @@ class EmbeddedSeries:
                     f"INSERT OR REPLACE INTO gauge_{week} VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - a number
                     gauges.get(week, ()),
                 )
-            connection.executemany(
-                "INSERT INTO last VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET at_ms = ?3, sequence = ?4,"
-                " value = ?5, quality = ?6 WHERE (at_ms, sequence) <= (?3, ?4)",
-                _newest(told.points),
-            )
+            _keep_newest(connection, told.points)
             bookmark.move(connection, told)
             self._forget_old(connection)
 
@@ -130,8 +130,11 @@ class EmbeddedSeries:
 
     def last(self, asset: str) -> dict[int, Point]:
         """The newest point of each channel; see Series."""
-        rows = self._rows("SELECT channel, at_ms, value, quality FROM last WHERE asset = ?", asset)
-        return {channel: Point(*rest) for channel, *rest in rows}
+        found = {}
+        for (body,) in self._rows("SELECT body FROM newest_points WHERE asset = ?", asset):
+            for channel, at_ms, _, value, quality in _newest_of(body).tolist():
+                found[channel] = Point(at_ms, value, quality)
+        return found
 
     def gauges(self, kind: str, subject: str, from_ms: int, to_ms: int) -> list[Gauge]:
         """Gauges in a span; see Series."""
@@ -186,7 +189,7 @@ class EmbeddedSeries:
     def _clear(self, connection: sqlite3.Connection) -> None:
         for week in self._weeks():
             _drop_week(connection, week)
-        connection.execute("DELETE FROM last")
+        connection.execute("DELETE FROM newest_points")
         bookmark.clear(connection, self._journal)
 
     def _rows(self, statement: str, *values: object) -> list[Any]:
@@ -267,27 +270,36 @@ def _chunks(points: Points, entry: int) -> Iterator[tuple[str, int, int, str, in
         )
 
 
-def _newest(points: Points) -> Iterator[tuple[str, int, int, int, int, int]]:
-    """The newest value of each channel of each asset, in order."""
+def _keep_newest(connection: sqlite3.Connection, points: Points) -> None:
+    """Put in the newest value of each channel of each asset, where it is newer than what is there."""
     told = points.columns
+    names = [points.assets[number] for number in np.unique(points.asset).tolist()]
+    place_of = np.zeros(len(points.assets), dtype=np.int64)
+    place_of[np.unique(points.asset)] = np.arange(len(names))
+    one = "SELECT body FROM newest_points WHERE asset = ?"
+    bodies = [connection.execute(one, (name,)).fetchone() or (b"",) for name in names]
+    before = _newest_of(b"".join(body for (body,) in bodies))
+    lengths = np.array([len(body) // (8 * _NEWEST_WIDTH) for (body,) in bodies], dtype=np.int64)
     row = np.repeat(np.arange(len(told)), np.diff(told.cell_from))
-    asset = points.asset[row]
-    order = np.lexsort((told.sequence[row], told.measured_at_ms[row], told.channel, asset))
-    asset, channel, row = asset[order], told.channel[order], row[order]
+    fresh = np.stack([told.channel, told.measured_at_ms[row], told.sequence[row], told.value, told.quality], axis=1)
+    every = np.concatenate([before, fresh])
+    place = np.concatenate([np.repeat(np.arange(len(names)), lengths), place_of[points.asset[row]]])
+    order = np.lexsort((every[:, 2], every[:, 1], every[:, 0], place))
+    every, place = every[order], place[order]
     is_last = np.ones(len(order), dtype=np.bool_)
-    is_last[:-1] = (asset[1:] != asset[:-1]) | (channel[1:] != channel[:-1])
-    kept, rows = order[is_last], row[is_last]
-    names = [points.assets[number] for number in asset[is_last].tolist()]
-    moments, sequences = told.measured_at_ms[rows].tolist(), told.sequence[rows].tolist()
-    return zip(
-        names,
-        channel[is_last].tolist(),
-        moments,
-        sequences,
-        told.value[kept].tolist(),
-        told.quality[kept].tolist(),
-        strict=True,
+    is_last[:-1] = (place[1:] != place[:-1]) | (every[1:, 0] != every[:-1, 0])
+    every, place = every[is_last], place[is_last]
+    bounds = starts_of(np.bincount(place, minlength=len(names))).tolist()
+    text, size = every.astype("<i8").tobytes(), 8 * _NEWEST_WIDTH
+    connection.executemany(
+        "INSERT OR REPLACE INTO newest_points VALUES (?, ?)",
+        ((name, text[size * start : size * end]) for name, start, end in zip(names, bounds, bounds[1:], strict=False)),
     )
+
+
+def _newest_of(body: bytes) -> Numbers:
+    """Rows of channel, measured_at_ms, sequence, value, quality."""
+    return np.frombuffer(body, "<i8").reshape(-1, _NEWEST_WIDTH).astype(np.int64)
 
 
 def _body(readings: int, text: bytes) -> bytes:

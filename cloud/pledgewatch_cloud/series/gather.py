@@ -63,10 +63,15 @@ class Gathering:
         return self._installed.get(device) or self._known[device]
 
     def _hear(self, arrivals: Iterable[Arrival]) -> None:
+        newest, is_set = self._newest, dict[int, list[bool]]()
         for one in arrivals:
+            columns = one.columns
+            told = is_set.get(id(columns))
+            if told is None:
+                told = is_set[id(columns)] = (columns.clock != Clock.UNSET).tolist()
             asset = self._asset(one.device)
-            if one.until_ms > self._newest.get(asset, 0) and one.columns.clock[one.start] != Clock.UNSET:
-                self._newest[asset] = one.until_ms
+            if told[one.start] and one.until_ms > newest.get(asset, 0):
+                newest[asset] = one.until_ms
 
     def _gauge_evidence(self, entry: Entry) -> None:
         self._evidence_ms = now_ms = entry.recorded_at_ms
