@@ -167,6 +167,26 @@ async def test_what_stays_uncommitted_is_sent_again(mosquitto: BrokerProcess, tm
             assert listener.conflicts == 0
 
 
+async def test_a_gap_is_sent_again_at_once_and_once(mosquitto: BrokerProcess, tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(60))
+        uplink = Uplink(station(tmp_path, mosquitto.port, resend_after_s=25_200.0), spool)
+        async with cloud(mosquitto.port, commits=False) as listener, running(uplink):
+            await until(lambda: listener.marks.get(1, (0,))[0] == 60, "the readings to arrive")
+            listener.payloads.clear()
+            await listener.say(Committed(1, 10, ((21, 60),)))
+            await listener.say(Committed(1, 10, ((21, 60),)))
+            await until(lambda: uplink.counts.words == 2, "the words to be heard")
+            await until(lambda: len(listener.payloads) == 1, "what is missing")
+            assert {(payload.first_sequence, payload.last_sequence) for payload in listener.payloads} == {(11, 20)}
+            await listener.say(Committed(1, 15, ((21, 60),)))
+            await until(lambda: len(listener.payloads) == 2, "the rest of it")
+            assert listener.payloads[-1].first_sequence == 16
+            await listener.say(Committed(1, 60))
+            await until(lambda: spool.spooled == 0, "the last word")
+            assert uplink.counts.resends == 2
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_a_broker_that_goes_away(
     broker: BrokerProcess, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture

@@ -19,6 +19,7 @@ from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import Committed, Status, decode_committed, encode, encode_status
+from pledgewatch_wire.reading import Reading
 from pledgewatch_wire.topics import Kind
 
 
@@ -146,6 +147,25 @@ async def test_committed_is_said_after_so_many_readings_and_after_a_while() -> N
     late.measure()
     await late.run_until(lambda: late.broker.published)
     assert [one[:3] for one in late.words()] == [(1, 1, ())]
+
+
+async def test_a_gap_is_answered_at_once_and_once() -> None:
+    bench = Bench()
+    told = [bench.device.measure(NOON_MS + minute * MINUTE_MS, temperature(5_000)) for minute in range(7)]
+
+    async def hear(words: int, *readings: Reading) -> None:
+        for one in readings:
+            bench.broker.put(Kind.UP, bench.device.name, encode(bench.device.payload([one])))
+        received = len(bench.broker.acknowledged) + len(readings)
+        await bench.run_until(lambda: len(bench.broker.acknowledged) == received and len(bench.words()) == words)
+
+    await hear(1, told[0], told[2])
+    assert bench.words()[-1][:3] == (1, 1, ((3, 3),))
+    await hear(1, told[3], told[4])
+    await hear(2, told[6])
+    assert bench.words()[-1][:3] == (1, 1, ((3, 5), (7, 7)))
+    await hear(2, told[1])
+    await hear(2, told[5])
 
 
 async def test_who_comes_online_and_who_repeats_itself_hears_where_it_stands() -> None:

@@ -88,7 +88,7 @@ class IngestSettings:
     """
 
     committed_after_readings: int = 500
-    committed_after_s: float = 30.0
+    committed_after_s: float = 21_600.0
     batch_age_s: float = 0.05
     tick_s: float = 10.0
     hearing_grace_s: float = 300.0

@@ -77,12 +77,13 @@ class BrokerSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UplinkSettings:
     """How readings travel. `send_every_s` 0 sends each as soon as it is spooled; `in_flight_readings` are sent and not
-    yet committed at most; after `resend_after_s` without `committed` they are sent again."""
+    yet committed at most; after `resend_after_s` without `committed` they are sent again. That is for what is lost
+    unnoticed, and longer than the cloud's own patience (`committed_after_s`): a gap is answered at once."""
 
     send_every_s: float = 0.0
     readings_per_payload: int = 60
     in_flight_readings: int = 1_200
-    resend_after_s: float = 120.0
+    resend_after_s: float = 25_200.0
 
     def __post_init__(self) -> None:
         _within("send_every_s", self.send_every_s, 0.0, _DAY_S)

@@ -102,6 +102,8 @@ class Uplink:
         self._send_due = 0.0
         self._is_backlog = False
         self._fruitless_resends = 0
+        self._gap_after = -1  # the sequence before the gap that was sent again last
+        self._has_gap = False
         self._said_ignored: str | None = None
         self.counts = UplinkCounts()
         self.is_connected = False
@@ -178,6 +180,7 @@ class Uplink:
         """Count nothing as sent: who knows what the connection before took with it."""
         self.counts.connections += 1
         self._word.clear()
+        self._gap_after, self._has_gap = -1, False
         self._send_due = self._monotonic()
         self._rewind()
 
@@ -209,6 +212,10 @@ class Uplink:
                 if forgotten.readings:
                     self._fruitless_resends = 0
                 self._window.land(committed)
+                # Messages of one connection come in order: what is missing below a range was lost. Once for each gap,
+                # then with patience.
+                if committed.ranges and committed.contiguous != self._gap_after:
+                    self._gap_after, self._has_gap = committed.contiguous, True
                 self._said_ignored = None
             else:
                 self._ignore(forgotten.ignored)
@@ -303,9 +310,11 @@ class Uplink:
 
     def _rewind_if_overdue(self) -> None:
         due = self._resend_due()
-        if due is not None and self._monotonic() >= due:
+        is_overdue = due is not None and self._monotonic() >= due
+        if is_overdue or self._has_gap:
             self.counts.resends += 1
-            self._fruitless_resends += 1
+            self._fruitless_resends += is_overdue
+            self._has_gap = False
             self._rewind()
 
     def _patience_s(self) -> float:

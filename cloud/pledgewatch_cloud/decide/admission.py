@@ -101,7 +101,9 @@ def overlapping(devices: DeviceStates, arrivals: Iterable[Arrival]) -> list[tupl
     wanted = []
     for one in arrivals:
         known = devices.get((one.device, one.epoch))
-        if known is not None and known.marks.overlaps(one.first_sequence, one.last_sequence):
+        if known is None or (one.first_sequence > known.marks.contiguous and not known.marks.ranges):
+            continue
+        if known.marks.overlaps(one.first_sequence, one.last_sequence):
             wanted.append((one.device, one.epoch, one.first_sequence, one.last_sequence))
     return wanted
 

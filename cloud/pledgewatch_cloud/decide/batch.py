@@ -213,13 +213,19 @@ def batch_of_arrivals(arrivals: Sequence[Arrival], new: Sequence[Truths | None])
         columns = arrivals[numbers[0]].columns
         starts = np.array([arrivals[number].start for number in numbers], dtype=np.int64)
         counts = np.array([arrivals[number].count for number in numbers], dtype=np.int64)
-        rows, payload = between(starts, starts + counts), np.repeat(np.array(numbers, dtype=np.int64), counts)
-        if any(new[number] is not None for number in numbers):
+        payload = np.repeat(np.array(numbers, dtype=np.int64), counts)
+        has_known = any(new[number] is not None for number in numbers)
+        if not has_known and len(payload) == len(columns) and _ascends(starts):
+            pieces.append(columns)
+            payloads.append(payload)
+            continue
+        rows = between(starts, starts + counts)
+        if has_known:
             kept = np.concatenate(
                 [_every(arrivals[number].count) if new[number] is None else new[number] for number in numbers]
             )
             rows, payload = rows[kept], payload[kept]
-        pieces.append(columns if len(rows) == len(columns) and _ascends(rows) else columns.rows(rows))
+        pieces.append(columns.rows(rows))
         payloads.append(payload)
     payload = np.concatenate(payloads) if payloads else np.zeros(0, dtype=np.int64)
     return Batch([one.device for one in arrivals], [one.epoch for one in arrivals], payload, joined(pieces))

@@ -1,8 +1,9 @@
 """When to tell a device what is committed.
 
 Lazily, or it would double the broker's work and the device's bill: after so many readings or so many seconds with
-news, at once when the device asks (its window is full, its backlog is drained), when it connects, and when it sends
-again what is there already, for then it has missed the word.
+news, at once when the device asks (its window is full, its backlog is drained), when it connects, when it sends again
+what is there already, for then it has missed the word, and when a gap opens: what comes out of order was lost on the way,
+and who hears of it sends it again.
 """
 
 from collections.abc import Iterable
@@ -39,6 +40,7 @@ class Answers:
         self._after_s = after_s
         self._unsaid: dict[tuple[str, str, int], _Unsaid] = {}  # oldest first, so only those that are due are looked at
         self._at_once: dict[tuple[str, str, int], None] = {}
+        self._gaps: dict[tuple[str, int], int] = {}  # device, epoch: how many gaps it has been told of
         self._online: dict[tuple[str, str], int] = {}  # the epoch that a device has just come online with
 
     def took(self, admission: Admission, now_s: float) -> None:
@@ -54,6 +56,19 @@ class Answers:
                 self._at_once[stream] = None
         for arrival in admission.known:
             self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
+        opened = {key for key, state in admission.devices.items() if self._opens(key, len(state.marks.ranges))}
+        if opened:
+            for arrival in admission.accepted:
+                if (arrival.device, arrival.epoch) in opened:
+                    self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
+
+    def _opens(self, key: tuple[str, int], gaps: int) -> bool:
+        """Whether an epoch with so many gaps has more of them than before."""
+        if not gaps:
+            self._gaps.pop(key, None)
+            return False
+        before, self._gaps[key] = self._gaps.get(key, 0), gaps
+        return gaps > before
 
     def connected(self, statuses: Iterable[DeviceStatus]) -> None:
         """Devices that have just come online want to know where they stand."""
