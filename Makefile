@@ -21,5 +21,5 @@ bench: ## measurements; ARGS="--only NAME --json FILE"
 setup: ## the virtual environment with everything
 	@scripts/setup dev
 
-clean: ## forget the virtual environment and what the demo left
-	@rm -rf .venv demo-data
+clean: ## forget the virtual environment
+	@rm -rf .venv

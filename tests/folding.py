@@ -6,8 +6,8 @@ from typing import Any
 from builders import Device, ManualClock, book_document
 
 from pledgewatch_cloud.decide.events import Event, EventType
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.reading import Cell, Channel
 
 AT_ONCE = 1_000

@@ -17,12 +17,12 @@ from builders import AT_SEA, IN_LOS_ANGELES, NOON_MS, ManualClock, book_document
 
 from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.ingest.decode import Decoder
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import OutboxMessage
 from pledgewatch_cloud.outbox.core import Answer, Attempt
 from pledgewatch_cloud.outbox.relay import Relay
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError

@@ -8,8 +8,8 @@ from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import EpochState, Refusal, committed_of
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.payloads import Received, read_all
-from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.spine.spine import Spine, recover
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_EPOCH, Checkpoint, Committed, encode
 from pledgewatch_wire.marks import Marks

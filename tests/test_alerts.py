@@ -8,8 +8,8 @@ from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, pos
 
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.alerts import AlertState
-from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.spine.spine import Spine, recover
 from pledgewatch_wire.reading import Reading
 
 COLD, WARM = 5_000, 9_000
@@ -257,6 +257,27 @@ def test_a_worse_cause_voids_an_acknowledgement_and_a_better_one_does_not() -> N
     bench.spine.acknowledge(bench.only().id, "night watch")
     bench.measure(2, WARM)
     assert (bench.only().state, bench.only().acknowledged_by) == (AlertState.ACKNOWLEDGED, "night watch")
+
+
+def test_names_that_lots_assets_and_gateways_share_do_not_mix_their_alerts() -> None:
+    """An asset that is named like another one's lot, and is a gateway's name too."""
+    devices = [Device(f"container-{number}", seed=number) for number in (1, 2)]
+    document = book_document(*devices) | {"milestones": [], "alert_rules": [RULE | {"group_by": "asset"}]}
+    document["facilities"].append(document["facilities"][0] | {"id": "facility-2"})
+    for name, one in zip(("lot-container-2", "other"), document["installations"], strict=True):
+        one["asset"] = name
+    document["installations"][1]["gateway"] = "lot-container-2"
+    for lot, asset, facility in zip(document["lots"], ("lot-container-2", "other"), (1, 2), strict=True):
+        lot |= {"asset": asset, "facility": f"facility-{facility}"}
+        lot["limits"][0]["grace_s"] = 0
+    store = MemoryStore()
+    spine = Spine(store, ManualClock(NOON_MS + MINUTE_MS))
+    spine.amend(document)
+    spine.take([devices[0].arrival([devices[0].measure(NOON_MS, temperature(WARM))])])
+    raised = [
+        (one.facility, json.loads(one.body)["data"]["lots"]) for one in store._outbox.values() if "alert" in one.type
+    ]
+    assert raised == [("facility-1", ["lot-container-1"])]
 
 
 def test_cool_down() -> None:

@@ -23,13 +23,13 @@ from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.clock import SystemClock
 from pledgewatch_cloud.ingest.metrics import Metrics
-from pledgewatch_cloud.ingest.spine import Spine
-from pledgewatch_cloud.ingest.writer import Writer
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
 from pledgewatch_cloud.series.feeder import Feeder
 from pledgewatch_cloud.service import ServiceError, token_in
+from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_cloud.spine.writer import Writer
 
 TOKEN = "not-a-secret"
 

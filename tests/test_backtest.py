@@ -9,8 +9,8 @@ import pytest
 from builders import NOON_MS, Device, ManualClock, book_document, temperature
 
 from pledgewatch_cloud.__main__ import main
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.sqlite import SqliteStore
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_edge.framing import checksum
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"

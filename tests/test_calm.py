@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from pledgewatch_cloud.decide import asset_half, calm
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Arrival
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, Reading
 
 NEVER_WIDE = 10**9

@@ -9,8 +9,8 @@ from folding import box, feature, fix, fold
 from real_temperatures import DATA, MOTES, clock, machine, mote
 
 from pledgewatch_cloud.decide.events import Event, EventType
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
 

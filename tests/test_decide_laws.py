@@ -21,8 +21,8 @@ from hypothesis.strategies import DrawFn
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.decide.events import Event
-from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.spine.spine import Spine, recover
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Cell, Clock, Quality, Reading
 

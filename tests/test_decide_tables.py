@@ -21,8 +21,8 @@ from pledgewatch_cloud.decide import causes
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.events import EventType, SaidEvent, event, retraction
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.reading import Cell, Clock, Quality, Reading
 
 SEA, PORT, ORIGIN = position(AT_SEA), position(IN_LOS_ANGELES), position(IN_SHANGHAI)
@@ -271,6 +271,32 @@ def test_a_breach_before_the_gate_in_releases_nothing_and_one_after_it_changes_n
     for minute, found in ((10, PORT), (11, WARM), (25, WARM)):
         sound.measure(minute, *found)
     assert sound.messages() == ["record_value", "release_disbursement", "raise_alert"]
+
+
+@pytest.mark.parametrize("facility", ["facility-1", "facility-2"])
+def test_a_milestone_that_was_taken_out_and_is_put_back_releases_nothing_again(facility: str) -> None:
+    bench = Bench()
+    document = book_document(bench.device)
+    bench.measure(0, *SEA, *COLD)
+    bench.measure(10, *PORT)
+    assert "release_disbursement" in bench.messages()
+    bench.spine.amend({"remove": {"milestones": ["milestone-container-1"]}})
+    other = document["facilities"][0] | {"id": "facility-2"}
+    lot, milestone = document["lots"][0], document["milestones"][0]
+    bench.spine.amend({"facilities": [other], "lots": [lot | {"facility": facility}]})
+    bench.spine.amend({"milestones": [milestone | {"facility": facility}]})
+    bench.measure(20, *PORT)
+    assert "release_disbursement" not in bench.messages()
+
+
+def test_a_facility_that_was_taken_out_and_is_put_back_numbers_its_messages_on() -> None:
+    bench = Bench()
+    document = book_document(bench.device)
+    names = {"milestones": ["milestone-container-1"], "lots": ["lot-container-1"], "facilities": ["facility-1"]}
+    bench.spine.amend({"remove": names})
+    back = [document["facilities"][0] | {"outstanding_minor": 1}]
+    bench.spine.amend({"facilities": back, "lots": document["lots"]})
+    assert [one.sequence for one in bench.store._outbox.values()] == [1, 2]
 
 
 def test_one_release_however_often_the_goods_arrive() -> None:

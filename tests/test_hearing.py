@@ -4,8 +4,8 @@ from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, tem
 
 from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.ingest.hearing import Hearing
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.spine.spine import Spine
 
 # (seconds since the start, connected, connections, took everything, heard up to that second or NEVER)
 STORY = [

@@ -7,16 +7,16 @@ from typing import Any, Self
 import pytest
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 
-from pledgewatch_cloud.ingest import writer as writer_module
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.ingest.subscriber import Message, SubscriberCounts
-from pledgewatch_cloud.ingest.writer import Writer
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.spine import writer as writer_module
+from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import Committed, Status, decode_committed, encode, encode_status
 from pledgewatch_wire.reading import Reading

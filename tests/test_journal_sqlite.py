@@ -27,13 +27,13 @@ from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide import facility, valuation
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.valuation import FacilityValue
-from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal import anchor
 from pledgewatch_cloud.journal.form import DamagedError, WrittenEntry
 from pledgewatch_cloud.journal.spans import SpanTail
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
 from pledgewatch_cloud.replay import replay
+from pledgewatch_cloud.spine.spine import Spine, recover
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +221,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
-from pledgewatch_cloud.ingest.spine import Spine
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.journal.spans import SpanTail
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 SpanTail.BUCKETS = 3

@@ -24,10 +24,10 @@ from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.config import CloudSettings
 from pledgewatch_cloud.doctor import Finding
 from pledgewatch_cloud.ingest.metrics import Histogram, Metrics
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.progress import Progress
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.codec import Status, encode_status
 from pledgewatch_wire.settings import load
 from pledgewatch_wire.topics import Kind

@@ -14,9 +14,9 @@ from builders import ManualClock
 from hatchling.build import build_wheel
 
 from pledgewatch_cloud.config import CloudSettings
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.service import ServiceError, _amend_from_files
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_edge import config as edge_config
 from pledgewatch_gateway.config import GatewaySettings
 from pledgewatch_sim.bank import BankFile

@@ -13,12 +13,12 @@ import pytest
 from builders import NOON_MS, Device, ManualClock, book_document
 from standardwebhooks import Webhook
 
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import OutboxMessage
 from pledgewatch_cloud.outbox.core import Answer, Attempt
 from pledgewatch_cloud.outbox.http_core import HttpCore
 from pledgewatch_cloud.outbox.relay import Relay
+from pledgewatch_cloud.spine.spine import Spine
 
 SECRET = "whsec_" + "c2FuZGJveC1zZWNyZXQtZm9yLXRlc3Rz"
 TAKEN, LATER, REFUSED = Attempt(Answer.TAKEN), Attempt(Answer.LATER, "HTTP 503"), Attempt(Answer.REFUSED, "HTTP 422")

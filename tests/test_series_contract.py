@@ -17,12 +17,12 @@ import pytest
 from brokers import free_port
 from builders import AT_SEA, MINUTE_MS, NOON_MS, Device, ManualClock, book_document, position, temperature
 
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.series.embedded import DAY_MS, WEEK_MS, EmbeddedSeries
 from pledgewatch_cloud.series.feeder import Feeder
 from pledgewatch_cloud.series.influxdb import InfluxSeries
 from pledgewatch_cloud.series.series import Gauge, Point, Series, SeriesError, Stretch
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
 ASSET = "asset-container-1"

@@ -6,7 +6,7 @@ import pytest
 from simulation import World
 
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.ingest.spine import recover
+from pledgewatch_cloud.spine.spine import recover
 from pledgewatch_wire.marks import Marks
 
 

@@ -9,10 +9,10 @@ from builders import AT_SEA, MINUTE_MS, NOON_MS, Device, ManualClock, book_docum
 
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.ingest.snapshots import Snapshots
-from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.spine.snapshots import Snapshots
+from pledgewatch_cloud.spine.spine import Spine, recover
 
 
 class SlowStore(MemoryStore):

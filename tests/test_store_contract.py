@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Entry, Tick
 from pledgewatch_cloud.decide.step import Outcome, prepare, step
-from pledgewatch_cloud.ingest.spine import Spine, recover
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal import spans as spans_module
 from pledgewatch_cloud.journal.memory import MemoryStore
@@ -31,6 +30,7 @@ from pledgewatch_cloud.journal.spans import Span, SpanTail
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import QUARANTINE_ROWS_MAX, Quarantined, Store
 from pledgewatch_cloud.replay import replay
+from pledgewatch_cloud.spine.spine import Spine, recover
 from pledgewatch_wire import chain
 
 ODD = Quarantined("pw/1/a/b/up", NOON_MS, "unknown version", "version is 9", b"\x01\x02")

@@ -12,12 +12,12 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Entry, Readings
 from pledgewatch_cloud.decide.step import Outcome
-from pledgewatch_cloud.ingest.spine import repeat
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.form import DamagedError, WrittenEntry
 from pledgewatch_cloud.journal.spans import SpanRow, SpanTail
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore, event_row
 from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.spine.spine import repeat
 from pledgewatch_wire.marks import Marks
 
 

@@ -1,7 +1,7 @@
 """The composition root: wires the service together and runs it until it is told to stop.
 
 broker ─ subscriber ─ ingest loop ─ writer (spine, store) ─ relay ─ core
-                                      └ ticks, API, series feeder
+                                      └ ticks, API        (series: a process of its own, follower.py)
 """
 
 import asyncio
@@ -38,15 +38,15 @@ from pledgewatch_cloud.ingest.connect import connect_subscriber
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
-from pledgewatch_cloud.ingest.snapshots import Snapshots
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.ingest.subscriber import BrokerAddress
-from pledgewatch_cloud.ingest.writer import Writer
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.outbox.http_core import HttpCore
 from pledgewatch_cloud.outbox.relay import Relay
 from pledgewatch_cloud.series.series import SeriesError
 from pledgewatch_cloud.series_command import opened
+from pledgewatch_cloud.spine.snapshots import Snapshots
+from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import topics
 from pledgewatch_wire.settings import unreadable
 from pledgewatch_wire.topics import Kind

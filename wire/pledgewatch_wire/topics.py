@@ -1,6 +1,6 @@
 """Topics: `pw/1/<operator>/<device>/<kind>`.
 
-A device touches its own four only. Names are lower-case letters, digits and hyphens, so that no name can hold an MQTT
+A device touches its own only. Names are lower-case letters, digits and hyphens, so that no name can hold an MQTT
 separator or wildcard and one name has one spelling.
 """
 

@@ -11,9 +11,9 @@ from fastapi import Depends, Request
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.ingest.metrics import Metrics
-from pledgewatch_cloud.ingest.writer import Writer
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.series.series import Series
+from pledgewatch_cloud.spine.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)

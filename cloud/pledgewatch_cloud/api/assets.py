@@ -90,13 +90,14 @@ def _feature(service: Service, asset: str) -> dict[str, Any]:
 def _breaches(facts: AssetFacts, lot: str, limit: str) -> int:
     """How many breaches of a limit stand, those that have ended included."""
     about = f"{lot}|{limit}"
-    return sum(one.kind == "condition_breached" and one.about.startswith(about) for one in facts.causes.values())
+    breaches = [one.about for one in facts.causes.values() if one.kind == "condition_breached"]
+    return sum(one == about or one.startswith(f"{about}|") for one in breaches)
 
 
 def _condition(one: Condition) -> str:
     if one.breached or one.cumulative_breached or one.budget_breached:
         return "breached"
-    return "unknown" if one.is_unknown else "kept"
+    return "kept" if one.is_known and not one.is_unknown else "unknown"
 
 
 def _kinetics(state: State, asset: str, known: AssetState | None) -> list[dict[str, Any]]:

@@ -22,10 +22,10 @@ from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.payloads import Received
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.sqlite import SqliteStore
+from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.codec import Payload, encode
 from pledgewatch_wire.reading import Clock, Reading
 

@@ -56,9 +56,8 @@ def judge(
 
 def assets_of(book: Book, facts: Facts, alert: Alert) -> list[str]:
     """The assets that an alert's causes are about; where none of them stands any more, those of its group."""
-    if alert.group in book.lots:
-        return [book.lots[alert.group].asset]
-    behind = _assets_behind(book, alert.group)
+    kinds = [rule.group_by for rule in alerts_module.rules_in_force(book.alert_rules) if rule.id == alert.rule]
+    behind = _assets_of_group(book, kinds[0], alert.group) if kinds else []
     wanted = set(alert.causes)
     return [one for one in behind if wanted & facts.get(one, AssetFacts()).causes.keys()] or behind
 
@@ -83,19 +82,18 @@ def _groups(book: Book, rule: AlertRule, asset: str) -> set[str]:
             return {one.gateway or one.device for one in devices} or {asset}
 
 
-def _assets_behind(book: Book, group: str) -> list[str]:
-    """The assets of a device or a gateway; a group that is neither is an asset itself."""
-    installed = book.installations.get(group)
-    return book.assets_behind(group) or [installed.asset if installed else group]
+def _assets_of_group(book: Book, group_by: str, group: str) -> list[str]:
+    """The assets of a group. Names are unique among lots, among assets and so on, but not beyond."""
+    if group_by == "lot":
+        return [book.lots[group].asset] if group in book.lots else []
+    behind = book.assets_behind(group) if group_by == "gateway" else []
+    installed = None if group_by == "asset" else book.installations.get(group)
+    return behind or [installed.asset if installed else group]
 
 
 def _spells(book: Book, facts: Facts, rule: AlertRule, group: str) -> Iterator[Spell]:
     """The causes of a rule's group that stand."""
-    if rule.group_by == "lot":
-        assets = [book.lots[group].asset] if group in book.lots else []
-    else:
-        assets = [group] if rule.group_by == "asset" else _assets_behind(book, group)
-    for asset in assets:
+    for asset in _assets_of_group(book, rule.group_by, group):
         for one in causes_module.spells(facts.get(asset, AssetFacts())):
             if one.cause.kind == rule.on and _counts(book, rule, group, one):
                 yield one
@@ -123,7 +121,8 @@ def _announce(book: Book, facts: Facts, moves: list[Move], log: Log) -> None:
         about: dict[str, int | str] = {"alert": alert.id, "rule": alert.rule, "severity": alert.severity}
         if alert.acknowledged_by:
             about["by"] = alert.acknowledged_by
-        said = log.say(event(move.event_type, move.at_ms, alert.group, **about, causes=len(alert.causes)))
+        state = alert.state.value
+        said = log.say(event(move.event_type, move.at_ms, alert.group, **about, state=state, causes=len(alert.causes)))
         lots = [lot for asset in assets_of(book, facts, alert) for lot in book.lots_of_asset(asset)]
         for facility in sorted({lot.facility for lot in lots}):
             mine = [lot for lot in lots if lot.facility == facility]

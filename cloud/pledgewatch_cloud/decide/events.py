@@ -17,7 +17,7 @@ Fact = tuple[str, int | str]
 
 
 class EventType(StrEnum):
-    """Every kind of event there is. The asset half says the first group, the facility half the second."""
+    """Every kind of event there is: those of the asset half, then of the alert half and the facility half."""
 
     FENCE_ENTERED = "fence_entered"
     FENCE_LEFT = "fence_left"
@@ -55,7 +55,7 @@ class EventType(StrEnum):
 
 
 class Event(NamedTuple):
-    """One event. `subject` is the asset or the facility that it is about; `facts` ascend by name."""
+    """One event. `subject` is what it is about: an asset, an alert's group, a facility; `facts` ascend by name."""
 
     type: EventType
     at_ms: int

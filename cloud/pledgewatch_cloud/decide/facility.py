@@ -20,7 +20,10 @@ from pledgewatch_cloud.decide.voyage import NEVER, Leg, in_force
 
 
 class FacilityState(NamedTuple):
-    """What the core was last told of one facility; `milestone_states` by id."""
+    """What the core was last told of one facility; `milestone_states` by id.
+
+    Milestones that have left the book are among them: what is put back must not release money again.
+    """
 
     messages_sent: int = 0
     value: FacilityValue | None = None
@@ -37,13 +40,17 @@ class Finding(NamedTuple):
 
 
 def judge(
-    book: Book, facility: str, facts: Mapping[str, AssetFacts], before: FacilityState, now_ms: int
+    book: Book, facility: str, facts: Mapping[str, AssetFacts], states: Mapping[str, FacilityState], now_ms: int
 ) -> tuple[FacilityState, list[Finding]]:
-    """What must be said of a facility now, and the state once it is said (but for the messages sent)."""
+    """What must be said of a facility now, and the state once it is said (but for the messages sent).
+
+    `states` are those of all facilities: a milestone may have been another's.
+    """
     findings: list[Finding] = []
-    milestone_states = {}
+    before = states.get(facility, FacilityState())
+    milestone_states = dict(before.milestone_states)
     for milestone in book.milestones_of_facility(facility):
-        state = MilestoneState(before.milestone_states.get(milestone.id, MilestoneState.WAITING))
+        state = _last_state(milestone.id, before, states)
         state, found = _judge_milestone(milestone, facts, book, state, now_ms)
         milestone_states[milestone.id] = state.value
         findings += found
@@ -53,6 +60,12 @@ def judge(
         data = {**value._asdict(), "currency": book.facilities[facility].currency}
         findings.append(Finding(found_value, MessageType.RECORD_VALUE, facility, data))
     return FacilityState(before.messages_sent, value, milestone_states), findings
+
+
+def _last_state(milestone: str, own: FacilityState, states: Mapping[str, FacilityState]) -> MilestoneState:
+    """Where a milestone stands, in its facility or in one that it belonged to before."""
+    told = [one.milestone_states.get(milestone, MilestoneState.WAITING) for one in (own, *states.values())]
+    return next((MilestoneState(one) for one in told if one != MilestoneState.WAITING), MilestoneState.WAITING)
 
 
 def _judge_milestone(

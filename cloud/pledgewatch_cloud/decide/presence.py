@@ -47,7 +47,7 @@ class Presence(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """What a fix is judged against: the tree that found `inside`, the fences by id, those with windows or legs."""
+    """What a fix is judged against: the index that found `inside`, the fences by id, those with windows or legs."""
 
     tree: FenceIndex
     fences: Mapping[str, Fence]

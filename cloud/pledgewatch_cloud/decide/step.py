@@ -138,14 +138,14 @@ def _facility_half(state: State, entry: Entry, touched: set[str], log: Log) -> d
     else:
         concerned = {lot.facility for asset in touched for lot in book.lots_of_asset(asset)}
     for facility in sorted(concerned):
-        before = log.facilities.get(facility, FacilityState())
         log.facilities[facility], findings = facility_module.judge(
-            book, facility, state.facts, before, entry.recorded_at_ms
+            book, facility, state.facts, log.facilities, entry.recorded_at_ms
         )
         for one in findings:
             said = log.say(one.event)
             log.send(facility, said.id, one.message_type, one.subject, one.event.at_ms, one.data)
-    return {key: one for key, one in log.facilities.items() if key in book.facilities}
+    # One that has left the book is kept: it may come back, and its messages are numbered on.
+    return log.facilities
 
 
 def _tampering(book: Book, suspicion: Suspicion) -> Event:

@@ -1,9 +1,9 @@
 """When to tell a device what is committed.
 
 Lazily, or it would double the broker's work and the device's bill: after so many readings or so many seconds with
-news, at once when the device asks (its window is full, its backlog is drained), when it connects, when it sends again
-what is there already, for then it has missed the word, and when a gap opens: what comes out of order was lost on the way,
-and who hears of it sends it again.
+news. At once when the device asks (its window is full, its backlog is drained), when it connects, when it sends again
+what is there already, for then it has missed the word, and when a gap opens: what is missing was lost on the way, and
+who hears of it sends it again.
 """
 
 from collections.abc import Iterable

@@ -17,7 +17,7 @@ from pledgewatch_cloud.ingest.decode import Decoded, Decoder
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Message, Subscriber
-from pledgewatch_cloud.ingest.writer import Writer
+from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import encode_committed
 from pledgewatch_wire.topics import Kind

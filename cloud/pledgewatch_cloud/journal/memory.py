@@ -17,6 +17,7 @@ from pledgewatch_cloud.journal.store import (
     Counts,
     OutboxMessage,
     Quarantined,
+    StoreError,
     leaves_of,
     outbox_message,
     readings_of,
@@ -33,6 +34,7 @@ class MemoryStore:
         self._events: list[tuple[int, SaidEvent]] = []
         self._spans: list[Span] = []
         self._outbox: dict[str, OutboxMessage] = {}
+        self._numbers: set[tuple[str, int]] = set()
         self._snapshots: list[tuple[int, bytes]] = []
         self._quarantine: dict[tuple[str, str, bytes], Quarantined] = {}
         self._quarantine_counts: dict[str, int] = {}
@@ -48,6 +50,10 @@ class MemoryStore:
     def append(self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = ()) -> None:
         """Commit an entry; see Store."""
         assert entry.number == len(self._entries) + 1, f"entry {entry.number} does not follow {len(self._entries)}"
+        numbers = {(one.facility, one.sequence) for one in outcome.messages}
+        if len(numbers) < len(outcome.messages) or numbers & self._numbers:
+            raise StoreError("a message's number was given before")
+        self._numbers |= numbers
         before = self._entries[-1].hash if self._entries else form.first_hash(self._journal)
         body, kind = form.write_body(entry), form.kind_of(entry)
         digest = form.outcome_digest(outcome.events, outcome.messages)

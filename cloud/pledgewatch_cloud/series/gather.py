@@ -15,13 +15,13 @@ from pledgewatch_cloud.series.series import Bookmark, Gauge, Points, Told
 from pledgewatch_wire.reading import Clock
 
 EVIDENCE_EVERY_MS = 900_000
-_ALERT_STATES = {
-    EventType.ALERT_OPENED: "open",
-    EventType.ALERT_ACKNOWLEDGED: "acknowledged",
-    EventType.ALERT_ESCALATED: "escalated",
-    EventType.ALERT_DE_ESCALATED: "open",
-    EventType.ALERT_CLEARED: "cleared",
-    EventType.ALERT_WITHDRAWN: "withdrawn",
+_ALERT_MOVES = {
+    EventType.ALERT_OPENED,
+    EventType.ALERT_ACKNOWLEDGED,
+    EventType.ALERT_ESCALATED,
+    EventType.ALERT_DE_ESCALATED,
+    EventType.ALERT_CLEARED,
+    EventType.ALERT_WITHDRAWN,
 }
 
 
@@ -95,8 +95,8 @@ def _gauge(one: SaidEvent) -> Gauge | None:
     facts: dict[str, Any] = dict(one.event.facts)
     if one.event.type is EventType.FACILITY_VALUED:
         return Gauge("facility", one.event.subject, one.event.at_ms, one.id, facts)
-    state = _ALERT_STATES.get(one.event.type)
-    if state is None:
+    if one.event.type not in _ALERT_MOVES:
         return None
+    state = "withdrawn" if one.event.type is EventType.ALERT_WITHDRAWN else facts["state"]
     is_open = int(state not in ("cleared", "withdrawn"))
     return Gauge("alert", one.event.subject, one.event.at_ms, one.id, {**facts, "state": state, "open": is_open})

@@ -13,8 +13,8 @@ from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import Outcome
-from pledgewatch_cloud.ingest.spine import Spine
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
+from pledgewatch_cloud.spine.spine import Spine
 
 log = logging.getLogger(__name__)
 
