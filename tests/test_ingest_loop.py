@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from random import Random
 from typing import Any, Self
 
 import pytest
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 
+from pledgewatch_cloud.decide import payloads
+from pledgewatch_cloud.decide.batch import Readings
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Message, SubscriberCounts
+from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.spine import writer as writer_module
@@ -19,6 +23,7 @@ from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import Committed, Status, decode_committed, encode, encode_status
+from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Reading
 from pledgewatch_wire.topics import Kind
 
@@ -166,6 +171,33 @@ async def test_a_gap_is_answered_at_once_and_once() -> None:
     assert bench.words()[-1][:3] == (1, 1, ((3, 5), (7, 7)))
     await hear(2, told[1])
     await hear(2, told[5])
+
+
+def past_and_live() -> tuple[Bench, Device]:
+    """A device that comes back with a large payload and says one thing more, and another one that is live."""
+    bench, other = Bench(), Device("container-2", seed=2)
+    bench.broker.at_once = 10
+    bench.writer._spine.amend(book_document(bench.device, other))
+    told = [
+        bench.device.measure(NOON_MS + second * 1_000, temperature(Random(second).randrange(2_500, 7_500)))
+        for second in range(1_700)
+    ]
+    newest = bench.device.measure(NOON_MS + 30 * MINUTE_MS, temperature(5_000))
+    for some in (told[:1_000], told[1_000:], [newest]):
+        bench.broker.put(Kind.UP, bench.device.name, encode(bench.device.payload(some)))
+    live = other.measure(NOON_MS, temperature(5_000))
+    bench.broker.put(Kind.UP, other.name, encode(other.payload([live])))
+    return bench, other
+
+
+async def test_what_is_live_does_not_wait_for_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payloads, "CELLS_AT_ONCE", 1)  # a payload of the past at once
+    bench, other = past_and_live()
+    await bench.run_until(lambda: len(bench.broker.acknowledged) == 4)
+    told = [form.read_entry(one).content for one in bench.store.entries()]
+    taken = [[(one.device, one.count) for one in entry.arrivals] for entry in told if isinstance(entry, Readings)]
+    assert taken == [[(other.name, 1)], [("container-1", 1_000)], [("container-1", 700)], [("container-1", 1)]]
+    assert bench.writer.state.devices["container-1", 1].marks == Marks(1_701)
 
 
 async def test_who_comes_online_and_who_repeats_itself_hears_where_it_stands() -> None:

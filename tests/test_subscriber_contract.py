@@ -132,6 +132,20 @@ async def test_what_is_not_acknowledged_comes_again_and_what_is_does_not(case: C
 
 
 @redelivering
+async def test_what_is_on_disk_out_of_order_is_acknowledged_in_order(case: Case) -> None:
+    async with connected(case.subscriber()) as first:
+        await asyncio.to_thread(case.publish, *numbered(6))
+        found = await received(first, 6)
+        first.acknowledge([found[4], found[1]])
+        assert first.counts.acknowledged == 0
+        first.acknowledge(found[:1])
+        assert first.counts.acknowledged == 2, "the first two; the fifth waits for what is before it"
+        await asyncio.sleep(0.2)  # the acknowledgements are on their way
+    async with connected(case.subscriber()) as second:
+        assert [one.payload for one in await received(second, 4)] == numbered(4, 2)
+
+
+@redelivering
 async def test_messages_sent_while_nobody_listened_are_delivered(case: Case) -> None:
     async with connected(case.subscriber()):
         pass

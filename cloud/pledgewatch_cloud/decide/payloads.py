@@ -33,7 +33,7 @@ from pledgewatch_wire.codec import (
 )
 from pledgewatch_wire.reading import NO_VALUE_FROM
 
-CELLS_AT_ONCE = 500_000
+CELLS_AT_ONCE = 250_000
 _SHORT = 16  # readings; shorter columns are gathered in a list, longer ones are taken as arrays
 
 

@@ -56,6 +56,8 @@ class QueueingSubscriber(OneTask):
         self._filters = tuple(filters)
         self._random = random
         self._queue: deque[Message] = deque()
+        self._unacknowledged: deque[tuple[int, ...]] = deque()  # token, packet id and so on, in order of arrival
+        self._settled: set[int] = set()  # tokens that are on disk, while some before them are not
         self._token = after_token
 
     @property
@@ -73,6 +75,27 @@ class QueueingSubscriber(OneTask):
         taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
         self._read_if_room()
         return taken
+
+    def _forget(self) -> None:
+        """The connection is another one: what the last one held comes again."""
+        self._queue.clear()
+        self._unacknowledged.clear()
+        self._settled.clear()
+
+    def _settle(self, messages: Sequence[Message]) -> list[tuple[int, ...]]:
+        """What may be acknowledged now that these are on disk: all up to the first that is not."""
+        waiting, settled = self._unacknowledged, self._settled
+        if not waiting:
+            return []
+        settled.update(one.token for one in messages if one.token >= waiting[0][0])
+        found = []
+        while waiting and waiting[0][0] in settled:
+            settled.discard(waiting[0][0])
+            found.append(waiting.popleft())
+        if len(settled) > len(waiting):  # tokens of QoS 0, which nobody acknowledges
+            settled.intersection_update(one[0] for one in waiting)
+        self.counts.acknowledged += len(found)
+        return found
 
     @abstractmethod
     def _read_if_room(self) -> None:

@@ -2,8 +2,9 @@
 
 A batch is whatever arrived while the last commit was on its way, up to a bound: under load batches grow and the disk's
 cost is shared, at rest a reading waits for nobody. In between, where small batches would follow each other without a
-pause, the next one is waited for three times as long as the last one took, up to `batch_age_s`. While the disk does not
-commit, the loop waits and the broker holds the messages, at most `receive_maximum` of them here.
+pause, the next one is waited for three times as long as the last one took, up to `batch_age_s`. Of a backlog one piece
+is taken in turn with what is live (`waiting.py`). While the disk does not commit, the loop waits and the broker holds
+the messages, at most `receive_maximum` of them here.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from pledgewatch_cloud.ingest.decode import Decoded, Decoder
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Message, Subscriber
+from pledgewatch_cloud.ingest.waiting import Waiting
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import encode_committed
@@ -25,6 +27,7 @@ from pledgewatch_wire.topics import Kind
 log = logging.getLogger(__name__)
 
 BATCH_MESSAGES_MAX = 4_000
+_RECEIVED_MAX = 65_536
 _PATIENCE = 3  # times as long as the last batch took
 _ANSWER_EVERY_S = 0.25
 
@@ -52,40 +55,42 @@ class IngestLoop:
         self._hearing = hearing
         self._metrics = metrics
         self._decoder = Decoder()
+        self._waiting = Waiting()
 
     async def run(self) -> None:
         """Take batches until cancelled."""
         ended_s, took_s = -self._batch_age_s, 0.0
         while True:
-            messages = await self._subscriber.receive(BATCH_MESSAGES_MAX)
+            waiting = self._waiting
+            if self._subscriber.waiting or not waiting:
+                waiting.add(await self._subscriber.receive(_RECEIVED_MAX))
             began_s = time.monotonic()
-            if began_s - ended_s < self._batch_age_s:
-                messages = await self._with_more(messages, min(_PATIENCE * took_s, self._batch_age_s))
-            is_all = len(messages) < BATCH_MESSAGES_MAX
+            if began_s - ended_s < self._batch_age_s and len(waiting) < BATCH_MESSAGES_MAX:
+                await asyncio.sleep(min(_PATIENCE * took_s, self._batch_age_s))
+                if self._subscriber.waiting:
+                    waiting.add(await self._subscriber.receive(_RECEIVED_MAX))
             work_s = time.monotonic()
-            while messages:
-                installations = self._writer.state.book.installations
-                # Off the event loop: what devices send decides how long it takes.
-                decoded = await asyncio.to_thread(self._decoder.decode, messages, self._clock.now_ms(), installations)
-                await self._take(decoded)
-                self._subscriber.acknowledge(messages[: decoded.messages])
-                self._metrics.messages += decoded.messages
-                self._metrics.waited_s.add(time.monotonic() - began_s)
-                self._metrics.heard(decoded.statuses)
-                self._answers.connected(decoded.statuses)
-                messages = messages[decoded.messages :]
-            self._hearing.took(everything=is_all)
+            live = waiting.live(BATCH_MESSAGES_MAX)
+            while live:
+                live = live[await self._commit(live, began_s) :]
+            if past := waiting.past(BATCH_MESSAGES_MAX):
+                waiting.done(await self._commit(past, began_s))
+            self._hearing.took(everything=not waiting)
             ended_s = time.monotonic()
             took_s = ended_s - work_s
 
-    async def _with_more(self, messages: list[Message], age_s: float) -> list[Message]:
-        """Messages and those that come within `age_s`, or as many as are taken at once."""
-        room = BATCH_MESSAGES_MAX - len(messages)
-        if room > self._subscriber.waiting:
-            await asyncio.sleep(age_s)
-        if room and self._subscriber.waiting:
-            messages = messages + await self._subscriber.receive(room)
-        return messages
+    async def _commit(self, messages: list[Message], began_s: float) -> int:
+        """Decode, commit and acknowledge the first of some messages; how many."""
+        installations = self._writer.state.book.installations
+        # Off the event loop: what devices send decides how long it takes.
+        decoded = await asyncio.to_thread(self._decoder.decode, messages, self._clock.now_ms(), installations)
+        await self._take(decoded)
+        self._subscriber.acknowledge(messages[: decoded.messages])
+        self._metrics.messages += decoded.messages
+        self._metrics.waited_s.add(time.monotonic() - began_s)
+        self._metrics.heard(decoded.statuses)
+        self._answers.connected(decoded.statuses)
+        return decoded.messages
 
     async def answer(self) -> None:
         """Tell devices what is committed, until cancelled. What the broker does not take now is said later."""

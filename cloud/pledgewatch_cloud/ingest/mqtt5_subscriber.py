@@ -55,7 +55,6 @@ class Mqtt5Subscriber(QueueingSubscriber):
         """See QueueingSubscriber. `misfit` is set when nobody there has answered in MQTT 5 for some time."""
         super().__init__(address, filters, random, after_token=after_token)
         self.misfit = asyncio.Event()
-        self._unacknowledged: deque[tuple[int, int]] = deque()  # (token, packet id), in order of arrival
         self._outgoing: dict[int, mqtt5.PublishPacket] = {}
         self._packet_id = 0
         self._link: _Link | None = None
@@ -67,12 +66,9 @@ class Mqtt5Subscriber(QueueingSubscriber):
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """See Subscriber."""
-        if not messages or self._link is None:
+        if self._link is None:
             return
-        ids = []
-        while self._unacknowledged and self._unacknowledged[0][0] <= messages[-1].token:
-            ids.append(self._unacknowledged.popleft()[1])
-        self.counts.acknowledged += len(ids)
+        ids = [packet_id for _, packet_id in self._settle(messages)]
         # Success without properties: 40 02 and the packet id (MQTT 5.0, 3.4).
         self._link.write(struct.pack(f">{2 * len(ids)}H", *(half for one in ids for half in (_PUBACK, one))))
 
@@ -118,8 +114,7 @@ class Mqtt5Subscriber(QueueingSubscriber):
         """A connection with the subscription granted. Raises OSError or RefusedError."""
         address = self._address
         # What the connection before held comes again, perhaps together with the broker's first answer.
-        self._queue.clear()
-        self._unacknowledged.clear()
+        self._forget()
         _, link = await asyncio.get_running_loop().create_connection(
             lambda: _Link(self._arrived), address.host, address.port, ssl=address.tls()
         )

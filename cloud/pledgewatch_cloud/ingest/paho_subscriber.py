@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -37,7 +36,6 @@ class PahoSubscriber(QueueingSubscriber):
     def __init__(self, address: BrokerAddress, filters: Sequence[str], random: Random, *, after_token: int = 0) -> None:
         """See QueueingSubscriber."""
         super().__init__(address, filters, random, after_token=after_token)
-        self._unacknowledged: deque[tuple[int, int, int]] = deque()  # (token, packet id, qos), in order of arrival
         self._subscribed = False
         self._ended = asyncio.Event()
         self._why = ""
@@ -51,12 +49,10 @@ class PahoSubscriber(QueueingSubscriber):
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """See Subscriber."""
-        if not messages or self._client is None:
+        if self._client is None:
             return
-        while self._unacknowledged and self._unacknowledged[0][0] <= messages[-1].token:
-            _, packet_id, qos = self._unacknowledged.popleft()
+        for _, packet_id, qos in self._settle(messages):
             self._client.ack(packet_id, qos)
-            self.counts.acknowledged += 1
         self._read_if_room()
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
@@ -92,8 +88,7 @@ class PahoSubscriber(QueueingSubscriber):
     async def _connection(self, *, was_away: bool) -> None:
         """One connection, from its beginning to its end."""
         client = self._make_client(was_away=was_away)
-        self._queue.clear()
-        self._unacknowledged.clear()
+        self._forget()
         try:
             self._client = client
             await asyncio.to_thread(

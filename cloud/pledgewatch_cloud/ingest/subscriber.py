@@ -104,8 +104,9 @@ class Subscriber(Protocol):
         ...
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
-        """Tell the broker that these, and all that arrived before them, are on disk.
+        """Tell the broker that these are on disk.
 
+        It hears it in the order of arrival, as MQTT 5 wants it (4.6): of a message once all before it are on disk too.
         Messages of an earlier connection are passed over: the broker delivers them again and they are known then.
         """
         ...
