@@ -63,20 +63,30 @@ class Fleet:
     """Devices whose live readings come in rounds, the last of them due at `until_ms`."""
 
     def __init__(
-        self, devices: range, *, rounds: int, until_ms: int, backlog_days: float = 0.0, epoch: int = 1
+        self,
+        devices: range,
+        *,
+        rounds: int,
+        until_ms: int,
+        backlog_days: float = 0.0,
+        epoch: int = 1,
+        step_ms: int = LIVE_STEP_MS,
     ) -> None:
-        """`rounds` live readings of each device, after `backlog_days` of them that were kept. `devices` are numbers."""
+        """`rounds` live readings of each device, `step_ms` apart, after `backlog_days` of them that were kept.
+
+        `devices` are numbers.
+        """
         self._devices = [Device(number, epoch) for number in devices]
-        self._rounds = rounds
-        self._live_from_ms = until_ms - rounds * LIVE_STEP_MS
+        self._rounds, self._step_ms = rounds, step_ms
+        self._live_from_ms = until_ms - rounds * step_ms
         self._backlog = int(backlog_days * DAY_MS) // BACKLOG_STEP_MS
 
     def live(self) -> Iterator[Sent]:
         """Round after round, every device in turn."""
         for place in range(self._rounds):
-            at_ms = self._live_from_ms + place * LIVE_STEP_MS
+            at_ms = self._live_from_ms + place * self._step_ms
             for device in self._devices:
-                reading = _reading(device.number, device.sequence + 1, at_ms + device.number % LIVE_STEP_MS)
+                reading = _reading(device.number, device.sequence + 1, at_ms + device.number % self._step_ms)
                 yield device.say((reading,), [chain.leaf(reading)])
 
     def backlog(self) -> Iterator[Sent]:
