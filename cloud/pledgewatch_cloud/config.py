@@ -92,7 +92,7 @@ class IngestSettings:
     batch_age_s: float = 0.05
     tick_s: float = 10.0
     hearing_grace_s: float = 300.0
-    snapshot_every_entries: int = 1_000
+    snapshot_every_entries: int = 4_000
 
     def __post_init__(self) -> None:
         for name in ("committed_after_readings", "committed_after_s", "tick_s", "snapshot_every_entries"):

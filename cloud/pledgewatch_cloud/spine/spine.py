@@ -38,7 +38,7 @@ class Spine:
         store: Store,
         clock: Clock,
         *,
-        snapshot_every_entries: int = 1_000,
+        snapshot_every_entries: int = 4_000,
         keep: Callable[[State], None] | None = None,
     ) -> None:
         """Take up a journal where it stands (see `recover`).
