@@ -173,6 +173,22 @@ async def test_a_gap_is_answered_at_once_and_once() -> None:
     await hear(2, told[5])
 
 
+def test_a_gap_that_stands_is_told_of_again_after_a_while() -> None:
+    device, answers = Device(), Answers(after_readings=1_000, after_s=1_000.0)
+    told = [device.measure(NOON_MS + minute * MINUTE_MS, temperature(5_000)) for minute in range(8)]
+    spine = Spine(MemoryStore(), ManualClock(NOON_MS + 60 * MINUTE_MS))
+    spine.amend(book_document(device))
+    due = []
+    # The first gap opens; it stands; it closes as another opens; that one stands, and still does ten minutes later.
+    for now_s, some in ((0, told[:1]), (1, told[2:3]), (2, told[3:4]), (3, [told[1]]), (4, told[5:6]), (5, told[6:7])):
+        answers.took(spine.take([device.arrival(some)]), now_s)
+        due.append(len(answers.due(now_s)))
+        for one in answers.due(now_s):
+            answers.said(one)
+    answers.took(spine.take([device.arrival(told[7:])]), 604.5)
+    assert (due, len(answers.due(604.5))) == ([0, 1, 0, 0, 1, 0], 1)
+
+
 def past_and_live() -> tuple[Bench, Device]:
     """A device that comes back with a large payload and says one thing more, and another one that is live."""
     bench, other = Bench(), Device("container-2", seed=2)

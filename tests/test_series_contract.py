@@ -11,7 +11,9 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from brokers import free_port
@@ -179,6 +181,60 @@ def test_retention_drops_whole_weeks(tmp_path: Path) -> None:
     assert kept == [5_002, 5_003, 5_004]
     assert values(series)[-1].measured_at_ms - values(series)[0].measured_at_ms >= 10 * DAY_MS
     series.close()
+
+
+def test_a_device_dated_far_ahead_drops_nothing(tmp_path: Path) -> None:
+    series = EmbeddedSeries(tmp_path, "journal", retention_days=10)
+    ship = Ship(series)
+    ship.say((0, warm(5_000)))
+    ahead = ship.device.measure(NOON_MS + 1_000 * DAY_MS, *warm(5_100))
+    ship.spine.take([ship.device.arrival([ahead])])
+    ship.feeder.catch_up()
+    assert [one.value for one in values(series)] == [5_000, 5_100]
+    series.close()
+
+
+def test_evidence_is_as_old_in_a_series_that_follows_as_in_one_that_is_built_again(tmp_path: Path) -> None:
+    """A reading from before the newest one comes after the series has had that."""
+    ages = []
+    for name, follows in (("followed", True), ("built", False)):
+        series = EmbeddedSeries(tmp_path / name, "journal")
+        ship = Ship(series)
+        late = ship.device.measure(NOON_MS, *warm(5_000))
+        ship.say((60, warm(5_100)))
+        if follows:
+            ship.feeder.catch_up()
+        ship.spine.take([ship.device.arrival([late])])
+        ship.clock.at_ms = NOON_MS + 70 * MINUTE_MS
+        ship.spine.tick()
+        ship.feeder.catch_up()
+        ages.append([one.values for one in series.gauges("evidence", ASSET, *FOR_EVER)])
+        series.close()
+    assert ages == [[{"age_ms": 10 * MINUTE_MS}]] * 2
+
+
+def test_points_that_influxdb_will_never_take_hold_nothing_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It takes the others, and says 422."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(422)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        series = InfluxSeries(tmp_path, "journal", url=url, token="none", org="o", bucket="b", timeout_s=5.0)
+        ship = Ship(series)
+        ship.say((0, warm(5_000)))
+        assert ship.feeder.advance() == series.cursor == ship.spine.state.entry
+        series.close()
+        server.shutdown()
+    assert "InfluxDB has taken all but some of the points" in caplog.text
 
 
 def test_a_series_that_cannot_be_written_waits_with_its_cursor(

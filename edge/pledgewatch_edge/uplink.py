@@ -44,6 +44,7 @@ from pledgewatch_wire.reading import Reading
 from pledgewatch_wire.topics import Kind, topic
 
 WORD_PATIENCE_S: Final = 2.0
+GAP_PATIENCE_S = 60.0  # before the same gap is sent again
 DRAIN_S: Final = 3.0
 OFFLINE_S: Final = 1.5
 _PATIENCE_DOUBLINGS_MAX: Final = 5
@@ -102,7 +103,7 @@ class Uplink:
         self._send_due = 0.0
         self._is_backlog = False
         self._fruitless_resends = 0
-        self._gap_after = -1  # the sequence before the gap that was sent again last
+        self._gap_after, self._gap_at = -1, 0.0  # the gap that was sent again last: the sequence before it, and when
         self._has_gap = False
         self._said_ignored: str | None = None
         self.counts = UplinkCounts()
@@ -212,10 +213,11 @@ class Uplink:
                 if forgotten.readings:
                     self._fruitless_resends = 0
                 self._window.land(committed)
-                # Messages of one connection come in order: what is missing below a range was lost. Once for each gap,
-                # then with patience.
-                if committed.ranges and committed.contiguous != self._gap_after:
-                    self._gap_after, self._has_gap = committed.contiguous, True
+                # Messages of one connection come in order: what is missing below a range was lost. Again only where
+                # it was lost again.
+                now, is_new = self._monotonic(), committed.contiguous != self._gap_after
+                if committed.ranges and (is_new or now - self._gap_at >= GAP_PATIENCE_S):
+                    self._gap_after, self._gap_at, self._has_gap = committed.contiguous, now, True
                 self._said_ignored = None
             else:
                 self._ignore(forgotten.ignored)

@@ -6,7 +6,7 @@ what is there already, for then it has missed the word, and when a gap opens: wh
 who hears of it sends it again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
@@ -14,6 +14,8 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.ingest.decode import DeviceStatus
 from pledgewatch_wire.codec import MAX_EPOCH
+
+_GAP_AGAIN_S = 600.0
 
 
 class Stream(NamedTuple):
@@ -32,6 +34,13 @@ class _Unsaid:
     since_s: float
 
 
+class _Gap(NamedTuple):
+    """Where the last range beyond a gap begins, and when the device was told."""
+
+    newest: int
+    told_s: float
+
+
 class Answers:
     """Which devices are due a `committed`. Holds one small record for each stream with news, none for the others."""
 
@@ -40,7 +49,7 @@ class Answers:
         self._after_s = after_s
         self._unsaid: dict[tuple[str, str, int], _Unsaid] = {}  # oldest first, so only those that are due are looked at
         self._at_once: dict[tuple[str, str, int], None] = {}
-        self._gaps: dict[tuple[str, int], int] = {}  # device, epoch: how many gaps it has been told of
+        self._gaps: dict[tuple[str, int], _Gap] = {}  # device, epoch: of streams with a gap
         self._online: dict[tuple[str, str], int] = {}  # the epoch that a device has just come online with
 
     def took(self, admission: Admission, now_s: float) -> None:
@@ -56,19 +65,22 @@ class Answers:
                 self._at_once[stream] = None
         for arrival in admission.known:
             self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
-        opened = {key for key, state in admission.devices.items() if self._opens(key, len(state.marks.ranges))}
+        opened = {key for key, state in admission.devices.items() if self._opens(key, state.marks.ranges, now_s)}
         if opened:
             for arrival in admission.accepted:
                 if (arrival.device, arrival.epoch) in opened:
                     self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
 
-    def _opens(self, key: tuple[str, int], gaps: int) -> bool:
-        """Whether an epoch with so many gaps has more of them than before."""
-        if not gaps:
+    def _opens(self, key: tuple[str, int], ranges: Sequence[tuple[int, int]], now_s: float) -> bool:
+        """Whether a gap has opened in front of what came last, or one that was told of has stood for long."""
+        if not ranges:
             self._gaps.pop(key, None)
             return False
-        before, self._gaps[key] = self._gaps.get(key, 0), gaps
-        return gaps > before
+        known, newest = self._gaps.get(key), ranges[-1][0]
+        if known is not None and newest <= known.newest and now_s - known.told_s < _GAP_AGAIN_S:
+            return False
+        self._gaps[key] = _Gap(newest, now_s)
+        return True
 
     def connected(self, statuses: Iterable[DeviceStatus]) -> None:
         """Devices that have just come online want to know where they stand."""

@@ -27,9 +27,9 @@ from pledgewatch_wire.topics import Kind
 log = logging.getLogger(__name__)
 
 BATCH_MESSAGES_MAX = 4_000
-_RECEIVED_MAX = 65_536
+_HELD_MAX = 65_536  # at QoS 1 the broker holds back long before
 _PATIENCE = 3  # times as long as the last batch took
-_ANSWER_EVERY_S = 0.25
+_ANSWER_EVERY_S = 0.1
 
 
 class IngestLoop:
@@ -62,13 +62,13 @@ class IngestLoop:
         ended_s, took_s = -self._batch_age_s, 0.0
         while True:
             waiting = self._waiting
-            if self._subscriber.waiting or not waiting:
-                waiting.add(await self._subscriber.receive(_RECEIVED_MAX))
+            if not waiting or (self._subscriber.waiting and len(waiting) < _HELD_MAX):
+                waiting.add(await self._subscriber.receive(_HELD_MAX))
             began_s = time.monotonic()
             if began_s - ended_s < self._batch_age_s and len(waiting) < BATCH_MESSAGES_MAX:
                 await asyncio.sleep(min(_PATIENCE * took_s, self._batch_age_s))
                 if self._subscriber.waiting:
-                    waiting.add(await self._subscriber.receive(_RECEIVED_MAX))
+                    waiting.add(await self._subscriber.receive(_HELD_MAX))
             work_s = time.monotonic()
             live = waiting.live(BATCH_MESSAGES_MAX)
             while live:

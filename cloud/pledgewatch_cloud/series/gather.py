@@ -46,7 +46,7 @@ class Gathering:
             case Readings(arrivals):
                 self._arrivals += arrivals
                 self.readings += sum(one.count for one in arrivals)
-                self._hear(arrivals)
+                self._hear(arrivals, entry.recorded_at_ms)
             case Amendment(document):
                 self._installed |= {one["device"]: one["asset"] for one in document.get("installations", ())}
             case Tick() if entry.recorded_at_ms - self._evidence_ms >= EVIDENCE_EVERY_MS:
@@ -62,7 +62,8 @@ class Gathering:
     def _asset(self, device: str) -> str:
         return self._installed.get(device) or self._known[device]
 
-    def _hear(self, arrivals: Iterable[Arrival]) -> None:
+    def _hear(self, arrivals: Iterable[Arrival], now_ms: int) -> None:
+        """What each asset said last. Nobody has said anything yet of what is still to come, whatever its clock says."""
         newest, is_set = self._newest, dict[int, list[bool]]()
         for one in arrivals:
             columns = one.columns
@@ -70,13 +71,14 @@ class Gathering:
             if told is None:
                 told = is_set[id(columns)] = (columns.clock != Clock.UNSET).tolist()
             asset = self._asset(one.device)
-            if told[one.start] and one.until_ms > newest.get(asset, 0):
-                newest[asset] = one.until_ms
+            until_ms = min(one.until_ms, now_ms)
+            if told[one.start] and until_ms > newest.get(asset, 0):
+                newest[asset] = until_ms
 
     def _gauge_evidence(self, entry: Entry) -> None:
         self._evidence_ms = now_ms = entry.recorded_at_ms
-        for asset, newest_ms in sorted({**self._newest_before, **self._newest}.items()):
-            age_ms = max(0, now_ms - newest_ms)
+        for asset in sorted({*self._newest_before, *self._newest}):
+            age_ms = max(0, now_ms - max(self._newest_before.get(asset, 0), self._newest.get(asset, 0)))
             self._gauges.append(Gauge("evidence", asset, now_ms, str(entry.number), {"age_ms": age_ms}))
 
     def _points(self) -> Points:

@@ -13,10 +13,12 @@ within it are the last six digits of their sequence: no device measures a millio
 gauge come from the number of the event that it rests on.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from urllib3.exceptions import HTTPError
 from pledgewatch_cloud.series import bookmark
 from pledgewatch_cloud.series.series import Bookmark, Gauge, Point, Points, SeriesError, Stretch, Told
 from pledgewatch_wire.reading import NO_VALUE_FROM, Channel
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "series-influxdb.sqlite"
 LINES_AT_ONCE = 5_000
@@ -82,7 +86,10 @@ class InfluxSeries:
         lines = [*_reading_lines(told.points), *map(_gauge_line, told.gauges)]
         for start in range(0, len(lines), LINES_AT_ONCE):
             text = "\n".join(lines[start : start + LINES_AT_ONCE]).encode()
-            self._asked(partial(self._writer.write, self._bucket, self._org, text))
+            try:
+                self._asked(partial(self._writer.write, self._bucket, self._org, text))
+            except _UnfitError as error:
+                log.warning("InfluxDB has taken all but some of the points: %s", error)
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             bookmark.move(self._connection, told)
@@ -194,7 +201,12 @@ class InfluxSeries:
             return call()
         except (ApiException, HTTPError, OSError) as error:
             reason = getattr(error, "message", None) or getattr(error, "reason", None) or error
-            raise SeriesError(f"InfluxDB: {reason}") from None
+            kind = _UnfitError if getattr(error, "status", 0) == HTTPStatus.UNPROCESSABLE_ENTITY else SeriesError
+            raise kind(f"InfluxDB: {reason}") from None
+
+
+class _UnfitError(SeriesError):
+    """It will never take some of the points, which lie outside its retention; the others it has."""
 
 
 def _reading_lines(points: Points) -> Iterator[str]:
