@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 
 from pledgewatch_cloud.decide import asset_half, calm
 from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.asset import LATEST_MS
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_wire.codec import VALUE_LIMIT
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, Reading
 
 NEVER_WIDE = 10**9
+LOS_ANGELES_PIER = (337_000_000, -1_182_700_000)
 OPEN_SEA = (200_000_000, -1_500_000_000)
 BY_THE_FENCE = (334_000_000, -1_188_000_000)  # on the western edge of Los Angeles' square
 DATE_LINE = (100_000_000, 1_799_999_900)
@@ -215,6 +218,43 @@ def lived(seed: int) -> Iterator[tuple[int, bool, bool]]:
 def test_with_the_lane_and_without_everything_is_the_same(seed: int) -> None:
     for step, (_, without_moved, same) in enumerate(lived(seed)):
         assert (without_moved, same) == (False, True), f"step {step}"
+
+
+@pytest.mark.parametrize("channel", list(Channel))
+def test_no_value_that_the_wire_holds_stops_anything(channel: Channel) -> None:
+    """Out of all range and of good quality, as a first reading and as a later one; by the lane as by the fold."""
+    told = []
+    for readings_min in (1, NEVER_WIDE):
+        device = Device()
+        document = book_document(device) | {"milestones": []}
+        document["lots"][0].update(mkt=MKT, limits=[COLD, DRY])
+        spine = Spine(MemoryStore("calm"), ManualClock(NOON_MS + 600 * MINUTE_MS))
+        spine.amend(document)
+        with lane(readings_min):
+            for minute, value in enumerate((1 - VALUE_LIMIT, None, None, VALUE_LIMIT - 1, None, -2_000_000_000, None)):
+                cells = {cell.channel: cell for cell in (*position(LOS_ANGELES_PIER), WARM)}
+                if value is not None:
+                    cells[channel] = Cell(channel, value)
+                spine.take([device.arrival([device.measure(NOON_MS + minute * MINUTE_MS, *cells.values())])])
+        told.append(state_module.to_bytes(spine.state))
+    assert told[0] == told[1]
+
+
+def test_what_nobody_can_have_kept_for_so_long_is_left_to_the_fold() -> None:
+    told = []
+    for readings_min in (1, NEVER_WIDE):
+        device, clock = Device(), ManualClock(NOON_MS + 60 * MINUTE_MS)
+        document = book_document(device) | {"milestones": []}
+        document["installations"][0]["silent_after_s"], document["lots"][0]["limits"] = 0, []
+        spine = Spine(store := MemoryStore("calm"), clock)
+        spine.amend(document)
+        with lane(readings_min):
+            for minute in range(6):
+                if minute == 5:
+                    clock.at_ms = NOON_MS + LATEST_MS + 10 * MINUTE_MS
+                spine.take([device.arrival([device.measure(NOON_MS + minute * MINUTE_MS, WARM)])])
+        told.append((state_module.to_bytes(spine.state), store._events))
+    assert told[0] == told[1]
 
 
 def test_a_limit_whose_leg_has_ended_is_left_to_the_fold() -> None:

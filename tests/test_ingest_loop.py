@@ -15,6 +15,7 @@ from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Message, SubscriberCounts
+from pledgewatch_cloud.ingest.waiting import Waiting
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import StoreError
@@ -53,7 +54,7 @@ class Broker:
         self.acknowledged: list[tuple[int, int]] = []
         self.published: list[tuple[str, bytes]] = []
         self._token = 0
-        self.at_once = 1
+        self.at_once, self.forgotten = 1, 0
 
     def put(self, kind: Kind, device: str, payload: bytes) -> None:
         self._token += 1
@@ -204,6 +205,21 @@ def past_and_live() -> tuple[Bench, Device]:
     live = other.measure(NOON_MS, temperature(5_000))
     bench.broker.put(Kind.UP, other.name, encode(other.payload([live])))
     return bench, other
+
+
+def test_what_an_earlier_connection_brought_is_forgotten_and_the_rest_keeps_its_order() -> None:
+    waiting, large = Waiting(), bytes(1_000)
+    told = [("a", large), ("a", b"1"), ("b", b"2"), ("b", large), ("b", b"3"), ("a", b"4")]
+    waiting.add(Message(topic, payload, retained=False, token=token) for token, (topic, payload) in enumerate(told))
+    assert [one.token for one in waiting.live(10)] == [2]
+    waiting.forget(1)
+    assert [one.token for one in waiting.live(10)] == [5], "nothing of its own is before it any more"
+    assert [one.token for one in waiting.past(10)] == [3, 4]
+    waiting.done(1)
+    waiting.add([Message("b", b"6", retained=False, token=6)])
+    waiting.done(1)
+    waiting.add([Message("b", b"7", retained=False, token=7)])
+    assert ([one.token for one in waiting.past(10)], len(waiting)) == ([6, 7], 2)
 
 
 async def test_what_is_live_does_not_wait_for_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:

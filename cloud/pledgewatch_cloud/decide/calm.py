@@ -18,11 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pledgewatch_cloud.decide import calm_row
-from pledgewatch_cloud.decide.asset import SAVE_EVERY_READINGS, SAVE_PAUSE_MS, SAVE_SPACE_MS, AssetState, saved
+from pledgewatch_cloud.decide.asset import (
+    LATEST_MS,
+    SAVE_EVERY_READINGS,
+    SAVE_PAUSE_MS,
+    SAVE_SPACE_MS,
+    AssetState,
+    saved,
+)
 from pledgewatch_cloud.decide.batch import Batch
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm_row import KINETICS, LOW_BITS, LOW_MASK, PLACE_MASK, SLOTS, WEIGHT_MAX, Row, Shape
 from pledgewatch_cloud.decide.columns import Numbers, Truths, between
+from pledgewatch_cloud.decide.geodesy import HALF_TURN_E7, POLE_E7
 from pledgewatch_cloud.decide.geofence import FenceIndex
 from pledgewatch_cloud.decide.kinetic import weight
 from pledgewatch_cloud.decide.plausibility import (
@@ -298,10 +306,12 @@ def _told(table: Table, index: FenceIndex, batch: Batch, place: Numbers, row: Nu
 
 
 def fences_at(index: FenceIndex, latitudes: Numbers, longitudes: Numbers) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The fences around each place that lies in any, in order of id."""
-    places, fences = index.containing(latitudes, longitudes)
+    """The fences around each place that lies in any, in order of id. What is no place on earth lies in none."""
+    on_earth = np.flatnonzero((np.abs(latitudes) <= POLE_E7) & (np.abs(longitudes) <= HALF_TURN_E7))
+    places, fences = index.containing(latitudes[on_earth], longitudes[on_earth])
     if not len(places):
         return
+    places = on_earth[places]
     starts = [0, *((places[1:] != places[:-1]).nonzero()[0] + 1).tolist(), len(places)]
     numbers = fences.tolist()
     for start, end in pairwise(starts):
@@ -380,7 +390,7 @@ def _is_in_time(fixed: Fixed, moving: Moving, told: _Told, now_ms: int) -> Truth
     found: Truths = (told.epoch == fixed.epoch[row]) & (at_ms <= newest_ms + fixed.patience_ms[row])
     found &= told.sequence > np.where(before < 0, moving.sequence[row], told.sequence[before])
     found &= at_ms > np.where(before < 0, moving.floor_ms[row], at_ms[before])
-    found &= at_ms <= now_ms + fixed.ahead_ms[row]
+    found &= (at_ms <= now_ms + fixed.ahead_ms[row]) & (at_ms + LATEST_MS >= now_ms)
     found &= at_ms <= fixed.calibrated_until_ms[row]
     found &= (at_ms >= fixed.leg_from_ms[row]) & (at_ms < fixed.leg_until_ms[row])
     found &= (at_ms - newest_ms <= SAVE_PAUSE_MS) | (newest_ms < fixed.save_after_ms[row])
@@ -401,7 +411,7 @@ def _is_plausible(values: Numbers, mask: Numbers) -> Truths:
             if channel == Channel.SATELLITES:
                 found &= (value >= FEW_SATELLITES_BELOW) | (mask >> channel & 1 == 0)
             if channel == Channel.HDOP_CENTI:
-                found &= value <= HIGH_HDOP_ABOVE_CENTI
+                found &= (value >= 0) & (value <= HIGH_HDOP_ABOVE_CENTI)
     return found
 
 

@@ -155,7 +155,7 @@ def _fix(good: Mapping[int, int], weak: Mapping[int, tuple[int, Doubt]]) -> Fix 
         (latitude, doubt), (longitude, other) = weak[Channel.LATITUDE_E7], weak[Channel.LONGITUDE_E7]
         grade = min(grade_of(doubt), grade_of(other))
     accuracy_mm = good.get(Channel.HDOP_CENTI, 0) * ACCURACY_MM_PER_HDOP // 100
-    return Fix(latitude, longitude, grade, min(accuracy_mm, ACCURACY_AT_MOST_MM))
+    return Fix(latitude, longitude, grade, max(0, min(accuracy_mm, ACCURACY_AT_MOST_MM)))
 
 
 def _by_themselves(reading: Reading, *, expired: bool) -> tuple[dict[int, int], dict[int, tuple[int, Doubt]]]:
@@ -185,7 +185,7 @@ def _against_the_fix(good: Mapping[int, int]) -> Doubt | None:
     """What the receiver's own account of a fix says against it."""
     if good.get(Channel.SATELLITES, FEW_SATELLITES_BELOW) < FEW_SATELLITES_BELOW:
         return Doubt.FEW_SATELLITES
-    return Doubt.HIGH_HDOP if good.get(Channel.HDOP_CENTI, 0) > HIGH_HDOP_ABOVE_CENTI else None
+    return None if 0 <= good.get(Channel.HDOP_CENTI, 0) <= HIGH_HDOP_ABOVE_CENTI else Doubt.HIGH_HDOP
 
 
 def _placed(

@@ -65,6 +65,11 @@ class AutoSubscriber(OneTask):
         """See Subscriber."""
         return self._chosen.waiting if self._chosen else 0
 
+    @property
+    def forgotten(self) -> int:
+        """See Subscriber."""
+        return self._chosen.forgotten if self._chosen else 0
+
     async def receive(self, limit: int) -> list[Message]:
         """See Subscriber."""
         while not self._closed:

@@ -59,6 +59,7 @@ class QueueingSubscriber(OneTask):
         self._unacknowledged: deque[tuple[int, ...]] = deque()  # token, packet id and so on, in order of arrival
         self._settled: set[int] = set()  # tokens that are on disk, while some before them are not
         self._token = after_token
+        self.forgotten = after_token
 
     @property
     def waiting(self) -> int:
@@ -78,6 +79,7 @@ class QueueingSubscriber(OneTask):
 
     def _forget(self) -> None:
         """The connection is another one: what the last one held comes again."""
+        self.forgotten = self._token
         self._queue.clear()
         self._unacknowledged.clear()
         self._settled.clear()

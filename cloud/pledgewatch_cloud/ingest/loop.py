@@ -59,9 +59,12 @@ class IngestLoop:
 
     async def run(self) -> None:
         """Take batches until cancelled."""
-        ended_s, took_s = -self._batch_age_s, 0.0
+        ended_s, took_s, forgotten = -self._batch_age_s, 0.0, 0
         while True:
             waiting = self._waiting
+            if self._subscriber.forgotten > forgotten:
+                forgotten = self._subscriber.forgotten
+                waiting.forget(forgotten)
             if not waiting or (self._subscriber.waiting and len(waiting) < _HELD_MAX):
                 waiting.add(await self._subscriber.receive(_HELD_MAX))
             began_s = time.monotonic()

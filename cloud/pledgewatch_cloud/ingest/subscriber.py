@@ -96,6 +96,11 @@ class Subscriber(Protocol):
         """How many messages `receive` would give at once."""
         ...
 
+    @property
+    def forgotten(self) -> int:
+        """Messages up to this token are of an earlier connection: what of them is not acknowledged comes again."""
+        ...
+
     async def receive(self, limit: int) -> list[Message]:
         """Wait for at least one message; return what is there, at most `limit`, in order of arrival.
 

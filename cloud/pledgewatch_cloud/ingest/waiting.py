@@ -36,6 +36,14 @@ class Waiting:
                 past.append(one)
                 aside[one.topic] += 1
 
+    def forget(self, token: int) -> None:
+        """Without the messages up to a token."""
+        kept = [one for one in (*self._live, *self._past) if one.token > token]
+        self._live.clear()
+        self._past.clear()
+        self._aside.clear()
+        self.add(sorted(kept, key=lambda one: one.token))
+
     def live(self, limit: int) -> list[Message]:
         """The first of the first row. They are out of it."""
         return [self._live.popleft() for _ in range(min(limit, len(self._live)))]

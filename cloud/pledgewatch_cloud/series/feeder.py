@@ -15,8 +15,7 @@ from pledgewatch_cloud.series.series import Series, SeriesError
 
 log = logging.getLogger(__name__)
 
-READINGS_AT_ONCE = 200_000
-_ENTRIES_AT_ONCE = 10_000
+POINTS_AT_ONCE = 200_000  # readings and gauges
 _PAUSE_S = 1.0
 _RETRY_MAX_S = 60.0
 
@@ -38,7 +37,7 @@ class Feeder:
         for written in self._store.entries(before):
             said = self._store.events_of(written.number)
             gathering.add(form.read_entry(written), said)
-            if gathering.readings >= READINGS_AT_ONCE or gathering.entry - before >= _ENTRIES_AT_ONCE:
+            if gathering.size >= POINTS_AT_ONCE:
                 break
         if gathering.entry > before:
             self._series.write(gathering.told())
