@@ -186,8 +186,11 @@ def test_a_gap_that_stands_is_told_of_again_after_a_while() -> None:
         due.append(len(answers.due(now_s)))
         for one in answers.due(now_s):
             answers.said(one)
-    answers.took(spine.take([device.arrival(told[7:])]), 604.5)
-    assert (due, len(answers.due(604.5))) == ([0, 1, 0, 0, 1, 0], 1)
+    later = [len(answers.due(now_s)) for now_s in (603.5, 604.5)]
+    for one in answers.due(604.5):
+        answers.said(one)
+    assert (due, later) == ([0, 1, 0, 0, 1, 0], [0, 1])
+    assert [len(answers.due(now_s)) for now_s in (1_803.5, 1_805.5)] == [0, 1], "the next time after twice as long"
 
 
 def past_and_live() -> tuple[Bench, Device]:

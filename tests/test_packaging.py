@@ -170,6 +170,8 @@ BAD_CLOUD = [
     ("[ingest]\nbatch_age_s = 60.0", "batch_age_s is 60.0"),
     ('[broker]\nshare = "a/b"', "share is 'a/b'"),
     ("[series]\nretention_days = -1", "retention_days is -1"),
+    ('[broker]\ncertificate_file = "c"\nkey_file = "k"', "certificate_file needs ca_file"),
+    ('[broker]\nca_file = "a"\nkey_file = "k"', "certificate_file goes with key_file"),
     ('[series]\nkind = "influxdb"', "url is ''"),
     ("[ingest]\nhearing_grace_s = -1.0", "hearing_grace_s is -1.0"),
     ("[clock]\nsimulated_start_ms = 1\nspeed = -1.0\nanchor_ms = 1", "speed is -1.0; it must be above 0"),

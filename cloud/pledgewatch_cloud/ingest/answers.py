@@ -6,7 +6,7 @@ what is there already, for then it has missed the word, and when a gap opens: wh
 who hears of it sends it again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from pledgewatch_cloud.ingest.decode import DeviceStatus
 from pledgewatch_wire.codec import MAX_EPOCH
 
 _GAP_AGAIN_S = 600.0
+_GAP_AGAIN_MAX_S = 21_600.0
 
 
 class Stream(NamedTuple):
@@ -35,10 +36,17 @@ class _Unsaid:
 
 
 class _Gap(NamedTuple):
-    """Where the last range beyond a gap begins, and when the device was told."""
+    """A stream with a gap: where its last range begins, when and how often its device was told."""
 
+    stream: tuple[str, str, int]
     newest: int
     told_s: float
+    times: int
+
+    @property
+    def again_s(self) -> float:
+        """When to tell it again: later each time, for what is lost for good is never sent."""
+        return self.told_s + min(_GAP_AGAIN_S * 2.0**self.times, _GAP_AGAIN_MAX_S)
 
 
 class Answers:
@@ -65,22 +73,16 @@ class Answers:
                 self._at_once[stream] = None
         for arrival in admission.known:
             self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
-        opened = {key for key, state in admission.devices.items() if self._opens(key, state.marks.ranges, now_s)}
-        if opened:
-            for arrival in admission.accepted:
-                if (arrival.device, arrival.epoch) in opened:
-                    self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
-
-    def _opens(self, key: tuple[str, int], ranges: Sequence[tuple[int, int]], now_s: float) -> bool:
-        """Whether a gap has opened in front of what came last, or one that was told of has stood for long."""
-        if not ranges:
+        gaps = {key: state.marks.ranges[-1][0] for key, state in admission.devices.items() if state.marks.ranges}
+        for key in admission.devices.keys() - gaps.keys() if self._gaps else ():
             self._gaps.pop(key, None)
-            return False
-        known, newest = self._gaps.get(key), ranges[-1][0]
-        if known is not None and newest <= known.newest and now_s - known.told_s < _GAP_AGAIN_S:
-            return False
-        self._gaps[key] = _Gap(newest, now_s)
-        return True
+        for arrival in admission.accepted if gaps else ():
+            key = arrival.device, arrival.epoch
+            before, newest = self._gaps.get(key), gaps.get(key, 0)
+            if newest > (before.newest if before else 0):
+                stream = Stream(arrival.operator, *key)
+                self._gaps[key] = _Gap(stream, newest, now_s, 0)
+                self._at_once[stream] = None
 
     def connected(self, statuses: Iterable[DeviceStatus]) -> None:
         """Devices that have just come online want to know where they stand."""
@@ -90,6 +92,10 @@ class Answers:
 
     def due(self, now_s: float) -> list[Stream]:
         """The streams to tell now."""
+        for key, gap in self._gaps.items():
+            if gap.again_s <= now_s:
+                self._gaps[key] = gap._replace(told_s=now_s, times=gap.times + 1)
+                self._at_once[gap.stream] = None
         late = takewhile(lambda one: now_s - one[1].since_s >= self._after_s, self._unsaid.items())
         online = ((*names, epoch) for names, epoch in self._online.items())
         return [Stream(*one) for one in dict.fromkeys([*self._at_once, *online, *(stream for stream, _ in late)])]
