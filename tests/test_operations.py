@@ -154,7 +154,7 @@ def test_the_doctor_names_what_is_missing_and_the_cure(tmp_path: Path) -> None:
     found = findings(
         tmp_path,
         f'[service]\ndata_folder = "data"\n[broker]\nport = {nobody}\n'
-        'ca_file = "ca.pem"\ncertificate_file = "cloud.pem"\n'
+        'ca_file = "ca.pem"\ncertificate_file = "cloud.pem"\nkey_file = "cloud.pem"\n'
         f'[core]\nurl = "http://127.0.0.1:{nobody}/messages"\nsecret_file = "none.secret"\n'
         f'[series]\nkind = "influxdb"\nurl = "http://127.0.0.1:{nobody}"\norg = "o"\ntoken_file = "cloud.toml"\n',
     )
