@@ -180,17 +180,17 @@ def test_a_gap_that_stands_is_told_of_again_after_a_while() -> None:
     spine = Spine(MemoryStore(), ManualClock(NOON_MS + 60 * MINUTE_MS))
     spine.amend(book_document(device))
     due = []
-    # The first gap opens; it stands; it closes as another opens; that one stands, and still does ten minutes later.
-    for now_s, some in ((0, told[:1]), (1, told[2:3]), (2, told[3:4]), (3, [told[1]]), (4, told[5:6]), (5, told[6:7])):
-        answers.took(spine.take([device.arrival(some)]), now_s)
-        due.append(len(answers.due(now_s)))
-        for one in answers.due(now_s):
+    # The first gap opens; it stands; it closes as another opens; that one stands, and still does ten minutes again.
+    for at_s, some in ((0, told[:1]), (1, told[2:3]), (2, told[3:4]), (3, [told[1]]), (4, told[5:6]), (5, told[6:7])):
+        answers.took(spine.take([device.arrival(some)]), at_s)
+        due.append(len(answers.due(at_s)))
+        for one in answers.due(at_s):
             answers.said(one)
-    later = [len(answers.due(now_s)) for now_s in (603.5, 604.5)]
+    again = [len(answers.due(at_s)) for at_s in (603.5, 604.5)]
     for one in answers.due(604.5):
         answers.said(one)
-    assert (due, later) == ([0, 1, 0, 0, 1, 0], [0, 1])
-    assert [len(answers.due(now_s)) for now_s in (1_803.5, 1_805.5)] == [0, 1], "the next time after twice as long"
+    assert (due, again) == ([0, 1, 0, 0, 1, 0], [0, 1])
+    assert [len(answers.due(at_s)) for at_s in (1_803.5, 1_805.5)] == [0, 1], "and then after twice as long"
 
 
 def past_and_live() -> tuple[Bench, Device]:

@@ -141,7 +141,8 @@ def test_a_noisy_unit_at_rest_on_an_edge_crosses_nothing_in_thirty_days() -> Non
         is_outside = [cells[1].value < 0 for _, cells in track]
         outside, inside = is_outside.index(True), is_outside.index(False)
         assert fold(track[outside:], fences=on_the_edge(margin_m=75, enter_margin_m=75)) == []
-        assert fold(track[inside:5_000], fences=on_the_edge(margin_m=75, enter_margin_m=75)) == []
+        by_both = [box("by-both", -10, 0, 10, 10, margin_m=90, dwell_s=1_800)]
+        assert fold(track[inside:], fences=[on_the_edge(margin_m=75, enter_margin_m=75)[0], *by_both]) == []
         bare = fold(track[:2_000], fences=on_the_edge())
         assert {one.fact("fence") for one in bare if one.type is EventType.FENCE_LEFT} == {"area", "circle", "corridor"}
 

@@ -266,7 +266,7 @@ def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     """The epoch with the readings of a payload that follows."""
     marks, chain_hash, signed, leaves, waiting, suspicions, recent = state
     if arrival.count == 1:
-        chain_hash = hashlib.sha256(chain_hash + arrival.columns.leaves[arrival.start]).digest()
+        chain_hash = chain.extend(chain_hash, arrival.columns.leaves[arrival.start])
         recent += chain_hash
     else:
         hashes = chain.hashes(chain_hash, arrival.leaves)

@@ -166,9 +166,9 @@ def _by_time(arrival: Arrival) -> tuple[int, str]:
 
 def _with_room_for_causes(facts: AssetFacts, kind: str) -> AssetFacts:
     """Where there are too many causes of a kind, without the middle one of those that have ended, or else of all."""
-    of_kind = [spell for spell in spells(facts) if spell.cause.kind == kind]
-    if len(of_kind) <= MAX_PER_KIND:
+    if sum(one.kind == kind for one in facts.causes.values()) <= MAX_PER_KIND:
         return facts
+    of_kind = [spell for spell in spells(facts) if spell.cause.kind == kind]
     ended = [spell for spell in of_kind if spell.ended_ms is not None] or of_kind
     return _forgetting(facts, [ended[len(ended) // 2]])
 
@@ -178,9 +178,9 @@ def _with_room_for_ends(facts: AssetFacts, kinds: tuple[str, ...]) -> AssetFacts
 
     One from the middle after which the same has ended again: whatever is said late of the time before ends there.
     """
-    of_kinds = sorted((one.at_ms, key) for key, one in facts.ends.items() if one.kinds == kinds)
-    if len(of_kinds) <= MAX_PER_KIND:
+    if sum(one.kinds == kinds for one in facts.ends.values()) <= MAX_PER_KIND:
         return facts
+    of_kinds = sorted((one.at_ms, key) for key, one in facts.ends.items() if one.kinds == kinds)
     newest = {facts.ends[key].about: key for _, key in of_kinds}
     older = [key for _, key in of_kinds if newest[facts.ends[key].about] != key]
     key = older[len(older) // 2] if older else of_kinds[0][1]

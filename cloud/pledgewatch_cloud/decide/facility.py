@@ -64,8 +64,11 @@ def judge(
 
 def _last_state(milestone: str, own: FacilityState, states: Mapping[str, FacilityState]) -> MilestoneState:
     """Where a milestone stands, in its facility or in one that it belonged to before."""
-    told = [one.milestone_states.get(milestone, MilestoneState.WAITING) for one in (own, *states.values())]
-    return next((MilestoneState(one) for one in told if one != MilestoneState.WAITING), MilestoneState.WAITING)
+    for one in (own, *states.values()):
+        told = one.milestone_states.get(milestone, MilestoneState.WAITING)
+        if told != MilestoneState.WAITING:
+            return MilestoneState(told)
+    return MilestoneState.WAITING
 
 
 def _judge_milestone(

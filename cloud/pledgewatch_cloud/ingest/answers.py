@@ -6,7 +6,8 @@ what is there already, for then it has missed the word, and when a gap opens: wh
 who hears of it sends it again.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
@@ -58,6 +59,7 @@ class Answers:
         self._unsaid: dict[tuple[str, str, int], _Unsaid] = {}  # oldest first, so only those that are due are looked at
         self._at_once: dict[tuple[str, str, int], None] = {}
         self._gaps: dict[tuple[str, int], _Gap] = {}  # device, epoch: of streams with a gap
+        self._gaps_due_s = math.inf  # none of them is due before
         self._online: dict[tuple[str, str], int] = {}  # the epoch that a device has just come online with
 
     def took(self, admission: Admission, now_s: float) -> None:
@@ -74,15 +76,30 @@ class Answers:
         for arrival in admission.known:
             self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
         gaps = {key: state.marks.ranges[-1][0] for key, state in admission.devices.items() if state.marks.ranges}
-        for key in admission.devices.keys() - gaps.keys() if self._gaps else ():
-            self._gaps.pop(key, None)
-        for arrival in admission.accepted if gaps else ():
+        if self._gaps:
+            for key in admission.devices.keys() - gaps.keys():
+                self._gaps.pop(key, None)
+        if gaps:
+            self._open(admission, gaps, now_s)
+
+    def _open(self, admission: Admission, gaps: Mapping[tuple[str, int], int], now_s: float) -> None:
+        """Tell of gaps that have opened; `gaps` by device and epoch, as where the last range beyond one begins."""
+        for arrival in admission.accepted:
             key = arrival.device, arrival.epoch
             before, newest = self._gaps.get(key), gaps.get(key, 0)
             if newest > (before.newest if before else 0):
                 stream = Stream(arrival.operator, *key)
-                self._gaps[key] = _Gap(stream, newest, now_s, 0)
+                gap = self._gaps[key] = _Gap(stream, newest, now_s, 0)
+                self._gaps_due_s = min(self._gaps_due_s, gap.again_s)
                 self._at_once[stream] = None
+
+    def _tell_again(self, now_s: float) -> None:
+        """Tell of gaps that have stood for long."""
+        for key, gap in self._gaps.items():
+            if gap.again_s <= now_s:
+                self._gaps[key] = gap._replace(told_s=now_s, times=gap.times + 1)
+                self._at_once[gap.stream] = None
+        self._gaps_due_s = min((gap.again_s for gap in self._gaps.values()), default=math.inf)
 
     def connected(self, statuses: Iterable[DeviceStatus]) -> None:
         """Devices that have just come online want to know where they stand."""
@@ -92,10 +109,8 @@ class Answers:
 
     def due(self, now_s: float) -> list[Stream]:
         """The streams to tell now."""
-        for key, gap in self._gaps.items():
-            if gap.again_s <= now_s:
-                self._gaps[key] = gap._replace(told_s=now_s, times=gap.times + 1)
-                self._at_once[gap.stream] = None
+        if self._gaps_due_s <= now_s:
+            self._tell_again(now_s)
         late = takewhile(lambda one: now_s - one[1].since_s >= self._after_s, self._unsaid.items())
         online = ((*names, epoch) for names, epoch in self._online.items())
         return [Stream(*one) for one in dict.fromkeys([*self._at_once, *online, *(stream for stream, _ in late)])]

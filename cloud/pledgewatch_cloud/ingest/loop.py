@@ -68,7 +68,8 @@ class IngestLoop:
             if not waiting or (self._subscriber.waiting and len(waiting) < _HELD_MAX):
                 waiting.add(await self._subscriber.receive(_HELD_MAX))
             began_s = time.monotonic()
-            if began_s - ended_s < self._batch_age_s and len(waiting) < BATCH_MESSAGES_MAX:
+            is_small = len(waiting) < BATCH_MESSAGES_MAX and not waiting.has_past
+            if is_small and began_s - ended_s < self._batch_age_s:
                 await asyncio.sleep(min(_PATIENCE * took_s, self._batch_age_s))
                 if self._subscriber.waiting:
                     waiting.add(await self._subscriber.receive(_HELD_MAX))

@@ -26,6 +26,11 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._live) + len(self._past)
 
+    @property
+    def has_past(self) -> bool:
+        """Whether anything stands in the second row."""
+        return bool(self._past)
+
     def add(self, messages: Iterable[Message]) -> None:
         """Put messages, as they arrived, behind those of their row."""
         live, past, aside = self._live, self._past, self._aside

@@ -30,7 +30,7 @@ class Gathering:
 
     def __init__(self, bookmark: Bookmark) -> None:
         self.entry = bookmark.entry
-        self.size = 0  # readings and gauges
+        self._readings = 0
         self._known = bookmark.installed
         self._installed: dict[str, str] = {}
         self._newest_before = bookmark.newest
@@ -39,13 +39,18 @@ class Gathering:
         self._arrivals: list[Arrival] = []
         self._gauges: list[Gauge] = []
 
+    @property
+    def size(self) -> int:
+        """How many readings and gauges have been gathered."""
+        return self._readings + len(self._gauges)
+
     def add(self, entry: Entry, said: Iterable[SaidEvent]) -> None:
         """Take the next entry with its events."""
         self.entry = entry.number
         match entry.content:
             case Readings(arrivals):
                 self._arrivals += arrivals
-                self.size += sum(one.count for one in arrivals)
+                self._readings += sum(one.count for one in arrivals)
                 self._hear(arrivals, entry.recorded_at_ms)
             case Amendment(document):
                 self._installed |= {one["device"]: one["asset"] for one in document.get("installations", ())}
@@ -53,9 +58,7 @@ class Gathering:
                 self._gauge_evidence(entry)
             case _:
                 pass
-        before = len(self._gauges)
         self._gauges += [gauge for one in said if (gauge := _gauge(one)) is not None]
-        self.size += len(self._gauges) - before
 
     def told(self) -> Told:
         """All of it."""
@@ -82,7 +85,6 @@ class Gathering:
         for asset in sorted({*self._newest_before, *self._newest}):
             age_ms = max(0, now_ms - max(self._newest_before.get(asset, 0), self._newest.get(asset, 0)))
             self._gauges.append(Gauge("evidence", asset, now_ms, str(entry.number), {"age_ms": age_ms}))
-            self.size += 1
 
     def _points(self) -> Points:
         batch = batch_of_arrivals(self._arrivals, [None] * len(self._arrivals))

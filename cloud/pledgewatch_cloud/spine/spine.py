@@ -43,7 +43,8 @@ class Spine:
     ) -> None:
         """Take up a journal where it stands (see `recover`).
 
-        `keep` is given the states that are due for a snapshot; None: the store keeps them at once.
+        `keep` is given the states that are due for a snapshot; None: the store keeps them at once. `readings` is how
+        many the journal holds, counted as it goes.
         """
         self._store = store
         self._clock = clock
