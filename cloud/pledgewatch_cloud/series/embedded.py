@@ -272,10 +272,7 @@ def _chunks(points: Points, entry: int) -> Iterator[tuple[str, int, int, str, in
 
 def _keep_newest(connection: sqlite3.Connection, points: Points) -> None:
     """Put in the newest value of each channel of each asset, where it is newer than what is there."""
-    told = points.columns
-    names = [points.assets[number] for number in np.unique(points.asset).tolist()]
-    place_of = np.zeros(len(points.assets), dtype=np.int64)
-    place_of[np.unique(points.asset)] = np.arange(len(names))
+    told, names = points.columns, points.assets
     one = "SELECT body FROM newest_points WHERE asset = ?"
     bodies = [connection.execute(one, (name,)).fetchone() or (b"",) for name in names]
     before = _newest_of(b"".join(body for (body,) in bodies))
@@ -283,7 +280,7 @@ def _keep_newest(connection: sqlite3.Connection, points: Points) -> None:
     row = np.repeat(np.arange(len(told)), np.diff(told.cell_from))
     fresh = np.stack([told.channel, told.measured_at_ms[row], told.sequence[row], told.value, told.quality], axis=1)
     every = np.concatenate([before, fresh])
-    place = np.concatenate([np.repeat(np.arange(len(names)), lengths), place_of[points.asset[row]]])
+    place = np.concatenate([np.repeat(np.arange(len(names)), lengths), points.asset[row]])
     order = np.lexsort((every[:, 2], every[:, 1], every[:, 0], place))
     every, place = every[order], place[order]
     is_last = np.ones(len(order), dtype=np.bool_)
