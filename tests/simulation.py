@@ -130,7 +130,7 @@ class Edge:
             first, self.sent_up_to = run[0].sequence, run[-1].sequence
             checkpoints = self.spool.checkpoints(first, self.sent_up_to)
             payload = Payload(self.spool.epoch, tuple(run), tuple(checkpoints))
-            yield Message(topics.topic(OPERATOR, self.name, Kind.UP), encode(payload), False, 0)  # noqa: FBT003
+            yield Message(topics.topic(OPERATOR, self.name, Kind.UP), encode(payload), False, 0, 0.0)  # noqa: FBT003
 
     def hear(self, committed: Committed) -> None:
         """The cloud's word. Where it says that the counter was put back, the agent ends and is started again."""

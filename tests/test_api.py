@@ -23,6 +23,7 @@ from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.clock import SystemClock
 from pledgewatch_cloud.ingest.metrics import Metrics
+from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
@@ -53,6 +54,7 @@ class Cloud:
             delivery_clock=SystemClock(),
             wake_relay=lambda: self.woken.append(1),
             broker_connected=lambda: True,
+            broker_counts=SubscriberCounts,
             token=token,
         )
         self.client = TestClient(create_app(service))
@@ -139,6 +141,21 @@ def test_series_come_back_in_order_of_time(cloud: Cloud) -> None:
     ]
     assert cloud.get(f"{path}?limit=1")["points"] == points[-1:]
     assert cloud.get(f"{path}?from_ms={NOON_MS + 1}&to_ms={NOON_MS + 3 * MINUTE_MS}")["points"] == points[1:2]
+
+
+def test_last_values_and_steps_are_there_and_a_clock_far_ahead_is_not_yet_the_newest(cloud: Cloud) -> None:
+    cloud.tell()
+    ahead = cloud.device.measure(NOON_MS + 2 * 86_400_000, temperature(1_000))
+    cloud.spine.take([cloud.device.arrival([ahead])])
+    cloud.feeder.catch_up()
+    last = cloud.get("/assets/asset-container-1/last")["last"]
+    assert last["temperature_mc"] == {"measured_at_ms": NOON_MS + 20 * MINUTE_MS, "value": 9_100, "quality": "good"}
+    assert last["latitude_e7"]["measured_at_ms"] == NOON_MS + MINUTE_MS
+    path = "/assets/asset-container-1/series/temperature_mc/stretches"
+    span = f"from_ms={NOON_MS}&to_ms={NOON_MS + 60 * MINUTE_MS}"
+    (one,) = cloud.get(f"{path}?{span}&step_ms={60 * MINUTE_MS}")["stretches"]
+    assert (one["from_ms"], one["readings"], one["low"], one["high"]) == (NOON_MS, 3, 5_000, 9_100)
+    assert cloud.client.get(f"{path}?from_ms=0&to_ms={NOON_MS}&step_ms=1000").status_code == 400
 
 
 def test_series_of_another_journal_are_dropped_and_built_again(cloud: Cloud, tmp_path: Path) -> None:

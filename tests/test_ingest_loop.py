@@ -1,6 +1,7 @@
 """The ingest loop: nothing is acknowledged, and nothing said to be committed, before it is on disk."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from random import Random
 from typing import Any, Self
@@ -59,7 +60,9 @@ class Broker:
     def put(self, kind: Kind, device: str, payload: bytes) -> None:
         self._token += 1
         topic = topics.topic("harbour-line", device, kind)
-        self.waiting_messages.put_nowait(Message(topic, payload, retained=False, token=self._token))
+        self.waiting_messages.put_nowait(
+            Message(topic, payload, retained=False, token=self._token, arrived_s=time.monotonic())
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -213,15 +216,17 @@ def past_and_live() -> tuple[Bench, Device]:
 def test_what_an_earlier_connection_brought_is_forgotten_and_the_rest_keeps_its_order() -> None:
     waiting, large = Waiting(), bytes(1_000)
     told = [("a", large), ("a", b"1"), ("b", b"2"), ("b", large), ("b", b"3"), ("a", b"4")]
-    waiting.add(Message(topic, payload, retained=False, token=token) for token, (topic, payload) in enumerate(told))
+    waiting.add(
+        Message(topic, payload, retained=False, token=token, arrived_s=0) for token, (topic, payload) in enumerate(told)
+    )
     assert [one.token for one in waiting.live(10)] == [2]
     waiting.forget(1)
     assert [one.token for one in waiting.live(10)] == [5], "nothing of its own is before it any more"
     assert [one.token for one in waiting.past(10)] == [3, 4]
     waiting.done(1)
-    waiting.add([Message("b", b"6", retained=False, token=6)])
+    waiting.add([Message("b", b"6", retained=False, token=6, arrived_s=0)])
     waiting.done(1)
-    waiting.add([Message("b", b"7", retained=False, token=7)])
+    waiting.add([Message("b", b"7", retained=False, token=7, arrived_s=0)])
     assert ([one.token for one in waiting.past(10)], len(waiting)) == ([6, 7], 2)
 
 

@@ -1,13 +1,16 @@
 """What an operator looks at: metrics, readiness, logs as objects, and the doctor."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import subprocess
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from brokers import free_port, started
+from brokers import BrokerProcess, free_port, mosquitto_path, started
 from builders import NOON_MS, Device, ManualClock, book_document, temperature
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,12 +18,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from fastapi.testclient import TestClient
+from pwdlib import PasswordHash  # comes with amqtt
+from pwdlib.hashers.argon2 import Argon2Hasher
 from test_ingest_loop import Bench
 
 from pledgewatch_cloud import doctor, logs
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
+from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.config import CloudSettings
 from pledgewatch_cloud.doctor import Finding
 from pledgewatch_cloud.ingest.metrics import Histogram, Metrics
@@ -45,6 +51,7 @@ def client_for(folder: Path, bench: Bench) -> TestClient:
                 delivery_clock=ManualClock(),
                 wake_relay=lambda: None,
                 broker_connected=lambda: bench.broker.connected,
+                broker_counts=lambda: bench.broker.counts,
                 token=None,
             )
         )
@@ -81,6 +88,8 @@ async def test_metrics_say_what_has_gone_through_and_how_far_everything_lies_beh
     assert found['pledgewatch_measured_to_committed_seconds_bucket{le="300.0"}'] == 0, "they are an hour old"
     assert found["pledgewatch_series_lag_entries"] == bench.writer.state.entry
     assert found["pledgewatch_quarantined"] == 1
+    assert (found["pledgewatch_state_epochs"], found["pledgewatch_state_unjoined_leaves"]) == (1, 1)
+    assert found["pledgewatch_refused_messages_total"] == 0
 
 
 def test_ready_is_who_can_take_readings(tmp_path: Path) -> None:
@@ -169,6 +178,40 @@ def test_the_doctor_names_what_is_missing_and_the_cure(tmp_path: Path) -> None:
     assert not any(found[what].is_well for what in ("file", "certificate_file", "broker", "core", "influxdb"))
 
 
+@contextlib.asynccontextmanager
+async def guarded(kind: str, folder: Path) -> AsyncIterator[int]:
+    """The port of a broker that lets in nobody but `cloud` with the password `its-own`."""
+    users = folder / "users"
+    if kind == "amqtt":
+        users.write_text(f"cloud:{PasswordHash((Argon2Hasher(),)).hash('its-own')}\n", encoding="ascii")
+        async with EmbeddedBroker("127.0.0.1", 0, password_file=users) as embedded:
+            yield embedded.port
+        return
+    mosquitto_path()
+    made = ["mosquitto_passwd", "-b", "-c", str(users), "cloud", "its-own"]
+    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True)
+    users.chmod(0o644)
+    broker = BrokerProcess(kind, folder, extra=f"listener %d 127.0.0.1\nallow_anonymous false\npassword_file {users}")
+    await asyncio.to_thread(broker.start)
+    yield broker.port
+    broker.kill()
+
+
+@pytest.mark.parametrize("kind", ["amqtt", "mosquitto"])
+async def test_the_doctor_shows_the_broker_our_name_and_password(tmp_path: Path, kind: str) -> None:
+    async with guarded(kind, tmp_path) as port:
+        text = f'[broker]\nport = {port}\nusername = "cloud"\npassword_file = "secret"\n'
+        (tmp_path / "cloud.toml").write_text(f'[service]\ndata_folder = "data"\n{text}', encoding="ascii")
+        said = {}
+        for password in ("its-own", "another"):
+            (tmp_path / "secret").write_text(password, encoding="ascii")
+            found = await doctor.examine(load(tmp_path / "cloud.toml", CloudSettings))
+            said[password] = next(one for one in found if one.what == "broker")
+    assert said["its-own"].is_well, said
+    assert not said["another"].is_well
+    assert said["another"].text.endswith("mend [broker] username, password_file")
+
+
 def test_the_doctor_finds_a_healthy_service_healthy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = SqliteStore(tmp_path / "data")
     Spine(store, ManualClock()).amend(book_document(Device()))
@@ -178,7 +221,9 @@ def test_the_doctor_finds_a_healthy_service_healthy(tmp_path: Path, capsys: pyte
         found = findings(tmp_path, f'[service]\ndata_folder = "data"\n[broker]\nport = {broker.port}\n')
     finally:
         broker.kill()
-    assert found["broker"] == Finding("broker", is_well=True, text=f"127.0.0.1:{broker.port} speaks MQTT 3.1.1")
+    assert found["broker"] == Finding(
+        "broker", is_well=True, text=f"127.0.0.1:{broker.port} speaks MQTT 3.1.1 and lets us in"
+    )
     assert found["journal"].text == "1 entries; `replay` proves them"
     (tmp_path / "data" / FILE_NAME).write_bytes(b"no journal")
     assert main(["doctor", "--config", str(tmp_path / "cloud.toml")]) == 1

@@ -95,9 +95,11 @@ def test_points_come_back_in_order_of_time_with_their_quality(series: Series) ->
     assert (
         series.points("nobody", WARMTH, *FOR_EVER, 10) == series.points(ASSET, Channel.DOOR_OPEN, *FOR_EVER, 10) == []
     )
-    newest = series.last(ASSET)
+    newest = series.last(ASSET, NOON_MS + 5 * MINUTE_MS)
     assert newest[WARMTH] == Point(NOON_MS + 5 * MINUTE_MS, 85_000, 7)
     assert newest[Channel.LATITUDE_E7] == Point(NOON_MS + 2 * MINUTE_MS, AT_SEA[0], 0)
+    before = series.last(ASSET, NOON_MS + 3 * MINUTE_MS)
+    assert before[WARMTH] == Point(NOON_MS + 3 * MINUTE_MS, 5_300, 0), "what is dated ahead is not yet the last"
 
 
 def test_two_readings_of_one_moment_both_stay_and_one_that_comes_twice_is_one(series: Series) -> None:
@@ -141,7 +143,7 @@ def test_the_cursor_moves_with_what_is_in_and_clearing_begins_anew(series: Serie
     assert Feeder(ship.store, series).catch_up() == 3, "another feeder goes on from the bookmark"
     before = values(series)
     series.clear()
-    assert (series.cursor, values(series), series.last(ASSET)) == (0, [], {})
+    assert (series.cursor, values(series), series.last(ASSET, NOON_MS)) == (0, [], {})
     ship.feeder.catch_up()
     assert values(series) == before
     assert "points are kept for ever" in series.init()

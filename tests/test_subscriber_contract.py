@@ -13,6 +13,7 @@ from brokers import BrokerProcess, started
 from fault_proxy import FaultProxy
 from paho.mqtt.enums import CallbackAPIVersion
 
+from pledgewatch_cloud.ingest import lifecycle
 from pledgewatch_cloud.ingest.connect import AutoSubscriber, connect_subscriber
 from pledgewatch_cloud.ingest.mqtt5_subscriber import PACKET_MAX_BYTES, Mqtt5Subscriber, _Link
 from pledgewatch_cloud.ingest.paho_subscriber import PahoSubscriber
@@ -425,3 +426,62 @@ async def test_of_a_packet_that_is_too_long_no_more_is_held_than_may_be(chunk: i
     for one, whole in ((arrived[1], payloads[1]), (arrived[3], payloads[3])):
         assert MAX_PAYLOAD_BYTES < len(one.payload) < PACKET_MAX_BYTES
         assert whole.startswith(one.payload)
+
+
+async def test_an_answer_that_the_broker_does_not_let_through_is_counted_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rights = tmp_path / "rights"
+    rights.write_text("topic read #\n", encoding="ascii")
+    rights.chmod(0o644)
+    extra = f"listener %d 127.0.0.1\nallow_anonymous true\nacl_file {rights}"
+    broker = BrokerProcess("mosquitto", tmp_path, extra=extra)
+    broker.start()
+    try:
+        async with connected(Case("5", broker).subscriber()) as subscriber:
+            for _ in range(3):
+                assert await subscriber.publish("pw/1/harbour-line/container-1/committed", b"word")
+            await until(lambda: subscriber.counts.refused == 3)
+    finally:
+        broker.kill()
+    said = [one.getMessage() for one in caplog.records if "does not let us publish" in one.getMessage()]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("bound", ["messages", "bytes"])
+async def test_a_broker_that_sends_more_than_it_may_is_read_no_further(
+    bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,000 messages of 10 kB where 8 may be on their way, or 100 kB."""
+    most = 16
+    if bound == "bytes":
+        most = 10
+        monkeypatch.setattr(lifecycle, "HELD_MAX_BYTES", 100_000)
+    read_at_once = 256 * 1024 // 10_000 + 1
+
+    async def overdo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_024)
+        writer.write(mqtt5.ConnAckPacket().write())
+        await reader.read(1_024)
+        writer.write(mqtt5.SubAckPacket(1, reason_codes=[mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE] * 1).write())
+        for number in range(1, 1_001):
+            body = f"{number}".encode().ljust(10_000)
+            writer.write(mqtt5.PublishPacket(TOPIC, body, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=number).write())
+        while await reader.read(1_024):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(overdo, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        address = BrokerAddress("127.0.0.1", port, "cloud", receive_maximum=8 if bound == "messages" else 5_000)
+        async with connected(Mqtt5Subscriber(address, [TOPIC], Random(1))) as subscriber:
+            await until(lambda: subscriber.counts.received >= most)
+            await asyncio.sleep(0.3)
+            assert subscriber.counts.received <= most + read_at_once
+            found: list[bytes] = []
+            async with asyncio.timeout(30):
+                while len(found) < 1_000:
+                    some = await subscriber.receive(100)
+                    subscriber.acknowledge(some)
+                    found += [one.payload.strip() for one in some]
+            assert found == numbered(1_000, 1)

@@ -16,7 +16,8 @@ import httpx2
 from cryptography import x509
 
 from pledgewatch_cloud.config import CloudSettings, SeriesKind
-from pledgewatch_cloud.ingest.mqtt5_subscriber import speaks_mqtt5
+from pledgewatch_cloud.ingest.mqtt5_subscriber import greeted
+from pledgewatch_cloud.ingest.paho_subscriber import greeted_by_311
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
@@ -135,10 +136,17 @@ async def _broker(settings: CloudSettings) -> Finding:
     where = f"{address.host}:{address.port}"
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            version = "5" if await speaks_mqtt5(address) else "3.1.1"
+            said = await greeted(address)
+            version = "3.1.1" if said is None else "5"
+            refusal = await greeted_by_311(address) if said is None else said
     except (OSError, TimeoutError) as error:
         return _bad("broker", f"{where} cannot be spoken to ({str(error) or 'no answer'}); start it, or mend [broker]")
-    return _well("broker", f"{where} speaks MQTT {version}")
+    if refusal:
+        text = (
+            f"{where} speaks MQTT {version} and does not let us in ({refusal}); mend [broker] username, password_file"
+        )
+        return _bad("broker", text)
+    return _well("broker", f"{where} speaks MQTT {version} and lets us in")
 
 
 async def _answers(what: str, url: str, cure: str) -> Finding:

@@ -132,6 +132,7 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
             delivery_clock=SystemClock(),
             wake_relay=relay.wake if relay else _nothing,
             broker_connected=lambda: subscriber.connected,
+            broker_counts=lambda: subscriber.counts,
             token=token_in(settings.api.token_file),
         )
     )

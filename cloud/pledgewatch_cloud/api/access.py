@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.ingest.metrics import Metrics
+from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.series.series import Series
 from pledgewatch_cloud.spine.writer import Writer
@@ -27,6 +28,7 @@ class Service:
     delivery_clock: Clock
     wake_relay: Callable[[], None]
     broker_connected: Callable[[], bool]
+    broker_counts: Callable[[], SubscriberCounts]
     token: str | None
 
 

@@ -18,6 +18,7 @@ from pledgewatch_cloud.decide.state import State
 from pledgewatch_wire.reading import Channel, Quality
 
 router = APIRouter(prefix="/assets", tags=["assets"])
+_STRETCHES_MAX = 10_000
 
 
 @router.get("")
@@ -44,16 +45,56 @@ async def read_series(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
 ) -> dict[str, Any]:
     """The newest points of one channel, in order of time. Behind the journal by as much as `entry` says."""
-    names = {one.name.lower(): one for one in Channel}
-    if channel not in names:
-        raise Problem(HTTPStatus.NOT_FOUND, f"there is no channel {channel!r}; there are {', '.join(names)}")
-    points = service.series.points(asset, names[channel], from_ms, to_ms, limit)
+    points = service.series.points(asset, _channel(channel), from_ms, to_ms, limit)
     return {
         "asset": asset,
         "channel": channel,
         "entry": service.series.cursor,
         "points": [[one.measured_at_ms, one.value, _quality(one.quality)] for one in points],
     }
+
+
+@router.get("/{asset}/series/{channel}/stretches")
+async def read_stretches(
+    service: ServiceOf,
+    asset: str,
+    channel: str,
+    from_ms: Annotated[int, Query(ge=0, le=2**53)],
+    to_ms: Annotated[int, Query(ge=0, le=2**53)],
+    step_ms: Annotated[int, Query(ge=1_000, le=2**40)] = 3_600_000,
+) -> dict[str, Any]:
+    """One channel's good values in steps: count, least, mean and most of each step that has any."""
+    code = _channel(channel)
+    if (to_ms - from_ms) // step_ms > _STRETCHES_MAX:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"more than {_STRETCHES_MAX} steps; ask for longer ones or less time")
+    found = service.series.stretches(asset, code, from_ms, to_ms, step_ms)
+    return {
+        "asset": asset,
+        "channel": channel,
+        "entry": service.series.cursor,
+        "stretches": [one._asdict() for one in found],
+    }
+
+
+@router.get("/{asset}/last")
+async def read_last(service: ServiceOf, asset: str) -> dict[str, Any]:
+    """The newest point of each channel that an asset has. What a clock dates ahead of ours is not yet among them."""
+    found = service.series.last(asset, service.writer.state.recorded_at_ms)
+    return {
+        "asset": asset,
+        "entry": service.series.cursor,
+        "last": {
+            CHANNEL_NAMES[channel]: {"measured_at_ms": at_ms, "value": value, "quality": _quality(quality)}
+            for channel, (at_ms, value, quality) in sorted(found.items())
+        },
+    }
+
+
+def _channel(name: str) -> Channel:
+    names = {one.name.lower(): one for one in Channel}
+    if name not in names:
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no channel {name!r}; there are {', '.join(names)}")
+    return names[name]
 
 
 def _known(service: Service) -> list[str]:

@@ -45,6 +45,8 @@ class _Metrics(Collector):
             ("committed_readings", "readings on disk", metrics.readings_committed),
             ("known_payloads", "payloads that held nothing new", metrics.payloads_known),
             ("commits", "batches on disk", metrics.commits),
+            ("published_messages", "messages handed to the broker", self._service.broker_counts().published),
+            ("refused_messages", "of those, not wanted by the broker", self._service.broker_counts().refused),
         )
         for name, text, value in counters:
             yield CounterMetricFamily(f"pledgewatch_{name}", text, value=value)
@@ -75,6 +77,7 @@ class _Metrics(Collector):
         yield GaugeMetricFamily("pledgewatch_gap_readings", "readings missing below later ones", value=sum(missing))
         gaps = sum(count > 0 for count in missing)
         yield GaugeMetricFamily("pledgewatch_gap_epochs", "devices' epochs with such gaps", value=gaps)
+        yield from self._tables()
         spooled = [one.spooled_readings for one in service.metrics.said.values()]
         yield GaugeMetricFamily("pledgewatch_spooled_readings", "what devices said they hold", value=sum(spooled))
         deepest = max(spooled, default=0)
@@ -91,6 +94,18 @@ class _Metrics(Collector):
             yield GaugeMetricFamily("pledgewatch_quarantined", "ever set aside", value=counts.quarantined)
         except StoreError:
             pass
+
+    def _tables(self) -> Iterator[Metric]:
+        """How much the state holds of what grows with the fleet or with what goes wrong."""
+        state = self._service.writer.state
+        for name, text, size in (
+            ("state_epochs", "devices' epochs that are known", len(state.devices)),
+            ("state_unjoined_leaves", "readings beyond a gap", sum(len(one.leaves) for one in state.devices.values())),
+            ("state_assets", "assets that were heard of", len(state.assets)),
+            ("state_causes", "causes of alerts that stand", sum(len(one.causes) for one in state.facts.values())),
+            ("state_alerts", "alerts that are open or not forgotten", len(state.alerts)),
+        ):
+            yield GaugeMetricFamily(f"pledgewatch_{name}", text, value=size)
 
 
 def _family(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import SystemRandom
 
 from pledgewatch_cloud.ingest.lifecycle import OneTask
-from pledgewatch_cloud.ingest.mqtt5_subscriber import Mqtt5Subscriber, speaks_mqtt5
+from pledgewatch_cloud.ingest.mqtt5_subscriber import Mqtt5Subscriber, greeted
 from pledgewatch_cloud.ingest.paho_subscriber import PahoSubscriber
 from pledgewatch_cloud.ingest.subscriber import (
     BrokerAddress,
@@ -113,7 +113,7 @@ class AutoSubscriber(OneTask):
         random, attempt, closed = SystemRandom(), 0, 0
         while True:
             try:
-                return await speaks_mqtt5(self._address)
+                return await greeted(self._address) is not None
             except ConnectionResetError:
                 closed += 1
                 if closed >= _CLOSES_MEAN_311:

@@ -13,7 +13,7 @@ from random import Random
 from types import TracebackType
 from typing import ClassVar, Self
 
-from pledgewatch_cloud.ingest.subscriber import BrokerAddress, Message, SubscriberCounts
+from pledgewatch_cloud.ingest.subscriber import HELD_MAX_BYTES, BrokerAddress, Message, SubscriberCounts
 
 
 class OneTask(ABC):
@@ -56,7 +56,8 @@ class QueueingSubscriber(OneTask):
         self._filters = tuple(filters)
         self._random = random
         self._queue: deque[Message] = deque()
-        self._unacknowledged: deque[tuple[int, ...]] = deque()  # token, packet id and so on, in order of arrival
+        self._unacknowledged: deque[tuple[int, ...]] = deque()  # token, bytes, packet id and so on, as they arrived
+        self._held_bytes = 0  # of those
         self._settled: set[int] = set()  # tokens that are on disk, while some before them are not
         self._token = after_token
         self.forgotten = after_token
@@ -82,7 +83,23 @@ class QueueingSubscriber(OneTask):
         self.forgotten = self._token
         self._queue.clear()
         self._unacknowledged.clear()
+        self._held_bytes = 0
         self._settled.clear()
+
+    def _hold(self, message: Message, *acknowledged_by: int) -> None:
+        """Take a message that has come; `acknowledged_by` is what the broker knows it by, nothing at QoS 0."""
+        self._token = message.token
+        self._queue.append(message)
+        if acknowledged_by:
+            size = len(message.payload)
+            self._unacknowledged.append((message.token, size, *acknowledged_by))
+            self._held_bytes += size
+        self.counts.received += 1
+        self._news.set()
+
+    def _holds(self, messages: int) -> bool:
+        """Whether so many messages are held here, in the queue or unacknowledged, or all the bytes that may be."""
+        return max(len(self._queue), len(self._unacknowledged)) >= messages or self._held_bytes >= HELD_MAX_BYTES
 
     def _settle(self, messages: Sequence[Message]) -> list[tuple[int, ...]]:
         """What may be acknowledged now that these are on disk: all up to the first that is not."""
@@ -94,6 +111,7 @@ class QueueingSubscriber(OneTask):
         while waiting and waiting[0][0] in settled:
             settled.discard(waiting[0][0])
             found.append(waiting.popleft())
+        self._held_bytes -= sum(one[1] for one in found)
         if len(settled) > len(waiting):  # tokens of QoS 0, which nobody acknowledges
             settled.intersection_update(one[0] for one in waiting)
         self.counts.acknowledged += len(found)

@@ -76,14 +76,14 @@ class IngestLoop:
             work_s = time.monotonic()
             live = waiting.live(BATCH_MESSAGES_MAX)
             while live:
-                live = live[await self._commit(live, began_s) :]
+                live = live[await self._commit(live) :]
             if past := waiting.past(BATCH_MESSAGES_MAX):
-                waiting.done(await self._commit(past, began_s))
+                waiting.done(await self._commit(past))
             self._hearing.took(everything=not waiting)
             ended_s = time.monotonic()
             took_s = ended_s - work_s
 
-    async def _commit(self, messages: list[Message], began_s: float) -> int:
+    async def _commit(self, messages: list[Message]) -> int:
         """Decode, commit and acknowledge the first of some messages; how many."""
         installations = self._writer.state.book.installations
         # Off the event loop: what devices send decides how long it takes.
@@ -91,7 +91,7 @@ class IngestLoop:
         await self._take(decoded)
         self._subscriber.acknowledge(messages[: decoded.messages])
         self._metrics.messages += decoded.messages
-        self._metrics.waited_s.add(time.monotonic() - began_s)
+        self._metrics.waited_s.add(time.monotonic() - messages[0].arrived_s)
         self._metrics.heard(decoded.statuses)
         self._answers.connected(decoded.statuses)
         return decoded.messages

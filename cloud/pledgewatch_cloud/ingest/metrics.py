@@ -41,7 +41,7 @@ _MESSAGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 class Metrics:
     """Counters since start. A payload that was known holds nothing new; one that is left with its device comes again.
 
-    `commit_s`: how long a batch took from decoded to on disk; `waited_s`: from when the first of its messages was taken
+    `commit_s`: how long a batch took from decoded to on disk; `waited_s`: from when the first of its messages came
     from the broker; `measured_s`: from when the newest reading of each payload was measured. `said`: each device's last
     status, which is in no journal and moves nothing.
     """

@@ -1,8 +1,9 @@
 """The Subscriber for MQTT 5: the `mqtt5` package reads and writes packets, this file moves the bytes.
 
 Back-pressure is the protocol's own: the broker may have `receive_maximum` messages unacknowledged with us and sends no
-more. PUBACKs go out in the order in which the messages came (MQTT 5.0, 4.6), many in one write. The session outlives
-the connection, so what was not acknowledged comes again.
+more. Where it sends more all the same (Mosquitto does, taking a session up again), twice as many, or bytes beyond their
+bound, are read no further. PUBACKs go out in the order in which the messages came (MQTT 5.0, 4.6), many in one write.
+The session outlives the connection, so what was not acknowledged comes again.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ UNANSWERED_MEAN_MISFIT = 2  # tries in a row that reached somebody
 PACKET_MAX_BYTES = 1024 * 1024  # a payload has at most a quarter of it; of longer packets the rest is passed over
 TOPIC_ALIASES_MAX = 65_535
 _HIGHEST_PACKET_ID = 65_535
+_TAKEN = (mqtt5.PubAckReasonCode.SUCCESS, mqtt5.PubAckReasonCode.NO_MATCHING_SUBSCRIBERS)  # MQTT 5.0, 3.4.2.1
 _PUBACK = 0x4002
 _PUBLISH = 3
 _LONGEST_HEAD = 5
@@ -68,9 +70,10 @@ class Mqtt5Subscriber(QueueingSubscriber):
         """See Subscriber."""
         if self._link is None:
             return
-        ids = [packet_id for _, packet_id in self._settle(messages)]
+        ids = [packet_id for _, _, packet_id in self._settle(messages)]
         # Success without properties: 40 02 and the packet id (MQTT 5.0, 3.4).
         self._link.write(struct.pack(f">{2 * len(ids)}H", *(half for one in ids for half in (_PUBACK, one))))
+        self._read_if_room()
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """See Subscriber."""
@@ -107,7 +110,7 @@ class Mqtt5Subscriber(QueueingSubscriber):
             attempt += 1
 
     def _read_if_room(self) -> None:
-        if self._link is not None and len(self._queue) < self._address.receive_maximum:
+        if self._link is not None and not self._holds(self._address.receive_maximum):
             self._link.read_on()
 
     async def _open(self) -> "_Link":
@@ -173,19 +176,22 @@ class Mqtt5Subscriber(QueueingSubscriber):
     def _arrived(self, link: "_Link", packet: Any) -> None:
         """A packet from the broker that is no answer to a question."""
         if isinstance(packet, mqtt5.PublishPacket):
-            token = self._token = self._token + 1
             alias = packet.topic_alias
             topic = packet.topic if alias is None else link.aliased(alias, packet.topic)
-            self._queue.append(Message(topic, packet.payload, packet.retain, token))
+            message = Message(topic, packet.payload, packet.retain, self._token + 1, link.heard_at)
             packet_id = packet.packet_id
-            if packet_id is not None:
-                self._unacknowledged.append((token, packet_id))
-            self.counts.received += 1
-            self._news.set()
-            if len(self._queue) >= 2 * self._address.receive_maximum:
-                link.read_no_more()  # QoS 0 has no acknowledgement to hold back
+            if packet_id is None:
+                self._hold(message)
+            else:
+                self._hold(message, packet_id)
+            if self._holds(2 * self._address.receive_maximum):
+                link.read_no_more()
         elif isinstance(packet, mqtt5.PubAckPacket):
-            self._outgoing.pop(packet.packet_id, None)
+            sent = self._outgoing.pop(packet.packet_id, None)
+            if sent is not None and packet.reason_code not in _TAKEN:
+                if not self.counts.refused:
+                    log.warning("the broker does not let us publish to %s: %s", sent.topic, packet.reason_code.name)
+                self.counts.refused += 1
 
     def _free_packet_id(self) -> int:
         while True:
@@ -210,7 +216,7 @@ class _Link(asyncio.Protocol):
         self._answers: deque[Any] = deque(maxlen=_ANSWERS_MAX)
         self._answered = asyncio.Event()
         self._lost = asyncio.Event()
-        self._heard_at = asyncio.get_running_loop().time()
+        self.heard_at = asyncio.get_running_loop().time()
         self._paused = False
         self._aliases: dict[int, str] = {}  # at most TOPIC_ALIASES_MAX, which is all that two bytes can say
         self.subscribed = False
@@ -227,7 +233,7 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Cut packets out of the stream. What is none ends the connection."""
-        self._heard_at = asyncio.get_running_loop().time()
+        self.heard_at = asyncio.get_running_loop().time()
         if self._passing_over:
             passed = min(self._passing_over, len(data))
             self._passing_over -= passed
@@ -311,7 +317,7 @@ class _Link(asyncio.Protocol):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(every_s / 2):
                     await self._lost.wait()
-            if not self._paused and loop.time() - self._heard_at > 1.5 * every_s:
+            if not self._paused and loop.time() - self.heard_at > 1.5 * every_s:
                 self._answer_with(TimeoutError(f"nothing was heard for {1.5 * every_s:g} s"))
                 self.abort()
                 return
@@ -332,7 +338,7 @@ class _Link(asyncio.Protocol):
         """There is room again."""
         if self._transport is not None and self._paused:
             self._paused = False
-            self._heard_at = asyncio.get_running_loop().time()
+            self.heard_at = asyncio.get_running_loop().time()
             self._transport.resume_reading()
 
     def close(self) -> None:
@@ -387,23 +393,36 @@ def _repeated(packet: mqtt5.PublishPacket) -> mqtt5.PublishPacket:
     )
 
 
-async def speaks_mqtt5(address: BrokerAddress) -> bool:
-    """Whether the broker there speaks MQTT 5. Raises OSError where there is none.
+async def greeted(address: BrokerAddress) -> str | None:
+    """Why the broker there does not let us in, empty where it does; None where it does not speak MQTT 5.
 
-    Asked under a name of its own, with nothing to keep: a broker of 3.1.1 may refuse, close (ConnectionError, which may
-    also be a broker that is just going: ask again), or say nothing at all.
+    Raises OSError where there is none. Asked under a client id of its own, with nothing to keep: a broker of 3.1.1 may
+    refuse, close (ConnectionError, which may also be a broker that is just going: ask again), or say nothing at all.
     """
+    password = address.password()
     _, link = await asyncio.get_running_loop().create_connection(
         lambda: _Link(lambda *_: None), address.host, address.port, ssl=address.tls()
     )
     try:
-        link.write(mqtt5.ConnectPacket(f"{address.client_id}-asks", clean_start=True, keep_alive=5).write())
+        link.write(
+            mqtt5.ConnectPacket(
+                f"{address.client_id}-asks",
+                username=address.username,
+                password=None if password is None else password.encode(),
+                clean_start=True,
+                keep_alive=5,
+            ).write()
+        )
         async with asyncio.timeout(PROBE_PATIENCE_S):
-            await link.answer(mqtt5.ConnAckPacket)
-            return True
+            said = (await link.answer(mqtt5.ConnAckPacket)).reason_code
     except TimeoutError:
-        return False
+        return None
     except RefusedError as error:
-        return error.speaks_mqtt5
+        if not error.speaks_mqtt5:
+            return None
+        raise ConnectionResetError(str(error)) from None
     finally:
         link.abort()
+    if said == mqtt5.ConnAckReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
+        return None
+    return "" if said == mqtt5.ConnAckReasonCode.SUCCESS else said.name.lower()

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -51,7 +52,7 @@ class PahoSubscriber(QueueingSubscriber):
         """See Subscriber."""
         if self._client is None:
             return
-        for _, packet_id, qos in self._settle(messages):
+        for _, _, packet_id, qos in self._settle(messages):
             self._client.ack(packet_id, qos)
         self._read_if_room()
 
@@ -194,7 +195,7 @@ class PahoSubscriber(QueueingSubscriber):
         for _ in range(_READS_MAX):
             if self._client is not client or client.socket() is None:
                 return
-            if self._is_full():
+            if self._holds(self._address.receive_maximum):
                 loop.remove_reader(descriptor)
                 return
             before = self.counts.received
@@ -207,19 +208,42 @@ class PahoSubscriber(QueueingSubscriber):
         loop.call_soon(self._read, client, descriptor)
 
     def _on_message(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
-        self._token += 1
-        self._queue.append(Message(message.topic, bytes(message.payload), message.retain, self._token))
+        said = Message(message.topic, bytes(message.payload), message.retain, self._token + 1, time.monotonic())
         if message.qos:
-            self._unacknowledged.append((self._token, message.mid, message.qos))
-        self.counts.received += 1
-        self._news.set()
-
-    def _is_full(self) -> bool:
-        return max(len(self._queue), len(self._unacknowledged)) >= self._address.receive_maximum
+            self._hold(said, message.mid, message.qos)
+        else:
+            self._hold(said)
 
     def _read_if_room(self) -> None:
-        if self._reading is not None and not self._is_full():
+        if self._reading is not None and not self._holds(self._address.receive_maximum):
             self._reading()
+
+
+async def greeted_by_311(address: BrokerAddress) -> str:
+    """Why the broker there does not let us in by 3.1.1, empty where it does. Raises OSError where there is none."""
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id=f"{address.client_id}-asks", clean_session=True, protocol=paho.MQTTv311
+    )
+    client.connect_timeout = CONNECT_PATIENCE_S
+    if address.username is not None:
+        client.username_pw_set(address.username, address.password())
+    if (tls := address.tls()) is not None:
+        client.tls_set_context(tls)
+    said: list[str] = []
+    client.on_connect = lambda _, __, ___, reason, ____: said.append(str(reason) if reason.is_failure else "")
+    client.on_disconnect = lambda *_: said.append("it closes the connection")
+
+    def ask() -> str:
+        client.connect(address.host, address.port, keepalive=address.keep_alive_s)
+        try:
+            deadline_s = time.monotonic() + CONNECT_PATIENCE_S
+            while not said and time.monotonic() < deadline_s:
+                client.loop(timeout=_HOUSEKEEPING_S)
+        finally:
+            _let_go(client)
+        return said[0] if said else "it says nothing"
+
+    return await asyncio.to_thread(ask)
 
 
 def _is_pending(client: paho.Client) -> bool:
@@ -236,7 +260,8 @@ def _let_go(client: paho.Client) -> None:
         client.loop_write()
     sock = client.socket()
     if sock is not None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(sock.fileno())
-        loop.remove_writer(sock.fileno())
+        with contextlib.suppress(RuntimeError):  # a thread of its own has no loop, and watches nothing
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(sock.fileno())
+            loop.remove_writer(sock.fileno())
         sock.close()

@@ -12,22 +12,26 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 OUTGOING_MAX = 128  # publishes that wait for the broker's PUBACK; beyond that `publish` says False
+HELD_MAX_BYTES = 64 * 1024 * 1024  # of payloads that are not acknowledged yet; beyond that nothing more is read
 
 
 class Message(NamedTuple):
-    """A message as the broker delivered it. `token` ascends in order of arrival over the life of the subscriber."""
+    """A message as the broker delivered it. `token` ascends in order of arrival over the life of the subscriber;
+    `arrived_s` is when it came, by time.monotonic()."""
 
     topic: str
     payload: bytes
     retained: bool
     token: int
+    arrived_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
     """Where the broker is and how to speak to it. TLS is used when `ca_file` is given.
 
-    At most `receive_maximum` messages are held here unacknowledged; the broker keeps the others.
+    About `receive_maximum` messages are held here unacknowledged, and no more than HELD_MAX_BYTES of them; the broker
+    keeps the others.
     """
 
     host: str
@@ -64,12 +68,13 @@ class BrokerAddress:
 
 @dataclass(slots=True)
 class SubscriberCounts:
-    """What has gone through a subscriber since it was opened."""
+    """What has gone through a subscriber since it was opened. `refused`: published, and not wanted by the broker."""
 
     received: int = 0
     acknowledged: int = 0
     connections: int = 0
     published: int = 0
+    refused: int = 0
 
 
 class Subscriber(Protocol):

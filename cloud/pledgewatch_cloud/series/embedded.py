@@ -128,12 +128,15 @@ class EmbeddedSeries:
                 found[one.from_ms] = _merged(found[one.from_ms], one) if one.from_ms in found else one
         return [found[from_ms] for from_ms in sorted(found)]
 
-    def last(self, asset: str) -> dict[int, Point]:
+    def last(self, asset: str, until_ms: int) -> dict[int, Point]:
         """The newest point of each channel; see Series."""
         found = {}
         for (body,) in self._rows("SELECT body FROM newest_points WHERE asset = ?", asset):
             for channel, at_ms, _, value, quality in _newest_of(body).tolist():
-                found[channel] = Point(at_ms, value, quality)
+                if at_ms <= until_ms:
+                    found[channel] = Point(at_ms, value, quality)
+                elif before := self.points(asset, channel, 0, until_ms + 1, 1):  # a clock that runs ahead
+                    found[channel] = before[0]
         return found
 
     def gauges(self, kind: str, subject: str, from_ms: int, to_ms: int) -> list[Gauge]:

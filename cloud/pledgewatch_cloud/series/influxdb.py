@@ -119,11 +119,11 @@ class InfluxSeries:
             for at_ns in sorted(count)
         ]
 
-    def last(self, asset: str) -> dict[int, Point]:
+    def last(self, asset: str, until_ms: int) -> dict[int, Point]:
         """The newest point of each channel; see Series."""
         found = {}
         for channel in Channel:
-            newest = self.points(asset, channel, 0, 2**53, 1)
+            newest = self.points(asset, channel, 0, until_ms + 1, 1)
             if newest:
                 found[channel.value] = newest[0]
         return found

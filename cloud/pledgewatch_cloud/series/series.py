@@ -99,8 +99,8 @@ class Series(Protocol):
         """The good values in steps that begin at whole multiples of `step_ms`; steps without any are left out."""
         ...
 
-    def last(self, asset: str) -> dict[int, Point]:
-        """The newest point of each channel of an asset."""
+    def last(self, asset: str, until_ms: int) -> dict[int, Point]:
+        """The newest point of each channel of an asset, of those measured at `until_ms` or before."""
         ...
 
     def gauges(self, kind: str, subject: str, from_ms: int, to_ms: int) -> list[Gauge]:
