@@ -103,7 +103,7 @@ def test_the_story_is_told_by_every_noun(cloud: Cloud) -> None:
     ]
     assert cloud.get("/assets/asset-container-1") == feature
     (facility,) = cloud.get("/facilities")
-    assert facility["value"]["value_minor"] == 10_000_000
+    assert facility["base"]["eligible_minor"] == 10_000_000
     assert facility["milestones"][0]["state"] == "released"
     assert list(facility["alerts"].values()) == ["open"]
     (device,) = cloud.get("/devices")
@@ -118,10 +118,11 @@ def test_the_story_is_told_by_every_noun(cloud: Cloud) -> None:
     }
     kinds = [one["type"] for one in cloud.get("/events")["events"]]
     assert kinds == [
-        "facility_valued",
+        "base_recomputed",
         "condition_known",
         "fence_entered",
         "milestone_met",
+        "base_recomputed",
         "condition_breached",
         "alert_opened",
     ]

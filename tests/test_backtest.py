@@ -140,7 +140,7 @@ def test_a_csv_by_a_map_of_its_columns(tmp_path: Path, capsys: pytest.CaptureFix
         "--device", "container-1", "--map", "time=timestamp", "--map", "temperature_f=value",
     )  # fmt: skip
     assert found, "the machine was too cold or too warm at some time"
-    assert min(str(one["at_ms"]) for one in found if one["type"] == "facility_valued") > "1380000000000"
+    assert min(str(one["at_ms"]) for one in found if one["type"] == "base_recomputed") > "1380000000000"
 
 
 @pytest.mark.parametrize("line", ["2026-01-01T12:01:00Z", "2026-01-01T12:01:00Z,5,6"])

@@ -44,7 +44,11 @@ FAULTS: list[tuple[str, Change, str]] = [
         lambda d: d["milestones"][0].update(destination="atlantis"),
         "there is no 'atlantis' among fences",
     ),
-    ("other currency", lambda d: d["prices"][0].update(currency="EUR"), "priced in EUR, its facility lends in USD"),
+    (
+        "no price and no series",
+        lambda d: d["lots"][0].update(sku="chair"),
+        "lots lot-container-1.sku: there is no 'chair' among prices, nor a product of that sku with a series",
+    ),
     ("no key", lambda d: d["installations"][0].update(public_key="ab" * 31), "installations[0].public_key"),
     (
         "device name",

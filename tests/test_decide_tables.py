@@ -229,7 +229,7 @@ def test_late_news_amends_and_the_milestone_is_questioned() -> None:
     bench.measure(0, *SEA, *COLD)
     backlog = bench.keep(20, *WARM), bench.keep(23, *COLD), bench.keep(24, *WARM)
     bench.measure(60, *PORT, *COLD)
-    assert bench.messages() == ["record_value", "release_disbursement"]
+    assert bench.messages() == ["record_base", "release_disbursement", "record_base"]
     bench.send(*backlog)
     # The first is warm up to the fix at 60, as far as is known; the second takes that back, the third says it again.
     first = ["condition_breached@30", "condition_restored@60"]
@@ -270,7 +270,7 @@ def test_a_breach_before_the_gate_in_releases_nothing_and_one_after_it_changes_n
     sound.measure(0, *SEA, *COLD)
     for minute, found in ((10, PORT), (11, WARM), (25, WARM)):
         sound.measure(minute, *found)
-    assert sound.messages() == ["record_value", "release_disbursement", "raise_alert"]
+    assert sound.messages() == ["record_base", "release_disbursement", "record_base", "raise_alert"]
 
 
 @pytest.mark.parametrize("facility", ["facility-1", "facility-2"])
@@ -459,7 +459,7 @@ def test_goods_of_which_nothing_is_known_release_nothing() -> None:
     never = Bench()
     for minute, cells in ((0, (*SEA, *PROBE_GONE)), (60, (*PORT, *PROBE_GONE))):
         never.measure(minute, *cells)
-    assert never.messages() == ["record_value"]
+    assert never.messages() == ["record_base", "record_base"], "it is at port now, and that is all"
     dark = Bench()
     dark.measure(0, *SEA, *COLD)
     dark.measure(1_500, *SEA)
@@ -487,16 +487,17 @@ def test_value_and_loan_to_value(
     document["prices"][0]["unit_price_minor"] = price
     document["facilities"][0]["outstanding_minor"] = outstanding
     bench = Bench(**document)
-    (valued,) = bench.said("facility-1")
-    assert (valued.event.fact("value_minor"), valued.event.fact("ltv_bp")) == (value, ltv)
+    valued = bench.said("facility-1")[0]
+    assert (valued.event.fact("eligible_minor"), valued.event.fact("ltv_bp")) == (value, ltv)
 
 
 def test_a_new_price_is_a_new_value() -> None:
     bench = Bench()
     bench.spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 10_000, "currency": "USD"}]})
     bench.spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 8_000, "currency": "USD"}]})
-    values = [one.event.fact("value_minor") for one in bench.said("facility-1")]
-    assert values == [10_000_000, 5_000_000, 4_000_000]
+    told = [one.event for one in bench.said("facility-1") if one.event.type == "base_recomputed"]
+    assert [one.fact("eligible_minor") for one in told] == [10_000_000, 5_000_000, 4_000_000]
+    assert [one.fact("change_price") for one in told[1:]] == [-5_000_000, -1_000_000]
 
 
 def test_an_edited_fence_tells_the_story_again() -> None:
@@ -510,7 +511,8 @@ def test_an_edited_fence_tells_the_story_again() -> None:
     assert bench.story() == ["fence_entered@1", "event_retracted@1"]
     assert [one.because for one in bench.said()[-1:]] == ["amended_book"]
     assert [one.because for one in bench.said("facility-1")][-1] == "amended_book", "what follows from it as well"
-    assert bench.messages() == ["record_value", "release_disbursement", "question_release"]
+    told = ["record_base", "release_disbursement", "record_base"]
+    assert bench.messages() == [*told, "question_release", "record_base"]
 
 
 def test_a_backlog_is_folded_from_where_the_silence_began(monkeypatch: pytest.MonkeyPatch) -> None:

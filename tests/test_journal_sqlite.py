@@ -24,9 +24,8 @@ from builders import (
 )
 
 from pledgewatch_cloud.__main__ import main
-from pledgewatch_cloud.decide import facility, valuation
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.valuation import FacilityValue
+from pledgewatch_cloud.decide.collateral import waterfall
 from pledgewatch_cloud.journal import anchor
 from pledgewatch_cloud.journal.form import DamagedError, WrittenEntry
 from pledgewatch_cloud.journal.spans import SpanTail
@@ -494,8 +493,8 @@ def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
 def test_decisions_that_have_changed_are_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that decides otherwise than the one that wrote the journal says so, at the entry."""
     told(tmp_path)
-    monkeypatch.setattr(valuation, "facility_value", lambda *_: FacilityValue(1, 1, 1, 1))
-    monkeypatch.setattr(facility, "facility_value", lambda *_: FacilityValue(1, 1, 1, 1))
+    base_of = waterfall.base_of
+    monkeypatch.setattr(waterfall, "base_of", lambda *asked: base_of(*asked)._replace(gross_minor=1))
     store = SqliteStore(tmp_path)
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         connection.execute("DELETE FROM snapshot")

@@ -47,7 +47,9 @@ def outbox_of(facilities: int, prices: int) -> MemoryStore:
     spine = Spine(store, ManualClock())
     document = book_document(Device())
     lot = document["lots"][0]
-    document["facilities"] = [document["facilities"][0] | {"id": f"facility-{n + 1}"} for n in range(facilities)]
+    document["facilities"] = [
+        document["facilities"][0] | {"id": f"facility-{n + 1}", "outstanding_minor": 0} for n in range(facilities)
+    ]
     document["lots"] = [lot | {"id": f"lot-{n + 1}", "facility": f"facility-{n + 1}"} for n in range(facilities)]
     document["milestones"] = []
     spine.amend(document)
@@ -145,7 +147,7 @@ async def test_the_relay_runs_until_it_is_cancelled_and_wakes_at_once() -> None:
         await running
 
 
-MESSAGE = OutboxMessage("j.1.0", "record_value", "facility-1", 1, b'{"id":"j.1.0","specversion":"1.0"}')
+MESSAGE = OutboxMessage("j.1.0", "record_base", "facility-1", 1, b'{"id":"j.1.0","specversion":"1.0"}')
 
 
 @pytest.fixture

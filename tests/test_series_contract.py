@@ -128,7 +128,7 @@ def test_gauges_tell_of_values_alerts_and_the_age_of_evidence(series: Series) ->
     ship.spine.tick()
     ship.feeder.catch_up()
     (value,) = series.gauges("facility", "facility-1", *FOR_EVER)
-    assert value.values["value_minor"] == 10_000_000
+    assert value.values["eligible_minor"] == 10_000_000
     (alert,) = series.gauges("alert", "lot-container-1", *FOR_EVER)
     assert (alert.values["state"], alert.values["open"], alert.values["severity"]) == ("open", 1, "critical")
     (age,) = series.gauges("evidence", ASSET, *FOR_EVER)
@@ -307,6 +307,6 @@ def test_a_server_that_speaks_the_write_api_takes_all_of_it(victoria: str, tmp_p
     assert found == [(NOON_MS + minute * MINUTE_MS, 5_000 + minute) for minute in range(30)]
     assert exported(victoria, "reading_temperature_mc_doubted") == [(NOON_MS + 30 * MINUTE_MS, 85_000)]
     assert [code for _, code in exported(victoria, "reading_temperature_mc_quality")] == [7, Quality.SENSOR_GONE]
-    assert exported(victoria, "facility_value_minor")[0][1] == 10_000_000
+    assert exported(victoria, "facility_eligible_minor")[0][1] == 10_000_000
     assert exported(victoria, "evidence_age_ms") == [(ship.clock.at_ms, 29 * MINUTE_MS)]
     series.close()

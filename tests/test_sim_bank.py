@@ -36,7 +36,7 @@ OLD_SECRET, SECRET, WRONG_SECRET = ("whsec_" + base64.b64encode(bytes([n]) * 32)
 PATIENCE_S = 20.0
 
 
-def event(number: int, name: str = "record_value", **changes: Any) -> dict[str, Any]:
+def event(number: int, name: str = "record_base", **changes: Any) -> dict[str, Any]:
     """Message `number` of its facility, as the cloud would write it."""
     return {
         "specversion": "1.0",
@@ -111,11 +111,11 @@ def test_a_signed_message_is_booked(bank: Bank) -> None:
     assert bank.send(event(1)).status_code == 200
     assert bank.send(event(2), secret=OLD_SECRET).status_code == 200, "keys rotate: both are known"
     assert bank.counts() == {"received": 2, "verified": 2, "booked": 2}
-    assert bank.read()["facilities"]["facility-1"]["value"] == {"value_minor": 200, "currency": "USD"}
+    assert bank.read()["facilities"]["facility-1"]["base"] == {"value_minor": 200, "currency": "USD"}
     first, second = bank.read()["messages"]
     assert (first["id"], first["type"], first["facility"], first["sequence"]) == (
         "journal.1",
-        "record_value",
+        "record_base",
         "facility-1",
         1,
     )
@@ -207,14 +207,14 @@ def test_a_repeat_is_answered_and_books_nothing(bank: Bank) -> None:
     assert bank.counts() == {"received": 3, "verified": 3, "booked": 1, "repeats": 2}
     assert_problem(bank.send(event(1, data={"value_minor": 5})), 409)
     assert bank.counts()["conflicts"] == 1
-    assert bank.read()["facilities"]["facility-1"]["value"]["value_minor"] == 100
+    assert bank.read()["facilities"]["facility-1"]["base"]["value_minor"] == 100
 
 
 def test_order_is_kept_by_facility(bank: Bank) -> None:
     for number, facility in [(1, "a"), (1, "b"), (2, "a"), (5, "a"), (3, "a"), (2, "b")]:
         assert bank.send(event(number, facility=facility, id=f"{facility}.{number}")).status_code == 200
     assert bank.counts() == {"received": 6, "verified": 6, "booked": 6, "gaps": 1, "out_of_order": 1}
-    values = {facility: book["value"]["value_minor"] for facility, book in bank.read()["facilities"].items()}
+    values = {facility: book["base"]["value_minor"] for facility, book in bank.read()["facilities"].items()}
     assert values == {"a": 500, "b": 200}, "the last value by its number, not by its arrival"
     arrived = [(one["facility"], one["sequence"]) for one in bank.read()["messages"]]
     assert arrived == [("a", 1), ("b", 1), ("a", 2), ("a", 5), ("a", 3), ("b", 2)]
@@ -248,8 +248,8 @@ def test_a_milestone_releases_once(bank: Bank) -> None:
     "wrong",
     [
         {"type": "com.pledgewatch.ring_bell.v1"},
-        {"type": "com.example.record_value"},
-        {"type": "record_value"},
+        {"type": "com.example.record_base"},
+        {"type": "record_base"},
         *({"type": "com.pledgewatch.release_disbursement.v1", "data": {"amount_minor": one}} for one in (-5, 0, 1.5)),
         {"type": "com.pledgewatch.release_disbursement.v1", "data": {}},
         {"type": "com.pledgewatch.release_disbursement.v1", "data": {"amount_minor": True}},
@@ -284,7 +284,7 @@ def test_the_ledger_is_paged(bank: Bank) -> None:
 def test_another_core_over_the_same_ledger_goes_on(tmp_path: Path) -> None:
     first = Bank(tmp_path)
     release = {"data": {"amount_minor": 1, "currency": "USD", "payee": "exporter"}}
-    for number, name in [(1, "record_value"), (2, "raise_alert"), (2, "raise_alert"), (4, "release_disbursement")]:
+    for number, name in [(1, "record_base"), (2, "raise_alert"), (2, "raise_alert"), (4, "release_disbursement")]:
         first.send(event(number, name, **(release if number == 4 else {})))
     second = Bank(tmp_path)  # the first was not closed: what was answered is on disk
     assert second.read() == first.read()
@@ -323,7 +323,7 @@ def test_order_and_repeats_change_nothing_in_the_end(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], again: list[int]
 ) -> None:
     names = ["raise_alert", "clear_alert", "raise_alert", "release_disbursement"]
-    names += ["question_release", "record_value", "reaffirm_release", "record_value"]
+    names += ["question_release", "record_base", "reaffirm_release", "record_base"]
     messages = {number: event(number, name) for number, name in enumerate(names, start=1)}
     ended = []
     for numbers in (range(1, 9), [*order, *again]):

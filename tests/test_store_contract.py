@@ -72,7 +72,7 @@ def test_an_entry_and_all_that_it_led_to_is_there_when_append_returns(store: Sto
     assert [one.number for one in written] == [1, 2, 3, 4, 5]
     assert [one.kind for one in written] == ["amendment", *["readings"] * 4]
     assert [one.event.type for one in store.events()][-1] == "alert_opened"
-    assert store.counts()[:3] == (5, len(store.events()), 3)
+    assert store.counts()[:3] == (5, len(store.events()), 4)
     assert store.spans(device.name, 1, 2, 3) == [
         Span(device.name, 1, 2, 2, 3, 0, device.readings[1].measured_at_ms),
         Span(device.name, 1, 3, 3, 4, 0, device.readings[2].measured_at_ms),
@@ -159,8 +159,8 @@ def test_the_outbox_gives_each_facility_its_oldest_and_forgets_on_delivery(store
         (one,) = due
         sequence.append((one.sequence, one.type))
         store.delivered(one.id, NOON_MS)
-    assert sequence == [(1, "record_value"), (2, "release_disbursement"), (3, "raise_alert")]
-    assert store.counts()[2:5] == (0, 3, 0)
+    assert sequence == [(1, "record_base"), (2, "release_disbursement"), (3, "record_base"), (4, "raise_alert")]
+    assert store.counts()[2:5] == (0, 4, 0)
 
 
 def test_a_failed_message_waits_for_its_time_and_holds_those_behind_it(store: Store) -> None:

@@ -70,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     backtest.add_argument("--json", action="store_true", help="one JSON object a line")
     backtest.set_defaults(command=_backtest)
 
+    _add_collateral(commands)
+
     outbox = commands.add_parser(
         "outbox", help="the dead letters, which hold their facility: list, send again, pass over"
     )
@@ -94,6 +96,26 @@ def _parser() -> argparse.ArgumentParser:
     quarantine.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     quarantine.set_defaults(command=_quarantine)
     return parser
+
+
+def _add_collateral(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The commands about what goods are worth."""
+    base = commands.add_parser("base", help="a facility's borrowing base of any moment, by what was known at any other")
+    base.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="the service's data_folder")
+    base.add_argument("--facility", required=True, metavar="ID")
+    base.add_argument(
+        "--as-of", metavar="MOMENT", help="what was true then; ISO 8601 with its offset, default: known at"
+    )
+    base.add_argument("--known-at", metavar="MOMENT", help="by what was known then; default: all that is known")
+    base.add_argument("--then", metavar="MOMENT", help="beside it what is known of as-of at this later moment, and why")
+    base.add_argument("--lots", action="store_true", help="with what became of each lot")
+    base.set_defaults(command=_base)
+
+    quotes = commands.add_parser("quotes", help="read a file of prices or rates and print the document to post")
+    quotes.add_argument("file", type=Path, metavar="FILE", help="see docs/MARKET.md")
+    quotes.add_argument("--kind", choices=("ecb", "csv", "json"), help="default: by its ending and header")
+    quotes.add_argument("--until", metavar="DATE", help="only what is dated then or before")
+    quotes.set_defaults(command=_quotes)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -180,6 +202,43 @@ def _backtest(options: argparse.Namespace) -> int:
     if not found.readings:
         print("no reading was folded: nothing was tried", file=sys.stderr)
         return 1
+    return 0
+
+
+def _base(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud.decide.moments import MomentError, moment_ms  # noqa: PLC0415 - see above
+    from pledgewatch_cloud.spine.base_at import BaseAtError, amendments, base_at  # noqa: PLC0415
+
+    store = SqliteStore(options.data, read_only=True)
+    try:
+        known_at_ms = moment_ms("--known-at", options.known_at) if options.known_at else None
+        as_of_ms = moment_ms("--as-of", options.as_of) if options.as_of else None
+        found = base_at(store, options.facility, as_of_ms, known_at_ms)
+        print(json.dumps(found.as_json(lots=options.lots)))
+        if options.then:
+            then = base_at(store, options.facility, found.as_of_ms, moment_ms("--then", options.then))
+            print(json.dumps(then.as_json(lots=options.lots)))
+            for one in amendments(store, found, then):
+                print(json.dumps(one))
+    except (BaseAtError, MomentError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    finally:
+        store.close()
+    return 0
+
+
+def _quotes(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud.market_file import MarketFileError, read_market_file  # noqa: PLC0415 - see above
+
+    try:
+        print(json.dumps(read_market_file(options.file, options.kind, options.until)))
+    except MarketFileError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{options.file} cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -10,15 +10,39 @@ from pledgewatch_cloud.decide.book_items import (
     ASSET_KINDS,
     CAUSES,
     CHANNELS,
+    DAY_COUNTS,
     GROUPINGS,
     MAX_AMOUNT_MINOR,
+    MAX_MOVEMENTS,
+    MAX_QUANTITY,
+    MAX_RATE_BP,
+    MAX_SOLD_MILLI,
     MAX_WAIT_S,
+    MOVEMENT_KINDS,
+    PAPER_KINDS,
+    RECEIPT_STATES,
 )
+from pledgewatch_cloud.decide.book_terms import (
+    CURVE_KINDS,
+    MAX_DAYS,
+    MAX_HORIZON_DAYS,
+    MAX_LEVEL_BP,
+    MAX_LIFE_H,
+    MAX_MINUTES,
+    MAX_Q10_MILLI,
+    MAX_Z_MILLI,
+    PRESETS,
+    WINDOW_MIN_QUOTES,
+)
+from pledgewatch_cloud.decide.collateral.loss import UNKNOWN, USED_MAX_BP
+from pledgewatch_cloud.decide.collateral.terms import BREACH, CLASSES, DARK, DIMENSIONS, EVIDENCE_BY, RESERVE_KINDS
 from pledgewatch_cloud.decide.condition import SEVERITIES
 from pledgewatch_cloud.decide.fence_feature import GRADES, KINDS, MOST_METRES
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
 from pledgewatch_cloud.decide.kinetic import WINDOW_MAX_H
+from pledgewatch_cloud.decide.market import QUOTES_KEPT
 from pledgewatch_cloud.decide.moments import ID
+from pledgewatch_cloud.decide.money import BASIS_POINTS
 from pledgewatch_cloud.decide.voyage import LEG_KINDS, SIGNALS
 
 Schema = dict[str, Any]
@@ -51,6 +75,7 @@ def listed(items: Schema) -> Schema:
 
 IDENTITY: Schema = {"type": "string", "pattern": f"^{ID.pattern}$"}
 NAME: Schema = {"type": "string", "pattern": "^[a-z0-9-]{1,64}$"}
+COUNTRY: Schema = {"type": "string", "pattern": "^[A-Z]{2}$", "description": "ISO 3166-1, two letters"}
 CURRENCY: Schema = {"type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217"}
 MOMENT: Schema = {"type": "string", "format": "date-time", "description": "ISO 8601 with its offset"}
 CHANNEL = one_of(CHANNELS, "a channel of the wire; its name ends in its unit")
@@ -62,6 +87,26 @@ IDS = listed(IDENTITY)
 def wait(about: str) -> Schema:
     """Seconds to wait."""
     return whole(0, MAX_WAIT_S, f"seconds; {about}")
+
+
+def share(about: str) -> Schema:
+    """A share of a whole."""
+    return whole(0, BASIS_POINTS, f"basis points; {about}")
+
+
+def amount(about: str, least: int = 0) -> Schema:
+    """Money."""
+    return whole(least, MAX_AMOUNT_MINOR, f"minor units; {about}")
+
+
+def days(about: str) -> Schema:
+    """Days of age or supply."""
+    return whole(0, MAX_DAYS, f"days; {about}")
+
+
+def flag(about: str) -> Schema:
+    """Whether something is asked for."""
+    return {"enum": [0, 1], "description": about}
 
 
 PATIENCE = {
@@ -93,6 +138,116 @@ MKT = item(
     window_h=whole(0, WINDOW_MAX_H, "hours; 0: the voyage"),
     max_gap_s=whole(1, MAX_WAIT_S, "seconds; a longer gap is unknown"),
 )
+RECEIPT = item("id state", id=IDENTITY, state=one_of(RECEIPT_STATES, "how it stands"), until=MOMENT)
+PAPER = item("kind id", kind=one_of(PAPER_KINDS, "what it is"), id=IDENTITY, until=MOMENT)
+MOVEMENT = item(
+    "id kind at amount_minor",
+    id=IDENTITY,
+    kind=one_of(MOVEMENT_KINDS, "up or down"),
+    at=MOMENT,
+    amount_minor=amount("what is moved", 1),
+)
+INTEREST = item(
+    "rate_bp day_count since",
+    rate_bp=whole(0, MAX_RATE_BP, "basis points a year"),
+    day_count=one_of(DAY_COUNTS, "how days are counted, ISDA 2006, 4.16 (e), (d), (f)"),
+    since=MOMENT,
+)
+BANDS = listed(item("from_days bp", from_days=days("reached"), bp=share("the haircut from then on")))
+SWING = item(
+    "",
+    bp=share("a fixed haircut; this or a window"),
+    window=whole(WINDOW_MIN_QUOTES, QUOTES_KEPT, "so many quotes make the haircut"),
+    horizon_days=whole(1, MAX_HORIZON_DAYS, "days that it must last"),
+    z_milli=whole(1, MAX_Z_MILLI, "thousandths; so many standard deviations"),
+)
+POLICY = item(
+    "id",
+    id=IDENTITY,
+    preset=one_of(PRESETS, "fills what is not said"),
+    advance_bp=item("", **{name: share("lent on this class; absent: nothing") for name in CLASSES}),
+    evidence=item(
+        "",
+        by=one_of(EVIDENCE_BY, "what counts as evidence"),
+        fresh_s=wait("fresh up to this age"),
+        stale_s=wait("ageing up to this age, then stale; 0: not asked"),
+        ageing_bp=share("the haircut while it is ageing"),
+        dark=one_of(DARK, "what it counts as while no signal is expected"),
+    ),
+    price_stale_days=days("a quote may be so old, 0: not asked"),
+    rate_stale_days=days("an exchange rate may be so old, 0: not asked"),
+    appraisal=flag("1: an appraisal must be in force"),
+    receipt=flag("1: a valid warehouse receipt is needed"),
+    count=flag("1: the stock system must have counted"),
+    count_stale_s=wait("a count may be so old, 0: not asked"),
+    fences=IDS,
+    countries=listed(COUNTRY),
+    breach=one_of(BREACH, "what a breach of the condition does"),
+    papers=listed(one_of(PAPER_KINDS, "a kind that must be there")),
+    age_max_days=days("since received, 0: not asked"),
+    expiry_min_days=days("left before it expires, 0: not asked"),
+    age_bands=BANDS,
+    on_hand_max_days=days("of sales; what is beyond is ineligible, 0: not asked"),
+    on_hand_bands=BANDS,
+    fx=SWING,
+    price=SWING,
+    cap_bp=item("", **{name: share("of the whole for what shares it; absent: no cap") for name in DIMENSIONS}),
+    reserves=listed(
+        item(
+            "id kind",
+            id=IDENTITY,
+            kind=one_of(RESERVE_KINDS, "what for"),
+            amount_minor=amount("held back"),
+            bp=share("of the eligible, held back"),
+        )
+    ),
+    sub_limits=listed(
+        item(
+            "id classes limit_minor",
+            id=IDENTITY,
+            within=IDENTITY,
+            classes={**listed(one_of(CLASSES, "a class in it")), "minItems": 1},
+            limit_minor=amount("lent on these at most"),
+        )
+    ),
+    covenants=item(
+        "",
+        warning_bp=whole(0, MAX_LEVEL_BP, "loan to value that warns, 0: not asked"),
+        call_bp=whole(0, MAX_LEVEL_BP, "loan to value that makes a margin call, 0: not asked"),
+        default_bp=whole(0, MAX_LEVEL_BP, "loan to value that is a default, 0: not asked"),
+        clear_bp=whole(0, MAX_LEVEL_BP, "a level is left only so far below it"),
+        cure_s=wait("a margin call may stay unanswered"),
+        minimum=listed(item("sku quantity", sku=IDENTITY, quantity=whole(1, MAX_QUANTITY, "that must be eligible"))),
+    ),
+)
+CURVE: Schema = {
+    "oneOf": [
+        item(
+            "kind points",
+            kind={"const": CURVE_KINDS[0]},
+            limit=IDENTITY,
+            unknown=one_of(UNKNOWN, "what unknown minutes count as"),
+            points={
+                **listed(item("minutes bp", minutes=whole(1, MAX_MINUTES, "outside"), bp=share("lost"))),
+                "minItems": 1,
+            },
+        ),
+        item(
+            "kind life_h reference_mc points",
+            kind={"const": CURVE_KINDS[1]},
+            life_h=whole(1, MAX_LIFE_H, "hours of shelf life at the reference"),
+            reference_mc=whole(-100_000, 200_000, "thousandths of a degree Celsius"),
+            q10_milli=whole(1_000, MAX_Q10_MILLI, "thousandths; so much faster for ten degrees"),
+            activation_j_mol=whole(1_000, 1_000_000, "activation energy in joules per mole"),
+            points={
+                **listed(
+                    item("consumed_bp bp", consumed_bp=whole(1, USED_MAX_BP, "basis points of life"), bp=share("lost"))
+                ),
+                "minItems": 1,
+            },
+        ),
+    ]
+}
 LEG = item(
     "id kind from until",
     id=IDENTITY,
@@ -157,10 +312,25 @@ SECTIONS: dict[str, Schema] = {
             asset=IDENTITY,
             facility=IDENTITY,
             sku=IDENTITY,
-            quantity=whole(0, 10**9, "units"),
-            haircut_bp=whole(0, 10_000, "basis points off market value"),
+            quantity=whole(0, MAX_QUANTITY, "units"),
+            haircut_bp=share("off market value"),
             limits=listed(LIMIT),
             mkt=MKT,
+            cost_minor=amount("what cost_per units cost"),
+            cost_per=whole(1, MAX_QUANTITY, "units"),
+            cost_currency=CURRENCY,
+            counted=whole(0, MAX_QUANTITY, "units that the stock system counted"),
+            counted_at=MOMENT,
+            receipt=RECEIPT,
+            papers=listed(PAPER),
+            received_at=MOMENT,
+            expires_at=MOMENT,
+            sold_milli_per_day=whole(0, MAX_SOLD_MILLI, "thousandths of a unit"),
+            buyer=IDENTITY,
+            country=COUNTRY,
+            vessel=IDENTITY,
+            warehouse=IDENTITY,
+            corridor=IDENTITY,
         )
     ),
     "prices": listed(
@@ -178,7 +348,11 @@ SECTIONS: dict[str, Schema] = {
             lender=IDENTITY,
             borrower=IDENTITY,
             currency=CURRENCY,
-            outstanding_minor=whole(0, MAX_AMOUNT_MINOR, "minor units drawn"),
+            outstanding_minor=amount("drawn before the movements"),
+            policy=IDENTITY,
+            limit_minor=amount("the most that may be drawn, 0: no limit"),
+            movements={**listed(MOVEMENT), "maxItems": MAX_MOVEMENTS},
+            interest=INTEREST,
         )
     ),
     "milestones": listed(
@@ -207,6 +381,11 @@ SECTIONS: dict[str, Schema] = {
             repeat_s=wait("told again while nobody takes it on, 0: not"),
             escalate_after_s=wait("escalated where nobody has taken it on by then, 0: not"),
         )
+    ),
+    "policies": listed(POLICY),
+    "products": listed(item("sku", sku=IDENTITY, series=IDENTITY, loss=listed(CURVE))),
+    "appraisals": listed(
+        item("sku nolv_bp until", sku=IDENTITY, nolv_bp=share("net orderly liquidation value"), until=MOMENT)
     ),
 }
 

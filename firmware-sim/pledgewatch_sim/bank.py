@@ -59,7 +59,10 @@ _TYPES = frozenset(
         "release_disbursement",
         "question_release",
         "reaffirm_release",
-        "record_value",
+        "record_base",
+        "record_breach",
+        "call_margin",
+        "record_cover",
     )
 )
 _SEQUENCE = re.compile(r"[0-9]{1,20}")
@@ -212,7 +215,16 @@ class Ledger:
                 "SELECT id, type, facility, subject, body FROM message ORDER BY facility, sequence, arrival"
             )
             for identity, name, facility, subject, body in rows:
-                book = books.setdefault(facility, {"alerts_open": [], "releases": {}, "value": None})
+                book = books.setdefault(
+                    facility,
+                    {
+                        "alerts_open": [],
+                        "releases": {},
+                        "base": None,
+                        "cover": None,
+                        "margin_call": None,
+                    },
+                )
                 _apply(book, identity, name, subject, json.loads(body)["data"])
         return books
 
@@ -464,8 +476,14 @@ def _apply(book: dict[str, Any], identity: str, name: str, subject: str, data: d
         case "question_release" | "reaffirm_release":
             if subject in book["releases"]:
                 book["releases"][subject]["status"] = "in question" if name == "question_release" else "released"
-        case "record_value":
-            book["value"] = data
+        case "record_base":
+            book["base"] = data
+        case "record_breach" | "record_cover":
+            book["cover"] = data.get("cover")
+            if name == "record_cover":
+                book["margin_call"] = None
+        case "call_margin":
+            book["margin_call"] = {key: data.get(key) for key in ("call_minor", "currency", "cure_by_ms")}
 
 
 def _name(event_type: str) -> str:

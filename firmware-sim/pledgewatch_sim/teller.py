@@ -38,7 +38,10 @@ _MESSAGES = {
     "release_disbursement": "[bold green]the bank is asked to release {amount} to {payee}[/]",
     "question_release": "[bold magenta]the bank is asked to question a release[/]",
     "reaffirm_release": "the bank is told that a release stands",
-    "record_value": "value {value}, lent {outstanding}, loan to value {ltv}",
+    "record_base": "eligible {eligible}, lent {outstanding}, available {available}, loan to value {ltv}",
+    "record_breach": "[bold red]a covenant is breached[/]: {cover}",
+    "call_margin": "[bold red]a margin is called[/]: {call}",
+    "record_cover": "[green]cover is restored[/]: {cover}",
 }
 
 
@@ -169,7 +172,10 @@ def _amounts(data: dict[str, Any]) -> dict[str, str]:
     return {
         "amount": f"{data.get('amount_minor', 0) / 100:,.2f} {currency}",
         "payee": str(data.get("payee", "")),
-        "value": f"{data.get('value_minor', 0) / 100:,.2f} {currency}",
+        "eligible": f"{data.get('eligible_minor', 0) / 100:,.2f} {currency}",
+        "available": f"{data.get('availability_minor', 0) / 100:,.2f}",
+        "call": f"{data.get('call_minor', 0) / 100:,.2f} {currency}",
+        "cover": str(data.get("cover", "")),
         "outstanding": f"{data.get('outstanding_minor', 0) / 100:,.2f}",
         "ltv": f"{data.get('ltv_bp', 0) / 100:.1f} %",
     }

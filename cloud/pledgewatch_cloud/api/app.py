@@ -16,6 +16,7 @@ from pledgewatch_cloud.api import (
     devices,
     events,
     facilities,
+    market,
     metrics,
     outbox,
     quarantine,
@@ -31,7 +32,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     for kind in (Problem, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_problem)
-    for module in (alerts, assets, book, devices, events, facilities, metrics, outbox, quarantine, status):
+    for module in (alerts, assets, book, devices, events, facilities, market, metrics, outbox, quarantine, status):
         app.include_router(module.router, dependencies=[Depends(may_write)])
     # The framework's own page for /docs is fetched from a stranger's host; a site without one has it too.
     for path, name in (("/", "console.html"), ("/docs", "operations.html")):

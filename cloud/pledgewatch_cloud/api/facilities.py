@@ -1,14 +1,28 @@
-"""Facilities: value, loan to value, alerts and milestones."""
+"""Facilities: borrowing base, covenants, alerts and milestones; and each lot's way through the waterfall."""
 
-from typing import Any
+from http import HTTPStatus
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import Service, ServiceOf
+from pledgewatch_cloud.api.body import json_body
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.book_file import MAX_FILE_BYTES
 from pledgewatch_cloud.decide.alert_half import alerts_of_facility
 from pledgewatch_cloud.decide.alerts import AlertState
+from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.collateral import exposure, stress, waterfall
+from pledgewatch_cloud.decide.collateral.as_of import lots_by_fence, sheet_now, words_of
+from pledgewatch_cloud.decide.collateral.stand import BookPrices
+from pledgewatch_cloud.decide.collateral.waterfall import Sheet
 from pledgewatch_cloud.decide.facility import FacilityState
-from pledgewatch_cloud.decide.valuation import lot_value_minor
+from pledgewatch_cloud.decide.market import MarketError
+from pledgewatch_cloud.decide.moments import MomentError, moment_ms
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.spine.base_at import BaseAtError, base_at
 
 router = APIRouter(prefix="/facilities", tags=["facilities"])
 
@@ -17,27 +31,86 @@ router = APIRouter(prefix="/facilities", tags=["facilities"])
 async def list_facilities(service: ServiceOf) -> list[dict[str, Any]]:
     """Every facility as it stands."""
     state = service.writer.state
-    answer = []
-    for key, facility in sorted(state.book.facilities.items()):
-        known = state.facilities.get(key, FacilityState())
-        answer.append(
-            {
-                **facility._asdict(),
-                "value": known.value._asdict() if known.value else None,
-                "lots": [
-                    {"id": lot.id, "asset": lot.asset, "sku": lot.sku, "value_minor": lot_value_minor(state.book, lot)}
-                    for lot in state.book.lots_of_facility(key)
-                ],
-                "alerts": {
-                    one.id: one.state
-                    for one in alerts_of_facility(state.book, state.facts, state.alerts, key)
-                    if one.state is not AlertState.PENDING
-                },
-                "milestones": [
-                    {**one._asdict(), "state": known.milestone_states.get(one.id, "waiting")}
-                    for one in state.book.milestones_of_facility(key)
-                ],
-                "messages_sent": known.messages_sent,
-            }
-        )
-    return answer
+    return [_described(state, facility) for facility in sorted(state.book.facilities)]
+
+
+@router.get("/exposures/{by}")
+async def read_exposures(service: ServiceOf, by: str, currency: Annotated[str, Query()]) -> dict[str, Any]:
+    """How much of all that is lent on lies in one vessel, port, country and so on, in one currency."""
+    if by not in exposure.BY:
+        raise Problem(HTTPStatus.NOT_FOUND, f"exposure is by one of {', '.join(exposure.BY)}, not by {by!r}")
+    sheet, state = _sheet(service), service.writer.state
+    try:
+        found = exposure.exposures(sheet, by, words_of(state, by), BookPrices(state.market, state.book), currency)
+    except MarketError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the amounts cannot be added up", error.errors) from None
+    return {"by": by, "currency": currency, "exposures": [one._asdict() for one in found]}
+
+
+@router.post("/stress")
+async def run_stress(service: ServiceOf, request: Request) -> dict[str, Any]:
+    """What would become of every facility under shocks; nothing changes."""
+    document = await json_body(request, MAX_FILE_BYTES)
+    sheet, state = _sheet(service), service.writer.state
+    try:
+        shocks = stress.shocks_of(document)
+    except BookError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the shocks are refused", error.errors) from None
+    found = await run_in_threadpool(lambda: list(stress.stressed(sheet, shocks, lots_by_fence(state))))
+    return {"stressed": [stress.as_json(one) for one in found]}
+
+
+@router.get("/{facility}/base")
+async def read_base(
+    service: ServiceOf,
+    facility: str,
+    as_of: Annotated[str | None, Query()] = None,
+    known_at: Annotated[str | None, Query()] = None,
+) -> dict[str, Any]:
+    """The base as of a moment, by what was known at another; both ISO 8601 with their offset, by default now."""
+    try:
+        known_at_ms = None if known_at is None else moment_ms("known_at", known_at)
+        as_of_ms = None if as_of is None else moment_ms("as_of", as_of)
+        found = await run_in_threadpool(base_at, service.store, facility, as_of_ms, known_at_ms)
+    except (BaseAtError, MomentError) as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    return found.as_json(lots=True)
+
+
+@router.get("/{facility}")
+async def read_facility(service: ServiceOf, facility: str) -> dict[str, Any]:
+    """One facility as it stands, with what became of each of its lots."""
+    state = service.writer.state
+    if facility not in state.book.facilities:
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
+    lines = [] if state.desk is None else waterfall.lines_of(state.desk.sheet, facility)
+    return {**_described(state, facility), "lines": [one._asdict() for one in lines]}
+
+
+def _sheet(service: Service) -> Sheet:
+    state = service.writer.state
+    return sheet_now(state, state.recorded_at_ms)
+
+
+def _described(state: State, facility: str) -> dict[str, Any]:
+    book, one = state.book, state.book.facilities[facility]
+    known = state.facilities.get(facility, FacilityState())
+    called_ms = known.covenant.cure_by_ms
+    return {
+        **{name: getattr(one, name) for name in ("id", "lender", "borrower", "currency", "policy")},
+        "base": known.base._asdict() if known.base else None,
+        "cover": known.covenant.cover.name.lower(),
+        "call_minor": known.covenant.call_minor,
+        "cure_by_ms": None if called_ms == NEVER else called_ms,
+        "lots": [{"id": lot.id, "asset": lot.asset, "sku": lot.sku} for lot in book.lots_of_facility(facility)],
+        "alerts": {
+            alert.id: alert.state
+            for alert in alerts_of_facility(book, state.facts, state.alerts, facility)
+            if alert.state is not AlertState.PENDING
+        },
+        "milestones": [
+            {**milestone._asdict(), "state": known.milestone_states.get(milestone.id, "waiting")}
+            for milestone in book.milestones_of_facility(facility)
+        ],
+        "messages_sent": known.messages_sent,
+    }

@@ -275,6 +275,21 @@ def _tell_of_clocks(asset: str, disregarded: Iterable[tuple[AssetReading, Doubt]
         log.say(event(EventType.CLOCK_DOUBTED, entry.recorded_at_ms, asset, **about, **measured))
 
 
+def story(
+    book: Book, asset: str, readings: Iterable[AssetReading], horizon_ms: int, as_of_ms: int, known_at_ms: int
+) -> tuple[AssetState, list[Found]]:
+    """What readings, known at a moment, tell of an asset as of another: its state then, and what was found by then.
+
+    `horizon_ms` is how far devices were heard; see Tick.
+    """
+    plan = book.plan_of(asset)
+    evidence = [one for one in _share(book, asset, readings, known_at_ms).evidence if one.measured_at_ms <= as_of_ms]
+    placed = _placed(book, {asset: sorted(evidence, key=_key)})
+    state, found = asset_module.fold(asset_module.EMPTY, asset, plan, placed[asset])
+    state, passed = asset_module.pass_time(state, asset, plan, min(horizon_ms, as_of_ms))
+    return state, sorted([*found, *passed], key=_told_ms)
+
+
 def _placed(book: Book, evidence: Mapping[str, list[AssetReading]]) -> dict[str, list[Placed]]:
     """Every asset's readings with their fences, from one pass over all of them."""
     latitudes: list[int] = []

@@ -1,7 +1,7 @@
 """What `step` is given: one journal entry.
 
-An entry is a batch of payloads as they were received, an amendment of the book, what somebody said about an alert, or a
-tick. Nothing else can change an answer: the passing of time is a tick, a price is an amendment.
+An entry is a batch of payloads as they were received, an amendment of the book, quotes of the market, what somebody
+said about an alert, or a tick. Nothing else can change an answer: the passing of time is a tick.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -127,6 +127,12 @@ class Amendment(NamedTuple):
     sha256: str = ""
 
 
+class Quotation(NamedTuple):
+    """Quotes of prices and rates that have passed their checks (pledgewatch_cloud.decide.market.Market.quoted)."""
+
+    document: dict[str, Any]
+
+
 class Acknowledgement(NamedTuple):
     """Somebody has taken an alert on. `alert` is its id, `by` names who."""
 
@@ -144,7 +150,7 @@ class Tick(NamedTuple):
     heard_until_ms: int
 
 
-Content = Readings | Amendment | Acknowledgement | Tick
+Content = Readings | Amendment | Quotation | Acknowledgement | Tick
 
 
 class Entry(NamedTuple):

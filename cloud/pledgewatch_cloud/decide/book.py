@@ -6,6 +6,7 @@ whole with every error's place, so the book in force is always a book that passe
 
     {"fences": {"type": "FeatureCollection", "features": […]}, "assets": […], "installations": […], "lots": […],
      "prices": […], "facilities": […], "milestones": […], "voyages": […], "alert_rules": […],
+     "policies": […], "products": […], "appraisals": […],
      "remove": {"lots": ["id", …]}}
 """
 
@@ -14,10 +15,9 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
-from pledgewatch_cloud.decide import book_items, canonical
+from pledgewatch_cloud.decide import book_items, book_terms, canonical
 from pledgewatch_cloud.decide.asset import Fitted, Plan, is_waited_for
 from pledgewatch_cloud.decide.book_items import (
-    READERS,
     AlertRule,
     Asset,
     BookError,
@@ -28,6 +28,9 @@ from pledgewatch_cloud.decide.book_items import (
     Milestone,
     Price,
 )
+from pledgewatch_cloud.decide.book_terms import PLAIN, Appraisal, Product
+from pledgewatch_cloud.decide.collateral.loss import LifeCurve, OutsideCurve, least_activation_j_mol
+from pledgewatch_cloud.decide.collateral.terms import Policy
 from pledgewatch_cloud.decide.geofence import Fence, FenceError, FenceIndex
 from pledgewatch_cloud.decide.plausibility import Rules
 from pledgewatch_cloud.decide.presence import Ground
@@ -52,6 +55,9 @@ class Book:
     milestones: Mapping[str, Milestone]
     voyages: Mapping[str, Voyage]
     alert_rules: Mapping[str, AlertRule]
+    policies: Mapping[str, Policy]
+    products: Mapping[str, Product]
+    appraisals: Mapping[str, Appraisal]
     fence_index: FenceIndex
 
     def lots_of_asset(self, asset: str) -> list[Lot]:
@@ -61,6 +67,11 @@ class Book:
     def lots_of_facility(self, facility: str) -> list[Lot]:
         """The lots pledged to a facility, by id."""
         return self._lots_by_facility.get(facility, [])
+
+    def policy_of(self, facility: str) -> Policy:
+        """What a facility asks of its goods; the plain policy where it names none. Raises KeyError."""
+        policy = self.facilities[facility].policy
+        return self.policies[policy] if policy else PLAIN
 
     def milestones_of_facility(self, facility: str) -> list[Milestone]:
         """A facility's milestones, by id."""
@@ -165,6 +176,7 @@ class Book:
         )
 
 
+READERS = book_items.READERS | book_terms.READERS
 SECTIONS = tuple(field.name for field in fields(Book) if field.name != "fence_index")
 
 
@@ -211,7 +223,8 @@ def as_document(book: Book) -> dict[str, Any]:
         "fences": {"type": "FeatureCollection", "features": [fence.as_feature() for fence in book.fences.values()]}
     }
     for name in READERS:
-        document[name] = [book_items.as_document(name, one) for one in getattr(book, name).values()]
+        written = book_terms.as_document if name in book_terms.READERS else book_items.as_document
+        document[name] = [written(name, one) for one in getattr(book, name).values()]
     return document
 
 
@@ -277,11 +290,12 @@ def _remove(sections: dict[str, dict[str, Any]], value: object, errors: list[str
 
 
 def _cross_check(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What only the whole book can show: references that lead nowhere, currencies that do not meet, legs that do."""
+    """What only the whole book can show: references that lead nowhere, goods with two prices, legs that meet."""
     return [
         *_plans_that_overlap(sections["voyages"]),
         *_assets_astray(sections),
         *_lots_astray(sections),
+        *_terms_astray(sections),
         *_milestones_astray(sections),
         *_fences_astray(sections),
     ]
@@ -314,17 +328,48 @@ def _lots_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
     voyages = _grouped(sections["voyages"], "asset")
     for lot in sections["lots"].values():
         errors += _missing(sections, f"lots {lot.id}.facility", "facilities", lot.facility)
-        errors += _missing(sections, f"lots {lot.id}.sku", "prices", lot.sku)
-        price = sections["prices"].get(lot.sku)
-        facility = sections["facilities"].get(lot.facility)
-        if price and facility and price.currency != facility.currency:
-            errors.append(
-                f"lots {lot.id}: {lot.sku} is priced in {price.currency}, its facility lends in {facility.currency}"
-            )
+        product = sections["products"].get(lot.sku)
+        if not (product and product.series) and lot.sku not in sections["prices"]:
+            text = f"there is no {lot.sku!r} among prices, nor a product of that sku with a series"
+            errors.append(f"lots {lot.id}.sku: {text}")
+        errors += _lost_by_nothing(lot, product)
         known = {leg.id for voyage in voyages.get(lot.asset, ()) for leg in voyage.legs}
         for limit in lot.limits:
             place = f"lots {lot.id}.limits {limit.id}.legs"
             errors += [f"{place}: no voyage of {lot.asset} has a leg {leg!r}" for leg in limit.legs if leg not in known]
+    return errors
+
+
+def _lost_by_nothing(lot: Lot, product: Product | None) -> list[str]:
+    """Loss curves of a lot's product that have nothing to go by, or what cannot carry them."""
+    errors = []
+    known = {"": bool(lot.limits), **{limit.id: True for limit in lot.limits}}
+    for curve in product.loss if product else ():
+        if isinstance(curve, OutsideCurve) and not known.get(curve.limit):
+            missing = f"no limit {curve.limit!r}" if curve.limit else "no limit"
+            errors.append(f"lots {lot.id}.limits: there is {missing}, and the loss of {lot.sku} goes by it")
+        if isinstance(curve, LifeCurve) and not lot.kinetic:
+            errors.append(f"lots {lot.id}.mkt: is missing; the loss of {lot.sku} goes by it")
+        if isinstance(curve, LifeCurve) and lot.kinetic:
+            least, asked = lot.kinetic.activation_j_mol, least_activation_j_mol(curve, lot.kinetic)
+            if least < asked:
+                text = f"{least} is too little for the loss of {lot.sku}, which asks for {asked} or more"
+                errors.append(f"lots {lot.id}.mkt.activation_j_mol: {text}")
+    return errors
+
+
+def _terms_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    errors = []
+    for facility in sections["facilities"].values():
+        if facility.policy:
+            errors += _missing(sections, f"facilities {facility.id}.policy", "policies", facility.policy)
+    for policy in sections["policies"].values():
+        for fence in policy.fences:
+            errors += _missing(sections, f"policies {policy.id}.fences", "fences", fence)
+    for product in sections["products"].values():
+        if product.series and product.sku in sections["prices"]:
+            text = f"{product.sku} has an agreed price among prices as well; it is valued by the one or by the other"
+            errors.append(f"products {product.sku}.series: {text}")
     return errors
 
 

@@ -1,7 +1,8 @@
 """The items of the book, section by section, and the readers that take them from JSON with every fault's place named.
 
 Amounts are integers in minor units, haircuts in basis points, temperatures in thousandths of a degree, moments ISO 8601
-with a time zone in documents and Unix milliseconds here.
+with a time zone in documents and Unix milliseconds here. What a document leaves out has a default, and what is at its
+default is left out of a document again. The terms on which is lent (policies, products, appraisals) are in book_terms.
 """
 
 import re
@@ -9,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.condition import SEVERITIES, Limit
+from pledgewatch_cloud.decide.countries import COUNTRIES
+from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
 from pledgewatch_cloud.decide.kinetic import ACTIVATION_J_MOL, WINDOW_MAX_H, KineticRule
 from pledgewatch_cloud.decide.moments import ID, MomentError, iso, moment_ms, periods
@@ -18,7 +21,12 @@ from pledgewatch_wire import chain, topics
 from pledgewatch_wire.reading import Channel
 
 CURRENCY = re.compile(r"[A-Z]{3}")
+COUNTRY = re.compile(r"[A-Z]{2}")
 MAX_AMOUNT_MINOR = 10**15
+MAX_QUANTITY = 10**9
+MAX_SOLD_MILLI = 10**12
+MAX_RATE_BP = 100_000
+MAX_MOVEMENTS = 10_000
 DAY_S = 86_400
 AHEAD_S = 60
 MAX_WAIT_S = 366 * DAY_S
@@ -51,6 +59,10 @@ CAUSES = (
 )
 _OF_A_LOT = ("condition_", "mkt_")
 GROUPINGS = ("lot", "asset", "device", "gateway")
+RECEIPT_STATES = ("valid", "frozen", "lost", "cancelled")
+PAPER_KINDS = ("bill_of_lading", "insurance", "customs", "invoice", "certificate", "other")
+MOVEMENT_KINDS = ("drawdown", "repayment")
+DAY_COUNTS = ("act_360", "act_365", "thirty_360")
 
 
 class BookError(ValueError):
@@ -90,8 +102,29 @@ class Installation(NamedTuple):
     sensors: tuple[tuple[int, Patience], ...]
 
 
+class Receipt(NamedTuple):
+    """The warehouse receipt of a lot, good up to `until_ms`. `state` is one of RECEIPT_STATES."""
+
+    id: str
+    state: str
+    until_ms: int
+
+
+class Paper(NamedTuple):
+    """A document of a lot, good up to `until_ms`. `kind` is one of PAPER_KINDS."""
+
+    kind: str
+    id: str
+    until_ms: int
+
+
 class Lot(NamedTuple):
-    """Goods in an asset, pledged to a facility. `haircut_bp` is taken off its market value."""
+    """Goods in an asset, pledged to a facility. `haircut_bp` is taken off its market value.
+
+    Numbers of -1, moments of -NEVER (NEVER for `expires_ms`) and empty words are not known. `cost_minor` is of
+    `cost_per` units, in `cost_currency`, or in the facility's currency where that is empty; `counted` is what the stock
+    system counted at `counted_ms`; `sold_milli_per_day` thousandths of a unit. `country` is a code of ISO 3166-1.
+    """
 
     id: str
     asset: str
@@ -101,24 +134,63 @@ class Lot(NamedTuple):
     haircut_bp: int
     limits: tuple[Limit, ...]
     kinetic: KineticRule | None
+    cost_minor: int = -1
+    cost_per: int = 1
+    cost_currency: str = ""
+    counted: int = -1
+    counted_ms: int = -NEVER
+    receipt: Receipt | None = None
+    papers: tuple[Paper, ...] = ()
+    received_ms: int = -NEVER
+    expires_ms: int = NEVER
+    sold_milli_per_day: int = -1
+    buyer: str = ""
+    country: str = ""
+    vessel: str = ""
+    warehouse: str = ""
+    corridor: str = ""
 
 
 class Price(NamedTuple):
-    """What one unit of a SKU is worth."""
+    """What one unit of a SKU is worth by agreement: it holds until it is amended. Dated quotes are the market's."""
 
     sku: str
     unit_price_minor: int
     currency: str
 
 
+class Movement(NamedTuple):
+    """Money drawn or paid back at a moment. `kind` is one of MOVEMENT_KINDS."""
+
+    id: str
+    kind: str
+    at_ms: int
+    amount_minor: int
+
+
+class Interest(NamedTuple):
+    """Simple interest a year on what is drawn, from `since_ms` on. `day_count` is one of DAY_COUNTS; see loan."""
+
+    rate_bp: int
+    day_count: str
+    since_ms: int
+
+
 class Facility(NamedTuple):
-    """A credit line. `outstanding_minor` is what is drawn."""
+    """A credit line. `outstanding_minor` is what was drawn before the movements and, where there is interest, as of its
+    beginning; what is owed at a moment is for loan to say. `policy` is the id of one, empty: the plain policy.
+    `limit_minor` 0: none. Movements ascend in time; of one moment drawdowns come first.
+    """
 
     id: str
     lender: str
     borrower: str
     currency: str
     outstanding_minor: int
+    policy: str = ""
+    limit_minor: int = 0
+    movements: tuple[Movement, ...] = ()
+    interest: Interest | None = None
 
 
 class Milestone(NamedTuple):
@@ -162,6 +234,10 @@ class Item:
         self.place = place
         self._left = dict(value)
 
+    def has(self, key: str) -> bool:
+        """Whether a key is there and was not taken yet."""
+        return key in self._left
+
     def text(self, key: str, pattern: re.Pattern[str] = ID, default: str | None = None) -> str:
         """A text that matches."""
         value = self._take(key, default)
@@ -183,9 +259,11 @@ class Item:
             raise self.error(key, f"{value!r} is not a whole number from {low} to {high}")
         return value
 
-    def moment(self, key: str, default: int) -> int:
+    def moment(self, key: str, default: int | None = None) -> int:
         """A moment in Unix milliseconds."""
         if key not in self._left:
+            if default is None:
+                raise self.error(key, "is missing")
             return default
         try:
             return moment_ms(f"{self.place}.{key}", self._left.pop(key))
@@ -205,6 +283,16 @@ class Item:
         if not isinstance(value, list) or not all(isinstance(one, str) and ID.fullmatch(one) for one in value):
             raise self.error(key, "a list of ids is needed")
         return tuple(sorted(set(value)))
+
+    def words(self, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
+        """A list of some words, each once, in the order in which they are known."""
+        value = self._left.pop(key, [])
+        if not isinstance(value, list):
+            raise self.error(key, "a list is needed")
+        for one in value:
+            if one not in known:
+                raise self.error(key, f"{one!r} is none of {', '.join(known)}")
+        return tuple(one for one in known if one in value)
 
     def items(self, key: str) -> list["Item"]:
         """A list of items."""
@@ -335,7 +423,7 @@ def _lot(item: Item) -> Lot:
         item.text("asset"),
         item.text("facility"),
         item.text("sku"),
-        item.integer("quantity", 0, 10**9),
+        item.integer("quantity", 0, MAX_QUANTITY),
         item.integer("haircut_bp", 0, 10_000, 0),
         tuple(_limit(one) for one in item.items("limits")),
         _kinetic(item.item("mkt")),
@@ -343,7 +431,80 @@ def _lot(item: Item) -> Lot:
     names = [limit.id for limit in lot.limits]
     if len(set(names)) != len(names):
         raise item.error("limits", "two limits share an id; a second limit of one channel needs an id of its own")
-    return lot
+    lot = lot._replace(
+        receipt=_receipt(item.item("receipt")),
+        papers=_papers(item),
+        received_ms=item.moment("received_at", -NEVER),
+        expires_ms=item.moment("expires_at", NEVER),
+        sold_milli_per_day=_known(item, "sold_milli_per_day", MAX_SOLD_MILLI),
+        buyer=_word(item, "buyer"),
+        country=_country(item),
+        vessel=_word(item, "vessel"),
+        warehouse=_word(item, "warehouse"),
+        corridor=_word(item, "corridor"),
+    )
+    if lot.expires_ms <= lot.received_ms:
+        raise item.error("expires_at", f"{iso(lot.expires_ms)} is not after received_at")
+    return _counted(item, _costed(item, lot))
+
+
+def _country(item: Item) -> str:
+    """A country's code, empty where it is not said."""
+    code = item.text("country", COUNTRY) if item.has("country") else ""
+    if code and code not in COUNTRIES:
+        raise item.error("country", f"{code!r} is no country of ISO 3166-1")
+    return code
+
+
+def _known(item: Item, key: str, most: int) -> int:
+    """A whole number, -1 where it is not said."""
+    return item.integer(key, 0, most) if item.has(key) else -1
+
+
+def _word(item: Item, key: str) -> str:
+    """An id, empty where it is not said."""
+    return item.text(key) if item.has(key) else ""
+
+
+def _costed(item: Item, lot: Lot) -> Lot:
+    for key in ("cost_per", "cost_currency"):
+        if item.has(key) and not item.has("cost_minor"):
+            raise item.error(key, "there is no cost_minor that it could be about")
+    cost_minor = _known(item, "cost_minor", MAX_AMOUNT_MINOR)
+    currency = item.text("cost_currency", CURRENCY) if item.has("cost_currency") else ""
+    try:
+        exponent(currency or "EUR")
+    except UnknownCurrencyError as error:
+        raise item.error("cost_currency", str(error)) from None
+    return lot._replace(
+        cost_minor=cost_minor, cost_per=item.integer("cost_per", 1, MAX_QUANTITY, 1), cost_currency=currency
+    )
+
+
+def _counted(item: Item, lot: Lot) -> Lot:
+    for key, other in (("counted", "counted_at"), ("counted_at", "counted")):
+        if item.has(other) and not item.has(key):
+            raise item.error(key, "is missing: a count is a number and its moment")
+    return lot._replace(counted=_known(item, "counted", MAX_QUANTITY), counted_ms=item.moment("counted_at", -NEVER))
+
+
+def _receipt(item: Item | None) -> Receipt | None:
+    if item is None:
+        return None
+    receipt = Receipt(item.text("id"), item.one_of("state", RECEIPT_STATES), item.moment("until", NEVER))
+    item.end()
+    return receipt
+
+
+def _papers(item: Item) -> tuple[Paper, ...]:
+    papers: dict[tuple[str, str], Paper] = {}
+    for one in item.items("papers"):
+        paper = Paper(one.one_of("kind", PAPER_KINDS), one.text("id"), one.moment("until", NEVER))
+        if paper[:2] in papers:
+            raise one.error("id", f"{paper.id!r} comes twice among papers of the kind {paper.kind}")
+        papers[paper[:2]] = paper
+        one.end()
+    return tuple(papers.values())
 
 
 def _price(item: Item) -> Price:
@@ -353,13 +514,53 @@ def _price(item: Item) -> Price:
 
 
 def _facility(item: Item) -> Facility:
-    return Facility(
+    facility = Facility(
         item.text("id"),
         item.text("lender"),
         item.text("borrower"),
         item.text("currency", CURRENCY),
         item.integer("outstanding_minor", 0, MAX_AMOUNT_MINOR, 0),
+        _word(item, "policy"),
+        item.integer("limit_minor", 0, MAX_AMOUNT_MINOR, 0),
+        _movements(item),
+        _interest(item.item("interest")),
     )
+    drawn = [one.amount_minor for one in facility.movements if one.kind == "drawdown"]
+    if facility.outstanding_minor + sum(drawn) > MAX_AMOUNT_MINOR:
+        raise item.error("movements", "draw more than 10^15 minor units in all")
+    for one in facility.movements:
+        if facility.interest and one.at_ms < facility.interest.since_ms:
+            text = f"{one.id} is before interest.since: what was drawn by then is in outstanding_minor"
+            raise item.error("movements", text)
+    return facility
+
+
+def _movements(item: Item) -> tuple[Movement, ...]:
+    movements: dict[str, Movement] = {}
+    for one in item.items("movements"):
+        movement = Movement(
+            one.text("id"),
+            one.one_of("kind", MOVEMENT_KINDS),
+            one.moment("at"),
+            one.integer("amount_minor", 1, MAX_AMOUNT_MINOR),
+        )
+        if movement.id in movements:
+            raise one.error("id", f"{movement.id!r} comes twice")
+        movements[movement.id] = movement
+        one.end()
+    if len(movements) > MAX_MOVEMENTS:
+        raise item.error("movements", f"at most {MAX_MOVEMENTS}; add older ones to outstanding_minor")
+    return tuple(sorted(movements.values(), key=lambda one: (one.at_ms, one.kind, one.id)))
+
+
+def _interest(item: Item | None) -> Interest | None:
+    if item is None:
+        return None
+    interest = Interest(
+        item.integer("rate_bp", 0, MAX_RATE_BP), item.one_of("day_count", DAY_COUNTS), item.moment("since")
+    )
+    item.end()
+    return interest
 
 
 def _milestone(item: Item) -> Milestone:
@@ -381,12 +582,10 @@ def _voyage(item: Item) -> Voyage:
         leg = Leg(
             one.text("id"),
             one.one_of("kind", LEG_KINDS),
-            one.moment("from", NEVER),
-            one.moment("until", NEVER),
+            one.moment("from"),
+            one.moment("until"),
             one.one_of("signal", SIGNALS, "expected"),
         )
-        if NEVER in (leg.from_ms, leg.until_ms):
-            raise one.error("from" if leg.from_ms == NEVER else "until", "is missing")
         if leg.until_ms <= leg.from_ms:
             raise one.error("until", f"{iso(leg.until_ms)} is not after from {iso(leg.from_ms)}")
         one.end()
@@ -433,24 +632,19 @@ READERS: dict[str, Callable[[Item], Any]] = {
 
 def as_document(section: str, item: Any) -> dict[str, Any]:
     """An item as an amendment says it: what its reader takes, without what says nothing."""
-    written = {key: value for key, value in item._asdict().items() if value not in ("", ())}
+    defaults = type(item)._field_defaults
+    written = {
+        key: value
+        for key, value in item._asdict().items()
+        if value not in ("", ()) and not (key in defaults and value == defaults[key])
+    }
     match section:
         case "installations":
-            written |= item.patience._asdict()
-            del written["patience"]
-            for key, name in (("fitted_ms", "fitted_at"), ("calibrated_until_ms", "calibrated_until")):
-                if abs(written[key]) != NEVER:
-                    written[name] = iso(written[key])
-                del written[key]
-            if item.sensors:
-                written["sensors"] = [
-                    {"channel": CHANNEL_NAMES[channel], **patience._asdict()} for channel, patience in item.sensors
-                ]
+            written |= _installation_document(item, written)
         case "lots":
-            written["limits"] = [_limit_document(limit) for limit in item.limits]
-            del written["kinetic"]
-            if item.kinetic:
-                written["mkt"] = {**item.kinetic._asdict(), "channel": CHANNEL_NAMES[item.kinetic.channel]}
+            written |= _lot_document(item, written)
+        case "facilities":
+            written |= _facility_document(item)
         case "voyages":
             written["legs"] = [
                 {
@@ -462,7 +656,63 @@ def as_document(section: str, item: Any) -> dict[str, Any]:
                 }
                 for leg in item.legs
             ]
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in written.items()}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in written.items()
+        if key not in _HELD_OTHERWISE.get(section, ())
+    }
+
+
+_HELD_OTHERWISE = {
+    "installations": ("patience", "fitted_ms", "calibrated_until_ms"),
+    "lots": ("kinetic", "counted_ms", "received_ms", "expires_ms"),
+}
+"""The fields that have another name, or none, in a document."""
+
+
+def _installation_document(one: Installation, written: dict[str, Any]) -> dict[str, Any]:
+    changed: dict[str, Any] = one.patience._asdict()
+    for key, name in (("fitted_ms", "fitted_at"), ("calibrated_until_ms", "calibrated_until")):
+        if abs(written[key]) != NEVER:
+            changed[name] = iso(written[key])
+    if one.sensors:
+        changed["sensors"] = [
+            {"channel": CHANNEL_NAMES[channel], **patience._asdict()} for channel, patience in one.sensors
+        ]
+    return changed
+
+
+def _lot_document(lot: Lot, written: dict[str, Any]) -> dict[str, Any]:
+    changed: dict[str, Any] = {"limits": [_limit_document(limit) for limit in lot.limits]}
+    if lot.kinetic:
+        changed["mkt"] = {**lot.kinetic._asdict(), "channel": CHANNEL_NAMES[lot.kinetic.channel]}
+    for key, name in (("counted_ms", "counted_at"), ("received_ms", "received_at"), ("expires_ms", "expires_at")):
+        if key in written:
+            changed[name] = iso(written[key])
+    if lot.receipt:
+        changed["receipt"] = _with_end(lot.receipt)
+    if lot.papers:
+        changed["papers"] = [_with_end(one) for one in lot.papers]
+    return changed
+
+
+def _facility_document(facility: Facility) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    if facility.movements:
+        changed["movements"] = [
+            {"id": one.id, "kind": one.kind, "at": iso(one.at_ms), "amount_minor": one.amount_minor}
+            for one in facility.movements
+        ]
+    if facility.interest:
+        rate_bp, day_count, since_ms = facility.interest
+        changed["interest"] = {"rate_bp": rate_bp, "day_count": day_count, "since": iso(since_ms)}
+    return changed
+
+
+def _with_end(one: Receipt | Paper) -> dict[str, Any]:
+    written = one._asdict()
+    del written["until_ms"]
+    return written if one.until_ms == NEVER else written | {"until": iso(one.until_ms)}
 
 
 def _limit_document(limit: Limit) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""The facility half: what stands of an asset's events, the book and prices, turned into values and milestones.
+"""The facility half: what stands of an asset's events, the book and the market, turned into borrowing bases, covenants
+and milestones.
 
-It never looks at a reading. After each entry, what should be true of a facility is worked out from the facts that stand
-and compared with what was last announced; only differences are said.
+It never looks at a reading. After each entry, what should be true of a facility is worked out and compared with what
+was last announced; only differences are said.
 """
 
 from collections.abc import Mapping
@@ -11,11 +12,17 @@ from pledgewatch_cloud.decide import milestones
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Lot, Milestone
 from pledgewatch_cloud.decide.causes import DOUBTS, Arrival, AssetFacts, Spell, spells
+from pledgewatch_cloud.decide.collateral import covenants as covenants_module
+from pledgewatch_cloud.decide.collateral import desk as desk_module
+from pledgewatch_cloud.decide.collateral import waterfall
+from pledgewatch_cloud.decide.collateral.covenants import Covenant, Cover
+from pledgewatch_cloud.decide.collateral.desk import Stages
+from pledgewatch_cloud.decide.collateral.result import Base
+from pledgewatch_cloud.decide.collateral.waterfall import Sheet
 from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
 from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.milestones import MilestoneState
-from pledgewatch_cloud.decide.valuation import FacilityValue, facility_value
 from pledgewatch_cloud.decide.voyage import NEVER, Leg, in_force
 
 
@@ -26,7 +33,8 @@ class FacilityState(NamedTuple):
     """
 
     messages_sent: int = 0
-    value: FacilityValue | None = None
+    base: Base | None = None
+    covenant: Covenant = Covenant()
     milestone_states: Mapping[str, str] = {}
 
 
@@ -39,27 +47,93 @@ class Finding(NamedTuple):
     data: dict[str, Any]
 
 
+class Valued(NamedTuple):
+    """The sheet before an entry, and the stages of the entry, the last of them as it is now."""
+
+    before: Sheet
+    now: Sheet
+    stages: Stages
+
+
 def judge(
-    book: Book, facility: str, facts: Mapping[str, AssetFacts], states: Mapping[str, FacilityState], now_ms: int
+    book: Book,
+    facility: str,
+    facts: Mapping[str, AssetFacts],
+    states: Mapping[str, FacilityState],
+    valued: Valued,
+    now_ms: int,
 ) -> tuple[FacilityState, list[Finding]]:
     """What must be said of a facility now, and the state once it is said (but for the messages sent).
 
     `states` are those of all facilities: a milestone may have been another's.
     """
-    findings: list[Finding] = []
     before = states.get(facility, FacilityState())
-    milestone_states = dict(before.milestone_states)
+    milestone_states, findings = _judge_milestones(book, facility, facts, states, now_ms)
+    base = waterfall.base_of(valued.now, facility)
+    currency = book.facilities[facility].currency
+    if base != before.base:
+        changes = desk_module.changes(valued.before, valued.stages, facility)
+        findings.append(_recomputed(facility, currency, base, changes, now_ms))
+    covenant, more = _judge_covenants(book, facility, valued.now, before.covenant, base, now_ms)
+    return FacilityState(before.messages_sent, base, covenant, milestone_states), findings + more
+
+
+def covenants_due(states: Mapping[str, FacilityState], now_ms: int) -> list[str]:
+    """The facilities whose margin call has not been answered in time."""
+    return [
+        facility
+        for facility, one in states.items()
+        if one.covenant.cover is Cover.CALLED and one.covenant.cure_by_ms <= now_ms
+    ]
+
+
+def _recomputed(facility: str, currency: str, base: Base, changes: Mapping[str, int], now_ms: int) -> Finding:
+    """The base as it is now, and why it is another one than before."""
+    facts: dict[str, int | str] = {name: value for name, value in base._asdict().items() if isinstance(value, int)}
+    facts |= {f"ineligible_{name}": amount for name, amount in base.ineligible.items()}
+    facts |= {f"change_{reason}": amount for reason, amount in changes.items()}
+    data = {**base._asdict(), "changes": dict(changes), "currency": currency}
+    found = event(EventType.BASE_RECOMPUTED, now_ms, facility, **facts)
+    return Finding(found, MessageType.RECORD_BASE, facility, data)
+
+
+def _judge_covenants(
+    book: Book, facility: str, sheet: Sheet, before: Covenant, base: Base, now_ms: int
+) -> tuple[Covenant, list[Finding]]:
+    policy = book.policy_of(facility)
+    terms = policy.covenants
+    short = any(waterfall.eligible_units(sheet, facility, sku) < least for sku, least in terms.minimum)
+    after, moves = covenants_module.judge(before, base, terms, now_ms, short=short)
+    findings = []
+    for one in moves:
+        about: dict[str, int | str] = {
+            "cover": one.covenant.cover.name.lower(),
+            "ltv_bp": base.ltv_bp,
+            "headroom_minor": base.headroom_minor,
+        }
+        data: dict[str, Any] = {**about, "currency": book.facilities[facility].currency}
+        if one.event_type is EventType.MARGIN_CALLED:
+            about["call_minor"] = data["call_minor"] = one.covenant.call_minor
+            if one.covenant.cure_by_ms != NEVER:
+                about["cure_by_ms"] = data["cure_by_ms"] = one.covenant.cure_by_ms
+            lines = waterfall.lines_of(sheet, facility)
+            data["choices"] = [choice._asdict() for choice in covenants_module.choices(lines, policy)]
+        findings.append(Finding(event(one.event_type, now_ms, facility, **about), one.message_type, facility, data))
+    return after, findings
+
+
+def _judge_milestones(
+    book: Book, facility: str, facts: Mapping[str, AssetFacts], states: Mapping[str, FacilityState], now_ms: int
+) -> tuple[dict[str, str], list[Finding]]:
+    """Every milestone of a facility, after what is known now."""
+    before = states.get(facility, FacilityState())
+    after, findings = dict(before.milestone_states), list[Finding]()
     for milestone in book.milestones_of_facility(facility):
         state = _last_state(milestone.id, before, states)
         state, found = _judge_milestone(milestone, facts, book, state, now_ms)
-        milestone_states[milestone.id] = state.value
+        after[milestone.id] = state.value
         findings += found
-    value = facility_value(book, facility)
-    if value != before.value:
-        found_value = event(EventType.FACILITY_VALUED, now_ms, facility, **value._asdict())
-        data = {**value._asdict(), "currency": book.facilities[facility].currency}
-        findings.append(Finding(found_value, MessageType.RECORD_VALUE, facility, data))
-    return FacilityState(before.messages_sent, value, milestone_states), findings
+    return after, findings
 
 
 def _last_state(milestone: str, own: FacilityState, states: Mapping[str, FacilityState]) -> MilestoneState:

@@ -26,7 +26,10 @@ class MessageType(StrEnum):
     RELEASE_DISBURSEMENT = "release_disbursement"
     QUESTION_RELEASE = "question_release"
     REAFFIRM_RELEASE = "reaffirm_release"
-    RECORD_VALUE = "record_value"
+    RECORD_BASE = "record_base"
+    RECORD_BREACH = "record_breach"
+    CALL_MARGIN = "call_margin"
+    RECORD_COVER = "record_cover"
 
 
 class Message(NamedTuple):

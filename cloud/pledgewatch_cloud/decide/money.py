@@ -2,9 +2,23 @@
 
 A collateral value rounds down and a loan-to-value ratio rounds up: where a fraction must go somewhere, it goes
 against the borrowing base, so that rounding alone can never release a cent.
+
+What is done to columns is done exactly: a quotient is estimated with floating numbers, which cannot be off by more than
+one for what is allowed here, and set right by its remainder, which whole numbers of 64 bits hold although the product
+does not fit.
 """
 
+import numpy as np
+
+from pledgewatch_cloud.decide.columns import Numbers
+
 BASIS_POINTS = 10_000
+AMOUNT_MAX_MINOR = 10**15
+"""The most that one amount may be: below it whole numbers and floating ones agree."""
+TOTAL_MAX_MINOR = 4 * 10**18
+"""The most that amounts may add up to, so that a sum fits into 64 bits."""
+_EXACT_BELOW = 2.0**53
+_LOW_BITS = 26
 
 
 def after_haircut_minor(amount_minor: int, haircut_bp: int) -> int:
@@ -17,3 +31,28 @@ def ratio_bp(part_minor: int, whole_minor: int) -> int | None:
     if whole_minor == 0:
         return None
     return -(-part_minor * BASIS_POINTS // whole_minor)
+
+
+def share_down(values: Numbers, numerator: Numbers | int, denominator: Numbers | int) -> Numbers:
+    """`values × numerator ÷ denominator`, rounded down.
+
+    For values and numerators from 0 to AMOUNT_MAX_MINOR, denominators from 1 to 10^18, and results up to
+    AMOUNT_MAX_MINOR; a greater result is not exact.
+    """
+    found: Numbers = (values * (numerator / denominator)).astype(np.int64)
+    # Both products may wrap round; their difference, the remainder, is small and does not.
+    remainder = values * numerator
+    remainder -= found * denominator
+    found -= remainder < 0
+    found += remainder >= denominator
+    return found
+
+
+def totals(places: Numbers, amounts: Numbers, count: int) -> Numbers:
+    """The sum of the amounts (from 0) at each of `count` places, each below 2^62: the caller sees to that."""
+    if float(amounts.sum(dtype=np.float64)) < _EXACT_BELOW:
+        return np.bincount(places, amounts, count).astype(np.int64)
+    high = np.bincount(places, amounts >> _LOW_BITS, count).astype(np.int64)
+    low = np.bincount(places, amounts & (2**_LOW_BITS - 1), count).astype(np.int64)
+    summed: Numbers = (high << _LOW_BITS) + low
+    return summed

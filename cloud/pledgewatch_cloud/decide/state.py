@@ -6,51 +6,59 @@ the same digest on every machine. A snapshot is those bytes.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import market as market_module
 from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_cloud.decide.alerts import Alert, AlertState
 from pledgewatch_cloud.decide.asset import AssetState, Heard
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import Arrival, AssetFacts, Cause, End
+from pledgewatch_cloud.decide.collateral.covenants import Covenant, Cover
+from pledgewatch_cloud.decide.collateral.desk import Desk
+from pledgewatch_cloud.decide.collateral.result import Base
 from pledgewatch_cloud.decide.condition import Condition
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.kinetic import Kinetic, Sum
+from pledgewatch_cloud.decide.market import Market
 from pledgewatch_cloud.decide.plausibility import Record, Spot, Still
 from pledgewatch_cloud.decide.presence import Presence
 from pledgewatch_cloud.decide.silence import Level, Source
-from pledgewatch_cloud.decide.valuation import FacilityValue
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 5
+FORMAT = 6
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """The state after entry `entry`. `journal` names the journal; `horizon_ms` is how far
     devices were heard, as ticks say; `files` holds what was last taken from each book file, as the SHA-256 of its
-    content."""
+    content; `losses` what lots have lost by their condition, in basis points. `desk` only saves work: it is in no
+    snapshot, and made anew where it is None."""
 
     journal: str
     entry: int
     recorded_at_ms: int
     horizon_ms: int
     book: Book
+    market: Market
     files: Mapping[str, str]
     devices: Mapping[tuple[str, int], EpochState]
     assets: Assets
     facts: Mapping[str, AssetFacts]
     alerts: Mapping[str, Alert]
     facilities: Mapping[str, FacilityState]
+    losses: Mapping[str, int]
+    desk: Desk | None = field(default=None, compare=False, repr=False)
 
 
 def first(journal: str) -> State:
     """The state of a journal without entries."""
-    return State(journal, 0, 0, 0, book_module.empty(), {}, {}, Assets({}), {}, {}, {})
+    return State(journal, 0, 0, 0, book_module.empty(), market_module.empty(), {}, {}, Assets({}), {}, {}, {}, {})
 
 
 def to_bytes(state: State) -> bytes:
@@ -81,6 +89,8 @@ def pieces(state: State) -> Iterator[bytes]:
         "format": FORMAT,
         "horizon_ms": state.horizon_ms,
         "journal": state.journal,
+        "losses": dict(state.losses),
+        "market": market_module.as_document(state.market),
         "recorded_at_ms": state.recorded_at_ms,
     }
     yield b"," + canonical.encode(rest)[1:]
@@ -112,12 +122,14 @@ def from_bytes(data: bytes) -> State:
         value["recorded_at_ms"],
         value["horizon_ms"],
         book_module.amend(book_module.empty(), value["book"]),
+        market_module.empty().quoted(value["market"]),
         value["files"],
         {(one[0], one[1]): _epoch_from_json(one[2:]) for one in value["devices"]},
         Assets({asset: _asset_from_json(one) for asset, one in value["assets"].items()}),
         {asset: _facts_from_json(one) for asset, one in value["facts"].items()},
         {key: _alert_from_json(one) for key, one in value["alerts"].items()},
         {facility: _facility_from_json(one) for facility, one in value["facilities"].items()},
+        value["losses"],
     )
 
 
@@ -242,7 +254,10 @@ def _alert_from_json(value: list[Any]) -> Alert:
 
 
 def _facility_from_json(value: dict[str, Any]) -> FacilityState:
-    worth = value["value"]
+    base, (cover, call_minor, cure_by_ms) = value["base"], value["covenant"]
     return FacilityState(
-        value["messages_sent"], None if worth is None else FacilityValue(*worth), value["milestone_states"]
+        value["messages_sent"],
+        None if base is None else Base(*base),
+        Covenant(Cover(cover), call_minor, cure_by_ms),
+        value["milestone_states"],
     )

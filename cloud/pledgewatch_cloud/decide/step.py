@@ -21,6 +21,7 @@ from pledgewatch_cloud.decide.batch import (
     Acknowledgement,
     Amendment,
     Entry,
+    Quotation,
     Readings,
     Suspicion,
     Tick,
@@ -28,9 +29,12 @@ from pledgewatch_cloud.decide.batch import (
 )
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.collateral import desk as desk_module
+from pledgewatch_cloud.decide.collateral.desk import Desk, Known
 from pledgewatch_cloud.decide.events import Event, EventType, SaidEvent, event
-from pledgewatch_cloud.decide.facility import FacilityState
+from pledgewatch_cloud.decide.facility import FacilityState, Valued
 from pledgewatch_cloud.decide.log import Log
+from pledgewatch_cloud.decide.market import Market
 from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.decide.state import State
 
@@ -60,6 +64,7 @@ class Prepared(NamedTuple):
     entry: Entry
     admission: Admission
     book: Book
+    market: Market
     work: Work
 
 
@@ -67,9 +72,10 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
     """What can be decided about an entry without its history, and which history that is.
 
     `admission` is the entry's (NO_ADMISSION where it holds no readings), `amended` the book after its amendment, where
-    that has been worked out already. Raises BookError for an amendment that the book refuses.
+    that has been worked out already. Raises BookError for an amendment that the book refuses, MarketError for quotes
+    that the market does.
     """
-    book, assets, now_ms = state.book, state.assets, entry.recorded_at_ms
+    book, market, assets, now_ms = state.book, state.market, state.assets, entry.recorded_at_ms
     match entry.content:
         case Readings():
             work = asset_half.share_out(book, assets, admission.readings, now_ms)
@@ -78,9 +84,12 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
             work = asset_half.amended(state, book)
         case Tick():
             work = asset_half.time_come(assets, now_ms)
+        case Quotation(document=document):
+            market = market.quoted(document)
+            work = asset_half.nothing(assets)
         case Acknowledgement():
             work = asset_half.nothing(assets)
-    return Prepared(entry, admission, book, work)
+    return Prepared(entry, admission, book, market, work)
 
 
 def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) -> Outcome:
@@ -98,14 +107,16 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
             horizon_ms = max(horizon_ms, min(heard_until_ms, entry.recorded_at_ms))
         case Amendment(_, file, sha256) if file:
             files = {**files, file: sha256}
-        case Readings() | Amendment() | Acknowledgement():
+        case Readings() | Amendment() | Quotation() | Acknowledgement():
             pass
+    before = state
     state = replace(
         state,
         entry=entry.number,
         recorded_at_ms=entry.recorded_at_ms,
         horizon_ms=horizon_ms,
         book=book,
+        market=prepared.market,
         files=files,
         devices={**state.devices, **admission.devices} if admission.devices else state.devices,
     )
@@ -117,8 +128,12 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     facts = _absorbed(state.facts, log.said, entry.recorded_at_ms) if touched else state.facts
     alerts = alert_half.judge(book, facts, state.alerts, entry, touched, log)
     state = replace(state, facts=facts, alerts=alerts)
-    facilities = _facility_half(state, entry, touched, log)
-    return Outcome(replace(state, facilities=facilities), tuple(log.said), tuple(log.messages))
+    desk, valued = _followed(before, state, prepared, touched)
+    facilities = _facility_half(state, entry, touched, valued, log)
+    losses = state.losses if valued.before is valued.now else desk_module.losses_of(valued.now)
+    return Outcome(
+        replace(state, facilities=facilities, losses=losses, desk=desk), tuple(log.said), tuple(log.messages)
+    )
 
 
 def _absorbed(facts: Mapping[str, AssetFacts], said: Iterable[SaidEvent], now_ms: int) -> dict[str, AssetFacts]:
@@ -130,16 +145,33 @@ def _absorbed(facts: Mapping[str, AssetFacts], said: Iterable[SaidEvent], now_ms
     return after
 
 
-def _facility_half(state: State, entry: Entry, touched: set[str], log: Log) -> dict[str, FacilityState]:
-    """Judge every facility that the asset half or an amendment touches."""
+def _followed(before: State, state: State, prepared: Prepared, touched: set[str]) -> tuple[Desk, Valued]:
+    """The desk after the entry, and how it came there."""
+    was = Known(before.book, before.market, before.facts, before.assets)
+    desk = before.desk or desk_module.opened(was, before.losses, before.recorded_at_ms)
+    known = Known(state.book, state.market, state.facts, state.assets)
+    told = touched | prepared.work.wanted.keys()
+    after, stages = desk_module.follow(
+        desk, was, known, told, prepared.admission.readings.devices, state.recorded_at_ms
+    )
+    return after, Valued(desk.sheet, after.sheet, stages)
+
+
+def _facility_half(state: State, entry: Entry, touched: set[str], valued: Valued, log: Log) -> dict[str, FacilityState]:
+    """Judge every facility that the asset half, an amendment or another value touches."""
     book = state.book
     if isinstance(entry.content, Amendment):
         concerned = set(book.facilities)
     else:
         concerned = {lot.facility for asset in touched for lot in book.lots_of_asset(asset)}
+        if valued.before is not valued.now:
+            concerned.update(desk_module.changed_lines(valued.before, valued.now))
+        if isinstance(entry.content, Tick):
+            due = facility_module.covenants_due(log.facilities, entry.recorded_at_ms)
+            concerned.update(one for one in due if one in book.facilities)
     for facility in sorted(concerned):
         log.facilities[facility], findings = facility_module.judge(
-            book, facility, state.facts, log.facilities, entry.recorded_at_ms
+            book, facility, state.facts, log.facilities, valued, entry.recorded_at_ms
         )
         for one in findings:
             said = log.say(one.event)

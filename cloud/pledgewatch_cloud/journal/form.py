@@ -5,7 +5,7 @@ The body of a batch holds every payload exactly as it was received, so signature
     u32 length ‖ JSON of the suspicions ‖ for each payload: u16 operator length, u16 device length, i64 received_at_ms,
     u32 payload length, operator, device, payload          (all big-endian)
 
-The body of an amendment, an acknowledgement or a tick is its JSON. The hash of an entry covers the hash before
+The body of any other entry is its JSON. The hash of an entry covers the hash before
 it, its number, time, kind and body, and the events and messages that it led to, so one changed byte anywhere shows at
 its entry.
 """
@@ -23,6 +23,7 @@ from pledgewatch_cloud.decide.batch import (
     Arrival,
     Content,
     Entry,
+    Quotation,
     Readings,
     Suspicion,
     Tick,
@@ -32,7 +33,14 @@ from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.decide.payloads import Received
 from pledgewatch_wire.codec import PayloadError
 
-READINGS, AMENDMENT, ACKNOWLEDGEMENT, TICK = "readings", "amendment", "acknowledgement", "tick"
+READINGS = "readings"
+_JSON: dict[str, type[Amendment | Quotation | Acknowledgement | Tick]] = {
+    "amendment": Amendment,
+    "quotation": Quotation,
+    "acknowledgement": Acknowledgement,
+    "tick": Tick,
+}
+_WORDS = {kind: word for word, kind in _JSON.items()}
 
 _LENGTH = struct.Struct(">I")
 _ARRIVAL = struct.Struct(">HHqI")
@@ -87,15 +95,7 @@ def seal(*values: int | str | bytes | None) -> str:
 
 def kind_of(entry: Entry) -> str:
     """The word that the kind of an entry is written as."""
-    match entry.content:
-        case Readings():
-            return READINGS
-        case Amendment():
-            return AMENDMENT
-        case Acknowledgement():
-            return ACKNOWLEDGEMENT
-        case Tick():
-            return TICK
+    return READINGS if isinstance(entry.content, Readings) else _WORDS[type(entry.content)]
 
 
 def write_body(entry: Entry) -> bytes:
@@ -109,25 +109,20 @@ def write_body(entry: Entry) -> bytes:
                 pieces.append(_ARRIVAL.pack(len(operator), len(device), one.received_at_ms, len(one.raw)))
                 pieces += [operator, device, one.raw]
             return b"".join(pieces)
-        case Amendment() | Acknowledgement() | Tick():
+        case _:
             return canonical.encode(entry.content._asdict())
 
 
 def read_entry(written: WrittenEntry) -> Entry:
     """The entry behind its written form. Raises DamagedError."""
     try:
-        match written.kind:
-            case "readings":
-                suspicions, arrivals = _read_batch(written.body)
-                content: Content = Readings(tuple(arrivals), suspicions)
-            case "amendment":
-                content = Amendment(**json.loads(written.body))
-            case "acknowledgement":
-                content = Acknowledgement(**json.loads(written.body))
-            case "tick":
-                content = Tick(**json.loads(written.body))
-            case _:
-                raise DamagedError(written.number, f"kind {written.kind!r} is none that this program writes")
+        if written.kind == READINGS:
+            suspicions, arrivals = _read_batch(written.body)
+            content: Content = Readings(tuple(arrivals), suspicions)
+        elif written.kind in _JSON:
+            content = _JSON[written.kind](**json.loads(written.body))
+        else:
+            raise DamagedError(written.number, f"kind {written.kind!r} is none that this program writes")
     except (struct.error, ValueError, TypeError, PayloadError) as error:
         raise DamagedError(written.number, f"its body cannot be read: {error}") from None
     return Entry(written.number, written.recorded_at_ms, content)

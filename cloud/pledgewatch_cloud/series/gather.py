@@ -100,7 +100,7 @@ class Gathering:
 
 def _gauge(one: SaidEvent) -> Gauge | None:
     facts: dict[str, Any] = dict(one.event.facts)
-    if one.event.type is EventType.FACILITY_VALUED:
+    if one.event.type is EventType.BASE_RECOMPUTED:
         return Gauge("facility", one.event.subject, one.event.at_ms, one.id, facts)
     if one.event.type not in _ALERT_MOVES:
         return None

@@ -16,9 +16,19 @@ from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Admission, Refusal, Refused, admit, overlapping
 from pledgewatch_cloud.decide.alerts import acknowledge
 from pledgewatch_cloud.decide.asset_half import AssetHistory
-from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Arrival, Content, Entry, Readings, Tick
+from pledgewatch_cloud.decide.batch import (
+    Acknowledgement,
+    Amendment,
+    Arrival,
+    Content,
+    Entry,
+    Quotation,
+    Readings,
+    Tick,
+)
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import NO_ADMISSION, Outcome, Prepared, admission_of, prepare, step
 from pledgewatch_cloud.decide.voyage import NEVER
@@ -82,6 +92,12 @@ class Spine:
             return None
         return self._commit(Amendment(document, file, sha256), NO_ADMISSION, ())
 
+    def quote(self, document: dict[str, Any]) -> Outcome | None:
+        """Commit quotes of the market; None where all of them are known. Raises MarketError where they are refused."""
+        if self.state.market.quoted(document) == self.state.market:
+            return None
+        return self._commit(Quotation(document), NO_ADMISSION, ())
+
     def acknowledge(self, alert: str, by: str) -> Outcome | None:
         """Commit that somebody has taken an alert on; None where no alert of that id is open."""
         known = [one for one in self.state.alerts.values() if one.id == alert]
@@ -126,20 +142,25 @@ def histories(store: Store, state: State, prepared: Prepared) -> dict[str, Asset
     return found
 
 
-def recover(store: Store) -> State:
-    """The state of a journal: its newest usable snapshot, and the entries after it folded on.
+def recover(store: Store, until_ms: int = NEVER) -> State:
+    """The state of a journal, as it was known at a moment: the newest usable snapshot of before then, and the entries
+    after it folded on.
 
     Raises DamagedError where an entry of the tail is not what was written, or leads to something else than it did.
     """
     state = state_module.first(store.journal)
     for entry, body in store.snapshots():
         try:
-            state = state_module.from_bytes(body)
+            found = state_module.from_bytes(body)
         except (ValueError, KeyError, TypeError) as error:
             log.warning("snapshot of entry %d cannot be used (%s); reading further back", entry, error)
             continue
-        break
+        if found.recorded_at_ms <= until_ms:
+            state = found
+            break
     for written in store.entries(state.entry):
+        if written.recorded_at_ms > until_ms:
+            break
         state = repeat(store, state, form.read_entry(written), written.outcome)[1].state
     return state
 
@@ -156,7 +177,7 @@ def repeat(store: Store, state: State, entry: Entry, recorded: bytes) -> tuple[A
             raise form.DamagedError(entry.number, "holds a payload that cannot have been taken")
         prepared = prepare(state, entry, admission)
         outcome = step(state, prepared, histories(store, state, prepared))
-    except (BookError, KeyError) as error:
+    except (BookError, MarketError, KeyError) as error:
         raise form.DamagedError(entry.number, f"cannot be decided again: {error}") from None
     if form.outcome_digest(outcome.events, outcome.messages) != recorded:
         raise form.DamagedError(entry.number, "leads to other events or messages than were recorded with it")

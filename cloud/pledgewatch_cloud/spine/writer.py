@@ -54,6 +54,10 @@ class Writer:
         """Commit an amendment; see Spine.amend. Raises BookError or StoreError."""
         return await self._alone(lambda: self._spine.amend(document))
 
+    async def quote(self, document: dict[str, Any]) -> Outcome | None:
+        """Commit quotes; see Spine.quote. Raises MarketError or StoreError."""
+        return await self._alone(lambda: self._spine.quote(document))
+
     async def acknowledge(self, alert: str, by: str) -> Outcome | None:
         """Commit that somebody has taken an alert on; see Spine.acknowledge. Raises StoreError."""
         return await self._alone(lambda: self._spine.acknowledge(alert, by))

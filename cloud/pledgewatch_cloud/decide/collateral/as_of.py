@@ -1,0 +1,82 @@
+"""Two clocks: what was true of goods at one moment, by what was known at another.
+
+What is known is the journal up to a moment. What was true is told anew from it: each asset's readings up to the other
+moment, folded from the beginning, with the book and the market as they are known. The two differ by late readings,
+corrections and amendments, which `spine/base_at.py` lists.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from pledgewatch_cloud.decide import asset_half
+from pledgewatch_cloud.decide import causes as causes_module
+from pledgewatch_cloud.decide.asset import AssetState
+from pledgewatch_cloud.decide.batch import AssetReading
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.collateral import desk as desk_module
+from pledgewatch_cloud.decide.collateral import goods as goods_module
+from pledgewatch_cloud.decide.collateral import stand, waterfall
+from pledgewatch_cloud.decide.collateral.desk import Known
+from pledgewatch_cloud.decide.collateral.stand import BookPrices
+from pledgewatch_cloud.decide.collateral.waterfall import Sheet
+from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.decide.state import State
+
+
+def sheet_now(state: State, now_ms: int) -> Sheet:
+    """The goods by what a state knows, at its last entry or at a moment after it up to which nothing more was heard."""
+    known = Known(state.book, state.market, state.facts, state.assets)
+    desk = state.desk or desk_module.opened(known, state.losses, state.recorded_at_ms)
+    return desk_module.follow(desk, known, known, (), (), now_ms)[0].sheet
+
+
+def lots_by_fence(state: State) -> dict[str, list[str]]:
+    """The lots inside each fence, by the newest fix of each asset."""
+    found: dict[str, list[str]] = {}
+    for asset, fences in _fences_of(state).items():
+        for fence in fences:
+            found.setdefault(fence, []).extend(lot.id for lot in state.book.lots_of_asset(asset))
+    return found
+
+
+def words_of(state: State, by: str) -> dict[str, str]:
+    """Each lot's port (the first fence of that kind that it is in) or corridor, where it has one."""
+    book = state.book
+    if by == "corridor":
+        return {lot.id: lot.corridor for lot in book.lots.values() if lot.corridor}
+    found: dict[str, str] = {}
+    for asset, fences in _fences_of(state).items():
+        ports = [one for one in fences if one in book.fences and book.fences[one].kind in _PORTS]
+        found |= {lot.id: ports[0] for lot in book.lots_of_asset(asset) if ports}
+    return found
+
+
+def _fences_of(state: State) -> dict[str, list[str]]:
+    assets = sorted({lot.asset for lot in state.book.lots.values()} & state.assets.keys())
+    return {asset: stand.fences_of(state.assets[asset]) for asset in assets}
+
+
+def sheet_of(
+    state: State, facility: str, readings: Mapping[str, Iterable[AssetReading]], as_of_ms: int, known_at_ms: int
+) -> Sheet:
+    """A facility's goods as they were at a moment, by what a state knows. `readings` are all of each asset's."""
+    book = state.book
+    lots = []
+    for asset in sorted({lot.asset for lot in book.lots_of_facility(facility)}):
+        known, facts = _told(book, asset, readings[asset], state.horizon_ms, as_of_ms, known_at_ms)
+        lots += [one for one in stand.lots_of(book, asset, facts, known, as_of_ms) if one.facility == facility]
+    goods = goods_module.goods_of([stand.line_of(book, facility, as_of_ms)], lots)
+    return waterfall.revalued(goods, BookPrices(state.market, book), as_of_ms)
+
+
+_PORTS = ("port", "terminal")
+
+
+def _told(
+    book: Book, asset: str, readings: Iterable[AssetReading], horizon_ms: int, as_of_ms: int, known_at_ms: int
+) -> tuple[AssetState, AssetFacts]:
+    known, found = asset_half.story(book, asset, readings, horizon_ms, as_of_ms, known_at_ms)
+    facts = AssetFacts()
+    for number, one in enumerate(found):
+        facts = causes_module.absorb(facts, SaidEvent(f"0.{number}", one.event, one.told_ms), one.told_ms)
+    return known, facts

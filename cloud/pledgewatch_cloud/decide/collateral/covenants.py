@@ -1,0 +1,142 @@
+"""Covenants: how near a facility is to lending more than its goods bear, and what follows.
+
+    clear ──► warned ──► called ──► default
+      ▲          │          │          │
+      └──────────┴──────────┴──────────┘   cover is restored
+
+A level is reached when the loan to value is at or above it, and left only `clear_bp` below it (hysteresis), so that a
+price that wavers raises no alarm each day. A margin is called too where the loan exceeds the base or the limit,
+whatever the ratio. Who has not answered a call `cure_s` after it was made is in default. Too little of a SKU warns.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from pledgewatch_cloud.decide import money
+from pledgewatch_cloud.decide.collateral.result import STEPS, Base, LotLine
+from pledgewatch_cloud.decide.collateral.terms import CLASSES, Covenants, Policy
+from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.decide.messages import MessageType
+from pledgewatch_cloud.decide.voyage import NEVER
+
+CHOICES_MAX = 10
+
+
+class Cover(IntEnum):
+    """How a facility stands to its covenants, from well to worst."""
+
+    CLEAR = 0
+    WARNED = 1
+    CALLED = 2
+    DEFAULT = 3
+
+
+class Covenant(NamedTuple):
+    """Where a facility stands. `call_minor` is the cash that was called, `cure_by_ms` when it must have come."""
+
+    cover: Cover = Cover.CLEAR
+    call_minor: int = 0
+    cure_by_ms: int = NEVER
+
+
+class Move(NamedTuple):
+    """What happened, and how the core is told."""
+
+    event_type: EventType
+    message_type: MessageType
+    covenant: Covenant
+
+
+_BREACH = EventType.COVENANT_BREACHED, MessageType.RECORD_BREACH
+_CALL = EventType.MARGIN_CALLED, MessageType.CALL_MARGIN
+_RESTORED = EventType.COVER_RESTORED, MessageType.RECORD_COVER
+MOVES: dict[tuple[Cover, Cover], tuple[tuple[EventType, MessageType], ...]] = {
+    (Cover.CLEAR, Cover.WARNED): (_BREACH,),
+    (Cover.CLEAR, Cover.CALLED): (_BREACH, _CALL),
+    (Cover.CLEAR, Cover.DEFAULT): (_BREACH, _CALL),
+    (Cover.WARNED, Cover.CALLED): (_BREACH, _CALL),
+    (Cover.WARNED, Cover.DEFAULT): (_BREACH, _CALL),
+    (Cover.CALLED, Cover.DEFAULT): (_BREACH,),
+    (Cover.WARNED, Cover.CLEAR): (_RESTORED,),
+    (Cover.CALLED, Cover.CLEAR): (_RESTORED,),
+    (Cover.CALLED, Cover.WARNED): (_RESTORED,),
+    (Cover.DEFAULT, Cover.CLEAR): (_RESTORED,),
+    (Cover.DEFAULT, Cover.WARNED): (_RESTORED,),
+}
+"""What each change of cover is told as. From default nobody goes back to called: only cover ends it."""
+
+
+def judge(before: Covenant, base: Base, terms: Covenants, now_ms: int, *, short: bool) -> tuple[Covenant, list[Move]]:
+    """Where a facility stands with a base, and what has happened. `short`: less of a SKU is there than is asked."""
+    cover = _reached(before.cover, base, terms, short=short)
+    if before.cover is Cover.CALLED and cover is Cover.CALLED and now_ms >= before.cure_by_ms:
+        cover = Cover.DEFAULT
+    if before.cover is Cover.DEFAULT and cover is Cover.CALLED:
+        cover = Cover.DEFAULT
+    called_minor = call_minor(base, terms) if cover >= Cover.CALLED else 0
+    cure_by_ms = NEVER
+    if cover >= Cover.CALLED:
+        asked = before.cover >= Cover.CALLED
+        cure_by_ms = before.cure_by_ms if asked else now_ms + 1_000 * terms.cure_s if terms.cure_s else NEVER
+    after = Covenant(cover, called_minor, cure_by_ms)
+    told = MOVES.get((before.cover, cover), ())
+    if before.cover is cover and called_minor > before.call_minor:
+        told = (_CALL,)
+    elif before.cover is cover and cover >= Cover.CALLED:
+        after = after._replace(call_minor=before.call_minor)
+    return after, [Move(event_type, message_type, after) for event_type, message_type in told]
+
+
+def is_called(base: Base, terms: Covenants) -> bool:
+    """Whether a margin would be called on a base that nothing was said of before."""
+    return _reached(Cover.CLEAR, base, terms, short=False) >= Cover.CALLED
+
+
+def call_minor(base: Base, terms: Covenants) -> int:
+    """The cash that ends a call: it brings the loan under the base and the limit, and the ratio under its level."""
+    most = _lendable_minor(base)
+    if terms.call_bp:
+        most = min(most, base.eligible_minor * max(0, terms.call_bp - terms.clear_bp) // money.BASIS_POINTS)
+    return max(0, base.outstanding_minor - most)
+
+
+class Choice(NamedTuple):
+    """What may be mended instead of paying: the lot, the ineligible, and the advance that comes back with it."""
+
+    lot: str
+    ineligible: str
+    advance_minor: int
+
+
+def choices(lines: Sequence[LotLine], policy: Policy) -> list[Choice]:
+    """The ineligibles that would bring back most, each by itself; at most CHOICES_MAX."""
+    advance_bp = dict(zip(CLASSES, policy.advance_bp, strict=True))
+    found = [
+        Choice(one.id, name, amount * advance_bp[one.in_class] // money.BASIS_POINTS)
+        for one in lines
+        for name, amount in one.ineligible.items()
+    ]
+    order = {name: place for place, name in enumerate(STEPS)}
+    found.sort(key=lambda one: (-one.advance_minor, one.lot, order[one.ineligible]))
+    return [one for one in found[:CHOICES_MAX] if one.advance_minor]
+
+
+def _lendable_minor(base: Base) -> int:
+    return min(base.base_minor, base.limit_minor) if base.limit_minor else base.base_minor
+
+
+def _reached(before: Cover, base: Base, terms: Covenants, *, short: bool) -> Cover:
+    levels = ((Cover.DEFAULT, terms.default_bp), (Cover.CALLED, terms.call_bp), (Cover.WARNED, terms.warning_bp))
+    for cover, level_bp in levels:
+        held = before >= cover
+        if level_bp and base.outstanding_minor and _is_at(base, level_bp - terms.clear_bp + 1 if held else level_bp):
+            return cover
+        if cover is Cover.CALLED and base.headroom_minor < 0:
+            return cover
+    return Cover.WARNED if short else Cover.CLEAR
+
+
+def _is_at(base: Base, level_bp: int) -> bool:
+    """Whether the loan to value is at a level. A loan on nothing is beyond any."""
+    return base.ltv_bp < 0 or base.ltv_bp >= level_bp

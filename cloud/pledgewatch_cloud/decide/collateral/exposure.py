@@ -1,0 +1,67 @@
+"""Accumulation: how much of all that is lent on lies in one vessel, one port, one country, over every facility at once.
+
+Amounts of several currencies are added up in one, at the rates of the sheet's day.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pledgewatch_cloud.decide import money
+from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS
+from pledgewatch_cloud.decide.collateral.waterfall import Prices, Sheet
+from pledgewatch_cloud.decide.columns import Numbers
+
+BY = (*DIMENSIONS, "port", "corridor", "currency")
+NOWHERE = ""
+
+
+class Exposure(NamedTuple):
+    """What lies behind one word, in minor units of the currency that was asked for; empty: lots without that word."""
+
+    word: str
+    lots: int
+    gross_minor: int
+    eligible_minor: int
+    advance_minor: int
+
+
+def exposures(sheet: Sheet, by: str, words: Mapping[str, str], market: Prices, currency: str) -> list[Exposure]:
+    """The exposure by a dimension of BY, the greatest advance first.
+
+    `words` gives each lot's port or corridor, where by that. Raises MarketError where a currency has no rate.
+    """
+    of, names = _numbered(sheet, by, words)
+    goods = sheet.goods
+    key = of * max(1, len(goods.lines)) + goods.columns.line
+    size = len(names) * max(1, len(goods.lines))
+    sums = [money.totals(key, amounts, size) for amounts in (sheet.worth.value, sheet.eligible, sheet.advance)]
+    counts = np.bincount(key, minlength=size)
+    found: dict[str, list[int]] = {}
+    for place in np.flatnonzero(counts).tolist():
+        word, line = names[place // len(goods.lines)], goods.lines[place % len(goods.lines)]
+        cross = market.cross(line.currency, currency, sheet.day)
+        row = found.setdefault(word, [0, 0, 0, 0])
+        row[0] += int(counts[place])
+        for number, amounts in enumerate(sums, 1):
+            row[number] += int(amounts[place]) * cross.mantissa // 10**cross.exponent
+    every = [Exposure(word, *row) for word, row in found.items()]
+    return sorted(every, key=lambda one: (-one.advance_minor, -one.gross_minor, one.word))
+
+
+def _numbered(sheet: Sheet, by: str, words: Mapping[str, str]) -> tuple[Numbers, Sequence[str]]:
+    """The number of each lot's word, and the words."""
+    goods = sheet.goods
+    if by == "currency":
+        names = sorted({line.currency for line in goods.lines})
+        of_line = np.array([names.index(line.currency) for line in goods.lines], dtype=np.int64)
+        return of_line[goods.columns.line], names
+    if by in DIMENSIONS:
+        groups = goods.groups[DIMENSIONS.index(by)]
+        names = sorted(set(groups.words))
+        number = {word: place for place, word in enumerate(names)}
+        return np.array([number[word] for word in groups.words], dtype=np.int64)[groups.of], names
+    names = sorted({NOWHERE, *words.values()})
+    number = {word: place for place, word in enumerate(names)}
+    return np.array([number[words.get(lot, NOWHERE)] for lot in goods.ids], dtype=np.int64), names

@@ -1,0 +1,105 @@
+"""The borrowing base of any moment, by what was known at any other, out of the journal.
+
+`base_at(as_of=t, known_at=t)` is what was known when it happened: the journal is folded up to t, so it is what was said
+then. `base_at(as_of=t, known_at=now)` is what is true about that moment by all that has come since. `amendments` lists
+what makes the difference.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pledgewatch_cloud.decide.batch import Amendment, Quotation
+from pledgewatch_cloud.decide.collateral import as_of as as_of_module
+from pledgewatch_cloud.decide.collateral import waterfall
+from pledgewatch_cloud.decide.collateral.result import Base, LotLine
+from pledgewatch_cloud.decide.messages import iso_time
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.journal import form
+from pledgewatch_cloud.journal.store import Store
+from pledgewatch_cloud.spine.spine import recover
+
+
+class BaseAtError(ValueError):
+    """There is no such base; the sentence says why."""
+
+
+class BaseAt(NamedTuple):
+    """A base with its two moments, the last entry that was known, and the lots."""
+
+    facility: str
+    as_of_ms: int
+    known_at_ms: int
+    entry: int
+    currency: str
+    base: Base
+    lines: list[LotLine]
+    state: State
+
+    def as_json(self, *, lots: bool) -> dict[str, Any]:
+        """The answer as a JSON object."""
+        answer = {
+            "facility": self.facility,
+            "as_of": iso_time(self.as_of_ms),
+            "known_at": iso_time(self.known_at_ms),
+            "entry": self.entry,
+            "currency": self.currency,
+            "base": self.base._asdict(),
+        }
+        return {**answer, "lines": [one._asdict() for one in self.lines]} if lots else answer
+
+
+def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_ms: int | None = None) -> BaseAt:
+    """The base of a facility. By what is known by now where no `known_at_ms` is given, as of just then where no
+    `as_of_ms` is. Raises BaseAtError where it cannot be had, DamagedError where the journal is damaged."""
+    state = recover(store) if known_at_ms is None else recover(store, known_at_ms)
+    if known_at_ms is None:
+        known_at_ms = max(state.recorded_at_ms, as_of_ms or 0)
+    if as_of_ms is None:
+        as_of_ms = known_at_ms
+    if as_of_ms > known_at_ms:
+        text = f"as of {iso_time(as_of_ms)} lies after known at {iso_time(known_at_ms)}: nobody knew then"
+        raise BaseAtError(text)
+    if facility not in state.book.facilities:
+        known = ", ".join(sorted(state.book.facilities)) or "none"
+        raise BaseAtError(f"there was no facility {facility!r} at {iso_time(known_at_ms)}; there were: {known}")
+    if as_of_ms == known_at_ms:
+        sheet = as_of_module.sheet_now(state, as_of_ms)
+    else:
+        readings = {
+            asset: store.readings([one.device for one in state.book.devices_of_asset(asset)], state.entry + 1)
+            for asset in {lot.asset for lot in state.book.lots_of_facility(facility)}
+        }
+        sheet = as_of_module.sheet_of(state, facility, readings, as_of_ms, known_at_ms)
+    return BaseAt(
+        facility,
+        as_of_ms,
+        known_at_ms,
+        state.entry,
+        state.book.facilities[facility].currency,
+        waterfall.base_of(sheet, facility),
+        waterfall.lines_of(sheet, facility),
+        state,
+    )
+
+
+def amendments(store: Store, earlier: BaseAt, later: BaseAt) -> Iterator[dict[str, Any]]:
+    """What has become known between two answers that bears on the earlier moment: events about the facility's assets of
+    that moment or before, amendments of the book, and quotes of that day or before."""
+    assets = {lot.asset for lot in later.state.book.lots_of_facility(later.facility)}
+    for written in store.entries(earlier.entry):
+        if written.number > later.entry:
+            return
+        entry = form.read_entry(written)
+        if isinstance(entry.content, Amendment):
+            sections = sorted(entry.content.document)
+            yield {"entry": entry.number, "known_at": iso_time(entry.recorded_at_ms), "amendment": sections}
+        if isinstance(entry.content, Quotation):
+            day = iso_time(later.as_of_ms)[:10]
+            every = [one for some in entry.content.document.values() for one in some]
+            quoted = sorted({one.get("series", one.get("currency")) for one in every if one["date"] <= day})
+            if quoted:
+                yield {"entry": entry.number, "known_at": iso_time(entry.recorded_at_ms), "quotes": quoted}
+        for said in store.events_of(written.number):
+            if said.event.subject in assets and said.event.at_ms <= later.as_of_ms:
+                told = {"because": said.because, "replaces": said.replaces} if said.because else {}
+                yield {"entry": entry.number, "id": said.id, **said.event.as_json(), **told}
