@@ -195,14 +195,14 @@ def test_a_facility_without_lots() -> None:
 
 def test_ten_thousand_lots_of_the_greatest_worth() -> None:
     """Their sum is all that 64 bits are asked to hold; one unit more and a lot has no value."""
-    most = 4 * 10**18 // 10_000
+    most = 4 * 10**18 // 10_000 - 7_919  # with digits to the last, as floating numbers could not hold them
     lots = tuple(
         LotStanding(f"lot-{number:05}", "facility", "sku", "gold", 1, haircut_bp=1, buyer="one")
         for number in range(9_999)
     )
     lots += (LotStanding("lot-dear", "facility", "sku", "dearer", 1),)
     policy = Policy("policy", cap_bp=(10_000, 9_999, 10_000, 10_000, 10_000))
-    quotes = {"gold": (PriceQuote(TODAY, most, 1, "USD"),), "dearer": (PriceQuote(TODAY, most + 1, 1, "USD"),)}
+    quotes = {"gold": (PriceQuote(TODAY, most, 1, "USD"),), "dearer": (PriceQuote(TODAY, 4 * 10**14 + 1, 1, "USD"),)}
     one = Portfolio((Line("facility", "USD", policy, 0, 0),), lots, Market(quotes, {}))
     base, lines = by_columns(one)["facility"]
     gross = 9_999 * most
@@ -227,12 +227,7 @@ def test_what_there_is_is_eligible_or_has_a_name_in_thousands(seed: int, lots: i
     assert_conserved(by_columns(big(seed, lots)))
 
 
-# More taken off never lends more. Reserves that are a share of the eligible become less with it, so where there are
-# such, a haircut may raise the base by as much; what the lots are lent within the sub-limits it never raises.
-
-
-def lent_minor(base: Base) -> int:
-    return sum(base.advance.values()) - sum(base.held_back.values())
+# More taken off never lends more, whatever the caps, sub-limits and reserves.
 
 
 def more(dice: Random, bp: int) -> int:
@@ -300,24 +295,16 @@ TERMS_WORSE: dict[str, Callable[[Random, Portfolio], Portfolio]] = {
 }
 
 
-def fixed_reserves(policy: Policy) -> Policy:
-    return policy._replace(reserves=tuple(one._replace(bp=0) for one in policy.reserves))
-
-
 @pytest.mark.parametrize("name", HAIRCUTS_WORSE)
 @given(SEEDS)
 def test_a_greater_haircut_never_lends_more(name: str, seed: int) -> None:
     dice = Random(seed)
     one = small_portfolio(dice)
-    if dice.random() < 0.5:
-        one = with_policies(one, fixed_reserves)
     before, after = by_columns(one), by_columns(HAIRCUTS_WORSE[name](dice, one))
     for line in one.lines:
         base, less = before[line.id][0], after[line.id][0]
         assert less.eligible_minor <= base.eligible_minor
-        assert lent_minor(less) <= lent_minor(base)
-        if line.policy == fixed_reserves(line.policy):
-            assert less.base_minor <= base.base_minor
+        assert less.base_minor <= base.base_minor
 
 
 @pytest.mark.parametrize("name", TERMS_WORSE)
@@ -332,7 +319,7 @@ def test_worse_terms_never_lend_more(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", [*HAIRCUTS_WORSE, *TERMS_WORSE])
 def test_what_is_worse_does_lend_less(name: str) -> None:
     """In a big portfolio without sub-limits, where nothing else is in the way."""
-    one = with_policies(portfolio(4, 2_000), lambda policy: fixed_reserves(policy)._replace(sub_limits=()))
+    one = with_policies(portfolio(4, 2_000), lambda policy: policy._replace(sub_limits=()))
     worse = {**HAIRCUTS_WORSE, **TERMS_WORSE}[name](Random(4), one)
     before, after = by_columns(one), by_columns(worse)
     for facility, (base, lines) in before.items():

@@ -36,6 +36,8 @@ ROOMS = {
     "ingest": {"decide", "journal", "clock", "spine"},
     "outbox": {"journal", "clock"},
     "backtest": {"decide", "journal", "spine", "book_file"},
+    "market_file": {"decide", "book_file"},
+    "certificate": {"decide", "journal", "spine", "book_file"},
     "series": {"decide", "journal"},
     "replay": {"decide", "journal", "spine"},
     "api": {"decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file"},

@@ -117,6 +117,24 @@ def _add_collateral(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     quotes.add_argument("--until", metavar="DATE", help="only what is dated then or before")
     quotes.set_defaults(command=_quotes)
 
+    certificate = commands.add_parser("certificate", help="make a signed borrowing-base certificate, or verify one")
+    acts = certificate.add_subparsers(required=True, metavar="ACT")
+    make = acts.add_parser("make", help="write a base as CSV, XLSX and PDF, each with its signature")
+    make.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="the service's data_folder")
+    make.add_argument("--facility", required=True, metavar="ID")
+    make.add_argument("--key", type=Path, required=True, metavar="PEM", help="the Ed25519 key to sign with")
+    make.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the six files go")
+    make.add_argument("--as-of", metavar="MOMENT", help="as for `base`")
+    make.add_argument("--known-at", metavar="MOMENT", help="as for `base`")
+    make.add_argument("--stated", type=Path, metavar="FILE", help="the borrower's own figures, JSON or CSV")
+    make.set_defaults(command=_make_certificate)
+    verify = acts.add_parser("verify", help="say whether a file is what was signed, and by which key")
+    verify.add_argument("file", type=Path, metavar="FILE", help="its signature file is beside it")
+    verify.add_argument(
+        "--key-of", metavar="HEX", help="the signer's public key; without it, the one that the signature file names"
+    )
+    verify.set_defaults(command=_verify_certificate)
+
 
 def _run(options: argparse.Namespace) -> int:
     from pledgewatch_cloud import service  # noqa: PLC0415 - see above
@@ -206,17 +224,20 @@ def _backtest(options: argparse.Namespace) -> int:
 
 
 def _base(options: argparse.Namespace) -> int:
-    from pledgewatch_cloud.decide.moments import MomentError, moment_ms  # noqa: PLC0415 - see above
+    from pledgewatch_cloud.decide.moments import MomentError, iso, moment_ms  # noqa: PLC0415 - see above
     from pledgewatch_cloud.spine.base_at import BaseAtError, amendments, base_at  # noqa: PLC0415
 
     store = SqliteStore(options.data, read_only=True)
     try:
-        known_at_ms = moment_ms("--known-at", options.known_at) if options.known_at else None
-        as_of_ms = moment_ms("--as-of", options.as_of) if options.as_of else None
-        found = base_at(store, options.facility, as_of_ms, known_at_ms)
+        found, then = base_at(store, options.facility, *_moments_ms(options)), None
+        if options.then is not None:
+            then_ms = moment_ms("--then", options.then)
+            if then_ms < found.known_at_ms:
+                print(f"--then {options.then} lies before known at {iso(found.known_at_ms)}", file=sys.stderr)
+                return 2
+            then = base_at(store, options.facility, found.as_of_ms, then_ms)
         print(json.dumps(found.as_json(lots=options.lots)))
-        if options.then:
-            then = base_at(store, options.facility, found.as_of_ms, moment_ms("--then", options.then))
+        if then is not None:
             print(json.dumps(then.as_json(lots=options.lots)))
             for one in amendments(store, found, then):
                 print(json.dumps(one))
@@ -226,6 +247,15 @@ def _base(options: argparse.Namespace) -> int:
     finally:
         store.close()
     return 0
+
+
+def _moments_ms(options: argparse.Namespace) -> tuple[int | None, int | None]:
+    """As of and known at, None where not given. Raises MomentError."""
+    from pledgewatch_cloud.decide.moments import moment_ms  # noqa: PLC0415 - see above
+
+    given = (("--as-of", options.as_of), ("--known-at", options.known_at))
+    as_of_ms, known_at_ms = (None if written is None else moment_ms(option, written) for option, written in given)
+    return as_of_ms, known_at_ms
 
 
 def _quotes(options: argparse.Namespace) -> int:
@@ -239,6 +269,63 @@ def _quotes(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"{options.file} cannot be read: {error.strerror}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _make_certificate(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud.certificate import signing  # noqa: PLC0415 - see above
+    from pledgewatch_cloud.certificate.build import certificate_of  # noqa: PLC0415
+    from pledgewatch_cloud.certificate.stated_file import StatedError, read_stated  # noqa: PLC0415
+    from pledgewatch_cloud.decide.currencies import UnknownCurrencyError  # noqa: PLC0415
+    from pledgewatch_cloud.decide.moments import MomentError, iso  # noqa: PLC0415
+    from pledgewatch_cloud.spine.base_at import BaseAtError, base_at  # noqa: PLC0415
+
+    store = SqliteStore(options.data, read_only=True)
+    try:
+        key = signing.load_key(options.key)
+        found = base_at(store, options.facility, *_moments_ms(options))
+        if found.known_at_ms > max(found.state.recorded_at_ms, time.time_ns() // 1_000_000):
+            print(f"{iso(found.known_at_ms)} is still to come: what is known then nobody can sign", file=sys.stderr)
+            return 2
+        stated = read_stated(options.stated, found.currency) if options.stated else None
+        paths = signing.write(certificate_of(store, found, stated), options.out, key)
+    except (BaseAtError, MomentError, UnknownCurrencyError, signing.CertificateError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except StatedError as error:
+        print("\n".join(error.errors), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename} cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
+    finally:
+        store.close()
+    made = {
+        "facility": found.facility,
+        "as_of": iso(found.as_of_ms),
+        "known_at": iso(found.known_at_ms),
+        "entry": found.entry,
+        "public_key": signing.public_key_hex(key),
+        "files": [str(path) for path in paths],
+    }
+    print(json.dumps(made))
+    return 0
+
+
+def _verify_certificate(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud.certificate import signing  # noqa: PLC0415 - see above
+    from pledgewatch_cloud.certificate.model import SIGNATURE_SUFFIX  # noqa: PLC0415
+
+    try:
+        signature = options.file.with_name(options.file.name + SIGNATURE_SUFFIX).read_bytes()
+        said = signing.verify(options.file.read_bytes(), signature, options.key_of)
+    except signing.CertificateError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename} cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
+    print(said)
     return 0
 
 

@@ -15,15 +15,33 @@ from pledgewatch_cloud.api import (
     book,
     devices,
     events,
+    exposures,
     facilities,
     market,
     metrics,
     outbox,
     quarantine,
     status,
+    stress,
 )
 from pledgewatch_cloud.api.access import Service, may_write
 from pledgewatch_cloud.api.problems import Problem, on_problem
+
+_NOUNS = (
+    alerts,
+    assets,
+    book,
+    devices,
+    events,
+    exposures,
+    facilities,
+    market,
+    metrics,
+    outbox,
+    quarantine,
+    status,
+    stress,
+)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -32,7 +50,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     for kind in (Problem, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_problem)
-    for module in (alerts, assets, book, devices, events, facilities, market, metrics, outbox, quarantine, status):
+    for module in _NOUNS:
         app.include_router(module.router, dependencies=[Depends(may_write)])
     # The framework's own page for /docs is fetched from a stranger's host; a site without one has it too.
     for path, name in (("/", "console.html"), ("/docs", "operations.html")):

@@ -3,22 +3,17 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import Service, ServiceOf
-from pledgewatch_cloud.api.body import json_body
+from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.book_file import MAX_FILE_BYTES
 from pledgewatch_cloud.decide.alert_half import alerts_of_facility
 from pledgewatch_cloud.decide.alerts import AlertState
-from pledgewatch_cloud.decide.book_items import BookError
-from pledgewatch_cloud.decide.collateral import exposure, stress, waterfall
-from pledgewatch_cloud.decide.collateral.as_of import lots_by_fence, sheet_now, words_of
-from pledgewatch_cloud.decide.collateral.stand import BookPrices
-from pledgewatch_cloud.decide.collateral.waterfall import Sheet
+from pledgewatch_cloud.decide.collateral import waterfall
+from pledgewatch_cloud.decide.collateral.as_of import sheet_now
+from pledgewatch_cloud.decide.collateral.result import LotLine
 from pledgewatch_cloud.decide.facility import FacilityState
-from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.voyage import NEVER
@@ -34,32 +29,6 @@ async def list_facilities(service: ServiceOf) -> list[dict[str, Any]]:
     return [_described(state, facility) for facility in sorted(state.book.facilities)]
 
 
-@router.get("/exposures/{by}")
-async def read_exposures(service: ServiceOf, by: str, currency: Annotated[str, Query()]) -> dict[str, Any]:
-    """How much of all that is lent on lies in one vessel, port, country and so on, in one currency."""
-    if by not in exposure.BY:
-        raise Problem(HTTPStatus.NOT_FOUND, f"exposure is by one of {', '.join(exposure.BY)}, not by {by!r}")
-    sheet, state = _sheet(service), service.writer.state
-    try:
-        found = exposure.exposures(sheet, by, words_of(state, by), BookPrices(state.market, state.book), currency)
-    except MarketError as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the amounts cannot be added up", error.errors) from None
-    return {"by": by, "currency": currency, "exposures": [one._asdict() for one in found]}
-
-
-@router.post("/stress")
-async def run_stress(service: ServiceOf, request: Request) -> dict[str, Any]:
-    """What would become of every facility under shocks; nothing changes."""
-    document = await json_body(request, MAX_FILE_BYTES)
-    sheet, state = _sheet(service), service.writer.state
-    try:
-        shocks = stress.shocks_of(document)
-    except BookError as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the shocks are refused", error.errors) from None
-    found = await run_in_threadpool(lambda: list(stress.stressed(sheet, shocks, lots_by_fence(state))))
-    return {"stressed": [stress.as_json(one) for one in found]}
-
-
 @router.get("/{facility}/base")
 async def read_base(
     service: ServiceOf,
@@ -73,7 +42,9 @@ async def read_base(
         as_of_ms = None if as_of is None else moment_ms("as_of", as_of)
         found = await run_in_threadpool(base_at, service.store, facility, as_of_ms, known_at_ms)
     except (BaseAtError, MomentError) as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+        known = isinstance(error, MomentError) or facility in service.writer.state.book.facilities
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if known else HTTPStatus.NOT_FOUND
+        raise Problem(status, str(error)) from None
     return found.as_json(lots=True)
 
 
@@ -83,13 +54,12 @@ async def read_facility(service: ServiceOf, facility: str) -> dict[str, Any]:
     state = service.writer.state
     if facility not in state.book.facilities:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
-    lines = [] if state.desk is None else waterfall.lines_of(state.desk.sheet, facility)
+    lines = await run_in_threadpool(_lines, state, facility)
     return {**_described(state, facility), "lines": [one._asdict() for one in lines]}
 
 
-def _sheet(service: Service) -> Sheet:
-    state = service.writer.state
-    return sheet_now(state, state.recorded_at_ms)
+def _lines(state: State, facility: str) -> list[LotLine]:
+    return waterfall.lines_of(sheet_now(state, state.recorded_at_ms), facility)
 
 
 def _described(state: State, facility: str) -> dict[str, Any]:

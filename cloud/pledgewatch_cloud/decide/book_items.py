@@ -245,6 +245,15 @@ class Item:
             raise self.error(key, f"{value!r} does not match {pattern.pattern}")
         return value
 
+    def currency(self, key: str) -> str:
+        """A currency of ISO 4217."""
+        code = self.text(key, CURRENCY)
+        try:
+            exponent(code)
+        except UnknownCurrencyError as error:
+            raise self.error(key, str(error)) from None
+        return code
+
     def one_of(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
         """One of some words."""
         value = self._take(key, default)
@@ -471,11 +480,7 @@ def _costed(item: Item, lot: Lot) -> Lot:
         if item.has(key) and not item.has("cost_minor"):
             raise item.error(key, "there is no cost_minor that it could be about")
     cost_minor = _known(item, "cost_minor", MAX_AMOUNT_MINOR)
-    currency = item.text("cost_currency", CURRENCY) if item.has("cost_currency") else ""
-    try:
-        exponent(currency or "EUR")
-    except UnknownCurrencyError as error:
-        raise item.error("cost_currency", str(error)) from None
+    currency = item.currency("cost_currency") if item.has("cost_currency") else ""
     return lot._replace(
         cost_minor=cost_minor, cost_per=item.integer("cost_per", 1, MAX_QUANTITY, 1), cost_currency=currency
     )
@@ -508,9 +513,7 @@ def _papers(item: Item) -> tuple[Paper, ...]:
 
 
 def _price(item: Item) -> Price:
-    return Price(
-        item.text("sku"), item.integer("unit_price_minor", 0, MAX_AMOUNT_MINOR), item.text("currency", CURRENCY)
-    )
+    return Price(item.text("sku"), item.integer("unit_price_minor", 0, MAX_AMOUNT_MINOR), item.currency("currency"))
 
 
 def _facility(item: Item) -> Facility:
@@ -518,7 +521,7 @@ def _facility(item: Item) -> Facility:
         item.text("id"),
         item.text("lender"),
         item.text("borrower"),
-        item.text("currency", CURRENCY),
+        item.currency("currency"),
         item.integer("outstanding_minor", 0, MAX_AMOUNT_MINOR, 0),
         _word(item, "policy"),
         item.integer("limit_minor", 0, MAX_AMOUNT_MINOR, 0),

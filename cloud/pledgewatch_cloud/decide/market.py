@@ -18,11 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, localcontext
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from pledgewatch_cloud.decide.book_items import CURRENCY, MAX_AMOUNT_MINOR, BookError, Item
-from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
+from pledgewatch_cloud.decide.book_items import MAX_AMOUNT_MINOR, BookError, Item
+from pledgewatch_cloud.decide.currencies import exponent
 from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.decide.money import BASIS_POINTS
 
@@ -118,7 +119,7 @@ class Market:
     def price_swing_bp(self, series: str, day: int, window: int, horizon_days: int, z_milli: int) -> int:
         """How far a price may move within a horizon, by its quotes on or before a day; see `_swing_bp`."""
         quotes = _until(self.prices.get(series, ()), day)[-window:] if window > 0 else ()
-        return _swing_bp([(one.price_minor, one.per) for one in quotes], horizon_days, z_milli)
+        return _price_swing_bp(quotes, horizon_days, z_milli)
 
     def rate_swing_bp(self, source: str, target: str, day: int, window: int, horizon_days: int, z_milli: int) -> int:
         """The same for the rate between two currencies, by the days on or before `day` on which both have a quote.
@@ -243,7 +244,7 @@ def rate_quote(place: str, value: object) -> tuple[str, RateQuote]:
 
 
 class _QuoteItem(Item):
-    """An item of a document of quotes: also days, currencies and decimal numbers."""
+    """An item of a document of quotes: also days and decimal numbers."""
 
     def day(self, key: str) -> int:
         """A day, in whole days since 1970-01-01."""
@@ -252,15 +253,6 @@ class _QuoteItem(Item):
         if day is None:
             raise self.error(key, f"{short(value)} is not a day, as 2026-01-31")
         return day
-
-    def currency(self, key: str) -> str:
-        """A currency of ISO 4217."""
-        code = self.text(key, CURRENCY)
-        try:
-            exponent(code)
-        except UnknownCurrencyError as error:
-            raise self.error(key, str(error)) from None
-        return code
 
     def decimal(self, key: str) -> tuple[int, int]:
         """Digits and scale of a number above 0: digits × 10^-scale, without zeros at the end of a fraction."""
@@ -367,6 +359,11 @@ def _nine_digits(above: int, below: int) -> tuple[int, int]:
 def _shifted(above: int, below: int, shift: int) -> int:
     """⌊above ÷ below × 10^shift⌋."""
     return int(above * 10 ** max(0, shift) // (below * 10 ** max(0, -shift)))
+
+
+@lru_cache(maxsize=16_384)
+def _price_swing_bp(quotes: tuple[PriceQuote, ...], horizon_days: int, z_milli: int) -> int:
+    return _swing_bp([(one.price_minor, one.per) for one in quotes], horizon_days, z_milli)
 
 
 def _swing_bp(levels: Sequence[tuple[int, int]], horizon_days: int, z_milli: int) -> int:

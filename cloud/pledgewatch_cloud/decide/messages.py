@@ -74,4 +74,5 @@ def message(
 def iso_time(at_ms: int) -> str:
     """RFC 3339 in UTC with milliseconds."""
     seconds, milliseconds = divmod(at_ms, 1_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}.{milliseconds:03d}Z"

@@ -6,6 +6,10 @@ from datetime import UTC, datetime, timedelta
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 MOST_PERIODS = 10_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = (
+    datetime(1, 1, 2, tzinfo=UTC),
+    datetime(9999, 12, 30, tzinfo=UTC),
+)  # in every zone a time that can be said
 
 
 class MomentError(ValueError):
@@ -20,6 +24,8 @@ def moment_ms(where: str, value: object) -> int:
         at = None
     if at is None or at.tzinfo is None:
         raise MomentError(f"{where}: {short(value)} is not a time in ISO 8601 with its offset, as 2026-01-31T12:00:00Z")
+    if not _FIRST <= at <= _LAST:
+        raise MomentError(f"{where}: {short(value)} is no time that anything here can be about")
     since, rest = divmod(at - EPOCH, timedelta(milliseconds=1))
     if rest:
         raise MomentError(f"{where}: {short(value)} is finer than a millisecond")

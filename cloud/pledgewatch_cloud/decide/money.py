@@ -48,6 +48,16 @@ def share_down(values: Numbers, numerator: Numbers | int, denominator: Numbers |
     return found
 
 
+def share_bp_down(values: Numbers, share_bp: Numbers) -> Numbers:
+    """A share of each value, rounded down: values from 0 to AMOUNT_MAX_MINOR, shares from 0 to 10,000 basis points.
+
+    The product is at most 10^19, which 64 bits without a sign hold.
+    """
+    product = values.view(np.uint64) * share_bp.view(np.uint64)
+    product //= np.uint64(BASIS_POINTS)
+    return product.view(np.int64)
+
+
 def totals(places: Numbers, amounts: Numbers, count: int) -> Numbers:
     """The sum of the amounts (from 0) at each of `count` places, each below 2^62: the caller sees to that."""
     if float(amounts.sum(dtype=np.float64)) < _EXACT_BELOW:

@@ -5,10 +5,11 @@ then. `base_at(as_of=t, known_at=now)` is what is true about that moment by all 
 what makes the difference.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pledgewatch_cloud.decide.batch import Amendment, Quotation
+from pledgewatch_cloud.decide.batch import Amendment, Quotation, Readings
 from pledgewatch_cloud.decide.collateral import as_of as as_of_module
 from pledgewatch_cloud.decide.collateral import waterfall
 from pledgewatch_cloud.decide.collateral.result import Base, LotLine
@@ -83,9 +84,11 @@ def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_m
 
 
 def amendments(store: Store, earlier: BaseAt, later: BaseAt) -> Iterator[dict[str, Any]]:
-    """What has become known between two answers that bears on the earlier moment: events about the facility's assets of
-    that moment or before, amendments of the book, and quotes of that day or before."""
-    assets = {lot.asset for lot in later.state.book.lots_of_facility(later.facility)}
+    """What has become known between two answers that bears on the earlier moment: readings of the facility's assets of
+    that moment or before (how many of each), events about them, amendments of the book, and quotes of that day or
+    before."""
+    book = later.state.book
+    assets = {lot.asset for lot in book.lots_of_facility(later.facility)}
     for written in store.entries(earlier.entry):
         if written.number > later.entry:
             return
@@ -99,6 +102,14 @@ def amendments(store: Store, earlier: BaseAt, later: BaseAt) -> Iterator[dict[st
             quoted = sorted({one.get("series", one.get("currency")) for one in every if one["date"] <= day})
             if quoted:
                 yield {"entry": entry.number, "known_at": iso_time(entry.recorded_at_ms), "quotes": quoted}
+        if isinstance(entry.content, Readings):
+            late: Counter[str] = Counter()
+            for one in entry.content.arrivals:
+                measured = sum(reading.measured_at_ms <= later.as_of_ms for reading in one.readings)
+                late[book.installations[one.device].asset] += measured
+            found = {asset: late[asset] for asset in sorted(assets & late.keys()) if late[asset]}
+            if found:
+                yield {"entry": entry.number, "known_at": iso_time(entry.recorded_at_ms), "readings": found}
         for said in store.events_of(written.number):
             if said.event.subject in assets and said.event.at_ms <= later.as_of_ms:
                 told = {"because": said.because, "replaces": said.replaces} if said.because else {}

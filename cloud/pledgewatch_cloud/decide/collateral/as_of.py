@@ -51,7 +51,7 @@ def words_of(state: State, by: str) -> dict[str, str]:
     return found
 
 
-def _fences_of(state: State) -> dict[str, list[str]]:
+def _fences_of(state: State) -> dict[str, tuple[str, ...]]:
     assets = sorted({lot.asset for lot in state.book.lots.values()} & state.assets.keys())
     return {asset: stand.fences_of(state.assets[asset]) for asset in assets}
 

@@ -1,6 +1,7 @@
 """Accumulation: how much of all that is lent on lies in one vessel, one port, one country, over every facility at once.
 
-Amounts of several currencies are added up in one, at the rates of the sheet's day.
+Amounts of several currencies are added up in one, at the rates of the sheet's day: what each facility has behind a word
+is turned once and rounded down.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from pledgewatch_cloud.decide import money
 from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS
 from pledgewatch_cloud.decide.collateral.waterfall import Prices, Sheet
 from pledgewatch_cloud.decide.columns import Numbers
+from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
+from pledgewatch_cloud.decide.market import MarketError
 
 BY = (*DIMENSIONS, "port", "corridor", "currency")
 NOWHERE = ""
@@ -30,8 +33,13 @@ class Exposure(NamedTuple):
 def exposures(sheet: Sheet, by: str, words: Mapping[str, str], market: Prices, currency: str) -> list[Exposure]:
     """The exposure by a dimension of BY, the greatest advance first.
 
-    `words` gives each lot's port or corridor, where by that. Raises MarketError where a currency has no rate.
+    `words` gives each lot's port or corridor, where by that. Raises MarketError where a currency is none or has no
+    rate. A facility without lots lies behind no word.
     """
+    try:
+        exponent(currency)
+    except UnknownCurrencyError as error:
+        raise MarketError([str(error)]) from None
     of, names = _numbered(sheet, by, words)
     goods = sheet.goods
     key = of * max(1, len(goods.lines)) + goods.columns.line

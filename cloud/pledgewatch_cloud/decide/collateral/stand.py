@@ -113,9 +113,11 @@ def _standing(
     curves = product.loss if product else ()
     # On the hour, so that it is the same whenever within the hour it is looked at.
     hour_ms = now_ms // HOUR_MS * HOUR_MS
-    story, asked = known.kinetics.get(lot.id), {"begun_ms": known.begun_ms, "forgotten_ms": forgotten_ms}
-    loss = loss_bp(curves, own, story, lot.kinetic, hour_ms, limits=lot.limits, **asked) if curves else 0
-    grows = 0 < BASIS_POINTS - loss and (forgotten_ms != NEVER or _grows(curves, own, hour_ms))
+    loss = 0
+    if curves:
+        told = curves, own, known.kinetics.get(lot.id), lot.kinetic, hour_ms
+        loss = loss_bp(*told, limits=lot.limits, begun_ms=known.begun_ms, forgotten_ms=forgotten_ms)
+    grows = loss < BASIS_POINTS and (forgotten_ms != NEVER or _grows(curves, own, hour_ms))
     evidence_ms = known.newest[0] if known.newest else -NEVER
     if policy.evidence.by == "fix":
         evidence_ms = known.presence.good_ms if known.presence else -NEVER

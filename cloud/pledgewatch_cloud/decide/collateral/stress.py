@@ -1,9 +1,12 @@
 """Stress: what would become of every facility if the world were otherwise, over the whole book at once.
 
 A shock is data: prices and rates by so many basis points, goods lost with a vessel, a warehouse or a place. Nothing is
-said and nothing changes; what comes back is each facility's base as it would be, beside the one it has.
+said and nothing changes; what comes back is each facility's base as it would be, and how far it is from the one that
+there is. What a lot comes to is multiplied by whole basis points, rounded down, so it may fall short of its value at
+other quotes by one basis point of its value without the shock.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,16 +20,22 @@ from pledgewatch_cloud.decide.collateral.result import Base
 from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS
 from pledgewatch_cloud.decide.collateral.waterfall import Sheet
 from pledgewatch_cloud.decide.columns import Numbers
-from pledgewatch_cloud.decide.moments import ID
+from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
+from pledgewatch_cloud.decide.moments import ID, short
 
 SHOCKS_MAX = 1_000
 _LEAST_BP = -money.BASIS_POINTS
 _MOST_BP = 10 * money.BASIS_POINTS
+_SERIES = re.compile(f"=?{ID.pattern}")
 
 
 class Shock(NamedTuple):
-    """What is otherwise. `price_bp` of all prices, `series_bp` of some; `currency_bp` of the euro's worth of a
-    currency; `lost` by dimension the words whose goods are gone; `lost_fences` the places whose goods are."""
+    """What is otherwise, in basis points of what it is: from -10,000 to 100,000.
+
+    `price_bp` of all prices but those of `series_bp`, where `=sofa` is the agreed price of the SKU sofa; `currency_bp`
+    of what a currency is worth in euros (of EUR: what the euro is worth in all others), above -10,000, for a currency
+    that is worth nothing buys nothing. `lost` by dimension the words whose goods are gone, `lost_fences` the fences.
+    """
 
     id: str
     price_bp: int = 0
@@ -37,18 +46,20 @@ class Shock(NamedTuple):
 
 
 class Stressed(NamedTuple):
-    """One facility under one shock: its base then, and the margin that would be called."""
+    """One facility under one shock: its base then, by how much that differs, and the margin that would be called if
+    none were called yet. `lots_lost` of its lots are gone; they are still among the base's lots, worth nothing."""
 
     shock: str
     facility: str
     base: Base
     change_minor: int
     call_minor: int
+    lots_lost: int
 
 
 def shocks_of(document: object) -> list[Shock]:
     """Shocks from a document: `{"shocks": [{"id", "price_bp", "series_bp": {…}, "currency_bp": {…}, "lost": {…},
-    "lost_fences": […]}]}`. Raises BookError with every fault's place."""
+    "lost_fences": […]}]}`. Raises BookError with the place of every shock's first fault."""
     shocks = document.get("shocks") if isinstance(document, dict) and set(document) == {"shocks"} else None
     if not isinstance(shocks, list) or not 0 < len(shocks) <= SHOCKS_MAX:
         raise BookError([f"stress: an object with a list of 1 to {SHOCKS_MAX} `shocks` is needed, and nothing else"])
@@ -60,8 +71,8 @@ def shocks_of(document: object) -> list[Shock]:
                 Shock(
                     item.text("id"),
                     item.integer("price_bp", _LEAST_BP, _MOST_BP, 0),
-                    _by_word(item, one, "series_bp"),
-                    _by_word(item, one, "currency_bp"),
+                    _by_word(item, one, "series_bp", _LEAST_BP),
+                    _currencies(item, one),
                     _lost(item),
                     item.ids("lost_fences"),
                 )
@@ -80,17 +91,18 @@ def stressed(sheet: Sheet, shocks: Sequence[Shock], fences: Mapping[str, Collect
     """Every facility under every shock. `fences` gives for each fence the lots in it."""
     before = {line.id: waterfall.base_of(sheet, line.id) for line in sheet.goods.lines}
     for shock in shocks:
-        then = _under(sheet, shock, fences)
-        for line in then.goods.lines:
-            base = waterfall.base_of(then, line.id)
-            call_minor = max(0, -base.headroom_minor)
-            if covenants_module.is_called(base, line.policy.covenants):
-                call_minor = covenants_module.call_minor(base, line.policy.covenants)
-            yield Stressed(shock.id, line.id, base, base.base_minor - before[line.id].base_minor, call_minor)
+        lost = _lost_rows(sheet, shock, fences)
+        then = _under(sheet, shock, lost)
+        lots_lost = np.bincount(sheet.goods.columns.line[lost], minlength=len(sheet.goods.lines)).tolist()
+        for line, gone in zip(then.goods.lines, lots_lost, strict=True):
+            base, terms = waterfall.base_of(then, line.id), line.policy.covenants
+            call_minor = covenants_module.call_minor(base, terms) if covenants_module.is_called(base, terms) else 0
+            change_minor = base.base_minor - before[line.id].base_minor
+            yield Stressed(shock.id, line.id, base, change_minor, call_minor, gone)
 
 
-def _under(sheet: Sheet, shock: Shock, fences: Mapping[str, Collection[str]]) -> Sheet:
-    """The sheet as it would be."""
+def _under(sheet: Sheet, shock: Shock, lost: Numbers) -> Sheet:
+    """The sheet as it would be, some rows being lost."""
     goods = sheet.goods
     wares = zip(goods.wares, sheet.quotes.sources, strict=True)
     ware_bp = [
@@ -99,19 +111,17 @@ def _under(sheet: Sheet, shock: Shock, fences: Mapping[str, Collection[str]]) ->
     ]
     pair_bp = [_way_bp(0, shock, source, target) for source, target, _ in goods.pairs]
     shares_bp = np.array(ware_bp, dtype=np.int64), np.array(pair_bp, dtype=np.int64)
-    return waterfall.shocked(sheet, *shares_bp, _lost_rows(sheet, shock, fences))
+    return waterfall.shocked(sheet, *shares_bp, lost)
 
 
 def _way_bp(price_bp: int, shock: Shock, source: str, target: str) -> int:
     """What an amount in one currency is multiplied by on its way into another, in basis points, rounded down."""
-    base = money.BASIS_POINTS
-    source_bp, target_bp = base + shock.currency_bp.get(source, 0), base + shock.currency_bp.get(target, 0)
-    if source == target:
-        return base + price_bp
-    return (base + price_bp) * source_bp // max(target_bp, 1)
+    source_bp, target_bp = (money.BASIS_POINTS + shock.currency_bp.get(one, 0) for one in (source, target))
+    return (money.BASIS_POINTS + price_bp) * source_bp // target_bp
 
 
 def _lost_rows(sheet: Sheet, shock: Shock, fences: Mapping[str, Collection[str]]) -> Numbers:
+    """The rows of the lots that are gone, each once."""
     goods = sheet.goods
     lost = np.zeros(len(goods.ids), dtype=np.bool_)
     for dimension, words in shock.lost.items():
@@ -124,15 +134,25 @@ def _lost_rows(sheet: Sheet, shock: Shock, fences: Mapping[str, Collection[str]]
     return np.flatnonzero(lost)
 
 
-def _by_word(item: Item, written: object, key: str) -> dict[str, int]:
+def _by_word(item: Item, written: object, key: str, least_bp: int) -> dict[str, int]:
     inner = item.item(key)
     if inner is None or not isinstance(written, dict):
         return {}
     found = {}
     for word in written[key]:
-        if not isinstance(word, str) or not ID.fullmatch(word):
-            raise inner.error(str(word), "is no name")
-        found[word] = inner.integer(word, _LEAST_BP, _MOST_BP)
+        if not isinstance(word, str) or not _SERIES.fullmatch(word):
+            raise inner.error(short(word), "is no name")
+        found[word] = inner.integer(word, least_bp, _MOST_BP)
+    return found
+
+
+def _currencies(item: Item, written: object) -> dict[str, int]:
+    found = _by_word(item, written, "currency_bp", _LEAST_BP + 1)
+    for currency in found:
+        try:
+            exponent(currency)
+        except UnknownCurrencyError as error:
+            raise item.error("currency_bp", str(error)) from None
     return found
 
 

@@ -5,7 +5,7 @@ valued anew: a `Sheet` keeps what each lot came to and each facility's totals, a
 change, with the same numbers as if everything had been computed again (tests/test_base_laws.py).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -18,11 +18,23 @@ from pledgewatch_cloud.decide.collateral.terms import CLASSES, DIMENSIONS, SubLi
 from pledgewatch_cloud.decide.columns import Numbers, Truths, between
 from pledgewatch_cloud.decide.market import Cross, MarketError, PriceQuote
 
-Takes = Callable[[str, Numbers], None]
-"""Told of each step and what it takes of each lot."""
+
+class Takes(Protocol):
+    """Told of each step and what it takes of lots."""
+
+    def take(self, step: str, amounts: Numbers) -> None:
+        """A step and what it takes of each lot."""
+        ...
+
+    def fail(self, tests: Numbers, rows: Numbers, amounts: Numbers) -> None:
+        """Lots that a test takes whole: the place of the test, the row, the amount."""
+        ...
+
+
 _STEP = {name: place for place, name in enumerate(STEPS)}
 _STOCK = TEST["stock"]
 _BLOCK = 32_768
+_FREE = 2**62
 Shape = TypeVar("Shape", Columns, Shares)
 
 
@@ -78,7 +90,7 @@ class Sheet(NamedTuple):
     `capped` is what is left before the first dimension of concentration and after each; `group_left` what each group of
     a dimension has before its cap, `keeping` the groups' rows in the order in which they keep. `eligible` is what
     haircuts have left. By line: `value`, `taken` by step, `left` and `eligible` in all, `advance` by class, and how
-    many lots are `unvalued`.
+    many lots are `unvalued`. `costs` as `_costs` has them.
     """
 
     goods: Goods
@@ -97,6 +109,7 @@ class Sheet(NamedTuple):
     line_eligible: Numbers
     line_advance: Numbers
     line_unvalued: Numbers
+    costs: Numbers
 
 
 def revalued(goods: Goods, market: Prices, now_ms: int) -> Sheet:
@@ -104,14 +117,23 @@ def revalued(goods: Goods, market: Prices, now_ms: int) -> Sheet:
     day = now_ms // DAY_MS
     shares = goods_module.shares(goods.columns, goods, now_ms)
     keeping = tuple(_keeping(groups, shares.advance_bp) for groups in goods.groups)
-    return _settled(goods, shares, keeping, quotes_of(goods, market, day), day)
+    quotes = quotes_of(goods, market, day)
+    return _settled(goods, shares, keeping, quotes, _costs(goods.columns, quotes), day)
 
 
 def repriced(sheet: Sheet, quotes: Quotes, day: int) -> Sheet:
     """Every lot at other quotes; nothing else has changed since the sheet, nor has a moment come."""
     if quotes.same_as(sheet.quotes):
         return sheet._replace(day=day)
-    return _settled(sheet.goods, sheet.shares, sheet.keeping, quotes, day)
+    return _settled(sheet.goods, sheet.shares, sheet.keeping, quotes, _costs_at(sheet, quotes), day)
+
+
+def _costs_at(sheet: Sheet, quotes: Quotes) -> Numbers:
+    """The costs at other quotes, which are the same where no rate has changed."""
+    was, now = sheet.quotes, quotes
+    if np.array_equal(was.cost_mantissa, now.cost_mantissa) and np.array_equal(was.cost_ten, now.cost_ten):
+        return sheet.costs
+    return _costs(sheet.goods.columns, quotes)
 
 
 def shocked(sheet: Sheet, ware_bp: Numbers, pair_bp: Numbers, lost: Numbers) -> Sheet:
@@ -126,7 +148,7 @@ def shocked(sheet: Sheet, ware_bp: Numbers, pair_bp: Numbers, lost: Numbers) -> 
         quantity = goods.columns.quantity.copy()
         quantity[lost] = 0
         goods = goods._replace(columns=goods.columns._replace(quantity=quantity))
-    return _settled(goods, sheet.shares, sheet.keeping, quotes, sheet.day)
+    return _settled(goods, sheet.shares, sheet.keeping, quotes, _costs_at(sheet, quotes), sheet.day)
 
 
 def _scaled(mantissa: Numbers, ten: Numbers, share_bp: Numbers) -> tuple[Numbers, Numbers]:
@@ -136,13 +158,15 @@ def _scaled(mantissa: Numbers, ten: Numbers, share_bp: Numbers) -> tuple[Numbers
     return np.where(is_same, share_bp, scaled), np.where(is_same, money.BASIS_POINTS, ten)
 
 
-def _settled(goods: Goods, shares: Shares, keeping: tuple[Numbers, ...], quotes: Quotes, day: int) -> Sheet:
+def _settled(
+    goods: Goods, shares: Shares, keeping: tuple[Numbers, ...], quotes: Quotes, costs: Numbers, day: int
+) -> Sheet:
     columns, count, lines = goods.columns, len(goods.columns.line), len(goods.lines)
-    tally = _Tally(goods.first)
+    tally = _Tally(goods.first, columns.line)
     worth = Worth._make(np.zeros(count, dtype=kind) for kind in (np.int64, np.int64, np.bool_, np.int64))
     for block in _blocks(count):
         tally.begin(block)
-        part = _worth(_cut(columns, block), _cut(shares, block), quotes, goods.most_minor, tally.take)
+        part = _worth(_cut(columns, block), _cut(shares, block), quotes, costs[block], goods.most_minor, tally)
         for column, some in zip(worth, part, strict=True):
             column[block] = some
     tally.begin(slice(0, count))
@@ -160,8 +184,8 @@ def _settled(goods: Goods, shares: Shares, keeping: tuple[Numbers, ...], quotes:
     for block in _blocks(count):
         tally.begin(block)
         part_shares = _cut(shares, block)
-        eligible[block] = _haircut(_cut(columns, block), part_shares, quotes, capped[-1][block], tally.take)
-        advance[block] = money.share_down(eligible[block], part_shares.advance_bp, money.BASIS_POINTS)
+        eligible[block] = _haircut(_cut(columns, block), part_shares, quotes, capped[-1][block], tally)
+        advance[block] = money.share_bp_down(eligible[block], part_shares.advance_bp)
     tally.begin(slice(0, count))
     in_class = columns.line * len(CLASSES) + columns.in_class
     return Sheet(
@@ -181,6 +205,7 @@ def _settled(goods: Goods, shares: Shares, keeping: tuple[Numbers, ...], quotes:
         line_eligible=tally.sums(eligible),
         line_advance=money.totals(in_class, advance, lines * len(CLASSES)).reshape(lines, len(CLASSES)),
         line_unvalued=tally.sums(worth.unvalued.astype(np.int64)),
+        costs=costs,
     )
 
 
@@ -214,8 +239,10 @@ def _resettled(sheet: Sheet, goods: Goods, shares: Shares, rows: Numbers) -> She
     was, now = sheet.goods.columns.rows(rows), goods.columns.rows(rows)
     change = _Change(sheet, now.line)
     worth = sheet.worth
-    _worth(was, _cut(sheet.shares, rows), sheet.quotes, goods.most_minor, change.less)
-    fresh = _worth(now, _cut(shares, rows), sheet.quotes, goods.most_minor, change.more)
+    _worth(was, _cut(sheet.shares, rows), sheet.quotes, sheet.costs[rows], goods.most_minor, change.signed(-1))
+    costs = _costs(now, sheet.quotes)
+    fresh = _worth(now, _cut(shares, rows), sheet.quotes, costs, goods.most_minor, change.signed(1))
+    costs = goods_module.with_rows(sheet.costs, rows, costs)
     line_value = sheet.line_value + change.sums(fresh.value - worth.value[rows])
     line_left = sheet.line_left + change.sums(fresh.left - worth.left[rows])
     line_unvalued = sheet.line_unvalued + change.sums(fresh.unvalued.astype(np.int64) - worth.unvalued[rows])
@@ -243,14 +270,14 @@ def _resettled(sheet: Sheet, goods: Goods, shares: Shares, rows: Numbers) -> She
             moved = np.union1d(moved, cut[after[cut] != after_before[cut]])
             change.line = goods.columns.line[moved]
         taken = (left[moved] - after[moved]) - (left_before[moved] - after_before[moved])
-        change.more(name, taken)
+        change.signed(1).take(name, taken)
         capped.append(after)
         group_left.append(total)
     rows = moved
     was, now = sheet.goods.columns.rows(rows), goods.columns.rows(rows)
-    _haircut(was, _cut(sheet.shares, rows), sheet.quotes, sheet.capped[-1][rows], change.less)
-    eligible = _haircut(now, _cut(shares, rows), sheet.quotes, capped[-1][rows], change.more)
-    advance = money.share_down(eligible, shares.advance_bp[rows], money.BASIS_POINTS)
+    _haircut(was, _cut(sheet.shares, rows), sheet.quotes, sheet.capped[-1][rows], change.signed(-1))
+    eligible = _haircut(now, _cut(shares, rows), sheet.quotes, capped[-1][rows], change.signed(1))
+    advance = money.share_bp_down(eligible, shares.advance_bp[rows])
     return sheet._replace(
         goods=goods,
         shares=shares,
@@ -266,6 +293,7 @@ def _resettled(sheet: Sheet, goods: Goods, shares: Shares, rows: Numbers) -> She
         line_eligible=sheet.line_eligible + change.sums(eligible - sheet.eligible[rows]),
         line_advance=sheet.line_advance + change.by_class(now, advance) - change.by_class(was, sheet.advance[rows]),
         line_unvalued=line_unvalued,
+        costs=costs,
     )
 
 
@@ -289,27 +317,39 @@ class _Change:
         np.add.at(found, (lots.line, lots.in_class), advance)
         return found
 
-    def less(self, step: str, amounts: Numbers) -> None:
-        """What a step took and takes no more."""
-        np.subtract.at(self.taken[:, _STEP[step]], self.line, amounts)
+    def signed(self, sign: int) -> "_Signed":
+        """Takes what steps take now (1), or gives back what they took (-1)."""
+        return _Signed(self, sign)
 
-    def more(self, step: str, amounts: Numbers) -> None:
-        """What a step takes now."""
-        np.add.at(self.taken[:, _STEP[step]], self.line, amounts)
+
+class _Signed:
+    """What steps take of the rows of a change."""
+
+    def __init__(self, change: _Change, sign: int) -> None:
+        self._change, self._sign = change, sign
+
+    def take(self, step: str, amounts: Numbers) -> None:
+        """See Takes."""
+        np.add.at(self._change.taken[:, _STEP[step]], self._change.line, self._sign * amounts)
+
+    def fail(self, tests: Numbers, rows: Numbers, amounts: Numbers) -> None:
+        """See Takes."""
+        np.add.at(self._change.taken, (self._change.line[rows], tests), self._sign * amounts)
 
 
 class _Tally:
     """Sums by line, of rows that are sorted by it: of those between the bounds that `begin` gives."""
 
-    def __init__(self, first: Numbers) -> None:
+    def __init__(self, first: Numbers, line: Numbers) -> None:
         self.taken = np.zeros((len(first) - 1, len(STEPS)), dtype=np.int64)
-        self._first = first
+        self._first, self._line = first, line
 
     def begin(self, rows: slice) -> None:
         """What follows is of these rows."""
         bounds = np.clip(self._first, rows.start, rows.stop) - rows.start
         self._filled = np.flatnonzero(bounds[1:] > bounds[:-1])
         self._starts = bounds[self._filled]
+        self._begun = rows.start
 
     def sums(self, amounts: Numbers) -> Numbers:
         """The sum of each line."""
@@ -319,24 +359,27 @@ class _Tally:
         return found
 
     def take(self, step: str, amounts: Numbers) -> None:
-        """Add what a step takes."""
+        """See Takes."""
         self.taken[self._filled, _STEP[step]] += np.add.reduceat(amounts, self._starts)
+
+    def fail(self, tests: Numbers, rows: Numbers, amounts: Numbers) -> None:
+        """See Takes."""
+        np.add.at(self.taken, (self._line[self._begun + rows], tests), amounts)
 
 
 def quotes_of(goods: Goods, market: Prices, day: int) -> Quotes:
     """The market on a day, for the wares and pairs of goods."""
     found: list[tuple[int, ...]] = []
     sources = []
+    crosses: dict[tuple[str, str], Cross | None] = {}
+    swings: dict[tuple[str, str, int], int] = {}
     for series, currency, number in goods.wares:
         policy = goods.policies[number]
         price = market.price(series, day)
-        sources.append(price.currency if price else currency)
-        if price is None:
-            found.append((0, 0, 0, 0, PASSED, 0, 0))
-            continue
-        try:
-            cross = market.cross(price.currency, currency, day)
-        except MarketError:
+        source = price.currency if price else currency
+        sources.append(source)
+        cross = _cross(crosses, market, source, currency, day)
+        if price is None or cross is None:
             found.append((0, 0, 0, 0, PASSED, 0, 0))
             continue
         fails = PASSED
@@ -344,22 +387,21 @@ def quotes_of(goods: Goods, market: Prices, day: int) -> Quotes:
             fails = TEST["rate_stale"]
         if policy.price_stale_days and day - price.day > policy.price_stale_days:
             fails = TEST["price_stale"]
-        swing, is_foreign = policy.price, price.currency != currency
+        swing, key = policy.price, (source, currency, number)
         price_bp = swing.bp
         if swing.window:
             price_bp = market.price_swing_bp(series, day, swing.window, swing.horizon_days, swing.z_milli)
-        swing, fx_bp = policy.fx, policy.fx.bp if is_foreign else 0
-        if is_foreign and swing.window:
+        if key not in swings:
+            swing = policy.fx
             asked = swing.window, swing.horizon_days, swing.z_milli
-            fx_bp = market.rate_swing_bp(price.currency, currency, day, *asked)
-        ten = 10**cross.exponent
+            swings[key] = market.rate_swing_bp(source, currency, day, *asked) if swing.window else swing.bp
+        fx_bp = 0 if source == currency else swings[key]
         limited = (min(one, money.BASIS_POINTS) for one in (fx_bp, price_bp))
-        found.append((price.price_minor, price.per, cross.mantissa, ten, fails, *limited))
+        found.append((price.price_minor, price.per, cross.mantissa, 10**cross.exponent, fails, *limited))
     ways = []
     for source, target, number in goods.pairs:
-        try:
-            cross = market.cross(source, target, day)
-        except MarketError:
+        cross = _cross(crosses, market, source, target, day)
+        if cross is None:
             ways.append((0, 0, PASSED))
             continue
         stale_days = goods.policies[number].rate_stale_days
@@ -370,9 +412,9 @@ def quotes_of(goods: Goods, market: Prices, day: int) -> Quotes:
     return Quotes._make((*by_ware, *by_pair, tuple(sources)))
 
 
-def _worth(lots: Columns, shares: Shares, quotes: Quotes, most_minor: Numbers, take: Takes) -> Worth:
+def _worth(lots: Columns, shares: Shares, quotes: Quotes, costs: Numbers, most_minor: Numbers, takes: Takes) -> Worth:
     """What lots are worth, and what the tests leave of it."""
-    value, unvalued = _value(lots, shares, quotes, most_minor)
+    value, unvalued = _value(lots, shares, quotes, costs, most_minor)
     fails = shares.fails
     if (quotes.fails != PASSED).any():
         fails = np.minimum(fails, quotes.fails[lots.ware])
@@ -382,25 +424,46 @@ def _worth(lots: Columns, shares: Shares, quotes: Quotes, most_minor: Numbers, t
     left = value
     if (shares.counted != lots.quantity).any():
         left = np.where(fails < _STOCK, value, money.share_down(value, shares.counted, np.maximum(lots.quantity, 1)))
-        take("stock", value - left)
+        takes.take("stock", value - left)
     failing = np.flatnonzero(fails != PASSED)
     if len(failing):
-        lost, tests = left[failing], fails[failing]
+        takes.fail(fails[failing], failing, left[failing])
         left = left.copy()
         left[failing] = 0
-        for number in np.unique(tests).tolist():
-            taken = np.zeros(len(left), dtype=np.int64)
-            some = tests == number
-            taken[failing[some]] = lost[some]
-            take(TESTS[number], taken)
     if (shares.salable != lots.quantity).any():
         after = money.share_down(left, shares.salable, np.maximum(lots.quantity, 1))
-        take("slow", left - after)
+        takes.take("slow", left - after)
         left = after
     return Worth(fails, value, unvalued, left)
 
 
-def _value(lots: Columns, shares: Shares, quotes: Quotes, most_minor: Numbers) -> tuple[Numbers, Truths]:
+def _cross(
+    known: dict[tuple[str, str], Cross | None], market: Prices, source: str, target: str, day: int
+) -> Cross | None:
+    """The rate of a pair, looked up once; None where there is none."""
+    if (source, target) not in known:
+        try:
+            known[source, target] = market.cross(source, target, day)
+        except MarketError:
+            known[source, target] = None
+    return known[source, target]
+
+
+def _costs(lots: Columns, quotes: Quotes) -> Numbers:
+    """What lots cost in their facility's currency; _FREE where they have no cost, -1 where it cannot be turned over."""
+    found = np.full(len(lots.pair), _FREE, dtype=np.int64)
+    for block in _blocks(len(found)):
+        rows = block.start + np.flatnonzero(lots.pair[block] >= 0)
+        pair, cost = lots.pair[rows], lots.cost_minor[rows]
+        turned, is_beyond = _turned(cost, quotes.cost_mantissa[pair], quotes.cost_ten[pair])
+        is_beyond |= (quotes.cost_ten[pair] == 0) | (cost > money.AMOUNT_MAX_MINOR)
+        found[rows] = np.where(is_beyond, -1, turned)
+    return found
+
+
+def _value(
+    lots: Columns, shares: Shares, quotes: Quotes, costs: Numbers, most_minor: Numbers
+) -> tuple[Numbers, Truths]:
     """The value of lots in their facility's currency; those that have none are worth 0."""
     price, per = quotes.price_minor[lots.ware], quotes.per[lots.ware]
     unvalued = per == 0
@@ -409,17 +472,10 @@ def _value(lots: Columns, shares: Shares, quotes: Quotes, most_minor: Numbers) -
     rate = quotes.mantissa[lots.ware], quotes.ten[lots.ware]
     value, is_beyond = _turned(value, *rate)
     unvalued |= is_beyond
-    has_cost = lots.pair >= 0
-    if has_cost.any():
-        rows = slice(None) if has_cost.all() else np.flatnonzero(has_cost)
-        pair = lots.pair[rows]
-        cost = lots.cost_minor[rows]
-        turned, is_beyond = _turned(cost, quotes.cost_mantissa[pair], quotes.cost_ten[pair])
-        is_beyond |= (quotes.cost_ten[pair] == 0) | (cost > money.AMOUNT_MAX_MINOR)
-        value[rows] = np.minimum(value[rows], turned)
-        unvalued[rows] |= is_beyond
+    unvalued |= costs < 0
+    value = np.minimum(value, costs)
     if (shares.nolv_bp != money.BASIS_POINTS).any():
-        value = money.share_down(value, shares.nolv_bp, money.BASIS_POINTS)
+        value = money.share_bp_down(value, shares.nolv_bp)
     if (most_minor < money.AMOUNT_MAX_MINOR).any():
         unvalued |= value > most_minor[lots.line]
     if unvalued.any():
@@ -451,7 +507,8 @@ def _turned(values: Numbers, mantissa: Numbers, ten: Numbers) -> tuple[Numbers, 
 def _room(goods: Goods, place: int, line_left: Numbers) -> Numbers:
     """What a group of each line may keep in a dimension."""
     cap_bp = np.array([one.cap_bp[place] for one in goods.policies], dtype=np.int64)[goods.policy]
-    room = money.share_down(line_left, cap_bp, money.BASIS_POINTS)
+    whole, rest = np.divmod(line_left, money.BASIS_POINTS)  # a line's sum is beyond what share_down may be given
+    room = whole * cap_bp + rest * cap_bp // money.BASIS_POINTS
     room[cap_bp == money.BASIS_POINTS] = np.iinfo(np.int64).max
     return room
 
@@ -514,14 +571,14 @@ def _kept_anew(groups: Groups, keeping: Numbers, advance_bp: Numbers, rows: Numb
     return after
 
 
-def _haircut(lots: Columns, shares: Shares, quotes: Quotes, kept: Numbers, take: Takes) -> Numbers:
+def _haircut(lots: Columns, shares: Shares, quotes: Quotes, kept: Numbers, takes: Takes) -> Numbers:
     """What haircuts leave."""
     left = kept
     for name, haircut_bp in zip(HAIRCUTS, _haircuts_bp(lots, shares, quotes), strict=True):
         if haircut_bp is None:
             continue
-        after = money.share_down(left, money.BASIS_POINTS - haircut_bp, money.BASIS_POINTS)
-        take(name, left - after)
+        after = money.share_bp_down(left, money.BASIS_POINTS - haircut_bp)
+        takes.take(name, left - after)
         left = after
     return left
 
@@ -576,20 +633,16 @@ def lines_of(sheet: Sheet, facility: str) -> list[LotLine]:
     number = sheet.goods.number[facility]
     goods = sheet.goods
     rows = np.arange(goods.first[number], goods.first[number + 1])
-    taken: dict[str, Numbers] = {}
-
-    def take(step: str, amounts: Numbers) -> None:
-        taken[step] = taken[step] + amounts if step in taken else amounts
-
+    detail = _Detail(len(rows))
     columns = goods.columns.rows(rows)
     shares = _cut(sheet.shares, rows)
-    worth = _worth(columns, shares, sheet.quotes, goods.most_minor, take)
+    worth = _worth(columns, shares, sheet.quotes, sheet.costs[rows], goods.most_minor, detail)
     for name, before, after in zip(CONCENTRATIONS, sheet.capped, sheet.capped[1:], strict=False):
         if after is not before:
-            take(name, (before - after)[rows])
-    eligible = _haircut(columns, shares, sheet.quotes, sheet.capped[-1][rows], take)
-    columns_of_steps = [(name, taken[name].tolist()) for name in STEPS if name in taken]
-    advance = money.share_down(eligible, shares.advance_bp, money.BASIS_POINTS).tolist()
+            detail.take(name, (before - after)[rows])
+    eligible = _haircut(columns, shares, sheet.quotes, sheet.capped[-1][rows], detail)
+    columns_of_steps = [(name, detail.taken[name].tolist()) for name in STEPS if name in detail.taken]
+    advance = money.share_bp_down(eligible, shares.advance_bp).tolist()
     return [
         LotLine(
             goods.ids[row],
@@ -612,6 +665,26 @@ def lines_of(sheet: Sheet, facility: str) -> list[LotLine]:
             )
         )
     ]
+
+
+class _Detail:
+    """What each step takes of each lot."""
+
+    def __init__(self, count: int) -> None:
+        self.taken: dict[str, Numbers] = {}
+        self._count = count
+
+    def take(self, step: str, amounts: Numbers) -> None:
+        """See Takes."""
+        self.taken[step] = self.taken[step] + amounts if step in self.taken else amounts
+
+    def fail(self, tests: Numbers, rows: Numbers, amounts: Numbers) -> None:
+        """See Takes."""
+        for number in np.unique(tests).tolist():
+            some = tests == number
+            taken = np.zeros(self._count, dtype=np.int64)
+            taken[rows[some]] = amounts[some]
+            self.take(TESTS[number], taken)
 
 
 def _held_back(sub_limits: Sequence[SubLimit], advance: Mapping[str, int]) -> dict[str, int]:

@@ -1,0 +1,35 @@
+"""Exposures: how much of all that is lent on lies in one vessel, one port, one country."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+
+from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.collateral import exposure
+from pledgewatch_cloud.decide.collateral.as_of import sheet_now, words_of
+from pledgewatch_cloud.decide.collateral.exposure import Exposure
+from pledgewatch_cloud.decide.collateral.stand import BookPrices
+from pledgewatch_cloud.decide.market import MarketError
+from pledgewatch_cloud.decide.state import State
+
+router = APIRouter(prefix="/exposures", tags=["exposures"])
+
+
+@router.get("/{by}")
+async def read_exposures(service: ServiceOf, by: str, currency: Annotated[str, Query()]) -> dict[str, Any]:
+    """What lies behind each word of a dimension, over every facility, in minor units of one currency."""
+    if by not in exposure.BY:
+        raise Problem(HTTPStatus.NOT_FOUND, f"exposure is by one of {', '.join(exposure.BY)}, not by {by!r}")
+    try:
+        found = await run_in_threadpool(_exposures, service.writer.state, by, currency)
+    except MarketError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the amounts cannot be added up", error.errors) from None
+    return {"by": by, "currency": currency, "exposures": [one._asdict() for one in found]}
+
+
+def _exposures(state: State, by: str, currency: str) -> list[Exposure]:
+    sheet, market = sheet_now(state, state.recorded_at_ms), BookPrices(state.market, state.book)
+    return exposure.exposures(sheet, by, words_of(state, by), market, currency)

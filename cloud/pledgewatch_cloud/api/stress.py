@@ -1,0 +1,36 @@
+"""Stress: what would become of every facility if the world were otherwise."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+
+from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.body import json_body
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.book_file import MAX_FILE_BYTES
+from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.collateral import stress
+from pledgewatch_cloud.decide.collateral.as_of import lots_by_fence, sheet_now
+from pledgewatch_cloud.decide.collateral.stress import Shock, Stressed
+from pledgewatch_cloud.decide.state import State
+
+router = APIRouter(prefix="/stress", tags=["stress"])
+
+
+@router.post("")
+async def run_stress(service: ServiceOf, request: Request) -> dict[str, Any]:
+    """Every facility under every shock; nothing changes."""
+    document = await json_body(request, MAX_FILE_BYTES)
+    try:
+        shocks = stress.shocks_of(document)
+    except BookError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the shocks are refused", error.errors) from None
+    found = await run_in_threadpool(_stressed, service.writer.state, shocks)
+    return {"stressed": [stress.as_json(one) for one in found]}
+
+
+def _stressed(state: State, shocks: Sequence[Shock]) -> list[Stressed]:
+    return list(stress.stressed(sheet_now(state, state.recorded_at_ms), shocks, lots_by_fence(state)))

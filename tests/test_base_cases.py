@@ -1,0 +1,880 @@
+"""The borrowing base as it is lived, entry by entry: cases that a banker can work out on paper.
+
+A row: the hour after noon on Thursday, 1 January 2026 (UTC), what happens, and the figures after it. Amounts are US
+cents. Every entry of every case is held to the laws of sums as well (lending.assert_sums).
+"""
+
+from typing import Any
+
+import pytest
+from builders import IN_LOS_ANGELES, IN_SHANGHAI, position, temperature
+from lending import (
+    CLASSES,
+    LINE,
+    Bench,
+    Row,
+    amended,
+    at_ms,
+    backlog,
+    heard,
+    lends,
+    lot,
+    moment,
+    passes,
+    play,
+    price,
+    quoted,
+    rate,
+)
+
+from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.book_terms import PRESETS
+from pledgewatch_cloud.decide.market import MarketError
+
+MS = 1 / 3_600_000  # one millisecond, in hours
+INVENTORY = {"preset": "inventory_finance"}
+HALF = {"advance_bp": lends(5_000)}
+SERIES = [{"sku": "sofa", "series": "sofa-index"}]
+BY_SERIES: dict[str, Any] = {"prices": [], "products": SERIES}
+
+
+# 1. A thousand sofas in a warehouse in the United States, lent on at one half.
+
+
+def test_a_thousand_sofas_at_an_agreed_price() -> None:
+    bench = Bench(policy=INVENTORY)
+    play(
+        bench,
+        [
+            # Nothing was heard of the warehouse yet: 1,000 × 200.00, and not a cent of it is lent.
+            (0, passes, {"gross": 20_000_000, "evidence": 20_000_000, "eligible": 0, "base": 0}),
+            (1, heard(), {"gross": 20_000_000, "eligible": 20_000_000, "base": 10_000_000, "availability": 5_000_000}),
+            # 5,000,000 are drawn: 25 % of the eligible, which covers it four times.
+            (1, passes, {"outstanding": 5_000_000, "ltv_bp": 2_500, "cover_bp": 40_000, "evidence": 0}),
+        ],
+    )
+
+
+def test_a_thousand_sofas_quoted_in_yuan_for_a_line_in_dollars() -> None:
+    """1 EUR = 1.17 USD = 8.19 CNY: a fen is 1.17 ÷ 8.19 = 0.142857142857… cents, of which nine digits are kept."""
+    bench = Bench(policy=INVENTORY, **BY_SERIES)
+    play(
+        bench,
+        [
+            (0, heard(), {"gross": 0, "unvalued": 1, "base": 0}),
+            (0, quoted(price("sofa-index", "2026-01-01", "1400.00", "CNY")), {"gross": 0, "unvalued": 1}),
+            (
+                0,
+                quoted(rate("USD", "2026-01-01", "1.17"), rate("CNY", "2026-01-01", "8.19")),
+                # ⌊140,000,000 fen × 0.142857142⌋ = ⌊19,999,999.88⌋; ⌊19,999,999 ÷ 2⌋; ltv rounds up, cover down.
+                {
+                    "gross": 19_999_999,
+                    "unvalued": 0,
+                    "base": 9_999_999,
+                    "availability": 4_999_999,
+                    "ltv_bp": 2_501,
+                    "cover_bp": 39_999,
+                    "changes": {"fx": 9_999_999},
+                },
+            ),
+        ],
+    )
+
+
+def test_goods_that_must_be_in_the_united_states_and_in_the_warehouse() -> None:
+    """A device that was fitted inside the warehouse never enters it, and is there."""
+    policy = HALF | {"fences": ["los-angeles"], "countries": ["US"]}
+    bench = Bench(policy=policy, lots=[lot(country="US")], kinds={"store": "trailer"})
+    play(
+        bench,
+        [
+            (0, heard(), {"place": 20_000_000, "base": 0}),
+            (1, heard("store", *position(IN_LOS_ANGELES)), {"place": 0, "changes": {"place": 10_000_000}}),
+            (2, amended(lots=[lot(country="CN")]), {"place": 20_000_000, "base": 0}),
+            (3, amended(lots=[lot(country="US")]), {"place": 0, "base": 10_000_000}),
+            (9, heard("store", *position(IN_SHANGHAI)), {"place": 0, "changes": {}}),  # nobody is there so soon
+            (500, heard("store", *position(IN_SHANGHAI)), {"place": 20_000_000, "changes": {"place": -10_000_000}}),
+        ],
+    )
+
+
+# 2. A device is killed: fresh for 6 hours, ageing (a tenth less) for 24, then stale.
+
+WHOLE = {"evidence_ageing": 0, "evidence": 0, "eligible": 20_000_000, "base": 10_000_000}
+AGEING = {"evidence_ageing": 2_000_000, "evidence": 0, "eligible": 18_000_000, "base": 9_000_000}
+STALE = {"evidence_ageing": 0, "evidence": 20_000_000, "eligible": 0, "base": 0, "headroom": -5_000_000}
+
+
+def test_a_device_is_killed_and_its_backlog_brings_everything_back() -> None:
+    bench = Bench(policy=INVENTORY)
+    play(
+        bench,
+        [
+            (0, heard(), WHOLE),
+            (6, passes, WHOLE | {"changes": {}}),
+            (6 + MS, passes, AGEING | {"changes": {"evidence": -1_000_000}, "availability": 4_000_000}),
+            (24, passes, AGEING | {"changes": {}, "said": []}),
+            (24 + MS, passes, STALE | {"changes": {"evidence": -9_000_000}, "availability": 0}),
+            (30, passes, STALE | {"changes": {}, "said": []}),
+            # What comes first is 25 hours old, what comes next 7, the newest half an hour.
+            (30, backlog("store", 5), STALE | {"changes": {}}),
+            (30, backlog("store", 6, 12, 23), AGEING | {"changes": {"evidence": 9_000_000}}),
+            (30, backlog("store", 29.5), WHOLE | {"changes": {"evidence": 1_000_000}, "availability": 5_000_000}),
+            (35.5, passes, WHOLE | {"changes": {}}),
+            (35.5 + MS, passes, AGEING | {"changes": {"evidence": -1_000_000}}),
+            # Old news that comes again, or late, makes nothing younger.
+            (36, heard(), WHOLE),
+            (37, backlog("store", 20), WHOLE | {"changes": {}}),
+        ],
+    )
+
+
+SEA = [{"id": "sea", "kind": "sea", "from": moment(2), "until": moment(40), "signal": "dark"}]
+DARK: list[tuple[str, list[Row]]] = [
+    # Dark from hour 2 to hour 40; killed at 0. What counts meanwhile is no worse than the policy says.
+    ("fresh", [(6 + MS, passes, WHOLE), (24 + MS, passes, WHOLE), (40 - MS, passes, WHOLE), (40, passes, STALE)]),
+    ("ageing", [(6 + MS, passes, AGEING), (24 + MS, passes, AGEING), (40 - MS, passes, AGEING), (40, passes, STALE)]),
+    ("stale", [(6, passes, WHOLE), (6 + MS, passes, AGEING), (24, passes, AGEING), (24 + MS, passes, STALE)]),
+]
+
+
+@pytest.mark.parametrize(("dark", "rows"), DARK, ids=[name for name, _ in DARK])
+def test_a_device_is_killed_at_sea_where_the_plan_says_dark(dark: str, rows: list[Row]) -> None:
+    evidence = {"by": "reading", "fresh_s": 6 * 3_600, "stale_s": 24 * 3_600, "ageing_bp": 1_000, "dark": dark}
+    voyages = [{"id": "voyage", "asset": "store", "legs": SEA}]
+    bench = Bench(kinds={"store": "container"}, policy=HALF | {"evidence": evidence}, voyages=voyages)
+    play(bench, [(0, heard(), WHOLE), *rows, (41, backlog("store", 3, 20, 40.5), WHOLE)])
+
+
+def test_a_device_that_never_spoke_is_stale_also_in_the_dark() -> None:
+    policy = HALF | {"evidence": {"fresh_s": 3_600, "stale_s": 7_200, "dark": "fresh"}}
+    bench = Bench(policy=policy, voyages=[{"id": "voyage", "asset": "store", "legs": SEA}])
+    play(bench, [(3, passes, STALE), (50, passes, STALE)])
+
+
+def test_the_amendment_of_a_voyage_brings_the_dark_forward() -> None:
+    evidence = {"fresh_s": 6 * 3_600, "stale_s": 24 * 3_600, "dark": "fresh"}
+    bench = Bench(policy=HALF | {"evidence": evidence})
+    voyage = {"id": "voyage", "asset": "store", "legs": SEA}
+    play(bench, [(0, heard(), WHOLE), (25, passes, STALE), (26, amended(voyages=[voyage]), WHOLE), (40, passes, STALE)])
+
+
+# 3. An excursion on three of forty pallets: 40 pallets of 1,000.00 each, three of which bear 2 to 8 °C only.
+
+OUTSIDE = [{"minutes": 60, "bp": 0}, {"minutes": 720, "bp": 5_000}, {"minutes": 1_440, "bp": 10_000}]
+TENDER = ("pallet-07", "pallet-21", "pallet-40")
+
+
+def pallets(**limit: Any) -> list[dict[str, Any]]:
+    """Forty pallets in one store, each with its own limit."""
+    names = [f"pallet-{number:02}" for number in range(1, 41)]
+    robust = {"channel": "temperature_mc", "low": 0, "high": 15_000, "grace_s": 600}
+    limits = {name: robust | ({"high": 8_000} | limit if name in TENDER else {}) for name in names}
+    return [lot(name, sku="vaccine", quantity=10, limits=[limits[name]]) for name in names]
+
+
+def store_of_pallets(curve: dict[str, Any], **limit: Any) -> Bench:
+    prices = [{"sku": "vaccine", "unit_price_minor": 10_000, "currency": "USD"}]
+    products = [{"sku": "vaccine", "loss": [curve]}]
+    return Bench(
+        policy=HALF, lots=pallets(**limit), prices=prices, products=products, facility={"outstanding_minor": 0}
+    )
+
+
+def losing(bench: Bench) -> dict[str, int]:
+    """What each lot loses by its condition."""
+    found = {one.id: one.ineligible.get("condition_loss", 0) for one in bench.lines().values()}
+    return {name: amount for name, amount in found.items() if amount}
+
+
+def test_an_excursion_takes_its_exact_amount_from_three_pallets_alone() -> None:
+    bench = store_of_pallets({"kind": "outside", "points": OUTSIDE})
+    warm = (temperature(10_000),)
+    rows: list[Row] = [
+        (0, heard(), {"gross": 4_000_000, "condition_loss": 0, "base": 2_000_000}),
+        (1, heard("store", *warm), {"condition_loss": 0}),
+        # Breached at 1:10, when the grace has run out. At 2:00 that is 50 minutes: free.
+        (2, passes, {"condition_loss": 0, "base": 2_000_000}),
+        # 110 minutes: ⌈5,000 × 50 ÷ 660⌉ = 379 bp of 100,000 is 3,790 for each of three; 96,210 ÷ 2 = 48,105 is lent.
+        (3, passes, {"condition_loss": 11_370, "base": 1_994_315, "changes": {"condition": -5_685}}),
+        (3.5, passes, {"condition_loss": 11_370, "changes": {}}),
+        # Cold again at 4:00: 170 minutes, ⌈5,000 × 110 ÷ 660⌉ = 834 bp; 91,660 ÷ 2 = 45,830.
+        (4, heard(), {"condition_loss": 25_020, "base": 1_987_490, "changes": {"condition": -6_825}}),
+        (10, passes, {"condition_loss": 25_020, "changes": {}}),
+    ]
+    play(bench, rows)
+    assert losing(bench) == dict.fromkeys(TENDER, 8_340)
+
+
+def test_a_backlog_shows_that_the_excursion_was_shorter() -> None:
+    bench = store_of_pallets({"kind": "outside", "points": OUTSIDE})
+    rows: list[Row] = [
+        (0, heard(), {"base": 2_000_000}),
+        (1, heard("store", temperature(10_000)), {}),
+        (4, passes, {"condition_loss": 25_020}),  # 170 minutes since 1:10, as far as is known
+        (5, backlog("store", 2), {"condition_loss": 0, "base": 2_000_000, "changes": {"condition": 12_510}}),
+    ]
+    play(bench, rows)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "loss"),
+    # The probe is silent after 0:00, and two hours are borne; at 3:00 it is told that nobody knows, since 0:00:
+    # 180 minutes at their worst, ⌈5,000 × 120 ÷ 660⌉ = 910 bp; at 4:00 240, ⌈5,000 × 180 ÷ 660⌉ = 1,364 bp.
+    [("outside", (3 * 9_100, 3 * 13_640)), ("inside", (0, 0))],
+)
+def test_minutes_that_nobody_knows_count_as_the_curve_says(unknown: str, loss: tuple[int, int]) -> None:
+    curve = {"kind": "outside", "points": OUTSIDE, "unknown": unknown}
+    bench = store_of_pallets(curve, max_gap_s=7_200)
+    rows: list[Row] = [
+        (0, heard(), {"condition_loss": 0}),
+        (2, passes, {"condition_loss": 0}),
+        (3, passes, {"condition_loss": loss[0]}),
+        (4, passes, {"condition_loss": loss[1]}),
+        (5, backlog("store", 1, 2, 3, 4), {"condition_loss": 0}),
+    ]
+    play(bench, rows)
+
+
+LIFE = {"kind": "life", "reference_mc": 5_000, "q10_milli": 2_000}
+MKT = {"channel": "temperature_mc", "high_mc": 15_000, "worst_low_mc": 0, "worst_high_mc": 15_000, "max_gap_s": 86_400}
+
+
+def test_shelf_life_is_used_up_though_nothing_is_ever_said_of_it() -> None:
+    """720 hours of life at 5 °C, at 15 °C twice as fast: an hour uses 10,000 × 2 ÷ 720 = 27.7… basis points."""
+    curve = LIFE | {"life_h": 720, "points": [{"consumed_bp": 1_000, "bp": 0}, {"consumed_bp": 3_000, "bp": 4_000}]}
+    bench = Bench(policy=HALF, products=[{"sku": "sofa", "loss": [curve]}], lots=[lot(mkt=MKT)])
+    warm = heard("store", temperature(15_000))
+    rows: list[Row] = [
+        (0, warm, {"condition_loss": 0}),
+        (18, warm, {"condition_loss": 0}),
+        (36, passes, {"condition_loss": 0}),  # 1,000 bp are used
+        (36, warm, {"condition_loss": 0}),
+        # 45 hours: 1,250 bp of life, ⌈4,000 × 250 ÷ 2,000⌉ = 500 bp of 20,000,000.
+        (45, passes, {"condition_loss": 1_000_000, "changes": {"condition": -500_000}}),
+        (54, warm, {"condition_loss": 2_000_000}),
+        (72, passes, {"condition_loss": 4_000_000, "base": 8_000_000}),
+    ]
+    play(bench, rows)
+
+
+def test_goods_of_which_nothing_was_ever_heard_age_at_the_declared_worst_case() -> None:
+    """100 hours of life at 5 °C, the worst case 15 °C: a day's gap is borne, then 25 hours have used up 50."""
+    curve = LIFE | {"life_h": 100, "points": [{"consumed_bp": 2_500, "bp": 0}, {"consumed_bp": 7_500, "bp": 10_000}]}
+    fitted = {"store": moment(0)}
+    bench = Bench(policy=HALF, products=[{"sku": "sofa", "loss": [curve]}], lots=[lot(mkt=MKT)], fitted=fitted)
+    rows: list[Row] = [
+        (1, passes, {"condition_loss": 0}),
+        (24, passes, {"condition_loss": 0}),
+        (25, passes, {"condition_loss": 10_000_000, "base": 5_000_000}),
+        (40, passes, {"condition_loss": 20_000_000, "base": 0}),
+    ]
+    play(bench, rows)
+
+
+def test_a_breach_takes_everything_where_the_policy_says_so_and_stays_when_it_has_ended() -> None:
+    limit = {"channel": "temperature_mc", "low": 2_000, "high": 8_000, "grace_s": 600}
+    bench = Bench(policy=HALF | {"breach": "ineligible"}, lots=[lot("a", limits=[limit]), lot("b")])
+    rows: list[Row] = [
+        (0, heard("store", temperature(10_000)), {"condition": 0, "base": 20_000_000}),
+        (1, passes, {"condition": 20_000_000, "base": 10_000_000, "changes": {"condition": -10_000_000}}),
+        (2, heard(), {"condition": 20_000_000, "changes": {}}),
+        # Late news: it was cold again after five minutes, so there never was a breach.
+        (3, backlog("store", 1 / 12), {"condition": 0, "changes": {"condition": 10_000_000}}),
+    ]
+    play(bench, rows)
+
+
+# 4. Concentration. Units of 1.00; no policy lends less than all, unless a case says so.
+
+UNIT_PRICES = [{"sku": sku, "unit_price_minor": 100, "currency": "USD"} for sku in ("sofa", "chair")]
+SHARED = [
+    ("sku", "sofa", "chair"),
+    ("buyer", "retailer", "other"),
+    ("country", "US", "CN"),
+    ("vessel", "ever-first", "other"),
+    ("warehouse", "hall-1", "hall-2"),
+]
+
+
+@pytest.mark.parametrize(("word", "shared", "other"), SHARED, ids=[word for word, *_ in SHARED])
+def test_what_shares_a_word_keeps_its_cap_and_the_later_lot_bears_the_cut(word: str, shared: str, other: str) -> None:
+    """400,000 and 300,000 share a word, 300,000 have another: 60 % of 1,000,000 may share one, so 100,000 must go."""
+    lots = [lot("a", quantity=4_000), lot("b", quantity=3_000), lot("c", quantity=3_000)]
+    for one, said in zip(lots, (shared, shared, other), strict=True):
+        one[word] = said
+    bench = Bench(policy={"cap_bp": {word: 6_000}}, lots=lots, prices=UNIT_PRICES)
+    assert dict(bench.base().ineligible) == {f"concentration_{word}": 100_000}
+    assert [one.eligible_minor for one in bench.lines().values()] == [400_000, 200_000, 300_000]
+    # Less of the other: 60 % of 900,000 are 540,000, so 160,000 must go.
+    bench.amend({"lots": [lots[2] | {"quantity": 2_000}]})
+    assert dict(bench.base().ineligible) == {f"concentration_{word}": 160_000}
+    # A lot that fails a test is no part of the whole, nor of the group: 60 % of 500,000 are 300,000.
+    bench.amend({"policies": [{"id": "terms", "receipt": 1, "cap_bp": {word: 6_000}}]})
+    valid = {"receipt": {"id": "r", "state": "valid"}}
+    bench.amend({"lots": [lots[1] | valid, lots[2] | {"quantity": 2_000} | valid]})
+    assert dict(bench.base().ineligible) == {"receipt": 400_000}
+
+
+def test_two_caps_bite_at_once_and_the_whole_is_the_same_for_both() -> None:
+    lots = [
+        lot("a", sku="sofa", buyer="retailer", quantity=4_000),
+        lot("b", sku="sofa", buyer="other", quantity=3_000),
+        lot("c", sku="chair", buyer="retailer", quantity=3_000),
+    ]
+    bench = Bench(policy={"cap_bp": {"sku": 6_000, "buyer": 5_000}}, lots=lots, prices=UNIT_PRICES)
+    # Sofas: 700,000 of which 600,000 may be, so b keeps 200,000. The retailer's: 700,000 of which 500,000 may be.
+    assert dict(bench.base().ineligible) == {"concentration_sku": 100_000, "concentration_buyer": 200_000}
+    assert [one.eligible_minor for one in bench.lines().values()] == [400_000, 200_000, 100_000]
+    assert (bench.base().eligible_minor, bench.base().base_minor) == (700_000, 700_000)
+
+
+def test_the_lots_that_lend_least_bear_the_cut_also_after_they_have_moved() -> None:
+    """Goods at sea lend 40 %, in the warehouse 60 %: half of 1,000,000 may be one buyer's, who has 700,000."""
+    policy = {"advance_bp": {"in_transit": 4_000, "warehouse": 6_000}, "cap_bp": {"buyer": 5_000}}
+    lots = [
+        lot("a", "box", buyer="retailer", quantity=4_000),
+        lot("b", buyer="retailer", quantity=3_000),
+        lot("c", quantity=3_000),
+    ]
+    bench = Bench(assets=("store", "box"), kinds={"box": "container"}, policy=policy, lots=lots, prices=UNIT_PRICES)
+    # b keeps 300,000 and a 200,000: 180,000 + 80,000 + 180,000 of c.
+    assert [one.eligible_minor for one in bench.lines().values()] == [200_000, 300_000, 300_000]
+    assert (dict(bench.base().advance), bench.base().base_minor) == (
+        {"in_transit": 80_000, "warehouse": 360_000},
+        440_000,
+    )
+    # The box arrives in the warehouse: both lend 60 %, so a, the first, keeps all of it, and b the last 100,000.
+    bench.measure("box", *position(IN_LOS_ANGELES))
+    assert [one.eligible_minor for one in bench.lines().values()] == [400_000, 100_000, 300_000]
+    assert bench.base().base_minor == 480_000
+
+
+# 5. A shock to the rate, to the price, to both.
+
+
+def in_yuan() -> list[Row]:
+    """1 EUR = 1.17 USD = 8.19 CNY, a sofa 1,400.00 CNY: gross 19,999,999, base 9,999,999 (see above)."""
+    quotes = rate("USD", "2026-01-01", "1.17"), rate("CNY", "2026-01-01", "8.19")
+    return [(0, quoted(*quotes, price("sofa-index", "2026-01-01", "1400", "CNY")), {"base": 9_999_999})]
+
+
+def test_a_change_of_rate_is_explained_by_it_and_one_of_price_by_that() -> None:
+    rows: list[Row] = [
+        # 1.17 ÷ 9 = 0.13: 140,000,000 fen are 18,200,000 cents.
+        (1, quoted(rate("CNY", "2026-01-01", "9")), {"gross": 18_200_000, "changes": {"fx": 9_100_000 - 9_999_999}}),
+        (
+            2,
+            quoted(price("sofa-index", "2026-01-01", "1500", "CNY")),
+            {"base": 9_750_000, "changes": {"price": 650_000}},
+        ),
+        # Both: 1,200.00 at the old rate are 15,600,000, and 7,800,000 lent; at 1.17 ÷ 7.8 = 0.15 then 18,000,000.
+        (
+            3,
+            quoted(price("sofa-index", "2026-01-01", "1200", "CNY"), rate("CNY", "2026-01-01", "7.8")),
+            {"base": 9_000_000, "changes": {"price": -1_950_000, "fx": 1_200_000}},
+        ),
+    ]
+    play(Bench(policy=HALF, **BY_SERIES), [*in_yuan(), *rows])
+
+
+def test_quotes_of_tomorrow_count_from_midnight_each_for_its_reason() -> None:
+    tomorrow = price("sofa-index", "2026-01-02", "1500", "CNY"), rate("CNY", "2026-01-02", "9")
+    rows: list[Row] = [
+        (1, quoted(*tomorrow), {"base": 9_999_999, "changes": {}, "said": []}),
+        (12 - MS, passes, {"base": 9_999_999, "changes": {}}),
+        # 150,000,000 × 0.142857142 = 21,428,571.3: 10,714,285 are lent; at 0.13 then 19,500,000.
+        (12, passes, {"base": 9_750_000, "changes": {"price": 714_286, "fx": -964_285}}),
+        # What is said late of a day that is over changes nothing of today.
+        (13, quoted(price("sofa-index", "2026-01-01", "1", "CNY")), {"base": 9_750_000, "changes": {}}),
+    ]
+    play(Bench(policy=HALF, **BY_SERIES), [*in_yuan(), *rows])
+
+
+def test_an_agreed_price_in_another_currency_moves_with_the_rate_and_by_amendment() -> None:
+    agreed = {"sku": "sofa", "unit_price_minor": 20_000, "currency": "EUR"}
+    rows: list[Row] = [
+        (0, quoted(rate("USD", "2026-01-01", "1.10")), {"gross": 22_000_000, "changes": {"fx": 11_000_000}}),
+        (1, quoted(rate("USD", "2026-01-01", "1.20")), {"gross": 24_000_000, "changes": {"fx": 1_000_000}}),
+        (2, amended(prices=[agreed | {"unit_price_minor": 15_000}]), {"changes": {"price": -3_000_000}}),
+        (3, amended(policies=[{"id": "terms", "advance_bp": lends(4_000)}]), {"changes": {"rule": -1_800_000}}),
+        (4, amended(lots=[lot(quantity=1_100)]), {"base": 7_920_000, "changes": {"quantity": 720_000}}),
+        (5, amended(lots=[lot(quantity=1_100, haircut_bp=1_000)]), {"changes": {"rule": -792_000}}),
+        (6, amended(lots=[lot(quantity=1_000, haircut_bp=1_000), lot("b")]), {"changes": {"quantity": 6_552_000}}),
+    ]
+    play(Bench(policy=HALF, prices=[agreed]), rows)
+
+
+def test_the_lower_of_cost_or_market_in_two_currencies() -> None:
+    """A sofa costs 100.00 GBP; 1 EUR = 1.20 USD = 0.80 GBP, so a penny is 1.5 cents."""
+    lots = [lot(cost_minor=10_000, cost_currency="GBP")]
+    rows: list[Row] = [
+        (0, passes, {"gross": 0, "unvalued": 1}),
+        (0, quoted(rate("USD", "2026-01-01", "1.2"), rate("GBP", "2026-01-01", "0.8")), {"gross": 15_000_000}),
+        (1, quoted(rate("GBP", "2026-01-01", "0.5")), {"gross": 20_000_000, "changes": {"fx": 2_500_000}}),
+        (2, amended(lots=[lot(cost_minor=50, cost_per=4)]), {"gross": 12_500, "unvalued": 0}),
+    ]
+    play(Bench(policy=HALF, lots=lots), rows)
+
+
+# 6. What ends by time alone: at the moment, and not a millisecond before.
+
+RECEIPT = {"id": "receipt-1", "state": "valid", "until": moment(10)}
+BILL = {"kind": "bill_of_lading", "id": "bl-1", "until": moment(10)}
+RECEIVED = {"received_at": moment(-24 * 29)}
+EVIDENCE = {"evidence": {"fresh_s": 3_600, "stale_s": 36_000}}
+ENDING: list[tuple[str, dict[str, Any], dict[str, Any], float, str, int]] = [
+    # name                        policy                         lot                              hour        takes
+    ("receipt", {"receipt": 1}, {"receipt": RECEIPT}, 10, "receipt", 20_000_000),
+    ("papers", {"papers": ["bill_of_lading"]}, {"papers": [BILL]}, 10, "papers", 20_000_000),
+    ("expired", {}, {"expires_at": moment(10)}, 10, "age", 20_000_000),
+    ("expires soon", {"expiry_min_days": 5}, {"expires_at": moment(240)}, 120, "age", 20_000_000),
+    # Received 29 days ago: 30 days old in 24 hours; more than 31 days, that is 32, in 72.
+    ("age band", {"age_bands": [{"from_days": 30, "bp": 500}]}, RECEIVED, 24, "age_haircut", 1_000_000),
+    ("too old", {"age_max_days": 31}, RECEIVED, 72, "age", 20_000_000),
+    # A count of 48 hours ago is good enough; one of a millisecond more is not.
+    ("count", {"count_stale_s": 172_800}, {"counted": 1_000, "counted_at": moment(0)}, 48 + MS, "stock", 20_000_000),
+]
+
+
+@pytest.mark.parametrize(("name", "policy", "terms", "hour", "step", "takes"), ENDING, ids=[row[0] for row in ENDING])
+def test_what_ends_takes_its_share_at_its_moment(
+    name: str, policy: dict[str, Any], terms: dict[str, Any], hour: float, step: str, takes: int
+) -> None:
+    bench = Bench(policy=HALF | policy, lots=[lot(**terms)])
+    rows: list[Row] = [
+        (0, passes, {step: 0, "base": 10_000_000}),
+        (hour - MS, passes, {step: 0, "changes": {}, "said": []}),
+        (hour, passes, {step: takes, "changes": {"evidence": -takes // 2}}),
+        (hour + 1, passes, {step: takes, "changes": {}, "said": []}),
+    ]
+    play(bench, rows)
+
+
+def test_goods_of_which_nobody_knows_the_age_count_as_the_oldest() -> None:
+    bands = [{"from_days": 30, "bp": 500}, {"from_days": 60, "bp": 2_000}]
+    rows: list[Row] = [
+        (0, passes, {"age_haircut": 4_000_000, "base": 8_000_000}),
+        (1, amended(lots=[lot(received_at=moment(0))]), {"age_haircut": 0, "changes": {"rule": 2_000_000}}),
+        (2, amended(policies=[{"id": "terms", "age_max_days": 90}], lots=[lot()]), {"age": 20_000_000}),
+    ]
+    play(Bench(policy=HALF | {"age_bands": bands}), rows)
+
+
+def test_an_appraisal_ends_at_its_moment() -> None:
+    """At 60 % of 20,000,000 until hour 10; afterwards nobody knows what a liquidation would bring."""
+    appraisals = [{"sku": "sofa", "nolv_bp": 6_000, "until": moment(10)}]
+    bench = Bench(policy=HALF | {"appraisal": 1}, appraisals=appraisals)
+    rows: list[Row] = [
+        (10 - MS, passes, {"gross": 12_000_000, "appraisal": 0, "base": 6_000_000}),
+        (10, passes, {"gross": 20_000_000, "appraisal": 20_000_000, "base": 0, "changes": {"evidence": -6_000_000}}),
+        (11, amended(appraisals=[appraisals[0] | {"nolv_bp": 5_000, "until": moment(99)}]), {"base": 5_000_000}),
+    ]
+    play(bench, rows)
+
+
+def test_a_price_that_is_not_renewed_survives_the_weekend_and_not_the_week() -> None:
+    """Quoted on Friday the 2nd; three days are borne: Monday is well, Tuesday's midnight is not."""
+    friday = price("sofa-index", "2026-01-02", "200"), price("sofa-index", "2026-01-06", "190")
+    rows: list[Row] = [
+        (24, quoted(friday[0]), {"price_stale": 0, "base": 10_000_000}),
+        (36, passes, {"price_stale": 0, "changes": {}}),
+        (84, passes, {"price_stale": 0, "changes": {}}),
+        (108 - MS, passes, {"price_stale": 0, "changes": {}, "said": []}),
+        (108, passes, {"price_stale": 20_000_000, "base": 0, "changes": {"price": -10_000_000}}),
+        (110, quoted(friday[1]), {"price_stale": 0, "gross": 19_000_000, "changes": {"price": 9_500_000}}),
+    ]
+    play(Bench(policy=HALF | {"price_stale_days": 3}, **BY_SERIES), rows)
+
+
+def test_a_rate_that_is_not_renewed_is_no_fault_of_the_price() -> None:
+    rows: list[Row] = [
+        *in_yuan(),
+        (12 + 24, passes, {"rate_stale": 0, "changes": {}}),
+        (12 + 48, passes, {"rate_stale": 19_999_999, "base": 0, "changes": {"fx": -9_999_999}}),
+        # The older of the two rates counts: a new one for yuan alone helps nothing.
+        (61, quoted(rate("CNY", "2026-01-04", "8.19")), {"rate_stale": 19_999_999, "changes": {}}),
+        (61, quoted(rate("USD", "2026-01-04", "1.17")), {"rate_stale": 0, "changes": {"fx": 9_999_999}}),
+    ]
+    play(Bench(policy=HALF | {"rate_stale_days": 2}, **BY_SERIES), rows)
+
+
+def test_the_stock_system_counts_fewer_and_a_receipt_is_frozen() -> None:
+    valid = {"receipt": {"id": "r", "state": "valid"}}
+    short = valid | {"counted": 900, "counted_at": moment(1)}
+    frozen = short | {"receipt": {"id": "r", "state": "frozen"}}
+    bench = Bench(policy=HALF | {"receipt": 1}, lots=[lot(**valid)])
+    rows: list[Row] = [
+        (1, amended(lots=[lot(**short)]), {"stock": 2_000_000, "base": 9_000_000, "changes": {"quantity": -1_000_000}}),
+        (2, amended(lots=[lot(**frozen)]), {"receipt": 20_000_000, "stock": 0, "changes": {"rule": -9_000_000}}),
+        (3, amended(lots=[lot(**short)]), {"receipt": 0, "stock": 2_000_000, "changes": {"rule": 9_000_000}}),
+        # More than the book says is no more than the book says.
+        (4, amended(lots=[lot(**short | {"counted": 1_200})]), {"stock": 0, "base": 10_000_000}),
+    ]
+    play(bench, rows)
+
+
+def test_slow_goods() -> None:
+    """20 are sold a day: of 1,000, which last 50 days, 600 are within 30 days; and from 40 days on a tenth goes."""
+    policy = HALF | {"on_hand_max_days": 30, "on_hand_bands": [{"from_days": 40, "bp": 1_000}]}
+    bench = Bench(policy=policy, lots=[lot(sold_milli_per_day=20_000)])
+    play(bench, [(0, passes, {"slow": 8_000_000, "sell_through": 1_200_000, "eligible": 10_800_000})])
+
+
+# 7. A margin call. 1,000 sofas by a series, 80 % lent, 10,000,000 drawn; warned at 60 %, called at 70 %, default at
+# 90 %, each left 5 % below; 48 hours to cure. 50 more sofas have no receipt: their value may be mended instead.
+
+MARGIN = {
+    "advance_bp": lends(8_000),
+    "receipt": 1,
+    "covenants": {"warning_bp": 6_000, "call_bp": 7_000, "default_bp": 9_000, "clear_bp": 500, "cure_s": 172_800},
+}
+WELL = {"receipt": {"id": "r", "state": "valid"}}
+BASE, BREACH, CALL, COVER = "record_base", "record_breach", "call_margin", "record_cover"
+
+
+def margin_bench(**facility: Any) -> Bench:
+    lots = [lot("a", **WELL), lot("b", quantity=50)]
+    return Bench(policy=MARGIN, lots=lots, facility={"outstanding_minor": 10_000_000} | facility, **BY_SERIES)
+
+
+def sofa(amount: str) -> Any:
+    """The sofa is quoted today."""
+    return quoted(price("sofa-index", "2026-01-01", amount))
+
+
+# Before there is any price, a loan stands on nothing; it is bought for 200.00 first.
+COVERED: list[Row] = [(0, sofa("200"), {"ltv_bp": 5_000, "cover": "clear", "told": [BASE, COVER]})]
+
+
+def test_a_loan_on_goods_without_a_price_is_called_and_covered_by_the_first() -> None:
+    bench = margin_bench()
+    assert [message_type for message_type, _ in bench.told] == [BASE, BREACH, CALL]
+    assert bench.spine.state.facilities[LINE].covenant.cover.name == "DEFAULT"
+    play(bench, COVERED)
+
+
+def test_warning_call_cure_by_a_better_price_and_hysteresis() -> None:
+    bench = margin_bench()
+    rows: list[Row] = [
+        *COVERED,
+        (1, sofa("166.67"), {"ltv_bp": 6_000, "cover": "warned", "told": [BASE, BREACH]}),
+        # 10,000,000 on 14,000,000 are 71.43 %. Cash that brings it to 65 %: 9,100,000 may be lent.
+        (2, sofa("140"), {"ltv_bp": 7_143, "cover": "called", "call": 900_000, "told": [BASE, BREACH, CALL]}),
+        # It grows, so it is said again: 65 % of 13,900,000 are 9,035,000. It shrinks: what was said stands.
+        (3, sofa("139"), {"cover": "called", "call": 965_000, "told": [BASE, CALL]}),
+        (4, sofa("139.50"), {"cover": "called", "call": 965_000, "told": [BASE]}),
+        # Below the level, but not by five per cent.
+        (5, sofa("145"), {"ltv_bp": 6_897, "cover": "called", "told": [BASE]}),
+        (6, sofa("153.84"), {"ltv_bp": 6_501, "cover": "called", "told": [BASE]}),
+        (7, sofa("153.85"), {"ltv_bp": 6_500, "cover": "warned", "call": 0, "told": [BASE, COVER]}),
+        (8, sofa("181.81"), {"ltv_bp": 5_501, "cover": "warned", "told": [BASE]}),
+        (9, sofa("181.82"), {"ltv_bp": 5_500, "cover": "clear", "told": [BASE, COVER]}),
+        # A price that wavers around what was left raises no alarm.
+        (10, sofa("170"), {"ltv_bp": 5_883, "cover": "clear", "told": [BASE]}),
+    ]
+    play(bench, rows)
+
+
+def test_what_a_margin_call_says() -> None:
+    bench = margin_bench()
+    play(bench, [*COVERED, (1, sofa("140"), {"told": [BASE, BREACH, CALL]})])
+    (_, base), (_, breach), (_, call) = bench.told
+    assert (base["base_minor"], base["outstanding_minor"], base["currency"]) == (11_200_000, 10_000_000, "USD")
+    assert (breach["subject"], breach["cover"], breach["ltv_bp"]) == (LINE, "called", 7_143)
+    assert call == {
+        "subject": LINE,
+        "cover": "called",
+        "ltv_bp": 7_143,
+        "headroom_minor": 1_200_000,
+        "currency": "USD",
+        "call_minor": 900_000,
+        "cure_by_ms": at_ms(49),
+        # 50 sofas at 140.00, 80 % of which would be lent with a receipt.
+        "choices": [{"lot": "b", "ineligible": "receipt", "advance_minor": 560_000}],
+    }
+    # A call that grows is the same call: its time runs on.
+    bench.come_to(20)
+    bench.quote({"prices": [price("sofa-index", "2026-01-02", "139")]})
+    assert [one["cure_by_ms"] for kind, one in bench.told if kind == CALL] == [at_ms(49)]
+
+
+def repaid(amount: int, hour: float) -> Any:
+    movement = {"id": "cash", "kind": "repayment", "at": moment(hour), "amount_minor": amount}
+    line = {"id": LINE, "lender": "bank", "borrower": "exporter", "currency": "USD", "policy": "terms"}
+    return amended(facilities=[line | {"outstanding_minor": 10_000_000, "movements": [movement]}])
+
+
+@pytest.mark.parametrize(("amount", "cover", "told"), [(900_000, "warned", [BASE, COVER]), (899_999, "called", [BASE])])
+def test_the_cash_that_was_called_cures_and_a_cent_less_does_not(amount: int, cover: str, told: list[str]) -> None:
+    rows: list[Row] = [
+        *COVERED,
+        (1, sofa("140"), {"cover": "called", "call": 900_000}),
+        (3, repaid(amount, 3), {"outstanding": 10_000_000 - amount, "cover": cover, "told": told}),
+    ]
+    play(margin_bench(), rows)
+
+
+def test_cash_that_is_announced_counts_when_its_moment_has_come() -> None:
+    rows: list[Row] = [
+        *COVERED,
+        (1, sofa("140"), {"cover": "called"}),
+        (2, repaid(900_000, 5), {"outstanding": 10_000_000, "cover": "called", "told": []}),
+        (5 - MS, passes, {"cover": "called", "told": []}),
+        (5, passes, {"outstanding": 9_100_000, "cover": "warned", "changes": {}, "told": [BASE, COVER]}),
+    ]
+    play(margin_bench(), rows)
+
+
+def test_the_missing_receipt_cures_as_well() -> None:
+    rows: list[Row] = [
+        *COVERED,
+        (1, sofa("152.9"), {"ltv_bp": 6_541, "cover": "warned"}),
+        (2, sofa("140"), {"cover": "called"}),
+        (3, sofa("152.9"), {"ltv_bp": 6_541, "cover": "called"}),
+        # 1,050 sofas: 10,000,000 on 16,054,500.
+        (4, amended(lots=[lot("b", quantity=50, **WELL)]), {"ltv_bp": 6_229, "cover": "warned", "told": [BASE, COVER]}),
+    ]
+    play(margin_bench(), rows)
+
+
+def test_a_call_that_nobody_answers_is_a_default_when_its_time_has_run_out() -> None:
+    rows: list[Row] = [
+        *COVERED,
+        (1, sofa("140"), {"cover": "called"}),
+        (49 - MS, passes, {"cover": "called", "told": []}),
+        (49, passes, {"cover": "default", "said": ["covenant_breached"], "told": [BREACH]}),
+        (50, passes, {"cover": "default", "told": []}),
+        # Below the call's level is not enough, and five per cent below it is.
+        (51, sofa("153.8"), {"cover": "default", "told": [BASE]}),
+        (52, sofa("153.9"), {"cover": "warned", "told": [BASE, COVER]}),
+        (53, sofa("140"), {"cover": "called", "call": 900_000, "told": [BASE, BREACH, CALL]}),
+        (101, passes, {"cover": "default", "told": [BREACH]}),
+    ]
+    play(margin_bench(), rows)
+
+
+def test_a_price_that_falls_far_is_a_default_at_once() -> None:
+    # 10,000,000 on 11,000,000 are 90.91 %; 65 % of that may be lent: 7,150,000.
+    fallen: Row = (1, sofa("110"), {"ltv_bp": 9_091, "cover": "default", "call": 2_850_000})
+    play(margin_bench(), [*COVERED, fallen, (1, passes, {"told": []})])
+
+
+def test_a_loan_above_its_limit_or_its_base_is_called_whatever_the_ratio() -> None:
+    bench = margin_bench(limit_minor=9_600_000)
+    rows: list[Row] = [
+        # 50 %, but 400,000 above the limit.
+        (0, sofa("200"), {"ltv_bp": 5_000, "headroom": -400_000, "cover": "default"}),
+        (1, repaid(400_000, 1), {"limit_minor": 0, "cover": "clear"}),
+    ]
+    play(bench, rows)
+    tight = Bench(policy={"advance_bp": lends(4_000)}, facility={"outstanding_minor": 9_000_000})
+    assert (tight.base().ltv_bp, tight.base().headroom_minor) == (4_500, -1_000_000)
+    assert [kind for kind, _ in tight.told] == [BASE, BREACH, CALL]
+    assert tight.told[2][1]["call_minor"] == 1_000_000
+    assert "cure_by_ms" not in tight.told[2][1]
+
+
+# 8. Sub-limits, reserves, minimum stock, interest.
+
+
+def test_sub_limits_form_a_tree_and_reserves_come_after() -> None:
+    """10,000,000 each in the warehouse and in a box. On the box 4,000,000 may be lent, on all together 12,000,000."""
+    policy = HALF | {
+        "sub_limits": [
+            {"id": "all", "classes": ["warehouse"], "limit_minor": 12_000_000},
+            {"id": "sea", "within": "all", "classes": ["in_transit"], "limit_minor": 4_000_000},
+        ],
+        "reserves": [
+            {"id": "freight", "kind": "freight", "amount_minor": 250_000},
+            {"id": "dilution", "kind": "dilution", "bp": 3},
+        ],
+    }
+    lots = [lot("a"), lot("b", "box")]
+    bench = Bench(assets=("store", "box"), kinds={"box": "container"}, policy=policy, lots=lots)
+    rows: list[Row] = [
+        (
+            0,
+            passes,
+            {
+                "advance": {"in_transit": 10_000_000, "warehouse": 10_000_000},
+                # 6,000,000 too much on the box; the 4,000,000 that are left and 10,000,000 are 2,000,000 too much.
+                "held_back": {"sub_limit_sea": 6_000_000, "sub_limit_all": 2_000_000},
+                # ⌈40,000,000 × 3 ÷ 10,000⌉ = 12,000.
+                "reserves": {"freight": 250_000, "dilution": 12_000},
+                "base": 20_000_000 - 8_000_000 - 262_000,
+            },
+        ),
+        # Half of what is in the warehouse is gone: 5,000,000 and 4,000,000 fit in; ⌈30,000,000 × 3 ÷ 10,000⌉.
+        (
+            1,
+            amended(lots=[lot("a", quantity=500)]),
+            {
+                "held_back": {"sub_limit_sea": 6_000_000},
+                "base": 9_000_000 - 259_000,
+                "changes": {"quantity": -2_997_000},
+            },
+        ),
+        # The box comes into the warehouse: 15,000,000 of one class are 3,000,000 too much.
+        (
+            2,
+            heard("box", *position(IN_LOS_ANGELES)),
+            {"held_back": {"sub_limit_all": 3_000_000}, "base": 12_000_000 - 259_000, "changes": {"place": 3_000_000}},
+        ),
+    ]
+    play(bench, rows)
+
+
+def test_too_little_stock_is_a_warning_and_so_is_stock_that_does_not_count() -> None:
+    policy = HALF | {"covenants": {"minimum": [{"sku": "sofa", "quantity": 1_000}]}} | EVIDENCE
+    rows: list[Row] = [
+        (0, heard(), {"cover": "clear"}),
+        (1, amended(lots=[lot(quantity=999)]), {"cover": "warned", "told": [BASE, BREACH]}),
+        (2, amended(lots=[lot()]), {"cover": "clear", "told": [BASE, COVER]}),
+        (3, amended(lots=[lot(counted=999, counted_at=moment(3))]), {"cover": "warned", "told": [BASE, BREACH]}),
+        (4, amended(lots=[lot(counted=1_000, counted_at=moment(4))]), {"cover": "clear", "told": [BASE, COVER]}),
+    ]
+    play(Bench(policy=policy), rows)
+
+
+# 100,000,000 drawn at 725 bp since 1 January; 1,000,000 sofas at 200.00.
+DAYS = [
+    # day count, interest at the midnight that ends the 30th of January, and at the one that ends the 31st
+    ("act_360", 604_167, 624_306),  # 30 and 31 × 20,138.88…
+    ("act_365", 595_891, 615_754),  # 30 and 31 × 19,863.01…
+    ("thirty_360", 604_167, 604_167),  # the 31st of a month bears none
+]
+
+
+@pytest.mark.parametrize(("day_count", "thirtieth", "thirty_first"), DAYS, ids=[row[0] for row in DAYS])
+def test_interest_moves_what_is_available_at_midnight(day_count: str, thirtieth: int, thirty_first: int) -> None:
+    interest = {"rate_bp": 725, "day_count": day_count, "since": "2026-01-01T00:00:00Z"}
+    facility = {"outstanding_minor": 100_000_000, "interest": interest}
+    bench = Bench(policy=HALF, lots=[lot(quantity=100_000)], facility=facility)
+    end = 12 + 24 * 29  # midnight at the end of the 30th
+    last = ["base_recomputed"] if thirty_first != thirtieth else []
+    rows: list[Row] = [
+        (0, passes, {"outstanding": 100_000_000, "base": 1_000_000_000, "availability": 900_000_000}),
+        (12 - MS, passes, {"outstanding": 100_000_000, "said": []}),
+        (end - MS, passes, {}),
+        (end, passes, {"outstanding": 100_000_000 + thirtieth, "changes": {}, "base": 1_000_000_000}),
+        (end + 24 - MS, passes, {"availability": 900_000_000 - thirtieth, "said": []}),
+        (end + 24, passes, {"availability": 900_000_000 - thirty_first, "changes": {}, "said": last}),
+    ]
+    play(bench, rows)
+
+
+def test_interest_alone_may_call_a_margin() -> None:
+    """9,999,900 drawn on a base of 10,000,000: a day's interest at 10 % is ⌈2,777.75⌉."""
+    interest = {"rate_bp": 1_000, "day_count": "act_360", "since": "2026-01-01T00:00:00Z"}
+    bench = Bench(policy=HALF, facility={"outstanding_minor": 9_999_900, "interest": interest})
+    rows: list[Row] = [
+        (12 - MS, passes, {"headroom": 100, "cover": "clear"}),
+        (12, passes, {"headroom": -2_678, "cover": "called", "call": 2_678, "told": [BASE, BREACH, CALL]}),
+        (36, passes, {"cover": "called", "call": 5_456, "told": [BASE, CALL]}),
+    ]
+    play(bench, rows)
+
+
+# 9. What has no value, and what is refused.
+
+
+def test_goods_without_a_price_a_rate_or_a_currency_that_lives_are_listed() -> None:
+    lots = [lot("a"), lot("b", sku="chair", quantity=1)]
+    prices = [{"sku": "chair", "unit_price_minor": 100, "currency": "USD"}]
+    bench = Bench(policy=HALF, lots=lots, prices=prices, products=SERIES)
+    rows: list[Row] = [
+        (0, passes, {"gross": 100, "unvalued": 1, "lots": 2}),
+        (0, quoted(price("sofa-index", "2026-01-02", "200", "CNY")), {"unvalued": 1}),  # tomorrow's
+        (12, passes, {"gross": 100, "unvalued": 1}),  # it has come, and there is no rate
+        (13, quoted(rate("CNY", "2026-01-02", "8")), {"gross": 100, "unvalued": 1}),  # nor one for the dollar
+        (14, quoted(rate("USD", "2026-01-02", "1")), {"gross": 2_500_100, "unvalued": 0, "changes": {"fx": 1_250_000}}),
+        (
+            15,
+            quoted({"currency": "CNY", "date": "2026-01-03", "withdrawn": True}),
+            {"gross": 2_500_100, "unvalued": 0, "changes": {}},
+        ),
+        (36, passes, {"gross": 100, "unvalued": 1, "changes": {"fx": -1_250_000}}),
+    ]
+    play(bench, rows)
+    assert [one.id for one in bench.lines().values() if one.is_unvalued] == ["a"]
+    # A newer rate ends the withdrawal.
+    play(bench, [(37, quoted(rate("CNY", "2026-01-03", "10")), {"gross": 2_000_100, "unvalued": 0})])
+
+
+REFUSED_QUOTES = [
+    ({"prices": [price("sofa-index", "2026-01-02", "5", "XXY")]}, "prices[0].currency"),
+    (
+        {"prices": [price("sofa-index", "2026-01-02", "5"), price("chair-index", "2026-01-32", "5")]},
+        "prices[1].date",
+    ),
+    ({"prices": [price("sofa-index", "2026-01-02", "5", "EUR")]}, "EUR and USD"),
+    ({"prices": [price("sofa-index", "2026-01-02", "5")], "rates": [rate("USD", "2026-01-02", "0")]}, "rates[0].rate"),
+]
+
+
+@pytest.mark.parametrize(("document", "fault"), REFUSED_QUOTES)
+def test_the_last_good_market_stays_in_force_when_a_document_is_refused(document: dict[str, Any], fault: str) -> None:
+    bench = Bench(policy=HALF, **BY_SERIES)
+    bench.quote({"prices": [price("sofa-index", "2026-01-01", "200")]})
+    before = bench.spine.state
+    with pytest.raises(MarketError) as refused:
+        bench.spine.quote(document)
+    assert fault in str(refused.value)
+    assert bench.spine.state is before
+    play(bench, [(20, passes, {"base": 10_000_000, "changes": {}})])
+
+
+REFUSED_AMENDMENTS = [
+    ({"facilities": [{"id": LINE, "lender": "b", "borrower": "e", "currency": "USD", "policy": "none"}]}, "'none'"),
+    ({"lots": [lot(quantity=5), lot("b", sku="unknown")]}, "'unknown'"),
+    ({"policies": [{"id": "terms", "advance_bp": {"warehouse": 10_001}}]}, "policies[0].advance_bp.warehouse"),
+    ({"lots": [lot(quantity=5)], "remove": {"prices": ["sofa"]}}, "sofa"),
+    ({"lots": [lot(cost_minor=5, cost_currency="XXY")]}, "lots[0].cost_currency"),
+]
+
+
+@pytest.mark.parametrize(("document", "fault"), REFUSED_AMENDMENTS)
+def test_the_last_good_book_stays_in_force_when_an_amendment_is_refused(document: dict[str, Any], fault: str) -> None:
+    bench = Bench(policy=HALF)
+    before = bench.spine.state
+    with pytest.raises(BookError) as refused:
+        bench.spine.amend(document)
+    assert fault in str(refused.value)
+    assert bench.spine.state is before
+    play(bench, [(20, passes, {"base": 10_000_000, "changes": {}})])
+
+
+def test_a_value_beyond_every_bound_is_none() -> None:
+    """10^15 minor units are the most that a lot may be worth; a cent more is worth nothing and is listed."""
+    bench = Bench(policy=HALF, prices=[{"sku": "sofa", "unit_price_minor": 10**12, "currency": "USD"}])
+    rows: list[Row] = [
+        (0, passes, {"gross": 10**15, "unvalued": 0}),
+        (1, amended(lots=[lot(quantity=1_001)]), {"gross": 0, "unvalued": 1, "base": 0}),
+    ]
+    play(bench, rows)
+
+
+# The presets, and facilities that come and go.
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_each_preset_lends_its_share_on_fresh_goods_with_a_place(preset: str) -> None:
+    bench = Bench(policy={"preset": preset})
+    bench.measure("store", *position(IN_LOS_ANGELES))
+    share_bp = PRESETS[preset].advance_bp[CLASSES.index("warehouse")]
+    assert bench.base().base_minor == 20_000_000 * share_bp // 10_000
+
+
+def test_a_facility_that_leaves_the_book_and_one_that_joins() -> None:
+    bench = Bench(policy=HALF)
+    other = bench.document["facilities"][0] | {"id": "other", "currency": "EUR", "outstanding_minor": 0}
+    bench.quote({"rates": [rate("USD", "2026-01-01", "1.25")]})
+    bench.amend({"facilities": [other], "lots": [lot("b", facility="other")]})
+    # 20,000,000 cents are 16,000,000 of the euro's.
+    assert (bench.base("other").gross_minor, bench.base().gross_minor) == (16_000_000, 20_000_000)
+    bench.amend({"lots": [lot("b", facility=LINE)]})
+    assert (bench.base("other").gross_minor, bench.base().gross_minor) == (0, 40_000_000)
+    bench.amend({"remove": {"facilities": ["other"]}})
+    bench.amend({"lots": [lot("b", quantity=1)]})
+    assert bench.base().gross_minor == 20_020_000
