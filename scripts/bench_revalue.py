@@ -137,6 +137,8 @@ def _one_reading() -> dict[str, Any]:
     device = Device()
     state = _lending_state(device)
     at_ms = NOON_MS + 2 * DAY_MS
+    gc.collect()
+    gc.freeze()
     reading = device.measure(at_ms, *position((330_000_000, -1_180_000_000)), temperature(5_000))
     admission = admit(state.devices, state.book, [device.arrival([reading])], {})
     entry = Entry(state.entry + 1, at_ms, Readings(admission.accepted))

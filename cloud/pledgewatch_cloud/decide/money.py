@@ -10,7 +10,7 @@ does not fit.
 
 import numpy as np
 
-from pledgewatch_cloud.decide.columns import Numbers
+from pledgewatch_cloud.decide.columns import Numbers, Truths
 
 BASIS_POINTS = 10_000
 AMOUNT_MAX_MINOR = 10**15
@@ -46,6 +46,28 @@ def share_down(values: Numbers, numerator: Numbers | int, denominator: Numbers |
     found -= remainder < 0
     found += remainder >= denominator
     return found
+
+
+def shares_down(values: Numbers, numerators: Numbers, denominators: Numbers, of: Numbers) -> tuple[Numbers, Truths]:
+    """The same with numerators and denominators that are looked up: those of value v are at `of[v]`.
+
+    Beside it, where the result is more than AMOUNT_MAX_MINOR; it is 0 there. A denominator of 0 counts as 1.
+    """
+    denominators = np.maximum(denominators, 1)
+    if (numerators == denominators).all():
+        is_beyond = values > AMOUNT_MAX_MINOR
+        return np.where(is_beyond, 0, values), is_beyond
+    estimate = values * (numerators / denominators)[of]
+    is_beyond = estimate > AMOUNT_MAX_MINOR
+    if is_beyond.any():
+        values, estimate = np.where(is_beyond, 0, values), np.where(is_beyond, 0.0, estimate)
+    found: Numbers = estimate.astype(np.int64)
+    denominator = denominators[of]
+    remainder = values * numerators[of]
+    remainder -= found * denominator
+    found -= remainder < 0
+    found += remainder >= denominator
+    return found, is_beyond
 
 
 def share_bp_down(values: Numbers, share_bp: Numbers) -> Numbers:

@@ -174,20 +174,22 @@ def _settled(
     capped, group_left = [worth.left], []
     for place, name in enumerate(CONCENTRATIONS):
         groups, left = goods.groups[place], capped[-1]
-        total = money.totals(groups.of, left, len(groups.line))
+        total = _group_totals(groups, left)
         after = _capped(goods, place, keeping[place], left, total, line_left)
         if after is not left:
             tally.take(name, left - after)
         capped.append(after)
         group_left.append(total)
     eligible, advance = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    line_advance = np.zeros(lines * len(CLASSES), dtype=np.int64)
     for block in _blocks(count):
         tally.begin(block)
-        part_shares = _cut(shares, block)
-        eligible[block] = _haircut(_cut(columns, block), part_shares, quotes, capped[-1][block], tally)
+        part_columns, part_shares = _cut(columns, block), _cut(shares, block)
+        eligible[block] = _haircut(part_columns, part_shares, quotes, capped[-1][block], tally)
         advance[block] = money.share_bp_down(eligible[block], part_shares.advance_bp)
+        in_class = part_columns.line * len(CLASSES) + part_columns.in_class
+        line_advance += money.totals(in_class, advance[block], len(line_advance))
     tally.begin(slice(0, count))
-    in_class = columns.line * len(CLASSES) + columns.in_class
     return Sheet(
         goods=goods,
         day=day,
@@ -203,7 +205,7 @@ def _settled(
         line_taken=tally.taken,
         line_left=line_left,
         line_eligible=tally.sums(eligible),
-        line_advance=money.totals(in_class, advance, lines * len(CLASSES)).reshape(lines, len(CLASSES)),
+        line_advance=line_advance.reshape(lines, len(CLASSES)),
         line_unvalued=tally.sums(worth.unvalued.astype(np.int64)),
         costs=costs,
     )
@@ -258,12 +260,15 @@ def _resettled(sheet: Sheet, goods: Goods, shares: Shares, rows: Numbers) -> She
         groups, left, left_before, after_before = goods.groups[place], capped[-1], *sheet.capped[place : place + 2]
         total = sheet.group_left[place].copy()
         np.add.at(total, groups.of[moved], left[moved] - left_before[moved])
-        after = goods_module.with_rows(after_before, moved, left[moved])
         touched = np.flatnonzero(np.isin(groups.line, lines))
         over = _over(goods, place, sheet.group_left[place], sheet.line_left, touched)
         over = np.union1d(over, _over(goods, place, total, line_left, touched))
+        if not len(over) and after_before is left_before:
+            after = left
+        else:
+            after = goods_module.with_rows(after_before, moved, left[moved])
         if len(over):
-            after = after.copy()
+            after = after.copy() if after is after_before else after
             cut = _rows_of(groups, keeping[place], over)
             after[cut] = left[cut]
             after = _capped(goods, place, keeping[place], after, total, line_left, touched)
@@ -453,9 +458,10 @@ def _costs(lots: Columns, quotes: Quotes) -> Numbers:
     """What lots cost in their facility's currency; _FREE where they have no cost, -1 where it cannot be turned over."""
     found = np.full(len(lots.pair), _FREE, dtype=np.int64)
     for block in _blocks(len(found)):
-        rows = block.start + np.flatnonzero(lots.pair[block] >= 0)
+        has_cost = lots.pair[block] >= 0
+        rows = block if has_cost.all() else block.start + np.flatnonzero(has_cost)
         pair, cost = lots.pair[rows], lots.cost_minor[rows]
-        turned, is_beyond = _turned(cost, quotes.cost_mantissa[pair], quotes.cost_ten[pair])
+        turned, is_beyond = money.shares_down(cost, quotes.cost_mantissa, quotes.cost_ten, pair)
         is_beyond |= (quotes.cost_ten[pair] == 0) | (cost > money.AMOUNT_MAX_MINOR)
         found[rows] = np.where(is_beyond, -1, turned)
     return found
@@ -465,14 +471,12 @@ def _value(
     lots: Columns, shares: Shares, quotes: Quotes, costs: Numbers, most_minor: Numbers
 ) -> tuple[Numbers, Truths]:
     """The value of lots in their facility's currency; those that have none are worth 0."""
-    price, per = quotes.price_minor[lots.ware], quotes.per[lots.ware]
-    unvalued = per == 0
-    value, is_beyond = _times(lots.quantity, price, np.maximum(per, 1))
-    unvalued |= is_beyond
-    rate = quotes.mantissa[lots.ware], quotes.ten[lots.ware]
-    value, is_beyond = _turned(value, *rate)
+    value, unvalued = money.shares_down(lots.quantity, quotes.price_minor, quotes.per, lots.ware)
+    value, is_beyond = money.shares_down(value, quotes.mantissa, quotes.ten, lots.ware)
     unvalued |= is_beyond
     unvalued |= costs < 0
+    if (quotes.per == 0).any():
+        unvalued |= quotes.per[lots.ware] == 0
     value = np.minimum(value, costs)
     if (shares.nolv_bp != money.BASIS_POINTS).any():
         value = money.share_bp_down(value, shares.nolv_bp)
@@ -483,25 +487,12 @@ def _value(
     return value, unvalued
 
 
-def _times(values: Numbers, numerator: Numbers, denominator: Numbers) -> tuple[Numbers, Truths]:
-    """⌊values × numerator ÷ denominator⌋, and where that is more than an amount may be."""
-    is_beyond = values * (numerator / denominator) > money.AMOUNT_MAX_MINOR
-    if is_beyond.any():
-        values = np.where(is_beyond, 0, values)
-    return money.share_down(values, numerator, denominator), is_beyond
-
-
-def _turned(values: Numbers, mantissa: Numbers, ten: Numbers) -> tuple[Numbers, Truths]:
-    """Amounts in another currency."""
-    foreign = np.flatnonzero((mantissa != 1) | (ten != 1))
-    beyond = np.zeros(len(values), dtype=np.bool_)
-    if not len(foreign):
-        return values, beyond
-    if len(foreign) == len(values):
-        return _times(values, mantissa, np.maximum(ten, 1))
-    found = values.copy()
-    found[foreign], beyond[foreign] = _times(values[foreign], mantissa[foreign], np.maximum(ten[foreign], 1))
-    return found, beyond
+def _group_totals(groups: Groups, amounts: Numbers) -> Numbers:
+    """What each group has."""
+    found = np.zeros(len(groups.line), dtype=np.int64)
+    if len(groups.rows):
+        found[1:] = np.add.reduceat(amounts[groups.rows], groups.first[1:-1])
+    return found
 
 
 def _room(goods: Goods, place: int, line_left: Numbers) -> Numbers:
