@@ -21,8 +21,11 @@ from builders import NOON_MS, Device, book_document, position, temperature
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import admit
 from pledgewatch_cloud.decide.batch import Amendment, Entry, Readings, Tick
-from pledgewatch_cloud.decide.collateral import stress, waterfall
+from pledgewatch_cloud.decide.collateral import bases, stress
+from pledgewatch_cloud.decide.collateral import sheet as sheet_module
 from pledgewatch_cloud.decide.collateral.goods import DAY_MS, goods_of
+from pledgewatch_cloud.decide.collateral.quotes import quotes_of
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.stress import Shock
 from pledgewatch_cloud.decide.collateral.terms import CLASSES, Band, EvidencePolicy, Line, Policy, Reserve, Swing
@@ -77,7 +80,7 @@ def _million() -> list[dict[str, Any]]:
     lines = [Line(f"f{one:04}", ("USD", "CNY", "EUR")[one % 3], POLICY, 10**14, 10**12) for one in range(LINES)]
     lots = [_lot(dice, number) for number in range(LOTS)]
     plain = _by_reference(lines, lots[:REFERENCE_LOTS], market) / REFERENCE_LOTS * LOTS
-    sheet = waterfall.revalued(goods_of(lines, lots), market, NOON_MS)
+    sheet = sheet_module.revalued(goods_of(lines, lots), market, NOON_MS)
     lots.clear()
     gc.collect()
     gc.freeze()
@@ -99,12 +102,12 @@ def _million() -> list[dict[str, Any]]:
     return rows
 
 
-def _revalued(sheet: waterfall.Sheet, market: Market) -> None:
+def _revalued(sheet: Sheet, market: Market) -> None:
     """What a quote leads to: every lot anew, and every facility's base."""
-    quotes = waterfall.quotes_of(sheet.goods, market, DAY)
-    after = waterfall.repriced(sheet, quotes, DAY)
+    quotes = quotes_of(sheet.goods, market, DAY)
+    after = sheet_module.repriced(sheet, quotes, DAY)
     for line in after.goods.lines:
-        waterfall.base_of(after, line.id)
+        bases.base_of(after, line.id)
 
 
 def _by_reference(lines: list[Line], lots: list[LotStanding], market: Market) -> float:

@@ -10,10 +10,11 @@ from typing import Any
 
 from builders import LOS_ANGELES, MINUTE_MS, NOON_MS, SHANGHAI, Device, ManualClock, fence, temperature
 
-from pledgewatch_cloud.decide.collateral import waterfall
+from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.result import STEPS, Base, LotLine
 from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.voyage import NEVER
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.spine.spine import Spine
@@ -133,9 +134,9 @@ class Bench:
         assert len(self.spine.take([arrival]).accepted) == 1
         self._look()
 
-    def tick(self) -> None:
+    def tick(self, heard_until_ms: int = NEVER) -> None:
         """It is said that time has come this far."""
-        self.spine.tick()
+        self.spine.tick(heard_until_ms)
         self._look()
 
     def amend(self, document: dict[str, Any]) -> None:
@@ -158,7 +159,7 @@ class Bench:
         """What became of each lot."""
         desk = self.spine.state.desk
         assert desk is not None
-        return {one.id: one for one in waterfall.lines_of(desk.sheet, facility)}
+        return {one.id: one for one in bases.lines_of(desk.sheet, facility)}
 
     def _look(self) -> None:
         """What the entry said and told the core, and whether its sums are right."""
@@ -172,7 +173,7 @@ class Bench:
                 self._bases_minor[one.subject] = int(one.fact("base_minor"))
         assert state.desk is not None
         for facility in state.book.facilities:
-            assert waterfall.base_of(state.desk.sheet, facility) == self.base(facility)
+            assert bases.base_of(state.desk.sheet, facility) == self.base(facility)
 
     def _messages(self) -> list[tuple[str, dict[str, Any]]]:
         """The messages that were not read yet, in order, as type and data; the core takes each."""

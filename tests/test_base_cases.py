@@ -159,6 +159,16 @@ def test_the_amendment_of_a_voyage_brings_the_dark_forward() -> None:
     play(bench, [(0, heard(), WHOLE), (25, passes, STALE), (26, amended(voyages=[voyage]), WHOLE), (40, passes, STALE)])
 
 
+def test_what_was_fresh_when_the_terms_were_changed_comes_back_as_well() -> None:
+    rows: list[Row] = [
+        (0, heard(), WHOLE),
+        (1, amended(policies=[{"id": "terms", **INVENTORY, "price_stale_days": 9}]), WHOLE),
+        (25.5, passes, STALE),
+        (26, heard(), WHOLE),
+    ]
+    play(Bench(policy=INVENTORY), rows)
+
+
 # 3. An excursion on three of forty pallets: 40 pallets of 1,000.00 each, three of which bear 2 to 8 °C only.
 
 OUTSIDE = [{"minutes": 60, "bp": 0}, {"minutes": 720, "bp": 5_000}, {"minutes": 1_440, "bp": 10_000}]
@@ -798,7 +808,11 @@ def test_goods_without_a_price_a_rate_or_a_currency_that_lives_are_listed() -> N
     ]
     play(bench, rows)
     assert [one.id for one in bench.lines().values() if one.is_unvalued] == ["a"]
-    # A newer rate ends the withdrawal.
+    # Of what there is nothing it is listed as well, and no longer when a newer rate ends the withdrawal.
+    play(bench, [(36.5, amended(lots=[lot("c", quantity=0)]), {"gross": 100, "unvalued": 2})])
+    play(bench, [(36.6, amended(lots=[lot("a", quantity=0)]), {"gross": 100, "unvalued": 2})])
+    play(bench, [(36.7, quoted(rate("CNY", "2026-01-03", "11")), {"gross": 100, "unvalued": 0})])
+    play(bench, [(36.8, amended(lots=[lot("a")]), {"gross": 1_818_281})])  # 20,000,000 fen ÷ 11, and the chair
     play(bench, [(37, quoted(rate("CNY", "2026-01-03", "10")), {"gross": 2_000_100, "unvalued": 0})])
 
 

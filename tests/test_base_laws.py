@@ -24,8 +24,11 @@ from portfolios import (
 )
 from reference_base import reference
 
+from pledgewatch_cloud.decide.collateral.bases import base_of, lines_of
 from pledgewatch_cloud.decide.collateral.goods import columns_of, goods_of
+from pledgewatch_cloud.decide.collateral.quotes import quotes_of
 from pledgewatch_cloud.decide.collateral.result import STEPS, TESTS, Base, LotLine
+from pledgewatch_cloud.decide.collateral.sheet import Sheet, refreshed, repriced, revalued
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.terms import (
     DIMENSIONS,
@@ -36,15 +39,6 @@ from pledgewatch_cloud.decide.collateral.terms import (
     Reserve,
     SubLimit,
     Swing,
-)
-from pledgewatch_cloud.decide.collateral.waterfall import (
-    Sheet,
-    base_of,
-    lines_of,
-    quotes_of,
-    refreshed,
-    repriced,
-    revalued,
 )
 from pledgewatch_cloud.decide.market import Market, PriceQuote, RateQuote
 from pledgewatch_cloud.decide.voyage import NEVER

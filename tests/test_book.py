@@ -26,6 +26,11 @@ FAULTS: list[tuple[str, Change, str]] = [
         "prices[0].unit_price_minor: -1 is not",
     ),
     ("price is a fraction", lambda d: d["prices"][0].update(unit_price_minor=1.5), "prices[0].unit_price_minor: 1.5"),
+    (
+        "no currency",
+        lambda d: d["facilities"][0].update(currency="XXX"),
+        "facilities[0].currency: 'XXX' is no currency",
+    ),
     ("price without currency", lambda d: d["prices"][0].pop("currency"), "prices[0].currency: is missing"),
     ("unknown key", lambda d: d["lots"][0].update(color="red"), "lots[0].color: no such key"),
     ("unknown section", lambda d: d.update(lot=[]), "lot: no such section"),

@@ -31,10 +31,11 @@ from openpyxl import load_workbook
 from pypdf import PdfReader
 
 from pledgewatch_cloud.certificate import csv_form, pdf_form, signing, xlsx_form
-from pledgewatch_cloud.certificate.model import Amount, Certificate, Row, Stated, facts, guarded, stem, waterfall
+from pledgewatch_cloud.certificate.model import Certificate, Row, Stated, facts, guarded, stem, waterfall
 from pledgewatch_cloud.certificate.signing import CertificateError
 from pledgewatch_cloud.decide.canonical import decode, encode
 from pledgewatch_cloud.decide.collateral.result import STEPS, Base, LotLine
+from pledgewatch_cloud.decide.money import Amount
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32)
 PUBLIC_KEY = KEY.public_key().public_bytes_raw().hex()

@@ -774,15 +774,6 @@ def test_what_cannot_be_certified_is_said_in_one_sentence(desk: Desk, capsys: py
     assert not desk.out.exists(), "nothing was written"
 
 
-def test_a_facility_in_no_currency_of_the_standard_has_no_certificate(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
-) -> None:
-    facility = {"id": "facility-2", "lender": "bank", "borrower": "exporter", "currency": "XXX"}
-    desk.journal.spine.amend({"facilities": [facility]})
-    assert main(desk.arguments(facility="facility-2")) == 2
-    assert capsys.readouterr().err == "'XXX' is no currency of ISO 4217 that has a minor unit\n"
-
-
 def test_the_command_tells_its_acts(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         (["certificate", "--help"], ("make", "verify")),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from builders import AT_SEA, IN_LOS_ANGELES, IN_SHANGHAI, position, temperature
+from builders import AT_SEA, IN_LOS_ANGELES, IN_SHANGHAI, MINUTE_MS, position, temperature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lending import HOUR_MS, LINE, Bench, at_ms, lends, lot, moment, price, rate
@@ -14,11 +14,11 @@ from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Tick
 from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import desk as desk_module
-from pledgewatch_cloud.decide.collateral import waterfall
 from pledgewatch_cloud.decide.collateral.desk import Known
 from pledgewatch_cloud.decide.collateral.result import Base, LotLine
-from pledgewatch_cloud.decide.collateral.waterfall import Sheet
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.state import State
@@ -52,7 +52,11 @@ LEGS = [
 ]
 COVENANTS = {"warning_bp": 6_000, "call_bp": 7_000, "default_bp": 9_000, "clear_bp": 500, "cure_s": 90_000}
 POLICIES: list[dict[str, Any]] = [
-    {"id": "terms", "covenants": COVENANTS | {"minimum": [{"sku": "sofa", "quantity": 900}]}},
+    {
+        "id": "terms",
+        "advance_bp": {"in_transit": 7_000, "at_port": 7_500, "bonded": 8_000, "warehouse": 9_000},
+        "covenants": COVENANTS | {"minimum": [{"sku": "sofa", "quantity": 900}]},
+    },
     {
         "id": "by-fix",
         "advance_bp": {"in_transit": 4_000, "at_port": 5_000, "bonded": 5_500, "warehouse": 6_000},
@@ -63,13 +67,13 @@ POLICIES: list[dict[str, Any]] = [
         "price": {"window": 5, "horizon_days": 3, "z_milli": 1_000},
         "age_bands": [{"from_days": 2, "bp": 300}, {"from_days": 4, "bp": 900}],
         "papers": ["insurance"],
+        "fences": ["los-angeles", "shanghai"],
     },
     {
         "id": "caps",
         "advance_bp": lends(7_000),
-        "evidence": {"fresh_s": 3_600, "stale_s": 30_000, "ageing_bp": 2_000, "dark": "fresh"},
+        "evidence": {"fresh_s": 20_000, "stale_s": 80_000, "ageing_bp": 2_000, "dark": "fresh"},
         "receipt": 1,
-        "fences": ["los-angeles", "shanghai"],
         "cap_bp": {"sku": 6_000, "buyer": 5_000},
         "breach": "ineligible",
         "reserves": [{"id": "rent", "kind": "rent", "amount_minor": 10_000, "bp": 20}],
@@ -93,7 +97,7 @@ LOTS = [
         cost_minor=9_000,
         cost_currency="CNY",
     ),
-    lot("e", "store", facility=CAPPED, receipt=VALID, buyer="one", limits=[LIMIT], expires_at=moment(90)),
+    lot("e", "box", facility=CAPPED, receipt=VALID, buyer="one", limits=[LIMIT], expires_at=moment(90)),
     lot("f", "reefer", facility=CAPPED, receipt=VALID, buyer="one", sku="vaccine", mkt=MKT, limits=[LIMIT]),
     lot(
         "g",
@@ -260,7 +264,7 @@ class Told(NamedTuple):
 
 def on(sheet: Sheet) -> dict[str, tuple[Base, list[LotLine]]]:
     """What a sheet says of every facility."""
-    return {one.id: (waterfall.base_of(sheet, one.id), waterfall.lines_of(sheet, one.id)) for one in sheet.goods.lines}
+    return {one.id: (bases.base_of(sheet, one.id), bases.lines_of(sheet, one.id)) for one in sheet.goods.lines}
 
 
 def told(bench: Bench) -> Told:
@@ -320,9 +324,9 @@ def lived(steps: Iterable[Step], bench: Bench) -> list[Told]:
 
 @given(HISTORIES)
 def test_the_desk_that_was_carried_on_says_what_one_made_anew_says(steps: list[Step]) -> None:
-    for state, bases in lived(steps, bench_of()):
+    for state, found in lived(steps, bench_of()):
         known = Known(state.book, state.market, state.facts, state.assets)
-        assert on(desk_module.opened(known, state.losses, state.recorded_at_ms).sheet) == bases
+        assert on(desk_module.opened(known, state.losses, state.recorded_at_ms).sheet) == found
 
 
 @given(HISTORIES)
@@ -353,6 +357,22 @@ def test_what_was_said_at_any_moment_can_be_had_again(steps: list[Step], places:
             again = base_at(bench.store, facility, recorded_at_ms, recorded_at_ms)
             assert (again.entry, again.base, again.lines) == (state.entry, *bases[facility])
             assert again.base == state.facilities[facility].base
+
+
+@given(SHORTER, st.integers(1, 5_000))
+@FEWER
+def test_what_is_said_of_a_moment_after_the_last_entry_is_what_a_tick_would_say(
+    steps: list[Step], minutes: int
+) -> None:
+    """A tick that has heard nothing more: only time has passed."""
+    bench = bench_of()
+    lived(steps, bench)
+    bench.tick()
+    later_ms = bench.clock.at_ms + minutes * MINUTE_MS
+    asked = {facility: base_at(bench.store, facility, later_ms, later_ms) for facility in FACILITIES}
+    bench.clock.at_ms = later_ms
+    bench.tick(heard_until_ms=bench.spine.state.horizon_ms)
+    assert {facility: (one.base, one.lines) for facility, one in asked.items()} == told(bench).bases
 
 
 LATER = st.lists(
@@ -456,10 +476,10 @@ def test_histories_reach_what_they_should() -> None:
     of every age, calls and defaults, and goods without a value."""
     bench = bench_of()
     seen: set[str] = set()
-    for state, bases in lived(SEEDED, bench):
-        seen |= {name for base, _ in bases.values() for name in base.ineligible}
+    for state, found in lived(SEEDED, bench):
+        seen |= {name for base, _ in found.values() for name in base.ineligible}
         seen |= {one.covenant.cover.name for one in state.facilities.values()}
-        seen |= {"unvalued" for base, _ in bases.values() if base.unvalued}
+        seen |= {"unvalued" for base, _ in found.values() if base.unvalued}
         seen |= {"tick"} & {written.kind for written in bench.store.entries(state.entry - 1)}
     assert Tick.__name__.lower() in seen
     assert {"condition_loss", "evidence", "evidence_ageing", "place", "CALLED", "CLEAR"} <= seen

@@ -25,7 +25,7 @@ from builders import (
 
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.collateral import waterfall
+from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.journal import anchor
 from pledgewatch_cloud.journal.form import DamagedError, WrittenEntry
 from pledgewatch_cloud.journal.spans import SpanTail
@@ -471,7 +471,7 @@ def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(
             connection.execute("DROP TRIGGER no")
         connection.close()
         spine.take([device.arrival(device.readings[1:])], aside)
-        assert store.counts()[:2] == (3, 4)
+        assert store.counts()[:2] == (3, 5)
         assert state_module.digest(recover(store)) == state_module.digest(spine.state)
         store.close()
 
@@ -493,8 +493,8 @@ def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
 def test_decisions_that_have_changed_are_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that decides otherwise than the one that wrote the journal says so, at the entry."""
     told(tmp_path)
-    base_of = waterfall.base_of
-    monkeypatch.setattr(waterfall, "base_of", lambda *asked: base_of(*asked)._replace(gross_minor=1))
+    base_of = bases.base_of
+    monkeypatch.setattr(bases, "base_of", lambda *asked: base_of(*asked)._replace(gross_minor=1))
     store = SqliteStore(tmp_path)
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         connection.execute("DELETE FROM snapshot")

@@ -152,6 +152,7 @@ def test_a_facility_has_the_lines_of_its_lots(cloud: Cloud) -> None:
         "advance_minor": 320_000,
         "in_class": "at_port",
         "is_unvalued": False,
+        "grounds": [],
     }
     assert found["lines"] == [line]
     (sofas,) = cloud.get("/facilities/facility-1")["lines"]

@@ -10,13 +10,14 @@ from portfolios import SEEDS, TODAY, Portfolio, portfolio
 
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.collateral import exposure, stress
+from pledgewatch_cloud.decide.collateral.bases import base_of
 from pledgewatch_cloud.decide.collateral.exposure import Exposure, exposures
 from pledgewatch_cloud.decide.collateral.goods import DAY_MS, goods_of
 from pledgewatch_cloud.decide.collateral.result import Base
+from pledgewatch_cloud.decide.collateral.sheet import Sheet, revalued
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.stress import Shock, Stressed, shocks_of, stressed
 from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS, Covenants, Line, Policy
-from pledgewatch_cloud.decide.collateral.waterfall import Sheet, base_of, revalued
 from pledgewatch_cloud.decide.market import Market, MarketError, PriceQuote, RateQuote
 
 # A world that can be worked out by hand: 1 EUR = 1.25 USD = 200 JPY, so a cent of a dollar is 0.8 of a euro's and a yen

@@ -276,7 +276,6 @@ def _make_certificate(options: argparse.Namespace) -> int:
     from pledgewatch_cloud.certificate import signing  # noqa: PLC0415 - see above
     from pledgewatch_cloud.certificate.build import certificate_of  # noqa: PLC0415
     from pledgewatch_cloud.certificate.stated_file import StatedError, read_stated  # noqa: PLC0415
-    from pledgewatch_cloud.decide.currencies import UnknownCurrencyError  # noqa: PLC0415
     from pledgewatch_cloud.decide.moments import MomentError, iso  # noqa: PLC0415
     from pledgewatch_cloud.spine.base_at import BaseAtError, base_at  # noqa: PLC0415
 
@@ -289,7 +288,7 @@ def _make_certificate(options: argparse.Namespace) -> int:
             return 2
         stated = read_stated(options.stated, found.currency) if options.stated else None
         paths = signing.write(certificate_of(store, found, stated), options.out, key)
-    except (BaseAtError, MomentError, UnknownCurrencyError, signing.CertificateError) as error:
+    except (BaseAtError, MomentError, signing.CertificateError) as error:
         print(error, file=sys.stderr)
         return 2
     except StatedError as error:

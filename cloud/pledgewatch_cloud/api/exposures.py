@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.collateral import exposure
-from pledgewatch_cloud.decide.collateral.as_of import sheet_now, words_of
+from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.collateral.exposure import Exposure
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.market import MarketError
@@ -32,4 +32,4 @@ async def read_exposures(service: ServiceOf, by: str, currency: Annotated[str, Q
 
 def _exposures(state: State, by: str, currency: str) -> list[Exposure]:
     sheet, market = sheet_now(state, state.recorded_at_ms), BookPrices(state.market, state.book)
-    return exposure.exposures(sheet, by, words_of(state, by), market, currency)
+    return exposure.exposures(sheet, by, exposure.words_of(state, by), market, currency)

@@ -10,9 +10,9 @@ from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.alert_half import alerts_of_facility
 from pledgewatch_cloud.decide.alerts import AlertState
-from pledgewatch_cloud.decide.collateral import waterfall
+from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
-from pledgewatch_cloud.decide.collateral.result import LotLine
+from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms
 from pledgewatch_cloud.decide.state import State
@@ -50,16 +50,19 @@ async def read_base(
 
 @router.get("/{facility}")
 async def read_facility(service: ServiceOf, facility: str) -> dict[str, Any]:
-    """One facility as it stands, with what became of each of its lots."""
+    """One facility as it stands, with what became of each of its lots, and what that rests on."""
     state = service.writer.state
     if facility not in state.book.facilities:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
     lines = await run_in_threadpool(_lines, state, facility)
-    return {**_described(state, facility), "lines": [one._asdict() for one in lines]}
+    return {**_described(state, facility), "lines": lines}
 
 
-def _lines(state: State, facility: str) -> list[LotLine]:
-    return waterfall.lines_of(sheet_now(state, state.recorded_at_ms), facility)
+def _lines(state: State, facility: str) -> list[dict[str, Any]]:
+    now_ms = state.recorded_at_ms
+    lines = bases.lines_of(sheet_now(state, now_ms), facility)
+    grounds = grounds_of(Looked(state, facility, lines, state.assets, now_ms))
+    return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in lines]
 
 
 def _described(state: State, facility: str) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import csv
 import io
 
 from pledgewatch_cloud.certificate.model import (
-    Amount,
     Certificate,
     facts_table,
     lots_table,
     marks_table,
     waterfall_table,
 )
+from pledgewatch_cloud.decide.money import Amount
 
 
 def render(certificate: Certificate) -> bytes:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide.collateral.result import STEPS, Base, LotLine
 from pledgewatch_cloud.decide.collateral.terms import CLASSES
 from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.money import Amount
 
 FORMAT = "pledgewatch-certificate-1"
 SIGNATURE_SUFFIX = ".signature.json"
@@ -94,20 +95,6 @@ class Certificate(NamedTuple):
     evidence: Mapping[str, tuple[str, ...]]
     marks: tuple[tuple[str, str, str], ...]
     stated: Stated | None
-
-
-class Amount(NamedTuple):
-    """A decimal number: `units` of 10^-`exponent`."""
-
-    units: int
-    exponent: int
-
-    def text(self, *, grouped: bool = False) -> str:
-        """As decimal text, with commas between thousands where `grouped`."""
-        whole, rest = divmod(abs(self.units), 10**self.exponent)
-        sign = "-" if self.units < 0 else ""
-        decimals = f".{rest:0{self.exponent}d}" if self.exponent else ""
-        return f"{sign}{whole:{',' if grouped else ''}d}{decimals}"
 
 
 Cell = str | Amount

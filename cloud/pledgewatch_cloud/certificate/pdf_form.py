@@ -25,7 +25,6 @@ from reportlab.pdfgen.canvas import Canvas
 
 from pledgewatch_cloud.certificate.model import (
     SIGNATURE_SUFFIX,
-    Amount,
     Certificate,
     facts,
     in_order,
@@ -37,6 +36,7 @@ from pledgewatch_cloud.certificate.model import (
 from pledgewatch_cloud.decide.canonical import sha256
 from pledgewatch_cloud.decide.collateral.result import LotLine
 from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.money import Amount
 
 # All lengths in points.
 _WIDTH, _HEIGHT = 595.28, 841.89

@@ -17,7 +17,6 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from pledgewatch_cloud.certificate.model import (
-    Amount,
     Cell,
     Certificate,
     Table,
@@ -27,6 +26,7 @@ from pledgewatch_cloud.certificate.model import (
     waterfall_table,
 )
 from pledgewatch_cloud.decide.moments import EPOCH
+from pledgewatch_cloud.decide.money import Amount
 
 _DIGITS_MAX = 15
 _CELL_MAX = 32_767

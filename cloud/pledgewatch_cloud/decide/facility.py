@@ -12,13 +12,13 @@ from pledgewatch_cloud.decide import milestones
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Lot, Milestone
 from pledgewatch_cloud.decide.causes import DOUBTS, Arrival, AssetFacts, Spell, spells
+from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import covenants as covenants_module
 from pledgewatch_cloud.decide.collateral import desk as desk_module
-from pledgewatch_cloud.decide.collateral import waterfall
 from pledgewatch_cloud.decide.collateral.covenants import Covenant, Cover
 from pledgewatch_cloud.decide.collateral.desk import Stages
 from pledgewatch_cloud.decide.collateral.result import Base
-from pledgewatch_cloud.decide.collateral.waterfall import Sheet
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
 from pledgewatch_cloud.decide.messages import MessageType
@@ -69,7 +69,7 @@ def judge(
     """
     before = states.get(facility, FacilityState())
     milestone_states, findings = _judge_milestones(book, facility, facts, states, now_ms)
-    base = waterfall.base_of(valued.now, facility)
+    base = bases.base_of(valued.now, facility)
     currency = book.facilities[facility].currency
     if base != before.base:
         changes = desk_module.changes(valued.before, valued.stages, facility)
@@ -102,7 +102,7 @@ def _judge_covenants(
 ) -> tuple[Covenant, list[Finding]]:
     policy = book.policy_of(facility)
     terms = policy.covenants
-    short = any(waterfall.eligible_units(sheet, facility, sku) < least for sku, least in terms.minimum)
+    short = any(bases.eligible_units(sheet, facility, sku) < least for sku, least in terms.minimum)
     after, moves = covenants_module.judge(before, base, terms, now_ms, short=short)
     findings = []
     for one in moves:
@@ -116,7 +116,7 @@ def _judge_covenants(
             about["call_minor"] = data["call_minor"] = one.covenant.call_minor
             if one.covenant.cure_by_ms != NEVER:
                 about["cure_by_ms"] = data["cure_by_ms"] = one.covenant.cure_by_ms
-            lines = waterfall.lines_of(sheet, facility)
+            lines = bases.lines_of(sheet, facility)
             data["choices"] = [choice._asdict() for choice in covenants_module.choices(lines, policy)]
         findings.append(Finding(event(one.event_type, now_ms, facility, **about), one.message_type, facility, data))
     return after, findings

@@ -8,6 +8,8 @@ one for what is allowed here, and set right by its remainder, which whole number
 does not fit.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from pledgewatch_cloud.decide.columns import Numbers, Truths
@@ -19,6 +21,20 @@ TOTAL_MAX_MINOR = 4 * 10**18
 """The most that amounts may add up to, so that a sum fits into 64 bits."""
 _EXACT_BELOW = 2.0**53
 _LOW_BITS = 26
+
+
+class Amount(NamedTuple):
+    """A decimal number: `units` of 10^-`exponent`."""
+
+    units: int
+    exponent: int
+
+    def text(self, *, grouped: bool = False) -> str:
+        """As decimal text, with commas between thousands where `grouped`."""
+        whole, rest = divmod(abs(self.units), 10**self.exponent)
+        sign = "-" if self.units < 0 else ""
+        decimals = f".{rest:0{self.exponent}d}" if self.exponent else ""
+        return f"{sign}{whole:{',' if grouped else ''}d}{decimals}"
 
 
 def after_haircut_minor(amount_minor: int, haircut_bp: int) -> int:

@@ -6,12 +6,14 @@ what makes the difference.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.batch import Amendment, Quotation, Readings
 from pledgewatch_cloud.decide.collateral import as_of as as_of_module
-from pledgewatch_cloud.decide.collateral import waterfall
+from pledgewatch_cloud.decide.collateral import bases
+from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
 from pledgewatch_cloud.decide.collateral.result import Base, LotLine
 from pledgewatch_cloud.decide.messages import iso_time
 from pledgewatch_cloud.decide.state import State
@@ -25,7 +27,7 @@ class BaseAtError(ValueError):
 
 
 class BaseAt(NamedTuple):
-    """A base with its two moments, the last entry that was known, and the lots."""
+    """A base with its two moments, the last entry that was known, the lots, and their assets as of then."""
 
     facility: str
     as_of_ms: int
@@ -35,6 +37,17 @@ class BaseAt(NamedTuple):
     base: Base
     lines: list[LotLine]
     state: State
+    assets: Mapping[str, AssetState]
+
+    @property
+    def looked(self) -> Looked:
+        """What its grounds are found with."""
+        return Looked(self.state, self.facility, self.lines, self.assets, self.as_of_ms)
+
+    @property
+    def grounds(self) -> dict[str, tuple[str, ...]]:
+        """By lot, what its ineligibles rest on."""
+        return grounds_of(self.looked)
 
     def as_json(self, *, lots: bool) -> dict[str, Any]:
         """The answer as a JSON object."""
@@ -46,7 +59,11 @@ class BaseAt(NamedTuple):
             "currency": self.currency,
             "base": self.base._asdict(),
         }
-        return {**answer, "lines": [one._asdict() for one in self.lines]} if lots else answer
+        if not lots:
+            return answer
+        grounds = self.grounds
+        lines = [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in self.lines]
+        return {**answer, "lines": lines}
 
 
 def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_ms: int | None = None) -> BaseAt:
@@ -63,6 +80,7 @@ def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_m
     if facility not in state.book.facilities:
         known = ", ".join(sorted(state.book.facilities)) or "none"
         raise BaseAtError(f"there was no facility {facility!r} at {iso_time(known_at_ms)}; there were: {known}")
+    assets: Mapping[str, AssetState] = state.assets
     if as_of_ms == known_at_ms:
         sheet = as_of_module.sheet_now(state, as_of_ms)
     else:
@@ -70,16 +88,17 @@ def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_m
             asset: store.readings([one.device for one in state.book.devices_of_asset(asset)], state.entry + 1)
             for asset in {lot.asset for lot in state.book.lots_of_facility(facility)}
         }
-        sheet = as_of_module.sheet_of(state, facility, readings, as_of_ms, known_at_ms)
+        sheet, assets = as_of_module.sheet_of(state, facility, readings, as_of_ms, known_at_ms)
     return BaseAt(
         facility,
         as_of_ms,
         known_at_ms,
         state.entry,
         state.book.facilities[facility].currency,
-        waterfall.base_of(sheet, facility),
-        waterfall.lines_of(sheet, facility),
+        bases.base_of(sheet, facility),
+        bases.lines_of(sheet, facility),
         state,
+        assets,
     )
 
 

@@ -15,10 +15,11 @@ from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import desk as desk_module
 from pledgewatch_cloud.decide.collateral import goods as goods_module
-from pledgewatch_cloud.decide.collateral import stand, waterfall
+from pledgewatch_cloud.decide.collateral import sheet as sheet_module
+from pledgewatch_cloud.decide.collateral import stand
 from pledgewatch_cloud.decide.collateral.desk import Known
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
-from pledgewatch_cloud.decide.collateral.waterfall import Sheet
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.state import State
 
@@ -30,46 +31,19 @@ def sheet_now(state: State, now_ms: int) -> Sheet:
     return desk_module.follow(desk, known, known, (), (), now_ms)[0].sheet
 
 
-def lots_by_fence(state: State) -> dict[str, list[str]]:
-    """The lots inside each fence, by the newest fix of each asset."""
-    found: dict[str, list[str]] = {}
-    for asset, fences in _fences_of(state).items():
-        for fence in fences:
-            found.setdefault(fence, []).extend(lot.id for lot in state.book.lots_of_asset(asset))
-    return found
-
-
-def words_of(state: State, by: str) -> dict[str, str]:
-    """Each lot's port (the first fence of that kind that it is in) or corridor, where it has one."""
-    book = state.book
-    if by == "corridor":
-        return {lot.id: lot.corridor for lot in book.lots.values() if lot.corridor}
-    found: dict[str, str] = {}
-    for asset, fences in _fences_of(state).items():
-        ports = [one for one in fences if one in book.fences and book.fences[one].kind in _PORTS]
-        found |= {lot.id: ports[0] for lot in book.lots_of_asset(asset) if ports}
-    return found
-
-
-def _fences_of(state: State) -> dict[str, tuple[str, ...]]:
-    assets = sorted({lot.asset for lot in state.book.lots.values()} & state.assets.keys())
-    return {asset: stand.fences_of(state.assets[asset]) for asset in assets}
-
-
 def sheet_of(
     state: State, facility: str, readings: Mapping[str, Iterable[AssetReading]], as_of_ms: int, known_at_ms: int
-) -> Sheet:
-    """A facility's goods as they were at a moment, by what a state knows. `readings` are all of each asset's."""
+) -> tuple[Sheet, dict[str, AssetState]]:
+    """A facility's goods and their assets as they were at a moment, by what a state knows. `readings` are all of each
+    asset's."""
     book = state.book
-    lots = []
+    lots, assets = [], {}
     for asset in sorted({lot.asset for lot in book.lots_of_facility(facility)}):
         known, facts = _told(book, asset, readings[asset], state.horizon_ms, as_of_ms, known_at_ms)
+        assets[asset] = known
         lots += [one for one in stand.lots_of(book, asset, facts, known, as_of_ms) if one.facility == facility]
     goods = goods_module.goods_of([stand.line_of(book, facility, as_of_ms)], lots)
-    return waterfall.revalued(goods, BookPrices(state.market, book), as_of_ms)
-
-
-_PORTS = ("port", "terminal")
+    return sheet_module.revalued(goods, BookPrices(state.market, book), as_of_ms), assets
 
 
 def _told(

@@ -14,13 +14,15 @@ from pledgewatch_cloud.decide.asset import EMPTY
 from pledgewatch_cloud.decide.book import SECTIONS, Book
 from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.collateral import bases, stand
 from pledgewatch_cloud.decide.collateral import goods as goods_module
-from pledgewatch_cloud.decide.collateral import stand, waterfall
+from pledgewatch_cloud.decide.collateral import sheet as sheet_module
 from pledgewatch_cloud.decide.collateral.goods import DAY_MS, Columns
 from pledgewatch_cloud.decide.collateral.loan import next_change_ms
+from pledgewatch_cloud.decide.collateral.quotes import quotes_of
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
-from pledgewatch_cloud.decide.collateral.waterfall import Sheet
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.voyage import NEVER
@@ -140,7 +142,7 @@ def _valued(known: Known, lots: Sequence[LotStanding], terms: Book, agreed: Book
         else stand.line_of(book, one, now_ms)._replace(policy=terms.policy_of(one))
         for one in book.facilities
     ]
-    return waterfall.revalued(goods_module.goods_of(lines, lots), BookPrices(known.market, agreed), now_ms)
+    return sheet_module.revalued(goods_module.goods_of(lines, lots), BookPrices(known.market, agreed), now_ms)
 
 
 def _amended(before: Book, known: Known, now_ms: int) -> Stages:
@@ -187,9 +189,9 @@ def _requoted(sheet: Sheet, before: Market, known: Known, now_ms: int) -> Stages
     prices = BookPrices(Market(known.market.prices, before.rates), known.book)
     older = _OlderRates(prices, day - sheet.day)
     goods = sheet.goods
-    priced = waterfall.repriced(sheet, waterfall.quotes_of(goods, older, day), day)
+    priced = sheet_module.repriced(sheet, quotes_of(goods, older, day), day)
     prices = BookPrices(known.market, known.book)
-    turned = waterfall.repriced(priced, waterfall.quotes_of(goods, prices, day), day)
+    turned = sheet_module.repriced(priced, quotes_of(goods, prices, day), day)
     return [("price", priced), ("fx", turned)]
 
 
@@ -230,7 +232,7 @@ def _restood(sheet: Sheet, known: Known, lots: Collection[str], now_ms: int) -> 
     for reason, names in _FIELDS.items():
         changed = now._replace(**{name: getattr(after, name) for name in names})
         if reason == "evidence" or _differ(now, changed):
-            sheet = waterfall.refreshed(sheet, rows, changed, now_ms)
+            sheet = sheet_module.refreshed(sheet, rows, changed, now_ms)
             stages.append((reason, sheet))
         now = changed
     return stages
@@ -298,4 +300,4 @@ def changes(before: Sheet, stages: Stages, facility: str) -> dict[str, int]:
 
 
 def _base_minor(sheet: Sheet, facility: str) -> int:
-    return waterfall.base_of(sheet, facility).base_minor if facility in sheet.goods.number else 0
+    return bases.base_of(sheet, facility).base_minor if facility in sheet.goods.number else 0

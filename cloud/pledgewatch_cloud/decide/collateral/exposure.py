@@ -10,14 +10,18 @@ from typing import NamedTuple
 import numpy as np
 
 from pledgewatch_cloud.decide import money
+from pledgewatch_cloud.decide.collateral import stand
+from pledgewatch_cloud.decide.collateral.quotes import Prices
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS
-from pledgewatch_cloud.decide.collateral.waterfall import Prices, Sheet
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
 from pledgewatch_cloud.decide.market import MarketError
+from pledgewatch_cloud.decide.state import State
 
 BY = (*DIMENSIONS, "port", "corridor", "currency")
 NOWHERE = ""
+_PORTS = ("port", "terminal")
 
 
 class Exposure(NamedTuple):
@@ -73,3 +77,29 @@ def _numbered(sheet: Sheet, by: str, words: Mapping[str, str]) -> tuple[Numbers,
     names = sorted({NOWHERE, *words.values()})
     number = {word: place for place, word in enumerate(names)}
     return np.array([number[words.get(lot, NOWHERE)] for lot in goods.ids], dtype=np.int64), names
+
+
+def lots_by_fence(state: State) -> dict[str, list[str]]:
+    """The lots inside each fence, by the newest fix of each asset."""
+    found: dict[str, list[str]] = {}
+    for asset, fences in _fences_of(state).items():
+        for fence in fences:
+            found.setdefault(fence, []).extend(lot.id for lot in state.book.lots_of_asset(asset))
+    return found
+
+
+def words_of(state: State, by: str) -> dict[str, str]:
+    """Each lot's port (the first fence of that kind that it is in) or corridor, where it has one."""
+    book = state.book
+    if by == "corridor":
+        return {lot.id: lot.corridor for lot in book.lots.values() if lot.corridor}
+    found: dict[str, str] = {}
+    for asset, fences in _fences_of(state).items():
+        ports = [one for one in fences if one in book.fences and book.fences[one].kind in _PORTS]
+        found |= {lot.id: ports[0] for lot in book.lots_of_asset(asset) if ports}
+    return found
+
+
+def _fences_of(state: State) -> dict[str, tuple[str, ...]]:
+    assets = sorted({lot.asset for lot in state.book.lots.values()} & state.assets.keys())
+    return {asset: stand.fences_of(state.assets[asset]) for asset in assets}

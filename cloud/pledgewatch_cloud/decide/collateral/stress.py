@@ -14,11 +14,12 @@ import numpy as np
 
 from pledgewatch_cloud.decide import money
 from pledgewatch_cloud.decide.book_items import BookError, Item
+from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import covenants as covenants_module
-from pledgewatch_cloud.decide.collateral import waterfall
+from pledgewatch_cloud.decide.collateral import sheet as sheet_module
 from pledgewatch_cloud.decide.collateral.result import Base
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS
-from pledgewatch_cloud.decide.collateral.waterfall import Sheet
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
 from pledgewatch_cloud.decide.moments import ID, short
@@ -89,13 +90,13 @@ def shocks_of(document: object) -> list[Shock]:
 
 def stressed(sheet: Sheet, shocks: Sequence[Shock], fences: Mapping[str, Collection[str]]) -> Iterator[Stressed]:
     """Every facility under every shock. `fences` gives for each fence the lots in it."""
-    before = {line.id: waterfall.base_of(sheet, line.id) for line in sheet.goods.lines}
+    before = {line.id: bases.base_of(sheet, line.id) for line in sheet.goods.lines}
     for shock in shocks:
         lost = _lost_rows(sheet, shock, fences)
         then = _under(sheet, shock, lost)
         lots_lost = np.bincount(sheet.goods.columns.line[lost], minlength=len(sheet.goods.lines)).tolist()
         for line, gone in zip(then.goods.lines, lots_lost, strict=True):
-            base, terms = waterfall.base_of(then, line.id), line.policy.covenants
+            base, terms = bases.base_of(then, line.id), line.policy.covenants
             call_minor = covenants_module.call_minor(base, terms) if covenants_module.is_called(base, terms) else 0
             change_minor = base.base_minor - before[line.id].base_minor
             yield Stressed(shock.id, line.id, base, change_minor, call_minor, gone)
@@ -111,7 +112,7 @@ def _under(sheet: Sheet, shock: Shock, lost: Numbers) -> Sheet:
     ]
     pair_bp = [_way_bp(0, shock, source, target) for source, target, _ in goods.pairs]
     shares_bp = np.array(ware_bp, dtype=np.int64), np.array(pair_bp, dtype=np.int64)
-    return waterfall.shocked(sheet, *shares_bp, lost)
+    return sheet_module.shocked(sheet, *shares_bp, lost)
 
 
 def _way_bp(price_bp: int, shock: Shock, source: str, target: str) -> int:

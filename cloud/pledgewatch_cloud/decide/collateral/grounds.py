@@ -1,0 +1,285 @@
+"""Grounds: what each ineligible of a lot rests on, and the prices and rates behind a base.
+
+What an ineligible rests on is told by names that can be looked up: the ids of events in the journal, readings by
+device, epoch and sequence, fences, papers and receipts by their ids. It is what was known when the base was known,
+about the moment that the base is of. A haircut that the terms bring by themselves rests on nothing else.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from pledgewatch_cloud.decide import causes as causes_module
+from pledgewatch_cloud.decide.asset import EMPTY, AssetState
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.book_items import Lot
+from pledgewatch_cloud.decide.causes import DOUBTS, AssetFacts, Spell
+from pledgewatch_cloud.decide.collateral import stand
+from pledgewatch_cloud.decide.collateral.goods import DAY_MS
+from pledgewatch_cloud.decide.collateral.result import LotLine
+from pledgewatch_cloud.decide.collateral.terms import CLASSES, DIMENSIONS, Policy
+from pledgewatch_cloud.decide.currencies import exponent
+from pledgewatch_cloud.decide.market import EURO, Market, MarketError, PriceQuote, day_text
+from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.money import Amount
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.voyage import NEVER
+
+_BREACHES = frozenset({"condition_breached", "mkt_exceeded"})
+
+
+class Looked(NamedTuple):
+    """What a facility's lines are looked at with: what was known, and its assets as of the moment."""
+
+    state: State
+    facility: str
+    lines: Sequence[LotLine]
+    assets: Mapping[str, AssetState]
+    as_of_ms: int
+
+
+def grounds_of(looked: Looked) -> dict[str, tuple[str, ...]]:
+    """By lot, what its ineligibles rest on, each behind the ineligible's name; lots without any are left out."""
+    told = {case.lot.id: tuple(_grounds(case)) for case in _cases(looked)}
+    return {lot: texts for lot, texts in told.items() if texts}
+
+
+def marks_of(looked: Looked) -> list[tuple[str, str, str]]:
+    """The prices and rates that lots were valued by, as (name, value, date), each once; agreed prices have no date."""
+    return list(_marks(_cases(looked)))
+
+
+class _Case(NamedTuple):
+    """A lot and what is known of it. `known` is its asset as of the moment, `spells` what had begun there by then;
+    `quote` is what the lot is valued by, of its `series` or, where that is empty, by agreement; `currencies` are those
+    that its value is turned out of."""
+
+    book: Book
+    market: Market
+    policy: Policy
+    currency: str
+    lot: Lot
+    line: LotLine
+    known: AssetState
+    facts: AssetFacts
+    spells: tuple[Spell, ...]
+    series: str
+    quote: PriceQuote | None
+    currencies: tuple[str, ...]
+    as_of_ms: int
+
+    @property
+    def day(self) -> int:
+        """The day of the moment."""
+        return self.as_of_ms // DAY_MS
+
+
+def _cases(looked: Looked) -> list[_Case]:
+    book, facility = looked.state.book, looked.state.book.facilities[looked.facility]
+    policy = book.policy_of(facility.id)
+    return [_case(looked, line, policy, facility.currency) for line in looked.lines]
+
+
+def _case(looked: Looked, line: LotLine, policy: Policy, currency: str) -> _Case:
+    state, book = looked.state, looked.state.book
+    lot = book.lots[line.id]
+    facts = state.facts.get(lot.asset, AssetFacts())
+    product, agreed, day = book.products.get(lot.sku), book.prices.get(lot.sku), looked.as_of_ms // DAY_MS
+    series = product.series if product else ""
+    quote = state.market.price(series, day)
+    if not series and agreed:
+        quote = PriceQuote(day, agreed.unit_price_minor, 1, agreed.currency)
+    sources = {quote.currency} if quote else set()
+    if lot.cost_minor >= 0 and lot.cost_currency:
+        sources.add(lot.cost_currency)
+    return _Case(
+        book,
+        state.market,
+        policy,
+        currency,
+        lot,
+        line,
+        looked.assets.get(lot.asset, EMPTY),
+        facts,
+        tuple(one for one in causes_module.spells(facts) if one.cause.at_ms <= looked.as_of_ms),
+        series,
+        quote,
+        tuple(sorted(sources - {currency})),
+        looked.as_of_ms,
+    )
+
+
+def _grounds(case: _Case) -> Iterator[str]:
+    """What a lot's ineligibles rest on, each behind the ineligible's name."""
+    if case.line.is_unvalued:
+        yield f"unvalued: {_why_unvalued(case)}"
+    for name in case.line.ineligible:
+        for text in _CAUSES.get(name, _by_terms)(case):
+            yield f"{name}: {text}"
+
+
+def _why_unvalued(case: _Case) -> str:
+    if case.quote is None:
+        return f"there is no price of {case.lot.sku} on or before {day_text(case.day)}"
+    try:
+        for currency in case.currencies:
+            case.market.cross(currency, case.currency, case.day)
+    except MarketError as error:
+        return "; ".join(error.errors)
+    return "its value is more than an amount may be"
+
+
+# What takes a lot, or some of it. Each says what it rests on.
+
+
+def _by_terms(_: _Case) -> Iterable[str]:
+    return ()
+
+
+def _price_stale(case: _Case) -> Iterable[str]:
+    return [f"quote of {case.series} of {day_text(case.quote.day)}"] if case.quote else []
+
+
+def _rate_stale(case: _Case) -> Iterable[str]:
+    return [f"{name} of {date}" for name, _, date in _rate_marks({*case.currencies, case.currency}, case)]
+
+
+def _appraisal(case: _Case) -> Iterable[str]:
+    one = case.book.appraisals.get(case.lot.sku)
+    return [f"none of {case.lot.sku}" if one is None else f"of {case.lot.sku}, ended {iso(one.until_ms)}"]
+
+
+def _receipt(case: _Case) -> Iterable[str]:
+    one = case.lot.receipt
+    if one is None:
+        return ["none"]
+    return [f"{one.id} is {one.state}" if one.state != "valid" else f"{one.id} ended {iso(one.until_ms)}"]
+
+
+def _stock(case: _Case) -> Iterable[str]:
+    lot = case.lot
+    return ["no count"] if lot.counted < 0 else [f"{lot.counted} of {lot.quantity} counted {iso(lot.counted_ms)}"]
+
+
+def _newest_evidence(case: _Case) -> Iterable[str]:
+    known, asset = case.known, case.lot.asset
+    if case.policy.evidence.by == "reading":
+        return [_reading(known.newest)] if known.newest else [f"nothing was heard of {asset}"]
+    fix = known.presence
+    if fix is None or fix.good_ms == -NEVER:
+        return [f"no good fix of {asset}"]
+    return [_reading(fix.key) if fix.key[0] == fix.good_ms else f"good fix of {iso(fix.good_ms)}"]
+
+
+def _reading(key: tuple[int, str, int, int]) -> str:
+    measured_at_ms, device, epoch, sequence = key
+    return f"{device} {epoch} {sequence} of {iso(measured_at_ms)}"
+
+
+def _place(case: _Case) -> Iterator[str]:
+    book, policy, inside = case.book, case.policy, stand.fences_of(case.known)
+    stands = [one for one in case.spells if one.ended_ms is None or one.ended_ms > case.as_of_ms]
+    for fence in inside:
+        if fence in book.fences and book.fences[fence].kind == "forbidden":
+            yield " ".join([f"in {fence}", *_ids(stands, "fence_entered", fence)])
+    if policy.fences and not set(policy.fences) & set(inside):
+        left = [one for fence in policy.fences for one in _ids(stands, "fence_left", fence)]
+        yield " ".join([f"in none of {', '.join(policy.fences)}", *left])
+    if policy.countries and case.lot.country not in policy.countries:
+        yield f"country {case.lot.country or 'not known'}"
+    if not policy.advance_bp[CLASSES.index(case.line.in_class)]:
+        yield f"nothing is lent on {case.line.in_class}"
+
+
+def _ids(spells: Iterable[Spell], kind: str, fence: str) -> list[str]:
+    return [one.id for one in spells if one.cause.kind == kind and one.cause.fence == fence]
+
+
+def _condition(case: _Case) -> Iterable[str]:
+    return _doubts(case, _BREACHES)
+
+
+def _condition_loss(case: _Case) -> Iterator[str]:
+    yield from _doubts(case, DOUBTS)
+    forgotten_ms = case.facts.forgotten.get(case.lot.id, NEVER)
+    if forgotten_ms <= case.as_of_ms:
+        yield f"doubts since {iso(forgotten_ms)}, of which there were too many to keep"
+    if case.lot.kinetic and case.known.newest:
+        yield f"temperatures up to {_reading(case.known.newest)}"
+
+
+def _doubts(case: _Case, kinds: frozenset[str]) -> list[str]:
+    """The events that began what speaks against the lot's condition."""
+    found = [one.id for one in case.spells if one.cause.kind in kinds and one.cause.lot == case.lot.id]
+    return [f"event {' '.join(found)}"] if found else []
+
+
+def _papers(case: _Case) -> Iterator[str]:
+    for kind in case.policy.papers:
+        some = [one for one in case.lot.papers if one.kind == kind]
+        last = max(some, key=lambda one: (one.until_ms, one.id), default=None)
+        if last is None:
+            yield f"{kind} is missing"
+        elif last.until_ms <= case.as_of_ms:
+            yield f"{kind} {last.id} ended {iso(last.until_ms)}"
+
+
+def _age(case: _Case) -> Iterator[str]:
+    if case.lot.received_ms != -NEVER:
+        yield f"received {iso(case.lot.received_ms)}"
+    if case.lot.expires_ms != NEVER:
+        yield f"expires {iso(case.lot.expires_ms)}"
+
+
+def _sales(case: _Case) -> Iterable[str]:
+    return [f"{Amount(case.lot.sold_milli_per_day, 3).text()} sold a day"]
+
+
+def _shared(dimension: str) -> Callable[[_Case], Iterable[str]]:
+    return lambda case: [str(getattr(case.lot, dimension))]
+
+
+_CAUSES: Mapping[str, Callable[[_Case], Iterable[str]]] = {
+    "price_stale": _price_stale,
+    "rate_stale": _rate_stale,
+    "appraisal": _appraisal,
+    "receipt": _receipt,
+    "stock": _stock,
+    "evidence": _newest_evidence,
+    "place": _place,
+    "condition": _condition,
+    "papers": _papers,
+    "age": _age,
+    "slow": _sales,
+    "condition_loss": _condition_loss,
+    "evidence_ageing": _newest_evidence,
+    "age_haircut": _age,
+    "sell_through": _sales,
+    **{f"concentration_{one}": _shared(one) for one in DIMENSIONS},
+}
+
+
+# Marks.
+
+
+def _marks(cases: Sequence[_Case]) -> Iterator[tuple[str, str, str]]:
+    """The prices and rates that lots were valued by, as (name, value, date), each once; agreed prices have no date."""
+    prices = set[tuple[str, str, str]]()
+    for case in cases:
+        if case.quote:
+            of_one = f"{Amount(case.quote.price_minor, exponent(case.quote.currency)).text()} {case.quote.currency}"
+            value = f"{of_one} for {case.quote.per}" if case.quote.per > 1 else of_one
+            agreed = f"agreed price of {case.lot.sku}", value, ""
+            prices.add((case.series, value, day_text(case.quote.day)) if case.series else agreed)
+    yield from sorted(prices)
+    turned = [case for case in cases if case.currencies]
+    if turned:
+        yield from _rate_marks({one for case in turned for one in (*case.currencies, case.currency)}, turned[0])
+
+
+def _rate_marks(currencies: Iterable[str], case: _Case) -> Iterator[tuple[str, str, str]]:
+    """What one euro was worth in some currencies."""
+    for currency in sorted(set(currencies) - {EURO}):
+        rate = case.market.rate(currency, case.day)
+        if rate is not None:
+            value = Amount(rate.digits, rate.scale).text() if rate.digits else "withdrawn"
+            yield f"{currency} for 1 EUR", value, day_text(rate.day)
