@@ -53,6 +53,8 @@ def test_the_demo_tells_its_story_and_counts_at_both_ends(tmp_path: Path) -> Non
     assert_silences_are_true(folder)
     assert counted["events"]["alert_opened"] >= 2
     assert counted["events"]["fence_entered"] == 3
+    assert counted["events"]["margin_called"] >= 1, "nothing is lent on goods that were not heard of for too long"
+    assert counted["events"]["cover_restored"] >= 1, "and the backlog brings it back"
     assert "console and API: http://127.0.0.1:" in told
     assert "the bank is asked to release" in told
     assert children_of_the_demo(folder) == []

@@ -13,6 +13,7 @@ from pledgewatch_sim.voyage import PORTS, Voyage
 
 OPERATOR = "harbour-line"
 FENCE_HALF_DEG = 0.35
+HOUR_S = 3_600
 HOUR_MS = 3_600_000
 COLD_MC = 4_000
 WARM_MC = 14_000
@@ -102,7 +103,24 @@ def book(identities: dict[str, str], silent_after_s: int) -> dict[str, Any]:
                 "lender": "sandbox-bank",
                 "borrower": f"exporter-{one.name}",
                 "currency": "USD",
+                "policy": "cold-chain",
                 "outstanding_minor": one.quantity * one.unit_price_minor // 4,
+            }
+            for one in CHARACTERS
+        ],
+        # Half of what the goods are worth is lent, less once they were not heard of for long, nothing for too long.
+        "policies": [
+            {
+                "id": "cold-chain",
+                "preset": "inventory_finance",
+                "evidence": {"fresh_s": 12 * HOUR_S, "stale_s": 36 * HOUR_S, "ageing_bp": 1_000, "dark": "ageing"},
+            }
+        ],
+        # Half a day outside its limit costs goods a quarter of their worth.
+        "products": [
+            {
+                "sku": one.sku,
+                "loss": [{"kind": "outside", "points": [{"minutes": 720, "bp": 2_500}]}],
             }
             for one in CHARACTERS
         ],
@@ -136,7 +154,6 @@ def _lot(one: Character) -> dict[str, Any]:
         "facility": f"facility-{one.name}",
         "sku": one.sku,
         "quantity": one.quantity,
-        "haircut_bp": 5_000,
         "limits": [limit],
     }
 
