@@ -560,7 +560,7 @@ COVERED: list[Row] = [(0, sofa("200"), {"ltv_bp": 5_000, "cover": "clear", "told
 def test_a_loan_on_goods_without_a_price_is_called_and_covered_by_the_first() -> None:
     bench = margin_bench()
     assert [message_type for message_type, _ in bench.told] == [BASE, BREACH, CALL]
-    assert bench.spine.state.facilities[LINE].covenant.cover.name == "DEFAULT"
+    assert bench.spine.state.facilities[LINE].covenant.cover.name == "CALLED"
     play(bench, COVERED)
 
 
@@ -674,7 +674,7 @@ def test_a_loan_above_its_limit_or_its_base_is_called_whatever_the_ratio() -> No
     bench = margin_bench(limit_minor=9_600_000)
     rows: list[Row] = [
         # 50 %, but 400,000 above the limit.
-        (0, sofa("200"), {"ltv_bp": 5_000, "headroom": -400_000, "cover": "default"}),
+        (0, sofa("200"), {"ltv_bp": 5_000, "headroom": -400_000, "cover": "called"}),
         (1, repaid(400_000, 1), {"limit_minor": 0, "cover": "clear"}),
     ]
     play(bench, rows)

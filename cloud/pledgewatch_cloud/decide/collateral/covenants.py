@@ -6,7 +6,8 @@
 
 A level is reached when the loan to value is at or above it, and left only `clear_bp` below it (hysteresis), so that a
 price that wavers raises no alarm each day. A margin is called too where the loan exceeds the base or the limit,
-whatever the ratio. Who has not answered a call `cure_s` after it was made is in default. Too little of a SKU warns.
+whatever the ratio: also where nothing is eligible and there is no ratio, as when goods are not heard of, which is no
+default by itself. Who has not answered a call `cure_s` after it was made is in default. Too little of a SKU warns.
 """
 
 from collections.abc import Sequence
@@ -130,13 +131,9 @@ def _reached(before: Cover, base: Base, terms: Covenants, *, short: bool) -> Cov
     levels = ((Cover.DEFAULT, terms.default_bp), (Cover.CALLED, terms.call_bp), (Cover.WARNED, terms.warning_bp))
     for cover, level_bp in levels:
         held = before >= cover
-        if level_bp and base.outstanding_minor and _is_at(base, level_bp - terms.clear_bp + 1 if held else level_bp):
+        least_bp = level_bp - terms.clear_bp + 1 if held else level_bp
+        if level_bp and base.outstanding_minor and base.ltv_bp >= least_bp:
             return cover
         if cover is Cover.CALLED and base.headroom_minor < 0:
             return cover
     return Cover.WARNED if short else Cover.CLEAR
-
-
-def _is_at(base: Base, level_bp: int) -> bool:
-    """Whether the loan to value is at a level. A loan on nothing is beyond any."""
-    return base.ltv_bp < 0 or base.ltv_bp >= level_bp
