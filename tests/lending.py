@@ -23,6 +23,7 @@ from pledgewatch_wire.reading import Cell, Reading
 HOUR_MS = 60 * MINUTE_MS
 LINE = "line"
 COLD = (temperature(5_000),)
+ANY_WARMTH = {"channel": "temperature_mc", "low": -90_000, "high": 90_000, "max_gap_s": 0}
 CLASSES = ("in_transit", "at_port", "bonded", "warehouse")
 
 
@@ -42,9 +43,9 @@ def lends(share_bp: int) -> dict[str, int]:
 
 
 def lot(identity: str = "lot", asset: str = "store", /, **terms: Any) -> dict[str, Any]:
-    """A lot of 1,000 sofas, but for what is said."""
+    """A lot of 1,000 sofas, but for what is said. What stands for it is the temperature, whatever that is."""
     sofas = {"id": identity, "asset": asset, "facility": LINE, "sku": "sofa", "quantity": 1_000}
-    return sofas | terms
+    return sofas | {"limits": [ANY_WARMTH]} | terms
 
 
 def price(series: str, date: str, amount: str, currency: str = "USD", per: int = 1) -> dict[str, Any]:

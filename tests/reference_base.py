@@ -150,7 +150,7 @@ def put_value(case: Case, market: Market) -> None:
         return
     if max(amounts) > MOST_MINOR:
         return
-    if case.has_appraisal:
+    if lot.nolv_bp >= 0:
         value = min(value, floor_of(value, Decimal(lot.nolv_bp), _WHOLE))
     if value <= min(MOST_MINOR, 4 * 10**18 // max(case.lots, 1)):
         case.value = case.left = value

@@ -30,6 +30,8 @@ from lending import (
 from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.book_terms import PRESETS
 from pledgewatch_cloud.decide.market import MarketError
+from pledgewatch_cloud.spine.base_at import base_at
+from pledgewatch_wire.reading import Cell, Channel, Quality
 
 MS = 1 / 3_600_000  # one millisecond, in hours
 INVENTORY = {"preset": "inventory_finance"}
@@ -319,6 +321,11 @@ def test_what_shares_a_word_keeps_its_cap_and_the_later_lot_bears_the_cut(word: 
     # Less of the other: 60 % of 900,000 are 540,000, so 160,000 must go.
     bench.amend({"lots": [lots[2] | {"quantity": 2_000}]})
     assert dict(bench.base().ineligible) == {f"concentration_{word}": 160_000}
+    # Another word for the second: nobody has more than 60 % of 900,000; and back again.
+    bench.amend({"lots": [lots[1] | {word: other}]})
+    assert dict(bench.base().ineligible) == {}
+    bench.amend({"lots": [lots[1]]})
+    assert dict(bench.base().ineligible) == {f"concentration_{word}": 160_000}
     # A lot that fails a test is no part of the whole, nor of the group: 60 % of 500,000 are 300,000.
     bench.amend({"policies": [{"id": "terms", "receipt": 1, "cap_bp": {word: 6_000}}]})
     valid = {"receipt": {"id": "r", "state": "valid"}}
@@ -415,6 +422,22 @@ def test_an_agreed_price_in_another_currency_moves_with_the_rate_and_by_amendmen
     play(Bench(policy=HALF, prices=[agreed]), rows)
 
 
+def test_an_amendment_is_not_charged_with_what_midnight_and_the_hours_have_brought() -> None:
+    """It is the first to be heard of since noon: the price of the new day, evidence that has aged, then the goods."""
+    quotes = price("sofa-index", "2026-01-01", "200"), price("sofa-index", "2026-01-02", "100")
+    rows: list[Row] = [
+        (0, quoted(*quotes), {}),
+        (0, heard(), {"base": 10_000_000}),
+        # 100.00 now, and a tenth less: 5,000,000 and 4,500,000; a hundred more sofas: 450,000.
+        (
+            13,
+            amended(lots=[lot(), lot("b", quantity=100)]),
+            {"base": 4_950_000, "changes": {"price": -5_000_000, "evidence": -500_000, "quantity": 450_000}},
+        ),
+    ]
+    play(Bench(policy=INVENTORY, **BY_SERIES), rows)
+
+
 def test_the_lower_of_cost_or_market_in_two_currencies() -> None:
     """A sofa costs 100.00 GBP; 1 EUR = 1.20 USD = 0.80 GBP, so a penny is 1.5 cents."""
     lots = [lot(cost_minor=10_000, cost_currency="GBP")]
@@ -472,12 +495,12 @@ def test_goods_of_which_nobody_knows_the_age_count_as_the_oldest() -> None:
 
 
 def test_an_appraisal_ends_at_its_moment() -> None:
-    """At 60 % of 20,000,000 until hour 10; afterwards nobody knows what a liquidation would bring."""
+    """At 60 % of 20,000,000 until hour 10; afterwards nobody vouches even for that."""
     appraisals = [{"sku": "sofa", "nolv_bp": 6_000, "until": moment(10)}]
     bench = Bench(policy=HALF | {"appraisal": 1}, appraisals=appraisals)
     rows: list[Row] = [
         (10 - MS, passes, {"gross": 12_000_000, "appraisal": 0, "base": 6_000_000}),
-        (10, passes, {"gross": 20_000_000, "appraisal": 20_000_000, "base": 0, "changes": {"evidence": -6_000_000}}),
+        (10, passes, {"gross": 12_000_000, "appraisal": 12_000_000, "base": 0, "changes": {"evidence": -6_000_000}}),
         (11, amended(appraisals=[appraisals[0] | {"nolv_bp": 5_000, "until": moment(99)}]), {"base": 5_000_000}),
     ]
     play(bench, rows)
@@ -601,7 +624,7 @@ def test_what_a_margin_call_says() -> None:
         "call_minor": 900_000,
         "cure_by_ms": at_ms(49),
         # 50 sofas at 140.00, 80 % of which would be lent with a receipt.
-        "choices": [{"lot": "b", "ineligible": "receipt", "advance_minor": 560_000}],
+        "choices": [{"lot": "b", "ineligible": "receipt", "at_most_minor": 560_000}],
     }
     # A call that grows is the same call: its time runs on.
     bench.come_to(20)
@@ -892,3 +915,101 @@ def test_a_facility_that_leaves_the_book_and_one_that_joins() -> None:
     bench.amend({"remove": {"facilities": ["other"]}})
     bench.amend({"lots": [lot("b", quantity=1)]})
     assert bench.base().gross_minor == 20_020_000
+
+
+# 10. What a sceptic tried.
+
+WORTHLESS = [
+    temperature(0, Quality.SENSOR_GONE),
+    temperature(5_000, Quality.OUT_OF_RANGE),
+    temperature(5_000, Quality.SIMULATED),
+    Cell(Channel.BATTERY_MV, 3_700),
+]
+
+
+@pytest.mark.parametrize("cell", WORTHLESS, ids=["sensor gone", "out of range", "simulated", "battery"])
+def test_what_is_worth_nothing_keeps_no_evidence_fresh(cell: Cell) -> None:
+    bench = Bench(policy=HALF | {"evidence": {"fresh_s": 3_600, "stale_s": 7_200, "ageing_bp": 1_000}})
+    rows: list[Row] = [
+        (1, heard(), {"base": 10_000_000}),
+        (2.5, heard("store", cell), {"evidence_ageing": 2_000_000, "base": 9_000_000}),
+        (3.5, heard("store", cell), {"evidence": 20_000_000, "base": 0}),
+        (4, heard(), {"evidence": 0, "base": 10_000_000}),
+    ]
+    play(bench, rows)
+
+
+def test_a_call_that_was_paid_in_part_is_said_again_when_more_is_needed() -> None:
+    rows: list[Row] = [
+        *COVERED,
+        (1, sofa("140"), {"cover": "called", "call": 900_000}),
+        (2, repaid(899_990, 2), {"cover": "called", "told": [BASE]}),
+        # 65 % of 13,000,000 are 8,450,000, and 9,100,010 are drawn: 650,010 are needed, of the old call 10 are unpaid.
+        (3, sofa("130"), {"cover": "called", "call": 650_010, "told": [BASE, CALL]}),
+    ]
+    play(margin_bench(), rows)
+
+
+def test_a_call_for_a_default_names_the_cash_that_ends_it() -> None:
+    """75 % of 20,000,000 may be lent before it is a default, and a quarter more than that is drawn."""
+    bench = Bench(policy={"covenants": {"default_bp": 7_500}}, facility={"outstanding_minor": 16_000_000})
+    assert bench.spine.state.facilities[LINE].covenant.cover.name == "DEFAULT"
+    assert bench.told[-1][1]["call_minor"] == 1_000_000
+
+
+def test_a_price_that_wavers_around_the_loan_calls_once() -> None:
+    policy = HALF | {"covenants": {"warning_bp": 9_000, "call_bp": 9_500, "clear_bp": 500}}
+    bench = Bench(policy=policy, facility={"outstanding_minor": 10_000_000}, **BY_SERIES)
+    rows: list[Row] = [
+        (0, sofa("210"), {"cover": "clear"}),
+        (1, sofa("199.99"), {"cover": "called", "told": [BASE, BREACH, CALL]}),
+        (2, sofa("200"), {"cover": "called", "told": [BASE]}),
+        (3, sofa("199.99"), {"cover": "called", "told": [BASE]}),
+        # Five per cent more than the loan: 10,500,000.
+        (4, sofa("209.99"), {"cover": "called", "told": [BASE]}),
+        (5, sofa("210"), {"cover": "clear", "told": [BASE, COVER]}),
+    ]
+    play(bench, rows)
+
+
+def test_goods_that_a_cap_takes_are_no_stock() -> None:
+    policy = {"cap_bp": {"sku": 5_000}, "covenants": {"minimum": [{"sku": "sofa", "quantity": 501}]}}
+    bench = Bench(policy=policy)
+    assert bench.spine.state.facilities[LINE].covenant.cover.name == "WARNED", "500 of 1,000 are left by the cap"
+
+
+def test_a_facility_that_comes_back_begins_anew() -> None:
+    bench = Bench(policy=HALF)
+    line = bench.document["facilities"][0]
+    bench.spine.amend({"remove": {"lots": ["lot"], "facilities": [LINE]}})
+    assert bench.spine.state.facilities[LINE].base is None
+    bench.spine.amend({"facilities": [line], "lots": [lot(quantity=500)]})
+    (said,) = [one.event for one in bench.store.events_of(3) if one.event.type == "base_recomputed"]
+    assert (said.fact("base_minor"), said.fact("change_quantity")) == (5_000_000, 5_000_000)
+
+
+@pytest.mark.parametrize(
+    ("document", "figure", "then"),
+    [
+        ({"lots": [lot(counted=400, counted_at=moment(24))]}, "gross_minor", 20_000_000),
+        ({"lots": [lot("more", received_at=moment(24))]}, "gross_minor", 20_000_000),
+        ({"lots": [lot("more", received_at=moment(0.5))]}, "gross_minor", 40_000_000),
+        ({"remove": {"lots": ["lot"]}}, "gross_minor", 20_000_000),
+        ({"facilities": [{"outstanding_minor": 9_000_000}]}, "outstanding_minor", 5_000_000),
+    ],
+    ids=[
+        "a later count",
+        "goods that came later",
+        "goods that were there unsaid",
+        "goods that left",
+        "a loan begun anew",
+    ],
+)
+def test_what_came_later_was_not_true_before(document: dict[str, Any], figure: str, then: int) -> None:
+    bench = Bench(policy=HALF)
+    for facility in document.get("facilities", ()):
+        facility.update({**bench.document["facilities"][0], **facility})
+    bench.come_to(30)
+    bench.spine.amend(document)
+    found = base_at(bench.store, LINE, at_ms(1), at_ms(30))
+    assert getattr(found.base, figure) == then

@@ -599,7 +599,7 @@ VALUES: list[tuple[str, str, dict[str, Any], int | None]] = [
     ("a cost in what has no rate", "USD", {"cost_minor": 1, "cost_currency": NEVER_QUOTED}, None),
     ("appraised at 90%", "USD", {"nolv_bp": 9_000}, 2_099),
     ("appraised above", "USD", {"nolv_bp": 12_000}, 2_333),
-    ("appraised until now", "USD", {"nolv_bp": 9_000, "nolv_until_ms": NOW_MS}, 2_333),
+    ("appraised until now", "USD", {"nolv_bp": 9_000, "nolv_until_ms": NOW_MS}, 2_099),
     ("no quote", "USD", {"series": "tea"}, None),
     ("no quote yet", "USD", {"series": "to-come"}, None),
     ("no rate", "USD", {"series": "no-rate"}, None),

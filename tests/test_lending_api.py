@@ -188,7 +188,6 @@ def test_the_lines_are_there_after_a_restart_too(cloud: Cloud, tmp_path: Path) -
         (f"?as_of={moment(5)}&known_at={moment(20)}", ("12:05", "12:20", 640_000, "at_port", 4)),
         ("?as_of=2026-01-01T13:05:00%2B01:00", ("12:05", "12:20", 640_000, "at_port", 4)),
         (f"?as_of={moment(40)}", ("12:40", "12:40", 640_000, "at_port", 4)),
-        ("?as_of=2025-12-30T12:05:00Z", ("12:05", "12:20", 0, "in_transit", 4)),
     ],
 )
 def test_a_base_of_any_moment_by_what_was_known_at_any_other(
@@ -201,6 +200,12 @@ def test_a_base_of_any_moment_by_what_was_known_at_any_other(
     assert (*told, found["entry"]) == expected
     assert (found["facility"], found["currency"], line["value_minor"]) == ("exposures", "EUR", expected[2])
     assert line["is_unvalued"] == (expected[2] == 0)
+
+
+def test_before_goods_were_in_the_book_there_were_none(cloud: Cloud) -> None:
+    cloud.tell()
+    found = cloud.get("/facilities/exposures/base?as_of=2025-12-30T12:05:00Z")
+    assert (found["base"]["gross_minor"], found["lines"]) == (0, [])
 
 
 def test_late_readings_change_what_is_true_and_not_what_was_known(cloud: Cloud) -> None:

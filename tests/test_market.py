@@ -197,10 +197,23 @@ def test_cross_rates_in_minor_units(source: str, target: str, cross: tuple[int, 
 
 
 def test_a_rate_beyond_nine_digits_has_zeros_behind_them() -> None:
-    known = quoted(rates=[rate("2026-01-01", "USD", "0.000000000007"), rate("2026-01-01", "VND", "999999999999999")])
-    # 999,999,999,999,999 / 0.000000000007 dong for a dollar, and a hundredth of it for a cent
+    known = quoted(rates=[rate("2026-01-01", "USD", "0.0000007"), rate("2026-01-01", "VND", "9999999")])
+    # 9,999,999 / 0.0000007 dong for a dollar, and a hundredth of it for a cent
     cross = known.cross("USD", "VND", day("2026-01-01"))
-    assert cross == Cross(142_857_142 * 10**16, 0, day("2026-01-01"))
+    assert cross == Cross(142_857_128 * 10**3, 0, day("2026-01-01"))
+
+
+@pytest.mark.parametrize("text", ["117890000000", "10000001", "0.00000009"])
+def test_a_rate_that_no_currency_has_is_refused(text: str) -> None:
+    with pytest.raises(MarketError, match="must lie between 1 / 10,000,000 and 10,000,000"):
+        quoted(rates=[rate("2026-01-01", "USD", text)])
+
+
+def test_what_is_quoted_too_far_ahead_is_refused() -> None:
+    document = {"rates": [rate("2026-02-01", "USD", "1.17")], "prices": [price("2026-02-02", "5", series="gas")]}
+    assert market.empty().quoted(document, day("2026-02-02")).rates["USD"]
+    with pytest.raises(MarketError, match="gas: is quoted for a day after 2026-02-01; send it when"):
+        market.empty().quoted(document, day("2026-02-01"))
 
 
 def test_a_withdrawn_currency_is_an_error_that_says_since_when() -> None:
@@ -226,7 +239,14 @@ def test_a_withdrawn_currency_is_an_error_that_says_since_when() -> None:
     assert again.cross("EUR", "HRK", day("2024-01-01")).mantissa == 750_000_000
 
 
-RATES = st.tuples(st.integers(1, 10**15), st.integers(0, 15))
+def is_rate(one: tuple[int, int]) -> bool:
+    """Whether digits and scale are within what a rate may be."""
+    digits, scale = one
+    least: int = 10**scale
+    return least <= digits * 10**7 <= least * 10**14
+
+
+RATES = st.tuples(st.integers(1, 10**15), st.integers(0, 15)).filter(is_rate)
 CODES = st.sampled_from(sorted(EXPONENTS))
 
 
@@ -502,9 +522,9 @@ MARKETS = st.builds(
     ),
     st.dictionaries(
         CODES.filter("EUR".__ne__),
-        st.lists(st.builds(rate_of, DAYS, st.integers(0, 10**15), st.integers(0, 15)), min_size=1, max_size=5).map(
-            ascending
-        ),
+        st.lists(
+            st.builds(lambda day, one: rate_of(day, *one), DAYS, RATES | st.just((0, 0))), min_size=1, max_size=5
+        ).map(ascending),
         max_size=4,
     ),
 )

@@ -31,9 +31,13 @@ EURO = "EUR"
 QUOTES_KEPT = 1_000
 """Of each series and each currency, the newest; older ones are in the journal."""
 QUOTES_PER_DOCUMENT_MAX = 200_000
+AHEAD_MAX_DAYS = 31
+"""How far ahead of the day a quote may be dated."""
 PER_MAX = 10**9
 RATE_DIGITS_MAX = 10**15
 RATE_SCALE_MAX = 15
+RATE_MAX = 10_000_000
+"""Between it and one by it lie all rates to the euro there ever were (the old lira: 1,900,000)."""
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -139,13 +143,18 @@ class Market:
         levels = [(other.digits * 10**one.scale, one.digits * 10**other.scale) for one, other in pairs]
         return _swing_bp(levels, horizon_days, z_milli)
 
-    def quoted(self, document: object) -> "Market":
-        """The market after a document of quotes, taken whole. Raises MarketError with every fault's place."""
+    def quoted(self, document: object, until_day: int | None = None) -> "Market":
+        """The market after a document of quotes, taken whole. Raises MarketError with every fault's place.
+
+        `until_day`: nothing may be dated after it.
+        """
         errors: list[str] = []
         sections = _sections(document, errors)
         prices = _merged(self.prices, _read("prices", sections["prices"], price_quote, errors))
         rates = _merged(self.rates, _read("rates", sections["rates"], rate_quote, errors))
         errors += _mixed(prices)
+        if until_day is not None:
+            errors += _too_early(prices, until_day) + _too_early(rates, until_day)
         if errors:
             raise MarketError(errors)
         return Market({**self.prices, **prices}, {**self.rates, **rates})
@@ -238,6 +247,8 @@ def rate_quote(place: str, value: object) -> tuple[str, RateQuote]:
         item.end()
         if digits > RATE_DIGITS_MAX or scale > RATE_SCALE_MAX:
             raise item.error("rate", "has too many digits: at most 15 in all, and behind the point")
+        if digits and not 10**scale <= digits * RATE_MAX <= RATE_MAX**2 * 10**scale:
+            raise item.error("rate", f"is no rate of a currency: it must lie between 1 / {RATE_MAX:,} and {RATE_MAX:,}")
     except BookError as error:
         raise MarketError(error.errors) from None
     return currency, RateQuote(day, digits, scale)
@@ -325,6 +336,12 @@ def _merged(
         by_day = {one.day: one for one in before.get(name, ())} | dict(quotes)
         after[name] = tuple(by_day[day] for day in sorted(by_day)[-QUOTES_KEPT:])
     return after
+
+
+def _too_early(quotes: Mapping[str, tuple[_Quote, ...]], until_day: int) -> list[str]:
+    """What is quoted for a day that is too far ahead: it would take the place of what counts now."""
+    text = f"is quoted for a day after {day_text(until_day)}; send it when its time is nearer"
+    return [f"{name}: {text}" for name, some in quotes.items() if some and some[-1].day > until_day]
 
 
 def _mixed(prices: Mapping[str, tuple[PriceQuote, ...]]) -> list[str]:

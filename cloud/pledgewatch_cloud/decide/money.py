@@ -37,11 +37,6 @@ class Amount(NamedTuple):
         return f"{sign}{whole:{',' if grouped else ''}d}{decimals}"
 
 
-def after_haircut_minor(amount_minor: int, haircut_bp: int) -> int:
-    """`amount × (1 − haircut)`, rounded down. `haircut_bp` is 0 to 10,000 basis points."""
-    return amount_minor * (BASIS_POINTS - haircut_bp) // BASIS_POINTS
-
-
 def ratio_bp(part_minor: int, whole_minor: int) -> int | None:
     """`part ÷ whole` in basis points, rounded up; None where the whole is nothing, for then there is no ratio."""
     if whole_minor == 0:

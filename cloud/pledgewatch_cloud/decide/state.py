@@ -254,10 +254,10 @@ def _alert_from_json(value: list[Any]) -> Alert:
 
 
 def _facility_from_json(value: dict[str, Any]) -> FacilityState:
-    base, (cover, call_minor, cure_by_ms) = value["base"], value["covenant"]
+    base, (cover, *called) = value["base"], value["covenant"]
     return FacilityState(
         value["messages_sent"],
         None if base is None else Base(*base),
-        Covenant(Cover(cover), call_minor, cure_by_ms),
+        Covenant(Cover(cover), *called),
         value["milestone_states"],
     )

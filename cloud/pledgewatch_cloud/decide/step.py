@@ -30,11 +30,13 @@ from pledgewatch_cloud.decide.batch import (
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import desk as desk_module
+from pledgewatch_cloud.decide.collateral.covenants import Covenant
 from pledgewatch_cloud.decide.collateral.desk import Desk, Known
+from pledgewatch_cloud.decide.collateral.goods import DAY_MS
 from pledgewatch_cloud.decide.events import Event, EventType, SaidEvent, event
 from pledgewatch_cloud.decide.facility import FacilityState, Valued
 from pledgewatch_cloud.decide.log import Log
-from pledgewatch_cloud.decide.market import Market
+from pledgewatch_cloud.decide.market import AHEAD_MAX_DAYS, Market
 from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.decide.state import State
 
@@ -85,7 +87,7 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
         case Tick():
             work = asset_half.time_come(assets, now_ms)
         case Quotation(document=document):
-            market = market.quoted(document)
+            market = market.quoted(document, now_ms // DAY_MS + AHEAD_MAX_DAYS)
             work = asset_half.nothing(assets)
         case Acknowledgement():
             work = asset_half.nothing(assets)
@@ -177,6 +179,8 @@ def _facility_half(state: State, entry: Entry, touched: set[str], valued: Valued
             said = log.say(one.event)
             log.send(facility, said.id, one.message_type, one.subject, one.event.at_ms, one.data)
     # One that has left the book is kept: it may come back, and its messages are numbered on.
+    for facility in log.facilities.keys() - book.facilities.keys():
+        log.facilities[facility] = log.facilities[facility]._replace(base=None, covenant=Covenant())
     return log.facilities
 
 

@@ -7,19 +7,21 @@ what makes the difference.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.asset import AssetState
-from pledgewatch_cloud.decide.batch import Amendment, Quotation, Readings
+from pledgewatch_cloud.decide.batch import Amendment, Entry, Quotation, Readings, Tick
 from pledgewatch_cloud.decide.collateral import as_of as as_of_module
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
 from pledgewatch_cloud.decide.collateral.result import Base, LotLine
 from pledgewatch_cloud.decide.messages import iso_time
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.step import prepare, step
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.store import Store
-from pledgewatch_cloud.spine.spine import recover
+from pledgewatch_cloud.spine.spine import histories, recover
 
 
 class BaseAtError(ValueError):
@@ -82,11 +84,16 @@ def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_m
         raise BaseAtError(f"there was no facility {facility!r} at {iso_time(known_at_ms)}; there were: {known}")
     assets: Mapping[str, AssetState] = state.assets
     if as_of_ms == known_at_ms:
-        sheet = as_of_module.sheet_now(state, as_of_ms)
+        come = _come_to(store, state, as_of_ms)
+        sheet, assets = as_of_module.sheet_now(come, as_of_ms), come.assets
     else:
+        book = as_of_module.book_of(recover(store, as_of_ms).book, state.book, as_of_ms)
+        if facility not in book.facilities:
+            raise BaseAtError(f"there was no facility {facility!r} at {iso_time(as_of_ms)}")
+        state = replace(state, book=book)
         readings = {
-            asset: store.readings([one.device for one in state.book.devices_of_asset(asset)], state.entry + 1)
-            for asset in {lot.asset for lot in state.book.lots_of_facility(facility)}
+            asset: store.readings([one.device for one in book.devices_of_asset(asset)], state.entry + 1)
+            for asset in {lot.asset for lot in book.lots_of_facility(facility)}
         }
         sheet, assets = as_of_module.sheet_of(state, facility, readings, as_of_ms, known_at_ms)
     return BaseAt(
@@ -100,6 +107,15 @@ def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_m
         state,
         assets,
     )
+
+
+def _come_to(store: Store, state: State, now_ms: int) -> State:
+    """A state at a moment after its last entry, as if nothing more had been heard: what a tick would make of it."""
+    if now_ms <= state.recorded_at_ms:
+        return state
+    entry = Entry(state.entry + 1, now_ms, Tick(now_ms))
+    prepared = prepare(state, entry)
+    return step(state, prepared, histories(store, state, prepared)).state
 
 
 def amendments(store: Store, earlier: BaseAt, later: BaseAt) -> Iterator[dict[str, Any]]:

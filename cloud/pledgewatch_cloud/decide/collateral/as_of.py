@@ -6,12 +6,14 @@ corrections and amendments, which `spine/base_at.py` lists.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from pledgewatch_cloud.decide import asset_half
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.book_items import Facility, Lot
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import desk as desk_module
 from pledgewatch_cloud.decide.collateral import goods as goods_module
@@ -22,6 +24,7 @@ from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.voyage import NEVER
 
 
 def sheet_now(state: State, now_ms: int) -> Sheet:
@@ -29,6 +32,51 @@ def sheet_now(state: State, now_ms: int) -> Sheet:
     known = Known(state.book, state.market, state.facts, state.assets)
     desk = state.desk or desk_module.opened(known, state.losses, state.recorded_at_ms)
     return desk_module.follow(desk, known, known, (), (), now_ms)[0].sheet
+
+
+def book_of(then: Book, now: Book, as_of_ms: int) -> Book:
+    """The book as it was true at a moment: `then` was known at it, `now` is.
+
+    What has a date counts by it: loans' movements, counts, goods that were received. What has none was true when it was
+    entered: lots that have left since were there, and lots that have come since, without saying when, were not. How
+    assets are told (fences, limits, devices, voyages) is as it is known now, as everywhere.
+    """
+    lots = {one: _lot_of(lot, now.lots.get(one), as_of_ms) for one, lot in then.lots.items()}
+    lots |= {
+        one: lot
+        for one, lot in now.lots.items()
+        if one not in lots and lot.received_ms != -NEVER and lot.received_ms <= as_of_ms
+    }
+    facilities = dict(now.facilities)
+    for one, facility in then.facilities.items():
+        facilities[one] = _facility_of(facility, now.facilities.get(one))
+    return replace(
+        now,
+        lots=lots,
+        facilities=facilities,
+        policies={**now.policies, **then.policies},
+        products={**then.products, **now.products},
+        appraisals=then.appraisals,
+        prices={**now.prices, **then.prices},
+        assets={**then.assets, **now.assets},
+        installations={**then.installations, **now.installations},
+    )
+
+
+def _lot_of(then: Lot, now: Lot | None, as_of_ms: int) -> Lot:
+    if now is None:
+        return then
+    lot = then._replace(asset=now.asset, limits=now.limits, kinetic=now.kinetic)
+    if then.counted_ms <= now.counted_ms <= as_of_ms:
+        lot = lot._replace(counted=now.counted, counted_ms=now.counted_ms)
+    return lot
+
+
+def _facility_of(then: Facility, now: Facility | None) -> Facility:
+    if now is None:
+        return then
+    movements = {one.id: one for one in (*then.movements, *now.movements)}
+    return then._replace(movements=tuple(sorted(movements.values(), key=lambda one: (one.at_ms, one.id))))
 
 
 def sheet_of(

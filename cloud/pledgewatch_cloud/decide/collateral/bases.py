@@ -128,7 +128,8 @@ def _held_back(sub_limits: Sequence[SubLimit], advance: Mapping[str, int]) -> di
 
 
 def eligible_units(sheet: Sheet, facility: str, sku: str) -> int:
-    """How many units of a SKU stand behind what is eligible: of lots of which anything is, those that are counted."""
+    """How many units of a SKU stand behind what is eligible: of each lot the share that the tests and the caps leave of
+    its value, rounded down."""
     goods = sheet.goods
     number = goods.number[facility]
     groups = goods.groups[DIMENSIONS.index("sku")]
@@ -136,5 +137,6 @@ def eligible_units(sheet: Sheet, facility: str, sku: str) -> int:
     for group in own[own > 0].tolist():
         rows = groups.rows[groups.first[group] : groups.first[group + 1]]
         if groups.words[group] == sku:
-            return int(sheet.shares.counted[rows][sheet.eligible[rows] > 0].sum())
+            value = np.maximum(sheet.worth.value[rows], 1)
+            return int(money.share_down(goods.columns.quantity[rows], sheet.capped[-1][rows], value).sum())
     return 0

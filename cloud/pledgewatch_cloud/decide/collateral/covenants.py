@@ -5,9 +5,10 @@
       └──────────┴──────────┴──────────┘   cover is restored
 
 A level is reached when the loan to value is at or above it, and left only `clear_bp` below it (hysteresis), so that a
-price that wavers raises no alarm each day. A margin is called too where the loan exceeds the base or the limit,
-whatever the ratio: also where nothing is eligible and there is no ratio, as when goods are not heard of, which is no
-default by itself. Who has not answered a call `cure_s` after it was made is in default. Too little of a SKU warns.
+price that wavers raises no alarm each day. A margin is called too where the loan exceeds the base or the limit, and is
+over only where they exceed the loan by `clear_bp`, whatever the ratio: also where nothing is eligible and there is no
+ratio, as when goods are not heard of, which is no default by itself. Who has not answered a call `cure_s` after it was
+made is in default. Too little of a SKU warns.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import money
-from pledgewatch_cloud.decide.collateral.result import STEPS, Base, LotLine
+from pledgewatch_cloud.decide.collateral.result import STEPS, TESTS, Base, LotLine
 from pledgewatch_cloud.decide.collateral.terms import CLASSES, Covenants, Policy
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.messages import MessageType
@@ -34,10 +35,12 @@ class Cover(IntEnum):
 
 
 class Covenant(NamedTuple):
-    """Where a facility stands. `call_minor` is the cash that was called, `cure_by_ms` when it must have come."""
+    """Where a facility stands. `call_minor` is the cash that was called when so much was outstanding, `cure_by_ms` when
+    it must have come."""
 
     cover: Cover = Cover.CLEAR
     call_minor: int = 0
+    outstanding_minor: int = 0
     cure_by_ms: int = NEVER
 
 
@@ -75,18 +78,25 @@ def judge(before: Covenant, base: Base, terms: Covenants, now_ms: int, *, short:
         cover = Cover.DEFAULT
     if before.cover is Cover.DEFAULT and cover is Cover.CALLED:
         cover = Cover.DEFAULT
-    called_minor = call_minor(base, terms) if cover >= Cover.CALLED else 0
-    cure_by_ms = NEVER
-    if cover >= Cover.CALLED:
-        asked = before.cover >= Cover.CALLED
-        cure_by_ms = before.cure_by_ms if asked else now_ms + 1_000 * terms.cure_s if terms.cure_s else NEVER
-    after = Covenant(cover, called_minor, cure_by_ms)
+    if cover < Cover.CALLED:
+        after = Covenant(cover)
+    elif before.cover < Cover.CALLED:
+        cure_by_ms = now_ms + 1_000 * terms.cure_s if terms.cure_s else NEVER
+        after = Covenant(cover, call_minor(base, terms), base.outstanding_minor, cure_by_ms)
+    else:
+        after = before._replace(cover=cover)
     told = MOVES.get((before.cover, cover), ())
-    if before.cover is cover and called_minor > before.call_minor:
-        told = (_CALL,)
-    elif before.cover is cover and cover >= Cover.CALLED:
-        after = after._replace(call_minor=before.call_minor)
+    if before.cover >= Cover.CALLED and cover >= Cover.CALLED:
+        needed_minor = call_minor(base, terms)
+        if needed_minor > _unpaid_minor(before, base):
+            after = after._replace(call_minor=needed_minor, outstanding_minor=base.outstanding_minor)
+            told = (*told, _CALL)
     return after, [Move(event_type, message_type, after) for event_type, message_type in told]
+
+
+def _unpaid_minor(called: Covenant, base: Base) -> int:
+    """What is still to be paid of what was called."""
+    return max(0, called.call_minor - max(0, called.outstanding_minor - base.outstanding_minor))
 
 
 def is_called(base: Base, terms: Covenants) -> bool:
@@ -95,19 +105,26 @@ def is_called(base: Base, terms: Covenants) -> bool:
 
 
 def call_minor(base: Base, terms: Covenants) -> int:
-    """The cash that ends a call: it brings the loan under the base and the limit, and the ratio under its level."""
-    most = _lendable_minor(base)
-    if terms.call_bp:
-        most = min(most, base.eligible_minor * max(0, terms.call_bp - terms.clear_bp) // money.BASIS_POINTS)
+    """The cash that ends a call: it brings the loan under the base and the limit, and the ratio under its level, each
+    with `clear_bp` to spare."""
+    most = _lendable_minor(base) * money.BASIS_POINTS // (money.BASIS_POINTS + terms.clear_bp)
+    level_bp = terms.call_bp or terms.default_bp
+    if level_bp:
+        most = min(most, base.eligible_minor * max(0, level_bp - terms.clear_bp) // money.BASIS_POINTS)
     return max(0, base.outstanding_minor - most)
 
 
 class Choice(NamedTuple):
-    """What may be mended instead of paying: the lot, the ineligible, and the advance that comes back with it."""
+    """What may be mended instead of paying: the lot, the ineligible, and the advance that comes back at most. Later
+    steps may take of it again."""
 
     lot: str
     ineligible: str
-    advance_minor: int
+    at_most_minor: int
+
+
+MENDABLE = frozenset(TESTS) - {"condition", "age", "slow"} | {"evidence_ageing"}
+"""What somebody can do something about: bring evidence, quotes, papers, a receipt, a count, or move the goods."""
 
 
 def choices(lines: Sequence[LotLine], policy: Policy) -> list[Choice]:
@@ -117,10 +134,11 @@ def choices(lines: Sequence[LotLine], policy: Policy) -> list[Choice]:
         Choice(one.id, name, amount * advance_bp[one.in_class] // money.BASIS_POINTS)
         for one in lines
         for name, amount in one.ineligible.items()
+        if name in MENDABLE
     ]
     order = {name: place for place, name in enumerate(STEPS)}
-    found.sort(key=lambda one: (-one.advance_minor, one.lot, order[one.ineligible]))
-    return [one for one in found[:CHOICES_MAX] if one.advance_minor]
+    found.sort(key=lambda one: (-one.at_most_minor, one.lot, order[one.ineligible]))
+    return [one for one in found[:CHOICES_MAX] if one.at_most_minor]
 
 
 def _lendable_minor(base: Base) -> int:
@@ -134,6 +152,7 @@ def _reached(before: Cover, base: Base, terms: Covenants, *, short: bool) -> Cov
         least_bp = level_bp - terms.clear_bp + 1 if held else level_bp
         if level_bp and base.outstanding_minor and base.ltv_bp >= least_bp:
             return cover
-        if cover is Cover.CALLED and base.headroom_minor < 0:
+        spare_minor = terms.clear_bp * base.outstanding_minor if held else 0
+        if cover is Cover.CALLED and base.headroom_minor * money.BASIS_POINTS < spare_minor:
             return cover
     return Cover.WARNED if short else Cover.CLEAR

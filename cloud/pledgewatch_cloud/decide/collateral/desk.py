@@ -2,16 +2,18 @@
 
 Whatever an entry changes is put in one kind after the other, a sheet for each, so that what a facility's base has
 gained or lost is the sum of its differences, each with its reason. A desk only saves work: made anew from what is
-known at a moment it says the same (tests/test_desk.py).
+known at a moment it says the same (tests/test_desk_laws.py).
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from pledgewatch_cloud.decide.asset import EMPTY
 from pledgewatch_cloud.decide.book import SECTIONS, Book
+from pledgewatch_cloud.decide.book_items import Facility, Lot
 from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import bases, stand
@@ -23,7 +25,6 @@ from pledgewatch_cloud.decide.collateral.quotes import quotes_of
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
-from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.voyage import NEVER
 
@@ -65,11 +66,7 @@ Stages = Sequence[tuple[str, Sheet]]
 
 def opened(known: Known, losses: Mapping[str, int], now_ms: int) -> Desk:
     """A desk made anew. `losses` are those that the lots had when they were last looked at, where they had any."""
-    lots = [
-        one._replace(loss_bp=losses.get(one.id, 0))
-        for one in stand.all_lots(known.book, known.facts, known.assets, now_ms)
-    ]
-    return _desk(known, _valued(known, lots, known.book, known.book, now_ms), now_ms)
+    return _desk(known, _valued(known, now_ms, losses), now_ms)
 
 
 def follow(
@@ -83,7 +80,10 @@ def follow(
     if book is not before.book:
         some = _lots_that_differ(before.book, book)
         if some is None:
-            stages = _amended(before.book, known, now_ms)
+            # What the time since the last entry has brought is no fault of the amendment.
+            until = before._replace(facts=known.facts, assets=known.assets)
+            _, stages = follow(desk, before, until, touched, devices, now_ms)
+            stages = [*stages, *_amended(before.book, known, now_ms)]
             return _desk(known, stages[-1][1], now_ms), stages
         lots += some
     stages = list(_requoted(desk.sheet, before.market, known, now_ms))
@@ -101,7 +101,7 @@ def follow(
         sheet = more[-1][1]
         weak = _weak(weak, book, sheet, lots)
     loans_due_ms = desk.loans_due_ms
-    if loans_due_ms <= now_ms:
+    if loans_due_ms <= now_ms or book.facilities != before.book.facilities:
         sheet = _with_loans(sheet, book, now_ms)
         loans_due_ms = _loans_due_ms(book, now_ms)
     due_ms = int(sheet.shares.due_ms.min(initial=NEVER)) if sheet is not desk.sheet else desk.due_ms
@@ -133,52 +133,63 @@ def _desk(known: Known, sheet: Sheet, now_ms: int) -> Desk:
     return Desk(sheet, weak, int(sheet.shares.due_ms.min(initial=NEVER)), _loans_due_ms(known.book, now_ms))
 
 
-def _valued(known: Known, lots: Sequence[LotStanding], terms: Book, agreed: Book, now_ms: int) -> Sheet:
-    """Goods on the terms and at the agreed prices of a book, where that knows the facility."""
+def _valued(known: Known, now_ms: int, losses: Mapping[str, int] | None = None) -> Sheet:
+    """All goods by what is known. `losses`: those that lots had when they were last looked at, instead of now's."""
     book = known.book
-    lines = [
-        stand.line_of(book, one, now_ms)
-        if terms is book or one not in terms.facilities
-        else stand.line_of(book, one, now_ms)._replace(policy=terms.policy_of(one))
-        for one in book.facilities
-    ]
-    return sheet_module.revalued(goods_module.goods_of(lines, lots), BookPrices(known.market, agreed), now_ms)
+    lots = stand.all_lots(book, known.facts, known.assets, now_ms)
+    if losses is not None:
+        lots = [one._replace(loss_bp=losses.get(one.id, 0)) for one in lots]
+    lines = [stand.line_of(book, one, now_ms) for one in book.facilities]
+    return sheet_module.revalued(goods_module.goods_of(lines, lots), BookPrices(known.market, book), now_ms)
 
 
 def _amended(before: Book, known: Known, now_ms: int) -> Stages:
-    """The stages of an amendment: first other goods, then other agreed prices, then other terms."""
+    """The stages of an amendment: first other lots, then other agreed prices, then everything else."""
     book = known.book
-    lots = stand.all_lots(book, known.facts, known.assets, now_ms)
-    stages: list[tuple[str, Sheet]] = []
-    same_prices = book.prices == before.prices or not before.prices.keys() >= {lot.sku for lot in book.lots.values()}
-    same_terms = book.policies == before.policies and all(
-        before.facilities[one].policy == facility.policy
-        for one, facility in book.facilities.items()
-        if one in before.facilities
+    as_before = replace(
+        book,
+        policies={**book.policies, **before.policies},
+        products={**book.products, **before.products},
+        appraisals=before.appraisals,
+        voyages=before.voyages,
+        fences=before.fences,
+        fence_index=before.fence_index,
+        prices={**book.prices, **before.prices},
+        facilities={one: _on_old_terms(facility, before) for one, facility in book.facilities.items()},
     )
-    if not (same_prices and same_terms):
-        agreed = book if same_prices else before
-        stages.append(("quantity", _valued(known, lots, before, agreed, now_ms)))
-    if not same_prices and not same_terms:
-        stages.append(("price", _valued(known, lots, before, book, now_ms)))
-    last = "quantity" if same_prices and same_terms else "price" if same_terms else "rule"
-    return [*stages, (last, _valued(known, lots, book, book, now_ms))]
+    repriced = replace(as_before, prices=book.prices, products=book.products)
+    stages: list[tuple[str, Sheet]] = []
+    for reason, terms in (("quantity", as_before), ("price", repriced), ("rule", book)):
+        now = _valued(known._replace(book=terms), now_ms)
+        if not stages or reason == "rule" or changed_lines(stages[-1][1], now):
+            stages.append((reason, now))
+    return stages
+
+
+def _on_old_terms(facility: Facility, before: Book) -> Facility:
+    """A facility as it is now, under the policy that it was under."""
+    was = before.facilities.get(facility.id)
+    return facility if was is None else facility._replace(policy=was.policy, currency=was.currency)
 
 
 def _lots_that_differ(before: Book, book: Book) -> list[str] | None:
-    """The lots that an amendment has changed, where it has changed nothing else and nothing that they share."""
-    if any(getattr(before, name) != getattr(book, name) for name in SECTIONS if name != "lots"):
+    """The lots that an amendment has changed, where it has changed nothing but lots and loans, and nothing that lots
+    share."""
+    if any(getattr(before, name) != getattr(book, name) for name in SECTIONS if name not in ("lots", "facilities")):
         return None
-    if before.lots.keys() != book.lots.keys():
+    if before.lots.keys() != book.lots.keys() or before.facilities.keys() != book.facilities.keys():
         return None
-    found = [one for one, lot in book.lots.items() if lot is not before.lots[one] and lot != before.lots[one]]
-    for one in found:
-        was, now = before.lots[one], book.lots[one]
-        if any(getattr(was, name) != getattr(now, name) for name in _SHARED) or (was.cost_minor < 0) != (
-            now.cost_minor < 0
-        ):
+    for one, facility in book.facilities.items():
+        if (facility.policy, facility.currency) != (before.facilities[one].policy, before.facilities[one].currency):
             return None
-    return found
+    found = [one for one, lot in book.lots.items() if lot is not before.lots[one] and lot != before.lots[one]]
+    return found if all(_shares_as_before(before.lots[one], book.lots[one]) for one in found) else None
+
+
+def _shares_as_before(was: Lot, now: Lot) -> bool:
+    """Whether what a lot shares with others is as it was."""
+    same_cost = (was.cost_minor < 0) == (now.cost_minor < 0)
+    return same_cost and all(getattr(was, name) == getattr(now, name) for name in _SHARED)
 
 
 def _requoted(sheet: Sheet, before: Market, known: Known, now_ms: int) -> Stages:
@@ -270,16 +281,14 @@ def changed_lines(before: Sheet, after: Sheet) -> list[str]:
     if len(before.goods.lines) != len(after.goods.lines) or before.goods.number != after.goods.number:
         return [one.id for one in after.goods.lines]
     differ = np.zeros(len(after.goods.lines), dtype=np.bool_)
-    pairs: list[tuple[Numbers, Numbers]] = [
+    for one, other in (
         (before.line_value, after.line_value),
-        (before.line_taken, after.line_taken),
         (before.line_eligible, after.line_eligible),
-        (before.line_advance, after.line_advance),
         (before.line_unvalued, after.line_unvalued),
-    ]
-    for one, other in pairs:
-        if one is not other:
-            differ |= (one != other).reshape(len(differ), -1).any(axis=1)
+    ):
+        differ |= one != other
+    for one, other in ((before.line_taken, after.line_taken), (before.line_advance, after.line_advance)):
+        differ |= (one != other).any(axis=1)
     found = {after.goods.lines[number].id for number in np.flatnonzero(differ).tolist()}
     if before.goods.lines is not after.goods.lines:
         every = zip(before.goods.lines, after.goods.lines, strict=True)
@@ -288,8 +297,13 @@ def changed_lines(before: Sheet, after: Sheet) -> list[str]:
 
 
 def changes(before: Sheet, stages: Stages, facility: str) -> dict[str, int]:
-    """What each reason has changed of a facility's base, in minor units; only what is not nothing."""
+    """What each reason has changed of a facility's base, in minor units; only what is not nothing, and nothing at all
+    where its currency has changed."""
     found: dict[str, int] = {}
+    sheets = [before, *(sheet for _, sheet in stages)]
+    numbers = [(sheet, sheet.goods.number.get(facility)) for sheet in sheets]
+    if len({sheet.goods.lines[number].currency for sheet, number in numbers if number is not None}) > 1:
+        return found
     was = _base_minor(before, facility)
     for reason, sheet in stages:
         now = _base_minor(sheet, facility)

@@ -241,7 +241,7 @@ def _shares(lots: Columns, policy: Policy, now_ms: int) -> Shares:
         fails,
         counted,
         salable,
-        np.where(has_appraisal, np.minimum(lots.nolv_bp, money.BASIS_POINTS), money.BASIS_POINTS),
+        np.where(lots.nolv_bp >= 0, np.minimum(lots.nolv_bp, money.BASIS_POINTS), money.BASIS_POINTS),
         np.minimum(lots.loss_bp, money.BASIS_POINTS),
         np.where(is_ageing, evidence.ageing_bp, 0),
         _banded(age_days, policy.age_bands),

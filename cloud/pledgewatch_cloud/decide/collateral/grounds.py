@@ -161,13 +161,11 @@ def _stock(case: _Case) -> Iterable[str]:
 
 
 def _newest_evidence(case: _Case) -> Iterable[str]:
-    known, asset = case.known, case.lot.asset
-    if case.policy.evidence.by == "reading":
-        return [_reading(known.newest)] if known.newest else [f"nothing was heard of {asset}"]
-    fix = known.presence
-    if fix is None or fix.good_ms == -NEVER:
-        return [f"no good fix of {asset}"]
-    return [_reading(fix.key) if fix.key[0] == fix.good_ms else f"good fix of {iso(fix.good_ms)}"]
+    newest = stand.newest_evidence(case.lot, case.policy.evidence.by, case.known)
+    if newest is None:
+        wanted = "good fix" if case.policy.evidence.by == "fix" else "good fix and no good value"
+        return [f"no {wanted} of {case.lot.asset}"]
+    return [_reading(newest) if newest[1] else f"good fix of {iso(newest[0])}"]
 
 
 def _reading(key: tuple[int, str, int, int]) -> str:

@@ -9,6 +9,8 @@ from pledgewatch_cloud.decide.collateral.goods import PASSED, TEST, Goods
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.market import Cross, MarketError, PriceQuote
 
+_EXPONENT_MAX = 18
+
 
 class Prices(Protocol):
     """What lots are valued by; see pledgewatch_cloud.decide.market.Market, which is one."""
@@ -95,10 +97,13 @@ def quotes_of(goods: Goods, market: Prices, day: int) -> Quotes:
 def _cross(
     known: dict[tuple[str, str], Cross | None], market: Prices, source: str, target: str, day: int
 ) -> Cross | None:
-    """The rate of a pair, looked up once; None where there is none."""
+    """The rate of a pair, looked up once; None where there is none, or none that 64 bits hold."""
     if (source, target) not in known:
         try:
-            known[source, target] = market.cross(source, target, day)
+            cross = market.cross(source, target, day)
         except MarketError:
             known[source, target] = None
+        else:
+            is_held = cross.mantissa <= money.AMOUNT_MAX_MINOR and cross.exponent <= _EXPONENT_MAX
+            known[source, target] = cross if is_held else None
     return known[source, target]

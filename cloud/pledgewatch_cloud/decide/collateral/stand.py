@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import causes as causes_module
-from pledgewatch_cloud.decide.asset import EMPTY, AssetState
+from pledgewatch_cloud.decide.asset import EMPTY, AssetState, Key
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Lot
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
@@ -12,6 +12,7 @@ from pledgewatch_cloud.decide.collateral.loan import outstanding_minor
 from pledgewatch_cloud.decide.collateral.loss import Curve, LifeCurve, loss_bp
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.terms import Line
+from pledgewatch_cloud.decide.condition import is_awaited
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.money import BASIS_POINTS
 from pledgewatch_cloud.decide.voyage import NEVER, Leg, leg_at
@@ -118,9 +119,7 @@ def _standing(
         told = curves, own, known.kinetics.get(lot.id), lot.kinetic, hour_ms
         loss = loss_bp(*told, limits=lot.limits, begun_ms=known.begun_ms, forgotten_ms=forgotten_ms)
     grows = loss < BASIS_POINTS and (forgotten_ms != NEVER or _grows(curves, own, hour_ms))
-    evidence_ms = known.newest[0] if known.newest else -NEVER
-    if policy.evidence.by == "fix":
-        evidence_ms = known.presence.good_ms if known.presence else -NEVER
+    evidence = newest_evidence(lot, policy.evidence.by, known)
     return LotStanding(
         id=lot.id,
         facility=lot.facility,
@@ -138,7 +137,7 @@ def _standing(
         in_class=_class_of(kinds, book, lot.asset),
         fences=fences,
         is_forbidden="forbidden" in kinds,
-        evidence_ms=evidence_ms,
+        evidence_ms=evidence[0] if evidence else -NEVER,
         is_dark=leg is not None and leg.signal == "dark",
         is_breached=any(one.cause.kind in _BREACHES for one in own),
         loss_bp=loss,
@@ -154,6 +153,24 @@ def _standing(
         warehouse=lot.warehouse,
         turns_ms=min(turns_ms, hour_ms + HOUR_MS if curves and grows else NEVER),
     )
+
+
+def newest_evidence(lot: Lot, by: str, known: AssetState) -> Key | None:
+    """The newest reading that is good enough to stand for a lot, or None: a good fix; unless the policy asks for one, a
+    good value of what the lot's limits and its mean kinetic temperature are about, too.
+
+    Where that fix was not the newest, only its moment is known.
+    """
+    found = []
+    fix = known.presence
+    if fix is not None and fix.good_ms != -NEVER:
+        found.append(fix.key if fix.key[0] == fix.good_ms else (fix.good_ms, "", 0, 0))
+    if by == "reading":
+        conditions = [known.conditions.get((lot.id, limit.id)) for limit in lot.limits]
+        found += [one.key for one in conditions if one is not None and not is_awaited(one)]
+        kinetic = known.kinetics.get(lot.id)
+        found += [kinetic.key] if kinetic else []
+    return max(found, default=None)
 
 
 def _class_of(kinds: set[str], book: Book, asset: str) -> str:
