@@ -76,7 +76,7 @@ def _facility_of(then: Facility, now: Facility | None) -> Facility:
     if now is None:
         return then
     movements = {one.id: one for one in (*then.movements, *now.movements)}
-    return then._replace(movements=tuple(sorted(movements.values(), key=lambda one: (one.at_ms, one.id))))
+    return then._replace(movements=tuple(sorted(movements.values(), key=lambda one: (one.at_ms, one.kind, one.id))))
 
 
 def sheet_of(
