@@ -45,7 +45,7 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 7
+FORMAT = 8
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = """

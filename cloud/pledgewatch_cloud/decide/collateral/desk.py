@@ -38,6 +38,8 @@ _FIELDS: Mapping[str, Sequence[str]] = {
     "rule": Columns._fields,
 }
 """What of a lot changes for which reason."""
+_TERMS = ("policies", "products", "appraisals", "voyages", "fences", "prices", "facilities")
+"""What else but lots a base rests on."""
 _SHARED = ("asset", "facility", "sku", "cost_currency", "buyer", "country", "vessel", "warehouse")
 
 
@@ -146,6 +148,8 @@ def _valued(known: Known, now_ms: int, losses: Mapping[str, int] | None = None) 
 def _amended(before: Book, known: Known, now_ms: int) -> Stages:
     """The stages of an amendment: first other lots, then other agreed prices, then everything else."""
     book = known.book
+    if not before.facilities or all(getattr(before, name) == getattr(book, name) for name in _TERMS):
+        return [("quantity", _valued(known, now_ms))]
     as_before = replace(
         book,
         policies={**book.policies, **before.policies},
