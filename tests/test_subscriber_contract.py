@@ -459,6 +459,8 @@ async def test_a_broker_that_sends_more_than_it_may_is_read_no_further(
         monkeypatch.setattr(lifecycle, "HELD_MAX_BYTES", 100_000)
     read_at_once = 256 * 1024 // 10_000 + 1
 
+    ended = asyncio.Event()
+
     async def overdo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1_024)
         writer.write(mqtt5.ConnAckPacket().write())
@@ -470,6 +472,8 @@ async def test_a_broker_that_sends_more_than_it_may_is_read_no_further(
         while await reader.read(1_024):
             pass
         writer.close()
+        await writer.wait_closed()
+        ended.set()
 
     async with await asyncio.start_server(overdo, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -485,3 +489,5 @@ async def test_a_broker_that_sends_more_than_it_may_is_read_no_further(
                     subscriber.acknowledge(some)
                     found += [one.payload.strip() for one in some]
             assert found == numbered(1_000, 1)
+        async with asyncio.timeout(15):
+            await ended.wait()
