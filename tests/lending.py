@@ -23,6 +23,12 @@ from pledgewatch_wire.reading import Cell, Reading
 HOUR_MS = 60 * MINUTE_MS
 LINE = "line"
 COLD = (temperature(5_000),)
+INVENTORY = {"preset": "inventory_finance"}
+HALF = {"advance_bp": {"in_transit": 5_000, "at_port": 5_000, "bonded": 5_000, "warehouse": 5_000}}
+SERIES = [{"sku": "sofa", "series": "sofa-index"}]
+BY_SERIES: dict[str, Any] = {"prices": [], "products": SERIES}
+EVIDENCE = {"evidence": {"fresh_s": 3_600, "stale_s": 36_000}}
+MS = 1 / 3_600_000  # one millisecond, in hours
 ANY_WARMTH = {"channel": "temperature_mc", "low": -90_000, "high": 90_000, "max_gap_s": 0}
 CLASSES = ("in_transit", "at_port", "bonded", "warehouse")
 
@@ -269,7 +275,7 @@ def figure(bench: Bench, name: str) -> Any:
     return getattr(base, name if name in Base._fields else f"{name}_minor")
 
 
-def play(bench: Bench, rows: Iterable[Row]) -> None:
+def assert_figures(bench: Bench, rows: Iterable[Row]) -> None:
     """Let rows happen one after the other, and hold each to its figures."""
     for number, (hour, happens, figures) in enumerate(rows):
         bench.come_to(hour)

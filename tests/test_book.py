@@ -9,7 +9,7 @@ from builders import Device, book_document, fence
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
-from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.item import BookError
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -28,8 +28,8 @@ FAULTS: list[tuple[str, Change, str]] = [
     ("price is a fraction", lambda d: d["prices"][0].update(unit_price_minor=1.5), "prices[0].unit_price_minor: 1.5"),
     (
         "no currency",
-        lambda d: d["facilities"][0].update(currency="XXX"),
-        "facilities[0].currency: 'XXX' is no currency",
+        lambda d: d["facilities"][0].update(currency="QQQ"),
+        "facilities[0].currency: 'QQQ' is no currency",
     ),
     ("price without currency", lambda d: d["prices"][0].pop("currency"), "prices[0].currency: is missing"),
     ("unknown key", lambda d: d["lots"][0].update(color="red"), "lots[0].color: no such key"),

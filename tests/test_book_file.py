@@ -6,7 +6,7 @@ import pytest
 
 from pledgewatch_cloud.book_file import DocumentError, read_book_file
 from pledgewatch_cloud.decide import book as book_module
-from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.item import BookError
 
 YAML = """\
 facilities:

@@ -12,7 +12,7 @@ from builders import Device, book_document
 from pledgewatch_cloud.book_file import read_book_file
 from pledgewatch_cloud.book_schema import SECTIONS, schema
 from pledgewatch_cloud.decide import book as book_module
-from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.item import BookError
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECK = jsonschema.Draft202012Validator(schema())

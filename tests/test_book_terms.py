@@ -9,7 +9,7 @@ from builders import NOON_MS, Device, book_document
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import BookError, Interest, Lot, Movement, Paper, Receipt
+from pledgewatch_cloud.decide.book_items import Interest, Lot, Movement, Paper, Receipt
 from pledgewatch_cloud.decide.book_terms import PLAIN, PRESETS, Appraisal, Product
 from pledgewatch_cloud.decide.collateral.loss import LifeCurve, OutsideCurve, Point
 from pledgewatch_cloud.decide.collateral.terms import (
@@ -21,6 +21,7 @@ from pledgewatch_cloud.decide.collateral.terms import (
     SubLimit,
     Swing,
 )
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.voyage import NEVER
 
 Change = Callable[[dict[str, Any]], object]
@@ -278,7 +279,7 @@ FAULTS: list[tuple[Change, str]] = [
     (facility(interest={"rate_bp": 1, "day_count": "act_360"}), "facilities[0].interest.since: is missing"),
     (lot(cost_minor=-1), "lots[0].cost_minor: -1 is not"),
     (lot(cost_per=0), "lots[0].cost_per: 0 is not"),
-    (lot(cost_currency="XXX"), "lots[0].cost_currency: 'XXX' is no currency of ISO 4217"),
+    (lot(cost_currency="QQQ"), "lots[0].cost_currency: 'QQQ' is no currency of ISO 4217"),
     (lambda d: d["lots"][0].pop("cost_minor"), "lots[0].cost_per: there is no cost_minor that it could be about"),
     (lot(counted=-1), "lots[0].counted: -1 is not"),
     (lambda d: d["lots"][0].pop("counted_at"), "lots[0].counted_at: is missing: a count is a number and its moment"),

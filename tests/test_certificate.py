@@ -275,7 +275,7 @@ def sheet_lines(data: bytes, sheet: str, table: list[list[str]]) -> list[list[st
     return found
 
 
-def agrees(one: Certificate) -> None:
+def assert_agrees(one: Certificate) -> None:
     made = forms(one)
     for section, sheet in (("waterfall", "Waterfall"), ("lots", "Lots")):
         table = csv_lines(made["csv"], section)
@@ -298,7 +298,7 @@ def test_the_workbook_says_what_the_csv_says(exponent: int, factor: int) -> None
         )
         for one in LINES
     ]
-    agrees(certificate(lines, exponent=exponent, stated=stated(gross=10**15 + 1, eligible=10**15 - 1)))
+    assert_agrees(certificate(lines, exponent=exponent, stated=stated(gross=10**15 + 1, eligible=10**15 - 1)))
 
 
 def test_amounts_are_numbers_only_up_to_fifteen_digits() -> None:
@@ -428,7 +428,7 @@ def test_any_name_can_be_certified(name: str) -> None:
     one = one._replace(facility=name, lender=name, borrower=name, journal=name, currency=name, state_digest=name)
     made = forms(one)
     assert len(PdfReader(io.BytesIO(made["pdf"])).pages) >= 1
-    agrees(one)
+    assert_agrees(one)
     signature = signing.sign(made["csv"], stem(one), one, KEY)
     assert signing.verify(made["csv"], signature, PUBLIC_KEY).endswith(f"signed with the key {PUBLIC_KEY}.")
 
@@ -705,7 +705,7 @@ def test_no_form_names_a_time_of_making() -> None:
 def test_two_thousand_lots_in_every_form() -> None:
     lines = [lot(f"lot-{number:05}", 10_000 + number, stock=number) for number in range(2_000)]
     one = certificate(lines, evidence={line.id: (f"wms-1/count/{line.id}",) for line in lines})
-    agrees(one)
+    assert_agrees(one)
     reader = PdfReader(io.BytesIO(pdf_form.render(one, PUBLIC_KEY)))
     texts = [page.extract_text() for page in reader.pages]
     assert len(texts) > 40

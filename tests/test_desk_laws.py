@@ -12,12 +12,12 @@ from lending import HOUR_MS, LINE, Bench, at_ms, lends, lot, moment, price, rate
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import desk as desk_module
 from pledgewatch_cloud.decide.collateral.desk import Known
 from pledgewatch_cloud.decide.collateral.result import Base, LotLine
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.state import State

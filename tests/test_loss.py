@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import causes, kinetic
 from pledgewatch_cloud.decide.batch import AssetReading
-from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.causes import Cause, Spell
 from pledgewatch_cloud.decide.collateral.loss import (
     LifeCurve,
@@ -22,6 +21,7 @@ from pledgewatch_cloud.decide.collateral.loss import (
     used_bp,
 )
 from pledgewatch_cloud.decide.condition import Limit
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.kinetic import Kinetic, KineticRule, Sum
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from portfolios import SEEDS, TODAY, Portfolio, portfolio
 
-from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.collateral import exposure, stress
 from pledgewatch_cloud.decide.collateral.bases import base_of
 from pledgewatch_cloud.decide.collateral.exposure import Exposure, exposures
@@ -18,6 +17,7 @@ from pledgewatch_cloud.decide.collateral.sheet import Sheet, revalued
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.stress import Shock, Stressed, shocks_of, stressed
 from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS, Covenants, Line, Policy
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import Market, MarketError, PriceQuote, RateQuote
 
 # A world that can be worked out by hand: 1 EUR = 1.25 USD = 200 JPY, so a cent of a dollar is 0.8 of a euro's and a yen
@@ -291,7 +291,7 @@ def value_of(one: Portfolio) -> Sheet:
     return revalued(goods_of(one.lines, one.lots), one.market, one.now_ms)
 
 
-def near(found: Base, expected: Base, share: float) -> None:
+def assert_near(found: Base, expected: Base, share: float) -> None:
     """Amounts agree but for the rounding of the shares: so much of the gross, and two minor units for each lot."""
     slack = share * max(found.gross_minor, expected.gross_minor) + 2 * expected.lots
     amounts = ("gross_minor", "eligible_minor", "base_minor", "headroom_minor")
@@ -314,7 +314,7 @@ ROUNDED_SHARE = 1.2e-4
 def test_other_prices_are_as_other_quotes(price_bp: int) -> None:
     there = value_of(repriced(BIG, lambda _: (10_000 + price_bp, 10_000)))
     for it in stressed(value_of(BIG), [Shock("one", price_bp=price_bp)], {}):
-        near(it.base, base_of(there, it.facility), EXACT_SHARE if price_bp > -9_900 else ROUNDED_SHARE)
+        assert_near(it.base, base_of(there, it.facility), EXACT_SHARE if price_bp > -9_900 else ROUNDED_SHARE)
         assert it.base.gross_minor != base_of(value_of(BIG), it.facility).gross_minor
 
 
@@ -322,7 +322,7 @@ def test_one_series_is_as_its_other_quotes() -> None:
     wanted = {f"series-{number}": -2_000 + 500 * number for number in range(9)}
     there = value_of(repriced(BIG, lambda series: (10_000 + wanted.get(series, 0), 10_000)))
     for it in stressed(value_of(BIG), [Shock("some", series_bp=wanted)], {}):
-        near(it.base, base_of(there, it.facility), EXACT_SHARE)
+        assert_near(it.base, base_of(there, it.facility), EXACT_SHARE)
 
 
 @pytest.mark.parametrize("currency", ["USD", "JPY", "KWD", "GBP", "CLP"])
@@ -330,7 +330,7 @@ def test_one_series_is_as_its_other_quotes() -> None:
 def test_another_currency_is_as_its_other_rates(currency: str, bp: int, share: float) -> None:
     there = value_of(revalued_currency(BIG, currency, 10_000 + bp, 10_000))
     for it in stressed(value_of(BIG), [Shock("one", currency_bp={currency: bp})], {}):
-        near(it.base, base_of(there, it.facility), share)
+        assert_near(it.base, base_of(there, it.facility), share)
 
 
 def test_currencies_of_the_big_portfolio_are_sources_targets_and_of_costs() -> None:
@@ -544,7 +544,7 @@ def test_what_lies_behind_a_word_is_that_of_its_lots(by: str) -> None:
 @pytest.mark.parametrize(
     ("currency", "error"),
     [
-        ("XXX", "'XXX' is no currency of ISO 4217 that has a minor unit"),
+        ("QQQ", "'QQQ' is no currency of ISO 4217 that has a minor unit"),
         ("usd", "'usd' is no currency of ISO 4217 that has a minor unit"),
         ("", "'' is no currency of ISO 4217 that has a minor unit"),
         ("GBP", "GBP: there is no exchange rate on or before 2026-06-15"),
@@ -561,4 +561,4 @@ def test_no_goods_are_no_exposure() -> None:
         for by in exposure.BY:
             assert exposures(sheet_of((), lines), by, {}, MARKET, "EUR") == []
     with pytest.raises(MarketError):
-        exposures(sheet_of((), ()), "vessel", {}, MARKET, "XXX")
+        exposures(sheet_of((), ()), "vessel", {}, MARKET, "QQQ")

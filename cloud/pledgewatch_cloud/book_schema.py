@@ -9,7 +9,6 @@ from typing import Any
 from pledgewatch_cloud.decide.book_items import (
     ASSET_KINDS,
     CAUSES,
-    CHANNELS,
     DAY_COUNTS,
     GROUPINGS,
     MAX_AMOUNT_MINOR,
@@ -39,6 +38,7 @@ from pledgewatch_cloud.decide.collateral.terms import BREACH, CLASSES, DARK, DIM
 from pledgewatch_cloud.decide.condition import SEVERITIES
 from pledgewatch_cloud.decide.fence_feature import GRADES, KINDS, MOST_METRES
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
+from pledgewatch_cloud.decide.item import CHANNELS
 from pledgewatch_cloud.decide.kinetic import WINDOW_MAX_H
 from pledgewatch_cloud.decide.market import QUOTES_KEPT
 from pledgewatch_cloud.decide.moments import ID

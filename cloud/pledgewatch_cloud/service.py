@@ -30,7 +30,7 @@ from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.follower import keep_following
 from pledgewatch_cloud.ingest.answers import Answers

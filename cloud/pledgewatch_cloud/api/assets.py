@@ -9,10 +9,10 @@ from pledgewatch_cloud.api.access import Service, ServiceOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import kinetic
 from pledgewatch_cloud.decide.asset import AssetState
-from pledgewatch_cloud.decide.book_items import CHANNEL_NAMES
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.condition import Condition
 from pledgewatch_cloud.decide.geofence import E7
+from pledgewatch_cloud.decide.item import CHANNEL_NAMES
 from pledgewatch_cloud.decide.silence import Patience, Source, standing
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_wire.reading import Channel, Quality

@@ -1,12 +1,17 @@
 """Bodies of requests: JSON, in which nothing comes twice and no number is none."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
 
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.book_file import DocumentError, strict_json
+from pledgewatch_cloud.book_file import MAX_FILE_BYTES, DocumentError, strict_json
+from pledgewatch_cloud.decide.item import BookError
+from pledgewatch_cloud.decide.market import MarketError
+from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.journal.store import StoreError
 
 
 async def json_body(request: Request, max_bytes: int) -> Any:
@@ -24,3 +29,18 @@ async def json_body(request: Request, max_bytes: int) -> Any:
         return strict_json(b"".join(pieces))
     except DocumentError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is no JSON: {error}") from None
+
+
+async def commit_body(
+    request: Request, commit: Callable[[dict[str, Any]], Awaitable[Outcome | None]], refused: str
+) -> dict[str, Any]:
+    """Commit the document that a request brings: whole, or refused whole with every fault's place, and `refused` says
+    what that means. Answers with the entry that took it, if it changes anything."""
+    document = await json_body(request, MAX_FILE_BYTES)
+    try:
+        outcome = await commit(document)
+    except (BookError, MarketError) as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, refused, error.errors) from None
+    except StoreError as error:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}") from None
+    return {"entry": None if outcome is None else outcome.state.entry, "changed": outcome is not None}

@@ -11,11 +11,11 @@ from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.body import json_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.book_file import MAX_FILE_BYTES
-from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.collateral import stress
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.collateral.exposure import lots_by_fence
 from pledgewatch_cloud.decide.collateral.stress import Shock, Stressed
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.state import State
 
 router = APIRouter(prefix="/stress", tags=["stress"])

@@ -18,8 +18,8 @@ from pledgewatch_cloud.book_file import read_book_file
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import payloads
 from pledgewatch_cloud.decide.batch import Arrival, Readings, Tick
-from pledgewatch_cloud.decide.book_items import BookError
 from pledgewatch_cloud.decide.events import Event, EventType
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.payloads import Received
 from pledgewatch_cloud.journal import form

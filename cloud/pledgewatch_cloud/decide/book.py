@@ -17,21 +17,12 @@ from typing import Any, TypeVar
 
 from pledgewatch_cloud.decide import book_items, book_terms, canonical
 from pledgewatch_cloud.decide.asset import Fitted, Plan, is_waited_for
-from pledgewatch_cloud.decide.book_items import (
-    AlertRule,
-    Asset,
-    BookError,
-    Facility,
-    Installation,
-    Item,
-    Lot,
-    Milestone,
-    Price,
-)
+from pledgewatch_cloud.decide.book_items import AlertRule, Asset, Facility, Installation, Lot, Milestone, Price
 from pledgewatch_cloud.decide.book_terms import PLAIN, Appraisal, Product
 from pledgewatch_cloud.decide.collateral.loss import LifeCurve, OutsideCurve, least_activation_j_mol
 from pledgewatch_cloud.decide.collateral.terms import Policy
 from pledgewatch_cloud.decide.geofence import Fence, FenceError, FenceIndex
+from pledgewatch_cloud.decide.item import BookError, Item
 from pledgewatch_cloud.decide.plausibility import Rules
 from pledgewatch_cloud.decide.presence import Ground
 from pledgewatch_cloud.decide.silence import Patience

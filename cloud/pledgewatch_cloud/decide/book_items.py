@@ -11,16 +11,14 @@ from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.condition import SEVERITIES, Limit
 from pledgewatch_cloud.decide.countries import COUNTRIES
-from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
+from pledgewatch_cloud.decide.item import CHANNEL_NAMES, Item
 from pledgewatch_cloud.decide.kinetic import ACTIVATION_J_MOL, WINDOW_MAX_H, KineticRule
-from pledgewatch_cloud.decide.moments import ID, MomentError, iso, moment_ms, periods
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.silence import Patience
 from pledgewatch_cloud.decide.voyage import LEG_KINDS, NEVER, SIGNALS, Leg, Voyage, overlaps
-from pledgewatch_wire import chain, topics
-from pledgewatch_wire.reading import Channel
+from pledgewatch_wire import chain
 
-CURRENCY = re.compile(r"[A-Z]{3}")
 COUNTRY = re.compile(r"[A-Z]{2}")
 MAX_AMOUNT_MINOR = 10**15
 MAX_QUANTITY = 10**9
@@ -30,8 +28,6 @@ MAX_MOVEMENTS = 10_000
 DAY_S = 86_400
 AHEAD_S = 60
 MAX_WAIT_S = 366 * DAY_S
-CHANNELS = {channel.name.lower(): channel.value for channel in Channel}
-CHANNEL_NAMES = {number: name for name, number in CHANNELS.items()}
 
 # The greatest speed that an asset of a kind can have had, in millimetres a second; 0: not judged.
 ASSET_KINDS: Mapping[str, int] = {
@@ -63,14 +59,6 @@ RECEIPT_STATES = ("valid", "frozen", "lost", "cancelled")
 PAPER_KINDS = ("bill_of_lading", "insurance", "customs", "invoice", "certificate", "other")
 MOVEMENT_KINDS = ("drawdown", "repayment")
 DAY_COUNTS = ("act_360", "act_365", "thirty_360")
-
-
-class BookError(ValueError):
-    """An amendment that cannot be taken. `errors` holds one sentence for each fault, each naming its place."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("; ".join(errors[:20]) + (f"; and {len(errors) - 20} more" if len(errors) > 20 else ""))
-        self.errors = tuple(errors)
 
 
 class Asset(NamedTuple):
@@ -223,123 +211,6 @@ class AlertRule(NamedTuple):
     cool_down_s: int
     repeat_s: int
     escalate_after_s: int
-
-
-class Item:
-    """One item of an amendment while it is read: takes keys one by one, and knows its place for the errors."""
-
-    def __init__(self, place: str, value: object) -> None:
-        if not isinstance(value, dict):
-            raise BookError([f"{place}: an object is needed, not {type(value).__name__}"])
-        self.place = place
-        self._left = dict(value)
-
-    def has(self, key: str) -> bool:
-        """Whether a key is there and was not taken yet."""
-        return key in self._left
-
-    def text(self, key: str, pattern: re.Pattern[str] = ID, default: str | None = None) -> str:
-        """A text that matches."""
-        value = self._take(key, default)
-        if not isinstance(value, str) or (value != default and not pattern.fullmatch(value)):
-            raise self.error(key, f"{value!r} does not match {pattern.pattern}")
-        return value
-
-    def currency(self, key: str) -> str:
-        """A currency of ISO 4217."""
-        code = self.text(key, CURRENCY)
-        try:
-            exponent(code)
-        except UnknownCurrencyError as error:
-            raise self.error(key, str(error)) from None
-        return code
-
-    def one_of(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
-        """One of some words."""
-        value = self._take(key, default)
-        if value not in known:
-            raise self.error(key, f"{value!r} is none of {', '.join(known)}")
-        return str(value)
-
-    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        """A whole number within bounds."""
-        value = self._take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.error(key, f"{value!r} is not a whole number from {low} to {high}")
-        return value
-
-    def moment(self, key: str, default: int | None = None) -> int:
-        """A moment in Unix milliseconds."""
-        if key not in self._left:
-            if default is None:
-                raise self.error(key, "is missing")
-            return default
-        try:
-            return moment_ms(f"{self.place}.{key}", self._left.pop(key))
-        except MomentError as error:
-            raise BookError([str(error)]) from None
-
-    def windows(self, key: str) -> tuple[tuple[int, int], ...]:
-        """Periods in order and apart."""
-        try:
-            return periods(f"{self.place}.{key}", self._left.pop(key, []))
-        except MomentError as error:
-            raise BookError([str(error)]) from None
-
-    def ids(self, key: str) -> tuple[str, ...]:
-        """A list of ids, as a sorted set."""
-        value = self._left.pop(key, [])
-        if not isinstance(value, list) or not all(isinstance(one, str) and ID.fullmatch(one) for one in value):
-            raise self.error(key, "a list of ids is needed")
-        return tuple(sorted(set(value)))
-
-    def words(self, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
-        """A list of some words, each once, in the order in which they are known."""
-        value = self._left.pop(key, [])
-        if not isinstance(value, list):
-            raise self.error(key, "a list is needed")
-        for one in value:
-            if one not in known:
-                raise self.error(key, f"{one!r} is none of {', '.join(known)}")
-        return tuple(one for one in known if one in value)
-
-    def items(self, key: str) -> list["Item"]:
-        """A list of items."""
-        value = self._take(key, [])
-        if not isinstance(value, list):
-            raise self.error(key, "a list is needed")
-        return [Item(f"{self.place}.{key}[{place}]", one) for place, one in enumerate(value)]
-
-    def item(self, key: str) -> "Item | None":
-        """An item in this one, if it is there."""
-        return Item(f"{self.place}.{key}", self._left.pop(key)) if key in self._left else None
-
-    def channel(self, key: str = "channel") -> int:
-        """A channel by its name."""
-        name = self.text(key)
-        if name not in CHANNELS:
-            raise self.error(key, f"{name!r} is no channel; there are {', '.join(CHANNELS)}")
-        return CHANNELS[name]
-
-    def name(self, key: str) -> str:
-        """A name as topics have it."""
-        if not topics.is_name(str(self._left.get(key))):
-            raise self.error(key, "use 1 to 64 lower-case letters, digits and hyphens")
-        return self.text(key)
-
-    def end(self) -> None:
-        """Nothing may be left."""
-        if self._left:
-            raise BookError([f"{self.place}.{key}: no such key" for key in sorted(self._left)])
-
-    def error(self, key: str, text: str) -> BookError:
-        """What is wrong with a key."""
-        return BookError([f"{self.place}.{key}: {text}"])
-
-    def _take(self, key: str, default: object = None) -> object:
-        if key not in self._left and default is None:
-            raise self.error(key, "is missing")
-        return self._left.pop(key, default)
 
 
 def _asset(item: Item) -> Asset:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from pledgewatch_cloud.decide.book_items import MAX_AMOUNT_MINOR, MAX_QUANTITY, MAX_WAIT_S, PAPER_KINDS, Item
+from pledgewatch_cloud.decide.book_items import MAX_AMOUNT_MINOR, MAX_QUANTITY, MAX_WAIT_S, PAPER_KINDS
 from pledgewatch_cloud.decide.collateral.loss import UNKNOWN, USED_MAX_BP, Curve, LifeCurve, OutsideCurve, Point
 from pledgewatch_cloud.decide.collateral.terms import (
     BREACH,
@@ -26,6 +26,7 @@ from pledgewatch_cloud.decide.collateral.terms import (
     Swing,
 )
 from pledgewatch_cloud.decide.countries import COUNTRIES
+from pledgewatch_cloud.decide.item import Item
 from pledgewatch_cloud.decide.market import QUOTES_KEPT
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import BASIS_POINTS

@@ -22,8 +22,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from pledgewatch_cloud.decide.book_items import MAX_AMOUNT_MINOR, BookError, Item
+from pledgewatch_cloud.decide.book_items import MAX_AMOUNT_MINOR
 from pledgewatch_cloud.decide.currencies import exponent
+from pledgewatch_cloud.decide.item import BookError, Item
 from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.decide.money import BASIS_POINTS
 

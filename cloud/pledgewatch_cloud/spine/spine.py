@@ -27,7 +27,7 @@ from pledgewatch_cloud.decide.batch import (
     Tick,
 )
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import BookError
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import NO_ADMISSION, Outcome, Prepared, admission_of, prepare, step

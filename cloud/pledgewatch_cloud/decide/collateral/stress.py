@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pledgewatch_cloud.decide import money
-from pledgewatch_cloud.decide.book_items import BookError, Item
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import covenants as covenants_module
 from pledgewatch_cloud.decide.collateral import sheet as sheet_module
@@ -22,6 +21,7 @@ from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
+from pledgewatch_cloud.decide.item import BookError, Item
 from pledgewatch_cloud.decide.moments import ID, short
 
 SHOCKS_MAX = 1_000
