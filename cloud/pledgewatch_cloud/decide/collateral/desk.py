@@ -103,7 +103,7 @@ def follow(
         sheet = more[-1][1]
         weak = _weak(weak, book, sheet, lots)
     loans_due_ms = desk.loans_due_ms
-    if loans_due_ms <= now_ms or book.facilities != before.book.facilities:
+    if loans_due_ms <= now_ms or book is not before.book:
         sheet = _with_loans(sheet, book, now_ms)
         loans_due_ms = _loans_due_ms(book, now_ms)
     due_ms = int(sheet.shares.due_ms.min(initial=NEVER)) if sheet is not desk.sheet else desk.due_ms
