@@ -21,10 +21,12 @@ from builders import NOON_MS, Device, book_document, position, temperature
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import admit
 from pledgewatch_cloud.decide.batch import Amendment, Entry, Readings, Tick
-from pledgewatch_cloud.decide.collateral import bases, stress
+from pledgewatch_cloud.decide.collateral import bases, desk, stress
 from pledgewatch_cloud.decide.collateral import sheet as sheet_module
+from pledgewatch_cloud.decide.collateral.desk import Known
 from pledgewatch_cloud.decide.collateral.goods import DAY_MS, goods_of
 from pledgewatch_cloud.decide.collateral.quotes import quotes_of
+from pledgewatch_cloud.decide.collateral.result import Base
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.stress import Shock
@@ -69,7 +71,7 @@ def revalue() -> list[dict[str, Any]]:
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(everywhere)})
     try:
-        return [*_million(), _one_reading()]
+        return [*_million(), *_one_reading()]
     finally:
         os.sched_setaffinity(0, everywhere)
 
@@ -135,8 +137,9 @@ def _once(swing: Callable[..., int]) -> Callable[..., int]:
     return asked
 
 
-def _one_reading() -> dict[str, Any]:
-    """A whole step for one payload of one reading whose asset was silent too long: its lots count again."""
+def _one_reading() -> list[dict[str, Any]]:
+    """One payload of one reading whose asset was silent too long, so that its lots count again: a whole step for it,
+    and of that the desk and the base alone."""
     device = Device()
     state = _lending_state(device)
     at_ms = NOON_MS + 2 * DAY_MS
@@ -147,15 +150,34 @@ def _one_reading() -> dict[str, Any]:
     entry = Entry(state.entry + 1, at_ms, Readings(admission.accepted))
     said: list[int] = []
 
-    def decide() -> None:
-        prepared = prepare(state, entry, admission)
-        outcome = step(state, prepared, {})
+    def decide() -> State:
+        outcome = step(state, prepare(state, entry, admission), {})
         said.append(sum(one.event.type == "base_recomputed" for one in outcome.events))
+        return outcome.state
 
-    runs = _seconds(decide, 15)
+    after = decide()
+    was, known = (Known(one.book, one.market, one.facts, one.assets) for one in (state, after))
+    (facility,) = state.book.facilities
+    told = after.facilities[facility].base
+    found: list[Base] = []
+
+    def follow() -> None:
+        assert state.desk is not None
+        followed, _ = desk.follow(state.desk, was, known, (), admission.readings.devices, at_ms)
+        found.append(bases.base_of(followed.sheet, facility))
+
+    steps, bases_alone = _seconds(decide, 15), _seconds(follow, 15)
     assert set(said) == {1}, "the reading was no news"
-    unit = f"ms, one step with one reading's news at {INCREMENTAL_LOTS:,} lots of one facility"
-    return _row("one-reading", 1_000 * statistics.median(runs), unit, [1_000 * one for one in runs])
+    assert all(one == told for one in found), "the desk alone comes to another base"
+    unit = f"one reading's news at {INCREMENTAL_LOTS:,} lots of one facility"
+    rows = (
+        ("one-reading", "ms, a whole step with", steps),
+        ("one-reading-base", "ms, the base alone after", bases_alone),
+    )
+    return [
+        _row(name, 1_000 * statistics.median(runs), f"{what} {unit}", [1_000 * one for one in runs])
+        for name, what, runs in rows
+    ]
 
 
 def _lending_state(device: Device) -> State:

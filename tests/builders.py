@@ -129,12 +129,13 @@ def book_document(*devices: Device, **changes: Any) -> dict[str, Any]:
                 "id": f"milestone-{one.name}",
                 "facility": "facility-1",
                 "lot": f"lot-{one.name}",
-                "destination": "los-angeles",
-                "amount_minor": 2_500_000,
                 "payee": "exporter",
+                "when": {"upon": {"fact": "gated_in", "fence": "los-angeles"}, "that": {"fact": "condition_kept"}},
+                "release": {"amount_minor": 2_500_000},
             }
             for one in devices
         ],
+        "parties": [{"id": "exporter", "name": "Example Exporter"}, {"id": "bank", "name": "Example Bank"}],
     }
     return {**document, **changes}
 

@@ -7,6 +7,7 @@ nothing about the later ones. Moments, counts and ages are put on their bounds a
 from random import Random
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 from hypothesis import strategies as st
 
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
@@ -25,7 +26,7 @@ from pledgewatch_cloud.decide.collateral.terms import (
     Swing,
 )
 from pledgewatch_cloud.decide.market import Market, PriceQuote, RateQuote
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 T = TypeVar("T")
 NOW_MS = 1_781_530_631_123  # 2026-06-15T13:37:11.123Z
@@ -64,6 +65,16 @@ class Portfolio(NamedTuple):
     def lots_of(self, facility: str) -> list[LotStanding]:
         """The lots of one facility."""
         return [one for one in self.lots if one.facility == facility]
+
+
+def frozen(value: T) -> T:
+    """The same value, no column of which may be written to any more."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif isinstance(value, tuple):
+        for one in value:
+            frozen(one)
+    return value
 
 
 def rarely(dice: Random, often: float = 0.04) -> bool:

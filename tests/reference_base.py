@@ -18,7 +18,7 @@ from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.terms import CLASSES, DARK, DIMENSIONS, Band, Line, SubLimit, Swing
 from pledgewatch_cloud.decide.currencies import EXPONENTS
 from pledgewatch_cloud.decide.market import Market, PriceQuote, RateQuote
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 DAY_MS = 86_400_000
 MOST_MINOR = 10**15

@@ -19,9 +19,9 @@ from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.ingest.decode import Decoder
 from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.memory import MemoryStore
-from pledgewatch_cloud.journal.store import OutboxMessage
-from pledgewatch_cloud.outbox.core import Answer, Attempt
-from pledgewatch_cloud.outbox.relay import Relay
+from pledgewatch_cloud.journal.outbox import DeliveryRecord, OutboxMessage
+from pledgewatch_cloud.outbox.endpoint import Answer, Attempt
+from pledgewatch_cloud.outbox.relay import Relay, RelaySettings
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
@@ -71,9 +71,9 @@ class DyingStore(MemoryStore):
         super().append(*arguments, **named)
         self._dice.crash_point()
 
-    def delivered(self, message_id: str, now_ms: int) -> None:
+    def delivered(self, message: OutboxMessage, record: DeliveryRecord) -> None:
         self._dice.crash_point()
-        super().delivered(message_id, now_ms)
+        super().delivered(message, record)
 
 
 class Edge:
@@ -248,14 +248,14 @@ class World:
             if self.dice.random.random() < 0.4 and not self.dice(0.3):
                 known = self.spine.state.devices.get((edge.name, edge.spool.epoch))
                 edge.hear(committed_of(edge.spool.epoch, known))
+        for one in self.store.dead_letters():  # ten failures in a row come about; a person sends it again
+            self.store.send_again(one.endpoint, one.message.id, self.clock.now_ms())
         relay = Relay(
             self.store,
             self.bank,
             self.clock,
             self.dice.random,
-            retry_first_s=60,
-            retry_max_s=600,
-            attempts_max=1_000,
+            settings=RelaySettings(retry_scale=0.001),
         )
         await relay.deliver_due()
 

@@ -173,8 +173,8 @@ class Station:
             f'[broker]\nhost = "127.0.0.1"\nport = {self.broker.port}\nkeep_alive_s = 5\nreconnect_max_s = 0.3\n'
             f"[ingest]\n{self._ingest}"
             f"[api]\nport = {self.api_port}\n"
-            f'[core]\nurl = "http://127.0.0.1:{self.core_port}/messages"\nsecret_file = "webhook.secret"\n'
-            "retry_first_s = 0.1\nretry_max_s = 0.5\n"
+            f'[core]\nurl = "http://127.0.0.1:{self.core_port}/messages"\nsecret_files = ["webhook.secret"]\n'
+            "allow_private_networks = true\nretry_scale = 0.0001\n"
             '[book]\nfiles = ["book.json"]\n'
         )
 

@@ -24,6 +24,7 @@ from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.clock import SystemClock
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
+from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
@@ -104,7 +105,7 @@ def test_the_story_is_told_by_every_noun(cloud: Cloud) -> None:
     assert cloud.get("/assets/asset-container-1") == feature
     (facility,) = cloud.get("/facilities")
     assert facility["base"]["eligible_minor"] == 10_000_000
-    assert facility["milestones"][0]["state"] == "released"
+    assert facility["milestones"][0]["state"] == "met"
     assert list(facility["alerts"].values()) == ["open"]
     (device,) = cloud.get("/devices")
     assert device["epochs"][0] | {"chain_hash": ""} == {
@@ -121,8 +122,8 @@ def test_the_story_is_told_by_every_noun(cloud: Cloud) -> None:
         "base_recomputed",
         "condition_known",
         "fence_entered",
-        "milestone_met",
         "base_recomputed",
+        "milestone_met",
         "condition_breached",
         "alert_opened",
     ]
@@ -210,15 +211,23 @@ def test_what_is_not_there_is_a_problem(cloud: Cloud) -> None:
 
 def test_dead_letters_are_listed_and_sent_again(cloud: Cloud) -> None:
     cloud.tell()
-    (first,) = cloud.store.due(0)
-    cloud.store.buried(first.id, "HTTP 422: no")
+    (first,) = cloud.store.due(CORE, 0)
+    cloud.store.buried(CORE, first, "HTTP 422: no")
     (dead,) = cloud.get("/outbox/dead")
     assert (dead["id"], dead["error"]) == (first.id, "HTTP 422: no")
-    assert cloud.client.post(f"/outbox/dead/{first.id}/send").json() == {"id": first.id, "state": "pending"}
+    assert cloud.client.post(f"/outbox/dead/{first.id}/send").json() == {
+        "id": first.id,
+        "endpoint": CORE,
+        "state": "pending",
+    }
     assert cloud.get("/outbox/dead") == []
     assert cloud.woken
-    cloud.store.buried(first.id, "HTTP 422: no")
-    assert cloud.client.post(f"/outbox/dead/{first.id}/pass-over").json() == {"id": first.id, "state": "passed_over"}
+    cloud.store.buried(CORE, first, "HTTP 422: no")
+    assert cloud.client.post(f"/outbox/dead/{first.id}/pass-over").json() == {
+        "id": first.id,
+        "endpoint": CORE,
+        "state": "passed_over",
+    }
     problem(cloud.client.post(f"/outbox/dead/{first.id}/pass-over"), 404)
     problem(cloud.client.post(f"/outbox/dead/{first.id}/send"), 404)
 

@@ -20,7 +20,6 @@ from lending import (
     Row,
     amended,
     assert_figures,
-    at_ms,
     backlog,
     heard,
     lends,
@@ -35,7 +34,6 @@ from lending import (
 from pledgewatch_cloud.decide.book_terms import PRESETS
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
-from pledgewatch_cloud.spine.base_at import base_at
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
 # 1. A thousand sofas in a warehouse in the United States, lent on at one half.
@@ -686,37 +684,11 @@ def test_what_is_worth_nothing_keeps_no_evidence_fresh(cell: Cell) -> None:
 
 
 def test_a_facility_that_comes_back_begins_anew() -> None:
-    bench = Bench(policy=HALF)
+    bench = Bench(policy=HALF, facility={"outstanding_minor": 0})
     line = bench.document["facilities"][0]
-    bench.spine.amend({"remove": {"lots": ["lot"], "facilities": [LINE]}})
+    bench.amend({"remove": {"lots": ["lot"], "facilities": [LINE]}})
     assert bench.spine.state.facilities[LINE].base is None
-    bench.spine.amend({"facilities": [line], "lots": [lot(quantity=500)]})
-    (said,) = [one.event for one in bench.store.events_of(3) if one.event.type == "base_recomputed"]
-    assert (said.fact("base_minor"), said.fact("change_quantity")) == (5_000_000, 5_000_000)
-
-
-@pytest.mark.parametrize(
-    ("document", "figure", "then"),
-    [
-        ({"lots": [lot(counted=400, counted_at=moment(24))]}, "gross_minor", 20_000_000),
-        ({"lots": [lot("more", received_at=moment(24))]}, "gross_minor", 20_000_000),
-        ({"lots": [lot("more", received_at=moment(0.5))]}, "gross_minor", 40_000_000),
-        ({"remove": {"lots": ["lot"]}}, "gross_minor", 20_000_000),
-        ({"facilities": [{"outstanding_minor": 9_000_000}]}, "outstanding_minor", 5_000_000),
-    ],
-    ids=[
-        "a later count",
-        "goods that came later",
-        "goods that were there unsaid",
-        "goods that left",
-        "a loan begun anew",
-    ],
-)
-def test_what_came_later_was_not_true_before(document: dict[str, Any], figure: str, then: int) -> None:
-    bench = Bench(policy=HALF)
-    for facility in document.get("facilities", ()):
-        facility.update({**bench.document["facilities"][0], **facility})
-    bench.come_to(30)
-    bench.spine.amend(document)
-    found = base_at(bench.store, LINE, at_ms(1), at_ms(30))
-    assert getattr(found.base, figure) == then
+    bench.amend({"facilities": [line], "lots": [lot(quantity=500)]})
+    every = [one.event for entry in (1, 2, 3) for one in bench.store.events_of(entry)]
+    said = [(one.fact("base_minor"), one.fact("change_quantity")) for one in every if one.type == "base_recomputed"]
+    assert said == [(10_000_000, 10_000_000), (0, -10_000_000), (5_000_000, 5_000_000)]

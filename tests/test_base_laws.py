@@ -16,6 +16,7 @@ from portfolios import (
     SEEDS,
     TODAY,
     Portfolio,
+    frozen,
     lot_of,
     market_of,
     portfolio,
@@ -24,6 +25,8 @@ from portfolios import (
 )
 from reference_base import reference
 
+from pledgewatch_cloud.decide.collateral import sheet as sheet_module
+from pledgewatch_cloud.decide.collateral import worth
 from pledgewatch_cloud.decide.collateral.bases import base_of, lines_of
 from pledgewatch_cloud.decide.collateral.goods import columns_of, goods_of
 from pledgewatch_cloud.decide.collateral.quotes import quotes_of
@@ -41,7 +44,7 @@ from pledgewatch_cloud.decide.collateral.terms import (
     Swing,
 )
 from pledgewatch_cloud.decide.market import Market, PriceQuote, RateQuote
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 Found = dict[str, tuple[Base, list[LotLine]]]
 BIG = ((1, 5_000), (2, 5_000), (3, 8_000))
@@ -506,6 +509,33 @@ def test_the_order_of_thousands_makes_no_difference() -> None:
         assert by_columns(one._replace(lots=tuple(lots), lines=one.lines[::-1])) == found
 
 
+# How many rows are taken at once makes no difference: several lines together, a line alone, a line in pieces.
+
+
+def by_columns_in_pieces(one: Portfolio, rows: int, patch: pytest.MonkeyPatch) -> Found:
+    for module in (worth, sheet_module):
+        patch.setattr(module, "BLOCK", rows)
+    return by_columns(one)
+
+
+@given(SEEDS)
+def test_how_many_rows_are_taken_at_once_makes_no_difference(seed: int) -> None:
+    one = small_portfolio(Random(seed))
+    whole = by_columns(one)
+    with pytest.MonkeyPatch.context() as patch:
+        for rows in (1, 2, 3, 5, 8):
+            assert by_columns_in_pieces(one, rows, patch) == whole, rows
+
+
+@pytest.mark.parametrize("rows", [97, 1_000, 3_000])
+def test_how_many_of_thousands_are_taken_at_once_makes_no_difference(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = big(*BIG[0])
+    whole = by_columns(one)
+    assert by_columns_in_pieces(one, rows, monkeypatch) == whole
+
+
 # A little at a time is the same as all of it anew.
 
 
@@ -542,8 +572,10 @@ def requoted(dice: Random, one: Portfolio, sheet: Sheet) -> tuple[Portfolio, She
 
 
 def assert_as_anew(dice: Random, one: Portfolio, often: float) -> None:
+    """No sheet is changed by what is made of it: none may be written to."""
     sheet = anew(one)
     for _ in range(4):
+        frozen(sheet)
         one, sheet = requoted(dice, one, sheet) if rarely(dice, 0.3) else later(dice, one, sheet, often)
         assert on_sheet(one, sheet) == by_columns(one)
 

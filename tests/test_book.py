@@ -46,7 +46,7 @@ FAULTS: list[tuple[str, Change, str]] = [
     ("no such facility", lambda d: d["lots"][0].update(facility="nobody"), "there is no 'nobody' among facilities"),
     (
         "no such fence",
-        lambda d: d["milestones"][0].update(destination="atlantis"),
+        lambda d: d["milestones"][0].update(when={"fact": "gated_in", "fence": "atlantis"}),
         "there is no 'atlantis' among fences",
     ),
     (

@@ -22,7 +22,7 @@ from pledgewatch_cloud.decide.collateral.terms import (
     Swing,
 )
 from pledgewatch_cloud.decide.item import BookError
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 Change = Callable[[dict[str, Any]], object]
 NOON = "2026-01-01T12:00:00Z"
@@ -348,8 +348,8 @@ def test_what_a_book_does_not_say_is_not_asked() -> None:
     book = taken(book_document(Device()))
     assert book.policy_of("facility-1") == Policy("")
     lot, facility = book.lots["lot-container-1"], book.facilities["facility-1"]
-    assert lot[8:] == (-1, 1, "", -1, -NEVER, None, (), -NEVER, NEVER, -1, "", "", "", "", "")
-    assert facility[5:] == ("", 0, (), None)
+    assert lot[8:] == (-1, 1, "", -1, -NEVER, None, (), -NEVER, NEVER, -1, "", "", "", "", "", ())
+    assert facility[5:] == ("", 0, (), None, ())
     written = book_module.as_document(book)
     assert set(written["lots"][0]) == {"id", "asset", "facility", "sku", "quantity", "haircut_bp", "limits"}
     assert set(written["facilities"][0]) == {"id", "lender", "borrower", "currency", "outstanding_minor"}

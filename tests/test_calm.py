@@ -18,6 +18,7 @@ from pledgewatch_cloud.decide import asset_half, calm
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.asset import LATEST_MS
 from pledgewatch_cloud.decide.batch import Arrival
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.codec import VALUE_LIMIT
@@ -83,12 +84,24 @@ def book_of(devices: list[Device], dice: Random) -> dict[str, Any]:
             document["voyages"].append({"id": f"voyage-{asset}", "asset": asset, "legs": LEGS})
     twin = document["lots"][0] | {"id": "twin", "limits": [DRY], "mkt": MKT | {"activation_j_mol": 120_000}}
     document["lots"].append(twin)
+    for goods in document["lots"]:
+        wander(goods, [one["id"] for one in document["assets"]], dice)
     features = document["fences"]["features"]
     features.append(fence("dwelling", [[x - 0.2, y] for x, y in LOS_ANGELES]))
     features[-1]["properties"] |= {"dwell_s": 1_500, "margin_m": 300}
     features.append(fence("watch", [[-151, 19.9], [-149, 19.9], [-149, 20.1], [-151, 20.1], [-151, 19.9]]))
     features[-1]["properties"]["active"] = [{"from": "2026-01-01T14:00Z", "until": "2026-01-01T17:00Z"}]
     return document
+
+
+def wander(goods: dict[str, Any], assets: list[str], dice: Random) -> None:
+    """Some lots are received later, some come from another asset, and some of those were here before."""
+    if dice.random() < 0.3:
+        goods["received_at"] = iso(NOON_MS + dice.randrange(300) * MINUTE_MS)
+    earlier = [one for one in (goods["asset"], dice.choice(assets)) if one != goods["asset"] or dice.random() < 0.5]
+    if dice.random() < 0.4 and earlier and earlier[-1] != goods["asset"]:
+        until_ms = sorted(NOON_MS + (300 + dice.randrange(900)) * MINUTE_MS + place for place in range(len(earlier)))
+        goods["stays"] = [{"asset": asset, "until": iso(at_ms)} for asset, at_ms in zip(earlier, until_ms, strict=True)]
 
 
 class Life:

@@ -338,7 +338,11 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
         "a haircut that the terms bring by themselves",
         {"policies": [{**PLAIN, "fx": {"bp": 100}, "price": {"bp": 100}}], "lots": [lot("good", haircut_bp=100)]},
         "lot-good",
-        (),
+        (
+            "fx_haircut: priced in USD, lent in EUR",
+            "volatility: swings of steel, by the policy",
+            "lot_haircut: 100 basis points, by the book",
+        ),
     ),
     (
         "no price",
@@ -499,6 +503,7 @@ def test_marks_are_those_of_the_day_and_of_what_was_used(journal: Journal) -> No
 
 def test_what_is_turned_into_no_other_currency_has_no_rates(journal: Journal) -> None:
     facility = {"id": "facility-1", "lender": "bank", "borrower": "exporter", "currency": "USD"}
+    journal.spine.amend({"facilities": [facility | {"currency": "EUR"}]})  # nothing is owed any more
     journal.spine.amend({"facilities": [facility], "remove": {"lots": ["lot-good"]}})
     assert certificate(journal).marks == (("steel", "10.00 USD", "2025-12-31"),)
 

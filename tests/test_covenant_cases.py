@@ -62,17 +62,17 @@ def test_warning_call_cure_by_a_better_price_and_hysteresis() -> None:
     rows: list[Row] = [
         *COVERED,
         (1, sofa("166.67"), {"ltv_bp": 6_000, "cover": "warned", "told": [BASE, BREACH]}),
-        # 10,000,000 on 14,000,000 are 71.43 %. Cash that brings it to 65 %: 9,100,000 may be lent.
-        (2, sofa("140"), {"ltv_bp": 7_143, "cover": "called", "call": 900_000, "told": [BASE, BREACH, CALL]}),
-        # It grows, so it is said again: 65 % of 13,900,000 are 9,035,000. It shrinks: what was said stands.
-        (3, sofa("139"), {"cover": "called", "call": 965_000, "told": [BASE, CALL]}),
-        (4, sofa("139.50"), {"cover": "called", "call": 965_000, "told": [BASE]}),
+        # 10,000,000 on 14,000,000 are 71.43 %. Cash that brings it below 65 %: 64.99 % may be lent, 9,098,600.
+        (2, sofa("140"), {"ltv_bp": 7_143, "cover": "called", "call": 901_400, "told": [BASE, BREACH, CALL]}),
+        # It grows, so it is said again: 64.99 % of 13,900,000 are 9,033,610. It shrinks: what was said stands.
+        (3, sofa("139"), {"cover": "called", "call": 966_390, "told": [BASE, CALL]}),
+        (4, sofa("139.50"), {"cover": "called", "call": 966_390, "told": [BASE]}),
         # Below the level, but not by five per cent.
         (5, sofa("145"), {"ltv_bp": 6_897, "cover": "called", "told": [BASE]}),
-        (6, sofa("153.84"), {"ltv_bp": 6_501, "cover": "called", "told": [BASE]}),
-        (7, sofa("153.85"), {"ltv_bp": 6_500, "cover": "warned", "call": 0, "told": [BASE, COVER]}),
-        (8, sofa("181.81"), {"ltv_bp": 5_501, "cover": "warned", "told": [BASE]}),
-        (9, sofa("181.82"), {"ltv_bp": 5_500, "cover": "clear", "told": [BASE, COVER]}),
+        (6, sofa("153.86"), {"ltv_bp": 6_500, "cover": "called", "told": [BASE]}),
+        (7, sofa("153.87"), {"ltv_bp": 6_499, "cover": "warned", "call": 0, "told": [BASE, COVER]}),
+        (8, sofa("181.85"), {"ltv_bp": 5_500, "cover": "warned", "told": [BASE]}),
+        (9, sofa("181.86"), {"ltv_bp": 5_499, "cover": "clear", "told": [BASE, COVER]}),
         # A price that wavers around what was left raises no alarm.
         (10, sofa("170"), {"ltv_bp": 5_883, "cover": "clear", "told": [BASE]}),
     ]
@@ -91,7 +91,7 @@ def test_what_a_margin_call_says() -> None:
         "ltv_bp": 7_143,
         "headroom_minor": 1_200_000,
         "currency": "USD",
-        "call_minor": 900_000,
+        "call_minor": 901_400,
         "cure_by_ms": at_ms(49),
         # 50 sofas at 140.00, 80 % of which would be lent with a receipt.
         "choices": [{"lot": "b", "ineligible": "receipt", "at_most_minor": 560_000}],
@@ -108,11 +108,11 @@ def repaid(amount: int, hour: float) -> Any:
     return amended(facilities=[line | {"outstanding_minor": 10_000_000, "movements": [movement]}])
 
 
-@pytest.mark.parametrize(("amount", "cover", "told"), [(900_000, "warned", [BASE, COVER]), (899_999, "called", [BASE])])
+@pytest.mark.parametrize(("amount", "cover", "told"), [(901_400, "warned", [BASE, COVER]), (901_399, "called", [BASE])])
 def test_the_cash_that_was_called_cures_and_a_cent_less_does_not(amount: int, cover: str, told: list[str]) -> None:
     rows: list[Row] = [
         *COVERED,
-        (1, sofa("140"), {"cover": "called", "call": 900_000}),
+        (1, sofa("140"), {"cover": "called", "call": 901_400}),
         (3, repaid(amount, 3), {"outstanding": 10_000_000 - amount, "cover": cover, "told": told}),
     ]
     assert_figures(margin_bench(), rows)
@@ -122,9 +122,9 @@ def test_cash_that_is_announced_counts_when_its_moment_has_come() -> None:
     rows: list[Row] = [
         *COVERED,
         (1, sofa("140"), {"cover": "called"}),
-        (2, repaid(900_000, 5), {"outstanding": 10_000_000, "cover": "called", "told": []}),
+        (2, repaid(901_400, 5), {"outstanding": 10_000_000, "cover": "called", "told": []}),
         (5 - MS, passes, {"cover": "called", "told": []}),
-        (5, passes, {"outstanding": 9_100_000, "cover": "warned", "changes": {}, "told": [BASE, COVER]}),
+        (5, passes, {"outstanding": 9_098_600, "cover": "warned", "changes": {}, "told": [BASE, COVER]}),
     ]
     assert_figures(margin_bench(), rows)
 
@@ -151,15 +151,15 @@ def test_a_call_that_nobody_answers_is_a_default_when_its_time_has_run_out() -> 
         # Below the call's level is not enough, and five per cent below it is.
         (51, sofa("153.8"), {"cover": "default", "told": [BASE]}),
         (52, sofa("153.9"), {"cover": "warned", "told": [BASE, COVER]}),
-        (53, sofa("140"), {"cover": "called", "call": 900_000, "told": [BASE, BREACH, CALL]}),
+        (53, sofa("140"), {"cover": "called", "call": 901_400, "told": [BASE, BREACH, CALL]}),
         (101, passes, {"cover": "default", "told": [BREACH]}),
     ]
     assert_figures(margin_bench(), rows)
 
 
 def test_a_price_that_falls_far_is_a_default_at_once() -> None:
-    # 10,000,000 on 11,000,000 are 90.91 %; 65 % of that may be lent: 7,150,000.
-    fallen: Row = (1, sofa("110"), {"ltv_bp": 9_091, "cover": "default", "call": 2_850_000})
+    # 10,000,000 on 11,000,000 are 90.91 %; 64.99 % of that may be lent: 7,148,900.
+    fallen: Row = (1, sofa("110"), {"ltv_bp": 9_091, "cover": "default", "call": 2_851_100})
     assert_figures(margin_bench(), [*COVERED, fallen, (1, passes, {"told": []})])
 
 
@@ -282,19 +282,19 @@ def test_interest_alone_may_call_a_margin() -> None:
 def test_a_call_that_was_paid_in_part_is_said_again_when_more_is_needed() -> None:
     rows: list[Row] = [
         *COVERED,
-        (1, sofa("140"), {"cover": "called", "call": 900_000}),
-        (2, repaid(899_990, 2), {"cover": "called", "told": [BASE]}),
-        # 65 % of 13,000,000 are 8,450,000, and 9,100,010 are drawn: 650,010 are needed, of the old call 10 are unpaid.
-        (3, sofa("130"), {"cover": "called", "call": 650_010, "told": [BASE, CALL]}),
+        (1, sofa("140"), {"cover": "called", "call": 901_400}),
+        (2, repaid(901_390, 2), {"cover": "called", "told": [BASE]}),
+        # 64.99 % of 13,000,000 are 8,448,700, and 9,098,610 are drawn: 649,910 are needed, and 10 of the call unpaid.
+        (3, sofa("130"), {"cover": "called", "call": 649_910, "told": [BASE, CALL]}),
     ]
     assert_figures(margin_bench(), rows)
 
 
 def test_a_call_for_a_default_names_the_cash_that_ends_it() -> None:
-    """75 % of 20,000,000 may be lent before it is a default, and a quarter more than that is drawn."""
+    """Less than 75 % of 20,000,000 may be lent before it is a default, 74.99 %, and 80 % are drawn."""
     bench = Bench(policy={"covenants": {"default_bp": 7_500}}, facility={"outstanding_minor": 16_000_000})
     assert bench.spine.state.facilities[LINE].covenant.cover.name == "DEFAULT"
-    assert bench.told[-1][1]["call_minor"] == 1_000_000
+    assert bench.told[-1][1]["call_minor"] == 1_002_000
 
 
 def test_a_price_that_wavers_around_the_loan_calls_once() -> None:

@@ -14,7 +14,7 @@ from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import desk as desk_module
-from pledgewatch_cloud.decide.collateral.desk import Known
+from pledgewatch_cloud.decide.collateral.desk import Desk, Known
 from pledgewatch_cloud.decide.collateral.result import Base, LotLine
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.item import BookError
@@ -196,6 +196,17 @@ def changed_lot(one: int, other: int) -> dict[str, Any]:
     return {"lots": [LOTS[one % len(LOTS)] | changes[other % len(changes)]]}
 
 
+def gone_on(bench: Bench, document: dict[str, Any], hour: float) -> dict[str, Any]:
+    """Lots that are in another asset than before have left that at an hour; where they were before stays so."""
+    for one in document["lots"]:
+        known = bench.spine.state.book.lots.get(one["id"])
+        if known is not None:
+            stays = [{"asset": stay.asset, "until": iso(stay.until_ms)} for stay in known.stays]
+            left = [{"asset": known.asset, "until": moment(hour)}] if known.asset != one["asset"] else []
+            one["stays"] = [*stays, *left]
+    return document
+
+
 def changed_terms(one: int, other: int) -> dict[str, Any]:
     """Anything else of the book is otherwise."""
     share_bp, spread = 3_000 + 100 * (other % 50), other % 3
@@ -267,6 +278,12 @@ def on(sheet: Sheet) -> dict[str, tuple[Base, list[LotLine]]]:
     return {one.id: (bases.base_of(sheet, one.id), bases.lines_of(sheet, one.id)) for one in sheet.goods.lines}
 
 
+def weak_assets(desk: Desk | None) -> set[str]:
+    """The assets that have lots without fresh evidence."""
+    assert desk is not None
+    return {asset for asset, place in desk.place.items() if desk.is_weak[place]}
+
+
 def told(bench: Bench) -> Told:
     desk = bench.spine.state.desk
     assert desk is not None
@@ -294,7 +311,7 @@ def happens(bench: Bench, step: Step) -> None:
         case "quote":
             attempt(bench.quote, quote_of(one, other, hour), bench)
         case "lot":
-            attempt(bench.amend, changed_lot(one, other), bench)
+            attempt(bench.amend, gone_on(bench, changed_lot(one, other), hour - other % 3), bench)
         case "terms":
             attempt(bench.amend, changed_terms(one, other), bench)
 
@@ -327,7 +344,9 @@ def lived(steps: Iterable[Step], bench: Bench) -> list[Told]:
 def test_the_desk_that_was_carried_on_says_what_one_made_anew_says(steps: list[Step]) -> None:
     for state, found in lived(steps, bench_of()):
         known = Known(state.book, state.market, state.facts, state.assets)
-        assert on(desk_module.opened(known, state.losses, state.recorded_at_ms).sheet) == found
+        anew = desk_module.opened(known, state.losses, state.recorded_at_ms)
+        assert on(anew.sheet) == found
+        assert weak_assets(anew) == weak_assets(state.desk)
 
 
 @given(HISTORIES)
@@ -435,6 +454,25 @@ def test_whatever_is_another_base_afterwards_has_an_amendment(
     again = base_at(bench.store, facility, hour_ms)
     assert (again.base, again.lines) == (now.base, now.lines)
     assert found == list(amendments(bench.store, then, again))
+
+
+@given(SHORTER, SHORTER, st.sampled_from([0, 1, 500_000]))
+@FEWER
+def test_whatever_takes_of_a_lot_has_a_ground_at_any_moment(
+    steps: list[Step], later: list[Step], aside_ms: int
+) -> None:
+    """Just as it was said, by all that was learnt since, and of a moment that is still to come."""
+    bench = bench_of()
+    moment_ms = lived(steps, bench)[-1].state.recorded_at_ms + aside_ms
+    lived(later, bench)
+    last_ms = max(bench.spine.state.recorded_at_ms, moment_ms)
+    pairs = {(moment_ms, moment_ms), (moment_ms, last_ms), (last_ms + 9 * HOUR_MS,) * 2}
+    for facility in FACILITIES:
+        for as_of_ms, known_at_ms in pairs:
+            found = base_at(bench.store, facility, as_of_ms, known_at_ms)
+            for one in found.lines:
+                named = {text.partition(":")[0] for text in found.grounds.get(one.id, ())}
+                assert named == {*one.ineligible, *(["unvalued"] if one.is_unvalued else [])}
 
 
 SEEDED: list[Step] = [

@@ -2,7 +2,7 @@
 
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine

@@ -26,8 +26,9 @@ from builders import (
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.collateral import bases
-from pledgewatch_cloud.journal import anchor
+from pledgewatch_cloud.journal import anchor, form, sqlite_outbox
 from pledgewatch_cloud.journal.form import DamagedError, WrittenEntry
+from pledgewatch_cloud.journal.outbox import CORE, Begin, DeliveryRecord, Wanted
 from pledgewatch_cloud.journal.spans import SpanTail
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
@@ -55,10 +56,11 @@ def told(folder: Path, entries: int = 12) -> str:
         if minute % 4 == 3:
             spine.tick()
     digest = state_module.digest(spine.state)
-    (first,) = store.due(clock.at_ms)
-    store.delivered(first.id, clock.at_ms)
-    (second,) = store.due(clock.at_ms)
-    store.failed(second.id, "the core says 503", clock.at_ms + 5_000)
+    store.declare("desk", Wanted(types=("record_base",)), Begin.FIRST)
+    (first,) = store.due(CORE, clock.at_ms)
+    store.delivered(first, DeliveryRecord(CORE, first.id, clock.at_ms, 1, 200, b'{"id":"x"}', "0a1b2c3d"))
+    (second,) = store.due(CORE, clock.at_ms)
+    store.failed(CORE, second, "the core says 503", clock.at_ms + 5_000)
     store.quarantine([Quarantined("pw/1/op/no/up", NOON_MS, "unknown version", "version is 9", bytes(range(90)))] * 2)
     store.close()
     # One file, no log beside it: what a byte is flipped in below.
@@ -117,12 +119,29 @@ def changed(value: bytes | str | int) -> bytes | str | int:
 
 
 NOTED = [
-    ("outbox", "state"),
-    ("outbox", "attempts"),
-    ("outbox", "next_attempt_at_ms"),
-    ("outbox", "last_error"),
-    ("outbox", "delivered_at_ms"),
+    ("outbox", "withdrawn_by"),
     ("outbox", "seal"),
+    ("outbox_facility", "last"),
+    ("endpoint", "begin"),
+    ("endpoint", "types"),
+    ("endpoint", "facilities"),
+    ("endpoint", "stopped_at_ms"),
+    ("lane", "endpoint"),
+    ("lane", "done"),
+    ("lane", "tried"),
+    ("lane", "attempts"),
+    ("lane", "next_attempt_at_ms"),
+    ("lane", "last_error"),
+    ("lane", "is_dead"),
+    ("lane", "records"),
+    ("delivery", "endpoint"),
+    ("delivery", "message"),
+    ("delivery", "at_ms"),
+    ("delivery", "attempt"),
+    ("delivery", "status"),
+    ("delivery", "answer"),
+    ("delivery", "keys"),
+    ("delivery", "seal"),
     ("quarantine", "topic"),
     ("quarantine", "received_at_ms"),
     ("quarantine", "reason"),
@@ -155,7 +174,35 @@ def test_a_change_in_what_is_noted_beside_the_entries_is_reported(tmp_path: Path
             replay(copy)
 
 
-KEYS = {"outbox": "id", "quarantine": "id", "quarantine_count": "reason", "meta": "name"}
+KEYS = {"quarantine": "id", "quarantine_count": "reason", "meta": "name", **sqlite_outbox.KEYS}
+
+
+def test_evidence_and_lanes_that_are_gone_are_reported(tmp_path: Path) -> None:
+    told(tmp_path)
+    for table, words in (
+        ("delivery", "rows of lane do not count the deliveries"),
+        ("lane", "rows of lane do not count the deliveries"),
+        ("outbox_facility", "rows of outbox_facility do not say which message was the last"),
+    ):
+        copy = copied(tmp_path, tmp_path / "copy")
+        with sqlite3.connect(copy / FILE_NAME) as connection:
+            connection.execute(f"DELETE FROM {table}")
+        connection.close()
+        with pytest.raises(DamagedError, match=words):
+            replay(copy)
+
+
+def test_a_message_that_no_entry_withdraws_is_reported_with_the_entry_that_is_said_to(tmp_path: Path) -> None:
+    """The row's seal is as it should be; only deciding again shows that it was never withdrawn."""
+    told(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.create_function("seal", -1, form.seal, deterministic=True)
+        (message_id,) = connection.execute("SELECT id FROM outbox WHERE entry = 1").fetchone()
+        connection.execute("UPDATE outbox SET withdrawn_by = 7 WHERE id = ?", (message_id,))
+        connection.execute(f"UPDATE outbox SET seal = {sqlite_outbox.SEALS['outbox']}")
+    connection.close()
+    with pytest.raises(DamagedError, match="entry 7: the messages that it withdraws are not those"):
+        replay(tmp_path)
 
 
 @pytest.mark.parametrize("table", ["entry", "event", "outbox", "span"])
@@ -192,11 +239,14 @@ def test_a_byte_flipped_anywhere_in_the_file_is_reported_or_lies_where_nothing_i
     assert set(reported) <= set(range(1, 18))
 
 
+TABLES = ("entry", "event", "span", "snapshot", "quarantine", "quarantine_count", "meta", *sqlite_outbox.KEYS)
+
+
 def dump(path: Path) -> list[tuple[object, ...]]:
     """All rows of the journal's truth."""
     with sqlite3.connect(path) as connection:
         rows = []
-        for table in ("entry", "event", "outbox", "span", "snapshot", "quarantine", "quarantine_count", "meta"):
+        for table in TABLES:
             rows += connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
     connection.close()
     return rows
@@ -321,7 +371,8 @@ def test_a_delivery_that_was_noted_and_is_gone_is_reported(tmp_path: Path) -> No
     told(tmp_path)
     before = copied(tmp_path, tmp_path / "before")
     store = SqliteStore(tmp_path)
-    store.delivered(store.due(2 * NOON_MS)[0].id, NOON_MS)
+    (one,) = store.due(CORE, 2 * NOON_MS)
+    store.delivered(one, DeliveryRecord(CORE, one.id, NOON_MS, 2))
     store.close()
     shutil.copy(tmp_path / anchor.FILE_NAME, before)
     with pytest.raises(DamagedError, match="entry 16: what was noted after it, of deliveries or of quarantine"):
@@ -344,7 +395,8 @@ def test_the_anchor_is_never_ahead_of_what_is_on_disk(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(anchor.Anchor, "write", checked)
     told(tmp_path)
-    assert len(written) == 1 + 16 + 4 + 3  # made; each entry; each fourth's snapshot; two deliveries and quarantine
+    # made; each entry; each fourth's snapshot; an endpoint, two attempts and quarantine
+    assert len(written) == 1 + 16 + 4 + 4
 
 
 def test_a_new_journal_has_its_anchor_on_disk_before_anything_is_committed(
@@ -432,7 +484,7 @@ def test_an_anchor_that_lags_is_no_damage(tmp_path: Path) -> None:
     assert (tmp_path / anchor.FILE_NAME).read_bytes() > first
 
 
-@pytest.mark.parametrize("change", ["DROP INDEX outbox_open", "CREATE INDEX more ON event (body)"])
+@pytest.mark.parametrize("change", ["DROP INDEX outbox_queue", "CREATE INDEX more ON event (body)"])
 def test_a_declaration_that_is_not_as_it_was_made_is_reported(tmp_path: Path, change: str) -> None:
     told(tmp_path)
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
@@ -447,11 +499,11 @@ def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(
 ) -> None:
     """The transaction fails at each of its statements in turn, and each time nothing of the entry is left."""
     monkeypatch.setattr(SpanTail, "BUCKETS", 1)
-    device, clock = Device(), ManualClock()
+    device, clock = Device(), ManualClock(NOON_MS + MINUTE_MS)
     device.measure(NOON_MS - MINUTE_MS, *position(AT_SEA))
     device.measure(NOON_MS, *position(AT_SEA), temperature(5_000))
     device.measure(NOON_MS + MINUTE_MS, *position(IN_LOS_ANGELES))
-    for table in ("entry", "span", "event", "outbox", "quarantine", "quarantine_count"):
+    for table in ("entry", "span", "event", "outbox", "outbox_facility", "quarantine", "quarantine_count"):
         folder = tmp_path / table
         store = SqliteStore(folder)
         spine = Spine(store, clock, snapshot_every_entries=1)
@@ -506,9 +558,10 @@ def test_decisions_that_have_changed_are_not_passed_over(tmp_path: Path, monkeyp
 
 CHANGES = [
     ("UPDATE entry SET body = CAST(body AS TEXT), kind = 'readings' WHERE number = 3", "entry 3"),
-    ("UPDATE outbox SET state = 'delivesed'", "the row of outbox that is called"),
-    ("UPDATE outbox SET state = 'delivered'", "the row of outbox that is called"),
-    ("UPDATE outbox SET attempts = -1", "the row of outbox that is called"),
+    ("UPDATE outbox SET withdrawn_by = -1", "the row of outbox that is called"),
+    ("UPDATE lane SET attempts = -1", "the row of lane that is called core facility-1 is not as it was"),
+    ("UPDATE lane SET done = 99", "1 rows of lane are beyond their facility's messages"),
+    ("UPDATE delivery SET message = 'm'", "rows of delivery speak of no message"),
     ("UPDATE meta SET name = 'jourmal' WHERE name = 'journal'", "which journal it is"),
 ]
 

@@ -202,10 +202,11 @@ def test_a_base_of_any_moment_by_what_was_known_at_any_other(
     assert line["is_unvalued"] == (expected[2] == 0)
 
 
-def test_before_goods_were_in_the_book_there_were_none(cloud: Cloud) -> None:
+def test_before_a_facility_was_in_the_book_it_had_no_base(cloud: Cloud) -> None:
     cloud.tell()
-    found = cloud.get("/facilities/exposures/base?as_of=2025-12-30T12:05:00Z")
-    assert (found["base"]["gross_minor"], found["lines"]) == (0, [])
+    found = problem(cloud.client.get("/facilities/exposures/base?as_of=2025-12-30T12:05:00Z"), 422)
+    text = "there was no facility 'exposures' at 2025-12-30T12:05:00.000Z; it was entered later; there were: none"
+    assert found["detail"] == text
 
 
 def test_late_readings_change_what_is_true_and_not_what_was_known(cloud: Cloud) -> None:
@@ -269,17 +270,20 @@ def test_a_base_that_cannot_be_had_is_a_problem_with_one_sentence(
 def test_the_base_of_a_facility_that_is_no_more_is_still_there(cloud: Cloud) -> None:
     cloud.tell()
     cloud.at(30)
+    repaid = {"id": "all", "kind": "repayment", "at": moment(30), "amount_minor": 390_000}
+    cloud.spine.move("exposures", {"movements": [repaid]})
     cloud.spine.amend({"remove": {"facilities": ["exposures"], "lots": ["lot-steel"]}})
     problem(cloud.client.get("/facilities/exposures"), 404)
     problem(cloud.client.get("/facilities/exposures/base"), 404)
     assert cloud.get(f"/facilities/exposures/base?known_at={moment(29)}")["base"]["gross_minor"] == 640_000
+    assert cloud.get(f"/facilities/exposures/base?as_of={moment(29)}")["base"]["gross_minor"] == 640_000
 
 
 def test_a_journal_without_entries_has_no_base(cloud: Cloud) -> None:
     assert cloud.get("/facilities") == []
     problem(cloud.client.get("/facilities/exposures/base"), 404)
     assert cloud.get("/exposures/vessel?currency=EUR")["exposures"] == []
-    assert cloud.post("/stress", {"shocks": [{"id": "none"}]}) == {"stressed": []}
+    assert cloud.post("/stress", {"shocks": [{"id": "none"}]}) == {"stressed": [], "unknown": []}
 
 
 # Exposures.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pledgewatch_cloud.decide.book_items import DAY_COUNTS, Facility, Interest, Movement
 from pledgewatch_cloud.decide.collateral.loan import DAY_MS, days_between, next_change_ms, outstanding_minor
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 
 def at(text: str) -> int:

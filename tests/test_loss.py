@@ -15,6 +15,7 @@ from pledgewatch_cloud.decide.causes import Cause, Spell
 from pledgewatch_cloud.decide.collateral.loss import (
     LifeCurve,
     OutsideCurve,
+    Part,
     Point,
     least_activation_j_mol,
     loss_bp,
@@ -23,6 +24,7 @@ from pledgewatch_cloud.decide.collateral.loss import (
 from pledgewatch_cloud.decide.condition import Limit
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.kinetic import Kinetic, KineticRule, Sum
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.reading import Cell, Channel, Reading
@@ -72,7 +74,7 @@ OUTSIDE: list[tuple[str, list[Spell], int]] = [
 
 @pytest.mark.parametrize(("name", "spells", "bp"), OUTSIDE, ids=[row[0] for row in OUTSIDE])
 def test_minutes_outside(name: str, spells: list[Spell], bp: int) -> None:
-    assert loss_bp([CHILLED], spells, None, None, AS_OF_MS) == bp
+    assert loss_bp([CHILLED], [Part(spells)], AS_OF_MS) == bp
 
 
 GAP = Limit("chilled", 1, 2_000, 8_000, max_gap_s=3_600)
@@ -88,24 +90,26 @@ WORST: list[tuple[str, list[Spell], int]] = [
 def test_unknown_minutes_at_their_worst(name: str, spells: list[Spell], bp: int) -> None:
     """A gap is told as unknown once it has lasted an hour; that hour was unknown as well."""
     worst = CHILLED._replace(unknown="outside")
-    assert loss_bp([worst], spells, None, None, AS_OF_MS, limits=[GAP]) == bp
+    assert loss_bp([worst], [Part(spells)], AS_OF_MS, [GAP]) == bp
 
 
 def test_any_limit_counts_where_none_is_named_and_the_worst_curve_decides() -> None:
     spells = [spell(BREACHED, -180, -60), spell(BREACHED, -120, 0, "frozen")]
     anyone, frozen = CHILLED._replace(limit=""), OutsideCurve("frozen", "inside", ladder((1, 1_000)))
-    assert loss_bp([anyone], spells, None, None, AS_OF_MS) == 910
-    assert loss_bp([CHILLED], spells, None, None, AS_OF_MS) == 455
-    assert loss_bp([CHILLED, frozen], spells, None, None, AS_OF_MS) == 1_000
-    assert loss_bp([frozen, CHILLED], spells[:1], None, None, AS_OF_MS) == 455
-    assert loss_bp([frozen, CHILLED], spells, None, None, AS_OF_MS) == 1_000
+    assert loss_bp([anyone], [Part(spells)], AS_OF_MS) == 910
+    assert loss_bp([CHILLED], [Part(spells)], AS_OF_MS) == 455
+    assert loss_bp([CHILLED, frozen], [Part(spells)], AS_OF_MS) == 1_000
+    assert loss_bp([frozen, CHILLED], [Part(spells[:1])], AS_OF_MS) == 455
+    assert loss_bp([frozen, CHILLED], [Part(spells)], AS_OF_MS) == 1_000
     totals = [spell(BREACHED, -9_000, None, "chilled|cumulative"), spell(BREACHED, -9_000, None, "chilled|budget")]
-    assert loss_bp([anyone], spells + totals, None, None, AS_OF_MS) == 910
+    assert loss_bp([anyone], [Part(spells + totals)], AS_OF_MS) == 910
 
 
 def test_from_when_on_doubts_were_forgotten_counts_as_outside() -> None:
     forgotten_ms = AS_OF_MS - 180 * MINUTE_MS
-    assert loss_bp([CHILLED], [], None, None, AS_OF_MS, forgotten_ms=forgotten_ms) == 910
+    assert loss_bp([CHILLED], [Part(forgotten_ms=forgotten_ms)], AS_OF_MS) == 910
+    left = ((-NEVER, AS_OF_MS - 60 * MINUTE_MS),)
+    assert loss_bp([CHILLED], [Part(forgotten_ms=forgotten_ms, there=left)], AS_OF_MS) == 455, "for an hour it was away"
 
 
 # Shelf life: thirty days at 5 °C, what is used up straight to what is lost.
@@ -113,6 +117,11 @@ RULE = KineticRule(Channel.TEMPERATURE_MC, high_mc=8_000, worst_low_mc=2_000, wo
 USED = ladder((10_000, 10_000))
 TWICE = LifeCurve(720, 5_000, 2_000, 0, USED)
 ARRHENIUS = LifeCurve(720, 5_000, 0, 83_144, USED)
+
+
+def aged(story: Kinetic | None, *, begun_ms: int = NEVER) -> list[Part]:
+    """What is known of goods that were in one asset all the time."""
+    return [Part((), story, RULE, begun_ms)]
 
 
 def told(stretches: list[tuple[float, float]], rule: KineticRule = RULE) -> tuple[Kinetic, int]:
@@ -147,15 +156,15 @@ LIFE = [
 @pytest.mark.parametrize(("curve", "stretches", "bp"), LIFE)
 def test_shelf_life_used_up(curve: LifeCurve, stretches: list[tuple[float, float]], bp: int) -> None:
     story, end_ms = told(stretches)
-    assert loss_bp([curve], [], story, RULE, end_ms) == bp
+    assert loss_bp([curve], aged(story), end_ms) == bp
 
 
 def test_used_up_is_what_floating_numbers_say() -> None:
     story, end_ms = told([(100.0, 12.0)])
     by_hand = 100 / 720 * 2 ** ((12 - 5) / 10) * 10_000
-    assert used_bp(TWICE, story, RULE, end_ms) == math.ceil(by_hand)
+    assert used_bp(TWICE, aged(story), end_ms) == math.ceil(by_hand)
     by_hand = 100 / 720 * math.exp(83_144 / 8.3144 * (1 / 278.15 - 1 / 285.15)) * 10_000
-    assert used_bp(ARRHENIUS, story, RULE, end_ms) == math.ceil(by_hand)
+    assert used_bp(ARRHENIUS, aged(story), end_ms) == math.ceil(by_hand)
 
 
 def test_a_gap_counts_at_the_declared_worst() -> None:
@@ -165,21 +174,21 @@ def test_a_gap_counts_at_the_declared_worst() -> None:
     gap = known._replace(voyage=Sum(total.doubled, total.known_ms, 48 * HOUR_MS))
     bad, end_ms = told([(24.0, 5.0), (48.0, 25.0)])
     # The half hour in which 5 °C turns into 25 °C is there in the one and not in the other.
-    assert used_bp(ARRHENIUS, gap, RULE, known.key[0]) == pytest.approx(
-        used_bp(ARRHENIUS, bad, RULE, end_ms), rel=0.001
+    assert used_bp(ARRHENIUS, aged(gap), known.key[0]) == pytest.approx(
+        used_bp(ARRHENIUS, aged(bad), end_ms), rel=0.001
     )
-    assert used_bp(ARRHENIUS, gap, RULE, known.key[0]) > 4 * used_bp(ARRHENIUS, known, RULE, known.key[0])
+    assert used_bp(ARRHENIUS, aged(gap), known.key[0]) > 4 * used_bp(ARRHENIUS, aged(known), known.key[0])
 
 
 def test_an_open_gap_counts_too() -> None:
     """Thirty days at 5 °C: what holds for the hour that a gap may last, then turns into the worst."""
     story, end_ms = told([(71.0, 5.0)])
-    assert used_bp(TWICE, story, RULE, end_ms + HOUR_MS) == 1_000
+    assert used_bp(TWICE, aged(story), end_ms + HOUR_MS) == 1_000
     for late, rate in ((1, 1.0), (2, _rate(25)), (49, _rate(25))):
         by_hand = (71 + late * rate) / 720 * 10_000
-        assert used_bp(ARRHENIUS, story, RULE, end_ms + late * HOUR_MS) == math.ceil(round(by_hand, 4))
+        assert used_bp(ARRHENIUS, aged(story), end_ms + late * HOUR_MS) == math.ceil(round(by_hand, 4))
     hot, end_ms = told([(1.0, 45.0)])
-    held, unknown = (used_bp(ARRHENIUS, hot, RULE, end_ms + late) for late in (HOUR_MS, HOUR_MS + 1))
+    held, unknown = (used_bp(ARRHENIUS, aged(hot), end_ms + late) for late in (HOUR_MS, HOUR_MS + 1))
     assert unknown in (held, held + 1), "45 °C is worse than the worst that is declared, and goes on"
 
 
@@ -188,9 +197,9 @@ def _rate(celsius: float) -> float:
 
 
 def test_before_the_first_value_there_is_a_gap_as_well() -> None:
-    assert loss_bp([TWICE], [], None, RULE, 10**12) == 0, "no story has begun"
-    assert used_bp(TWICE, None, RULE, HOUR_MS, begun_ms=0) == 0
-    assert used_bp(TWICE, None, RULE, 72 * HOUR_MS, begun_ms=0) == 4_000
+    assert loss_bp([TWICE], aged(None), 10**12) == 0, "no story has begun"
+    assert used_bp(TWICE, aged(None, begun_ms=0), HOUR_MS) == 0
+    assert used_bp(TWICE, aged(None, begun_ms=0), 72 * HOUR_MS) == 4_000
 
 
 def test_the_energy_that_a_curve_asks_of_the_mean() -> None:
@@ -229,12 +238,12 @@ def outside_curves(draw: st.DrawFn) -> OutsideCurve:
 def test_longer_outside_never_costs_less(
     curve: OutsideCurve, spells: list[Spell], later_min: int, more: list[Spell]
 ) -> None:
-    found = loss_bp([curve], spells, None, None, AS_OF_MS, limits=[GAP])
+    found = loss_bp([curve], [Part(spells)], AS_OF_MS, [GAP])
     assert 0 <= found <= 10_000
-    assert loss_bp([curve], spells, None, None, AS_OF_MS + later_min * MINUTE_MS, limits=[GAP]) >= found
-    assert loss_bp([curve], spells + more, None, None, AS_OF_MS, limits=[GAP]) >= found
+    assert loss_bp([curve], [Part(spells)], AS_OF_MS + later_min * MINUTE_MS, [GAP]) >= found
+    assert loss_bp([curve], [Part(spells + more)], AS_OF_MS, [GAP]) >= found
     worst = curve._replace(unknown="outside")
-    assert loss_bp([worst], spells, None, None, AS_OF_MS, limits=[GAP]) >= found
+    assert loss_bp([worst], [Part(spells)], AS_OF_MS, [GAP]) >= found
 
 
 @st.composite
@@ -265,9 +274,9 @@ def folded(steps: list[tuple[int, int]]) -> Kinetic:
 def test_longer_never_uses_up_less(curve: LifeCurve, steps: list[tuple[int, int]], later_ms: int, more_ms: int) -> None:
     story = folded(steps)
     moments = [story.key[0] + later_ms, story.key[0] + later_ms + more_ms]
-    used = [used_bp(curve, story, RULE, moment) for moment in moments]
+    used = [used_bp(curve, aged(story), moment) for moment in moments]
     assert 0 <= used[0] <= used[1]
-    lost = [loss_bp([curve], [], story, RULE, moment) for moment in moments]
+    lost = [loss_bp([curve], aged(story), moment) for moment in moments]
     assert 0 <= lost[0] <= lost[1] <= 10_000
 
 
@@ -276,7 +285,7 @@ def test_a_story_that_goes_on_never_uses_up_less(
     curve: LifeCurve, steps: list[tuple[int, int]], more: list[tuple[int, int]]
 ) -> None:
     story, longer = folded(steps), folded(steps + more)
-    assert used_bp(curve, longer, RULE, longer.key[0]) >= used_bp(curve, story, RULE, story.key[0])
+    assert used_bp(curve, aged(longer), longer.key[0]) >= used_bp(curve, aged(story), story.key[0])
 
 
 @given(curve=life_curves(), steps=STEPS, place=st.integers(0, 7), hotter_mc=st.integers(0, 20_000))
@@ -286,7 +295,7 @@ def test_hotter_never_uses_up_less(curve: LifeCurve, steps: list[tuple[int, int]
     hot[place] = steps[place][0], steps[place][1] + hotter_mc
     story, hotter = folded(steps), folded(hot)
     at_ms = story.key[0] + HOUR_MS
-    assert used_bp(curve, hotter, RULE, at_ms) >= used_bp(curve, story, RULE, at_ms)
+    assert used_bp(curve, aged(hotter), at_ms) >= used_bp(curve, aged(story), at_ms)
 
 
 def test_it_is_told_of_what_readings_made() -> None:
@@ -306,8 +315,8 @@ def test_it_is_told_of_what_readings_made() -> None:
     lot = spine.state.book.lots["lot-container-1"]
     spells = [one for one in causes.spells(spine.state.facts["asset-container-1"]) if one.cause.lot == lot.id]
     curves = spine.state.book.products["sofa"].loss
-    assert loss_bp(curves, spells, None, lot.kinetic, noon_ms + 6 * HOUR_MS, limits=lot.limits) == 910
-    assert loss_bp(curves, spells, None, lot.kinetic, noon_ms + 2 * HOUR_MS, limits=lot.limits) == 228, "half way"
+    assert loss_bp(curves, [Part(spells)], noon_ms + 6 * HOUR_MS, lot.limits) == 910
+    assert loss_bp(curves, [Part(spells)], noon_ms + 2 * HOUR_MS, lot.limits) == 228, "half way"
 
 
 _POINTS: list[dict[str, Any]] = [{"minutes": one.at, "bp": one.bp} for one in CHILLED.points]

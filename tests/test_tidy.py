@@ -33,14 +33,19 @@ ROOMS = {
     "journal": {"decide"},
     "clock": set[str](),
     "spine": {"decide", "journal", "clock"},
-    "ingest": {"decide", "journal", "clock", "spine"},
-    "outbox": {"journal", "clock"},
+    "ingest": {"decide", "journal", "clock", "histogram", "spine"},
+    "histogram": set[str](),
+    "outbox": {"decide", "journal", "clock", "histogram"},
     "backtest": {"decide", "journal", "spine", "book_file"},
     "market_file": {"decide", "book_file"},
     "certificate": {"decide", "journal", "spine", "book_file"},
     "series": {"decide", "journal"},
     "replay": {"decide", "journal", "spine"},
-    "api": {"decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file"},
+    "notices": {"decide", "journal", "spine", "ingest", "outbox", "clock"},
+    "api": {
+        *("decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file", "notices"),
+        *("histogram", "outbox"),
+    },
 }
 
 # What deciding may use of the standard library and of others: nothing that has a clock, chance, disk or network.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pledgewatch_cloud
+from pledgewatch_cloud import milestones_command, outbox_command
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
@@ -72,14 +73,14 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_collateral(commands)
 
-    outbox = commands.add_parser(
-        "outbox", help="the dead letters, which hold their facility: list, send again, pass over"
-    )
-    outbox.add_argument("--data", type=Path, required=True, metavar="FOLDER")
-    act = outbox.add_mutually_exclusive_group()
-    act.add_argument("--send-again", metavar="ID", help="put this dead letter back (`all` for every one)")
-    act.add_argument("--pass-over", metavar="ID", help="give this dead letter up, so that those behind it go")
-    outbox.set_defaults(command=_outbox)
+    notices = commands.add_parser("notices", help="read a file that a sender would hand in, and print what it says")
+    notices.add_argument("file", type=Path, metavar="FILE", help="see docs/TRADE_API.md")
+    notices.add_argument("--form", choices=("plain", "dcsa", "epcis"), help="default: by its content")
+    notices.add_argument("--sender", default="sender", metavar="ID", help="who would hand it in")
+    notices.set_defaults(command=_notices)
+
+    milestones_command.add(commands)
+    outbox_command.add(commands)
 
     series = commands.add_parser(
         "series", help="time series: follow the journal, set up where they go, build them again"
@@ -272,6 +273,22 @@ def _quotes(options: argparse.Namespace) -> int:
     return 0
 
 
+def _notices(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud.decide.trade.notice import NoticeError  # noqa: PLC0415 - see above
+    from pledgewatch_cloud.notices.command import understood  # noqa: PLC0415
+
+    try:
+        print(json.dumps(understood(options.file, options.sender, options.form)))
+    except NoticeError as error:
+        for fault in error.errors:
+            print(f"{options.file}: {fault}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{options.file} cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
 def _make_certificate(options: argparse.Namespace) -> int:
     from pledgewatch_cloud.certificate import signing  # noqa: PLC0415 - see above
     from pledgewatch_cloud.certificate.build import certificate_of  # noqa: PLC0415
@@ -283,7 +300,7 @@ def _make_certificate(options: argparse.Namespace) -> int:
     try:
         key = signing.load_key(options.key)
         found = base_at(store, options.facility, *_moments_ms(options))
-        if found.known_at_ms > max(found.state.recorded_at_ms, time.time_ns() // 1_000_000):
+        if found.known_at_ms > max(found.known.recorded_at_ms, time.time_ns() // 1_000_000):
             print(f"{iso(found.known_at_ms)} is still to come: what is known then nobody can sign", file=sys.stderr)
             return 2
         stated = read_stated(options.stated, found.currency) if options.stated else None
@@ -326,27 +343,6 @@ def _verify_certificate(options: argparse.Namespace) -> int:
         return 2
     print(said)
     return 0
-
-
-def _outbox(options: argparse.Namespace) -> int:
-    SqliteStore(options.data, read_only=True).close()  # a mistyped folder is named, not made
-    store = SqliteStore(options.data)
-    try:
-        if options.pass_over is not None:
-            missing = [] if store.pass_over(options.pass_over) else [options.pass_over]
-        elif options.send_again is None:
-            for one in store.dead_letters():
-                print(json.dumps({"id": one.id, "type": one.type, "facility": one.facility, "error": one.last_error}))
-            return 0
-        else:
-            chosen = [one.id for one in store.dead_letters()] if options.send_again == "all" else [options.send_again]
-            now_ms = time.time_ns() // 1_000_000
-            missing = [one for one in chosen if not store.send_again(one, now_ms)]
-    finally:
-        store.close()
-    for message_id in missing:
-        print(f"there is no dead letter {message_id}", file=sys.stderr)
-    return 1 if missing else 0
 
 
 def _series(options: argparse.Namespace) -> int:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-_DIGITS_MAX = 30
+from pledgewatch_cloud.decide import strict_json as decide_strict_json
+
 MAX_FILE_BYTES = 256 * 1024 * 1024
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _ID_KEYS = ("id", "device", "sku")
@@ -63,11 +64,9 @@ def read_book_file(path: Path) -> BookFile:
 def strict_json(text: str | bytes) -> Any:
     """JSON in which every key comes once and every number is one. Raises DocumentError."""
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number, parse_int=_whole)
-    except json.JSONDecodeError as error:
-        raise DocumentError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise DocumentError(f"no JSON in UTF-8: {error}") from None
+        return decide_strict_json.strict_json(text)
+    except decide_strict_json.JsonError as error:
+        raise DocumentError(str(error)) from None
 
 
 def strict_yaml(text: str) -> Any:
@@ -94,25 +93,6 @@ def _no_reader(_: str) -> Any:
 
 
 _READERS = {".json": strict_json, ".yaml": strict_yaml, ".yml": strict_yaml, ".toml": _strict_toml}
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise DocumentError(f"the key {key!r} comes twice in one object")
-        found[key] = value
-    return found
-
-
-def _whole(digits: str) -> int:
-    if len(digits) > _DIGITS_MAX:
-        raise DocumentError(f"a number of {len(digits)} digits; at most {_DIGITS_MAX}")
-    return int(digits)
-
-
-def _no_number(word: str) -> Any:
-    raise DocumentError(f"{word} is no number")
 
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"

@@ -41,8 +41,19 @@ from pledgewatch_cloud.decide.grade import GRADE_NAMES
 from pledgewatch_cloud.decide.item import CHANNELS
 from pledgewatch_cloud.decide.kinetic import WINDOW_MAX_H
 from pledgewatch_cloud.decide.market import QUOTES_KEPT
+from pledgewatch_cloud.decide.milestones.clauses import (
+    FACT_PARAMETERS,
+    LONGEST_S,
+    MOST_DAYS,
+    MOST_FACTS,
+    MOST_LTV_BP,
+    Parameters,
+)
+from pledgewatch_cloud.decide.milestones.terms import ACCOUNT, BIC, IBAN, SHARES_OF
 from pledgewatch_cloud.decide.moments import ID
 from pledgewatch_cloud.decide.money import BASIS_POINTS
+from pledgewatch_cloud.decide.trade.identifiers import LOCODE
+from pledgewatch_cloud.decide.trade.vocabulary import FACT_KINDS, REFERENCE_TYPES
 from pledgewatch_cloud.decide.voyage import LEG_KINDS, SIGNALS
 
 Schema = dict[str, Any]
@@ -324,6 +335,7 @@ SECTIONS: dict[str, Schema] = {
             receipt=RECEIPT,
             papers=listed(PAPER),
             received_at=MOMENT,
+            stays=listed(item("asset until", asset=IDENTITY, until=MOMENT)),
             expires_at=MOMENT,
             sold_milli_per_day=whole(0, MAX_SOLD_MILLI, "thousandths of a unit"),
             buyer=IDENTITY,
@@ -353,18 +365,66 @@ SECTIONS: dict[str, Schema] = {
             limit_minor=amount("the most that may be drawn, 0: no limit"),
             movements={**listed(MOVEMENT), "maxItems": MAX_MOVEMENTS},
             interest=INTEREST,
+            payees=IDS,
         )
     ),
     "milestones": listed(
         item(
-            "id facility lot destination amount_minor payee",
+            "id facility payee when release",
             id=IDENTITY,
             facility=IDENTITY,
-            lot=IDENTITY,
-            destination=IDENTITY,
-            amount_minor=whole(1, MAX_AMOUNT_MINOR, "minor units"),
             payee=IDENTITY,
-            grade=one_of(GRADE_NAMES, "the least that the fix which shows the arrival must be worth"),
+            when={"$ref": "#/$defs/clause"},
+            release={
+                "oneOf": [
+                    item("amount_minor", amount_minor=whole(1, MAX_AMOUNT_MINOR, "minor units")),
+                    item(
+                        "share_bp of",
+                        share_bp=whole(1, BASIS_POINTS, "basis points, rounded down"),
+                        of=one_of(SHARES_OF, "the value of the milestone's lots, or the facility's limit"),
+                    ),
+                ]
+            },
+            shipment=IDENTITY,
+            lot=IDENTITY,
+            after=IDS,
+            expires_at=MOMENT,
+        )
+    ),
+    "parties": listed(
+        item(
+            "id name",
+            id=IDENTITY,
+            name={"type": "string", "minLength": 1, "maxLength": 140},
+            lei={"type": "string", "pattern": "^[A-Z0-9]{18}[0-9]{2}$", "description": "ISO 17442"},
+            iban={"type": "string", "pattern": f"^{IBAN.pattern}$", "description": "ISO 13616"},
+            account={"type": "string", "pattern": f"^{ACCOUNT.pattern}$", "description": "where there is no IBAN"},
+            bic={"type": "string", "pattern": f"^{BIC.pattern}$", "description": "ISO 9362"},
+            country=COUNTRY,
+        )
+    ),
+    "senders": listed(
+        item(
+            "id",
+            id=NAME,
+            kinds={"type": "array", "items": one_of(FACT_KINDS, "what it may say; none: all")},
+            grade=one_of(GRADE_NAMES, "the best that its notices can be as evidence"),
+        )
+    ),
+    "shipments": listed(
+        item(
+            "id facility lots",
+            id=IDENTITY,
+            facility=IDENTITY,
+            lots=IDS | {"minItems": 1},
+            about={
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    kind: {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 256}}
+                    for kind in REFERENCE_TYPES
+                },
+            },
         )
     ),
     "voyages": listed(item("id asset", id=IDENTITY, asset=IDENTITY, legs=listed(LEG))),
@@ -390,6 +450,44 @@ SECTIONS: dict[str, Schema] = {
 }
 
 
+def _clause() -> Schema:
+    """A clause: one of its forms, or a fact with what its kind takes."""
+    other: Schema = {"$ref": "#/$defs/clause"}
+    some: Schema = {**listed(other), "minItems": 1, "maxItems": MOST_FACTS}
+    told: dict[str, Schema] = {
+        **dict.fromkeys(("fence", "lot", "milestone", "limit"), IDENTITY),
+        "place": {"type": "string", "pattern": f"^{LOCODE.pattern}$", "description": "UN/LOCODE"},
+        "sender": NAME,
+        "grade": one_of(GRADE_NAMES, "the least that its evidence must be worth, by default good"),
+        "dwell_s": whole(0, LONGEST_S, "seconds that it must have stayed"),
+        "max_age_s": whole(0, LONGEST_S, "seconds for which it stands, 0: for ever"),
+        "at": MOMENT,
+        "ltv_bp": whole(1, MOST_LTV_BP, "basis points"),
+    }
+    kinds: dict[Parameters, list[str]] = {}
+    for kind, parameters in FACT_PARAMETERS.items():
+        kinds.setdefault(parameters, []).append(kind)
+    facts = [
+        item(
+            " ".join(("fact", *parameters.needed)),
+            fact={"enum": names},
+            **{name: told[name] for name in (*parameters.needed, *parameters.taken)},
+        )
+        for parameters, names in kinds.items()
+    ]
+    days = whole(1, MOST_DAYS, "days after the other has come to hold")
+    forms = [
+        item("all", all=some),
+        item("any", any=some),
+        item("at_least of", at_least=whole(1, MOST_FACTS, "how many of them"), of=some),
+        item("not", **{"not": other}),
+        item("by that", by=MOMENT, that=other),
+        item("within_days after that", within_days=days, after=other, that=other),
+        item("upon that", upon=other, that=other),
+    ]
+    return {"oneOf": [*forms, *facts]}
+
+
 def schema() -> Schema:
     """The schema of an amendment."""
     whole_book = item("", **SECTIONS, remove=item("", **dict.fromkeys(SECTIONS, IDS)))
@@ -397,5 +495,6 @@ def schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "pledgewatch book",
         "description": "An amendment of the book: items are upserted by id, remove names items to take out.",
+        "$defs": {"clause": _clause()},
         **whole_book,
     }

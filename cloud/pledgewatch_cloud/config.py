@@ -4,8 +4,15 @@ import ipaddress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from pledgewatch_cloud.decide.messages import MessageType
+from pledgewatch_cloud.journal.outbox import CORE, Begin
 from pledgewatch_cloud.logs import LogFormat
+from pledgewatch_cloud.outbox import pain001
+from pledgewatch_wire import topics
+
+SECRETS_MAX = 2
 
 
 class MqttProtocol(StrEnum):
@@ -123,23 +130,128 @@ class ApiSettings:
             raise ValueError(f"host is {self.host}, which others can reach: name a token_file for those who may write")
 
 
-@dataclass(frozen=True, slots=True)
-class CoreSettings:
-    """The bank's financing core. `secret_file` holds the Standard Webhooks secret (`whsec_…`)."""
+class EndpointForm(StrEnum):
+    """How an endpoint is spoken to: signed events over HTTPS, a broker's topic, or payment files in a folder."""
 
-    url: str
-    secret_file: Path
+    WEBHOOK = "webhook"
+    MQTT = "mqtt"
+    PAIN001 = "pain001"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySettings:
+    """What any endpoint may be told; docs/DELIVERY.md explains it.
+
+    `message_types` and `facilities` say what it is sent (empty: all); `begin`: where a new one begins. `secret_files`
+    hold one Standard Webhooks secret (`whsec_…`) each: one, or two while the endpoint goes over to a new one.
+    `circuit_failures`: after how many failures in a row the endpoint is given time. `lag_alert_s`: how old its oldest
+    message may be. `retry_scale` shortens the schedule of attempts, for simulations alone.
+    """
+
+    secret_files: tuple[Path, ...] = ()
+    message_types: tuple[str, ...] = ()
+    facilities: tuple[str, ...] = ()
+    begin: Begin = Begin.NOW
     timeout_s: float = 15.0
-    retry_first_s: float = 1.0
-    retry_max_s: float = 300.0
-    attempts_max: int = 100_000
+    side_by_side: int = 16
+    circuit_failures: int = 5
+    lag_alert_s: float = 900.0
+    retry_scale: float = 1.0
+    allow_private_networks: bool = False
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
 
-    def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise ValueError(f"url is {self.url!r}; it must begin with https:// (or http:// on this machine)")
-        for name in ("timeout_s", "retry_first_s", "retry_max_s", "attempts_max"):
+    def check(self) -> None:
+        """Raise ValueError where values cannot be meant."""
+        for name in ("timeout_s", "side_by_side", "circuit_failures", "lag_alert_s", "retry_scale"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if len(self.secret_files) > SECRETS_MAX:
+            raise ValueError(f"secret_files names {len(self.secret_files)}; two can be live at once")
+        unknown = [one for one in self.message_types if one not in list(MessageType)]
+        if unknown:
+            raise ValueError(f"message_types has {unknown[0]!r}; there are {', '.join(MessageType)}")
+        if self.key_file is not None and self.certificate_file is None:
+            raise ValueError("key_file goes with certificate_file; set both, or a certificate_file that holds its key")
+
+    def check_url(self, url: str, safe: str, plain: str) -> None:
+        """Raise ValueError where a URL is none of these two schemes, or plain where only safe is allowed."""
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in (safe, plain):
+            raise ValueError(f"url is {url!r}; it must begin with {safe}:// and name a host")
+        if parts.scheme == plain and not self.allow_private_networks:
+            raise ValueError(f"url is {url!r}; {plain}:// only with allow_private_networks = true, else {safe}://")
+        if parts.username is not None:
+            raise ValueError("url holds a name or password; secrets belong into files")
+
+    def secrets(self, place: str) -> dict[str, Path | None]:
+        """The files of an endpoint, by their place in the configuration."""
+        return {
+            **{f"{place} secret_files[{number}]": path for number, path in enumerate(self.secret_files)},
+            f"{place} ca_file": self.ca_file,
+            f"{place} certificate_file": self.certificate_file,
+            f"{place} key_file": self.key_file,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreSettings(DeliverySettings):
+    """The bank's financing core: the endpoint `core`, a webhook."""
+
+    url: str
+    begin: Begin = Begin.FIRST
+
+    def __post_init__(self) -> None:
+        self.check()
+        self.check_url(self.url, "https", "http")
+        if not self.secret_files:
+            raise ValueError("secret_files is empty; name the file that holds the secret that messages are signed with")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSettings(DeliverySettings):
+    """One more endpoint. `webhook` needs `url` (https://) and `secret_files`; `mqtt` needs `url` (mqtts://) and may
+    have `topic`, `protocol`, `username` and `password_file`; `pain001` needs `folder`."""
+
+    name: str
+    form: EndpointForm = EndpointForm.WEBHOOK
+    url: str = ""
+    folder: Path | None = None
+    topic: str = "pw/1/bank/{endpoint}/{facility}"
+    protocol: MqttProtocol = MqttProtocol.V5
+    username: str = ""
+    password_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.check()
+        if not topics.is_name(self.name) or self.name == CORE:
+            raise ValueError(f"name is {self.name!r}; use 1 to 64 lower-case letters, digits and hyphens, and not core")
+        if self.form is EndpointForm.PAIN001:
+            odd = [one for one in self.message_types if one not in pain001.TYPES]
+            if odd:
+                raise ValueError(f"message_types has {odd[0]!r}; pain001 writes files for {', '.join(pain001.TYPES)}")
+            if self.folder is None or self.url or self.secret_files:
+                raise ValueError(f"{self.name} needs a folder, and neither url nor secret_files: pain001 writes files")
+            return
+        if self.folder is not None:
+            raise ValueError(f"{self.name} has a folder, which only pain001 writes to")
+        if self.form is EndpointForm.WEBHOOK:
+            self.check_url(self.url, "https", "http")
+            if not self.secret_files:
+                raise ValueError(f"{self.name} needs secret_files: a webhook is signed")
+            return
+        self.check_url(self.url, "mqtts", "mqtt")
+        if self.secret_files:
+            raise ValueError(f"{self.name} has secret_files; MQTT carries no signature, use username and password_file")
+        if not self.topic or any(one in self.topic for one in "+#"):
+            raise ValueError(f"topic is {self.topic!r}; it must be without + and #")
+        if self.protocol is MqttProtocol.AUTO:
+            raise ValueError("protocol is auto; say 5 or 3.1.1, whichever the broker speaks")
 
 
 class SeriesKind(StrEnum):
@@ -190,8 +302,42 @@ class BookSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SenderSettings:
+    """Who may hand in notices over the API, and what it is known by.
+
+    `secret_files` hold one Standard Webhooks secret (`whsec_…`) each: one, or two while the sender goes over from an
+    old one to a new one. `token_file` holds a bearer token, for software that cannot sign. `id` is the sender's in the
+    book.
+    """
+
+    id: str
+    secret_files: tuple[Path, ...] = ()
+    token_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not topics.is_name(self.id):
+            raise ValueError(f"id is {self.id!r}; use 1 to 64 lower-case letters, digits and hyphens, as in the book")
+        if (self.token_file is None) == (not self.secret_files):
+            raise ValueError(f"{self.id} needs either secret_files or a token_file")
+        if len(self.secret_files) > 2:
+            raise ValueError(f"{self.id} has {len(self.secret_files)} secret_files; two can be live at once")
+
+
+@dataclass(frozen=True, slots=True)
+class NoticesSettings:
+    """Notices that come as files: `drop_folder`/<sender>/<name>.json, looked at every `look_every_s`."""
+
+    drop_folder: Path | None = None
+    look_every_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.look_every_s <= 3_600:
+            raise ValueError(f"look_every_s is {self.look_every_s}; use above 0, to 3600")
+
+
+@dataclass(frozen=True, slots=True)
 class CloudSettings:
-    """The whole file. Without [core] messages wait in the outbox; without [clock] the machine's clock counts."""
+    """The whole file. Without [core] its messages wait in the outbox; without [clock] the machine's clock counts."""
 
     service: ServiceSettings
     broker: BrokerSettings = field(default_factory=BrokerSettings)
@@ -199,8 +345,21 @@ class CloudSettings:
     api: ApiSettings = field(default_factory=ApiSettings)
     book: BookSettings = field(default_factory=BookSettings)
     series: SeriesSettings = field(default_factory=SeriesSettings)
+    notices: NoticesSettings = field(default_factory=NoticesSettings)
+    senders: tuple[SenderSettings, ...] = ()
     core: CoreSettings | None = None
+    endpoints: tuple[EndpointSettings, ...] = ()
     clock: ClockSettings | None = None
+
+    def __post_init__(self) -> None:
+        senders = [one.id for one in self.senders]
+        for one in sorted(set(senders)):
+            if senders.count(one) > 1:
+                raise ValueError(f"[[senders]] has {one} more than once")
+        endpoints = [one.name for one in self.endpoints]
+        for one in sorted(set(endpoints)):
+            if endpoints.count(one) > 1:
+                raise ValueError(f"[[endpoints]] has {one} more than once")
 
     def files(self) -> dict[str, Path | None]:
         """The files that the service reads at its start, by their place in the configuration."""
@@ -213,8 +372,22 @@ class CloudSettings:
             "[broker] key_file": broker.key_file,
             "[api] token_file": self.api.token_file,
             "[series] token_file": self.series.token_file,
-            "[core] secret_file": None if self.core is None else self.core.secret_file,
+            **({} if self.core is None else self.core.secrets("[core]")),
+            **{
+                place: path
+                for one in self.endpoints
+                for place, path in (
+                    *one.secrets(f"[[endpoints]] {one.name}").items(),
+                    (f"[[endpoints]] {one.name} password_file", one.password_file),
+                )
+            },
             **{f"[book] files[{place}]": path for place, path in enumerate(self.book.files)},
+            **{f"[[senders]] {one.id} token_file": one.token_file for one in self.senders},
+            **{
+                f"[[senders]] {one.id} secret_files[{place}]": path
+                for one in self.senders
+                for place, path in enumerate(one.secret_files)
+            },
         }
 
 

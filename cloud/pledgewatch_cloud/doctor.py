@@ -11,17 +11,23 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import httpx2
 from cryptography import x509
 
-from pledgewatch_cloud.config import CloudSettings, SeriesKind
+from pledgewatch_cloud import delivery
+from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointSettings, SeriesKind
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.ingest.mqtt5_subscriber import greeted
 from pledgewatch_cloud.ingest.paho_subscriber import greeted_by_311
 from pledgewatch_cloud.journal.form import DamagedError
+from pledgewatch_cloud.journal.outbox import CORE, EndpointState
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
-from pledgewatch_cloud.service import broker_address
+from pledgewatch_cloud.outbox.addresses import ForbiddenAddressError, Resolver
+from pledgewatch_cloud.outbox.webhook import JudgedTransport, Tls
+from pledgewatch_cloud.service import broker_address, clock_of
 from pledgewatch_wire.settings import unreadable
 
 FREE_MIN_BYTES = 2**30
@@ -51,14 +57,15 @@ async def examine(settings: CloudSettings) -> list[Finding]:
     found = [_bad("file", fault) for fault in unreadable(settings.files())]
     found.append(_disk(settings.service.data_folder))
     found.append(_journal(settings.service.data_folder))
+    found += _outbox(settings)
     found.append(_clock())
     found += _certificates(settings)
     if not settings.broker.embedded:
         found.append(await _broker(settings))
     if settings.core is None:
         found.append(_bad("core", "no [core] is configured; messages would wait in the outbox"))
-    else:
-        found.append(await _answers("core", settings.core.url, "start it, or mend [core] url"))
+    for name, one in delivery.configured(settings).items():
+        found.append(await _endpoint(name, one))
     if settings.series.kind is SeriesKind.INFLUXDB:
         url = f"{settings.series.url.rstrip('/')}/health"
         found.append(await _answers("influxdb", url, "start it, or mend [series] url; nothing is lost meanwhile"))
@@ -92,6 +99,77 @@ def _journal(folder: Path) -> Finding:
     return _well("journal", f"{entries} entries; `replay` proves them")
 
 
+def _outbox(settings: CloudSettings) -> list[Finding]:
+    """How endpoints stood when something was last noted of them."""
+    try:
+        store = SqliteStore(settings.service.data_folder, read_only=True)
+    except (StoreError, DamagedError):
+        return []  # there is none yet, or it has been told
+    try:
+        configured, now_ms = delivery.configured(settings), clock_of(settings).now_ms()
+        return [
+            _standing(one, configured[one.name].lag_alert_s, now_ms)
+            for one in store.endpoints()
+            if one.name in configured
+        ]
+    except StoreError as error:
+        return [_bad("outbox", str(error))]
+    finally:
+        store.close()
+
+
+def _standing(state: EndpointState, lag_alert_s: float, now_ms: int) -> Finding:
+    what = f"outbox {state.name}"
+    resume = f"`outbox --endpoint {state.name} --resume` lifts it"
+    if state.stopped_at_ms:
+        return _bad(what, f"stopped since {iso(state.stopped_at_ms)}, for it said {state.stopped_why}; {resume}")
+    if state.dead:
+        text = f"{state.dead} dead letters hold their facilities; `outbox --endpoint {state.name}` lists them"
+        return _bad(what, text)
+    if state.oldest_pending_ms is None:
+        return _well(what, f"nothing waits, {state.records} deliveries")
+    text = f"{state.pending} messages wait, the oldest since {iso(state.oldest_pending_ms)}"
+    if now_ms - state.oldest_pending_ms > 1_000 * lag_alert_s:
+        return _bad(what, f"{text}, which is longer than lag_alert_s; see why the endpoint does not take them")
+    return _well(what, text)
+
+
+async def _endpoint(name: str, one: DeliverySettings) -> Finding:
+    """Whether an endpoint can be reached. Nothing is sent that it could take for a message."""
+    place = "[core]" if name == CORE else f"[[endpoints]] {name}"
+    if isinstance(one, EndpointSettings) and one.folder is not None:
+        if one.folder.is_dir() and not os.access(one.folder, os.W_OK):
+            return _bad(name, f"{one.folder} cannot be written; give it to this user or mend {place} folder")
+        return _well(name, f"payment files go to {one.folder}")
+    url = delivery.url_of(one)
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return _well(name, f"{url} {await _reached(url, one)}")
+    except ForbiddenAddressError as error:
+        return _bad(name, f"{error} ({place})")
+    except (OSError, httpx2.HTTPError) as error:
+        return _bad(
+            name, f"{url} does not answer ({str(error) or type(error).__name__}); start it, or mend {place} url"
+        )
+
+
+async def _reached(url: str, one: DeliverySettings) -> str:
+    """What an endpoint does when it is knocked at. Raises OSError, HTTPError, ForbiddenAddressError."""
+    parts = urlsplit(url)
+    resolver = Resolver(allow_private=one.allow_private_networks)
+    began = time.monotonic()
+    if parts.scheme in {"mqtt", "mqtts"}:
+        assert parts.hostname is not None, "the configuration was checked"
+        port = parts.port or delivery.MQTT_PORTS[parts.scheme]
+        _, writer = await asyncio.open_connection((await resolver.addresses(parts.hostname, port))[0], port)
+        writer.close()
+        return "takes connections"
+    context = Tls(one.ca_file, one.certificate_file, one.key_file).context()
+    async with httpx2.AsyncClient(transport=JudgedTransport(context, resolver), timeout=_PATIENCE_S) as client:
+        answer = await client.get(url)
+    return f"answers within {1_000 * (time.monotonic() - began):.0f} ms (HTTP {answer.status_code})"
+
+
 def _clock() -> Finding:
     now = datetime.now(UTC)
     built = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC)
@@ -116,7 +194,10 @@ def _status_offset() -> int:
 def _certificates(settings: CloudSettings) -> list[Finding]:
     found = []
     broker = settings.broker
-    for what, path in (("ca_file", broker.ca_file), ("certificate_file", broker.certificate_file)):
+    files = [("ca_file", broker.ca_file), ("certificate_file", broker.certificate_file)]
+    for name, one in delivery.configured(settings).items():
+        files += [(f"{name} ca_file", one.ca_file), (f"{name} certificate_file", one.certificate_file)]
+    for what, path in files:
         if path is None:
             continue
         try:

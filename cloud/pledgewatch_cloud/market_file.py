@@ -12,6 +12,7 @@ out is what a market keeps: of each series the newest quotes.
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +38,8 @@ WITHDRAWN_AFTER_ROWS = 30
 DECIMALS = 6
 """What is kept of a price in a table of prices: such tables hold averages with digits that nobody quoted."""
 
+_WHOLE = re.compile("[0-9]{1,18}")
+"""More digits are no number of units, and are refused as they stand."""
 _HOLES = frozenset({"", "N/A"})
 _COLUMNS = {
     "prices": ({"date", "series", "price", "currency"}, {"per"}),
@@ -262,7 +265,7 @@ def _plain(table: _Table) -> Iterator[Found]:
     names = [name.casefold() for name in table.header]
     for line, cells in table.rows:
         item: dict[str, Any] = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
-        if item.get("per", "").isdecimal():
+        if _WHOLE.fullmatch(item.get("per", "")):
             item["per"] = int(item["per"])
         yield line, item
 

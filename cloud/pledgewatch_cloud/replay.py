@@ -60,13 +60,14 @@ def _replay(store: SqliteStore, progress: Callable[[int], None]) -> Replayed:
     readings = events = messages = 0
     held: dict[tuple[str, int], Marks] = {}
     tail = SpanTail()
+    withdrawn: set[str] = set()
     try:
         snapshots = dict(store.snapshots())
         for written in store.entries():
             before = _check_hash(before, written, state.entry + 1)
             entry = form.read_entry(written)
             admission, outcome = repeat(store, state, entry, written.outcome)
-            _check_beside(store, entry, outcome, tail.due(entry.number))
+            _check_beside(store, entry, outcome, tail.due(entry.number), withdrawn)
             tail.move_on(entry)
             snapshot = snapshots.pop(written.number, None)
             if snapshot is not None and snapshot != state_module.to_bytes(outcome.state):
@@ -106,12 +107,17 @@ def _check_hash(before: bytes, written: WrittenEntry, number: int) -> bytes:
     return expected
 
 
-def _check_beside(store: SqliteStore, entry: Entry, outcome: Outcome, index: list[SpanRow]) -> None:
-    """What is written beside the entry is what it leads to."""
-    events, messages, spans = store.led_to(entry.number)
+def _check_beside(
+    store: SqliteStore, entry: Entry, outcome: Outcome, index: list[SpanRow], withdrawn: set[str]
+) -> None:
+    """What is written beside the entry is what it leads to. `withdrawn`, of entries before, grows by its own."""
+    events, messages, spans, ids = store.led_to(entry.number)
     if events != [event_row(entry.number, one) for one in outcome.events]:
         raise DamagedError(entry.number, "its events are not those that it leads to")
     if messages != sorted((one.id, one.type, one.facility, one.sequence, one.body) for one in outcome.messages):
         raise DamagedError(entry.number, "its messages are not those that it leads to")
+    if ids != sorted(set(outcome.withdrawn) - withdrawn):
+        raise DamagedError(entry.number, "the messages that it withdraws are not those that are marked so")
+    withdrawn.update(ids)
     if spans != sorted(index):
         raise DamagedError(entry.number, "the index of readings that was written with it is not that of the payloads")

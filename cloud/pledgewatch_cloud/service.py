@@ -1,6 +1,6 @@
 """The composition root: wires the service together and runs it until it is told to stop.
 
-broker ─ subscriber ─ ingest loop ─ writer (spine, store) ─ relay ─ core
+broker ─ subscriber ─ ingest loop ─ writer (spine, store) ─ relays ─ endpoints
                                       └ ticks, API        (series: a process of its own, follower.py)
 """
 
@@ -11,21 +11,21 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from random import SystemRandom
 from typing import TypeVar
 
 import uvicorn
 
+from pledgewatch_cloud import delivery
 from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.book_file import BookFile, DocumentError, read_book_file
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
-from pledgewatch_cloud.config import ApiSettings, CloudSettings, CoreSettings
+from pledgewatch_cloud.config import ApiSettings, CloudSettings, SenderSettings
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide import state as state_module
@@ -40,8 +40,11 @@ from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import BrokerAddress
 from pledgewatch_cloud.journal.sqlite import SqliteStore
-from pledgewatch_cloud.outbox.http_core import HttpCore
+from pledgewatch_cloud.notices.drop import Drop
+from pledgewatch_cloud.notices.intake import Intake
+from pledgewatch_cloud.notices.senders import SenderKeys, Senders
 from pledgewatch_cloud.outbox.relay import Relay
+from pledgewatch_cloud.outbox.signature import Key
 from pledgewatch_cloud.series.series import SeriesError
 from pledgewatch_cloud.series_command import opened
 from pledgewatch_cloud.spine.snapshots import Snapshots
@@ -83,16 +86,14 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
     stack.enter_context(_sole_use(folder))
     store = SqliteStore(folder)
     stack.callback(store.close)
-    clock: Clock = SystemClock()
-    if settings.clock is not None:
-        one = settings.clock
-        clock = CompressedClock(one.simulated_start_ms, one.speed, one.anchor_ms, one.simulated_end_ms)
+    clock = clock_of(settings)
     spine = _spine(settings, store, clock, stack)
     _spare_the_collector()
     log.info("journal %s stands at entry %d", store.journal, spine.state.entry)
 
-    relay = await _relay(settings.core, store, stack)
-    writer = Writer(spine, relay.wake if relay else _nothing)
+    relays: dict[str, Relay] = {}
+    writer = Writer(spine, partial(delivery.wake, relays))
+    relays |= await _relays(settings, store, clock, writer, stack)
     try:
         series = opened(settings, store.journal)
     except SeriesError as error:
@@ -130,10 +131,12 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
             series=series,
             metrics=metrics,
             delivery_clock=SystemClock(),
-            wake_relay=relay.wake if relay else _nothing,
+            wake_relay=partial(delivery.wake, relays),
+            relays=relays,
             broker_connected=lambda: subscriber.connected,
             broker_counts=lambda: subscriber.counts,
             token=token_in(settings.api.token_file),
+            senders=Senders(sender_keys(settings.senders)),
         )
     )
     server = _Server(
@@ -146,8 +149,11 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
             group.create_task(ingest.ticks(settings.ingest.tick_s), name="ticks"),
             group.create_task(keep_following(config), name="series"),
         ]
-        if relay is not None:
-            tasks.append(group.create_task(relay.run(), name="relay"))
+        if settings.notices.drop_folder is not None:
+            intake = Intake(writer, store, metrics, SystemClock())
+            drop = Drop(settings.notices.drop_folder, intake, settings.notices.look_every_s)
+            tasks.append(group.create_task(drop.run(), name="notices"))
+        tasks += [group.create_task(one.run(), name=f"relay {name}") for name, one in relays.items()]
         api = group.create_task(server.serve(sockets=[listener]), name="api")
         api.add_done_callback(lambda _: stop.set())
         await stop.wait()
@@ -205,24 +211,23 @@ def _sole_use(folder: Path) -> Iterator[None]:
         yield
 
 
-async def _relay(core: CoreSettings | None, store: SqliteStore, stack: contextlib.AsyncExitStack) -> Relay | None:
-    if core is None:
-        log.warning("no [core] is configured: messages wait in the outbox")
-        return None
+async def _relays(
+    settings: CloudSettings, store: SqliteStore, clock: Clock, writer: Writer, stack: contextlib.AsyncExitStack
+) -> dict[str, Relay]:
+    if settings.core is None:
+        log.warning("no [core] is configured: what it is to have waits in the outbox")
     try:
-        http = HttpCore(core.url, _secret(core.secret_file), timeout_s=core.timeout_s)
-    except ValueError:
-        raise ServiceError(f"{core.secret_file} holds no Standard Webhooks secret (whsec_ and base64)") from None
-    await stack.enter_async_context(http)
-    return Relay(
-        store,
-        http,
-        SystemClock(),
-        SystemRandom(),
-        retry_first_s=core.retry_first_s,
-        retry_max_s=core.retry_max_s,
-        attempts_max=core.attempts_max,
-    )
+        return await delivery.relays_of(settings, store, clock, stack, writer.booked)
+    except delivery.DeliveryError as error:
+        raise ServiceError(str(error)) from None
+
+
+def clock_of(settings: CloudSettings) -> Clock:
+    """The journal's clock, as configured."""
+    if settings.clock is None:
+        return SystemClock()
+    one = settings.clock
+    return CompressedClock(one.simulated_start_ms, one.speed, one.anchor_ms, one.simulated_end_ms)
 
 
 def broker_address(settings: CloudSettings) -> BrokerAddress:
@@ -309,8 +314,23 @@ def token_in(path: Path | None) -> str | None:
     return token
 
 
-def _nothing() -> None:
-    """Nobody waits for news."""
+def sender_keys(senders: Sequence[SenderSettings]) -> list[SenderKeys]:
+    """What each sender is known by. Raises ServiceError where that is no secret, or two senders have the same."""
+    found, whose = [], dict[str, str]()
+    for one in senders:
+        keys = []
+        token = token_in(one.token_file) or ""
+        secrets = {path: _secret(path) for path in one.secret_files}
+        for path, secret in secrets.items():
+            try:
+                keys.append(Key(secret))
+            except ValueError as error:
+                raise ServiceError(f"{path} holds no Standard Webhooks secret: {error}") from None
+        for secret in {token, *secrets.values()} - {""}:
+            if whose.setdefault(secret, one.id) != one.id:
+                raise ServiceError(f"[[senders]] {whose[secret]} and {one.id} have the same secret: give each its own")
+        found.append(SenderKeys(one.id, tuple(keys), token))
+    return found
 
 
 class _Server(uvicorn.Server):

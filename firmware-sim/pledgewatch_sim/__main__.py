@@ -104,15 +104,16 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _bank(options: argparse.Namespace) -> int:
-    from pledgewatch_sim import bank  # noqa: PLC0415 - the others need none of it
+    from pledgewatch_sim.bank import program  # noqa: PLC0415 - the others need none of it
+    from pledgewatch_sim.bank.settings import BankFile  # noqa: PLC0415
 
-    settings = load(options.config, bank.BankFile)
+    settings = load(options.config, BankFile)
     if options.check:
         print(f"{options.config}: can be used")
         return 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(bank.run(settings))
+        asyncio.run(program.run(settings))
     except OSError as error:
         where = error.filename or f"{settings.bank.host}:{settings.bank.port}"
         print(f"{where} cannot be used: {error.strerror}", file=sys.stderr)

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx2
 
-from pledgewatch_sim.bank import make_secret
+from pledgewatch_sim.bank.settings import make_secret
 from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.onewire import OneWireTree
 from pledgewatch_sim.programs import Program, free_port, output_of
@@ -472,9 +472,10 @@ snapshot_every_entries = 200
 port = {self._api_port}
 [core]
 url = "http://127.0.0.1:{self._core_port}/messages"
-secret_file = {_text(self._folder / "webhook.secret")}
-retry_first_s = 0.2
-retry_max_s = 2.0
+secret_files = [{_text(self._folder / "webhook.secret")}]
+allow_private_networks = true
+retry_scale = 0.001
+lag_alert_s = 1e9
 [book]
 files = [{_text(self._folder / "book.json")}]
 [clock]

@@ -131,11 +131,15 @@ def book(identities: dict[str, str], silent_after_s: int) -> dict[str, Any]:
                 "id": f"gated-in-{one.name}",
                 "facility": f"facility-{one.name}",
                 "lot": f"lot-{one.name}",
-                "destination": one.destination,
-                "amount_minor": one.quantity * one.unit_price_minor // 5,
                 "payee": f"exporter-{one.name}",
+                "when": {"upon": {"fact": "gated_in", "fence": one.destination}, "that": {"fact": "condition_kept"}},
+                "release": {"amount_minor": one.quantity * one.unit_price_minor // 5},
             }
             for one in CHARACTERS
+        ],
+        "parties": [
+            {"id": "sandbox-bank", "name": "Sandbox Bank"},
+            *({"id": f"exporter-{one.name}", "name": f"Exporter of {one.name}"} for one in CHARACTERS),
         ],
     }
 

@@ -1,8 +1,8 @@
 """What the API speaks for, how a route reaches it, and who may write."""
 
 import hmac
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated
 
@@ -13,13 +13,19 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
 from pledgewatch_cloud.journal.store import Store
+from pledgewatch_cloud.notices.senders import Senders
+from pledgewatch_cloud.outbox.relay import Relay
 from pledgewatch_cloud.series.series import Series
 from pledgewatch_cloud.spine.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the API speaks for. `token` None: whoever reaches the address may write (loopback only, see config)."""
+    """What the API speaks for. `token` None: whoever reaches the address may write (loopback only, see config).
+
+    `senders` may hand in notices, and nothing else; each shows that it is one (see notices/senders.py). `relays` are by
+    their endpoints.
+    """
 
     store: Store
     writer: Writer
@@ -30,6 +36,8 @@ class Service:
     broker_connected: Callable[[], bool]
     broker_counts: Callable[[], SubscriberCounts]
     token: str | None
+    senders: Senders = field(default_factory=Senders)
+    relays: Mapping[str, Relay] = field(default_factory=dict)
 
 
 def _service(request: Request) -> Service:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.alert_half import assets_of
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal.store import StoreError
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])

@@ -123,7 +123,7 @@ def _feature(service: Service, asset: str) -> dict[str, Any]:
             ],
             "mean_kinetic_temperatures": _kinetics(state, asset, known),
             "sources": _sources(state, asset, known),
-            "lots": [lot.id for lot in state.book.lots_of_asset(asset)],
+            "lots": [lot.id for lot in state.book.lots_in(asset, state.recorded_at_ms)],
         },
     }
 

@@ -14,8 +14,8 @@ from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.journal.store import StoreError
 
 
-async def json_body(request: Request, max_bytes: int) -> Any:
-    """The JSON that a request brings. Raises Problem: of another type, too long, or no such JSON."""
+async def raw_json_body(request: Request, max_bytes: int) -> bytes:
+    """The bytes that a request brings and says are JSON. Raises Problem: of another type, or too long."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {kind or 'nothing'}")
@@ -25,8 +25,14 @@ async def json_body(request: Request, max_bytes: int) -> Any:
         if length > max_bytes:
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {max_bytes} bytes")
         pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def json_body(request: Request, max_bytes: int) -> Any:
+    """The JSON that a request brings. Raises Problem: of another type, too long, or no such JSON."""
+    raw = await raw_json_body(request, max_bytes)
     try:
-        return strict_json(b"".join(pieces))
+        return strict_json(raw)
     except DocumentError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is no JSON: {error}") from None
 

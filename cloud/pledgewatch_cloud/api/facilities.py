@@ -3,10 +3,11 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.alert_half import alerts_of_facility
 from pledgewatch_cloud.decide.alerts import AlertState
@@ -14,9 +15,11 @@ from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
 from pledgewatch_cloud.decide.facility import FacilityState
+from pledgewatch_cloud.decide.milestones import explain
+from pledgewatch_cloud.decide.milestones.lifecycle import Memo
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.spine.base_at import BaseAtError, base_at
 
 router = APIRouter(prefix="/facilities", tags=["facilities"])
@@ -52,16 +55,31 @@ async def read_base(
 async def read_facility(service: ServiceOf, facility: str) -> dict[str, Any]:
     """One facility as it stands, with what became of each of its lots, and what that rests on."""
     state = service.writer.state
-    if facility not in state.book.facilities:
-        raise Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
+    _known(state, facility)
     lines = await run_in_threadpool(_lines, state, facility)
     return {**_described(state, facility), "lines": lines}
+
+
+@router.post("/{facility:path}/movements")
+async def move(service: ServiceOf, facility: str, request: Request) -> dict[str, Any]:
+    """Take drawdowns and repayments into the book: all, or none with every fault's place. What is known already changes
+    nothing, so they may be told until they are heard. Says the entry that took them, if any is new."""
+    _known(service.writer.state, facility)
+    return await commit_body(
+        request, lambda document: service.writer.move(facility, document), "the movements are refused; the loan stays"
+    )
+
+
+def _known(state: State, facility: str) -> None:
+    if facility not in state.book.facilities:
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
 
 
 def _lines(state: State, facility: str) -> list[dict[str, Any]]:
     now_ms = state.recorded_at_ms
     lines = bases.lines_of(sheet_now(state, now_ms), facility)
-    grounds = grounds_of(Looked(state, facility, lines, state.assets, now_ms))
+    looked = Looked(facility, lines, now_ms, state.book, state.market, state.facts, state.assets, state.facts)
+    grounds = grounds_of(looked)
     return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in lines]
 
 
@@ -78,11 +96,11 @@ def _described(state: State, facility: str) -> dict[str, Any]:
         "lots": [{"id": lot.id, "asset": lot.asset, "sku": lot.sku} for lot in book.lots_of_facility(facility)],
         "alerts": {
             alert.id: alert.state
-            for alert in alerts_of_facility(book, state.facts, state.alerts, facility)
+            for alert in alerts_of_facility(book, state.facts, state.alerts, facility, state.recorded_at_ms)
             if alert.state is not AlertState.PENDING
         },
         "milestones": [
-            {**milestone._asdict(), "state": known.milestone_states.get(milestone.id, "waiting")}
+            explain.described(milestone, state.milestones.get(milestone.id, Memo(facility)))
             for milestone in book.milestones_of_facility(facility)
         ],
         "messages_sent": known.messages_sent,

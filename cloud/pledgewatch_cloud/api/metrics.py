@@ -9,8 +9,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pledgewatch_cloud.api import endpoint_metrics
 from pledgewatch_cloud.api.access import Service, ServiceOf
-from pledgewatch_cloud.ingest.metrics import Histogram
+from pledgewatch_cloud.histogram import Histogram
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.series.series import SeriesError
 
@@ -37,6 +38,7 @@ class _Metrics(Collector):
         yield from self._counters()
         yield from self._histograms()
         yield from self._gauges()
+        yield from endpoint_metrics.families(self._service)
 
     def _counters(self) -> Iterator[Metric]:
         metrics = self._service.metrics
@@ -58,6 +60,10 @@ class _Metrics(Collector):
             for reason, count in sorted(reasons.items()):
                 family.add_metric([reason], count)
             yield family
+        family = CounterMetricFamily("pledgewatch_submissions", "what senders handed in", labels=["became"])
+        for became, count in sorted(metrics.submissions.items()):
+            family.add_metric([became], count)
+        yield family
 
     def _histograms(self) -> Iterator[Metric]:
         metrics = self._service.metrics
@@ -89,8 +95,10 @@ class _Metrics(Collector):
             pass  # its absence says it
         try:
             counts = service.store.counts()
-            yield GaugeMetricFamily("pledgewatch_outbox_pending", "messages to deliver", value=counts.outbox_pending)
-            yield GaugeMetricFamily("pledgewatch_outbox_dead", "dead letters", value=counts.outbox_dead)
+            yield GaugeMetricFamily(
+                "pledgewatch_outbox_pending", "messages that the core has still to be sent", value=counts.outbox_pending
+            )
+            yield GaugeMetricFamily("pledgewatch_outbox_dead", "the core's dead letters", value=counts.outbox_dead)
             yield GaugeMetricFamily("pledgewatch_quarantined", "ever set aside", value=counts.quarantined)
         except StoreError:
             pass

@@ -1,40 +1,74 @@
-"""The outbox: dead letters, sending them again and passing them over."""
+"""The outbox: endpoints and how they stand, dead letters, sending again, and the evidence of what was delivered."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.journal.outbox import CORE
+from pledgewatch_cloud.outbox import shown
+from pledgewatch_cloud.outbox.point import PointError, replay_from
 
 router = APIRouter(prefix="/outbox", tags=["outbox"])
 
 
+@router.get("/endpoints")
+async def list_endpoints(service: ServiceOf) -> list[dict[str, Any]]:
+    """Every endpoint: what it wants, what it has still to be sent, how it answers, whether it lags or is stopped."""
+    states = await run_in_threadpool(service.store.endpoints)
+    return [{**shown.endpoint_as_json(one), **shown.relay_as_json(service.relays.get(one.name))} for one in states]
+
+
+@router.post("/endpoints/{endpoint}/replay")
+async def replay(service: ServiceOf, endpoint: str, point: Annotated[str, Body(embed=True)]) -> dict[str, Any]:
+    """Send an endpoint everything once more from `point` on: an entry's number, a moment, or facility:sequence."""
+    try:
+        facilities = await run_in_threadpool(replay_from, service.store, endpoint, point)
+    except PointError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    service.wake_relay()
+    return {"endpoint": endpoint, "facilities": facilities}
+
+
+@router.post("/endpoints/{endpoint}/resume")
+async def resume(service: ServiceOf, endpoint: str) -> dict[str, Any]:
+    """Lift the stop of an endpoint that had answered 410, and send what waits for its next attempt now."""
+    if not await run_in_threadpool(service.store.resume, endpoint, service.delivery_clock.now_ms()):
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no endpoint {endpoint!r}")
+    service.wake_relay()
+    return {"endpoint": endpoint, "stopped_at_ms": None}
+
+
 @router.get("/dead")
-async def list_dead_letters(service: ServiceOf) -> list[dict[str, Any]]:
-    """What the core refused or was offered too often, oldest first. Each holds the later ones of its facility."""
-    return [
-        {"id": one.id, "type": one.type, "facility": one.facility, "attempts": one.attempts, "error": one.last_error}
-        for one in await run_in_threadpool(service.store.dead_letters)
-    ]
+async def list_dead_letters(service: ServiceOf, endpoint: str = "") -> list[dict[str, Any]]:
+    """What endpoints refused or were offered too often, oldest first. Each holds the later ones of its facility at its
+    endpoint. `endpoint` empty: of all."""
+    return [shown.dead_letter_as_json(one) for one in await run_in_threadpool(service.store.dead_letters, endpoint)]
 
 
 @router.post("/dead/{message_id}/send")
-async def send_again(service: ServiceOf, message_id: str) -> dict[str, str]:
+async def send_again(service: ServiceOf, message_id: str, endpoint: str = CORE) -> dict[str, str]:
     """Put a dead letter back among the messages to be sent."""
     now_ms = service.delivery_clock.now_ms()
-    if not await run_in_threadpool(service.store.send_again, message_id, now_ms):
-        raise Problem(HTTPStatus.NOT_FOUND, f"there is no dead letter {message_id!r}")
+    if not await run_in_threadpool(service.store.send_again, endpoint, message_id, now_ms):
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no dead letter {message_id!r} of endpoint {endpoint!r}")
     service.wake_relay()
-    return {"id": message_id, "state": "pending"}
+    return {"id": message_id, "endpoint": endpoint, "state": "pending"}
 
 
 @router.post("/dead/{message_id}/pass-over")
-async def pass_over(service: ServiceOf, message_id: str) -> dict[str, str]:
+async def pass_over(service: ServiceOf, message_id: str, endpoint: str = CORE) -> dict[str, str]:
     """Give a dead letter up, so that those behind it go."""
-    if not await run_in_threadpool(service.store.pass_over, message_id):
-        raise Problem(HTTPStatus.NOT_FOUND, f"there is no dead letter {message_id!r}")
+    if not await run_in_threadpool(service.store.pass_over, endpoint, message_id):
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no dead letter {message_id!r} of endpoint {endpoint!r}")
     service.wake_relay()
-    return {"id": message_id, "state": "passed_over"}
+    return {"id": message_id, "endpoint": endpoint, "state": "passed_over"}
+
+
+@router.get("/{message_id}/deliveries")
+async def list_deliveries(service: ServiceOf, message_id: str) -> list[dict[str, Any]]:
+    """Who has taken a message: when, at which attempt, signed by which keys, and how each answer began."""
+    return [shown.record_as_json(one) for one in await run_in_threadpool(service.store.deliveries, message_id)]

@@ -10,18 +10,19 @@ from starlette.exceptions import HTTPException
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
-    """An answer that is an error. `errors` holds one sentence for each fault."""
+    """An answer that is an error. `errors` holds one sentence for each fault, `kind` is what a standard calls it."""
 
-    def __init__(self, status: HTTPStatus, detail: str, errors: Sequence[str] = ()) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, errors: Sequence[str] = (), kind: str = "about:blank") -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = tuple(errors)
+        self.kind = kind
 
 
-def problem_response(status: int, detail: str, errors: Sequence[str] = ()) -> JSONResponse:
+def problem_response(status: int, detail: str, errors: Sequence[str] = (), kind: str = "about:blank") -> JSONResponse:
     """The problem as an answer."""
-    content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    content = {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     if errors:
         content["errors"] = list(errors)
     return JSONResponse(content, status_code=status, media_type="application/problem+json")
@@ -31,7 +32,7 @@ async def on_problem(_: Request, error: Exception) -> JSONResponse:
     """Turn a Problem, or what the framework raises, into problem details."""
     match error:
         case Problem():
-            return problem_response(error.status, error.detail, error.errors)
+            return problem_response(error.status, error.detail, error.errors, error.kind)
         case HTTPException():
             return problem_response(error.status_code, str(error.detail))
         case RequestValidationError():

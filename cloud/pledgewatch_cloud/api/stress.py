@@ -23,14 +23,16 @@ router = APIRouter(prefix="/stress", tags=["stress"])
 
 @router.post("")
 async def run_stress(service: ServiceOf, request: Request) -> dict[str, Any]:
-    """Every facility under every shock; nothing changes."""
+    """Every facility under every shock, and the names in them that nobody knows; nothing changes."""
     document = await json_body(request, MAX_FILE_BYTES)
     try:
         shocks = stress.shocks_of(document)
     except BookError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the shocks are refused", error.errors) from None
-    found = await run_in_threadpool(_stressed, service.writer.state, shocks)
-    return {"stressed": [stress.as_json(one) for one in found]}
+    state = service.writer.state
+    found = await run_in_threadpool(_stressed, state, shocks)
+    unknown = stress.unknown_names(shocks, state.book, state.market)
+    return {"stressed": [stress.as_json(one) for one in found], "unknown": unknown}
 
 
 def _stressed(state: State, shocks: Sequence[Shock]) -> list[Stressed]:

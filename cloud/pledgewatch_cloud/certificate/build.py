@@ -10,11 +10,11 @@ from pledgewatch_cloud.spine.base_at import BaseAt
 
 def certificate_of(store: Store, found: BaseAt, stated: Stated | None) -> Certificate:
     """The certificate of a base that was found in a journal."""
-    facility = found.state.book.facilities[found.facility]
+    facility = found.asked.book.facilities[found.facility]
     return Certificate(
         journal=store.journal,
         entry=found.entry,
-        state_digest=state_module.digest(found.state),
+        state_digest=state_module.digest(found.known),
         as_of_ms=found.as_of_ms,
         known_at_ms=found.known_at_ms,
         facility=found.facility,
@@ -25,6 +25,6 @@ def certificate_of(store: Store, found: BaseAt, stated: Stated | None) -> Certif
         base=found.base,
         lines=tuple(found.lines),
         evidence=found.grounds,
-        marks=tuple(marks_of(found.looked)),
+        marks=tuple(marks_of(found.asked)),
         stated=stated,
     )

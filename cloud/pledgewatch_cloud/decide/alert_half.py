@@ -12,7 +12,7 @@ from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.alerts import Alert, Move
 from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Entry
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import AlertRule
+from pledgewatch_cloud.decide.book_items import AlertRule, Lot
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
 from pledgewatch_cloud.decide.events import event
 from pledgewatch_cloud.decide.log import Log
@@ -32,7 +32,7 @@ def judge(
         for key, known in before.items():
             if known.id == entry.content.alert:
                 alerts[key], moves = alerts_module.acknowledge(known, entry.content.by, now_ms)
-                _announce(book, facts, moves, log)
+                _announce(book, facts, moves, now_ms, log)
     due = {key for key, known in alerts.items() if known.next_ms <= now_ms}
     if isinstance(entry.content, Amendment):
         touched, due = {*touched, *facts}, set(alerts)
@@ -44,9 +44,9 @@ def judge(
         if rule is None:
             del alerts[key]
             continue
-        spells = list(_spells(book, facts, rule, group))
+        spells = list(_spells(book, facts, rule, group, now_ms))
         after, moves = alerts_module.judge(rule, group, spells, alerts.get(key), now_ms)
-        _announce(book, facts, moves, log)
+        _announce(book, facts, moves, now_ms, log)
         if after is not None:
             alerts[key] = after
         else:
@@ -62,10 +62,15 @@ def assets_of(book: Book, facts: Facts, alert: Alert) -> list[str]:
     return [one for one in behind if wanted & facts.get(one, AssetFacts()).causes.keys()] or behind
 
 
-def alerts_of_facility(book: Book, facts: Facts, alerts: Mapping[str, Alert], facility: str) -> list[Alert]:
-    """The alerts that concern a facility's goods."""
-    mine = {lot.asset for lot in book.lots_of_facility(facility)}
-    return [one for _, one in sorted(alerts.items()) if mine.intersection(assets_of(book, facts, one))]
+def alerts_of_facility(
+    book: Book, facts: Facts, alerts: Mapping[str, Alert], facility: str, now_ms: int
+) -> list[Alert]:
+    """The alerts that concern a facility's goods at a moment."""
+    return [
+        one
+        for _, one in sorted(alerts.items())
+        if any(lot.facility == facility for lot in _concerned(book, facts, one, now_ms))
+    ]
 
 
 def _groups(book: Book, rule: AlertRule, asset: str) -> set[str]:
@@ -85,18 +90,26 @@ def _groups(book: Book, rule: AlertRule, asset: str) -> set[str]:
 def _assets_of_group(book: Book, group_by: str, group: str) -> list[str]:
     """The assets of a group. Names are unique among lots, among assets and so on, but not beyond."""
     if group_by == "lot":
-        return [book.lots[group].asset] if group in book.lots else []
+        return list(book.lots[group].assets) if group in book.lots else []
     behind = book.assets_behind(group) if group_by == "gateway" else []
     installed = None if group_by == "asset" else book.installations.get(group)
     return behind or [installed.asset if installed else group]
 
 
-def _spells(book: Book, facts: Facts, rule: AlertRule, group: str) -> Iterator[Spell]:
+def _spells(book: Book, facts: Facts, rule: AlertRule, group: str, now_ms: int) -> Iterator[Spell]:
     """The causes of a rule's group that stand."""
     for asset in _assets_of_group(book, rule.group_by, group):
-        for one in causes_module.spells(facts.get(asset, AssetFacts())):
+        for one in _spells_of(book, facts, asset, now_ms):
             if one.cause.kind == rule.on and _counts(book, rule, group, one):
                 yield one
+
+
+def _spells_of(book: Book, facts: Facts, asset: str, now_ms: int) -> Iterator[Spell]:
+    """An asset's causes; what went on of a lot is over when the lot has left."""
+    for one in causes_module.spells(facts.get(asset, AssetFacts())):
+        lot = book.lots.get(one.cause.lot)
+        left = tuple(stretch for stretch in lot.there(asset) if stretch[1] <= now_ms) if lot else ()
+        yield causes_module.in_stay(one, left)
 
 
 def _counts(book: Book, rule: AlertRule, group: str, one: Spell) -> bool:
@@ -114,7 +127,7 @@ def _counts(book: Book, rule: AlertRule, group: str, one: Spell) -> bool:
     return True
 
 
-def _announce(book: Book, facts: Facts, moves: list[Move], log: Log) -> None:
+def _announce(book: Book, facts: Facts, moves: list[Move], now_ms: int, log: Log) -> None:
     """Say each move once, and send it to every facility with goods that it concerns, each with what is its own."""
     for move in moves:
         alert = move.alert
@@ -123,17 +136,29 @@ def _announce(book: Book, facts: Facts, moves: list[Move], log: Log) -> None:
             about["by"] = alert.acknowledged_by
         state = alert.state.value
         said = log.say(event(move.event_type, move.at_ms, alert.group, **about, state=state, causes=len(alert.causes)))
-        lots = [lot for asset in assets_of(book, facts, alert) for lot in book.lots_of_asset(asset)]
+        lots = _concerned(book, facts, alert, now_ms)
         for facility in sorted({lot.facility for lot in lots}):
             mine = [lot for lot in lots if lot.facility == facility]
-            causes = [one for asset in sorted({lot.asset for lot in mine}) for one in _described(facts, asset, alert)]
+            assets = sorted({asset for lot in mine for asset in lot.assets})
+            causes = [one for asset in assets for one in _described(book, facts, asset, alert, now_ms)]
             concerned = {one["lot"] for one in causes if one["lot"]} or {lot.id for lot in mine}
             own = sorted(str(one) for one in {lot.id for lot in mine} & concerned)
             data = {**about, "since_ms": alert.since_ms, "lots": own, "causes": causes[:CAUSES_DESCRIBED_MAX]}
             log.send(facility, f"{said.id}.{facility}", move.message_type, alert.id, move.at_ms, data)
 
 
-def _described(facts: Facts, asset: str, alert: Alert) -> list[dict[str, object]]:
+def _concerned(book: Book, facts: Facts, alert: Alert, now_ms: int) -> list[Lot]:
+    """The lots that an alert may concern: those that are in its assets, and those that have left and are named."""
+    found: dict[str, Lot] = {}
+    for asset in assets_of(book, facts, alert):
+        causes = facts.get(asset, AssetFacts()).causes
+        named = {causes[one].lot for one in alert.causes if one in causes}
+        found |= {lot.id: lot for lot in book.lots_in(asset, now_ms)}
+        found |= {lot.id: lot for lot in book.lots_of_asset(asset) if lot.id in named}
+    return [*found.values()]
+
+
+def _described(book: Book, facts: Facts, asset: str, alert: Alert, now_ms: int) -> list[dict[str, object]]:
     """What the core is told of the causes of one asset, with the ids of the events that prove them."""
     wanted = set(alert.causes)
     return [
@@ -145,6 +170,6 @@ def _described(facts: Facts, asset: str, alert: Alert) -> list[dict[str, object]
             "at_ms": one.cause.at_ms,
             "ended_ms": one.ended_ms,
         }
-        for one in causes_module.spells(facts.get(asset, AssetFacts()))
+        for one in _spells_of(book, facts, asset, now_ms)
         if one.id in wanted
     ]

@@ -30,7 +30,7 @@ from pledgewatch_cloud.decide.book_items import AlertRule
 from pledgewatch_cloud.decide.causes import Spell
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.messages import MessageType
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 MAX_CAUSES_PER_ALERT = 256
 MAX_EARLIER = 1_024

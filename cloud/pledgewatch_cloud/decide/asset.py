@@ -29,7 +29,8 @@ from pledgewatch_cloud.decide.kinetic import Kinetic, KineticRule
 from pledgewatch_cloud.decide.plausibility import Record, Rules
 from pledgewatch_cloud.decide.presence import Ground, Presence
 from pledgewatch_cloud.decide.silence import DEVICE, Patience, Source
-from pledgewatch_cloud.decide.voyage import NEVER, Leg
+from pledgewatch_cloud.decide.stretches import NEVER, stretch_at
+from pledgewatch_cloud.decide.voyage import Leg
 from pledgewatch_wire.reading import Channel, Clock
 
 Key = tuple[int, str, int, int]
@@ -441,6 +442,8 @@ class _Fold:
                 if events:
                     self._say(events, one.measured_at_ms)
             for lot, rule in self._plan.kinetics.get(channel, ()):
+                if stretch_at(rule.judged, one.measured_at_ms) is None:
+                    continue  # the lot is not there
                 story = kinetics.get(lot)
                 if story is None or one.measured_at_ms - story.key[0] > rule.max_gap_s * 1_000:
                     self._due_ms = -NEVER

@@ -26,7 +26,7 @@ from pledgewatch_cloud.decide.geofence import E7
 from pledgewatch_cloud.decide.grade import Doubt
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_wire.reading import Channel
 
 # So many readings of an asset are folded before the lane is tried with the rest; each time FEW times as many.

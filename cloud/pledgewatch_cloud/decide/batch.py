@@ -1,7 +1,8 @@
 """What `step` is given: one journal entry.
 
 An entry is a batch of payloads as they were received, an amendment of the book, quotes of the market, what somebody
-said about an alert, or a tick. Nothing else can change an answer: the passing of time is a tick.
+said about an alert, what a sender handed in of the trade, a waiver, the core's word, or a tick. Nothing else can
+change an answer: the passing of time is a tick.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -140,6 +141,33 @@ class Acknowledgement(NamedTuple):
     by: str
 
 
+class Submission(NamedTuple):
+    """What a sender handed in, exactly as it came. It holds notices; `form` is how (see trade/submission.FORMS)."""
+
+    sender: str
+    form: str
+    text: str
+
+
+class Waiver(NamedTuple):
+    """Somebody lets a milestone's money move whatever its clause asks for. `by` names who, `why` says why."""
+
+    milestone: str
+    by: str
+    why: str
+
+
+class Booked(NamedTuple):
+    """The financing core has said that it has booked a message about a milestone's release.
+
+    `release` is what it said of the release itself: `booked`, `none`, or nothing.
+    """
+
+    message: str
+    milestone: str
+    release: str = ""
+
+
 class Tick(NamedTuple):
     """Time has come this far, and nothing more need have happened.
 
@@ -150,7 +178,7 @@ class Tick(NamedTuple):
     heard_until_ms: int
 
 
-Content = Readings | Amendment | Quotation | Acknowledgement | Tick
+Content = Readings | Amendment | Quotation | Acknowledgement | Submission | Waiver | Booked | Tick
 
 
 class Entry(NamedTuple):

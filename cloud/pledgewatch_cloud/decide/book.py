@@ -6,27 +6,33 @@ whole with every error's place, so the book in force is always a book that passe
 
     {"fences": {"type": "FeatureCollection", "features": […]}, "assets": […], "installations": […], "lots": […],
      "prices": […], "facilities": […], "milestones": […], "voyages": […], "alert_rules": […],
-     "policies": […], "products": […], "appraisals": […],
+     "policies": […], "products": […], "appraisals": […], "parties": […], "senders": […], "shipments": […],
      "remove": {"lots": ["id", …]}}
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
 from pledgewatch_cloud.decide import book_items, book_terms, canonical
 from pledgewatch_cloud.decide.asset import Fitted, Plan, is_waited_for
-from pledgewatch_cloud.decide.book_items import AlertRule, Asset, Facility, Installation, Lot, Milestone, Price
+from pledgewatch_cloud.decide.book_items import AlertRule, Asset, Facility, Installation, Lot, Price
 from pledgewatch_cloud.decide.book_terms import PLAIN, Appraisal, Product
 from pledgewatch_cloud.decide.collateral.loss import LifeCurve, OutsideCurve, least_activation_j_mol
 from pledgewatch_cloud.decide.collateral.terms import Policy
 from pledgewatch_cloud.decide.geofence import Fence, FenceError, FenceIndex
 from pledgewatch_cloud.decide.item import BookError, Item
+from pledgewatch_cloud.decide.milestones import clauses
+from pledgewatch_cloud.decide.milestones import terms as milestone_terms
+from pledgewatch_cloud.decide.milestones.terms import Milestone, Party, Scope, Shipment
 from pledgewatch_cloud.decide.plausibility import Rules
 from pledgewatch_cloud.decide.presence import Ground
 from pledgewatch_cloud.decide.silence import Patience
-from pledgewatch_cloud.decide.voyage import NEVER, Leg, Voyage, in_force, overlaps
+from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.trade.notice import Notice
+from pledgewatch_cloud.decide.trade.senders import Sender
+from pledgewatch_cloud.decide.voyage import Leg, Voyage, in_force, overlaps
 
 MAX_ITEMS_PER_AMENDMENT = 200_000
 
@@ -49,11 +55,18 @@ class Book:
     policies: Mapping[str, Policy]
     products: Mapping[str, Product]
     appraisals: Mapping[str, Appraisal]
+    parties: Mapping[str, Party]
+    senders: Mapping[str, Sender]
+    shipments: Mapping[str, Shipment]
     fence_index: FenceIndex
 
     def lots_of_asset(self, asset: str) -> list[Lot]:
-        """The lots in an asset, by id."""
+        """The lots that have a stay in an asset, now or at another time, by id."""
         return self._lots_by_asset.get(asset, [])
+
+    def lots_in(self, asset: str, at_ms: int) -> list[Lot]:
+        """The lots that are in an asset at a moment, by id."""
+        return [lot for lot in self.lots_of_asset(asset) if lot.stay_at(at_ms).asset == asset]
 
     def lots_of_facility(self, facility: str) -> list[Lot]:
         """The lots pledged to a facility, by id."""
@@ -66,7 +79,28 @@ class Book:
 
     def milestones_of_facility(self, facility: str) -> list[Milestone]:
         """A facility's milestones, by id."""
-        return [one for _, one in sorted(self.milestones.items()) if one.facility == facility]
+        return self._milestones_by_facility.get(facility, [])
+
+    def milestones_of_asset(self, asset: str) -> list[str]:
+        """The milestones about goods that have a stay in an asset."""
+        return self._milestones_by_asset.get(asset, [])
+
+    def milestones_about(self, notice: Notice) -> list[str]:
+        """The milestones about what a notice is about."""
+        found = {one for reference in notice.references for one in self._milestones_by_reference.get(reference, ())}
+        return sorted(found)
+
+    def milestones_by_value(self, facility: str) -> list[str]:
+        """The milestones of a facility that ask what its goods are worth, or release a share of that."""
+        return self._milestones_by_value.get(facility, [])
+
+    def milestones_after(self, milestone: str) -> list[str]:
+        """The milestones that wait for the release of another."""
+        return self._milestones_by_waiting.get(milestone, [])
+
+    def scope_of(self, milestone: Milestone) -> Scope:
+        """The lots and references that a milestone is about."""
+        return milestone_terms.scope_of(milestone, self.lots, self.shipments)
 
     def devices_of_asset(self, asset: str) -> list[Installation]:
         """The devices fitted to an asset, by name."""
@@ -104,11 +138,42 @@ class Book:
 
     @cached_property
     def _lots_by_asset(self) -> dict[str, list[Lot]]:
-        return _grouped(self.lots, "asset")
+        found: dict[str, list[Lot]] = {}
+        for _, lot in sorted(self.lots.items()):
+            for asset in lot.assets:
+                found.setdefault(asset, []).append(lot)
+        return found
 
     @cached_property
     def _lots_by_facility(self) -> dict[str, list[Lot]]:
         return _grouped(self.lots, "facility")
+
+    @cached_property
+    def _milestones_by_facility(self) -> dict[str, list[Milestone]]:
+        return _grouped(self.milestones, "facility")
+
+    @cached_property
+    def _milestones_by_asset(self) -> dict[str, list[str]]:
+        return self._milestones_by(lambda one: (asset for lot in self.scope_of(one).lots for asset in lot.assets))
+
+    @cached_property
+    def _milestones_by_reference(self) -> dict[str, list[str]]:
+        return self._milestones_by(lambda one: self.scope_of(one).references)
+
+    @cached_property
+    def _milestones_by_value(self) -> dict[str, list[str]]:
+        return self._milestones_by(lambda one: [one.facility] if _asks_for_value(one) else [])
+
+    @cached_property
+    def _milestones_by_waiting(self) -> dict[str, list[str]]:
+        return self._milestones_by(milestone_terms.waits_for)
+
+    def _milestones_by(self, keys: Callable[[Milestone], Iterable[str]]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for identity, one in sorted(self.milestones.items()):
+            for key in {*keys(one)}:
+                found.setdefault(key, []).append(identity)
+        return found
 
     @cached_property
     def _devices_by_asset(self) -> dict[str, list[Installation]]:
@@ -134,13 +199,14 @@ class Book:
         stuck_after_s: dict[int, int] = {}
         for lot in self.lots_of_asset(asset):
             for limit in lot.limits:
-                judged = in_force(self.legs_of(asset), limit.legs, without=limit.ignore)
+                judged = in_force(self.legs_of(asset), limit.legs, within=lot.there(asset), without=limit.ignore)
                 limits.setdefault(limit.channel, []).append((lot.id, limit._replace(judged=judged)))
                 if limit.stuck_after_s:
                     before = stuck_after_s.get(limit.channel, limit.stuck_after_s)
                     stuck_after_s[limit.channel] = min(before, limit.stuck_after_s)
-            if lot.kinetic:
-                kinetics.setdefault(lot.kinetic.channel, []).append((lot.id, lot.kinetic))
+            rule = lot.kinetic_in(asset)
+            if rule:
+                kinetics.setdefault(rule.channel, []).append((lot.id, rule))
         speed = known.max_speed_mmps if known else 0
         devices = {
             one.device: Fitted(
@@ -167,7 +233,10 @@ class Book:
         )
 
 
-READERS = book_items.READERS | book_terms.READERS
+READERS = book_items.READERS | book_terms.READERS | milestone_terms.READERS
+_WRITERS: Mapping[str, Callable[[str, Any], dict[str, Any]]] = {
+    section: room.as_document for room in (book_items, book_terms, milestone_terms) for section in room.READERS
+}
 SECTIONS = tuple(field.name for field in fields(Book) if field.name != "fence_index")
 
 
@@ -197,6 +266,7 @@ def amend(book: Book, document: object) -> Book:
             _upsert(sections[name], name, document[name], errors)
     if not errors:
         errors += _cross_check(sections) + _moved(book, sections["installations"])
+        errors += _rehomed(book, sections["milestones"]) + _relocated(book, sections["lots"])
     if errors:
         raise BookError(errors)
     same_fences = sections["fences"] == book.fences
@@ -214,9 +284,12 @@ def as_document(book: Book) -> dict[str, Any]:
         "fences": {"type": "FeatureCollection", "features": [fence.as_feature() for fence in book.fences.values()]}
     }
     for name in READERS:
-        written = book_terms.as_document if name in book_terms.READERS else book_items.as_document
-        document[name] = [written(name, one) for one in getattr(book, name).values()]
+        document[name] = [_WRITERS[name](name, one) for one in getattr(book, name).values()]
     return document
+
+
+def _asks_for_value(one: Milestone) -> bool:
+    return one.release.of == "value" or any(fact.ltv_bp for fact in clauses.facts(one.when))
 
 
 def _grouped(section: Mapping[str, Kind], key: str) -> dict[str, list[Kind]]:
@@ -233,7 +306,7 @@ def _upsert(section: dict[str, Any], name: str, value: object, errors: list[str]
     given: set[str] = set()
     for place, one in enumerate(value):
         try:
-            item = Item(f"{name}[{place}]", one)
+            item = Item(f"{name}[{place}]", _with_movements(section, one) if name == "facilities" else one)
             parsed = READERS[name](item)
             item.end()
             if parsed[0] in given:
@@ -242,6 +315,15 @@ def _upsert(section: dict[str, Any], name: str, value: object, errors: list[str]
             section[parsed[0]] = parsed
         except BookError as error:
             errors += error.errors
+
+
+def _with_movements(facilities: Mapping[str, Facility], one: object) -> object:
+    """A facility with the movements that it has, where an amendment says nothing of them: money has moved whoever
+    speaks of the terms."""
+    if not isinstance(one, dict) or "movements" in one or not isinstance(one.get("id"), str):
+        return one
+    before = facilities.get(one["id"])
+    return {**one, "movements": _WRITERS["facilities"]("facilities", before).get("movements", [])} if before else one
 
 
 def _fences(section: dict[str, Any], value: object, errors: list[str]) -> None:
@@ -287,7 +369,7 @@ def _cross_check(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
         *_assets_astray(sections),
         *_lots_astray(sections),
         *_terms_astray(sections),
-        *_milestones_astray(sections),
+        *milestone_terms.faults(sections),
         *_fences_astray(sections),
     ]
 
@@ -306,11 +388,17 @@ def _plans_that_overlap(voyages: Mapping[str, Voyage]) -> list[str]:
 
 def _assets_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
     known = {*sections["assets"], *(one.asset for one in sections["installations"].values())}
+    placed = [(section, one) for section in ("lots", "voyages") for one in sections[section].values()]
+    named = [(f"{section} {one.id}.asset", one.asset) for section, one in placed]
+    named += [
+        (f"lots {lot.id}.stays[{place}].asset", one.asset)
+        for lot in sections["lots"].values()
+        for place, one in enumerate(lot.stays)
+    ]
     return [
-        f"{section} {one.id}.asset: there is no {one.asset!r} among assets, and no device is fitted to it"
-        for section in ("lots", "voyages")
-        for one in sections[section].values()
-        if one.asset not in known
+        f"{place}: there is no {asset!r} among assets, and no device is fitted to it"
+        for place, asset in named
+        if asset not in known
     ]
 
 
@@ -324,10 +412,10 @@ def _lots_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
             text = f"there is no {lot.sku!r} among prices, nor a product of that sku with a series"
             errors.append(f"lots {lot.id}.sku: {text}")
         errors += _lost_by_nothing(lot, product)
-        known = {leg.id for voyage in voyages.get(lot.asset, ()) for leg in voyage.legs}
+        known = {leg.id for asset in lot.assets for voyage in voyages.get(asset, ()) for leg in voyage.legs}
         for limit in lot.limits:
-            place = f"lots {lot.id}.limits {limit.id}.legs"
-            errors += [f"{place}: no voyage of {lot.asset} has a leg {leg!r}" for leg in limit.legs if leg not in known]
+            place, assets = f"lots {lot.id}.limits {limit.id}.legs", " or ".join(lot.assets)
+            errors += [f"{place}: no voyage of {assets} has a leg {leg!r}" for leg in limit.legs if leg not in known]
     return errors
 
 
@@ -354,6 +442,8 @@ def _terms_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for facility in sections["facilities"].values():
         if facility.policy:
             errors += _missing(sections, f"facilities {facility.id}.policy", "policies", facility.policy)
+        for payee in facility.payees:
+            errors += _missing(sections, f"facilities {facility.id}.payees", "parties", payee)
     for policy in sections["policies"].values():
         for fence in policy.fences:
             errors += _missing(sections, f"policies {policy.id}.fences", "fences", fence)
@@ -361,19 +451,6 @@ def _terms_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if product.series and product.sku in sections["prices"]:
             text = f"{product.sku} has an agreed price among prices as well; it is valued by the one or by the other"
             errors.append(f"products {product.sku}.series: {text}")
-    return errors
-
-
-def _milestones_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    errors = []
-    for milestone in sections["milestones"].values():
-        place = f"milestones {milestone.id}"
-        errors += _missing(sections, f"{place}.facility", "facilities", milestone.facility)
-        errors += _missing(sections, f"{place}.lot", "lots", milestone.lot)
-        errors += _missing(sections, f"{place}.destination", "fences", milestone.destination)
-        lot = sections["lots"].get(milestone.lot)
-        if lot and lot.facility != milestone.facility:
-            errors.append(f"{place}: its lot is pledged to {lot.facility}, not to {milestone.facility}")
     return errors
 
 
@@ -400,4 +477,32 @@ def _moved(book: Book, installations: Mapping[str, Installation]) -> list[str]:
             errors.append(
                 f"installations {device}: fitted to {before.asset} by {before.operator}; give the unit a new name"
             )
+    return errors
+
+
+def _rehomed(book: Book, milestones: Mapping[str, Milestone]) -> list[str]:
+    """A milestone stays with its facility: what the core was told of its release is told there."""
+    return [
+        f"milestones {one}.facility: it is {before.facility}'s; give the new milestone an id of its own"
+        for one, before in book.milestones.items()
+        if one in milestones and milestones[one].facility != before.facility
+    ]
+
+
+def _relocated(book: Book, lots: Mapping[str, Lot]) -> list[str]:
+    """A lot may go on to another asset, but where it has been stays: what was found of it there is told by that."""
+    errors = []
+    for one, before in book.lots.items():
+        after = lots.get(one, before)
+        if after is before:
+            continue
+        was, now = ([*(stay.asset for stay in lot.stays), lot.asset] for lot in (before, after))
+        if now[: len(was)] == was:
+            continue
+        if after.stays == before.stays:
+            cure = f'{{"asset": "{before.asset}", "until": …}}'
+            errors.append(f"lots {one}.asset: it is in {before.asset}; add {cure} to its stays, with when it left")
+        else:
+            told = ", then in ".join(was)
+            errors.append(f"lots {one}.stays: it was in {told}; leave those as they are, but for an until to correct")
     return errors

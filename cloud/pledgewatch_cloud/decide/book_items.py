@@ -7,24 +7,24 @@ default is left out of a document again. The terms on which is lent (policies, p
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.condition import SEVERITIES, Limit
-from pledgewatch_cloud.decide.countries import COUNTRIES
-from pledgewatch_cloud.decide.grade import GRADE_NAMES
 from pledgewatch_cloud.decide.item import CHANNEL_NAMES, Item
 from pledgewatch_cloud.decide.kinetic import ACTIVATION_J_MOL, WINDOW_MAX_H, KineticRule
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.silence import Patience
-from pledgewatch_cloud.decide.voyage import LEG_KINDS, NEVER, SIGNALS, Leg, Voyage, overlaps
+from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, Stretches, joined
+from pledgewatch_cloud.decide.voyage import LEG_KINDS, SIGNALS, Leg, Voyage, overlaps
 from pledgewatch_wire import chain
 
-COUNTRY = re.compile(r"[A-Z]{2}")
 MAX_AMOUNT_MINOR = 10**15
 MAX_QUANTITY = 10**9
 MAX_SOLD_MILLI = 10**12
 MAX_RATE_BP = 100_000
 MAX_MOVEMENTS = 10_000
+MAX_STAYS = 64
 DAY_S = 86_400
 AHEAD_S = 60
 MAX_WAIT_S = 366 * DAY_S
@@ -106,8 +106,26 @@ class Paper(NamedTuple):
     until_ms: int
 
 
+class EarlierStay(NamedTuple):
+    """An asset that a lot has been in, and the moment at which it left it for the next one."""
+
+    asset: str
+    until_ms: int
+
+
+class Stay(NamedTuple):
+    """The time of a lot in one asset, [since_ms, until_ms)."""
+
+    asset: str
+    since_ms: int
+    until_ms: int
+
+
 class Lot(NamedTuple):
     """Goods in an asset, pledged to a facility. `haircut_bp` is taken off its market value.
+
+    `stays` are where it was before, in order. What an asset goes through counts for the lot within its stay there only,
+    and what was found in one stay is not undone by the next.
 
     Numbers of -1, moments of -NEVER (NEVER for `expires_ms`) and empty words are not known. `cost_minor` is of
     `cost_per` units, in `cost_currency`, or in the facility's currency where that is empty; `counted` is what the stock
@@ -137,6 +155,35 @@ class Lot(NamedTuple):
     vessel: str = ""
     warehouse: str = ""
     corridor: str = ""
+    stays: tuple[EarlierStay, ...] = ()
+
+    @property
+    def whereabouts(self) -> tuple[Stay, ...]:
+        """Every stay in order: the first since the goods were received, if anybody knows when, the last for ever."""
+        found, since_ms = list[Stay](), self.received_ms
+        for one in self.stays:
+            found.append(Stay(one.asset, since_ms, one.until_ms))
+            since_ms = one.until_ms
+        return (*found, Stay(self.asset, since_ms, NEVER))
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """What it is and was in, each once, in order."""
+        return tuple(dict.fromkeys((*(one.asset for one in self.stays), self.asset)))
+
+    def there(self, asset: str) -> Stretches:
+        """When it is in an asset."""
+        if not self.stays and self.received_ms == -NEVER:
+            return ALWAYS if asset == self.asset else ()
+        return joined((one.since_ms, one.until_ms) for one in self.whereabouts if one.asset == asset)
+
+    def stay_at(self, at_ms: int) -> Stay:
+        """The stay that a moment lies in; the first one before that has begun."""
+        return next(one for one in self.whereabouts if at_ms < one.until_ms)
+
+    def kinetic_in(self, asset: str) -> KineticRule | None:
+        """What its mean kinetic temperature may be, judged while it is in an asset."""
+        return self.kinetic._replace(judged=self.there(asset)) if self.kinetic else None
 
 
 class Price(NamedTuple):
@@ -167,7 +214,8 @@ class Interest(NamedTuple):
 class Facility(NamedTuple):
     """A credit line. `outstanding_minor` is what was drawn before the movements and, where there is interest, as of its
     beginning; what is owed at a moment is for loan to say. `policy` is the id of one, empty: the plain policy.
-    `limit_minor` 0: none. Movements ascend in time; of one moment drawdowns come first.
+    `limit_minor` 0: none. Movements ascend in time; of one moment drawdowns come first. `payees`: the parties that its
+    milestones may pay, none: any.
     """
 
     id: str
@@ -179,21 +227,7 @@ class Facility(NamedTuple):
     limit_minor: int = 0
     movements: tuple[Movement, ...] = ()
     interest: Interest | None = None
-
-
-class Milestone(NamedTuple):
-    """Money that may move once the lot's asset has entered the destination and its condition was never in doubt.
-
-    `grade`: the least that the fix which shows the arrival must be worth.
-    """
-
-    id: str
-    facility: str
-    lot: str
-    destination: str
-    amount_minor: int
-    payee: str
-    grade: str
+    payees: tuple[str, ...] = ()
 
 
 class AlertRule(NamedTuple):
@@ -317,33 +351,40 @@ def _lot(item: Item) -> Lot:
         received_ms=item.moment("received_at", -NEVER),
         expires_ms=item.moment("expires_at", NEVER),
         sold_milli_per_day=_known(item, "sold_milli_per_day", MAX_SOLD_MILLI),
-        buyer=_word(item, "buyer"),
-        country=_country(item),
-        vessel=_word(item, "vessel"),
-        warehouse=_word(item, "warehouse"),
-        corridor=_word(item, "corridor"),
+        buyer=item.word("buyer"),
+        country=item.country("country"),
+        vessel=item.word("vessel"),
+        warehouse=item.word("warehouse"),
+        corridor=item.word("corridor"),
     )
+    lot = lot._replace(stays=_stays(item, lot))
     if lot.expires_ms <= lot.received_ms:
         raise item.error("expires_at", f"{iso(lot.expires_ms)} is not after received_at")
     return _counted(item, _costed(item, lot))
 
 
-def _country(item: Item) -> str:
-    """A country's code, empty where it is not said."""
-    code = item.text("country", COUNTRY) if item.has("country") else ""
-    if code and code not in COUNTRIES:
-        raise item.error("country", f"{code!r} is no country of ISO 3166-1")
-    return code
+def _stays(item: Item, lot: Lot) -> tuple[EarlierStay, ...]:
+    """Where a lot was before it came to its asset."""
+    found, since_ms = list[EarlierStay](), lot.received_ms
+    for one in item.items("stays"):
+        stay = EarlierStay(one.text("asset"), one.moment("until"))
+        if stay.until_ms <= since_ms:
+            before = "the until of the stay before" if found else "received_at"
+            raise one.error("until", f"{iso(stay.until_ms)} is not after {before}, {iso(since_ms)}")
+        one.end()
+        found.append(stay)
+        since_ms = stay.until_ms
+    if len(found) > MAX_STAYS:
+        raise item.error("stays", f"at most {MAX_STAYS}")
+    for place, (here, there) in enumerate(pairwise([*(one.asset for one in found), lot.asset])):
+        if here == there:
+            raise item.error(f"stays[{place}].asset", f"it stays in {here} after that; leave this stay out")
+    return tuple(found)
 
 
 def _known(item: Item, key: str, most: int) -> int:
     """A whole number, -1 where it is not said."""
     return item.integer(key, 0, most) if item.has(key) else -1
-
-
-def _word(item: Item, key: str) -> str:
-    """An id, empty where it is not said."""
-    return item.text(key) if item.has(key) else ""
 
 
 def _costed(item: Item, lot: Lot) -> Lot:
@@ -394,10 +435,11 @@ def _facility(item: Item) -> Facility:
         item.text("borrower"),
         item.currency("currency"),
         item.integer("outstanding_minor", 0, MAX_AMOUNT_MINOR, 0),
-        _word(item, "policy"),
+        item.word("policy"),
         item.integer("limit_minor", 0, MAX_AMOUNT_MINOR, 0),
-        _movements(item),
+        read_movements(item),
         _interest(item.item("interest")),
+        item.ids("payees"),
     )
     drawn = [one.amount_minor for one in facility.movements if one.kind == "drawdown"]
     if facility.outstanding_minor + sum(drawn) > MAX_AMOUNT_MINOR:
@@ -409,7 +451,8 @@ def _facility(item: Item) -> Facility:
     return facility
 
 
-def _movements(item: Item) -> tuple[Movement, ...]:
+def read_movements(item: Item) -> tuple[Movement, ...]:
+    """The movements of an item, in order. Raises BookError."""
     movements: dict[str, Movement] = {}
     for one in item.items("movements"):
         movement = Movement(
@@ -435,18 +478,6 @@ def _interest(item: Item | None) -> Interest | None:
     )
     item.end()
     return interest
-
-
-def _milestone(item: Item) -> Milestone:
-    return Milestone(
-        item.text("id"),
-        item.text("facility"),
-        item.text("lot"),
-        item.text("destination"),
-        item.integer("amount_minor", 1, MAX_AMOUNT_MINOR),
-        item.text("payee"),
-        item.one_of("grade", tuple(GRADE_NAMES), "good"),
-    )
 
 
 def _voyage(item: Item) -> Voyage:
@@ -497,7 +528,6 @@ READERS: dict[str, Callable[[Item], Any]] = {
     "lots": _lot,
     "prices": _price,
     "facilities": _facility,
-    "milestones": _milestone,
     "voyages": _voyage,
     "alert_rules": _alert_rule,
 }
@@ -560,6 +590,9 @@ def _lot_document(lot: Lot, written: dict[str, Any]) -> dict[str, Any]:
     changed: dict[str, Any] = {"limits": [_limit_document(limit) for limit in lot.limits]}
     if lot.kinetic:
         changed["mkt"] = {**lot.kinetic._asdict(), "channel": CHANNEL_NAMES[lot.kinetic.channel]}
+        del changed["mkt"]["judged"]
+    if lot.stays:
+        changed["stays"] = [{"asset": one.asset, "until": iso(one.until_ms)} for one in lot.stays]
     for key, name in (("counted_ms", "counted_at"), ("received_ms", "received_at"), ("expires_ms", "expires_at")):
         if key in written:
             changed[name] = iso(written[key])

@@ -257,8 +257,6 @@ def _covenants(item: Item | None, base: Covenants) -> Covenants:
     for lower, higher in pairwise(given):
         if levels[higher] <= levels[lower]:
             raise item.error(higher, f"{levels[higher]} is not above {lower} {levels[lower]}")
-    if clear_bp and not given:
-        raise item.error("clear_bp", f"there is no level that it could be below; set one of {', '.join(names)}")
     if given and clear_bp >= levels[given[0]]:
         raise item.error("clear_bp", f"{clear_bp} is not below {given[0]} {levels[given[0]]}")
     minimum: dict[str, int] = {}
@@ -268,6 +266,9 @@ def _covenants(item: Item | None, base: Covenants) -> Covenants:
             raise one.error("sku", f"{sku!r} comes twice")
         minimum[sku] = one.integer("quantity", 1, MAX_QUANTITY)
         one.end()
+    if clear_bp and not given and not minimum:
+        text = f"there is no level that it could be below; set one of {', '.join(names)}, or a minimum"
+        raise item.error("clear_bp", text)
     cure_s = item.integer("cure_s", 0, MAX_WAIT_S, base.cure_s)
     item.end()
     return Covenants(**levels, clear_bp=clear_bp, cure_s=cure_s, minimum=tuple(minimum.items()))

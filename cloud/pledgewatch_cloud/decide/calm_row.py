@@ -17,7 +17,7 @@ from pledgewatch_cloud.decide.kinetic import Kinetic, KineticRule, Sum, weight
 from pledgewatch_cloud.decide.plausibility import TEMPERATURES, Record, Spot, Still
 from pledgewatch_cloud.decide.presence import Presence
 from pledgewatch_cloud.decide.silence import Level, Patience, Source
-from pledgewatch_cloud.decide.voyage import NEVER, leg_at
+from pledgewatch_cloud.decide.stretches import NEVER, Stretches, stretch_at
 from pledgewatch_wire.reading import Channel
 
 Key = tuple[int, str, int, int]
@@ -105,7 +105,13 @@ def shape(plan: Plan, state: AssetState) -> Shape | None:
     ((device, fitted),) = plan.devices.items()
     if any(limit.ignore for some in plan.limits.values() for _, limit in some):
         return None
-    rules = [(channel, lot, rule) for channel, some in plan.kinetics.items() for lot, rule in some]
+    at_ms = state.newest[0] if state.newest else -NEVER
+    rules = [
+        (channel, lot, rule)
+        for channel, some in plan.kinetics.items()
+        for lot, rule in some
+        if stretch_at(rule.judged, at_ms)
+    ]
     if len(rules) > KINETICS or any(rule.window_h for _, _, rule in rules):
         return None
     heard, stuck = state.devices.get(device), fitted.rules.stuck_after_s
@@ -113,16 +119,17 @@ def shape(plan: Plan, state: AssetState) -> Shape | None:
     channels = sorted({*plan.limits, *plan.kinetics, *fitted.sensors, *tracked})
     if len(channels) > SLOTS:
         return None
-    slots = tuple(_slot(channel, plan, fitted) for channel in channels)
+    slots = tuple(_slot(channel, plan, fitted, at_ms) for channel in channels)
     place = {slot.channel: number for number, slot in enumerate(slots)}
     kinetics = tuple((place[channel], lot, rule) for channel, lot, rule in rules)
     return Shape(plan, device, fitted, _shortest_ms(fitted.patience), slots, kinetics)
 
 
-def _slot(channel: int, plan: Plan, fitted: Fitted) -> Slot:
-    limits = [limit for _, limit in plan.limits.get(channel, ())]
-    waits = [1_000 * limit.max_gap_s for limit in limits if limit.max_gap_s]
-    waits += [1_000 * rule.max_gap_s for _, rule in plan.kinetics.get(channel, ())]
+def _slot(channel: int, plan: Plan, fitted: Fitted, at_ms: int) -> Slot:
+    every = [limit for _, limit in plan.limits.get(channel, ())]
+    limits = [limit for limit in every if stretch_at(limit.judged, at_ms)]
+    waits = [1_000 * limit.max_gap_s for limit in every if limit.max_gap_s and _goes_on(limit.judged, at_ms)]
+    waits += [1_000 * rule.max_gap_s for _, rule in plan.kinetics.get(channel, ()) if _goes_on(rule.judged, at_ms)]
     if channel in fitted.sensors:
         waits.append(_shortest_ms(fitted.sensors[channel]))
     stuck_s = fitted.rules.stuck_after_s.get(channel)
@@ -133,6 +140,11 @@ def _slot(channel: int, plan: Plan, fitted: Fitted) -> Slot:
         min(waits, default=NEVER),
         NEVER if stuck_s is None else 1_000 * stuck_s,
     )
+
+
+def _goes_on(judged: Stretches, at_ms: int) -> bool:
+    """Whether something is judged at a moment or after it."""
+    return any(until_ms > at_ms for _, until_ms in judged)
 
 
 def _shortest_ms(patience: Patience) -> int:
@@ -215,7 +227,7 @@ def _is_known(channel: int, state: AssetState, heard: Heard, of: Shape) -> bool:
     """Whether everything that is judged by the channel has had a first value, which is for the fold."""
     stuck = of.fitted.rules.stuck_after_s
     known = [not is_awaited(state.conditions[lot, limit.id]) for lot, limit in of.plan.limits.get(channel, ())]
-    known += [lot in state.kinetics for lot, _ in of.plan.kinetics.get(channel, ())]
+    known += [lot in state.kinetics for lot, _ in _kinetics_of(channel, of)]
     if any(known) and not all(known):
         raise _OpenError
     if stuck and (channel in TEMPERATURES or channel in stuck) and channel not in heard.record.still:
@@ -238,22 +250,28 @@ def _slot_row(channel: int, state: AssetState, heard: Heard, of: Shape, unready:
 def _newest(channel: int, state: AssetState, heard: Heard, of: Shape) -> tuple[Key, int] | None:
     """Key and value of the channel's newest good value, on which all that is judged by it must agree."""
     found: set[tuple[Key, int]] = set()
-    leg = leg_at(of.plan.legs, heard.key[0])
     for lot, limit in of.plan.limits.get(channel, ()):
         known = state.conditions[lot, limit.id]
         if not is_awaited(known):
-            if known.outside_since_ms is not None or not known.counts or known.is_unknown:
+            if known.outside_since_ms is not None or known.is_unknown:
                 raise _OpenError
-            if limit.legs and (leg is None or leg.id not in limit.legs):
-                raise _OpenError  # the leg has ended since that value, and the next one will not count
+            if stretch_at(limit.judged, known.key[0]) != stretch_at(limit.judged, heard.key[0]):
+                raise _OpenError  # since that value a leg or a stay has begun or ended
             found.add((known.key, known.value))
-    for lot, _ in of.plan.kinetics.get(channel, ()):
+    for lot, rule in _kinetics_of(channel, of):
         story = state.kinetics.get(lot)
         if story is not None:
+            if stretch_at(rule.judged, story.key[0]) != stretch_at(rule.judged, heard.key[0]):
+                raise _OpenError
             found.add((story.key, story.value_mc))
     if len(found) > 1 or any(key[2] != heard.record.epoch for key, _ in found):
         raise _OpenError
     return found.pop() if found else None
+
+
+def _kinetics_of(channel: int, of: Shape) -> list[tuple[str, KineticRule]]:
+    """The rules of the row that are judged by a channel."""
+    return [(lot, rule) for slot, lot, rule in of.kinetics if of.slots[slot].channel == channel]
 
 
 def _last_heard(channel: int, newest: tuple[Key, int] | None, heard: Heard, of: Shape) -> int:
@@ -305,13 +323,13 @@ def _kinetic_row(slot: int, lot: str, rule: KineticRule, state: AssetState) -> K
 
 
 def _stretch(plan: Plan, at_ms: int) -> tuple[int, int]:
-    """The stretch of time around a moment in which the voyage plan says the same."""
-    leg = leg_at(plan.legs, at_ms)
-    if leg is not None:
-        return leg.from_ms, leg.until_ms
-    ended = [one.until_ms for one in plan.legs if one.until_ms <= at_ms]
-    coming = [one.from_ms for one in plan.legs if one.from_ms > at_ms]
-    return max(ended, default=-NEVER), min(coming, default=NEVER)
+    """The stretch of time around a moment in which the voyage plan says the same, and the same lots are there."""
+    judged = [limit.judged for some in plan.limits.values() for _, limit in some]
+    judged += [rule.judged for some in plan.kinetics.values() for _, rule in some]
+    edges = {edge_ms for leg in plan.legs for edge_ms in (leg.from_ms, leg.until_ms)}
+    edges |= {edge_ms for one in {*judged} for stretch in one for edge_ms in stretch}
+    since_ms = max((edge_ms for edge_ms in edges if edge_ms <= at_ms), default=-NEVER)
+    return since_ms, min((edge_ms for edge_ms in edges if edge_ms > at_ms), default=NEVER)
 
 
 def state_of(base: AssetState, of: Shape, row: Row) -> AssetState:
@@ -323,7 +341,8 @@ def state_of(base: AssetState, of: Shape, row: Row) -> AssetState:
         place = row.latitude_e7, row.longitude_e7
         accepted = Spot(row.fix_ms, *place, 1)
         fix_key = row.fix_ms, device, row.epoch, row.fix_sequence
-        presence = Presence(fix_key, *place, presence.inside, (), (), (), row.fix_ms, row.box)
+        known = presence.first_ms, presence.begun
+        presence = Presence(fix_key, *place, presence.inside, (), (), (), row.fix_ms, row.box, *known)
     still: Mapping[int, Still] = heard.record.still
     sensors: Mapping[int, Source] = heard.sensors
     conditions: dict[tuple[str, str], Condition] = dict(base.conditions)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
+from pledgewatch_cloud.decide.stretches import NEVER, Stretches
 
 MAX_ARRIVALS_PER_FENCE = 64  # the earliest are kept: they are what milestones rest on
 MAX_PER_KIND = 256  # of one asset's causes, and of its ends
@@ -147,6 +148,19 @@ def spells(facts: AssetFacts) -> Iterator[Spell]:
         moments = ends.get((cause.kind, cause.about), [])
         place = bisect_left(moments, cause.at_ms)
         yield Spell(identity, cause, moments[place] if place < len(moments) else None)
+
+
+def in_stay(one: Spell, there: Stretches) -> Spell:
+    """A spell that is about a lot which is in the asset at times.
+
+    Whatever goes on in an asset is over for a lot that leaves it. What was reached once, a total or a mean kinetic
+    temperature, is not.
+    """
+    cause = one.cause
+    left_ms = min((until_ms for _, until_ms in there if until_ms >= cause.at_ms), default=NEVER)
+    if left_ms == NEVER or not cause.kind.startswith("condition_") or cause.about.count("|") > 1:
+        return one
+    return one._replace(ended_ms=left_ms if one.ended_ms is None else min(one.ended_ms, left_ms))
 
 
 def _without(facts: AssetFacts, event_id: str) -> AssetFacts:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import Event, EventType, event
-from pledgewatch_cloud.decide.voyage import ALWAYS, NEVER, Stretch, stretch_at
+from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, Stretch, stretch_at
 from pledgewatch_wire.reading import Channel
 
 Key = tuple[int, str, int, int]

@@ -53,8 +53,16 @@ class EventType(StrEnum):
     MARGIN_CALLED = "margin_called"
     COVER_RESTORED = "cover_restored"
     MILESTONE_MET = "milestone_met"
+    MILESTONE_RELEASED = "milestone_released"
+    MILESTONE_HELD = "milestone_held"
+    MILESTONE_RETRACTED = "milestone_retracted"
+    MILESTONE_RESUMED = "milestone_resumed"
     MILESTONE_QUESTIONED = "milestone_questioned"
     MILESTONE_REAFFIRMED = "milestone_reaffirmed"
+    MILESTONE_EXPIRED = "milestone_expired"
+    MILESTONE_WAIVED = "milestone_waived"
+    NOTICE_TAKEN = "notice_taken"
+    NOTICE_WITHDRAWN = "notice_withdrawn"
 
 
 class Event(NamedTuple):

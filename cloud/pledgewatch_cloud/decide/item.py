@@ -5,11 +5,13 @@ What is left when all is taken is a key that nobody knows, and a fault too.
 
 import re
 
+from pledgewatch_cloud.decide.countries import COUNTRIES
 from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
-from pledgewatch_cloud.decide.moments import ID, MomentError, moment_ms, periods
+from pledgewatch_cloud.decide.moments import ID, MomentError, moment_ms, periods, short
 from pledgewatch_wire import topics
 from pledgewatch_wire.reading import Channel
 
+COUNTRY = re.compile(r"[A-Z]{2}")
 CURRENCY = re.compile(r"[A-Z]{3}")
 CHANNELS = {channel.name.lower(): channel.value for channel in Channel}
 CHANNEL_NAMES = {number: name for name, number in CHANNELS.items()}
@@ -36,6 +38,10 @@ class Item:
         """Whether a key is there and was not taken yet."""
         return key in self._left
 
+    def value(self, key: str) -> object:
+        """What stands there, as it is; None where nothing does."""
+        return self._left.pop(key, None)
+
     def text(self, key: str, pattern: re.Pattern[str] = ID, default: str | None = None) -> str:
         """A text that matches."""
         value = self._take(key, default)
@@ -52,6 +58,17 @@ class Item:
             raise self.error(key, str(error)) from None
         return code
 
+    def word(self, key: str) -> str:
+        """An id, empty where it is not said."""
+        return self.text(key) if self.has(key) else ""
+
+    def country(self, key: str) -> str:
+        """A country of ISO 3166-1, empty where it is not said."""
+        code = self.text(key, COUNTRY) if self.has(key) else ""
+        if code and code not in COUNTRIES:
+            raise self.error(key, f"{code!r} is no country of ISO 3166-1")
+        return code
+
     def one_of(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
         """One of some words."""
         value = self._take(key, default)
@@ -63,7 +80,7 @@ class Item:
         """A whole number within bounds."""
         value = self._take(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.error(key, f"{value!r} is not a whole number from {low} to {high}")
+            raise self.error(key, f"{short(value)} is not a whole number from {low} to {high}")
         return value
 
     def moment(self, key: str, default: int | None = None) -> int:

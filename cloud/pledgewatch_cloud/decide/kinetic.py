@@ -9,18 +9,22 @@ how often was measured changes nothing. Longer gaps are unknown and are counted 
 declares, so a story with a gap has a lower and an upper figure. A gap that is still open counts as well: the moment at
 which the upper figure may have passed what is borne is a deadline, which time alone can reach.
 
+Goods may be in an asset for some time only. Then values from before and after are none of theirs; a stay is open from
+its beginning to its first value, and from its last value to its end, as a gap is. Of several stays in one asset the
+sums go on.
+
 Weights are whole numbers, scaled so that 20 °C weighs 2**40; they come from `decimal` at a fixed precision, so that
 every machine has the same. The voyage is summed as a whole, and hour by hour for the moving window.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import Event, EventType, event
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, Stretches
 
 Key = tuple[int, str, int, int]
 
@@ -37,7 +41,7 @@ class KineticRule(NamedTuple):
     """What a lot's mean kinetic temperature may be, in thousandths of a degree Celsius.
 
     Over the last `window_h` hours of the clock, the one under way included, or over the voyage where that is 0. Gaps
-    longer than `max_gap_s` count from `worst_low_mc` to `worst_high_mc`.
+    longer than `max_gap_s` count from `worst_low_mc` to `worst_high_mc`. `judged`: when the lot is there.
     """
 
     channel: int
@@ -47,6 +51,7 @@ class KineticRule(NamedTuple):
     activation_j_mol: int = ACTIVATION_J_MOL
     window_h: int = 0
     max_gap_s: int = 3_600
+    judged: Stretches = ALWAYS
 
 
 class Sum(NamedTuple):
@@ -55,6 +60,15 @@ class Sum(NamedTuple):
     doubled: int = 0
     known_ms: int = 0
     unknown_ms: int = 0
+
+
+class Unseen(NamedTuple):
+    """Time of the story without a value, [since_ms, until_ms). `is_held`: the newest value was measured where it
+    begins, and holds for as long as a gap may be."""
+
+    since_ms: int
+    until_ms: int
+    is_held: bool
 
 
 class Kinetic(NamedTuple):
@@ -115,24 +129,55 @@ def judged(state: Kinetic, rule: KineticRule) -> Sum:
 def advance(
     asset: str, lot: str, rule: KineticRule, before: Kinetic | None, one: AssetReading, value_mc: int, begun_ms: int
 ) -> tuple[Kinetic, list[Event]]:
-    """The story after one more good value of the rule's channel, and what it shows.
+    """The story after one more good value of the rule's channel, measured while it is judged, and what it shows.
 
     `begun_ms`: when the asset's story began. What is longer than a gap may be is unknown before the first value, too.
     """
     if before is None:
         return _first(asset, lot, rule, one, value_mc, begun_ms)
     from_ms, to_ms = before.key[0], one.measured_at_ms
+    if any(from_ms < until_ms <= to_ms for _, until_ms in rule.judged):
+        after = _with_unseen(before, rule, unseen(rule, from_ms, to_ms, is_held=True), to_ms)
+        return _judged_anew(asset, lot, rule, after._replace(key=one.key, value_mc=value_mc), to_ms)
     is_known = to_ms - from_ms <= rule.max_gap_s * 1_000
     doubled = weight(before.value_mc, rule.activation_j_mol) + weight(value_mc, rule.activation_j_mol)
     if not is_known:
         doubled = 0
     voyage = _added(before.voyage, doubled, to_ms - from_ms, is_known=is_known)
     hours = _by_hour(before.hours, from_ms, to_ms, doubled, rule.window_h, is_known=is_known)
-    after = Kinetic(one.key, value_mc, voyage, hours, before.level)
+    return _judged_anew(asset, lot, rule, Kinetic(one.key, value_mc, voyage, hours, before.level), to_ms)
+
+
+def _judged_anew(asset: str, lot: str, rule: KineticRule, after: Kinetic, at_ms: int) -> tuple[Kinetic, list[Event]]:
     level, bounds = _level(after, rule)
-    if level == before.level or bounds is None:
+    if level == after.level or bounds is None:
         return after, []
-    return after._replace(level=level), [_turned(asset, lot, rule, level, bounds, to_ms, one.key)]
+    return after._replace(level=level), [_turned(asset, lot, rule, level, bounds, at_ms, after.key)]
+
+
+def unseen(rule: KineticRule, from_ms: int, to_ms: int, *, is_held: bool) -> list[Unseen]:
+    """What is judged of the time up to a moment since the newest value, or, where there is none that could be held,
+    since the story began."""
+    found = []
+    for since_ms, until_ms in rule.judged:
+        begun_ms, ended_ms = max(since_ms, from_ms), min(until_ms, to_ms)
+        if begun_ms < ended_ms:
+            found.append(Unseen(begun_ms, ended_ms, is_held and since_ms <= from_ms))
+    return found
+
+
+def _with_unseen(story: Kinetic, rule: KineticRule, some: Iterable[Unseen], to_ms: int) -> Kinetic:
+    """The sums with time that nobody saw, up to a moment: known where the newest value holds all of it, and else
+    unknown; what is no longer than a gap may be and has no value counts for nothing."""
+    voyage, hours = story.voyage, story.hours
+    for since_ms, until_ms, is_held in some:
+        is_known = until_ms - since_ms <= rule.max_gap_s * 1_000
+        if is_known and not is_held:
+            continue
+        doubled = 2 * weight(story.value_mc, rule.activation_j_mol) if is_known else 0
+        voyage = _added(voyage, doubled, until_ms - since_ms, is_known=is_known)
+        hours = _by_hour(hours, since_ms, until_ms, doubled, rule.window_h, is_known=is_known)
+    return story._replace(voyage=voyage, hours=_by_hour(hours, to_ms, to_ms, 0, rule.window_h, is_known=True))
 
 
 def _first(
@@ -140,16 +185,10 @@ def _first(
 ) -> tuple[Kinetic, list[Event]]:
     at_ms = one.measured_at_ms
     about: dict[str, int | str] = {"device": one.device, "epoch": one.epoch, "sequence": one.sequence}
-    events = [event(EventType.MKT_KNOWN, at_ms, asset, lot=lot, **about)]
-    if at_ms - begun_ms <= rule.max_gap_s * 1_000:
-        return Kinetic(one.key, value_mc), events
-    voyage = _added(Sum(), 0, at_ms - begun_ms, is_known=False)
-    after = Kinetic(one.key, value_mc, voyage, _by_hour({}, begun_ms, at_ms, 0, rule.window_h, is_known=False))
-    level, bounds = _level(after, rule)
-    if bounds is not None:
-        after = after._replace(level=level)
-        events.append(_turned(asset, lot, rule, level, bounds, at_ms, one.key))
-    return after, events
+    known = event(EventType.MKT_KNOWN, at_ms, asset, lot=lot, **about)
+    some = unseen(rule, begun_ms, at_ms, is_held=False)
+    after, events = _judged_anew(asset, lot, rule, _with_unseen(Kinetic(one.key, value_mc), rule, some, at_ms), at_ms)
+    return after, [known, *events]
 
 
 def next_deadline_ms(rule: KineticRule, known: Kinetic) -> int:
@@ -159,20 +198,30 @@ def next_deadline_ms(rule: KineticRule, known: Kinetic) -> int:
     """
     if known.level != "kept" or rule.worst_high_mc <= rule.high_mc:
         return NEVER
-    late_ms = known.key[0] + rule.max_gap_s * 1_000
+    for one in unseen(rule, known.key[0], NEVER, is_held=True):
+        due_ms = _due_ms(rule, known, one.since_ms)
+        if due_ms < one.until_ms or one.until_ms == NEVER:
+            return due_ms
+        known = _with_unseen(known, rule, [one], one.until_ms)
+    return NEVER
+
+
+def _due_ms(rule: KineticRule, known: Kinetic, since_ms: int) -> int:
+    """The same, where nobody sees anything from a moment on and all before it is told."""
+    late_ms = since_ms + rule.max_gap_s * 1_000
     borne, worst = (2 * weight(one, rule.activation_j_mol) for one in (rule.high_mc, rule.worst_high_mc))
     if not rule.window_h:
         total = known.voyage
         room = borne * (total.known_ms + total.unknown_ms) - total.doubled - worst * total.unknown_ms
-        return max(late_ms, known.key[0] + room // (worst - borne))
+        return max(late_ms, since_ms + room // (worst - borne))
     total, hours = judged(known, rule), sorted(known.hours.items())
     dropped = 0
-    for hour in range(known.key[0] // HOUR_MS, known.key[0] // HOUR_MS + rule.window_h + 1):
+    for hour in range(since_ms // HOUR_MS, since_ms // HOUR_MS + rule.window_h + 1):
         end_ms, oldest = (hour + 1) * HOUR_MS, hour + 1 - rule.window_h + 1
         while dropped < len(hours) and hours[dropped][0] < oldest:
             total = Sum(*(whole - gone for whole, gone in zip(total, hours[dropped][1], strict=True)))
             dropped += 1
-        unknown_ms = total.unknown_ms + end_ms - max(known.key[0], oldest * HOUR_MS)
+        unknown_ms = total.unknown_ms + end_ms - max(since_ms, oldest * HOUR_MS)
         if total.doubled + worst * unknown_ms > borne * (total.known_ms + unknown_ms) and end_ms >= late_ms:
             return end_ms
     return late_ms
@@ -183,10 +232,8 @@ def passed(asset: str, lot: str, rule: KineticRule, known: Kinetic, to_ms: int) 
     late_ms = next_deadline_ms(rule, known)
     if late_ms >= to_ms:
         return known, []
-    open_ms = late_ms + 1 - known.key[0]
-    voyage = _added(known.voyage, 0, open_ms, is_known=False)
-    hours = _by_hour(known.hours, known.key[0], late_ms + 1, 0, rule.window_h, is_known=False)
-    bounds = bounds_mc(judged(known._replace(voyage=voyage, hours=hours), rule), rule)
+    some = unseen(rule, known.key[0], late_ms + 1, is_held=True)
+    bounds = bounds_mc(judged(_with_unseen(known, rule, some, late_ms + 1), rule), rule)
     assert bounds is not None, "an open gap has a length"
     return known._replace(level="uncertain"), [_turned(asset, lot, rule, "uncertain", bounds, late_ms, known.key)]
 

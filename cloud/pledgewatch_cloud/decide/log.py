@@ -7,17 +7,21 @@ from pledgewatch_cloud.decide.batch import Amendment, Entry
 from pledgewatch_cloud.decide.events import Because, Event, SaidEvent
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.messages import Message, MessageType, message
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 
 class Log:
-    """Numbers the entry's events in the order in which they are said, and each facility's messages."""
+    """Numbers the entry's events in the order in which they are said, and each facility's messages.
+
+    `withdrawn`: messages of earlier entries that must not be sent any more.
+    """
 
     def __init__(self, journal: str, entry: Entry, facilities: Mapping[str, FacilityState]) -> None:
         self.said: list[SaidEvent] = []
         self.messages: list[Message] = []
+        self.withdrawn: list[str] = []
         self.facilities = dict(facilities)
-        self._journal, self._entry = journal, entry
+        self.journal, self._entry = journal, entry
         self._because = Because.AMENDED_BOOK if isinstance(entry.content, Amendment) else ""
 
     def say(self, one: Event, told_ms: int = NEVER, replaces: str = "", because: str = "") -> SaidEvent:
@@ -28,11 +32,15 @@ class Log:
 
     def send(
         self, facility: str, place: str, message_type: MessageType, subject: str, at_ms: int, data: Mapping[str, Any]
-    ) -> None:
+    ) -> Message:
         """Write a facility's next message; `place` names the event that it carries."""
         before = self.facilities.get(facility, FacilityState())
         sequence = before.messages_sent + 1
         self.facilities[facility] = before._replace(messages_sent=sequence)
-        self.messages.append(
-            message(self._journal, place, message_type, facility, sequence, subject, at_ms, dict(data))
-        )
+        written = message(self.journal, place, message_type, facility, sequence, subject, at_ms, dict(data))
+        self.messages.append(written)
+        return written
+
+    def withdraw(self, message_id: str) -> None:
+        """Take a message back that has not been delivered yet."""
+        self.withdrawn.append(message_id)

@@ -44,6 +44,11 @@ def ratio_bp(part_minor: int, whole_minor: int) -> int | None:
     return -(-part_minor * BASIS_POINTS // whole_minor)
 
 
+def portion_minor(whole_minor: int, share_bp: int) -> int:
+    """A share of an amount, rounded down."""
+    return whole_minor * share_bp // BASIS_POINTS
+
+
 def share_down(values: Numbers, numerator: Numbers | int, denominator: Numbers | int) -> Numbers:
     """`values × numerator ÷ denominator`, rounded down.
 

@@ -21,7 +21,8 @@ from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.geofence import Fence, FenceIndex
 from pledgewatch_cloud.decide.grade import GRADE_NAMES, Grade
 from pledgewatch_cloud.decide.plausibility import Fix
-from pledgewatch_cloud.decide.voyage import ALWAYS, NEVER, Leg, Stretch, in_force, stretch_at
+from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, Stretch, stretch_at
+from pledgewatch_cloud.decide.voyage import Leg, in_force
 
 Key = tuple[int, str, int, int]
 
@@ -32,7 +33,8 @@ class Presence(NamedTuple):
     `box` holds all of its fixes: least and greatest latitude, least and greatest longitude.
     `inside`: it is in them. `pending`: the other side has been shown since then, not yet for long enough. `unknown`:
     no fix could tell yet. `fair`: of `inside`, those entered by a fair fix only. `good_ms` is when the newest good fix
-    was measured.
+    was measured, `first_ms` the first of all. `begun`: the fences that it was inside of without having entered them, as
+    no fix had told of them before, each since when that was first so.
     """
 
     key: Key
@@ -44,6 +46,8 @@ class Presence(NamedTuple):
     fair: tuple[str, ...] = ()
     good_ms: int = -NEVER
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    first_ms: int = NEVER
+    begun: tuple[tuple[str, int], ...] = ()
 
 
 class Ground(NamedTuple):
@@ -75,7 +79,8 @@ def advance(
         and ground.scoped.isdisjoint(inside)
     ):
         box, good_ms = _grown(before.box, fix), _good_ms(before, one, fix)
-        return Presence(key, fix.latitude_e7, fix.longitude_e7, inside, (), (), (), good_ms, box), []
+        place = fix.latitude_e7, fix.longitude_e7
+        return Presence(key, *place, inside, (), (), (), good_ms, box, before.first_ms, before.begun), []
     judging = _Judging(asset, before, one, fix, frozenset(inside), legs, ground)
     return judging.presence(), judging.events
 
@@ -100,6 +105,7 @@ class _Judging:
         self._pending = dict(before.pending) if before else {}
         self._unknown = set(before.unknown) if before else set()
         self._fair = set(before.fair) if before else set()
+        self._begun = dict(before.begun) if before else {}
         concerned = {*inside, *self._inside, *self._pending, *self._unknown}
         if before is None or before.good_ms == -NEVER or ground.scoped:
             concerned |= self._near_edges()
@@ -127,6 +133,8 @@ class _Judging:
             tuple(sorted(self._fair)),
             _good_ms(self._before, self._one, self._fix),
             _grown(self._before.box if self._before else None, self._fix),
+            self._before.first_ms if self._before else self._one.measured_at_ms,
+            tuple(sorted(self._begun.items())),
         )
 
     def _near_edges(self) -> set[str]:
@@ -151,6 +159,7 @@ class _Judging:
                 self._unknown.add(fence.id)
             elif is_inside:
                 self._inside.add(fence.id)
+                self._begun.setdefault(fence.id, self._one.measured_at_ms)
                 self._note_grade(fence.id)
             return
         if is_inside == (fence.id in self._inside):

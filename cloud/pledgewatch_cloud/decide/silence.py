@@ -14,7 +14,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.events import Event, EventType, event
-from pledgewatch_cloud.decide.voyage import NEVER, Leg, deadline_ms, leg_at
+from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.voyage import Leg, deadline_ms, leg_at
 from pledgewatch_wire.reading import Channel
 
 

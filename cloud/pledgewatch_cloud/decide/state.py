@@ -25,20 +25,22 @@ from pledgewatch_cloud.decide.condition import Condition
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.kinetic import Kinetic, Sum
 from pledgewatch_cloud.decide.market import Market
+from pledgewatch_cloud.decide.milestones.lifecycle import Memo, MilestoneState, Sight
 from pledgewatch_cloud.decide.plausibility import Record, Spot, Still
 from pledgewatch_cloud.decide.presence import Presence
 from pledgewatch_cloud.decide.silence import Level, Source
+from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 6
+FORMAT = 7
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state after entry `entry`. `journal` names the journal; `horizon_ms` is how far
-    devices were heard, as ticks say; `files` holds what was last taken from each book file, as the SHA-256 of its
-    content; `losses` what lots have lost by their condition, in basis points. `desk` only saves work: it is in no
-    snapshot, and made anew where it is None."""
+    """The state after entry `entry`. `journal` names the journal; `horizon_ms` is how far devices were heard, as ticks
+    say; `files` holds what was last taken from each book file, as the SHA-256 of its content; `notices` is what others
+    said of the trade, `milestones` what is remembered of each, `losses` what lots have lost by their condition, in
+    basis points. `desk` only saves work: it is in no snapshot, and made anew where it is None."""
 
     journal: str
     entry: int
@@ -52,13 +54,16 @@ class State:
     facts: Mapping[str, AssetFacts]
     alerts: Mapping[str, Alert]
     facilities: Mapping[str, FacilityState]
+    notices: NoticeBook
+    milestones: Mapping[str, Memo]
     losses: Mapping[str, int]
     desk: Desk | None = field(default=None, compare=False, repr=False)
 
 
 def first(journal: str) -> State:
     """The state of a journal without entries."""
-    return State(journal, 0, 0, 0, book_module.empty(), market_module.empty(), {}, {}, Assets({}), {}, {}, {}, {})
+    sections: tuple[Any, ...] = ({}, {}, Assets({}), {}, {}, {}, NoticeBook(), {}, {})
+    return State(journal, 0, 0, 0, book_module.empty(), market_module.empty(), *sections)
 
 
 def to_bytes(state: State) -> bytes:
@@ -91,6 +96,8 @@ def pieces(state: State) -> Iterator[bytes]:
         "journal": state.journal,
         "losses": dict(state.losses),
         "market": market_module.as_document(state.market),
+        "milestones": {one: memo._asdict() for one, memo in state.milestones.items()},
+        "notices": state.notices.as_json(),
         "recorded_at_ms": state.recorded_at_ms,
     }
     yield b"," + canonical.encode(rest)[1:]
@@ -129,6 +136,8 @@ def from_bytes(data: bytes) -> State:
         {asset: _facts_from_json(one) for asset, one in value["facts"].items()},
         {key: _alert_from_json(one) for key, one in value["alerts"].items()},
         {facility: _facility_from_json(one) for facility, one in value["facilities"].items()},
+        NoticeBook.from_json(value["notices"]),
+        {milestone: _memo_from_json(one) for milestone, one in value["milestones"].items()},
         value["losses"],
     )
 
@@ -179,12 +188,12 @@ def _asset_to_json(one: AssetState) -> dict[str, Any]:
 def _asset_from_json(value: dict[str, Any]) -> AssetState:
     presence = None
     if value["presence"] is not None:
-        key, latitude, longitude, inside, pending, unknown, fair, good_ms, box = value["presence"]
+        key, latitude, longitude, inside, pending, unknown, fair, good_ms, box, first_ms, begun = value["presence"]
         waiting = tuple((fence, since) for fence, since in pending)
         south, north, west, east = box
         presence = Presence(
             *(_key(key), latitude, longitude, tuple(inside), waiting, tuple(unknown), tuple(fair), good_ms),
-            (south, north, west, east),
+            *((south, north, west, east), first_ms, tuple((fence, since_ms) for fence, since_ms in begun)),
         )
     return AssetState(
         None if value["newest"] is None else _key(value["newest"]),
@@ -259,5 +268,10 @@ def _facility_from_json(value: dict[str, Any]) -> FacilityState:
         value["messages_sent"],
         None if base is None else Base(*base),
         Covenant(Cover(cover), *called),
-        value["milestone_states"],
     )
+
+
+def _memo_from_json(value: dict[str, Any]) -> Memo:
+    releases = tuple((message, sequence) for message, sequence in value["releases"])
+    sights = tuple(Sight(*one) for one in value["sights"])
+    return Memo(**{**value, "state": MilestoneState(value["state"]), "releases": releases, "sights": sights})

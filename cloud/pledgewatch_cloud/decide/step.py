@@ -6,8 +6,9 @@
 their devices said since then and what was said about them is fetched from disk and given to `step`, for the rest.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import admission as admission_module
@@ -20,33 +21,43 @@ from pledgewatch_cloud.decide.asset_half import AssetHistory, Work
 from pledgewatch_cloud.decide.batch import (
     Acknowledgement,
     Amendment,
+    Booked,
     Entry,
     Quotation,
     Readings,
+    Submission,
     Suspicion,
     Tick,
+    Waiver,
     batch_of_readings,
 )
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import desk as desk_module
 from pledgewatch_cloud.decide.collateral.covenants import Covenant
 from pledgewatch_cloud.decide.collateral.desk import Desk, Known
 from pledgewatch_cloud.decide.collateral.goods import DAY_MS
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.events import Event, EventType, SaidEvent, event
-from pledgewatch_cloud.decide.facility import FacilityState, Valued
+from pledgewatch_cloud.decide.facility import FacilityState, Finding, Valued
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.market import AHEAD_MAX_DAYS, Market
 from pledgewatch_cloud.decide.messages import Message
+from pledgewatch_cloud.decide.milestones import half, shown
+from pledgewatch_cloud.decide.milestones.lifecycle import Memo
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.trade import submission
+from pledgewatch_cloud.decide.trade.notice import Notice
 
 
 class Outcome(NamedTuple):
-    """What an entry led to."""
+    """What an entry led to. `withdrawn`: ids of messages of earlier entries that must not be sent any more."""
 
     state: State
     events: tuple[SaidEvent, ...]
     messages: tuple[Message, ...]
+    withdrawn: tuple[str, ...] = ()
 
 
 NO_ADMISSION = Admission((), (), (), (), {}, batch_of_readings(()))
@@ -61,13 +72,15 @@ def admission_of(state: State, entry: Entry) -> Admission:
 
 
 class Prepared(NamedTuple):
-    """An entry that is ready for `step`. `work.wanted` names the assets whose history `step` must be given."""
+    """An entry that is ready for `step`. `work.wanted` names the assets whose history `step` must be given; `fresh`
+    are the notices that it brings."""
 
     entry: Entry
     admission: Admission
     book: Book
     market: Market
     work: Work
+    fresh: tuple[Notice, ...]
 
 
 def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, amended: Book | None = None) -> Prepared:
@@ -75,23 +88,28 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
 
     `admission` is the entry's (NO_ADMISSION where it holds no readings), `amended` the book after its amendment, where
     that has been worked out already. Raises BookError for an amendment that the book refuses, MarketError for quotes
-    that the market does.
+    that the market does, NoticeError for a submission that cannot be read.
     """
     book, market, assets, now_ms = state.book, state.market, state.assets, entry.recorded_at_ms
+    fresh: Sequence[Notice] = ()
     match entry.content:
         case Readings():
             work = asset_half.share_out(book, assets, admission.readings, now_ms)
         case Amendment(document=document):
             book = amended or book_module.amend(book, document)
+            facility_module.check_amended(state.book, book, state.facilities, now_ms)
             work = asset_half.amended(state, book)
         case Tick():
             work = asset_half.time_come(assets, now_ms)
         case Quotation(document=document):
             market = market.quoted(document, now_ms // DAY_MS + AHEAD_MAX_DAYS)
             work = asset_half.nothing(assets)
-        case Acknowledgement():
+        case Submission(sender, form, text):
+            fresh = state.notices.fresh(submission.read(form, sender, text))
             work = asset_half.nothing(assets)
-    return Prepared(entry, admission, book, market, work)
+        case Waiver() | Booked() | Acknowledgement():
+            work = asset_half.nothing(assets)
+    return Prepared(entry, admission, book, market, work, tuple(fresh))
 
 
 def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) -> Outcome:
@@ -109,9 +127,9 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
             horizon_ms = max(horizon_ms, min(heard_until_ms, entry.recorded_at_ms))
         case Amendment(_, file, sha256) if file:
             files = {**files, file: sha256}
-        case Readings() | Amendment() | Quotation() | Acknowledgement():
+        case _:
             pass
-    before = state
+    before, fresh = state, prepared.fresh
     state = replace(
         state,
         entry=entry.number,
@@ -120,6 +138,7 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
         book=book,
         market=prepared.market,
         files=files,
+        notices=state.notices.taken(fresh) if fresh else state.notices,
         devices={**state.devices, **admission.devices} if admission.devices else state.devices,
     )
     log = Log(state.journal, entry, state.facilities)
@@ -131,10 +150,17 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     alerts = alert_half.judge(book, facts, state.alerts, entry, touched, log)
     state = replace(state, facts=facts, alerts=alerts)
     desk, valued = _followed(before, state, prepared, touched)
-    facilities = _facility_half(state, entry, touched, valued, log)
+    revalued = _facility_half(state, entry, touched, valued, log)
+    _close(before.book, state, valued, log)
+    for one in fresh:
+        log.say(_given(book, one))
+    milestones = _milestone_half(state, prepared, touched, revalued, valued.now, log)
     losses = state.losses if valued.before is valued.now else desk_module.losses_of(valued.now)
     return Outcome(
-        replace(state, facilities=facilities, losses=losses, desk=desk), tuple(log.said), tuple(log.messages)
+        replace(state, facilities=log.facilities, milestones=milestones, losses=losses, desk=desk),
+        tuple(log.said),
+        tuple(log.messages),
+        tuple(log.withdrawn),
     )
 
 
@@ -159,9 +185,10 @@ def _followed(before: State, state: State, prepared: Prepared, touched: set[str]
     return after, Valued(desk.sheet, after.sheet, stages)
 
 
-def _facility_half(state: State, entry: Entry, touched: set[str], valued: Valued, log: Log) -> dict[str, FacilityState]:
-    """Judge every facility that the asset half, an amendment or another value touches."""
-    book = state.book
+def _facility_half(state: State, entry: Entry, touched: set[str], valued: Valued, log: Log) -> set[str]:
+    """Judge every facility that the asset half, an amendment or another value touches. Returns those whose base is
+    another one than before."""
+    book, revalued = state.book, set[str]()
     if isinstance(entry.content, Amendment):
         concerned = set(book.facilities)
     else:
@@ -172,16 +199,53 @@ def _facility_half(state: State, entry: Entry, touched: set[str], valued: Valued
             due = facility_module.covenants_due(log.facilities, entry.recorded_at_ms)
             concerned.update(one for one in due if one in book.facilities)
     for facility in sorted(concerned):
-        log.facilities[facility], findings = facility_module.judge(
-            book, facility, state.facts, log.facilities, valued, entry.recorded_at_ms
-        )
-        for one in findings:
-            said = log.say(one.event)
-            log.send(facility, said.id, one.message_type, one.subject, one.event.at_ms, one.data)
-    # One that has left the book is kept: it may come back, and its messages are numbered on.
-    for facility in log.facilities.keys() - book.facilities.keys():
+        was = log.facilities.get(facility, FacilityState())
+        now, findings = facility_module.judge(book, facility, was, valued, entry.recorded_at_ms)
+        log.facilities[facility] = now
+        if now.base != was.base:
+            revalued.add(facility)
+        _tell(facility, findings, log)
+    return revalued
+
+
+def _close(before: Book, state: State, valued: Valued, log: Log) -> None:
+    """Say what must be said of facilities that have left the book. Each is kept: it may come back, and its messages are
+    numbered on."""
+    for facility in sorted(before.facilities.keys() - state.book.facilities.keys()):
+        was, currency = log.facilities.get(facility, FacilityState()), before.facilities[facility].currency
+        _tell(facility, facility_module.closed(facility, currency, was, valued, state.recorded_at_ms), log)
         log.facilities[facility] = log.facilities[facility]._replace(base=None, covenant=Covenant())
-    return log.facilities
+
+
+def _tell(facility: str, findings: Iterable[Finding], log: Log) -> None:
+    for one in findings:
+        said = log.say(one.event)
+        log.send(facility, said.id, one.message_type, one.subject, one.event.at_ms, one.data)
+
+
+def _milestone_half(
+    state: State, prepared: Prepared, touched: set[str], revalued: set[str], sheet: Sheet, log: Log
+) -> Mapping[str, Memo]:
+    """Judge every milestone that the entry may touch."""
+    entry = prepared.entry
+    states = {facility: one.base for facility, one in log.facilities.items()}
+    known = shown.Known(
+        *(state.journal, state.book, state.facts, state.assets, state.notices, states, state.milestones),
+        entry.recorded_at_ms,
+    )
+    value_of = partial(bases.value_of, sheet)
+    return half.judge(known, entry, state.milestones, touched, revalued, prepared.fresh, value_of, log)
+
+
+def _given(book: Book, one: Notice) -> Event:
+    """That notice was given of something, or taken back."""
+    shipments = {book.milestones[milestone].shipment for milestone in book.milestones_about(one)} - {""}
+    about: dict[str, int | str] = {"notice": one.key, "kind": one.kind, "references": " ".join(one.references)}
+    for name in ("place", "withdraws", "replaces"):
+        if getattr(one, name):
+            about[name] = getattr(one, name)
+    given = EventType.NOTICE_WITHDRAWN if one.withdraws else EventType.NOTICE_TAKEN
+    return event(given, one.happened_ms, min(shipments, default=one.sender), **about)
 
 
 def _tampering(book: Book, suspicion: Suspicion) -> Event:

@@ -12,11 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-NEVER = 2**62  # a moment that never comes, in Unix milliseconds
-
-Stretch = tuple[int, int]
-"""A stretch of time, [from, until) in Unix milliseconds."""
-ALWAYS: tuple[Stretch, ...] = ((-NEVER, NEVER),)
+from pledgewatch_cloud.decide import stretches
+from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, Stretch, Stretches
 
 LEG_KINDS = ("road", "rail", "port", "sea", "air", "warehouse")
 SIGNALS = ("expected", "dark")
@@ -63,38 +60,15 @@ def deadline_ms(legs: Sequence[Leg], last_ms: int, threshold_s: int) -> int:
 @lru_cache(maxsize=4_096)
 def in_force(
     legs: tuple[Leg, ...], ids: tuple[str, ...], within: tuple[Stretch, ...] = (), without: tuple[Stretch, ...] = ()
-) -> tuple[Stretch, ...]:
+) -> Stretches:
     """When something holds that is tied to legs by id (none: to no leg), to periods `within` (none: to none) and not
-    `without` some; ascending and apart, what touches being one."""
-    found = list(ALWAYS)
+    `without` some."""
+    found = ALWAYS
     if ids:
-        found = _joined([(leg.from_ms, leg.until_ms) for leg in legs if leg.id in ids])
+        found = stretches.joined((leg.from_ms, leg.until_ms) for leg in legs if leg.id in ids)
     if within:
-        found = _shared(found, _joined(within))
-    for since_ms, until_ms in without:
-        found = [piece for one in found for piece in ((one[0], min(one[1], since_ms)), (max(one[0], until_ms), one[1]))]
-        found = [piece for piece in found if piece[0] < piece[1]]
-    return tuple(found)
-
-
-def stretch_at(stretches: Sequence[Stretch], at_ms: int) -> Stretch | None:
-    """The stretch that a moment lies in."""
-    return next((one for one in stretches if one[0] <= at_ms < one[1]), None)
-
-
-def _joined(some: Sequence[Stretch]) -> list[Stretch]:
-    found: list[Stretch] = []
-    for since_ms, until_ms in sorted(some):
-        if found and since_ms <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], until_ms)
-        else:
-            found.append((since_ms, until_ms))
-    return found
-
-
-def _shared(some: Sequence[Stretch], others: Sequence[Stretch]) -> list[Stretch]:
-    pairs = [(max(one[0], other[0]), min(one[1], other[1])) for one in some for other in others]
-    return sorted(pair for pair in pairs if pair[0] < pair[1])
+        found = stretches.shared(found, stretches.joined(within))
+    return stretches.without(found, stretches.joined(without))
 
 
 def overlaps(legs: Sequence[Leg]) -> list[tuple[Leg, Leg]]:

@@ -7,7 +7,7 @@ After a start or a lost connection a grace passes first, so that devices can con
 what it lost. Then time goes on for silence too, and who is still not heard is missed from event time, as ever.
 """
 
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 
 class Hearing:

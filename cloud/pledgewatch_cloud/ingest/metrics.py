@@ -1,36 +1,16 @@
 """What has gone through the ingestor since it started: plain counters and histograms, read by the API."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pledgewatch_cloud.decide.admission import Admission
+from pledgewatch_cloud.histogram import Histogram
 from pledgewatch_cloud.ingest.decode import Decoded, DeviceStatus
 from pledgewatch_wire.codec import Status
 
 DEVICES_MAX = 1_000_000  # whose last status is remembered; the oldest is forgotten
-
-
-class Histogram:
-    """How many values lie at or below each bound, and their sum."""
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        """`bounds` ascend; what is above the last is counted too."""
-        self.bounds = tuple(bounds)
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def add(self, value: float) -> None:
-        """One value."""
-        self.add_all(np.array([value]))
-
-    def add_all(self, values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
-        """Many values."""
-        for place, count in enumerate(np.bincount(np.searchsorted(self.bounds, values), minlength=len(self.counts))):
-            self.counts[place] += int(count)
-        self.total += float(values.sum())
-
 
 _SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LONG_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0, 2_592_000.0)
@@ -43,7 +23,7 @@ class Metrics:
 
     `commit_s`: how long a batch took from decoded to on disk; `waited_s`: from when the first of its messages came
     from the broker; `measured_s`: from when the newest reading of each payload was measured. `said`: each device's last
-    status, which is in no journal and moves nothing.
+    status, which is in no journal and moves nothing. `submissions`: what senders handed in, by what became of it.
     """
 
     messages: int = 0
@@ -59,6 +39,7 @@ class Metrics:
     waited_s: Histogram = field(default_factory=lambda: Histogram(_SHORT_S))
     measured_s: Histogram = field(default_factory=lambda: Histogram(_LONG_S))
     said: dict[str, Status] = field(default_factory=dict)
+    submissions: dict[str, int] = field(default_factory=dict)
 
     def took(self, admission: Admission, decoded: Decoded, now_ms: int) -> None:
         """Count a batch that is on disk."""
@@ -83,6 +64,10 @@ class Metrics:
             self.said[one.device] = one.status
             if len(self.said) > DEVICES_MAX:
                 del self.said[next(iter(self.said))]
+
+    def submitted(self, became: str) -> None:
+        """Count what a sender handed in."""
+        self.submissions[became] = self.submissions.get(became, 0) + 1
 
     def since_start(self) -> dict[str, int | dict[str, int]]:
         """The plain counters by name."""

@@ -5,9 +5,9 @@ The body of a batch holds every payload exactly as it was received, so signature
     u32 length ‖ JSON of the suspicions ‖ for each payload: u16 operator length, u16 device length, i64 received_at_ms,
     u32 payload length, operator, device, payload          (all big-endian)
 
-The body of any other entry is its JSON. The hash of an entry covers the hash before
-it, its number, time, kind and body, and the events and messages that it led to, so one changed byte anywhere shows at
-its entry.
+The body of any other entry is its JSON. The hash of an entry covers the hash before it, its number, time, kind and
+body, and what it led to: events, messages, and earlier messages withdrawn. So one changed byte anywhere shows at its
+entry.
 """
 
 import hashlib
@@ -21,12 +21,15 @@ from pledgewatch_cloud.decide.batch import (
     Acknowledgement,
     Amendment,
     Arrival,
+    Booked,
     Content,
     Entry,
     Quotation,
     Readings,
+    Submission,
     Suspicion,
     Tick,
+    Waiver,
 )
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.messages import Message
@@ -34,10 +37,13 @@ from pledgewatch_cloud.decide.payloads import Received
 from pledgewatch_wire.codec import PayloadError
 
 READINGS = "readings"
-_JSON: dict[str, type[Amendment | Quotation | Acknowledgement | Tick]] = {
+_JSON: dict[str, type[Amendment | Quotation | Acknowledgement | Submission | Waiver | Booked | Tick]] = {
     "amendment": Amendment,
     "quotation": Quotation,
     "acknowledgement": Acknowledgement,
+    "submission": Submission,
+    "waiver": Waiver,
+    "booked": Booked,
     "tick": Tick,
 }
 _WORDS = {kind: word for word, kind in _JSON.items()}
@@ -77,11 +83,11 @@ def entry_hash(before: bytes, number: int, recorded_at_ms: int, kind: str, body:
     return hashlib.sha256(head + hashlib.sha256(body).digest() + outcome).digest()
 
 
-def outcome_digest(events: Iterable[SaidEvent], messages: Iterable[Message]) -> bytes:
-    """The digest of what an entry led to."""
+def outcome_digest(events: Iterable[SaidEvent], messages: Iterable[Message], withdrawn: Iterable[str]) -> bytes:
+    """The digest of what an entry led to; `withdrawn` are ids of messages of earlier entries."""
     said = [[one.id, one.event.as_json(), one.told_ms, one.replaces, one.because] for one in events]
     sent = [[one.id, one.type, one.facility, one.sequence, one.body.decode()] for one in messages]
-    return hashlib.sha256(canonical.encode([said, sent])).digest()
+    return hashlib.sha256(canonical.encode([said, sent, list(withdrawn)])).digest()
 
 
 def seal(*values: int | str | bytes | None) -> str:

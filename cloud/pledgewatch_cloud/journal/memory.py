@@ -2,38 +2,36 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.step import Outcome
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_cloud.journal.memory_outbox import MemoryOutbox
+from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.journal.spans import Span, overlapping, spans_of
 from pledgewatch_cloud.journal.store import (
     QUARANTINE_ROWS_MAX,
     SNAPSHOTS_KEPT,
     Counts,
-    OutboxMessage,
     Quarantined,
     StoreError,
     leaves_of,
-    outbox_message,
     readings_of,
     standing_of,
 )
 
 
-class MemoryStore:
+class MemoryStore(MemoryOutbox):
     """See pledgewatch_cloud.journal.store.Store for the contract; durable as long as the object lives."""
 
     def __init__(self, journal: str = "memory") -> None:
+        super().__init__()
         self._journal = journal
-        self._entries: list[WrittenEntry] = []
         self._events: list[tuple[int, SaidEvent]] = []
         self._spans: list[Span] = []
-        self._outbox: dict[str, OutboxMessage] = {}
         self._numbers: set[tuple[str, int]] = set()
         self._snapshots: list[tuple[int, bytes]] = []
         self._quarantine: dict[tuple[str, str, bytes], Quarantined] = {}
@@ -56,12 +54,12 @@ class MemoryStore:
         self._numbers |= numbers
         before = self._entries[-1].hash if self._entries else form.first_hash(self._journal)
         body, kind = form.write_body(entry), form.kind_of(entry)
-        digest = form.outcome_digest(outcome.events, outcome.messages)
+        digest = form.outcome_digest(outcome.events, outcome.messages, outcome.withdrawn)
         new_hash = form.entry_hash(before, entry.number, entry.recorded_at_ms, kind, body, digest)
         self._entries.append(WrittenEntry(entry.number, kind, entry.recorded_at_ms, body, digest, new_hash))
         self._events += [(entry.number, one) for one in outcome.events]
         self._spans += spans_of(entry)
-        self._outbox.update({one.id: outbox_message(one) for one in outcome.messages})
+        self._put_out(entry.number, outcome.messages, outcome.withdrawn)
         self.quarantine(quarantined)
 
     def keep_snapshot(self, entry: int, pieces: Iterable[bytes]) -> None:
@@ -120,47 +118,6 @@ class MemoryStore:
         """Snapshots, newest first; see Store."""
         yield from self._snapshots
 
-    def due(self, now_ms: int) -> list[OutboxMessage]:
-        """The next message of each facility, if due; see Store."""
-        heads: dict[str, OutboxMessage] = {}
-        for one in self._outbox.values():
-            head = heads.get(one.facility)
-            if one.state in ("pending", "dead") and (head is None or one.sequence < head.sequence):
-                heads[one.facility] = one
-        return [one for one in heads.values() if one.state == "pending" and one.next_attempt_at_ms <= now_ms]
-
-    def delivered(self, message_id: str, now_ms: int) -> None:  # noqa: ARG002 - the contract's argument
-        """The core has said 2xx; see Store."""
-        self._tried(message_id, state="delivered")
-
-    def failed(self, message_id: str, error: str, next_attempt_at_ms: int) -> None:
-        """Try again later; see Store."""
-        self._tried(message_id, last_error=error, next_attempt_at_ms=next_attempt_at_ms)
-
-    def buried(self, message_id: str, error: str) -> None:
-        """To the dead letters; see Store."""
-        self._tried(message_id, state="dead", last_error=error)
-
-    def dead_letters(self, limit: int = 1_000) -> list[OutboxMessage]:
-        """Dead letters, oldest first; see Store."""
-        return [one for one in self._outbox.values() if one.state == "dead"][:limit]
-
-    def send_again(self, message_id: str, now_ms: int) -> bool:
-        """Make a dead letter pending again; see Store."""
-        one = self._outbox.get(message_id)
-        if one is None or one.state != "dead":
-            return False
-        self._outbox[message_id] = replace(one, state="pending", attempts=0, next_attempt_at_ms=now_ms)
-        return True
-
-    def pass_over(self, message_id: str) -> bool:
-        """Give a dead letter up; see Store."""
-        one = self._outbox.get(message_id)
-        if one is None or one.state != "dead":
-            return False
-        self._outbox[message_id] = replace(one, state="passed_over")
-        return True
-
     def quarantined(self, limit: int = 100) -> list[Quarantined]:
         """What is in quarantine; see Store."""
         return list(reversed(self._quarantine.values()))[:limit]
@@ -171,20 +128,16 @@ class MemoryStore:
 
     def counts(self) -> Counts:
         """What the store holds; see Store."""
-        states = [one.state for one in self._outbox.values()]
+        core = self.endpoint(CORE)
         return Counts(
             len(self._entries),
             len(self._events),
-            states.count("pending"),
-            states.count("delivered"),
-            states.count("dead"),
+            core.pending,
+            core.records,
+            core.dead,
             sum(self._quarantine_counts.values()),
         )
 
     def _arrivals(self, spans: Iterable[Span]) -> Iterator[Arrival]:
         for span in sorted(spans, key=lambda one: (one.entry, one.place)):
             yield from form.read_arrivals(self._entries[span.entry - 1].body, [span.place])
-
-    def _tried(self, message_id: str, **changes: object) -> None:
-        one = self._outbox[message_id]
-        self._outbox[message_id] = replace(one, attempts=one.attempts + 1, **changes)  # type: ignore[arg-type]

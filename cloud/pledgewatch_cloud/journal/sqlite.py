@@ -19,10 +19,11 @@ from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry
 from pledgewatch_cloud.decide.events import SaidEvent, from_json
 from pledgewatch_cloud.decide.step import Outcome
-from pledgewatch_cloud.decide.voyage import NEVER
-from pledgewatch_cloud.journal import anchor, form
+from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.journal import anchor, form, sqlite_outbox
 from pledgewatch_cloud.journal.anchor import Anchor, AnchorError, Head
 from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.journal.spans import (
     SEQUENCES_MAX,
     Span,
@@ -31,12 +32,12 @@ from pledgewatch_cloud.journal.spans import (
     overlapping,
     spans_in,
 )
+from pledgewatch_cloud.journal.sqlite_outbox import SqliteOutbox, put_out
 from pledgewatch_cloud.journal.store import (
     QUARANTINE_RAW_MAX_BYTES,
     QUARANTINE_ROWS_MAX,
     SNAPSHOTS_KEPT,
     Counts,
-    OutboxMessage,
     Quarantined,
     StoreError,
     leaves_of,
@@ -45,10 +46,11 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 8
+FORMAT = 9
 FILE_NAME = "journal.sqlite"
 
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, seal TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE entry (
     number INTEGER PRIMARY KEY, kind TEXT NOT NULL, recorded_at_ms INTEGER NOT NULL,
@@ -62,13 +64,6 @@ CREATE TABLE span (
     device TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL, entry INTEGER NOT NULL,
     last INTEGER NOT NULL, until_ms INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (device, epoch, first, entry)) STRICT, WITHOUT ROWID;
-CREATE TABLE outbox (
-    id TEXT PRIMARY KEY, type TEXT NOT NULL, facility TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL,
-    entry INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'pending', attempts INTEGER NOT NULL DEFAULT 0,
-    next_attempt_at_ms INTEGER NOT NULL DEFAULT 0, last_error TEXT NOT NULL DEFAULT '',
-    delivered_at_ms INTEGER, seal TEXT NOT NULL DEFAULT '', UNIQUE (facility, sequence)) STRICT, WITHOUT ROWID;
-CREATE INDEX outbox_open ON outbox (state, facility, sequence);
-CREATE INDEX outbox_by_entry ON outbox (entry);
 CREATE INDEX span_by_entry ON span (entry);
 CREATE TABLE snapshot (entry INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE quarantine (
@@ -78,15 +73,17 @@ CREATE TABLE quarantine (
 CREATE TABLE quarantine_count (
     reason TEXT PRIMARY KEY, count INTEGER NOT NULL, seal TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
 """
+    + sqlite_outbox.SCHEMA
+)
 _NAMED = "SELECT name, sql FROM sqlite_schema"
 # What is written again and again, or belongs to no entry, is in no entry's hash: each such row has a seal of its own.
 _SEALS = {
     "meta": "seal(name, value)",
-    "outbox": "seal(id, type, facility, sequence, body, entry, state, attempts, next_attempt_at_ms, last_error,"
-    " delivered_at_ms)",
     "quarantine": "seal(id, topic, received_at_ms, reason, detail, raw, raw_sha256, count)",
     "quarantine_count": "seal(reason, count)",
+    **sqlite_outbox.SEALS,
 }
+_KEYS = {"meta": "name", "quarantine": "id", "quarantine_count": "reason", **sqlite_outbox.KEYS}
 _COUNT_CHANGE = (
     "UPDATE meta SET value = CAST(value + 1 AS TEXT), seal = seal(name, CAST(value + 1 AS TEXT))"
     " WHERE name = 'changes' RETURNING value"
@@ -94,10 +91,9 @@ _COUNT_CHANGE = (
 _EVENT = "entry, place, body, told_ms, replaces, because"
 _SPAN = "device, epoch, first, entry, last, until_ms, body"
 _ENTRY_TYPES = (int, str, int, bytes, bytes, bytes)
-_OUTBOX = "id, type, facility, sequence, body, state, attempts, next_attempt_at_ms, last_error"
 
 
-class SqliteStore:
+class SqliteStore(SqliteOutbox):
     """The Store in `folder`/journal.sqlite; see pledgewatch_cloud.journal.store.Store for the contract."""
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
@@ -105,6 +101,7 @@ class SqliteStore:
 
         Raises StoreError where the file is no journal of this format, DamagedError where it lacks what was committed.
         """
+        super().__init__()
         self._path = folder / FILE_NAME
         self._lock = threading.RLock()
         self._anchor: Anchor | None = None
@@ -186,7 +183,7 @@ class SqliteStore:
     def append(self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = ()) -> None:
         """Commit an entry; see Store."""
         body, kind = form.write_body(entry), form.kind_of(entry)
-        digest = form.outcome_digest(outcome.events, outcome.messages)
+        digest = form.outcome_digest(outcome.events, outcome.messages, outcome.withdrawn)
         tail = self._unwritten()
         with self._transaction() as connection:
             assert entry.number == self._last + 1, f"entry {entry.number} does not follow {self._last}"
@@ -203,12 +200,7 @@ class SqliteStore:
                 "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [event_row(entry.number, one) for one in outcome.events],
             )
-            connection.executemany(
-                "INSERT INTO outbox (id, type, facility, sequence, body, entry) VALUES (?, ?, ?, ?, ?, ?)",
-                [(one.id, one.type, one.facility, one.sequence, one.body, entry.number) for one in outcome.messages],
-            )
-            if outcome.messages:
-                _seal(connection, "outbox", "entry = ?", entry.number)
+            put_out(connection, entry.number, outcome.messages, outcome.withdrawn)
             _put_aside(connection, quarantined)
             self._last, self._hash = entry.number, new_hash
         with self._lock:
@@ -299,44 +291,6 @@ class SqliteStore:
                 snapshot = b""
             yield entry, snapshot
 
-    def due(self, now_ms: int) -> list[OutboxMessage]:
-        """The next message of each facility, if due; see Store."""
-        rows = self._rows(
-            f"SELECT {_OUTBOX} FROM outbox WHERE state = 'pending' AND next_attempt_at_ms <= ? AND (facility, sequence)"  # noqa: S608 - a constant of this file
-            " IN (SELECT facility, min(sequence) FROM outbox WHERE state IN ('pending', 'dead') GROUP BY facility)",
-            now_ms,
-        )
-        return [OutboxMessage(*row) for row in rows]
-
-    def delivered(self, message_id: str, now_ms: int) -> None:
-        """The core has said 2xx; see Store."""
-        self._note(message_id, "state = 'delivered', attempts = attempts + 1, delivered_at_ms = ?", now_ms)
-
-    def failed(self, message_id: str, error: str, next_attempt_at_ms: int) -> None:
-        """Try again later; see Store."""
-        change = "attempts = attempts + 1, last_error = ?, next_attempt_at_ms = ?"
-        self._note(message_id, change, error, next_attempt_at_ms)
-
-    def buried(self, message_id: str, error: str) -> None:
-        """To the dead letters; see Store."""
-        self._note(message_id, "state = 'dead', attempts = attempts + 1, last_error = ?", error)
-
-    def dead_letters(self, limit: int = 1_000) -> list[OutboxMessage]:
-        """Dead letters, oldest first; see Store."""
-        rows = self._rows(
-            f"SELECT {_OUTBOX} FROM outbox WHERE state = 'dead' ORDER BY entry, facility, sequence LIMIT ?",  # noqa: S608 - a constant of this file
-            limit,
-        )
-        return [OutboxMessage(*row) for row in rows]
-
-    def send_again(self, message_id: str, now_ms: int) -> bool:
-        """Make a dead letter pending again; see Store."""
-        return self._note(message_id, "state = 'pending', attempts = 0, next_attempt_at_ms = ?", now_ms, only="dead")
-
-    def pass_over(self, message_id: str) -> bool:
-        """Give a dead letter up; see Store."""
-        return self._note(message_id, "state = 'passed_over'", only="dead")
-
     def quarantined(self, limit: int = 100) -> list[Quarantined]:
         """What is in quarantine; see Store."""
         rows = self._rows(
@@ -350,36 +304,34 @@ class SqliteStore:
 
     def counts(self) -> Counts:
         """What the store holds; see Store."""
-        outbox = dict(self._rows("SELECT state, count(*) FROM outbox GROUP BY state"))
+        core = self.endpoint(CORE)
         (events,) = self._rows("SELECT count(*) FROM event")[0]
-        return Counts(
-            self._last,
-            events,
-            outbox.get("pending", 0),
-            outbox.get("delivered", 0),
-            outbox.get("dead", 0),
-            sum(self.quarantine_counts().values()),
-        )
+        return Counts(self._last, events, core.pending, core.records, core.dead, sum(self.quarantine_counts().values()))
 
-    def led_to(self, number: int) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]], list[SpanRow]]:
-        """What stands on disk beside an entry: event rows, outbox rows (id, type, facility, sequence, body), and the
-        rows of the index that were written with it."""
+    def led_to(
+        self, number: int
+    ) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]], list[SpanRow], list[str]]:
+        """What stands on disk beside an entry: event rows, outbox rows (id, type, facility, sequence, body), the rows
+        of the index that were written with it, and the messages that it withdrew."""
         events = self._rows(
             "SELECT entry, place, subject, body, told_ms, replaces, because FROM event WHERE entry = ? ORDER BY place",
             number,
         )
         messages = self._rows("SELECT id, type, facility, sequence, body FROM outbox WHERE entry = ?", number)
         spans = self._rows(f"SELECT {_SPAN} FROM span WHERE entry = ?", number)  # noqa: S608 - a constant of this file
-        return events, sorted(messages), sorted(SpanRow(*row) for row in spans)
+        withdrawn = self._rows("SELECT id FROM outbox WHERE withdrawn_by = ? ORDER BY id", number)
+        return events, sorted(messages), sorted(SpanRow(*row) for row in spans), [one for (one,) in withdrawn]
 
     def stray_rows(self) -> list[str]:
-        """Rows of events, messages or spans that belong to no entry: a sentence each."""
-        return [
+        """Rows of events, messages or spans that belong to no entry, and what does not fit of deliveries: a sentence
+        each."""
+        found = [
             f"{count} rows of {table} belong to no entry"
             for table in ("event", "outbox", "span")
             for (count,) in self._rows(f"SELECT count(*) FROM {table} WHERE entry NOT IN (SELECT number FROM entry)")  # noqa: S608 - constants
             if count
         ]
+        return found + self._stray_lanes()
 
     def unsealed(self) -> list[tuple[int, str]]:
         """Rows outside the entries' hashes that are not as they were written: (entry, or 0 for none; a sentence)."""
@@ -387,9 +339,9 @@ class SqliteStore:
             return [found for table in _SEALS for found in self._unsealed(table)]
 
     def _unsealed(self, table: str) -> list[tuple[int, str]]:
-        entry = "entry" if table == "outbox" else "0"
-        key = {"meta": "name", "outbox": "id", "quarantine": "id", "quarantine_count": "reason"}[table]
-        rows = self._connection.execute(f"SELECT {entry}, {key} FROM {table} WHERE seal != {_SEALS[table]}")  # noqa: S608 - constants
+        # The row may be damaged in the very column that names its entry.
+        entry = "CASE WHEN entry IN (SELECT number FROM entry) THEN entry ELSE 0 END" if table == "outbox" else "0"
+        rows = self._connection.execute(f"SELECT {entry}, {_KEYS[table]} FROM {table} WHERE seal != {_SEALS[table]}")  # noqa: S608 - constants
         return [(number, f"the row of {table} that is called {name} is not as it was written") for number, name in rows]
 
     def integrity(self) -> list[str]:
@@ -452,16 +404,9 @@ class SqliteStore:
         with self._lock, self._translated():
             return self._connection.execute(statement, values).fetchall()
 
-    def _note(self, message_id: str, change: str, *values: object, only: str = "") -> bool:
-        """Change what is noted about a message, if it is in the state `only`, where one is given."""
-        condition = "id = ? AND state = ?" if only else "id = ?"
-        which = (message_id, only) if only else (message_id,)
-        with self._transaction() as connection:
-            statement = f"UPDATE outbox SET {change} WHERE {condition}"  # noqa: S608 - constants of this file
-            changed = connection.execute(statement, (*values, *which)).rowcount
-            if changed:
-                _seal(connection, "outbox", "id = ?", message_id)
-            return changed == 1
+    def _rows_aside(self, statement: str, values: dict[str, object]) -> list[Any]:
+        with self._translated(), closing(self._connect(read_only=True)) as connection:
+            return connection.execute(statement, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,22 +1,21 @@
 """The Store: what the rest of the cloud asks of the disk.
 
 One `append` is one transaction: the entry, what it led to and what was quarantined with it, all or nothing. When it
-returns, it is on disk. Snapshots only save work and are kept apart. Everything else is reading, or the outbox's own
-bookkeeping.
+returns, it is on disk. Snapshots only save work and are kept apart. Everything else is reading, or what is noted of
+deliveries (journal/outbox.py).
 
 Implementations are safe to call from several threads. Any of them passes tests/test_store_contract.py.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry, asset_reading
 from pledgewatch_cloud.decide.events import FOLDED_TYPES, EventType, SaidEvent
-from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.decide.step import Outcome
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_cloud.journal.outbox import Outbox
 from pledgewatch_cloud.journal.spans import Span
 
 QUARANTINE_ROWS_MAX = 10_000
@@ -39,30 +38,9 @@ class Quarantined(NamedTuple):
     times: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxMessage:
-    """A message and how its delivery stands. `state` is one of
-
-    pending ─► delivered                 the core has said 2xx
-            └► dead ─► pending           a person sends it again
-                    └► passed_over       a person lets those behind it go without it
-
-    A facility's messages go in order, so one that is dead holds those behind it.
-    """
-
-    id: str
-    type: str
-    facility: str
-    sequence: int
-    body: bytes
-    state: str = "pending"
-    attempts: int = 0
-    next_attempt_at_ms: int = 0
-    last_error: str = ""
-
-
 class Counts(NamedTuple):
-    """What the store holds. `outbox_*` count messages by state."""
+    """What the store holds. `outbox_*` are the financing core's: what it has still to be sent, how often it took
+    something, and how many dead letters it has."""
 
     entries: int
     events: int
@@ -72,7 +50,7 @@ class Counts(NamedTuple):
     quarantined: int
 
 
-class Store(Protocol):
+class Store(Outbox, Protocol):
     """The journal and all that is committed with it. Any method may raise StoreError."""
 
     @property
@@ -128,34 +106,6 @@ class Store(Protocol):
         """Snapshots as (entry, bytes), newest first."""
         ...
 
-    def due(self, now_ms: int) -> list[OutboxMessage]:
-        """For each facility, the first message that is neither delivered nor passed over, if it is pending and due."""
-        ...
-
-    def delivered(self, message_id: str, now_ms: int) -> None:
-        """The core has said 2xx."""
-        ...
-
-    def failed(self, message_id: str, error: str, next_attempt_at_ms: int) -> None:
-        """The core has not taken it; try again then."""
-        ...
-
-    def buried(self, message_id: str, error: str) -> None:
-        """Nobody will take it as things are: to the dead letters. Those behind it wait."""
-        ...
-
-    def dead_letters(self, limit: int = 1_000) -> list[OutboxMessage]:
-        """Dead letters, oldest first."""
-        ...
-
-    def send_again(self, message_id: str, now_ms: int) -> bool:
-        """Make a dead letter pending again. False where there is no dead letter of that id."""
-        ...
-
-    def pass_over(self, message_id: str) -> bool:
-        """Give a dead letter up, so that those behind it go. False where there is no dead letter of that id."""
-        ...
-
     def quarantined(self, limit: int = 100) -> list[Quarantined]:
         """What is in quarantine, newest first."""
         ...
@@ -202,8 +152,3 @@ def standing_of(said: Iterable[SaidEvent], since_ms: int) -> list[SaidEvent]:
         elif one.event.type in FOLDED_TYPES and one.told_ms > since_ms:
             stand[one.id] = one
     return list(stand.values())
-
-
-def outbox_message(one: Message) -> OutboxMessage:
-    """A message on its way out for the first time."""
-    return OutboxMessage(one.id, one.type, one.facility, one.sequence, one.body)

@@ -1,1 +1,1 @@
-"""From the outbox to the bank's financing core: in order for each facility, until the core has said 2xx."""
+"""From the outbox to every endpoint: in order for each facility, until the endpoint has said that it has it."""

@@ -1,53 +1,99 @@
-"""The relay: takes from the outbox what is due, hands it to the core, and forgets it only on the core's 2xx.
+"""A relay: takes from the outbox what is due for one endpoint, hands it over, and forgets it only on its 2xx.
 
 Each facility's messages go in order, one at a time; facilities go side by side, and a slow answer to one keeps no other
-waiting. What the core refuses for good, and what has failed too often, goes to the dead letters and holds those behind
-it until a person sends it again or passes it over. A crash between the core's answer and the outbox's note sends the
-message once more; the core knows it by its id.
+waiting. Each endpoint has a relay of its own, and what relays ask of the disk goes through one thread of theirs, so
+that no endpoint holds up another, or ingest. What the endpoint refuses for good, and what the schedule has no more
+attempts for, goes to the dead letters and holds those behind it until a person sends it again or passes it over.
+
+    taken ─► the journal is told what the core has booked ─► the delivery is noted
+
+A crash between any two of these sends the message once more; the endpoint knows it by its id, and the journal knows
+what it has been told.
 """
 
 import asyncio
 import contextlib
 import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
 from pledgewatch_cloud.clock import Clock
-from pledgewatch_cloud.journal.store import OutboxMessage, Store, StoreError
-from pledgewatch_cloud.outbox.core import Answer, Attempt, FinancingCore
-from pledgewatch_wire.backoff import jittered_backoff
+from pledgewatch_cloud.journal.outbox import CORE, DeliveryRecord, Outbox, OutboxMessage
+from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.outbox import circuit as circuit_module
+from pledgewatch_cloud.outbox import schedule
+from pledgewatch_cloud.outbox.circuit import Circuit, CircuitState
+from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Endpoint
+from pledgewatch_cloud.outbox.metrics import EndpointMetrics
 
 log = logging.getLogger(__name__)
 
 HEARD_OUT_S = 2.0
+LOOK_S = 10.0
+_FOREVER_MS = 2**62
+
+Booked = Callable[[OutboxMessage, str], Awaitable[object]]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """`retry_scale` shortens schedule and circuit for simulations; `circuit_failures`: after how many about the
+    endpoint in a row it is given time; `lag_alert_s`: how old the oldest message may be before somebody is told."""
+
+    side_by_side: int = 16
+    retry_scale: float = 1.0
+    circuit_failures: int = 5
+    lag_alert_s: float = 900.0
+    poll_s: float = 1.0
 
 
 class Relay:
-    """Delivers a store's outbox. `wake` may be called whenever a commit has put something there."""
+    """Delivers an outbox to one endpoint. `wake` may be called whenever a commit has put something there.
+
+    `lag_s`: how old the oldest message is that it has still to be sent; `is_lagging`: whether that was told.
+    """
 
     def __init__(
         self,
-        store: Store,
-        core: FinancingCore,
+        outbox: Outbox,
+        endpoint: Endpoint,
         clock: Clock,
         random: Random,
         *,
-        retry_first_s: float,
-        retry_max_s: float,
-        attempts_max: int,
-        poll_s: float = 1.0,
-        side_by_side: int = 16,
+        name: str = CORE,
+        settings: RelaySettings = RelaySettings(),
+        journal_clock: Clock | None = None,
+        booked: Booked | None = None,
+        executor: Executor | None = None,
     ) -> None:
-        self._store = store
-        self._core = core
+        """`clock` says when to try again, `journal_clock` (the same, where it is None) how old messages are.
+
+        `booked` is awaited with a message and what the endpoint said of its release before the delivery is noted.
+        `executor` is where the disk is asked; None: in the event loop's own pool.
+        """
+        self.name = name
+        self.metrics = EndpointMetrics()
+        self.circuit = Circuit()
+        self.lag_s = 0.0
+        self.is_lagging = False
+        self.settings = settings
+        self._outbox = outbox
+        self._endpoint = endpoint
         self._clock = clock
         self._random = random
-        self._retry_first_s = retry_first_s
-        self._retry_max_s = retry_max_s
-        self._attempts_max = attempts_max
-        self._poll_s = poll_s
-        self._side_by_side = side_by_side
+        self._journal_clock = journal_clock or clock
+        self._booked = booked
+        self._executor = executor
         self._news = asyncio.Event()
-        self._core_is_away = False
+        self._is_away = False
+        self._is_disk_lost = False
+        self._under_way: dict[str, asyncio.Task[bool]] = {}
+        self._early: set[str] = set()  # the message of a probe before its time
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -55,71 +101,150 @@ class Relay:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        under_way: dict[str, asyncio.Task[bool]] = {}
+        look_at_s = time.monotonic()
         try:
             while True:
                 self._news.clear()
                 try:
-                    await self._start(under_way)
+                    await self._start()
+                    if time.monotonic() >= look_at_s:
+                        await self.look()
+                        look_at_s = time.monotonic() + LOOK_S
+                    self._tell_the_disk(None)
                 except StoreError as error:
-                    log.error("the outbox cannot be read or written, trying again: %s", error)
+                    self._tell_the_disk(error)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll_s):
+                    async with asyncio.timeout(self.settings.poll_s):
                         await self._news.wait()
         finally:
-            # What the core is answering just now is heard out: else it would be sent again after the next start.
-            if under_way:
-                await asyncio.wait(under_way.values(), timeout=HEARD_OUT_S)
-            for task in under_way.values():
+            # What is being answered just now is heard out: else it would be sent again after the next start.
+            tasks = list(self._under_way.values())
+            if tasks:
+                await asyncio.wait(tasks, timeout=HEARD_OUT_S)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*under_way.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def deliver_due(self) -> int:
-        """One round: the next message of each facility that is due. Returns how many the core took."""
-        due = await asyncio.to_thread(self._store.due, self._clock.now_ms())
+        """One round: the next message of each facility that is due. Returns how many were taken."""
+        room = self.circuit.room(self._clock.now_ms(), self.settings.side_by_side)
+        due = await self._due(room)
         return sum(await asyncio.gather(*(self._deliver(message) for message in due)))
 
-    async def _start(self, under_way: dict[str, asyncio.Task[bool]]) -> None:
+    async def look(self) -> None:
+        """See how far the endpoint lies behind; say it once when that is too far, and once when it is no more."""
+        oldest_ms = (await self._disk(self._outbox.endpoint, self.name)).oldest_pending_ms
+        self.lag_s = 0.0 if oldest_ms is None else max(0, self._journal_clock.now_ms() - oldest_ms) / 1_000
+        is_lagging = self.lag_s > self.settings.lag_alert_s
+        if is_lagging and not self.is_lagging:
+            log.warning("endpoint %s lags: its oldest message is %.0f s old", self.name, self.lag_s)
+        elif self.is_lagging and not is_lagging:
+            log.info("endpoint %s lags no more", self.name)
+        self.is_lagging = is_lagging
+
+    async def _start(self) -> None:
         """Begin to deliver what is due of facilities that nothing is under way for. Raises what a delivery raised."""
-        for facility in [one for one, task in under_way.items() if task.done()]:
-            under_way.pop(facility).result()
-        due = await asyncio.to_thread(self._store.due, self._clock.now_ms())
-        fresh = [message for message in due if message.facility not in under_way]
-        for message in fresh[: self._side_by_side - len(under_way)]:
-            task = asyncio.create_task(self._deliver(message), name=f"deliver {message.id}")
+        for facility in [one for one, task in self._under_way.items() if task.done()]:
+            self._under_way.pop(facility).result()
+        free = self.settings.side_by_side - len(self._under_way)
+        for message in await self._due(self.circuit.room(self._clock.now_ms(), free)):
+            task = asyncio.create_task(self._deliver(message), name=f"deliver {message.id} to {self.name}")
             task.add_done_callback(lambda _: self._news.set())
-            under_way[message.facility] = task
+            self._under_way[message.facility] = task
+
+    async def _due(self, room: int) -> list[OutboxMessage]:
+        """What is due, as much as there is room for; each counts as begun."""
+        if room <= 0:
+            return []
+        besides = frozenset(self._under_way)
+        now_ms = self._clock.now_ms()
+        due = await self._disk(lambda: self._outbox.due(self.name, now_ms, besides=besides, limit=room))
+        room = self.circuit.room(now_ms, room)  # which an answer may have changed meanwhile
+        due, self._early = due[:room], set()
+        if room and not due and self.circuit.state is CircuitState.OPEN:
+            due = await self._disk(lambda: self._outbox.due(self.name, _FOREVER_MS, besides=besides, limit=1))
+            self._early = {one.id for one in due}
+        for _ in due:
+            self.circuit = self.circuit.begun()
+        return due
 
     async def _deliver(self, message: OutboxMessage) -> bool:
-        attempt = await self._core.deliver(message)
-        await asyncio.to_thread(self._note, message, attempt)
-        self._tell(message, attempt)
+        began_s = time.monotonic()
+        try:
+            attempt = await self._endpoint.deliver(message)
+        except BaseException:
+            self.circuit = self.circuit.not_begun()
+            raise
+        self.metrics.tried(attempt, time.monotonic() - began_s)
+        is_outage_over = self._move(attempt)
+        if attempt.answer is Answer.TAKEN and self._booked is not None:
+            await self._booked(message, attempt.release)
+        await self._disk(self._note, message, attempt)
+        if is_outage_over:
+            await self._disk(self._outbox.hurry, self.name, self._clock.now_ms())
+        self._tell(attempt)
         return attempt.answer is Answer.TAKEN
 
+    def _move(self, attempt: Attempt) -> bool:
+        """Move the circuit on; whether an outage has ended."""
+        now_ms, settings = self._clock.now_ms(), self.settings
+        moved = circuit_module.after(
+            self.circuit,
+            now_ms,
+            failed=attempt.is_about_the_endpoint,
+            failures_max=settings.circuit_failures,
+            scale=settings.retry_scale,
+        )
+        quiet_until_ms = max(moved.circuit.quiet_until_ms, now_ms + round(1_000 * attempt.retry_after_s))
+        self.circuit = moved.circuit._replace(quiet_until_ms=quiet_until_ms)
+        return moved.is_outage_over
+
     def _note(self, message: OutboxMessage, attempt: Attempt) -> None:
-        now_ms = self._clock.now_ms()
-        if attempt.answer is Answer.TAKEN:
-            self._store.delivered(message.id, now_ms)
-        elif self._is_dead(message, attempt):
-            self._store.buried(message.id, attempt.reason)
-        else:
-            pause_s = jittered_backoff(
-                message.attempts, first_s=self._retry_first_s, maximum_s=self._retry_max_s, random=self._random
-            )
-            pause_s = max(pause_s, attempt.retry_after_s)
-            self._store.failed(message.id, attempt.reason, now_ms + round(pause_s * 1_000))
+        now_ms, tried = self._clock.now_ms(), message.attempts + 1
+        if attempt.is_about_the_endpoint and message.id in self._early:
+            return
+        match attempt.answer:
+            case Answer.TAKEN:
+                record = DeliveryRecord(
+                    self.name, message.id, now_ms, tried, attempt.status, attempt.said, attempt.keys
+                )
+                self._outbox.delivered(message, record)
+            case Answer.GONE:
+                self._outbox.stop(self.name, attempt.reason, now_ms)
+                log.error("endpoint %s wants nothing more, it is stopped: %s", self.name, attempt.reason)
+            case Answer.REFUSED:
+                self._bury(message, attempt)
+            case Answer.LATER:
+                pause_ms = schedule.pause_ms(
+                    tried, attempt.retry_after_s, scale=self.settings.retry_scale, random=self._random
+                )
+                if pause_ms is None:
+                    self._bury(message, attempt)
+                else:
+                    self._outbox.failed(self.name, message, attempt.reason, now_ms + pause_ms)
 
-    def _is_dead(self, message: OutboxMessage, attempt: Attempt) -> bool:
-        return attempt.answer is Answer.REFUSED or message.attempts + 1 >= self._attempts_max
+    def _bury(self, message: OutboxMessage, attempt: Attempt) -> None:
+        self._outbox.buried(self.name, message, attempt.reason)
+        self.metrics.buried += 1
+        why = f"{message.id} goes to the dead letters of endpoint {self.name}: {attempt.reason}"
+        log.error("message %s; those behind it for facility %s wait", why, message.facility)
 
-    def _tell(self, message: OutboxMessage, attempt: Attempt) -> None:
-        """Say once when the core goes and once when it is back; every dead letter is said."""
-        if attempt.answer is not Answer.TAKEN and self._is_dead(message, attempt):
-            why = f"{message.id} goes to the dead letters: {attempt.reason}"
-            log.error("message %s; those behind it for facility %s wait", why, message.facility)
-        away = attempt.answer is Answer.LATER
-        if away and not self._core_is_away:
-            log.warning("the financing core does not take messages, trying on: %s", attempt.reason)
-        elif self._core_is_away and not away:
-            log.info("the financing core takes messages again")
-        self._core_is_away = away
+    def _tell(self, attempt: Attempt) -> None:
+        """Say once when the endpoint goes and once when it is back."""
+        is_away = attempt.answer is Answer.LATER
+        if is_away and not self._is_away:
+            log.warning("endpoint %s does not take messages, trying on: %s", self.name, attempt.reason)
+        elif self._is_away and not is_away:
+            log.info("endpoint %s takes messages again", self.name)
+        self._is_away = is_away
+
+    def _tell_the_disk(self, error: StoreError | None) -> None:
+        """Say once when the disk goes and once when it is back."""
+        if error is not None and not self._is_disk_lost:
+            log.error("the outbox cannot be read or written for endpoint %s, trying on: %s", self.name, error)
+        elif self._is_disk_lost and error is None:
+            log.info("the outbox can be read and written again for endpoint %s", self.name)
+        self._is_disk_lost = error is not None
+
+    async def _disk(self, call: Callable[..., Result], *arguments: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)

@@ -7,11 +7,12 @@ what makes the difference.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.batch import Amendment, Entry, Quotation, Readings, Tick
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import as_of as as_of_module
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
@@ -29,27 +30,32 @@ class BaseAtError(ValueError):
 
 
 class BaseAt(NamedTuple):
-    """A base with its two moments, the last entry that was known, the lots, and their assets as of then."""
+    """A base with its two moments, and its lots. `known` is what was known, the state of the journal at the last entry
+    by then; `asked` is what that makes of the moment that was asked about: the book of then, its facts and its assets.
+    """
 
     facility: str
     as_of_ms: int
     known_at_ms: int
-    entry: int
-    currency: str
     base: Base
     lines: list[LotLine]
-    state: State
-    assets: Mapping[str, AssetState]
+    known: State
+    asked: Looked
 
     @property
-    def looked(self) -> Looked:
-        """What its grounds are found with."""
-        return Looked(self.state, self.facility, self.lines, self.assets, self.as_of_ms)
+    def entry(self) -> int:
+        """The last entry that was known."""
+        return self.known.entry
+
+    @property
+    def currency(self) -> str:
+        """The currency of the facility at the moment that was asked about."""
+        return self.asked.book.facilities[self.facility].currency
 
     @property
     def grounds(self) -> dict[str, tuple[str, ...]]:
         """By lot, what its ineligibles rest on."""
-        return grounds_of(self.looked)
+        return grounds_of(self.asked)
 
     def as_json(self, *, lots: bool) -> dict[str, Any]:
         """The answer as a JSON object."""
@@ -79,34 +85,33 @@ def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_m
     if as_of_ms > known_at_ms:
         text = f"as of {iso_time(as_of_ms)} lies after known at {iso_time(known_at_ms)}: nobody knew then"
         raise BaseAtError(text)
-    if facility not in state.book.facilities:
-        known = ", ".join(sorted(state.book.facilities)) or "none"
-        raise BaseAtError(f"there was no facility {facility!r} at {iso_time(known_at_ms)}; there were: {known}")
-    assets: Mapping[str, AssetState] = state.assets
+    facts: Mapping[str, AssetFacts]
+    assets: Mapping[str, AssetState]
     if as_of_ms == known_at_ms:
-        come = _come_to(store, state, as_of_ms)
-        sheet, assets = as_of_module.sheet_now(come, as_of_ms), come.assets
+        come, book = _come_to(store, state, as_of_ms), state.book
+        _check_known(facility, book, book, as_of_ms)
+        sheet, facts, assets = as_of_module.sheet_now(come, as_of_ms), come.facts, come.assets
     else:
-        book = as_of_module.book_of(recover(store, as_of_ms).book, state.book, as_of_ms)
-        if facility not in book.facilities:
-            raise BaseAtError(f"there was no facility {facility!r} at {iso_time(as_of_ms)}")
-        state = replace(state, book=book)
+        then = recover(store, as_of_ms).book
+        _check_known(facility, then, state.book, as_of_ms)
+        book = as_of_module.book_of(then, state.book, as_of_ms)
         readings = {
             asset: store.readings([one.device for one in book.devices_of_asset(asset)], state.entry + 1)
-            for asset in {lot.asset for lot in book.lots_of_facility(facility)}
+            for asset in {asset for lot in book.lots_of_facility(facility) for asset in lot.assets}
         }
-        sheet, assets = as_of_module.sheet_of(state, facility, readings, as_of_ms, known_at_ms)
-    return BaseAt(
-        facility,
-        as_of_ms,
-        known_at_ms,
-        state.entry,
-        state.book.facilities[facility].currency,
-        bases.base_of(sheet, facility),
-        bases.lines_of(sheet, facility),
-        state,
-        assets,
-    )
+        sheet, facts, assets = as_of_module.sheet_of(state, book, facility, readings, as_of_ms, known_at_ms)
+    base, lines = bases.base_of(sheet, facility), bases.lines_of(sheet, facility)
+    asked = Looked(facility, lines, as_of_ms, book, state.market, facts, assets, state.facts)
+    return BaseAt(facility, as_of_ms, known_at_ms, base, lines, state, asked)
+
+
+def _check_known(facility: str, then: Book, now: Book, as_of_ms: int) -> None:
+    """Raises BaseAtError where a facility was not in the book then."""
+    if facility in then.facilities:
+        return
+    known = ", ".join(sorted(then.facilities)) or "none"
+    later = "; it was entered later" if facility in now.facilities else ""
+    raise BaseAtError(f"there was no facility {facility!r} at {iso_time(as_of_ms)}{later}; there were: {known}")
 
 
 def _come_to(store: Store, state: State, now_ms: int) -> State:
@@ -122,8 +127,8 @@ def amendments(store: Store, earlier: BaseAt, later: BaseAt) -> Iterator[dict[st
     """What has become known between two answers that bears on the earlier moment: readings of the facility's assets of
     that moment or before (how many of each), events about them, amendments of the book, and quotes of that day or
     before."""
-    book = later.state.book
-    assets = {lot.asset for lot in book.lots_of_facility(later.facility)}
+    book = later.asked.book
+    assets = {asset for lot in book.lots_of_facility(later.facility) for asset in lot.assets}
     for written in store.entries(earlier.entry):
         if written.number > later.entry:
             return

@@ -6,12 +6,15 @@ Only when `append` has returned is anything true: the state moves on, and whoeve
 nothing has happened; the same call may be made again.
 """
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide import book as book_module
+from pledgewatch_cloud.decide import movements
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Admission, Refusal, Refused, admit, overlapping
 from pledgewatch_cloud.decide.alerts import acknowledge
@@ -20,19 +23,30 @@ from pledgewatch_cloud.decide.batch import (
     Acknowledgement,
     Amendment,
     Arrival,
+    Booked,
     Content,
     Entry,
     Quotation,
     Readings,
+    Submission,
     Tick,
+    Waiver,
 )
 from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.collateral import bases
+from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
+from pledgewatch_cloud.decide.milestones.explain import known_of
+from pledgewatch_cloud.decide.milestones.half import booking_news
+from pledgewatch_cloud.decide.milestones.judge import waived
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import NO_ADMISSION, Outcome, Prepared, admission_of, prepare, step
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.trade import submission
+from pledgewatch_cloud.decide.trade.notice import NoticeError
 from pledgewatch_cloud.journal import form
+from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.journal.store import Quarantined, Store
 from pledgewatch_wire import topics
 from pledgewatch_wire.topics import Kind
@@ -92,6 +106,14 @@ class Spine:
             return None
         return self._commit(Amendment(document, file, sha256), NO_ADMISSION, ())
 
+    def move(self, facility: str, document: dict[str, Any]) -> Outcome | None:
+        """Commit that money has moved on a facility, as an amendment of the book; None where all of it is known.
+
+        Raises BookError where it is refused; see decide/movements.
+        """
+        amendment = movements.amendment(self.state.book, facility, document)
+        return None if amendment is None else self.amend(amendment)
+
     def quote(self, document: dict[str, Any]) -> Outcome | None:
         """Commit quotes of the market; None where all of them are known. Raises MarketError where they are refused."""
         if self.state.market.quoted(document) == self.state.market:
@@ -104,6 +126,37 @@ class Spine:
         if not known or not acknowledge(known[0], by, 0)[1]:
             return None
         return self._commit(Acknowledgement(alert, by), NO_ADMISSION, ())
+
+    def submit(self, sender: str, form: str, text: str) -> Outcome | None:
+        """Commit what a sender handed in; None where all of it is known. Raises NoticeError where it is refused."""
+        notices = submission.read(form, sender, text)
+        submission.check(self.state.book.senders, sender, notices, self.state.notices)
+        if not self.state.notices.fresh(notices):
+            return None
+        return self._commit(Submission(sender, form, text), NO_ADMISSION, ())
+
+    def waive(self, milestone: str, by: str, why: str) -> Outcome | None:
+        """Commit that somebody waives what a milestone asks for; None where there is nothing to waive: no such
+        milestone, its money asked for already, sent under other terms, or an amount that is not known."""
+        known, memo = self.state.book.milestones.get(milestone), self.state.milestones.get(milestone)
+        if known is None or memo is None:
+            return None
+        value_of = partial(bases.value_of, sheet_now(self.state, self.state.recorded_at_ms))
+        if waived(known_of(self.state), known, memo, by, why, value_of)[1] is None:
+            return None
+        return self._commit(Waiver(milestone, by, why), NO_ADMISSION, ())
+
+    def booked(self, message: OutboxMessage, release: str) -> Outcome | None:
+        """Commit that the financing core has booked a message; None where that says nothing new of a milestone.
+
+        `release` is what the core said of the release itself, see Booked.
+        """
+        milestone = json.loads(message.body)["data"].get("milestone", "")
+        memo = self.state.milestones.get(milestone)
+        word = Booked(message.id, milestone, release)
+        if memo is None or booking_news(memo, word) is None:
+            return None
+        return self._commit(word, NO_ADMISSION, ())
 
     def tick(self, heard_until_ms: int = NEVER) -> Outcome:
         """Commit that time has passed; see Tick."""
@@ -177,9 +230,9 @@ def repeat(store: Store, state: State, entry: Entry, recorded: bytes) -> tuple[A
             raise form.DamagedError(entry.number, "holds a payload that cannot have been taken")
         prepared = prepare(state, entry, admission)
         outcome = step(state, prepared, histories(store, state, prepared))
-    except (BookError, MarketError, KeyError) as error:
+    except (BookError, MarketError, NoticeError, KeyError) as error:
         raise form.DamagedError(entry.number, f"cannot be decided again: {error}") from None
-    if form.outcome_digest(outcome.events, outcome.messages) != recorded:
+    if form.outcome_digest(outcome.events, outcome.messages, outcome.withdrawn) != recorded:
         raise form.DamagedError(entry.number, "leads to other events or messages than were recorded with it")
     return admission, outcome
 

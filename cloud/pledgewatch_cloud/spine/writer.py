@@ -13,6 +13,7 @@ from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import Outcome
+from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
 from pledgewatch_cloud.spine.spine import Spine
 
@@ -54,6 +55,13 @@ class Writer:
         """Commit an amendment; see Spine.amend. Raises BookError or StoreError."""
         return await self._alone(lambda: self._spine.amend(document))
 
+    async def move(self, facility: str, document: dict[str, Any]) -> Outcome | None:
+        """Commit movements of a loan; see Spine.move. Raises BookError or StoreError.
+
+        What is added to is read behind the same lock, so of two that come at once none is lost.
+        """
+        return await self._alone(lambda: self._spine.move(facility, document))
+
     async def quote(self, document: dict[str, Any]) -> Outcome | None:
         """Commit quotes; see Spine.quote. Raises MarketError or StoreError."""
         return await self._alone(lambda: self._spine.quote(document))
@@ -61,6 +69,18 @@ class Writer:
     async def acknowledge(self, alert: str, by: str) -> Outcome | None:
         """Commit that somebody has taken an alert on; see Spine.acknowledge. Raises StoreError."""
         return await self._alone(lambda: self._spine.acknowledge(alert, by))
+
+    async def submit(self, sender: str, form: str, text: str) -> Outcome | None:
+        """Commit what a sender handed in; see Spine.submit. Raises NoticeError or StoreError."""
+        return await self._alone(lambda: self._spine.submit(sender, form, text))
+
+    async def waive(self, milestone: str, by: str, why: str) -> Outcome | None:
+        """Commit a waiver; see Spine.waive. Raises StoreError."""
+        return await self._alone(lambda: self._spine.waive(milestone, by, why))
+
+    async def booked(self, message: OutboxMessage, release: str) -> Outcome | None:
+        """Commit the core's word about a message; see Spine.booked. Raises StoreError."""
+        return await self._alone(lambda: self._spine.booked(message, release))
 
     async def _alone(self, work: Callable[[], Result]) -> Result:
         async with self._lock:

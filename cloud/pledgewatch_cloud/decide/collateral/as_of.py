@@ -24,7 +24,7 @@ from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 
 def sheet_now(state: State, now_ms: int) -> Sheet:
@@ -37,9 +37,10 @@ def sheet_now(state: State, now_ms: int) -> Sheet:
 def book_of(then: Book, now: Book, as_of_ms: int) -> Book:
     """The book as it was true at a moment: `then` was known at it, `now` is.
 
-    What has a date counts by it: loans' movements, counts, goods that were received. What has none was true when it was
-    entered: lots that have left since were there, and lots that have come since, without saying when, were not. How
-    assets are told (fences, limits, devices, voyages) is as it is known now, as everywhere.
+    What has a date counts by it: loans' movements, counts, goods that were received, and what they were in when. What
+    has none was true when it was entered: lots that have left since were there, and lots that have come since, without
+    saying when, were not; terms, prices and appraisals are those of then, and what came later counts from its entry.
+    How assets are told (fences, limits, devices, voyages) is as it is known now, as everywhere.
     """
     lots = {one: _lot_of(lot, now.lots.get(one), as_of_ms) for one, lot in then.lots.items()}
     lots |= {
@@ -55,9 +56,9 @@ def book_of(then: Book, now: Book, as_of_ms: int) -> Book:
         lots=lots,
         facilities=facilities,
         policies={**now.policies, **then.policies},
-        products={**then.products, **now.products},
+        products=then.products,
         appraisals=then.appraisals,
-        prices={**now.prices, **then.prices},
+        prices=then.prices,
         assets={**then.assets, **now.assets},
         installations={**then.installations, **now.installations},
     )
@@ -66,32 +67,47 @@ def book_of(then: Book, now: Book, as_of_ms: int) -> Book:
 def _lot_of(then: Lot, now: Lot | None, as_of_ms: int) -> Lot:
     if now is None:
         return then
-    lot = then._replace(asset=now.asset, limits=now.limits, kinetic=now.kinetic)
+    told = {name: getattr(now, name) for name in ("asset", "stays", "received_ms", "limits", "kinetic")}
+    lot = then._replace(**told)
     if then.counted_ms <= now.counted_ms <= as_of_ms:
         lot = lot._replace(counted=now.counted, counted_ms=now.counted_ms)
     return lot
 
 
 def _facility_of(then: Facility, now: Facility | None) -> Facility:
+    """A facility on the terms of then, with the movements that are known now: one that was taken back never was. Where
+    its account was begun anew since, those of then stand behind the amount that it begins with, so they count too."""
     if now is None:
         return then
-    movements = {one.id: one for one in (*then.movements, *now.movements)}
+    movements = {one.id: one for one in now.movements}
+    if _account_of(now) != _account_of(then):
+        movements = {one.id: one for one in then.movements} | movements
     return then._replace(movements=tuple(sorted(movements.values(), key=lambda one: (one.at_ms, one.kind, one.id))))
 
 
+def _account_of(facility: Facility) -> tuple[int, int]:
+    """What a facility's account begins with, and when."""
+    return facility.outstanding_minor, facility.interest.since_ms if facility.interest else -NEVER
+
+
 def sheet_of(
-    state: State, facility: str, readings: Mapping[str, Iterable[AssetReading]], as_of_ms: int, known_at_ms: int
-) -> tuple[Sheet, dict[str, AssetState]]:
-    """A facility's goods and their assets as they were at a moment, by what a state knows. `readings` are all of each
-    asset's."""
-    book = state.book
-    lots, assets = [], {}
-    for asset in sorted({lot.asset for lot in book.lots_of_facility(facility)}):
-        known, facts = _told(book, asset, readings[asset], state.horizon_ms, as_of_ms, known_at_ms)
-        assets[asset] = known
-        lots += [one for one in stand.lots_of(book, asset, facts, known, as_of_ms) if one.facility == facility]
+    state: State,
+    book: Book,
+    facility: str,
+    readings: Mapping[str, Iterable[AssetReading]],
+    as_of_ms: int,
+    known_at_ms: int,
+) -> tuple[Sheet, dict[str, AssetFacts], dict[str, AssetState]]:
+    """A facility's goods as they were at a moment, by what a state knows, with the facts and the assets that they rest
+    on. `book` is the one that was true then (see book_of), `readings` are all of each asset's."""
+    assets, facts = dict[str, AssetState](), dict[str, AssetFacts]()
+    own = book.lots_of_facility(facility)
+    for asset in sorted({asset for lot in own for asset in lot.assets}):
+        told = _told(book, asset, readings[asset], state.horizon_ms, as_of_ms, known_at_ms)
+        assets[asset], facts[asset] = told
+    lots = stand.lots_of(book, own, facts, assets, as_of_ms)
     goods = goods_module.goods_of([stand.line_of(book, facility, as_of_ms)], lots)
-    return sheet_module.revalued(goods, BookPrices(state.market, book), as_of_ms), assets
+    return sheet_module.revalued(goods, BookPrices(state.market, book), as_of_ms), facts, assets
 
 
 def _told(

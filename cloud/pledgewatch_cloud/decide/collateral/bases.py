@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pledgewatch_cloud.decide import money
+from pledgewatch_cloud.decide.collateral.goods import Goods
 from pledgewatch_cloud.decide.collateral.result import CONCENTRATIONS, HAIRCUTS, STEPS, TESTS, Base, LotLine
-from pledgewatch_cloud.decide.collateral.sheet import STEP, Sheet, rows_of
+from pledgewatch_cloud.decide.collateral.sheet import STEP, Sheet, Totals, rows_of
 from pledgewatch_cloud.decide.collateral.terms import CLASSES, DIMENSIONS, SubLimit
 from pledgewatch_cloud.decide.collateral.worth import haircut, worth_of
 from pledgewatch_cloud.decide.columns import Numbers
@@ -14,12 +15,16 @@ from pledgewatch_cloud.decide.columns import Numbers
 
 def base_of(sheet: Sheet, facility: str) -> Base:
     """The borrowing base of a facility. Raises KeyError where there is none of that name."""
-    number = sheet.goods.number[facility]
-    line = sheet.goods.lines[number]
-    taken = sheet.line_taken[number].tolist()
-    eligible_minor = int(sheet.line_eligible[number])
+    return base_from(sheet.goods, sheet.totals, sheet.goods.number[facility])
+
+
+def base_from(goods: Goods, totals: Totals, number: int) -> Base:
+    """The borrowing base of the line of some number, whose lots come to what the totals say."""
+    line = goods.lines[number]
+    taken = totals.taken[number].tolist()
+    eligible_minor = int(totals.eligible[number])
     before_haircuts_minor = eligible_minor + sum(taken[STEP[name]] for name in HAIRCUTS)
-    advance = {name: int(one) for name, one in zip(CLASSES, sheet.line_advance[number], strict=True) if one}
+    advance = {name: one for name, one in zip(CLASSES, totals.advance[number].tolist(), strict=True) if one}
     held_back = _held_back(line.policy.sub_limits, advance)
     reserves = {
         one.id: one.amount_minor - (-before_haircuts_minor * one.bp // money.BASIS_POINTS)
@@ -31,7 +36,7 @@ def base_of(sheet: Sheet, facility: str) -> Base:
     ltv_bp = money.ratio_bp(line.outstanding_minor, eligible_minor)
     outstanding_minor = line.outstanding_minor
     return Base(
-        gross_minor=int(sheet.line_value[number]),
+        gross_minor=int(totals.value[number]),
         ineligible={name: amount for name, amount in zip(STEPS, taken, strict=True) if amount},
         eligible_minor=eligible_minor,
         advance=advance,
@@ -44,8 +49,8 @@ def base_of(sheet: Sheet, facility: str) -> Base:
         headroom_minor=headroom_minor,
         ltv_bp=-1 if ltv_bp is None else ltv_bp,
         cover_bp=eligible_minor * money.BASIS_POINTS // outstanding_minor if outstanding_minor else -1,
-        lots=int(sheet.goods.first[number + 1] - sheet.goods.first[number]),
-        unvalued=int(sheet.line_unvalued[number]),
+        lots=int(goods.first[number + 1] - goods.first[number]),
+        unvalued=int(totals.unvalued[number]),
     )
 
 
@@ -57,7 +62,8 @@ def lines_of(sheet: Sheet, facility: str) -> list[LotLine]:
     detail = _Detail(len(rows))
     columns = goods.columns.rows(rows)
     shares = rows_of(sheet.shares, rows)
-    worth = worth_of(columns, shares, sheet.quotes, sheet.costs[rows], goods.most_minor, detail)
+    priced, costs = sheet.priced[rows], sheet.costs[rows]
+    worth = worth_of(columns, shares, sheet.quotes, priced, costs, goods.most_minor, detail)
     for name, before, after in zip(CONCENTRATIONS, sheet.capped, sheet.capped[1:], strict=False):
         if after is not before:
             detail.take(name, (before - after)[rows])
@@ -99,7 +105,7 @@ class _Detail:
         """See Takes."""
         self.taken[step] = self.taken[step] + amounts if step in self.taken else amounts
 
-    def fail(self, tests: Numbers, rows: Numbers, amounts: Numbers) -> None:
+    def test(self, tests: Numbers, rows: Numbers, amounts: Numbers) -> None:
         """See Takes."""
         for number in np.unique(tests).tolist():
             some = tests == number
@@ -140,3 +146,14 @@ def eligible_units(sheet: Sheet, facility: str, sku: str) -> int:
             value = np.maximum(sheet.worth.value[rows], 1)
             return int(money.share_down(goods.columns.quantity[rows], sheet.capped[-1][rows], value).sum())
     return 0
+
+
+def value_of(sheet: Sheet, facility: str, lots: Sequence[str]) -> int | None:
+    """What some lots of a facility are worth in all; None where one of them is no such lot or cannot be valued."""
+    goods, value_minor = sheet.goods, 0
+    for lot in lots:
+        row = goods.place.get(lot)
+        if row is None or goods.lines[int(goods.columns.line[row])].id != facility or sheet.worth.unvalued[row]:
+            return None
+        value_minor += int(sheet.worth.value[row])
+    return value_minor

@@ -6,58 +6,47 @@ from pledgewatch_cloud.decide import money
 from pledgewatch_cloud.decide.collateral.goods import Goods, Groups
 from pledgewatch_cloud.decide.columns import Numbers, between
 
+_NO_CAP = np.iinfo(np.int64).max
 
-def group_totals(groups: Groups, amounts: Numbers) -> Numbers:
-    """What each group has."""
-    found = np.zeros(len(groups.line), dtype=np.int64)
-    if len(groups.rows):
-        found[1:] = np.add.reduceat(amounts[groups.rows], groups.first[1:-1])
+
+def has_caps(goods: Goods, place: int) -> bool:
+    """Whether any policy caps a dimension."""
+    return any(one.cap_bp[place] < money.BASIS_POINTS for one in goods.policies)
+
+
+def groups_of(groups: Groups, lines: Numbers) -> Numbers:
+    """The groups of some lines. Those of one line follow one another, after those of the lines before it."""
+    line = groups.line[1:]
+    return between(1 + np.searchsorted(line, lines), 1 + np.searchsorted(line, lines, side="right"))
+
+
+def caps_bp(goods: Goods, place: int, some: Numbers) -> Numbers:
+    """The cap of each of some groups of a dimension."""
+    by_policy = np.array([one.cap_bp[place] for one in goods.policies], dtype=np.int64)
+    found: Numbers = by_policy[goods.policy[goods.groups[place].line[some]]]
     return found
 
 
-def _room(goods: Goods, place: int, line_left: Numbers) -> Numbers:
-    """What a group of each line may keep in a dimension."""
-    cap_bp = np.array([one.cap_bp[place] for one in goods.policies], dtype=np.int64)[goods.policy]
+def room(cap_bp: Numbers, line_left: Numbers) -> Numbers:
+    """What groups may keep, by the cap of each and by what tests have left of its line."""
     whole, rest = np.divmod(line_left, money.BASIS_POINTS)  # a line's sum is beyond what share_down may be given
-    room = whole * cap_bp + rest * cap_bp // money.BASIS_POINTS
-    room[cap_bp == money.BASIS_POINTS] = np.iinfo(np.int64).max
-    return room
+    found: Numbers = whole * cap_bp + rest * cap_bp // money.BASIS_POINTS
+    found[cap_bp == money.BASIS_POINTS] = _NO_CAP
+    return found
 
 
-def groups_over(goods: Goods, place: int, total: Numbers, line_left: Numbers, among: Numbers | None = None) -> Numbers:
-    """The groups of a dimension that have more than their cap, of all or of some."""
-    groups = goods.groups[place]
-    room = _room(goods, place, line_left)
-    some = np.arange(1, len(groups.line)) if among is None else among[among > 0]
-    return some[total[some] > room[groups.line[some]]]
-
-
-def capped(
-    goods: Goods,
-    place: int,
-    keeping: Numbers,
-    left: Numbers,
-    total: Numbers,
-    line_left: Numbers,
-    among: Numbers | None = None,
-) -> Numbers:
-    """What the caps of a dimension leave; the same where they take nothing. `total` is what each group has."""
-    groups = goods.groups[place]
-    over = groups_over(goods, place, total, line_left, among)
-    if not len(over):
-        return left
-    rows = rows_of(groups, keeping, over)
-    amounts = left[rows]
-    ends = np.cumsum(groups.first[over + 1] - groups.first[over])
-    running = np.cumsum(amounts)
-    # What came before a row within its group: the running sum without that of the groups before.
-    earlier = np.concatenate([[0], running[ends[:-1] - 1]])
-    sizes = np.diff(ends, prepend=0)
-    before = running - amounts - np.repeat(earlier, sizes)
-    room = np.repeat(_room(goods, place, line_left)[groups.line[over]], sizes)
-    after = left.copy()
-    after[rows] = np.clip(room - before, 0, amounts)
-    return after
+def kept(groups: Groups, some: Numbers, amounts: Numbers, room: Numbers) -> Numbers:
+    """What is kept of the amounts of some groups' rows, which are in the order of `rows_of`, with so much `room` for
+    each group."""
+    sizes = groups.first[some + 1] - groups.first[some]
+    before = np.cumsum(amounts)
+    before -= amounts
+    # What came before a row within its group: what came before it, less what came before its group. Sums over several
+    # facilities may wrap round; their differences do not.
+    left: Numbers = np.repeat(room + before[np.cumsum(sizes) - sizes], sizes)
+    left -= before
+    np.clip(left, 0, amounts, out=left)
+    return left
 
 
 def rows_of(groups: Groups, keeping: Numbers, some: Numbers) -> Numbers:

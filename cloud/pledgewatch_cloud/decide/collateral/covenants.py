@@ -4,14 +4,18 @@
       ▲          │          │          │
       └──────────┴──────────┴──────────┘   cover is restored
 
-A level is reached when the loan to value is at or above it, and left only `clear_bp` below it (hysteresis), so that a
-price that wavers raises no alarm each day. A margin is called too where the loan exceeds the base or the limit, and is
-over only where they exceed the loan by `clear_bp`, whatever the ratio: also where nothing is eligible and there is no
-ratio, as when goods are not heard of, which is no default by itself. Who has not answered a call `cure_s` after it was
-made is in default. Too little of a SKU warns.
+A level is reached when the loan to value is at or above it, and left only below the level less `clear_bp`
+(hysteresis), so that a price that wavers raises no alarm each day. A margin is called too where the loan exceeds the
+base or the limit, and is over only where they exceed the loan by `clear_bp`, whatever the ratio: also where nothing is
+eligible and there is no ratio, as when goods are not heard of, which is no default by itself. Who has not answered a
+call `cure_s` after it was made is in default. Too little of a SKU warns; whoever is warned, for whatever reason, is
+clear again only with `clear_bp` more of it than is asked.
+
+What is reached is not left by the same base, so to judge it again says nothing; and no call is of nothing, for what is
+reached or held is owed beyond what would end it (tests/test_covenant_laws.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -20,7 +24,7 @@ from pledgewatch_cloud.decide.collateral.result import STEPS, TESTS, Base, LotLi
 from pledgewatch_cloud.decide.collateral.terms import CLASSES, Covenants, Policy
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.messages import MessageType
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 CHOICES_MAX = 10
 
@@ -71,9 +75,14 @@ MOVES: dict[tuple[Cover, Cover], tuple[tuple[EventType, MessageType], ...]] = {
 """What each change of cover is told as. From default nobody goes back to called: only cover ends it."""
 
 
-def judge(before: Covenant, base: Base, terms: Covenants, now_ms: int, *, short: bool) -> tuple[Covenant, list[Move]]:
-    """Where a facility stands with a base, and what has happened. `short`: less of a SKU is there than is asked."""
-    cover = _reached(before.cover, base, terms, short=short)
+def judge(
+    before: Covenant, base: Base, terms: Covenants, now_ms: int, stock: Mapping[str, int]
+) -> tuple[Covenant, list[Move]]:
+    """Where a facility stands with a base, and what has happened. `stock`: how many units of each SKU that the terms
+    ask for are eligible."""
+    cover = _reached(before.cover, base, terms)
+    if cover is Cover.CLEAR and _is_short(before.cover, terms, stock):
+        cover = Cover.WARNED
     if before.cover is Cover.CALLED and cover is Cover.CALLED and now_ms >= before.cure_by_ms:
         cover = Cover.DEFAULT
     if before.cover is Cover.DEFAULT and cover is Cover.CALLED:
@@ -101,16 +110,16 @@ def _unpaid_minor(called: Covenant, base: Base) -> int:
 
 def is_called(base: Base, terms: Covenants) -> bool:
     """Whether a margin would be called on a base that nothing was said of before."""
-    return _reached(Cover.CLEAR, base, terms, short=False) >= Cover.CALLED
+    return _reached(Cover.CLEAR, base, terms) >= Cover.CALLED
 
 
 def call_minor(base: Base, terms: Covenants) -> int:
-    """The cash that ends a call: it brings the loan under the base and the limit, and the ratio under its level, each
-    with `clear_bp` to spare."""
+    """The cash that ends a call: it brings the loan under the base and the limit with `clear_bp` to spare, and the
+    ratio below its level less `clear_bp`: to a basis point less, for ratios are rounded up to whole ones."""
     most = _lendable_minor(base) * money.BASIS_POINTS // (money.BASIS_POINTS + terms.clear_bp)
     level_bp = terms.call_bp or terms.default_bp
     if level_bp:
-        most = min(most, base.eligible_minor * max(0, level_bp - terms.clear_bp) // money.BASIS_POINTS)
+        most = min(most, base.eligible_minor * max(0, level_bp - terms.clear_bp - 1) // money.BASIS_POINTS)
     return max(0, base.outstanding_minor - most)
 
 
@@ -128,10 +137,12 @@ MENDABLE = frozenset(TESTS) - {"condition", "age", "slow"} | {"evidence_ageing"}
 
 
 def choices(lines: Sequence[LotLine], policy: Policy) -> list[Choice]:
-    """The ineligibles that would bring back most, each by itself; at most CHOICES_MAX."""
+    """The ineligibles that would bring back most, each by itself; at most CHOICES_MAX. Goods that are where they may
+    not be, or where nothing is lent on them, may be moved to where most is lent. None: only cash ends the call."""
     advance_bp = dict(zip(CLASSES, policy.advance_bp, strict=True))
+    moved_bp = max(policy.advance_bp)
     found = [
-        Choice(one.id, name, amount * advance_bp[one.in_class] // money.BASIS_POINTS)
+        Choice(one.id, name, amount * (moved_bp if name == "place" else advance_bp[one.in_class]) // money.BASIS_POINTS)
         for one in lines
         for name, amount in one.ineligible.items()
         if name in MENDABLE
@@ -145,14 +156,20 @@ def _lendable_minor(base: Base) -> int:
     return min(base.base_minor, base.limit_minor) if base.limit_minor else base.base_minor
 
 
-def _reached(before: Cover, base: Base, terms: Covenants, *, short: bool) -> Cover:
+def _reached(before: Cover, base: Base, terms: Covenants) -> Cover:
+    """How far it has come by the loan alone."""
     levels = ((Cover.DEFAULT, terms.default_bp), (Cover.CALLED, terms.call_bp), (Cover.WARNED, terms.warning_bp))
     for cover, level_bp in levels:
-        held = before >= cover
-        least_bp = level_bp - terms.clear_bp + 1 if held else level_bp
-        if level_bp and base.outstanding_minor and base.ltv_bp >= least_bp:
+        spare_bp = terms.clear_bp if before >= cover else 0
+        if level_bp and base.outstanding_minor and base.ltv_bp >= level_bp - spare_bp:
             return cover
-        spare_minor = terms.clear_bp * base.outstanding_minor if held else 0
-        if cover is Cover.CALLED and base.headroom_minor * money.BASIS_POINTS < spare_minor:
+        if cover is Cover.CALLED and base.headroom_minor * money.BASIS_POINTS < spare_bp * base.outstanding_minor:
             return cover
-    return Cover.WARNED if short else Cover.CLEAR
+    return Cover.CLEAR
+
+
+def _is_short(before: Cover, terms: Covenants, stock: Mapping[str, int]) -> bool:
+    """Whether less of a SKU is there than is asked."""
+    spare_bp = terms.clear_bp if before >= Cover.WARNED else 0
+    asked = ((sku, least * (money.BASIS_POINTS + spare_bp)) for sku, least in terms.minimum)
+    return any(stock[sku] * money.BASIS_POINTS < least for sku, least in asked)

@@ -1,22 +1,22 @@
 """The desk: the sheet of all goods, carried on from entry to entry, with a reason for each step of it.
 
 Whatever an entry changes is put in one kind after the other, a sheet for each, so that what a facility's base has
-gained or lost is the sum of its differences, each with its reason. A desk only saves work: made anew from what is
-known at a moment it says the same (tests/test_desk_laws.py).
+gained or lost is the sum of its differences, each with its reason. An amendment of the book has a table of its own
+(amended.py). A desk only saves work: made anew from what is known at a moment it says the same
+(tests/test_desk_laws.py).
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pledgewatch_cloud.decide.asset import EMPTY
-from pledgewatch_cloud.decide.book import SECTIONS, Book
-from pledgewatch_cloud.decide.book_items import Facility, Lot
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.book_items import Lot
 from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import AssetFacts
-from pledgewatch_cloud.decide.collateral import bases, stand
+from pledgewatch_cloud.decide.collateral import amended, bases, stand
 from pledgewatch_cloud.decide.collateral import goods as goods_module
 from pledgewatch_cloud.decide.collateral import sheet as sheet_module
 from pledgewatch_cloud.decide.collateral.goods import DAY_MS, Columns
@@ -25,21 +25,16 @@ from pledgewatch_cloud.decide.collateral.quotes import quotes_of
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
+from pledgewatch_cloud.decide.columns import Numbers, Truths
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
-REASONS = ("quantity", "price", "fx", "evidence", "condition", "place", "rule")
-"""Why a base changes, in the order in which it is put in. What time brings is put in with the evidence."""
 _FIELDS: Mapping[str, Sequence[str]] = {
-    "quantity": ("quantity", "counted", "counted_ms", "cost_minor"),
     "evidence": ("evidence_ms", "is_dark", "turns_ms"),
     "condition": ("is_breached", "loss_bp"),
     "place": ("in_class", "is_placed"),
-    "rule": Columns._fields,
 }
-"""What of a lot changes for which reason."""
-_TERMS = ("policies", "products", "appraisals", "voyages", "fences", "prices", "facilities")
-"""What else but lots a base rests on."""
+"""What of a lot changes for which reason while the book stays as it is. What time brings comes with the evidence."""
 _SHARED = ("asset", "facility", "sku", "cost_currency", "buyer", "country", "vessel", "warehouse")
 
 
@@ -53,11 +48,12 @@ class Known(NamedTuple):
 
 
 class Desk(NamedTuple):
-    """The sheet; the assets whose lots have no fresh evidence, so that any word from them may count; when time alone
-    may next change a lot, and when a loan."""
+    """The sheet; by the `place` of each asset that has lots, whether any of them lacks fresh evidence, so that any word
+    from the asset may count; when time alone may next change a lot, and when a loan."""
 
     sheet: Sheet
-    weak: frozenset[str]
+    place: Mapping[str, int]
+    is_weak: Truths
     due_ms: int
     loans_due_ms: int
 
@@ -78,36 +74,28 @@ def follow(
 
     `touched` are the assets of which something was said or that were told anew, `devices` those that were heard.
     """
-    book, lots = known.book, list[str]()
-    if book is not before.book:
-        some = _lots_that_differ(before.book, book)
-        if some is None:
-            # What the time since the last entry has brought is no fault of the amendment.
-            until = before._replace(facts=known.facts, assets=known.assets)
-            _, stages = follow(desk, before, until, touched, devices, now_ms)
-            stages = [*stages, *_amended(before.book, known, now_ms)]
-            return _desk(known, stages[-1][1], now_ms), stages
-        lots += some
+    if known.book is not before.book:
+        return _amended(desk, before, known, touched, now_ms)
+    book = known.book
     stages = list(_requoted(desk.sheet, before.market, known, now_ms))
     sheet = stages[-1][1] if stages else desk.sheet
     assets = set(touched) | _placed_otherwise(before.assets, known.assets, book, devices)
-    if desk.weak and devices:
-        assets |= desk.weak & {book.installations[one].asset for one in devices}
-    lots += [lot.id for asset in assets for lot in book.lots_of_asset(asset)]
+    assets |= _weak_of(desk, {book.installations[one].asset for one in devices})
+    lots = [lot.id for asset in assets for lot in book.lots_of_asset(asset)]
     if desk.due_ms <= now_ms:
         lots += [sheet.goods.ids[row] for row in np.flatnonzero(sheet.shares.due_ms <= now_ms).tolist()]
-    weak = desk.weak
+    is_weak = desk.is_weak
     if lots:
         more = _restood(sheet, known, lots, now_ms)
         stages += more
         sheet = more[-1][1]
-        weak = _weak(weak, book, sheet, lots)
+        is_weak = _weak(desk, book, sheet, lots)
     loans_due_ms = desk.loans_due_ms
-    if loans_due_ms <= now_ms or book is not before.book:
+    if loans_due_ms <= now_ms:
         sheet = _with_loans(sheet, book, now_ms)
         loans_due_ms = _loans_due_ms(book, now_ms)
     due_ms = int(sheet.shares.due_ms.min(initial=NEVER)) if sheet is not desk.sheet else desk.due_ms
-    return Desk(sheet, weak, due_ms, loans_due_ms), stages
+    return Desk(sheet, desk.place, is_weak, due_ms, loans_due_ms), stages
 
 
 def _placed_otherwise(before: Assets, assets: Assets, book: Book, devices: Collection[str]) -> set[str]:
@@ -130,56 +118,89 @@ def losses_of(sheet: Sheet) -> dict[str, int]:
 
 
 def _desk(known: Known, sheet: Sheet, now_ms: int) -> Desk:
+    lots = known.book.lots
+    assets = dict.fromkeys(asset for lot in lots.values() for asset in lot.assets)
+    place = {asset: number for number, asset in enumerate(assets)}
     stale = [sheet.goods.ids[row] for row in np.flatnonzero(sheet.shares.is_fresh == 0).tolist()]
-    weak = frozenset(known.book.lots[lot].asset for lot in stale)
-    return Desk(sheet, weak, int(sheet.shares.due_ms.min(initial=NEVER)), _loans_due_ms(known.book, now_ms))
+    is_weak = np.zeros(len(place), dtype=np.bool_)
+    is_weak[[place[asset] for lot in stale for asset in lots[lot].assets]] = True
+    due_ms = int(sheet.shares.due_ms.min(initial=NEVER))
+    return Desk(sheet, place, is_weak, due_ms, _loans_due_ms(known.book, now_ms))
 
 
 def _valued(known: Known, now_ms: int, losses: Mapping[str, int] | None = None) -> Sheet:
     """All goods by what is known. `losses`: those that lots had when they were last looked at, instead of now's."""
-    book = known.book
-    lots = stand.all_lots(book, known.facts, known.assets, now_ms)
+    lots = stand.all_lots(known.book, known.facts, known.assets, now_ms)
     if losses is not None:
         lots = [one._replace(loss_bp=losses.get(one.id, 0)) for one in lots]
-    lines = [stand.line_of(book, one, now_ms) for one in book.facilities]
-    return sheet_module.revalued(goods_module.goods_of(lines, lots), BookPrices(known.market, book), now_ms)
+    return _sheet_of(known, lots, now_ms)
 
 
-def _amended(before: Book, known: Known, now_ms: int) -> Stages:
-    """The stages of an amendment: first other lots, then other agreed prices, then everything else."""
-    book = known.book
-    if not before.facilities or all(getattr(before, name) == getattr(book, name) for name in _TERMS):
-        return [("quantity", _valued(known, now_ms))]
-    as_before = replace(
-        book,
-        policies={**book.policies, **before.policies},
-        products={**book.products, **before.products},
-        appraisals=before.appraisals,
-        voyages=before.voyages,
-        fences=before.fences,
-        fence_index=before.fence_index,
-        prices={**book.prices, **before.prices},
-        facilities={one: _on_old_terms(facility, before) for one, facility in book.facilities.items()},
-    )
-    repriced = replace(as_before, prices=book.prices, products=book.products)
-    stages: list[tuple[str, Sheet]] = []
-    for reason, terms in (("quantity", as_before), ("price", repriced), ("rule", book)):
-        now = _valued(known._replace(book=terms), now_ms)
-        if not stages or reason == "rule" or changed_lines(stages[-1][1], now):
-            stages.append((reason, now))
-    return stages
+def _sheet_of(known: Known, lots: Sequence[LotStanding], now_ms: int) -> Sheet:
+    """Lots as they stand, valued anew."""
+    lines = [stand.line_of(known.book, one, now_ms) for one in known.book.facilities]
+    return sheet_module.revalued(goods_module.goods_of(lines, lots), BookPrices(known.market, known.book), now_ms)
 
 
-def _on_old_terms(facility: Facility, before: Book) -> Facility:
-    """A facility as it is now, under the policy that it was under."""
-    was = before.facilities.get(facility.id)
-    return facility if was is None else facility._replace(policy=was.policy, currency=was.currency)
+def _amended(
+    desk: Desk, before: Known, known: Known, touched: Collection[str], now_ms: int
+) -> tuple[Desk, Sequence[tuple[str, Sheet]]]:
+    """The desk after an amendment of the book: first what time has brought since the last entry, which is no fault of
+    the amendment, then the amendment itself."""
+    desk, found = follow(desk, before, before, (), (), now_ms)
+    stages, book = list(found), known.book
+    lots = _lots_that_differ(before.book, book, touched)
+    if lots is None:
+        stages += _put_in(before, known, now_ms)
+        return _desk(known, stages[-1][1], now_ms), stages
+    sheet, is_weak = desk.sheet, desk.is_weak
+    if lots:
+        for reason, _, standing in _stages(before, known, lots, now_ms):
+            rows, columns = _rows_of(sheet, standing)
+            sheet = sheet_module.refreshed(sheet, rows, columns, now_ms)
+            stages.append((reason, sheet))
+        is_weak = _weak(desk, book, sheet, lots)
+    sheet = _with_loans(sheet, book, now_ms)
+    due_ms = int(sheet.shares.due_ms.min(initial=NEVER))
+    return Desk(sheet, desk.place, is_weak, due_ms, _loans_due_ms(book, now_ms)), stages
 
 
-def _lots_that_differ(before: Book, book: Book) -> list[str] | None:
-    """The lots that an amendment has changed, where it has changed nothing but lots and loans, and nothing that lots
-    share."""
-    if any(getattr(before, name) != getattr(book, name) for name in SECTIONS if name not in ("lots", "facilities")):
+def _put_in(before: Known, known: Known, now_ms: int) -> Iterator[tuple[str, Sheet]]:
+    """The stages of an amendment that concerns more than some lots: at each of them all goods are valued."""
+    if not before.book.lots:
+        yield "quantity", _valued(known, now_ms)
+        return
+    for reason, book, standing in _stages(before, known, known.book.lots, now_ms):
+        yield reason, _sheet_of(known._replace(book=book), standing, now_ms)
+
+
+def _stages(
+    before: Known, known: Known, lots: Collection[str], now_ms: int
+) -> Iterator[tuple[str, Book, list[LotStanding]]]:
+    """The stages of an amendment, each with the book as far as it is put in, and how some lots stand by it.
+
+    What their assets went through is as it was known before, until the rules are put in by which it is told anew; but
+    for lots that came into their asset only now. An amendment alone brings no other news of an asset.
+    """
+    *earlier, last = amended.stages_of(before.book, known.book, lots)
+    for reason, book in earlier:
+        came = [one for one in book.lots.values() if _came(before.book.lots.get(one.id), one)]
+        rest = book.lots.keys() - {one.id for one in came}
+        standing = stand.lots_of(book, came, known.facts, known.assets, now_ms)
+        standing += stand.lots_of(book, [book.lots[one] for one in rest], before.facts, before.assets, now_ms)
+        yield reason, book, standing
+    reason, book = last
+    yield reason, book, stand.all_lots(book, known.facts, known.assets, now_ms)
+
+
+def _came(was: Lot | None, now: Lot) -> bool:
+    return was is None or (was.asset, was.stays) != (now.asset, now.stays)
+
+
+def _lots_that_differ(before: Book, book: Book, touched: Collection[str]) -> list[str] | None:
+    """The lots that an amendment has changed, and those of assets that were told anew, where it has changed nothing
+    that a base rests on but lots and loans, and nothing that lots share."""
+    if any(getattr(before, name) != getattr(book, name) for name in amended.RESTED_ON):
         return None
     if before.lots.keys() != book.lots.keys() or before.facilities.keys() != book.facilities.keys():
         return None
@@ -187,7 +208,9 @@ def _lots_that_differ(before: Book, book: Book) -> list[str] | None:
         if (facility.policy, facility.currency) != (before.facilities[one].policy, before.facilities[one].currency):
             return None
     found = [one for one, lot in book.lots.items() if lot is not before.lots[one] and lot != before.lots[one]]
-    return found if all(_shares_as_before(before.lots[one], book.lots[one]) for one in found) else None
+    if not all(_shares_as_before(before.lots[one], book.lots[one]) for one in found):
+        return None
+    return [*dict.fromkeys([*found, *(lot.id for asset in touched for lot in book.lots_of_asset(asset))])]
 
 
 def _shares_as_before(was: Lot, now: Lot) -> bool:
@@ -233,37 +256,39 @@ class _OlderRates(NamedTuple):
 def _restood(sheet: Sheet, known: Known, lots: Collection[str], now_ms: int) -> Stages:
     """The stages of lots that stand otherwise, or for which a moment has come; there is one of evidence at least."""
     book = known.book
-    wanted = set(lots)
-    standing: list[LotStanding] = []
-    for asset in sorted({book.lots[lot].asset for lot in wanted}):
-        facts, state = known.facts.get(asset, AssetFacts()), known.assets.get(asset, EMPTY)
-        standing += [one for one in stand.lots_of(book, asset, facts, state, now_ms) if one.id in wanted]
-    rows = np.array([sheet.goods.place[one.id] for one in standing], dtype=np.int64)
-    order = np.argsort(rows)
-    rows, standing = rows[order], [standing[place] for place in order.tolist()]
-    after = goods_module.columns_of(standing, sheet.goods)
+    standing = stand.lots_of(book, [book.lots[lot] for lot in set(lots)], known.facts, known.assets, now_ms)
+    rows, after = _rows_of(sheet, standing)
     now = sheet.goods.columns.rows(rows)
     stages = []
     for reason, names in _FIELDS.items():
-        changed = now._replace(**{name: getattr(after, name) for name in names})
-        if reason == "evidence" or _differ(now, changed):
-            sheet = sheet_module.refreshed(sheet, rows, changed, now_ms)
+        some = {name: getattr(after, name) for name in names}
+        if reason == "evidence" or not all(np.array_equal(getattr(now, name), one) for name, one in some.items()):
+            now = now._replace(**some)
+            sheet = sheet_module.refreshed(sheet, rows, now, now_ms)
             stages.append((reason, sheet))
-        now = changed
     return stages
 
 
-def _differ(one: Columns, other: Columns) -> bool:
-    return any(not np.array_equal(left, right) for left, right in zip(one, other, strict=True))
+def _rows_of(sheet: Sheet, lots: Sequence[LotStanding]) -> tuple[Numbers, Columns]:
+    """The rows of some lots, ascending, and the lots as columns."""
+    rows = np.array([sheet.goods.place[one.id] for one in lots], dtype=np.int64)
+    order = np.argsort(rows)
+    return rows[order], goods_module.columns_of([lots[place] for place in order.tolist()], sheet.goods)
 
 
-def _weak(weak: frozenset[str], book: Book, sheet: Sheet, lots: Collection[str]) -> frozenset[str]:
-    """The assets without fresh evidence, after those of some lots were looked at again."""
-    assets = {book.lots[lot].asset for lot in lots}
-    stale = {asset for asset in assets if not all(_is_fresh(sheet, lot.id) for lot in book.lots_of_asset(asset))}
-    if stale == weak & assets:
-        return weak
-    return (weak - assets) | stale
+def _weak_of(desk: Desk, assets: Collection[str]) -> set[str]:
+    """Those of some assets that have lots without fresh evidence."""
+    some = [asset for asset in assets if asset in desk.place]
+    places = np.array([desk.place[asset] for asset in some], dtype=np.int64)
+    return {some[number] for number in np.flatnonzero(desk.is_weak[places]).tolist()}
+
+
+def _weak(desk: Desk, book: Book, sheet: Sheet, lots: Collection[str]) -> Truths:
+    """Which assets lack fresh evidence, after some lots were looked at again."""
+    assets = list({asset for lot in lots for asset in book.lots[lot].assets})
+    is_weak = [not all(_is_fresh(sheet, lot.id) for lot in book.lots_of_asset(asset)) for asset in assets]
+    places = np.array([desk.place[asset] for asset in assets], dtype=np.int64)
+    return goods_module.with_rows(desk.is_weak, places, np.array(is_weak, dtype=np.bool_))
 
 
 def _is_fresh(sheet: Sheet, lot: str) -> bool:
@@ -285,14 +310,8 @@ def changed_lines(before: Sheet, after: Sheet) -> list[str]:
     if len(before.goods.lines) != len(after.goods.lines) or before.goods.number != after.goods.number:
         return [one.id for one in after.goods.lines]
     differ = np.zeros(len(after.goods.lines), dtype=np.bool_)
-    for one, other in (
-        (before.line_value, after.line_value),
-        (before.line_eligible, after.line_eligible),
-        (before.line_unvalued, after.line_unvalued),
-    ):
-        differ |= one != other
-    for one, other in ((before.line_taken, after.line_taken), (before.line_advance, after.line_advance)):
-        differ |= (one != other).any(axis=1)
+    for one, other in zip(before.totals, after.totals, strict=True):
+        differ |= (one != other).any(axis=tuple(range(1, one.ndim)))
     found = {after.goods.lines[number].id for number in np.flatnonzero(differ).tolist()}
     if before.goods.lines is not after.goods.lines:
         every = zip(before.goods.lines, after.goods.lines, strict=True)

@@ -84,7 +84,7 @@ def lots_by_fence(state: State) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for asset, fences in _fences_of(state).items():
         for fence in fences:
-            found.setdefault(fence, []).extend(lot.id for lot in state.book.lots_of_asset(asset))
+            found.setdefault(fence, []).extend(lot.id for lot in state.book.lots_in(asset, state.recorded_at_ms))
     return found
 
 
@@ -96,10 +96,10 @@ def words_of(state: State, by: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for asset, fences in _fences_of(state).items():
         ports = [one for one in fences if one in book.fences and book.fences[one].kind in _PORTS]
-        found |= {lot.id: ports[0] for lot in book.lots_of_asset(asset) if ports}
+        found |= {lot.id: ports[0] for lot in book.lots_in(asset, state.recorded_at_ms) if ports}
     return found
 
 
 def _fences_of(state: State) -> dict[str, tuple[str, ...]]:
-    assets = sorted({lot.asset for lot in state.book.lots.values()} & state.assets.keys())
+    assets = sorted({asset for lot in state.book.lots.values() for asset in lot.assets} & state.assets.keys())
     return {asset: stand.fences_of(state.assets[asset]) for asset in assets}

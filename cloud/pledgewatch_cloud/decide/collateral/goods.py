@@ -16,7 +16,7 @@ from pledgewatch_cloud.decide.collateral.result import TESTS
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.terms import CLASSES, DIMENSIONS, Band, Line, Policy
 from pledgewatch_cloud.decide.columns import Numbers, Truths
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 DAY_MS = 86_400_000
 NO_SALES_DAYS = 1_000_000
@@ -71,10 +71,6 @@ class Columns(NamedTuple):
     def rows(self, rows: Numbers) -> "Columns":
         """Some of the lots."""
         return Columns._make(column[rows] for column in self)
-
-    def with_rows(self, rows: Numbers, others: "Columns") -> "Columns":
-        """The lots with some of them as they are in others. What does not change is shared."""
-        return Columns._make(with_rows(column, rows, other) for column, other in zip(self, others, strict=True))
 
 
 class Groups(NamedTuple):

@@ -2,7 +2,9 @@
 
 What an ineligible rests on is told by names that can be looked up: the ids of events in the journal, readings by
 device, epoch and sequence, fences, papers and receipts by their ids. It is what was known when the base was known,
-about the moment that the base is of. A haircut that the terms bring by themselves rests on nothing else.
+about the moment that the base is of. Where the journal has no event that stands for it (the goods have left since, or
+the moment is still to come), it is told by its kind and its moment; where something is missing, that is said. So there
+is no ineligible without a ground (tests/test_desk_laws.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +14,7 @@ from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.asset import EMPTY, AssetState
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Lot
-from pledgewatch_cloud.decide.causes import DOUBTS, AssetFacts, Spell
+from pledgewatch_cloud.decide.causes import DOUBTS, AssetFacts, Cause, Spell
 from pledgewatch_cloud.decide.collateral import stand
 from pledgewatch_cloud.decide.collateral.goods import DAY_MS
 from pledgewatch_cloud.decide.collateral.result import LotLine
@@ -21,20 +23,23 @@ from pledgewatch_cloud.decide.currencies import exponent
 from pledgewatch_cloud.decide.market import EURO, Market, MarketError, PriceQuote, day_text
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import Amount
-from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 _BREACHES = frozenset({"condition_breached", "mkt_exceeded"})
 
 
 class Looked(NamedTuple):
-    """What a facility's lines are looked at with: what was known, and its assets as of the moment."""
+    """What a facility's lines are looked at with: the book, the market, the facts and the assets that they rest on, as
+    of a moment. `said` is what stands, by asset, of what the journal has said: its ids can be looked up."""
 
-    state: State
     facility: str
     lines: Sequence[LotLine]
-    assets: Mapping[str, AssetState]
     as_of_ms: int
+    book: Book
+    market: Market
+    facts: Mapping[str, AssetFacts]
+    assets: Mapping[str, AssetState]
+    said: Mapping[str, AssetFacts]
 
 
 def grounds_of(looked: Looked) -> dict[str, tuple[str, ...]]:
@@ -49,9 +54,11 @@ def marks_of(looked: Looked) -> list[tuple[str, str, str]]:
 
 
 class _Case(NamedTuple):
-    """A lot and what is known of it. `known` is its asset as of the moment, `spells` what had begun there by then;
-    `quote` is what the lot is valued by, of its `series` or, where that is empty, by agreement; `currencies` are those
-    that its value is turned out of."""
+    """A lot and what is known of it. `asset` is what it is in at the moment, `known` that asset as of then, `been_in`
+    the assets that it is and was in; `spells` is what had begun there by then, `doubts` what speaks against the lot's
+    condition in any asset that it was in, from `forgotten_ms` on with more of them than could be kept. Spells have the
+    ids of the events that said them, none where no such event stands. `quote` is what the lot is valued by, of its
+    `series` or, where that is empty, by agreement; `currencies` are those that its value is turned out of."""
 
     book: Book
     market: Market
@@ -59,9 +66,12 @@ class _Case(NamedTuple):
     currency: str
     lot: Lot
     line: LotLine
+    asset: str
     known: AssetState
-    facts: AssetFacts
+    been_in: tuple[tuple[str, AssetState], ...]
     spells: tuple[Spell, ...]
+    doubts: tuple[Spell, ...]
+    forgotten_ms: int
     series: str
     quote: PriceQuote | None
     currencies: tuple[str, ...]
@@ -74,18 +84,20 @@ class _Case(NamedTuple):
 
 
 def _cases(looked: Looked) -> list[_Case]:
-    book, facility = looked.state.book, looked.state.book.facilities[looked.facility]
+    book, facility = looked.book, looked.book.facilities[looked.facility]
     policy = book.policy_of(facility.id)
     return [_case(looked, line, policy, facility.currency) for line in looked.lines]
 
 
 def _case(looked: Looked, line: LotLine, policy: Policy, currency: str) -> _Case:
-    state, book = looked.state, looked.state.book
+    book, facts = looked.book, looked.facts
     lot = book.lots[line.id]
-    facts = state.facts.get(lot.asset, AssetFacts())
+    asset = lot.stay_at(looked.as_of_ms).asset
+    begun = {one: _begun(looked, one) for one in {*lot.assets, asset}}
+    forgotten = [facts[one].forgotten.get(lot.id, NEVER) for one in lot.assets if one in facts]
     product, agreed, day = book.products.get(lot.sku), book.prices.get(lot.sku), looked.as_of_ms // DAY_MS
     series = product.series if product else ""
-    quote = state.market.price(series, day)
+    quote = looked.market.price(series, day)
     if not series and agreed:
         quote = PriceQuote(day, agreed.unit_price_minor, 1, agreed.currency)
     sources = {quote.currency} if quote else set()
@@ -93,14 +105,22 @@ def _case(looked: Looked, line: LotLine, policy: Policy, currency: str) -> _Case
         sources.add(lot.cost_currency)
     return _Case(
         book,
-        state.market,
+        looked.market,
         policy,
         currency,
         lot,
         line,
-        looked.assets.get(lot.asset, EMPTY),
-        facts,
-        tuple(one for one in causes_module.spells(facts) if one.cause.at_ms <= looked.as_of_ms),
+        asset,
+        looked.assets.get(asset, EMPTY),
+        tuple((one, looked.assets.get(one, EMPTY)) for one in lot.assets),
+        begun[asset],
+        tuple(
+            one
+            for been_in in lot.assets
+            for one in begun[been_in]
+            if one.cause.lot == lot.id and one.cause.kind in DOUBTS
+        ),
+        min(forgotten, default=NEVER),
         series,
         quote,
         tuple(sorted(sources - {currency})),
@@ -108,12 +128,25 @@ def _case(looked: Looked, line: LotLine, policy: Policy, currency: str) -> _Case
     )
 
 
+def _begun(looked: Looked, asset: str) -> tuple[Spell, ...]:
+    """What had begun in an asset by the moment, by the ids of the events that said so."""
+    said = looked.said.get(asset, AssetFacts()).causes
+    by_content = {_content(cause): one for one, cause in said.items()}
+    spells = causes_module.spells(looked.facts.get(asset, AssetFacts()))
+    begun = [one for one in spells if one.cause.at_ms <= looked.as_of_ms]
+    return tuple(one if one.id in said else one._replace(id=by_content.get(_content(one.cause), "")) for one in begun)
+
+
+def _content(cause: Cause) -> tuple[str, str, int]:
+    return cause.kind, cause.about, cause.at_ms
+
+
 def _grounds(case: _Case) -> Iterator[str]:
     """What a lot's ineligibles rest on, each behind the ineligible's name."""
     if case.line.is_unvalued:
         yield f"unvalued: {_why_unvalued(case)}"
     for name in case.line.ineligible:
-        for text in _CAUSES.get(name, _by_terms)(case):
+        for text in _CAUSES[name](case):
             yield f"{name}: {text}"
 
 
@@ -129,10 +162,6 @@ def _why_unvalued(case: _Case) -> str:
 
 
 # What takes a lot, or some of it. Each says what it rests on.
-
-
-def _by_terms(_: _Case) -> Iterable[str]:
-    return ()
 
 
 def _price_stale(case: _Case) -> Iterable[str]:
@@ -161,10 +190,10 @@ def _stock(case: _Case) -> Iterable[str]:
 
 
 def _newest_evidence(case: _Case) -> Iterable[str]:
-    newest = stand.newest_evidence(case.lot, case.policy.evidence.by, case.known)
+    newest = stand.newest_evidence(case.lot, case.policy.evidence.by, case.known, case.as_of_ms)
     if newest is None:
         wanted = "good fix" if case.policy.evidence.by == "fix" else "good fix and no good value"
-        return [f"no {wanted} of {case.lot.asset}"]
+        return [f"no {wanted} of {case.asset}"]
     return [_reading(newest) if newest[1] else f"good fix of {iso(newest[0])}"]
 
 
@@ -189,7 +218,7 @@ def _place(case: _Case) -> Iterator[str]:
 
 
 def _ids(spells: Iterable[Spell], kind: str, fence: str) -> list[str]:
-    return [one.id for one in spells if one.cause.kind == kind and one.cause.fence == fence]
+    return [one.id for one in spells if one.id and one.cause.kind == kind and one.cause.fence == fence]
 
 
 def _condition(case: _Case) -> Iterable[str]:
@@ -198,17 +227,26 @@ def _condition(case: _Case) -> Iterable[str]:
 
 def _condition_loss(case: _Case) -> Iterator[str]:
     yield from _doubts(case, DOUBTS)
-    forgotten_ms = case.facts.forgotten.get(case.lot.id, NEVER)
-    if forgotten_ms <= case.as_of_ms:
-        yield f"doubts since {iso(forgotten_ms)}, of which there were too many to keep"
-    if case.lot.kinetic and case.known.newest:
-        yield f"temperatures up to {_reading(case.known.newest)}"
+    if case.forgotten_ms <= case.as_of_ms:
+        yield f"doubts since {iso(case.forgotten_ms)}, of which there were too many to keep"
+    for asset, known in case.been_in if case.lot.kinetic else ():
+        if known.newest:
+            yield f"temperatures up to {_reading(known.newest)}"
+        elif known.begun_ms != NEVER:
+            yield f"no temperature of {asset} since {iso(known.begun_ms)}, which counts at its worst"
 
 
-def _doubts(case: _Case, kinds: frozenset[str]) -> list[str]:
-    """The events that began what speaks against the lot's condition."""
-    found = [one.id for one in case.spells if one.cause.kind in kinds and one.cause.lot == case.lot.id]
-    return [f"event {' '.join(found)}"] if found else []
+def _doubts(case: _Case, kinds: frozenset[str]) -> Iterator[str]:
+    """The events that began what speaks against the lot's condition, and what began without one."""
+    found = [one for one in case.doubts if one.cause.kind in kinds]
+    ids = [one.id for one in found if one.id]
+    if ids:
+        yield f"event {' '.join(ids)}"
+    for one in found:
+        if not one.id:
+            _, _, limit = one.cause.about.partition("|")
+            about = " ".join([one.cause.kind, *limit.split("|")]).rstrip()
+            yield f"{about} since {iso(one.cause.at_ms)}, of which no event stands"
 
 
 def _papers(case: _Case) -> Iterator[str]:
@@ -224,12 +262,26 @@ def _papers(case: _Case) -> Iterator[str]:
 def _age(case: _Case) -> Iterator[str]:
     if case.lot.received_ms != -NEVER:
         yield f"received {iso(case.lot.received_ms)}"
+    elif case.policy.age_max_days or case.policy.age_bands:
+        yield "nobody knows when it was received"
     if case.lot.expires_ms != NEVER:
         yield f"expires {iso(case.lot.expires_ms)}"
 
 
 def _sales(case: _Case) -> Iterable[str]:
     return [f"{Amount(case.lot.sold_milli_per_day, 3).text()} sold a day"]
+
+
+def _turned(case: _Case) -> Iterable[str]:
+    return [f"priced in {case.quote.currency}, lent in {case.currency}"] if case.quote else []
+
+
+def _swings(case: _Case) -> Iterable[str]:
+    return [f"swings of {case.series or case.lot.sku}, by the policy"]
+
+
+def _of_the_lot(case: _Case) -> Iterable[str]:
+    return [f"{case.lot.haircut_bp} basis points, by the book"]
 
 
 def _shared(dimension: str) -> Callable[[_Case], Iterable[str]]:
@@ -252,6 +304,9 @@ _CAUSES: Mapping[str, Callable[[_Case], Iterable[str]]] = {
     "evidence_ageing": _newest_evidence,
     "age_haircut": _age,
     "sell_through": _sales,
+    "fx_haircut": _turned,
+    "volatility": _swings,
+    "lot_haircut": _of_the_lot,
     **{f"concentration_{one}": _shared(one) for one in DIMENSIONS},
 }
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide.book_items import Facility, Interest, Movement
 from pledgewatch_cloud.decide.money import BASIS_POINTS
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 DAY_MS = 86_400_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()

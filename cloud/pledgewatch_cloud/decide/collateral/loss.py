@@ -10,7 +10,8 @@ temperature the product aged, at the upper bound of its mean kinetic temperature
     rate = q10 ^ ((T − T_ref) ÷ 10 K)               by the Q10 temperature coefficient (van 't Hoff), or
     rate = exp(Ea ÷ R × (1 ÷ T_ref − 1 ÷ T))        by Arrhenius, temperatures in kelvin
 
-A lot loses by the worst of its curves. Every step rounds up, and whatever is not known goes against the lot: unknown
+What a lot went through in one asset after another adds up, the minutes as well as the sums of its temperature. A lot
+loses by the worst of its curves. Every step rounds up, and whatever is not known goes against the lot: unknown
 time counts as the declared worst case, and a curve may say the same of unknown minutes. With terms that the book takes
 (see `least_activation_j_mol`) more time, and a hotter story, never lose less.
 
@@ -21,16 +22,16 @@ judged by must be no less than that of the curve.
 `decimal` computes it with 28 digits, exp and ln rounded correctly there, so that every machine has the same result.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide import kinetic
+from pledgewatch_cloud.decide import kinetic, stretches
 from pledgewatch_cloud.decide.causes import Spell
 from pledgewatch_cloud.decide.condition import Limit
 from pledgewatch_cloud.decide.kinetic import Kinetic, KineticRule
 from pledgewatch_cloud.decide.money import BASIS_POINTS
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, Stretches
 
 UNKNOWN = ("inside", "outside")
 MINUTE_MS = 60_000
@@ -72,42 +73,49 @@ class LifeCurve(NamedTuple):
 Curve = OutsideCurve | LifeCurve
 
 
-def loss_bp(
-    curves: Iterable[Curve],
-    spells: Sequence[Spell],
-    story: Kinetic | None,
-    rule: KineticRule | None,
-    as_of_ms: int,
-    *,
-    limits: Sequence[Limit] = (),
-    begun_ms: int = NEVER,
-    forgotten_ms: int = NEVER,
-) -> int:
-    """The loss of a lot in basis points, from 0 to 10,000, rounded up.
+class Part(NamedTuple):
+    """What is known of a lot in one of the assets that it was in, when it was `there`.
 
     `spells` are those of the lot alone; `story` what is known of its temperature under `rule`, if anything is yet.
-    `limits`, those of the lot, say how long a gap is borne before it is told as unknown: that time is unknown as well.
     `begun_ms`: when the asset's story began. `forgotten_ms`: from when on doubts were forgotten (see causes); from then
     on the lot counts as outside.
     """
+
+    spells: Sequence[Spell] = ()
+    story: Kinetic | None = None
+    rule: KineticRule | None = None
+    begun_ms: int = NEVER
+    forgotten_ms: int = NEVER
+    there: Stretches = ALWAYS
+
+
+def loss_bp(curves: Iterable[Curve], parts: Sequence[Part], as_of_ms: int, limits: Sequence[Limit] = ()) -> int:
+    """The loss of a lot in basis points, from 0 to 10,000, rounded up.
+
+    `limits`, those of the lot, say how long a gap is borne before it is told as unknown: that time is unknown as well.
+    """
+    max_gap_s = {one.id: one.max_gap_s for one in limits}
     lost_bp = 0
     for curve in curves:
         if isinstance(curve, OutsideCurve):
-            outside_ms = _outside_ms(curve, spells, as_of_ms, {one.id: one.max_gap_s for one in limits}, forgotten_ms)
+            outside_ms = sum(_outside_ms(curve, part, as_of_ms, max_gap_s) for part in parts)
             lost_bp = max(lost_bp, _laddered(curve.points, outside_ms, MINUTE_MS))
-        elif rule is not None:
-            lost_bp = max(lost_bp, _laddered(curve.points, used_bp(curve, story, rule, as_of_ms, begun_ms=begun_ms), 1))
+        else:
+            lost_bp = max(lost_bp, _laddered(curve.points, used_bp(curve, parts, as_of_ms), 1))
     return lost_bp
 
 
-def used_bp(curve: LifeCurve, story: Kinetic | None, rule: KineticRule, as_of_ms: int, *, begun_ms: int = NEVER) -> int:
-    """The share of shelf life used up, in basis points, at most USED_MAX_BP.
+def used_bp(curve: LifeCurve, parts: Sequence[Part], as_of_ms: int) -> int:
+    """The share of shelf life used up, in basis points, at most USED_MAX_BP: by the mean over all parts that have a
+    rule, which is the same in each but for when the lot is there.
 
     Rounded to a ten-thousandth of a basis point, half to even, and then up.
     """
-    doubled, length_ms = _aged(story, rule, as_of_ms, begun_ms)
-    if length_ms <= 0:
+    aged = [(*_aged(part, part.rule, as_of_ms), part.rule) for part in parts if part.rule]
+    doubled, length_ms = sum(one[0] for one in aged), sum(one[1] for one in aged)
+    if not length_ms:
         return 0
+    rule = aged[0][2]
     with localcontext(_CONTEXT):
         mean = Decimal(doubled) / (2 * length_ms * kinetic.SCALE)
         # As kinetic.bounds_mc has its upper figure, but not rounded.
@@ -139,45 +147,43 @@ def least_activation_j_mol(curve: LifeCurve, rule: KineticRule) -> int:
         return int(needed.to_integral_value(ROUND_CEILING))
 
 
-def _outside_ms(
-    curve: OutsideCurve, spells: Sequence[Spell], as_of_ms: int, max_gap_s: dict[str, int], forgotten_ms: int
-) -> int:
-    """How long the lot was outside up to a moment, by a curve's limit."""
-    stretches = [(forgotten_ms, as_of_ms)]
-    for _, cause, ended_ms in spells:
+def _outside_ms(curve: OutsideCurve, part: Part, as_of_ms: int, max_gap_s: Mapping[str, int]) -> int:
+    """How long the lot was outside in an asset up to a moment, by a curve's limit."""
+    found = [(part.forgotten_ms, as_of_ms)]
+    for _, cause, ended_ms in part.spells:
         _, _, limit = cause.about.partition("|")
         # A breach of a total has a third part, and never ends: of how long the lot was outside it says nothing.
         if "|" in limit or (curve.limit and limit != curve.limit):
             continue
         until_ms = as_of_ms if ended_ms is None else min(ended_ms, as_of_ms)
         if cause.kind == "condition_breached":
-            stretches.append((cause.at_ms, until_ms))
+            found.append((cause.at_ms, until_ms))
         elif cause.kind == "condition_unknown" and curve.unknown == "outside":
-            stretches.append((cause.at_ms - 1_000 * max_gap_s.get(limit, 0), until_ms))
-    total_ms, counted_ms = 0, -NEVER
-    for since_ms, until_ms in sorted(stretches):
-        total_ms += max(0, until_ms - max(since_ms, counted_ms))
-        counted_ms = max(counted_ms, until_ms)
-    return total_ms
+            found.append((cause.at_ms - 1_000 * max_gap_s.get(limit, 0), until_ms))
+    outside = stretches.shared(stretches.joined(found), part.there)
+    return sum(until_ms - since_ms for since_ms, until_ms in outside)
 
 
-def _aged(story: Kinetic | None, rule: KineticRule, as_of_ms: int, begun_ms: int) -> tuple[int, int]:
-    """The story up to a moment at its worst: weight times milliseconds, doubled (see kinetic), and milliseconds.
+def _aged(part: Part, rule: KineticRule, as_of_ms: int) -> tuple[int, int]:
+    """The story in an asset up to a moment at its worst: weight times milliseconds, doubled (see kinetic), and
+    milliseconds.
 
     Since the newest value it holds, until the gap is too long; then all of it is the worst case, or the newest value
-    where that is hotter. Before the first value there is nothing that could hold.
+    where that is hotter. Before the first value of a stay there is nothing that could hold.
     """
     worst = kinetic.weight(rule.worst_high_mc, rule.activation_j_mol)
-    if story is None:
-        open_ms = as_of_ms - begun_ms
-        return (2 * worst * open_ms, open_ms) if open_ms > 1_000 * rule.max_gap_s else (0, 0)
-    open_ms = max(0, as_of_ms - story.key[0])
-    held = kinetic.weight(story.value_mc, rule.activation_j_mol)
-    if open_ms > 1_000 * rule.max_gap_s:
-        held = max(held, worst)
-    total = story.voyage
-    doubled = total.doubled + 2 * worst * total.unknown_ms + 2 * held * open_ms
-    return doubled, total.known_ms + total.unknown_ms + open_ms
+    story, from_ms, held = part.story, part.begun_ms, 0
+    total = story.voyage if story else kinetic.Sum()
+    if story:
+        from_ms, held = story.key[0], kinetic.weight(story.value_mc, rule.activation_j_mol)
+    doubled, length_ms = total.doubled + 2 * worst * total.unknown_ms, total.known_ms + total.unknown_ms
+    for one in kinetic.unseen(rule, from_ms, as_of_ms, is_held=story is not None):
+        open_ms = one.until_ms - one.since_ms
+        is_too_long = open_ms > 1_000 * rule.max_gap_s
+        if one.is_held or is_too_long:
+            most = max(held if one.is_held else 0, worst if is_too_long else 0)
+            doubled, length_ms = doubled + 2 * most * open_ms, length_ms + open_ms
+    return doubled, length_ms
 
 
 def _laddered(points: Sequence[Point], reached: int, unit: int) -> int:

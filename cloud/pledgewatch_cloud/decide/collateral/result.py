@@ -62,6 +62,10 @@ class Base(NamedTuple):
     unvalued: int
 
 
+NO_BASE = Base(0, {}, 0, {}, {}, {}, 0, 0, 0, 0, 0, -1, -1, 0, 0)
+"""That of a facility which is no more."""
+
+
 class LotLine(NamedTuple):
     """What became of one lot: its value, what each step took, what is left and what that is lent."""
 

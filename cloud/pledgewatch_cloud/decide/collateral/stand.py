@@ -1,4 +1,8 @@
-"""From the book and what is known of an asset to its lots as they stand at a moment."""
+"""From the book and what is known of assets to lots as they stand at a moment.
+
+Where a lot is and what stands for it is for the asset that it is in just then. What it went through is for every asset
+that it was in, each for the time of its stay.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,13 +13,14 @@ from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Lot
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
 from pledgewatch_cloud.decide.collateral.loan import outstanding_minor
-from pledgewatch_cloud.decide.collateral.loss import Curve, LifeCurve, loss_bp
+from pledgewatch_cloud.decide.collateral.loss import Curve, LifeCurve, Part, loss_bp
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.terms import Line
 from pledgewatch_cloud.decide.condition import is_awaited
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.money import BASIS_POINTS
-from pledgewatch_cloud.decide.voyage import NEVER, Leg, leg_at
+from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.voyage import Leg, leg_at
 
 HOUR_MS = 3_600_000
 _AGREED = "="
@@ -65,18 +70,51 @@ def line_of(book: Book, facility: str, now_ms: int) -> Line:
     return Line(one.id, one.currency, book.policy_of(facility), one.limit_minor, drawn_minor)
 
 
-def lots_of(book: Book, asset: str, facts: AssetFacts, known: AssetState, now_ms: int) -> list[LotStanding]:
-    """The lots in an asset as they stand."""
-    lots = book.lots_of_asset(asset)
-    if not lots:
-        return []
-    every = list(causes_module.spells(facts))
-    spells = [one for one in every if one.cause.at_ms <= now_ms]
-    legs = book.legs_of(asset)
-    turns_ms = _turns_ms(legs, every, now_ms)
-    return [
-        _standing(book, lot, known, spells, facts.forgotten.get(lot.id, NEVER), legs, turns_ms, now_ms) for lot in lots
-    ]
+class _Seen(NamedTuple):
+    """What is known of an asset at a moment: its state, the legs it sails, the spells that had begun of each lot, from
+    when on a lot's doubts were forgotten, and when time alone may next change any of that."""
+
+    known: AssetState
+    legs: tuple[Leg, ...]
+    spells: Mapping[str, Sequence[Spell]]
+    forgotten: Mapping[str, int]
+    turns_ms: int
+
+
+def lots_of(
+    book: Book,
+    lots: Sequence[Lot],
+    facts: Mapping[str, AssetFacts],
+    assets: Mapping[str, AssetState],
+    now_ms: int,
+) -> list[LotStanding]:
+    """Some lots as they stand."""
+    wanted = {asset for lot in lots for asset in lot.assets}
+    seen = {
+        asset: _seen(book, asset, facts.get(asset, AssetFacts()), assets.get(asset, EMPTY), now_ms) for asset in wanted
+    }
+    return [_standing(book, lot, seen, now_ms) for lot in lots]
+
+
+def _seen(book: Book, asset: str, facts: AssetFacts, known: AssetState, now_ms: int) -> _Seen:
+    every, legs = list(causes_module.spells(facts)), book.legs_of(asset)
+    spells: dict[str, list[Spell]] = {}
+    for one in every:
+        if one.cause.lot and one.cause.at_ms <= now_ms:
+            spells.setdefault(one.cause.lot, []).append(one)
+    return _Seen(known, legs, spells, facts.forgotten, _turns_ms(legs, every, now_ms))
+
+
+def _parts_of(lot: Lot, seen: Mapping[str, _Seen]) -> list[Part]:
+    """What is known of a lot in each of the assets that it was in."""
+    found = []
+    for asset in lot.assets:
+        known, _, spells, forgotten, _ = seen[asset]
+        there = lot.there(asset)
+        own = [causes_module.in_stay(one, there) for one in spells.get(lot.id, ())]
+        story, begun_ms = known.kinetics.get(lot.id), known.begun_ms
+        found.append(Part(own, story, lot.kinetic_in(asset), begun_ms, forgotten.get(lot.id, NEVER), there))
+    return found
 
 
 def fences_of(known: AssetState) -> tuple[str, ...]:
@@ -88,38 +126,28 @@ def all_lots(
     book: Book, facts: Mapping[str, AssetFacts], assets: Mapping[str, AssetState], now_ms: int
 ) -> list[LotStanding]:
     """Every lot of the book as it stands."""
-    found: list[LotStanding] = []
-    for asset in {lot.asset for lot in book.lots.values()}:
-        found += lots_of(book, asset, facts.get(asset, AssetFacts()), assets.get(asset, EMPTY), now_ms)
-    return found
+    return lots_of(book, [*book.lots.values()], facts, assets, now_ms)
 
 
-def _standing(
-    book: Book,
-    lot: Lot,
-    known: AssetState,
-    spells: Sequence[Spell],
-    forgotten_ms: int,
-    legs: Sequence[Leg],
-    turns_ms: int,
-    now_ms: int,
-) -> LotStanding:
+def _standing(book: Book, lot: Lot, seen: Mapping[str, _Seen], now_ms: int) -> LotStanding:
+    stay, parts = lot.stay_at(now_ms), _parts_of(lot, seen)
+    known = seen[stay.asset].known
     product = book.products.get(lot.sku)
     appraisal = book.appraisals.get(lot.sku)
     policy = book.policy_of(lot.facility)
     fences = fences_of(known)
     kinds = {book.fences[one].kind for one in fences if one in book.fences}
-    leg = leg_at(legs, now_ms)
-    own = [one for one in spells if one.cause.lot == lot.id]
+    leg = leg_at(seen[stay.asset].legs, now_ms)
+    own = [one for part in parts for one in part.spells]
     curves = product.loss if product else ()
     # On the hour, so that it is the same whenever within the hour it is looked at.
     hour_ms = now_ms // HOUR_MS * HOUR_MS
-    loss = 0
-    if curves:
-        told = curves, own, known.kinetics.get(lot.id), lot.kinetic, hour_ms
-        loss = loss_bp(*told, limits=lot.limits, begun_ms=known.begun_ms, forgotten_ms=forgotten_ms)
-    grows = loss < BASIS_POINTS and (forgotten_ms != NEVER or _grows(curves, own, hour_ms))
-    evidence = newest_evidence(lot, policy.evidence.by, known)
+    loss = loss_bp(curves, parts, hour_ms, lot.limits) if curves else 0
+    is_forgotten = any(part.forgotten_ms != NEVER for part in parts)
+    grows = loss < BASIS_POINTS and (is_forgotten or _grows(curves, own, hour_ms))
+    evidence = newest_evidence(lot, policy.evidence.by, known, now_ms)
+    turns_ms = min([moment for one in lot.whereabouts for moment in one[1:] if moment > now_ms])
+    turns_ms = min(turns_ms, *(seen[asset].turns_ms for asset in lot.assets))
     return LotStanding(
         id=lot.id,
         facility=lot.facility,
@@ -134,7 +162,7 @@ def _standing(
         counted_ms=lot.counted_ms,
         receipt_state=lot.receipt.state if lot.receipt else "",
         receipt_until_ms=lot.receipt.until_ms if lot.receipt else NEVER,
-        in_class=_class_of(kinds, book, lot.asset),
+        in_class=_class_of(kinds, book, stay.asset),
         fences=fences,
         is_forbidden="forbidden" in kinds,
         evidence_ms=evidence[0] if evidence else -NEVER,
@@ -155,11 +183,12 @@ def _standing(
     )
 
 
-def newest_evidence(lot: Lot, by: str, known: AssetState) -> Key | None:
+def newest_evidence(lot: Lot, by: str, known: AssetState, at_ms: int) -> Key | None:
     """The newest reading that is good enough to stand for a lot, or None: a good fix; unless the policy asks for one, a
     good value of what the lot's limits and its mean kinetic temperature are about, too.
 
-    Where that fix was not the newest, only its moment is known.
+    `known` is the asset that the lot is in at the moment asked for; what was measured there before it came does not
+    stand for it. Where that fix was not the newest, only its moment is known.
     """
     found = []
     fix = known.presence
@@ -170,7 +199,8 @@ def newest_evidence(lot: Lot, by: str, known: AssetState) -> Key | None:
         found += [one.key for one in conditions if one is not None and not is_awaited(one)]
         kinetic = known.kinetics.get(lot.id)
         found += [kinetic.key] if kinetic else []
-    return max(found, default=None)
+    since_ms = lot.stay_at(at_ms).since_ms
+    return max((key for key in found if key[0] >= since_ms), default=None)
 
 
 def _class_of(kinds: set[str], book: Book, asset: str) -> str:
@@ -182,9 +212,10 @@ def _class_of(kinds: set[str], book: Book, asset: str) -> str:
 
 
 def _turns_ms(legs: Sequence[Leg], spells: Sequence[Spell], now_ms: int) -> int:
-    """When a leg next begins or ends, or a spell that a clock somewhat ahead has dated."""
+    """When a leg next begins or ends, or a spell begins that a clock somewhat ahead has dated. The end of one counts by
+    what the lot's condition costs alone, which is looked at on the hour."""
     moments = [moment for leg in legs for moment in (leg.from_ms, leg.until_ms)]
-    moments += [moment for one in spells for moment in (one.cause.at_ms, one.ended_ms or NEVER)]
+    moments += [one.cause.at_ms for one in spells]
     return min((moment for moment in moments if moment > now_ms), default=NEVER)
 
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.voyage import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER
 
 
 class LotStanding(NamedTuple):

@@ -13,18 +13,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pledgewatch_cloud.decide import money
-from pledgewatch_cloud.decide.collateral import bases
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.collateral import bases, concentration
 from pledgewatch_cloud.decide.collateral import covenants as covenants_module
 from pledgewatch_cloud.decide.collateral import sheet as sheet_module
+from pledgewatch_cloud.decide.collateral.goods import Goods
 from pledgewatch_cloud.decide.collateral.result import Base
-from pledgewatch_cloud.decide.collateral.sheet import Sheet
+from pledgewatch_cloud.decide.collateral.sheet import Sheet, Shocked, Totals
 from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
 from pledgewatch_cloud.decide.item import BookError, Item
+from pledgewatch_cloud.decide.market import Market
 from pledgewatch_cloud.decide.moments import ID, short
 
 SHOCKS_MAX = 1_000
+_AT_ONCE = 20
+"""How many shocks share the way over the lots: so many totals are held."""
 _LEAST_BP = -money.BASIS_POINTS
 _MOST_BP = 10 * money.BASIS_POINTS
 _SERIES = re.compile(f"=?{ID.pattern}")
@@ -88,31 +93,48 @@ def shocks_of(document: object) -> list[Shock]:
     return found
 
 
+def unknown_names(shocks: Sequence[Shock], book: Book, market: Market) -> list[dict[str, Any]]:
+    """By shock, the series, agreed prices and fences that it names and nobody knows: it does nothing to them."""
+    series = {*market.prices, *(one.series for one in book.products.values()), *(f"={sku}" for sku in book.prices)}
+    found = []
+    for shock in shocks:
+        names = {"series_bp": sorted({*shock.series_bp} - series)}
+        names["lost_fences"] = sorted({*shock.lost_fences} - book.fences.keys())
+        if any(names.values()):
+            found.append({"shock": shock.id, **{key: some for key, some in names.items() if some}})
+    return found
+
+
 def stressed(sheet: Sheet, shocks: Sequence[Shock], fences: Mapping[str, Collection[str]]) -> Iterator[Stressed]:
     """Every facility under every shock. `fences` gives for each fence the lots in it."""
-    before = {line.id: bases.base_of(sheet, line.id) for line in sheet.goods.lines}
-    for shock in shocks:
-        lost = _lost_rows(sheet, shock, fences)
-        then = _under(sheet, shock, lost)
-        lots_lost = np.bincount(sheet.goods.columns.line[lost], minlength=len(sheet.goods.lines)).tolist()
-        for line, gone in zip(then.goods.lines, lots_lost, strict=True):
-            base, terms = bases.base_of(then, line.id), line.policy.covenants
-            call_minor = covenants_module.call_minor(base, terms) if covenants_module.is_called(base, terms) else 0
-            change_minor = base.base_minor - before[line.id].base_minor
-            yield Stressed(shock.id, line.id, base, change_minor, call_minor, gone)
-
-
-def _under(sheet: Sheet, shock: Shock, lost: Numbers) -> Sheet:
-    """The sheet as it would be, some rows being lost."""
     goods = sheet.goods
-    wares = zip(goods.wares, sheet.quotes.sources, strict=True)
+    before = [base.base_minor for base in _bases(goods, sheet.totals)]
+    for start in range(0, len(shocks), _AT_ONCE):
+        some = shocks[start : start + _AT_ONCE]
+        shocked = [_shocked(sheet, shock, fences) for shock in some]
+        for shock, changed, totals in zip(some, shocked, sheet_module.shocked(sheet, shocked), strict=True):
+            lots_lost = np.bincount(goods.columns.line[changed.lost], minlength=len(goods.lines)).tolist()
+            every = zip(goods.lines, _bases(goods, totals), before, lots_lost, strict=True)
+            for line, base, was_minor, gone in every:
+                terms = line.policy.covenants
+                call_minor = covenants_module.call_minor(base, terms) if covenants_module.is_called(base, terms) else 0
+                yield Stressed(shock.id, line.id, base, base.base_minor - was_minor, call_minor, gone)
+
+
+def _bases(goods: Goods, totals: Totals) -> list[Base]:
+    return [bases.base_from(goods, totals, number) for number in range(len(goods.lines))]
+
+
+def _shocked(sheet: Sheet, shock: Shock, fences: Mapping[str, Collection[str]]) -> Shocked:
+    """What a shock means for a sheet."""
+    wares = zip(sheet.goods.wares, sheet.quotes.sources, strict=True)
     ware_bp = [
         _way_bp(shock.series_bp.get(series, shock.price_bp), shock, source, currency)
         for (series, currency, _), source in wares
     ]
-    pair_bp = [_way_bp(0, shock, source, target) for source, target, _ in goods.pairs]
+    pair_bp = [_way_bp(0, shock, source, target) for source, target, _ in sheet.goods.pairs]
     shares_bp = np.array(ware_bp, dtype=np.int64), np.array(pair_bp, dtype=np.int64)
-    return sheet_module.shocked(sheet, *shares_bp, lost)
+    return Shocked(*shares_bp, _lost_rows(sheet.goods, shock, fences))
 
 
 def _way_bp(price_bp: int, shock: Shock, source: str, target: str) -> int:
@@ -121,18 +143,17 @@ def _way_bp(price_bp: int, shock: Shock, source: str, target: str) -> int:
     return (money.BASIS_POINTS + price_bp) * source_bp // target_bp
 
 
-def _lost_rows(sheet: Sheet, shock: Shock, fences: Mapping[str, Collection[str]]) -> Numbers:
-    """The rows of the lots that are gone, each once."""
-    goods = sheet.goods
-    lost = np.zeros(len(goods.ids), dtype=np.bool_)
+def _lost_rows(goods: Goods, shock: Shock, fences: Mapping[str, Collection[str]]) -> Numbers:
+    """The rows of the lots that are gone, each once, ascending."""
+    lost = [np.zeros(0, dtype=np.int64)]
     for dimension, words in shock.lost.items():
         groups, wanted = goods.groups[DIMENSIONS.index(dimension)], set(words)
-        gone = np.array([word in wanted for word in groups.words], dtype=np.bool_)
-        lost |= gone[groups.of]
+        gone = [number for number, word in enumerate(groups.words) if word in wanted]
+        lost.append(concentration.rows_of(groups, groups.rows, np.array(gone, dtype=np.int64)))
     for fence in shock.lost_fences:
         rows = [goods.place[lot] for lot in fences.get(fence, ()) if lot in goods.place]
-        lost[rows] = True
-    return np.flatnonzero(lost)
+        lost.append(np.array(rows, dtype=np.int64))
+    return np.unique(np.concatenate(lost))
 
 
 def _by_word(item: Item, written: object, key: str, least_bp: int) -> dict[str, int]:

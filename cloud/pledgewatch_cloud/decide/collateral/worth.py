@@ -15,7 +15,7 @@ from pledgewatch_cloud.decide.collateral.result import HAIRCUTS
 from pledgewatch_cloud.decide.columns import Numbers, Truths
 
 _STOCK = TEST["stock"]
-_BLOCK = 32_768
+BLOCK = 65_536
 _FREE = 2**62
 
 
@@ -26,23 +26,35 @@ class Takes(Protocol):
         """A step and what it takes of each lot."""
         ...
 
-    def fail(self, tests: Numbers, rows: Numbers, amounts: Numbers) -> None:
-        """Lots that a test takes whole: the place of the test, the row, the amount."""
+    def test(self, tests: Numbers, rows: Numbers, amounts: Numbers) -> None:
+        """What tests take of some lots, of each one test: the place of the test, the row, the amount."""
         ...
 
 
 class Worth(NamedTuple):
     """What lots are worth and what of that is left after the tests, by row; `unvalued` are worth 0 for a reason."""
 
-    fails: Numbers
     value: Numbers
     unvalued: Truths
     left: Numbers
 
 
-def blocks(count: int) -> Iterator[slice]:
+def blocks(stop: int, start: int = 0) -> Iterator[slice]:
     """Rows, so many at a time that what is made of them on the way stays near the processor."""
-    return (slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
+    return (slice(one, min(one + BLOCK, stop)) for one in range(start, stop, BLOCK))
+
+
+def priced_of(lots: Columns, quotes: Quotes) -> Numbers:
+    """What lots come to at their quotes, in the quotes' currencies; -1 where there is no quote, or it is beyond what an
+    amount may be."""
+    found = np.zeros(len(lots.ware), dtype=np.int64)
+    for block in blocks(len(found)):
+        ware = lots.ware[block]
+        found[block], is_beyond = money.shares_down(lots.quantity[block], quotes.price_minor, quotes.per, ware)
+        if (quotes.per == 0).any():
+            is_beyond |= quotes.per[ware] == 0
+        found[block][is_beyond] = -1
+    return found
 
 
 def costs_of(lots: Columns, quotes: Quotes) -> Numbers:
@@ -53,46 +65,53 @@ def costs_of(lots: Columns, quotes: Quotes) -> Numbers:
         rows = block if has_cost.all() else block.start + np.flatnonzero(has_cost)
         pair, cost = lots.pair[rows], lots.cost_minor[rows]
         turned, is_beyond = money.shares_down(cost, quotes.cost_mantissa, quotes.cost_ten, pair)
-        is_beyond |= (quotes.cost_ten[pair] == 0) | (cost > money.AMOUNT_MAX_MINOR)
+        is_beyond |= cost > money.AMOUNT_MAX_MINOR
+        if (quotes.cost_ten == 0).any():
+            is_beyond |= quotes.cost_ten[pair] == 0
         found[rows] = np.where(is_beyond, -1, turned)
     return found
 
 
-def worth_of(lots: Columns, shares: Shares, quotes: Quotes, costs: Numbers, most_minor: Numbers, takes: Takes) -> Worth:
-    """What lots are worth, and what the tests leave of it."""
-    value, unvalued = _value(lots, shares, quotes, costs, most_minor)
+def worth_of(
+    lots: Columns,
+    shares: Shares,
+    quotes: Quotes,
+    priced: Numbers,
+    costs: Numbers,
+    most_minor: Numbers,
+    takes: Takes,
+) -> Worth:
+    """What lots are worth, and what the tests leave of it. `priced` and `costs` as priced_of and costs_of have them."""
+    value, unvalued = _value(lots, shares, quotes, priced, costs, most_minor)
     fails = shares.fails
     if (quotes.fails != PASSED).any():
         fails = np.minimum(fails, quotes.fails[lots.ware])
     if (quotes.cost_fails != PASSED).any():
         of_costs = np.where(lots.pair >= 0, quotes.cost_fails[lots.pair], PASSED)
         fails = np.minimum(fails, of_costs)
-    left = value
-    if (shares.counted != lots.quantity).any():
-        left = np.where(fails < _STOCK, value, money.share_down(value, shares.counted, np.maximum(lots.quantity, 1)))
-        takes.take("stock", value - left)
+    left = value.copy()
+    short = np.flatnonzero((shares.counted != lots.quantity) & (fails >= _STOCK))
+    if len(short):
+        left[short] = money.share_down(value[short], shares.counted[short], np.maximum(lots.quantity[short], 1))
+        takes.test(np.full(len(short), _STOCK), short, value[short] - left[short])
     failing = np.flatnonzero(fails != PASSED)
     if len(failing):
-        takes.fail(fails[failing], failing, left[failing])
-        left = left.copy()
+        takes.test(fails[failing], failing, left[failing])
         left[failing] = 0
     if (shares.salable != lots.quantity).any():
         after = money.share_down(left, shares.salable, np.maximum(lots.quantity, 1))
         takes.take("slow", left - after)
         left = after
-    return Worth(fails, value, unvalued, left)
+    return Worth(value, unvalued, left)
 
 
 def _value(
-    lots: Columns, shares: Shares, quotes: Quotes, costs: Numbers, most_minor: Numbers
+    lots: Columns, shares: Shares, quotes: Quotes, priced: Numbers, costs: Numbers, most_minor: Numbers
 ) -> tuple[Numbers, Truths]:
     """The value of lots in their facility's currency; those that have none are worth 0."""
-    value, unvalued = money.shares_down(lots.quantity, quotes.price_minor, quotes.per, lots.ware)
-    value, is_beyond = money.shares_down(value, quotes.mantissa, quotes.ten, lots.ware)
-    unvalued |= is_beyond
+    value, unvalued = money.shares_down(priced, quotes.mantissa, quotes.ten, lots.ware)
+    unvalued |= priced < 0
     unvalued |= costs < 0
-    if (quotes.per == 0).any():
-        unvalued |= quotes.per[lots.ware] == 0
     value = np.minimum(value, costs)
     if (shares.nolv_bp != money.BASIS_POINTS).any():
         value = money.share_bp_down(value, shares.nolv_bp)

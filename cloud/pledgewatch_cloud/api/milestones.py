@@ -1,0 +1,52 @@
+"""Milestones: where each stands, what it waits for and why; and waiving what it asks for."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+from fastapi.concurrency import run_in_threadpool
+
+from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.milestones import explain
+from pledgewatch_cloud.decide.milestones.lifecycle import Memo
+from pledgewatch_cloud.journal.store import StoreError
+
+router = APIRouter(prefix="/milestones", tags=["milestones"])
+Words = Annotated[str, Body(embed=True, min_length=1, max_length=1_000)]
+
+
+@router.get("")
+async def list_milestones(service: ServiceOf) -> list[dict[str, Any]]:
+    """Every milestone of the book as it stands, by id."""
+    state = service.writer.state
+    return [
+        explain.described(one, state.milestones.get(identity, Memo(one.facility)))
+        for identity, one in sorted(state.book.milestones.items())
+    ]
+
+
+@router.get("/{milestone}")
+async def read_milestone(service: ServiceOf, milestone: str) -> dict[str, Any]:
+    """One milestone: which facts hold, which are missing, what each rests on, and what if one fell away."""
+    state = service.writer.state
+    if milestone not in state.book.milestones:
+        raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(state.book, milestone))
+    return explain.as_json(await run_in_threadpool(explain.explain, state, milestone))
+
+
+@router.post("/{milestone}/waiver")
+async def waive_milestone(service: ServiceOf, milestone: str, by: Words, why: Words) -> dict[str, Any]:
+    """Let the money move whatever the milestone asks for. `by` says who decides so, `why` says why."""
+    book = service.writer.state.book
+    if milestone not in book.milestones:
+        raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(book, milestone))
+    try:
+        outcome = await service.writer.waive(milestone, by, why)
+    except StoreError as error:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}") from None
+    if outcome is None:
+        memo = service.writer.state.milestones[milestone]
+        text = f"it is {memo.state}, or what it releases is not known or not what was sent: nothing is waived"
+        raise Problem(HTTPStatus.CONFLICT, f"milestone {milestone}: {text}")
+    return {"entry": outcome.state.entry}

@@ -1,0 +1,78 @@
+"""Notices in: what senders hand in, as a plain document or as DCSA Track & Trace events, and how a sender is known."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from pledgewatch_cloud.api.access import Service, ServiceOf
+from pledgewatch_cloud.api.body import raw_json_body
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, UNAUTHENTICATED, Intake, RefusedError
+from pledgewatch_cloud.notices.senders import SenderError
+
+router = APIRouter(prefix="/notices", tags=["notices"])
+
+ALREADY_KNOWN = "already known"
+
+
+@router.post("")
+async def hand_in_plain(service: ServiceOf, request: Request) -> dict[str, Any]:
+    """Take notices in the plain form (docs/TRADE_API.md): all, or none with every fault's place."""
+    return await _answer(service, request, "plain")
+
+
+@router.post("/dcsa")
+async def hand_in_dcsa(service: ServiceOf, request: Request) -> dict[str, Any]:
+    """Take DCSA Track & Trace 2.2 events, one or a list: all, or none with every fault's place."""
+    return await _answer(service, request, "dcsa")
+
+
+async def _answer(service: Service, request: Request, form: str) -> dict[str, Any]:
+    sender, raw = await signed_body(service, request)
+    try:
+        entry = await hand_in(service, sender, form, raw)
+    except RefusedError as error:
+        text = "the notices are refused, and kept in quarantine"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, text, error.errors) from None
+    if entry is None:
+        return {"entry": None, "changed": False, "detail": ALREADY_KNOWN}
+    return {"entry": entry, "changed": True}
+
+
+async def signed_body(service: Service, request: Request) -> tuple[str, bytes]:
+    """The sender of a request, and what it brings.
+
+    Raises Problem: 401 where no sender is shown to have made it; the bytes are then in quarantine, as long as there
+    are not too many of them.
+    """
+    raw, now_ms = await raw_json_body(request, DOCUMENT_MAX_BYTES), service.delivery_clock.now_ms()
+    try:
+        return service.senders.of_request(dict(request.headers), raw, now_ms), raw
+    except SenderError as error:
+        text = str(error)
+    if service.senders.may_keep(now_ms):
+        try:
+            await _intake(service).set_aside("", UNAUTHENTICATED, text, raw)
+        except StoreError as error:
+            raise _cannot_commit(error) from None
+    else:
+        service.metrics.submitted(UNAUTHENTICATED)
+    raise Problem(HTTPStatus.UNAUTHORIZED, text)
+
+
+async def hand_in(service: Service, sender: str, form: str, raw: bytes) -> int | None:
+    """Commit what a sender hands in; see Intake.hand_in. Raises RefusedError, or Problem where the disk is lost."""
+    try:
+        return await _intake(service).hand_in(sender, form, raw)
+    except StoreError as error:
+        raise _cannot_commit(error) from None
+
+
+def _intake(service: Service) -> Intake:
+    return Intake(service.writer, service.store, service.metrics, service.delivery_clock)
+
+
+def _cannot_commit(error: StoreError) -> Problem:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}")

@@ -1,0 +1,134 @@
+"""Facts: when each thing that a clause may ask for held, by all that is known now, and what shows it.
+
+Readings and notices tell of moments, so what they show holds on stretches of the goods' own time, and late news changes
+the stretches alone. What goods are worth, whether they are pledged and whether a receipt is valid has no moments in the
+book: it counts from when the milestone first saw it so (its sights), and where the book says so no more, it never was.
+The value of goods moves by itself, so what was seen of it when the milestone was met stays seen.
+"""
+
+from collections.abc import Callable, Mapping
+
+from pledgewatch_cloud.decide.book_items import Lot
+from pledgewatch_cloud.decide.milestones import kept, sensed
+from pledgewatch_cloud.decide.milestones.clauses import Fact
+from pledgewatch_cloud.decide.milestones.lifecycle import UNMET, Memo, MilestoneState, Sight
+from pledgewatch_cloud.decide.milestones.noticed import noticed
+from pledgewatch_cloud.decide.milestones.shown import (
+    NOT,
+    PERHAPS,
+    Asked,
+    Known,
+    Proof,
+    Shown,
+    for_lots,
+    for_stays,
+    from_moment,
+    held_on,
+    only,
+)
+from pledgewatch_cloud.decide.milestones.terms import Milestone
+from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER
+
+
+def show(known: Known, milestone: Milestone, memo: Memo, fact: Fact) -> Shown:
+    """When a fact of a milestone held, and what shows it. `memo` is what is remembered of the milestone."""
+    scope = known.book.scope_of(milestone)
+    asked = Asked(known, milestone, scope, memo, fact)
+    if not asked.lots:
+        # The book does not let that happen; if it did, nothing would be known, of what is denied as well.
+        return Shown(PERHAPS, (), "what it is about is not in the book any more")
+    reader = _READERS.get(fact.kind)
+    return reader(asked) if reader else noticed(asked)
+
+
+def _stock_received(_asked: Asked, lot: Lot) -> Shown:
+    if lot.received_ms == -NEVER:
+        return Shown(NOT, (), f"{lot.id} has no received_at")
+    return Shown(only(from_moment(lot.received_ms, 0)), (Proof("book", f"lots {lot.id}.received_at", lot.received_ms),))
+
+
+def _stock_counted(asked: Asked, lot: Lot) -> Shown:
+    if lot.counted < lot.quantity:
+        said = f"{max(lot.counted, 0)} of {lot.quantity} are counted" if lot.counted >= 0 else "no count is known"
+        return Shown(NOT, (), f"{lot.id}: {said}")
+    held = only(from_moment(lot.counted_ms, asked.fact.max_age_s))
+    return Shown(held, (Proof("book", f"lots {lot.id}.counted", lot.counted_ms),))
+
+
+def _receipt_valid(asked: Asked, lot: Lot) -> Shown:
+    if lot.receipt is None or lot.receipt.state != "valid":
+        return Shown(NOT, (), f"{lot.id} has no receipt that is valid")
+    proof = Proof("book", f"lots {lot.id}.receipt {lot.receipt.id}")
+    return _as_seen(asked, f"receipt_valid {lot.id}", lot.receipt.until_ms, proof)
+
+
+def _pledged(asked: Asked, lot: Lot) -> Shown:
+    if lot.facility != asked.milestone.facility:
+        return Shown(NOT, (), f"{lot.id} is pledged to {lot.facility}")
+    return _as_seen(asked, f"pledged {lot.id}", NEVER, Proof("book", f"lots {lot.id}.facility"))
+
+
+def _as_seen(asked: Asked, key: str, until_ms: int, proof: Proof) -> Shown:
+    """What the book says now: it holds since the milestone first saw it, and may have held before."""
+    since_ms = next((one.since_ms for one in asked.seen(key) if one.until_ms == NEVER), asked.known.now_ms)
+    held = held_on([(since_ms, until_ms)], [(-NEVER, until_ms)])
+    return Shown(held, (proof,), sights=(Sight(key, since_ms),))
+
+
+def _ltv_below(asked: Asked) -> Shown:
+    """It is below since the milestone first saw it so; what it saw when it was met stays seen."""
+    now_ms, key = asked.known.now_ms, f"ltv_below {asked.fact.ltv_bp}"
+    base = asked.known.bases.get(asked.milestone.facility)
+    is_known = base is not None and base.ltv_bp >= 0
+    if base is not None and is_known and base.ltv_bp < asked.fact.ltv_bp:
+        past = [one for one in asked.seen(key) if one.until_ms < NEVER]
+        since_ms = next((one.since_ms for one in asked.seen(key) if one.until_ms == NEVER), now_ms)
+        seen, maybe, missing = [*past, Sight(key, since_ms)], ALWAYS, ""
+    else:
+        past = [one._replace(until_ms=min(one.until_ms, now_ms)) for one in asked.seen(key)]
+        seen, maybe, missing = past, ALWAYS, f"the loan to value of {asked.milestone.facility} is not known"
+        if base is not None and is_known:
+            maybe = ((-NEVER, now_ms),)
+            missing = f"the loan to value is {base.ltv_bp} bp, not below {asked.fact.ltv_bp}"
+    # What was once seen and is no more counts for what was met by it alone.
+    seen = [one for one in seen if one.until_ms == NEVER or asked.memo.state not in UNMET]
+    proofs = tuple(Proof("value", f"{key} of {asked.milestone.facility}", one.since_ms) for one in seen)
+    held = held_on([(one.since_ms, one.until_ms) for one in seen], maybe)
+    return Shown(held, proofs, missing, tuple(seen))
+
+
+def _milestone_released(asked: Asked) -> Shown:
+    """It was released; where that is in question now, only what was met before rests on it."""
+    name = asked.fact.milestone
+    memo = asked.known.memos.get(name, Memo(""))
+    if memo.released_ms == NEVER:
+        return Shown(NOT, (), f"milestone {name} is {memo.state}, not released")
+    since, proofs = from_moment(memo.released_ms, 0), (Proof("milestone", name, memo.released_ms),)
+    if memo.state is not MilestoneState.RELEASED and asked.memo.state in UNMET:
+        return Shown(held_on([], since), (), f"milestone {name} is {memo.state}")
+    return Shown(only(since), proofs)
+
+
+def _date_reached(asked: Asked) -> Shown:
+    at_ms = asked.fact.at_ms
+    missing = "" if asked.known.now_ms >= at_ms else f"{iso(at_ms)} has not come yet"
+    return Shown(only(from_moment(at_ms, 0)), (), missing)
+
+
+_READERS: Mapping[str, Callable[[Asked], Shown]] = {
+    "gated_in": for_stays(sensed.gated_in),
+    "gated_out": for_stays(sensed.gated_out),
+    "inside": for_stays(sensed.inside),
+    "condition_kept": for_lots(kept.condition_kept),
+    "no_open_breach": for_lots(kept.no_open_breach),
+    "mkt_below": for_lots(kept.mkt_below),
+    "stock_received": for_lots(_stock_received),
+    "stock_counted": for_lots(_stock_counted),
+    "receipt_valid": for_lots(_receipt_valid),
+    "pledged": for_lots(_pledged),
+    "ltv_below": _ltv_below,
+    "milestone_released": _milestone_released,
+    "date_reached": _date_reached,
+}
+"""How each kind of fact is read; every other kind is a kind of notice."""

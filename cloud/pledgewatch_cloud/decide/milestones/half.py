@@ -1,0 +1,117 @@
+"""The milestone half: which milestones an entry may have touched, judged one after the other, and what is said of them.
+
+A milestone may wait for another's release, so whatever changes that is followed until nothing moves any more; they
+never wait for each other in a circle (see terms), so that comes to an end.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from pledgewatch_cloud.decide.batch import Amendment, Booked, Entry, Submission, Tick, Waiver
+from pledgewatch_cloud.decide.log import Log
+from pledgewatch_cloud.decide.milestones import judge as judge_module
+from pledgewatch_cloud.decide.milestones.judge import Found, ValueOf
+from pledgewatch_cloud.decide.milestones.lifecycle import MOVES, RELEASING, UNMET, Memo, MilestoneState, News
+from pledgewatch_cloud.decide.milestones.shown import Known
+from pledgewatch_cloud.decide.trade.notice import Notice
+
+
+def judge(
+    known: Known,
+    entry: Entry,
+    memos: Mapping[str, Memo],
+    touched: Iterable[str],
+    revalued: Iterable[str],
+    fresh: Iterable[Notice],
+    value_of: ValueOf,
+    log: Log,
+) -> dict[str, Memo]:
+    """What is remembered of milestones after an entry.
+
+    `touched` are the assets of which something was said, `revalued` the facilities whose base is another one, `fresh`
+    the notices that are new.
+    """
+    after = dict(memos)
+    known = known._replace(memos=after)
+    book = known.book
+    waiting = sorted(_concerned(known, entry, touched, revalued, fresh))
+    while waiting:
+        others = set[str]()
+        for one in waiting:
+            before = after.get(one)
+            memo, found = _judged(known, entry, one, before or Memo(""), value_of)
+            after[one] = memo if found is None else _told(memo, found, log)
+            if one not in book.milestones and memo.state in UNMET:
+                del after[one]  # nothing was sent of it
+            if _is_released(before) != _is_released(memo):
+                others.update(book.milestones_after(one))
+        waiting = sorted(others)
+    return after
+
+
+def booking_news(memo: Memo, one: Booked) -> News | None:
+    """What the core's word about a message says of its release, or None where it says nothing new."""
+    says = one.release == "booked" or (
+        one.release != "none" and any(one.message == message for message, _ in memo.releases)
+    )
+    return News.BOOKED if says and (memo.state, News.BOOKED) in MOVES else None
+
+
+def _concerned(
+    known: Known,
+    entry: Entry,
+    touched: Iterable[str],
+    revalued: Iterable[str],
+    fresh: Iterable[Notice],
+) -> set[str]:
+    """The milestones that an entry may have changed, each once."""
+    book, memos, notices = known.book, known.memos, known.notices
+    found = set[str]()
+    match entry.content:
+        case Amendment():
+            return {*book.milestones, *memos}
+        case Waiver(milestone=one) | Booked(milestone=one):
+            found.add(one)
+        case Submission():
+            told = [one for new in fresh for one in (new, *notices.touched_by(new))]
+            found |= {milestone for one in told for milestone in book.milestones_about(one)}
+        case Tick():
+            found |= {one for one, memo in memos.items() if memo.turns_ms <= entry.recorded_at_ms}
+        case _:
+            pass
+    for asset in touched:
+        found.update(book.milestones_of_asset(asset))
+    for facility in revalued:
+        found.update(book.milestones_by_value(facility))
+    return found
+
+
+def _judged(known: Known, entry: Entry, one: str, memo: Memo, value_of: ValueOf) -> tuple[Memo, Found | None]:
+    milestone, word = known.book.milestones.get(one), entry.content
+    if milestone is None:
+        news = booking_news(memo, word) if isinstance(word, Booked) else News.REFUTED
+        return judge_module.without_the_book(known, one, memo, news) if news else (memo, None)
+    match word:
+        case Waiver(name, by, why) if name == one:
+            return judge_module.waived(known, milestone, memo, by, why, value_of)
+        case Booked(milestone=name) if name == one:
+            news = booking_news(memo, word)
+            return judge_module.moved(known, milestone, memo, news) if news else (memo, None)
+        case _:
+            return judge_module.judge(known, milestone, memo, value_of)
+
+
+def _told(memo: Memo, found: Found, log: Log) -> Memo:
+    """What is remembered once it is said and the message is written."""
+    said = log.say(found.event)
+    if found.withdrawn:
+        log.withdraw(found.withdrawn)
+    if found.message is None:
+        return memo
+    sent = log.send(found.facility, said.id, found.message, found.milestone, found.event.at_ms, found.data)
+    if found.message in RELEASING:
+        return memo._replace(releases=(*memo.releases, (sent.id, sent.sequence)))
+    return memo
+
+
+def _is_released(memo: Memo | None) -> bool:
+    return memo is not None and memo.state is MilestoneState.RELEASED

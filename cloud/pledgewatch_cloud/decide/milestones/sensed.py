@@ -1,0 +1,152 @@
+"""Where devices show that goods are and have been.
+
+It holds on stretches of the time at which it was measured. What a device has not shown, or was not good enough to show,
+only may hold. Goods may be in one asset after another; what an asset goes through counts for them while they are in it.
+"""
+
+from collections.abc import Sequence
+
+from pledgewatch_cloud.decide import causes as causes_module
+from pledgewatch_cloud.decide.asset import EMPTY
+from pledgewatch_cloud.decide.book_items import Stay
+from pledgewatch_cloud.decide.causes import Arrival, AssetFacts, Spell
+from pledgewatch_cloud.decide.milestones.shown import GRADE, Asked, Proof, Shown, from_moment, held_on
+from pledgewatch_cloud.decide.presence import Presence
+from pledgewatch_cloud.decide.stretches import NEVER, NONE, Stretch, Stretches, joined, shared, stretch_at
+
+
+def gated_in(asked: Asked, stay: Stay) -> Shown:
+    """It has entered and stayed: from when it had stayed long enough, and a good enough fix had shown it.
+
+    What was inside when it was first seen may have entered before, which nobody saw.
+    """
+    fact, there = asked.fact, ((stay.since_ms, stay.until_ms),)
+    facts, presence = _known(asked, stay.asset)
+    spells = _spells(facts, "fence_entered", fact.fence)
+    began = _began_inside(facts, presence, fact.fence)
+    surely, maybe, proofs = list[Stretch](), _from_then_on(presence, there), list[Proof]()
+    if shared(began, there):
+        maybe.append((stay.since_ms, NEVER))
+    due_ms = NEVER
+    for arrival in facts.arrivals.get(fact.fence, ()):
+        if not stretch_at(there, arrival.at_ms) or _confirms_a_beginning(arrival, began, spells):
+            continue
+        if not asked.is_good_enough(arrival.grade):
+            maybe.append((arrival.at_ms, NEVER))
+            continue
+        done_ms, is_shown = _stayed(asked, spells, arrival, presence)
+        if done_ms >= stay.until_ms:
+            continue
+        if is_shown:
+            surely += from_moment(done_ms, fact.max_age_s)
+            proofs.append(Proof("event", arrival.id, arrival.at_ms, arrival.grade))
+        elif is_shown is None:
+            due_ms = min(due_ms, done_ms)
+            maybe.append((done_ms, NEVER))
+    dwell = f" and stayed {fact.dwell_s} s" if fact.dwell_s else ""
+    missing = f"{stay.asset} has not been seen by a {fact.grade or GRADE} fix to have entered {fact.fence}{dwell}"
+    return Shown(
+        held_on(surely, maybe), tuple(proofs), "" if surely else missing, grows_ms=due_ms, denial_grows_ms=-NEVER
+    )
+
+
+def _confirms_a_beginning(arrival: Arrival, began: Stretches, spells: Sequence[Spell]) -> bool:
+    """Whether a good fix only confirmed that it was inside from the first, which is no entry."""
+    if not stretch_at(began, arrival.at_ms):
+        return False
+    return not any(
+        one.cause.at_ms <= arrival.at_ms and (one.ended_ms is None or arrival.at_ms < one.ended_ms) for one in spells
+    )
+
+
+def _stayed(
+    asked: Asked, spells: Sequence[Spell], arrival: Arrival, presence: Presence | None
+) -> tuple[int, bool | None]:
+    """When an arrival has stayed for as long as is asked, and whether it has: None where that is not known."""
+    fact = asked.fact
+    if not fact.dwell_s:
+        return arrival.at_ms, True
+    begun = [one for one in spells if one.cause.at_ms <= arrival.at_ms]
+    if not begun:
+        return arrival.at_ms, None
+    inside = begun[-1]
+    done_ms = max(arrival.at_ms, inside.cause.at_ms + 1_000 * fact.dwell_s)
+    if inside.ended_ms is not None:
+        return done_ms, inside.ended_ms >= done_ms
+    # That it is still there, a fix must show that is as good as the one that is asked of its entry.
+    is_good_asked = (fact.grade or GRADE) == GRADE
+    shown_ms = presence.good_ms if presence and is_good_asked else _newest_fix_ms(presence)
+    return done_ms, True if shown_ms >= done_ms else None
+
+
+def gated_out(asked: Asked, stay: Stay) -> Shown:
+    """It has left. A fix of less than the fence's grade shows no crossing, so each that was seen is good enough."""
+    fact, there = asked.fact, ((stay.since_ms, stay.until_ms),)
+    facts, presence = _known(asked, stay.asset)
+    left = [one for one in _spells(facts, "fence_left", fact.fence) if stretch_at(there, one.cause.at_ms)]
+    surely = [stretch for one in left for stretch in from_moment(one.cause.at_ms, fact.max_age_s)]
+    proofs = tuple(Proof("event", one.id, one.cause.at_ms) for one in left)
+    missing = "" if left else f"{stay.asset} has not been seen to have left {fact.fence}"
+    return Shown(held_on(surely, _from_then_on(presence, there)), proofs, missing, denial_grows_ms=-NEVER)
+
+
+def inside(asked: Asked, stay: Stay) -> Shown:
+    """It is inside: up to its newest fix, and for as long as that stands. Where it was before the first is unknown."""
+    fact, there = asked.fact, joined([(stay.since_ms, stay.until_ms)])
+    facts, presence = _known(asked, stay.asset)
+    newest_ms = _newest_fix_ms(presence)
+    surely, maybe, proofs = list[Stretch](), [(newest_ms, NEVER)], list[Proof]()
+    if presence is not None:
+        maybe.append((-NEVER, presence.first_ms))
+    for spell in _spells(facts, "fence_entered", fact.fence):
+        until_ms = spell.ended_ms if spell.ended_ms is not None else newest_ms + 1
+        surely.append((spell.cause.at_ms, max(until_ms, spell.cause.at_ms + 1)))
+        if stretch_at(there, spell.cause.at_ms):
+            proofs.append(Proof("event", spell.id, spell.cause.at_ms))
+    fence = asked.known.book.fences.get(fact.fence)
+    for since_ms, until_ms in _began_inside(facts, presence, fact.fence):
+        # A fence that comes and goes with its windows and legs ends without a word, so only that moment is sure.
+        ends_ms = min(until_ms, newest_ms + 1) if fence and not fence.is_scoped else since_ms + 1
+        surely.append((since_ms, ends_ms))
+        maybe.append((since_ms, until_ms))
+    is_now = presence is not None and fact.fence in presence.inside
+    if presence is not None and is_now:
+        surely.append((newest_ms, newest_ms + 1 + 1_000 * fact.max_age_s))
+        _, device, epoch, sequence = presence.key
+        if stretch_at(there, newest_ms):
+            proofs.append(Proof("reading", f"{device}/{epoch}/{sequence}", newest_ms))
+    held = held_on(shared(joined(surely), there), shared(joined(maybe), there))
+    missing = "" if held.surely else f"{stay.asset} was not seen inside {fact.fence}"
+    # A first sight of a fence leads to no event.
+    is_unseen = presence is None or presence.good_ms == -NEVER or fact.fence in presence.unknown
+    may_be_seen = is_unseen or bool(fence and fence.is_scoped)
+    grows_ms = -NEVER if is_now or may_be_seen else NEVER
+    denial_grows_ms = -NEVER if not is_now or may_be_seen else NEVER
+    return Shown(held, tuple(proofs), missing, grows_ms=grows_ms, denial_grows_ms=denial_grows_ms)
+
+
+def _known(asked: Asked, asset: str) -> tuple[AssetFacts, Presence | None]:
+    return asked.known.facts.get(asset, AssetFacts()), asked.known.assets.get(asset, EMPTY).presence
+
+
+def _newest_fix_ms(presence: Presence | None) -> int:
+    return presence.key[0] if presence else -NEVER
+
+
+def _from_then_on(presence: Presence | None, there: Stretches) -> list[Stretch]:
+    """From when on something that is never undone may have happened, for all that the newest fix shows."""
+    unseen = shared(((_newest_fix_ms(presence), NEVER),), there)
+    return [(unseen[0][0], NEVER)] if unseen else []
+
+
+def _spells(facts: AssetFacts, kind: str, fence: str) -> list[Spell]:
+    return [one for one in causes_module.spells(facts) if (one.cause.kind, one.cause.fence) == (kind, fence)]
+
+
+def _began_inside(facts: AssetFacts, presence: Presence | None, fence: str) -> Stretches:
+    """From when it was first seen, if it was inside then, up to when it left."""
+    since_ms = dict(presence.begun).get(fence) if presence else None
+    if since_ms is None:
+        return NONE
+    left_ms = (one.cause.at_ms for one in _spells(facts, "fence_left", fence) if one.cause.at_ms > since_ms)
+    return ((since_ms, min(left_ms, default=NEVER)),)

@@ -1,0 +1,417 @@
+"""The outbox on SQLite: its tables, and what the relays ask of them. SqliteStore adds the connection.
+
+`due` never walks through the messages: a small table says how far each facility has come, lanes say how far an endpoint
+has. Messages that an endpoint does not want are looked at once in the life of a process and then remembered as passed
+by; where there are many, that is written down, or every start would look at them again.
+"""
+
+import json
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+from pledgewatch_cloud.decide.messages import Message
+from pledgewatch_cloud.journal.lane import Lane
+from pledgewatch_cloud.journal.outbox import (
+    ANSWER_MAX_BYTES,
+    PASSED_BY_MAX,
+    Begin,
+    DeadLetter,
+    DeliveryRecord,
+    EndpointState,
+    OutboxMessage,
+    Wanted,
+    is_current,
+)
+
+SCHEMA = """
+CREATE TABLE outbox (
+    id TEXT PRIMARY KEY, type TEXT NOT NULL, facility TEXT NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL,
+    entry INTEGER NOT NULL, withdrawn_by INTEGER NOT NULL DEFAULT 0, seal TEXT NOT NULL DEFAULT '',
+    UNIQUE (facility, sequence)) STRICT, WITHOUT ROWID;
+CREATE INDEX outbox_queue ON outbox (facility, sequence, withdrawn_by, type, entry);
+CREATE INDEX outbox_by_entry ON outbox (entry);
+CREATE INDEX outbox_withdrawn ON outbox (withdrawn_by) WHERE withdrawn_by > 0;
+CREATE TABLE outbox_facility (
+    facility TEXT PRIMARY KEY, last INTEGER NOT NULL, seal TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
+CREATE TABLE endpoint (
+    name TEXT PRIMARY KEY, begin TEXT NOT NULL, types TEXT NOT NULL, facilities TEXT NOT NULL,
+    stopped_at_ms INTEGER NOT NULL, stopped_why TEXT NOT NULL, seal TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE lane (
+    endpoint TEXT NOT NULL, facility TEXT NOT NULL, done INTEGER NOT NULL, tried INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, next_attempt_at_ms INTEGER NOT NULL, last_error TEXT NOT NULL,
+    is_dead INTEGER NOT NULL, records INTEGER NOT NULL, seal TEXT NOT NULL,
+    PRIMARY KEY (endpoint, facility)) STRICT, WITHOUT ROWID;
+CREATE INDEX lane_by_facility ON lane (facility, tried);
+CREATE TABLE delivery (
+    id INTEGER PRIMARY KEY, endpoint TEXT NOT NULL, message TEXT NOT NULL, at_ms INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, status INTEGER NOT NULL, answer BLOB NOT NULL, keys TEXT NOT NULL,
+    seal TEXT NOT NULL) STRICT;
+CREATE INDEX delivery_by_message ON delivery (message);
+"""
+SEALS = {
+    "outbox": "seal(id, type, facility, sequence, body, entry, withdrawn_by)",
+    "outbox_facility": "seal(facility, last)",
+    "endpoint": "seal(name, begin, types, facilities, stopped_at_ms, stopped_why)",
+    "lane": "seal(endpoint, facility, done, tried, attempts, next_attempt_at_ms, last_error, is_dead, records)",
+    "delivery": "seal(endpoint, message, at_ms, attempt, status, answer, keys)",
+}
+KEYS = {
+    "outbox": "id",
+    "outbox_facility": "facility",
+    "endpoint": "name",
+    "lane": "endpoint || ' ' || facility",
+    "delivery": "id",
+}
+_LANE = "endpoint, facility, done, tried, attempts, next_attempt_at_ms, last_error, is_dead, records"
+_MESSAGE = "id, type, facility, sequence, body, entry, withdrawn_by"
+_RECORD = "endpoint, message, at_ms, attempt, status, answer, keys"
+_PUT_LANE = (
+    "INSERT OR REPLACE INTO lane VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, seal(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))"
+)
+_PUT_ENDPOINT = "INSERT OR REPLACE INTO endpoint VALUES (?1, ?2, ?3, ?4, ?5, ?6, seal(?1, ?2, ?3, ?4, ?5, ?6))"
+_PUT_RECORD = (
+    f"INSERT INTO delivery ({_RECORD}, seal)"  # noqa: S608 - constants
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, seal(?1, ?2, ?3, ?4, ?5, ?6, ?7))"
+)
+# Lanes that an endpoint has something to send in, with what is known of them where nothing is written yet.
+_OPEN_LANES = (
+    "SELECT f.facility, f.last, coalesce(l.done, 0), coalesce(l.tried, 0), coalesce(l.attempts, 0),"
+    " coalesce(l.next_attempt_at_ms, 0) AS waits_until_ms, coalesce(l.last_error, ''), coalesce(l.records, 0)"
+    " FROM outbox_facility f LEFT JOIN lane l ON l.endpoint = ? AND l.facility = f.facility"
+    " WHERE f.last > coalesce(l.done, 0) AND coalesce(l.is_dead, 0) = 0 AND coalesce(l.next_attempt_at_ms, 0) <= ?"
+    " ORDER BY waits_until_ms, f.facility"
+)
+_IS_WANTED = (
+    "o.withdrawn_by = 0 AND (:types = '[]' OR o.type IN (SELECT value FROM json_each(:types)))"
+    " AND (:facilities = '[]' OR o.facility IN (SELECT value FROM json_each(:facilities)))"
+)
+_PENDING = (
+    "SELECT count(*), min(o.entry) FROM outbox_facility f CROSS JOIN outbox o INDEXED BY outbox_queue LEFT JOIN lane l"  # noqa: S608 - constants
+    " ON l.endpoint = :endpoint AND l.facility = f.facility"
+    f" WHERE o.facility = f.facility AND o.sequence > coalesce(l.done, 0) AND {_IS_WANTED}"
+)
+_LASTS = "SELECT facility, max(sequence) FROM outbox GROUP BY facility"
+_SAID_LASTS = "SELECT facility, last FROM outbox_facility"
+_RECORDS = (
+    "SELECT d.endpoint, o.facility, count(*) FROM delivery d JOIN outbox o ON o.id = d.message"
+    " GROUP BY d.endpoint, o.facility"
+)
+_SAID_RECORDS = "SELECT endpoint, facility, records FROM lane WHERE records > 0"
+
+
+def _apart(some: str, others: str) -> str:
+    return f"SELECT count(*) FROM (SELECT * FROM ({some} EXCEPT {others}) UNION SELECT * FROM ({others} EXCEPT {some}))"  # noqa: S608 - constants
+
+
+# What the seals cannot tell, for a row that is gone has none.
+_STRAYS = (
+    ("rows of outbox_facility do not say which message was the last", _apart(_LASTS, _SAID_LASTS)),
+    (
+        "rows of lane are beyond their facility's messages",
+        "SELECT count(*) FROM lane l LEFT JOIN outbox_facility f USING (facility) WHERE l.done > coalesce(f.last, 0)",
+    ),
+    (
+        "rows of delivery speak of no message",
+        "SELECT count(*) FROM delivery WHERE message NOT IN (SELECT id FROM outbox)",
+    ),
+    ("rows of lane do not count the deliveries that are there", _apart(_RECORDS, _SAID_RECORDS)),
+)
+
+
+class SqliteOutbox(ABC):
+    """See pledgewatch_cloud.journal.outbox.Outbox for the contract."""
+
+    def __init__(self) -> None:
+        # By endpoint and facility: the lane's `done` then, and up to where nothing beyond it is wanted.
+        self._passed_by: dict[tuple[str, str], tuple[int, int]] = {}
+
+    @abstractmethod
+    def _rows(self, statement: str, *values: object) -> list[Any]:
+        """The rows of a short read."""
+
+    @abstractmethod
+    def _rows_aside(self, statement: str, values: dict[str, object]) -> list[Any]:
+        """The rows of a read that may take its time, on a connection of its own."""
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """All of it or nothing, alone."""
+
+    def declare(self, endpoint: str, wanted: Wanted, begin: Begin) -> None:
+        """There is such an endpoint; see Outbox."""
+        types, facilities = json.dumps(wanted.types), json.dumps(wanted.facilities)
+        known = self._rows("SELECT * FROM endpoint WHERE name = ?", endpoint)
+        if known and known[0][2:4] == (types, facilities):
+            return
+        with self._transaction() as connection:
+            self._passed_by = {key: one for key, one in self._passed_by.items() if key[0] != endpoint}
+            if known:
+                _, begun, _, _, stopped_at_ms, why, _ = known[0]
+                connection.execute(_PUT_ENDPOINT, (endpoint, begun, types, facilities, stopped_at_ms, why))
+                return
+            connection.execute(_PUT_ENDPOINT, (endpoint, begin, types, facilities, 0, ""))
+            if begin is Begin.NOW:
+                had = connection.execute("SELECT facility, last FROM outbox_facility").fetchall()
+                connection.executemany(_PUT_LANE, [Lane(endpoint, *one) for one in had])
+
+    def due(
+        self, endpoint: str, now_ms: int, *, besides: frozenset[str] = frozenset(), limit: int = 1_000
+    ) -> list[OutboxMessage]:
+        """The message in front of each lane, if due; see Outbox."""
+        # The lock is let go of between one lane and the next: commits go on, however much there is to look through.
+        _, wanted, stopped_at_ms, _ = self._declared(endpoint)
+        if stopped_at_ms:
+            return []
+        found: list[OutboxMessage] = []
+        passed: list[tuple[int, Lane]] = []
+        for facility, last, done, tried, attempts, waits_until_ms, error, records in self._rows(
+            _OPEN_LANES, endpoint, now_ms
+        ):
+            if len(found) == limit:
+                break
+            if facility in besides or not wanted.facility(facility):
+                continue
+            lane = Lane(endpoint, facility, done, tried, attempts, waits_until_ms, error, False, records)  # noqa: FBT003
+            message, lane = self._front(lane, last, wanted)
+            if message is not None:
+                found.append(message)
+            if lane.done != done:
+                passed.append((done, lane))
+        if passed:
+            with self._transaction() as connection:
+                for done, lane in passed:
+                    # Another process may have set it back since it was read.
+                    if _lane(connection, endpoint, lane.facility) == lane._replace(done=done):
+                        connection.execute(_PUT_LANE, lane)
+        return found
+
+    def _front(self, lane: Lane, last: int, wanted: Wanted) -> tuple[OutboxMessage | None, Lane]:
+        """The first message of a lane that is to be sent, and the lane moved past many that are not."""
+        key = lane.endpoint, lane.facility
+        done, upto = self._passed_by.get(key, (lane.done, lane.done))
+        upto = upto if done == lane.done else lane.done
+        row: Any = None
+        if upto < last:
+            rows = self._rows(
+                f"SELECT {_MESSAGE} FROM outbox WHERE facility = ? AND sequence > ? AND withdrawn_by = 0"  # noqa: S608 - constants
+                " AND (? = '[]' OR type IN (SELECT value FROM json_each(?))) ORDER BY sequence LIMIT 1",
+                *(lane.facility, upto, json.dumps(wanted.types), json.dumps(wanted.types)),
+            )
+            row = rows[0] if rows else None
+            upto = row[3] - 1 if row else last
+        if upto - lane.done >= PASSED_BY_MAX:
+            lane = lane._replace(done=upto)
+        self._passed_by[key] = lane.done, upto
+        if row is None:
+            return None, lane
+        return replace(OutboxMessage(*row), attempts=lane.attempts_at(row[3]), done=lane.done), lane
+
+    def delivered(self, message: OutboxMessage, record: DeliveryRecord) -> None:
+        """The endpoint has taken it; see Outbox."""
+        with self._transaction() as connection:
+            lane = _lane(connection, record.endpoint, message.facility)
+            after = lane.taken(message.sequence, record.at_ms) if is_current(lane, message) else lane
+            connection.execute(_PUT_RECORD, record._replace(answer=record.answer[:ANSWER_MAX_BYTES]))
+            connection.execute(_PUT_LANE, after._replace(records=lane.records + 1))
+
+    def failed(self, endpoint: str, message: OutboxMessage, error: str, next_attempt_at_ms: int) -> None:
+        """Try again later; see Outbox."""
+        with self._transaction() as connection:
+            lane = _lane(connection, endpoint, message.facility)
+            if _counts(connection, lane, message):
+                connection.execute(_PUT_LANE, lane.failed(message.sequence, error, next_attempt_at_ms))
+
+    def buried(self, endpoint: str, message: OutboxMessage, error: str) -> None:
+        """To the dead letters; see Outbox."""
+        with self._transaction() as connection:
+            lane = _lane(connection, endpoint, message.facility)
+            if _counts(connection, lane, message):
+                connection.execute(_PUT_LANE, lane.buried(message.sequence, error))
+
+    def hurry(self, endpoint: str, now_ms: int) -> None:
+        """What waits is due; see Outbox."""
+        with self._transaction() as connection:
+            waiting = self._lanes("endpoint = ? AND is_dead = 0 AND next_attempt_at_ms > ?", endpoint, now_ms)
+            connection.executemany(_PUT_LANE, [one._replace(next_attempt_at_ms=now_ms) for one in waiting])
+
+    def stop(self, endpoint: str, why: str, now_ms: int) -> None:
+        """The endpoint wants nothing more; see Outbox."""
+        self._put_stop(endpoint, now_ms, why)
+
+    def resume(self, endpoint: str, now_ms: int) -> bool:
+        """Lift the stop; see Outbox."""
+        if not self._rows("SELECT 1 FROM endpoint WHERE name = ?", endpoint):
+            return False
+        self._put_stop(endpoint, 0, "")
+        self.hurry(endpoint, now_ms)
+        return True
+
+    def _put_stop(self, endpoint: str, at_ms: int, why: str) -> None:
+        with self._transaction() as connection:
+            begin, wanted, _, _ = self._declared(endpoint)
+            row = (endpoint, begin, json.dumps(wanted.types), json.dumps(wanted.facilities), at_ms, why)
+            connection.execute(_PUT_ENDPOINT, row)
+
+    def dead_letters(self, endpoint: str = "", limit: int = 1_000) -> list[DeadLetter]:
+        """Dead letters, oldest first; see Outbox."""
+        rows = self._rows(
+            "SELECT l.endpoint, l.done, l.attempts, l.last_error, o.id, o.type, o.facility, o.sequence, o.body, o.entry"
+            " FROM lane l JOIN outbox o ON o.facility = l.facility AND o.sequence = l.tried"
+            " WHERE l.is_dead = 1 AND (? = '' OR l.endpoint = ?) ORDER BY o.entry, o.facility, l.endpoint LIMIT ?",
+            *(endpoint, endpoint, limit),
+        )
+        return [
+            DeadLetter(name, replace(OutboxMessage(*message), attempts=attempts, done=done), error)
+            for name, done, attempts, error, *message in rows
+        ]
+
+    def send_again(self, endpoint: str, message_id: str, now_ms: int) -> bool:
+        """Make a dead letter due again; see Outbox."""
+        with self._transaction() as connection:
+            lane = _dead(connection, endpoint, message_id)
+            if lane is not None:
+                connection.execute(_PUT_LANE, lane.sent_again(now_ms))
+            return lane is not None
+
+    def pass_over(self, endpoint: str, message_id: str) -> bool:
+        """Give a dead letter up; see Outbox."""
+        with self._transaction() as connection:
+            lane = _dead(connection, endpoint, message_id)
+            if lane is not None:
+                connection.execute(_PUT_LANE, lane.passed_over())
+            return lane is not None
+
+    def set_back(self, endpoint: str, facility: str, sequence: int) -> bool:
+        """Send a facility's messages again; see Outbox."""
+        with self._transaction() as connection:
+            known = connection.execute("SELECT 1 FROM outbox_facility WHERE facility = ?", (facility,)).fetchall()
+            if known:
+                connection.execute(_PUT_LANE, _lane(connection, endpoint, facility).set_back(max(0, sequence - 1)))
+            return bool(known)
+
+    def set_back_to_entry(self, endpoint: str, entry: int) -> int:
+        """Send again what entries from there on led to; see Outbox."""
+        with self._transaction() as connection:
+            firsts = connection.execute(
+                "SELECT facility, min(sequence) FROM outbox WHERE entry >= ? GROUP BY facility", (entry,)
+            ).fetchall()
+            lanes = [(_lane(connection, endpoint, facility), first - 1) for facility, first in firsts]
+            after = [lane.set_back(done) for lane, done in lanes if lane.done > done]
+            connection.executemany(_PUT_LANE, after)
+            return len(after)
+
+    def entry_at(self, at_ms: int) -> int:
+        """The first entry recorded at or after a moment; see Outbox."""
+        # Entries are recorded in the order of time, so the number is found by halving.
+        ((low, high),) = self._rows("SELECT 1, coalesce(max(number), 0) + 1 FROM entry")
+        while low < high:
+            middle = (low + high) // 2
+            ((recorded_at_ms,),) = self._rows("SELECT recorded_at_ms FROM entry WHERE number = ?", middle)
+            low, high = (low, middle) if recorded_at_ms >= at_ms else (middle + 1, high)
+        return int(low)
+
+    def endpoints(self) -> list[EndpointState]:
+        """Every endpoint that was declared; see Outbox."""
+        return [self.endpoint(name) for (name,) in self._rows("SELECT name FROM endpoint ORDER BY name")]
+
+    def endpoint(self, name: str) -> EndpointState:
+        """One endpoint; see Outbox."""
+        begin, wanted, stopped_at_ms, why = self._declared(name)
+        lanes = self._lanes("endpoint = ?", name)
+        filters = {"types": json.dumps(wanted.types), "facilities": json.dumps(wanted.facilities)}
+        ((pending, oldest),) = self._rows_aside(_PENDING, {"endpoint": name, **filters})
+        oldest_ms = self._rows("SELECT recorded_at_ms FROM entry WHERE number = ?", oldest)
+        return EndpointState(
+            name,
+            begin,
+            wanted,
+            stopped_at_ms,
+            why,
+            pending - sum(one.is_dead for one in lanes),
+            sum(one.is_dead for one in lanes),
+            sum(one.records for one in lanes),
+            oldest_ms[0][0] if oldest_ms else None,
+            {one.facility: one.last_error for one in lanes if one.tried},
+        )
+
+    def deliveries(self, message_id: str) -> list[DeliveryRecord]:
+        """Who has taken a message; see Outbox."""
+        rows = self._rows(f"SELECT {_RECORD} FROM delivery WHERE message = ? ORDER BY id", message_id)  # noqa: S608 - constants
+        return [DeliveryRecord(*row) for row in rows]
+
+    def _declared(self, endpoint: str) -> tuple[Begin, Wanted, int, str]:
+        rows = self._rows(
+            "SELECT begin, types, facilities, stopped_at_ms, stopped_why FROM endpoint WHERE name = ?", endpoint
+        )
+        if not rows:
+            return Begin.FIRST, Wanted(), 0, ""
+        ((begin, types, facilities, stopped_at_ms, why),) = rows
+        return Begin(begin), Wanted(tuple(json.loads(types)), tuple(json.loads(facilities))), stopped_at_ms, why
+
+    def _lanes(self, condition: str, *values: object) -> list[Lane]:
+        return [_read(row) for row in self._rows(f"SELECT {_LANE} FROM lane WHERE {condition}", *values)]  # noqa: S608 - constants of this file
+
+    def _stray_lanes(self) -> list[str]:
+        """What is missing or too much of lanes and deliveries: a sentence each."""
+        return [f"{count} {text}" for text, query in _STRAYS for (count,) in self._rows(query) if count]
+
+
+def put_out(connection: sqlite3.Connection, entry: int, messages: Iterable[Message], withdrawn: Iterable[str]) -> None:
+    """Write an entry's messages, and that it withdraws others."""
+    rows = [(one.id, one.type, one.facility, one.sequence, one.body, entry, 0) for one in messages]
+    connection.executemany(
+        "INSERT INTO outbox VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, seal(?1, ?2, ?3, ?4, ?5, ?6, ?7))", rows
+    )
+    lasts: dict[str, int] = {}
+    for _, _, facility, sequence, *_ in rows:
+        lasts[facility] = max(sequence, lasts.get(facility, 0))
+    connection.executemany(
+        "INSERT INTO outbox_facility VALUES (?1, ?2, seal(?1, ?2))"
+        " ON CONFLICT DO UPDATE SET last = excluded.last, seal = excluded.seal",
+        list(lasts.items()),
+    )
+    for one in withdrawn:
+        _withdraw(connection, entry, one)
+
+
+def _withdraw(connection: sqlite3.Connection, entry: int, message_id: str) -> None:
+    found = connection.execute("SELECT facility, sequence FROM outbox WHERE id = ?", (message_id,)).fetchall()
+    assert found, f"entry {entry} withdraws {message_id}, which was never put out"
+    connection.execute(
+        "UPDATE outbox SET withdrawn_by = ?1, seal = seal(id, type, facility, sequence, body, entry, ?1)"
+        " WHERE id = ?2 AND withdrawn_by = 0",
+        (entry, message_id),
+    )
+    rows = connection.execute(f"SELECT {_LANE} FROM lane WHERE facility = ? AND tried = ?", found[0]).fetchall()  # noqa: S608 - constants
+    connection.executemany(_PUT_LANE, [_read(row).without_front() for row in rows])
+
+
+def _lane(connection: sqlite3.Connection, endpoint: str, facility: str) -> Lane:
+    row = connection.execute(
+        f"SELECT {_LANE} FROM lane WHERE endpoint = ? AND facility = ?",  # noqa: S608 - constants
+        (endpoint, facility),
+    ).fetchone()
+    return Lane(endpoint, facility) if row is None else _read(row)
+
+
+def _read(row: tuple[Any, ...]) -> Lane:
+    return Lane(*row)._replace(is_dead=bool(row[7]))
+
+
+def _dead(connection: sqlite3.Connection, endpoint: str, message_id: str) -> Lane | None:
+    """The lane that this dead letter holds."""
+    rows = connection.execute("SELECT facility, sequence FROM outbox WHERE id = ?", (message_id,)).fetchall()
+    if not rows:
+        return None
+    lane = _lane(connection, endpoint, rows[0][0])
+    return lane if lane.is_dead and lane.tried == rows[0][1] else None
+
+
+def _counts(connection: sqlite3.Connection, lane: Lane, message: OutboxMessage) -> bool:
+    """Whether what came of an attempt is to be noted."""
+    ((withdrawn_by,),) = connection.execute("SELECT withdrawn_by FROM outbox WHERE id = ?", (message.id,)).fetchall()
+    return withdrawn_by == 0 and is_current(lane, message)

@@ -1,0 +1,207 @@
+"""What a release comes to and whom it pays: as it was first sent, whatever the book says afterwards."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from builders import fence
+from milestoning import (
+    FIRST,
+    PORT,
+    SEA,
+    SECOND,
+    SHIPMENT,
+    Trade,
+    at,
+    milestone,
+)
+from test_milestone_life import (
+    ARRIVED,
+    BOTH,
+    CLEARED,
+    IN_LA,
+    LADEN,
+    assert_money_moves_once,
+    expired,
+    make_hold,
+    make_refuted,
+    met,
+    pending,
+    released,
+    the_release,
+    waiting,
+    waive,
+)
+
+FAR = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
+
+
+def test_a_share_of_the_value_is_rounded_down_and_stays_what_it_was() -> None:
+    shared = milestone({"all": [CLEARED, LADEN]}, release={"share_bp": 3_333, "of": "value"})
+    trade = Trade(shared)
+    trade.amend(1, prices=[{"sku": "sofa", "unit_price_minor": 333, "currency": "USD"}])
+    met(trade)
+    assert trade.memo().amount_minor == 2 * 1_000 * 333 * 3_333 // 10_000 == 221_977
+    make_refuted(trade)
+    trade.amend(30, prices=[{"sku": "sofa", "unit_price_minor": 999, "currency": "USD"}])
+    make_hold(trade)
+    assert {one["amount_minor"] for one in trade.sent()} == {221_977}
+
+
+def test_a_share_of_the_limit() -> None:
+    trade = Trade()
+    facility = trade.document["facilities"][0] | {"limit_minor": 10_000_001}
+    shared = milestone({"all": [CLEARED, LADEN]}, release={"share_bp": 2_500, "of": "limit"})
+    trade.amend(0, facilities=[facility], milestones=[shared])
+    met(trade)
+    assert trade.sent()[0]["amount_minor"] == 2_500_000
+
+
+def test_what_is_not_known_to_be_worth_anything_waits_for_a_price() -> None:
+    products = [{"sku": "sofa", "series": "sofas"}]
+    trade = Trade(milestone(CLEARED, release={"share_bp": 5_000, "of": "value"}), prices=[], products=products)
+    trade.say(5, "customs_cleared")
+    assert (trade.memo().state, trade.types()) == ("pending", [])
+    trade.clock.at_ms = at(60)
+    price = {"series": "sofas", "date": "2026-01-01", "price": "200", "currency": "USD"}
+    trade.spine.quote({"prices": [price]})
+    assert trade.ends() == "met@5"
+    assert trade.sent()[0]["amount_minor"] == 20_000_000
+
+
+# The book
+
+
+def test_a_milestone_that_leaves_the_book_takes_its_release_back_and_comes_back_with_it() -> None:
+    trade = Trade(BOTH)
+    met(trade)
+    trade.amend(20, remove={"milestones": ["milestone"]})
+    assert trade.memo().state == "retracted"
+    (found,) = trade.sent("retract_release")
+    assert found["changed"] == [{"missing": "the milestone is not in the book any more"}]
+    assert (found["amount_minor"], found["release"]) == (2_500_000, "memory.milestone")
+    trade.amend(30, milestones=[BOTH])
+    assert trade.memo().state == "met"
+    assert trade.deliver() == ["retract_release", "resume_release"]
+    assert trade.memo().state == "released"
+    trade.assert_replays()
+
+
+def test_one_that_was_released_may_leave_and_comes_back_released() -> None:
+    trade = Trade(BOTH)
+    released(trade)
+    trade.amend(20, remove={"milestones": ["milestone"]})
+    trade.amend(30, milestones=[BOTH])
+    trade.say(5, "customs_cleared", id="again")
+    assert (trade.memo().state, trade.types()) == ("released", ["release_disbursement"])
+
+
+def test_one_that_left_while_its_release_was_in_flight_is_in_question_once_that_is_booked() -> None:
+    trade = Trade(BOTH)
+    met(trade)
+    in_flight = the_release(trade)
+    trade.amend(20, remove={"milestones": ["milestone"]})
+    trade.spine.booked(in_flight, "")
+    assert trade.memo().state == "in_question"
+    (found,) = trade.sent("question_release")
+    assert found["changed"] == [{"missing": "the milestone is not in the book any more"}]
+    assert trade.spine.booked(in_flight, "") is None
+    trade.assert_replays()
+
+
+@pytest.mark.parametrize("come_to", [waiting, pending, expired])
+def test_one_of_which_nothing_was_sent_is_forgotten_when_it_leaves_the_book(come_to: Callable[[Trade], None]) -> None:
+    trade = Trade(BOTH)
+    come_to(trade)
+    trade.amend(30, remove={"milestones": ["milestone"]})
+    assert trade.spine.state.milestones == {}
+    trade.amend(40, milestones=[BOTH])
+    met(trade)
+    assert trade.memo().state == "met"
+    assert_money_moves_once(trade)
+    trade.assert_replays()
+
+
+def test_one_that_was_waived_and_leaves_the_book_takes_its_release_back() -> None:
+    trade = Trade(BOTH)
+    waive(trade)
+    trade.amend(20, remove={"milestones": ["milestone"]})
+    assert (trade.memo().state, trade.deliver()) == ("retracted", ["retract_release"])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"payee": "bank"}, "2500000 minor units to bank"),
+        ({"release": {"amount_minor": 2_500_001}}, "2500001 minor units to exporter"),
+        ({"release": {"share_bp": 1, "of": "value"}}, "1 bp of the value to exporter"),
+    ],
+)
+def test_other_terms_than_were_sent_take_the_release_back_and_never_send_another(
+    change: dict[str, Any], reason: str
+) -> None:
+    trade = Trade(BOTH)
+    met(trade)
+    trade.amend(20, milestones=[BOTH | change])
+    assert trade.memo().state == "retracted"
+    (found,) = trade.sent("retract_release")
+    assert found["changed"] == [
+        {"missing": f"the release was sent as 2500000 minor units to exporter, and the book says {reason}"}
+    ]
+    make_hold(trade)
+    assert trade.spine.waive("milestone", "head of credit", "all the same") is None
+    assert trade.deliver() == ["retract_release"]
+    trade.amend(30, milestones=[BOTH])
+    assert trade.deliver() == ["resume_release"]
+    assert_money_moves_once(trade)
+
+
+def test_other_terms_than_the_core_has_booked_are_in_question() -> None:
+    trade = Trade(BOTH)
+    released(trade)
+    trade.amend(20, milestones=[BOTH | {"payee": "bank"}])
+    assert (trade.memo().state, trade.types()[-1]) == ("in_question", "question_release")
+    trade.amend(30, milestones=[BOTH])
+    assert (trade.memo().state, trade.types()[-1]) == ("released", "reaffirm_release")
+
+
+def test_a_milestone_that_comes_back_with_another_facility_moves_nothing_there() -> None:
+    trade = Trade(BOTH)
+    met(trade)
+    trade.amend(20, remove={"milestones": ["milestone"]})
+    other = trade.document["facilities"][0] | {"id": "facility-2"}
+    lots = [trade.lot(name, facility="facility-2") for name in (FIRST, SECOND)]
+    shipments = [SHIPMENT | {"facility": "facility-2"}]
+    moved = BOTH | {"facility": "facility-2"}
+    trade.amend(30, facilities=[other], lots=lots, shipments=shipments, milestones=[moved])
+    make_hold(trade)
+    assert trade.memo().state == "retracted"
+    assert {one["facility"] for one in trade.sent()} == {"facility-1"}
+
+
+def test_terms_may_change_until_they_are_sent() -> None:
+    trade = Trade(BOTH)
+    pending(trade)
+    trade.amend(6, milestones=[BOTH | {"release": {"amount_minor": 7}, "payee": "bank"}])
+    met(trade)
+    (found,) = trade.sent()
+    assert (found["amount_minor"], found["payee"]["id"]) == (7, "bank")
+
+
+def test_a_clause_that_asks_for_more_takes_the_ground_away() -> None:
+    trade = Trade(BOTH)
+    met(trade)
+    trade.amend(20, milestones=[milestone({"all": [CLEARED, LADEN, ARRIVED]})])
+    assert trade.memo().state == "retracted"
+    assert [one["fact"] for one in trade.sent("retract_release")[0]["changed"]] == [ARRIVED]
+    trade.say(21, "arrived")
+    assert trade.memo().state == "met"
+
+
+def test_a_fence_that_is_drawn_anew_takes_the_ground_away() -> None:
+    trade = Trade(milestone(IN_LA))
+    trade.both(0, *SEA)
+    trade.both(10, *PORT)
+    features = [fence("los-angeles", FAR), *trade.document["fences"]["features"][1:]]
+    trade.amend(20, fences={"type": "FeatureCollection", "features": features})
+    assert (trade.memo().state, trade.types()[-1]) == ("held", "hold_release")
