@@ -36,6 +36,10 @@ _MESSAGES = {
     "clear_alert": "[green]alert cleared[/] at the bank",
     "withdraw_alert": "alert withdrawn at the bank",
     "release_disbursement": "[bold green]the bank is asked to release {amount} to {payee}[/]",
+    "hold_release": "[bold magenta]a release is held before the bank has booked it[/]",
+    "retract_release": "[bold magenta]a release is retracted before the bank has booked it[/]",
+    "resume_release": "[green]what was taken back holds again[/]: the bank is asked to release {amount} to {payee}",
+    "record_expiry": "a milestone was not met in time",
     "question_release": "[bold magenta]the bank is asked to question a release[/]",
     "reaffirm_release": "the bank is told that a release stands",
     "record_base": "eligible {eligible}, lent {outstanding}, available {available}, loan to value {ltv}",
@@ -171,11 +175,12 @@ def _amounts(data: dict[str, Any]) -> dict[str, str]:
     currency = data.get("currency", "")
     return {
         "amount": f"{data.get('amount_minor', 0) / 100:,.2f} {currency}",
-        "payee": str(data.get("payee", "")),
+        "payee": str(data.get("payee", {}).get("name", "")),
         "eligible": f"{data.get('eligible_minor', 0) / 100:,.2f} {currency}",
         "available": f"{data.get('availability_minor', 0) / 100:,.2f}",
         "call": f"{data.get('call_minor', 0) / 100:,.2f} {currency}",
         "cover": str(data.get("cover", "")),
         "outstanding": f"{data.get('outstanding_minor', 0) / 100:,.2f}",
-        "ltv": f"{data.get('ltv_bp', 0) / 100:.1f} %",
+        # Where nothing is eligible there is no ratio.
+        "ltv": f"{data['ltv_bp'] / 100:.1f} %" if data.get("ltv_bp", -1) >= 0 else "not known",
     }
