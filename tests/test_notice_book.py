@@ -149,6 +149,20 @@ def test_a_full_book_refuses_and_keeps_what_it_has(monkeypatch: pytest.MonkeyPat
     assert len(known) == 2
 
 
+def test_a_full_book_still_takes_words_back_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = book(said("1"), said("2"))
+    monkeypatch.setattr(notice_book, "KEPT_MAX", 2)
+    after = known.taken([said("w", "", withdraws="1")])
+    assert (after.fate("carrier/1"), len(after)) == ("withdrawn", 3)
+    assert NoticeBook.from_json(after.as_json()) == after
+    for more in (said("v", "", withdraws="1"), said("u", "", withdraws="unheard-of"), said("3")):
+        with pytest.raises(NoticeError, match="nothing is taken"):
+            after.taken([more])
+    monkeypatch.setattr(notice_book, "WITHDRAWALS_MAX", 0)
+    with pytest.raises(NoticeError, match="nothing is taken"):
+        known.taken([said("w", "", withdraws="1")])
+
+
 def test_a_notice_that_nobody_knows_has_no_fate() -> None:
     for ask in (NoticeBook().fate, NoticeBook().against):
         with pytest.raises(KeyError):

@@ -260,6 +260,14 @@ def test_a_sender_may_say_its_kinds_and_take_back_what_it_said() -> None:
     ]
 
 
+def test_who_has_left_the_book_of_senders_may_still_take_back_what_they_said() -> None:
+    book = NoticeBook().taken(read("plain", plain(plain_notice()), "nobody"))
+    assert checked("nobody", {"id": "w", "withdraws": "1"}, book=book) == []
+    assert checked("nobody", {"id": "w", "withdraws": "unheard-of"}, book=book) != []
+    assert checked("nobody", {"id": "w", "withdraws": "1"}, plain_notice("2"), book=book) != []
+    assert checked("nobody", book=book) != []
+
+
 def test_the_same_id_with_other_content_is_refused_and_with_the_same_is_not() -> None:
     book = NoticeBook().taken(read("plain", plain(plain_notice())))
     assert checked("carrier", plain_notice(), plain_notice("2"), book=book) == []

@@ -179,6 +179,8 @@ BAD_CLOUD = [
     ('[core]\nurl = "ftp://core"\nsecret_files = ["x"]', "it must begin with https://"),
     ('[core]\nurl = "https://core"', "[core] secret_files is empty"),
     ('[core]\nurl = "http://core"\nsecret_files = ["x"]', "http:// only with allow_private_networks = true"),
+    ('[core]\nurl = "https://core..example/"\nsecret_files = ["x"]', "must begin with https:// and name a host"),
+    ('[core]\nurl = "https://core.example/a b"\nsecret_files = ["x"]', "a blank or a character that cannot be printed"),
     ('[core]\nurl = "https://u:p@core"\nsecret_files = ["x"]', "secrets belong into files"),
     ('[core]\nurl = "https://core"\nsecret_files = ["x", "y", "z"]', "two can be live at once"),
     (

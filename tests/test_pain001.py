@@ -225,6 +225,32 @@ async def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
     assert names(tmp_path) == [f"{JOURNAL}.loaded.pain.001.xml"]
 
 
+async def test_who_dies_between_the_mark_and_the_file_pays_nothing_twice_and_loses_no_retraction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, name = pain001._put, f"{JOURNAL}.loaded"
+    written: list[str] = []
+
+    def dying(path: Path, content: bytes) -> str:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        return put(path, content)
+
+    monkeypatch.setattr(pain001, "_put", dying)
+    with pytest.raises(KeyboardInterrupt):
+        pain001.write(tmp_path, message("release_disbursement"))
+    monkeypatch.setattr(pain001, "_put", put)
+    assert written == [name], "the mark comes first"
+    attempt = await PaymentFolder(tmp_path).deliver(message("release_disbursement"))
+    assert attempt.answer is Answer.REFUSED
+    assert "cannot be told" in attempt.reason
+    assert names(tmp_path) == []
+    attempt = await PaymentFolder(tmp_path).deliver(message("retract_release", 2))
+    assert attempt.answer is Answer.TAKEN
+    assert names(tmp_path) == [f"{name}.000000002.retract.json"]
+
+
 async def test_a_release_whose_name_is_no_file_name(tmp_path: Path) -> None:
     folder = PaymentFolder(tmp_path)
     for release in (f"{JOURNAL}.../../etc", f"{JOURNAL}.{'m/' * 100}", f"{JOURNAL}.{'m/' * 99}n"):

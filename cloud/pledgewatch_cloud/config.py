@@ -180,8 +180,11 @@ class DeliverySettings:
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
+            (host or "").encode("idna")  # UnicodeError is a ValueError: a label that is empty or too long
         except ValueError:
             host = None
+        if not url.isprintable() or " " in url:
+            raise ValueError(f"url is {url!r}; it holds a blank or a character that cannot be printed")
         if not host or parts.scheme not in (safe, plain):
             raise ValueError(f"url is {url!r}; it must begin with {safe}:// and name a host")
         if parts.scheme == plain and not self.allow_private_networks:

@@ -4,6 +4,8 @@ For `release_disbursement` and `resume_release` a customer credit transfer initi
 so that a second write is the same file. Debtor is the lender, creditor the supplier that the release names. A file is
 written beside its place, synced and renamed, so whoever collects it never meets half of one; a mark in the folder
 `.written` says that it was written, so a release that was collected is never put there again, whatever is sent twice.
+The mark is begun before the file: whoever dies between the two leaves a mark without a file, of which nobody can tell
+whether it was collected, so it is refused and a person decides.
 
 No schema of a cancellation request (camt.055) could be had to check one against, so what is said later of a release
 that was written (hold, retract, question, resume, reaffirm) is put beside it as the message itself, in JSON. Whoever
@@ -41,6 +43,9 @@ _REFERENCE_MAX = 35
 _TEXT_MAX = 140
 
 
+_BEGUN = b"begun"
+
+
 class UnpayableError(ValueError):
     """A release that no payment can be written from; the sentence says what it lacks."""
 
@@ -70,17 +75,28 @@ def write(folder: Path, message: OutboxMessage) -> str:
         return f"{message.type} asks for no file"
     event = json.loads(message.body)
     name = _file_name(str(event["data"]["release"]))
-    mark = folder / ".written" / name
+    mark, xml = folder / ".written" / name, folder / f"{name}.pain.001.xml"
     if mark.exists():
         if message.type in LATER_WORDS:
             word = LATER_WORDS[message.type]
             return _put(folder / f"{name}.{message.sequence:09d}.{word}.json", message.body)
+        if mark.read_bytes() == _BEGUN and not xml.exists():
+            text = (
+                f"{name}: it was begun, and whether it was written and collected cannot be told; look at the payments"
+            )
+            raise UnpayableError(f"{text}, then remove {mark.name} from .written to have it written, or pass it over")
         return f"{name} was written before"
     if message.type not in PAYING:
         return f"{name} was not written, so there is nothing to {LATER_WORDS[message.type]}"
     document = payment(event)
     mark.parent.mkdir(exist_ok=True)
-    said = _put(folder / f"{name}.pain.001.xml", document)
+    _put(mark, _BEGUN)
+    try:
+        said = _put(xml, document)
+    except OSError:
+        if not xml.exists():
+            mark.unlink(missing_ok=True)
+        raise
     _put(mark, hashlib.sha256(document).hexdigest().encode())
     return said
 

@@ -104,7 +104,7 @@ class Webhook:
             found = found if found is not None and found.answer is Answer.TAKEN else failed
         except ForbiddenAddressError as error:
             return Attempt(Answer.LATER, str(error), failure=Failure.FORBIDDEN_ADDRESS)
-        except (httpx2.HTTPError, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError, OSError) as error:
             failure = Failure.TIMEOUT if isinstance(error, httpx2.TimeoutException) else Failure.CONNECTION
             found = found or Attempt(Answer.LATER, f"{type(error).__name__}: {error}"[:200], failure=failure)
         if found.answer is Answer.TAKEN:

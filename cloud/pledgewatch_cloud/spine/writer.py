@@ -5,6 +5,7 @@ lost, once when it is back); an amendment's failure goes to whoever asked for it
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -84,7 +85,16 @@ class Writer:
 
     async def _alone(self, work: Callable[[], Result]) -> Result:
         async with self._lock:
-            result = await asyncio.to_thread(work)
+            running = asyncio.get_running_loop().run_in_executor(None, work)
+            try:
+                result = await asyncio.shield(running)
+            except asyncio.CancelledError:
+                # It goes on in its thread whoever waits for it, and nobody may begin another before it has ended.
+                while not running.done():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.wait([running])
+                running.exception()
+                raise
         self._committed()
         return result
 

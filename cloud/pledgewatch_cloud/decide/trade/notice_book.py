@@ -10,7 +10,7 @@ it costs does not grow with how many notices are kept.
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,9 @@ from pledgewatch_cloud.decide.trade.notice import Notice, NoticeError
 
 KEPT_MAX = 250_000
 """Notices in a book. What comes then is refused, and nothing that is kept is dropped for it."""
+WITHDRAWALS_MAX = 250_000
+"""Room beyond that, for what takes back a notice that is kept: nobody may fill the book so that no word can be taken
+back any more."""
 
 _SHELVES = 1_024
 _Value = TypeVar("_Value")
@@ -108,10 +111,15 @@ class NoticeBook:
         fresh = self.fresh(some)
         if not fresh:
             return self
-        if len(self) + len(fresh) > KEPT_MAX:
+        most = KEPT_MAX + (WITHDRAWALS_MAX if all(self.is_taking_back(one) for one in fresh) else 0)
+        if len(self) + len(fresh) > most:
             raise NoticeError(
-                [f"{len(self)} notices are kept and {len(fresh)} more would be over {KEPT_MAX}: nothing is taken"]
+                [f"{len(self)} notices are kept and {len(fresh)} more would be over {most}: nothing is taken"]
             )
+        return self.put(fresh)
+
+    def put(self, fresh: Sequence[Notice]) -> "NoticeBook":
+        """The book with notices that are not known yet, whatever its bound."""
         about = [(reference, (one.happened_ms, one.key)) for one in fresh for reference in one.references]
         against = [(other, (0, one.key)) for one in fresh for other in (one.withdraws, one.replaces) if other]
         editions = [(one.event, (one.edition_ms, one.key)) for one in fresh if one.event]
@@ -158,6 +166,10 @@ class NoticeBook:
             found += [other for other in editions if other.edition_ms == newest_ms]
         return found
 
+    def is_taking_back(self, one: Notice) -> bool:
+        """Whether a notice says nothing but that one which is kept, and stands, is taken back."""
+        return not one.kind and any(self.fate(other.key) == "standing" for other in self.touched_by(one))
+
     def touched_by(self, one: Notice) -> list[Notice]:
         """The notices whose fate a notice may change: those that it takes back, and other editions of its event.
 
@@ -178,7 +190,7 @@ class NoticeBook:
     @staticmethod
     def from_json(rows: Iterable[list[Any]]) -> "NoticeBook":
         """The book behind its JSON."""
-        return NoticeBook().taken(Notice(*row)._replace(references=tuple(row[5])) for row in rows)
+        return NoticeBook().put([Notice(*row)._replace(references=tuple(row[5])) for row in rows])
 
     def _known(self, key: str) -> Notice:
         one = self._notices.get(key)

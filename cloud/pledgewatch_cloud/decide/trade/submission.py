@@ -38,6 +38,9 @@ def read(form: str, sender: str, text: str) -> list[Notice]:
 def check(senders: Mapping[str, Sender], sender: str, notices: Sequence[Notice], book: NoticeBook) -> None:
     """Whether notices may be taken from a sender into the book. Raises NoticeError with every fault."""
     known = senders.get(sender)
+    if known is None and notices and all(book.is_taking_back(one) or book.get(one.key) == one for one in notices):
+        # Who has left the book of senders may still take back what they said.
+        known = Sender(sender)
     if known is None:
         raise NoticeError([f"sender: {short(sender)} is none that the book knows; add it to the section senders"])
     may = (*known.kinds, OTHER, "") if known.kinds else ()

@@ -1,0 +1,46 @@
+"""The writer: one commit at a time, also where whoever waited for one does not wait any more."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from builders import Device, ManualClock, book_document
+
+from pledgewatch_cloud.journal.memory import MemoryStore
+from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_cloud.spine.writer import Writer
+
+
+class SlowStore(MemoryStore):
+    """A store that takes its time, and knows how many commits were under way at once."""
+
+    def __init__(self) -> None:
+        super().__init__("slow")
+        self.under_way = self.at_once = 0
+
+    def append(self, *arguments: Any, **named: Any) -> None:
+        self.under_way += 1
+        self.at_once = max(self.at_once, self.under_way)
+        time.sleep(0.05)
+        super().append(*arguments, **named)
+        self.under_way -= 1
+
+
+async def test_a_commit_that_nobody_waits_for_any_more_is_ended_before_the_next_begins() -> None:
+    store = SlowStore()
+    spine = Spine(store, ManualClock())
+    writer = Writer(spine, lambda: None)
+    document = book_document(Device())
+    left = asyncio.create_task(writer.amend(document))
+    await asyncio.sleep(0.01)
+    left.cancel()
+    left.cancel()
+    parties = {"parties": [{"id": "onlooker", "name": "Example Onlooker"}]}
+    next_one = asyncio.create_task(writer.amend(parties))
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    assert await next_one is not None
+    assert store.at_once == 1
+    assert [entry.number for entry in store.entries()] == [1, 2]
+    assert "onlooker" in spine.state.book.parties
