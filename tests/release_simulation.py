@@ -43,7 +43,7 @@ from pledgewatch_sim.bank.message import RejectedError
 CRASH_SHARE = 0.01
 SCALE = 0.05
 """How much shorter schedule and outages are than in life."""
-TURNS = 12
+TURNS = 8
 """Turns of the event loop in a round, after the last act; what is not done by then goes on in the next round."""
 SETTLING_ROUNDS = 3_000
 Result = TypeVar("Result")
@@ -385,7 +385,7 @@ class World:
             self._patiently(lambda: self.spine.booked(message, release))
 
     def _start(self) -> None:
-        self.spine = Spine(self.store, self.clock, snapshot_every_entries=5)
+        self.spine = Spine(self.store, self.clock, snapshot_every_entries=4)
         self.relays = {
             name: Relay(
                 self.store,

@@ -154,7 +154,7 @@ class Run(NamedTuple):
     states: Counter[MilestoneState]
 
 
-def run(seed: int, rounds: int = 40) -> Run:
+def run(seed: int, rounds: int = 32) -> Run:
     """One seed, and every law at its end."""
     with TemporaryDirectory() as name:
         folder = Path(name) if seed % ON_DISK_EVERY == ON_DISK_EVERY - 1 else None
