@@ -12,6 +12,7 @@ from pledgewatch_cloud.journal.outbox import CORE, DeliveryRecord, OutboxMessage
 from pledgewatch_cloud.journal.store import Store
 
 BASE, RELEASE, ALERT = MessageType.RECORD_BASE, MessageType.RELEASE_DISBURSEMENT, MessageType.RAISE_ALERT
+HOLD, RETRACT = MessageType.HOLD_RELEASE, MessageType.RETRACT_RELEASE
 
 
 class Bench:
@@ -55,3 +56,8 @@ def drained(store: Store, endpoint: str = CORE) -> list[tuple[str, int]]:
             found.append((one.facility, one.sequence))
             take(store, one, endpoint)
     return found
+
+
+def not_withdrawn() -> bool:
+    """Nothing was withdrawn."""
+    return False

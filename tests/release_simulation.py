@@ -33,7 +33,7 @@ from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.outbox import CORE, Begin, OutboxMessage, Wanted
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import Store, StoreError
-from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Endpoint, Failure
+from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Attempt, Endpoint, Failure, IsWithdrawn
 from pledgewatch_cloud.outbox.relay import Relay, RelaySettings
 from pledgewatch_cloud.spine.spine import Spine, repeat
 from pledgewatch_sim.bank import message as core_message
@@ -152,10 +152,12 @@ class Core:
         self.storm_until = self.outage_until = 0
         self.under_way: list[Landing] = []
 
-    async def deliver(self, message: OutboxMessage) -> Attempt:
-        """One attempt; its faults are answers."""
+    async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
+        """One attempt; its faults are answers. The first pause is that of looking up and connecting."""
         self.dice.crash(CrashPoint.BEFORE_DELIVERY)
         await self.world.pause(0.1)
+        if is_withdrawn():
+            return WITHDRAWN
         obstacle = self._obstacle()
         if obstacle is not None:
             return obstacle
@@ -221,9 +223,11 @@ class Taker:
         self.dead_until = self.gone_until = 0
         self.order: list[tuple[str, int, str]] = []
 
-    async def deliver(self, message: OutboxMessage) -> Attempt:
+    async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
         """One attempt."""
         await self.world.pause(self.slow)
+        if is_withdrawn():
+            return WITHDRAWN
         if self.world.round < self.dead_until:
             return Attempt(Answer.LATER, "nobody there", failure=Failure.CONNECTION)
         if self.world.round < self.gone_until:
@@ -358,6 +362,8 @@ class World:
             call()
         except StoreError:
             return False
+        for relay in self.relays.values():
+            relay.wake(self.spine.withdrawn)
         return True
 
     def _tell_movements(self) -> None:

@@ -136,7 +136,8 @@ class Story:
         box = next(box for box, home in BOXES.items() if home == name)
         goods, lot = {"shipment": f"shipment-{name}"}, {"lot": f"lot-{box}"}
         gated_in = {"fact": "gated_in", "fence": "los-angeles"}
-        papers = [{"fact": one} for one in ("insurance_bound", "invoice_confirmed", "goods_received")]
+        papers: list[dict[str, Any]] = [{"fact": one} for one in ("insurance_bound", "goods_received")]
+        papers.insert(1, {"fact": "invoice_confirmed", "sender": "buyer"})
         end = iso(NOON_MS + self.random.randrange(2, 30) * HOUR_MS)
         fixed = {"amount_minor": 700_000 + self.random.randrange(9)}
         described: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], tuple[str, ...], str]] = [

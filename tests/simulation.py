@@ -20,7 +20,7 @@ from pledgewatch_cloud.ingest.decode import Decoder
 from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.outbox import DeliveryRecord, OutboxMessage
-from pledgewatch_cloud.outbox.endpoint import Answer, Attempt
+from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, IsWithdrawn
 from pledgewatch_cloud.outbox.relay import Relay, RelaySettings
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
@@ -174,7 +174,7 @@ class Bank:
         self.ledger: dict[str, OutboxMessage] = {}
         self.repeats = 0
 
-    async def deliver(self, message: OutboxMessage) -> Attempt:
+    async def deliver(self, message: OutboxMessage, _: IsWithdrawn) -> Attempt:
         if self.dice(0.2):
             return Attempt(Answer.LATER, "HTTP 503")
         self.repeats += message.id in self.ledger

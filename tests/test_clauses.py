@@ -128,13 +128,36 @@ REFUSED: list[tuple[str, object, list[str]]] = [
     ("no date", {"fact": "date_reached"}, ["when.at: is missing"]),
     ("no milestone", {"fact": "milestone_released"}, ["when.milestone: is missing"]),
     (
+        "an invoice that anybody may confirm",
+        {"fact": "invoice_confirmed"},
+        ["when.sender: is missing: name who must have said so"],
+    ),
+    *(
+        (
+            f"{kind}: a grade of readings of any age",
+            {"fact": kind, "grade": "fair", **age},
+            [f"when.grade: is that of the newest reading, which {kind} asks for only with max_age_s: say that as well"],
+        )
+        for kind, age in (("condition_kept", {}), ("no_open_breach", {"max_age_s": 0}), ("mkt_below", {}))
+    ),
+    (
+        "a grade of what the book says",
+        {"fact": "receipt_valid", "grade": "fair"},
+        ["when.grade: receipt_valid takes no grade; it takes lot, max_age_s"],
+    ),
+    (
+        "an age of what is worked out now",
+        {"fact": "ltv_below", "ltv_bp": 5_000, "max_age_s": 60},
+        ["when.max_age_s: ltv_below takes no max_age_s; it takes ltv_bp"],
+    ),
+    (
         "a fence for a paper",
         {"fact": "customs_cleared", "fence": "la"},
         [f"when.fence: customs_cleared takes no fence; it takes {NOTICE}"],
     ),
     (
         "a lot for a paper",
-        {"fact": "invoice_confirmed", "lot": "sofas"},
+        {"fact": "invoice_confirmed", "lot": "sofas", "sender": "buyer"},
         [f"when.lot: invoice_confirmed takes no lot; it takes {NOTICE}"],
     ),
     (
@@ -297,10 +320,12 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Any]] = {
 
 def _documents_of_facts(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     needed, taken = FACT_PARAMETERS[kind]
-    return st.fixed_dictionaries(
+    documents = st.fixed_dictionaries(
         {"fact": st.just(kind), **{name: PARAMETERS[name] for name in needed}},
         optional={name: PARAMETERS[name] for name in taken},
     )
+    of_the_newest = kind in ("condition_kept", "no_open_breach", "mkt_below")
+    return documents.filter(lambda one: not of_the_newest or "grade" not in one or "max_age_s" in one)
 
 
 def _documents_of_clauses(below: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:

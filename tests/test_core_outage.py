@@ -20,9 +20,11 @@ from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.outbox import CORE, OutboxMessage
 from pledgewatch_cloud.outbox.circuit import PAUSE_MAX_S
-from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Failure
+from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Failure, IsWithdrawn
+from pledgewatch_cloud.outbox.pain001 import PaymentFolder
 from pledgewatch_cloud.outbox.relay import Relay
 from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_sim.bank import message as core_message
 from pledgewatch_sim.bank.ledger import Ledger
 
@@ -47,7 +49,7 @@ class Core:
         self.answered: list[str] = []
         self._waiting: list[asyncio.Future[None]] = []
 
-    async def deliver(self, message: OutboxMessage) -> Attempt:
+    async def deliver(self, message: OutboxMessage, _: IsWithdrawn) -> Attempt:
         """One attempt."""
         if self.is_away or self.random.random() < self.fails:
             return AWAY
@@ -125,7 +127,10 @@ class Desk:
 def _book() -> dict[str, Any]:
     return {
         "facilities": [{"id": one, "lender": "bank", "borrower": "exporter", "currency": "USD"} for one in FACILITIES],
-        "parties": [{"id": "bank", "name": "Example Bank"}, {"id": "exporter", "name": "Example Exporter"}],
+        "parties": [
+            {"id": "bank", "name": "Example Bank", "account": "1"},
+            {"id": "exporter", "name": "Example Exporter", "account": "2"},
+        ],
         "senders": [{"id": "customs"}],
         "assets": [{"id": f"box-{one}", "kind": "container"} for one in FACILITIES],
         "prices": [{"sku": "sofa", "unit_price_minor": 20_000, "currency": "USD"}],
@@ -298,3 +303,45 @@ async def test_what_the_core_books_of_a_milestone_that_has_left_the_book_counts_
         ("in_question", "paid, in question"),
         ("in_question", "paid, in question"),
     ]
+
+
+async def test_a_folder_that_takes_over_from_the_core_pays_what_stands_and_is_not_paid(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """It begins with the first message of all, and is told to send everything again."""
+    paid, questioned, retracted, resumed, met, waived = FACILITIES
+    await desk.pass_minutes(1)
+    for facility in (paid, questioned):
+        desk.clear(facility)
+    await desk.pass_minutes(1)
+    desk.unclear(questioned)
+    for facility in (retracted, resumed, met):
+        desk.clear(facility)
+    for facility in (retracted, resumed):
+        desk.unclear(facility)
+    desk.clear(resumed, 2)
+    assert desk.spine.waive(f"cleared-{waived}", "credit-officer", "known customer") is not None
+    writer = Writer(desk.spine, lambda: None)
+    folder = PaymentFolder(tmp_path, writer.obstacle)
+    relay = Relay(desk.store, folder, desk.clock, Random(3), name="payments", booked=writer.booked)
+    for _ in range(2):
+        for _ in range(20):
+            await relay.deliver_due()
+            desk.clock.at_ms += MINUTE_MS
+        written = [f"{release_id('desk', f'cleared-{one}')}.pain.001.xml" for one in (resumed, met, waived)]
+        assert _files(tmp_path, ".xml") == written
+        assert desk.store.endpoint("payments").pending == len(desk.store.dead_letters()) == 0
+        states = {one: str(desk.spine.state.milestones[f"cleared-{one}"].state) for one in FACILITIES}
+        assert states == {
+            paid: "released",
+            questioned: "in_question",
+            retracted: "retracted",
+            **dict.fromkeys((resumed, met, waived), "released"),
+        }
+        assert desk.store.set_back_to_entry("payments", 1) == len(FACILITIES)
+    said = [f"{release_id('desk', f'cleared-{resumed}')}.{word}" for word in ("000000003.retract", "000000004.resume")]
+    assert _files(tmp_path, ".json") == [f"{one}.json" for one in said], "sent again, of what was written, in its order"
+
+
+def _files(folder: Path, suffix: str) -> list[str]:
+    return sorted(one.name for one in folder.iterdir() if one.suffix == suffix)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx2
@@ -18,9 +19,10 @@ import jsonschema
 import pytest
 from authority import Authority
 from builders import NOON_MS, ManualClock
+from fault_proxy import FaultProxy
 from hypothesis import given
 from hypothesis import strategies as st
-from outboxes import ALERT, BASE, RELEASE, Bench
+from outboxes import ALERT, BASE, RELEASE, Bench, not_withdrawn
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
@@ -28,7 +30,7 @@ from pledgewatch_cloud.clock import SystemClock
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.outbox import ANSWER_MAX_BYTES, OutboxMessage
 from pledgewatch_cloud.outbox.addresses import ForbiddenAddressError, Resolver, refuse_private
-from pledgewatch_cloud.outbox.endpoint import Answer, Failure
+from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Failure
 from pledgewatch_cloud.outbox.signature import Key
 from pledgewatch_cloud.outbox.webhook import Tls, Webhook
 
@@ -70,7 +72,7 @@ async def test_what_is_sent_is_a_cloudevent_signed_with_every_live_key() -> None
         return httpx2.Response(HTTPStatus.ACCEPTED)
 
     async with answered_by(handler, OLD, NEW) as one:
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     (request,) = seen
     assert request.content == MESSAGE.body
     assert request.headers["content-type"] == "application/cloudevents+json"
@@ -148,7 +150,7 @@ async def test_what_an_answer_means(
     status: int, answer: Answer, failure: Failure | None, is_about_the_endpoint: bool
 ) -> None:
     async with answered_by(lambda _: httpx2.Response(status, text="so it is")) as one:
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.status, attempt.said) == (answer, status, b"so it is")
     assert attempt.is_about_the_endpoint == is_about_the_endpoint
     if failure is not None:
@@ -165,7 +167,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         return httpx2.Response(status, headers={"location": "https://elsewhere.test/messages"})
 
     async with answered_by(handler) as one:
-        assert (await one.deliver(MESSAGE)).answer is Answer.LATER
+        assert (await one.deliver(MESSAGE, not_withdrawn)).answer is Answer.LATER
     assert asked == ["core.test"]
 
 
@@ -189,12 +191,12 @@ async def test_retry_after_is_read(value: str, wait_s: float, status: int) -> No
     clock = ManualClock()
     clock.at_ms = NOON_MS
     async with answered_by(lambda _: httpx2.Response(status, headers={"retry-after": value}), clock=clock) as one:
-        assert (await one.deliver(MESSAGE)).retry_after_s == wait_s
+        assert (await one.deliver(MESSAGE, not_withdrawn)).retry_after_s == wait_s
 
 
 async def test_nobody_else_may_ask_to_be_left_alone() -> None:
     async with answered_by(lambda _: httpx2.Response(404, headers={"retry-after": "9"})) as one:
-        assert (await one.deliver(MESSAGE)).retry_after_s == 0
+        assert (await one.deliver(MESSAGE, not_withdrawn)).retry_after_s == 0
 
 
 RELEASES = [
@@ -214,7 +216,7 @@ RELEASES = [
 @pytest.mark.parametrize(("said", "release"), RELEASES)
 async def test_what_is_said_of_the_release(said: bytes, release: str) -> None:
     async with answered_by(lambda _: httpx2.Response(200, content=said)) as one:
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.release, attempt.said) == (release, said[:ANSWER_MAX_BYTES])
 
 
@@ -223,7 +225,7 @@ async def test_who_is_away_is_tried_later() -> None:
         raise httpx2.ConnectError("nobody there", request=request)
 
     async with answered_by(handler) as one:
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.failure) == (Answer.LATER, Failure.CONNECTION)
 
 
@@ -240,7 +242,7 @@ ODD_ANSWERS = [
 @pytest.mark.parametrize("answer", ODD_ANSWERS, ids=["charset", "utf-16", "gzip", "endless", "garbage", "nothing"])
 async def test_an_odd_answer_is_tried_later_and_stops_nobody(answer: bytes) -> None:
     async with odd_server(answer) as url, webhook(url) as one:
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, len(attempt.reason) < 300) == (Answer.LATER, True)
     assert len(attempt.said) <= ANSWER_MAX_BYTES
 
@@ -248,7 +250,7 @@ async def test_an_odd_answer_is_tried_later_and_stops_nobody(answer: bytes) -> N
 async def test_an_answer_that_drips_is_given_up() -> None:
     head = b"HTTP/1.1 200 ok\r\ncontent-length: 99\r\n"
     async with odd_server(head, drip=b"x-more: y\r\n") as url, webhook(url) as one, asyncio.timeout(20):
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.reason) == (Answer.LATER, "no whole answer within 1 s")
     assert attempt.failure is Failure.TIMEOUT
 
@@ -256,7 +258,7 @@ async def test_an_answer_that_drips_is_given_up() -> None:
 @pytest.mark.parametrize("drip", [b"x", b""], ids=["drips", "breaks off"])
 async def test_a_2xx_counts_whatever_becomes_of_what_follows(drip: bytes) -> None:
     async with odd_server(b"HTTP/1.1 200 ok\r\ncontent-length: 99\r\n\r\n", drip=drip) as url, webhook(url) as one:
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.release) == (Answer.TAKEN, "")
     assert attempt.keys == Key(NEW).fingerprint
 
@@ -283,10 +285,14 @@ async def odd_server(answer: bytes, *, drip: bytes = b"", tls: ssl.SSLContext | 
     port = server.sockets[0].getsockname()[1]
     async with server:
         yield f"{'https' if tls else 'http'}://127.0.0.1:{port}/"
-        for link in links:
-            link.transport.abort()
-            with contextlib.suppress(OSError):
-                await link.wait_closed()
+        await let_go_of(links)
+
+
+async def let_go_of(links: list[asyncio.StreamWriter]) -> None:
+    for link in links:
+        link.transport.abort()
+        with contextlib.suppress(OSError):
+            await link.wait_closed()
 
 
 # Where requests may not go, and why: the forms in which a private address can be written or carried.
@@ -314,8 +320,26 @@ FORBIDDEN = [
     ("unique local", "fd12:3456::1"),
     ("multicast", "ff02::1"),
     ("multicast with a global scope", "ff0e::1"),
+    ("protocol assignments, anycast", "192.0.0.9"),
     ("documentation", "2001:db8::1"),
+    ("documentation", "3fff::1"),
+    ("the last of it", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff"),
     ("discard only", "100::1"),
+    ("a dummy prefix", "100:0:0:1::1"),
+    ("segment routing", "5f00::1"),
+    ("benchmarks", "2001:2::1"),
+    ("ORCHID", "2001:10::1"),
+    ("ORCHID, the second", "2001:20::1"),
+    ("drones", "2001:30::1"),
+    ("Teredo of a public one", "2001:0:0808:0808:0:0:f7f7:f7f7"),
+    ("not given out", "4000::1"),
+    ("not given out", "1::1"),
+    ("translated", "::ffff:0:8.8.8.8"),
+    ("ISATAP of a private one", "2606:4700::5efe:10.0.0.1"),
+    ("ISATAP of loopback", "2606:4700::200:5efe:127.0.0.1"),
+    ("ISATAP of metadata", "2606:4700:1:2:0:5efe:a9fe:a9fe"),
+    ("ISATAP at home", "fe80::5efe:8.8.8.8"),
+    ("6to4 of a public one, ISATAP of a private one", "2002:808:808::5efe:192.168.0.1"),
     ("mapped loopback", "::ffff:127.0.0.1"),
     ("mapped metadata", "::ffff:a9fe:a9fe"),
     ("compatible", "::10.0.0.1"),
@@ -328,6 +352,8 @@ FORBIDDEN = [
     ("Teredo of a private one", "2001:0:0808:0808:0:0:3f57:fefe"),
 ]
 ALLOWED = ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:0808:0808::1"]
+ALLOWED += ["2606:4700::5efe:8.8.8.8", "2606:4700::200:5efe:8.8.8.8", "2606:4700::100:5efe:10.0.0.1"]
+ALLOWED += ["3ffe:ffff::1", "3fff:1000::1", "2001:200::1", "2620:4f:8000::1", "2a00:1450::1", "192.31.196.1"]
 
 
 @pytest.mark.parametrize(("why", "address"), FORBIDDEN)
@@ -374,9 +400,9 @@ async def test_a_name_is_looked_up_once_and_its_very_address_is_called(monkeypat
 
     async with webhook("https://core.test/messages", allow_private=False) as one:
         monkeypatch.setattr(one._client._transport._transport, "handle_async_request", call)  # type: ignore[attr-defined]
-        assert (await one.deliver(MESSAGE)).answer is Answer.TAKEN
+        assert (await one.deliver(MESSAGE, not_withdrawn)).answer is Answer.TAKEN
         assert called == ["https://8.8.8.8/messages core.test core.test"]
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.failure, len(called)) == (Answer.LATER, Failure.FORBIDDEN_ADDRESS, 1)
     assert attempt.reason.startswith("core.test is at 127.0.0.1, which is not public")
     assert asked == ["core.test", "core.test"]
@@ -385,7 +411,7 @@ async def test_a_name_is_looked_up_once_and_its_very_address_is_called(monkeypat
 async def test_one_private_address_among_public_ones_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     named(monkeypatch, ["8.8.8.8", "10.0.0.1"])
     async with webhook("https://core.test/", allow_private=False) as one:
-        assert (await one.deliver(MESSAGE)).failure is Failure.FORBIDDEN_ADDRESS
+        assert (await one.deliver(MESSAGE, not_withdrawn)).failure is Failure.FORBIDDEN_ADDRESS
 
 
 @pytest.mark.parametrize(
@@ -401,7 +427,7 @@ async def test_this_machine_is_not_reached_however_it_is_written(host: str) -> N
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with webhook(f"http://{host}:{port}/", allow_private=False) as one:
-            attempt = await one.deliver(MESSAGE)
+            attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, reached) == (Answer.LATER, [])
     assert attempt.failure in (Failure.FORBIDDEN_ADDRESS, Failure.CONNECTION)
 
@@ -411,7 +437,7 @@ async def test_the_next_address_is_tried_where_one_does_not_answer(monkeypatch: 
         port = url.rpartition(":")[2].rstrip("/")
         named(monkeypatch, ["127.255.255.254", "127.0.0.1"])
         async with webhook(f"http://core.test:{port}/") as one:
-            attempt = await one.deliver(MESSAGE)
+            attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert attempt.answer is Answer.TAKEN
 
 
@@ -419,7 +445,7 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with odd_server(b"HTTP/1.1 204 ok\r\n\r\n") as url, webhook(url) as one:
-        assert (await one.deliver(MESSAGE)).answer is Answer.TAKEN
+        assert (await one.deliver(MESSAGE, not_withdrawn)).answer is Answer.TAKEN
 
 
 async def test_a_name_server_that_is_silent_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,7 +461,7 @@ async def test_a_name_server_that_is_silent_holds_nobody_up(monkeypatch: pytest.
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
     async with webhook("http://core.test/", timeout_s=0.2) as one:
-        attempts = await asyncio.gather(*(one.deliver(MESSAGE) for _ in range(40)))
+        attempts = await asyncio.gather(*(one.deliver(MESSAGE, not_withdrawn) for _ in range(40)))
         assert await asyncio.to_thread(lambda: "free") == "free"
     done.set()
     assert {attempt.failure for attempt in attempts} == {Failure.TIMEOUT}
@@ -448,7 +474,7 @@ async def test_a_name_that_nobody_knows_is_tried_later(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     async with webhook("https://core.test/", allow_private=False) as one:
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.failure) == (Answer.LATER, Failure.CONNECTION)
     resolver = Resolver(allow_private=True)
     with pytest.raises(OSError, match="Name or service"):
@@ -471,6 +497,83 @@ def server_context(authority: Authority, name: str, *, wants_client: bool = Fals
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(authority.folder / "ca.pem")
     return context
+
+
+@contextlib.asynccontextmanager
+async def hearing(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A server that takes every request and keeps connections. Yields its port, and what it has heard on each."""
+    heard: list[bytes] = []
+    links: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        links.append(writer)
+        place = len(heard)
+        heard.append(b"")
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(65_536):
+                heard[place] += piece
+                if heard[place].endswith(MESSAGE.body):
+                    writer.write(b"HTTP/1.1 204 ok\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as server:
+        yield server.sockets[0].getsockname()[1], heard
+        await let_go_of(links)
+
+
+async def test_what_is_withdrawn_while_its_name_is_looked_up_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, found, withdrawn = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(_: str, port: int, **__: Any) -> list[Any]:
+        loop.call_soon_threadsafe(begun.set)
+        asyncio.run_coroutine_threadsafe(found.wait(), loop).result()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async with hearing() as (port, heard):
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        async with webhook(f"http://core.test:{port}/", timeout_s=20) as one:
+            attempt = asyncio.create_task(one.deliver(MESSAGE, withdrawn.is_set))
+            await begun.wait()
+            withdrawn.set()
+            found.set()
+            assert await attempt == WITHDRAWN
+            assert (await one.deliver(MESSAGE, not_withdrawn)).answer is Answer.TAKEN, "the next one goes"
+    assert b"".join(heard).count(b"POST") == 1
+
+
+async def test_what_is_withdrawn_while_the_connection_is_made_is_not_sent(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other side is slow to greet: TCP is there, TLS is not."""
+    tls = Tls(authority.folder / "ca.pem")
+    withdrawn = asyncio.Event()
+    async with (
+        hearing(server_context(authority, "core.test")) as (port, heard),
+        FaultProxy(port, Random(1)) as proxy,
+        webhook(f"https://core.test:{proxy.port}/", tls=tls, timeout_s=20) as one,
+    ):
+        named(monkeypatch, ["127.0.0.1"])
+        proxy.half_open()
+        attempt = asyncio.create_task(one.deliver(MESSAGE, withdrawn.is_set))
+        async with asyncio.timeout(20):
+            while not proxy._writers:
+                await asyncio.sleep(0.01)
+        withdrawn.set()
+        proxy.resume()
+        assert await attempt == WITHDRAWN
+        assert b"".join(heard) == b"", "not one byte of the request"
+        assert (await one.deliver(MESSAGE, not_withdrawn)).answer is Answer.TAKEN
+    assert b"".join(heard).count(b"POST") == 1
+
+
+async def test_what_is_withdrawn_is_not_sent_on_a_connection_that_is_there() -> None:
+    async with hearing() as (port, heard), webhook(f"http://127.0.0.1:{port}/", timeout_s=20) as one:
+        assert (await one.deliver(MESSAGE, not_withdrawn)).answer is Answer.TAKEN
+        said = list(heard)
+        assert await one.deliver(MESSAGE, lambda: True) == WITHDRAWN
+        assert (heard, len(said)) == (said, 1), "neither there nor on a new one"
+        assert (await one.deliver(MESSAGE, not_withdrawn)).answer is Answer.TAKEN
 
 
 TLS = [
@@ -505,6 +608,6 @@ async def test_both_sides_are_known_by_their_certificates(
         port = url.rpartition(":")[2].rstrip("/")
         named(monkeypatch, ["127.0.0.1"])
         async with webhook(f"https://core.test:{port}/", tls=tls) as one:
-            attempt = await one.deliver(MESSAGE)
+            attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert attempt.answer is answer
     assert answer is Answer.TAKEN or attempt.failure is Failure.CONNECTION

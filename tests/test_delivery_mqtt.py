@@ -11,13 +11,13 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from brokers import BrokerProcess, free_port
-from outboxes import ALERT, BASE, Bench
+from outboxes import ALERT, BASE, Bench, not_withdrawn
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pledgewatch_cloud.clock import SystemClock
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.outbox import Begin, OutboxMessage, Wanted
-from pledgewatch_cloud.outbox.endpoint import Answer, Failure
+from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Failure
 from pledgewatch_cloud.outbox.mqtt import TOPIC, MqttPlace, MqttTopic
 from pledgewatch_cloud.outbox.relay import Relay
 
@@ -83,21 +83,21 @@ async def test_messages_come_to_the_topic_of_their_facility(place: tuple[BrokerP
 async def test_a_broker_that_goes_and_comes_back(place: tuple[BrokerProcess, MqttPlace]) -> None:
     broker, where = place
     async with endpoint(where, timeout_s=5) as one:
-        assert (await one.deliver(MESSAGE)).answer is Answer.TAKEN
+        assert (await one.deliver(MESSAGE, not_withdrawn)).answer is Answer.TAKEN
         broker.kill()
-        lost = await one.deliver(MESSAGE)
+        lost = await one.deliver(MESSAGE, not_withdrawn)
         assert (lost.answer, lost.is_about_the_endpoint) == (Answer.LATER, True)
-        assert (await one.deliver(MESSAGE)).failure is Failure.CONNECTION
+        assert (await one.deliver(MESSAGE, not_withdrawn)).failure is Failure.CONNECTION
         broker.start()
         async with asyncio.timeout(20):
-            while (await one.deliver(MESSAGE)).answer is not Answer.TAKEN:
+            while (await one.deliver(MESSAGE, not_withdrawn)).answer is not Answer.TAKEN:
                 await asyncio.sleep(0.1)
 
 
 async def test_many_at_once_are_each_answered(place: tuple[BrokerProcess, MqttPlace]) -> None:
     _, where = place
     async with endpoint(where) as one:
-        attempts = await asyncio.gather(*(one.deliver(MESSAGE) for _ in range(15)))
+        attempts = await asyncio.gather(*(one.deliver(MESSAGE, not_withdrawn) for _ in range(15)))
     assert {attempt.answer for attempt in attempts} == {Answer.TAKEN}
 
 
@@ -109,7 +109,7 @@ async def test_a_broker_that_says_nothing_is_given_up() -> None:
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with endpoint(MqttPlace("127.0.0.1", port, TOPIC, "x"), timeout_s=0.5) as one:
-            attempt = await one.deliver(MESSAGE)
+            attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.failure) == (Answer.LATER, Failure.TIMEOUT)
 
 
@@ -127,20 +127,44 @@ async def test_what_was_given_up_is_not_sent_later_by_itself() -> None:
     async with await asyncio.start_server(greets, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with endpoint(MqttPlace("127.0.0.1", port, TOPIC, "x", is_v5=False), timeout_s=0.5) as one:
-            attempts = [await one.deliver(MESSAGE) for _ in range(2)]
+            attempts = [await one.deliver(MESSAGE, not_withdrawn) for _ in range(2)]
             async with asyncio.timeout(10):
                 heard = await asyncio.gather(*links)
     assert [attempt.failure for attempt in attempts] == [Failure.TIMEOUT, Failure.TIMEOUT]
     assert [one.count(MESSAGE.body) for one in heard] == [1, 1]
 
 
+async def test_what_is_withdrawn_while_the_broker_greets_is_not_published() -> None:
+    withdrawn, asked, heard = asyncio.Event(), asyncio.Event(), list[bytes]()
+
+    async def greets(stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stream.readexactly(2)
+        asked.set()
+        await withdrawn.wait()
+        writer.write(b"\x20\x02\x00\x00")  # CONNACK of MQTT 3.1.1: accepted
+        heard.append(await stream.read(-1))
+        writer.close()
+
+    async with await asyncio.start_server(greets, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with endpoint(MqttPlace("127.0.0.1", port, TOPIC, "x", is_v5=False)) as one:
+            attempt = asyncio.create_task(one.deliver(MESSAGE, withdrawn.is_set))
+            await asked.wait()
+            withdrawn.set()
+            assert await attempt == WITHDRAWN
+        async with asyncio.timeout(10):
+            while not heard:
+                await asyncio.sleep(0.01)
+    assert MESSAGE.body not in heard[0]
+
+
 async def test_a_broker_in_a_private_network_is_not_reached_unless_it_is_allowed() -> None:
     async with endpoint(MqttPlace("localhost", free_port(), TOPIC, "x"), allow_private=False) as one:
-        attempt = await one.deliver(MESSAGE)
+        attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.failure) == (Answer.LATER, Failure.FORBIDDEN_ADDRESS)
     assert attempt.reason.startswith("localhost is at ")
 
 
 async def test_a_broker_that_is_not_there_is_tried_later() -> None:
     async with endpoint(MqttPlace("127.0.0.1", free_port(), TOPIC, "x")) as one:
-        assert (await one.deliver(MESSAGE)).failure is Failure.CONNECTION
+        assert (await one.deliver(MESSAGE, not_withdrawn)).failure is Failure.CONNECTION

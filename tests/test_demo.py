@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_sim.demo import _make_room
+from pledgewatch_sim.story import CHARACTERS
+from pledgewatch_sim.teller import Teller
 
 
 def children_of_the_demo(folder: Path) -> list[str]:
@@ -47,6 +50,7 @@ def test_the_demo_tells_its_story_and_counts_at_both_ends(tmp_path: Path) -> Non
     assert readings["measured"] > 200
     assert messages["sent"] == messages["delivered"] == messages["verified"] >= 7
     assert messages["duplicated"] == 0
+    assert_money_is_known_at_both_ends(counted, told)
     assert counted["journal"]["digest"] == counted["journal"]["service_digest"] != ""
     assert counted["events"]["milestone_met"] == 2
     assert counted["events"]["condition_breached"] == 1
@@ -57,7 +61,23 @@ def test_the_demo_tells_its_story_and_counts_at_both_ends(tmp_path: Path) -> Non
     assert counted["events"]["cover_restored"] >= 1, "and the backlog brings it back"
     assert "console and API: http://127.0.0.1:" in told
     assert "the bank is asked to release" in told
+    assert "Both ends agree." in told
+    assert counted["milestones"]["gated-in-coral"]["state"] == "pending"
+    assert "condition_kept" in counted["milestones"]["gated-in-coral"]["missing"][0]
     assert children_of_the_demo(folder) == []
+
+
+def assert_money_is_known_at_both_ends(counted: dict[str, Any], told: str) -> None:
+    """Two are paid for on arrival, one buyer pays a part; and what is lent is what the bank has moved."""
+    moved = {"amber": (5_220_000, 2_610_000), "coral": (0, 0), "jade": (4_000_000, 0)}
+    for name, (drawn_minor, repaid_minor) in moved.items():
+        one = counted["money"][f"facility-{name}"]
+        assert one["bank"] == one["pledgewatch"]
+        assert (one["bank"]["drawn_minor"], one["bank"]["repaid_minor"]) == (drawn_minor, repaid_minor)
+        assert one["untold"] == 0
+    assert "facility-amber: the bank pays 52,200.00 USD" in told
+    assert "facility-amber: the bank receives 26,100.00 USD" in told
+    assert "lent 91,350.00" in told, "the base follows: 65,250 before, 52,200 drawn, 26,100 repaid"
 
 
 def assert_silences_are_true(folder: Path) -> None:
@@ -80,6 +100,36 @@ def assert_silences_are_true(folder: Path) -> None:
     assert told["jade"] >= 1, "its device had no power"
 
 
+def test_a_payment_is_told_after_what_asked_for_it_and_before_what_follows(capsys: pytest.CaptureFixture[str]) -> None:
+    def movement(identity: str, kind: str, release: str | None) -> dict[str, Any]:
+        return {
+            "id": identity,
+            "facility": "f",
+            "currency": "USD",
+            "kind": kind,
+            "release": release,
+            "amount_minor": 1_000,
+        }
+
+    release = {"release": "j.m", "amount_minor": 1_000, "currency": "USD", "payee": {"name": "Sofa Works"}}
+    messages = [
+        {"facility": "f", "type": "release_disbursement", "data": release},
+        {"facility": "f", "type": "record_base", "data": {"currency": "USD"}},
+        {"facility": "f", "type": "reaffirm_release", "data": {"release": "j.m"}},
+    ]
+    movements = [movement("1", "drawdown", "j.m"), movement("2", "repayment", None), movement("3", "drawdown", "j.old")]
+    Teller(CHARACTERS, headless=True).news([], messages, movements)
+    told = [line.strip().removeprefix("↳ f: ") for line in capsys.readouterr().out.splitlines()]
+    assert [line.split(",")[0] for line in told] == [
+        "the bank receives 10.00 USD",
+        "the bank pays 10.00 USD",
+        "the bank is asked to release 10.00 USD to Sofa Works",
+        "the bank pays 10.00 USD",
+        "eligible 0.00 USD",
+        "the bank is told that a release stands",
+    ]
+
+
 @pytest.mark.parametrize(("number", "after_s"), [(signal.SIGTERM, 12.0), (signal.SIGHUP, 12.0), (signal.SIGKILL, 12.0)])
 def test_whenever_it_is_ended_it_leaves_nothing_behind(tmp_path: Path, number: signal.Signals, after_s: float) -> None:
     folder = tmp_path / "demo"
@@ -87,8 +137,8 @@ def test_whenever_it_is_ended_it_leaves_nothing_behind(tmp_path: Path, number: s
     time.sleep(after_s)
     assert len(children_of_the_demo(folder)) >= 4, "the bank, the cloud and agents run"
     os.kill(running.pid, number)
-    running.communicate(timeout=120)
-    assert running.returncode == (-number if number == signal.SIGKILL else 0)
+    told, _ = running.communicate(timeout=120)
+    assert running.returncode == (-number if number == signal.SIGKILL else 0), told
     wait_for_the_children(folder)
     assert children_of_the_demo(folder) == []
 

@@ -251,6 +251,33 @@ def test_a_stopped_endpoint_is_sent_nothing_until_it_is_resumed(store: Store) ->
     assert not store.resume("nobody", NOON_MS)
 
 
+def test_an_endpoint_that_asks_to_be_left_alone_is_sent_nothing_until_then(store: Store) -> None:
+    Bench(store).put(("f", BASE), ("g", BASE))
+    store.declare("desk", Wanted(types=("record_base",)), Begin.FIRST)
+    store.leave_alone("desk", NOON_MS + 500)
+    store.leave_alone("desk", NOON_MS + 400)
+    for ahead in (False, True):
+        assert store.due("desk", NOON_MS + 499, ahead=ahead) == []
+    assert (len(store.due("desk", NOON_MS + 500)), len(store.due(CORE, NOON_MS))) == (2, 2)
+    state = store.endpoint("desk")
+    assert (state.quiet_until_ms, state.wanted.types, state.stopped_at_ms) == (NOON_MS + 500, ("record_base",), 0)
+    store.stop("desk", "HTTP 410", NOON_MS)
+    store.declare("desk", Wanted(), Begin.FIRST)
+    assert store.endpoint("desk").quiet_until_ms == NOON_MS + 500, "neither changes that"
+    assert store.resume("desk", NOON_MS)
+    assert (store.endpoint("desk").quiet_until_ms, len(store.due("desk", NOON_MS))) == (0, 2)
+
+
+def test_what_waits_for_its_next_attempt_may_be_asked_for_ahead_of_it(store: Store) -> None:
+    Bench(store).put(("f", BASE), ("g", BASE), ("h", BASE))
+    f, g, h = store.due(CORE, NOON_MS)
+    store.failed(CORE, f, "", LATER_MS)
+    store.failed(CORE, g, "", NOON_MS + 1)
+    store.buried(CORE, h, "HTTP 422")
+    assert store.due(CORE, NOON_MS) == []
+    assert [one.facility for one in store.due(CORE, NOON_MS, ahead=True)] == ["g", "f"]
+
+
 def test_after_an_outage_what_waits_is_due_and_a_dead_letter_is_not(store: Store) -> None:
     Bench(store).put(("f", BASE), ("g", BASE))
     f, g = store.due(CORE, NOON_MS)
@@ -289,12 +316,54 @@ def test_the_oldest_message_says_how_far_an_endpoint_lies_behind(store: Store) -
     bench = Bench(store)
     bench.put(("f", BASE))
     bench.put(("g", BASE))
-    assert store.endpoint(CORE).oldest_pending_ms == NOON_MS + 1_000
+    assert store.endpoint(CORE).oldest_pending_ms == store.oldest_pending_ms(CORE) == NOON_MS + 1_000
     take(store, store.due(CORE, LATER_MS)[0])
-    assert store.endpoint(CORE).oldest_pending_ms == NOON_MS + 2_000
+    assert store.endpoint(CORE).oldest_pending_ms == store.oldest_pending_ms(CORE) == NOON_MS + 2_000
 
 
-ACTS = ["put", "take", "fail", "bury", "again", "over", "back", "withdraw", "stop", "resume", "hurry", "reopen"]
+def test_what_is_wanted_is_found_however_much_lies_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by who only asks how old it is, while nothing is due; and the many are looked through beside the lock."""
+    monkeypatch.setattr("pledgewatch_cloud.journal.sqlite_outbox.NEAR", 5)
+    store = SqliteStore(tmp_path)
+    bench = Bench(store)
+    store.declare("desk", Wanted(types=("raise_alert",)), Begin.FIRST)
+    bench.put(*[("f", BASE)] * 2 * outbox_module.PASSED_BY_MAX)
+    bench.put(("g", BASE))
+    (wanted,) = bench.put(("f", ALERT))
+    store.leave_alone("desk", LATER_MS)
+    widths: list[int] = []
+    rows = store._rows
+
+    def noted(statement: str, *values: Any) -> list[Any]:
+        if "INDEXED BY outbox_queue" in statement:
+            widths.append(values[2] - values[1])
+        return rows(statement, *values)
+
+    monkeypatch.setattr(store, "_rows", noted)
+    assert store.oldest_pending_ms("desk") == store.endpoint("desk").oldest_pending_ms == bench.now_ms
+    store.resume("desk", NOON_MS)
+    assert [one.id for one in store.due("desk", NOON_MS)] == [wanted]
+    assert max(widths) == 5, "no more are looked through while commits wait"
+    assert drained(store, "desk") == [("f", 513)]
+    assert store.oldest_pending_ms("desk") is None
+    store.close()
+
+
+ACTS = [
+    "put",
+    "take",
+    "fail",
+    "bury",
+    "again",
+    "over",
+    "back",
+    "withdraw",
+    "stop",
+    "resume",
+    "hurry",
+    "reopen",
+    "alone",
+]
 
 
 @given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 5)), min_size=1, max_size=40))
@@ -303,6 +372,7 @@ def test_both_stores_agree_whatever_happens(acts: list[tuple[str, int]]) -> None
     """Two endpoints, one of them with a filter, three facilities: the stores say the same after every act."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr("pledgewatch_cloud.journal.sqlite_outbox.PASSED_BY_MAX", 2)
+        patch.setattr("pledgewatch_cloud.journal.sqlite_outbox.NEAR", 1)
         both: list[Store] = [MemoryStore("same"), SqliteStore(Path(folder))]
         both[1]._journal = "same"  # type: ignore[attr-defined]
         benches = [Bench(one) for one in both]
@@ -345,17 +415,28 @@ def _act(bench: Bench, act: str, number: int) -> object:
             said = store.set_back_to_entry(endpoint, number), store.set_back(endpoint, "b", number)
         case "withdraw" if due:
             said = bench.put(withdrawn=[due[0].id])
+        case _:
+            said = _act_on_endpoint(store, endpoint, act, number)
+    return said
+
+
+def _act_on_endpoint(store: Store, endpoint: str, act: str, number: int) -> object:
+    match act:
         case "stop":
             store.stop(endpoint, "gone", NOON_MS)
         case "resume":
-            said = store.resume(endpoint, NOON_MS)
+            return store.resume(endpoint, NOON_MS)
+        case "alone":
+            store.leave_alone(endpoint, NOON_MS + number - 2)
         case "hurry":
             store.hurry(endpoint, NOON_MS)
-    return said
+    return None
 
 
 def _all(store: Store) -> object:
     """What can be seen of the outbox; the stores keep `done` of what is not wanted each in its own way."""
     due = {one: [replace(m, done=0) for m in store.due(one, NOON_MS)] for one in ("core", "desk")}
     dead = [one._replace(message=replace(one.message, done=0)) for one in store.dead_letters()]
+    for one in ("core", "desk"):
+        assert store.oldest_pending_ms(one) == store.endpoint(one).oldest_pending_ms
     return due, dead, store.endpoints(), store.endpoint("core"), store.counts(), store.entry_at(NOON_MS + 3_000)

@@ -182,9 +182,14 @@ FAULTS: list[tuple[str, Callable[[Document], Any], list[str]]] = [
         "shares of a limit that come to more than all of it",
         lambda document: (
             also(share("third", 9_000, "limit"), share("fourth", 1_001, "limit"))(document),
-            document.update(facilities=[FACILITY | {"limit_minor": 1_000}]),
+            document.update(facilities=[FACILITY | {"limit_minor": 2_500_000}]),
         ),
         ["milestones fourth, third: release 10001 bp of the limit of facility-1; let them come to 10000 at most"],
+    ),
+    (
+        "an amount above the limit",
+        lambda document: document.update(facilities=[FACILITY | {"limit_minor": 2_499_999}]),
+        ["milestones first.release.amount_minor: is more than the limit of facility-1, 2499999"],
     ),
     (
         "a share of a limit that is none",

@@ -119,6 +119,10 @@ def book_the_newest(trade: Trade, release: str = "booked") -> None:
     assert trade.spine.booked(newest, release)
 
 
+def say_none(trade: Trade) -> None:
+    assert trade.spine.say_booked("milestone", "none", "payments desk", "asked the bank")
+
+
 def other_payee(trade: Trade) -> None:
     trade.amend(12, milestones=[BOTH | {"payee": "bank"}])
 
@@ -143,6 +147,10 @@ LIFE: dict[Move, tuple[Callable[[Trade], None], Callable[[Trade], Any]]] = {
     (_S.RETRACTED, _N.HOLDS): (retracted, make_hold),
     (_S.MET, _N.BOOKED): (met, book_the_newest),
     (_S.WAIVED, _N.BOOKED): (waived, book_the_newest),
+    (_S.MET, _N.UNBOOKED): (met, say_none),
+    (_S.WAIVED, _N.UNBOOKED): (waived, say_none),
+    (_S.HELD, _N.UNBOOKED): (held, say_none),
+    (_S.RETRACTED, _N.UNBOOKED): (retracted, say_none),
     (_S.WAIVED, _N.REFUTED): (waived, other_payee),
     (_S.HELD, _N.BOOKED): (held, book_the_newest),
     (_S.RETRACTED, _N.BOOKED): (retracted, book_the_newest),
@@ -300,6 +308,39 @@ def test_and_after_that_it_questions_it_and_says_what_changed() -> None:
     trade.say(5, "customs_cleared", id="again")
     assert trade.memo().state == "released"
     assert trade.types()[2:] == ["reaffirm_release"]
+
+
+@pytest.mark.parametrize(("minute", "state"), [(20, "in_question"), (40, "released")])
+def test_what_ends_a_paper_before_the_money_has_moved_questions_it_and_after_that_does_not(
+    minute: int, state: str
+) -> None:
+    trade = Trade(BOTH)
+    met(trade)
+    trade.tick(30)
+    trade.deliver()
+    assert trade.memo().released_ms == at(30)
+    trade.say(minute, "bill_of_lading_voided", "insurer")
+    assert trade.memo().state == state
+
+
+def test_a_hold_that_was_there_when_the_money_moved_questions_it_until_it_is_lifted() -> None:
+    trade = Trade(milestone({"all": [CLEARED, {"not": fact("on_hold")}]}))
+    trade.say(5, "customs_cleared")
+    trade.tick(30)
+    trade.deliver()
+    trade.say(20, "hold_placed", "customs")
+    assert trade.memo().state == "in_question"
+    trade.say(50, "hold_lifted", "customs")
+    assert trade.memo().state == "released"
+
+
+def test_a_hold_that_is_placed_after_the_money_has_moved_is_no_matter() -> None:
+    trade = Trade(milestone({"all": [CLEARED, {"not": fact("on_hold")}]}))
+    trade.say(5, "customs_cleared")
+    trade.tick(30)
+    trade.deliver()
+    trade.say(40, "hold_placed", "customs")
+    assert (trade.memo().state, trade.types()) == ("released", ["release_disbursement"])
 
 
 def the_release(trade: Trade) -> OutboxMessage:
@@ -464,6 +505,19 @@ def test_nothing_is_waived_whose_amount_is_not_known() -> None:
     shared = milestone(CLEARED, release={"share_bp": 5_000, "of": "value"})
     trade = Trade(shared, prices=[], products=[{"sku": "sofa", "series": "sofas"}])
     assert trade.spine.waive("milestone", "head of credit", "hurry") is None
+
+
+def test_what_was_waived_comes_back_waived_when_its_terms_do() -> None:
+    trade = Trade(BOTH)
+    waive(trade)
+    other_payee(trade)
+    assert trade.memo().state == "retracted"
+    trade.amend(13, milestones=[BOTH])
+    assert trade.memo().state == "waived"
+    assert trade.types() == ["release_disbursement", "retract_release", "resume_release"]
+    assert trade.deliver()[-1] == "resume_release"
+    assert trade.memo().state == "released"
+    assert_money_moves_once(trade)
 
 
 # Expiry

@@ -33,6 +33,8 @@ from test_milestone_life import (
     waive,
 )
 
+from pledgewatch_cloud.decide.item import BookError
+
 FAR = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
 
 
@@ -205,3 +207,70 @@ def test_a_fence_that_is_drawn_anew_takes_the_ground_away() -> None:
     features = [fence("los-angeles", FAR), *trade.document["fences"]["features"][1:]]
     trade.amend(20, fences={"type": "FeatureCollection", "features": features})
     assert (trade.memo().state, trade.types()[-1]) == ("held", "hold_release")
+
+
+OLD, NEW = "GB33BUKB20201555555555", "DE75512108001245126199"
+
+
+def exporter(iban: str) -> dict[str, Any]:
+    return {"id": "exporter", "name": "Example Exporter", "iban": iban, "bic": "BUKBGB22"}
+
+
+def test_another_account_of_the_payee_takes_back_what_has_not_been_booked() -> None:
+    trade = Trade(BOTH, parties=[exporter(OLD), {"id": "bank", "name": "Example Bank"}])
+    met(trade)
+    trade.amend(20, parties=[exporter(NEW)])
+    (found,) = trade.sent("retract_release")
+    assert found["changed"] == [
+        {"missing": f"the release was sent to {OLD} at BUKBGB22, and the book says {NEW} at BUKBGB22"}
+    ]
+    assert trade.spine.waive("milestone", "head of credit", "all the same") is None
+    assert trade.deliver() == ["retract_release"], "the old account was never paid"
+    trade.amend(30, parties=[exporter(OLD)])
+    assert trade.deliver() == ["resume_release"]
+    assert {one["payee"]["iban"] for one in trade.sent() if "payee" in one} == {OLD}
+    trade.assert_replays()
+
+
+def test_another_account_is_no_matter_once_the_old_one_was_paid() -> None:
+    trade = Trade(BOTH, parties=[exporter(OLD), {"id": "bank", "name": "Example Bank"}])
+    released(trade)
+    trade.amend(20, parties=[exporter(NEW)])
+    assert (trade.memo().state, trade.types()) == ("released", ["release_disbursement"])
+
+
+def test_what_was_paid_to_the_old_account_all_the_same_is_in_question_until_a_person_accepts_it() -> None:
+    trade = Trade(BOTH, parties=[exporter(OLD), {"id": "bank", "name": "Example Bank"}])
+    met(trade)
+    trade.amend(20, parties=[exporter(NEW)])
+    trade.deliver("booked", of="retract_release")
+    trade.tick(25)
+    assert trade.memo().state == "in_question"
+    assert trade.spine.waive("milestone", "head of credit", "the supplier confirms it")
+    assert (trade.memo().state, trade.types()[-1]) == ("released", "reaffirm_release")
+
+
+SHARE = milestone(CLEARED, release={"share_bp": 6_000, "of": "value"})
+
+
+@pytest.mark.parametrize("gone", ["removed", "a smaller share"])
+def test_what_was_released_counts_against_the_whole_whatever_the_book_says_now(gone: str) -> None:
+    trade = Trade(SHARE)
+    trade.say(5, "customs_cleared")
+    trade.deliver()
+    if gone == "removed":
+        trade.amend(20, remove={"milestones": ["milestone"]})
+    else:
+        trade.amend(20, milestones=[SHARE | {"release": {"share_bp": 1, "of": "value"}}])
+    second = SHARE | {"id": "second", "release": {"share_bp": 4_001, "of": "value"}}
+    with pytest.raises(BookError, match="milestones milestone, second: release 10001 bp of the value of lot-"):
+        trade.amend(21, milestones=[second])
+    assert trade.amend(22, milestones=[second | {"release": {"share_bp": 4_000, "of": "value"}}])
+    trade.assert_replays()
+
+
+def test_what_was_taken_back_before_it_was_booked_leaves_its_share_free() -> None:
+    trade = Trade(SHARE)
+    trade.say(5, "customs_cleared")
+    trade.amend(20, remove={"milestones": ["milestone"]})
+    assert trade.amend(21, milestones=[SHARE | {"id": "second"}])

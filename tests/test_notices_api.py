@@ -610,6 +610,20 @@ def test_two_senders_cannot_have_one_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (SenderKeys("carrier", (Key(OLD), Key(NEW))), SenderKeys("customs", (Key(NEW),))),
+        (SenderKeys("carrier", token=TOKEN), SenderKeys("customs", token=TOKEN)),
+        (SenderKeys("carrier", (Key(OLD),)), SenderKeys("customs", token=OLD)),
+    ],
+)
+def test_two_senders_who_are_known_by_the_same_are_refused(one: SenderKeys, other: SenderKeys) -> None:
+    with pytest.raises(ValueError, match="carrier and customs have the same secret: give each its own"):
+        Senders((one, other))
+    assert Senders((one, SenderKeys("port", token="another-token-of-tests"))).may_keep(0)
+
+
+@pytest.mark.parametrize(
     ("changes", "text"),
     [
         ({"id": "No Name"}, "lower-case letters"),

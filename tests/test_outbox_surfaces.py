@@ -27,11 +27,11 @@ from pledgewatch_cloud.clock import SystemClock
 from pledgewatch_cloud.config import CloudSettings
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.journal.memory import MemoryStore
-from pledgewatch_cloud.journal.outbox import CORE, Begin, Wanted
+from pledgewatch_cloud.journal.outbox import CORE, Begin, OutboxMessage, Wanted
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.outbox import pain001
 from pledgewatch_cloud.outbox.relay import Relay, RelaySettings
-from pledgewatch_wire.settings import load
+from pledgewatch_wire.settings import SettingsError, load
 
 
 class Cloud:
@@ -247,10 +247,19 @@ def configured(folder: Path, sections: str) -> CloudSettings:
     return load(path, CloudSettings)
 
 
+async def booked(message: OutboxMessage, release: str) -> None:
+    """The journal is told."""
+
+
+async def obstacle(milestone: str, message: str) -> str:
+    """Nothing stands against paying."""
+    return ""
+
+
 async def test_every_endpoint_of_the_configuration_gets_its_relay(tmp_path: Path) -> None:
     settings = configured(
         tmp_path,
-        '[core]\nurl = "https://core.test/"\nsecret_files = ["one.secret"]\n'
+        '[core]\nurl = "https://core.test/"\nsecret_files = ["one.secret"]\nmessage_types = ["record_base"]\n'
         '[[endpoints]]\nname = "payments"\nform = "pain001"\nfolder = "out/payments"\n'
         '[[endpoints]]\nname = "bus"\nform = "mqtt"\nurl = "mqtts://bus.test"\nside_by_side = 3\n'
         '[[endpoints]]\nname = "desk"\nurl = "https://desk.test/"\nsecret_files = ["one.secret", "one.secret"]\n'
@@ -259,19 +268,85 @@ async def test_every_endpoint_of_the_configuration_gets_its_relay(tmp_path: Path
     store = MemoryStore()
     before = threading.active_count()
     async with contextlib.AsyncExitStack() as stack:
-        relays = await delivery.relays_of(settings, store, SystemClock(), stack)
+        relays = await delivery.relays_of(settings, store, SystemClock(), stack, booked, obstacle)
         assert list(relays) == ["core", "payments", "bus", "desk"]
+        assert [name for name, one in relays.items() if one.is_payer] == ["payments"] == list(settings.payers())
         assert relays["bus"].settings.side_by_side == 3
         assert (tmp_path / "out" / "payments").is_dir()
         wanted = {one.name: (one.begin, one.wanted) for one in store.endpoints()}
-        delivery.wake(relays)
+        delivery.wake(relays, ["j.1.0"])
+        assert all(one._withdrawn == {"j.1.0"} for one in relays.values())
     assert wanted == {
-        "core": (Begin.FIRST, Wanted()),
+        "core": (Begin.FIRST, Wanted(types=("record_base",))),
         "payments": (Begin.NOW, Wanted(types=tuple(sorted(pain001.TYPES)))),
         "bus": (Begin.NOW, Wanted()),
         "desk": (Begin.NOW, Wanted(("record_base",), ("f",))),
     }
     assert threading.active_count() <= before + 1
+
+
+def core_of(types: str = "", facilities: str = "") -> str:
+    """A [core] that is sent these."""
+    told = (f"message_types = [{types}]\n" if types else "") + (f"facilities = [{facilities}]\n" if facilities else "")
+    return f'[core]\nurl = "https://core.test/"\nsecret_files = ["one.secret"]\n{told}'
+
+
+def payments_of(facilities: str = "", name: str = "payments") -> str:
+    """A folder of payments for these."""
+    return f'[[endpoints]]\nname = "{name}"\nform = "pain001"\nfolder = "{name}"\nfacilities = [{facilities}]\n'
+
+
+DESK = '[[endpoints]]\nname = "desk"\nurl = "https://desk.test/"\nsecret_files = ["one.secret"]\n'
+NO_RELEASES = '"record_base", "hold_release"'
+ALL_OF_RELEASES = ", ".join(f'"{one}"' for one in pain001.TYPES)
+CURE_OF_CORE = (
+    "name [core] message_types without release_disbursement and resume_release, or give them facilities that do not"
+    " overlap"
+)
+PAYERS = [
+    # what is configured                            who pays
+    (core_of(), ["core"]),
+    (core_of() + DESK, ["core"]),
+    (core_of(NO_RELEASES), []),
+    (core_of(NO_RELEASES) + payments_of(), ["payments"]),
+    (core_of(ALL_OF_RELEASES, '"f"') + payments_of('"g", "h"'), ["core", "payments"]),
+    (payments_of('"f"') + payments_of('"g"', "others") + DESK, ["others", "payments"]),
+]
+TWO_PAYERS = [
+    # what is configured                            who would pay what twice, and the cure
+    (core_of() + payments_of(), f"[core] and [[endpoints]] payments would both pay every facility; {CURE_OF_CORE}"),
+    (core_of() + payments_of('"f"'), f"would both pay f; {CURE_OF_CORE}"),
+    (core_of(ALL_OF_RELEASES + ', "record_base"', '"f", "g"') + payments_of(), "would both pay f, g; "),
+    (core_of("", '"f", "g", "h"') + payments_of('"i", "h", "g"'), "would both pay g, h; "),
+    (
+        payments_of() + payments_of('"g"', "others"),
+        "[[endpoints]] payments and [[endpoints]] others would both pay g; give them facilities that do not overlap",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sections", "payers"), PAYERS)
+def test_who_pays(tmp_path: Path, sections: str, payers: list[str]) -> None:
+    assert sorted(configured(tmp_path, sections).payers()) == payers
+
+
+@pytest.mark.parametrize("unheard", pain001.TYPES)
+def test_whoever_pays_hears_all_that_is_said_of_a_release(tmp_path: Path, unheard: str) -> None:
+    heard = ", ".join(f'"{one}"' for one in pain001.TYPES if one != unheard)
+    for place, sections in (
+        ("[core]", core_of(heard)),
+        ("[[endpoints]] payments", payments_of() + f"message_types = [{heard}]\n"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            configured(tmp_path, sections)
+        assert f"{place} message_types lacks {unheard}; whoever pays must hear" in str(caught.value)
+
+
+@pytest.mark.parametrize(("sections", "words"), TWO_PAYERS)
+def test_nobody_is_paid_by_two(tmp_path: Path, sections: str, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        configured(tmp_path, sections)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +364,7 @@ async def test_an_endpoint_that_cannot_be_opened_is_named(tmp_path: Path, sectio
     settings = configured(tmp_path, section)
     async with contextlib.AsyncExitStack() as stack:
         with pytest.raises(delivery.DeliveryError) as caught:
-            await delivery.relays_of(settings, MemoryStore(), SystemClock(), stack)
+            await delivery.relays_of(settings, MemoryStore(), SystemClock(), stack, booked, obstacle)
     assert words in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -304,6 +379,7 @@ async def test_the_doctor_says_what_is_wrong_with_endpoints(tmp_path: Path, fold
     settings = configured(
         tmp_path,
         '[broker]\nembedded = true\nport = 0\n[core]\nurl = "https://127.0.0.1:1/"\nsecret_files = ["one.secret"]\n'
+        'message_types = ["record_base"]\n'
         '[[endpoints]]\nname = "bus"\nform = "mqtt"\nurl = "mqtt://127.0.0.1:1"\nallow_private_networks = true\n'
         '[[endpoints]]\nname = "gone"\nurl = "https://core.test/"\nsecret_files = ["one.secret"]\n'
         'ca_file = "odd.secret"\nallow_private_networks = true\n'

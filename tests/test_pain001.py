@@ -12,13 +12,16 @@ import pytest
 import xmlschema
 from hypothesis import given
 from hypothesis import strategies as st
+from outboxes import not_withdrawn
 
+from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide.currencies import EXPONENTS
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.outbox import pain001
-from pledgewatch_cloud.outbox.endpoint import Answer, Failure
-from pledgewatch_cloud.outbox.pain001 import NAMESPACE, PaymentFolder, payment
+from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Attempt, Failure, IsWithdrawn
+from pledgewatch_cloud.outbox.pain001 import NAMESPACE, PaymentFolder, UnpayableError, payment
 
 NS = {"p": NAMESPACE}
 JOURNAL = "0123456789abcdef0123456789abcdef"
@@ -66,6 +69,23 @@ def text(document: bytes, path: str) -> str:
     """The text of the one element at a path."""
     (found,) = ET.fromstring(document).findall("/".join(f"p:{one}" for one in path.split("/")), NS)
     return found.text or ""
+
+
+class Payments(PaymentFolder):
+    """A folder for releases against which `obstacle` stands; keeps what it asked about."""
+
+    def __init__(self, folder: Path, obstacle: str = "") -> None:
+        super().__init__(folder, self._answer)
+        self.obstacle = obstacle
+        self.asked: list[tuple[str, str]] = []
+
+    async def take(self, message: OutboxMessage, is_withdrawn: IsWithdrawn = not_withdrawn) -> Attempt:
+        """One attempt."""
+        return await self.deliver(message, is_withdrawn)
+
+    async def _answer(self, milestone: str, message_id: str) -> str:
+        self.asked.append((milestone, message_id))
+        return self.obstacle
 
 
 BATCH = "CstmrCdtTrfInitn/PmtInf"
@@ -150,11 +170,16 @@ UNPAYABLE: list[tuple[dict[str, Any], str]] = [
 async def test_a_release_that_cannot_be_paid_is_refused_and_says_why(
     tmp_path: Path, data: dict[str, Any], words: str
 ) -> None:
-    attempt = await PaymentFolder(tmp_path).deliver(message("release_disbursement", **data))
+    attempt = await Payments(tmp_path).take(message("release_disbursement", **data))
     assert (attempt.answer, attempt.failure) == (Answer.REFUSED, Failure.REFUSED)
     assert attempt.reason.startswith(words)
     assert attempt.reason.endswith("; pay it by hand and pass this message over")
     assert names(tmp_path) == []
+
+
+def everything(folder: Path) -> list[str]:
+    """All that is there, marks too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def names(folder: Path) -> list[str]:
@@ -163,25 +188,25 @@ def names(folder: Path) -> list[str]:
 
 
 async def test_a_release_is_written_once_whatever_is_sent_twice(tmp_path: Path) -> None:
-    folder = PaymentFolder(tmp_path)
+    folder = Payments(tmp_path)
     xml = f"{JOURNAL}.loaded.pain.001.xml"
     for sequence in (1, 1, 2):
-        attempt = await folder.deliver(message("release_disbursement", sequence))
+        attempt = await folder.take(message("release_disbursement", sequence))
         assert attempt.answer is Answer.TAKEN
     assert names(tmp_path) == [xml]
     (tmp_path / xml).unlink()  # the bank has collected it
-    attempt = await folder.deliver(message("release_disbursement", 1))
+    attempt = await folder.take(message("release_disbursement", 1))
     assert (attempt.said, names(tmp_path)) == (f"{JOURNAL}.loaded was written before".encode(), [])
-    await folder.deliver(message("resume_release", 3))
+    await folder.take(message("resume_release", 3))
     assert names(tmp_path) == [f"{JOURNAL}.loaded.000000003.resume.json"]
 
 
 async def test_what_is_said_of_a_release_that_was_written_lies_beside_it(tmp_path: Path) -> None:
-    folder = PaymentFolder(tmp_path)
-    await folder.deliver(message("release_disbursement", 1))
+    folder = Payments(tmp_path)
+    await folder.take(message("release_disbursement", 1))
     said = [message(kind, number) for number, kind in enumerate(("hold_release", "retract_release"), 2)]
     for one in said:
-        await folder.deliver(one)
+        await folder.take(one)
     assert names(tmp_path) == [
         f"{JOURNAL}.loaded.000000002.hold.json",
         f"{JOURNAL}.loaded.000000003.retract.json",
@@ -192,16 +217,16 @@ async def test_what_is_said_of_a_release_that_was_written_lies_beside_it(tmp_pat
 
 async def test_a_hold_before_the_release_needs_no_file_and_its_resumption_pays(tmp_path: Path) -> None:
     """The release was withdrawn before it was sent: the hold comes first, and the resumption is the one payment."""
-    folder = PaymentFolder(tmp_path)
-    attempt = await folder.deliver(message("hold_release", 2))
+    folder = Payments(tmp_path)
+    attempt = await folder.take(message("hold_release", 2))
     assert attempt.said == f"{JOURNAL}.loaded was not written, so there is nothing to hold".encode()
     assert names(tmp_path) == []
-    await folder.deliver(message("resume_release", 3))
+    await folder.take(message("resume_release", 3))
     assert names(tmp_path) == [f"{JOURNAL}.loaded.pain.001.xml"]
 
 
 async def test_what_asks_for_no_file_is_taken_and_none_is_written(tmp_path: Path) -> None:
-    attempt = await PaymentFolder(tmp_path).deliver(message("record_base"))
+    attempt = await Payments(tmp_path).take(message("record_base"))
     assert (attempt.answer, names(tmp_path)) == (Answer.TAKEN, [])
 
 
@@ -211,17 +236,17 @@ def test_the_types_that_files_are_written_for_are_types_of_messages() -> None:
 
 async def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the disk fails before the rename, nothing is to be collected, and the next attempt writes it."""
-    folder = PaymentFolder(tmp_path)
+    folder = Payments(tmp_path)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        attempt = await folder.deliver(message("release_disbursement"))
+        attempt = await folder.take(message("release_disbursement"))
     assert (attempt.answer, attempt.failure, attempt.is_about_the_endpoint) == (Answer.LATER, Failure.DISK, True)
     assert [one for one in names(tmp_path) if one.endswith(".xml")] == []
-    assert (await folder.deliver(message("release_disbursement"))).answer is Answer.TAKEN
+    assert (await folder.take(message("release_disbursement"))).answer is Answer.TAKEN
     assert names(tmp_path) == [f"{JOURNAL}.loaded.pain.001.xml"]
 
 
@@ -239,28 +264,126 @@ async def test_who_dies_between_the_mark_and_the_file_pays_nothing_twice_and_los
 
     monkeypatch.setattr(pain001, "_put", dying)
     with pytest.raises(KeyboardInterrupt):
-        pain001.write(tmp_path, message("release_disbursement"))
+        pain001.write(tmp_path, message("release_disbursement"), "", not_withdrawn)
     monkeypatch.setattr(pain001, "_put", put)
     assert written == [name], "the mark comes first"
-    attempt = await PaymentFolder(tmp_path).deliver(message("release_disbursement"))
+    attempt = await Payments(tmp_path).take(message("release_disbursement"))
     assert attempt.answer is Answer.REFUSED
     assert "cannot be told" in attempt.reason
     assert names(tmp_path) == []
-    attempt = await PaymentFolder(tmp_path).deliver(message("retract_release", 2))
-    assert attempt.answer is Answer.TAKEN
+    attempt = await Payments(tmp_path).take(message("retract_release", 2))
+    assert attempt.answer is Answer.REFUSED, "nobody can say whether the money has moved"
+    assert "where it was, say so of the milestone (booked)" in attempt.reason
     assert names(tmp_path) == [f"{name}.000000002.retract.json"]
+    (tmp_path / ".written" / name).unlink()  # a person has looked: there is no such payment
+    attempt = await Payments(tmp_path).take(message("retract_release", 2))
+    assert (attempt.answer, attempt.release) == (Answer.TAKEN, "none")
+
+
+async def test_who_dies_after_the_file_knows_it_even_when_it_is_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, name = pain001._put, f"{JOURNAL}.loaded"
+
+    def dying(path: Path, content: bytes) -> str:
+        if len(content) == 64:
+            raise KeyboardInterrupt
+        return put(path, content)
+
+    monkeypatch.setattr(pain001, "_put", dying)
+    with pytest.raises(KeyboardInterrupt):
+        pain001.write(tmp_path, message("release_disbursement"), "", not_withdrawn)
+    monkeypatch.setattr(pain001, "_put", put)
+    attempt = await Payments(tmp_path, "milestone loaded is held").take(message("release_disbursement"))
+    assert (attempt.answer, attempt.release) == (Answer.TAKEN, "booked"), "whatever stands against it now"
+    (tmp_path / f"{name}.pain.001.xml").unlink()
+    attempt = await Payments(tmp_path).take(message("question_release", 2))
+    assert (attempt.answer, attempt.release) == (Answer.TAKEN, "booked")
+
+
+WORDS = [
+    # before it           what is said            what is answered of the release
+    ("", "release_disbursement", "booked"),
+    ("", "resume_release", "booked"),
+    ("", "hold_release", "none"),
+    ("", "retract_release", "none"),
+    ("", "question_release", ""),
+    ("", "reaffirm_release", ""),
+    ("", "record_base", ""),
+    ("release_disbursement", "release_disbursement", "booked"),
+    ("release_disbursement", "resume_release", "booked"),
+    ("release_disbursement", "hold_release", "booked"),
+    ("release_disbursement", "retract_release", "booked"),
+    ("release_disbursement", "question_release", "booked"),
+    ("hold_release", "retract_release", "none"),
+    ("hold_release", "resume_release", "booked"),
+]
+
+
+@pytest.mark.parametrize(("before", "kind", "release"), WORDS)
+async def test_what_the_folder_says_of_a_release(tmp_path: Path, before: str, kind: str, release: str) -> None:
+    folder = Payments(tmp_path)
+    if before:
+        await folder.take(message(before, 1))
+    attempt = await folder.take(message(kind, 2))
+    assert (attempt.answer, attempt.release) == (Answer.TAKEN, release)
+
+
+@pytest.mark.parametrize("kind", pain001.PAYING)
+async def test_what_does_not_stand_is_not_written(tmp_path: Path, kind: str) -> None:
+    folder = Payments(tmp_path, "milestone loaded is in_question")
+    attempt = await folder.take(message(kind, 3))
+    assert (attempt.answer, attempt.release) == (Answer.TAKEN, "none")
+    assert attempt.said == f"{JOURNAL}.loaded is not written: milestone loaded is in_question".encode()
+    assert everything(tmp_path) == [], "no file and no mark"
+    assert folder.asked == [("loaded", f"{JOURNAL}.3.0")]
+    folder.obstacle = ""
+    assert (await folder.take(message(kind, 3))).release == "booked"
+    assert names(tmp_path) == [f"{JOURNAL}.loaded.pain.001.xml"]
+
+
+async def test_what_is_withdrawn_before_its_mark_is_not_written(tmp_path: Path) -> None:
+    folder = Payments(tmp_path)
+    assert await folder.take(message("release_disbursement"), lambda: True) == WITHDRAWN
+    assert everything(tmp_path) == []
+
+
+@given(st.text(min_size=1, max_size=20), st.text(max_size=20))
+def test_every_document_can_be_read_or_is_not_made(name: str, account: str) -> None:
+    payee = {"id": "x", "name": name, "account": account}
+    try:
+        document = payment(event(payee=payee))
+    except UnpayableError:
+        return
+    assert text(document, f"{TRANSFER}/Cdtr/Nm").split() == name.split()
+
+
+@pytest.mark.parametrize("odd", ["\ufffe", "\uffff", "\ud800", "\x00", "\x08", "\x0b", "\x1f", "\x7f", "\x9f"])
+async def test_what_no_file_can_hold_makes_none_and_is_in_no_book(tmp_path: Path, odd: str) -> None:
+    name = f"Sofa{odd}Works"
+    for role, party in (("payee", {**PAYEE, "name": name}), ("payer", {**PAYER, "account": odd, "iban": ""})):
+        attempt = await Payments(tmp_path).take(message("release_disbursement", 1, **{role: party}))
+        assert attempt.answer is Answer.REFUSED
+        assert f"{odd!r} cannot stand in a payment file; pay it by hand" in attempt.reason
+    assert everything(tmp_path) == [], "no file and no mark"
+    book = {"parties": [{"id": "sofa-works", "name": name}]}
+    with pytest.raises(BookError, match=r"parties\[0\]\.name|no Unicode"):
+        book_module.amend(book_module.empty(), book)
+    book["parties"][0]["name"] = "Sofa Wörks 沙发 🛋"
+    payee = {**PAYEE, "name": book_module.amend(book_module.empty(), book).parties["sofa-works"].name}
+    assert text(payment(event(payee=payee)), f"{TRANSFER}/Cdtr/Nm") == "Sofa Wörks 沙发 🛋"
 
 
 async def test_a_release_whose_name_is_no_file_name(tmp_path: Path) -> None:
-    folder = PaymentFolder(tmp_path)
+    folder = Payments(tmp_path)
     for release in (f"{JOURNAL}.../../etc", f"{JOURNAL}.{'m/' * 100}", f"{JOURNAL}.{'m/' * 99}n"):
-        assert (await folder.deliver(message("release_disbursement", release=release))).answer is Answer.TAKEN
+        assert (await folder.take(message("release_disbursement", release=release))).answer is Answer.TAKEN
     assert len(names(tmp_path)) == 3
     assert all(len(one) < 200 for one in names(tmp_path))
     assert not [one for one in names(tmp_path.parent) if "pain" in one]
 
 
 async def test_a_folder_that_is_gone_is_tried_later(tmp_path: Path) -> None:
-    attempt = await PaymentFolder(tmp_path / "gone").deliver(message("release_disbursement"))
+    attempt = await Payments(tmp_path / "gone").take(message("release_disbursement"))
     assert (attempt.answer, attempt.failure) == (Answer.LATER, Failure.DISK)
     assert attempt.reason.startswith(str(tmp_path / "gone"))

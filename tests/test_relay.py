@@ -4,22 +4,25 @@ import asyncio
 import itertools
 import json
 import logging
+import threading
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 from builders import NOON_MS, ManualClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from outboxes import BASE, RELEASE, Bench
+from outboxes import BASE, HOLD, RELEASE, RETRACT, Bench
 
+from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.outbox import CORE, Begin, DeliveryRecord, OutboxMessage, Wanted
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.outbox import circuit as circuit_module
 from pledgewatch_cloud.outbox import schedule
 from pledgewatch_cloud.outbox.circuit import OUTAGE_S, PAUSE_FIRST_S, PAUSE_MAX_S, Circuit, CircuitState
-from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Failure
+from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Attempt, Failure, IsWithdrawn
 from pledgewatch_cloud.outbox.relay import Relay, RelaySettings
 
 TAKEN = Attempt(Answer.TAKEN, status=200, said=b'{"release": "booked"}', keys="0a1b2c3d", release="booked")
@@ -38,7 +41,7 @@ class Scripted:
         self.offered: list[str] = []
         self.taken: list[str] = []
 
-    async def deliver(self, message: OutboxMessage) -> Attempt:
+    async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
         """Answer as told."""
         self.offered.append(message.id)
         answer = self.answers.pop(0) if self.answers else TAKEN
@@ -133,8 +136,66 @@ async def test_the_endpoint_may_ask_to_be_left_alone_as_a_whole() -> None:
     assert await relay.deliver_due() == 0
     clock.at_ms += 7_199_000
     assert (await relay.deliver_due(), len(endpoint.offered)) == (0, 1), "the other facility waits too"
+    relay = relay_for(store, endpoint, clock, side_by_side=1)
+    assert (await relay.deliver_due(), len(endpoint.offered)) == (0, 1), "after a restart too"
     clock.at_ms += 1_000
     assert [await relay.deliver_due() for _ in range(2)] == [1, 1]
+
+
+async def test_a_person_need_not_wait_as_long_as_the_endpoint_asks_for() -> None:
+    store, clock = outbox_of(2, 1), ManualClock()
+    endpoint = Scripted(Attempt(Answer.LATER, "HTTP 503", 86_400.0, Failure.SERVER_ERROR, 503))
+    relay = relay_for(store, endpoint, clock, side_by_side=1)
+    assert [await relay.deliver_due() for _ in range(2)] == [0, 0]
+    assert store.endpoint(CORE).quiet_until_ms == NOON_MS + 86_400_000
+    assert store.resume(CORE, clock.at_ms)
+    assert [await relay.deliver_due() for _ in range(2)] == [1, 1]
+
+
+async def test_an_endpoint_that_asks_to_be_left_alone_is_not_probed() -> None:
+    store, clock = outbox_of(2, 1), ManualClock()
+    endpoint = Scripted(*[Attempt(Answer.LATER, "HTTP 503", 3_600.0, Failure.SERVER_ERROR, 503)] * 9)
+    relay = relay_for(store, endpoint, clock, circuit_failures=1)
+    await relay.deliver_due()
+    offered = len(endpoint.offered)
+    while clock.at_ms < NOON_MS + HOUR_MS - MINUTE_MS:
+        clock.at_ms += MINUTE_MS
+        await relay.deliver_due()
+    assert (len(endpoint.offered), relay.circuit.state) == (offered, CircuitState.OPEN)
+    clock.at_ms += MINUTE_MS
+    await relay.deliver_due()
+    assert len(endpoint.offered) == offered + 1
+
+
+async def test_nothing_begins_while_the_wish_to_be_left_alone_is_written_down() -> None:
+    """The disk has given the next messages already when the answer comes in."""
+    store, clock = outbox_of(2, 1), ManualClock()
+    endpoint = Scripted(Attempt(Answer.LATER, "HTTP 429", 60.0, Failure.RATE_LIMITED, 429))
+    gates = {"due": threading.Event(), "leave_alone": threading.Event()}
+
+    def held(name: str) -> None:
+        real = getattr(store, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            given = real(*arguments, **named)
+            assert gates[name].wait(20)
+            return given
+
+        setattr(store, name, call)
+
+    relay = relay_for(store, endpoint, clock, side_by_side=2)
+    (first, _) = store.due(CORE, clock.at_ms)
+    held("due")
+    held("leave_alone")
+    starting = asyncio.create_task(relay._start())
+    answered = asyncio.create_task(relay._deliver(first))
+    await until(lambda: relay.metrics.attempts == 1)
+    gates["due"].set()
+    await starting
+    assert relay._under_way == {}
+    gates["leave_alone"].set()
+    await answered
+    assert (len(endpoint.offered), store.due(CORE, clock.at_ms)) == (1, [])
 
 
 async def test_what_is_refused_for_good_holds_its_facility_and_no_other() -> None:
@@ -215,6 +276,129 @@ async def test_a_message_that_is_withdrawn_is_not_sent() -> None:
     await drain(relay, clock, store)
     assert endpoint.offered.count(release) == 1
     assert by_facility(store, endpoint.taken) == {"f": [2]}
+
+
+class Connecting(Scripted):
+    """An endpoint that takes its time to connect, and asks before its first byte goes out."""
+
+    def __init__(self, *answers: Attempt) -> None:
+        super().__init__(*answers)
+        self.connected = asyncio.Event()
+        self.connecting: list[str] = []
+
+    async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
+        """Answer as told, unless it is withdrawn."""
+        self.connecting.append(message.id)
+        await self.connected.wait()
+        return WITHDRAWN if is_withdrawn() else await super().deliver(message, is_withdrawn)
+
+
+async def test_what_is_withdrawn_while_its_endpoint_connects_is_not_sent() -> None:
+    store, clock, endpoint = MemoryStore(), ManualClock(), Connecting()
+    bench = Bench(store)
+    release, other = bench.put(("f", RELEASE), ("g", RELEASE))
+    relay = relay_for(store, endpoint, clock)
+    running = asyncio.create_task(relay.run())
+    await until(lambda: len(endpoint.connecting) == 2)
+    (hold,) = bench.put(("f", HOLD), withdrawn=[release])
+    relay.wake([release])
+    relay.wake()
+    await asyncio.sleep(0.05)  # rounds that must not forget it
+    endpoint.connected.set()
+    await until(lambda: store.counts().outbox_pending == 0)
+    running.cancel()
+    assert sorted(endpoint.offered) == sorted([other, hold])
+    assert store.deliveries(release) == []
+    assert (relay.metrics.attempts, relay.metrics.failures, relay.circuit) == (2, {}, Circuit())
+
+
+async def test_what_is_withdrawn_while_the_disk_gives_it_is_not_sent() -> None:
+    """It was read before the entry that withdraws it, and comes to the relay after."""
+    store, clock, endpoint = MemoryStore(), ManualClock(), Connecting()
+    bench = Bench(store)
+    (release,) = bench.put(("f", RELEASE))
+    relay = relay_for(store, endpoint, clock)
+    due, goes_on = store.due, threading.Event()
+
+    def slow(*arguments: Any, **named: Any) -> list[OutboxMessage]:
+        found = due(*arguments, **named)
+        assert goes_on.wait(20)
+        return found
+
+    store.due = slow  # type: ignore[method-assign]
+    endpoint.connected.set()
+    starting = asyncio.create_task(relay.deliver_due())
+    await asyncio.sleep(0.05)
+    bench.put(("f", HOLD), withdrawn=[release])
+    relay.wake([release])
+    goes_on.set()
+    assert await starting == 0
+    assert (endpoint.connecting, endpoint.offered) == ([release], [])
+    store.due = due  # type: ignore[method-assign]
+    assert await relay.deliver_due() == 1
+    assert relay._withdrawn == set(), "what the disk gives no more need not be remembered"
+
+
+async def test_a_probe_that_is_withdrawn_is_made_with_the_next_message() -> None:
+    store, clock, endpoint = MemoryStore(), ManualClock(), Connecting(LATER)
+    bench = Bench(store)
+    (release,) = bench.put(("f", RELEASE))
+    relay = relay_for(store, endpoint, clock, circuit_failures=1)
+    endpoint.connected.set()
+    assert (await relay.deliver_due(), relay.circuit.state) == (0, CircuitState.OPEN)
+    clock.at_ms += 6_000
+    endpoint.connected.clear()
+    probing = asyncio.create_task(relay.deliver_due())
+    await until(lambda: len(endpoint.connecting) == 2)
+    bench.put(("f", HOLD), withdrawn=[release])
+    relay.wake([release])
+    endpoint.connected.set()
+    assert (await probing, relay.circuit.state) == (0, CircuitState.OPEN)
+    assert (await relay.deliver_due(), relay.circuit.state) == (1, CircuitState.CLOSED)
+
+
+PLAIN = TAKEN._replace(said=b"", release="")
+SAID_PLAINLY = [
+    # of what             to whom    what counts
+    (RELEASE, True, "taken"),
+    (HOLD, True, "no_word"),
+    (RETRACT, True, "no_word"),
+    (MessageType.QUESTION_RELEASE, True, "taken"),
+    (MessageType.RESUME_RELEASE, True, "taken"),
+    (BASE, True, "taken"),
+    (HOLD, False, "taken"),
+    (RETRACT, False, "taken"),
+]
+
+
+@pytest.mark.parametrize(("kind", "is_payer", "counts"), SAID_PLAINLY)
+async def test_a_payer_must_say_whether_what_is_taken_back_has_moved(
+    kind: MessageType, is_payer: bool, counts: str
+) -> None:
+    store, clock, told = MemoryStore(), ManualClock(), list[str]()
+    (message_id,) = Bench(store).put(("f", kind))
+
+    async def booked(message: OutboxMessage, release: str) -> None:
+        told.append(f"{message.id} {release}")
+
+    endpoint = Scripted(*[PLAIN] * 10)
+    relay = Relay(store, endpoint, clock, Random(1), booked=booked if is_payer else None)
+    assert relay.is_payer == is_payer
+    for _ in range(400):
+        await relay.deliver_due()
+        clock.at_ms += HOUR_MS
+    if counts == "taken":
+        assert (len(endpoint.offered), store.dead_letters()) == (1, [])
+        assert told == ([f"{message_id} "] if is_payer else [])
+        return
+    (dead,) = store.dead_letters()
+    assert (relay.metrics.failures, told, dead.message.attempts) == ({counts: 10}, [], 10)
+    assert dead.error.endswith('answer {"release": "booked"} or {"release": "none"}')
+    assert (store.deliveries(message_id), relay.circuit.state) == ([], CircuitState.CLOSED)
+    endpoint.answers = [PLAIN._replace(release="none")]
+    store.send_again(CORE, message_id, clock.at_ms)
+    assert await relay.deliver_due() == 1
+    assert told == [f"{message_id} none"]
 
 
 # The circuit: what happens at which second, and the state after it. Three failures in a row open it.
@@ -380,10 +564,10 @@ async def test_what_is_being_answered_when_it_ends_is_heard_out() -> None:
     begun = asyncio.Event()
 
     class Slow(Scripted):
-        async def deliver(self, message: OutboxMessage) -> Attempt:
+        async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
             begun.set()
             await asyncio.sleep(0.1)
-            return await super().deliver(message)
+            return await super().deliver(message, is_withdrawn)
 
     running = asyncio.create_task(relay_for(store, Slow(), clock).run())
     await begun.wait()
@@ -397,10 +581,10 @@ async def test_a_facility_that_waits_for_its_answer_keeps_no_other_waiting() -> 
     answered = asyncio.Event()
 
     class SlowForOne(Scripted):
-        async def deliver(self, message: OutboxMessage) -> Attempt:
+        async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
             if message.facility == "facility-1":
                 await answered.wait()
-            return await super().deliver(message)
+            return await super().deliver(message, is_withdrawn)
 
     endpoint = SlowForOne()
     running = asyncio.create_task(relay_for(store, endpoint, ManualClock()).run())
@@ -415,7 +599,7 @@ async def test_a_dead_endpoint_keeps_no_other_waiting() -> None:
     store = outbox_of(3, 4)
 
     class Silent(Scripted):
-        async def deliver(self, message: OutboxMessage) -> Attempt:
+        async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
             self.offered.append(message.id)
             await asyncio.sleep(3_600)
             raise AssertionError("nobody waits so long")
@@ -439,13 +623,13 @@ async def test_at_most_so_many_facilities_go_side_by_side() -> None:
     store, most, now = outbox_of(9, 3), 0, 0
 
     class Counting(Scripted):
-        async def deliver(self, message: OutboxMessage) -> Attempt:
+        async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
             nonlocal most, now
             now += 1
             most = max(most, now)
             await asyncio.sleep(0.001)
             now -= 1
-            return await super().deliver(message)
+            return await super().deliver(message, is_withdrawn)
 
     running = asyncio.create_task(relay_for(store, Counting(), ManualClock(), side_by_side=4).run())
     await until(lambda: store.counts().outbox_pending == 0)

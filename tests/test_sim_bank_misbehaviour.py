@@ -11,6 +11,7 @@ import pytest
 from banks import Bank, about_release, assert_problem, booked, event, signed
 
 from pledgewatch_sim.bank.misbehaviour import Misbehaviour, MisbehaviourSettings
+from pledgewatch_sim.bank.releases import ABOUT_A_RELEASE
 
 
 async def never_hung_up() -> bool:
@@ -48,6 +49,7 @@ def test_it_misbehaves_as_told(tmp_path: Path) -> None:
         ({"lose_answer_share": 1.0}, 504, True),
         ({"late_answer_share": 1.0, "late_answer_s": 0.2}, 200, True),
         ({"take_twice_share": 1.0}, 200, True),
+        ({"plain_answer_share": 1.0}, 200, True),
         ({"slow_s": 0.2}, 200, True),
     ],
     ids=str,
@@ -94,6 +96,26 @@ def test_a_way_that_there_is_not_changes_nothing(tmp_path: Path, changes: Any, w
     assert_problem(bank.post("/misbehave", changes), 422, words)
     assert bank.post("/misbehave", {}).json()["seed"] == 9
     assert bank.send(event(1)).status_code == 200
+    bank.ledger.close()
+
+
+@pytest.mark.parametrize("name", sorted(ABOUT_A_RELEASE))
+def test_a_plain_answer_says_nothing_of_the_release_and_is_booked_all_the_same(tmp_path: Path, name: str) -> None:
+    bank = Bank(tmp_path, plain_answer_share=1.0)
+    bank.send(about_release(1, "release_disbursement"))
+    answer = bank.send(about_release(2, name))
+    assert (answer.status_code, answer.json()) == (200, {"id": "journal.2"})
+    assert (bank.counts()["booked"], bank.counts()["payments"]) == (2, 1)
+    bank.post("/misbehave", {"plain_answer_share": 0.0})
+    assert bank.send(about_release(2, name)).json() == {"id": "journal.2", "release": "booked"}, "a repeat has the word"
+    bank.ledger.close()
+
+
+def test_a_share_of_the_answers_is_plain(tmp_path: Path) -> None:
+    bank = Bank(tmp_path, plain_answer_share=0.5, seed=3)
+    answers = [bank.send(about_release(1, "release_disbursement")).json() for _ in range(40)]
+    assert 10 <= sum("release" in one for one in answers) <= 30
+    assert all(one.get("release", "booked") == "booked" for one in answers)
     bank.ledger.close()
 
 

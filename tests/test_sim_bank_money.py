@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from banks import PAYEE, RELEASE, Bank, about_release, assert_problem, booked, event
+from banks import PAYABLE, PAYEE, RELEASE, Bank, about_release, assert_problem, booked, event
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pledgewatch_sim.bank.ledger import Ledger
+from pledgewatch_sim.bank.message import TYPES
+from pledgewatch_sim.bank.releases import ABOUT_A_RELEASE
 
 AMOUNT_MINOR = 2_500_000
 ASKING = {"release_disbursement", "resume_release", "reaffirm_release"}
@@ -83,6 +85,14 @@ def test_lives_of_a_release(bank: Bank, sent: str, answers: str, is_paid: bool, 
     assert bank.facility()["outstanding_minor"] == (AMOUNT_MINOR if is_paid else 0)
     assert bank.counts().get("payments", 0) == is_paid
     assert bank.moved == answers.split().count("booked")
+
+
+def test_every_message_about_a_release_is_answered_with_the_word_and_no_other_is(bank: Bank) -> None:
+    assert set(NAMES.values()) == ABOUT_A_RELEASE, "the lives above have all of them"
+    for number, name in enumerate(sorted(TYPES), start=1):
+        for _ in range(2):
+            said = bank.send(event(number, name, data={**PAYABLE, "release": f"journal.{name}"})).json()
+            assert said.get("release") in ({"booked", "none"} if name in ABOUT_A_RELEASE else {None}), name
 
 
 def test_a_release_is_shown_with_what_was_paid(bank: Bank) -> None:

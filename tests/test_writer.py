@@ -30,7 +30,8 @@ class SlowStore(MemoryStore):
 async def test_a_commit_that_nobody_waits_for_any_more_is_ended_before_the_next_begins() -> None:
     store = SlowStore()
     spine = Spine(store, ManualClock())
-    writer = Writer(spine, lambda: None)
+    told: list[int] = []
+    writer = Writer(spine, lambda: told.append(spine.state.entry))
     document = book_document(Device())
     left = asyncio.create_task(writer.amend(document))
     await asyncio.sleep(0.01)
@@ -42,5 +43,18 @@ async def test_a_commit_that_nobody_waits_for_any_more_is_ended_before_the_next_
         await left
     assert await next_one is not None
     assert store.at_once == 1
+    assert told == [1, 2], "what follows from a commit does not depend on who waits for it"
     assert [entry.number for entry in store.entries()] == [1, 2]
     assert "onlooker" in spine.state.book.parties
+
+
+async def test_whether_a_payment_may_be_made_is_said_of_what_is_committed() -> None:
+    """What a commit has put out can be read before its state is known: whoever asks then waits for that."""
+    store = SlowStore()
+    spine = Spine(store, ManualClock())
+    writer = Writer(spine, lambda: None)
+    committing = asyncio.create_task(writer.amend(book_document(Device())))
+    await asyncio.sleep(0.01)
+    assert await writer.obstacle("loaded", "j.1.0") == "milestone loaded has released nothing"
+    assert (store.under_way, spine.state.entry) == (0, 1)
+    await committing

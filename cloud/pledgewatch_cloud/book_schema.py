@@ -409,6 +409,7 @@ SECTIONS: dict[str, Schema] = {
             id=NAME,
             kinds={"type": "array", "items": one_of(FACT_KINDS, "what it may say; none: all")},
             grade=one_of(GRADE_NAMES, "the best that its notices can be as evidence"),
+            facilities=IDS | {"description": "whose milestones its notices count for; none: all"},
         )
     ),
     "shipments": listed(

@@ -1,18 +1,22 @@
 """The cloud service's configuration; samples/cloud.toml shows every section."""
 
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pledgewatch_cloud.decide.messages import MessageType
+from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
 from pledgewatch_cloud.journal.outbox import CORE, Begin
 from pledgewatch_cloud.logs import LogFormat
 from pledgewatch_cloud.outbox import pain001
 from pledgewatch_wire import topics
 
 SECRETS_MAX = 2
+_CORE_PLACE = "[core]"
 
 
 class MqttProtocol(StrEnum):
@@ -174,6 +178,10 @@ class DeliverySettings:
             raise ValueError(f"message_types has {unknown[0]!r}; there are {', '.join(MessageType)}")
         if self.key_file is not None and self.certificate_file is None:
             raise ValueError("key_file goes with certificate_file; set both, or a certificate_file that holds its key")
+
+    def is_sent_releases(self) -> bool:
+        """Whether any message that makes money move goes there."""
+        return not self.message_types or not RELEASING.isdisjoint(self.message_types)
 
     def check_url(self, url: str, safe: str, plain: str) -> None:
         """Raise ValueError where a URL is none of these two schemes, or plain where only safe is allowed."""
@@ -363,6 +371,30 @@ class CloudSettings:
         for one in sorted(set(endpoints)):
             if endpoints.count(one) > 1:
                 raise ValueError(f"[[endpoints]] has {one} more than once")
+        for place, payer in self._payers():
+            unheard = [kind for kind in pain001.TYPES if payer.message_types and kind not in payer.message_types]
+            if unheard:
+                text = "whoever pays must hear all that is said of a release"
+                raise ValueError(f"{place} message_types lacks {', '.join(unheard)}; {text}")
+        for (place, payer), (other_place, other) in combinations(self._payers(), 2):
+            both = _both_of(payer.facilities, other.facilities)
+            if both is not None:
+                cure = "give them facilities that do not overlap"
+                if place == _CORE_PLACE:
+                    cure = f"name {place} message_types without {' and '.join(sorted(RELEASING))}, or {cure}"
+                raise ValueError(f"{place} and {other_place} would both pay {both}; {cure}")
+
+    def payers(self) -> frozenset[str]:
+        """The endpoints that pay, by name: their word about releases moves milestones."""
+        return frozenset(one.name if isinstance(one, EndpointSettings) else CORE for _, one in self._payers())
+
+    def _payers(self) -> Iterator[tuple[str, DeliverySettings]]:
+        """With their place in the configuration. The core is one unless it is sent no releases."""
+        if self.core is not None and self.core.is_sent_releases():
+            yield _CORE_PLACE, self.core
+        for one in self.endpoints:
+            if one.form is EndpointForm.PAIN001:
+                yield f"[[endpoints]] {one.name}", one
 
     def files(self) -> dict[str, Path | None]:
         """The files that the service reads at its start, by their place in the configuration."""
@@ -392,6 +424,13 @@ class CloudSettings:
                 for place, path in enumerate(one.secret_files)
             },
         }
+
+
+def _both_of(facilities: tuple[str, ...], others: tuple[str, ...]) -> str | None:
+    """Which facilities two endpoints are both sent, in words; None where there is none. Empty stands for all."""
+    if not facilities or not others:
+        return ", ".join(facilities or others) or "every facility"
+    return ", ".join(sorted({*facilities} & {*others})) or None
 
 
 def _is_loopback(host: str) -> bool:

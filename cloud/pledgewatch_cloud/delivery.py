@@ -1,7 +1,7 @@
 """Where messages go: every endpoint of the configuration, opened, with a relay of its own."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import SystemRandom
@@ -13,7 +13,7 @@ from pledgewatch_cloud.journal.outbox import CORE, Outbox, Wanted
 from pledgewatch_cloud.outbox import pain001
 from pledgewatch_cloud.outbox.endpoint import Endpoint
 from pledgewatch_cloud.outbox.mqtt import MqttPlace, MqttTopic
-from pledgewatch_cloud.outbox.pain001 import PaymentFolder
+from pledgewatch_cloud.outbox.pain001 import Obstacle, PaymentFolder
 from pledgewatch_cloud.outbox.relay import Booked, Relay, RelaySettings
 from pledgewatch_cloud.outbox.signature import Key
 from pledgewatch_cloud.outbox.webhook import Tls, Webhook
@@ -30,18 +30,21 @@ async def relays_of(
     outbox: Outbox,
     journal_clock: Clock,
     stack: contextlib.AsyncExitStack,
-    booked: Booked | None = None,
+    booked: Booked,
+    obstacle: Obstacle,
 ) -> dict[str, Relay]:
-    """A relay for each endpoint, by its name; `booked` is awaited for what the financing core has taken.
+    """A relay for each endpoint, by its name; `booked` is awaited for what a payer has taken, `obstacle` asked before a
+    payment is written.
 
     Raises DeliveryError, and StoreError where the disk does not take it that there are these endpoints.
     """
     relays = {}
     executor = ThreadPoolExecutor(1, "outbox")
     stack.callback(executor.shutdown)
+    payers = settings.payers()
     for name, one in configured(settings).items():
         try:
-            endpoint = await _opened(name, one, stack)
+            endpoint = await _opened(name, one, obstacle, stack)
         except OSError as error:
             raise DeliveryError(f"endpoint {name}: {error.filename or 'its certificates'}: {error}") from None
         outbox.declare(name, wanted(one), one.begin)
@@ -53,16 +56,16 @@ async def relays_of(
             name=name,
             settings=RelaySettings(one.side_by_side, one.retry_scale, one.circuit_failures, one.lag_alert_s),
             journal_clock=journal_clock,
-            booked=booked if name == CORE else None,
+            booked=booked if name in payers else None,
             executor=executor,
         )
     return relays
 
 
-def wake(relays: Mapping[str, Relay]) -> None:
-    """There may be something to send."""
+def wake(relays: Mapping[str, Relay], withdrawn: Iterable[str] = ()) -> None:
+    """There may be something to send, and these messages may not be sent any more."""
     for one in relays.values():
-        one.wake()
+        one.wake(withdrawn)
 
 
 def configured(settings: CloudSettings) -> dict[str, DeliverySettings]:
@@ -83,12 +86,12 @@ def url_of(one: DeliverySettings) -> str:
     return str(getattr(one, "url", ""))
 
 
-async def _opened(name: str, one: DeliverySettings, stack: contextlib.AsyncExitStack) -> Endpoint:
+async def _opened(name: str, one: DeliverySettings, obstacle: Obstacle, stack: contextlib.AsyncExitStack) -> Endpoint:
     """Raises DeliveryError, OSError."""
     tls = Tls(one.ca_file, one.certificate_file, one.key_file)
     if isinstance(one, EndpointSettings) and one.folder is not None:
         one.folder.mkdir(parents=True, exist_ok=True)
-        return PaymentFolder(one.folder)
+        return PaymentFolder(one.folder, obstacle)
     if isinstance(one, EndpointSettings) and one.form is EndpointForm.MQTT:
         place = _place(name, one, tls)
         return await stack.enter_async_context(

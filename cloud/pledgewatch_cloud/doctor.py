@@ -18,6 +18,7 @@ from cryptography import x509
 
 from pledgewatch_cloud import delivery
 from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointSettings, SeriesKind
+from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.ingest.mqtt5_subscriber import greeted
 from pledgewatch_cloud.ingest.paho_subscriber import greeted_by_311
@@ -28,6 +29,7 @@ from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.outbox.addresses import ForbiddenAddressError, Resolver
 from pledgewatch_cloud.outbox.webhook import JudgedTransport, Tls
 from pledgewatch_cloud.service import broker_address, clock_of
+from pledgewatch_cloud.spine.spine import recover
 from pledgewatch_wire.settings import unreadable
 
 FREE_MIN_BYTES = 2**30
@@ -58,6 +60,7 @@ async def examine(settings: CloudSettings) -> list[Finding]:
     found.append(_disk(settings.service.data_folder))
     found.append(_journal(settings.service.data_folder))
     found += _outbox(settings)
+    found += _milestones(settings.service.data_folder)
     found.append(_clock())
     found += _certificates(settings)
     if not settings.broker.embedded:
@@ -116,6 +119,22 @@ def _outbox(settings: CloudSettings) -> list[Finding]:
         return [_bad("outbox", str(error))]
     finally:
         store.close()
+
+
+def _milestones(folder: Path) -> list[Finding]:
+    """Releases that were sent, and that nobody has booked by what was said."""
+    try:
+        store = SqliteStore(folder, read_only=True)
+    except (StoreError, DamagedError):
+        return []  # there is none yet, or it has been told
+    try:
+        memos = recover(store).milestones
+    except (StoreError, DamagedError) as error:
+        return [_bad("milestones", f"{error}; `replay` says where")]
+    finally:
+        store.close()
+    waiting = [(name, memo) for name, memo in sorted(memos.items()) if memo.is_unbooked]
+    return [_bad(f"milestone {name}", explain.unbooked(name, memo)) for name, memo in waiting]
 
 
 def _standing(state: EndpointState, lag_alert_s: float, now_ms: int) -> Finding:

@@ -6,10 +6,17 @@ import sys
 import time
 from pathlib import Path
 
+from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
 from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.outbox import shown
 from pledgewatch_cloud.outbox.point import PointError, replay_from
+
+_EVERY = 2**31
+_IN_THE_JOURNAL = (
+    "{id} lets money move: pass it over by POST /outbox/dead/{id}/pass-over?endpoint={endpoint} of the running service,"
+    " which tells the journal that its release is not booked, or nobody would know"
+)
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     act.add_argument("--endpoints", action="store_true", help="list endpoints and how they stand")
     act.add_argument("--deliveries", metavar="ID", help="list who has taken this message, with the evidence")
     act.add_argument("--send-again", metavar="ID", help="put this dead letter back (`all` for every one)")
-    act.add_argument("--pass-over", metavar="ID", help="give this dead letter up, so that those behind it go")
+    act.add_argument("--pass-over", metavar="ID", help="give this dead letter up, unless it lets money move")
     act.add_argument("--replay-from", metavar="POINT", help="send again from an entry, a moment or facility:sequence")
     act.add_argument("--resume", action="store_true", help="lift the stop of an endpoint that had answered 410")
     outbox.set_defaults(command=run)
@@ -65,6 +72,10 @@ def _change(store: SqliteStore, options: argparse.Namespace) -> int:
         print(f"there is no endpoint {endpoint!r}", file=sys.stderr)
         return 1
     if options.pass_over:
+        letters = [one.message for one in store.dead_letters(endpoint, _EVERY) if one.message.id == options.pass_over]
+        if any(one.type in RELEASING for one in letters):
+            print(_IN_THE_JOURNAL.format(id=options.pass_over, endpoint=endpoint), file=sys.stderr)
+            return 1
         missing = [] if store.pass_over(endpoint, options.pass_over) else [options.pass_over]
     elif options.send_again == "all":
         dead = store.dead_letters(options.endpoint or "")

@@ -92,7 +92,7 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
     log.info("journal %s stands at entry %d", store.journal, spine.state.entry)
 
     relays: dict[str, Relay] = {}
-    writer = Writer(spine, partial(delivery.wake, relays))
+    writer = Writer(spine, lambda: delivery.wake(relays, spine.withdrawn))
     relays |= await _relays(settings, store, clock, writer, stack)
     try:
         series = opened(settings, store.journal)
@@ -133,6 +133,7 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
             delivery_clock=SystemClock(),
             wake_relay=partial(delivery.wake, relays),
             relays=relays,
+            payers=settings.payers(),
             broker_connected=lambda: subscriber.connected,
             broker_counts=lambda: subscriber.counts,
             token=token_in(settings.api.token_file),
@@ -217,7 +218,7 @@ async def _relays(
     if settings.core is None:
         log.warning("no [core] is configured: what it is to have waits in the outbox")
     try:
-        return await delivery.relays_of(settings, store, clock, stack, writer.booked)
+        return await delivery.relays_of(settings, store, clock, stack, writer.booked, writer.obstacle)
     except delivery.DeliveryError as error:
         raise ServiceError(str(error)) from None
 
@@ -316,7 +317,7 @@ def token_in(path: Path | None) -> str | None:
 
 def sender_keys(senders: Sequence[SenderSettings]) -> list[SenderKeys]:
     """What each sender is known by. Raises ServiceError where that is no secret, or two senders have the same."""
-    found, whose = [], dict[str, str]()
+    found = []
     for one in senders:
         keys = []
         token = token_in(one.token_file) or ""
@@ -326,10 +327,11 @@ def sender_keys(senders: Sequence[SenderSettings]) -> list[SenderKeys]:
                 keys.append(Key(secret))
             except ValueError as error:
                 raise ServiceError(f"{path} holds no Standard Webhooks secret: {error}") from None
-        for secret in {token, *secrets.values()} - {""}:
-            if whose.setdefault(secret, one.id) != one.id:
-                raise ServiceError(f"[[senders]] {whose[secret]} and {one.id} have the same secret: give each its own")
         found.append(SenderKeys(one.id, tuple(keys), token))
+    try:
+        Senders(found)
+    except ValueError as error:
+        raise ServiceError(f"[[senders]] {error}") from None
     return found
 
 

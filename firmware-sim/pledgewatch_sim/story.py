@@ -2,7 +2,7 @@
 
 It is told in simulated time: a few days before three arrivals, so compressed that they fit into the seconds given. The
 amber container keeps cold; the coral one loses its cooling on the way; the jade one's device
-loses its power for a while.
+loses its power for a while. Two of them are paid for on arrival, and the buyer of the amber one's goods pays a part.
 """
 
 from collections.abc import Callable
@@ -36,15 +36,31 @@ class Character:
     warm: tuple[float, float] | None = None
     unplugged: tuple[float, float] | None = None
     powerless: tuple[float, float] | None = None
+    instalment: float | None = None  # when its buyer pays a part of the price
 
     @property
     def device(self) -> str:
         """Its device's name."""
         return f"container-{self.name}"
 
+    @property
+    def instalment_minor(self) -> int:
+        """What its buyer pays: a tenth of the price."""
+        return self.quantity * self.unit_price_minor // 10
+
 
 CHARACTERS = (
-    Character("amber", "salmon-20kg", "frozen salmon", 1_800, 14_500, "NLRTM", "USNYC", unplugged=(0.55, 0.6)),
+    Character(
+        "amber",
+        "salmon-20kg",
+        "frozen salmon",
+        1_800,
+        14_500,
+        "NLRTM",
+        "USNYC",
+        unplugged=(0.55, 0.6),
+        instalment=0.88,
+    ),
     Character("coral", "vaccine-box", "vaccines", 400, 96_000, "SGSIN", "LKCMB", warm=(0.35, 0.55)),
     Character("jade", "sofa-3seat", "sofas", 1_000, 20_000, "CNSHA", "USLAX", powerless=(0.3, 0.5)),
 )

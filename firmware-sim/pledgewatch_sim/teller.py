@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pledgewatch_sim.both_ends import Loan, total
 from pledgewatch_sim.story import Character
 from pledgewatch_sim.voyage import PORTS
 
@@ -32,9 +33,10 @@ _TAKEN_BACK = {
     "source_reported_again": "that it had reported again",
 }
 _MESSAGES = {
-    "raise_alert": "[red]alert raised[/] at the bank",
-    "clear_alert": "[green]alert cleared[/] at the bank",
-    "withdraw_alert": "alert withdrawn at the bank",
+    "raise_alert": "[red]an alert is raised[/] at the bank: {rule}",
+    "amend_alert": "an alert is amended at the bank, by what is known since: {rule}",
+    "clear_alert": "[green]an alert is cleared[/] at the bank: {rule}",
+    "withdraw_alert": "an alert is withdrawn at the bank: it rested on what did not happen",
     "release_disbursement": "[bold green]the bank is asked to release {amount} to {payee}[/]",
     "hold_release": "[bold magenta]a release is held before the bank has booked it[/]",
     "retract_release": "[bold magenta]a release is retracted before the bank has booked it[/]",
@@ -43,9 +45,14 @@ _MESSAGES = {
     "question_release": "[bold magenta]the bank is asked to question a release[/]",
     "reaffirm_release": "the bank is told that a release stands",
     "record_base": "eligible {eligible}, lent {outstanding}, available {available}, loan to value {ltv}",
-    "record_breach": "[bold red]a covenant is breached[/]: {cover}",
+    "record_breach": "[bold red]a covenant is breached[/]: headroom {headroom}",
     "call_margin": "[bold red]a margin is called[/]: {call}",
-    "record_cover": "[green]cover is restored[/]: {cover}",
+    "record_cover": "[green]cover is restored[/]: headroom {headroom}",
+}
+
+_MOVEMENTS = {
+    "drawdown": "[bold green]the bank pays {amount}[/], and tells pledgewatch that the loan has grown",
+    "repayment": "[bold green]the bank receives {amount}[/], and tells pledgewatch that the loan has shrunk",
 }
 
 
@@ -75,14 +82,17 @@ class Teller:
     def address(self, console: str, ledger: str) -> None:
         """Where to look meanwhile."""
         self.say(f"console and API: [link]{console}[/link]   the bank's ledger: [link]{ledger}[/link]")
+        self.say("Until a device has spoken nobody knows of its goods, and nothing may be lent on them.")
 
     def say(self, text: str) -> None:
         """One line, with the simulated moment before it once there is one."""
         moment = "" if self._now_ms is None else f"[dim]{_moment(self._now_ms)}[/]  "
         self._console.print(f"{moment}{text}")
 
-    def news(self, events: list[dict[str, Any]], messages: list[dict[str, Any]]) -> None:
-        """What the cloud found, and what reached the bank."""
+    def news(
+        self, events: list[dict[str, Any]], messages: list[dict[str, Any]], movements: list[dict[str, Any]]
+    ) -> None:
+        """What the cloud found, what reached the bank, and what money moved: a payment after what asked for it."""
         for one in events:
             words = _EVENTS.get(one["type"])
             if one["type"] == "event_retracted" and one["facts"]["retracted_type"] in _TAKEN_BACK:
@@ -90,10 +100,21 @@ class Teller:
             if words:
                 self._now_ms = one["at_ms"]
                 self.say(f"[bold]{one['subject']}[/]: {words.format(**_facts(one['facts']))}")
+        asked = {one["data"]["release"] for one in messages if "release" in one["data"]}
+        payments = {one["release"]: one for one in movements if one["release"] in asked}
+        for one in movements:
+            if one["release"] not in payments:
+                self._say_moved(one)
         for one in messages:
             self.say(
                 f"   ↳ {one['facility']}: {_MESSAGES.get(one['type'], one['type']).format(**_amounts(one['data']))}"
             )
+            if payment := payments.pop(one["data"].get("release"), None):
+                self._say_moved(payment)
+
+    def _say_moved(self, movement: dict[str, Any]) -> None:
+        amount = f"{movement['amount_minor'] / 100:,.2f} {movement['currency']}"
+        self.say(f"   ↳ {movement['facility']}: {_MOVEMENTS[movement['kind']].format(amount=amount)}")
 
     def now(self, now_ms: int, assets: dict[str, Any], status: dict[str, Any]) -> None:
         """The table."""
@@ -121,19 +142,39 @@ class Teller:
         )
         self._live.update(Group(table, line))
 
-    def end(self, report: dict[str, Any]) -> None:
-        """The count at both ends."""
+    def end(self, report: dict[str, Any], disagreements: Sequence[str]) -> None:
+        """The count at both ends, and what does not agree."""
         readings, messages = report["readings"], report["messages"]
-        self._now_ms = None
-        self.say(
-            f"\n[bold]Counted at both ends:[/] {readings['measured']:,} readings measured by the devices, "
-            f"{readings['committed']:,} in the journal, {readings['lost']} lost, {readings['duplicated']} twice, "
-            f"{readings['refused']} refused; "
-            f"{messages['sent']} messages sent, {messages['verified']} verified and booked by the bank, "
-            f"{messages['duplicated']} twice."
-        )
+        waiting = f", {messages['waiting']} still to be sent" if messages["waiting"] else ""
         digest, service = report["journal"]["digest"][:16], report["journal"]["service_digest"][:16]
-        self.say(f"The journal replays to the digest {digest}…, the service stopped with {service or 'none'}….")
+        self._now_ms = None
+        self.say("\n[bold]Counted at both ends:[/]")
+        self.say(
+            f"  readings  {readings['measured']:,} measured by the devices, {readings['committed']:,} in the journal, "
+            f"{readings['lost']} lost, {readings['duplicated']} twice, {readings['refused']} refused"
+        )
+        self.say(
+            f"  messages  {messages['sent']} sent, {messages['verified']} verified and booked by the bank, "
+            f"{messages['duplicated']} twice{waiting}"
+        )
+        self.say(f"  money     the bank's ledger:  {_loan(total(report, 'bank'))}")
+        self.say(f"            pledgewatch's book: {_loan(total(report, 'pledgewatch'))}")
+        for name, one in report["milestones"].items():
+            missing = f": {'; '.join(one['missing'])}" if one["missing"] else ""
+            self.say(f"  milestone {name} is {one['state']}{missing}")
+        self.say(f"  journal   replays to the digest {digest}…, the service stopped with {service or 'none'}…")
+        for one in disagreements:
+            self.say(f"[bold red]The ends do not agree:[/] {one}.")
+        if not disagreements:
+            self.say("[green]Both ends agree.[/]")
+
+
+def _loan(loan: Loan) -> str:
+    """All that is lent, at an end."""
+    return (
+        f"{loan.opening_minor / 100:,.2f} lent before, {loan.drawn_minor / 100:,.2f} paid since, "
+        f"{loan.repaid_minor / 100:,.2f} repaid, {loan.outstanding_minor / 100:,.2f} outstanding"
+    )
 
 
 def _condition(limits: list[dict[str, Any]]) -> str:
@@ -179,7 +220,8 @@ def _amounts(data: dict[str, Any]) -> dict[str, str]:
         "eligible": f"{data.get('eligible_minor', 0) / 100:,.2f} {currency}",
         "available": f"{data.get('availability_minor', 0) / 100:,.2f}",
         "call": f"{data.get('call_minor', 0) / 100:,.2f} {currency}",
-        "cover": str(data.get("cover", "")),
+        "headroom": f"{data.get('headroom_minor', 0) / 100:,.2f} {currency}",
+        "rule": str(data.get("rule", "")).replace("-", " "),
         "outstanding": f"{data.get('outstanding_minor', 0) / 100:,.2f}",
         # Where nothing is eligible there is no ratio.
         "ltv": f"{data['ltv_bp'] / 100:.1f} %" if data.get("ltv_bp", -1) >= 0 else "not known",

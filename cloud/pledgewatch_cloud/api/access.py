@@ -12,6 +12,7 @@ from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
+from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.notices.senders import Senders
 from pledgewatch_cloud.outbox.relay import Relay
@@ -24,7 +25,7 @@ class Service:
     """What the API speaks for. `token` None: whoever reaches the address may write (loopback only, see config).
 
     `senders` may hand in notices, and nothing else; each shows that it is one (see notices/senders.py). `relays` are by
-    their endpoints.
+    their endpoints; `payers` are those of them that pay.
     """
 
     store: Store
@@ -38,6 +39,7 @@ class Service:
     token: str | None
     senders: Senders = field(default_factory=Senders)
     relays: Mapping[str, Relay] = field(default_factory=dict)
+    payers: frozenset[str] = frozenset({CORE})
 
 
 def _service(request: Request) -> Service:

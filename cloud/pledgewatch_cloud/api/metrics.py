@@ -112,6 +112,11 @@ class _Metrics(Collector):
             ("state_assets", "assets that were heard of", len(state.assets)),
             ("state_causes", "causes of alerts that stand", sum(len(one.causes) for one in state.facts.values())),
             ("state_alerts", "alerts that are open or not forgotten", len(state.alerts)),
+            (
+                "milestones_unbooked",
+                "milestones whose release was sent, and is not booked by what was said",
+                sum(one.is_unbooked for one in state.milestones.values()),
+            ),
         ):
             yield GaugeMetricFamily(f"pledgewatch_{name}", text, value=size)
 

@@ -1,7 +1,7 @@
-"""Milestones: where each stands, what it waits for and why; and waiving what it asks for."""
+"""Milestones: where each stands, what it waits for and why; waiving it, and saying whether its release is booked."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.milestones import explain
+from pledgewatch_cloud.decide.milestones.half import nothing_new
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo
 from pledgewatch_cloud.journal.store import StoreError
 
@@ -49,4 +50,25 @@ async def waive_milestone(service: ServiceOf, milestone: str, by: Words, why: Wo
         memo = service.writer.state.milestones[milestone]
         text = f"it is {memo.state}, or what it releases is not known or not what was sent: nothing is waived"
         raise Problem(HTTPStatus.CONFLICT, f"milestone {milestone}: {text}")
+    return {"entry": outcome.state.entry}
+
+
+@router.post("/{milestone}/booking")
+async def say_booked(
+    service: ServiceOf, milestone: str, release: Annotated[Literal["booked", "none"], Body()], by: Words, why: Words
+) -> dict[str, Any]:
+    """Say for whoever pays that they have booked a milestone's release (`booked`), or that they have not (`none`).
+
+    `by` names who says so, `why` how they know. What is booked is not sent any more, if its message waits still.
+    """
+    state = service.writer.state
+    if milestone not in state.book.milestones and milestone not in state.milestones:
+        raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(state.book, milestone))
+    try:
+        outcome = await service.writer.say_booked(milestone, release, by, why)
+    except StoreError as error:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}") from None
+    if outcome is None:
+        memo = service.writer.state.milestones.get(milestone, Memo(""))
+        raise Problem(HTTPStatus.CONFLICT, f"milestone {milestone}: {nothing_new(memo, release)}")
     return {"entry": outcome.state.entry}

@@ -8,11 +8,14 @@ from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
 from pledgewatch_cloud.journal.outbox import CORE
+from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.outbox import shown
 from pledgewatch_cloud.outbox.point import PointError, replay_from
 
 router = APIRouter(prefix="/outbox", tags=["outbox"])
+_EVERY = 2**31
 
 
 @router.get("/endpoints")
@@ -60,8 +63,22 @@ async def send_again(service: ServiceOf, message_id: str, endpoint: str = CORE) 
 
 
 @router.post("/dead/{message_id}/pass-over")
-async def pass_over(service: ServiceOf, message_id: str, endpoint: str = CORE) -> dict[str, str]:
-    """Give a dead letter up, so that those behind it go."""
+async def pass_over(
+    service: ServiceOf,
+    message_id: str,
+    endpoint: str = CORE,
+    by: Annotated[str, Body(min_length=1, max_length=1_000)] = "who passed it over",
+    why: Annotated[str, Body(min_length=1, max_length=1_000)] = "it was passed over",
+) -> dict[str, str]:
+    """Give a dead letter up, so that those behind it go. If it would have made a payer pay, the journal is told first
+    that its release is not booked; `by` names who says so, `why` says why."""
+    dead = await run_in_threadpool(service.store.dead_letters, endpoint, _EVERY)
+    for message in (one.message for one in dead if one.message.id == message_id):
+        if message.type in RELEASING and endpoint in service.payers:
+            try:
+                await service.writer.booked(message, "none", by, why)
+            except StoreError as error:
+                raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}") from None
     if not await run_in_threadpool(service.store.pass_over, endpoint, message_id):
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no dead letter {message_id!r} of endpoint {endpoint!r}")
     service.wake_relay()

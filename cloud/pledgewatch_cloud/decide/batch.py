@@ -1,7 +1,7 @@
 """What `step` is given: one journal entry.
 
 An entry is a batch of payloads as they were received, an amendment of the book, quotes of the market, what somebody
-said about an alert, what a sender handed in of the trade, a waiver, the core's word, or a tick. Nothing else can
+said about an alert, what a sender handed in of the trade, a waiver, a word about a booking, or a tick. Nothing else can
 change an answer: the passing of time is a tick.
 """
 
@@ -158,14 +158,17 @@ class Waiver(NamedTuple):
 
 
 class Booked(NamedTuple):
-    """The financing core has said that it has booked a message about a milestone's release.
+    """Whoever pays has said that it has booked a message about a milestone's release, or a person says so for it.
 
-    `release` is what it said of the release itself: `booked`, `none`, or nothing.
+    `release` is what is said of the release itself: `booked`, `none`, or nothing. `by` names the person, `why` says how
+    they know; both are empty where the payer itself has answered.
     """
 
     message: str
     milestone: str
     release: str = ""
+    by: str = ""
+    why: str = ""
 
 
 class Tick(NamedTuple):

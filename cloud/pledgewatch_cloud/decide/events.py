@@ -61,6 +61,7 @@ class EventType(StrEnum):
     MILESTONE_REAFFIRMED = "milestone_reaffirmed"
     MILESTONE_EXPIRED = "milestone_expired"
     MILESTONE_WAIVED = "milestone_waived"
+    MILESTONE_UNBOOKED = "milestone_unbooked"
     NOTICE_TAKEN = "notice_taken"
     NOTICE_WITHDRAWN = "notice_withdrawn"
 

@@ -32,7 +32,7 @@ from pledgewatch_cloud.decide.silence import Level, Source
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 7
+FORMAT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,4 +274,6 @@ def _facility_from_json(value: dict[str, Any]) -> FacilityState:
 def _memo_from_json(value: dict[str, Any]) -> Memo:
     releases = tuple((message, sequence) for message, sequence in value["releases"])
     sights = tuple(Sight(*one) for one in value["sights"])
-    return Memo(**{**value, "state": MilestoneState(value["state"]), "releases": releases, "sights": sights})
+    shares = tuple((about, share_bp) for about, share_bp in value["shares"])
+    told = {"state": MilestoneState(value["state"]), "releases": releases, "sights": sights, "shares": shares}
+    return Memo(**{**value, **told})

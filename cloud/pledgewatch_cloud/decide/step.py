@@ -44,7 +44,7 @@ from pledgewatch_cloud.decide.facility import FacilityState, Finding, Valued
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.market import AHEAD_MAX_DAYS, Market
 from pledgewatch_cloud.decide.messages import Message
-from pledgewatch_cloud.decide.milestones import half, shown
+from pledgewatch_cloud.decide.milestones import half, judge, shown
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.trade import submission
@@ -98,6 +98,7 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
         case Amendment(document=document):
             book = amended or book_module.amend(book, document)
             facility_module.check_amended(state.book, book, state.facilities, now_ms)
+            judge.check_amended(book, state.milestones)
             work = asset_half.amended(state, book)
         case Tick():
             work = asset_half.time_come(assets, now_ms)

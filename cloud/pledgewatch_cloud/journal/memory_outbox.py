@@ -30,6 +30,7 @@ class MemoryOutbox:
         self._order: dict[str, list[tuple[int, str]]] = {}  # by facility: sequences and ids
         self._declared: dict[str, tuple[Begin, Wanted]] = {}
         self._stopped: dict[str, tuple[int, str]] = {}
+        self._quiet_until_ms: dict[str, int] = {}
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._records: list[DeliveryRecord] = []
 
@@ -42,13 +43,19 @@ class MemoryOutbox:
                 self._put(Lane(endpoint, facility, order[-1][0]))
 
     def due(
-        self, endpoint: str, now_ms: int, *, besides: frozenset[str] = frozenset(), limit: int = 1_000
+        self,
+        endpoint: str,
+        now_ms: int,
+        *,
+        besides: frozenset[str] = frozenset(),
+        limit: int = 1_000,
+        ahead: bool = False,
     ) -> list[OutboxMessage]:
         """The message in front of each lane, if due; see Outbox."""
-        if endpoint in self._stopped:
+        if endpoint in self._stopped or now_ms < self._quiet_until_ms.get(endpoint, 0):
             return []
         lanes = [self._lane(endpoint, one) for one in sorted(self._order) if one not in besides]
-        ready = [one for one in lanes if not one.is_dead and one.next_attempt_at_ms <= now_ms]
+        ready = [one for one in lanes if not one.is_dead and (ahead or one.next_attempt_at_ms <= now_ms)]
         ready.sort(key=lambda one: one.next_attempt_at_ms)
         fronts = ((lane, next(self._waiting(lane), None)) for lane in ready)
         found = islice(((lane, one) for lane, one in fronts if one is not None), limit)
@@ -84,11 +91,17 @@ class MemoryOutbox:
         self._declared.setdefault(endpoint, (Begin.FIRST, Wanted()))
         self._stopped[endpoint] = now_ms, why
 
+    def leave_alone(self, endpoint: str, until_ms: int) -> None:
+        """Nothing is due until then; see Outbox."""
+        self._declared.setdefault(endpoint, (Begin.FIRST, Wanted()))
+        self._quiet_until_ms[endpoint] = max(until_ms, self._quiet_until_ms.get(endpoint, 0))
+
     def resume(self, endpoint: str, now_ms: int) -> bool:
         """Lift the stop; see Outbox."""
         if endpoint not in self._declared:
             return False
         self._stopped.pop(endpoint, None)
+        self._quiet_until_ms.pop(endpoint, None)
         self.hurry(endpoint, now_ms)
         return True
 
@@ -151,19 +164,25 @@ class MemoryOutbox:
         lanes = [self._lane(name, facility) for facility in self._order]
         waiting = [one for lane in lanes for one in self._waiting(lane)]
         dead = sum(one.is_dead for one in lanes)
-        oldest = min((one.entry for one in waiting), default=None)
         return EndpointState(
             name,
             begin,
             wanted,
             stopped_at_ms,
             why,
+            self._quiet_until_ms.get(name, 0),
             len(waiting) - dead,
             dead,
             sum(one.records for one in lanes),
-            None if oldest is None else self._entries[oldest - 1].recorded_at_ms,
+            self.oldest_pending_ms(name),
             {one.facility: one.last_error for one in lanes if one.tried},
         )
+
+    def oldest_pending_ms(self, endpoint: str) -> int | None:
+        """How far it lies behind; see Outbox."""
+        fronts = [next(self._waiting(self._lane(endpoint, facility)), None) for facility in self._order]
+        oldest = min((one.entry for one in fronts if one is not None), default=None)
+        return None if oldest is None else self._entries[oldest - 1].recorded_at_ms
 
     def deliveries(self, message_id: str) -> list[DeliveryRecord]:
         """Who has taken a message; see Outbox."""

@@ -80,14 +80,16 @@ class DeadLetter(NamedTuple):
 
 class EndpointState(NamedTuple):
     """An endpoint as the disk knows it. `oldest_pending_ms`: when the oldest message that it has still to be sent was
-    put out, in the journal's time, or None. `stopped_why` is empty where it is not stopped; `records` counts what it
-    has taken, `errors` names what facilities were answered last, where the message in front has failed."""
+    put out, in the journal's time, or None. `stopped_why` is empty where it is not stopped; it asks to be left alone
+    until `quiet_until_ms` (0: it does not); `records` counts what it has taken, `errors` names what facilities were
+    answered last, where the message in front has failed."""
 
     name: str
     begin: Begin
     wanted: Wanted
     stopped_at_ms: int
     stopped_why: str
+    quiet_until_ms: int
     pending: int
     dead: int
     records: int
@@ -106,10 +108,17 @@ class Outbox(Protocol):
         ...
 
     def due(
-        self, endpoint: str, now_ms: int, *, besides: frozenset[str] = frozenset(), limit: int = 1_000
+        self,
+        endpoint: str,
+        now_ms: int,
+        *,
+        besides: frozenset[str] = frozenset(),
+        limit: int = 1_000,
+        ahead: bool = False,
     ) -> list[OutboxMessage]:
         """The message in front of each lane that is neither dead nor waiting, those that wait longest first; none where
-        the endpoint is stopped. `besides`: facilities to leave out."""
+        the endpoint is stopped or asks to be left alone. `besides`: facilities to leave out; `ahead`: also what waits
+        for its next attempt."""
         ...
 
     def delivered(self, message: OutboxMessage, record: DeliveryRecord) -> None:
@@ -132,8 +141,13 @@ class Outbox(Protocol):
         """The endpoint wants nothing more (410): nothing is due until somebody resumes it."""
         ...
 
+    def leave_alone(self, endpoint: str, until_ms: int) -> None:
+        """The endpoint asks to be left alone (429, 503): nothing is due until then, or a later moment noted before."""
+        ...
+
     def resume(self, endpoint: str, now_ms: int) -> bool:
-        """Lift the stop, if there is one, and make due what waits. False where no such endpoint is known."""
+        """Lift the stop, if there is one, leave it alone no longer, and make due what waits. False where no such
+        endpoint is known."""
         ...
 
     def dead_letters(self, endpoint: str = "", limit: int = 1_000) -> list[DeadLetter]:
@@ -165,7 +179,11 @@ class Outbox(Protocol):
         ...
 
     def endpoint(self, name: str) -> EndpointState:
-        """One endpoint, declared or not."""
+        """One endpoint, declared or not. Counts all that it has still to be sent, which takes its time."""
+        ...
+
+    def oldest_pending_ms(self, endpoint: str) -> int | None:
+        """As EndpointState has it, without counting."""
         ...
 
     def deliveries(self, message_id: str) -> list[DeliveryRecord]:

@@ -46,7 +46,7 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 9
+FORMAT = 10
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = (
@@ -404,7 +404,7 @@ class SqliteStore(SqliteOutbox):
         with self._lock, self._translated():
             return self._connection.execute(statement, values).fetchall()
 
-    def _rows_aside(self, statement: str, values: dict[str, object]) -> list[Any]:
+    def _rows_aside(self, statement: str, values: dict[str, object] | tuple[object, ...]) -> list[Any]:
         with self._translated(), closing(self._connect(read_only=True)) as connection:
             return connection.execute(statement, values).fetchall()
 

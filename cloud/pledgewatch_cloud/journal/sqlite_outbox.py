@@ -2,7 +2,8 @@
 
 `due` never walks through the messages: a small table says how far each facility has come, lanes say how far an endpoint
 has. Messages that an endpoint does not want are looked at once in the life of a process and then remembered as passed
-by; where there are many, that is written down, or every start would look at them again.
+by; where there are many, they are looked at beside the commits, and that they are passed by is written down, or every
+start would look at them again.
 """
 
 import json
@@ -11,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.journal.lane import Lane
@@ -39,7 +40,8 @@ CREATE TABLE outbox_facility (
     facility TEXT PRIMARY KEY, last INTEGER NOT NULL, seal TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
 CREATE TABLE endpoint (
     name TEXT PRIMARY KEY, begin TEXT NOT NULL, types TEXT NOT NULL, facilities TEXT NOT NULL,
-    stopped_at_ms INTEGER NOT NULL, stopped_why TEXT NOT NULL, seal TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    stopped_at_ms INTEGER NOT NULL, stopped_why TEXT NOT NULL, quiet_until_ms INTEGER NOT NULL, seal TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
 CREATE TABLE lane (
     endpoint TEXT NOT NULL, facility TEXT NOT NULL, done INTEGER NOT NULL, tried INTEGER NOT NULL,
     attempts INTEGER NOT NULL, next_attempt_at_ms INTEGER NOT NULL, last_error TEXT NOT NULL,
@@ -55,7 +57,7 @@ CREATE INDEX delivery_by_message ON delivery (message);
 SEALS = {
     "outbox": "seal(id, type, facility, sequence, body, entry, withdrawn_by)",
     "outbox_facility": "seal(facility, last)",
-    "endpoint": "seal(name, begin, types, facilities, stopped_at_ms, stopped_why)",
+    "endpoint": "seal(name, begin, types, facilities, stopped_at_ms, stopped_why, quiet_until_ms)",
     "lane": "seal(endpoint, facility, done, tried, attempts, next_attempt_at_ms, last_error, is_dead, records)",
     "delivery": "seal(endpoint, message, at_ms, attempt, status, answer, keys)",
 }
@@ -66,13 +68,17 @@ KEYS = {
     "lane": "endpoint || ' ' || facility",
     "delivery": "id",
 }
+NEAR = 1_024
+"""How many messages of a lane are looked through for one that is wanted while commits wait."""
+_FOREVER_MS = 2**62
+_ENDPOINT = "begin, types, facilities, stopped_at_ms, stopped_why, quiet_until_ms"
 _LANE = "endpoint, facility, done, tried, attempts, next_attempt_at_ms, last_error, is_dead, records"
 _MESSAGE = "id, type, facility, sequence, body, entry, withdrawn_by"
 _RECORD = "endpoint, message, at_ms, attempt, status, answer, keys"
 _PUT_LANE = (
     "INSERT OR REPLACE INTO lane VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, seal(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))"
 )
-_PUT_ENDPOINT = "INSERT OR REPLACE INTO endpoint VALUES (?1, ?2, ?3, ?4, ?5, ?6, seal(?1, ?2, ?3, ?4, ?5, ?6))"
+_PUT_ENDPOINT = "INSERT OR REPLACE INTO endpoint VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, seal(?1, ?2, ?3, ?4, ?5, ?6, ?7))"
 _PUT_RECORD = (
     f"INSERT INTO delivery ({_RECORD}, seal)"  # noqa: S608 - constants
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, seal(?1, ?2, ?3, ?4, ?5, ?6, ?7))"
@@ -85,14 +91,26 @@ _OPEN_LANES = (
     " WHERE f.last > coalesce(l.done, 0) AND coalesce(l.is_dead, 0) = 0 AND coalesce(l.next_attempt_at_ms, 0) <= ?"
     " ORDER BY waits_until_ms, f.facility"
 )
-_IS_WANTED = (
-    "o.withdrawn_by = 0 AND (:types = '[]' OR o.type IN (SELECT value FROM json_each(:types)))"
-    " AND (:facilities = '[]' OR o.facility IN (SELECT value FROM json_each(:facilities)))"
+# A type is a plain word, so it stands in its list in quotes. (json_each would be gone through again for every message.)
+_IS_WANTED = "o.withdrawn_by = 0 AND (:types = '[]' OR instr(:types, '\"' || o.type || '\"'))"
+_IS_OF_WANTED = "(:facilities = '[]' OR f.facility IN (SELECT value FROM json_each(:facilities)))"
+_FRONT = (
+    f"SELECT {_MESSAGE} FROM outbox WHERE facility = ?1 AND sequence = (SELECT o.sequence FROM outbox o"  # noqa: S608 - constants
+    " INDEXED BY outbox_queue WHERE o.facility = ?1 AND o.sequence > ?2 AND o.sequence <= ?3"
+    f" AND {_IS_WANTED.replace(':types', '?4')} ORDER BY o.sequence LIMIT 1)"
 )
 _PENDING = (
     "SELECT count(*), min(o.entry) FROM outbox_facility f CROSS JOIN outbox o INDEXED BY outbox_queue LEFT JOIN lane l"  # noqa: S608 - constants
     " ON l.endpoint = :endpoint AND l.facility = f.facility"
-    f" WHERE o.facility = f.facility AND o.sequence > coalesce(l.done, 0) AND {_IS_WANTED}"
+    f" WHERE o.facility = f.facility AND o.sequence > coalesce(l.done, 0) AND {_IS_WANTED} AND {_IS_OF_WANTED}"
+)
+# Of each lane that something is beyond: the entry of the first message that is wanted, among the next few.
+_FRONTS = (
+    "SELECT f.facility, f.last, coalesce(l.done, 0), (SELECT o.entry FROM outbox o INDEXED BY outbox_queue"  # noqa: S608 - constants
+    " WHERE o.facility = f.facility AND o.sequence > coalesce(l.done, 0)"
+    f" AND o.sequence <= coalesce(l.done, 0) + {PASSED_BY_MAX} AND {_IS_WANTED} ORDER BY o.sequence LIMIT 1)"
+    " FROM outbox_facility f LEFT JOIN lane l ON l.endpoint = :endpoint AND l.facility = f.facility"
+    f" WHERE f.last > coalesce(l.done, 0) AND {_IS_OF_WANTED}"
 )
 _LASTS = "SELECT facility, max(sequence) FROM outbox GROUP BY facility"
 _SAID_LASTS = "SELECT facility, last FROM outbox_facility"
@@ -122,6 +140,20 @@ _STRAYS = (
 )
 
 
+class _Declared(NamedTuple):
+    """An endpoint's row; one that was never declared has the defaults."""
+
+    begin: Begin = Begin.FIRST
+    wanted: Wanted = Wanted()
+    stopped_at_ms: int = 0
+    stopped_why: str = ""
+    quiet_until_ms: int = 0
+
+    def row(self, name: str) -> tuple[object, ...]:
+        """As it is written."""
+        return name, self.begin, json.dumps(self.wanted.types), json.dumps(self.wanted.facilities), *self[2:]
+
+
 class SqliteOutbox(ABC):
     """See pledgewatch_cloud.journal.outbox.Outbox for the contract."""
 
@@ -134,7 +166,7 @@ class SqliteOutbox(ABC):
         """The rows of a short read."""
 
     @abstractmethod
-    def _rows_aside(self, statement: str, values: dict[str, object]) -> list[Any]:
+    def _rows_aside(self, statement: str, values: dict[str, object] | tuple[object, ...]) -> list[Any]:
         """The rows of a read that may take its time, on a connection of its own."""
 
     @abstractmethod
@@ -150,65 +182,71 @@ class SqliteOutbox(ABC):
         with self._transaction() as connection:
             self._passed_by = {key: one for key, one in self._passed_by.items() if key[0] != endpoint}
             if known:
-                _, begun, _, _, stopped_at_ms, why, _ = known[0]
-                connection.execute(_PUT_ENDPOINT, (endpoint, begun, types, facilities, stopped_at_ms, why))
+                _, begun, _, _, *rest, _ = known[0]
+                connection.execute(_PUT_ENDPOINT, (endpoint, begun, types, facilities, *rest))
                 return
-            connection.execute(_PUT_ENDPOINT, (endpoint, begin, types, facilities, 0, ""))
+            connection.execute(_PUT_ENDPOINT, (endpoint, begin, types, facilities, 0, "", 0))
             if begin is Begin.NOW:
                 had = connection.execute("SELECT facility, last FROM outbox_facility").fetchall()
                 connection.executemany(_PUT_LANE, [Lane(endpoint, *one) for one in had])
 
     def due(
-        self, endpoint: str, now_ms: int, *, besides: frozenset[str] = frozenset(), limit: int = 1_000
+        self,
+        endpoint: str,
+        now_ms: int,
+        *,
+        besides: frozenset[str] = frozenset(),
+        limit: int = 1_000,
+        ahead: bool = False,
     ) -> list[OutboxMessage]:
         """The message in front of each lane, if due; see Outbox."""
         # The lock is let go of between one lane and the next: commits go on, however much there is to look through.
-        _, wanted, stopped_at_ms, _ = self._declared(endpoint)
-        if stopped_at_ms:
+        declared = self._declared(endpoint)
+        if declared.stopped_at_ms or now_ms < declared.quiet_until_ms:
             return []
+        wanted = declared.wanted
         found: list[OutboxMessage] = []
-        passed: list[tuple[int, Lane]] = []
+        passed: list[tuple[Lane, int]] = []
         for facility, last, done, tried, attempts, waits_until_ms, error, records in self._rows(
-            _OPEN_LANES, endpoint, now_ms
+            _OPEN_LANES, endpoint, _FOREVER_MS if ahead else now_ms
         ):
             if len(found) == limit:
                 break
             if facility in besides or not wanted.facility(facility):
                 continue
             lane = Lane(endpoint, facility, done, tried, attempts, waits_until_ms, error, False, records)  # noqa: FBT003
-            message, lane = self._front(lane, last, wanted)
+            message, upto = self._front(lane, last, wanted)
+            is_moved = upto - done >= PASSED_BY_MAX
+            if is_moved:
+                passed.append((lane, upto))
+                self._passed_by[endpoint, facility] = upto, upto
             if message is not None:
-                found.append(message)
-            if lane.done != done:
-                passed.append((done, lane))
+                found.append(replace(message, done=upto) if is_moved else message)
         if passed:
             with self._transaction() as connection:
-                for done, lane in passed:
+                for lane, upto in passed:
                     # Another process may have set it back since it was read.
-                    if _lane(connection, endpoint, lane.facility) == lane._replace(done=done):
-                        connection.execute(_PUT_LANE, lane)
+                    if _lane(connection, endpoint, lane.facility) == lane:
+                        connection.execute(_PUT_LANE, lane._replace(done=upto))
         return found
 
-    def _front(self, lane: Lane, last: int, wanted: Wanted) -> tuple[OutboxMessage | None, Lane]:
-        """The first message of a lane that is to be sent, and the lane moved past many that are not."""
+    def _front(self, lane: Lane, last: int, wanted: Wanted) -> tuple[OutboxMessage | None, int]:
+        """The first message of a lane that is to be sent, and up to where nothing is."""
         key = lane.endpoint, lane.facility
         done, upto = self._passed_by.get(key, (lane.done, lane.done))
         upto = upto if done == lane.done else lane.done
         row: Any = None
         if upto < last:
-            rows = self._rows(
-                f"SELECT {_MESSAGE} FROM outbox WHERE facility = ? AND sequence > ? AND withdrawn_by = 0"  # noqa: S608 - constants
-                " AND (? = '[]' OR type IN (SELECT value FROM json_each(?))) ORDER BY sequence LIMIT 1",
-                *(lane.facility, upto, json.dumps(wanted.types), json.dumps(wanted.types)),
-            )
+            near, types = min(last, upto + NEAR), json.dumps(wanted.types)
+            rows = self._rows(_FRONT, lane.facility, upto, near, types)
+            if not rows and near < last:
+                rows = self._rows_aside(_FRONT, (lane.facility, near, last, types))
             row = rows[0] if rows else None
             upto = row[3] - 1 if row else last
-        if upto - lane.done >= PASSED_BY_MAX:
-            lane = lane._replace(done=upto)
         self._passed_by[key] = lane.done, upto
         if row is None:
-            return None, lane
-        return replace(OutboxMessage(*row), attempts=lane.attempts_at(row[3]), done=lane.done), lane
+            return None, upto
+        return replace(OutboxMessage(*row), attempts=lane.attempts_at(row[3]), done=lane.done), upto
 
     def delivered(self, message: OutboxMessage, record: DeliveryRecord) -> None:
         """The endpoint has taken it; see Outbox."""
@@ -240,21 +278,26 @@ class SqliteOutbox(ABC):
 
     def stop(self, endpoint: str, why: str, now_ms: int) -> None:
         """The endpoint wants nothing more; see Outbox."""
-        self._put_stop(endpoint, now_ms, why)
+        with self._transaction() as connection:
+            declared = self._declared(endpoint)._replace(stopped_at_ms=now_ms, stopped_why=why)
+            connection.execute(_PUT_ENDPOINT, declared.row(endpoint))
+
+    def leave_alone(self, endpoint: str, until_ms: int) -> None:
+        """Nothing is due until then; see Outbox."""
+        with self._transaction() as connection:
+            declared = self._declared(endpoint)
+            quiet_until_ms = max(until_ms, declared.quiet_until_ms)
+            connection.execute(_PUT_ENDPOINT, declared._replace(quiet_until_ms=quiet_until_ms).row(endpoint))
 
     def resume(self, endpoint: str, now_ms: int) -> bool:
         """Lift the stop; see Outbox."""
         if not self._rows("SELECT 1 FROM endpoint WHERE name = ?", endpoint):
             return False
-        self._put_stop(endpoint, 0, "")
+        with self._transaction() as connection:
+            declared = self._declared(endpoint)._replace(stopped_at_ms=0, stopped_why="", quiet_until_ms=0)
+            connection.execute(_PUT_ENDPOINT, declared.row(endpoint))
         self.hurry(endpoint, now_ms)
         return True
-
-    def _put_stop(self, endpoint: str, at_ms: int, why: str) -> None:
-        with self._transaction() as connection:
-            begin, wanted, _, _ = self._declared(endpoint)
-            row = (endpoint, begin, json.dumps(wanted.types), json.dumps(wanted.facilities), at_ms, why)
-            connection.execute(_PUT_ENDPOINT, row)
 
     def dead_letters(self, endpoint: str = "", limit: int = 1_000) -> list[DeadLetter]:
         """Dead letters, oldest first; see Outbox."""
@@ -320,37 +363,43 @@ class SqliteOutbox(ABC):
 
     def endpoint(self, name: str) -> EndpointState:
         """One endpoint; see Outbox."""
-        begin, wanted, stopped_at_ms, why = self._declared(name)
+        declared = self._declared(name)
         lanes = self._lanes("endpoint = ?", name)
-        filters = {"types": json.dumps(wanted.types), "facilities": json.dumps(wanted.facilities)}
-        ((pending, oldest),) = self._rows_aside(_PENDING, {"endpoint": name, **filters})
-        oldest_ms = self._rows("SELECT recorded_at_ms FROM entry WHERE number = ?", oldest)
+        ((pending, oldest),) = self._rows_aside(_PENDING, _filters(name, declared.wanted))
         return EndpointState(
             name,
-            begin,
-            wanted,
-            stopped_at_ms,
-            why,
+            *declared,
             pending - sum(one.is_dead for one in lanes),
             sum(one.is_dead for one in lanes),
             sum(one.records for one in lanes),
-            oldest_ms[0][0] if oldest_ms else None,
+            self._recorded_at_ms(oldest),
             {one.facility: one.last_error for one in lanes if one.tried},
         )
+
+    def oldest_pending_ms(self, endpoint: str) -> int | None:
+        """How far it lies behind; see Outbox."""
+        wanted = self._declared(endpoint).wanted
+        entries: list[int] = []
+        for facility, last, done, near in self._rows_aside(_FRONTS, _filters(endpoint, wanted)):
+            far, _ = (None, None) if near else self._front(Lane(endpoint, facility, done), last, wanted)
+            entries += [near] if near else [far.entry] if far else []
+        return self._recorded_at_ms(min(entries, default=None))
+
+    def _recorded_at_ms(self, entry: int | None) -> int | None:
+        rows = self._rows("SELECT recorded_at_ms FROM entry WHERE number = ?", entry)
+        return int(rows[0][0]) if rows else None
 
     def deliveries(self, message_id: str) -> list[DeliveryRecord]:
         """Who has taken a message; see Outbox."""
         rows = self._rows(f"SELECT {_RECORD} FROM delivery WHERE message = ? ORDER BY id", message_id)  # noqa: S608 - constants
         return [DeliveryRecord(*row) for row in rows]
 
-    def _declared(self, endpoint: str) -> tuple[Begin, Wanted, int, str]:
-        rows = self._rows(
-            "SELECT begin, types, facilities, stopped_at_ms, stopped_why FROM endpoint WHERE name = ?", endpoint
-        )
+    def _declared(self, endpoint: str) -> "_Declared":
+        rows = self._rows(f"SELECT {_ENDPOINT} FROM endpoint WHERE name = ?", endpoint)  # noqa: S608 - constants
         if not rows:
-            return Begin.FIRST, Wanted(), 0, ""
-        ((begin, types, facilities, stopped_at_ms, why),) = rows
-        return Begin(begin), Wanted(tuple(json.loads(types)), tuple(json.loads(facilities))), stopped_at_ms, why
+            return _Declared()
+        ((begin, types, facilities, *rest),) = rows
+        return _Declared(Begin(begin), Wanted(tuple(json.loads(types)), tuple(json.loads(facilities))), *rest)
 
     def _lanes(self, condition: str, *values: object) -> list[Lane]:
         return [_read(row) for row in self._rows(f"SELECT {_LANE} FROM lane WHERE {condition}", *values)]  # noqa: S608 - constants of this file
@@ -388,6 +437,11 @@ def _withdraw(connection: sqlite3.Connection, entry: int, message_id: str) -> No
     )
     rows = connection.execute(f"SELECT {_LANE} FROM lane WHERE facility = ? AND tried = ?", found[0]).fetchall()  # noqa: S608 - constants
     connection.executemany(_PUT_LANE, [_read(row).without_front() for row in rows])
+
+
+def _filters(endpoint: str, wanted: Wanted) -> dict[str, object]:
+    """What _PENDING and _FRONTS ask for."""
+    return {"endpoint": endpoint, "types": json.dumps(wanted.types), "facilities": json.dumps(wanted.facilities)}
 
 
 def _lane(connection: sqlite3.Connection, endpoint: str, facility: str) -> Lane:

@@ -10,8 +10,9 @@ What cannot be shown to be a sender's is set aside all the same, for it may be a
 only so much of it in an hour, or a stranger could drive everything else out of quarantine.
 """
 
+import contextlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pledgewatch_cloud.outbox.signature import Key
@@ -39,6 +40,12 @@ class Senders:
     """Those who may hand in notices, and how much of strangers' is still kept in this hour."""
 
     def __init__(self, keys: Sequence[SenderKeys] = ()) -> None:
+        """Raises ValueError where two of them could not be told apart: the same secret, or the same token."""
+        whose = dict[str, str]()
+        for one in keys:
+            for shown in _marks(one):
+                if whose.setdefault(shown, one.id) != one.id:
+                    raise ValueError(f"{whose[shown]} and {one.id} have the same secret: give each its own")
         self._keys = {one.id: one for one in keys}
         self._hour, self._kept = 0, 0
 
@@ -78,6 +85,16 @@ class Senders:
                 if any(hmac.compare_digest(right, one) for one in shown):
                     return sender.id
         raise SenderError("webhook-signature is not that of this body, id and time under a secret that is known here")
+
+
+def _marks(one: SenderKeys) -> Iterator[str]:
+    """What is the same where two senders are known by the same: how each secret signs, a token that is one as well."""
+    for key in one.keys:
+        yield key.sign("", 0, b"")
+    if one.token:
+        yield one.token
+        with contextlib.suppress(ValueError):
+            yield Key(one.token).sign("", 0, b"")
 
 
 def _signed_at_s(written: str, now_ms: int) -> int:

@@ -3,8 +3,9 @@
 Whoever may name a URL could otherwise make this service speak to what only it can reach: its own API, a cloud's
 metadata, a printer. A name is looked up once for each request, every address that it has is judged, and the connection
 is made to one of those very addresses, so a name that changes between the look and the call gains nothing. An IPv6
-address that carries an IPv4 address inside (mapped, 6to4, NAT64) is judged by that one too; the forms of old
-(compatible, Teredo) are not public whatever they carry.
+address that carries an IPv4 address inside (mapped, 6to4, NAT64, ISATAP) is judged by that one too; the forms of old
+(compatible, Teredo) are not public whatever they carry. Of IPv6 only global unicast is public (2000::/3, the IANA IPv6
+address space registry), without what is set aside in it (the IANA special-purpose address registries).
 """
 
 import asyncio
@@ -16,9 +17,15 @@ from ipaddress import IPv4Address, IPv6Address
 from pledgewatch_cloud.outbox.aside import aside
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052; its local form 64:ff9b:1::/48 (RFC 8215) is not public
-_NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
-_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291, 2.5.5.1
-_RELAYS = ipaddress.IPv4Network("192.88.99.0/24")  # 6to4 relays, RFC 7526
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})  # RFC 5214, 6.1: before an IPv4 address, the interface identifier
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_SET_ASIDE = (
+    ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments, RFC 6890; its anycast addresses answer nearby
+    ipaddress.IPv4Network("192.88.99.0/24"),  # 6to4 relays, RFC 7526
+    ipaddress.IPv6Network("2001::/23"),  # protocol assignments, RFC 2928; Teredo, benchmarks and ORCHID are in it
+    ipaddress.IPv6Network("2001:db8::/32"),  # documentation, RFC 3849
+    ipaddress.IPv6Network("3fff::/20"),  # documentation, RFC 9637
+)
 
 
 class ForbiddenAddressError(Exception):
@@ -44,15 +51,17 @@ def _inside(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address]:
         yield address.sixtofour
     if address in _NAT64:
         yield IPv4Address(int(address) & 0xFFFF_FFFF)
+    if int(address) >> 32 & 0xFFFF_FFFF in _ISATAP and address in _GLOBAL_UNICAST:
+        yield IPv4Address(int(address) & 0xFFFF_FFFF)
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None or address in _NAT64 or address.sixtofour is not None:
             return True  # it is what it carries, and that is judged too
-        if address in _NAT64_LOCAL or address in _COMPATIBLE or address.is_site_local:
+        if address not in _GLOBAL_UNICAST:
             return False
-    elif address in _RELAYS:
+    if any(address in one for one in _SET_ASIDE):
         return False
     odd = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
     return address.is_global and not odd and not address.is_link_local

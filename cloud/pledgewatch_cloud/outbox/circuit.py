@@ -13,8 +13,8 @@
 Any answer closes it, also one that refuses the message: somebody is there. While it is open or probing, messages wait
 and use up none of their attempts. The probe is an ordinary attempt of a message that is due; where none is, the message
 that waits for the nearest attempt is tried before its time, and if that fails nothing is noted of it, so an outage is
-over within PAUSE_MAX_S of its end however long the schedule's pauses have become. Apart from all this, an endpoint that
-asks to be left alone (`Retry-After` of 429 and 503) is left alone as a whole until then.
+over within PAUSE_MAX_S of its end however long the schedule's pauses have become. An endpoint that asks to be left
+alone (`Retry-After` of 429 and 503) is not probed before then: for it nothing is due.
 
 After an outage, an open circuit of OUTAGE_S or more, what waits for its next attempt need not wait on: see `Moved`.
 A short one does not count as that, or a storm of errors would use up the attempts of what has bad luck.
@@ -44,12 +44,9 @@ class Circuit(NamedTuple):
     opened_at_ms: int = 0
     pause_ms: int = 0
     until_ms: int = 0
-    quiet_until_ms: int = 0
 
     def room(self, now_ms: int, free: int) -> int:
         """How many attempts may begin, where `free` would be possible."""
-        if now_ms < self.quiet_until_ms:
-            return 0
         if self.state is CircuitState.CLOSED:
             return free
         return int(self.state is CircuitState.OPEN and now_ms >= self.until_ms)
@@ -77,7 +74,7 @@ def after(circuit: Circuit, now_ms: int, *, failed: bool, failures_max: int, sca
         is_outage_over = (
             circuit.state is not CircuitState.CLOSED and now_ms - circuit.opened_at_ms >= OUTAGE_S * 1_000 * scale
         )
-        return Moved(Circuit(quiet_until_ms=circuit.quiet_until_ms), is_outage_over)
+        return Moved(Circuit(), is_outage_over)
     failures = circuit.failures + 1
     if circuit.state is CircuitState.OPEN or (circuit.state is CircuitState.CLOSED and failures < failures_max):
         return Moved(circuit._replace(failures=failures))
@@ -85,6 +82,4 @@ def after(circuit: Circuit, now_ms: int, *, failed: bool, failures_max: int, sca
     if circuit.state is CircuitState.PROBING:
         opened_at_ms = circuit.opened_at_ms
         pause_ms = min(2 * circuit.pause_ms, round(PAUSE_MAX_S * 1_000 * scale))
-    return Moved(
-        Circuit(CircuitState.OPEN, failures, opened_at_ms, pause_ms, now_ms + pause_ms, circuit.quiet_until_ms)
-    )
+    return Moved(Circuit(CircuitState.OPEN, failures, opened_at_ms, pause_ms, now_ms + pause_ms))

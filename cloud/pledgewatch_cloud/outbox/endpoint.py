@@ -1,19 +1,25 @@
 """An endpoint's port: what a relay asks of whoever is on the other side, by whatever way."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from pledgewatch_cloud.journal.outbox import OutboxMessage
 
+IsWithdrawn = Callable[[], bool]
+"""Whether the message that is being handed over has been withdrawn meanwhile; may be asked in any thread."""
+
 
 class Answer(StrEnum):
     """What came of an attempt. TAKEN is for ever; REFUSED will be refused again; LATER may go better; GONE means that
-    the endpoint wants nothing more."""
+    the endpoint wants nothing more; WITHDRAWN that nothing was handed over, for the message may not be sent any more.
+    """
 
     TAKEN = "taken"
     LATER = "later"
     REFUSED = "refused"
     GONE = "gone"
+    WITHDRAWN = "withdrawn"
 
 
 class Failure(StrEnum):
@@ -29,6 +35,7 @@ class Failure(StrEnum):
     CLIENT_ERROR = "client_error"
     REFUSED = "refused"
     GONE = "gone"
+    NO_WORD = "no_word"
     OTHER = "other"
 
 
@@ -61,9 +68,19 @@ class Attempt(NamedTuple):
         return self.answer is Answer.LATER and self.failure in ABOUT_THE_ENDPOINT
 
 
+WITHDRAWN = Attempt(Answer.WITHDRAWN, "it was withdrawn before it was sent")
+
+
+class WithdrawnError(Exception):
+    """A message was withdrawn before its first byte had gone out."""
+
+
 class Endpoint(Protocol):
     """One place that messages are delivered to. It may be sent one message more than once and knows it by its id."""
 
-    async def deliver(self, message: OutboxMessage) -> Attempt:
-        """Hand over one message. TAKEN only when the other side has said that it has it; its faults are not raised."""
+    async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
+        """Hand over one message. TAKEN only when the other side has said that it has it; its faults are not raised.
+
+        `is_withdrawn` is asked right before the first byte goes out, however long the way up to there has taken.
+        """
         ...

@@ -19,7 +19,9 @@ class EndpointMetrics:
     answer_s: Histogram = field(default_factory=lambda: Histogram(_ANSWER_S))
 
     def tried(self, attempt: Attempt, took_s: float) -> None:
-        """One attempt came to its end."""
+        """One attempt came to its end; it was none where nothing was handed over."""
+        if attempt.answer is Answer.WITHDRAWN:
+            return
         self.attempts += 1
         self.answer_s.add(took_s)
         if attempt.answer is Answer.TAKEN:

@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.outbox.addresses import ForbiddenAddressError, look_up
 from pledgewatch_cloud.outbox.aside import aside
-from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Failure
+from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Attempt, Failure, IsWithdrawn
 from pledgewatch_cloud.outbox.webhook import CONTENT_TYPE, Tls
 
 TOPIC = "pw/1/bank/{endpoint}/{facility}"
@@ -70,12 +70,14 @@ class MqttTopic:
         if self._ends:
             await asyncio.wait(self._ends, timeout=_LET_GO_S)
 
-    async def deliver(self, message: OutboxMessage) -> Attempt:
+    async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
         """See Endpoint."""
         link: _Link | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
                 link = await self._connected()
+                if is_withdrawn():
+                    return WITHDRAWN
                 code = await link.publish(self._topic.replace("{facility}", message.facility), message.body)
         except TimeoutError:
             if link is not None:

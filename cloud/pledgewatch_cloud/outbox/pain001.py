@@ -7,6 +7,10 @@ written beside its place, synced and renamed, so whoever collects it never meets
 The mark is begun before the file: whoever dies between the two leaves a mark without a file, of which nobody can tell
 whether it was collected, so it is refused and a person decides.
 
+The folder is a payer: what it says of a release moves its milestone. `booked` when the file is on disk or was written
+before, `none` where none was written. Before it writes anything new it asks whether the release stands, so no replay
+and no endpoint that begins with the first message pays what is paid already, held or in question.
+
 No schema of a cancellation request (camt.055) could be had to check one against, so what is said later of a release
 that was written (hold, retract, question, resume, reaffirm) is put beside it as the message itself, in JSON. Whoever
 collects the payments reads those first. What is said of one that was not written needs no file.
@@ -18,15 +22,18 @@ writing: the same message makes the same bytes.
 import hashlib
 import json
 import os
+import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
+from pledgewatch_cloud.decide.milestones.lifecycle import TAKEN_BACK
 from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.outbox.aside import aside
-from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Failure
+from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Attempt, Failure, IsWithdrawn, WithdrawnError
 
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 PAYING = ("release_disbursement", "resume_release")
@@ -41,64 +48,101 @@ TYPES = tuple(dict.fromkeys((*PAYING, *LATER_WORDS)))
 _NAME_MAX = 120
 _REFERENCE_MAX = 35
 _TEXT_MAX = 140
-
-
 _BEGUN = b"begun"
+_NO_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold (production 2, Char), and the control characters that it had better not."""
+
+Obstacle = Callable[[str, str], Awaitable[str]]
+"""What stands against paying now what a message (its id) asks for a milestone; see milestones.lifecycle.obstacle."""
 
 
 class UnpayableError(ValueError):
     """A release that no payment can be written from; the sentence says what it lacks."""
 
 
+class UncertainError(Exception):
+    """Nobody can tell whether a payment was written; the sentence says what to do."""
+
+
+class Said(NamedTuple):
+    """What became of a message: the file's name, or why there is none; and of its release: `booked`, `none`, or nothing
+    where neither can be said."""
+
+    text: str
+    release: str = ""
+
+
 class PaymentFolder:
     """An Endpoint that writes files into a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, obstacle: Obstacle) -> None:
         self._folder = folder
+        self._obstacle = obstacle
 
-    async def deliver(self, message: OutboxMessage) -> Attempt:
-        """See Endpoint. TAKEN when the file is on disk."""
+    async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
+        """See Endpoint. TAKEN when the file is on disk, or none is to be written."""
         try:
-            said = await aside(lambda: write(self._folder, message))
+            obstacle = ""
+            if message.type in PAYING:
+                obstacle = await self._obstacle(str(json.loads(message.body)["data"]["milestone"]), message.id)
+            said = await aside(lambda: write(self._folder, message, obstacle, is_withdrawn))
+        except WithdrawnError:
+            return WITHDRAWN
         except UnpayableError as error:
             text = f"{error}; pay it by hand and pass this message over"
             return Attempt(Answer.REFUSED, text, failure=Failure.REFUSED)
+        except UncertainError as error:
+            return Attempt(Answer.REFUSED, str(error), failure=Failure.REFUSED)
         except OSError as error:
             text = f"{error.filename or self._folder} cannot be written: {error.strerror}"
             return Attempt(Answer.LATER, text, failure=Failure.DISK)
-        return Attempt(Answer.TAKEN, said=said.encode())
+        return Attempt(Answer.TAKEN, said=said.text.encode(), release=said.release)
 
 
-def write(folder: Path, message: OutboxMessage) -> str:
-    """Write what a message asks for; returns the file's name, or why there is none. Raises UnpayableError, OSError."""
+def write(folder: Path, message: OutboxMessage, obstacle: str, is_withdrawn: IsWithdrawn) -> Said:
+    """Write what a message asks for. `obstacle`: why a payment that is not written yet must not be, or nothing.
+
+    Raises UnpayableError, UncertainError, WithdrawnError, OSError.
+    """
     if message.type not in TYPES:
-        return f"{message.type} asks for no file"
+        return Said(f"{message.type} asks for no file")
     event = json.loads(message.body)
     name = _file_name(str(event["data"]["release"]))
     mark, xml = folder / ".written" / name, folder / f"{name}.pain.001.xml"
     if mark.exists():
+        text = f"{name} was written before"
         if message.type in LATER_WORDS:
             word = LATER_WORDS[message.type]
-            return _put(folder / f"{name}.{message.sequence:09d}.{word}.json", message.body)
-        if mark.read_bytes() == _BEGUN and not xml.exists():
-            text = (
-                f"{name}: it was begun, and whether it was written and collected cannot be told; look at the payments"
-            )
-            raise UnpayableError(f"{text}, then remove {mark.name} from .written to have it written, or pass it over")
-        return f"{name} was written before"
+            text = _put(folder / f"{name}.{message.sequence:09d}.{word}.json", message.body)
+        if mark.read_bytes() == _BEGUN:
+            if not xml.exists():
+                doubt = "it was begun, and whether it was written and collected cannot be told; look at the payments"
+                cure = f"where it was not, remove {name} from .written and send this message again"
+                otherwise = (
+                    "where it was, say so of the milestone (booked), and pass this message over if it is still here"
+                )
+                raise UncertainError(f"{name}: {doubt}; {cure}; {otherwise}")
+            _put(mark, _digest(xml.read_bytes()))
+        return Said(text, "booked")
     if message.type not in PAYING:
-        return f"{name} was not written, so there is nothing to {LATER_WORDS[message.type]}"
+        is_taking_back = message.type in TAKEN_BACK
+        text = f"{name} was not written, so there is nothing to {LATER_WORDS[message.type]}"
+        return Said(text, "none" if is_taking_back else "")
+    if obstacle:
+        return Said(f"{name} is not written: {obstacle}", "none")
     document = payment(event)
+    if is_withdrawn():
+        raise WithdrawnError
     mark.parent.mkdir(exist_ok=True)
     _put(mark, _BEGUN)
     try:
-        said = _put(xml, document)
+        written = _put(xml, document)
     except OSError:
         if not xml.exists():
             mark.unlink(missing_ok=True)
         raise
-    _put(mark, hashlib.sha256(document).hexdigest().encode())
-    return said
+    _put(mark, _digest(document))
+    return Said(written, "booked")
 
 
 def payment(event: dict[str, Any]) -> bytes:
@@ -139,6 +183,10 @@ def payment(event: dict[str, Any]) -> bytes:
 
 
 def _text(parent: ET.Element, name: str, text: str) -> None:
+    """Raises UnpayableError where the text has a character that the file could not be read with."""
+    odd = _NO_TEXT.search(text)
+    if odd:
+        raise UnpayableError(f"{name} is {text!r}, and {odd[0]!r} cannot stand in a payment file")
     ET.SubElement(parent, name).text = text
 
 
@@ -208,6 +256,10 @@ def _file_name(release: str) -> str:
     if len(name) <= _NAME_MAX:
         return name
     return f"{name[: _NAME_MAX - 17]}-{hashlib.sha256(release.encode()).hexdigest()[:16]}"
+
+
+def _digest(document: bytes) -> bytes:
+    return hashlib.sha256(document).hexdigest().encode()
 
 
 def _put(path: Path, content: bytes) -> str:

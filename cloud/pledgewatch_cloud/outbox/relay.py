@@ -9,32 +9,43 @@ attempts for, goes to the dead letters and holds those behind it until a person 
 
 A crash between any two of these sends the message once more; the endpoint knows it by its id, and the journal knows
 what it has been told.
+
+What is withdrawn after it was taken from the outbox, while a name is looked up or a connection is made, is not sent
+either: `wake` brings the ids with it, and the endpoint asks before its first byte goes out. They are remembered for as
+long as a message that was taken before may be under way.
+
+A payer, an endpoint whose word moves milestones, must say of a taken-back release whether its money has moved. A plain
+2xx says nothing of that, so it is no answer.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
 from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.decide.milestones.lifecycle import TAKEN_BACK
 from pledgewatch_cloud.journal.outbox import CORE, DeliveryRecord, Outbox, OutboxMessage
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.outbox import circuit as circuit_module
 from pledgewatch_cloud.outbox import schedule
 from pledgewatch_cloud.outbox.circuit import Circuit, CircuitState
-from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Endpoint
+from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Endpoint, Failure
 from pledgewatch_cloud.outbox.metrics import EndpointMetrics
 
 log = logging.getLogger(__name__)
 
 HEARD_OUT_S = 2.0
 LOOK_S = 10.0
-_FOREVER_MS = 2**62
+_NO_WORD = (
+    "it was taken and nothing was said of the release, so nobody knows whether its money has moved;"
+    ' answer {"release": "booked"} or {"release": "none"}'
+)
 
 Booked = Callable[[OutboxMessage, str], Awaitable[object]]
 Result = TypeVar("Result")
@@ -73,7 +84,8 @@ class Relay:
     ) -> None:
         """`clock` says when to try again, `journal_clock` (the same, where it is None) how old messages are.
 
-        `booked` is awaited with a message and what the endpoint said of its release before the delivery is noted.
+        `booked` is awaited with a message and what the endpoint said of its release before the delivery is noted; None:
+        the endpoint is no payer.
         `executor` is where the disk is asked; None: in the event loop's own pool.
         """
         self.name = name
@@ -94,9 +106,19 @@ class Relay:
         self._is_disk_lost = False
         self._under_way: dict[str, asyncio.Task[bool]] = {}
         self._early: set[str] = set()  # the message of a probe before its time
+        self._begun: set[str] = set()  # the messages that are being handed over
+        self._withdrawn: set[str] = set()
+        self._asking_to_wait = 0  # answers that ask for it and are not noted yet
 
-    def wake(self) -> None:
-        """There may be something to send."""
+    @property
+    def is_payer(self) -> bool:
+        """Whether what the endpoint says of releases moves milestones."""
+        return self._booked is not None
+
+    def wake(self, withdrawn: Iterable[str] = ()) -> None:
+        """There may be something to send; `withdrawn` are ids of messages that may not be sent any more. To be called
+        when that is committed, on the event loop."""
+        self._withdrawn.update(withdrawn)
         self._news.set()
 
     async def run(self) -> None:
@@ -133,7 +155,7 @@ class Relay:
 
     async def look(self) -> None:
         """See how far the endpoint lies behind; say it once when that is too far, and once when it is no more."""
-        oldest_ms = (await self._disk(self._outbox.endpoint, self.name)).oldest_pending_ms
+        oldest_ms = await self._disk(self._outbox.oldest_pending_ms, self.name)
         self.lag_s = 0.0 if oldest_ms is None else max(0, self._journal_clock.now_ms() - oldest_ms) / 1_000
         is_lagging = self.lag_s > self.settings.lag_alert_s
         if is_lagging and not self.is_lagging:
@@ -158,28 +180,46 @@ class Relay:
             return []
         besides = frozenset(self._under_way)
         now_ms = self._clock.now_ms()
+        self._withdrawn &= self._begun  # of what was withdrawn before now, the disk gives no more
         due = await self._disk(lambda: self._outbox.due(self.name, now_ms, besides=besides, limit=room))
-        room = self.circuit.room(now_ms, room)  # which an answer may have changed meanwhile
+        room = self._room(now_ms, room)  # which an answer may have changed meanwhile
         due, self._early = due[:room], set()
         if room and not due and self.circuit.state is CircuitState.OPEN:
-            due = await self._disk(lambda: self._outbox.due(self.name, _FOREVER_MS, besides=besides, limit=1))
+            due = await self._disk(lambda: self._outbox.due(self.name, now_ms, besides=besides, limit=1, ahead=True))
+            due = due[: self._room(now_ms, room)]
             self._early = {one.id for one in due}
-        for _ in due:
+        for one in due:
             self.circuit = self.circuit.begun()
+            self._begun.add(one.id)
         return due
+
+    def _room(self, now_ms: int, room: int) -> int:
+        return 0 if self._asking_to_wait else self.circuit.room(now_ms, room)
 
     async def _deliver(self, message: OutboxMessage) -> bool:
         began_s = time.monotonic()
         try:
-            attempt = await self._endpoint.deliver(message)
+            attempt = await self._endpoint.deliver(message, lambda: message.id in self._withdrawn)
         except BaseException:
             self.circuit = self.circuit.not_begun()
             raise
+        finally:
+            self._begun.discard(message.id)
+        if attempt.answer is Answer.TAKEN and self.is_payer and message.type in TAKEN_BACK and not attempt.release:
+            attempt = attempt._replace(answer=Answer.LATER, reason=_NO_WORD, failure=Failure.NO_WORD)
         self.metrics.tried(attempt, time.monotonic() - began_s)
+        if attempt.answer is Answer.WITHDRAWN:
+            self.circuit = self.circuit.not_begun()
+            return False
         is_outage_over = self._move(attempt)
         if attempt.answer is Answer.TAKEN and self._booked is not None:
             await self._booked(message, attempt.release)
-        await self._disk(self._note, message, attempt)
+        asks_to_wait = int(attempt.retry_after_s > 0)
+        self._asking_to_wait += asks_to_wait
+        try:
+            await self._disk(self._note, message, attempt)
+        finally:
+            self._asking_to_wait -= asks_to_wait
         if is_outage_over:
             await self._disk(self._outbox.hurry, self.name, self._clock.now_ms())
         self._tell(attempt)
@@ -195,12 +235,13 @@ class Relay:
             failures_max=settings.circuit_failures,
             scale=settings.retry_scale,
         )
-        quiet_until_ms = max(moved.circuit.quiet_until_ms, now_ms + round(1_000 * attempt.retry_after_s))
-        self.circuit = moved.circuit._replace(quiet_until_ms=quiet_until_ms)
+        self.circuit = moved.circuit
         return moved.is_outage_over
 
     def _note(self, message: OutboxMessage, attempt: Attempt) -> None:
         now_ms, tried = self._clock.now_ms(), message.attempts + 1
+        if attempt.retry_after_s:
+            self._outbox.leave_alone(self.name, now_ms + round(1_000 * attempt.retry_after_s))
         if attempt.is_about_the_endpoint and message.id in self._early:
             return
         match attempt.answer:

@@ -19,6 +19,7 @@ def endpoint_as_json(state: EndpointState) -> dict[str, Any]:
         "oldest_pending_ms": state.oldest_pending_ms,
         "stopped_at_ms": state.stopped_at_ms or None,
         "stopped_why": state.stopped_why,
+        "quiet_until_ms": state.quiet_until_ms or None,
         "errors": state.errors,
     }
 

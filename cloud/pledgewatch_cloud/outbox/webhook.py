@@ -16,7 +16,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import httpx2
 
@@ -24,7 +24,7 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.journal.outbox import ANSWER_MAX_BYTES, OutboxMessage
 from pledgewatch_cloud.outbox import signature
 from pledgewatch_cloud.outbox.addresses import ForbiddenAddressError, Resolver
-from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Failure
+from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Attempt, Failure, IsWithdrawn, WithdrawnError
 from pledgewatch_cloud.outbox.schedule import LONGEST_ASKED_S
 from pledgewatch_cloud.outbox.signature import Key
 
@@ -35,6 +35,7 @@ _FINAL = frozenset({400, 409, 413, 415, 422})
 _GONE, _TOO_MANY, _UNAVAILABLE = 410, 429, 503
 _ADDRESSES_TRIED = 3
 _RELEASE_ANSWERS = frozenset({"booked", "none"})
+_FIRST_BYTE = ".send_request_headers.started"  # of the transport's trace: it is connected and about to write
 
 
 class Tls(NamedTuple):
@@ -79,8 +80,13 @@ class Webhook:
     ) -> None:
         await self._client.__aexit__(kind, error, trace)
 
-    async def deliver(self, message: OutboxMessage) -> Attempt:
+    async def deliver(self, message: OutboxMessage, is_withdrawn: IsWithdrawn) -> Attempt:
         """See Endpoint."""
+
+        async def look(moment: str, _: dict[str, Any]) -> None:
+            if moment.endswith(_FIRST_BYTE) and is_withdrawn():
+                raise WithdrawnError
+
         now_ms = self._clock.now_ms()
         headers = {
             "content-type": CONTENT_TYPE,
@@ -92,13 +98,17 @@ class Webhook:
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                self._client.stream("POST", self._url, content=message.body, headers=headers) as response,
+                self._client.stream(
+                    "POST", self._url, content=message.body, headers=headers, extensions={"trace": look}
+                ) as response,
             ):
                 found = _meaning(response.status_code, response.headers.get("retry-after"), now_ms)
                 async for piece in response.aiter_raw():
                     said += piece[: ANSWER_MAX_BYTES - len(said)]
                     if len(said) == ANSWER_MAX_BYTES:
                         break
+        except WithdrawnError:
+            return WITHDRAWN
         except TimeoutError:
             failed = Attempt(Answer.LATER, f"no whole answer within {self._timeout_s:g} s", failure=Failure.TIMEOUT)
             found = found if found is not None and found.answer is Answer.TAKEN else failed

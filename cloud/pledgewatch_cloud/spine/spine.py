@@ -38,7 +38,7 @@ from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.milestones.explain import known_of
-from pledgewatch_cloud.decide.milestones.half import booking_news
+from pledgewatch_cloud.decide.milestones.half import booking_news, said_of
 from pledgewatch_cloud.decide.milestones.judge import waived
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import NO_ADMISSION, Outcome, Prepared, admission_of, prepare, step
@@ -68,13 +68,14 @@ class Spine:
         """Take up a journal where it stands (see `recover`).
 
         `keep` is given the states that are due for a snapshot; None: the store keeps them at once. `readings` is how
-        many the journal holds, counted as it goes.
+        many the journal holds, counted as it goes; `withdrawn` are the messages that the last entry withdrew.
         """
         self._store = store
         self._clock = clock
         self._snapshot_every_entries = snapshot_every_entries
         self._keep = keep or self._kept_at_once
         self.state = recover(store)
+        self.withdrawn: tuple[str, ...] = ()
         self.readings = sum(one.marks.total for one in self.state.devices.values())
         self._snapshot_entry = self.state.entry
 
@@ -146,17 +147,24 @@ class Spine:
             return None
         return self._commit(Waiver(milestone, by, why), NO_ADMISSION, ())
 
-    def booked(self, message: OutboxMessage, release: str) -> Outcome | None:
-        """Commit that the financing core has booked a message; None where that says nothing new of a milestone.
+    def booked(self, message: OutboxMessage, release: str, by: str = "", why: str = "") -> Outcome | None:
+        """Commit that whoever pays has booked a message; None where that says nothing new of a milestone.
 
-        `release` is what the core said of the release itself, see Booked.
+        `release` is what they said of the release itself, `by` and `why` who says so in their stead; see Booked.
         """
         milestone = json.loads(message.body)["data"].get("milestone", "")
         memo = self.state.milestones.get(milestone)
-        word = Booked(message.id, milestone, release)
+        word = Booked(message.id, milestone, release, by, why)
         if memo is None or booking_news(memo, word) is None:
             return None
         return self._commit(word, NO_ADMISSION, ())
+
+    def say_booked(self, milestone: str, release: str, by: str, why: str) -> Outcome | None:
+        """Commit a person's word that a milestone's release is `booked`, or not (`none`); None where that says nothing
+        new (see half.nothing_new), or no such milestone is known."""
+        memo = self.state.milestones.get(milestone)
+        word = None if memo is None else said_of(milestone, memo, release, by, why)
+        return None if word is None else self._commit(word, NO_ADMISSION, ())
 
     def tick(self, heard_until_ms: int = NEVER) -> Outcome:
         """Commit that time has passed; see Tick."""
@@ -170,7 +178,7 @@ class Spine:
         prepared = prepare(self.state, entry, admission, amended)
         outcome = step(self.state, prepared, histories(self._store, self.state, prepared))
         self._store.append(entry, outcome, aside)
-        self.state = outcome.state
+        self.state, self.withdrawn = outcome.state, outcome.withdrawn
         if entry.number - self._snapshot_entry >= self._snapshot_every_entries:
             self._snapshot_entry = entry.number
             self._keep(outcome.state)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.decide.batch import Arrival
+from pledgewatch_cloud.decide.milestones import lifecycle
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.journal.outbox import OutboxMessage
@@ -79,9 +80,19 @@ class Writer:
         """Commit a waiver; see Spine.waive. Raises StoreError."""
         return await self._alone(lambda: self._spine.waive(milestone, by, why))
 
-    async def booked(self, message: OutboxMessage, release: str) -> Outcome | None:
-        """Commit the core's word about a message; see Spine.booked. Raises StoreError."""
-        return await self._alone(lambda: self._spine.booked(message, release))
+    async def booked(self, message: OutboxMessage, release: str, by: str = "", why: str = "") -> Outcome | None:
+        """Commit a payer's word about a message; see Spine.booked. Raises StoreError."""
+        return await self._alone(lambda: self._spine.booked(message, release, by, why))
+
+    async def say_booked(self, milestone: str, release: str, by: str, why: str) -> Outcome | None:
+        """Commit a person's word about a release; see Spine.say_booked. Raises StoreError."""
+        return await self._alone(lambda: self._spine.say_booked(milestone, release, by, why))
+
+    async def obstacle(self, milestone: str, message: str) -> str:
+        """What stands against paying now what a message asks for; see lifecycle.obstacle. No commit is under way while
+        that is found out, so whatever can be read of the outbox is known."""
+        async with self._lock:
+            return lifecycle.obstacle(milestone, self.state.milestones.get(milestone), message)
 
     async def _alone(self, work: Callable[[], Result]) -> Result:
         async with self._lock:
@@ -93,7 +104,8 @@ class Writer:
                 while not running.done():
                     with contextlib.suppress(asyncio.CancelledError):
                         await asyncio.wait([running])
-                running.exception()
+                if running.exception() is None:
+                    self._committed()
                 raise
         self._committed()
         return result

@@ -96,7 +96,9 @@ class _Core:
         obstacle = await self.misbehaviour.after(request.is_disconnected)
         if obstacle is not None:
             return _problem(obstacle.status, obstacle.detail)
-        answer = {"id": message.id} | ({"release": booking.release} if booking.release else {})
+        answer = {"id": message.id}
+        if booking.release and not self.misbehaviour.answers_plainly():
+            answer["release"] = booking.release
         answered = await self.misbehaviour.out_of_order()
         return JSONResponse(answer, background=BackgroundTask(answered))
 

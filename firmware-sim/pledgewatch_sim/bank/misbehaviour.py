@@ -1,7 +1,7 @@
 """How the core gets in the sender's way, as asked: before a message is booked, and after.
 
     before   late by slow_s; outage: 503; gone: 410; fail_first: 503; in a storm: 500; a share of 429 and of 500
-    after    reorder: a later request is answered first; a share is answered late, never, or as lost (504)
+    after    reorder: a later request is answered first; a share is answered late, never, as lost (504), or plainly
 
 Nothing here touches what is booked: whatever is answered, and however often, 2xx is only ever said of what is on disk.
 Every share is thrown with seeded dice, so a run in one order of requests can be had again.
@@ -24,6 +24,7 @@ _SHARES = (
     "late_answer_share",
     "never_answer_share",
     "take_twice_share",
+    "plain_answer_share",
 )
 _LENGTHS = ("fail_first", "slow_s", "storm_s", "storm_every_s", "late_answer_s", "reorder_wait_s", "retry_after_s")
 
@@ -36,7 +37,8 @@ class MisbehaviourSettings:
     `storm_every_s` all get 500. Shares are of requests, 0 to 1: 500, and 429 with `Retry-After: retry_after_s`, before
     anything is booked; after it, an answer that is lost (504), that comes after `late_answer_s`, or that never comes;
     `take_twice_share` are taken twice, as if a proxy had sent them on twice, and answered as the repeat is. `slow_s`
-    is waited before each. With `reorder` an answer waits, up to `reorder_wait_s`, for a later request's.
+    is waited before each. With `reorder` an answer waits, up to `reorder_wait_s`, for a later request's. Of
+    `plain_answer_share` the answer is 2xx and does not say whether the release is paid.
     """
 
     fail_first: int = 0
@@ -48,6 +50,7 @@ class MisbehaviourSettings:
     late_answer_s: float = 30.0
     never_answer_share: float = 0.0
     take_twice_share: float = 0.0
+    plain_answer_share: float = 0.0
     slow_s: float = 0.0
     storm_s: float = 0.0
     storm_every_s: float = 0.0
@@ -118,6 +121,10 @@ class Misbehaviour:
     def takes_twice(self) -> bool:
         """Whether this request is taken twice."""
         return self._thrown(self._settings.take_twice_share)
+
+    def answers_plainly(self) -> bool:
+        """Whether the answer to this request keeps silent about the release."""
+        return self._thrown(self._settings.plain_answer_share)
 
     async def after(self, is_disconnected: Callable[[], Awaitable[bool]]) -> Obstacle | None:
         """Get in the way of an answer to what is booked. Returns what is answered instead, if anything is."""

@@ -137,28 +137,36 @@ def _of_notices() -> dict[str, Parameters]:
         kind: Parameters((), of_containers if NOTICE_KINDS[kind].subject == "container" else asked)
         for kind in FACT_KINDS
     }
-    return found | {"on_hold": Parameters((), of_containers)}
+    found |= {"on_hold": Parameters((), of_containers)}
+    # Anybody who may give notice could confirm that an invoice is owed; only whoever owes it, or knows, is worth money.
+    return found | {"invoice_confirmed": Parameters(("sender",), tuple(one for one in asked if one != "sender"))}
+
+
+_OF_THE_NEWEST = frozenset({"condition_kept", "no_open_breach", "mkt_below"})
+"""Kinds whose grade is that of the newest reading, which is asked for by its age alone."""
+_CURES = {"sender": "name who must have said so"}
+"""What to do where a parameter is missing that is needed."""
 
 
 FACT_PARAMETERS: Mapping[str, Parameters] = {
     # what sensors show
     "gated_in": Parameters(("fence",), ("lot", "dwell_s", "grade", "max_age_s")),
     "gated_out": Parameters(("fence",), ("lot", "grade", "max_age_s")),
-    "inside": Parameters(("fence",), ("lot", "max_age_s")),
-    "condition_kept": Parameters((), ("lot", "limit")),
-    "no_open_breach": Parameters((), ("lot", "limit", "max_age_s")),
-    "mkt_below": Parameters((), ("lot", "max_age_s")),
+    "inside": Parameters(("fence",), ("lot", "grade", "max_age_s")),
+    "condition_kept": Parameters((), ("lot", "limit", "grade", "max_age_s")),
+    "no_open_breach": Parameters((), ("lot", "limit", "grade", "max_age_s")),
+    "mkt_below": Parameters((), ("lot", "grade", "max_age_s")),
     # what was said, each kind of notice under its own name; `on_hold` is from a hold placed to a hold lifted
     **_of_notices(),
     # what the book says of the stock
-    "stock_received": Parameters((), ("lot",)),
+    "stock_received": Parameters((), ("lot", "max_age_s")),
     "stock_counted": Parameters((), ("lot", "max_age_s")),
-    "receipt_valid": Parameters((), ("lot",)),
-    "pledged": Parameters((), ("lot",)),
+    "receipt_valid": Parameters((), ("lot", "max_age_s")),
+    "pledged": Parameters((), ("lot", "max_age_s")),
     # the rest: value, time, and what else was released
     "ltv_below": Parameters(("ltv_bp",), ()),
     "date_reached": Parameters(("at",), ()),
-    "milestone_released": Parameters(("milestone",), ()),
+    "milestone_released": Parameters(("milestone",), ("max_age_s",)),
 }
 """Every kind of fact, and what it is told in a document."""
 
@@ -247,7 +255,9 @@ def _fact(item: Item, _level: int) -> Clause:
     values: dict[str, Any] = {}
     faults: list[str] = []
     for name, reader in _READERS.items():
-        if name in needed or (name in taken and item.has(name)):
+        if name in needed and name in _CURES and not item.has(name):
+            faults.append(f"{item.place}.{name}: is missing: {_CURES[name]}")
+        elif name in needed or (name in taken and item.has(name)):
             try:
                 values[_FIELDS.get(name, name)] = reader(item)
             except BookError as error:
@@ -255,6 +265,9 @@ def _fact(item: Item, _level: int) -> Clause:
         elif item.has(name):
             takes = ", ".join((*needed, *taken))
             faults.append(f"{item.place}.{name}: {kind} takes no {name}; it takes {takes}")
+    if kind in _OF_THE_NEWEST and "grade" in values and not values.get("max_age_s"):
+        text = f"is that of the newest reading, which {kind} asks for only with max_age_s: say that as well"
+        faults.append(f"{item.place}.grade: {text}")
     if faults:
         raise BookError(faults)
     return Fact(kind, **values)

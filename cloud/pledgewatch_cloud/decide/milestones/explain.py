@@ -88,7 +88,7 @@ def explain(state: State, milestone_id: str) -> Explanation:
     facts = tuple(_explained(known, milestone, memo, verdict, fact, shown, as_of_ms) for fact, shown in verdict.shown)
     currency = memo.currency or state.book.facilities[milestone.facility].currency
     money = -1 if amount_minor is None else amount_minor, currency
-    return Explanation(milestone, memo, *money, known.now_ms, other_terms(milestone, memo), facts)
+    return Explanation(milestone, memo, *money, known.now_ms, other_terms(state.book, milestone, memo), facts)
 
 
 def _explained(
@@ -162,7 +162,18 @@ def duration(span_ms: int) -> str:
 def heading(milestone: Milestone, memo: Memo) -> str:
     """A milestone and where it stands, in a line."""
     about = f"shipment {milestone.shipment}" if milestone.shipment else f"lot {milestone.lot}"
-    return f"milestone {milestone.id} of {milestone.facility}, about {about}: {memo.state}"
+    state = f"{memo.state}, and not booked" if memo.is_unbooked else memo.state
+    return f"milestone {milestone.id} of {milestone.facility}, about {about}: {state}"
+
+
+def unbooked(milestone: str, memo: Memo) -> str:
+    """What to do where a release was sent and is not booked, in a sentence."""
+    message, sequence = memo.releases[-1]
+    return (
+        f"of {message} it was said that it is not booked, so no money moves: mend that and send it again"
+        f" (`outbox --replay-from {memo.facility}:{sequence}`), or pay otherwise and say so"
+        f" (POST /milestones/{milestone}/booking)"
+    )
 
 
 def unknown(book: Book, milestone_id: str) -> str:
@@ -186,6 +197,8 @@ def lines(one: Explanation) -> Iterator[str]:
     if memo.met_ms != NEVER:
         met = "was taken to be met" if memo.state in _LOST else "met"
         yield f"  {met} since {iso(memo.met_ms)}; what counts is how it was then, by all that is known now"
+    if memo.is_unbooked:
+        yield f"  {unbooked(milestone.id, memo)}"
     if milestone.expires_ms != NEVER:
         yield f"  expires {iso(milestone.expires_ms)}"
     if one.at_odds:
@@ -246,4 +259,5 @@ def described(milestone: Milestone, memo: Memo) -> dict[str, Any]:
         "amount_minor": memo.amount_minor,
         "waived_by": memo.waived_by,
         "waived_why": memo.waived_why,
+        "unbooked": memo.is_unbooked,
     }

@@ -42,10 +42,11 @@ def show(known: Known, milestone: Milestone, memo: Memo, fact: Fact) -> Shown:
     return reader(asked) if reader else noticed(asked)
 
 
-def _stock_received(_asked: Asked, lot: Lot) -> Shown:
+def _stock_received(asked: Asked, lot: Lot) -> Shown:
     if lot.received_ms == -NEVER:
         return Shown(NOT, (), f"{lot.id} has no received_at")
-    return Shown(only(from_moment(lot.received_ms, 0)), (Proof("book", f"lots {lot.id}.received_at", lot.received_ms),))
+    held = only(from_moment(lot.received_ms, asked.fact.max_age_s))
+    return Shown(held, (Proof("book", f"lots {lot.id}.received_at", lot.received_ms),))
 
 
 def _stock_counted(asked: Asked, lot: Lot) -> Shown:
@@ -70,8 +71,10 @@ def _pledged(asked: Asked, lot: Lot) -> Shown:
 
 
 def _as_seen(asked: Asked, key: str, until_ms: int, proof: Proof) -> Shown:
-    """What the book says now: it holds since the milestone first saw it, and may have held before."""
+    """What the book says now: it holds since the milestone first saw it, and may have held before. It grows old from
+    then on, too."""
     since_ms = next((one.since_ms for one in asked.seen(key) if one.until_ms == NEVER), asked.known.now_ms)
+    until_ms = min(until_ms, from_moment(since_ms, asked.fact.max_age_s)[0][1])
     held = held_on([(since_ms, until_ms)], [(-NEVER, until_ms)])
     return Shown(held, (proof,), sights=(Sight(key, since_ms),))
 
@@ -104,7 +107,7 @@ def _milestone_released(asked: Asked) -> Shown:
     memo = asked.known.memos.get(name, Memo(""))
     if memo.released_ms == NEVER:
         return Shown(NOT, (), f"milestone {name} is {memo.state}, not released")
-    since, proofs = from_moment(memo.released_ms, 0), (Proof("milestone", name, memo.released_ms),)
+    since, proofs = from_moment(memo.released_ms, asked.fact.max_age_s), (Proof("milestone", name, memo.released_ms),)
     if memo.state is not MilestoneState.RELEASED and asked.memo.state in UNMET:
         return Shown(held_on([], since), (), f"milestone {name} is {memo.state}")
     return Shown(only(since), proofs)

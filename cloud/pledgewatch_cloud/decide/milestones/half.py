@@ -10,8 +10,17 @@ from pledgewatch_cloud.decide.batch import Amendment, Booked, Entry, Submission,
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.milestones import judge as judge_module
 from pledgewatch_cloud.decide.milestones.judge import Found, ValueOf
-from pledgewatch_cloud.decide.milestones.lifecycle import MOVES, RELEASING, UNMET, Memo, MilestoneState, News
+from pledgewatch_cloud.decide.milestones.lifecycle import (
+    MOVES,
+    ON_ITS_WAY,
+    RELEASING,
+    UNMET,
+    Memo,
+    MilestoneState,
+    News,
+)
 from pledgewatch_cloud.decide.milestones.shown import Known
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.trade.notice import Notice
 
 
@@ -49,11 +58,38 @@ def judge(
 
 
 def booking_news(memo: Memo, one: Booked) -> News | None:
-    """What the core's word about a message says of its release, or None where it says nothing new."""
-    says = one.release == "booked" or (
-        one.release != "none" and any(one.message == message for message, _ in memo.releases)
-    )
-    return News.BOOKED if says and (memo.state, News.BOOKED) in MOVES else None
+    """What a word about a message says of its release, or None where it says nothing new.
+
+    Whoever pays and takes a message that releases has booked it, unless they say otherwise. That the newest of those is
+    not booked counts once; of what was taken back, only where a person says so.
+    """
+    if one.release == "none":
+        is_newest = bool(memo.releases) and one.message == memo.releases[-1][0]
+        is_new = memo.unbooked != one.message and (memo.state in ON_ITS_WAY or bool(one.by))
+        news = News.UNBOOKED if is_newest and is_new else None
+    else:
+        is_releasing = any(one.message == message for message, _ in memo.releases)
+        news = News.BOOKED if one.release == "booked" or is_releasing else None
+    return news if news and (memo.state, news) in MOVES else None
+
+
+def said_of(milestone: str, memo: Memo, release: str, by: str, why: str) -> Booked | None:
+    """A person's word about a release, which is one about its newest message; None where it says nothing new."""
+    if not memo.releases:
+        return None
+    word = Booked(memo.releases[-1][0], milestone, release, by, why)
+    return word if booking_news(memo, word) else None
+
+
+def nothing_new(memo: Memo, release: str) -> str:
+    """Why a person's word about a release says nothing new, in words."""
+    if not memo.releases:
+        return f"it is {memo.state}, and nothing was sent of its release: nobody can have booked it"
+    if release == "booked":
+        return f"it is {memo.state}: that its release is booked was said before"
+    if memo.released_ms != NEVER:
+        return f"it is {memo.state}: that its release is booked was said before, and no word takes that back"
+    return f"it is {memo.state}: that {memo.releases[-1][0]} is not booked was said before"
 
 
 def _concerned(
@@ -88,16 +124,32 @@ def _concerned(
 def _judged(known: Known, entry: Entry, one: str, memo: Memo, value_of: ValueOf) -> tuple[Memo, Found | None]:
     milestone, word = known.book.milestones.get(one), entry.content
     if milestone is None:
-        news = booking_news(memo, word) if isinstance(word, Booked) else News.REFUTED
-        return judge_module.without_the_book(known, one, memo, news) if news else (memo, None)
+        if not isinstance(word, Booked):
+            return judge_module.without_the_book(known, one, memo, News.REFUTED)
+        news = booking_news(memo, word)
+        return _said(*judge_module.without_the_book(known, one, memo, news), memo, word) if news else (memo, None)
     match word:
         case Waiver(name, by, why) if name == one:
             return judge_module.waived(known, milestone, memo, by, why, value_of)
         case Booked(milestone=name) if name == one:
             news = booking_news(memo, word)
-            return judge_module.moved(known, milestone, memo, news) if news else (memo, None)
+            return _said(*judge_module.moved(known, milestone, memo, news), memo, word) if news else (memo, None)
         case _:
             return judge_module.judge(known, milestone, memo, value_of)
+
+
+def _said(after: Memo, found: Found | None, before: Memo, word: Booked) -> tuple[Memo, Found | None]:
+    """With who has said so of which message. What a person says is booked is not sent any more, if it waits still."""
+    if found is None:
+        return after, None
+    if word.release == "none":
+        after = after._replace(unbooked=word.message)
+    facts = [*found.event.facts, ("message", word.message)]
+    if word.by:
+        facts += [("said_by", word.by), ("said_why", word.why)]
+        if word.release == "booked" and before.state in ON_ITS_WAY:
+            found = found._replace(withdrawn=word.message)
+    return after, found._replace(event=found.event._replace(facts=tuple(sorted(facts))))
 
 
 def _told(memo: Memo, found: Found, log: Log) -> Memo:

@@ -4,12 +4,13 @@ A clause tells when it held, in the goods' own time; a milestone is met from the
 before it expires. That moment depends on what is known alone, never on the order in which it became known.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide import money
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.events import Event, EventType, event
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.milestones import clauses, facts
 from pledgewatch_cloud.decide.milestones import terms as terms_module
@@ -93,10 +94,11 @@ def asked_of(milestone: Milestone) -> Clause:
 
 def judge(known: Known, milestone: Milestone, memo: Memo, value_of: ValueOf) -> tuple[Memo, Found | None]:
     """A milestone after what is known now, and what must be said of it."""
-    if other_terms(milestone, memo):
+    if other_terms(known.book, milestone, memo):
         return moved(known, milestone, memo._replace(turns_ms=NEVER), News.REFUTED)
-    if memo.waived_by and memo.state in (MilestoneState.WAIVED, MilestoneState.RELEASED):
-        return memo._replace(turns_ms=NEVER), None
+    if memo.waived_by:
+        # It was taken back for its terms, which are the book's again; else this changes nothing.
+        return moved(known, milestone, memo._replace(turns_ms=NEVER), News.WAIVED)
     verdict = verdict_of(known, milestone, memo)
     news = _news(known, milestone, memo, verdict)
     if news is News.HOLDS:
@@ -108,14 +110,31 @@ def judge(known: Known, milestone: Milestone, memo: Memo, value_of: ValueOf) -> 
     return moved(known, milestone, memo, news, verdict)
 
 
-def other_terms(milestone: Milestone, memo: Memo) -> str:
+def other_terms(book: Book, milestone: Milestone, memo: Memo) -> str:
     """In which way a release that was sent is not the book's any more; empty where it is."""
     if not memo.terms:
         return ""
     terms = terms_module.written(milestone)
     if milestone.facility != memo.facility:
         return f"the release was sent for {memo.facility}, and the book has the milestone with {milestone.facility}"
-    return "" if terms == memo.terms else f"the release was sent as {memo.terms}, and the book says {terms}"
+    if terms != memo.terms:
+        return f"the release was sent as {memo.terms}, and the book says {terms}"
+    # Where somebody is paid who was paid before is no matter any more.
+    account = terms_module.account_of(book.parties, milestone.payee)
+    if account == memo.account or memo.state is MilestoneState.RELEASED:
+        return ""
+    return f"the release was sent to {memo.account or 'no account'}, and the book says {account or 'none'}"
+
+
+def check_amended(book: Book, memos: Mapping[str, Memo]) -> None:
+    """Hold a book to what has been released already, also by milestones that it has no more or has otherwise now.
+    Raises BookError where shares of one thing come to more than all of it."""
+    shares = {one.id: terms_module.shares_of(one, book.scope_of(one).lots) for one in book.milestones.values()}
+    for name, memo in memos.items():
+        if memo.released_ms != NEVER:
+            shares[name] = memo.shares
+    if faults := list(terms_module.shared_out(shares)):
+        raise BookError(faults)
 
 
 def moved(
@@ -138,8 +157,9 @@ def waived(
     known: Known, milestone: Milestone, memo: Memo, by: str, why: str, value_of: ValueOf
 ) -> tuple[Memo, Found | None]:
     """A milestone after somebody has waived what it asks for. Nothing where its amount is not known, where there is
-    nothing to waive, or where the book says other terms than were sent: those no waiver changes."""
-    if (memo.state, News.WAIVED) not in MOVES or other_terms(milestone, memo):
+    nothing to waive, or where the book says other terms than were sent: those no waiver changes, unless the money has
+    moved and it is the payee's account alone."""
+    if (memo.state, News.WAIVED) not in MOVES or other_terms(known.book, milestone, _as_paid(memo)):
         return memo, None
     if memo.state in UNMET:
         memo = _with_amount(known, milestone, memo._replace(facility=milestone.facility), known.now_ms, value_of)
@@ -148,12 +168,17 @@ def waived(
     return moved(known, milestone, memo._replace(waived_by=by, waived_why=why), News.WAIVED)
 
 
+def _as_paid(memo: Memo) -> Memo:
+    """A release as a person looks at it who accepts where it went: as released, where the core has booked it."""
+    return memo if memo.released_ms == NEVER else memo._replace(state=MilestoneState.RELEASED)
+
+
 def without_the_book(known: Known, milestone: str, memo: Memo, news: News) -> tuple[Memo, Found | None]:
     """A milestone that has left the book, after some news: its leaving (REFUTED) takes back what is on its way to the
-    core, and what the core has booked all the same (BOOKED) is in question."""
+    core, what the core has booked all the same (BOOKED) is in question, and what it has not (UNBOOKED) is noted."""
     memo = memo._replace(turns_ms=NEVER)
     move = MOVES.get((memo.state, news))
-    is_due = news is News.BOOKED or memo.state in ON_ITS_WAY
+    is_due = news is not News.REFUTED or memo.state in ON_ITS_WAY
     if move is None or move.event is None or not is_due:
         return memo, None
     data = _about(known, milestone, memo)
@@ -225,9 +250,14 @@ def _with_amount(known: Known, milestone: Milestone, memo: Memo, met_ms: int, va
     amount_minor = amount_of(known.book, milestone, value_of)
     if not amount_minor:
         return memo
-    currency = known.book.facilities[milestone.facility].currency
-    terms = terms_module.written(milestone)
-    return memo._replace(met_ms=met_ms, amount_minor=amount_minor, currency=currency, terms=terms)
+    return memo._replace(
+        met_ms=met_ms,
+        amount_minor=amount_minor,
+        currency=known.book.facilities[milestone.facility].currency,
+        terms=terms_module.written(milestone),
+        account=terms_module.account_of(known.book.parties, milestone.payee),
+        shares=terms_module.shares_of(milestone, known.book.scope_of(milestone).lots),
+    )
 
 
 def _found(known: Known, milestone: str, memo: Memo, move: Move, about: dict[str, str], data: dict[str, Any]) -> Found:
@@ -262,7 +292,7 @@ def _data(known: Known, milestone: Milestone, memo: Memo, move: Move, verdict: V
     elif move.message in TAKEN_BACK:
         data |= _taken_back(memo)
     if move.message in TAKEN_BACK or move.message is MessageType.QUESTION_RELEASE:
-        data["changed"] = _changed(milestone, memo, verdict)
+        data["changed"] = _changed(known.book, milestone, memo, verdict)
     return data
 
 
@@ -280,9 +310,9 @@ def _taken_back(memo: Memo) -> dict[str, Any]:
     return {"release_message": message, "release_sequence": sequence}
 
 
-def _changed(milestone: Milestone, memo: Memo, verdict: Verdict) -> list[dict[str, Any]]:
+def _changed(book: Book, milestone: Milestone, memo: Memo, verdict: Verdict) -> list[dict[str, Any]]:
     """Why a release has lost its ground: never nothing."""
-    if reason := other_terms(milestone, memo):
+    if reason := other_terms(book, milestone, memo):
         return [{"missing": reason}]
     if found := missing(verdict, memo.met_ms):
         return found
@@ -308,7 +338,12 @@ def why_not(fact: Fact, shown: Shown, at_ms: int) -> str:
         held = stretch_at(shown.held.surely, at_ms)
         shown_by = ", ".join(f"{one.kind} {one.id}" for one in shown.proofs)
         by = f", by {shown_by}" if held and shown_by else ""
-        return f"it is so{_since(held)}{by}" if held else shown.missing or "it is not known not to be so"
+        told_ms = min((one.at_ms for one in shown.proofs), default=-NEVER)
+        return (
+            f"it is so{_since((max(held[0], told_ms), held[1]))}{by}"
+            if held
+            else shown.missing or "it is not known not to be so"
+        )
     if shown.missing:
         return shown.missing
     before = [one for one in shown.held.surely if one[1] <= at_ms]

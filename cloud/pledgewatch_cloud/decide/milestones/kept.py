@@ -13,7 +13,7 @@ from pledgewatch_cloud.decide.causes import DOUBTS, AssetFacts, Spell
 from pledgewatch_cloud.decide.collateral import stand
 from pledgewatch_cloud.decide.condition import Limit
 from pledgewatch_cloud.decide.milestones.clauses import Held
-from pledgewatch_cloud.decide.milestones.shown import NOT, Asked, Proof, Shown
+from pledgewatch_cloud.decide.milestones.shown import GRADE, NOT, Asked, Proof, Shown
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.stretches import (
     ALWAYS,
@@ -40,7 +40,7 @@ def condition_kept(asked: Asked, lot: Lot) -> Shown:
         doubts.append((one.cause.at_ms, _end_ms(one) if one.cause.kind in _UNTIL_SETTLED else NEVER))
         if _refutes(one):
             refuted.append((one.cause.at_ms, NEVER))
-    return _of_condition(asked, lot, doubts, refuted)
+    return _fresh(asked, lot, _of_condition(asked, lot, doubts, refuted))
 
 
 def no_open_breach(asked: Asked, lot: Lot) -> Shown:
@@ -153,19 +153,27 @@ def _fresh(asked: Asked, lot: Lot, shown: Shown) -> Shown:
     held = Held(shared(shown.held.surely, ((-NEVER, until_ms),)), shown.held.maybe)
     missing = shown.missing
     if not missing and until_ms <= asked.as_of_ms:
-        missing = f"{lot.id}: no reading stands for it"
+        missing = f"{lot.id}: no {asked.fact.grade or GRADE} reading stands for it"
         if newest_ms is not None:
-            missing = f"{lot.id}: its newest reading is of {iso(newest_ms)}, and older than {asked.fact.max_age_s} s"
+            grade = f" {asked.fact.grade}" if asked.fact.grade else ""
+            missing = f"{lot.id}: its newest{grade} reading is of {iso(newest_ms)}"
+            missing += f", and older than {asked.fact.max_age_s} s"
     return shown._replace(held=held, missing=missing, grows_ms=-NEVER)
 
 
 def _newest_ms(asked: Asked, lot: Lot) -> int | None:
-    """When the newest reading was measured that stands for a lot, in any of its stays."""
+    """When the newest reading was measured that stands for a lot, in any of its stays: of the grade that is asked for.
+
+    A condition is judged by good values alone, so a weaker reading is a fix.
+    """
     found = []
     for stay in lot.whereabouts:
         known = asked.known.assets.get(stay.asset, EMPTY)
         key = stand.newest_evidence(lot, "reading", known, stay.until_ms - 1)
-        found += [min(key[0], stay.until_ms - 1)] if key else []
+        moments = [key[0]] if key else []
+        if known.presence and asked.is_good_enough("fair") and known.presence.key[0] >= stay.since_ms:
+            moments.append(known.presence.key[0])
+        found += [min(max(moments), stay.until_ms - 1)] if moments else []
     return max(found, default=None)
 
 

@@ -10,8 +10,10 @@ its way to the financing core. Until the core says that it has booked it, lost g
 the ground is only unknown now, retracted where it is refuted. Once it is booked the money may have moved, and lost
 ground puts the release in question instead. Whatever happens, one release has one id, one amount and one payee, and the
 first message of it is sent once: what holds again is resumed or reaffirmed. A book that says another amount or payee,
-or nothing of the milestone any more, takes ground away like any other news. A person may waive what a milestone asks
-for; what was waived is not judged by its clause any more. What has expired may still turn out to have been met in time.
+another account of the payee while the money has not moved, or nothing of the milestone any more, takes ground away like
+any other news. A person may waive what a milestone asks for; what was waived is not judged by its clause any more, and
+where it was taken back for its terms alone, it comes back waived. What has expired may still turn out to have been met
+in time.
 """
 
 from collections.abc import Mapping
@@ -47,6 +49,7 @@ class News(StrEnum):
     REFUTED = "refuted"
     EXPIRED = "expired"
     BOOKED = "booked"
+    UNBOOKED = "unbooked"
     WAIVED = "waived"
 
 
@@ -78,6 +81,11 @@ MOVES: Mapping[tuple[MilestoneState, News], Move] = {
     (_S.RETRACTED, _N.HOLDS): Move(_S.MET, _E.MILESTONE_RESUMED, _M.RESUME_RELEASE),
     (_S.MET, _N.BOOKED): Move(_S.RELEASED, _E.MILESTONE_RELEASED),
     (_S.WAIVED, _N.BOOKED): Move(_S.RELEASED, _E.MILESTONE_RELEASED),
+    # Somebody has to see to it, or it waits for ever.
+    (_S.MET, _N.UNBOOKED): Move(_S.MET, _E.MILESTONE_UNBOOKED),
+    (_S.WAIVED, _N.UNBOOKED): Move(_S.WAIVED, _E.MILESTONE_UNBOOKED),
+    (_S.HELD, _N.UNBOOKED): Move(_S.HELD, _E.MILESTONE_UNBOOKED),
+    (_S.RETRACTED, _N.UNBOOKED): Move(_S.RETRACTED, _E.MILESTONE_UNBOOKED),
     # What was waived falls with the terms of its release alone.
     (_S.WAIVED, _N.REFUTED): Move(_S.RETRACTED, _E.MILESTONE_RETRACTED, _M.RETRACT_RELEASE),
     # Its message was on its way already when it was taken back.
@@ -118,10 +126,12 @@ class Memo(NamedTuple):
     """What is remembered of a milestone for ever, also where it has left the book: money must not move twice.
 
     `met_ms`: since when its clause holds, by all that is known, or held when it was last known to. `amount_minor`,
-    `currency` and `terms` as they were first sent (see terms.written); `releases`: (id, sequence) of each message that
-    would make it move, the newest last. `waived_by` and `waived_why`: who waived it, and why. `released_ms`: when the
+    `currency`, `terms` and `account` as they were first sent (see terms.written, terms.account_of), `shares` what it is
+    a share of, in basis points (see terms.shares_of); `releases`: (id, sequence) of each message that would make it
+    move, the newest last. `waived_by` and `waived_why`: who waived it, and why. `released_ms`: when the
     core first said that it had booked it. `turns_ms`: when time alone may make it stand otherwise. `sights`: what it
-    has seen, by key, at most one that holds and one that held when it was met of each.
+    has seen, by key, at most one that holds and one that held when it was met of each. `unbooked`: the message of
+    `releases` of which it was last said that it is not booked.
     """
 
     facility: str
@@ -136,3 +146,22 @@ class Memo(NamedTuple):
     released_ms: int = NEVER
     turns_ms: int = NEVER
     sights: tuple[Sight, ...] = ()
+    account: str = ""
+    shares: tuple[tuple[str, int], ...] = ()
+    unbooked: str = ""
+
+    @property
+    def is_unbooked(self) -> bool:
+        """Whether its release was sent, stands, and is not booked by all that was said: nothing more comes of it."""
+        return self.state in ON_ITS_WAY and self.unbooked == self.releases[-1][0]
+
+
+def obstacle(name: str, memo: Memo | None, message: str) -> str:
+    """What stands against paying now what a message asks for, in words; empty where nothing does: the milestone is met
+    or waived, and no newer message makes its money move."""
+    if memo is None or not memo.releases:
+        return f"milestone {name} has released nothing"
+    if memo.state not in ON_ITS_WAY:
+        return f"milestone {name} is {memo.state}"
+    newest = memo.releases[-1][0]
+    return "" if newest == message else f"milestone {name} is released by {newest}"

@@ -7,6 +7,9 @@ A notice stands for what it names. One that names a container says nothing of th
 one about a lot of the other lots; one that names the shipment, or the very paper that its kind is about, says it of all
 that goes with it. Whatever is asked for must hold of all the goods, but what speaks against them (a hold, a refusal)
 holds where it does of any.
+
+Words that speak against what was said (a paper that is voided, a hold) count up to when the money has moved, not only
+up to when the milestone was met: until then it would be paid on a paper that is void.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -83,9 +86,14 @@ def _references(asked: Asked) -> Iterator[str]:
 
 
 def _of_kinds(asked: Asked, references: Iterable[str], kinds: Sequence[str]) -> list[Notice]:
-    """The notices of some kinds that stand, each once."""
+    """The notices of some kinds that stand, each once, without those that are of another facility's senders."""
     notices = asked.known.notices
-    found = {one.key: one for reference in references for one in notices.standing(reference) if one.kind in kinds}
+    found = {
+        one.key: one
+        for reference in references
+        for one in notices.standing(reference)
+        if one.kind in kinds and not _is_of_elsewhere(asked, one)
+    }
     return sorted(found.values(), key=lambda one: (one.happened_ms, one.key))
 
 
@@ -122,25 +130,51 @@ def _noticed_of(asked: Asked, part: _Part, given: _Given) -> Shown:
     """What was said of a part of the goods."""
     surely, maybe, proofs = list[Stretch](), list[Stretch](), list[Proof]()
     ends = [one for one in given.ends if _speaks_of(one, part, given)]
+    is_against = given.kind in _ADVERSE
     for one in given.notices:
         if not _speaks_of(one, part, given) or _is_of_others(asked, one):
             continue
         at_ms, last_ms = one.happened_ms, _until_ms(asked, one)
         # Whoever ends it makes it uncertain; it is over once one has who may be believed.
         ended_ms = min((end.happened_ms for end in ends if end.happened_ms >= at_ms), default=NEVER)
-        over = (end.happened_ms for end in ends if end.happened_ms > at_ms and _may_end(asked, end))
-        maybe.append((at_ms, min(last_ms, *over, NEVER)))
+        believed = (end.happened_ms for end in ends if end.happened_ms > at_ms and _may_end(asked, end))
+        over_ms = min(believed, default=NEVER)
+        maybe += _counted(asked, (at_ms, over_ms), last_ms, is_against=is_against)
         if not _disbelief(asked, one):
-            surely.append((at_ms, min(last_ms, ended_ms)))
+            counted = _counted(asked, (at_ms, ended_ms), last_ms, is_against=is_against)
+            if not counted:
+                continue
+            surely += counted
             proofs.append(Proof("notice", one.key, at_ms, asked.known.book.senders[one.sender].grade))
     missing = f"nothing of {' or '.join(part.references)}" if part.references and not maybe else ""
     return Shown(held_on(surely, maybe), tuple(proofs), missing)
+
+
+def _counted(asked: Asked, stretch: Stretch, last_ms: int, *, is_against: bool) -> list[Stretch]:
+    """What a notice counts for that was ended at the end of a stretch (NEVER: by nobody), and counts up to `last_ms` by
+    itself."""
+    since_ms, ended_ms = stretch
+    moves_ms, until_ms = asked.moves_ms, min(ended_ms, last_ms)
+    if is_against:
+        # Where it is denied, and stands when the money would move and still, it was never not so.
+        stands = asked.fact.is_denied and since_ms <= moves_ms and until_ms > asked.known.now_ms
+        return [(-NEVER if stands else since_ms, until_ms)]
+    # What is denied is not helped by being ended later.
+    return [] if ended_ms <= moves_ms and not asked.fact.is_denied else [(since_ms, until_ms)]
 
 
 def _until_ms(asked: Asked, one: Notice) -> int:
     """Up to when a notice counts by itself."""
     max_age_s = asked.fact.max_age_s
     return min(one.until_ms, one.happened_ms + 1_000 * max_age_s if max_age_s else NEVER)
+
+
+def _is_of_elsewhere(asked: Asked, one: Notice) -> str:
+    """Why what a notice says is no matter to the milestone's facility; empty where it may be."""
+    sender, facility = asked.known.book.senders.get(one.sender), asked.milestone.facility
+    if sender is None or not sender.facilities or facility in sender.facilities:
+        return ""
+    return f"is of {one.sender}, whose word does not count for {facility}"
 
 
 def _is_of_others(asked: Asked, one: Notice) -> str:
@@ -190,13 +224,14 @@ def _why_not(asked: Asked, given: _Given, one: Notice) -> str:
         return f"was {fate} by {notices.against(one.key)[-1].key}"
     if one.classifier != "actual":
         return f"is {one.classifier} only"
-    return _is_of_others(asked, one) or _disbelief(asked, one) or _not_then(asked, given, one, at_ms)
+    elsewhere = _is_of_elsewhere(asked, one)
+    return elsewhere or _is_of_others(asked, one) or _disbelief(asked, one) or _not_then(asked, given, one, at_ms)
 
 
 def _not_then(asked: Asked, given: _Given, one: Notice, at_ms: int) -> str:
     """Why what a notice says is not so at a moment; empty where it is."""
     for end in given.ends:
-        if one.happened_ms <= end.happened_ms <= at_ms and any(
+        if one.happened_ms <= end.happened_ms <= max(at_ms, asked.moves_ms) and any(
             _speaks_of(end, part, given) and _speaks_of(one, part, given) for part in given.parts
         ):
             return f"was ended by {end.key}, {end.kind} at {iso(end.happened_ms)}"

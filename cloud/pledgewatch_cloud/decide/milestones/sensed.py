@@ -24,7 +24,7 @@ def gated_in(asked: Asked, stay: Stay) -> Shown:
     facts, presence = _known(asked, stay.asset)
     spells = _spells(facts, "fence_entered", fact.fence)
     began = _began_inside(facts, presence, fact.fence)
-    surely, maybe, proofs = list[Stretch](), _from_then_on(presence, there), list[Proof]()
+    surely, maybe, proofs = list[Stretch](), _from_then_on(asked, presence, there), list[Proof]()
     if shared(began, there):
         maybe.append((stay.since_ms, NEVER))
     due_ms = NEVER
@@ -74,9 +74,7 @@ def _stayed(
     if inside.ended_ms is not None:
         return done_ms, inside.ended_ms >= done_ms
     # That it is still there, a fix must show that is as good as the one that is asked of its entry.
-    is_good_asked = (fact.grade or GRADE) == GRADE
-    shown_ms = presence.good_ms if presence and is_good_asked else _newest_fix_ms(presence)
-    return done_ms, True if shown_ms >= done_ms else None
+    return done_ms, True if _newest_shown_ms(asked, presence) >= done_ms else None
 
 
 def gated_out(asked: Asked, stay: Stay) -> Shown:
@@ -87,33 +85,37 @@ def gated_out(asked: Asked, stay: Stay) -> Shown:
     surely = [stretch for one in left for stretch in from_moment(one.cause.at_ms, fact.max_age_s)]
     proofs = tuple(Proof("event", one.id, one.cause.at_ms) for one in left)
     missing = "" if left else f"{stay.asset} has not been seen to have left {fact.fence}"
-    return Shown(held_on(surely, _from_then_on(presence, there)), proofs, missing, denial_grows_ms=-NEVER)
+    return Shown(held_on(surely, _from_then_on(asked, presence, there)), proofs, missing, denial_grows_ms=-NEVER)
 
 
 def inside(asked: Asked, stay: Stay) -> Shown:
-    """It is inside: up to its newest fix, and for as long as that stands. Where it was before the first is unknown."""
+    """It is inside: from the first fix of the grade that is asked for which showed it there, up to the newest such fix,
+    and for as long as that stands. Where it was before the first is unknown."""
     fact, there = asked.fact, joined([(stay.since_ms, stay.until_ms)])
     facts, presence = _known(asked, stay.asset)
-    newest_ms = _newest_fix_ms(presence)
+    newest_ms = _newest_shown_ms(asked, presence)
     surely, maybe, proofs = list[Stretch](), [(newest_ms, NEVER)], list[Proof]()
     if presence is not None:
         maybe.append((-NEVER, presence.first_ms))
     for spell in _spells(facts, "fence_entered", fact.fence):
         until_ms = spell.ended_ms if spell.ended_ms is not None else newest_ms + 1
-        surely.append((spell.cause.at_ms, max(until_ms, spell.cause.at_ms + 1)))
-        if stretch_at(there, spell.cause.at_ms):
+        until_ms = max(until_ms, spell.cause.at_ms + 1)
+        maybe.append((spell.cause.at_ms, until_ms))
+        shown = _from_when_shown(asked, facts, (spell.cause.at_ms, until_ms))
+        surely += shown
+        if shown and stretch_at(there, spell.cause.at_ms):
             proofs.append(Proof("event", spell.id, spell.cause.at_ms))
     fence = asked.known.book.fences.get(fact.fence)
     for since_ms, until_ms in _began_inside(facts, presence, fact.fence):
         # A fence that comes and goes with its windows and legs ends without a word, so only that moment is sure.
         ends_ms = min(until_ms, newest_ms + 1) if fence and not fence.is_scoped else since_ms + 1
-        surely.append((since_ms, ends_ms))
+        surely += _from_when_shown(asked, facts, (since_ms, ends_ms))
         maybe.append((since_ms, until_ms))
     is_now = presence is not None and fact.fence in presence.inside
-    if presence is not None and is_now:
+    if presence is not None and is_now and (fact.fence not in presence.fair or asked.is_good_enough("fair")):
         surely.append((newest_ms, newest_ms + 1 + 1_000 * fact.max_age_s))
-        _, device, epoch, sequence = presence.key
-        if stretch_at(there, newest_ms):
+        at_ms, device, epoch, sequence = presence.key
+        if at_ms == newest_ms and stretch_at(there, newest_ms):
             proofs.append(Proof("reading", f"{device}/{epoch}/{sequence}", newest_ms))
     held = held_on(shared(joined(surely), there), shared(joined(maybe), there))
     missing = "" if held.surely else f"{stay.asset} was not seen inside {fact.fence}"
@@ -125,17 +127,39 @@ def inside(asked: Asked, stay: Stay) -> Shown:
     return Shown(held, tuple(proofs), missing, grows_ms=grows_ms, denial_grows_ms=denial_grows_ms)
 
 
+def _newest_shown_ms(asked: Asked, presence: Presence | None) -> int:
+    """When the newest fix was measured that shows what is asked for: of that grade, and of the fence's."""
+    if presence is None or asked.is_good_enough("fair"):
+        return _newest_judged_ms(asked, presence)
+    return presence.good_ms
+
+
+def _newest_judged_ms(asked: Asked, presence: Presence | None) -> int:
+    """When the newest fix was measured that tells of the fence; one that is weaker than it asks for does not."""
+    fence = asked.known.book.fences.get(asked.fact.fence)
+    if presence is None or fence is None:
+        return -NEVER
+    return presence.good_ms if fence.grade == GRADE else presence.key[0]
+
+
+def _from_when_shown(asked: Asked, facts: AssetFacts, inside: Stretch) -> list[Stretch]:
+    """The part of a time inside that begins with a fix of the grade that is asked for; a fence that asks for that grade
+    itself is entered by no other."""
+    fence = asked.known.book.fences.get(asked.fact.fence)
+    if fence is not None and asked.is_good_enough(fence.grade):
+        return [inside]
+    arrivals = facts.arrivals.get(asked.fact.fence, ())
+    shown = [one.at_ms for one in arrivals if asked.is_good_enough(one.grade) and stretch_at((inside,), one.at_ms)]
+    return [(min(shown), inside[1])] if shown else []
+
+
 def _known(asked: Asked, asset: str) -> tuple[AssetFacts, Presence | None]:
     return asked.known.facts.get(asset, AssetFacts()), asked.known.assets.get(asset, EMPTY).presence
 
 
-def _newest_fix_ms(presence: Presence | None) -> int:
-    return presence.key[0] if presence else -NEVER
-
-
-def _from_then_on(presence: Presence | None, there: Stretches) -> list[Stretch]:
+def _from_then_on(asked: Asked, presence: Presence | None, there: Stretches) -> list[Stretch]:
     """From when on something that is never undone may have happened, for all that the newest fix shows."""
-    unseen = shared(((_newest_fix_ms(presence), NEVER),), there)
+    unseen = shared(((_newest_judged_ms(asked, presence), NEVER),), there)
     return [(unseen[0][0], NEVER)] if unseen else []
 
 

@@ -78,6 +78,11 @@ class Asked(NamedTuple):
         """The moment that counts: now, or, once the milestone was met, then."""
         return self.known.now_ms if self.memo.state in UNMET else self.memo.met_ms
 
+    @property
+    def moves_ms(self) -> int:
+        """When the money moved, as far as that is known; now, where it has not."""
+        return self.known.now_ms if self.memo.released_ms == NEVER else self.memo.released_ms
+
     def is_good_enough(self, grade: str) -> bool:
         """Whether a grade is what the fact asks for, or more."""
         return GRADE_NAMES.get(grade, Grade.NONE) >= GRADE_NAMES[self.fact.grade or GRADE]

@@ -22,7 +22,7 @@ from pledgewatch_cloud.decide.trade.senders import read_sender
 from pledgewatch_cloud.decide.trade.telling import is_container
 from pledgewatch_cloud.decide.trade.vocabulary import REFERENCE_TYPES
 
-_NAME = re.compile(r"[^\x00-\x1f]{1,140}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ufffe\uffff]{1,140}")
 _WORD = re.compile(r"[A-Z0-9]{1,34}")
 IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
 ACCOUNT = re.compile(r"[A-Za-z0-9 ./-]{1,34}")
@@ -111,6 +111,20 @@ def written(milestone: Milestone) -> str:
     release = milestone.release
     amount = f"{release.share_bp} bp of the {release.of}" if release.of else f"{release.amount_minor} minor units"
     return f"{amount} to {milestone.payee}"
+
+
+def account_of(parties: Mapping[str, Party], payee: str) -> str:
+    """Where a party is paid, in words; empty where the book does not know."""
+    party = parties.get(payee)
+    number = (party.iban or party.account) if party else ""
+    return f"{number} at {party.bic}" if party and number and party.bic else number
+
+
+def shares_of(milestone: Milestone, lots: Iterable[Lot]) -> tuple[tuple[str, int], ...]:
+    """What a release takes a share of, in basis points: the limit of its facility, or the value of each lot."""
+    release = milestone.release
+    about = {"": (), "limit": (milestone.facility,), "value": tuple(lot.id for lot in lots)}[release.of]
+    return tuple((f"{release.of} of {one}", release.share_bp) for one in about)
 
 
 def _party(item: Item) -> Party:
@@ -230,6 +244,9 @@ def faults(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """What only the whole book can show: references that lead nowhere, circles, shares of more than there is."""
     yield from _shipments_astray(sections)
     yield from _financed_twice(sections["shipments"])
+    for sender in sections["senders"].values():
+        for one in sender.facilities:
+            yield from _absent(sections, f"senders {sender.id}.facilities", "facilities", one)
     for milestone in sections["milestones"].values():
         yield from _milestone_astray(sections, milestone)
     yield from _circles(sections["milestones"])
@@ -272,6 +289,8 @@ def _milestone_astray(sections: Mapping[str, Mapping[str, Any]], milestone: Mile
     facility: Facility | None = sections["facilities"].get(milestone.facility)
     if facility and facility.payees and milestone.payee not in facility.payees:
         yield f"{place}.payee: {facility.id} pays {', '.join(facility.payees)} only, not {milestone.payee}"
+    if facility and 0 < facility.limit_minor < milestone.release.amount_minor:
+        yield f"{place}.release.amount_minor: is more than the limit of {facility.id}, {facility.limit_minor}"
     if facility and milestone.release.of == "limit" and not facility.limit_minor:
         yield f"{place}.release.of: {facility.id} has no limit that a share could be of"
     section, name = ("shipments", milestone.shipment) if milestone.shipment else ("lots", milestone.lot)
@@ -313,19 +332,22 @@ def _circles(milestones: Mapping[str, Milestone]) -> Iterator[str]:
 
 
 def _shared_out(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Shares of one thing that come to more than all of it: of a facility's limit, or of a lot's value."""
-    shares: dict[tuple[str, str], list[Milestone]] = {}
-    for one in sections["milestones"].values():
-        about = [one.facility] if one.release.of == "limit" else []
-        if one.release.of == "value":
-            about = [lot.id for lot in scope_of(one, sections["lots"], sections["shipments"]).lots]
-        for each in about:
-            shares.setdefault((one.release.of, each), []).append(one)
+    milestones = sections["milestones"].values()
+    return shared_out(
+        {one.id: shares_of(one, scope_of(one, sections["lots"], sections["shipments"]).lots) for one in milestones}
+    )
+
+
+def shared_out(shares: Mapping[str, Iterable[tuple[str, int]]]) -> Iterator[str]:
+    """Shares of one thing that come to more than all of it, by the milestones that release them (see shares_of)."""
+    found: dict[str, dict[str, int]] = {}
+    for milestone, some in shares.items():
+        for about, share_bp in some:
+            found.setdefault(about, {})[milestone] = share_bp
     told = set[str]()
-    for (of, about_it), some in sorted(shares.items()):
-        sum_bp = sum(one.release.share_bp for one in some)
-        names = ", ".join(sorted(one.id for one in some))
+    for about, of_each in sorted(found.items()):
+        sum_bp, names = sum(of_each.values()), ", ".join(sorted(of_each))
         if sum_bp > BASIS_POINTS and names not in told:
             told.add(names)
             cure = f"let them come to {BASIS_POINTS} at most"
-            yield f"milestones {names}: release {sum_bp} bp of the {of} of {about_it}; {cure}"
+            yield f"milestones {names}: release {sum_bp} bp of the {about}; {cure}"
