@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from builders import AT_SEA, IN_LOS_ANGELES, position
-from test_certificate_command import Journal, book, lot
+from certified import Journal, book, lot
 
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.journal.sqlite import SqliteStore
