@@ -10,13 +10,13 @@ test: ## all tests; ARGS goes to pytest
 	@scripts/setup dev
 	@scripts/test $(ARGS)
 
-check: ## format, lints, types, generated files
+check: ## format, lints, types, who may import whom, generated files
 	@scripts/setup dev
 	@scripts/check
 
 bench: ## measurements; ARGS="--only NAME --json FILE"
 	@scripts/setup dev
-	@.venv/bin/python scripts/bench $(ARGS)
+	@.venv/bin/python scripts/bench.py $(ARGS)
 
 setup: ## the virtual environment with everything
 	@scripts/setup dev

@@ -1,5 +1,5 @@
 """The `condition` measurement: how many of the labelled failures in real temperature series limits find, and how many
-breaches they tell of elsewhere (tests/real_temperatures.py). Needs ../shared/data.
+breaches they tell of elsewhere (tests/support/real_temperatures.py). Needs ../shared/data.
 """
 
 from typing import Any

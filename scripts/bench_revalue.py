@@ -3,8 +3,8 @@ thousand, and twenty shocks over the million.
 
 Every rule is on: stale quotes, receipts, counts, evidence, countries, papers, age, sell-through, five caps of which
 some bind, swings of prices and rates from their history, reserves. All of it runs on one core. The baseline is the
-decimal reference of the tests (tests/reference_base.py), lot by lot, over a part of the same lots; its swings are
-worked out once.
+decimal reference of the tests (tests/support/reference_base.py), lot by lot, over a part of the same lots; its swings
+are worked out once.
 """
 
 import gc
@@ -13,6 +13,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import reference_base
@@ -92,7 +93,7 @@ def _million() -> list[dict[str, Any]]:
     other_rate = Market(market.prices, {**market.rates, "CNY": (*market.rates["CNY"][:-1], RateQuote(DAY, 77_777, 4))})
     rows = []
     for name, other in (("revalue-price", other_price), ("revalue-rate", other_rate)):
-        runs = _seconds(lambda other=other: _revalued(sheet, other), RUNS)
+        runs = _seconds(partial(_revalued, sheet, other), RUNS)
         value = statistics.median(runs)
         unit = f"ms, {LOTS:,} lots of {LINES} facilities on one core; baseline: decimal, lot by lot"
         rows.append(_row(name, 1_000 * value, unit, [1_000 * one for one in runs], 1_000 * plain, plain / value))

@@ -2,10 +2,17 @@
 
 import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from needed import NEEDS_DATA, NEEDS_PACKAGE
+
+# An assert that fails in tests/support says as much of its values as one in a test.
+pytest.register_assert_rewrite(
+    *{path.stem for path in Path(__file__).with_name("support").glob("*.py")} - {"needed"}  # which asserts nothing
+)
 
 # The suite draws the same examples every time, so that what lands is what was tested. `scripts/laws` searches further.
 settings.register_profile("suite", max_examples=120, deadline=None, derandomize=True)
@@ -17,22 +24,26 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-_PACKAGE = "needs the system package "
-_DATA = "needs ../shared/data"
+# Under each of these variables, a test that is skipped for such a reason fails the run; .ci/run sets them.
+_FAILS_UNDER = {"PLEDGEWATCH_ALL_PACKAGES": NEEDS_PACKAGE, "PLEDGEWATCH_ALL_DATA": NEEDS_DATA}
 
 
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    """One line for each system package, and one for the data, that tests were skipped for."""
+    """One line for each reason for which tests were skipped."""
     for reason, count in sorted(_reasons(terminalreporter).items()):
-        terminalreporter.write_line(f"not run: {count} {'test' if count == 1 else 'tests'}: {reason}")
+        end = ", which fails this run" if _fails(reason) else ""
+        terminalreporter.write_line(f"not run: {count} {'test' if count == 1 else 'tests'}: {reason}{end}")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Where all packages are there, a test skipped for want of one is a failure."""
+    """Where everything is said to be there, a test skipped for want of it is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    missing = [reason for reason in _reasons(reporter) if reason.startswith(_PACKAGE)]
-    if missing and os.environ.get("PLEDGEWATCH_ALL_PACKAGES"):
+    if any(_fails(reason) for reason in _reasons(reporter)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _fails(reason: str) -> bool:
+    return any(reason.startswith(start) and os.environ.get(name) for name, start in _FAILS_UNDER.items())
 
 
 def _reasons(reporter: Any) -> Counter[str]:

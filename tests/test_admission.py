@@ -4,6 +4,7 @@ import pytest
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 
 from pledgewatch_cloud.decide import admission as admission_module
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import EpochState, Refusal, committed_of
 from pledgewatch_cloud.decide.events import EventType
@@ -19,7 +20,7 @@ from pledgewatch_wire.reading import Reading
 def spine_for(*devices: Device) -> tuple[Spine, MemoryStore]:
     store = MemoryStore()
     spine = Spine(store, ManualClock())
-    spine.amend(book_document(*devices))
+    spine.commit(drafts.amend, book_document(*devices))
     return spine, store
 
 
@@ -51,7 +52,7 @@ def test_another_operator_may_not_speak_for_a_device() -> None:
 def test_a_retired_device_is_refused() -> None:
     device = measured(1)
     spine, _ = spine_for(device)
-    spine.amend({"installations": [book_document(device)["installations"][0] | {"retired": 1}]})
+    spine.commit(drafts.amend, {"installations": [book_document(device)["installations"][0] | {"retired": 1}]})
     assert [one.reason for one in spine.take([device.arrival()]).refused] == [Refusal.NOT_INSTALLED]
 
 

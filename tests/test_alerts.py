@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, position, temperature
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.alerts import AlertState
 from pledgewatch_cloud.journal.memory import MemoryStore
@@ -29,7 +30,7 @@ class Bench:
             lot["limits"][0].update({"grace_s": 0, "max_gap_s": 0})
         self.store, self.clock = MemoryStore(), ManualClock()
         self.spine = Spine(self.store, self.clock, snapshot_every_entries=3)
-        self.spine.amend(document)
+        self.spine.commit(drafts.amend, document)
         self.told = 0
 
     def keep(self, minute: int, value: int, device: int = 0) -> Reading:
@@ -112,11 +113,11 @@ def test_an_alert_that_nobody_heeds_is_escalated_and_repeated() -> None:
     assert bench.messages() == ["repeat"]
     bench.tick(60)
     assert (bench.messages(), bench.only().state) == (["escalate", "repeat"], AlertState.ESCALATED)
-    outcome = bench.spine.acknowledge(bench.only().id, "night watch")
+    outcome = bench.spine.commit(drafts.acknowledge, bench.only().id, "night watch")
     assert outcome is not None
     assert (bench.messages(), bench.only().acknowledged_by) == (["acknowledge"], "night watch")
-    assert bench.spine.acknowledge(bench.only().id, "somebody else") is None
-    assert bench.spine.acknowledge("nothing", "night watch") is None
+    assert bench.spine.commit(drafts.acknowledge, bench.only().id, "somebody else") is None
+    assert bench.spine.commit(drafts.acknowledge, "nothing", "night watch") is None
     bench.tick(600)
     assert bench.messages() == []
     bench.measure(601, COLD)
@@ -131,7 +132,7 @@ def test_worse_escalates_and_better_comes_down() -> None:
         {"id": "spoils", "channel": "temperature_mc", "low": 0, "high": 20_000, "max_gap_s": 0},
     ]
     lot = book_document(bench.devices[0])["lots"][0] | {"limits": limits}
-    bench.spine.amend({"lots": [lot]})
+    bench.spine.commit(drafts.amend, {"lots": [lot]})
     for minute, value, told, state in (
         (0, WARM, "raise", AlertState.OPEN),
         (1, 30_000, "escalate", AlertState.ESCALATED),
@@ -191,7 +192,7 @@ def test_a_retracted_cause_withdraws_its_alert_and_a_replaced_one_keeps_it() -> 
     ignore = [{"from": "2026-01-01T11:00:00Z", "until": "2026-01-01T13:00:00Z"}]
     lot = book_document(bench.devices[0])["lots"][0]
     lot["limits"][0] |= {"grace_s": 0, "ignore": ignore}
-    bench.spine.amend({"lots": [lot]})
+    bench.spine.commit(drafts.amend, {"lots": [lot]})
     assert (bench.messages(), bench.spine.state.alerts) == (["withdraw"], {})
 
 
@@ -233,12 +234,12 @@ def test_an_alert_whose_end_was_none_is_open_again() -> None:
             bench.devices[0].measure(NOON_MS + minute * MINUTE_MS, *position((340_000_000, round(longitude * 1e7))))
         )
 
-    bench.spine.amend(fence(-118.0))
+    bench.spine.commit(drafts.amend, fence(-118.0))
     sail(0, -116.5)
     sail(60, -118.5)
     sail(120, -117.5)
     assert bench.messages() == ["raise", "clear"]
-    bench.spine.amend(fence(-117.0))
+    bench.spine.commit(drafts.amend, fence(-117.0))
     assert bench.only().state is AlertState.OPEN
     assert bench.messages()[-1] == "raise"
 
@@ -249,12 +250,12 @@ def test_a_worse_cause_voids_an_acknowledgement_and_a_better_one_does_not() -> N
         {"channel": "temperature_mc", "low": 2_000, "high": 8_000, "severity": "warning", "max_gap_s": 0},
         {"id": "spoils", "channel": "temperature_mc", "low": 0, "high": 20_000, "max_gap_s": 0},
     ]
-    bench.spine.amend({"lots": [book_document(bench.devices[0])["lots"][0] | {"limits": limits}]})
+    bench.spine.commit(drafts.amend, {"lots": [book_document(bench.devices[0])["lots"][0] | {"limits": limits}]})
     bench.measure(0, WARM)
-    bench.spine.acknowledge(bench.only().id, "day watch")
+    bench.spine.commit(drafts.acknowledge, bench.only().id, "day watch")
     bench.measure(1, 30_000)
     assert (bench.only().state, bench.only().acknowledged_by) == (AlertState.ESCALATED, "")
-    bench.spine.acknowledge(bench.only().id, "night watch")
+    bench.spine.commit(drafts.acknowledge, bench.only().id, "night watch")
     bench.measure(2, WARM)
     assert (bench.only().state, bench.only().acknowledged_by) == (AlertState.ACKNOWLEDGED, "night watch")
 
@@ -272,7 +273,7 @@ def test_names_that_lots_assets_and_gateways_share_do_not_mix_their_alerts() -> 
         lot["limits"][0]["grace_s"] = 0
     store = MemoryStore()
     spine = Spine(store, ManualClock(NOON_MS + MINUTE_MS))
-    spine.amend(document)
+    spine.commit(drafts.amend, document)
     spine.take([devices[0].arrival([devices[0].measure(NOON_MS, temperature(WARM))])])
     raised = [
         (one.facility, json.loads(one.body)["data"]["lots"]) for one in store._outbox.values() if "alert" in one.type
@@ -295,7 +296,7 @@ def test_each_bank_hears_of_its_own_goods_only() -> None:
     bench = Bench(SILENT, devices=2, gateway="gateway-1", silent_after_s=3_600)
     facility = book_document()["facilities"][0] | {"id": "facility-2"}
     lot = book_document(*bench.devices)["lots"][1] | {"facility": "facility-2"}
-    bench.spine.amend({"facilities": [facility], "lots": [lot]})
+    bench.spine.commit(drafts.amend, {"facilities": [facility], "lots": [lot]})
     for device in range(2):
         bench.measure(0, COLD, device)
     bench.tick(100)
@@ -320,7 +321,7 @@ def test_alerts_and_acknowledgements_come_back_from_the_journal(*, snapshots: bo
         bench.tick(minute + 1)
         if minute == 20:
             opened = [one.id for one in bench.spine.state.alerts.values() if one.state is not AlertState.CLEARED]
-            bench.spine.acknowledge(opened[0], "watch")
+            bench.spine.commit(drafts.acknowledge, opened[0], "watch")
     if not snapshots:
         bench.store._snapshots = []
     assert state_module.to_bytes(recover(bench.store)) == state_module.to_bytes(bench.spine.state)

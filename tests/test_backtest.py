@@ -7,14 +7,15 @@ from random import Random
 
 import pytest
 from builders import NOON_MS, Device, ManualClock, book_document, temperature
+from needed import DATA, needs
 
 from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_edge.framing import checksum
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-NAB = DATA / "temp-nab" / "machine_temperature_system_failure.csv"
+NAB = "temp-nab/machine_temperature_system_failure.csv"
 
 
 def book(path: Path, high: int = 8_000, grace_s: int = 600) -> Path:
@@ -120,7 +121,7 @@ def test_a_journal_through_another_book(tmp_path: Path, capsys: pytest.CaptureFi
     device, clock = Device(), ManualClock()
     store = SqliteStore(tmp_path / "data")
     spine = Spine(store, clock)
-    spine.amend(json.loads(book(tmp_path / "lax.json", high=99_000).read_text()))
+    spine.commit(drafts.amend, json.loads(book(tmp_path / "lax.json", high=99_000).read_text()))
     for minute, value in ((0, 5_000), (5, 9_000), (20, 9_500)):
         clock.at_ms = NOON_MS + minute * 60_000
         spine.take([device.arrival([device.measure(clock.at_ms, temperature(value))])])
@@ -133,10 +134,10 @@ def test_a_journal_through_another_book(tmp_path: Path, capsys: pytest.CaptureFi
     assert [one["type"] for one in same if one["subject"] == "asset-container-1"] == ["condition_known"]
 
 
-@pytest.mark.skipif(not NAB.exists(), reason="needs ../shared/data/temp-nab")
+@needs(NAB)
 def test_a_csv_by_a_map_of_its_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = told(
-        capsys, "--book", book(tmp_path / "book.json", high=46_000, grace_s=3_600), "--readings", NAB,
+        capsys, "--book", book(tmp_path / "book.json", high=46_000, grace_s=3_600), "--readings", DATA / NAB,
         "--device", "container-1", "--map", "time=timestamp", "--map", "temperature_f=value",
     )  # fmt: skip
     assert found, "the machine was too cold or too warm at some time"
@@ -248,7 +249,7 @@ def test_a_span_of_a_journal_is_that_span(tmp_path: Path, capsys: pytest.Capture
     device, clock = Device(), ManualClock()
     store = SqliteStore(tmp_path / "data")
     spine = Spine(store, clock)
-    spine.amend(json.loads(book(tmp_path / "book.json", grace_s=0).read_text()))
+    spine.commit(drafts.amend, json.loads(book(tmp_path / "book.json", grace_s=0).read_text()))
     for minute, value in ((0, 5_000), (10, 9_000), (20, 5_000), (120, 5_000), (130, 9_500), (140, 5_000)):
         device.measure(NOON_MS + minute * 60_000, temperature(value))
     clock.at_ms = NOON_MS + 150 * 60_000

@@ -31,6 +31,7 @@ from lending import (
     rate,
 )
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.book_terms import PRESETS
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
@@ -600,7 +601,7 @@ def test_the_last_good_market_stays_in_force_when_a_document_is_refused(document
     bench.quote({"prices": [price("sofa-index", "2026-01-01", "200")]})
     before = bench.spine.state
     with pytest.raises(MarketError) as refused:
-        bench.spine.quote(document)
+        bench.spine.commit(drafts.quote, document)
     assert fault in str(refused.value)
     assert bench.spine.state is before
     assert_figures(bench, [(20, passes, {"base": 10_000_000, "changes": {}})])
@@ -620,7 +621,7 @@ def test_the_last_good_book_stays_in_force_when_an_amendment_is_refused(document
     bench = Bench(policy=HALF)
     before = bench.spine.state
     with pytest.raises(BookError) as refused:
-        bench.spine.amend(document)
+        bench.spine.commit(drafts.amend, document)
     assert fault in str(refused.value)
     assert bench.spine.state is before
     assert_figures(bench, [(20, passes, {"base": 10_000_000, "changes": {}})])

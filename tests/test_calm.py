@@ -14,7 +14,7 @@ from builders import LOS_ANGELES, MINUTE_MS, NOON_MS, Device, ManualClock, book_
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pledgewatch_cloud.decide import asset_half, calm
+from pledgewatch_cloud.decide import asset_half, calm, drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.asset import LATEST_MS
 from pledgewatch_cloud.decide.batch import Arrival
@@ -196,7 +196,7 @@ def lived(seed: int) -> Iterator[tuple[int, bool, bool]]:
     document = book_of(devices, dice)
     pairs = [(store := MemoryStore("calm"), Spine(store, ManualClock())) for _ in range(2)]
     for _, spine in pairs:
-        spine.amend(document)
+        spine.commit(drafts.amend, document)
     held: list[Arrival] = []
     for _ in range(dice.randint(4, 40)):
         by_the_lane = 0
@@ -218,7 +218,7 @@ def lived(seed: int) -> Iterator[tuple[int, bool, bool]]:
                 if act < 0.3:
                     spine.tick()
                 elif act < 0.35:
-                    spine.amend(change)
+                    spine.commit(drafts.amend, change)
                 elif act < 0.4:
                     spine.state = state_module.from_bytes(state_module.to_bytes(spine.state))
         (one_store, one), (other_store, other) = pairs
@@ -242,7 +242,7 @@ def test_no_value_that_the_wire_holds_stops_anything(channel: Channel) -> None:
         document = book_document(device) | {"milestones": []}
         document["lots"][0].update(mkt=MKT, limits=[COLD, DRY])
         spine = Spine(MemoryStore("calm"), ManualClock(NOON_MS + 600 * MINUTE_MS))
-        spine.amend(document)
+        spine.commit(drafts.amend, document)
         with lane(readings_min):
             for minute, value in enumerate((1 - VALUE_LIMIT, None, None, VALUE_LIMIT - 1, None, -2_000_000_000, None)):
                 cells = {cell.channel: cell for cell in (*position(LOS_ANGELES_PIER), WARM)}
@@ -260,7 +260,7 @@ def test_what_nobody_can_have_kept_for_so_long_is_left_to_the_fold() -> None:
         document = book_document(device) | {"milestones": []}
         document["installations"][0]["silent_after_s"], document["lots"][0]["limits"] = 0, []
         spine = Spine(store := MemoryStore("calm"), clock)
-        spine.amend(document)
+        spine.commit(drafts.amend, document)
         with lane(readings_min):
             for minute in range(6):
                 if minute == 5:
@@ -280,7 +280,7 @@ def test_a_limit_whose_leg_has_ended_is_left_to_the_fold() -> None:
         document["voyages"] = [{"id": "voyage", "asset": "asset-container-1", "legs": LEGS}]
         document["milestones"] = []
         spine = Spine(MemoryStore("calm"), ManualClock(NOON_MS + 600 * MINUTE_MS))
-        spine.amend(document)
+        spine.commit(drafts.amend, document)
         moved, counts = 0, []
         with lane(width):
             # The road ends six hours after noon.
@@ -337,7 +337,7 @@ def test_what_comes_seldom_is_the_same_too(story: str) -> None:
     for width in (1, NEVER_WIDE):
         store = MemoryStore("calm")
         spine = Spine(store, ManualClock(NOON_MS + 600 * MINUTE_MS))
-        spine.amend(document)
+        spine.commit(drafts.amend, document)
         device.readings.clear()
         moved, states = 0, []
         with lane(width):
@@ -359,7 +359,7 @@ def test_an_older_state_stays_what_it_was(width: int) -> None:
     devices = [Device(f"unit-{number}", seed=number + 1) for number in range(6)]
     lives = [Life(one, dice) for one in devices]
     spine = Spine(MemoryStore("calm"), ManualClock())
-    spine.amend(book_of(devices, dice))
+    spine.commit(drafts.amend, book_of(devices, dice))
     with lane(width):
         for _ in range(12):
             before, written = spine.state, state_module.to_bytes(spine.state)

@@ -36,8 +36,8 @@ from pledgewatch_cloud.decide.canonical import decode, encode
 
 ELSEWHERE = """
 import sys
-sys.path.insert(0, {tests!r})
-import test_certificate as it
+sys.path.insert(0, {support!r})
+import certificates as it
 one = it.certificate(stated=it.stated(21_200_000, 17_000_000, 11_000_000))
 for data in it.forms(one).values():
     print(__import__("hashlib").sha256(data).hexdigest())
@@ -72,7 +72,7 @@ for data in it.forms(one).values():
 def test_another_process_makes_the_same_bytes(surroundings: dict[str, str]) -> None:
     one = certificate(stated=stated(21_200_000, 17_000_000, 11_000_000))
     here = [hashlib.sha256(data).hexdigest() for data in forms(one).values()]
-    code = ELSEWHERE.format(tests=str(Path(__file__).parent))
+    code = ELSEWHERE.format(support=str(Path(__file__).parent / "support"))
     made = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **surroundings}
     )

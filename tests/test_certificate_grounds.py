@@ -6,6 +6,7 @@ import pytest
 from builders import AT_SEA, IN_LOS_ANGELES, MINUTE_MS, NOON_MS, fence, position, temperature
 from certified import Journal, certificate, lot
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_wire.reading import Quality
@@ -239,7 +240,7 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
 def test_each_kind_of_ineligible_rests_on_something(
     journal: Journal, amendment: dict[str, Any], name: str, texts: tuple[str, ...]
 ) -> None:
-    journal.spine.amend(amendment)
+    journal.spine.commit(drafts.amend, amendment)
     made = certificate(journal)
     assert made.evidence.get(name, ()) == texts
     (line,) = [one for one in made.lines if one.id == name]
@@ -247,14 +248,14 @@ def test_each_kind_of_ineligible_rests_on_something(
 
 
 def test_a_forbidden_fence_is_named_with_the_event_of_entering_it(journal: Journal) -> None:
-    journal.spine.amend({**FORBIDDEN, "policies": [PLAIN]})
+    journal.spine.commit(drafts.amend, {**FORBIDDEN, "policies": [PLAIN]})
     entered = [one.id for one in journal.store.events(limit=10_000) if ("fence", "no-go") in one.event.facts]
     assert len(entered) == 1
     assert certificate(journal).evidence["lot-good"] == (f"place: in no-go {entered[0]}",)
 
 
 def test_of_several_stays_in_a_forbidden_fence_the_one_that_lasts_is_named(journal: Journal) -> None:
-    journal.spine.amend({**FORBIDDEN, "policies": [PLAIN]})
+    journal.spine.commit(drafts.amend, {**FORBIDDEN, "policies": [PLAIN]})
     for clock, place in (("14:10", AT_SEA), ("18:00", IN_LOS_ANGELES)):
         journal.measure(1, clock, *position(place))
     told = [
@@ -267,7 +268,9 @@ def test_of_several_stays_in_a_forbidden_fence_the_one_that_lasts_is_named(journ
 
 def test_every_lot_has_its_own_breach(journal: Journal) -> None:
     limits = [{"channel": "temperature_mc", "low": 6_000, "high": 9_050}]
-    journal.spine.amend({"policies": [{**PLAIN, "breach": "ineligible"}], "lots": [lot("good", limits=limits)]})
+    journal.spine.commit(
+        drafts.amend, {"policies": [{**PLAIN, "breach": "ineligible"}], "lots": [lot("good", limits=limits)]}
+    )
     made, breaches = certificate(journal), dict[str, list[str]]()
     for one in journal.store.events(limit=10_000):
         if one.event.type == "condition_breached":
@@ -278,7 +281,7 @@ def test_every_lot_has_its_own_breach(journal: Journal) -> None:
 
 
 def test_who_has_left_the_fences_is_named_with_the_event_of_leaving_them(journal: Journal) -> None:
-    journal.spine.amend({"policies": [{**PLAIN, "fences": ["los-angeles"]}]})
+    journal.spine.commit(drafts.amend, {"policies": [{**PLAIN, "fences": ["los-angeles"]}]})
     assert "lot-good" not in certificate(journal).evidence
     journal.measure(1, "14:10", *position(AT_SEA))
     left = journal.id_of("fence_left")
@@ -291,12 +294,13 @@ def test_who_has_left_the_fences_is_named_with_the_event_of_leaving_them(journal
 def test_a_loss_rests_on_all_that_speaks_against_the_condition(journal: Journal) -> None:
     """The breach, and what is unknown from a day later on."""
     loss = [{"kind": "outside", "points": [{"minutes": 600, "bp": 10_000}]}]
-    journal.spine.amend(
+    journal.spine.commit(
+        drafts.amend,
         {
             "policies": [PLAIN],
             "products": [{"sku": "steel", "series": "steel", "loss": loss}],
             "remove": {"lots": WITHOUT_LIMITS},
-        }
+        },
     )
     breached = journal.id_of("condition_breached")
     assert certificate(journal).evidence["lot-breached"] == (f"condition_loss: event {breached}",)
@@ -316,13 +320,14 @@ def test_a_loss_of_shelf_life_rests_on_temperatures(journal: Journal) -> None:
     }
     mkt = {"channel": "temperature_mc", "high_mc": 30_000, "worst_low_mc": 0, "worst_high_mc": 40_000}
     one = lot("breached", mkt={**mkt, "max_gap_s": 86_400})
-    journal.spine.amend(
+    journal.spine.commit(
+        drafts.amend,
         {
             "policies": [PLAIN],
             "products": [{"sku": "steel", "series": "steel", "loss": [curve]}],
             "lots": [one],
             "remove": {"lots": WITHOUT_LIMITS},
-        }
+        },
     )
     journal.measure(1, "15:00", temperature(6_000))
     assert certificate(journal).evidence["lot-breached"] == (
@@ -332,7 +337,7 @@ def test_a_loss_of_shelf_life_rests_on_temperatures(journal: Journal) -> None:
 
 def test_evidence_by_fix_is_the_newest_good_one(journal: Journal) -> None:
     """A fair fix comes after it, whose place counts and which is no evidence."""
-    journal.spine.amend({"policies": [{**PLAIN, "evidence": {"by": "fix", "fresh_s": 1, "stale_s": 2}}]})
+    journal.spine.commit(drafts.amend, {"policies": [{**PLAIN, "evidence": {"by": "fix", "fresh_s": 1, "stale_s": 2}}]})
     journal.measure(1, "14:30", *position(IN_LOS_ANGELES, Quality.FEW_SATELLITES))
     assert certificate(journal).evidence["lot-good"] == ("evidence: good fix of 2026-01-01T13:58:00Z",)
     terms_of_then = ("evidence: no good fix and no good value of asset-1",)
@@ -348,12 +353,13 @@ def test_marks_are_those_of_the_day_and_of_what_was_used(journal: Journal) -> No
         ],
         "rates": [{"currency": "GBP", "date": "2025-12-30", "rate": "0.85"}],
     }
-    journal.spine.quote(later)
-    journal.spine.amend(
+    journal.spine.commit(drafts.quote, later)
+    journal.spine.commit(
+        drafts.amend,
         {
             "products": [{"sku": "tin", "series": "tin"}],
             "lots": [lot("good", sku="tin", cost_minor=7, cost_currency="JPY")],
-        }
+        },
     )
     assert certificate(journal).marks == (
         ("steel", "10.00 USD", "2025-12-31"),
@@ -365,6 +371,6 @@ def test_marks_are_those_of_the_day_and_of_what_was_used(journal: Journal) -> No
 
 def test_what_is_turned_into_no_other_currency_has_no_rates(journal: Journal) -> None:
     facility = {"id": "facility-1", "lender": "bank", "borrower": "exporter", "currency": "USD"}
-    journal.spine.amend({"facilities": [facility | {"currency": "EUR"}]})  # nothing is owed any more
-    journal.spine.amend({"facilities": [facility], "remove": {"lots": ["lot-good"]}})
+    journal.spine.commit(drafts.amend, {"facilities": [facility | {"currency": "EUR"}]})  # nothing is owed any more
+    journal.spine.commit(drafts.amend, {"facilities": [facility], "remove": {"lots": ["lot-good"]}})
     assert certificate(journal).marks == (("steel", "10.00 USD", "2025-12-31"),)

@@ -135,10 +135,10 @@ REFUSED: list[tuple[str, object, list[str]]] = [
     *(
         (
             f"{kind}: a grade of readings of any age",
-            {"fact": kind, "grade": "fair", **age},
+            {"fact": kind, "grade": "fair"},
             [f"when.grade: is that of the newest reading, which {kind} asks for only with max_age_s: say that as well"],
         )
-        for kind, age in (("condition_kept", {}), ("no_open_breach", {"max_age_s": 0}), ("mkt_below", {}))
+        for kind in ("condition_kept", "no_open_breach", "mkt_below")
     ),
     (
         "a grade of what the book says",
@@ -191,6 +191,11 @@ REFUSED: list[tuple[str, object, list[str]]] = [
         "an age below nothing",
         {"fact": "arrived", "max_age_s": -1},
         [f"when.max_age_s: -1 is not a whole number from 0 to {LONGEST_S}"],
+    ),
+    (
+        "an age of nothing, which one may take for any age",
+        {"fact": "arrived", "max_age_s": 0},
+        ["when.max_age_s: 0 is no age: leave it out where evidence need not be fresh"],
     ),
     ("none of two", {"at_least": 0, "of": [CLEARED, ARRIVED]}, ["when.at_least: 0 is not a whole number from 1 to 2"]),
     ("three of two", {"at_least": 3, "of": [CLEARED, ARRIVED]}, ["when.at_least: 3 is not a whole number from 1 to 2"]),

@@ -6,16 +6,14 @@ from typing import Any
 import pytest
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document
 from folding import box, feature, fix, fold
-from real_temperatures import DATA, MOTES, clock, machine, mote
+from needed import DATA, needs
+from real_temperatures import MOTES, clock, machine, mote
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.reading import Cell, Channel, Quality
-
-
-def needs(folder: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not (DATA / folder).exists(), reason=f"needs ../shared/data/{folder}")
 
 
 def degrees(celsius: float) -> tuple[Cell, ...]:
@@ -404,7 +402,7 @@ def test_a_calibration_is_about_sensors_and_not_about_the_receiver(calibrated_un
 def test_a_sequence_that_goes_back_while_time_goes_on_is_told_of() -> None:
     device = Device()
     spine = Spine(store := MemoryStore(), ManualClock(NOON_MS + 60 * MINUTE_MS))
-    spine.amend(book_document(device) | {"milestones": []})
+    spine.commit(drafts.amend, book_document(device) | {"milestones": []})
     told = [device.measure(NOON_MS + minute * MINUTE_MS, *degrees(5)) for minute in (0, 20, 10, 30)]
     spine.take([device.arrival(told)])
     events = [one.event for one in store.standing("asset-container-1", 10**9)]

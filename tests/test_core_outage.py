@@ -15,11 +15,12 @@ import pytest
 from builders import MINUTE_MS, NOON_MS, ManualClock
 from release_simulation import by_facility, told
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.milestones.judge import release_id
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.outbox import CORE, OutboxMessage
-from pledgewatch_cloud.outbox.circuit import PAUSE_MAX_S
+from pledgewatch_cloud.outbox.circuit import PAUSE_MAX_S, CircuitState
 from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Failure, IsWithdrawn
 from pledgewatch_cloud.outbox.pain001 import PaymentFolder
 from pledgewatch_cloud.outbox.relay import Relay
@@ -78,7 +79,7 @@ class Desk:
     def __init__(self) -> None:
         self.clock, self.core, self.store = ManualClock(), Core(), MemoryStore("desk")
         self.spine = Spine(self.store, self.clock)
-        self.spine.amend(_book())
+        self.spine.commit(drafts.amend, _book())
         self.acknowledgements = 1
         self.relay = Relay(self.store, self.core, self.clock, Random(2), booked=self._booked)
 
@@ -92,10 +93,13 @@ class Desk:
         self._say(f"{facility}-{number}-back", withdraws=f"{facility}-{number}")
 
     async def pass_minutes(self, minutes: int) -> None:
-        """Time passes, and what is due is delivered."""
-        for _ in range(minutes):
+        """Time passes, and what is due is delivered. Minutes in which an open circuit lets nothing begin are jumped."""
+        end_ms = self.clock.at_ms + minutes * MINUTE_MS
+        while self.clock.at_ms < end_ms:
             await self.relay.deliver_due()
-            self.clock.at_ms += MINUTE_MS
+            circuit, at_ms = self.relay.circuit, self.clock.at_ms
+            shut_ms = circuit.until_ms - at_ms if circuit.state is CircuitState.OPEN else 0
+            self.clock.at_ms = min(end_ms, at_ms + max(1, -(-shut_ms // MINUTE_MS)) * MINUTE_MS)
 
     async def minutes_until_delivered(self) -> int:
         """How long it takes until the core has all that it is to have."""
@@ -117,10 +121,12 @@ class Desk:
 
     async def _booked(self, message: OutboxMessage, release: str) -> None:
         for _ in range(self.acknowledgements):
-            self.spine.booked(message, release)
+            self.spine.commit(drafts.booked, message, release)
 
     def _say(self, identity: str, **what: Any) -> None:
-        outcome = self.spine.submit("customs", "plain", json.dumps({"notices": [{"id": identity, **what}]}))
+        outcome = self.spine.commit(
+            drafts.submit, "customs", "plain", json.dumps({"notices": [{"id": identity, **what}]})
+        )
         assert outcome is not None
 
 
@@ -255,8 +261,8 @@ async def test_answers_that_come_twice_and_in_another_order_are_heard_once(desk:
         first = next(iter(desk.store.due(CORE, 0)), None)
         assert first is None or first.facility == FACILITIES[0]
         message = next(one for one in desk.store._outbox.values() if one.facility == facility and "release" in one.type)
-        assert desk.spine.booked(message, "booked") is None
-        assert desk.spine.booked(message, "none") is None
+        assert desk.spine.commit(drafts.booked, message, "booked") is None
+        assert desk.spine.commit(drafts.booked, message, "none") is None
     assert desk.spine.state.entry == entries + 1
     await desk.minutes_until_delivered()
     assert_in_order(desk)
@@ -290,11 +296,11 @@ async def test_what_the_core_books_of_a_milestone_that_has_left_the_book_counts_
     await desk.pass_minutes(1)
     desk.clear(kept)
     desk.clear(gone)
-    assert desk.spine.waive(f"cleared-{waived}", "credit-officer", "known customer") is not None
+    assert desk.spine.commit(drafts.waive, f"cleared-{waived}", "credit-officer", "known customer") is not None
     desk.core.is_mute = True
     await desk.pass_minutes(1)
     desk.core.is_mute = False
-    desk.spine.amend({"remove": {"milestones": [f"cleared-{waived}", f"cleared-{gone}"]}})
+    desk.spine.commit(drafts.amend, {"remove": {"milestones": [f"cleared-{waived}", f"cleared-{gone}"]}})
     assert desk.standing(gone) == ("retracted", "paid, released")
     await desk.minutes_until_delivered()
     assert_in_order(desk)
@@ -320,10 +326,14 @@ async def test_a_folder_that_takes_over_from_the_core_pays_what_stands_and_is_no
     for facility in (retracted, resumed):
         desk.unclear(facility)
     desk.clear(resumed, 2)
-    assert desk.spine.waive(f"cleared-{waived}", "credit-officer", "known customer") is not None
+    assert desk.spine.commit(drafts.waive, f"cleared-{waived}", "credit-officer", "known customer") is not None
     writer = Writer(desk.spine, lambda: None)
     folder = PaymentFolder(tmp_path, writer.obstacle)
-    relay = Relay(desk.store, folder, desk.clock, Random(3), name="payments", booked=writer.booked)
+
+    async def booked(message: OutboxMessage, release: str) -> None:
+        await writer.commit(drafts.booked, message, release)
+
+    relay = Relay(desk.store, folder, desk.clock, Random(3), name="payments", booked=booked)
     for _ in range(2):
         for _ in range(20):
             await relay.deliver_due()
@@ -341,6 +351,35 @@ async def test_a_folder_that_takes_over_from_the_core_pays_what_stands_and_is_no
         assert desk.store.set_back_to_entry("payments", 1) == len(FACILITIES)
     said = [f"{release_id('desk', f'cleared-{resumed}')}.{word}" for word in ("000000003.retract", "000000004.resume")]
     assert _files(tmp_path, ".json") == [f"{one}.json" for one in said], "sent again, of what was written, in its order"
+
+
+async def test_a_core_that_takes_over_from_a_folder_is_not_sent_what_the_folder_has_paid(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """It begins with the first message of all, and is told to send everything again, also what it has paid itself."""
+    paid, later, *_ = FACILITIES
+    writer = Writer(desk.spine, lambda: None)
+
+    async def booked(message: OutboxMessage, release: str) -> None:
+        await writer.commit(drafts.booked, message, release)
+
+    folder = PaymentFolder(tmp_path, writer.obstacle)
+    first = Relay(desk.store, folder, desk.clock, Random(3), name="payments", booked=booked)
+    desk.clear(paid)
+    while await first.deliver_due():
+        pass
+    assert _files(tmp_path, ".xml") == [f"{release_id('desk', f'cleared-{paid}')}.pain.001.xml"]
+    desk.clear(later)
+    core = Relay(desk.store, desk.core, desk.clock, Random(4), booked=booked, is_booked=writer.is_booked)
+    for _ in range(2):
+        while await core.deliver_due():
+            pass
+        drawn_minor = desk.drawn_minor()
+        assert (drawn_minor.get(paid, 0), drawn_minor[later]) == (0, AMOUNT_MINOR)
+        assert desk.store.set_back_to_entry(CORE, 1) > 0
+    by_core = [identity for facility, _, identity in desk.core.order if facility == later]
+    assert len(by_core) > len(set(by_core)), "what it has paid itself is sent again when that is asked for"
+    assert {str(desk.spine.state.milestones[f"cleared-{one}"].state) for one in (paid, later)} == {"released"}
 
 
 def _files(folder: Path, suffix: str) -> list[str]:

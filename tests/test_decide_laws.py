@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.decide.events import Event
@@ -92,7 +93,7 @@ def spine_for(devices: list[Device]) -> tuple[Spine, MemoryStore, ManualClock]:
     document["fences"]["features"][1]["properties"] |= {"legs": ["sea"], "enter_margin_m": 200}
     store, clock = MemoryStore(), ManualClock()
     spine = Spine(store, clock, snapshot_every_entries=5)
-    spine.amend(document)
+    spine.commit(drafts.amend, document)
     return spine, store, clock
 
 

@@ -17,7 +17,7 @@ from builders import (
     temperature,
 )
 
-from pledgewatch_cloud.decide import causes
+from pledgewatch_cloud.decide import causes, drafts
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.events import EventType, SaidEvent, event, retraction
@@ -50,7 +50,7 @@ class Bench:
         self.clock = ManualClock()
         self.store = MemoryStore()
         self.spine = Spine(self.store, self.clock)
-        self.spine.amend(book_document(self.device, **changes))
+        self.spine.commit(drafts.amend, book_document(self.device, **changes))
 
     def measure(self, minute: float, *cells: Cell, clock: Clock = Clock.GPS) -> None:
         """A reading `minute` minutes after noon, sent at once."""
@@ -90,7 +90,7 @@ class Bench:
         while due := self.store.due(CORE, 2**62):
             for one in due:
                 found.append(one.type)
-                self.spine.booked(one, "")
+                self.spine.commit(drafts.booked, one, "")
                 self.store.delivered(one, DeliveryRecord(CORE, one.id, 0, 1))
         return found
 
@@ -191,7 +191,7 @@ def test_nobody_waits_for_a_device_without_a_date_or_one_that_is_retired() -> No
         assert bench.story() == []
     bench = Bench()
     bench.measure(0, *COLD)
-    bench.spine.amend({"installations": [device | {"retired": 1}]})
+    bench.spine.commit(drafts.amend, {"installations": [device | {"retired": 1}]})
     bench.tick(500)
     assert bench.story() == []
 
@@ -282,11 +282,11 @@ def test_a_milestone_that_was_taken_out_and_is_put_back_releases_nothing_again(f
     bench.measure(0, *SEA, *COLD)
     bench.measure(10, *PORT)
     assert "release_disbursement" in bench.messages()
-    bench.spine.amend({"remove": {"milestones": ["milestone-container-1"]}})
+    bench.spine.commit(drafts.amend, {"remove": {"milestones": ["milestone-container-1"]}})
     other = document["facilities"][0] | {"id": "facility-2"}
     lot, milestone = document["lots"][0], document["milestones"][0]
-    bench.spine.amend({"facilities": [other], "lots": [lot | {"facility": facility}]})
-    bench.spine.amend({"milestones": [milestone | {"facility": facility}]})
+    bench.spine.commit(drafts.amend, {"facilities": [other], "lots": [lot | {"facility": facility}]})
+    bench.spine.commit(drafts.amend, {"milestones": [milestone | {"facility": facility}]})
     bench.measure(20, *PORT)
     assert "release_disbursement" not in bench.messages()
 
@@ -296,11 +296,11 @@ def test_a_facility_that_was_taken_out_and_is_put_back_numbers_its_messages_on()
     document = book_document(bench.device)
     names = {"milestones": ["milestone-container-1"], "lots": ["lot-container-1"], "facilities": ["facility-1"]}
     # Nobody's line is closed while something is owed on it: first it is paid back.
-    bench.spine.amend({"facilities": [document["facilities"][0] | {"outstanding_minor": 0}]})
-    bench.spine.amend({"remove": names})
+    bench.spine.commit(drafts.amend, {"facilities": [document["facilities"][0] | {"outstanding_minor": 0}]})
+    bench.spine.commit(drafts.amend, {"remove": names})
     before = len(bench.store._outbox)
     back = [document["facilities"][0] | {"outstanding_minor": 1}]
-    bench.spine.amend({"facilities": back, "lots": document["lots"]})
+    bench.spine.commit(drafts.amend, {"facilities": back, "lots": document["lots"]})
     sequences = [one.sequence for one in bench.store._outbox.values()]
     assert before >= 2
     assert sequences == list(range(1, before + 2))
@@ -504,8 +504,8 @@ def test_value_and_loan_to_value(
 
 def test_a_new_price_is_a_new_value() -> None:
     bench = Bench()
-    bench.spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 10_000, "currency": "USD"}]})
-    bench.spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 8_000, "currency": "USD"}]})
+    bench.spine.commit(drafts.amend, {"prices": [{"sku": "sofa", "unit_price_minor": 10_000, "currency": "USD"}]})
+    bench.spine.commit(drafts.amend, {"prices": [{"sku": "sofa", "unit_price_minor": 8_000, "currency": "USD"}]})
     told = [one.event for one in bench.said("facility-1") if one.event.type == "base_recomputed"]
     assert [one.fact("eligible_minor") for one in told] == [10_000_000, 5_000_000, 4_000_000]
     assert [one.fact("change_price") for one in told[1:]] == [-5_000_000, -1_000_000]
@@ -518,7 +518,7 @@ def test_an_edited_fence_tells_the_story_again() -> None:
     far = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
     document = book_document(bench.device)
     document["fences"]["features"][0]["geometry"]["coordinates"] = [far]
-    bench.spine.amend({"fences": document["fences"]})
+    bench.spine.commit(drafts.amend, {"fences": document["fences"]})
     assert bench.story() == ["fence_entered@1", "event_retracted@1"]
     assert [one.because for one in bench.said()[-1:]] == ["amended_book"]
     assert [one.because for one in bench.said("facility-1")][-1] == "amended_book", "what follows from it as well"

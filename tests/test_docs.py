@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pledgewatch_cloud.decide import state
+from pledgewatch_cloud.journal import sqlite
+from pledgewatch_edge import spool
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BIN = Path(sys.executable).parent
@@ -18,10 +22,13 @@ def test_links_and_named_files_exist(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
     for name in re.findall(
-        r"(?<![\w/.])((?:tests|docs|scripts|samples|cloud|edge|wire)/[A-Za-z0-9_./-]+\.(?:py|md|toml|proto|conf|yaml))\b",
+        r"(?<![\w/.])((?:tests|docs|scripts|samples|cloud|edge|wire|gateway|firmware-sim)/[A-Za-z0-9_./-]+\.(?:py|md|toml|proto|conf|yaml|json))\b",
         text,
     ):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
+    rooms = "api|backtest|certificate|commands|console|decide|ingest|journal|notices|outbox|series|spine"
+    for name in re.findall(rf"(?<![\w/.])((?:{rooms})/[A-Za-z0-9_./-]+\.(?:py|html))\b", text):
+        assert (ROOT / "cloud" / "pledgewatch_cloud" / name).exists(), f"{page.name} names {name}"
 
 
 def test_every_command_in_the_readme_exists() -> None:
@@ -44,8 +51,16 @@ def test_the_readme_names_the_make_targets_and_the_packages() -> None:
     assert f"apt-get install {packages}" in text
 
 
-def test_every_room_of_the_plan_is_there() -> None:
+def test_the_map_shows_every_room_and_module_of_the_cloud_and_no_other() -> None:
+    cloud = ROOT / "cloud" / "pledgewatch_cloud"
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    for room in ("decide", "journal", "ingest", "outbox", "series", "api", "console"):
-        assert f"{room}/" in text
-        assert (ROOT / "cloud" / "pledgewatch_cloud" / room / "__init__.py").exists()
+    shown = text[text.index("cloud/pledgewatch_cloud/\n") : text.index("firmware-sim/pledgewatch_sim/")]
+    rooms = {path.parent.name for path in cloud.glob("*/__init__.py")}
+    modules = {path.name for path in cloud.glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"\b(\w+\.py)\b", shown)) == modules
+    assert set(re.findall(r"(?:^ {4}|(?<=/) {2})(\w+)/", shown, re.MULTILINE)) == rooms
+
+
+def test_the_changelog_tells_the_formats_of_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"journal {sqlite.FORMAT}, state {state.FORMAT}, spool {spool._FORMAT};" in text

@@ -14,12 +14,11 @@ from brokers import BrokerProcess
 from edge_support import DEVICE, OPERATOR, Cloud, cloud, running_broker, sample, station, until
 
 from pledgewatch_edge import __main__ as edge_main
-from pledgewatch_edge import agent
-from pledgewatch_edge.agent import run_station
 from pledgewatch_edge.identity import StateError, load_or_create_key, sole_use
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import SpoolCorruptError
 from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.station import Station, keep_running, run_station
 from pledgewatch_gateway import __main__ as gateway_main
 from pledgewatch_wire import __version__, chain
 from pledgewatch_wire.reading import Channel, Quality
@@ -28,11 +27,10 @@ PROBE = "28-0316a2794e2f"
 SHOWN = "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n72 01 4b 46 7f ff 0e 10 57 t=4062\n"
 
 
-def configured(folder: Path, port: int = 1, *, site: bool = False) -> Path:
+def configured(folder: Path, port: int = 1) -> Path:
     """A configuration with one probe that is measured a hundred times a second."""
     (folder / "w1" / PROBE).mkdir(parents=True, exist_ok=True)
     (folder / "w1" / PROBE / "w1_slave").write_text(SHOWN, encoding="ascii")
-    sensors = f'[onewire]\nroot = "w1"\ninterval_s = 0.01\nprobes = ["{PROBE}"]\n'
     file = folder / "station.toml"
     file.write_text(
         f"""
@@ -50,8 +48,10 @@ in_flight_readings = 120
 readings_per_payload = 20
 [checkpoint]
 every_readings = 50
-{"[site]" if site else sensors}
-{'name = "Warehouse 3"' if site else ""}
+[onewire]
+root = "w1"
+interval_s = 0.01
+probes = ["{PROBE}"]
 """,
         encoding="utf-8",
     )
@@ -233,18 +233,6 @@ async def test_a_state_folder_that_cannot_be_used(tmp_path: Path) -> None:
         await run_station(station(tmp_path / "state", 1), [], asyncio.Event())
 
 
-async def test_the_gateway_is_a_station_without_sensors(broker: BrokerProcess, tmp_path: Path) -> None:
-    config = configured(tmp_path, broker.port, site=True)
-    assert gateway_main.main(["run", "--config", str(config), "--check"]) == 0
-    async with cloud(broker.port) as listener, running(config, "pledgewatch_gateway") as process:
-        await until(lambda: bool(listener.statuses), "online")
-        assert (listener.statuses[0].online, listener.statuses[0].head_sequence) == (True, 0)
-        process.send_signal(signal.SIGTERM)
-        said = await ended(process)
-        assert process.returncode == 0, said
-        await until(lambda: len(listener.statuses) == 2, "offline")
-
-
 async def test_a_spool_that_was_put_back_is_opened_anew_and_a_second_time_within_the_hour_ends_the_agent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -260,13 +248,13 @@ async def test_a_spool_that_was_put_back_is_opened_anew_and_a_second_time_within
             raise outcome
         stop.set()
 
-    monkeypatch.setattr(agent, "run_station", life)
-    settings = station(tmp_path, 1)
-    await agent._until_signalled(settings, list)
+    monkeypatch.setattr("pledgewatch_edge.station.run_station", life)
+    one = Station(station(tmp_path, 1), list, {})
+    await keep_running(one, asyncio.Event())
     assert lives == [0, 1]
     outcomes += [ended, ended]
     with pytest.raises(ExceptionGroup):
-        await agent._until_signalled(settings, list)
+        await keep_running(one, asyncio.Event())
     outcomes += [ExceptionGroup("a task", [SpoolCorruptError("broken"), ValueError("something else")])]
     with pytest.raises(ExceptionGroup):
-        await agent._until_signalled(settings, list)
+        await keep_running(one, asyncio.Event())

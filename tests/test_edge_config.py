@@ -1,12 +1,20 @@
 """Configuration: what is wrong is named by file, section, key and cure."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pledgewatch_edge.config import check_files, load
-from pledgewatch_gateway.config import load as load_gateway
+from pledgewatch_edge.agent import EdgeSettings, load
+from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.config import check_files
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors import Sensor, SensorSettings, sensors_of
+from pledgewatch_wire.reading import Clock
 from pledgewatch_wire.settings import SettingsError
+from pledgewatch_wire.settings import load as load_settings
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 GOOD = """
@@ -42,7 +50,6 @@ def test_the_samples_can_be_used() -> None:
     assert edge.gps is not None
     assert edge.onewire is not None
     assert len(edge.onewire.probes) == 2
-    assert load_gateway(SAMPLES / "gateway.toml").site.name == "Los Angeles warehouse 3"
 
 
 def test_the_sample_shows_the_defaults(tmp_path: Path) -> None:
@@ -59,7 +66,7 @@ def test_the_sample_shows_the_defaults(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (("[gps]", "[gps]\nspeed = 1"), "[gps] speed is no key of this program; there are port, baud, interval_s"),
-        (("[gps]", "[colour]\n[gps]"), "[colour] is no key of this program; there are device, broker,"),
+        (("[gps]", "[colour]\n[gps]"), "[colour] is no key of this program; there are broker, uplink,"),
         (('host = "localhost"', ""), "[broker] host is missing"),
         (('host = "localhost"', 'host = ""'), "[broker] host is empty; name the broker"),
         (('host = "localhost"', "host = 4"), "[broker] host is 4; it must be a text"),
@@ -115,9 +122,39 @@ def test_files_that_are_named_must_be_readable(tmp_path: Path) -> None:
     check_files(station, file)
 
 
-def test_a_gateway_needs_a_site_and_has_no_sensors(tmp_path: Path) -> None:
-    text = GOOD.partition("[gps]")[0]
-    with pytest.raises(SettingsError, match=r"\[site\] is missing"):
-        load_gateway(written(tmp_path, text))
-    with pytest.raises(SettingsError, match=r"\[gps\] is no key"):
-        load_gateway(written(tmp_path, GOOD + '[site]\nname = "x"\n'))
+class _Lamp:
+    """A sensor of a kind that the agent does not know."""
+
+    name = "lamp"
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        await asyncio.Event().wait()
+        yield Sample(0, Clock.UNSET, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LampSettings(SensorSettings):
+    interval_s: float
+
+    def sensor(self, clock: AgentClock) -> Sensor:
+        assert clock is CLOCK
+        return _Lamp()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lit(EdgeSettings):
+    lamp: _LampSettings | None = None
+
+
+CLOCK = AgentClock()
+
+
+def test_a_new_kind_of_sensor_is_one_row(tmp_path: Path) -> None:
+    text = GOOD.replace('[gps]\nport = "/dev/ttyUSB0"', "[lamp]\ninterval_s = 1")
+    settings = load_settings(written(tmp_path, text), _Lit)
+    assert settings.lamp == _LampSettings(interval_s=1.0)
+    assert [one.name for one in sensors_of(settings, CLOCK)] == ["lamp"]
+    both = load_settings(written(tmp_path, GOOD + "[lamp]\ninterval_s = 1"), _Lit)
+    assert [one.name for one in sensors_of(both, CLOCK)] == ["gps", "lamp"]
+    with pytest.raises(SettingsError, match=r"names no sensor; add a section \[gps\] or \[onewire\] or \[lamp\]"):
+        load_settings(written(tmp_path, GOOD.replace('[gps]\nport = "/dev/ttyUSB0"', "")), _Lit)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.config import OneWireSettings
-from pledgewatch_edge.sensors.onewire import OneWireSensor, parse, read_probe
+from pledgewatch_edge.sensors.onewire import OneWireSensor, OneWireSettings, parse, read_probe
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 PROBES = ("28-0316a2794e2f", "28-0316a27956b1")

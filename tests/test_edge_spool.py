@@ -131,7 +131,7 @@ def test_it_survives_kill_9(tmp_path: Path, round_number: int) -> None:
             [sys.executable, "-c", APPENDER, str(tmp_path)],
             stdout=subprocess.PIPE,
             text=True,
-            env={"PYTHONPATH": str(Path(__file__).parent), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PYTHONPATH": str(Path(__file__).parent / "support"), "PYTHONDONTWRITEBYTECODE": "1"},
         )
         assert child.stdout is not None
         lines = [child.stdout.readline() for _ in range(5 + 17 * round_number)]

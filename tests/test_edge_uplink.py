@@ -26,6 +26,7 @@ from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.uplink import Uplink, one_clock
 from pledgewatch_wire.codec import Committed, encode_committed
 from pledgewatch_wire.reading import Clock, Reading
+from pledgewatch_wire.topics import Kind
 
 
 @pytest.fixture(params=["mosquitto", "amqtt"])
@@ -377,6 +378,10 @@ async def test_a_late_checkpoint_travels_at_the_end(mosquitto: BrokerProcess, tm
                 await until(lambda: listener.marks.get(1, (0,))[0] == 5, "the readings to arrive")
                 late = spool.checkpoint()
             await until(lambda: late in listener.checkpoints, "the checkpoint to arrive")
+            assert listener.payloads[-1].checkpoints == (late,)
+            assert [one.sequence for one in listener.payloads[-1].readings] == [5], (
+                "it goes with the reading that it is of"
+            )
 
 
 def test_a_payload_is_one_run_of_one_clock() -> None:
@@ -388,6 +393,29 @@ def test_a_payload_is_one_run_of_one_clock() -> None:
     assert one_clock(mixed, 3) == mixed[:1]
     assert one_clock(mixed[2:], 99) == mixed[2:3]
     assert one_clock([], 99) == []
+
+
+async def test_what_the_cloud_says_under_another_kind_goes_to_who_hears_it(
+    mosquitto: BrokerProcess, tmp_path: Path
+) -> None:
+    heard: list[bytes] = []
+
+    async def hear_settings(said: bytes) -> str | None:
+        heard.append(said)
+        return None if said else "it is empty"
+
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(10))
+        uplink = Uplink(station(tmp_path, mosquitto.port), spool, hearers={Kind.SETTINGS: hear_settings})
+        async with cloud(mosquitto.port, commits=False) as listener, running(uplink):
+            await until(lambda: listener.marks.get(1, (0,))[0] == 10, "the readings to arrive")
+            for said in (b"first", b"", b"second"):
+                await listener.client.publish(f"pw/1/{OPERATOR}/{DEVICE}/settings", said, qos=1)
+            await listener.client.publish(f"pw/1/{OPERATOR}/{DEVICE}/command", b"nobody asked", qos=1)
+            await listener.say(Committed(1, 10))
+            await until(lambda: spool.spooled == 0, "the word that readings are committed")
+        assert heard == [b"first", b"", b"second"]
+        assert (uplink.counts.words, uplink.counts.words_ignored) == (1, 1)
 
 
 async def test_a_word_on_another_topic_is_nobodys(tmp_path: Path) -> None:

@@ -201,6 +201,52 @@ def test_an_endpoint_is_sent_again_from_any_point(store: Store) -> None:
             replay_from(store, CORE, odd)
 
 
+def test_a_dead_letter_at_the_point_is_sent_again_too(store: Store) -> None:
+    Bench(store).put(("f", BASE), ("g", BASE))
+    store.declare(CORE, Wanted(), Begin.FIRST)
+    for one in store.due(CORE, LATER_MS):
+        store.buried(CORE, one, "HTTP 422")
+    assert replay_from(store, CORE, "2") == 0
+    assert len(store.dead_letters()) == 2
+    assert replay_from(store, CORE, "1") == 2
+    assert sorted(drained(store)) == [("f", 1), ("g", 1)]
+
+
+CHANGED = [
+    # wanted first, then             what is taken meanwhile   what is sent then
+    (Wanted(("raise_alert",)), Wanted(), 0, [("f", 2), ("f", 3), ("f", 4), ("f", 5)]),
+    (Wanted(("raise_alert",)), Wanted(), 1, [("f", 4), ("f", 5)]),
+    (Wanted(("raise_alert",)), Wanted(), 2, []),
+    (Wanted(("clear_alert",)), Wanted(), 0, []),
+    (Wanted(facilities=("g",)), Wanted(), 0, []),
+    (Wanted(), Wanted(("raise_alert",)), 1, [("f", 2), ("f", 4)]),
+    (Wanted(), Wanted(facilities=("g",)), 1, []),
+]
+
+
+@pytest.mark.parametrize(("first", "then", "taken", "sent"), CHANGED)
+def test_what_an_endpoint_wants_may_change(
+    store: Store, first: Wanted, then: Wanted, taken: int, sent: list[tuple[str, int]]
+) -> None:
+    Bench(store).put(("f", BASE), ("f", ALERT), ("f", BASE), ("f", ALERT), ("f", BASE))
+    store.declare("desk", first, Begin.FIRST)
+    for _ in range(taken):
+        take(store, front(store, "desk"), "desk")
+    store.declare("desk", then, Begin.FIRST)
+    assert drained(store, "desk") == sent
+
+
+def test_a_dead_letter_that_is_not_wanted_any_more_holds_nobody(store: Store) -> None:
+    Bench(store).put(("f", BASE), ("f", ALERT))
+    store.declare("desk", Wanted(), Begin.FIRST)
+    store.buried("desk", front(store, "desk"), "HTTP 422")
+    store.declare("desk", Wanted(("record_base",)), Begin.FIRST)
+    assert len(store.dead_letters("desk")) == 1, "it is wanted still"
+    store.declare("desk", Wanted(("raise_alert",)), Begin.FIRST)
+    assert (store.dead_letters("desk"), store.endpoint("desk").pending) == ([], 1)
+    assert drained(store, "desk") == [("f", 2)]
+
+
 def test_a_moment_is_a_point_too(store: Store) -> None:
     bench = Bench(store)
     for _ in range(3):
@@ -363,6 +409,15 @@ ACTS = [
     "hurry",
     "reopen",
     "alone",
+    "filter",
+]
+FILTERS = [
+    Wanted(),
+    Wanted(("raise_alert",), ("a", "b")),
+    Wanted(("record_base",)),
+    Wanted(facilities=("b", "c")),
+    Wanted(("clear_alert",)),
+    Wanted(("raise_alert",), ("c",)),
 ]
 
 
@@ -430,6 +485,8 @@ def _act_on_endpoint(store: Store, endpoint: str, act: str, number: int) -> obje
             store.leave_alone(endpoint, NOON_MS + number - 2)
         case "hurry":
             store.hurry(endpoint, NOON_MS)
+        case "filter":
+            store.declare("desk", FILTERS[number], Begin.NOW)
     return None
 
 

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -12,17 +11,18 @@ import pytest
 from builders import NOON_MS
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import DATA, needs
 
 from pledgewatch_cloud.decide.events import Event, EventType, SaidEvent, event
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.trade import epcis, epcis_out
+from pledgewatch_cloud.decide.trade.epcis import CLASS_LISTS, EPC_LISTS
 from pledgewatch_cloud.decide.trade.epcis_out import Query
 from pledgewatch_cloud.decide.trade.notice import Notice
 from pledgewatch_cloud.decide.trade.telling import Telling, degrees, urn
 from pledgewatch_cloud.decide.trade.vocabulary import CLASSIFIERS, NOTICE_KINDS, REFERENCE_TYPES
 
-SCHEMA = Path(__file__).resolve().parents[2] / "shared" / "data" / "std-epcis" / "EPCIS-JSON-Schema.json"
-needs_schema = pytest.mark.skipif(not SCHEMA.exists(), reason="needs ../shared/data/std-epcis")
+SCHEMA = "std-epcis/EPCIS-JSON-Schema.json"
 
 JOURNAL = "0b5e"
 CONTAINER = "MSKU1234565"
@@ -88,21 +88,22 @@ def assert_valid(*events: dict[str, Any]) -> None:
 
 @cache
 def validator() -> jsonschema.Draft7Validator:
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    schema = json.loads((DATA / SCHEMA).read_text(encoding="utf-8"))
     assert schema["definitions"]["ObjectEvent"], "it is the schema itself"
     return jsonschema.Draft7Validator(schema)
 
 
 def uris(one: dict[str, Any]) -> Iterator[str]:
     yield one["eventID"]
-    yield from one["epcList"]
+    yield from (epc for name in EPC_LISTS for epc in one.get(name, ()))
+    yield from (each["epcClass"] for name in CLASS_LISTS for each in one.get(name, ()))
     for holder in ("readPoint", "bizLocation"):
         if holder in one:
             yield one[holder]["id"]
     for paper in one.get("bizTransactionList", []):
         yield paper["bizTransaction"]
     for element in one.get("sensorElementList", []):
-        about = element["sensorMetadata"]
+        about = element.get("sensorMetadata", {})
         yield from (about[name] for name in ("deviceID", "bizRules") if name in about)
     yield from one.get("errorDeclaration", {}).get("correctiveEventIDs", [])
 
@@ -111,7 +112,7 @@ def captured(*events: dict[str, Any]) -> list[Notice]:
     return epcis.read("us", json.dumps(epcis_out.capture_document(events, NOON_MS)))
 
 
-@needs_schema
+@needs(SCHEMA)
 @pytest.mark.parametrize("kind", TOLD)
 def test_what_is_told_is_valid_and_captured_again_as_what_is_no_fact(kind: EventType) -> None:
     document = told(telling(kind, **TOLD[kind]))
@@ -233,7 +234,8 @@ NAMES = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_si
 VALUES = {
     "container": st.just(CONTAINER),
     "vessel": st.just("9321483") | NAMES,
-    "epc": st.just("urn:epc:id:sgtin:4012345.011111.9876"),
+    "epc": st.sampled_from(["urn:epc:id:sgtin:4012345.011111.9876", "urn:epc:class:lgtin:4012345.012345.998877"])
+    | NAMES,
 }
 NOTICES = st.tuples(
     st.text("abc/:#@0-9", min_size=1, max_size=20).map(lambda identity: f"us/{identity}"),
@@ -252,7 +254,7 @@ NOTICES = st.tuples(
 ).map(lambda some: Notice(*some))
 
 
-@needs_schema
+@needs(SCHEMA)
 @given(NOTICES)
 def test_whatever_a_sender_says_is_valid_and_comes_back_as_it_was_said(one: Notice) -> None:
     document = epcis_out.notice_told(one)
@@ -273,7 +275,7 @@ FACTS = st.dictionaries(
 )
 
 
-@needs_schema
+@needs(SCHEMA)
 @given(st.sampled_from(sorted(EventType)), NAMES, st.integers(0, NEVER // 2**24), FACTS)
 def test_no_event_is_told_as_what_the_schema_refuses(kind: EventType, subject: str, at_ms: int, extra: Any) -> None:
     facts = TOLD.get(kind, {}) | {name: value for name, value in extra.items() if name != "since_ms"}

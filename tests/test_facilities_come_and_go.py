@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from lending import BY_SERIES, HALF, LINE, Bench, figure, lends, lot, moment, price
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.collateral import stress
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.market_file import MarketFileError, read_market_file
@@ -59,11 +60,11 @@ def test_a_facility_that_owes_anything_neither_leaves_nor_changes_its_currency(
     bench = Bench(facility=terms)
     before = bench.spine.state
     with pytest.raises(BookError) as refused:
-        bench.spine.amend(document)
+        bench.spine.commit(drafts.amend, document)
     assert refused.value.errors[0].startswith(fault)
     assert bench.spine.state is before
     bench.amend({"facilities": [line(outstanding_minor=0, movements=[])]})
-    assert bench.spine.amend(document) is not None
+    assert bench.spine.commit(drafts.amend, document) is not None
 
 
 def test_one_that_is_called_does_not_leave_before_its_end_was_said() -> None:
@@ -74,7 +75,7 @@ def test_one_that_is_called_does_not_leave_before_its_end_was_said() -> None:
     with pytest.raises(
         BookError, match=r"remove\.facilities: line is called; let the repayment be judged by a tick first"
     ):
-        bench.spine.amend(LEAVES)
+        bench.spine.commit(drafts.amend, LEAVES)
     bench.tick()
     assert figure(bench, "told") == [BASE, COVER]
     bench.amend(LEAVES)

@@ -5,19 +5,17 @@ import json
 from collections import defaultdict
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+from needed import DATA, needs
 
 from pledgewatch_cloud.decide.geofence import E7, Fence, FenceError, FenceIndex
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
 Ring = list[tuple[int, int]]
 
 
+@needs("track-antimeridian")
 def test_storms_cross_the_line_as_often_as_known() -> None:
     """Two fences that meet at 180 degrees: each change from one to the other is a crossing."""
     west = [[100, -80], [180, -80], [180, 80], [100, 80], [100, -80]]
@@ -41,6 +39,7 @@ def test_storms_cross_the_line_as_often_as_known() -> None:
         assert sum(one != other for one, other in pairwise(clear)) == crossings, storm
 
 
+@needs("track-antimeridian")
 def test_storms_lie_in_an_uncut_fence_over_the_line_as_in_the_cut_one() -> None:
     uncut = [[165, 0], [-165, 0], [-165, 50], [165, 50], [165, 0]]
     parts = [
@@ -59,6 +58,8 @@ def test_storms_lie_in_an_uncut_fence_over_the_line_as_in_the_cut_one() -> None:
         assert places[found == number].tolist() == by_hand.tolist()
 
 
+@needs("places-portpolygons")
+@needs("ais-us-2022-01-03")
 def test_ships_in_ports_are_counted_as_by_ray_casting() -> None:
     fences, polygons = _ports()
     rows = _rows("ais-us-2022-01-03/cargo_tanker.csv")
@@ -86,6 +87,7 @@ def test_ships_in_ports_are_counted_as_by_ray_casting() -> None:
     assert any(fences.ids[number] in with_holes for _, number in ours)
 
 
+@needs("places-portpolygons")
 def test_the_port_of_los_angeles_reads_back() -> None:
     fences, _ = _ports()
     assert sum(one.startswith("POLA/") for one in fences.ids) == 1

@@ -2,6 +2,7 @@
 
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.journal.memory import MemoryStore
@@ -36,7 +37,7 @@ def test_nobody_is_missed_for_what_the_cloud_could_not_hear() -> None:
     spine = Spine(store, clock)
     document = book_document(device)
     document["installations"][0]["silent_after_s"] = 3_600
-    spine.amend(document)
+    spine.commit(drafts.amend, document)
     spine.take([device.arrival([device.measure(NOON_MS, temperature(5_000))])])
     said = [one.event.type for one in store.events()]
     clock.at_ms = NOON_MS + 300 * MINUTE_MS

@@ -6,7 +6,7 @@ import gzip
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trading import DATA, needs
+from needed import DATA, needs
 
 from pledgewatch_cloud.decide.trade import identifiers
 from pledgewatch_cloud.decide.trade.identifiers import IdentifierError

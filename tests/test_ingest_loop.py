@@ -9,7 +9,7 @@ from typing import Any, Self
 import pytest
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 
-from pledgewatch_cloud.decide import payloads
+from pledgewatch_cloud.decide import drafts, payloads
 from pledgewatch_cloud.decide.batch import Readings
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.hearing import Hearing
@@ -97,7 +97,7 @@ class Bench:
         self.store = FailingStore()
         clock = ManualClock(NOON_MS + 60 * MINUTE_MS)
         spine = Spine(self.store, clock)
-        spine.amend(book_document(self.device))
+        spine.commit(drafts.amend, book_document(self.device))
         self.broker = Broker(self.store)
         self.writer = Writer(spine, lambda: None)
         answers = Answers(after_readings=after_readings, after_s=after_s)
@@ -181,7 +181,7 @@ def test_a_gap_that_stands_is_told_of_again_after_a_while() -> None:
     device, answers = Device(), Answers(after_readings=1_000, after_s=1_000.0)
     told = [device.measure(NOON_MS + minute * MINUTE_MS, temperature(5_000)) for minute in range(8)]
     spine = Spine(MemoryStore(), ManualClock(NOON_MS + 60 * MINUTE_MS))
-    spine.amend(book_document(device))
+    spine.commit(drafts.amend, book_document(device))
     due = []
     # The first gap opens; it stands; it closes as another opens; that one stands, and still does ten minutes again.
     for at_s, some in ((0, told[:1]), (1, told[2:3]), (2, told[3:4]), (3, [told[1]]), (4, told[5:6]), (5, told[6:7])):
@@ -200,7 +200,7 @@ def past_and_live() -> tuple[Bench, Device]:
     """A device that comes back with a large payload and says one thing more, and another one that is live."""
     bench, other = Bench(), Device("container-2", seed=2)
     bench.broker.at_once = 10
-    bench.writer._spine.amend(book_document(bench.device, other))
+    bench.writer._spine.commit(drafts.amend, book_document(bench.device, other))
     told = [
         bench.device.measure(NOON_MS + second * 1_000, temperature(Random(second).randrange(2_500, 7_500)))
         for second in range(1_700)

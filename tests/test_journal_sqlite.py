@@ -24,6 +24,7 @@ from builders import (
 )
 
 from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.journal import anchor, form, sqlite_outbox
@@ -47,7 +48,7 @@ def told(folder: Path, entries: int = 12) -> str:
     device, clock = Device(), ManualClock()
     store = SqliteStore(folder)
     spine = Spine(store, clock, snapshot_every_entries=4)
-    spine.amend(book_document(device))
+    spine.commit(drafts.amend, book_document(device))
     places = [position(AT_SEA), position(IN_LOS_ANGELES)]
     for minute in range(entries):
         reading = device.measure(NOON_MS + minute * 15 * MINUTE_MS, *places[minute // 3 % 2], temperature(minute * 900))
@@ -270,13 +271,14 @@ WRITER = """
 import sys
 from pathlib import Path
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.journal.spans import SpanTail
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 SpanTail.BUCKETS = 3
 device = Device()
 spine = Spine(SqliteStore(Path(sys.argv[1])), ManualClock(), snapshot_every_entries=3)
-spine.amend(book_document(device))
+spine.commit(drafts.amend, book_document(device))
 for minute in range(10_000):
     spine.take([device.arrival([device.measure(NOON_MS + minute * MINUTE_MS, temperature(minute))])])
     print(minute + 1, flush=True)
@@ -285,7 +287,7 @@ for minute in range(10_000):
 
 def killed(folder: Path, wanted: int) -> int:
     """A journal whose writer was killed after `wanted` readings or a few more: how many it had said were committed."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent / "support")}
     child = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, env=environment, text=True
     )
@@ -415,17 +417,21 @@ def test_a_book_file_is_taken_once_for_each_content(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     spine = Spine(store, clock)
     document = book_document(device)
-    assert spine.amend_from_file("book.yaml", "a", document) is not None
+    assert spine.commit(drafts.amend_from_file, "book.yaml", "a", document) is not None
     price = {"prices": [{"sku": "sofa", "unit_price_minor": 60_800, "currency": "USD"}]}
-    assert spine.amend(price) is not None
+    assert spine.commit(drafts.amend, price) is not None
     store.close()
 
     store = SqliteStore(tmp_path)
     spine = Spine(store, clock)
-    assert spine.amend_from_file("book.yaml", "a", document) is None  # a restart brings no old price back
+    assert (
+        spine.commit(drafts.amend_from_file, "book.yaml", "a", document) is None
+    )  # a restart brings no old price back
     assert spine.state.book.prices["sofa"].unit_price_minor == 60_800
-    assert spine.amend_from_file("book.yaml", "b", {**document, "lots": []}) is not None
-    assert spine.amend_from_file("book.yaml", "a", document) is not None  # somebody put the old file back
+    assert spine.commit(drafts.amend_from_file, "book.yaml", "b", {**document, "lots": []}) is not None
+    assert (
+        spine.commit(drafts.amend_from_file, "book.yaml", "a", document) is not None
+    )  # somebody put the old file back
     store.close()
     assert replay(tmp_path).entries == 4
 
@@ -507,7 +513,7 @@ def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(
         folder = tmp_path / table
         store = SqliteStore(folder)
         spine = Spine(store, clock, snapshot_every_entries=1)
-        spine.amend(book_document(device))
+        spine.commit(drafts.amend, book_document(device))
         spine.take([device.arrival(device.readings[:1])])
         before = everything(folder)
         with sqlite3.connect(folder / FILE_NAME) as connection:

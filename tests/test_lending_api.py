@@ -4,25 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
-from builders import IN_LOS_ANGELES, MINUTE_MS, NOON_MS, Device, ManualClock, book_document, position
-from fastapi.testclient import TestClient
+from api_cloud import JSON, TOKEN, ApiCloud, assert_problem
+from builders import IN_LOS_ANGELES, MINUTE_MS, NOON_MS, Device, book_document, position
 
-from pledgewatch_cloud.api.access import Service
-from pledgewatch_cloud.api.app import create_app
-from pledgewatch_cloud.clock import SystemClock
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.collateral.exposure import BY
-from pledgewatch_cloud.ingest.metrics import Metrics
-from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
-from pledgewatch_cloud.journal.sqlite import SqliteStore
-from pledgewatch_cloud.series.embedded import EmbeddedSeries
-from pledgewatch_cloud.spine.spine import Spine
-from pledgewatch_cloud.spine.writer import Writer
 
-TOKEN = "not-a-secret"
-JSON = {"content-type": "application/json"}
 QUOTES = {
     "prices": [{"series": "steel", "date": "2025-12-31", "price": "10.00", "currency": "USD"}],
     "rates": [{"currency": "USD", "date": "2025-12-31", "rate": "1.25"}],
@@ -30,31 +19,8 @@ QUOTES = {
 CORRECTION = {"prices": [{"series": "steel", "date": "2025-12-31", "price": "8.00", "currency": "USD"}]}
 
 
-class Cloud:
-    """The API over a spine whose clock is set by hand."""
-
-    def __init__(self, folder: Path, token: str | None = None) -> None:
-        self.device = Device()
-        self.clock = ManualClock()
-        self.store = SqliteStore(folder)
-        self.spine = Spine(self.store, self.clock)
-        self.series = EmbeddedSeries(folder, self.store.journal)
-        service = Service(
-            store=self.store,
-            writer=Writer(self.spine, lambda: None),
-            series=self.series,
-            metrics=Metrics(),
-            delivery_clock=SystemClock(),
-            wake_relay=lambda: None,
-            broker_connected=lambda: True,
-            broker_counts=SubscriberCounts,
-            token=token,
-        )
-        self.client = TestClient(create_app(service))
-
-    def close(self) -> None:
-        self.store.close()
-        self.series.close()
+class LendingCloud(ApiCloud):
+    """Two facilities, of which one is lent against what is quoted."""
 
     def at(self, minute: int) -> None:
         """So many minutes past noon."""
@@ -62,23 +28,13 @@ class Cloud:
 
     def tell(self) -> None:
         """Sofas at an agreed price and steel at a quoted one, in port from 12:02; at 12:20 the quote is corrected."""
-        self.spine.amend(document(self.device))
+        self.spine.commit(drafts.amend, document(self.device))
         self.at(1)
-        self.spine.quote(QUOTES)
+        self.spine.commit(drafts.quote, QUOTES)
         self.at(2)
-        self.measure(2)
+        self.measure(2, *position(IN_LOS_ANGELES))
         self.at(20)
-        self.spine.quote(CORRECTION)
-
-    def measure(self, minute: int) -> None:
-        reading = self.device.measure(NOON_MS + minute * MINUTE_MS, *position(IN_LOS_ANGELES))
-        self.spine.take([self.device.arrival([reading])])
-
-    def get(self, path: str) -> Any:
-        """The JSON at a path."""
-        answer = self.client.get(path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        self.spine.commit(drafts.quote, CORRECTION)
 
     def post(self, path: str, document: object, status: int = 200) -> Any:
         """The JSON that a document is answered with."""
@@ -107,19 +63,10 @@ def document(device: Device) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Cloud]:
-    made = Cloud(tmp_path)
+def cloud(tmp_path: Path) -> Iterator[LendingCloud]:
+    made = LendingCloud(tmp_path)
     yield made
     made.close()
-
-
-def problem(answer: httpx2.Response, status: int) -> dict[str, Any]:
-    """The problem details of an answer."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    found: dict[str, Any] = answer.json()
-    assert found["status"] == status
-    return found
 
 
 def moment(minute: int) -> str:
@@ -129,7 +76,7 @@ def moment(minute: int) -> str:
 # Facilities.
 
 
-def test_every_facility_is_listed_with_its_base(cloud: Cloud) -> None:
+def test_every_facility_is_listed_with_its_base(cloud: LendingCloud) -> None:
     cloud.tell()
     found = {one["id"]: one for one in cloud.get("/facilities")}
     assert list(found) == ["exposures", "facility-1", "stress"]
@@ -141,7 +88,7 @@ def test_every_facility_is_listed_with_its_base(cloud: Cloud) -> None:
     assert found["stress"]["base"]["lots"] == 0
 
 
-def test_a_facility_has_the_lines_of_its_lots(cloud: Cloud) -> None:
+def test_a_facility_has_the_lines_of_its_lots(cloud: LendingCloud) -> None:
     cloud.tell()
     found = cloud.get("/facilities/exposures")
     line = {
@@ -158,15 +105,15 @@ def test_a_facility_has_the_lines_of_its_lots(cloud: Cloud) -> None:
     (sofas,) = cloud.get("/facilities/facility-1")["lines"]
     assert (sofas["value_minor"], sofas["ineligible"]) == (20_000_000, {"lot_haircut": 10_000_000})
     assert cloud.get("/facilities/stress")["lines"] == []
-    assert problem(cloud.client.get("/facilities/ghost"), 404)["detail"] == "there is no facility 'ghost'"
+    assert assert_problem(cloud.client.get("/facilities/ghost"), 404)["detail"] == "there is no facility 'ghost'"
 
 
-def test_the_lines_are_there_after_a_restart_too(cloud: Cloud, tmp_path: Path) -> None:
+def test_the_lines_are_there_after_a_restart_too(cloud: LendingCloud, tmp_path: Path) -> None:
     """A snapshot holds no desk."""
     cloud.tell()
     lines = cloud.get("/facilities/exposures")["lines"]
     cloud.store.keep_snapshot(cloud.spine.state.entry, state_module.pieces(cloud.spine.state))
-    again = Cloud(tmp_path)
+    again = LendingCloud(tmp_path)
     assert again.spine.state.desk is None
     assert again.get("/facilities/exposures")["lines"] == lines
     assert again.post("/stress", {"shocks": [{"id": "none"}]}) == cloud.post("/stress", {"shocks": [{"id": "none"}]})
@@ -191,7 +138,7 @@ def test_the_lines_are_there_after_a_restart_too(cloud: Cloud, tmp_path: Path) -
     ],
 )
 def test_a_base_of_any_moment_by_what_was_known_at_any_other(
-    cloud: Cloud, query: str, expected: tuple[str, str, int, str, int]
+    cloud: LendingCloud, query: str, expected: tuple[str, str, int, str, int]
 ) -> None:
     cloud.tell()
     found = cloud.get(f"/facilities/exposures/base{query}")
@@ -202,14 +149,14 @@ def test_a_base_of_any_moment_by_what_was_known_at_any_other(
     assert line["is_unvalued"] == (expected[2] == 0)
 
 
-def test_before_a_facility_was_in_the_book_it_had_no_base(cloud: Cloud) -> None:
+def test_before_a_facility_was_in_the_book_it_had_no_base(cloud: LendingCloud) -> None:
     cloud.tell()
-    found = problem(cloud.client.get("/facilities/exposures/base?as_of=2025-12-30T12:05:00Z"), 422)
-    text = "there was no facility 'exposures' at 2025-12-30T12:05:00.000Z; it was entered later; there were: none"
+    found = assert_problem(cloud.client.get("/facilities/exposures/base?as_of=2025-12-30T12:05:00Z"), 422)
+    text = "there was no facility 'exposures' at 2025-12-30T12:05:00Z; it was entered later; there were: none"
     assert found["detail"] == text
 
 
-def test_late_readings_change_what_is_true_and_not_what_was_known(cloud: Cloud) -> None:
+def test_late_readings_change_what_is_true_and_not_what_was_known(cloud: LendingCloud) -> None:
     cloud.tell()
     first = cloud.device.measure(NOON_MS + 10 * MINUTE_MS, *position((400_000_000, 1_700_000_000)))
     cloud.at(30)
@@ -241,17 +188,17 @@ def test_late_readings_change_what_is_true_and_not_what_was_known(cloud: Cloud) 
         (
             f"exposures/base?as_of={moment(6)}&known_at={moment(5)}",
             422,
-            "as of 2026-01-01T12:06:00.000Z lies after known at 2026-01-01T12:05:00.000Z: nobody knew then",
+            "as of 2026-01-01T12:06:00Z lies after known at 2026-01-01T12:05:00Z: nobody knew then",
         ),
         (
             "exposures/base?known_at=2026-01-01T11:59:59Z",
             422,
-            "there was no facility 'exposures' at 2026-01-01T11:59:59.000Z; there were: none",
+            "there was no facility 'exposures' at 2026-01-01T11:59:59Z; there were: none",
         ),
         (
             "ghost/base",
             404,
-            "there was no facility 'ghost' at 2026-01-01T12:20:00.000Z; there were: exposures, facility-1, stress",
+            "there was no facility 'ghost' at 2026-01-01T12:20:00Z; there were: exposures, facility-1, stress",
         ),
         (
             "ghost/base?as_of=noon",
@@ -261,27 +208,27 @@ def test_late_readings_change_what_is_true_and_not_what_was_known(cloud: Cloud) 
     ],
 )
 def test_a_base_that_cannot_be_had_is_a_problem_with_one_sentence(
-    cloud: Cloud, path: str, status: int, detail: str
+    cloud: LendingCloud, path: str, status: int, detail: str
 ) -> None:
     cloud.tell()
-    assert problem(cloud.client.get(f"/facilities/{path}"), status)["detail"] == detail
+    assert assert_problem(cloud.client.get(f"/facilities/{path}"), status)["detail"] == detail
 
 
-def test_the_base_of_a_facility_that_is_no_more_is_still_there(cloud: Cloud) -> None:
+def test_the_base_of_a_facility_that_is_no_more_is_still_there(cloud: LendingCloud) -> None:
     cloud.tell()
     cloud.at(30)
     repaid = {"id": "all", "kind": "repayment", "at": moment(30), "amount_minor": 390_000}
-    cloud.spine.move("exposures", {"movements": [repaid]})
-    cloud.spine.amend({"remove": {"facilities": ["exposures"], "lots": ["lot-steel"]}})
-    problem(cloud.client.get("/facilities/exposures"), 404)
-    problem(cloud.client.get("/facilities/exposures/base"), 404)
+    cloud.spine.commit(drafts.move, "exposures", {"movements": [repaid]})
+    cloud.spine.commit(drafts.amend, {"remove": {"facilities": ["exposures"], "lots": ["lot-steel"]}})
+    assert_problem(cloud.client.get("/facilities/exposures"), 404)
+    assert_problem(cloud.client.get("/facilities/exposures/base"), 404)
     assert cloud.get(f"/facilities/exposures/base?known_at={moment(29)}")["base"]["gross_minor"] == 640_000
     assert cloud.get(f"/facilities/exposures/base?as_of={moment(29)}")["base"]["gross_minor"] == 640_000
 
 
-def test_a_journal_without_entries_has_no_base(cloud: Cloud) -> None:
+def test_a_journal_without_entries_has_no_base(cloud: LendingCloud) -> None:
     assert cloud.get("/facilities") == []
-    problem(cloud.client.get("/facilities/exposures/base"), 404)
+    assert_problem(cloud.client.get("/facilities/exposures/base"), 404)
     assert cloud.get("/exposures/vessel?currency=EUR")["exposures"] == []
     assert cloud.post("/stress", {"shocks": [{"id": "none"}]}) == {"stressed": [], "unknown": []}
 
@@ -289,7 +236,7 @@ def test_a_journal_without_entries_has_no_base(cloud: Cloud) -> None:
 # Exposures.
 
 
-def test_exposures_in_one_currency(cloud: Cloud) -> None:
+def test_exposures_in_one_currency(cloud: LendingCloud) -> None:
     """Sofas for 10,000,000 cents eligible and 2 of advance; steel 640,000 euro cents, which are 800,000 of a dollar."""
     cloud.tell()
     assert cloud.get("/exposures/vessel?currency=USD") == {
@@ -321,32 +268,32 @@ def test_exposures_in_one_currency(cloud: Cloud) -> None:
         assert sum(one["advance_minor"] for one in found) == 10_400_000, by
 
 
-def test_exposures_that_cannot_be_had_are_problems(cloud: Cloud) -> None:
+def test_exposures_that_cannot_be_had_are_problems(cloud: LendingCloud) -> None:
     cloud.tell()
-    found = problem(cloud.client.get("/exposures/colour?currency=USD"), 404)
+    found = assert_problem(cloud.client.get("/exposures/colour?currency=USD"), 404)
     assert found["detail"] == f"exposure is by one of {', '.join(BY)}, not by 'colour'"
-    found = problem(cloud.client.get("/exposures/vessel?currency=ABC"), 422)
+    found = assert_problem(cloud.client.get("/exposures/vessel?currency=ABC"), 422)
     assert found["errors"] == ["'ABC' is no currency of ISO 4217 that has a minor unit"]
-    found = problem(cloud.client.get("/exposures/vessel?currency=JPY"), 422)
+    found = assert_problem(cloud.client.get("/exposures/vessel?currency=JPY"), 422)
     assert found["errors"] == ["JPY: there is no exchange rate on or before 2026-01-01"]
-    found = problem(cloud.client.get("/exposures/vessel"), 422)
+    found = assert_problem(cloud.client.get("/exposures/vessel"), 422)
     assert found["errors"] == ["query.currency: Field required"]
 
 
-def test_no_noun_is_taken_for_a_facility(cloud: Cloud) -> None:
+def test_no_noun_is_taken_for_a_facility(cloud: LendingCloud) -> None:
     """A facility may be called as another noun is."""
     cloud.tell()
     assert cloud.get("/facilities/exposures")["id"] == "exposures"
     assert cloud.get("/facilities/exposures/base")["facility"] == "exposures"
     assert cloud.get("/facilities/stress/base")["facility"] == "stress"
-    problem(cloud.client.get("/facilities/exposures/vessel?currency=USD"), 404)
-    problem(cloud.client.post("/facilities/stress", json={"shocks": [{"id": "none"}]}), 405)
+    assert_problem(cloud.client.get("/facilities/exposures/vessel?currency=USD"), 404)
+    assert_problem(cloud.client.post("/facilities/stress", json={"shocks": [{"id": "none"}]}), 405)
 
 
 # Stress.
 
 
-def test_stress_tells_every_facility_under_every_shock_and_changes_nothing(cloud: Cloud) -> None:
+def test_stress_tells_every_facility_under_every_shock_and_changes_nothing(cloud: LendingCloud) -> None:
     cloud.tell()
     before = cloud.get("/facilities")
     shocks = [
@@ -380,24 +327,24 @@ def test_stress_tells_every_facility_under_every_shock_and_changes_nothing(cloud
     assert cloud.store.counts().entries == 4
 
 
-def test_shocks_that_are_none_are_refused_with_their_places(cloud: Cloud) -> None:
+def test_shocks_that_are_none_are_refused_with_their_places(cloud: LendingCloud) -> None:
     cloud.tell()
     bad = {"shocks": [{"id": "a", "price_bp": 1.5}, {"price_bp": 1}]}
-    found = problem(cloud.client.post("/stress", json=bad), 422)
+    found = assert_problem(cloud.client.post("/stress", json=bad), 422)
     assert found["detail"] == "the shocks are refused"
     assert found["errors"] == [
         "shocks[0].price_bp: 1.5 is not a whole number from -10000 to 100000",
         "shocks[1].id: is missing",
     ]
-    problem(cloud.client.post("/stress", content=b"{", headers=JSON), 422)
-    problem(cloud.client.post("/stress", content=b"{}", headers={"content-type": "text/csv"}), 415)
-    problem(cloud.client.get("/stress"), 405)
+    assert_problem(cloud.client.post("/stress", content=b"{", headers=JSON), 422)
+    assert_problem(cloud.client.post("/stress", content=b"{}", headers={"content-type": "text/csv"}), 415)
+    assert_problem(cloud.client.get("/stress"), 405)
 
 
 # The market.
 
 
-def test_quotes_are_taken_known_already_or_corrected(cloud: Cloud) -> None:
+def test_quotes_are_taken_known_already_or_corrected(cloud: LendingCloud) -> None:
     assert cloud.get("/market") == {"prices": [], "rates": []}
     assert cloud.post("/market/quotes", QUOTES) == {"entry": 1, "changed": True}
     assert cloud.get("/market") == {
@@ -411,24 +358,24 @@ def test_quotes_are_taken_known_already_or_corrected(cloud: Cloud) -> None:
     assert [one["price"] for one in cloud.get("/market")["prices"]] == ["8.00"]
 
 
-def test_quotes_are_refused_whole_with_their_places(cloud: Cloud) -> None:
+def test_quotes_are_refused_whole_with_their_places(cloud: LendingCloud) -> None:
     cloud.post("/market/quotes", QUOTES)
     before = cloud.get("/market")
     good = {"series": "steel", "date": "2026-01-01", "price": "9.00", "currency": "USD"}
     bad = {"prices": [good, {**good, "date": "2026-02-30"}, {**good, "series": "tin", "price": 5.2}]}
-    found = problem(cloud.client.post("/market/quotes", json=bad), 422)
+    found = assert_problem(cloud.client.post("/market/quotes", json=bad), 422)
     assert found["detail"] == "the quotes are refused; those in force stay"
     assert found["errors"] == [
         "prices[1].date: '2026-02-30' is not a day, as 2026-01-31",
         'prices[2].price: 5.2 is a binary fraction and not what was quoted: write "5.2", as text',
     ]
     for body in (b"[]", b"7", b"{", b'{"quotes": []}'):
-        problem(cloud.client.post("/market/quotes", content=body, headers=JSON), 422)
+        assert_problem(cloud.client.post("/market/quotes", content=body, headers=JSON), 422)
     assert cloud.get("/market") == before
     assert cloud.store.counts().entries == 1
 
 
-def test_quotes_move_the_bases_at_once(cloud: Cloud) -> None:
+def test_quotes_move_the_bases_at_once(cloud: LendingCloud) -> None:
     cloud.tell()
     cloud.at(30)
     assert cloud.post("/market/quotes", QUOTES)["entry"] == 5
@@ -438,11 +385,11 @@ def test_quotes_move_the_bases_at_once(cloud: Cloud) -> None:
 
 
 def test_who_quotes_or_computes_shows_the_token(tmp_path: Path) -> None:
-    cloud = Cloud(tmp_path, TOKEN)
+    cloud = LendingCloud(tmp_path, token=TOKEN)
     shocks = {"shocks": [{"id": "none"}]}
     for headers in ({}, {"authorization": "Bearer wrong"}):
-        problem(cloud.client.post("/market/quotes", json=QUOTES, headers=headers), 401)
-        problem(cloud.client.post("/stress", json=shocks, headers=headers), 401)
+        assert_problem(cloud.client.post("/market/quotes", json=QUOTES, headers=headers), 401)
+        assert_problem(cloud.client.post("/stress", json=shocks, headers=headers), 401)
     assert cloud.get("/market")["prices"] == []
     shown = {"authorization": f"Bearer {TOKEN}"}
     assert cloud.client.post("/market/quotes", json=QUOTES, headers=shown).json() == {"entry": 1, "changed": True}

@@ -12,6 +12,7 @@ from builders import AT_SEA, IN_LOS_ANGELES, position
 from certified import Journal, book, lot
 
 from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.spine.base_at import base_at
 
@@ -47,7 +48,7 @@ def at(clock: str) -> str:
 def test_base_prints_the_base_of_now(journal: Journal, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (found,) = told(capsys, command(tmp_path))
     assert found == json.loads(json.dumps(base_at(journal.store, "facility-1").as_json(lots=False)))
-    assert (found["as_of"], found["known_at"], found["entry"]) == (at("14:00")[:-1] + ".000Z", found["as_of"], 8)
+    assert (found["as_of"], found["known_at"], found["entry"]) == (at("14:00"), found["as_of"], 8)
     assert found["base"]["gross_minor"] == 760_000
     (found,) = told(capsys, command(tmp_path, "--lots"))
     assert [one["id"] for one in found["lines"]] == [one["id"] for one in book(journal.devices)["lots"]]
@@ -58,12 +59,12 @@ def test_base_of_a_moment_by_what_was_known_at_another(
     journal: Journal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (found,) = told(capsys, command(tmp_path, "--as-of", at("12:15")))
-    assert (found["as_of"], found["known_at"]) == ("2026-01-01T12:15:00.000Z", "2026-01-01T14:00:00.000Z")
+    assert (found["as_of"], found["known_at"]) == ("2026-01-01T12:15:00Z", "2026-01-01T14:00:00Z")
     assert "condition" not in found["base"]["ineligible"]
     (found,) = told(capsys, command(tmp_path, "--known-at", at("12:00")))
-    assert (found["as_of"], found["entry"], found["base"]["unvalued"]) == ("2026-01-01T12:00:00.000Z", 1, 7)
+    assert (found["as_of"], found["entry"], found["base"]["unvalued"]) == ("2026-01-01T12:00:00Z", 1, 7)
     (found,) = told(capsys, command(tmp_path, "--as-of", "2026-01-01T15:00:00+01:00", "--known-at", at("14:00")))
-    assert (found["as_of"], found["base"]["gross_minor"]) == ("2026-01-01T14:00:00.000Z", 760_000)
+    assert (found["as_of"], found["base"]["gross_minor"]) == ("2026-01-01T14:00:00Z", 760_000)
 
 
 def test_then_shows_what_has_become_known_and_why_it_differs(
@@ -71,20 +72,20 @@ def test_then_shows_what_has_become_known_and_why_it_differs(
 ) -> None:
     """After 14:00: a corrected quote, one of tomorrow, a late reading in port, one of later, and a recount."""
     journal.at("14:10")
-    journal.spine.quote(CORRECTION)
-    journal.spine.quote(TOMORROW)
+    journal.spine.commit(drafts.quote, CORRECTION)
+    journal.spine.commit(drafts.quote, TOMORROW)
     one = journal.devices[1]
     late = one.measure(journal.at("13:55"), *position(IN_LOS_ANGELES))
     journal.at("14:20")
     journal.spine.take([one.arrival([late])])
     journal.measure(2, "14:25", *position(AT_SEA))
     journal.at("14:30")
-    journal.spine.amend({"lots": [lot("short", counted=95, counted_at=at("13:00"))]})
+    journal.spine.commit(drafts.amend, {"lots": [lot("short", counted=95, counted_at=at("13:00"))]})
     journal.measure(1, "14:40", *position(IN_LOS_ANGELES))
     arguments = command(tmp_path, "--as-of", at("14:00"), "--known-at", at("14:00"), "--then", at("14:30"))
     first, then, *why = told(capsys, arguments)
-    assert (first["known_at"], first["entry"], first["base"]["gross_minor"]) == ("2026-01-01T14:00:00.000Z", 8, 760_000)
-    assert (then["known_at"], then["entry"]) == ("2026-01-01T14:30:00.000Z", 13)
+    assert (first["known_at"], first["entry"], first["base"]["gross_minor"]) == ("2026-01-01T14:00:00Z", 8, 760_000)
+    assert (then["known_at"], then["entry"]) == ("2026-01-01T14:30:00Z", 13)
     assert then["as_of"] == first["as_of"]
     assert then["base"]["gross_minor"] == 200_000 + 7 * 64_000
     assert (first["base"]["ineligible"]["stock"], then["base"]["ineligible"]["stock"]) == (8_000, 3_200)
@@ -93,7 +94,7 @@ def test_then_shows_what_has_become_known_and_why_it_differs(
     assert [one.get("quotes") for one in why if one["entry"] == 9] == [["steel"]]
     assert not [one for one in why if one["entry"] == 10], "tomorrow's quote bears on nothing today"
     reading, entered = (one for one in why if one["entry"] == 11)
-    assert reading == {"entry": 11, "known_at": "2026-01-01T14:20:00.000Z", "readings": {"asset-2": 1}}
+    assert reading == {"entry": 11, "known_at": "2026-01-01T14:20:00Z", "readings": {"asset-2": 1}}
     assert (entered["type"], entered["subject"], entered["facts"]["fence"]) == (
         "fence_entered",
         "asset-2",
@@ -119,7 +120,7 @@ def test_then_shows_what_has_become_known_and_why_it_differs(
         (("--then", "soon"), "--then: 'soon' is not a time in ISO 8601 with its offset, as 2026-01-31T12:00:00Z"),
         (
             ("--as-of", at("13:01"), "--known-at", at("13:00")),
-            "as of 2026-01-01T13:01:00.000Z lies after known at 2026-01-01T13:00:00.000Z: nobody knew then",
+            "as of 2026-01-01T13:01:00Z lies after known at 2026-01-01T13:00:00Z: nobody knew then",
         ),
         (
             ("--known-at", at("13:00"), "--then", at("12:59")),
@@ -127,7 +128,7 @@ def test_then_shows_what_has_become_known_and_why_it_differs(
         ),
         (
             ("--known-at", at("11:00")),
-            "there was no facility 'facility-1' at 2026-01-01T11:00:00.000Z; there were: none",
+            "there was no facility 'facility-1' at 2026-01-01T11:00:00Z; there were: none",
         ),
     ],
 )
@@ -147,7 +148,7 @@ def test_an_unknown_facility_and_a_mistyped_folder_are_said(
         "",
         "\n".join(
             [
-                "there was no facility 'ghost' at 2026-01-01T14:00:00.000Z; there were: facility-1",
+                "there was no facility 'ghost' at 2026-01-01T14:00:00Z; there were: facility-1",
                 f"{tmp_path / 'typo' / 'journal.sqlite'}: there is no journal here",
                 "",
             ]
@@ -170,7 +171,7 @@ def test_the_programs_themselves_print_what_can_be_posted(journal: Journal, tmp_
         {"date": "2025-12-31", "series": "steel", "price": "8.00", "currency": "USD"},
         {"date": "2026-01-01", "series": "steel", "price": "9.00", "currency": "USD"},
     ]
-    assert journal.spine.quote(document) is not None
+    assert journal.spine.commit(drafts.quote, document) is not None
     found = subprocess.run([*program, *command(tmp_path)], capture_output=True, text=True, check=True)
     assert json.loads(found.stdout)["base"]["gross_minor"] == 200_000 + 7 * 72_000
     failed = subprocess.run(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pledgewatch_cloud.decide import book as book_module
-from pledgewatch_cloud.decide import causes, kinetic
+from pledgewatch_cloud.decide import causes, drafts, kinetic
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.causes import Cause, Spell
 from pledgewatch_cloud.decide.collateral.loss import (
@@ -307,7 +307,7 @@ def test_it_is_told_of_what_readings_made() -> None:
     store = MemoryStore()
     noon_ms = AS_OF_MS
     spine = Spine(store, _At(noon_ms + 8 * HOUR_MS))
-    spine.amend(document)
+    spine.commit(drafts.amend, document)
     for half_hour in range(12):
         value = 12_000 if half_hour < 7 else 5_000
         device.measure(noon_ms + half_hour * HOUR_MS // 2, Cell(Channel.TEMPERATURE_MC, value))

@@ -6,22 +6,16 @@ import statistics
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import DATA, needs
 
 from pledgewatch_cloud.decide import canonical, currencies, market
 from pledgewatch_cloud.decide.currencies import EXPONENTS, UnknownCurrencyError, exponent
 from pledgewatch_cloud.decide.market import Cross, Market, MarketError, PriceQuote, RateQuote
-
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-
-
-def needs(folder: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not (DATA / folder).exists(), reason=f"needs ../shared/data/{folder}")
 
 
 def day(text: str) -> int:

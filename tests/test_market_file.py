@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_market import DATA, converted, day, needs
+from needed import DATA, needs
+from test_market import converted, day
 
 from pledgewatch_cloud import market_file
 from pledgewatch_cloud.decide import market

@@ -77,6 +77,22 @@ def two_facilities(document: Document) -> None:
     ]
 
 
+def one_receipt(document: Document) -> None:
+    """The goods in both containers have one receipt, and are two facilities'."""
+    two_facilities(document)
+    for one in document["shipments"]:
+        one.pop("about")
+    receipt = {"receipt": {"id": "R-1", "state": "valid"}}
+    document["lots"] = [LOTS[FIRST] | receipt, LOTS[SECOND] | receipt | {"facility": "facility-2"}]
+
+
+def receipt_in_a_shipment(document: Document) -> None:
+    """One facility's shipment names the receipt of another one's goods."""
+    one_receipt(document)
+    document["lots"][0].pop("receipt")
+    document["shipments"][0]["about"] = {"receipt": ["R-1"]}
+
+
 def only_pays_the_bank(document: Document) -> None:
     document["facilities"] = [FACILITY | {"payees": ["bank"]}]
 
@@ -182,14 +198,9 @@ FAULTS: list[tuple[str, Callable[[Document], Any], list[str]]] = [
         "shares of a limit that come to more than all of it",
         lambda document: (
             also(share("third", 9_000, "limit"), share("fourth", 1_001, "limit"))(document),
-            document.update(facilities=[FACILITY | {"limit_minor": 2_500_000}]),
+            document.update(facilities=[FACILITY | {"limit_minor": 1_000}]),
         ),
         ["milestones fourth, third: release 10001 bp of the limit of facility-1; let them come to 10000 at most"],
-    ),
-    (
-        "an amount above the limit",
-        lambda document: document.update(facilities=[FACILITY | {"limit_minor": 2_499_999}]),
-        ["milestones first.release.amount_minor: is more than the limit of facility-1, 2499999"],
     ),
     (
         "a share of a limit that is none",
@@ -244,7 +255,27 @@ FAULTS: list[tuple[str, Callable[[Document], Any], list[str]]] = [
     (
         "a bill of lading that another facility lends on",
         two_facilities,
-        ["shipments shipment-2.about: bill_of_lading:BL-1 is in shipment-1 of facility-1 as well; take it out of one"],
+        [
+            (
+                "shipments shipment-2.about: bill_of_lading:BL-1 is in shipments shipment-1.about of facility-1 as"
+                " well; take it out of one of them"
+            )
+        ],
+    ),
+    (
+        "a warehouse receipt that another facility lends on",
+        one_receipt,
+        [
+            (
+                f"lots lot-{FIRST}.receipt: receipt:R-1 is in lots lot-{SECOND}.receipt of facility-2 as well;"
+                " take it out of one of them"
+            )
+        ],
+    ),
+    (
+        "and one that is in another facility's shipment",
+        receipt_in_a_shipment,
+        [f"lots lot-{SECOND}.receipt: receipt:R-1 is in shipments shipment-1.about of facility-1 as well"],
     ),
     (
         "a shipment of nothing",

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from api_cloud import ApiCloud
+from builders import MINUTE_MS, NOON_MS
 from fastapi.testclient import TestClient
 from milestoning import Trade, data_of, milestone
-from test_api import Cloud
 from test_milestone_life import (
     BOTH,
     CLEARED,
@@ -26,6 +27,7 @@ from test_milestone_life import (
 
 from pledgewatch_cloud import doctor
 from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.milestones.half import nothing_new
 from pledgewatch_cloud.journal import form
@@ -56,7 +58,7 @@ TABLE: list[tuple[Callable[[Trade], None], str, str, str]] = [
 
 
 def say(trade: Trade, release: str) -> bool:
-    return trade.spine.say_booked("milestone", release, "payments desk", "asked the bank") is not None
+    return trade.spine.commit(drafts.say_booked, "milestone", release, "payments desk", "asked the bank") is not None
 
 
 @pytest.mark.parametrize(
@@ -100,13 +102,13 @@ def test_a_payer_that_has_not_booked_is_told_of_once_for_each_message() -> None:
     (first, _) = trade.memo().releases[0]
     assert [one["message"] for one in unbooked_events(trade)] == [first]
     assert "said_by" not in unbooked_events(trade)[0]
-    trade.spine.booked(the(trade, first), "none")
+    trade.spine.commit(drafts.booked, the(trade, first), "none")
     assert len(unbooked_events(trade)) == 1
     make_refuted(trade)
     assert (trade.memo().state, trade.memo().is_unbooked) == ("retracted", False)
     make_hold(trade)
     assert (trade.memo().state, trade.memo().is_unbooked) == ("met", False), "the second message is on its way"
-    assert trade.spine.booked(the(trade, first), "none") is None, "which says nothing of the second"
+    assert trade.spine.commit(drafts.booked, the(trade, first), "none") is None, "which says nothing of the second"
     trade.deliver("none")
     assert [one["message"] for one in unbooked_events(trade)] == [one for one, _ in trade.memo().releases]
     trade.assert_replays()
@@ -117,7 +119,9 @@ def test_a_payer_says_nothing_new_of_what_was_taken_back_and_a_person_does() -> 
     retracted(trade)
     entry = trade.spine.state.entry
     trade.deliver("none")
-    assert trade.spine.booked(the(trade, trade.memo().releases[0][0]), "none") is None, "it was under way"
+    assert trade.spine.commit(drafts.booked, the(trade, trade.memo().releases[0][0]), "none") is None, (
+        "it was under way"
+    )
     assert trade.spine.state.entry == entry
     assert say(trade, "none")
     assert [(one["said_by"], one["said_why"]) for one in unbooked_events(trade)] == [
@@ -130,7 +134,7 @@ def test_a_payer_may_still_book_what_it_had_not() -> None:
     trade = Trade(BOTH)
     met(trade)
     trade.deliver("none")
-    assert trade.spine.booked(the(trade, trade.memo().releases[0][0]), "booked")
+    assert trade.spine.commit(drafts.booked, the(trade, trade.memo().releases[0][0]), "booked")
     assert (trade.memo().state, trade.memo().is_unbooked) == ("released", False)
 
 
@@ -161,7 +165,7 @@ def test_of_a_milestone_that_has_left_the_book() -> None:
     assert not say(trade, "none")
     assert say(trade, "booked")
     assert trade.memo().state == "in_question"
-    assert trade.spine.say_booked("ghost", "booked", "x", "y") is None
+    assert trade.spine.commit(drafts.say_booked, "ghost", "booked", "x", "y") is None
     trade.assert_replays()
 
 
@@ -188,48 +192,50 @@ def the(trade: Trade, message: str) -> OutboxMessage:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Cloud:
+def cloud(tmp_path: Path) -> ApiCloud:
     """A milestone of which the release is on its way."""
-    cloud = Cloud(tmp_path / "data", None)
-    cloud.tell()
+    cloud = ApiCloud(tmp_path / "data", at_ms=NOON_MS + 60 * MINUTE_MS)
+    cloud.sail_into_port()
     lot = {"shipment": None, "lot": "lot-container-1"}
-    cloud.spine.amend({"senders": [{"id": "customs"}], "milestones": [milestone(CLEARED, **lot)]})
-    assert cloud.spine.waive("milestone", "head of credit", "seen by own surveyor")
+    cloud.spine.commit(drafts.amend, {"senders": [{"id": "customs"}], "milestones": [milestone(CLEARED, **lot)]})
+    assert cloud.spine.commit(drafts.waive, "milestone", "head of credit", "seen by own surveyor")
     return cloud
 
 
-def refused(client: TestClient, status: int, path: str, **body: str) -> str:
+def assert_refused(client: TestClient, status: int, path: str, **body: str) -> str:
     answer = client.post(path, json=body)
     assert answer.status_code == status, answer.text
     return str(answer.json()["detail"])
 
 
-def test_the_api_takes_a_person_s_word(cloud: Cloud) -> None:
+def test_the_api_takes_a_person_s_word(cloud: ApiCloud) -> None:
     path, told = "/milestones/milestone/booking", {"by": "desk", "why": "asked"}
-    assert "there is no milestone 'ghost'" in refused(
+    assert "there is no milestone 'ghost'" in assert_refused(
         cloud.client, 404, "/milestones/ghost/booking", release="none", **told
     )
-    refused(cloud.client, 422, path, release="perhaps", **told)
-    refused(cloud.client, 422, path, release="none", by="desk", why="")
+    assert_refused(cloud.client, 422, path, release="perhaps", **told)
+    assert_refused(cloud.client, 422, path, release="none", by="desk", why="")
     answer = cloud.client.post(path, json={"release": "none", **told})
     assert answer.json() == {"entry": cloud.spine.state.entry}
     assert cloud.get("/milestones/milestone")["unbooked"] is True
     assert [one["unbooked"] for one in cloud.get("/milestones") if one["id"] == "milestone"] == [True]
-    assert "is not booked was said before" in refused(cloud.client, 409, path, release="none", **told)
+    assert "is not booked was said before" in assert_refused(cloud.client, 409, path, release="none", **told)
     assert "pledgewatch_milestones_unbooked 1.0" in cloud.client.get("/metrics").text
     assert cloud.client.post(path, json={"release": "booked", **told}).status_code == 200
     assert "pledgewatch_milestones_unbooked 0.0" in cloud.client.get("/metrics").text
     assert cloud.get("/milestones/milestone")["state"] == "released"
-    assert "no word takes that back" in refused(cloud.client, 409, path, release="none", **told)
+    assert "no word takes that back" in assert_refused(cloud.client, 409, path, release="none", **told)
 
 
-def test_the_api_says_that_nobody_can_have_booked_what_was_not_sent(cloud: Cloud) -> None:
-    cloud.spine.amend({"milestones": [milestone(CLEARED, id="other", shipment=None, lot="lot-container-1")]})
-    text = refused(cloud.client, 409, "/milestones/other/booking", release="booked", by="desk", why="asked")
+def test_the_api_says_that_nobody_can_have_booked_what_was_not_sent(cloud: ApiCloud) -> None:
+    cloud.spine.commit(
+        drafts.amend, {"milestones": [milestone(CLEARED, id="other", shipment=None, lot="lot-container-1")]}
+    )
+    text = assert_refused(cloud.client, 409, "/milestones/other/booking", release="booked", by="desk", why="asked")
     assert text == "milestone other: it is waiting, and nothing was sent of its release: nobody can have booked it"
 
 
-def bury(cloud: Cloud, endpoint: str) -> str:
+def bury(cloud: ApiCloud, endpoint: str) -> str:
     """The release becomes a dead letter of an endpoint."""
     while True:
         (front,) = [one for one in cloud.store.due(endpoint, 2**62) if one.facility == "facility-1"]
@@ -241,7 +247,7 @@ def bury(cloud: Cloud, endpoint: str) -> str:
 
 @pytest.mark.parametrize(("endpoint", "is_told"), [(CORE, True), ("desk", False)])
 def test_passing_over_what_lets_money_move_says_that_it_is_not_booked(
-    cloud: Cloud, endpoint: str, is_told: bool
+    cloud: ApiCloud, endpoint: str, is_told: bool
 ) -> None:
     message, entry = bury(cloud, endpoint), cloud.spine.state.entry
     path = f"/outbox/dead/{message}/pass-over?endpoint={endpoint}"
@@ -249,17 +255,28 @@ def test_passing_over_what_lets_money_move_says_that_it_is_not_booked(
     assert cloud.spine.state.milestones["milestone"].is_unbooked is is_told
     said = [form.read_entry(one).content for one in cloud.store.entries(entry)]
     assert [one[-3:] for one in said] == ([("none", "desk", "paid by cheque")] if is_told else [])
-    refused(cloud.client, 404, path)
+    assert_refused(cloud.client, 404, path)
 
 
-def test_passing_over_needs_no_word(cloud: Cloud) -> None:
-    message = bury(cloud, CORE)
-    assert cloud.client.post(f"/outbox/dead/{message}/pass-over").status_code == 200
-    assert cloud.spine.state.milestones["milestone"].is_unbooked
+@pytest.mark.parametrize("said", [{}, {"by": "desk"}, {"why": "paid by cheque"}, {"by": "", "why": "paid by cheque"}])
+def test_passing_over_what_makes_a_payer_pay_needs_who_and_why(cloud: ApiCloud, said: dict[str, str]) -> None:
+    message, entry = bury(cloud, CORE), cloud.spine.state.entry
+    path = f"/outbox/dead/{message}/pass-over"
+    text = assert_refused(cloud.client, 422, path, **said)
+    assert text.startswith(f"{message} lets money move, and core pays: the body must say who passes it over (`by`)")
+    assert cloud.client.post(path).status_code == 422, "with no body as well"
+    assert [one.message.id for one in cloud.store.dead_letters(CORE)] == [message], "it stands"
+    assert cloud.spine.state.entry == entry, "and nobody is named in the journal"
+
+
+def test_passing_over_needs_no_word_where_nobody_pays(cloud: ApiCloud) -> None:
+    message, entry = bury(cloud, "desk"), cloud.spine.state.entry
+    assert cloud.client.post(f"/outbox/dead/{message}/pass-over?endpoint=desk").status_code == 200
+    assert (cloud.store.dead_letters("desk"), cloud.spine.state.entry) == ([], entry)
 
 
 def test_the_command_leaves_what_lets_money_move_to_the_service(
-    cloud: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cloud: ApiCloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = bury(cloud, CORE)
     options = ["outbox", "--data", str(tmp_path / "data"), "--pass-over", message]
@@ -271,10 +288,10 @@ def test_the_command_leaves_what_lets_money_move_to_the_service(
 
 
 def test_the_command_and_the_doctor_say_what_is_not_booked(
-    cloud: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cloud: ApiCloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert doctor._milestones(tmp_path / "data") == []
-    cloud.spine.say_booked("milestone", "none", "desk", "asked")
+    cloud.spine.commit(drafts.say_booked, "milestone", "none", "desk", "asked")
     (found,) = doctor._milestones(tmp_path / "data")
     assert (found.what, found.is_well) == ("milestone milestone", False)
     assert "or pay otherwise and say so (POST /milestones/milestone/booking)" in found.text

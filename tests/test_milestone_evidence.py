@@ -295,7 +295,7 @@ TIED: list[Row] = [
         NOT_HELD,
         [
             tied("customs", "facility-1"),
-            say(1, "hold_placed"),
+            say(1, "hold_placed", "customs"),
             say(5, "arrived"),
             say(8, "hold_lifted", "customs"),
         ],

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_cloud import ApiCloud
+from builders import MINUTE_MS, NOON_MS
 from milestoning import COLD, FIRST, PORT, SEA, SECOND, SENDERS, SHIPMENT, Trade, at, fact, milestone, moment
-from test_api import Cloud
 
 from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.milestones.explain import Explained, Explanation
 from pledgewatch_cloud.decide.stretches import NEVER
@@ -227,7 +229,7 @@ def test_each_fact_says_what_would_become_of_the_release_without_it() -> None:
     waiver = Trade(milestone({"all": [CLEARED, fact("arrived")]}))
     waiver.say(5, "customs_cleared")
     assert the_fact(waiver).if_lost == "it would not be met"
-    waiver.spine.waive("milestone", "head of credit", "seen by own surveyor")
+    waiver.spine.commit(drafts.waive, "milestone", "head of credit", "seen by own surveyor")
     assert the_fact(waiver).if_lost == "nothing: it was waived by head of credit"
     assert "  waived by head of credit: seen by own surveyor" in list(explain.lines(explained(waiver)))
     trade.withdraw(7, "arrived@5")
@@ -346,15 +348,15 @@ def test_of_very_many_twenty_are_named() -> None:
 
 
 def test_the_api_says_the_same(tmp_path: Path) -> None:
-    cloud = Cloud(tmp_path, None)
-    cloud.tell()
+    cloud = ApiCloud(tmp_path, at_ms=NOON_MS + 60 * MINUTE_MS)
+    cloud.sail_into_port()
     lot = {"shipment": None, "lot": "lot-container-1"}
     shipment = SHIPMENT | {"lots": ["lot-container-1"]}
     wanted = milestone({"all": [CLEARED, {"not": fact("on_hold")}]})
-    cloud.spine.amend({"senders": SENDERS, "shipments": [shipment], "milestones": [wanted]})
-    cloud.spine.amend({"milestones": [milestone(CLEARED, id="other", **lot)]})
+    cloud.spine.commit(drafts.amend, {"senders": SENDERS, "shipments": [shipment], "milestones": [wanted]})
+    cloud.spine.commit(drafts.amend, {"milestones": [milestone(CLEARED, id="other", **lot)]})
     one = {"id": "1", "kind": "customs_cleared", "happened_at": moment(5), "about": {"shipment": ["shipment-1"]}}
-    cloud.spine.submit("trucker", "plain", f'{{"notices": [{str(one).replace(chr(39), chr(34))}]}}')
+    cloud.spine.commit(drafts.submit, "trucker", "plain", f'{{"notices": [{str(one).replace(chr(39), chr(34))}]}}')
     found = cloud.get("/milestones/milestone")
     assert found == explain.as_json(explain.explain(cloud.spine.state, "milestone"))
     assert "trucker/1 is of grade fair, and good is asked for" in found["facts"][0]["missing"]
@@ -370,4 +372,23 @@ def test_the_api_says_the_same(tmp_path: Path) -> None:
     assert cloud.get("/milestones/milestone")["waived_why"] == "surveyed"
     again = cloud.client.post("/milestones/milestone/waiver", json={"by": "head of credit", "why": "surveyed"})
     assert again.status_code == 409
+    cloud.store.close()
+
+
+@pytest.mark.parametrize("slash", ["/", "%2F"])
+def test_the_api_finds_a_milestone_whose_id_has_slashes(tmp_path: Path, slash: str) -> None:
+    cloud = ApiCloud(tmp_path, at_ms=NOON_MS + 60 * MINUTE_MS)
+    cloud.sail_into_port()
+    lot = {"shipment": None, "lot": "lot-container-1"}
+    some = [milestone(CLEARED, id=one, **lot) for one in ("po/4711", "po/4711/waiver")]
+    cloud.spine.commit(drafts.amend, {"senders": SENDERS, "milestones": some})
+    for one in some:
+        path = f"/milestones/{one['id'].replace('/', slash)}"
+        assert cloud.get(path)["id"] == one["id"]
+        waived = cloud.client.post(f"{path}/waiver", json={"by": "head of credit", "why": "surveyed"})
+        assert waived.status_code == 200, waived.text
+        assert cloud.get(path)["waived_why"] == "surveyed"
+        told = cloud.client.post(f"{path}/booking", json={"release": "none", "by": "desk", "why": "asked"})
+        assert told.status_code == 200, told.text
+    assert cloud.client.get(f"/milestones/po{slash}4712").status_code == 404
     cloud.store.close()

@@ -18,6 +18,7 @@ from milestoning import (
     moment,
 )
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.milestones.lifecycle import MOVES, MilestoneState, News
 from pledgewatch_cloud.journal.memory import MemoryStore
@@ -110,17 +111,17 @@ def take_back_the_first(trade: Trade) -> None:
 
 
 def waive(trade: Trade) -> None:
-    assert trade.spine.waive("milestone", "head of credit", "seen by own surveyor")
+    assert trade.spine.commit(drafts.waive, "milestone", "head of credit", "seen by own surveyor")
 
 
 def book_the_newest(trade: Trade, release: str = "booked") -> None:
     """The core answers the newest message that it has booked the release."""
     newest = [one for one in trade.store._outbox.values() if "milestone" in data_of(one)][-1]
-    assert trade.spine.booked(newest, release)
+    assert trade.spine.commit(drafts.booked, newest, release)
 
 
 def say_none(trade: Trade) -> None:
-    assert trade.spine.say_booked("milestone", "none", "payments desk", "asked the bank")
+    assert trade.spine.commit(drafts.say_booked, "milestone", "none", "payments desk", "asked the bank")
 
 
 def other_payee(trade: Trade) -> None:
@@ -353,7 +354,7 @@ def test_a_release_that_was_in_flight_when_it_was_taken_back_and_is_booked_is_in
     in_flight = the_release(trade)
     make_refuted(trade)
     assert trade.memo().state == "retracted"
-    trade.spine.booked(in_flight, "")
+    trade.spine.commit(drafts.booked, in_flight, "")
     trade.store.delivered(in_flight, DeliveryRecord(CORE, in_flight.id, 0, 1))
     assert trade.memo().state == "in_question"
     assert trade.types() == ["release_disbursement", "retract_release", "question_release"]
@@ -381,8 +382,8 @@ def test_a_word_about_something_else_books_no_release() -> None:
     trade = Trade(BOTH)
     met(trade)
     other = next(one for one in trade.store._outbox.values() if one.type == "record_base")
-    assert trade.spine.booked(other, "") is None
-    assert trade.spine.booked(other, "booked") is None
+    assert trade.spine.commit(drafts.booked, other, "") is None
+    assert trade.spine.commit(drafts.booked, other, "booked") is None
     assert trade.memo().state == "met"
 
 
@@ -390,7 +391,7 @@ def test_the_core_says_twice_that_it_has_booked() -> None:
     trade = Trade(BOTH)
     released(trade)
     entries = trade.spine.state.entry
-    assert trade.spine.booked(the_release(trade), "") is None
+    assert trade.spine.commit(drafts.booked, the_release(trade), "") is None
     assert trade.spine.state.entry == entries
 
 
@@ -417,7 +418,7 @@ def test_the_first_message_is_booked_after_the_release_was_resumed() -> None:
     retracted(trade)
     in_flight = the_release(trade)
     make_hold(trade)
-    trade.spine.booked(in_flight, "")
+    trade.spine.commit(drafts.booked, in_flight, "")
     assert trade.memo().state == "released"
     assert trade.deliver()[-1] == "resume_release", "which the core has booked already, and knows by its id"
     assert trade.memo().state == "released"
@@ -471,6 +472,33 @@ def test_a_tranche_that_was_not_met_waits_while_the_one_before_it_is_in_question
     assert trade.memo("second").state == "met"
 
 
+def test_a_release_that_was_never_without_question_lets_no_other_go() -> None:
+    first = milestone(CLEARED, id="first")
+    second = milestone({"any": [fact("milestone_released", milestone="first"), ARRIVED]}, id="second")
+    trade = Trade(first, second)
+    trade.say(5, "customs_cleared")
+    trade.say(6, "arrived")
+    trade.withdraw(7, "arrived@6")
+    trade.withdraw(8, "customs_cleared@5")
+    trade.deliver("booked", of="retract_release")
+    trade.amend(20, senders=[{"id": "onlooker"}])
+    assert (trade.memo("first").state, trade.memo("second").state) == ("in_question", "in_question")
+    assert "resume_release" not in trade.types()
+
+
+def test_what_was_met_before_a_release_does_not_rest_on_it_later() -> None:
+    first = milestone(CLEARED, id="first")
+    second = milestone({"any": [fact("milestone_released", milestone="first"), ARRIVED]}, id="second")
+    trade = Trade(first, second)
+    trade.say(6, "arrived")
+    trade.say(8, "customs_cleared")
+    trade.deliver(of="none of these")
+    assert (trade.memo("first").state, trade.memo("second").state) == ("released", "released")
+    trade.withdraw(20, "customs_cleared@8")
+    trade.withdraw(21, "arrived@6")
+    assert (trade.memo("first").state, trade.memo("second").state) == ("in_question", "in_question")
+
+
 # Waivers
 
 
@@ -496,15 +524,15 @@ def test_there_is_nothing_to_waive_where_the_money_moves_already(come_to: Callab
     trade = Trade(BOTH)
     come_to(trade)
     entry = trade.spine.state.entry
-    assert trade.spine.waive("milestone", "head of credit", "again") is None
-    assert trade.spine.waive("nobody", "head of credit", "again") is None
+    assert trade.spine.commit(drafts.waive, "milestone", "head of credit", "again") is None
+    assert trade.spine.commit(drafts.waive, "nobody", "head of credit", "again") is None
     assert trade.spine.state.entry == entry
 
 
 def test_nothing_is_waived_whose_amount_is_not_known() -> None:
     shared = milestone(CLEARED, release={"share_bp": 5_000, "of": "value"})
     trade = Trade(shared, prices=[], products=[{"sku": "sofa", "series": "sofas"}])
-    assert trade.spine.waive("milestone", "head of credit", "hurry") is None
+    assert trade.spine.commit(drafts.waive, "milestone", "head of credit", "hurry") is None
 
 
 def test_what_was_waived_comes_back_waived_when_its_terms_do() -> None:

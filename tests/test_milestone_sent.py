@@ -14,6 +14,7 @@ from milestoning import (
     Trade,
     at,
     milestone,
+    moment,
 )
 from test_milestone_life import (
     ARRIVED,
@@ -33,6 +34,7 @@ from test_milestone_life import (
     waive,
 )
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.item import BookError
 
 FAR = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
@@ -66,7 +68,7 @@ def test_what_is_not_known_to_be_worth_anything_waits_for_a_price() -> None:
     assert (trade.memo().state, trade.types()) == ("pending", [])
     trade.clock.at_ms = at(60)
     price = {"series": "sofas", "date": "2026-01-01", "price": "200", "currency": "USD"}
-    trade.spine.quote({"prices": [price]})
+    trade.spine.commit(drafts.quote, {"prices": [price]})
     assert trade.ends() == "met@5"
     assert trade.sent()[0]["amount_minor"] == 20_000_000
 
@@ -103,11 +105,11 @@ def test_one_that_left_while_its_release_was_in_flight_is_in_question_once_that_
     met(trade)
     in_flight = the_release(trade)
     trade.amend(20, remove={"milestones": ["milestone"]})
-    trade.spine.booked(in_flight, "")
+    trade.spine.commit(drafts.booked, in_flight, "")
     assert trade.memo().state == "in_question"
     (found,) = trade.sent("question_release")
     assert found["changed"] == [{"missing": "the milestone is not in the book any more"}]
-    assert trade.spine.booked(in_flight, "") is None
+    assert trade.spine.commit(drafts.booked, in_flight, "") is None
     trade.assert_replays()
 
 
@@ -151,7 +153,7 @@ def test_other_terms_than_were_sent_take_the_release_back_and_never_send_another
         {"missing": f"the release was sent as 2500000 minor units to exporter, and the book says {reason}"}
     ]
     make_hold(trade)
-    assert trade.spine.waive("milestone", "head of credit", "all the same") is None
+    assert trade.spine.commit(drafts.waive, "milestone", "head of credit", "all the same") is None
     assert trade.deliver() == ["retract_release"]
     trade.amend(30, milestones=[BOTH])
     assert trade.deliver() == ["resume_release"]
@@ -224,7 +226,7 @@ def test_another_account_of_the_payee_takes_back_what_has_not_been_booked() -> N
     assert found["changed"] == [
         {"missing": f"the release was sent to {OLD} at BUKBGB22, and the book says {NEW} at BUKBGB22"}
     ]
-    assert trade.spine.waive("milestone", "head of credit", "all the same") is None
+    assert trade.spine.commit(drafts.waive, "milestone", "head of credit", "all the same") is None
     assert trade.deliver() == ["retract_release"], "the old account was never paid"
     trade.amend(30, parties=[exporter(OLD)])
     assert trade.deliver() == ["resume_release"]
@@ -244,9 +246,9 @@ def test_what_was_paid_to_the_old_account_all_the_same_is_in_question_until_a_pe
     met(trade)
     trade.amend(20, parties=[exporter(NEW)])
     trade.deliver("booked", of="retract_release")
-    trade.tick(25)
+    trade.say(25, "customs_cleared", id="again")
     assert trade.memo().state == "in_question"
-    assert trade.spine.waive("milestone", "head of credit", "the supplier confirms it")
+    assert trade.spine.commit(drafts.waive, "milestone", "head of credit", "the supplier confirms it")
     assert (trade.memo().state, trade.types()[-1]) == ("released", "reaffirm_release")
 
 
@@ -269,8 +271,91 @@ def test_what_was_released_counts_against_the_whole_whatever_the_book_says_now(g
     trade.assert_replays()
 
 
+def test_a_share_counts_from_when_it_is_met() -> None:
+    trade = Trade(SHARE)
+    trade.say(5, "customs_cleared")
+    assert trade.memo().state == "met"
+    smaller = SHARE | {"release": {"share_bp": 1, "of": "value"}}
+    second = SHARE | {"id": "second", "release": {"share_bp": 4_001, "of": "value"}}
+    with pytest.raises(BookError, match="milestones milestone, second: release 10001 bp"):
+        trade.amend(20, milestones=[smaller, second])
+
+
+# What it is about
+
+ONE_LOT = [SHIPMENT | {"lots": [f"lot-{FIRST}"]}]
+OTHER_GOODS = {
+    "a lot leaves the shipment": {"shipments": ONE_LOT},
+    "it is about one lot now": {"milestones": [BOTH | {"shipment": None, "lot": f"lot-{FIRST}"}]},
+}
+
+
+def without_none(amended: dict[str, Any]) -> dict[str, Any]:
+    """A change to None leaves a key out."""
+    return {
+        section: [{key: value for key, value in one.items() if value is not None} for one in items]
+        for section, items in amended.items()
+    }
+
+
+@pytest.mark.parametrize("amended", OTHER_GOODS.values(), ids=OTHER_GOODS)
+def test_other_goods_take_back_what_has_not_been_booked(amended: dict[str, Any]) -> None:
+    trade = Trade(BOTH)
+    met(trade)
+    trade.amend(20, **without_none(amended))
+    (found,) = trade.sent("retract_release")
+    (changed,) = found["changed"]
+    assert changed["missing"].startswith("the release was sent for lot-")
+    assert trade.spine.commit(drafts.waive, "milestone", "head of credit", "all the same") is None
+    assert trade.deliver() == ["retract_release"]
+    trade.amend(30, shipments=[SHIPMENT], milestones=[BOTH])
+    assert trade.deliver() == ["resume_release"]
+    assert_money_moves_once(trade)
+    trade.assert_replays()
+
+
+def test_a_waiver_is_for_the_goods_that_it_was_given_for() -> None:
+    trade = Trade(BOTH)
+    waive(trade)
+    trade.amend(20, remove={"milestones": ["milestone"]})
+    trade.amend(30, **without_none({"milestones": [BOTH | {"shipment": None, "lot": f"lot-{SECOND}"}]}))
+    assert trade.memo().state == "retracted"
+    assert trade.deliver() == ["retract_release"], "what was waived for two lots is not paid for one"
+
+
+def test_goods_that_were_financed_may_go() -> None:
+    trade = Trade(BOTH)
+    released(trade)
+    trade.amend(20, shipments=ONE_LOT)
+    assert (trade.memo().state, trade.types()) == ("released", ["release_disbursement"])
+
+
+def test_goods_are_not_financed_twice_by_way_of_a_shipment_that_changes() -> None:
+    whole = milestone(CLEARED, release={"share_bp": 10_000, "of": "value"})
+    alone = milestone(CLEARED, id="second", shipment=None, lot=f"lot-{SECOND}", release=whole["release"])
+    trade = Trade(whole)
+    trade.say(5, "customs_cleared")
+    trade.amend(20, shipments=ONE_LOT)
+    trade.amend(21, milestones=[alone])
+    trade.say(6, "customs_cleared", about={"lot": [f"lot-{SECOND}"]})
+    assert trade.deliver().count("release_disbursement") == 1
+    assert (trade.memo().state, trade.memo("second").state) == ("retracted", "released")
+
+
 def test_what_was_taken_back_before_it_was_booked_leaves_its_share_free() -> None:
     trade = Trade(SHARE)
     trade.say(5, "customs_cleared")
     trade.amend(20, remove={"milestones": ["milestone"]})
     assert trade.amend(21, milestones=[SHARE | {"id": "second"}])
+
+
+def test_what_has_no_price_by_then_expires_and_is_met_in_time_all_the_same_once_it_has() -> None:
+    products = [{"sku": "sofa", "series": "sofas"}]
+    share = milestone(CLEARED, release={"share_bp": 5_000, "of": "value"}, expires_at=moment(30))
+    trade = Trade(share, prices=[], products=products)
+    trade.say(5, "customs_cleared")
+    trade.tick(30)
+    assert (trade.memo().state, trade.types()) == ("expired", ["record_expiry"])
+    price = {"series": "sofas", "date": "2026-01-01", "price": "200", "currency": "USD"}
+    trade.spine.commit(drafts.quote, {"prices": [price]})
+    assert (trade.ends(), trade.types()) == ("met@5", ["record_expiry", "release_disbursement"])

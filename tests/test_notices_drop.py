@@ -4,23 +4,26 @@ import asyncio
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import ManualClock
+from needed import DATA, needs
 from test_epcis_out import CONTAINER
-from test_notices_api import EPCIS_DATA, epcis_document, epcis_event, plain
+from test_notices_api import EPCIS_EXAMPLES, epcis_document, epcis_event, plain
 
 from pledgewatch_cloud.__main__ import main
-from pledgewatch_cloud.ingest.metrics import Metrics
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.notices import drop as drop_module
 from pledgewatch_cloud.notices.drop import Drop
 from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, Intake
+from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
 
@@ -36,13 +39,16 @@ DCSA = {
 }
 
 
+NOBODY = 65_534
+
+
 class Site:
     """A drop folder beside a journal whose book knows a carrier and a warehouse."""
 
     def __init__(self, folder: Path) -> None:
         self.store = SqliteStore(folder / "data")
         self.spine = Spine(self.store, ManualClock())
-        self.spine.amend({"senders": [{"id": "carrier"}, {"id": "warehouse"}]})
+        self.spine.commit(drafts.amend, {"senders": [{"id": "carrier"}, {"id": "warehouse"}]})
         self.folder = folder / "drop"
         self.carrier = self.folder / "carrier"
         self.carrier.mkdir(parents=True)
@@ -50,7 +56,7 @@ class Site:
 
     def restart(self) -> None:
         """Another service takes over, which has seen nothing yet."""
-        intake = Intake(Writer(self.spine, lambda: None), self.store, Metrics(), ManualClock())
+        intake = Intake(Writer(self.spine, lambda: None), self.store, Submissions(), ManualClock())
         self.drop = Drop(self.folder, intake, 20.0)
 
     def put(self, name: str, document: Any, sender: str = "carrier") -> Path:
@@ -106,9 +112,9 @@ def test_the_form_is_told_by_the_content(site: Site, document: Any, kinds: list[
     assert site.kinds() == kinds
 
 
-@pytest.mark.skipif(not EPCIS_DATA.exists(), reason="needs ../shared/data/std-epcis")
+@needs(EPCIS_EXAMPLES)
 def test_all_of_the_standards_examples_are_taken(site: Site) -> None:
-    examples = sorted(EPCIS_DATA.rglob("*.jsonld"))
+    examples = sorted((DATA / EPCIS_EXAMPLES).rglob("*.jsonld"))
     for path in examples:
         site.put(f"{path.stem}.json", path.read_bytes())
     site.look()
@@ -209,7 +215,7 @@ def test_a_folder_of_nobody_the_book_knows_is_refused_and_taken_later(site: Site
     site.look()
     refused = site.folder / "customs/refused/a.json"
     assert "section senders" in refused.with_name("a.json.reason.txt").read_text()
-    site.spine.amend({"senders": [{"id": "customs"}]})
+    site.spine.commit(drafts.amend, {"senders": [{"id": "customs"}]})
     refused.replace(site.folder / "customs/a.json")
     site.look()
     assert site.kinds() == ["customs_cleared"]
@@ -276,13 +282,13 @@ def test_whenever_it_is_killed_the_next_one_comes_to_the_same(
 def test_killed_between_the_commit_and_the_move(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.put("a.json", plain())
     site.look(1)
-    real = Writer.submit
+    real = Writer.commit
 
-    async def killed(self: Writer, sender: str, form: str, text: str) -> None:
-        await real(self, sender, form, text)
+    async def killed(self: Writer, *asked: Any) -> None:
+        await real(self, *asked)
         raise Killed
 
-    monkeypatch.setattr(Writer, "submit", killed)
+    monkeypatch.setattr(Writer, "commit", killed)
     with pytest.raises(Killed):
         site.look(1)
     monkeypatch.undo()
@@ -329,10 +335,11 @@ def test_what_fails_is_said_once_and_tried_on(site: Site, caplog: pytest.LogCapt
         task.cancel()
 
     asyncio.run(story())
-    said = [one.getMessage() for one in caplog.records]
-    assert sum("the disk is full" in one for one in said) == 1
-    assert sum("no such device" in one for one in said) == 1
-    assert sum(one.endswith("again") for one in said) == 1
+    assert [one.getMessage() for one in caplog.records] == [
+        f"notices are taken from {site.folder}",
+        f"notices wait in {site.folder}, trying on: the disk is full",
+        f"notices are taken from {site.folder} again",
+    ]
 
 
 def test_at_one_look_so_many_files_are_taken_and_the_rest_later(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,6 +350,134 @@ def test_at_one_look_so_many_files_are_taken_and_the_rest_later(site: Site, monk
     assert len(site.kinds()) == 3
     site.look(4)
     assert len(site.kinds()) == 7
+
+
+def said(caplog: pytest.LogCaptureFixture, text: str) -> int:
+    """How often something was said."""
+    return sum(text in one.getMessage() for one in caplog.records)
+
+
+@pytest.mark.parametrize("length", [244, 245, 250])
+@pytest.mark.parametrize("letter", ["a", "ä"])
+@pytest.mark.parametrize("document", [{"notices": [{"id": "1"}]}, plain("long")], ids=["refused", "taken"])
+def test_a_name_that_is_too_long_for_its_reason_is_shortened(
+    site: Site, document: Any, letter: str, length: int
+) -> None:
+    stem = letter * ((length - 5) // len(letter.encode()))
+    for other in ("1", "2"):
+        site.put(f"{stem[:-1]}{other}.json", document | {other: 1} if document.keys() - {"notices"} else document)
+    site.put("b.json", plain("good-1"))
+    site.put("c.json", plain("good-2"), "warehouse")
+    site.look(2)
+    assert {"carrier/good-1", "warehouse/good-2"} <= {one[0] for one in site.spine.state.notices.as_json()}
+    assert not any(path.endswith(".json") and path.count("/") == 1 for path in site.lies())
+    assert all(len(path.rsplit("/", 1)[1].encode()) <= 255 for path in site.lies())
+
+
+def test_long_names_that_begin_alike_hide_nothing(site: Site) -> None:
+    for number in range(3):
+        site.put(f"{'a' * 245}{number}.json", plain(str(number)))
+        site.put(f"{'b' * 245}{number}.json", {"notices": [{"id": str(number)}]})
+    site.look()
+    folders = [path.split("/")[1] for path in site.lies()]
+    assert (folders.count("taken"), folders.count("refused")) == (3, 6)
+    assert len(site.kinds()) == 3
+
+
+@pytest.mark.parametrize("name", ["taken", "refused"])
+def test_a_file_where_a_folder_should_be_stops_nobody_else(
+    site: Site, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    (site.carrier / name).write_text("x")
+    site.put("a.json", plain("good"))
+    site.put("b.json", {"notices": [{"id": "bad"}]})
+    site.put("c.json", plain("other"), "warehouse")
+    site.look(6)
+    assert [one[0] for one in site.spine.state.notices.as_json()] == ["carrier/good", "warehouse/other"]
+    stuck = "a.json" if name == "taken" else "b.json"
+    assert [path for path in site.lies() if path.count("/") == 1] == [f"carrier/{stuck}", f"carrier/{name}"]
+    assert said(caplog, f"carrier/{stuck} waits, trying on: {name}: is no folder: move it away") == 1
+    assert said(caplog, "trying on") == 1
+    (aside,) = site.store.quarantined()
+    assert aside.times == 1, "what waits to be moved is not handed in again"
+    assert site.spine.state.entry == 3
+    (site.carrier / name).unlink()
+    site.look(1)
+    assert f"carrier/{name}/{stuck}" in site.lies()
+    assert said(caplog, f"carrier/{stuck} waits no more") == 1
+
+
+def test_what_waits_to_be_moved_and_is_written_anew_is_handed_in_again(site: Site) -> None:
+    (site.carrier / "taken").write_text("x")
+    site.put("a.json", plain("1"))
+    site.look(3)
+    site.put("a.json", plain("22"))
+    site.look(2)
+    assert len(site.kinds()) == 2
+
+
+@contextmanager
+def as_somebody(folder: Path) -> Iterator[None]:
+    """Not as root, who may read everything; whoever else runs the tests stays who they are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode", "waiting", "taken"),
+    [
+        ("carrier/a.json", 0, {"carrier/a.json"}, {"carrier/good-1"}),
+        ("carrier", 0, {"carrier"}, set()),
+        ("carrier", 0o400, {"carrier/a.json", "carrier/b.json"}, set()),  # may be listed and not entered
+        (
+            "carrier",
+            0o500,
+            {"carrier/a.json", "carrier/b.json"},
+            {"carrier/hidden", "carrier/good-1"},
+        ),  # not written to
+    ],
+)
+def test_what_may_not_be_read_or_moved_stops_nobody_else(
+    caplog: pytest.LogCaptureFixture, closed: str, mode: int, waiting: set[str], taken: set[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    with tempfile.TemporaryDirectory() as folder:
+        site = Site(Path(folder))
+        site.put("a.json", plain("hidden"))
+        site.put("b.json", plain("good-1"))
+        site.put("c.json", plain("good-2"), "warehouse")
+        with as_somebody(Path(folder)):
+            (site.folder / closed).chmod(mode)
+            site.look(5)
+            assert {one[0] for one in site.spine.state.notices.as_json()} == {*taken, "warehouse/good-2"}
+            for name in waiting:
+                assert said(caplog, f"{name} waits, trying on: ") == 1
+            assert said(caplog, "Permission denied") == len(waiting)
+            (site.folder / closed).chmod(0o700)
+            site.look(2)
+            assert len(site.kinds()) == 3
+            assert said(caplog, "waits no more") == len(waiting)
+            assert site.lies() == ["carrier/taken/a.json", "carrier/taken/b.json", "warehouse/taken/c.json"]
+            site.store.close()
+
+
+def test_a_folder_whose_name_is_no_text_stops_nobody_else(site: Site) -> None:
+    odd = Path(os.fsdecode(os.fsencode(site.folder) + b"/odd-\xff"))
+    odd.mkdir()
+    (odd / os.fsdecode(b"a\xfe.json")).write_text(json.dumps(plain()))
+    site.put("c.json", plain("good"), "warehouse")
+    site.look(3)
+    assert [one[0] for one in site.spine.state.notices.as_json()] == ["warehouse/good"]
+    assert [one.name for one in (odd / "refused").glob("*.txt")] == [os.fsdecode(b"a\xfe.json.reason.txt")]
 
 
 def test_the_command_prints_what_is_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from brokers import BrokerProcess, free_port, mosquitto_path, started
+from api_cloud import client_over
+from brokers import BrokerProcess, free_port, started
 from builders import NOON_MS, Device, ManualClock, book_document, temperature
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,16 +19,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from fastapi.testclient import TestClient
+from needed import system_program
 from pwdlib import PasswordHash  # comes with amqtt
 from pwdlib.hashers.argon2 import Argon2Hasher
 from test_ingest_loop import Bench
 
 from pledgewatch_cloud import doctor, logs
 from pledgewatch_cloud.__main__ import main
-from pledgewatch_cloud.api.access import Service
-from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.config import CloudSettings
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.doctor import Finding
 from pledgewatch_cloud.histogram import Histogram
 from pledgewatch_cloud.ingest.metrics import Metrics
@@ -42,20 +43,13 @@ from pledgewatch_wire.topics import Kind
 
 def client_for(folder: Path, bench: Bench) -> TestClient:
     """The API over what the ingest loop of a bench has done."""
-    return TestClient(
-        create_app(
-            Service(
-                store=bench.store,
-                writer=bench.writer,
-                series=EmbeddedSeries(folder, bench.store.journal),
-                metrics=bench.metrics,
-                delivery_clock=ManualClock(),
-                wake_relay=lambda: None,
-                broker_connected=lambda: bench.broker.connected,
-                broker_counts=lambda: bench.broker.counts,
-                token=None,
-            )
-        )
+    return client_over(
+        bench.store,
+        bench.writer,
+        EmbeddedSeries(folder, bench.store.journal),
+        metrics=bench.metrics,
+        broker_connected=lambda: bench.broker.connected,
+        broker_counts=lambda: bench.broker.counts,
     )
 
 
@@ -97,7 +91,8 @@ def test_ready_is_who_can_take_readings(tmp_path: Path) -> None:
     bench = Bench()
     client = client_for(tmp_path, bench)
     assert client.get("/readyz").json() == {"status": "ready"}
-    bench.broker.connected, bench.writer.lost = False, True
+    bench.broker.connected = False
+    bench.writer._disk.lost("full")
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["detail"] == "the broker is away; the disk takes no commits"
@@ -189,7 +184,7 @@ async def guarded(kind: str, folder: Path) -> AsyncIterator[int]:
         async with EmbeddedBroker("127.0.0.1", 0, password_file=users) as embedded:
             yield embedded.port
         return
-    mosquitto_path()
+    system_program("mosquitto")
     made = ["mosquitto_passwd", "-b", "-c", str(users), "cloud", "its-own"]
     await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True)
     users.chmod(0o644)
@@ -216,7 +211,7 @@ async def test_the_doctor_shows_the_broker_our_name_and_password(tmp_path: Path,
 
 def test_the_doctor_finds_a_healthy_service_healthy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = SqliteStore(tmp_path / "data")
-    Spine(store, ManualClock()).amend(book_document(Device()))
+    Spine(store, ManualClock()).commit(drafts.amend, book_document(Device()))
     store.close()
     broker = started("amqtt", tmp_path / "broker")
     try:

@@ -7,13 +7,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from api_cloud import ApiCloud
 from builders import NOON_MS, ManualClock
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from outboxes import ALERT, BASE, Bench, take
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
@@ -21,8 +19,7 @@ from test_relay import GONE, LATER, REFUSED, Scripted
 
 from pledgewatch_cloud import delivery, doctor
 from pledgewatch_cloud.__main__ import main
-from pledgewatch_cloud.api import endpoint_metrics, outbox
-from pledgewatch_cloud.api.problems import Problem, on_problem
+from pledgewatch_cloud.api import endpoint_metrics
 from pledgewatch_cloud.clock import SystemClock
 from pledgewatch_cloud.config import CloudSettings
 from pledgewatch_cloud.decide.moments import iso
@@ -34,31 +31,22 @@ from pledgewatch_cloud.outbox.relay import Relay, RelaySettings
 from pledgewatch_wire.settings import SettingsError, load
 
 
-class Cloud:
-    """The outbox's part of the API over a store and two relays."""
+class OutboxCloud(ApiCloud):
+    """A store whose outbox a test fills, and two relays."""
 
-    def __init__(self) -> None:
-        self.store, self.clock = MemoryStore(), ManualClock()
-        self.bench = Bench(self.store)
+    def __init__(self, folder: Path) -> None:
+        store, clock = MemoryStore(), ManualClock()
+        self.bench = Bench(store)
         self.core, self.desk = Scripted(), Scripted()
-        self.store.declare(CORE, Wanted(), Begin.FIRST)
-        self.store.declare("desk", Wanted(types=("record_base",)), Begin.NOW)
+        store.declare(CORE, Wanted(), Begin.FIRST)
+        store.declare("desk", Wanted(types=("record_base",)), Begin.NOW)
         settings = RelaySettings(lag_alert_s=60, circuit_failures=1)
         self.relays = {
-            name: Relay(self.store, endpoint, self.clock, Random(1), name=name, settings=settings)
+            name: Relay(store, endpoint, clock, Random(1), name=name, settings=settings)
             for name, endpoint in ((CORE, self.core), ("desk", self.desk))
         }
-        self.woken = 0
-        app = FastAPI()
-        app.state.service = SimpleNamespace(
-            store=self.store, relays=self.relays, delivery_clock=self.clock, wake_relay=self.wake
-        )
-        app.add_exception_handler(Problem, on_problem)
-        app.include_router(outbox.router)
-        self.client = TestClient(app)
-
-    def wake(self) -> None:
-        self.woken += 1
+        super().__init__(folder, store=store, delivery_clock=clock, relays=self.relays)
+        self.clock = clock
 
     def round(self) -> None:
         """Each relay delivers what is due, and looks how far it lies behind."""
@@ -70,19 +58,20 @@ class Cloud:
 
         asyncio.run(run())
 
-    def get(self, path: str) -> Any:
-        answer = self.client.get(path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
     def post(self, path: str, status: int = 200, **body: str) -> Any:
         answer = self.client.post(path, json=body or None)
         assert answer.status_code == status, answer.text
         return answer.json()
 
 
-def test_endpoints_are_shown_as_they_stand() -> None:
-    cloud = Cloud()
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[OutboxCloud]:
+    made = OutboxCloud(tmp_path)
+    yield made
+    made.close()
+
+
+def test_endpoints_are_shown_as_they_stand(cloud: OutboxCloud) -> None:
     cloud.bench.put(("f", BASE), ("f", ALERT))
     cloud.core.answers = [LATER]
     cloud.clock.at_ms = NOON_MS + 90_000
@@ -98,8 +87,7 @@ def test_endpoints_are_shown_as_they_stand() -> None:
     assert cloud.get("/outbox/endpoints")[1]["running"] is False
 
 
-def test_dead_letters_are_of_an_endpoint() -> None:
-    cloud = Cloud()
+def test_dead_letters_are_of_an_endpoint(cloud: OutboxCloud) -> None:
     (first, _) = cloud.bench.put(("f", BASE), ("f", ALERT))
     cloud.desk.answers = [REFUSED]
     cloud.round()
@@ -113,8 +101,7 @@ def test_dead_letters_are_of_an_endpoint() -> None:
     assert cloud.desk.taken == [first]
 
 
-def test_what_was_delivered_is_shown_with_its_evidence() -> None:
-    cloud = Cloud()
+def test_what_was_delivered_is_shown_with_its_evidence(cloud: OutboxCloud) -> None:
     (first,) = cloud.bench.put(("f", BASE))
     cloud.round()
     core, desk = cloud.get(f"/outbox/{first}/deliveries")
@@ -124,8 +111,7 @@ def test_what_was_delivered_is_shown_with_its_evidence() -> None:
     assert cloud.get("/outbox/nobody/deliveries") == []
 
 
-def test_an_endpoint_is_replayed_and_resumed() -> None:
-    cloud = Cloud()
+def test_an_endpoint_is_replayed_and_resumed(cloud: OutboxCloud) -> None:
     first, second = (cloud.bench.put(("f", BASE))[0] for _ in range(2))
     for _ in range(2):
         cloud.round()
@@ -145,8 +131,7 @@ def test_an_endpoint_is_replayed_and_resumed() -> None:
     cloud.post("/outbox/endpoints/nobody/resume", 404)
 
 
-def test_metrics_are_of_each_endpoint() -> None:
-    cloud = Cloud()
+def test_metrics_are_of_each_endpoint(cloud: OutboxCloud) -> None:
     cloud.bench.put(("f", BASE), ("f", ALERT))
     cloud.core.answers = [LATER]
     cloud.clock.at_ms = NOON_MS + 90_000
@@ -251,6 +236,11 @@ async def booked(message: OutboxMessage, release: str) -> None:
     """The journal is told."""
 
 
+def is_booked(milestone: str) -> bool:
+    """Nothing is booked."""
+    return False
+
+
 async def obstacle(milestone: str, message: str) -> str:
     """Nothing stands against paying."""
     return ""
@@ -268,7 +258,7 @@ async def test_every_endpoint_of_the_configuration_gets_its_relay(tmp_path: Path
     store = MemoryStore()
     before = threading.active_count()
     async with contextlib.AsyncExitStack() as stack:
-        relays = await delivery.relays_of(settings, store, SystemClock(), stack, booked, obstacle)
+        relays = await delivery.relays_of(settings, store, SystemClock(), stack, booked, obstacle, is_booked)
         assert list(relays) == ["core", "payments", "bus", "desk"]
         assert [name for name, one in relays.items() if one.is_payer] == ["payments"] == list(settings.payers())
         assert relays["bus"].settings.side_by_side == 3
@@ -364,7 +354,7 @@ async def test_an_endpoint_that_cannot_be_opened_is_named(tmp_path: Path, sectio
     settings = configured(tmp_path, section)
     async with contextlib.AsyncExitStack() as stack:
         with pytest.raises(delivery.DeliveryError) as caught:
-            await delivery.relays_of(settings, MemoryStore(), SystemClock(), stack, booked, obstacle)
+            await delivery.relays_of(settings, MemoryStore(), SystemClock(), stack, booked, obstacle, is_booked)
     assert words in str(caught.value)
     assert "hunter2" not in str(caught.value)
 

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 import typing
 import venv
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 from builders import ManualClock
 from hatchling.build import build_wheel
 
+from pledgewatch_cloud.book_at_start import BookFileError, amend_from_files
 from pledgewatch_cloud.config import CloudSettings
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.memory import MemoryStore
-from pledgewatch_cloud.service import ServiceError, _amend_from_files
+from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.spine.spine import Spine
-from pledgewatch_edge import config as edge_config
+from pledgewatch_edge import agent
 from pledgewatch_gateway.config import GatewaySettings
 from pledgewatch_sim.bank.settings import BankFile
 from pledgewatch_wire.settings import SettingsError, load
@@ -47,6 +50,36 @@ def test_a_wheel_for_a_pi_runs_the_agent_and_brings_no_cloud(tmp_path: Path, mon
     for name in ("numpy", "shapely", "fastapi"):
         absent = run(python, "-c", f"import {name}", cwd=tmp_path)
         assert "ModuleNotFoundError" in absent.stderr, f"{name} is importable"
+
+
+WITHOUT_THE_CLOUD = """
+import sys
+for name in {names}:
+    sys.modules[name] = None
+from pledgewatch_cloud.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_auditor_replays_without_what_only_the_service_needs(tmp_path: Path) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    names = [
+        IMPORTED_AS.get(one, one.replace("-", "_")) for one in extras["cloud"] if not one.startswith("pledgewatch")
+    ]
+    assert "fastapi" in names
+    assert not {*extras["audit"]} & {*names}
+    store = SqliteStore(tmp_path)
+    Spine(store, ManualClock()).commit(drafts.amend, {"senders": [{"id": "carrier"}]})
+    store.close()
+    code = WITHOUT_THE_CLOUD.format(names=names)
+    done = run(sys.executable, "-c", code, "replay", "--data", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"entries": 1' in done.stdout
+    missing = run(sys.executable, "-c", code, "doctor", "--config", ROOT / "samples" / "cloud.toml")
+    assert "httpx2" in missing.stderr, "what was taken away is missed by who needs it"
+
+
+IMPORTED_AS = {"PyYAML": "yaml", "paho-mqtt": "paho", "influxdb-client": "influxdb_client"}
 
 
 # What pip says where it reaches none.
@@ -86,7 +119,7 @@ def test_every_sample_passes_its_programs_check(program: str, tmp_path: Path) ->
 def test_samples_are_read_into_what_the_programs_use() -> None:
     assert load(ROOT / "samples" / "cloud.toml", CloudSettings).broker.embedded
     assert load(ROOT / "samples" / "bank.toml", BankFile).bank.port == 8430
-    assert edge_config.load(ROOT / "samples" / "edge.toml").gps is not None
+    assert agent.load(ROOT / "samples" / "edge.toml").gps is not None
 
 
 @pytest.mark.parametrize(
@@ -94,7 +127,7 @@ def test_samples_are_read_into_what_the_programs_use() -> None:
     [
         ("cloud", CloudSettings),
         ("bank", BankFile),
-        ("edge", edge_config.EdgeSettings),
+        ("edge", agent.EdgeSettings),
         ("gateway", GatewaySettings),
     ],
 )
@@ -226,14 +259,14 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
 
 
 def book_at_start(folder: Path, text: str, *, has_a_book: bool) -> str:
-    """What the service says about a book file when it starts; raises ServiceError where it does not start."""
+    """What the service says about a book file when it starts; raises BookFileError where it does not start."""
     store, clock = MemoryStore(), ManualClock()
     spine = Spine(store, clock)
     if has_a_book:
-        spine.amend({"prices": [{"sku": "sofa", "unit_price_minor": 100, "currency": "USD"}]})
+        spine.commit(drafts.amend, {"prices": [{"sku": "sofa", "unit_price_minor": 100, "currency": "USD"}]})
     before = spine.state.book
     (folder / "book.json").write_text(text, encoding="utf-8")
-    _amend_from_files(spine, (folder / "book.json",))
+    amend_from_files(spine, (folder / "book.json",))
     assert spine.state.book is before
     return "in force"
 
@@ -247,7 +280,7 @@ def test_a_bad_book_file_stops_no_service_that_has_a_book(
 ) -> None:
     assert book_at_start(tmp_path, text, has_a_book=True) == "in force"
     assert [one.getMessage().partition(":")[0] for one in caplog.records] == ["the book in force stays in force"]
-    with pytest.raises(ServiceError, match=r"book\.json"):
+    with pytest.raises(BookFileError, match=r"book\.json"):
         book_at_start(tmp_path, text, has_a_book=False)
 
 

@@ -9,20 +9,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import pytest
 from builders import ManualClock
 from folding import box, feature, fix, fold, spine_for, told_of
+from needed import DATA, needs
 
 from pledgewatch_cloud.decide.events import Because, EventType
 from pledgewatch_wire.reading import Cell
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 Track = list[tuple[int, tuple[Cell, ...]]]
 SIXTY_YEARS_MS = 60 * 365 * 86_400_000  # some storms are older than the wire's earliest moment, 1970
-
-
-def needs(folder: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not (DATA / folder).exists(), reason=f"needs ../shared/data/{folder}")
 
 
 def moment(text: str) -> int:

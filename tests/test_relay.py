@@ -22,7 +22,7 @@ from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.outbox import circuit as circuit_module
 from pledgewatch_cloud.outbox import schedule
 from pledgewatch_cloud.outbox.circuit import OUTAGE_S, PAUSE_FIRST_S, PAUSE_MAX_S, Circuit, CircuitState
-from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Attempt, Failure, IsWithdrawn
+from pledgewatch_cloud.outbox.endpoint import UNCLEAR, WITHDRAWN, Answer, Attempt, Failure, IsWithdrawn
 from pledgewatch_cloud.outbox.relay import Relay, RelaySettings
 
 TAKEN = Attempt(Answer.TAKEN, status=200, said=b'{"release": "booked"}', keys="0a1b2c3d", release="booked")
@@ -359,21 +359,26 @@ async def test_a_probe_that_is_withdrawn_is_made_with_the_next_message() -> None
 
 PLAIN = TAKEN._replace(said=b"", release="")
 SAID_PLAINLY = [
-    # of what             to whom    what counts
-    (RELEASE, True, "taken"),
-    (HOLD, True, "no_word"),
-    (RETRACT, True, "no_word"),
-    (MessageType.QUESTION_RELEASE, True, "taken"),
-    (MessageType.RESUME_RELEASE, True, "taken"),
-    (BASE, True, "taken"),
-    (HOLD, False, "taken"),
-    (RETRACT, False, "taken"),
+    # of what, what is said of it, to whom, what counts
+    (RELEASE, "", True, "taken"),
+    (RELEASE, UNCLEAR, True, "no_word"),
+    (HOLD, "", True, "no_word"),
+    (HOLD, UNCLEAR, True, "no_word"),
+    (RETRACT, "", True, "no_word"),
+    (MessageType.QUESTION_RELEASE, "", True, "taken"),
+    (MessageType.RESUME_RELEASE, "", True, "taken"),
+    (MessageType.RESUME_RELEASE, UNCLEAR, True, "no_word"),
+    (BASE, "", True, "taken"),
+    (BASE, UNCLEAR, True, "taken"),
+    (HOLD, "", False, "taken"),
+    (RETRACT, UNCLEAR, False, "taken"),
+    (RELEASE, UNCLEAR, False, "taken"),
 ]
 
 
-@pytest.mark.parametrize(("kind", "is_payer", "counts"), SAID_PLAINLY)
+@pytest.mark.parametrize(("kind", "said", "is_payer", "counts"), SAID_PLAINLY)
 async def test_a_payer_must_say_whether_what_is_taken_back_has_moved(
-    kind: MessageType, is_payer: bool, counts: str
+    kind: MessageType, said: str, is_payer: bool, counts: str
 ) -> None:
     store, clock, told = MemoryStore(), ManualClock(), list[str]()
     (message_id,) = Bench(store).put(("f", kind))
@@ -381,7 +386,7 @@ async def test_a_payer_must_say_whether_what_is_taken_back_has_moved(
     async def booked(message: OutboxMessage, release: str) -> None:
         told.append(f"{message.id} {release}")
 
-    endpoint = Scripted(*[PLAIN] * 10)
+    endpoint = Scripted(*[PLAIN._replace(release=said)] * 10)
     relay = Relay(store, endpoint, clock, Random(1), booked=booked if is_payer else None)
     assert relay.is_payer == is_payer
     for _ in range(400):
@@ -389,7 +394,7 @@ async def test_a_payer_must_say_whether_what_is_taken_back_has_moved(
         clock.at_ms += HOUR_MS
     if counts == "taken":
         assert (len(endpoint.offered), store.dead_letters()) == (1, [])
-        assert told == ([f"{message_id} "] if is_payer else [])
+        assert told == ([f"{message_id} {said}"] if is_payer else [])
         return
     (dead,) = store.dead_letters()
     assert (relay.metrics.failures, told, dead.message.attempts) == ({counts: 10}, [], 10)

@@ -5,7 +5,6 @@ Where no InfluxDB is, its write path is held against VictoriaMetrics, a real ser
 
 import json
 import os
-import shutil
 import subprocess
 import time
 import urllib.request
@@ -18,7 +17,9 @@ from threading import Thread
 import pytest
 from brokers import free_port
 from builders import AT_SEA, MINUTE_MS, NOON_MS, Device, ManualClock, book_document, position, temperature
+from needed import system_program
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.series.embedded import DAY_MS, WEEK_MS, EmbeddedSeries
 from pledgewatch_cloud.series.feeder import Feeder
@@ -57,7 +58,7 @@ class Ship:
     def __init__(self, series: Series) -> None:
         self.device, self.store, self.clock = Device(), MemoryStore("journal"), ManualClock(NOON_MS)
         self.spine = Spine(self.store, self.clock)
-        self.spine.amend(book_document(self.device))
+        self.spine.commit(drafts.amend, book_document(self.device))
         self.feeder = Feeder(self.store, series)
 
     def say(self, *told: tuple[float, tuple[Cell, ...]]) -> None:
@@ -264,9 +265,7 @@ def test_a_series_that_cannot_be_written_waits_with_its_cursor(
 @pytest.fixture
 def victoria(tmp_path: Path) -> Iterator[str]:
     """The address of a VictoriaMetrics."""
-    program = shutil.which("victoria-metrics") or shutil.which("victoria-metrics", path="/usr/bin")
-    if program is None:
-        pytest.skip("needs the system package victoria-metrics")
+    program = system_program("victoria-metrics")
     port = free_port()
     arguments = [program, f"-storageDataPath={tmp_path / 'victoria'}", f"-httpListenAddr=127.0.0.1:{port}"]
     arguments += ["-retentionPeriod=100y", "-loggerLevel=ERROR"]

@@ -14,6 +14,7 @@ from random import Random
 
 import pynmea2
 import pytest
+from needed import DATA, needs
 
 from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.play import cycles, play
@@ -21,7 +22,6 @@ from pledgewatch_sim.pty_port import PtyPort
 from pledgewatch_sim.receiver import METRES_PER_DEGREE, Position, Receiver, ReceiverFaults, ReceiverSettings
 from pledgewatch_sim.voyage import distance_m
 
-CAPTURES = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "nmea-gpsd"
 PATIENCE_S = 20.0
 EVERY_BYTE = bytes(range(256))
 BERTH = Position(33.73, -118.26, 0.0, 0.0)
@@ -340,11 +340,13 @@ def read_to_its_end(path: Path) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("wait", [True, False])
-def test_the_program_plays_a_log_and_loses_nothing(tmp_path: Path, wait: bool) -> None:
-    captures = sorted(CAPTURES.glob("*.log"))
+@pytest.mark.parametrize(
+    ("wait", "capture"),
+    [(True, None), pytest.param(False, "nmea-gpsd/bu353s4.log", marks=needs("nmea-gpsd/bu353s4.log"))],
+)
+def test_the_program_plays_a_log_and_loses_nothing(tmp_path: Path, wait: bool, capture: str | None) -> None:
     log = tmp_path / "log.nmea"
-    log.write_bytes(captures[0].read_bytes() if captures else log_of(800))
+    log.write_bytes(log_of(800) if capture is None else (DATA / capture).read_bytes())
     options = ["--speed", "0", "--link", str(tmp_path / "gps"), *(["--wait"] if wait else [])]
     program, path = played(log, *options)
     with program:

@@ -3,15 +3,15 @@
 import csv
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import DATA, needs
 
 from pledgewatch_sim.voyage import MPS_PER_KNOT, PORTS, Voyage, bearing_deg, between, distance_m, sea_lane
 
-WPI = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "places-wpi" / "wpi_trimmed.csv"
+WPI = "places-wpi/wpi_trimmed.csv"
 DEPART_MS = 1_700_000_000_000
 PLACES = st.tuples(st.floats(-180, 180), st.floats(-85, 85))
 
@@ -22,9 +22,9 @@ def pacific() -> Voyage:
     return Voyage(PORTS["CNSHA"], PORTS["USLAX"], DEPART_MS, 18.0)
 
 
-@pytest.mark.skipif(not WPI.exists(), reason="needs ../shared/data/places-wpi")
+@needs(WPI)
 def test_the_ports_are_where_the_world_port_index_has_ports() -> None:
-    with WPI.open(encoding="utf-8", newline="") as file:
+    with (DATA / WPI).open(encoding="utf-8", newline="") as file:
         known = [(float(row["Longitude"]), float(row["Latitude"])) for row in csv.DictReader(file)]
     far = {
         locode: round(min(distance_m((port.longitude, port.latitude), one) for one in known) / 1_000)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from builders import AT_SEA, MINUTE_MS, NOON_MS, Device, ManualClock, book_document, position, temperature
 
-from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import canonical, drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import StoreError
@@ -39,7 +39,7 @@ def test_commits_go_on_while_a_snapshot_is_written() -> None:
     device, store = Device(), SlowStore()
     snapshots = Snapshots(store)
     spine = Spine(store, ManualClock(NOON_MS), snapshot_every_entries=2, keep=snapshots.keep)
-    spine.amend(book_document(device))
+    spine.commit(drafts.amend, book_document(device))
     for minute in range(8):
         reading = device.measure(NOON_MS + minute * MINUTE_MS, *position(AT_SEA), temperature(5_000))
         spine.take([device.arrival([reading])])

@@ -20,6 +20,7 @@ from builders import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import Entry, Tick
 from pledgewatch_cloud.decide.step import Outcome, prepare, step
@@ -48,7 +49,7 @@ def told(store: Store) -> tuple[Device, Spine]:
     """A store in which a container sails into port and seems to breach its condition: one reading is still to come."""
     device = Device()
     spine = Spine(store, ManualClock(NOON_MS + 60 * MINUTE_MS), snapshot_every_entries=3)
-    spine.amend(book_document(device))
+    spine.commit(drafts.amend, book_document(device))
     warm = (temperature(9_000),)
     story = (
         (0, (*position(AT_SEA), temperature(5_000))),
@@ -234,7 +235,7 @@ def test_the_index_of_readings_is_the_same_after_every_start(
         memory, disk = MemoryStore(), SqliteStore(Path(folder))
         both = [Spine(store, ManualClock()) for store in (memory, disk)]
         for spine in both:
-            spine.amend(book_document(*devices))
+            spine.commit(drafts.amend, book_document(*devices))
         for number, count, closes in steps:
             device = devices[number]
             some = [device.measure(NOON_MS + device.sequence * 1_000, temperature(5_000)) for _ in range(count)]

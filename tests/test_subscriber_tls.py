@@ -1,7 +1,7 @@
 """Subscribers over TLS with client certificates, against Mosquitto; the certificates are made here."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -55,6 +55,13 @@ def subscriber(broker: BrokerProcess, folder: Path, protocol: str, name: str | N
     return connect_subscriber(address, ["pw/1/+/+/up"], protocol)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 def publish_burst(broker: BrokerProcess, folder: Path, count: int) -> None:
     """All at once, so that the broker puts many messages into one record of TLS."""
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id="device")
@@ -74,9 +81,7 @@ async def test_messages_come_over_tls_with_a_client_certificate(
     protocol: str, broker: BrokerProcess, authority: Authority
 ) -> None:
     async with subscriber(broker, authority.folder, protocol, "cloud") as one:
-        async with asyncio.timeout(10):
-            while not one.connected:
-                await asyncio.sleep(0.01)
+        await until(lambda: one.connected)
         found: list[Message] = []
         publishing = asyncio.create_task(asyncio.to_thread(publish_burst, broker, authority.folder, 500))
         async with asyncio.timeout(10):
@@ -89,10 +94,10 @@ async def test_messages_come_over_tls_with_a_client_certificate(
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_without_a_client_certificate_the_broker_stays_away(
-    protocol: str, broker: BrokerProcess, authority: Authority
+    protocol: str, broker: BrokerProcess, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with subscriber(broker, authority.folder, protocol, None) as one:
-        await asyncio.sleep(0.7)  # a few attempts
+        await until(lambda: f"the broker at 127.0.0.1:{broker.port} is away" in caplog.text)
         assert not one.connected
         assert one.counts.received == 0
 
@@ -101,11 +106,12 @@ async def test_without_a_client_certificate_the_broker_stays_away(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_a_broker_of_another_authority_is_not_believed(
-    protocol: str, broker: BrokerProcess, tmp_path: Path
+    protocol: str, broker: BrokerProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     Authority(elsewhere).issue("cloud")
     async with subscriber(broker, elsewhere, protocol, "cloud") as one:
-        await asyncio.sleep(0.7)
+        await until(lambda: f"the broker at 127.0.0.1:{broker.port} is away" in caplog.text)
+        assert "certificate verify failed" in caplog.text
         assert not one.connected

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from builders import Device, ManualClock, book_document
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
@@ -33,12 +34,12 @@ async def test_a_commit_that_nobody_waits_for_any_more_is_ended_before_the_next_
     told: list[int] = []
     writer = Writer(spine, lambda: told.append(spine.state.entry))
     document = book_document(Device())
-    left = asyncio.create_task(writer.amend(document))
+    left = asyncio.create_task(writer.commit(drafts.amend, document))
     await asyncio.sleep(0.01)
     left.cancel()
     left.cancel()
     parties = {"parties": [{"id": "onlooker", "name": "Example Onlooker"}]}
-    next_one = asyncio.create_task(writer.amend(parties))
+    next_one = asyncio.create_task(writer.commit(drafts.amend, parties))
     with pytest.raises(asyncio.CancelledError):
         await left
     assert await next_one is not None
@@ -53,7 +54,7 @@ async def test_whether_a_payment_may_be_made_is_said_of_what_is_committed() -> N
     store = SlowStore()
     spine = Spine(store, ManualClock())
     writer = Writer(spine, lambda: None)
-    committing = asyncio.create_task(writer.amend(book_document(Device())))
+    committing = asyncio.create_task(writer.commit(drafts.amend, book_document(Device())))
     await asyncio.sleep(0.01)
     assert await writer.obstacle("loaded", "j.1.0") == "milestone loaded has released nothing"
     assert (store.under_way, spine.state.entry) == (0, 1)

@@ -461,7 +461,7 @@ def _clause() -> Schema:
         "sender": NAME,
         "grade": one_of(GRADE_NAMES, "the least that its evidence must be worth, by default good"),
         "dwell_s": whole(0, LONGEST_S, "seconds that it must have stayed"),
-        "max_age_s": whole(0, LONGEST_S, "seconds for which it stands, 0: for ever"),
+        "max_age_s": whole(1, LONGEST_S, "seconds for which it stands; left out: for ever"),
         "at": MOMENT,
         "ltv_bp": whole(1, MOST_LTV_BP, "basis points"),
     }

@@ -14,17 +14,10 @@ from pledgewatch_cloud.journal.outbox import CORE, Begin
 from pledgewatch_cloud.logs import LogFormat
 from pledgewatch_cloud.outbox import pain001
 from pledgewatch_wire import topics
+from pledgewatch_wire.mqtt_settings import MqttProtocol, require_tls_files
 
 SECRETS_MAX = 2
 _CORE_PLACE = "[core]"
-
-
-class MqttProtocol(StrEnum):
-    """Which MQTT to speak; auto tries 5 and falls back to 3.1.1 where the broker refuses it."""
-
-    AUTO = "auto"
-    V5 = "5"
-    V311 = "3.1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +75,7 @@ class BrokerSettings:
             raise ValueError(f"port is {self.port}; use 1 to 65535 (0 only with embedded = true)")
         if self.embedded and self.accounts_file is None and not _is_loopback(self.host):
             raise ValueError(f"host is {self.host}, which others can reach: name an accounts_file of those who may")
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file goes with key_file; set both or neither")
-        if self.certificate_file and self.ca_file is None:
-            raise ValueError("certificate_file needs ca_file to know the broker by; add ca_file")
+        require_tls_files(self.ca_file, self.certificate_file, self.key_file)
         if not 5 <= self.keep_alive_s <= 65_535:
             raise ValueError(f"keep_alive_s is {self.keep_alive_s}; use 5 to 65535")
         if self.share and (self.embedded or any(one in self.share for one in "/+#")):

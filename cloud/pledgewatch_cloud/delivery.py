@@ -3,20 +3,20 @@
 import contextlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from random import SystemRandom
 from urllib.parse import urlsplit
 
 from pledgewatch_cloud.clock import Clock, SystemClock
-from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointForm, EndpointSettings, MqttProtocol
+from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointForm, EndpointSettings
+from pledgewatch_cloud.credentials import CredentialError, key_in
 from pledgewatch_cloud.journal.outbox import CORE, Outbox, Wanted
 from pledgewatch_cloud.outbox import pain001
 from pledgewatch_cloud.outbox.endpoint import Endpoint
 from pledgewatch_cloud.outbox.mqtt import MqttPlace, MqttTopic
 from pledgewatch_cloud.outbox.pain001 import Obstacle, PaymentFolder
-from pledgewatch_cloud.outbox.relay import Booked, Relay, RelaySettings
-from pledgewatch_cloud.outbox.signature import Key
+from pledgewatch_cloud.outbox.relay import Booked, IsBooked, Relay, RelaySettings
 from pledgewatch_cloud.outbox.webhook import Tls, Webhook
+from pledgewatch_wire.mqtt_settings import MqttProtocol
 
 MQTT_PORTS = {"mqtt": 1_883, "mqtts": 8_883}
 
@@ -32,9 +32,10 @@ async def relays_of(
     stack: contextlib.AsyncExitStack,
     booked: Booked,
     obstacle: Obstacle,
+    is_booked: IsBooked,
 ) -> dict[str, Relay]:
     """A relay for each endpoint, by its name; `booked` is awaited for what a payer has taken, `obstacle` asked before a
-    payment is written.
+    payment is written, `is_booked` before a payer is sent a release that it never took.
 
     Raises DeliveryError, and StoreError where the disk does not take it that there are these endpoints.
     """
@@ -45,6 +46,8 @@ async def relays_of(
     for name, one in configured(settings).items():
         try:
             endpoint = await _opened(name, one, obstacle, stack)
+        except CredentialError as error:
+            raise DeliveryError(f"endpoint {name}: {error}") from None
         except OSError as error:
             raise DeliveryError(f"endpoint {name}: {error.filename or 'its certificates'}: {error}") from None
         outbox.declare(name, wanted(one), one.begin)
@@ -57,6 +60,7 @@ async def relays_of(
             settings=RelaySettings(one.side_by_side, one.retry_scale, one.circuit_failures, one.lag_alert_s),
             journal_clock=journal_clock,
             booked=booked if name in payers else None,
+            is_booked=is_booked,
             executor=executor,
         )
     return relays
@@ -87,7 +91,7 @@ def url_of(one: DeliverySettings) -> str:
 
 
 async def _opened(name: str, one: DeliverySettings, obstacle: Obstacle, stack: contextlib.AsyncExitStack) -> Endpoint:
-    """Raises DeliveryError, OSError."""
+    """Raises CredentialError, OSError."""
     tls = Tls(one.ca_file, one.certificate_file, one.key_file)
     if isinstance(one, EndpointSettings) and one.folder is not None:
         one.folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +101,7 @@ async def _opened(name: str, one: DeliverySettings, obstacle: Obstacle, stack: c
         return await stack.enter_async_context(
             MqttTopic(name, place, timeout_s=one.timeout_s, allow_private=one.allow_private_networks)
         )
-    keys = tuple(_key(path) for path in one.secret_files)
+    keys = tuple(key_in(path) for path in one.secret_files)
     webhook = Webhook(
         url_of(one),
         keys,
@@ -122,10 +126,3 @@ def _place(name: str, one: EndpointSettings, tls: Tls) -> MqttPlace:
         password="" if one.password_file is None else one.password_file.read_text(encoding="utf-8").strip(),
         tls=tls if parts.scheme == "mqtts" else None,
     )
-
-
-def _key(path: Path) -> Key:
-    try:
-        return Key(path.read_text(encoding="utf-8").strip())
-    except ValueError as error:
-        raise DeliveryError(f"{path} holds no Standard Webhooks secret (whsec_ and base64): {error}") from None

@@ -18,6 +18,7 @@ from cryptography import x509
 
 from pledgewatch_cloud import delivery
 from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointSettings, SeriesKind
+from pledgewatch_cloud.configured import broker_address, clock_of
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.ingest.mqtt5_subscriber import greeted
@@ -28,7 +29,6 @@ from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.outbox.addresses import ForbiddenAddressError, Resolver
 from pledgewatch_cloud.outbox.webhook import JudgedTransport, Tls
-from pledgewatch_cloud.service import broker_address, clock_of
 from pledgewatch_cloud.spine.spine import recover
 from pledgewatch_wire.settings import unreadable
 

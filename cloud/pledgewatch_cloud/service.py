@@ -11,42 +11,40 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 import uvicorn
 
 from pledgewatch_cloud import delivery
 from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
-from pledgewatch_cloud.book_file import BookFile, DocumentError, read_book_file
+from pledgewatch_cloud.book_at_start import BookFileError, amend_from_files
 from pledgewatch_cloud.broker import EmbeddedBroker
-from pledgewatch_cloud.clock import Clock, CompressedClock, SystemClock
-from pledgewatch_cloud.config import ApiSettings, CloudSettings, SenderSettings
-from pledgewatch_cloud.decide import book as book_module
-from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.clock import Clock, SystemClock
+from pledgewatch_cloud.config import ApiSettings, BrokerSettings, CloudSettings
+from pledgewatch_cloud.configured import broker_address, clock_of, series_of
+from pledgewatch_cloud.credentials import CredentialError, sender_keys, token_in
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.item import BookError
-from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.follower import keep_following
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.connect import connect_subscriber
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
-from pledgewatch_cloud.ingest.subscriber import BrokerAddress
+from pledgewatch_cloud.ingest.subscriber import Subscriber
+from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.notices.drop import Drop
 from pledgewatch_cloud.notices.intake import Intake
-from pledgewatch_cloud.notices.senders import SenderKeys, Senders
+from pledgewatch_cloud.notices.metrics import Submissions
+from pledgewatch_cloud.notices.senders import Senders
 from pledgewatch_cloud.outbox.relay import Relay
-from pledgewatch_cloud.outbox.signature import Key
-from pledgewatch_cloud.series.series import SeriesError
-from pledgewatch_cloud.series_command import opened
+from pledgewatch_cloud.series.series import Series, SeriesError
 from pledgewatch_cloud.spine.snapshots import Snapshots
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
@@ -54,17 +52,29 @@ from pledgewatch_wire import topics
 from pledgewatch_wire.settings import unreadable
 from pledgewatch_wire.topics import Kind
 
-TOKEN_MIN_CHARACTERS = 16
 _COLLECT_AFTER = 100_000, 50, 100
+_FILTERS = (topics.topic_filter(Kind.UP), topics.topic_filter(Kind.STATUS))
 log = logging.getLogger(__name__)
-
-Taken = TypeVar("Taken")
-
-FILTERS = (topics.topic_filter(Kind.UP), topics.topic_filter(Kind.STATUS))
 
 
 class ServiceError(Exception):
     """The service cannot start; the sentence says why and what to do."""
+
+
+class _Open(NamedTuple):
+    """What is open for as long as the service runs."""
+
+    listener: socket.socket
+    token: str | None
+    senders: Senders
+    clock: Clock
+    store: SqliteStore
+    writer: Writer
+    relays: dict[str, Relay]
+    series: Series
+    subscriber: Subscriber
+    metrics: Metrics
+    submissions: Submissions
 
 
 async def run(settings: CloudSettings, config: Path) -> None:
@@ -73,89 +83,52 @@ async def run(settings: CloudSettings, config: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        await _start(settings, config, stack, stop)
+        try:
+            opened = await _open(settings, stack)
+        except (BookFileError, CredentialError, SeriesError, delivery.DeliveryError) as error:
+            raise ServiceError(str(error)) from None
+        await _work(settings, config, opened, stop)
         log.info("stopping")
 
 
-async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
-    """Open everything, run everything, and return when `stop` is set and all of it has ended."""
+async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _Open:
+    """Open everything; files, secrets, address and folder are looked at before anything is changed."""
     if faults := unreadable(settings.files()):
         raise ServiceError("\n".join(faults))
+    token, senders = token_in(settings.api.token_file), Senders(sender_keys(settings.senders))
     listener = stack.enter_context(_listen(settings.api))
-    folder = settings.service.data_folder
-    stack.enter_context(_sole_use(folder))
-    store = SqliteStore(folder)
+    stack.enter_context(_sole_use(settings.service.data_folder))
+    store = SqliteStore(settings.service.data_folder)
     stack.callback(store.close)
     clock = clock_of(settings)
     spine = _spine(settings, store, clock, stack)
     _spare_the_collector()
     log.info("journal %s stands at entry %d", store.journal, spine.state.entry)
-
     relays: dict[str, Relay] = {}
     writer = Writer(spine, lambda: delivery.wake(relays, spine.withdrawn))
     relays |= await _relays(settings, store, clock, writer, stack)
-    try:
-        series = opened(settings, store.journal)
-    except SeriesError as error:
-        raise ServiceError(str(error)) from None
+    series = series_of(settings, store.journal)
     stack.callback(series.close)
-    address = broker_address(settings)
-    if settings.broker.embedded:
-        try:
-            broker = await stack.enter_async_context(
-                EmbeddedBroker(settings.broker.host, settings.broker.port, password_file=settings.broker.accounts_file)
-            )
-        except OSError as error:
-            where = f"{settings.broker.host}:{settings.broker.port}"
-            raise ServiceError(f"the embedded broker cannot listen on {where}: {error.strerror}") from None
-        address = replace(address, port=broker.port)
-    filters = [f"$share/{settings.broker.share}/{one}" if settings.broker.share else one for one in FILTERS]
-    subscriber = await stack.enter_async_context(connect_subscriber(address, filters, settings.broker.protocol))
-    answers = Answers(
-        after_readings=settings.ingest.committed_after_readings, after_s=settings.ingest.committed_after_s
-    )
-    metrics = Metrics()
-    ingest = IngestLoop(
-        subscriber,
-        writer,
-        clock,
-        answers,
-        Hearing(settings.ingest.hearing_grace_s),
-        metrics,
-        batch_age_s=settings.ingest.batch_age_s,
-    )
-    app = create_app(
-        Service(
-            store=store,
-            writer=writer,
-            series=series,
-            metrics=metrics,
-            delivery_clock=SystemClock(),
-            wake_relay=partial(delivery.wake, relays),
-            relays=relays,
-            payers=settings.payers(),
-            broker_connected=lambda: subscriber.connected,
-            broker_counts=lambda: subscriber.counts,
-            token=token_in(settings.api.token_file),
-            senders=Senders(sender_keys(settings.senders)),
-        )
-    )
-    server = _Server(
-        uvicorn.Config(app, host=settings.api.host, port=settings.api.port, log_config=None, access_log=False)
-    )
+    subscriber = await _subscriber(settings, stack)
+    return _Open(listener, token, senders, clock, store, writer, relays, series, subscriber, Metrics(), Submissions())
+
+
+async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyncio.Event) -> None:
+    """Run everything, and return when `stop` is set and all of it has ended."""
+    ingest, server = _ingest(settings, opened), _server(settings, opened)
+    loops = {
+        "ingest": ingest.run(),
+        "committed": ingest.answer(),
+        "ticks": ingest.ticks(settings.ingest.tick_s),
+        "series": keep_following(config),
+        **{f"relay {name}": one.run() for name, one in opened.relays.items()},
+    }
+    if settings.notices.drop_folder is not None:
+        intake = Intake(opened.writer, opened.store, opened.submissions, SystemClock())
+        loops["notices"] = Drop(settings.notices.drop_folder, intake, settings.notices.look_every_s).run()
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(ingest.run(), name="ingest"),
-            group.create_task(ingest.answer(), name="committed"),
-            group.create_task(ingest.ticks(settings.ingest.tick_s), name="ticks"),
-            group.create_task(keep_following(config), name="series"),
-        ]
-        if settings.notices.drop_folder is not None:
-            intake = Intake(writer, store, metrics, SystemClock())
-            drop = Drop(settings.notices.drop_folder, intake, settings.notices.look_every_s)
-            tasks.append(group.create_task(drop.run(), name="notices"))
-        tasks += [group.create_task(one.run(), name=f"relay {name}") for name, one in relays.items()]
-        api = group.create_task(server.serve(sockets=[listener]), name="api")
+        tasks = [group.create_task(loop, name=name) for name, loop in loops.items()]
+        api = group.create_task(server.serve(sockets=[opened.listener]), name="api")
         api.add_done_callback(lambda _: stop.set())
         await stop.wait()
         server.should_exit = True
@@ -163,14 +136,70 @@ async def _start(settings: CloudSettings, config: Path, stack: contextlib.AsyncE
             task.cancel()
 
 
+def _ingest(settings: CloudSettings, opened: _Open) -> IngestLoop:
+    ingest = settings.ingest
+    return IngestLoop(
+        opened.subscriber,
+        opened.writer,
+        opened.clock,
+        Answers(after_readings=ingest.committed_after_readings, after_s=ingest.committed_after_s),
+        Hearing(ingest.hearing_grace_s),
+        opened.metrics,
+        batch_age_s=ingest.batch_age_s,
+    )
+
+
+def _server(settings: CloudSettings, opened: _Open) -> "_Server":
+    """The API, not yet running."""
+    service = Service(
+        store=opened.store,
+        writer=opened.writer,
+        series=opened.series,
+        metrics=opened.metrics,
+        delivery_clock=SystemClock(),
+        wake_relay=partial(delivery.wake, opened.relays),
+        relays=opened.relays,
+        payers=settings.payers(),
+        broker_connected=lambda: opened.subscriber.connected,
+        broker_counts=lambda: opened.subscriber.counts,
+        token=opened.token,
+        senders=opened.senders,
+        submissions=opened.submissions,
+    )
+    return _Server(
+        uvicorn.Config(
+            create_app(service), host=settings.api.host, port=settings.api.port, log_config=None, access_log=False
+        )
+    )
+
+
+async def _subscriber(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> Subscriber:
+    """A subscriber at the broker, which is our own where one is embedded."""
+    broker, address = settings.broker, broker_address(settings)
+    if broker.embedded:
+        address = replace(address, port=await _embedded_broker(broker, stack))
+    filters = [f"$share/{broker.share}/{one}" if broker.share else one for one in _FILTERS]
+    return await stack.enter_async_context(connect_subscriber(address, filters, broker.protocol))
+
+
+async def _embedded_broker(broker: BrokerSettings, stack: contextlib.AsyncExitStack) -> int:
+    """Run one; the port at which it listens."""
+    embedded = EmbeddedBroker(broker.host, broker.port, password_file=broker.accounts_file)
+    try:
+        return (await stack.enter_async_context(embedded)).port
+    except OSError as error:
+        where = f"{broker.host}:{broker.port}"
+        raise ServiceError(f"the embedded broker cannot listen on {where}: {error.strerror}") from None
+
+
 def _spine(settings: CloudSettings, store: SqliteStore, clock: Clock, stack: contextlib.AsyncExitStack) -> Spine:
-    """The spine as its journal left it, with the book files that are new."""
+    """The spine as its journal left it, with the book files that are new. Raises BookFileError."""
     snapshots = Snapshots(store)
     stack.callback(snapshots.close)
     every = settings.ingest.snapshot_every_entries
     spine = Spine(store, clock, snapshot_every_entries=every, keep=snapshots.keep)
     stack.callback(_tell_the_end, spine)
-    _amend_from_files(spine, settings.book.files)
+    amend_from_files(spine, settings.book.files)
     return spine
 
 
@@ -215,124 +244,14 @@ def _sole_use(folder: Path) -> Iterator[None]:
 async def _relays(
     settings: CloudSettings, store: SqliteStore, clock: Clock, writer: Writer, stack: contextlib.AsyncExitStack
 ) -> dict[str, Relay]:
+    """Raises DeliveryError."""
     if settings.core is None:
         log.warning("no [core] is configured: what it is to have waits in the outbox")
-    try:
-        return await delivery.relays_of(settings, store, clock, stack, writer.booked, writer.obstacle)
-    except delivery.DeliveryError as error:
-        raise ServiceError(str(error)) from None
 
+    def booked(message: OutboxMessage, release: str) -> Awaitable[object]:
+        return writer.commit(drafts.booked, message, release)
 
-def clock_of(settings: CloudSettings) -> Clock:
-    """The journal's clock, as configured."""
-    if settings.clock is None:
-        return SystemClock()
-    one = settings.clock
-    return CompressedClock(one.simulated_start_ms, one.speed, one.anchor_ms, one.simulated_end_ms)
-
-
-def broker_address(settings: CloudSettings) -> BrokerAddress:
-    """Where the broker is, as configured."""
-    broker = settings.broker
-    return BrokerAddress(
-        host=broker.host,
-        port=broker.port,
-        client_id=broker.client_id,
-        username=broker.username,
-        password_file=broker.password_file,
-        ca_file=broker.ca_file,
-        certificate_file=broker.certificate_file,
-        key_file=broker.key_file,
-        keep_alive_s=broker.keep_alive_s,
-        receive_maximum=broker.receive_maximum,
-        session_expiry_s=broker.session_expiry_s,
-        reconnect_max_s=broker.reconnect_max_s,
-    )
-
-
-def book_faults(files: tuple[Path, ...]) -> list[str]:
-    """What is wrong in the book files that are there, as the first that a journal takes, in their order."""
-    book, faults = book_module.empty(), list[str]()
-    for path in files:
-        if path.exists():  # what is not is told with the other files that are missing
-            try:
-                book = _taken(path, partial(_amended, book))
-            except ServiceError as error:
-                faults.append(str(error))
-    return faults
-
-
-def _amended(book: Book, file: BookFile) -> Book:
-    return book_module.amend(book, file.document)
-
-
-def _amend_from_files(spine: Spine, files: tuple[Path, ...]) -> None:
-    """Take the book files that are new. A fault in one stops only a service that has no book yet."""
-    for path in files:
-        try:
-            outcome = _taken(path, partial(_journalled, spine))
-        except ServiceError as error:
-            if not spine.state.entry:
-                raise
-            log.error("the book in force stays in force: %s", error)
-            continue
-        if outcome is not None:
-            log.info("%s amended the book in entry %d", path.name, outcome.state.entry)
-
-
-def _journalled(spine: Spine, file: BookFile) -> Outcome | None:
-    return spine.amend_from_file(file.path.name, canonical.sha256(file.text.encode()), file.document)
-
-
-def _taken(path: Path, take: Callable[[BookFile], Taken]) -> Taken:
-    """What `take` makes of a book file. Raises ServiceError with file, line and reason where that cannot be."""
-    try:
-        file = read_book_file(path)
-    except OSError as error:
-        raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
-    except DocumentError as error:
-        raise ServiceError(str(error)) from None
-    try:
-        return take(file)
-    except BookError as error:
-        raise ServiceError("\n".join(file.explained(error.errors))) from None
-
-
-def _secret(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ServiceError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def token_in(path: Path | None) -> str | None:
-    """Who writes must show this; None where whoever reaches the address may."""
-    if path is None:
-        return None
-    token = _secret(path)
-    if len(token) < TOKEN_MIN_CHARACTERS:
-        raise ServiceError(f"{path} holds no token of at least {TOKEN_MIN_CHARACTERS} characters")
-    return token
-
-
-def sender_keys(senders: Sequence[SenderSettings]) -> list[SenderKeys]:
-    """What each sender is known by. Raises ServiceError where that is no secret, or two senders have the same."""
-    found = []
-    for one in senders:
-        keys = []
-        token = token_in(one.token_file) or ""
-        secrets = {path: _secret(path) for path in one.secret_files}
-        for path, secret in secrets.items():
-            try:
-                keys.append(Key(secret))
-            except ValueError as error:
-                raise ServiceError(f"{path} holds no Standard Webhooks secret: {error}") from None
-        found.append(SenderKeys(one.id, tuple(keys), token))
-    try:
-        Senders(found)
-    except ValueError as error:
-        raise ServiceError(f"[[senders]] {error}") from None
-    return found
+    return await delivery.relays_of(settings, store, clock, stack, booked, writer.obstacle, writer.is_booked)
 
 
 class _Server(uvicorn.Server):

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from pledgewatch_edge import agent, command
-from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.config import load
+from pledgewatch_edge import command
+from pledgewatch_edge.agent import load, station_of
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -26,15 +25,7 @@ def _act(arguments: argparse.Namespace, out: TextIO, errors: TextIO) -> int:
         from pledgewatch_edge import nmea_command  # noqa: PLC0415 - the agent never needs it
 
         return nmea_command.run(arguments.files, summary=arguments.summary, out=out)
-    settings = load(arguments.config)
-    if arguments.command == "identity":
-        command.print_identity(settings, out)
-        return 0
-    if arguments.command == "status":
-        command.print_status(settings, out)
-        return 0
-    clock = AgentClock(trust_system=settings.clock.trust_system)
-    return command.run(settings, lambda: agent.edge_sensors(settings, clock), arguments, out, errors)
+    return command.act([station_of(load(arguments.config))], arguments, out, errors)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The agent's configuration: what can be set, what it means, and what cannot be.
+"""The configuration of a station: what can be set, what it means, and what cannot be.
 
 A section of the TOML file is a dataclass here, a key a field (pledgewatch_wire.settings reads them, strictly). What
 cannot be right is refused before anything is opened, with a sentence that names file, section, key and cure, because
@@ -7,28 +7,15 @@ the person who reads it stands in a container yard with a laptop.
 Reading a configuration touches no network, no device and no state; `check_files` also looks at the files that it names.
 """
 
-import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from pledgewatch_wire.reading import TEMPERATURE_CHANNELS
+from pledgewatch_wire.mqtt_settings import MqttProtocol, require_tls_files
 from pledgewatch_wire.settings import SettingsError, unreadable
-from pledgewatch_wire.settings import load as load_settings
 from pledgewatch_wire.topics import is_name
 
-BAUDS: Final = (4_800, 9_600, 19_200, 38_400, 57_600, 115_200)
-_DAY_S: Final = 86_400.0
-_PROBE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{12}")
-
-
-class Protocol(StrEnum):
-    """Which MQTT to speak; AUTO is 5 where the broker does, else 3.1.1."""
-
-    AUTO = "auto"
-    V5 = "5"
-    V311 = "3.1.1"
+DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +27,8 @@ class DeviceSettings:
     state_folder: Path
 
     def __post_init__(self) -> None:
-        for key, value in (("operator", self.operator), ("name", self.name)):
-            if not is_name(value):
-                raise ValueError(f"{key} {value!r} cannot be a name; use 1 to 64 of a-z, 0-9 and inner hyphens")
+        require_name("operator", self.operator)
+        require_name("name", self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +37,7 @@ class BrokerSettings:
 
     host: str
     port: int = 1_883
-    protocol: Protocol = Protocol.AUTO
+    protocol: MqttProtocol = MqttProtocol.AUTO
     username: str | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
@@ -63,15 +49,12 @@ class BrokerSettings:
     def __post_init__(self) -> None:
         if not self.host:
             raise ValueError("host is empty; name the broker")
-        _within("port", self.port, 1, 65_535)
-        _within("keep_alive_s", self.keep_alive_s, 1, 65_535)
-        _within("reconnect_max_s", self.reconnect_max_s, 0.05, _DAY_S)
+        require_within("port", self.port, 1, 65_535)
+        require_within("keep_alive_s", self.keep_alive_s, 1, 65_535)
+        require_within("reconnect_max_s", self.reconnect_max_s, 0.05, DAY_S)
         if self.password_file and self.username is None:
             raise ValueError("password_file needs a username; add username")
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file goes with key_file; set both or neither")
-        if self.certificate_file and self.ca_file is None:
-            raise ValueError("certificate_file needs ca_file to know the broker by; add ca_file")
+        require_tls_files(self.ca_file, self.certificate_file, self.key_file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +69,10 @@ class UplinkSettings:
     resend_after_s: float = 25_200.0
 
     def __post_init__(self) -> None:
-        _within("send_every_s", self.send_every_s, 0.0, _DAY_S)
-        _within("readings_per_payload", self.readings_per_payload, 1, 1_000)
-        _within("in_flight_readings", self.in_flight_readings, 1, 100_000)
-        _within("resend_after_s", self.resend_after_s, 0.1, _DAY_S)
+        require_within("send_every_s", self.send_every_s, 0.0, DAY_S)
+        require_within("readings_per_payload", self.readings_per_payload, 1, 1_000)
+        require_within("in_flight_readings", self.in_flight_readings, 1, 100_000)
+        require_within("resend_after_s", self.resend_after_s, 0.1, DAY_S)
         if self.in_flight_readings < self.readings_per_payload:
             raise ValueError("in_flight_readings holds not even one payload; use at least readings_per_payload")
 
@@ -105,8 +88,8 @@ class CheckpointSettings:
     every_s: float = 43_200.0
 
     def __post_init__(self) -> None:
-        _within("every_readings", self.every_readings, 1, 4_096)
-        _within("every_s", self.every_s, 1.0, _DAY_S)
+        require_within("every_readings", self.every_readings, 1, 4_096)
+        require_within("every_s", self.every_s, 1.0, DAY_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,48 +99,13 @@ class SpoolSettings:
     readings_max: int = 1_000_000
 
     def __post_init__(self) -> None:
-        _within("readings_max", self.readings_max, 1, 100_000_000)
+        require_within("readings_max", self.readings_max, 1, 100_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GpsSettings:
-    """A serial GPS receiver. `interval_s` 0 takes every fix."""
+class SharedSettings:
+    """What all stations of a program have in common: the broker, and how readings are kept, signed and sent."""
 
-    port: Path
-    baud: int = 9_600
-    interval_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        _within("interval_s", self.interval_s, 0.0, _DAY_S)
-        if self.baud not in BAUDS:
-            raise ValueError(f"baud {self.baud} is no usual speed; use one of {', '.join(map(str, BAUDS))}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OneWireSettings:
-    """DS18B20 probes in the kernel's one-wire tree; their order gives TEMPERATURE_CHANNELS."""
-
-    probes: tuple[str, ...]
-    root: Path = Path("/sys/bus/w1/devices")
-    interval_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        _within("interval_s", self.interval_s, 0.01, _DAY_S)
-        most = len(TEMPERATURE_CHANNELS)
-        if not 1 <= len(self.probes) <= most:
-            raise ValueError(f"probes names {len(self.probes)}; name 1 to {most}")
-        for probe in self.probes:
-            if not _PROBE.fullmatch(probe):
-                raise ValueError(f'probes: {probe!r} is none; write it as the kernel does, "28-0123456789ab"')
-            if self.probes.count(probe) > 1:
-                raise ValueError(f"probes: {probe!r} is named twice; name each probe once")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StationSettings:
-    """What everything that measures, spools and sends has in common: an edge agent, a gateway."""
-
-    device: DeviceSettings
     broker: BrokerSettings
     uplink: UplinkSettings = field(default_factory=UplinkSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
@@ -165,32 +113,13 @@ class StationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClockSettings:
-    """Whether the computer's own clock may be believed until a receiver tells the time. On a board without a battery
-    for its clock it may not: what is measured before the first fix is then kept as evidence of nothing."""
+class StationSettings(SharedSettings):
+    """One station: what measures, spools and sends under the name of one device."""
 
-    trust_system: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeSettings(StationSettings):
-    """The whole configuration of an edge agent."""
-
-    clock: ClockSettings = field(default_factory=ClockSettings)
-    gps: GpsSettings | None = None
-    onewire: OneWireSettings | None = None
-
-    def __post_init__(self) -> None:
-        if self.gps is None and self.onewire is None:
-            raise ValueError("names no sensor; add a section [gps] or [onewire]")
+    device: DeviceSettings
 
 
-def load(file: Path) -> EdgeSettings:
-    """The edge agent's configuration. Raises SettingsError; needs nothing but the file itself."""
-    return load_settings(file, EdgeSettings)
-
-
-def check_files(settings: StationSettings, file: Path) -> None:
+def check_files(settings: SharedSettings, file: Path) -> None:
     """Refuse a configuration whose named files cannot be read (SettingsError). Looks for no device and no network."""
     broker = settings.broker
     named = {
@@ -203,6 +132,13 @@ def check_files(settings: StationSettings, file: Path) -> None:
         raise SettingsError(file, errors)
 
 
-def _within(key: str, value: float, minimum: float, maximum: float) -> None:
+def require_name(key: str, value: str) -> None:
+    """Raise ValueError where `value` cannot name a device, an operator or a gateway."""
+    if not is_name(value):
+        raise ValueError(f"{key} {value!r} cannot be a name; use 1 to 64 of a-z, 0-9 and inner hyphens")
+
+
+def require_within(key: str, value: float, minimum: float, maximum: float) -> None:
+    """Raise ValueError where `value` is not from minimum to maximum."""
     if not minimum <= value <= maximum:
         raise ValueError(f"{key} {value} is out of range; use {minimum:g} to {maximum:g}")

@@ -20,7 +20,8 @@ from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from pledgewatch_edge.config import BrokerSettings, Protocol
+from pledgewatch_edge.config import BrokerSettings
+from pledgewatch_wire.mqtt_settings import MqttProtocol
 
 PUBLISHES_MAX: Final = 16  # publishes that wait for their PUBACK at the same time
 V5_PATIENCE_S: Final = 3.0
@@ -31,8 +32,8 @@ THREAD_S: Final = 6.0  # paho gives up on a TCP connection after 5
 SESSION_EXPIRY_S: Final = 7 * 86_400
 _INCOMING_MAX: Final = 64
 _UNSUPPORTED_PROTOCOL_CODES: Final = (1, 0x84)  # in a CONNACK of 3.1.1, of 5
-_VERSIONS: Final = {Protocol.V5: aiomqtt.ProtocolVersion.V5, Protocol.V311: aiomqtt.ProtocolVersion.V311}
-_LOGGER: Final = logging.getLogger(__name__)
+_VERSIONS: Final = {MqttProtocol.V5: aiomqtt.ProtocolVersion.V5, MqttProtocol.V311: aiomqtt.ProtocolVersion.V311}
+log = logging.getLogger(__name__)
 
 
 class Connector:
@@ -41,9 +42,9 @@ class Connector:
     def __init__(self, settings: BrokerSettings, client_id: str) -> None:
         self._settings = settings
         self._client_id = client_id
-        self._only: Protocol | None = None if settings.protocol == Protocol.AUTO else settings.protocol
+        self._only: MqttProtocol | None = None if settings.protocol == MqttProtocol.AUTO else settings.protocol
         self._has_spoken_5 = False
-        self.protocol: Protocol | None = None  # of the latest connection
+        self.protocol: MqttProtocol | None = None  # of the latest connection
 
     @contextlib.asynccontextmanager
     async def connect(self, will: aiomqtt.Will) -> AsyncIterator[aiomqtt.Client]:
@@ -60,20 +61,20 @@ class Connector:
         if self._only is not None:
             return await self._open_with(self._only, will, PATIENCE_S)
         try:
-            client = await self._open_with(Protocol.V5, will, V5_PATIENCE_S)
+            client = await self._open_with(MqttProtocol.V5, will, V5_PATIENCE_S)
         except aiomqtt.MqttError as error:
             if isinstance(error, aiomqtt.MqttCodeError) and not _is_unsupported(error):
                 raise  # it understood us and does not want us
         else:
             self._has_spoken_5 = True
             return client
-        client = await self._open_with(Protocol.V311, will, PATIENCE_S)
+        client = await self._open_with(MqttProtocol.V311, will, PATIENCE_S)
         if not self._has_spoken_5:  # else it was the link
-            self._only = Protocol.V311
-            _LOGGER.info("broker speaks no MQTT 5, keeping to 3.1.1")
+            self._only = MqttProtocol.V311
+            log.info("broker speaks no MQTT 5, keeping to 3.1.1")
         return client
 
-    async def _open_with(self, protocol: Protocol, will: aiomqtt.Will, patience_s: float) -> aiomqtt.Client:
+    async def _open_with(self, protocol: MqttProtocol, will: aiomqtt.Will, patience_s: float) -> aiomqtt.Client:
         client = self._client(protocol, will, patience_s)
         closed = _watch(client)
         opening = asyncio.ensure_future(client.__aenter__())
@@ -88,7 +89,7 @@ class Connector:
             await asyncio.wait([opening], timeout=THREAD_S)
             raise
         except aiomqtt.MqttCodeError as error:
-            if _is_unsupported(error) and self._settings.protocol == Protocol.AUTO:
+            if _is_unsupported(error) and self._settings.protocol == MqttProtocol.AUTO:
                 self._only = None  # another broker stands there now
             raise
         finally:
@@ -101,9 +102,9 @@ class Connector:
         self.protocol = protocol
         return client
 
-    def _client(self, protocol: Protocol, will: aiomqtt.Will, patience_s: float) -> aiomqtt.Client:
+    def _client(self, protocol: MqttProtocol, will: aiomqtt.Will, patience_s: float) -> aiomqtt.Client:
         settings = self._settings
-        is_5 = protocol == Protocol.V5
+        is_5 = protocol == MqttProtocol.V5
         tls = None
         if settings.ca_file is not None:
             tls = aiomqtt.TLSParameters(

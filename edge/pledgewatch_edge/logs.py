@@ -1,12 +1,19 @@
 """One line for each thing that happened, on one stream, for a person with `grep` and for journald alike.
 
-A line is `time level logger text`, the text ending in `key=value` pairs. Nothing is said twice for one cause: what can
-be lost and come back (a port, a broker, a disk) is a World, which speaks when it is lost and when it is back.
+A line is `time level logger text`, the text ending in `key=value` pairs; the last says of which device it is, as one
+process may run many. Nothing is said twice for one cause: what can be lost and come back (a port, a broker, a disk) is
+a World, which speaks when it is lost and when it is back.
 """
 
+import contextlib
 import logging
 import time
-from typing import TextIO
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Final, TextIO
+
+# Of the task that speaks, of the tasks that it began and of the threads that they wait for.
+_DEVICE: Final = ContextVar("device", default="")
 
 
 class _OneLine(logging.Formatter):
@@ -15,6 +22,11 @@ class _OneLine(logging.Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        said = super().formatMessage(record)
+        device = _DEVICE.get()
+        return f"{said} device={device}" if device else said
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).replace("\n", " | ")
@@ -25,6 +37,23 @@ def to_stream(stream: TextIO, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+@contextlib.contextmanager
+def about_device(name: str) -> Iterator[None]:
+    """What is said within is about this device."""
+    token = _DEVICE.set(name)
+    try:
+        yield
+    finally:
+        _DEVICE.reset(token)
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a group of groups, each of which is a cause of its own; of one that is no group, itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]
 
 
 class World:

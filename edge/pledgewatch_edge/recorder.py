@@ -19,7 +19,7 @@ from pledgewatch_edge.spool import Spool, SpoolError
 QUEUE_MAX: Final = 1_024
 WAITING_MAX: Final = 10_000
 _TICK_S: Final = 1.0
-_LOGGER: Final = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -35,8 +35,8 @@ class Recorder:
         self._queue: asyncio.Queue[Sample | None] = asyncio.Queue(QUEUE_MAX)
         self._waiting: list[Sample] = []
         self._is_finishing = False
-        self._disk = World(_LOGGER, "spool disk")
-        self._room = World(_LOGGER, "spool room")
+        self._disk = World(log, "spool disk")
+        self._room = World(log, "spool room")
 
     async def put(self, sample: Sample) -> None:
         """Hand a sample over. Waits only while a batch is being written."""
@@ -60,7 +60,7 @@ class Recorder:
         self._take_queued()
         await self._write()
         if self._waiting:
-            _LOGGER.error("spool disk still refuses, samples given up count=%d", len(self._waiting))
+            log.error("spool disk still refuses, samples given up count=%d", len(self._waiting))
             self._spool.refuse(len(self._waiting))
             return
         with contextlib.suppress(SpoolError):  # said already; the next start signs

@@ -39,7 +39,7 @@ from pledgewatch_edge.spool import (
 )
 
 EVIDENCE_KEPT: Final = 4
-_LOGGER: Final = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _BUSY_S: Final = 5.0
 _RESCUED_AT_ONCE: Final = 1_000
 
@@ -79,7 +79,7 @@ def open_spool(
         tally.close()
         raise
     if broken:
-        _LOGGER.info("spool rescued readings=%d from=%s", rescued, broken.name)
+        log.info("spool rescued readings=%d from=%s", rescued, broken.name)
     return spool
 
 
@@ -149,7 +149,7 @@ def _existing(path: Path, device: str, totals: Totals) -> tuple[sqlite3.Connecti
                 raise
     except SpoolCorruptError as error:
         aside = _move_aside(path)
-        _LOGGER.error("spool broken reason=%r moved_to=%s", str(error), aside.name)
+        log.error("spool broken reason=%r moved_to=%s", str(error), aside.name)
         return None, aside
     return connection, None
 
@@ -219,7 +219,7 @@ def _new(path: Path, device: str, totals: Totals) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    _LOGGER.info("spool new epoch=%d", epoch)
+    log.info("spool new epoch=%d", epoch)
     return connection
 
 

@@ -17,16 +17,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from random import SystemRandom
+from types import MappingProxyType
 from typing import Final
 
 import aiomqtt
 
-from pledgewatch_edge.config import Protocol, StationSettings
+from pledgewatch_edge.config import StationSettings
 from pledgewatch_edge.connection import PUBLISHES_MAX, Connector
-from pledgewatch_edge.logs import World
+from pledgewatch_edge.logs import World, leaves
 from pledgewatch_edge.spool import Spool, SpoolError
 from pledgewatch_edge.window import Window
 from pledgewatch_wire import __version__
@@ -40,6 +41,7 @@ from pledgewatch_wire.codec import (
     encode,
     encode_status,
 )
+from pledgewatch_wire.mqtt_settings import MqttProtocol
 from pledgewatch_wire.reading import Reading
 from pledgewatch_wire.topics import Kind, topic
 
@@ -48,7 +50,10 @@ GAP_PATIENCE_S = 60.0  # before the same gap is sent again
 DRAIN_S: Final = 3.0
 OFFLINE_S: Final = 1.5
 _PATIENCE_DOUBLINGS_MAX: Final = 5
-_LOGGER: Final = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
+
+# Takes what the cloud has said under one kind, unread. Returns why it was ignored; None where it was not.
+Hearer = Callable[[bytes], Awaitable[str | None]]
 
 
 @dataclass(slots=True)
@@ -76,13 +81,17 @@ def one_clock(readings: list[Reading], last: int) -> list[Reading]:
 
 
 class Uplink:
-    """The uplink of one station. `run` it in a task; `wake` it after an append; `finish` it to end in good order."""
+    """The uplink of one station. `run` it in a task; `wake` it after an append; `finish` it to end in good order.
+
+    It hears `committed` itself; `hearers` take what the cloud says under its other kinds, in the order said.
+    """
 
     def __init__(
         self,
         settings: StationSettings,
         spool: Spool,
         *,
+        hearers: Mapping[Kind, Hearer] = MappingProxyType({}),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         device = settings.device
@@ -92,9 +101,10 @@ class Uplink:
         self._monotonic = monotonic
         self._random = SystemRandom()
         self._topics = {kind: topic(device.operator, device.name, kind) for kind in Kind}
+        self._hearers = {Kind.COMMITTED: self._hear_committed, **hearers}
         self._connector = Connector(settings.broker, f"{device.operator}.{device.name}")
         self._window = Window(self._settings.in_flight_readings)
-        self._world = World(_LOGGER, f"uplink to {settings.broker.host}:{settings.broker.port}")
+        self._world = World(log, f"uplink to {settings.broker.host}:{settings.broker.port}")
         self._work = asyncio.Event()
         self._word = asyncio.Event()
         self._finishing = asyncio.Event()
@@ -110,7 +120,7 @@ class Uplink:
         self.is_connected = False
 
     @property
-    def protocol(self) -> Protocol | None:
+    def protocol(self) -> MqttProtocol | None:
         """The MQTT version of the latest connection; None before the first."""
         return self._connector.protocol
 
@@ -136,7 +146,7 @@ class Uplink:
             try:
                 await self._connection()
             except* (aiomqtt.MqttError, SpoolError) as errors:
-                self._world.lost("; ".join(str(error) or repr(error) for error in _leaves(errors)))
+                self._world.lost("; ".join(str(error) or repr(error) for error in leaves(errors)))
             self.is_connected = False
             if self._finishing.is_set():
                 break
@@ -162,14 +172,15 @@ class Uplink:
 
     async def _greet(self, client: aiomqtt.Client) -> None:
         """Ask to hear the cloud's word, and say that the device is online, which makes the cloud say it."""
-        granted = await client.subscribe(self._topics[Kind.COMMITTED], qos=1)
-        if any(getattr(code, "value", code) >= 0x80 for code in granted):
-            raise aiomqtt.MqttError(f"the broker refuses the subscription to {self._topics[Kind.COMMITTED]}")
+        for kind in self._hearers:
+            granted = await client.subscribe(self._topics[kind], qos=1)
+            if any(getattr(code, "value", code) >= 0x80 for code in granted):
+                raise aiomqtt.MqttError(f"the broker refuses the subscription to {self._topics[kind]}")
         await client.publish(self._topics[Kind.STATUS], self._status(online=True), qos=1, retain=True)
         _heed_cancellation()
         self.is_connected = True
         self._world.back()
-        _LOGGER.info("connected protocol=%s spooled=%d", self.protocol, self._spool.spooled)
+        log.info("connected protocol=%s spooled=%d", self.protocol, self._spool.spooled)
 
     async def _say_offline(self, client: aiomqtt.Client) -> None:
         """A clean end keeps the last will from being sent, so the device says it itself, if that goes at once."""
@@ -192,43 +203,40 @@ class Uplink:
         self._is_backlog = self._spool.spooled > 0
 
     async def _listen(self, client: aiomqtt.Client) -> None:
-        """Take the cloud's word, for as long as the connection holds."""
+        """Hand what the cloud says to whoever hears its kind, for as long as the connection holds."""
+        hearers = {self._topics[kind]: hear for kind, hear in self._hearers.items()}
         async for message in client.messages:
-            if str(message.topic) != self._topics[Kind.COMMITTED]:
-                self._ignore(f"it came on the topic {message.topic}")
-                continue
-            try:
-                committed = decode_committed(message.payload)
-            except PayloadError as error:
-                self._ignore(f"it cannot be read: {error}")
-                continue
-            try:
-                forgotten = await asyncio.to_thread(self._spool.forget, committed)
-            except SpoolError as error:
-                # The cloud says it again; to reconnect for that would only send everything once more.
-                self._ignore(str(error))
-                continue
-            if forgotten.ignored is None:
-                self.counts.words += 1
-                if forgotten.readings:
-                    self._fruitless_resends = 0
-                self._window.land(committed)
-                # Messages of one connection come in order: what is missing below a range was lost. Again only where
-                # it was lost again.
-                now, is_new = self._monotonic(), committed.contiguous != self._gap_after
-                if committed.ranges and (is_new or now - self._gap_at >= GAP_PATIENCE_S):
-                    self._gap_after, self._gap_at, self._has_gap = committed.contiguous, now, True
-                self._said_ignored = None
-            else:
-                self._ignore(forgotten.ignored)
-            self._word.set()
-            self._work.set()
+            hear = hearers.get(str(message.topic))
+            ignored = "nobody hears that topic" if hear is None else await hear(message.payload)
+            if ignored is not None:
+                self.counts.words_ignored += 1
+                if ignored != self._said_ignored:
+                    log.warning("word ignored topic=%s reason=%r", message.topic, ignored)
+            self._said_ignored = ignored
 
-    def _ignore(self, reason: str) -> None:
-        self.counts.words_ignored += 1
-        if reason != self._said_ignored:
-            _LOGGER.warning("committed ignored reason=%r", reason)
-        self._said_ignored = reason
+    async def _hear_committed(self, said: bytes) -> str | None:
+        """Let go of what the cloud has on its disk."""
+        try:
+            committed = decode_committed(said)
+            forgotten = await asyncio.to_thread(self._spool.forget, committed)
+        except PayloadError as error:
+            return f"it cannot be read: {error}"
+        except SpoolError as error:
+            # The cloud says it again; to reconnect for that would only send everything once more.
+            return str(error)
+        if forgotten.ignored is None:
+            self.counts.words += 1
+            if forgotten.readings:
+                self._fruitless_resends = 0
+            self._window.land(committed)
+            # Messages of one connection come in order: what is missing below a range was lost. Again only where it was
+            # lost again.
+            now, is_new = self._monotonic(), committed.contiguous != self._gap_after
+            if committed.ranges and (is_new or now - self._gap_at >= GAP_PATIENCE_S):
+                self._gap_after, self._gap_at, self._has_gap = committed.contiguous, now, True
+        self._word.set()
+        self._work.set()
+        return forgotten.ignored
 
     async def _send(self, client: aiomqtt.Client) -> None:
         """Greet, then send as long as the connection holds; return when finishing and all is sent, or time is up."""
@@ -365,12 +373,3 @@ async def _end(tasks: list[asyncio.Task[None]]) -> list[Exception]:
         task.cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     return [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    """The errors in a group of groups."""
-    return [
-        leaf
-        for error in group.exceptions
-        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    ]

@@ -13,7 +13,10 @@ _PREFIX = "pw/1"
 
 
 class Kind(StrEnum):
-    """What a topic carries, and which way: `up` and `status` from the device, the others to it."""
+    """What a topic carries, and which way: `up` and `status` from the device, the others to it.
+
+    `settings` and `command` are reserved: nothing is said under them yet.
+    """
 
     UP = "up"
     STATUS = "status"

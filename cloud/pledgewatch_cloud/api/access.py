@@ -14,6 +14,7 @@ from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
 from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.journal.store import Store
+from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.notices.senders import Senders
 from pledgewatch_cloud.outbox.relay import Relay
 from pledgewatch_cloud.series.series import Series
@@ -38,6 +39,7 @@ class Service:
     broker_counts: Callable[[], SubscriberCounts]
     token: str | None
     senders: Senders = field(default_factory=Senders)
+    submissions: Submissions = field(default_factory=Submissions)
     relays: Mapping[str, Relay] = field(default_factory=dict)
     payers: frozenset[str] = frozenset({CORE})
 

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Body
 
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.alert_half import assets_of
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.journal.store import StoreError
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 
@@ -30,10 +30,7 @@ async def acknowledge_alert(
     service: ServiceOf, alert: str, by: Annotated[str, Body(embed=True, min_length=1, max_length=200)]
 ) -> dict[str, Any]:
     """Take an open alert on. `by` says who does."""
-    try:
-        outcome = await service.writer.acknowledge(alert, by)
-    except StoreError as error:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}") from None
+    outcome = await service.writer.commit(drafts.acknowledge, alert, by)
     if outcome is None:
         raise Problem(HTTPStatus.CONFLICT, f"there is no open alert {alert!r} that nobody has taken on")
     return {"entry": outcome.state.entry}

@@ -30,6 +30,7 @@ from pledgewatch_cloud.api import (
 )
 from pledgewatch_cloud.api.access import Service, may_write
 from pledgewatch_cloud.api.problems import Problem, on_problem
+from pledgewatch_cloud.journal.store import StoreError
 
 _NOUNS = (
     alerts,
@@ -56,7 +57,7 @@ def create_app(service: Service) -> FastAPI:
     """The API over a running service."""
     app = FastAPI(title="pledgewatch", version=pledgewatch_cloud.__version__, docs_url=None, redoc_url=None)
     app.state.service = service
-    for kind in (Problem, HTTPException, RequestValidationError):
+    for kind in (Problem, StoreError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_problem)
     for module in _NOUNS:
         app.include_router(module.router, dependencies=[Depends(may_write)])

@@ -11,7 +11,6 @@ from pledgewatch_cloud.book_file import MAX_FILE_BYTES, DocumentError, strict_js
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.step import Outcome
-from pledgewatch_cloud.journal.store import StoreError
 
 
 async def raw_json_body(request: Request, max_bytes: int) -> bytes:
@@ -47,6 +46,4 @@ async def commit_body(
         outcome = await commit(document)
     except (BookError, MarketError) as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, refused, error.errors) from None
-    except StoreError as error:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}") from None
     return {"entry": None if outcome is None else outcome.state.entry, "changed": outcome is not None}

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.decide import book as book_module
+from pledgewatch_cloud.decide import drafts
 
 router = APIRouter(prefix="/book", tags=["book"])
 
@@ -20,4 +21,8 @@ async def read_book(service: ServiceOf) -> dict[str, Any]:
 @router.post("/amendments")
 async def amend_book(service: ServiceOf, request: Request) -> dict[str, Any]:
     """Amend the book: taken whole, or refused whole with every fault's place. Says the entry that took it, if any."""
-    return await commit_body(request, service.writer.amend, "the amendment is refused; the book in force stays")
+    return await commit_body(
+        request,
+        lambda document: service.writer.commit(drafts.amend, document),
+        "the amendment is refused; the book in force stays",
+    )

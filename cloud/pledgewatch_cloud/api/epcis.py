@@ -43,6 +43,8 @@ _VALUES = {
     "EQ_bizLocation": "locations",
     "MATCH_epc": "epcs",
     "MATCH_anyEPC": "epcs",
+    "MATCH_epcClass": "classes",
+    "MATCH_anyEPCClass": "classes",
     "EQ_eventID": "ids",
 }
 _EVENT_TIMES = {"GE_eventTime": "from_ms", "LT_eventTime": "until_ms"}
@@ -100,8 +102,8 @@ async def query_events(service: ServiceOf, request: Request) -> Response:
     """What is known here of goods and money, and what senders said, as an EPCISQueryDocument.
 
     Parameters, of which all must hold: eventType, EQ_action, EQ_bizStep, EQ_disposition, EQ_readPoint, EQ_bizLocation,
-    MATCH_epc, MATCH_anyEPC and EQ_eventID (several values divided by `|`), GE_ and LT_ of eventTime and recordTime,
-    EXISTS_errorDeclaration; perPage and nextPageToken. `Link` names the next page.
+    MATCH_epc, MATCH_anyEPC, MATCH_epcClass, MATCH_anyEPCClass and EQ_eventID (several values divided by `|`), GE_ and
+    LT_ of eventTime and recordTime, EXISTS_errorDeclaration; perPage and nextPageToken. `Link` names the next page.
     """
     query = _query(request)
     size = _per_page(request.query_params.get("perPage", str(PER_PAGE)))
@@ -168,7 +170,8 @@ def _query(request: Request) -> Query:
         if values:
             asked[field] = tuple(sorted(values & set(asked[field]) if field in asked else values))
             if not asked[field]:
-                _refuse("MATCH_epc and MATCH_anyEPC have no value in common")
+                both = " and ".join(one for one in _VALUES if _VALUES[one] == field)
+                _refuse(f"{both} have no value in common")
     for name, field in _EVENT_TIMES.items():
         asked[field] = _moment(request, name)
     return Query(**asked, wrong_only=_ERRORS_ONLY in parameters)

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.alert_half import alerts_of_facility
 from pledgewatch_cloud.decide.alerts import AlertState
 from pledgewatch_cloud.decide.collateral import bases
@@ -66,7 +67,9 @@ async def move(service: ServiceOf, facility: str, request: Request) -> dict[str,
     nothing, so they may be told until they are heard. Says the entry that took them, if any is new."""
     _known(service.writer.state, facility)
     return await commit_body(
-        request, lambda document: service.writer.move(facility, document), "the movements are refused; the loan stays"
+        request,
+        lambda document: service.writer.commit(drafts.move, facility, document),
+        "the movements are refused; the loan stays",
     )
 
 

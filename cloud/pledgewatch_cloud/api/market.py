@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.body import commit_body
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import market as market_module
 
 router = APIRouter(prefix="/market", tags=["market"])
@@ -20,4 +21,8 @@ async def read_market(service: ServiceOf) -> dict[str, Any]:
 @router.post("/quotes")
 async def quote(service: ServiceOf, request: Request) -> dict[str, Any]:
     """Take quotes: all, or none with every fault's place. Says the entry that took them, if they are new."""
-    return await commit_body(request, service.writer.quote, "the quotes are refused; those in force stay")
+    return await commit_body(
+        request,
+        lambda document: service.writer.commit(drafts.quote, document),
+        "the quotes are refused; those in force stay",
+    )

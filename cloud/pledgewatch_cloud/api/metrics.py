@@ -61,7 +61,7 @@ class _Metrics(Collector):
                 family.add_metric([reason], count)
             yield family
         family = CounterMetricFamily("pledgewatch_submissions", "what senders handed in", labels=["became"])
-        for became, count in sorted(metrics.submissions.items()):
+        for became, count in sorted(self._service.submissions.counts.items()):
             family.add_metric([became], count)
         yield family
 
@@ -76,7 +76,9 @@ class _Metrics(Collector):
         service, state = self._service, self._service.writer.state
         yield GaugeMetricFamily("pledgewatch_journal_entry", "the last entry", value=state.entry)
         yield GaugeMetricFamily("pledgewatch_broker_connected", "1: yes", value=int(service.broker_connected()))
-        yield GaugeMetricFamily("pledgewatch_disk_lost", "1: nothing can be committed", value=int(service.writer.lost))
+        yield GaugeMetricFamily(
+            "pledgewatch_disk_lost", "1: nothing can be committed", value=int(service.writer.is_lost)
+        )
         heard_s = max(0, state.recorded_at_ms - state.horizon_ms) / 1_000 if state.horizon_ms else 0
         yield GaugeMetricFamily("pledgewatch_deaf_seconds", "how long devices were not heard", value=heard_s)
         missing = [sum(last - first + 1 for first, last in one.marks.missing) for one in state.devices.values()]

@@ -8,10 +8,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.milestones.half import nothing_new
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo
-from pledgewatch_cloud.journal.store import StoreError
 
 router = APIRouter(prefix="/milestones", tags=["milestones"])
 Words = Annotated[str, Body(embed=True, min_length=1, max_length=1_000)]
@@ -27,7 +27,7 @@ async def list_milestones(service: ServiceOf) -> list[dict[str, Any]]:
     ]
 
 
-@router.get("/{milestone}")
+@router.get("/{milestone:path}")
 async def read_milestone(service: ServiceOf, milestone: str) -> dict[str, Any]:
     """One milestone: which facts hold, which are missing, what each rests on, and what if one fell away."""
     state = service.writer.state
@@ -36,16 +36,13 @@ async def read_milestone(service: ServiceOf, milestone: str) -> dict[str, Any]:
     return explain.as_json(await run_in_threadpool(explain.explain, state, milestone))
 
 
-@router.post("/{milestone}/waiver")
+@router.post("/{milestone:path}/waiver")
 async def waive_milestone(service: ServiceOf, milestone: str, by: Words, why: Words) -> dict[str, Any]:
     """Let the money move whatever the milestone asks for. `by` says who decides so, `why` says why."""
     book = service.writer.state.book
     if milestone not in book.milestones:
         raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(book, milestone))
-    try:
-        outcome = await service.writer.waive(milestone, by, why)
-    except StoreError as error:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}") from None
+    outcome = await service.writer.commit(drafts.waive, milestone, by, why)
     if outcome is None:
         memo = service.writer.state.milestones[milestone]
         text = f"it is {memo.state}, or what it releases is not known or not what was sent: nothing is waived"
@@ -53,7 +50,7 @@ async def waive_milestone(service: ServiceOf, milestone: str, by: Words, why: Wo
     return {"entry": outcome.state.entry}
 
 
-@router.post("/{milestone}/booking")
+@router.post("/{milestone:path}/booking")
 async def say_booked(
     service: ServiceOf, milestone: str, release: Annotated[Literal["booked", "none"], Body()], by: Words, why: Words
 ) -> dict[str, Any]:
@@ -64,10 +61,7 @@ async def say_booked(
     state = service.writer.state
     if milestone not in state.book.milestones and milestone not in state.milestones:
         raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(state.book, milestone))
-    try:
-        outcome = await service.writer.say_booked(milestone, release, by, why)
-    except StoreError as error:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}") from None
+    outcome = await service.writer.commit(drafts.say_booked, milestone, release, by, why)
     if outcome is None:
         memo = service.writer.state.milestones.get(milestone, Memo(""))
         raise Problem(HTTPStatus.CONFLICT, f"milestone {milestone}: {nothing_new(memo, release)}")

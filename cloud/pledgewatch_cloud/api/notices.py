@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 from pledgewatch_cloud.api.access import Service, ServiceOf
 from pledgewatch_cloud.api.body import raw_json_body
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, UNAUTHENTICATED, Intake, RefusedError
 from pledgewatch_cloud.notices.senders import SenderError
 
@@ -53,26 +52,16 @@ async def signed_body(service: Service, request: Request) -> tuple[str, bytes]:
     except SenderError as error:
         text = str(error)
     if service.senders.may_keep(now_ms):
-        try:
-            await _intake(service).set_aside("", UNAUTHENTICATED, text, raw)
-        except StoreError as error:
-            raise _cannot_commit(error) from None
+        await _intake(service).set_aside("", UNAUTHENTICATED, text, raw)
     else:
-        service.metrics.submitted(UNAUTHENTICATED)
+        service.submissions.became(UNAUTHENTICATED)
     raise Problem(HTTPStatus.UNAUTHORIZED, text)
 
 
 async def hand_in(service: Service, sender: str, form: str, raw: bytes) -> int | None:
-    """Commit what a sender hands in; see Intake.hand_in. Raises RefusedError, or Problem where the disk is lost."""
-    try:
-        return await _intake(service).hand_in(sender, form, raw)
-    except StoreError as error:
-        raise _cannot_commit(error) from None
+    """Commit what a sender hands in; see Intake.hand_in. Raises RefusedError, StoreError."""
+    return await _intake(service).hand_in(sender, form, raw)
 
 
 def _intake(service: Service) -> Intake:
-    return Intake(service.writer, service.store, service.metrics, service.delivery_clock)
-
-
-def _cannot_commit(error: StoreError) -> Problem:
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}")
+    return Intake(service.writer, service.store, service.submissions, service.delivery_clock)

@@ -8,14 +8,17 @@ from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import ServiceOf
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.outbox import CORE
-from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.outbox import shown
+from pledgewatch_cloud.outbox.dead_letters import that_lets_money_move
 from pledgewatch_cloud.outbox.point import PointError, replay_from
 
 router = APIRouter(prefix="/outbox", tags=["outbox"])
-_EVERY = 2**31
+_WHO_AND_WHY = (
+    "{id} lets money move, and {endpoint} pays: the body must say who passes it over (`by`) and why (`why`), for the"
+    " journal is told that its release is not booked"
+)
 
 
 @router.get("/endpoints")
@@ -67,18 +70,16 @@ async def pass_over(
     service: ServiceOf,
     message_id: str,
     endpoint: str = CORE,
-    by: Annotated[str, Body(min_length=1, max_length=1_000)] = "who passed it over",
-    why: Annotated[str, Body(min_length=1, max_length=1_000)] = "it was passed over",
+    by: Annotated[str, Body(max_length=1_000)] = "",
+    why: Annotated[str, Body(max_length=1_000)] = "",
 ) -> dict[str, str]:
     """Give a dead letter up, so that those behind it go. If it would have made a payer pay, the journal is told first
-    that its release is not booked; `by` names who says so, `why` says why."""
-    dead = await run_in_threadpool(service.store.dead_letters, endpoint, _EVERY)
-    for message in (one.message for one in dead if one.message.id == message_id):
-        if message.type in RELEASING and endpoint in service.payers:
-            try:
-                await service.writer.booked(message, "none", by, why)
-            except StoreError as error:
-                raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing can be committed now: {error}") from None
+    that its release is not booked: then `by` must name who says so, and `why` say why. Else neither is asked for."""
+    message = await run_in_threadpool(that_lets_money_move, service.store, endpoint, message_id)
+    if message is not None and endpoint in service.payers:
+        if not (by and why):
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _WHO_AND_WHY.format(id=message_id, endpoint=endpoint))
+        await service.writer.commit(drafts.booked, message, "none", by, why)
     if not await run_in_threadpool(service.store.pass_over, endpoint, message_id):
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no dead letter {message_id!r} of endpoint {endpoint!r}")
     service.wake_relay()

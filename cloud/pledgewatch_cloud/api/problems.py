@@ -8,6 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from pledgewatch_cloud.journal.store import StoreError
+
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
     """An answer that is an error. `errors` holds one sentence for each fault, `kind` is what a standard calls it."""
@@ -29,10 +31,12 @@ def problem_response(status: int, detail: str, errors: Sequence[str] = (), kind:
 
 
 async def on_problem(_: Request, error: Exception) -> JSONResponse:
-    """Turn a Problem, or what the framework raises, into problem details."""
+    """Turn a Problem, a disk that does not do it, or what the framework raises, into problem details."""
     match error:
         case Problem():
             return problem_response(error.status, error.detail, error.errors, error.kind)
+        case StoreError():
+            return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, f"the journal cannot be used now: {error}")
         case HTTPException():
             return problem_response(error.status_code, str(error.detail))
         case RequestValidationError():

@@ -23,7 +23,7 @@ async def readyz(service: ServiceOf) -> dict[str, str]:
     """The service takes readings; 503 with what stands in its way where it does not."""
     ways = {
         "the broker is away": not service.broker_connected(),
-        "the disk takes no commits": service.writer.lost,
+        "the disk takes no commits": service.writer.is_lost,
     }
     if any(ways.values()):
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(text for text, stands in ways.items() if stands))

@@ -12,12 +12,15 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.batch import Submission
 from pledgewatch_cloud.decide.events import FOLDED_TYPES, EventType, SaidEvent
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.trade import epcis_out
+from pledgewatch_cloud.decide.trade import epcis, epcis_out
+from pledgewatch_cloud.decide.trade.epcis import Captured
 from pledgewatch_cloud.decide.trade.epcis_out import Document
 from pledgewatch_cloud.decide.trade.notice import Notice
 from pledgewatch_cloud.decide.trade.telling import Telling
+from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.store import Store
 
 LOOKED_AT_MAX = 20_000
@@ -44,6 +47,7 @@ class Tellings:
         self._store = store
         self._state = state
         self._recorded: dict[int, int] = {}
+        self._captured: tuple[int, dict[str, Captured]] = (0, {})
         self._standing: dict[str, frozenset[str]] = {}
 
     def page(self, token: str, size: int, entries: range, tell: Tell, stamp: Stamp) -> Page:
@@ -93,12 +97,14 @@ class Tellings:
         if said.event.type is EventType.EVENT_RETRACTED:
             return self._retraction(said)
         one = self.telling(said)
-        document = epcis_out.told(one)
+        captured = self._captured_in(_place(said.id)[0]) if one.notice is not None else {}
+        document = epcis_out.told(one, captured.get(one.notice.key) if one.notice is not None else None)
         found = [] if document is None else [document]
         if one.notice is not None:
             touched = self._state.notices.touched_by(one.notice)
             wrong = {notice.key: notice for notice in (*touched, one.notice)}
-            found += [again for notice in wrong.values() if (again := self._declared_wrong(notice)) is not None]
+            some = [self._declared_wrong(notice, captured.get(notice.key)) for notice in wrong.values()]
+            found += [again for again in some if again is not None]
         return found
 
     def stands(self, one: Telling) -> bool:
@@ -150,9 +156,19 @@ class Tellings:
         stead = [epcis_out.event_id(self._store.journal, one) for one in news]
         return [epcis_out.declared_wrong(document, stead)]
 
-    def _declared_wrong(self, notice: Notice) -> Document | None:
+    def _captured_in(self, entry: int) -> dict[str, Captured]:
+        """The events that an entry captured as EPCIS, by their notices' keys."""
+        if self._captured[0] != entry:
+            match form.read_entry(next(iter(self._store.entries(entry - 1)))).content:
+                case Submission(sender, "epcis", text):
+                    self._captured = entry, epcis.captured(sender, text)
+                case _:
+                    self._captured = entry, {}
+        return self._captured[1]
+
+    def _declared_wrong(self, notice: Notice, captured: Captured | None) -> Document | None:
         against = self._state.notices.against(notice.key)
-        document = epcis_out.notice_told(notice) if against else None
+        document = epcis_out.notice_told(notice, captured) if against else None
         if document is None:
             return None
         return epcis_out.declared_wrong(document, sorted(epcis_out.notice_id(one.key) for one in against if one.kind))

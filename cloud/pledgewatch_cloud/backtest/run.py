@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from pledgewatch_cloud.backtest.readings import Row, read_rows
 from pledgewatch_cloud.book_file import read_book_file
 from pledgewatch_cloud.decide import book as book_module
-from pledgewatch_cloud.decide import payloads
+from pledgewatch_cloud.decide import drafts, payloads
 from pledgewatch_cloud.decide.batch import Arrival, Readings, Tick
 from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.decide.item import BookError
@@ -198,7 +198,7 @@ def _spine(document: dict[str, Any], start_ms: int) -> tuple[Spine, MemoryStore,
     """A journal of its own that begins with the book."""
     store, clock = MemoryStore("backtest"), _Clock(start_ms)
     spine = Spine(store, clock, snapshot_every_entries=10**9)
-    spine.amend(document)
+    spine.commit(drafts.amend, document)
     return spine, store, clock
 
 

@@ -128,6 +128,16 @@ class Amendment(NamedTuple):
     sha256: str = ""
 
 
+class Moved(NamedTuple):
+    """A bank has told that money has moved on a facility: what it told, of which something was new (decide/movements).
+
+    It is an entry of its own, or each would write down all that were told of the facility before.
+    """
+
+    facility: str
+    document: dict[str, Any]
+
+
 class Quotation(NamedTuple):
     """Quotes of prices and rates that have passed their checks (pledgewatch_cloud.decide.market.Market.quoted)."""
 
@@ -181,7 +191,9 @@ class Tick(NamedTuple):
     heard_until_ms: int
 
 
-Content = Readings | Amendment | Quotation | Acknowledgement | Submission | Waiver | Booked | Tick
+Told = Amendment | Moved | Quotation | Acknowledgement | Submission | Waiver | Booked | Tick
+"""What is told otherwise than by readings. It is written down as the JSON of its fields (journal/form.py)."""
+Content = Readings | Told
 
 
 class Entry(NamedTuple):

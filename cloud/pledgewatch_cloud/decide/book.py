@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pledgewatch_cloud.decide import book_items, book_terms, canonical
 from pledgewatch_cloud.decide.asset import Fitted, Plan, is_waited_for
-from pledgewatch_cloud.decide.book_items import AlertRule, Asset, Facility, Installation, Lot, Price
+from pledgewatch_cloud.decide.book_items import ASSET_KINDS, AlertRule, Asset, Facility, Installation, Lot, Price
 from pledgewatch_cloud.decide.book_terms import PLAIN, Appraisal, Product
 from pledgewatch_cloud.decide.collateral.loss import LifeCurve, OutsideCurve, least_activation_j_mol
 from pledgewatch_cloud.decide.collateral.terms import Policy
@@ -32,6 +32,7 @@ from pledgewatch_cloud.decide.silence import Patience
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.trade.notice import Notice
 from pledgewatch_cloud.decide.trade.senders import Sender
+from pledgewatch_cloud.decide.trade.telling import is_container
 from pledgewatch_cloud.decide.voyage import Leg, Voyage, in_force, overlaps
 
 MAX_ITEMS_PER_AMENDMENT = 200_000
@@ -207,7 +208,7 @@ class Book:
             rule = lot.kinetic_in(asset)
             if rule:
                 kinetics.setdefault(rule.channel, []).append((lot.id, rule))
-        speed = known.max_speed_mmps if known else 0
+        speed = known.max_speed_mmps if known else ASSET_KINDS["container" if is_container(asset) else "other"]
         devices = {
             one.device: Fitted(
                 Rules(speed, one.calibrated_until_ms, stuck_after_s),

@@ -5,11 +5,11 @@ again sends the same bytes. `id` names the journal, the entry and the place in i
 counts a facility's messages from 1 without a gap, so the core can see order and loss by itself.
 """
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide.moments import iso
 
 
 class MessageType(StrEnum):
@@ -65,7 +65,7 @@ def message(
             "source": f"urn:pledgewatch:journal:{journal}",
             "type": f"com.pledgewatch.{message_type}.v1",
             "subject": subject,
-            "time": iso_time(at_ms),
+            "time": iso(at_ms, always_milliseconds=True),
             "datacontenttype": "application/json",
             "facility": facility,
             "sequence": f"{sequence:020d}",
@@ -73,10 +73,3 @@ def message(
         }
     )
     return Message(identity, message_type, facility, sequence, body)
-
-
-def iso_time(at_ms: int) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    seconds, milliseconds = divmod(at_ms, 1_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}.{milliseconds:03d}Z"

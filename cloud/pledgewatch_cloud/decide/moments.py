@@ -50,10 +50,10 @@ def periods(where: str, value: object) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def iso(at_ms: int) -> str:
-    """A moment as ISO 8601 in UTC, to the millisecond where it needs it."""
+def iso(at_ms: int, *, always_milliseconds: bool = False) -> str:
+    """A moment as ISO 8601 (and RFC 3339) in UTC, to the millisecond where it needs it, or always."""
     moment = EPOCH + timedelta(milliseconds=at_ms)
-    precision = "milliseconds" if at_ms % 1_000 else "seconds"
+    precision = "milliseconds" if always_milliseconds or at_ms % 1_000 else "seconds"
     return moment.isoformat(timespec=precision).replace("+00:00", "Z")
 
 

@@ -1,11 +1,10 @@
-"""Movements that a bank tells of, one by one or some at once: which are new, and the amendment that adds them.
+"""Movements that a bank tells of, one by one or some at once: which are new, and the book with them.
 
 A movement is known by its id within its facility. Told again with the same content it changes nothing, so whoever tells
 may tell until it is heard; told with other content it is refused, for one of the two must be wrong.
 """
 
-from typing import Any
-
+from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import book_items
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.book_items import Movement
@@ -15,8 +14,8 @@ from pledgewatch_cloud.decide.moments import iso
 _PLACE = "body"
 
 
-def amendment(book: Book, facility: str, document: object) -> dict[str, Any] | None:
-    """The amendment that adds the movements of `{"movements": […]}` to a facility; None where all of them are known.
+def moved(book: Book, facility: str, document: object) -> Book:
+    """The book with the movements of `{"movements": […]}` on a facility; the very same where all of them are known.
 
     Raises BookError: no such facility, no such document, or a movement whose id is known with other content.
     """
@@ -34,8 +33,9 @@ def amendment(book: Book, facility: str, document: object) -> dict[str, Any] | N
         raise BookError(errors)
     fresh = [one for one in told if one.id not in known]
     if not fresh:
-        return None
-    return {"facilities": [book_items.as_document("facilities", line._replace(movements=(*line.movements, *fresh)))]}
+        return book
+    after = line._replace(movements=(*line.movements, *fresh))
+    return book_module.amend(book, {"facilities": [book_items.as_document("facilities", after)]})
 
 
 def _said(known: Movement) -> str:

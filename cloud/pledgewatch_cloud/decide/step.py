@@ -12,23 +12,21 @@ from functools import partial
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import admission as admission_module
-from pledgewatch_cloud.decide import alert_half, asset_half
+from pledgewatch_cloud.decide import alert_half, asset_half, movements
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide import facility as facility_module
 from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.decide.asset_half import AssetHistory, Work
 from pledgewatch_cloud.decide.batch import (
-    Acknowledgement,
     Amendment,
-    Booked,
     Entry,
+    Moved,
     Quotation,
     Readings,
     Submission,
     Suspicion,
     Tick,
-    Waiver,
     batch_of_readings,
 )
 from pledgewatch_cloud.decide.book import Book
@@ -44,8 +42,9 @@ from pledgewatch_cloud.decide.facility import FacilityState, Finding, Valued
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.market import AHEAD_MAX_DAYS, Market
 from pledgewatch_cloud.decide.messages import Message
-from pledgewatch_cloud.decide.milestones import half, judge, shown
+from pledgewatch_cloud.decide.milestones import half, judge
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo
+from pledgewatch_cloud.decide.milestones.shown import known_of
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.trade import submission
 from pledgewatch_cloud.decide.trade.notice import Notice
@@ -100,6 +99,9 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
             facility_module.check_amended(state.book, book, state.facilities, now_ms)
             judge.check_amended(book, state.milestones)
             work = asset_half.amended(state, book)
+        case Moved(facility, document):
+            book = amended or movements.moved(book, facility, document)
+            work = asset_half.nothing(assets)
         case Tick():
             work = asset_half.time_come(assets, now_ms)
         case Quotation(document=document):
@@ -108,7 +110,7 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
         case Submission(sender, form, text):
             fresh = state.notices.fresh(submission.read(form, sender, text))
             work = asset_half.nothing(assets)
-        case Waiver() | Booked() | Acknowledgement():
+        case _:
             work = asset_half.nothing(assets)
     return Prepared(entry, admission, book, market, work, tuple(fresh))
 
@@ -228,14 +230,9 @@ def _milestone_half(
     state: State, prepared: Prepared, touched: set[str], revalued: set[str], sheet: Sheet, log: Log
 ) -> Mapping[str, Memo]:
     """Judge every milestone that the entry may touch."""
-    entry = prepared.entry
-    states = {facility: one.base for facility, one in log.facilities.items()}
-    known = shown.Known(
-        *(state.journal, state.book, state.facts, state.assets, state.notices, states, state.milestones),
-        entry.recorded_at_ms,
-    )
+    known = known_of(replace(state, facilities=log.facilities))
     value_of = partial(bases.value_of, sheet)
-    return half.judge(known, entry, state.milestones, touched, revalued, prepared.fresh, value_of, log)
+    return half.judge(known, prepared.entry, state.milestones, touched, revalued, prepared.fresh, value_of, log)
 
 
 def _given(book: Book, one: Notice) -> Event:

@@ -23,7 +23,7 @@ class Metrics:
 
     `commit_s`: how long a batch took from decoded to on disk; `waited_s`: from when the first of its messages came
     from the broker; `measured_s`: from when the newest reading of each payload was measured. `said`: each device's last
-    status, which is in no journal and moves nothing. `submissions`: what senders handed in, by what became of it.
+    status, which is in no journal and moves nothing.
     """
 
     messages: int = 0
@@ -39,7 +39,6 @@ class Metrics:
     waited_s: Histogram = field(default_factory=lambda: Histogram(_SHORT_S))
     measured_s: Histogram = field(default_factory=lambda: Histogram(_LONG_S))
     said: dict[str, Status] = field(default_factory=dict)
-    submissions: dict[str, int] = field(default_factory=dict)
 
     def took(self, admission: Admission, decoded: Decoded, now_ms: int) -> None:
         """Count a batch that is on disk."""
@@ -64,10 +63,6 @@ class Metrics:
             self.said[one.device] = one.status
             if len(self.said) > DEVICES_MAX:
                 del self.said[next(iter(self.said))]
-
-    def submitted(self, became: str) -> None:
-        """Count what a sender handed in."""
-        self.submissions[became] = self.submissions.get(became, 0) + 1
 
     def since_start(self) -> dict[str, int | dict[str, int]]:
         """The plain counters by name."""

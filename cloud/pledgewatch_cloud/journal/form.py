@@ -16,35 +16,23 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide import canonical, payloads
-from pledgewatch_cloud.decide.batch import (
-    Acknowledgement,
-    Amendment,
-    Arrival,
-    Booked,
-    Content,
-    Entry,
-    Quotation,
-    Readings,
-    Submission,
-    Suspicion,
-    Tick,
-    Waiver,
-)
+from pledgewatch_cloud.decide import batch, canonical, payloads
+from pledgewatch_cloud.decide.batch import Arrival, Content, Entry, Readings, Suspicion, Told
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.decide.payloads import Received
 from pledgewatch_wire.codec import PayloadError
 
 READINGS = "readings"
-_JSON: dict[str, type[Amendment | Quotation | Acknowledgement | Submission | Waiver | Booked | Tick]] = {
-    "amendment": Amendment,
-    "quotation": Quotation,
-    "acknowledgement": Acknowledgement,
-    "submission": Submission,
-    "waiver": Waiver,
-    "booked": Booked,
-    "tick": Tick,
+_JSON: dict[str, type[Told]] = {
+    "amendment": batch.Amendment,
+    "moved": batch.Moved,
+    "quotation": batch.Quotation,
+    "acknowledgement": batch.Acknowledgement,
+    "submission": batch.Submission,
+    "waiver": batch.Waiver,
+    "booked": batch.Booked,
+    "tick": batch.Tick,
 }
 _WORDS = {kind: word for word, kind in _JSON.items()}
 

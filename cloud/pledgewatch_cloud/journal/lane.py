@@ -7,7 +7,7 @@ only once it was tried: how often, when again, what was said last, and whether i
     waiting ─► waiting      an attempt failed; the next one is not before `next_attempt_at_ms`
             ├► (behind)     2xx: `done` moves up to it, and the next message is in front
             └► dead ─► waiting     a person sends it again, or sets the lane back
-                    └► (behind)    a person passes it over; or it is withdrawn
+                    └► (behind)    a person passes it over; or it is withdrawn, or not wanted any more
 
 A lane that was set back while a message of it was under way must not be moved on by what comes of that attempt, so
 each message carries the `done` that it was taken at.
@@ -55,9 +55,19 @@ class Lane(NamedTuple):
         """Its dead letter is given up."""
         return self._cleared(0)._replace(done=self.tried)
 
+    def is_behind(self, done: int) -> bool:
+        """Whether setting it back to `done` sends anything again: what was done of it, or its dead letter."""
+        return self.done > done or (self.is_dead and self.tried > done)
+
     def set_back(self, done: int) -> "Lane":
         """All beyond `done` is sent, whatever was sent of it before. A lane is never set forward."""
         return self._cleared(0)._replace(done=min(self.done, done))
+
+    def refiltered(self, done: int, *, is_front_wanted: bool) -> "Lane":
+        """The endpoint wants other messages than before: all up to `done` is passed by, and what was noted about the
+        message in front is nothing any more where that is not wanted now."""
+        after = self if is_front_wanted else self._cleared(0)
+        return after._replace(done=max(self.done, done))
 
     def without_front(self) -> "Lane":
         """The message in front is withdrawn: what was noted about it is nothing any more."""

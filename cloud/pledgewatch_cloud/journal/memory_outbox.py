@@ -37,7 +37,12 @@ class MemoryOutbox:
     def declare(self, endpoint: str, wanted: Wanted, begin: Begin) -> None:
         """There is such an endpoint; see Outbox."""
         known = self._declared.get(endpoint)
+        fronts = [(lane, next(self._waiting(lane), None)) for lane in self._lanes_of(endpoint)] if known else []
         self._declared[endpoint] = known[0] if known else begin, wanted
+        for lane, front in fronts if known and known[1] != wanted else ():
+            done = front.sequence - 1 if front else self._order[lane.facility][-1][0]
+            is_front_wanted = front is not None and wanted.facility(lane.facility) and wanted.message(front)
+            self._put(lane.refiltered(done, is_front_wanted=is_front_wanted))
         if known is None and begin is Begin.NOW:
             for facility, order in self._order.items():
                 self._put(Lane(endpoint, facility, order[-1][0]))
@@ -144,7 +149,7 @@ class MemoryOutbox:
             if one.entry >= entry:
                 firsts[one.facility] = min(one.sequence, firsts.get(one.facility, one.sequence))
         lanes = [(self._lane(endpoint, facility), first - 1) for facility, first in firsts.items()]
-        moved = [lane.set_back(done) for lane, done in lanes if lane.done > done]
+        moved = [lane.set_back(done) for lane, done in lanes if lane.is_behind(done)]
         for lane in moved:
             self._put(lane)
         return len(moved)
@@ -161,7 +166,7 @@ class MemoryOutbox:
         """One endpoint; see Outbox."""
         begin, wanted = self._declared.get(name, (Begin.FIRST, Wanted()))
         stopped_at_ms, why = self._stopped.get(name, (0, ""))
-        lanes = [self._lane(name, facility) for facility in self._order]
+        lanes = self._lanes_of(name)
         waiting = [one for lane in lanes for one in self._waiting(lane)]
         dead = sum(one.is_dead for one in lanes)
         return EndpointState(
@@ -180,7 +185,7 @@ class MemoryOutbox:
 
     def oldest_pending_ms(self, endpoint: str) -> int | None:
         """How far it lies behind; see Outbox."""
-        fronts = [next(self._waiting(self._lane(endpoint, facility)), None) for facility in self._order]
+        fronts = [next(self._waiting(lane), None) for lane in self._lanes_of(endpoint)]
         oldest = min((one.entry for one in fronts if one is not None), default=None)
         return None if oldest is None else self._entries[oldest - 1].recorded_at_ms
 
@@ -210,6 +215,9 @@ class MemoryOutbox:
             one = self._outbox[order[place][1]]
             if wanted.message(one):
                 yield one
+
+    def _lanes_of(self, endpoint: str) -> list[Lane]:
+        return [self._lane(endpoint, facility) for facility in self._order]
 
     def _lane(self, endpoint: str, facility: str) -> Lane:
         return self._lanes.get((endpoint, facility), Lane(endpoint, facility))

@@ -104,7 +104,11 @@ class Outbox(Protocol):
     """
 
     def declare(self, endpoint: str, wanted: Wanted, begin: Begin) -> None:
-        """There is such an endpoint, and this is what it wants. `begin` counts the first time only."""
+        """There is such an endpoint, and this is what it wants. `begin` counts the first time only.
+
+        Where it wants something else than before, what lies before the first message that it has still to be sent is
+        passed by for good, and what lies behind that is judged by what it wants now.
+        """
         ...
 
     def due(

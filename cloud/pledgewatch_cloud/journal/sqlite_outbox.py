@@ -9,7 +9,7 @@ start would look at them again.
 import json
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -89,7 +89,8 @@ _OPEN_LANES = (
     " coalesce(l.next_attempt_at_ms, 0) AS waits_until_ms, coalesce(l.last_error, ''), coalesce(l.records, 0)"
     " FROM outbox_facility f LEFT JOIN lane l ON l.endpoint = ? AND l.facility = f.facility"
     " WHERE f.last > coalesce(l.done, 0) AND coalesce(l.is_dead, 0) = 0 AND coalesce(l.next_attempt_at_ms, 0) <= ?"
-    " ORDER BY waits_until_ms, f.facility"
+    " AND (?3 = '[]' OR f.facility IN (SELECT value FROM json_each(?3)))"
+    " AND (waits_until_ms, f.facility) > (?4, ?5) ORDER BY waits_until_ms, f.facility LIMIT ?6"
 )
 # A type is a plain word, so it stands in its list in quotes. (json_each would be gone through again for every message.)
 _IS_WANTED = "o.withdrawn_by = 0 AND (:types = '[]' OR instr(:types, '\"' || o.type || '\"'))"
@@ -175,20 +176,30 @@ class SqliteOutbox(ABC):
 
     def declare(self, endpoint: str, wanted: Wanted, begin: Begin) -> None:
         """There is such an endpoint; see Outbox."""
-        types, facilities = json.dumps(wanted.types), json.dumps(wanted.facilities)
-        known = self._rows("SELECT * FROM endpoint WHERE name = ?", endpoint)
-        if known and known[0][2:4] == (types, facilities):
+        is_known = bool(self._rows("SELECT 1 FROM endpoint WHERE name = ?", endpoint))
+        before = self._declared(endpoint)
+        if is_known and before.wanted == wanted:
             return
         with self._transaction() as connection:
+            had = connection.execute("SELECT facility, last FROM outbox_facility").fetchall()
+            if is_known:
+                lanes = [
+                    self._refiltered(_lane(connection, endpoint, one), last, before.wanted, wanted) for one, last in had
+                ]
+                connection.executemany(_PUT_LANE, lanes)
+                connection.execute(_PUT_ENDPOINT, before._replace(wanted=wanted).row(endpoint))
+            else:
+                connection.execute(_PUT_ENDPOINT, _Declared(begin, wanted).row(endpoint))
+                if begin is Begin.NOW:
+                    connection.executemany(_PUT_LANE, [Lane(endpoint, *one) for one in had])
             self._passed_by = {key: one for key, one in self._passed_by.items() if key[0] != endpoint}
-            if known:
-                _, begun, _, _, *rest, _ = known[0]
-                connection.execute(_PUT_ENDPOINT, (endpoint, begun, types, facilities, *rest))
-                return
-            connection.execute(_PUT_ENDPOINT, (endpoint, begin, types, facilities, 0, "", 0))
-            if begin is Begin.NOW:
-                had = connection.execute("SELECT facility, last FROM outbox_facility").fetchall()
-                connection.executemany(_PUT_LANE, [Lane(endpoint, *one) for one in had])
+
+    def _refiltered(self, lane: Lane, last: int, before: Wanted, wanted: Wanted) -> Lane:
+        """A lane of an endpoint that wants other messages than before."""
+        is_of_it = before.facility(lane.facility)
+        front, upto = self._front(lane, last, before) if is_of_it else (None, last)
+        is_front_wanted = front is not None and wanted.facility(lane.facility) and wanted.message(front)
+        return lane.refiltered(upto, is_front_wanted=is_front_wanted)
 
     def due(
         self,
@@ -207,14 +218,12 @@ class SqliteOutbox(ABC):
         wanted = declared.wanted
         found: list[OutboxMessage] = []
         passed: list[tuple[Lane, int]] = []
-        for facility, last, done, tried, attempts, waits_until_ms, error, records in self._rows(
-            _OPEN_LANES, endpoint, _FOREVER_MS if ahead else now_ms
-        ):
+        for lane, last in self._open_lanes(endpoint, wanted, _FOREVER_MS if ahead else now_ms, limit + len(besides)):
             if len(found) == limit:
                 break
-            if facility in besides or not wanted.facility(facility):
+            facility, done = lane.facility, lane.done
+            if facility in besides:
                 continue
-            lane = Lane(endpoint, facility, done, tried, attempts, waits_until_ms, error, False, records)  # noqa: FBT003
             message, upto = self._front(lane, last, wanted)
             is_moved = upto - done >= PASSED_BY_MAX
             if is_moved:
@@ -229,6 +238,18 @@ class SqliteOutbox(ABC):
                     if _lane(connection, endpoint, lane.facility) == lane:
                         connection.execute(_PUT_LANE, lane._replace(done=upto))
         return found
+
+    def _open_lanes(self, endpoint: str, wanted: Wanted, until_ms: int, at_once: int) -> Iterator[tuple[Lane, int]]:
+        """Lanes that something may be due of by then, with their facility's last sequence, those that wait longest
+        first; as few are read at once as are asked for, and then more and more."""
+        after: tuple[int, str] = (-_FOREVER_MS, "")
+        while True:
+            rows = self._rows(_OPEN_LANES, endpoint, until_ms, json.dumps(wanted.facilities), *after, at_once)
+            for facility, last, done, tried, attempts, waits_until_ms, error, records in rows:
+                yield Lane(endpoint, facility, done, tried, attempts, waits_until_ms, error, False, records), last  # noqa: FBT003
+            if len(rows) < at_once:
+                return
+            after, at_once = (rows[-1][5], rows[-1][0]), 4 * at_once
 
     def _front(self, lane: Lane, last: int, wanted: Wanted) -> tuple[OutboxMessage | None, int]:
         """The first message of a lane that is to be sent, and up to where nothing is."""
@@ -272,9 +293,13 @@ class SqliteOutbox(ABC):
 
     def hurry(self, endpoint: str, now_ms: int) -> None:
         """What waits is due; see Outbox."""
-        with self._transaction() as connection:
-            waiting = self._lanes("endpoint = ? AND is_dead = 0 AND next_attempt_at_ms > ?", endpoint, now_ms)
-            connection.executemany(_PUT_LANE, [one._replace(next_attempt_at_ms=now_ms) for one in waiting])
+        # A few at a time, so that commits go on between them.
+        condition = f"endpoint = ? AND is_dead = 0 AND next_attempt_at_ms > ? LIMIT {NEAR}"
+        while waiting := self._lanes(condition, endpoint, now_ms):
+            with self._transaction() as connection:
+                lanes = [_lane(connection, endpoint, one.facility) for one in waiting]
+                due = [one._replace(next_attempt_at_ms=min(one.next_attempt_at_ms, now_ms)) for one in lanes]
+                connection.executemany(_PUT_LANE, due)
 
     def stop(self, endpoint: str, why: str, now_ms: int) -> None:
         """The endpoint wants nothing more; see Outbox."""
@@ -343,7 +368,7 @@ class SqliteOutbox(ABC):
                 "SELECT facility, min(sequence) FROM outbox WHERE entry >= ? GROUP BY facility", (entry,)
             ).fetchall()
             lanes = [(_lane(connection, endpoint, facility), first - 1) for facility, first in firsts]
-            after = [lane.set_back(done) for lane, done in lanes if lane.done > done]
+            after = [lane.set_back(done) for lane, done in lanes if lane.is_behind(done)]
             connection.executemany(_PUT_LANE, after)
             return len(after)
 

@@ -10,13 +10,17 @@ or begins with a point, is not ours to take: that is how a careful writer names 
 
 The move is the last act, and every act before it may be done twice: whatever moment we are killed at, the next look
 finds the file where it was and comes to the same.
+
+What cannot be read or moved holds nobody else up: it is said once, lies where it is, and is tried at every look. What
+was handed in already is then only moved.
 """
 
 import asyncio
+import errno
 import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +29,14 @@ from pledgewatch_cloud.decide.strict_json import JsonError
 from pledgewatch_cloud.decide.trade.notice import NoticeError
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, Intake, RefusedError, form_of
+from pledgewatch_cloud.world import World
 
 FILES_A_LOOK = 1_000
 UNREADABLE_FOR_S = 60.0
 TAKEN, REFUSED = "taken", "refused"
+REASON = ".reason.txt"
+NAME_MAX_BYTES = 255 - len(REASON)
+"""What most file systems hold of a name, with room for the name of its reason."""
 log = logging.getLogger(__name__)
 
 
@@ -41,10 +49,19 @@ class Shape(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A file's shape and for how many looks it has had it."""
+    """A file's shape and for how many looks it has had it; and what is wrong with it, empty where it was taken, None
+    where it was not handed in yet."""
 
     shape: Shape
-    looks: int
+    looks: int = 0
+    errors: tuple[str, ...] | None = None
+
+
+class Found(NamedTuple):
+    """The files that are ours to take, in order of their names, and what could not be looked at."""
+
+    shapes: dict[Path, Shape]
+    failed: dict[Path, OSError]
 
 
 class _NotYetError(Exception):
@@ -60,7 +77,8 @@ class Drop:
         self._look_every_s = look_every_s
         self._patient_looks = max(1, round(UNREADABLE_FOR_S / look_every_s))
         self._seen: dict[Path, Seen] = {}
-        self._said = ""
+        self._stuck: dict[Path, World] = {}
+        self._world = World(log, f"notices wait in {folder}, trying on", f"notices are taken from {folder} again")
 
     async def run(self) -> None:
         """Look again and again, for ever; a folder or a disk that fails is said once, and tried on."""
@@ -69,43 +87,71 @@ class Drop:
             try:
                 await self.look()
             except OSError as error:
-                self._say(f"notices cannot be taken from {error.filename or self._folder}: {error.strerror}")
+                self._world.lost(f"{error.filename or self._folder}: {error.strerror}")
             except StoreError as error:
-                self._say(f"notices wait in {self._folder}: {error}")
+                self._world.lost(error)
             else:
-                if self._said:
-                    log.info("notices are taken from %s again", self._folder)
-                self._said = ""
+                self._world.back()
             await asyncio.sleep(self._look_every_s)
 
     async def look(self) -> None:
-        """Take what is whole. Raises OSError or StoreError; what was not come to is come to at the next look."""
-        shapes = await asyncio.to_thread(lambda: dict(_files(self._folder)))
+        """Take what is whole. What was not come to is come to at the next look.
+
+        Raises StoreError, and OSError where the drop folder itself fails.
+        """
+        found = await asyncio.to_thread(_looked, self._folder)
         before, self._seen = self._seen, {}
-        for path, shape in shapes.items():
+        for path, shape in found.shapes.items():
             seen = before.get(path)
-            looks = seen.looks + 1 if seen is not None and seen.shape == shape else 0
-            self._seen[path] = Seen(shape, looks)
+            is_same = seen is not None and seen.shape == shape
+            self._seen[path] = seen._replace(looks=seen.looks + 1) if seen is not None and is_same else Seen(shape)
+        self._keep_stuck(found)
         for path, seen in list(self._seen.items()):
             if seen.looks:
                 await self._take(path, seen)
 
+    def _keep_stuck(self, found: Found) -> None:
+        """Say what cannot be looked at, and forget what is gone or can be looked at again."""
+        for path in self._stuck.keys() - found.shapes.keys() - found.failed.keys():
+            self._stuck.pop(path).back()
+        for path, error in found.failed.items():
+            self._say_stuck(path, error)
+
+    def _say_stuck(self, path: Path, error: OSError) -> None:
+        name = path.relative_to(self._folder)
+        world = World(log, f"{name} waits, trying on", f"{name} waits no more")
+        where = Path(error.filename2 or error.filename or path).name
+        self._stuck.setdefault(path, world).lost(f"{where}: {error.strerror}")
+
     async def _take(self, path: Path, seen: Seen) -> None:
-        raw = await asyncio.to_thread(_content, path, seen.shape)
-        if raw is None:
+        try:
+            raw = await asyncio.to_thread(_content, path, seen.shape)
+            if raw is None:
+                return
+            errors = await self._judge(path, seen, raw) if seen.errors is None else seen.errors
+            if errors is None:
+                return
+            self._seen[path] = seen._replace(errors=errors)
+            await asyncio.to_thread(_refuse if errors else _move, path, raw, errors)
+        except OSError as error:
+            self._say_stuck(path, error)
             return
-        sender = path.parent.name
+        del self._seen[path]
+        if path in self._stuck:
+            self._stuck.pop(path).back()
+
+    async def _judge(self, path: Path, seen: Seen, raw: bytes) -> tuple[str, ...] | None:
+        """Hand in a file: what is wrong with it, empty where it is taken; None while it may still become JSON."""
+        sender = os.fsencode(path.parent.name).decode("utf-8", "replace")
         try:
             entry = await self._hand_in(sender, raw, is_final=seen.looks >= self._patient_looks)
         except _NotYetError:
-            return
+            return None
         except RefusedError as error:
-            await asyncio.to_thread(_refuse, path, raw, error.errors)
             log.warning("%s/%s is refused: %s", sender, path.name, error)
-        else:
-            await asyncio.to_thread(_move, path, raw)
-            log.info("%s/%s %s", sender, path.name, f"is in entry {entry}" if entry else "was known already")
-        del self._seen[path]
+            return error.errors
+        log.info("%s/%s %s", sender, path.name, f"is in entry {entry}" if entry else "was known already")
+        return ()
 
     async def _hand_in(self, sender: str, raw: bytes, *, is_final: bool) -> int | None:
         """See Intake.hand_in. Raises _NotYetError for what is no JSON, unless it is to be judged as it is."""
@@ -121,22 +167,23 @@ class Drop:
             await self._intake.refuse(sender, raw, error.errors)
         return await self._intake.hand_in(sender, form, raw)
 
-    def _say(self, text: str) -> None:
-        if text != self._said:
-            log.error("%s", text)
-        self._said = text
 
-
-def _files(folder: Path) -> Iterator[tuple[Path, Shape]]:
-    """The files that are ours to take, in order of their names, of each sender as many as are taken at one look."""
+def _looked(folder: Path) -> Found:
+    """What lies in the folder, of each sender as many files as are taken at one look."""
     folder.mkdir(parents=True, exist_ok=True)
+    found = Found({}, {})
     for sender in _listed(folder):
-        if sender.is_dir(follow_symlinks=False):
-            yield from _files_of(Path(sender.path))
+        try:
+            if sender.is_dir(follow_symlinks=False):
+                _look_at(Path(sender.path), found)
+        except OSError as error:
+            found.failed[Path(sender.path)] = error
+    return found
 
 
-def _files_of(sender: Path) -> Iterator[tuple[Path, Shape]]:
-    found = 0
+def _look_at(sender: Path, found: Found) -> None:
+    """Find one sender's files."""
+    count = 0
     for one in _listed(sender):
         if not one.name.endswith(".json"):
             continue
@@ -144,14 +191,17 @@ def _files_of(sender: Path) -> Iterator[tuple[Path, Shape]]:
             about = one.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            found.failed[Path(one.path)] = error
+            continue
         if stat.S_ISREG(about.st_mode):
-            found += 1
-            yield Path(one.path), Shape(about.st_ino, about.st_size, about.st_mtime_ns)
-        if found == FILES_A_LOOK:
+            count += 1
+            found.shapes[Path(one.path)] = Shape(about.st_ino, about.st_size, about.st_mtime_ns)
+        if count == FILES_A_LOOK:
             return
 
 
-def _listed(folder: Path) -> Iterable["os.DirEntry[str]"]:
+def _listed(folder: Path) -> Sequence["os.DirEntry[str]"]:
     with os.scandir(folder) as entries:
         return sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
 
@@ -170,19 +220,25 @@ def _content(path: Path, shape: Shape) -> bytes | None:
 def _refuse(path: Path, raw: bytes, errors: Iterable[str]) -> None:
     """Move a file to those that are refused; what is wrong with it is there before it."""
     target = _target(path, raw, REFUSED)
-    reason = target.with_name(target.name + ".reason.txt")
+    reason = target.with_name(target.name + REASON)
     reason.write_text("".join(f"{one}\n" for one in errors), encoding="utf-8")
     path.replace(target)
 
 
-def _move(path: Path, raw: bytes) -> None:
+def _move(path: Path, raw: bytes, _: Iterable[str]) -> None:
+    """Move a file to those that are taken."""
     path.replace(_target(path, raw, TAKEN))
 
 
 def _target(path: Path, raw: bytes, folder: str) -> Path:
-    """Where a file goes: its own name, or, where another has that, one that tells its content."""
+    """Where a file goes: its own name, or, where another has that or it is too long, one that tells its content."""
     target = path.parent / folder / path.name
-    target.parent.mkdir(exist_ok=True)
-    if target.exists():
-        target = target.with_name(f"{path.stem}.{canonical.sha256(raw)[:12]}{path.suffix}")
-    return target
+    try:
+        target.parent.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, "is no folder: move it away", str(target.parent)) from None
+    if len(os.fsencode(path.name)) <= NAME_MAX_BYTES and not target.exists():
+        return target
+    end = f".{canonical.sha256(raw)[:12]}{path.suffix}"
+    start = os.fsencode(path.stem)[: NAME_MAX_BYTES - len(end)].decode("utf-8", "ignore")
+    return target.with_name(start + end)

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.strict_json import JsonError
 from pledgewatch_cloud.decide.trade.notice import NoticeError
-from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.journal.store import QUARANTINE_RAW_MAX_BYTES, Quarantined, Store
+from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.spine.writer import Writer
 
 DOCUMENT_MAX_BYTES = QUARANTINE_RAW_MAX_BYTES
@@ -41,10 +42,10 @@ class RefusedError(Exception):
 class Intake:
     """The way into the journal for what senders hand in."""
 
-    def __init__(self, writer: Writer, store: Store, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, writer: Writer, store: Store, submissions: Submissions, clock: Clock) -> None:
         self._writer = writer
         self._store = store
-        self._metrics = metrics
+        self._submissions = submissions
         self._clock = clock
 
     async def hand_in(self, sender: str, form: str, raw: bytes) -> int | None:
@@ -53,12 +54,12 @@ class Intake:
         Raises RefusedError where it cannot be read or is not believed, StoreError where nothing can be committed now.
         """
         try:
-            outcome = await self._writer.submit(sender, form, raw.decode("utf-8"))
+            outcome = await self._writer.commit(drafts.submit, sender, form, raw.decode("utf-8"))
         except UnicodeDecodeError as error:
             await self.refuse(sender, raw, [f"byte {error.start}: is not UTF-8"])
         except NoticeError as error:
             await self.refuse(sender, raw, error.errors)
-        self._metrics.submitted("known" if outcome is None else "taken")
+        self._submissions.became("known" if outcome is None else "taken")
         return None if outcome is None else outcome.state.entry
 
     async def refuse(self, sender: str, raw: bytes, errors: Sequence[str]) -> NoReturn:
@@ -69,7 +70,7 @@ class Intake:
 
     async def set_aside(self, sender: str, reason: str, detail: str, raw: bytes) -> None:
         """Keep bytes that were not taken, and count them. Raises StoreError."""
-        self._metrics.submitted(reason)
+        self._submissions.became(reason)
         aside = Quarantined(f"notices/{sender}", self._clock.now_ms(), reason, detail, raw)
         await asyncio.to_thread(self._store.quarantine, [aside])
 

@@ -15,7 +15,7 @@ import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pledgewatch_cloud.outbox.signature import Key
+from pledgewatch_cloud.signature import Key
 
 NAMED_BY = "x-pledgewatch-sender"
 KEPT_AN_HOUR = 100

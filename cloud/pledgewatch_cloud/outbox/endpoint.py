@@ -45,12 +45,17 @@ ABOUT_THE_ENDPOINT = frozenset(
 """Failures that any other message would have met too."""
 
 
+UNCLEAR = "unclear"
+"""What was said of a release where the answer broke off, was too long, or has some other word for it."""
+
+
 class Attempt(NamedTuple):
     """The answer to one attempt.
 
     `reason` and `failure` where it was not taken; `retry_after_s`: how long the endpoint asks to be left alone;
     `status` and `said`: what it answered (0: its kind of answer has none) and how that began; `keys`: fingerprints of
-    the keys that signed; `release`: what it said of the release that the message is about: `booked`, `none` or nothing.
+    the keys that signed; `release`: what it said of the release that the message is about: `booked`, `none`, nothing or
+    UNCLEAR.
     """
 
     answer: Answer

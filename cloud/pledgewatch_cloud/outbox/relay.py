@@ -15,11 +15,14 @@ either: `wake` brings the ids with it, and the endpoint asks before its first by
 long as a message that was taken before may be under way.
 
 A payer, an endpoint whose word moves milestones, must say of a taken-back release whether its money has moved. A plain
-2xx says nothing of that, so it is no answer.
+2xx says nothing of that, so it is no answer; nor is one to a release that breaks off, or has a word that nobody knows.
+What another payer has booked, a payer that never took it is not sent: whoever takes over from another one, or has a
+filter widened, would pay it once more.
 """
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -29,25 +32,28 @@ from random import Random
 from typing import TypeVar
 
 from pledgewatch_cloud.clock import Clock
-from pledgewatch_cloud.decide.milestones.lifecycle import TAKEN_BACK
+from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING, TAKEN_BACK
 from pledgewatch_cloud.journal.outbox import CORE, DeliveryRecord, Outbox, OutboxMessage
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.outbox import circuit as circuit_module
 from pledgewatch_cloud.outbox import schedule
 from pledgewatch_cloud.outbox.circuit import Circuit, CircuitState
-from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, Endpoint, Failure
+from pledgewatch_cloud.outbox.endpoint import UNCLEAR, Answer, Attempt, Endpoint, Failure
 from pledgewatch_cloud.outbox.metrics import EndpointMetrics
+from pledgewatch_cloud.world import World
 
 log = logging.getLogger(__name__)
 
 HEARD_OUT_S = 2.0
 LOOK_S = 10.0
 _NO_WORD = (
-    "it was taken and nothing was said of the release, so nobody knows whether its money has moved;"
-    ' answer {"release": "booked"} or {"release": "none"}'
+    "it was taken, and the answer does not say what has become of the release, so nobody knows whether its money has"
+    ' moved; answer {"release": "booked"} or {"release": "none"}'
 )
+_ELSEWHERE = Attempt(Answer.TAKEN, said=b"not sent: its release is booked already", release="none")
 
 Booked = Callable[[OutboxMessage, str], Awaitable[object]]
+IsBooked = Callable[[str], bool]
 Result = TypeVar("Result")
 
 
@@ -66,7 +72,7 @@ class RelaySettings:
 class Relay:
     """Delivers an outbox to one endpoint. `wake` may be called whenever a commit has put something there.
 
-    `lag_s`: how old the oldest message is that it has still to be sent; `is_lagging`: whether that was told.
+    `lag_s`: how old the oldest message is that it has still to be sent.
     """
 
     def __init__(
@@ -80,19 +86,19 @@ class Relay:
         settings: RelaySettings = RelaySettings(),
         journal_clock: Clock | None = None,
         booked: Booked | None = None,
+        is_booked: IsBooked | None = None,
         executor: Executor | None = None,
     ) -> None:
         """`clock` says when to try again, `journal_clock` (the same, where it is None) how old messages are.
 
         `booked` is awaited with a message and what the endpoint said of its release before the delivery is noted; None:
-        the endpoint is no payer.
+        the endpoint is no payer. `is_booked` says whether a milestone's release is booked, by whomever.
         `executor` is where the disk is asked; None: in the event loop's own pool.
         """
         self.name = name
         self.metrics = EndpointMetrics()
         self.circuit = Circuit()
         self.lag_s = 0.0
-        self.is_lagging = False
         self.settings = settings
         self._outbox = outbox
         self._endpoint = endpoint
@@ -100,15 +106,31 @@ class Relay:
         self._random = random
         self._journal_clock = journal_clock or clock
         self._booked = booked
+        self._is_booked = is_booked or (lambda _: False)
         self._executor = executor
         self._news = asyncio.Event()
-        self._is_away = False
-        self._is_disk_lost = False
+        self._away = World(
+            log,
+            f"endpoint {name} does not take messages, trying on",
+            f"endpoint {name} takes messages again",
+            level=logging.WARNING,
+        )
+        self._disk_world = World(
+            log,
+            f"the outbox cannot be read or written for endpoint {name}, trying on",
+            f"the outbox can be read and written again for endpoint {name}",
+        )
+        self._lag = World(log, f"endpoint {name} lags", f"endpoint {name} lags no more", level=logging.WARNING)
         self._under_way: dict[str, asyncio.Task[bool]] = {}
         self._early: set[str] = set()  # the message of a probe before its time
         self._begun: set[str] = set()  # the messages that are being handed over
         self._withdrawn: set[str] = set()
         self._asking_to_wait = 0  # answers that ask for it and are not noted yet
+
+    @property
+    def is_lagging(self) -> bool:
+        """Whether it was told that the oldest message is too old."""
+        return self._lag.is_lost
 
     @property
     def is_payer(self) -> bool:
@@ -132,9 +154,9 @@ class Relay:
                     if time.monotonic() >= look_at_s:
                         await self.look()
                         look_at_s = time.monotonic() + LOOK_S
-                    self._tell_the_disk(None)
+                    self._disk_world.back()
                 except StoreError as error:
-                    self._tell_the_disk(error)
+                    self._disk_world.lost(error)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self.settings.poll_s):
                         await self._news.wait()
@@ -157,12 +179,10 @@ class Relay:
         """See how far the endpoint lies behind; say it once when that is too far, and once when it is no more."""
         oldest_ms = await self._disk(self._outbox.oldest_pending_ms, self.name)
         self.lag_s = 0.0 if oldest_ms is None else max(0, self._journal_clock.now_ms() - oldest_ms) / 1_000
-        is_lagging = self.lag_s > self.settings.lag_alert_s
-        if is_lagging and not self.is_lagging:
-            log.warning("endpoint %s lags: its oldest message is %.0f s old", self.name, self.lag_s)
-        elif self.is_lagging and not is_lagging:
-            log.info("endpoint %s lags no more", self.name)
-        self.is_lagging = is_lagging
+        if self.lag_s > self.settings.lag_alert_s:
+            self._lag.lost(f"its oldest message is {self.lag_s:.0f} s old")
+        else:
+            self._lag.back()
 
     async def _start(self) -> None:
         """Begin to deliver what is due of facilities that nothing is under way for. Raises what a delivery raised."""
@@ -199,13 +219,14 @@ class Relay:
     async def _deliver(self, message: OutboxMessage) -> bool:
         began_s = time.monotonic()
         try:
-            attempt = await self._endpoint.deliver(message, lambda: message.id in self._withdrawn)
+            attempt = _ELSEWHERE if await self._is_booked_elsewhere(message) else None
+            attempt = attempt or await self._endpoint.deliver(message, lambda: message.id in self._withdrawn)
         except BaseException:
             self.circuit = self.circuit.not_begun()
             raise
         finally:
             self._begun.discard(message.id)
-        if attempt.answer is Answer.TAKEN and self.is_payer and message.type in TAKEN_BACK and not attempt.release:
+        if attempt.answer is Answer.TAKEN and self.is_payer and _is_unsaid(message, attempt):
             attempt = attempt._replace(answer=Answer.LATER, reason=_NO_WORD, failure=Failure.NO_WORD)
         self.metrics.tried(attempt, time.monotonic() - began_s)
         if attempt.answer is Answer.WITHDRAWN:
@@ -222,8 +243,20 @@ class Relay:
             self._asking_to_wait -= asks_to_wait
         if is_outage_over:
             await self._disk(self._outbox.hurry, self.name, self._clock.now_ms())
-        self._tell(attempt)
+        if attempt.answer is Answer.LATER:
+            self._away.lost(attempt.reason)
+        else:
+            self._away.back()
         return attempt.answer is Answer.TAKEN
+
+    async def _is_booked_elsewhere(self, message: OutboxMessage) -> bool:
+        """Whether a message asks a payer for what is booked already, and not by that payer, as far as is known."""
+        if not self.is_payer or message.type not in RELEASING:
+            return False
+        if not self._is_booked(str(json.loads(message.body)["data"].get("milestone", ""))):
+            return False
+        taken = await self._disk(self._outbox.deliveries, message.id)
+        return all(one.endpoint != self.name or one.answer == _ELSEWHERE.said for one in taken)
 
     def _move(self, attempt: Attempt) -> bool:
         """Move the circuit on; whether an outage has ended."""
@@ -270,22 +303,12 @@ class Relay:
         why = f"{message.id} goes to the dead letters of endpoint {self.name}: {attempt.reason}"
         log.error("message %s; those behind it for facility %s wait", why, message.facility)
 
-    def _tell(self, attempt: Attempt) -> None:
-        """Say once when the endpoint goes and once when it is back."""
-        is_away = attempt.answer is Answer.LATER
-        if is_away and not self._is_away:
-            log.warning("endpoint %s does not take messages, trying on: %s", self.name, attempt.reason)
-        elif self._is_away and not is_away:
-            log.info("endpoint %s takes messages again", self.name)
-        self._is_away = is_away
-
-    def _tell_the_disk(self, error: StoreError | None) -> None:
-        """Say once when the disk goes and once when it is back."""
-        if error is not None and not self._is_disk_lost:
-            log.error("the outbox cannot be read or written for endpoint %s, trying on: %s", self.name, error)
-        elif self._is_disk_lost and error is None:
-            log.info("the outbox can be read and written again for endpoint %s", self.name)
-        self._is_disk_lost = error is not None
-
     async def _disk(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
+
+
+def _is_unsaid(message: OutboxMessage, attempt: Attempt) -> bool:
+    """Whether a payer's answer leaves open what has become of the release."""
+    if message.type in TAKEN_BACK:
+        return attempt.release in ("", UNCLEAR)
+    return message.type in RELEASING and attempt.release == UNCLEAR

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple, Self
 
 import httpx2
 
+from pledgewatch_cloud import signature
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.journal.outbox import ANSWER_MAX_BYTES, OutboxMessage
-from pledgewatch_cloud.outbox import signature
 from pledgewatch_cloud.outbox.addresses import ForbiddenAddressError, Resolver
-from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Attempt, Failure, IsWithdrawn, WithdrawnError
+from pledgewatch_cloud.outbox.endpoint import UNCLEAR, WITHDRAWN, Answer, Attempt, Failure, IsWithdrawn, WithdrawnError
 from pledgewatch_cloud.outbox.schedule import LONGEST_ASKED_S
-from pledgewatch_cloud.outbox.signature import Key
+from pledgewatch_cloud.signature import Key
 
 CONTENT_TYPE = "application/cloudevents+json"
 # Answers about the message itself: they will not change however often the same bytes are sent. What says that the
@@ -94,7 +94,7 @@ class Webhook:
             **signature.headers(self._keys, message.id, now_ms // 1_000, message.body),
         }
         found: Attempt | None = None
-        said = bytearray()
+        said, is_whole = bytearray(), False
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
@@ -104,9 +104,11 @@ class Webhook:
             ):
                 found = _meaning(response.status_code, response.headers.get("retry-after"), now_ms)
                 async for piece in response.aiter_raw():
-                    said += piece[: ANSWER_MAX_BYTES - len(said)]
-                    if len(said) == ANSWER_MAX_BYTES:
+                    said += piece[: ANSWER_MAX_BYTES + 1 - len(said)]
+                    if len(said) > ANSWER_MAX_BYTES:
                         break
+                else:
+                    is_whole = True
         except WithdrawnError:
             return WITHDRAWN
         except TimeoutError:
@@ -118,10 +120,11 @@ class Webhook:
             failure = Failure.TIMEOUT if isinstance(error, httpx2.TimeoutException) else Failure.CONNECTION
             found = found or Attempt(Answer.LATER, f"{type(error).__name__}: {error}"[:200], failure=failure)
         if found.answer is Answer.TAKEN:
-            return found._replace(said=bytes(said), keys=self._fingerprints, release=_release(bytes(said)))
+            release = _release(bytes(said)) if is_whole else UNCLEAR
+            return found._replace(said=bytes(said[:ANSWER_MAX_BYTES]), keys=self._fingerprints, release=release)
         if found.status:
             text = said.decode("ascii", "replace")[:200]
-            return found._replace(reason=f"HTTP {found.status}: {text}", said=bytes(said))
+            return found._replace(reason=f"HTTP {found.status}: {text}", said=bytes(said[:ANSWER_MAX_BYTES]))
         return found
 
 
@@ -195,10 +198,12 @@ def _retry_after_s(value: str | None, now_ms: int) -> float:
 
 
 def _release(said: bytes) -> str:
-    """What an answer says of the release: `booked`, `none`, or nothing that can be understood."""
+    """What an answer says of the release: `booked`, `none`, UNCLEAR where it has another word, or nothing."""
     try:
         document = json.loads(said)
     except (ValueError, RecursionError):
         return ""
-    word = document.get("release") if isinstance(document, dict) else None
-    return word if isinstance(word, str) and word in _RELEASE_ANSWERS else ""
+    if not isinstance(document, dict) or "release" not in document:
+        return ""
+    word = document["release"]
+    return word if isinstance(word, str) and word in _RELEASE_ANSWERS else UNCLEAR

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.asset import AssetState
-from pledgewatch_cloud.decide.batch import Amendment, Entry, Quotation, Readings, Tick
+from pledgewatch_cloud.decide.batch import Amendment, Entry, Moved, Quotation, Readings, Tick
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import as_of as as_of_module
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
 from pledgewatch_cloud.decide.collateral.result import Base, LotLine
-from pledgewatch_cloud.decide.messages import iso_time
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import prepare, step
 from pledgewatch_cloud.journal import form
@@ -61,8 +61,8 @@ class BaseAt(NamedTuple):
         """The answer as a JSON object."""
         answer = {
             "facility": self.facility,
-            "as_of": iso_time(self.as_of_ms),
-            "known_at": iso_time(self.known_at_ms),
+            "as_of": iso(self.as_of_ms),
+            "known_at": iso(self.known_at_ms),
             "entry": self.entry,
             "currency": self.currency,
             "base": self.base._asdict(),
@@ -83,7 +83,7 @@ def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_m
     if as_of_ms is None:
         as_of_ms = known_at_ms
     if as_of_ms > known_at_ms:
-        text = f"as of {iso_time(as_of_ms)} lies after known at {iso_time(known_at_ms)}: nobody knew then"
+        text = f"as of {iso(as_of_ms)} lies after known at {iso(known_at_ms)}: nobody knew then"
         raise BaseAtError(text)
     facts: Mapping[str, AssetFacts]
     assets: Mapping[str, AssetState]
@@ -111,7 +111,7 @@ def _check_known(facility: str, then: Book, now: Book, as_of_ms: int) -> None:
         return
     known = ", ".join(sorted(then.facilities)) or "none"
     later = "; it was entered later" if facility in now.facilities else ""
-    raise BaseAtError(f"there was no facility {facility!r} at {iso_time(as_of_ms)}{later}; there were: {known}")
+    raise BaseAtError(f"there was no facility {facility!r} at {iso(as_of_ms)}{later}; there were: {known}")
 
 
 def _come_to(store: Store, state: State, now_ms: int) -> State:
@@ -135,13 +135,16 @@ def amendments(store: Store, earlier: BaseAt, later: BaseAt) -> Iterator[dict[st
         entry = form.read_entry(written)
         if isinstance(entry.content, Amendment):
             sections = sorted(entry.content.document)
-            yield {"entry": entry.number, "known_at": iso_time(entry.recorded_at_ms), "amendment": sections}
+            yield {"entry": entry.number, "known_at": iso(entry.recorded_at_ms), "amendment": sections}
+        if isinstance(entry.content, Moved) and entry.content.facility == later.facility:
+            moved = [one["id"] for one in entry.content.document["movements"]]
+            yield {"entry": entry.number, "known_at": iso(entry.recorded_at_ms), "movements": moved}
         if isinstance(entry.content, Quotation):
-            day = iso_time(later.as_of_ms)[:10]
+            day = iso(later.as_of_ms)[:10]
             every = [one for some in entry.content.document.values() for one in some]
             quoted = sorted({one.get("series", one.get("currency")) for one in every if one["date"] <= day})
             if quoted:
-                yield {"entry": entry.number, "known_at": iso_time(entry.recorded_at_ms), "quotes": quoted}
+                yield {"entry": entry.number, "known_at": iso(entry.recorded_at_ms), "quotes": quoted}
         if isinstance(entry.content, Readings):
             late: Counter[str] = Counter()
             for one in entry.content.arrivals:
@@ -149,7 +152,7 @@ def amendments(store: Store, earlier: BaseAt, later: BaseAt) -> Iterator[dict[st
                 late[book.installations[one.device].asset] += measured
             found = {asset: late[asset] for asset in sorted(assets & late.keys()) if late[asset]}
             if found:
-                yield {"entry": entry.number, "known_at": iso_time(entry.recorded_at_ms), "readings": found}
+                yield {"entry": entry.number, "known_at": iso(entry.recorded_at_ms), "readings": found}
         for said in store.events_of(written.number):
             if said.event.subject in assets and said.event.at_ms <= later.as_of_ms:
                 told = {"because": said.because, "replaces": said.replaces} if said.because else {}

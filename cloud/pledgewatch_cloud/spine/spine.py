@@ -6,52 +6,30 @@ Only when `append` has returned is anything true: the state moves on, and whoeve
 nothing has happened; the same call may be made again.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import Any
+from typing import Concatenate, ParamSpec
 
 from pledgewatch_cloud.clock import Clock
-from pledgewatch_cloud.decide import book as book_module
-from pledgewatch_cloud.decide import movements
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Admission, Refusal, Refused, admit, overlapping
-from pledgewatch_cloud.decide.alerts import acknowledge
 from pledgewatch_cloud.decide.asset_half import AssetHistory
-from pledgewatch_cloud.decide.batch import (
-    Acknowledgement,
-    Amendment,
-    Arrival,
-    Booked,
-    Content,
-    Entry,
-    Quotation,
-    Readings,
-    Submission,
-    Tick,
-    Waiver,
-)
-from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.collateral import bases
-from pledgewatch_cloud.decide.collateral.as_of import sheet_now
+from pledgewatch_cloud.decide.batch import Arrival, Entry, Readings, Tick
+from pledgewatch_cloud.decide.drafts import Draft
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
-from pledgewatch_cloud.decide.milestones.explain import known_of
-from pledgewatch_cloud.decide.milestones.half import booking_news, said_of
-from pledgewatch_cloud.decide.milestones.judge import waived
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import NO_ADMISSION, Outcome, Prepared, admission_of, prepare, step
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.trade import submission
 from pledgewatch_cloud.decide.trade.notice import NoticeError
 from pledgewatch_cloud.journal import form
-from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.journal.store import Quarantined, Store
 from pledgewatch_wire import topics
 from pledgewatch_wire.topics import Kind
 
 log = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
 
 
 class Spine:
@@ -85,97 +63,33 @@ class Spine:
         admission = admit(self.state.devices, self.state.book, arrivals, stored)
         aside = [*unreadable, *(_aside(one) for one in admission.refused if one.reason not in _LEFT_TO_THE_DEVICE)]
         if admission.accepted or admission.suspicions:
-            self._commit(Readings(admission.accepted, admission.suspicions), admission, aside)
+            self._enter(Draft(Readings(admission.accepted, admission.suspicions)), admission, aside)
             self.readings += len(admission.readings)
         elif aside:
             self._store.quarantine(aside)
         return admission
 
-    def amend(self, document: dict[str, Any]) -> Outcome | None:
-        """Commit an amendment of the book; None where it changes nothing. Raises BookError where it is refused."""
-        after = book_module.amend(self.state.book, document)
-        if book_module.is_same(after, self.state.book):
-            return None
-        return self._commit(Amendment(document), NO_ADMISSION, (), after)
+    def commit(
+        self,
+        asked: Callable[Concatenate[State, Arguments], Draft | None],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Outcome | None:
+        """Commit what somebody asks for: `commit(waive, milestone, by, why)`; see decide/drafts.
 
-    def amend_from_file(self, file: str, sha256: str, document: dict[str, Any]) -> Outcome | None:
-        """Commit the amendment in a book file; None where just this content was the last to be taken from that file.
-
-        So a restart brings nothing back that was amended since. Raises BookError where it is refused.
+        None where that would say nothing new. Raises the error of what refuses it: BookError, MarketError, NoticeError.
         """
-        if self.state.files.get(file) == sha256:
-            return None
-        return self._commit(Amendment(document, file, sha256), NO_ADMISSION, ())
-
-    def move(self, facility: str, document: dict[str, Any]) -> Outcome | None:
-        """Commit that money has moved on a facility, as an amendment of the book; None where all of it is known.
-
-        Raises BookError where it is refused; see decide/movements.
-        """
-        amendment = movements.amendment(self.state.book, facility, document)
-        return None if amendment is None else self.amend(amendment)
-
-    def quote(self, document: dict[str, Any]) -> Outcome | None:
-        """Commit quotes of the market; None where all of them are known. Raises MarketError where they are refused."""
-        if self.state.market.quoted(document) == self.state.market:
-            return None
-        return self._commit(Quotation(document), NO_ADMISSION, ())
-
-    def acknowledge(self, alert: str, by: str) -> Outcome | None:
-        """Commit that somebody has taken an alert on; None where no alert of that id is open."""
-        known = [one for one in self.state.alerts.values() if one.id == alert]
-        if not known or not acknowledge(known[0], by, 0)[1]:
-            return None
-        return self._commit(Acknowledgement(alert, by), NO_ADMISSION, ())
-
-    def submit(self, sender: str, form: str, text: str) -> Outcome | None:
-        """Commit what a sender handed in; None where all of it is known. Raises NoticeError where it is refused."""
-        notices = submission.read(form, sender, text)
-        submission.check(self.state.book.senders, sender, notices, self.state.notices)
-        if not self.state.notices.fresh(notices):
-            return None
-        return self._commit(Submission(sender, form, text), NO_ADMISSION, ())
-
-    def waive(self, milestone: str, by: str, why: str) -> Outcome | None:
-        """Commit that somebody waives what a milestone asks for; None where there is nothing to waive: no such
-        milestone, its money asked for already, sent under other terms, or an amount that is not known."""
-        known, memo = self.state.book.milestones.get(milestone), self.state.milestones.get(milestone)
-        if known is None or memo is None:
-            return None
-        value_of = partial(bases.value_of, sheet_now(self.state, self.state.recorded_at_ms))
-        if waived(known_of(self.state), known, memo, by, why, value_of)[1] is None:
-            return None
-        return self._commit(Waiver(milestone, by, why), NO_ADMISSION, ())
-
-    def booked(self, message: OutboxMessage, release: str, by: str = "", why: str = "") -> Outcome | None:
-        """Commit that whoever pays has booked a message; None where that says nothing new of a milestone.
-
-        `release` is what they said of the release itself, `by` and `why` who says so in their stead; see Booked.
-        """
-        milestone = json.loads(message.body)["data"].get("milestone", "")
-        memo = self.state.milestones.get(milestone)
-        word = Booked(message.id, milestone, release, by, why)
-        if memo is None or booking_news(memo, word) is None:
-            return None
-        return self._commit(word, NO_ADMISSION, ())
-
-    def say_booked(self, milestone: str, release: str, by: str, why: str) -> Outcome | None:
-        """Commit a person's word that a milestone's release is `booked`, or not (`none`); None where that says nothing
-        new (see half.nothing_new), or no such milestone is known."""
-        memo = self.state.milestones.get(milestone)
-        word = None if memo is None else said_of(milestone, memo, release, by, why)
-        return None if word is None else self._commit(word, NO_ADMISSION, ())
+        draft = asked(self.state, *args, **kwargs)
+        return None if draft is None else self._enter(draft, NO_ADMISSION, ())
 
     def tick(self, heard_until_ms: int = NEVER) -> Outcome:
         """Commit that time has passed; see Tick."""
-        return self._commit(Tick(heard_until_ms), NO_ADMISSION, ())
+        return self._enter(Draft(Tick(heard_until_ms)), NO_ADMISSION, ())
 
-    def _commit(
-        self, content: Content, admission: Admission, aside: Iterable[Quarantined], amended: Book | None = None
-    ) -> Outcome:
+    def _enter(self, draft: Draft, admission: Admission, aside: Iterable[Quarantined]) -> Outcome:
         now_ms = max(self._clock.now_ms(), self.state.recorded_at_ms)
-        entry = Entry(self.state.entry + 1, now_ms, content)
-        prepared = prepare(self.state, entry, admission, amended)
+        entry = Entry(self.state.entry + 1, now_ms, draft.content)
+        prepared = prepare(self.state, entry, admission, draft.amended)
         outcome = step(self.state, prepared, histories(self._store, self.state, prepared))
         self._store.append(entry, outcome, aside)
         self.state, self.withdrawn = outcome.state, outcome.withdrawn

@@ -19,16 +19,20 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from pledgewatch_edge.clock import RELEASED_MS, AgentClock
-from pledgewatch_edge.config import GpsSettings
+from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.fixes import Fix, FixAssembler
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors import SensorSettings
 from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
+BAUDS: Final = (4_800, 9_600, 19_200, 38_400, 57_600, 115_200)
 FIRST_CYCLE_S: Final = 1.0
 SHORTEST_IDLE_S: Final = 0.3
 LONGEST_IDLE_S: Final = 15.0
@@ -37,7 +41,25 @@ REOPEN_FIRST_S: Final = 0.1
 REOPEN_MAX_S: Final = 5.0
 _DIMENSIONS: Final = {"none": 0, "2d": 2, "3d": 3}
 _UNTRUE: Final = frozenset({Quality.SIMULATED, Quality.ESTIMATED, Quality.MANUAL, Quality.NO_TIME, Quality.SPOOFED})
-_LOGGER: Final = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpsSettings(SensorSettings):
+    """A serial GPS receiver. `interval_s` 0 takes every fix."""
+
+    port: Path
+    baud: int = 9_600
+    interval_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_within("interval_s", self.interval_s, 0.0, DAY_S)
+        if self.baud not in BAUDS:
+            raise ValueError(f"baud {self.baud} is no usual speed; use one of {', '.join(map(str, BAUDS))}")
+
+    def sensor(self, clock: AgentClock) -> "GpsSensor":
+        """The receiver."""
+        return GpsSensor(self, clock)
 
 
 def quality_of(fix: Fix) -> Quality:
@@ -93,7 +115,7 @@ class GpsSensor:
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
-        self._world = World(_LOGGER, f"gps port {settings.port}")
+        self._world = World(log, f"gps port {settings.port}")
         self._assembler = FixAssembler()
         self._cycle_s = FIRST_CYCLE_S
         self._fixed_at: float | None = None

@@ -16,22 +16,49 @@ import logging
 import re
 import time
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.config import OneWireSettings
+from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors import SensorSettings
 from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Cell, Quality
 
 POWER_ON_MC: Final = 85_000
 COLDEST_MC: Final = -55_000
 HOTTEST_MC: Final = 125_000
+_PROBE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{12}")
 _MAX_BYTES: Final = 512  # the kernel writes 75
 _VERDICT: Final = re.compile(r"^((?:[0-9a-f]{2} ){9}): crc=[0-9a-f]{2} (YES|NO)$", re.MULTILINE)
 _TEMPERATURE: Final = re.compile(r"\bt=(-?[0-9]{1,6})\s*\Z")
-_LOGGER: Final = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneWireSettings(SensorSettings):
+    """DS18B20 probes in the kernel's one-wire tree; their order gives TEMPERATURE_CHANNELS."""
+
+    probes: tuple[str, ...]
+    root: Path = Path("/sys/bus/w1/devices")
+    interval_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        require_within("interval_s", self.interval_s, 0.01, DAY_S)
+        most = len(TEMPERATURE_CHANNELS)
+        if not 1 <= len(self.probes) <= most:
+            raise ValueError(f"probes names {len(self.probes)}; name 1 to {most}")
+        for probe in self.probes:
+            if not _PROBE.fullmatch(probe):
+                raise ValueError(f'probes: {probe!r} is none; write it as the kernel does, "28-0123456789ab"')
+            if self.probes.count(probe) > 1:
+                raise ValueError(f"probes: {probe!r} is named twice; name each probe once")
+
+    def sensor(self, clock: AgentClock) -> "OneWireSensor":
+        """The probes."""
+        return OneWireSensor(self, clock)
 
 
 def parse(text: str) -> tuple[int, Quality]:
@@ -74,7 +101,7 @@ class OneWireSensor:
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
-        self._worlds = [World(_LOGGER, f"probe {probe}") for probe in settings.probes]
+        self._worlds = [World(log, f"probe {probe}") for probe in settings.probes]
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """One sample each interval, the first at once. An interval that was slept through is not made up for."""

@@ -179,6 +179,14 @@ def _place(item: Item) -> str:
         raise item.error("place", str(error)) from None
 
 
+def _max_age_s(item: Item) -> int:
+    # To whoever writes 0 it may mean that nothing is fresh enough, or that anything is.
+    found = item.integer("max_age_s", 0, LONGEST_S)
+    if not found:
+        raise item.error("max_age_s", "0 is no age: leave it out where evidence need not be fresh")
+    return found
+
+
 _READERS: Mapping[str, Callable[[Item], str | int]] = {
     "fence": lambda item: item.text("fence"),
     "lot": lambda item: item.text("lot"),
@@ -188,7 +196,7 @@ _READERS: Mapping[str, Callable[[Item], str | int]] = {
     "limit": lambda item: item.text("limit"),
     "grade": lambda item: item.one_of("grade", tuple(GRADE_NAMES)),
     "dwell_s": lambda item: item.integer("dwell_s", 0, LONGEST_S),
-    "max_age_s": lambda item: item.integer("max_age_s", 0, LONGEST_S),
+    "max_age_s": _max_age_s,
     "at": lambda item: item.moment("at"),
     "ltv_bp": lambda item: item.integer("ltv_bp", 1, MOST_LTV_BP),
 }

@@ -26,7 +26,7 @@ from pledgewatch_cloud.decide.milestones.judge import (
     why_not,
 )
 from pledgewatch_cloud.decide.milestones.lifecycle import MOVES, UNMET, Memo, MilestoneState, News
-from pledgewatch_cloud.decide.milestones.shown import NOT, SURE, Known, Proof, Shown, as_asked
+from pledgewatch_cloud.decide.milestones.shown import NOT, SURE, Known, Proof, Shown, as_asked, known_of
 from pledgewatch_cloud.decide.milestones.terms import Milestone
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import Amount
@@ -65,15 +65,6 @@ class Explanation(NamedTuple):
     as_of_ms: int
     at_odds: str
     facts: tuple[Explained, ...]
-
-
-def known_of(state: State) -> Known:
-    """What the facts of milestones are read from in a state."""
-    states = {facility: one.base for facility, one in state.facilities.items()}
-    return Known(
-        *(state.journal, state.book, state.facts, state.assets, state.notices, states, state.milestones),
-        state.recorded_at_ms,
-    )
 
 
 def explain(state: State, milestone_id: str) -> Explanation:

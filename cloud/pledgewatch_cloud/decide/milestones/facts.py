@@ -28,7 +28,7 @@ from pledgewatch_cloud.decide.milestones.shown import (
 )
 from pledgewatch_cloud.decide.milestones.terms import Milestone
 from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER
+from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, joined, shared
 
 
 def show(known: Known, milestone: Milestone, memo: Memo, fact: Fact) -> Shown:
@@ -85,32 +85,46 @@ def _ltv_below(asked: Asked) -> Shown:
     base = asked.known.bases.get(asked.milestone.facility)
     is_known = base is not None and base.ltv_bp >= 0
     if base is not None and is_known and base.ltv_bp < asked.fact.ltv_bp:
-        past = [one for one in asked.seen(key) if one.until_ms < NEVER]
         since_ms = next((one.since_ms for one in asked.seen(key) if one.until_ms == NEVER), now_ms)
-        seen, maybe, missing = [*past, Sight(key, since_ms)], ALWAYS, ""
+        seen, maybe, missing = _seen_still(asked, key, since_ms), ALWAYS, ""
     else:
-        past = [one._replace(until_ms=min(one.until_ms, now_ms)) for one in asked.seen(key)]
-        seen, maybe, missing = past, ALWAYS, f"the loan to value of {asked.milestone.facility} is not known"
+        seen, maybe = _seen_before(asked, key), ALWAYS
+        missing = f"the loan to value of {asked.milestone.facility} is not known"
         if base is not None and is_known:
             maybe = ((-NEVER, now_ms),)
             missing = f"the loan to value is {base.ltv_bp} bp, not below {asked.fact.ltv_bp}"
-    # What was once seen and is no more counts for what was met by it alone.
-    seen = [one for one in seen if one.until_ms == NEVER or asked.memo.state not in UNMET]
     proofs = tuple(Proof("value", f"{key} of {asked.milestone.facility}", one.since_ms) for one in seen)
     held = held_on([(one.since_ms, one.until_ms) for one in seen], maybe)
     return Shown(held, proofs, missing, tuple(seen))
 
 
 def _milestone_released(asked: Asked) -> Shown:
-    """It was released; where that is in question now, only what was met before rests on it."""
+    """It is released; where that is in question now, what was met while it was not rests on it, and nothing else."""
     name = asked.fact.milestone
-    memo = asked.known.memos.get(name, Memo(""))
+    memo, key = asked.known.memos.get(name, Memo("")), f"milestone_released {name}"
     if memo.released_ms == NEVER:
         return Shown(NOT, (), f"milestone {name} is {memo.state}, not released")
-    since, proofs = from_moment(memo.released_ms, asked.fact.max_age_s), (Proof("milestone", name, memo.released_ms),)
-    if memo.state is not MilestoneState.RELEASED and asked.memo.state in UNMET:
-        return Shown(held_on([], since), (), f"milestone {name} is {memo.state}")
-    return Shown(only(since), proofs)
+    since = from_moment(memo.released_ms, asked.fact.max_age_s)
+    if memo.state is MilestoneState.RELEASED:
+        seen, missing = _seen_still(asked, key, memo.released_ms), ""
+    else:
+        seen, missing = _seen_before(asked, key), f"milestone {name} is {memo.state}"
+    surely = shared(since, joined((one.since_ms, one.until_ms) for one in seen))
+    proofs = (Proof("milestone", name, memo.released_ms),) if surely else ()
+    return Shown(held_on(surely, since), proofs, missing, tuple(seen))
+
+
+def _seen_still(asked: Asked, key: str, since_ms: int) -> list[Sight]:
+    """What the milestone has seen of something that is so now."""
+    past = [one for one in asked.seen(key) if one.until_ms < NEVER and asked.memo.state not in UNMET]
+    return [*past, Sight(key, since_ms)]
+
+
+def _seen_before(asked: Asked, key: str) -> list[Sight]:
+    """What the milestone has seen of something that is so no more: it counts for what was met by it alone."""
+    if asked.memo.state in UNMET:
+        return []
+    return [one._replace(until_ms=min(one.until_ms, asked.known.now_ms)) for one in asked.seen(key)]
 
 
 def _date_reached(asked: Asked) -> Shown:

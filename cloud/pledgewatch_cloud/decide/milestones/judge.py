@@ -17,6 +17,7 @@ from pledgewatch_cloud.decide.milestones import terms as terms_module
 from pledgewatch_cloud.decide.milestones.clauses import AllOf, Clause, Fact, Held
 from pledgewatch_cloud.decide.milestones.lifecycle import (
     MOVES,
+    MOVING,
     ON_ITS_WAY,
     RELEASING,
     TAKEN_BACK,
@@ -104,7 +105,7 @@ def judge(known: Known, milestone: Milestone, memo: Memo, value_of: ValueOf) -> 
     if news is News.HOLDS:
         memo = _priced(known, milestone, memo, verdict, value_of)
         # What is not known to be worth anything releases nothing yet.
-        news = News.HOLDS if memo.amount_minor else News.SOME_IN
+        news = News.HOLDS if memo.amount_minor else _unmet(known, milestone, News.SOME_IN)
     memo = memo._replace(facility=milestone.facility, turns_ms=verdict.turns_ms)
     memo = memo._replace(sights=_seen(memo, verdict))
     return moved(known, milestone, memo, news, verdict)
@@ -119,20 +120,23 @@ def other_terms(book: Book, milestone: Milestone, memo: Memo) -> str:
         return f"the release was sent for {memo.facility}, and the book has the milestone with {milestone.facility}"
     if terms != memo.terms:
         return f"the release was sent as {memo.terms}, and the book says {terms}"
-    # Where somebody is paid who was paid before is no matter any more.
+    if memo.state is MilestoneState.RELEASED:
+        return ""  # whoever was paid may bank elsewhere now, and the goods may be sold
     account = terms_module.account_of(book.parties, milestone.payee)
-    if account == memo.account or memo.state is MilestoneState.RELEASED:
-        return ""
-    return f"the release was sent to {memo.account or 'no account'}, and the book says {account or 'none'}"
+    if account != memo.account:
+        return f"the release was sent to {memo.account or 'no account'}, and the book says {account or 'none'}"
+    goods = terms_module.goods_of(milestone, book.scope_of(milestone).lots)
+    return "" if goods == memo.goods else f"the release was sent for {memo.goods}, and the book says {goods or 'none'}"
 
 
 def check_amended(book: Book, memos: Mapping[str, Memo]) -> None:
-    """Hold a book to what has been released already, also by milestones that it has no more or has otherwise now.
+    """Hold a book to what is released or on its way, also by milestones that it has no more or has otherwise now.
     Raises BookError where shares of one thing come to more than all of it."""
-    shares = {one.id: terms_module.shares_of(one, book.scope_of(one).lots) for one in book.milestones.values()}
+    shares = {one.id: dict(terms_module.shares_of(one, book.scope_of(one).lots)) for one in book.milestones.values()}
     for name, memo in memos.items():
-        if memo.released_ms != NEVER:
-            shares[name] = memo.shares
+        if memo.state in MOVING:
+            said = shares.setdefault(name, {})
+            said |= {about: max(share_bp, said.get(about, 0)) for about, share_bp in memo.shares}
     if faults := list(terms_module.shared_out(shares)):
         raise BookError(faults)
 
@@ -158,7 +162,7 @@ def waived(
 ) -> tuple[Memo, Found | None]:
     """A milestone after somebody has waived what it asks for. Nothing where its amount is not known, where there is
     nothing to waive, or where the book says other terms than were sent: those no waiver changes, unless the money has
-    moved and it is the payee's account alone."""
+    moved and it is the payee's account or the goods alone."""
     if (memo.state, News.WAIVED) not in MOVES or other_terms(known.book, milestone, _as_paid(memo)):
         return memo, None
     if memo.state in UNMET:
@@ -199,10 +203,13 @@ def _news(known: Known, milestone: Milestone, memo: Memo, verdict: Verdict) -> N
         return News.HOLDS
     if memo.state not in UNMET:
         return News.UNKNOWN if verdict.held.maybe else News.REFUTED
-    if known.now_ms >= milestone.expires_ms:
-        return News.EXPIRED
     some = any(_is_in(fact, shown, known.now_ms) for fact, shown in verdict.shown)
-    return News.SOME_IN if some else News.NOTHING_IN
+    return _unmet(known, milestone, News.SOME_IN if some else News.NOTHING_IN)
+
+
+def _unmet(known: Known, milestone: Milestone, news: News) -> News:
+    """What it is to a milestone that it is not met, or not known to be worth anything."""
+    return News.EXPIRED if known.now_ms >= milestone.expires_ms else news
 
 
 def _is_in(fact: Fact, shown: Shown, now_ms: int) -> bool:
@@ -250,13 +257,15 @@ def _with_amount(known: Known, milestone: Milestone, memo: Memo, met_ms: int, va
     amount_minor = amount_of(known.book, milestone, value_of)
     if not amount_minor:
         return memo
+    lots = known.book.scope_of(milestone).lots
     return memo._replace(
         met_ms=met_ms,
         amount_minor=amount_minor,
         currency=known.book.facilities[milestone.facility].currency,
         terms=terms_module.written(milestone),
         account=terms_module.account_of(known.book.parties, milestone.payee),
-        shares=terms_module.shares_of(milestone, known.book.scope_of(milestone).lots),
+        goods=terms_module.goods_of(milestone, lots),
+        shares=terms_module.shares_of(milestone, lots),
     )
 
 

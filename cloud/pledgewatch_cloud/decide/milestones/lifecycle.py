@@ -10,10 +10,10 @@ its way to the financing core. Until the core says that it has booked it, lost g
 the ground is only unknown now, retracted where it is refuted. Once it is booked the money may have moved, and lost
 ground puts the release in question instead. Whatever happens, one release has one id, one amount and one payee, and the
 first message of it is sent once: what holds again is resumed or reaffirmed. A book that says another amount or payee,
-another account of the payee while the money has not moved, or nothing of the milestone any more, takes ground away like
-any other news. A person may waive what a milestone asks for; what was waived is not judged by its clause any more, and
-where it was taken back for its terms alone, it comes back waived. What has expired may still turn out to have been met
-in time.
+another account of the payee or other goods while the money has not moved, or nothing of the milestone any more, takes
+ground away like any other news. A person may waive what a milestone asks for; what was waived is not judged by its
+clause any more, and where it was taken back for its terms alone, it comes back waived. What has expired may still turn
+out to have been met in time.
 """
 
 from collections.abc import Mapping
@@ -113,6 +113,10 @@ ON_ITS_WAY = frozenset({_S.MET, _S.WAIVED})
 """States in which the newest message that makes money move may still be undelivered."""
 
 
+MOVING = frozenset({_S.MET, _S.WAIVED, _S.HELD, _S.RELEASED, _S.IN_QUESTION})
+"""States in which money has moved or may be about to; what was refuted before it did, moves nothing."""
+
+
 class Sight(NamedTuple):
     """What a milestone saw of something that has no history elsewhere: `key` says of what; it held from `since_ms`,
     and holds still (NEVER), or did when the milestone was met and no more from `until_ms`."""
@@ -126,8 +130,8 @@ class Memo(NamedTuple):
     """What is remembered of a milestone for ever, also where it has left the book: money must not move twice.
 
     `met_ms`: since when its clause holds, by all that is known, or held when it was last known to. `amount_minor`,
-    `currency`, `terms` and `account` as they were first sent (see terms.written, terms.account_of), `shares` what it is
-    a share of, in basis points (see terms.shares_of); `releases`: (id, sequence) of each message that would make it
+    `currency`, `terms`, `account` and `goods` as they were first sent (see terms), `shares` what it is a share of, in
+    basis points; `releases`: (id, sequence) of each message that would make it
     move, the newest last. `waived_by` and `waived_why`: who waived it, and why. `released_ms`: when the
     core first said that it had booked it. `turns_ms`: when time alone may make it stand otherwise. `sights`: what it
     has seen, by key, at most one that holds and one that held when it was met of each. `unbooked`: the message of
@@ -147,6 +151,7 @@ class Memo(NamedTuple):
     turns_ms: int = NEVER
     sights: tuple[Sight, ...] = ()
     account: str = ""
+    goods: str = ""
     shares: tuple[tuple[str, int], ...] = ()
     unbooked: str = ""
 

@@ -8,11 +8,16 @@ one about a lot of the other lots; one that names the shipment, or the very pape
 that goes with it. Whatever is asked for must hold of all the goods, but what speaks against them (a hold, a refusal)
 holds where it does of any.
 
+Whoever gives notice against a paper ends it, but a hold is lifted by whoever placed it: customs' hold is not over
+because the carrier's is. Who has placed several must lift as many.
+
 Words that speak against what was said (a paper that is voided, a hold) count up to when the money has moved, not only
 up to when the milestone was met: until then it would be paid on a paper that is void.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.book_items import Lot
@@ -129,16 +134,18 @@ def _was_there(lot: Lot, reference: str, at_ms: int) -> bool:
 def _noticed_of(asked: Asked, part: _Part, given: _Given) -> Shown:
     """What was said of a part of the goods."""
     surely, maybe, proofs = list[Stretch](), list[Stretch](), list[Proof]()
+    notices = [one for one in given.notices if _speaks_of(one, part, given) and not _is_of_others(asked, one)]
     ends = [one for one in given.ends if _speaks_of(one, part, given)]
+    believed = [one for one in ends if _may_end(asked, one)]
+    ends_ms = _when_ended(given.kind, ends)
+    believed_ms = _when_lifted(given.kind, notices, _when_ended(given.kind, believed))
     is_against = given.kind in _ADVERSE
-    for one in given.notices:
-        if not _speaks_of(one, part, given) or _is_of_others(asked, one):
-            continue
+    for one in notices:
         at_ms, last_ms = one.happened_ms, _until_ms(asked, one)
         # Whoever ends it makes it uncertain; it is over once one has who may be believed.
-        ended_ms = min((end.happened_ms for end in ends if end.happened_ms >= at_ms), default=NEVER)
-        believed = (end.happened_ms for end in ends if end.happened_ms > at_ms and _may_end(asked, end))
-        over_ms = min(believed, default=NEVER)
+        by = _whose(given.kind, one)
+        ended_ms = _first(ends_ms.get(by, ()), at_ms)
+        over_ms = _first(believed_ms.get(by, ()), at_ms + 1)
         maybe += _counted(asked, (at_ms, over_ms), last_ms, is_against=is_against)
         if not _disbelief(asked, one):
             counted = _counted(asked, (at_ms, ended_ms), last_ms, is_against=is_against)
@@ -148,6 +155,36 @@ def _noticed_of(asked: Asked, part: _Part, given: _Given) -> Shown:
             proofs.append(Proof("notice", one.key, at_ms, asked.known.book.senders[one.sender].grade))
     missing = f"nothing of {' or '.join(part.references)}" if part.references and not maybe else ""
     return Shown(held_on(surely, maybe), tuple(proofs), missing)
+
+
+def _whose(kind: str, one: Notice) -> str:
+    """Whose notices may end it, or be ended by it: the sender's own, where it is about a hold; anybody's: empty."""
+    return one.sender if kind == "hold_placed" else ""
+
+
+def _when_ended(kind: str, ends: Iterable[Notice]) -> dict[str, list[int]]:
+    """When each may have ended what they said: anybody, or for holds, by sender."""
+    found: dict[str, list[int]] = {}
+    for one in ends:
+        found.setdefault(_whose(kind, one), []).append(one.happened_ms)
+    return found
+
+
+def _when_lifted(kind: str, notices: Iterable[Notice], ends_ms: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """When each has ended all that they said: of holds, once there are as many lifted as placed."""
+    if kind != "hold_placed":
+        return {by: list(some) for by, some in ends_ms.items()}
+    placed_ms = _when_ended(kind, notices)
+    return {
+        by: [at_ms for count, at_ms in enumerate(some, 1) if count >= bisect_right(placed_ms.get(by, ()), at_ms)]
+        for by, some in ends_ms.items()
+    }
+
+
+def _first(moments_ms: Sequence[int], since_ms: int) -> int:
+    """The first of some moments in order, from one on; NEVER: there is none."""
+    place = bisect_left(moments_ms, since_ms)
+    return moments_ms[place] if place < len(moments_ms) else NEVER
 
 
 def _counted(asked: Asked, stretch: Stretch, last_ms: int, *, is_against: bool) -> list[Stretch]:
@@ -230,8 +267,11 @@ def _why_not(asked: Asked, given: _Given, one: Notice) -> str:
 
 def _not_then(asked: Asked, given: _Given, one: Notice, at_ms: int) -> str:
     """Why what a notice says is not so at a moment; empty where it is."""
-    for end in given.ends:
-        if one.happened_ms <= end.happened_ms <= max(at_ms, asked.moves_ms) and any(
+    until_ms, by = max(at_ms, asked.moves_ms), _whose(given.kind, one)
+    for end in islice(given.ends, bisect_left(given.ends, one.happened_ms, key=lambda end: end.happened_ms), None):
+        if end.happened_ms > until_ms:
+            break
+        if _whose(given.kind, end) == by and any(
             _speaks_of(end, part, given) and _speaks_of(one, part, given) for part in given.parts
         ):
             return f"was ended by {end.key}, {end.kind} at {iso(end.happened_ms)}"

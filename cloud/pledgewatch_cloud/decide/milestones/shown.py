@@ -12,6 +12,7 @@ from pledgewatch_cloud.decide.grade import GRADE_NAMES, Grade
 from pledgewatch_cloud.decide.milestones.clauses import Fact, Held
 from pledgewatch_cloud.decide.milestones.lifecycle import UNMET, Memo, Sight
 from pledgewatch_cloud.decide.milestones.terms import Milestone, Scope
+from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, NONE, Stretch, Stretches, complement, joined, shared
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
 
@@ -57,6 +58,15 @@ class Known(NamedTuple):
     bases: Mapping[str, Base | None]
     memos: Mapping[str, Memo]
     now_ms: int
+
+
+def known_of(state: State) -> Known:
+    """What facts are read from in a state."""
+    states = {facility: one.base for facility, one in state.facilities.items()}
+    return Known(
+        *(state.journal, state.book, state.facts, state.assets, state.notices, states, state.milestones),
+        state.recorded_at_ms,
+    )
 
 
 class Asked(NamedTuple):

@@ -120,6 +120,12 @@ def account_of(parties: Mapping[str, Party], payee: str) -> str:
     return f"{number} at {party.bic}" if party and number and party.bic else number
 
 
+def goods_of(milestone: Milestone, lots: Iterable[Lot]) -> str:
+    """What a milestone is about, in words."""
+    names = ", ".join(sorted(lot.id for lot in lots))
+    return f"{names} in {milestone.shipment}" if milestone.shipment else names
+
+
 def shares_of(milestone: Milestone, lots: Iterable[Lot]) -> tuple[tuple[str, int], ...]:
     """What a release takes a share of, in basis points: the limit of its facility, or the value of each lot."""
     release = milestone.release
@@ -243,7 +249,7 @@ def as_document(section: str, item: Any) -> dict[str, Any]:
 def faults(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """What only the whole book can show: references that lead nowhere, circles, shares of more than there is."""
     yield from _shipments_astray(sections)
-    yield from _financed_twice(sections["shipments"])
+    yield from _financed_twice(sections)
     for sender in sections["senders"].values():
         for one in sender.facilities:
             yield from _absent(sections, f"senders {sender.id}.facilities", "facilities", one)
@@ -269,17 +275,24 @@ def _shipments_astray(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str
                 yield f"{place}.lots: {name} is pledged to {lot.facility}, not to {shipment.facility}"
 
 
-def _financed_twice(shipments: Mapping[str, Shipment]) -> Iterator[str]:
-    """Papers that stand for goods or claims and are in shipments of two facilities: one of both lends on nothing."""
-    named: dict[str, Shipment] = {}
-    for _, one in sorted(shipments.items()):
-        for reference in one.references:
-            if reference.partition(":")[0] not in _FINANCED_ONCE:
-                continue
-            first = named.setdefault(reference, one)
-            if first.facility != one.facility:
-                other = f"{first.id} of {first.facility}"
-                yield f"shipments {one.id}.about: {reference} is in {other} as well; take it out of one of them"
+def _financed_twice(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Papers that stand for goods or claims and are with two facilities: one of both lends on nothing."""
+    found = [
+        (reference, one.facility, f"shipments {one.id}.about")
+        for _, one in sorted(sections["shipments"].items())
+        for reference in one.references
+        if reference.partition(":")[0] in _FINANCED_ONCE
+    ]
+    found += [
+        (f"receipt:{lot.receipt.id}", lot.facility, f"lots {lot.id}.receipt")
+        for _, lot in sorted(sections["lots"].items())
+        if lot.receipt
+    ]
+    first: dict[str, tuple[str, str]] = {}
+    for reference, facility, place in found:
+        other, other_place = first.setdefault(reference, (facility, place))
+        if other != facility:
+            yield f"{place}: {reference} is in {other_place} of {other} as well; take it out of one of them"
 
 
 def _milestone_astray(sections: Mapping[str, Mapping[str, Any]], milestone: Milestone) -> Iterator[str]:
@@ -289,8 +302,6 @@ def _milestone_astray(sections: Mapping[str, Mapping[str, Any]], milestone: Mile
     facility: Facility | None = sections["facilities"].get(milestone.facility)
     if facility and facility.payees and milestone.payee not in facility.payees:
         yield f"{place}.payee: {facility.id} pays {', '.join(facility.payees)} only, not {milestone.payee}"
-    if facility and 0 < facility.limit_minor < milestone.release.amount_minor:
-        yield f"{place}.release.amount_minor: is more than the limit of {facility.id}, {facility.limit_minor}"
     if facility and milestone.release.of == "limit" and not facility.limit_minor:
         yield f"{place}.release.of: {facility.id} has no limit that a share could be of"
     section, name = ("shipments", milestone.shipment) if milestone.shipment else ("lots", milestone.lot)
@@ -320,29 +331,52 @@ def waits_for(milestone: Milestone) -> set[str]:
 
 def _circles(milestones: Mapping[str, Milestone]) -> Iterator[str]:
     """Milestones that wait for each other, or for themselves: each of them once."""
-    left = {one.id: {other for other in waits_for(one) if other in milestones} for one in milestones.values()}
-    while free := [
-        one for one in left if not left[one] & left.keys() or not any(one in some for some in left.values())
-    ]:
-        for one in free:
-            del left[one]
+    waits = {one.id: waits_for(one) & milestones.keys() for one in milestones.values()}
+    # Whoever is waited for by somebody in a circle, and waits for somebody in one.
+    left = _without_the_free(_turned(_without_the_free(_turned(waits))))
     for one in sorted(left):
-        others = ", ".join(sorted(left[one] & left.keys()))
+        others = ", ".join(sorted(left[one]))
         yield f"milestones {one}: waits in a circle, by way of {others}; let one of them wait for no other"
+
+
+def _turned(waits: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Who waits for each, where it is said for whom each waits; or the other way round."""
+    found: dict[str, set[str]] = {one: set() for one in waits}
+    for one, others in waits.items():
+        for other in others:
+            found[other].add(one)
+    return found
+
+
+def _without_the_free(waits: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Without those that wait for nobody, nor for one who waits for nobody, and so on."""
+    waited_for, left = _turned(waits), {one: set(others) for one, others in waits.items()}
+    free = [one for one, others in left.items() if not others]
+    while free:
+        one = free.pop()
+        del left[one]
+        for other in waited_for[one]:
+            left[other].discard(one)
+            if not left[other]:
+                free.append(other)
+    return left
 
 
 def _shared_out(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     milestones = sections["milestones"].values()
     return shared_out(
-        {one.id: shares_of(one, scope_of(one, sections["lots"], sections["shipments"]).lots) for one in milestones}
+        {
+            one.id: dict(shares_of(one, scope_of(one, sections["lots"], sections["shipments"]).lots))
+            for one in milestones
+        }
     )
 
 
-def shared_out(shares: Mapping[str, Iterable[tuple[str, int]]]) -> Iterator[str]:
+def shared_out(shares: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     """Shares of one thing that come to more than all of it, by the milestones that release them (see shares_of)."""
     found: dict[str, dict[str, int]] = {}
     for milestone, some in shares.items():
-        for about, share_bp in some:
+        for about, share_bp in some.items():
             found.setdefault(about, {})[milestone] = share_bp
     told = set[str]()
     for about, of_each in sorted(found.items()):

@@ -5,6 +5,7 @@
     milestone                       TransactionEvent: the goods are tied to the transaction, observed, or let go
     notice of a container           ObjectEvent
     notice of a paper or of stock   TransactionEvent with the papers' numbers, where it names any
+    notice captured as EPCIS        the event as it was captured
 
 What is taken back is told as the standard has it: the same event again, under its id, with an `errorDeclaration` that
 names the events in its stead. So nothing that was told is ever missing, and who reads on knows what still counts.
@@ -12,14 +13,20 @@ names the events in its stead. So nothing that was told is ever missing, and who
 Only what has happened is told: a notice of what is planned is none. Of our own events those are told that are about
 goods and money; what is said of devices, alerts and bases is read elsewhere. What the standard has no word for has one
 of ours: `pledgewatch:` in a document is `urn:pledgewatch:`.
+
+Two senders may call different events by the same id. So what was captured is told under an id of ours; the sender's own
+is in `pledgewatch:eventID`, and finds it as well.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.events import EventType
-from pledgewatch_cloud.decide.moments import iso, moment_ms
+from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.trade import fields
+from pledgewatch_cloud.decide.trade.epcis import CLASS_LISTS, EPC_LISTS, Captured
+from pledgewatch_cloud.decide.trade.epcis_rules import bare, is_uri
 from pledgewatch_cloud.decide.trade.notice import Notice
 from pledgewatch_cloud.decide.trade.telling import URN, Telling, degrees, is_container, urn
 from pledgewatch_cloud.decide.trade.vocabulary import NOTICE_KINDS
@@ -29,7 +36,6 @@ CONTEXT: list[Any] = [
     {"pledgewatch": URN},
 ]
 SCHEMA_VERSION = "2.0"
-EVENT_TYPES = ("ObjectEvent", "TransactionEvent")
 
 Document = dict[str, Any]
 
@@ -101,6 +107,8 @@ _PAPERS = {
     **{kind: urn("transaction", kind) for kind in ("booking", "shipment", "customs", "insurance", "receipt")},
 }
 _THINGS = frozenset({"container", "vessel", "lot", "epc"})
+_CLASS = re.compile(r"urn:epc:(?:class|idpat):.*|https?://.*/01/[0-9]{14}(?:/10/[^/]+)?")
+"""What names a class of goods and not one thing: a URN of the standard, or a Digital Link to a GTIN or a lot of it."""
 _IMO = re.compile(r"[0-9]{7}")
 _GIVEN = (EventType.NOTICE_TAKEN, EventType.NOTICE_WITHDRAWN)
 
@@ -120,9 +128,9 @@ def epc(asset: str) -> str:
     return f"urn:epc:id:bic:{asset}" if is_container(asset) else urn("asset", asset)
 
 
-def told(one: Telling) -> Document | None:
+def told(one: Telling, captured: Captured | None = None) -> Document | None:
     """An event as EPCIS has it, but for when it was recorded; None where it is not told, or is a retraction (see
-    `declared_wrong`)."""
+    `declared_wrong`). For `captured` see `notice_told`."""
     kind = one.event.type
     if kind in _FENCES:
         return _fence(one)
@@ -131,7 +139,7 @@ def told(one: Telling) -> Document | None:
     if kind in _MILESTONES:
         return _milestone(one)
     if kind in _GIVEN and one.notice is not None:
-        return notice_told(one.notice)
+        return notice_told(one.notice, captured)
     return None
 
 
@@ -273,16 +281,21 @@ def _milestone(one: Telling) -> Document:
     }
 
 
-def notice_told(notice: Notice) -> Document | None:
-    """What a sender said as EPCIS has it, but for when it was recorded; None for what is planned, or says nothing."""
+def notice_told(notice: Notice, captured: Captured | None = None) -> Document | None:
+    """What a sender said as EPCIS has it, but for when it was recorded; None for what is planned, or says nothing.
+    `captured` is the event that it was read from, where it is known and was one of EPCIS: then that is told."""
     if notice.classifier != "actual" or not notice.kind:
         return None
+    if captured is not None:
+        return _again(notice, captured)
     references = [reference.split(":", 1) for reference in notice.references]
-    things = [_thing(kind, value) for kind, value in references if kind in _THINGS]
+    named = [_thing(kind, value) for kind, value in references if kind in _THINGS]
+    classes = [{"epcClass": one} for one in named if _CLASS.fullmatch(one)]
+    things = [one for one in named if not _CLASS.fullmatch(one)]
     papers = [
         {"type": _PAPERS[kind], "bizTransaction": urn(kind, value)} for kind, value in references if kind in _PAPERS
     ]
-    is_of_papers = bool(papers) and (not things or NOTICE_KINDS[notice.kind].subject == "shipment")
+    is_of_papers = bool(papers) and (not named or NOTICE_KINDS[notice.kind].subject == "shipment")
     kind = "TransactionEvent" if is_of_papers else "ObjectEvent"
     document = _event(kind, notice_id(notice.key), notice.happened_ms, "OBSERVE")
     document |= {
@@ -291,6 +304,8 @@ def notice_told(notice: Notice) -> Document | None:
         "pledgewatch:kind": notice.kind,
         "pledgewatch:sender": notice.sender,
     }
+    if classes:
+        document["quantityList"] = classes
     if papers:
         document["bizTransactionList"] = papers
     if notice.place:
@@ -298,9 +313,24 @@ def notice_told(notice: Notice) -> Document | None:
     return document
 
 
+def _again(notice: Notice, captured: Captured) -> Document:
+    """An event as it was captured, but for what is said of it here: its id, when it was recorded, and whether it is
+    wrong. The context that its own fields need goes with it."""
+    said = {name: value for name, value in captured.event.items() if name not in ("@context", "errorDeclaration")}
+    document: Document = said | {
+        "eventID": notice_id(notice.key),
+        "pledgewatch:kind": notice.kind,
+        "pledgewatch:sender": notice.sender,
+    }
+    if "eventID" in said:
+        document["pledgewatch:eventID"] = said["eventID"]
+    context = [one for one in captured.context if one not in CONTEXT]
+    return document | ({"@context": [*context, CONTEXT[-1]]} if context else {})
+
+
 def _thing(kind: str, value: str) -> str:
     match kind:
-        case "epc":
+        case "epc" if is_uri(value):
             return value
         case "container":
             return epc(value)
@@ -319,6 +349,7 @@ class Query(NamedTuple):
     read_points: tuple[str, ...] = ()
     locations: tuple[str, ...] = ()
     epcs: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     wrong_only: bool = False
     from_ms: int | None = None
@@ -327,25 +358,34 @@ class Query(NamedTuple):
 
 def answers(document: Document, query: Query) -> bool:
     """Whether an event is one that is asked for."""
-    at_ms = moment_ms("eventTime", document["eventTime"])
+    at_ms = fields.moment("eventTime", document["eventTime"])
     if query.from_ms is not None and at_ms < query.from_ms:
         return False
     if query.until_ms is not None and at_ms >= query.until_ms:
         return False
     if query.wrong_only and "errorDeclaration" not in document:
         return False
-    if query.epcs and not set(query.epcs) & set(document["epcList"]):
-        return False
-    return all(not wanted or found(document) in wanted for wanted, found in _asked(query))
+    return all(not wanted or not found(document).isdisjoint(wanted) for wanted, found in _asked(query))
 
 
-def _asked(query: Query) -> tuple[tuple[tuple[str, ...], Callable[[Document], object]], ...]:
+def _asked(query: Query) -> tuple[tuple[Iterable[str], Callable[[Document], set[Any]]], ...]:
+    """What is wanted, and what an event has of it. Words of the standard are the same however they are written."""
     return (
-        (query.types, lambda document: document["type"]),
-        (query.actions, lambda document: document["action"]),
-        (query.steps, lambda document: document["bizStep"]),
-        (query.dispositions, lambda document: document.get("disposition")),
-        (query.read_points, lambda document: document.get("readPoint", {}).get("id")),
-        (query.locations, lambda document: document.get("bizLocation", {}).get("id")),
-        (query.ids, lambda document: document["eventID"]),
+        (query.types, lambda document: {document["type"]}),
+        (query.actions, lambda document: {document.get("action")}),
+        ([bare(one) for one in query.steps], lambda document: {bare(document.get("bizStep", ""))}),
+        ([bare(one) for one in query.dispositions], lambda document: {bare(document.get("disposition", ""))}),
+        (query.read_points, lambda document: {document.get("readPoint", {}).get("id")}),
+        (query.locations, lambda document: {document.get("bizLocation", {}).get("id")}),
+        (query.epcs, _epcs),
+        (query.classes, _classes),
+        (query.ids, lambda document: {document["eventID"], document.get("pledgewatch:eventID")}),
     )
+
+
+def _epcs(document: Document) -> set[Any]:
+    return {document.get("parentID"), *(one for name in EPC_LISTS for one in document.get(name, ()))}
+
+
+def _classes(document: Document) -> set[Any]:
+    return {one["epcClass"] for name in CLASS_LISTS for one in document.get(name, ())}

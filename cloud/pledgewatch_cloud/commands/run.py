@@ -1,0 +1,44 @@
+"""`pledgewatch-cloud run`: the service, or a check of its configuration."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from pledgewatch_cloud.commands.options import Commands, add_config, settings_in
+from pledgewatch_cloud.config import CloudSettings
+from pledgewatch_cloud.logs import log_to_stderr
+from pledgewatch_wire.settings import unreadable
+
+
+def add(commands: Commands) -> None:
+    """The command's options."""
+    run = commands.add_parser("run", help="run the service")
+    add_config(run)
+    run.add_argument("--check", action="store_true", help="only check the configuration; needs no network")
+    run.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = settings_in(options)
+    if options.check:
+        return _check(options.config, settings)
+    from pledgewatch_cloud import service
+
+    log_to_stderr(settings.service.log_format)
+    try:
+        asyncio.run(service.run(settings, options.config))
+    except service.ServiceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _check(config: Path, settings: CloudSettings) -> int:
+    from pledgewatch_cloud.book_at_start import faults_of
+
+    faults = faults_of(settings.book.files)
+    print("\n".join(faults) or f"{config}: can be used", file=sys.stderr if faults else sys.stdout)
+    for fault in unreadable(settings.files()):
+        print(f"before it is run: {fault}")
+    return 2 if faults else 0

@@ -1,0 +1,55 @@
+"""Secrets in files: what those who come are known by, and what we sign with.
+
+A secret is never in the configuration, only the path of its file; and never in a sentence about what is wrong with it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pledgewatch_cloud.config import SenderSettings
+from pledgewatch_cloud.notices.senders import SenderKeys, Senders
+from pledgewatch_cloud.signature import Key
+
+TOKEN_MIN_CHARACTERS = 16
+
+
+class CredentialError(Exception):
+    """A file does not hold the secret that it should; the sentence names it and says why."""
+
+
+def token_in(path: Path | None) -> str | None:
+    """What who writes must show; None where whoever reaches the address may. Raises CredentialError."""
+    if path is None:
+        return None
+    token = _text_in(path)
+    if len(token) < TOKEN_MIN_CHARACTERS:
+        raise CredentialError(f"{path} holds no token of at least {TOKEN_MIN_CHARACTERS} characters")
+    return token
+
+
+def key_in(path: Path) -> Key:
+    """The key in a file with a Standard Webhooks secret. Raises CredentialError."""
+    try:
+        return Key(_text_in(path))
+    except ValueError as error:
+        raise CredentialError(f"{path} holds no Standard Webhooks secret: {error}") from None
+
+
+def sender_keys(senders: Sequence[SenderSettings]) -> list[SenderKeys]:
+    """What each sender is known by. Raises CredentialError where that is no secret, or two senders have the same."""
+    found = [
+        SenderKeys(one.id, tuple(key_in(path) for path in one.secret_files), token_in(one.token_file) or "")
+        for one in senders
+    ]
+    try:
+        Senders(found)
+    except ValueError as error:
+        raise CredentialError(f"[[senders]] {error}") from None
+    return found
+
+
+def _text_in(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise CredentialError(f"{path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,123 @@
+"""What is committed for what somebody asks: one function for each thing that can be asked.
+
+    the state, and what is asked ─► the draft of an entry, or None where that would say nothing new
+
+`Spine.commit` gives it the state as it stands, and nothing comes in between it and the entry: what it has found out is
+so when the entry is decided. What cannot be taken is refused with the error of the book, the market or the notices.
+Readings and ticks are not asked for by anybody (Spine.take, Spine.tick).
+"""
+
+import json
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from pledgewatch_cloud.decide import alerts, movements
+from pledgewatch_cloud.decide import book as book_module
+from pledgewatch_cloud.decide.batch import (
+    Acknowledgement,
+    Amendment,
+    Booked,
+    Content,
+    Moved,
+    Quotation,
+    Submission,
+    Waiver,
+)
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.collateral import bases
+from pledgewatch_cloud.decide.collateral.as_of import sheet_now
+from pledgewatch_cloud.decide.milestones.half import booking_news, said_of
+from pledgewatch_cloud.decide.milestones.judge import waived
+from pledgewatch_cloud.decide.milestones.shown import known_of
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.trade import submission
+
+
+class Draft(NamedTuple):
+    """What an entry is to hold. `amended`: the book after it, where that has been worked out already."""
+
+    content: Content
+    amended: Book | None = None
+
+
+class Sent(Protocol):
+    """A message as whoever delivers it knows it."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """What was sent, as decide/messages writes it."""
+        ...
+
+
+def amend(state: State, document: dict[str, Any]) -> Draft | None:
+    """Amend the book; None where that changes nothing. Raises BookError where it is refused."""
+    after = book_module.amend(state.book, document)
+    return None if book_module.is_same(after, state.book) else Draft(Amendment(document), after)
+
+
+def amend_from_file(state: State, file: str, sha256: str, document: dict[str, Any]) -> Draft | None:
+    """Amend the book by a book file; None where just this content was the last to be taken from that file.
+
+    So a restart brings nothing back that was amended since. Where the book refuses it, Spine.commit raises BookError.
+    """
+    return None if state.files.get(file) == sha256 else Draft(Amendment(document, file, sha256))
+
+
+def move(state: State, facility: str, document: dict[str, Any]) -> Draft | None:
+    """Say that money has moved on a facility; None where all of it is known. Raises BookError where it is refused; see
+    decide/movements."""
+    after = movements.moved(state.book, facility, document)
+    return None if after is state.book else Draft(Moved(facility, document), after)
+
+
+def quote(state: State, document: dict[str, Any]) -> Draft | None:
+    """Quote the market; None where all of it is known. Raises MarketError where it is refused."""
+    return None if state.market.quoted(document) == state.market else Draft(Quotation(document))
+
+
+def acknowledge(state: State, alert: str, by: str) -> Draft | None:
+    """Take an alert on; None where no alert of that id is open."""
+    known = [one for one in state.alerts.values() if one.id == alert]
+    return Draft(Acknowledgement(alert, by)) if known and alerts.acknowledge(known[0], by, 0)[1] else None
+
+
+def submit(state: State, sender: str, form: str, text: str) -> Draft | None:
+    """Hand in what a sender says; None where all of it is known. Raises NoticeError where it is refused."""
+    notices = submission.read(form, sender, text)
+    submission.check(state.book.senders, sender, notices, state.notices)
+    return Draft(Submission(sender, form, text)) if state.notices.fresh(notices) else None
+
+
+def waive(state: State, milestone: str, by: str, why: str) -> Draft | None:
+    """Waive what a milestone asks for; None where there is nothing to waive: no such milestone, its money asked for
+    already, sent under other terms, or an amount that is not known."""
+    known, memo = state.book.milestones.get(milestone), state.milestones.get(milestone)
+    if known is None or memo is None:
+        return None
+    value_of = partial(bases.value_of, sheet_now(state, state.recorded_at_ms))
+    _, found = waived(known_of(state), known, memo, by, why, value_of)
+    return None if found is None else Draft(Waiver(milestone, by, why))
+
+
+def booked(state: State, message: Sent, release: str, by: str = "", why: str = "") -> Draft | None:
+    """Say that whoever pays has booked a message; None where that says nothing new of a milestone.
+
+    `release` is what they said of the release itself, `by` and `why` who says so in their stead; see Booked.
+    """
+    milestone = json.loads(message.body)["data"].get("milestone", "")
+    memo = state.milestones.get(milestone)
+    word = Booked(message.id, milestone, release, by, why)
+    return None if memo is None or booking_news(memo, word) is None else Draft(word)
+
+
+def say_booked(state: State, milestone: str, release: str, by: str, why: str) -> Draft | None:
+    """Say as a person that a milestone's release is `booked`, or not (`none`); None where that says nothing new (see
+    half.nothing_new), or no such milestone is known."""
+    memo = state.milestones.get(milestone)
+    word = None if memo is None else said_of(milestone, memo, release, by, why)
+    return None if word is None else Draft(word)

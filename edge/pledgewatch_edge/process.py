@@ -1,0 +1,67 @@
+"""All stations of one process: what there is only one of, and nothing of a single station.
+
+There is one stop (SIGTERM or SIGINT, for all of them), one log, one event loop and one set of threads. A station waits
+in threads for its disk, its sensors and its broker, and a broker that does not answer holds one for seconds; so there
+are enough for every station, and none waits for another's.
+
+Stations stand alone: one that cannot go on says so in the log and ends, and the others measure on. The process ends
+when it is told to, or when no station is left.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from pledgewatch_edge.identity import StateError
+from pledgewatch_edge.logs import about_device, leaves
+from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
+from pledgewatch_edge.station import Station, keep_running
+
+THREADS_EACH: Final = 6  # to append, forget and read; to connect; for two sensors. They are made when they are needed
+log = logging.getLogger(__name__)
+
+
+def run(stations: Sequence[Station]) -> bool:
+    """Run stations until SIGTERM or SIGINT, or until all have ended. Whether each of them ended because it was told to;
+    what ended another is in the log."""
+    return asyncio.run(_run_all(stations))
+
+
+async def _run_all(stations: Sequence[Station]) -> bool:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS_EACH * len(stations), thread_name_prefix="station"))
+    with _stop_signals(loop, stop):
+        async with asyncio.TaskGroup() as group:
+            lives = [group.create_task(_live(one, stop), name=f"station {one.device}") for one in stations]
+    return all(life.result() for life in lives)
+
+
+async def _live(station: Station, stop: asyncio.Event) -> bool:
+    """The whole life of a station. Whether it was told to end."""
+    with about_device(station.device):
+        try:
+            await keep_running(station, stop)
+        except (StateError, SpoolError, SpoolCorruptError) as error:
+            log.error("ended error=%r", str(error))
+            return False
+        except Exception as error:  # the top of a station: say what ended it, in one line for each cause
+            for leaf in leaves(error):
+                log.error("ended error=%s %s", type(leaf).__name__, leaf, exc_info=leaf)
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _stop_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Iterator[None]:
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

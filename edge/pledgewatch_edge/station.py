@@ -1,0 +1,134 @@
+"""A station: one device's readings from its sensors to the broker.
+
+    sensors -> recorder -> spool -> uplink -> broker
+
+Everything open is a context manager, everything running is a named task of one group. Three things end a station: a
+stop, a task that fails, a state folder that cannot be used. After a stop the sensors end first, then the recorder has
+written and signed what it has, then the uplink has sent what it can and has said that the device is offline, then the
+spool is closed. A task that fails takes the station down with its error; what was appended is on the disk, so the next
+start goes on from there. A spool that is found broken, or to have been put back, is opened anew at once and begins a
+new epoch; a disk that breaks it again within the hour is a person's matter.
+
+A station holds nothing of the process: signals, the log and threads are process.py's, so one process may run many. What
+may take long to read (all of a spool, when it is opened) is read in a thread, or it would keep the other stations from
+their sensors and from the broker.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pledgewatch_edge.config import StationSettings
+from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
+from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.sensors import Sensor
+from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
+from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.uplink import Uplink
+
+FAREWELL_S: Final = 8.0
+OPEN_AGAIN_AFTER_S: Final = 3_600.0
+CANCEL_AGAIN_S: Final = 5.0
+log = logging.getLogger(__name__)
+
+
+class Station(NamedTuple):
+    """One station of a program. `make_sensors` makes them anew for each opening of the spool; `about` is what the
+    program says of it beside its device."""
+
+    settings: StationSettings
+    make_sensors: Callable[[], Sequence[Sensor]]
+    about: Mapping[str, str]
+
+    @property
+    def device(self) -> str:
+        """Whose readings it gives."""
+        return self.settings.device.name
+
+
+async def run_station(
+    settings: StationSettings, sensors: Sequence[Sensor], stop: asyncio.Event, *, retry_s: float = 2.0
+) -> None:
+    """Measure, spool and send until `stop` is set.
+
+    Raises StateError or SpoolError where the state folder cannot be used, and an ExceptionGroup where a task fails.
+    """
+    key = load_or_create_key(settings.device.state_folder)
+    with sole_use(settings.device.state_folder):
+        async with _opened(settings, key) as spool:
+            log.info(
+                "start epoch=%d head=%d spooled=%d public_key=%s",
+                spool.epoch,
+                spool.head_sequence,
+                spool.spooled,
+                public_key_hex(key),
+            )
+            uplink = Uplink(settings, spool)
+            recorder = Recorder(spool, uplink.wake, retry_s=retry_s)
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(uplink.run(), name="uplink")
+                recording = group.create_task(recorder.run(), name="recorder")
+                measuring = [group.create_task(recorder.record(one), name=f"sensor {one.name}") for one in sensors]
+                await stop.wait()
+                log.info("stopping")
+                await _end(measuring)
+                await recorder.finish()
+                await recording
+                uplink.finish()
+                await asyncio.wait([sending], timeout=FAREWELL_S if uplink.is_connected else 0.0)
+                await _end([sending])
+            log.info(
+                "stopped head=%d spooled=%d measured=%d refused=%d",
+                spool.head_sequence,
+                spool.spooled,
+                spool.measured_total,
+                spool.refused_total,
+            )
+
+
+async def keep_running(station: Station, stop: asyncio.Event) -> None:
+    """`run_station`, and again where the spool was given up, until `stop` is set. Raises what it raises."""
+    last_given_up = -math.inf
+    while not stop.is_set():
+        try:
+            await run_station(station.settings, station.make_sensors(), stop)
+        except ExceptionGroup as errors:
+            broken, others = errors.split(SpoolCorruptError)
+            now = time.monotonic()
+            if broken is None or others is not None or now - last_given_up < OPEN_AGAIN_AFTER_S:
+                raise
+            last_given_up = now
+            log.error("spool given up, opening anew error=%r", str(broken.exceptions[0]))
+
+
+@contextlib.asynccontextmanager
+async def _opened(settings: StationSettings, key: Ed25519PrivateKey) -> AsyncIterator[Spool]:
+    """The spool of a station, whose folder is ours alone. Whoever is cancelled while it opens leaves it closed."""
+    limits = Limits(settings.spool.readings_max, settings.checkpoint.every_readings, settings.checkpoint.every_s)
+    device = settings.device
+    opening = asyncio.ensure_future(asyncio.to_thread(open_spool, device.state_folder, device.name, key, limits))
+    try:
+        spool = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        (await opening).close()
+        raise
+    with spool:
+        yield spool
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they are gone; what went wrong in them is the group's to raise.
+
+    A task may sit in a library that swallows one cancellation, so it is told again.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
