@@ -29,7 +29,7 @@ from pledgewatch_cloud.decide.strict_json import JsonError
 from pledgewatch_cloud.decide.trade.notice import NoticeError
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, Intake, RefusedError, form_of
-from pledgewatch_cloud.world import World
+from pledgewatch_cloud.outage import Outage
 
 FILES_A_LOOK = 1_000
 UNREADABLE_FOR_S = 60.0
@@ -77,8 +77,8 @@ class Drop:
         self._look_every_s = look_every_s
         self._patient_looks = max(1, round(UNREADABLE_FOR_S / look_every_s))
         self._seen: dict[Path, Seen] = {}
-        self._stuck: dict[Path, World] = {}
-        self._world = World(log, f"notices wait in {folder}, trying on", f"notices are taken from {folder} again")
+        self._stuck: dict[Path, Outage] = {}
+        self._world = Outage(log, f"notices wait in {folder}, trying on", f"notices are taken from {folder} again")
 
     async def run(self) -> None:
         """Look again and again, for ever; a folder or a disk that fails is said once, and tried on."""
@@ -119,7 +119,7 @@ class Drop:
 
     def _say_stuck(self, path: Path, error: OSError) -> None:
         name = path.relative_to(self._folder)
-        world = World(log, f"{name} waits, trying on", f"{name} waits no more")
+        world = Outage(log, f"{name} waits, trying on", f"{name} waits no more")
         where = Path(error.filename2 or error.filename or path).name
         self._stuck.setdefault(path, world).lost(f"{where}: {error.strerror}")
 

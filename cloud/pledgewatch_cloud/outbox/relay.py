@@ -35,12 +35,12 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING, TAKEN_BACK
 from pledgewatch_cloud.journal.outbox import CORE, DeliveryRecord, Outbox, OutboxMessage
 from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.outage import Outage
 from pledgewatch_cloud.outbox import circuit as circuit_module
 from pledgewatch_cloud.outbox import schedule
 from pledgewatch_cloud.outbox.circuit import Circuit, CircuitState
 from pledgewatch_cloud.outbox.endpoint import UNCLEAR, Answer, Attempt, Endpoint, Failure
 from pledgewatch_cloud.outbox.metrics import EndpointMetrics
-from pledgewatch_cloud.world import World
 
 log = logging.getLogger(__name__)
 
@@ -109,18 +109,18 @@ class Relay:
         self._is_booked = is_booked or (lambda _: False)
         self._executor = executor
         self._news = asyncio.Event()
-        self._away = World(
+        self._away = Outage(
             log,
             f"endpoint {name} does not take messages, trying on",
             f"endpoint {name} takes messages again",
             level=logging.WARNING,
         )
-        self._disk_world = World(
+        self._disk_outage = Outage(
             log,
             f"the outbox cannot be read or written for endpoint {name}, trying on",
             f"the outbox can be read and written again for endpoint {name}",
         )
-        self._lag = World(log, f"endpoint {name} lags", f"endpoint {name} lags no more", level=logging.WARNING)
+        self._lag = Outage(log, f"endpoint {name} lags", f"endpoint {name} lags no more", level=logging.WARNING)
         self._under_way: dict[str, asyncio.Task[bool]] = {}
         self._early: set[str] = set()  # the message of a probe before its time
         self._begun: set[str] = set()  # the messages that are being handed over
@@ -154,9 +154,9 @@ class Relay:
                     if time.monotonic() >= look_at_s:
                         await self.look()
                         look_at_s = time.monotonic() + LOOK_S
-                    self._disk_world.back()
+                    self._disk_outage.back()
                 except StoreError as error:
-                    self._disk_world.lost(error)
+                    self._disk_outage.lost(error)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self.settings.poll_s):
                         await self._news.wait()

@@ -18,8 +18,8 @@ from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
+from pledgewatch_cloud.outage import Outage
 from pledgewatch_cloud.spine.spine import Spine
-from pledgewatch_cloud.world import World
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Writer:
         self._spine = spine
         self._committed = committed
         self._lock = asyncio.Lock()
-        self._disk = World(log, "nothing can be committed, trying on", "commits go through again")
+        self._disk = Outage(log, "nothing can be committed, trying on", "commits go through again")
 
     @property
     def is_lost(self) -> bool:

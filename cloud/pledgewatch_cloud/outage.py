@@ -3,8 +3,8 @@
 import logging
 
 
-class World:
-    """A disk, an endpoint, a folder. `lost` and `back` may be called as often as one likes."""
+class Outage:
+    """Whether a disk, an endpoint or a folder is away. `lost` and `back` may be called as often as one likes."""
 
     def __init__(self, logger: logging.Logger, when_lost: str, when_back: str, *, level: int = logging.ERROR) -> None:
         """The sentences for either; the reason follows the first. `level` is the first's."""
