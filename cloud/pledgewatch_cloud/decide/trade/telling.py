@@ -6,6 +6,7 @@ written as its bytes in UTF-8, `%` and two digits.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.events import Event, SaidEvent
@@ -53,8 +54,9 @@ def quoted(text: str) -> str:
     return _NOT_PLAIN.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
 
 
+@lru_cache(16_384)
 def is_container(asset: str) -> bool:
-    """Whether an asset is called by a container number, plainly written."""
+    """Whether an asset is called by a container number, plainly written. The same few are asked of again and again."""
     try:
         return identifiers.container(asset) == asset
     except IdentifierError:
