@@ -9,6 +9,7 @@ from api_cloud import JSON, TOKEN, ApiCloud, assert_problem
 from builders import MINUTE_MS, NOON_MS, book_document, temperature
 
 from pledgewatch_cloud.credentials import CredentialError, token_in
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.outbox import CORE, Begin, Wanted
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
@@ -235,3 +236,20 @@ def test_a_token_that_is_too_short_is_refused(tmp_path: Path) -> None:
     file.write_text("x" * 16 + "\n", encoding="ascii")
     assert token_in(file) == "x" * 16
     assert token_in(None) is None
+
+
+def test_facilities_and_assets_with_a_slash_in_their_names_are_found(tmp_path: Path) -> None:
+    cloud = ApiCloud(tmp_path)
+    document = book_document(cloud.device)
+    (installation,), (line,), (lot,) = (document[one] for one in ("installations", "facilities", "lots"))
+    document["installations"].append(installation | {"device": "box-9", "asset": "yard/7"})
+    document["facilities"].append(line | {"id": "bank/line-1"})
+    document["lots"].append(lot | {"id": "lot-9", "asset": "yard/7", "facility": "bank/line-1"})
+    cloud.spine.commit(drafts.amend, document)
+    for written in ("bank/line-1", "bank%2Fline-1"):
+        assert cloud.get(f"/facilities/{written}")["id"] == "bank/line-1"
+        assert cloud.get(f"/facilities/{written}/base")["facility"] == "bank/line-1"
+    for written in ("yard/7", "yard%2F7"):
+        assert cloud.get(f"/assets/{written}")["id"] == "yard/7"
+        assert cloud.get(f"/assets/{written}/last") is not None
+    cloud.close()

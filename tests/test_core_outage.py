@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -121,7 +122,7 @@ class Desk:
 
     async def _booked(self, message: OutboxMessage, release: str) -> None:
         for _ in range(self.acknowledgements):
-            self.spine.commit(drafts.booked, message, release)
+            self.spine.commit(drafts.booked, message, release, payer=CORE)
 
     def _say(self, identity: str, **what: Any) -> None:
         outcome = self.spine.commit(
@@ -331,7 +332,7 @@ async def test_a_folder_that_takes_over_from_the_core_pays_what_stands_and_is_no
     folder = PaymentFolder(tmp_path, writer.obstacle)
 
     async def booked(message: OutboxMessage, release: str) -> None:
-        await writer.commit(drafts.booked, message, release)
+        await writer.commit(drafts.booked, message, release, payer="payments")
 
     relay = Relay(desk.store, folder, desk.clock, Random(3), name="payments", booked=booked)
     for _ in range(2):
@@ -360,17 +361,17 @@ async def test_a_core_that_takes_over_from_a_folder_is_not_sent_what_the_folder_
     paid, later, *_ = FACILITIES
     writer = Writer(desk.spine, lambda: None)
 
-    async def booked(message: OutboxMessage, release: str) -> None:
-        await writer.commit(drafts.booked, message, release)
+    async def booked(payer: str, message: OutboxMessage, release: str) -> None:
+        await writer.commit(drafts.booked, message, release, payer=payer)
 
     folder = PaymentFolder(tmp_path, writer.obstacle)
-    first = Relay(desk.store, folder, desk.clock, Random(3), name="payments", booked=booked)
+    first = Relay(desk.store, folder, desk.clock, Random(3), name="payments", booked=partial(booked, "payments"))
     desk.clear(paid)
     while await first.deliver_due():
         pass
     assert _files(tmp_path, ".xml") == [f"{release_id('desk', f'cleared-{paid}')}.pain.001.xml"]
     desk.clear(later)
-    core = Relay(desk.store, desk.core, desk.clock, Random(4), booked=booked, is_booked=writer.is_booked)
+    core = Relay(desk.store, desk.core, desk.clock, Random(4), booked=partial(booked, CORE), payer_of=writer.payer_of)
     for _ in range(2):
         while await core.deliver_due():
             pass
@@ -379,6 +380,11 @@ async def test_a_core_that_takes_over_from_a_folder_is_not_sent_what_the_folder_
         assert desk.store.set_back_to_entry(CORE, 1) > 0
     by_core = [identity for facility, _, identity in desk.core.order if facility == later]
     assert len(by_core) > len(set(by_core)), "what it has paid itself is sent again when that is asked for"
+    desk.unclear(paid)
+    desk.clear(paid, 2)
+    while await core.deliver_due():
+        pass
+    assert desk.drawn_minor().get(paid, 0) == 0, "nor is it paid by way of a reaffirmation"
     assert {str(desk.spine.state.milestones[f"cleared-{one}"].state) for one in (paid, later)} == {"released"}
 
 

@@ -82,6 +82,7 @@ def test_what_a_person_says_of_a_release(come_to: Callable[[Trade], None], relea
             "release": release,
             "by": "payments desk",
             "why": "asked the bank",
+            "payer": "",
         }
         assert not say(trade, release), "the same again is nothing new"
         assert BEFORE in nothing_new(trade.memo(), release)
@@ -114,16 +115,19 @@ def test_a_payer_that_has_not_booked_is_told_of_once_for_each_message() -> None:
     trade.assert_replays()
 
 
-def test_a_payer_says_nothing_new_of_what_was_taken_back_and_a_person_does() -> None:
+def test_that_nothing_has_moved_of_what_was_taken_back_is_known_and_no_event_and_a_person_s_word_is_one() -> None:
     trade = Trade(BOTH)
     retracted(trade)
-    entry = trade.spine.state.entry
+    assert not trade.memo().is_settled
     trade.deliver("none")
-    assert trade.spine.commit(drafts.booked, the(trade, trade.memo().releases[0][0]), "none") is None, (
-        "it was under way"
-    )
-    assert trade.spine.state.entry == entry
+    assert trade.memo().is_settled
+    assert trade.spine.commit(drafts.booked, the(trade, trade.memo().releases[0][0]), "none") is None, "it is known"
+    assert not say(trade, "none")
+    assert unbooked_events(trade) == []
+    trade = Trade(BOTH)
+    retracted(trade)
     assert say(trade, "none")
+    assert trade.memo().is_settled
     assert [(one["said_by"], one["said_why"]) for one in unbooked_events(trade)] == [
         ("payments desk", "asked the bank")
     ]
@@ -254,7 +258,7 @@ def test_passing_over_what_lets_money_move_says_that_it_is_not_booked(
     assert cloud.client.post(path, json={"by": "desk", "why": "paid by cheque"}).json()["state"] == "passed_over"
     assert cloud.spine.state.milestones["milestone"].is_unbooked is is_told
     said = [form.read_entry(one).content for one in cloud.store.entries(entry)]
-    assert [one[-3:] for one in said] == ([("none", "desk", "paid by cheque")] if is_told else [])
+    assert [one[-4:] for one in said] == ([("none", "desk", "paid by cheque", "")] if is_told else [])
     assert_refused(cloud.client, 404, path)
 
 

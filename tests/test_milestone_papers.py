@@ -251,6 +251,61 @@ SAID: list[Row] = [
         "met@6",
     ),
     (
+        "a lift before any hold is no credit for those to come",
+        {"all": [CLEARED, {"not": fact("on_hold")}]},
+        [
+            say(1, "hold_lifted", "customs"),
+            say(2, "hold_placed", "customs"),
+            say(3, "hold_placed", "customs", id="second"),
+            say(4, "hold_lifted", "customs"),
+            say(5, "customs_cleared"),
+        ],
+        "pending",
+    ),
+    (
+        "a hold that ended by itself need not be lifted",
+        {"all": [CLEARED, {"not": fact("on_hold")}]},
+        [
+            say(1, "hold_placed", "customs", until=2),
+            say(3, "hold_placed", "customs"),
+            say(4, "hold_lifted", "customs"),
+            say(5, "customs_cleared"),
+        ],
+        "met@5",
+    ),
+    (
+        "a lift at another place lifts nothing here",
+        {"all": [CLEARED, {"not": fact("on_hold", place="USLAX")}]},
+        [
+            say(1, "hold_placed", "customs", place="USLAX"),
+            say(4, "hold_lifted", "customs", place="DEHAM"),
+            say(5, "customs_cleared"),
+        ],
+        "pending",
+    ),
+    (
+        "nor where no place is asked for, and each place has its own",
+        {"all": [CLEARED, {"not": fact("on_hold")}]},
+        [
+            say(1, "hold_placed", "customs", place="USLAX"),
+            say(2, "hold_placed", "customs", place="DEHAM"),
+            say(4, "hold_lifted", "customs", place="DEHAM"),
+            say(5, "customs_cleared"),
+            say(6, "hold_lifted", "customs", place="DEHAM", id="again"),
+        ],
+        "pending",
+    ),
+    (
+        "a lift that names no place is meant for the one place where it is held",
+        {"all": [CLEARED, {"not": fact("on_hold")}]},
+        [
+            say(1, "hold_placed", "customs", place="USLAX"),
+            say(4, "hold_lifted", "customs"),
+            say(5, "customs_cleared"),
+        ],
+        "met@5",
+    ),
+    (
         "placed, lifted and placed again",
         {"all": [CLEARED, {"not": fact("on_hold")}]},
         [

@@ -328,6 +328,10 @@ def test_goods_that_were_financed_may_go() -> None:
     released(trade)
     trade.amend(20, shipments=ONE_LOT)
     assert (trade.memo().state, trade.types()) == ("released", ["release_disbursement"])
+    make_refuted(trade)
+    assert trade.memo().state == "in_question"
+    make_hold(trade)
+    assert trade.memo().state == "released", "that they are gone is no part of the question"
 
 
 def test_goods_are_not_financed_twice_by_way_of_a_shipment_that_changes() -> None:
@@ -336,17 +340,43 @@ def test_goods_are_not_financed_twice_by_way_of_a_shipment_that_changes() -> Non
     trade = Trade(whole)
     trade.say(5, "customs_cleared")
     trade.amend(20, shipments=ONE_LOT)
-    trade.amend(21, milestones=[alone])
+    with pytest.raises(BookError, match="milestones milestone, second: release 20000 bp"):
+        trade.amend(21, milestones=[alone])
+    assert trade.deliver("none") == ["retract_release"]
+    trade.amend(22, milestones=[alone])
     trade.say(6, "customs_cleared", about={"lot": [f"lot-{SECOND}"]})
     assert trade.deliver().count("release_disbursement") == 1
     assert (trade.memo().state, trade.memo("second").state) == ("retracted", "released")
 
 
-def test_what_was_taken_back_before_it_was_booked_leaves_its_share_free() -> None:
+def test_what_was_taken_back_leaves_its_share_free_once_the_core_says_that_nothing_has_moved() -> None:
     trade = Trade(SHARE)
     trade.say(5, "customs_cleared")
     trade.amend(20, remove={"milestones": ["milestone"]})
-    assert trade.amend(21, milestones=[SHARE | {"id": "second"}])
+    second = SHARE | {"id": "second"}
+    with pytest.raises(BookError, match="milestones milestone, second: release 12000 bp"):
+        trade.amend(21, milestones=[second])
+    assert trade.deliver("none") == ["retract_release"]
+    assert (trade.memo().state, trade.memo().is_settled) == ("retracted", True)
+    assert trade.amend(22, milestones=[second])
+    trade.assert_replays()
+
+
+def test_a_share_that_a_word_has_pushed_over_the_whole_stands_in_the_way_of_nothing_else() -> None:
+    """The core says late that it has booked what it had said that it had not."""
+    trade = Trade(SHARE)
+    trade.say(5, "customs_cleared")
+    release = the_release(trade)
+    trade.amend(20, remove={"milestones": ["milestone"]})
+    trade.deliver("none")
+    second = SHARE | {"id": "second"}
+    trade.amend(22, milestones=[second])
+    trade.spine.commit(drafts.booked, release, "booked")
+    assert (trade.memo().state, trade.memo("second").state) == ("in_question", "met")
+    assert trade.amend(23, senders=[{"id": "onlooker"}])
+    assert trade.amend(24, remove={"milestones": ["second"]})
+    with pytest.raises(BookError, match="third: release 18000 bp"):
+        trade.amend(25, milestones=[SHARE | {"id": "third"}])
 
 
 def test_what_has_no_price_by_then_expires_and_is_met_in_time_all_the_same_once_it_has() -> None:

@@ -232,13 +232,12 @@ def configured(folder: Path, sections: str) -> CloudSettings:
     return load(path, CloudSettings)
 
 
-async def booked(message: OutboxMessage, release: str) -> None:
+async def booked(payer: str, message: OutboxMessage, release: str) -> None:
     """The journal is told."""
 
 
-def is_booked(milestone: str) -> bool:
+def payer_of(milestone: str) -> None:
     """Nothing is booked."""
-    return False
 
 
 async def obstacle(milestone: str, message: str) -> str:
@@ -258,7 +257,7 @@ async def test_every_endpoint_of_the_configuration_gets_its_relay(tmp_path: Path
     store = MemoryStore()
     before = threading.active_count()
     async with contextlib.AsyncExitStack() as stack:
-        relays = await delivery.relays_of(settings, store, SystemClock(), stack, booked, obstacle, is_booked)
+        relays = await delivery.relays_of(settings, store, SystemClock(), stack, booked, obstacle, payer_of)
         assert list(relays) == ["core", "payments", "bus", "desk"]
         assert [name for name, one in relays.items() if one.is_payer] == ["payments"] == list(settings.payers())
         assert relays["bus"].settings.side_by_side == 3
@@ -354,7 +353,7 @@ async def test_an_endpoint_that_cannot_be_opened_is_named(tmp_path: Path, sectio
     settings = configured(tmp_path, section)
     async with contextlib.AsyncExitStack() as stack:
         with pytest.raises(delivery.DeliveryError) as caught:
-            await delivery.relays_of(settings, MemoryStore(), SystemClock(), stack, booked, obstacle, is_booked)
+            await delivery.relays_of(settings, MemoryStore(), SystemClock(), stack, booked, obstacle, payer_of)
     assert words in str(caught.value)
     assert "hunter2" not in str(caught.value)
 

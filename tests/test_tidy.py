@@ -89,6 +89,7 @@ OVER_THE_ROOMS = {"book", "book_terms", "drafts", "facility", "state", "step"}
 # What deciding may use of the standard library and of others: nothing that has a clock, chance, disk or network.
 PURE = {
     "bisect",
+    "heapq",
     "collections",
     "dataclasses",
     "datetime",

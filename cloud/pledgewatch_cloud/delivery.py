@@ -1,20 +1,21 @@
 """Where messages go: every endpoint of the configuration, opened, with a relay of its own."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from random import SystemRandom
 from urllib.parse import urlsplit
 
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointForm, EndpointSettings
 from pledgewatch_cloud.credentials import CredentialError, key_in
-from pledgewatch_cloud.journal.outbox import CORE, Outbox, Wanted
+from pledgewatch_cloud.journal.outbox import CORE, Outbox, OutboxMessage, Wanted
 from pledgewatch_cloud.outbox import pain001
 from pledgewatch_cloud.outbox.endpoint import Endpoint
 from pledgewatch_cloud.outbox.mqtt import MqttPlace, MqttTopic
 from pledgewatch_cloud.outbox.pain001 import Obstacle, PaymentFolder
-from pledgewatch_cloud.outbox.relay import Booked, IsBooked, Relay, RelaySettings
+from pledgewatch_cloud.outbox.relay import PayerOf, Relay, RelaySettings
 from pledgewatch_cloud.outbox.webhook import Tls, Webhook
 from pledgewatch_wire.mqtt_settings import MqttProtocol
 
@@ -30,12 +31,12 @@ async def relays_of(
     outbox: Outbox,
     journal_clock: Clock,
     stack: contextlib.AsyncExitStack,
-    booked: Booked,
+    booked: Callable[[str, OutboxMessage, str], Awaitable[object]],
     obstacle: Obstacle,
-    is_booked: IsBooked,
+    payer_of: PayerOf,
 ) -> dict[str, Relay]:
-    """A relay for each endpoint, by its name; `booked` is awaited for what a payer has taken, `obstacle` asked before a
-    payment is written, `is_booked` before a payer is sent a release that it never took.
+    """A relay for each endpoint, by its name; `booked` is awaited with a payer's name and what it has taken, `obstacle`
+    asked before a payment is written, `payer_of` before a payer is asked for a release.
 
     Raises DeliveryError, and StoreError where the disk does not take it that there are these endpoints.
     """
@@ -59,8 +60,8 @@ async def relays_of(
             name=name,
             settings=RelaySettings(one.side_by_side, one.retry_scale, one.circuit_failures, one.lag_alert_s),
             journal_clock=journal_clock,
-            booked=booked if name in payers else None,
-            is_booked=is_booked,
+            booked=partial(booked, name) if name in payers else None,
+            payer_of=payer_of,
             executor=executor,
         )
     return relays

@@ -248,10 +248,10 @@ async def _relays(
     if settings.core is None:
         log.warning("no [core] is configured: what it is to have waits in the outbox")
 
-    def booked(message: OutboxMessage, release: str) -> Awaitable[object]:
-        return writer.commit(drafts.booked, message, release)
+    def booked(payer: str, message: OutboxMessage, release: str) -> Awaitable[object]:
+        return writer.commit(drafts.booked, message, release, payer=payer)
 
-    return await delivery.relays_of(settings, store, clock, stack, booked, writer.obstacle, writer.is_booked)
+    return await delivery.relays_of(settings, store, clock, stack, booked, writer.obstacle, writer.payer_of)
 
 
 class _Server(uvicorn.Server):

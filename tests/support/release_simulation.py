@@ -29,6 +29,7 @@ from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.messages import Message
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.outbox import CORE, Begin, OutboxMessage, Wanted
@@ -400,7 +401,7 @@ class World:
             self.store.set_back(name, self.dice.random.choice(list(FACILITIES)), self.dice.random.randrange(1, 9))
         if self.core.said and self.dice(0.1):
             message, release = self.dice.random.choice(self.core.said)
-            self._patiently(lambda: self.spine.commit(drafts.booked, message, release))
+            self._patiently(lambda: self.spine.commit(drafts.booked, message, release, payer=CORE))
 
     def _start(self) -> None:
         self.spine = Spine(self.store, self.clock, snapshot_every_entries=4)
@@ -413,17 +414,22 @@ class World:
                 name=name,
                 settings=RelaySettings(retry_scale=SCALE),
                 booked=self._booked if name == CORE else None,
+                payer_of=self._payer_of,
                 executor=Inline(),
             )
             for name, endpoint in self.endpoints.items()
         }
+
+    def _payer_of(self, milestone: str) -> str | None:
+        memo = self.spine.state.milestones.get(milestone)
+        return None if memo is None or memo.released_ms == NEVER else memo.payer
 
     async def _booked(self, message: OutboxMessage, release: str) -> None:
         """What the relay of the core tells the journal, as the writer does it."""
         await asyncio.sleep(0)
         share = 0.04 if release else CRASH_SHARE
         self.dice.crash(CrashPoint.BEFORE_BOOKED, share)
-        self.spine.commit(drafts.booked, message, release)
+        self.spine.commit(drafts.booked, message, release, payer=CORE)
         self.dice.crash(CrashPoint.AFTER_BOOKED, share)
         self.core.said.append((message, release))
         await asyncio.sleep(0)

@@ -27,15 +27,7 @@ async def list_assets(service: ServiceOf) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": [_feature(service, asset) for asset in _known(service)]}
 
 
-@router.get("/{asset}")
-async def read_asset(service: ServiceOf, asset: str) -> dict[str, Any]:
-    """One asset as a GeoJSON Feature."""
-    if asset not in _known(service):
-        raise Problem(HTTPStatus.NOT_FOUND, f"there is no asset {asset!r}")
-    return _feature(service, asset)
-
-
-@router.get("/{asset}/series/{channel}")
+@router.get("/{asset:path}/series/{channel}")
 async def read_series(
     service: ServiceOf,
     asset: str,
@@ -54,7 +46,7 @@ async def read_series(
     }
 
 
-@router.get("/{asset}/series/{channel}/stretches")
+@router.get("/{asset:path}/series/{channel}/stretches")
 async def read_stretches(
     service: ServiceOf,
     asset: str,
@@ -76,7 +68,7 @@ async def read_stretches(
     }
 
 
-@router.get("/{asset}/last")
+@router.get("/{asset:path}/last")
 async def read_last(service: ServiceOf, asset: str) -> dict[str, Any]:
     """The newest point of each channel that an asset has. What a clock dates ahead of ours is not yet among them."""
     found = service.series.last(asset, service.writer.state.recorded_at_ms)
@@ -88,6 +80,14 @@ async def read_last(service: ServiceOf, asset: str) -> dict[str, Any]:
             for channel, (at_ms, value, quality) in sorted(found.items())
         },
     }
+
+
+@router.get("/{asset:path}")
+async def read_asset(service: ServiceOf, asset: str) -> dict[str, Any]:
+    """One asset as a GeoJSON Feature."""
+    if asset not in _known(service):
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no asset {asset!r}")
+    return _feature(service, asset)
 
 
 def _channel(name: str) -> Channel:

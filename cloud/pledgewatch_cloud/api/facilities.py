@@ -33,7 +33,7 @@ async def list_facilities(service: ServiceOf) -> list[dict[str, Any]]:
     return [_described(state, facility) for facility in sorted(state.book.facilities)]
 
 
-@router.get("/{facility}/base")
+@router.get("/{facility:path}/base")
 async def read_base(
     service: ServiceOf,
     facility: str,
@@ -52,7 +52,7 @@ async def read_base(
     return found.as_json(lots=True)
 
 
-@router.get("/{facility}")
+@router.get("/{facility:path}")
 async def read_facility(service: ServiceOf, facility: str) -> dict[str, Any]:
     """One facility as it stands, with what became of each of its lots, and what that rests on."""
     state = service.writer.state

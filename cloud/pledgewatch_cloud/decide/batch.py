@@ -170,8 +170,10 @@ class Waiver(NamedTuple):
 class Booked(NamedTuple):
     """Whoever pays has said that it has booked a message about a milestone's release, or a person says so for it.
 
-    `release` is what is said of the release itself: `booked`, `none`, or nothing. `by` names the person, `why` says how
-    they know; both are empty where the payer itself has answered.
+    `message` is the one that they have answered; where they say of one that takes a release back that it is not
+    booked, the one that had asked for it. `release` is what is said of the release itself: `booked`, `none`, or
+    nothing. `by` names the person, `why` says how they know; both are empty where the payer itself has answered,
+    which is the endpoint `payer`.
     """
 
     message: str
@@ -179,6 +181,7 @@ class Booked(NamedTuple):
     release: str = ""
     by: str = ""
     why: str = ""
+    payer: str = ""
 
 
 class Tick(NamedTuple):

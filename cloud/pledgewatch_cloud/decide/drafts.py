@@ -104,14 +104,18 @@ def waive(state: State, milestone: str, by: str, why: str) -> Draft | None:
     return None if found is None else Draft(Waiver(milestone, by, why))
 
 
-def booked(state: State, message: Sent, release: str, by: str = "", why: str = "") -> Draft | None:
+def booked(state: State, message: Sent, release: str, by: str = "", why: str = "", payer: str = "") -> Draft | None:
     """Say that whoever pays has booked a message; None where that says nothing new of a milestone.
 
-    `release` is what they said of the release itself, `by` and `why` who says so in their stead; see Booked.
+    `release` is what they said of the release itself, `by` and `why` who says so in their stead, `payer` the endpoint
+    that said so itself; see Booked.
     """
-    milestone = json.loads(message.body)["data"].get("milestone", "")
+    data = json.loads(message.body)["data"]
+    milestone = data.get("milestone", "")
     memo = state.milestones.get(milestone)
-    word = Booked(message.id, milestone, release, by, why)
+    # Who says that a release that was taken back is not booked, says so of the message that had asked for it.
+    about = data.get("release_message", message.id) if release == "none" else message.id
+    word = Booked(about, milestone, release, by, why, payer)
     return None if memo is None or booking_news(memo, word) is None else Draft(word)
 
 

@@ -97,7 +97,7 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
         case Amendment(document=document):
             book = amended or book_module.amend(book, document)
             facility_module.check_amended(state.book, book, state.facilities, now_ms)
-            judge.check_amended(book, state.milestones)
+            judge.check_amended(state.book, book, state.milestones)
             work = asset_half.amended(state, book)
         case Moved(facility, document):
             book = amended or movements.moved(book, facility, document)

@@ -16,8 +16,8 @@ long as a message that was taken before may be under way.
 
 A payer, an endpoint whose word moves milestones, must say of a taken-back release whether its money has moved. A plain
 2xx says nothing of that, so it is no answer; nor is one to a release that breaks off, or has a word that nobody knows.
-What another payer has booked, a payer that never took it is not sent: whoever takes over from another one, or has a
-filter widened, would pay it once more.
+What another payer has booked, a payer is not asked for: whoever takes over from another one, or has a filter widened,
+would pay it once more.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from random import Random
 from typing import TypeVar
 
 from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING, TAKEN_BACK
 from pledgewatch_cloud.journal.outbox import CORE, DeliveryRecord, Outbox, OutboxMessage
 from pledgewatch_cloud.journal.store import StoreError
@@ -50,10 +51,13 @@ _NO_WORD = (
     "it was taken, and the answer does not say what has become of the release, so nobody knows whether its money has"
     ' moved; answer {"release": "booked"} or {"release": "none"}'
 )
-_ELSEWHERE = Attempt(Answer.TAKEN, said=b"not sent: its release is booked already", release="none")
+_ELSEWHERE = Attempt(Answer.TAKEN, said=b"not sent: somebody else has booked its release", release="none")
+_ASKING = RELEASING | {MessageType.REAFFIRM_RELEASE}
+"""What a payer books, unless it has."""
 
 Booked = Callable[[OutboxMessage, str], Awaitable[object]]
-IsBooked = Callable[[str], bool]
+PayerOf = Callable[[str], str | None]
+"""Which endpoint has booked a milestone's release: None: nobody has; empty: a person said so for it."""
 Result = TypeVar("Result")
 
 
@@ -86,13 +90,13 @@ class Relay:
         settings: RelaySettings = RelaySettings(),
         journal_clock: Clock | None = None,
         booked: Booked | None = None,
-        is_booked: IsBooked | None = None,
+        payer_of: PayerOf | None = None,
         executor: Executor | None = None,
     ) -> None:
         """`clock` says when to try again, `journal_clock` (the same, where it is None) how old messages are.
 
         `booked` is awaited with a message and what the endpoint said of its release before the delivery is noted; None:
-        the endpoint is no payer. `is_booked` says whether a milestone's release is booked, by whomever.
+        the endpoint is no payer. `payer_of` says who has booked a milestone's release.
         `executor` is where the disk is asked; None: in the event loop's own pool.
         """
         self.name = name
@@ -106,7 +110,7 @@ class Relay:
         self._random = random
         self._journal_clock = journal_clock or clock
         self._booked = booked
-        self._is_booked = is_booked or (lambda _: False)
+        self._payer_of = payer_of or (lambda _: None)
         self._executor = executor
         self._news = asyncio.Event()
         self._away = Outage(
@@ -219,7 +223,7 @@ class Relay:
     async def _deliver(self, message: OutboxMessage) -> bool:
         began_s = time.monotonic()
         try:
-            attempt = _ELSEWHERE if await self._is_booked_elsewhere(message) else None
+            attempt = _ELSEWHERE if self._is_booked_elsewhere(message) else None
             attempt = attempt or await self._endpoint.deliver(message, lambda: message.id in self._withdrawn)
         except BaseException:
             self.circuit = self.circuit.not_begun()
@@ -249,14 +253,12 @@ class Relay:
             self._away.back()
         return attempt.answer is Answer.TAKEN
 
-    async def _is_booked_elsewhere(self, message: OutboxMessage) -> bool:
-        """Whether a message asks a payer for what is booked already, and not by that payer, as far as is known."""
-        if not self.is_payer or message.type not in RELEASING:
+    def _is_booked_elsewhere(self, message: OutboxMessage) -> bool:
+        """Whether a message asks a payer for what somebody else has booked."""
+        if not self.is_payer or message.type not in _ASKING:
             return False
-        if not self._is_booked(str(json.loads(message.body)["data"].get("milestone", ""))):
-            return False
-        taken = await self._disk(self._outbox.deliveries, message.id)
-        return all(one.endpoint != self.name or one.answer == _ELSEWHERE.said for one in taken)
+        payer = self._payer_of(str(json.loads(message.body)["data"].get("milestone", "")))
+        return payer is not None and payer != self.name
 
     def _move(self, attempt: Attempt) -> bool:
         """Move the circuit on; whether an outage has ended."""

@@ -79,10 +79,10 @@ class Writer:
         async with self._lock:
             return lifecycle.obstacle(milestone, self.state.milestones.get(milestone), message)
 
-    def is_booked(self, milestone: str) -> bool:
-        """Whether a milestone's release is booked, by the last commit."""
+    def payer_of(self, milestone: str) -> str | None:
+        """The endpoint that has booked a milestone's release, by the last commit; None where nobody has."""
         memo = self.state.milestones.get(milestone)
-        return memo is not None and memo.released_ms != NEVER
+        return None if memo is None or memo.released_ms == NEVER else memo.payer
 
     async def _alone(self, work: Callable[[], Result]) -> Result:
         async with self._lock:

@@ -61,12 +61,12 @@ def booking_news(memo: Memo, one: Booked) -> News | None:
     """What a word about a message says of its release, or None where it says nothing new.
 
     Whoever pays and takes a message that releases has booked it, unless they say otherwise. That the newest of those is
-    not booked counts once; of what was taken back, only where a person says so.
+    not booked counts once.
     """
+    newest = memo.releases[-1][0] if memo.releases else ""
     if one.release == "none":
-        is_newest = bool(memo.releases) and one.message == memo.releases[-1][0]
-        is_new = memo.unbooked != one.message and (memo.state in ON_ITS_WAY or bool(one.by))
-        news = News.UNBOOKED if is_newest and is_new else None
+        is_new = one.message == newest and memo.unbooked != newest
+        news = News.UNBOOKED if newest and is_new else None
     else:
         is_releasing = any(one.message == message for message, _ in memo.releases)
         news = News.BOOKED if one.release == "booked" or is_releasing else None
@@ -143,7 +143,11 @@ def _said(after: Memo, found: Found | None, before: Memo, word: Booked) -> tuple
     if found is None:
         return after, None
     if word.release == "none":
-        after = after._replace(unbooked=word.message)
+        after = after._replace(unbooked=before.releases[-1][0])
+        if not word.by and before.state not in ON_ITS_WAY:
+            return after, None  # it was taken back, and nothing has moved: as it should be
+    elif before.released_ms == NEVER:
+        after = after._replace(payer=word.payer)
     facts = [*found.event.facts, ("message", word.message)]
     if word.by:
         facts += [("said_by", word.by), ("said_why", word.why)]

@@ -17,13 +17,11 @@ from pledgewatch_cloud.decide.milestones import terms as terms_module
 from pledgewatch_cloud.decide.milestones.clauses import AllOf, Clause, Fact, Held
 from pledgewatch_cloud.decide.milestones.lifecycle import (
     MOVES,
-    MOVING,
     ON_ITS_WAY,
     RELEASING,
     TAKEN_BACK,
     UNMET,
     Memo,
-    MilestoneState,
     Move,
     News,
     Sight,
@@ -120,7 +118,7 @@ def other_terms(book: Book, milestone: Milestone, memo: Memo) -> str:
         return f"the release was sent for {memo.facility}, and the book has the milestone with {milestone.facility}"
     if terms != memo.terms:
         return f"the release was sent as {memo.terms}, and the book says {terms}"
-    if memo.state is MilestoneState.RELEASED:
+    if memo.released_ms != NEVER and not memo.is_disputed:
         return ""  # whoever was paid may bank elsewhere now, and the goods may be sold
     account = terms_module.account_of(book.parties, milestone.payee)
     if account != memo.account:
@@ -129,16 +127,26 @@ def other_terms(book: Book, milestone: Milestone, memo: Memo) -> str:
     return "" if goods == memo.goods else f"the release was sent for {memo.goods}, and the book says {goods or 'none'}"
 
 
-def check_amended(book: Book, memos: Mapping[str, Memo]) -> None:
-    """Hold a book to what is released or on its way, also by milestones that it has no more or has otherwise now.
-    Raises BookError where shares of one thing come to more than all of it."""
+def check_amended(before: Book, book: Book, memos: Mapping[str, Memo]) -> None:
+    """Hold a book to what is released or may be, also by milestones that it has no more or has otherwise now: what was
+    taken back may have been paid until whoever pays has said that it was not.
+
+    Raises BookError where shares of one thing come to more than all of it, and to more than they did before: what has
+    come so by somebody's word must not stand in the way of everything else.
+    """
+    were = terms_module.summed(_shares(before, memos))
+    if faults := list(terms_module.shared_out(_shares(book, memos), were)):
+        raise BookError(faults)
+
+
+def _shares(book: Book, memos: Mapping[str, Memo]) -> dict[str, dict[str, int]]:
+    """What each milestone takes a share of, in basis points: by the book, and by what was sent and may be paid."""
     shares = {one.id: dict(terms_module.shares_of(one, book.scope_of(one).lots)) for one in book.milestones.values()}
     for name, memo in memos.items():
-        if memo.state in MOVING:
+        if memo.releases and not memo.is_settled:
             said = shares.setdefault(name, {})
             said |= {about: max(share_bp, said.get(about, 0)) for about, share_bp in memo.shares}
-    if faults := list(terms_module.shared_out(shares)):
-        raise BookError(faults)
+    return shares
 
 
 def moved(
@@ -150,6 +158,8 @@ def moved(
         return memo, None
     if move.event is None:
         return memo._replace(state=move.state), None
+    if news is News.BOOKED and memo.released_ms == NEVER:
+        memo = memo._replace(is_disputed=bool(other_terms(known.book, milestone, memo)))
     verdict = verdict or verdict_of(known, milestone, memo)
     proofs = [proof for _, shown in _holding(verdict, memo.met_ms) for proof in shown.proofs]
     about = {"grounds": " ".join(f"{one.kind}:{one.id}" for one in proofs)}
@@ -169,12 +179,12 @@ def waived(
         memo = _with_amount(known, milestone, memo._replace(facility=milestone.facility), known.now_ms, value_of)
         if not memo.amount_minor:
             return memo, None
-    return moved(known, milestone, memo._replace(waived_by=by, waived_why=why), News.WAIVED)
+    return moved(known, milestone, memo._replace(waived_by=by, waived_why=why, is_disputed=False), News.WAIVED)
 
 
 def _as_paid(memo: Memo) -> Memo:
-    """A release as a person looks at it who accepts where it went: as released, where the core has booked it."""
-    return memo if memo.released_ms == NEVER else memo._replace(state=MilestoneState.RELEASED)
+    """A release as a person looks at it who accepts where it went, if it is booked."""
+    return memo._replace(is_disputed=False)
 
 
 def without_the_book(known: Known, milestone: str, memo: Memo, news: News) -> tuple[Memo, Found | None]:

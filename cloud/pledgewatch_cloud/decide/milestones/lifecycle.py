@@ -113,10 +113,6 @@ ON_ITS_WAY = frozenset({_S.MET, _S.WAIVED})
 """States in which the newest message that makes money move may still be undelivered."""
 
 
-MOVING = frozenset({_S.MET, _S.WAIVED, _S.HELD, _S.RELEASED, _S.IN_QUESTION})
-"""States in which money has moved or may be about to; what was refuted before it did, moves nothing."""
-
-
 class Sight(NamedTuple):
     """What a milestone saw of something that has no history elsewhere: `key` says of what; it held from `since_ms`,
     and holds still (NEVER), or did when the milestone was met and no more from `until_ms`."""
@@ -131,11 +127,12 @@ class Memo(NamedTuple):
 
     `met_ms`: since when its clause holds, by all that is known, or held when it was last known to. `amount_minor`,
     `currency`, `terms`, `account` and `goods` as they were first sent (see terms), `shares` what it is a share of, in
-    basis points; `releases`: (id, sequence) of each message that would make it
-    move, the newest last. `waived_by` and `waived_why`: who waived it, and why. `released_ms`: when the
-    core first said that it had booked it. `turns_ms`: when time alone may make it stand otherwise. `sights`: what it
-    has seen, by key, at most one that holds and one that held when it was met of each. `unbooked`: the message of
-    `releases` of which it was last said that it is not booked.
+    basis points; `releases`: (id, sequence) of each message that would make it move, the newest last. `waived_by` and
+    `waived_why`: who waived it, and why. `released_ms`: when the core first said that it had booked it, `payer` the
+    endpoint that did (empty: a person said so for it), `is_disputed` that the book had other terms by then.
+    `turns_ms`: when time alone may make it stand otherwise. `sights`: what it has seen, by key, at most one that
+    holds and one that held when it was met of each. `unbooked`: the message of `releases` of which it was last said
+    that it is not booked.
     """
 
     facility: str
@@ -152,8 +149,15 @@ class Memo(NamedTuple):
     sights: tuple[Sight, ...] = ()
     account: str = ""
     goods: str = ""
+    payer: str = ""
+    is_disputed: bool = False
     shares: tuple[tuple[str, int], ...] = ()
     unbooked: str = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its release was taken back, and whoever pays has said since that its money has not moved."""
+        return self.state in (MilestoneState.HELD, MilestoneState.RETRACTED) and self.unbooked == self.releases[-1][0]
 
     @property
     def is_unbooked(self) -> bool:

@@ -8,19 +8,19 @@ one about a lot of the other lots; one that names the shipment, or the very pape
 that goes with it. Whatever is asked for must hold of all the goods, but what speaks against them (a hold, a refusal)
 holds where it does of any.
 
-Whoever gives notice against a paper ends it, but a hold is lifted by whoever placed it: customs' hold is not over
-because the carrier's is. Who has placed several must lift as many.
+Whoever gives notice against a paper ends it, but a hold is lifted by whoever placed it (see holds).
 
 Words that speak against what was said (a paper that is voided, a hold) count up to when the money has moved, not only
 up to when the milestone was met: until then it would be paid on a paper that is void.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.book_items import Lot
+from pledgewatch_cloud.decide.milestones import holds
 from pledgewatch_cloud.decide.milestones.shown import GRADE, Asked, Proof, Shown, for_all, for_any, held_on
 from pledgewatch_cloud.decide.milestones.terms import containers_of, references_of_lots
 from pledgewatch_cloud.decide.moments import iso
@@ -135,17 +135,13 @@ def _noticed_of(asked: Asked, part: _Part, given: _Given) -> Shown:
     """What was said of a part of the goods."""
     surely, maybe, proofs = list[Stretch](), list[Stretch](), list[Proof]()
     notices = [one for one in given.notices if _speaks_of(one, part, given) and not _is_of_others(asked, one)]
-    ends = [one for one in given.ends if _speaks_of(one, part, given)]
-    believed = [one for one in ends if _may_end(asked, one)]
-    ends_ms = _when_ended(given.kind, ends)
-    believed_ms = _when_lifted(given.kind, notices, _when_ended(given.kind, believed))
+    ends = [one for one in given.ends if _speaks_of(one, part, given) and not _is_at_another_place(asked, one)]
+    ended = _ended(given.kind, notices, ends, [one for one in ends if _may_end(asked, one)])
     is_against = given.kind in _ADVERSE
     for one in notices:
         at_ms, last_ms = one.happened_ms, _until_ms(asked, one)
         # Whoever ends it makes it uncertain; it is over once one has who may be believed.
-        by = _whose(given.kind, one)
-        ended_ms = _first(ends_ms.get(by, ()), at_ms)
-        over_ms = _first(believed_ms.get(by, ()), at_ms + 1)
+        ended_ms, over_ms = ended(one)
         maybe += _counted(asked, (at_ms, over_ms), last_ms, is_against=is_against)
         if not _disbelief(asked, one):
             counted = _counted(asked, (at_ms, ended_ms), last_ms, is_against=is_against)
@@ -157,34 +153,14 @@ def _noticed_of(asked: Asked, part: _Part, given: _Given) -> Shown:
     return Shown(held_on(surely, maybe), tuple(proofs), missing)
 
 
-def _whose(kind: str, one: Notice) -> str:
-    """Whose notices may end it, or be ended by it: the sender's own, where it is about a hold; anybody's: empty."""
-    return one.sender if kind == "hold_placed" else ""
-
-
-def _when_ended(kind: str, ends: Iterable[Notice]) -> dict[str, list[int]]:
-    """When each may have ended what they said: anybody, or for holds, by sender."""
-    found: dict[str, list[int]] = {}
-    for one in ends:
-        found.setdefault(_whose(kind, one), []).append(one.happened_ms)
-    return found
-
-
-def _when_lifted(kind: str, notices: Iterable[Notice], ends_ms: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
-    """When each has ended all that they said: of holds, once there are as many lifted as placed."""
-    if kind != "hold_placed":
-        return {by: list(some) for by, some in ends_ms.items()}
-    placed_ms = _when_ended(kind, notices)
-    return {
-        by: [at_ms for count, at_ms in enumerate(some, 1) if count >= bisect_right(placed_ms.get(by, ()), at_ms)]
-        for by, some in ends_ms.items()
-    }
-
-
-def _first(moments_ms: Sequence[int], since_ms: int) -> int:
-    """The first of some moments in order, from one on; NEVER: there is none."""
-    place = bisect_left(moments_ms, since_ms)
-    return moments_ms[place] if place < len(moments_ms) else NEVER
+def _ended(
+    kind: str, notices: Sequence[Notice], ends: Sequence[Notice], believed: Sequence[Notice]
+) -> Callable[[Notice], tuple[int, int]]:
+    """From when on what a notice says may be ended, and surely is."""
+    if kind == "hold_placed":
+        return holds.lifted(notices, ends, believed).since
+    ends_ms, believed_ms = [one.happened_ms for one in ends], [one.happened_ms for one in believed]
+    return lambda one: (holds.first(ends_ms, one.happened_ms), holds.first(believed_ms, one.happened_ms + 1))
 
 
 def _counted(asked: Asked, stretch: Stretch, last_ms: int, *, is_against: bool) -> list[Stretch]:
@@ -219,9 +195,13 @@ def _is_of_others(asked: Asked, one: Notice) -> str:
     fact = asked.fact
     if fact.sender not in ("", one.sender):
         return f"is of {one.sender}, and {fact.sender} is asked for"
-    if fact.place and one.place and one.place != fact.place:
+    if _is_at_another_place(asked, one):
         return f"is at {one.place}, and {fact.place} is asked for"
     return ""
+
+
+def _is_at_another_place(asked: Asked, one: Notice) -> bool:
+    return bool(asked.fact.place and one.place) and one.place != asked.fact.place
 
 
 def _disbelief(asked: Asked, one: Notice) -> str:
@@ -267,13 +247,13 @@ def _why_not(asked: Asked, given: _Given, one: Notice) -> str:
 
 def _not_then(asked: Asked, given: _Given, one: Notice, at_ms: int) -> str:
     """Why what a notice says is not so at a moment; empty where it is."""
-    until_ms, by = max(at_ms, asked.moves_ms), _whose(given.kind, one)
+    until_ms = max(at_ms, asked.moves_ms)
     for end in islice(given.ends, bisect_left(given.ends, one.happened_ms, key=lambda end: end.happened_ms), None):
         if end.happened_ms > until_ms:
             break
-        if _whose(given.kind, end) == by and any(
-            _speaks_of(end, part, given) and _speaks_of(one, part, given) for part in given.parts
-        ):
+        if given.kind == "hold_placed" and end.sender != one.sender:
+            continue
+        if any(_speaks_of(end, part, given) and _speaks_of(one, part, given) for part in given.parts):
             return f"was ended by {end.key}, {end.kind} at {iso(end.happened_ms)}"
     if one.happened_ms > at_ms:
         return f"is of {iso(one.happened_ms)} only"

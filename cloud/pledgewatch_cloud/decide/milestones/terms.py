@@ -372,16 +372,22 @@ def _shared_out(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     )
 
 
-def shared_out(shares: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    """Shares of one thing that come to more than all of it, by the milestones that release them (see shares_of)."""
-    found: dict[str, dict[str, int]] = {}
-    for milestone, some in shares.items():
+def summed(shares: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """What the shares of each thing come to, in basis points; `shares` by milestone (see shares_of)."""
+    found: dict[str, int] = {}
+    for some in shares.values():
         for about, share_bp in some.items():
-            found.setdefault(about, {})[milestone] = share_bp
+            found[about] = found.get(about, 0) + share_bp
+    return found
+
+
+def shared_out(shares: Mapping[str, Mapping[str, int]], were: Mapping[str, int] = {}) -> Iterator[str]:
+    """Shares of one thing that come to more than all of it, by the milestones that release them (see shares_of), and to
+    more than they were."""
     told = set[str]()
-    for about, of_each in sorted(found.items()):
-        sum_bp, names = sum(of_each.values()), ", ".join(sorted(of_each))
-        if sum_bp > BASIS_POINTS and names not in told:
+    for about, sum_bp in sorted(summed(shares).items()):
+        names = ", ".join(sorted(one for one, some in shares.items() if about in some)) if sum_bp > BASIS_POINTS else ""
+        if sum_bp > max(BASIS_POINTS, were.get(about, 0)) and names not in told:
             told.add(names)
             cure = f"let them come to {BASIS_POINTS} at most"
             yield f"milestones {names}: release {sum_bp} bp of the {about}; {cure}"
