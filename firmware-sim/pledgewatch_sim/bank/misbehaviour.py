@@ -80,7 +80,7 @@ class Obstacle(NamedTuple):
 
 
 class Misbehaviour:
-    """What gets in the way, as it is asked for now. Times and turns count from the last change."""
+    """What gets in the way, as it was asked for last. Times and turns count from the last change."""
 
     def __init__(self, settings: MisbehaviourSettings, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s

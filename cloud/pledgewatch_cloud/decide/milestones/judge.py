@@ -173,18 +173,13 @@ def waived(
     """A milestone after somebody has waived what it asks for. Nothing where its amount is not known, where there is
     nothing to waive, or where the book says other terms than were sent: those no waiver changes, unless the money has
     moved and it is the payee's account or the goods alone."""
-    if (memo.state, News.WAIVED) not in MOVES or other_terms(known.book, milestone, _as_paid(memo)):
+    if (memo.state, News.WAIVED) not in MOVES or other_terms(known.book, milestone, memo._replace(is_disputed=False)):
         return memo, None
     if memo.state in UNMET:
         memo = _with_amount(known, milestone, memo._replace(facility=milestone.facility), known.now_ms, value_of)
         if not memo.amount_minor:
             return memo, None
     return moved(known, milestone, memo._replace(waived_by=by, waived_why=why, is_disputed=False), News.WAIVED)
-
-
-def _as_paid(memo: Memo) -> Memo:
-    """A release as a person looks at it who accepts where it went, if it is booked."""
-    return memo._replace(is_disputed=False)
 
 
 def without_the_book(known: Known, milestone: str, memo: Memo, news: News) -> tuple[Memo, Found | None]:
@@ -355,14 +350,11 @@ def why_not(fact: Fact, shown: Shown, at_ms: int) -> str:
     """Why what is asked for does not hold at a moment, in words."""
     if fact.is_denied:
         held = stretch_at(shown.held.surely, at_ms)
+        if not held:
+            return shown.missing or "it is not known not to be so"
         shown_by = ", ".join(f"{one.kind} {one.id}" for one in shown.proofs)
-        by = f", by {shown_by}" if held and shown_by else ""
         told_ms = min((one.at_ms for one in shown.proofs), default=-NEVER)
-        return (
-            f"it is so{_since((max(held[0], told_ms), held[1]))}{by}"
-            if held
-            else shown.missing or "it is not known not to be so"
-        )
+        return f"it is so{_since((max(held[0], told_ms), held[1]))}" + (f", by {shown_by}" if shown_by else "")
     if shown.missing:
         return shown.missing
     before = [one for one in shown.held.surely if one[1] <= at_ms]
