@@ -30,6 +30,7 @@ from pledgewatch_cloud.certificate import csv_form, pdf_form, signing, xlsx_form
 from pledgewatch_cloud.certificate.model import Stated, guarded, stem, waterfall
 from pledgewatch_cloud.decide.collateral.result import STEPS, LotLine
 from pledgewatch_cloud.decide.money import Amount
+from pledgewatch_cloud.typeset import pages
 
 # The waterfall.
 
@@ -295,7 +296,7 @@ def test_a_character_that_the_font_lacks_is_written_out_by_its_number() -> None:
 
 def drawn(data: bytes) -> list[list[tuple[float, float, str]]]:
     """What each page shows, as (x, y, text), as a reader finds it."""
-    pages = []
+    shown = []
     for page in PdfReader(io.BytesIO(data)).pages:
         found: list[tuple[float, float, str]] = []
 
@@ -304,18 +305,18 @@ def drawn(data: bytes) -> list[list[tuple[float, float, str]]]:
                 to.append((at[4], at[5], text.strip()))
 
         page.extract_text(visitor_text=note)
-        pages.append(found)
-    return pages
+        shown.append(found)
+    return shown
 
 
 def width_of(text: str, font: str, size: float) -> float:
-    return sum(pdf_form._glyphs(font)[character] for character in text) * size
+    return sum(pages.glyphs(font)[character] for character in text) * size
 
 
 def test_amounts_stand_below_each_other_at_their_last_digit() -> None:
     (page,) = drawn(pdf_form.render(certificate(), PUBLIC_KEY))
     ends = {
-        text: x + width_of(text, pdf_form._REGULAR, 7.5)
+        text: x + width_of(text, pages.REGULAR, 7.5)
         for x, _, text in page
         if text in {"-9,000.00", "-410.00", "36,481.50", "120,000.00"}
     }
@@ -333,10 +334,10 @@ def test_names_and_amounts_of_any_length_stay_inside_their_columns() -> None:
     lines = [lot(long, 10**17 + 1, evidence=10**16 + 1), lot("x-" * 700, 5, stock=5)]
     evidence = {long: tuple(f"device/1/{n}" for n in range(3_000))}
     one = certificate(lines, exponent=3, evidence=evidence, stated=stated(10**18, 1, -(10**18)))
-    pages = drawn(pdf_form.render(one, PUBLIC_KEY))
-    assert len(pages) > 5
-    assert all(39 <= x <= 556 and 33 <= y <= 800 for found in pages for x, y, _ in found)
-    laid = [line for page in pdf_form._paginate(list(pdf_form._blocks(one, PUBLIC_KEY))) for line in page]
+    found_on = drawn(pdf_form.render(one, PUBLIC_KEY))
+    assert len(found_on) > 5
+    assert all(39 <= x <= 556 and 33 <= y <= 800 for found in found_on for x, y, _ in found)
+    laid = [line for page in pages.paginate(list(pdf_form._blocks(one, PUBLIC_KEY))) for line in page]
     for line in laid:
         end = 39.9
         for piece in sorted(line.pieces, key=lambda piece: piece.x):

@@ -20,7 +20,8 @@ from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import Spool
 from pledgewatch_edge.station import Station, run_station
 from pledgewatch_gateway.__main__ import main
-from pledgewatch_gateway.config import ZONES_MAX, load, stations_of
+from pledgewatch_gateway.config import ZONES_MAX, load
+from pledgewatch_gateway.program import program_of
 from pledgewatch_wire.reading import Reading
 from pledgewatch_wire.settings import SettingsError
 
@@ -258,7 +259,7 @@ def test_check_needs_nothing_and_leaves_nothing(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_zones_folder_is_below_the_gateways_by_its_devices_name_unless_said(tmp_path: Path) -> None:
-    cold, racks = stations_of(load(written(tmp_path)))
+    cold, racks = program_of(load(written(tmp_path))).stations
     assert cold.settings.device.state_folder == tmp_path / "state" / "cold"
     assert racks.settings.device.state_folder == tmp_path / "elsewhere"
     assert cold.settings.broker is racks.settings.broker
@@ -294,14 +295,14 @@ def test_an_error_names_the_place_and_the_cure(tmp_path: Path, change: tuple[str
     assert any(line.startswith(f"{file}: {message}") for line in str(caught.value).splitlines()), str(caught.value)
 
 
-def test_the_gateway_needs_no_package_of_the_edges_sensors(tmp_path: Path) -> None:
+def test_the_gateway_needs_no_package_of_the_edges_sensors_but_the_serial_port(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "sys.modules['serial'] = sys.modules['pynmea2'] = None\n"
+        "sys.modules['pynmea2'] = None\n"
         "from pledgewatch_gateway.__main__ import main\n"
         "code = main(['run', '--config', sys.argv[1], '--check'])\n"
         "kinds = [name for name in sys.modules if name.startswith('pledgewatch_edge.sensors.')]\n"
-        "assert not kinds, kinds\n"
+        "assert kinds == ['pledgewatch_edge.sensors.serial_port'], kinds\n"
         "sys.exit(code)\n"
     )
     done = subprocess.run(

@@ -49,7 +49,9 @@ ROOMS = {
     "spine": {"decide", "journal", "clock", "outage"},
     "replay": {"decide", "journal", "spine"},
     "backtest": {"decide", "journal", "spine", "book_file"},
-    "certificate": {"decide", "journal", "spine", "book_file"},
+    "typeset": {"decide"},
+    "certificate": {"decide", "journal", "spine", "book_file", "typeset"},
+    "receipts": {"decide", "typeset"},
     "book_at_start": {"decide", "spine", "book_file"},
     "ingest": {"decide", "journal", "clock", "histogram", "spine"},
     "outbox": {"decide", "journal", "clock", "histogram", "signature", "outage"},
@@ -82,21 +84,27 @@ DECIDE_ROOMS = {
     "trade": set[str](),
     "collateral": set[str](),
     "milestones": {"trade", "collateral"},
+    "stock": set[str](),
+    "receipts": {"trade", "stock"},
 }
 # The files beside them that are made of the rooms; the others are what rooms are made of, and know none.
 OVER_THE_ROOMS = {"book", "book_terms", "drafts", "facility", "state", "step"}
 
 # What deciding may use of the standard library and of others: nothing that has a clock, chance, disk or network.
 PURE = {
+    "base64",
     "bisect",
     "heapq",
     "collections",
+    "cryptography",  # to verify; nothing here makes a key or signs
+    "csv",  # of lines that are given; it opens nothing
     "dataclasses",
     "datetime",
     "decimal",
     "enum",
     "functools",
     "hashlib",
+    "hmac",
     "itertools",
     "json",
     "math",

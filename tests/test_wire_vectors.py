@@ -78,6 +78,8 @@ def test_committed_and_status() -> None:
 def test_the_page_names_every_channel_quality_and_clock() -> None:
     for channel in Channel:
         name = channel.name.lower()
-        assert f"`{name}`" in PAGE or re.fullmatch(r"temperature_[2-6]_mc", name), f"docs/WIRE.md does not name {name}"
+        assert f"`{name}`" in PAGE or re.fullmatch(r"(temperature|weight)_[2-6]_(mc|g)", name), (
+            f"docs/WIRE.md does not name {name}"
+        )
     for quality in Quality:
         assert f"{quality.value} `{quality.name.lower()}`" in PAGE, f"docs/WIRE.md does not name {quality.name}"

@@ -46,15 +46,22 @@ def new_parser(program: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def act(stations: Sequence[Station], arguments: argparse.Namespace, out: TextIO, errors: TextIO) -> int:
-    """Run one of the commands of `add_station_commands`. Returns the exit code; raises SettingsError."""
+def act(
+    stations: Sequence[Station],
+    arguments: argparse.Namespace,
+    out: TextIO,
+    errors: TextIO,
+    beside: Sequence[process.Beside] = (),
+) -> int:
+    """Run one of the commands of `add_station_commands`, with what a program runs beside its stations. Returns the exit
+    code; raises SettingsError."""
     match arguments.command:
         case "identity":
             return _print_each(stations, identity_of, out, errors)
         case "status":
             return _print_each(stations, status_of, out, errors)
         case _:
-            return _run(stations, arguments, out, errors)
+            return _run(stations, beside, arguments, out, errors)
 
 
 def identity_of(station: Station) -> Mapping[str, object]:
@@ -78,14 +85,20 @@ def guarded(action: Callable[[], int], errors: TextIO) -> int:
         return BAD_CONFIGURATION
 
 
-def _run(stations: Sequence[Station], arguments: argparse.Namespace, out: TextIO, errors: TextIO) -> int:
+def _run(
+    stations: Sequence[Station],
+    beside: Sequence[process.Beside],
+    arguments: argparse.Namespace,
+    out: TextIO,
+    errors: TextIO,
+) -> int:
     for station in stations:
         check_files(station.settings, arguments.config)
     if arguments.check:
         out.write(f"{arguments.config}: can be used\n")
         return 0
     to_stream(errors)
-    return 0 if process.run(stations) else FAILED
+    return 0 if process.run(stations, beside) else FAILED
 
 
 def _print_each(

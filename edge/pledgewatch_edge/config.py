@@ -121,15 +121,14 @@ class StationSettings(SharedSettings):
 
 def check_files(settings: SharedSettings, file: Path) -> None:
     """Refuse a configuration whose named files cannot be read (SettingsError). Looks for no device and no network."""
-    broker = settings.broker
-    named = {
-        "[broker] password_file": broker.password_file,
-        "[broker] ca_file": broker.ca_file,
-        "[broker] certificate_file": broker.certificate_file,
-        "[broker] key_file": broker.key_file,
-    }
-    if errors := unreadable(named):
+    if errors := unreadable(broker_files("[broker]", settings.broker)):
         raise SettingsError(file, errors)
+
+
+def broker_files(place: str, broker: BrokerSettings) -> dict[str, Path | None]:
+    """The files that a broker's section names, by their place in the configuration."""
+    keys = ("password_file", "ca_file", "certificate_file", "key_file")
+    return {f"{place} {key}": getattr(broker, key) for key in keys}
 
 
 def require_name(key: str, value: str) -> None:

@@ -4,17 +4,18 @@ There is one stop (SIGTERM or SIGINT, for all of them), one log, one event loop 
 in threads for its disk, its sensors and its broker, and a broker that does not answer holds one for seconds; so there
 are enough for every station, and none waits for another's.
 
-Stations stand alone: one that cannot go on says so in the log and ends, and the others measure on. The process ends
-when it is told to, or when no station is left.
+Stations stand alone: one that cannot go on says so in the log and ends, and the others measure on. So does what a
+program runs beside them (a gateway's sources, its status page). The process ends when it is told to, or when no station
+is left.
 """
 
 import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.logs import about_device, leaves
@@ -25,19 +26,40 @@ THREADS_EACH: Final = 6  # to append, forget and read; to connect; for two senso
 log = logging.getLogger(__name__)
 
 
-def run(stations: Sequence[Station]) -> bool:
-    """Run stations until SIGTERM or SIGINT, or until all have ended. Whether each of them ended because it was told to;
-    what ended another is in the log."""
-    return asyncio.run(_run_all(stations))
+class Beside(NamedTuple):
+    """What runs beside the stations, for all of them. `run` goes on until it is cancelled."""
+
+    name: str
+    run: Callable[[], Coroutine[Any, Any, None]]
 
 
-async def _run_all(stations: Sequence[Station]) -> bool:
+def run(stations: Sequence[Station], beside: Sequence[Beside] = ()) -> bool:
+    """Run stations, and others beside them, until SIGTERM or SIGINT, or until all stations have ended. Whether each of
+    them ended because it was told to; what ended another is in the log."""
+    return asyncio.run(_run_all(stations, beside))
+
+
+async def _run_all(stations: Sequence[Station], beside: Sequence[Beside] = ()) -> bool:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    loop.set_default_executor(ThreadPoolExecutor(THREADS_EACH * len(stations), thread_name_prefix="station"))
+    threads = THREADS_EACH * (len(stations) + len(beside))
+    loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="station"))
     with _stop_signals(loop, stop):
         async with asyncio.TaskGroup() as group:
+            helping = [group.create_task(_help(one), name=one.name) for one in beside]
             lives = [group.create_task(_live(one, stop), name=f"station {one.device}") for one in stations]
+            await asyncio.wait(lives)
+            for task in helping:
+                task.cancel()
     return all(life.result() for life in lives)
+
+
+async def _help(one: Beside) -> None:
+    """The whole life of what runs beside the stations."""
+    try:
+        await one.run()
+    except Exception as error:  # its top: say what ended it, in one line for each cause
+        for leaf in leaves(error):
+            log.error("%s ended error=%s %s", one.name, type(leaf).__name__, leaf, exc_info=leaf)
 
 
 async def _live(station: Station, stop: asyncio.Event) -> bool:

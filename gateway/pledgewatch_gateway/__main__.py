@@ -2,32 +2,63 @@
 
 A gateway runs a station for each zone of its warehouse, in one process and with the edge's own code: each has a key, an
 epoch, a spool and a connection, says that it is online, takes the cloud's `committed`, and keeps and sends whatever is
-appended to its spool. They have no source of readings: the gateway reads no sensor, no stock system and no other
-people's devices, so today the spools stay empty.
+appended to its spool. What is appended comes from the sources of the site (`program.py`).
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
 
 from pledgewatch_edge import command
-from pledgewatch_gateway.config import load, stations_of
+from pledgewatch_gateway.config import GatewaySettings, check_lan_files, load
+from pledgewatch_gateway.program import program_of
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command.new_parser(
-        "pledgewatch-gateway", "Keeps the zones of a warehouse connected; it has no source of readings of its own."
+        "pledgewatch-gateway", "Measures the zones of a warehouse by its sensors and keeps them connected."
     )
-    command.add_station_commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command.add_station_commands(commands)
+    roster = commands.add_parser(
+        "roster", help="print which sensor is which channel of which device, one JSON object a line"
+    )
+    roster.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
     parsed = _parser().parse_args(arguments)
-    return command.guarded(
-        lambda: command.act(stations_of(load(parsed.config)), parsed, sys.stdout, sys.stderr), sys.stderr
-    )
+    return command.guarded(lambda: _act(parsed, sys.stdout, sys.stderr), sys.stderr)
+
+
+def _act(parsed: argparse.Namespace, out: TextIO, errors: TextIO) -> int:
+    settings = load(parsed.config)
+    if parsed.command == "roster":
+        return _print_roster(settings, out)
+    check_lan_files(settings, parsed.config)
+    program = program_of(settings)
+    return command.act(program.stations, parsed, out, errors, program.beside)
+
+
+def _print_roster(settings: GatewaySettings, out: TextIO) -> int:
+    devices = {zone.name: zone.device for zone in settings.zones}
+    for row in settings.sensors:
+        line = {
+            "device": devices[row.zone],
+            "channel": row.channel,
+            "zone": row.zone,
+            "bin": row.bin,
+            "source": row.source,
+            "sensor": row.sensor_name,
+            "field": row.field,
+        }
+        out.write(json.dumps(line) + "\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The gateway's configuration: who it is, its zones, and what their stations share. See pledgewatch_edge.config.
+"""The gateway's configuration: who it is, its zones, what their stations share, and what is measured there by whom. See
+pledgewatch_edge.config; each kind of source, the roster and the rules have their sections in their own modules.
 
 A zone is a part of the warehouse that the book knows as an asset, and one device is fitted to it: the device's name,
 key, counters and spool are of the zone. All zones speak through one gateway and to one broker, each with a connection
@@ -6,29 +7,40 @@ of its own, so what lets the gateway into the broker must let it into the topics
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pledgewatch_edge.config import DeviceSettings, SharedSettings, StationSettings, require_name
-from pledgewatch_edge.station import Station
+from pledgewatch_edge.config import SharedSettings, broker_files, require_name
+from pledgewatch_gateway.roster import RowSettings, check_rows
+from pledgewatch_gateway.rules import RuleSettings
+from pledgewatch_gateway.sources.modbus import ModbusSettings
+from pledgewatch_gateway.sources.mqtt import MqttSettings
+from pledgewatch_gateway.sources.serial_lines import SerialSettings
+from pledgewatch_gateway.status_page import StatusPageSettings
+from pledgewatch_gateway.switches import OutputSettings, time_zone_of
+from pledgewatch_wire.settings import SettingsError, unreadable
 from pledgewatch_wire.settings import load as load_settings
 
 ZONES_MAX: Final = 100  # each has a connection, a spool and threads of its own
+SOURCES_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayName:
     """Who the gateway is. `name` is what the book's installations of its devices have as `gateway`; `state_folder` is
-    where the folders of its zones are."""
+    where the folders of its zones are; `time_zone`, by its IANA name, is the one of its rules' hours."""
 
     operator: str
     name: str
     state_folder: Path
+    time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
         require_name("operator", self.operator)
         require_name("name", self.name)
+        time_zone_of(self.time_zone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +62,18 @@ class ZoneSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings(SharedSettings):
-    """The whole configuration of a gateway."""
+    """The whole configuration of a gateway: its zones, the sources of what is measured there, the roster (`sensors`)
+    that says what is what, and what is done on the spot."""
 
     gateway: GatewayName
     zones: tuple[ZoneSettings, ...] = ()
+    mqtt: tuple[MqttSettings, ...] = ()
+    modbus: tuple[ModbusSettings, ...] = ()
+    serial: tuple[SerialSettings, ...] = ()
+    sensors: tuple[RowSettings, ...] = ()
+    outputs: tuple[OutputSettings, ...] = ()
+    rules: tuple[RuleSettings, ...] = ()
+    status_page: StatusPageSettings | None = None
 
     def __post_init__(self) -> None:
         if not self.zones:
@@ -65,8 +85,34 @@ class GatewaySettings(SharedSettings):
             ("device", [zone.device for zone in self.zones]),
             ("folder", [os.path.normpath(self.folder_of(zone)) for zone in self.zones]),
         ):
-            if twice := sorted({value for value in values if values.count(value) > 1}):
-                raise ValueError(f"[[zones]] {key} {twice[0]!r} is there more than once; give each zone its own")
+            _require_once(f"[[zones]] {key}", values, "give each zone its own")
+        sources = [one.name for kind in (self.mqtt, self.modbus, self.serial) for one in kind]
+        if len(sources) > SOURCES_MAX:
+            raise ValueError(f"names {len(sources)} sources; a gateway has {SOURCES_MAX} at most, so set up another")
+        _require_once("[[mqtt]], [[modbus]] and [[serial]] name", sources, "give each source its own")
+        check_rows(self.sensors, [zone.name for zone in self.zones], sources)
+        _require_once("[[outputs]] name", [one.name for one in self.outputs], "give each output its own")
+        _require_once("[[rules]] name", [one.name for one in self.rules], "give each rule its own")
+        self._check_outputs()
+        self._check_rules()
+
+    def _check_outputs(self) -> None:
+        brokers, devices = [one.name for one in self.mqtt], [one.name for one in self.modbus]
+        for number, output in enumerate(self.outputs):
+            named, kind = (brokers, "[[mqtt]]") if output.topic else (devices, "[[modbus]]")
+            if output.source not in named:
+                raise ValueError(f"[[outputs]][{number}] source {output.source!r} is no {kind} of this gateway")
+
+    def _check_rules(self) -> None:
+        known = {(row.zone, row.channel) for row in self.sensors}
+        outputs = {one.name for one in self.outputs}
+        for number, rule in enumerate(self.rules):
+            if (rule.zone, rule.channel) not in known:
+                raise ValueError(
+                    f"[[rules]][{number}] looks at {rule.channel} of {rule.zone!r}, for which [[sensors]] has no row"
+                )
+            if missing := sorted(set(rule.outputs) - outputs):
+                raise ValueError(f"[[rules]][{number}] outputs: {missing[0]!r} is none of [[outputs]]")
 
     def folder_of(self, zone: ZoneSettings) -> Path:
         """Where a zone's key, counters and spool are."""
@@ -78,21 +124,15 @@ def load(file: Path) -> GatewaySettings:
     return load_settings(file, GatewaySettings)
 
 
-def stations_of(settings: GatewaySettings) -> list[Station]:
-    """A station for each zone, in the order of the configuration. They have no sensors."""
-    return [
-        Station(
-            StationSettings(
-                device=DeviceSettings(
-                    operator=settings.gateway.operator, name=zone.device, state_folder=settings.folder_of(zone)
-                ),
-                broker=settings.broker,
-                uplink=settings.uplink,
-                checkpoint=settings.checkpoint,
-                spool=settings.spool,
-            ),
-            list,
-            {"gateway": settings.gateway.name, "zone": zone.name, "asset": zone.asset},
-        )
-        for zone in settings.zones
-    ]
+def check_lan_files(settings: GatewaySettings, file: Path) -> None:
+    """Refuse a configuration whose brokers of the LAN name files that cannot be read (SettingsError)."""
+    named: dict[str, Path | None] = {}
+    for number, one in enumerate(settings.mqtt):
+        named |= broker_files(f"[mqtt][{number}] broker", one.broker)
+    if errors := unreadable(named):
+        raise SettingsError(file, errors)
+
+
+def _require_once(place: str, values: Sequence[str], cure: str) -> None:
+    if twice := sorted({value for value in values if values.count(value) > 1}):
+        raise ValueError(f"{place} {twice[0]!r} is there more than once; {cure}")

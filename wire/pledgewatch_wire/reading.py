@@ -9,6 +9,7 @@ names; it is set once, on the device.
 """
 
 from enum import IntEnum
+from hashlib import sha256
 from typing import NamedTuple
 
 
@@ -33,6 +34,8 @@ class Channel(IntEnum):
     DOOR_OPEN = 11
     LIGHT_MLX = 12
     SHOCK_MG = 13
+    TAGS_PRESENT = 14
+    POWER_W = 15
     TEMPERATURE_1_MC = 16
     TEMPERATURE_2_MC = 17
     TEMPERATURE_3_MC = 18
@@ -40,6 +43,23 @@ class Channel(IntEnum):
     TEMPERATURE_5_MC = 20
     TEMPERATURE_6_MC = 21
     TEMPERATURE_7_MC = 22
+    WEIGHT_G = 23
+    WEIGHT_1_G = 24
+    WEIGHT_2_G = 25
+    WEIGHT_3_G = 26
+    WEIGHT_4_G = 27
+    WEIGHT_5_G = 28
+    WEIGHT_6_G = 29
+    WEIGHT_7_G = 30
+    ENERGY_WH = 31
+    PIECES_IN = 32
+    PIECES_OUT = 33
+    PIECES_PRESENT = 34
+    TAG_IN = 35
+    TAG_OUT = 36
+    MOTION = 37
+    LEAK = 38
+    SMOKE = 39
 
 
 # What makes a fix weak whatever the receiver thinks of it: a place needs three satellites, and a dilution of precision
@@ -57,6 +77,22 @@ TEMPERATURE_CHANNELS = (
     Channel.TEMPERATURE_6_MC,
     Channel.TEMPERATURE_7_MC,
 )
+# The scales of a zone, each under bins of its own; which, the gateway's roster says.
+WEIGHT_CHANNELS = (
+    Channel.WEIGHT_G,
+    Channel.WEIGHT_1_G,
+    Channel.WEIGHT_2_G,
+    Channel.WEIGHT_3_G,
+    Channel.WEIGHT_4_G,
+    Channel.WEIGHT_5_G,
+    Channel.WEIGHT_6_G,
+    Channel.WEIGHT_7_G,
+)
+# What is so or not: 1 or 0.
+STATE_CHANNELS = (Channel.DOOR_OPEN, Channel.MOTION, Channel.LEAK, Channel.SMOKE)
+# Passages: the value is the number of the tag that passed (`tag_number`), and each is a reading of its own.
+PASSAGE_CHANNELS = (Channel.TAG_IN, Channel.TAG_OUT)
+_TAG_NUMBER_BITS = 52  # a number that survives any program's floats
 
 KNOWN_CHANNELS_MASK = sum(1 << channel for channel in Channel)
 
@@ -129,3 +165,12 @@ class Reading(NamedTuple):
         """The value of a channel if it is there and nothing is wrong with it, else None."""
         cell = self.cell(channel)
         return cell.value if cell is not None and not cell.quality else None
+
+
+def tag_number(name: str) -> int:
+    """The number of a tag on the wire, where there are no texts: the first 52 bits of SHA-256 of its name in UTF-8.
+
+    The cloud knows the names of the tags that it looks for, and looks for their numbers. Of a million tags two have one
+    number with a chance of one in ten thousand.
+    """
+    return int.from_bytes(sha256(name.encode("utf-8")).digest()[:8], "big") >> (64 - _TAG_NUMBER_BITS)

@@ -21,6 +21,7 @@ from pledgewatch_cloud.decide.collateral.result import STEPS, Base, LotLine
 from pledgewatch_cloud.decide.collateral.terms import CLASSES
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import Amount
+from pledgewatch_cloud.typeset.text import plain
 
 FORMAT = "pledgewatch-certificate-1"
 SIGNATURE_SUFFIX = ".signature.json"
@@ -56,8 +57,6 @@ _MOST_CANDIDATES = 24  # of the largest; four of 24 are 10,626 sums, which is no
 _MOST_TOGETHER = 4
 _LEAST_SHARE = 20  # less than a twentieth of a difference explains nothing worth saying
 
-# What would break a line, is not allowed in XML, or turns the direction of what stands beside it.
-_UNRULY = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
 # A cell that a spreadsheet would work out; the separators are for one that divides lines otherwise than we do.
 _ACTIVE = re.compile(r"(^|[;,|])(?=\s*['=+\-@＝＋－＠])")
 
@@ -121,16 +120,6 @@ class Row(NamedTuple):
         if self.amount is None or self.stated is None:
             return None
         return Amount(self.stated.units - self.amount.units, self.amount.exponent)
-
-
-def plain(text: str) -> str:
-    """A text with what is no visible character written out, as in `\\u{a}`."""
-    return _UNRULY.sub(lambda found: spelled(found[0]), text)
-
-
-def spelled(character: str) -> str:
-    """A character by its number in Unicode."""
-    return f"\\u{{{ord(character):x}}}"
 
 
 def guarded(text: str) -> str:

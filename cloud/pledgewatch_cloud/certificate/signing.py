@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pledgewatch_cloud.certificate import csv_form, pdf_form, xlsx_form
-from pledgewatch_cloud.certificate.model import FORMAT, SIGNATURE_SUFFIX, Certificate, plain, stem
+from pledgewatch_cloud.certificate.model import FORMAT, SIGNATURE_SUFFIX, Certificate, stem
 from pledgewatch_cloud.decide.canonical import decode, encode, sha256
 from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.typeset.text import plain
 
 _SIGNATURE_BYTES_MAX = 65_536
 _KEYS = {"format", "file", "sha256", "journal", "entry", "facility", "as_of", "known_at", "public_key", "signature"}

@@ -23,7 +23,14 @@ from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.grade import TOLD, Doubt, Grade, doubt_of_quality, grade_of
 from pledgewatch_cloud.decide.silence import DEVICE
-from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI, TEMPERATURE_CHANNELS, Channel, Reading
+from pledgewatch_wire.reading import (
+    FEW_SATELLITES_BELOW,
+    HIGH_HDOP_ABOVE_CENTI,
+    TEMPERATURE_CHANNELS,
+    WEIGHT_CHANNELS,
+    Channel,
+    Reading,
+)
 
 MM_PER_E7 = 11.132  # a degree of latitude is 111.32 km on the mean sphere of WGS 84 (to 0.5 %)
 AGREEING_FIXES = 3
@@ -39,6 +46,7 @@ ACCURACY_AT_MOST_MM = 5_000_000  # worse than any dilution that receivers report
 POWER_ON_MC = 85_000
 POWER_ON_NEAR_MC = 10_000
 TEMPERATURES = frozenset(TEMPERATURE_CHANNELS)
+_PIECES = (Channel.PIECES_IN, Channel.PIECES_OUT, Channel.PIECES_PRESENT)
 RANGES: Mapping[int, tuple[int, int]] = {
     **dict.fromkeys(TEMPERATURE_CHANNELS, (-90_000, 150_000)),
     Channel.HUMIDITY_CPERCENT: (0, 10_000),
@@ -47,9 +55,14 @@ RANGES: Mapping[int, tuple[int, int]] = {
     Channel.LONGITUDE_E7: (-1_800_000_000, 1_800_000_000),
     Channel.SPEED_MMPS: (0, 400_000),
     Channel.LIGHT_MLX: (0, 200_000_000),
+    **dict.fromkeys(WEIGHT_CHANNELS, (-1_000_000_000, 1_000_000_000)),  # a scale that was not set to zero tells less
+    **dict.fromkeys((Channel.MOTION, Channel.LEAK, Channel.SMOKE), (0, 1)),
+    **dict.fromkeys((Channel.TAGS_PRESENT, *_PIECES), (0, 1_000_000_000)),
+    Channel.ENERGY_WH: (0, 10**15),
+    Channel.POWER_W: (-100_000_000, 100_000_000),  # solar panels give back
 }
 # What a calibration is about; a receiver and a battery have none.
-CALIBRATED = TEMPERATURES | {Channel.HUMIDITY_CPERCENT, Channel.LIGHT_MLX, Channel.SHOCK_MG}
+CALIBRATED = TEMPERATURES | {Channel.HUMIDITY_CPERCENT, Channel.LIGHT_MLX, Channel.SHOCK_MG, *WEIGHT_CHANNELS}
 
 
 class Fix(NamedTuple):

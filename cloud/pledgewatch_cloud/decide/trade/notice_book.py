@@ -10,10 +10,11 @@ it costs does not grow with how many notices are kept.
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
+from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.trade.notice import Notice, NoticeError
 
 KEPT_MAX = 250_000
@@ -22,48 +23,8 @@ WITHDRAWALS_MAX = 250_000
 """Room beyond that, for what takes back a notice that is kept: nobody may fill the book so that no word can be taken
 back any more."""
 
-_SHELVES = 1_024
-_Value = TypeVar("_Value")
-
-
-class _Shelves(Generic[_Value]):
-    """A mapping that never changes, of which a changed copy is cheap: items lie on shelves by the hash of their key."""
-
-    __slots__ = ("_shelves", "count")
-
-    def __init__(self, shelves: tuple[dict[str, _Value], ...] = ({},) * _SHELVES, count: int = 0) -> None:
-        self._shelves = shelves
-        self.count = count
-
-    def get(self, key: str) -> _Value | None:
-        return self._shelves[hash(key) % _SHELVES].get(key)
-
-    def put(self, items: Mapping[str, _Value]) -> "_Shelves[_Value]":
-        shelves = list(self._shelves)
-        copied = set()
-        count = self.count
-        for key, value in items.items():
-            number = hash(key) % _SHELVES
-            if number not in copied:
-                shelves[number] = dict(shelves[number])
-                copied.add(number)
-            count += key not in shelves[number]
-            shelves[number][key] = value
-        return _Shelves(tuple(shelves), count)
-
-    def values(self) -> Iterator[_Value]:
-        for shelf in self._shelves:
-            yield from shelf.values()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Shelves) and self._shelves == other._shelves
-
-    def __hash__(self) -> int:
-        return hash(self.count)
-
-
 _Keys = tuple[tuple[int, str], ...]
-_Index = _Shelves[_Keys]
+_Index = Shelves[_Keys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +34,10 @@ class NoticeBook:
     The lists of keys are in order, each with what it is ordered by before it.
     """
 
-    _notices: _Shelves[Notice] = field(default_factory=_Shelves[Notice])
-    _about: _Index = field(default_factory=_Shelves[_Keys])
-    _against: _Index = field(default_factory=_Shelves[_Keys])
-    _editions: _Index = field(default_factory=_Shelves[_Keys])
+    _notices: Shelves[Notice] = field(default_factory=Shelves[Notice])
+    _about: _Index = field(default_factory=Shelves[_Keys])
+    _against: _Index = field(default_factory=Shelves[_Keys])
+    _editions: _Index = field(default_factory=Shelves[_Keys])
 
     def __len__(self) -> int:
         return self._notices.count

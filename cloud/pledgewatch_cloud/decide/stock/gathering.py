@@ -1,0 +1,116 @@
+"""Gathering the rows of a document while it is read: what is right, what is wrong, and what is no stock.
+
+A snapshot is one statement. Where a row of it has a fault, what stands beside it is not half a count of something else:
+a complete one is refused whole, for what it leaves out would count as gone; of another, the rows of the faulty row's
+SKU are left out with it, and all of them where even the SKU cannot be read.
+"""
+
+from collections.abc import Callable, Iterable
+
+from pledgewatch_cloud.decide.moments import short
+from pledgewatch_cloud.decide.stock.rows import (
+    FAULTS_TOLD_MAX,
+    ROWS_IN_ONE_MAX,
+    Fault,
+    Fields,
+    LeftOut,
+    Report,
+    RowError,
+    Snapshot,
+    StockError,
+    StockKey,
+    StockRow,
+    Terms,
+    count,
+    movement,
+)
+
+
+class Gathering:
+    """The report of one document in the making."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.faults: list[Fault] = []
+        self.rows: list[StockRow] = []
+        self.snapshots: list[Snapshot] = []
+        self._left_out: dict[str, int] = {}
+        self._read = 0
+
+    def fault(self, line: int, *texts: str) -> None:
+        """Something is wrong with a line."""
+        self.faults += [Fault(line, text) for text in texts]
+
+    def leave_out(self, reason: str) -> None:
+        """A row is no stock."""
+        self._left_out[reason] = self._left_out.get(reason, 0) + 1
+
+    def counts_one(self) -> None:
+        """One row more was read. Raises StockError beyond ROWS_IN_ONE_MAX."""
+        self._read += 1
+        if self._read > ROWS_IN_ONE_MAX:
+            raise StockError((Fault(0, f"more than {ROWS_IN_ONE_MAX} rows: hand it in in parts"),))
+
+    def tried(self, line: int, read: Callable[[], StockRow]) -> StockRow | None:
+        """A row, or None where it has faults, which are kept."""
+        self.counts_one()
+        try:
+            return read()
+        except RowError as error:
+            self.fault(line, *error.errors)
+            return None
+
+    def movement(self, fields: Fields, line: int, *, is_sound: bool = True) -> None:
+        """A movement of stock from its texts; where they were not sound already, only its other faults are found."""
+        found = self.tried(line, lambda: movement(self.terms, fields, line))
+        if found is not None and is_sound:
+            self.rows.append(found)
+
+    def snapshot(self, frame: Snapshot, rows: Iterable[tuple[Fields, int]]) -> None:
+        """A snapshot from the texts of its rows and what frames them; rows of one key are added up.
+
+        Rows of other owners than the frame's are faults where it is complete.
+        """
+        found: dict[StockKey, StockRow] = {}
+        lots: dict[tuple[StockKey, str], int] = {}
+        unsound = set[str]()
+        for fields, line in rows:
+            row = self.tried(line, lambda fields=fields, line=line: count(self.terms, fields, line))  # type: ignore[misc]
+            if row is not None and frame.complete and row.key.owner != frame.owner:
+                self.fault(line, f"owner: {short(row.key.owner)}: the snapshot is complete for {frame.owner} only")
+                row = None
+            if row is not None and (row.key, row.lot) in lots:
+                first = lots[row.key, row.lot]
+                self.fault(line, f"the same goods, bin and lot as line {first}: which of the two counts? send one")
+                row = None
+            if row is None:
+                unsound.add(fields.get("sku", ""))
+                continue
+            lots[row.key, row.lot] = line
+            known = found.get(row.key)
+            both = 0 if known is None else known.quantity_milli
+            found[row.key] = row._replace(
+                id=frame.id, at_ms=frame.at_ms, quantity_milli=row.quantity_milli + both, lot="" if known else row.lot
+            )
+        if unsound and (frame.complete or "" in unsound):
+            why = "it is complete" if frame.complete else "of a row not even the SKU can be read"
+            self.fault(frame.line, f"snapshot {frame.id}: nothing of it is taken, for {why} and has faults")
+            return
+        for row in [row for row in found.values() if row.key.sku in unsound]:
+            self.fault(row.line, f"{row.key.sku}: is not taken, for another row of its SKU in the snapshot has a fault")
+            del found[row.key]
+        if found or frame.complete:
+            self.snapshots.append(frame._replace(rows=tuple(found[key] for key in sorted(found))))
+
+    def report(self) -> Report:
+        """What was read."""
+        faults = sorted(self.faults)
+        if len(faults) > FAULTS_TOLD_MAX:
+            faults[FAULTS_TOLD_MAX:] = [Fault(0, f"and {len(faults) - FAULTS_TOLD_MAX} faults more")]
+        left_out = tuple(LeftOut(*one) for one in sorted(self._left_out.items()))
+        return Report(self.terms.source, tuple(self.rows), tuple(self.snapshots), tuple(faults), left_out)
+
+
+def refused(terms: Terms, *faults: Fault) -> Report:
+    """The report of a document of which nothing can be taken."""
+    return Report(terms.source, faults=faults)

@@ -1,0 +1,561 @@
+"""The stock book: every movement of stock and every count that was taken, and what they add up to.
+
+For each key (warehouse, owner, SKU, bin, unit) rows are ordered by the moment they are about, never by when they came:
+
+    closing = opening + received - shipped - sold + returned + adjusted + moved + unreconciled
+
+A count holds everything that happened up to and at its moment. What it says more or less than was rolled forward to
+there is `unreconciled`, a line of its own at that moment; nothing is spread, and nothing is hidden. It shrinks when a
+late row explains it. The first count of a key is unreconciled in full unless a row before it says where the goods came
+from: a system that goes live with stock says so by an adjustment. A complete snapshot counts nothing of every other
+key of its owner and warehouse.
+
+What is known is a set: rows by source and id, each id with one content. So order and repetition mean nothing, and a
+row may be taken back before it is here. What was taken back once never counts again, whatever becomes of the row that
+did it.
+
+Bounds: rows that are about a moment before `horizon_ms` are folded into one total for each key, by kind, so that the
+footing holds over the horizon too; what comes later about that time is refused with that reason. A book that is full
+refuses, and drops nothing. A book is a value; taking a report makes another that shares all but a few shelves with it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide.moments import EPOCH, iso
+from pledgewatch_cloud.decide.shelves import Shelves
+from pledgewatch_cloud.decide.stock.rows import (
+    COUNTED,
+    KINDS,
+    SIGNS,
+    Fault,
+    Report,
+    Snapshot,
+    StockError,
+    StockKey,
+    StockRow,
+)
+
+ROWS_MAX = 300_000
+"""Rows that are kept, counts included; a report that would go beyond it is refused."""
+KEYS_MAX = 100_000
+"""Keys that anything was ever said of."""
+CANCELS_MAX = 30_000
+"""Room beyond ROWS_MAX for reports that only take back: nobody may fill the book so that no slip can be undone."""
+KEEP_DAYS = 400
+"""How many days of rows are kept where nothing else is said."""
+
+DAY_MS = 86_400_000
+_SNAPSHOT, _COMPLETE = "snapshot", "complete"  # kinds of the row that stands for a snapshot as such
+_UNRECONCILED = len(KINDS)
+_COLUMNS = len(KINDS) + 1
+_BEFORE_ALL_MS = -(2**62)
+_ALWAYS_MS = 2**62
+_SEPARATOR = "\x1f"  # no word and no id holds one
+_One = TypeVar("_One", bound=str | tuple[Any, ...])
+_Value = TypeVar("_Value")
+
+
+def horizon_ms(now_ms: int, keep_days: int = KEEP_DAYS) -> int:
+    """The beginning of the first day of UTC that is kept: what is about moments before it is folded."""
+    return now_ms // DAY_MS * DAY_MS - keep_days * DAY_MS
+
+
+class Period(NamedTuple):
+    """A day or month of UTC: what there was, what changed it, what there is; all in thousandths of the unit.
+
+    `moved` is what came from other bins less what went to them; `unreconciled` is what counts found more (or, negative,
+    less) than all else explains.
+    """
+
+    name: str
+    from_ms: int
+    until_ms: int
+    opening: int
+    received: int
+    shipped: int
+    sold: int
+    returned: int
+    adjusted: int
+    moved: int
+    unreconciled: int
+    closing: int
+
+
+class Lot(NamedTuple):
+    """A part of what is on hand that rows name by its lot; under an empty name, all that none do.
+
+    `received_ms` is since when there have been goods of the lot in the bin; 0 where no row says that any came.
+    """
+
+    name: str
+    quantity_milli: int
+    received_ms: int = 0
+    expiry_ms: int = 0
+    cost_minor: int | None = None
+    currency: str = ""
+
+
+class _Entry(NamedTuple):
+    """How a row bears on one key. `is_count` orders counts behind what happened at the same moment."""
+
+    at_ms: int
+    is_count: int
+    item: str
+    column: int
+    milli: int
+
+
+class _Account(NamedTuple):
+    """What is known of a key: the totals by column of what was folded, its lots, and the entries since, in order."""
+
+    key: StockKey
+    folded: tuple[int, ...] = (0,) * _COLUMNS
+    folded_lots: tuple[Lot, ...] = ()
+    entries: tuple[_Entry, ...] = ()
+
+
+class _Change(NamedTuple):
+    at_ms: int
+    column: int
+    milli: int
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class StockBook:
+    """Rows by source and id; accounts by key; complete snapshots by owner; what is taken back, and by what."""
+
+    horizon_ms: int = _BEFORE_ALL_MS
+    _rows: Shelves[StockRow] = field(default_factory=Shelves[StockRow])
+    _accounts: Shelves[_Account] = field(default_factory=Shelves[_Account])
+    _complete: Shelves[tuple[tuple[int, str], ...]] = field(default_factory=Shelves[tuple[tuple[int, str], ...]])
+    _goods: Shelves[tuple[StockKey, ...]] = field(default_factory=Shelves[tuple[StockKey, ...]])
+    _cancels: Shelves[tuple[str, ...]] = field(default_factory=Shelves[tuple[str, ...]])
+
+    def __len__(self) -> int:
+        return self._rows.count
+
+    def fresh(self, report: Report) -> Report:
+        """What of a report is not known yet, each row once; what cannot be taken is among its faults.
+
+        A fault is a known id with other content, and a moment before the horizon.
+        """
+        rows: list[StockRow] = []
+        faults: list[Fault] = list(report.faults)
+        coming: dict[str, StockRow] = {}
+        for row in report.rows:
+            why, is_new = self._judged(_item(report.source, row.id), row, coming)
+            if why:
+                faults.append(Fault(row.line, why))
+            elif is_new:
+                rows.append(row)
+        snapshots = [
+            one for one in (self._fresh_snapshot(report.source, one, coming, faults) for one in report.snapshots) if one
+        ]
+        return report._replace(rows=tuple(rows), snapshots=tuple(snapshots), faults=tuple(sorted(faults)))
+
+    def taken(self, report: Report) -> "StockBook":
+        """The book with the rows and snapshots of a report more; its faults are not looked at.
+
+        Raises StockError, and nothing is taken, where something in it cannot be: other content under a known id, a
+        moment before the horizon, or no room.
+        """
+        fresh = self.fresh(report._replace(faults=()))
+        if fresh.faults:
+            raise StockError(fresh.faults)
+        items = _items(fresh)
+        if not items:
+            return self
+        only_cancels = all(row.cancels and not row.kind for row in items.values())
+        most = ROWS_MAX + (CANCELS_MAX if only_cancels else 0)
+        if len(self) + len(items) > most:
+            text = f"{len(self)} rows are kept and {len(items)} more would be over {most}: nothing is taken"
+            raise StockError((Fault(0, text),))
+        found = self.put(items)
+        if found.key_count > KEYS_MAX:
+            raise StockError((Fault(0, f"more than {KEYS_MAX} goods and bins: nothing is taken"),))
+        return found
+
+    def on_hand_milli(self, key: StockKey, at_ms: int = _ALWAYS_MS) -> int:
+        """What there is of a key at a moment, all that happened at it included; before the horizon, what was folded."""
+        account = self._account(key)
+        return sum(account.folded) + sum(one.milli for one in self._changes(account, at_ms))
+
+    def unreconciled_milli(self, key: StockKey, at_ms: int = _ALWAYS_MS) -> int:
+        """The sum of what counts up to a moment found more or less than all else explains, ever."""
+        account = self._account(key)
+        changes = self._changes(account, at_ms)
+        return account.folded[_UNRECONCILED] + sum(one.milli for one in changes if one.column == _UNRECONCILED)
+
+    def before(self, key: StockKey) -> Period:
+        """What was folded of a key, as one period that begins with nothing and ends at the horizon."""
+        return _period("before", _BEFORE_ALL_MS, self.horizon_ms, 0, list(self._account(key).folded))
+
+    def periods(self, key: StockKey, length: str) -> list[Period]:
+        """The roll-forward of a key by `day` or `month` of UTC, in order, without those in which nothing happened.
+
+        The first opens with what was folded; each opens with what the one before closed with.
+        """
+        account = self._account(key)
+        opening = sum(account.folded)
+        found: list[Period] = []
+        columns = [0] * _COLUMNS
+        frame = ("", 0, 0)
+        for change in self._changes(account, _ALWAYS_MS):
+            if change.at_ms >= frame[2] or not frame[0]:
+                if frame[0]:
+                    found.append(_period(*frame, opening, columns))
+                    opening, columns = found[-1].closing, [0] * _COLUMNS
+                frame = _frame(change.at_ms, length)
+            columns[change.column] += change.milli
+        return [*found, _period(*frame, opening, columns)] if frame[0] else found
+
+    def lots(self, key: StockKey, at_ms: int = _ALWAYS_MS) -> list[Lot]:
+        """What there is of a key by lot, by name; they add up to what is on hand.
+
+        What counts found is put to no lot, so it stands under the empty name, as does all that names none.
+        """
+        account = self._account(key)
+        found = {lot.name: lot for lot in account.folded_lots}
+        for change in self._changes(account, at_ms):
+            row = self._rows.get(change.item)
+            if change.column != _UNRECONCILED and row is not None and row.lot:
+                found[row.lot] = _grown(found.get(row.lot), row, change)
+        rest = self.on_hand_milli(key, at_ms) - sum(lot.quantity_milli for lot in found.values())
+        if rest:
+            found[""] = Lot("", rest)
+        return [found[name] for name in sorted(found) if found[name].quantity_milli]
+
+    def sold_milli_per_day(self, warehouse: str, owner: str, sku: str, unit: str, until_ms: int, days: int) -> int:
+        """What was sold less what came back, a day, over the days up to a moment; rounded down, never below nothing."""
+        since_ms = until_ms - days * DAY_MS
+        total = 0
+        for key in self.keys_of(warehouse, owner, sku, unit):
+            for one in self._changes(self._account(key), until_ms):
+                if one.at_ms > since_ms and one.column in {KINDS.index("sold"), KINDS.index("returned")}:
+                    total -= one.milli
+        return max(0, total) // days
+
+    @property
+    def key_count(self) -> int:
+        """How many keys anything was ever said of."""
+        return self._accounts.count
+
+    def known_keys(self) -> list[StockKey]:
+        """Every key that anything was ever said of, in order."""
+        return sorted(account.key for account in self._accounts.values())
+
+    def keys_of(self, warehouse: str, owner: str, sku: str, unit: str) -> tuple[StockKey, ...]:
+        """The keys of goods in all bins, in order."""
+        return self._goods.get(_SEPARATOR.join((warehouse, owner, sku, unit))) or ()
+
+    def unmatched(self) -> list[StockRow]:
+        """Rows that take back what is not here: it has yet to come, was folded before them, or never was. In order."""
+        found = [
+            row
+            for name, others in self._cancels.items()
+            if self._rows.get(name) is None
+            for other in others
+            if (row := self._rows.get(other))
+        ]
+        return sorted(found, key=lambda row: (row.at_ms, row.id))
+
+    def folded(self, before_ms: int) -> "StockBook":
+        """The book with all that is about moments before one folded: what there is from then on stays the same."""
+        if before_ms <= self.horizon_ms:
+            return self
+        gone = frozenset(name for name, row in self._rows.items() if row.at_ms < before_ms)
+        matched = frozenset(
+            name
+            for name, others in self._cancels.items()
+            if name in gone or (self._rows.get(name) is None and gone.issuperset(others))
+        )
+        accounts = {
+            name: self._folded_account(one, before_ms)
+            for name, one in self._accounts.items()
+            if self._begins_before(one, before_ms)
+        }
+        complete = {name: tuple(one for one in some if one[0] >= before_ms) for name, some in self._complete.items()}
+        return replace(
+            self,
+            horizon_ms=before_ms,
+            _rows=self._rows.without(gone),
+            _accounts=self._accounts.put(accounts),
+            _complete=_shelved({name: some for name, some in complete.items() if some}),
+            _cancels=self._cancels.without(matched),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The book as JSON; equal books give equal JSON."""
+        return {
+            "accounts": list(self._folded_rows()),
+            "cancels": list(self._cancel_rows()),
+            "horizon_ms": self.horizon_ms,
+            "rows": list(self._kept_rows()),
+        }
+
+    def pieces(self) -> Iterator[bytes]:
+        """The canonical bytes of the book's JSON, bit by bit."""
+        yield b'{"accounts":'
+        yield from canonical.encode_array(self._folded_rows())
+        yield b',"cancels":'
+        yield from canonical.encode_array(self._cancel_rows())
+        yield b',"horizon_ms":' + canonical.encode(self.horizon_ms) + b',"rows":'
+        yield from canonical.encode_array(self._kept_rows())
+        yield b"}"
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "StockBook":
+        """The book behind its JSON."""
+        found = [
+            _Account(StockKey(*key), tuple(folded), tuple(Lot(*one) for one in lots))
+            for key, folded, lots in value["accounts"]
+        ]
+        keys: dict[tuple[str, ...], StockKey] = {one.key: one.key for one in found}
+        rows = {
+            name: StockRow(identity, kind, at_ms, keys.get(tuple(key)) or StockKey(*key), *rest)
+            for name, (identity, kind, at_ms, key, *rest) in value["rows"]
+        }
+        book = StockBook(
+            value["horizon_ms"],
+            _accounts=_shelved({_name(one.key): one for one in found}),
+            _goods=_shelved(_goods_of(keys.values())),
+        )
+        return replace(book.put(rows), _cancels=_shelved({name: tuple(others) for name, others in value["cancels"]}))
+
+    def _folded_rows(self) -> Iterator[list[Any]]:
+        for account in sorted(self._accounts.values()):
+            yield [account.key, account.folded, account.folded_lots]
+
+    def _cancel_rows(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        yield from sorted(self._cancels.items())
+
+    def _kept_rows(self) -> Iterator[tuple[str, StockRow]]:
+        yield from sorted(self._rows.items())
+
+    def _judged(self, name: str, row: StockRow, coming: dict[str, StockRow]) -> tuple[str, bool]:
+        """What speaks against a row (nothing: empty), and whether it is new; one that is, is coming."""
+        if row.at_ms < self.horizon_ms:
+            return f"{row.id} is about {iso(row.at_ms)}: what was before {iso(self.horizon_ms)} is closed", False
+        bare = row._replace(line=0)
+        known = self._rows.get(name) or coming.get(name)
+        if known is None:
+            coming[name] = bare
+            return "", True
+        changed = [
+            "set of rows" if one == "reason" and row.kind == _COMPLETE else one
+            for one in StockRow._fields
+            if getattr(known, one) != getattr(bare, one)
+        ]
+        if not changed:
+            return "", False
+        cure = "a correction has an id of its own and says what it cancels"
+        return f"{row.id}: was said before with another {', '.join(changed)}; {cure}", False
+
+    def _fresh_snapshot(
+        self, source: str, one: Snapshot, coming: dict[str, StockRow], faults: list[Fault]
+    ) -> Snapshot | None:
+        """The snapshot with its new rows; None where there are none, or it cannot be taken."""
+        frame = _frame_row(one)
+        why, is_new = self._judged(_item(source, one.id), frame, coming)
+        if why:
+            faults.append(Fault(one.line, why))
+            return None
+        rows = []
+        for row in one.rows:
+            text, row_is_new = self._judged(_count_item(source, row), row, coming)
+            if text:
+                faults.append(Fault(row.line, text))
+            elif row_is_new:
+                rows.append(row)
+        return one._replace(rows=tuple(rows)) if rows or is_new else None
+
+    def put(self, items: Mapping[str, StockRow]) -> "StockBook":
+        """The book with rows by name, `<source>/<id>`, whatever its bounds."""
+        entries: dict[StockKey, list[_Entry]] = {}
+        cancels: dict[str, list[str]] = {}
+        complete: dict[str, list[tuple[int, str]]] = {}
+        for name, row in items.items():
+            if row.cancels:
+                cancels.setdefault(_item(_source(name), row.cancels), []).append(name)
+            if row.kind == _COMPLETE:
+                complete.setdefault(_owner_name(row.key), []).append((row.at_ms, name))
+            for key, entry in _entries(name, row):
+                entries.setdefault(key, []).append(entry)
+        new = [key for key in entries if self._accounts.get(_name(key)) is None]
+        shared = {key: self._account(key).key for key in entries}  # one key for all rows of it, which are many
+        items = {name: _sharing(row, shared.get(row.key, row.key)) for name, row in items.items()}
+        return replace(
+            self,
+            _rows=self._rows.put(items),
+            _accounts=self._accounts.put({_name(key): self._grown_account(key, some) for key, some in entries.items()}),
+            _complete=self._complete.put(
+                {name: _inserted(self._complete.get(name), some) for name, some in complete.items()}
+            ),
+            _goods=self._goods.put(
+                {name: _inserted(self._goods.get(name), list(some)) for name, some in _goods_of(new).items()}
+            ),
+            _cancels=self._cancels.put(
+                {name: _inserted(self._cancels.get(name), some) for name, some in cancels.items()}
+            ),
+        )
+
+    def _account(self, key: StockKey) -> _Account:
+        return self._accounts.get(_name(key)) or _Account(key)
+
+    def _grown_account(self, key: StockKey, entries: list[_Entry]) -> _Account:
+        account = self._account(key)
+        return account._replace(entries=_inserted(account.entries, entries))
+
+    def _begins_before(self, account: _Account, at_ms: int) -> bool:
+        """Whether anything that bears on a key is about a moment before one."""
+        complete = self._complete.get(_owner_name(account.key))
+        return any(some and some[0][0] < at_ms for some in (account.entries, complete))
+
+    def _folded_account(self, account: _Account, before_ms: int) -> _Account:
+        totals = list(account.folded)
+        for change in self._changes(account, before_ms - 1):
+            totals[change.column] += change.milli
+        lots = tuple(lot for lot in self.lots(account.key, before_ms - 1) if lot.name)
+        return _Account(
+            account.key, tuple(totals), lots, tuple(one for one in account.entries if one.at_ms >= before_ms)
+        )
+
+    def _changes(self, account: _Account, until_ms: int) -> Iterator[_Change]:
+        """What changed a key up to a moment, in order; a count changes by what it says more than was rolled forward."""
+        level = sum(account.folded)
+        for entry in self._counting(account):
+            if entry.at_ms > until_ms:
+                return
+            milli = entry.milli - level if entry.is_count else entry.milli
+            level += milli
+            if milli or _SEPARATOR in entry.item or not entry.is_count:  # nothing of what is not there is no change
+                yield _Change(entry.at_ms, entry.column, milli, entry.item)
+
+    def _counting(self, account: _Account) -> Iterator[_Entry]:
+        """The entries that count, with those of complete snapshots, which count nothing of what they leave out."""
+        entries = [one for one in account.entries if not self._is_cancelled(one)]
+        complete = self._complete.get(_owner_name(account.key))
+        if complete:
+            # Its name sorts before those of its counts: it sets nothing of any key, and then what it counts.
+            entries += [
+                _Entry(at_ms, 1, name, _UNRECONCILED, 0) for at_ms, name in complete if not self._cancels.get(name)
+            ]
+            entries.sort()
+        yield from entries
+
+    def _is_cancelled(self, entry: _Entry) -> bool:
+        return self._cancels.get(_snapshot_item(entry.item) if entry.is_count else entry.item) is not None
+
+
+def _items(report: Report) -> dict[str, StockRow]:
+    """The rows of a report by name, snapshots laid out: a row that stands for each as such, and one for each key."""
+    found = {_item(report.source, row.id): row._replace(line=0) for row in report.rows}
+    for one in report.snapshots:
+        found[_item(report.source, one.id)] = _frame_row(one)
+        found.update((_count_item(report.source, row), row._replace(line=0)) for row in one.rows)
+    return found
+
+
+def _frame_row(one: Snapshot) -> StockRow:
+    """What stands for a snapshot as such; of a complete one it holds the digest of its rows, so none can be added."""
+    key = StockKey(one.warehouse, one.owner, "", "", "")
+    rows = sorted((row.key, row.quantity_milli, row.lot) for row in one.rows)
+    said = canonical.digest(rows) if one.complete else ""
+    return StockRow(one.id, _COMPLETE if one.complete else _SNAPSHOT, one.at_ms, key, reason=said, cancels=one.cancels)
+
+
+def _entries(name: str, row: StockRow) -> Iterator[tuple[StockKey, _Entry]]:
+    if row.kind == COUNTED:
+        yield row.key, _Entry(row.at_ms, 1, name, _UNRECONCILED, row.quantity_milli)
+    elif row.kind in SIGNS:
+        column = KINDS.index(row.kind)
+        yield row.key, _Entry(row.at_ms, 0, name, column, SIGNS[row.kind] * row.quantity_milli)
+        if row.kind == "moved":
+            yield row.key._replace(bin=row.to_bin), _Entry(row.at_ms, 0, name, column, row.quantity_milli)
+
+
+def _sharing(row: StockRow, key: StockKey) -> StockRow:
+    return row if row.key is key else row._replace(key=key)
+
+
+def _grown(lot: Lot | None, row: StockRow, change: _Change) -> Lot:
+    known = lot if lot is not None and lot.quantity_milli else Lot(row.lot, 0)  # a lot that is gone begins anew
+    return Lot(
+        row.lot,
+        known.quantity_milli + change.milli,
+        known.received_ms or (change.at_ms if change.milli > 0 else 0),
+        known.expiry_ms or row.expiry_ms,
+        row.cost_minor if known.cost_minor is None else known.cost_minor,
+        known.currency or row.currency,
+    )
+
+
+def _period(name: str, from_ms: int, until_ms: int, opening: int, columns: list[int]) -> Period:
+    received, shipped, sold, returned, adjusted, moved, unreconciled = columns
+    closing = opening + sum(columns)
+    return Period(
+        *(name, from_ms, until_ms, opening, received, -shipped, -sold, returned, adjusted, moved, unreconciled, closing)
+    )
+
+
+def _frame(at_ms: int, length: str) -> tuple[str, int, int]:
+    """The name of the period that a moment is in, its beginning and its end. Raises ValueError for another length."""
+    day = EPOCH + timedelta(days=at_ms // DAY_MS)
+    if length == "day":
+        return f"{day:%Y-%m-%d}", at_ms // DAY_MS * DAY_MS, (at_ms // DAY_MS + 1) * DAY_MS
+    if length != "month":
+        raise ValueError(f"a period is a day or a month, not {length!r}")
+    first = day.replace(day=1)
+    then = (first + timedelta(days=31)).replace(day=1)
+    return f"{first:%Y-%m}", (first - EPOCH).days * DAY_MS, (then - EPOCH).days * DAY_MS
+
+
+def _name(key: StockKey) -> str:
+    return _SEPARATOR.join(key)
+
+
+def _owner_name(key: StockKey) -> str:
+    return _SEPARATOR.join((key.warehouse, key.owner))
+
+
+def _item(source: str, identity: str) -> str:
+    return f"{source}/{identity}"
+
+
+def _count_item(source: str, row: StockRow) -> str:
+    return f"{source}/{row.id}{_SEPARATOR}{_name(row.key)}"
+
+
+def _snapshot_item(item: str) -> str:
+    return item.partition(_SEPARATOR)[0]
+
+
+def _source(item: str) -> str:
+    return item.partition("/")[0]
+
+
+def _goods_of(keys: Iterable[StockKey]) -> dict[str, tuple[StockKey, ...]]:
+    found: dict[str, list[StockKey]] = {}
+    for key in keys:
+        found.setdefault(_SEPARATOR.join((key.warehouse, key.owner, key.sku, key.unit)), []).append(key)
+    return {name: tuple(sorted(some)) for name, some in found.items()}
+
+
+def _inserted(known: tuple[_One, ...] | None, some: Iterable[_One]) -> tuple[_One, ...]:
+    """Things in order with some more, each once."""
+    found = list(known or ())
+    for one in some:
+        place = bisect_left(found, one)
+        if place == len(found) or found[place] != one:
+            found.insert(place, one)
+    return tuple(found)
+
+
+def _shelved(items: Mapping[str, _Value]) -> Shelves[_Value]:
+    return Shelves[_Value]().put(items)

@@ -1,0 +1,223 @@
+"""A Modbus TCP device: its registers, read in turn, each a field of one sensor.
+
+A register has a type, an order of its words, and perhaps a value by which the device says that it has none. What the
+numbers count is the roster's to say (`scale`, `unit`). Addresses are those of the protocol, from 0: what a manual
+calls 40001 is holding register 0, 30001 input register 0.
+
+A register that the device refuses is a value that is not reported; the others are read all the same. A device that is
+not there is asked again each interval, and each of its fields is then one whose sensor is gone. One connection serves
+the reading of registers and the setting of switches, one request at a time, as many devices take only one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import struct
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from pledgewatch_edge.config import DAY_S, require_name, require_within
+from pledgewatch_edge.logs import World
+from pledgewatch_gateway.sources import Listener, Value, gone
+from pledgewatch_gateway.sources.modbus_client import Function, ModbusClient, ModbusLostError, ModbusRefusedError
+from pledgewatch_wire.reading import Quality
+
+REGISTERS_MAX: Final = 64
+log = logging.getLogger(__name__)
+
+
+class Table(StrEnum):
+    """Where a value stands."""
+
+    COIL = "coil"
+    DISCRETE = "discrete"
+    HOLDING = "holding"
+    INPUT = "input"
+
+
+class Type(StrEnum):
+    """How a register's bytes are a number."""
+
+    INT16 = "int16"
+    UINT16 = "uint16"
+    INT32 = "int32"
+    UINT32 = "uint32"
+    INT64 = "int64"
+    UINT64 = "uint64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+class WordOrder(StrEnum):
+    """Which of a value's registers comes first: the high word (as the bytes in each), or the low one."""
+
+    HIGH_FIRST = "high_first"
+    LOW_FIRST = "low_first"
+
+
+_FORMATS: Final = {
+    Type.INT16: ">h",
+    Type.UINT16: ">H",
+    Type.INT32: ">i",
+    Type.UINT32: ">I",
+    Type.INT64: ">q",
+    Type.UINT64: ">Q",
+    Type.FLOAT32: ">f",
+    Type.FLOAT64: ">d",
+}
+_READS: Final = {
+    Table.COIL: Function.READ_COILS,
+    Table.DISCRETE: Function.READ_DISCRETE_INPUTS,
+    Table.HOLDING: Function.READ_HOLDING_REGISTERS,
+    Table.INPUT: Function.READ_INPUT_REGISTERS,
+}
+_SIGNIFICANT: Final = {Type.FLOAT32: 7, Type.FLOAT64: 15}  # decimal digits that such a float holds for certain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterSettings:
+    """One value of a device. `name` is its field; `absent` what the device gives where it has no value."""
+
+    name: str
+    address: int
+    table: Table = Table.HOLDING
+    type: Type = Type.INT16
+    word_order: WordOrder = WordOrder.HIGH_FIRST
+    absent: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ValueError("name is empty; name what the register holds")
+        require_within("address", self.address, 0, 65_536 - self.words)
+
+    @property
+    def is_bit(self) -> bool:
+        """Whether it is true or false and no number; it has no type then."""
+        return self.table in {Table.COIL, Table.DISCRETE}
+
+    @property
+    def words(self) -> int:
+        """How many registers hold the value."""
+        return 1 if self.is_bit else struct.calcsize(_FORMATS[self.type]) // 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModbusSettings:
+    """A device. `name` is what the roster calls both source and sensor; `unit` is its number behind a converter to RTU,
+    and mostly 1 or 255 where there is none."""
+
+    name: str
+    host: str
+    port: int = 502
+    unit: int = 1
+    interval_s: float = 10.0
+    timeout_s: float = 3.0
+    registers: tuple[RegisterSettings, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_name("name", self.name)
+        if not self.host:
+            raise ValueError("host is empty; name the device")
+        require_within("port", self.port, 1, 65_535)
+        require_within("unit", self.unit, 0, 255)
+        require_within("interval_s", self.interval_s, 0.05, DAY_S)
+        require_within("timeout_s", self.timeout_s, 0.05, 60.0)
+        if len(self.registers) > REGISTERS_MAX:
+            raise ValueError(f"registers has {len(self.registers)}; a device has {REGISTERS_MAX} at most")
+        names = [one.name for one in self.registers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"registers has {twice[0]!r} more than once; give each a name of its own")
+
+
+class ModbusSource:
+    """One device."""
+
+    def __init__(self, settings: ModbusSettings, listener: Listener) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._listener = listener
+        self._world = World(log, f"modbus device {settings.name}")
+        self._turn = asyncio.Lock()
+        self._client: ModbusClient | None = None
+
+    async def run(self) -> None:
+        """Read for ever, once each interval; an interval that was slept through is not made up for."""
+        due = time.monotonic()
+        try:
+            while True:
+                if self._settings.registers:
+                    await self._read_all()
+                now = time.monotonic()
+                due = max(due + self._settings.interval_s, now)
+                await asyncio.sleep(due - now)
+        finally:
+            await self._close()
+
+    async def write_coil(self, address: int, *, is_on: bool) -> None:
+        """Switch a coil. Raises ModbusLostError or ModbusRefusedError."""
+        async with self._turn, self._connected() as client:
+            await client.write_coil(address, is_on=is_on)
+
+    async def write_register(self, address: int, value: int) -> None:
+        """Set a holding register, as `write_coil`."""
+        async with self._turn, self._connected() as client:
+            await client.write_register(address, value)
+
+    async def _read_all(self) -> None:
+        values: list[Value] = []
+        try:
+            for register in self._settings.registers:
+                async with self._turn, self._connected() as client:  # a switch waits for one register, not for all
+                    values.append(await self._read(client, register))
+        except ModbusLostError as error:
+            self._world.lost(str(error))
+            values += [gone(self.name, one.name) for one in self._settings.registers[len(values) :]]
+        else:
+            self._world.back()
+        self._listener.hear(self.name, values)
+
+    async def _read(self, client: ModbusClient, register: RegisterSettings) -> Value:
+        read = _READS[register.table]
+        try:
+            if register.is_bit:
+                return Value(self.name, register.name, (await client.read_bits(read, register.address, 1))[0])
+            data = await client.read_registers(read, register.address, register.words)
+        except ModbusRefusedError as error:
+            self._listener.complain(self.name, register.name, str(error))
+            return Value(self.name, register.name, None, None, Quality.NOT_REPORTED)
+        number = number_of(register, data)
+        return Value(self.name, register.name, number, None, Quality.NOT_REPORTED if number is None else Quality.GOOD)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[ModbusClient]:
+        """The connection, opened if there is none; closed where it is lost, or given up in the middle of a request."""
+        settings = self._settings
+        if self._client is None:
+            self._client = await ModbusClient.open(settings.host, settings.port, settings.unit, settings.timeout_s)
+        try:
+            yield self._client
+        except ModbusRefusedError:
+            raise
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+
+def number_of(register: RegisterSettings, data: bytes) -> Decimal | None:
+    """The number that a register's bytes are; None where the device says that it has none, or it is no number."""
+    if register.word_order == WordOrder.LOW_FIRST:
+        data = b"".join(data[place : place + 2] for place in range(len(data) - 2, -1, -2))
+    (found,) = struct.unpack(_FORMATS[register.type], data)
+    if found == register.absent:
+        return None
+    number = Decimal(format(found, f".{_SIGNIFICANT[register.type]}g") if register.type in _SIGNIFICANT else found)
+    return number if number.is_finite() and abs(number.adjusted()) <= 30 else None
