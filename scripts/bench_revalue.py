@@ -157,7 +157,7 @@ def _one_reading() -> list[dict[str, Any]]:
         return outcome.state
 
     after = decide()
-    was, known = (Known(one.book, one.market, one.facts, one.assets) for one in (state, after))
+    was, known = (Known(one.book, one.market, one.facts, one.assets, one.held) for one in (state, after))
     (facility,) = state.book.facilities
     told = after.facilities[facility].base
     found: list[Base] = []

@@ -89,6 +89,8 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("stock", {"counted": -1}),
     ("stock", {"counted": 0}),
     ("stock", {"counted_ms": NOW_MS - 86_400_001}),
+    ("stock", {"counted": -1, "is_matched": True}),
+    ("shortfall", {"missing": 1_000}),
     ("evidence", {"evidence_ms": NOW_MS - 3_600_001}),
     ("evidence", {"evidence_ms": -NEVER}),
     ("evidence", {"evidence_ms": -NEVER, "is_dark": True}),
@@ -168,7 +170,12 @@ def test_what_is_not_counted_is_taken_and_then_the_rest(found_by: FoundBy, name:
 def test_what_a_policy_does_not_ask_is_not_tested(found_by: FoundBy, change: dict[str, Any]) -> None:
     """But what is not there, is where it must not be or has ended is nothing to lend on under any policy."""
     line = of_one(found_by, alone(Policy("lenient"), GOOD._replace(**change)))
-    always = (("stock", {"counted": 0}), ("place", {"is_forbidden": True}), ("age", {"expires_ms": NOW_MS - 1}))
+    always: list[tuple[str, dict[str, Any]]] = [
+        ("stock", {"counted": 0}),
+        ("shortfall", {"missing": 1_000}),
+        ("place", {"is_forbidden": True}),
+        ("age", {"expires_ms": NOW_MS - 1}),
+    ]
     assert line.ineligible == {name: line.value_minor for name, one in always if one == change}
 
 
@@ -176,6 +183,18 @@ PARTS: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     # what, of the good lot, what is taken; its value is 239,999
     ("one is missing", {"counted": 999}, {"stock": 240}),
     ("one too many is not more", {"counted": 1_001}, {}),
+    ("one is not there, by its receipt", {"missing": 1}, {"shortfall": 240}),
+    ("one is not counted, and is not there", {"counted": 999, "missing": 1}, {"stock": 240}),
+    (
+        "of ten that are not there one is not counted",
+        {"counted": 999, "missing": 10},
+        {"stock": 240, "shortfall": 2_160},
+    ),
+    ("ten are not counted, one of them is not there", {"counted": 990, "missing": 1}, {"stock": 2_400}),
+    ("not one is there", {"counted": 400, "missing": 1_000}, {"stock": 144_000, "shortfall": 95_999}),
+    ("more than there ever was is not there", {"missing": 1_001}, {"shortfall": 239_999}),
+    ("not there, and slow", {"missing": 500, "sold_milli_per_day": 8_334}, {"shortfall": 120_000, "slow": 60_000}),
+    ("nothing was there, and it is missing", {"quantity": 0, "missing": 0}, {}),
     ("sixty days of sales are one less than there are", {"sold_milli_per_day": 16_666}, {"slow": 240}),
     ("missing and slow", {"counted": 500, "sold_milli_per_day": 8_334}, {"stock": 120_000, "slow": 60_000}),
     ("no sales known", {"sold_milli_per_day": -1}, {}),
@@ -250,6 +269,16 @@ VALUES: list[tuple[str, str, dict[str, Any], int | None]] = [
 def test_value(found_by: FoundBy, name: str, currency: str, change: dict[str, Any], value_minor: int | None) -> None:
     line = of_one(found_by, alone(Policy("plain"), PLAIN._replace(**change), currency=currency, market=HAND))
     assert (line.value_minor, line.is_unvalued) == (value_minor or 0, value_minor is None)
+
+
+@BOTH
+@pytest.mark.parametrize(("is_matched", "kept"), [(True, 239_999), (False, 0)])
+def test_what_the_stock_system_says_of_a_receipt_is_a_count_where_no_age_is_asked(
+    found_by: FoundBy, is_matched: bool, kept: int
+) -> None:
+    policy = STRICT._replace(count_stale_s=0)
+    line = of_one(found_by, alone(policy, GOOD._replace(counted=-1, is_matched=is_matched)))
+    assert line.eligible_minor == kept
 
 
 LADDER = (Band(10, 100), Band(20, 2_000), Band(1_000_000, 9_000))

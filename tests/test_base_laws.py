@@ -121,6 +121,34 @@ def test_what_there_is_is_eligible_or_has_a_name_in_thousands(seed: int, lots: i
     assert_conserved(by_columns(big(seed, lots)))
 
 
+PLAIN = Policy("plain")
+
+
+@given(SEEDS)
+def test_what_is_not_counted_and_not_there_is_taken_once(seed: int) -> None:
+    """Of what the count and the receipt each say is missing, the more."""
+    dice = Random(seed)
+    one = with_policies(small_portfolio(dice), lambda _: PLAIN)
+    one = one._replace(
+        lots=tuple(
+            lot._replace(counted=dice.randint(0, lot.quantity), missing=dice.randint(0, lot.quantity))
+            for lot in one.lots
+        )
+    )
+    of_both = taken_as_missing(one)
+    of_the_count = taken_as_missing(one._replace(lots=tuple(lot._replace(missing=0) for lot in one.lots)))
+    of_the_receipt = taken_as_missing(one._replace(lots=tuple(lot._replace(counted=-1) for lot in one.lots)))
+    assert of_both == {lot: max(took, of_the_receipt[lot]) for lot, took in of_the_count.items()}
+    worse = taken_as_missing(one._replace(lots=tuple(lot._replace(missing=lot.missing + 1) for lot in one.lots)))
+    assert all(worse[lot] >= took for lot, took in of_both.items())
+
+
+def taken_as_missing(one: Portfolio) -> dict[str, int]:
+    """What both tests take of each lot, in minor units."""
+    lines = [line for _, some in by_columns(one).values() for line in some]
+    return {line.id: sum(line.ineligible.get(name, 0) for name in ("stock", "shortfall")) for line in lines}
+
+
 # More taken off never lends more, whatever the caps, sub-limits and reserves.
 
 

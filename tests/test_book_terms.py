@@ -344,6 +344,20 @@ def test_everything_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize("until", [{}, {"until": NOON}])
+def test_a_receipt_without_a_state_is_one_of_the_receipt_book(until: dict[str, str]) -> None:
+    document = book_document(Device())
+    document["lots"][0]["receipt"] = {"id": "la-1:0001", **until}
+    book = taken(document)
+    receipt = book.lots["lot-container-1"].receipt
+    assert receipt == Receipt("la-1:0001", "", NOON_MS if until else NEVER)
+    assert receipt.is_electronic
+    written = book_module.as_document(book)
+    assert written["lots"][0]["receipt"] == document["lots"][0]["receipt"]
+    assert taken(written).lots == book.lots
+    assert not Receipt("la-1:0001", "valid", NEVER).is_electronic
+
+
 def test_what_a_book_does_not_say_is_not_asked() -> None:
     book = taken(book_document(Device()))
     assert book.policy_of("facility-1") == Policy("")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from builders import LOS_ANGELES, MINUTE_MS, NOON_MS, Device, ManualClock, book_document, fence, position
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pledgewatch_cloud.decide import asset_half, calm, drafts
@@ -227,6 +227,8 @@ def lived(seed: int) -> Iterator[tuple[int, bool, bool]]:
         yield by_the_lane, bool(other.state.assets.table.moving.moved.any()), same
 
 
+# A life takes seconds: a third of what other laws draw, here and where `scripts/laws` searches on.
+@settings(max_examples=settings().max_examples // 3)
 @given(st.integers(0, 2**32))
 def test_with_the_lane_and_without_everything_is_the_same(seed: int) -> None:
     for step, (_, without_moved, same) in enumerate(lived(seed)):
@@ -298,7 +300,7 @@ def test_a_limit_whose_leg_has_ended_is_left_to_the_fold() -> None:
 
 def test_most_readings_of_such_days_go_by_the_lane() -> None:
     """Or the test above would compare the fold with itself."""
-    assert sum(by_the_lane for seed in range(30) for by_the_lane, _, _ in lived(seed)) > 300
+    assert sum(by_the_lane for seed in range(10) for by_the_lane, _, _ in lived(seed)) > 100
 
 
 def place(latitude: float, longitude: float, quality: Quality = Quality.GOOD) -> list[Cell]:

@@ -27,10 +27,12 @@ from cryptography.hazmat.primitives.serialization import (
 from openpyxl import load_workbook
 from pypdf import PdfReader
 
+from pledgewatch_cloud import signing_key
 from pledgewatch_cloud.certificate import csv_form, pdf_form, signing, xlsx_form
 from pledgewatch_cloud.certificate.model import facts, stem
 from pledgewatch_cloud.certificate.signing import CertificateError
 from pledgewatch_cloud.decide.canonical import decode, encode
+from pledgewatch_cloud.signing_key import SigningKeyError
 
 # The same bytes.
 
@@ -270,7 +272,7 @@ def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "signing.key"
     path.write_bytes(pem(KEY))
     path.chmod(stat.S_IRUSR)
-    assert signing.public_key_hex(signing.load_key(path)) == PUBLIC_KEY
+    assert signing.public_key_hex(signing_key.load(path)) == PUBLIC_KEY
 
 
 @pytest.mark.parametrize(
@@ -290,8 +292,8 @@ def test_a_key_that_cannot_be_used_is_said_to_be_so(
     if content is not None:
         path.write_bytes(content)
         path.chmod(mode)
-    with pytest.raises(CertificateError, match=f"{path}: {sentence}"):
-        signing.load_key(path)
+    with pytest.raises(SigningKeyError, match=f"{path}: {sentence}"):
+        signing_key.load(path)
 
 
 def test_facts_name_the_file_of_the_borrower_only_where_there_is_one() -> None:

@@ -1,11 +1,16 @@
 """The desk's laws over random histories: carried on from entry to entry it says what one made anew says, also after a
-restart, and what it said at any moment can be had again out of the journal."""
+restart, and what it said at any moment can be had again out of the journal.
+
+How lots stand by their electronic receipts is thrown with dice at every entry, whatever warehouses say.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from builders import AT_SEA, IN_LOS_ANGELES, IN_SHANGHAI, MINUTE_MS, position, temperature
+from holding import held_by_dice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lending import HOUR_MS, LINE, Bench, at_ms, lends, lot, moment, price, rate
@@ -31,6 +36,13 @@ from pledgewatch_wire.reading import Cell, Quality
 ASSETS = ("store", "box", "reefer")
 MARKET, CAPPED = "market", "capped"
 FACILITIES = (LINE, MARKET, CAPPED)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _dice() -> Iterator[None]:
+    with held_by_dice():
+        yield
+
 
 # The book: a plain line with interest and covenants, one that lends on what is quoted and by fixes, one with caps.
 
@@ -110,6 +122,9 @@ LOTS = [
         counted_at=moment(1),
     ),
     lot("h", "box", sku="cells", limits=[WIDE]),
+    lot("i", facility=CAPPED, receipt={"id": "hall:1"}, buyer="one", limits=[LIMIT]),
+    lot("j", facility=CAPPED, receipt={"id": "hall:1", "until": moment(30)}, sku="cells", quantity=600),
+    lot("k", "box", facility=MARKET, receipt={"id": "hall:2"}, sku="cells", counted=650, counted_at=moment(1)),
 ]
 PRODUCTS: list[dict[str, Any]] = [
     {"sku": "sofa", "loss": [{"kind": "outside", "unknown": "outside", "points": CURVE}]},
@@ -182,6 +197,7 @@ def changed_lot(one: int, other: int) -> dict[str, Any]:
         {"counted": 400, "counted_at": moment(0)},
         {"haircut_bp": 1_000},
         {"receipt": {"id": "receipt", "state": "frozen"}},
+        {"receipt": {"id": f"hall:{one % len(LOTS)}-{other % 2}"}},
         {"papers": []},
         {"buyer": "two"},
         {"asset": ASSETS[other % 3]},
@@ -343,7 +359,7 @@ def lived(steps: Iterable[Step], bench: Bench) -> list[Told]:
 @HALF_AS_MANY
 def test_the_desk_that_was_carried_on_says_what_one_made_anew_says(steps: list[Step]) -> None:
     for state, found in lived(steps, bench_of()):
-        known = Known(state.book, state.market, state.facts, state.assets)
+        known = Known(state.book, state.market, state.facts, state.assets, state.held)
         anew = desk_module.opened(known, state.losses, state.recorded_at_ms)
         assert on(anew.sheet) == found
         assert weak_assets(anew) == weak_assets(state.desk)
@@ -518,5 +534,7 @@ def test_histories_reach_what_they_should() -> None:
         seen |= {name for base, _ in found.values() for name in base.ineligible}
         seen |= {one.covenant.cover.name for one in state.facilities.values()}
         seen |= {"unvalued" for base, _ in found.values() if base.unvalued}
+        seen |= {f"held {one.state}" for one in state.held.values()}
     assert {one.kind for one in bench.store.entries()} == {"readings", "amendment", "quotation", "tick"}
     assert {"condition_loss", "evidence", "evidence_ageing", "place", "CALLED", "DEFAULT", "CLEAR", "unvalued"} <= seen
+    assert {"receipt", "shortfall", "held valid", "held frozen"} <= seen

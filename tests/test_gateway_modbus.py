@@ -177,6 +177,18 @@ async def test_a_device_that_goes_is_gone_and_one_that_comes_back_is_read(caplog
     assert [line.split(" reason")[0] for line in said] == ["modbus device scale lost", "modbus device scale back"]
 
 
+async def test_a_device_that_hangs_up_between_two_rounds_is_never_gone() -> None:
+    heard, registers = Heard(), (RegisterSettings(name="air", address=0),)
+    async with slave() as one:
+        one.holding[0] = 7
+        async with reading(one.port, heard, registers=registers, interval_s=0.2):
+            for rounds in range(1, 5):
+                await until(lambda: len(heard.values) >= rounds, "a round")  # noqa: B023 - waited for at once
+                one.hang_up()
+        assert one.connections >= 4
+    assert set(heard.values) == {Value("scale", "air", Decimal(7))}
+
+
 async def test_a_switch_is_set_between_two_registers_by_the_same_connection() -> None:
     heard = Heard()
     async with slave() as one:

@@ -218,6 +218,20 @@ def test_readings_are_thinned_and_news_of_a_state_is_not() -> None:
     assert [cell.value for cell in cells if cell.channel == Channel.DOOR_OPEN] == [0, 1, 0]
 
 
+def test_what_is_thinned_is_known_on_the_spot_all_the_same() -> None:
+    bench = Bench(row("pieces_in", every_s=900))
+    bench.hear(Decimal(1))
+    bench.site.stirred.clear()
+    bench.ms = 5_000
+    bench.hear(Decimal(7))
+    newest = bench.site.newest["Cold room", Channel.PIECES_IN]
+    assert (newest.value, newest.valued_ms, bench.site.stirred.is_set()) == (7, 5_000, True)
+    assert [cell.value for cell in bench.cells()] == [1]
+    bench.ms = 900_000
+    bench.hear(Decimal(7))
+    assert [cell.value for cell in bench.cells()] == [7]
+
+
 def test_a_moment_is_the_messages_own_where_that_can_be() -> None:
     bench = Bench(row("pieces_in"))
     bench.hear(Decimal(1), at_ms=NOW_MS - 3_600_000)

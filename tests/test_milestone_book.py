@@ -15,8 +15,12 @@ from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.milestones import terms
 from pledgewatch_cloud.decide.milestones.clauses import FACT_PARAMETERS, Upon
 from pledgewatch_cloud.decide.milestones.terms import is_iban
+from pledgewatch_cloud.decide.moments import short
+from pledgewatch_cloud.decide.receipts import jose
 
 CLEARED = fact("customs_cleared")
+KEY = {"kid": "k1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}  # RFC 8037, A.2
+NEEDED = "32 bytes in base64url"
 IBAN, LEI = "GB33BUKB20201555555555", "5493001KJTIIGC8Y1R12"
 CHECK = jsonschema.Draft202012Validator(schema())
 Document = dict[str, Any]
@@ -246,6 +250,50 @@ FAULTS: list[tuple[str, Callable[[Document], Any], list[str]]] = [
         party(lei="5493001KJTIIGC8Y1R13"),
         ["parties[0].lei: '5493001KJTIIGC8Y1R13': the check digits are 13 and should be 12 (ISO 17442)"],
     ),
+    (
+        "two keys of one name",
+        party(keys=[KEY, KEY | {"kid": "k2"}, KEY]),
+        ["parties[0].keys[2].kid: 'k1' is the name of another key already; give it its own"],
+    ),
+    (
+        "a key that is too short",
+        party(keys=[KEY, {"kid": "k2", "x": "AAAA"}]),
+        [
+            "parties[0].keys[1].x: 'AAAA' is no public key of Ed25519 that can be used: 32 bytes in base64url",
+        ],
+    ),
+    (
+        "a key that anybody could sign with",
+        party(keys=[KEY | {"x": "A" * 43}]),
+        [f"parties[0].keys[0].x: {'A' * 43!r} is no public key of Ed25519 that can be used: 32 bytes in base64url"],
+    ),
+    (
+        "a key in hexadecimal",
+        party(keys=[KEY | {"x": "d7" * 32}]),
+        [f"parties[0].keys[0].x: {short('d7' * 32)} is no public key of Ed25519 that can be used: {NEEDED}"],
+    ),
+    (
+        "a key with bits too many",
+        party(keys=[KEY | {"x": f"{KEY['x'][:-1]}p"}]),
+        [
+            "parties[0].keys[0].x: the x is not in the one spelling of its bytes: its last sign carries bits too many",
+        ],
+    ),
+    (
+        "a key without its name",
+        party(keys=[{"x": KEY["x"]}]),
+        ["parties[0].keys[0].kid: is missing"],
+    ),
+    (
+        "a key with its private half",
+        party(keys=[KEY | {"d": "AAAA"}]),
+        ["parties[0].keys[0].d: no such key"],
+    ),
+    (
+        "too many keys",
+        party(keys=[KEY | {"kid": f"k{number}"} for number in range(21)]),
+        ["parties[0].keys: there are 21; at most 20, so take out what is not signed with"],
+    ),
     ("an identifier that is none", party(lei="549300"), ["parties[0].lei: '549300' is no LEI of ISO 17442"]),
     (
         "a shipment with goods that are pledged elsewhere",
@@ -398,7 +446,8 @@ def test_a_book_of_milestones_is_its_document_and_its_schema_knows_it() -> None:
     document = deal()
     document["milestones"][0] |= {"expires_at": moment(60)}
     document["milestones"][0]["when"] = {"upon": fact("gated_in", fence="los-angeles", dwell_s=60), "that": CLEARED}
-    document["parties"].append({"id": "warehouse", "name": "Example Stores", "account": "12345678", "bic": "BUKBGB22"})
+    account = {"account": "12345678", "bic": "BUKBGB22"}
+    document["parties"].append({"id": "warehouse", "name": "Example Stores", **account, "keys": [KEY]})
     assert [error.message for error in CHECK.iter_errors(document)] == []
     trade.amend(0, **document)
     book = trade.spine.state.book
@@ -408,6 +457,9 @@ def test_a_book_of_milestones_is_its_document_and_its_schema_knows_it() -> None:
     again = book_module.amend(book_module.empty(), written)
     assert book_module.is_same(again, book)
     assert [one for one in written["milestones"] if one["id"] == "first"] == [document["milestones"][0]]
+    assert [one for one in written["parties"] if one["id"] == "warehouse"] == [document["parties"][1]]
+    assert terms.keys_of(book.parties, "warehouse") == {"k1": jose.public_key(KEY["x"])}
+    assert terms.keys_of(book.parties, "exporter") == terms.keys_of(book.parties, "nobody") == {}
     del document["milestones"][0]["when"]["that"]
     assert [*CHECK.iter_errors(document)] != []
 

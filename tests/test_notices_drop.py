@@ -16,12 +16,13 @@ from needed import DATA, needs
 from test_epcis_out import CONTAINER
 from test_notices_api import EPCIS_EXAMPLES, epcis_document, epcis_event, plain
 
+from pledgewatch_cloud import drop_folder
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.drop_folder import DropFolder
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
-from pledgewatch_cloud.notices import drop as drop_module
-from pledgewatch_cloud.notices.drop import Drop
+from pledgewatch_cloud.notices.drop import NoticeFiles
 from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, Intake
 from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.spine.spine import Spine
@@ -57,7 +58,7 @@ class Site:
     def restart(self) -> None:
         """Another service takes over, which has seen nothing yet."""
         intake = Intake(Writer(self.spine, lambda: None), self.store, Submissions(), ManualClock())
-        self.drop = Drop(self.folder, intake, 20.0)
+        self.drop = DropFolder(self.folder, NoticeFiles(intake), 20.0)
 
     def put(self, name: str, document: Any, sender: str = "carrier") -> Path:
         path = self.folder / sender / name
@@ -169,13 +170,13 @@ def test_a_writer_that_pauses_is_given_a_minute(site: Site) -> None:
 def test_a_file_that_changes_while_it_is_read_waits(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     path = site.put("a.json", plain())
     site.look(1)
-    real = drop_module._content
+    real = drop_folder._content
 
-    def changed(path: Path, shape: drop_module.Shape) -> bytes | None:
+    def changed(path: Path, shape: drop_folder.Shape, max_bytes: int) -> bytes | None:
         path.write_text(json.dumps(plain("2")))
-        return real(path, shape)
+        return real(path, shape, max_bytes)
 
-    monkeypatch.setattr(drop_module, "_content", changed)
+    monkeypatch.setattr(drop_folder, "_content", changed)
     site.look(1)
     monkeypatch.undo()
     assert path.exists()
@@ -252,21 +253,21 @@ def test_whenever_it_is_killed_the_next_one_comes_to_the_same(
     tmp_path: Path, document: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before or after each call of what it does, it leaves a file that is taken or refused just once."""
-    acts = ["_content", "_target", "_refuse", "_move"]
+    acts = ["_content", "_target", "_move"]
     seen: set[tuple[str, ...]] = set()
     for act in acts:
         for after in (False, True):
             site = Site(tmp_path / f"{act}-{after}")
             site.put("a.json", document)
             site.look(1)
-            real = getattr(drop_module, act)
+            real = getattr(drop_folder, act)
 
             def killed(*given: Any, real: Any = real, after: bool = after) -> Any:
                 if after:
                     real(*given)
                 raise Killed
 
-            monkeypatch.setattr(drop_module, act, killed)
+            monkeypatch.setattr(drop_folder, act, killed)
             with suppress(Killed):
                 site.look(1)
             monkeypatch.undo()
@@ -328,7 +329,7 @@ def test_what_fails_is_said_once_and_tried_on(site: Site, caplog: pytest.LogCapt
             if isinstance(one, Exception):
                 raise one
 
-        drop = Drop(site.folder, site.drop._intake, 0.001)
+        drop = DropFolder(site.folder, site.drop._taker, 0.001)
         drop.look = look  # type: ignore[method-assign]
         task = asyncio.create_task(drop.run())
         await done.wait()
@@ -343,7 +344,7 @@ def test_what_fails_is_said_once_and_tried_on(site: Site, caplog: pytest.LogCapt
 
 
 def test_at_one_look_so_many_files_are_taken_and_the_rest_later(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drop_module, "FILES_A_LOOK", 3)
+    monkeypatch.setattr(drop_folder, "FILES_A_LOOK", 3)
     for number in range(7):
         site.put(f"{number}.json", plain(str(number)))
     site.look(2)

@@ -30,13 +30,15 @@ from jwcrypto import jwk as other_jwk
 from jwcrypto.jws import JWS, InvalidJWSSignature
 
 from pledgewatch_cloud.decide.canonical import encode
+from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.receipts.goods import Goods
 from pledgewatch_cloud.decide.receipts.receipt import Receipt, State
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.receipts import credential as credentials
 from pledgewatch_cloud.receipts import status_list
 from pledgewatch_cloud.receipts.credential import ENTRIES, CredentialError, credential, sign
-from pledgewatch_cloud.receipts.issuer import IssuerError, did_of, issuer, jwk_of, padded, read_jwk, unpadded
-from pledgewatch_cloud.receipts.status_list import StatusListError, bits_of, decode, is_set, standing
+from pledgewatch_cloud.receipts.issuer import IssuerError, did_of, issuer, jwk_of, read_jwk
+from pledgewatch_cloud.receipts.status_list import Standing, StatusListError, bits_of, decode, is_set, standings
 from pledgewatch_cloud.receipts.verify import Verdict, verify
 
 SIGNATURE = "the signature is not by the issuer's key, or what it covers was changed"
@@ -63,8 +65,8 @@ def verified(file: str | bytes, status_lists: str | None = lists(), now_ms: int 
 def signed_as_is(said: Any, *, key: Ed25519PrivateKey = KEY, **header: Any) -> str:
     """What a careless or hostile holder of a key might sign."""
     head = {"alg": "EdDSA", "kid": ISSUER.kid, "typ": "vc+jwt"} | header
-    text = f"{unpadded(encode(head))}.{unpadded(encode(said))}"
-    return f"{text}.{unpadded(key.sign(text.encode()))}"
+    text = f"{jose.encoded(encode(head))}.{jose.encoded(encode(said))}"
+    return f"{text}.{jose.encoded(key.sign(text.encode()))}"
 
 
 def opened_by_another(text: str, jwk: dict[str, str] = JWK) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -105,7 +107,7 @@ def test_a_credential_has_the_members_that_the_data_model_asks_for() -> None:
             "type": "BitstringStatusListEntry",
             "statusPurpose": purpose,
             "statusListIndex": "7",
-            "statusListCredential": f"https://register.example/receipts/status/{purpose}/0",
+            "statusListCredential": f"https://register.example/receipts/status-lists/{purpose}/0",
         }
         for purpose in ("revocation", "suspension")
     ]
@@ -232,8 +234,8 @@ def test_a_receipt_without_end_never_expires() -> None:
             NOW_MS,
             {},
             [
-                f"the status list for {purpose}, 'https://register.example/receipts/status/{purpose}/0', is not there, "
-                "so that cannot be told"
+                f"the status list for {purpose}, 'https://register.example/receipts/status-lists/{purpose}/0', is not "
+                "there, so that cannot be told"
                 for purpose in ("revocation", "suspension")
             ],
         ),
@@ -245,8 +247,8 @@ def test_a_receipt_without_end_never_expires() -> None:
             NOW_MS,
             {},
             [
-                f"the status list for {purpose}, 'https://register.example/receipts/status/{purpose}/0', is not there, "
-                "so that cannot be told"
+                f"the status list for {purpose}, 'https://register.example/receipts/status-lists/{purpose}/0', is not "
+                "there, so that cannot be told"
                 for purpose in ("suspension",)
             ],
         ),
@@ -412,7 +414,9 @@ def test_a_signature_has_one_spelling() -> None:
     """The last letter of 64 bytes in base64url has four bits to spare, which a lenient reader throws away."""
     whole = token()
     same = {
-        letter for letter in ALPHABET if base64.urlsafe_b64decode(whole[-86:-1] + letter + "==") == padded(whole[-86:])
+        letter
+        for letter in ALPHABET
+        if base64.urlsafe_b64decode(whole[-86:-1] + letter + "==") == jose.decoded("signature", whole[-86:])
     }
     assert len(same) == 16, "the letters that a lenient reader takes for the same"
     for letter in same - {whole[-1]}:
@@ -453,8 +457,11 @@ def test_the_first_bit_is_the_left_most_and_the_form_is_gzip_in_base64url_after_
         ("uAAAA", "encodedList holds no gzip"),
         (status_list.encode(b"\0" * 16_383), "encodedList has 131064 places; at least 131072 are needed"),
         (status_list.encode(b"\0" * (1 << 21)), "encodedList holds more than 1048576 bytes"),
-        (f"u{unpadded(gzip.compress(bytes(16_384))[:-1])}", "encodedList holds gzip that ends too soon or goes on"),
-        (f"u{unpadded(gzip.compress(bytes(16_384)) + b'x')}", "encodedList holds gzip that ends too soon or goes on"),
+        (f"u{jose.encoded(gzip.compress(bytes(16_384))[:-1])}", "encodedList holds gzip that ends too soon or goes on"),
+        (
+            f"u{jose.encoded(gzip.compress(bytes(16_384)) + b'x')}",
+            "encodedList holds gzip that ends too soon or goes on",
+        ),
     ],
 )
 def test_what_is_no_list_is_refused(encoded: str, why: str) -> None:
@@ -501,14 +508,34 @@ def test_a_place_outside_the_list_is_refused(index: int) -> None:
         ),
         (RECEIPT._replace(state=State.FROZEN, frozen_from="pledged", head="cd" * 32), False, True),
         (RECEIPT._replace(state=State.LOST, frozen_from="pledged"), False, True),
-        (RECEIPT._replace(state=State.LOST), False, True),
         (RECEIPT._replace(state=State.FROZEN, frozen_from="released"), True, False),
         (RECEIPT._replace(state=State.FROZEN, frozen_from="pledged", holder="affiliate"), True, False),
         (RECEIPT._replace(state=State.FROZEN, frozen_from="delivered"), True, False),
     ],
 )
 def test_a_credential_stands_as_long_as_it_says_what_is_so(now: Receipt, is_revoked: bool, is_suspended: bool) -> None:
-    assert standing(claims(), now) == (is_revoked, is_suspended)
+    book = ReceiptBook().put([RECEIPT]).put([now])
+    assert standings(book, 0).get(1, Standing(is_revoked=False, is_suspended=False)) == (is_revoked, is_suspended)
+    if is_revoked:  # for good: what is said again later has a number of its own
+        again = book.put([RECEIPT])
+        assert standings(again, 0)[1] == (True, False)
+        known = again.get(RECEIPT.id)
+        assert known is not None
+        assert known.number == book.numbers + 1 == again.numbers
+        assert known.number not in standings(again, 0)
+
+
+def test_numbers_go_on_in_the_next_list_and_after_the_book_was_written_down() -> None:
+    book = ReceiptBook().put([RECEIPT]).kept({}, ENTRIES - 1)
+    book = book.put([RECEIPT._replace(holder="affiliate")]).put([RECEIPT._replace(holder="another")])
+    assert book.numbers == ENTRIES + 1
+    assert (len(standings(book, 0)), standings(book, 1)) == (
+        ENTRIES - 1,
+        {ENTRIES: Standing(is_revoked=True, is_suspended=False)},
+    )
+    again = ReceiptBook.from_json(json.loads(json.dumps(book.as_json())))
+    assert again == book
+    assert again.numbers == book.numbers
 
 
 # Keys.
@@ -605,7 +632,6 @@ def test_whatever_is_signed_is_read_again_as_it_was(receipt: Receipt, index: int
     assert tuple(one.released_milli for one in found.goods) == receipt.released_milli
     assert tuple(one.ordered_milli for one in found.goods) == receipt.ordered_milli
     assert {entry.bit for entry in entries} == {index % ENTRIES}
-    assert standing(said, receipt) == (False, False)
     assert did_of(ISSUER.public_key) == found.issuer
 
 

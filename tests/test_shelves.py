@@ -24,3 +24,7 @@ def test_shelves_are_a_mapping_and_a_copy_never_changes_what_was_before(
         assert sorted(one.values()) == sorted(same.values())
         assert one.get("absent") is None
         assert one == Shelves[int]().put(same)
+    for (before, was), (after, now), (put, gone) in zip(history, history[1:], changes, strict=False):
+        changed = set(after.changed(before))
+        assert {key for key in was | now if was.get(key) != now.get(key)} <= changed <= put.keys() | gone
+        assert list(after.changed(after)) == []

@@ -110,7 +110,7 @@ def test_what_is_cancelled_never_counts_again_and_a_correction_stands_in_its_pla
 def test_only_its_source_takes_back_what_a_source_said() -> None:
     known = book(row("1", "received", 40)).taken(said(cancelling("2", "1"), source="other"))
     assert known.on_hand_milli(SOFA) == 40_000
-    assert [one.id for one in known.unmatched()] == ["2"]
+    assert [(source, one.id) for source, one in known.unmatched()] == [("other", "2")]
 
 
 def test_a_snapshot_is_cancelled_as_a_whole() -> None:
@@ -290,7 +290,7 @@ def test_folding_changes_nothing_from_the_horizon_on_and_hides_nothing_before(so
         assert folded.unreconciled_milli(key) == known.unreconciled_milli(key)
         assert folded.lots(key) == known.lots(key)
     assert folded.folded(limit_ms) is folded
-    assert all(one.at_ms >= limit_ms for one in folded.unmatched())
+    assert all(one.at_ms >= limit_ms for _, one in folded.unmatched())
 
 
 def newly_said(one: Said) -> Said:
@@ -335,7 +335,7 @@ def test_a_cancellation_of_what_was_folded_has_no_effect_and_is_shown() -> None:
     known = book(row("1", "received", 40)).folded(NOON_MS + DAY_MS)
     late = known.taken(said(cancelling("2", "1", NOON_MS + 2 * DAY_MS)))
     assert late.on_hand_milli(SOFA) == 40_000
-    assert [one.id for one in late.unmatched()] == ["2"]
+    assert [(source, one.id) for source, one in late.unmatched()] == [("wms", "2")]
 
 
 def test_a_cancellation_that_was_folded_with_its_row_is_not_shown_as_unmatched() -> None:
@@ -349,7 +349,7 @@ def test_a_cancellation_that_was_folded_with_its_row_is_not_shown_as_unmatched()
 
 def test_a_cancellation_that_matched_nothing_is_folded_with_its_moment() -> None:
     known = book(row("1", "received", 40), cancelling("2", "gone"))
-    assert [one.id for one in known.unmatched()] == ["2"]
+    assert [(source, one.id) for source, one in known.unmatched()] == [("wms", "2")]
     folded = known.folded(NOON_MS + DAY_MS)
     assert (folded.unmatched(), folded.as_json()["cancels"], folded.as_json()["rows"]) == ([], [], [])
 

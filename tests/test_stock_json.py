@@ -200,7 +200,7 @@ def test_a_document_that_does_not_add_up_is_refused_whole(totals: dict[str, Any]
     right = read(**sections, totals={"rows": 2, "quantity": "78"})
     assert (right.faults, len(right.rows), len(right.snapshots)) == ((), 1, 1)
     report = read(**sections, totals=totals)
-    assert_faults(report.faults, (0, part))
+    assert_faults(report.faults, (4, part))
     assert (report.rows, report.snapshots) == ((), ())
 
 

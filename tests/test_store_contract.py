@@ -117,6 +117,19 @@ def test_events_come_in_whole_entries(store: Store) -> None:
     assert pages == everything
 
 
+def test_events_of_one_subject_come_in_whole_entries_too(store: Store) -> None:
+    device, _ = told(store)
+    asset = f"asset-{device.name}"
+    wanted = [one for one in store.events() if one.event.subject == asset]
+    assert 0 < len(wanted) < len(store.events())
+    pages, after = [], 0
+    while page := store.events(after, limit=1, subject=asset):
+        pages += page
+        after = int(page[-1].id.partition(".")[0])
+    assert pages == wanted == store.events(subject=asset)
+    assert store.events(subject="nobody") == []
+
+
 def test_leaves_and_readings_come_back(store: Store) -> None:
     device, _ = told(store)
     leaves = store.leaves([(device.name, 1, 2, 3)])

@@ -38,6 +38,7 @@ ROOMS = {
     "logs": set[str](),
     "console": set[str](),
     "signature": set[str](),
+    "signing_key": set[str](),
     "broker": set[str](),
     "follower": set[str](),
     "decide": set[str](),
@@ -56,24 +57,41 @@ ROOMS = {
     "ingest": {"decide", "journal", "clock", "histogram", "spine"},
     "outbox": {"decide", "journal", "clock", "histogram", "signature", "outage"},
     "outage": set[str](),
-    "notices": {"decide", "journal", "spine", "clock", "signature", "outage"},
+    "drop_folder": {"decide", "journal", "outage"},
+    "notices": {"decide", "journal", "spine", "clock", "signature", "drop_folder"},
+    "stock": {"decide", "journal", "spine", "clock", "drop_folder", "notices"},
+    "membership": {"decide", "spine", "clock", "signature", "outage", "outbox", "notices"},
+    "serving": set[str](),
+    "registry": {
+        *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api"),
+    },
     "api": {
         *("decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file", "notices"),
-        *("histogram", "outbox"),
+        *("histogram", "outbox", "membership", "stock", "receipts"),
     },
-    "config": {"decide", "journal", "outbox", "logs"},
+    "config": {"decide", "journal", "outbox", "logs", "receipts"},
     "configured": {"config", "clock", "ingest", "series"},
-    "credentials": {"config", "notices", "signature"},
+    "credentials": {"config", "notices", "signature", "membership", "signing_key", "receipts"},
     "delivery": {"config", "credentials", "clock", "journal", "outbox"},
-    "doctor": {"config", "configured", "delivery", "decide", "journal", "spine", "ingest", "outbox"},
+    "doctor": {"config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox"},
     "service": {
         *("config", "configured", "credentials", "delivery", "book_at_start", "broker", "follower", "clock"),
-        *("decide", "journal", "spine", "ingest", "outbox", "notices", "series", "api"),
+        *("decide", "journal", "spine", "ingest", "outbox", "notices", "stock", "drop_folder", "series", "api"),
+        *("membership", "serving"),
+        "receipts",
     },
     "commands": {
         *("config", "configured", "doctor", "service", "book_at_start", "broker", "logs", "progress", "replay"),
         *("decide", "journal", "spine", "outbox", "notices", "series", "backtest", "certificate", "book_file"),
-        *("market_file",),
+        *(
+            "market_file",
+            "stock",
+            "credentials",
+            "signature",
+            "signing_key",
+            "receipts",
+        ),
+        *("registry", "serving"),
     },
     "__main__": {"commands", "journal", "series"},
 }
@@ -82,10 +100,12 @@ ROOMS = {
 # know both. What one of them needs of the whole (a book, the state) is beside them, one file each.
 DECIDE_ROOMS = {
     "trade": set[str](),
-    "collateral": set[str](),
-    "milestones": {"trade", "collateral"},
+    "collateral": {"warehouse"},
+    "milestones": {"trade", "collateral", "receipts", "warehouse"},
     "stock": set[str](),
     "receipts": {"trade", "stock"},
+    "registry": set[str](),
+    "warehouse": {"stock", "receipts", "milestones"},
 }
 # The files beside them that are made of the rooms; the others are what rooms are made of, and know none.
 OVER_THE_ROOMS = {"book", "book_terms", "drafts", "facility", "state", "step"}

@@ -9,6 +9,7 @@ from pledgewatch_cloud.commands import (
     backtest,
     base,
     broker,
+    cases,
     certificate,
     doctor,
     milestones,
@@ -16,9 +17,12 @@ from pledgewatch_cloud.commands import (
     outbox,
     quarantine,
     quotes,
+    receipts,
+    registry,
     replay,
     run,
     series,
+    stock,
 )
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.store import StoreError
@@ -28,7 +32,7 @@ from pledgewatch_wire.settings import SettingsError
 # In the order in which the help shows them.
 _COMMANDS = (
     *(run, broker, replay, backtest, base, quotes, certificate),
-    *(notices, milestones, outbox, series, doctor, quarantine),
+    *(notices, stock, receipts, registry, cases, milestones, outbox, series, doctor, quarantine),
 )
 
 

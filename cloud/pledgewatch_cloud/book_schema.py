@@ -49,12 +49,32 @@ from pledgewatch_cloud.decide.milestones.clauses import (
     MOST_LTV_BP,
     Parameters,
 )
-from pledgewatch_cloud.decide.milestones.terms import ACCOUNT, BIC, IBAN, SHARES_OF
+from pledgewatch_cloud.decide.milestones.terms import ACCOUNT, BIC, IBAN, KEYS_MAX, SHARES_OF
 from pledgewatch_cloud.decide.moments import ID
 from pledgewatch_cloud.decide.money import BASIS_POINTS
+from pledgewatch_cloud.decide.stock import csv_form
+from pledgewatch_cloud.decide.stock.rows import AT_FAULT, BARE_DATES, MEANS, WORD_MAX
+from pledgewatch_cloud.decide.stock.rows import KINDS as STOCK_KINDS
+from pledgewatch_cloud.decide.stock.stock_terms import (
+    MAX_NAMES,
+    MAX_PATTERN,
+    MAX_RULES,
+    OFFSET_MAX_MINUTES,
+    QUALIFIER,
+)
+from pledgewatch_cloud.decide.stock.texts import ENCODINGS
 from pledgewatch_cloud.decide.trade.identifiers import LOCODE
 from pledgewatch_cloud.decide.trade.vocabulary import FACT_KINDS, REFERENCE_TYPES
 from pledgewatch_cloud.decide.voyage import LEG_KINDS, SIGNALS
+from pledgewatch_cloud.decide.warehouse.terms import (
+    DAYS,
+    MAX_BINS,
+    MAX_OFFSETS,
+    MAX_PIECES,
+    MAX_WEIGHT_G,
+    MAX_ZONES,
+    TIME_OF_DAY,
+)
 
 Schema = dict[str, Any]
 
@@ -149,8 +169,15 @@ MKT = item(
     window_h=whole(0, WINDOW_MAX_H, "hours; 0: the voyage"),
     max_gap_s=whole(1, MAX_WAIT_S, "seconds; a longer gap is unknown"),
 )
-RECEIPT = item("id state", id=IDENTITY, state=one_of(RECEIPT_STATES, "how it stands"), until=MOMENT)
+RECEIPT = item(
+    "id", id=IDENTITY, state=one_of(RECEIPT_STATES, "how it stands; none: the receipt book says so"), until=MOMENT
+)
 PAPER = item("kind id", kind=one_of(PAPER_KINDS, "what it is"), id=IDENTITY, until=MOMENT)
+PARTY_KEY = item(
+    "kid x",
+    kid=IDENTITY | {"description": "the key's name, as signed texts have it"},
+    x={"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "the x of its JWK: Ed25519, RFC 8037"},
+)
 MOVEMENT = item(
     "id kind at amount_minor",
     id=IDENTITY,
@@ -288,6 +315,75 @@ FEATURE = item(
         legs=IDS,
     ),
 )
+WORD: Schema = {"type": "string", "minLength": 1, "maxLength": WORD_MAX}
+
+
+def named(values: Schema, about: str) -> Schema:
+    """An object from what a stock system writes to what that is called here."""
+    return {"type": "object", "additionalProperties": values, "maxProperties": MAX_NAMES, "description": about}
+
+
+STOCK_TABLE = item(
+    "columns",
+    columns={
+        "type": "object",
+        "additionalProperties": False,
+        "properties": dict.fromkeys(csv_form.FIELDS, WORD),
+        "description": "the column of each field",
+    },
+    fixed={
+        "type": "object",
+        "additionalProperties": False,
+        "properties": dict.fromkeys(csv_form.FIELDS, WORD),
+        "description": "what a field holds in every row",
+    },
+    kinds=named(one_of(STOCK_KINDS, "the kind"), "what the source calls a kind"),
+    rules={
+        **listed(
+            item(
+                "when kind",
+                when={
+                    "type": "object",
+                    "minProperties": 1,
+                    "additionalProperties": {"type": "string", "minLength": 1, "maxLength": MAX_PATTERN},
+                    "description": "a regular expression for all of the cell, by column",
+                },
+                kind=one_of((*STOCK_KINDS, csv_form.LEFT_OUT), "what rows are that fit"),
+                turned=flag("1: the sign of the quantity is turned"),
+                signed=flag("1: a quantity without a sign is written with a plus"),
+                reason=WORD,
+            )
+        ),
+        "maxItems": MAX_RULES,
+    },
+    delimiter=one_of(csv_form.DELIMITERS, "between cells"),
+    decimal=one_of((".", ","), "the decimal sign"),
+    repeats=one_of(csv_form.REPEATS, "what rows mean that are equal and have no id"),
+    trailer=WORD,
+    complete=flag("1: counts leave nothing of the owner's out"),
+)
+ZONE = item(
+    "asset bins",
+    asset=IDENTITY,
+    bins={"type": "array", "items": WORD, "minItems": 1, "maxItems": MAX_BINS},
+    weight_tolerance_g=whole(0, MAX_WEIGHT_G, "grams that its scales may be off by in all"),
+    pieces_tolerance=whole(0, MAX_PIECES, "pieces or tags that its counters may be off by in all"),
+)
+OFFSET = whole(-OFFSET_MAX_MINUTES, OFFSET_MAX_MINUTES, "minutes that its clocks are ahead of UTC")
+TIME: Schema = {"type": "string", "pattern": f"^(?:{TIME_OF_DAY.pattern})$", "description": "by its own clocks"}
+HOURS = item(
+    "utc_offset_minutes open",
+    utc_offset_minutes=OFFSET,
+    open=listed(
+        item(
+            "days from until",
+            days={"type": "array", "items": one_of(DAYS, "a day of the week"), "minItems": 1},
+            **{"from": TIME, "until": TIME},
+        )
+    ),
+    changes=listed(item("from utc_offset_minutes", utc_offset_minutes=OFFSET, **{"from": MOMENT}))
+    | {"maxItems": MAX_OFFSETS},
+)
 SECTIONS: dict[str, Schema] = {
     # A collection may say more of itself than its features (RFC 7946, 6.1).
     "fences": item("type features", type={"const": "FeatureCollection"}, features=listed(FEATURE))
@@ -401,6 +497,7 @@ SECTIONS: dict[str, Schema] = {
             account={"type": "string", "pattern": f"^{ACCOUNT.pattern}$", "description": "where there is no IBAN"},
             bic={"type": "string", "pattern": f"^{BIC.pattern}$", "description": "ISO 9362"},
             country=COUNTRY,
+            keys=listed(PARTY_KEY) | {"maxItems": KEYS_MAX, "description": "what it signs with; no two of one name"},
         )
     ),
     "senders": listed(
@@ -426,6 +523,48 @@ SECTIONS: dict[str, Schema] = {
                     for kind in REFERENCE_TYPES
                 },
             },
+        )
+    ),
+    "stock_sources": listed(
+        item(
+            "id warehouse means units",
+            id=NAME,
+            warehouse=IDENTITY,
+            means=one_of(MEANS, "what its documents do"),
+            units=named(IDENTITY, "what the book calls each unit that it writes") | {"minProperties": 1},
+            owner=IDENTITY,
+            owners=named(IDENTITY, "what the book calls each owner that it writes"),
+            sku_units=named(IDENTITY, "the one unit that a SKU is counted in"),
+            bin=WORD,
+            needs_lot=flag("1: every row names its lot"),
+            at_fault=one_of(AT_FAULT, "what becomes of a document with faults"),
+            utc_offset_minutes=whole(-OFFSET_MAX_MINUTES, OFFSET_MAX_MINUTES, "of times without an offset"),
+            bare_dates=one_of(BARE_DATES, "what a date without a time means"),
+            encoding=one_of(ENCODINGS, "of documents without a byte order mark"),
+            sku_qualifiers={
+                "type": "array",
+                "items": {"type": "string", "pattern": f"^{QUALIFIER.pattern}$"},
+                "minItems": 1,
+                "uniqueItems": True,
+                "description": "by which SKUs are found in X12, the preferred first",
+            },
+            csv=STOCK_TABLE,
+        )
+    ),
+    "warehouses": listed(
+        item(
+            "id",
+            id=IDENTITY,
+            zones=listed(ZONE) | {"maxItems": MAX_ZONES},
+            gates=IDS | {"description": "assets whose devices read the tags that pass"},
+            fences=IDS | {"description": "goods kept here are in one of these"},
+            unit_weights_g={
+                "type": "object",
+                "additionalProperties": whole(1, MAX_WEIGHT_G, "grams that one unit of the SKU weighs"),
+            },
+            grace_s=wait("how long what is measured and what the stock system says may differ"),
+            inspectors=IDS | {"description": "parties that may count here; none: nobody"},
+            hours=HOURS,
         )
     ),
     "voyages": listed(item("id asset", id=IDENTITY, asset=IDENTITY, legs=listed(LEG))),

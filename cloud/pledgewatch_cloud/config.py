@@ -13,6 +13,7 @@ from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
 from pledgewatch_cloud.journal.outbox import CORE, Begin
 from pledgewatch_cloud.logs import LogFormat
 from pledgewatch_cloud.outbox import pain001
+from pledgewatch_cloud.receipts.issuer import check_base_url
 from pledgewatch_wire import topics
 from pledgewatch_wire.mqtt_settings import MqttProtocol, require_tls_files
 
@@ -73,7 +74,7 @@ class BrokerSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535 or (self.port == 0 and not self.embedded):
             raise ValueError(f"port is {self.port}; use 1 to 65535 (0 only with embedded = true)")
-        if self.embedded and self.accounts_file is None and not _is_loopback(self.host):
+        if self.embedded and self.accounts_file is None and not is_loopback(self.host):
             raise ValueError(f"host is {self.host}, which others can reach: name an accounts_file of those who may")
         require_tls_files(self.ca_file, self.certificate_file, self.key_file)
         if not 5 <= self.keep_alive_s <= 65_535:
@@ -120,7 +121,7 @@ class ApiSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is {self.port}; use 0 to 65535")
-        if self.token_file is None and not _is_loopback(self.host):
+        if self.token_file is None and not is_loopback(self.host):
             raise ValueError(f"host is {self.host}, which others can reach: name a token_file for those who may write")
 
 
@@ -130,6 +131,24 @@ class EndpointForm(StrEnum):
     WEBHOOK = "webhook"
     MQTT = "mqtt"
     PAIN001 = "pain001"
+
+
+def check_url(url: str, safe: str, plain: str, *, allow_private: bool) -> None:
+    """Raise ValueError where a URL is none of these two schemes, or plain where only safe is allowed."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # UnicodeError is a ValueError: a label that is empty or too long
+    except ValueError:
+        host = None
+    if not url.isprintable() or " " in url:
+        raise ValueError(f"url is {url!r}; it holds a blank or a character that cannot be printed")
+    if not host or parts.scheme not in (safe, plain):
+        raise ValueError(f"url is {url!r}; it must begin with {safe}:// and name a host")
+    if parts.scheme == plain and not allow_private:
+        raise ValueError(f"url is {url!r}; {plain}:// only with allow_private_networks = true, else {safe}://")
+    if parts.username is not None:
+        raise ValueError("url holds a name or password; secrets belong into files")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,21 +193,8 @@ class DeliverySettings:
         return not self.message_types or not RELEASING.isdisjoint(self.message_types)
 
     def check_url(self, url: str, safe: str, plain: str) -> None:
-        """Raise ValueError where a URL is none of these two schemes, or plain where only safe is allowed."""
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-            (host or "").encode("idna")  # UnicodeError is a ValueError: a label that is empty or too long
-        except ValueError:
-            host = None
-        if not url.isprintable() or " " in url:
-            raise ValueError(f"url is {url!r}; it holds a blank or a character that cannot be printed")
-        if not host or parts.scheme not in (safe, plain):
-            raise ValueError(f"url is {url!r}; it must begin with {safe}:// and name a host")
-        if parts.scheme == plain and not self.allow_private_networks:
-            raise ValueError(f"url is {url!r}; {plain}:// only with allow_private_networks = true, else {safe}://")
-        if parts.username is not None:
-            raise ValueError("url holds a name or password; secrets belong into files")
+        """Raise ValueError; see check_url."""
+        check_url(url, safe, plain, allow_private=self.allow_private_networks)
 
     def secrets(self, place: str) -> dict[str, Path | None]:
         """The files of an endpoint, by their place in the configuration."""
@@ -304,11 +310,11 @@ class BookSettings:
 
 @dataclass(frozen=True, slots=True)
 class SenderSettings:
-    """Who may hand in notices over the API, and what it is known by.
+    """Who may hand in notices or reports of stock over the API, and what it is known by.
 
     `secret_files` hold one Standard Webhooks secret (`whsec_…`) each: one, or two while the sender goes over from an
-    old one to a new one. `token_file` holds a bearer token, for software that cannot sign. `id` is the sender's in the
-    book.
+    old one to a new one. `token_file` holds a bearer token, for software that cannot sign. `id` is the sender's or the
+    stock source's in the book.
     """
 
     id: str
@@ -325,8 +331,8 @@ class SenderSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class NoticesSettings:
-    """Notices that come as files: `drop_folder`/<sender>/<name>.json, looked at every `look_every_s`."""
+class DropSettings:
+    """Documents that come as files: `drop_folder`/<whose>/<name>, looked at every `look_every_s`; see drop_folder."""
 
     drop_folder: Path | None = None
     look_every_s: float = 2.0
@@ -337,8 +343,70 @@ class NoticesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptsSettings:
+    """Who signs credentials of receipts: the private key in `issuer_key_file` (Ed25519, PEM), and `base_url`, where the
+    API can be reached from outside. Both go into every credential, so they stay for good. Without them receipts live as
+    well, and none is shown to others as a credential."""
+
+    issuer_key_file: Path | None = None
+    base_url: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.issuer_key_file is None) != (not self.base_url):
+            raise ValueError("issuer_key_file goes with base_url; set both, or neither")
+        if self.base_url:
+            check_base_url(self.base_url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipSettings:
+    """A registry that this cloud is a member of, under the name `member`; docs/REGISTRY.md explains it.
+
+    `secret_files` hold one Standard Webhooks secret (`whsec_…`) each, `marks_key_files` a key of all members each: one
+    of either, or two while it goes over to another. Every `look_every_s` all claims are held against the receipts, and
+    what is missing is claimed, at most `claims_an_hour` of them.
+    """
+
+    url: str
+    member: str
+    secret_files: tuple[Path, ...]
+    marks_key_files: tuple[Path, ...]
+    timeout_s: float = 5.0
+    look_every_s: float = 900.0
+    claims_an_hour: int = 300
+    allow_private_networks: bool = False
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_url(self.url, "https", "http", allow_private=self.allow_private_networks)
+        if not topics.is_name(self.member):
+            raise ValueError(f"member is {self.member!r}; use the id that the registry has for this cloud")
+        for name in ("secret_files", "marks_key_files"):
+            if not 0 < len(getattr(self, name)) <= SECRETS_MAX:
+                raise ValueError(f"{name} names {len(getattr(self, name))}; one is needed, and two can be live at once")
+        for name in ("timeout_s", "look_every_s", "claims_an_hour"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.key_file is not None and self.certificate_file is None:
+            raise ValueError("key_file goes with certificate_file; set both, or a certificate_file that holds its key")
+
+    def files(self) -> dict[str, Path | None]:
+        """The files that are read at the start, by their place in the configuration."""
+        return {
+            **{f"[registry] secret_files[{place}]": path for place, path in enumerate(self.secret_files)},
+            **{f"[registry] marks_key_files[{place}]": path for place, path in enumerate(self.marks_key_files)},
+            "[registry] ca_file": self.ca_file,
+            "[registry] certificate_file": self.certificate_file,
+            "[registry] key_file": self.key_file,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class CloudSettings:
-    """The whole file. Without [core] its messages wait in the outbox; without [clock] the machine's clock counts."""
+    """The whole file. Without [core] its messages wait in the outbox; without [clock] the machine's clock counts;
+    without [registry] goods are claimed here alone."""
 
     service: ServiceSettings
     broker: BrokerSettings = field(default_factory=BrokerSettings)
@@ -346,10 +414,13 @@ class CloudSettings:
     api: ApiSettings = field(default_factory=ApiSettings)
     book: BookSettings = field(default_factory=BookSettings)
     series: SeriesSettings = field(default_factory=SeriesSettings)
-    notices: NoticesSettings = field(default_factory=NoticesSettings)
+    notices: DropSettings = field(default_factory=DropSettings)
+    stock: DropSettings = field(default_factory=DropSettings)
+    receipts: ReceiptsSettings = field(default_factory=ReceiptsSettings)
     senders: tuple[SenderSettings, ...] = ()
     core: CoreSettings | None = None
     endpoints: tuple[EndpointSettings, ...] = ()
+    registry: MembershipSettings | None = None
     clock: ClockSettings | None = None
 
     def __post_init__(self) -> None:
@@ -397,7 +468,9 @@ class CloudSettings:
             "[broker] key_file": broker.key_file,
             "[api] token_file": self.api.token_file,
             "[series] token_file": self.series.token_file,
+            "[receipts] issuer_key_file": self.receipts.issuer_key_file,
             **({} if self.core is None else self.core.secrets("[core]")),
+            **({} if self.registry is None else self.registry.files()),
             **{
                 place: path
                 for one in self.endpoints
@@ -423,7 +496,8 @@ def _both_of(facilities: tuple[str, ...], others: tuple[str, ...]) -> str | None
     return ", ".join(sorted({*facilities} & {*others})) or None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is one that only this machine can reach."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

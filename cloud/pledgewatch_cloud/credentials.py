@@ -6,8 +6,11 @@ A secret is never in the configuration, only the path of its file; and never in 
 from collections.abc import Sequence
 from pathlib import Path
 
-from pledgewatch_cloud.config import SenderSettings
+from pledgewatch_cloud import signing_key
+from pledgewatch_cloud.config import MembershipSettings, ReceiptsSettings, SenderSettings
+from pledgewatch_cloud.membership.marks_key import MarksKey
 from pledgewatch_cloud.notices.senders import SenderKeys, Senders
+from pledgewatch_cloud.receipts.signer import Signer, signer
 from pledgewatch_cloud.signature import Key
 
 TOKEN_MIN_CHARACTERS = 16
@@ -35,6 +38,19 @@ def key_in(path: Path) -> Key:
         raise CredentialError(f"{path} holds no Standard Webhooks secret: {error}") from None
 
 
+def marks_key_in(path: Path) -> MarksKey:
+    """The key in a file that marks are blinded with. Raises CredentialError."""
+    try:
+        return MarksKey(_text_in(path))
+    except ValueError as error:
+        raise CredentialError(f"{path} holds no key for marks: {error}") from None
+
+
+def member_keys(one: MembershipSettings) -> tuple[tuple[Key, ...], tuple[MarksKey, ...]]:
+    """What a member of a registry signs with, and what it blinds marks with. Raises CredentialError."""
+    return tuple(map(key_in, one.secret_files)), tuple(map(marks_key_in, one.marks_key_files))
+
+
 def sender_keys(senders: Sequence[SenderSettings]) -> list[SenderKeys]:
     """What each sender is known by. Raises CredentialError where that is no secret, or two senders have the same."""
     found = [
@@ -46,6 +62,16 @@ def sender_keys(senders: Sequence[SenderSettings]) -> list[SenderKeys]:
     except ValueError as error:
         raise CredentialError(f"[[senders]] {error}") from None
     return found
+
+
+def signer_of(receipts: ReceiptsSettings) -> Signer | None:
+    """Who signs credentials of receipts; None where nobody does. Raises CredentialError."""
+    if receipts.issuer_key_file is None:
+        return None
+    try:
+        return signer(signing_key.load(receipts.issuer_key_file), receipts.base_url)
+    except signing_key.SigningKeyError as error:
+        raise CredentialError(f"[receipts] issuer_key_file: {error}") from None
 
 
 def _text_in(path: Path) -> str:

@@ -19,6 +19,7 @@ from cryptography import x509
 from pledgewatch_cloud import delivery
 from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointSettings, SeriesKind
 from pledgewatch_cloud.configured import broker_address, clock_of
+from pledgewatch_cloud.credentials import CredentialError, signer_of
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.ingest.mqtt5_subscriber import greeted
@@ -55,7 +56,7 @@ def _bad(what: str, text: str) -> Finding:
 
 
 async def examine(settings: CloudSettings) -> list[Finding]:
-    """Look at files, disk, journal, clock, certificates, broker, core and series."""
+    """Look at files, disk, journal, clock, certificates, broker, issuer, core and series."""
     found = [_bad("file", fault) for fault in unreadable(settings.files())]
     found.append(_disk(settings.service.data_folder))
     found.append(_journal(settings.service.data_folder))
@@ -63,6 +64,7 @@ async def examine(settings: CloudSettings) -> list[Finding]:
     found += _milestones(settings.service.data_folder)
     found.append(_clock())
     found += _certificates(settings)
+    found += _issuer(settings)
     if not settings.broker.embedded:
         found.append(await _broker(settings))
     if settings.core is None:
@@ -229,6 +231,15 @@ def _certificates(settings: CloudSettings) -> list[Finding]:
         is_well = until > datetime.now(UTC) + CERTIFICATE_SOON
         found.append(Finding(what, is_well, text if is_well else f"{text}; renew it"))
     return found
+
+
+def _issuer(settings: CloudSettings) -> list[Finding]:
+    """Who signs credentials of receipts, where somebody does."""
+    try:
+        signer = signer_of(settings.receipts)
+    except CredentialError as error:
+        return [_bad("issuer", str(error))]
+    return [] if signer is None else [_well("issuer", f"{signer.issuer.did} at {signer.issuer.base_url}")]
 
 
 async def _broker(settings: CloudSettings) -> Finding:

@@ -6,12 +6,11 @@ broker ─ subscriber ─ ingest loop ─ writer (spine, store) ─ relays ─ e
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,11 +24,12 @@ from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.book_at_start import BookFileError, amend_from_files
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, SystemClock
-from pledgewatch_cloud.config import ApiSettings, BrokerSettings, CloudSettings
+from pledgewatch_cloud.config import BrokerSettings, CloudSettings, DropSettings, MembershipSettings
 from pledgewatch_cloud.configured import broker_address, clock_of, series_of
-from pledgewatch_cloud.credentials import CredentialError, sender_keys, token_in
+from pledgewatch_cloud.credentials import CredentialError, member_keys, sender_keys, signer_of, token_in
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.drop_folder import DropFolder, Taker
 from pledgewatch_cloud.follower import keep_following
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.connect import connect_subscriber
@@ -39,15 +39,22 @@ from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Subscriber
 from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.journal.sqlite import SqliteStore
-from pledgewatch_cloud.notices.drop import Drop
+from pledgewatch_cloud.membership.client import Client
+from pledgewatch_cloud.membership.membership import Membership
+from pledgewatch_cloud.notices.drop import NoticeFiles
 from pledgewatch_cloud.notices.intake import Intake
 from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.notices.senders import Senders
 from pledgewatch_cloud.outbox.relay import Relay
+from pledgewatch_cloud.outbox.webhook import Tls
+from pledgewatch_cloud.receipts.signer import Signer
 from pledgewatch_cloud.series.series import Series, SeriesError
+from pledgewatch_cloud.serving import Server, ServingError, listen, sole_use
 from pledgewatch_cloud.spine.snapshots import Snapshots
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_cloud.stock.drop import StockFiles
+from pledgewatch_cloud.stock.intake import StockIntake
 from pledgewatch_wire import topics
 from pledgewatch_wire.settings import unreadable
 from pledgewatch_wire.topics import Kind
@@ -67,14 +74,17 @@ class _Open(NamedTuple):
     listener: socket.socket
     token: str | None
     senders: Senders
+    signer: Signer | None
     clock: Clock
     store: SqliteStore
     writer: Writer
     relays: dict[str, Relay]
     series: Series
     subscriber: Subscriber
+    membership: Membership | None
     metrics: Metrics
     submissions: Submissions
+    stock_reports: Submissions
 
 
 async def run(settings: CloudSettings, config: Path) -> None:
@@ -85,7 +95,7 @@ async def run(settings: CloudSettings, config: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
         try:
             opened = await _open(settings, stack)
-        except (BookFileError, CredentialError, SeriesError, delivery.DeliveryError) as error:
+        except (BookFileError, CredentialError, SeriesError, ServingError, delivery.DeliveryError) as error:
             raise ServiceError(str(error)) from None
         await _work(settings, config, opened, stop)
         log.info("stopping")
@@ -96,8 +106,9 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     if faults := unreadable(settings.files()):
         raise ServiceError("\n".join(faults))
     token, senders = token_in(settings.api.token_file), Senders(sender_keys(settings.senders))
-    listener = stack.enter_context(_listen(settings.api))
-    stack.enter_context(_sole_use(settings.service.data_folder))
+    signer = signer_of(settings.receipts)
+    listener = stack.enter_context(listen("the API", settings.api.host, settings.api.port, "[api]"))
+    stack.enter_context(sole_use(settings.service.data_folder, "pledgewatch-cloud"))
     store = SqliteStore(settings.service.data_folder)
     stack.callback(store.close)
     clock = clock_of(settings)
@@ -110,7 +121,11 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     series = series_of(settings, store.journal)
     stack.callback(series.close)
     subscriber = await _subscriber(settings, stack)
-    return _Open(listener, token, senders, clock, store, writer, relays, series, subscriber, Metrics(), Submissions())
+    membership = await _membership(settings.registry, writer, stack)
+    counts = Metrics(), Submissions(), Submissions()
+    return _Open(
+        listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, *counts
+    )
 
 
 async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyncio.Event) -> None:
@@ -123,9 +138,14 @@ async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyn
         "series": keep_following(config),
         **{f"relay {name}": one.run() for name, one in opened.relays.items()},
     }
-    if settings.notices.drop_folder is not None:
-        intake = Intake(opened.writer, opened.store, opened.submissions, SystemClock())
-        loops["notices"] = Drop(settings.notices.drop_folder, intake, settings.notices.look_every_s).run()
+    notices = NoticeFiles(Intake(opened.writer, opened.store, opened.submissions, SystemClock()))
+    stock = StockFiles(StockIntake(opened.writer, opened.store, opened.stock_reports, opened.clock))
+    watched: tuple[tuple[DropSettings, Taker], ...] = ((settings.notices, notices), (settings.stock, stock))
+    for drop, taker in watched:
+        if drop.drop_folder is not None:
+            loops[taker.noun] = DropFolder(drop.drop_folder, taker, drop.look_every_s).run()
+    if opened.membership is not None:
+        loops["registry"] = opened.membership.run()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop, name=name) for name, loop in loops.items()]
         api = group.create_task(server.serve(sockets=[opened.listener]), name="api")
@@ -149,7 +169,7 @@ def _ingest(settings: CloudSettings, opened: _Open) -> IngestLoop:
     )
 
 
-def _server(settings: CloudSettings, opened: _Open) -> "_Server":
+def _server(settings: CloudSettings, opened: _Open) -> Server:
     """The API, not yet running."""
     service = Service(
         store=opened.store,
@@ -164,9 +184,13 @@ def _server(settings: CloudSettings, opened: _Open) -> "_Server":
         broker_counts=lambda: opened.subscriber.counts,
         token=opened.token,
         senders=opened.senders,
+        signer=opened.signer,
         submissions=opened.submissions,
+        stock_reports=opened.stock_reports,
+        clock=opened.clock,
+        membership=opened.membership,
     )
-    return _Server(
+    return Server(
         uvicorn.Config(
             create_app(service), host=settings.api.host, port=settings.api.port, log_config=None, access_log=False
         )
@@ -180,6 +204,35 @@ async def _subscriber(settings: CloudSettings, stack: contextlib.AsyncExitStack)
         address = replace(address, port=await _embedded_broker(broker, stack))
     filters = [f"$share/{broker.share}/{one}" if broker.share else one for one in _FILTERS]
     return await stack.enter_async_context(connect_subscriber(address, filters, broker.protocol))
+
+
+async def _membership(
+    one: MembershipSettings | None, writer: Writer, stack: contextlib.AsyncExitStack
+) -> Membership | None:
+    """Raises CredentialError, ServiceError."""
+    if one is None:
+        return None
+    keys, marks_keys = member_keys(one)
+    try:
+        client = Client(
+            one.url,
+            one.member,
+            keys,
+            SystemClock(),
+            timeout_s=one.timeout_s,
+            tls=Tls(one.ca_file, one.certificate_file, one.key_file),
+            allow_private=one.allow_private_networks,
+        )
+    except OSError as error:
+        raise ServiceError(f"[registry] {error.filename or 'its certificates'}: {error}") from None
+    return Membership(
+        writer,
+        await stack.enter_async_context(client),
+        marks_keys,
+        clock=SystemClock(),
+        look_every_s=one.look_every_s,
+        claims_an_hour=one.claims_an_hour,
+    )
 
 
 async def _embedded_broker(broker: BrokerSettings, stack: contextlib.AsyncExitStack) -> int:
@@ -216,31 +269,6 @@ def _spare_the_collector() -> None:
     gc.set_threshold(*_COLLECT_AFTER)
 
 
-def _listen(api: ApiSettings) -> socket.socket:
-    """The API's socket, before anything else is opened: what cannot be reached need not start."""
-    try:
-        return socket.create_server((api.host, api.port))
-    except OSError as error:
-        where = f"{api.host}:{api.port}"
-        raise ServiceError(f"the API cannot listen on {where} ({error.strerror}); choose another in [api]") from None
-
-
-@contextlib.contextmanager
-def _sole_use(folder: Path) -> Iterator[None]:
-    """A journal has one writer: a lock on a file beside it, let go of by the kernel however we end."""
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((folder / "lock").open("w", encoding="ascii"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServiceError(f"{folder} is in use by another pledgewatch-cloud") from None
-        except OSError as error:
-            text = f"{error.filename or folder} cannot be used ({error.strerror}); choose another [service] data_folder"
-            raise ServiceError(text) from None
-        yield
-
-
 async def _relays(
     settings: CloudSettings, store: SqliteStore, clock: Clock, writer: Writer, stack: contextlib.AsyncExitStack
 ) -> dict[str, Relay]:
@@ -252,12 +280,3 @@ async def _relays(
         return writer.commit(drafts.booked, message, release, payer=payer)
 
     return await delivery.relays_of(settings, store, clock, stack, booked, writer.obstacle, writer.payer_of)
-
-
-class _Server(uvicorn.Server):
-    """The service answers to signals itself."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
-        yield

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pledgewatch_sim
 from pledgewatch_wire.settings import SettingsError, load
@@ -57,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     fleet.add_argument("--fences", type=_whole(0, 1_000_000), default=100, metavar="N", help="in that book")
     fleet.set_defaults(command=_fleet)
 
+    _add_warehouse(commands)
+
     play = commands.add_parser("play", help="play a recorded NMEA log over a pty")
     play.add_argument("log", type=Path, metavar="LOG")
     play.add_argument("--speed", type=_number(0, 1e6), default=1.0, help="cycles a second; 0: as fast as it is read")
@@ -64,6 +67,25 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("--wait", action="store_true", help="begin when somebody has opened the port")
     play.set_defaults(command=_play)
     return parser
+
+
+def _add_warehouse(commands: Any) -> None:
+    warehouse = commands.add_parser("warehouse", help="a warehouse: its people, sensors and stock system")
+    warehouse.add_argument("--folder", type=Path, required=True, metavar="FOLDER", help="for all that it leaves")
+    warehouse.add_argument("--seed", type=_whole(0, 2**31), default=1)
+    warehouse.add_argument("--days", type=_whole(1, 365), default=7, help="of the whole story")
+    warehouse.add_argument("--past-days", type=_whole(0, 365), help="of it, before today (all but one)")
+    warehouse.add_argument("--speed", type=_number(0, 1e9), default=0.0, help="of the days before now; 0: at once")
+    warehouse.add_argument("--sales", type=Path, metavar="FILE", help="a table as UCI Online Retail (dice)")
+    warehouse.add_argument("--broker", type=_whole(1, 65_535), metavar="PORT", help="of the LAN's broker here (none)")
+    warehouse.add_argument("--wms-port", type=_whole(0, 65_535), default=0, help="of the stock system (any)")
+    warehouse.add_argument("--modbus-port", type=_whole(0, 65_535), default=0, help="of the Modbus converter (any)")
+    warehouse.add_argument("--token-file", type=Path, metavar="FILE", help="who asks the stock system bears its token")
+    warehouse.add_argument("--every", type=_number(0.1, 3_600), default=10.0, metavar="S", help="each sensor speaks")
+    warehouse.add_argument("--grace", type=_whole(0, 86_400), default=900, metavar="S", help="in the book's part")
+    for kind in ("missed-scans", "double-imports", "thefts", "wrong-bins", "dead-sensors"):
+        warehouse.add_argument(f"--{kind}", type=_whole(0, 1_000), default=0, metavar="N")
+    warehouse.set_defaults(command=_warehouse)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -134,6 +156,37 @@ def _fleet(options: argparse.Namespace) -> int:
         where = error.filename or f"{options.host}:{options.port}"
         print(f"{where} cannot be used: {error.strerror or error}", file=sys.stderr)
         return 2
+
+
+def _warehouse(options: argparse.Namespace) -> int:
+    from pledgewatch_sim.bank.settings import read_token  # noqa: PLC0415 - the others need none of it
+    from pledgewatch_sim.warehouse import program  # noqa: PLC0415
+    from pledgewatch_sim.warehouse.truth import Kind  # noqa: PLC0415
+
+    try:
+        asked = program.WarehouseOptions(
+            folder=options.folder,
+            seed=options.seed,
+            days=options.days,
+            past_days=options.days - 1 if options.past_days is None else options.past_days,
+            speed=options.speed,
+            sales=options.sales,
+            mishaps={kind: getattr(options, f"{kind}s") for kind in Kind},
+            broker_port=options.broker,
+            wms_port=options.wms_port,
+            modbus_port=options.modbus_port,
+            token=read_token(options.token_file) or "",
+            every_s=options.every,
+            grace_s=options.grace,
+        )
+        asyncio.run(program.run(asked))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename or 'an address'} cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _play(options: argparse.Namespace) -> int:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TextIO
 
 from pledgewatch_edge import command
-from pledgewatch_gateway.config import GatewaySettings, check_lan_files, load
+from pledgewatch_gateway.config import GatewaySettings, check_site_files, load
+from pledgewatch_gateway.documents.document_queue import Queue
 from pledgewatch_gateway.program import program_of
 
 
@@ -27,6 +28,13 @@ def _parser() -> argparse.ArgumentParser:
         "roster", help="print which sensor is which channel of which device, one JSON object a line"
     )
     roster.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML")
+    documents = commands.add_parser(
+        "documents", help="print the documents that the cloud has refused, one JSON object a line, and what waits"
+    )
+    documents.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML")
+    documents.add_argument(
+        "--again", metavar="NAME", help="hand in one of them once more, or `all`; the program may be running"
+    )
     return parser
 
 
@@ -40,7 +48,10 @@ def _act(parsed: argparse.Namespace, out: TextIO, errors: TextIO) -> int:
     settings = load(parsed.config)
     if parsed.command == "roster":
         return _print_roster(settings, out)
-    check_lan_files(settings, parsed.config)
+    if parsed.command == "documents":
+        return _documents(settings, parsed.again, out, errors)
+    if parsed.command == "run":
+        check_site_files(settings, parsed.config)
     program = program_of(settings)
     return command.act(program.stations, parsed, out, errors, program.beside)
 
@@ -58,6 +69,31 @@ def _print_roster(settings: GatewaySettings, out: TextIO) -> int:
             "field": row.field,
         }
         out.write(json.dumps(line) + "\n")
+    return 0
+
+
+def _documents(settings: GatewaySettings, again: str | None, out: TextIO, errors: TextIO) -> int:
+    """Print what was refused and what waits; first let what is named wait again."""
+    if settings.documents is None:
+        errors.write("this gateway has no documents; [documents] says where they come from\n")
+        return command.BAD_CONFIGURATION
+    queue = Queue(settings.documents_folder, settings.documents.documents_max, settings.documents.bytes_max)
+    try:
+        refused = queue.refused()
+        if again is not None and again not in {"all", *(one.name for one in refused)}:
+            errors.write(f"{again} is none that was refused; without --again they are told\n")
+            return command.FAILED
+        for one in refused:
+            if again in {one.name, "all"}:
+                queue.again(one.name)
+                out.write(json.dumps({"again": one.name}) + "\n")
+            else:
+                out.write(json.dumps({"refused": one.name, "reasons": one.reasons}) + "\n")
+        standing = queue.standing()
+    except OSError as error:
+        errors.write(f"{error.filename}: {error.strerror}\n")
+        return command.FAILED
+    out.write(json.dumps({"waiting": standing.waiting, "bytes": standing.bytes, "refused": standing.refused}) + "\n")
     return 0
 
 

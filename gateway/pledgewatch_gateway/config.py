@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from pledgewatch_edge.config import SharedSettings, broker_files, require_name
+from pledgewatch_gateway.documents.settings import FOLDER, DocumentsSettings, faults_of
 from pledgewatch_gateway.roster import RowSettings, check_rows
 from pledgewatch_gateway.rules import RuleSettings
 from pledgewatch_gateway.sources.modbus import ModbusSettings
@@ -63,7 +64,7 @@ class ZoneSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings(SharedSettings):
     """The whole configuration of a gateway: its zones, the sources of what is measured there, the roster (`sensors`)
-    that says what is what, and what is done on the spot."""
+    that says what is what, what is done on the spot, and the documents of the stock system."""
 
     gateway: GatewayName
     zones: tuple[ZoneSettings, ...] = ()
@@ -74,6 +75,7 @@ class GatewaySettings(SharedSettings):
     outputs: tuple[OutputSettings, ...] = ()
     rules: tuple[RuleSettings, ...] = ()
     status_page: StatusPageSettings | None = None
+    documents: DocumentsSettings | None = None
 
     def __post_init__(self) -> None:
         if not self.zones:
@@ -83,7 +85,7 @@ class GatewaySettings(SharedSettings):
         for key, values in (
             ("name", [zone.name for zone in self.zones]),
             ("device", [zone.device for zone in self.zones]),
-            ("folder", [os.path.normpath(self.folder_of(zone)) for zone in self.zones]),
+            ("folder", [os.path.normpath(one) for one in (*map(self.folder_of, self.zones), self.documents_folder)]),
         ):
             _require_once(f"[[zones]] {key}", values, "give each zone its own")
         sources = [one.name for kind in (self.mqtt, self.modbus, self.serial) for one in kind]
@@ -118,18 +120,27 @@ class GatewaySettings(SharedSettings):
         """Where a zone's key, counters and spool are."""
         return zone.folder or self.gateway.state_folder / zone.device
 
+    @property
+    def documents_folder(self) -> Path:
+        """Where documents wait for the cloud."""
+        folder = None if self.documents is None else self.documents.folder
+        return folder or self.gateway.state_folder / FOLDER
+
 
 def load(file: Path) -> GatewaySettings:
     """The gateway's configuration. Raises SettingsError; needs nothing but the file itself."""
     return load_settings(file, GatewaySettings)
 
 
-def check_lan_files(settings: GatewaySettings, file: Path) -> None:
-    """Refuse a configuration whose brokers of the LAN name files that cannot be read (SettingsError)."""
+def check_site_files(settings: GatewaySettings, file: Path) -> None:
+    """Refuse a configuration whose brokers of the LAN or documents name files that cannot be used (SettingsError)."""
     named: dict[str, Path | None] = {}
     for number, one in enumerate(settings.mqtt):
         named |= broker_files(f"[mqtt][{number}] broker", one.broker)
-    if errors := unreadable(named):
+    errors = unreadable(named)
+    if settings.documents is not None:
+        errors += faults_of(settings.documents)
+    if errors:
         raise SettingsError(file, errors)
 
 

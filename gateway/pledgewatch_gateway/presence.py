@@ -33,9 +33,7 @@ class Presence:
 
     def count(self, now_ms: int) -> int:
         """How many are present; 0 is no count but a reader that sees nothing."""
-        for tag in list(self._seen):
-            if self.is_present(tag, now_ms):
-                break
+        while self._seen and not self.is_present(tag := next(iter(self._seen)), now_ms):
             del self._seen[tag]
         return len(self._seen)
 

@@ -3,9 +3,10 @@
     sources -> site (roster) -> inbox of a zone -> its station: recorder -> spool -> uplink
                   |
                   +-> rules -> switches; status page
+    documents of the stock system -> queue -> delivery
 
 None of what is on the right of the site is needed by what is below it: rules, switches and the page go on with what is
-heard, whatever becomes of disks and of the uplink.
+heard, whatever becomes of disks and of the uplink. Documents go a way of their own, over HTTP.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from pledgewatch_edge.process import Beside
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.station import Station
 from pledgewatch_gateway.config import GatewaySettings, ZoneSettings
+from pledgewatch_gateway.documents.bridge import Bridge
 from pledgewatch_gateway.roster import Roster
 from pledgewatch_gateway.site import Site
 from pledgewatch_gateway.sources.modbus import ModbusSource
@@ -50,8 +52,12 @@ def program_of(settings: GatewaySettings, clock: AgentClock | None = None) -> Pr
     sources: list[MqttSource | ModbusSource | SerialSource] = [*brokers.values(), *devices.values(), *ports]
     beside = [Beside(f"source {one.name}", one.run) for one in sources]
     beside.append(Beside("rules", watch.run))
+    bridge = None
+    if settings.documents is not None:
+        bridge = Bridge(settings.documents, settings.documents_folder, lambda: site.now()[0])
+        beside += bridge.beside()
     if settings.status_page is not None:
-        shown = Shown(settings.gateway.name, site, watch, stations, status_of)
+        shown = Shown(settings.gateway.name, site, watch, stations, status_of, bridge)
         beside.append(Beside("status page", StatusPage(settings.status_page, shown).run))
     return Program(stations, beside)
 

@@ -161,6 +161,9 @@ class Site:
         at_ms = self._moment_ms(row, value)
         if not self._is_due(row, found, at_ms):
             self.counts[row.source, "thinned"] += 1
+            if row.number != Channel.TAGS_PRESENT:  # its newest is what was told of it: see `tick`
+                self._known(row, found, value.at_ms and at_ms)
+                self.stirred.set()
             return
         if not self._meters.setdefault(row.key, _Meter(self.monotonic_ms())).take(self.monotonic_ms()):
             self._tell(row.source, "flood", f"{row.sensor_name} {row.field}", "says too much; set its every_s")

@@ -19,6 +19,7 @@ from pledgewatch_edge.config import require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
 from pledgewatch_edge.station import Station
+from pledgewatch_gateway.documents.bridge import Bridge
 from pledgewatch_gateway.roster import RowSettings
 from pledgewatch_gateway.site import Site, counts_of
 from pledgewatch_gateway.switches import Watch
@@ -31,6 +32,8 @@ _STYLE: Final = (
     "body{font:16px/1.4 sans-serif;margin:1rem;max-width:70rem}table{border-collapse:collapse;margin:0 0 1.5rem}"
     "td,th{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #ccc}.bad{background:#fdd}"
 )
+_MOMENTS: Final = ("last_taken", "last_refused", "last_look")
+_TABLES: Final = ("rules", "switches", "zones", "sensors", "documents", "document_sources")
 log = logging.getLogger(__name__)
 
 
@@ -48,13 +51,14 @@ class StatusPageSettings:
 
 
 class Shown(NamedTuple):
-    """What the page is made of. `spools` reads how each station's spool stands, and may take a while."""
+    """What the page is made of. `spool_of` reads how each station's spool stands, and may take a while."""
 
     gateway: str
     site: Site
     watch: Watch
     stations: Sequence[Station]
     spool_of: Callable[[Station], Mapping[str, object]]
+    bridge: Bridge | None = None
 
 
 class StatusPage:
@@ -136,6 +140,8 @@ class StatusPage:
                 for name, want in sorted(shown.watch.wanted.items())
             ],
             "counts": counts_of(shown.site.counts),
+            "documents": [] if shown.bridge is None else [_dated(await asyncio.to_thread(shown.bridge.status))],
+            "document_sources": [] if shown.bridge is None else [_dated(one) for one in shown.bridge.sources()],
         }
 
     def _sensor(self, row: RowSettings) -> dict[str, Any]:
@@ -155,6 +161,12 @@ class StatusPage:
         except (SpoolError, SpoolCorruptError) as error:
             return {"spooled": None, "error": str(error)}
         return {"spooled": status["spooled"], "refused": status["refused"], "oldest_spooled": status["oldest_spooled"]}
+
+
+def _dated(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with its moments as text."""
+    moments = {name: _moment(time_ms) for name in _MOMENTS if (time_ms := status.get(name)) is not None}
+    return {**status, **moments}
 
 
 def _moment(time_ms: int) -> str:
@@ -177,7 +189,7 @@ def _response(code: int, kind: str, body: str) -> bytes:
 
 
 def _page(status: Mapping[str, Any]) -> str:
-    tables = "".join(_table(title, status[title]) for title in ("rules", "switches", "zones", "sensors"))
+    tables = "".join(_table(title.replace("_", " "), status[title]) for title in _TABLES)
     counts = [{"source": source, **kinds} for source, kinds in status["counts"].items()]
     title = escape(str(status["gateway"]))
     return (
@@ -200,7 +212,11 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _is_bad(row: Mapping[str, Any]) -> bool:
-    return row.get("active") is True or row.get("quality", "good") != "good" or bool(row.get("error"))
+    return (
+        row.get("active") is True
+        or row.get("quality", "good") != "good"
+        or bool(row.get("error") or row.get("last_refusal"))
+    )
 
 
 def _text(value: object) -> str:

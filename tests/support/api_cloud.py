@@ -60,7 +60,7 @@ class ApiCloud:
         self.series = EmbeddedSeries(folder, self.store.journal)
         self.feeder = Feeder(self.store, self.series)
         self.woken = 0
-        mine: dict[str, Any] = {"wake_relay": self._wake}
+        mine: dict[str, Any] = {"wake_relay": self._wake, "clock": self.clock}
         self.client = client_over(self.store, self.writer, self.series, **(mine | others))
 
     def close(self) -> None:

@@ -141,22 +141,22 @@ class Bench:
             readings, self._waiting[asset] = self._waiting[asset], []
         arrival = self.devices[asset].arrival(readings, received_at_ms=self.clock.at_ms)
         assert len(self.spine.take([arrival]).accepted) == 1
-        self._look()
+        self.look()
 
     def tick(self, heard_until_ms: int = NEVER) -> None:
         """It is said that time has come this far."""
         self.spine.tick(heard_until_ms)
-        self._look()
+        self.look()
 
     def amend(self, document: dict[str, Any]) -> None:
         """The book changes."""
         assert self.spine.commit(drafts.amend, document) is not None
-        self._look()
+        self.look()
 
     def quote(self, document: dict[str, Any]) -> None:
         """The market changes."""
         assert self.spine.commit(drafts.quote, document) is not None
-        self._look()
+        self.look()
 
     def base(self, facility: str = LINE) -> Base:
         """The base that was announced last."""
@@ -170,7 +170,7 @@ class Bench:
         assert desk is not None
         return {one.id: one for one in bases.lines_of(desk.sheet, facility)}
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """What the entry said and told the core, and whether its sums are right."""
         state = self.spine.state
         self.said = [one.event for one in self.store.events_of(state.entry)]

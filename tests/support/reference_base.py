@@ -195,13 +195,21 @@ def stock(case: Case) -> Decimal:
     """The share that is not counted; all, where a count is asked for and there is none, or the count is too old."""
     policy, lot = case.line.policy, case.lot
     is_counted = lot.counted >= 0
-    if policy.stock_count and not is_counted:
+    if policy.stock_count and not is_counted and (not lot.is_matched or policy.count_stale_s):
         return _NOTHING
     if is_counted and policy.count_stale_s and case.now_ms - lot.counted_ms > policy.count_stale_s * 1_000:
         return _NOTHING
     if is_counted and lot.counted < lot.quantity:
         return floor_of(case.left, Decimal(lot.counted), Decimal(lot.quantity))
     return case.left
+
+
+def shortfall(case: Case) -> Decimal:
+    """What of its value is not missing; what is not counted is missing already."""
+    there = Decimal(max(0, case.lot.quantity - case.lot.missing))
+    if not case.lot.missing:
+        return case.left
+    return min(case.left, floor_of(case.value, there, Decimal(max(1, case.lot.quantity))))
 
 
 def evidence_state(case: Case) -> str:
@@ -266,6 +274,7 @@ TESTS: tuple[Callable[[Case], Decimal], ...] = (
     appraisal,
     receipt,
     stock,
+    shortfall,
     evidence,
     place,
     condition,

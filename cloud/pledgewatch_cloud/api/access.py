@@ -9,14 +9,16 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
 from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.journal.store import Store
+from pledgewatch_cloud.membership.membership import Membership
 from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.notices.senders import Senders
 from pledgewatch_cloud.outbox.relay import Relay
+from pledgewatch_cloud.receipts.signer import Signer
 from pledgewatch_cloud.series.series import Series
 from pledgewatch_cloud.spine.writer import Writer
 
@@ -25,8 +27,10 @@ from pledgewatch_cloud.spine.writer import Writer
 class Service:
     """What the API speaks for. `token` None: whoever reaches the address may write (loopback only, see config).
 
-    `senders` may hand in notices, and nothing else; each shows that it is one (see notices/senders.py). `relays` are by
-    their endpoints; `payers` are those of them that pay.
+    `senders` may hand in notices and reports of stock, and nothing else; each shows that it is one (see
+    notices/senders.py). `relays` are by their endpoints; `payers` are those of them that pay. `clock` says when what is
+    handed in came, as entries of the journal say when they were recorded; `delivery_clock` is the world's. `signer`
+    makes credentials of receipts; None where no issuer is configured.
     """
 
     store: Store
@@ -40,8 +44,12 @@ class Service:
     token: str | None
     senders: Senders = field(default_factory=Senders)
     submissions: Submissions = field(default_factory=Submissions)
+    stock_reports: Submissions = field(default_factory=Submissions)
     relays: Mapping[str, Relay] = field(default_factory=dict)
     payers: frozenset[str] = frozenset({CORE})
+    clock: Clock = field(default_factory=SystemClock)
+    membership: Membership | None = None
+    signer: Signer | None = None
 
 
 def _service(request: Request) -> Service:

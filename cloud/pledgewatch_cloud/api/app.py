@@ -25,8 +25,12 @@ from pledgewatch_cloud.api import (
     notices,
     outbox,
     quarantine,
+    receipts,
+    registry,
     status,
+    stock,
     stress,
+    warehouses,
 )
 from pledgewatch_cloud.api.access import Service, may_write
 from pledgewatch_cloud.api.problems import Problem, on_problem
@@ -46,11 +50,12 @@ _NOUNS = (
     milestones,
     outbox,
     quarantine,
+    registry,
     status,
     stress,
 )
-# What is handed in there, is handed in by senders, who are no holders of the token.
-_OF_SENDERS = (notices, epcis)
+# What is handed in there, is handed in by senders or signed by parties, who are no holders of the token.
+_OF_SENDERS = (notices, epcis, stock, receipts, warehouses)
 
 
 def create_app(service: Service) -> FastAPI:

@@ -1,5 +1,6 @@
 """Bodies of requests: JSON, in which nothing comes twice and no number is none."""
 
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -10,7 +11,10 @@ from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.book_file import MAX_FILE_BYTES, DocumentError, strict_json
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
+from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.step import Outcome
+
+_SIGNED = ("text/plain", "application/jose")
 
 
 async def raw_json_body(request: Request, max_bytes: int) -> bytes:
@@ -18,6 +22,11 @@ async def raw_json_body(request: Request, max_bytes: int) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {kind or 'nothing'}")
+    return await raw_body(request, max_bytes)
+
+
+async def raw_body(request: Request, max_bytes: int) -> bytes:
+    """The bytes that a request brings. Raises Problem: too long."""
     pieces, length = [], 0
     async for piece in request.stream():
         length += len(piece)
@@ -25,6 +34,20 @@ async def raw_json_body(request: Request, max_bytes: int) -> bytes:
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {max_bytes} bytes")
         pieces.append(piece)
     return b"".join(pieces)
+
+
+async def signed_text(request: Request) -> str:
+    """The JWS in compact form that a request brings, without a line end after it. Raises Problem: of another type, too
+    long, or no text of one."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _SIGNED:
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {' or '.join(_SIGNED)}, not {kind or 'nothing'}")
+    raw = await raw_body(request, jose.TEXT_MAX)
+    try:
+        return re.sub(r"\r?\n\Z", "", raw.decode("ascii"))
+    except UnicodeDecodeError as error:
+        text = f"byte {error.start} of the body is none of a JWS in compact form"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{text}; send the text as it was signed") from None
 
 
 async def json_body(request: Request, max_bytes: int) -> Any:

@@ -81,7 +81,9 @@ def _known(state: State, facility: str) -> None:
 def _lines(state: State, facility: str) -> list[dict[str, Any]]:
     now_ms = state.recorded_at_ms
     lines = bases.lines_of(sheet_now(state, now_ms), facility)
-    looked = Looked(facility, lines, now_ms, state.book, state.market, state.facts, state.assets, state.facts)
+    looked = Looked(
+        facility, lines, now_ms, state.book, state.market, state.facts, state.assets, state.held, state.facts
+    )
     grounds = grounds_of(looked)
     return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in lines]
 

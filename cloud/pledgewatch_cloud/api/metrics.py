@@ -60,10 +60,14 @@ class _Metrics(Collector):
             for reason, count in sorted(reasons.items()):
                 family.add_metric([reason], count)
             yield family
-        family = CounterMetricFamily("pledgewatch_submissions", "what senders handed in", labels=["became"])
-        for became, count in sorted(self._service.submissions.counts.items()):
-            family.add_metric([became], count)
-        yield family
+        for name, text, submissions in (
+            ("submissions", "what senders handed in", self._service.submissions),
+            ("stock_reports", "what stock systems handed in", self._service.stock_reports),
+        ):
+            family = CounterMetricFamily(f"pledgewatch_{name}", text, labels=["became"])
+            for became, count in sorted(submissions.counts.items()):
+                family.add_metric([became], count)
+            yield family
 
     def _histograms(self) -> Iterator[Metric]:
         metrics = self._service.metrics
@@ -114,6 +118,8 @@ class _Metrics(Collector):
             ("state_assets", "assets that were heard of", len(state.assets)),
             ("state_causes", "causes of alerts that stand", sum(len(one.causes) for one in state.facts.values())),
             ("state_alerts", "alerts that are open or not forgotten", len(state.alerts)),
+            ("state_stock_rows", "movements of stock and counts that are kept", len(state.stock)),
+            ("state_stock_keys", "goods in bins that anything was ever said of", state.stock.key_count),
             (
                 "milestones_unbooked",
                 "milestones whose release was sent, and is not booked by what was said",

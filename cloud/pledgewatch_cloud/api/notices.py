@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from pledgewatch_cloud.api.access import Service, ServiceOf
 from pledgewatch_cloud.api.body import raw_json_body
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, UNAUTHENTICATED, Intake, RefusedError
-from pledgewatch_cloud.notices.senders import SenderError
+from pledgewatch_cloud.api.sender import sender_of
+from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, Intake, RefusedError
 
 router = APIRouter(prefix="/notices", tags=["notices"])
 
@@ -46,16 +46,8 @@ async def signed_body(service: Service, request: Request) -> tuple[str, bytes]:
     Raises Problem: 401 where no sender is shown to have made it; the bytes are then in quarantine, as long as there
     are not too many of them.
     """
-    raw, now_ms = await raw_json_body(request, DOCUMENT_MAX_BYTES), service.delivery_clock.now_ms()
-    try:
-        return service.senders.of_request(dict(request.headers), raw, now_ms), raw
-    except SenderError as error:
-        text = str(error)
-    if service.senders.may_keep(now_ms):
-        await _intake(service).set_aside("", UNAUTHENTICATED, text, raw)
-    else:
-        service.submissions.became(UNAUTHENTICATED)
-    raise Problem(HTTPStatus.UNAUTHORIZED, text)
+    raw = await raw_json_body(request, DOCUMENT_MAX_BYTES)
+    return await sender_of(service, request, raw, _intake(service).aside), raw
 
 
 async def hand_in(service: Service, sender: str, form: str, raw: bytes) -> int | None:

@@ -32,6 +32,7 @@ REASONS: Mapping[str, str] = {
     "appraisal": "no appraisal in force",
     "receipt": "no valid warehouse receipt",
     "stock": "counted short in stock",
+    "shortfall": "missing of what its receipt claims",
     "evidence": "evidence stale",
     "place": "not where it may be",
     "condition": "condition breached",

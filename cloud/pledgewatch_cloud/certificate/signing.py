@@ -12,9 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pledgewatch_cloud.certificate import csv_form, pdf_form, xlsx_form
 from pledgewatch_cloud.certificate.model import FORMAT, SIGNATURE_SUFFIX, Certificate, stem
@@ -24,31 +23,10 @@ from pledgewatch_cloud.typeset.text import plain
 
 _SIGNATURE_BYTES_MAX = 65_536
 _KEYS = {"format", "file", "sha256", "journal", "entry", "facility", "as_of", "known_at", "public_key", "signature"}
-_MAKE_ONE = "make one with `openssl genpkey -algorithm ed25519 -out FILE`"
 
 
 class CertificateError(RuntimeError):
-    """What cannot be signed with, or does not verify; one sentence that says why."""
-
-
-def load_key(path: Path) -> Ed25519PrivateKey:
-    """The private key in a PEM file. Raises CertificateError where it cannot be read, is open to other users, is
-    encrypted or is no Ed25519 key."""
-    try:
-        if path.stat().st_mode & 0o077:
-            raise CertificateError(f"{path}: other users may read the signing key; run chmod 600 on it")
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise CertificateError(f"{path}: cannot be read: {error.strerror}") from None
-    except TypeError:
-        raise CertificateError(
-            f"{path}: the key is encrypted; use one that is not, readable by this user only"
-        ) from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError(f"{path}: is no private key in PEM; {_MAKE_ONE}") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise CertificateError(f"{path}: is no Ed25519 key; {_MAKE_ONE}")
-    return key
+    """What does not verify; one sentence that says why."""
 
 
 def public_key_hex(key: Ed25519PrivateKey) -> str:

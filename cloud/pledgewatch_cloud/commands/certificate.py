@@ -34,20 +34,21 @@ def add(commands: Commands) -> None:
 
 
 def _make(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud import signing_key
     from pledgewatch_cloud.certificate import signing
     from pledgewatch_cloud.certificate.build import certificate_of
     from pledgewatch_cloud.certificate.stated_file import StatedError, read_stated
 
     store = SqliteStore(options.data, read_only=True)
     try:
-        key = signing.load_key(options.key)
+        key = signing_key.load(options.key)
         found = base_at(store, options.facility, *moments_ms(options))
         if found.known_at_ms > max(found.known.recorded_at_ms, time.time_ns() // 1_000_000):
             print(f"{iso(found.known_at_ms)} is still to come: what is known then nobody can sign", file=sys.stderr)
             return 2
         stated = read_stated(options.stated, found.currency) if options.stated else None
         paths = signing.write(certificate_of(store, found, stated), options.out, key)
-    except (BaseAtError, MomentError, signing.CertificateError) as error:
+    except (BaseAtError, MomentError, signing_key.SigningKeyError) as error:
         print(error, file=sys.stderr)
         return 2
     except StatedError as error:

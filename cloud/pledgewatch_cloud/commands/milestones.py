@@ -2,14 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from pledgewatch_cloud.commands.options import Commands, add_data
+from pledgewatch_cloud.commands.options import Commands, add_data, state_of
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo
-from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.journal.sqlite import SqliteStore
-from pledgewatch_cloud.spine.spine import recover
 
 
 def add(commands: Commands) -> None:
@@ -27,26 +23,17 @@ def add(commands: Commands) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    state = _state_of(options.data)
+    state = state_of(options.data)
     for identity, milestone in sorted(state.book.milestones.items()):
         print(explain.heading(milestone, state.milestones.get(identity, Memo(milestone.facility))))
     return 0
 
 
 def _explain(options: argparse.Namespace) -> int:
-    state = _state_of(options.data)
+    state = state_of(options.data)
     if options.milestone not in state.book.milestones:
         print(explain.unknown(state.book, options.milestone), file=sys.stderr)
         return 2
     for line in explain.lines(explain.explain(state, options.milestone)):
         print(line)
     return 0
-
-
-def _state_of(folder: Path) -> State:
-    """The state of a journal. Raises StoreError, DamagedError."""
-    store = SqliteStore(folder, read_only=True)
-    try:
-        return recover(store)
-    finally:
-        store.close()

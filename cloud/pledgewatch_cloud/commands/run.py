@@ -34,11 +34,24 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _unusable(settings: CloudSettings) -> list[str]:
+    """What is wrong with secrets that can be read."""
+    from pledgewatch_cloud.credentials import CredentialError, member_keys, signer_of
+
+    try:
+        signer_of(settings.receipts)
+        if settings.registry is not None:
+            member_keys(settings.registry)
+    except CredentialError as error:
+        return [str(error)]
+    return []
+
+
 def _check(config: Path, settings: CloudSettings) -> int:
     from pledgewatch_cloud.book_at_start import faults_of
 
     faults = faults_of(settings.book.files)
     print("\n".join(faults) or f"{config}: can be used", file=sys.stderr if faults else sys.stdout)
-    for fault in unreadable(settings.files()):
+    for fault in unreadable(settings.files()) or _unusable(settings):
         print(f"before it is run: {fault}")
     return 2 if faults else 0

@@ -39,6 +39,8 @@ DEFAULT_RULES: tuple[AlertRule, ...] = (
     AlertRule("condition-breached", "condition_breached", "critical", (), "lot", 0, 0, 0, 0),
     AlertRule("tamper-suspected", "tamper_suspected", "critical", (), "device", 0, 0, 0, 0),
     AlertRule("source-silent", "source_silent", "warning", (), "gateway", 0, 0, 0, 0),
+    AlertRule("goods-left", "goods_left", "critical", (), "lot", 0, 0, 0, 0),
+    AlertRule("stock-short", "stock_short", "critical", (), "lot", 0, 0, 0, 0),
 )
 """In force where the book has no rules of its own."""
 

@@ -1,10 +1,12 @@
 """What `step` is given: one journal entry.
 
 An entry is a batch of payloads as they were received, an amendment of the book, quotes of the market, what somebody
-said about an alert, what a sender handed in of the trade, a waiver, a word about a booking, or a tick. Nothing else can
-change an answer: the passing of time is a tick.
+said about an alert, what a sender handed in of the trade, a waiver, a word about a booking, what a stock system handed
+in, a signed act on a receipt, a signed count of goods, or a tick. Nothing else can change an answer: the passing of
+time is a tick.
 """
 
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -184,6 +186,38 @@ class Booked(NamedTuple):
     payer: str = ""
 
 
+class StockReport(NamedTuple):
+    """What a stock system handed in, exactly as it came: `base64` holds its bytes, as they may be of any encoding.
+
+    `form` is one of stock/intake.FORMS, `received_ms` when it was handed in.
+    """
+
+    source: str
+    form: str
+    base64: str
+    received_ms: int
+
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+        return b64decode(self.base64)
+
+
+class SignedAct(NamedTuple):
+    """A step in a receipt's life, as it was signed; see receipts/act. `heard_ms` is when it was handed in."""
+
+    text: str
+    heard_ms: int
+
+
+class SignedCount(NamedTuple):
+    """What somebody has counted in a warehouse, as it was signed; see warehouse/counting. `heard_ms` is when it was
+    handed in."""
+
+    text: str
+    heard_ms: int
+
+
 class Tick(NamedTuple):
     """Time has come this far, and nothing more need have happened.
 
@@ -194,7 +228,19 @@ class Tick(NamedTuple):
     heard_until_ms: int
 
 
-Told = Amendment | Moved | Quotation | Acknowledgement | Submission | Waiver | Booked | Tick
+Told = (
+    Amendment
+    | Moved
+    | Quotation
+    | Acknowledgement
+    | Submission
+    | Waiver
+    | Booked
+    | StockReport
+    | SignedAct
+    | SignedCount
+    | Tick
+)
 """What is told otherwise than by readings. It is written down as the JSON of its fields (journal/form.py)."""
 Content = Readings | Told
 

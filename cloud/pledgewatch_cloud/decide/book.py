@@ -7,6 +7,7 @@ whole with every error's place, so the book in force is always a book that passe
     {"fences": {"type": "FeatureCollection", "features": […]}, "assets": […], "installations": […], "lots": […],
      "prices": […], "facilities": […], "milestones": […], "voyages": […], "alert_rules": […],
      "policies": […], "products": […], "appraisals": […], "parties": […], "senders": […], "shipments": […],
+     "stock_sources": […], "warehouses": […],
      "remove": {"lots": ["id", …]}}
 """
 
@@ -29,11 +30,15 @@ from pledgewatch_cloud.decide.milestones.terms import Milestone, Party, Scope, S
 from pledgewatch_cloud.decide.plausibility import Rules
 from pledgewatch_cloud.decide.presence import Ground
 from pledgewatch_cloud.decide.silence import Patience
+from pledgewatch_cloud.decide.stock import stock_terms
+from pledgewatch_cloud.decide.stock.stock_terms import StockSource
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.trade.notice import Notice
 from pledgewatch_cloud.decide.trade.senders import Sender
 from pledgewatch_cloud.decide.trade.telling import is_container
 from pledgewatch_cloud.decide.voyage import Leg, Voyage, in_force, overlaps
+from pledgewatch_cloud.decide.warehouse import terms as warehouse_terms
+from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Watched, Zone
 
 MAX_ITEMS_PER_AMENDMENT = 200_000
 
@@ -59,6 +64,8 @@ class Book:
     parties: Mapping[str, Party]
     senders: Mapping[str, Sender]
     shipments: Mapping[str, Shipment]
+    stock_sources: Mapping[str, StockSource]
+    warehouses: Mapping[str, Warehouse]
     fence_index: FenceIndex
 
     def lots_of_asset(self, asset: str) -> list[Lot]:
@@ -72,6 +79,15 @@ class Book:
     def lots_of_facility(self, facility: str) -> list[Lot]:
         """The lots pledged to a facility, by id."""
         return self._lots_by_facility.get(facility, [])
+
+    def lots_on_receipt(self, receipt: str) -> list[Lot]:
+        """The lots that name an electronic receipt, by id."""
+        return self._lots_by_receipt.get(receipt, [])
+
+    @property
+    def electronic_receipts(self) -> Iterable[str]:
+        """The ids of the electronic receipts that lots name."""
+        return self._lots_by_receipt.keys()
 
     def policy_of(self, facility: str) -> Policy:
         """What a facility asks of its goods; the plain policy where it names none. Raises KeyError."""
@@ -134,6 +150,21 @@ class Book:
         return Ground(self.fence_index, self.fences, scoped)
 
     @cached_property
+    def watched(self) -> Mapping[str, Watched]:
+        """The devices at zones and gates of warehouses, by name."""
+        return warehouse_terms.watched_of(self.warehouses.values(), self.devices_of_asset)
+
+    @cached_property
+    def zones(self) -> Mapping[str, tuple[Warehouse, Zone]]:
+        """The zones of warehouses, by asset."""
+        return {zone.asset: (one, zone) for one in self.warehouses.values() for zone in one.zones}
+
+    @cached_property
+    def zone_of_bin(self) -> Mapping[tuple[str, str], str]:
+        """The assets of zones, by warehouse and bin."""
+        return {(one.id, place): asset for asset, (one, zone) in self.zones.items() for place in zone.bins}
+
+    @cached_property
     def _plans(self) -> dict[str, Plan]:
         return {}
 
@@ -148,6 +179,14 @@ class Book:
     @cached_property
     def _lots_by_facility(self) -> dict[str, list[Lot]]:
         return _grouped(self.lots, "facility")
+
+    @cached_property
+    def _lots_by_receipt(self) -> dict[str, list[Lot]]:
+        found: dict[str, list[Lot]] = {}
+        for _, lot in sorted(self.lots.items()):
+            if lot.receipt and not lot.receipt.state:
+                found.setdefault(lot.receipt.id, []).append(lot)
+        return found
 
     @cached_property
     def _milestones_by_facility(self) -> dict[str, list[Milestone]]:
@@ -234,9 +273,10 @@ class Book:
         )
 
 
-READERS = book_items.READERS | book_terms.READERS | milestone_terms.READERS
+_ROOMS = (book_items, book_terms, milestone_terms, stock_terms, warehouse_terms)
+READERS = {section: read for room in _ROOMS for section, read in room.READERS.items()}
 _WRITERS: Mapping[str, Callable[[str, Any], dict[str, Any]]] = {
-    section: room.as_document for room in (book_items, book_terms, milestone_terms) for section in room.READERS
+    section: room.as_document for room in _ROOMS for section in room.READERS
 }
 SECTIONS = tuple(field.name for field in fields(Book) if field.name != "fence_index")
 
@@ -371,6 +411,8 @@ def _cross_check(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
         *_lots_astray(sections),
         *_terms_astray(sections),
         *milestone_terms.faults(sections),
+        *stock_terms.faults(sections),
+        *warehouse_terms.faults(sections),
         *_fences_astray(sections),
     ]
 

@@ -52,8 +52,10 @@ CAUSES = (
     "fence_left",
     "tamper_suspected",
     "clock_doubted",
+    "goods_left",
+    "stock_short",
 )
-_OF_A_LOT = ("condition_", "mkt_")
+_OF_A_LOT = ("condition_", "mkt_", "goods_", "stock_")
 GROUPINGS = ("lot", "asset", "device", "gateway")
 RECEIPT_STATES = ("valid", "frozen", "lost", "cancelled")
 PAPER_KINDS = ("bill_of_lading", "insurance", "customs", "invoice", "certificate", "other")
@@ -91,11 +93,17 @@ class Installation(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """The warehouse receipt of a lot, good up to `until_ms`. `state` is one of RECEIPT_STATES."""
+    """The warehouse receipt of a lot, good up to `until_ms`. `state` is one of RECEIPT_STATES; empty: it is electronic,
+    and the receipt book says how it stands."""
 
     id: str
     state: str
     until_ms: int
+
+    @property
+    def is_electronic(self) -> bool:
+        """Whether it is one of the receipt book."""
+        return not self.state
 
 
 class Paper(NamedTuple):
@@ -408,7 +416,8 @@ def _counted(item: Item, lot: Lot) -> Lot:
 def _receipt(item: Item | None) -> Receipt | None:
     if item is None:
         return None
-    receipt = Receipt(item.text("id"), item.one_of("state", RECEIPT_STATES), item.moment("until", NEVER))
+    state = item.one_of("state", RECEIPT_STATES) if item.has("state") else ""
+    receipt = Receipt(item.text("id"), state, item.moment("until", NEVER))
     item.end()
     return receipt
 
@@ -617,7 +626,7 @@ def _facility_document(facility: Facility) -> dict[str, Any]:
 
 
 def _with_end(one: Receipt | Paper) -> dict[str, Any]:
-    written = one._asdict()
+    written = {key: value for key, value in one._asdict().items() if value != ""}
     del written["until_ms"]
     return written if one.until_ms == NEVER else written | {"until": iso(one.until_ms)}
 

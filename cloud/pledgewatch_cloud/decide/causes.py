@@ -84,6 +84,8 @@ _BEGINS = {
     EventType.FENCE_LEFT: "fence_left",
     EventType.TAMPER_SUSPECTED: "tamper_suspected",
     EventType.CLOCK_DOUBTED: "clock_doubted",
+    EventType.GOODS_LEFT: "goods_left",
+    EventType.SHORTFALL_FOUND: "stock_short",
 }
 _ENDS: dict[EventType, tuple[str, ...]] = {
     EventType.CONDITION_RESTORED: ("condition_breached",),
@@ -95,6 +97,8 @@ _ENDS: dict[EventType, tuple[str, ...]] = {
     EventType.EVIDENCE_RESTORED: ("evidence_doubted",),
     EventType.FENCE_LEFT: ("fence_entered",),
     EventType.FENCE_ENTERED: ("fence_left",),
+    EventType.GOODS_ACCOUNTED_FOR: ("goods_left",),
+    EventType.SHORTFALL_ENDED: ("stock_short",),
 }
 DOUBTS = frozenset({"condition_breached", "condition_unknown", "mkt_exceeded", "mkt_uncertain"})
 """What stands against a lot's condition."""
@@ -108,6 +112,8 @@ _ABOUT = {
     "fence": ("fence",),
     "tamper": ("device", "epoch", "sequence"),
     "clock": ("device", "doubt"),
+    "goods": ("lot", "receipt", "line"),
+    "shortfall": ("lot",),
 }
 
 

@@ -3,11 +3,13 @@
     the state, and what is asked ─► the draft of an entry, or None where that would say nothing new
 
 `Spine.commit` gives it the state as it stands, and nothing comes in between it and the entry: what it has found out is
-so when the entry is decided. What cannot be taken is refused with the error of the book, the market or the notices.
+so when the entry is decided. What cannot be taken is refused with the error of what it is about: the book, the market,
+the notices, stock, receipts or counts.
 Readings and ticks are not asked for by anybody (Spine.take, Spine.tick).
 """
 
 import json
+from base64 import b64encode
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -20,24 +22,29 @@ from pledgewatch_cloud.decide.batch import (
     Content,
     Moved,
     Quotation,
+    SignedAct,
+    SignedCount,
+    StockReport,
     Submission,
     Waiver,
 )
-from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.milestones.half import booking_news, said_of
 from pledgewatch_cloud.decide.milestones.judge import waived
 from pledgewatch_cloud.decide.milestones.shown import known_of
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.step import WorkedOut
+from pledgewatch_cloud.decide.stock.rows import Report
 from pledgewatch_cloud.decide.trade import submission
+from pledgewatch_cloud.decide.warehouse import handed_in
 
 
 class Draft(NamedTuple):
-    """What an entry is to hold. `amended`: the book after it, where that has been worked out already."""
+    """What an entry is to hold. `worked_out`: what it comes to (see step.prepare), where that was found out already."""
 
     content: Content
-    amended: Book | None = None
+    worked_out: WorkedOut | None = None
 
 
 class Sent(Protocol):
@@ -91,6 +98,32 @@ def submit(state: State, sender: str, form: str, text: str) -> Draft | None:
     notices = submission.read(form, sender, text)
     submission.check(state.book.senders, sender, notices, state.notices)
     return Draft(Submission(sender, form, text)) if state.notices.fresh(notices) else None
+
+
+def report(state: State, source: str, form: str, data: bytes, received_ms: int) -> Draft | None:
+    """Report what a stock system says; None where all of it is known. Raises StockError where nothing is taken."""
+    return reported(state, source, form, data, received_ms)[0]
+
+
+def reported(state: State, source: str, form: str, data: bytes, received_ms: int) -> tuple[Draft | None, Report]:
+    """See report; and with the draft what is new and taken, and what is left aside with its faults."""
+    handed = StockReport(source, form, b64encode(data).decode("ascii"), received_ms)
+    found = handed_in.report_of(state.book, state.stock, handed)
+    return Draft(handed, found) if found.rows or found.snapshots else None, found
+
+
+def act(state: State, text: str, heard_ms: int) -> Draft | None:
+    """Do an act on a receipt; None where it is its newest already. Raises ActError where it is refused."""
+    handed = SignedAct(text, heard_ms)
+    after = handed_in.acted(state.book, state.stock, state.receipts, handed)
+    return None if after is state.receipts else Draft(handed, after)
+
+
+def count(state: State, text: str, heard_ms: int) -> Draft | None:
+    """Say what was counted in a warehouse; None where it is known. Raises CountError where it is refused."""
+    handed = SignedCount(text, heard_ms)
+    found = handed_in.count_of(state.book, handed)
+    return None if state.watch.knows(found) else Draft(handed, found)
 
 
 def waive(state: State, milestone: str, by: str, why: str) -> Draft | None:

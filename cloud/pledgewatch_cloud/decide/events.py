@@ -17,7 +17,8 @@ Fact = tuple[str, int | str]
 
 
 class EventType(StrEnum):
-    """Every kind of event there is: those of the asset half, then of the alert half and the facility half."""
+    """Every kind of event there is: those of the asset half, then of the alert half and the facility half, of what
+    others say of the trade, and of what warehouses keep."""
 
     FENCE_ENTERED = "fence_entered"
     FENCE_LEFT = "fence_left"
@@ -64,6 +65,16 @@ class EventType(StrEnum):
     MILESTONE_UNBOOKED = "milestone_unbooked"
     NOTICE_TAKEN = "notice_taken"
     NOTICE_WITHDRAWN = "notice_withdrawn"
+    STOCK_REPORTED = "stock_reported"
+    RECEIPT_CHANGED = "receipt_changed"
+    GOODS_LEFT = "goods_left"
+    GOODS_ACCOUNTED_FOR = "goods_accounted_for"
+    SHORTFALL_FOUND = "shortfall_found"
+    SHORTFALL_ENDED = "shortfall_ended"
+    CASE_OPENED = "case_opened"
+    CASE_AMENDED = "case_amended"
+    CASE_CLOSED = "case_closed"
+    COUNT_TAKEN = "count_taken"
 
 
 class Event(NamedTuple):

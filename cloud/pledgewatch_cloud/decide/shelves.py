@@ -46,6 +46,16 @@ class Shelves(Generic[_Value]):
             shelves[number] = {key: value for key, value in shelves[number].items() if key not in keys}
         return Shelves(tuple(shelves), self.count - len(gone))
 
+    def changed(self, before: "Shelves[_Value]") -> Iterator[str]:
+        """The keys under which there is another thing than before; what lies on a shelf that both share is not looked
+        at. A key may have an equal value and be among them."""
+        others = before._shelves  # noqa: SLF001 - shelves too
+        if self._shelves is others:
+            return
+        for mine, other in zip(self._shelves, others, strict=True):
+            if mine is not other:
+                yield from (key for key in mine.keys() | other.keys() if mine.get(key) is not other.get(key))
+
     def items(self) -> Iterator[tuple[str, _Value]]:
         """All keys with their values, in an order that means nothing."""
         for shelf in self._shelves:

@@ -28,11 +28,15 @@ from pledgewatch_cloud.decide.market import Market
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo, MilestoneState, Sight
 from pledgewatch_cloud.decide.plausibility import Record, Spot, Still
 from pledgewatch_cloud.decide.presence import Presence
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.silence import Level, Source
+from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
+from pledgewatch_cloud.decide.warehouse.held import Held
+from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 8
+FORMAT = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,9 @@ class State:
     """The state after entry `entry`. `journal` names the journal; `horizon_ms` is how far devices were heard, as ticks
     say; `files` holds what was last taken from each book file, as the SHA-256 of its content; `notices` is what others
     said of the trade, `milestones` what is remembered of each, `losses` what lots have lost by their condition, in
-    basis points. `desk` only saves work: it is in no snapshot, and made anew where it is None."""
+    basis points. `stock`, `receipts` and `watch` are what stock systems say of goods, what receipts do, and what became
+    of holding both against what sensors and counters say; `held` is what all that comes to for each lot with an
+    electronic receipt. `desk` only saves work: it is in no snapshot, and made anew where it is None."""
 
     journal: str
     entry: int
@@ -57,12 +63,17 @@ class State:
     notices: NoticeBook
     milestones: Mapping[str, Memo]
     losses: Mapping[str, int]
+    stock: StockBook
+    receipts: ReceiptBook
+    watch: Watch
+    held: Mapping[str, Held]
     desk: Desk | None = field(default=None, compare=False, repr=False)
 
 
 def first(journal: str) -> State:
     """The state of a journal without entries."""
     sections: tuple[Any, ...] = ({}, {}, Assets({}), {}, {}, {}, NoticeBook(), {}, {})
+    sections += (StockBook(), ReceiptBook(), Watch(), {})
     return State(journal, 0, 0, 0, book_module.empty(), market_module.empty(), *sections)
 
 
@@ -92,15 +103,22 @@ def pieces(state: State) -> Iterator[bytes]:
     rest = {
         "files": dict(state.files),
         "format": FORMAT,
+        "held": {lot: one._asdict() for lot, one in state.held.items()},
         "horizon_ms": state.horizon_ms,
         "journal": state.journal,
         "losses": dict(state.losses),
         "market": market_module.as_document(state.market),
         "milestones": {one: memo._asdict() for one, memo in state.milestones.items()},
         "notices": state.notices.as_json(),
-        "recorded_at_ms": state.recorded_at_ms,
     }
-    yield b"," + canonical.encode(rest)[1:]
+    yield b"," + canonical.encode(rest)[1:-1]
+    yield b',"receipts":'
+    yield canonical.encode(state.receipts.as_json())
+    yield b',"recorded_at_ms":%d,"stock":' % state.recorded_at_ms
+    yield from state.stock.pieces()
+    yield b',"watch":'
+    yield canonical.encode(state.watch.as_json())
+    yield b"}"
 
 
 def _book_to_json(book: Book) -> Iterator[tuple[str, Any]]:
@@ -139,6 +157,10 @@ def from_bytes(data: bytes) -> State:
         NoticeBook.from_json(value["notices"]),
         {milestone: _memo_from_json(one) for milestone, one in value["milestones"].items()},
         value["losses"],
+        StockBook.from_json(value["stock"]),
+        ReceiptBook.from_json(value["receipts"]),
+        Watch.from_json(value["watch"]),
+        {lot: _held_from_json(one) for lot, one in value["held"].items()},
     )
 
 
@@ -269,6 +291,10 @@ def _facility_from_json(value: dict[str, Any]) -> FacilityState:
         None if base is None else Base(*base),
         Covenant(Cover(cover), *called),
     )
+
+
+def _held_from_json(value: dict[str, Any]) -> Held:
+    return Held(**{**value, "cases": tuple(value["cases"])})
 
 
 def _memo_from_json(value: dict[str, Any]) -> Memo:

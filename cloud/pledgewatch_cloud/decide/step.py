@@ -24,6 +24,8 @@ from pledgewatch_cloud.decide.batch import (
     Moved,
     Quotation,
     Readings,
+    SignedAct,
+    StockReport,
     Submission,
     Suspicion,
     Tick,
@@ -48,6 +50,8 @@ from pledgewatch_cloud.decide.milestones.shown import known_of
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.trade import submission
 from pledgewatch_cloud.decide.trade.notice import Notice
+from pledgewatch_cloud.decide.warehouse import half as warehouse_half
+from pledgewatch_cloud.decide.warehouse import handed_in
 
 
 class Outcome(NamedTuple):
@@ -59,6 +63,7 @@ class Outcome(NamedTuple):
     withdrawn: tuple[str, ...] = ()
 
 
+_NO_FACTS = AssetFacts()
 NO_ADMISSION = Admission((), (), (), (), {}, batch_of_readings(()))
 
 
@@ -70,9 +75,12 @@ def admission_of(state: State, entry: Entry) -> Admission:
     return admission_module.replayed(state.devices, state.book, content.arrivals, content.suspicions)
 
 
+WorkedOut = Book | handed_in.WorkedOut
+
+
 class Prepared(NamedTuple):
     """An entry that is ready for `step`. `work.wanted` names the assets whose history `step` must be given; `fresh`
-    are the notices that it brings."""
+    are the notices that it brings, `kept` what stands of stock and receipts after it."""
 
     entry: Entry
     admission: Admission
@@ -80,14 +88,18 @@ class Prepared(NamedTuple):
     market: Market
     work: Work
     fresh: tuple[Notice, ...]
+    kept: handed_in.Kept
 
 
-def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, amended: Book | None = None) -> Prepared:
+def prepare(
+    state: State, entry: Entry, admission: Admission = NO_ADMISSION, worked_out: WorkedOut | None = None
+) -> Prepared:
     """What can be decided about an entry without its history, and which history that is.
 
-    `admission` is the entry's (NO_ADMISSION where it holds no readings), `amended` the book after its amendment, where
-    that has been worked out already. Raises BookError for an amendment that the book refuses, MarketError for quotes
-    that the market does, NoticeError for a submission that cannot be read.
+    `admission` is the entry's (NO_ADMISSION where it holds no readings); `worked_out` is what the entry comes to, where
+    that is known already: the book, the report that is taken, the receipts or the count. Raises BookError for an
+    amendment that the book refuses, MarketError for quotes that the market does, NoticeError for a submission that
+    cannot be read, StockError, ActError and CountError for what is refused of stock, of receipts and of counts.
     """
     book, market, assets, now_ms = state.book, state.market, state.assets, entry.recorded_at_ms
     fresh: Sequence[Notice] = ()
@@ -95,12 +107,12 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
         case Readings():
             work = asset_half.share_out(book, assets, admission.readings, now_ms)
         case Amendment(document=document):
-            book = amended or book_module.amend(book, document)
+            book = worked_out if isinstance(worked_out, Book) else book_module.amend(book, document)
             facility_module.check_amended(state.book, book, state.facilities, now_ms)
             judge.check_amended(state.book, book, state.milestones)
             work = asset_half.amended(state, book)
         case Moved(facility, document):
-            book = amended or movements.moved(book, facility, document)
+            book = worked_out if isinstance(worked_out, Book) else movements.moved(book, facility, document)
             work = asset_half.nothing(assets)
         case Tick():
             work = asset_half.time_come(assets, now_ms)
@@ -112,7 +124,8 @@ def prepare(state: State, entry: Entry, admission: Admission = NO_ADMISSION, ame
             work = asset_half.nothing(assets)
         case _:
             work = asset_half.nothing(assets)
-    return Prepared(entry, admission, book, market, work, tuple(fresh))
+    kept = handed_in.kept(state, entry, None if isinstance(worked_out, Book) else worked_out)
+    return Prepared(entry, admission, book, market, work, tuple(fresh), kept)
 
 
 def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) -> Outcome:
@@ -124,10 +137,10 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     entry, admission, book = prepared.entry, prepared.admission, prepared.book
     assert entry.number == state.entry + 1, f"entry {entry.number} does not follow {state.entry}"
     assert entry.recorded_at_ms >= state.recorded_at_ms, f"entry {entry.number} was recorded before the last one"
-    horizon_ms, files = state.horizon_ms, state.files
+    heard_until_ms, files = state.horizon_ms, state.files
     match entry.content:
-        case Tick(heard_until_ms):
-            horizon_ms = max(horizon_ms, min(heard_until_ms, entry.recorded_at_ms))
+        case Tick(until_ms):
+            heard_until_ms = max(heard_until_ms, min(until_ms, entry.recorded_at_ms))
         case Amendment(_, file, sha256) if file:
             files = {**files, file: sha256}
         case _:
@@ -137,17 +150,24 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
         state,
         entry=entry.number,
         recorded_at_ms=entry.recorded_at_ms,
-        horizon_ms=horizon_ms,
+        horizon_ms=heard_until_ms,
         book=book,
         market=prepared.market,
         files=files,
         notices=state.notices.taken(fresh) if fresh else state.notices,
+        stock=prepared.kept.stock,
+        receipts=prepared.kept.receipts,
         devices={**state.devices, **admission.devices} if admission.devices else state.devices,
     )
     log = Log(state.journal, entry, state.facilities)
     for suspicion in admission.suspicions:
         log.say(_tampering(book, suspicion))
     state = replace(state, assets=asset_half.judge(state, prepared.work, history, entry, log))
+    _say_handed_in(before, prepared, log)
+    is_amended = isinstance(entry.content, Amendment)
+    state = warehouse_half.judge(
+        state, admission.readings, prepared.work.wanted.keys(), prepared.kept.counted, is_amended, log
+    )
     touched = {said.event.subject for said in log.said}
     facts = _absorbed(state.facts, log.said, entry.recorded_at_ms) if touched else state.facts
     alerts = alert_half.judge(book, facts, state.alerts, entry, touched, log)
@@ -157,7 +177,8 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     _close(before.book, state, valued, log)
     for one in fresh:
         log.say(_given(book, one))
-    milestones = _milestone_half(state, prepared, touched, revalued, valued.now, log)
+    reheld = desk_module.held_otherwise(before.held, state.held)
+    milestones = _milestone_half(state, prepared, touched, revalued, reheld, valued.now, log)
     losses = state.losses if valued.before is valued.now else desk_module.losses_of(valued.now)
     return Outcome(
         replace(state, facilities=log.facilities, milestones=milestones, losses=losses, desk=desk),
@@ -172,15 +193,30 @@ def _absorbed(facts: Mapping[str, AssetFacts], said: Iterable[SaidEvent], now_ms
     after = dict(facts)
     for one in said:
         asset = one.event.subject
-        after[asset] = causes_module.absorb(after.get(asset, AssetFacts()), one, now_ms)
+        known = after.get(asset, _NO_FACTS)
+        now = causes_module.absorb(known, one, now_ms)
+        if now is not known:
+            after[asset] = now
     return after
+
+
+def _say_handed_in(before: State, prepared: Prepared, log: Log) -> None:
+    """Say what a report of stock or an act on a receipt has brought."""
+    match prepared.entry.content:
+        case StockReport(source=source) if prepared.kept.report is not None:
+            log.say(handed_in.reported(source, prepared.entry.recorded_at_ms, prepared.kept.report))
+        case SignedAct() as handed:
+            for one in handed_in.changed(before.receipts, prepared.kept.receipts, handed_in.act_of(handed)):
+                log.say(one)
+        case _:
+            pass
 
 
 def _followed(before: State, state: State, prepared: Prepared, touched: set[str]) -> tuple[Desk, Valued]:
     """The desk after the entry, and how it came there."""
-    was = Known(before.book, before.market, before.facts, before.assets)
+    was = Known(before.book, before.market, before.facts, before.assets, before.held)
     desk = before.desk or desk_module.opened(was, before.losses, before.recorded_at_ms)
-    known = Known(state.book, state.market, state.facts, state.assets)
+    known = Known(state.book, state.market, state.facts, state.assets, state.held)
     told = touched | prepared.work.wanted.keys()
     after, stages = desk_module.follow(
         desk, was, known, told, prepared.admission.readings.devices, state.recorded_at_ms
@@ -227,12 +263,19 @@ def _tell(facility: str, findings: Iterable[Finding], log: Log) -> None:
 
 
 def _milestone_half(
-    state: State, prepared: Prepared, touched: set[str], revalued: set[str], sheet: Sheet, log: Log
+    state: State,
+    prepared: Prepared,
+    touched: set[str],
+    revalued: set[str],
+    reheld: Sequence[str],
+    sheet: Sheet,
+    log: Log,
 ) -> Mapping[str, Memo]:
     """Judge every milestone that the entry may touch."""
     known = known_of(replace(state, facilities=log.facilities))
     value_of = partial(bases.value_of, sheet)
-    return half.judge(known, prepared.entry, state.milestones, touched, revalued, prepared.fresh, value_of, log)
+    memos, fresh = state.milestones, prepared.fresh
+    return half.judge(known, prepared.entry, memos, touched, revalued, reheld, fresh, value_of, log)
 
 
 def _given(book: Book, one: Notice) -> Event:

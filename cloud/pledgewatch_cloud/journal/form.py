@@ -32,6 +32,9 @@ _JSON: dict[str, type[Told]] = {
     "submission": batch.Submission,
     "waiver": batch.Waiver,
     "booked": batch.Booked,
+    "stock_report": batch.StockReport,
+    "signed_act": batch.SignedAct,
+    "signed_count": batch.SignedCount,
     "tick": batch.Tick,
 }
 _WORDS = {kind: word for word, kind in _JSON.items()}

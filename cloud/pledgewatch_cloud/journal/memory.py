@@ -80,10 +80,10 @@ class MemoryStore(MemoryOutbox):
         """The entries beyond `after`; see Store."""
         yield from self._entries[after:]
 
-    def events(self, after_entry: int = 0, limit: int = 1_000) -> list[SaidEvent]:
+    def events(self, after_entry: int = 0, limit: int = 1_000, subject: str = "") -> list[SaidEvent]:
         """Events of the entries beyond `after_entry`; see Store."""
         start = bisect_right(self._events, after_entry, key=lambda one: one[0])
-        beyond = self._events[start:]
+        beyond = [one for one in self._events[start:] if subject in ("", one[1].event.subject)]
         if len(beyond) < limit:
             return [said for _, said in beyond]
         last = beyond[limit - 1][0]

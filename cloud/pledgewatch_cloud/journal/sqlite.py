@@ -46,7 +46,7 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 10
+FORMAT = 11
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = (
@@ -231,18 +231,14 @@ class SqliteStore(SqliteOutbox):
                     raise form.DamagedError(after, "a column holds another type than was written")
                 yield WrittenEntry(*row)
 
-    def events(self, after_entry: int = 0, limit: int = 1_000) -> list[SaidEvent]:
+    def events(self, after_entry: int = 0, limit: int = 1_000, subject: str = "") -> list[SaidEvent]:
         """Events of the entries beyond `after_entry`; see Store."""
-        last = self._rows(
-            "SELECT entry FROM event WHERE entry > ? ORDER BY entry, place LIMIT 1 OFFSET ?", after_entry, limit - 1
-        )
+        which, of = ("subject = ? AND", [subject]) if subject else ("", [])
+        beyond = f"FROM event WHERE {which} entry > ?"
+        last = self._rows(f"SELECT entry {beyond} ORDER BY entry, place LIMIT 1 OFFSET ?", *of, after_entry, limit - 1)
         until = last[0][0] if last else NEVER
         return _said(
-            self._rows(
-                f"SELECT {_EVENT} FROM event WHERE entry > ? AND entry <= ? ORDER BY entry, place",  # noqa: S608 - a constant of this file
-                after_entry,
-                until,
-            )
+            self._rows(f"SELECT {_EVENT} {beyond} AND entry <= ? ORDER BY entry, place", *of, after_entry, until)
         )
 
     def events_of(self, entry: int) -> list[SaidEvent]:

@@ -77,8 +77,9 @@ class Store(Outbox, Protocol):
         """The entries beyond number `after`, in order. Reading on is safe while others append."""
         ...
 
-    def events(self, after_entry: int = 0, limit: int = 1_000) -> list[SaidEvent]:
-        """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them."""
+    def events(self, after_entry: int = 0, limit: int = 1_000, subject: str = "") -> list[SaidEvent]:
+        """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them; of one subject where
+        it is named."""
         ...
 
     def events_of(self, entry: int) -> list[SaidEvent]:

@@ -1,244 +1,42 @@
-"""Notices that come as files: `<folder>/<sender>/<name>.json`, taken when they are whole.
+"""Notices that come as files: `<folder>/<sender>/<name>.json` (see drop_folder).
 
-The folder's name is the sender: who may write there is for the system's own rights to say. A file is looked at when it
-has not changed from one look to the next, so that one that is still being written is not taken half; and one that is
-not JSON yet is given a minute more, because the beginning of a document never is. What has another ending than .json,
-or begins with a point, is not ours to take: that is how a careful writer names a file before it is whole.
-
-    lies there ─► committed ─► taken/        known already is committed too
-               └► set aside ─► refused/      with NAME.reason.txt beside it
-
-The move is the last act, and every act before it may be done twice: whatever moment we are killed at, the next look
-finds the file where it was and comes to the same.
-
-What cannot be read or moved holds nobody else up: it is said once, lies where it is, and is tried at every look. What
-was handed in already is then only moved.
+The beginning of a JSON document never is one, so what is no JSON may still grow.
 """
 
-import asyncio
-import errno
-import logging
-import os
-import stat
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import NamedTuple
-
-from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.strict_json import JsonError
 from pledgewatch_cloud.decide.trade.notice import NoticeError
-from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.drop_folder import REFUSED, TAKEN, Became, NotYetError
 from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, Intake, RefusedError, form_of
-from pledgewatch_cloud.outage import Outage
-
-FILES_A_LOOK = 1_000
-UNREADABLE_FOR_S = 60.0
-TAKEN, REFUSED = "taken", "refused"
-REASON = ".reason.txt"
-NAME_MAX_BYTES = 255 - len(REASON)
-"""What most file systems hold of a name, with room for the name of its reason."""
-log = logging.getLogger(__name__)
 
 
-class Shape(NamedTuple):
-    """What shows that a file has changed."""
+class NoticeFiles:
+    """Who takes the files of senders."""
 
-    inode: int
-    bytes: int
-    modified_ns: int
+    noun = "notices"
+    endings: tuple[str, ...] = (".json",)
+    max_bytes = DOCUMENT_MAX_BYTES
 
-
-class Seen(NamedTuple):
-    """A file's shape and for how many looks it has had it; and what is wrong with it, empty where it was taken, None
-    where it was not handed in yet."""
-
-    shape: Shape
-    looks: int = 0
-    errors: tuple[str, ...] | None = None
-
-
-class Found(NamedTuple):
-    """The files that are ours to take, in order of their names, and what could not be looked at."""
-
-    shapes: dict[Path, Shape]
-    failed: dict[Path, OSError]
-
-
-class _NotYetError(Exception):
-    """A file that may still become JSON."""
-
-
-class Drop:
-    """The drop folder. One of them for a folder."""
-
-    def __init__(self, folder: Path, intake: Intake, look_every_s: float) -> None:
-        self._folder = folder
+    def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._look_every_s = look_every_s
-        self._patient_looks = max(1, round(UNREADABLE_FOR_S / look_every_s))
-        self._seen: dict[Path, Seen] = {}
-        self._stuck: dict[Path, Outage] = {}
-        self._world = Outage(log, f"notices wait in {folder}, trying on", f"notices are taken from {folder} again")
 
-    async def run(self) -> None:
-        """Look again and again, for ever; a folder or a disk that fails is said once, and tried on."""
-        log.info("notices are taken from %s", self._folder)
-        while True:
-            try:
-                await self.look()
-            except OSError as error:
-                self._world.lost(f"{error.filename or self._folder}: {error.strerror}")
-            except StoreError as error:
-                self._world.lost(error)
-            else:
-                self._world.back()
-            await asyncio.sleep(self._look_every_s)
-
-    async def look(self) -> None:
-        """Take what is whole. What was not come to is come to at the next look.
-
-        Raises StoreError, and OSError where the drop folder itself fails.
-        """
-        found = await asyncio.to_thread(_looked, self._folder)
-        before, self._seen = self._seen, {}
-        for path, shape in found.shapes.items():
-            seen = before.get(path)
-            is_same = seen is not None and seen.shape == shape
-            self._seen[path] = seen._replace(looks=seen.looks + 1) if seen is not None and is_same else Seen(shape)
-        self._keep_stuck(found)
-        for path, seen in list(self._seen.items()):
-            if seen.looks:
-                await self._take(path, seen)
-
-    def _keep_stuck(self, found: Found) -> None:
-        """Say what cannot be looked at, and forget what is gone or can be looked at again."""
-        for path in self._stuck.keys() - found.shapes.keys() - found.failed.keys():
-            self._stuck.pop(path).back()
-        for path, error in found.failed.items():
-            self._say_stuck(path, error)
-
-    def _say_stuck(self, path: Path, error: OSError) -> None:
-        name = path.relative_to(self._folder)
-        world = Outage(log, f"{name} waits, trying on", f"{name} waits no more")
-        where = Path(error.filename2 or error.filename or path).name
-        self._stuck.setdefault(path, world).lost(f"{where}: {error.strerror}")
-
-    async def _take(self, path: Path, seen: Seen) -> None:
+    async def take(self, whose: str, _name: str, raw: bytes, *, is_final: bool) -> Became:
+        """See Taker."""
         try:
-            raw = await asyncio.to_thread(_content, path, seen.shape)
-            if raw is None:
-                return
-            errors = await self._judge(path, seen, raw) if seen.errors is None else seen.errors
-            if errors is None:
-                return
-            self._seen[path] = seen._replace(errors=errors)
-            await asyncio.to_thread(_refuse if errors else _move, path, raw, errors)
-        except OSError as error:
-            self._say_stuck(path, error)
-            return
-        del self._seen[path]
-        if path in self._stuck:
-            self._stuck.pop(path).back()
-
-    async def _judge(self, path: Path, seen: Seen, raw: bytes) -> tuple[str, ...] | None:
-        """Hand in a file: what is wrong with it, empty where it is taken; None while it may still become JSON."""
-        sender = os.fsencode(path.parent.name).decode("utf-8", "replace")
-        try:
-            entry = await self._hand_in(sender, raw, is_final=seen.looks >= self._patient_looks)
-        except _NotYetError:
-            return None
+            entry = await self._hand_in(whose, raw, is_final=is_final)
         except RefusedError as error:
-            log.warning("%s/%s is refused: %s", sender, path.name, error)
-            return error.errors
-        log.info("%s/%s %s", sender, path.name, f"is in entry {entry}" if entry else "was known already")
-        return ()
+            return Became(REFUSED, error.errors, f"is refused: {error}")
+        return Became(TAKEN, (), f"is in entry {entry}" if entry else "was known already")
 
     async def _hand_in(self, sender: str, raw: bytes, *, is_final: bool) -> int | None:
-        """See Intake.hand_in. Raises _NotYetError for what is no JSON, unless it is to be judged as it is."""
+        """See Intake.hand_in. Raises NotYetError for what is no JSON, unless it is to be judged as it is."""
         if len(raw) > DOCUMENT_MAX_BYTES:
             raise RefusedError([f"the file has more than {DOCUMENT_MAX_BYTES} bytes: split it"])
         try:
             form = form_of(raw)
         except JsonError as error:
             if not is_final:
-                raise _NotYetError from None
+                raise NotYetError from None
             await self._intake.refuse(sender, raw, [str(error)])
         except NoticeError as error:
             await self._intake.refuse(sender, raw, error.errors)
         return await self._intake.hand_in(sender, form, raw)
-
-
-def _looked(folder: Path) -> Found:
-    """What lies in the folder, of each sender as many files as are taken at one look."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = Found({}, {})
-    for sender in _listed(folder):
-        try:
-            if sender.is_dir(follow_symlinks=False):
-                _look_at(Path(sender.path), found)
-        except OSError as error:
-            found.failed[Path(sender.path)] = error
-    return found
-
-
-def _look_at(sender: Path, found: Found) -> None:
-    """Find one sender's files."""
-    count = 0
-    for one in _listed(sender):
-        if not one.name.endswith(".json"):
-            continue
-        try:
-            about = one.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            found.failed[Path(one.path)] = error
-            continue
-        if stat.S_ISREG(about.st_mode):
-            count += 1
-            found.shapes[Path(one.path)] = Shape(about.st_ino, about.st_size, about.st_mtime_ns)
-        if count == FILES_A_LOOK:
-            return
-
-
-def _listed(folder: Path) -> Sequence["os.DirEntry[str]"]:
-    with os.scandir(folder) as entries:
-        return sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
-
-
-def _content(path: Path, shape: Shape) -> bytes | None:
-    """A file's bytes, of one that is too long so many that it shows; None where it is gone or has changed."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(DOCUMENT_MAX_BYTES + 1)
-            about = os.fstat(file.fileno())
-    except FileNotFoundError:
-        return None
-    return raw if Shape(about.st_ino, about.st_size, about.st_mtime_ns) == shape else None
-
-
-def _refuse(path: Path, raw: bytes, errors: Iterable[str]) -> None:
-    """Move a file to those that are refused; what is wrong with it is there before it."""
-    target = _target(path, raw, REFUSED)
-    reason = target.with_name(target.name + REASON)
-    reason.write_text("".join(f"{one}\n" for one in errors), encoding="utf-8")
-    path.replace(target)
-
-
-def _move(path: Path, raw: bytes, _: Iterable[str]) -> None:
-    """Move a file to those that are taken."""
-    path.replace(_target(path, raw, TAKEN))
-
-
-def _target(path: Path, raw: bytes, folder: str) -> Path:
-    """Where a file goes: its own name, or, where another has that or it is too long, one that tells its content."""
-    target = path.parent / folder / path.name
-    try:
-        target.parent.mkdir(exist_ok=True)
-    except FileExistsError:
-        raise NotADirectoryError(errno.ENOTDIR, "is no folder: move it away", str(target.parent)) from None
-    if len(os.fsencode(path.name)) <= NAME_MAX_BYTES and not target.exists():
-        return target
-    end = f".{canonical.sha256(raw)[:12]}{path.suffix}"
-    start = os.fsencode(path.stem)[: NAME_MAX_BYTES - len(end)].decode("utf-8", "ignore")
-    return target.with_name(start + end)

@@ -3,7 +3,6 @@
 What is refused is kept in quarantine as it came, up to the length that quarantine keeps; so nothing longer is taken.
 """
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import NoReturn
@@ -12,13 +11,13 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.strict_json import JsonError
 from pledgewatch_cloud.decide.trade.notice import NoticeError
-from pledgewatch_cloud.journal.store import QUARANTINE_RAW_MAX_BYTES, Quarantined, Store
+from pledgewatch_cloud.journal.store import QUARANTINE_RAW_MAX_BYTES, Store
+from pledgewatch_cloud.notices.aside import Aside
 from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.spine.writer import Writer
 
 DOCUMENT_MAX_BYTES = QUARANTINE_RAW_MAX_BYTES
 REFUSED = "notice_refused"
-UNAUTHENTICATED = "sender_unauthenticated"
 # What shows the form of a document: a field at its top. DCSA's events may be a list as well.
 _FORMS = {
     "notices": "plain",
@@ -44,9 +43,7 @@ class Intake:
 
     def __init__(self, writer: Writer, store: Store, submissions: Submissions, clock: Clock) -> None:
         self._writer = writer
-        self._store = store
-        self._submissions = submissions
-        self._clock = clock
+        self.aside = Aside("notices", store, submissions, clock)
 
     async def hand_in(self, sender: str, form: str, raw: bytes) -> int | None:
         """Commit what a sender hands in; the entry that took it, None where all of it was known.
@@ -59,20 +56,14 @@ class Intake:
             await self.refuse(sender, raw, [f"byte {error.start}: is not UTF-8"])
         except NoticeError as error:
             await self.refuse(sender, raw, error.errors)
-        self._submissions.became("known" if outcome is None else "taken")
+        self.aside.became("known" if outcome is None else "taken")
         return None if outcome is None else outcome.state.entry
 
     async def refuse(self, sender: str, raw: bytes, errors: Sequence[str]) -> NoReturn:
         """Set aside what a sender handed in. Raises RefusedError when that is done, StoreError where it cannot be."""
         refused = RefusedError(errors)
-        await self.set_aside(sender, REFUSED, str(refused), raw)
+        await self.aside.keep(sender, REFUSED, str(refused), raw)
         raise refused
-
-    async def set_aside(self, sender: str, reason: str, detail: str, raw: bytes) -> None:
-        """Keep bytes that were not taken, and count them. Raises StoreError."""
-        self._submissions.became(reason)
-        aside = Quarantined(f"notices/{sender}", self._clock.now_ms(), reason, detail, raw)
-        await asyncio.to_thread(self._store.quarantine, [aside])
 
 
 def form_of(raw: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What senders have handed in since the service started; read by the API."""
+"""What was handed in since the service started, notices and reports of stock each; read by the API."""
 
 from dataclasses import dataclass, field
 

@@ -131,7 +131,7 @@ def credential(receipt: Receipt, issuer: Issuer, status_index: int, at_ms: int) 
 
 def list_id(base_url: str, purpose: str, status_index: int) -> str:
     """The id, and the address, of the status list that holds a credential's bit for a purpose."""
-    return f"{base_url}/receipts/status/{purpose}/{status_index // ENTRIES}"
+    return f"{base_url}/receipts/status-lists/{purpose}/{status_index // ENTRIES}"
 
 
 def _entry(issuer: Issuer, purpose: str, status_index: int) -> dict[str, str]:

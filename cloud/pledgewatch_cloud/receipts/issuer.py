@@ -9,8 +9,6 @@ A key has one spelling, with the members `crv`, `kty` and `x` in this order and 
 compared as text.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -48,21 +46,26 @@ def issuer(public_key: bytes, base_url: str) -> Issuer:
     """An issuer whose parts have been looked at. Raises IssuerError."""
     if len(public_key) != 32:
         raise IssuerError(f"an Ed25519 public key has 32 bytes, not {len(public_key)}")
+    check_base_url(base_url)
+    return Issuer(public_key, base_url)
+
+
+def check_base_url(base_url: str) -> None:
+    """Raises IssuerError where nothing can be issued under an address."""
     if not _BASE_URL.fullmatch(base_url):
         raise IssuerError(
             f"{short(base_url)} is no address to issue under; one is like https://register.example/pledgewatch"
         )
-    return Issuer(public_key, base_url)
 
 
 def jwk_of(public_key: bytes) -> dict[str, str]:
     """The public key as a JSON Web Key (RFC 8037)."""
-    return {"crv": "Ed25519", "kty": "OKP", "x": unpadded(public_key)}
+    return {"crv": "Ed25519", "kty": "OKP", "x": jose.encoded(public_key)}
 
 
 def did_of(public_key: bytes) -> str:
     """The name of whoever holds the key."""
-    return f"did:jwk:{unpadded(encode(jwk_of(public_key)))}"
+    return f"did:jwk:{jose.encoded(encode(jwk_of(public_key)))}"
 
 
 def kid_of(public_key: bytes) -> str:
@@ -99,17 +102,3 @@ def read_jwk(jwk: str | Mapping[str, Any]) -> bytes:
         return jose.public_key(said["x"] if isinstance(said.get("x"), str) else "")
     except jose.JoseError as error:
         raise IssuerError(f"the issuer's key: {error}") from None
-
-
-def unpadded(data: bytes) -> str:
-    """Bytes in base64url without padding (RFC 7515)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def padded(text: str) -> bytes | None:
-    """The bytes behind base64url without padding; None where a text is not the one spelling of any bytes."""
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return data if unpadded(data) == text else None

@@ -19,19 +19,20 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_cloud.decide.moments import MomentError, iso, moment_ms, short
-from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.receipts import jose
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.receipts.credential import (
     CONTEXT,
     ENTRIES,
     PAUSED,
     PURPOSES,
-    facts,
     list_id,
     sign,
 )
-from pledgewatch_cloud.receipts.issuer import Issuer, padded, unpadded
+from pledgewatch_cloud.receipts.issuer import Issuer
 
 MOST_BYTES = 1 << 20  # eight million credentials: a list of others that claims more is not unpacked
+_NO_LIST = "encodedList must be base64url after the letter u"
 _TYPES = ["VerifiableCredential", "BitstringStatusListCredential"]
 
 
@@ -56,21 +57,20 @@ class StatusList(NamedTuple):
     bits: bytes
 
 
-def standing(said: Mapping[str, Any], receipt: Receipt) -> Standing:
-    """How the credential that says `said` stands, `receipt` being the receipt now.
+def standings(receipts: ReceiptBook, number: int) -> dict[int, Standing]:
+    """How the credentials of one list stand that do not simply hold, by their numbers.
 
-    It is revoked when the receipt has ended, or when it is no longer what the credential says (another holder, pledgee,
-    state or quantity); suspended while the receipt is frozen or lost and otherwise what it says. So a receipt that
-    thaws unchanged needs no new credential, though its newest act is another.
+    A credential is revoked for good when the receipt has ended, or has come to say something else (another holder,
+    pledgee, state or quantity), for then it has another number. It is suspended while the receipt is frozen or lost.
     """
-    then = said["credentialSubject"]
-    state = str(receipt.state)
-    is_paused = state in PAUSED
-    if is_paused:
-        state = receipt.frozen_from or then["state"]
-    now = {**then, **facts(receipt), "state": state, "newest_act": then["newest_act"]}
-    is_same = now == then and said.get("validUntil") == (iso(receipt.until_ms) if receipt.until_ms else None)
-    return Standing(not is_same, is_paused and is_same)
+    first = number * ENTRIES
+    given = range(max(first, 1), min(first + ENTRIES, receipts.numbers + 1))
+    live = {one.number: one.state in PAUSED for one in receipts.receipts() if one.is_live and one.number in given}
+    return {
+        one: Standing(is_revoked=one not in live, is_suspended=live.get(one, False))
+        for one in given
+        if live.get(one, True)
+    }
 
 
 # Bits.
@@ -95,14 +95,17 @@ def is_set(bits: bytes, index: int) -> bool:
 
 def encode(bits: bytes) -> str:
     """Bits as a list holds them."""
-    return f"u{unpadded(gzip.compress(bits, mtime=0))}"
+    return f"u{jose.encoded(gzip.compress(bits, mtime=0))}"
 
 
 def decode(encoded: str) -> bytes:
     """The bits behind what a list holds. Raises StatusListError; unpacks no more than MOST_BYTES."""
-    packed = padded(encoded[1:]) if encoded.startswith("u") else None
-    if packed is None:
-        raise StatusListError("encodedList must be base64url after the letter u")
+    try:
+        packed = jose.decoded("encodedList", encoded[1:])
+    except jose.JoseError:
+        raise StatusListError(_NO_LIST) from None
+    if not encoded.startswith("u"):
+        raise StatusListError(_NO_LIST)
     unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         bits = unpacking.decompress(packed, MOST_BYTES + 1)

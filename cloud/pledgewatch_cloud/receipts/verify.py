@@ -17,13 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 
-from pledgewatch_cloud.decide.moments import iso, short
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.receipts import sheet, status_list
-from pledgewatch_cloud.receipts.credential import ALGORITHM, PURPOSES, TYPE, CredentialError, Extract, StatusEntry, read
+from pledgewatch_cloud.receipts.credential import ALGORITHM, TYPE, CredentialError, Extract, StatusEntry, read
 from pledgewatch_cloud.receipts.issuer import did_of, kid_of, read_jwk
 from pledgewatch_cloud.receipts.status_list import StatusList, StatusListError, is_set
 
+_LISTS_MAX = 64
 _STRUCK = {
     "revocation": "it is revoked: the receipt has ended, or is no longer what this says",
     "suspension": "it is suspended: the receipt is frozen or reported lost",
@@ -152,8 +153,8 @@ def _lists(text: str, key: bytes) -> tuple[list[StatusList], list[str]]:
     """The lists of a file that the issuer signed, and what is wrong with the others."""
     found, why = [], []
     lines = text.removesuffix("\n").split("\n")
-    if len(lines) > 2 * len(PURPOSES):
-        return [], [f"the file of status lists has {len(lines)} lines; one for each purpose is needed"]
+    if len(lines) > _LISTS_MAX:
+        return [], [f"there are {len(lines)} status lists and {_LISTS_MAX} at most are read; name those that it needs"]
     for number, line in enumerate(lines, 1):
         place = f"line {number} of the status lists"
         try:
@@ -171,7 +172,7 @@ def _status(
     """What a credential's bit says against it, and what speaks against the list that it stands in."""
     own = [one for one in lists if (one.id, one.purpose) == (entry.list_id, entry.purpose)]
     if not own:
-        return [f"the status list for {entry.purpose}, {short(entry.list_id)}, is not there, so that cannot be told"]
+        return [f"the status list for {entry.purpose}, {_named(entry.list_id)}, is not there, so that cannot be told"]
     newest = max(own, key=lambda one: one.from_ms)
     try:
         why = [_STRUCK[entry.purpose]] if is_set(newest.bits, entry.bit) else []

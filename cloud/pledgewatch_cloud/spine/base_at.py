@@ -89,19 +89,21 @@ def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_m
     assets: Mapping[str, AssetState]
     if as_of_ms == known_at_ms:
         come, book = _come_to(store, state, as_of_ms), state.book
+        held = come.held
         _check_known(facility, book, book, as_of_ms)
         sheet, facts, assets = as_of_module.sheet_now(come, as_of_ms), come.facts, come.assets
     else:
-        then = recover(store, as_of_ms).book
-        _check_known(facility, then, state.book, as_of_ms)
-        book = as_of_module.book_of(then, state.book, as_of_ms)
+        then = recover(store, as_of_ms)
+        _check_known(facility, then.book, state.book, as_of_ms)
+        book = as_of_module.book_of(then.book, state.book, as_of_ms)
+        held = as_of_module.held_of(then, state)
         readings = {
             asset: store.readings([one.device for one in book.devices_of_asset(asset)], state.entry + 1)
             for asset in {asset for lot in book.lots_of_facility(facility) for asset in lot.assets}
         }
-        sheet, facts, assets = as_of_module.sheet_of(state, book, facility, readings, as_of_ms, known_at_ms)
+        sheet, facts, assets = as_of_module.sheet_of(state, book, held, facility, readings, as_of_ms, known_at_ms)
     base, lines = bases.base_of(sheet, facility), bases.lines_of(sheet, facility)
-    asked = Looked(facility, lines, as_of_ms, book, state.market, facts, assets, state.facts)
+    asked = Looked(facility, lines, as_of_ms, book, state.market, facts, assets, held, state.facts)
     return BaseAt(facility, as_of_ms, known_at_ms, base, lines, state, asked)
 
 

@@ -89,7 +89,7 @@ class Spine:
     def _enter(self, draft: Draft, admission: Admission, aside: Iterable[Quarantined]) -> Outcome:
         now_ms = max(self._clock.now_ms(), self.state.recorded_at_ms)
         entry = Entry(self.state.entry + 1, now_ms, draft.content)
-        prepared = prepare(self.state, entry, admission, draft.amended)
+        prepared = prepare(self.state, entry, admission, draft.worked_out)
         outcome = step(self.state, prepared, histories(self._store, self.state, prepared))
         self._store.append(entry, outcome, aside)
         self.state, self.withdrawn = outcome.state, outcome.withdrawn

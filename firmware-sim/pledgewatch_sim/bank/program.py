@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx2
 import uvicorn
@@ -15,7 +14,6 @@ from pledgewatch_sim.bank.ledger import Ledger
 from pledgewatch_sim.bank.movement_sender import MovementSender
 from pledgewatch_sim.bank.settings import (
     BankFile,
-    BankSettings,
     ClockSettings,
     PledgewatchSettings,
     make_secret,
@@ -23,6 +21,7 @@ from pledgewatch_sim.bank.settings import (
     read_token,
 )
 from pledgewatch_sim.clock import SimulationClock
+from pledgewatch_sim.serving import Server, listening
 
 log = logging.getLogger(__name__)
 
@@ -40,32 +39,21 @@ async def run(settings: BankFile) -> None:
             log.info("made %s: who sends signs with it", path)
     secrets = read_secrets(settings.bank.secret_files)
     token = read_token(settings.pledgewatch.token_file) if settings.pledgewatch else None
-    ledger = Ledger(settings.bank.database, **_clock(settings.clock))
+    bank = settings.bank
+    ledger = Ledger(bank.database, **_clock(settings.clock))
     try:
-        with _listen(settings.bank) as listener:
+        with listening(bank.host, bank.port, bank.port_file) as listener:
+            log.info("the sandbox core listens on http://%s:%d", bank.host, listener.getsockname()[1])
             async with _telling(settings.pledgewatch, token, ledger) as moved:
                 app = create_bank(ledger, secrets, settings.misbehave, moved)
                 config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S)
-                server = _Server(config)
+                server = Server(config)
                 for number in (signal.SIGTERM, signal.SIGINT):
                     asyncio.get_running_loop().add_signal_handler(number, server.stop)
                 await server.serve([listener])
         log.info("stopped")
     finally:
         ledger.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's own way with signals ends the process by the signal, before the ledger is closed; this one returns."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to whoever runs us."""
-        yield
-
-    def stop(self) -> None:
-        """Finish what is under way and return from `serve`."""
-        self.should_exit = True
 
 
 def _clock(settings: ClockSettings | None) -> dict[str, Callable[[], int]]:
@@ -92,17 +80,3 @@ async def _telling(
         sending = group.create_task(sender.run(), name="movements")
         yield sender.wake
         sending.cancel()
-
-
-def _listen(settings: BankSettings) -> socket.socket:
-    """A listening socket; its port goes to `port_file` as soon as connections are taken."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.create_server((settings.host, settings.port), family=family)
-    port = listener.getsockname()[1]
-    if settings.port_file is not None:
-        # By rename: whoever waits for the file never reads half a number.
-        fresh = settings.port_file.with_name(f"{settings.port_file.name}.new")
-        fresh.write_text(f"{port}\n", encoding="ascii")
-        fresh.replace(settings.port_file)
-    log.info("the sandbox core listens on http://%s:%d", settings.host, port)
-    return listener

@@ -196,6 +196,8 @@ class ModbusSource:
     async def _connected(self) -> AsyncIterator[ModbusClient]:
         """The connection, opened if there is none; closed where it is lost, or given up in the middle of a request."""
         settings = self._settings
+        if self._client is not None and self._client.is_hung_up:
+            await self._close()
         if self._client is None:
             self._client = await ModbusClient.open(settings.host, settings.port, settings.unit, settings.timeout_s)
         try:

@@ -74,6 +74,11 @@ class ModbusClient:
             raise ModbusLostError(str(error) or "no connection in time") from error
         return cls(reader, writer, unit, timeout_s)
 
+    @property
+    def is_hung_up(self) -> bool:
+        """Whether the device has ended the connection, as many do with one that was idle for a minute."""
+        return self._reader.at_eof() or self._reader.exception() is not None
+
     async def close(self) -> None:
         """Hang up."""
         self._writer.close()

@@ -19,10 +19,18 @@ _NUMBER_MAX_DIGITS: Final = 30  # what is larger is no measurement, and would be
 
 def read_object(payload: bytes) -> dict[str, Any]:
     """A JSON object; numbers are Decimal. Raises MalformedError."""
-    if len(payload) > MESSAGE_MAX_BYTES:
-        raise MalformedError(f"is longer than {MESSAGE_MAX_BYTES} bytes")
+    found = read_json(payload, MESSAGE_MAX_BYTES)
+    if not isinstance(found, dict):
+        raise MalformedError("is no JSON object")
+    return found
+
+
+def read_json(payload: bytes, max_bytes: int) -> Any:
+    """Whatever JSON has; numbers are Decimal. Raises MalformedError."""
+    if len(payload) > max_bytes:
+        raise MalformedError(f"is longer than {max_bytes} bytes")
     try:
-        found = json.loads(
+        return json.loads(
             payload.decode("utf-8"),
             parse_float=number_of,
             parse_int=number_of,
@@ -35,9 +43,6 @@ def read_object(payload: bytes) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError):
         raise MalformedError("is not JSON") from None
-    if not isinstance(found, dict):
-        raise MalformedError("is no JSON object")
-    return found
 
 
 def flattened(found: dict[str, Any]) -> dict[str, Decimal | bool | str]:

@@ -25,11 +25,12 @@ from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.warehouse.held import Held
 
 
 def sheet_now(state: State, now_ms: int) -> Sheet:
     """The goods by what a state knows, at its last entry or at a moment after it up to which nothing more was heard."""
-    known = Known(state.book, state.market, state.facts, state.assets)
+    known = Known(state.book, state.market, state.facts, state.assets, state.held)
     desk = state.desk or desk_module.opened(known, state.losses, state.recorded_at_ms)
     return desk_module.follow(desk, known, known, (), (), now_ms)[0].sheet
 
@@ -64,6 +65,13 @@ def book_of(then: Book, now: Book, as_of_ms: int) -> Book:
     )
 
 
+def held_of(then: State, now: State) -> Mapping[str, Held]:
+    """How lots stood by their electronic receipts at a moment: `then` was known at it, `now` is. Acts on receipts and
+    what is found missing count from their entry, so it is as it was known then; goods that nobody had said were there
+    are as they are known now."""
+    return {**now.held, **then.held}
+
+
 def _lot_of(then: Lot, now: Lot | None, as_of_ms: int) -> Lot:
     if now is None:
         return then
@@ -93,19 +101,21 @@ def _account_of(facility: Facility) -> tuple[int, int]:
 def sheet_of(
     state: State,
     book: Book,
+    held: Mapping[str, Held],
     facility: str,
     readings: Mapping[str, Iterable[AssetReading]],
     as_of_ms: int,
     known_at_ms: int,
 ) -> tuple[Sheet, dict[str, AssetFacts], dict[str, AssetState]]:
     """A facility's goods as they were at a moment, by what a state knows, with the facts and the assets that they rest
-    on. `book` is the one that was true then (see book_of), `readings` are all of each asset's."""
+    on. `book` and `held` are those that were true then (see book_of and held_of), `readings` are all of each asset's.
+    """
     assets, facts = dict[str, AssetState](), dict[str, AssetFacts]()
     own = book.lots_of_facility(facility)
     for asset in sorted({asset for lot in own for asset in lot.assets}):
         told = _told(book, asset, readings[asset], state.horizon_ms, as_of_ms, known_at_ms)
         assets[asset], facts[asset] = told
-    lots = stand.lots_of(book, own, facts, assets, as_of_ms)
+    lots = stand.lots_of(book, own, facts, assets, held, as_of_ms)
     goods = goods_module.goods_of([stand.line_of(book, facility, as_of_ms)], lots)
     return sheet_module.revalued(goods, BookPrices(state.market, book), as_of_ms), facts, assets
 

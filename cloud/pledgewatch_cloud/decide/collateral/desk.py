@@ -28,23 +28,27 @@ from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.columns import Numbers, Truths
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.warehouse.held import Held
 
 _FIELDS: Mapping[str, Sequence[str]] = {
     "evidence": ("evidence_ms", "is_dark", "turns_ms"),
     "condition": ("is_breached", "loss_bp"),
     "place": ("in_class", "is_placed"),
+    "receipt": ("receipt_until_ms",),
+    "stock": ("missing",),
 }
 """What of a lot changes for which reason while the book stays as it is. What time brings comes with the evidence."""
 _SHARED = ("asset", "facility", "sku", "cost_currency", "buyer", "country", "vessel", "warehouse")
 
 
 class Known(NamedTuple):
-    """What goods are valued by."""
+    """What goods are valued by. `held` says how each lot with an electronic receipt stands by it."""
 
     book: Book
     market: Market
     facts: Mapping[str, AssetFacts]
     assets: Assets
+    held: Mapping[str, Held]
 
 
 class Desk(NamedTuple):
@@ -82,6 +86,7 @@ def follow(
     assets = set(touched) | _placed_otherwise(before.assets, known.assets, book, devices)
     assets |= _weak_of(desk, {book.installations[one].asset for one in devices})
     lots = [lot.id for asset in assets for lot in book.lots_of_asset(asset)]
+    lots += held_otherwise(before.held, known.held)
     if desk.due_ms <= now_ms:
         lots += [sheet.goods.ids[row] for row in np.flatnonzero(sheet.shares.due_ms <= now_ms).tolist()]
     is_weak = desk.is_weak
@@ -111,6 +116,13 @@ def _placed_otherwise(before: Assets, assets: Assets, book: Book, devices: Colle
     }
 
 
+def held_otherwise(before: Mapping[str, Held], held: Mapping[str, Held]) -> list[str]:
+    """The lots that stand otherwise by their electronic receipts, by id."""
+    if held is before:
+        return []
+    return [lot for lot in sorted(held.keys() | before.keys()) if held.get(lot) != before.get(lot)]
+
+
 def losses_of(sheet: Sheet) -> dict[str, int]:
     """What lots have lost by their condition, in basis points, where they have."""
     loss_bp = sheet.goods.columns.loss_bp
@@ -130,7 +142,7 @@ def _desk(known: Known, sheet: Sheet, now_ms: int) -> Desk:
 
 def _valued(known: Known, now_ms: int, losses: Mapping[str, int] | None = None) -> Sheet:
     """All goods by what is known. `losses`: those that lots had when they were last looked at, instead of now's."""
-    lots = stand.all_lots(known.book, known.facts, known.assets, now_ms)
+    lots = stand.all_lots(known.book, known.facts, known.assets, known.held, now_ms)
     if losses is not None:
         lots = [one._replace(loss_bp=losses.get(one.id, 0)) for one in lots]
     return _sheet_of(known, lots, now_ms)
@@ -146,20 +158,28 @@ def _amended(
     desk: Desk, before: Known, known: Known, touched: Collection[str], now_ms: int
 ) -> tuple[Desk, Sequence[tuple[str, Sheet]]]:
     """The desk after an amendment of the book: first what time has brought since the last entry, which is no fault of
-    the amendment, then the amendment itself."""
+    the amendment, then the amendment itself, and last how lots stand by their receipts because of it."""
     desk, found = follow(desk, before, before, (), (), now_ms)
     stages, book = list(found), known.book
+    as_held = known._replace(held={**known.held, **before.held})
+    reheld = [one for one in held_otherwise(as_held.held, known.held) if one in book.lots]
     lots = _lots_that_differ(before.book, book, touched)
     if lots is None:
-        stages += _put_in(before, known, now_ms)
+        stages += _put_in(before, as_held, now_ms)
+        if reheld:
+            stages += _restood(stages[-1][1], known, reheld, now_ms)
         return _desk(known, stages[-1][1], now_ms), stages
     sheet, is_weak = desk.sheet, desk.is_weak
     if lots:
-        for reason, _, standing in _stages(before, known, lots, now_ms):
+        for reason, _, standing in _stages(before, as_held, lots, now_ms):
             rows, columns = _rows_of(sheet, standing)
             sheet = sheet_module.refreshed(sheet, rows, columns, now_ms)
             stages.append((reason, sheet))
-        is_weak = _weak(desk, book, sheet, lots)
+    if reheld:
+        stages += _restood(sheet, known, reheld, now_ms)
+        sheet = stages[-1][1]
+    if lots or reheld:
+        is_weak = _weak(desk, book, sheet, {*lots, *reheld})
     sheet = _with_loans(sheet, book, now_ms)
     due_ms = int(sheet.shares.due_ms.min(initial=NEVER))
     return Desk(sheet, desk.place, is_weak, due_ms, _loans_due_ms(book, now_ms)), stages
@@ -177,7 +197,8 @@ def _put_in(before: Known, known: Known, now_ms: int) -> Iterator[tuple[str, She
 def _stages(
     before: Known, known: Known, lots: Collection[str], now_ms: int
 ) -> Iterator[tuple[str, Book, list[LotStanding]]]:
-    """The stages of an amendment, each with the book as far as it is put in, and how some lots stand by it.
+    """The stages of an amendment, each with the book as far as it is put in, and how some lots stand by it, with their
+    receipts as `known` has them.
 
     What their assets went through is as it was known before, until the rules are put in by which it is told anew; but
     for lots that came into their asset only now. An amendment alone brings no other news of an asset.
@@ -186,11 +207,13 @@ def _stages(
     for reason, book in earlier:
         came = [one for one in book.lots.values() if _came(before.book.lots.get(one.id), one)]
         rest = book.lots.keys() - {one.id for one in came}
-        standing = stand.lots_of(book, came, known.facts, known.assets, now_ms)
-        standing += stand.lots_of(book, [book.lots[one] for one in rest], before.facts, before.assets, now_ms)
+        standing = stand.lots_of(book, came, known.facts, known.assets, known.held, now_ms)
+        standing += stand.lots_of(
+            book, [book.lots[one] for one in rest], before.facts, before.assets, known.held, now_ms
+        )
         yield reason, book, standing
     reason, book = last
-    yield reason, book, stand.all_lots(book, known.facts, known.assets, now_ms)
+    yield reason, book, stand.all_lots(book, known.facts, known.assets, known.held, now_ms)
 
 
 def _came(was: Lot | None, now: Lot) -> bool:
@@ -256,14 +279,15 @@ class _OlderRates(NamedTuple):
 def _restood(sheet: Sheet, known: Known, lots: Collection[str], now_ms: int) -> Stages:
     """The stages of lots that stand otherwise, or for which a moment has come; there is one of evidence at least."""
     book = known.book
-    standing = stand.lots_of(book, [book.lots[lot] for lot in set(lots)], known.facts, known.assets, now_ms)
+    some = [book.lots[lot] for lot in set(lots)]
+    standing = stand.lots_of(book, some, known.facts, known.assets, known.held, now_ms)
     rows, after = _rows_of(sheet, standing)
     now = sheet.goods.columns.rows(rows)
     stages = []
     for reason, names in _FIELDS.items():
-        some = {name: getattr(after, name) for name in names}
-        if reason == "evidence" or not all(np.array_equal(getattr(now, name), one) for name, one in some.items()):
-            now = now._replace(**some)
+        new = {name: getattr(after, name) for name in names}
+        if reason == "evidence" or not all(np.array_equal(getattr(now, name), one) for name, one in new.items()):
+            now = now._replace(**new)
             sheet = sheet_module.refreshed(sheet, rows, now, now_ms)
             stages.append((reason, sheet))
     return stages

@@ -54,6 +54,8 @@ class Columns(NamedTuple):
     counted: Numbers
     counted_ms: Numbers
     receipt_until_ms: Numbers
+    missing: Numbers
+    is_matched: Truths
     in_class: Numbers
     is_placed: Truths
     evidence_ms: Numbers
@@ -170,6 +172,8 @@ def columns_of(lots: Sequence[LotStanding], goods: Goods) -> Columns:
         counted=_column([one.counted for one in lots]),
         counted_ms=_column([one.counted_ms for one in lots]),
         receipt_until_ms=_column([_receipt_until_ms(lot, policy) for lot, policy in both]),
+        missing=_column([one.missing for one in lots]),
+        is_matched=np.array([one.is_matched for one in lots], dtype=np.bool_),
         in_class=_column([_CLASS_NUMBER[one.in_class] for one in lots]),
         is_placed=np.array([_is_placed(lot, policy) for lot, policy in both], dtype=np.bool_),
         evidence_ms=_column([one.evidence_ms for one in lots]),
@@ -223,7 +227,8 @@ def _shares(lots: Columns, policy: Policy, now_ms: int) -> Shares:
     fails[~lots.is_placed | (advance_bp == 0)] = TEST["place"]
     fails[is_stale] = TEST["evidence"]
     if policy.stock_count:
-        fails[lots.counted < 0] = TEST["stock"]
+        # The stock system's word on receipts is a count, and nobody can say how old.
+        fails[(lots.counted < 0) & (~lots.is_matched | bool(policy.count_stale_s))] = TEST["stock"]
     if policy.count_stale_s:
         too_old = ~due.before(lots.counted_ms + 1_000 * policy.count_stale_s + 1)
         fails[(lots.counted >= 0) & too_old] = TEST["stock"]

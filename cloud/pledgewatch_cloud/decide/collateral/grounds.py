@@ -1,10 +1,10 @@
 """Grounds: what each ineligible of a lot rests on, and the prices and rates behind a base.
 
 What an ineligible rests on is told by names that can be looked up: the ids of events in the journal, readings by
-device, epoch and sequence, fences, papers and receipts by their ids. It is what was known when the base was known,
-about the moment that the base is of. Where the journal has no event that stands for it (the goods have left since, or
-the moment is still to come), it is told by its kind and its moment; where something is missing, that is said. So there
-is no ineligible without a ground (tests/test_desk_laws.py).
+device, epoch and sequence, fences, papers, receipts and cases by their ids. It is what was known when the base was
+known, about the moment that the base is of. Where the journal has no event that stands for it (the goods have left
+since, or the moment is still to come), it is told by its kind and its moment; where something is missing, that is said.
+So there is no ineligible without a ground (tests/test_desk_laws.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,13 +24,15 @@ from pledgewatch_cloud.decide.market import EURO, Market, MarketError, PriceQuot
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import Amount
 from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.warehouse.held import Held
 
 _BREACHES = frozenset({"condition_breached", "mkt_exceeded"})
 
 
 class Looked(NamedTuple):
     """What a facility's lines are looked at with: the book, the market, the facts and the assets that they rest on, as
-    of a moment. `said` is what stands, by asset, of what the journal has said: its ids can be looked up."""
+    of a moment, and `held`, how lots stand by electronic receipts. `said` is what stands, by asset, of what the journal
+    has said: its ids can be looked up."""
 
     facility: str
     lines: Sequence[LotLine]
@@ -39,6 +41,7 @@ class Looked(NamedTuple):
     market: Market
     facts: Mapping[str, AssetFacts]
     assets: Mapping[str, AssetState]
+    held: Mapping[str, Held]
     said: Mapping[str, AssetFacts]
 
 
@@ -65,6 +68,7 @@ class _Case(NamedTuple):
     policy: Policy
     currency: str
     lot: Lot
+    held: Held | None
     line: LotLine
     asset: str
     known: AssetState
@@ -109,6 +113,7 @@ def _case(looked: Looked, line: LotLine, policy: Policy, currency: str) -> _Case
         policy,
         currency,
         lot,
+        stand.held_by_receipt(lot, looked.held),
         line,
         asset,
         looked.assets.get(asset, EMPTY),
@@ -178,15 +183,26 @@ def _appraisal(case: _Case) -> Iterable[str]:
 
 
 def _receipt(case: _Case) -> Iterable[str]:
-    one = case.lot.receipt
-    if one is None:
+    if case.lot.receipt is None:
         return ["none"]
-    return [f"{one.id} is {one.state}" if one.state != "valid" else f"{one.id} ended {iso(one.until_ms)}"]
+    name, one = case.lot.receipt.id, case.held or case.lot.receipt
+    return [f"{name} is {one.state}" if one.state != "valid" else f"{name} ended {iso(one.until_ms)}"]
 
 
 def _stock(case: _Case) -> Iterable[str]:
     lot = case.lot
-    return ["no count"] if lot.counted < 0 else [f"{lot.counted} of {lot.quantity} counted {iso(lot.counted_ms)}"]
+    if lot.counted < 0:
+        return ["no count whose age is known" if case.held else "no count"]
+    return [f"{lot.counted} of {lot.quantity} counted {iso(lot.counted_ms)}"]
+
+
+def _shortfall(case: _Case) -> Iterable[str]:
+    """The cases that say what is missing, by their ids; where there are none, the receipt is for less than the lot."""
+    lot, held = case.lot, case.held
+    if lot.receipt is None or held is None:
+        return []
+    said = f"by case {' '.join(held.cases)}" if held.cases else f"of what {lot.receipt.id} covers"
+    return [f"{held.missing} of {lot.quantity} missing {said}"]
 
 
 def _newest_evidence(case: _Case) -> Iterable[str]:
@@ -294,6 +310,7 @@ _CAUSES: Mapping[str, Callable[[_Case], Iterable[str]]] = {
     "appraisal": _appraisal,
     "receipt": _receipt,
     "stock": _stock,
+    "shortfall": _shortfall,
     "evidence": _newest_evidence,
     "place": _place,
     "condition": _condition,

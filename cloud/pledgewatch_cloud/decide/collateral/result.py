@@ -9,6 +9,7 @@ TESTS = (
     "appraisal",
     "receipt",
     "stock",
+    "shortfall",
     "evidence",
     "place",
     "condition",

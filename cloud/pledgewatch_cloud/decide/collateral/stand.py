@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.asset import EMPTY, AssetState, Key
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Lot
+from pledgewatch_cloud.decide.book_items import Lot, Receipt
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
 from pledgewatch_cloud.decide.collateral.loan import outstanding_minor
 from pledgewatch_cloud.decide.collateral.loss import Curve, LifeCurve, Part, loss_bp
@@ -21,9 +21,11 @@ from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.money import BASIS_POINTS
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.voyage import Leg, leg_at
+from pledgewatch_cloud.decide.warehouse.held import Held
 
 HOUR_MS = 3_600_000
 _AGREED = "="
+_NO_RECEIPT = Receipt("", "", NEVER)
 _CLASS_OF_KIND = {
     "customs_zone": "bonded",
     "warehouse": "warehouse",
@@ -86,14 +88,23 @@ def lots_of(
     lots: Sequence[Lot],
     facts: Mapping[str, AssetFacts],
     assets: Mapping[str, AssetState],
+    held: Mapping[str, Held],
     now_ms: int,
 ) -> list[LotStanding]:
-    """Some lots as they stand."""
+    """Some lots as they stand. `held` says how those with an electronic receipt stand by it."""
     wanted = {asset for lot in lots for asset in lot.assets}
     seen = {
         asset: _seen(book, asset, facts.get(asset, AssetFacts()), assets.get(asset, EMPTY), now_ms) for asset in wanted
     }
-    return [_standing(book, lot, seen, now_ms) for lot in lots]
+    return [_standing(book, lot, seen, held_by_receipt(lot, held), now_ms) for lot in lots]
+
+
+def held_by_receipt(lot: Lot, held: Mapping[str, Held]) -> Held | None:
+    """How a lot stands by its electronic receipt; None where it has none. One of which nothing is known stands for
+    nothing."""
+    if lot.receipt is None or not lot.receipt.is_electronic:
+        return None
+    return held.get(lot.id, Held("unknown", 0, lot.quantity))
 
 
 def _seen(book: Book, asset: str, facts: AssetFacts, known: AssetState, now_ms: int) -> _Seen:
@@ -123,13 +134,17 @@ def fences_of(known: AssetState) -> tuple[str, ...]:
 
 
 def all_lots(
-    book: Book, facts: Mapping[str, AssetFacts], assets: Mapping[str, AssetState], now_ms: int
+    book: Book,
+    facts: Mapping[str, AssetFacts],
+    assets: Mapping[str, AssetState],
+    held: Mapping[str, Held],
+    now_ms: int,
 ) -> list[LotStanding]:
     """Every lot of the book as it stands."""
-    return lots_of(book, [*book.lots.values()], facts, assets, now_ms)
+    return lots_of(book, [*book.lots.values()], facts, assets, held, now_ms)
 
 
-def _standing(book: Book, lot: Lot, seen: Mapping[str, _Seen], now_ms: int) -> LotStanding:
+def _standing(book: Book, lot: Lot, seen: Mapping[str, _Seen], held: Held | None, now_ms: int) -> LotStanding:
     stay, parts = lot.stay_at(now_ms), _parts_of(lot, seen)
     known = seen[stay.asset].known
     product = book.products.get(lot.sku)
@@ -148,6 +163,7 @@ def _standing(book: Book, lot: Lot, seen: Mapping[str, _Seen], now_ms: int) -> L
     evidence = newest_evidence(lot, policy.evidence.by, known, now_ms)
     turns_ms = min([moment for one in lot.whereabouts for moment in one[1:] if moment > now_ms])
     turns_ms = min(turns_ms, *(seen[asset].turns_ms for asset in lot.assets))
+    receipt = held or lot.receipt or _NO_RECEIPT
     return LotStanding(
         id=lot.id,
         facility=lot.facility,
@@ -160,8 +176,10 @@ def _standing(book: Book, lot: Lot, seen: Mapping[str, _Seen], now_ms: int) -> L
         cost_currency=lot.cost_currency or book.facilities[lot.facility].currency,
         counted=lot.counted,
         counted_ms=lot.counted_ms,
-        receipt_state=lot.receipt.state if lot.receipt else "",
-        receipt_until_ms=lot.receipt.until_ms if lot.receipt else NEVER,
+        receipt_state=receipt.state,
+        receipt_until_ms=receipt.until_ms,
+        missing=held.missing if held else 0,
+        is_matched=held is not None,
         in_class=_class_of(kinds, book, stay.asset),
         fences=fences,
         is_forbidden="forbidden" in kinds,

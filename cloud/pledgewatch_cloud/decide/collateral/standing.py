@@ -12,6 +12,8 @@ class LotStanding(NamedTuple):
     `fences` those that its asset is in, `is_forbidden` whether any of them is. `evidence_ms` is when the newest reading
     that counts was measured, -NEVER where there is none; `is_dark` whether no signal is to be expected as of now.
     `is_breached`: a breach of its condition stands; `loss_bp` what its condition costs. `papers`: kind and end.
+    `missing`: how many of it are not there or not covered, by what its electronic receipt and the warehouse say;
+    `is_matched`: it has such a receipt, so the stock system is asked all the time.
     `nolv_bp` of the appraisal in force until `nolv_until_ms`. `turns_ms`: when time alone may next make it stand
     otherwise than said here.
     """
@@ -29,6 +31,8 @@ class LotStanding(NamedTuple):
     counted_ms: int = -NEVER
     receipt_state: str = ""
     receipt_until_ms: int = NEVER
+    missing: int = 0
+    is_matched: bool = False
     in_class: str = "warehouse"
     fences: tuple[str, ...] = ()
     is_forbidden: bool = False

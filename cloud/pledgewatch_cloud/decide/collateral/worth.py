@@ -15,6 +15,7 @@ from pledgewatch_cloud.decide.collateral.result import HAIRCUTS
 from pledgewatch_cloud.decide.columns import Numbers, Truths
 
 _STOCK = TEST["stock"]
+_SHORTFALL = TEST["shortfall"]
 BLOCK = 65_536
 _FREE = 2**62
 
@@ -94,6 +95,14 @@ def worth_of(
     if len(short):
         left[short] = money.share_down(value[short], shares.counted[short], np.maximum(lots.quantity[short], 1))
         takes.test(np.full(len(short), _STOCK), short, value[short] - left[short])
+    lacking = np.flatnonzero((lots.missing > 0) & (fails >= _SHORTFALL))
+    if len(lacking):
+        quantity = lots.quantity[lacking]
+        there = np.maximum(quantity - lots.missing[lacking], 0)
+        # What the count has taken already is missing once, not twice.
+        kept = np.minimum(left[lacking], money.share_down(value[lacking], there, np.maximum(quantity, 1)))
+        takes.test(np.full(len(lacking), _SHORTFALL), lacking, left[lacking] - kept)
+        left[lacking] = kept
     failing = np.flatnonzero(fails != PASSED)
     if len(failing):
         takes.test(fails[failing], failing, left[failing])

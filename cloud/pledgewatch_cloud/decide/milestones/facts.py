@@ -3,12 +3,15 @@
 Readings and notices tell of moments, so what they show holds on stretches of the goods' own time, and late news changes
 the stretches alone. What goods are worth, whether they are pledged and whether a receipt is valid has no moments in the
 book: it counts from when the milestone first saw it so (its sights), and where the book says so no more, it never was.
-The value of goods moves by itself, so what was seen of it when the milestone was met stays seen.
+The value of goods moves by itself, so what was seen of it when the milestone was met stays seen. How goods stand by an
+electronic receipt counts until the money has moved: up to then one that is frozen, or goods that are missing, take it
+back; later a receipt ends as receipts do, and what was seen stays seen.
 """
 
 from collections.abc import Callable, Mapping
 
 from pledgewatch_cloud.decide.book_items import Lot
+from pledgewatch_cloud.decide.collateral.stand import held_by_receipt
 from pledgewatch_cloud.decide.milestones import kept, sensed
 from pledgewatch_cloud.decide.milestones.clauses import Fact
 from pledgewatch_cloud.decide.milestones.lifecycle import UNMET, Memo, MilestoneState, Sight
@@ -50,14 +53,23 @@ def _stock_received(asked: Asked, lot: Lot) -> Shown:
 
 
 def _stock_counted(asked: Asked, lot: Lot) -> Shown:
-    if lot.counted < lot.quantity:
+    by_receipt = held_by_receipt(lot, asked.known.held)
+    if lot.counted < lot.quantity and (lot.counted >= 0 or by_receipt is None):
         said = f"{max(lot.counted, 0)} of {lot.quantity} are counted" if lot.counted >= 0 else "no count is known"
         return Shown(NOT, (), f"{lot.id}: {said}")
+    if by_receipt is not None:
+        cases = f", by case {' '.join(by_receipt.cases)}" if by_receipt.cases else ""
+        missing = f"{lot.id}: {by_receipt.missing} of {lot.quantity} are missing{cases}" if by_receipt.missing else ""
+        return _by_receipt(asked, f"stock_counted {lot.id}", lot, NEVER, missing)
     held = only(from_moment(lot.counted_ms, asked.fact.max_age_s))
     return Shown(held, (Proof("book", f"lots {lot.id}.counted", lot.counted_ms),))
 
 
 def _receipt_valid(asked: Asked, lot: Lot) -> Shown:
+    by_receipt = held_by_receipt(lot, asked.known.held)
+    if by_receipt is not None and lot.receipt is not None:
+        missing = "" if by_receipt.state == "valid" else f"{lot.receipt.id} of {lot.id} is {by_receipt.state}"
+        return _by_receipt(asked, f"receipt_valid {lot.id}", lot, by_receipt.until_ms, missing)
     if lot.receipt is None or lot.receipt.state != "valid":
         return Shown(NOT, (), f"{lot.id} has no receipt that is valid")
     proof = Proof("book", f"lots {lot.id}.receipt {lot.receipt.id}")
@@ -77,6 +89,19 @@ def _as_seen(asked: Asked, key: str, until_ms: int, proof: Proof) -> Shown:
     until_ms = min(until_ms, from_moment(since_ms, asked.fact.max_age_s)[0][1])
     held = held_on([(since_ms, until_ms)], [(-NEVER, until_ms)])
     return Shown(held, (proof,), sights=(Sight(key, since_ms),))
+
+
+def _by_receipt(asked: Asked, key: str, lot: Lot, until_ms: int, missing: str) -> Shown:
+    """What the receipt book and the warehouse say now; `missing` is empty where it is so."""
+    seen = asked.seen(key) if asked.memo.released_ms != NEVER else []
+    if missing:
+        past = [one._replace(until_ms=min(one.until_ms, asked.known.now_ms)) for one in seen]
+        return Shown(only(joined((one.since_ms, one.until_ms) for one in past)), (), missing, tuple(past))
+    assert lot.receipt is not None, f"{lot.id} has no receipt"
+    now = _as_seen(asked, key, until_ms, Proof("receipt", lot.receipt.id))
+    past = [one for one in seen if one.until_ms < NEVER]
+    surely = [*((one.since_ms, one.until_ms) for one in past), *now.held.surely]
+    return now._replace(held=held_on(surely, now.held.maybe), sights=(*past, *now.sights))
 
 
 def _ltv_below(asked: Asked) -> Shown:

@@ -7,6 +7,7 @@ never wait for each other in a circle (see terms), so that comes to an end.
 from collections.abc import Iterable, Mapping
 
 from pledgewatch_cloud.decide.batch import Amendment, Booked, Entry, Submission, Tick, Waiver
+from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.milestones import judge as judge_module
 from pledgewatch_cloud.decide.milestones.judge import Found, ValueOf
@@ -30,19 +31,20 @@ def judge(
     memos: Mapping[str, Memo],
     touched: Iterable[str],
     revalued: Iterable[str],
+    reheld: Iterable[str],
     fresh: Iterable[Notice],
     value_of: ValueOf,
     log: Log,
 ) -> dict[str, Memo]:
     """What is remembered of milestones after an entry.
 
-    `touched` are the assets of which something was said, `revalued` the facilities whose base is another one, `fresh`
-    the notices that are new.
+    `touched` are the assets of which something was said, `revalued` the facilities whose base is another one,
+    `reheld` the lots that stand otherwise by their electronic receipts, `fresh` the notices that are new.
     """
     after = dict(memos)
     known = known._replace(memos=after)
     book = known.book
-    waiting = sorted(_concerned(known, entry, touched, revalued, fresh))
+    waiting = sorted(_concerned(known, entry, {*touched, *_assets_of(book, reheld)}, revalued, fresh))
     while waiting:
         others = set[str]()
         for one in waiting:
@@ -119,6 +121,11 @@ def _concerned(
     for facility in revalued:
         found.update(book.milestones_by_value(facility))
     return found
+
+
+def _assets_of(book: Book, lots: Iterable[str]) -> set[str]:
+    """What some lots are in, as far as the book has them."""
+    return {book.lots[one].asset for one in lots if one in book.lots}
 
 
 def _judged(known: Known, entry: Entry, one: str, memo: Memo, value_of: ValueOf) -> tuple[Memo, Found | None]:

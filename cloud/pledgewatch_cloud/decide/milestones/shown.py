@@ -15,6 +15,7 @@ from pledgewatch_cloud.decide.milestones.terms import Milestone, Scope
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, NONE, Stretch, Stretches, complement, joined, shared
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
+from pledgewatch_cloud.decide.warehouse.held import Held as ByReceipt
 
 GRADE = "good"
 """What is asked for where nothing else is said."""
@@ -24,7 +25,7 @@ PERHAPS = Held(NONE, ALWAYS)
 
 
 class Proof(NamedTuple):
-    """What shows a fact. `kind`: event, reading, notice, book, value or milestone; `id` names it there."""
+    """What shows a fact. `kind`: event, reading, notice, book, receipt, value or milestone; `id` names it there."""
 
     kind: str
     id: str
@@ -48,7 +49,8 @@ class Shown(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What facts are read from. `journal` names it; `bases` by facility, `memos` by milestone."""
+    """What facts are read from. `journal` names it; `bases` by facility, `memos` by milestone; `held` says how each lot
+    with an electronic receipt stands by it."""
 
     journal: str
     book: Book
@@ -57,6 +59,7 @@ class Known(NamedTuple):
     notices: NoticeBook
     bases: Mapping[str, Base | None]
     memos: Mapping[str, Memo]
+    held: Mapping[str, ByReceipt]
     now_ms: int
 
 
@@ -65,6 +68,7 @@ def known_of(state: State) -> Known:
     states = {facility: one.base for facility, one in state.facilities.items()}
     return Known(
         *(state.journal, state.book, state.facts, state.assets, state.notices, states, state.milestones),
+        state.held,
         state.recorded_at_ms,
     )
 

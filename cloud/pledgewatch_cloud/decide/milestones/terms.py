@@ -16,6 +16,8 @@ from pledgewatch_cloud.decide.milestones import clauses
 from pledgewatch_cloud.decide.milestones.clauses import Clause
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import BASIS_POINTS
+from pledgewatch_cloud.decide.receipts import jose
+from pledgewatch_cloud.decide.receipts.jose import JoseError
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.trade import fields, identifiers
 from pledgewatch_cloud.decide.trade.senders import read_sender
@@ -26,14 +28,25 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ufffe\uffff]{1,140}")
 _WORD = re.compile(r"[A-Z0-9]{1,34}")
 IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
 ACCOUNT = re.compile(r"[A-Za-z0-9 ./-]{1,34}")
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
+KEYS_MAX = 20
+"""Keys of one party: what it signs with now, what it did, and what its several signers have."""
 BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 _FINANCED_ONCE = frozenset({"bill_of_lading", "invoice", "receipt"})
 SHARES_OF = ("value", "limit")
 """What a release may be a share of: the value of the milestone's lots, or the limit of its facility."""
 
 
+class PartyKey(NamedTuple):
+    """A public key that somebody signs with: its name, and the `x` of its JWK (RFC 8037): 32 bytes in base64url."""
+
+    kid: str
+    x: str
+
+
 class Party(NamedTuple):
-    """Somebody who is paid or pays. Words that are empty are not known; `iban`, or else `account` at `bic`."""
+    """Somebody who is paid or pays, keeps, holds or lends on goods. Words that are empty are not known; `iban`, or else
+    `account` at `bic`. Who signs, of receipts and counts, has `keys`."""
 
     id: str
     name: str
@@ -42,6 +55,7 @@ class Party(NamedTuple):
     account: str = ""
     bic: str = ""
     country: str = ""
+    keys: tuple[PartyKey, ...] = ()
 
 
 class Shipment(NamedTuple):
@@ -120,6 +134,12 @@ def account_of(parties: Mapping[str, Party], payee: str) -> str:
     return f"{number} at {party.bic}" if party and number and party.bic else number
 
 
+def keys_of(parties: Mapping[str, Party], party: str) -> Mapping[str, bytes]:
+    """The raw Ed25519 public keys of a party by their names; none for a party that is not known."""
+    known = parties.get(party)
+    return {one.kid: jose.public_key(one.x) for one in known.keys} if known else {}
+
+
 def goods_of(milestone: Milestone, lots: Iterable[Lot]) -> str:
     """What a milestone is about, in words."""
     names = ", ".join(sorted(lot.id for lot in lots))
@@ -136,7 +156,9 @@ def shares_of(milestone: Milestone, lots: Iterable[Lot]) -> tuple[tuple[str, int
 def _party(item: Item) -> Party:
     told = (("lei", _WORD), ("iban", _WORD), ("account", ACCOUNT), ("bic", BIC))
     words = {key: item.text(key, pattern) for key, pattern in told if item.has(key)}
-    party = Party(item.text("id"), item.text("name", _NAME), **words, country=item.country("country"))
+    keys = tuple(_party_key(one) for one in item.items("keys"))
+    party = Party(item.text("id"), item.text("name", _NAME), **words, country=item.country("country"), keys=keys)
+    _check_keys(item, keys)
     try:
         _ = identifiers.lei(party.lei) if party.lei else ""
     except identifiers.IdentifierError as error:
@@ -146,6 +168,26 @@ def _party(item: Item) -> Party:
     if party.iban and party.account:
         raise item.error("account", "there is an iban as well; name one of both")
     return party
+
+
+def _party_key(item: Item) -> PartyKey:
+    key = PartyKey(item.text("kid"), item.text("x", _BASE64URL))
+    item.end()
+    try:
+        jose.public_key(key.x)
+    except JoseError as error:
+        raise item.error("x", str(error).removeprefix("x: ")) from None
+    return key
+
+
+def _check_keys(item: Item, keys: tuple[PartyKey, ...]) -> None:
+    """A name stands for one key, and there are not too many of them."""
+    if len(keys) > KEYS_MAX:
+        raise item.error("keys", f"there are {len(keys)}; at most {KEYS_MAX}, so take out what is not signed with")
+    kids = [one.kid for one in keys]
+    for place, kid in enumerate(kids):
+        if kid in kids[:place]:
+            raise item.error(f"keys[{place}].kid", f"{kid!r} is the name of another key already; give it its own")
 
 
 def is_iban(text: str) -> bool:
@@ -234,6 +276,8 @@ def as_document(section: str, item: Any) -> dict[str, Any]:
     """An item as an amendment says it: what its reader takes, without what says nothing."""
     written = {key: list(one) if isinstance(one, tuple) else one for key, one in item._asdict().items() if one}
     match section:
+        case "parties":
+            written |= {"keys": [one._asdict() for one in item.keys]} if item.keys else {}
         case "shipments":
             written.pop("references", None)
             written |= {"about": _about_document(item.references)} if item.references else {}

@@ -76,6 +76,10 @@ class ActError(ValueError):
         self.asks = asks
 
 
+class OvertakenError(ActError):
+    """An act that another came before: it might have been taken of the receipt as its signer saw it."""
+
+
 class Consent(NamedTuple):
     """Somebody's signed yes to one act."""
 

@@ -11,8 +11,8 @@ whenever (`place`); the same SKU and quantity in another bin on the same day (`l
 is not, of one SKU in one bin on the same day (`beside`). Lines that are known by different things are never close.
 
 A mark can be blinded with a key, so that lenders who share the key can find that they were offered the same goods, and
-who does not have it learns nothing. There are few enough container numbers to try them all, so the key must stay with
-whoever compares, and be changed from time to time.
+who does not have it learns nothing. There are few enough container numbers to try them all, so whoever has both the key
+and what others have blinded can read it: the key is the lenders', and whoever compares for them has none.
 """
 
 import hashlib
@@ -45,6 +45,15 @@ def claims_of(warehouse: str, goods: Sequence[Goods], window: Window) -> tuple[C
     return tuple(claim for number, one in _lines(goods) for claim in _claims(warehouse, number, one, window))
 
 
+def shared_of(warehouse: str, goods: Sequence[Goods], window: Window) -> frozenset[Claim]:
+    """What is told of goods, blinded, where others compare: their claims, without lines. A device has its name from
+    whoever runs it, and means something to others only together with its warehouse."""
+    return frozenset(
+        Claim(one.kind, _joined(warehouse, one.value) if one.kind == "device" else one.value)
+        for one in claims_of(warehouse, goods, window)
+    )
+
+
 def kept_of(warehouse: str, goods: Sequence[Goods], window: Window) -> tuple[Claim, ...]:
     """What a live receipt is found by: its claims, and what others may come close to."""
     return claims_of(warehouse, goods, window) + tuple(
@@ -60,7 +69,9 @@ def near_of(warehouse: str, goods: Sequence[Goods], window: Window) -> tuple[tup
 def blinded(claim: Claim, key: bytes) -> str:
     """HMAC-SHA256 of a mark, hexadecimal. Raises ValueError for a key of less than 32 bytes."""
     if len(key) < 32:
-        raise ValueError(f"the key has {len(key)} bytes; at least 32 are needed: make one with `openssl rand 32`")
+        raise ValueError(
+            f"the key has {len(key)} bytes; at least 32 are needed: make one with `openssl rand -base64 32`"
+        )
     return hmac.new(key, _DOMAIN + claim.text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -46,7 +46,7 @@ def read(text: str) -> Signed:
     if len(parts) != 3:
         raise JoseError(f"a JWS in compact form has 3 parts with a full stop between them, not {len(parts)}")
     header, payload, signature = (
-        _decoded(name, part) for name, part in zip(("header", "payload", "signature"), parts, strict=True)
+        decoded(name, part) for name, part in zip(("header", "payload", "signature"), parts, strict=True)
     )
     said = _object("header", header)
     if said.get("alg") != ALGORITHM:
@@ -79,31 +79,34 @@ def verifies(public_key: bytes, one: Signed) -> bool:
 def to_sign(kid: str, payload: dict[str, Any]) -> bytes:
     """The bytes that a signature has to cover, for an object and the name of the key that will sign it."""
     header = canonical.encode({"alg": ALGORITHM, "kid": kid})
-    return f"{_encoded(header)}.{_encoded(canonical.encode(payload))}".encode()
+    return f"{encoded(header)}.{encoded(canonical.encode(payload))}".encode()
 
 
 def compact(covered: bytes, signature: bytes) -> str:
     """The text made of what is covered and its signature."""
-    return f"{covered.decode()}.{_encoded(signature)}"
+    return f"{covered.decode()}.{encoded(signature)}"
 
 
 def public_key(text: str) -> bytes:
     """A raw public key from the `x` of its JWK (OKP, Ed25519). Raises JoseError."""
-    key = _decoded("x", text)
+    key = decoded("x", text)
     if len(key) != _KEY_BYTES or not chain.is_public_key(key.hex()):
         raise JoseError(f"x: {short(text)} is no public key of Ed25519 that can be used: 32 bytes in base64url")
     return key
 
 
-def _encoded(data: bytes) -> str:
+def encoded(data: bytes) -> str:
+    """Bytes in base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _decoded(name: str, text: str) -> bytes:
+def decoded(name: str, text: str) -> bytes:
+    """The bytes behind base64url without padding, which has one spelling; `name` is what it is called where it is none.
+    Raises JoseError."""
     if not _PART.fullmatch(text) or len(text) % 4 == 1:
         raise JoseError(f"the {name} is no base64url: letters, digits, - and _ only, without padding")
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if _encoded(data) != text:
+    if encoded(data) != text:
         raise JoseError(f"the {name} is not in the one spelling of its bytes: its last sign carries bits too many")
     return data
 

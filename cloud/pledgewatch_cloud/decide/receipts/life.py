@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.receipts import jose
-from pledgewatch_cloud.decide.receipts.act import Act, ActError, ActKind
+from pledgewatch_cloud.decide.receipts.act import Act, ActError, ActKind, OvertakenError
 from pledgewatch_cloud.decide.receipts.claiming import World, check_stated, claimed, consents
 from pledgewatch_cloud.decide.receipts.goods import Goods
 from pledgewatch_cloud.decide.receipts.receipt import ID_MAX, Receipt, State, is_own_id
@@ -142,9 +142,9 @@ def apply(receipts: ReceiptBook, act: Act, world: World) -> ReceiptBook:
     _check_follows(known, act)
     _check_moment(known, act, world)
     if known is None:
-        return receipts.put(_begun(receipts, act, world))
+        return receipts.put(_begun(receipts, act, world), world.heard_ms)
     _check_may(known, act)
-    return receipts.put(_DONE[act.kind](_Asked(receipts, known, act, world)))
+    return receipts.put(_DONE[act.kind](_Asked(receipts, known, act, world)), world.heard_ms)
 
 
 def frozen(receipts: ReceiptBook, name: str) -> ReceiptBook:
@@ -173,14 +173,20 @@ def may(receipt: Receipt, party: str) -> tuple[ActKind, ...]:
     )
 
 
+def seen(receipts: ReceiptBook, error: ActError, party: str) -> tuple[list[str], int]:
+    """The receipts that a refusal clashes with, in order, as far as one party has a part in them; and how many others
+    there are."""
+    names = sorted({clash.receipt for clash in error.clashes})
+    own = [name for name in names if (one := receipts.get(name)) is not None and one.is_seen_by(party)]
+    return own, len(names) - len(own)
+
+
 def told(receipts: ReceiptBook, error: ActError, party: str) -> str:
     """A refusal as one party may read it: clashes are named where it has a part in the other receipt, else counted."""
-    names = sorted({clash.receipt for clash in error.clashes})
-    seen = [name for name in names if (one := receipts.get(name)) is not None and one.is_seen_by(party)]
-    hidden = len(names) - len(seen)
-    if not names:
+    own, hidden = seen(receipts, error, party)
+    if not error.clashes:
         return str(error)
-    said = ", ".join(seen[:_TOLD_MAX]) + (f" and {len(seen) - _TOLD_MAX} more" if len(seen) > _TOLD_MAX else "")
+    said = ", ".join(own[:_TOLD_MAX]) + (f" and {len(own) - _TOLD_MAX} more" if len(own) > _TOLD_MAX else "")
     others = f"{hidden} of others" if hidden else ""
     return f"{error} (receipts: {' and '.join(one for one in (said, others) if one)})"
 
@@ -189,11 +195,11 @@ def _check_follows(known: Receipt | None, act: Act) -> None:
     if known is None and act.after:
         raise ActError(f"{act.receipt} has not begun, so no act can follow another", "leave `after` empty")
     if known is not None and not act.after:
-        raise ActError(
+        raise OvertakenError(
             f"there is a receipt {act.receipt} already", "begin another name, or sign after the head of this"
         )
     if known is not None and act.after != known.head:
-        raise ActError(
+        raise OvertakenError(
             f"another act on {act.receipt} came first, so this one is about a receipt that is no more as it was",
             "look at the receipt as it stands, and sign anew after its head",
         )

@@ -47,6 +47,8 @@ class Receipt(NamedTuple):
     `delivered_milli` how much has left. `received_ms` and `received_until_ms` say when the goods came in, `at_ms` when
     the newest act was signed, and `acts` how many there were. `frozen_from` is what it was before it was frozen or
     lost, and empty at all other times. `overrides` are the asks that were passed over when it claimed its goods.
+    `number` stands for what it says now, and for nothing else ever; 0 before it is issued. `number_head` is the act by
+    which it came to say so, `number_ms` when that was heard.
     """
 
     id: str
@@ -72,6 +74,16 @@ class Receipt(NamedTuple):
     replaced_by: str = ""
     frozen_from: str = ""
     overrides: tuple[str, ...] = ()
+    number: int = 0
+    number_head: str = ""
+    number_ms: int = 0
+
+    @property
+    def says(self) -> tuple[object, ...]:
+        """What is shown of it to others, as far as it can change: to freeze or lose it changes none of that."""
+        state = self.frozen_from or str(self.state)
+        goods = self.goods, self.released_milli, self.ordered_milli
+        return self.holder, self.pledgee, state, goods, self.received, self.until_ms
 
     @property
     def is_live(self) -> bool:

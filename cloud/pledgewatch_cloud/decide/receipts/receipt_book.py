@@ -3,6 +3,10 @@
 A book is a value: an act makes another, which shares almost all with the one before. What is kept beside the receipts
 follows from them and is only there to be found quickly: by mark, the live receipts that are found by it; by stock key,
 the quantity of live receipts; by warehouse, SKU and unit, the stock keys of those.
+
+What a live receipt says has a number (Receipt.number), by which others are told whether it still does. Numbers are
+given in the order of the acts and never again: a receipt that comes to say something else has the next one, and one
+that ends takes its own along.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +17,7 @@ from pledgewatch_cloud.decide.receipts.claims import kept_of
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
 from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.stock.rows import StockKey
+from pledgewatch_wire.reading import tag_number
 
 KEPT_MAX = 250_000
 """Receipts in a book. What would begin one more is refused; what is begun can always be brought to its end."""
@@ -30,6 +35,8 @@ class ReceiptBook:
     _found_by: Shelves[tuple[str, ...]] = field(default_factory=Shelves[tuple[str, ...]])
     _live: Shelves[int] = field(default_factory=Shelves[int])
     _keys: Shelves[tuple[StockKey, ...]] = field(default_factory=Shelves[tuple[StockKey, ...]])
+    numbers: int = 0
+    """The last number that was given to what a receipt says; the first is 1."""
 
     def __len__(self) -> int:
         return self._receipts.count
@@ -59,9 +66,32 @@ class ReceiptBook:
         """The ids of live receipts that are found by a mark, in order."""
         return self._found_by.get(text) or ()
 
-    def put(self, changed: Iterable[Receipt]) -> "ReceiptBook":
-        """The book with some receipts more, or as they are now."""
-        after = {one.id: one for one in changed}
+    def claiming(self, warehouse: str, owner: str, sku: str, unit: str) -> tuple[str, ...]:
+        """The ids of live receipts that claim goods of an owner's SKU in a warehouse, in whichever bin, in order."""
+        return self.found_by(_pool_mark(warehouse, owner, sku, unit))
+
+    def changed(self, before: "ReceiptBook") -> Iterator[str]:
+        """The ids of the receipts that are not as they were in a book that this one was made of."""
+        return self._receipts.changed(before._receipts)  # noqa: SLF001 - a book too
+
+    def put(self, changed: Iterable[Receipt], heard_ms: int = 0) -> "ReceiptBook":
+        """The book with some receipts more, or as they are now, by what was heard at a moment. Their numbers are given
+        here, whichever they come with."""
+        after, numbers = {}, self.numbers
+        for one in changed:
+            known = self.get(one.id)
+            if known is not None and (not one.is_live or (known.number and known.says == one.says)):
+                number, head, at_ms = known.number, known.number_head, known.number_ms
+            elif one.is_live:
+                numbers += 1
+                number, head, at_ms = numbers, one.head, heard_ms
+            else:
+                number, head, at_ms = 0, "", 0
+            after[one.id] = one._replace(number=number, number_head=head, number_ms=at_ms)
+        return self.kept(after, numbers)
+
+    def kept(self, after: Mapping[str, Receipt], numbers: int) -> "ReceiptBook":
+        """The book with some receipts more, or as they are now, each with its number."""
         known = {name: self.get(name) for name in after}
         moved = [name for name, one in after.items() if _claimed(known[name]) != _claimed(one)]
         before = [one for one in map(known.get, moved) if one is not None and one.is_live]
@@ -84,6 +114,7 @@ class ReceiptBook:
             _shelved(self._found_by, {text: tuple(sorted(some)) for text, some in ids.items()}),
             _shelved(self._live, {_text(key): quantity for key, quantity in quantities.items()}),
             _shelved(self._keys, {text: tuple(sorted(some)) for text, some in keys.items()}),
+            numbers,
         )
 
     def as_json(self) -> list[list[Any]]:
@@ -93,7 +124,10 @@ class ReceiptBook:
     @staticmethod
     def from_json(rows: Iterable[list[Any]]) -> "ReceiptBook":
         """The book behind its JSON."""
-        return ReceiptBook().put([Receipt.from_row(row) for row in rows])
+        receipts = [Receipt.from_row(row) for row in rows]
+        # The receipt that was given the last number has it still: one that says something else has a later one.
+        numbers = max((one.number for one in receipts), default=0)
+        return ReceiptBook().kept({one.id: one for one in receipts}, numbers)
 
 
 def _shelved(shelves: Shelves[_Value], changed: Mapping[str, _Value]) -> Shelves[_Value]:
@@ -110,7 +144,21 @@ def _claimed(one: Receipt | None) -> tuple[object, ...]:
 
 
 def _marks(one: Receipt) -> set[str]:
-    return {claim.text for claim in kept_of(one.warehouse, one.goods, one.received)}
+    """By what it is found; also by the numbers of its tags, as a gate says no more of what passes, and with all other
+    receipts whose goods cannot be told from its own."""
+    named = {name for line in one.goods if line.quantity_milli for name in (line.container, line.seal, line.device)}
+    tags = {tag_mark(tag_number(name)) for name in named if name}
+    pools = {_pool_mark(key.warehouse, key.owner, key.sku, key.unit) for key in one.totals_milli}
+    return tags | pools | {claim.text for claim in kept_of(one.warehouse, one.goods, one.received)}
+
+
+def tag_mark(number: int) -> str:
+    """The mark of a tag by its number on the wire."""
+    return f"tag:{number}"
+
+
+def _pool_mark(warehouse: str, owner: str, sku: str, unit: str) -> str:
+    return f"pool:{_text((warehouse, owner, sku, unit))}"
 
 
 def _beside(key: StockKey) -> str:

@@ -59,7 +59,7 @@ def read(terms: Terms, data: bytes | str) -> Report:
             elif name == "snapshots":
                 for one in value:
                     _snapshot(gathering, one, starts)
-        _check_totals(document)
+        _check_totals(document, text)
     except JsonError as error:
         return refused(terms, Fault(0, f"no JSON: {error}"))
     except StockError as error:
@@ -100,17 +100,26 @@ def _nested(where: str, value: dict[str, Any]) -> list[str]:
 
 def _starts(text: str) -> Iterator[int]:
     """The lines on which rows and snapshots begin, in order."""
+    return (line for mark, level, line in _marks(text) if mark == "{" and level in _LEVELS_OF_ROWS)
+
+
+def _line_of(text: str, key: str) -> int:
+    """The line on which a key of the document itself stands."""
+    return next((line for mark, level, line in _marks(text) if mark == f'"{key}"' and level == 1), 0)
+
+
+def _marks(text: str) -> Iterator[tuple[str, int, int]]:
+    """Brackets and texts in order, each with its level and its line; an opening bracket is on the level that it
+    opens."""
     line, level = 1, 0
     for found in _MARK.finditer(text):
         mark = found[0]
         if mark == "\n":
             line += 1
-        elif mark in "{[":
-            level += 1
-            if mark == "{" and level in _LEVELS_OF_ROWS:
-                yield line
-        elif mark in "}]":
-            level -= 1
+            continue
+        level += mark in "{["
+        yield mark, level, line
+        level -= mark in "}]"
 
 
 def _fields(gathering: Gathering, value: dict[str, Any], known: tuple[str, ...], line: int) -> Fields:
@@ -161,24 +170,27 @@ def _snapshot(gathering: Gathering, value: dict[str, Any], starts: Iterator[int]
         gathering.snapshot(frame, framed)
 
 
-def _check_totals(document: dict[str, Any]) -> None:
+def _check_totals(document: dict[str, Any], text: str) -> None:
     """Raises StockError where the document does not add up to what it says itself."""
     said = document.get("totals")
     if said is None:
         return
+    line = _line_of(text, "totals")
     if not isinstance(said, dict) or not said or said.keys() - {"rows", "quantity"}:
-        raise StockError((Fault(0, 'totals: an object with "rows", "quantity" or both is needed'),))
+        raise StockError((Fault(line, 'totals: an object with "rows", "quantity" or both is needed'),))
     rows = [*document.get("movements", []), *(row for one in document.get("snapshots", []) for row in one["rows"])]
     faults = []
     if "rows" in said and said["rows"] != len(rows):
-        faults.append(Fault(0, f"totals.rows: {short(said['rows'])}, but there are {len(rows)} rows: nothing is taken"))
+        faults.append(
+            Fault(line, f"totals.rows: {short(said['rows'])}, but there are {len(rows)} rows: nothing is taken")
+        )
     if "quantity" in said:
         try:
             total = sum(quantity("quantity", str(row["quantity"])) for row in rows if row.get("quantity") is not None)
             if quantity("totals.quantity", str(said["quantity"])) != total:
                 written = f"{total // 1000}.{total % 1000:03d}"
-                faults.append(Fault(0, f"totals.quantity: {said['quantity']}, but the rows add up to {written}"))
+                faults.append(Fault(line, f"totals.quantity: {said['quantity']}, but the rows add up to {written}"))
         except RowError as error:
-            faults += [Fault(0, f"totals cannot be checked: {text}") for text in error.errors]
+            faults += [Fault(line, f"totals cannot be checked: {one}") for one in error.errors]
     if faults:
         raise StockError(tuple(faults))

@@ -44,7 +44,7 @@ QUANTITY_MAX_MILLI = 10**15
 MILLI = 1_000
 
 _ID = re.compile(r"[!-~]{1,160}")
-_WORD_MAX = 128
+WORD_MAX = 128
 _QUANTITY = re.compile(r"([+-]?)([0-9]{1,15})(?:\.([0-9]{1,9}))?")
 _COST = re.compile(r"([0-9]{1,13})(?:\.([0-9]{1,9}))?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -279,9 +279,9 @@ def word(name: str, text: str) -> str:
     """What something is called: a SKU, a bin, a lot. Raises RowError."""
     if not text:
         raise RowError([f"{name}: is missing"])
-    if len(text) > _WORD_MAX or not text.isprintable() or text != text.strip():
+    if len(text) > WORD_MAX or not text.isprintable() or text != text.strip():
         raise RowError(
-            [f"{name}: {short(text)}: 1 to {_WORD_MAX} characters that can be seen, without spaces at the ends"]
+            [f"{name}: {short(text)}: 1 to {WORD_MAX} characters that can be seen, without spaces at the ends"]
         )
     return text
 
@@ -378,7 +378,7 @@ def _cost(text: str, currency: str) -> tuple[int | None, str]:
 
 def _reason(fields: Fields) -> str:
     text = "".join(sign if sign.isprintable() else " " for sign in fields.get("reason", ""))
-    return text.strip()[:_WORD_MAX]
+    return text.strip()[:WORD_MAX]
 
 
 def _gathered(errors: list[str], instead: _Value, read: Callable[..., _Value], *arguments: object) -> _Value:

@@ -53,6 +53,7 @@ DAY_MS = 86_400_000
 _SNAPSHOT, _COMPLETE = "snapshot", "complete"  # kinds of the row that stands for a snapshot as such
 _UNRECONCILED = len(KINDS)
 _COLUMNS = len(KINDS) + 1
+_CORRECTIONS = frozenset({KINDS.index("adjusted"), _UNRECONCILED})
 _BEFORE_ALL_MS = -(2**62)
 _ALWAYS_MS = 2**62
 _SEPARATOR = "\x1f"  # no word and no id holds one
@@ -100,6 +101,14 @@ class Lot(NamedTuple):
     currency: str = ""
 
 
+class Changes(NamedTuple):
+    """What changed a key between two moments, in thousandths: by goods that came, went or changed bins, and by what
+    only corrects the figure, which are adjustments and counts."""
+
+    goods_milli: int
+    corrections_milli: int
+
+
 class _Entry(NamedTuple):
     """How a row bears on one key. `is_count` orders counts behind what happened at the same moment."""
 
@@ -128,7 +137,8 @@ class _Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StockBook:
-    """Rows by source and id; accounts by key; complete snapshots by owner; what is taken back, and by what."""
+    """Rows by source and id; accounts by key; complete snapshots by owner; keys by goods and by bin; what is
+    taken back, and by what."""
 
     horizon_ms: int = _BEFORE_ALL_MS
     _rows: Shelves[StockRow] = field(default_factory=Shelves[StockRow])
@@ -254,16 +264,56 @@ class StockBook:
         """The keys of goods in all bins, in order."""
         return self._goods.get(_SEPARATOR.join((warehouse, owner, sku, unit))) or ()
 
-    def unmatched(self) -> list[StockRow]:
-        """Rows that take back what is not here: it has yet to come, was folded before them, or never was. In order."""
+    def keys_in(self, warehouse: str, place: str) -> tuple[StockKey, ...]:
+        """The keys of all goods that were ever in a bin, in order."""
+        return self._goods.get(_SEPARATOR.join((warehouse, place))) or ()
+
+    def changes(self, key: StockKey, from_ms: int, until_ms: int = _ALWAYS_MS) -> Changes:
+        """What changed a key after a moment up to another, that one included."""
+        goods = corrections = 0
+        for one in self._changes(self._account(key), until_ms):
+            if one.at_ms > from_ms and one.column in _CORRECTIONS:
+                corrections += one.milli
+            elif one.at_ms > from_ms:
+                goods += one.milli
+        return Changes(goods, corrections)
+
+    def newest_ms(self, key: StockKey) -> int:
+        """The moment of the newest that was said of a key, whether it counts or not; long ago where nothing was."""
+        entries, complete = self._account(key).entries, self._complete.get(_owner_name(key))
+        return max(some[-1][0] if some else _BEFORE_ALL_MS for some in (entries, complete))
+
+    def changed_keys(self, before: "StockBook") -> set[StockKey]:
+        """The keys of which there may be more or less than in a book that this one was made of."""
+        if self is before:
+            return set()
+        accounts = (self._accounts.get(name) for name in self._accounts.changed(before._accounts))  # noqa: SLF001 - a book
+        keys = {one.key for one in accounts if one is not None}
+        owners = set(self._complete.changed(before._complete))  # noqa: SLF001 - a book
+        snapshots = set[str]()
+        for item in self._cancels.changed(before._cancels):  # noqa: SLF001 - a book
+            row = self._rows.get(item)
+            if row is not None and row.kind == _COMPLETE:
+                owners.add(_owner_name(row.key))
+            elif row is not None and row.kind == _SNAPSHOT:
+                snapshots.add(item)
+            elif row is not None:
+                keys.update(key for key, _ in _entries(item, row))
+        if snapshots:
+            keys |= {row.key for name, row in self._rows.items() if _snapshot_item(name) in snapshots}
+        return keys | ({key for key in self.known_keys() if _owner_name(key) in owners} if owners else set())
+
+    def unmatched(self) -> list[tuple[str, StockRow]]:
+        """Rows that take back what is not here, each with its source: it has yet to come, was folded before them, or
+        never was. In order."""
         found = [
-            row
+            (_source(other), row)
             for name, others in self._cancels.items()
             if self._rows.get(name) is None
             for other in others
             if (row := self._rows.get(other))
         ]
-        return sorted(found, key=lambda row: (row.at_ms, row.id))
+        return sorted(found, key=lambda one: (one[1].at_ms, one[0], one[1].id))
 
     def folded(self, before_ms: int) -> "StockBook":
         """The book with all that is about moments before one folded: what there is from then on stays the same."""
@@ -543,7 +593,8 @@ def _source(item: str) -> str:
 def _goods_of(keys: Iterable[StockKey]) -> dict[str, tuple[StockKey, ...]]:
     found: dict[str, list[StockKey]] = {}
     for key in keys:
-        found.setdefault(_SEPARATOR.join((key.warehouse, key.owner, key.sku, key.unit)), []).append(key)
+        for words in ((key.warehouse, key.owner, key.sku, key.unit), (key.warehouse, key.bin)):
+            found.setdefault(_SEPARATOR.join(words), []).append(key)
     return {name: tuple(sorted(some)) for name, some in found.items()}
 
 

@@ -1,0 +1,197 @@
+"""Counts: what somebody has counted in a warehouse with their own eyes, signed, with photographs as evidence.
+
+    {"count": "<case, or empty>", "warehouse": "la-1", "by": "surveyor", "at": "2026-03-01T09:30:00Z",
+     "rows": [{"owner": "sofa-works", "sku": "SOFA-3", "bin": "A-01", "unit": "EA", "quantity_milli": 40000}],
+     "photos": ["<SHA-256 of the file>"], "note": "two cartons are wet"}
+
+It is the payload of a JWS (see receipts/jose). Of the photographs the hashes are here, so that nobody can put others in
+their place; the files stay with whoever took them. A count says how much there is of a key in a bin, also that there is
+nothing; what has no row was not counted.
+
+A count closes cases and gives goods back their worth, so who may count is said in the book, warehouse by warehouse.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide.moments import ID, MomentError, moment_ms, short
+from pledgewatch_cloud.decide.receipts import jose
+from pledgewatch_cloud.decide.receipts.claiming import KeyRing
+from pledgewatch_cloud.decide.receipts.jose import JoseError, Signed
+from pledgewatch_cloud.decide.receipts.life import SKEW_MS
+from pledgewatch_cloud.decide.stock.rows import QUANTITY_MAX_MILLI, RowError, StockKey, word
+from pledgewatch_cloud.decide.warehouse.terms import Warehouse
+
+ROWS_MAX = 1_000
+PHOTOS_MAX = 200
+NOTE_MAX = 1_000
+OLDEST_MS = 31 * 86_400_000
+"""A count that was made longer before it is handed in says too little of what is there now."""
+_NEEDED = frozenset({"count", "warehouse", "by", "at", "rows", "photos"})
+_ROW = frozenset({"owner", "sku", "bin", "unit", "quantity_milli"})
+_DIGEST_DIGITS = 64
+_SIGN = "sign the count again as docs/WAREHOUSES.md says"
+
+
+class CountError(ValueError):
+    """A count that is not taken: why, and what can be done."""
+
+    def __init__(self, why: str, cure: str) -> None:
+        super().__init__(f"{why}; {cure}")
+        self.why = why
+        self.cure = cure
+
+
+class Count(NamedTuple):
+    """A count as it was read; whether its signature fits is asked by `check`.
+
+    `case` is the case whose task it answers, empty where nobody asked for it. `rows` are in order, each key once, in
+    thousandths of the unit. `digest` is the SHA-256 of the whole text, hexadecimal.
+    """
+
+    case: str
+    warehouse: str
+    by: str
+    at_ms: int
+    rows: tuple[tuple[StockKey, int], ...]
+    photos: tuple[str, ...]
+    note: str
+    digest: str
+    kid: str
+    signed: Signed
+
+
+def read(text: str) -> Count:
+    """A count from its text. Raises CountError."""
+    try:
+        signed = jose.read(text)
+        said = jose.said(signed)
+    except JoseError as error:
+        raise CountError(f"count: {error}", _SIGN) from None
+    kid = signed.header.get("kid", "")
+    if not kid:
+        raise CountError("count: the header names no key", "put into `kid` the name that the key has in the book")
+    _members("count", said, _NEEDED, frozenset({"note"}))
+    warehouse = _identity("warehouse", said["warehouse"])
+    return Count(
+        _identity("count", said["count"]) if said["count"] != "" else "",
+        warehouse,
+        _identity("by", said["by"]),
+        _moment("at", said["at"]),
+        _rows(warehouse, said["rows"]),
+        _photos(said["photos"]),
+        _note(said.get("note", "")),
+        canonical.sha256(text.encode()),
+        kid,
+        signed,
+    )
+
+
+def check(count: Count, keys: KeyRing, warehouses: Mapping[str, Warehouse], heard_ms: int) -> None:
+    """Whether a count may be taken that was handed in at `heard_ms`. Raises CountError."""
+    warehouse = warehouses.get(count.warehouse)
+    if warehouse is None:
+        raise CountError(f"there is no {count.warehouse} among warehouses", "name one that the book has")
+    if count.by not in warehouse.inspectors:
+        named = ", ".join(warehouse.inspectors) or "nobody"
+        raise CountError(
+            f"{count.by} may not count in {count.warehouse}: its inspectors are {named}",
+            "have one of them count, or have the book name the party",
+        )
+    key = keys(count.by).get(count.kid)
+    if key is None:
+        raise CountError(
+            f"{count.by} has no key called {count.kid} in the book",
+            "sign with a key that the book has, or have it added",
+        )
+    if not jose.verifies(key, count.signed):
+        raise CountError(
+            f"the signature is not by the key {count.kid} of {count.by}, or what it covers was changed",
+            "hand in the text exactly as it was signed, or sign it again",
+        )
+    if count.at_ms > heard_ms + SKEW_MS:
+        raise CountError(
+            "at: the count lies ahead of now", "set the signer's clock, and say in `at` when the goods were counted"
+        )
+    if count.at_ms < heard_ms - OLDEST_MS:
+        raise CountError("at: the count is more than 31 days old", "count again")
+
+
+def _members(where: str, value: Any, needed: frozenset[str], allowed: frozenset[str] = frozenset()) -> None:
+    listed = ", ".join(sorted(needed)) + (f", and may say {', '.join(sorted(allowed))}" if allowed else "")
+    if not isinstance(value, dict):
+        raise CountError(f"{where}: {short(value)} is no object", f"say {listed}")
+    if missing := sorted(needed - value.keys()):
+        raise CountError(f"{where}: {', '.join(missing)} is missing", f"say {listed}")
+    if unknown := sorted(value.keys() - needed - allowed):
+        raise CountError(f"{where}: {', '.join(map(short, unknown))}: no such member", f"say {listed}")
+
+
+def _identity(where: str, value: Any) -> str:
+    if not isinstance(value, str) or not ID.fullmatch(value):
+        raise CountError(f"{where}: {short(value)} is no id", "write it as the book does, at most 128 characters")
+    return value
+
+
+def _moment(where: str, value: Any) -> int:
+    try:
+        return moment_ms(where, value)
+    except MomentError as error:
+        raise CountError(str(error), "write the time with its offset, to the millisecond at most") from None
+
+
+def _rows(warehouse: str, value: Any) -> tuple[tuple[StockKey, int], ...]:
+    if not isinstance(value, list) or not 0 < len(value) <= ROWS_MAX:
+        raise CountError(
+            f"rows: {short(value)} is no list of 1 to {ROWS_MAX} rows", "give one for each key in each bin"
+        )
+    found: dict[StockKey, int] = {}
+    for number, one in enumerate(value):
+        where = f"rows[{number}]"
+        key, quantity = _row(where, warehouse, one)
+        if key in found:
+            raise CountError(f"{where}: {key.sku} in {key.bin} comes twice", "add its rows up to one")
+        found[key] = quantity
+    return tuple(sorted(found.items()))
+
+
+def _row(where: str, warehouse: str, value: Any) -> tuple[StockKey, int]:
+    _members(where, value, _ROW)
+    quantity = value["quantity_milli"]
+    if type(quantity) is not int or not 0 <= quantity <= QUANTITY_MAX_MILLI:
+        raise CountError(
+            f"{where}.quantity_milli: {short(quantity)} is no whole number from 0 to {QUANTITY_MAX_MILLI}",
+            "write thousandths of the unit: 40 pieces are 40000",
+        )
+    sku, place, unit = (_word(f"{where}.{name}", value[name]) for name in ("sku", "bin", "unit"))
+    return StockKey(warehouse, _identity(f"{where}.owner", value["owner"]), sku, place, unit), quantity
+
+
+def _word(where: str, value: Any) -> str:
+    try:
+        return word(where, value if isinstance(value, str) else "")
+    except RowError as error:
+        raise CountError(str(error), "write it exactly as the stock system does") from None
+
+
+def _photos(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not 0 < len(value) <= PHOTOS_MAX:
+        raise CountError(
+            f"photos: {short(value)} is no list of 1 to {PHOTOS_MAX} hashes",
+            "photograph what was counted, and give the SHA-256 of each file",
+        )
+    for number, one in enumerate(value):
+        is_digest = isinstance(one, str) and len(one) == _DIGEST_DIGITS and set(one) <= set("0123456789abcdef")
+        if not is_digest or one in value[:number]:
+            raise CountError(
+                f"photos[{number}]: {short(one)} is no SHA-256, or comes twice",
+                "write 64 hexadecimal digits in small letters, each photograph once",
+            )
+    return tuple(value)
+
+
+def _note(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > NOTE_MAX:
+        raise CountError(f"note: {short(value)} is no text of at most {NOTE_MAX} characters", "say it shorter")
+    return value

@@ -1,0 +1,432 @@
+"""The warehouse half: receipts, stock systems and what can be seen of goods, held against each other after each entry.
+
+    signals, stock, receipts, counts ─► what has left ─► receipts are frozen
+                                     └► what zones are short of ─► what pools are short of ─► cases ─► lots
+
+What is so is found anew, whatever was said before; an event says that it has become so, or is so no longer. So it does
+not matter in which order stock rows and readings come. Only what an entry touches is looked at: the zones of which
+something was heard, the goods of which there are more or less, the receipts that are not as they were, and what time
+brings: a mismatch that lasts, a count that is overdue.
+
+A receipt is frozen when goods of it are found to have left, once for each time. It is not thawed when they are back, or
+when later news show that they never left: who controls it says whether the goods are accepted again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pledgewatch_cloud.decide.batch import Batch
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.events import Event, EventType, event
+from pledgewatch_cloud.decide.log import Log
+from pledgewatch_cloud.decide.receipts import life
+from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.shelves import Shelves
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.stock.rows import StockKey
+from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.warehouse import gates, held, shortfall, signals
+from pledgewatch_cloud.decide.warehouse.case_book import CaseBook
+from pledgewatch_cloud.decide.warehouse.cases import Mismatch
+from pledgewatch_cloud.decide.warehouse.counting import Count
+from pledgewatch_cloud.decide.warehouse.held import Held
+from pledgewatch_cloud.decide.warehouse.shortfall import (
+    NOTHING_MISSING,
+    PIECES,
+    WEIGHT,
+    Claims,
+    Deficit,
+    Kept,
+    Level,
+    Pool,
+    name_of,
+)
+from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Zone
+from pledgewatch_cloud.decide.warehouse.watch import Judged, Telling
+
+STOCK, COUNT, DOOR, LEFT, MISPLACED = (
+    *("stock_below_receipts", "count_below", "door_out_of_hours", "goods_left", "misplaced"),
+)
+_OF_ZONES = (WEIGHT, PIECES, DOOR)
+_OF_POOLS = (STOCK, COUNT)
+_SHORT = -1  # the line of what is told of a lot of which some is missing
+
+
+def judge(
+    state: State, batch: Batch, refolded: Iterable[str], count: Count | None, is_amended: bool, log: Log
+) -> State:
+    """The state after what an entry has brought of warehouses: readings, stock, acts, a count, another book, time.
+
+    Stock, receipts and assets of the state are those after the entry; `batch` is what is new of its readings,
+    `refolded` are assets that were folded again, whatever it holds.
+    """
+    watch, book = state.watch, state.book
+    heard = signals.heard(watch.signals, book, batch, state.recorded_at_ms)
+    assets = _fixed(state, batch, refolded)
+    moved = gates.concerned(book, state.receipts, heard.tags_since(watch.signals), assets)
+    # What was counted, measured or claimed before the stock book's horizon is not known any more, so all is looked at.
+    is_folded = watch.judged is not None and watch.judged.stock.horizon_ms != state.stock.horizon_ms
+    before = None if is_amended or is_folded else watch.judged
+    if before is None:
+        judging = _Judging(state, heard.within(book), count, log)
+        judging.touch_all()
+        return judging.judged()
+    is_same = before.stock is state.stock and before.receipts is state.receipts and count is None
+    if is_same and heard is watch.signals and not moved and state.recorded_at_ms < before.next_ms:
+        return state
+    zones = {one.asset for device in batch.devices if (one := book.watched.get(device)) and one.is_zone}
+    judging = _Judging(state, heard, count, log)
+    judging.touch(before, zones if heard is not watch.signals else set(), moved)
+    return judging.judged()
+
+
+def _fixed(state: State, batch: Batch, refolded: Iterable[str]) -> set[str]:
+    """The assets that may be elsewhere than before, where that matters to a receipt."""
+    if not len(state.receipts) or not any(one.fences for one in state.book.warehouses.values()):
+        return set()
+    known = (state.book.installations.get(device) for device in batch.devices)
+    return {*refolded, *(one.asset for one in known if one is not None)}
+
+
+class _Judging:
+    """One entry: what it touches, and then what becomes of that."""
+
+    def __init__(self, state: State, heard: signals.Signals, count: Count | None, log: Log) -> None:
+        self._state, self._heard, self._log = state, heard, log
+        self._book, self._receipts = state.book, state.receipts
+        self._now_ms = state.recorded_at_ms
+        self._watch = watch = state.watch.counted(count) if count else state.watch
+        self._counts = watch.counts
+        self._kept = Kept(state.stock, watch.counts, Shelves[Level]())
+        self._counted = frozenset(key for key, _ in count.rows) if count else frozenset[StockKey]()
+        self._cases = CaseBook(watch.cases, watch.numbered, watch.counts, count, self._now_ms, log)
+        self._differing, self._tares = dict(watch.differing), dict(watch.tares)
+        self._answered, self._gone = dict(watch.answered), dict(watch.gone)
+        self._shortages = dict(watch.shortages)
+        self._unseen: dict[StockKey, int] = {}
+        self._unseen_by: dict[StockKey, list[tuple[str, ...]]] = {}
+        self._pools: set[Pool] = set()
+        self._zones: set[str] = set()
+        self._names: set[str] = set()  # receipts of which goods may have left, or be back
+        self._concerned: set[str] = set()  # receipts whose lots may stand otherwise
+        self._is_all = False
+        if count:
+            about: dict[str, int | str] = {"by": count.by, "rows": len(count.rows), "digest": count.digest}
+            about |= {"case": count.case} if count.case else {}
+            log.say(event(EventType.COUNT_TAKEN, count.at_ms, count.warehouse, **about))
+
+    def touch_all(self) -> None:
+        """Everything: the book is another one, or it is not known what was judged last."""
+        self._is_all = True
+        live = [one for one in self._receipts.receipts() if one.is_live]
+        self._pools = {pool for one in live for pool in _pools_of(one)} | self._shortages.keys()
+        self._zones = {*self._book.zones, *(asset for asset, _ in self._differing)}
+        for case in self._cases.open.values():
+            if case.kind in _OF_ZONES:
+                self._zones.add(case.subject[0])
+            elif case.kind != LEFT:
+                self._pools |= {Pool.of(key) for key in case.keys}
+        self._names = {one.id for one in live} | {name for name, _ in self._gone}
+
+    def touch(self, before: Judged, zones: set[str], moved: set[str]) -> None:
+        """What is not as it was, with `zones` that were heard of and receipts of which goods have `moved`; and what
+        time brings."""
+        keys = {*self._state.stock.changed_keys(before.stock), *self._counted}
+        known = before.known.without(frozenset(map(name_of, keys)))
+        self._kept = Kept(self._state.stock, self._counts, known)
+        names = set(self._receipts.changed(before.receipts))
+        for book in (before.receipts, self._receipts):
+            some = (book.get(name) for name in names)
+            self._pools |= {pool for one in some if one is not None for pool in _pools_of(one)}
+        self._pools |= {Pool.of(key) for key in keys}
+        self._zones = zones | {asset for asset, _ in self._differing} | _zones_of(self._book, keys)
+        counted = {name for key in self._counted for name in self._receipts.claiming(*Pool.of(key))}
+        self._names = names | moved | counted
+        self._concerned |= names
+
+    def judged(self) -> State:
+        """The state after the entry."""
+        self._departures()
+        self._judge_zones()
+        for pool in sorted(self._pools):
+            self._pool(pool)
+        self._cases.fall_due()
+        lots = self._lots()
+        told = self._tell(lots)
+        watch = replace(
+            self._watch,
+            signals=self._heard,
+            cases=self._cases.kept(),
+            numbered=self._cases.numbered,
+            shortages=self._shortages,
+            differing=self._differing,
+            tares=self._tares,
+            answered=self._answered,
+            gone=self._gone,
+            told=told,
+            judged=self._done(),
+        )
+        return replace(self._state, receipts=self._receipts, watch=watch, held=lots)
+
+    def _done(self) -> Judged | None:
+        """What need not be looked at again; None where cases that found no room can be opened now."""
+        before = self._watch.judged
+        lacked_room = self._cases.lacked_room or (before is not None and before.lacked_room and not self._is_all)
+        if lacked_room and self._cases.has_room:
+            return None
+        return Judged(self._state.stock, self._receipts, self._next_ms(), self._kept.known, lacked_room)
+
+    def _departures(self) -> None:
+        """What has left and was not counted since; a receipt of which goods are newly found to have left is frozen."""
+        found = {}
+        for one in gates.left(self._book, self._receipts, self._heard, self._state.assets, self._names):
+            counted = self._counts.get(self._key(one.receipt, one.line))
+            if counted is None or counted.at_ms < one.at_ms:
+                found[one.receipt, one.line] = one
+        for name, line in sorted(key for key in self._gone if key[0] in self._names and key not in found):
+            del self._gone[name, line]
+            self._touch_receipt(name)
+            self._cases.settle((LEFT, self._known(name).warehouse, name, str(line)), None)
+        for (name, line), one in sorted(found.items()):
+            is_new = (name, line) not in self._gone
+            self._gone[name, line] = one
+            if is_new:
+                self._freeze(name)
+            receipt, key = self._known(name), self._key(name, line)
+            milli = receipt.goods[line].quantity_milli - receipt.ordered_milli[line]
+            mismatch = Mismatch(LEFT, receipt.warehouse, (name, str(line)), milli, milli, (key,))
+            self._cases.settle(mismatch.about, mismatch)
+            self._touch_receipt(name)
+
+    def _freeze(self, name: str) -> None:
+        before = self._receipts
+        self._receipts = life.frozen(before, name)
+        if self._receipts is not before:
+            one = self._known(name)
+            about = {"act": "", "by": "", "head": one.head, "state": one.state.value, "controller": one.controller}
+            self._log.say(event(EventType.RECEIPT_CHANGED, self._now_ms, name, **about))
+
+    def _touch_receipt(self, name: str) -> None:
+        self._concerned.add(name)
+        one = self._receipts.get(name)
+        self._pools |= _pools_of(one) if one is not None else set()
+
+    def _judge_zones(self) -> None:
+        """Every zone that is touched, and those that differ always are; what they are short of touches the pools of
+        their goods."""
+        for asset in sorted(self._zones):
+            was = self._is_differing(asset)
+            self._zone(asset)
+            if was or self._is_differing(asset):
+                warehouse, zone = self._book.zones[asset]
+                pools = {Pool.of(key) for key in self._kept.keys_in(warehouse.id, zone)}
+                self._pools |= {pool for pool in pools if self._receipts.claiming(*pool)}
+
+    def _is_differing(self, asset: str) -> bool:
+        return asset in self._book.zones and any((asset, kind) in self._differing for kind in (WEIGHT, PIECES))
+
+    def _zone(self, asset: str) -> None:
+        """What a zone is short of, and whether its door was open when it should not have been."""
+        known = self._book.zones.get(asset)
+        if known is None:
+            for about in [one for one in self._cases.open if one[0] in _OF_ZONES and one[2] == asset]:
+                self._cases.settle(about, None)
+            for kind in (WEIGHT, PIECES):
+                self._differing.pop((asset, kind), None)
+                self._tares.pop((asset, kind), None)
+            self._answered.pop(asset, None)
+            return
+        warehouse, zone = known
+        if not self._counted.isdisjoint(self._kept.keys_in(warehouse.id, zone)):
+            self._answer(warehouse, zone)
+        deficits = shortfall.deficits_of(warehouse, zone, self._heard, self._kept)
+        for kind in (WEIGHT, PIECES):
+            mismatch = self._below(warehouse, zone, kind, deficits.get(kind))
+            self._cases.settle((kind, warehouse.id, asset), mismatch)
+        self._cases.settle((DOOR, warehouse.id, asset), self._door(warehouse, zone))
+
+    def _below(self, warehouse: Warehouse, zone: Zone, kind: str, one: Deficit | None) -> Mismatch | None:
+        """What a zone is short of for longer than the warehouse's grace."""
+        place, about = (zone.asset, kind), (kind, warehouse.id, zone.asset)
+        unseen = {} if one is None else shortfall.unseen_of(one, self._tare(warehouse, zone, one), self._counts)
+        if one is None or not unseen:
+            self._differing.pop(place, None)
+            return None
+        since_ms = self._differing.setdefault(place, self._now_ms)
+        if self._now_ms < since_ms + 1_000 * warehouse.grace_s:
+            return None
+        for key, milli in unseen.items():
+            self._unseen[key] = max(milli, self._unseen.get(key, 0))
+            self._unseen_by.setdefault(key, []).append(about)
+        subject, tare = (zone.asset,), self._tares.get(place, 0)
+        keys = tuple(sorted(one.kept))
+        missing_milli, of_milli = sum(unseen.values()), sum(one.kept.values())
+        return Mismatch(kind, warehouse.id, subject, missing_milli, of_milli, keys, one.deficit - tare)
+
+    def _tare(self, warehouse: Warehouse, zone: Zone, one: Deficit) -> int:
+        """By how much an instrument is off: what it was below when all of its zone was counted, as long as it is.
+
+        What was measured long after the count may have another cause, and is not taken for the instrument's.
+        """
+        place = (zone.asset, one.kind)
+        case = self._cases.open.get((one.kind, warehouse.id, zone.asset))
+        counted_ms = self._cases.answered_ms(case) if case else None
+        if counted_ms is not None and one.at_ms <= counted_ms + 1_000 * warehouse.grace_s:
+            self._tares[place] = max(0, one.deficit)
+        tare = min(self._tares.get(place, 0), max(0, one.deficit))
+        if tare:
+            self._tares[place] = tare
+        else:
+            self._tares.pop(place, None)
+        return tare
+
+    def _answer(self, warehouse: Warehouse, zone: Zone) -> None:
+        """Note that all that is kept in a zone was counted, and when."""
+        kept = self._kept.within(warehouse.id, zone)
+        counted = [self._counts.get(key) for key in kept]
+        if counted and all(counted):
+            at_ms = min(one.at_ms for one in counted if one)
+            self._answered[zone.asset] = max(at_ms, self._answered.get(zone.asset, at_ms))
+
+    def _door(self, warehouse: Warehouse, zone: Zone) -> Mismatch | None:
+        """How often a zone's door was open out of hours since its goods were counted; where there were none, it was
+        not."""
+        if warehouse.hours is None:
+            return None
+        case = self._cases.open.get((DOOR, warehouse.id, zone.asset))
+        counted_ms = self._cases.answered_ms(case) if case else None
+        if counted_ms is not None:
+            self._answered[zone.asset] = max(counted_ms, self._answered.get(zone.asset, counted_ms))
+        since_ms = self._answered.get(zone.asset, -NEVER)
+        moments = [one.at_ms for one in self._heard.openings(zone.asset) if one.at_ms > since_ms]
+        moments = [at_ms for at_ms in moments if not warehouse.hours.is_open(at_ms)]
+        kept = self._kept.within(warehouse.id, zone, moments[-1]) if moments else {}
+        about = DOOR, warehouse.id, (zone.asset,), 0, sum(kept.values()), tuple(sorted(kept)), len(moments)
+        return Mismatch(*about) if kept else None
+
+    def _pool(self, pool: Pool) -> None:
+        """What receipts claim of a pool against what is there."""
+        claims = shortfall.claims_of(pool, self._receipts, self._gone)
+        keys = {*self._kept.keys_of(pool), *claims.keys} if claims.of else set[StockKey]()
+        kept = {key: self._kept.milli(key) for key in keys}
+        unseen = {key: min(self._unseen.get(key, 0), max(0, milli)) for key, milli in kept.items()}
+        shortage = shortfall.shortage_of(claims, max(0, sum(kept.values()) - sum(unseen.values())))
+        below_milli = claims.staying_milli - max(0, sum(kept.values()))
+        self._below_receipts(pool, claims, kept, below_milli)
+        self._misplaced(pool, claims, kept, is_covered=below_milli <= 0)
+        before = self._shortages.pop(pool, NOTHING_MISSING)
+        if shortage.missing_milli:
+            shortage = shortage._replace(cases=self._cases_of(pool, claims, unseen))
+            self._shortages[pool] = shortage
+        if shortage != before:
+            self._concerned.update(before.shares, shortage.shares)
+
+    def _below_receipts(self, pool: Pool, claims: Claims, kept: dict[StockKey, int], below_milli: int) -> None:
+        """A case where stock and counts are below what receipts claim: by the stock system's word, which asks for a
+        count, or by that of a count."""
+        stock, count = ((kind, *_about(pool)) for kind in _OF_POOLS)
+        case = self._cases.open.get(stock)
+        is_counted = not self._counted.isdisjoint(kept)
+        if case is not None:
+            is_counted = self._cases.answered_ms(case) is not None
+        is_counted = is_counted or count in self._cases.open
+        mismatch = None
+        if below_milli > 0:
+            keys = tuple(sorted(key for key, milli in kept.items() if milli or key in claims.keys))
+            kind = COUNT if is_counted else STOCK
+            mismatch = Mismatch(kind, pool.warehouse, pool[1:], below_milli, claims.staying_milli, keys)
+        self._cases.settle(stock, mismatch if mismatch and mismatch.kind == STOCK else None)
+        self._cases.settle(count, mismatch if mismatch and mismatch.kind == COUNT else None)
+
+    def _misplaced(self, pool: Pool, claims: Claims, kept: dict[StockKey, int], *, is_covered: bool) -> None:
+        """Cases of goods that are there, but not in the bins of their receipts."""
+        known = [one for one in self._cases.open.values() if one.kind == MISPLACED and Pool.of(one.keys[0]) == pool]
+        for key in sorted({*claims.keys, *(case.keys[0] for case in known)}):
+            needed = claims.keys.get(key, 0)
+            less = needed - max(0, kept.get(key, 0))
+            mismatch = Mismatch(MISPLACED, pool.warehouse, key[1:], less, needed, (key,))
+            self._cases.settle(mismatch.about, mismatch if is_covered and less > 0 else None)
+
+    def _cases_of(self, pool: Pool, claims: Claims, unseen: dict[StockKey, int]) -> tuple[str, ...]:
+        """The ids of the cases that say that a pool is short."""
+        abouts = {(kind, *_about(pool)) for kind in _OF_POOLS}
+        abouts.update(about for key, milli in unseen.items() if milli for about in self._unseen_by[key])
+        names = {name for name, milli in claims.left.items() if milli}
+        abouts.update((LEFT, pool.warehouse, name, str(line)) for name, line in self._gone if name in names)
+        found = (self._cases.open.get(about) for about in abouts)
+        return tuple(sorted(case.id for case in found if case is not None))
+
+    def _lots(self) -> dict[str, Held]:
+        """How lots stand by their electronic receipts."""
+        if self._is_all:
+            return held.held_of(self._book, self._receipts, self._shortages)
+        return {
+            **self._state.held,
+            **held.held_by(self._book, self._receipts, self._shortages, self._concerned),
+        }
+
+    def _tell(self, lots: dict[str, Held]) -> frozenset[Telling]:
+        """Say of lots what has become so, and what is so no longer; what was said and is still so."""
+        told = self._watch.told
+        names = {*self._book.electronic_receipts} if self._is_all else self._concerned
+        before = told if self._is_all else frozenset(one for one in told if one.receipt in names)
+        now = frozenset(one for name in names for one in self._tellings(name, lots))
+        for one in sorted(before - now):
+            ended = EventType.SHORTFALL_ENDED if one.line == _SHORT else EventType.GOODS_ACCOUNTED_FOR
+            self._log.say(self._about_lot(ended, self._now_ms, one))
+        for one in sorted(now - before):
+            self._log.say(self._begun(one, lots))
+        return (told - before) | now
+
+    def _tellings(self, name: str, lots: dict[str, Held]) -> Iterable[Telling]:
+        receipt = self._receipts.get(name)
+        lines = sorted(line for other, line in self._gone if other == name)
+        for lot in self._book.lots_on_receipt(name):
+            if lots[lot.id].cases and lots[lot.id].missing:
+                yield Telling(lot.id, lot.asset, name, _SHORT)
+            for line in lines:
+                if receipt is not None and receipt.goods[line].sku == lot.sku:
+                    yield Telling(lot.id, lot.asset, name, line)
+
+    def _begun(self, one: Telling, lots: dict[str, Held]) -> Event:
+        if one.line == _SHORT:
+            known = lots[one.lot]
+            about: dict[str, int | str] = {"case": " ".join(known.cases), "missing": known.missing}
+            return self._about_lot(EventType.SHORTFALL_FOUND, self._now_ms, one, **about)
+        departure = self._gone[one.receipt, one.line]
+        return self._about_lot(EventType.GOODS_LEFT, departure.at_ms, one, gate=departure.gate)
+
+    def _about_lot(self, kind: EventType, at_ms: int, one: Telling, **about: int | str) -> Event:
+        line = {} if one.line == _SHORT else {"line": one.line}
+        return event(kind, at_ms, one.asset, lot=one.lot, receipt=one.receipt, **line, **about)
+
+    def _next_ms(self) -> int:
+        """The next moment at which time alone may change anything."""
+        moments = [case.due_ms for case in self._cases.waiting()]
+        for (asset, _), since_ms in self._differing.items():
+            warehouse, _ = self._book.zones[asset]
+            moments.append(since_ms + 1_000 * warehouse.grace_s)
+        return min((at_ms for at_ms in moments if at_ms > self._now_ms), default=NEVER)
+
+    def _known(self, name: str) -> Receipt:
+        one = self._receipts.get(name)
+        assert one is not None, f"there is no receipt {name}"
+        return one
+
+    def _key(self, name: str, line: int) -> StockKey:
+        one = self._known(name)
+        return one.goods[line].key(one.warehouse, one.depositor)
+
+
+def _pools_of(receipt: Receipt) -> set[Pool]:
+    return {Pool(receipt.warehouse, receipt.depositor, one.sku, one.unit) for one in receipt.goods}
+
+
+def _zones_of(book: Book, keys: Iterable[StockKey]) -> set[str]:
+    """The zones that goods are in."""
+    found = (book.zone_of_bin.get((key.warehouse, key.bin)) for key in keys)
+    return {asset for asset in found if asset is not None}
+
+
+def _about(pool: Pool) -> tuple[str, ...]:
+    return pool.warehouse, *pool[1:]

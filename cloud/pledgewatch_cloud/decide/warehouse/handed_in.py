@@ -1,0 +1,114 @@
+"""What is handed in of a warehouse, as an entry means it: reports of stock, acts on receipts, counts.
+
+Each is read and judged by what the state knows, the same way when somebody asks and when the journal is read again.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from pledgewatch_cloud.decide.batch import Entry, SignedAct, SignedCount, StockReport, Tick
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.events import Event, EventType, event
+from pledgewatch_cloud.decide.milestones.terms import keys_of
+from pledgewatch_cloud.decide.receipts import act as act_module
+from pledgewatch_cloud.decide.receipts import life
+from pledgewatch_cloud.decide.receipts.act import Act
+from pledgewatch_cloud.decide.receipts.claiming import World
+from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.stock import intake
+from pledgewatch_cloud.decide.stock.rows import Fault, Report, StockError
+from pledgewatch_cloud.decide.stock.stock_book import DAY_MS, StockBook, horizon_ms
+from pledgewatch_cloud.decide.warehouse import counting
+from pledgewatch_cloud.decide.warehouse.counting import Count
+
+WorkedOut = Report | ReceiptBook | Count
+"""What an entry comes to: the report that is taken, the receipts after an act, or a count."""
+
+
+class Kept(NamedTuple):
+    """What stands of stock and receipts after an entry, and the report or the count that it brings, if any."""
+
+    stock: StockBook
+    receipts: ReceiptBook
+    report: Report | None = None
+    counted: Count | None = None
+
+
+def kept(state: State, entry: Entry, worked_out: WorkedOut | None) -> Kept:
+    """What stands after an entry; `worked_out` is what it comes to, where that is known already. Raises StockError,
+    ActError and CountError for what is refused."""
+    book, stock, receipts, now_ms = state.book, state.stock, state.receipts, entry.recorded_at_ms
+    match entry.content:
+        case StockReport() as handed:
+            report = worked_out if isinstance(worked_out, Report) else report_of(book, stock, handed)
+            return Kept(stock.taken(report), receipts, report)
+        case SignedAct() as handed:
+            if isinstance(worked_out, ReceiptBook):
+                return Kept(stock, worked_out)
+            return Kept(stock, acted(book, stock, receipts, handed))
+        case SignedCount() as handed:
+            count = worked_out if isinstance(worked_out, Count) else count_of(book, handed)
+            return Kept(stock, receipts, counted=count)
+        case Tick() if now_ms // DAY_MS != state.recorded_at_ms // DAY_MS:
+            return Kept(stock.folded(horizon_ms(now_ms)), receipts)
+        case _:
+            return Kept(stock, receipts)
+
+
+def report_of(book: Book, stock: StockBook, handed: StockReport) -> Report:
+    """What a report brings that is new and may be said; its `faults` are those that were left aside. Raises StockError
+    with every fault where nothing of it is taken."""
+    source = book.stock_sources.get(handed.source)
+    if source is None:
+        raise StockError((Fault(0, f"{handed.source} is no stock source; add it to the book's stock_sources"),))
+    report = intake.read(source.terms, handed.form, handed.data, source.mapping)
+    return intake.admitted(source.terms, report, stock, handed.received_ms)
+
+
+def world_of(book: Book, stock: StockBook, heard_ms: int) -> World:
+    """What an act is judged by beside the receipts."""
+    return World(partial(keys_of, book.parties), book.warehouses.keys(), stock.on_hand_milli, heard_ms)
+
+
+def act_of(handed: SignedAct) -> Act:
+    """The act of an entry. Raises ActError."""
+    return act_module.read(handed.text)
+
+
+def acted(book: Book, stock: StockBook, receipts: ReceiptBook, handed: SignedAct) -> ReceiptBook:
+    """The receipts after an act; the same ones where it is known. Raises ActError where it is refused."""
+    return life.apply(receipts, act_of(handed), world_of(book, stock, handed.heard_ms))
+
+
+def count_of(book: Book, handed: SignedCount) -> Count:
+    """A count as it was signed, by somebody who may count there. Raises CountError."""
+    count = counting.read(handed.text)
+    counting.check(count, partial(keys_of, book.parties), book.warehouses, handed.heard_ms)
+    return count
+
+
+def reported(source: str, at_ms: int, report: Report) -> Event:
+    """That a stock system has reported something new."""
+    counts = {"rows": len(report.rows), "snapshots": len(report.snapshots), "faults": len(report.faults)}
+    return event(EventType.STOCK_REPORTED, at_ms, source, **counts)
+
+
+def changed(before: ReceiptBook, after: ReceiptBook, act: Act) -> Iterator[Event]:
+    """That receipts are in another state than before, or in another's hands: that of the act, and those that begin by
+    it."""
+    known = after.get(act.receipt)
+    assert known is not None
+    for name in (act.receipt, *known.children, known.replaced_by):
+        one = after.get(name) if name else None
+        if one is not None and one != before.get(name):
+            yield _changed(one, act)
+
+
+def _changed(one: Receipt, act: Act) -> Event:
+    about = {"act": act.kind.value, "by": act.by, "head": one.head, "state": one.state.value}
+    if one.controller:
+        about["controller"] = one.controller
+    return event(EventType.RECEIPT_CHANGED, act.at_ms, one.id, **about)

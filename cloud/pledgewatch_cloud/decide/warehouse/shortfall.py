@@ -1,0 +1,285 @@
+"""What is missing of goods that receipts claim.
+
+Goods of one owner, SKU and unit in a warehouse cannot be told apart, in whichever bin they are: they are a *pool*, and
+what is there of it stands for all receipts of it.
+
+    needed  = quantity - surrendered, of all live receipts of the pool
+    kept    = by key, what the stock system has; where it was counted, what was counted, and what came and went since
+    unseen  = by key, what a zone holds less than is kept there, by its scales, counters and tags
+    present = kept - unseen, of all keys of the pool
+    missing = needed - present, or what has left without a release, if that is more
+
+A count is newer and nearer than a stock system: it stands until the next one, and what the stock system corrects
+afterwards counts only where it takes away more than the count already had. A zone is held against what was kept there
+at the moment of its measurement, so goods that come or go later say nothing, and a late row of the stock system is
+where it belongs. What a zone is short of is taken from its goods in proportion, for a scale does not know one from
+another: in whole units, as many as lie within its tolerance, the most of these; rounded up where none does.
+
+What is missing is shared by the receipts of the pool in proportion to what they claim, rounded up; what left by itself,
+known by its container, seal or device, is missing of its own receipt.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
+from pledgewatch_cloud.decide.shelves import Shelves
+from pledgewatch_cloud.decide.stock.rows import MILLI, StockKey
+from pledgewatch_cloud.decide.stock.stock_book import StockBook
+from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.warehouse.signals import Signals
+from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Zone
+from pledgewatch_wire.reading import WEIGHT_CHANNELS, Channel
+
+WEIGHT, PIECES = "weight_below", "pieces_below"
+"""What a zone can be short by; they are kinds of cases."""
+
+
+class Pool(NamedTuple):
+    """Goods that cannot be told apart: of one owner, SKU and unit in a warehouse, whatever the bin."""
+
+    warehouse: str
+    owner: str
+    sku: str
+    unit: str
+
+    @staticmethod
+    def of(key: StockKey) -> "Pool":
+        """The pool that a stock key is part of."""
+        return Pool(key.warehouse, key.owner, key.sku, key.unit)
+
+
+class Shortage(NamedTuple):
+    """What is missing of a pool, in thousandths of its unit: in all, and of each live receipt (`shares`, by id).
+    `cases` are the ids of the cases that say so."""
+
+    missing_milli: int = 0
+    shares: Mapping[str, int] = {}
+    cases: tuple[str, ...] = ()
+
+    def of(self, receipt: str) -> int:
+        """What is missing of the goods of a receipt."""
+        return self.shares.get(receipt, 0)
+
+
+NOTHING_MISSING = Shortage()
+
+
+class Counted(NamedTuple):
+    """The newest count of a key: when, by which document, how much, and by whom."""
+
+    at_ms: int
+    digest: str
+    milli: int
+    by: str
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """What counts of one key are ordered by."""
+        return self.at_ms, self.digest
+
+
+class Counts:
+    """The newest counts by key; a value. A key may be known from a count alone."""
+
+    __slots__ = ("_by_bin", "_by_pool", "of")
+
+    def __init__(self, of: Mapping[StockKey, Counted] | None = None) -> None:
+        self.of = of or {}
+        self._by_pool: dict[Pool, list[StockKey]] = {}
+        self._by_bin: dict[tuple[str, str], list[StockKey]] = {}
+        for key in self.of:
+            self._by_pool.setdefault(Pool.of(key), []).append(key)
+            self._by_bin.setdefault((key.warehouse, key.bin), []).append(key)
+
+    def get(self, key: StockKey) -> Counted | None:
+        """The newest count of a key; None where it never was counted."""
+        return self.of.get(key)
+
+    def keys_of(self, pool: Pool) -> Iterable[StockKey]:
+        """The keys of a pool that were counted."""
+        return self._by_pool.get(pool, ())
+
+    def keys_in(self, warehouse: str, place: str) -> Iterable[StockKey]:
+        """The keys that were counted in a bin."""
+        return self._by_bin.get((warehouse, place), ())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Counts) and self.of == other.of
+
+    def __hash__(self) -> int:
+        return hash(len(self.of))
+
+
+class Claims(NamedTuple):
+    """What live receipts claim of a pool, and of that, what has left; in thousandths. By receipt, and by key."""
+
+    of: Mapping[str, int]
+    left: Mapping[str, int]
+    keys: Mapping[StockKey, int]
+
+    @property
+    def needed_milli(self) -> int:
+        """What must be there."""
+        return sum(self.of.values())
+
+    @property
+    def staying_milli(self) -> int:
+        """What must be there of what has not left."""
+        return self.needed_milli - sum(self.left.values())
+
+
+class Deficit(NamedTuple):
+    """By how much a zone was below what was kept there, in grams or pieces, at the moment of its measurement. `kept` is
+    what was kept there then, by key, in thousandths, and `expected` what that comes to; `tolerance` what says nothing.
+    """
+
+    kind: str
+    at_ms: int
+    expected: int
+    deficit: int
+    tolerance: int
+    kept: Mapping[StockKey, int]
+
+
+class Level(NamedTuple):
+    """What is kept of a key, and since when, as nothing was said of it for later."""
+
+    milli: int
+    since_ms: int
+
+
+class Kept:
+    """What is kept of goods, by the newest counts and the stock system. `known` are levels that were found before and
+    still hold; they are found once, for a key may have a long story."""
+
+    def __init__(self, stock: StockBook, counts: Counts, known: Shelves[Level]) -> None:
+        self.stock, self.counts = stock, counts
+        self._known, self._found = known, dict[str, Level]()
+
+    @property
+    def known(self) -> Shelves[Level]:
+        """The levels that are known by now."""
+        return self._known.put(self._found) if self._found else self._known
+
+    def milli(self, key: StockKey, at_ms: int = NEVER) -> int:
+        """What was kept of a key at a moment; below nothing where more went than ever came.
+
+        What a count found less than the stock system has is not taken away again where the stock system corrects it.
+        """
+        name = name_of(key)
+        level = self._found.get(name) or self._known.get(name)
+        if level is None:
+            counted = self.counts.get(key)
+            since_ms = max(self.stock.newest_ms(key), counted.at_ms if counted else -NEVER)
+            level = self._found[name] = Level(self._milli(key, NEVER), since_ms)
+        return level.milli if at_ms >= level.since_ms else self._milli(key, at_ms)
+
+    def _milli(self, key: StockKey, at_ms: int) -> int:
+        stock, counted = self.stock, self.counts.get(key)
+        if counted is None or counted.at_ms < stock.horizon_ms:
+            return stock.on_hand_milli(key, at_ms)
+        if at_ms < counted.at_ms:
+            return counted.milli - stock.changes(key, at_ms, counted.at_ms).goods_milli
+        gap = min(0, counted.milli - stock.on_hand_milli(key, counted.at_ms))
+        since = stock.changes(key, counted.at_ms, at_ms)
+        return counted.milli + since.goods_milli + min(0, since.corrections_milli - gap)
+
+    def keys_of(self, pool: Pool) -> set[StockKey]:
+        """The keys of a pool that anything was ever said of."""
+        return {*self.stock.keys_of(*pool), *self.counts.keys_of(pool)}
+
+    def keys_in(self, warehouse: str, zone: Zone) -> set[StockKey]:
+        """The keys of all goods that were ever in a zone's bins."""
+        known = {key for place in zone.bins for key in self.stock.keys_in(warehouse, place)}
+        return known.union(*(self.counts.keys_in(warehouse, place) for place in zone.bins))
+
+    def within(self, warehouse: str, zone: Zone, at_ms: int = NEVER) -> dict[StockKey, int]:
+        """What was kept in a zone at a moment, by key."""
+        keys = sorted(self.keys_in(warehouse, zone))
+        return {key: milli for key in keys if (milli := self.milli(key, at_ms)) > 0}
+
+
+def name_of(key: StockKey) -> str:
+    """A key as one text; no word holds the sign between them."""
+    return "\x1f".join(key)
+
+
+def claims_of(pool: Pool, receipts: ReceiptBook, gone: Iterable[tuple[str, int]]) -> Claims:
+    """What live receipts claim of a pool. `gone`: lines that have left, by receipt and number."""
+    of: dict[str, int] = {}
+    left: dict[str, int] = {}
+    keys: dict[StockKey, int] = {}
+    lines = frozenset(gone)
+    for name in receipts.claiming(*pool):
+        one = receipts.get(name)
+        assert one is not None, f"{name} claims goods and is not known"
+        for line, goods in enumerate(one.goods):
+            key = goods.key(one.warehouse, one.depositor)
+            milli = goods.quantity_milli - one.ordered_milli[line]
+            if Pool.of(key) == pool and milli > 0:
+                of[name] = of.get(name, 0) + milli
+                keys[key] = keys.get(key, 0) + (0 if (name, line) in lines else milli)
+                left[name] = left.get(name, 0) + (milli if (name, line) in lines else 0)
+    return Claims(of, left, keys)
+
+
+def shortage_of(claims: Claims, present_milli: int) -> Shortage:
+    """What is missing, and of which receipt how much: what has left of its own, the rest in proportion."""
+    gone_milli = sum(claims.left.values())
+    missing_milli = max(gone_milli, claims.needed_milli - present_milli)
+    if missing_milli <= 0:
+        return NOTHING_MISSING
+    rest_milli, staying_milli = missing_milli - gone_milli, claims.staying_milli
+    shares = {}
+    for name, milli in claims.of.items():
+        left = claims.left[name]
+        shares[name] = left + (-(-rest_milli * (milli - left) // staying_milli) if rest_milli else 0)
+    return Shortage(missing_milli, {name: share for name, share in shares.items() if share})
+
+
+def deficits_of(warehouse: Warehouse, zone: Zone, signals: Signals, kept: Kept) -> dict[str, Deficit]:
+    """By how much a zone is below what is kept there (above: a negative number), by kind; of what nobody can tell there
+    is nothing. Of pieces and tags the one that is farther below counts."""
+    found: dict[str, Deficit] = {}
+    for kind, at_ms, measured in _measured(zone, signals):
+        if at_ms < kept.stock.horizon_ms:
+            continue
+        there = kept.within(warehouse.id, zone, at_ms)
+        if kind == WEIGHT and any(key.sku not in warehouse.unit_weights_g for key in there):
+            continue
+        if kind == WEIGHT:
+            expected = sum(milli * warehouse.unit_weights_g[key.sku] for key, milli in there.items()) // MILLI
+            tolerance = zone.weight_tolerance_g
+        else:
+            expected, tolerance = sum(there.values()) // MILLI, zone.pieces_tolerance
+        if kind not in found or expected - measured > found[kind].deficit:
+            found[kind] = Deficit(kind, at_ms, expected, expected - measured, tolerance, there)
+    return found
+
+
+def unseen_of(one: Deficit, tare: int, counts: Counts) -> dict[StockKey, int]:
+    """What a zone is short of by key, in thousandths; nothing within its tolerance, and nothing of what was counted
+    since. `tare` is the part of the deficit that a count has shown to be the instrument's own."""
+    deficit = one.deficit - tare
+    if deficit <= one.tolerance or not one.expected:
+        return {}
+    found = {}
+    for key, milli in one.kept.items():
+        counted = counts.get(key)
+        if counted is None or counted.at_ms <= one.at_ms:
+            least = -(-milli * (deficit - one.tolerance) // (one.expected * MILLI))
+            most = milli * (deficit + one.tolerance) // (one.expected * MILLI)
+            found[key] = min(milli, MILLI * max(least, most))
+    return found
+
+
+def _measured(zone: Zone, signals: Signals) -> Iterable[tuple[str, int, int]]:
+    """What was measured of a zone: what it is held against, when, and the value; weights are added up."""
+    weights = [one for one in (signals.latest(zone.asset, channel) for channel in WEIGHT_CHANNELS) if one]
+    if weights:
+        yield WEIGHT, max(one.at_ms for one in weights), sum(one.value for one in weights)
+    for channel in (Channel.PIECES_PRESENT, Channel.TAGS_PRESENT):
+        one = signals.latest(zone.asset, channel)
+        if one is not None:
+            yield PIECES, one.at_ms, one.value

@@ -1,0 +1,348 @@
+"""Signals: the newest that the devices of a warehouse have said of its zones, its doors and what passed its gates.
+
+What is kept depends on which readings there are, never on the order in which they came: of each channel of a zone the
+newest good value, of each tag its newest passage of a gate, of each quarter of an hour the first reading that said that
+a door was open. Each is ordered by when it was measured, then by identity, and of many the newest are kept.
+
+A value says something only where it is evidence: of good quality, within what the quantity can be, from a clock that
+can be believed, since the device was fitted, and for a weight while the scale's calibration is in force. A value that
+is dated ahead of time says nothing, for it would keep all later ones away. A passage is never let go for that: goods
+have passed, whatever the clock says, and it counts as of when it was heard.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from heapq import nsmallest
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from pledgewatch_cloud.decide.asset import LATEST_MS
+from pledgewatch_cloud.decide.batch import Batch
+from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.columns import Numbers, Truths, between
+from pledgewatch_cloud.decide.plausibility import RANGES
+from pledgewatch_cloud.decide.warehouse.terms import Watched
+from pledgewatch_wire.reading import PASSAGE_CHANNELS, WEIGHT_CHANNELS, Channel, Clock, Quality
+
+TAGS_MAX = 20_000
+"""Tags of one gate whose newest passage is kept."""
+OPENINGS_MAX = 200
+"""Quarters of an hour of one door that are kept."""
+QUARTER_MS = 900_000
+VALUE_CHANNELS = (*WEIGHT_CHANNELS, Channel.PIECES_PRESENT, Channel.TAGS_PRESENT, Channel.DOOR_OPEN)
+_MASK = sum(1 << channel for channel in (*VALUE_CHANNELS, *PASSAGE_CHANNELS))
+_NUMBERS = range(max(Channel) + 1)
+_RANGES: dict[int, tuple[int, int]] = {**RANGES, Channel.DOOR_OPEN: (0, 1)}
+_RANGES |= dict.fromkeys(PASSAGE_CHANNELS, (0, 2**52 - 1))
+_EVERY = (-(2**63), 2**63 - 1)
+_LOW, _HIGH = (np.array([_RANGES.get(one, _EVERY)[end] for one in _NUMBERS], dtype=np.int64) for end in (0, 1))
+_IS_WEIGHT, _IS_VALUE, _IS_PASSAGE = (
+    np.array([one in some for one in _NUMBERS]) for some in (WEIGHT_CHANNELS, VALUE_CHANNELS, PASSAGE_CHANNELS)
+)
+
+
+class Signal(NamedTuple):
+    """A value of a channel, and the reading that said it."""
+
+    at_ms: int
+    device: str
+    epoch: int
+    sequence: int
+    value: int
+
+
+class Passage(NamedTuple):
+    """A tag that passed a gate. `tag` is its number; see tag_number of the wire's readings. Where one reading says in
+    and out of one tag, it is out."""
+
+    at_ms: int
+    device: str
+    epoch: int
+    sequence: int
+    is_out: bool
+    tag: int
+
+
+class Opening(NamedTuple):
+    """The first reading of a quarter of an hour of UTC that said that a door was open."""
+
+    at_ms: int
+    device: str
+    epoch: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What is kept: signals by asset and channel, passages by gate and tag, openings by asset and quarter. A value."""
+
+    values: Mapping[tuple[str, int], Signal] = field(default_factory=dict)
+    passed: Mapping[str, Mapping[int, Passage]] = field(default_factory=dict)
+    opened: Mapping[str, Mapping[int, Opening]] = field(default_factory=dict)
+
+    def latest(self, asset: str, channel: int) -> Signal | None:
+        """The newest value of a channel of a zone; None where there was none."""
+        return self.values.get((asset, channel))
+
+    def passage(self, gate: str, tag: int) -> Passage | None:
+        """The newest passage of a tag at a gate; None where none is known."""
+        return self.passed.get(gate, {}).get(tag)
+
+    def passages(self, asset: str) -> tuple[Passage, ...]:
+        """The newest passage of each tag at a gate, in order."""
+        return tuple(sorted(self.passed.get(asset, {}).values()))
+
+    def openings(self, asset: str) -> tuple[Opening, ...]:
+        """When a door was open, in order."""
+        return tuple(sorted(self.opened.get(asset, {}).values()))
+
+    def tags_since(self, before: "Signals") -> frozenset[int]:
+        """The tags that have passed a gate since."""
+        found = set[int]()
+        for gate, some in self.passed.items():
+            known = before.passed.get(gate, {})
+            if some is not known:
+                found.update(tag for tag, one in some.items() if known.get(tag) != one)
+        return frozenset(found)
+
+    def within(self, book: Book) -> "Signals":
+        """Without what is no zone and no gate any more."""
+        zones = {one.asset for one in book.watched.values()}
+        return Signals(
+            {key: one for key, one in self.values.items() if key[0] in zones},
+            {asset: some for asset, some in self.passed.items() if asset in zones},
+            {asset: some for asset, some in self.opened.items() if asset in zones},
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON; equal signals give equal JSON."""
+        return {
+            "latest": [[*key, *one] for key, one in sorted(self.values.items())],
+            "openings": [[asset, *one] for asset in sorted(self.opened) for one in self.openings(asset)],
+            "passages": [[asset, *one] for asset in sorted(self.passed) for one in self.passages(asset)],
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> "Signals":
+        """The signals behind their JSON."""
+        passages: dict[str, dict[int, Passage]] = {}
+        for asset, *rest in value["passages"]:
+            one = Passage(*rest)
+            passages.setdefault(asset, {})[one.tag] = one
+        openings: dict[str, dict[int, Opening]] = {}
+        for asset, *rest in value["openings"]:
+            opening = Opening(*rest)
+            openings.setdefault(asset, {})[opening.at_ms // QUARTER_MS] = opening
+        latest = {(asset, channel): Signal(*rest) for asset, channel, *rest in value["latest"]}
+        return Signals(latest, passages, openings)
+
+
+def heard(signals: Signals, book: Book, batch: Batch, now_ms: int) -> Signals:
+    """The signals with what new readings say, heard at `now_ms`; the same ones where they say nothing new."""
+    watched = book.watched
+    if not watched or watched.keys().isdisjoint(batch.devices):
+        return signals
+    cells = _evidence(batch, _sources(batch, watched), now_ms)
+    return _joined(signals, cells) if cells is not None else signals
+
+
+class _Sources(NamedTuple):
+    """The payloads of a batch, and which of them are of devices at zones and gates; numbers of 0 elsewhere.
+
+    `device` and `asset` are places in `devices` and `assets`, which are in order.
+    """
+
+    devices: list[str]
+    assets: list[str]
+    is_watched: Truths
+    is_zone: Truths
+    is_gate: Truths
+    device: Numbers
+    asset: Numbers
+    epoch: Numbers
+    fitted_ms: Numbers
+    calibrated_until_ms: Numbers
+    ahead_ms: Numbers
+
+
+class _Cells(NamedTuple):
+    """Cells that are evidence, side by side. `ahead`: they are dated ahead of time."""
+
+    sources: _Sources
+    payload: Numbers
+    channel: Numbers
+    value: Numbers
+    at_ms: Numbers
+    sequence: Numbers
+    ahead: Truths
+
+    def some(self, wanted: Truths) -> "_Cells":
+        """Some of them."""
+        return _Cells(
+            self.sources,
+            self.payload[wanted],
+            self.channel[wanted],
+            self.value[wanted],
+            self.at_ms[wanted],
+            self.sequence[wanted],
+            self.ahead[wanted],
+        )
+
+    @property
+    def asset(self) -> Numbers:
+        """The asset of each, by its place."""
+        return self.sources.asset[self.payload]
+
+    def order(self) -> tuple[Numbers, ...]:
+        """What they are ordered by, the first last, as numpy.lexsort wants it."""
+        sources = self.sources
+        return self.sequence, sources.epoch[self.payload], sources.device[self.payload], self.at_ms
+
+    def keys(self, places: Numbers) -> Iterator[tuple[str, int, str, int, int, int]]:
+        """The asset of some, what they are ordered by, and the value."""
+        sources, payloads = self.sources, self.payload[places]
+        yield from zip(
+            [sources.assets[one] for one in sources.asset[payloads].tolist()],
+            self.at_ms[places].tolist(),
+            [sources.devices[one] for one in sources.device[payloads].tolist()],
+            sources.epoch[payloads].tolist(),
+            self.sequence[places].tolist(),
+            self.value[places].tolist(),
+            strict=True,
+        )
+
+
+def _sources(batch: Batch, watched: Mapping[str, Watched]) -> _Sources:
+    known = [watched.get(device) for device in batch.devices]
+    devices = sorted({device for device in batch.devices if device in watched})
+    assets = sorted({watched[device].asset for device in devices})
+    device_place, asset_place = ({name: place for place, name in enumerate(names)} for names in (devices, assets))
+
+    def numbers(of: Callable[[Watched], int]) -> Numbers:
+        return np.array([of(one) if one else 0 for one in known], dtype=np.int64)
+
+    return _Sources(
+        devices,
+        assets,
+        np.array([one is not None for one in known]),
+        np.array([one is not None and one.is_zone for one in known]),
+        np.array([one is not None and one.is_gate for one in known]),
+        np.array([device_place.get(device, 0) for device in batch.devices], dtype=np.int64),
+        numbers(lambda one: asset_place[one.asset]),
+        np.array(batch.epochs, dtype=np.int64),
+        numbers(lambda one: one.fitted_ms),
+        numbers(lambda one: one.calibrated_until_ms),
+        numbers(lambda one: one.ahead_ms),
+    )
+
+
+def _evidence(batch: Batch, sources: _Sources, now_ms: int) -> _Cells | None:
+    """The cells of a batch that are evidence; None where there are none."""
+    columns = batch.columns
+    rows = np.flatnonzero(sources.is_watched[batch.payload] & ((columns.mask & _MASK) != 0))
+    payload, at_ms = batch.payload[rows], columns.measured_at_ms[rows]
+    believed = (columns.clock[rows] != Clock.UNSET) & (at_ms >= sources.fitted_ms[payload])
+    believed &= at_ms + LATEST_MS >= now_ms
+    rows, payload, at_ms = rows[believed], payload[believed], at_ms[believed]
+    if not len(rows):
+        return None
+    lengths = columns.cell_from[rows + 1] - columns.cell_from[rows]
+    places = between(columns.cell_from[rows], columns.cell_from[rows + 1])
+    cells = _Cells(
+        sources,
+        np.repeat(payload, lengths),
+        columns.channel[places],
+        columns.value[places],
+        np.repeat(at_ms, lengths),
+        np.repeat(columns.sequence[rows], lengths),
+        np.repeat(at_ms > now_ms + sources.ahead_ms[payload], lengths),
+    )
+    channel, value = cells.channel, cells.value
+    good = (columns.quality[places] == Quality.GOOD) & (value >= _LOW[channel]) & (value <= _HIGH[channel])
+    expired = cells.at_ms > sources.calibrated_until_ms[cells.payload]
+    good &= ~(_IS_WEIGHT[channel] & expired)
+    cells = cells.some(good)
+    # What is dated ahead of time was heard by now, all the same.
+    return cells._replace(at_ms=np.where(cells.ahead, now_ms, cells.at_ms))
+
+
+def _joined(signals: Signals, cells: _Cells) -> Signals:
+    sources = cells.sources
+    is_zone, is_gate = sources.is_zone[cells.payload], sources.is_gate[cells.payload]
+    is_door = cells.channel == Channel.DOOR_OPEN
+    values = cells.some(~cells.ahead & np.where(is_door, is_zone | is_gate, is_zone & _IS_VALUE[cells.channel]))
+    doors = cells.some(is_door & (cells.value == 1))
+    passing = cells.some(is_gate & _IS_PASSAGE[cells.channel])
+    latest = _latest(signals, values)
+    passages = _passages(signals, passing)
+    openings = _openings(signals, doors)
+    if not (latest or passages or openings):
+        return signals
+    return Signals(
+        {**signals.values, **latest} if latest else signals.values,
+        {**signals.passed, **passages} if passages else signals.passed,
+        {**signals.opened, **openings} if openings else signals.opened,
+    )
+
+
+def _latest(signals: Signals, cells: _Cells) -> dict[tuple[str, int], Signal]:
+    """The signals that are newer than what is known."""
+    found = {}
+    places = _ends(cells, (cells.asset, cells.channel), of=-1)
+    for channel, (asset, at_ms, device, epoch, sequence, value) in zip(
+        cells.channel[places].tolist(), cells.keys(places), strict=True
+    ):
+        one, known = Signal(at_ms, device, epoch, sequence, value), signals.latest(asset, channel)
+        if known is None or one > known:
+            found[asset, channel] = one
+    return found
+
+
+def _passages(signals: Signals, cells: _Cells) -> dict[str, Mapping[int, Passage]]:
+    """The passages of gates at which one is new."""
+    found: dict[str, dict[int, Passage]] = {}
+    is_out = cells.channel == Channel.TAG_OUT
+    places = _ends(cells, (cells.asset, cells.value), (is_out,), of=-1)
+    for out, (gate, at_ms, device, epoch, sequence, tag) in zip(
+        is_out[places].tolist(), cells.keys(places), strict=True
+    ):
+        one, known = Passage(at_ms, device, epoch, sequence, out, tag), signals.passage(gate, tag)
+        if known is None or one > known:
+            found.setdefault(gate, {})[tag] = one
+    return {gate: _newest({**signals.passed.get(gate, {}), **some}, TAGS_MAX) for gate, some in found.items()}
+
+
+def _openings(signals: Signals, cells: _Cells) -> dict[str, Mapping[int, Opening]]:
+    """The openings of doors at which a quarter of an hour is new or began earlier."""
+    found: dict[str, dict[int, Opening]] = {}
+    for asset, at_ms, device, epoch, sequence, _ in cells.keys(
+        _ends(cells, (cells.asset, cells.at_ms // QUARTER_MS), of=0)
+    ):
+        one, known = Opening(at_ms, device, epoch, sequence), signals.opened.get(asset, {})
+        quarter = at_ms // QUARTER_MS
+        if quarter not in known or one < known[quarter]:
+            found.setdefault(asset, {})[quarter] = one
+    return {asset: _newest({**signals.opened.get(asset, {}), **some}, OPENINGS_MAX) for asset, some in found.items()}
+
+
+_Item = TypeVar("_Item", Passage, Opening)
+
+
+def _newest(some: Mapping[int, _Item], most: int) -> Mapping[int, _Item]:
+    """Without the oldest, where there are more than that."""
+    gone = {key for key, _ in nsmallest(len(some) - most, some.items(), key=lambda one: one[1])}
+    return {key: one for key, one in some.items() if key not in gone} if gone else some
+
+
+def _ends(cells: _Cells, groups: tuple[Numbers, ...], last: tuple[Truths, ...] = (), *, of: int) -> Numbers:
+    """The places of the first (`of` 0) or last (-1) cell of each group; `last` decides between equals."""
+    if not len(cells.value):
+        return np.zeros(0, dtype=np.int64)
+    order = np.lexsort((*last, *cells.order(), *groups))
+    changes = np.zeros(len(order) - 1, dtype=np.bool_)
+    for group in groups:
+        changes |= np.diff(group[order]) != 0
+    bounds = np.concatenate([changes, [True]]) if of else np.concatenate([[True], changes])
+    found: Numbers = order[bounds]
+    return found

@@ -1,0 +1,126 @@
+"""What is remembered of warehouses: what was heard and counted, what does not fit, and what has been said of it.
+
+A watch is a value: an entry makes another. What it holds follows from the journal alone; `judged` only saves work: it
+is what was held against each other last, so that the next entry looks at what has changed since.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
+from pledgewatch_cloud.decide.shelves import Shelves
+from pledgewatch_cloud.decide.stock.rows import StockKey
+from pledgewatch_cloud.decide.stock.stock_book import StockBook
+from pledgewatch_cloud.decide.warehouse.cases import Case
+from pledgewatch_cloud.decide.warehouse.counting import Count
+from pledgewatch_cloud.decide.warehouse.gates import Departure
+from pledgewatch_cloud.decide.warehouse.shortfall import Counted, Counts, Level, Pool, Shortage
+from pledgewatch_cloud.decide.warehouse.signals import Signals
+
+KEYS_MAX = 100_000
+"""Keys whose newest count is kept; of more, those that were counted longest ago are let go."""
+
+
+class Telling(NamedTuple):
+    """What was said of a lot and is still so: that goods of a line of its receipt have left (`line` from 0), or, where
+    `line` is -1, that some of it is missing. `asset` is what it was said about."""
+
+    lot: str
+    asset: str
+    receipt: str
+    line: int
+
+
+class Judged(NamedTuple):
+    """What was held against each other last, and the next moment at which time alone may change what came of it.
+    `known`: what is kept of goods, as far as that was asked. `lacked_room`: some cases wait until there is room."""
+
+    stock: StockBook
+    receipts: ReceiptBook
+    next_ms: int
+    known: Shelves[Level]
+    lacked_room: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Signals; the newest count by key; cases by id, and how many there ever were; shortages by pool.
+
+    `differing`: by zone and kind, since when what is measured differs from the stock system. `tares`: by zone and kind,
+    by how much it did when all was counted: that much is the scale's. `answered`: by zone, the moment up to which a
+    count of all its goods has answered everything. `gone`: lines of receipts that have left and were not counted since.
+    `told`: what was said of lots and is still so.
+    """
+
+    signals: Signals = field(default_factory=Signals)
+    counts: Counts = field(default_factory=Counts)
+    cases: Mapping[str, Case] = field(default_factory=dict)
+    numbered: int = 0
+    shortages: Mapping[Pool, Shortage] = field(default_factory=dict)
+    differing: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    tares: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    answered: Mapping[str, int] = field(default_factory=dict)
+    gone: Mapping[tuple[str, int], Departure] = field(default_factory=dict)
+    told: frozenset[Telling] = frozenset()
+    judged: Judged | None = field(default=None, compare=False, repr=False)
+
+    def open_cases(self) -> list[Case]:
+        """The cases that are open, the most urgent first."""
+        found = (one for one in self.cases.values() if one.is_open)
+        return sorted(found, key=lambda one: (-one.risk, one.opened_ms, one.about))
+
+    def knows(self, count: Count) -> bool:
+        """Whether a count says nothing new: each of its keys was counted later, or by this very count."""
+        known = [self.counts.get(key) for key, _ in count.rows]
+        return all(one is not None and one.order >= (count.at_ms, count.digest) for one in known)
+
+    def counted(self, count: Count) -> "Watch":
+        """The watch with what somebody has counted."""
+        news = {key: Counted(count.at_ms, count.digest, milli, count.by) for key, milli in count.rows}
+        newer = {
+            key: one for key, one in news.items() if (known := self.counts.get(key)) is None or known.order < one.order
+        }
+        counts = {**self.counts.of, **newer}
+        if len(counts) > KEYS_MAX:
+            oldest = sorted(counts, key=lambda key: (counts[key].order, key))[: len(counts) - KEYS_MAX]
+            counts = {key: one for key, one in counts.items() if key not in set(oldest)}
+        return replace(self, counts=Counts(counts))
+
+    def as_json(self) -> dict[str, Any]:
+        """The watch as JSON; equal watches give equal JSON."""
+        return {
+            "answered": dict(self.answered),
+            "cases": [self.cases[name].as_row() for name in sorted(self.cases)],
+            "counts": [[*key, *one] for key, one in sorted(self.counts.of.items())],
+            "differing": [[*key, since_ms] for key, since_ms in sorted(self.differing.items())],
+            "gone": [self.gone[key] for key in sorted(self.gone)],
+            "numbered": self.numbered,
+            "shortages": [
+                [*pool, one.missing_milli, dict(one.shares), one.cases] for pool, one in sorted(self.shortages.items())
+            ],
+            "signals": self.signals.as_json(),
+            "tares": [[*key, tare] for key, tare in sorted(self.tares.items())],
+            "told": sorted(self.told),
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> "Watch":
+        """The watch behind its JSON."""
+        cases = [Case.from_row(row) for row in value["cases"]]
+        gone = [Departure(*one) for one in value["gone"]]
+        return Watch(
+            Signals.from_json(value["signals"]),
+            Counts({StockKey(*row[:5]): Counted(*row[5:]) for row in value["counts"]}),
+            {one.id: one for one in cases},
+            value["numbered"],
+            {
+                Pool(*pool): Shortage(missing, shares, tuple(some))
+                for *pool, missing, shares, some in value["shortages"]
+            },
+            {(asset, kind): since_ms for asset, kind, since_ms in value["differing"]},
+            {(asset, kind): tare for asset, kind, tare in value["tares"]},
+            value["answered"],
+            {(one.receipt, one.line): one for one in gone},
+            frozenset(Telling(*one) for one in value["told"]),
+        )

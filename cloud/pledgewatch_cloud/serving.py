@@ -1,0 +1,50 @@
+"""What programs that serve over HTTP have in common: an address, a folder to themselves, a server that leaves signals
+to the program."""
+
+import contextlib
+import fcntl
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+
+class ServingError(Exception):
+    """The program cannot serve; the sentence says why and what to do."""
+
+
+def listen(what: str, host: str, port: int, section: str) -> socket.socket:
+    """A socket, before anything else is opened: what cannot be reached need not start. `section` is where it is
+    configured. Raises ServingError."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        text = f"{what} cannot listen on {host}:{port} ({error.strerror}); choose another in {section}"
+        raise ServingError(text) from None
+
+
+@contextlib.contextmanager
+def sole_use(folder: Path, program: str) -> Iterator[None]:
+    """A journal has one writer: a lock on a file beside it, let go of by the kernel however we end. Raises
+    ServingError."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((folder / "lock").open("w", encoding="ascii"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServingError(f"{folder} is in use by another {program}") from None
+        except OSError as error:
+            text = f"{error.filename or folder} cannot be used ({error.strerror}); choose another [service] data_folder"
+            raise ServingError(text) from None
+        yield
+
+
+class Server(uvicorn.Server):
+    """The program answers to signals itself."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield

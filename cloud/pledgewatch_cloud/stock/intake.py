@@ -1,0 +1,82 @@
+"""Taking what a stock system hands in, whichever way it came: commit it in one act, or set it aside and say why.
+
+    nothing of it is taken ─► all of it is in quarantine, with every fault and its line
+    all but some is taken  ─► all of it is in the entry as it came; that, and every fault with its line, in quarantine
+    nothing of it is new   ─► no entry
+
+The faults of what was taken in part are set aside after the entry is there, and again when the same is handed in again:
+whatever moment we are killed at, they are there once it was.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.drafts import Draft
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.stock.rows import DOCUMENT_MAX_BYTES, Fault, Report, StockError
+from pledgewatch_cloud.journal.store import Store
+from pledgewatch_cloud.notices.aside import Aside
+from pledgewatch_cloud.notices.metrics import Submissions
+from pledgewatch_cloud.spine.writer import Writer
+
+REFUSED = "stock_refused"
+LEFT_ASIDE = "stock_left_aside"
+
+
+class Taken(NamedTuple):
+    """What became of a document: the entry that took it, None where nothing of it was new; what of it was new, and what
+    was left aside."""
+
+    entry: int | None
+    report: Report
+
+
+class StockIntake:
+    """The way into the journal for what stock systems hand in."""
+
+    def __init__(self, writer: Writer, store: Store, reports: Submissions, clock: Clock) -> None:
+        """`clock` is the journal's: it says when a document came, and nothing is taken that is about a later day."""
+        self._writer = writer
+        self._clock = clock
+        self.aside = Aside("stock", store, reports, clock)
+
+    async def hand_in(self, source: str, form: str, raw: bytes) -> Taken:
+        """Commit what a stock system hands in.
+
+        Raises StockError, with every fault, where nothing of it is taken and it is in quarantine; StoreError where
+        nothing can be committed now.
+        """
+        if len(raw) > DOCUMENT_MAX_BYTES:
+            raise await self.refuse(
+                source, form, raw, (Fault(0, f"it has more than {DOCUMENT_MAX_BYTES} bytes: split it"),)
+            )
+        received_ms = self._clock.now_ms()
+        found: list[Report] = []
+
+        def reported(state: State) -> Draft | None:
+            draft, report = drafts.reported(state, source, form, raw, received_ms)
+            found.append(report)
+            return draft
+
+        try:
+            outcome = await self._writer.commit(reported)
+        except StockError as error:
+            raise await self.refuse(source, form, raw, error.faults) from None
+        taken = Taken(None if outcome is None else outcome.state.entry, found[-1])
+        if taken.report.faults:
+            await self.aside.keep(source, LEFT_ASIDE, "\n".join(told(form, taken.report.faults)), raw)
+        self.aside.became("known" if taken.entry is None else "taken")
+        return taken
+
+    async def refuse(self, source: str, form: str, raw: bytes, faults: tuple[Fault, ...]) -> StockError:
+        """Set aside all of what was handed in; the error to raise when that is done. Raises StoreError."""
+        await self.aside.keep(source, REFUSED, "\n".join(told(form, faults)), raw)
+        return StockError(faults)
+
+
+def told(form: str, faults: Iterable[Fault]) -> tuple[str, ...]:
+    """Faults as sentences, each with its line or segment."""
+    place = "segment" if form == "x12" else "line"
+    return tuple(f"{place} {one.line}: {one.text}" if one.line else one.text for one in faults)
