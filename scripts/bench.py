@@ -20,6 +20,7 @@ from bench_flow import backlog, latency
 from bench_ingest import ingest
 from bench_revalue import revalue
 from bench_step import step_cost
+from bench_warehouse import warehouse
 
 from pledgewatch_sim.fleet import Fleet
 
@@ -63,6 +64,7 @@ MEASUREMENTS: dict[str, Callable[[], list[Row]]] = {
     "step": step_cost,
     "revalue": revalue,
     "condition": condition,
+    "warehouse": warehouse,
 }
 
 

@@ -32,7 +32,7 @@ from lending import (
 )
 
 from pledgewatch_cloud.decide import drafts
-from pledgewatch_cloud.decide.book_terms import PRESETS
+from pledgewatch_cloud.decide.collateral.policies import PRESETS
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_wire.reading import Cell, Channel, Quality

@@ -9,9 +9,9 @@ from builders import NOON_MS, Device, book_document
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Interest, Lot, Movement, Paper, Receipt
-from pledgewatch_cloud.decide.book_terms import PLAIN, PRESETS, Appraisal, Product
 from pledgewatch_cloud.decide.collateral.loss import LifeCurve, OutsideCurve, Point
+from pledgewatch_cloud.decide.collateral.policies import PLAIN, PRESETS
+from pledgewatch_cloud.decide.collateral.products import Appraisal, Product
 from pledgewatch_cloud.decide.collateral.terms import (
     Band,
     Covenants,
@@ -22,6 +22,9 @@ from pledgewatch_cloud.decide.collateral.terms import (
     Swing,
 )
 from pledgewatch_cloud.decide.item import BookError
+from pledgewatch_cloud.decide.items.facilities import Interest, Movement
+from pledgewatch_cloud.decide.items.lots import Lot
+from pledgewatch_cloud.decide.items.papers import Paper, Receipt
 from pledgewatch_cloud.decide.stretches import NEVER
 
 Change = Callable[[dict[str, Any]], object]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from needed import DATA, needs
 
-from pledgewatch_cloud.decide.trade import identifiers
-from pledgewatch_cloud.decide.trade.identifiers import IdentifierError
+from pledgewatch_cloud.decide import identifiers
+from pledgewatch_cloud.decide.identifiers import IdentifierError
 
 NUMBERS = DATA / "std-iso6346" / "container_numbers.csv"
 LEIS = ("5493001KJTIIGC8Y1R12", "529900T8BM49AURSDO55", "HWUPKR0MPOU8FGXBT394")  # Bloomberg, CNB, Apple

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pledgewatch_cloud.decide.book_items import DAY_COUNTS, Facility, Interest, Movement
 from pledgewatch_cloud.decide.collateral.loan import DAY_MS, days_between, next_change_ms, outstanding_minor
+from pledgewatch_cloud.decide.items.facilities import DAY_COUNTS, Facility, Interest, Movement
 from pledgewatch_cloud.decide.stretches import NEVER
 
 

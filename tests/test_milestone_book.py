@@ -10,13 +10,13 @@ from milestoning import FIRST, SECOND, SHIPMENT, Trade, fact, milestone, moment
 
 from pledgewatch_cloud.book_schema import schema
 from pledgewatch_cloud.decide import book as book_module
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.item import BookError
+from pledgewatch_cloud.decide.items.parties import is_iban, keys_of
 from pledgewatch_cloud.decide.milestones import terms
 from pledgewatch_cloud.decide.milestones.clauses import FACT_PARAMETERS, Upon
-from pledgewatch_cloud.decide.milestones.terms import is_iban
 from pledgewatch_cloud.decide.moments import short
-from pledgewatch_cloud.decide.receipts import jose
 
 CLEARED = fact("customs_cleared")
 KEY = {"kid": "k1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}  # RFC 8037, A.2
@@ -458,8 +458,8 @@ def test_a_book_of_milestones_is_its_document_and_its_schema_knows_it() -> None:
     assert book_module.is_same(again, book)
     assert [one for one in written["milestones"] if one["id"] == "first"] == [document["milestones"][0]]
     assert [one for one in written["parties"] if one["id"] == "warehouse"] == [document["parties"][1]]
-    assert terms.keys_of(book.parties, "warehouse") == {"k1": jose.public_key(KEY["x"])}
-    assert terms.keys_of(book.parties, "exporter") == terms.keys_of(book.parties, "nobody") == {}
+    assert keys_of(book.parties, "warehouse") == {"k1": jose.public_key(KEY["x"])}
+    assert keys_of(book.parties, "exporter") == keys_of(book.parties, "nobody") == {}
     del document["milestones"][0]["when"]["that"]
     assert [*CHECK.iter_errors(document)] != []
 

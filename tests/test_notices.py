@@ -14,7 +14,7 @@ from pledgewatch_cloud.decide.trade import fields, submission
 from pledgewatch_cloud.decide.trade.notice import Notice, NoticeError
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
 from pledgewatch_cloud.decide.trade.plain import KEYS
-from pledgewatch_cloud.decide.trade.senders import Sender, read_sender
+from pledgewatch_cloud.decide.trade.senders import READERS, Sender
 from pledgewatch_cloud.decide.trade.vocabulary import CLASSIFIERS, FACT_KINDS, NOTICE_KINDS, OTHER, REFERENCE_TYPES
 
 
@@ -279,11 +279,11 @@ def test_the_same_id_with_other_content_is_refused_and_with_the_same_is_not() ->
 
 def test_a_sender_is_read_from_the_book() -> None:
     item = Item("senders[0]", {"id": "customs-de", "kinds": ["customs_refused", "customs_cleared"], "grade": "fair"})
-    assert read_sender(item) == Sender("customs-de", ("customs_cleared", "customs_refused"), "fair")
-    assert read_sender(Item("senders[0]", {"id": "carrier"})) == Sender("carrier", (), "good")
+    assert READERS["senders"](item) == Sender("customs-de", ("customs_cleared", "customs_refused"), "fair")
+    assert READERS["senders"](Item("senders[0]", {"id": "carrier"})) == Sender("carrier", (), "good")
     for wrong in ({"id": "a/b"}, {"id": "a", "kinds": ["other"]}, {"id": "a", "grade": "none"}):
         with pytest.raises(BookError, match=r"senders\[0\]\."):
-            read_sender(Item("senders[0]", wrong))
+            READERS["senders"](Item("senders[0]", wrong))
 
 
 def test_the_example_of_the_page_is_taken_and_the_page_names_every_kind_and_key() -> None:

@@ -10,10 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from receipting import BANK, BUYER, DEPOSITOR, FIRST, KEYS, SOFAS, STRANGER, WAREHOUSE, Register, signed, stated
 
+from pledgewatch_cloud.decide import jose
+from pledgewatch_cloud.decide.jose import JoseError
 from pledgewatch_cloud.decide.receipts import act as act_module
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.receipts.act import ActError
-from pledgewatch_cloud.decide.receipts.jose import JoseError
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

@@ -29,8 +29,8 @@ from hypothesis import strategies as st
 from jwcrypto import jwk as other_jwk
 from jwcrypto.jws import JWS, InvalidJWSSignature
 
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.canonical import encode
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.receipts.goods import Goods
 from pledgewatch_cloud.decide.receipts.receipt import Receipt, State
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook

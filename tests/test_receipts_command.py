@@ -21,9 +21,8 @@ from registering import HAD, ReceiptCloud, line
 from pledgewatch_cloud import signing_key
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.config import CloudSettings
-from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide import drafts, jose
 from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.doctor import examine
 from pledgewatch_cloud.receipts.signer import signer
 from pledgewatch_cloud.receipts.verify import verify

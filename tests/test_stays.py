@@ -19,9 +19,9 @@ from milestoning import moment as minute
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.alert_half import alerts_of_facility
-from pledgewatch_cloud.decide.book_items import EarlierStay, Stay
 from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.decide.item import BookError
+from pledgewatch_cloud.decide.items.lots import EarlierStay, Stay
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.spine.base_at import BaseAt, amendments, base_at
 from pledgewatch_cloud.spine.spine import recover

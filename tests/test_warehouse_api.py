@@ -13,10 +13,9 @@ from keeping import SKU, Keeping, sofas
 from receipting import BANK, DEPOSITOR, FIRST, WAREHOUSE
 from warehouses import KEYS, PHOTO, SURVEYOR, count_text
 
-from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import canonical, jose
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.replay import replay
 from pledgewatch_cloud.series.embedded import EmbeddedSeries

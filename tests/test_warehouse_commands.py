@@ -16,8 +16,8 @@ from receipting import BANK, DEPOSITOR, FIRST, WAREHOUSE
 from warehouses import KEYS, SURVEYOR
 
 from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.warehouse import counting
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.series.embedded import EmbeddedSeries

@@ -10,9 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from receipting import BANK, DEPOSITOR, OTHER_WAREHOUSE, WAREHOUSE, signed
 from warehouses import KEYS, PHOTO, SURVEYOR, book_with, count_says, count_text
 
-from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import canonical, jose
 from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.receipts.life import SKEW_MS
 from pledgewatch_cloud.decide.stock.rows import QUANTITY_MAX_MILLI, StockKey
 from pledgewatch_cloud.decide.warehouse.counting import OLDEST_MS, Count, CountError, check, read

@@ -6,39 +6,28 @@ amendment finds. `docs/book.schema.json` is this schema; a test holds the two to
 
 from typing import Any
 
-from pledgewatch_cloud.decide.book_items import (
-    ASSET_KINDS,
-    CAUSES,
-    DAY_COUNTS,
-    GROUPINGS,
-    MAX_AMOUNT_MINOR,
-    MAX_MOVEMENTS,
-    MAX_QUANTITY,
-    MAX_RATE_BP,
-    MAX_SOLD_MILLI,
-    MAX_WAIT_S,
-    MOVEMENT_KINDS,
-    PAPER_KINDS,
-    RECEIPT_STATES,
-)
-from pledgewatch_cloud.decide.book_terms import (
-    CURVE_KINDS,
+from pledgewatch_cloud.decide.collateral.loss import UNKNOWN, USED_MAX_BP
+from pledgewatch_cloud.decide.collateral.policies import (
     MAX_DAYS,
     MAX_HORIZON_DAYS,
     MAX_LEVEL_BP,
-    MAX_LIFE_H,
-    MAX_MINUTES,
-    MAX_Q10_MILLI,
     MAX_Z_MILLI,
     PRESETS,
     WINDOW_MIN_QUOTES,
 )
-from pledgewatch_cloud.decide.collateral.loss import UNKNOWN, USED_MAX_BP
+from pledgewatch_cloud.decide.collateral.products import CURVE_KINDS, MAX_LIFE_H, MAX_MINUTES, MAX_Q10_MILLI
 from pledgewatch_cloud.decide.collateral.terms import BREACH, CLASSES, DARK, DIMENSIONS, EVIDENCE_BY, RESERVE_KINDS
 from pledgewatch_cloud.decide.condition import SEVERITIES
 from pledgewatch_cloud.decide.fence_feature import GRADES, KINDS, MOST_METRES
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
-from pledgewatch_cloud.decide.item import CHANNELS
+from pledgewatch_cloud.decide.identifiers import LOCODE
+from pledgewatch_cloud.decide.item import CHANNELS, MAX_WAIT_S
+from pledgewatch_cloud.decide.items.alert_rules import CAUSES, GROUPINGS
+from pledgewatch_cloud.decide.items.assets import ASSET_KINDS
+from pledgewatch_cloud.decide.items.facilities import DAY_COUNTS, MAX_MOVEMENTS, MAX_RATE_BP, MOVEMENT_KINDS
+from pledgewatch_cloud.decide.items.lots import MAX_QUANTITY, MAX_SOLD_MILLI
+from pledgewatch_cloud.decide.items.papers import PAPER_KINDS, RECEIPT_STATES
+from pledgewatch_cloud.decide.items.parties import ACCOUNT, BIC, IBAN, KEYS_MAX
 from pledgewatch_cloud.decide.kinetic import WINDOW_MAX_H
 from pledgewatch_cloud.decide.market import QUOTES_KEPT
 from pledgewatch_cloud.decide.milestones.clauses import (
@@ -49,9 +38,9 @@ from pledgewatch_cloud.decide.milestones.clauses import (
     MOST_LTV_BP,
     Parameters,
 )
-from pledgewatch_cloud.decide.milestones.terms import ACCOUNT, BIC, IBAN, KEYS_MAX, SHARES_OF
+from pledgewatch_cloud.decide.milestones.terms import SHARES_OF
 from pledgewatch_cloud.decide.moments import ID
-from pledgewatch_cloud.decide.money import BASIS_POINTS
+from pledgewatch_cloud.decide.money import AMOUNT_MAX_MINOR, BASIS_POINTS
 from pledgewatch_cloud.decide.stock import csv_form
 from pledgewatch_cloud.decide.stock.rows import AT_FAULT, BARE_DATES, MEANS, WORD_MAX
 from pledgewatch_cloud.decide.stock.rows import KINDS as STOCK_KINDS
@@ -63,7 +52,6 @@ from pledgewatch_cloud.decide.stock.stock_terms import (
     QUALIFIER,
 )
 from pledgewatch_cloud.decide.stock.texts import ENCODINGS
-from pledgewatch_cloud.decide.trade.identifiers import LOCODE
 from pledgewatch_cloud.decide.trade.vocabulary import FACT_KINDS, REFERENCE_TYPES
 from pledgewatch_cloud.decide.voyage import LEG_KINDS, SIGNALS
 from pledgewatch_cloud.decide.warehouse.terms import (
@@ -127,7 +115,7 @@ def share(about: str) -> Schema:
 
 def amount(about: str, least: int = 0) -> Schema:
     """Money."""
-    return whole(least, MAX_AMOUNT_MINOR, f"minor units; {about}")
+    return whole(least, AMOUNT_MAX_MINOR, f"minor units; {about}")
 
 
 def days(about: str) -> Schema:
@@ -445,7 +433,7 @@ SECTIONS: dict[str, Schema] = {
         item(
             "sku unit_price_minor currency",
             sku=IDENTITY,
-            unit_price_minor=whole(0, MAX_AMOUNT_MINOR, "minor units"),
+            unit_price_minor=whole(0, AMOUNT_MAX_MINOR, "minor units"),
             currency=CURRENCY,
         )
     ),
@@ -473,7 +461,7 @@ SECTIONS: dict[str, Schema] = {
             when={"$ref": "#/$defs/clause"},
             release={
                 "oneOf": [
-                    item("amount_minor", amount_minor=whole(1, MAX_AMOUNT_MINOR, "minor units")),
+                    item("amount_minor", amount_minor=whole(1, AMOUNT_MAX_MINOR, "minor units")),
                     item(
                         "share_bp of",
                         share_bp=whole(1, BASIS_POINTS, "basis points, rounded down"),

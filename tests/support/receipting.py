@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts import act as act_module
-from pledgewatch_cloud.decide.receipts import jose, life
+from pledgewatch_cloud.decide.receipts import life
 from pledgewatch_cloud.decide.receipts.act import Act, ActError
 from pledgewatch_cloud.decide.receipts.claiming import World
 from pledgewatch_cloud.decide.receipts.receipt import Receipt

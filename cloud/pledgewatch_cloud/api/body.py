@@ -9,9 +9,9 @@ from fastapi import Request
 
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.book_file import MAX_FILE_BYTES, DocumentError, strict_json
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.step import Outcome
 
 _SIGNED = ("text/plain", "application/jose")

@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 
 from pledgewatch_cloud.commands.options import Commands, add_config
-from pledgewatch_cloud.credentials import CredentialError, marks_key_in
 from pledgewatch_cloud.decide.registry.claim_book import Tally, lacking
 from pledgewatch_cloud.logs import log_to_stderr
 from pledgewatch_cloud.registry.kept import KeptBook
 from pledgewatch_cloud.registry.settings import RegistrySettings
-from pledgewatch_cloud.serving import ServingError
 from pledgewatch_wire.settings import load, unreadable
 
 
@@ -44,6 +42,7 @@ def _serve(options: argparse.Namespace) -> int:
             print(f"before it is run: {fault}")
         return 0
     from pledgewatch_cloud.registry import service
+    from pledgewatch_cloud.serving import ServingError
 
     log_to_stderr(settings.service.log_format)
     try:
@@ -79,6 +78,7 @@ def _members(options: argparse.Namespace) -> int:
 
 def _drop(options: argparse.Namespace) -> int:
     from pledgewatch_cloud.registry import service
+    from pledgewatch_cloud.serving import ServingError
 
     settings = load(options.config, RegistrySettings)
     try:
@@ -91,6 +91,8 @@ def _drop(options: argparse.Namespace) -> int:
 
 
 def _key(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud.credentials import CredentialError, marks_key_in
+
     try:
         print(marks_key_in(options.file).fingerprint)
     except CredentialError as error:

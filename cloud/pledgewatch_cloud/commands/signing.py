@@ -10,8 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_cloud import signing_key
 from pledgewatch_cloud.commands.at_url import AnswerError
-from pledgewatch_cloud.decide import canonical
-from pledgewatch_cloud.decide.receipts import jose
+from pledgewatch_cloud.decide import canonical, jose
 from pledgewatch_cloud.decide.strict_json import JsonError, strict_json
 from pledgewatch_cloud.receipts.issuer import jwk_of
 from pledgewatch_cloud.signing_key import SigningKeyError

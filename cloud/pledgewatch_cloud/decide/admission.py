@@ -23,8 +23,8 @@ import numpy as np
 
 from pledgewatch_cloud.decide.batch import Arrival, Batch, Suspicion, batch_of_arrivals
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Installation
 from pledgewatch_cloud.decide.columns import Truths
+from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_EPOCH, Committed
 from pledgewatch_wire.marks import Marks

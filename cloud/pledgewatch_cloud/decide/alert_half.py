@@ -12,9 +12,10 @@ from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.alerts import Alert, Move
 from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Entry
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import AlertRule, Lot
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
 from pledgewatch_cloud.decide.events import event
+from pledgewatch_cloud.decide.items.alert_rules import AlertRule
+from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.log import Log
 
 CAUSES_DESCRIBED_MAX = 32

@@ -26,9 +26,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.book_items import AlertRule
 from pledgewatch_cloud.decide.causes import Spell
 from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.decide.items.alert_rules import AlertRule
 from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.stretches import NEVER
 

@@ -11,38 +11,45 @@ whole with every error's place, so the book in force is always a book that passe
      "remove": {"lots": ["id", …]}}
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-from pledgewatch_cloud.decide import book_items, book_terms, canonical
+from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.asset import Fitted, Plan, is_waited_for
-from pledgewatch_cloud.decide.book_items import ASSET_KINDS, AlertRule, Asset, Facility, Installation, Lot, Price
-from pledgewatch_cloud.decide.book_terms import PLAIN, Appraisal, Product
-from pledgewatch_cloud.decide.collateral.loss import LifeCurve, OutsideCurve, least_activation_j_mol
+from pledgewatch_cloud.decide.collateral import policies, products
+from pledgewatch_cloud.decide.collateral.policies import PLAIN
+from pledgewatch_cloud.decide.collateral.products import Appraisal, Product
 from pledgewatch_cloud.decide.collateral.terms import Policy
 from pledgewatch_cloud.decide.geofence import Fence, FenceError, FenceIndex
+from pledgewatch_cloud.decide.identifiers import is_container
 from pledgewatch_cloud.decide.item import BookError, Item
-from pledgewatch_cloud.decide.milestones import clauses
+from pledgewatch_cloud.decide.items import alert_rules, assets, facilities, lots, parties, prices, voyages
+from pledgewatch_cloud.decide.items.alert_rules import AlertRule
+from pledgewatch_cloud.decide.items.assets import ASSET_KINDS, Asset, Installation
+from pledgewatch_cloud.decide.items.facilities import Facility
+from pledgewatch_cloud.decide.items.lots import Lot
+from pledgewatch_cloud.decide.items.parties import Party
+from pledgewatch_cloud.decide.items.prices import Price
+from pledgewatch_cloud.decide.items.sections import Sections, grouped
 from pledgewatch_cloud.decide.milestones import terms as milestone_terms
-from pledgewatch_cloud.decide.milestones.terms import Milestone, Party, Scope, Shipment
+from pledgewatch_cloud.decide.milestones.terms import Milestone, Scope
 from pledgewatch_cloud.decide.plausibility import Rules
 from pledgewatch_cloud.decide.presence import Ground
 from pledgewatch_cloud.decide.silence import Patience
 from pledgewatch_cloud.decide.stock import stock_terms
 from pledgewatch_cloud.decide.stock.stock_terms import StockSource
 from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.trade import senders, shipments
 from pledgewatch_cloud.decide.trade.notice import Notice
 from pledgewatch_cloud.decide.trade.senders import Sender
-from pledgewatch_cloud.decide.trade.telling import is_container
-from pledgewatch_cloud.decide.voyage import Leg, Voyage, in_force, overlaps
+from pledgewatch_cloud.decide.trade.shipments import Shipment
+from pledgewatch_cloud.decide.voyage import Leg, Voyage, in_force
 from pledgewatch_cloud.decide.warehouse import terms as warehouse_terms
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Watched, Zone
 
 MAX_ITEMS_PER_AMENDMENT = 200_000
-
-Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,7 @@ class Book:
 
     @cached_property
     def _lots_by_facility(self) -> dict[str, list[Lot]]:
-        return _grouped(self.lots, "facility")
+        return grouped(self.lots, "facility")
 
     @cached_property
     def _lots_by_receipt(self) -> dict[str, list[Lot]]:
@@ -190,7 +197,7 @@ class Book:
 
     @cached_property
     def _milestones_by_facility(self) -> dict[str, list[Milestone]]:
-        return _grouped(self.milestones, "facility")
+        return grouped(self.milestones, "facility")
 
     @cached_property
     def _milestones_by_asset(self) -> dict[str, list[str]]:
@@ -202,7 +209,7 @@ class Book:
 
     @cached_property
     def _milestones_by_value(self) -> dict[str, list[str]]:
-        return self._milestones_by(lambda one: [one.facility] if _asks_for_value(one) else [])
+        return self._milestones_by(lambda one: [one.facility] if milestone_terms.asks_for_value(one) else [])
 
     @cached_property
     def _milestones_by_waiting(self) -> dict[str, list[str]]:
@@ -217,19 +224,18 @@ class Book:
 
     @cached_property
     def _devices_by_asset(self) -> dict[str, list[Installation]]:
-        return _grouped(self.installations, "asset")
+        return grouped(self.installations, "asset")
 
     @cached_property
     def _assets_by_gateway(self) -> dict[str, list[str]]:
-        grouped = _grouped(self.installations, "gateway")
-        return {gateway: sorted({one.asset for one in some}) for gateway, some in grouped.items() if gateway}
+        found = grouped(self.installations, "gateway")
+        return {gateway: sorted({one.asset for one in some}) for gateway, some in found.items() if gateway}
 
     @cached_property
     def _legs_by_asset(self) -> dict[str, tuple[Leg, ...]]:
-        grouped = _grouped(self.voyages, "asset")
         return {
-            asset: tuple(sorted((leg for one in voyages for leg in one.legs), key=lambda leg: leg.from_ms))
-            for asset, voyages in grouped.items()
+            asset: tuple(sorted((leg for one in some for leg in one.legs), key=lambda leg: leg.from_ms))
+            for asset, some in grouped(self.voyages, "asset").items()
         }
 
     def _plan(self, asset: str) -> Plan:
@@ -273,7 +279,11 @@ class Book:
         )
 
 
-_ROOMS = (book_items, book_terms, milestone_terms, stock_terms, warehouse_terms)
+_ROOMS = (
+    *(assets, lots, prices, facilities, voyages, alert_rules, policies, products, parties),
+    *(senders, shipments, milestone_terms, stock_terms, warehouse_terms),
+)
+"""Where the sections are at home (see items.sections). Fences are GeoJSON: see geofence."""
 READERS = {section: read for room in _ROOMS for section, read in room.READERS.items()}
 _WRITERS: Mapping[str, Callable[[str, Any], dict[str, Any]]] = {
     section: room.as_document for room in _ROOMS for section in room.READERS
@@ -306,8 +316,10 @@ def amend(book: Book, document: object) -> Book:
         elif name in document:
             _upsert(sections[name], name, document[name], errors)
     if not errors:
-        errors += _cross_check(sections) + _moved(book, sections["installations"])
-        errors += _rehomed(book, sections["milestones"]) + _relocated(book, sections["lots"])
+        errors += _cross_check(sections)
+        errors += assets.moved(book.installations, sections["installations"])
+        errors += milestone_terms.rehomed(book.milestones, sections["milestones"])
+        errors += lots.relocated(book.lots, sections["lots"])
     if errors:
         raise BookError(errors)
     same_fences = sections["fences"] == book.fences
@@ -329,17 +341,6 @@ def as_document(book: Book) -> dict[str, Any]:
     return document
 
 
-def _asks_for_value(one: Milestone) -> bool:
-    return one.release.of == "value" or any(fact.ltv_bp for fact in clauses.facts(one.when))
-
-
-def _grouped(section: Mapping[str, Kind], key: str) -> dict[str, list[Kind]]:
-    grouped: dict[str, list[Kind]] = {}
-    for _, one in sorted(section.items()):
-        grouped.setdefault(getattr(one, key), []).append(one)
-    return grouped
-
-
 def _upsert(section: dict[str, Any], name: str, value: object, errors: list[str]) -> None:
     if not isinstance(value, list) or len(value) > MAX_ITEMS_PER_AMENDMENT:
         errors.append(f"{name}: a list of at most {MAX_ITEMS_PER_AMENDMENT} items is needed")
@@ -347,7 +348,7 @@ def _upsert(section: dict[str, Any], name: str, value: object, errors: list[str]
     given: set[str] = set()
     for place, one in enumerate(value):
         try:
-            item = Item(f"{name}[{place}]", _with_movements(section, one) if name == "facilities" else one)
+            item = Item(f"{name}[{place}]", facilities.with_movements(section, one) if name == "facilities" else one)
             parsed = READERS[name](item)
             item.end()
             if parsed[0] in given:
@@ -356,15 +357,6 @@ def _upsert(section: dict[str, Any], name: str, value: object, errors: list[str]
             section[parsed[0]] = parsed
         except BookError as error:
             errors += error.errors
-
-
-def _with_movements(facilities: Mapping[str, Facility], one: object) -> object:
-    """A facility with the movements that it has, where an amendment says nothing of them: money has moved whoever
-    speaks of the terms."""
-    if not isinstance(one, dict) or "movements" in one or not isinstance(one.get("id"), str):
-        return one
-    before = facilities.get(one["id"])
-    return {**one, "movements": _WRITERS["facilities"]("facilities", before).get("movements", [])} if before else one
 
 
 def _fences(section: dict[str, Any], value: object, errors: list[str]) -> None:
@@ -403,149 +395,23 @@ def _remove(sections: dict[str, dict[str, Any]], value: object, errors: list[str
                 del sections[name][one]
 
 
-def _cross_check(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _cross_check(sections: Sections) -> Iterator[str]:
     """What only the whole book can show: references that lead nowhere, goods with two prices, legs that meet."""
-    return [
-        *_plans_that_overlap(sections["voyages"]),
-        *_assets_astray(sections),
-        *_lots_astray(sections),
-        *_terms_astray(sections),
-        *milestone_terms.faults(sections),
-        *stock_terms.faults(sections),
-        *warehouse_terms.faults(sections),
-        *_fences_astray(sections),
-    ]
+    for faults in _FAULTS:
+        yield from faults(sections)
 
 
-def _missing(sections: Mapping[str, Mapping[str, Any]], place: str, section: str, key: str) -> list[str]:
-    return [] if key in sections[section] else [f"{place}: there is no {key!r} among {section}"]
-
-
-def _plans_that_overlap(voyages: Mapping[str, Voyage]) -> list[str]:
-    errors = []
-    for asset, some in _grouped(voyages, "asset").items():
-        legs = sorted((leg for one in some for leg in one.legs), key=lambda leg: leg.from_ms)
-        errors += [f"voyages of {asset}: {two.id} begins before {one.id} ends" for one, two in overlaps(legs)]
-    return errors
-
-
-def _assets_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    known = {*sections["assets"], *(one.asset for one in sections["installations"].values())}
-    placed = [(section, one) for section in ("lots", "voyages") for one in sections[section].values()]
-    named = [(f"{section} {one.id}.asset", one.asset) for section, one in placed]
-    named += [
-        (f"lots {lot.id}.stays[{place}].asset", one.asset)
-        for lot in sections["lots"].values()
-        for place, one in enumerate(lot.stays)
-    ]
-    return [
-        f"{place}: there is no {asset!r} among assets, and no device is fitted to it"
-        for place, asset in named
-        if asset not in known
-    ]
-
-
-def _lots_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    errors = []
-    voyages = _grouped(sections["voyages"], "asset")
-    for lot in sections["lots"].values():
-        errors += _missing(sections, f"lots {lot.id}.facility", "facilities", lot.facility)
-        product = sections["products"].get(lot.sku)
-        if not (product and product.series) and lot.sku not in sections["prices"]:
-            text = f"there is no {lot.sku!r} among prices, nor a product of that sku with a series"
-            errors.append(f"lots {lot.id}.sku: {text}")
-        errors += _lost_by_nothing(lot, product)
-        known = {leg.id for asset in lot.assets for voyage in voyages.get(asset, ()) for leg in voyage.legs}
-        for limit in lot.limits:
-            place, assets = f"lots {lot.id}.limits {limit.id}.legs", " or ".join(lot.assets)
-            errors += [f"{place}: no voyage of {assets} has a leg {leg!r}" for leg in limit.legs if leg not in known]
-    return errors
-
-
-def _lost_by_nothing(lot: Lot, product: Product | None) -> list[str]:
-    """Loss curves of a lot's product that have nothing to go by, or what cannot carry them."""
-    errors = []
-    known = {"": bool(lot.limits), **{limit.id: True for limit in lot.limits}}
-    for curve in product.loss if product else ():
-        if isinstance(curve, OutsideCurve) and not known.get(curve.limit):
-            missing = f"no limit {curve.limit!r}" if curve.limit else "no limit"
-            errors.append(f"lots {lot.id}.limits: there is {missing}, and the loss of {lot.sku} goes by it")
-        if isinstance(curve, LifeCurve) and not lot.kinetic:
-            errors.append(f"lots {lot.id}.mkt: is missing; the loss of {lot.sku} goes by it")
-        if isinstance(curve, LifeCurve) and lot.kinetic:
-            least, asked = lot.kinetic.activation_j_mol, least_activation_j_mol(curve, lot.kinetic)
-            if least < asked:
-                text = f"{least} is too little for the loss of {lot.sku}, which asks for {asked} or more"
-                errors.append(f"lots {lot.id}.mkt.activation_j_mol: {text}")
-    return errors
-
-
-def _terms_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    errors = []
-    for facility in sections["facilities"].values():
-        if facility.policy:
-            errors += _missing(sections, f"facilities {facility.id}.policy", "policies", facility.policy)
-        for payee in facility.payees:
-            errors += _missing(sections, f"facilities {facility.id}.payees", "parties", payee)
-    for policy in sections["policies"].values():
-        for fence in policy.fences:
-            errors += _missing(sections, f"policies {policy.id}.fences", "fences", fence)
-    for product in sections["products"].values():
-        if product.series and product.sku in sections["prices"]:
-            text = f"{product.sku} has an agreed price among prices as well; it is valued by the one or by the other"
-            errors.append(f"products {product.sku}.series: {text}")
-    return errors
-
-
-def _fences_astray(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    errors = []
-    for rule in sections["alert_rules"].values():
-        for fence in rule.fences:
-            errors += _missing(sections, f"alert_rules {rule.id}.fences", "fences", fence)
+def _fences_astray(sections: Sections) -> Iterator[str]:
     known = {leg.id for voyage in sections["voyages"].values() for leg in voyage.legs}
     for fence in sections["fences"].values():
-        place = f"fences {fence.id}.legs"
-        errors += [f"{place}: no voyage has a leg {leg!r}" for leg in fence.legs if leg not in known]
-    return errors
+        for leg in fence.legs:
+            if leg not in known:
+                yield f"fences {fence.id}.legs: no voyage has a leg {leg!r}"
 
 
-def _moved(book: Book, installations: Mapping[str, Installation]) -> list[str]:
-    """An installation may be retired but neither moved nor removed: what its device said is told by it for ever."""
-    errors = []
-    for device, before in book.installations.items():
-        after = installations.get(device)
-        if after is None:
-            errors.append(f"remove.installations: {device} cannot be removed, its readings stand; set retired to 1")
-        elif (after.asset, after.operator) != (before.asset, before.operator):
-            errors.append(
-                f"installations {device}: fitted to {before.asset} by {before.operator}; give the unit a new name"
-            )
-    return errors
-
-
-def _rehomed(book: Book, milestones: Mapping[str, Milestone]) -> list[str]:
-    """A milestone stays with its facility: what the core was told of its release is told there."""
-    return [
-        f"milestones {one}.facility: it is {before.facility}'s; give the new milestone an id of its own"
-        for one, before in book.milestones.items()
-        if one in milestones and milestones[one].facility != before.facility
-    ]
-
-
-def _relocated(book: Book, lots: Mapping[str, Lot]) -> list[str]:
-    """A lot may go on to another asset, but where it has been stays: what was found of it there is told by that."""
-    errors = []
-    for one, before in book.lots.items():
-        after = lots.get(one, before)
-        if after is before:
-            continue
-        was, now = ([*(stay.asset for stay in lot.stays), lot.asset] for lot in (before, after))
-        if now[: len(was)] == was:
-            continue
-        if after.stays == before.stays:
-            cure = f'{{"asset": "{before.asset}", "until": …}}'
-            errors.append(f"lots {one}.asset: it is in {before.asset}; add {cure} to its stays, with when it left")
-        else:
-            told = ", then in ".join(was)
-            errors.append(f"lots {one}.stays: it was in {told}; leave those as they are, but for an until to correct")
-    return errors
+_FAULTS: tuple[Callable[[Sections], Iterator[str]], ...] = (
+    *(voyages.faults, lots.faults, facilities.faults, policies.faults, products.faults, shipments.faults),
+    *(senders.faults, milestone_terms.faults, stock_terms.faults, warehouse_terms.faults),
+    *(alert_rules.faults, _fences_astray),
+)
+"""What is asked of the whole book after an amendment, in the order in which it is told."""

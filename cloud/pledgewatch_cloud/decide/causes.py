@@ -29,7 +29,7 @@ class Arrival(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """Something that began. `kind` is one of book_items.CAUSES; `about` tells it from others of its kind; `said_ms` is
+    """Something that began. `kind` is one of alert_rules.CAUSES; `about` tells it from others of its kind; `said_ms` is
     when it was said."""
 
     kind: str

@@ -38,6 +38,7 @@ from pledgewatch_cloud.decide.step import WorkedOut
 from pledgewatch_cloud.decide.stock.rows import Report
 from pledgewatch_cloud.decide.trade import submission
 from pledgewatch_cloud.decide.warehouse import handed_in
+from pledgewatch_cloud.decide.warehouse.handed_in import Document
 
 
 class Draft(NamedTuple):
@@ -102,13 +103,18 @@ def submit(state: State, sender: str, form: str, text: str) -> Draft | None:
 
 def report(state: State, source: str, form: str, data: bytes, received_ms: int) -> Draft | None:
     """Report what a stock system says; None where all of it is known. Raises StockError where nothing is taken."""
-    return reported(state, source, form, data, received_ms)[0]
+    return reported(state, handed_report(source, form, data, received_ms))[0]
 
 
-def reported(state: State, source: str, form: str, data: bytes, received_ms: int) -> tuple[Draft | None, Report]:
-    """See report; and with the draft what is new and taken, and what is left aside with its faults."""
-    handed = StockReport(source, form, b64encode(data).decode("ascii"), received_ms)
-    found = handed_in.report_of(state.book, state.stock, handed)
+def handed_report(source: str, form: str, data: bytes, received_ms: int) -> StockReport:
+    """A report as its entry holds it."""
+    return StockReport(source, form, b64encode(data).decode("ascii"), received_ms)
+
+
+def reported(state: State, handed: StockReport, document: Document | None = None) -> tuple[Draft | None, Report]:
+    """See report; and with the draft what is new and taken, and what is left aside with its faults. `document` as in
+    handed_in.report_of."""
+    found = handed_in.report_of(state.book, state.stock, handed, document)
     return Draft(handed, found) if found.rows or found.snapshots else None, found
 
 

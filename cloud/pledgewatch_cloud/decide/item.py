@@ -15,6 +15,8 @@ COUNTRY = re.compile(r"[A-Z]{2}")
 CURRENCY = re.compile(r"[A-Z]{3}")
 CHANNELS = {channel.name.lower(): channel.value for channel in Channel}
 CHANNEL_NAMES = {number: name for name, number in CHANNELS.items()}
+MAX_WAIT_S = 366 * 86_400
+"""The longest that an item may have something wait."""
 
 
 class BookError(ValueError):

@@ -22,11 +22,10 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from pledgewatch_cloud.decide.book_items import MAX_AMOUNT_MINOR
 from pledgewatch_cloud.decide.currencies import exponent
 from pledgewatch_cloud.decide.item import BookError, Item
 from pledgewatch_cloud.decide.moments import short
-from pledgewatch_cloud.decide.money import BASIS_POINTS
+from pledgewatch_cloud.decide.money import AMOUNT_MAX_MINOR, BASIS_POINTS
 
 EURO = "EUR"
 QUOTES_KEPT = 1_000
@@ -229,7 +228,7 @@ def price_quote(place: str, value: object) -> tuple[str, PriceQuote]:
         item.end()
         beyond = scale - exponent(currency)
         price_minor, per = digits * 10 ** max(0, -beyond), per * 10 ** max(0, beyond)
-        if price_minor > MAX_AMOUNT_MINOR or per > PER_MAX:
+        if price_minor > AMOUNT_MAX_MINOR or per > PER_MAX:
             text = f"has too many digits: {price_minor} minor units for {per}; at most 10^15 for 10^9"
             raise item.error("price", text)
     except BookError as error:

@@ -5,10 +5,10 @@ may tell until it is heard; told with other content it is refused, for one of th
 """
 
 from pledgewatch_cloud.decide import book as book_module
-from pledgewatch_cloud.decide import book_items
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Movement
 from pledgewatch_cloud.decide.item import BookError, Item
+from pledgewatch_cloud.decide.items import facilities
+from pledgewatch_cloud.decide.items.facilities import Movement
 from pledgewatch_cloud.decide.moments import iso
 
 _PLACE = "body"
@@ -25,7 +25,7 @@ def moved(book: Book, facility: str, document: object) -> Book:
     item = Item(_PLACE, document)
     if not item.has("movements"):
         raise item.error("movements", "is missing")
-    told = book_items.read_movements(item)
+    told = facilities.read_movements(item)
     item.end()
     known = {one.id: one for one in line.movements}
     errors = [_said(known[one.id]) for one in told if known.get(one.id, one) != one]
@@ -35,7 +35,7 @@ def moved(book: Book, facility: str, document: object) -> Book:
     if not fresh:
         return book
     after = line._replace(movements=(*line.movements, *fresh))
-    return book_module.amend(book, {"facilities": [book_items.as_document("facilities", after)]})
+    return book_module.amend(book, {"facilities": [facilities.as_document("facilities", after)]})
 
 
 def _said(known: Movement) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide import payloads
 from pledgewatch_cloud.decide.admission import stranger
 from pledgewatch_cloud.decide.batch import Arrival
-from pledgewatch_cloud.decide.book_items import Installation
+from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_cloud.decide.payloads import Received
 from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.store import Quarantined

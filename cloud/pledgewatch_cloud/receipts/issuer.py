@@ -13,9 +13,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.canonical import decode, encode
 from pledgewatch_cloud.decide.moments import short
-from pledgewatch_cloud.decide.receipts import jose
 
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-])?")
 

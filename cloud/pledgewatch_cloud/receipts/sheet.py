@@ -15,9 +15,9 @@ from collections.abc import Iterator
 
 import segno
 
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.canonical import sha256
 from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.receipts.credential import CredentialError, Extract, ExtractGoods, read
 from pledgewatch_cloud.typeset.pages import (
     BOLD,

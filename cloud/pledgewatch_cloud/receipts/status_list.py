@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.moments import MomentError, iso, moment_ms, short
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.receipts.credential import (
     CONTEXT,

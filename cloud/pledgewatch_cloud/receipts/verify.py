@@ -4,7 +4,7 @@ They are the credential (a compact JWS, or the sheet that holds it), the issuer'
 the newest status lists. Each thing that is wrong is said in a sentence, and what is wrong in several ways is said so. A
 credential is believed only where nothing is wrong: one whose status cannot be told is not.
 
-A JWS is taken in one spelling alone (decide/receipts/jose), so no byte of a file can be another unseen. For the same
+A JWS is taken in one spelling alone (decide/jose), so no byte of a file can be another unseen. For the same
 reason a sheet is drawn again from the credential in it and compared: people read the page and not the JWS, so the page
 must say what was signed.
 """
@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.receipts import sheet, status_list
 from pledgewatch_cloud.receipts.credential import ALGORITHM, TYPE, CredentialError, Extract, StatusEntry, read
 from pledgewatch_cloud.receipts.issuer import did_of, kid_of, read_jwk

@@ -8,6 +8,7 @@ The faults of what was taken in part are set aside after the entry is there, and
 whatever moment we are killed at, they are there once it was.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.drafts import Draft
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock.rows import DOCUMENT_MAX_BYTES, Fault, Report, StockError
+from pledgewatch_cloud.decide.warehouse import handed_in
+from pledgewatch_cloud.decide.warehouse.handed_in import Document
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.notices.aside import Aside
 from pledgewatch_cloud.notices.metrics import Submissions
@@ -52,16 +55,18 @@ class StockIntake:
             raise await self.refuse(
                 source, form, raw, (Fault(0, f"it has more than {DOCUMENT_MAX_BYTES} bytes: split it"),)
             )
-        received_ms = self._clock.now_ms()
+        handed = drafts.handed_report(source, form, raw, self._clock.now_ms())
         found: list[Report] = []
 
-        def reported(state: State) -> Draft | None:
-            draft, report = drafts.reported(state, source, form, raw, received_ms)
+        def reported(state: State, document: Document) -> Draft | None:
+            draft, report = drafts.reported(state, handed, document)
             found.append(report)
             return draft
 
         try:
-            outcome = await self._writer.commit(reported)
+            # Read beside the journal: a large one takes seconds, and readings go on.
+            document = await asyncio.to_thread(handed_in.read, self._writer.state.book, handed)
+            outcome = await self._writer.commit(reported, document)
         except StockError as error:
             raise await self.refuse(source, form, raw, error.faults) from None
         taken = Taken(None if outcome is None else outcome.state.entry, found[-1])

@@ -16,8 +16,9 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Facility, Lot
-from pledgewatch_cloud.decide.book_terms import Product
+from pledgewatch_cloud.decide.collateral.products import Product
+from pledgewatch_cloud.decide.items.facilities import Facility
+from pledgewatch_cloud.decide.items.lots import Lot
 
 Term = TypeVar("Term")
 TELLING = ("fences", "assets", "installations", "voyages")

@@ -13,7 +13,6 @@ from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Facility, Lot
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import desk as desk_module
 from pledgewatch_cloud.decide.collateral import goods as goods_module
@@ -23,6 +22,8 @@ from pledgewatch_cloud.decide.collateral.desk import Known
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.decide.items.facilities import Facility
+from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.warehouse.held import Held

@@ -13,7 +13,6 @@ import numpy as np
 
 from pledgewatch_cloud.decide.asset import EMPTY
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Lot
 from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import amended, bases, stand
@@ -26,6 +25,7 @@ from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.columns import Numbers, Truths
+from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.warehouse.held import Held

@@ -13,13 +13,13 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.asset import EMPTY, AssetState
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Lot
 from pledgewatch_cloud.decide.causes import DOUBTS, AssetFacts, Cause, Spell
 from pledgewatch_cloud.decide.collateral import stand
 from pledgewatch_cloud.decide.collateral.goods import DAY_MS
 from pledgewatch_cloud.decide.collateral.result import LotLine
 from pledgewatch_cloud.decide.collateral.terms import CLASSES, DIMENSIONS, Policy
 from pledgewatch_cloud.decide.currencies import exponent
+from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.market import EURO, Market, MarketError, PriceQuote, day_text
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import Amount

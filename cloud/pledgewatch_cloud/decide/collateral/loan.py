@@ -24,7 +24,7 @@ rounded up to a minor unit once, at the end.
 from datetime import date
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.book_items import Facility, Interest, Movement
+from pledgewatch_cloud.decide.items.facilities import Facility, Interest, Movement
 from pledgewatch_cloud.decide.money import BASIS_POINTS
 from pledgewatch_cloud.decide.stretches import NEVER
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.asset import EMPTY, AssetState, Key
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Lot, Receipt
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
 from pledgewatch_cloud.decide.collateral.loan import outstanding_minor
 from pledgewatch_cloud.decide.collateral.loss import Curve, LifeCurve, Part, loss_bp
 from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.terms import Line
 from pledgewatch_cloud.decide.condition import is_awaited
+from pledgewatch_cloud.decide.items.lots import Lot
+from pledgewatch_cloud.decide.items.papers import Receipt
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.money import BASIS_POINTS
 from pledgewatch_cloud.decide.stretches import NEVER

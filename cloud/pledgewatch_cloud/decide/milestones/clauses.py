@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide import stretches
 from pledgewatch_cloud.decide.grade import GRADE_NAMES
+from pledgewatch_cloud.decide.identifiers import LOCODE, IdentifierError, locode
 from pledgewatch_cloud.decide.item import BookError, Item
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.stretches import NEVER, NONE, Stretch, Stretches
-from pledgewatch_cloud.decide.trade.identifiers import LOCODE, IdentifierError, locode
 from pledgewatch_cloud.decide.trade.vocabulary import FACT_KINDS, NOTICE_KINDS
 
 MOST_FACTS = 64

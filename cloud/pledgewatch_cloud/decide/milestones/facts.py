@@ -10,8 +10,8 @@ back; later a receipt ends as receipts do, and what was seen stays seen.
 
 from collections.abc import Callable, Mapping
 
-from pledgewatch_cloud.decide.book_items import Lot
 from pledgewatch_cloud.decide.collateral.stand import held_by_receipt
+from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.milestones import kept, sensed
 from pledgewatch_cloud.decide.milestones.clauses import Fact
 from pledgewatch_cloud.decide.milestones.lifecycle import UNMET, Memo, MilestoneState, Sight

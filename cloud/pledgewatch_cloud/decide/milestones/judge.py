@@ -11,6 +11,7 @@ from pledgewatch_cloud.decide import money
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.item import BookError
+from pledgewatch_cloud.decide.items.parties import account_of
 from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.milestones import clauses, facts
 from pledgewatch_cloud.decide.milestones import terms as terms_module
@@ -120,7 +121,7 @@ def other_terms(book: Book, milestone: Milestone, memo: Memo) -> str:
         return f"the release was sent as {memo.terms}, and the book says {terms}"
     if memo.released_ms != NEVER and not memo.is_disputed:
         return ""  # whoever was paid may bank elsewhere now, and the goods may be sold
-    account = terms_module.account_of(book.parties, milestone.payee)
+    account = account_of(book.parties, milestone.payee)
     if account != memo.account:
         return f"the release was sent to {memo.account or 'no account'}, and the book says {account or 'none'}"
     goods = terms_module.goods_of(milestone, book.scope_of(milestone).lots)
@@ -268,7 +269,7 @@ def _with_amount(known: Known, milestone: Milestone, memo: Memo, met_ms: int, va
         amount_minor=amount_minor,
         currency=known.book.facilities[milestone.facility].currency,
         terms=terms_module.written(milestone),
-        account=terms_module.account_of(known.book.parties, milestone.payee),
+        account=account_of(known.book.parties, milestone.payee),
         goods=terms_module.goods_of(milestone, lots),
         shares=terms_module.shares_of(milestone, lots),
     )

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.asset import EMPTY
-from pledgewatch_cloud.decide.book_items import Lot
 from pledgewatch_cloud.decide.causes import DOUBTS, AssetFacts, Spell
 from pledgewatch_cloud.decide.collateral import stand
 from pledgewatch_cloud.decide.condition import Limit
+from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.milestones.clauses import Held
 from pledgewatch_cloud.decide.milestones.shown import GRADE, NOT, Asked, Proof, Shown
 from pledgewatch_cloud.decide.moments import iso

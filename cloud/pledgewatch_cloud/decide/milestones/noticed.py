@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.book_items import Lot
+from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.milestones import holds
 from pledgewatch_cloud.decide.milestones.shown import GRADE, Asked, Proof, Shown, for_all, for_any, held_on
 from pledgewatch_cloud.decide.milestones.terms import containers_of, references_of_lots

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.asset import EMPTY
-from pledgewatch_cloud.decide.book_items import Stay
 from pledgewatch_cloud.decide.causes import Arrival, AssetFacts, Spell
+from pledgewatch_cloud.decide.items.lots import Stay
 from pledgewatch_cloud.decide.milestones.shown import GRADE, Asked, Proof, Shown, from_moment, held_on
 from pledgewatch_cloud.decide.presence import Presence
 from pledgewatch_cloud.decide.stretches import NEVER, NONE, Stretch, Stretches, joined, shared, stretch_at

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Lot, Stay
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral.result import Base
 from pledgewatch_cloud.decide.grade import GRADE_NAMES, Grade
+from pledgewatch_cloud.decide.items.lots import Lot, Stay
 from pledgewatch_cloud.decide.milestones.clauses import Fact, Held
 from pledgewatch_cloud.decide.milestones.lifecycle import UNMET, Memo, Sight
 from pledgewatch_cloud.decide.milestones.terms import Milestone, Scope

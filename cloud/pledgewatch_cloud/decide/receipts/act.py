@@ -14,12 +14,11 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import canonical, jose
+from pledgewatch_cloud.decide.jose import JoseError, Signed
 from pledgewatch_cloud.decide.moments import ID, MomentError, moment_ms, short
 from pledgewatch_cloud.decide.receipts import goods as goods_module
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.receipts.goods import LINES_MAX, GoodsError
-from pledgewatch_cloud.decide.receipts.jose import JoseError, Signed
 
 PARTS_MAX = 100
 CONSENTS_MAX = 20

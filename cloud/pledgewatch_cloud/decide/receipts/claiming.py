@@ -10,7 +10,7 @@ would be harmed if the goods were the same after all.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.receipts import jose
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.receipts.act import Act, ActError, Clash
 from pledgewatch_cloud.decide.receipts.claims import claims_of, near_of
 from pledgewatch_cloud.decide.receipts.receipt import Receipt

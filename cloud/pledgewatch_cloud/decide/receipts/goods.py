@@ -9,11 +9,11 @@ Goods are counted in thousandths of their unit, in whole numbers.
 import re
 from typing import Any, NamedTuple
 
+from pledgewatch_cloud.decide import identifiers
+from pledgewatch_cloud.decide.identifiers import IdentifierError
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms, short
 from pledgewatch_cloud.decide.stock import rows
 from pledgewatch_cloud.decide.stock.rows import QUANTITY_MAX_MILLI, RowError, StockKey
-from pledgewatch_cloud.decide.trade import identifiers
-from pledgewatch_cloud.decide.trade.identifiers import IdentifierError
 from pledgewatch_wire import topics
 
 LINES_MAX = 100

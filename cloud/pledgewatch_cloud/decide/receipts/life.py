@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.receipts import jose
+from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.receipts.act import Act, ActError, ActKind, OvertakenError
 from pledgewatch_cloud.decide.receipts.claiming import World, check_stated, claimed, consents
 from pledgewatch_cloud.decide.receipts.goods import Goods

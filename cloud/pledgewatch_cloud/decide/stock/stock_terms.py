@@ -7,10 +7,11 @@ without an offset means, and what becomes of a document with faults. See `Terms`
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.item import BookError, Item
+from pledgewatch_cloud.decide.items.sections import Sections, absent
 from pledgewatch_cloud.decide.moments import ID
 from pledgewatch_cloud.decide.stock import csv_form
 from pledgewatch_cloud.decide.stock.csv_form import REPEATS, CsvMapping, Rule
@@ -197,13 +198,11 @@ def _as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def faults(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def faults(sections: Sections) -> Iterator[str]:
     """What only the whole book can show: warehouses and owners that nobody knows."""
     for source in sections["stock_sources"].values():
         place, terms = f"stock_sources {source.id}", source.terms
-        if terms.warehouse not in sections["warehouses"]:
-            yield f"{place}.warehouse: there is no {terms.warehouse!r} among warehouses"
+        yield from absent(sections, f"{place}.warehouse", "warehouses", terms.warehouse)
         owners = [("owner", terms.owner)] if terms.owner else []
         for key, owner in [*owners, *(("owners", one) for one in sorted({*terms.owners.values()}))]:
-            if owner not in sections["parties"]:
-                yield f"{place}.{key}: there is no {owner!r} among parties"
+            yield from absent(sections, f"{place}.{key}", "parties", owner)

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.decide.identifiers import is_container
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.trade import epcis_out
 from pledgewatch_cloud.decide.trade.notice import Notice
-from pledgewatch_cloud.decide.trade.telling import Telling, degrees, is_container
+from pledgewatch_cloud.decide.trade.telling import Telling, degrees
 
 VERSION = "2.2.0"
 EVENT_TYPES = ("EQUIPMENT", "TRANSPORT", "SHIPMENT")

@@ -23,12 +23,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.decide.identifiers import is_container
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.trade import fields
 from pledgewatch_cloud.decide.trade.epcis import CLASS_LISTS, EPC_LISTS, Captured
 from pledgewatch_cloud.decide.trade.epcis_rules import bare, is_uri
 from pledgewatch_cloud.decide.trade.notice import Notice
-from pledgewatch_cloud.decide.trade.telling import URN, Telling, degrees, is_container, urn
+from pledgewatch_cloud.decide.trade.telling import URN, Telling, degrees, urn
 from pledgewatch_cloud.decide.trade.vocabulary import NOTICE_KINDS
 
 CONTEXT: list[Any] = [

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
-from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import canonical, identifiers
+from pledgewatch_cloud.decide.identifiers import IdentifierError
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms, short
 from pledgewatch_cloud.decide.strict_json import JsonError, strict_json
-from pledgewatch_cloud.decide.trade import identifiers
-from pledgewatch_cloud.decide.trade.identifiers import IdentifierError
 from pledgewatch_cloud.decide.trade.notice import NoticeError
 
 TEXT_MAX_BYTES = 4 * 1024 * 1024

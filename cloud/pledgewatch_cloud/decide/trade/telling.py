@@ -6,13 +6,10 @@ written as its bytes in UTF-8, `%` and two digits.
 """
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.events import Event, SaidEvent
 from pledgewatch_cloud.decide.geodesy import E7
-from pledgewatch_cloud.decide.trade import identifiers
-from pledgewatch_cloud.decide.trade.identifiers import IdentifierError
 from pledgewatch_cloud.decide.trade.notice import Notice
 
 URN = "urn:pledgewatch:"
@@ -52,15 +49,6 @@ def urn(what: str, identity: str) -> str:
 def quoted(text: str) -> str:
     """Text as a URN may hold it (RFC 8141)."""
     return _NOT_PLAIN.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
-
-
-@lru_cache(16_384)
-def is_container(asset: str) -> bool:
-    """Whether an asset is called by a container number, plainly written. The same few are asked of again and again."""
-    try:
-        return identifiers.container(asset) == asset
-    except IdentifierError:
-        return False
 
 
 def degrees(value_e7: int) -> str:

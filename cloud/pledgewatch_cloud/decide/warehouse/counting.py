@@ -4,7 +4,7 @@
      "rows": [{"owner": "sofa-works", "sku": "SOFA-3", "bin": "A-01", "unit": "EA", "quantity_milli": 40000}],
      "photos": ["<SHA-256 of the file>"], "note": "two cartons are wet"}
 
-It is the payload of a JWS (see receipts/jose). Of the photographs the hashes are here, so that nobody can put others in
+It is the payload of a JWS (see jose). Of the photographs the hashes are here, so that nobody can put others in
 their place; the files stay with whoever took them. A count says how much there is of a key in a bin, also that there is
 nothing; what has no row was not counted.
 
@@ -14,11 +14,10 @@ A count closes cases and gives goods back their worth, so who may count is said 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import canonical, jose
+from pledgewatch_cloud.decide.jose import JoseError, Signed
 from pledgewatch_cloud.decide.moments import ID, MomentError, moment_ms, short
-from pledgewatch_cloud.decide.receipts import jose
 from pledgewatch_cloud.decide.receipts.claiming import KeyRing
-from pledgewatch_cloud.decide.receipts.jose import JoseError, Signed
 from pledgewatch_cloud.decide.receipts.life import SKEW_MS
 from pledgewatch_cloud.decide.stock.rows import QUANTITY_MAX_MILLI, RowError, StockKey, word
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse

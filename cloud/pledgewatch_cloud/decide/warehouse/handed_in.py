@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide.batch import Entry, SignedAct, SignedCount, StockReport, Tick
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.events import Event, EventType, event
-from pledgewatch_cloud.decide.milestones.terms import keys_of
+from pledgewatch_cloud.decide.items.parties import keys_of
 from pledgewatch_cloud.decide.receipts import act as act_module
 from pledgewatch_cloud.decide.receipts import life
 from pledgewatch_cloud.decide.receipts.act import Act
@@ -21,6 +21,7 @@ from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock import intake
 from pledgewatch_cloud.decide.stock.rows import Fault, Report, StockError
 from pledgewatch_cloud.decide.stock.stock_book import DAY_MS, StockBook, horizon_ms
+from pledgewatch_cloud.decide.stock.stock_terms import StockSource
 from pledgewatch_cloud.decide.warehouse import counting
 from pledgewatch_cloud.decide.warehouse.counting import Count
 
@@ -58,14 +59,30 @@ def kept(state: State, entry: Entry, worked_out: WorkedOut | None) -> Kept:
             return Kept(stock, receipts)
 
 
-def report_of(book: Book, stock: StockBook, handed: StockReport) -> Report:
-    """What a report brings that is new and may be said; its `faults` are those that were left aside. Raises StockError
-    with every fault where nothing of it is taken."""
+class Document(NamedTuple):
+    """What was handed in, as it reads by the terms of its source."""
+
+    source: StockSource
+    report: Report
+
+
+def read(book: Book, handed: StockReport) -> Document:
+    """What a report says by itself: most of the work, and for others to do beside the journal. Raises StockError."""
     source = book.stock_sources.get(handed.source)
     if source is None:
         raise StockError((Fault(0, f"{handed.source} is no stock source; add it to the book's stock_sources"),))
-    report = intake.read(source.terms, handed.form, handed.data, source.mapping)
-    return intake.admitted(source.terms, report, stock, handed.received_ms)
+    return Document(source, intake.read(source.terms, handed.form, handed.data, source.mapping))
+
+
+def report_of(book: Book, stock: StockBook, handed: StockReport, document: Document | None = None) -> Report:
+    """What a report brings that is new and may be said; its `faults` are those that were left aside. Raises StockError
+    with every fault where nothing of it is taken.
+
+    `document` is the report as it was read before; it is read again where its source is on other terms by now.
+    """
+    if document is None or document.source is not book.stock_sources.get(handed.source):
+        document = read(book, handed)
+    return intake.admitted(document.source.terms, document.report, stock, handed.received_ms)
 
 
 def world_of(book: Book, stock: StockBook, heard_ms: int) -> World:

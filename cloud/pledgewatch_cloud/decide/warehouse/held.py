@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.book_items import Lot
+from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.receipts.receipt import ENDED, Receipt, State
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.stock.rows import MILLI

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pledgewatch_cloud.decide.book_items import MAX_WAIT_S, Installation
-from pledgewatch_cloud.decide.item import BookError, Item
+from pledgewatch_cloud.decide.item import MAX_WAIT_S, BookError, Item
+from pledgewatch_cloud.decide.items.assets import Installation, asset_absent, assets_known
+from pledgewatch_cloud.decide.items.sections import Sections, absent
 from pledgewatch_cloud.decide.moments import EPOCH, iso
 from pledgewatch_cloud.decide.stock.rows import RowError, word
 from pledgewatch_cloud.decide.stock.stock_terms import OFFSET_MAX_MINUTES
@@ -254,27 +255,21 @@ def _clock(minute: int) -> str:
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
-def faults(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def faults(sections: Sections) -> Iterator[str]:
     """What only the whole book can show: references that lead nowhere, and zones of two warehouses."""
-    known = {*sections["assets"], *(one.asset for one in sections["installations"].values())}
+    known = assets_known(sections)
     homes: dict[str, str] = {}
     for identity, one in sorted(sections["warehouses"].items()):
         place = f"warehouses {identity}"
-        yield from _absent(sections, f"{place}.id", "parties", identity)
+        yield from absent(sections, f"{place}.id", "parties", identity)
         for fence in one.fences:
-            yield from _absent(sections, f"{place}.fences", "fences", fence)
+            yield from absent(sections, f"{place}.fences", "fences", fence)
             if fence in sections["fences"] and sections["fences"][fence].is_scoped:
                 yield f"{place}.fences: {fence} does not hold at all times; leave out its active and legs"
         for inspector in one.inspectors:
-            yield from _absent(sections, f"{place}.inspectors", "parties", inspector)
+            yield from absent(sections, f"{place}.inspectors", "parties", inspector)
         for key, asset in [*(("zones", zone.asset) for zone in one.zones), *(("gates", gate) for gate in one.gates)]:
-            if asset not in known:
-                yield f"{place}.{key}: there is no {asset!r} among assets, and no device is fitted to it"
+            yield from asset_absent(known, f"{place}.{key}", asset)
             other = homes.setdefault(asset, identity)
             if other != identity:
                 yield f"{place}.{key}: {asset} is in {other} already; its device can be in one place only"
-
-
-def _absent(sections: Mapping[str, Mapping[str, Any]], place: str, section: str, key: str) -> Iterator[str]:
-    if key not in sections[section]:
-        yield f"{place}: there is no {key!r} among {section}"

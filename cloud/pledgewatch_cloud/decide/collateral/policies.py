@@ -1,15 +1,13 @@
-"""The terms on which is lent, in the book: policies, products with their loss curves, appraisals.
+"""Policies as the book says them: what a facility asks of its goods, read and written.
 
 A policy may name a preset: the usual terms of one of the three ways in which goods are financed. It fills what the
 policy does not say itself, when the amendment is taken; the book in force holds the terms and no presets.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-from pledgewatch_cloud.decide.book_items import MAX_AMOUNT_MINOR, MAX_QUANTITY, MAX_WAIT_S, PAPER_KINDS
-from pledgewatch_cloud.decide.collateral.loss import UNKNOWN, USED_MAX_BP, Curve, LifeCurve, OutsideCurve, Point
 from pledgewatch_cloud.decide.collateral.terms import (
     BREACH,
     CLASSES,
@@ -26,20 +24,18 @@ from pledgewatch_cloud.decide.collateral.terms import (
     Swing,
 )
 from pledgewatch_cloud.decide.countries import COUNTRIES
-from pledgewatch_cloud.decide.item import Item
+from pledgewatch_cloud.decide.item import MAX_WAIT_S, Item
+from pledgewatch_cloud.decide.items.lots import MAX_QUANTITY
+from pledgewatch_cloud.decide.items.papers import PAPER_KINDS
+from pledgewatch_cloud.decide.items.sections import Sections, absent
 from pledgewatch_cloud.decide.market import QUOTES_KEPT
-from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.money import BASIS_POINTS
+from pledgewatch_cloud.decide.money import AMOUNT_MAX_MINOR, BASIS_POINTS
 
 MAX_DAYS = 36_600
 MAX_LEVEL_BP = 1_000_000
 MAX_HORIZON_DAYS = 366
 MAX_Z_MILLI = 10_000
 WINDOW_MIN_QUOTES = 3
-MAX_MINUTES = 10 * 366 * 24 * 60
-MAX_LIFE_H = 100 * 366 * 24
-MAX_Q10_MILLI = 20_000
-CURVE_KINDS = ("outside", "life")
 HOUR_S = 3_600
 DAY_S = 24 * HOUR_S
 
@@ -74,23 +70,6 @@ PRESETS: Mapping[str, Policy] = {
     ),
 }
 """What a preset fills in, for each kind of financing."""
-
-
-class Product(NamedTuple):
-    """What holds for every lot of a SKU: the market series that values it (empty: its agreed price), and what its
-    condition costs."""
-
-    sku: str
-    series: str
-    loss: tuple[Curve, ...]
-
-
-class Appraisal(NamedTuple):
-    """Net orderly liquidation value of a SKU as a share of its value, in force until a moment."""
-
-    sku: str
-    nolv_bp: int
-    until_ms: int
 
 
 def _policy(item: Item) -> Policy:
@@ -194,7 +173,7 @@ def _reserves(item: Item) -> tuple[Reserve, ...]:
         reserve = Reserve(
             one.text("id"),
             one.one_of("kind", RESERVE_KINDS),
-            one.integer("amount_minor", 0, MAX_AMOUNT_MINOR, 0),
+            one.integer("amount_minor", 0, AMOUNT_MAX_MINOR, 0),
             one.integer("bp", 0, BASIS_POINTS, 0),
         )
         if reserve.id in reserves:
@@ -214,7 +193,7 @@ def _sub_limits(item: Item) -> tuple[SubLimit, ...]:
             one.text("id"),
             one.text("within") if one.has("within") else "",
             one.words("classes", CLASSES),
-            one.integer("limit_minor", 0, MAX_AMOUNT_MINOR),
+            one.integer("limit_minor", 0, AMOUNT_MAX_MINOR),
         )
         if limit.id in limits:
             raise one.error("id", f"{limit.id!r} comes twice")
@@ -274,67 +253,12 @@ def _covenants(item: Item | None, base: Covenants) -> Covenants:
     return Covenants(**levels, clear_bp=clear_bp, cure_s=cure_s, minimum=tuple(minimum.items()))
 
 
-def _product(item: Item) -> Product:
-    return Product(
-        item.text("sku"),
-        item.text("series") if item.has("series") else "",
-        tuple(_curve(one) for one in item.items("loss")),
-    )
-
-
-def _curve(item: Item) -> Curve:
-    curve: Curve
-    if item.one_of("kind", CURVE_KINDS) == "outside":
-        limit = item.text("limit") if item.has("limit") else ""
-        curve = OutsideCurve(limit, item.one_of("unknown", UNKNOWN, "inside"), _points(item, "minutes", MAX_MINUTES))
-    else:
-        if item.has("q10_milli") == item.has("activation_j_mol"):
-            raise item.error("q10_milli", "how much faster it ages is said by q10_milli or by activation_j_mol")
-        curve = LifeCurve(
-            item.integer("life_h", 1, MAX_LIFE_H),
-            item.integer("reference_mc", -100_000, 200_000),
-            item.integer("q10_milli", 1_000, MAX_Q10_MILLI) if item.has("q10_milli") else 0,
-            item.integer("activation_j_mol", 1_000, 1_000_000) if item.has("activation_j_mol") else 0,
-            _points(item, "consumed_bp", USED_MAX_BP),
-        )
-    item.end()
-    return curve
-
-
-def _points(item: Item, key: str, most: int) -> tuple[Point, ...]:
-    points: list[Point] = []
-    for one in item.items("points"):
-        point = Point(one.integer(key, 1, most), one.integer("bp", 0, BASIS_POINTS))
-        if points and point.at <= points[-1].at:
-            raise one.error(key, f"{point.at} is not above the {points[-1].at} of the point before")
-        if points and point.bp < points[-1].bp:
-            raise one.error("bp", f"{point.bp} is below the {points[-1].bp} of the point before: nothing heals")
-        points.append(point)
-        one.end()
-    if not points:
-        raise item.error("points", "at least one is needed")
-    return tuple(points)
-
-
-def _appraisal(item: Item) -> Appraisal:
-    return Appraisal(item.text("sku"), item.integer("nolv_bp", 0, BASIS_POINTS), item.moment("until"))
-
-
-READERS: dict[str, Callable[[Item], Any]] = {"policies": _policy, "products": _product, "appraisals": _appraisal}
+READERS: dict[str, Callable[[Item], Any]] = {"policies": _policy}
 """How an item of each section is read."""
 
 
-def as_document(section: str, item: Any) -> dict[str, Any]:
-    """An item as an amendment says it: what its reader takes, without what says nothing."""
-    if section == "policies":
-        return _policy_document(item)
-    if section == "products":
-        written = {"sku": item.sku, "series": item.series, "loss": [_curve_document(curve) for curve in item.loss]}
-        return {key: value for key, value in written.items() if value}
-    return {"sku": item.sku, "nolv_bp": item.nolv_bp, "until": iso(item.until_ms)}
-
-
-def _policy_document(policy: Policy) -> dict[str, Any]:
+def as_document(_section: str, policy: Policy) -> dict[str, Any]:
+    """A policy as an amendment says it."""
     written = {key: value for key, value in policy._asdict().items() if value != getattr(PLAIN, key)}
     for key, value in written.items():
         match value:
@@ -368,10 +292,8 @@ def _said(part: Any) -> dict[str, Any]:
     }
 
 
-def _curve_document(curve: Curve) -> dict[str, Any]:
-    if isinstance(curve, OutsideCurve):
-        points = [{"minutes": one.at, "bp": one.bp} for one in curve.points]
-        written = {"kind": "outside", "limit": curve.limit, "unknown": curve.unknown, "points": points}
-        return {key: value for key, value in written.items() if value}
-    fields = {key: value for key, value in curve._asdict().items() if value or key in ("life_h", "reference_mc")}
-    return {"kind": "life"} | fields | {"points": [{"consumed_bp": one.at, "bp": one.bp} for one in curve.points]}
+def faults(sections: Sections) -> Iterator[str]:
+    """What only the whole book can show: fences that nobody knows."""
+    for policy in sections["policies"].values():
+        for fence in policy.fences:
+            yield from absent(sections, f"policies {policy.id}.fences", "fences", fence)

@@ -9,6 +9,7 @@ not asked. A party's LEI (ISO 17442) is 18 signs and two check digits, so that t
 """
 
 import re
+from functools import lru_cache
 
 from pledgewatch_cloud.decide.countries import COUNTRIES
 from pledgewatch_cloud.decide.moments import short
@@ -35,6 +36,15 @@ def container(text: str) -> str:
     if int(number[10]) != digit:
         raise IdentifierError(f"{short(text)}: the check digit is {number[10]} and should be {digit} (ISO 6346)")
     return number
+
+
+@lru_cache(16_384)
+def is_container(asset: str) -> bool:
+    """Whether an asset is called by a container number, plainly written. The same few are asked of again and again."""
+    try:
+        return container(asset) == asset
+    except IdentifierError:
+        return False
 
 
 def container_check_digit(ten: str) -> int:
