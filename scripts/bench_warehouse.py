@@ -12,11 +12,12 @@ from time import process_time
 from typing import Any
 
 from keeping import LOT, Keeping, lot, sofas
-from receipting import BANK, DEPOSITOR, KEYS, WAREHOUSE, signed, stated
+from receipting import BANK, DEPOSITOR, KEYS, WAREHOUSE, begins, signed, stated
 from warehouses import HALL, TRACKER, ZONE
 
 from pledgewatch_cloud.decide import drafts, jose
 from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_wire.reading import Cell, Channel
 
 ROWS = 50_000
@@ -78,6 +79,7 @@ def _issues(kept: Keeping, places: list[str]) -> Iterator[str]:
     for number, place in enumerate(places):
         at = iso(kept.clock.at_ms)
         said = {"act": "issue", "receipt": f"{WAREHOUSE}:{number}", "after": "", "by": WAREHOUSE, "at": at}
+        said |= begins("issue", "", register_of(kept.spine.state.journal))
         yield signed(WAREHOUSE, {**said, **stated(sofas(number + 1, place))})
 
 

@@ -89,7 +89,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("stock", {"counted": -1}),
     ("stock", {"counted": 0}),
     ("stock", {"counted_ms": NOW_MS - 86_400_001}),
-    ("stock", {"counted": -1, "is_matched": True}),
+    ("stock", {"counted": -1, "counted_ms": -NEVER, "is_matched": True}),
     ("shortfall", {"missing": 1_000}),
     ("evidence", {"evidence_ms": NOW_MS - 3_600_001}),
     ("evidence", {"evidence_ms": -NEVER}),

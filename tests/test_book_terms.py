@@ -24,7 +24,7 @@ from pledgewatch_cloud.decide.collateral.terms import (
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.items.facilities import Interest, Movement
 from pledgewatch_cloud.decide.items.lots import Lot
-from pledgewatch_cloud.decide.items.papers import Paper, Receipt
+from pledgewatch_cloud.decide.items.papers import LotReceipt, Paper
 from pledgewatch_cloud.decide.stretches import NEVER
 
 Change = Callable[[dict[str, Any]], object]
@@ -333,7 +333,7 @@ def test_everything_is_read() -> None:
             "EUR",
             0,
             NOON_MS,
-            Receipt("receipt-1", "frozen", NOON_MS),
+            LotReceipt("receipt-1", "frozen", NOON_MS),
             (Paper("insurance", "policy-77", NOON_MS), Paper("customs", "T1", NEVER)),
             NOON_MS,
             NOON_MS + 365 * 86_400_000 + 250,
@@ -353,12 +353,12 @@ def test_a_receipt_without_a_state_is_one_of_the_receipt_book(until: dict[str, s
     document["lots"][0]["receipt"] = {"id": "la-1:0001", **until}
     book = taken(document)
     receipt = book.lots["lot-container-1"].receipt
-    assert receipt == Receipt("la-1:0001", "", NOON_MS if until else NEVER)
+    assert receipt == LotReceipt("la-1:0001", "", NOON_MS if until else NEVER)
     assert receipt.is_electronic
     written = book_module.as_document(book)
     assert written["lots"][0]["receipt"] == document["lots"][0]["receipt"]
     assert taken(written).lots == book.lots
-    assert not Receipt("la-1:0001", "valid", NEVER).is_electronic
+    assert not LotReceipt("la-1:0001", "valid", NEVER).is_electronic
 
 
 def test_what_a_book_does_not_say_is_not_asked() -> None:

@@ -72,6 +72,7 @@ POLICIES: list[dict[str, Any]] = [
         "id": "by-fix",
         "advance_bp": {"in_transit": 4_000, "at_port": 5_000, "bonded": 5_500, "warehouse": 6_000},
         "evidence": {"by": "fix", "fresh_s": 10_000, "stale_s": 90_000, "ageing_bp": 1_500, "dark": "ageing"},
+        "count_stale_s": 20_000,
         "price_stale_days": 6,
         "rate_stale_days": 7,
         "fx": {"bp": 300},

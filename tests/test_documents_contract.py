@@ -18,6 +18,7 @@ from pledgewatch_gateway.documents.rest_poll import RestSettings, RestSource
 from pledgewatch_gateway.documents.wms_records import FieldSettings, RecordSettings
 
 NOW_MS = 1_780_000_000_000
+BY_MOMENT = PagingSettings(since="since", since_field="changed", page_size=10, overlap_s=60.0)
 PAGED = PagingSettings(since="since", since_field="changed", page="page", size="limit", page_size=10, overlap_s=60.0)
 FED = PagingSettings(cursor="after", next_cursor="next")
 MOVES = RecordSettings(
@@ -135,12 +136,13 @@ class Polled:
         return [str(one["no"]) for one in self._system.moves]
 
 
-@pytest.fixture(params=["csv", "x12", "json", "paged", "untagged", "fed"])
+@pytest.fixture(params=["csv", "x12", "json", "paged", "untagged", "fed", "by_moment"])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    if request.param in {"paged", "untagged", "fed"}:
+    if request.param in {"paged", "untagged", "fed", "by_moment"}:
         system = StockSystem(is_tagged=request.param == "paged")
         async with serving(system.respond) as server:
-            yield Polled(tmp_path, server, system, FED if request.param == "fed" else PAGED)
+            paging = {"fed": FED, "by_moment": BY_MOMENT}.get(request.param, PAGED)
+            yield Polled(tmp_path, server, system, paging)
     else:
         yield Files(tmp_path, Form(request.param))
 

@@ -241,6 +241,32 @@ def test_check_reads_the_secrets_and_asks_nobody(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(
+    ("folder", "ending", "is_refused"),
+    [
+        ("drop", ".csv", True),
+        ("here/../drop", ".CSV", True),
+        ("link", ".csv", True),
+        ("drop", ".moves.csv", True),  # a file with that ending has the other one too
+        ("drop", ".txt", False),
+        ("here", ".csv", False),
+    ],
+)
+def test_check_refuses_two_sections_that_would_take_one_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str, ending: str, is_refused: bool
+) -> None:
+    file = written(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "drop")
+    text = file.read_text(encoding="utf-8")
+    other = text[text.index("[[documents.drop]]") :].replace('name = "tables"', 'name = "other"')
+    other = other.replace('folder = "drop"', f'folder = "{folder}"').replace('".csv"', f'"{ending}"')
+    file.write_text(f"{text}\n{other}", encoding="utf-8")
+    assert main(["run", "--config", str(file), "--check"]) == (2 if is_refused else 0)
+    said = "[documents] drop[1] takes files that [documents] drop[0] takes too; give each a folder or an ending"
+    assert (said in capsys.readouterr().err) is is_refused
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (
@@ -249,7 +275,12 @@ def test_check_reads_the_secrets_and_asks_nobody(tmp_path: Path, capsys: pytest.
         ),
         (('ending = ".csv"', ""), "[documents] drop[0] ending is missing"),
         (('secret_file = "secret"\nurl', "url"), "[documents] rest[0] secret_file is missing"),
-        (("WMS/moves", "wms/moves"), "[documents] rest[0] url 'wms/moves' is none; write it as https"),
+        (
+            ("WMS/moves", "wms/moves"),
+            "[documents] rest[0] url 'wms/moves' is none; write it as https://wms.example.org/",
+        ),
+        (("CLOUD", "ftp://x"), "[documents] cloud 'ftp://x' is none; write it as https://pledgewatch.example.org"),
+        (('page = "page"\n', ""), "[documents] rest[0] paging size needs cursor or page"),
         (('id = "no"', 'ident = "no"'), "[documents] rest[0] answer fields ident is no key of this program"),
         (('device = "racks"', 'device = "racks"\nfolder = "state/stock.documents"'), "[[zones]] folder "),
         (("[gateway]", '[gateway]\nodd = "x"'), "[gateway] odd is no key"),

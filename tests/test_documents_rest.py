@@ -15,7 +15,15 @@ from wms import SOURCE, Answer, Request, Server, Shelf, StockSystem, answer, sec
 
 from pledgewatch_cloud.decide.stock import json_form
 from pledgewatch_gateway.documents import AwayError
-from pledgewatch_gateway.documents.position import PagingSettings, Position, after, as_json, from_json, parameters
+from pledgewatch_gateway.documents.position import (
+    PagingSettings,
+    Position,
+    afresh,
+    after,
+    as_json,
+    from_json,
+    parameters,
+)
 from pledgewatch_gateway.documents.rest_poll import ANSWER_MAX_BYTES, RestSettings, RestSource
 from pledgewatch_gateway.documents.wms_records import (
     FieldSettings,
@@ -125,13 +133,21 @@ def asked_and_led(
     for changed, cursor in pages:
         asked.append(parameters(settings, position))
         records = [{"changed": one} for one in changed]
-        position, is_end = after(settings, position, {"next": cursor or None}, records, NOW)
-        ends.append(is_end)
+        step = after(settings, position, {"next": cursor or None}, records, NOW)
+        position = step.position
+        ends.append(step.is_end)
     return asked, ends, position
 
 
 def test_rounds_go_by_the_newest_moment_put_back() -> None:
-    settings = PagingSettings(since="from", since_field="changed", since_first="2026-01-01", overlap_s=300.0)
+    settings = PagingSettings(
+        since="from",
+        since_field="changed",
+        since_first="2026-01-01",
+        overlap_s=300.0,
+        cursor="after",  # nothing leads on, so each answer is the last of its round
+        next_cursor="next",
+    )
     pages = [
         (["2026-03-01T10:00:00Z", "2026-03-01T09:00:00Z"], ""),
         ([], ""),
@@ -160,14 +176,61 @@ def test_rounds_go_by_the_newest_moment_put_back() -> None:
     ],
 )
 def test_a_moment_is_put_back_as_it_was_written(newest: str, asked: str) -> None:
-    settings = PagingSettings(since="from", since_field="changed")
+    settings = PagingSettings(since="from", since_field="changed", page_size=10)
     assert parameters(settings, Position(since=newest)) == {"from": asked}
 
 
 def test_numbers_are_compared_as_numbers() -> None:
-    settings = PagingSettings(since="from", since_field="changed")
+    settings = PagingSettings(since="from", since_field="changed", page_size=10)
     asked, _, _ = asked_and_led(settings, [(["9"], ""), (["10"], ""), (["11", "2"], ""), ([], "")])
     assert [one.get("from") for one in asked] == [None, "9", "10", "11"]
+
+
+def test_by_since_alone_a_round_goes_on_from_the_newest_of_each_answer_until_one_leads_no_further() -> None:
+    settings = PagingSettings(since="from", since_field="changed", page_size=2)
+    pages = [
+        (["2026-03-01T10:00:00Z", "2026-03-01T10:01:00Z"], ""),
+        (["2026-03-01T10:01:00Z", "2026-03-01T10:02:00.250Z"], ""),
+        (["2026-03-01T10:02:00.250Z"], ""),  # leads no further: the end of the round
+        (["2026-03-01T10:00:00Z", "2026-03-01T10:01:00Z"], ""),  # what was put back, and more than an answer holds
+        (["2026-03-01T10:01:00Z", "2026-03-01T10:03:00Z"], ""),
+        (["2026-03-01T10:03:00Z"], ""),
+        ([], ""),
+    ]
+    asked, ends, position = asked_and_led(settings, pages)
+    assert [one.get("from") for one in asked] == [
+        None,
+        "2026-03-01T10:00:59Z",  # from just before, for those who give only what is later
+        "2026-03-01T10:02:00.249000Z",
+        "2026-03-01T09:57:00.250000Z",
+        "2026-03-01T10:00:59Z",
+        "2026-03-01T10:02:59Z",
+        "2026-03-01T09:58:00Z",
+    ]
+    assert ends == [False, False, True, False, False, True, True]
+    assert position == Position(since="2026-03-01T10:03:00Z", newest="2026-03-01T10:03:00Z")
+
+
+def test_what_was_in_the_answer_before_is_not_said_again_and_what_has_changed_is() -> None:
+    settings = PagingSettings(since="from", since_field="changed", page_size=3)
+    first = [{"no": 1, "changed": "2026-03-01"}, {"no": 2, "changed": "2026-03-02"}]
+    second = [{"no": 2, "changed": "2026-03-02"}, {"no": 3, "changed": "2026-03-02"}]
+    step = after(settings, Position(), {}, first, NOW)
+    assert (step.fresh, step.stuck) == (first, "")
+    kept = from_json(json.loads(json.dumps(as_json(step.position))))
+    assert kept is not None
+    step = after(settings, kept, {}, second, NOW)
+    assert (step.fresh, step.is_end, step.stuck) == (second[1:], True, "")
+
+
+def test_more_of_one_moment_than_an_answer_holds_is_told() -> None:
+    settings = PagingSettings(since="from", since_field="changed", page_size=2)
+    records = [{"no": number, "changed": "2026-03-01"} for number in (1, 2)]
+    step = after(settings, Position(), {}, records, NOW)
+    assert (step.is_end, step.stuck) == (False, "")
+    stuck = after(settings, step.position, {}, records, NOW).stuck
+    assert stuck.startswith("has 2 records at 2026-03-01, and an answer holds no more")
+    assert after(settings, step.position, {}, records[:1], NOW).stuck == ""
 
 
 @pytest.mark.parametrize(
@@ -182,7 +245,7 @@ def test_numbers_are_compared_as_numbers() -> None:
 )
 def test_what_rounds_cannot_go_by_is_no_answer(changed: list[str], words: str) -> None:
     with pytest.raises(AwayError, match=words):
-        asked_and_led(PagingSettings(since="from", since_field="changed"), [(changed, "")])
+        asked_and_led(PagingSettings(since="from", since_field="changed", page_size=10), [(changed, "")])
 
 
 def test_pages_are_counted_until_one_is_short_and_since_moves_at_the_end() -> None:
@@ -235,6 +298,9 @@ def test_a_position_is_kept_whole_or_not_believed() -> None:
         ({"since_first": "1"}, "needs since"),
         ({"page": "p", "size": "p"}, "same parameter"),
         ({"page_size": 0}, "page_size 0 is out of range"),
+        ({"size": "limit"}, "size needs cursor or page"),
+        ({"since": "from", "since_field": "changed", "size": "limit", "page_size": 50}, "size needs cursor or page"),
+        ({"since": "from", "since_field": "changed"}, "needs page_size: say how many records an answer holds"),
     ],
 )
 def test_ways_to_go_on_that_cannot_be_are_refused(told: dict[str, Any], words: str) -> None:
@@ -323,6 +389,61 @@ async def test_the_position_moves_page_by_page_and_outlives_the_process(tmp_path
         assert [row["id"] for row in bench.rows + again.rows] == [str(number) for number in range(1, 26)]
         await again.look()
         assert bench.asked[4:] == ["2026-03-01T00:24:00Z 1"]
+
+
+def test_a_round_that_begins_again_goes_by_what_was_newest_before_it() -> None:
+    within = Position(
+        since="a", newest="c", cursor="next", page=3, before="d", etag="e", etag_of="f", told="t", told_ms=1
+    )
+    assert afresh(within) == Position(since="a", newest="a", told="t", told_ms=1)
+
+
+def changed_from(system: StockSystem, holds: int) -> Callable[[Request], Answer]:
+    """A stock system that gives what has changed since, the oldest first, and so many at once; it says how many."""
+
+    def respond(request: Request) -> Answer:
+        found = [one for one in system.moves if one["changed"] >= request.asked.get("since", "")][:holds]
+        etag = f'"{hash(str(found))}"'
+        is_known = request.headers.get("if-none-match") == etag
+        return answer(304) if is_known else answer(200, {"data": {"moves": found}}, etag=etag)
+
+    return respond
+
+
+BY_MOMENT = PagingSettings(since="since", since_field="changed", page_size=10, overlap_s=6_000.0)
+
+
+async def test_more_rows_within_the_overlap_than_an_answer_holds_all_come(tmp_path: Path) -> None:
+    system = StockSystem()
+    system.add(75)
+    async with bench_over(tmp_path, changed_from(system, 10), paging=BY_MOMENT) as bench:
+        await bench.look()
+        assert [row["id"] for row in bench.rows] == [str(number) for number in range(1, 76)]
+        system.add(1)
+        late = {**system.moves[0], "no": 1_000, "changed": "2026-03-01T00:30:00Z"}  # within the overlap, amidst others
+        system.moves.insert(30, late)
+        await bench.look()
+        assert {row["id"] for row in bench.rows} == {*(str(number) for number in range(1, 77)), "1000"}
+        count = len(bench.shelf.documents)
+        for _ in range(3):
+            await bench.look()
+        assert len(bench.shelf.documents) == count, "what is known is not said again"
+
+
+async def test_more_rows_of_one_moment_than_an_answer_holds_are_trouble_until_pages_are_named(tmp_path: Path) -> None:
+    system = StockSystem()
+    system.add(12)
+    for move in system.moves:
+        move["changed"] = "2026-03-01T00:01:00Z"
+    async with bench_over(tmp_path, changed_from(system, 10), paging=BY_MOMENT) as bench:
+        for _ in range(2):
+            with pytest.raises(AwayError, match="has 10 records at 2026-03-01T00:01:00Z, and an answer holds no more"):
+                await bench.look()
+        assert [row["id"] for row in bench.rows] == [str(number) for number in range(1, 11)]
+        bench.server.respond = system.respond
+        feed = PagingSettings(cursor="after", next_cursor="next")
+        await Bench(tmp_path, bench.server, url=bench.settings.url, paging=feed).look()
+        assert bench.server.requests[-1].asked == {}, "how far it was read is of another question"
 
 
 async def test_what_has_not_changed_is_told_by_its_etag_and_hands_nothing_on(tmp_path: Path) -> None:

@@ -289,33 +289,67 @@ def test_tags_that_pass_in_one_message_are_each_a_reading() -> None:
     ]
 
 
-def test_tags_are_present_for_a_while_and_a_reader_that_sees_none_has_no_count() -> None:
+UNCOUNTED = Cell(Channel.TAGS_PRESENT, 0, Quality.NOT_REPORTED)
+
+
+def rounds(bench: Bench, tags: Sequence[str], until_s: int) -> list[Cell]:
+    """What is told while a reader sees some tags once in ten seconds, and the site looks each second."""
+    while bench.ms < until_s * 1_000:
+        if bench.ms % 10_000 == 0:
+            for tag in tags:
+                bench.hear(tag)
+        bench.site.tick()
+        bench.ms += 1_000
+    return bench.cells()
+
+
+def test_no_count_before_a_reader_has_seen_for_a_window_and_none_from_one_that_sees_nothing() -> None:
     bench = Bench(row("tags_present", window_s=30))
     bench.site.tick()
-    assert passing(bench, ["wall", "A", "B", "A", "wall"]) == [1, 2, 3]
-    for second in (10, 20, 29):
-        bench.ms = second * 1_000
-        bench.hear("wall")
-        bench.site.tick()
-    assert bench.cells() == []
-    bench.ms = 30_000
+    assert rounds(bench, ["wall", "A", "B"], 30) == [UNCOUNTED]
     bench.site.tick()
-    assert bench.cells() == [Cell(Channel.TAGS_PRESENT, 1)]
-    bench.ms = 59_000
+    assert bench.cells() == [Cell(Channel.TAGS_PRESENT, 3)]
+    assert rounds(bench, ["wall"], 90) == [Cell(Channel.TAGS_PRESENT, 1)], "the others were last seen at 20 s"
+    assert rounds(bench, [], 111) == [UNCOUNTED]
+    bench.ms += PRESENCE_EVERY_MS - 1_000
     bench.site.tick()
-    assert bench.cells() == [Cell(Channel.TAGS_PRESENT, 0, Quality.NOT_REPORTED)]
-    bench.ms += PRESENCE_EVERY_MS - 1
-    bench.site.tick()
-    assert bench.cells() == []
-    bench.ms += 1
-    bench.site.tick()
-    assert bench.cells() == [Cell(Channel.TAGS_PRESENT, 0, Quality.NOT_REPORTED)]
-    bench.hear("A")
-    assert bench.cells() == [Cell(Channel.TAGS_PRESENT, 1)]
+    assert bench.cells() == [UNCOUNTED]
+
+
+def test_a_reader_that_is_back_counts_again_after_a_window() -> None:
+    bench = Bench(row("tags_present", window_s=30))
+    assert rounds(bench, ["A", "B"], 40) == [UNCOUNTED, Cell(Channel.TAGS_PRESENT, 2)]
     bench.site.hear("hall", [gone("probe")])
-    bench.ms += PRESENCE_EVERY_MS
+    assert bench.cells() == [Cell(Channel.TAGS_PRESENT, 0, Quality.SENSOR_GONE)]
+    assert rounds(bench, [], 100) == []
     bench.site.tick()
-    assert bench.cells() == [Cell(Channel.TAGS_PRESENT, 0, Quality.SENSOR_GONE)] * 2
+    assert bench.cells() == [Cell(Channel.TAGS_PRESENT, 0, Quality.SENSOR_GONE)]
+    assert rounds(bench, ["A", "B"], 130) == [UNCOUNTED]
+    bench.site.tick()
+    assert bench.cells() == [Cell(Channel.TAGS_PRESENT, 2)]
+
+
+def test_the_tags_of_the_wall_keep_a_reader_alive_and_are_not_counted() -> None:
+    bench = Bench(row("tags_present", window_s=30, own_tags=("WALL-1", "WALL-2")))
+    cartons = ["A", "B", "C"]
+    assert rounds(bench, ["WALL-1", *cartons, "WALL-2"], 40) == [UNCOUNTED, Cell(Channel.TAGS_PRESENT, 3)]
+    assert rounds(bench, ["WALL-1", *cartons[:2]], 80) == [Cell(Channel.TAGS_PRESENT, 2)], "one carton is gone"
+    assert rounds(bench, ["WALL-1"], 130)[-1] == Cell(Channel.TAGS_PRESENT, 0), "all are gone, and the reader sees"
+    assert rounds(bench, [], 160) == [UNCOUNTED], "the reader sees nothing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"channel": "tag_out", "own_tags": ("WALL",)}, "own_tags: tag_out counts no tags"),
+        ({"channel": "tags_present", "own_tags": ("WALL", "WALL")}, "own_tags has a tag twice"),
+        ({"channel": "tags_present", "own_tags": ("",)}, "own_tags: '' is no name of a tag"),
+        ({"channel": "tags_present", "own_tags": (" WALL",)}, "own_tags: ' WALL' is no name of a tag"),
+    ],
+)
+def test_tags_of_the_wall_that_cannot_be_are_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        row(**changes)  # type: ignore[arg-type]
 
 
 def test_no_more_tags_are_remembered_than_can_be() -> None:
@@ -323,4 +357,6 @@ def test_no_more_tags_are_remembered_than_can_be() -> None:
     assert all(presence.see(str(number), 0) for number in range(TAGS_MAX))
     assert not presence.see("one more", 999)
     assert presence.see("one more", 1_000)
-    assert presence.count(1_000) == 1
+    assert presence.see("and another", 1_999)
+    assert presence.count(1_999) is None
+    assert presence.count(2_000) == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -30,7 +31,27 @@ TABLES: list[tuple[str, RuleSettings, list[Row]]] = [
     (
         "held for a while",
         rule("above", 5, for_s=60),
-        [(0, 6, False), (59, 9, False), (60, 6, True), (61, 5, False), (62, 6, False), (121, 6, False), (122, 6, True)],
+        [(0, 5, False), (1, 6, False), (60, 9, False), (61, 6, True), (62, 5, False), (63, 6, False), (123, 6, True)],
+    ),
+    (
+        "at a start nobody knows for how long it has held",
+        rule("above", 5, for_s=60),
+        [(0, 6, None), (59, 9, None), (60, 6, True), (61, 5, False)],
+    ),
+    (
+        "at a start that it holds no longer is known once it is so",
+        rule("above", 5, for_s=60),
+        [(0, 6, None), (59, 9, None), (60, None, None), (61, 5, False), (62, 6, False)],
+    ),
+    (
+        "at a start it may have ended a moment ago, and be kept on",
+        rule("above", 5, for_s=60, hold_s=30),
+        [(0, 5, None), (29, 5, None), (30, 5, False), (31, 6, False)],
+    ),
+    (
+        "at a start it held, not long enough to know, and is kept on from its end",
+        rule("above", 5, for_s=60, hold_s=30),
+        [(0, 6, None), (40, 6, None), (41, 5, None), (69, 5, None), (70, 5, False)],
     ),
     (
         "kept on",
@@ -160,6 +181,39 @@ class Relay:
         if self.is_broken:
             raise OSError("no power")
         self.told.append(is_on)
+
+
+async def test_a_start_silences_no_siren_of_a_condition_that_holds_already() -> None:
+    site = Site(Roster([row("temperature_mc", unit="C")]), ["Cold room"], AgentClock(is_synchronised=lambda: True))
+    relay = Relay()
+    warm = rule("above", -15_000, for_s=300.0)
+    watch = Watch(site, [warm], {"siren": (relay, 60.0)}, dt.UTC)
+    running = asyncio.create_task(watch.run())
+    try:
+        site.hear("hall", [Value("probe", "x", Decimal(5))])
+        await until(lambda: watch.standings["one"].since_ms is not None, "the rule to be judged")
+        await asyncio.sleep(0.2)
+        assert (relay.told, watch.wanted) == ([], {"siren": None})
+        site.hear("hall", [Value("probe", "x", Decimal(-18))])
+        await until(lambda: relay.told == [False], "the siren to be silenced by what is known")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_switch_that_failed_is_not_known_to_be_set() -> None:
+    site = Site(Roster([row("door_open")]), ["Cold room"], AgentClock(is_synchronised=lambda: True))
+    relay = Relay()
+    watch = Watch(site, [rule("is", 1, channel="door_open")], {"siren": (relay, 1.0)}, dt.UTC)
+    running = asyncio.create_task(watch.run())
+    try:
+        site.hear("hall", [Value("probe", "x", value=True)])
+        await until(lambda: watch.is_set == {"siren": True}, "the siren")
+        relay.is_broken = True
+        await until(lambda: watch.is_set == {"siren": None}, "the word that it is not known")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_switch_is_brought_to_what_is_wanted_and_told_again(caplog: pytest.LogCaptureFixture) -> None:

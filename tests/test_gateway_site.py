@@ -413,22 +413,22 @@ def test_the_roster_is_told_for_the_book(tmp_path: Path, capsys: pytest.CaptureF
     ("change", "message"),
     [
         (('"tag_out"', '"tag"'), "[sensors][8] channel 'tag' is none; there are latitude_e7,"),
-        (('zone = "Racks"\nchannel = "tag', 'zone = "Dock"\nchannel = "tag'), "[[sensors]][8] zone 'Dock' is none"),
-        (('source = "gate"', 'source = "fence"'), "[[sensors]][8] source 'fence' is none; there are hall, scale,"),
-        (('"temperature_2_mc"', '"temperature_1_mc"'), "[[sensors]][7] temperature_1_mc of Cold room has a row"),
-        (('field = "supply"', 'field = "net"'), "[[sensors]][6] scale net has a row already; one value goes to one"),
+        (('zone = "Racks"\nchannel = "tag', 'zone = "Dock"\nchannel = "tag'), "[sensors][8] zone 'Dock' is none"),
+        (('source = "gate"', 'source = "fence"'), "[sensors][8] source 'fence' is none; there are hall, scale,"),
+        (('"temperature_2_mc"', '"temperature_1_mc"'), "[sensors][7] temperature_1_mc of Cold room has a row"),
+        (('field = "supply"', 'field = "net"'), "[sensors][6] scale net has a row already; one value goes to one"),
         (('name = "gate"', 'name = "probe"'), "[[mqtt]], [[modbus]] and [[serial]] name 'probe' is there more"),
         (('"zigbee2mqtt"', '"zwave"'), "[mqtt][0] forms[2] is 'zwave'; it must be one of esphome, tasmota,"),
         (('type = "int32"', 'type = "int24"'), "[modbus][0] registers[0] type is 'int24'; it must be one of int16,"),
         (("address = 9", "address = 65536"), "[modbus][0] registers[1] address 65536 is out of range"),
         (('name = "supply"', 'name = "net"'), "[modbus][0] registers has 'net' more than once"),
         (('form = "tags"', 'form = "tags"\nbaud = 9601'), "[serial][1] baud 9601 is no usual speed"),
-        (('source = "scale"\ncoil = 4', 'source = "hall"\ncoil = 4'), "[[outputs]][1] source 'hall' is no [[modbus]]"),
+        (('source = "scale"\ncoil = 4', 'source = "hall"\ncoil = 4'), "[outputs][1] source 'hall' is no [[modbus]]"),
         (('name = "lamp"', 'name = "siren"'), "[[outputs]] name 'siren' is there more than once"),
-        (('["siren", "lamp"]', '["horn"]'), "[[rules]][0] outputs: 'horn' is none of [[outputs]]"),
+        (('["siren", "lamp"]', '["horn"]'), "[rules][0] outputs: 'horn' is none of [[outputs]]"),
         (('when = "above"', 'when = "warmer"'), "[rules][0] when is 'warmer'; it must be one of above, below, is,"),
         (('"America/Los_Angeles"', '"LA"'), "[gateway] time_zone 'LA' is none that this machine knows"),
-        (('"temperature_mc"\nwhen', '"smoke"\nwhen'), "[[rules]][0] looks at smoke of 'Cold room', for which"),
+        (('"temperature_mc"\nwhen', '"smoke"\nwhen'), "[rules][0] looks at smoke of 'Cold room', for which"),
     ],
 )
 def test_an_error_names_the_place_and_the_cure(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -437,6 +437,18 @@ def test_an_error_names_the_place_and_the_cure(tmp_path: Path, change: tuple[str
     with pytest.raises(SettingsError) as caught:
         load(file)
     assert any(line.startswith(f"{file}: {message}") for line in str(caught.value).splitlines()), str(caught.value)
+
+
+@pytest.mark.parametrize(("port", "is_refused"), [("probe.tty", True), ("by-id", True), ("gate.tty", False)])
+def test_check_refuses_a_port_that_is_another_ones_under_whichever_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], port: str, is_refused: bool
+) -> None:
+    (tmp_path / "by-id").symlink_to("probe.tty")
+    text = CONFIG.replace('port = "gate.tty"', f'port = "{port}"')
+    file = written(tmp_path, lan=1, modbus=1, text=text)
+    assert main(["run", "--config", str(file), "--check"]) == (2 if is_refused else 0)
+    said = f"[serial][1] port {tmp_path / port} is that of [serial][0]; give each its own"
+    assert (said in capsys.readouterr().err) is is_refused
 
 
 def test_a_password_of_the_lan_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,7 +166,7 @@ def test_other_shapes_are_refused(register: Register) -> None:
         ({"after": "ab"}, "after: 'ab' is no digest"),
         ({"after": None}, "after: None is no digest"),
         ({"after": "AB" * 32}, "is no digest"),
-        ({"after": "ab" * 32}, "issue after a draft says depositor, goods, received, until again"),
+        ({"after": "ab" * 32}, "issue after a draft says depositor, goods, received, register, until again"),
         ({"at": "2026-01-01T12:00:00"}, "at: '2026-01-01T12:00:00' is not a time"),
         ({"at": 0}, "at: 0 is not a time"),
         ({"by": ["la-1"]}, "by: ['la-1'] is no id"),
@@ -185,6 +185,7 @@ def test_other_shapes_are_refused(register: Register) -> None:
         ({"goods": [SOFAS | {"container": "MSKU1234560"}]}, "the check digit is 0 and should be 5 (ISO 6346)"),
         ({"goods": [SOFAS | {"container": 7}]}, "goods[0].container: 7 is no text"),
         ({"goods": [SOFAS | {"seal": "?"}]}, "goods[0].seal: '?' is no number of a seal"),
+        ({"goods": [SOFAS | {"seal": "msku 123456-5"}]}, "goods[0].seal: MSKU1234565 is the number of a container"),
         ({"goods": [SOFAS | {"device": "Door 1"}]}, "goods[0].device: 'Door 1' is no name of a device"),
         (
             {"received": {"from": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}},

@@ -28,7 +28,7 @@ from receipting import (
 from pledgewatch_cloud.decide.receipts import claiming, life
 from pledgewatch_cloud.decide.receipts.act import ActError
 from pledgewatch_cloud.decide.receipts.claims import Claim, blinded, blinded_set, claims_of
-from pledgewatch_cloud.decide.receipts.goods import Goods, Window
+from pledgewatch_cloud.decide.receipts.goods import GoodsLine, Window
 from pledgewatch_cloud.decide.receipts.receipt import State
 from pledgewatch_cloud.decide.stock.rows import StockKey
 
@@ -206,18 +206,18 @@ def test_a_part_is_not_more_than_its_share(register: Register) -> None:
 
 
 def test_goods_sold_to_an_affiliate_and_booked_on_its_account_carry_no_second_receipt(register: Register) -> None:
-    register.stock = {A01: 40_000}
+    register.has({A01: 40_000})
     register.issue()
     register.pledge()
     # The stock system books a sale to the affiliate: a new day, a new owner, the same sofas.
-    register.stock = {A01: 0, A01._replace(owner=AFFILIATE): 40_000}
+    register.has({A01: 0, A01._replace(owner=AFFILIATE): 40_000})
     error = why_not(register, SECOND, depositor=AFFILIATE, received=window(9, 10))
     assert "live receipts of SOFA-3 in bin A-01 are short by 40000" in error.why
     moved = SOFAS | {"bin": "Z-09"}
-    register.stock = {A01: 0, A01._replace(owner=AFFILIATE, bin="Z-09"): 40_000}
+    register.has({A01: 0, A01._replace(owner=AFFILIATE, bin="Z-09"): 40_000})
     assert "are short" in why_not(register, SECOND, moved, depositor=AFFILIATE, received=window(9, 10)).why
     # Nor where the stock system does not say that they left the first account: who stands to lose is asked.
-    register.stock = {A01: 40_000, A01._replace(owner=AFFILIATE): 40_000}
+    register.has({A01: 40_000, A01._replace(owner=AFFILIATE): 40_000})
     error = why_not(register, SECOND, depositor=AFFILIATE, received=window(9, 10))
     assert error.asks
     assert clashes(error) == [("goods[0] place", FIRST)]
@@ -237,16 +237,16 @@ def test_a_receipt_that_goes_to_an_affiliate_and_back_is_one_receipt(register: R
 
 
 def test_goods_moved_from_under_a_receipt_carry_no_second_one(register: Register) -> None:
-    register.stock = {A01: 40_000}
+    register.has({A01: 40_000})
     register.issue()
-    register.stock = {A01: 0, A01._replace(bin="Z-09"): 40_000}
+    register.has({A01: 0, A01._replace(bin="Z-09"): 40_000})
     error = why_not(register, SECOND, SOFAS | {"bin": "Z-09", "quantity_milli": 39_999}, received=window(9, 10))
     assert "live receipts of SOFA-3 in bin A-01 are short by 40000" in error.why
     assert "have the bin counted" in error.cure
 
 
 def test_live_receipts_are_never_more_than_the_stock_book_has(register: Register) -> None:
-    register.stock = {A01: 99_999}
+    register.has({A01: 99_999})
     register.issue()
     error = why_not(register, SECOND, SOFAS | {"quantity_milli": 60_000}, received=window(5, 6))
     assert "has 99999 thousandths of a piece of SOFA-3 for sofa-works in bin A-01" in error.why
@@ -255,14 +255,14 @@ def test_live_receipts_are_never_more_than_the_stock_book_has(register: Register
     assert "claim 99999" in why_not(register, THIRD, SOFAS | {"quantity_milli": 1}, received=window(9, 10)).why
     register.do(DEPOSITOR, "surrender", FIRST, quantities_milli=[5_000])
     register.do(WAREHOUSE, "deliver", FIRST)
-    register.stock[A01] -= 5_000
+    register.has({A01: 94_999})
     assert "claim 94999" in why_not(register, THIRD, SOFAS | {"quantity_milli": 1}, received=window(9, 10)).why
-    register.stock[A01] += 1
+    register.has({A01: 95_000})
     assert register.issue(THIRD, SOFAS | {"quantity_milli": 1}, received=window(9, 10)).state is State.ISSUED
 
 
 def test_two_lines_of_one_stock_key_count_together(register: Register) -> None:
-    register.stock = {A01._replace(bin="YARD"): 79_999}
+    register.has({A01._replace(bin="YARD"): 79_999})
     assert "asks for 80000" in why_not(register, FIRST, BOX, OTHER_BOX).why
 
 
@@ -278,6 +278,10 @@ def test_two_lines_of_one_stock_key_count_together(register: Register) -> None:
         (SOFAS, SOFAS | {"bin": "A-02"}, {}, "goods[0] lot"),
         (SOFAS, BOX | {"bin": "A-01"}, {}, "goods[0] beside"),
         (BOX | {"bin": "A-01"}, SOFAS, {}, "goods[0] beside"),
+        (SOFAS | {"container": "MSKU1234565"}, SOFAS | {"seal": "AB1203"}, {}, "goods[0] beside"),
+        (SOFAS | {"container": "MSKU1234565"}, SOFAS | {"device": "door-1"}, {}, "goods[0] beside"),
+        (SOFAS | {"seal": "AB1203", "device": "door-1"}, SOFAS | {"container": "MSKU1234565"}, {}, "goods[0] beside"),
+        (SOFAS | {"seal": "AB1203"}, SOFAS | {"device": "door-1"}, {}, "goods[0] beside"),
     ],
 )
 def test_what_comes_close_is_asked_for_and_decided(
@@ -353,7 +357,7 @@ def test_a_clash_is_named_to_those_who_have_a_part_in_it_and_to_nobody_else(regi
 
 def test_lenders_who_share_a_key_find_the_same_goods_and_others_find_nothing() -> None:
     key, other_key = bytes(range(32)), bytes(range(1, 33))
-    goods = [Goods("SOFA-3", 40_000, "piece", "A-01"), Goods("S", 1, "piece", "YARD", "MSKU1234565")]
+    goods = [GoodsLine("SOFA-3", 40_000, "piece", "A-01"), GoodsLine("S", 1, "piece", "YARD", "MSKU1234565")]
     mine = claims_of(WAREHOUSE, goods, Window(NOON_MS, NOON_MS + 2 * DAY_MS))
     theirs = claims_of(WAREHOUSE, goods[:1], Window(NOON_MS + 2 * DAY_MS, NOON_MS + 4 * DAY_MS))
     elsewhere = claims_of(OTHER_WAREHOUSE, goods[1:], Window(NOON_MS, NOON_MS + 1))
@@ -376,7 +380,7 @@ def test_a_blinded_mark_is_what_it_was() -> None:
 
 
 def test_words_that_hold_the_sign_between_words_make_other_marks() -> None:
-    one = claims_of("w", [Goods("c", 1, "piece", "a|b")], Window(NOON_MS, NOON_MS + 1))
-    other = claims_of("w", [Goods("b|c", 1, "piece", "a")], Window(NOON_MS, NOON_MS + 1))
-    escaped = claims_of("w", [Goods("c", 1, "piece", "a%7cb")], Window(NOON_MS, NOON_MS + 1))
+    one = claims_of("w", [GoodsLine("c", 1, "piece", "a|b")], Window(NOON_MS, NOON_MS + 1))
+    other = claims_of("w", [GoodsLine("b|c", 1, "piece", "a")], Window(NOON_MS, NOON_MS + 1))
+    escaped = claims_of("w", [GoodsLine("c", 1, "piece", "a%7cb")], Window(NOON_MS, NOON_MS + 1))
     assert len({one[0].text, other[0].text, escaped[0].text}) == 3

@@ -31,14 +31,21 @@ from jwcrypto.jws import JWS, InvalidJWSSignature
 
 from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.canonical import encode
-from pledgewatch_cloud.decide.receipts.goods import Goods
+from pledgewatch_cloud.decide.receipts.goods import GoodsLine
 from pledgewatch_cloud.decide.receipts.receipt import Receipt, State
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.receipts import credential as credentials
 from pledgewatch_cloud.receipts import status_list
 from pledgewatch_cloud.receipts.credential import ENTRIES, CredentialError, credential, sign
 from pledgewatch_cloud.receipts.issuer import IssuerError, did_of, issuer, jwk_of, read_jwk
-from pledgewatch_cloud.receipts.status_list import Standing, StatusListError, bits_of, decode, is_set, standings
+from pledgewatch_cloud.receipts.status_list import (
+    CredentialStanding,
+    StatusListError,
+    bits_of,
+    decode,
+    is_set,
+    standings,
+)
 from pledgewatch_cloud.receipts.verify import Verdict, verify
 
 SIGNATURE = "the signature is not by the issuer's key, or what it covers was changed"
@@ -515,7 +522,10 @@ def test_a_place_outside_the_list_is_refused(index: int) -> None:
 )
 def test_a_credential_stands_as_long_as_it_says_what_is_so(now: Receipt, is_revoked: bool, is_suspended: bool) -> None:
     book = ReceiptBook().put([RECEIPT]).put([now])
-    assert standings(book, 0).get(1, Standing(is_revoked=False, is_suspended=False)) == (is_revoked, is_suspended)
+    assert standings(book, 0).get(1, CredentialStanding(is_revoked=False, is_suspended=False)) == (
+        is_revoked,
+        is_suspended,
+    )
     if is_revoked:  # for good: what is said again later has a number of its own
         again = book.put([RECEIPT])
         assert standings(again, 0)[1] == (True, False)
@@ -531,7 +541,7 @@ def test_numbers_go_on_in_the_next_list_and_after_the_book_was_written_down() ->
     assert book.numbers == ENTRIES + 1
     assert (len(standings(book, 0)), standings(book, 1)) == (
         ENTRIES - 1,
-        {ENTRIES: Standing(is_revoked=True, is_suspended=False)},
+        {ENTRIES: CredentialStanding(is_revoked=True, is_suspended=False)},
     )
     again = ReceiptBook.from_json(json.loads(json.dumps(book.as_json())))
     assert again == book
@@ -579,7 +589,7 @@ def test_an_issuer_needs_an_address(url: str) -> None:
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 blanks = names | st.just("")
-goods = st.builds(Goods, names, st.integers(0, 10**15), names, names, blanks, blanks, blanks)
+goods = st.builds(GoodsLine, names, st.integers(0, 10**15), names, names, blanks, blanks, blanks)
 moments = st.integers(0, 4_000_000_000_000)
 
 

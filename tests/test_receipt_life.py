@@ -28,7 +28,7 @@ from receipting import (
 
 from pledgewatch_cloud.decide.receipts import life
 from pledgewatch_cloud.decide.receipts.act import ActKind
-from pledgewatch_cloud.decide.receipts.life import LIFE, MAY, Role
+from pledgewatch_cloud.decide.receipts.life import LIFE, Role
 from pledgewatch_cloud.decide.receipts.receipt import ENDED, LIVE, Receipt, State
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "RECEIPTS.md"
@@ -216,10 +216,13 @@ def test_the_states_are_live_or_ended_and_each_live_one_has_one_controller() -> 
 
 
 def test_who_may_ever_do_what() -> None:
-    assert MAY[ActKind.ISSUE] == {Role.WAREHOUSE}
-    assert MAY[ActKind.TRANSFER] == MAY[ActKind.PLEDGE] == MAY[ActKind.SURRENDER] == {Role.HOLDER}
-    assert MAY[ActKind.RELEASE] == {Role.PLEDGEE}
-    assert set(MAY) == set(ActKind)
+    ever: dict[ActKind, set[Role]] = {kind: set() for kind in ActKind}
+    for (_, kind), move in LIFE.items():
+        ever[kind].update(move.by)
+    assert ever[ActKind.ISSUE] == {Role.WAREHOUSE}
+    assert ever[ActKind.TRANSFER] == ever[ActKind.PLEDGE] == ever[ActKind.SURRENDER] == {Role.HOLDER}
+    assert ever[ActKind.RELEASE] == {Role.PLEDGEE}
+    assert all(ever.values())
 
 
 def test_what_can_be_done_instead_is_told() -> None:
@@ -445,6 +448,17 @@ def test_a_refusal_tells_a_stranger_nothing_of_a_receipt() -> None:
     absent = register.refuse(STRANGER, "release", "la-1:0009", after="ab" * 32)
     assert there.why.replace(FIRST, "?") == absent.why.replace("la-1:0009", "?")
     assert there.cure == absent.cure
+
+
+def test_a_part_of_what_stands_in_anothers_place_stands_in_the_place_of_nothing() -> None:
+    register = Register()
+    register.issue()
+    register.do(DEPOSITOR, "lose", FIRST, reason="x")
+    register.do(WAREHOUSE, "replace", FIRST, replacement=SECOND, reason="x")
+    register.do(DEPOSITOR, "split", SECOND, into_milli=[[10_000], [30_000]])
+    for number in (1, 2):
+        part = register.get(f"{SECOND}.{number}")
+        assert (part.parent, part.replaces) == (SECOND, "")
 
 
 def test_a_receipt_may_go_a_long_way() -> None:

@@ -19,7 +19,7 @@ from jwcrypto.jws import JWS
 from PIL import Image, ImageFilter
 from pypdf import PdfReader
 
-from pledgewatch_cloud.decide.receipts.goods import Goods
+from pledgewatch_cloud.decide.receipts.goods import GoodsLine
 from pledgewatch_cloud.decide.receipts.receipt import State
 from pledgewatch_cloud.receipts import sheet
 from pledgewatch_cloud.receipts.credential import CredentialError
@@ -27,7 +27,7 @@ from pledgewatch_cloud.receipts.verify import verify
 
 CHANGED = "the page is not the one that is drawn from the credential in it: believe the credential, not the page"
 MANY = RECEIPT._replace(
-    goods=tuple(Goods(f"SOFA-{number:03}", 1_000 * number, "piece", f"A-{number:02}") for number in range(1, 61)),
+    goods=tuple(GoodsLine(f"SOFA-{number:03}", 1_000 * number, "piece", f"A-{number:02}") for number in range(1, 61)),
     released_milli=(0,) * 60,
     ordered_milli=(0,) * 60,
     delivered_milli=(0,) * 60,

@@ -14,6 +14,7 @@ from extracts import ISSUER, JWK, KEY
 from jwcrypto import jwk as other_jwk
 from jwcrypto.jws import JWS
 from receipting import (
+    AFFILIATE,
     BANK,
     BUYER,
     DEPOSITOR,
@@ -26,11 +27,12 @@ from receipting import (
 )
 from registering import HAD, JOSE, STEPS, ReceiptCloud, body_of, line
 
-from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide import drafts, jose
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.receipts.act import ActKind
 from pledgewatch_cloud.decide.receipts.life import LIFE
 from pledgewatch_cloud.decide.receipts.receipt import State
+from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.receipts.signer import Signer
 from pledgewatch_cloud.receipts.verify import Verdict, verify
 from pledgewatch_cloud.spine.spine import recover
@@ -230,6 +232,45 @@ def test_an_act_that_was_taken_may_be_handed_in_again_whatever_came_after(regist
             register.do(DEPOSITOR, "transfer", FIRST, to=BUYER)
             entries = register.entries
     assert again.json()["receipt"]["holder"] == BUYER
+
+
+def test_who_has_no_part_any_more_learns_that_his_own_act_was_taken_and_nothing_else(register: ReceiptCloud) -> None:
+    register.issue(FIRST)
+    transfer = register.text(DEPOSITOR, "transfer", FIRST, to=BUYER)
+    assert register.post(transfer).status_code == 201
+    register.do(BUYER, "pledge", FIRST, pledgee=BANK)
+    release = register.text(BANK, "release", FIRST)
+    assert register.post(release).status_code == 201
+    register.do(BUYER, "transfer", FIRST, to=AFFILIATE)
+    entries = register.entries
+    for text in (transfer, release):
+        again = register.post(text)
+        assert (again.status_code, again.json()) == (200, {"entry": None, "changed": False, "receipt": None})
+    assert register.entries == entries
+    # The same words signed anew are another text, and whoever never had a part is told as before.
+    said = json.loads(jose.read(transfer).payload)
+    assert "no part" in assert_refused(register, signed(DEPOSITOR, said | {"to": AFFILIATE}))["why"]
+    assert "no part" in assert_refused(register, signed(STRANGER, said | {"by": STRANGER}))["why"]
+    forged = transfer[: transfer.rindex(".") + 1] + release.rpartition(".")[2]
+    assert "the signature is not by" in assert_refused(register, forged)["why"]
+
+
+def test_the_register_says_what_it_is_called_and_takes_no_receipt_of_another(
+    register: ReceiptCloud, tmp_path: Path
+) -> None:
+    name = register.client.get("/receipts/register").json()
+    assert name == {"register": register_of(register.cloud.spine.state.journal)}
+    assert register.cloud.spine.state.journal not in name["register"]
+    register.stock("0001")
+    issue = register.text(WAREHOUSE, "issue", FIRST, **stated(line("0001")))
+    other = ReceiptCloud(tmp_path / "other", signer=None)
+    other.stock("0001")
+    assert "another register" in assert_refused(other, issue)["why"]
+    assert register.post(issue).status_code == 201
+    other.issue(FIRST, line("0001"))
+    assert other.get(FIRST).head != register.get(FIRST).head
+    assert_refused(other, register.text(DEPOSITOR, "pledge", FIRST, pledgee=BANK), 409)
+    other.close()
 
 
 @pytest.mark.parametrize(

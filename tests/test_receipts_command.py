@@ -23,6 +23,7 @@ from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.config import CloudSettings
 from pledgewatch_cloud.decide import drafts, jose
 from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.doctor import examine
 from pledgewatch_cloud.receipts.signer import signer
 from pledgewatch_cloud.receipts.verify import verify
@@ -179,6 +180,14 @@ def test_an_act_can_be_signed_and_kept(desk: Desk) -> None:
     after = ("--after", desk.register.get(FIRST).head, "--url", "http://127.0.0.1:1")  # nobody is asked
     assert desk.says(*common, *after)[0].strip() == text
     assert desk.register.post(text).json()["receipt"]["holder"] == BUYER
+
+
+def test_a_receipt_begins_in_the_register_of_the_service_or_in_one_that_is_named(desk: Desk) -> None:
+    common = ("draft", FIRST, "--by", WAREHOUSE, "--at", NOW, *desk.goods("0001"), "--unsigned")
+    says = json.loads(desk.says(*common, "--url", desk.url)[0])
+    assert says["register"] == register_of(desk.register.cloud.spine.state.journal)
+    named = json.loads(desk.says(*common, "--register", "ab12", "--url", "http://127.0.0.1:1")[0])  # nobody is asked
+    assert named["register"] == "ab12"
 
 
 # What stands against it.

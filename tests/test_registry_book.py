@@ -23,7 +23,7 @@ from pledgewatch_cloud.decide.registry.claim_book import (
 from pledgewatch_cloud.decide.registry.request import (
     Claiming,
     Dropping,
-    Kept,
+    KeptRequest,
     ListingClaims,
     ListingClashes,
     RequestError,
@@ -46,11 +46,11 @@ class Registry:
 
     def __init__(self, *keys: str) -> None:
         self.book = ClaimBook("the-registry")
-        self.kept: list[tuple[str, Kept, int]] = []
+        self.kept: list[tuple[str, KeptRequest, int]] = []
         self.now_ms = NOON_MS
         self.say("", UsingKeys(*keys or (OLD, "")))
 
-    def say(self, member: str, asked: Kept) -> Answer:
+    def say(self, member: str, asked: KeptRequest) -> Answer:
         """A request is taken."""
         self.book, answer = apply(self.book, member, asked, len(self.kept) + 1, self.now_ms)
         self.kept.append((member, asked, self.now_ms))
@@ -64,7 +64,7 @@ class Registry:
         """A member claims nothing under a reference any more."""
         return self.say(member, Withdrawing(digits(reference)))
 
-    def refuse(self, member: str, asked: Kept) -> RequestError:
+    def refuse(self, member: str, asked: KeptRequest) -> RequestError:
         """A request is not taken, and nothing has changed by it."""
         before = self.book
         with pytest.raises(RequestError) as caught:

@@ -17,7 +17,17 @@ import pytest
 from authority import Authority
 from brokers import free_port
 from joining import BOX, MARKS_KEY, MARKS_TEXT
-from receipting import AFFILIATE, BANK, BUYER, DEPOSITOR, NOON_MS, OTHER_BANK, RECEIVED, WAREHOUSE, signed, stated
+from receipting import (
+    AFFILIATE,
+    BANK,
+    BUYER,
+    DEPOSITOR,
+    OTHER_BANK,
+    WAREHOUSE,
+    begins,
+    signed,
+    stated,
+)
 from registering import HAD, document, line
 from station import Process
 
@@ -32,6 +42,10 @@ from pledgewatch_cloud.outbox.webhook import Tls
 from pledgewatch_cloud.registry.kept import FILE_NAME, KeptBook
 from pledgewatch_cloud.signature import Key
 
+DAY_MS = 86_400_000
+BEGUN_MS = SystemClock().now_ms()
+RECEIVED = {"from": iso(BEGUN_MS - 2 * DAY_MS), "until": iso(BEGUN_MS - DAY_MS)}
+UNTIL = iso(BEGUN_MS + 90 * DAY_MS)
 ONE, TWO = "bank-one", "bank-two"
 SECRETS = {ONE: f"whsec_{'x' * 40}", TWO: f"whsec_{'y' * 40}"}
 OTHER_BOX, THIRD_BOX = "CSQU3054383", "MSKU9070323"
@@ -151,7 +165,9 @@ class Bank(Program):
         """Hand in an act after the newest on its receipt; status and answer."""
         status, known = self.call("GET", f"/receipts/{receipt}")
         head = known["head"] if status == 200 else ""
-        says = {"act": kind, "receipt": receipt, "after": head, "by": by, "at": iso(NOON_MS), **body}
+        register = self.call("GET", "/receipts/register")[1]["register"]
+        body = begins(kind, head, register) | body
+        says = {"act": kind, "receipt": receipt, "after": head, "by": by, "at": iso(SystemClock().now_ms()), **body}
         return self.call("POST", "/receipts/acts", signed(by, says).encode())
 
     def do(self, by: str, kind: str, receipt: str, **body: Any) -> Any:
@@ -163,7 +179,7 @@ class Bank(Program):
     def issue(self, own: str, **more: Any) -> str:
         """A receipt for what lies in a bin of its name; what the receipt is called."""
         name = f"{WAREHOUSE}:{own}"
-        self.do(WAREHOUSE, "issue", name, **stated(line(own, **more)))
+        self.do(WAREHOUSE, "issue", name, **(stated(line(own, **more), received=RECEIVED) | {"until": UNTIL}))
         return name
 
     def refuses(self, by: str, receipt: str, bank: str) -> dict[str, Any]:

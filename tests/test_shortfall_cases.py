@@ -7,7 +7,7 @@ entry is held to the laws of sums as well (lending.assert_sums).
 
 import pytest
 from lending import HALF, LINE, Row, amended, assert_figures, at_ms, lot, moment, passes
-from receipted import ON_RECEIPT, acts, bench_of, has, issued, sees
+from receipted import ON_RECEIPT, acts, bench_of, has, issued, says_of, sees
 from receipting import BANK, DEPOSITOR, FIRST, OTHER_BANK, WAREHOUSE
 
 from pledgewatch_cloud.decide import state as state_module
@@ -16,6 +16,7 @@ from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.collateral.desk import Known
 from pledgewatch_cloud.decide.collateral.exposure import exposures
 from pledgewatch_cloud.decide.collateral.stand import BookPrices
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.spine.base_at import base_at
 from pledgewatch_cloud.spine.spine import recover
 
@@ -100,15 +101,16 @@ def test_a_receipt_that_the_lender_does_not_have_is_lent_nothing_on(name: str, r
     assert base_at(bench.store, LINE).grounds == {"lot": (f"receipt: {FIRST} is {state}",)}
 
 
-def test_what_is_missing_is_lent_on_under_no_policy() -> None:
-    """The policy asks for no receipt; what the lot's receipt does not cover is missing all the same."""
+def test_what_is_missing_or_anothers_is_lent_on_under_no_policy() -> None:
+    """The policy asks for no receipt; the lot has one all the same, so it must be the lender's and cover the goods."""
     bench = bench_of(policy=HALF)
     assert_figures(
         bench,
         [
-            (0, passes, {"receipt": 0, "shortfall": 20_000_000, "base": 0}),
+            (0, passes, {"receipt": 20_000_000, "shortfall": 0, "base": 0}),
             (1, has(1_000), {}),
-            (1, issued(), {"shortfall": 0, "base": 10_000_000}),
+            (1, issued(), {"receipt": 20_000_000, "base": 0}),
+            (1, acts(DEPOSITOR, "pledge", pledgee=BANK), {"receipt": 0, "base": 10_000_000}),
             (2, has(1), {"shortfall": 19_980_000, "base": 10_000}),
         ],
     )
@@ -130,10 +132,11 @@ def test_a_lot_on_paper_is_the_books_word_alone() -> None:
             acts(DEPOSITOR, "pledge", pledgee=BANK),
             {"receipt": 0, "shortfall": 2_000_000, "changes": {"receipt": 9_000_000}},
         ),
-        (6, amended(lots=[on_paper]), WHOLE | {"changes": {"rule": 1_000_000}}),
     ]
     assert_figures(bench, rows)
-    assert bench.spine.state.held == {}
+    with pytest.raises(BookError, match=r"lots lot\.receipt\.state: la-1:0001 is an electronic receipt"):
+        amended(lots=[on_paper])(bench)
+    assert bench.spine.state.held["lot"].missing == 100
 
 
 def test_a_receipt_ends_at_its_moment_and_when_the_book_says_so_earlier() -> None:
@@ -149,14 +152,38 @@ def test_a_receipt_ends_at_its_moment_and_when_the_book_says_so_earlier() -> Non
     assert_figures(bench, rows)
 
 
-def test_a_count_that_the_policy_asks_for_is_the_stock_systems_unless_its_age_is_asked() -> None:
+def test_a_count_that_the_policy_asks_for_is_the_stock_systems_as_long_as_it_speaks() -> None:
+    terms = HALF | {"receipt": 1, "count": 1, "count_stale_s": 86_400}
+    bench = bench_of(policy=terms)
+    silent = {"stock": 20_000_000, "base": 0}
+    rows: list[Row] = [
+        *PLEDGED,
+        (3, passes, WHOLE | {"stock": 0}),
+        # It counted at 1 for the last time: a day later nobody knows, by time alone.
+        (25, passes, {"stock": 0, "base": 10_000_000}),
+        (25.01, passes, silent | {"changes": {"evidence": -10_000_000}}),
+    ]
+    assert_figures(bench, rows)
+    said = "stock: stock system or counter last heard of 2026-01-01T13:00:00Z"
+    assert base_at(bench.store, LINE).grounds == {"lot": (said,)}
+    rows = [
+        (26, has(1_000), {"stock": 0, "base": 10_000_000, "changes": {"stock": 10_000_000}}),
+        # What a stock system says of the day before is no news of today.
+        (49, says_of(24, 1_000), {"stock": 0}),
+        (50.01, passes, silent),
+        (51, sees(1_000), {"stock": 0, "base": 10_000_000, "changes": {"stock": 10_000_000}}),
+        (75.01, passes, silent),
+        # The book's own count is as good a word.
+        (76, amended(lots=[lot(**ON_RECEIPT, counted=1_000, counted_at=moment(76))]), {"stock": 0, "base": 10_000_000}),
+        (100.01, passes, silent),
+    ]
+    assert_figures(bench, rows)
+    assert state_module.to_bytes(recover(bench.store)) == state_module.to_bytes(bench.spine.state)
+
+
+def test_without_a_bound_a_silent_stock_system_is_believed_for_ever() -> None:
     bench = bench_of(policy=HALF | {"receipt": 1, "count": 1})
-    assert_figures(bench, [*PLEDGED, (3, passes, {"stock": 0, "base": 10_000_000})])
-    terms = {"id": "terms", **HALF, "receipt": 1, "count": 1, "count_stale_s": 86_400}
-    assert_figures(bench, [(4, amended(policies=[terms]), {"stock": 20_000_000, "base": 0})])
-    assert base_at(bench.store, LINE).grounds == {"lot": ("stock: no count whose age is known",)}
-    counted = lot(**ON_RECEIPT, counted=1_000, counted_at=moment(4))
-    assert_figures(bench, [(5, amended(lots=[counted]), {"stock": 0, "base": 10_000_000})])
+    assert_figures(bench, [*PLEDGED, (3, passes, WHOLE), (2_000, passes, {"stock": 0, "base": 10_000_000})])
 
 
 def test_a_new_lot_comes_with_its_receipt_as_goods() -> None:

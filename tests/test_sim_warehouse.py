@@ -73,6 +73,18 @@ def believed(people: People) -> dict[tuple[str, str], int]:
     return dict(found)
 
 
+def json_document(people: People, at_ms: int) -> bytes:
+    """All that the stock system answers when it is asked for everything."""
+    system = people.stock_system
+    on_hand = system.on_hand()
+    owners = sorted({owner for owner, _, _ in on_hand})
+    found = {
+        "movements": [stock_forms.movement(one) for one in system.after(0, system.newest)],
+        "snapshots": [stock_forms.snapshot(on_hand, owner, at_ms) for owner in owners],
+    }
+    return json.dumps(found).encode()
+
+
 def assert_ledger_explains(people: People, at_ms: int) -> None:
     """Stock system and floor differ by what the ledger of truth says, and by nothing else."""
     system, floor = believed(people), people.scene.floor.stock()
@@ -94,7 +106,7 @@ def test_the_same_seed_tells_the_same_story_to_the_byte_and_another_seed_another
             said,
             sensors.registers(asked),
             stock_forms.csv_document(bookings),
-            stock_forms.json_document(bookings, on_hand, START_MS),
+            json_document(people, START_MS),
             stock_forms.x12_document(bookings, on_hand, START_MS, 1),
         )
 
@@ -259,11 +271,47 @@ def test_the_real_shops_sales_come_whole_into_the_story() -> None:
     assert people.homes.keys() == skus
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice\n"])
-def test_a_file_that_is_no_table_of_sales_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "sales.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(SalesError, match=r"sales\.csv: is no table of sales"):
+HEAD = "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "it has no column InvoiceNo; there have to be InvoiceNo, StockCode, Quantity, InvoiceDate, UnitPrice"),
+        (b"a,b\n1,2\n", "it has no column InvoiceNo"),
+        (b"a,b\n", "it has no column InvoiceNo"),
+        (HEAD.encode(), "it has these columns and no row; name another, or dice"),
+        (f"{HEAD}1,85123A,6,2010-12-01 08:26:00,2.55\n2,85123A,six,2010-12-01,2\n".encode(), "line 3: invalid literal"),
+        (f"{HEAD}1,85123A,6\n".encode(), "line 2: Invalid isoformat string: ''"),
+        (f"{HEAD}1,85123A,6,2010-13-01,2.55\n".encode(), "line 2: "),
+        (b"\xff\xfe", "'utf-8' codec can't decode"),
+        (b"\x1f\x8b\x08", "Compressed file ended"),
+    ],
+)
+def test_a_file_that_is_no_table_of_sales_is_refused_with_what_it_lacks(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    (tmp_path / "sales.csv").write_bytes(data)
+    with pytest.raises(SalesError) as caught:
         sales.of_file(tmp_path / "sales.csv", 1, 1)
+    assert str(caught.value).startswith(f"{tmp_path / 'sales.csv'}: is no table of sales as UCI Online Retail: {words}")
+
+
+def test_the_real_shops_table_is_taken_where_it_is_beside_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sales, "__file__", str(tmp_path / "elsewhere" / "checkout" / "a" / "b" / "c" / "sales.py"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert sales.asked_for(None) is None
+    assert sales.asked_for("own.csv") == tmp_path / "work" / "own.csv"
+    beside_the_checkout, beside_the_work = tmp_path / "elsewhere", tmp_path
+    for folder in (beside_the_checkout, beside_the_work):
+        table = folder / "shared" / "data" / "retail-uci" / "online_retail.csv.gz"
+        table.parent.mkdir(parents=True)
+        table.write_bytes(b"")
+        assert sales.asked_for(None) == table
+    assert sales.asked_for("dice") is None
 
 
 # Sensors, by the gateway's own readers
@@ -447,9 +495,8 @@ def test_json_and_csv_add_up_in_the_clouds_stock_book_to_what_the_system_believe
     told(people)
     bookings = people.stock_system.after(0, 10**6)
     assert any(one.cancels for one in bookings) or seed != 1
-    end_ms = people.story.end_ms
     forms = {
-        "json": stock_forms.json_document(bookings, people.stock_system.on_hand(), end_ms),
+        "json": json_document(people, people.story.end_ms),
         "csv": stock_forms.csv_document(bookings),
     }
     for form, data in forms.items():
@@ -560,6 +607,10 @@ def test_the_roster_has_a_row_for_all_that_is_said_but_signs_of_life(tmp_path: P
         f"{layout.COLD_PROBE}.humidity",
         f"{layout.COLD_PROBE}.battery",
     }
+    (counted_row,) = (row for row in roster.rows if row.channel == "tags_present")
+    assert (counted_row.source, counted_row.own_tags) == (layout.HALL_READER, (layout.WALL_TAG,))
+    hall = next(zone for zone in PART["warehouses"][0]["zones"] if zone["asset"] == HALL.asset)
+    assert hall["pieces_tolerance"] == 0, "nothing is counted but cartons"
     said = {(row.source, row.field) for row in roster.rows}
     assert {("rack-scale", "net"), ("gate-reader", "tag"), ("hall-reader", "tag")} <= said
 
@@ -569,9 +620,11 @@ def test_the_roster_has_a_row_for_all_that_is_said_but_signs_of_life(tmp_path: P
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "pledgewatch_sim", "warehouse", "--folder", str(tmp_path / "wh")]
-    arguments = ["--seed", "5", "--days", "3", "--missed-scans", "1", "--every", "0.2"]
-    process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "pledgewatch_sim", "warehouse", "--folder", "wh"]
+    arguments = ["--seed", "5", "--days", "3", "--missed-scans", "1", "--every", "0.2", "--sales", "dice"]
+    process = subprocess.Popen(
+        [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
     try:
         yield process
     finally:
@@ -589,15 +642,17 @@ def said_by(port: int) -> bytes:
 def test_the_program_says_where_it_is_and_a_theft_can_be_had(warehouse: subprocess.Popen[str], tmp_path: Path) -> None:
     assert warehouse.stdout is not None
     addresses = json.loads(warehouse.stdout.readline())
-    feed = httpx2.get(f"{addresses['wms']}/movements", timeout=10).json()
-    assert feed["movements"][0]["id"] == "M-000001"
-    assert len(list(Path(addresses["drop"]).rglob("*.edi"))) == 2
+    assert addresses["sales"] == "dice"
+    assert all(Path(addresses[name]).is_absolute() for name in ("gate-reader", "gateway_part", "drop", "truth"))
     (tmp_path / "gateway.toml").write_text(GATEWAY + Path(addresses["gateway_part"]).read_text(encoding="utf-8"))
     assert load(tmp_path / "gateway.toml").serial[0].port == Path(addresses["gate-reader"])
     gate, hall = (os.open(addresses[name], os.O_RDONLY | os.O_NOCTTY) for name in ("gate-reader", "hall-reader"))
     try:
         seen = LineCutter().feed(said_by(hall))
-        assert b"WALL-HALL" in seen
+        assert b"WALL-HALL" in seen  # sensors speak once the past is told
+        feed = httpx2.get(f"{addresses['wms']}/movements", timeout=10).json()
+        assert feed["movements"][0]["id"] == "M-000001"
+        assert len(list(Path(addresses["drop"]).rglob("*.edi"))) == 2
         warehouse.send_signal(signal.SIGUSR1)
         left = LineCutter().feed(said_by(gate))
     finally:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +34,7 @@ from stocking import LATER_MS, interchange, json_text, moved_in
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.decide.stock import stock_book
 from pledgewatch_cloud.decide.stock.rows import DOCUMENT_MAX_BYTES
 from pledgewatch_cloud.journal.store import QUARANTINE_RAW_MAX_BYTES, StoreError
 from pledgewatch_cloud.notices.aside import Aside
@@ -268,6 +270,36 @@ def test_what_is_handed_in_is_counted(cloud: StockCloud) -> None:
     assert 'pledgewatch_stock_reports_total{became="stock_refused"} 1.0' in text
     assert "pledgewatch_state_stock_rows 2.0" in text
     assert "pledgewatch_state_stock_keys 1.0" in text
+
+
+def test_a_full_book_is_said_once_and_shown_until_there_is_room(
+    cloud: StockCloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_full() -> bool:
+        return "pledgewatch_stock_book_full 1.0" in cloud.client.get("/metrics").text
+
+    def errors() -> list[str]:
+        return [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+
+    assert "pledgewatch_stock_book_full 0.0" in cloud.client.get("/metrics").text
+    monkeypatch.setattr(stock_book, "ROWS_MAX", 2)
+    answered(cloud, movements({}, {}))
+    for number in (3, 4):
+        assert_problem(cloud.post(movements({"identity": f"M-{number}"})), 422)
+        assert is_full()
+    (said,) = errors()
+    assert said.startswith("reports of stock are refused, for the stock book is full: ")
+    # There is always room to take something back; that is no room for what is there.
+    answered(cloud, json_text(movements=[{"id": "C-1", "at": "2026-03-01T12:00:00Z", "cancels": "M-1"}]).encode())
+    assert is_full()
+    monkeypatch.setattr(stock_book, "ROWS_MAX", 20)
+    answered(cloud, movements({"identity": "M-3"}))
+    assert not is_full()
+    monkeypatch.setattr(stock_book, "KEYS_MAX", 1)
+    assert_problem(cloud.post(movements({"identity": "M-5", "bin": "Z-9"})), 422)
+    assert is_full()
+    assert len(errors()) == 2
+    assert_problem(cloud.post(b"{"), 422)
 
 
 class Shop:

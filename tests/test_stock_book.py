@@ -13,7 +13,7 @@ from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.stock import stock_book
 from pledgewatch_cloud.decide.stock.rows import KINDS, SIGNS, Snapshot, StockError, StockKey, StockRow
-from pledgewatch_cloud.decide.stock.stock_book import Lot, Period, StockBook, horizon_ms
+from pledgewatch_cloud.decide.stock.stock_book import Period, StockBook, StockLot, horizon_ms
 
 Said = StockRow | Snapshot
 MOVES = ("received", "shipped", "sold", "returned", "adjusted", "moved", "unreconciled")
@@ -157,8 +157,11 @@ def test_lots_add_up_to_what_is_on_hand_and_counts_are_put_to_none() -> None:
         row("5", "received", 6, NOON_MS + DAY_MS),
         counted("S1", NOON_MS + 2 * DAY_MS, {SOFA: 41}),
     )
-    assert known.lots(SOFA) == [Lot("", 4_000), Lot("L7", 37_000, NOON_MS, NOON_MS + 90 * DAY_MS, 12_50, "USD")]
-    assert known.lots(SOFA, NOON_MS) == [Lot("L7", 40_000, NOON_MS, NOON_MS + 90 * DAY_MS, 12_50, "USD")]
+    assert known.lots(SOFA) == [
+        StockLot("", 4_000),
+        StockLot("L7", 37_000, NOON_MS, NOON_MS + 90 * DAY_MS, 12_50, "USD"),
+    ]
+    assert known.lots(SOFA, NOON_MS) == [StockLot("L7", 40_000, NOON_MS, NOON_MS + 90 * DAY_MS, 12_50, "USD")]
     assert known.folded(NOON_MS + 3 * DAY_MS).lots(SOFA) == known.lots(SOFA)
 
 
@@ -169,7 +172,7 @@ def test_a_lot_that_is_gone_and_comes_again_begins_anew() -> None:
         row("3", "received", 1, NOON_MS + 2 * DAY_MS, lot="L7"),
     )
     assert known.lots(SOFA, NOON_MS + DAY_MS) == []
-    assert known.lots(SOFA) == [Lot("L7", 1_000, NOON_MS + 2 * DAY_MS)]
+    assert known.lots(SOFA) == [StockLot("L7", 1_000, NOON_MS + 2 * DAY_MS)]
 
 
 def test_what_is_sold_a_day_is_rounded_down_over_all_bins_and_never_below_nothing() -> None:
@@ -396,3 +399,13 @@ def test_what_is_fresh_is_each_row_once_with_the_faults_of_the_others_at_their_l
     assert_faults(
         fresh.faults, (4, "2: was said before with another quantity_milli"), (5, "3 is about 2026-02-27T12:00:00Z")
     )
+
+
+def test_in_which_lines_rows_came_is_not_kept() -> None:
+    rows = (row("M-1", "received", 40, line=2), row("M-2", "sold", 3, NOON_MS + 1, line=3))
+    snapshot = counted("S-1", NOON_MS + 2, {SOFA: 36}, line=4)
+    snapshot = snapshot._replace(rows=tuple(one._replace(line=5) for one in snapshot.rows))
+    bare = [one._replace(line=0) for one in rows]
+    first = book(*rows, snapshot)
+    assert first.as_json() == book(*bare, counted("S-1", NOON_MS + 2, {SOFA: 36})).as_json()
+    assert first.taken(said(*bare)) is first

@@ -1,5 +1,7 @@
 """The CSV form: tables as stock systems write them, by a mapping; every encoding; every fault at its line."""
 
+import csv
+import unicodedata
 from typing import Any
 
 import pytest
@@ -223,6 +225,51 @@ def test_rows_without_ids_are_known_by_what_they_say_and_repeats_are_refused_unl
     assert (len(each.rows), len({one.id for one in each.rows}), each.left_out) == (3, 3, ())
     assert (len(once.rows), once.left_out) == (1, (LeftOut("repeats another row", 2),))
     assert each.rows[0]._replace(line=0) == read(RULED_HEADER + SALE, RULED).rows[0]._replace(line=0)
+
+
+def in_order(text: str, *names: str, **more: str) -> str:
+    """A table with its columns in another order, and with some more of which every cell is the same."""
+    rows = list(csv.DictReader(text.splitlines()))
+    lines = [",".join([*names, *more]), *(",".join([*(row[name] for name in names), *more.values()]) for row in rows)]
+    return "".join(f"{one}\n" for one in lines)
+
+
+def test_rows_without_ids_are_the_same_in_another_order_of_columns_and_with_one_more_that_nobody_reads() -> None:
+    text = RULED_HEADER + SALE + SALE.replace(",2,", ",5,")
+    first = read(text, RULED)
+    names = RULED_HEADER.strip().split(",")
+    others = [
+        in_order(text, *reversed(names)),
+        in_order(text, *names, printed="today"),
+        in_order(text, *names[2:], *names[:2], by="A"),
+    ]
+    for other in others:
+        assert other != text
+        assert read(other, RULED).rows == first.rows
+    assert len({row.id for row in first.rows}) == len(first.rows) == 2
+
+
+def test_rows_without_ids_differ_by_any_cell_that_a_field_or_a_rule_reads() -> None:
+    others = ("found" + SALE, SALE.replace("FA-3", "FA-4"), SALE.replace(",2,", ",3,"), SALE.replace("12:00", "12:01"))
+    report = read(RULED_HEADER + SALE + "".join(others), RULED)
+    assert report.faults == ()
+    assert len({row.id for row in report.rows}) == 1 + len(others)
+
+
+def test_signs_that_are_written_in_two_ways_are_one_name() -> None:
+    """é as one sign (NFC) and as two (NFD): in a SKU, a bin's column, a unit and a kind."""
+    mapping = CsvMapping(
+        {"id": "No", "kind": "Art", "at": "Zeit", "sku": "Articulé", "unit": "Unité", "quantity": "Menge"},
+        kinds={"entrée": "received"},
+    )
+    terms = TERMS._replace(units={"pièce": "piece"})
+    text = "No,Art,Zeit,Articulé,Unité,Menge\n1,entrée,2026-03-01T12:00:00Z,CAFÉ,pièce,4\n"
+    apart = unicodedata.normalize("NFD", text)
+    assert apart != text
+    one, other = read(text, mapping, terms), read(apart, mapping, terms)
+    assert (one.faults, other.faults) == ((), ())
+    assert one.rows == other.rows
+    assert one.rows[0].key.sku == "CAFÉ"
 
 
 @pytest.mark.parametrize(

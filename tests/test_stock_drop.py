@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from builders import ManualClock
 from stocked import (
+    HEADER,
     LENIENT,
     SOFA,
     STRICT,
@@ -31,11 +33,12 @@ from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.stock.rows import DOCUMENT_MAX_BYTES
 from pledgewatch_cloud.drop_folder import DropFolder
 from pledgewatch_cloud.journal.sqlite import SqliteStore
-from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_cloud.stock import drop
 from pledgewatch_cloud.stock.drop import StockFiles
 from pledgewatch_cloud.stock.intake import StockIntake
+from pledgewatch_cloud.stock.reports import StockReports
 from pledgewatch_wire.settings import load
 
 ENDINGS = {"json": "json", "csv": "csv", "x12": "edi"}
@@ -53,7 +56,7 @@ class Site:
 
     def restart(self) -> None:
         """Another service takes over, which has seen nothing yet."""
-        intake = StockIntake(Writer(self.spine, lambda: None), self.store, Submissions(), ManualClock(LATER_MS))
+        intake = StockIntake(Writer(self.spine, lambda: None), self.store, StockReports(), ManualClock(LATER_MS))
         self.drop = DropFolder(self.folder, StockFiles(intake), 20.0)
 
     def put(self, name: str, raw: bytes, source: str = STRICT) -> Path:
@@ -179,12 +182,75 @@ def test_only_a_table_waits_for_a_minute_when_it_is_whole(site: Site) -> None:
     assert "wms/taken/b.csv" in site.lies()
 
 
+def test_whether_a_document_is_whole_is_found_out_beside_the_event_loop(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen megabytes of JSON take a second, and it is asked at every look."""
+    threads = list[threading.Thread]()
+    is_whole = drop._is_whole
+
+    def found_out(form: str, raw: bytes) -> bool:
+        threads.append(threading.current_thread())
+        return is_whole(form, raw)
+
+    monkeypatch.setattr(drop, "_is_whole", found_out)
+    site.put("a.json", movements({}))
+    site.look(2)
+    assert site.lies() == ["wms/taken/a.json"]
+    assert threads
+    assert threading.main_thread() not in threads
+
+
 def test_what_is_not_ours_stays_where_it_is(site: Site) -> None:
-    for name in (".a.json", "a.json.part", "a.txt", "a.xml", "a.CSV"):
+    for name in (".a.json", "a.json.part", "a.txt", "a.xml", "a"):
         site.put(name, movements({}))
     before = site.lies()
     site.look()
     assert (site.lies(), site.spine.state.entry) == (before, 1)
+
+
+def test_endings_may_be_written_in_capitals(site: Site) -> None:
+    site.put("A.CSV", table(line(1)))
+    site.put("B.EDI", interchange(came_in(pieces(2), total="2")).encode())
+    site.put("C.Json", movements({"identity": "M-9"}))
+    site.look()
+    assert site.lies() == ["wms/taken/A.CSV", "wms/taken/B.EDI", "wms/taken/C.Json"]
+    assert site.spine.state.stock.on_hand_milli(SOFA) == 82_000
+
+
+def test_a_file_whose_ending_nobody_takes_is_told_of_once_when_it_has_lain_there(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (".a.json", "a.json.part", "a.txt"):
+        site.put(name, b"x")
+    site.look(2)
+    (site.folder / "wms/a.json.part").replace(site.folder / "wms/b.txt")
+    (site.folder / "wms/b.txt").unlink()
+    assert caplog.text == ""
+    site.look(9)
+    said = "wms/a.txt is not taken, for its name ends in none of .json, .csv, .x12, .edi"
+    assert [one.getMessage() for one in caplog.records] == [said]
+    site.put("a.txt", b"another")
+    site.look(5)
+    assert [one.getMessage() for one in caplog.records] == [said, said]
+
+
+@pytest.mark.parametrize(("end", "is_said"), [("", True), ("\n", False), ("\r\n", False)])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_table_without_an_end_of_its_last_line_is_taken_when_it_lay_still_and_that_is_said(
+    site: Site, caplog: pytest.LogCaptureFixture, end: str, is_said: bool, encoding: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    text = f"{HEADER}\n{line(1)}{end}"
+    csv = {name: value for name, value in stock_book_document()["stock_sources"][0]["csv"].items() if name != "trailer"}
+    source = stock_book_document()["stock_sources"][0] | {"csv": csv}
+    site.spine.commit(drafts.amend, {"stock_sources": [source]})
+    site.put("a.csv", text.encode(encoding))
+    site.look(3)
+    assert site.lies() == ["wms/a.csv"]
+    site.look(1)
+    assert site.lies() == ["wms/taken/a.csv"]
+    assert ("its last line has no end: was it whole?" in caplog.text) == is_said
 
 
 def test_a_folder_of_no_source_is_refused_and_taken_once_the_book_knows_it(site: Site) -> None:

@@ -1,5 +1,6 @@
 """The JSON form: what it takes, and every fault at its line with its cure; what one row may say, in every form."""
 
+import unicodedata
 from typing import Any
 
 import pytest
@@ -145,6 +146,10 @@ def test_what_the_book_says_of_a_source_is_held() -> None:
     [
         ({"at": None}, 2, "at: "),
         ({"id": ""}, 2, "id: is missing"),
+        ({"id": True}, 2, "id: a text is needed, not True"),
+        ({"id": 1.5}, 2, "id: 1.5 is a binary fraction"),
+        ({"cancels": False}, 2, "cancels: a text is needed, not False"),
+        ({"owner": True}, 2, "owner: a text is needed, not True"),
         ({"owner": "rival", "complete": True}, 2, "owner: 'rival' is none"),
         ({"complete": 1}, 2, "complete: 1 is neither true nor false"),
         ({"cancels": "S-1"}, 2, "cancels: names the snapshot itself"),
@@ -242,3 +247,11 @@ def test_a_document_is_bounded_in_bytes_rows_and_faults_told(monkeypatch: pytest
     monkeypatch.setattr(texts, "DOCUMENT_MAX_BYTES", 10)
     assert_faults(read(movements=[]).faults, (0, "16 bytes; at most 10: hand it in in parts"))
     assert rows.ROWS_IN_ONE_MAX > 2
+
+
+def test_signs_that_are_written_in_two_ways_are_one_name() -> None:
+    terms = TERMS._replace(units={"pièce": "piece"}, owners={"Dépôt": "exporter"})
+    apart = {name: unicodedata.normalize("NFD", text) for name, text in {"sku": "CAFÉ", "unit": "pièce"}.items()}
+    row = one_row(terms, owner=unicodedata.normalize("NFD", "Dépôt"), **apart)
+    assert row == one_row(terms, owner="Dépôt", sku="CAFÉ", unit="pièce")
+    assert (row.key.sku, row.key.owner, row.key.unit) == ("CAFÉ", "exporter", "piece")

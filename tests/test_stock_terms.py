@@ -103,6 +103,18 @@ def test_what_is_written_again_is_what_was_said() -> None:
     assert is_same(amend(empty(), written), book)
 
 
+def test_a_rule_may_ask_for_an_empty_cell_and_one_for_nothing_at_all() -> None:
+    rules = [{"when": {"lot": ""}, "kind": "left_out", "reason": "no lot"}, {"when": {}, "kind": "sold"}]
+    csv = {"columns": {"at": "when", "sku": "article", "quantity": "pieces"}, "fixed": {"unit": "EA"}, "rules": rules}
+    book = amend(empty(), document(source_document("wms", csv=csv, needs_lot=0)))
+    assert is_same(amend(empty(), as_document(book)), book)
+    source = book.stock_sources["wms"]
+    text = "when,article,pieces,lot\n2026-03-01T12:00:00Z,SOFA-3,4,\n2026-03-01T12:00:00Z,SOFA-3,4,L7\n"
+    report = intake.read(source.terms, "csv", text, source.mapping)
+    assert (report.faults, report.left_out) == ((), (("no lot", 1),))
+    assert [(row.kind, row.line) for row in report.rows] == [("sold", 3)]
+
+
 def test_a_source_is_amended_by_its_id_and_removed() -> None:
     book = amend(empty(), document(source_document("wms")))
     strict = amend(book, {"stock_sources": [source_document("wms", at_fault="take_rest")]})
@@ -198,7 +210,8 @@ FAULTS: list[tuple[Change, str]] = [
     (mapped(decimal="x"), "stock_sources[0].csv: decimal is '.' or ','"),
     (mapped(repeats="maybe"), "stock_sources[0].csv.repeats: 'maybe' is none of refused, each, once"),
     (rule(kind="eaten"), "stock_sources[0].csv.rules[0].kind: 'eaten' is none of received,"),
-    (rule(when={}), "stock_sources[0].csv.rules[0].when: an object from column to a regular expression"),
+    (rule(when="no"), "stock_sources[0].csv.rules[0].when: an object from column to a regular expression"),
+    (rule(when={"no": 7}), "stock_sources[0].csv.rules[0].when: an object from column to a regular expression"),
     (rule(when={"no": "x" * 257}), "stock_sources[0].csv.rules[0].when: an object from column to a regular expression"),
     (rule(when={"no": "("}), "stock_sources[0].csv: '(' is no regular expression: missing ), unterminated"),
     (rule(turned=5), "stock_sources[0].csv.rules[0].turned: 5 is not a whole number"),

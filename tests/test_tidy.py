@@ -59,7 +59,7 @@ ROOMS = {
     "outage": set[str](),
     "drop_folder": {"decide", "journal", "outage"},
     "notices": {"decide", "journal", "spine", "clock", "signature", "drop_folder"},
-    "stock": {"decide", "journal", "spine", "clock", "drop_folder", "notices"},
+    "stock": {"decide", "journal", "spine", "clock", "drop_folder", "notices", "outage"},
     "membership": {"decide", "spine", "clock", "signature", "outage", "outbox", "notices"},
     "serving": set[str](),
     "registry": {
@@ -114,9 +114,9 @@ OVER_THE_ROOMS = {"book", "drafts", "facility", "state", "step"}
 
 # What deciding may use of the standard library and of others: nothing that has a clock, chance, disk or network.
 PURE = {
+    "array",
     "base64",
     "bisect",
-    "heapq",
     "collections",
     "cryptography",  # to verify; nothing here makes a key or signs
     "csv",  # of lines that are given; it opens nothing
@@ -126,16 +126,19 @@ PURE = {
     "enum",
     "functools",
     "hashlib",
+    "heapq",
     "hmac",
     "itertools",
     "json",
     "math",
     "numpy",
+    "operator",
+    "pledgewatch_cloud",
+    "pledgewatch_wire",
     "re",
     "shapely",
     "typing",
-    "pledgewatch_wire",
-    "pledgewatch_cloud",
+    "unicodedata",
 }
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input"}
 

@@ -179,8 +179,9 @@ def test_several_photographs_may_be_named_together_or_one_by_one(site: Site, cap
     )
 
 
-def test_a_count_that_says_no_time_was_counted_now(site: Site, capsys: Captured) -> None:
-    code, text, _ = ran(capsys, *signing(site, form=site.form(at=None)))
+@pytest.mark.parametrize("at", [None, ""])
+def test_a_count_that_says_no_time_was_counted_now(site: Site, capsys: Captured, at: str | None) -> None:
+    code, text, _ = ran(capsys, *signing(site, form=site.form(at=at)))
     assert code == 0
     assert counting.read(text.strip()).at_ms > NOON_MS
 
@@ -204,6 +205,7 @@ def test_what_cannot_be_signed_is_told_and_nothing_is_handed_in(site: Site, caps
         (signing(site, "--url", URL, key=gone), "gone: cannot be read"),
         (signing(site, "--url", URL, "--photo", gone), "gone cannot be read: No such file"),
         (("counts", "hand-in", gone), "gone cannot be read"),
+        (("counts", "hand-in", site.write("empty.jws", " \n")), "empty.jws is empty; name the file that"),
         (("counts", "hand-in", site.write("x.jws", "Prüfung")), "x.jws cannot be read"),
     ):
         code, said, told = ran(capsys, *arguments)

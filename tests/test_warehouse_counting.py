@@ -7,18 +7,30 @@ from typing import Any
 import pytest
 from builders import NOON_MS
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from extracts import RECEIPT
+from keeping import Keeping
 from receipting import BANK, DEPOSITOR, OTHER_WAREHOUSE, WAREHOUSE, signed
+from stocking import row as stock_row
+from stocking import said as said_of_stock
 from warehouses import KEYS, PHOTO, SURVEYOR, book_with, count_says, count_text
 
-from pledgewatch_cloud.decide import canonical, jose
+from pledgewatch_cloud.decide import canonical, drafts, jose
 from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.receipts.goods import GoodsLine
 from pledgewatch_cloud.decide.receipts.life import SKEW_MS
+from pledgewatch_cloud.decide.receipts.receipt import State
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
+from pledgewatch_cloud.decide.state import digest
 from pledgewatch_cloud.decide.stock.rows import QUANTITY_MAX_MILLI, StockKey
-from pledgewatch_cloud.decide.warehouse.counting import OLDEST_MS, Count, CountError, check, read
+from pledgewatch_cloud.decide.stock.stock_book import StockBook
+from pledgewatch_cloud.decide.warehouse.cases import Case, CaseState
+from pledgewatch_cloud.decide.warehouse.counting import OLDEST_MS, Count, CountError, check, check_known, read
+from pledgewatch_cloud.spine.spine import recover
 
 SOFA = StockKey(WAREHOUSE, DEPOSITOR, "SOFA-3", "A-01", "piece")
 BOOK = book_with()
 ROW = count_says()["rows"][0]
+NO_RECEIPTS = ReceiptBook()
 
 
 def keys(party: str) -> Mapping[str, bytes]:
@@ -169,3 +181,81 @@ def test_a_count_is_of_no_moment_ahead_and_of_none_long_ago() -> None:
     assert taken(text, NOON_MS + OLDEST_MS).at_ms == NOON_MS
     assert_refused(text, "at: the count is more than 31 days old", "count again", NOON_MS + OLDEST_MS + 1)
     assert taken(count_text(at=iso(NOON_MS + 1)), NOON_MS).at_ms == NOON_MS + 1
+
+
+KNOWN = StockBook().taken(
+    said_of_stock(
+        stock_row("M-1", "received", 40, key=SOFA),
+        stock_row("M-2", "received", 3, key=SOFA._replace(unit="pallet")),
+        stock_row("M-3", "received", 7, key=SOFA._replace(sku="SOFA-2")),
+        stock_row("M-4", "received", 7, key=SOFA._replace(sku="LAMP")),
+        stock_row("M-5", "received", 9, key=SOFA._replace(owner="lamp-works", sku="LAMP-9")),
+        stock_row("M-6", "received", 9, key=SOFA._replace(warehouse=OTHER_WAREHOUSE, sku="CHAIR")),
+    )
+)
+CASE = Case("case-1", "weight_below", WAREHOUSE, (), CaseState.OPEN, 0, 1, 1, 1, (SOFA,), 1, 1)
+CASES = {"case-1": CASE, "case-2": CASE._replace(id="case-2", warehouse=OTHER_WAREHOUSE)}
+
+
+def held_against_what_is_known(text: str, receipts: ReceiptBook = NO_RECEIPTS) -> None:
+    check_known(taken(text), KNOWN, receipts, CASES)
+
+
+@pytest.mark.parametrize(
+    ("change", "why", "cure"),
+    [
+        (row(unit="EA"), "has no SOFA-3 of sofa-works in EA", "SOFA-3 is counted in pallet, piece"),
+        (
+            row(sku="sofa-3"),
+            "has no sofa-3 of sofa-works in piece",
+            "nearest of sofa-works are SOFA-3, SOFA-2, LAMP",
+        ),
+        (row(sku="CHAIR"), "has no CHAIR of sofa-works", "write the SKU as the stock system does"),
+        (row(owner="exprter"), "has no SOFA-3 of exprter", "goods there are of lamp-works, sofa-works"),
+        (row(owner="lamp-works"), "has no SOFA-3 of lamp-works", "the nearest of lamp-works are LAMP-9"),
+        (but(count="case-9"), "count: case-9 is none that is known", "name a case of la-1"),
+        (but(count="case-2"), "count: case-2 is in la-2", 'or "" where the count answers none'),
+    ],
+)
+def test_a_count_of_what_nobody_knows_is_refused_with_what_is_nearest(
+    change: Callable[[dict[str, Any]], None], why: str, cure: str
+) -> None:
+    says = json.loads(json.dumps(count_says()))
+    change(says)
+    with pytest.raises(CountError) as caught:
+        held_against_what_is_known(signed(SURVEYOR, says, key=KEYS[SURVEYOR]))
+    assert why in caught.value.why
+    assert cure in caught.value.cure
+
+
+def test_goods_that_are_known_may_be_counted_in_any_bin_and_for_a_case_of_their_warehouse() -> None:
+    held_against_what_is_known(count_text([("SOFA-3", "Z-99", 1), ("LAMP", "A-01", 0)], count="case-1"))
+    with pytest.raises(CountError, match="no goods are known there yet"):
+        check_known(taken(count_text()), StockBook(), NO_RECEIPTS, CASES)
+
+
+def test_goods_of_a_live_receipt_may_be_counted_though_no_stock_system_knows_them() -> None:
+    only = {"unit": "set"}
+    goods = (GoodsLine("SOFA-3", 40_000, "set", "A-01"),)
+    receipt = RECEIPT._replace(warehouse=WAREHOUSE, depositor=DEPOSITOR, goods=goods)
+    says = count_says() | {"rows": [{**ROW, **only}]}
+    text = signed(SURVEYOR, says, key=KEYS[SURVEYOR])
+    with pytest.raises(CountError, match="in set"):
+        held_against_what_is_known(text)
+    held_against_what_is_known(text, ReceiptBook().put([receipt]))
+    with pytest.raises(CountError, match="in set"):
+        held_against_what_is_known(text, ReceiptBook().put([receipt._replace(state=State.CANCELLED)]))
+
+
+def test_a_slip_leaves_no_trace_and_the_same_count_again_says_nothing_new() -> None:
+    kept = Keeping()
+    kept.row("received", 40)
+    entry = kept.spine.state.entry
+    slip = signed(SURVEYOR, count_says() | {"rows": [{**ROW, "unit": "EA"}]}, key=KEYS[SURVEYOR])
+    with pytest.raises(CountError, match="SOFA-3 is counted in piece"):
+        kept.spine.commit(drafts.count, slip, NOON_MS)
+    assert kept.spine.state.entry == entry
+    text = count_text()
+    assert kept.spine.commit(drafts.count, text, NOON_MS) is not None
+    assert kept.spine.commit(drafts.count, text, NOON_MS) is None
+    assert digest(recover(kept.store)) == digest(kept.spine.state)

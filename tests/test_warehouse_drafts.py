@@ -5,21 +5,23 @@ from typing import Any
 
 import pytest
 from keeping import SKU, Keeping, sofas
-from receipting import CAME_MS, FIRST, WAREHOUSE, signed, stated
+from receipting import CAME_MS, FIRST, WAREHOUSE, begins, signed, stated
 from warehouses import count_text
 
 from pledgewatch_cloud.decide import drafts
-from pledgewatch_cloud.decide.batch import SignedAct, SignedCount, StockReport, Told
+from pledgewatch_cloud.decide.batch import Entry, SignedAct, SignedCount, StockReport, Told
 from pledgewatch_cloud.decide.canonical import encode
 from pledgewatch_cloud.decide.drafts import Draft
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts.act import ActError
+from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.decide.state import digest
 from pledgewatch_cloud.decide.stock.rows import StockError, StockRow
 from pledgewatch_cloud.decide.warehouse import handed_in
 from pledgewatch_cloud.decide.warehouse.counting import CountError
 from pledgewatch_cloud.journal import form
-from pledgewatch_cloud.spine.spine import recover
+from pledgewatch_cloud.journal.form import DamagedError
+from pledgewatch_cloud.spine.spine import recover, repeat
 
 Ask = Callable[..., Draft | None]
 CAME = {"id": "M-9", "kind": "received", "at": iso(CAME_MS), "sku": SKU, "bin": "A-01", "unit": "EA", "quantity": "5"}
@@ -37,6 +39,7 @@ def asked_of(kept: Keeping) -> list[tuple[Ask, tuple[Any, ...], type[Told]]]:
     """Each thing that can be asked, with its words and the entry that it becomes."""
     now_ms = kept.clock.at_ms
     said = {"act": "issue", "receipt": FIRST, "after": "", "by": WAREHOUSE, "at": iso(now_ms), **stated(sofas())}
+    said |= begins("issue", "", register_of(kept.spine.state.journal))
     return [
         (drafts.report, ("wms", "json", REPORT, now_ms), StockReport),
         (drafts.act, (signed(WAREHOUSE, said), now_ms), SignedAct),
@@ -93,3 +96,14 @@ def test_what_is_refused_leaves_the_state_as_it_was(
     with pytest.raises(error):
         kept.spine.commit(asked, *words, kept.clock.at_ms)
     assert kept.spine.state is before
+
+
+@pytest.mark.parametrize(
+    "content", [StockReport("wms", "json", "ew==", 1), SignedAct("no act", 1), SignedCount("no count", 1)]
+)
+def test_an_entry_that_cannot_be_decided_again_is_named(kept: Keeping, content: Told) -> None:
+    state = kept.spine.state
+    with pytest.raises(DamagedError) as caught:
+        repeat(kept.store, state, Entry(state.entry + 1, state.recorded_at_ms, content), b"")
+    assert caught.value.entry == state.entry + 1
+    assert "cannot be decided again" in str(caught.value)

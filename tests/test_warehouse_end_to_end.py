@@ -24,7 +24,7 @@ from urllib.parse import quote
 import pytest
 from brokers import BrokerProcess, free_port, started
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from receipting import signed
+from receipting import begins, signed
 from station import Process, Station
 
 from pledgewatch_cloud.decide.moments import iso
@@ -68,7 +68,7 @@ class Warehouse:
     def __init__(self, folder: Path, broker_port: int) -> None:
         command = [sys.executable, "-m", "pledgewatch_sim", "warehouse", "--folder", str(folder / "warehouse")]
         # All of its days are over: from now on only sensors speak, and thieves come when they are called.
-        story = ["--seed", "11", "--days", "2", "--past-days", "2", "--every", "1", "--grace", "2"]
+        story = ["--seed", "11", "--days", "2", "--past-days", "2", "--every", "1", "--grace", "2", "--sales", "dice"]
         self._process = subprocess.Popen(
             [*command, *story, "--broker", str(broker_port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -186,6 +186,7 @@ class Bank:
     def act(self, by: str, kind: str, **body: Any) -> dict[str, Any]:
         """Somebody signs an act on the receipt; the receipt after it."""
         after = "" if kind == "issue" else self.receipt()["head"]
+        body = begins(kind, after, self.get("/receipts/register")["register"]) | body
         payload = {"act": kind, "receipt": RECEIPT, "after": after, "by": by, "at": iso(now_ms()), **body}
         found: dict[str, Any] = self.post("/receipts/acts", signed(by, payload, key=KEYS[by]))["receipt"]
         return found
@@ -268,14 +269,23 @@ def pledge(bank: Bank) -> int:
     return wanted.total()
 
 
+def short_of(bank: Bank, missed: int) -> int:
+    """How many sofas are missing where a reader misses some: it does not say of which bins, so each is short of its
+    share, in whole sofas and rounded up (docs/WAREHOUSES.md)."""
+    bins = Counter[str]()
+    for place, pieces in bank.warehouse.loads().values():
+        bins[place] += pieces
+    return sum(-(-pieces * missed // bins.total()) for pieces in bins.values())
+
+
 def test_what_is_stolen_of_pledged_goods_is_found_named_and_stops_the_receipt(bank: Bank) -> None:
     sofas = pledge(bank)
     assert sofas >= 48
     worth_minor = sofas * PRICE_MINOR
     bank.until(lambda: bank.base()["eligible_minor"] == worth_minor, "all of it to be lent on")
     assert bank.base()["base_minor"] == worth_minor // 2
-    # Each carton, and the tag on the wall.
-    bank.until(lambda: bank.newest().get(("Sofa hall", "tags_present")) == sofas + 1, "the hall's reader to be heard")
+    # Each carton, and not the tag on the wall.
+    bank.until(lambda: bank.newest().get(("Sofa hall", "tags_present")) == sofas, "the hall's reader to be heard")
     silent = {("Gate", "tag_out"), ("Gate", "tag_in")}
     bank.until(lambda: {name for name, value in bank.newest().items() if value is None} == silent, "every sensor")
     time.sleep(4)  # twice the warehouse's grace: nothing is amiss, and nobody says so
@@ -287,8 +297,9 @@ def test_what_is_stolen_of_pledged_goods_is_found_named_and_stops_the_receipt(ba
     bank.until(lambda: "pieces_below" in bank.cases(), "a case about the hall", WITHIN_S * 3)
     bank.until(lambda: bank.base()["ineligible"].get("shortfall"), "the shortfall in the base", WITHIN_S)
     case = bank.cases()["pieces_below"]
-    missing = bank.base()["ineligible"]["shortfall"] // PRICE_MINOR
-    assert 0 < missing <= unread["pieces"]
+    assert (case["measured"], case["missing_milli"]) == (unread["pieces"], 1_000 * short_of(bank, unread["pieces"]))
+    missing = {"shortfall": short_of(bank, unread["pieces"]) * PRICE_MINOR}
+    bank.until(lambda: bank.base()["ineligible"] == missing, "every carton of it, and no more", WITHIN_S)
     assert bank.receipt()["state"] == "pledged"
     (line,) = bank.get("/facilities/line")["lines"]
     assert case["case"] in json.dumps(line)
@@ -330,4 +341,5 @@ def test_what_is_stolen_of_pledged_goods_is_found_named_and_stops_the_receipt(ba
         WITHIN_S,
     )
     assert bank.base()["eligible_minor"] == (sofas - gone) * PRICE_MINOR
-    assert bank.cases().keys() == {"count_below"}
+    # What left by the gate was not found, so it is asked for again.
+    assert bank.cases().keys() == {"count_below", "goods_left"}

@@ -1,5 +1,6 @@
 """Departures: which lines of which receipts have left without a release, by gates and by places."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -57,8 +58,12 @@ class Yard:
         self.assets[asset] = AssetState(presence=Presence(key, *place, good_ms=at_ms)._replace(**told))
 
     def left(self) -> tuple[Departure, ...]:
-        """What has left."""
-        return left(self.book, self.register.receipts, self.signals, self.assets)
+        """What has left, without how each of its names passed."""
+        return bare(left(self.book, self.register.receipts, self.signals, self.assets))
+
+
+def bare(some: Iterable[Departure]) -> tuple[Departure, ...]:
+    return tuple(one._replace(outs=()) for one in some)
 
 
 @pytest.fixture
@@ -250,7 +255,10 @@ def test_only_the_receipts_that_are_asked_for_are_looked_at(yard: Yard) -> None:
     yard.register.issue(SECOND, {**SOFAS, "bin": "B-01", "seal": "SEAL002"})
     for name in (CONTAINER, "SEAL002"):
         yard.reads(name, LATER_MS)
-    of = {name: left(BOOK, yard.register.receipts, yard.signals, yard.assets, [name]) for name in (FIRST, SECOND, "x")}
+    asked = (
+        (name, left(BOOK, yard.register.receipts, yard.signals, yard.assets, [name])) for name in (FIRST, SECOND, "x")
+    )
+    of = {name: bare(found) for name, found in asked}
     assert of == {
         FIRST: (Departure(FIRST, 0, GATE, LATER_MS),),
         SECOND: (Departure(SECOND, 0, GATE, LATER_MS),),
@@ -270,3 +278,23 @@ def test_the_receipts_that_a_passage_or_a_place_may_be_about_are_found(yard: Yar
     assert concerned(BOOK, book, [], [HALL, ZONE, "nothing"]) == set()
     yard.register.do(DEPOSITOR, "cancel", FIRST, reason="nobody lends on it")
     assert concerned(BOOK, yard.register.receipts, [tag_number(CONTAINER)], [BOX]) == set()
+
+
+def test_a_passage_that_was_found_stays_until_the_name_comes_in_again(yard: Yard) -> None:
+    yard.register.issue(FIRST, GOODS)
+    yard.reads(CONTAINER, LATER_MS)
+    yard.reads(SEAL, LATER_MS + 1)
+    known = {(one.receipt, one.line): one for one in left(BOOK, yard.register.receipts, yard.signals, {})}
+    assert [Departure.from_row(one.as_row()) for one in known.values()] == [*known.values()]
+
+    def still_left() -> tuple[Departure, ...]:
+        return bare(left(BOOK, yard.register.receipts, yard.signals, {}, known=known))
+
+    yard.signals = Signals()
+    assert still_left() == (Departure(FIRST, 0, GATE, LATER_MS),)
+    yard.reads(CONTAINER, LATER_MS + 2, Channel.TAG_IN)
+    assert still_left() == (Departure(FIRST, 0, GATE, LATER_MS + 1),)  # its seal is still out
+    yard.reads(SEAL, LATER_MS, Channel.TAG_IN)
+    assert len(still_left()) == 1
+    yard.reads(SEAL, LATER_MS + 2, Channel.TAG_IN)
+    assert still_left() == ()

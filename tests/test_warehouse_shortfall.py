@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from builders import MINUTE_MS, NOON_MS
 from keeping import Keeping, key, lot, sofas, weight_of
 from receipting import BANK, BUYER, DEPOSITOR, FIRST, OTHER_BANK, WAREHOUSE, stated
 from warehouses import PLACE, ZONE
 
+from pledgewatch_cloud.decide.stock.stock_book import KEEP_DAYS
 from pledgewatch_cloud.decide.warehouse.shortfall import Claims, Counts, Deficit, shortage_of, unseen_of
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
 SECOND = f"{WAREHOUSE}:0002"
-GRACE = 15
+GRACE, DAY = 15, 24 * 60
 Said = tuple[Any, ...]
 
 # Sofas come in before the receipt of 40 of them is issued and pledged. Then: what is said -> what is missing of it.
@@ -117,6 +119,9 @@ ZONES: list[tuple[str, list[Said], int]] = [
     ("pieces less by what may be off", [("pieces", 1, 38)], 0),
     ("pieces less by one more", [("pieces", 1, 37)], 5),
     ("tags less", [("tags", 1, 30)], 12),
+    ("pieces and tags: the pieces are farther below", [("pieces", 1, 30), ("tags", 1, 36)], 12),
+    ("pieces and tags: the tags are farther below", [("pieces", 1, 36), ("tags", 1, 30)], 12),
+    ("pieces are less, tags are all there", [("pieces", 1, 30), ("tags", 1, 40)], 12),
     ("weight and pieces: the worse one counts", [("pieces", 1, 30), ("weigh", 1, weight_of(38))], 12),
     ("what the scale says is of bad quality", [("bad", 1, weight_of(20))], 0),
 ]
@@ -198,6 +203,20 @@ def test_a_scale_that_weighs_goods_of_unknown_weight_says_nothing() -> None:
     keeping.amend(warehouses=[{**PLACE, "unit_weights_g": {"SOFA-3": 42_000, "CHAIR-1": 9_000}}])
     keeping.tick(60)
     assert keeping.held().missing == 40
+
+
+def test_a_zone_says_nothing_of_a_time_whose_rows_are_folded() -> None:
+    keeping = kept()
+    keeping.at(1).weigh(1, weight_of(40))
+    keeping.at(5).row("received", 20, minute=5)  # nobody can tell any more that they came after it was weighed
+    keeping.tick((KEEP_DAYS + 1) * DAY)
+    keeping.row("received", 1, minute=KEEP_DAYS * DAY)
+    keeping.tick((KEEP_DAYS + 1) * DAY + GRACE + 1)
+    assert keeping.spine.state.stock.horizon_ms > NOON_MS + MINUTE_MS
+    assert (keeping.missing, keeping.cases) == ({}, {})
+    keeping.weigh((KEEP_DAYS + 1) * DAY + GRACE + 1, weight_of(40))
+    keeping.tick((KEEP_DAYS + 1) * DAY + 2 * GRACE + 2)
+    assert "weight_below" in keeping.cases  # a newer value does
 
 
 def test_scales_of_a_zone_are_added_up() -> None:

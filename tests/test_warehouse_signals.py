@@ -7,7 +7,7 @@ import pytest
 from builders import NOON_MS
 from hypothesis import given
 from hypothesis import strategies as st
-from warehouses import DOCK, GATE, HALL, TRACKER, ZONE, batch, book_with, cell, installation, said
+from warehouses import DOCK, GATE, HALL, PLACE, TRACKER, ZONE, batch, book_with, cell, installation, said
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide.batch import AssetReading
@@ -115,6 +115,48 @@ def test_a_passage_dated_ahead_of_time_counts_as_of_when_it_was_heard() -> None:
     assert found.passages(GATE) == (Passage(LATER_MS, DOCK, 1, 1, OUT, SEAL),)
     back = after(said(DOCK, 2, LATER_MS + 60_000, cell(C.TAG_IN, SEAL)), known=found, now_ms=LATER_MS + 60_000)
     assert back.passages(GATE) == (Passage(LATER_MS + 60_000, DOCK, 1, 2, IN, SEAL),)
+
+
+def test_a_passage_and_a_door_by_a_clock_that_is_not_set_count_as_of_when_they_were_heard() -> None:
+    found = after(said(DOCK, 1, 0, cell(C.TAG_OUT, SEAL), cell(C.DOOR_OPEN, 1), clock=Clock.UNSET))
+    assert found.passages(GATE) == (Passage(LATER_MS, DOCK, 1, 1, OUT, SEAL),)
+    assert [one.at_ms for one in found.openings(GATE)] == [LATER_MS]
+    assert found.latest(GATE, C.DOOR_OPEN) is None
+    document = {"installations": [installation(DOCK, 52, asset=GATE, fitted_at="2026-01-01T14:00:00Z")]}
+    fitted_later = book_module.amend(BOOK, document)
+    assert after(said(DOCK, 1, 0, cell(C.TAG_OUT, SEAL), clock=Clock.UNSET), book=fitted_later) == NONE
+
+
+def test_of_each_quarter_of_an_hour_the_newest_value_of_a_channel_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals_module, "VALUES_MAX", 3)
+    moments = (0, 7, QUARTER_MS - 1, QUARTER_MS, 3 * QUARTER_MS, 2 * QUARTER_MS)
+    found = after(*(weighed(at_ms, NOON_MS + at_ms, sequence=9 + at_ms) for at_ms in moments))
+
+    def value(at_ms: int) -> int | None:
+        one = found.value_at(HALL, C.WEIGHT_G, NOON_MS + at_ms)
+        return one.value if one else None
+
+    assert [value(at_ms) for at_ms in (QUARTER_MS - 1, QUARTER_MS, 2 * QUARTER_MS - 1, 9 * QUARTER_MS)] == [
+        *(None, QUARTER_MS, QUARTER_MS, 3 * QUARTER_MS),
+    ]
+    late = after(weighed(1, NOON_MS + 5, sequence=1), known=found)
+    assert late is found
+
+
+def test_where_a_passage_is_let_go_no_older_one_of_its_tag_is_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals_module, "TAGS_MAX", 1)
+    other = installation("dock-b", 61)
+    places = [PLACE | {"gates": [GATE, str(other["asset"])]}]
+    here = book_module.amend(BOOK, {"installations": [other], "warehouses": places})
+    out = after(said(DOCK, 1, NOON_MS, cell(C.TAG_OUT, SEAL)), book=here)
+    back = after(said("dock-b", 1, NOON_MS + 1, cell(C.TAG_IN, SEAL)), book=here, known=out)
+    assert (back.passage(GATE, SEAL), len(back.passages(str(other["asset"])))) == (out.passage(GATE, SEAL), 1)
+    flooded = after(said("dock-b", 2, NOON_MS + 2, cell(C.TAG_IN, 7)), book=here, known=back)
+    assert flooded.passage(GATE, SEAL) is None
+    assert flooded.tags_since(back) == {7, SEAL}
+    newer = after(said(DOCK, 2, NOON_MS + 2, cell(C.TAG_OUT, SEAL)), book=here, known=back)
+    kept = after(said("dock-b", 3, NOON_MS + 3, cell(C.TAG_IN, 7)), book=here, known=newer)
+    assert kept.passage(GATE, SEAL) == newer.passage(GATE, SEAL)
 
 
 def test_the_newest_passage_of_each_tag_is_kept() -> None:
@@ -255,15 +297,18 @@ def by_hand(readings: list[AssetReading]) -> dict[str, Any]:
     latest: dict[tuple[str, int], Any] = {}
     passages: dict[tuple[str, int], Any] = {}
     openings: dict[tuple[str, int], Any] = {}
+    quarters: dict[tuple[str, int, int], Any] = {}
     for one in readings:
         known = HERE.watched.get(one.device)
-        if known is None or one.reading.clock == Clock.UNSET or one.measured_at_ms < known.fitted_ms:
+        if known is None:
             continue
-        is_ahead = one.measured_at_ms > NOW_MS + known.ahead_ms
+        is_ahead = one.reading.clock == Clock.UNSET or one.measured_at_ms > NOW_MS + known.ahead_ms
+        if one.measured_at_ms < known.fitted_ms and not is_ahead:
+            continue
         at_ms = NOW_MS if is_ahead else one.measured_at_ms
         who = (at_ms, one.device, one.epoch, one.sequence)
         for channel, value, quality in one.reading.cells:
-            is_expired = "weight" in C(channel).name.lower() and one.measured_at_ms > known.calibrated_until_ms
+            is_expired = "weight" in C(channel).name.lower() and at_ms > known.calibrated_until_ms
             if quality or is_expired or (channel == C.DOOR_OPEN and value > 1):
                 continue
             if channel in (C.TAG_IN, C.TAG_OUT) and known.is_gate:
@@ -274,6 +319,9 @@ def by_hand(readings: list[AssetReading]) -> dict[str, Any]:
             if channel in values | {C.DOOR_OPEN} and not is_ahead:
                 key = known.asset, channel
                 latest[key] = max(latest.get(key, (*who, value)), (*who, value))
+                if channel != C.DOOR_OPEN:
+                    then = *key, at_ms // QUARTER_MS
+                    quarters[then] = max(quarters.get(then, (*who, value)), (*who, value))
             if channel == C.DOOR_OPEN and value == 1:
                 key = known.asset, at_ms // QUARTER_MS
                 openings[key] = min(openings.get(key, who), who)
@@ -281,6 +329,7 @@ def by_hand(readings: list[AssetReading]) -> dict[str, Any]:
         "latest": [[*key, *one] for key, one in sorted(latest.items())],
         "openings": sorted([asset, *one] for (asset, _), one in openings.items()),
         "passages": sorted([asset, *one] for (asset, _), one in passages.items()),
+        "quarters": [[asset, channel, *one] for (asset, channel, _), one in sorted(quarters.items())],
     }
 
 

@@ -27,6 +27,7 @@ from pledgewatch_cloud.commands import (
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.series.series import SeriesError
+from pledgewatch_wire.piped import piped
 from pledgewatch_wire.settings import SettingsError
 
 # In the order in which the help shows them.
@@ -37,7 +38,12 @@ _COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns the exit code: 0 done, 1 found wrong, 2 cannot be done as asked."""
+    """The command line. Returns the exit code: 0 done, 1 found wrong, 2 cannot be done as asked, HAD_ENOUGH where
+    nobody reads the answer any more."""
+    return piped(lambda: _act(arguments))
+
+
+def _act(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:

@@ -2,8 +2,9 @@
 
 The folder's name says whose they are: who may write there is for the system's own rights to say. A file is looked at
 when it has not changed from one look to the next, so that one that is still being written is not taken half; and one
-that may still grow is given a minute more. What has an ending that nobody takes, or begins with a point, is not ours to
-take: that is how a careful writer names a file before it is whole.
+that may still grow is given a minute more. What has an ending that nobody takes (in small letters or capitals), or
+begins with a point, is not ours to take: that is how a careful writer names a file before it is whole. A file whose
+ending nobody takes is told of once, when it has lain there for a minute as it is: it may have been meant for us.
 
     lies there ─► taken ───► taken/       with NAME.reason.txt beside it where something of it was left aside
                └► refused ─► refused/     with NAME.reason.txt beside it
@@ -13,6 +14,10 @@ finds the file where it was and comes to the same.
 
 What cannot be read or moved holds nobody else up: it is said once, lies where it is, and is tried at every look. What
 was handed in already is then only moved.
+
+The gateway watches folders too (`pledgewatch_gateway/documents/drop_folder.py`), and by itself: it runs where there is
+no cloud and neither may import the other, its files are nobody's in particular, and it judges nothing of what they
+hold.
 """
 
 import asyncio
@@ -63,7 +68,7 @@ class Taker(Protocol):
     """Who takes the files of a folder: what they hold, `endings` of their names, and how many bytes at most."""
 
     noun: str
-    endings: tuple[str, ...]
+    endings: tuple[str, ...]  # in small letters
     max_bytes: int
 
     async def take(self, whose: str, name: str, raw: bytes, /, *, is_final: bool) -> Became:
@@ -85,9 +90,11 @@ class Seen(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The files that are ours to take, in order of their names, and what could not be looked at."""
+    """The files that are ours to take, in order of their names, those whose endings nobody takes, and what could not be
+    looked at."""
 
     shapes: dict[Path, Shape]
+    strange: dict[Path, Shape]
     failed: dict[Path, OSError]
 
 
@@ -100,6 +107,7 @@ class DropFolder:
         self._look_every_s = look_every_s
         self._patient_looks = max(1, round(WAITS_FOR_S / look_every_s))
         self._seen: dict[Path, Seen] = {}
+        self._strange: dict[Path, Seen] = {}
         self._stuck: dict[Path, Outage] = {}
         noun = taker.noun
         self._world = Outage(log, f"{noun} wait in {folder}, trying on", f"{noun} are taken from {folder} again")
@@ -124,12 +132,13 @@ class DropFolder:
         Raises StoreError, and OSError where the drop folder itself fails.
         """
         found = await asyncio.to_thread(_looked, self._folder, self._taker.endings)
-        before, self._seen = self._seen, {}
-        for path, shape in found.shapes.items():
-            seen = before.get(path)
-            is_same = seen is not None and seen.shape == shape
-            self._seen[path] = seen._replace(looks=seen.looks + 1) if seen is not None and is_same else Seen(shape)
+        self._seen = _seen_again(self._seen, found.shapes)
+        self._strange = _seen_again(self._strange, found.strange)
         self._keep_stuck(found)
+        for path, seen in self._strange.items():
+            if seen.looks == self._patient_looks:
+                name, endings = path.relative_to(self._folder), ", ".join(self._taker.endings)
+                log.warning("%s is not taken, for its name ends in none of %s", name, endings)
         for path, seen in list(self._seen.items()):
             if seen.looks:
                 await self._take(path, seen)
@@ -177,10 +186,19 @@ class DropFolder:
         return became
 
 
+def _seen_again(before: dict[Path, Seen], shapes: dict[Path, Shape]) -> dict[Path, Seen]:
+    """Files as they are seen now, each with the number of looks for which it has been as it is."""
+    found = {}
+    for path, shape in shapes.items():
+        seen = before.get(path)
+        found[path] = seen._replace(looks=seen.looks + 1) if seen and seen.shape == shape else Seen(shape)
+    return found
+
+
 def _looked(folder: Path, endings: tuple[str, ...]) -> Found:
     """What lies in the folder, of each as many files as are taken at one look."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = Found({}, {})
+    found = Found({}, {}, {})
     for whose in _listed(folder):
         try:
             if whose.is_dir(follow_symlinks=False):
@@ -192,10 +210,9 @@ def _looked(folder: Path, endings: tuple[str, ...]) -> Found:
 
 def _look_at(whose: Path, endings: tuple[str, ...], found: Found) -> None:
     """Find the files in one folder."""
-    count = 0
+    counts = {True: 0, False: 0}
     for one in _listed(whose):
-        if not one.name.endswith(endings):
-            continue
+        shapes = found.shapes if one.name.lower().endswith(endings) else found.strange
         try:
             about = one.stat(follow_symlinks=False)
         except FileNotFoundError:
@@ -204,9 +221,10 @@ def _look_at(whose: Path, endings: tuple[str, ...], found: Found) -> None:
             found.failed[Path(one.path)] = error
             continue
         if stat.S_ISREG(about.st_mode):
-            count += 1
-            found.shapes[Path(one.path)] = Shape(about.st_ino, about.st_size, about.st_mtime_ns)
-        if count == FILES_A_LOOK:
+            counts[shapes is found.shapes] += 1
+            if counts[shapes is found.shapes] <= FILES_A_LOOK:
+                shapes[Path(one.path)] = Shape(about.st_ino, about.st_size, about.st_mtime_ns)
+        if counts[True] == FILES_A_LOOK:
             return
 
 

@@ -55,6 +55,7 @@ from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_cloud.stock.drop import StockFiles
 from pledgewatch_cloud.stock.intake import StockIntake
+from pledgewatch_cloud.stock.reports import StockReports
 from pledgewatch_wire import topics
 from pledgewatch_wire.settings import unreadable
 from pledgewatch_wire.topics import Kind
@@ -84,7 +85,7 @@ class _Open(NamedTuple):
     membership: Membership | None
     metrics: Metrics
     submissions: Submissions
-    stock_reports: Submissions
+    stock_reports: StockReports
 
 
 async def run(settings: CloudSettings, config: Path) -> None:
@@ -122,7 +123,7 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     stack.callback(series.close)
     subscriber = await _subscriber(settings, stack)
     membership = await _membership(settings.registry, writer, stack)
-    counts = Metrics(), Submissions(), Submissions()
+    counts = Metrics(), Submissions(), StockReports()
     return _Open(
         listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, *counts
     )

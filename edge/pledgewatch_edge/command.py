@@ -19,6 +19,7 @@ from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import Station
 from pledgewatch_wire import __version__
+from pledgewatch_wire.piped import piped
 from pledgewatch_wire.settings import SettingsError
 
 FAILED: Final = 1
@@ -77,12 +78,17 @@ def status_of(station: Station) -> Mapping[str, object]:
 
 
 def guarded(action: Callable[[], int], errors: TextIO) -> int:
-    """Run a command; a configuration that cannot be used becomes a sentence and an exit code."""
-    try:
-        return action()
-    except SettingsError as error:
-        errors.write(f"{error}\n")
-        return BAD_CONFIGURATION
+    """Run a command; a configuration that cannot be used becomes a sentence and an exit code, and so does an answer
+    that nobody reads to its end, without the sentence."""
+
+    def acted() -> int:
+        try:
+            return action()
+        except SettingsError as error:
+            errors.write(f"{error}\n")
+            return BAD_CONFIGURATION
+
+    return piped(acted)
 
 
 def _run(

@@ -1,7 +1,6 @@
 """`pledgewatch-edge nmea FILE…`: the fixes of recorded logs, by the very parser that the agent runs."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +25,8 @@ def run(files: list[Path], *, summary: bool, out: TextIO) -> int:
             with _opened(path) as stream:
                 while chunk := stream.read(_CHUNK_BYTES):
                     _print(assembler.feed(chunk), out)
-        except BrokenPipeError:  # whoever reads the answer has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return code
+        except BrokenPipeError:  # it is the answer that nobody reads, not the file that cannot be read
+            raise
         except OSError as error:
             sys.stderr.write(f"{path} cannot be read: {error.strerror}\n")
             code = UNREADABLE

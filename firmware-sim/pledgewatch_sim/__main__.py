@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pledgewatch_sim
+from pledgewatch_wire.piped import piped
 from pledgewatch_wire.settings import SettingsError, load
 
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        return piped(lambda: command(options))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -76,7 +77,9 @@ def _add_warehouse(commands: Any) -> None:
     warehouse.add_argument("--days", type=_whole(1, 365), default=7, help="of the whole story")
     warehouse.add_argument("--past-days", type=_whole(0, 365), help="of it, before today (all but one)")
     warehouse.add_argument("--speed", type=_number(0, 1e9), default=0.0, help="of the days before now; 0: at once")
-    warehouse.add_argument("--sales", type=Path, metavar="FILE", help="a table as UCI Online Retail (dice)")
+    warehouse.add_argument(
+        "--sales", metavar="FILE", help="a table as UCI Online Retail, or dice (../shared/data/retail-uci, else dice)"
+    )
     warehouse.add_argument("--broker", type=_whole(1, 65_535), metavar="PORT", help="of the LAN's broker here (none)")
     warehouse.add_argument("--wms-port", type=_whole(0, 65_535), default=0, help="of the stock system (any)")
     warehouse.add_argument("--modbus-port", type=_whole(0, 65_535), default=0, help="of the Modbus converter (any)")
@@ -160,17 +163,17 @@ def _fleet(options: argparse.Namespace) -> int:
 
 def _warehouse(options: argparse.Namespace) -> int:
     from pledgewatch_sim.bank.settings import read_token  # noqa: PLC0415 - the others need none of it
-    from pledgewatch_sim.warehouse import program  # noqa: PLC0415
+    from pledgewatch_sim.warehouse import program, sales  # noqa: PLC0415
     from pledgewatch_sim.warehouse.truth import Kind  # noqa: PLC0415
 
     try:
         asked = program.WarehouseOptions(
-            folder=options.folder,
+            folder=options.folder.resolve(),
             seed=options.seed,
             days=options.days,
             past_days=options.days - 1 if options.past_days is None else options.past_days,
             speed=options.speed,
-            sales=options.sales,
+            sales=sales.asked_for(options.sales),
             mishaps={kind: getattr(options, f"{kind}s") for kind in Kind},
             broker_port=options.broker,
             wms_port=options.wms_port,

@@ -103,7 +103,7 @@ class GatewaySettings(SharedSettings):
         for number, output in enumerate(self.outputs):
             named, kind = (brokers, "[[mqtt]]") if output.topic else (devices, "[[modbus]]")
             if output.source not in named:
-                raise ValueError(f"[[outputs]][{number}] source {output.source!r} is no {kind} of this gateway")
+                raise ValueError(f"[outputs][{number}] source {output.source!r} is no {kind} of this gateway")
 
     def _check_rules(self) -> None:
         known = {(row.zone, row.channel) for row in self.sensors}
@@ -111,10 +111,10 @@ class GatewaySettings(SharedSettings):
         for number, rule in enumerate(self.rules):
             if (rule.zone, rule.channel) not in known:
                 raise ValueError(
-                    f"[[rules]][{number}] looks at {rule.channel} of {rule.zone!r}, for which [[sensors]] has no row"
+                    f"[rules][{number}] looks at {rule.channel} of {rule.zone!r}, for which [[sensors]] has no row"
                 )
             if missing := sorted(set(rule.outputs) - outputs):
-                raise ValueError(f"[[rules]][{number}] outputs: {missing[0]!r} is none of [[outputs]]")
+                raise ValueError(f"[rules][{number}] outputs: {missing[0]!r} is none of [[outputs]]")
 
     def folder_of(self, zone: ZoneSettings) -> Path:
         """Where a zone's key, counters and spool are."""
@@ -133,15 +133,26 @@ def load(file: Path) -> GatewaySettings:
 
 
 def check_site_files(settings: GatewaySettings, file: Path) -> None:
-    """Refuse a configuration whose brokers of the LAN or documents name files that cannot be used (SettingsError)."""
+    """Refuse a configuration whose brokers of the LAN or documents name files that cannot be used, or two of whose
+    sources would take from one port or folder (SettingsError)."""
     named: dict[str, Path | None] = {}
     for number, one in enumerate(settings.mqtt):
         named |= broker_files(f"[mqtt][{number}] broker", one.broker)
-    errors = unreadable(named)
+    errors = [*unreadable(named), *_shared_ports(settings.serial)]
     if settings.documents is not None:
         errors += faults_of(settings.documents)
     if errors:
         raise SettingsError(file, errors)
+
+
+def _shared_ports(ports: Sequence[SerialSettings]) -> list[str]:
+    """A sentence for each port that is another one's, by whichever name: each would get a part of the lines."""
+    found, taken = [], dict[str, int]()
+    for number, one in enumerate(ports):
+        first = taken.setdefault(os.path.realpath(one.port), number)
+        if first != number:
+            found.append(f"[serial][{number}] port {one.port} is that of [serial][{first}]; give each its own")
+    return found
 
 
 def _require_once(place: str, values: Sequence[str], cure: str) -> None:

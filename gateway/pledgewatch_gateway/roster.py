@@ -70,7 +70,8 @@ class RowSettings:
     """One row. `source` and `sensor` as the source names them (`sensor` none: as the source, which is right for Modbus
     and serial lines); `zone` and `bin` as people call them. `every_s` is the shortest time between two readings of the
     row; a door that opens is told at once all the same. `window_s`, for tags: how long a tag is present after it was
-    seen, or how long it is the same passage."""
+    seen, or how long it is the same passage. `own_tags`, for tags that are counted: those of the wall, by which a
+    reader is known to see, and which are no goods."""
 
     source: str
     field: str
@@ -84,6 +85,7 @@ class RowSettings:
     invert: bool = False
     every_s: float = 0.0
     window_s: float = 60.0
+    own_tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.channel not in CHANNELS:
@@ -103,6 +105,12 @@ class RowSettings:
             raise ValueError(f"invert: {self.channel} has no opposite; leave it out")
         if (self.scale, self.offset) != (1.0, 0.0) and self.number in {*STATE_CHANNELS, *TAG_CHANNELS}:
             raise ValueError(f"scale and offset: {self.channel} is no quantity; leave them out")
+        if self.own_tags and self.number != Channel.TAGS_PRESENT:
+            raise ValueError(f"own_tags: {self.channel} counts no tags; leave them out")
+        for tag in self.own_tags:
+            _require_tag(tag)
+        if len(set(self.own_tags)) < len(self.own_tags):
+            raise ValueError("own_tags has a tag twice; name each once")
         if not self.scale:
             raise ValueError("scale is 0, which makes all values one; leave it out where there is none")
 
@@ -173,7 +181,7 @@ def check_rows(rows: Sequence[RowSettings], zones: Sequence[str], sources: Seque
     fields: set[tuple[str, str, str]] = set()
     channels: set[tuple[str, str]] = set()
     for number, row in enumerate(rows):
-        place = f"[[sensors]][{number}]"
+        place = f"[sensors][{number}]"
         if row.zone not in zones:
             raise ValueError(f"{place} zone {row.zone!r} is none; there are {', '.join(zones)}")
         if row.source not in sources:
@@ -192,6 +200,16 @@ def tag_of(found: Decimal | bool | str) -> str:
     if not name or len(name) > TAG_MAX_CHARACTERS or not name.isprintable():
         raise MalformedError(f"is no name of a tag, of up to {TAG_MAX_CHARACTERS} characters")
     return name
+
+
+def _require_tag(tag: str) -> None:
+    """Raise ValueError where no reader can say this."""
+    try:
+        is_one = tag_of(tag) == tag
+    except MalformedError:
+        is_one = False
+    if not is_one:
+        raise ValueError(f"own_tags: {tag!r} is no name of a tag; write it as the reader says it")
 
 
 def _state(found: Decimal | bool | str) -> bool:

@@ -5,6 +5,10 @@ has any, and stays so for `hold_s` after it ended. A value that is not there (ne
 begins nor ends anything: the rule stays as it stands, and says nothing before it has known a value. That it is not
 there is a condition of its own, `missing`: no value for `for_s`.
 
+At a start nobody knows what was before. A condition that holds, and has not done so for `for_s` as far as we know, may
+have held for hours; one that does not hold may have ended a moment ago, and be held by `hold_s`. In both the rule says
+nothing until it knows.
+
 An output is wanted on where any rule that names it is active, and off where all of them are known not to be; before
 that nothing is wanted of it, so a gateway that starts silences no siren.
 """
@@ -90,18 +94,22 @@ def judge(
     """How a rule stands now. `minute` of the site's day, None where no clock can be believed: then all hours are its
     hours. `now_ms` and `started_ms` are of the clock that `valued_ms` is of."""
     holds = _holds(rule, fact, now_ms, started_ms)
+    hold_ms = round(rule.hold_s * 1_000)
     is_its_hour = minute is None or rule.minutes is None or _within(rule.minutes, minute)
     if holds is None:
         if is_its_hour or before.is_active is None:
             return before
         holds = False
     if not holds or not is_its_hour:
-        return Standing(now_ms < before.until_ms, None, before.until_ms)
+        until_ms = max(before.until_ms, started_ms + hold_ms) if before.is_active is None else before.until_ms
+        return Standing(before.is_active if now_ms < until_ms else False, None, until_ms)
     since_ms = now_ms if before.since_ms is None else before.since_ms
     for_ms = 0 if rule.when == When.MISSING else round(rule.for_s * 1_000)
     if now_ms - since_ms < for_ms:
-        return Standing(now_ms < before.until_ms, since_ms, before.until_ms)
-    return Standing(is_active=True, since_ms=since_ms, until_ms=now_ms + round(rule.hold_s * 1_000))
+        if before.is_active is None:
+            return Standing(None, since_ms, now_ms + hold_ms)
+        return Standing(before.is_active and now_ms < before.until_ms, since_ms, before.until_ms)
+    return Standing(is_active=True, since_ms=since_ms, until_ms=now_ms + hold_ms)
 
 
 def wanted(

@@ -98,7 +98,7 @@ class Site:
         self._meters: dict[tuple[str, str, str], _Meter] = {}
         self._said_ms: dict[tuple[str, str, str], int] = {}  # by row, the moment of its newest reading
         self._presences = {
-            row.key: Presence(round(row.window_s * 1_000))
+            row.key: Presence(round(row.window_s * 1_000), frozenset(row.own_tags))
             for row in roster.rows
             if row.number in {*PASSAGE_CHANNELS, Channel.TAGS_PRESENT}
         }
@@ -144,10 +144,10 @@ class Site:
                 continue
             count = self._presences[row.key].count(now_ms)
             before = self.newest[row.zone, row.number]
-            changed = (before.value or 0) != count and now_ms - before.heard_ms >= row.every_s * 1_000
+            changed = before.value != count and now_ms - before.heard_ms >= row.every_s * 1_000
             if changed or now_ms - before.heard_ms >= PRESENCE_EVERY_MS:
-                quality = Quality.GOOD if count else _silent(before.quality)
-                self._put(row.zone, self._clock.now()[0], [self._known(row, Cell(row.number, count, quality), None)])
+                cell = _presence(row, count, _silent(before.quality))
+                self._put(row.zone, self._clock.now()[0], [self._known(row, cell, None)])
 
     def _take(self, row: RowSettings, value: Value, taken: dict[tuple[str, int], list[Cell]]) -> None:
         """Turn a value into the cell of its row, where it is one and is due."""
@@ -172,15 +172,18 @@ class Site:
         taken.setdefault((row.zone, at_ms), []).append(self._known(row, found, value.at_ms and at_ms))
 
     def _counted(self, row: RowSettings, value: Value) -> Cell | None:
-        """The count of tags with one more seen; None where it is what it was. Raises MalformedError."""
+        """The count of tags with one more seen; None where it is what it was. A reader that has not seen for a window
+        is there, and has no count. Raises MalformedError."""
         presence, now_ms = self._presences[row.key], self.monotonic_ms()
         if value.value is None:
             presence.clear()
             return Cell(row.number, 0, value.quality)
         if not presence.see(tag_of(value.value), now_ms):
             raise MalformedError("has more tags than can be counted")
-        count, before = presence.count(now_ms), self.newest.get((row.zone, row.number))
-        return None if before is not None and before.value == count else Cell(row.number, count, Quality.GOOD)
+        found = _presence(row, presence.count(now_ms), Quality.NOT_REPORTED)
+        before = self.newest.get((row.zone, row.number))
+        is_known = before is not None and (before.value, before.quality) == (_value_of(found), found.quality)
+        return None if is_known else found
 
     def _is_same_passage(self, row: RowSettings, value: Value) -> bool:
         """Whether a tag that passes is one that has just passed, and is seen again on its way."""
@@ -258,6 +261,11 @@ class Site:
 
 def _value_of(cell: Cell) -> int | None:
     return None if cell.quality >= Quality.NO_FIX else cell.value
+
+
+def _presence(row: RowSettings, count: int | None, silence: Quality) -> Cell:
+    """A count of tags as a cell; where there is none, `silence` says why."""
+    return Cell(row.number, 0, silence) if count is None else Cell(row.number, count, Quality.GOOD)
 
 
 def _silent(before: Quality) -> Quality:

@@ -4,7 +4,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pledgewatch_cloud.decide.receipts.goods import Goods
+from pledgewatch_cloud.decide.receipts.goods import GoodsLine
 from pledgewatch_cloud.decide.receipts.receipt import Receipt, State
 from pledgewatch_cloud.receipts import status_list
 from pledgewatch_cloud.receipts.credential import credential, sign
@@ -31,8 +31,8 @@ RECEIPT = Receipt(
     pledgee="harbour-bank",
     state=State.PLEDGED,
     goods=(
-        Goods("SOFA-3S-GREY", 120_000, "piece", "A-01-02", "MSKU1234565", "CN778812", "dev-17"),
-        Goods("FABRIC-LINEN", 1_250_500, "m", "A-01-03"),
+        GoodsLine("SOFA-3S-GREY", 120_000, "piece", "A-01-02", "MSKU1234565", "CN778812", "dev-17"),
+        GoodsLine("FABRIC-LINEN", 1_250_500, "m", "A-01-03"),
     ),
     released_milli=(0, 250_500),
     ordered_milli=(0, 50_000),
@@ -59,7 +59,7 @@ def lists(
 ) -> str:
     """The file of status lists, in which some credentials are struck."""
     standings = {
-        index: status_list.Standing(is_revoked=index in revoked, is_suspended=index in suspended)
+        index: status_list.CredentialStanding(is_revoked=index in revoked, is_suspended=index in suspended)
         for index in (*revoked, *suspended)
     }
     return status_list.signed(ISSUER, number, standings, KEY, at_ms=at_ms, until_ms=at_ms + DAY_MS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import ManualClock
-from receipting import NOON_MS, RECEIVED, WAREHOUSE, signed, stated
+from receipting import NOON_MS, RECEIVED, WAREHOUSE, begins, signed, stated
 from registering import document, line
 
 from pledgewatch_cloud.api.problems import Problem
@@ -18,6 +18,7 @@ from pledgewatch_cloud.decide.canonical import encode
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts.pledged import pledged
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.decide.registry import request as request_module
 from pledgewatch_cloud.decide.registry.request import Request, UsingKeys
 from pledgewatch_cloud.journal.memory import MemoryStore
@@ -143,6 +144,7 @@ class Cloud:
         known = self.spine.state.receipts.get(receipt)
         head = known.head if known else ""
         at = iso(self.clock.now_ms())
+        body = begins(kind, head, register_of(self.spine.state.journal)) | body
         return signed(by, {"act": kind, "receipt": receipt, "after": head, "by": by, "at": at, **body})
 
     async def do(self, by: str, kind: str, receipt: str, **body: Any) -> Receipt:

@@ -8,7 +8,7 @@ from typing import Any
 
 import warehouses
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock
-from receipting import BANK, CAME_MS, DEPOSITOR, FIRST, WAREHOUSE, signed, stated
+from receipting import BANK, CAME_MS, DEPOSITOR, FIRST, WAREHOUSE, begins, signed, stated
 from warehouses import DOCK, HALL, TRACKER, ZONE
 
 from pledgewatch_cloud.decide import drafts
@@ -17,9 +17,10 @@ from pledgewatch_cloud.decide.canonical import encode
 from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.warehouse.cases import Case
-from pledgewatch_cloud.decide.warehouse.held import Held
+from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.spine.spine import Spine
@@ -83,7 +84,7 @@ class Keeping:
     def row(self, kind: str, units: int, place: str = "A-01", minute: float | None = None, **more: Any) -> str:
         """A movement of stock comes in; before all else where no time is said. Its id."""
         self._rows += 1
-        at_ms = CAME_MS if minute is None else NOON_MS + round(minute * MINUTE_MS)
+        at_ms = CAME_MS - MINUTE_MS if minute is None else NOON_MS + round(minute * MINUTE_MS)
         sign = "+" if kind == "adjusted" and units >= 0 else ""
         said = {"id": f"M-{self._rows}", "kind": kind, "at": iso(at_ms), "sku": SKU, "bin": place, "unit": "EA"}
         reason = {"reason": "found so"} if kind == "adjusted" else {}
@@ -114,6 +115,7 @@ class Keeping:
         """An act is taken; its receipt as it is then."""
         known = self.spine.state.receipts.get(receipt)
         head = known.head if known else ""
+        body = begins(kind, head, register_of(self.spine.state.journal)) | body
         said = {"act": kind, "receipt": receipt, "after": head, "by": by, "at": iso(self.clock.at_ms), **body}
         assert self.spine.commit(drafts.act, signed(by, said), self.clock.at_ms) is not None
         return self.receipt(receipt)
@@ -156,7 +158,7 @@ class Keeping:
         assert found is not None, f"no receipt {name}"
         return found
 
-    def held(self, name: str = LOT) -> Held:
+    def held(self, name: str = LOT) -> HeldByReceipt:
         """How a lot stands by its receipt."""
         return self.spine.state.held[name]
 

@@ -310,6 +310,7 @@ def at_fault(dice: Random, lot: LotStanding, policy: Policy, fault: float) -> Lo
         lot._replace(receipt_until_ms=NOW_MS),
         lot._replace(missing=max(0, beside(dice, lot.quantity, lot.quantity))),
         lot._replace(is_matched=True, counted=-1, counted_ms=-NEVER),
+        lot._replace(is_matched=True, counted=-1, counted_ms=NOW_MS - 86_400_000 - dice.randint(0, 1)),
         lot._replace(missing=dice.randint(0, 9), counted=dice.randint(0, max(lot.quantity - 1, 0))),
         lot._replace(evidence_ms=dice.choice((-NEVER, NOW_MS - stale_ms - 1, NOW_MS - stale_ms))),
         lot._replace(evidence_ms=dice.choice((-NEVER, NOW_MS - stale_ms - 1)), is_dark=True),

@@ -5,10 +5,11 @@ import json
 from typing import Any
 
 from lending import HALF, Bench, Happening, at_ms, lot, moment
-from receipting import BANK, DEPOSITOR, FIRST, OTHER_BANK, WAREHOUSE, signed
+from receipting import BANK, DEPOSITOR, FIRST, OTHER_BANK, WAREHOUSE, begins, signed
 from warehouses import SURVEYOR, count_text, party
 
 from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.receipts.register import register_of
 
 SOFAS = {"sku": "sofa", "quantity_milli": 1_000_000, "unit": "piece", "bin": "A-01"}
 SOURCE = {"id": "wms", "warehouse": WAREHOUSE, "means": "both", "units": {"EA": "piece"}, "owner": DEPOSITOR}
@@ -30,7 +31,8 @@ def acts(by: str, kind: str, receipt: str = FIRST, **body: Any) -> Happening:
     def happens(bench: Bench) -> None:
         known = bench.spine.state.receipts.get(receipt)
         head = {"after": known.head if known else "", "at": moment_of(bench)}
-        text = signed(by, {"act": kind, "receipt": receipt, "by": by, **head, **body})
+        told = begins(kind, known.head if known else "", register_of(bench.spine.state.journal)) | body
+        text = signed(by, {"act": kind, "receipt": receipt, "by": by, **head, **told})
         assert bench.spine.commit(drafts.act, text, bench.clock.at_ms) is not None
         bench.look()
 
@@ -50,9 +52,14 @@ def moment_of(bench: Bench) -> str:
 
 def has(units: int) -> Happening:
     """The stock system counts so many sofas."""
+    return says_of(None, units)
+
+
+def says_of(hour: float | None, units: int) -> Happening:
+    """The stock system says how many sofas there were at an hour, or are now."""
 
     def happens(bench: Bench) -> None:
-        at = moment_of(bench)
+        at = moment_of(bench) if hour is None else moment(hour)
         rows = [{"sku": "sofa", "bin": "A-01", "unit": "EA", "quantity": str(units)}]
         report = {"snapshots": [{"id": f"S-{units}-{at}", "at": at, "owner": DEPOSITOR, "rows": rows}]}
         data = json.dumps(report).encode()

@@ -14,7 +14,9 @@ from pledgewatch_cloud.decide.receipts.act import Act, ActError
 from pledgewatch_cloud.decide.receipts.claiming import World
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
-from pledgewatch_cloud.decide.stock.rows import StockKey
+from pledgewatch_cloud.decide.receipts.register import register_of
+from pledgewatch_cloud.decide.stock.rows import COUNTED, Report, Snapshot, StockKey, StockRow
+from pledgewatch_cloud.decide.stock.stock_book import StockBook
 
 NOON_MS = 1_767_268_800_000  # 2026-01-01T12:00:00Z
 DAY_MS = 86_400_000
@@ -25,6 +27,7 @@ DEPOSITOR, BUYER, AFFILIATE = "sofa-works", "importer", "sofa-works-hk"
 BANK, OTHER_BANK, STRANGER = "bank-one", "bank-two", "stranger"
 PARTIES = (WAREHOUSE, OTHER_WAREHOUSE, DEPOSITOR, BUYER, AFFILIATE, BANK, OTHER_BANK, STRANGER)
 KEYS = {name: Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number, name in enumerate(PARTIES, 1)}
+REGISTER = register_of("a journal")
 FIRST = f"{WAREHOUSE}:0001"
 SOFAS = {"sku": "SOFA-3", "quantity_milli": 40_000, "unit": "piece", "bin": "A-01"}
 CHAIRS = {"sku": "CHAIR-1", "quantity_milli": 60_000, "unit": "piece", "bin": "B-07"}
@@ -42,37 +45,75 @@ def stated(*goods: dict[str, Any], depositor: str = DEPOSITOR, received: dict[st
     return {"depositor": depositor, "goods": list(goods or (SOFAS,)), "received": received, "until": until}
 
 
+def begins(kind: str, after: str, register: str = REGISTER) -> dict[str, str]:
+    """What an act says of the register: which it is where a receipt begins with it."""
+    return {"register": register} if kind == "draft" or (kind == "issue" and not after) else {}
+
+
 def signed(by: str, payload: dict[str, Any], kid: str = "k1", key: Ed25519PrivateKey | None = None) -> str:
     """A text that somebody has signed."""
     covered = jose.to_sign(kid, payload)
     return jose.compact(covered, (key or KEYS[by]).sign(covered))
 
 
+class Plenty:
+    """Stock of which there is always enough; all that came of it is folded."""
+
+    horizon_ms = 2**62
+
+    def on_hand_milli(self, key: StockKey, at_ms: int) -> int:
+        """More than anybody asks for."""
+        return 10**12
+
+    def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
+        """Nothing is known one by one."""
+        return 10**12, []
+
+
+def counted(levels: Mapping[StockKey, int], at_ms: int) -> Snapshot:
+    """What a stock system counts of an owner's goods in a warehouse."""
+    (pair,) = {(key.warehouse, key.owner) for key in levels}
+    name = "-".join((*pair, str(at_ms)))
+    rows = tuple(StockRow(name, COUNTED, at_ms, key, milli) for key, milli in levels.items())
+    return Snapshot(name, at_ms, *pair, rows)
+
+
 class Register:
-    """Receipts, the stock behind them, and a clock set by hand. Stock that is not named is plenty."""
+    """Receipts, the stock behind them, what counts and zones find missing of an SKU, and a clock set by hand. Where no
+    stock is given there is plenty."""
 
     def __init__(self) -> None:
         self.receipts = ReceiptBook()
-        self.stock: dict[StockKey, int] | None = None
+        self.stock: StockBook | None = None
+        self.missing: dict[str, int] = {}
         self.now_ms = NOON_MS
 
     @property
     def world(self) -> World:
         """What is asked beside the receipts."""
-        return World(self._keys, {WAREHOUSE, OTHER_WAREHOUSE}, self._on_hand_milli, self.now_ms)
+        stock = Plenty() if self.stock is None else self.stock
+        return World(self._keys, {WAREHOUSE, OTHER_WAREHOUSE}, stock, self._missing, REGISTER, self.now_ms)
 
     def _keys(self, party: str) -> Mapping[str, bytes]:
         return {"k1": KEYS[party].public_key().public_bytes_raw()} if party in KEYS else {}
 
-    def _on_hand_milli(self, key: StockKey, at_ms: int) -> int:
-        assert at_ms == self.now_ms
-        return 10**12 if self.stock is None else self.stock.get(key, 0)
+    def _missing(self, warehouse: str, sku: str, besides: str) -> int:
+        return self.missing.get(sku, 0)
+
+    def has(self, levels: Mapping[StockKey, int]) -> None:
+        """All that there is now, as the stock system counts it."""
+        owners: dict[tuple[str, str], dict[StockKey, int]] = {}
+        for key, milli in levels.items():
+            owners.setdefault(key[:2], {})[key] = milli
+        snapshots = tuple(counted(some, self.now_ms) for some in owners.values())
+        self.stock = StockBook().taken(Report("wms", snapshots=snapshots))
 
     def says(self, by: str, kind: str, receipt: str, after: str | None = None, **body: Any) -> dict[str, Any]:
         """What an act says; it follows the newest act of its receipt."""
         known = self.receipts.get(receipt)
         head = (known.head if known else "") if after is None else after
-        return {"act": kind, "receipt": receipt, "after": head, "by": by, "at": iso(self.now_ms), **body}
+        common = {"act": kind, "receipt": receipt, "after": head, "by": by, "at": iso(self.now_ms)}
+        return common | begins(kind, head) | body
 
     def text(self, by: str, kind: str, receipt: str, after: str | None = None, **body: Any) -> str:
         """An act as it is handed in."""

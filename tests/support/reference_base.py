@@ -188,16 +188,18 @@ def appraisal(case: Case) -> Decimal:
 def receipt(case: Case) -> Decimal:
     """All, where one is asked for and there is none that is valid and has not ended."""
     is_good = case.lot.receipt_state == "valid" and case.now_ms < case.lot.receipt_until_ms
-    return _all_unless(not case.line.policy.receipt or is_good, case)
+    is_asked = case.line.policy.receipt or case.lot.is_matched
+    return _all_unless(not is_asked or is_good, case)
 
 
 def stock(case: Case) -> Decimal:
-    """The share that is not counted; all, where a count is asked for and there is none, or the count is too old."""
+    """The share that is not counted; all, where a count is asked for and there is none, or it is too old."""
     policy, lot = case.line.policy, case.lot
     is_counted = lot.counted >= 0
-    if policy.stock_count and not is_counted and (not lot.is_matched or policy.count_stale_s):
+    if policy.stock_count and not is_counted and not lot.is_matched:
         return _NOTHING
-    if is_counted and policy.count_stale_s and case.now_ms - lot.counted_ms > policy.count_stale_s * 1_000:
+    is_told = is_counted or lot.is_matched
+    if is_told and policy.count_stale_s and case.now_ms - lot.counted_ms > policy.count_stale_s * 1_000:
         return _NOTHING
     if is_counted and lot.counted < lot.quantity:
         return floor_of(case.left, Decimal(lot.counted), Decimal(lot.quantity))

@@ -6,13 +6,14 @@ from typing import Any
 import httpx2
 import warehouses
 from api_cloud import ApiCloud
-from receipting import BANK, BUYER, DEPOSITOR, NOON_MS, OTHER_WAREHOUSE, RECEIVED, WAREHOUSE, signed, stated
+from receipting import BANK, BUYER, DEPOSITOR, NOON_MS, OTHER_WAREHOUSE, RECEIVED, WAREHOUSE, begins, signed, stated
 
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.canonical import encode
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts import act as act_module
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.receipts.signer import Signer
 
 HAD = 40_000
@@ -86,7 +87,8 @@ class ReceiptCloud:
         """What an act says; it follows the newest act of its receipt."""
         known = self.cloud.spine.state.receipts.get(receipt)
         head = (known.head if known else "") if after is None else after
-        return {"act": kind, "receipt": receipt, "after": head, "by": by, "at": iso(self.now_ms), **body}
+        common = {"act": kind, "receipt": receipt, "after": head, "by": by, "at": iso(self.now_ms)}
+        return common | begins(kind, head, register_of(self.cloud.spine.state.journal)) | body
 
     def text(self, by: str, kind: str, receipt: str, after: str | None = None, **body: Any) -> str:
         """An act as it is handed in."""

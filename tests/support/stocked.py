@@ -16,9 +16,9 @@ from stocking import LATER_MS, interchange, json_text, moved_in, transaction
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.journal.store import Quarantined
-from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.notices.senders import SenderKeys, Senders
 from pledgewatch_cloud.signature import Key
+from pledgewatch_cloud.stock.reports import StockReports
 
 STRICT, LENIENT = "wms", "till"
 SECRETS = {STRICT: f"whsec_{'w' * 40}", LENIENT: f"whsec_{'t' * 40}", "carrier": f"whsec_{'c' * 40}"}
@@ -146,7 +146,7 @@ class StockCloud(ApiCloud):
 
     def __init__(self, folder: Path) -> None:
         keys = [SenderKeys(one, (Key(secret),)) for one, secret in SECRETS.items()]
-        self.reports = Submissions()
+        self.reports = StockReports()
         super().__init__(folder, at_ms=LATER_MS, token=OWNER_TOKEN, senders=Senders(keys), stock_reports=self.reports)
         self.spine.commit(drafts.amend, stock_book_document())
 

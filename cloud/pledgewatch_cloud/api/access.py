@@ -21,6 +21,7 @@ from pledgewatch_cloud.outbox.relay import Relay
 from pledgewatch_cloud.receipts.signer import Signer
 from pledgewatch_cloud.series.series import Series
 from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_cloud.stock.reports import StockReports
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Service:
     token: str | None
     senders: Senders = field(default_factory=Senders)
     submissions: Submissions = field(default_factory=Submissions)
-    stock_reports: Submissions = field(default_factory=Submissions)
+    stock_reports: StockReports = field(default_factory=StockReports)
     relays: Mapping[str, Relay] = field(default_factory=dict)
     payers: frozenset[str] = frozenset({CORE})
     clock: Clock = field(default_factory=SystemClock)

@@ -4,9 +4,7 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from fastapi import Depends, FastAPI
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
-from starlette.exceptions import HTTPException
 
 import pledgewatch_cloud
 from pledgewatch_cloud.api import (
@@ -33,8 +31,7 @@ from pledgewatch_cloud.api import (
     warehouses,
 )
 from pledgewatch_cloud.api.access import Service, may_write
-from pledgewatch_cloud.api.problems import Problem, on_problem
-from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.api.problems import answer_problems
 
 _NOUNS = (
     alerts,
@@ -62,8 +59,7 @@ def create_app(service: Service) -> FastAPI:
     """The API over a running service."""
     app = FastAPI(title="pledgewatch", version=pledgewatch_cloud.__version__, docs_url=None, redoc_url=None)
     app.state.service = service
-    for kind in (Problem, StoreError, HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, on_problem)
+    answer_problems(app)
     for module in _NOUNS:
         app.include_router(module.router, dependencies=[Depends(may_write)])
     for module in _OF_SENDERS:

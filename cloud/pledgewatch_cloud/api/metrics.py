@@ -83,6 +83,11 @@ class _Metrics(Collector):
         yield GaugeMetricFamily(
             "pledgewatch_disk_lost", "1: nothing can be committed", value=int(service.writer.is_lost)
         )
+        yield GaugeMetricFamily(
+            "pledgewatch_stock_book_full",
+            "1: reports of stock are refused for want of room",
+            value=int(service.stock_reports.room.is_lost),
+        )
         heard_s = max(0, state.recorded_at_ms - state.horizon_ms) / 1_000 if state.horizon_ms else 0
         yield GaugeMetricFamily("pledgewatch_deaf_seconds", "how long devices were not heard", value=heard_s)
         missing = [sum(last - first + 1 for first, last in one.marks.missing) for one in state.devices.values()]

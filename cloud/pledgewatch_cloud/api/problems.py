@@ -1,15 +1,24 @@
-"""Errors as problem details (RFC 9457)."""
+"""Errors as problem details (RFC 9457).
 
+A client that hangs up before it has said all is an error as well, though there is nobody left to hear it: it is one
+line of the log, whoever was reading the body.
+"""
+
+import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.journal.store import StoreError
+
+log = logging.getLogger(__name__)
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
@@ -46,8 +55,21 @@ def problem_response(
     return JSONResponse(content, status_code=status, media_type="application/problem+json")
 
 
-async def on_problem(_: Request, error: Exception) -> JSONResponse:
+def answer_problems(app: FastAPI) -> None:
+    """Have an API answer by problem details for all that `on_problem` knows."""
+    for kind in (Problem, StoreError, HTTPException, RequestValidationError, ClientDisconnect):
+        app.add_exception_handler(kind, on_problem)
+
+
+async def on_problem(request: Request, error: Exception) -> JSONResponse:
     """Turn a Problem, a disk that does not do it, or what the framework raises, into problem details."""
+    if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
+        log.info(
+            "a client hung up before it had said all that it wanted of %s %s",
+            request.method,
+            short(request.scope["path"]),
+        )
+        return problem_response(HTTPStatus.BAD_REQUEST, "the connection was closed before the body was whole")
     match error:
         case Problem():
             return problem_response(error.status, error.detail, error.errors, error.kind, error.more)

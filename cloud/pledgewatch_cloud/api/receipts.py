@@ -18,9 +18,10 @@ from pledgewatch_cloud.decide.events import EventType, SaidEvent
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts import act as act_module
 from pledgewatch_cloud.decide.receipts import life
-from pledgewatch_cloud.decide.receipts.act import Act, ActError, OvertakenError
+from pledgewatch_cloud.decide.receipts.act import Act, ActError, NoPartError, OvertakenError
 from pledgewatch_cloud.decide.receipts.receipt import Receipt, State
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
+from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.membership.client import RegistryError
@@ -38,26 +39,27 @@ _NO_ISSUER = "no issuer is configured; set [receipts] issuer_key_file and base_u
 @router.post("/acts", status_code=HTTPStatus.CREATED)
 async def hand_in(service: ServiceOf, request: Request, response: Response) -> dict[str, Any]:
     """Take a signed act, a compact JWS (docs/RECEIPTS.md): 201 where it is taken, 200 where it was before, each with
-    its receipt as it stands; 409 where another act came first or the goods are claimed at the registry, 422 where it is
-    refused, 503 where it needs the registry and that is away."""
+    its receipt as it stands, or none where its signer has no part in that any more; 409 where another act came first or
+    the goods are claimed at the registry, 422 where it is refused, 503 where it needs the registry and that is away."""
     text = await signed_text(request)
     act: Act | None = None
+    has_part = True
     try:
         act = act_module.read(text)
         outcome = await commit_act(service.writer, service.membership, text, service.clock.now_ms())
     except RegistryError as error:
         raise _unclaimed(error) from None
     except ActError as error:
-        is_late = isinstance(error, OvertakenError)
-        if act is None or not is_late or not await run_in_threadpool(_was_taken, service.store, act):
+        is_late, has_part = isinstance(error, OvertakenError), not isinstance(error, NoPartError)
+        if act is None or (has_part and not is_late) or not await run_in_threadpool(_was_taken, service.store, act):
             status = HTTPStatus.CONFLICT if is_late else HTTPStatus.UNPROCESSABLE_ENTITY
             raise _refusal(status, error, service.writer.state.receipts, act) from None
         outcome = None
     if outcome is None:
         response.status_code = HTTPStatus.OK
-    receipt = _receipt(service, act.receipt)
+    receipt = as_json(_receipt(service, act.receipt)) if has_part else None
     entry = None if outcome is None else outcome.state.entry
-    return {"entry": entry, "changed": outcome is not None, "receipt": as_json(receipt)}
+    return {"entry": entry, "changed": outcome is not None, "receipt": receipt}
 
 
 @router.get("")
@@ -75,6 +77,12 @@ async def list_receipts(
     wanted = {"warehouse": warehouse, "holder": holder, "pledgee": pledgee, "state": state or ""}
     asked = [(name, value) for name, value in wanted.items() if value]
     return await run_in_threadpool(_page, service.writer.state.receipts, asked, after, limit)
+
+
+@router.get("/register")
+async def read_register(service: ServiceOf) -> dict[str, str]:
+    """What this register is called: the first act of a receipt names it."""
+    return {"register": register_of(service.writer.state.journal)}
 
 
 @router.get("/issuer")

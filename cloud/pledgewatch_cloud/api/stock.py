@@ -1,5 +1,6 @@
 """Stock: reports of stock systems in; the stock book out, and what sells."""
 
+import json
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -77,17 +78,17 @@ async def report(
     }
 
 
-@router.get("")
-async def read_stock(service: ServiceOf, asked: AskedFor, at: str | None = None) -> dict[str, Any]:
+@router.get("", response_model=dict[str, Any])
+async def read_stock(service: ServiceOf, asked: AskedFor, at: str | None = None) -> Response:
     """What there is, by key, with what is unreconciled of it: after all that is known, or at a moment."""
     at_ms = _moment(at)
     return await _listed(service, asked, lambda book, key: shown.on_hand(book, key, at_ms))
 
 
-@router.get("/periods", responses={200: {"content": {_CSV: {}}}}, response_model=None)
+@router.get("/periods", responses={200: {"content": {_CSV: {}}}}, response_model=dict[str, Any])
 async def read_periods(
     service: ServiceOf, request: Request, asked: AskedFor, by: Literal["day", "month"] = "month"
-) -> dict[str, Any] | Response:
+) -> Response:
     """How it came to that: the roll-forward of each key by days or months of UTC. As a table where `text/csv` is
     accepted."""
     if _CSV not in request.headers.get("accept", ""):
@@ -129,15 +130,17 @@ async def read_unmatched(service: ServiceOf) -> list[dict[str, Any]]:
 
 async def _listed(
     service: ServiceOf, asked: Asked, describe: Callable[[StockBook, StockKey], dict[str, Any]]
-) -> dict[str, Any]:
-    """The goods that are asked for, each described, and how many there are of them in all."""
+) -> Response:
+    """The goods that are asked for, each described, and how many there are of them in all. There may be megabytes of
+    it, so it is also written beside the event loop."""
     book = service.writer.state.stock
 
-    def goods() -> dict[str, Any]:
+    def goods() -> bytes:
         keys = shown.keys_of(book, asked.wanted)
-        return {"count": len(keys), "goods": [describe(book, key) for key in keys[asked.shown]]}
+        found = {"count": len(keys), "goods": [describe(book, key) for key in keys[asked.shown]]}
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
 
-    return await run_in_threadpool(goods)
+    return Response(await run_in_threadpool(goods), media_type="application/json")
 
 
 def _moment(written: str | None) -> int | None:

@@ -96,7 +96,7 @@ def _signed(options: argparse.Namespace) -> int:
     says = document_in(options.file)
     if not isinstance(says, dict):
         raise SaidError(f"{options.file}: a count is a JSON object")
-    if says.get("at") is None:
+    if says.get("at") in (None, ""):
         says["at"] = iso(time.time_ns() // 1_000_000)
     if options.photo:
         says["photos"] = [*_listed(says.get("photos")), *map(_hash_of, options.photo)]

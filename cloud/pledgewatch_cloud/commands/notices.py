@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        print(json.dumps(_understood(options.file, options.sender, options.form)))
+        understood = _understood(options.file, options.sender, options.form)
     except NoticeError as error:
         for fault in error.errors:
             print(f"{options.file}: {fault}", file=sys.stderr)
@@ -34,6 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"{options.file} cannot be read: {error.strerror}", file=sys.stderr)
         return 2
+    print(json.dumps(understood))
     return 0
 
 

@@ -21,11 +21,12 @@ def _run(options: argparse.Namespace) -> int:
     from pledgewatch_cloud.market_file import MarketFileError, read_market_file
 
     try:
-        print(json.dumps(read_market_file(options.file, options.kind, options.until)))
+        quotes = read_market_file(options.file, options.kind, options.until)
     except MarketFileError as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{options.file} cannot be read: {error.strerror}", file=sys.stderr)
         return 2
+    print(json.dumps(quotes))
     return 0

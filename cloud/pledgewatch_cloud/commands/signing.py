@@ -53,9 +53,12 @@ def document_in(path: Path) -> Any:
 def text_in(path: Path) -> str:
     """The signed text in a file. Raises SaidError."""
     try:
-        return path.read_text(encoding="ascii").strip()
+        text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SaidError(f"{path} cannot be read: {error}") from None
+    if not text:
+        raise SaidError(f"{path} is empty; name the file that the signed text was written to")
+    return text
 
 
 def told(run: Callable[[], int], unsound: type[Exception]) -> int:

@@ -121,14 +121,14 @@ def reported(state: State, handed: StockReport, document: Document | None = None
 def act(state: State, text: str, heard_ms: int) -> Draft | None:
     """Do an act on a receipt; None where it is its newest already. Raises ActError where it is refused."""
     handed = SignedAct(text, heard_ms)
-    after = handed_in.acted(state.book, state.stock, state.receipts, handed)
+    after = handed_in.acted(state, handed)
     return None if after is state.receipts else Draft(handed, after)
 
 
 def count(state: State, text: str, heard_ms: int) -> Draft | None:
     """Say what was counted in a warehouse; None where it is known. Raises CountError where it is refused."""
     handed = SignedCount(text, heard_ms)
-    found = handed_in.count_of(state.book, handed)
+    found = handed_in.count_of(state, handed)
     return None if state.watch.knows(found) else Draft(handed, found)
 
 

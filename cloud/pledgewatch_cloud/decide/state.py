@@ -32,11 +32,11 @@ from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.silence import Level, Source
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
-from pledgewatch_cloud.decide.warehouse.held import Held
+from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 9
+FORMAT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class State:
     stock: StockBook
     receipts: ReceiptBook
     watch: Watch
-    held: Mapping[str, Held]
+    held: Mapping[str, HeldByReceipt]
     desk: Desk | None = field(default=None, compare=False, repr=False)
 
 
@@ -293,8 +293,8 @@ def _facility_from_json(value: dict[str, Any]) -> FacilityState:
     )
 
 
-def _held_from_json(value: dict[str, Any]) -> Held:
-    return Held(**{**value, "cases": tuple(value["cases"])})
+def _held_from_json(value: dict[str, Any]) -> HeldByReceipt:
+    return HeldByReceipt(**{**value, "cases": tuple(value["cases"])})
 
 
 def _memo_from_json(value: dict[str, Any]) -> Memo:

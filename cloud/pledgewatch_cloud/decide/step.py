@@ -50,8 +50,8 @@ from pledgewatch_cloud.decide.milestones.shown import known_of
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.trade import submission
 from pledgewatch_cloud.decide.trade.notice import Notice
+from pledgewatch_cloud.decide.warehouse import ceilings, handed_in, heard, held
 from pledgewatch_cloud.decide.warehouse import half as warehouse_half
-from pledgewatch_cloud.decide.warehouse import handed_in
 
 
 class Outcome(NamedTuple):
@@ -80,7 +80,7 @@ WorkedOut = Book | handed_in.WorkedOut
 
 class Prepared(NamedTuple):
     """An entry that is ready for `step`. `work.wanted` names the assets whose history `step` must be given; `fresh`
-    are the notices that it brings, `kept` what stands of stock and receipts after it."""
+    are the notices that it brings, `after` what stands of stock and receipts after it."""
 
     entry: Entry
     admission: Admission
@@ -88,7 +88,7 @@ class Prepared(NamedTuple):
     market: Market
     work: Work
     fresh: tuple[Notice, ...]
-    kept: handed_in.Kept
+    after: handed_in.AfterEntry
 
 
 def prepare(
@@ -110,6 +110,7 @@ def prepare(
             book = worked_out if isinstance(worked_out, Book) else book_module.amend(book, document)
             facility_module.check_amended(state.book, book, state.facilities, now_ms)
             judge.check_amended(state.book, book, state.milestones)
+            held.check_stated(book, state.receipts)
             work = asset_half.amended(state, book)
         case Moved(facility, document):
             book = worked_out if isinstance(worked_out, Book) else movements.moved(book, facility, document)
@@ -124,8 +125,8 @@ def prepare(
             work = asset_half.nothing(assets)
         case _:
             work = asset_half.nothing(assets)
-    kept = handed_in.kept(state, entry, None if isinstance(worked_out, Book) else worked_out)
-    return Prepared(entry, admission, book, market, work, tuple(fresh), kept)
+    after = handed_in.after_entry(state, entry, None if isinstance(worked_out, Book) else worked_out)
+    return Prepared(entry, admission, book, market, work, tuple(fresh), after)
 
 
 def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) -> Outcome:
@@ -155,8 +156,9 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
         market=prepared.market,
         files=files,
         notices=state.notices.taken(fresh) if fresh else state.notices,
-        stock=prepared.kept.stock,
-        receipts=prepared.kept.receipts,
+        stock=prepared.after.stock,
+        receipts=prepared.after.receipts,
+        watch=ceilings.carried(state.watch, state.receipts, state.stock, prepared.after.stock.horizon_ms),
         devices={**state.devices, **admission.devices} if admission.devices else state.devices,
     )
     log = Log(state.journal, entry, state.facilities)
@@ -166,8 +168,9 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     _say_handed_in(before, prepared, log)
     is_amended = isinstance(entry.content, Amendment)
     state = warehouse_half.judge(
-        state, admission.readings, prepared.work.wanted.keys(), prepared.kept.counted, is_amended, log
+        state, admission.readings, prepared.work.wanted.keys(), prepared.after.counted, is_amended, log
     )
+    state = heard.followed(before, state)
     touched = {said.event.subject for said in log.said}
     facts = _absorbed(state.facts, log.said, entry.recorded_at_ms) if touched else state.facts
     alerts = alert_half.judge(book, facts, state.alerts, entry, touched, log)
@@ -203,10 +206,10 @@ def _absorbed(facts: Mapping[str, AssetFacts], said: Iterable[SaidEvent], now_ms
 def _say_handed_in(before: State, prepared: Prepared, log: Log) -> None:
     """Say what a report of stock or an act on a receipt has brought."""
     match prepared.entry.content:
-        case StockReport(source=source) if prepared.kept.report is not None:
-            log.say(handed_in.reported(source, prepared.entry.recorded_at_ms, prepared.kept.report))
+        case StockReport(source=source) if prepared.after.report is not None:
+            log.say(handed_in.reported(source, prepared.entry.recorded_at_ms, prepared.after.report))
         case SignedAct() as handed:
-            for one in handed_in.changed(before.receipts, prepared.kept.receipts, handed_in.act_of(handed)):
+            for one in handed_in.changed(before.receipts, prepared.after.receipts, handed_in.act_of(handed)):
                 log.say(one)
         case _:
             pass

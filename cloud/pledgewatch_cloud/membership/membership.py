@@ -77,7 +77,7 @@ class SeenClash(NamedTuple):
     newest_at: str
 
 
-class Standing(NamedTuple):
+class RegistryStanding(NamedTuple):
     """How the registry stands to the receipts, by the last look at all of it.
 
     `fault` says what keeps it from being looked at, empty where nothing does; `clashing` are families that are pledged
@@ -123,10 +123,10 @@ class Membership:
         self._told: set[str] = set()
         self._away = Outage(log, "nothing can be pledged", "the registry answers again")
         self._next_claim_s = 0.0
-        self._standing = Standing()
+        self._standing = RegistryStanding()
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> RegistryStanding:
         """How the registry stands to the receipts."""
         return self._standing._replace(due=len(self._due), claimed=len(self._held))
 
@@ -145,7 +145,7 @@ class Membership:
                     self._settle_soon(family_of(receipts, act.receipt))
         async with self._lock:
             state = self._writer.state
-            after = handed_in.acted(state.book, state.stock, state.receipts, SignedAct(text, heard_ms))
+            after = handed_in.acted(state, SignedAct(text, heard_ms))
             if after is state.receipts:
                 return None
             family = family_of(after, act.receipt)

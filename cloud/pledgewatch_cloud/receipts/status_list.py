@@ -40,7 +40,7 @@ class StatusListError(ValueError):
     """What is no status list; one sentence."""
 
 
-class Standing(NamedTuple):
+class CredentialStanding(NamedTuple):
     """How a credential stands."""
 
     is_revoked: bool
@@ -57,7 +57,7 @@ class StatusList(NamedTuple):
     bits: bytes
 
 
-def standings(receipts: ReceiptBook, number: int) -> dict[int, Standing]:
+def standings(receipts: ReceiptBook, number: int) -> dict[int, CredentialStanding]:
     """How the credentials of one list stand that do not simply hold, by their numbers.
 
     A credential is revoked for good when the receipt has ended, or has come to say something else (another holder,
@@ -67,7 +67,7 @@ def standings(receipts: ReceiptBook, number: int) -> dict[int, Standing]:
     given = range(max(first, 1), min(first + ENTRIES, receipts.numbers + 1))
     live = {one.number: one.state in PAUSED for one in receipts.receipts() if one.is_live and one.number in given}
     return {
-        one: Standing(is_revoked=one not in live, is_suspended=live.get(one, False))
+        one: CredentialStanding(is_revoked=one not in live, is_suspended=live.get(one, False))
         for one in given
         if live.get(one, True)
     }
@@ -151,7 +151,7 @@ def status_list(
 def signed(
     issuer: Issuer,
     number: int,
-    standings: Mapping[int, Standing],
+    standings: Mapping[int, CredentialStanding],
     private_key: Ed25519PrivateKey,
     *,
     at_ms: int,

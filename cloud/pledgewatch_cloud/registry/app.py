@@ -9,20 +9,17 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from starlette.exceptions import HTTPException
 
 import pledgewatch_cloud
 from pledgewatch_cloud.api.body import raw_json_body
-from pledgewatch_cloud.api.problems import Problem, on_problem, problem_response
+from pledgewatch_cloud.api.problems import Problem, answer_problems, problem_response
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.registry import request as request_module
 from pledgewatch_cloud.decide.registry.claim_book import ClaimBook, FullError
 from pledgewatch_cloud.decide.registry.request import ListingClaims, ListingClashes, RequestError
 from pledgewatch_cloud.journal.form import DamagedError
-from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.notices.senders import SenderError, Senders
 from pledgewatch_cloud.registry.kept import KeptBook, Signed, TooManyError
 
@@ -52,8 +49,7 @@ def create_app(desk: Desk) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
-    for kind in (Problem, StoreError, HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, on_problem)
+    answer_problems(app)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -104,7 +100,7 @@ def answer(desk: Desk, signed: Signed) -> Response:
     return JSONResponse(found.as_json())
 
 
-def _kept(asked: request_module.Request) -> request_module.Kept:
+def _kept(asked: request_module.Request) -> request_module.KeptRequest:
     assert not isinstance(asked, ListingClaims | ListingClashes), "these are answered without being kept"
     return asked
 

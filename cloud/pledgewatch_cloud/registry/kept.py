@@ -21,7 +21,7 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.registry import claim_book, request
 from pledgewatch_cloud.decide.registry.claim_book import Answer, ClaimBook
-from pledgewatch_cloud.decide.registry.request import Claiming, Kept, RequestError
+from pledgewatch_cloud.decide.registry.request import Claiming, KeptRequest, RequestError
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.store import StoreError
 
@@ -105,7 +105,7 @@ class KeptBook:
         with self._lock:
             self._connection.close()
 
-    def ask(self, signed: Signed, asked: Kept, now_ms: int, an_hour: int) -> Answer:
+    def ask(self, signed: Signed, asked: KeptRequest, now_ms: int, an_hour: int) -> Answer:
         """Decide a request, keep it, and answer. `an_hour` is how many questions the member may ask in an hour.
 
         Raises RequestError, TooManyError; StoreError where the disk does not do it, and then the same may be asked
@@ -127,12 +127,12 @@ class KeptBook:
                     raise TooManyError(wait_s)
             return self._enter(signed, asked, at_ms)
 
-    def _is_question(self, member: str, asked: Kept) -> bool:
+    def _is_question(self, member: str, asked: KeptRequest) -> bool:
         """Whether it counts as one: what is given up is never kept waiting."""
         known = None if isinstance(asked, Claiming) else self.book.get(member, getattr(asked, "reference", ""))
         return known is None or known.state is claim_book.State.WITHDRAWN
 
-    def _enter(self, signed: Signed, asked: Kept, at_ms: int) -> Answer:
+    def _enter(self, signed: Signed, asked: KeptRequest, at_ms: int) -> Answer:
         number = self._last + 1
         book, answer = claim_book.apply(self.book, signed.member, asked, number, at_ms)
         row = _Row(number, at_ms, *signed, canonical.encode(answer.as_json()).decode(), b"")

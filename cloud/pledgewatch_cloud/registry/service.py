@@ -11,7 +11,7 @@ import uvicorn
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.credentials import CredentialError, key_in
 from pledgewatch_cloud.decide.registry import request
-from pledgewatch_cloud.decide.registry.request import Dropping, Kept, RequestError, UsingKeys
+from pledgewatch_cloud.decide.registry.request import Dropping, KeptRequest, RequestError, UsingKeys
 from pledgewatch_cloud.notices.senders import SenderKeys, Senders
 from pledgewatch_cloud.registry.app import Desk, create_app
 from pledgewatch_cloud.registry.kept import KeptBook, Signed
@@ -82,7 +82,7 @@ def drop(settings: RegistrySettings, member: str) -> bool:
         return member in kept.book.of_members and _say(kept, Dropping(member), SystemClock())
 
 
-def _say(kept: KeptBook, said: Kept, clock: Clock) -> bool:
+def _say(kept: KeptBook, said: KeptRequest, clock: Clock) -> bool:
     """Keep what the operator says, who needs no signature: whoever can do this has the file in their hands."""
     signed = Signed("", uuid.uuid4().hex, clock.now_ms() // 1_000, "", request.write(said))
     return kept.ask(signed, said, clock.now_ms(), 0).is_changed

@@ -18,10 +18,13 @@ from pledgewatch_cloud.decide.batch import Arrival, Entry, Readings, Tick
 from pledgewatch_cloud.decide.drafts import Draft
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
+from pledgewatch_cloud.decide.receipts.act import ActError
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import NO_ADMISSION, Outcome, Prepared, admission_of, prepare, step
+from pledgewatch_cloud.decide.stock.rows import StockError
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.trade.notice import NoticeError
+from pledgewatch_cloud.decide.warehouse.counting import CountError
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.store import Quarantined, Store
 from pledgewatch_wire import topics
@@ -152,7 +155,7 @@ def repeat(store: Store, state: State, entry: Entry, recorded: bytes) -> tuple[A
             raise form.DamagedError(entry.number, "holds a payload that cannot have been taken")
         prepared = prepare(state, entry, admission)
         outcome = step(state, prepared, histories(store, state, prepared))
-    except (BookError, MarketError, NoticeError, KeyError) as error:
+    except (ActError, BookError, CountError, MarketError, NoticeError, StockError, KeyError) as error:
         raise form.DamagedError(entry.number, f"cannot be decided again: {error}") from None
     if form.outcome_digest(outcome.events, outcome.messages, outcome.withdrawn) != recorded:
         raise form.DamagedError(entry.number, "leads to other events or messages than were recorded with it")

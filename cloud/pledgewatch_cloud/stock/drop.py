@@ -2,9 +2,11 @@
 
 The beginning of a JSON document never is one, and that of an interchange has no IEA, so both show when they are whole.
 Nothing shows it of a table: a CSV file is taken when it has not changed for as long as a file that may still grow is
-waited for.
+waited for, and it is said where its last line has no end, for it may be cut within its last number. A trailer shows
+that it is whole.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -33,7 +35,8 @@ class StockFiles:
         """See Taker."""
         form = form_of(name)
         assert form is not None
-        if not is_final and len(raw) <= DOCUMENT_MAX_BYTES and not _is_whole(form, raw):
+        may_grow = not is_final and len(raw) <= DOCUMENT_MAX_BYTES
+        if may_grow and not await asyncio.to_thread(_is_whole, form, raw):  # megabytes of JSON take a while
             raise NotYetError
         try:
             entry, report = await self._intake.hand_in(whose, form, raw)
@@ -41,12 +44,18 @@ class StockFiles:
             return Became(REFUSED, told(form, error.faults), f"is refused: {error}")
         where = f"is in entry {entry}" if entry else "was known already"
         left = f", but for what is wrong with it: {StockError(report.faults)}" if report.faults else ""
-        return Became(TAKEN, told(form, report.faults), where + left)
+        open_end = "; its last line has no end: was it whole?" if form == "csv" and _has_open_end(raw) else ""
+        return Became(TAKEN, told(form, report.faults), where + left + open_end)
 
 
 def form_of(name: str) -> str | None:
     """The form that a file's name tells, None where it tells none."""
-    return FORMS.get(PurePath(name).suffix)
+    return FORMS.get(PurePath(name).suffix.lower())
+
+
+def _has_open_end(raw: bytes) -> bool:
+    """Whether the last line of a table has no end; in UTF-16 a zero byte may follow it."""
+    return not raw.rstrip(b"\0").endswith((b"\n", b"\r"))
 
 
 def _is_whole(form: str, raw: bytes) -> bool:

@@ -16,13 +16,13 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.drafts import Draft
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.stock.rows import DOCUMENT_MAX_BYTES, Fault, Report, StockError
+from pledgewatch_cloud.decide.stock.rows import DOCUMENT_MAX_BYTES, Fault, Report, StockError, StockFullError
 from pledgewatch_cloud.decide.warehouse import handed_in
 from pledgewatch_cloud.decide.warehouse.handed_in import Document
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.notices.aside import Aside
-from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_cloud.stock.reports import StockReports
 
 REFUSED = "stock_refused"
 LEFT_ASIDE = "stock_left_aside"
@@ -39,10 +39,11 @@ class Taken(NamedTuple):
 class StockIntake:
     """The way into the journal for what stock systems hand in."""
 
-    def __init__(self, writer: Writer, store: Store, reports: Submissions, clock: Clock) -> None:
+    def __init__(self, writer: Writer, store: Store, reports: StockReports, clock: Clock) -> None:
         """`clock` is the journal's: it says when a document came, and nothing is taken that is about a later day."""
         self._writer = writer
         self._clock = clock
+        self._room = reports.room
         self.aside = Aside("stock", store, reports, clock)
 
     async def hand_in(self, source: str, form: str, raw: bytes) -> Taken:
@@ -68,8 +69,12 @@ class StockIntake:
             document = await asyncio.to_thread(handed_in.read, self._writer.state.book, handed)
             outcome = await self._writer.commit(reported, document)
         except StockError as error:
+            if isinstance(error, StockFullError):
+                self._room.lost(error)
             raise await self.refuse(source, form, raw, error.faults) from None
         taken = Taken(None if outcome is None else outcome.state.entry, found[-1])
+        if outcome is not None and _needs_room(taken.report):
+            self._room.back()
         if taken.report.faults:
             await self.aside.keep(source, LEFT_ASIDE, "\n".join(told(form, taken.report.faults)), raw)
         self.aside.became("known" if taken.entry is None else "taken")
@@ -79,6 +84,11 @@ class StockIntake:
         """Set aside all of what was handed in; the error to raise when that is done. Raises StoreError."""
         await self.aside.keep(source, REFUSED, "\n".join(told(form, faults)), raw)
         return StockError(faults)
+
+
+def _needs_room(report: Report) -> bool:
+    """Whether a report says more than that others count no longer: for those there is room where there is none."""
+    return bool(report.snapshots) or any(row.kind for row in report.rows)
 
 
 def told(form: str, faults: Iterable[Fault]) -> tuple[str, ...]:

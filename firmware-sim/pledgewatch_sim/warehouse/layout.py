@@ -7,8 +7,6 @@ the reader there, which is set to seals, as the one in the hall is set to carton
 
 from typing import Final, NamedTuple
 
-OPERATOR: Final = "harbour-line"
-GATEWAY: Final = "site-la-3"
 WAREHOUSE: Final = "la-3"
 SHOPKEEPER: Final = "harbour-retail"
 DEPOSITOR: Final = "sofa-works"

@@ -146,6 +146,7 @@ class Site:
             "book_part": str(folder / "book-part.json"),
             "drop": str(folder / "drop"),
             "truth": str(self._truth),
+            "sales": "dice" if options.sales is None else str(options.sales),
         }
 
     async def _tell(self) -> None:

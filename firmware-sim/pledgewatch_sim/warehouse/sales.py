@@ -5,19 +5,25 @@ InvoiceDate, UnitPrice. Taken are sales (a price, a positive quantity) and what 
 with C, a negative quantity); what is no goods by its code (postage, fees, vouchers) or has no price (write-offs) is
 left out. The first day of the data becomes the first day of the story, and each time of day stays.
 
+Where it is beside the working folder or the checkout (REAL), it is taken unless something else is said.
+
 The dice sell on week days and at weekends alike from 8 to 18 o'clock, each SKU at a rate of its own, a few pieces at a
 time (geometric), and one in fifty is brought back.
 """
 
 import csv
 import gzip
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+DICE = "dice"
+REAL = Path("shared") / "data" / "retail-uci"
+COLUMNS = ("InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice")
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 _OPENS_MS, _CLOSES_MS = 8 * HOUR_MS, 18 * HOUR_MS
@@ -35,6 +41,15 @@ class Sale(NamedTuple):
 
 class SalesError(ValueError):
     """A file of sales that cannot be used: which, why, and what would be right."""
+
+
+def asked_for(told: str | None) -> Path | None:
+    """The table of sales that is meant: by its path, none for `dice`, and where nothing is told the real shop's if it
+    is beside the working folder or beside the checkout that this file is in."""
+    if told is not None:
+        return None if told == DICE else Path(told).resolve()
+    places = (Path.cwd(), Path(__file__).resolve().parents[3])
+    return next((one for place in places for one in sorted((place.parent / REAL).glob("*.csv*"))), None)
 
 
 def of_dice(seed: int, days: int, skus: int) -> list[Sale]:
@@ -56,15 +71,10 @@ def of_file(path: Path, days: int, skus: int) -> list[Sale]:
 
     Raises SalesError, OSError.
     """
-    packed = path.read_bytes()
-    try:
-        text = (gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed).decode("utf-8")
-        rows = list(csv.DictReader(text.splitlines()))
-        first_day = date.fromisoformat(min(row["InvoiceDate"][:10] for row in rows))
-        end = (first_day + timedelta(days)).isoformat()
-        told = [_sale(row, first_day) for row in rows if row["InvoiceDate"] < end and _is_goods(row)]
-    except (KeyError, ValueError, TypeError, EOFError) as error:
-        raise SalesError(f"{path}: is no table of sales as UCI Online Retail ({error!r})") from None
+    rows = _rows(path)
+    start = datetime.combine(min(row.at for row in rows), time())
+    end = start + timedelta(days)
+    told = [_sale(row, start) for row in rows if row.at < end and _is_goods(row)]
     taken = _most_sold(told, skus)
     return sorted(one for one in told if one.sku in taken)
 
@@ -84,15 +94,45 @@ def _some(dice: Random) -> int:
     return pieces
 
 
-def _is_goods(row: dict[str, str]) -> bool:
-    code, quantity = row["StockCode"], int(row["Quantity"])
-    is_brought_back = row["InvoiceNo"].startswith("C")
-    return code[:5].isdigit() and float(row["UnitPrice"]) > 0 and (quantity < 0) == is_brought_back and quantity != 0
+class _Row(NamedTuple):
+    invoice: str
+    code: str
+    quantity: int
+    at: datetime
+    price: float
 
 
-def _sale(row: dict[str, str], first_day: date) -> Sale:
-    after = datetime.fromisoformat(row["InvoiceDate"]) - datetime.combine(first_day, time())
-    return Sale(after // timedelta(milliseconds=1), row["StockCode"], int(row["Quantity"]))
+def _rows(path: Path) -> list[_Row]:
+    """The rows of a table, one at least. Raises SalesError, OSError."""
+    packed = path.read_bytes()
+    what = f"{path}: is no table of sales as UCI Online Retail:"
+    try:
+        text = (gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed).decode("utf-8")
+    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise SalesError(f"{what} {error}") from None
+    lines = csv.DictReader(text.splitlines())
+    if missing := [name for name in COLUMNS if name not in (lines.fieldnames or ())]:
+        raise SalesError(f"{what} it has no column {missing[0]}; there have to be {', '.join(COLUMNS)}")
+    found = []
+    try:
+        for row in lines:
+            invoice, code, quantity, at, price = (row[name] or "" for name in COLUMNS)
+            moment = datetime.fromisoformat(at).replace(tzinfo=None)
+            found.append(_Row(invoice, code, int(quantity), moment, float(price)))
+    except (ValueError, csv.Error) as error:
+        raise SalesError(f"{what} line {lines.line_num}: {error}") from None
+    if not found:
+        raise SalesError(f"{what} it has these columns and no row; name another, or dice")
+    return found
+
+
+def _is_goods(row: _Row) -> bool:
+    is_brought_back = row.invoice.startswith("C")
+    return row.code[:5].isdigit() and row.price > 0 and (row.quantity < 0) == is_brought_back and row.quantity != 0
+
+
+def _sale(row: _Row, start: datetime) -> Sale:
+    return Sale((row.at - start) // timedelta(milliseconds=1), row.code, row.quantity)
 
 
 def _most_sold(sales: Iterable[Sale], skus: int) -> set[str]:

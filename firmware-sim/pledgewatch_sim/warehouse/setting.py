@@ -18,7 +18,6 @@ _FIELDS = dict(
     zip(CSV_COLUMNS, ("id", "kind", "at", "owner", "sku", "bin", "unit", "quantity", "lot", "cancels"), strict=True)
 )
 _WEIGHT_TOLERANCE_G = 200
-_PIECES_TOLERANCE = 1  # the tag on the wall
 
 
 class Addresses(NamedTuple):
@@ -51,8 +50,8 @@ def gateway_part(addresses: Addresses, every_s: float) -> str:
     sections += [_table("[[serial]]", name=name, port=port, form="tags") for name, port in ports.items()]
     rows = [*(_LAN_ROWS if addresses.broker_port is not None else ()), *_OTHER_ROWS]
     for row in rows:
-        window = {"window_s": max(1.0, 3 * every_s)} if row["channel"] == "tags_present" else {}
-        sections.append(_table("[[sensors]]", **row, **window))
+        counted = {"window_s": max(1.0, 3 * every_s), "own_tags": [layout.WALL_TAG]}
+        sections.append(_table("[[sensors]]", **row, **(counted if row["channel"] == "tags_present" else {})))
     return "\n".join(sections)
 
 
@@ -68,7 +67,7 @@ def book_part(unit_weights_g: Mapping[str, int], grace_s: int) -> dict[str, Any]
                 "zones": [
                     _zone(RACKS, weight_tolerance_g=_WEIGHT_TOLERANCE_G),
                     _zone(COLD, weight_tolerance_g=_WEIGHT_TOLERANCE_G),
-                    _zone(HALL, pieces_tolerance=_PIECES_TOLERANCE),
+                    _zone(HALL, pieces_tolerance=0),
                 ],
                 "gates": [GATE.asset],
                 "unit_weights_g": {sku: unit_weights_g[sku] for sku in skus},

@@ -1,10 +1,9 @@
-"""What the stock system writes: a page of its feed (JSON), a table (CSV), and EDI (ANSI ASC X12 846, 944, 945).
+"""What the stock system writes: rows of its feed (JSON), a table (CSV), and EDI (ANSI ASC X12 846, 944, 945).
 
 The CSV has this system's own words: `IN`, `RET`, `OUT`, `SHIP`, and a semicolon between cells. X12
 has no way to take a booking back: what was cancelled shows in the next 846 only.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -45,14 +44,6 @@ def snapshot(on_hand: OnHand, owner: str, at_ms: int) -> dict[str, Any]:
         if whose == owner
     ]
     return {"id": f"S-{at_ms}-{owner}", "at": iso(at_ms), "owner": owner, "complete": True, "rows": rows}
-
-
-def json_document(bookings: Iterable[Booking], on_hand: OnHand | None = None, at_ms: int = 0) -> bytes:
-    """Bookings, and where `on_hand` is given all that there is at a moment."""
-    found: dict[str, Any] = {"movements": [movement(one) for one in bookings]}
-    if on_hand is not None:
-        found["snapshots"] = [snapshot(on_hand, owner, at_ms) for owner in _owners(on_hand)]
-    return json.dumps(found).encode()
 
 
 def csv_document(bookings: Iterable[Booking]) -> bytes:

@@ -6,7 +6,7 @@
 A file is taken when it has not changed for `quiet_s`, and seems to be whole: an interchange has its IEA, JSON is
 JSON, a table ends its last line. What does not is given a minute more and then taken as it is, for the cloud to refuse
 with its reasons. A writer that gives a file its name (and its ending) only when it is whole needs none of this. What
-has another ending, or begins with a point, is not ours.
+has another ending, or begins with a point, is not ours. (The cloud watches folders too; a gateway runs without it.)
 
 The move is the last act: whatever moment we are killed at, the next look finds the file where it was and hands the same
 bytes on. What cannot be read or moved holds nobody else up: it is said once, lies where it is, and is tried at every

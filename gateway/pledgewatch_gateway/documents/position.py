@@ -8,6 +8,11 @@ to go on, alone or together:
   far in the future is not believed, or it would shut out everything until then.
 - pages: by a cursor that each answer gives for the next (it is opaque, and may go on for ever), or by number, until a
   page is shorter than `page_size` or is the last one over again.
+
+`since` alone has no pages, and an answer may all the same hold less than there is. So a round goes on by moments: each
+question asks from the newest moment of the answer before, until an answer leads no further. What was in the answer
+before is not said again. Where one moment has as many records as an answer holds, nothing behind them can be asked for:
+that is told as trouble (`Step.stuck`), for it would look as if there was nothing new.
 """
 
 import hashlib
@@ -22,6 +27,9 @@ from pledgewatch_gateway.documents.wms_records import text_at
 
 AHEAD_MAX: Final = timedelta(days=2)
 TEXT_MAX: Final = 4_096
+PAGE_SIZE: Final = 500
+PAGE_SIZE_MAX: Final = 10_000
+_DIGEST_DIGITS: Final = 16
 _ZERO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -32,7 +40,8 @@ class PagingSettings:
 
     `since` is the parameter that takes the newest value of the records' field `since_field`, and `since_first` what is
     asked with before there is one. `cursor` is the parameter that takes what stands at `next_cursor` of the answer
-    before; or `page` the one that counts pages from `page_first`, each of `page_size` records, which `size` asks for.
+    before; or `page` the one that counts pages from `page_first`, each of `page_size` records (500 unless said), which
+    `size` asks for. With `since` alone `page_size` is how many records an answer of theirs holds at most.
     """
 
     since: str = ""
@@ -44,7 +53,7 @@ class PagingSettings:
     page: str = ""
     page_first: int = 1
     size: str = ""
-    page_size: int = 500
+    page_size: int | None = None
 
     def __post_init__(self) -> None:
         for first, second in (("since", "since_field"), ("cursor", "next_cursor")):
@@ -54,18 +63,36 @@ class PagingSettings:
             raise ValueError("since_first needs since; name the parameter")
         if self.cursor and self.page:
             raise ValueError("cursor and page are two ways to go on; choose one")
+        if self.size and not (self.cursor or self.page):
+            raise ValueError("size needs cursor or page: an answer that is cut off has to be gone on with; name one")
+        if self.is_by_moment and self.page_size is None:
+            raise ValueError(
+                "since without cursor and page needs page_size: say how many records an answer holds at most, "
+                "or what is behind a full one is not missed"
+            )
         require_within("overlap_s", self.overlap_s, 0.0, 30 * DAY_S)
         require_within("page_first", self.page_first, 0, 1)
-        require_within("page_size", self.page_size, 1, 10_000)
+        require_within("page_size", self.records_a_page, 1, PAGE_SIZE_MAX)
         names = [one for one in (self.since, self.cursor, self.page, self.size) if one]
         if len(set(names)) < len(names):
             raise ValueError("two of since, cursor, page and size are the same parameter; each has its own")
 
+    @property
+    def is_by_moment(self) -> bool:
+        """Whether `since` alone leads from answer to answer."""
+        return bool(self.since) and not self.cursor and not self.page
+
+    @property
+    def records_a_page(self) -> int:
+        """How many records a full answer has."""
+        return PAGE_SIZE if self.page_size is None else self.page_size
+
 
 class Position(NamedTuple):
     """How far. `since` is the newest value before this round and `newest` with it; `cursor` and `page` lead to the next
-    page (page 0: the first); `before` is the digest of the page before. `etag` is of an answer to `etag_of`. `told` and
-    `told_ms` are the digest of the snapshot that was last handed on, and when."""
+    page (page 0: the first); `before` is the digest of the page before. Where rounds go by moments, `cursor` is the
+    newest of the answer before, and `before` has the digests of its records. `etag` is of an answer to `etag_of`.
+    `told` and `told_ms` are the digest of the snapshot that was last handed on, and when."""
 
     since: str = ""
     newest: str = ""
@@ -79,23 +106,28 @@ class Position(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Where an answer leads, and whether it was the last of the round."""
+    """Where an answer leads, whether it was the last of the round, and its records without those that were in the
+    answer before. `stuck` is a sentence where it leads nowhere though there may be more."""
 
     position: Position
     is_end: bool
+    fresh: Sequence[Mapping[str, Any]]
+    stuck: str = ""
 
 
 def parameters(settings: PagingSettings, position: Position) -> dict[str, str]:
     """What is asked with, by parameter."""
     found = {}
-    if settings.since and (since := _put_back(position.since, settings.overlap_s) or settings.since_first):
+    if settings.is_by_moment and position.cursor:
+        found[settings.since] = _put_back(position.cursor, _just_before_s(settings, position.cursor))
+    elif settings.since and (since := _put_back(position.since, settings.overlap_s) or settings.since_first):
         found[settings.since] = since
     if settings.cursor and position.cursor:
         found[settings.cursor] = position.cursor
     if settings.page:
         found[settings.page] = str(position.page + settings.page_first)
     if settings.size:
-        found[settings.size] = str(settings.page_size)
+        found[settings.size] = str(settings.records_a_page)
     return found
 
 
@@ -104,6 +136,8 @@ def after(
 ) -> Step:
     """Where an answer leads. Raises AwayError where its next cursor or a moment is none."""
     newest = _newest(settings, position, records, now)
+    if settings.is_by_moment:
+        return _by_moment(settings, position, records, newest, _newest(settings, Position(), records, now))
     if settings.cursor:
         cursor = _bounded(text_at(answer, settings.next_cursor))
         is_end = not cursor or cursor == position.cursor or not records
@@ -112,12 +146,12 @@ def after(
             going_on = ""
         found = position._replace(cursor=going_on)
     elif settings.page:
-        digest = hashlib.sha256(repr(records).encode("utf-8", "surrogatepass")).hexdigest()
-        is_end = len(records) < settings.page_size or digest == position.before
+        digest = _digest(records)
+        is_end = len(records) < settings.records_a_page or digest == position.before
         found = position._replace(page=0 if is_end else position.page + 1, before="" if is_end else digest)
     else:
         found, is_end = position, True
-    return Step(found._replace(since=newest if is_end else position.since, newest=newest), is_end)
+    return Step(found._replace(since=newest if is_end else position.since, newest=newest), is_end, records)
 
 
 def afresh(position: Position) -> Position:
@@ -158,6 +192,32 @@ def _newest(settings: PagingSettings, position: Position, records: Sequence[Mapp
     return newest
 
 
+def _by_moment(
+    settings: PagingSettings, position: Position, records: Sequence[Mapping[str, Any]], newest: str, reached: str
+) -> Step:
+    """Where an answer leads that has no pages: on from its own newest moment, as long as that goes on."""
+    digests, known = [_digest(one)[:_DIGEST_DIGITS] for one in records], set(position.before.split())
+    fresh = [one for digest, one in zip(digests, records, strict=True) if digest not in known]
+    asked = position.cursor or _put_back(position.since, settings.overlap_s)
+    if reached and (not asked or _order(reached) > _order(asked)):
+        return Step(
+            position._replace(cursor=reached, before=" ".join(digests), newest=newest), is_end=False, fresh=fresh
+        )
+    stuck = ""
+    if len(records) >= settings.records_a_page:
+        stuck = (
+            f"has {len(records)} records at {asked or reached or 'no moment'}, and an answer holds no more: what comes "
+            "after them cannot be asked for; name cursor or page in its paging, or the page_size that it really has"
+        )
+    ended = position._replace(cursor="", before="", since=newest, newest=newest)
+    return Step(ended, is_end=True, fresh=fresh, stuck=stuck)
+
+
+def _just_before_s(settings: PagingSettings, moment: str) -> float:
+    """How far a moment is put back so that its own records come again, also where only later ones are given."""
+    return min(settings.overlap_s, 0.001 if "." in moment else 1.0)
+
+
 class _Order(NamedTuple):
     """What values of `since_field` are compared by: a number, or a moment in microseconds."""
 
@@ -184,6 +244,10 @@ def _put_back(text: str, overlap_s: float) -> str:
     earlier = datetime.fromisoformat(text) - timedelta(seconds=overlap_s)
     written = earlier.isoformat(sep=" " if " " in text else "T")
     return written.removesuffix("+00:00") + "Z" if text.endswith("Z") else written
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _bounded(text: str) -> str:

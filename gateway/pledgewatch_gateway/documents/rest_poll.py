@@ -5,9 +5,9 @@
     If-None-Match: "<ETag of the same question, asked before>"
 
 What an answer is made of is said in the configuration (`wms_records.py`), and how it is asked for more (`position.py`).
-How far it was read is a small file, replaced when the page's document is in the queue. That is for one address: asked
-at another, the stock system is read from the beginning. What is no answer (a page for people, a redirect, an error) is
-nobody's word about goods: nothing is taken of it, and the same is asked again.
+How far it was read is a small file, replaced when the page's document is in the queue. That is for one address and one
+way of paging: asked otherwise, the stock system is read from the beginning. What is no answer (a page for people, a
+redirect, an error) is nobody's word about goods: nothing is taken of it, and the same is asked again.
 
 A snapshot over several pages is one document, handed on at the end of its round. One whose moment is only the moment
 of the answer is handed on when its rows have changed, and once a day: said anew each minute, the same count would fill
@@ -83,7 +83,7 @@ class RestSettings:
     def __post_init__(self) -> None:
         require_name("source", self.source)
         require_name("name", self.name or self.source)
-        require_url("url", self.url)
+        require_url("url", self.url, "https://wms.example.org/moves")
         require_within("every_s", self.every_s, 1.0, DAY_S)
         require_within("timeout_s", self.timeout_s, 0.1, 600.0)
         if self.token_file and not self.plain_token and not is_encrypted(self.url):
@@ -98,13 +98,14 @@ class RestSettings:
 
 
 class _Page(NamedTuple):
-    """An answer, its moment (Date), its rows, and where it leads."""
+    """An answer, its moment (Date), its rows, where it leads, and what keeps it from leading on."""
 
     answer: Any
     moment: datetime | None
     rows: Sequence[Mapping[str, str]]
     position: Position
     is_end: bool
+    stuck: str
 
 
 class RestSource:
@@ -138,6 +139,8 @@ class RestSource:
                 return
             if page.rows:
                 await self._put_once(put, self._document(await asyncio.to_thread(movements, page.rows)))
+            if page.stuck:
+                raise AwayError(page.stuck)
             position = page.position
             await asyncio.to_thread(self._keep, position)
             if page.is_end:
@@ -208,12 +211,12 @@ class RestSource:
         except MalformedError as error:
             raise AwayError(f"answers what {error}") from None
         records = records_of(self._settings.answer, answer)
-        rows = rows_of(self._settings.answer, records)
         step = after(self._settings.paging, position, answer, records, self._now())
+        rows = rows_of(self._settings.answer, step.fresh)
         etag = reply.headers.get("etag", "")
         can_be_asked = etag.isascii() and etag.isprintable() and len(etag) <= ETAG_MAX
         led = step.position._replace(etag=etag if can_be_asked else "", etag_of=self._url(position))
-        return _Page(answer, reply.moment, rows, led, step.is_end)
+        return _Page(answer, reply.moment, rows, led, step.is_end, step.stuck)
 
     async def _ask(self, web: Web, position: Position) -> Reply:
         """One question. Raises AwayError where no answer came, or one from elsewhere."""
@@ -243,7 +246,7 @@ class RestSource:
         return datetime.fromtimestamp(self._now_ms() / 1_000, UTC)
 
     def _kept(self) -> Position:
-        """How far the source was read; from the beginning where nothing is kept, or of another address."""
+        """How far the source was read; from the beginning where nothing is kept, or of another question."""
         try:
             kept = json.loads(self._file.read_bytes())
         except FileNotFoundError:
@@ -251,14 +254,21 @@ class RestSource:
         except ValueError:
             kept = None
         position = from_json(kept.get("position")) if isinstance(kept, dict) else None
-        if position is None or kept.get("url") != self._settings.url:
+        if position is None or any(kept.get(name) != said for name, said in self._question().items()):
             log.warning(
-                "%s: %s is not of this address, or broken: it is read from the beginning", self.name, self._file
+                "%s: %s is not of this address and paging, or broken: it is read from the beginning",
+                self.name,
+                self._file,
             )
             return Position()
         return position
 
+    def _question(self) -> dict[str, Any]:
+        """What a position is of: by another way of paging it would lead elsewhere."""
+        paging = self._settings.paging
+        return {"url": self._settings.url, "paging": [paging.since, paging.cursor, paging.page]}
+
     def _keep(self, position: Position) -> None:
         make_folder(self._file.parent)
-        kept = {"url": self._settings.url, "position": as_json(position)}
+        kept = {**self._question(), "position": as_json(position)}
         replace(self._file, json.dumps(kept, indent=1).encode("ascii"))

@@ -1,5 +1,6 @@
 """The `[documents]` section of a gateway's configuration: where documents come from, and whom they go to."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class DocumentsSettings:
     drop: tuple[DropSettings, ...] = ()
 
     def __post_init__(self) -> None:
-        require_url("cloud", self.cloud)
+        require_url("cloud", self.cloud, "https://pledgewatch.example.org")
         if "?" in self.cloud:
             raise ValueError("cloud has a question in it; write the address of the API alone")
         require_within("documents_max", self.documents_max, 1, 100_000)
@@ -75,7 +76,20 @@ def faults_of(settings: DocumentsSettings) -> list[str]:
         found += _useless(f"{place} secret_file", key_in, drop.secret_file)
         if not drop.folder.is_dir():
             found.append(f"{place} folder: {drop.folder} is no folder; make it")
+        for other, before in enumerate(settings.drop[:number]):
+            if _share_files(drop, before):
+                found.append(
+                    f"{place} takes files that [documents] drop[{other}] takes too; give each a folder or an ending of "
+                    "its own"
+                )
     return found
+
+
+def _share_files(one: DropSettings, other: DropSettings) -> bool:
+    """Whether a file may be both's. The folder may have several names."""
+    endings = one.ending.lower(), other.ending.lower()
+    is_one_ending = endings[0].endswith(endings[1]) or endings[1].endswith(endings[0])
+    return is_one_ending and os.path.realpath(one.folder) == os.path.realpath(other.folder)
 
 
 def _useless(place: str, read: Callable[[Path], object], path: Path) -> list[str]:

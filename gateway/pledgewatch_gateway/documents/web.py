@@ -111,15 +111,16 @@ async def _body(response: httpx2.Response, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def require_url(key: str, url: str) -> None:
-    """Raise ValueError where `url` is no address to ask at: http or https, a host, no user and no fragment."""
+def require_url(key: str, url: str, example: str) -> None:
+    """Raise ValueError where `url` is no address to ask at: http or https, a host, no user and no fragment. `example`
+    is one that would do."""
     try:
         parts = urlsplit(url)
         is_one = bool(parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0)
     except ValueError:
         is_one = False
     if not is_one or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError(f"{key} {url!r} is none; write it as https://wms.example.org/moves")
+        raise ValueError(f"{key} {url!r} is none; write it as {example}")
     if "@" in parts.netloc or parts.fragment:
         raise ValueError(f"{key} has a user or a fragment in it; a secret goes into a file")
 

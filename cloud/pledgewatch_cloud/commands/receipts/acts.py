@@ -44,6 +44,7 @@ def _json_in(path: str) -> Any:
 
 _QUANTITIES = "thousandths of the unit for each line, with commas; all where it is left out"
 _MEMBERS = {
+    "register": _Member("--register", str, "ID", "the register that it begins in; default: as the service says"),
     "depositor": _Member("--depositor", str, "ID", "whose goods they are"),
     "goods": _Member("--goods", _json_in, "FILE", "a JSON list of lines, see docs/RECEIPTS.md"),
     "until": _Member("--until", str, "MOMENT", "until when the goods are stored"),
@@ -134,6 +135,8 @@ def _says(options: argparse.Namespace) -> dict[str, Any]:
     after = options.after
     if after is None:
         after = "" if options.kind is ActKind.DRAFT else asked.head_of(options.url, options.receipt)
+    if "register" in needed and not after and "register" not in body:
+        body["register"] = asked.register(options.url)
     at = options.at or iso(time.time_ns() // 1_000_000)
     return {"act": options.kind.value, "receipt": options.receipt, "after": after, "by": options.by, "at": at, **body}
 

@@ -23,6 +23,11 @@ def head_of(url: str, receipt: str) -> str:
         raise
 
 
+def register(url: str) -> str:
+    """What the register is called. Raises AnswerError."""
+    return str(at_url.get(url, "/receipts/register").json()["register"])
+
+
 def hand_in(url: str, text: str) -> dict[str, Any]:
     """The receipt after a signed act. Raises AnswerError."""
     return at_url.post_text(url, "/receipts/acts", text)

@@ -61,19 +61,26 @@ def _command(
     def command(options: argparse.Namespace) -> int:
         try:
             for said in run(options):
-                if options.out is not None:
-                    options.out.write_bytes(said.encode() if isinstance(said, str) else said)
-                else:
+                if options.out is None:
                     print(said)
+                elif not _is_written(options.out, said.encode() if isinstance(said, str) else said):
+                    return 2
         except AnswerError as error:
             print(error, file=sys.stderr)
             return 1 if error.is_refusal else 2
-        except OSError as error:
-            print(f"{options.out} cannot be written: {error.strerror}", file=sys.stderr)
-            return 2
         return 0
 
     return command
+
+
+def _is_written(path: Path, said: bytes) -> bool:
+    """Write what is said to a file; whether it could be, and if not that is told."""
+    try:
+        path.write_bytes(said)
+    except OSError as error:
+        print(f"{path} cannot be written: {error.strerror}", file=sys.stderr)
+        return False
+    return True
 
 
 def _show(options: argparse.Namespace) -> Iterator[str]:

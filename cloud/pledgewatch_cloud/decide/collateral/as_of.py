@@ -26,7 +26,7 @@ from pledgewatch_cloud.decide.items.facilities import Facility
 from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse.held import Held
+from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 
 
 def sheet_now(state: State, now_ms: int) -> Sheet:
@@ -66,7 +66,7 @@ def book_of(then: Book, now: Book, as_of_ms: int) -> Book:
     )
 
 
-def held_of(then: State, now: State) -> Mapping[str, Held]:
+def held_of(then: State, now: State) -> Mapping[str, HeldByReceipt]:
     """How lots stood by their electronic receipts at a moment: `then` was known at it, `now` is. Acts on receipts and
     what is found missing count from their entry, so it is as it was known then; goods that nobody had said were there
     are as they are known now."""
@@ -102,7 +102,7 @@ def _account_of(facility: Facility) -> tuple[int, int]:
 def sheet_of(
     state: State,
     book: Book,
-    held: Mapping[str, Held],
+    held: Mapping[str, HeldByReceipt],
     facility: str,
     readings: Mapping[str, Iterable[AssetReading]],
     as_of_ms: int,

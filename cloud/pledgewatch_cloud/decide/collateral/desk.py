@@ -28,14 +28,14 @@ from pledgewatch_cloud.decide.columns import Numbers, Truths
 from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse.held import Held
+from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 
 _FIELDS: Mapping[str, Sequence[str]] = {
     "evidence": ("evidence_ms", "is_dark", "turns_ms"),
     "condition": ("is_breached", "loss_bp"),
     "place": ("in_class", "is_placed"),
     "receipt": ("receipt_until_ms",),
-    "stock": ("missing",),
+    "stock": ("missing", "counted_ms"),
 }
 """What of a lot changes for which reason while the book stays as it is. What time brings comes with the evidence."""
 _SHARED = ("asset", "facility", "sku", "cost_currency", "buyer", "country", "vessel", "warehouse")
@@ -48,7 +48,7 @@ class Known(NamedTuple):
     market: Market
     facts: Mapping[str, AssetFacts]
     assets: Assets
-    held: Mapping[str, Held]
+    held: Mapping[str, HeldByReceipt]
 
 
 class Desk(NamedTuple):
@@ -116,7 +116,7 @@ def _placed_otherwise(before: Assets, assets: Assets, book: Book, devices: Colle
     }
 
 
-def held_otherwise(before: Mapping[str, Held], held: Mapping[str, Held]) -> list[str]:
+def held_otherwise(before: Mapping[str, HeldByReceipt], held: Mapping[str, HeldByReceipt]) -> list[str]:
     """The lots that stand otherwise by their electronic receipts, by id."""
     if held is before:
         return []

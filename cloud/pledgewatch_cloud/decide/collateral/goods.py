@@ -227,12 +227,11 @@ def _shares(lots: Columns, policy: Policy, now_ms: int) -> Shares:
     fails[~lots.is_placed | (advance_bp == 0)] = TEST["place"]
     fails[is_stale] = TEST["evidence"]
     if policy.stock_count:
-        # The stock system's word on receipts is a count, and nobody can say how old.
-        fails[(lots.counted < 0) & (~lots.is_matched | bool(policy.count_stale_s))] = TEST["stock"]
+        fails[(lots.counted < 0) & ~lots.is_matched] = TEST["stock"]
     if policy.count_stale_s:
         too_old = ~due.before(lots.counted_ms + 1_000 * policy.count_stale_s + 1)
-        fails[(lots.counted >= 0) & too_old] = TEST["stock"]
-    if policy.receipt:
+        fails[((lots.counted >= 0) | lots.is_matched) & too_old] = TEST["stock"]
+    if policy.receipt or lots.is_matched.any():
         fails[~due.before(lots.receipt_until_ms)] = TEST["receipt"]
     if policy.appraisal:
         fails[~has_appraisal] = TEST["appraisal"]
@@ -326,7 +325,8 @@ def _column(values: Iterable[int]) -> Numbers:
 
 
 def _receipt_until_ms(lot: LotStanding, policy: Policy) -> int:
-    if not policy.receipt:
+    # An electronic receipt is the lender's or is not: goods that another controls count under no policy.
+    if not (policy.receipt or lot.is_matched):
         return NEVER
     return lot.receipt_until_ms if lot.receipt_state == "valid" else -NEVER
 

@@ -24,7 +24,7 @@ from pledgewatch_cloud.decide.market import EURO, Market, MarketError, PriceQuot
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import Amount
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse.held import Held
+from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 
 _BREACHES = frozenset({"condition_breached", "mkt_exceeded"})
 
@@ -41,7 +41,7 @@ class Looked(NamedTuple):
     market: Market
     facts: Mapping[str, AssetFacts]
     assets: Mapping[str, AssetState]
-    held: Mapping[str, Held]
+    held: Mapping[str, HeldByReceipt]
     said: Mapping[str, AssetFacts]
 
 
@@ -68,7 +68,7 @@ class _Case(NamedTuple):
     policy: Policy
     currency: str
     lot: Lot
-    held: Held | None
+    held: HeldByReceipt | None
     line: LotLine
     asset: str
     known: AssetState
@@ -190,10 +190,13 @@ def _receipt(case: _Case) -> Iterable[str]:
 
 
 def _stock(case: _Case) -> Iterable[str]:
-    lot = case.lot
-    if lot.counted < 0:
-        return ["no count whose age is known" if case.held else "no count"]
-    return [f"{lot.counted} of {lot.quantity} counted {iso(lot.counted_ms)}"]
+    lot, held = case.lot, case.held
+    said = [f"{lot.counted} of {lot.quantity} counted {iso(lot.counted_ms)}"] if lot.counted >= 0 else []
+    if held is not None and held.heard_ms != -NEVER:
+        said.append(f"stock system or counter last heard of {iso(held.heard_ms)}")
+    elif held is not None:
+        said.append("neither stock system nor counter was heard")
+    return said or ["no count"]
 
 
 def _shortfall(case: _Case) -> Iterable[str]:

@@ -17,16 +17,16 @@ from pledgewatch_cloud.decide.collateral.standing import LotStanding
 from pledgewatch_cloud.decide.collateral.terms import Line
 from pledgewatch_cloud.decide.condition import is_awaited
 from pledgewatch_cloud.decide.items.lots import Lot
-from pledgewatch_cloud.decide.items.papers import Receipt
+from pledgewatch_cloud.decide.items.papers import LotReceipt
 from pledgewatch_cloud.decide.market import Cross, Market, PriceQuote
 from pledgewatch_cloud.decide.money import BASIS_POINTS
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.voyage import Leg, leg_at
-from pledgewatch_cloud.decide.warehouse.held import Held
+from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 
 HOUR_MS = 3_600_000
 _AGREED = "="
-_NO_RECEIPT = Receipt("", "", NEVER)
+_NO_RECEIPT = LotReceipt("", "", NEVER)
 _CLASS_OF_KIND = {
     "customs_zone": "bonded",
     "warehouse": "warehouse",
@@ -89,7 +89,7 @@ def lots_of(
     lots: Sequence[Lot],
     facts: Mapping[str, AssetFacts],
     assets: Mapping[str, AssetState],
-    held: Mapping[str, Held],
+    held: Mapping[str, HeldByReceipt],
     now_ms: int,
 ) -> list[LotStanding]:
     """Some lots as they stand. `held` says how those with an electronic receipt stand by it."""
@@ -100,12 +100,12 @@ def lots_of(
     return [_standing(book, lot, seen, held_by_receipt(lot, held), now_ms) for lot in lots]
 
 
-def held_by_receipt(lot: Lot, held: Mapping[str, Held]) -> Held | None:
+def held_by_receipt(lot: Lot, held: Mapping[str, HeldByReceipt]) -> HeldByReceipt | None:
     """How a lot stands by its electronic receipt; None where it has none. One of which nothing is known stands for
     nothing."""
     if lot.receipt is None or not lot.receipt.is_electronic:
         return None
-    return held.get(lot.id, Held("unknown", 0, lot.quantity))
+    return held.get(lot.id, HeldByReceipt("unknown", 0, lot.quantity))
 
 
 def _seen(book: Book, asset: str, facts: AssetFacts, known: AssetState, now_ms: int) -> _Seen:
@@ -138,14 +138,14 @@ def all_lots(
     book: Book,
     facts: Mapping[str, AssetFacts],
     assets: Mapping[str, AssetState],
-    held: Mapping[str, Held],
+    held: Mapping[str, HeldByReceipt],
     now_ms: int,
 ) -> list[LotStanding]:
     """Every lot of the book as it stands."""
     return lots_of(book, [*book.lots.values()], facts, assets, held, now_ms)
 
 
-def _standing(book: Book, lot: Lot, seen: Mapping[str, _Seen], held: Held | None, now_ms: int) -> LotStanding:
+def _standing(book: Book, lot: Lot, seen: Mapping[str, _Seen], held: HeldByReceipt | None, now_ms: int) -> LotStanding:
     stay, parts = lot.stay_at(now_ms), _parts_of(lot, seen)
     known = seen[stay.asset].known
     product = book.products.get(lot.sku)
@@ -176,7 +176,7 @@ def _standing(book: Book, lot: Lot, seen: Mapping[str, _Seen], held: Held | None
         cost_per=lot.cost_per,
         cost_currency=lot.cost_currency or book.facilities[lot.facility].currency,
         counted=lot.counted,
-        counted_ms=lot.counted_ms,
+        counted_ms=max(lot.counted_ms, held.heard_ms) if held else lot.counted_ms,
         receipt_state=receipt.state,
         receipt_until_ms=receipt.until_ms,
         missing=held.missing if held else 0,

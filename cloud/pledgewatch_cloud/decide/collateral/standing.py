@@ -13,7 +13,8 @@ class LotStanding(NamedTuple):
     that counts was measured, -NEVER where there is none; `is_dark` whether no signal is to be expected as of now.
     `is_breached`: a breach of its condition stands; `loss_bp` what its condition costs. `papers`: kind and end.
     `missing`: how many of it are not there or not covered, by what its electronic receipt and the warehouse say;
-    `is_matched`: it has such a receipt, so the stock system is asked all the time.
+    `is_matched`: it has such a receipt, so the stock system is asked all the time, and `counted_ms` is also when that,
+    or a counter, last spoke of its goods.
     `nolv_bp` of the appraisal in force until `nolv_until_ms`. `turns_ms`: when time alone may next make it stand
     otherwise than said here.
     """

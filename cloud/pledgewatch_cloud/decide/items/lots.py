@@ -12,7 +12,7 @@ from pledgewatch_cloud.decide.condition import Limit
 from pledgewatch_cloud.decide.item import Item
 from pledgewatch_cloud.decide.items.assets import asset_absent, assets_known
 from pledgewatch_cloud.decide.items.limits import kinetic_document, limit_document, read_kinetic, read_limit
-from pledgewatch_cloud.decide.items.papers import Paper, Receipt, paper_document, read_papers, read_receipt
+from pledgewatch_cloud.decide.items.papers import LotReceipt, Paper, paper_document, read_papers, read_receipt
 from pledgewatch_cloud.decide.items.sections import Sections, absent, grouped, said
 from pledgewatch_cloud.decide.kinetic import KineticRule
 from pledgewatch_cloud.decide.moments import iso
@@ -63,7 +63,7 @@ class Lot(NamedTuple):
     cost_currency: str = ""
     counted: int = -1
     counted_ms: int = -NEVER
-    receipt: Receipt | None = None
+    receipt: LotReceipt | None = None
     papers: tuple[Paper, ...] = ()
     received_ms: int = -NEVER
     expires_ms: int = NEVER

@@ -10,7 +10,7 @@ RECEIPT_STATES = ("valid", "frozen", "lost", "cancelled")
 PAPER_KINDS = ("bill_of_lading", "insurance", "customs", "invoice", "certificate", "other")
 
 
-class Receipt(NamedTuple):
+class LotReceipt(NamedTuple):
     """The warehouse receipt of a lot, good up to `until_ms`. `state` is one of RECEIPT_STATES; empty: it is electronic,
     and the receipt book says how it stands."""
 
@@ -32,12 +32,12 @@ class Paper(NamedTuple):
     until_ms: int
 
 
-def read_receipt(item: Item | None) -> Receipt | None:
+def read_receipt(item: Item | None) -> LotReceipt | None:
     """A receipt, if there is one. Raises BookError."""
     if item is None:
         return None
     state = item.one_of("state", RECEIPT_STATES) if item.has("state") else ""
-    receipt = Receipt(item.text("id"), state, item.moment("until", NEVER))
+    receipt = LotReceipt(item.text("id"), state, item.moment("until", NEVER))
     item.end()
     return receipt
 
@@ -54,7 +54,7 @@ def read_papers(item: Item) -> tuple[Paper, ...]:
     return tuple(papers.values())
 
 
-def paper_document(one: Receipt | Paper) -> dict[str, Any]:
+def paper_document(one: LotReceipt | Paper) -> dict[str, Any]:
     """A receipt or paper as an amendment says it."""
     written = {key: value for key, value in one._asdict().items() if value != ""}
     del written["until_ms"]

@@ -15,7 +15,7 @@ from pledgewatch_cloud.decide.milestones.terms import Milestone, Scope
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, NONE, Stretch, Stretches, complement, joined, shared
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
-from pledgewatch_cloud.decide.warehouse.held import Held as ByReceipt
+from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 
 GRADE = "good"
 """What is asked for where nothing else is said."""
@@ -59,7 +59,7 @@ class Known(NamedTuple):
     notices: NoticeBook
     bases: Mapping[str, Base | None]
     memos: Mapping[str, Memo]
-    held: Mapping[str, ByReceipt]
+    held: Mapping[str, HeldByReceipt]
     now_ms: int
 
 

@@ -4,7 +4,8 @@
      "pledgee": "bank-one"}
 
 It is the payload of a JWS (see jose). `after` is the digest of the act before it, empty where a receipt begins with it;
-of two acts that name the same one, only one can be taken. The digest is the SHA-256 of the whole text.
+of two acts that name the same one, only one can be taken. The digest is the SHA-256 of the whole text. The first act of
+a receipt names the `register` that it is for; all later ones hang on that by `after`.
 
 Some acts need others' consent. A *consent* is a signed text of its own that says `act` (which is "consent"), `receipt`,
 `by`, `at` and `to`: the digest of all that the act says but its consents. It stands for that act and no other.
@@ -79,6 +80,10 @@ class OvertakenError(ActError):
     """An act that another came before: it might have been taken of the receipt as its signer saw it."""
 
 
+class NoPartError(ActError):
+    """An act by somebody who has no part in its receipt, or none any more: of whom it may be told no more than that."""
+
+
 class Consent(NamedTuple):
     """Somebody's signed yes to one act."""
 
@@ -91,7 +96,7 @@ class Consent(NamedTuple):
 
 class Act(NamedTuple):
     """An act as it was read; whether its signature fits is asked by life.apply. `body` holds what its kind needs, read:
-    moments as Unix milliseconds, goods as Goods. `says` is what a consent to it names."""
+    moments as Unix milliseconds, goods as GoodsLine. `says` is what a consent to it names."""
 
     kind: ActKind
     receipt: str
@@ -267,6 +272,7 @@ def _consents(value: Any) -> tuple[Consent, ...]:
 
 
 _READ: Mapping[str, Callable[[str, Any], Any]] = {
+    "register": _identity,
     "depositor": _identity,
     "goods": _goods(goods_module.read),
     "received": _goods(goods_module.window),
@@ -280,7 +286,7 @@ _READ: Mapping[str, Callable[[str, Any], Any]] = {
     "overrides": _overrides,
 }
 _DECIDED = frozenset({"overrides", "reason", "consents"})
-_WHAT = frozenset({"depositor", "goods", "received", "until"})
+_WHAT = frozenset({"register", "depositor", "goods", "received", "until"})
 _NOTHING = frozenset[str]()
 BODY: Mapping[ActKind, tuple[frozenset[str], frozenset[str]]] = {
     ActKind.DRAFT: (_WHAT, _NOTHING),

@@ -1,34 +1,58 @@
 """Whether goods may be claimed by a receipt now: nobody else claims them, they are there, and nothing is missing.
 
-In this order: no live receipt shares a mark; the live receipts of each stock key, with this one, are no more than the
-stock book has; no live receipt of the SKU in the warehouse is short, whoever's and in whichever bin, so goods that were
-moved or sold from under a receipt cannot carry a second one. Then what merely comes close is asked for. An ask is
-passed over where the act names it with a reason and who controls the other receipt has consented: the party that
-would be harmed if the goods were the same after all.
+In this order: no live receipt shares a mark; the live receipts of each stock key, with this one, are no more than there
+is, which is what the stock book has less what was delivered and is not booked out yet; no live receipt of the SKU in
+the warehouse is short, whoever's and in whichever bin, by the stock book or by what counts, zones and gates say, so
+goods that were moved or sold from under a receipt cannot carry a second one; enough came in when it is said that they
+did. Then what merely comes close is asked for. An ask is passed over where the act names it with a reason and who
+controls the other receipt has consented: the party that would be harmed if the goods were the same after all.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pledgewatch_cloud.decide import jose
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts.act import Act, ActError, Clash
 from pledgewatch_cloud.decide.receipts.claims import claims_of, near_of
-from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import MARKS_MAX, ReceiptBook
 from pledgewatch_cloud.decide.stock.rows import StockKey
 
+_CAME_TOLD_MAX = 5
 KeyRing = Callable[[str], Mapping[str, bytes]]
 """The raw Ed25519 public keys of a party by their names; empty for a party that is not known or has none."""
-OnHand = Callable[[StockKey, int], int]
-"""What the stock book has of a key at a moment, in thousandths of the unit."""
+Missing = Callable[[str, str, str], int]
+"""What is missing of the goods of an SKU in a warehouse, by counts, zones, gates and the stock book, for all live
+receipts but one: warehouse, SKU, and the id of that one. In thousandths of the unit, the most of any pool."""
+
+
+class Stock(Protocol):
+    """What the stock system says; see StockBook."""
+
+    @property
+    def horizon_ms(self) -> int:
+        """From when on rows are kept one by one."""
+        ...
+
+    def on_hand_milli(self, key: StockKey, at_ms: int) -> int:
+        """What there is of a key at a moment, in thousandths of the unit."""
+        ...
+
+    def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
+        """What was folded of a key, and what has changed it since, in order: when, by which kind, by how much."""
+        ...
 
 
 class World(NamedTuple):
-    """What is asked beside the receipts: keys, which parties are warehouses, stock, and when the act was handed in."""
+    """What is asked beside the receipts: keys, which parties are warehouses, stock, what is missing, the register that
+    this is, and when the act was handed in."""
 
     keys: KeyRing
     warehouses: Collection[str]
-    on_hand_milli: OnHand
+    stock: Stock
+    missing_milli: Missing
+    register: str
     heard_ms: int
 
 
@@ -64,6 +88,7 @@ def claimed(receipts: ReceiptBook, receipt: Receipt, act: Act, world: World) -> 
             clashes,
         )
     _check_stock(receipts, receipt, world)
+    _check_came(receipt, world)
     consenting = consents(act, world)
     near = _near(receipts, receipt)
     asked = sorted({clash.ask for clash in near} - set(act.body.get("overrides", ())))
@@ -140,19 +165,114 @@ def _check_stock(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
     new = receipt.totals_milli
     for key, more in new.items():
         others = receipts.live_milli(key) - own.get(key, 0)
-        there = world.on_hand_milli(key, world.heard_ms)
+        unbooked = unbooked_milli(receipts, key, world)
+        there = world.stock.on_hand_milli(key, world.heard_ms) - unbooked
         if others + more > there:
+            less = f" less {unbooked} that were delivered and are not booked out" if unbooked else ""
             raise ActError(
-                f"the stock book has {there} thousandths of a {key.unit} of {key.sku} for {key.owner} in bin {key.bin}"
-                f", live receipts claim {others} of them, and this one asks for {more}",
-                "issue it for what is there, or have the stock system report what has come in",
+                f"the stock book has {there + unbooked} thousandths of a {key.unit} of {key.sku} for {key.owner} in "
+                f"bin {key.bin}{less}, live receipts claim {others} of them, and this one asks for {more}",
+                "issue it for what is there, or have the stock system report what has come in and gone out",
             )
     beside = {other for key in new for other in receipts.keys(key.warehouse, key.sku, key.unit)}
     for key in sorted(beside - new.keys()):
-        short = receipts.live_milli(key) - own.get(key, 0) - world.on_hand_milli(key, world.heard_ms)
+        there = world.stock.on_hand_milli(key, world.heard_ms) - unbooked_milli(receipts, key, world)
+        short = receipts.live_milli(key) - own.get(key, 0) - there
         if short > 0:
+            raise _short(f"live receipts of {key.sku} in bin {key.bin}", f"{short} thousandths of a {key.unit}")
+    for sku in sorted({key.sku for key in new}):
+        missing = world.missing_milli(receipt.warehouse, sku, receipt.id)
+        if missing > 0:
+            raise _short(f"live receipts of {sku}", f"{missing} thousandths, by what was counted, measured or seen")
+
+
+def _check_came(receipt: Receipt, world: World) -> None:
+    """Enough came in within the window: by rows of the stock book in it; and where a count or an adjustment is all that
+    tells of goods, they came in before that, so the window begins before it."""
+    window = receipt.received
+    for key, milli in receipt.totals_milli.items():
+        came = _came(key, world)
+        there = sum(
+            one.milli
+            for one in came
+            if window.from_ms <= one.at_ms and (one.at_ms < window.until_ms or not one.is_exact)
+        )
+        if there < milli:
+            told = ", ".join(f"{one.milli} {_when(one)}" for one in came[-_CAME_TOLD_MAX:])
             raise ActError(
-                f"live receipts of {key.sku} in bin {key.bin} are short by {short} thousandths of a {key.unit}, and "
-                "while goods are missing no more receipts of that SKU are issued in the warehouse",
-                "have the bin counted, and its receipts delivered or cancelled for what is not there",
+                f"received: by the stock book, {there} thousandths of a {key.unit} of {key.sku} came into bin "
+                f"{key.bin} in that window, and the receipt is for {milli}",
+                f"correct the window, or issue a receipt for each time that goods came in; the newest did so: {told}",
             )
+
+
+class _Came(NamedTuple):
+    """That goods came in, in thousandths: at a moment, or, where not `is_exact`, then or before."""
+
+    at_ms: int
+    milli: int
+    is_exact: bool
+
+
+def _came(key: StockKey, world: World) -> list[_Came]:
+    folded, changes = world.stock.story(key)
+    found = [_Came(world.stock.horizon_ms - 1, folded, is_exact=False)] if folded > 0 else []
+    return found + [
+        _Came(at_ms, milli, is_exact=kind not in ("adjusted", "unreconciled"))
+        for at_ms, kind, milli in changes
+        if milli > 0 and at_ms <= world.heard_ms
+    ]
+
+
+def _when(one: _Came) -> str:
+    return f"{'at' if one.is_exact else 'at or before'} {iso(one.at_ms)}"
+
+
+def _short(of: str, how_much: str) -> ActError:
+    return ActError(
+        f"{of} are short by {how_much}, and while goods are missing no more receipts of that SKU are issued in the "
+        "warehouse",
+        "have the bin counted, and its receipts delivered or cancelled for what is not there",
+    )
+
+
+def unbooked_milli(receipts: ReceiptBook, key: StockKey, world: World) -> int:
+    """What was delivered of a key and the stock system has not booked out yet, in thousandths of the unit.
+
+    Whatever the stock system books out of the bin since the surrender is the delivery, the oldest first, until all of
+    it is; so is all of it where the bin was counted after the delivery, and what the stock system did not have there
+    any more. What was delivered before the stock book's horizon is not asked about again.
+    """
+    deliveries = [one for one in receipts.delivered(key) if one.heard_ms >= world.stock.horizon_ms]
+    if not deliveries:
+        return 0
+    coming = sorted(deliveries, key=lambda one: (one.ordered_ms, one.heard_ms))
+    level, changes = world.stock.story(key)
+    waiting: list[Delivery] = []
+    for at_ms, kind, milli in changes:
+        if at_ms > world.heard_ms:
+            break
+        while coming and coming[0].ordered_ms <= at_ms:
+            waiting.append(coming.pop(0))
+        waiting = _at_most(waiting, level)
+        level += milli
+        if kind == "unreconciled":
+            waiting = [one for one in waiting if one.heard_ms > at_ms]
+        waiting = _at_most(_less(waiting, -milli), level)
+    return sum(one.milli for one in _at_most(waiting + coming, level))
+
+
+def _at_most(deliveries: list[Delivery], milli: int) -> list[Delivery]:
+    """Deliveries of no more than there is: what a stock system has not got, it has not to book out."""
+    return _less(deliveries, sum(one.milli for one in deliveries) - max(0, milli))
+
+
+def _less(deliveries: list[Delivery], milli: int) -> list[Delivery]:
+    """Deliveries without so much of them, the oldest first; all of them where that is nothing or less."""
+    found = []
+    for one in deliveries:
+        taken = max(0, min(milli, one.milli))
+        milli -= taken
+        if taken < one.milli:
+            found.append(one._replace(milli=one.milli - taken))
+    return found

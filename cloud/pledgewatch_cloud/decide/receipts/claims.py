@@ -7,8 +7,10 @@ split share the marks of the whole, which is at an end.
 
 Two receipts may also come close without a shared mark. Somebody has to look then: seals that differ by signs that are
 mistaken for each other (`seal_like`); the same SKU in the same bin a day apart (`bin_next`) or for another depositor,
-whenever (`place`); the same SKU and quantity in another bin on the same day (`lot`); an identified line beside one that
-is not, of one SKU in one bin on the same day (`beside`). Lines that are known by different things are never close.
+whenever (`place`); the same SKU and quantity in another bin on the same day (`lot`); an identified line beside one of
+the same SKU in the same bin on the same day that nothing tells from it (`beside`), as that is not identified, or known
+by other kinds of things, the one by its container and the other by its seal. Lines that are known by two containers,
+two seals or two devices are never close.
 
 A mark can be blinded with a key, so that lenders who share the key can find that they were offered the same goods, and
 who does not have it learns nothing. There are few enough container numbers to try them all, so whoever has both the key
@@ -18,11 +20,16 @@ and what others have blinded can read it: the key is the lenders', and whoever c
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.receipts.goods import Goods, Window
+from pledgewatch_cloud.decide.receipts.goods import GoodsLine, Window
 
 _DOMAIN = b"pledgewatch claim 1\0"
+KINDS = ("container", "seal", "device")
+"""Kinds of things that there is only once."""
+# What a line can be known by, all the ways.
+_KINDS_TOGETHER = [frozenset(some) for count in (1, 2, 3) for some in combinations(KINDS, count)]
 # Signs that are taken for each other on a seal.
 _LIKE = str.maketrans("OQDILZSGB", "000112568")
 
@@ -40,12 +47,12 @@ class Claim(NamedTuple):
         return f"{self.kind}:{self.value}"
 
 
-def claims_of(warehouse: str, goods: Sequence[Goods], window: Window) -> tuple[Claim, ...]:
+def claims_of(warehouse: str, goods: Sequence[GoodsLine], window: Window) -> tuple[Claim, ...]:
     """What goods in a warehouse are claimed by; lines of nothing claim nothing."""
     return tuple(claim for number, one in _lines(goods) for claim in _claims(warehouse, number, one, window))
 
 
-def shared_of(warehouse: str, goods: Sequence[Goods], window: Window) -> frozenset[Claim]:
+def shared_of(warehouse: str, goods: Sequence[GoodsLine], window: Window) -> frozenset[Claim]:
     """What is told of goods, blinded, where others compare: their claims, without lines. A device has its name from
     whoever runs it, and means something to others only together with its warehouse."""
     return frozenset(
@@ -54,14 +61,14 @@ def shared_of(warehouse: str, goods: Sequence[Goods], window: Window) -> frozens
     )
 
 
-def kept_of(warehouse: str, goods: Sequence[Goods], window: Window) -> tuple[Claim, ...]:
+def kept_of(warehouse: str, goods: Sequence[GoodsLine], window: Window) -> tuple[Claim, ...]:
     """What a live receipt is found by: its claims, and what others may come close to."""
     return claims_of(warehouse, goods, window) + tuple(
         claim for number, one in _lines(goods) for claim in _closeness(warehouse, number, one, window)
     )
 
 
-def near_of(warehouse: str, goods: Sequence[Goods], window: Window) -> tuple[tuple[str, Claim], ...]:
+def near_of(warehouse: str, goods: Sequence[GoodsLine], window: Window) -> tuple[tuple[str, Claim], ...]:
     """What another receipt may be close by, as (why, what it would be found by)."""
     return tuple(one for number, line in _lines(goods) for one in _near(warehouse, number, line, window))
 
@@ -80,48 +87,60 @@ def blinded_set(claims: Iterable[Claim], key: bytes) -> frozenset[str]:
     return frozenset(blinded(claim, key) for claim in claims)
 
 
-def _lines(goods: Sequence[Goods]) -> Iterator[tuple[int, Goods]]:
+def _lines(goods: Sequence[GoodsLine]) -> Iterator[tuple[int, GoodsLine]]:
     return ((number, one) for number, one in enumerate(goods) if one.quantity_milli > 0)
 
 
-def _claims(warehouse: str, line: int, goods: Goods, window: Window) -> Iterator[Claim]:
+def _claims(warehouse: str, line: int, goods: GoodsLine, window: Window) -> Iterator[Claim]:
     if not goods.is_identified:
         for day in window.days:
             yield Claim("bin", _joined(warehouse, goods.bin, goods.sku, day), line)
         return
-    for kind in ("container", "seal", "device"):
+    for kind in KINDS:
         if value := getattr(goods, kind):
             yield Claim(kind, value, line)
 
 
-def _closeness(warehouse: str, line: int, goods: Goods, window: Window) -> Iterator[Claim]:
+def _closeness(warehouse: str, line: int, goods: GoodsLine, window: Window) -> Iterator[Claim]:
     if goods.seal:
         yield Claim("seal_like", goods.seal.translate(_LIKE), line)
     if goods.is_identified:
         for day in window.days:
-            yield Claim("beside", _joined(warehouse, goods.bin, goods.sku, day), line)
+            yield Claim("beside", _beside(warehouse, goods, day, _known_by(goods)), line)
         return
     yield Claim("place", _joined(warehouse, goods.bin, goods.sku), line)
     for day in window.days:
         yield Claim("lot", _lot(warehouse, goods, day), line)
 
 
-def _near(warehouse: str, line: int, goods: Goods, window: Window) -> Iterator[tuple[str, Claim]]:
+def _near(warehouse: str, line: int, goods: GoodsLine, window: Window) -> Iterator[tuple[str, Claim]]:
     if goods.seal:
         yield "seal_like", Claim("seal_like", goods.seal.translate(_LIKE), line)
     if goods.is_identified:
         for day in window.days:
             yield "beside", Claim("bin", _joined(warehouse, goods.bin, goods.sku, day), line)
+            for kinds in _KINDS_TOGETHER:
+                if not kinds & _known_by(goods):
+                    yield "beside", Claim("beside", _beside(warehouse, goods, day, kinds), line)
         return
     yield "place", Claim("place", _joined(warehouse, goods.bin, goods.sku), line)
     for day in (window.days[0] - 1, window.days[-1] + 1):
         yield "bin_next", Claim("bin", _joined(warehouse, goods.bin, goods.sku, day), line)
     for day in window.days:
         yield "lot", Claim("lot", _lot(warehouse, goods, day), line)
-        yield "beside", Claim("beside", _joined(warehouse, goods.bin, goods.sku, day), line)
+        for kinds in _KINDS_TOGETHER:
+            yield "beside", Claim("beside", _beside(warehouse, goods, day, kinds), line)
 
 
-def _lot(warehouse: str, goods: Goods, day: int) -> str:
+def _known_by(goods: GoodsLine) -> frozenset[str]:
+    return frozenset(kind for kind in KINDS if getattr(goods, kind))
+
+
+def _beside(warehouse: str, goods: GoodsLine, day: int, kinds: frozenset[str]) -> str:
+    return _joined(warehouse, goods.bin, goods.sku, day, "+".join(sorted(kinds)))
+
+
+def _lot(warehouse: str, goods: GoodsLine, day: int) -> str:
     return _joined(warehouse, goods.sku, goods.unit, goods.quantity_milli, day)
 
 

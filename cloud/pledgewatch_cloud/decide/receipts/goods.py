@@ -32,7 +32,7 @@ class GoodsError(ValueError):
         self.cure = cure
 
 
-class Goods(NamedTuple):
+class GoodsLine(NamedTuple):
     """One line. `container`, `seal` and `device` are empty where there is none."""
 
     sku: str
@@ -65,7 +65,7 @@ class Window(NamedTuple):
         return range(self.from_ms // DAY_MS, (self.until_ms - 1) // DAY_MS + 1)
 
 
-def read(where: str, value: Any) -> tuple[Goods, ...]:
+def read(where: str, value: Any) -> tuple[GoodsLine, ...]:
     """Lines of goods. Raises GoodsError."""
     if not isinstance(value, list) or not 0 < len(value) <= LINES_MAX:
         raise GoodsError(f"{where}: {short(value)} is no list of 1 to {LINES_MAX} lines", "give one line for each SKU")
@@ -88,7 +88,7 @@ def window(where: str, value: Any) -> Window:
     return found
 
 
-def _line(where: str, value: Any) -> Goods:
+def _line(where: str, value: Any) -> GoodsLine:
     if not isinstance(value, dict):
         raise GoodsError(f"{where}: {short(value)} is no object", f"give an object with {', '.join(sorted(_NEEDED))}")
     if missing := sorted(_NEEDED - value.keys()):
@@ -102,7 +102,7 @@ def _line(where: str, value: Any) -> Goods:
             "write thousandths of the unit: 40 pieces are 40000",
         )
     sku, unit, place = (_word(f"{where}.{key}", value[key]) for key in ("sku", "unit", "bin"))
-    return Goods(
+    return GoodsLine(
         sku,
         quantity,
         unit,
@@ -136,7 +136,19 @@ def _seal(where: str, value: Any) -> str:
             f"{where}: {short(value)} is no number of a seal: 3 to 32 letters and digits",
             "read the number off the seal again, or leave the key out",
         )
+    if _is_container(number):
+        raise GoodsError(
+            f"{where}: {number} is the number of a container", "give it as `container`, and the seal's own as `seal`"
+        )
     return number
+
+
+def _is_container(number: str) -> bool:
+    try:
+        identifiers.container(number)
+    except IdentifierError:
+        return False
+    return True
 
 
 def _device(where: str, value: Any) -> str:

@@ -22,14 +22,18 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import jose
-from pledgewatch_cloud.decide.receipts.act import Act, ActError, ActKind, OvertakenError
+from pledgewatch_cloud.decide.receipts.act import Act, ActError, ActKind, NoPartError, OvertakenError
 from pledgewatch_cloud.decide.receipts.claiming import World, check_stated, claimed, consents
-from pledgewatch_cloud.decide.receipts.goods import Goods
-from pledgewatch_cloud.decide.receipts.receipt import ID_MAX, Receipt, State, is_own_id
+from pledgewatch_cloud.decide.receipts.goods import DAY_MS, GoodsLine
+from pledgewatch_cloud.decide.receipts.receipt import ID_MAX, Delivery, Receipt, State, is_own_id
 from pledgewatch_cloud.decide.receipts.receipt_book import KEPT_MAX, ReceiptBook
 
 SKEW_MS = 300_000
 """How far the clocks of two signers, or a signer's and ours, may be apart."""
+HEARD_MAX_MS = 31 * DAY_MS
+"""How long after it was signed an act can be handed in."""
+DELIVERIES_MAX = 10
+"""Deliveries of one SKU, unit and bin that a receipt tells apart."""
 _TOLD_MAX = 20
 
 
@@ -94,11 +98,6 @@ LIFE: Mapping[tuple[State, ActKind], Move] = {
 }
 """Every move there is; any other act is refused."""
 
-MAY: Mapping[ActKind, frozenset[Role]] = {
-    kind: frozenset(role for (_, other), move in LIFE.items() if other is kind for role in move.by) for kind in ActKind
-}
-"""Who may ever do an act, in whichever state."""
-
 
 class _Asked(NamedTuple):
     """An act that the table allows on a receipt, with all that it is judged by."""
@@ -135,7 +134,7 @@ def apply(receipts: ReceiptBook, act: Act, world: World) -> ReceiptBook:
         return receipts
     begins = act.kind in (ActKind.DRAFT, ActKind.ISSUE) and is_own_id(act.by, act.receipt)
     if not (begins if known is None else known.is_seen_by(act.by)):
-        raise ActError(
+        raise NoPartError(
             f"{act.by} has no part in a receipt {act.receipt}",
             "name a receipt that you issued, hold or have as a pledge; a warehouse begins one as <warehouse>:<name>",
         )
@@ -208,6 +207,11 @@ def _check_follows(known: Receipt | None, act: Act) -> None:
 def _check_moment(known: Receipt | None, act: Act, world: World) -> None:
     if act.at_ms > world.heard_ms + SKEW_MS:
         raise ActError("at: the act was signed later than it was heard", "set the signer's clock, and sign again")
+    if act.at_ms < world.heard_ms - HEARD_MAX_MS:
+        raise ActError(
+            f"at: the act was signed more than {HEARD_MAX_MS // DAY_MS} days before it was heard",
+            "sign it anew, as of now",
+        )
     if known is not None and act.at_ms < known.at_ms - SKEW_MS:
         raise ActError(
             "at: the act was signed before the one that it follows", "set the signer's clock, and sign again"
@@ -268,9 +272,14 @@ def _begun(receipts: ReceiptBook, act: Act, world: World) -> list[Receipt]:
         )
     _check_room(receipts, 1)
     body = act.body
+    if body["register"] != world.register:
+        raise ActError(
+            f"register: the act is for another register than this, which is {world.register}",
+            "hand it in there; or look whether the receipt is to begin here, and sign it for this register",
+        )
     depositor = str(body["depositor"])
     _check_party(world, "depositor", depositor, {act.by: "the warehouse itself, which keeps others' goods"})
-    goods: tuple[Goods, ...] = body["goods"]
+    goods: tuple[GoodsLine, ...] = body["goods"]
     nothing = (0,) * len(goods)
     draft = Receipt(
         id=act.receipt,
@@ -290,15 +299,23 @@ def _begun(receipts: ReceiptBook, act: Act, world: World) -> list[Receipt]:
         head=act.digest,
         at_ms=act.at_ms,
     )
-    if draft.until_ms <= act.at_ms:
-        raise ActError("until: is not after the act itself", "say until when the goods are stored")
+    _check_until(draft, act, world)
     if act.kind is ActKind.DRAFT:
         check_stated(draft)
         return [draft]
     return [claimed(receipts, draft, act, world)._replace(state=State.ISSUED, issued_ms=act.at_ms)]
 
 
+def _check_until(receipt: Receipt, act: Act, world: World) -> None:
+    if receipt.until_ms <= max(act.at_ms, world.heard_ms):
+        raise ActError(
+            "until: is not after the act itself",
+            "say until when the goods are stored; a draft that is past that is cancelled, and another one begun",
+        )
+
+
 def _issue(one: _Asked) -> list[Receipt]:
+    _check_until(one.known, one.act, one.world)
     issued = claimed(one.receipts, one.after, one.act, one.world)
     return [issued._replace(state=State.ISSUED, issued_ms=one.act.at_ms)]
 
@@ -339,7 +356,9 @@ def _release(one: _Asked) -> list[Receipt]:
 def _surrender(one: _Asked) -> list[Receipt]:
     if any(one.known.ordered_milli) and not any(one.act.body.get("quantities_milli", (1,))):
         return [one.after._replace(ordered_milli=(0,) * len(one.known.goods))]
-    return [one.after._replace(ordered_milli=_quantities(one.act, one.known.free_milli, "is free"))]
+    since_ms = one.known.ordered_ms if any(one.known.ordered_milli) else one.world.heard_ms
+    ordered = _quantities(one.act, one.known.free_milli, "is free")
+    return [one.after._replace(ordered_milli=ordered, ordered_ms=since_ms)]
 
 
 def _deliver(one: _Asked) -> list[Receipt]:
@@ -354,9 +373,30 @@ def _deliver(one: _Asked) -> list[Receipt]:
         goods=_with_quantities(one.known.goods, left),
         ordered_milli=_less(one.known.ordered_milli, out),
         delivered_milli=_more(one.known.delivered_milli, out),
+        deliveries=_deliveries(one.known, out, one.world.heard_ms),
         released_milli=_less(one.known.released_milli, out) if one.known.pledgee else one.known.released_milli,
     )
     return [after if any(left) else after._replace(state=State.DELIVERED)]
+
+
+def _deliveries(known: Receipt, out: tuple[int, ...], heard_ms: int) -> tuple[Delivery, ...]:
+    """What has left of a receipt, with what leaves now. Of one SKU, unit and bin a few are told apart; of more, the two
+    oldest are one, which counts as out of the stock book no sooner than each of them would."""
+    found = list(known.deliveries)
+    for goods, milli in zip(known.goods, out, strict=True):
+        if not milli:
+            continue
+        new = Delivery(goods.sku, goods.unit, goods.bin, known.ordered_ms, heard_ms, milli)
+        same = [place for place, one in enumerate(found) if one[:3] == new[:3]]
+        if same and found[same[-1]][:5] == new[:5]:
+            found[same[-1]] = new._replace(milli=found[same[-1]].milli + milli)
+            continue
+        if len(same) == DELIVERIES_MAX:
+            first, second = (found[place] for place in same[:2])
+            found[same[0]] = first._replace(heard_ms=second.heard_ms, milli=first.milli + second.milli)
+            del found[same[1]]
+        found.append(new)
+    return tuple(found)
 
 
 def _split(one: _Asked) -> list[Receipt]:
@@ -401,6 +441,7 @@ def _part(known: Receipt, act: Act, number: int, part: tuple[int, ...]) -> Recei
         acts=1,
         parent=known.id,
         replaces="",
+        deliveries=(),
     )
 
 
@@ -411,7 +452,7 @@ def _cancel(one: _Asked) -> list[Receipt]:
 
 def _substitute(one: _Asked) -> list[Receipt]:
     _check_no_order(one.known, one.act)
-    goods: tuple[Goods, ...] = one.act.body["goods"]
+    goods: tuple[GoodsLine, ...] = one.act.body["goods"]
     nothing = (0,) * len(goods)
     received = one.act.body["received"]
     after = one.after._replace(
@@ -460,6 +501,7 @@ def _replace(one: _Asked) -> list[Receipt]:
         acts=1,
         replaces=one.known.id,
         ordered_milli=(0,) * len(one.known.goods),
+        deliveries=(),
     )
     return [one.after._replace(state=State.REPLACED, replaced_by=name, frozen_from=""), new]
 
@@ -515,5 +557,5 @@ def _more(some: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(one + other for one, other in zip(some, others, strict=True))
 
 
-def _with_quantities(goods: tuple[Goods, ...], quantities: tuple[int, ...]) -> tuple[Goods, ...]:
+def _with_quantities(goods: tuple[GoodsLine, ...], quantities: tuple[int, ...]) -> tuple[GoodsLine, ...]:
     return tuple(one._replace(quantity_milli=quantity) for one, quantity in zip(goods, quantities, strict=True))

@@ -8,10 +8,11 @@ import re
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from pledgewatch_cloud.decide.receipts.goods import Goods, Window
+from pledgewatch_cloud.decide.receipts.goods import GoodsLine, Window
 from pledgewatch_cloud.decide.stock.rows import StockKey
 
 ID_MAX = 128
+_LISTS = ("goods", "deliveries")
 _OWN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
 
 
@@ -38,6 +39,18 @@ ENDED = frozenset({State.SPLIT, State.DELIVERED, State.CANCELLED, State.REPLACED
 """States that nothing leads out of."""
 
 
+class Delivery(NamedTuple):
+    """Goods that left against surrender: which, how much, since when that was asked for and when the delivery was
+    heard; in Unix milliseconds and thousandths of the unit."""
+
+    sku: str
+    unit: str
+    bin: str
+    ordered_ms: int
+    heard_ms: int
+    milli: int
+
+
 class Receipt(NamedTuple):
     """A receipt.
 
@@ -47,6 +60,8 @@ class Receipt(NamedTuple):
     `delivered_milli` how much has left. `received_ms` and `received_until_ms` say when the goods came in, `at_ms` when
     the newest act was signed, and `acts` how many there were. `frozen_from` is what it was before it was frozen or
     lost, and empty at all other times. `overrides` are the asks that were passed over when it claimed its goods.
+    `deliveries` are what has left, by SKU, unit and bin, the newest last: the stock system may book them later;
+    `ordered_ms` is since when goods of it are surrendered, or were last.
     `number` stands for what it says now, and for nothing else ever; 0 before it is issued. `number_head` is the act by
     which it came to say so, `number_ms` when that was heard.
     """
@@ -57,7 +72,7 @@ class Receipt(NamedTuple):
     holder: str
     pledgee: str
     state: State
-    goods: tuple[Goods, ...]
+    goods: tuple[GoodsLine, ...]
     released_milli: tuple[int, ...]
     ordered_milli: tuple[int, ...]
     delivered_milli: tuple[int, ...]
@@ -74,6 +89,8 @@ class Receipt(NamedTuple):
     replaced_by: str = ""
     frozen_from: str = ""
     overrides: tuple[str, ...] = ()
+    ordered_ms: int = 0
+    deliveries: tuple[Delivery, ...] = ()
     number: int = 0
     number_head: str = ""
     number_ms: int = 0
@@ -131,15 +148,17 @@ class Receipt(NamedTuple):
 
     def as_row(self) -> list[Any]:
         """The receipt as JSON."""
-        return [
-            [list(line) for line in one] if name == "goods" else _plain(one) for name, one in self._asdict().items()
-        ]
+        return [[list(line) for line in one] if name in _LISTS else _plain(one) for name, one in self._asdict().items()]
 
     @staticmethod
     def from_row(row: list[Any]) -> "Receipt":
         """The receipt behind its JSON."""
         found = Receipt._make(tuple(one) if isinstance(one, list) else one for one in row)
-        return found._replace(state=State(found.state), goods=tuple(Goods(*line) for line in found.goods))
+        return found._replace(
+            state=State(found.state),
+            goods=tuple(GoodsLine(*line) for line in found.goods),
+            deliveries=tuple(Delivery(*one) for one in found.deliveries),
+        )
 
 
 def is_own_id(warehouse: str, text: str) -> bool:

@@ -2,7 +2,7 @@
 
 A book is a value: an act makes another, which shares almost all with the one before. What is kept beside the receipts
 follows from them and is only there to be found quickly: by mark, the live receipts that are found by it; by stock key,
-the quantity of live receipts; by warehouse, SKU and unit, the stock keys of those.
+the quantity of live receipts; by warehouse, SKU and unit, the stock keys of those; by stock key, what was delivered.
 
 What a live receipt says has a number (Receipt.number), by which others are told whether it still does. Numbers are
 given in the order of the acts and never again: a receipt that comes to say something else has the next one, and one
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pledgewatch_cloud.decide.receipts.claims import kept_of
-from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_wire.reading import tag_number
@@ -35,6 +35,9 @@ class ReceiptBook:
     _found_by: Shelves[tuple[str, ...]] = field(default_factory=Shelves[tuple[str, ...]])
     _live: Shelves[int] = field(default_factory=Shelves[int])
     _keys: Shelves[tuple[StockKey, ...]] = field(default_factory=Shelves[tuple[StockKey, ...]])
+    _delivered: Shelves[tuple[tuple[str, Delivery], ...]] = field(
+        default_factory=Shelves[tuple[tuple[str, Delivery], ...]]
+    )
     numbers: int = 0
     """The last number that was given to what a receipt says; the first is 1."""
 
@@ -61,6 +64,10 @@ class ReceiptBook:
     def keys(self, warehouse: str, sku: str, unit: str) -> tuple[StockKey, ...]:
         """The stock keys of an SKU in a warehouse that live receipts claim, of all owners and bins, in order."""
         return self._keys.get(_text((warehouse, sku, unit))) or ()
+
+    def delivered(self, key: StockKey) -> tuple[Delivery, ...]:
+        """What receipts have delivered of a stock key, ever."""
+        return tuple(one for _, one in self._delivered.get(_text(key)) or ())
 
     def found_by(self, text: str) -> tuple[str, ...]:
         """The ids of live receipts that are found by a mark, in order."""
@@ -109,11 +116,20 @@ class ReceiptBook:
         for key, quantity in quantities.items():
             beside = keys.setdefault(_beside(key), set(self.keys(key.warehouse, key.sku, key.unit)))
             (beside.add if quantity else beside.discard)(key)
+        delivered: dict[str, set[tuple[str, Delivery]]] = {}
+        for name, one in after.items():
+            before_it = known[name]
+            if one.deliveries != (before_it.deliveries if before_it is not None else ()):
+                for other, is_there in ((before_it, False), (one, True)):
+                    for key, delivery in _delivered_of(other):
+                        some = delivered.setdefault(_text(key), set(self._delivered.get(_text(key)) or ()))
+                        (some.add if is_there else some.discard)((name, delivery))
         return ReceiptBook(
             self._receipts.put(after),
             _shelved(self._found_by, {text: tuple(sorted(some)) for text, some in ids.items()}),
             _shelved(self._live, {_text(key): quantity for key, quantity in quantities.items()}),
             _shelved(self._keys, {text: tuple(sorted(some)) for text, some in keys.items()}),
+            _shelved(self._delivered, {text: tuple(sorted(some)) for text, some in delivered.items()}),
             numbers,
         )
 
@@ -141,6 +157,14 @@ def _claimed(one: Receipt | None) -> tuple[object, ...]:
     if one is None or not one.is_live:
         return ()
     return one.warehouse, one.depositor, one.goods, one.received_ms, one.received_until_ms
+
+
+def _delivered_of(one: Receipt | None) -> Iterator[tuple[StockKey, Delivery]]:
+    if one is None:
+        return
+    for delivery in one.deliveries:
+        key = StockKey(one.warehouse, one.depositor, delivery.sku, delivery.bin, delivery.unit)
+        yield key, delivery
 
 
 def _marks(one: Receipt) -> set[str]:

@@ -24,7 +24,7 @@ from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.registry.request import (
     Claiming,
     Dropping,
-    Kept,
+    KeptRequest,
     RequestError,
     UsingKeys,
     Withdrawing,
@@ -169,7 +169,7 @@ class ClaimBook(NamedTuple):
         return tuple(sorted(found, key=lambda one: (-one.newest_ms, one)))
 
 
-def apply(book: ClaimBook, member: str, request: Kept, number: int, at_ms: int) -> tuple[ClaimBook, Answer]:
+def apply(book: ClaimBook, member: str, request: KeptRequest, number: int, at_ms: int) -> tuple[ClaimBook, Answer]:
     """The book after a request, and the answer; `member` is empty for the operator's.
 
     Raises RequestError where it is not even a question, and then nothing has changed and nothing is to be kept.

@@ -74,7 +74,7 @@ class Dropping(NamedTuple):
 
 
 Request: TypeAlias = Claiming | Withdrawing | ListingClaims | ListingClashes | UsingKeys | Dropping
-Kept: TypeAlias = Claiming | Withdrawing | UsingKeys | Dropping
+KeptRequest: TypeAlias = Claiming | Withdrawing | UsingKeys | Dropping
 """What is written to the registry's journal."""
 
 
@@ -90,7 +90,7 @@ def read(body: bytes) -> Request:
     return reader(found)
 
 
-def read_kept(member: str, body: bytes) -> Kept:
+def read_kept(member: str, body: bytes) -> KeptRequest:
     """A request as the journal has it; one of no member is the operator's. Raises RequestError."""
     found = read(body) if member else _operators(_object(body))
     if isinstance(found, ListingClaims | ListingClashes):
@@ -121,7 +121,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return found
 
 
-def _operators(found: dict[str, Any]) -> Kept:
+def _operators(found: dict[str, Any]) -> KeptRequest:
     if found.get("request") == "keys":
         return UsingKeys(str(found["key"]), str(found["next_key"]))
     return Dropping(str(found["member"]))

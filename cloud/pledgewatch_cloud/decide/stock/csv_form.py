@@ -6,10 +6,11 @@ movement of stock a row is: a sale, a return, an adjustment, or nothing that is 
 Whether rows add or set is said by what is mapped: `quantity` makes movements of stock, `on_hand` makes snapshots, and a
 mapping with both, or rows of which the moment is not said, are refused.
 
-A table without an id for each row is made to have one: the hash of the row. So a file that is read again says nothing
-new. What two equal rows of one file mean cannot be told from them: a line twice on the invoice, or a line written
-twice. The mapping says it (`repeats`), and where it does not, the second is a fault. Rows that are equal must come in
-one file.
+A table without an id for each row is made to have one: the hash of what the mapping reads of the row, which is the
+cells of the mapped fields, by field, and of the columns that rules look at, by column. So a file that is read again
+says nothing new, also where its columns stand in another order or one more is there. What two equal rows of one file
+mean cannot be told from them: a line twice on the invoice, or a line written twice. The mapping says it (`repeats`),
+and where it does not, the second is a fault. Rows that are equal must come in one file.
 """
 
 import csv
@@ -32,6 +33,7 @@ from pledgewatch_cloud.decide.stock.rows import (
     Snapshot,
     StockError,
     Terms,
+    composed,
     identity_of,
     moment,
     owner_of,
@@ -158,7 +160,7 @@ def _table(mapping: CsvMapping, text: str) -> list[_Line]:
     try:
         for cells in reader:
             if any(cells):
-                found.append(_Line(begins, [cell.strip() for cell in cells]))
+                found.append(_Line(begins, [composed(cell.strip()) for cell in cells]))
             begins = reader.line_num + 1
     except csv.Error as error:
         raise StockError((Fault(begins, f"no CSV: {error}"),)) from None
@@ -255,16 +257,22 @@ def _movements(gathering: Gathering, mapping: CsvMapping, places: Mapping[str, i
             continue
         fields, rule = found
         if "id" not in fields:
-            identity = _hashed(gathering, mapping, line, seen)
+            identity = _hashed(gathering, mapping, places, line, seen)
             if not identity:
                 continue
             fields["id"] = identity
         gathering.movement(_of_kind(mapping, rule, fields), line.number)
 
 
-def _hashed(gathering: Gathering, mapping: CsvMapping, line: _Line, seen: dict[str, tuple[int, int]]) -> str:
+def _hashed(
+    gathering: Gathering,
+    mapping: CsvMapping,
+    places: Mapping[str, int],
+    line: _Line,
+    seen: dict[str, tuple[int, int]],
+) -> str:
     """The id of a row that has none; empty where it repeats another and that is a fault, or nothing new."""
-    name = canonical.digest(line.cells)[:_ID_SIGNS]
+    name = canonical.digest(_read_of(mapping, places, line.cells))[:_ID_SIGNS]
     first, times = seen.get(name, (line.number, 0))
     seen[name] = (first, times + 1)
     if not times:
@@ -275,6 +283,14 @@ def _hashed(gathering: Gathering, mapping: CsvMapping, line: _Line, seen: dict[s
     elif mapping.repeats == "once":
         gathering.leave_out("repeats another row")
     return f"{name}.{times + 1}" if mapping.repeats == "each" else ""
+
+
+def _read_of(mapping: CsvMapping, places: Mapping[str, int], cells: list[str]) -> list[dict[str, str]]:
+    """What the mapping reads of a row, as it is written: by field, and by column where only rules look at it."""
+    mapped = {*mapping.columns.values()}
+    fields = {field: cells[places[column]] for field, column in mapping.columns.items()}
+    others = {column for one in mapping.rules for column in one.when if column not in mapped}
+    return [fields, {column: cells[places[column]] for column in others}]
 
 
 def _of_kind(mapping: CsvMapping, rule: Rule | None, fields: dict[str, str]) -> Fields:

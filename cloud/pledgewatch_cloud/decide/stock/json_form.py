@@ -140,11 +140,9 @@ def _fields(gathering: Gathering, value: dict[str, Any], known: tuple[str, ...],
 def _snapshot(gathering: Gathering, value: dict[str, Any], starts: Iterator[int]) -> None:
     terms, line = gathering.terms, next(starts)
     rows = [(one, next(starts)) for one in value["rows"]]
-    said = {key: str(one) for key, one in value.items() if key != "rows" and one is not None}
     before = len(gathering.faults)
-    for key in value:
-        if key not in _SNAPSHOT_KEYS:
-            gathering.fault(line, f"{key}: no such key")
+    framing = {key: one for key, one in value.items() if key not in {"rows", "complete"}}
+    said = _fields(gathering, framing, _SNAPSHOT_KEYS, line)
     complete = value.get("complete", False)
     if not isinstance(complete, bool):
         gathering.fault(line, f"complete: {short(complete)} is neither true nor false")

@@ -12,6 +12,7 @@ Rows of every form are first laid out as texts by field, and read here, so that 
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import NamedTuple, TypeVar
@@ -165,6 +166,10 @@ class StockError(ValueError):
         self.faults = faults
 
 
+class StockFullError(StockError):
+    """What cannot be taken for want of room."""
+
+
 class RowError(ValueError):
     """A row that cannot be read. `errors` holds one sentence for each fault, each naming its field."""
 
@@ -275,8 +280,14 @@ def identity_of(name: str, text: str) -> str:
     return text
 
 
+def composed(text: str) -> str:
+    """A text in Unicode's form NFC: systems that write é as one sign and as two mean the same."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def word(name: str, text: str) -> str:
-    """What something is called: a SKU, a bin, a lot. Raises RowError."""
+    """What something is called: a SKU, a bin, a lot; as `composed` gives it. Raises RowError."""
+    text = composed(text)
     if not text:
         raise RowError([f"{name}: is missing"])
     if len(text) > WORD_MAX or not text.isprintable() or text != text.strip():
@@ -292,6 +303,7 @@ def owner_of(terms: Terms, text: str) -> str:
         if not terms.owner:
             raise RowError(["owner: is missing: name the owner of the goods, or give the source one in the book"])
         return terms.owner
+    text = composed(text)
     if text in terms.owners:
         return terms.owners[text]
     if text == terms.owner:
@@ -301,7 +313,7 @@ def owner_of(terms: Terms, text: str) -> str:
 
 
 def _unit(terms: Terms, sku: str, text: str) -> str:
-    unit = terms.units.get(text)
+    unit = terms.units.get(composed(text))
     if unit is None:
         said = f"{short(text)} is none of" if text else "is missing; there are"
         raise RowError([f"unit: {said} {', '.join(sorted(terms.units))}"])

@@ -23,6 +23,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from pledgewatch_cloud.decide import canonical
@@ -36,6 +37,7 @@ from pledgewatch_cloud.decide.stock.rows import (
     Report,
     Snapshot,
     StockError,
+    StockFullError,
     StockKey,
     StockRow,
 )
@@ -53,7 +55,7 @@ DAY_MS = 86_400_000
 _SNAPSHOT, _COMPLETE = "snapshot", "complete"  # kinds of the row that stands for a snapshot as such
 _UNRECONCILED = len(KINDS)
 _COLUMNS = len(KINDS) + 1
-_CORRECTIONS = frozenset({KINDS.index("adjusted"), _UNRECONCILED})
+_KINDS = (*KINDS, "unreconciled")
 _BEFORE_ALL_MS = -(2**62)
 _ALWAYS_MS = 2**62
 _SEPARATOR = "\x1f"  # no word and no id holds one
@@ -87,7 +89,7 @@ class Period(NamedTuple):
     closing: int
 
 
-class Lot(NamedTuple):
+class StockLot(NamedTuple):
     """A part of what is on hand that rows name by its lot; under an empty name, all that none do.
 
     `received_ms` is since when there have been goods of the lot in the bin; 0 where no row says that any came.
@@ -99,14 +101,6 @@ class Lot(NamedTuple):
     expiry_ms: int = 0
     cost_minor: int | None = None
     currency: str = ""
-
-
-class Changes(NamedTuple):
-    """What changed a key between two moments, in thousandths: by goods that came, went or changed bins, and by what
-    only corrects the figure, which are adjustments and counts."""
-
-    goods_milli: int
-    corrections_milli: int
 
 
 class _Entry(NamedTuple):
@@ -124,7 +118,7 @@ class _Account(NamedTuple):
 
     key: StockKey
     folded: tuple[int, ...] = (0,) * _COLUMNS
-    folded_lots: tuple[Lot, ...] = ()
+    folded_lots: tuple[StockLot, ...] = ()
     entries: tuple[_Entry, ...] = ()
 
 
@@ -173,22 +167,27 @@ class StockBook:
         """The book with the rows and snapshots of a report more; its faults are not looked at.
 
         Raises StockError, and nothing is taken, where something in it cannot be: other content under a known id, a
-        moment before the horizon, or no room.
+        moment before the horizon; StockFullError where there is no room.
         """
         fresh = self.fresh(report._replace(faults=()))
         if fresh.faults:
             raise StockError(fresh.faults)
-        items = _items(fresh)
+        return self.with_fresh(fresh)
+
+    def with_fresh(self, report: Report) -> "StockBook":
+        """The book with the rows and snapshots more of a report that `fresh` of this book has given. Raises
+        StockFullError where there is no room."""
+        items = _items(report)
         if not items:
             return self
         only_cancels = all(row.cancels and not row.kind for row in items.values())
         most = ROWS_MAX + (CANCELS_MAX if only_cancels else 0)
         if len(self) + len(items) > most:
             text = f"{len(self)} rows are kept and {len(items)} more would be over {most}: nothing is taken"
-            raise StockError((Fault(0, text),))
+            raise StockFullError((Fault(0, text),))
         found = self.put(items)
         if found.key_count > KEYS_MAX:
-            raise StockError((Fault(0, f"more than {KEYS_MAX} goods and bins: nothing is taken"),))
+            raise StockFullError((Fault(0, f"more than {KEYS_MAX} goods and bins: nothing is taken"),))
         return found
 
     def on_hand_milli(self, key: StockKey, at_ms: int = _ALWAYS_MS) -> int:
@@ -225,7 +224,7 @@ class StockBook:
             columns[change.column] += change.milli
         return [*found, _period(*frame, opening, columns)] if frame[0] else found
 
-    def lots(self, key: StockKey, at_ms: int = _ALWAYS_MS) -> list[Lot]:
+    def lots(self, key: StockKey, at_ms: int = _ALWAYS_MS) -> list[StockLot]:
         """What there is of a key by lot, by name; they add up to what is on hand.
 
         What counts found is put to no lot, so it stands under the empty name, as does all that names none.
@@ -238,7 +237,7 @@ class StockBook:
                 found[row.lot] = _grown(found.get(row.lot), row, change)
         rest = self.on_hand_milli(key, at_ms) - sum(lot.quantity_milli for lot in found.values())
         if rest:
-            found[""] = Lot("", rest)
+            found[""] = StockLot("", rest)
         return [found[name] for name in sorted(found) if found[name].quantity_milli]
 
     def sold_milli_per_day(self, warehouse: str, owner: str, sku: str, unit: str, until_ms: int, days: int) -> int:
@@ -268,15 +267,12 @@ class StockBook:
         """The keys of all goods that were ever in a bin, in order."""
         return self._goods.get(_SEPARATOR.join((warehouse, place))) or ()
 
-    def changes(self, key: StockKey, from_ms: int, until_ms: int = _ALWAYS_MS) -> Changes:
-        """What changed a key after a moment up to another, that one included."""
-        goods = corrections = 0
-        for one in self._changes(self._account(key), until_ms):
-            if one.at_ms > from_ms and one.column in _CORRECTIONS:
-                corrections += one.milli
-            elif one.at_ms > from_ms:
-                goods += one.milli
-        return Changes(goods, corrections)
+    def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
+        """What was folded of a key, and what has changed it since, in order: when, by which kind (of KINDS, or
+        `unreconciled`), and by how many thousandths."""
+        account = self._account(key)
+        found = [(one.at_ms, _KINDS[one.column], one.milli) for one in self._changes(account, _ALWAYS_MS)]
+        return sum(account.folded), found
 
     def newest_ms(self, key: StockKey) -> int:
         """The moment of the newest that was said of a key, whether it counts or not; long ago where nothing was."""
@@ -363,7 +359,7 @@ class StockBook:
     def from_json(value: dict[str, Any]) -> "StockBook":
         """The book behind its JSON."""
         found = [
-            _Account(StockKey(*key), tuple(folded), tuple(Lot(*one) for one in lots))
+            _Account(StockKey(*key), tuple(folded), tuple(StockLot(*one) for one in lots))
             for key, folded, lots in value["accounts"]
         ]
         keys: dict[tuple[str, ...], StockKey] = {one.key: one.key for one in found}
@@ -392,15 +388,14 @@ class StockBook:
         """What speaks against a row (nothing: empty), and whether it is new; one that is, is coming."""
         if row.at_ms < self.horizon_ms:
             return f"{row.id} is about {iso(row.at_ms)}: what was before {iso(self.horizon_ms)} is closed", False
-        bare = row._replace(line=0)
         known = self._rows.get(name) or coming.get(name)
         if known is None:
-            coming[name] = bare
+            coming[name] = row
             return "", True
         changed = [
             "set of rows" if one == "reason" and row.kind == _COMPLETE else one
             for one in StockRow._fields
-            if getattr(known, one) != getattr(bare, one)
+            if one != "line" and getattr(known, one) != getattr(row, one)
         ]
         if not changed:
             return "", False
@@ -439,7 +434,7 @@ class StockBook:
                 entries.setdefault(key, []).append(entry)
         new = [key for key in entries if self._accounts.get(_name(key)) is None]
         shared = {key: self._account(key).key for key in entries}  # one key for all rows of it, which are many
-        items = {name: _sharing(row, shared.get(row.key, row.key)) for name, row in items.items()}
+        items = {name: _kept(row, shared.get(row.key, row.key)) for name, row in items.items()}
         return replace(
             self,
             _rows=self._rows.put(items),
@@ -505,10 +500,10 @@ class StockBook:
 
 def _items(report: Report) -> dict[str, StockRow]:
     """The rows of a report by name, snapshots laid out: a row that stands for each as such, and one for each key."""
-    found = {_item(report.source, row.id): row._replace(line=0) for row in report.rows}
+    found = {_item(report.source, row.id): row for row in report.rows}
     for one in report.snapshots:
         found[_item(report.source, one.id)] = _frame_row(one)
-        found.update((_count_item(report.source, row), row._replace(line=0)) for row in one.rows)
+        found.update((_count_item(report.source, row), row) for row in one.rows)
     return found
 
 
@@ -530,13 +525,14 @@ def _entries(name: str, row: StockRow) -> Iterator[tuple[StockKey, _Entry]]:
             yield row.key._replace(bin=row.to_bin), _Entry(row.at_ms, 0, name, column, row.quantity_milli)
 
 
-def _sharing(row: StockRow, key: StockKey) -> StockRow:
-    return row if row.key is key else row._replace(key=key)
+def _kept(row: StockRow, key: StockKey) -> StockRow:
+    """A row as it is kept: with the key that all rows of it share, and no line, which is the document's."""
+    return row if row.key is key and not row.line else row._replace(key=key, line=0)
 
 
-def _grown(lot: Lot | None, row: StockRow, change: _Change) -> Lot:
-    known = lot if lot is not None and lot.quantity_milli else Lot(row.lot, 0)  # a lot that is gone begins anew
-    return Lot(
+def _grown(lot: StockLot | None, row: StockRow, change: _Change) -> StockLot:
+    known = lot if lot is not None and lot.quantity_milli else StockLot(row.lot, 0)  # a lot that is gone begins anew
+    return StockLot(
         row.lot,
         known.quantity_milli + change.milli,
         known.received_ms or (change.at_ms if change.milli > 0 else 0),
@@ -556,9 +552,15 @@ def _period(name: str, from_ms: int, until_ms: int, opening: int, columns: list[
 
 def _frame(at_ms: int, length: str) -> tuple[str, int, int]:
     """The name of the period that a moment is in, its beginning and its end. Raises ValueError for another length."""
-    day = EPOCH + timedelta(days=at_ms // DAY_MS)
+    return _frame_of(at_ms // DAY_MS, length)
+
+
+@lru_cache(maxsize=2 * KEEP_DAYS)
+def _frame_of(number: int, length: str) -> tuple[str, int, int]:
+    """The same by the number of a day: all keys have the same days."""
+    day = EPOCH + timedelta(days=number)
     if length == "day":
-        return f"{day:%Y-%m-%d}", at_ms // DAY_MS * DAY_MS, (at_ms // DAY_MS + 1) * DAY_MS
+        return f"{day:%Y-%m-%d}", number * DAY_MS, (number + 1) * DAY_MS
     if length != "month":
         raise ValueError(f"a period is a day or a month, not {length!r}")
     first = day.replace(day=1)

@@ -23,6 +23,7 @@ from pledgewatch_cloud.decide.stock.rows import (
     RowError,
     StockError,
     Terms,
+    composed,
     word,
 )
 from pledgewatch_cloud.decide.stock.texts import ENCODINGS
@@ -123,11 +124,11 @@ def _mapping(item: Item | None) -> CsvMapping | None:
 
 def _rule(item: Item) -> Rule:
     when = item.value("when")
-    if not isinstance(when, dict) or not when or not all(_is_pattern(one) for one in when.values()):
+    if not isinstance(when, dict) or not all(_is_pattern(one) for one in when.values()):
         needed = f"an object from column to a regular expression of at most {MAX_PATTERN} characters is needed"
         raise item.error("when", needed)
     rule = Rule(
-        {_checked(item, "when", column): pattern for column, pattern in when.items()},
+        {_checked(item, "when", column): composed(pattern) for column, pattern in when.items()},
         item.one_of("kind", (*KINDS, csv_form.LEFT_OUT)),
         bool(item.integer("turned", 0, 1, 0)),
         bool(item.integer("signed", 0, 1, 0)),
@@ -138,7 +139,7 @@ def _rule(item: Item) -> Rule:
 
 
 def _is_pattern(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MAX_PATTERN
+    return isinstance(value, str) and len(value) <= MAX_PATTERN
 
 
 def _names(item: Item, key: str) -> dict[str, str]:

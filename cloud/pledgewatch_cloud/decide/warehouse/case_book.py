@@ -10,9 +10,9 @@ from pledgewatch_cloud.decide.events import EventType, event
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.warehouse import cases as cases_module
-from pledgewatch_cloud.decide.warehouse.cases import KINDS, NOT_COUNTED, OPEN_MAX, Case, CaseState, Mismatch, Move
+from pledgewatch_cloud.decide.warehouse.cases import KINDS, NOT_COUNTED, OPEN_MAX, Case, CaseMove, CaseState, Mismatch
 from pledgewatch_cloud.decide.warehouse.counting import Count
-from pledgewatch_cloud.decide.warehouse.shortfall import Counts
+from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Pool
 
 About = tuple[str, ...]
 
@@ -32,15 +32,17 @@ class CaseBook:
         self._counts, self._now_ms, self._log = counts, now_ms, log
         self._digest = count.digest if count else ""
         self._counted = frozenset(key for key, _ in count.rows) if count else frozenset[StockKey]()
+        self._pools = frozenset(map(Pool.of, self._counted))
 
     def settle(self, about: About, mismatch: Mismatch | None) -> None:
         """Open, amend or close the case about something, by the mismatch there is (None: there is none)."""
         case = self.open.get(about)
         if case is not None and self.answered_ms(case) is not None:
-            self._close(case, Move.COUNT)
+            self._close(case, CaseMove.COUNT)
             case = None
         elif case is not None and mismatch is None:
-            self._close(case, Move.COUNT if not self._counted.isdisjoint(case.keys) else Move.EXPLAIN)
+            is_counted = not self._counted.isdisjoint(case.keys) or case.about[1:] in self._pools
+            self._close(case, CaseMove.COUNT if is_counted else CaseMove.EXPLAIN)
         elif case is not None and mismatch is not None and mismatch.amount != case.amount:
             self._say(EventType.CASE_AMENDED, cases_module.amended(case, mismatch, self._counted_ms(mismatch)))
         if case is None and mismatch is not None and self._room <= 0:
@@ -80,8 +82,8 @@ class CaseBook:
         """All cases after the entry, by id."""
         return cases_module.kept({**self._before, **self._changed}.values()) if self._changed else self._before
 
-    def _close(self, case: Case, move: Move) -> None:
-        digest = self._digest if move is Move.COUNT else ""
+    def _close(self, case: Case, move: CaseMove) -> None:
+        digest = self._digest if move is CaseMove.COUNT else ""
         self._say(EventType.CASE_CLOSED, cases_module.closed(case, move, self._now_ms, digest))
 
     def _counted_ms(self, one: Mismatch) -> int:

@@ -45,7 +45,7 @@ class CaseState(StrEnum):
     EXPLAINED = "explained"
 
 
-class Move(StrEnum):
+class CaseMove(StrEnum):
     """What happens to a case."""
 
     OPEN = "open"
@@ -55,8 +55,8 @@ class Move(StrEnum):
     EXPLAIN = "explain"
 
 
-_S, _M = CaseState, Move
-LIFE: Mapping[tuple[CaseState, Move], CaseState] = {
+_S, _M = CaseState, CaseMove
+LIFE: Mapping[tuple[CaseState, CaseMove], CaseState] = {
     (_S.NONE, _M.OPEN): _S.OPEN,
     (_S.OPEN, _M.AMEND): _S.OPEN,
     (_S.OPEN, _M.FALL_DUE): _S.OVERDUE,
@@ -71,21 +71,22 @@ CLOSED = frozenset({_S.COUNTED, _S.EXPLAINED})
 """States that nothing leads out of."""
 
 
-class Kind(NamedTuple):
+class CaseKind(NamedTuple):
     """A kind of case: the points of risk that it begins with, and whether a count is asked for and ends it."""
 
     points: int
     is_counted: bool
 
 
-KINDS: Mapping[str, Kind] = {
-    "goods_left": Kind(30, is_counted=True),
-    "stock_below_receipts": Kind(25, is_counted=True),
-    "count_below": Kind(25, is_counted=False),
-    "pieces_below": Kind(20, is_counted=True),
-    "weight_below": Kind(15, is_counted=True),
-    "door_out_of_hours": Kind(10, is_counted=True),
-    "misplaced": Kind(0, is_counted=False),
+KINDS: Mapping[str, CaseKind] = {
+    "goods_left": CaseKind(30, is_counted=True),
+    "stock_below_receipts": CaseKind(25, is_counted=True),
+    "count_below": CaseKind(25, is_counted=False),
+    "pieces_below": CaseKind(20, is_counted=True),
+    "weight_below": CaseKind(15, is_counted=True),
+    "door_out_of_hours": CaseKind(10, is_counted=True),
+    "uncounted": CaseKind(10, is_counted=True),
+    "misplaced": CaseKind(0, is_counted=False),
 }
 """All kinds: goods are gone by a gate or out of the fences; the stock system has less than receipts claim; a count
 found less than they claim; a zone holds fewer pieces or tags, or less weight, than the stock system says; a door was
@@ -165,7 +166,7 @@ class Case(NamedTuple):
         return case._replace(subject=tuple(case.subject), state=CaseState(case.state), keys=keys)
 
 
-def after(state: CaseState, move: Move) -> CaseState:
+def after(state: CaseState, move: CaseMove) -> CaseState:
     """Where a move leads. Raises ValueError for one that there is not."""
     found = LIFE.get((state, move))
     if found is None:
@@ -179,7 +180,7 @@ def opened(number: int, one: Mismatch, counted_ms: int, now_ms: int) -> Case:
     risk = risk_of(one, counted_ms, now_ms)
     return Case(
         f"case-{number}",
-        *(one.kind, one.warehouse, one.subject, after(CaseState.NONE, Move.OPEN), now_ms),
+        *(one.kind, one.warehouse, one.subject, after(CaseState.NONE, CaseMove.OPEN), now_ms),
         *(one.missing_milli, one.of_milli, one.measured, one.keys, risk),
         due_ms(risk, now_ms) if KINDS[one.kind].is_counted else 0,
     )
@@ -190,7 +191,7 @@ def amended(case: Case, one: Mismatch, counted_ms: int) -> Case:
     risk = risk_of(one, counted_ms, case.opened_ms)
     due = min(case.due_ms, due_ms(risk, case.opened_ms))
     return case._replace(
-        state=after(case.state, Move.AMEND),
+        state=after(case.state, CaseMove.AMEND),
         missing_milli=one.missing_milli,
         of_milli=one.of_milli,
         measured=one.measured,
@@ -201,10 +202,10 @@ def amended(case: Case, one: Mismatch, counted_ms: int) -> Case:
 
 def overdue(case: Case) -> Case:
     """The case once its count was not made in time."""
-    return case._replace(state=after(case.state, Move.FALL_DUE))
+    return case._replace(state=after(case.state, CaseMove.FALL_DUE))
 
 
-def closed(case: Case, move: Move, now_ms: int, count: str = "") -> Case:
+def closed(case: Case, move: CaseMove, now_ms: int, count: str = "") -> Case:
     """The case at its end, by COUNT or EXPLAIN."""
     return case._replace(state=after(case.state, move), closed_ms=now_ms, by_count=count)
 

@@ -9,9 +9,11 @@ their place; the files stay with whoever took them. A count says how much there 
 nothing; what has no row was not counted.
 
 A count closes cases and gives goods back their worth, so who may count is said in the book, warehouse by warehouse.
+It is held against the goods that are known: a slip in a unit or a SKU would count something else, and close nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide import canonical, jose
@@ -19,7 +21,10 @@ from pledgewatch_cloud.decide.jose import JoseError, Signed
 from pledgewatch_cloud.decide.moments import ID, MomentError, moment_ms, short
 from pledgewatch_cloud.decide.receipts.claiming import KeyRing
 from pledgewatch_cloud.decide.receipts.life import SKEW_MS
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.stock.rows import QUANTITY_MAX_MILLI, RowError, StockKey, word
+from pledgewatch_cloud.decide.stock.stock_book import StockBook
+from pledgewatch_cloud.decide.warehouse.cases import Case
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse
 
 ROWS_MAX = 1_000
@@ -30,6 +35,7 @@ OLDEST_MS = 31 * 86_400_000
 _NEEDED = frozenset({"count", "warehouse", "by", "at", "rows", "photos"})
 _ROW = frozenset({"owner", "sku", "bin", "unit", "quantity_milli"})
 _DIGEST_DIGITS = 64
+_NEAREST = 3
 _SIGN = "sign the count again as docs/WAREHOUSES.md says"
 
 
@@ -115,6 +121,49 @@ def check(count: Count, keys: KeyRing, warehouses: Mapping[str, Warehouse], hear
         )
     if count.at_ms < heard_ms - OLDEST_MS:
         raise CountError("at: the count is more than 31 days old", "count again")
+
+
+def check_known(count: Count, stock: StockBook, receipts: ReceiptBook, cases: Mapping[str, Case]) -> None:
+    """Whether a count is of goods that the stock book or a live receipt has in its warehouse, in whichever bin, and
+    answers a case of it, where it names one. Raises CountError."""
+    case = cases.get(count.case)
+    if count.case and (case is None or case.warehouse != count.warehouse):
+        where = f"is in {case.warehouse}" if case else "is none that is known"
+        raise CountError(
+            f"count: {count.case} {where}", f'name a case of {count.warehouse}, or "" where the count answers none'
+        )
+    for key, _ in count.rows:
+        pool = key.warehouse, key.owner, key.sku, key.unit
+        if not stock.keys_of(*pool) and not receipts.claiming(*pool):
+            raise CountError(
+                f"rows: {key.warehouse} has no {key.sku} of {key.owner} in {key.unit}",
+                _nearest(key, [*stock.known_keys(), *_claimed(receipts)]),
+            )
+
+
+def _claimed(receipts: ReceiptBook) -> Iterable[StockKey]:
+    return (key for one in receipts.receipts() if one.is_live for key in one.totals_milli)
+
+
+def _nearest(key: StockKey, known: Iterable[StockKey]) -> str:
+    """What is known that is nearest to a key that is not: its units, else SKUs that begin alike, else owners."""
+    there = [one for one in known if one.warehouse == key.warehouse]
+    own = [one for one in there if one.owner == key.owner]
+    units = sorted({one.unit for one in own if one.sku == key.sku})
+    if units:
+        return f"{key.sku} is counted in {', '.join(units)}: count it in that unit"
+    if own:
+        wanted = key.sku.casefold()
+        skus = sorted({one.sku for one in own}, key=lambda sku: (-_alike(sku.casefold(), wanted), sku))
+        return f"write the SKU as the stock system does; the nearest of {key.owner} are {', '.join(skus[:_NEAREST])}"
+    owners = sorted({one.owner for one in there})[:_NEAREST]
+    named = f"goods there are of {', '.join(owners)}" if owners else "no goods are known there yet"
+    return f"name the owner as the book does; {named}"
+
+
+def _alike(one: str, other: str) -> int:
+    """With how many equal signs two texts begin."""
+    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False)))
 
 
 def _members(where: str, value: Any, needed: frozenset[str], allowed: frozenset[str] = frozenset()) -> None:

@@ -7,13 +7,17 @@ Only what there is once can be followed: a line that is known by its container, 
 - or by its place: the asset of its device, or its container, is outside of all of the warehouse's fences by a fix since
   the receipt was issued. When it was issued the warehouse said that the goods are there.
 
+A gate's word stays known once it was found (`outs`), whatever becomes of the signals that it was found by: it is taken
+back by a newer passage of that name on its way in, and by nothing else that is read. What is seen outside is not, for
+later fixes may show that it never was.
+
 A line of which all is surrendered may leave, and a receipt that has ended claims nothing. Where a fence cannot be told
 yet nothing has left; a gate's word counts all the same.
 """
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +25,7 @@ from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.grade import GRADE_NAMES, Grade
 from pledgewatch_cloud.decide.presence import Presence
-from pledgewatch_cloud.decide.receipts.goods import Goods
+from pledgewatch_cloud.decide.receipts.goods import GoodsLine
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook, tag_mark
 from pledgewatch_cloud.decide.warehouse.signals import Passage, Signals
@@ -31,14 +35,39 @@ from pledgewatch_wire.reading import tag_number
 _number = lru_cache(65_536)(tag_number)
 
 
+class Out(NamedTuple):
+    """The newest passage of a name, which was on its way out, and its gate."""
+
+    passage: Passage
+    gate: str
+
+
 class Departure(NamedTuple):
     """A line of a receipt that has left. `gate` is the gate that it passed; empty where it was seen outside. `at_ms` is
-    when it passed, or its newest fix outside, so it is not what departures are told apart by."""
+    when it passed, or its newest fix outside, so it is not what departures are told apart by. `outs` are the names that
+    passed, one each. `since_ms` is the first moment of it that is known. `by_count` is the digest of the count that was
+    asked last whether it finds the goods, and `counted_ms` its moment; empty and 0 where none was. `booked_milli` is
+    what the stock system had booked out of it before its horizon."""
 
     receipt: str
     line: int
     gate: str
     at_ms: int
+    outs: tuple[Out, ...] = ()
+    since_ms: int = 0
+    by_count: str = ""
+    counted_ms: int = 0
+    booked_milli: int = 0
+
+    def as_row(self) -> list[Any]:
+        """As JSON."""
+        return [*self[:4], [[*one.passage, one.gate] for one in self.outs], *self[5:]]
+
+    @staticmethod
+    def from_row(row: list[Any]) -> "Departure":
+        """The departure behind its JSON."""
+        receipt, line, gate, at_ms, outs, *rest = row
+        return Departure(receipt, line, gate, at_ms, tuple(Out(Passage(*one[:-1]), one[-1]) for one in outs), *rest)
 
 
 def left(
@@ -47,14 +76,15 @@ def left(
     signals: Signals,
     assets: Mapping[str, AssetState],
     names: Iterable[str] | None = None,
+    known: Mapping[tuple[str, int], Departure] | None = None,
 ) -> tuple[Departure, ...]:
-    """The lines that have left, in order: of the receipts `names`, or of all."""
+    """The lines that have left, in order: of the receipts `names`, or of all. `known` are departures that were found
+    before, by receipt and line."""
     some = receipts.receipts() if names is None else map(receipts.get, set(names))
     found = []
     for one in some:
-        warehouse = book.warehouses.get(one.warehouse) if one is not None and one.is_live else None
-        if one is not None and warehouse is not None:
-            found += _left(book, warehouse, one, signals, assets)
+        if one is not None and one.is_live:
+            found += _left(book, one, signals, assets, known or {})
     return tuple(sorted(found))
 
 
@@ -69,34 +99,43 @@ def concerned(book: Book, receipts: ReceiptBook, tags: Iterable[int], assets: It
 
 
 def _left(
-    book: Book, warehouse: Warehouse, receipt: Receipt, signals: Signals, assets: Mapping[str, AssetState]
+    book: Book,
+    receipt: Receipt,
+    signals: Signals,
+    assets: Mapping[str, AssetState],
+    known: Mapping[tuple[str, int], Departure],
 ) -> list[Departure]:
-    found = []
+    warehouse, found = book.warehouses.get(receipt.warehouse), []
     for line, goods in enumerate(receipt.goods):
         if receipt.ordered_milli[line] >= goods.quantity_milli:  # also where all of it is delivered
             continue
-        gate, passage = _passed(warehouse, goods, receipt.received_ms, signals)
-        if passage is not None:
-            found.append(Departure(receipt.id, line, gate, passage.at_ms))
-        elif (at_ms := _seen_outside(book, warehouse, goods, receipt.issued_ms, assets)) is not None:
+        before = known.get((receipt.id, line))
+        gates = warehouse.gates if warehouse else ()
+        outs = _outs(gates, goods, receipt.received_ms, signals, before.outs if before else ())
+        if outs:
+            first = min(outs)
+            found.append(Departure(receipt.id, line, first.gate, first.passage.at_ms, outs))
+        elif warehouse and (at_ms := _seen_outside(book, warehouse, goods, receipt.issued_ms, assets)) is not None:
             found.append(Departure(receipt.id, line, "", at_ms))
     return found
 
 
-def _passed(warehouse: Warehouse, goods: Goods, since_ms: int, signals: Signals) -> tuple[str, Passage | None]:
-    """By which gate goods have left, and how; the earliest, where several of their names have."""
-    found: list[tuple[Passage, str]] = []
-    for name in filter(None, (goods.container, goods.seal, goods.device)):
-        known = [(signals.passage(gate, _number(name)), gate) for gate in warehouse.gates]
-        newest = max(((one, gate) for one, gate in known if one is not None), default=None)
-        if newest is not None and newest[0].is_out and newest[0].at_ms >= since_ms:
+def _outs(
+    gates: Iterable[str], goods: GoodsLine, since_ms: int, signals: Signals, known: tuple[Out, ...]
+) -> tuple[Out, ...]:
+    """How goods have left by gates, one for each of their names."""
+    found = []
+    for name in sorted({*filter(None, (goods.container, goods.seal, goods.device))}):
+        tag = _number(name)
+        some = [Out(one, gate) for gate in gates if (one := signals.passage(gate, tag)) is not None]
+        newest = max([*some, *(one for one in known if one.passage.tag == tag)], default=None)
+        if newest is not None and newest.passage.is_out and newest.passage.at_ms >= since_ms:
             found.append(newest)
-    passage, gate = min(found, default=(None, ""))
-    return gate, passage
+    return tuple(sorted(found))
 
 
 def _seen_outside(
-    book: Book, warehouse: Warehouse, goods: Goods, since_ms: int, assets: Mapping[str, AssetState]
+    book: Book, warehouse: Warehouse, goods: GoodsLine, since_ms: int, assets: Mapping[str, AssetState]
 ) -> int | None:
     """The newest fix of goods that are outside; None where they are not, or nobody can tell."""
     device = book.installations.get(goods.device)

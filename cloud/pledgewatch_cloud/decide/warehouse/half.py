@@ -8,11 +8,12 @@ not matter in which order stock rows and readings come. Only what an entry touch
 something was heard, the goods of which there are more or less, the receipts that are not as they were, and what time
 brings: a mismatch that lasts, a count that is overdue.
 
-A receipt is frozen when goods of it are found to have left, once for each time. It is not thawed when they are back, or
-when later news show that they never left: who controls it says whether the goods are accepted again.
+A receipt is frozen when goods of it are found to have left, once for each time, also where a count has found them since
+that was heard before. It is not thawed when they are back, or when later news show that they never left: who controls
+it says whether the goods are accepted again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pledgewatch_cloud.decide.batch import Batch
@@ -25,11 +26,13 @@ from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse import gates, held, shortfall, signals
+from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, shortfall, signals
 from pledgewatch_cloud.decide.warehouse.case_book import CaseBook
 from pledgewatch_cloud.decide.warehouse.cases import Mismatch
 from pledgewatch_cloud.decide.warehouse.counting import Count
-from pledgewatch_cloud.decide.warehouse.held import Held
+from pledgewatch_cloud.decide.warehouse.course import Course, Gone
+from pledgewatch_cloud.decide.warehouse.gates import Departure
+from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.shortfall import (
     NOTHING_MISSING,
     PIECES,
@@ -37,15 +40,14 @@ from pledgewatch_cloud.decide.warehouse.shortfall import (
     Claims,
     Deficit,
     Kept,
-    Level,
     Pool,
     name_of,
 )
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Zone
-from pledgewatch_cloud.decide.warehouse.watch import Judged, Telling
+from pledgewatch_cloud.decide.warehouse.watch import Judged, Tare, Telling
 
-STOCK, COUNT, DOOR, LEFT, MISPLACED = (
-    *("stock_below_receipts", "count_below", "door_out_of_hours", "goods_left", "misplaced"),
+STOCK, COUNT, DOOR, LEFT, MISPLACED, UNCOUNTED = (
+    *("stock_below_receipts", "count_below", "door_out_of_hours", "goods_left", "misplaced", "uncounted"),
 )
 _OF_ZONES = (WEIGHT, PIECES, DOOR)
 _OF_POOLS = (STOCK, COUNT)
@@ -64,7 +66,7 @@ def judge(
     heard = signals.heard(watch.signals, book, batch, state.recorded_at_ms)
     assets = _fixed(state, batch, refolded)
     moved = gates.concerned(book, state.receipts, heard.tags_since(watch.signals), assets)
-    # What was counted, measured or claimed before the stock book's horizon is not known any more, so all is looked at.
+    # What was measured before the stock book's horizon says nothing any more, so all is looked at.
     is_folded = watch.judged is not None and watch.judged.stock.horizon_ms != state.stock.horizon_ms
     before = None if is_amended or is_folded else watch.judged
     if before is None:
@@ -95,13 +97,20 @@ class _Judging:
         self._state, self._heard, self._log = state, heard, log
         self._book, self._receipts = state.book, state.receipts
         self._now_ms = state.recorded_at_ms
-        self._watch = watch = state.watch.counted(count) if count else state.watch
+        self._watch = watch = state.watch.counted(count, self._now_ms) if count else state.watch
         self._counts = watch.counts
-        self._kept = Kept(state.stock, watch.counts, Shelves[Level]())
+        if count:
+            gone = ceilings.gone_of(self._receipts, state.watch.gone)
+            after = ceilings.after_count(watch, state.watch, count, state.stock, gone)
+            self._watch = watch = replace(watch, ceilings=after)
+        self._courses = Shelves[Course]()
+        self._kept = Kept(state.stock, watch.counts, self._courses, {}, watch.ceilings)
         self._counted = frozenset(key for key, _ in count.rows) if count else frozenset[StockKey]()
         self._cases = CaseBook(watch.cases, watch.numbered, watch.counts, count, self._now_ms, log)
         self._differing, self._tares = dict(watch.differing), dict(watch.tares)
         self._answered, self._gone = dict(watch.answered), dict(watch.gone)
+        self._found, self._brief = dict(watch.found), set[tuple[str, int]]()
+        self._coming = dict[Pool, int]()
         self._shortages = dict(watch.shortages)
         self._unseen: dict[StockKey, int] = {}
         self._unseen_by: dict[StockKey, list[tuple[str, ...]]] = {}
@@ -113,7 +122,7 @@ class _Judging:
         if count:
             about: dict[str, int | str] = {"by": count.by, "rows": len(count.rows), "digest": count.digest}
             about |= {"case": count.case} if count.case else {}
-            log.say(event(EventType.COUNT_TAKEN, count.at_ms, count.warehouse, **about))
+            log.say(event(EventType.COUNT_TAKEN, min(count.at_ms, self._now_ms), count.warehouse, **about))
 
     def touch_all(self) -> None:
         """Everything: the book is another one, or it is not known what was judged last."""
@@ -126,23 +135,35 @@ class _Judging:
                 self._zones.add(case.subject[0])
             elif case.kind != LEFT:
                 self._pools |= {Pool.of(key) for key in case.keys}
-        self._names = {one.id for one in live} | {name for name, _ in self._gone}
+        self._names = {one.id for one in live} | {name for name, _ in (*self._gone, *self._found)}
 
     def touch(self, before: Judged, zones: set[str], moved: set[str]) -> None:
         """What is not as it was, with `zones` that were heard of and receipts of which goods have `moved`; and what
         time brings."""
-        keys = {*self._state.stock.changed_keys(before.stock), *self._counted}
-        known = before.known.without(frozenset(map(name_of, keys)))
-        self._kept = Kept(self._state.stock, self._counts, known)
+        keys = self._state.stock.changed_keys(before.stock) | self._counted_otherwise()
+        self._courses = before.known.without(frozenset(map(name_of, keys)))
+        self._coming = {pool: at_ms for pool, at_ms in before.coming.items() if at_ms > self._now_ms}
         names = set(self._receipts.changed(before.receipts))
         for book in (before.receipts, self._receipts):
             some = (book.get(name) for name in names)
             self._pools |= {pool for one in some if one is not None for pool in _pools_of(one)}
-        self._pools |= {Pool.of(key) for key in keys}
+        self._pools |= {Pool.of(key) for key in keys} | (before.coming.keys() - self._coming.keys())
         self._zones = zones | {asset for asset, _ in self._differing} | _zones_of(self._book, keys)
-        counted = {name for key in self._counted for name in self._receipts.claiming(*Pool.of(key))}
+        pools = {Pool.of(key) for key in self._counted}
+        counted = {name for pool in pools for name in self._receipts.claiming(*pool)}
         self._names = names | moved | counted
         self._concerned |= names
+
+    def _counted_otherwise(self) -> set[StockKey]:
+        """The keys that were counted, or whose count or ceiling is another one or known no more."""
+        before, now = self._state.watch, self._watch
+        if now is before:
+            return set()
+        found = {*self._counted, *(before.counts.of.keys() - now.counts.of.keys())}
+        for pool in before.ceilings.keys() | now.ceilings.keys():
+            if before.ceilings.get(pool) is not now.ceilings.get(pool):
+                found |= self._kept.keys_of(pool)
+        return found
 
     def judged(self) -> State:
         """The state after the entry."""
@@ -163,6 +184,7 @@ class _Judging:
             tares=self._tares,
             answered=self._answered,
             gone=self._gone,
+            found=self._found,
             told=told,
             judged=self._done(),
         )
@@ -174,29 +196,73 @@ class _Judging:
         lacked_room = self._cases.lacked_room or (before is not None and before.lacked_room and not self._is_all)
         if lacked_room and self._cases.has_room:
             return None
-        return Judged(self._state.stock, self._receipts, self._next_ms(), self._kept.known, lacked_room)
+        return Judged(
+            self._state.stock,
+            self._receipts,
+            self._next_ms(),
+            self._kept.known,
+            self._gone_by_key,
+            self._coming,
+            lacked_room,
+        )
 
     def _departures(self) -> None:
-        """What has left and was not counted since; a receipt of which goods are newly found to have left is frozen."""
-        found = {}
-        for one in gates.left(self._book, self._receipts, self._heard, self._state.assets, self._names):
-            counted = self._counts.get(self._key(one.receipt, one.line))
-            if counted is None or counted.at_ms < one.at_ms:
-                found[one.receipt, one.line] = one
-        for name, line in sorted(key for key in self._gone if key[0] in self._names and key not in found):
-            del self._gone[name, line]
+        """What has left, and was not found by a count since; a receipt of which goods are newly found to have left is
+        frozen."""
+        known = {**self._watch.found, **self._watch.gone}
+        some = gates.left(self._book, self._receipts, self._heard, self._state.assets, self._names, known)
+        now = {(one.receipt, one.line): one for one in some}
+        for place in [*(one for one in known if one[0] in self._names)]:
+            self._gone.pop(place, None)
+            self._found.pop(place, None)
+        for place, one in sorted(now.items()):
+            before = known.get(place)
+            after, is_found = self._asked(one, before, was_found=place in self._watch.found)
+            (self._found if is_found else self._gone)[place] = after
+            if before is None or (place in self._watch.found and before.counted_ms <= one.at_ms):
+                self._freeze(place[0])
+            if before is None and is_found:
+                self._brief.add(place)
+        self._stock_without_what_left({place for place in (*known, *now) if place[0] in self._names})
+        for name, line in sorted(place for place in self._watch.gone if place not in self._gone):
             self._touch_receipt(name)
             self._cases.settle((LEFT, self._known(name).warehouse, name, str(line)), None)
-        for (name, line), one in sorted(found.items()):
-            is_new = (name, line) not in self._gone
-            self._gone[name, line] = one
-            if is_new:
-                self._freeze(name)
+        for name, line in sorted(place for place in now if place in self._gone):
             receipt, key = self._known(name), self._key(name, line)
             milli = receipt.goods[line].quantity_milli - receipt.ordered_milli[line]
             mismatch = Mismatch(LEFT, receipt.warehouse, (name, str(line)), milli, milli, (key,))
             self._cases.settle(mismatch.about, mismatch)
             self._touch_receipt(name)
+        for name, _ in self._brief:
+            self._touch_receipt(name)
+
+    def _asked(self, one: Departure, before: Departure | None, *, was_found: bool) -> tuple[Departure, bool]:
+        """A departure, and whether a count of its key has found the goods since: all that is claimed of the key is
+        there. Each count is asked once, when it or the departure is new; what a count has found stays found where the
+        count itself is known no more."""
+        since_ms = min(before.since_ms, one.at_ms) if before else one.at_ms
+        one = one._replace(since_ms=since_ms, booked_milli=before.booked_milli if before else 0)
+        key = self._key(one.receipt, one.line)
+        counted = self._counts.get(key)
+        is_asked = before is not None and before.counted_ms > one.at_ms
+        if before is not None and is_asked and (counted is None or counted.digest == before.by_count):
+            return one._replace(by_count=before.by_count, counted_ms=before.counted_ms), was_found
+        if counted is None or counted.at_ms <= one.at_ms:
+            return one, False
+        claims = shortfall.claims_of(Pool.of(key), self._receipts, ())
+        one = one._replace(by_count=counted.digest, counted_ms=counted.at_ms)
+        return one, counted.milli >= claims.keys.get(key, 0)
+
+    def _stock_without_what_left(self, places: set[tuple[str, int]]) -> None:
+        """What is kept, without what has left by name; `places` are lines of which that may be another than before."""
+        before = None if self._is_all else self._watch.judged
+        keys = {self._key(*place) for place in places}
+        self._gone_by_key: Mapping[StockKey, Sequence[Gone]] = (
+            before.gone if before is not None and not keys else ceilings.gone_of(self._receipts, self._gone)
+        )
+        self._courses = self._courses.without(frozenset(map(name_of, keys)))
+        self._kept = Kept(self._state.stock, self._counts, self._courses, self._gone_by_key, self._watch.ceilings)
+        self._zones |= _zones_of(self._book, keys)
 
     def _freeze(self, name: str) -> None:
         before = self._receipts
@@ -258,34 +324,40 @@ class _Judging:
         for key, milli in unseen.items():
             self._unseen[key] = max(milli, self._unseen.get(key, 0))
             self._unseen_by.setdefault(key, []).append(about)
-        subject, tare = (zone.asset,), self._tares.get(place, 0)
+        tare = self._tares.get(place)
         keys = tuple(sorted(one.kept))
         missing_milli, of_milli = sum(unseen.values()), sum(one.kept.values())
-        return Mismatch(kind, warehouse.id, subject, missing_milli, of_milli, keys, one.deficit - tare)
+        measured = one.deficit - (tare.deficit if tare else 0)
+        return Mismatch(kind, warehouse.id, (zone.asset,), missing_milli, of_milli, keys, measured)
 
     def _tare(self, warehouse: Warehouse, zone: Zone, one: Deficit) -> int:
         """By how much an instrument is off: what it was below when all of its zone was counted, as long as it is.
 
-        What was measured long after the count may have another cause, and is not taken for the instrument's.
+        It is what it had measured last by then, whichever is heard first; what it says later may have another cause.
         """
         place = (zone.asset, one.kind)
-        case = self._cases.open.get((one.kind, warehouse.id, zone.asset))
-        counted_ms = self._cases.answered_ms(case) if case else None
-        if counted_ms is not None and one.at_ms <= counted_ms + 1_000 * warehouse.grace_s:
-            self._tares[place] = max(0, one.deficit)
-        tare = min(self._tares.get(place, 0), max(0, one.deficit))
-        if tare:
-            self._tares[place] = tare
-        else:
-            self._tares.pop(place, None)
-        return tare
+        known, counted_ms = self._tares.get(place), self._all_counted_ms(warehouse, zone)
+        if counted_ms is not None:
+            then = shortfall.deficits_of(warehouse, zone, self._heard, self._kept, counted_ms).get(one.kind)
+            if then is None:
+                known = None
+            elif known is None or known[:2] != (counted_ms, then.at_ms):
+                known = Tare(counted_ms, then.at_ms, then.deficit if then.deficit > then.tolerance else 0)
+        self._tares.pop(place, None)
+        if known is None:
+            return 0
+        self._tares[place] = known = known._replace(deficit=max(0, min(known.deficit, one.deficit)))
+        return known.deficit
+
+    def _all_counted_ms(self, warehouse: Warehouse, zone: Zone) -> int | None:
+        """As of when all that is kept in a zone was counted; None where some was not."""
+        counted = [self._counts.get(key) for key in self._kept.within(warehouse.id, zone, self._now_ms)]
+        return min((one.at_ms for one in counted if one), default=None) if all(counted) else None
 
     def _answer(self, warehouse: Warehouse, zone: Zone) -> None:
         """Note that all that is kept in a zone was counted, and when."""
-        kept = self._kept.within(warehouse.id, zone)
-        counted = [self._counts.get(key) for key in kept]
-        if counted and all(counted):
-            at_ms = min(one.at_ms for one in counted if one)
+        at_ms = self._all_counted_ms(warehouse, zone)
+        if at_ms is not None:
             self._answered[zone.asset] = max(at_ms, self._answered.get(zone.asset, at_ms))
 
     def _door(self, warehouse: Warehouse, zone: Zone) -> Mismatch | None:
@@ -308,11 +380,16 @@ class _Judging:
         """What receipts claim of a pool against what is there."""
         claims = shortfall.claims_of(pool, self._receipts, self._gone)
         keys = {*self._kept.keys_of(pool), *claims.keys} if claims.of else set[StockKey]()
-        kept = {key: self._kept.milli(key) for key in keys}
+        kept = {key: self._kept.milli(key, self._now_ms) for key in keys}
         unseen = {key: min(self._unseen.get(key, 0), max(0, milli)) for key, milli in kept.items()}
-        shortage = shortfall.shortage_of(claims, max(0, sum(kept.values()) - sum(unseen.values())))
-        below_milli = claims.staying_milli - max(0, sum(kept.values()))
+        least_milli, next_ms = self._kept.least(keys, self._now_ms)
+        self._coming.pop(pool, None)
+        if next_ms < NEVER:
+            self._coming[pool] = next_ms
+        shortage = shortfall.shortage_of(claims, max(0, least_milli - sum(unseen.values())))
+        below_milli = claims.staying_milli - max(0, least_milli)
         self._below_receipts(pool, claims, kept, below_milli)
+        self._uncounted(pool, kept, is_short=below_milli > 0)
         self._misplaced(pool, claims, kept, is_covered=below_milli <= 0)
         before = self._shortages.pop(pool, NOTHING_MISSING)
         if shortage.missing_milli:
@@ -320,6 +397,15 @@ class _Judging:
             self._shortages[pool] = shortage
         if shortage != before:
             self._concerned.update(before.shares, shortage.shares)
+
+    def _uncounted(self, pool: Pool, kept: dict[StockKey, int], *, is_short: bool) -> None:
+        """A case of goods that a count has missed and that the stock system has in bins which nobody has counted
+        since."""
+        told = {key: self._kept.course(key).told_milli(self._now_ms) for key in kept}
+        keys = tuple(sorted(key for key, milli in told.items() if milli > max(0, kept[key])))
+        more_milli, of_milli = sum(told[key] - max(0, kept[key]) for key in keys), sum(told[key] for key in keys)
+        about = UNCOUNTED, pool.warehouse, pool[1:], more_milli, of_milli, keys
+        self._cases.settle((UNCOUNTED, *_about(pool)), Mismatch(*about) if keys and is_short else None)
 
     def _below_receipts(self, pool: Pool, claims: Claims, kept: dict[StockKey, int], below_milli: int) -> None:
         """A case where stock and counts are below what receipts claim: by the stock system's word, which asks for a
@@ -356,7 +442,7 @@ class _Judging:
         found = (self._cases.open.get(about) for about in abouts)
         return tuple(sorted(case.id for case in found if case is not None))
 
-    def _lots(self) -> dict[str, Held]:
+    def _lots(self) -> dict[str, HeldByReceipt]:
         """How lots stand by their electronic receipts."""
         if self._is_all:
             return held.held_of(self._book, self._receipts, self._shortages)
@@ -365,7 +451,7 @@ class _Judging:
             **held.held_by(self._book, self._receipts, self._shortages, self._concerned),
         }
 
-    def _tell(self, lots: dict[str, Held]) -> frozenset[Telling]:
+    def _tell(self, lots: dict[str, HeldByReceipt]) -> frozenset[Telling]:
         """Say of lots what has become so, and what is so no longer; what was said and is still so."""
         told = self._watch.told
         names = {*self._book.electronic_receipts} if self._is_all else self._concerned
@@ -376,24 +462,34 @@ class _Judging:
             self._log.say(self._about_lot(ended, self._now_ms, one))
         for one in sorted(now - before):
             self._log.say(self._begun(one, lots))
+        for name, line in sorted(self._brief):
+            for one in self._of_line(name, line):
+                self._log.say(self._begun(one, lots))
+                self._log.say(self._about_lot(EventType.GOODS_ACCOUNTED_FOR, self._now_ms, one))
         return (told - before) | now
 
-    def _tellings(self, name: str, lots: dict[str, Held]) -> Iterable[Telling]:
-        receipt = self._receipts.get(name)
-        lines = sorted(line for other, line in self._gone if other == name)
+    def _tellings(self, name: str, lots: dict[str, HeldByReceipt]) -> Iterable[Telling]:
         for lot in self._book.lots_on_receipt(name):
             if lots[lot.id].cases and lots[lot.id].missing:
                 yield Telling(lot.id, lot.asset, name, _SHORT)
-            for line in lines:
-                if receipt is not None and receipt.goods[line].sku == lot.sku:
-                    yield Telling(lot.id, lot.asset, name, line)
+        receipt = self._receipts.get(name)
+        for line in range(len(receipt.goods) if receipt else 0):
+            if (name, line) in self._gone:
+                yield from self._of_line(name, line)
 
-    def _begun(self, one: Telling, lots: dict[str, Held]) -> Event:
+    def _of_line(self, name: str, line: int) -> Iterable[Telling]:
+        """What is told of lots where goods of a line have left."""
+        sku = self._known(name).goods[line].sku
+        lots = (lot for lot in self._book.lots_on_receipt(name) if lot.sku == sku)
+        return [Telling(lot.id, lot.asset, name, line) for lot in lots]
+
+    def _begun(self, one: Telling, lots: dict[str, HeldByReceipt]) -> Event:
         if one.line == _SHORT:
             known = lots[one.lot]
             about: dict[str, int | str] = {"case": " ".join(known.cases), "missing": known.missing}
             return self._about_lot(EventType.SHORTFALL_FOUND, self._now_ms, one, **about)
-        departure = self._gone[one.receipt, one.line]
+        place = one.receipt, one.line
+        departure = self._gone.get(place) or self._found[place]
         return self._about_lot(EventType.GOODS_LEFT, departure.at_ms, one, gate=departure.gate)
 
     def _about_lot(self, kind: EventType, at_ms: int, one: Telling, **about: int | str) -> Event:
@@ -402,7 +498,7 @@ class _Judging:
 
     def _next_ms(self) -> int:
         """The next moment at which time alone may change anything."""
-        moments = [case.due_ms for case in self._cases.waiting()]
+        moments = [*(case.due_ms for case in self._cases.waiting()), *self._coming.values()]
         for (asset, _), since_ms in self._differing.items():
             warehouse, _ = self._book.zones[asset]
             moments.append(since_ms + 1_000 * warehouse.grace_s)

@@ -17,6 +17,7 @@ from pledgewatch_cloud.decide.receipts.act import Act
 from pledgewatch_cloud.decide.receipts.claiming import World
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
+from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock import intake
 from pledgewatch_cloud.decide.stock.rows import Fault, Report, StockError
@@ -24,12 +25,13 @@ from pledgewatch_cloud.decide.stock.stock_book import DAY_MS, StockBook, horizon
 from pledgewatch_cloud.decide.stock.stock_terms import StockSource
 from pledgewatch_cloud.decide.warehouse import counting
 from pledgewatch_cloud.decide.warehouse.counting import Count
+from pledgewatch_cloud.decide.warehouse.shortfall import claims_of
 
 WorkedOut = Report | ReceiptBook | Count
 """What an entry comes to: the report that is taken, the receipts after an act, or a count."""
 
 
-class Kept(NamedTuple):
+class AfterEntry(NamedTuple):
     """What stands of stock and receipts after an entry, and the report or the count that it brings, if any."""
 
     stock: StockBook
@@ -38,25 +40,25 @@ class Kept(NamedTuple):
     counted: Count | None = None
 
 
-def kept(state: State, entry: Entry, worked_out: WorkedOut | None) -> Kept:
+def after_entry(state: State, entry: Entry, worked_out: WorkedOut | None) -> AfterEntry:
     """What stands after an entry; `worked_out` is what it comes to, where that is known already. Raises StockError,
     ActError and CountError for what is refused."""
     book, stock, receipts, now_ms = state.book, state.stock, state.receipts, entry.recorded_at_ms
     match entry.content:
         case StockReport() as handed:
             report = worked_out if isinstance(worked_out, Report) else report_of(book, stock, handed)
-            return Kept(stock.taken(report), receipts, report)
+            return AfterEntry(stock.with_fresh(report), receipts, report)
         case SignedAct() as handed:
             if isinstance(worked_out, ReceiptBook):
-                return Kept(stock, worked_out)
-            return Kept(stock, acted(book, stock, receipts, handed))
+                return AfterEntry(stock, worked_out)
+            return AfterEntry(stock, acted(state, handed))
         case SignedCount() as handed:
-            count = worked_out if isinstance(worked_out, Count) else count_of(book, handed)
-            return Kept(stock, receipts, counted=count)
+            count = worked_out if isinstance(worked_out, Count) else count_of(state, handed)
+            return AfterEntry(stock, receipts, counted=count)
         case Tick() if now_ms // DAY_MS != state.recorded_at_ms // DAY_MS:
-            return Kept(stock.folded(horizon_ms(now_ms)), receipts)
+            return AfterEntry(stock.folded(horizon_ms(now_ms)), receipts)
         case _:
-            return Kept(stock, receipts)
+            return AfterEntry(stock, receipts)
 
 
 class Document(NamedTuple):
@@ -85,9 +87,25 @@ def report_of(book: Book, stock: StockBook, handed: StockReport, document: Docum
     return intake.admitted(document.source.terms, document.report, stock, handed.received_ms)
 
 
-def world_of(book: Book, stock: StockBook, heard_ms: int) -> World:
+def world_of(state: State, heard_ms: int) -> World:
     """What an act is judged by beside the receipts."""
-    return World(partial(keys_of, book.parties), book.warehouses.keys(), stock.on_hand_milli, heard_ms)
+    book = state.book
+    keys, missing = partial(keys_of, book.parties), partial(_missing_milli, state)
+    return World(keys, book.warehouses.keys(), state.stock, missing, register_of(state.journal), heard_ms)
+
+
+def _missing_milli(state: State, warehouse: str, sku: str, besides: str) -> int:
+    """What is missing of an SKU in a warehouse for all receipts but one, in thousandths: the most of any pool.
+
+    Without the one, there is as much for the others as before; and what has left of theirs is missing still.
+    """
+    found = 0
+    for pool, shortage in state.watch.shortages.items():
+        if (pool.warehouse, pool.sku) == (warehouse, sku):
+            claims = claims_of(pool, state.receipts, state.watch.gone)
+            left_milli = sum(milli for name, milli in claims.left.items() if name != besides)
+            found = max(found, left_milli, shortage.missing_milli - claims.of.get(besides, 0))
+    return found
 
 
 def act_of(handed: SignedAct) -> Act:
@@ -95,15 +113,20 @@ def act_of(handed: SignedAct) -> Act:
     return act_module.read(handed.text)
 
 
-def acted(book: Book, stock: StockBook, receipts: ReceiptBook, handed: SignedAct) -> ReceiptBook:
+def acted(state: State, handed: SignedAct) -> ReceiptBook:
     """The receipts after an act; the same ones where it is known. Raises ActError where it is refused."""
-    return life.apply(receipts, act_of(handed), world_of(book, stock, handed.heard_ms))
+    return life.apply(state.receipts, act_of(handed), world_of(state, handed.heard_ms))
 
 
-def count_of(book: Book, handed: SignedCount) -> Count:
-    """A count as it was signed, by somebody who may count there. Raises CountError."""
-    count = counting.read(handed.text)
+def count_of(state: State, handed: SignedCount) -> Count:
+    """A count as it was signed, by somebody who may count there, of goods that are known. Raises CountError.
+
+    One that says nothing new is not held against what is known now: it was, when it was new.
+    """
+    book, count = state.book, counting.read(handed.text)
     counting.check(count, partial(keys_of, book.parties), book.warehouses, handed.heard_ms)
+    if not state.watch.knows(count):
+        counting.check_known(count, state.stock, state.receipts, state.watch.cases)
     return count
 
 

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.receipts.receipt import ENDED, Receipt, State
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.stock.rows import MILLI
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.warehouse.shortfall import NOTHING_MISSING, Pool, Shortage
 
 STATES = ("valid", "unknown", "unpledged", "elsewhere", "frozen", "lost", "ended")
@@ -23,25 +25,28 @@ STATES = ("valid", "unknown", "unpledged", "elsewhere", "frozen", "lost", "ended
 nobody; it is pledged to somebody else; it is frozen; it is lost; it is at its end."""
 
 
-class Held(NamedTuple):
+class HeldByReceipt(NamedTuple):
     """How a lot stands by its electronic receipt. `state` is one of STATES, and `until_ms` when the receipt or what the
     book says of it ends, whichever comes first (0 where it is unknown). `missing` counts units of the lot that the
-    receipt does not cover or that are not there, rounded up; `cases` are the ids of the cases that say so."""
+    receipt does not cover or that are not there, rounded up; `cases` are the ids of the cases that say so. `heard_ms`
+    is the newest moment of which the stock system or a counter has spoken of the lot's pool (see heard.py), -NEVER
+    where neither has."""
 
     state: str
     until_ms: int
     missing: int = 0
     cases: tuple[str, ...] = ()
+    heard_ms: int = -NEVER
 
 
-def held_of(book: Book, receipts: ReceiptBook, shortages: Mapping[Pool, Shortage]) -> dict[str, Held]:
+def held_of(book: Book, receipts: ReceiptBook, shortages: Mapping[Pool, Shortage]) -> dict[str, HeldByReceipt]:
     """How every lot of the book with an electronic receipt stands, by its id."""
     return held_by(book, receipts, shortages, book.electronic_receipts)
 
 
 def held_by(
     book: Book, receipts: ReceiptBook, shortages: Mapping[Pool, Shortage], names: Iterable[str]
-) -> dict[str, Held]:
+) -> dict[str, HeldByReceipt]:
     """How the lots that name some receipts stand, by the lots' ids."""
     found = {}
     for name in names:
@@ -55,15 +60,29 @@ def held_by(
     return found
 
 
-def _held(book: Book, receipt: Receipt | None, shortages: Mapping[Pool, Shortage], lot: Lot, wanted: int) -> Held:
+def _held(
+    book: Book, receipt: Receipt | None, shortages: Mapping[Pool, Shortage], lot: Lot, wanted: int
+) -> HeldByReceipt:
     """`wanted`: what all lots ask of the receipt of the lot's SKU."""
     assert lot.receipt is not None, f"{lot.id} names no receipt"
     if receipt is None:
-        return Held("unknown", 0, lot.quantity)
+        return HeldByReceipt("unknown", 0, lot.quantity)
     covered_milli, cases = _covered(receipt, shortages, lot.sku)
     covered = min(lot.quantity, covered_milli * lot.quantity // (MILLI * wanted)) if wanted else 0
     until_ms = min(receipt.until_ms, lot.receipt.until_ms)
-    return Held(_state(receipt, book.facilities[lot.facility].lender), until_ms, lot.quantity - covered, cases)
+    return HeldByReceipt(_state(receipt, book.facilities[lot.facility].lender), until_ms, lot.quantity - covered, cases)
+
+
+def check_stated(book: Book, receipts: ReceiptBook) -> None:
+    """Raises BookError where the book says how a receipt of the receipt book stands: who signs says that."""
+    stated = ((lot.id, lot.receipt.id) for lot in book.lots.values() if lot.receipt and not lot.receipt.is_electronic)
+    errors = [
+        f"lots {lot}.receipt.state: {name} is an electronic receipt, and acts say how it stands; leave the state out"
+        for lot, name in stated
+        if receipts.get(name) is not None
+    ]
+    if errors:
+        raise BookError(errors)
 
 
 def _state(receipt: Receipt, lender: str) -> str:

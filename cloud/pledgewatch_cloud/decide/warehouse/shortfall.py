@@ -4,10 +4,15 @@ Goods of one owner, SKU and unit in a warehouse cannot be told apart, in whichev
 what is there of it stands for all receipts of it.
 
     needed  = quantity - surrendered, of all live receipts of the pool
-    kept    = by key, what the stock system has; where it was counted, what was counted, and what came and went since
+    left    = what has left by itself, without a release
+    kept    = by key, what the stock system has; where it was counted, what was counted, and what came and went since;
+              without what has left by itself (see course)
     unseen  = by key, what a zone holds less than is kept there, by its scales, counters and tags
-    present = kept - unseen, of all keys of the pool
-    missing = needed - present, or what has left without a release, if that is more
+    present = kept - unseen, of all keys of the pool: the least of now and of every later moment that was told
+    missing = left, and what is present less than needed - left
+
+Goods that are still to come cover nothing now, and goods that are still to go cover nothing any more: what is told of
+later moments counts in at once where it takes away, and when its moment has come where it adds.
 
 A count is newer and nearer than a stock system: it stands until the next one, and what the stock system corrects
 afterwards counts only where it takes away more than the count already had. A zone is held against what was kept there
@@ -19,7 +24,9 @@ What is missing is shared by the receipts of the pool in proportion to what they
 known by its container, seal or device, is missing of its own receipt.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
@@ -27,7 +34,8 @@ from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.stock.rows import MILLI, StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse.signals import Signals
+from pledgewatch_cloud.decide.warehouse.course import Ceiling, Counted, Course, Gone, course_of
+from pledgewatch_cloud.decide.warehouse.signals import Signal, Signals
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Zone
 from pledgewatch_wire.reading import WEIGHT_CHANNELS, Channel
 
@@ -63,20 +71,6 @@ class Shortage(NamedTuple):
 
 
 NOTHING_MISSING = Shortage()
-
-
-class Counted(NamedTuple):
-    """The newest count of a key: when, by which document, how much, and by whom."""
-
-    at_ms: int
-    digest: str
-    milli: int
-    by: str
-
-    @property
-    def order(self) -> tuple[int, str]:
-        """What counts of one key are ordered by."""
-        return self.at_ms, self.digest
 
 
 class Counts:
@@ -142,48 +136,55 @@ class Deficit(NamedTuple):
     kept: Mapping[StockKey, int]
 
 
-class Level(NamedTuple):
-    """What is kept of a key, and since when, as nothing was said of it for later."""
-
-    milli: int
-    since_ms: int
+Lines = Iterable[tuple[str, int]]
+"""Lines of receipts, by id and number."""
 
 
 class Kept:
-    """What is kept of goods, by the newest counts and the stock system. `known` are levels that were found before and
-    still hold; they are found once, for a key may have a long story."""
+    """What is kept of goods, by the newest counts, the stock system, what has left by name (`gone`) and ceilings.
+    `known` are courses that were found before and still hold; they are found once, for a key may have a long story."""
 
-    def __init__(self, stock: StockBook, counts: Counts, known: Shelves[Level]) -> None:
+    def __init__(
+        self,
+        stock: StockBook,
+        counts: Counts,
+        known: Shelves[Course],
+        gone: Mapping[StockKey, Sequence[Gone]],
+        ceilings: Mapping[Pool, Ceiling],
+    ) -> None:
         self.stock, self.counts = stock, counts
-        self._known, self._found = known, dict[str, Level]()
+        self._gone, self._ceilings = gone, ceilings
+        self._known, self._found = known, dict[str, Course]()
 
     @property
-    def known(self) -> Shelves[Level]:
-        """The levels that are known by now."""
+    def known(self) -> Shelves[Course]:
+        """The courses that are known by now."""
         return self._known.put(self._found) if self._found else self._known
 
-    def milli(self, key: StockKey, at_ms: int = NEVER) -> int:
-        """What was kept of a key at a moment; below nothing where more went than ever came.
-
-        What a count found less than the stock system has is not taken away again where the stock system corrects it.
-        """
+    def course(self, key: StockKey) -> Course:
+        """What is kept of a key from moment to moment."""
         name = name_of(key)
-        level = self._found.get(name) or self._known.get(name)
-        if level is None:
-            counted = self.counts.get(key)
-            since_ms = max(self.stock.newest_ms(key), counted.at_ms if counted else -NEVER)
-            level = self._found[name] = Level(self._milli(key, NEVER), since_ms)
-        return level.milli if at_ms >= level.since_ms else self._milli(key, at_ms)
+        found = self._found.get(name) or self._known.get(name)
+        if found is None:
+            ceiling = self._ceilings.get(Pool.of(key)) if self._ceilings else None
+            found = course_of(self.stock, key, self.counts.get(key), self._gone.get(key, ()), ceiling)
+            self._found[name] = found
+        return found
 
-    def _milli(self, key: StockKey, at_ms: int) -> int:
-        stock, counted = self.stock, self.counts.get(key)
-        if counted is None or counted.at_ms < stock.horizon_ms:
-            return stock.on_hand_milli(key, at_ms)
-        if at_ms < counted.at_ms:
-            return counted.milli - stock.changes(key, at_ms, counted.at_ms).goods_milli
-        gap = min(0, counted.milli - stock.on_hand_milli(key, counted.at_ms))
-        since = stock.changes(key, counted.at_ms, at_ms)
-        return counted.milli + since.goods_milli + min(0, since.corrections_milli - gap)
+    def milli(self, key: StockKey, at_ms: int) -> int:
+        """What was kept of a key at a moment; below nothing where more went than ever came."""
+        return self.course(key).milli(at_ms)
+
+    def least(self, keys: Iterable[StockKey], now_ms: int) -> tuple[int, int]:
+        """What is there of some keys for good: the least of now and of every later moment that was told; and the next
+        moment at which that may be more."""
+        courses = [self.course(key) for key in keys]
+        level = least = sum(one.milli(now_ms) for one in courses)
+        coming = sorted(change for one in courses for change in one.after(now_ms))
+        for _, some in groupby(coming, key=itemgetter(0)):
+            level += sum(milli for _, milli in some)
+            least = min(least, level)
+        return least, coming[0][0] if coming else NEVER
 
     def keys_of(self, pool: Pool) -> set[StockKey]:
         """The keys of a pool that anything was ever said of."""
@@ -194,7 +195,7 @@ class Kept:
         known = {key for place in zone.bins for key in self.stock.keys_in(warehouse, place)}
         return known.union(*(self.counts.keys_in(warehouse, place) for place in zone.bins))
 
-    def within(self, warehouse: str, zone: Zone, at_ms: int = NEVER) -> dict[StockKey, int]:
+    def within(self, warehouse: str, zone: Zone, at_ms: int) -> dict[StockKey, int]:
         """What was kept in a zone at a moment, by key."""
         keys = sorted(self.keys_in(warehouse, zone))
         return {key: milli for key in keys if (milli := self.milli(key, at_ms)) > 0}
@@ -205,7 +206,7 @@ def name_of(key: StockKey) -> str:
     return "\x1f".join(key)
 
 
-def claims_of(pool: Pool, receipts: ReceiptBook, gone: Iterable[tuple[str, int]]) -> Claims:
+def claims_of(pool: Pool, receipts: ReceiptBook, gone: Lines) -> Claims:
     """What live receipts claim of a pool. `gone`: lines that have left, by receipt and number."""
     of: dict[str, int] = {}
     left: dict[str, int] = {}
@@ -225,9 +226,10 @@ def claims_of(pool: Pool, receipts: ReceiptBook, gone: Iterable[tuple[str, int]]
 
 
 def shortage_of(claims: Claims, present_milli: int) -> Shortage:
-    """What is missing, and of which receipt how much: what has left of its own, the rest in proportion."""
+    """What is missing, and of which receipt how much: what has left of its own, the rest in proportion. What is present
+    is without what has left."""
     gone_milli = sum(claims.left.values())
-    missing_milli = max(gone_milli, claims.needed_milli - present_milli)
+    missing_milli = gone_milli + max(0, claims.staying_milli - present_milli)
     if missing_milli <= 0:
         return NOTHING_MISSING
     rest_milli, staying_milli = missing_milli - gone_milli, claims.staying_milli
@@ -238,11 +240,13 @@ def shortage_of(claims: Claims, present_milli: int) -> Shortage:
     return Shortage(missing_milli, {name: share for name, share in shares.items() if share})
 
 
-def deficits_of(warehouse: Warehouse, zone: Zone, signals: Signals, kept: Kept) -> dict[str, Deficit]:
+def deficits_of(
+    warehouse: Warehouse, zone: Zone, signals: Signals, kept: Kept, until_ms: int = NEVER
+) -> dict[str, Deficit]:
     """By how much a zone is below what is kept there (above: a negative number), by kind; of what nobody can tell there
-    is nothing. Of pieces and tags the one that is farther below counts."""
+    is nothing. Of pieces and tags the one that is farther below counts. `until_ms`: by what was measured until then."""
     found: dict[str, Deficit] = {}
-    for kind, at_ms, measured in _measured(zone, signals):
+    for kind, at_ms, measured in _measured(zone, signals, until_ms):
         if at_ms < kept.stock.horizon_ms:
             continue
         there = kept.within(warehouse.id, zone, at_ms)
@@ -274,12 +278,17 @@ def unseen_of(one: Deficit, tare: int, counts: Counts) -> dict[StockKey, int]:
     return found
 
 
-def _measured(zone: Zone, signals: Signals) -> Iterable[tuple[str, int, int]]:
+def _measured(zone: Zone, signals: Signals, until_ms: int) -> Iterable[tuple[str, int, int]]:
     """What was measured of a zone: what it is held against, when, and the value; weights are added up."""
-    weights = [one for one in (signals.latest(zone.asset, channel) for channel in WEIGHT_CHANNELS) if one]
+
+    def newest(channel: int) -> Signal | None:
+        known = signals.latest(zone.asset, channel)
+        return known if known is None or known.at_ms <= until_ms else signals.value_at(zone.asset, channel, until_ms)
+
+    weights = [one for one in map(newest, WEIGHT_CHANNELS) if one]
     if weights:
         yield WEIGHT, max(one.at_ms for one in weights), sum(one.value for one in weights)
     for channel in (Channel.PIECES_PRESENT, Channel.TAGS_PRESENT):
-        one = signals.latest(zone.asset, channel)
+        one = newest(channel)
         if one is not None:
             yield PIECES, one.at_ms, one.value

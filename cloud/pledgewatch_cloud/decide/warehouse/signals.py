@@ -6,8 +6,12 @@ a door was open. Each is ordered by when it was measured, then by identity, and 
 
 A value says something only where it is evidence: of good quality, within what the quantity can be, from a clock that
 can be believed, since the device was fitted, and for a weight while the scale's calibration is in force. A value that
-is dated ahead of time says nothing, for it would keep all later ones away. A passage is never let go for that: goods
-have passed, whatever the clock says, and it counts as of when it was heard.
+is dated ahead of time or by a clock that is not set says nothing: it would keep all later ones away, or is of nobody
+knows when. A passage is never let go for that: goods have passed, whatever the clock says, and it counts as of when it
+was heard.
+
+Of each channel the newest value of each quarter of an hour is kept too, for a count that is handed in late is held
+against what the instrument had said by then.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +33,8 @@ TAGS_MAX = 20_000
 """Tags of one gate whose newest passage is kept."""
 OPENINGS_MAX = 200
 """Quarters of an hour of one door that are kept."""
+VALUES_MAX = 200
+"""Quarters of an hour of one channel of a zone whose newest value is kept."""
 QUARTER_MS = 900_000
 VALUE_CHANNELS = (*WEIGHT_CHANNELS, Channel.PIECES_PRESENT, Channel.TAGS_PRESENT, Channel.DOOR_OPEN)
 _MASK = sum(1 << channel for channel in (*VALUE_CHANNELS, *PASSAGE_CHANNELS))
@@ -75,15 +81,22 @@ class Opening(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What is kept: signals by asset and channel, passages by gate and tag, openings by asset and quarter. A value."""
+    """What is kept: signals by asset and channel, passages by gate and tag, openings by asset and quarter, and signals
+    by asset and channel, and then by quarter. A value."""
 
     values: Mapping[tuple[str, int], Signal] = field(default_factory=dict)
     passed: Mapping[str, Mapping[int, Passage]] = field(default_factory=dict)
     opened: Mapping[str, Mapping[int, Opening]] = field(default_factory=dict)
+    quarters: Mapping[tuple[str, int], Mapping[int, Signal]] = field(default_factory=dict)
 
     def latest(self, asset: str, channel: int) -> Signal | None:
         """The newest value of a channel of a zone; None where there was none."""
         return self.values.get((asset, channel))
+
+    def value_at(self, asset: str, channel: int, at_ms: int) -> Signal | None:
+        """The newest value of a channel that was measured by a moment, of those that are kept."""
+        some = self.quarters.get((asset, channel), {})
+        return max((one for one in some.values() if one.at_ms <= at_ms), default=None)
 
     def passage(self, gate: str, tag: int) -> Passage | None:
         """The newest passage of a tag at a gate; None where none is known."""
@@ -98,12 +111,12 @@ class Signals:
         return tuple(sorted(self.opened.get(asset, {}).values()))
 
     def tags_since(self, before: "Signals") -> frozenset[int]:
-        """The tags that have passed a gate since."""
+        """The tags that have passed a gate since, and those whose passage is known no more."""
         found = set[int]()
         for gate, some in self.passed.items():
             known = before.passed.get(gate, {})
             if some is not known:
-                found.update(tag for tag, one in some.items() if known.get(tag) != one)
+                found.update(tag for tag in some.keys() | known.keys() if known.get(tag) != some.get(tag))
         return frozenset(found)
 
     def within(self, book: Book) -> "Signals":
@@ -113,6 +126,7 @@ class Signals:
             {key: one for key, one in self.values.items() if key[0] in zones},
             {asset: some for asset, some in self.passed.items() if asset in zones},
             {asset: some for asset, some in self.opened.items() if asset in zones},
+            {key: some for key, some in self.quarters.items() if key[0] in zones},
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -121,6 +135,7 @@ class Signals:
             "latest": [[*key, *one] for key, one in sorted(self.values.items())],
             "openings": [[asset, *one] for asset in sorted(self.opened) for one in self.openings(asset)],
             "passages": [[asset, *one] for asset in sorted(self.passed) for one in self.passages(asset)],
+            "quarters": [[*key, *one] for key, some in sorted(self.quarters.items()) for one in sorted(some.values())],
         }
 
     @staticmethod
@@ -135,7 +150,11 @@ class Signals:
             opening = Opening(*rest)
             openings.setdefault(asset, {})[opening.at_ms // QUARTER_MS] = opening
         latest = {(asset, channel): Signal(*rest) for asset, channel, *rest in value["latest"]}
-        return Signals(latest, passages, openings)
+        quarters: dict[tuple[str, int], dict[int, Signal]] = {}
+        for asset, channel, *rest in value["quarters"]:
+            signal = Signal(*rest)
+            quarters.setdefault((asset, channel), {})[signal.at_ms // QUARTER_MS] = signal
+        return Signals(latest, passages, openings, quarters)
 
 
 def heard(signals: Signals, book: Book, batch: Batch, now_ms: int) -> Signals:
@@ -167,7 +186,7 @@ class _Sources(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """Cells that are evidence, side by side. `ahead`: they are dated ahead of time."""
+    """Cells that are evidence, side by side. `undated`: they are dated ahead of time, or by a clock that is not set."""
 
     sources: _Sources
     payload: Numbers
@@ -175,7 +194,7 @@ class _Cells(NamedTuple):
     value: Numbers
     at_ms: Numbers
     sequence: Numbers
-    ahead: Truths
+    undated: Truths
 
     def some(self, wanted: Truths) -> "_Cells":
         """Some of them."""
@@ -186,7 +205,7 @@ class _Cells(NamedTuple):
             self.value[wanted],
             self.at_ms[wanted],
             self.sequence[wanted],
-            self.ahead[wanted],
+            self.undated[wanted],
         )
 
     @property
@@ -242,9 +261,11 @@ def _evidence(batch: Batch, sources: _Sources, now_ms: int) -> _Cells | None:
     columns = batch.columns
     rows = np.flatnonzero(sources.is_watched[batch.payload] & ((columns.mask & _MASK) != 0))
     payload, at_ms = batch.payload[rows], columns.measured_at_ms[rows]
-    believed = (columns.clock[rows] != Clock.UNSET) & (at_ms >= sources.fitted_ms[payload])
-    believed &= at_ms + LATEST_MS >= now_ms
-    rows, payload, at_ms = rows[believed], payload[believed], at_ms[believed]
+    undated = (columns.clock[rows] == Clock.UNSET) | (at_ms > now_ms + sources.ahead_ms[payload])
+    # What bears no date that can be believed was heard by now, all the same.
+    at_ms = np.where(undated, now_ms, at_ms)
+    believed = (at_ms >= sources.fitted_ms[payload]) & (at_ms + LATEST_MS >= now_ms)
+    rows, payload, at_ms, undated = rows[believed], payload[believed], at_ms[believed], undated[believed]
     if not len(rows):
         return None
     lengths = columns.cell_from[rows + 1] - columns.cell_from[rows]
@@ -256,33 +277,33 @@ def _evidence(batch: Batch, sources: _Sources, now_ms: int) -> _Cells | None:
         columns.value[places],
         np.repeat(at_ms, lengths),
         np.repeat(columns.sequence[rows], lengths),
-        np.repeat(at_ms > now_ms + sources.ahead_ms[payload], lengths),
+        np.repeat(undated, lengths),
     )
     channel, value = cells.channel, cells.value
     good = (columns.quality[places] == Quality.GOOD) & (value >= _LOW[channel]) & (value <= _HIGH[channel])
     expired = cells.at_ms > sources.calibrated_until_ms[cells.payload]
     good &= ~(_IS_WEIGHT[channel] & expired)
-    cells = cells.some(good)
-    # What is dated ahead of time was heard by now, all the same.
-    return cells._replace(at_ms=np.where(cells.ahead, now_ms, cells.at_ms))
+    return cells.some(good)
 
 
 def _joined(signals: Signals, cells: _Cells) -> Signals:
     sources = cells.sources
     is_zone, is_gate = sources.is_zone[cells.payload], sources.is_gate[cells.payload]
     is_door = cells.channel == Channel.DOOR_OPEN
-    values = cells.some(~cells.ahead & np.where(is_door, is_zone | is_gate, is_zone & _IS_VALUE[cells.channel]))
+    values = cells.some(~cells.undated & np.where(is_door, is_zone | is_gate, is_zone & _IS_VALUE[cells.channel]))
     doors = cells.some(is_door & (cells.value == 1))
     passing = cells.some(is_gate & _IS_PASSAGE[cells.channel])
     latest = _latest(signals, values)
+    quarters = _quarters(signals, values.some(values.channel != Channel.DOOR_OPEN))
     passages = _passages(signals, passing)
     openings = _openings(signals, doors)
-    if not (latest or passages or openings):
+    if not (latest or passages or openings or quarters):
         return signals
     return Signals(
         {**signals.values, **latest} if latest else signals.values,
-        {**signals.passed, **passages} if passages else signals.passed,
+        _without_older(signals.passed, passages) if passages else signals.passed,
         {**signals.opened, **openings} if openings else signals.opened,
+        {**signals.quarters, **quarters} if quarters else signals.quarters,
     )
 
 
@@ -297,6 +318,34 @@ def _latest(signals: Signals, cells: _Cells) -> dict[tuple[str, int], Signal]:
         if known is None or one > known:
             found[asset, channel] = one
     return found
+
+
+def _quarters(signals: Signals, cells: _Cells) -> dict[tuple[str, int], Mapping[int, Signal]]:
+    """The values by quarter of the channels of which one is new."""
+    found: dict[tuple[str, int], dict[int, Signal]] = {}
+    places = _ends(cells, (cells.asset, cells.channel, cells.at_ms // QUARTER_MS), of=-1)
+    for channel, (asset, at_ms, device, epoch, sequence, value) in zip(
+        cells.channel[places].tolist(), cells.keys(places), strict=True
+    ):
+        one, known = Signal(at_ms, device, epoch, sequence, value), signals.quarters.get((asset, channel), {})
+        quarter = at_ms // QUARTER_MS
+        if quarter not in known or one > known[quarter]:
+            found.setdefault((asset, channel), {})[quarter] = one
+    newest = {key: _newest({**signals.quarters.get(key, {}), **some}, VALUES_MAX) for key, some in found.items()}
+    return {key: some for key, some in newest.items() if some != signals.quarters.get(key)}
+
+
+def _without_older(
+    passed: Mapping[str, Mapping[int, Passage]], changed: Mapping[str, Mapping[int, Passage]]
+) -> dict[str, Mapping[int, Passage]]:
+    """All passages after some gates' have changed. Where one of a tag is let go, so are older ones of it at other
+    gates: they would be its newest else, and say what is so no longer."""
+    after = {**passed, **changed}
+    for gate, some in changed.items():
+        for tag, one in passed.get(gate, {}).items():
+            for other in [name for name in after if tag not in some and after[name].get(tag, one) < one]:
+                after[other] = {key: kept for key, kept in after[other].items() if key != tag}
+    return after
 
 
 def _passages(signals: Signals, cells: _Cells) -> dict[str, Mapping[int, Passage]]:
@@ -326,7 +375,7 @@ def _openings(signals: Signals, cells: _Cells) -> dict[str, Mapping[int, Opening
     return {asset: _newest({**signals.opened.get(asset, {}), **some}, OPENINGS_MAX) for asset, some in found.items()}
 
 
-_Item = TypeVar("_Item", Passage, Opening)
+_Item = TypeVar("_Item", Passage, Opening, Signal)
 
 
 def _newest(some: Mapping[int, _Item], most: int) -> Mapping[int, _Item]:

@@ -4,7 +4,7 @@ A watch is a value: an entry makes another. What it holds follows from the journ
 is what was held against each other last, so that the next entry looks at what has changed since.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.warehouse.cases import Case
 from pledgewatch_cloud.decide.warehouse.counting import Count
+from pledgewatch_cloud.decide.warehouse.course import Ceiling, Counted, Course, Gone
 from pledgewatch_cloud.decide.warehouse.gates import Departure
-from pledgewatch_cloud.decide.warehouse.shortfall import Counted, Counts, Level, Pool, Shortage
+from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Pool, Shortage
 from pledgewatch_cloud.decide.warehouse.signals import Signals
 
 KEYS_MAX = 100_000
@@ -32,14 +33,27 @@ class Telling(NamedTuple):
     line: int
 
 
+class Tare(NamedTuple):
+    """By how much an instrument is off, in grams or pieces: by a count as of `counted_ms`, and what it had measured
+    last by then, at `measured_ms`."""
+
+    counted_ms: int
+    measured_ms: int
+    deficit: int
+
+
 class Judged(NamedTuple):
     """What was held against each other last, and the next moment at which time alone may change what came of it.
-    `known`: what is kept of goods, as far as that was asked. `lacked_room`: some cases wait until there is room."""
+    `known`: what is kept of goods, as far as that was asked, and `gone` what has left of them by name. `coming`: by
+    pool, the next moment at which what is there changes as it was told. `lacked_room`: some cases wait until there is
+    room."""
 
     stock: StockBook
     receipts: ReceiptBook
     next_ms: int
-    known: Shelves[Level]
+    known: Shelves[Course]
+    gone: Mapping[StockKey, Sequence[Gone]]
+    coming: Mapping[Pool, int]
     lacked_room: bool
 
 
@@ -49,8 +63,9 @@ class Watch:
 
     `differing`: by zone and kind, since when what is measured differs from the stock system. `tares`: by zone and kind,
     by how much it did when all was counted: that much is the scale's. `answered`: by zone, the moment up to which a
-    count of all its goods has answered everything. `gone`: lines of receipts that have left and were not counted since.
-    `told`: what was said of lots and is still so.
+    count of all its goods has answered everything. `gone`: lines of receipts that have left and were not found since by
+    a count; `found`: those that were. `told`: what was said of lots and is still so. `ceilings`: by pool, what its bins
+    are kept to hold at most as long as nobody counts them, since a count has missed goods.
     """
 
     signals: Signals = field(default_factory=Signals)
@@ -59,10 +74,12 @@ class Watch:
     numbered: int = 0
     shortages: Mapping[Pool, Shortage] = field(default_factory=dict)
     differing: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    tares: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    tares: Mapping[tuple[str, str], Tare] = field(default_factory=dict)
     answered: Mapping[str, int] = field(default_factory=dict)
     gone: Mapping[tuple[str, int], Departure] = field(default_factory=dict)
+    found: Mapping[tuple[str, int], Departure] = field(default_factory=dict)
     told: frozenset[Telling] = frozenset()
+    ceilings: Mapping[Pool, Ceiling] = field(default_factory=dict)
     judged: Judged | None = field(default=None, compare=False, repr=False)
 
     def open_cases(self) -> list[Case]:
@@ -75,9 +92,12 @@ class Watch:
         known = [self.counts.get(key) for key, _ in count.rows]
         return all(one is not None and one.order >= (count.at_ms, count.digest) for one in known)
 
-    def counted(self, count: Count) -> "Watch":
-        """The watch with what somebody has counted."""
-        news = {key: Counted(count.at_ms, count.digest, milli, count.by) for key, milli in count.rows}
+    def counted(self, count: Count, now_ms: int) -> "Watch":
+        """The watch with what somebody has counted, which is heard now; it counts as of now where it is dated ahead."""
+        at_ms = min(count.at_ms, now_ms)
+        news = {
+            key: Counted(at_ms, count.digest, milli, count.by, count.at_ms, at_ms, milli) for key, milli in count.rows
+        }
         newer = {
             key: one for key, one in news.items() if (known := self.counts.get(key)) is None or known.order < one.order
         }
@@ -92,15 +112,20 @@ class Watch:
         return {
             "answered": dict(self.answered),
             "cases": [self.cases[name].as_row() for name in sorted(self.cases)],
+            "ceilings": [
+                [*pool, one.at_ms, sorted([*key, milli] for key, milli in one.kept.items())]
+                for pool, one in sorted(self.ceilings.items())
+            ],
             "counts": [[*key, *one] for key, one in sorted(self.counts.of.items())],
             "differing": [[*key, since_ms] for key, since_ms in sorted(self.differing.items())],
-            "gone": [self.gone[key] for key in sorted(self.gone)],
+            "found": [self.found[key].as_row() for key in sorted(self.found)],
+            "gone": [self.gone[key].as_row() for key in sorted(self.gone)],
             "numbered": self.numbered,
             "shortages": [
                 [*pool, one.missing_milli, dict(one.shares), one.cases] for pool, one in sorted(self.shortages.items())
             ],
             "signals": self.signals.as_json(),
-            "tares": [[*key, tare] for key, tare in sorted(self.tares.items())],
+            "tares": [[*key, *tare] for key, tare in sorted(self.tares.items())],
             "told": sorted(self.told),
         }
 
@@ -108,7 +133,7 @@ class Watch:
     def from_json(value: Mapping[str, Any]) -> "Watch":
         """The watch behind its JSON."""
         cases = [Case.from_row(row) for row in value["cases"]]
-        gone = [Departure(*one) for one in value["gone"]]
+        gone, found = ([Departure.from_row(row) for row in value[name]] for name in ("gone", "found"))
         return Watch(
             Signals.from_json(value["signals"]),
             Counts({StockKey(*row[:5]): Counted(*row[5:]) for row in value["counts"]}),
@@ -119,8 +144,13 @@ class Watch:
                 for *pool, missing, shares, some in value["shortages"]
             },
             {(asset, kind): since_ms for asset, kind, since_ms in value["differing"]},
-            {(asset, kind): tare for asset, kind, tare in value["tares"]},
+            {(asset, kind): Tare(*tare) for asset, kind, *tare in value["tares"]},
             value["answered"],
             {(one.receipt, one.line): one for one in gone},
+            {(one.receipt, one.line): one for one in found},
             frozenset(Telling(*one) for one in value["told"]),
+            {
+                Pool(*pool): Ceiling(at_ms, {StockKey(*key): milli for *key, milli in kept})
+                for *pool, at_ms, kept in value["ceilings"]
+            },
         )

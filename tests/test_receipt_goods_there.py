@@ -1,0 +1,406 @@
+"""What an act is held against beside other receipts: what the stock system has and has yet to book, when goods came in,
+what counts, zones and gates find missing, which register this is, and when the act was signed."""
+
+from typing import Any
+
+import pytest
+from builders import MINUTE_MS
+from keeping import Keeping, sofas
+from receipting import (
+    BANK,
+    CAME_MS,
+    CHAIRS,
+    DAY_MS,
+    DEPOSITOR,
+    FIRST,
+    NOON_MS,
+    OTHER_BANK,
+    SOFAS,
+    WAREHOUSE,
+    Register,
+    counted,
+    signed,
+    stated,
+    window,
+)
+from warehouses import TRACKER, ZONE, cell
+
+from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.receipts import life
+from pledgewatch_cloud.decide.receipts.act import ActError
+from pledgewatch_cloud.decide.receipts.receipt import State
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
+from pledgewatch_cloud.decide.receipts.register import register_of
+from pledgewatch_cloud.decide.stock.rows import Report, StockKey, StockRow
+from pledgewatch_cloud.decide.stock.stock_book import StockBook, horizon_ms
+from pledgewatch_wire.reading import Channel
+
+SECOND, THIRD = f"{WAREHOUSE}:0002", f"{WAREHOUSE}:0003"
+A01 = StockKey(WAREHOUSE, DEPOSITOR, "SOFA-3", "A-01", "piece")
+CHAIRS_THERE = A01._replace(sku="CHAIR-1", bin="B-07")
+HOUR_MS = 3_600_000
+IN_MS = CAME_MS - HOUR_MS
+
+
+@pytest.fixture
+def register() -> Register:
+    found = Register()
+    found.stock = StockBook()
+    return found
+
+
+def books(register: Register, kind: str, units: int, at_ms: int, key: StockKey = A01, to_bin: str = "") -> None:
+    """The stock system says that goods came, went or changed bins."""
+    assert register.stock is not None
+    row = StockRow(f"row-{len(register.stock)}", kind, at_ms, key, 1_000 * units, to_bin, reason="x")
+    register.stock = register.stock.taken(Report("wms", (row,)))
+
+
+def counts(register: Register, units: int, at_ms: int) -> None:
+    """The stock system says how much there is."""
+    assert register.stock is not None
+    register.stock = register.stock.taken(Report("wms", snapshots=(counted({A01: 1_000 * units}, at_ms),)))
+
+
+def delivered(register: Register, name: str = FIRST) -> None:
+    """All of it leaves: surrendered now, delivered an hour later; and then it is two hours later."""
+    register.do(DEPOSITOR, "surrender", name)
+    register.now_ms += HOUR_MS
+    register.do(WAREHOUSE, "deliver", name)
+    register.now_ms += HOUR_MS
+
+
+def substitution(register: Register, *goods: dict[str, Any], received: dict[str, str]) -> str:
+    says = register.says(WAREHOUSE, "substitute", FIRST, goods=list(goods), received=received, reason="others")
+    return signed(WAREHOUSE, says | {"consents": [register.consent(register.get(FIRST).controller, says)]})
+
+
+# What was delivered and is not booked out.
+
+
+def test_what_was_delivered_is_not_there_again_before_the_stock_system_says_so(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    delivered(register)
+    for depositor_says in (stated(), stated(SOFAS | {"quantity_milli": 1})):
+        error = register.refuse(WAREHOUSE, "issue", SECOND, **depositor_says)
+        assert "has 40000 thousandths of a piece of SOFA-3" in error.why
+        assert "less 40000 that were delivered and are not booked out" in error.why
+    books(register, "received", 40, IN_MS)
+    assert register.issue(SECOND).state is State.ISSUED
+    assert (
+        "live receipts claim 40000 of them"
+        in register.refuse(WAREHOUSE, "issue", THIRD, **stated(SOFAS | {"container": "MSKU1234565"})).why
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "hours"),
+    [
+        ("shipped", 1),  # booked out when it was delivered
+        ("shipped", 0.5),  # when it was loaded, after the surrender
+        ("sold", 1),
+        ("moved", 1),
+        ("adjusted", 1),
+        ("shipped", -1),  # before the surrender: there was nothing to book out when the goods left
+    ],
+)
+def test_what_the_stock_system_books_out_is_not_taken_off_twice(register: Register, kind: str, hours: float) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    delivered(register)
+    sign = -1 if kind == "adjusted" else 1
+    books(register, kind, 40 * sign, NOON_MS + int(hours * HOUR_MS), to_bin="DOCK" if kind == "moved" else "")
+    assert "has 0 thousandths" in register.refuse(WAREHOUSE, "issue", SECOND, **stated()).why
+    books(register, "received", 40, register.now_ms - 2)
+    register.now_ms += DAY_MS
+    again = {"from": iso(NOON_MS), "until": iso(NOON_MS + DAY_MS)}
+    assert register.issue(SECOND, received=again).state is State.ISSUED
+
+
+def test_a_part_that_is_booked_out_leaves_the_rest_to_be_booked(register: Register) -> None:
+    books(register, "received", 100, IN_MS)
+    register.issue()
+    delivered(register)
+    books(register, "shipped", 30, register.now_ms - 1)
+    there = SOFAS | {"quantity_milli": 60_000}
+    error = register.refuse(WAREHOUSE, "issue", SECOND, **stated(there | {"quantity_milli": 60_001}))
+    assert "has 70000 thousandths" in error.why
+    assert "less 10000 that were delivered" in error.why
+    assert register.issue(SECOND, there).state is State.ISSUED
+
+
+@pytest.mark.parametrize(("hours", "is_there"), [(1, True), (0.5, False)])
+def test_a_count_after_the_delivery_has_it_in_it(register: Register, hours: float, is_there: bool) -> None:
+    books(register, "received", 100, IN_MS)
+    register.issue()
+    delivered(register)
+    counts(register, 100, NOON_MS + int(hours * HOUR_MS))
+    if is_there:
+        assert register.issue(SECOND, SOFAS | {"quantity_milli": 100_000}).state is State.ISSUED
+    else:
+        assert (
+            "less 40000"
+            in register.refuse(WAREHOUSE, "issue", SECOND, **stated(SOFAS | {"quantity_milli": 100_000})).why
+        )
+
+
+def test_a_shipment_long_before_the_surrender_is_another_one(register: Register) -> None:
+    books(register, "received", 100, IN_MS)
+    register.issue()
+    books(register, "shipped", 40, NOON_MS - 1)
+    delivered(register)
+    assert "has 60000 thousandths of a piece of SOFA-3 for sofa-works in bin A-01 less 40000" in (
+        register.refuse(WAREHOUSE, "issue", SECOND, **stated(SOFAS | {"quantity_milli": 20_001})).why
+    )
+    assert register.issue(SECOND, SOFAS | {"quantity_milli": 20_000}).state is State.ISSUED
+
+
+def test_two_surrenders_of_an_order_that_is_still_open_begin_with_the_first(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    register.do(DEPOSITOR, "surrender", FIRST, quantities_milli=[10_000])
+    books(register, "shipped", 40, NOON_MS + 1)
+    register.now_ms += HOUR_MS
+    delivered(register)
+    assert register.get(FIRST).ordered_ms == NOON_MS
+
+
+def test_what_a_receipt_delivers_is_known_by_key_and_bounded(register: Register) -> None:
+    boxes = [SOFAS | {"container": one} for one in ("MSKU1234565", "CSQU3054383")]
+    books(register, "received", 80, IN_MS)
+    register.issue(FIRST, *boxes)
+    register.do(DEPOSITOR, "surrender", FIRST)
+    for number in range(1, life.DELIVERIES_MAX + 3):
+        register.now_ms += 1_000
+        register.do(WAREHOUSE, "deliver", FIRST, quantities_milli=[number, number])
+    found = register.receipts.delivered(A01)
+    assert len(found) == life.DELIVERIES_MAX
+    assert sum(one.milli for one in found) == 2 * sum(range(1, life.DELIVERIES_MAX + 3))
+    assert (found[0].milli, found[0].heard_ms) == (2 * (1 + 2 + 3), NOON_MS + 3_000)
+    assert ReceiptBook.from_json(register.receipts.as_json()) == register.receipts
+    assert ReceiptBook.from_json(register.receipts.as_json()).delivered(A01) == found
+
+
+def test_a_part_and_a_replacement_have_not_delivered_what_came_before(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    register.do(DEPOSITOR, "surrender", FIRST, quantities_milli=[10_000])
+    register.do(WAREHOUSE, "deliver", FIRST)
+    register.do(DEPOSITOR, "lose", FIRST, reason="x")
+    register.do(WAREHOUSE, "replace", FIRST, replacement=SECOND, reason="x")
+    assert [one.milli for one in register.receipts.delivered(A01)] == [10_000]
+    register.do(DEPOSITOR, "split", SECOND, into_milli=[[10_000], [20_000]])
+    assert [one.milli for one in register.receipts.delivered(A01)] == [10_000]
+
+
+def test_before_the_horizon_nothing_is_asked_of_deliveries(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    delivered(register)
+    assert register.stock is not None
+    register.now_ms += 402 * DAY_MS
+    register.stock = register.stock.folded(horizon_ms(register.now_ms))
+    goods = stated(received=window(0, 1)) | {"until": iso(register.now_ms + DAY_MS)}
+    assert register.do(WAREHOUSE, "issue", SECOND, **goods).state is State.ISSUED
+
+
+# When goods came in.
+
+
+def test_goods_are_on_a_receipt_only_for_when_they_came_in(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    for received in (window(-3, -1), window(1, 1.5), window(0, 20)):
+        error = register.refuse(WAREHOUSE, "issue", FIRST, **stated(received=received))
+        assert "by the stock book, 0 thousandths of a piece of SOFA-3 came into bin A-01 in that window" in error.why
+        assert f"the newest did so: 40000 at {iso(IN_MS)}" in error.cure
+    books(register, "received", 10, CAME_MS + DAY_MS)
+    error = register.refuse(WAREHOUSE, "issue", FIRST, **stated(SOFAS | {"quantity_milli": 50_000}))
+    assert "40000 thousandths of a piece" in error.why
+    assert "the receipt is for 50000" in error.why
+    both = {"from": iso(CAME_MS - DAY_MS), "until": iso(CAME_MS + DAY_MS + 1)}
+    assert register.issue(FIRST, SOFAS | {"quantity_milli": 50_000}, received=both).state is State.ISSUED
+
+
+@pytest.mark.parametrize("kind", ["received", "returned", "moved"])
+def test_goods_come_in_by_every_row_that_brings_them(register: Register, kind: str) -> None:
+    yard = A01._replace(bin="YARD")
+    books(register, "received", 40, IN_MS - 9 * DAY_MS, yard if kind == "moved" else A01)
+    if kind == "moved":
+        books(register, kind, 40, IN_MS, yard, "A-01")
+    else:
+        books(register, "shipped", 40, IN_MS - 8 * DAY_MS)
+        books(register, kind, 40, IN_MS)
+    assert register.issue().state is State.ISSUED
+
+
+@pytest.mark.parametrize("how", ["counted", "adjusted"])
+def test_what_only_a_count_tells_of_came_in_before_it(register: Register, how: str) -> None:
+    if how == "counted":
+        counts(register, 40, IN_MS)
+    else:
+        books(register, "adjusted", 40, IN_MS)
+    error = register.refuse(WAREHOUSE, "issue", FIRST, **stated(received=window(0, 1)))
+    assert f"40000 at or before {iso(IN_MS)}" in error.cure
+    assert register.issue(FIRST, received=window(-20, -19)).state is State.ISSUED
+
+
+def test_what_is_put_in_the_place_of_other_goods_came_in_when_it_is_said(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    books(register, "received", 60, IN_MS + 5 * DAY_MS, CHAIRS_THERE)
+    register.issue()
+    assert (
+        "0 thousandths of a piece of CHAIR-1"
+        in register.assert_refused(substitution(register, CHAIRS, received=window(-1, 0))).why
+    )
+    register.take(substitution(register, CHAIRS, received=window(4, 6)))
+    assert register.get(FIRST).goods[0].sku == "CHAIR-1"
+
+
+# A substitution gives up what the receipt claimed before.
+
+
+def test_a_substitution_nets_off_what_the_receipt_claims_of_the_same_bin(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    assert (
+        "asks for 40001"
+        in register.assert_refused(
+            substitution(register, SOFAS | {"quantity_milli": 40_001}, received=window(-1, 0))
+        ).why
+    )
+    register.take(substitution(register, SOFAS | {"quantity_milli": 39_000}, received=window(-1, 0)))
+    assert register.receipts.live_milli(A01) == 39_000
+
+
+def test_a_substitution_nets_off_what_the_receipt_is_short_of_itself(register: Register) -> None:
+    z09 = A01._replace(bin="Z-09")
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    books(register, "moved", 40, IN_MS + DAY_MS, to_bin="Z-09")
+    moved = SOFAS | {"bin": "Z-09"}
+    assert (
+        "in bin A-01 are short by 40000"
+        in register.refuse(WAREHOUSE, "issue", SECOND, **stated(moved, received=window(0, 1))).why
+    )
+    register.take(substitution(register, moved, received=window(0, 1)))
+    assert (register.receipts.live_milli(A01), register.receipts.live_milli(z09)) == (0, 40_000)
+
+
+# What counts, zones and gates say.
+
+
+def test_while_goods_are_missing_none_are_claimed(register: Register) -> None:
+    books(register, "received", 100, IN_MS)
+    books(register, "received", 60, IN_MS, CHAIRS_THERE)
+    register.issue()
+    register.missing = {"SOFA-3": 1}
+    few = SOFAS | {"quantity_milli": 1_000, "container": "MSKU1234565"}
+    said = "live receipts of SOFA-3 are short by 1 thousandths, by what was counted, measured or seen"
+    assert said in register.refuse(WAREHOUSE, "issue", SECOND, **stated(few)).why
+    assert said in register.assert_refused(substitution(register, SOFAS, received=window(-1, 0))).why
+    register.issue(SECOND, CHAIRS)
+    register.missing = {}
+    register.take(substitution(register, SOFAS, received=window(-1, 0)))
+
+
+def short_by_a_count() -> Keeping:
+    kept = Keeping()
+    kept.row("received", 100)
+    kept.pledged(FIRST, sofas(60))
+    kept.at(1).count(("A-01", 50))
+    return kept
+
+
+def short_by_a_zone() -> Keeping:
+    kept = Keeping()
+    kept.row("received", 100)
+    kept.pledged(FIRST, sofas(60))
+    kept.at(1).read(ZONE, 1, cell(Channel.PIECES_PRESENT, 10))
+    kept.tick(60)
+    return kept
+
+
+def short_by_a_gate() -> Keeping:
+    kept = Keeping()
+    kept.row("received", 60)
+    kept.row("received", 40, "A-02")
+    kept.pledged(FIRST, sofas(60, container="MSKU1234565", device=TRACKER))
+    kept.at(1).passes(1, "MSKU1234565")
+    return kept
+
+
+@pytest.mark.parametrize("short", [short_by_a_count, short_by_a_zone, short_by_a_gate])
+def test_what_was_counted_measured_or_seen_missing_stops_the_next_receipt(short: Any) -> None:
+    kept = short()
+    assert kept.missing
+    state = kept.spine.state
+    place = "A-02" if short is short_by_a_gate else "A-01"
+    with pytest.raises(ActError, match="by what was counted, measured or seen"):
+        kept.act(WAREHOUSE, "issue", SECOND, **stated(sofas(5, place, seal="AB1203")))
+    assert kept.spine.state is state
+    if short is short_by_a_count:
+        kept.at(2).count(("A-01", 100))
+        assert not kept.missing
+        kept.at(3)
+        with pytest.raises(ActError, match="beside"):
+            kept.act(WAREHOUSE, "issue", SECOND, **stated(sofas(5, place, seal="AB1203")))
+
+
+def test_a_receipt_that_is_short_can_have_other_goods_and_others_shortage_stays() -> None:
+    kept = short_by_a_count()
+    kept.row("received", 60, "A-02", minute=2)
+    kept.at(2).count(("A-01", 50), ("A-02", 0))
+    assert kept.missing == {FIRST: 10_000}
+
+    def substituted(units: int) -> None:
+        says: dict[str, Any] = {"goods": [sofas(units)], "received": window(-1, 0), "reason": "counted so"}
+        register = Register()
+        register.receipts, register.now_ms = kept.spine.state.receipts, kept.clock.at_ms
+        text = register.says(WAREHOUSE, "substitute", FIRST, **says)
+        kept.act(WAREHOUSE, "substitute", FIRST, **says, consents=[register.consent(BANK, text)])
+
+    substituted(50)
+    assert not kept.missing
+    assert kept.receipt().quantities_milli == (50_000,)
+
+
+# Which register.
+
+
+def test_a_receipt_begins_in_the_register_that_its_first_act_names(register: Register) -> None:
+    register.stock = None
+    for kind in ("issue", "draft"):
+        says = register.says(WAREHOUSE, kind, FIRST, **stated())
+        other = signed(WAREHOUSE, says | {"register": register_of("another journal")})
+        assert "the act is for another register than this, which is" in register.assert_refused(other).why
+        without = {name: value for name, value in says.items() if name != "register"}
+        assert f"{kind}: register is missing" in register.assert_refused(signed(WAREHOUSE, without)).why
+    assert register_of("a journal") != register_of("another journal") != "another journal"
+
+
+# When it was signed.
+
+
+def test_an_act_is_heard_within_31_days(register: Register) -> None:
+    register.stock = None
+    says = register.says(WAREHOUSE, "issue", FIRST, **stated())
+    at_ms = NOON_MS - life.HEARD_MAX_MS
+    late = register.assert_refused(signed(WAREHOUSE, says | {"at": iso(at_ms - 1)}))
+    assert "more than 31 days before it was heard" in late.why
+    register.take(signed(WAREHOUSE, says | {"at": iso(at_ms)}))
+    says = register.says(DEPOSITOR, "pledge", FIRST, pledgee=OTHER_BANK)
+    register.now_ms += 32 * DAY_MS
+    assert "more than 31 days" in register.assert_refused(signed(DEPOSITOR, says)).why
+
+
+def test_a_draft_that_has_run_out_is_not_issued(register: Register) -> None:
+    register.stock = None
+    until_ms = NOON_MS + DAY_MS
+    register.do(WAREHOUSE, "draft", FIRST, **stated() | {"until": iso(until_ms)})
+    register.now_ms = until_ms
+    assert "until: is not after" in register.refuse(WAREHOUSE, "issue", FIRST).why
+    says = register.says(WAREHOUSE, "issue", FIRST) | {"at": iso(until_ms - MINUTE_MS)}
+    assert "until: is not after" in register.assert_refused(signed(WAREHOUSE, says)).why
+    register.now_ms = until_ms - 1
+    assert register.do(WAREHOUSE, "issue", FIRST).state is State.ISSUED
