@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from stocking import TERMS
-from wms import SOURCE, Answer, Request, Server, Shelf, StockSystem, answer, secret_file, serving
+from wms import SOURCE, Answer, Request, Server, Shelf, StockSystem, answer, changed_from, secret_file, serving
 
 from pledgewatch_cloud.decide.stock import json_form
 from pledgewatch_gateway.documents import AwayError
@@ -396,18 +396,6 @@ def test_a_round_that_begins_again_goes_by_what_was_newest_before_it() -> None:
         since="a", newest="c", cursor="next", page=3, before="d", etag="e", etag_of="f", told="t", told_ms=1
     )
     assert afresh(within) == Position(since="a", newest="a", told="t", told_ms=1)
-
-
-def changed_from(system: StockSystem, holds: int) -> Callable[[Request], Answer]:
-    """A stock system that gives what has changed since, the oldest first, and so many at once; it says how many."""
-
-    def respond(request: Request) -> Answer:
-        found = [one for one in system.moves if one["changed"] >= request.asked.get("since", "")][:holds]
-        etag = f'"{hash(str(found))}"'
-        is_known = request.headers.get("if-none-match") == etag
-        return answer(304) if is_known else answer(200, {"data": {"moves": found}}, etag=etag)
-
-    return respond
 
 
 BY_MOMENT = PagingSettings(since="since", since_field="changed", page_size=10, overlap_s=6_000.0)

@@ -332,9 +332,8 @@ STOCK_TABLE = item(
                 "when kind",
                 when={
                     "type": "object",
-                    "minProperties": 1,
-                    "additionalProperties": {"type": "string", "minLength": 1, "maxLength": MAX_PATTERN},
-                    "description": "a regular expression for all of the cell, by column",
+                    "additionalProperties": {"type": "string", "maxLength": MAX_PATTERN},
+                    "description": "a regular expression for all of the cell, by column; none fits every row",
                 },
                 kind=one_of((*STOCK_KINDS, csv_form.LEFT_OUT), "what rows are that fit"),
                 turned=flag("1: the sign of the quantity is turned"),

@@ -130,6 +130,18 @@ class StockSystem:
         return answer(200, body, etag=etag)
 
 
+def changed_from(system: StockSystem, holds: int) -> Callable[[Request], Answer]:
+    """A stock system that gives what has changed since, the oldest first, and so many at once; it says how many."""
+
+    def respond(request: Request) -> Answer:
+        found = [one for one in system.moves if one["changed"] >= request.asked.get("since", "")][:holds]
+        etag = f'"{hash(str(found))}"'
+        is_known = request.headers.get("if-none-match") == etag
+        return answer(304) if is_known else answer(200, {"data": {"moves": found}}, etag=etag)
+
+    return respond
+
+
 class CloudDouble:
     """A cloud that takes what is signed by its source, as the real one verifies it, unless it says something else."""
 

@@ -1,5 +1,5 @@
 """What the receipt book and the goods say of a lot whose receipt is electronic: whether the lender has it, and how much
-of the lot it stands for now.
+of the lot it stands for.
 
     covered = what of the lot's SKU the receipt still pledges - what of that is missing
 
