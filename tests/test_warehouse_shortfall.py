@@ -378,7 +378,7 @@ def test_an_amended_book_gives_lots_their_receipts_and_takes_them_away() -> None
     assert (keeping.held().missing, keeping.held("late").missing) == (12, 3)  # 35 are left of 50
     keeping.amend(remove={"lots": ["late"]})
     assert set(keeping.spine.state.held) == {"lot"}
-    keeping.amend(lots=[{**lot(), "receipt": {"id": FIRST, "state": "valid"}}])
+    keeping.amend(lots=[{**lot(), "receipt": {"id": "paper-7", "state": "valid"}}])
     assert keeping.spine.state.held == {}
 
 
