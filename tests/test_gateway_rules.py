@@ -211,6 +211,7 @@ async def test_a_switch_that_failed_is_not_known_to_be_set() -> None:
         await until(lambda: watch.is_set == {"siren": True}, "the siren")
         relay.is_broken = True
         await until(lambda: watch.is_set == {"siren": None}, "the word that it is not known")
+        assert (watch.wanted, relay.told) == ({"siren": True}, [True])
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -380,6 +380,7 @@ async def test_a_broker_and_a_line_that_go_are_taken_up_again(broker: BrokerProc
                 await until(lambda: value_of(page, "temperature_mc") == (-20_000, "good"), "a value")
                 await client.publish("cold-1/status", b"offline", qos=1)
                 await until(lambda: value_of(page, "temperature_mc") == (None, "sensor_gone"), "its last will")
+            assert value_of(page, "temperature_2_mc") == (2_000, "good")
 
 
 def value_of(port: int, channel: str) -> tuple[int | None, str] | None:

@@ -182,7 +182,7 @@ class Bank(Program):
         self.do(WAREHOUSE, "issue", name, **(stated(line(own, **more), received=RECEIVED) | {"until": UNTIL}))
         return name
 
-    def refuses(self, by: str, receipt: str, bank: str) -> dict[str, Any]:
+    def assert_refused(self, by: str, receipt: str, bank: str) -> dict[str, Any]:
         """Goods are not pledged, for they are claimed at the registry; nobody is named."""
         status, answer = self.act(by, "pledge", receipt, pledgee=bank)
         assert status == 409, answer
@@ -244,7 +244,7 @@ def test_a_container_pledged_at_one_bank_is_refused_at_the_other_until_it_is_rel
     mine, theirs = one.issue("box-1", container=BOX), two.issue("box-2", container=BOX)
     held = len(world.registry.live[ONE])
     assert one.do(DEPOSITOR, "pledge", mine, pledgee=BANK)["state"] == "pledged"
-    clash = two.refuses(DEPOSITOR, theirs, OTHER_BANK)["registry_clash"]
+    clash = two.assert_refused(DEPOSITOR, theirs, OTHER_BANK)["registry_clash"]
     for bank, receipt in ((one, mine), (two, theirs)):
         until(lambda bank=bank: bank.standing["clashes"], one.process.log)  # type: ignore[misc]
         assert [(seen["clash"], seen["receipt"]) for seen in bank.standing["clashes"]] == [(clash, receipt)]
@@ -261,9 +261,9 @@ def test_parts_of_a_split_are_pledged_here_and_the_whole_at_no_other_bank(world:
     one.do(DEPOSITOR, "split", mine, into_milli=[[HAD // 4], [HAD - HAD // 4]])
     for part in (f"{mine}.1", f"{mine}.2"):
         assert one.do(DEPOSITOR, "pledge", part, pledgee=BANK)["state"] == "pledged"
-    two.refuses(DEPOSITOR, theirs, OTHER_BANK)
+    two.assert_refused(DEPOSITOR, theirs, OTHER_BANK)
     two.do(DEPOSITOR, "split", theirs, into_milli=[[HAD // 4], [HAD - HAD // 4]])
-    two.refuses(DEPOSITOR, f"{theirs}.2", OTHER_BANK)
+    two.assert_refused(DEPOSITOR, f"{theirs}.2", OTHER_BANK)
 
 
 def test_goods_that_were_sold_to_an_affiliate_and_back_are_still_pledged(world: World) -> None:
@@ -271,11 +271,11 @@ def test_goods_that_were_sold_to_an_affiliate_and_back_are_still_pledged(world: 
     mine, theirs = one.issue("round-1", container=OTHER_BOX), two.issue("round-2", container=OTHER_BOX)
     two.do(DEPOSITOR, "transfer", theirs, to=AFFILIATE)
     one.do(DEPOSITOR, "pledge", mine, pledgee=BANK)
-    two.refuses(AFFILIATE, theirs, OTHER_BANK)
+    two.assert_refused(AFFILIATE, theirs, OTHER_BANK)
     two.do(AFFILIATE, "transfer", theirs, to=DEPOSITOR)
-    two.refuses(DEPOSITOR, theirs, OTHER_BANK)
+    two.assert_refused(DEPOSITOR, theirs, OTHER_BANK)
     two.do(DEPOSITOR, "transfer", theirs, to=BUYER)
-    two.refuses(BUYER, theirs, OTHER_BANK)
+    two.assert_refused(BUYER, theirs, OTHER_BANK)
 
 
 def test_while_the_registry_is_away_nothing_is_pledged_and_a_release_is_made_good_later(world: World) -> None:
