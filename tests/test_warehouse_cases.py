@@ -313,6 +313,24 @@ def test_goods_that_left_are_a_case_until_they_are_counted_or_back() -> None:
         assert keeping.missing == {}
 
 
+def test_goods_that_left_and_that_a_count_has_not_found_are_asked_for_once() -> None:
+    keeping = Keeping(lot())
+    keeping.row("received", 40)
+    keeping.pledged(FIRST, sofas(container="MSKU1234565"))
+    keeping.at(1).passes(1, "MSKU1234565")
+    assert keeping.cases["goods_left"].due_ms
+    for minute in (2, 3):
+        keeping.at(minute).count(("A-01", 0))
+        assert keeping.ended == [("goods_left", "counted")]
+        assert keeping.cases["goods_left"].due_ms == 0
+        assert keeping.missing == {FIRST: 40_000}
+    keeping.tick(60 * 24 * 30)
+    assert keeping.cases["goods_left"].state is CaseState.OPEN
+    keeping.count(("A-01", 40))
+    assert keeping.ended == [("goods_left", "counted")] * 2
+    assert keeping.missing == {}
+
+
 def test_what_is_seen_after_a_count_is_a_case_that_this_count_does_not_close() -> None:
     keeping = Keeping(lot())
     keeping.row("received", 40)

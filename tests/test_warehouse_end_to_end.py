@@ -269,15 +269,6 @@ def pledge(bank: Bank) -> int:
     return wanted.total()
 
 
-def short_of(bank: Bank, missed: int) -> int:
-    """How many sofas are missing where a reader misses some: it does not say of which bins, so each is short of its
-    share, in whole sofas and rounded up (docs/WAREHOUSES.md)."""
-    bins = Counter[str]()
-    for place, pieces in bank.warehouse.loads().values():
-        bins[place] += pieces
-    return sum(-(-pieces * missed // bins.total()) for pieces in bins.values())
-
-
 def test_what_is_stolen_of_pledged_goods_is_found_named_and_stops_the_receipt(bank: Bank) -> None:
     sofas = pledge(bank)
     assert sofas >= 48
@@ -297,8 +288,8 @@ def test_what_is_stolen_of_pledged_goods_is_found_named_and_stops_the_receipt(ba
     bank.until(lambda: "pieces_below" in bank.cases(), "a case about the hall", WITHIN_S * 3)
     bank.until(lambda: bank.base()["ineligible"].get("shortfall"), "the shortfall in the base", WITHIN_S)
     case = bank.cases()["pieces_below"]
-    assert (case["measured"], case["missing_milli"]) == (unread["pieces"], 1_000 * short_of(bank, unread["pieces"]))
-    missing = {"shortfall": short_of(bank, unread["pieces"]) * PRICE_MINOR}
+    assert (case["measured"], case["missing_milli"]) == (unread["pieces"], 1_000 * unread["pieces"])
+    missing = {"shortfall": unread["pieces"] * PRICE_MINOR}
     bank.until(lambda: bank.base()["ineligible"] == missing, "every carton of it, and no more", WITHIN_S)
     assert bank.receipt()["state"] == "pledged"
     (line,) = bank.get("/facilities/line")["lines"]

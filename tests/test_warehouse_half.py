@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from itertools import accumulate
 from typing import Any
 from unittest.mock import patch
 
@@ -224,7 +225,7 @@ class Referee:
 
     def hear_count(self, minute: int, counts: dict[str, int]) -> None:
         """A count is heard; where it misses goods, bins that were not counted hold no more than is known now."""
-        fresh = {one for one in counts if (self.counted(one) or (-(10**9), 0))[0] < minute}
+        fresh = {one for one in counts if self.counted_ever(one)[0] < minute}
         short = any(counts[one] < max(self.kept(one, minute), self.level(one, minute)) for one in fresh)
         since = max(minute, self.missed[0]) if self.missed else minute
         known = {one: self.kept(one, since) for one in BINS}
@@ -266,6 +267,10 @@ class Referee:
         """When a bin was counted last, and how much was there."""
         return max(((minute, counts[place]) for minute, counts in self.counts if place in counts), default=None)
 
+    def counted_ever(self, place: str) -> tuple[int, int]:
+        """As `counted`; long ago, and nothing, where a bin never was."""
+        return self.counted(place) or (-(10**9), 0)
+
     def kept(self, place: str, minute: int) -> int:
         """What is in a bin as far as anybody has seen it."""
         most = units = self.uncapped(place, minute)
@@ -289,7 +294,7 @@ class Referee:
         return units + goods - more_lost
 
     def unseen(self) -> dict[str, int]:
-        """What the scale says is not there, by bin of its zone."""
+        """What the scale says is not there, in thousandths, by bin of its zone: whole units, shared by its bins."""
         if not self.weights:
             return {}
         minute, grams = max(self.weights)
@@ -298,27 +303,27 @@ class Referee:
         deficit = expected - grams
         if deficit <= 50_000:
             return {}
-        found = {}
-        for place, units in there.items():
-            counted = self.counted(place)
-            if units and (counted is None or counted[0] <= minute):
-                least = math.ceil(Fraction(units * (deficit - 50_000), expected))
-                most = math.floor(Fraction(units * (deficit + 50_000), expected))
-                found[place] = min(units, max(least, most))
-        return found
+        asked = {place: units for place, units in there.items() if units and self.counted_ever(place)[0] <= minute}
+        units = sum(asked.values())
+        least = math.ceil(Fraction(units * (deficit - 50_000), expected))
+        most = math.floor(Fraction(units * (deficit + 50_000), expected))
+        shared = 1_000 * min(units, max(least, most))
+        upto = [0, *accumulate(asked.values())]
+        parts = [math.floor(Fraction(shared * one, units)) for one in upto] if units else []
+        return {place: parts[number + 1] - parts[number] for number, place in enumerate(asked)}
 
     def missing(self) -> dict[str, int]:
         """Thousandths that are missing of each receipt."""
         unseen = self.unseen()
         present = 0
         for place in BINS:
-            kept = self.kept(place, 10**6)
+            kept = 1_000 * self.kept(place, 10**6)
             present += kept - min(max(0, kept), unseen.get(place, 0))
         needed = sum(self.claims.values())
-        short = needed - max(0, present)
+        short = 1_000 * needed - max(0, present)
         if short <= 0:
             return {}
-        return {name: math.ceil(Fraction(1_000 * short * units, needed)) for name, units in self.claims.items()}
+        return {name: math.ceil(Fraction(short * units, needed)) for name, units in self.claims.items()}
 
 
 ZONED, BINS = ("A-01", "A-02"), ("A-01", "A-02", "B-09")

@@ -286,6 +286,17 @@ def test_a_zone_of_several_goods_is_short_of_each_in_proportion(
     assert tuple(found.get(one, 0) for one in goods) == tuple(1_000 * one for one in units)
 
 
+def test_what_a_zone_is_short_of_is_shared_by_the_bins_of_its_goods_and_no_more_in_all() -> None:
+    bins = [key(place) for place in ("A-01", "A-02", "A-03", "A-04")]
+    one = Deficit("pieces_below", 1, 48, 6, 0, dict.fromkeys(bins, 12_000))
+    assert unseen_of(one, 0, Counts()) == dict.fromkeys(bins, 1_500)
+    uneven = dict(zip(bins, (1_000, 5_000, 3_000, 1_000), strict=True))
+    found = unseen_of(Deficit("pieces_below", 1, 10, 1, 0, uneven), 0, Counts())
+    assert found == dict(zip(bins, (100, 500, 300, 100), strict=True))
+    thirds = dict.fromkeys(bins[:3], 1_000)
+    assert sum(unseen_of(Deficit("pieces_below", 1, 3, 1, 0, thirds), 0, Counts()).values()) == 1_000
+
+
 def test_what_is_surrendered_or_delivered_need_not_be_there() -> None:
     keeping = kept()
     keeping.act(BANK, "release", quantities_milli=[10_000])

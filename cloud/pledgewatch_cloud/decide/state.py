@@ -36,7 +36,7 @@ from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 10
+FORMAT = 11
 
 
 @dataclass(frozen=True, slots=True)

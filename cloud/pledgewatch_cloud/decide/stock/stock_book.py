@@ -56,6 +56,7 @@ _SNAPSHOT, _COMPLETE = "snapshot", "complete"  # kinds of the row that stands fo
 _UNRECONCILED = len(KINDS)
 _COLUMNS = len(KINDS) + 1
 _KINDS = (*KINDS, "unreconciled")
+_WITHIN = frozenset({KINDS.index("moved"), KINDS.index("adjusted"), _UNRECONCILED})
 _BEFORE_ALL_MS = -(2**62)
 _ALWAYS_MS = 2**62
 _SEPARATOR = "\x1f"  # no word and no id holds one
@@ -273,6 +274,13 @@ class StockBook:
         account = self._account(key)
         found = [(one.at_ms, _KINDS[one.column], one.milli) for one in self._changes(account, _ALWAYS_MS)]
         return sum(account.folded), found
+
+    def gained_within_milli(self, key: StockKey) -> int:
+        """What a key has gained other than by goods that came in or left: what was moved, adjusted and unreconciled."""
+        account = self._account(key)
+        changes = self._changes(account, _ALWAYS_MS)
+        folded = sum(account.folded[column] for column in _WITHIN)
+        return folded + sum(one.milli for one in changes if one.column in _WITHIN)
 
     def newest_ms(self, key: StockKey) -> int:
         """The moment of the newest that was said of a key, whether it counts or not; long ago where nothing was."""

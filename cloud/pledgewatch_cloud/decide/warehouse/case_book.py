@@ -10,7 +10,7 @@ from pledgewatch_cloud.decide.events import EventType, event
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.warehouse import cases as cases_module
-from pledgewatch_cloud.decide.warehouse.cases import KINDS, NOT_COUNTED, OPEN_MAX, Case, CaseMove, CaseState, Mismatch
+from pledgewatch_cloud.decide.warehouse.cases import NOT_COUNTED, OPEN_MAX, Case, CaseMove, CaseState, Mismatch
 from pledgewatch_cloud.decide.warehouse.counting import Count
 from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Pool
 
@@ -59,7 +59,7 @@ class CaseBook:
         if self._counted.isdisjoint(case.keys):
             return None
         counts = [self._counts.get(key) for key in case.keys]
-        if not KINDS[case.kind].is_counted or any(one is None or one.at_ms < case.opened_ms for one in counts):
+        if not case.due_ms or any(one is None or one.at_ms < case.opened_ms for one in counts):
             return None
         return min((one.at_ms for one in counts if one), default=None)
 

@@ -9,7 +9,8 @@ A case is opened by what is so, and stays while it is so; whatever is so again a
 for a count of its keys, of which each must be counted at or after the moment at which it was opened: that ends it, and
 what was counted stands (shortfall). It also ends where there is a mismatch no longer: late rows of the stock system
 explain it, the goods are back, or receipts claim less. Two kinds ask for no count: `count_below`, as it was counted
-already, and `misplaced`, as nothing is missing.
+already, and `misplaced`, as nothing is missing. Goods that left and that a count has looked for and not found
+are asked for once only.
 
 How urgent a count is, is its *risk*, from 0 to 100, in whole points rounded down:
 
@@ -97,7 +98,7 @@ class Mismatch(NamedTuple):
     """What does not fit, as it is now. `subject` tells it from others of its kind in the warehouse: a pool's words, an
     asset, a receipt's line, a key. `missing_milli` are thousandths of units, of all keys together, and `of_milli` what
     there should be; `measured` is by how much a zone is below, in grams or pieces, or how often a door was open.
-    `keys` are what to count."""
+    `keys` are what to count; `was_counted`: that was done since, and has found it so."""
 
     kind: str
     warehouse: str
@@ -106,6 +107,7 @@ class Mismatch(NamedTuple):
     of_milli: int
     keys: tuple[StockKey, ...]
     measured: int = 0
+    was_counted: bool = False
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -182,7 +184,7 @@ def opened(number: int, one: Mismatch, counted_ms: int, now_ms: int) -> Case:
         f"case-{number}",
         *(one.kind, one.warehouse, one.subject, after(CaseState.NONE, CaseMove.OPEN), now_ms),
         *(one.missing_milli, one.of_milli, one.measured, one.keys, risk),
-        due_ms(risk, now_ms) if KINDS[one.kind].is_counted else 0,
+        due_ms(risk, now_ms) if KINDS[one.kind].is_counted and not one.was_counted else 0,
     )
 
 

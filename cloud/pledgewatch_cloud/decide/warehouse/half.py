@@ -26,7 +26,7 @@ from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, shortfall, signals
+from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, shortfall, signals, unfound
 from pledgewatch_cloud.decide.warehouse.case_book import CaseBook
 from pledgewatch_cloud.decide.warehouse.cases import Mismatch
 from pledgewatch_cloud.decide.warehouse.counting import Count
@@ -111,6 +111,7 @@ class _Judging:
         self._answered, self._gone = dict(watch.answered), dict(watch.gone)
         self._found, self._brief = dict(watch.found), set[tuple[str, int]]()
         self._coming = dict[Pool, int]()
+        self._unfound = dict(watch.unfound)
         self._shortages = dict(watch.shortages)
         self._unseen: dict[StockKey, int] = {}
         self._unseen_by: dict[StockKey, list[tuple[str, ...]]] = {}
@@ -129,7 +130,7 @@ class _Judging:
         self._is_all = True
         live = [one for one in self._receipts.receipts() if one.is_live]
         self._pools = {pool for one in live for pool in _pools_of(one)} | self._shortages.keys()
-        self._zones = {*self._book.zones, *(asset for asset, _ in self._differing)}
+        self._zones = {*self._book.zones, *self._not_at_rest()}
         for case in self._cases.open.values():
             if case.kind in _OF_ZONES:
                 self._zones.add(case.subject[0])
@@ -148,11 +149,15 @@ class _Judging:
             some = (book.get(name) for name in names)
             self._pools |= {pool for one in some if one is not None for pool in _pools_of(one)}
         self._pools |= {Pool.of(key) for key in keys} | (before.coming.keys() - self._coming.keys())
-        self._zones = zones | {asset for asset, _ in self._differing} | _zones_of(self._book, keys)
+        self._zones = zones | self._not_at_rest() | _zones_of(self._book, keys)
         pools = {Pool.of(key) for key in self._counted}
         counted = {name for pool in pools for name in self._receipts.claiming(*pool)}
         self._names = names | moved | counted
         self._concerned |= names
+
+    def _not_at_rest(self) -> set[str]:
+        """The zones that differ, or have missed what was not found since."""
+        return {asset for asset, _ in self._differing} | {asset for asset, _, _ in self._unfound}
 
     def _counted_otherwise(self) -> set[StockKey]:
         """The keys that were counted, or whose count or ceiling is another one or known no more."""
@@ -185,6 +190,7 @@ class _Judging:
             answered=self._answered,
             gone=self._gone,
             found=self._found,
+            unfound=self._unfound,
             told=told,
             judged=self._done(),
         )
@@ -230,7 +236,9 @@ class _Judging:
         for name, line in sorted(place for place in now if place in self._gone):
             receipt, key = self._known(name), self._key(name, line)
             milli = receipt.goods[line].quantity_milli - receipt.ordered_milli[line]
-            mismatch = Mismatch(LEFT, receipt.warehouse, (name, str(line)), milli, milli, (key,))
+            was_counted = self._gone[name, line].counted_ms > self._gone[name, line].at_ms
+            about = LEFT, receipt.warehouse, (name, str(line)), milli, milli, (key,)
+            mismatch = Mismatch(*about, was_counted=was_counted)
             self._cases.settle(mismatch.about, mismatch)
             self._touch_receipt(name)
         for name, _ in self._brief:
@@ -282,6 +290,7 @@ class _Judging:
         their goods."""
         for asset in sorted(self._zones):
             was = self._is_differing(asset)
+            self._pools |= self._missed_in(asset)
             self._zone(asset)
             if was or self._is_differing(asset):
                 warehouse, zone = self._book.zones[asset]
@@ -290,6 +299,10 @@ class _Judging:
 
     def _is_differing(self, asset: str) -> bool:
         return asset in self._book.zones and any((asset, kind) in self._differing for kind in (WEIGHT, PIECES))
+
+    def _missed_in(self, asset: str) -> set[Pool]:
+        """The pools of which a zone has missed goods that were not found since."""
+        return {pool for zone, _, pool in self._unfound if zone == asset}
 
     def _zone(self, asset: str) -> None:
         """What a zone is short of, and whether its door was open when it should not have been."""
@@ -300,6 +313,7 @@ class _Judging:
             for kind in (WEIGHT, PIECES):
                 self._differing.pop((asset, kind), None)
                 self._tares.pop((asset, kind), None)
+                self._remember((asset, kind), {}, is_lasting=False)
             self._answered.pop(asset, None)
             return
         warehouse, zone = known
@@ -315,11 +329,13 @@ class _Judging:
         """What a zone is short of for longer than the warehouse's grace."""
         place, about = (zone.asset, kind), (kind, warehouse.id, zone.asset)
         unseen = {} if one is None else shortfall.unseen_of(one, self._tare(warehouse, zone, one), self._counts)
+        since_ms = self._differing.setdefault(place, self._now_ms)
+        is_lasting = self._now_ms >= since_ms + 1_000 * warehouse.grace_s
+        self._remember(place, unseen, is_lasting=is_lasting)
         if one is None or not unseen:
             self._differing.pop(place, None)
             return None
-        since_ms = self._differing.setdefault(place, self._now_ms)
-        if self._now_ms < since_ms + 1_000 * warehouse.grace_s:
+        if not is_lasting:
             return None
         for key, milli in unseen.items():
             self._unseen[key] = max(milli, self._unseen.get(key, 0))
@@ -329,6 +345,31 @@ class _Judging:
         missing_milli, of_milli = sum(unseen.values()), sum(one.kept.values())
         measured = one.deficit - (tare.deficit if tare else 0)
         return Mismatch(kind, warehouse.id, (zone.asset,), missing_milli, of_milli, keys, measured)
+
+    def _remember(self, place: tuple[str, str], unseen: Mapping[StockKey, int], *, is_lasting: bool) -> None:
+        """Remember what a zone misses, and what of it was put elsewhere without anybody having seen it."""
+        missed = dict.fromkeys((pool for *at, pool in self._unfound if tuple(at) == place), 0)
+        for key, milli in unseen.items():
+            missed[Pool.of(key)] = missed.get(Pool.of(key), 0) + milli
+        for pool, milli in missed.items():
+            keys = [key for key in self._kept.keys_of(pool) if not self._is_watched(key)]
+            gained_milli = sum(map(self._state.stock.gained_within_milli, keys))
+            known = self._unfound.pop((*place, pool), None) or unfound.first(milli, gained_milli, self._now_ms)
+            one = known.after(milli, gained_milli, self._now_ms, is_lasting=is_lasting)
+            if self._are_counted(keys, one.gained_ms):
+                one = one.counted()
+            if milli or one.milli:
+                self._unfound[*place, pool] = one
+
+    def _are_counted(self, keys: Iterable[StockKey], since_ms: int) -> bool:
+        """Whether each of some keys of which there is anything was counted since."""
+        counted = (self._counts.get(key) for key in keys if self._kept.course(key).told_milli(self._now_ms) > 0)
+        return all(one is not None and one.at_ms >= since_ms for one in counted)
+
+    def _is_watched(self, key: StockKey) -> bool:
+        """Whether a zone says how much there is in a key's bin."""
+        asset = self._book.zone_of_bin.get((key.warehouse, key.bin))
+        return asset is not None and shortfall.tells_of(*self._book.zones[asset], key.sku, self._heard)
 
     def _tare(self, warehouse: Warehouse, zone: Zone, one: Deficit) -> int:
         """By how much an instrument is off: what it was below when all of its zone was counted, as long as it is.
@@ -386,10 +427,12 @@ class _Judging:
         self._coming.pop(pool, None)
         if next_ms < NEVER:
             self._coming[pool] = next_ms
-        shortage = shortfall.shortage_of(claims, max(0, least_milli - sum(unseen.values())))
+        unfound_milli = self._unfound_milli(pool)
+        shortage = shortfall.shortage_of(claims, max(0, least_milli - sum(unseen.values()) - unfound_milli))
         below_milli = claims.staying_milli - max(0, least_milli)
         self._below_receipts(pool, claims, kept, below_milli)
-        self._uncounted(pool, kept, is_short=below_milli > 0)
+        is_unfound_short = unfound_milli > 0 and shortage.missing_milli > sum(claims.left.values())
+        self._uncounted(pool, kept, unfound_milli, is_short=below_milli > 0 or is_unfound_short)
         self._misplaced(pool, claims, kept, is_covered=below_milli <= 0)
         before = self._shortages.pop(pool, NOTHING_MISSING)
         if shortage.missing_milli:
@@ -398,12 +441,22 @@ class _Judging:
         if shortage != before:
             self._concerned.update(before.shares, shortage.shares)
 
-    def _uncounted(self, pool: Pool, kept: dict[StockKey, int], *, is_short: bool) -> None:
-        """A case of goods that a count has missed and that the stock system has in bins which nobody has counted
-        since."""
+    def _unfound_milli(self, pool: Pool) -> int:
+        """What zones have missed of a pool, and nobody has found since: of each zone by what has missed more."""
+        by_zone = dict[str, int]()
+        for (asset, _, one), known in self._unfound.items():
+            if one == pool:
+                by_zone[asset] = max(known.milli, by_zone.get(asset, 0))
+        return sum(by_zone.values())
+
+    def _uncounted(self, pool: Pool, kept: dict[StockKey, int], unfound_milli: int, *, is_short: bool) -> None:
+        """A case of goods that a count or a zone has missed and that the stock system has in bins which nobody has
+        counted since."""
         told = {key: self._kept.course(key).told_milli(self._now_ms) for key in kept}
-        keys = tuple(sorted(key for key, milli in told.items() if milli > max(0, kept[key])))
-        more_milli, of_milli = sum(told[key] - max(0, kept[key]) for key in keys), sum(told[key] for key in keys)
+        above = {key: milli - max(0, kept[key]) for key, milli in told.items() if milli > max(0, kept[key])}
+        hiding = [key for key, milli in told.items() if unfound_milli and milli > 0 and not self._is_watched(key)]
+        keys = tuple(sorted({*above, *hiding}))
+        more_milli, of_milli = sum(above.values()) + unfound_milli, sum(told[key] for key in keys)
         about = UNCOUNTED, pool.warehouse, pool[1:], more_milli, of_milli, keys
         self._cases.settle((UNCOUNTED, *_about(pool)), Mismatch(*about) if keys and is_short else None)
 
@@ -437,6 +490,8 @@ class _Judging:
         """The ids of the cases that say that a pool is short."""
         abouts = {(kind, *_about(pool)) for kind in _OF_POOLS}
         abouts.update(about for key, milli in unseen.items() if milli for about in self._unseen_by[key])
+        if self._unfound_milli(pool):
+            abouts.add((UNCOUNTED, *_about(pool)))
         names = {name for name, milli in claims.left.items() if milli}
         abouts.update((LEFT, pool.warehouse, name, str(line)) for name, line in self._gone if name in names)
         found = (self._cases.open.get(about) for about in abouts)

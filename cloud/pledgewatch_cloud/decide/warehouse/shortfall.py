@@ -18,7 +18,10 @@ A count is newer and nearer than a stock system: it stands until the next one, a
 afterwards counts only where it takes away more than the count already had. A zone is held against what was kept there
 at the moment of its measurement, so goods that come or go later say nothing, and a late row of the stock system is
 where it belongs. What a zone is short of is taken from its goods in proportion, for a scale does not know one from
-another: in whole units, as many as lie within its tolerance, the most of these; rounded up where none does.
+another: of each pool in whole units, as many as lie within its tolerance, the most of these, rounded up where none
+does; the keys of a pool share that in proportion, to a thousandth.
+
+What a zone has missed and only the stock system's word has put elsewhere since is not present either (see unfound).
 
 What is missing is shared by the receipts of the pool in proportion to what they claim, rounded up; what left by itself,
 known by its container, seal or device, is missing of its own receipt.
@@ -268,14 +271,33 @@ def unseen_of(one: Deficit, tare: int, counts: Counts) -> dict[StockKey, int]:
     deficit = one.deficit - tare
     if deficit <= one.tolerance or not one.expected:
         return {}
-    found = {}
+    pools: dict[Pool, dict[StockKey, int]] = {}
     for key, milli in one.kept.items():
         counted = counts.get(key)
         if counted is None or counted.at_ms <= one.at_ms:
-            least = -(-milli * (deficit - one.tolerance) // (one.expected * MILLI))
-            most = milli * (deficit + one.tolerance) // (one.expected * MILLI)
-            found[key] = min(milli, MILLI * max(least, most))
+            pools.setdefault(Pool.of(key), {})[key] = milli
+    found = {}
+    for some in pools.values():
+        kept_milli = sum(some.values())
+        least = -(-kept_milli * (deficit - one.tolerance) // (one.expected * MILLI))
+        most = kept_milli * (deficit + one.tolerance) // (one.expected * MILLI)
+        found.update(_shared(min(kept_milli, MILLI * max(least, most)), some))
     return found
+
+
+def _shared(milli: int, kept: Mapping[StockKey, int]) -> dict[StockKey, int]:
+    """So much, at most all, shared in proportion: each share rounded up or down, all of them exact together."""
+    found, total, until, given = {}, sum(kept.values()), 0, 0
+    for key, part_milli in kept.items():
+        until += part_milli
+        found[key] = milli * until // total - given
+        given += found[key]
+    return found
+
+
+def tells_of(warehouse: Warehouse, zone: Zone, sku: str, signals: Signals) -> bool:
+    """Whether a zone ever says how much it holds of an SKU: silence since then is another thing."""
+    return any(kind == PIECES or sku in warehouse.unit_weights_g for kind, _, _ in _measured(zone, signals, NEVER))
 
 
 def _measured(zone: Zone, signals: Signals, until_ms: int) -> Iterable[tuple[str, int, int]]:

@@ -18,9 +18,13 @@ from pledgewatch_cloud.decide.warehouse.course import Ceiling, Counted, Course, 
 from pledgewatch_cloud.decide.warehouse.gates import Departure
 from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Pool, Shortage
 from pledgewatch_cloud.decide.warehouse.signals import Signals
+from pledgewatch_cloud.decide.warehouse.unfound import Unfound
 
 KEYS_MAX = 100_000
 """Keys whose newest count is kept; of more, those that were counted longest ago are let go."""
+
+
+_POOL = len(Pool._fields)
 
 
 class Telling(NamedTuple):
@@ -66,6 +70,7 @@ class Watch:
     count of all its goods has answered everything. `gone`: lines of receipts that have left and were not found since by
     a count; `found`: those that were. `told`: what was said of lots and is still so. `ceilings`: by pool, what its bins
     are kept to hold at most as long as nobody counts them, since a count has missed goods.
+    `unfound`: by zone, kind and pool, what a zone that differs or did has missed, and what was put elsewhere since.
     """
 
     signals: Signals = field(default_factory=Signals)
@@ -80,6 +85,7 @@ class Watch:
     found: Mapping[tuple[str, int], Departure] = field(default_factory=dict)
     told: frozenset[Telling] = frozenset()
     ceilings: Mapping[Pool, Ceiling] = field(default_factory=dict)
+    unfound: Mapping[tuple[str, str, Pool], Unfound] = field(default_factory=dict)
     judged: Judged | None = field(default=None, compare=False, repr=False)
 
     def open_cases(self) -> list[Case]:
@@ -127,6 +133,7 @@ class Watch:
             "signals": self.signals.as_json(),
             "tares": [[*key, *tare] for key, tare in sorted(self.tares.items())],
             "told": sorted(self.told),
+            "unfound": [[*place, *pool, *one] for (*place, pool), one in sorted(self.unfound.items())],
         }
 
     @staticmethod
@@ -153,4 +160,5 @@ class Watch:
                 Pool(*pool): Ceiling(at_ms, {StockKey(*key): milli for *key, milli in kept})
                 for *pool, at_ms, kept in value["ceilings"]
             },
+            {(asset, kind, Pool(*rest[:_POOL])): Unfound(*rest[_POOL:]) for asset, kind, *rest in value["unfound"]},
         )
