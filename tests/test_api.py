@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_cloud import JSON, TOKEN, ApiCloud, assert_problem
+from api_cloud import JSON, TOKEN, ApiCloud, assert_problem, shown
 from builders import MINUTE_MS, NOON_MS, book_document, temperature
 
 from pledgewatch_cloud.credentials import CredentialError, token_in
@@ -213,15 +213,18 @@ def test_pages_ask_no_other_host(cloud: ApiCloud, path: str) -> None:
     assert cloud.get("/openapi.json")["paths"]["/outbox/dead/{message_id}/send"]["post"]["description"]
 
 
-def test_who_writes_shows_the_token(tmp_path: Path) -> None:
+def test_who_asks_shows_the_token(tmp_path: Path) -> None:
     cloud = ApiCloud(tmp_path, token=TOKEN)
     document = book_document(cloud.device)
+    del cloud.client.headers["authorization"]
     for headers in (
         {},
         {"authorization": "Bearer wrong"},
         {"authorization": TOKEN},
     ):
         assert_problem(cloud.client.post("/book/amendments", json=document, headers=headers), 401)
+        assert_problem(cloud.client.get("/book", headers=headers), 401)
+    cloud.client.headers.update(shown(TOKEN))
     assert cloud.get("/book")["lots"] == []
     headers = {"authorization": f"Bearer {TOKEN}"}
     assert cloud.client.post("/book/amendments", json=document, headers=headers).json()["changed"] is True

@@ -366,7 +366,7 @@ def test_what_a_book_does_not_say_is_not_asked() -> None:
     assert book.policy_of("facility-1") == Policy("")
     lot, facility = book.lots["lot-container-1"], book.facilities["facility-1"]
     assert lot[8:] == (-1, 1, "", -1, -NEVER, None, (), -NEVER, NEVER, -1, "", "", "", "", "", ())
-    assert facility[5:] == ("", 0, (), None, ())
+    assert facility[5:] == ("", 0, (), None, (), 1_826)
     written = book_module.as_document(book)
     assert set(written["lots"][0]) == {"id", "asset", "facility", "sku", "quantity", "haircut_bp", "limits"}
     assert set(written["facilities"][0]) == {"id", "lender", "borrower", "currency", "outstanding_minor"}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_cloud import JSON, TOKEN, ApiCloud, assert_problem
+from api_cloud import JSON, TOKEN, ApiCloud, assert_problem, shown
 from builders import IN_LOS_ANGELES, MINUTE_MS, NOON_MS, Device, book_document, position
 
 from pledgewatch_cloud.decide import drafts
@@ -386,12 +386,13 @@ def test_quotes_move_the_bases_at_once(cloud: LendingCloud) -> None:
 
 def test_who_quotes_or_computes_shows_the_token(tmp_path: Path) -> None:
     cloud = LendingCloud(tmp_path, token=TOKEN)
+    del cloud.client.headers["authorization"]
     shocks = {"shocks": [{"id": "none"}]}
     for headers in ({}, {"authorization": "Bearer wrong"}):
         assert_problem(cloud.client.post("/market/quotes", json=QUOTES, headers=headers), 401)
         assert_problem(cloud.client.post("/stress", json=shocks, headers=headers), 401)
+    cloud.client.headers.update(shown(TOKEN))
     assert cloud.get("/market")["prices"] == []
-    shown = {"authorization": f"Bearer {TOKEN}"}
-    assert cloud.client.post("/market/quotes", json=QUOTES, headers=shown).json() == {"entry": 1, "changed": True}
-    assert cloud.client.post("/stress", json=shocks, headers=shown).status_code == 200
+    assert cloud.client.post("/market/quotes", json=QUOTES).json() == {"entry": 1, "changed": True}
+    assert cloud.client.post("/stress", json=shocks).status_code == 200
     cloud.close()

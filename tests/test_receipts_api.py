@@ -297,6 +297,7 @@ def test_what_is_no_signed_text_is_refused(
 def test_a_signature_is_the_only_thing_that_shows_who_acts(tmp_path: Path) -> None:
     register = ReceiptCloud(tmp_path, signer=None, token=TOKEN)
     try:
+        del register.client.headers["authorization"]
         assert register.client.post("/book/amendments", json={}).status_code == 401
         register.issue(FIRST)
         payload = register.says(DEPOSITOR, "transfer", FIRST, to=STRANGER)

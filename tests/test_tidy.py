@@ -65,7 +65,9 @@ ROOMS = {
     "registry": {
         *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api"),
     },
+    "access": {"decide", "journal", "spine", "series", "clock", "outage"},
     "api": {
+        "access",
         *("decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file", "notices"),
         *("histogram", "outbox", "membership", "stock", "receipts"),
     },
@@ -91,7 +93,7 @@ ROOMS = {
             "signing_key",
             "receipts",
         ),
-        *("registry", "serving"),
+        *("registry", "serving", "access"),
     },
     "__main__": {"commands", "journal", "series"},
 }
@@ -108,6 +110,7 @@ DECIDE_ROOMS = {
     "receipts": {"stock"},
     "registry": set[str](),
     "warehouse": {"items", "stock", "receipts"},
+    "access": {"items", "trade", "stock", "receipts", "warehouse"},
 }
 # The files beside them that are made of the rooms; the others are what rooms are made of, and know items at most.
 OVER_THE_ROOMS = {"book", "drafts", "facility", "state", "step"}

@@ -23,6 +23,7 @@ from pledgewatch_cloud.commands import (
     run,
     series,
     stock,
+    users,
 )
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.store import StoreError
@@ -33,7 +34,7 @@ from pledgewatch_wire.settings import SettingsError
 # In the order in which the help shows them.
 _COMMANDS = (
     *(run, broker, replay, backtest, base, quotes, certificate),
-    *(notices, stock, receipts, registry, cases, milestones, outbox, series, doctor, quarantine),
+    *(notices, stock, receipts, registry, cases, milestones, outbox, series, users, doctor, quarantine),
 )
 
 

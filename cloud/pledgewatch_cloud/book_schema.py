@@ -6,6 +6,7 @@ amendment finds. `docs/book.schema.json` is this schema; a test holds the two to
 
 from typing import Any
 
+from pledgewatch_cloud.decide.access import users
 from pledgewatch_cloud.decide.collateral.loss import UNKNOWN, USED_MAX_BP
 from pledgewatch_cloud.decide.collateral.policies import (
     MAX_DAYS,
@@ -24,7 +25,13 @@ from pledgewatch_cloud.decide.identifiers import LOCODE
 from pledgewatch_cloud.decide.item import CHANNELS, MAX_WAIT_S
 from pledgewatch_cloud.decide.items.alert_rules import CAUSES, GROUPINGS
 from pledgewatch_cloud.decide.items.assets import ASSET_KINDS
-from pledgewatch_cloud.decide.items.facilities import DAY_COUNTS, MAX_MOVEMENTS, MAX_RATE_BP, MOVEMENT_KINDS
+from pledgewatch_cloud.decide.items.facilities import (
+    DAY_COUNTS,
+    MAX_MOVEMENTS,
+    MAX_RATE_BP,
+    MAX_RETENTION_DAYS,
+    MOVEMENT_KINDS,
+)
 from pledgewatch_cloud.decide.items.lots import MAX_QUANTITY, MAX_SOLD_MILLI
 from pledgewatch_cloud.decide.items.papers import PAPER_KINDS, RECEIPT_STATES
 from pledgewatch_cloud.decide.items.parties import ACCOUNT, BIC, IBAN, KEYS_MAX
@@ -449,6 +456,9 @@ SECTIONS: dict[str, Schema] = {
             movements={**listed(MOVEMENT), "maxItems": MAX_MOVEMENTS},
             interest=INTEREST,
             payees=IDS,
+            retention_days=whole(
+                0, MAX_RETENTION_DAYS, "how long what its lender saw of a lot stays seen after release"
+            ),
         )
     ),
     "milestones": listed(
@@ -536,6 +546,34 @@ SECTIONS: dict[str, Schema] = {
                 "description": "by which SKUs are found in X12, the preferred first",
             },
             csv=STOCK_TABLE,
+        )
+    ),
+    "users": listed(
+        item(
+            "id name party role",
+            id=IDENTITY,
+            name={"type": "string", "minLength": 1, "maxLength": 140},
+            party=IDENTITY | {"description": "for whom they ask"},
+            role=one_of(users.Role, "what they are to the goods; see docs/ACCESS.md"),
+            subjects=listed(
+                item(
+                    "issuer subject",
+                    issuer={"type": "string", "pattern": "^https?://", "maxLength": 510},
+                    subject={"type": "string", "minLength": 1, "maxLength": 255},
+                )
+            )
+            | {"maxItems": users.SUBJECTS_MAX, "description": "how identity providers call them"},
+            keys=listed(
+                item(
+                    "kid sha256",
+                    kid=IDENTITY,
+                    sha256={"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "of the key"},
+                    until=MOMENT,
+                    scope=one_of(users.SCOPES, "whether it is for writing too"),
+                )
+            )
+            | {"maxItems": users.KEYS_MAX},
+            facilities=IDS | {"description": "what an insurer or an auditor may see"},
         )
     ),
     "warehouses": listed(

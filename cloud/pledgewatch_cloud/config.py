@@ -112,17 +112,21 @@ class IngestSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """Where API and console are served. Writes need the token in `token_file`; beyond this machine one is required."""
+    """Where API and console are served. Who shows the token in `token_file` is a keeper; beyond this machine one is
+    required. `requests_per_minute`: of each user, and of each address from which nobody is known."""
 
     host: str = "127.0.0.1"
     port: int = 8420
     token_file: Path | None = None
+    requests_per_minute: int = 12_000
 
     def __post_init__(self) -> None:
+        if self.requests_per_minute < 1:
+            raise ValueError(f"requests_per_minute is {self.requests_per_minute}; it must be above 0")
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is {self.port}; use 0 to 65535")
         if self.token_file is None and not is_loopback(self.host):
-            raise ValueError(f"host is {self.host}, which others can reach: name a token_file for those who may write")
+            raise ValueError(f"host is {self.host}, which others can reach: name a token_file for its keepers")
 
 
 class EndpointForm(StrEnum):

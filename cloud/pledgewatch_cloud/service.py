@@ -131,12 +131,14 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
 
 async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyncio.Event) -> None:
     """Run everything, and return when `stop` is set and all of it has ended."""
-    ingest, server = _ingest(settings, opened), _server(settings, opened)
+    ingest, service = _ingest(settings, opened), _service(settings, opened)
+    server = _server(settings, service)
     loops = {
         "ingest": ingest.run(),
         "committed": ingest.answer(),
         "ticks": ingest.ticks(settings.ingest.tick_s),
         "series": keep_following(config),
+        "audit": service.audit.run(),
         **{f"relay {name}": one.run() for name, one in opened.relays.items()},
     }
     notices = NoticeFiles(Intake(opened.writer, opened.store, opened.submissions, SystemClock()))
@@ -155,6 +157,7 @@ async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyn
         server.should_exit = True
         for task in tasks:
             task.cancel()
+    await service.audit.commit()
 
 
 def _ingest(settings: CloudSettings, opened: _Open) -> IngestLoop:
@@ -170,9 +173,9 @@ def _ingest(settings: CloudSettings, opened: _Open) -> IngestLoop:
     )
 
 
-def _server(settings: CloudSettings, opened: _Open) -> Server:
-    """The API, not yet running."""
-    service = Service(
+def _service(settings: CloudSettings, opened: _Open) -> Service:
+    """What the API speaks for."""
+    return Service(
         store=opened.store,
         writer=opened.writer,
         series=opened.series,
@@ -190,7 +193,12 @@ def _server(settings: CloudSettings, opened: _Open) -> Server:
         stock_reports=opened.stock_reports,
         clock=opened.clock,
         membership=opened.membership,
+        requests_per_minute=settings.api.requests_per_minute,
     )
+
+
+def _server(settings: CloudSettings, service: Service) -> Server:
+    """The API, not yet running."""
     return Server(
         uvicorn.Config(
             create_app(service), host=settings.api.host, port=settings.api.port, log_config=None, access_log=False

@@ -36,7 +36,8 @@ JSON = {"content-type": "application/json"}
 
 
 def client_over(store: Store, writer: Writer, series: EmbeddedSeries, **others: Any) -> TestClient:
-    """A client of the API; `others` are what else a Service is made of, where a test wants it otherwise."""
+    """A client of the API; `others` are what else a Service is made of, where a test wants it otherwise. Where it has a
+    token the client shows it: it is the keeper's."""
     usual: dict[str, Any] = {
         "metrics": Metrics(),
         "delivery_clock": SystemClock(),
@@ -45,7 +46,13 @@ def client_over(store: Store, writer: Writer, series: EmbeddedSeries, **others: 
         "broker_counts": SubscriberCounts,
         "token": None,
     }
-    return TestClient(create_app(Service(store=store, writer=writer, series=series, **(usual | others))))
+    service = Service(store=store, writer=writer, series=series, **(usual | others))
+    return TestClient(create_app(service), headers=shown(service.token) if service.token else {})
+
+
+def shown(token: str) -> dict[str, str]:
+    """The headers of who shows a token, or a key of the API."""
+    return {"authorization": f"Bearer {token}"}
 
 
 class ApiCloud:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, by_of
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.alert_half import assets_of
@@ -15,9 +15,9 @@ router = APIRouter(prefix="/alerts", tags=["alerts"])
 
 
 @router.get("")
-async def list_alerts(service: ServiceOf) -> list[dict[str, Any]]:
+async def list_alerts(view: ViewOf) -> list[dict[str, Any]]:
     """Every alert as it stands, the latest first. Moments that have not come are null."""
-    state = service.writer.state
+    state = view.state
     answer = []
     for one in sorted(state.alerts.values(), key=lambda alert: (-alert.since_ms, alert.id)):
         written = {key: None if value == NEVER else value for key, value in one._asdict().items()}
@@ -27,10 +27,15 @@ async def list_alerts(service: ServiceOf) -> list[dict[str, Any]]:
 
 @router.post("/{alert}/acknowledgement")
 async def acknowledge_alert(
-    service: ServiceOf, alert: str, by: Annotated[str, Body(embed=True, min_length=1, max_length=200)]
+    service: ServiceOf,
+    view: ViewOf,
+    viewer: ViewerOf,
+    alert: str,
+    by: Annotated[str, Body(embed=True, min_length=1, max_length=200)],
 ) -> dict[str, Any]:
-    """Take an open alert on. `by` says who does."""
-    outcome = await service.writer.commit(drafts.acknowledge, alert, by)
+    """Take an open alert on. `by` says who does; of a user their own name stands."""
+    is_seen = any(one.id == alert for one in view.state.alerts.values())
+    outcome = await service.writer.commit(drafts.acknowledge, alert, by_of(viewer, by)) if is_seen else None
     if outcome is None:
         raise Problem(HTTPStatus.CONFLICT, f"there is no open alert {alert!r} that nobody has taken on")
     return {"entry": outcome.state.entry}

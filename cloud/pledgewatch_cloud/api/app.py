@@ -10,6 +10,7 @@ import pledgewatch_cloud
 from pledgewatch_cloud.api import (
     alerts,
     assets,
+    audit,
     book,
     dcsa,
     devices,
@@ -30,12 +31,14 @@ from pledgewatch_cloud.api import (
     stress,
     warehouses,
 )
-from pledgewatch_cloud.api.access import Service, may_write
+from pledgewatch_cloud.api.access import Service, for_writers
+from pledgewatch_cloud.api.around import Around
 from pledgewatch_cloud.api.problems import answer_problems
 
 _NOUNS = (
     alerts,
     assets,
+    audit,
     book,
     dcsa,
     devices,
@@ -43,26 +46,26 @@ _NOUNS = (
     exposures,
     facilities,
     market,
-    metrics,
     milestones,
     outbox,
     quarantine,
     registry,
-    status,
     stress,
 )
-# What is handed in there, is handed in by senders or signed by parties, who are no holders of the token.
-_OF_SENDERS = (notices, epcis, stock, receipts, warehouses)
+# What is handed in there, is handed in by senders or signed by parties, who show that they are by that alone; and what
+# anybody may know: whether the service is there, and what verifies a credential.
+_OPEN = (notices, epcis, stock, receipts, warehouses, status, metrics)
 
 
 def create_app(service: Service) -> FastAPI:
     """The API over a running service."""
     app = FastAPI(title="pledgewatch", version=pledgewatch_cloud.__version__, docs_url=None, redoc_url=None)
     app.state.service = service
+    app.add_middleware(Around, audit=service.audit)
     answer_problems(app)
     for module in _NOUNS:
-        app.include_router(module.router, dependencies=[Depends(may_write)])
-    for module in _OF_SENDERS:
+        app.include_router(module.router, dependencies=[Depends(for_writers)])
+    for module in _OPEN:
         app.include_router(module.router)
     # The framework's own page for /docs is fetched from a stranger's host; a site without one has it too.
     for path, name in (("/", "console.html"), ("/docs", "operations.html")):

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from pledgewatch_cloud.api.access import Service, ServiceOf
+from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api.access import ViewOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import kinetic
 from pledgewatch_cloud.decide.asset import AssetState
@@ -22,14 +23,14 @@ _STRETCHES_MAX = 10_000
 
 
 @router.get("")
-async def list_assets(service: ServiceOf) -> dict[str, Any]:
+async def list_assets(view: ViewOf) -> dict[str, Any]:
     """All assets as a GeoJSON FeatureCollection; one without a fix has no geometry."""
-    return {"type": "FeatureCollection", "features": [_feature(service, asset) for asset in _known(service)]}
+    return {"type": "FeatureCollection", "features": [_feature(view.state, asset) for asset in _known(view)]}
 
 
 @router.get("/{asset:path}/series/{channel}")
 async def read_series(
-    service: ServiceOf,
+    view: ViewOf,
     asset: str,
     channel: str,
     from_ms: Annotated[int, Query(ge=-(2**53), le=2**53)] = 0,
@@ -37,18 +38,19 @@ async def read_series(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
 ) -> dict[str, Any]:
     """The newest points of one channel, in order of time. Behind the journal by as much as `entry` says."""
-    points = service.series.points(asset, _channel(channel), from_ms, to_ms, limit)
+    _check_known(view, asset)
+    points = view.points(asset, _channel(channel), from_ms, to_ms, limit)
     return {
         "asset": asset,
         "channel": channel,
-        "entry": service.series.cursor,
+        "entry": view.series_entry,
         "points": [[one.measured_at_ms, one.value, _quality(one.quality)] for one in points],
     }
 
 
 @router.get("/{asset:path}/series/{channel}/stretches")
 async def read_stretches(
-    service: ServiceOf,
+    view: ViewOf,
     asset: str,
     channel: str,
     from_ms: Annotated[int, Query(ge=0, le=2**53)],
@@ -56,25 +58,27 @@ async def read_stretches(
     step_ms: Annotated[int, Query(ge=1_000, le=2**40)] = 3_600_000,
 ) -> dict[str, Any]:
     """One channel's good values in steps: count, least, mean and most of each step that has any."""
+    _check_known(view, asset)
     code = _channel(channel)
     if (to_ms - from_ms) // step_ms > _STRETCHES_MAX:
         raise Problem(HTTPStatus.BAD_REQUEST, f"more than {_STRETCHES_MAX} steps; ask for longer ones or less time")
-    found = service.series.stretches(asset, code, from_ms, to_ms, step_ms)
+    found = view.stretches(asset, code, from_ms, to_ms, step_ms)
     return {
         "asset": asset,
         "channel": channel,
-        "entry": service.series.cursor,
+        "entry": view.series_entry,
         "stretches": [one._asdict() for one in found],
     }
 
 
 @router.get("/{asset:path}/last")
-async def read_last(service: ServiceOf, asset: str) -> dict[str, Any]:
+async def read_last(view: ViewOf, asset: str) -> dict[str, Any]:
     """The newest point of each channel that an asset has. What a clock dates ahead of ours is not yet among them."""
-    found = service.series.last(asset, service.writer.state.recorded_at_ms)
+    _check_known(view, asset)
+    found = view.last(asset)
     return {
         "asset": asset,
-        "entry": service.series.cursor,
+        "entry": view.series_entry,
         "last": {
             CHANNEL_NAMES[channel]: {"measured_at_ms": at_ms, "value": value, "quality": _quality(quality)}
             for channel, (at_ms, value, quality) in sorted(found.items())
@@ -83,11 +87,16 @@ async def read_last(service: ServiceOf, asset: str) -> dict[str, Any]:
 
 
 @router.get("/{asset:path}")
-async def read_asset(service: ServiceOf, asset: str) -> dict[str, Any]:
+async def read_asset(view: ViewOf, asset: str) -> dict[str, Any]:
     """One asset as a GeoJSON Feature."""
-    if asset not in _known(service):
+    if asset not in _known(view):
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no asset {asset!r}")
-    return _feature(service, asset)
+    return _feature(view.state, asset)
+
+
+def _check_known(view: View, asset: str) -> None:
+    if not view.knows_asset(asset):
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no asset {asset!r}")
 
 
 def _channel(name: str) -> Channel:
@@ -97,12 +106,11 @@ def _channel(name: str) -> Channel:
     return names[name]
 
 
-def _known(service: Service) -> list[str]:
-    return sorted({one.asset for one in service.writer.state.book.installations.values()})
+def _known(view: View) -> list[str]:
+    return sorted({one.asset for one in view.state.book.installations.values()})
 
 
-def _feature(service: Service, asset: str) -> dict[str, Any]:
-    state = service.writer.state
+def _feature(state: State, asset: str) -> dict[str, Any]:
     known = state.assets.get(asset)
     facts = state.facts.get(asset, AssetFacts())
     presence = known.presence if known else None

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ServiceOf, ViewOf, for_keepers
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import drafts
@@ -13,12 +13,12 @@ router = APIRouter(prefix="/book", tags=["book"])
 
 
 @router.get("")
-async def read_book(service: ServiceOf) -> dict[str, Any]:
-    """The book in force, as the amendment that makes it out of nothing."""
-    return book_module.as_document(service.writer.state.book)
+async def read_book(view: ViewOf) -> dict[str, Any]:
+    """The book in force as far as who asks may see it, as the amendment that makes it out of nothing."""
+    return book_module.as_document(view.state.book)
 
 
-@router.post("/amendments")
+@router.post("/amendments", dependencies=[Depends(for_keepers)])
 async def amend_book(service: ServiceOf, request: Request) -> dict[str, Any]:
     """Amend the book: taken whole, or refused whole with every fault's place. Says the entry that took it, if any."""
     return await commit_body(

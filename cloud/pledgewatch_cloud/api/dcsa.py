@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ViewOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.tellings import Tellings
 from pledgewatch_cloud.decide.events import SaidEvent
@@ -47,7 +47,7 @@ _PARAMETERS = {*_LISTS, *_SINGLE, *(_CREATED + operator for operator in _OPERATO
 
 
 @router.get("/events")
-async def list_events(service: ServiceOf, request: Request) -> Response:
+async def list_events(view: ViewOf, request: Request) -> Response:
     """Events that stand, in the order in which they were recorded; `Next-Page` names the next page.
 
     Parameters, of which all must hold: eventType, equipmentEventTypeCode, transportEventTypeCode,
@@ -59,7 +59,7 @@ async def list_events(service: ServiceOf, request: Request) -> Response:
     limit = _limit(request.query_params.get("limit", str(LIMIT)))
     cursor = request.query_params.get("cursor", "")
     from_ms, until_ms = _created(request)
-    tellings = Tellings(service.store, service.writer.state)
+    tellings = Tellings(view)
 
     def tell(said: SaidEvent) -> list[Document]:
         one = tellings.telling(said)

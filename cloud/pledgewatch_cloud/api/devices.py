@@ -4,20 +4,20 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ServiceOf, ViewOf
 from pledgewatch_wire.codec import Status
 
 router = APIRouter(prefix="/devices", tags=["devices"])
 
 
 @router.get("")
-async def list_devices(service: ServiceOf) -> list[dict[str, Any]]:
+async def list_devices(view: ViewOf, service: ServiceOf) -> list[dict[str, Any]]:
     """Every installed device with its epochs.
 
     `said` is its last status, null where none was heard since the start: `measured` beyond an epoch's `contiguous` is
     what is still to come, or lost.
     """
-    state, said = service.writer.state, service.metrics.said
+    state, said = view.state, service.metrics.said
     epochs: dict[str, list[dict[str, Any]]] = {}
     for (device, epoch), one in sorted(state.devices.items()):
         epochs.setdefault(device, []).append(

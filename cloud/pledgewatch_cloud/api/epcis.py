@@ -7,11 +7,11 @@ it is done. A job is the entry that took the document; where all of it was known
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from pledgewatch_cloud.api.access import Service, ServiceOf
+from pledgewatch_cloud.api.access import Service, ServiceOf, ViewOf, for_keepers
 from pledgewatch_cloud.api.notices import hand_in, signed_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.tellings import Tellings
@@ -63,17 +63,16 @@ async def capture(service: ServiceOf, request: Request) -> Response:
     return JSONResponse(content, HTTPStatus.ACCEPTED, headers)
 
 
-@router.get("/capture/{capture_id}")
-async def read_capture_job(service: ServiceOf, capture_id: str) -> Response:
-    """How a capture stands: what is in the journal has been captured, and nothing else has."""
+@router.get("/capture/{capture_id}", dependencies=[Depends(for_keepers)])
+async def read_capture_job(view: ViewOf, service: ServiceOf, capture_id: str) -> Response:
+    """How a capture stands, for keepers: what is in the journal has been captured, and nothing else has."""
     number = capture_id.removeprefix(_KNOWN)
     entry = int(number) if number.isascii() and number.isdigit() and len(number) < 16 else 0
     if not 1 <= entry <= service.writer.state.entry:
         raise _no_job(capture_id)
-    tellings = Tellings(service.store, service.writer.state)
     if not capture_id.startswith(_KNOWN) and not await run_in_threadpool(_is_capture, service, entry):
         raise _no_job(capture_id)
-    at = iso(await run_in_threadpool(tellings.recorded_at_ms, entry))
+    at = iso(await run_in_threadpool(view.recorded_at_ms, entry))
     content = {
         "captureID": capture_id,
         "createdAt": at,
@@ -98,7 +97,7 @@ async def capture_event(service: ServiceOf, request: Request) -> Response:
 
 
 @router.get("/events")
-async def query_events(service: ServiceOf, request: Request) -> Response:
+async def query_events(view: ViewOf, service: ServiceOf, request: Request) -> Response:
     """What is known here of goods and money, and what senders said, as an EPCISQueryDocument.
 
     Parameters, of which all must hold: eventType, EQ_action, EQ_bizStep, EQ_disposition, EQ_readPoint, EQ_bizLocation,
@@ -109,7 +108,7 @@ async def query_events(service: ServiceOf, request: Request) -> Response:
     size = _per_page(request.query_params.get("perPage", str(PER_PAGE)))
     token = request.query_params.get("nextPageToken", "")
     times = [_moment(request, name) for name in _RECORD_TIMES]
-    tellings = Tellings(service.store, service.writer.state)
+    tellings = Tellings(view)
 
     def tell(said: SaidEvent) -> list[Document]:
         return [document for document in tellings.in_epcis(said) if epcis_out.answers(document, query)]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ViewOf
 from pledgewatch_cloud.decide.events import SaidEvent
 
 router = APIRouter(prefix="/events", tags=["events"])
@@ -13,14 +13,13 @@ router = APIRouter(prefix="/events", tags=["events"])
 
 @router.get("")
 async def list_events(
-    service: ServiceOf,
+    view: ViewOf,
     after_entry: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
 ) -> dict[str, Any]:
     """Events of the entries beyond `after_entry`, whole entries only. Go on from `next_after_entry`."""
-    said = await run_in_threadpool(service.store.events, after_entry, limit)
-    last = int(said[-1].id.partition(".")[0]) if said else after_entry
-    return {"events": [_written(one) for one in said], "next_after_entry": last}
+    page = await run_in_threadpool(view.page, after_entry, limit)
+    return {"events": [_written(one) for one in page.events], "next_after_entry": page.last_entry}
 
 
 def _written(one: SaidEvent) -> dict[str, Any]:

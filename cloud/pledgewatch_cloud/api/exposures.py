@@ -3,10 +3,10 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ViewOf, for_money
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.collateral import exposure
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
@@ -15,16 +15,16 @@ from pledgewatch_cloud.decide.collateral.stand import BookPrices
 from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.state import State
 
-router = APIRouter(prefix="/exposures", tags=["exposures"])
+router = APIRouter(prefix="/exposures", tags=["exposures"], dependencies=[Depends(for_money)])
 
 
 @router.get("/{by}")
-async def read_exposures(service: ServiceOf, by: str, currency: Annotated[str, Query()]) -> dict[str, Any]:
-    """What lies behind each word of a dimension, over every facility, in minor units of one currency."""
+async def read_exposures(view: ViewOf, by: str, currency: Annotated[str, Query()]) -> dict[str, Any]:
+    """What lies behind each word of a dimension, over every facility that is seen, in minor units of one currency."""
     if by not in exposure.BY:
         raise Problem(HTTPStatus.NOT_FOUND, f"exposure is by one of {', '.join(exposure.BY)}, not by {by!r}")
     try:
-        found = await run_in_threadpool(_exposures, service.writer.state, by, currency)
+        found = await run_in_threadpool(_exposures, view.state, by, currency)
     except MarketError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the amounts cannot be added up", error.errors) from None
     return {"by": by, "currency": currency, "exposures": [one._asdict() for one in found]}

@@ -6,36 +6,34 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.alert_half import alerts_of_facility
 from pledgewatch_cloud.decide.alerts import AlertState
-from pledgewatch_cloud.decide.collateral import bases
-from pledgewatch_cloud.decide.collateral.as_of import sheet_now
-from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.spine.base_at import BaseAtError, base_at
+from pledgewatch_cloud.spine.base_at import BaseAtError
 
 router = APIRouter(prefix="/facilities", tags=["facilities"])
 
 
 @router.get("")
-async def list_facilities(service: ServiceOf) -> list[dict[str, Any]]:
+async def list_facilities(view: ViewOf) -> list[dict[str, Any]]:
     """Every facility as it stands."""
-    state = service.writer.state
+    state = view.state
     return [_described(state, facility) for facility in sorted(state.book.facilities)]
 
 
 @router.get("/{facility:path}/base")
 async def read_base(
-    service: ServiceOf,
+    view: ViewOf,
     facility: str,
     as_of: Annotated[str | None, Query()] = None,
     known_at: Annotated[str | None, Query()] = None,
@@ -44,28 +42,31 @@ async def read_base(
     try:
         known_at_ms = None if known_at is None else moment_ms("known_at", known_at)
         as_of_ms = None if as_of is None else moment_ms("as_of", as_of)
-        found = await run_in_threadpool(base_at, service.store, facility, as_of_ms, known_at_ms)
+        found = await run_in_threadpool(view.base_at, facility, as_of_ms, known_at_ms)
     except (BaseAtError, MomentError) as error:
-        known = isinstance(error, MomentError) or facility in service.writer.state.book.facilities
+        known = isinstance(error, MomentError) or facility in view.state.book.facilities
         status = HTTPStatus.UNPROCESSABLE_ENTITY if known else HTTPStatus.NOT_FOUND
         raise Problem(status, str(error)) from None
     return found.as_json(lots=True)
 
 
 @router.get("/{facility:path}")
-async def read_facility(service: ServiceOf, facility: str) -> dict[str, Any]:
+async def read_facility(view: ViewOf, facility: str) -> dict[str, Any]:
     """One facility as it stands, with what became of each of its lots, and what that rests on."""
-    state = service.writer.state
-    _known(state, facility)
-    lines = await run_in_threadpool(_lines, state, facility)
-    return {**_described(state, facility), "lines": lines}
+    _known(view.state, facility)
+    lines = await run_in_threadpool(view.lines, facility)
+    return {**_described(view.state, facility), "lines": lines}
 
 
 @router.post("/{facility:path}/movements")
-async def move(service: ServiceOf, facility: str, request: Request) -> dict[str, Any]:
+async def move(service: ServiceOf, view: ViewOf, viewer: ViewerOf, facility: str, request: Request) -> dict[str, Any]:
     """Take drawdowns and repayments into the book: all, or none with every fault's place. What is known already changes
     nothing, so they may be told until they are heard. Says the entry that took them, if any is new."""
-    _known(service.writer.state, facility)
+    _known(view.state, facility)
+    if viewer.role not in (Role.LENDER, Role.KEEPER):
+        raise Problem(
+            HTTPStatus.FORBIDDEN, f"what has moved is for the lender to say; {viewer.user} asks as {viewer.role}"
+        )
     return await commit_body(
         request,
         lambda document: service.writer.commit(drafts.move, facility, document),
@@ -76,16 +77,6 @@ async def move(service: ServiceOf, facility: str, request: Request) -> dict[str,
 def _known(state: State, facility: str) -> None:
     if facility not in state.book.facilities:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
-
-
-def _lines(state: State, facility: str) -> list[dict[str, Any]]:
-    now_ms = state.recorded_at_ms
-    lines = bases.lines_of(sheet_now(state, now_ms), facility)
-    looked = Looked(
-        facility, lines, now_ms, state.book, state.market, state.facts, state.assets, state.held, state.facts
-    )
-    grounds = grounds_of(looked)
-    return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in lines]
 
 
 def _described(state: State, facility: str) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ServiceOf, ViewOf, for_keepers
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import market as market_module
@@ -13,12 +13,12 @@ router = APIRouter(prefix="/market", tags=["market"])
 
 
 @router.get("")
-async def read_market(service: ServiceOf) -> dict[str, Any]:
+async def read_market(view: ViewOf) -> dict[str, Any]:
     """The quotes that are kept, as the document that makes them out of nothing."""
-    return market_module.as_document(service.writer.state.market)
+    return market_module.as_document(view.state.market)
 
 
-@router.post("/quotes")
+@router.post("/quotes", dependencies=[Depends(for_keepers)])
 async def quote(service: ServiceOf, request: Request) -> dict[str, Any]:
     """Take quotes: all, or none with every fault's place. Says the entry that took them, if they are new."""
     return await commit_body(

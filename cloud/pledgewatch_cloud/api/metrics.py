@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from itertools import accumulate
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pledgewatch_cloud.api import endpoint_metrics
-from pledgewatch_cloud.api.access import Service, ServiceOf
+from pledgewatch_cloud.api.access import Service, ServiceOf, for_keepers
 from pledgewatch_cloud.histogram import Histogram
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.series.series import SeriesError
@@ -18,7 +18,7 @@ from pledgewatch_cloud.series.series import SeriesError
 router = APIRouter(tags=["status"])
 
 
-@router.get("/metrics", include_in_schema=False)
+@router.get("/metrics", include_in_schema=False, dependencies=[Depends(for_keepers)])
 async def read_metrics(service: ServiceOf) -> Response:
     """The metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, by_of
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.access.scope import Viewer
+from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.milestones.half import nothing_new
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo
@@ -18,9 +20,9 @@ Words = Annotated[str, Body(embed=True, min_length=1, max_length=1_000)]
 
 
 @router.get("")
-async def list_milestones(service: ServiceOf) -> list[dict[str, Any]]:
+async def list_milestones(view: ViewOf) -> list[dict[str, Any]]:
     """Every milestone of the book as it stands, by id."""
-    state = service.writer.state
+    state = view.state
     return [
         explain.described(one, state.milestones.get(identity, Memo(one.facility)))
         for identity, one in sorted(state.book.milestones.items())
@@ -28,21 +30,25 @@ async def list_milestones(service: ServiceOf) -> list[dict[str, Any]]:
 
 
 @router.get("/{milestone:path}")
-async def read_milestone(service: ServiceOf, milestone: str) -> dict[str, Any]:
+async def read_milestone(view: ViewOf, milestone: str) -> dict[str, Any]:
     """One milestone: which facts hold, which are missing, what each rests on, and what if one fell away."""
-    state = service.writer.state
+    state = view.state
     if milestone not in state.book.milestones:
         raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(state.book, milestone))
     return explain.as_json(await run_in_threadpool(explain.explain, state, milestone))
 
 
 @router.post("/{milestone:path}/waiver")
-async def waive_milestone(service: ServiceOf, milestone: str, by: Words, why: Words) -> dict[str, Any]:
-    """Let the money move whatever the milestone asks for. `by` says who decides so, `why` says why."""
-    book = service.writer.state.book
+async def waive_milestone(
+    service: ServiceOf, view: ViewOf, viewer: ViewerOf, milestone: str, by: Words, why: Words
+) -> dict[str, Any]:
+    """Let the money move whatever the milestone asks for. `by` says who decides so, `why` says why. It is for its
+    facility's lender, and for keepers."""
+    book = view.state.book
     if milestone not in book.milestones:
         raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(book, milestone))
-    outcome = await service.writer.commit(drafts.waive, milestone, by, why)
+    _for_lenders(viewer)
+    outcome = await service.writer.commit(drafts.waive, milestone, by_of(viewer, by), why)
     if outcome is None:
         memo = service.writer.state.milestones[milestone]
         text = f"it is {memo.state}, or what it releases is not known or not what was sent: nothing is waived"
@@ -52,17 +58,30 @@ async def waive_milestone(service: ServiceOf, milestone: str, by: Words, why: Wo
 
 @router.post("/{milestone:path}/booking")
 async def say_booked(
-    service: ServiceOf, milestone: str, release: Annotated[Literal["booked", "none"], Body()], by: Words, why: Words
+    service: ServiceOf,
+    view: ViewOf,
+    viewer: ViewerOf,
+    milestone: str,
+    release: Annotated[Literal["booked", "none"], Body()],
+    by: Words,
+    why: Words,
 ) -> dict[str, Any]:
     """Say for whoever pays that they have booked a milestone's release (`booked`), or that they have not (`none`).
 
     `by` names who says so, `why` how they know. What is booked is not sent any more, if its message waits still.
     """
-    state = service.writer.state
+    state = view.state
     if milestone not in state.book.milestones and milestone not in state.milestones:
         raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(state.book, milestone))
-    outcome = await service.writer.commit(drafts.say_booked, milestone, release, by, why)
+    _for_lenders(viewer)
+    outcome = await service.writer.commit(drafts.say_booked, milestone, release, by_of(viewer, by), why)
     if outcome is None:
         memo = service.writer.state.milestones.get(milestone, Memo(""))
         raise Problem(HTTPStatus.CONFLICT, f"milestone {milestone}: {nothing_new(memo, release)}")
     return {"entry": outcome.state.entry}
+
+
+def _for_lenders(viewer: Viewer) -> None:
+    """Only who lends lets money move, or says that it has. Raises Problem: 403."""
+    if viewer.role not in (Role.LENDER, Role.KEEPER):
+        raise Problem(HTTPStatus.FORBIDDEN, f"this is for the lender; {viewer.user} asks as {viewer.role}")

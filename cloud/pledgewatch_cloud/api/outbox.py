@@ -3,10 +3,10 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Depends
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ServiceOf, for_keepers
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.outbox import CORE
@@ -14,7 +14,7 @@ from pledgewatch_cloud.outbox import shown
 from pledgewatch_cloud.outbox.dead_letters import that_lets_money_move
 from pledgewatch_cloud.outbox.point import PointError, replay_from
 
-router = APIRouter(prefix="/outbox", tags=["outbox"])
+router = APIRouter(prefix="/outbox", tags=["outbox"], dependencies=[Depends(for_keepers)])
 _WHO_AND_WHY = (
     "{id} lets money move, and {endpoint} pays: the body must say who passes it over (`by`) and why (`why`), for the"
     " journal is told that its release is not booked"

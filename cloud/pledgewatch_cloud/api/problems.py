@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
-    """An answer that is an error. `errors` holds one sentence for each fault, `kind` is what a standard calls it, and
-    `more` are members of its own."""
+    """An answer that is an error. `errors` holds one sentence for each fault, `kind` is what a standard calls it,
+    `more` are members of its own, and `headers` what goes with it."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
         errors: Sequence[str] = (),
         kind: str = "about:blank",
         more: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -39,6 +40,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
         self.errors = tuple(errors)
         self.kind = kind
         self.more = more or {}
+        self.headers = headers or {}
 
 
 def problem_response(
@@ -47,12 +49,13 @@ def problem_response(
     errors: Sequence[str] = (),
     kind: str = "about:blank",
     more: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """The problem as an answer."""
     content = {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **(more or {})}
     if errors:
         content["errors"] = list(errors)
-    return JSONResponse(content, status_code=status, media_type="application/problem+json")
+    return JSONResponse(content, status_code=status, media_type="application/problem+json", headers=headers)
 
 
 def answer_problems(app: FastAPI) -> None:
@@ -72,7 +75,7 @@ async def on_problem(request: Request, error: Exception) -> JSONResponse:
         return problem_response(HTTPStatus.BAD_REQUEST, "the connection was closed before the body was whole")
     match error:
         case Problem():
-            return problem_response(error.status, error.detail, error.errors, error.kind, error.more)
+            return problem_response(error.status, error.detail, error.errors, error.kind, error.more, error.headers)
         case StoreError():
             return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, f"the journal cannot be used now: {error}")
         case HTTPException():

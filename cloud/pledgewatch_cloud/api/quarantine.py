@@ -3,12 +3,12 @@
 import base64
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ServiceOf, for_keepers
 
-router = APIRouter(prefix="/quarantine", tags=["quarantine"])
+router = APIRouter(prefix="/quarantine", tags=["quarantine"], dependencies=[Depends(for_keepers)])
 
 
 @router.get("")

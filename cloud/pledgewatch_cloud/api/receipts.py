@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import Service, ServiceOf
+from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api.access import Service, ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import signed_text
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.batch import SignedAct
@@ -57,14 +58,14 @@ async def hand_in(service: ServiceOf, request: Request, response: Response) -> d
         outcome = None
     if outcome is None:
         response.status_code = HTTPStatus.OK
-    receipt = as_json(_receipt(service, act.receipt)) if has_part else None
+    receipt = as_json(_known(service.writer.state.receipts, act.receipt)) if has_part else None
     entry = None if outcome is None else outcome.state.entry
     return {"entry": entry, "changed": outcome is not None, "receipt": receipt}
 
 
 @router.get("")
 async def list_receipts(
-    service: ServiceOf,
+    view: ViewOf,
     warehouse: str = "",
     holder: str = "",
     pledgee: str = "",
@@ -76,7 +77,7 @@ async def list_receipts(
     `next_after`, until it is empty."""
     wanted = {"warehouse": warehouse, "holder": holder, "pledgee": pledgee, "state": state or ""}
     asked = [(name, value) for name, value in wanted.items() if value]
-    return await run_in_threadpool(_page, service.writer.state.receipts, asked, after, limit)
+    return await run_in_threadpool(_page, view.state.receipts, asked, after, limit)
 
 
 @router.get("/register")
@@ -109,30 +110,30 @@ async def read_status_list(service: ServiceOf, purpose: str, number: int) -> Res
 
 @router.get("/{receipt:path}/acts")
 async def list_acts(
-    service: ServiceOf,
+    view: ViewOf,
     receipt: str,
     after_entry: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> dict[str, Any]:
     """What became of a receipt, oldest first: each act as it was signed, and where evidence alone has changed it, that.
     Go on from `next_after_entry`, until nothing comes."""
-    _receipt(service, receipt)
-    said = await run_in_threadpool(service.store.events, after_entry, limit, receipt)
-    last = _entry_of(said[-1]) if said else after_entry
-    acts = await run_in_threadpool(lambda: [_history(service.store, one) for one in said if _is_of_a_receipt(one)])
-    return {"acts": acts, "next_after_entry": last}
+    page = await run_in_threadpool(view.page, after_entry, limit, receipt)
+    if not page.events:
+        _receipt(view, receipt)
+    acts = await run_in_threadpool(lambda: [_history(view, one) for one in page.events if _is_of_a_receipt(one)])
+    return {"acts": acts, "next_after_entry": page.last_entry}
 
 
 @router.get("/{receipt:path}/credential")
-async def read_credential(service: ServiceOf, receipt: str) -> Response:
+async def read_credential(view: ViewOf, service: ServiceOf, receipt: str) -> Response:
     """The credential of a receipt as it stands, a compact JWS: the same bytes until the receipt says something else."""
-    return Response(await _credential(service, _receipt(service, receipt)), media_type=MEDIA_TYPE)
+    return Response(await _credential(service, _receipt(view, receipt)), media_type=MEDIA_TYPE)
 
 
 @router.get("/{receipt:path}/credentials/{number:int}")
-async def read_numbered_credential(service: ServiceOf, receipt: str, number: int) -> Response:
+async def read_numbered_credential(view: ViewOf, service: ServiceOf, receipt: str, number: int) -> Response:
     """The credential of a receipt at the address that it names itself, as long as it is the newest."""
-    known = _receipt(service, receipt)
+    known = _receipt(view, receipt)
     if not number or number > known.number:
         raise Problem(HTTPStatus.NOT_FOUND, f"receipt {receipt} has no credential {number}")
     if number != known.number:
@@ -141,16 +142,16 @@ async def read_numbered_credential(service: ServiceOf, receipt: str, number: int
 
 
 @router.get("/{receipt:path}/sheet")
-async def read_sheet(service: ServiceOf, receipt: str) -> Response:
+async def read_sheet(view: ViewOf, service: ServiceOf, receipt: str) -> Response:
     """The credential of a receipt as a sheet for people, a PDF that holds it."""
-    token = await _credential(service, _receipt(service, receipt))
+    token = await _credential(service, _receipt(view, receipt))
     return Response(await run_in_threadpool(sheet.pdf, token), media_type="application/pdf")
 
 
 @router.get("/{receipt:path}")
-async def read_receipt(service: ServiceOf, receipt: str) -> dict[str, Any]:
+async def read_receipt(view: ViewOf, receipt: str) -> dict[str, Any]:
     """One receipt as it stands, and who may do what with it."""
-    return as_json(_receipt(service, receipt))
+    return as_json(_receipt(view, receipt))
 
 
 def _refusal(status: HTTPStatus, error: ActError, receipts: ReceiptBook, act: Act | None) -> Problem:
@@ -182,8 +183,12 @@ def _was_taken(store: Store, act: Act) -> bool:
     return False
 
 
-def _receipt(service: Service, name: str) -> Receipt:
-    found = service.writer.state.receipts.get(name)
+def _receipt(view: View, name: str) -> Receipt:
+    return _known(view.state.receipts, name)
+
+
+def _known(receipts: ReceiptBook, name: str) -> Receipt:
+    found = receipts.get(name)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no receipt {name!r}")
     return found
@@ -198,9 +203,9 @@ def _page(receipts: ReceiptBook, asked: list[tuple[str, str]], after: str, limit
     return {"receipts": [as_json(one) for one in found[:limit]], "next_after": found[limit - 1].id if is_more else ""}
 
 
-def _history(store: Store, said: SaidEvent) -> dict[str, Any]:
+def _history(view: View, said: SaidEvent) -> dict[str, Any]:
     """An event of a receipt, with the text of the act that led to it."""
-    written = next(iter(store.entries(_entry_of(said) - 1)))
+    written = next(iter(view.entries(_entry_of(said) - 1)))
     content = form.read_entry(written).content
     facts = dict(said.event.facts)
     text = {"text": content.text} if isinstance(content, SignedAct) and facts["act"] else {}

@@ -3,10 +3,10 @@
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ServiceOf, for_keepers
 from pledgewatch_cloud.api.problems import Problem
 
 router = APIRouter(tags=["status"])
@@ -30,7 +30,7 @@ async def readyz(service: ServiceOf) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/status")
+@router.get("/status", dependencies=[Depends(for_keepers)])
 async def read_status(service: ServiceOf) -> dict[str, Any]:
     """The journal, what has gone through since start, and whether the broker is there."""
     state = service.writer.state

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api.access import ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import raw_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.sender import sender_of
@@ -79,21 +80,21 @@ async def report(
 
 
 @router.get("", response_model=dict[str, Any])
-async def read_stock(service: ServiceOf, asked: AskedFor, at: str | None = None) -> Response:
+async def read_stock(view: ViewOf, asked: AskedFor, at: str | None = None) -> Response:
     """What there is, by key, with what is unreconciled of it: after all that is known, or at a moment."""
     at_ms = _moment(at)
-    return await _listed(service, asked, lambda book, key: shown.on_hand(book, key, at_ms))
+    return await _listed(view, asked, lambda book, key: shown.on_hand(book, key, at_ms))
 
 
 @router.get("/periods", responses={200: {"content": {_CSV: {}}}}, response_model=dict[str, Any])
 async def read_periods(
-    service: ServiceOf, request: Request, asked: AskedFor, by: Literal["day", "month"] = "month"
+    view: ViewOf, request: Request, asked: AskedFor, by: Literal["day", "month"] = "month"
 ) -> Response:
     """How it came to that: the roll-forward of each key by days or months of UTC. As a table where `text/csv` is
     accepted."""
     if _CSV not in request.headers.get("accept", ""):
-        return await _listed(service, asked, lambda book, key: shown.periods(book, key, by))
-    book = service.writer.state.stock
+        return await _listed(view, asked, lambda book, key: shown.periods(book, key, by))
+    book = view.state.stock
 
     def table() -> str:
         return shown.periods_csv(book, shown.keys_of(book, asked.wanted)[asked.shown], by)
@@ -103,14 +104,14 @@ async def read_periods(
 
 @router.get("/sell-through")
 async def read_sell_through(
-    service: ServiceOf,
+    view: ViewOf,
     asked: AskedFor,
     days: Annotated[int, Query(ge=1, le=3_660)] = SALES_DAYS,
     until: str | None = None,
 ) -> dict[str, Any]:
     """How fast goods sell: units a day over some days up to a moment, by default up to now, and how long the rest
     lasts. Of all bins together, so `bin` says nothing here."""
-    state = service.writer.state
+    state = view.state
     until_ms = _moment(until)
     wanted = asked.wanted._replace(bin="")
 
@@ -123,17 +124,15 @@ async def read_sell_through(
 
 
 @router.get("/unmatched")
-async def read_unmatched(service: ServiceOf) -> list[dict[str, Any]]:
+async def read_unmatched(view: ViewOf) -> list[dict[str, Any]]:
     """Rows that take back what is not here: it has yet to come, was folded before them, or never was."""
-    return await run_in_threadpool(shown.unmatched, service.writer.state.stock)
+    return await run_in_threadpool(shown.unmatched, view.state.stock)
 
 
-async def _listed(
-    service: ServiceOf, asked: Asked, describe: Callable[[StockBook, StockKey], dict[str, Any]]
-) -> Response:
+async def _listed(view: View, asked: Asked, describe: Callable[[StockBook, StockKey], dict[str, Any]]) -> Response:
     """The goods that are asked for, each described, and how many there are of them in all. There may be megabytes of
     it, so it is also written beside the event loop."""
-    book = service.writer.state.stock
+    book = view.state.stock
 
     def goods() -> bytes:
         keys = shown.keys_of(book, asked.wanted)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api.access import ServiceOf
+from pledgewatch_cloud.api.access import ViewOf, for_money
 from pledgewatch_cloud.api.body import json_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.book_file import MAX_FILE_BYTES
@@ -18,18 +18,18 @@ from pledgewatch_cloud.decide.collateral.stress import Shock, Stressed
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.state import State
 
-router = APIRouter(prefix="/stress", tags=["stress"])
+router = APIRouter(prefix="/stress", tags=["stress"], dependencies=[Depends(for_money)])
 
 
 @router.post("")
-async def run_stress(service: ServiceOf, request: Request) -> dict[str, Any]:
-    """Every facility under every shock, and the names in them that nobody knows; nothing changes."""
+async def run_stress(view: ViewOf, request: Request) -> dict[str, Any]:
+    """Every facility that is seen under every shock, and the names in them that nobody knows; nothing changes."""
     document = await json_body(request, MAX_FILE_BYTES)
     try:
         shocks = stress.shocks_of(document)
     except BookError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the shocks are refused", error.errors) from None
-    state = service.writer.state
+    state = view.state
     found = await run_in_threadpool(_stressed, state, shocks)
     unknown = stress.unknown_names(shocks, state.book, state.market)
     return {"stressed": [stress.as_json(one) for one in found], "unknown": unknown}

@@ -11,17 +11,16 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import NamedTuple
 
+from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.batch import Submission
 from pledgewatch_cloud.decide.events import FOLDED_TYPES, EventType, SaidEvent
-from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.trade import epcis, epcis_out
 from pledgewatch_cloud.decide.trade.epcis import Captured
 from pledgewatch_cloud.decide.trade.epcis_out import Document
 from pledgewatch_cloud.decide.trade.notice import Notice
 from pledgewatch_cloud.decide.trade.telling import Telling
 from pledgewatch_cloud.journal import form
-from pledgewatch_cloud.journal.store import Store
 
 LOOKED_AT_MAX = 20_000
 _AT_ONCE = 500
@@ -43,10 +42,9 @@ class Page(NamedTuple):
 class Tellings:
     """What one request tells, of the journal up to where it stands."""
 
-    def __init__(self, store: Store, state: State) -> None:
-        self._store = store
-        self._state = state
-        self._recorded: dict[int, int] = {}
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._state = view.state
         self._captured: tuple[int, dict[str, Captured]] = (0, {})
         self._standing: dict[str, frozenset[str]] = {}
 
@@ -64,7 +62,7 @@ class Tellings:
             if number == LOOKED_AT_MAX or (documents and len(documents) + len(told) > size):
                 return Page(documents, last)
             if told:
-                at_ms = self.recorded_at_ms(_place(said.id)[0])
+                at_ms = self._view.recorded_at_ms(_place(said.id)[0])
                 documents += [stamp(document, at_ms) for document in told]
             last = said.id
         return Page(documents, "")
@@ -72,21 +70,15 @@ class Tellings:
     def entries(self, from_ms: int | None, until_ms: int | None) -> range:
         """The numbers of the entries that were recorded from a moment on and before another."""
         every = range(1, self._state.entry + 1)
-        first = 0 if from_ms is None else bisect_left(every, from_ms, key=self.recorded_at_ms)
-        stop = len(every) if until_ms is None else bisect_left(every, until_ms, key=self.recorded_at_ms)
+        first = 0 if from_ms is None else bisect_left(every, from_ms, key=self._view.recorded_at_ms)
+        stop = len(every) if until_ms is None else bisect_left(every, until_ms, key=self._view.recorded_at_ms)
         return range(first + 1, max(first, stop) + 1)
-
-    def recorded_at_ms(self, entry: int) -> int:
-        """When an entry was recorded."""
-        if entry not in self._recorded:
-            self._recorded[entry] = next(iter(self._store.entries(entry - 1))).recorded_at_ms
-        return self._recorded[entry]
 
     def telling(self, said: SaidEvent) -> Telling:
         """An event with what its telling needs."""
         key = dict(said.event.facts).get(NOTICE)
         notice = self._state.notices.get(key) if isinstance(key, str) else None
-        return Telling(self._store.journal, said, notice)
+        return Telling(self._view.journal, said, notice)
 
     def in_epcis(self, said: SaidEvent) -> list[Document]:
         """An event as EPCIS has it; what it takes back, as it was told, declared wrong.
@@ -113,7 +105,7 @@ class Tellings:
         if said.event.type in FOLDED_TYPES:
             subject = said.event.subject
             if subject not in self._standing:
-                standing = self._store.standing(subject, self._state.entry + 1)
+                standing = self._view.standing(subject)
                 self._standing[subject] = frozenset(each.id for each in standing)
             return said.id in self._standing[subject]
         return one.notice is None or self._state.notices.fate(one.notice.key) == "standing"
@@ -135,7 +127,7 @@ class Tellings:
     def _events(self, after: Place, stop_entry: int) -> Iterator[SaidEvent]:
         entry, place = after
         while True:
-            some = self._store.events(entry - 1, _AT_ONCE)
+            some = self._view.events(entry - 1, _AT_ONCE)
             for said in some:
                 at = _place(said.id)
                 if at[0] >= stop_entry:
@@ -148,18 +140,18 @@ class Tellings:
 
     def _retraction(self, said: SaidEvent) -> list[Document]:
         retracted = str(said.event.fact("retracted"))
-        (original,) = (one for one in self._store.events_of(_place(retracted)[0]) if one.id == retracted)
+        (original,) = (one for one in self._view.events_of(_place(retracted)[0]) if one.id == retracted)
         document = epcis_out.told(self.telling(original))
         if document is None:
             return []
-        news = [one.id for one in self._store.events_of(_place(said.id)[0]) if one.replaces == retracted]
-        stead = [epcis_out.event_id(self._store.journal, one) for one in news]
+        news = [one.id for one in self._view.events_of(_place(said.id)[0]) if one.replaces == retracted]
+        stead = [epcis_out.event_id(self._view.journal, one) for one in news]
         return [epcis_out.declared_wrong(document, stead)]
 
     def _captured_in(self, entry: int) -> dict[str, Captured]:
         """The events that an entry captured as EPCIS, by their notices' keys."""
         if self._captured[0] != entry:
-            match form.read_entry(next(iter(self._store.entries(entry - 1)))).content:
+            match form.read_entry(next(iter(self._view.entries(entry - 1)))).content:
                 case Submission(sender, "epcis", text):
                     self._captured = entry, epcis.captured(sender, text)
                 case _:

@@ -8,7 +8,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from pledgewatch_cloud.api.access import Service, ServiceOf
+from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api.access import ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import signed_text
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
@@ -42,9 +43,9 @@ async def hand_in_count(service: ServiceOf, request: Request, response: Response
 
 
 @router.get("/cases/{case}")
-async def read_case(service: ServiceOf, case: str) -> dict[str, Any]:
+async def read_case(view: ViewOf, case: str) -> dict[str, Any]:
     """One case: what each of its keys is claimed, kept and counted as now; the receipts and lots that it bears on."""
-    state = service.writer.state
+    state = view.state
     found = state.watch.cases.get(case)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, shown.unknown(case))
@@ -52,17 +53,17 @@ async def read_case(service: ServiceOf, case: str) -> dict[str, Any]:
 
 
 @router.get("/{warehouse:path}/cases")
-async def list_cases(service: ServiceOf, warehouse: str, with_closed: bool = False) -> list[dict[str, Any]]:
+async def list_cases(view: ViewOf, warehouse: str, with_closed: bool = False) -> list[dict[str, Any]]:
     """The open cases of a warehouse, the most urgent first; after them those that are closed, where asked for."""
-    state = _state(service, warehouse)
+    state = _state(view, warehouse)
     return [shown.as_json(one) for one in shown.cases_of(state, warehouse, with_closed=with_closed)]
 
 
 @router.get("/{warehouse:path}/count-tasks")
-async def list_count_tasks(service: ServiceOf, warehouse: str, by: str = "") -> list[dict[str, Any]]:
+async def list_count_tasks(view: ViewOf, warehouse: str, by: str = "") -> list[dict[str, Any]]:
     """The counts that open cases of a warehouse ask for, the most urgent first: each with its risk, until when it is
     due, and the form to fill in and sign, in the name of `by`."""
-    state = _state(service, warehouse)
+    state = _state(view, warehouse)
     return [
         {"case": one.id, "kind": one.kind, "risk": one.risk, "due": shown.as_json(one)["due"], "state": str(one.state)}
         | {"form": shown.form_of(one, by)}
@@ -70,9 +71,9 @@ async def list_count_tasks(service: ServiceOf, warehouse: str, by: str = "") -> 
     ]
 
 
-def _state(service: Service, warehouse: str) -> State:
+def _state(view: View, warehouse: str) -> State:
     """The state, in which a warehouse is known: by the book, or by cases of before it left that."""
-    state = service.writer.state
+    state = view.state
     if warehouse not in state.book.warehouses and not shown.cases_of(state, warehouse, with_closed=True):
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no {warehouse!r} among warehouses")
     return state

@@ -3,7 +3,7 @@
 An entry is a batch of payloads as they were received, an amendment of the book, quotes of the market, what somebody
 said about an alert, what a sender handed in of the trade, a waiver, a word about a booking, what a stock system handed
 in, a signed act on a receipt, a signed count of goods, or a tick. Nothing else can change an answer: the passing of
-time is a tick.
+time is a tick. What users have asked of the API is an entry too, and changes nothing.
 """
 
 from base64 import b64decode
@@ -228,6 +228,14 @@ class Tick(NamedTuple):
     heard_until_ms: int
 
 
+class Accesses(NamedTuple):
+    """What users have asked of the API: rows of when first (Unix milliseconds), user, party, role, method, path, status
+    of the answer, and how often within a moment. It changes no answer; it is here to be found, and not to be changed.
+    """
+
+    rows: list[list[Any]]
+
+
 Told = (
     Amendment
     | Moved
@@ -239,6 +247,7 @@ Told = (
     | StockReport
     | SignedAct
     | SignedCount
+    | Accesses
     | Tick
 )
 """What is told otherwise than by readings. It is written down as the JSON of its fields (journal/form.py)."""

@@ -7,7 +7,7 @@ whole with every error's place, so the book in force is always a book that passe
     {"fences": {"type": "FeatureCollection", "features": […]}, "assets": […], "installations": […], "lots": […],
      "prices": […], "facilities": […], "milestones": […], "voyages": […], "alert_rules": […],
      "policies": […], "products": […], "appraisals": […], "parties": […], "senders": […], "shipments": […],
-     "stock_sources": […], "warehouses": […],
+     "stock_sources": […], "warehouses": […], "users": […],
      "remove": {"lots": ["id", …]}}
 """
 
@@ -17,6 +17,8 @@ from functools import cached_property
 from typing import Any
 
 from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide.access import users
+from pledgewatch_cloud.decide.access.users import User
 from pledgewatch_cloud.decide.asset import Fitted, Plan, is_waited_for
 from pledgewatch_cloud.decide.collateral import policies, products
 from pledgewatch_cloud.decide.collateral.policies import PLAIN
@@ -73,6 +75,7 @@ class Book:
     shipments: Mapping[str, Shipment]
     stock_sources: Mapping[str, StockSource]
     warehouses: Mapping[str, Warehouse]
+    users: Mapping[str, User]
     fence_index: FenceIndex
 
     def lots_of_asset(self, asset: str) -> list[Lot]:
@@ -281,7 +284,7 @@ class Book:
 
 _ROOMS = (
     *(assets, lots, prices, facilities, voyages, alert_rules, policies, products, parties),
-    *(senders, shipments, milestone_terms, stock_terms, warehouse_terms),
+    *(senders, shipments, milestone_terms, stock_terms, warehouse_terms, users),
 )
 """Where the sections are at home (see items.sections). Fences are GeoJSON: see geofence."""
 READERS = {section: read for room in _ROOMS for section, read in room.READERS.items()}
@@ -412,6 +415,6 @@ def _fences_astray(sections: Sections) -> Iterator[str]:
 _FAULTS: tuple[Callable[[Sections], Iterator[str]], ...] = (
     *(voyages.faults, lots.faults, facilities.faults, policies.faults, products.faults, shipments.faults),
     *(senders.faults, milestone_terms.faults, stock_terms.faults, warehouse_terms.faults),
-    *(alert_rules.faults, _fences_astray),
+    *(alert_rules.faults, users.faults, _fences_astray),
 )
 """What is asked of the whole book after an amendment, in the order in which it is told."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from pledgewatch_cloud.decide import alerts, movements
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide.batch import (
+    Accesses,
     Acknowledgement,
     Amendment,
     Booked,
@@ -130,6 +131,11 @@ def count(state: State, text: str, heard_ms: int) -> Draft | None:
     handed = SignedCount(text, heard_ms)
     found = handed_in.count_of(state, handed)
     return None if state.watch.knows(found) else Draft(handed, found)
+
+
+def note_asked(_state: State, rows: list[list[Any]]) -> Draft | None:
+    """Note what users have asked; None where that is nothing."""
+    return Draft(Accesses(rows)) if rows else None
 
 
 def waive(state: State, milestone: str, by: str, why: str) -> Draft | None:

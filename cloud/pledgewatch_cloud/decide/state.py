@@ -12,6 +12,7 @@ from typing import Any
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide import market as market_module
+from pledgewatch_cloud.decide.access.pledges import Pledges
 from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_cloud.decide.alerts import Alert, AlertState
 from pledgewatch_cloud.decide.asset import AssetState, Heard
@@ -46,7 +47,8 @@ class State:
     said of the trade, `milestones` what is remembered of each, `losses` what lots have lost by their condition, in
     basis points. `stock`, `receipts` and `watch` are what stock systems say of goods, what receipts do, and what became
     of holding both against what sensors and counters say; `held` is what all that comes to for each lot with an
-    electronic receipt. `desk` only saves work: it is in no snapshot, and made anew where it is None."""
+    electronic receipt. `pledges` are who had which goods pledged, and when. `desk` only saves work: it is in no
+    snapshot, and made anew where it is None."""
 
     journal: str
     entry: int
@@ -67,13 +69,14 @@ class State:
     receipts: ReceiptBook
     watch: Watch
     held: Mapping[str, HeldByReceipt]
+    pledges: Pledges
     desk: Desk | None = field(default=None, compare=False, repr=False)
 
 
 def first(journal: str) -> State:
     """The state of a journal without entries."""
     sections: tuple[Any, ...] = ({}, {}, Assets({}), {}, {}, {}, NoticeBook(), {}, {})
-    sections += (StockBook(), ReceiptBook(), Watch(), {})
+    sections += (StockBook(), ReceiptBook(), Watch(), {}, Pledges())
     return State(journal, 0, 0, 0, book_module.empty(), market_module.empty(), *sections)
 
 
@@ -110,6 +113,7 @@ def pieces(state: State) -> Iterator[bytes]:
         "market": market_module.as_document(state.market),
         "milestones": {one: memo._asdict() for one, memo in state.milestones.items()},
         "notices": state.notices.as_json(),
+        "pledges": state.pledges.as_json(),
     }
     yield b"," + canonical.encode(rest)[1:-1]
     yield b',"receipts":'
@@ -161,6 +165,7 @@ def from_bytes(data: bytes) -> State:
         ReceiptBook.from_json(value["receipts"]),
         Watch.from_json(value["watch"]),
         {lot: _held_from_json(one) for lot, one in value["held"].items()},
+        Pledges.from_json(value["pledges"]),
     )
 
 

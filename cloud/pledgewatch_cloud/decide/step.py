@@ -16,6 +16,7 @@ from pledgewatch_cloud.decide import alert_half, asset_half, movements
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide import facility as facility_module
+from pledgewatch_cloud.decide.access import pledges
 from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.decide.asset_half import AssetHistory, Work
 from pledgewatch_cloud.decide.batch import (
@@ -183,8 +184,11 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     reheld = desk_module.held_otherwise(before.held, state.held)
     milestones = _milestone_half(state, prepared, touched, revalued, reheld, valued.now, log)
     losses = state.losses if valued.before is valued.now else desk_module.losses_of(valued.now)
+    at = entry.number, entry.recorded_at_ms
+    was, now = (before.book, before.receipts), (book, state.receipts)
+    ties = pledges.followed(before.pledges, was, now, at, before.recorded_at_ms)
     return Outcome(
-        replace(state, facilities=log.facilities, milestones=milestones, losses=losses, desk=desk),
+        replace(state, facilities=log.facilities, milestones=milestones, losses=losses, pledges=ties, desk=desk),
         tuple(log.said),
         tuple(log.messages),
         tuple(log.withdrawn),

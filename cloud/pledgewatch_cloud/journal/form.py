@@ -35,6 +35,7 @@ _JSON: dict[str, type[Told]] = {
     "stock_report": batch.StockReport,
     "signed_act": batch.SignedAct,
     "signed_count": batch.SignedCount,
+    "accesses": batch.Accesses,
     "tick": batch.Tick,
 }
 _WORDS = {kind: word for word, kind in _JSON.items()}

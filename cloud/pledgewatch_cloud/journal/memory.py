@@ -80,6 +80,10 @@ class MemoryStore(MemoryOutbox):
         """The entries beyond `after`; see Store."""
         yield from self._entries[after:]
 
+    def entries_of(self, kind: str, after: int = 0, limit: int = 100) -> list[WrittenEntry]:
+        """The first entries of a kind beyond `after`; see Store."""
+        return [one for one in self._entries[after:] if one.kind == kind][:limit]
+
     def events(self, after_entry: int = 0, limit: int = 1_000, subject: str = "") -> list[SaidEvent]:
         """Events of the entries beyond `after_entry`; see Store."""
         start = bisect_right(self._events, after_entry, key=lambda one: one[0])

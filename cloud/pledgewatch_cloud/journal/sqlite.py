@@ -55,6 +55,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, seal TEXT NOT NUL
 CREATE TABLE entry (
     number INTEGER PRIMARY KEY, kind TEXT NOT NULL, recorded_at_ms INTEGER NOT NULL,
     body BLOB NOT NULL, outcome BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
+CREATE INDEX entry_of_kind ON entry (kind, number) WHERE kind != 'readings' AND kind != 'tick';
 CREATE TABLE event (
     entry INTEGER NOT NULL, place INTEGER NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
     told_ms INTEGER NOT NULL, replaces TEXT NOT NULL, because TEXT NOT NULL,
@@ -230,6 +231,14 @@ class SqliteStore(SqliteOutbox):
                 if tuple(map(type, row)) != _ENTRY_TYPES:
                     raise form.DamagedError(after, "a column holds another type than was written")
                 yield WrittenEntry(*row)
+
+    def entries_of(self, kind: str, after: int = 0, limit: int = 100) -> list[WrittenEntry]:
+        """The first entries of a kind beyond `after`; see Store."""
+        wanted = "SELECT * FROM entry WHERE kind = ? AND number > ? ORDER BY number LIMIT ?"
+        found = self._rows(wanted, kind, after, limit)
+        if wrong := [row[0] for row in found if tuple(map(type, row)) != _ENTRY_TYPES]:
+            raise form.DamagedError(wrong[0], "a column holds another type than was written")
+        return [WrittenEntry(*row) for row in found]
 
     def events(self, after_entry: int = 0, limit: int = 1_000, subject: str = "") -> list[SaidEvent]:
         """Events of the entries beyond `after_entry`; see Store."""

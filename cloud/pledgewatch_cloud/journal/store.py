@@ -77,6 +77,10 @@ class Store(Outbox, Protocol):
         """The entries beyond number `after`, in order. Reading on is safe while others append."""
         ...
 
+    def entries_of(self, kind: str, after: int = 0, limit: int = 100) -> list[WrittenEntry]:
+        """The first `limit` entries of a kind beyond number `after`, in order; the kind as form.kind_of writes it."""
+        ...
+
     def events(self, after_entry: int = 0, limit: int = 1_000, subject: str = "") -> list[SaidEvent]:
         """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them; of one subject where
         it is named."""

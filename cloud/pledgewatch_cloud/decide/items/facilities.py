@@ -15,6 +15,10 @@ from pledgewatch_cloud.decide.money import AMOUNT_MAX_MINOR
 MAX_RATE_BP = 100_000
 MAX_MOVEMENTS = 10_000
 MOVEMENT_KINDS = ("drawdown", "repayment")
+RETENTION_DAYS = 1_826
+"""How long what a lender could see of goods stays seen once they are released, where the book says nothing else: five
+years, as FATF's Recommendation 11 asks of records on transactions at least."""
+MAX_RETENTION_DAYS = 36_525
 DAY_COUNTS = ("act_360", "act_365", "thirty_360")
 
 
@@ -39,7 +43,7 @@ class Facility(NamedTuple):
     """A credit line. `outstanding_minor` is what was drawn before the movements and, where there is interest, as of its
     beginning; what is owed at a moment is for loan to say. `policy` is the id of one, empty: the plain policy.
     `limit_minor` 0: none. Movements ascend in time; of one moment drawdowns come first. `payees`: the parties that its
-    milestones may pay, none: any.
+    milestones may pay, none: any. `retention_days`: how long what its lender saw of a lot stays seen after release.
     """
 
     id: str
@@ -52,6 +56,7 @@ class Facility(NamedTuple):
     movements: tuple[Movement, ...] = ()
     interest: Interest | None = None
     payees: tuple[str, ...] = ()
+    retention_days: int = RETENTION_DAYS
 
 
 def _facility(item: Item) -> Facility:
@@ -66,6 +71,7 @@ def _facility(item: Item) -> Facility:
         read_movements(item),
         _interest(item.item("interest")),
         item.ids("payees"),
+        item.integer("retention_days", 0, MAX_RETENTION_DAYS, RETENTION_DAYS),
     )
     drawn = [one.amount_minor for one in facility.movements if one.kind == "drawdown"]
     if facility.outstanding_minor + sum(drawn) > AMOUNT_MAX_MINOR:

@@ -20,7 +20,7 @@ refuses, and drops nothing. A book is a value; taking a report makes another tha
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache
@@ -306,6 +306,24 @@ class StockBook:
         if snapshots:
             keys |= {row.key for name, row in self._rows.items() if _snapshot_item(name) in snapshots}
         return keys | ({key for key in self.known_keys() if _owner_name(key) in owners} if owners else set())
+
+    def only(self, wanted: Callable[[StockKey], bool]) -> "StockBook":
+        """The book of some goods, as if nothing had ever been said of others. It is there to be read: what was taken
+        back of others' rows is not in it, so it takes no reports."""
+        keys = {one.key for one in self._accounts.values() if wanted(one.key)}
+        if len(keys) == self.key_count:
+            return self
+        owners = {_owner_name(key) for key in keys}
+        rows = {name: row for name, row in self._rows.items() if row.key in keys}
+        kept = rows.keys()
+        return StockBook(
+            self.horizon_ms,
+            _shelved(rows),
+            _shelved({_name(one.key): one for one in self._accounts.values() if one.key in keys}),
+            _shelved({name: some for name, some in self._complete.items() if name in owners}),
+            _shelved(_goods_of(keys)),
+            _shelved({name: others for name, others in self._cancels.items() if name in kept}),
+        )
 
     def unmatched(self) -> list[tuple[str, StockRow]]:
         """Rows that take back what is not here, each with its source: it has yet to come, was folded before them, or

@@ -1,0 +1,205 @@
+"""Views: what is served to somebody, and nothing else.
+
+    who asks ─► Views.of ─► View: the state as they may see it, and what is read from disk, held to the same scope
+
+Every route reads through a view, as do the console, the stream of changes and exports; so what a party must not see is
+held back here, below all of them (docs/ACCESS.md). A view is of one moment: all that it answers is of one state.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pledgewatch_cloud.decide.access.scope import Scope, Viewer
+from pledgewatch_cloud.decide.access.users import Role
+from pledgewatch_cloud.decide.access.visible import Sight, sees_event
+from pledgewatch_cloud.decide.collateral import bases
+from pledgewatch_cloud.decide.collateral.as_of import sheet_now
+from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
+from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.stretches import shared
+from pledgewatch_cloud.journal.form import WrittenEntry
+from pledgewatch_cloud.journal.store import Store
+from pledgewatch_cloud.series.series import Point, Series, Stretch
+from pledgewatch_cloud.spine.base_at import BaseAt, BaseAtError, base_at
+from pledgewatch_cloud.spine.writer import Writer
+
+SIGHTS_MAX = 256
+"""Viewers whose sight is kept; of more, the one that was asked for longest ago is made again."""
+LOOKED_AT_MAX = 20_000
+"""Events that are looked at for one page: where little is seen, a page is shorter than was asked for."""
+
+
+class Page(NamedTuple):
+    """Events that may be seen, and the entry up to which was looked."""
+
+    events: list[SaidEvent]
+    last_entry: int
+
+
+class Views:
+    """The views of a service."""
+
+    def __init__(self, store: Store, writer: Writer, series: Series) -> None:
+        self._store, self._writer, self._series = store, writer, series
+        self._sights: dict[Viewer, Sight] = {}
+
+    def of(self, viewer: Viewer) -> "View":
+        """What somebody may see now."""
+        state = self._writer.state
+        sight = self._sights.pop(viewer, None)
+        if sight is None or not sight.fits(state):
+            sight = Sight(Scope(viewer, state.book, state.receipts, state.pledges))
+        while len(self._sights) >= SIGHTS_MAX:
+            del self._sights[next(iter(self._sights))]
+        self._sights[viewer] = sight
+        return View(self._store, self._series, state, sight)
+
+
+class View:
+    """What one viewer may see at one moment. `state` holds nothing else; reading from disk may raise StoreError, and of
+    series SeriesError."""
+
+    def __init__(self, store: Store, series: Series, whole: State, sight: Sight) -> None:
+        self._store, self._series, self._whole, self._sight = store, series, whole, sight
+        self._recorded: dict[int, int] = {}
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who asks."""
+        return self._sight.scope.viewer
+
+    @property
+    def scope(self) -> Scope:
+        """What they may see."""
+        return self._sight.scope
+
+    @cached_property
+    def state(self) -> State:
+        """The state as they may see it."""
+        return self._sight.seen(self._whole)
+
+    @property
+    def is_keeper(self) -> bool:
+        """Whether they see everything."""
+        return self.viewer.role is Role.KEEPER
+
+    @property
+    def journal(self) -> str:
+        """The name of the journal."""
+        return self._whole.journal
+
+    def lines(self, facility: str) -> list[dict[str, Any]]:
+        """Each lot's way through a facility's waterfall, with what its ineligibles rest on. The facility is seen."""
+        assert facility in self.state.book.facilities, f"{facility} is not seen"
+        if not self.scope.sees_money:
+            return []
+        whole, now_ms = self._whole, self._whole.recorded_at_ms
+        lines = bases.lines_of(sheet_now(whole, now_ms), facility)
+        looked = Looked(
+            facility, lines, now_ms, whole.book, whole.market, whole.facts, whole.assets, whole.held, whole.facts
+        )
+        grounds = grounds_of(looked)
+        return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in lines]
+
+    def base_at(self, facility: str, as_of_ms: int | None, known_at_ms: int | None) -> BaseAt:
+        """The base of a moment by what was known at another. Raises BaseAtError where there is none to be seen: a
+        facility that was another lender's then is none."""
+        if self.is_keeper:
+            return base_at(self._store, facility, as_of_ms, known_at_ms)
+        if facility not in self.state.book.facilities or not self.scope.sees_money:
+            raise BaseAtError(f"there is no facility {facility!r}")
+        found = base_at(self._store, facility, as_of_ms, known_at_ms)
+        one, party = found.asked.book.facilities[facility], self.viewer.party
+        is_own = {Role.LENDER: one.lender == party, Role.BORROWER: one.borrower == party}
+        if not is_own.get(self.viewer.role, True):
+            raise BaseAtError(f"there is no facility {facility!r} at that moment")
+        return found
+
+    def page(self, after_entry: int, limit: int, subject: str = "") -> Page:
+        """Events of the entries beyond one, whole entries only."""
+        found: list[SaidEvent] = []
+        looked_at = 0
+        while len(found) < limit and looked_at < LOOKED_AT_MAX:
+            said = self._store.events(after_entry, limit, subject)
+            if not said:
+                break
+            looked_at += len(said)
+            after_entry = _entry_of(said[-1])
+            found += [one for one in said if self._sees(one)]
+        return Page(found, after_entry)
+
+    def events(self, after_entry: int = 0, limit: int = 1_000, subject: str = "") -> list[SaidEvent]:
+        """As `page`, without how far it looked; nothing only where nothing more is seen."""
+        while not (page := self.page(after_entry, limit, subject)).events and page.last_entry > after_entry:
+            after_entry = page.last_entry
+        return page.events
+
+    def events_of(self, entry: int) -> list[SaidEvent]:
+        """The events of one entry."""
+        return [one for one in self._store.events_of(entry) if self._sees(one)]
+
+    def standing(self, asset: str) -> list[SaidEvent]:
+        """What stands of what was found of an asset."""
+        return [one for one in self._store.standing(asset, self._whole.entry + 1) if self._sees(one)]
+
+    def entries(self, after: int = 0) -> Iterator[WrittenEntry]:
+        """The journal's entries beyond one, for what an event that is seen was said in."""
+        return self._store.entries(after)
+
+    def recorded_at_ms(self, entry: int) -> int:
+        """When an entry was recorded."""
+        if entry not in self._recorded:
+            self._recorded[entry] = next(iter(self._store.entries(entry - 1))).recorded_at_ms
+        return self._recorded[entry]
+
+    def knows_asset(self, asset: str) -> bool:
+        """Whether anything of an asset is seen, of whichever time; of a keeper it is never asked."""
+        return self.is_keeper or bool(self.scope.when_asset(asset))
+
+    @property
+    def series_entry(self) -> int:
+        """How far series have come."""
+        return self._series.cursor
+
+    def points(self, asset: str, channel: int, from_ms: int, to_ms: int, limit: int) -> list[Point]:
+        """The newest points of one channel of an asset, in order of time."""
+        found: list[Point] = []
+        for since_ms, until_ms in reversed(self._seen_of(asset, from_ms, to_ms)):
+            found = self._series.points(asset, channel, since_ms, until_ms, limit - len(found)) + found
+            if len(found) >= limit:
+                break
+        return found
+
+    def stretches(self, asset: str, channel: int, from_ms: int, to_ms: int, step_ms: int) -> list[Stretch]:
+        """One channel's good values in steps that are seen whole."""
+        if self.is_keeper:
+            return self._series.stretches(asset, channel, from_ms, to_ms, step_ms)
+        found: list[Stretch] = []
+        for since_ms, until_ms in self._seen_of(asset, from_ms, to_ms):
+            # A step that is seen in part would tell of what is not seen.
+            first_ms = -(-since_ms // step_ms) * step_ms if since_ms > from_ms else since_ms
+            last_ms = until_ms // step_ms * step_ms if until_ms < to_ms else until_ms
+            if first_ms < last_ms:
+                found += self._series.stretches(asset, channel, first_ms, last_ms, step_ms)
+        return found
+
+    def last(self, asset: str) -> dict[int, Point]:
+        """The newest point of each channel of an asset that is seen now."""
+        now_ms = self._whole.recorded_at_ms
+        if not self.scope.sees_asset(asset, now_ms):
+            return {}
+        since_ms = max(one for one, until_ms in self.scope.when_asset(asset) if one <= now_ms < until_ms)
+        found = self._series.last(asset, now_ms)
+        return {channel: one for channel, one in found.items() if one.measured_at_ms >= since_ms}
+
+    def _seen_of(self, asset: str, from_ms: int, to_ms: int) -> tuple[tuple[int, int], ...]:
+        return shared(self.scope.when_asset(asset), ((from_ms, to_ms),)) if from_ms < to_ms else ()
+
+    def _sees(self, said: SaidEvent) -> bool:
+        return sees_event(self.scope, said)
+
+
+def _entry_of(said: SaidEvent) -> int:
+    return int(said.id.partition(".")[0])

@@ -1,0 +1,48 @@
+"""The audit: what users have asked of the API, out of the journal. For keepers."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.concurrency import run_in_threadpool
+
+from pledgewatch_cloud.api.access import Service, ServiceOf, for_keepers
+from pledgewatch_cloud.decide.batch import Accesses
+from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.journal import form
+
+router = APIRouter(prefix="/audit", tags=["audit"], dependencies=[Depends(for_keepers)])
+_FIELDS = ("user", "party", "role", "method", "path", "status", "count")
+_ENTRIES = 200
+
+
+@router.get("")
+async def list_accesses(
+    service: ServiceOf,
+    user: str = "",
+    after_entry: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
+) -> dict[str, Any]:
+    """What was asked, oldest first, of one user where one is named: whole entries of the journal beyond `after_entry`,
+    about `limit` rows. Go on from `next_after_entry`, until nothing comes."""
+    return await run_in_threadpool(_page, service, user, after_entry, limit)
+
+
+def _page(service: Service, user: str, after_entry: int, limit: int) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    while len(rows) < limit:
+        written = service.store.entries_of("accesses", after_entry, _ENTRIES)
+        for one in written:
+            content = form.read_entry(one).content
+            assert isinstance(content, Accesses), f"entry {one.number} is of another kind"
+            rows += [_row(one.number, row) for row in content.rows if user in ("", row[1])]
+            after_entry = one.number
+            if len(rows) >= limit:
+                break
+        if len(written) < _ENTRIES:
+            break
+    return {"rows": rows, "next_after_entry": after_entry}
+
+
+def _row(entry: int, row: list[Any]) -> dict[str, Any]:
+    at_ms, *told = row
+    return {"entry": entry, "first_at": iso(at_ms), **dict(zip(_FIELDS, told, strict=True))}
