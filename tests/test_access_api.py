@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from api_cloud import assert_problem, client_over, shown
 from builders import NOON_MS, ManualClock
+from keeping import LINE
 from receipting import BANK, FIRST
-from seeing import LINE, OTHER_LINE, USERS, Seeing
+from seeing import OTHER_LINE, USERS, Seeing
 
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.access.audit import MAX, Audit
@@ -81,7 +82,7 @@ def test_a_key_opens_until_it_ends_and_no_longer_than_it_is_in_the_book(seeing: 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic a", "Bearer pwk_", "bearer wrong", "Bearer \u00e9"])
 def test_who_shows_nothing_that_is_known_is_told_what_to_show_and_nothing_else(seeing: Seeing, header: str) -> None:
-    raw = {"authorization": header.encode("latin-1")} if header else {"authorization": b""}
+    raw = [(b"authorization", header.encode("latin-1"))]
     answer = seeing.client.get("/facilities", headers=raw)
     assert_problem(answer, 401)
     assert answer.headers["www-authenticate"].startswith("Bearer")
