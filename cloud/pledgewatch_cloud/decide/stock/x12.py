@@ -1,6 +1,7 @@
 """The EDI form: ANSI ASC X12 846 (inventory advice), 944 (stock transfer receipt advice), 945 (shipping advice).
 
-An 846 sets: it is a snapshot, at the moment that its BIA gives, of the quantities on hand (QTY with 17). What is
+An 846 sets: it is a snapshot, at the moment that its BIA gives, of the quantities on hand (QTY with 17). Nothing in it
+says whether it lists all that there is: the terms of its source do, and without them none can be read. What is
 available for sale (33) leaves out what is allotted, so it is no count of what is there, and is passed over. A 944 adds
 what came in, a 945 takes away what went out. Codes that would make of them something else, or leave open what, are
 refused: an 846 that changes another, a 944 that adjusts stock without a sign, a 945 of exceptions only.
@@ -20,6 +21,7 @@ from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.decide.stock import texts
 from pledgewatch_cloud.decide.stock.gathering import Gathering, refused
 from pledgewatch_cloud.decide.stock.rows import (
+    INVENTORY_ADVICE,
     Fault,
     Report,
     RowError,
@@ -97,6 +99,9 @@ def _inventory(gathering: Gathering, one: TransactionSet) -> None:
             begin,
             f"BIA02 is {short(begin.element(2))}: whether it adds or sets is told by {', '.join(REPORT_TYPES)} only",
         )
+    if not gathering.terms.inventory_advice:
+        cure = f"say it in the book, by inventory_advice: {' or '.join(INVENTORY_ADVICE)}"
+        raise _RefusedError(begin, f"whether goods that it does not list are gone cannot be told: {cure}")
     identity = _read(begin, identity_of, "BIA03", f"846:{begin.element(3)}" if begin.element(3) else "")
     if not begin.element(5):
         raise _RefusedError(
@@ -116,7 +121,9 @@ def _inventory(gathering: Gathering, one: TransactionSet) -> None:
         _check(total, 2, hashed % 10**_HASH_DIGITS, "in all (digits of QTY02)")
     owner = _depositor(gathering.terms, one, begin)
     rows = [(_counted(gathering, line, owner, one.component), line.head.number) for line in lines]
-    frame = Snapshot(identity, at_ms, gathering.terms.warehouse, "", (), line=begin.number)
+    is_complete = gathering.terms.inventory_advice == "complete"
+    whose = owner_of(gathering.terms, owner) if is_complete else ""
+    frame = Snapshot(identity, at_ms, gathering.terms.warehouse, whose, (), is_complete, line=begin.number)
     gathering.snapshot(frame, rows)
 
 
