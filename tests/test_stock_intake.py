@@ -122,7 +122,7 @@ DOCUMENTS = [
     ("json", JSON.replace('"KG"', '"CA"').replace('"1"', '"J1"').replace('"2"', '"J2"').replace('"3"', '"J3"')),
     ("x12", X12.replace("KG", "EA")),
     ("json", SNAPSHOT),
-    ("json", json_text(movements=[{"id": "undo", "at": "2026-03-03T12:00:00Z", "cancels": "944:2:1"}])),
+    ("json", json_text(movements=[{"id": "undo", "at": "2026-03-03T12:00:00Z", "cancels": "944:2::1"}])),
     ("json", json_text(movements=[moved_in("C-1", cancels="1", quantity="39")])),
 ]
 

@@ -1,24 +1,40 @@
 """What a document leaves open is refused, for whoever guesses counts goods twice or loses them: whether an 846 lists
-all that there is."""
+all that there is, and which of two things that bear one id counts."""
 
-from stocking import CHAIR, DAY_MS, LATER_MS, NOON_MS, SOFA, TERMS, assert_faults, interchange, transaction
+import pytest
+
+from stocking import (
+    CHAIR,
+    DAY_MS,
+    LATER_MS,
+    NOON_MS,
+    SOFA,
+    TERMS,
+    assert_faults,
+    interchange,
+    json_text,
+    moved_in,
+    transaction,
+)
 
 from pledgewatch_cloud.decide.stock import intake
+from pledgewatch_cloud.decide.stock.csv_form import CsvMapping
 from pledgewatch_cloud.decide.stock.rows import Report, Terms
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 
 UTC = TERMS._replace(utc_offset_minutes=0)
 REST = UTC._replace(at_fault="take_rest")
 COMPLETE = UTC._replace(inventory_advice="complete")
+TABLE = CsvMapping({"id": "no", "kind": "kind", "at": "at", "sku": "sku", "unit": "unit", "quantity": "qty"})
 THERE = SOFA._replace(bin="B-07")
 
 
-def read(text: str | bytes, terms: Terms = UTC) -> Report:
-    return intake.read(terms, "x12", text)
+def read(text: str | bytes, terms: Terms = UTC, form: str = "x12") -> Report:
+    return intake.read(terms, form, text, TABLE)
 
 
-def handed_in(book: StockBook, text: str, terms: Terms = UTC, at_ms: int = LATER_MS) -> StockBook:
-    return book.taken(intake.admitted(terms, read(text, terms), book, at_ms))
+def handed_in(book: StockBook, text: str, terms: Terms = UTC, at_ms: int = LATER_MS, form: str = "x12") -> StockBook:
+    return book.taken(intake.admitted(terms, read(text, terms, form), book, at_ms))
 
 
 def advice(number: str, day: str, *rows: tuple[str, str, int], owner: str = "DEP1") -> list[str]:
@@ -65,3 +81,44 @@ def test_an_846_is_refused_where_the_book_does_not_say_what_it_leaves_out_and_no
     cure = "goods that it does not list are gone cannot be told: say it in the book, by inventory_advice: complete or"
     assert_faults(report.faults, (13, cure))
     assert (len(report.rows), report.snapshots) == (1, ())
+
+
+def shipped(order: str, shipment: str = "SH-77", number: str = "0001", units: int = 2) -> list[str]:
+    """A 945 of one row."""
+    head = (f"W06*F*{order}*20260301*{shipment}", "G62*11*20260301*4*1230*UT")
+    return transaction("945", *head, f"W12*CC*{units}*{units}*0*EA**SK*SOFA-3", f"W03*{units}", number=number)
+
+
+def received(order: str, number: str = "0001", units: int = 40) -> list[str]:
+    """A 944 of one row."""
+    head = f"W17*F*20260301*R-17*{order}**8*1200"
+    return transaction("944", head, f"W07*{units}*EA**SK*SOFA-3", f"W14*{units}", number=number)
+
+
+def test_two_orders_of_one_shipment_or_receipt_count_both() -> None:
+    went = handed_in(StockBook(), interchange(shipped("ORD-5"), shipped("ORD-6", number="0002")))
+    assert went.on_hand_milli(SOFA) == -4_000
+    again = handed_in(went, interchange(shipped("ORD-6")))
+    assert again is went
+    came = handed_in(StockBook(), interchange(received("PO-1"), received("PO-2", "0002"), received("", "0003")))
+    assert came.on_hand_milli(SOFA) == 120_000
+
+
+ONE_ROW = "1,received,2026-03-01T12:00:00Z,SOFA-3,EA,40\n"
+COUNT = {"id": "S-1", "at": "2026-03-01T12:00:00Z", "rows": [{"sku": "SOFA-3", "unit": "EA", "quantity": "40"}]}
+TWICE = [
+    ("x12", interchange(shipped("ORD-5"), shipped("ORD-5", number="0002")), 12, "945:SH-77:ORD-5:1: is the id of line 6"),
+    ("x12", interchange(shipped("ORD-5"), shipped("ORD-5", number="0002", units=3)), 12, "is the id of line 6"),
+    ("x12", MONDAY + MONDAY, 19, "846:I-1: is the id of line 4 too: which of the two counts? each has its own"),
+    ("json", json_text(movements=[moved_in(), moved_in()]), 3, "M-1: is the id of line 2 too"),
+    ("json", json_text(movements=[moved_in(), moved_in()]).replace("\n", ""), 1, "M-1: is the id of line 1 too"),
+    ("json", json_text(movements=[moved_in("S-1")], snapshots=[COUNT]), 3, "S-1: is the id of line 2 too"),
+    ("csv", f"no,kind,at,sku,unit,qty\n{ONE_ROW}{ONE_ROW}", 3, "1: is the id of line 2 too"),
+]
+
+
+@pytest.mark.parametrize(("form", "text", "line", "part"), TWICE)
+def test_an_id_that_comes_twice_in_one_document_is_a_fault(form: str, text: str, line: int, part: str) -> None:
+    report = read(text, REST, form)
+    assert_faults(report.faults, (line, part))
+    assert len(report.rows) + len(report.snapshots) == 1

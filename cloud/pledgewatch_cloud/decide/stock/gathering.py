@@ -3,6 +3,9 @@
 A snapshot is one statement. Where a row of it has a fault, what stands beside it is not half a count of something else:
 a complete one is refused whole, for what it leaves out would count as gone; of another, the rows of the faulty row's
 SKU are left out with it, and all of them where even the SKU cannot be read.
+
+An id that comes a second time in one document is a fault, whatever stands beside it: the same said again in another
+document says nothing new, but nobody writes it twice in one unless he means two.
 """
 
 from collections.abc import Callable, Iterable
@@ -35,6 +38,7 @@ class Gathering:
         self.rows: list[StockRow] = []
         self.snapshots: list[Snapshot] = []
         self._left_out: dict[str, int] = {}
+        self._lines: dict[str, int] = {}
         self._read = 0
 
     def fault(self, line: int, *texts: str) -> None:
@@ -63,7 +67,7 @@ class Gathering:
     def movement(self, fields: Fields, line: int, *, is_sound: bool = True) -> None:
         """A movement of stock from its texts; where they were not sound already, only its other faults are found."""
         found = self.tried(line, lambda: movement(self.terms, fields, line))
-        if found is not None and is_sound:
+        if found is not None and is_sound and self._is_first(found.id, line):
             self.rows.append(found)
 
     def snapshot(self, frame: Snapshot, rows: Iterable[tuple[Fields, int]]) -> None:
@@ -99,8 +103,17 @@ class Gathering:
         for row in [row for row in found.values() if row.key.sku in unsound]:
             self.fault(row.line, f"{row.key.sku}: is not taken, for another row of its SKU in the snapshot has a fault")
             del found[row.key]
-        if found or frame.complete:
+        if (found or frame.complete) and self._is_first(frame.id, frame.line):
             self.snapshots.append(frame._replace(rows=tuple(found[key] for key in sorted(found))))
+
+    def _is_first(self, identity: str, line: int) -> bool:
+        """Whether an id comes for the first time in the document; where not, that is a fault."""
+        if identity in self._lines:
+            first = self._lines[identity]
+            self.fault(line, f"{identity}: is the id of line {first} too: which of the two counts? each has its own")
+            return False
+        self._lines[identity] = line
+        return True
 
     def report(self) -> Report:
         """What was read."""

@@ -6,6 +6,9 @@ available for sale (33) leaves out what is allotted, so it is no count of what i
 what came in, a 945 takes away what went out. Codes that would make of them something else, or leave open what, are
 refused: an 846 that changes another, a 944 that adjusts stock without a sign, a 945 of exceptions only.
 
+A row is known by the numbers of its document and by its place in it. One shipment may hold several orders, each with a
+945 of its own, and one receipt likewise, so the order is part of what they are known by.
+
 Segments that say nothing of quantities are passed over. What a set says in all (CTT of the 846, W14 of the 944, W03 of
 the 945) must be what its rows add up to; where it is not, nothing of the set is taken.
 
@@ -157,6 +160,7 @@ def _receipt(gathering: Gathering, one: TransactionSet) -> None:
         )
     kind, sign = RECEIPT_KINDS[begin.element(1)]
     number = _read(begin, identity_of, "W17-03", begin.element(3))
+    order = _read(begin, identity_of, "W17-04", begin.element(4)) if begin.element(4) else ""
     at = _written(begin, begin.element(2), begin.element(7), "")
     lines = _loops(one, "W07", ("W14",))
     _total(one, "W14", 1, [line.head.element(1) for line in lines])
@@ -168,7 +172,7 @@ def _receipt(gathering: Gathering, one: TransactionSet) -> None:
             gathering.fault(head.number, text)
             continue
         fields = {
-            "id": f"944:{number}:{place}",
+            "id": f"944:{number}:{order}:{place}",
             "kind": kind,
             "at": at,
             "owner": owner,
@@ -187,6 +191,7 @@ def _shipment(gathering: Gathering, one: TransactionSet) -> None:
     if begin.element(1) not in SHIPMENT_CODES:
         known = ", ".join(SHIPMENT_CODES)
         raise _RefusedError(begin, f"W06-01 is {short(begin.element(1))}: all that went out is told by {known} only")
+    order = _read(begin, identity_of, "W06-02", begin.element(2))
     number = _read(begin, identity_of, "W06-04", begin.element(4))
     dates = [part for part in one.body if part.name == "G62" and part.element(1) == "11"]
     shipped = dates[0] if dates else None
@@ -202,7 +207,7 @@ def _shipment(gathering: Gathering, one: TransactionSet) -> None:
             gathering.leave_out("ordered and not shipped")
             continue
         fields = {
-            "id": f"945:{number}:{place}",
+            "id": f"945:{number}:{order}:{place}",
             "kind": "shipped",
             "at": at,
             "owner": owner,
