@@ -1,6 +1,8 @@
 """What a document leaves open is refused, for whoever guesses counts goods twice or loses them: whether an 846 lists
 all that there is, and which of two things that bear one id counts."""
 
+import unicodedata
+
 import pytest
 
 from stocking import (
@@ -122,3 +124,21 @@ def test_an_id_that_comes_twice_in_one_document_is_a_fault(form: str, text: str,
     report = read(text, REST, form)
     assert_faults(report.faults, (line, part))
     assert len(report.rows) + len(report.snapshots) == 1
+
+
+@pytest.mark.parametrize(
+    ("sku", "part"),
+    [
+        ("Café-3", "3: Café-3: is not taken, for another row of its SKU in the snapshot has a fault"),
+        (unicodedata.normalize("NFD", "Café-3"), "3: Café-3: is not taken, for another row of its SKU"),
+        (" Café-3", "2: snapshot S-1: nothing of it is taken, for of a row not even the SKU can be read"),
+    ],
+)
+def test_no_half_of_a_count_is_taken_however_its_sku_is_written(sku: str, part: str) -> None:
+    rows = [
+        {"sku": "Café-3", "unit": "EA", "quantity": "40", "lot": "L1"},
+        {"sku": sku, "unit": "EA", "quantity": "4O", "lot": "L2"},
+    ]
+    report = read(json_text(snapshots=[COUNT | {"rows": rows}]), REST, "json")
+    assert any(f"{one.line}: {one.text}".startswith(part) for one in report.faults), report.faults
+    assert report.snapshots == ()

@@ -26,6 +26,7 @@ from pledgewatch_cloud.decide.stock.rows import (
     Terms,
     count,
     movement,
+    sku_of,
 )
 
 
@@ -88,7 +89,7 @@ class Gathering:
                 self.fault(line, f"the same goods, bin and lot as line {first}: which of the two counts? send one")
                 row = None
             if row is None:
-                unsound.add(fields.get("sku", ""))
+                unsound.add(sku_of(fields))
                 continue
             lots[row.key, row.lot] = line
             known = found.get(row.key)

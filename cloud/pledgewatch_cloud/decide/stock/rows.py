@@ -301,6 +301,11 @@ def word(name: str, text: str) -> str:
     return text
 
 
+def sku_of(fields: Fields) -> str:
+    """The SKU of a row as rows have it; empty where it cannot be read."""
+    return _gathered([], "", word, "sku", fields.get("sku", ""))
+
+
 def owner_of(terms: Terms, text: str) -> str:
     """Whose goods they are, as the book calls them. Raises RowError."""
     if not text:
