@@ -174,7 +174,7 @@ def test_a_file_that_grows_is_never_taken_half(site: Site, name: str, raw: bytes
 def test_only_a_table_waits_for_a_minute_when_it_is_whole(site: Site) -> None:
     site.put("a.json", movements({}))
     site.put("b.csv", table(line(2)))
-    site.put("c.x12", interchange(came_in(pieces(40), total="40")).encode())
+    site.put("c.x12", interchange(came_in(pieces(40), total="40")).encode() + b"\x1a")  # the end of DOS
     site.look(2)
     assert site.lies() == ["wms/b.csv", "wms/taken/a.json", "wms/taken/c.x12"]
     site.look(2)

@@ -1,10 +1,9 @@
 """What a document leaves open is refused, for whoever guesses counts goods twice or loses them: whether an 846 lists
-all that there is, and which of two things that bear one id counts."""
+all that there is, which of two rows that bear one id counts, and which row a reference is about."""
 
 import unicodedata
 
 import pytest
-
 from stocking import (
     CHAIR,
     DAY_MS,
@@ -109,7 +108,7 @@ def test_two_orders_of_one_shipment_or_receipt_count_both() -> None:
 ONE_ROW = "1,received,2026-03-01T12:00:00Z,SOFA-3,EA,40\n"
 COUNT = {"id": "S-1", "at": "2026-03-01T12:00:00Z", "rows": [{"sku": "SOFA-3", "unit": "EA", "quantity": "40"}]}
 TWICE = [
-    ("x12", interchange(shipped("ORD-5"), shipped("ORD-5", number="0002")), 12, "945:SH-77:ORD-5:1: is the id of line 6"),
+    ("x12", interchange(shipped("ORD-5"), shipped("ORD-5", number="0002")), 12, "SH-77:ORD-5:1: is the id of line 6"),
     ("x12", interchange(shipped("ORD-5"), shipped("ORD-5", number="0002", units=3)), 12, "is the id of line 6"),
     ("x12", MONDAY + MONDAY, 19, "846:I-1: is the id of line 4 too: which of the two counts? each has its own"),
     ("json", json_text(movements=[moved_in(), moved_in()]), 3, "M-1: is the id of line 2 too"),
@@ -142,3 +141,59 @@ def test_no_half_of_a_count_is_taken_however_its_sku_is_written(sku: str, part: 
     report = read(json_text(snapshots=[COUNT | {"rows": rows}]), REST, "json")
     assert any(f"{one.line}: {one.text}".startswith(part) for one in report.faults), report.faults
     assert report.snapshots == ()
+
+
+HEAD_846 = "BIA*00*SI*I-1*20260301*1200"
+HEAD_944, HEAD_945 = "W17*F*20260301*R-17*PO-9**8*1200", "W06*F*ORD-5*20260301*SH-77"
+SHIPPED = "G62*11*20260301*4*1230*UT"
+REFERENCES = [
+    ("944", [HEAD_944, "W07*40*EA**SK*SOFA-3", "N9*WS*B-07", "N9*WS*B-08", "W14*40"], 7, "N9 with WS comes 2 times"),
+    ("944", [HEAD_944, "W07*40*EA**SK*SOFA-3", "N9*LT*L1", "N9*LT*L1", "W14*40"], 7, "N9 with LT comes 2 times"),
+    ("944", [HEAD_944, "W07*40*EA**SK*SOFA-3***L1", "N9*LT*L2", "W14*40"], 6, "lot: 'L2' here, and 'L1' before"),
+    ("944", [HEAD_944, "W07*40*EA**SK*SOFA-3*SK*SOFA-4", "W14*40"], 5, "W07 says SK twice"),
+    ("944", [HEAD_944, "N9*WS*B-07", "W07*40*EA**SK*SOFA-3", "W14*40"], 5, "N9 with WS stands in no loop of W07"),
+    ("944", [HEAD_944, "W07*40*EA**SK*SOFA-3", "W14*40", "N9*LT*L1"], 7, "N9 with LT stands in no loop of W07"),
+    (
+        "945",
+        [HEAD_945, SHIPPED, "LX*1", "N9*WS*B-07", "W12*CC*2*2*0*EA**SK*SOFA-3", "W03*2"],
+        7,
+        "N9 with WS stands in no loop of W12: which of them it is about cannot be told: nothing of the set is taken",
+    ),
+    ("945", [HEAD_945, SHIPPED, "W12*CC*2*2*0*EA**SK*SOFA-3*L1", "N9*LT*L2", "W03*2"], 7, "lot: 'L2' here, and 'L1'"),
+    ("846", [HEAD_846, "LIN**SK*SOFA-3*LT*L1*LT*L2", "QTY*17*4*EA", "CTT*1"], 5, "LIN says LT twice"),
+    (
+        "846",
+        [HEAD_846, "LIN**SK*SOFA-3*LT*L1", "REF*LT*L2", "QTY*17*4*EA", "CTT*1"],
+        6,
+        "lot: 'L2' here, and 'L1' before: which of them is it?",
+    ),
+    (
+        "846",
+        [HEAD_846, "LIN**SK*SOFA-3", "DTM*036*20270101", "DTM*036*20280101", "QTY*17*4*EA", "CTT*1"],
+        5,
+        "expiry: '20270101 or 20280101' is no time",
+    ),
+    ("846", [HEAD_846, "REF*WS*B-07", "LIN**SK*SOFA-3", "QTY*17*4*EA", "CTT*1"], 5, "no loop of LIN"),
+]
+
+
+@pytest.mark.parametrize(("code", "body", "segment", "part"), REFERENCES)
+def test_a_reference_is_refused_where_it_is_not_clear_which_row_it_is_about_or_which_of_two_counts(
+    code: str, body: list[str], segment: int, part: str
+) -> None:
+    report = read(interchange(transaction(code, *body)), REST)
+    assert (segment, True) in [(one.line, part in one.text) for one in report.faults], report.faults
+    assert (report.rows, report.snapshots) == ((), ())
+
+
+def test_references_that_say_the_same_as_their_row_and_others_in_a_heading_are_no_fault() -> None:
+    body = (HEAD_944, "N9*PO*9", "W07*40*EA**SK*SOFA-3***L1", "N9*LT*L1", "N9*WS*B-07", "W14*40")
+    (row,) = read(interchange(transaction("944", *body))).rows
+    assert (row.key, row.lot) == (THERE, "L1")
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\r\n\x1a", "\x1a\x1a"])
+def test_the_sign_with_which_dos_ended_files_is_no_part_of_them(end: str) -> None:
+    assert read((MONDAY + end).encode()) == read(MONDAY)
+    assert read(("\ufeff" + MONDAY + end).encode("utf-16-le")) == read(MONDAY)
+    assert_faults(read("\x1a" + MONDAY).faults, (1, "holds the control character '\\x1a'"))

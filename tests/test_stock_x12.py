@@ -161,10 +161,9 @@ ENVELOPE_FAULTS: list[tuple[str, str, int, str, list[str]]] = [
 
 def advices() -> str:
     """Two 846 in one group; the first has 14 segments, the second is of another day."""
-    second = transaction(
-        "846", "BIA*00*SI*INV-0302*20260302*1200", "LIN**SK*SOFA-3", "QTY*17*36*EA", "CTT*1*36", number="0002"
-    )
-    return interchange(ADVICE, [*second[:2], "N1*DE*EXPORTER*92*DEP1", "REF*WS*B-07", *second[2:-1], "SE*8*0002"])
+    head = ("BIA*00*SI*INV-0302*20260302*1200", "N1*DE*EXPORTER*92*DEP1")
+    second = transaction("846", *head, "LIN**SK*SOFA-3", "REF*WS*B-07", "QTY*17*36*EA", "CTT*1*36", number="0002")
+    return interchange(ADVICE, second)
 
 
 @pytest.mark.parametrize(("old", "new", "segment", "part", "kept"), ENVELOPE_FAULTS)

@@ -18,7 +18,7 @@ from pledgewatch_cloud.stock.intake import StockIntake, told
 
 FORMS: Mapping[str, str] = {".json": "json", ".csv": "csv", ".x12": "x12", ".edi": "x12"}
 """The form of a file by its ending."""
-_IEA = re.compile(rb"IEA[^A-Za-z0-9][0-9]{1,5}[^A-Za-z0-9][0-9]{9}[^A-Za-z0-9]\s*\Z")
+_IEA = re.compile(rb"IEA[^A-Za-z0-9][0-9]{1,5}[^A-Za-z0-9][0-9]{9}[^A-Za-z0-9][\s\x1a]*\Z")
 
 
 class StockFiles:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.moments import iso, short
 from pledgewatch_cloud.decide.stock import texts
-from pledgewatch_cloud.decide.stock.gathering import Gathering, refused
+from pledgewatch_cloud.decide.stock.gathering import Gathering, Laid, refused
 from pledgewatch_cloud.decide.stock.rows import (
     COUNT_FIELDS,
     KINDS,
@@ -311,7 +311,7 @@ def _of_kind(mapping: CsvMapping, rule: Rule | None, fields: dict[str, str]) -> 
 def _snapshots(gathering: Gathering, mapping: CsvMapping, places: Mapping[str, int], table: list[_Line]) -> None:
     """One snapshot for each id, or for each moment where no id is mapped."""
     frames: dict[str, Snapshot] = {}
-    rows: dict[str, list[tuple[Fields, int]]] = {}
+    rows: dict[str, list[Laid]] = {}
     for line in table:
         found = _laid_out(gathering, mapping, places, line)
         if found is None:
@@ -329,6 +329,6 @@ def _snapshots(gathering: Gathering, mapping: CsvMapping, places: Mapping[str, i
             where = f"line {first.line}"
             raise StockError((Fault(line.number, f"snapshot {identity} has another moment or owner than on {where}"),))
         count = {name: fields[name] for name in COUNT_FIELDS if fields.get(name)} | {"quantity": fields["on_hand"]}
-        rows.setdefault(identity, []).append((count, line.number))
+        rows.setdefault(identity, []).append(Laid(count, line.number))
     for identity, frame in frames.items():
         gathering.snapshot(frame, rows[identity])

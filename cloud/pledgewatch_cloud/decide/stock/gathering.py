@@ -9,6 +9,7 @@ document says nothing new, but nobody writes it twice in one unless he means two
 """
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.decide.stock.rows import (
@@ -28,6 +29,14 @@ from pledgewatch_cloud.decide.stock.rows import (
     movement,
     sku_of,
 )
+
+
+class Laid(NamedTuple):
+    """A row of a snapshot, laid out as texts, with its line; where it is not sound, its faults are told already."""
+
+    fields: Fields
+    line: int
+    is_sound: bool = True
 
 
 class Gathering:
@@ -71,7 +80,7 @@ class Gathering:
         if found is not None and is_sound and self._is_first(found.id, line):
             self.rows.append(found)
 
-    def snapshot(self, frame: Snapshot, rows: Iterable[tuple[Fields, int]]) -> None:
+    def snapshot(self, frame: Snapshot, rows: Iterable[Laid]) -> None:
         """A snapshot from the texts of its rows and what frames them; rows of one key are added up.
 
         Rows of other owners than the frame's are faults where it is complete.
@@ -79,7 +88,7 @@ class Gathering:
         found: dict[StockKey, StockRow] = {}
         lots: dict[tuple[StockKey, str], int] = {}
         unsound = set[str]()
-        for fields, line in rows:
+        for fields, line, is_sound in rows:
             row = self.tried(line, lambda fields=fields, line=line: count(self.terms, fields, line))  # type: ignore[misc]
             if row is not None and frame.complete and row.key.owner != frame.owner:
                 self.fault(line, f"owner: {short(row.key.owner)}: the snapshot is complete for {frame.owner} only")
@@ -88,7 +97,7 @@ class Gathering:
                 first = lots[row.key, row.lot]
                 self.fault(line, f"the same goods, bin and lot as line {first}: which of the two counts? send one")
                 row = None
-            if row is None:
+            if row is None or not is_sound:
                 unsound.add(sku_of(fields))
                 continue
             lots[row.key, row.lot] = line

@@ -140,8 +140,8 @@ class Terms(NamedTuple):
 
     `owners` and `units` give what the book calls an owner or a unit by what the source writes; an empty `owners` takes
     none but `owner`. `sku_units` names the unit of SKUs that are counted in one only. `utc_offset_minutes` is the
-    offset of times that are written without one; None: such a time is a fault. `inventory_advice` is what an 846 says of
-    goods of its owner that it does not list; empty: no 846 can be read.
+    offset of times that are written without one; None: such a time is a fault. `inventory_advice` is whether an 846
+    lists all of its owner's stock; empty: no 846 can be read.
     """
 
     source: str

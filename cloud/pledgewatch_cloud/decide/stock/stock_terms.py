@@ -3,7 +3,8 @@ book.
 
 Everything in which two stock systems may differ, so that a reader would have to guess, is said here once by somebody
 who knows the source: whether its documents add or set, whose goods and which units its words stand for, what a time
-without an offset means, what is not listed, and what becomes of a document with faults. See `Terms` and `CsvMapping` for each of them.
+without an offset means, what is not listed, and what becomes of a document with faults. See `Terms` and `CsvMapping`
+for each of them.
 """
 
 import re

@@ -14,6 +14,7 @@ from pledgewatch_cloud.decide.stock.rows import DOCUMENT_MAX_BYTES, Fault, Stock
 ENCODINGS = ("utf-8", "windows-1252")
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_END_OF_DOS = "\x1a"
 _ASCII = bytes(range(128))
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1b\x7f]")
 
@@ -21,12 +22,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1b\x7f]")
 def decoded(terms: Terms, data: bytes | str) -> str:
     """The text of a document, without its byte order mark. Raises StockError with the line of what cannot be read.
 
-    Four control characters that separate things, 0x1c to 0x1f, are let through: X12 may use them.
+    Nor has it the sign with which DOS ended files. Four control characters that separate things, 0x1c to 0x1f, are let
+    through: X12 may use them.
     """
     size = len(data) if isinstance(data, bytes) else len(data.encode(errors="surrogatepass"))
     if size > DOCUMENT_MAX_BYTES:
         raise StockError((Fault(0, f"{size} bytes; at most {DOCUMENT_MAX_BYTES}: hand it in in parts"),))
     text = data.removeprefix("\ufeff") if isinstance(data, str) else _from_bytes(terms, data)
+    text = text.rstrip(_END_OF_DOS)
     found = _CONTROL.search(text)
     if found is not None:
         cure = "save it as UTF-8, or as UTF-16 with a byte order mark"
