@@ -18,7 +18,7 @@ from stocking import (
     transaction,
 )
 
-from pledgewatch_cloud.decide.stock import intake
+from pledgewatch_cloud.decide.stock import csv_form, intake
 from pledgewatch_cloud.decide.stock.csv_form import CsvMapping
 from pledgewatch_cloud.decide.stock.rows import Report, Terms
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
@@ -197,3 +197,44 @@ def test_the_sign_with_which_dos_ended_files_is_no_part_of_them(end: str) -> Non
     assert read((MONDAY + end).encode()) == read(MONDAY)
     assert read(("\ufeff" + MONDAY + end).encode("utf-16-le")) == read(MONDAY)
     assert_faults(read("\x1a" + MONDAY).faults, (1, "holds the control character '\\x1a'"))
+
+
+@pytest.mark.parametrize("terms", [UTC, REST])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r"])
+def test_a_table_whose_last_line_has_no_end_is_refused_whole(terms: Terms, encoding: str, end: str) -> None:
+    cut = f"no,kind,at,sku,unit,qty\n{ONE_ROW}2{ONE_ROW[1:-2]}"
+    report = read((cut + end).encode(encoding), terms, "csv")
+    if end:
+        assert report.faults == ()
+        assert [row.quantity_milli for row in report.rows] == [40_000, 4_000]
+    else:
+        assert_faults(
+            report.faults, (3, "the last line has no end: was it cut? end the line, or have the source write a")
+        )
+        assert report.rows == ()
+
+
+def test_a_trailer_shows_by_itself_that_a_table_is_whole() -> None:
+    text = f"no,kind,at,sku,unit,qty\n{ONE_ROW}SUM,1,40"
+    assert len(csv_form.read(UTC, TABLE._replace(trailer="SUM"), text).rows) == 1
+    for cut in (text[:-1], text[: text.index("SUM")]):
+        assert csv_form.read(UTC, TABLE._replace(trailer="SUM"), cut).rows == ()
+
+
+def test_a_trailer_is_held_against_rows_that_are_too_short_for_their_quantity() -> None:
+    text = f"no,kind,at,sku,unit,qty\n{ONE_ROW}2,received\nSUM,2,40\n"
+    report = csv_form.read(REST, TABLE._replace(trailer="SUM"), text)
+    assert_faults(report.faults, (3, "2 cells where the header has 6: is a delimiter unquoted?"))
+    assert [row.id for row in report.rows] == ["1"]
+
+
+def test_a_control_number_of_a_group_that_comes_twice_is_refused_whole() -> None:
+    group = interchange(received("PO-1")).splitlines()[1:-1]
+    head, end = interchange(received("PO-1")).splitlines()[0], "IEA*2*000000001~"
+    again = [one.replace("R-17", "R-18") for one in group]
+    other = [one.replace("*7*X*", "*8*X*").replace("GE*1*7", "GE*1*8") for one in again]
+    assert len(read("\n".join([head, *group, *other, end])).rows) == 2
+    twice = read("\n".join([head, *group, *again, end]))
+    assert_faults(twice.faults, (9, "GS06 7 is another group's: which one counts?"))
+    assert twice.rows == ()
