@@ -86,6 +86,7 @@ def test_a_table_says_the_same_in_every_encoding(data: bytes | str, terms: Terms
         (UMLAUTS.encode("utf-16-le"), "utf-8", 2, "is no utf-8 at byte "),
         (HEADER.encode("utf-16-le"), "utf-8", 1, "holds the control character '\\x00': save it as UTF-8, or as UTF-16"),
         (b"\xff\xfe" + UMLAUTS.encode("utf-16-le")[:-1], "utf-8", 2, "is no utf-16-le at byte"),
+        (UMLAUTS.encode(), "windows-1252", 2, "is UTF-8, where the book says that it is windows-1252: say in the book"),
         (UMLAUTS.encode("windows-1252") + b"\x81", "windows-1252", 3, "is no windows-1252 at byte"),
         (UMLAUTS + "\x07", "utf-8", 3, "holds the control character '\\x07'"),
     ],

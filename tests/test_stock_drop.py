@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from builders import ManualClock
 from stocked import (
-    HEADER,
     LENIENT,
     SOFA,
     STRICT,
@@ -174,7 +173,7 @@ def test_a_file_that_grows_is_never_taken_half(site: Site, name: str, raw: bytes
 def test_only_a_table_waits_for_a_minute_when_it_is_whole(site: Site) -> None:
     site.put("a.json", movements({}))
     site.put("b.csv", table(line(2)))
-    site.put("c.x12", interchange(came_in(pieces(40), total="40")).encode())
+    site.put("c.x12", interchange(came_in(pieces(40), total="40")).encode() + b"\x1a")  # the end of DOS
     site.look(2)
     assert site.lies() == ["wms/b.csv", "wms/taken/a.json", "wms/taken/c.x12"]
     site.look(2)
@@ -233,24 +232,6 @@ def test_a_file_whose_ending_nobody_takes_is_told_of_once_when_it_has_lain_there
     site.put("a.txt", b"another")
     site.look(5)
     assert [one.getMessage() for one in caplog.records] == [said, said]
-
-
-@pytest.mark.parametrize(("end", "is_said"), [("", True), ("\n", False), ("\r\n", False)])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_table_without_an_end_of_its_last_line_is_taken_when_it_lay_still_and_that_is_said(
-    site: Site, caplog: pytest.LogCaptureFixture, end: str, is_said: bool, encoding: str
-) -> None:
-    caplog.set_level(logging.INFO)
-    text = f"{HEADER}\n{line(1)}{end}"
-    csv = {name: value for name, value in stock_book_document()["stock_sources"][0]["csv"].items() if name != "trailer"}
-    source = stock_book_document()["stock_sources"][0] | {"csv": csv}
-    site.spine.commit(drafts.amend, {"stock_sources": [source]})
-    site.put("a.csv", text.encode(encoding))
-    site.look(3)
-    assert site.lies() == ["wms/a.csv"]
-    site.look(1)
-    assert site.lies() == ["wms/taken/a.csv"]
-    assert ("its last line has no end: was it whole?" in caplog.text) == is_said
 
 
 def test_a_folder_of_no_source_is_refused_and_taken_once_the_book_knows_it(site: Site) -> None:

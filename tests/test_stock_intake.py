@@ -17,7 +17,7 @@ from stocking import (
 )
 
 from pledgewatch_cloud.decide.stock.csv_form import CsvMapping
-from pledgewatch_cloud.decide.stock.intake import AHEAD_MAX_MS, admitted, read
+from pledgewatch_cloud.decide.stock.intake import AHEAD_MAX_MS, COUNT_AHEAD_MAX_MS, admitted, read
 from pledgewatch_cloud.decide.stock.rows import Fault, StockError, Terms
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 
@@ -94,13 +94,32 @@ def test_what_a_source_may_not_mean_is_refused(means: str, text: str, part: str)
     assert len(handed_in(StockBook(), "json", text, UTC._replace(means=other))) > 0
 
 
-def test_what_is_to_come_is_refused() -> None:
+def test_a_movement_may_be_dated_a_day_ahead_and_a_count_some_minutes() -> None:
     text = json_text(movements=[moved_in()])
     assert len(handed_in(StockBook(), "json", text, at_ms=NOON_MS - AHEAD_MAX_MS)) == 1
     with pytest.raises(StockError, match=r"M-1 is about 2026-03-01T12:00:00Z, which is to come"):
         handed_in(StockBook(), "json", text, at_ms=NOON_MS - AHEAD_MAX_MS - 1)
-    with pytest.raises(StockError, match=r"S-1 is about 2026-03-01T12:00:00Z, which is to come"):
-        handed_in(StockBook(), "json", SNAPSHOT, at_ms=NOON_MS - AHEAD_MAX_MS - 1)
+    assert len(handed_in(StockBook(), "json", SNAPSHOT, at_ms=NOON_MS - COUNT_AHEAD_MAX_MS)) == 2
+    with pytest.raises(StockError, match=r"S-1 counts what there is at 2026-03-01T12:00:00Z, which is to come"):
+        handed_in(StockBook(), "json", SNAPSHOT, at_ms=NOON_MS - COUNT_AHEAD_MAX_MS - 1)
+
+
+def test_of_a_document_the_rest_is_taken_without_its_count_that_is_dated_ahead() -> None:
+    ahead = [{"id": "S-1", "at": "2026-03-02T00:00:00Z", "rows": [{"sku": "SOFA-3", "unit": "EA", "quantity": "7"}]}]
+    text = json_text(movements=[moved_in()], snapshots=ahead)
+    report = admitted(REST, read(REST, "json", text), StockBook(), NOON_MS)
+    assert_faults(report.faults, (3, "hand it in after that"))
+    assert ([row.id for row in report.rows], report.snapshots) == (["M-1"], ())
+    assert handed_in(StockBook(), "json", text, REST, NOON_MS).on_hand_milli(SOFA) == 40_000
+
+
+def test_a_count_of_a_day_that_has_not_ended_does_not_bring_back_what_is_sold_that_day() -> None:
+    counts = CsvMapping({"on_hand": "qty", "at": "day", "sku": "sku", "unit": "unit"})
+    terms = UTC._replace(bare_dates="last")
+    report = read(terms, "csv", "day,sku,unit,qty\n2026-03-01,SOFA-3,EA,40\n", counts)
+    with pytest.raises(StockError, match=r"at-2026-03-01T23:59:59\.999Z counts what there is at .* which is to come"):
+        admitted(terms, report, StockBook(), NOON_MS)
+    assert len(admitted(terms, report, StockBook(), NOON_MS + 12 * 3_600_000).snapshots) == 1
 
 
 def test_another_content_under_a_known_id_is_a_fault_like_any_other() -> None:
@@ -122,7 +141,7 @@ DOCUMENTS = [
     ("json", JSON.replace('"KG"', '"CA"').replace('"1"', '"J1"').replace('"2"', '"J2"').replace('"3"', '"J3"')),
     ("x12", X12.replace("KG", "EA")),
     ("json", SNAPSHOT),
-    ("json", json_text(movements=[{"id": "undo", "at": "2026-03-03T12:00:00Z", "cancels": "944:2:1"}])),
+    ("json", json_text(movements=[{"id": "undo", "at": "2026-03-03T12:00:00Z", "cancels": "944:2::1"}])),
     ("json", json_text(movements=[moved_in("C-1", cancels="1", quantity="39")])),
 ]
 

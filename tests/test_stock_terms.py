@@ -28,6 +28,7 @@ EVERY_KEY: dict[str, Any] = {
     "bare_dates": "last",
     "encoding": "windows-1252",
     "sku_qualifiers": ["VN", "SK"],
+    "inventory_advice": "partial",
     "csv": {
         "columns": {"at": "when", "sku": "article", "quantity": "how many", "unit": "unit"},
         "fixed": {"bin": "B-07", "lot": "L7"},
@@ -71,6 +72,7 @@ def test_every_key_is_read() -> None:
             bare_dates="last",
             encoding="windows-1252",
             sku_qualifiers=("VN", "SK"),
+            inventory_advice="partial",
         ),
         mapping,
     )
@@ -197,6 +199,7 @@ FAULTS: list[tuple[Change, str]] = [
         "stock_sources[0].sku_qualifiers: 'SK' is no qualifier of two or three signs, or",
     ),
     (said(sku_qualifiers=["sku"]), "stock_sources[0].sku_qualifiers: 'sku' is no qualifier"),
+    (said(inventory_advice="all"), "stock_sources[0].inventory_advice: 'all' is none of complete, partial"),
     (said(csv=[]), "stock_sources[0].csv: an object is needed, not list"),
     (mapped(smell=1), "stock_sources[0].csv.smell: no such key"),
     (mapped(columns={}), "stock_sources[0].csv: map either quantity (rows add) or on_hand (rows set)"),

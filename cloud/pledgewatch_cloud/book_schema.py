@@ -49,7 +49,7 @@ from pledgewatch_cloud.decide.milestones.terms import SHARES_OF
 from pledgewatch_cloud.decide.moments import ID
 from pledgewatch_cloud.decide.money import AMOUNT_MAX_MINOR, BASIS_POINTS
 from pledgewatch_cloud.decide.stock import csv_form
-from pledgewatch_cloud.decide.stock.rows import AT_FAULT, BARE_DATES, MEANS, WORD_MAX
+from pledgewatch_cloud.decide.stock.rows import AT_FAULT, BARE_DATES, INVENTORY_ADVICE, MEANS, WORD_MAX
 from pledgewatch_cloud.decide.stock.rows import KINDS as STOCK_KINDS
 from pledgewatch_cloud.decide.stock.stock_terms import (
     MAX_NAMES,
@@ -545,6 +545,7 @@ SECTIONS: dict[str, Schema] = {
                 "uniqueItems": True,
                 "description": "by which SKUs are found in X12, the preferred first",
             },
+            inventory_advice=one_of(INVENTORY_ADVICE, "whether an 846 of X12 lists all of an owner's stock"),
             csv=STOCK_TABLE,
         )
     ),

@@ -12,7 +12,11 @@ DAY_MS = 86_400_000
 NOON_MS = moment_ms("noon", "2026-03-01T12:00:00Z")
 LATER_MS = NOON_MS + 30 * DAY_MS
 TERMS = Terms(
-    "wms", "la-1", "both", {"EA": "piece", "CA": "carton"}, owner="exporter", owners={"DEP1": "exporter"}, bin="A-01"
+    *("wms", "la-1", "both", {"EA": "piece", "CA": "carton"}),
+    owner="exporter",
+    owners={"DEP1": "exporter"},
+    bin="A-01",
+    inventory_advice="partial",
 )
 SOFA = StockKey("la-1", "exporter", "SOFA-3", "A-01", "piece")
 CHAIR = SOFA._replace(sku="CHAIR-1")

@@ -1,9 +1,8 @@
 """Stock reports that come as files: `<folder>/<source>/<name>`, by their ending JSON, CSV or X12 (see drop_folder).
 
 The beginning of a JSON document never is one, and that of an interchange has no IEA, so both show when they are whole.
-Nothing shows it of a table: a CSV file is taken when it has not changed for as long as a file that may still grow is
-waited for, and it is said where its last line has no end, for it may be cut within its last number. A trailer shows
-that it is whole.
+Nothing shows it of a table while it grows: a CSV file is taken when it has not changed for as long as a file that may
+still grow is waited for.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from pledgewatch_cloud.stock.intake import StockIntake, told
 
 FORMS: Mapping[str, str] = {".json": "json", ".csv": "csv", ".x12": "x12", ".edi": "x12"}
 """The form of a file by its ending."""
-_IEA = re.compile(rb"IEA[^A-Za-z0-9][0-9]{1,5}[^A-Za-z0-9][0-9]{9}[^A-Za-z0-9]\s*\Z")
+_IEA = re.compile(rb"IEA[^A-Za-z0-9][0-9]{1,5}[^A-Za-z0-9][0-9]{9}[^A-Za-z0-9][\s\x1a]*\Z")
 
 
 class StockFiles:
@@ -44,18 +43,12 @@ class StockFiles:
             return Became(REFUSED, told(form, error.faults), f"is refused: {error}")
         where = f"is in entry {entry}" if entry else "was known already"
         left = f", but for what is wrong with it: {StockError(report.faults)}" if report.faults else ""
-        open_end = "; its last line has no end: was it whole?" if form == "csv" and _has_open_end(raw) else ""
-        return Became(TAKEN, told(form, report.faults), where + left + open_end)
+        return Became(TAKEN, told(form, report.faults), where + left)
 
 
 def form_of(name: str) -> str | None:
     """The form that a file's name tells, None where it tells none."""
     return FORMS.get(PurePath(name).suffix.lower())
-
-
-def _has_open_end(raw: bytes) -> bool:
-    """Whether the last line of a table has no end; in UTF-16 a zero byte may follow it."""
-    return not raw.rstrip(b"\0").endswith((b"\n", b"\r"))
 
 
 def _is_whole(form: str, raw: bytes) -> bool:

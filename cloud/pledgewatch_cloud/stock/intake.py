@@ -40,7 +40,7 @@ class StockIntake:
     """The way into the journal for what stock systems hand in."""
 
     def __init__(self, writer: Writer, store: Store, reports: StockReports, clock: Clock) -> None:
-        """`clock` is the journal's: it says when a document came, and nothing is taken that is about a later day."""
+        """`clock` is the journal's: it says when a document came, and nothing is taken that is too far ahead of it."""
         self._writer = writer
         self._clock = clock
         self._room = reports.room

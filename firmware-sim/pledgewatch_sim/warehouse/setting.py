@@ -80,6 +80,7 @@ def book_part(unit_weights_g: Mapping[str, int], grace_s: int) -> dict[str, Any]
                 "warehouse": layout.WAREHOUSE,
                 "means": "both",
                 "utc_offset_minutes": 0,  # X12 has times without an offset
+                "inventory_advice": "complete",
                 "units": {UNIT: UNIT},
                 "owners": {one: one for one in owners},
                 "csv": {

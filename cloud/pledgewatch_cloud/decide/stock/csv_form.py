@@ -11,6 +11,9 @@ cells of the mapped fields, by field, and of the columns that rules look at, by 
 says nothing new, also where its columns stand in another order or one more is there. What two equal rows of one file
 mean cannot be told from them: a line twice on the invoice, or a line written twice. The mapping says it (`repeats`),
 and where it does not, the second is a fault. Rows that are equal must come in one file.
+
+Nothing but a trailer shows that a table is whole. One without it whose last line has no end may be cut within its last
+number, 40 to 4, and is refused.
 """
 
 import csv
@@ -21,7 +24,7 @@ from typing import NamedTuple
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.moments import iso, short
 from pledgewatch_cloud.decide.stock import texts
-from pledgewatch_cloud.decide.stock.gathering import Gathering, refused
+from pledgewatch_cloud.decide.stock.gathering import Gathering, Laid, refused
 from pledgewatch_cloud.decide.stock.rows import (
     COUNT_FIELDS,
     KINDS,
@@ -94,10 +97,11 @@ def read(terms: Terms, mapping: CsvMapping, data: bytes | str) -> Report:
     """What a table says. Never raises: what is wrong is in the report."""
     try:
         check(mapping)
-        table = _table(mapping, texts.decoded(terms, data))
+        text = texts.decoded(terms, data)
+        table = _table(mapping, text)
         places = _header(mapping, table)
         width = len(table[0].cells)
-        rows = _without_trailer(mapping, places, table[1:])
+        rows = _without_trailer(mapping, places, table[1:]) if mapping.trailer else _ended(text, table)
         gathering = Gathering(terms)
         if "on_hand" in mapping.columns:
             _snapshots(gathering, mapping, places, _sound(gathering, mapping, width, rows))
@@ -184,10 +188,16 @@ def _header(mapping: CsvMapping, table: list[_Line]) -> dict[str, int]:
     return {column: cells.index(column) for column in named}
 
 
+def _ended(text: str, table: list[_Line]) -> list[_Line]:
+    """The rows of a table without a trailer. Raises StockError where its last line has no end."""
+    if not text.endswith(("\r", "\n")):
+        cure = "was it cut? end the line, or have the source write a trailer"
+        raise StockError((Fault(table[-1].number, f"the last line has no end: {cure}"),))
+    return table[1:]
+
+
 def _without_trailer(mapping: CsvMapping, places: Mapping[str, int], rows: list[_Line]) -> list[_Line]:
     """The rows before the trailer. Raises StockError where it is missing or does not add up: then none is taken."""
-    if not mapping.trailer:
-        return rows
     if not rows or rows[-1].cells[0] != mapping.trailer:
         line = rows[-1].number if rows else 0
         raise StockError((Fault(line, f"the last row is to begin with {mapping.trailer!r}: is the file whole?"),))
@@ -311,7 +321,7 @@ def _of_kind(mapping: CsvMapping, rule: Rule | None, fields: dict[str, str]) -> 
 def _snapshots(gathering: Gathering, mapping: CsvMapping, places: Mapping[str, int], table: list[_Line]) -> None:
     """One snapshot for each id, or for each moment where no id is mapped."""
     frames: dict[str, Snapshot] = {}
-    rows: dict[str, list[tuple[Fields, int]]] = {}
+    rows: dict[str, list[Laid]] = {}
     for line in table:
         found = _laid_out(gathering, mapping, places, line)
         if found is None:
@@ -329,6 +339,6 @@ def _snapshots(gathering: Gathering, mapping: CsvMapping, places: Mapping[str, i
             where = f"line {first.line}"
             raise StockError((Fault(line.number, f"snapshot {identity} has another moment or owner than on {where}"),))
         count = {name: fields[name] for name in COUNT_FIELDS if fields.get(name)} | {"quantity": fields["on_hand"]}
-        rows.setdefault(identity, []).append((count, line.number))
+        rows.setdefault(identity, []).append(Laid(count, line.number))
     for identity, frame in frames.items():
         gathering.snapshot(frame, rows[identity])

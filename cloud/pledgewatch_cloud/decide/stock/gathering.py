@@ -3,9 +3,13 @@
 A snapshot is one statement. Where a row of it has a fault, what stands beside it is not half a count of something else:
 a complete one is refused whole, for what it leaves out would count as gone; of another, the rows of the faulty row's
 SKU are left out with it, and all of them where even the SKU cannot be read.
+
+An id that comes a second time in one document is a fault, whatever stands beside it: the same said again in another
+document says nothing new, but nobody writes it twice in one unless he means two.
 """
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.decide.stock.rows import (
@@ -23,7 +27,16 @@ from pledgewatch_cloud.decide.stock.rows import (
     Terms,
     count,
     movement,
+    sku_of,
 )
+
+
+class Laid(NamedTuple):
+    """A row of a snapshot, laid out as texts, with its line; where it is not sound, its faults are told already."""
+
+    fields: Fields
+    line: int
+    is_sound: bool = True
 
 
 class Gathering:
@@ -35,6 +48,7 @@ class Gathering:
         self.rows: list[StockRow] = []
         self.snapshots: list[Snapshot] = []
         self._left_out: dict[str, int] = {}
+        self._lines: dict[str, int] = {}
         self._read = 0
 
     def fault(self, line: int, *texts: str) -> None:
@@ -63,10 +77,10 @@ class Gathering:
     def movement(self, fields: Fields, line: int, *, is_sound: bool = True) -> None:
         """A movement of stock from its texts; where they were not sound already, only its other faults are found."""
         found = self.tried(line, lambda: movement(self.terms, fields, line))
-        if found is not None and is_sound:
+        if found is not None and is_sound and self._is_first(found.id, line):
             self.rows.append(found)
 
-    def snapshot(self, frame: Snapshot, rows: Iterable[tuple[Fields, int]]) -> None:
+    def snapshot(self, frame: Snapshot, rows: Iterable[Laid]) -> None:
         """A snapshot from the texts of its rows and what frames them; rows of one key are added up.
 
         Rows of other owners than the frame's are faults where it is complete.
@@ -74,7 +88,7 @@ class Gathering:
         found: dict[StockKey, StockRow] = {}
         lots: dict[tuple[StockKey, str], int] = {}
         unsound = set[str]()
-        for fields, line in rows:
+        for fields, line, is_sound in rows:
             row = self.tried(line, lambda fields=fields, line=line: count(self.terms, fields, line))  # type: ignore[misc]
             if row is not None and frame.complete and row.key.owner != frame.owner:
                 self.fault(line, f"owner: {short(row.key.owner)}: the snapshot is complete for {frame.owner} only")
@@ -83,8 +97,8 @@ class Gathering:
                 first = lots[row.key, row.lot]
                 self.fault(line, f"the same goods, bin and lot as line {first}: which of the two counts? send one")
                 row = None
-            if row is None:
-                unsound.add(fields.get("sku", ""))
+            if row is None or not is_sound:
+                unsound.add(sku_of(fields))
                 continue
             lots[row.key, row.lot] = line
             known = found.get(row.key)
@@ -99,8 +113,17 @@ class Gathering:
         for row in [row for row in found.values() if row.key.sku in unsound]:
             self.fault(row.line, f"{row.key.sku}: is not taken, for another row of its SKU in the snapshot has a fault")
             del found[row.key]
-        if found or frame.complete:
+        if (found or frame.complete) and self._is_first(frame.id, frame.line):
             self.snapshots.append(frame._replace(rows=tuple(found[key] for key in sorted(found))))
+
+    def _is_first(self, identity: str, line: int) -> bool:
+        """Whether an id comes for the first time in the document; where not, that is a fault."""
+        if identity in self._lines:
+            first = self._lines[identity]
+            self.fault(line, f"{identity}: is the id of line {first} too: which of the two counts? each has its own")
+            return False
+        self._lines[identity] = line
+        return True
 
     def report(self) -> Report:
         """What was read."""

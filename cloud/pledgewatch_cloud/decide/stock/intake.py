@@ -4,6 +4,9 @@ A document is taken whole where it has no fault. Where it has, the book says of 
 of it: nothing is taken, or all that has no fault. Either way every fault is told with its line or segment, and either
 way what is taken is booked in one act.
 
+What is to come can be planned, and never counted: a movement of stock may be dated ahead, but a count holds all that
+happens up to its moment, so one that is dated ahead would bring back what is sold until then.
+
     report = read(terms, form, data, mapping)
     book = book.taken(admitted(terms, report, book, received_ms))
 """
@@ -18,7 +21,9 @@ from pledgewatch_cloud.decide.stock.stock_book import StockBook
 
 FORMS = ("json", "csv", "x12")
 AHEAD_MAX_MS = 86_400_000
-"""How much later than it was handed in a document may speak of: a day, for clocks and zones that are off."""
+"""How much later than it was handed in a movement of stock may be: a day, for clocks and zones that are off."""
+COUNT_AHEAD_MAX_MS = 300_000
+"""How much later than it was handed in a snapshot may be: minutes, for clocks that are off."""
 
 _READERS: Mapping[str, Callable[[Terms, bytes | str], Report]] = {"json": json_form.read, "x12": x12.read}
 
@@ -65,16 +70,19 @@ def _meant(terms: Terms, report: Report) -> Report:
 
 def _not_ahead(report: Report, received_ms: int) -> Report:
     """The report without what is about moments that are still to come."""
-    latest_ms = received_ms + AHEAD_MAX_MS
-    said = [(one.at_ms, one.line, one.id) for one in report.rows]
-    said += [(one.at_ms, one.line, one.id) for one in report.snapshots]
+    rows_ms, counts_ms = received_ms + AHEAD_MAX_MS, received_ms + COUNT_AHEAD_MAX_MS
+    to_come = f"which is to come: it was handed in at {iso(received_ms)}"
     faults = [
-        Fault(line, f"{name} is about {iso(at_ms)}, which is to come: it was handed in at {iso(received_ms)}")
-        for at_ms, line, name in said
-        if at_ms > latest_ms
+        Fault(row.line, f"{row.id} is about {iso(row.at_ms)}, {to_come}") for row in report.rows if row.at_ms > rows_ms
+    ]
+    cure = "write the time at which it was counted, or hand it in after that"
+    faults += [
+        Fault(one.line, f"{one.id} counts what there is at {iso(one.at_ms)}, {to_come}; {cure}")
+        for one in report.snapshots
+        if one.at_ms > counts_ms
     ]
     return report._replace(
-        rows=tuple(row for row in report.rows if row.at_ms <= latest_ms),
-        snapshots=tuple(one for one in report.snapshots if one.at_ms <= latest_ms),
+        rows=tuple(row for row in report.rows if row.at_ms <= rows_ms),
+        snapshots=tuple(one for one in report.snapshots if one.at_ms <= counts_ms),
         faults=(*report.faults, *faults),
     )

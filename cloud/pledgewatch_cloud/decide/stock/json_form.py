@@ -18,7 +18,7 @@ from typing import Any
 
 from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.decide.stock import texts
-from pledgewatch_cloud.decide.stock.gathering import Gathering, refused
+from pledgewatch_cloud.decide.stock.gathering import Gathering, Laid, refused
 from pledgewatch_cloud.decide.stock.rows import (
     COUNT_FIELDS,
     MOVEMENT_FIELDS,
@@ -161,7 +161,9 @@ def _snapshot(gathering: Gathering, value: dict[str, Any], starts: Iterator[int]
         gathering.fault(line, *error.errors)
     if frame.cancels and frame.cancels == frame.id:
         gathering.fault(line, "cancels: names the snapshot itself")
-    framed = [({"owner": said.get("owner", ""), **_fields(gathering, one, COUNT_FIELDS, at)}, at) for one, at in rows]
+    framed = [
+        Laid({"owner": said.get("owner", ""), **_fields(gathering, one, COUNT_FIELDS, at)}, at) for one, at in rows
+    ]
     if len(gathering.faults) > before:
         gathering.fault(line, "the snapshot is not taken, for what frames it or a key of its rows has a fault")
     else:

@@ -35,6 +35,8 @@ AT_FAULT = ("refuse_all", "take_rest")
 """What becomes of a document with faults: nothing is taken, or all that has none."""
 BARE_DATES = ("refused", "first", "last")
 """What a date without a time of day means: a fault, the first millisecond of the day, or the last."""
+INVENTORY_ADVICE = ("complete", "partial")
+"""What an 846 of X12 leaves out: there is nothing of it, or nothing is said of it."""
 
 DOCUMENT_MAX_BYTES = 16 * 1024 * 1024
 ROWS_IN_ONE_MAX = 100_000
@@ -138,7 +140,8 @@ class Terms(NamedTuple):
 
     `owners` and `units` give what the book calls an owner or a unit by what the source writes; an empty `owners` takes
     none but `owner`. `sku_units` names the unit of SKUs that are counted in one only. `utc_offset_minutes` is the
-    offset of times that are written without one; None: such a time is a fault.
+    offset of times that are written without one; None: such a time is a fault. `inventory_advice` is whether an 846
+    lists all of its owner's stock; empty: no 846 can be read.
     """
 
     source: str
@@ -155,6 +158,7 @@ class Terms(NamedTuple):
     bare_dates: str = "refused"
     encoding: str = "utf-8"
     sku_qualifiers: tuple[str, ...] = ("SK",)
+    inventory_advice: str = ""
 
 
 class StockError(ValueError):
@@ -295,6 +299,11 @@ def word(name: str, text: str) -> str:
             [f"{name}: {short(text)}: 1 to {WORD_MAX} characters that can be seen, without spaces at the ends"]
         )
     return text
+
+
+def sku_of(fields: Fields) -> str:
+    """The SKU of a row as rows have it; empty where it cannot be read."""
+    return _gathered([], "", word, "sku", fields.get("sku", ""))
 
 
 def owner_of(terms: Terms, text: str) -> str:

@@ -3,7 +3,8 @@ book.
 
 Everything in which two stock systems may differ, so that a reader would have to guess, is said here once by somebody
 who knows the source: whether its documents add or set, whose goods and which units its words stand for, what a time
-without an offset means, and what becomes of a document with faults. See `Terms` and `CsvMapping` for each of them.
+without an offset means, what is not listed, and what becomes of a document with faults. See `Terms` and `CsvMapping`
+for each of them.
 """
 
 import re
@@ -18,6 +19,7 @@ from pledgewatch_cloud.decide.stock.csv_form import REPEATS, CsvMapping, Rule
 from pledgewatch_cloud.decide.stock.rows import (
     AT_FAULT,
     BARE_DATES,
+    INVENTORY_ADVICE,
     KINDS,
     MEANS,
     RowError,
@@ -66,6 +68,8 @@ def _source(item: Item) -> StockSource:
         terms = terms._replace(utc_offset_minutes=offset)
     if item.has("sku_qualifiers"):
         terms = terms._replace(sku_qualifiers=_qualifiers(item))
+    if item.has("inventory_advice"):
+        terms = terms._replace(inventory_advice=item.one_of("inventory_advice", INVENTORY_ADVICE))
     _sound(item, terms)
     return StockSource(identity, terms, _mapping(item.item("csv")))
 

@@ -1,9 +1,16 @@
 """The EDI form: ANSI ASC X12 846 (inventory advice), 944 (stock transfer receipt advice), 945 (shipping advice).
 
-An 846 sets: it is a snapshot, at the moment that its BIA gives, of the quantities on hand (QTY with 17). What is
+An 846 sets: it is a snapshot, at the moment that its BIA gives, of the quantities on hand (QTY with 17). Nothing in it
+says whether it lists all that there is: the terms of its source do, and without them none can be read. What is
 available for sale (33) leaves out what is allotted, so it is no count of what is there, and is passed over. A 944 adds
 what came in, a 945 takes away what went out. Codes that would make of them something else, or leave open what, are
 refused: an 846 that changes another, a 944 that adjusts stock without a sign, a 945 of exceptions only.
+
+A row is known by the numbers of its document and by its place in it. One shipment may hold several orders, each with a
+945 of its own, and one receipt likewise, so the order is part of what they are known by.
+
+References (REF, N9) name the lot and the bin of the loop that they stand in. What stands before the loops, or within LX
+before a W12, may be meant for some of them or for all, and of two in one loop only one can be right: both are refused.
 
 Segments that say nothing of quantities are passed over. What a set says in all (CTT of the 846, W14 of the 944, W03 of
 the 945) must be what its rows add up to; where it is not, nothing of the set is taken.
@@ -18,8 +25,9 @@ from typing import NamedTuple, TypeVar
 
 from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.decide.stock import texts
-from pledgewatch_cloud.decide.stock.gathering import Gathering, refused
+from pledgewatch_cloud.decide.stock.gathering import Gathering, Laid, refused
 from pledgewatch_cloud.decide.stock.rows import (
+    INVENTORY_ADVICE,
     Fault,
     Report,
     RowError,
@@ -48,6 +56,7 @@ SHIPMENT_CODES = ("F", "J")
 _ON_HAND = "17"
 _LOT, _BIN = "LT", "WS"
 """Qualifiers (128) of a lot number and of a warehouse storage location number, in REF and N9."""
+_REFERENCES = ("REF", "N9")
 _EXPIRES = "036"
 _DEPOSITOR = ("DE", "OW")
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
@@ -97,6 +106,9 @@ def _inventory(gathering: Gathering, one: TransactionSet) -> None:
             begin,
             f"BIA02 is {short(begin.element(2))}: whether it adds or sets is told by {', '.join(REPORT_TYPES)} only",
         )
+    if not gathering.terms.inventory_advice:
+        cure = f"say it in the book, by inventory_advice: {' or '.join(INVENTORY_ADVICE)}"
+        raise _RefusedError(begin, f"whether goods that it does not list are gone cannot be told: {cure}")
     identity = _read(begin, identity_of, "BIA03", f"846:{begin.element(3)}" if begin.element(3) else "")
     if not begin.element(5):
         raise _RefusedError(
@@ -115,13 +127,16 @@ def _inventory(gathering: Gathering, one: TransactionSet) -> None:
         )
         _check(total, 2, hashed % 10**_HASH_DIGITS, "in all (digits of QTY02)")
     owner = _depositor(gathering.terms, one, begin)
-    rows = [(_counted(gathering, line, owner, one.component), line.head.number) for line in lines]
-    frame = Snapshot(identity, at_ms, gathering.terms.warehouse, "", (), line=begin.number)
+    rows = [_counted(gathering, line, owner, one.component) for line in lines]
+    is_complete = gathering.terms.inventory_advice == "complete"
+    whose = owner_of(gathering.terms, owner) if is_complete else ""
+    frame = Snapshot(identity, at_ms, gathering.terms.warehouse, whose, (), is_complete, line=begin.number)
     gathering.snapshot(frame, rows)
 
 
-def _counted(gathering: Gathering, line: _Line, owner: str, component: str) -> dict[str, str]:
-    """What a LIN loop says, as texts by field; a quantity that is not said once is left empty, which is a fault."""
+def _counted(gathering: Gathering, line: _Line, owner: str, component: str) -> Laid:
+    """What a LIN loop says; a quantity that is not said once is left empty, which is a fault."""
+    before = len(gathering.faults)
     on_hand = [part for part in line.rest if part.name == "QTY" and part.element(1) == _ON_HAND]
     if len(on_hand) != 1:
         number = line.head.number
@@ -129,15 +144,16 @@ def _counted(gathering: Gathering, line: _Line, owner: str, component: str) -> d
             number, f"{len(on_hand)} QTY with {_ON_HAND} (on hand) where one is needed; others are no count"
         )
     said = on_hand[0] if len(on_hand) == 1 else Segment(line.head.number, ("QTY",))
-    pairs = _pairs(line.head, 2)
+    pairs = _pairs(gathering, line.head, 2)
     fields = {
         "owner": owner,
         "sku": _sku(gathering.terms, pairs),
         "quantity": _decimal(said.element(2)),
         "unit": said.element(3).split(component)[0],
-        "lot": pairs.get(_LOT, ""),
+        **_references(gathering, line, pairs.get(_LOT, "")),
+        **_expiry(line),
     }
-    return {**fields, **_references(line, "REF"), **_expiry(line)}
+    return Laid(fields, line.head.number, len(gathering.faults) == before)
 
 
 def _receipt(gathering: Gathering, one: TransactionSet) -> None:
@@ -150,6 +166,7 @@ def _receipt(gathering: Gathering, one: TransactionSet) -> None:
         )
     kind, sign = RECEIPT_KINDS[begin.element(1)]
     number = _read(begin, identity_of, "W17-03", begin.element(3))
+    order = _read(begin, identity_of, "W17-04", begin.element(4)) if begin.element(4) else ""
     at = _written(begin, begin.element(2), begin.element(7), "")
     lines = _loops(one, "W07", ("W14",))
     _total(one, "W14", 1, [line.head.element(1) for line in lines])
@@ -160,18 +177,20 @@ def _receipt(gathering: Gathering, one: TransactionSet) -> None:
             text = "W13 says exceptions: whether W07-01 holds them cannot be told; send what lies in the bin"
             gathering.fault(head.number, text)
             continue
+        before = len(gathering.faults)
         fields = {
-            "id": f"944:{number}:{place}",
+            "id": f"944:{number}:{order}:{place}",
             "kind": kind,
             "at": at,
             "owner": owner,
-            "sku": _sku(gathering.terms, _pairs(head, 4, 6, 10)),
+            "sku": _sku(gathering.terms, _pairs(gathering, head, 4, 6, 10)),
             "quantity": sign + _decimal(head.element(1)),
             "unit": head.element(2),
-            "lot": head.element(8),
             "reason": "physical count" if sign else "",
+            **_references(gathering, line, head.element(8)),
+            **_expiry(line),
         }
-        gathering.movement({**fields, **_references(line, "N9"), **_expiry(line)}, head.number)
+        gathering.movement(fields, head.number, is_sound=len(gathering.faults) == before)
 
 
 def _shipment(gathering: Gathering, one: TransactionSet) -> None:
@@ -180,6 +199,7 @@ def _shipment(gathering: Gathering, one: TransactionSet) -> None:
     if begin.element(1) not in SHIPMENT_CODES:
         known = ", ".join(SHIPMENT_CODES)
         raise _RefusedError(begin, f"W06-01 is {short(begin.element(1))}: all that went out is told by {known} only")
+    order = _read(begin, identity_of, "W06-02", begin.element(2))
     number = _read(begin, identity_of, "W06-04", begin.element(4))
     dates = [part for part in one.body if part.name == "G62" and part.element(1) == "11"]
     shipped = dates[0] if dates else None
@@ -194,17 +214,18 @@ def _shipment(gathering: Gathering, one: TransactionSet) -> None:
         if not _is_something(head.element(3)):
             gathering.leave_out("ordered and not shipped")
             continue
+        before = len(gathering.faults)
         fields = {
-            "id": f"945:{number}:{place}",
+            "id": f"945:{number}:{order}:{place}",
             "kind": "shipped",
             "at": at,
             "owner": owner,
-            "sku": _sku(gathering.terms, _pairs(head, 7)),
+            "sku": _sku(gathering.terms, _pairs(gathering, head, 7)),
             "quantity": _decimal(head.element(3)),
             "unit": head.element(5),
-            "lot": head.element(9),
+            **_references(gathering, line, head.element(9)),
         }
-        gathering.movement({**fields, **_references(line, "N9")}, head.number)
+        gathering.movement(fields, head.number, is_sound=len(gathering.faults) == before)
 
 
 _READERS: Mapping[str, Callable[[Gathering, TransactionSet], None]] = {
@@ -221,9 +242,10 @@ def _opening(one: TransactionSet, name: str) -> Segment:
 
 
 def _loops(one: TransactionSet, name: str, ends: tuple[str, ...], breaks: tuple[str, ...] = ()) -> list[_Line]:
-    """The detail loops of a set. Raises where there is none."""
+    """The detail loops of a set. Raises where there is none, and where a reference stands in none."""
     found: list[_Line] = []
     is_open = False
+    astray: list[Segment] = []
     for segment in one.body:
         if segment.name == name:
             found.append(_Line(segment, []))
@@ -232,6 +254,11 @@ def _loops(one: TransactionSet, name: str, ends: tuple[str, ...], breaks: tuple[
             is_open = False
         elif is_open:
             found[-1].rest.append(segment)
+        elif segment.name in _REFERENCES and segment.element(1) in (_LOT, _BIN):
+            astray.append(segment)
+    if astray:
+        said = f"{astray[0].name} with {astray[0].element(1)}"
+        raise _RefusedError(astray[0], f"{said} stands in no loop of {name}: which of them it is about cannot be told")
     if not found:
         raise _RefusedError(one.start, f"there is no {name}")
     return found
@@ -301,10 +328,18 @@ def _written(segment: Segment, date: str, clock: str, code: str) -> str:
     return f"{day}T{hours}:{minutes}:{seconds or '00'}.{thousandths}{_TIME_CODES[code]}"
 
 
-def _pairs(segment: Segment, *places: int) -> dict[str, str]:
-    """Qualifiers and what they qualify: from the places named, or from the one place on to the end."""
+def _pairs(gathering: Gathering, segment: Segment, *places: int) -> dict[str, str]:
+    """Qualifiers and what they qualify: from the places named, or from the one place on to the end.
+
+    One that is read and comes twice is a fault.
+    """
     starts = range(places[0], len(segment.elements), 2) if len(places) == 1 and segment.name == "LIN" else places
-    return {segment.element(at): segment.element(at + 1) for at in starts if segment.element(at)}
+    found = dict[str, str]()
+    for qualifier, text in ((segment.element(at), segment.element(at + 1)) for at in starts):
+        if qualifier in found and qualifier in (_LOT, *gathering.terms.sku_qualifiers):
+            gathering.fault(segment.number, f"{segment.name} says {qualifier} twice: send one")
+        found[qualifier] = text
+    return found
 
 
 def _sku(terms: Terms, pairs: Mapping[str, str]) -> str:
@@ -312,19 +347,28 @@ def _sku(terms: Terms, pairs: Mapping[str, str]) -> str:
     return next((pairs[one] for one in terms.sku_qualifiers if pairs.get(one)), "")
 
 
-def _references(line: _Line, name: str) -> dict[str, str]:
-    """The lot and the bin that a loop's references name."""
-    found = {part.element(1): part.element(2) for part in line.rest if part.name == name}
-    wanted = {"lot": found.get(_LOT, ""), "bin": found.get(_BIN, "")}
-    return {field: text for field, text in wanted.items() if text}
+def _references(gathering: Gathering, line: _Line, lot: str) -> dict[str, str]:
+    """The lot and the bin that a loop names; `lot` is what its first segment says. What is not clear is a fault."""
+    found = {"lot": lot, "bin": ""}
+    for field, qualifier in (("lot", _LOT), ("bin", _BIN)):
+        said = [part for part in line.rest if part.name in _REFERENCES and part.element(1) == qualifier]
+        texts_said = [found[field], *(part.element(2) for part in said)]
+        if len(said) > 1:
+            number = said[1].number
+            gathering.fault(number, f"{said[1].name} with {qualifier} comes {len(said)} times in a loop: send one")
+        elif len({*texts_said} - {""}) > 1:
+            both = f"{short(texts_said[1])} here, and {short(lot)} before"
+            gathering.fault(said[0].number, f"{field}: {both}: which of them is it?")
+        found[field] = next((text for text in texts_said if text), "")
+    return found
 
 
 def _expiry(line: _Line) -> dict[str, str]:
     """The day on which goods expire; it is the first moment at which they are no longer good."""
-    dates = [part for part in line.rest if part.name == "DTM" and part.element(1) == _EXPIRES]
+    dates = {part.element(2) for part in line.rest if part.name == "DTM" and part.element(1) == _EXPIRES}
     if not dates:
         return {}
-    date = dates[0].element(2)
+    date = " or ".join(sorted(dates))  # which is no date where there are two
     return {"expiry": f"{date[:4]}-{date[4:6]}-{date[6:]}T00:00:00Z" if _DATE.fullmatch(date) else date or "?"}
 
 
