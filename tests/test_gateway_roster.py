@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import string
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.sample import Sample
 from pledgewatch_gateway.presence import TAGS_MAX, Presence
-from pledgewatch_gateway.roster import Roster, RowSettings
+from pledgewatch_gateway.roster import Roster, RowSettings, tag_of
 from pledgewatch_gateway.site import INBOX_MAX, PRESENCE_EVERY_MS, READINGS_BURST_MAX, TOLD_MAX, Site, counts_of
 from pledgewatch_gateway.sources import MalformedError, Value, gone
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, tag_number
@@ -126,10 +127,24 @@ def test_a_row_that_cannot_be_is_refused_with_the_cure(channel: str, told: dict[
 
 
 @given(st.text(min_size=1, max_size=40))
-def test_a_tags_number_is_the_beginning_of_its_digest(name: str) -> None:
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest() if name.isprintable() else None
-    if digest is not None:
-        assert f"{tag_number(name):013x}" == digest[:13]
+def test_a_tags_number_is_the_beginning_of_the_digest_of_its_letters_and_digits(name: str) -> None:
+    plain = "".join(sign for sign in name if sign in string.ascii_letters + string.digits)
+    assert f"{tag_number(name):013x}" == hashlib.sha256(plain.upper().encode()).hexdigest()[:13]
+
+
+@pytest.mark.parametrize("name", ["E280-1160-6000", " e280 1160 6000", "E28011606000", "e280.1160/6000"])
+def test_a_tag_is_the_same_however_it_is_written(name: str) -> None:
+    assert tag_number(name) == 3_136_500_735_125_042, "as docs/WIRE.md has it"
+    bench = Bench(row("tag_out"))
+    assert passing(bench, ["E28011606000", name]) == [tag_number(name)]
+    counted = Bench(row("tags_present", window_s=30, own_tags=(name,)))
+    assert rounds(counted, ["e280-1160-6000", "A"], 40)[-1] == Cell(Channel.TAGS_PRESENT, 1)
+
+
+@pytest.mark.parametrize("found", ["", " - ", "号", "A" * 129, "A\tB"])
+def test_what_has_no_letter_or_digit_or_is_no_text_is_no_tag(found: str) -> None:
+    with pytest.raises(MalformedError, match="no name of a tag"):
+        tag_of(found)
 
 
 def test_what_one_message_says_is_one_sample_of_its_zone() -> None:
@@ -342,9 +357,9 @@ def test_the_tags_of_the_wall_keep_a_reader_alive_and_are_not_counted() -> None:
     ("changes", "words"),
     [
         ({"channel": "tag_out", "own_tags": ("WALL",)}, "own_tags: tag_out counts no tags"),
-        ({"channel": "tags_present", "own_tags": ("WALL", "WALL")}, "own_tags has a tag twice"),
+        ({"channel": "tags_present", "own_tags": ("WALL-1", "wall 1")}, "own_tags has a tag twice"),
         ({"channel": "tags_present", "own_tags": ("",)}, "own_tags: '' is no name of a tag"),
-        ({"channel": "tags_present", "own_tags": (" WALL",)}, "own_tags: ' WALL' is no name of a tag"),
+        ({"channel": "tags_present", "own_tags": (" - ",)}, "own_tags: ' - ' is no name of a tag"),
     ],
 )
 def test_tags_of_the_wall_that_cannot_be_are_refused(changes: dict[str, object], words: str) -> None:

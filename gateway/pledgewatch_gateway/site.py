@@ -98,7 +98,7 @@ class Site:
         self._meters: dict[tuple[str, str, str], _Meter] = {}
         self._said_ms: dict[tuple[str, str, str], int] = {}  # by row, the moment of its newest reading
         self._presences = {
-            row.key: Presence(round(row.window_s * 1_000), frozenset(row.own_tags))
+            row.key: Presence(round(row.window_s * 1_000), frozenset(map(tag_of, row.own_tags)))
             for row in roster.rows
             if row.number in {*PASSAGE_CHANNELS, Channel.TAGS_PRESENT}
         }
@@ -189,7 +189,7 @@ class Site:
         """Whether a tag that passes is one that has just passed, and is seen again on its way."""
         if value.value is None:
             return False
-        presence, tag, now_ms = self._presences[row.key], str(value.value).strip(), self.monotonic_ms()
+        presence, tag, now_ms = self._presences[row.key], tag_of(value.value), self.monotonic_ms()
         is_same = presence.is_present(tag, now_ms)
         presence.see(tag, now_ms)
         return is_same
