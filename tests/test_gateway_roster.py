@@ -236,15 +236,40 @@ def test_readings_are_thinned_and_news_of_a_state_is_not() -> None:
 def test_what_is_thinned_is_known_on_the_spot_all_the_same() -> None:
     bench = Bench(row("pieces_in", every_s=900))
     bench.hear(Decimal(1))
-    bench.site.stirred.clear()
     bench.ms = 5_000
     bench.hear(Decimal(7))
     newest = bench.site.newest["Cold room", Channel.PIECES_IN]
-    assert (newest.value, newest.valued_ms, bench.site.stirred.is_set()) == (7, 5_000, True)
+    assert (newest.value, newest.valued_ms) == (7, 5_000)
     assert [cell.value for cell in bench.cells()] == [1]
     bench.ms = 900_000
     bench.hear(Decimal(7))
     assert [cell.value for cell in bench.cells()] == [7]
+
+
+def test_a_sensor_that_is_gone_and_one_that_is_back_are_told_at_once() -> None:
+    bench = Bench(row("pieces_in", every_s=900))
+    bench.hear(Decimal(1))
+    bench.ms = 5_000
+    bench.site.hear("hall", [gone("probe")])
+    bench.ms = 10_000
+    bench.hear(Decimal(1))
+    assert bench.cells() == [
+        Cell(Channel.PIECES_IN, 1),
+        Cell(Channel.PIECES_IN, 0, Quality.SENSOR_GONE),
+        Cell(Channel.PIECES_IN, 1),
+    ]
+
+
+def test_who_listens_is_told_of_each_value_that_becomes_the_newest() -> None:
+    bench = Bench(row("door_open", every_s=900))
+    told: list[object] = []
+    bench.site.hearers.append(lambda zone, channel, newest: told.append((zone, channel, newest.value)))
+    for is_open in [False, *[True, False] * READINGS_BURST_MAX]:
+        bench.hear(is_open)
+    bench.hear(value=True, at_ms=NOW_MS - 5_000)
+    values = [0, *[1, 0] * READINGS_BURST_MAX]
+    assert told == [("Cold room", Channel.DOOR_OPEN, value) for value in values], "a flood is heard, what is late is not"
+    assert bench.counts["flood"] > 0
 
 
 def test_a_moment_is_the_messages_own_where_that_can_be() -> None:
@@ -302,6 +327,26 @@ def test_tags_that_pass_in_one_message_are_each_a_reading() -> None:
         (Cell(Channel.TAG_IN, tag_number("A")),),
         (Cell(Channel.TAG_IN, tag_number("B")),),
     ]
+
+
+def test_passages_are_told_however_many_there_are() -> None:
+    bench = Bench(row("tag_out"))
+    tags = [f"CARTON-{number}" for number in range(3 * READINGS_BURST_MAX)]
+    assert passing(bench, tags) == [tag_number(tag) for tag in tags]
+    assert bench.counts["flood"] == 2 * READINGS_BURST_MAX
+    assert passing(bench, tags) == []
+
+
+def test_a_passage_that_finds_no_room_is_told_when_its_tag_is_seen_again() -> None:
+    bench = Bench(row("tag_out"), row("pieces_in", field="y"))
+    for number in range(INBOX_MAX - 1):
+        bench.ms += 1_000
+        bench.hear(Decimal(number), field="y")
+    bench.hear("SEAL-1")
+    bench.hear("SEAL-2")
+    assert bench.site.counts["Cold room", "dropped"] == 1
+    assert bench.cells()[-1].value == tag_number("SEAL-1")
+    assert passing(bench, ["SEAL-1", "SEAL-2"]) == [tag_number("SEAL-2")]
 
 
 UNCOUNTED = Cell(Channel.TAGS_PRESENT, 0, Quality.NOT_REPORTED)
@@ -369,9 +414,9 @@ def test_tags_of_the_wall_that_cannot_be_are_refused(changes: dict[str, object],
 
 def test_no_more_tags_are_remembered_than_can_be() -> None:
     presence = Presence(1_000)
-    assert all(presence.see(str(number), 0) for number in range(TAGS_MAX))
-    assert not presence.see("one more", 999)
-    assert presence.see("one more", 1_000)
-    assert presence.see("and another", 1_999)
+    assert all(presence.see(number, 0) for number in range(TAGS_MAX))
+    assert not presence.see(TAGS_MAX, 999)
+    assert presence.see(TAGS_MAX, 1_000)
+    assert presence.see(TAGS_MAX + 1, 1_999)
     assert presence.count(1_999) is None
     assert presence.count(2_000) == 1
