@@ -268,7 +268,9 @@ def test_who_listens_is_told_of_each_value_that_becomes_the_newest() -> None:
         bench.hear(is_open)
     bench.hear(value=True, at_ms=NOW_MS - 5_000)
     values = [0, *[1, 0] * READINGS_BURST_MAX]
-    assert told == [("Cold room", Channel.DOOR_OPEN, value) for value in values], "a flood is heard, what is late is not"
+    assert told == [("Cold room", Channel.DOOR_OPEN, value) for value in values], (
+        "a flood is heard, what is late is not"
+    )
     assert bench.counts["flood"] > 0
 
 
