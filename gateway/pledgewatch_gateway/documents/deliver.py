@@ -93,8 +93,8 @@ class Delivery:
                 continue
 
     async def deliver(self) -> float:
-        """Try all that waits once; how many seconds the cloud asks us to wait. `trouble` says what is in the way, `held`
-        what was not tried."""
+        """Try all that waits once; how many seconds the cloud asks us to wait. `trouble` says what is in the way,
+        `held` what was not tried."""
         self.stirred.clear()
         try:
             asked_s, trouble = await self._round()

@@ -9,7 +9,8 @@ what waits already is not taken twice, and bytes that a disk has changed are not
 
 There is a limit to documents and to bytes: at the limit nothing more is taken, and whoever brings documents keeps them.
 There is one to what is refused of a source, which holds up that source and no other: nothing more is taken of it, and
-what waits of it waits on, until somebody has seen to what is refused. All methods may be called from any thread; they take turns, and wait for the disk.
+what waits of it waits on, until somebody has seen to what is refused. All methods may be called from any thread; they
+take turns, and wait for the disk.
 """
 
 import json
@@ -112,8 +113,8 @@ class Queue:
         self._require_room(source_of(name))
 
     def set_aside(self, name: str, reasons: Iterable[str]) -> None:
-        """Take a document out of what waits, and keep it with the reasons. Raises FullError where too many of its source
-        are kept already, and OSError; then it waits on."""
+        """Take a document out of what waits, and keep it with the reasons. Raises FullError where too many of its
+        source are kept already, and OSError; then it waits on."""
         with self._turn:
             make_folder(self.refused_folder)
             self._require_room(source_of(name))

@@ -11,8 +11,8 @@ to go on, alone or together:
 
 With both, a record that is edited while a round goes on moves to its end, and each behind it moves up by one: the first
 of the next page into the page that was read already. So after each page the one before it is asked for again
-(`page_before`), and what is new in it is handed on too (`slipped`). Where nothing of it is left as it was, more may have
-moved than can be seen, and the round begins again.
+(`page_before`), and what is new in it is handed on too (`slipped`). Where nothing of it is left as it was, more may
+have moved than can be seen, and the round begins again.
 
 `since` alone has no pages, and an answer may all the same hold less than there is. So a round goes on by moments: each
 question asks from the newest moment of the answer before, until an answer leads no further. What was in the answer
