@@ -17,7 +17,7 @@ from wms import SECRET, SOURCE, Answer, CloudDouble, Request, Server, answer, pr
 
 from pledgewatch_cloud.notices.senders import SenderKeys, Senders
 from pledgewatch_cloud.signature import Key
-from pledgewatch_gateway.documents import AwayError, Document, Form
+from pledgewatch_gateway.documents import AwayError, Document, Form, document_queue
 from pledgewatch_gateway.documents.credentials import key_in, signed
 from pledgewatch_gateway.documents.deliver import TROUBLES_MAX, Delivery, Word, meaning
 from pledgewatch_gateway.documents.document_queue import Queue
@@ -238,12 +238,55 @@ async def test_a_document_that_the_cloud_stumbles_over_keeps_no_other_from_it(tm
     assert (bench.waiting, bench.delivery.trouble) == ([], "")
 
 
+async def test_a_source_of_which_too_much_is_refused_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(document_queue, "REFUSED_MAX", 2)
+    async with bench_in(tmp_path) as bench:
+        bench.delivery = Delivery(settings(tmp_path, bench.server.url, SOURCE, "wms-b"), bench.queue, now_ms)
+        bench.put(*map(document, range(5)), document(5, source="wms-b"))
+        bench.server.respond = lambda one: problem(422, "no") if one.asked["source"] == SOURCE else answer(200, TAKEN)
+        await bench.delivery.deliver()
+        assert bench.waiting == ["file-2", "file-3", "file-4"]
+        assert (bench.delivery.taken, bench.delivery.trouble) == (1, ""), "no trouble, after which all would wait"
+        assert "2 documents of wms-la-3 are refused: see to" in bench.delivery.held
+        asked = len(bench.server.requests)
+        bench.put(document(5, source="wms-b"))
+        await bench.delivery.deliver()
+        assert (bench.delivery.taken, len(bench.server.requests)) == (2, asked + 1), "what is held is not asked about"
+        for one in bench.queue.refused():
+            (bench.queue.refused_folder / one.name).unlink()
+        bench.server.respond = lambda _: answer(200, TAKEN)
+        await bench.delivery.deliver()
+    assert (bench.waiting, bench.delivery.held) == ([], "")
+    assert caplog.text.count("room for what the cloud refuses lost") == 1
+
+
 async def test_a_cloud_that_is_busy_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:
     async with bench_in(tmp_path) as bench:
         bench.put(*map(document, range(8)))
         bench.cloud.say = lambda _: answer(503, {"detail": "later"}, retry_after="77")
         assert await bench.delivery.deliver() == 77.0
         assert (len(bench.server.requests), bench.delivery.trouble) == (1, "answers later")
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        (answer(200, b"<html>Welcome to the guest network</html>", content_type="text/html"), 1),
+        (answer(302, location="/elsewhere"), 1),
+        (problem(429, "slowly"), 1),
+        (problem(503, "later"), 1),
+        (problem(404, "no such source"), TROUBLES_MAX),
+        (answer(500, b"oh", content_type="text/plain"), TROUBLES_MAX),
+    ],
+)
+async def test_what_would_be_said_to_every_document_is_asked_for_once(tmp_path: Path, said: Answer, asked: int) -> None:
+    async with bench_in(tmp_path) as bench:
+        bench.put(*map(document, range(5)))
+        bench.cloud.say = lambda _: said
+        await bench.delivery.deliver()
+    assert len(bench.server.requests) == asked
 
 
 async def test_what_is_no_character_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from wms import SOURCE, Shelf, secret_file
 
-from pledgewatch_gateway.documents import DOCUMENT_MAX_BYTES, AwayError, Document, Form
+from pledgewatch_gateway.documents import DOCUMENT_MAX_BYTES, AwayError, Document, Form, drop_folder
 from pledgewatch_gateway.documents.drop_folder import FILES_A_LOOK, PATIENCE_S, DropSettings, DropSource, is_whole
+from pledgewatch_gateway.documents.kept import move
 
 ISA = b"ISA*00*          *00*          *ZZ*WAREHOUSE      *ZZ*BANK           *260301*1200*U*00401*000000001*0*P*>~"
 INTERCHANGE = ISA + b"\nGS*IB*W*B*20260301*1200*8*X*004010~\nGE*0*8~\nIEA*1*000000001~\n"
@@ -67,16 +68,104 @@ async def test_a_file_that_is_seen_for_the_first_time_waits_however_late_the_loo
     assert await bench.look(10) == ["stock.csv"]
 
 
-async def test_a_half_written_file_has_a_minute_more_and_is_then_the_clouds_to_refuse(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    bench.write("stock.csv", b"a;b\n1;")
+@pytest.mark.parametrize(
+    ("form", "told", "half", "whole"),
+    [
+        (Form.JSON, {}, b'{"a": [', b'{"a": []}'),
+        (Form.CSV, {"open_end": True}, b"a;b\n1;", b"a;b\n1;2\n"),
+    ],
+)
+async def test_a_half_written_file_has_a_minute_more_and_is_then_the_clouds_to_refuse(
+    tmp_path: Path, form: Form, told: dict[str, bool], half: bytes, whole: bytes
+) -> None:
+    bench = Bench(tmp_path, form, **told)
+    bench.write("stock.csv", half)
     assert await bench.look(0, 10, PATIENCE_S - 1) == []
     assert await bench.look(1) == ["stock.csv"]
-    bench.write("later.csv", b"a;b\n1;")
+    bench.write("later.csv", half)
     await bench.look(0, 10, 30)
-    bench.write("later.csv", b"a;b\n1;2\n")
+    bench.write("later.csv", whole)
     assert await bench.look(1, 10) == ["stock.csv", "later.csv"]
-    assert bench.shelf.documents[1].data == b"a;b\n1;2\n"
+    assert bench.shelf.documents[1].data == whole
+
+
+async def test_a_table_whose_last_line_has_no_end_is_said_once_and_waits_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(tmp_path)
+    path = bench.write("stock.csv", b"a;b\n1;4")  # of 40
+    assert await bench.look(0, 10, PATIENCE_S - 1) == []
+    assert caplog.messages == []
+    assert await bench.look(1, 100, 10_000) == []
+    assert bench.lies() == ["stock.csv"]
+    assert [line for line in caplog.messages if "its last line has no end and may be cut" in line] == caplog.messages
+    assert len(caplog.messages) == 1
+    path.write_bytes(b"a;b\n1;40\n")
+    assert await bench.look(0, 10) == ["stock.csv"]
+    assert bench.shelf.documents[0].data == b"a;b\n1;40\n"
+
+
+async def test_rows_that_are_written_while_a_file_is_put_on_the_queues_disk_are_handed_on_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, moved = Bench(tmp_path), list[Path]()
+
+    def moving(path: Path, target: Path) -> None:
+        moved.append(path)
+        move(path, target)
+
+    monkeypatch.setattr(drop_folder, "move", moving)
+    path = bench.write("stock.csv", b"a\n1\n")
+
+    async def put(document: Document) -> None:
+        await bench.shelf.put(document)
+        if len(bench.shelf.documents) == 1:
+            path.write_bytes(b"a\n1\n2\n")
+
+    for wait_s in (0, 10, 0, 10):
+        bench.now += wait_s
+        await bench.source.look(put)
+    assert [one.data for one in bench.shelf.documents] == [b"a\n1\n", b"a\n1\n2\n"]
+    assert (bench.lies(), moved) == (["done/stock.csv"], [path]), "killed meanwhile, it would have lain in done/ unread"
+
+
+async def test_rows_that_are_written_while_a_file_is_moved_are_handed_on_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.write("stock.csv", b"a\n1\n")
+    moved = list[Path]()
+
+    def moving(path: Path, target: Path) -> None:
+        move(path, target)
+        moved.append(target)
+        if len(moved) == 1:
+            target.write_bytes(b"a\n1\n2\n")
+
+    monkeypatch.setattr(drop_folder, "move", moving)
+    assert await bench.look(0, 10, 0, 10) == ["stock.csv", "stock.csv"]
+    assert bench.shelf.documents[1].data == b"a\n1\n2\n"
+    assert bench.lies() == ["done/stock.csv"]
+
+
+async def test_a_file_that_changes_between_the_look_and_the_reading_is_not_read_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    path = bench.write("stock.csv", b"a\n1\n")
+    await bench.look(0)
+    shapes = drop_folder._shapes
+
+    def looked(folder: Path, ending: str) -> dict[str, drop_folder.Shape]:
+        found = shapes(folder, ending)
+        path.write_bytes(b"a\n1\n2\n")
+        return found
+
+    monkeypatch.setattr(drop_folder, "_shapes", looked)
+    assert await bench.look(10) == []
+    monkeypatch.setattr(drop_folder, "_shapes", shapes)
+    assert await bench.look(0, 10) == ["stock.csv"]
+    assert bench.shelf.documents[0].data == b"a\n1\n2\n"
 
 
 @pytest.mark.parametrize(

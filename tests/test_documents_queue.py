@@ -90,9 +90,17 @@ def test_too_much_that_is_refused_waits_on(tmp_path: Path, monkeypatch: pytest.M
         queue.put(document(number))
     for name in queue.waiting()[:2]:
         queue.set_aside(name, ["no"])
-    with pytest.raises(FullError, match="2 documents are refused: see to"):
+    words = "2 documents of wms-la-3 are refused: see to"
+    with pytest.raises(FullError, match=words):
         queue.set_aside(queue.waiting()[0], ["no"])
+    with pytest.raises(FullError, match=words):
+        queue.put(document(4))
+    assert not queue.put(document(2)), "what waits already needs no room"
     assert waiting_in(queue) == [document(2)]
+    for source in ("wms-la", "la-3", "wms-la-3-b"):
+        assert queue.put(document(5)._replace(source=source)), "another source is in nobody's way"
+    queue.again(queue.refused()[0].name)
+    assert queue.put(document(4))
 
 
 def test_bytes_that_a_disk_has_changed_are_noticed(tmp_path: Path) -> None:

@@ -167,6 +167,15 @@ def test_no_bytes_do_more_than_be_refused(payload: bytes) -> None:
         ("number", b"- 7.5LB", {"value_lb": Decimal("-7.5")}),
         ("number", b"1234", {"value": Decimal(1_234)}),
         ("number", b"US,GS,+  11.002 kg", {}),
+        ("number", b"S D     100.00 kg", {}),
+        ("number", b"S S     100.00 kg", {"value_kg": Decimal(100)}),
+        ("number", b"100.00 kg US", {}),
+        ("number", b"100.00 US", {}),
+        ("number", b"+  12.345 kg  M", {}),
+        ("number", b"OL", {}),
+        ("number", b"G O 99999 lb", {}),
+        ("number", b"1.25 m", {"value_m": Decimal("1.25")}),
+        ("number", b"1.25 M", {"value_m": Decimal("1.25")}),
         ("tags", b"E280 1160 6000", {"tag": "E280 1160 6000"}),
     ],
 )
@@ -200,7 +209,7 @@ def test_a_line_that_cannot_be_read_says_why(form: str, line: bytes, words: str)
     st.lists(st.binary(min_size=1, max_size=30).filter(lambda line: not set(line) & set(b"\r\n\x02\x03"))), st.data()
 )
 def test_lines_are_the_same_however_their_bytes_are_split(lines: list[bytes], data: st.DataObject) -> None:
-    stream = b"".join(line + data.draw(st.sampled_from([b"\r\n", b"\n", b"\r", b"\x03\x02"])) for line in lines)
+    stream = b"\n" + b"".join(line + data.draw(st.sampled_from([b"\r\n", b"\n", b"\r", b"\x03\x02"])) for line in lines)
     cutter, found, place = LineCutter(), list[bytes](), 0
     while place < len(stream):
         step = data.draw(st.integers(1, 40))
@@ -212,6 +221,28 @@ def test_lines_are_the_same_however_their_bytes_are_split(lines: list[bytes], da
 
 def test_a_line_that_never_ends_is_counted_and_the_next_one_read() -> None:
     cutter = LineCutter()
-    assert cutter.feed(b"x" * (LINE_MAX_BYTES + 1)) == []
+    assert cutter.feed(b"\n" + b"x" * (LINE_MAX_BYTES + 1)) == []
     assert cutter.feed(b"x" * 100_000 + b"\nT=1\n") == [b"T=1"]
     assert cutter.too_long == 1
+
+
+@pytest.mark.parametrize(
+    ("stream", "lines", "is_cut_off"),
+    [
+        (b"345 kg\r\n12.345 kg\r\n", [b"12.345 kg"], True),
+        (b"\r\n12.345 kg\r\n", [b"12.345 kg"], False),
+        (b"\n12.345 kg\r\n", [b"12.345 kg"], False),
+        (b"\x02E280\x03", [b"E280"], False),
+        (b"80\x03\x02E280\x03", [b"E280"], True),
+        (b"x" * 2 * LINE_MAX_BYTES + b"\nT=1\n", [b"T=1"], True),
+        (b"345 kg", [], False),
+    ],
+)
+def test_what_comes_before_the_first_end_of_a_line_may_be_a_rest_and_is_let_go(
+    stream: bytes, lines: list[bytes], is_cut_off: bool
+) -> None:
+    for step in (1, len(stream)):
+        cutter, found = LineCutter(), list[bytes]()
+        for place in range(0, len(stream), step):
+            found += cutter.feed(stream[place : place + step])
+        assert (found, cutter.cut_off, cutter.too_long) == (lines, is_cut_off, 0)

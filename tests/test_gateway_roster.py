@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import string
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.sample import Sample
 from pledgewatch_gateway.presence import TAGS_MAX, Presence
-from pledgewatch_gateway.roster import Roster, RowSettings
+from pledgewatch_gateway.roster import Roster, RowSettings, tag_of
 from pledgewatch_gateway.site import INBOX_MAX, PRESENCE_EVERY_MS, READINGS_BURST_MAX, TOLD_MAX, Site, counts_of
 from pledgewatch_gateway.sources import MalformedError, Value, gone
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, tag_number
@@ -126,10 +127,24 @@ def test_a_row_that_cannot_be_is_refused_with_the_cure(channel: str, told: dict[
 
 
 @given(st.text(min_size=1, max_size=40))
-def test_a_tags_number_is_the_beginning_of_its_digest(name: str) -> None:
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest() if name.isprintable() else None
-    if digest is not None:
-        assert f"{tag_number(name):013x}" == digest[:13]
+def test_a_tags_number_is_the_beginning_of_the_digest_of_its_letters_and_digits(name: str) -> None:
+    plain = "".join(sign for sign in name if sign in string.ascii_letters + string.digits)
+    assert f"{tag_number(name):013x}" == hashlib.sha256(plain.upper().encode()).hexdigest()[:13]
+
+
+@pytest.mark.parametrize("name", ["E280-1160-6000", " e280 1160 6000", "E28011606000", "e280.1160/6000"])
+def test_a_tag_is_the_same_however_it_is_written(name: str) -> None:
+    assert tag_number(name) == 3_136_500_735_125_042, "as docs/WIRE.md has it"
+    bench = Bench(row("tag_out"))
+    assert passing(bench, ["E28011606000", name]) == [tag_number(name)]
+    counted = Bench(row("tags_present", window_s=30, own_tags=(name,)))
+    assert rounds(counted, ["e280-1160-6000", "A"], 40)[-1] == Cell(Channel.TAGS_PRESENT, 1)
+
+
+@pytest.mark.parametrize("found", ["", " - ", "号", "A" * 129, "A\tB"])
+def test_what_has_no_letter_or_digit_or_is_no_text_is_no_tag(found: str) -> None:
+    with pytest.raises(MalformedError, match="no name of a tag"):
+        tag_of(found)
 
 
 def test_what_one_message_says_is_one_sample_of_its_zone() -> None:
@@ -221,15 +236,42 @@ def test_readings_are_thinned_and_news_of_a_state_is_not() -> None:
 def test_what_is_thinned_is_known_on_the_spot_all_the_same() -> None:
     bench = Bench(row("pieces_in", every_s=900))
     bench.hear(Decimal(1))
-    bench.site.stirred.clear()
     bench.ms = 5_000
     bench.hear(Decimal(7))
     newest = bench.site.newest["Cold room", Channel.PIECES_IN]
-    assert (newest.value, newest.valued_ms, bench.site.stirred.is_set()) == (7, 5_000, True)
+    assert (newest.value, newest.valued_ms) == (7, 5_000)
     assert [cell.value for cell in bench.cells()] == [1]
     bench.ms = 900_000
     bench.hear(Decimal(7))
     assert [cell.value for cell in bench.cells()] == [7]
+
+
+def test_a_sensor_that_is_gone_and_one_that_is_back_are_told_at_once() -> None:
+    bench = Bench(row("pieces_in", every_s=900))
+    bench.hear(Decimal(1))
+    bench.ms = 5_000
+    bench.site.hear("hall", [gone("probe")])
+    bench.ms = 10_000
+    bench.hear(Decimal(1))
+    assert bench.cells() == [
+        Cell(Channel.PIECES_IN, 1),
+        Cell(Channel.PIECES_IN, 0, Quality.SENSOR_GONE),
+        Cell(Channel.PIECES_IN, 1),
+    ]
+
+
+def test_who_listens_is_told_of_each_value_that_becomes_the_newest() -> None:
+    bench = Bench(row("door_open", every_s=900))
+    told: list[object] = []
+    bench.site.hearers.append(lambda zone, channel, newest: told.append((zone, channel, newest.value)))
+    for is_open in [False, *[True, False] * READINGS_BURST_MAX]:
+        bench.hear(is_open)
+    bench.hear(value=True, at_ms=NOW_MS - 5_000)
+    values = [0, *[1, 0] * READINGS_BURST_MAX]
+    assert told == [("Cold room", Channel.DOOR_OPEN, value) for value in values], (
+        "a flood is heard, what is late is not"
+    )
+    assert bench.counts["flood"] > 0
 
 
 def test_a_moment_is_the_messages_own_where_that_can_be() -> None:
@@ -289,6 +331,26 @@ def test_tags_that_pass_in_one_message_are_each_a_reading() -> None:
     ]
 
 
+def test_passages_are_told_however_many_there_are() -> None:
+    bench = Bench(row("tag_out"))
+    tags = [f"CARTON-{number}" for number in range(3 * READINGS_BURST_MAX)]
+    assert passing(bench, tags) == [tag_number(tag) for tag in tags]
+    assert bench.counts["flood"] == 2 * READINGS_BURST_MAX
+    assert passing(bench, tags) == []
+
+
+def test_a_passage_that_finds_no_room_is_told_when_its_tag_is_seen_again() -> None:
+    bench = Bench(row("tag_out"), row("pieces_in", field="y"))
+    for number in range(INBOX_MAX - 1):
+        bench.ms += 1_000
+        bench.hear(Decimal(number), field="y")
+    bench.hear("SEAL-1")
+    bench.hear("SEAL-2")
+    assert bench.site.counts["Cold room", "dropped"] == 1
+    assert bench.cells()[-1].value == tag_number("SEAL-1")
+    assert passing(bench, ["SEAL-1", "SEAL-2"]) == [tag_number("SEAL-2")]
+
+
 UNCOUNTED = Cell(Channel.TAGS_PRESENT, 0, Quality.NOT_REPORTED)
 
 
@@ -342,9 +404,9 @@ def test_the_tags_of_the_wall_keep_a_reader_alive_and_are_not_counted() -> None:
     ("changes", "words"),
     [
         ({"channel": "tag_out", "own_tags": ("WALL",)}, "own_tags: tag_out counts no tags"),
-        ({"channel": "tags_present", "own_tags": ("WALL", "WALL")}, "own_tags has a tag twice"),
+        ({"channel": "tags_present", "own_tags": ("WALL-1", "wall 1")}, "own_tags has a tag twice"),
         ({"channel": "tags_present", "own_tags": ("",)}, "own_tags: '' is no name of a tag"),
-        ({"channel": "tags_present", "own_tags": (" WALL",)}, "own_tags: ' WALL' is no name of a tag"),
+        ({"channel": "tags_present", "own_tags": (" - ",)}, "own_tags: ' - ' is no name of a tag"),
     ],
 )
 def test_tags_of_the_wall_that_cannot_be_are_refused(changes: dict[str, object], words: str) -> None:
@@ -354,9 +416,9 @@ def test_tags_of_the_wall_that_cannot_be_are_refused(changes: dict[str, object],
 
 def test_no_more_tags_are_remembered_than_can_be() -> None:
     presence = Presence(1_000)
-    assert all(presence.see(str(number), 0) for number in range(TAGS_MAX))
-    assert not presence.see("one more", 999)
-    assert presence.see("one more", 1_000)
-    assert presence.see("and another", 1_999)
+    assert all(presence.see(number, 0) for number in range(TAGS_MAX))
+    assert not presence.see(TAGS_MAX, 999)
+    assert presence.see(TAGS_MAX, 1_000)
+    assert presence.see(TAGS_MAX + 1, 1_999)
     assert presence.count(1_999) is None
     assert presence.count(2_000) == 1

@@ -201,6 +201,24 @@ async def test_a_start_silences_no_siren_of_a_condition_that_holds_already() -> 
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_a_door_that_opens_and_closes_before_anybody_looks_sounds_the_siren() -> None:
+    site = Site(Roster([row("door_open")]), ["Cold room"], AgentClock(is_synchronised=lambda: True))
+    relay = Relay()
+    night = rule("is", 1, channel="door_open", hold_s=0.5)
+    watch = Watch(site, [night], {"siren": (relay, 60.0)}, dt.UTC)
+    site.hear("hall", [Value("probe", "x", value=False)])
+    running = asyncio.create_task(watch.run())
+    try:
+        await until(lambda: relay.told == [False], "the siren to be silent")
+        site.hear("hall", [Value("probe", "x", value=True)])
+        site.hear("hall", [Value("probe", "x", value=False)])
+        assert watch.wanted == {"siren": True}
+        await until(lambda: relay.told == [False, True, False], "the siren, and its end")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_a_switch_that_failed_is_not_known_to_be_set() -> None:
     site = Site(Roster([row("door_open")]), ["Cold room"], AgentClock(is_synchronised=lambda: True))
     relay = Relay()

@@ -30,7 +30,7 @@ def test_known_container_numbers_are_judged_as_their_sources_judge_them() -> Non
                 identifiers.container(number)
 
 
-@pytest.mark.parametrize("text", ["CSQU3054383", "csqu3054383", "CSQU 305438 3", "CSQU-305438-3"])
+@pytest.mark.parametrize("text", ["CSQU3054383", "csqu3054383", "CSQU 305438 3", "CSQU-305438-3", "CSQU/305438.3"])
 def test_a_container_has_one_spelling(text: str) -> None:
     assert identifiers.container(text) == "CSQU3054383"
 

@@ -185,6 +185,7 @@ def test_other_shapes_are_refused(register: Register) -> None:
         ({"goods": [SOFAS | {"container": "MSKU1234560"}]}, "the check digit is 0 and should be 5 (ISO 6346)"),
         ({"goods": [SOFAS | {"container": 7}]}, "goods[0].container: 7 is no text"),
         ({"goods": [SOFAS | {"seal": "?"}]}, "goods[0].seal: '?' is no number of a seal"),
+        ({"goods": [SOFAS | {"seal": "SÄ001"}]}, "goods[0].seal: 'SÄ001' is no number of a seal"),
         ({"goods": [SOFAS | {"seal": "msku 123456-5"}]}, "goods[0].seal: MSKU1234565 is the number of a container"),
         ({"goods": [SOFAS | {"device": "Door 1"}]}, "goods[0].device: 'Door 1' is no name of a device"),
         (

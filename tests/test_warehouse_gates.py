@@ -79,6 +79,24 @@ def test_goods_have_left_once_a_gate_has_read_one_of_their_names_on_its_way_out(
     assert yard.left() == (Departure(FIRST, 0, GATE, LATER_MS),)
 
 
+@pytest.mark.parametrize(
+    ("key", "written", "read"),
+    [
+        ("container", "msku 123456-5", "MSKU123456 5"),
+        ("seal", "E280-1160-6000", "E280-1160-6000"),
+        ("seal", "ML/CN 0012345", "ml-cn0012345"),
+        ("seal", "E28011606000AA", "e280 1160 6000 aa"),
+        ("device", TRACKER, TRACKER.replace("-", "").upper()),
+    ],
+)
+def test_a_name_is_found_however_the_receipt_and_the_reader_write_it(
+    yard: Yard, key: str, written: str, read: str
+) -> None:
+    yard.register.issue(FIRST, {**SOFAS, key: written})
+    yard.reads(read, LATER_MS)
+    assert yard.left() == (Departure(FIRST, 0, GATE, LATER_MS),)
+
+
 def test_of_several_names_the_first_that_has_left_counts(yard: Yard) -> None:
     yard.register.issue(FIRST, GOODS)
     yard.reads(SEAL, LATER_MS + 5)

@@ -10,7 +10,8 @@ ending nobody takes is told of once, when it has lain there for a minute as it i
                └► refused ─► refused/     with NAME.reason.txt beside it
 
 The move is the last act, and every act before it may be done twice: whatever moment we are killed at, the next look
-finds the file where it was and comes to the same.
+finds the file where it was and comes to the same. A file that has grown meanwhile stays, or is moved back, and is
+handed in again as it is now.
 
 What cannot be read or moved holds nobody else up: it is said once, lies where it is, and is tried at every look. What
 was handed in already is then only moved.
@@ -165,7 +166,8 @@ class DropFolder:
             if became is None:
                 return
             self._seen[path] = seen._replace(became=became)
-            await asyncio.to_thread(_move, path, raw, became)
+            if not await asyncio.to_thread(_move, path, seen.shape, raw, became):
+                return
         except OSError as error:
             self._say_stuck(path, error)
             return
@@ -223,7 +225,7 @@ def _look_at(whose: Path, endings: tuple[str, ...], found: Found) -> None:
         if stat.S_ISREG(about.st_mode):
             counts[shapes is found.shapes] += 1
             if counts[shapes is found.shapes] <= FILES_A_LOOK:
-                shapes[Path(one.path)] = Shape(about.st_ino, about.st_size, about.st_mtime_ns)
+                shapes[Path(one.path)] = _shape_of(about)
         if counts[True] == FILES_A_LOOK:
             return
 
@@ -241,16 +243,27 @@ def _content(path: Path, shape: Shape, max_bytes: int) -> bytes | None:
             about = os.fstat(file.fileno())
     except FileNotFoundError:
         return None
-    return raw if Shape(about.st_ino, about.st_size, about.st_mtime_ns) == shape else None
+    return raw if _shape_of(about) == shape else None
 
 
-def _move(path: Path, raw: bytes, became: Became) -> None:
-    """Move a file to where it goes; what is wrong with it is there before it."""
+def _shape_of(about: os.stat_result) -> Shape:
+    return Shape(about.st_ino, about.st_size, about.st_mtime_ns)
+
+
+def _move(path: Path, shape: Shape, raw: bytes, became: Became) -> bool:
+    """Move a file to where it goes; what is wrong with it is there before it. False where it has changed, and is where
+    it was: whoever writes it may do so until the move, and under any name."""
+    if _shape_of(path.lstat()) != shape:
+        return False
     target = _target(path, raw, became.folder)
     if became.faults:
         reason = target.with_name(target.name + REASON)
         reason.write_text("".join(f"{one}\n" for one in became.faults), encoding="utf-8")
     path.replace(target)
+    if _shape_of(target.lstat()) != shape and not os.path.lexists(path):
+        target.replace(path)
+        return False
+    return True
 
 
 def _target(path: Path, raw: bytes, folder: str) -> Path:

@@ -16,16 +16,16 @@ TAGS_MAX: Final = 20_000
 
 
 class Presence:
-    """The tags of one reader. Times are milliseconds of any clock that does not run backwards."""
+    """The tags of one reader, by their numbers. Times are milliseconds of any clock that does not run backwards."""
 
-    def __init__(self, window_ms: int, own: AbstractSet[str] = frozenset()) -> None:
+    def __init__(self, window_ms: int, own: AbstractSet[int] = frozenset()) -> None:
         """`own` are the tags of the wall."""
         self._window_ms = window_ms
         self._own = own
-        self._seen: dict[str, int] = {}  # in the order last seen
+        self._seen: dict[int, int] = {}  # in the order last seen
         self._since_ms = 0  # when the first was seen after none
 
-    def see(self, tag: str, now_ms: int) -> bool:
+    def see(self, tag: int, now_ms: int) -> bool:
         """Note a tag. False where there are too many to note one more."""
         self._forget(now_ms)
         if not self._seen:
@@ -35,7 +35,7 @@ class Presence:
         self._seen[tag] = now_ms
         return True
 
-    def is_present(self, tag: str, now_ms: int) -> bool:
+    def is_present(self, tag: int, now_ms: int) -> bool:
         """Whether a tag was seen within the window."""
         seen_ms = self._seen.get(tag)
         return seen_ms is not None and now_ms - seen_ms < self._window_ms
@@ -46,6 +46,10 @@ class Presence:
         if not self._seen or now_ms - self._since_ms < self._window_ms:
             return None
         return len(self._seen) - sum(tag in self._seen for tag in self._own)
+
+    def forget(self, tag: int) -> None:
+        """As if the tag had not been seen."""
+        self._seen.pop(tag, None)
 
     def clear(self) -> None:
         """Forget all: the reader is gone."""

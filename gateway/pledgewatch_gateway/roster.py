@@ -25,6 +25,7 @@ from pledgewatch_wire.reading import (
     WEIGHT_CHANNELS,
     Cell,
     Channel,
+    tag_name,
     tag_number,
 )
 
@@ -109,7 +110,7 @@ class RowSettings:
             raise ValueError(f"own_tags: {self.channel} counts no tags; leave them out")
         for tag in self.own_tags:
             _require_tag(tag)
-        if len(set(self.own_tags)) < len(self.own_tags):
+        if len(set(map(tag_of, self.own_tags))) < len(self.own_tags):
             raise ValueError("own_tags has a tag twice; name each once")
         if not self.scale:
             raise ValueError("scale is 0, which makes all values one; leave it out where there is none")
@@ -195,21 +196,20 @@ def check_rows(rows: Sequence[RowSettings], zones: Sequence[str], sources: Seque
 
 
 def tag_of(found: Decimal | bool | str) -> str:
-    """The name of a tag. Raises MalformedError."""
-    name = str(found).strip() if isinstance(found, Decimal | str) else ""
-    if not name or len(name) > TAG_MAX_CHARACTERS or not name.isprintable():
-        raise MalformedError(f"is no name of a tag, of up to {TAG_MAX_CHARACTERS} characters")
+    """The name of a tag, in its one form (`tag_name`). Raises MalformedError."""
+    text = str(found).strip() if isinstance(found, Decimal | str) else ""
+    name = tag_name(text)
+    if not name or len(text) > TAG_MAX_CHARACTERS or not text.isprintable():
+        raise MalformedError(f"is no name of a tag, of letters or digits and up to {TAG_MAX_CHARACTERS} characters")
     return name
 
 
 def _require_tag(tag: str) -> None:
     """Raise ValueError where no reader can say this."""
     try:
-        is_one = tag_of(tag) == tag
-    except MalformedError:
-        is_one = False
-    if not is_one:
-        raise ValueError(f"own_tags: {tag!r} is no name of a tag; write it as the reader says it")
+        tag_of(tag)
+    except MalformedError as error:
+        raise ValueError(f"own_tags: {tag!r} {error}; write it as the reader says it") from None
 
 
 def _state(found: Decimal | bool | str) -> bool:

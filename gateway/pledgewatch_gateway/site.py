@@ -4,7 +4,12 @@ Every value goes the same way: by its row of the roster to a cell, with the othe
 the inbox of its zone. The zone's station takes the inbox as it takes a sensor, so from there on nothing is new:
 recorder, spool, uplink. Nothing here waits. What would be too much is left out and counted: a row has
 READINGS_PER_S_MAX in the long run and READINGS_BURST_MAX at once, so that a device gone mad cannot fill the spool of
-its zone; an inbox that a broken disk does not empty keeps what it has.
+its zone; an inbox that a broken disk does not empty keeps what it has. A passage of a tag is never too much, for
+nobody would say it again: a flood of them is counted, and told all the same. One that finds the inbox full counts as
+not seen, so that it is told when the reader sees the tag next.
+
+Rules are told of each value that becomes the newest, at once (`hearers`): of a door that opens and closes again before
+anybody looks they would know nothing else.
 
 A sensor that the roster does not have, and a message that cannot be read, is said once and counted. Moments are the
 gateway's own clock's, except where a message names its own and that can be.
@@ -23,7 +28,7 @@ from pledgewatch_edge.sample import Sample
 from pledgewatch_gateway.presence import Presence
 from pledgewatch_gateway.roster import Roster, RowSettings, tag_of
 from pledgewatch_gateway.sources import EVERY_FIELD, MalformedError, Value
-from pledgewatch_wire.reading import PASSAGE_CHANNELS, STATE_CHANNELS, Cell, Channel, Clock, Quality
+from pledgewatch_wire.reading import PASSAGE_CHANNELS, STATE_CHANNELS, Cell, Channel, Clock, Quality, tag_number
 
 INBOX_MAX: Final = 4_096
 READINGS_PER_S_MAX: Final = 10
@@ -89,7 +94,7 @@ class Site:
         self.roster = roster
         self.counts: Counter[tuple[str, str]] = Counter()  # by source and kind
         self.newest: dict[tuple[str, int], Newest] = {}
-        self.stirred = asyncio.Event()  # something new is known
+        self.hearers: list[Callable[[str, Channel, Newest], None]] = []  # told of each newest value of a zone's channel
         self.monotonic_ms = monotonic_ms
         self._clock = clock
         self._inboxes = {zone: asyncio.Queue[Sample](INBOX_MAX) for zone in zones}
@@ -98,10 +103,14 @@ class Site:
         self._meters: dict[tuple[str, str, str], _Meter] = {}
         self._said_ms: dict[tuple[str, str, str], int] = {}  # by row, the moment of its newest reading
         self._presences = {
-            row.key: Presence(round(row.window_s * 1_000), frozenset(row.own_tags))
+            row.key: Presence(round(row.window_s * 1_000), frozenset(tag_number(tag) for tag in row.own_tags))
             for row in roster.rows
             if row.number in {*PASSAGE_CHANNELS, Channel.TAGS_PRESENT}
         }
+        self._gates: dict[tuple[str, int], list[Presence]] = {}
+        for row in roster.rows:
+            if row.number in PASSAGE_CHANNELS:
+                self._gates.setdefault((row.zone, row.number), []).append(self._presences[row.key])
 
     def sensor_of(self, zone: str) -> ZoneSensor:
         """What the station of a zone measures with."""
@@ -130,7 +139,8 @@ class Site:
             elif sensor not in used:
                 self._tell(source, "unused", sensor, "says nothing that the roster has a row for")
         for (zone, at_ms), cells in taken.items():
-            self._put(zone, at_ms, cells)
+            for cell in self._put(zone, at_ms, cells):
+                self._forget_passage(zone, cell)
 
     def complain(self, source: str, about: str, reason: str) -> None:
         """Count what cannot be read. The same reason about the same thing is said once."""
@@ -147,7 +157,8 @@ class Site:
             changed = before.value != count and now_ms - before.heard_ms >= row.every_s * 1_000
             if changed or now_ms - before.heard_ms >= PRESENCE_EVERY_MS:
                 cell = _presence(row, count, _silent(before.quality))
-                self._put(row.zone, self._clock.now()[0], [self._known(row, cell, None)])
+                self._known(row, cell, None)
+                self._put(row.zone, self._clock.now()[0], [cell])
 
     def _take(self, row: RowSettings, value: Value, taken: dict[tuple[str, int], list[Cell]]) -> None:
         """Turn a value into the cell of its row, where it is one and is due."""
@@ -156,20 +167,22 @@ class Site:
         except MalformedError as error:
             self._tell(row.source, "malformed", f"{row.sensor_name} {row.field}", str(error))
             return
-        if found is None or (row.number in PASSAGE_CHANNELS and self._is_same_passage(row, value)):
+        is_passage = row.number in PASSAGE_CHANNELS and value.value is not None
+        if found is None or (is_passage and self._is_same_passage(row, found)):
             return
         at_ms = self._moment_ms(row, value)
-        if not self._is_due(row, found, at_ms):
+        is_told = self._is_due(row, found, at_ms)
+        if not is_told:
             self.counts[row.source, "thinned"] += 1
-            if row.number != Channel.TAGS_PRESENT:  # its newest is what was told of it: see `tick`
-                self._known(row, found, value.at_ms and at_ms)
-                self.stirred.set()
-            return
-        if not self._meters.setdefault(row.key, _Meter(self.monotonic_ms())).take(self.monotonic_ms()):
-            self._tell(row.source, "flood", f"{row.sensor_name} {row.field}", "says too much; set its every_s")
-            return
-        self._said_ms[row.key] = at_ms
-        taken.setdefault((row.zone, at_ms), []).append(self._known(row, found, value.at_ms and at_ms))
+        elif not self._meters.setdefault(row.key, _Meter(self.monotonic_ms())).take(self.monotonic_ms()):
+            cure = "all of it is told" if is_passage else "set its every_s"
+            self._tell(row.source, "flood", f"{row.sensor_name} {row.field}", f"says too much; {cure}")
+            is_told = is_passage
+        if is_told or row.number != Channel.TAGS_PRESENT:  # whose newest is what was told of it: see `tick`
+            self._known(row, found, value.at_ms and at_ms)
+        if is_told:
+            self._said_ms[row.key] = at_ms
+            taken.setdefault((row.zone, at_ms), []).append(found)
 
     def _counted(self, row: RowSettings, value: Value) -> Cell | None:
         """The count of tags with one more seen; None where it is what it was. A reader that has not seen for a window
@@ -178,21 +191,24 @@ class Site:
         if value.value is None:
             presence.clear()
             return Cell(row.number, 0, value.quality)
-        if not presence.see(tag_of(value.value), now_ms):
+        if not presence.see(tag_number(tag_of(value.value)), now_ms):
             raise MalformedError("has more tags than can be counted")
         found = _presence(row, presence.count(now_ms), Quality.NOT_REPORTED)
         before = self.newest.get((row.zone, row.number))
         is_known = before is not None and (before.value, before.quality) == (_value_of(found), found.quality)
         return None if is_known else found
 
-    def _is_same_passage(self, row: RowSettings, value: Value) -> bool:
+    def _is_same_passage(self, row: RowSettings, cell: Cell) -> bool:
         """Whether a tag that passes is one that has just passed, and is seen again on its way."""
-        if value.value is None:
-            return False
-        presence, tag, now_ms = self._presences[row.key], str(value.value).strip(), self.monotonic_ms()
-        is_same = presence.is_present(tag, now_ms)
-        presence.see(tag, now_ms)
+        presence, now_ms = self._presences[row.key], self.monotonic_ms()
+        is_same = presence.is_present(cell.value, now_ms)
+        presence.see(cell.value, now_ms)
         return is_same
+
+    def _forget_passage(self, zone: str, cell: Cell) -> None:
+        """A cell was not taken: the tag that passed, if it is one, has not been seen."""
+        for presence in self._gates.get((zone, cell.channel), ()):
+            presence.forget(cell.value)
 
     def _is_due(self, row: RowSettings, cell: Cell, at_ms: int) -> bool:
         """Whether the row has not said anything for long enough; news of a state, a tag or a sensor that is gone is
@@ -214,8 +230,8 @@ class Site:
             return now_ms
         return min(value.at_ms, now_ms)
 
-    def _known(self, row: RowSettings, cell: Cell, named_ms: int | None) -> Cell:
-        """Remember a cell as the newest of its channel, unless something newer is known."""
+    def _known(self, row: RowSettings, cell: Cell, named_ms: int | None) -> None:
+        """Remember a cell as the newest of its channel, and tell who listens, unless something newer is known."""
         now_ms, heard_ms = self._clock.now()[0], self.monotonic_ms()
         at_ms = now_ms if named_ms is None else named_ms
         heard_ms -= now_ms - at_ms
@@ -223,11 +239,15 @@ class Site:
         if before is None or heard_ms >= before.heard_ms:
             value = _value_of(cell)
             valued_ms = heard_ms if value is not None else before and before.valued_ms
-            self.newest[row.zone, row.number] = Newest(value, Quality(cell.quality), at_ms, heard_ms, valued_ms)
-        return cell
+            newest = self.newest[row.zone, row.number] = Newest(
+                value, Quality(cell.quality), at_ms, heard_ms, valued_ms
+            )
+            for hear in self.hearers:
+                hear(row.zone, row.number, newest)
 
-    def _put(self, zone: str, at_ms: int, cells: Sequence[Cell]) -> None:
-        """Hand samples to the zone's station: one, or as many as a channel has cells (tags that pass together)."""
+    def _put(self, zone: str, at_ms: int, cells: Sequence[Cell]) -> list[Cell]:
+        """Hand samples to the zone's station: one, or as many as a channel has cells (tags that pass together). The
+        cells that it does not take."""
         rows: list[dict[int, Cell]] = [{}]
         for cell in cells:
             place = next((row for row in rows if cell.channel not in row), None)
@@ -235,16 +255,17 @@ class Site:
                 rows.append(place := {})
             place[cell.channel] = cell
         _, clock = self._clock.now()
-        inbox, room = self._inboxes[zone], self._rooms[zone]
+        inbox, room, dropped = self._inboxes[zone], self._rooms[zone], list[Cell]()
         for row in rows:
             try:
                 inbox.put_nowait(Sample(at_ms, clock, tuple(row[channel] for channel in sorted(row))))
             except asyncio.QueueFull:
                 self.counts[zone, "dropped"] += 1
+                dropped += row.values()
                 room.lost("its station takes nothing; the newest readings are dropped and counted")
             else:
                 room.back()
-        self.stirred.set()
+        return dropped
 
     def _tell(self, source: str, kind: str, about: str, reason: str) -> None:
         """Count, and say it if it was not said: a thing once for each reason, and no more than TOLD_MAX in all."""

@@ -19,11 +19,11 @@ from pledgewatch_edge.config import DAY_S, require_name, require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_gateway.roster import CHANNELS
 from pledgewatch_gateway.rules import Fact, RuleSettings, Standing, judge, wanted
-from pledgewatch_gateway.site import Site
+from pledgewatch_gateway.site import Newest, Site
 from pledgewatch_gateway.sources.modbus import ModbusSource
 from pledgewatch_gateway.sources.modbus_client import ModbusRefusedError
 from pledgewatch_gateway.sources.mqtt import MqttSource
-from pledgewatch_wire.reading import Clock
+from pledgewatch_wire.reading import Channel, Clock
 
 TICK_S: Final = 1.0
 RETRY_S: Final = 1.0
@@ -100,7 +100,7 @@ class ModbusSwitch:
 
 
 class Watch:
-    """The rules over a site, and its switches kept by them."""
+    """The rules over a site, and its switches kept by them: judged at each value that is heard, and as time goes by."""
 
     def __init__(
         self,
@@ -119,28 +119,41 @@ class Watch:
         self._time_zone = time_zone
         self._news = {name: asyncio.Event() for name in switches}
         self._started_ms = site.monotonic_ms()
+        site.hearers.append(self._hear)
 
     async def run(self) -> None:
-        """Judge for ever: at once when something is heard, and each TICK_S."""
+        """Keep the switches and let time go by, for ever."""
         async with asyncio.TaskGroup() as group:
             for name, (switch, repeat_s) in self._switches.items():
                 group.create_task(self._keep(name, switch, repeat_s), name=f"switch {name}")
             while True:
-                await _event_or(self._site.stirred, TICK_S)
-                self._site.stirred.clear()
+                await asyncio.sleep(TICK_S)
                 self._site.tick()
                 self.judge()
 
     def judge(self) -> None:
         """Judge all rules now."""
-        now_ms, minute = self._site.monotonic_ms(), self._minute()
         for rule in self._rules:
-            before = self.standings[rule.name]
-            newest = self._site.newest.get((rule.zone, CHANNELS[rule.channel]))
-            fact = None if newest is None else Fact(newest.value, newest.valued_ms)
-            after = self.standings[rule.name] = judge(rule, before, fact, now_ms, minute, self._started_ms)
-            if after.is_active != before.is_active and (after.is_active or before.is_active):
-                log.warning("rule %r %s", rule.name, "is active" if after.is_active else "is over")
+            self._judge(rule, self._site.newest.get((rule.zone, CHANNELS[rule.channel])))
+        self._want()
+
+    def _hear(self, zone: str, channel: Channel, newest: Newest) -> None:
+        """Judge the rules of a channel by a value of it."""
+        rules = [rule for rule in self._rules if (rule.zone, CHANNELS[rule.channel]) == (zone, channel)]
+        for rule in rules:
+            self._judge(rule, newest)
+        if rules:
+            self._want()
+
+    def _judge(self, rule: RuleSettings, newest: Newest | None) -> None:
+        now_ms, before = self._site.monotonic_ms(), self.standings[rule.name]
+        fact = None if newest is None else Fact(newest.value, newest.valued_ms)
+        after = self.standings[rule.name] = judge(rule, before, fact, now_ms, self._minute(), self._started_ms)
+        if after.is_active != before.is_active and (after.is_active or before.is_active):
+            log.warning("rule %r %s", rule.name, "is active" if after.is_active else "is over")
+
+    def _want(self) -> None:
+        """Tell the switches what is wanted of them, where that has changed."""
         for name, want in wanted(list(self._switches), self._rules, self.standings).items():
             if want != self.wanted[name]:
                 self.wanted[name] = want

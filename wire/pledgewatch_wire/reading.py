@@ -8,6 +8,7 @@ Identity is (device, epoch, sequence), never time. `measured_at_ms` is when the 
 names; it is set once, on the device.
 """
 
+import re
 from enum import IntEnum
 from hashlib import sha256
 from typing import NamedTuple
@@ -92,6 +93,7 @@ WEIGHT_CHANNELS = (
 STATE_CHANNELS = (Channel.DOOR_OPEN, Channel.MOTION, Channel.LEAK, Channel.SMOKE)
 # Passages: the value is the number of the tag that passed (`tag_number`), and each is a reading of its own.
 PASSAGE_CHANNELS = (Channel.TAG_IN, Channel.TAG_OUT)
+_NO_SIGN_OF_A_TAG = re.compile(r"[^0-9A-Za-z]+")
 _TAG_NUMBER_BITS = 52  # a number that survives any program's floats
 
 KNOWN_CHANNELS_MASK = sum(1 << channel for channel in Channel)
@@ -167,10 +169,19 @@ class Reading(NamedTuple):
         return cell.value if cell is not None and not cell.quality else None
 
 
-def tag_number(name: str) -> int:
-    """The number of a tag on the wire, where there are no texts: the first 52 bits of SHA-256 of its name in UTF-8.
+def tag_name(text: str) -> str:
+    """The one form of what a tag is called: its letters A to Z, as capitals, and its digits; empty where it has none.
+
+    The same seal, EPC, container or device is written with hyphens, spaces or small letters by one and without by the
+    next. Both sides call it by this, so names that differ in nothing else are one name.
+    """
+    return _NO_SIGN_OF_A_TAG.sub("", text).upper()
+
+
+def tag_number(text: str) -> int:
+    """The number of a tag on the wire, where there are no texts: the first 52 bits of SHA-256 of its `tag_name`.
 
     The cloud knows the names of the tags that it looks for, and looks for their numbers. Of a million tags two have one
     number with a chance of one in ten thousand.
     """
-    return int.from_bytes(sha256(name.encode("utf-8")).digest()[:8], "big") >> (64 - _TAG_NUMBER_BITS)
+    return int.from_bytes(sha256(tag_name(text).encode("ascii")).digest()[:8], "big") >> (64 - _TAG_NUMBER_BITS)

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from pledgewatch_cloud.decide.countries import COUNTRIES
 from pledgewatch_cloud.decide.moments import short
+from pledgewatch_wire.reading import tag_name
 
 LOCODE = re.compile(r"[A-Z]{2}[A-Z2-9]{3}")
 _CONTAINER = re.compile(r"[A-Z]{3}[UJZ][0-9]{7}")
@@ -26,9 +27,9 @@ class IdentifierError(ValueError):
 
 
 def container(text: str) -> str:
-    """A container number in its plain form, MSKU1234565; small letters, spaces and hyphens are forgiven."""
-    number = re.sub(r"[ -]", "", text).upper()
-    if not _CONTAINER.fullmatch(number):
+    """A container number in its plain form, MSKU1234565; small letters and what is no letter or digit are forgiven."""
+    number = tag_name(text)
+    if not text.isascii() or not _CONTAINER.fullmatch(number):
         raise IdentifierError(
             f"{short(text)} is no container number of ISO 6346: three letters, then U, J or Z, then seven digits"
         )

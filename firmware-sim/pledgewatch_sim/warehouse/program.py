@@ -177,8 +177,8 @@ class Site:
                 with self._truth.open("a", encoding="ascii") as file:
                     file.write(json.dumps(deed.mishap.as_json()) + "\n")
             if self.has_caught_up.is_set():
-                self._say(layout.DOCK_SCANNER, deed.came)
-                self._say(layout.GATE_READER, deed.left)
+                for reader, seals in ((layout.DOCK_SCANNER, deed.came), (layout.GATE_READER, deed.left)):
+                    self._say(reader, [sensors.seal_as_read(reader, seal) for seal in seals])
         news, self._news = self._news, asyncio.Event()
         news.set()
 

@@ -105,7 +105,7 @@ class Bridge:
             "last_taken": self.delivery.taken_ms,
             "last_refused": None if last is None else last.at_ms,
             "last_refusal": None if last is None else "; ".join(last.reasons[:3]),
-            "error": self.delivery.trouble,
+            "error": "; ".join(one for one in (self.delivery.trouble, self.delivery.held) if one),
         }
 
     def sources(self) -> list[dict[str, Any]]:

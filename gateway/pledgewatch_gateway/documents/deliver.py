@@ -6,7 +6,8 @@
 Taken is what the cloud says it has taken: a 2xx with its own JSON, for a login page of the building's network is a 200
 too. Refused is what it calls refused, by problem details about the document (400, 409, 413, 415, 422): that is set
 aside with the reasons. Everything else is nobody's judgement of the document (who we are, where we ask, how they are):
-it waits, and is tried again, less and less often. A document that the cloud stumbles over keeps no other from it.
+it waits, and is tried again, less and less often. A document that the cloud stumbles over keeps no other from it, nor
+does a source of which too much is refused.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from urllib.parse import urlencode
 from pledgewatch_edge.logs import World
 from pledgewatch_gateway.documents import AwayError, Document, Form, FullError
 from pledgewatch_gateway.documents.credentials import key_in, signed
-from pledgewatch_gateway.documents.document_queue import DamagedError, Queue
+from pledgewatch_gateway.documents.document_queue import DamagedError, Queue, source_of
 from pledgewatch_gateway.documents.settings import DocumentsSettings
 from pledgewatch_gateway.documents.web import Reply, Web
 from pledgewatch_wire.backoff import jittered_backoff
@@ -66,11 +67,13 @@ class Delivery:
         self.taken = 0
         self.taken_ms: int | None = None
         self.trouble = ""  # why it does not go on, empty where it does
+        self.held = ""  # why some sources' documents are left waiting, empty where none are
         self._settings = settings
         self._queue = queue
         self._now_ms = now_ms
         self._stumbled: set[str] = set()
         self._world = World(log, "the cloud that takes documents")
+        self._room = World(log, "room for what the cloud refuses")
 
     async def run(self) -> None:
         """Deliver for ever."""
@@ -90,21 +93,27 @@ class Delivery:
                 continue
 
     async def deliver(self) -> float:
-        """Try all that waits once; how many seconds the cloud asks us to wait. `trouble` says what is in the way."""
+        """Try all that waits once; how many seconds the cloud asks us to wait. `trouble` says what is in the way,
+        `held` what was not tried."""
         self.stirred.clear()
         try:
             asked_s, trouble = await self._round()
-        except (OSError, FullError) as error:
+        except OSError as error:
             asked_s, trouble = 0.0, str(error)
         self.trouble = trouble
         if trouble:
             self._world.lost(trouble)
         else:
             self._world.back()
+        if self.held:
+            self._room.lost(self.held)
+        else:
+            self._room.back()
         return asked_s
 
     async def _round(self) -> tuple[float, str]:
-        """As `deliver`. Raises OSError and FullError."""
+        """As `deliver`. Raises OSError."""
+        self.held, held = "", dict[str, str]()
         names = await asyncio.to_thread(self._queue.waiting)
         if not names:
             return 0.0, ""
@@ -112,7 +121,15 @@ class Delivery:
         trouble, asked_s, troubles = "", 0.0, 0
         async with Web(self._settings.timeout_s, self._settings.ca_file) as web:
             for name in sorted(names, key=lambda one: (one in self._stumbled, one)):
-                answer = await self._offer(web, name)
+                source = source_of(name)
+                if source in held:
+                    continue
+                try:
+                    answer = await self._offer(web, name)
+                except FullError as error:
+                    held[source] = str(error)
+                    self.held = "; ".join(held.values())
+                    continue
                 if answer.word is not Word.LATER:
                     troubles = 0
                     continue
@@ -125,7 +142,9 @@ class Delivery:
         return asked_s, trouble
 
     async def _offer(self, web: Web, name: str) -> Answer:
-        """Offer one document, and do what the answer asks for. Raises OSError and FullError."""
+        """Offer one document, and do what the answer asks for. Raises OSError, and FullError where there is no room for
+        it if it is refused."""
+        await asyncio.to_thread(self._queue.require_room, name)
         try:
             document = await asyncio.to_thread(self._queue.read, name)
         except FileNotFoundError:

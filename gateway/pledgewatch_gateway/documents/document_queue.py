@@ -1,14 +1,16 @@
 """The queue: documents on disk until the cloud has taken them, a file each.
 
-    waiting/000000000017-<digest>.document     a line of JSON that says what it is, then its bytes
-    refused/000000000017-<digest>.document     what the cloud has refused, with .reason.txt beside it
+    waiting/000000000017-<source>-<digest>.document    a line of JSON that says what it is, then its bytes
+    refused/000000000017-<source>-<digest>.document    what the cloud has refused, with .reason.txt beside it
 
 A file is written whole under another name, flushed, and then renamed, so what has its own name is whole; each later act
 is one rename or one removal. Killed at any moment, the queue has a document or does not. The name holds the digest, so
 what waits already is not taken twice, and bytes that a disk has changed are noticed.
 
-There is a limit to documents and to bytes, and to what is refused: at the limit nothing more is taken, and whoever
-brings documents keeps them. All methods may be called from any thread; they take turns, and wait for the disk.
+There is a limit to documents and to bytes: at the limit nothing more is taken, and whoever brings documents keeps them.
+There is one to what is refused of a source, which holds up that source and no other: nothing more is taken of it, and
+what waits of it waits on, until somebody has seen to what is refused. All methods may be called from any thread; they
+take turns, and wait for the disk.
 """
 
 import json
@@ -67,9 +69,10 @@ class Queue:
         content = json.dumps(about).encode("ascii") + b"\n" + document.data
         with self._turn:
             sizes = self._known()
-            mark = f"-{digest[:_DIGITS]}{ENDING}"
+            mark = f"-{document.source}-{digest[:_DIGITS]}{ENDING}"
             if any(name.endswith(mark) for name in sizes):
                 return False
+            self._require_room(document.source)
             if len(sizes) >= self._documents_max or sum(sizes.values()) + len(content) > self._bytes_max:
                 raise FullError(
                     f"{len(sizes)} documents of {sum(sizes.values())} bytes wait for the cloud, which is as many as may"
@@ -105,13 +108,16 @@ class Queue:
             flush_folder(self.waiting_folder)
             self._forget(name)
 
+    def require_room(self, name: str) -> None:
+        """Raise FullError where so many documents of a document's source are refused that it could not be set aside."""
+        self._require_room(source_of(name))
+
     def set_aside(self, name: str, reasons: Iterable[str]) -> None:
-        """Take a document out of what waits, and keep it with the reasons. Raises FullError where too many are kept
-        already, and OSError; then it waits on."""
+        """Take a document out of what waits, and keep it with the reasons. Raises FullError where too many of its
+        source are kept already, and OSError; then it waits on."""
         with self._turn:
             make_folder(self.refused_folder)
-            if len(_documents(self.refused_folder)) >= REFUSED_MAX:
-                raise FullError(f"{REFUSED_MAX} documents are refused: see to {self.refused_folder}")
+            self._require_room(source_of(name))
             target = self.refused_folder / name
             replace(_reason_of(target), "".join(f"{one}\n" for one in reasons).encode("utf-8"))
             move(self.waiting_folder / name, target)
@@ -137,6 +143,10 @@ class Queue:
         last = None if newest is None else _told(newest.with_name(newest.name.removesuffix(REASON)))
         return Standing(len(sizes), sum(sizes.values()), len(reasons), last)
 
+    def _require_room(self, source: str) -> None:
+        if sum(source_of(name) == source for name in _documents(self.refused_folder)) >= REFUSED_MAX:
+            raise FullError(f"{REFUSED_MAX} documents of {source} are refused: see to {self.refused_folder}")
+
     def _known(self) -> dict[str, int]:
         """What waits: as remembered, with what another process has put back."""
         make_folder(self.waiting_folder)
@@ -149,6 +159,11 @@ class Queue:
     def _forget(self, name: str) -> None:
         if self._sizes is not None:
             self._sizes.pop(name, None)
+
+
+def source_of(name: str) -> str:
+    """The source of a document, by its name in the queue."""
+    return name.partition("-")[2].rpartition("-")[0]
 
 
 def _documents(folder: Path) -> list[str]:

@@ -4,13 +4,16 @@
                └► cannot be one ─► refused/   with NAME.reason.txt beside it
 
 A file is taken when it has not changed for `quiet_s`, and seems to be whole: an interchange has its IEA, JSON is
-JSON, a table ends its last line. What does not is given a minute more and then taken as it is, for the cloud to refuse
-with its reasons. A writer that gives a file its name (and its ending) only when it is whole needs none of this. What
+JSON, a table ends its last line. What does not is given a minute more. Then an interchange and JSON are taken as they
+are, for the cloud to refuse with its reasons. A table is not, for nothing else would show that it is cut within its
+last number: it is said once, and waits until its last line has an end. Of a system that never ends it `open_end` says
+so. A writer that gives a file its name (and its ending) only when it is whole needs none of this. What
 has another ending, or begins with a point, is not ours. (The cloud watches folders too; a gateway runs without it.)
 
 The move is the last act: whatever moment we are killed at, the next look finds the file where it was and hands the same
-bytes on. What cannot be read or moved holds nobody else up: it is said once, lies where it is, and is tried at every
-look; what was handed on already is then only moved.
+bytes on. A file that has grown meanwhile stays, or is moved back, and is handed on again as it is now: the same rows
+twice say nothing new. What cannot be read or moved holds nobody else up: it is said once, lies where it is, and is
+tried at every look; what was handed on already is then only moved.
 """
 
 import asyncio
@@ -43,7 +46,8 @@ log = logging.getLogger(__name__)
 class DropSettings:
     """A folder. `source` is the stock system's id in the book, by which it is a sender of the cloud's too, with the
     secret of `secret_file`; `name` tells it from other sections of the same one (none: as the source). `ending` is that
-    of its files, whatever the case; `quiet_s` is how long one has not changed."""
+    of its files, whatever the case; `quiet_s` is how long one has not changed. `open_end`: the last lines of its tables
+    have no end, ever."""
 
     source: str
     secret_file: Path
@@ -53,6 +57,7 @@ class DropSettings:
     name: str = ""
     every_s: float = 10.0
     quiet_s: float = 10.0
+    open_end: bool = False
 
     def __post_init__(self) -> None:
         require_name("source", self.source)
@@ -120,21 +125,27 @@ class DropSource:
         try:
             data = await asyncio.to_thread(_content, path, seen.shape)
         except OSError as error:
-            self._say_stuck(name, error)
+            self._say_stuck(name, error.strerror or str(error))
             return
         if data is None:
             return
         fault = _fault(data)
         if not fault and not seen.is_handed_on:
             is_patient = self._monotonic() - seen.since < self._settings.quiet_s + PATIENCE_S
-            if is_patient and not await asyncio.to_thread(is_whole, self._settings.form, data):
-                return
+            if not await asyncio.to_thread(is_whole, self._settings.form, data):
+                may_be_cut = self._settings.form is Form.CSV and not self._settings.open_end
+                if may_be_cut and not is_patient:
+                    self._say_stuck(name, "its last line has no end and may be cut; end it, if it is whole")
+                if may_be_cut or is_patient:
+                    return
             await put(Document(self._settings.source, self._settings.form, name, data))
             self._seen[name] = seen._replace(is_handed_on=True)
         try:
-            await asyncio.to_thread(_put_away, path, fault)
+            is_away = await asyncio.to_thread(_put_away, path, seen.shape, fault)
         except OSError as error:
-            self._say_stuck(name, error)
+            self._say_stuck(name, error.strerror or str(error))
+            return
+        if not is_away:
             return
         del self._seen[name]
         if fault:
@@ -142,9 +153,9 @@ class DropSource:
         if name in self._stuck:
             self._stuck.pop(name).back()
 
-    def _say_stuck(self, name: str, error: OSError) -> None:
+    def _say_stuck(self, name: str, why: str) -> None:
         world = World(log, f"{self.name}: {name!r}")
-        self._stuck.setdefault(name, world).lost(f"waits, trying on: {error.strerror or error}")
+        self._stuck.setdefault(name, world).lost(f"waits, trying on: {why}")
 
 
 def is_whole(form: Form, data: bytes) -> bool:
@@ -192,7 +203,7 @@ def _shapes(folder: Path, ending: str) -> dict[str, Shape]:
             except FileNotFoundError:
                 continue
             if stat.S_ISREG(about.st_mode):
-                found[one.name] = Shape(about.st_ino, about.st_size, about.st_mtime_ns)
+                found[one.name] = _shape_of(about)
     oldest = sorted(found.items(), key=lambda one: (one[1].changed_ns, one[0]))
     return dict(oldest[:FILES_A_LOOK])
 
@@ -206,17 +217,28 @@ def _content(path: Path, shape: Shape) -> bytes | None:
     with os.fdopen(descriptor, "rb") as file:
         data = file.read(DOCUMENT_MAX_BYTES + 1)
         about = os.fstat(descriptor)
-    return data if Shape(about.st_ino, about.st_size, about.st_mtime_ns) == shape else None
+    return data if _shape_of(about) == shape else None
 
 
-def _put_away(path: Path, fault: str) -> None:
-    """Move a file to those that are done or, with the reason there before it, refused."""
+def _shape_of(about: os.stat_result) -> Shape:
+    return Shape(about.st_ino, about.st_size, about.st_mtime_ns)
+
+
+def _put_away(path: Path, shape: Shape, fault: str) -> bool:
+    """Move a file to those that are done or, with the reason there before it, refused. False where it has changed, and
+    is where it was: whoever writes it may do so until the move, and under any name."""
+    if _shape_of(path.lstat()) != shape:
+        return False
     folder = path.parent / (REFUSED if fault else DONE)
     folder.mkdir(exist_ok=True)
     target = _free(folder, path.name)
     if fault:
         target.with_name(target.name + REASON).write_text(f"{fault}\n", encoding="utf-8")
     move(path, target)
+    if _shape_of(target.lstat()) != shape and not os.path.lexists(path):
+        move(target, path)
+        return False
+    return True
 
 
 def _free(folder: Path, name: str) -> Path:

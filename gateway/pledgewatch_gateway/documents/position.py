@@ -4,10 +4,15 @@ A *round* reads page after page until there is no more; the next round begins wh
 to go on, alone or together:
 
 - `since`: a round asks for what has changed since the newest moment (or number) that was seen. What is committed late
-  on their side would be missed, so moments are put back by `overlap_s`; the same row twice says nothing new. A moment
-  far in the future is not believed, or it would shut out everything until then.
+  on their side would be missed, so moments are put back by `overlap_s`, and numbers by `overlap_numbers`; the same row
+  twice says nothing new. A moment far in the future is not believed, or it would shut out everything until then.
 - pages: by a cursor that each answer gives for the next (it is opaque, and may go on for ever), or by number, until a
   page is shorter than `page_size` or is the last one over again.
+
+With both, a record that is edited while a round goes on moves to its end, and each behind it moves up by one: the first
+of the next page into the page that was read already. So after each page the one before it is asked for again
+(`page_before`), and what is new in it is handed on too (`slipped`). Where nothing of it is left as it was, more may
+have moved than can be seen, and the round begins again.
 
 `since` alone has no pages, and an answer may all the same hold less than there is. So a round goes on by moments: each
 question asks from the newest moment of the answer before, until an answer leads no further. What was in the answer
@@ -39,7 +44,8 @@ class PagingSettings:
     """How a stock system is asked for what is new, and page by page.
 
     `since` is the parameter that takes the newest value of the records' field `since_field`, and `since_first` what is
-    asked with before there is one. `cursor` is the parameter that takes what stands at `next_cursor` of the answer
+    asked with before there is one. What is asked is put back, a moment by `overlap_s`, a number by `overlap_numbers`.
+    `cursor` is the parameter that takes what stands at `next_cursor` of the answer
     before; or `page` the one that counts pages from `page_first`, each of `page_size` records (500 unless said), which
     `size` asks for. With `since` alone `page_size` is how many records an answer of theirs holds at most.
     """
@@ -48,6 +54,7 @@ class PagingSettings:
     since_field: str = ""
     since_first: str = ""
     overlap_s: float = 300.0
+    overlap_numbers: int = 100
     cursor: str = ""
     next_cursor: str = ""
     page: str = ""
@@ -71,6 +78,7 @@ class PagingSettings:
                 "or what is behind a full one is not missed"
             )
         require_within("overlap_s", self.overlap_s, 0.0, 30 * DAY_S)
+        require_within("overlap_numbers", self.overlap_numbers, 0, 1_000_000)
         require_within("page_first", self.page_first, 0, 1)
         require_within("page_size", self.records_a_page, 1, PAGE_SIZE_MAX)
         names = [one for one in (self.since, self.cursor, self.page, self.size) if one]
@@ -90,8 +98,8 @@ class PagingSettings:
 
 class Position(NamedTuple):
     """How far. `since` is the newest value before this round and `newest` with it; `cursor` and `page` lead to the next
-    page (page 0: the first); `before` is the digest of the page before. Where rounds go by moments, `cursor` is the
-    newest of the answer before, and `before` has the digests of its records. `etag` is of an answer to `etag_of`.
+    page (page 0: the first); `before` has the digests of the records of the page before. Where rounds go by moments,
+    `cursor` is the newest of the answer before, and `before` is of that. `etag` is of an answer to `etag_of`.
     `told` and `told_ms` are the digest of the snapshot that was last handed on, and when."""
 
     since: str = ""
@@ -119,8 +127,8 @@ def parameters(settings: PagingSettings, position: Position) -> dict[str, str]:
     """What is asked with, by parameter."""
     found = {}
     if settings.is_by_moment and position.cursor:
-        found[settings.since] = _put_back(position.cursor, _just_before_s(settings, position.cursor))
-    elif settings.since and (since := _put_back(position.since, settings.overlap_s) or settings.since_first):
+        found[settings.since] = _just_before(settings, position.cursor)
+    elif settings.since and (since := _put_back(settings, position.since) or settings.since_first):
         found[settings.since] = since
     if settings.cursor and position.cursor:
         found[settings.cursor] = position.cursor
@@ -146,12 +154,27 @@ def after(
             going_on = ""
         found = position._replace(cursor=going_on)
     elif settings.page:
-        digest = _digest(records)
-        is_end = len(records) < settings.records_a_page or digest == position.before
-        found = position._replace(page=0 if is_end else position.page + 1, before="" if is_end else digest)
+        before = " ".join(_digests(records))
+        is_end = len(records) < settings.records_a_page or before == position.before
+        found = position._replace(page=0 if is_end else position.page + 1, before="" if is_end else before)
     else:
         found, is_end = position, True
     return Step(found._replace(since=newest if is_end else position.since, newest=newest), is_end, records)
+
+
+def page_before(settings: PagingSettings, position: Position) -> Position | None:
+    """What is to be asked again once the page of a position was read; None where nothing is."""
+    if not settings.since or not settings.page or not position.page:
+        return None
+    return position._replace(page=position.page - 1, etag="", etag_of="")
+
+
+def slipped(position: Position, records: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]] | None:
+    """What the page before has now and had not when it was read; None where nothing of it is as it was."""
+    known, digests = set(position.before.split()), _digests(records)
+    if known.isdisjoint(digests):
+        return None
+    return [one for digest, one in zip(digests, records, strict=True) if digest not in known]
 
 
 def afresh(position: Position) -> Position:
@@ -196,9 +219,9 @@ def _by_moment(
     settings: PagingSettings, position: Position, records: Sequence[Mapping[str, Any]], newest: str, reached: str
 ) -> Step:
     """Where an answer leads that has no pages: on from its own newest moment, as long as that goes on."""
-    digests, known = [_digest(one)[:_DIGEST_DIGITS] for one in records], set(position.before.split())
+    digests, known = _digests(records), set(position.before.split())
     fresh = [one for digest, one in zip(digests, records, strict=True) if digest not in known]
-    asked = position.cursor or _put_back(position.since, settings.overlap_s)
+    asked = position.cursor or _put_back(settings, position.since)
     if reached and (not asked or _order(reached) > _order(asked)):
         return Step(
             position._replace(cursor=reached, before=" ".join(digests), newest=newest), is_end=False, fresh=fresh
@@ -213,9 +236,10 @@ def _by_moment(
     return Step(ended, is_end=True, fresh=fresh, stuck=stuck)
 
 
-def _just_before_s(settings: PagingSettings, moment: str) -> float:
-    """How far a moment is put back so that its own records come again, also where only later ones are given."""
-    return min(settings.overlap_s, 0.001 if "." in moment else 1.0)
+def _just_before(settings: PagingSettings, reached: str) -> str:
+    """A moment or number put back so far that its own records come again, also where only later ones are given."""
+    least_s = 0.001 if "." in reached else 1.0
+    return _earlier(reached, min(settings.overlap_s, least_s), min(settings.overlap_numbers, 1))
 
 
 class _Order(NamedTuple):
@@ -237,17 +261,25 @@ def _order(text: str) -> _Order:
         raise AwayError(f"has {text[:40]!r} where a moment (ISO 8601) or a whole number is wanted") from None
 
 
-def _put_back(text: str, overlap_s: float) -> str:
-    """A moment, earlier and written as it was; what is no moment as it is."""
-    if not text or not overlap_s or not _order(text).is_moment:
+def _put_back(settings: PagingSettings, newest: str) -> str:
+    """What a round begins with."""
+    return _earlier(newest, settings.overlap_s, settings.overlap_numbers)
+
+
+def _earlier(text: str, overlap_s: float, overlap_numbers: int) -> str:
+    """A moment or number, put back and written as it was."""
+    order = _order(text) if text else None
+    if order is not None and not order.is_moment:
+        return str(max(0, order.value - overlap_numbers)).zfill(len(text) if text.startswith("0") else 0)
+    if not text or not overlap_s:
         return text
     earlier = datetime.fromisoformat(text) - timedelta(seconds=overlap_s)
     written = earlier.isoformat(sep=" " if " " in text else "T")
     return written.removesuffix("+00:00") + "Z" if text.endswith("Z") else written
 
 
-def _digest(value: object) -> str:
-    return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()
+def _digests(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [hashlib.sha256(repr(one).encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS] for one in records]
 
 
 def _bounded(text: str) -> str:

@@ -37,7 +37,9 @@ from pledgewatch_gateway.documents.position import (
     after,
     as_json,
     from_json,
+    page_before,
     parameters,
+    slipped,
 )
 from pledgewatch_gateway.documents.web import Reply, Web, is_encrypted, require_url
 from pledgewatch_gateway.documents.wms_records import (
@@ -56,6 +58,7 @@ from pledgewatch_gateway.sources.strict_json import read_json
 ANSWER_MAX_BYTES: Final = 16 * 1024 * 1024
 PAGES_A_LOOK: Final = 1_000
 LATELY_MAX: Final = 64
+BEGUN_MAX: Final = 3  # how often a look begins a round again
 ETAG_MAX: Final = 256
 _DAY_MS: Final = 86_400_000
 _OK, _NOT_MODIFIED, _GONE = 200, 304, 410
@@ -132,11 +135,20 @@ class RestSource:
                 await self._look_for_a_snapshot(web, position, put, self._settings.answer.snapshot)
 
     async def _look_for_movements(self, web: Web, position: Position, put: Put) -> None:
-        """Hand on page after page, each before the position moves."""
+        """Hand on page after page, each before the position moves, and what has slipped into the page before it."""
+        begun = 0
         for _ in range(PAGES_A_LOOK):
             page = await self._page(web, position)
             if page is None:
                 return
+            rows = await self._slipped(web, position)
+            if rows is None and begun == BEGUN_MAX:
+                raise AwayError("changes faster than it can be read page by page; ask for larger pages, or by a cursor")
+            if rows is None:
+                begun, position = begun + 1, afresh(position)
+                continue
+            if rows:
+                await self._put_once(put, self._document(await asyncio.to_thread(movements, rows)))
             if page.rows:
                 await self._put_once(put, self._document(await asyncio.to_thread(movements, page.rows)))
             if page.stuck:
@@ -202,14 +214,21 @@ class RestSource:
             raise AwayError(f"answers {reply.words}", reply.asked_s(self._now_ms() / 1_000))
         return await asyncio.to_thread(self._read, reply, position)
 
+    async def _slipped(self, web: Web, position: Position) -> Sequence[Mapping[str, str]] | None:
+        """The rows that have come into the page before since it was read; None where the round has to begin again.
+        Raises AwayError."""
+        before = page_before(self._settings.paging, position)
+        if before is None:
+            return ()
+        reply = await self._ask(web, before)
+        if reply.status != _OK:
+            raise AwayError(f"answers {reply.words}", reply.asked_s(self._now_ms() / 1_000))
+        records = slipped(position, records_of(self._settings.answer, await asyncio.to_thread(_answer, reply)))
+        return None if records is None else rows_of(self._settings.answer, records)
+
     def _read(self, reply: Reply, position: Position) -> _Page:
         """What an answer says and where it leads. Raises AwayError where it is none."""
-        if not reply.is_json:
-            raise AwayError(f"answers {reply.words}, which is no JSON")
-        try:
-            answer = read_json(reply.body, ANSWER_MAX_BYTES)
-        except MalformedError as error:
-            raise AwayError(f"answers what {error}") from None
+        answer = _answer(reply)
         records = records_of(self._settings.answer, answer)
         step = after(self._settings.paging, position, answer, records, self._now())
         rows = rows_of(self._settings.answer, step.fresh)
@@ -272,3 +291,13 @@ class RestSource:
         make_folder(self._file.parent)
         kept = {**self._question(), "position": as_json(position)}
         replace(self._file, json.dumps(kept, indent=1).encode("ascii"))
+
+
+def _answer(reply: Reply) -> Any:
+    """What an answer says. Raises AwayError where it is no JSON."""
+    if not reply.is_json:
+        raise AwayError(f"answers {reply.words}, which is no JSON")
+    try:
+        return read_json(reply.body, ANSWER_MAX_BYTES)
+    except MalformedError as error:
+        raise AwayError(f"answers what {error}") from None

@@ -65,13 +65,16 @@ class SerialSource:
 
     async def _listen(self, port: SerialPort) -> None:
         """Take lines until the port is lost (PortLostError)."""
-        cutter, too_long = LineCutter(), 0
+        cutter, too_long, is_cut_off = LineCutter(), 0, False
         while True:
             data = await port.read(PATIENCE_S)
             if not data and not port.is_still_there():
                 raise PortLostError(f"{self._settings.port}: now leads to another device, or nowhere")
             for line in cutter.feed(data):
                 self._listener.hear(self.name, self._read(line))
+            if cutter.cut_off and not is_cut_off:
+                is_cut_off = True
+                self._listener.complain(self.name, "line", "is the first since the port was opened, and may be a rest")
             for _ in range(cutter.too_long - too_long):
                 self._listener.complain(self.name, "line", f"is longer than {LINE_MAX_BYTES} bytes")
             too_long = cutter.too_long

@@ -15,6 +15,7 @@ from pledgewatch_cloud.decide.moments import MomentError, moment_ms, short
 from pledgewatch_cloud.decide.stock import rows
 from pledgewatch_cloud.decide.stock.rows import QUANTITY_MAX_MILLI, RowError, StockKey
 from pledgewatch_wire import topics
+from pledgewatch_wire.reading import tag_name
 
 LINES_MAX = 100
 WINDOW_MAX_DAYS = 31
@@ -130,7 +131,7 @@ def _container(where: str, value: Any) -> str:
 
 
 def _seal(where: str, value: Any) -> str:
-    number = re.sub(r"[ -]", "", value).upper() if isinstance(value, str) else ""
+    number = tag_name(value) if isinstance(value, str) and value.isascii() else ""
     if not _SEAL.fullmatch(number):
         raise GoodsError(
             f"{where}: {short(value)} is no number of a seal: 3 to 32 letters and digits",
