@@ -556,6 +556,15 @@ async def test_the_api_says_how_the_registry_stands_to_what_is_pledged(tmp_path:
     await two.settled()
     without, cloud = ApiCloud(tmp_path / "a"), ApiCloud(tmp_path / "b", membership=two.membership)
     assert without.get("/registry") == {"configured": False}
+    assert "pledgewatch_registry" not in without.client.get("/metrics").text
+    lines = cloud.client.get("/metrics").text.splitlines()
+    assert [one for one in lines if one.startswith("pledgewatch_registry_")] == [
+        "pledgewatch_registry_away 0.0",
+        "pledgewatch_registry_unclaimed 1.0",
+        "pledgewatch_registry_due 0.0",
+        "pledgewatch_registry_strange 0.0",
+        "pledgewatch_registry_clashes 1.0",
+    ]
     found = cloud.get("/registry")
     (clash,) = {one["clash"] for one in found.pop("clashes")}
     assert found == {
