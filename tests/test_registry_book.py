@@ -157,7 +157,7 @@ def test_a_claim_is_made_anew_with_other_marks_or_stays_as_it_was() -> None:
 def test_a_question_that_comes_in_after_a_later_one_does_nothing() -> None:
     registry = Registry()
     registry.claim(ONE, 1, 10, turn=3)
-    late = [Withdrawing(turn, digits(1)) for turn in (1, 2, 3)]
+    late: list[KeptRequest] = [Withdrawing(turn, digits(1)) for turn in (1, 2, 3)]
     late += [claiming(1, 11, turn=2), claiming(2, 11, turn=3)]  # other goods, and under another reference
     for asked in late:
         assert isinstance(registry.refuse(ONE, asked), OvertakenError)
