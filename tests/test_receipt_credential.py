@@ -334,6 +334,8 @@ def with_subject(**changed: Any) -> dict[str, Any]:
             "credentialSubject.goods[0]: quantities must be whole numbers, none below 0 or above quantity_milli",
         ),
         (signed_as_is(with_subject(holder=7)), "holder must be text, not 7"),
+        (signed_as_is(with_subject(overrides=["x", 7])), "credentialSubject.overrides must be a list of texts"),
+        (signed_as_is(with_subject(overrides="x")), "credentialSubject.overrides must be a list of texts"),
         (
             f"https://register.example/receipts/la-bonded-1%3A2026-0001/credentials/7#sha256={'ab' * 32}",
             ELSEWHERE,
@@ -616,6 +618,7 @@ def receipts(draw: st.DrawFn) -> Receipt:
         at_ms=draw(moments),
         parent=draw(blanks),
         replaces=draw(blanks),
+        overrides=tuple(draw(st.lists(names, max_size=3))),
     )
 
 
@@ -637,6 +640,7 @@ def test_whatever_is_signed_is_read_again_as_it_was(receipt: Receipt, index: int
     ):
         assert getattr(found, name) == getattr(receipt, name)
     assert (found.parent, found.replaces, found.status_index) == (receipt.parent, receipt.replaces, index)
+    assert found.overrides == receipt.overrides
     assert (found.until_ms, found.head, found.at_ms) == (receipt.until_ms, receipt.head, at_ms)
     assert [one[:7] for one in found.goods] == [tuple(one) for one in receipt.goods]
     assert tuple(one.released_milli for one in found.goods) == receipt.released_milli

@@ -21,11 +21,13 @@ from pledgewatch_cloud.decide.registry.claim_book import (
     lacking,
 )
 from pledgewatch_cloud.decide.registry.request import (
+    TURN_MAX,
     Claiming,
     Dropping,
     KeptRequest,
     ListingClaims,
     ListingClashes,
+    OvertakenError,
     RequestError,
     UsingKeys,
     Withdrawing,
@@ -56,13 +58,17 @@ class Registry:
         self.kept.append((member, asked, self.now_ms))
         return answer
 
-    def claim(self, member: str, reference: int, *marks: int, keys: tuple[str, ...] = (OLD,)) -> Answer:
-        """A member claims marks under a reference."""
-        return self.say(member, claiming(reference, *marks, keys=keys))
+    def claim(self, member: str, reference: int, *marks: int, keys: tuple[str, ...] = (OLD,), turn: int = 0) -> Answer:
+        """A member claims marks under a reference, in its next turn or another."""
+        return self.say(member, claiming(reference, *marks, keys=keys, turn=turn or self.turn(member)))
 
-    def withdraw(self, member: str, reference: int) -> Answer:
+    def withdraw(self, member: str, reference: int, turn: int = 0) -> Answer:
         """A member claims nothing under a reference any more."""
-        return self.say(member, Withdrawing(digits(reference)))
+        return self.say(member, Withdrawing(turn or self.turn(member), digits(reference)))
+
+    def turn(self, member: str) -> int:
+        """A member's next turn."""
+        return self.book.turns.get(member, 0) + 1
 
     def refuse(self, member: str, asked: KeptRequest) -> RequestError:
         """A request is not taken, and nothing has changed by it."""
@@ -78,10 +84,10 @@ class Registry:
         return {one.name for one in self.book.live()}
 
 
-def claiming(reference: int, *marks: int, keys: tuple[str, ...] = (OLD,)) -> Claiming:
+def claiming(reference: int, *marks: int, keys: tuple[str, ...] = (OLD,), turn: int = 1_000) -> Claiming:
     """Marks of goods under each key: another key makes other marks of the same goods."""
     return Claiming(
-        digits(reference), {key: tuple(digits(int(key, 16) + mark) for mark in sorted(marks)) for key in keys}
+        turn, digits(reference), {key: tuple(digits(int(key, 16) + mark) for mark in sorted(marks)) for key in keys}
     )
 
 
@@ -146,6 +152,33 @@ def test_a_claim_is_made_anew_with_other_marks_or_stays_as_it_was() -> None:
     assert registry.claim(ONE, 1, 11, 12) == CLAIMED
     assert registry.claim(THREE, 1, 10) == CLAIMED
     assert registry.claim(TWO, 2, 12).word == "clash"
+
+
+def test_a_question_that_comes_in_after_a_later_one_does_nothing() -> None:
+    registry = Registry()
+    registry.claim(ONE, 1, 10, turn=3)
+    late: list[KeptRequest] = [Withdrawing(turn, digits(1)) for turn in (1, 2, 3)]
+    late += [claiming(1, 11, turn=2), claiming(2, 11, turn=3)]  # other goods, and under another reference
+    for asked in late:
+        assert isinstance(registry.refuse(ONE, asked), OvertakenError)
+    registry.withdraw(ONE, 1, turn=5)
+    assert isinstance(registry.refuse(ONE, claiming(1, 10, turn=4)), OvertakenError)
+    assert registry.live() == set()
+    assert registry.claim(TWO, 1, 10, turn=1) == CLAIMED  # turns are each member's own
+    clash = registry.claim(ONE, 1, 10, turn=6)
+    assert clash.word == "clash"
+    assert isinstance(registry.refuse(ONE, claiming(1, 10, turn=6)), OvertakenError)  # a refusal had its turn too
+    registry.say("", Dropping(ONE))
+    assert isinstance(registry.refuse(ONE, claiming(1, 11, turn=6)), OvertakenError)
+    assert registry.claim(ONE, 1, 11, turn=TURN_MAX) == CLAIMED
+
+
+def test_what_is_refused_as_no_question_has_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim_book, "CLAIMS_MAX", 1)
+    registry = Registry()
+    registry.claim(ONE, 1, 10, turn=1)
+    assert isinstance(registry.refuse(ONE, claiming(2, 11, turn=9)), FullError)
+    assert registry.withdraw(ONE, 1, turn=2) == WITHDRAWN
 
 
 def test_an_answer_says_that_there_is_a_clash_and_nothing_else() -> None:
@@ -354,7 +387,7 @@ def test_the_same_journal_gives_the_same_book(history: list[tuple[str, int, froz
 
 def bad_bodies() -> Iterator[tuple[str, bytes]]:
     """Bodies that are no requests, and what is said of them."""
-    mark, reference = f'"{digits(1)}"', f'"reference": "{digits(2)}"'
+    mark, reference = f'"{digits(1)}"', f'"turn": 7, "reference": "{digits(2)}"'
     yield "no JSON", b"{"
     yield "no JSON object", b"[]"
     yield "request:", b"{}"
@@ -364,8 +397,11 @@ def bad_bodies() -> Iterator[tuple[str, bytes]]:
     yield "twice", b'{"request": "clashes", "request": "clashes"}'
     yield "claim: says", b'{"request": "claim"}'
     yield "withdraw: says", f'{{"request": "withdraw", {reference}, "marks": {{}}}}'.encode()
-    yield "reference:", b'{"request": "withdraw", "reference": "la-1:0001"}'
-    yield "reference:", f'{{"request": "withdraw", "reference": "{"A" * 64}"}}'.encode()
+    yield "reference:", b'{"request": "withdraw", "turn": 7, "reference": "la-1:0001"}'
+    yield "reference:", f'{{"request": "withdraw", "turn": 7, "reference": "{"A" * 64}"}}'.encode()
+    yield "withdraw: says", f'{{"request": "withdraw", "reference": "{digits(2)}"}}'.encode()
+    for turn in ("0", "-1", "true", '"7"', "null", "[]", str(TURN_MAX + 1)):
+        yield "turn:", f'{{"request": "withdraw", "turn": {turn}, "reference": "{digits(2)}"}}'.encode()
     yield "reference:", b'{"request": "claims", "after": 7}'
     yield "marks:", f'{{"request": "claim", {reference}, "marks": {{}}}}'.encode()
     yield "fingerprint", f'{{"request": "claim", {reference}, "marks": {{"x": [{mark}]}}}}'.encode()
@@ -394,7 +430,7 @@ def test_what_is_no_request_is_refused_with_its_place(said: str, body: bytes) ->
     "one",
     [
         claiming(1, 2, 3, keys=(OLD, NEW)),
-        Withdrawing(digits(1)),
+        Withdrawing(7, digits(1)),
         ListingClaims(""),
         ListingClaims(digits(1)),
         ListingClashes(),

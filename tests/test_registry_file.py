@@ -41,8 +41,10 @@ from pledgewatch_cloud.signature import Key
 from pledgewatch_wire.settings import SettingsError, load
 
 ONE, TWO = "bank-one", "bank-two"
+OTHER_BOX = "CSQU3054383"
 SECRETS = {ONE: f"whsec_{'x' * 40}", TWO: f"whsec_{'y' * 40}"}
 AN_HOUR = 50
+_ANY_TURN = 1
 
 
 def reference(number: int) -> str:
@@ -53,7 +55,12 @@ def reference(number: int) -> str:
 def claiming(number: int, *values: str) -> Claiming:
     """Containers, claimed under a reference."""
     marks = MARKS_KEY.marks([Claim("container", value) for value in values])
-    return Claiming(reference(number), {MARKS_KEY.fingerprint: marks})
+    return Claiming(_ANY_TURN, reference(number), {MARKS_KEY.fingerprint: marks})
+
+
+def withdrawing(number: int) -> Withdrawing:
+    """Nothing is claimed under a reference any more."""
+    return Withdrawing(_ANY_TURN, reference(number))
 
 
 class Office:
@@ -63,6 +70,7 @@ class Office:
         self.folder = folder
         self.clock = ManualClock(NOON_MS)
         self.messages = 0
+        self.turn = 0
         self.open()
 
     def open(self) -> None:
@@ -86,14 +94,17 @@ class Office:
         signed = signature.headers([Key(SECRETS[member])], message or f"m-{self.messages}", at_s, body)
         return {"content-type": "application/json", NAMED_BY: member, **signed}
 
-    def post(self, member: str, asked: Request | bytes, message: str = "") -> httpx2.Response:
-        """A member asks."""
+    def post(self, member: str, asked: Request | bytes, message: str = "", turn: int = 0) -> httpx2.Response:
+        """A member asks, in a later turn than all before, or in one that is named."""
+        if isinstance(asked, Claiming | Withdrawing):
+            self.turn += 1
+            asked = asked._replace(turn=turn or self.turn)
         body = asked if isinstance(asked, bytes) else request.write(asked)
         return self.client.post("/requests", content=body, headers=self.headers(member, body, message))
 
-    def ask(self, member: str, asked: Request, message: str = "") -> dict[str, Any]:
+    def ask(self, member: str, asked: Request, message: str = "", turn: int = 0) -> dict[str, Any]:
         """A member is answered."""
-        answer = self.post(member, asked, message)
+        answer = self.post(member, asked, message, turn)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -163,14 +174,39 @@ def test_who_shows_no_signature_of_a_member_is_told_nothing(office: Office) -> N
 
 
 def test_a_request_that_is_sent_again_has_its_answer_again_and_does_nothing(office: Office) -> None:
-    first = office.ask(ONE, claiming(1, BOX), "m-first")
-    office.ask(ONE, Withdrawing(reference(1)), "m-second")
-    assert office.ask(ONE, claiming(1, BOX), "m-first") == first  # whoever caught it on its way gains nothing
+    first = office.ask(ONE, claiming(1, BOX), "m-first", turn=1)
+    office.ask(ONE, withdrawing(1), "m-second")
+    assert office.ask(ONE, claiming(1, BOX), "m-first", turn=1) == first  # whoever caught it on its way gains nothing
     assert office.ask(ONE, ListingClaims(""))["claims"] == []
     problem = assert_problem(office.post(ONE, claiming(2, BOX), "m-first"), 422)
     assert "webhook-id" in problem["detail"]
     assert office.ask(TWO, claiming(1, BOX), "m-first")["answer"] == "claimed"  # ids are each member's own
     assert office.rows == 4
+
+
+def test_what_comes_in_after_something_later_is_refused_and_not_kept(office: Office) -> None:
+    office.ask(ONE, claiming(1, BOX), turn=2)
+    for late in (withdrawing(1), claiming(1, OTHER_BOX)):
+        problem = assert_problem(office.post(ONE, late, turn=2), 409)
+        assert "2 comes in after 2" in problem["detail"]
+    assert office.rows == 2
+    assert office.ask(TWO, claiming(1, BOX), turn=1)["answer"] == "clash"
+    assert [office.ask(member, ListingClaims(""))["turn"] for member in (ONE, TWO)] == [2, 1]
+    office.kept.close()
+    office.open()
+    assert_problem(office.post(ONE, withdrawing(1), turn=1), 409)
+    assert office.ask(ONE, withdrawing(1), turn=3)["changed"]
+
+
+def test_a_clock_that_is_set_back_gives_no_questions_for_nothing(office: Office) -> None:
+    office.clock.at_ms += 3_600_000
+    for number in range(AN_HOUR):
+        office.ask(ONE, claiming(number, str(number)))
+    office.clock.at_ms -= 3_600_000
+    assert_problem(office.post(ONE, claiming(999, "other")), 429)
+    assert office.ask(TWO, claiming(1, "another"))["answer"] == "claimed"
+    (known,) = office.kept.book.live(TWO)
+    assert known.claimed_ms == NOON_MS + 3_600_000
 
 
 def test_questions_are_kept_with_what_shows_whose_they_are(office: Office) -> None:
@@ -192,8 +228,8 @@ def test_so_many_questions_an_hour_and_giving_up_is_none(office: Office) -> None
     refused = office.post(ONE, claiming(999, "other"))
     assert_problem(refused, 429)
     assert refused.headers["retry-after"] == "3600"
-    assert office.ask(ONE, Withdrawing(reference(0))) == {"answer": "withdrawn", "changed": True}
-    assert_problem(office.post(ONE, Withdrawing(reference(0))), 429)  # of nothing it would be a question
+    assert office.ask(ONE, withdrawing(0)) == {"answer": "withdrawn", "changed": True}
+    assert_problem(office.post(ONE, withdrawing(0)), 429)  # of nothing it would be a question
     assert office.ask(TWO, claiming(1, "0"))["answer"] == "claimed"
     office.clock.at_ms += 3_600_000
     assert office.ask(ONE, claiming(999, "other"))["answer"] == "claimed"
@@ -210,7 +246,7 @@ def test_what_is_no_request_is_refused_and_not_kept(office: Office) -> None:
         assert_problem(office.post(ONE, body), status)
     long = office.post(ONE, claiming(1, BOX), "m" * 101)
     assert_problem(long, 422)
-    other = Claiming(reference(1), {NEXT_KEY.fingerprint: (reference(2),)})
+    other = Claiming(_ANY_TURN, reference(1), {NEXT_KEY.fingerprint: (reference(2),)})
     assert "openssl" not in assert_problem(office.post(ONE, other), 422)["detail"]
     assert office.client.get("/requests").status_code == 405
     assert office.client.get("/openapi.json").status_code == 404
@@ -227,7 +263,7 @@ def test_unknown_and_foreign_references_have_the_same_answer_in_the_same_time(of
     for _ in range(desk_limit):
         for number, times in took.items():
             began = time.perf_counter()
-            answer = office.post(TWO, Withdrawing(reference(number)))
+            answer = office.post(TWO, withdrawing(number))
             times.append(time.perf_counter() - began)
             answers.add((answer.status_code, answer.content, tuple(sorted(answer.headers))))
     assert answers == {(200, b'{"answer":"withdrawn","changed":false}', ("content-length", "content-type"))}
@@ -238,7 +274,7 @@ def test_unknown_and_foreign_references_have_the_same_answer_in_the_same_time(of
 def test_a_start_has_every_answer_again_and_the_same_book(office: Office) -> None:
     office.ask(ONE, claiming(1, BOX))
     office.ask(TWO, claiming(2, BOX))
-    office.ask(ONE, Withdrawing(reference(1)))
+    office.ask(ONE, withdrawing(1))
     office.ask(TWO, claiming(2, BOX))
     before = office.kept.book
     office.kept.close()
@@ -262,7 +298,7 @@ def test_a_start_has_every_answer_again_and_the_same_book(office: Office) -> Non
 def test_a_file_that_was_changed_is_found_out(office: Office, change: str, said: str) -> None:
     office.ask(ONE, claiming(1, BOX))
     office.ask(TWO, claiming(2, BOX))
-    office.ask(ONE, Withdrawing(reference(1)))
+    office.ask(ONE, withdrawing(1))
     office.kept.close()
     with sqlite3.connect(office.folder / FILE_NAME) as connection:
         assert connection.execute(change).rowcount == 1
@@ -363,7 +399,7 @@ def test_members_can_be_looked_at_and_keys_go_over_when_all_claims_have_them(
     (tmp_path / "data").mkdir()
     office = Office(tmp_path / "data")
     office.ask(ONE, claiming(1, BOX))
-    office.ask(ONE, Withdrawing(reference(1)))
+    office.ask(ONE, withdrawing(1))
     office.ask(TWO, claiming(1, BOX))
     office.ask(ONE, claiming(1, BOX))
     settings = load(configured(MARKS_KEY.fingerprint, NEXT_KEY.fingerprint), RegistrySettings)

@@ -383,7 +383,10 @@ async def test_who_asks_too_often_waits_and_may_still_give_up(tmp_path: Path) ->
     shared.kept.close()
 
 
-STEPS = ("issue", "pledge", "release", "split", "transfer", "lose", "replace", "cut", "drop", "settle", "restart")
+STEPS = (
+    *("issue", "pledge", "release", "split", "transfer", "lose", "replace", "cut", "drop", "slow", "arrive", "settle"),
+    "restart",
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -399,7 +402,7 @@ async def test_no_goods_are_pledged_at_two_banks_in_any_history(
         clouds[number] = await _step(clouds[number], dice)
         assert_pledged_once(clouds)
     for cloud in clouds:
-        cloud.way.fails = cloud.way.drops = 0
+        cloud.way.fails = cloud.way.drops = cloud.way.slows = 0
         cloud.joined()
         await cloud.settled()
         assert shared.live(cloud.member) == cloud.wanted
@@ -427,10 +430,17 @@ async def _step(cloud: Cloud, dice: Random) -> Cloud:
         cloud.way.fails = dice.randrange(3)
     elif step == "drop":
         cloud.way.drops = dice.randrange(3)
+    elif step == "slow":
+        cloud.way.slows = dice.randrange(3)
+    elif step == "arrive":
+        dice.shuffle(cloud.way.late)
+        cloud.way.arrive()
     elif step == "settle":
         await cloud.settled()
     elif step == "restart":
-        return Cloud(cloud.shared, cloud.member, store=cloud.store)
+        after = Cloud(cloud.shared, cloud.member, store=cloud.store)
+        after.way.late = cloud.way.late
+        return after
     elif known:
         by, body = bodies[step]
         try:
@@ -546,6 +556,15 @@ async def test_the_api_says_how_the_registry_stands_to_what_is_pledged(tmp_path:
     await two.settled()
     without, cloud = ApiCloud(tmp_path / "a"), ApiCloud(tmp_path / "b", membership=two.membership)
     assert without.get("/registry") == {"configured": False}
+    assert "pledgewatch_registry" not in without.client.get("/metrics").text
+    lines = cloud.client.get("/metrics").text.splitlines()
+    assert [one for one in lines if one.startswith("pledgewatch_registry_")] == [
+        "pledgewatch_registry_away 0.0",
+        "pledgewatch_registry_unclaimed 1.0",
+        "pledgewatch_registry_due 0.0",
+        "pledgewatch_registry_strange 0.0",
+        "pledgewatch_registry_clashes 1.0",
+    ]
     found = cloud.get("/registry")
     (clash,) = {one["clash"] for one in found.pop("clashes")}
     assert found == {

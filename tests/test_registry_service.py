@@ -352,7 +352,8 @@ async def test_a_registry_that_is_killed_again_and_again_loses_nothing_it_has_an
                 number += 1
                 goods, reference = dice.randrange(200), hashlib.sha256(f"{name}{number % 300}".encode()).hexdigest()
                 marks = {MARKS_KEY.fingerprint: MARKS_KEY.marks([Claim("container", str(goods))])}
-                asked = Withdrawing(reference) if dice.random() < 0.3 else Claiming(reference, marks)
+                is_given_up = dice.random() < 0.3
+                asked = Withdrawing(number, reference) if is_given_up else Claiming(number, reference, marks)
                 answered.pop((name, reference), None)
                 try:
                     word = (await client.ask(asked))["answer"]
@@ -398,15 +399,15 @@ async def test_a_registry_speaks_tls_with_members_that_know_its_authority(tmp_pa
             while found is None:
                 assert time.monotonic() < deadline, registry.process.log()
                 with contextlib.suppress(AwayError):
-                    found = await client.ask(Withdrawing("0" * 64))
+                    found = await client.ask(Withdrawing(1, "0" * 64))
             assert found == {"answer": "withdrawn", "changed": False}
         async with Client(url, ONE, keys, SystemClock(), timeout_s=5, tls=Tls(), allow_private=True) as stranger:
             with pytest.raises(AwayError, match="cannot be reached"):
-                await stranger.ask(Withdrawing("0" * 64))
+                await stranger.ask(Withdrawing(2, "0" * 64))
         plain = Client(url.replace("https", "http"), ONE, keys, SystemClock(), timeout_s=5, tls=tls, allow_private=True)
         async with plain as nobody:
             with pytest.raises(AwayError):
-                await nobody.ask(Withdrawing("0" * 64))
+                await nobody.ask(Withdrawing(3, "0" * 64))
     finally:
         registry.process.kill()
 

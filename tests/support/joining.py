@@ -20,7 +20,7 @@ from pledgewatch_cloud.decide.receipts.pledged import pledged
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
 from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.decide.registry import request as request_module
-from pledgewatch_cloud.decide.registry.request import Request, UsingKeys
+from pledgewatch_cloud.decide.registry.request import Claiming, Request, UsingKeys, Withdrawing
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.membership.client import AwayError, meaning
 from pledgewatch_cloud.membership.marks_key import MarksKey
@@ -68,15 +68,17 @@ class _Always(dict[str, int]):
 
 
 class Way:
-    """A member's way to the registry. `fails`: how many of the next requests do not get there; `drops`: of how many the
-    answer gets lost."""
+    """A member's way to the registry. `fails`: how many of the next requests do not get there. Of questions alone,
+    `drops`: of how many the answer gets lost; `slows`: how many are waited for no longer, and are `late`."""
 
     def __init__(self, shared: Shared, member: str) -> None:
         self._shared = shared
         self._member = member
         self.fails = 0
         self.drops = 0
+        self.slows = 0
         self.asked: list[Request] = []
+        self.late: list[Request] = []
 
     async def ask(self, asked: Request) -> dict[str, Any]:
         """See membership's Registry."""
@@ -85,17 +87,31 @@ class Way:
             self.fails -= 1
             raise AwayError("the way is cut")
         self.asked.append(asked)
-        body = request_module.write(asked)
-        try:
-            response = answer(self._shared.desk, Signed(self._member, uuid.uuid4().hex, 0, "v1,-", body))
-            status, said, wait = response.status_code, bytes(response.body), response.headers.get("retry-after", "")
-        except Problem as problem:
-            status, said, wait = problem.status, encode({"detail": problem.detail}), ""
+        is_question = isinstance(asked, Claiming | Withdrawing)
+        if self.slows and is_question:
+            self.slows -= 1
+            self.late.append(asked)
+            raise AwayError("no whole answer in time")
+        status, wait, said = self._answered(asked)
         await asyncio.sleep(0)
-        if self.drops:
+        if self.drops and is_question:
             self.drops -= 1
             raise AwayError("the answer is lost")
         return meaning(status, wait, said)
+
+    def arrive(self) -> list[int]:
+        """What was late gets there, in whichever order it is in; the status of each answer, which nobody hears."""
+        found = [self._answered(one)[0] for one in self.late]
+        self.late.clear()
+        return found
+
+    def _answered(self, asked: Request) -> tuple[int, str, bytes]:
+        body = request_module.write(asked)
+        try:
+            response = answer(self._shared.desk, Signed(self._member, uuid.uuid4().hex, 0, "v1,-", body))
+            return response.status_code, response.headers.get("retry-after", ""), bytes(response.body)
+        except Problem as problem:
+            return problem.status, "", encode({"detail": problem.detail})
 
 
 class Cloud:

@@ -95,6 +95,7 @@ class _Metrics(Collector):
         gaps = sum(count > 0 for count in missing)
         yield GaugeMetricFamily("pledgewatch_gap_epochs", "devices' epochs with such gaps", value=gaps)
         yield from self._tables()
+        yield from self._registry()
         spooled = [one.spooled_readings for one in service.metrics.said.values()]
         yield GaugeMetricFamily("pledgewatch_spooled_readings", "what devices said they hold", value=sum(spooled))
         deepest = max(spooled, default=0)
@@ -113,6 +114,20 @@ class _Metrics(Collector):
             yield GaugeMetricFamily("pledgewatch_quarantined", "ever set aside", value=counts.quarantined)
         except StoreError:
             pass
+
+    def _registry(self) -> Iterator[Metric]:
+        """How the registry that banks share stands to what is pledged here; nothing where there is none."""
+        if self._service.membership is None:
+            return
+        found = self._service.membership.standing
+        for name, text, size in (
+            ("away", "1: it cannot be had, and nothing is pledged", int(bool(found.fault))),
+            ("unclaimed", "pledged here and not claimed there", len(found.clashing) + len(found.refused)),
+            ("due", "families whose claim is still to be settled", found.due),
+            ("strange", "claims that no receipt here is the reason of", found.strange),
+            ("clashes", "clashes in which a claim of ours is", len(found.clashes)),
+        ):
+            yield GaugeMetricFamily(f"pledgewatch_registry_{name}", text, value=size)
 
     def _tables(self) -> Iterator[Metric]:
         """How much the state holds of what grows with the fleet or with what goes wrong."""

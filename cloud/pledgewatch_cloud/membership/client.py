@@ -24,7 +24,7 @@ from pledgewatch_cloud.signature import Key
 ANSWER_MAX_BYTES = 4 * 1024 * 1024
 # Answers about the request itself; asked again it would be refused again.
 _FINAL = frozenset({400, 413, 422, 507})
-_TOO_MANY = 429
+_OVERTAKEN, _TOO_MANY = 409, 429
 
 
 class RegistryError(Exception):
@@ -43,6 +43,10 @@ class AwayError(RegistryError):
     def __init__(self, why: str, wait_s: float = 0.0) -> None:
         super().__init__(why, "nothing is done without it: try again when it answers")
         self.wait_s = wait_s
+
+
+class OvertakenError(AwayError):
+    """A later request in this member's name was taken before this one."""
 
 
 class Client:
@@ -118,6 +122,8 @@ def meaning(status: int, retry_after: str, said: bytes) -> dict[str, Any]:
     told = detail if isinstance(detail, str) else f"HTTP {status}"
     if status in _FINAL:
         raise RegistryError(f"the registry refuses it: {told}", "do what it says, or ask whoever runs it")
+    if status == _OVERTAKEN:
+        raise OvertakenError(f"a later request in this member's name was taken before: {told}"[:300])
     if status == _TOO_MANY:
         wait_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 60.0
         raise AwayError(f"the registry is asked too often: {told}", min(wait_s, 3_600.0))

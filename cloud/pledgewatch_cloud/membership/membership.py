@@ -8,6 +8,10 @@ family's claim is made what its receipts say. It is done for a family after each
 start and every now and then. Acts that may pledge goods and all that is asked of the registry go one after the other,
 so a claim that is not committed yet is never taken for one too many.
 
+Whatever changes something there has a turn, and turns only rise; the registry does nothing by one that comes in after
+a later one. So a request that nobody waits for any more cannot undo what was asked since. Where a request of ours is
+overtaken, something else asks in this name, or did before a restart: then all is looked at again.
+
 What is claimed there and unknown here, because the journal is another one, is left alone and told: a claim too many
 refuses a loan, a claim too few may lend twice on the same goods.
 """
@@ -37,13 +41,13 @@ from pledgewatch_cloud.decide.registry.request import (
 )
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.decide.warehouse import handed_in
-from pledgewatch_cloud.membership.client import AwayError, RegistryError
+from pledgewatch_cloud.membership.client import AwayError, OvertakenError, RegistryError
 from pledgewatch_cloud.membership.marks_key import MarksKey
 from pledgewatch_cloud.outage import Outage
 from pledgewatch_cloud.spine.writer import Writer
 
 RETRY_S = 5.0
-_UNKNOWN = "unknown"
+_AFTER_ALL = "f" * 64
 _NO_REGISTRY = "what is there does not answer as a registry does"
 _TOLD_MAX = 10_000
 log = logging.getLogger(__name__)
@@ -118,17 +122,21 @@ class Membership:
         self._lock = asyncio.Lock()
         self._woken = asyncio.Event()
         self._due: dict[str, None] = {}
-        # What the registry holds of each family, as a digest by key, as far as that is known.
-        self._held: dict[str, dict[str, str] | str] = {}
+        # The turn of the newest request; 0 where it has to be asked for.
+        self._turn = 0
+        # What the registry holds of each family, as a digest by key; or the turn of a request that was not answered.
+        self._held: dict[str, dict[str, str] | int] = {}
         self._told: set[str] = set()
         self._away = Outage(log, "nothing can be pledged", "the registry answers again")
         self._next_claim_s = 0.0
+        self._next_look_s = 0.0
         self._standing = RegistryStanding()
 
     @property
     def standing(self) -> RegistryStanding:
         """How the registry stands to the receipts."""
-        return self._standing._replace(due=len(self._due), claimed=len(self._held))
+        claimed = sum(not isinstance(held, int) for held in self._held.values())
+        return self._standing._replace(due=len(self._due), claimed=claimed)
 
     async def commit_act(self, text: str, heard_ms: int) -> Outcome | None:
         """Commit an act; where it may pledge goods, they are claimed first. None where it says nothing new.
@@ -159,18 +167,17 @@ class Membership:
 
     async def run(self) -> None:
         """Keep the registry's claims equal to the receipts, for ever."""
-        next_look_s = time.monotonic()
+        self._next_look_s = time.monotonic()
         while True:
             wait_s = RETRY_S
             self._woken.clear()
             try:
-                if time.monotonic() >= next_look_s:
+                if time.monotonic() >= self._next_look_s:
                     await self._look()
-                    next_look_s = time.monotonic() + self._look_every_s
                 await self._settle_due()
                 self._away.back()
                 self._standing = self._standing._replace(fault="")
-                wait_s = next_look_s - time.monotonic()
+                wait_s = self._next_look_s - time.monotonic()
                 if self._due:
                     wait_s = min(wait_s, self._next_claim_s - time.monotonic())
             except RegistryError as error:
@@ -191,16 +198,17 @@ class Membership:
     async def _claim(self, family: str, claims: frozenset[Claim]) -> None:
         """Raises RegistryError; whatever is not known of the claim then is settled later."""
         marks = {key.fingerprint: key.marks(claims) for key in self._keys}
+        turn = await self._next_turn()
         before = self._held.get(family)
-        self._held[family] = _UNKNOWN
+        self._held[family] = turn
         try:
-            answer = await self._registry.ask(Claiming(self.reference(family), marks))
+            answer = await self._say(Claiming(turn, self.reference(family), marks))
             if clash := answer.get("clash"):
                 raise ClashError(str(clash))
-        except AwayError:
-            raise
-        except RegistryError:
-            # It was refused, so what was claimed before, if anything was, is so still.
+        except RegistryError as error:
+            if isinstance(error, AwayError) and not error.wait_s:
+                raise
+            # It was not taken, so what was claimed before, if anything was, is so still.
             self._held.pop(family)
             if before is not None:
                 self._held[family] = before
@@ -208,9 +216,26 @@ class Membership:
         self._held[family] = {key: digest_of(some) for key, some in marks.items()}
 
     async def _withdraw(self, family: str) -> None:
-        self._held[family] = _UNKNOWN
-        await self._registry.ask(Withdrawing(self.reference(family)))
+        """Raises RegistryError; then the family is due still, and before anything of it is pledged it is claimed anew,
+        in a later turn."""
+        turn = await self._next_turn()
+        self._held[family] = turn
+        await self._say(Withdrawing(turn, self.reference(family)))
         del self._held[family]
+
+    async def _next_turn(self) -> int:
+        if not self._turn:
+            self._turn = _turn_in(await self._registry.ask(ListingClaims(_AFTER_ALL)))
+        self._turn += 1
+        return self._turn
+
+    async def _say(self, asked: Claiming | Withdrawing) -> dict[str, Any]:
+        try:
+            return await self._registry.ask(asked)
+        except OvertakenError:
+            self._turn, self._next_look_s = 0, time.monotonic()
+            self._woken.set()
+            raise
 
     async def _settle_due(self) -> None:
         """Settle what is due: all that is to be given up, then what is to be claimed, as often as that may be done."""
@@ -225,7 +250,12 @@ class Membership:
                         continue
                     if is_claim and time.monotonic() < self._next_claim_s:
                         return
-                    await self._settle(family, claims)
+                    try:
+                        await self._settle(family, claims)
+                    except AwayError as error:
+                        if not error.wait_s:
+                            raise
+                        self._next_claim_s = time.monotonic() + error.wait_s
 
     async def _settle(self, family: str, claims: frozenset[Claim]) -> None:
         if not claims:
@@ -237,11 +267,8 @@ class Membership:
         clash = refused = ""
         try:
             await self._claim(family, claims)
-        except AwayError as error:
-            if not error.wait_s:
-                raise
-            self._next_claim_s = time.monotonic() + error.wait_s
-            return
+        except AwayError:
+            raise
         except ClashError as error:
             clash = error.clash
             self._tell(f"{family} is pledged here, and its goods are claimed by another: clash {clash}")
@@ -259,8 +286,8 @@ class Membership:
         )
 
     def _is_held(self, family: str, claims: frozenset[Claim]) -> bool:
-        held = self._held.get(family, _UNKNOWN)
-        if isinstance(held, str):
+        held = self._held.get(family, 0)
+        if isinstance(held, int):
             return False
         return all(
             held[key.fingerprint] == digest_of(key.marks(claims)) for key in self._keys if key.fingerprint in held
@@ -269,7 +296,7 @@ class Membership:
     async def _look(self) -> None:
         """Find out what the registry holds, and what of it is to be settled. Raises AwayError."""
         async with self._lock:
-            keys, listed = await self._listed()
+            turn, keys, listed = await self._listed()
             receipts = self._writer.state.receipts
             names, wanted = await asyncio.to_thread(self._wanted, receipts)
             mine = {key.fingerprint for key in self._keys}
@@ -279,20 +306,25 @@ class Membership:
                     f"the registry's marks are made under the key {keys[0]}, which no file of marks_key_files holds",
                     "get it from another member",
                 )
+            self._turn = max(self._turn, turn)
+            # What was not answered and has a later turn than all that was taken may be on its way still.
+            unknown = {name: held for name, held in self._held.items() if isinstance(held, int) and held > turn}
             self._held = {
                 names[reference]: {key: marks.get(key, "") for key in in_use}
                 for reference, marks in listed.items()
                 if reference in names
             }
+            self._held |= unknown
             due = [family for family in self._held if family not in wanted]
             due += [
                 family for family, marks in wanted.items() if self._held.get(family) != {k: marks[k] for k in in_use}
             ]
             self._due |= dict.fromkeys(due)
             strange = len(listed.keys() - names.keys())
+            clashes = await self._clashes(names)
+            self._next_look_s = time.monotonic() + self._look_every_s
         if strange:
             self._tell(f"the registry holds {strange} claims of ours that no receipt here is the reason of")
-        clashes = await self._clashes(names)
         self._standing = self._standing._replace(looked_ms=self._clock.now_ms(), strange=strange, clashes=clashes)
 
     def _wanted(self, receipts: ReceiptBook) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
@@ -304,17 +336,20 @@ class Membership:
         }
         return names, wanted
 
-    async def _listed(self) -> tuple[tuple[str, str], dict[str, dict[str, str]]]:
-        """The keys in use, and the marks of each claim of ours by its reference."""
+    async def _listed(self) -> tuple[int, tuple[str, str], dict[str, dict[str, str]]]:
+        """The turn of our newest request before all of this, the keys in use, and the marks of each claim of ours by
+        its reference."""
         found: dict[str, dict[str, str]] = {}
+        turn: int | None = None
         after = ""
         while True:
             page = await self._registry.ask(ListingClaims(after))
+            turn = _turn_in(page) if turn is None else turn
             try:
                 keys = str(page["keys"]["key"]), str(page["keys"]["next_key"])
                 found |= {str(one["reference"]): dict(one["marks"]) for one in page["claims"]}
                 if not page["more"] or not page["claims"]:
-                    return keys, found
+                    return turn, keys, found
             except (LookupError, TypeError, ValueError):
                 raise AwayError(_NO_REGISTRY) from None
             after = max(found)
@@ -354,6 +389,14 @@ async def commit_act(writer: Writer, membership: Membership | None, text: str, h
     if membership is None:
         return await writer.commit(drafts.act, text, heard_ms)
     return await membership.commit_act(text, heard_ms)
+
+
+def _turn_in(page: Mapping[str, Any]) -> int:
+    """Raises AwayError."""
+    turn = page.get("turn")
+    if type(turn) is not int or turn < 0:
+        raise AwayError(_NO_REGISTRY)
+    return turn
 
 
 def _with(known: Mapping[str, str], family: str, word: str) -> Mapping[str, str]:

@@ -45,7 +45,8 @@ _SUBJECT = (
     *("depositor", "goods", "holder", "id", "issued", "newest_act", "receipt", "received_from", "received_until"),
     *("state", "type", "warehouse"),
 )
-_SUBJECT_MAY = ("parent", "pledgee", "replaces")
+_SUBJECT_MAY = ("overrides", "parent", "pledgee", "replaces")
+_LISTS = ("goods", "overrides")
 _GOODS = ("bin", "quantity_milli", "sku", "unit")
 _GOODS_MAY = ("container", "device", "ordered_milli", "released_milli", "seal")
 _ENTRY = ("statusListCredential", "statusListIndex", "statusPurpose", "type")
@@ -73,7 +74,8 @@ class ExtractGoods(NamedTuple):
 
 
 class Extract(NamedTuple):
-    """What a credential says of a receipt, as of `at_ms`."""
+    """What a credential says of a receipt, as of `at_ms`. `overrides` are asks that were passed over: goods that came
+    close to those of another receipt."""
 
     id: str
     warehouse: str
@@ -89,6 +91,7 @@ class Extract(NamedTuple):
     head: str
     parent: str
     replaces: str
+    overrides: tuple[str, ...]
     at_ms: int
     credential_id: str
     issuer: str
@@ -178,6 +181,7 @@ def facts(receipt: Receipt) -> dict[str, Any]:
         "newest_act": receipt.head,
         "parent": receipt.parent,
         "replaces": receipt.replaces,
+        "overrides": list(receipt.overrides),
     }
     return _without_blanks(said, _SUBJECT)
 
@@ -221,7 +225,7 @@ def _extract(said: Mapping[str, Any], entries: Sequence[StatusEntry]) -> Extract
         raise CredentialError(f"it is no warehouse receipt: its subject is {short(subject['type'])}")
     if not isinstance(subject["goods"], list) or not subject["goods"]:
         raise CredentialError("credentialSubject.goods must be a list of at least one")
-    texts = {name: _text(subject, name) for name in (*_SUBJECT, *_SUBJECT_MAY) if name != "goods"}
+    texts = {name: _text(subject, name) for name in (*_SUBJECT, *_SUBJECT_MAY) if name not in _LISTS}
     if not _DIGEST.fullmatch(texts["newest_act"]):
         raise CredentialError("credentialSubject.newest_act must be a SHA-256, 64 hexadecimal digits")
     if texts["state"] not in STANDING:
@@ -241,11 +245,18 @@ def _extract(said: Mapping[str, Any], entries: Sequence[StatusEntry]) -> Extract
         head=texts["newest_act"],
         parent=texts["parent"],
         replaces=texts["replaces"],
+        overrides=_overrides(subject.get("overrides", [])),
         at_ms=moment_ms("validFrom", said["validFrom"]),
         credential_id=_text(said, "id"),
         issuer=_text(said, "issuer"),
         status_index=_number(_text(said, "id"), entries),
     )
+
+
+def _overrides(said: Any) -> tuple[str, ...]:
+    if not isinstance(said, list) or not all(isinstance(one, str) for one in said):
+        raise CredentialError("credentialSubject.overrides must be a list of texts")
+    return tuple(said)
 
 
 def _goods(said: Any, place: str) -> ExtractGoods:

@@ -122,6 +122,8 @@ def _facts(extract: Extract) -> Iterator[tuple[str, str]]:
         yield "Split from", extract.parent
     if extract.replaces:
         yield "Replaces", extract.replaces
+    if extract.overrides:
+        yield "Comes close", f"to another receipt; asked and passed over: {', '.join(extract.overrides)}"
     yield "Newest act", extract.head
     yield "Credential", extract.credential_id
     yield "Issuer", extract.issuer

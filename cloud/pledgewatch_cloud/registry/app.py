@@ -18,7 +18,7 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.registry import request as request_module
 from pledgewatch_cloud.decide.registry.claim_book import ClaimBook, FullError
-from pledgewatch_cloud.decide.registry.request import ListingClaims, ListingClashes, RequestError
+from pledgewatch_cloud.decide.registry.request import ListingClaims, ListingClashes, OvertakenError, RequestError
 from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.notices.senders import SenderError, Senders
 from pledgewatch_cloud.registry.kept import KeptBook, Signed, TooManyError
@@ -90,6 +90,8 @@ def answer(desk: Desk, signed: Signed) -> Response:
         answered = problem_response(HTTPStatus.TOO_MANY_REQUESTS, str(error))
         answered.headers["retry-after"] = str(error.wait_s)
         return answered
+    except OvertakenError as error:
+        raise Problem(HTTPStatus.CONFLICT, str(error)) from None
     except FullError as error:
         raise Problem(HTTPStatus.INSUFFICIENT_STORAGE, str(error)) from None
     except RequestError as error:
@@ -106,7 +108,8 @@ def _kept(asked: request_module.Request) -> request_module.KeptRequest:
 
 
 def _claims(book: ClaimBook, member: str, after: str) -> dict[str, Any]:
-    """A member's own live claims, in order of their references; of marks as many digits as tell them apart."""
+    """A member's own live claims, in order of their references, of marks as many digits as tell them apart; and the
+    turn of its newest question."""
     ordered = sorted((one for one in book.live(member) if one.reference > after), key=lambda one: one.reference)
     shown = [
         {
@@ -117,7 +120,8 @@ def _claims(book: ClaimBook, member: str, after: str) -> dict[str, Any]:
         for one in islice(ordered, CLAIMS_SHOWN_MAX)
     ]
     keys = {"key": book.keys.key, "next_key": book.keys.next_key}
-    return {"answer": "claims", "keys": keys, "claims": shown, "more": len(ordered) > len(shown)}
+    turn, more = book.turns.get(member, 0), len(ordered) > len(shown)
+    return {"answer": "claims", "turn": turn, "keys": keys, "claims": shown, "more": more}
 
 
 def _clashes(book: ClaimBook, member: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.store import StoreError
 
 FILE_NAME = "registry.sqlite"
-FORMAT = 1
+FORMAT = 2
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE asked (

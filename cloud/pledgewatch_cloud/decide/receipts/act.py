@@ -292,7 +292,7 @@ BODY: Mapping[ActKind, tuple[frozenset[str], frozenset[str]]] = {
     ActKind.DRAFT: (_WHAT, _NOTHING),
     ActKind.ISSUE: (_WHAT, _DECIDED),
     ActKind.TRANSFER: (frozenset({"to"}), _NOTHING),
-    ActKind.PLEDGE: (frozenset({"pledgee"}), _NOTHING),
+    ActKind.PLEDGE: (frozenset({"pledgee"}), _DECIDED),
     ActKind.RELEASE: (_NOTHING, frozenset({"quantities_milli"})),
     ActKind.SURRENDER: (_NOTHING, frozenset({"quantities_milli"})),
     ActKind.DELIVER: (_NOTHING, frozenset({"quantities_milli"})),

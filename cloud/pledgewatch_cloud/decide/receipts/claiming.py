@@ -5,16 +5,17 @@ is, which is what the stock book has less what was delivered and is not booked o
 the warehouse is short, whoever's and in whichever bin, by the stock book or by what counts, zones and gates say, so
 goods that were moved or sold from under a receipt cannot carry a second one; enough came in when it is said that they
 did. Then what merely comes close is asked for. An ask is passed over where the act names it with a reason and who
-controls the other receipt has consented: the party that would be harmed if the goods were the same after all.
+controls the other receipt has consented: the party that would be harmed if the goods were the same after all. Both
+receipts say from then on what was passed over, for who consented may be the one who has both of them pledged.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts.act import Act, ActError, Clash
-from pledgewatch_cloud.decide.receipts.claims import claims_of, near_of
+from pledgewatch_cloud.decide.receipts.claims import Claim, claims_of, kept_of, near_of
 from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import MARKS_MAX, ReceiptBook
 from pledgewatch_cloud.decide.stock.rows import StockKey
@@ -71,8 +72,9 @@ def check_stated(receipt: Receipt) -> None:
             )
 
 
-def claimed(receipts: ReceiptBook, receipt: Receipt, act: Act, world: World) -> Receipt:
-    """A receipt that claims its goods by an act, with the asks that were passed over. Raises ActError."""
+def claimed(receipts: ReceiptBook, receipt: Receipt, act: Act, world: World) -> list[Receipt]:
+    """A receipt that claims its goods by an act, and then the others that it comes close to; all of them with the asks
+    that were passed over, ever. Raises ActError."""
     check_stated(receipt)
     if receipts.marks > MARKS_MAX:
         raise ActError(
@@ -107,7 +109,7 @@ def claimed(receipts: ReceiptBook, receipt: Receipt, act: Act, world: World) -> 
             near,
             asks=True,
         )
-    return receipt._replace(overrides=tuple(sorted({clash.ask for clash in near})))
+    return [_passed_over(receipt, {clash.ask for clash in near}), *_beside(receipts, receipt)]
 
 
 def consents(act: Act, world: World) -> frozenset[str]:
@@ -142,21 +144,37 @@ def _clashes(receipts: ReceiptBook, receipt: Receipt) -> tuple[Clash, ...]:
 
 
 def _near(receipts: ReceiptBook, receipt: Receipt) -> tuple[Clash, ...]:
-    return _sorted(
-        Clash(why, claim.line, name)
-        for why, claim in near_of(receipt.warehouse, receipt.goods, receipt.received)
-        for name in receipts.found_by(claim.text)
-        if name != receipt.id and not (why == "place" and _is_of(receipts, name, receipt.depositor))
-    )
+    return _sorted(Clash(why, claim.line, other.id) for why, claim, other in _met(receipts, receipt))
+
+
+def _beside(receipts: ReceiptBook, receipt: Receipt) -> Iterator[Receipt]:
+    """The receipts that one comes close to, each with the asks that were passed over, by its own lines."""
+    asks: dict[str, set[str]] = {}
+    for why, claim, other in _met(receipts, receipt):
+        own = kept_of(other.warehouse, other.goods, other.received)
+        some = {Clash(why, one.line, other.id).ask for one in own if one.text == claim.text}
+        asks.setdefault(other.id, set()).update(some)
+    for name, some in sorted(asks.items()):
+        if (known := receipts.get(name)) is not None:
+            yield _passed_over(known, some)
+
+
+def _passed_over(receipt: Receipt, asks: Collection[str]) -> Receipt:
+    return receipt._replace(overrides=tuple(sorted({*receipt.overrides, *asks})))
+
+
+def _met(receipts: ReceiptBook, receipt: Receipt) -> Iterator[tuple[str, Claim, Receipt]]:
+    """What a receipt comes close to: why, by which claim, and the other one."""
+    for why, claim in near_of(receipt.warehouse, receipt.goods, receipt.received):
+        for name in receipts.found_by(claim.text):
+            other = receipts.get(name)
+            if other is None or name == receipt.id or (why == "place" and other.depositor == receipt.depositor):
+                continue
+            yield why, claim, other
 
 
 def _sorted(clashes: Iterable[Clash]) -> tuple[Clash, ...]:
     return tuple(sorted(set(clashes)))
-
-
-def _is_of(receipts: ReceiptBook, name: str, depositor: str) -> bool:
-    other = receipts.get(name)
-    return other is not None and other.depositor == depositor
 
 
 def _check_stock(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:

@@ -303,7 +303,8 @@ def _begun(receipts: ReceiptBook, act: Act, world: World) -> list[Receipt]:
     if act.kind is ActKind.DRAFT:
         check_stated(draft)
         return [draft]
-    return [claimed(receipts, draft, act, world)._replace(state=State.ISSUED, issued_ms=act.at_ms)]
+    issued, *beside = claimed(receipts, draft, act, world)
+    return [issued._replace(state=State.ISSUED, issued_ms=act.at_ms), *beside]
 
 
 def _check_until(receipt: Receipt, act: Act, world: World) -> None:
@@ -316,8 +317,8 @@ def _check_until(receipt: Receipt, act: Act, world: World) -> None:
 
 def _issue(one: _Asked) -> list[Receipt]:
     _check_until(one.known, one.act, one.world)
-    issued = claimed(one.receipts, one.after, one.act, one.world)
-    return [issued._replace(state=State.ISSUED, issued_ms=one.act.at_ms)]
+    issued, *beside = claimed(one.receipts, one.after, one.act, one.world)
+    return [issued._replace(state=State.ISSUED, issued_ms=one.act.at_ms), *beside]
 
 
 def _transfer(one: _Asked) -> list[Receipt]:
@@ -339,8 +340,21 @@ def _pledge(one: _Asked) -> list[Receipt]:
         one.known.warehouse: "its warehouse, which keeps the goods for the pledgee",
     }
     _check_party(one.world, "pledgee", pledgee, barred)
+    _check_known(one, pledgee)
     nothing = (0,) * len(one.known.goods)
     return [one.after._replace(state=State.PLEDGED, pledgee=pledgee, released_milli=nothing)]
+
+
+def _check_known(one: _Asked, pledgee: str) -> None:
+    """Who lends on goods knows what was passed over of them: to that its holder may have consented alone."""
+    consenting = consents(one.act, one.world)
+    unsaid = [ask for ask in one.known.overrides if ask not in one.act.body.get("overrides", ())]
+    if unsaid or (one.known.overrides and pledgee not in consenting):
+        raise ActError(
+            f"goods of {one.known.id} came close to those of another receipt, and that was passed over: "
+            f"{', '.join(one.known.overrides)}; {pledgee} has not consented to have them as a pledge",
+            f"sign anew with these as overrides, a reason, and the consent of {pledgee}",
+        )
 
 
 def _release(one: _Asked) -> list[Receipt]:
@@ -468,7 +482,7 @@ def _substitute(one: _Asked) -> list[Receipt]:
             "other goods can be put in the place of these only with the consent of who controls the receipt",
             f"add a consent that {one.known.controller} has signed",
         )
-    return [claimed(one.receipts, after, one.act, one.world)]
+    return claimed(one.receipts, after, one.act, one.world)
 
 
 def _freeze(one: _Asked) -> list[Receipt]:

@@ -59,7 +59,8 @@ class Receipt(NamedTuple):
     much of it is free while the rest is pledged, `ordered_milli` how much the holder has surrendered for delivery,
     `delivered_milli` how much has left. `received_ms` and `received_until_ms` say when the goods came in, `at_ms` when
     the newest act was signed, and `acts` how many there were. `frozen_from` is what it was before it was frozen or
-    lost, and empty at all other times. `overrides` are the asks that were passed over when it claimed its goods.
+    lost, and empty at all other times. `overrides` are the asks that were passed over, by its lines as they were
+    then, when it claimed goods or another receipt claimed some close to its own; they stay for ever.
     `deliveries` are what has left, by SKU, unit and bin, the newest last: the stock system may book them later;
     `ordered_ms` is since when goods of it are surrendered, or were last.
     `number` stands for what it says now, and for nothing else ever; 0 before it is issued. `number_head` is the act by
@@ -100,7 +101,7 @@ class Receipt(NamedTuple):
         """What is shown of it to others, as far as it can change: to freeze or lose it changes none of that."""
         state = self.frozen_from or str(self.state)
         goods = self.goods, self.released_milli, self.ordered_milli
-        return self.holder, self.pledgee, state, goods, self.received, self.until_ms
+        return self.holder, self.pledgee, state, goods, self.received, self.until_ms, self.overrides
 
     @property
     def is_live(self) -> bool:

@@ -11,6 +11,9 @@ same clash met again has the same id.
 Marks are made under a key. One key is in use, which every live claim must have marks under, or two claims of the same
 goods could pass each other; while the members go over to a next key, claims may have marks under that one too.
 
+What a member asks comes in its own order or does nothing: a question whose turn is not after the newest that was taken
+of that member is refused, whatever it asks. So a claim or a withdrawal that was long on its way undoes nothing newer.
+
 A book is a value: a request makes another, which shares almost all with the one before. It is a fold of what was kept,
 so the same requests at the same moments give the same book and the same answers.
 """
@@ -25,6 +28,7 @@ from pledgewatch_cloud.decide.registry.request import (
     Claiming,
     Dropping,
     KeptRequest,
+    OvertakenError,
     RequestError,
     UsingKeys,
     Withdrawing,
@@ -126,7 +130,8 @@ class Answer(NamedTuple):
 class ClaimBook(NamedTuple):
     """Claims by member and reference, what finds the live ones, and what is remembered of the members.
 
-    `registry` is the registry's own name, which is told to nobody. `of_members` counts live claims.
+    `registry` is the registry's own name, which is told to nobody. `of_members` counts live claims. `turns` has the
+    turn of each member's newest question, for good: also of members that have gone, who may come back.
     """
 
     registry: str
@@ -137,6 +142,7 @@ class ClaimBook(NamedTuple):
     withdrawn: Mapping[str, tuple[str, ...]] = {}
     clashes: Mapping[str, tuple[Clash, ...]] = {}
     tallies: Mapping[str, Tally] = {}
+    turns: Mapping[str, int] = {}
 
     def get(self, member: str, reference: str) -> Claim | None:
         """A member's claim under a reference, live or withdrawn."""
@@ -174,6 +180,8 @@ def apply(book: ClaimBook, member: str, request: KeptRequest, number: int, at_ms
 
     Raises RequestError where it is not even a question, and then nothing has changed and nothing is to be kept.
     """
+    if isinstance(request, Claiming | Withdrawing):
+        book = _turned(book, member, request.turn)
     match request:
         case Claiming():
             return _claim(book, member, request, number, at_ms)
@@ -188,6 +196,15 @@ def apply(book: ClaimBook, member: str, request: KeptRequest, number: int, at_ms
 def lacking(book: ClaimBook, key: str) -> Mapping[str, int]:
     """How many live claims of each member have no marks under a key."""
     return Counter(one.member for one in book.live() if key not in dict(one.marks))
+
+
+def _turned(book: ClaimBook, member: str, turn: int) -> ClaimBook:
+    newest = book.turns.get(member, 0)
+    if turn <= newest:
+        raise OvertakenError(
+            f"turn: {turn} comes in after {newest}", "look at the claims as they are, and ask anew what is still wanted"
+        )
+    return book._replace(turns={**book.turns, member: turn})
 
 
 def _claim(book: ClaimBook, member: str, asked: Claiming, number: int, at_ms: int) -> tuple[ClaimBook, Answer]:

@@ -1,13 +1,16 @@
 """What a member of a registry asks, as the bytes that it signs.
 
-    {"request": "claim", "reference": "<64 digits>", "marks": {"<key>": ["<64 digits>", ...]}}
-    {"request": "withdraw", "reference": "<64 digits>"}
+    {"request": "claim", "turn": 7, "reference": "<64 digits>", "marks": {"<key>": ["<64 digits>", ...]}}
+    {"request": "withdraw", "turn": 8, "reference": "<64 digits>"}
     {"request": "claims", "after": "<64 digits, or empty>"}
     {"request": "clashes"}
 
 A reference is the member's own name for what it claims, made so that nobody else can read it; marks are blinded, by the
 key that they were made under. So nothing that has a meaning outside may be said here, and what is no such run of
 digits is refused before it is written anywhere. The first two are questions, and kept; the others ask a member's own.
+
+A member numbers its questions, and the numbers only rise: these are its turns. Whoever waits no longer for an answer
+does not know whether the question is still on its way, so one that comes in after a later one does nothing.
 
 Two requests are the operator's, and are made where the registry is started: which keys are in use, and that a member
 has gone.
@@ -24,6 +27,8 @@ from pledgewatch_cloud.decide.strict_json import JsonError, strict_json
 CLAIM_MARKS_MAX = 10_000
 """Marks of one claim under one key."""
 KEYS_MAX = 2
+TURN_MAX = 2**53 - 1
+"""The last turn there is: the largest whole number that every reader of JSON keeps as it is."""
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-f]{16}")
 
@@ -37,9 +42,14 @@ class RequestError(ValueError):
         self.cure = cure
 
 
+class OvertakenError(RequestError):
+    """A question that comes in after a later one of its member."""
+
+
 class Claiming(NamedTuple):
     """Claim goods under a reference, in the place of what that claimed before. `marks` by key, each set in order."""
 
+    turn: int
     reference: str
     marks: Mapping[str, tuple[str, ...]]
 
@@ -47,6 +57,7 @@ class Claiming(NamedTuple):
 class Withdrawing(NamedTuple):
     """Claim nothing under a reference any more."""
 
+    turn: int
     reference: str
 
 
@@ -136,6 +147,14 @@ def _reference(value: Any) -> str:
     return value
 
 
+def _turn(value: Any) -> int:
+    if type(value) is not int or not 0 < value <= TURN_MAX:
+        raise RequestError(
+            f"turn: {short(value)} is no turn", f"number what changes something, from 1 to {TURN_MAX}, always higher"
+        )
+    return value
+
+
 def _claiming(found: dict[str, Any]) -> Claiming:
     marks = found["marks"]
     if not isinstance(marks, dict) or not 0 < len(marks) <= KEYS_MAX:
@@ -143,7 +162,7 @@ def _claiming(found: dict[str, Any]) -> Claiming:
     read_marks = {key: _marks(key, some) for key, some in marks.items()}
     if len({len(some) for some in read_marks.values()}) > 1:
         raise RequestError("marks: there are more under one key than under another", "make each mark under each key")
-    return Claiming(_reference(found["reference"]), read_marks)
+    return Claiming(_turn(found["turn"]), _reference(found["reference"]), read_marks)
 
 
 def _marks(key: str, value: Any) -> tuple[str, ...]:
@@ -159,8 +178,11 @@ def _marks(key: str, value: Any) -> tuple[str, ...]:
 
 
 _READ: Mapping[str, tuple[set[str], Callable[[dict[str, Any]], Request]]] = {
-    "claim": ({"request", "reference", "marks"}, _claiming),
-    "withdraw": ({"request", "reference"}, lambda found: Withdrawing(_reference(found["reference"]))),
+    "claim": ({"request", "turn", "reference", "marks"}, _claiming),
+    "withdraw": (
+        {"request", "turn", "reference"},
+        lambda found: Withdrawing(_turn(found["turn"]), _reference(found["reference"])),
+    ),
     "claims": (
         {"request", "after"},
         lambda found: ListingClaims(_reference(found["after"]) if found["after"] != "" else ""),
@@ -168,8 +190,8 @@ _READ: Mapping[str, tuple[set[str], Callable[[dict[str, Any]], Request]]] = {
     "clashes": ({"request"}, lambda _: ListingClashes()),
 }
 _WRITTEN: Mapping[str, tuple[type, tuple[str, ...]]] = {
-    "claim": (Claiming, ("reference", "marks")),
-    "withdraw": (Withdrawing, ("reference",)),
+    "claim": (Claiming, ("turn", "reference", "marks")),
+    "withdraw": (Withdrawing, ("turn", "reference")),
     "claims": (ListingClaims, ("after",)),
     "clashes": (ListingClashes, ()),
     "keys": (UsingKeys, ("key", "next_key")),
