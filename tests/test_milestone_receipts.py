@@ -133,9 +133,9 @@ def test_what_is_missing_is_told_in_words_and_what_shows_it_is_the_receipt() -> 
         f"{FIRST} of lot is unpledged",
         f"lot: 60 of 1000 are missing, by case {case}",
     ]
-    for hour, happens in ((3, acts(DEPOSITOR, "pledge", pledgee=BANK)), (4, has(1_000))):
+    for hour, happens in ((3, has(1_000)), (4, acts(DEPOSITOR, "pledge", pledgee=BANK))):
         bench.come_to(hour)
         happens(bench)
     facts = as_json(explain(bench.spine.state, "milestone"))["facts"]
-    assert [(one["holds"], one["since_ms"]) for one in facts] == [(True, at_ms(3)), (True, at_ms(4))]
+    assert [(one["holds"], one["since_ms"]) for one in facts] == [(True, at_ms(4)), (True, at_ms(3))]
     assert [(proof["kind"], proof["id"]) for one in facts for proof in one["proofs"]] == [("receipt", FIRST)] * 2

@@ -194,6 +194,36 @@ def test_a_part_and_a_replacement_have_not_delivered_what_came_before(register: 
     assert [one.milli for one in register.receipts.delivered(A01)] == [10_000]
 
 
+def test_the_parts_of_a_receipt_have_not_delivered_what_it_has(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    register.do(DEPOSITOR, "surrender", FIRST, quantities_milli=[10_000])
+    register.do(WAREHOUSE, "deliver", FIRST)
+    register.do(DEPOSITOR, "split", FIRST, into_milli=[[10_000], [20_000]])
+    assert [one.milli for one in register.receipts.delivered(A01)] == [10_000]
+    assert register.get(f"{FIRST}.1").deliveries == ()
+
+
+def test_goods_that_are_surrendered_are_not_replaced_by_others(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    register.do(DEPOSITOR, "surrender", FIRST, quantities_milli=[1])
+    error = register.assert_refused(substitution(register, SOFAS, received=window(-1, 0)))
+    assert "surrendered for delivery, so there can be no substitute" in error.why
+    register.do(DEPOSITOR, "surrender", FIRST, quantities_milli=[0])
+    register.take(substitution(register, SOFAS, received=window(-1, 0)))
+
+
+def test_a_receipt_that_says_another_window_says_something_else(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    before = register.get(FIRST).number
+    register.take(substitution(register, SOFAS, received=window(-1, 0)))
+    assert register.get(FIRST).number == before
+    register.take(substitution(register, SOFAS, received=window(-2, 0)))
+    assert register.get(FIRST).number > before
+
+
 def test_before_the_horizon_nothing_is_asked_of_deliveries(register: Register) -> None:
     books(register, "received", 40, IN_MS)
     register.issue()

@@ -13,7 +13,7 @@ What is about moments before the stock book's horizon is folded, so counts, ceil
 it: what was kept at the horizon stands for all that was before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
@@ -22,19 +22,34 @@ from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.warehouse.counting import Count
 from pledgewatch_cloud.decide.warehouse.course import Ceiling, Course, Gone, unbooked_milli
-from pledgewatch_cloud.decide.warehouse.gates import Departure
+from pledgewatch_cloud.decide.warehouse.gates import Departure, Strays
 from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Kept, Pool
 from pledgewatch_cloud.decide.warehouse.watch import Watch
 
 
-def gone_of(receipts: ReceiptBook, gone: Mapping[tuple[str, int], Departure]) -> dict[StockKey, list[Gone]]:
+def gone_of(departures: Iterable[Departure]) -> dict[StockKey, list[Gone]]:
     """What has left by name, by key, the earliest first."""
     found: dict[StockKey, list[Gone]] = {}
-    for one in gone.values():
-        key, milli = _key_of(receipts, one), _left_milli(receipts, one)
-        found.setdefault(key, []).append(Gone(one.since_ms, max(0, milli - one.booked_milli)))
+    for one in departures:
+        found.setdefault(one.of.key, []).append(Gone(one.since_ms, one.milli))
     for some in found.values():
         some.sort()
+    return found
+
+
+def unbooked_of(stock: StockBook, departures: Iterable[Departure], at_ms: int) -> dict[Departure, int]:
+    """How much of each departure the stock system has not booked out by a moment, in thousandths: it has booked out the
+    earliest of a key first. All departures of a key must be among them."""
+    by_key: dict[StockKey, list[Departure]] = {}
+    for one in sorted(departures, key=lambda each: (each.since_ms, each.receipt, each.line, each)):
+        by_key.setdefault(one.of.key, []).append(one)
+    found = {}
+    for key, some in by_key.items():
+        gone = [Gone(one.since_ms, one.milli) for one in some]
+        booked_milli = sum(one.milli for one in some) - unbooked_milli(stock, key, gone, at_ms)
+        for one in some:
+            found[one] = one.milli - min(booked_milli, one.milli)
+            booked_milli -= min(booked_milli, one.milli)
     return found
 
 
@@ -73,8 +88,11 @@ def carried(watch: Watch, receipts: ReceiptBook, stock: StockBook, horizon_ms: i
     """The watch once a stock book is folded up to a horizon; `stock` is what it was before."""
     if horizon_ms <= stock.horizon_ms:
         return watch
+    assert all(receipts.get(name) is not None for name, _ in watch.gone), (
+        "goods have left of a receipt that is not known"
+    )
     last_ms = horizon_ms - 1
-    gone = gone_of(receipts, watch.gone)
+    gone = gone_of(watch.departures())
     kept = Kept(stock, watch.counts, Shelves[Course](), gone, watch.ceilings)
     bare = Kept(stock, watch.counts, Shelves[Course](), gone, {})
     counts = {
@@ -87,28 +105,9 @@ def carried(watch: Watch, receipts: ReceiptBook, stock: StockBook, horizon_ms: i
         else one
         for pool, one in watch.ceilings.items()
     }
-    departures = dict(watch.gone)
-    by_key: dict[StockKey, list[Departure]] = {}
-    for one in sorted(watch.gone.values(), key=lambda each: (each.since_ms, each.receipt, each.line)):
-        if one.since_ms < horizon_ms:
-            by_key.setdefault(_key_of(receipts, one), []).append(one)
-    for key, some in by_key.items():
-        parts = [max(0, _left_milli(receipts, one) - one.booked_milli) for one in some]
-        out_milli = sum(parts) - unbooked_milli(stock, key, gone[key], last_ms)
-        for one, part_milli in zip(some, parts, strict=True):
-            booked_milli = min(out_milli, part_milli)
-            out_milli -= booked_milli
-            departures[one.receipt, one.line] = one._replace(booked_milli=one.booked_milli + booked_milli)
-    return replace(watch, counts=Counts(counts), ceilings=ceilings, gone=departures)
-
-
-def _key_of(receipts: ReceiptBook, one: Departure) -> StockKey:
-    receipt = receipts.get(one.receipt)
-    assert receipt is not None, f"there is no receipt {one.receipt}"
-    return receipt.goods[one.line].key(receipt.warehouse, receipt.depositor)
-
-
-def _left_milli(receipts: ReceiptBook, one: Departure) -> int:
-    receipt = receipts.get(one.receipt)
-    assert receipt is not None, f"there is no receipt {one.receipt}"
-    return receipt.goods[one.line].quantity_milli - receipt.ordered_milli[one.line]
+    unbooked = unbooked_of(stock, (one for one in watch.departures() if one.since_ms < horizon_ms), last_ms)
+    after = {one: one._replace(booked_milli=one.booked_milli + one.milli - milli) for one, milli in unbooked.items()}
+    departures = {place: after.get(one, one) for place, one in watch.gone.items()}
+    # What was booked out before the horizon is gone for good, so a stray of which that is all is no more.
+    strays = Strays(one for one in (after.get(each, each) for each in watch.strays.of) if one.milli)
+    return replace(watch, counts=Counts(counts), ceilings=ceilings, gone=departures, strays=strays)

@@ -11,8 +11,13 @@ A gate's word stays known once it was found (`outs`), whatever becomes of the si
 back by a newer passage of that name on its way in, and by nothing else that is read. What is seen outside is not, for
 later fixes may show that it never was.
 
-A line of which all is surrendered may leave, and a receipt that has ended claims nothing. Where a fence cannot be told
-yet nothing has left; a gate's word counts all the same.
+A line of which all is surrendered may leave. Where a fence cannot be told yet nothing has left; a gate's word counts
+all the same.
+
+A departure belongs to its goods: to their stock key, and the names by which they are known. Where an act gives a line
+another place, as a split or a replacement does, its departure goes along. Where it ends the receipt, or takes the line
+its names, what has left is a *stray*: it is away all the same, until one of its names comes in again, or it is seen
+inside.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,6 +33,7 @@ from pledgewatch_cloud.decide.presence import Presence
 from pledgewatch_cloud.decide.receipts.goods import GoodsLine
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook, tag_mark
+from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.warehouse.signals import Passage, Signals
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse
 from pledgewatch_wire.reading import tag_number
@@ -42,15 +48,41 @@ class Out(NamedTuple):
     gate: str
 
 
+class Line(NamedTuple):
+    """A line of a receipt as it is followed: whose goods it is about, and since when they came in and were said to be
+    there. The goods are as many as nobody has surrendered."""
+
+    warehouse: str
+    owner: str
+    goods: GoodsLine
+    received_ms: int
+    issued_ms: int
+
+    @property
+    def key(self) -> StockKey:
+        """What the stock book counts its goods under."""
+        return self.goods.key(self.warehouse, self.owner)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What its goods are known by, each of which there is once."""
+        return frozenset(filter(None, (self.goods.container, self.goods.seal, self.goods.device)))
+
+    def is_about(self, other: "Line") -> bool:
+        """Whether both are about the same goods, which came in once."""
+        return (self.key, self.received_ms) == (other.key, other.received_ms) and not self.names.isdisjoint(other.names)
+
+
 class Departure(NamedTuple):
-    """A line of a receipt that has left. `gate` is the gate that it passed; empty where it was seen outside. `at_ms` is
-    when it passed, or its newest fix outside, so it is not what departures are told apart by. `outs` are the names that
-    passed, one each. `since_ms` is the first moment of it that is known. `by_count` is the digest of the count that was
-    asked last whether it finds the goods, and `counted_ms` its moment; empty and 0 where none was. `booked_milli` is
-    what the stock system had booked out of it before its horizon."""
+    """A line of a receipt that has left. `of` is the line as it was followed last. `gate` is the gate that it passed;
+    empty where it was seen outside. `at_ms` is when it passed, or its newest fix outside, so it is not what departures
+    are told apart by. `outs` are the names that passed, one each. `since_ms` is the first moment of it that is known.
+    `by_count` is the digest of the count that was asked last whether it finds the goods, and `counted_ms` its moment;
+    empty and 0 where none was. `booked_milli` is what the stock system had booked out of it before its horizon."""
 
     receipt: str
     line: int
+    of: Line
     gate: str
     at_ms: int
     outs: tuple[Out, ...] = ()
@@ -59,15 +91,75 @@ class Departure(NamedTuple):
     counted_ms: int = 0
     booked_milli: int = 0
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """The receipt and its line."""
+        return self.receipt, self.line
+
+    @property
+    def milli(self) -> int:
+        """How much has left, in thousandths, as far as the stock system had not booked it out before its horizon."""
+        return max(0, self.of.goods.quantity_milli - self.booked_milli)
+
     def as_row(self) -> list[Any]:
         """As JSON."""
-        return [*self[:4], [[*one.passage, one.gate] for one in self.outs], *self[5:]]
+        warehouse, owner, goods, *since = self.of
+        of, outs = [warehouse, owner, [*goods], *since], [[*one.passage, one.gate] for one in self.outs]
+        return [self.receipt, self.line, of, self.gate, self.at_ms, outs, *self[6:]]
 
     @staticmethod
     def from_row(row: list[Any]) -> "Departure":
         """The departure behind its JSON."""
-        receipt, line, gate, at_ms, outs, *rest = row
-        return Departure(receipt, line, gate, at_ms, tuple(Out(Passage(*one[:-1]), one[-1]) for one in outs), *rest)
+        receipt, number, (warehouse, owner, goods, *since), gate, at_ms, outs, *rest = row
+        line = Line(warehouse, owner, GoodsLine(*goods), *since)
+        passed = tuple(Out(Passage(*one[:-1]), one[-1]) for one in outs)
+        return Departure(receipt, number, line, gate, at_ms, passed, *rest)
+
+
+class Strays:
+    """Departures of goods that no live receipt claims by their names any more; a value. They are found by what they are
+    known by, and by their stock key."""
+
+    __slots__ = ("_by_key", "_by_name", "_by_receipt", "_by_tag", "of")
+
+    def __init__(self, of: Iterable[Departure] = ()) -> None:
+        self.of = tuple(sorted(of))
+        self._by_key: dict[StockKey, list[Departure]] = {}
+        self._by_name: dict[str, list[Departure]] = {}
+        self._by_receipt: dict[str, list[Departure]] = {}
+        self._by_tag: dict[int, list[Departure]] = {}
+        for one in self.of:
+            self._by_key.setdefault(one.of.key, []).append(one)
+            self._by_receipt.setdefault(one.receipt, []).append(one)
+            for name in one.of.names:
+                self._by_name.setdefault(name, []).append(one)
+            for tag in {*map(_number, one.of.names), *(out.passage.tag for out in one.outs)}:
+                self._by_tag.setdefault(tag, []).append(one)
+
+    def of_keys(self, keys: Iterable[StockKey]) -> set[Departure]:
+        """Those of some stock keys."""
+        return {one for key in keys for one in self._by_key.get(key, ())}
+
+    def of_receipt(self, name: str) -> list[Departure]:
+        """Those that a receipt claimed, in order."""
+        return self._by_receipt.get(name, [])
+
+    def concerned(self, book: Book, tags: Iterable[int], assets: Iterable[str]) -> set[Departure]:
+        """Those of which something new may be said, once such tags have passed and such assets have moved."""
+        found = {one for tag in tags for one in self._by_tag.get(tag, ())}
+        for asset in assets if self._by_name else ():
+            for name in (asset, *(one.device for one in book.devices_of_asset(asset))):
+                found.update(self._by_name.get(name, ()))
+        return found
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Strays) and self.of == other.of
+
+    def __hash__(self) -> int:
+        return hash(self.of)
 
 
 def left(
@@ -105,44 +197,76 @@ def _left(
     assets: Mapping[str, AssetState],
     known: Mapping[tuple[str, int], Departure],
 ) -> list[Departure]:
-    warehouse, found = book.warehouses.get(receipt.warehouse), []
-    for line, goods in enumerate(receipt.goods):
-        if receipt.ordered_milli[line] >= goods.quantity_milli:  # also where all of it is delivered
-            continue
-        before = known.get((receipt.id, line))
-        gates = warehouse.gates if warehouse else ()
-        outs = _outs(gates, goods, receipt.received_ms, signals, before.outs if before else ())
-        if outs:
-            first = min(outs)
-            found.append(Departure(receipt.id, line, first.gate, first.passage.at_ms, outs))
-        elif warehouse and (at_ms := _seen_outside(book, warehouse, goods, receipt.issued_ms, assets)) is not None:
-            found.append(Departure(receipt.id, line, "", at_ms))
+    found = []
+    for number in range(len(receipt.goods)):
+        line = line_of(receipt, number)
+        if line.goods.quantity_milli > 0:  # else all of it is surrendered, or delivered
+            before = known.get((receipt.id, number))
+            outs = before.outs if before else ()
+            one = gone(book, Departure(receipt.id, number, line, "", 0, outs), signals, assets)
+            found += [one] if one is not None else []
     return found
 
 
-def _outs(
-    gates: Iterable[str], goods: GoodsLine, since_ms: int, signals: Signals, known: tuple[Out, ...]
-) -> tuple[Out, ...]:
-    """How goods have left by gates, one for each of their names."""
+def followed(
+    receipts: ReceiptBook, names: Iterable[str], known: Iterable[Departure]
+) -> dict[tuple[str, int], Departure]:
+    """Departures that were found before, by the receipts and lines that their goods are on now, of receipts `names`.
+    One whose goods are on none of them by its names is left out."""
+    by_key: dict[StockKey, list[Departure]] = {}
+    for one in sorted(known):
+        by_key.setdefault(one.of.key, []).append(one)
+    found = {}
+    for name in names if by_key else ():
+        receipt = receipts.get(name)
+        if receipt is None or not receipt.is_live:
+            continue
+        for number in range(len(receipt.goods)):
+            line = line_of(receipt, number)
+            some = [one for one in by_key.get(line.key, ()) if one.of.is_about(line)]
+            if some:
+                found[name, number] = some[0]
+    return found
+
+
+def line_of(receipt: Receipt, number: int) -> Line:
+    """A line of a receipt as it is followed."""
+    goods = receipt.goods[number]
+    goods = goods._replace(quantity_milli=goods.quantity_milli - receipt.ordered_milli[number])
+    return Line(receipt.warehouse, receipt.depositor, goods, receipt.received_ms, receipt.issued_ms)
+
+
+def gone(book: Book, known: Departure, signals: Signals, assets: Mapping[str, AssetState]) -> Departure | None:
+    """How goods have left, of which there is known so much; None where they have not, or are back."""
+    line = known.of
+    warehouse = book.warehouses.get(line.warehouse)
+    outs = _outs(warehouse.gates if warehouse else (), line, signals, known.outs)
+    if outs:
+        first = min(outs)
+        return known._replace(gate=first.gate, at_ms=first.passage.at_ms, outs=outs)
+    if warehouse and (at_ms := _seen_outside(book, warehouse, line, assets)) is not None:
+        return known._replace(gate="", at_ms=at_ms, outs=())
+    return None
+
+
+def _outs(gates: Iterable[str], line: Line, signals: Signals, known: tuple[Out, ...]) -> tuple[Out, ...]:
+    """How goods have left by gates, one for each of the names that they have or have had."""
     found = []
-    for name in sorted({*filter(None, (goods.container, goods.seal, goods.device))}):
-        tag = _number(name)
+    for tag in sorted({*map(_number, line.names), *(one.passage.tag for one in known)}):
         some = [Out(one, gate) for gate in gates if (one := signals.passage(gate, tag)) is not None]
         newest = max([*some, *(one for one in known if one.passage.tag == tag)], default=None)
-        if newest is not None and newest.passage.is_out and newest.passage.at_ms >= since_ms:
+        if newest is not None and newest.passage.is_out and newest.passage.at_ms >= line.received_ms:
             found.append(newest)
     return tuple(sorted(found))
 
 
-def _seen_outside(
-    book: Book, warehouse: Warehouse, goods: GoodsLine, since_ms: int, assets: Mapping[str, AssetState]
-) -> int | None:
+def _seen_outside(book: Book, warehouse: Warehouse, line: Line, assets: Mapping[str, AssetState]) -> int | None:
     """The newest fix of goods that are outside; None where they are not, or nobody can tell."""
-    device = book.installations.get(goods.device)
-    names = {device.asset if device else "", goods.container}
+    device = book.installations.get(line.goods.device)
+    names = {device.asset if device else "", line.goods.container}
     known = [state.presence for state in map(assets.get, names) if state is not None and state.presence is not None]
     told = [_outside(book, warehouse, presence) for presence in known] if warehouse.fences else []
-    return max((at_ms for at_ms in told if at_ms is not None and at_ms >= since_ms), default=None)
+    return max((at_ms for at_ms in told if at_ms is not None and at_ms >= line.issued_ms), default=None)
 
 
 def _outside(book: Book, warehouse: Warehouse, presence: Presence) -> int | None:

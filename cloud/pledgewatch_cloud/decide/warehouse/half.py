@@ -16,12 +16,13 @@ it says whether the goods are accepted again.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pledgewatch_cloud.decide.batch import Batch
+from pledgewatch_cloud.decide.batch import Batch, Entry, Tick
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.receipts import life
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock.rows import StockKey
@@ -31,7 +32,7 @@ from pledgewatch_cloud.decide.warehouse.case_book import CaseBook
 from pledgewatch_cloud.decide.warehouse.cases import Mismatch
 from pledgewatch_cloud.decide.warehouse.counting import Count
 from pledgewatch_cloud.decide.warehouse.course import Course, Gone
-from pledgewatch_cloud.decide.warehouse.gates import Departure
+from pledgewatch_cloud.decide.warehouse.gates import Departure, Strays
 from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.shortfall import (
     NOTHING_MISSING,
@@ -41,6 +42,7 @@ from pledgewatch_cloud.decide.warehouse.shortfall import (
     Deficit,
     Kept,
     Pool,
+    Shortage,
     name_of,
 )
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Zone
@@ -65,7 +67,9 @@ def judge(
     watch, book = state.watch, state.book
     heard = signals.heard(watch.signals, book, batch, state.recorded_at_ms)
     assets = _fixed(state, batch, refolded)
-    moved = gates.concerned(book, state.receipts, heard.tags_since(watch.signals), assets)
+    tags = heard.tags_since(watch.signals)
+    moved = gates.concerned(book, state.receipts, tags, assets)
+    strays = watch.strays.concerned(book, tags, assets)
     # What was measured before the stock book's horizon says nothing any more, so all is looked at.
     is_folded = watch.judged is not None and watch.judged.stock.horizon_ms != state.stock.horizon_ms
     before = None if is_amended or is_folded else watch.judged
@@ -74,12 +78,26 @@ def judge(
         judging.touch_all()
         return judging.judged()
     is_same = before.stock is state.stock and before.receipts is state.receipts and count is None
-    if is_same and heard is watch.signals and not moved and state.recorded_at_ms < before.next_ms:
+    if is_same and heard is watch.signals and not moved and not strays and state.recorded_at_ms < before.next_ms:
         return state
     zones = {one.asset for device in batch.devices if (one := book.watched.get(device)) and one.is_zone}
     judging = _Judging(state, heard, count, log)
-    judging.touch(before, zones if heard is not watch.signals else set(), moved)
+    judging.touch(before, zones if heard is not watch.signals else set(), moved, strays)
     return judging.judged()
+
+
+def shortages_with(state: State, receipts: ReceiptBook, now_ms: int) -> Mapping[Pool, Shortage]:
+    """What would be missing of pools if receipts were these, at a moment: what `judge` would find by all that is known.
+    Nothing comes of it."""
+    now_ms = max(now_ms, state.recorded_at_ms)
+    state = replace(state, receipts=receipts, recorded_at_ms=now_ms)
+    log = Log(state.journal, Entry(state.entry, now_ms, Tick(0)), {})
+    judging = _Judging(state, state.watch.signals, None, log)
+    if state.watch.judged is None:
+        judging.touch_all()
+    else:
+        judging.touch(state.watch.judged, set(), set(), set())
+    return judging.judged().watch.shortages
 
 
 def _fixed(state: State, batch: Batch, refolded: Iterable[str]) -> set[str]:
@@ -100,7 +118,7 @@ class _Judging:
         self._watch = watch = state.watch.counted(count, self._now_ms) if count else state.watch
         self._counts = watch.counts
         if count:
-            gone = ceilings.gone_of(self._receipts, state.watch.gone)
+            gone = ceilings.gone_of(state.watch.departures())
             after = ceilings.after_count(watch, state.watch, count, state.stock, gone)
             self._watch = watch = replace(watch, ceilings=after)
         self._courses = Shelves[Course]()
@@ -110,6 +128,7 @@ class _Judging:
         self._differing, self._tares = dict(watch.differing), dict(watch.tares)
         self._answered, self._gone = dict(watch.answered), dict(watch.gone)
         self._found, self._brief = dict(watch.found), set[tuple[str, int]]()
+        self._strays, self._touched = watch.strays, set[Departure]()
         self._coming = dict[Pool, int]()
         self._unfound = dict(watch.unfound)
         self._shortages = dict(watch.shortages)
@@ -137,10 +156,11 @@ class _Judging:
             elif case.kind != LEFT:
                 self._pools |= {Pool.of(key) for key in case.keys}
         self._names = {one.id for one in live} | {name for name, _ in (*self._gone, *self._found)}
+        self._touched = {*self._strays.of}
 
-    def touch(self, before: Judged, zones: set[str], moved: set[str]) -> None:
-        """What is not as it was, with `zones` that were heard of and receipts of which goods have `moved`; and what
-        time brings."""
+    def touch(self, before: Judged, zones: set[str], moved: set[str], strays: set[Departure]) -> None:
+        """What is not as it was, with `zones` that were heard of, receipts of which goods have `moved`, and `strays`
+        that have; and what time brings."""
         keys = self._state.stock.changed_keys(before.stock) | self._counted_otherwise()
         self._courses = before.known.without(frozenset(map(name_of, keys)))
         self._coming = {pool: at_ms for pool, at_ms in before.coming.items() if at_ms > self._now_ms}
@@ -153,6 +173,7 @@ class _Judging:
         pools = {Pool.of(key) for key in self._counted}
         counted = {name for pool in pools for name in self._receipts.claiming(*pool)}
         self._names = names | moved | counted
+        self._touched = strays | self._strays.of_keys(keys | self._counted)
         self._concerned |= names
 
     def _not_at_rest(self) -> set[str]:
@@ -191,6 +212,7 @@ class _Judging:
             gone=self._gone,
             found=self._found,
             unfound=self._unfound,
+            strays=self._strays,
             told=told,
             judged=self._done(),
         )
@@ -215,34 +237,68 @@ class _Judging:
     def _departures(self) -> None:
         """What has left, and was not found by a count since; a receipt of which goods are newly found to have left is
         frozen."""
-        known = {**self._watch.found, **self._watch.gone}
+        before = [one for one in (*self._gone.values(), *self._found.values()) if one.receipt in self._names]
+        known = gates.followed(self._receipts, self._names, before)
+        was_found = {place for place, one in known.items() if self._found.get(one.place) is one}
+        lost = {*before} - {*known.values()} - {*self._found.values()}
         some = gates.left(self._book, self._receipts, self._heard, self._state.assets, self._names, known)
-        now = {(one.receipt, one.line): one for one in some}
-        for place in [*(one for one in known if one[0] in self._names)]:
-            self._gone.pop(place, None)
-            self._found.pop(place, None)
-        for place, one in sorted(now.items()):
-            before = known.get(place)
-            after, is_found = self._asked(one, before, was_found=place in self._watch.found)
+        for one in before:
+            self._gone.pop(one.place, None)
+            self._found.pop(one.place, None)
+        for one in some:
+            place, was = one.place, known.get(one.place)
+            after, is_found = self._asked(one, was, was_found=place in was_found)
             (self._found if is_found else self._gone)[place] = after
-            if before is None or (place in self._watch.found and before.counted_ms <= one.at_ms):
-                self._freeze(place[0])
-            if before is None and is_found:
+            if was is None or (place in was_found and was.counted_ms <= one.at_ms):
+                self._freeze(one.receipt)
+            if was is None and is_found:
                 self._brief.add(place)
-        self._stock_without_what_left({place for place in (*known, *now) if place[0] in self._names})
-        for name, line in sorted(place for place in self._watch.gone if place not in self._gone):
+        strays = self._stray(lost)
+        changed = {*before, *some, *strays}
+        self._stock_without_what_left({one.of.key for one in changed})
+        self._cases_of_what_left(changed)
+        for name in {name for name, _ in self._brief}:
             self._touch_receipt(name)
-            self._cases.settle((LEFT, self._known(name).warehouse, name, str(line)), None)
-        for name, line in sorted(place for place in now if place in self._gone):
-            receipt, key = self._known(name), self._key(name, line)
-            milli = receipt.goods[line].quantity_milli - receipt.ordered_milli[line]
-            was_counted = self._gone[name, line].counted_ms > self._gone[name, line].at_ms
-            about = LEFT, receipt.warehouse, (name, str(line)), milli, milli, (key,)
-            mismatch = Mismatch(*about, was_counted=was_counted)
-            self._cases.settle(mismatch.about, mismatch)
-            self._touch_receipt(name)
-        for name, _ in self._brief:
-            self._touch_receipt(name)
+
+    def _stray(self, lost: set[Departure]) -> set[Departure]:
+        """What has left and is claimed by its names no more, with what is `lost` now, as far as it is not back, and its
+        key was not counted since: what a count says is so from then on. Those that were touched, as they were before
+        and as they are."""
+        changed = lost | self._touched
+        after = []
+        for one in changed:
+            known = gates.gone(self._book, one, self._heard, self._state.assets)
+            counted = self._counts.get(one.of.key)
+            if known is not None and (counted is None or counted.at_ms <= known.at_ms):
+                after.append(known)
+        if lost or {*after} != self._touched:
+            self._strays = Strays([*({*self._strays.of} - self._touched), *after])
+        return changed.union(after)
+
+    def _cases_of_what_left(self, changed: set[Departure]) -> None:
+        """A case for each line of a receipt of which goods have left: all of it where a live receipt claims them, else
+        what the stock system has not booked out."""
+        keys = {one.of.key for one in changed}
+        places = {one.place for one in (*changed, *self._strays.of_keys(keys))}
+        strays = [one for name in {name for name, _ in places} for one in self._strays.of_receipt(name)]
+        beside = {one.of.key for one in strays}
+        every = {*self._strays.of_keys(beside), *(one for one in self._gone.values() if one.of.key in beside)}
+        unbooked = ceilings.unbooked_of(self._state.stock, every if strays else (), NEVER)
+        for place in sorted(places):
+            found = {one: unbooked[one] for one in strays if one.place == place and unbooked[one]}
+            live = self._gone.get(place)
+            if live is not None:
+                found[live] = live.of.goods.quantity_milli
+            about = LEFT, self._known(place[0]).warehouse, (place[0], str(place[1]))
+            mismatch = None
+            if found:
+                milli, some = sum(found.values()), tuple(sorted({one.of.key for one in found}))
+                was_counted = all(one.counted_ms > one.at_ms for one in found)
+                mismatch = Mismatch(*about, milli, milli, some, was_counted=was_counted)
+            self._cases.settle((*about[:2], *about[2]), mismatch)
+            self._touch_receipt(place[0])
+        for key in keys:
+            self._pools.add(Pool.of(key))
 
     def _asked(self, one: Departure, before: Departure | None, *, was_found: bool) -> tuple[Departure, bool]:
         """A departure, and whether a count of its key has found the goods since: all that is claimed of the key is
@@ -250,7 +306,7 @@ class _Judging:
         count itself is known no more."""
         since_ms = min(before.since_ms, one.at_ms) if before else one.at_ms
         one = one._replace(since_ms=since_ms, booked_milli=before.booked_milli if before else 0)
-        key = self._key(one.receipt, one.line)
+        key = one.of.key
         counted = self._counts.get(key)
         is_asked = before is not None and before.counted_ms > one.at_ms
         if before is not None and is_asked and (counted is None or counted.digest == before.by_count):
@@ -261,12 +317,13 @@ class _Judging:
         one = one._replace(by_count=counted.digest, counted_ms=counted.at_ms)
         return one, counted.milli >= claims.keys.get(key, 0)
 
-    def _stock_without_what_left(self, places: set[tuple[str, int]]) -> None:
-        """What is kept, without what has left by name; `places` are lines of which that may be another than before."""
+    def _stock_without_what_left(self, keys: set[StockKey]) -> None:
+        """What is kept, without what has left by name; `keys` are those of which that may be another than before."""
         before = None if self._is_all else self._watch.judged
-        keys = {self._key(*place) for place in places}
         self._gone_by_key: Mapping[StockKey, Sequence[Gone]] = (
-            before.gone if before is not None and not keys else ceilings.gone_of(self._receipts, self._gone)
+            before.gone
+            if before is not None and not keys
+            else ceilings.gone_of((*self._gone.values(), *self._strays.of))
         )
         self._courses = self._courses.without(frozenset(map(name_of, keys)))
         self._kept = Kept(self._state.stock, self._counts, self._courses, self._gone_by_key, self._watch.ceilings)
@@ -517,8 +574,8 @@ class _Judging:
             self._log.say(self._about_lot(ended, self._now_ms, one))
         for one in sorted(now - before):
             self._log.say(self._begun(one, lots))
-        for name, line in sorted(self._brief):
-            for one in self._of_line(name, line):
+        for place in sorted(self._brief):
+            for one in self._of_departure(self._found[place]):
                 self._log.say(self._begun(one, lots))
                 self._log.say(self._about_lot(EventType.GOODS_ACCOUNTED_FOR, self._now_ms, one))
         return (told - before) | now
@@ -528,15 +585,15 @@ class _Judging:
             if lots[lot.id].cases and lots[lot.id].missing:
                 yield Telling(lot.id, lot.asset, name, _SHORT)
         receipt = self._receipts.get(name)
-        for line in range(len(receipt.goods) if receipt else 0):
-            if (name, line) in self._gone:
-                yield from self._of_line(name, line)
+        lines = range(len(receipt.goods) if receipt else 0)
+        live = [self._gone[name, line] for line in lines if (name, line) in self._gone]
+        for one in {*live, *self._strays.of_receipt(name)}:
+            yield from self._of_departure(one)
 
-    def _of_line(self, name: str, line: int) -> Iterable[Telling]:
-        """What is told of lots where goods of a line have left."""
-        sku = self._known(name).goods[line].sku
-        lots = (lot for lot in self._book.lots_on_receipt(name) if lot.sku == sku)
-        return [Telling(lot.id, lot.asset, name, line) for lot in lots]
+    def _of_departure(self, one: Departure) -> Iterable[Telling]:
+        """What is told of lots where goods have left."""
+        lots = (lot for lot in self._book.lots_on_receipt(one.receipt) if lot.sku == one.of.goods.sku)
+        return [Telling(lot.id, lot.asset, *one.place) for lot in lots]
 
     def _begun(self, one: Telling, lots: dict[str, HeldByReceipt]) -> Event:
         if one.line == _SHORT:
@@ -544,7 +601,8 @@ class _Judging:
             about: dict[str, int | str] = {"case": " ".join(known.cases), "missing": known.missing}
             return self._about_lot(EventType.SHORTFALL_FOUND, self._now_ms, one, **about)
         place = one.receipt, one.line
-        departure = self._gone.get(place) or self._found[place]
+        strays = (stray for stray in self._strays.of_receipt(one.receipt) if stray.place == place)
+        departure = self._gone.get(place) or self._found.get(place) or next(strays)
         return self._about_lot(EventType.GOODS_LEFT, departure.at_ms, one, gate=departure.gate)
 
     def _about_lot(self, kind: EventType, at_ms: int, one: Telling, **about: int | str) -> Event:
@@ -563,10 +621,6 @@ class _Judging:
         one = self._receipts.get(name)
         assert one is not None, f"there is no receipt {name}"
         return one
-
-    def _key(self, name: str, line: int) -> StockKey:
-        one = self._known(name)
-        return one.goods[line].key(one.warehouse, one.depositor)
 
 
 def _pools_of(receipt: Receipt) -> set[Pool]:

@@ -3,7 +3,7 @@
 Each is read and judged by what the state knows, the same way when somebody asks and when the journal is read again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -13,9 +13,10 @@ from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.items.parties import keys_of
 from pledgewatch_cloud.decide.receipts import act as act_module
 from pledgewatch_cloud.decide.receipts import life
-from pledgewatch_cloud.decide.receipts.act import Act
+from pledgewatch_cloud.decide.receipts.act import Act, ActError, ActKind
 from pledgewatch_cloud.decide.receipts.claiming import World
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
+from pledgewatch_cloud.decide.receipts.receipt import State as ReceiptState
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.decide.state import State
@@ -23,9 +24,10 @@ from pledgewatch_cloud.decide.stock import intake
 from pledgewatch_cloud.decide.stock.rows import Fault, Report, StockError
 from pledgewatch_cloud.decide.stock.stock_book import DAY_MS, StockBook, horizon_ms
 from pledgewatch_cloud.decide.stock.stock_terms import StockSource
-from pledgewatch_cloud.decide.warehouse import counting
+from pledgewatch_cloud.decide.warehouse import counting, half
 from pledgewatch_cloud.decide.warehouse.counting import Count
-from pledgewatch_cloud.decide.warehouse.shortfall import claims_of
+from pledgewatch_cloud.decide.warehouse.shortfall import Pool, Shortage
+from pledgewatch_cloud.decide.warehouse.watch import STRAYS_MAX
 
 WorkedOut = Report | ReceiptBook | Count
 """What an entry comes to: the report that is taken, the receipts after an act, or a count."""
@@ -90,22 +92,24 @@ def report_of(book: Book, stock: StockBook, handed: StockReport, document: Docum
 def world_of(state: State, heard_ms: int) -> World:
     """What an act is judged by beside the receipts."""
     book = state.book
-    keys, missing = partial(keys_of, book.parties), partial(_missing_milli, state)
+    keys, missing = partial(keys_of, book.parties), partial(_missing_milli, state, heard_ms)
     return World(keys, book.warehouses.keys(), state.stock, missing, register_of(state.journal), heard_ms)
 
 
-def _missing_milli(state: State, warehouse: str, sku: str, besides: str) -> int:
-    """What is missing of an SKU in a warehouse for all receipts but one, in thousandths: the most of any pool.
+def _missing_milli(state: State, heard_ms: int, warehouse: str, sku: str, besides: str) -> int:
+    """What is missing of an SKU in a warehouse for all receipts but one, in thousandths: the most of any pool. Where
+    the one claims goods itself, it is what would be missing without it."""
+    one = state.receipts.get(besides)
+    shortages = state.watch.shortages
+    if one is not None and one.is_live:
+        without = state.receipts.put([one._replace(state=ReceiptState.CANCELLED)], heard_ms)
+        shortages = half.shortages_with(state, without, heard_ms)
+    return _most_missing(shortages, warehouse, {sku})
 
-    Without the one, there is as much for the others as before; and what has left of theirs is missing still.
-    """
-    found = 0
-    for pool, shortage in state.watch.shortages.items():
-        if (pool.warehouse, pool.sku) == (warehouse, sku):
-            claims = claims_of(pool, state.receipts, state.watch.gone)
-            left_milli = sum(milli for name, milli in claims.left.items() if name != besides)
-            found = max(found, left_milli, shortage.missing_milli - claims.of.get(besides, 0))
-    return found
+
+def _most_missing(shortages: Mapping[Pool, Shortage], warehouse: str, skus: set[str]) -> int:
+    some = (one.missing_milli for pool, one in shortages.items() if pool.warehouse == warehouse and pool.sku in skus)
+    return max(some, default=0)
 
 
 def act_of(handed: SignedAct) -> Act:
@@ -115,7 +119,58 @@ def act_of(handed: SignedAct) -> Act:
 
 def acted(state: State, handed: SignedAct) -> ReceiptBook:
     """The receipts after an act; the same ones where it is known. Raises ActError where it is refused."""
-    return life.apply(state.receipts, act_of(handed), world_of(state, handed.heard_ms))
+    act = act_of(handed)
+    after = life.apply(state.receipts, act, world_of(state, handed.heard_ms))
+    if after is not state.receipts:
+        _check_there(state, act, after, handed.heard_ms)
+        _check_stray_room(state, act)
+    return after
+
+
+def _check_there(state: State, act: Act, after: ReceiptBook, heard_ms: int) -> None:
+    """The goods of a receipt are there when it begins to claim them, and when somebody is to lend on it: nothing would
+    be missing with the act. Raises ActError.
+
+    The holder who pledges is told that some of his goods are missing, and not how much: that is a share, and with it he
+    could reckon what others claim. The warehouse knows what it has issued.
+    """
+    if act.kind not in (ActKind.ISSUE, ActKind.SUBSTITUTE, ActKind.PLEDGE):
+        return
+    one = after.get(act.receipt)
+    assert one is not None, f"{act.receipt} was acted on and is not known"
+    shortages = half.shortages_with(state, after, heard_ms)
+    if act.kind is ActKind.PLEDGE:
+        if any(shortage.of(one.id) for shortage in shortages.values()):
+            raise ActError(
+                f"goods of {one.id} are missing, by the stock book or by what was counted, measured or seen, and while "
+                "they are nobody is given it as a pledge",
+                "have them counted, or what is wrong put right: in the stock system, by other goods, or by a receipt "
+                "for what is there",
+            )
+        return
+    skus = {goods.sku for goods in one.goods}
+    missing_milli = _most_missing(shortages, one.warehouse, skus)
+    if missing_milli > 0:
+        raise ActError(
+            f"with this receipt, {missing_milli} thousandths of {', '.join(sorted(skus))} would be missing, by the "
+            "stock book or by what was counted, measured or seen",
+            "have the bins counted, and the stock system report what came in and went out; then issue it for what is "
+            "there",
+        )
+
+
+def _check_stray_room(state: State, act: Act) -> None:
+    """What has left is not forgotten: where no more strays are kept, a receipt whose goods have left keeps them. Raises
+    ActError."""
+    if act.kind not in (ActKind.CANCEL, ActKind.SUBSTITUTE):
+        return
+    more = sum(1 for name, _ in state.watch.gone if name == act.receipt)
+    if more and len(state.watch.strays) + more > STRAYS_MAX:
+        raise ActError(
+            f"goods of {act.receipt} have left, and {STRAYS_MAX} departures that no receipt claims are the most that "
+            "are kept",
+            "have it counted where goods have left, or have the stock system book them out",
+        )
 
 
 def count_of(state: State, handed: SignedCount) -> Count:

@@ -4,7 +4,7 @@ A watch is a value: an entry makes another. What it holds follows from the journ
 is what was held against each other last, so that the next entry looks at what has changed since.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -15,11 +15,13 @@ from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.warehouse.cases import Case
 from pledgewatch_cloud.decide.warehouse.counting import Count
 from pledgewatch_cloud.decide.warehouse.course import Ceiling, Counted, Course, Gone
-from pledgewatch_cloud.decide.warehouse.gates import Departure
+from pledgewatch_cloud.decide.warehouse.gates import Departure, Strays
 from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Pool, Shortage
 from pledgewatch_cloud.decide.warehouse.signals import Signals
 from pledgewatch_cloud.decide.warehouse.unfound import Unfound
 
+STRAYS_MAX = 10_000
+"""Strays that are kept. An act that would make one more is refused: what has left is not forgotten for want of room."""
 KEYS_MAX = 100_000
 """Keys whose newest count is kept; of more, those that were counted longest ago are let go."""
 
@@ -68,7 +70,8 @@ class Watch:
     `differing`: by zone and kind, since when what is measured differs from the stock system. `tares`: by zone and kind,
     by how much it did when all was counted: that much is the scale's. `answered`: by zone, the moment up to which a
     count of all its goods has answered everything. `gone`: lines of receipts that have left and were not found since by
-    a count; `found`: those that were. `told`: what was said of lots and is still so. `ceilings`: by pool, what its bins
+    a count; `found`: those that were. `strays`: what has left, and is claimed by its names no
+    more. `told`: what was said of lots and is still so. `ceilings`: by pool, what its bins
     are kept to hold at most as long as nobody counts them, since a count has missed goods.
     `unfound`: by zone, kind and pool, what a zone that differs or did has missed, and what was put elsewhere since.
     """
@@ -86,12 +89,18 @@ class Watch:
     told: frozenset[Telling] = frozenset()
     ceilings: Mapping[Pool, Ceiling] = field(default_factory=dict)
     unfound: Mapping[tuple[str, str, Pool], Unfound] = field(default_factory=dict)
+    strays: Strays = field(default_factory=Strays)
     judged: Judged | None = field(default=None, compare=False, repr=False)
 
     def open_cases(self) -> list[Case]:
         """The cases that are open, the most urgent first."""
         found = (one for one in self.cases.values() if one.is_open)
         return sorted(found, key=lambda one: (-one.risk, one.opened_ms, one.about))
+
+    def departures(self) -> Iterator[Departure]:
+        """All that has left by name and was not found since, whether a live receipt claims it or not."""
+        yield from self.gone.values()
+        yield from self.strays.of
 
     def knows(self, count: Count) -> bool:
         """Whether a count says nothing new: each of its keys was counted later, or by this very count."""
@@ -131,6 +140,7 @@ class Watch:
                 [*pool, one.missing_milli, dict(one.shares), one.cases] for pool, one in sorted(self.shortages.items())
             ],
             "signals": self.signals.as_json(),
+            "strays": [one.as_row() for one in self.strays.of],
             "tares": [[*key, *tare] for key, tare in sorted(self.tares.items())],
             "told": sorted(self.told),
             "unfound": [[*place, *pool, *one] for (*place, pool), one in sorted(self.unfound.items())],
@@ -161,4 +171,5 @@ class Watch:
                 for *pool, at_ms, kept in value["ceilings"]
             },
             {(asset, kind, Pool(*rest[:_POOL])): Unfound(*rest[_POOL:]) for asset, kind, *rest in value["unfound"]},
+            Strays(map(Departure.from_row, value["strays"])),
         )
