@@ -3,9 +3,9 @@
 In this order: no live receipt shares a mark; the live receipts of each stock key, with this one, are no more than there
 is, which is what the stock book has less what was delivered and is not booked out yet; no live receipt of the SKU in
 the warehouse is short, whoever's and in whichever bin, by the stock book or by what counts, zones and gates say, so
-goods that were moved or sold from under a receipt cannot carry a second one; enough came in when it is said that they
-did. Then what merely comes close is asked for. An ask is passed over where the act names it with a reason and who
-controls the other receipt has consented: the party that would be harmed if the goods were the same after all.
+goods that were moved or sold from under a receipt cannot carry a second one; enough of what is there came in when it is
+said that it did. Then what merely comes close is asked for. An ask is passed over where the act names it with a reason
+and who controls the other receipt has consented: the party that would be harmed if the goods were the same after all.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,6 +17,7 @@ from pledgewatch_cloud.decide.receipts.act import Act, ActError, Clash
 from pledgewatch_cloud.decide.receipts.claims import claims_of, near_of
 from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import MARKS_MAX, ReceiptBook
+from pledgewatch_cloud.decide.stock.ages import Aged
 from pledgewatch_cloud.decide.stock.rows import StockKey
 
 _CAME_TOLD_MAX = 5
@@ -33,6 +34,10 @@ class Stock(Protocol):
     @property
     def horizon_ms(self) -> int:
         """From when on rows are kept one by one."""
+        ...
+
+    def ages(self, key: StockKey, at_ms: int) -> list[Aged]:
+        """What there is of a key at a moment by when it came into the warehouse, the earliest first."""
         ...
 
     def on_hand_milli(self, key: StockKey, at_ms: int) -> int:
@@ -88,7 +93,7 @@ def claimed(receipts: ReceiptBook, receipt: Receipt, act: Act, world: World) -> 
             clashes,
         )
     _check_stock(receipts, receipt, world)
-    _check_came(receipt, world)
+    _check_came(receipts, receipt, world)
     consenting = consents(act, world)
     near = _near(receipts, receipt)
     asked = sorted({clash.ask for clash in near} - set(act.body.get("overrides", ())))
@@ -186,45 +191,40 @@ def _check_stock(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
             raise _short(f"live receipts of {sku}", f"{missing} thousandths, by what was counted, measured or seen")
 
 
-def _check_came(receipt: Receipt, world: World) -> None:
-    """Enough came in within the window: by rows of the stock book in it; and where a count or an adjustment is all that
-    tells of goods, they came in before that, so the window begins before it."""
+def _check_came(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
+    """Of what is there, enough came in within the window; and where a count or an adjustment is all that tells of
+    goods, they came in before that, so the window begins before it. What was delivered and is not booked out left as
+    all goods do, the earliest first."""
     window = receipt.received
     for key, milli in receipt.totals_milli.items():
-        came = _came(key, world)
+        ages = _without(world.stock.ages(key, world.heard_ms), unbooked_milli(receipts, key, world))
         there = sum(
             one.milli
-            for one in came
+            for one in ages
             if window.from_ms <= one.at_ms and (one.at_ms < window.until_ms or not one.is_exact)
         )
         if there < milli:
-            told = ", ".join(f"{one.milli} {_when(one)}" for one in came[-_CAME_TOLD_MAX:])
+            told = ", ".join(f"{one.milli} {_when(one)}" for one in ages[-_CAME_TOLD_MAX:])
             raise ActError(
-                f"received: by the stock book, {there} thousandths of a {key.unit} of {key.sku} came into bin "
-                f"{key.bin} in that window, and the receipt is for {milli}",
-                f"correct the window, or issue a receipt for each time that goods came in; the newest did so: {told}",
+                f"received: what came first goes first, so of what is in bin {key.bin} by the stock book, {there} "
+                f"thousandths of a {key.unit} of {key.sku} came in in that window, and the receipt is for {milli}",
+                "correct the window, or issue a receipt for each time that goods came in; the newest that are there "
+                f"did so: {told}",
             )
 
 
-class _Came(NamedTuple):
-    """That goods came in, in thousandths: at a moment, or, where not `is_exact`, then or before."""
-
-    at_ms: int
-    milli: int
-    is_exact: bool
-
-
-def _came(key: StockKey, world: World) -> list[_Came]:
-    folded, changes = world.stock.story(key)
-    found = [_Came(world.stock.horizon_ms - 1, folded, is_exact=False)] if folded > 0 else []
-    return found + [
-        _Came(at_ms, milli, is_exact=kind not in ("adjusted", "unreconciled"))
-        for at_ms, kind, milli in changes
-        if milli > 0 and at_ms <= world.heard_ms
-    ]
+def _without(ages: list[Aged], milli: int) -> list[Aged]:
+    """Goods less some, the earliest of them."""
+    found = []
+    for one in ages:
+        taken = min(milli, one.milli)
+        milli -= taken
+        if taken < one.milli:
+            found.append(one._replace(milli=one.milli - taken))
+    return found
 
 
-def _when(one: _Came) -> str:
+def _when(one: Aged) -> str:
     return f"{'at' if one.is_exact else 'at or before'} {iso(one.at_ms)}"
 
 

@@ -54,7 +54,7 @@ class GoodsLine(NamedTuple):
 
 
 class Window(NamedTuple):
-    """When goods came into their bins, in Unix milliseconds; `until_ms` is not included."""
+    """When goods came into the warehouse, in Unix milliseconds; `until_ms` is not included."""
 
     from_ms: int
     until_ms: int
