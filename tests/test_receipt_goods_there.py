@@ -7,6 +7,7 @@ import pytest
 from builders import MINUTE_MS
 from keeping import Keeping, sofas
 from receipting import (
+    AFFILIATE,
     BANK,
     CAME_MS,
     CHAIRS,
@@ -203,6 +204,38 @@ def test_before_the_horizon_nothing_is_asked_of_deliveries(register: Register) -
     register.stock = register.stock.folded(horizon_ms(register.now_ms))
     goods = stated(received=window(0, 1)) | {"until": iso(register.now_ms + DAY_MS)}
     assert register.do(WAREHOUSE, "issue", SECOND, **goods).state is State.ISSUED
+
+
+# What others took from the bin.
+
+
+@pytest.mark.parametrize("other", [A01._replace(owner=AFFILIATE), A01._replace(sku="sofa-3")])
+def test_what_others_have_less_than_nothing_of_the_same_is_not_there(register: Register, other: StockKey) -> None:
+    books(register, "received", 40, IN_MS)
+    books(register, "shipped", 30, NOON_MS - HOUR_MS, other)
+    error = register.refuse(WAREHOUSE, "issue", FIRST, **stated(SOFAS | {"quantity_milli": 10_001}))
+    assert "less 30000 that were taken from the bin for another owner or in another spelling" in error.why
+    register.issue(FIRST, SOFAS | {"quantity_milli": 10_000})
+    books(register, "shipped", 1, NOON_MS - HOUR_MS, other)
+    assert (
+        "in bin A-01 are short by 1000"
+        in register.refuse(WAREHOUSE, "issue", SECOND, **stated(elsewhere(register))).why
+    )
+    books(register, "received", 31, NOON_MS - HOUR_MS, other)
+    assert register.issue(SECOND, elsewhere(register)).state is State.ISSUED
+
+
+def elsewhere(register: Register) -> dict[str, Any]:
+    """A line of the same SKU in another bin; one more is there now."""
+    books(register, "received", 1, IN_MS, A01._replace(bin="Z-09"))
+    return SOFAS | {"bin": "Z-09", "quantity_milli": 1_000}
+
+
+@pytest.mark.parametrize("other", [{"sku": "CHAIR-1"}, {"bin": "A-02"}, {"unit": "carton"}, {"warehouse": "la-2"}])
+def test_less_than_nothing_of_other_goods_takes_nothing(register: Register, other: dict[str, str]) -> None:
+    books(register, "received", 40, IN_MS)
+    books(register, "shipped", 30, NOON_MS - HOUR_MS, A01._replace(owner=AFFILIATE, **other))
+    assert register.issue().state is State.ISSUED
 
 
 # When goods came in.

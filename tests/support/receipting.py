@@ -70,6 +70,10 @@ class Plenty:
         """It came whenever somebody says."""
         return [Aged(self.horizon_ms, is_exact=False, milli=10**12)]
 
+    def keys_in(self, warehouse: str, place: str) -> tuple[StockKey, ...]:
+        """Of whatever else nothing is known."""
+        return ()
+
     def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
         """Nothing is known one by one."""
         return 10**12, []

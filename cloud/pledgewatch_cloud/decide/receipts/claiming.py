@@ -1,11 +1,12 @@
 """Whether goods may be claimed by a receipt now: nobody else claims them, they are there, and nothing is missing.
 
 In this order: no live receipt shares a mark; the live receipts of each stock key, with this one, are no more than there
-is, which is what the stock book has less what was delivered and is not booked out yet; no live receipt of the SKU in
-the warehouse is short, whoever's and in whichever bin, by the stock book or by what counts, zones and gates say, so
-goods that were moved or sold from under a receipt cannot carry a second one; enough of what is there came in when it is
-said that it did. Then what merely comes close is asked for. An ask is passed over where the act names it with a reason
-and who controls the other receipt has consented: the party that would be harmed if the goods were the same after all.
+is, which is what the stock book has less what was delivered and is not booked out yet, and less what others took from
+the bin that they never had; no live receipt of the SKU in the warehouse is short, whoever's and in whichever bin, by
+the stock book or by what counts, zones and gates say, so goods that were moved or sold from under a receipt cannot
+carry a second one; enough of what is there came in when it is said that it did. Then what merely comes close is asked
+for. An ask is passed over where the act names it with a reason and who controls the other receipt has consented: the
+party that would be harmed if the goods were the same after all.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -15,6 +16,7 @@ from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts.act import Act, ActError, Clash
 from pledgewatch_cloud.decide.receipts.claims import claims_of, near_of
+from pledgewatch_cloud.decide.receipts.goods import compared
 from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import MARKS_MAX, ReceiptBook
 from pledgewatch_cloud.decide.stock.ages import Aged
@@ -42,6 +44,10 @@ class Stock(Protocol):
 
     def on_hand_milli(self, key: StockKey, at_ms: int) -> int:
         """What there is of a key at a moment, in thousandths of the unit."""
+        ...
+
+    def keys_in(self, warehouse: str, place: str) -> tuple[StockKey, ...]:
+        """The keys of all goods that were ever in a bin."""
         ...
 
     def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
@@ -170,25 +176,52 @@ def _check_stock(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
     new = receipt.totals_milli
     for key, more in new.items():
         others = receipts.live_milli(key) - own.get(key, 0)
-        unbooked = unbooked_milli(receipts, key, world)
-        there = world.stock.on_hand_milli(key, world.heard_ms) - unbooked
-        if others + more > there:
-            less = f" less {unbooked} that were delivered and are not booked out" if unbooked else ""
+        there = _there(receipts, key, world)
+        if others + more > there.milli:
+            unbooked = (there.unbooked_milli, "were delivered and are not booked out")
+            owed = (there.owed_milli, "were taken from the bin for another owner or in another spelling")
+            less = "".join(f" less {milli} that {what}" for milli, what in (unbooked, owed) if milli)
             raise ActError(
-                f"the stock book has {there + unbooked} thousandths of a {key.unit} of {key.sku} for {key.owner} in "
+                f"the stock book has {there.booked_milli} thousandths of a {key.unit} of {key.sku} for {key.owner} in "
                 f"bin {key.bin}{less}, live receipts claim {others} of them, and this one asks for {more}",
                 "issue it for what is there, or have the stock system report what has come in and gone out",
             )
     beside = {other for key in new for other in receipts.keys(key.warehouse, key.sku, key.unit)}
     for key in sorted(beside - new.keys()):
-        there = world.stock.on_hand_milli(key, world.heard_ms) - unbooked_milli(receipts, key, world)
-        short = receipts.live_milli(key) - own.get(key, 0) - there
+        short = receipts.live_milli(key) - own.get(key, 0) - _there(receipts, key, world).milli
         if short > 0:
             raise _short(f"live receipts of {key.sku} in bin {key.bin}", f"{short} thousandths of a {key.unit}")
     for sku in sorted({key.sku for key in new}):
         missing = world.missing_milli(receipt.warehouse, sku, receipt.id)
         if missing > 0:
             raise _short(f"live receipts of {sku}", f"{missing} thousandths, by what was counted, measured or seen")
+
+
+class _There(NamedTuple):
+    """What there is of a key by the stock book, and what of that nobody can have a receipt for: what was delivered and
+    is not booked out, and what is less than nothing of the same in the bin, for other owners or in another spelling.
+    In thousandths."""
+
+    booked_milli: int
+    unbooked_milli: int
+    owed_milli: int
+
+    @property
+    def milli(self) -> int:
+        """What receipts may claim."""
+        return self.booked_milli - self.unbooked_milli - self.owed_milli
+
+
+def _there(receipts: ReceiptBook, key: StockKey, world: World) -> _There:
+    stock, heard_ms = world.stock, world.heard_ms
+    same = (one for one in stock.keys_in(key.warehouse, key.bin) if one != key and _is_same(one, key))
+    owed_milli = -sum(min(0, stock.on_hand_milli(one, heard_ms)) for one in same)
+    return _There(stock.on_hand_milli(key, heard_ms), unbooked_milli(receipts, key, world), owed_milli)
+
+
+def _is_same(one: StockKey, other: StockKey) -> bool:
+    """Whether goods of two keys of a bin could be the same ones."""
+    return (compared(one.sku), one.unit) == (compared(other.sku), other.unit)
 
 
 def _check_came(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:

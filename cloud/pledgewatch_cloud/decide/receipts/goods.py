@@ -88,6 +88,12 @@ def window(where: str, value: Any) -> Window:
     return found
 
 
+def compared(word: str) -> str:
+    """A SKU or a bin as it is compared wherever goods may be the same ones: large and small letters count as the same.
+    The stock book counts each spelling by itself, as its system does."""
+    return word.casefold()
+
+
 def _line(where: str, value: Any) -> GoodsLine:
     if not isinstance(value, dict):
         raise GoodsError(f"{where}: {short(value)} is no object", f"give an object with {', '.join(sorted(_NEEDED))}")
