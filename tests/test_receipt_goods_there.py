@@ -27,7 +27,7 @@ from receipting import (
 from warehouses import TRACKER, ZONE, cell
 
 from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.receipts import life
+from pledgewatch_cloud.decide.receipts import claiming, life
 from pledgewatch_cloud.decide.receipts.act import ActError
 from pledgewatch_cloud.decide.receipts.receipt import State
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
@@ -157,14 +157,43 @@ def test_a_shipment_long_before_the_surrender_is_another_one(register: Register)
     assert register.issue(SECOND, SOFAS | {"quantity_milli": 20_000}).state is State.ISSUED
 
 
-def test_two_surrenders_of_an_order_that_is_still_open_begin_with_the_first(register: Register) -> None:
+@pytest.mark.parametrize(
+    ("hours", "claimed_besides", "unbooked"),
+    [
+        (0.5, 0, 40),  # sold after the surrender, of what no receipt claimed: another sale
+        (0.5, 15, 25),  # 25 of what was sold were free, so 15 of the delivery are booked before it was heard
+        (0.5, 40, 0),
+        (1, 0, 0),  # from the delivery on, whatever is booked out is the delivery
+    ],
+)
+def test_what_was_free_and_sold_before_the_delivery_is_another_sale(
+    register: Register, hours: float, claimed_besides: int, unbooked: int
+) -> None:
     books(register, "received", 40, IN_MS)
+    books(register, "received", 40, IN_MS + 5 * DAY_MS)
     register.issue()
-    register.do(DEPOSITOR, "surrender", FIRST, quantities_milli=[10_000])
-    books(register, "shipped", 40, NOON_MS + 1)
-    register.now_ms += HOUR_MS
+    if claimed_besides:
+        register.issue(SECOND, SOFAS | {"quantity_milli": 1_000 * claimed_besides}, received=window(4, 6))
     delivered(register)
-    assert register.get(FIRST).ordered_ms == NOON_MS
+    books(register, "sold", 40, NOON_MS + int(hours * HOUR_MS))
+    found = claiming.unbooked_milli(register.receipts, A01, register.world)
+    assert found == 1_000 * unbooked
+
+
+def test_an_adjustment_that_is_taken_back_books_nothing_out(register: Register) -> None:
+    for hours in (0.25, 1.5):
+        register.receipts, register.stock, register.now_ms = ReceiptBook(), StockBook(), NOON_MS
+        books(register, "received", 40, IN_MS)
+        register.issue()
+        delivered(register)
+        books(register, "adjusted", -40, NOON_MS + int(hours * HOUR_MS))
+        assert claiming.unbooked_milli(register.receipts, A01, register.world) == 0
+        books(register, "adjusted", 41, register.now_ms)
+        assert "less 40000 that were delivered" in register.refuse(WAREHOUSE, "issue", SECOND, **stated()).why
+        books(register, "adjusted", -2, register.now_ms)
+        assert claiming.unbooked_milli(register.receipts, A01, register.world) == 38_000
+        books(register, "shipped", 39, register.now_ms)
+        assert claiming.unbooked_milli(register.receipts, A01, register.world) == 0
 
 
 def test_what_a_receipt_delivers_is_known_by_key_and_bounded(register: Register) -> None:
@@ -179,6 +208,8 @@ def test_what_a_receipt_delivers_is_known_by_key_and_bounded(register: Register)
     assert len(found) == life.DELIVERIES_MAX
     assert sum(one.milli for one in found) == 2 * sum(range(1, life.DELIVERIES_MAX + 3))
     assert (found[0].milli, found[0].heard_ms) == (2 * (1 + 2 + 3), NOON_MS + 3_000)
+    # What it was before the last of these, and the others, which had left by then.
+    assert [one.claimed_milli for one in found[:2]] == [80_000, 80_000 - 2 * (1 + 2 + 3)]
     assert ReceiptBook.from_json(register.receipts.as_json()) == register.receipts
     assert ReceiptBook.from_json(register.receipts.as_json()).delivered(A01) == found
 

@@ -272,40 +272,39 @@ def _short(of: str, how_much: str) -> ActError:
 def unbooked_milli(receipts: ReceiptBook, key: StockKey, world: World) -> int:
     """What was delivered of a key and the stock system has not booked out yet, in thousandths of the unit.
 
-    Whatever the stock system books out of the bin since the surrender is the delivery, the oldest first, until all of
-    it is; so is all of it where the bin was counted after the delivery, and what the stock system did not have there
-    any more. What was delivered before the stock book's horizon is not asked about again.
+    What was booked out before a delivery was heard is taken for it as far as there was less than receipts claimed: the
+    rest of it was free, and another sale. What is booked out from then on is the delivery, until all of it is. An
+    adjustment that puts back what one took puts back the delivery too. All of it is booked out where the bin was
+    counted since, and so is what the stock system has not got any more. What was delivered before the stock book's
+    horizon is not asked about again.
     """
     deliveries = [one for one in receipts.delivered(key) if one.heard_ms >= world.stock.horizon_ms]
     if not deliveries:
         return 0
-    coming = sorted(deliveries, key=lambda one: (one.ordered_ms, one.heard_ms))
+    coming = sorted(deliveries, key=lambda one: one.heard_ms)
     level, changes = world.stock.story(key)
-    waiting: list[Delivery] = []
+    waiting = adjusted = lessened = 0
     for at_ms, kind, milli in changes:
         if at_ms > world.heard_ms:
             break
-        while coming and coming[0].ordered_ms <= at_ms:
-            waiting.append(coming.pop(0))
-        waiting = _at_most(waiting, level)
+        while coming and coming[0].heard_ms <= at_ms:
+            booked = _booked_before(coming[0], level - waiting)
+            waiting += coming.pop(0).milli - booked
+            adjusted += min(booked, lessened)
+        taken = min(waiting, -milli) if milli < 0 else 0
+        if kind == "adjusted":
+            taken -= max(0, min(adjusted, milli))
+            adjusted += taken
+            lessened = max(0, lessened - milli)
         level += milli
+        waiting = min(waiting - taken, max(0, level))
         if kind == "unreconciled":
-            waiting = [one for one in waiting if one.heard_ms > at_ms]
-        waiting = _at_most(_less(waiting, -milli), level)
-    return sum(one.milli for one in _at_most(waiting + coming, level))
+            waiting = adjusted = lessened = 0
+    for one in coming:
+        waiting += one.milli - _booked_before(one, level - waiting)
+    return waiting
 
 
-def _at_most(deliveries: list[Delivery], milli: int) -> list[Delivery]:
-    """Deliveries of no more than there is: what a stock system has not got, it has not to book out."""
-    return _less(deliveries, sum(one.milli for one in deliveries) - max(0, milli))
-
-
-def _less(deliveries: list[Delivery], milli: int) -> list[Delivery]:
-    """Deliveries without so much of them, the oldest first; all of them where that is nothing or less."""
-    found = []
-    for one in deliveries:
-        taken = max(0, min(milli, one.milli))
-        milli -= taken
-        if taken < one.milli:
-            found.append(one._replace(milli=one.milli - taken))
-    return found
+def _booked_before(one: Delivery, there_milli: int) -> int:
+    """What the stock system had booked out of a delivery before that was heard, when it had so much there."""
+    return max(0, min(one.milli, one.claimed_milli - there_milli))

@@ -83,7 +83,7 @@ class ReceiptBook:
 
     def put(self, changed: Iterable[Receipt], heard_ms: int = 0) -> "ReceiptBook":
         """The book with some receipts more, or as they are now, by what was heard at a moment. Their numbers are given
-        here, whichever they come with."""
+        here, whichever they come with, and what was claimed of goods before they left is noted."""
         after, numbers = {}, self.numbers
         for one in changed:
             known = self.get(one.id)
@@ -94,8 +94,24 @@ class ReceiptBook:
                 number, head, at_ms = numbers, one.head, heard_ms
             else:
                 number, head, at_ms = 0, "", 0
-            after[one.id] = one._replace(number=number, number_head=head, number_ms=at_ms)
+            deliveries = self._noted(one, known, heard_ms)
+            after[one.id] = one._replace(number=number, number_head=head, number_ms=at_ms, deliveries=deliveries)
         return self.kept(after, numbers)
+
+    def _noted(self, one: Receipt, known: Receipt | None, heard_ms: int) -> tuple[Delivery, ...]:
+        """Its deliveries, with what was claimed before them. Where an older one has become a part of one, that was
+        claimed besides; what leaves at the same moment was claimed all the time."""
+        before = {(key, delivery.heard_ms): delivery for key, delivery in _delivered_of(known)}
+        found = []
+        for key, delivery in _delivered_of(one):
+            was = before.get((key, delivery.heard_ms))
+            if was is None:
+                claimed_milli = self.live_milli(key)
+            else:
+                joined_milli = delivery.milli - was.milli if delivery.heard_ms < heard_ms else 0
+                claimed_milli = was.claimed_milli + joined_milli
+            found.append(delivery._replace(claimed_milli=claimed_milli))
+        return tuple(found)
 
     def kept(self, after: Mapping[str, Receipt], numbers: int) -> "ReceiptBook":
         """The book with some receipts more, or as they are now, each with its number."""
