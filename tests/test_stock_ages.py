@@ -32,15 +32,15 @@ A01 = StockKey(WAREHOUSE, DEPOSITOR, "SOFA-3", "A-01", "piece")
 B07 = A01._replace(bin="B-07")
 C09 = A01._replace(bin="C-09")
 LATER_MS = CAME_MS + 30 * DAY_MS
-# A row in short: on which day after CAME_MS, by which kind, how many, of which bin, and where to.
+# A row in short: on which day after CAME_MS, by which kind, how many, of which bin (A-01), and where to.
 Row = tuple[Any, ...]
 
 
 def stock(*rows: Row) -> StockBook:
     """A stock system's rows; `counted` is a count of the bin, `complete` a snapshot of it alone that is complete."""
     book = StockBook()
-    for number, row in enumerate(rows):
-        day, kind, units, key, to_bin = (*row, *(A01, "")[len(row) - 3 :])
+    for number, (day, kind, units, *where) in enumerate(rows):
+        key, to_bin = where[0] if where else A01, where[1] if len(where) > 1 else ""
         at_ms = CAME_MS + day * DAY_MS
         if kind in {"counted", "complete"}:
             one: Snapshot = counted({key: 1_000 * units}, at_ms)

@@ -2,14 +2,15 @@
 
 In this order: no live receipt shares a mark; the live receipts of each stock key, with this one, are no more than there
 is, which is what the stock book has less what was delivered and is not booked out yet, and less what others took from
-the bin that they never had; no live receipt of the SKU in the warehouse is short, whoever's and in whichever bin, by
-the stock book or by what counts, zones and gates say, so goods that were moved or sold from under a receipt cannot
-carry a second one; enough of what is there came in when it is said that it did. Then what merely comes close is asked
-for. An ask is passed over where the act names it with a reason and who controls the other receipt has consented: the
-party that would be harmed if the goods were the same after all.
+the bin that they never had; no live receipt of the SKU in the warehouse is short, whoever's and in whichever bin and
+unit, by the stock book or by what counts, zones and gates say, so goods that were moved or sold from under a receipt
+cannot carry a second one there; enough of what is there came in when it is said that it did. Then what merely comes
+close is asked for, and whether goods came from a warehouse where the depositor's are short. An ask is passed over where
+the act names it with a reason and who controls the other receipt has consented: the party that would be harmed if the
+goods were the same after all.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from pledgewatch_cloud.decide import jose
@@ -101,7 +102,7 @@ def claimed(receipts: ReceiptBook, receipt: Receipt, act: Act, world: World) -> 
     _check_stock(receipts, receipt, world)
     _check_came(receipts, receipt, world)
     consenting = consents(act, world)
-    near = _near(receipts, receipt)
+    near = _sorted([*_near(receipts, receipt), *_short_elsewhere(receipts, receipt, world)])
     asked = sorted({clash.ask for clash in near} - set(act.body.get("overrides", ())))
     if asked:
         raise ActError(
@@ -152,13 +153,29 @@ def _clashes(receipts: ReceiptBook, receipt: Receipt) -> tuple[Clash, ...]:
     )
 
 
-def _near(receipts: ReceiptBook, receipt: Receipt) -> tuple[Clash, ...]:
-    return _sorted(
+def _near(receipts: ReceiptBook, receipt: Receipt) -> Iterator[Clash]:
+    return (
         Clash(why, claim.line, name)
         for why, claim in near_of(receipt.warehouse, receipt.goods, receipt.received)
         for name in receipts.found_by(claim.text)
         if name != receipt.id and not (why == "place" and _is_of(receipts, name, receipt.depositor))
     )
+
+
+def _short_elsewhere(receipts: ReceiptBook, receipt: Receipt, world: World) -> Iterator[Clash]:
+    """The depositor's receipts of the same SKU in other warehouses where receipts of it are short: goods may have gone
+    from there to here."""
+    lines: dict[str, int] = {}
+    for line, goods in enumerate(receipt.goods):
+        lines.setdefault(compared(goods.sku), line)
+    for sku, line in lines.items():
+        keys = [one for one in receipts.keys(sku) if one.owner == receipt.depositor]
+        there = {one.warehouse for one in keys} - {receipt.warehouse}
+        short = {one for one in there if next(_short(receipts, receipt, one, sku, world), "")}
+        for key in keys:
+            if key.warehouse in short:
+                names = receipts.claiming(key.warehouse, key.owner, key.sku, key.unit)
+                yield from (Clash("short_elsewhere", line, name) for name in names)
 
 
 def _sorted(clashes: Iterable[Clash]) -> tuple[Clash, ...]:
@@ -186,15 +203,32 @@ def _check_stock(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
                 f"bin {key.bin}{less}, live receipts claim {others} of them, and this one asks for {more}",
                 "issue it for what is there, or have the stock system report what has come in and gone out",
             )
-    beside = {other for key in new for other in receipts.keys(key.warehouse, key.sku, key.unit)}
-    for key in sorted(beside - new.keys()):
+    for sku in sorted({compared(key.sku) for key in new}):
+        short = next(_short(receipts, receipt, receipt.warehouse, sku, world), "")
+        if short:
+            raise ActError(
+                f"{short}, and while goods are missing no more receipts of that SKU are issued in the warehouse",
+                "have the bin counted, and its receipts delivered or cancelled for what is not there",
+            )
+
+
+def _short(receipts: ReceiptBook, receipt: Receipt, warehouse: str, sku: str, world: World) -> Iterator[str]:
+    """Which live receipts of an SKU in a warehouse are short, whoever's and in whichever bin and unit: by the stock
+    book, what is surrendered and has not left included, and by what was counted, measured or seen. But for the stock
+    keys that a receipt asks for, and for what it claims until now."""
+    known = receipts.get(receipt.id)
+    own = known.totals_milli if known is not None and known.is_live else {}
+    keys = [key for key in receipts.keys(sku) if key.warehouse == warehouse]
+    for key in keys:
         short = receipts.live_milli(key) - own.get(key, 0) - _there(receipts, key, world).milli
-        if short > 0:
-            raise _short(f"live receipts of {key.sku} in bin {key.bin}", f"{short} thousandths of a {key.unit}")
-    for sku in sorted({key.sku for key in new}):
-        missing = world.missing_milli(receipt.warehouse, sku, receipt.id)
+        if short > 0 and key not in receipt.totals_milli:
+            yield f"live receipts of {key.sku} in bin {key.bin} are short by {short} thousandths of a {key.unit}"
+    for spelled in sorted({key.sku for key in keys}):
+        missing = world.missing_milli(warehouse, spelled, receipt.id)
         if missing > 0:
-            raise _short(f"live receipts of {sku}", f"{missing} thousandths, by what was counted, measured or seen")
+            yield (
+                f"live receipts of {spelled} are short by {missing} thousandths, by what was counted, measured or seen"
+            )
 
 
 class _There(NamedTuple):
@@ -259,14 +293,6 @@ def _without(ages: list[Aged], milli: int) -> list[Aged]:
 
 def _when(one: Aged) -> str:
     return f"{'at' if one.is_exact else 'at or before'} {iso(one.at_ms)}"
-
-
-def _short(of: str, how_much: str) -> ActError:
-    return ActError(
-        f"{of} are short by {how_much}, and while goods are missing no more receipts of that SKU are issued in the "
-        "warehouse",
-        "have the bin counted, and its receipts delivered or cancelled for what is not there",
-    )
 
 
 def unbooked_milli(receipts: ReceiptBook, key: StockKey, world: World) -> int:

@@ -2,7 +2,7 @@
 
 A book is a value: an act makes another, which shares almost all with the one before. What is kept beside the receipts
 follows from them and is only there to be found quickly: by mark, the live receipts that are found by it; by stock key,
-the quantity of live receipts; by warehouse, SKU and unit, the stock keys of those; by stock key, what was delivered.
+the quantity of live receipts; by SKU, the stock keys of those; by stock key, what was delivered.
 
 What a live receipt says has a number (Receipt.number), by which others are told whether it still does. Numbers are
 given in the order of the acts and never again: a receipt that comes to say something else has the next one, and one
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pledgewatch_cloud.decide.receipts.claims import kept_of
+from pledgewatch_cloud.decide.receipts.goods import compared
 from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.stock.rows import StockKey
@@ -61,9 +62,10 @@ class ReceiptBook:
         """What live receipts claim of one stock key."""
         return self._live.get(_text(key)) or 0
 
-    def keys(self, warehouse: str, sku: str, unit: str) -> tuple[StockKey, ...]:
-        """The stock keys of an SKU in a warehouse that live receipts claim, of all owners and bins, in order."""
-        return self._keys.get(_text((warehouse, sku, unit))) or ()
+    def keys(self, sku: str) -> tuple[StockKey, ...]:
+        """The stock keys of an SKU that live receipts claim, however it is spelled: of all warehouses, owners, bins and
+        units; in order."""
+        return self._keys.get(compared(sku)) or ()
 
     def delivered(self, key: StockKey) -> tuple[Delivery, ...]:
         """What receipts have delivered of a stock key, ever."""
@@ -130,7 +132,7 @@ class ReceiptBook:
                 quantities[key] = live_milli + (quantity if is_there else -quantity)
         keys: dict[str, set[StockKey]] = {}
         for key, quantity in quantities.items():
-            beside = keys.setdefault(_beside(key), set(self.keys(key.warehouse, key.sku, key.unit)))
+            beside = keys.setdefault(compared(key.sku), set(self.keys(key.sku)))
             (beside.add if quantity else beside.discard)(key)
         delivered: dict[str, set[tuple[str, Delivery]]] = {}
         for name, one in after.items():
@@ -199,10 +201,6 @@ def tag_mark(number: int) -> str:
 
 def _pool_mark(warehouse: str, owner: str, sku: str, unit: str) -> str:
     return f"pool:{_text((warehouse, owner, sku, unit))}"
-
-
-def _beside(key: StockKey) -> str:
-    return _text((key.warehouse, key.sku, key.unit))
 
 
 def _text(parts: tuple[str, ...]) -> str:
