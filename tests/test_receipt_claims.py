@@ -33,7 +33,7 @@ from pledgewatch_cloud.decide.receipts.receipt import State
 from pledgewatch_cloud.decide.stock.rows import StockKey
 
 SECOND, THIRD = f"{WAREHOUSE}:0002", f"{WAREHOUSE}:0003"
-ELSEWHERE = f"{OTHER_WAREHOUSE}:0001"
+ELSEWHERE, THERE_TOO = f"{OTHER_WAREHOUSE}:0001", f"{OTHER_WAREHOUSE}:0002"
 BOX = SOFAS | {"container": "MSKU1234565", "seal": "CN 0450-1B", "device": "door-17", "bin": "YARD"}
 OTHER_BOX = BOX | {"container": "CSQU3054383", "seal": "ZZ99999", "device": "door-18"}
 A01 = StockKey(WAREHOUSE, DEPOSITOR, "SOFA-3", "A-01", "piece")
@@ -119,9 +119,9 @@ def test_goods_that_left_or_were_given_up_may_be_claimed_anew(register: Register
     register.do(DEPOSITOR, "cancel", FIRST, reason="a slip")
     register.issue(SECOND)
     register.do(DEPOSITOR, "surrender", SECOND)
-    assert register.receipts.keys(WAREHOUSE, "SOFA-3", "piece") == (A01,)
+    assert register.receipts.keys("sofa-3") == (A01,)
     register.do(WAREHOUSE, "deliver", SECOND)
-    assert register.receipts.keys(WAREHOUSE, "SOFA-3", "piece") == ()
+    assert register.receipts.keys("sofa-3") == ()
     assert register.issue(THIRD).state is State.ISSUED
 
 
@@ -243,6 +243,69 @@ def test_goods_moved_from_under_a_receipt_carry_no_second_one(register: Register
     error = why_not(register, SECOND, SOFAS | {"bin": "Z-09", "quantity_milli": 39_999}, received=window(9, 10))
     assert "live receipts of SOFA-3 in bin A-01 are short by 40000" in error.why
     assert "have the bin counted" in error.cure
+
+
+CARTONS = {"unit": "carton", "quantity_milli": 10_000}
+
+
+@pytest.mark.parametrize("other", [{}, {"sku": "sofa-3"}, CARTONS, {"sku": "Sofa-3", **CARTONS}])
+@pytest.mark.parametrize("is_surrendered", [False, True])
+def test_goods_that_go_to_an_affiliate_by_another_name_or_unit_carry_no_second_receipt(
+    register: Register, other: dict[str, Any], *, is_surrendered: bool
+) -> None:
+    register.has({A01: 40_000})
+    register.issue()
+    if is_surrendered:
+        register.do(DEPOSITOR, "surrender", FIRST)
+    line: dict[str, Any] = SOFAS | {"bin": "Z-09"} | other
+    there = StockKey(WAREHOUSE, AFFILIATE, line["sku"], "Z-09", line["unit"])
+    register.has({A01: 0, there: line["quantity_milli"]})
+    error = why_not(register, SECOND, line, depositor=AFFILIATE, received=window(9, 10))
+    assert "live receipts of SOFA-3 in bin A-01 are short by 40000 thousandths of a piece" in error.why
+    # Once the first has ended, they may.
+    if not is_surrendered:
+        register.do(DEPOSITOR, "surrender", FIRST)
+    register.do(WAREHOUSE, "deliver", FIRST)
+    register.issue(SECOND, line, depositor=AFFILIATE, received=window(9, 10))
+
+
+def test_what_is_missing_of_an_sku_is_missing_in_every_spelling(register: Register) -> None:
+    register.issue()
+    register.missing = {"SOFA-3": 1}
+    error = why_not(register, SECOND, SOFAS | {"sku": "sofa-3", "bin": "Z-09"}, received=window(9, 10))
+    assert "live receipts of SOFA-3 are short by 1 thousandths" in error.why
+
+
+def test_goods_that_may_have_come_from_a_warehouse_where_they_are_short_are_asked_for(register: Register) -> None:
+    register.has({A01: 40_000})
+    register.issue()
+    register.pledge()
+    la_2 = A01._replace(warehouse=OTHER_WAREHOUSE, sku="sofa-3")
+    register.has({A01: 0, la_2: 40_000, la_2._replace(owner=AFFILIATE): 10_000})
+    line = SOFAS | {"sku": "sofa-3"}
+    error = why_not(register, ELSEWHERE, line, received=window(9, 10))
+    assert error.asks
+    assert clashes(error) == [("goods[0] short_elsewhere", FIRST)]
+    # By whatever it is found; of another depositor nothing is known.
+    register.has({A01: 40_000, la_2: 40_000, la_2._replace(owner=AFFILIATE): 10_000})
+    register.missing = {"SOFA-3": 1}
+    assert clashes(why_not(register, ELSEWHERE, line, received=window(9, 10))) == [("goods[0] short_elsewhere", FIRST)]
+    ten = line | {"quantity_milli": 10_000}
+    register.issue(ELSEWHERE, ten, depositor=AFFILIATE, received=window(3, 4))
+    # Who would be harmed may consent.
+    says = register.says(
+        OTHER_WAREHOUSE,
+        "issue",
+        THERE_TOO,
+        **stated(line, received=window(9, 10)),
+        overrides=["goods[0] place", "goods[0] short_elsewhere"],
+        reason="they came from the factory",
+    )
+    alone = signed(OTHER_WAREHOUSE, says | {"consents": [register.consent(AFFILIATE, says)]})
+    assert register.assert_refused(alone).asks
+    both = [register.consent(party, says) for party in (AFFILIATE, BANK)]
+    register.take(signed(OTHER_WAREHOUSE, says | {"consents": both}))
+    assert register.get(THERE_TOO).overrides == ("goods[0] place", "goods[0] short_elsewhere")
 
 
 def test_live_receipts_are_never_more_than_the_stock_book_has(register: Register) -> None:

@@ -15,6 +15,7 @@ from pledgewatch_cloud.decide.receipts.claiming import World
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.receipts.register import register_of
+from pledgewatch_cloud.decide.stock.ages import Aged
 from pledgewatch_cloud.decide.stock.rows import COUNTED, Report, Snapshot, StockKey, StockRow
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 
@@ -64,6 +65,14 @@ class Plenty:
     def on_hand_milli(self, key: StockKey, at_ms: int) -> int:
         """More than anybody asks for."""
         return 10**12
+
+    def ages(self, key: StockKey, at_ms: int) -> list[Aged]:
+        """It came whenever somebody says."""
+        return [Aged(self.horizon_ms, is_exact=False, milli=10**12)]
+
+    def keys_in(self, warehouse: str, place: str) -> tuple[StockKey, ...]:
+        """Of whatever else nothing is known."""
+        return ()
 
     def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
         """Nothing is known one by one."""

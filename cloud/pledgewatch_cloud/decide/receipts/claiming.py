@@ -1,12 +1,14 @@
 """Whether goods may be claimed by a receipt now: nobody else claims them, they are there, and nothing is missing.
 
 In this order: no live receipt shares a mark; the live receipts of each stock key, with this one, are no more than there
-is, which is what the stock book has less what was delivered and is not booked out yet; no live receipt of the SKU in
-the warehouse is short, whoever's and in whichever bin, by the stock book or by what counts, zones and gates say, so
-goods that were moved or sold from under a receipt cannot carry a second one; enough came in when it is said that they
-did. Then what merely comes close is asked for. An ask is passed over where the act names it with a reason and who
-controls the other receipt has consented: the party that would be harmed if the goods were the same after all. Both
-receipts say from then on what was passed over, for who consented may be the one who has both of them pledged.
+is, which is what the stock book has less what was delivered and is not booked out yet, and less what others took from
+the bin that they never had; no live receipt of the SKU in the warehouse is short, whoever's and in whichever bin and
+unit, by the stock book or by what counts, zones and gates say, so goods that were moved or sold from under a receipt
+cannot carry a second one there; enough of what is there came in when it is said that it did. Then what merely comes
+close is asked for, and whether goods came from a warehouse where the depositor's are short. An ask is passed over where
+the act names it with a reason and who controls the other receipt has consented: the party that would be harmed if the
+goods were the same after all. Both receipts say from then on what was passed over, for who consented may be the one who
+has both of them pledged.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -16,8 +18,10 @@ from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts.act import Act, ActError, Clash
 from pledgewatch_cloud.decide.receipts.claims import Claim, claims_of, kept_of, near_of
+from pledgewatch_cloud.decide.receipts.goods import compared
 from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import MARKS_MAX, ReceiptBook
+from pledgewatch_cloud.decide.stock.ages import Aged
 from pledgewatch_cloud.decide.stock.rows import StockKey
 
 _CAME_TOLD_MAX = 5
@@ -36,8 +40,16 @@ class Stock(Protocol):
         """From when on rows are kept one by one."""
         ...
 
+    def ages(self, key: StockKey, at_ms: int) -> list[Aged]:
+        """What there is of a key at a moment by when it came into the warehouse, the earliest first."""
+        ...
+
     def on_hand_milli(self, key: StockKey, at_ms: int) -> int:
         """What there is of a key at a moment, in thousandths of the unit."""
+        ...
+
+    def keys_in(self, warehouse: str, place: str) -> tuple[StockKey, ...]:
+        """The keys of all goods that were ever in a bin."""
         ...
 
     def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
@@ -90,9 +102,9 @@ def claimed(receipts: ReceiptBook, receipt: Receipt, act: Act, world: World) -> 
             clashes,
         )
     _check_stock(receipts, receipt, world)
-    _check_came(receipt, world)
+    _check_came(receipts, receipt, world)
     consenting = consents(act, world)
-    near = _near(receipts, receipt)
+    near = _sorted([*_near(receipts, receipt), *_short_elsewhere(receipts, receipt, world)])
     asked = sorted({clash.ask for clash in near} - set(act.body.get("overrides", ())))
     if asked:
         raise ActError(
@@ -143,8 +155,8 @@ def _clashes(receipts: ReceiptBook, receipt: Receipt) -> tuple[Clash, ...]:
     )
 
 
-def _near(receipts: ReceiptBook, receipt: Receipt) -> tuple[Clash, ...]:
-    return _sorted(Clash(why, claim.line, other.id) for why, claim, other in _met(receipts, receipt))
+def _near(receipts: ReceiptBook, receipt: Receipt) -> Iterator[Clash]:
+    return (Clash(why, claim.line, other.id) for why, claim, other in _met(receipts, receipt))
 
 
 def _beside(receipts: ReceiptBook, receipt: Receipt) -> Iterator[Receipt]:
@@ -173,6 +185,22 @@ def _met(receipts: ReceiptBook, receipt: Receipt) -> Iterator[tuple[str, Claim, 
             yield why, claim, other
 
 
+def _short_elsewhere(receipts: ReceiptBook, receipt: Receipt, world: World) -> Iterator[Clash]:
+    """The depositor's receipts of the same SKU in other warehouses where receipts of it are short: goods may have gone
+    from there to here."""
+    lines: dict[str, int] = {}
+    for line, goods in enumerate(receipt.goods):
+        lines.setdefault(compared(goods.sku), line)
+    for sku, line in lines.items():
+        keys = [one for one in receipts.keys(sku) if one.owner == receipt.depositor]
+        there = {one.warehouse for one in keys} - {receipt.warehouse}
+        short = {one for one in there if next(_short(receipts, receipt, one, sku, world), "")}
+        for key in keys:
+            if key.warehouse in short:
+                names = receipts.claiming(key.warehouse, key.owner, key.sku, key.unit)
+                yield from (Clash("short_elsewhere", line, name) for name in names)
+
+
 def _sorted(clashes: Iterable[Clash]) -> tuple[Clash, ...]:
     return tuple(sorted(set(clashes)))
 
@@ -183,114 +211,144 @@ def _check_stock(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
     new = receipt.totals_milli
     for key, more in new.items():
         others = receipts.live_milli(key) - own.get(key, 0)
-        unbooked = unbooked_milli(receipts, key, world)
-        there = world.stock.on_hand_milli(key, world.heard_ms) - unbooked
-        if others + more > there:
-            less = f" less {unbooked} that were delivered and are not booked out" if unbooked else ""
+        there = _there(receipts, key, world)
+        if others + more > there.milli:
+            unbooked = (there.unbooked_milli, "were delivered and are not booked out")
+            owed = (there.owed_milli, "were taken from the bin for another owner or in another spelling")
+            less = "".join(f" less {milli} that {what}" for milli, what in (unbooked, owed) if milli)
             raise ActError(
-                f"the stock book has {there + unbooked} thousandths of a {key.unit} of {key.sku} for {key.owner} in "
+                f"the stock book has {there.booked_milli} thousandths of a {key.unit} of {key.sku} for {key.owner} in "
                 f"bin {key.bin}{less}, live receipts claim {others} of them, and this one asks for {more}",
                 "issue it for what is there, or have the stock system report what has come in and gone out",
             )
-    beside = {other for key in new for other in receipts.keys(key.warehouse, key.sku, key.unit)}
-    for key in sorted(beside - new.keys()):
-        there = world.stock.on_hand_milli(key, world.heard_ms) - unbooked_milli(receipts, key, world)
-        short = receipts.live_milli(key) - own.get(key, 0) - there
-        if short > 0:
-            raise _short(f"live receipts of {key.sku} in bin {key.bin}", f"{short} thousandths of a {key.unit}")
-    for sku in sorted({key.sku for key in new}):
-        missing = world.missing_milli(receipt.warehouse, sku, receipt.id)
-        if missing > 0:
-            raise _short(f"live receipts of {sku}", f"{missing} thousandths, by what was counted, measured or seen")
-
-
-def _check_came(receipt: Receipt, world: World) -> None:
-    """Enough came in within the window: by rows of the stock book in it; and where a count or an adjustment is all that
-    tells of goods, they came in before that, so the window begins before it."""
-    window = receipt.received
-    for key, milli in receipt.totals_milli.items():
-        came = _came(key, world)
-        there = sum(
-            one.milli
-            for one in came
-            if window.from_ms <= one.at_ms and (one.at_ms < window.until_ms or not one.is_exact)
-        )
-        if there < milli:
-            told = ", ".join(f"{one.milli} {_when(one)}" for one in came[-_CAME_TOLD_MAX:])
+    for sku in sorted({compared(key.sku) for key in new}):
+        short = next(_short(receipts, receipt, receipt.warehouse, sku, world), "")
+        if short:
             raise ActError(
-                f"received: by the stock book, {there} thousandths of a {key.unit} of {key.sku} came into bin "
-                f"{key.bin} in that window, and the receipt is for {milli}",
-                f"correct the window, or issue a receipt for each time that goods came in; the newest did so: {told}",
+                f"{short}, and while goods are missing no more receipts of that SKU are issued in the warehouse",
+                "have the bin counted, and its receipts delivered or cancelled for what is not there",
             )
 
 
-class _Came(NamedTuple):
-    """That goods came in, in thousandths: at a moment, or, where not `is_exact`, then or before."""
+def _short(receipts: ReceiptBook, receipt: Receipt, warehouse: str, sku: str, world: World) -> Iterator[str]:
+    """Which live receipts of an SKU in a warehouse are short, whoever's and in whichever bin and unit: by the stock
+    book, what is surrendered and has not left included, and by what was counted, measured or seen. But for the stock
+    keys that a receipt asks for, and for what it claims until now."""
+    known = receipts.get(receipt.id)
+    own = known.totals_milli if known is not None and known.is_live else {}
+    keys = [key for key in receipts.keys(sku) if key.warehouse == warehouse]
+    for key in keys:
+        short = receipts.live_milli(key) - own.get(key, 0) - _there(receipts, key, world).milli
+        if short > 0 and key not in receipt.totals_milli:
+            yield f"live receipts of {key.sku} in bin {key.bin} are short by {short} thousandths of a {key.unit}"
+    for spelled in sorted({key.sku for key in keys}):
+        missing = world.missing_milli(warehouse, spelled, receipt.id)
+        if missing > 0:
+            yield (
+                f"live receipts of {spelled} are short by {missing} thousandths, by what was counted, measured or seen"
+            )
 
-    at_ms: int
-    milli: int
-    is_exact: bool
+
+class _There(NamedTuple):
+    """What there is of a key by the stock book, and what of that nobody can have a receipt for: what was delivered and
+    is not booked out, and what is less than nothing of the same in the bin, for other owners or in another spelling.
+    In thousandths."""
+
+    booked_milli: int
+    unbooked_milli: int
+    owed_milli: int
+
+    @property
+    def milli(self) -> int:
+        """What receipts may claim."""
+        return self.booked_milli - self.unbooked_milli - self.owed_milli
 
 
-def _came(key: StockKey, world: World) -> list[_Came]:
-    folded, changes = world.stock.story(key)
-    found = [_Came(world.stock.horizon_ms - 1, folded, is_exact=False)] if folded > 0 else []
-    return found + [
-        _Came(at_ms, milli, is_exact=kind not in ("adjusted", "unreconciled"))
-        for at_ms, kind, milli in changes
-        if milli > 0 and at_ms <= world.heard_ms
-    ]
+def _there(receipts: ReceiptBook, key: StockKey, world: World) -> _There:
+    stock, heard_ms = world.stock, world.heard_ms
+    same = (one for one in stock.keys_in(key.warehouse, key.bin) if one != key and _is_same(one, key))
+    owed_milli = -sum(min(0, stock.on_hand_milli(one, heard_ms)) for one in same)
+    return _There(stock.on_hand_milli(key, heard_ms), unbooked_milli(receipts, key, world), owed_milli)
 
 
-def _when(one: _Came) -> str:
+def _is_same(one: StockKey, other: StockKey) -> bool:
+    """Whether goods of two keys of a bin could be the same ones."""
+    return (compared(one.sku), one.unit) == (compared(other.sku), other.unit)
+
+
+def _check_came(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
+    """Of what is there, enough came in within the window; and where a count or an adjustment is all that tells of
+    goods, they came in before that, so the window begins before it. What was delivered and is not booked out left as
+    all goods do, the earliest first."""
+    window = receipt.received
+    for key, milli in receipt.totals_milli.items():
+        ages = _without(world.stock.ages(key, world.heard_ms), unbooked_milli(receipts, key, world))
+        there = sum(
+            one.milli
+            for one in ages
+            if window.from_ms <= one.at_ms and (one.at_ms < window.until_ms or not one.is_exact)
+        )
+        if there < milli:
+            told = ", ".join(f"{one.milli} {_when(one)}" for one in ages[-_CAME_TOLD_MAX:])
+            raise ActError(
+                f"received: what came first goes first, so of what is in bin {key.bin} by the stock book, {there} "
+                f"thousandths of a {key.unit} of {key.sku} came in in that window, and the receipt is for {milli}",
+                "correct the window, or issue a receipt for each time that goods came in; the newest that are there "
+                f"did so: {told}",
+            )
+
+
+def _without(ages: list[Aged], milli: int) -> list[Aged]:
+    """Goods less some, the earliest of them."""
+    found = []
+    for one in ages:
+        taken = min(milli, one.milli)
+        milli -= taken
+        if taken < one.milli:
+            found.append(one._replace(milli=one.milli - taken))
+    return found
+
+
+def _when(one: Aged) -> str:
     return f"{'at' if one.is_exact else 'at or before'} {iso(one.at_ms)}"
-
-
-def _short(of: str, how_much: str) -> ActError:
-    return ActError(
-        f"{of} are short by {how_much}, and while goods are missing no more receipts of that SKU are issued in the "
-        "warehouse",
-        "have the bin counted, and its receipts delivered or cancelled for what is not there",
-    )
 
 
 def unbooked_milli(receipts: ReceiptBook, key: StockKey, world: World) -> int:
     """What was delivered of a key and the stock system has not booked out yet, in thousandths of the unit.
 
-    Whatever the stock system books out of the bin since the surrender is the delivery, the oldest first, until all of
-    it is; so is all of it where the bin was counted after the delivery, and what the stock system did not have there
-    any more. What was delivered before the stock book's horizon is not asked about again.
+    What was booked out before a delivery was heard is taken for it as far as there was less than receipts claimed: the
+    rest of it was free, and another sale. What is booked out from then on is the delivery, until all of it is. An
+    adjustment that puts back what one took puts back the delivery too. All of it is booked out where the bin was
+    counted since, and so is what the stock system has not got any more. What was delivered before the stock book's
+    horizon is not asked about again.
     """
     deliveries = [one for one in receipts.delivered(key) if one.heard_ms >= world.stock.horizon_ms]
     if not deliveries:
         return 0
-    coming = sorted(deliveries, key=lambda one: (one.ordered_ms, one.heard_ms))
+    coming = sorted(deliveries, key=lambda one: one.heard_ms)
     level, changes = world.stock.story(key)
-    waiting: list[Delivery] = []
+    waiting = adjusted = lessened = 0
     for at_ms, kind, milli in changes:
         if at_ms > world.heard_ms:
             break
-        while coming and coming[0].ordered_ms <= at_ms:
-            waiting.append(coming.pop(0))
-        waiting = _at_most(waiting, level)
+        while coming and coming[0].heard_ms <= at_ms:
+            booked = _booked_before(coming[0], level - waiting)
+            waiting += coming.pop(0).milli - booked
+            adjusted += min(booked, lessened)
+        taken = min(waiting, -milli) if milli < 0 else 0
+        if kind == "adjusted":
+            taken -= max(0, min(adjusted, milli))
+            adjusted += taken
+            lessened = max(0, lessened - milli)
         level += milli
+        waiting = min(waiting - taken, max(0, level))
         if kind == "unreconciled":
-            waiting = [one for one in waiting if one.heard_ms > at_ms]
-        waiting = _at_most(_less(waiting, -milli), level)
-    return sum(one.milli for one in _at_most(waiting + coming, level))
+            waiting = adjusted = lessened = 0
+    for one in coming:
+        waiting += one.milli - _booked_before(one, level - waiting)
+    return waiting
 
 
-def _at_most(deliveries: list[Delivery], milli: int) -> list[Delivery]:
-    """Deliveries of no more than there is: what a stock system has not got, it has not to book out."""
-    return _less(deliveries, sum(one.milli for one in deliveries) - max(0, milli))
-
-
-def _less(deliveries: list[Delivery], milli: int) -> list[Delivery]:
-    """Deliveries without so much of them, the oldest first; all of them where that is nothing or less."""
-    found = []
-    for one in deliveries:
-        taken = max(0, min(milli, one.milli))
-        milli -= taken
-        if taken < one.milli:
-            found.append(one._replace(milli=one.milli - taken))
-    return found
+def _booked_before(one: Delivery, there_milli: int) -> int:
+    """What the stock system had booked out of a delivery before that was heard, when it had so much there."""
+    return max(0, min(one.milli, one.claimed_milli - there_milli))

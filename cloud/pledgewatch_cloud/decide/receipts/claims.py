@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.receipts.goods import GoodsLine, Window
+from pledgewatch_cloud.decide.receipts.goods import GoodsLine, Window, compared
 
 _DOMAIN = b"pledgewatch claim 1\0"
 KINDS = ("container", "seal", "device")
@@ -145,5 +145,5 @@ def _lot(warehouse: str, goods: GoodsLine, day: int) -> str:
 
 
 def _joined(*parts: str | int) -> str:
-    """Parts in one spelling that no other parts have; large and small letters count as the same."""
-    return "|".join(str(part).casefold().replace("%", "%25").replace("|", "%7c") for part in parts)
+    """Parts as they are compared, in one spelling that no other parts have."""
+    return "|".join(compared(str(part)).replace("%", "%25").replace("|", "%7c") for part in parts)

@@ -55,7 +55,7 @@ class GoodsLine(NamedTuple):
 
 
 class Window(NamedTuple):
-    """When goods came into their bins, in Unix milliseconds; `until_ms` is not included."""
+    """When goods came into the warehouse, in Unix milliseconds; `until_ms` is not included."""
 
     from_ms: int
     until_ms: int
@@ -87,6 +87,12 @@ def window(where: str, value: Any) -> Window:
             "issue a receipt for each time that goods came in",
         )
     return found
+
+
+def compared(word: str) -> str:
+    """A SKU or a bin as it is compared wherever goods may be the same ones: large and small letters count as the same.
+    The stock book counts each spelling by itself, as its system does."""
+    return word.casefold()
 
 
 def _line(where: str, value: Any) -> GoodsLine:

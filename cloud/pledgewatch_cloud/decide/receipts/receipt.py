@@ -41,7 +41,8 @@ ENDED = frozenset({State.SPLIT, State.DELIVERED, State.CANCELLED, State.REPLACED
 
 class Delivery(NamedTuple):
     """Goods that left against surrender: which, how much, since when that was asked for and when the delivery was
-    heard; in Unix milliseconds and thousandths of the unit."""
+    heard; in Unix milliseconds and thousandths of the unit. `claimed_milli` is what live receipts claimed of that stock
+    key just before it left, this with it; the book of receipts notes it."""
 
     sku: str
     unit: str
@@ -49,6 +50,7 @@ class Delivery(NamedTuple):
     ordered_ms: int
     heard_ms: int
     milli: int
+    claimed_milli: int = 0
 
 
 class Receipt(NamedTuple):

@@ -2,7 +2,7 @@
 
 A book is a value: an act makes another, which shares almost all with the one before. What is kept beside the receipts
 follows from them and is only there to be found quickly: by mark, the live receipts that are found by it; by stock key,
-the quantity of live receipts; by warehouse, SKU and unit, the stock keys of those; by stock key, what was delivered.
+the quantity of live receipts; by SKU, the stock keys of those; by stock key, what was delivered.
 
 What a live receipt says has a number (Receipt.number), by which others are told whether it still does. Numbers are
 given in the order of the acts and never again: a receipt that comes to say something else has the next one, and one
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pledgewatch_cloud.decide.receipts.claims import kept_of
+from pledgewatch_cloud.decide.receipts.goods import compared
 from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.stock.rows import StockKey
@@ -61,9 +62,10 @@ class ReceiptBook:
         """What live receipts claim of one stock key."""
         return self._live.get(_text(key)) or 0
 
-    def keys(self, warehouse: str, sku: str, unit: str) -> tuple[StockKey, ...]:
-        """The stock keys of an SKU in a warehouse that live receipts claim, of all owners and bins, in order."""
-        return self._keys.get(_text((warehouse, sku, unit))) or ()
+    def keys(self, sku: str) -> tuple[StockKey, ...]:
+        """The stock keys of an SKU that live receipts claim, however it is spelled: of all warehouses, owners, bins and
+        units; in order."""
+        return self._keys.get(compared(sku)) or ()
 
     def delivered(self, key: StockKey) -> tuple[Delivery, ...]:
         """What receipts have delivered of a stock key, ever."""
@@ -83,7 +85,7 @@ class ReceiptBook:
 
     def put(self, changed: Iterable[Receipt], heard_ms: int = 0) -> "ReceiptBook":
         """The book with some receipts more, or as they are now, by what was heard at a moment. Their numbers are given
-        here, whichever they come with."""
+        here, whichever they come with, and what was claimed of goods before they left is noted."""
         after, numbers = {}, self.numbers
         for one in changed:
             known = self.get(one.id)
@@ -94,8 +96,24 @@ class ReceiptBook:
                 number, head, at_ms = numbers, one.head, heard_ms
             else:
                 number, head, at_ms = 0, "", 0
-            after[one.id] = one._replace(number=number, number_head=head, number_ms=at_ms)
+            deliveries = self._noted(one, known, heard_ms)
+            after[one.id] = one._replace(number=number, number_head=head, number_ms=at_ms, deliveries=deliveries)
         return self.kept(after, numbers)
+
+    def _noted(self, one: Receipt, known: Receipt | None, heard_ms: int) -> tuple[Delivery, ...]:
+        """Its deliveries, with what was claimed before them. Where an older one has become a part of one, that was
+        claimed besides; what leaves at the same moment was claimed all the time."""
+        before = {(key, delivery.heard_ms): delivery for key, delivery in _delivered_of(known)}
+        found = []
+        for key, delivery in _delivered_of(one):
+            was = before.get((key, delivery.heard_ms))
+            if was is None:
+                claimed_milli = self.live_milli(key)
+            else:
+                joined_milli = delivery.milli - was.milli if delivery.heard_ms < heard_ms else 0
+                claimed_milli = was.claimed_milli + joined_milli
+            found.append(delivery._replace(claimed_milli=claimed_milli))
+        return tuple(found)
 
     def kept(self, after: Mapping[str, Receipt], numbers: int) -> "ReceiptBook":
         """The book with some receipts more, or as they are now, each with its number."""
@@ -114,7 +132,7 @@ class ReceiptBook:
                 quantities[key] = live_milli + (quantity if is_there else -quantity)
         keys: dict[str, set[StockKey]] = {}
         for key, quantity in quantities.items():
-            beside = keys.setdefault(_beside(key), set(self.keys(key.warehouse, key.sku, key.unit)))
+            beside = keys.setdefault(compared(key.sku), set(self.keys(key.sku)))
             (beside.add if quantity else beside.discard)(key)
         delivered: dict[str, set[tuple[str, Delivery]]] = {}
         for name, one in after.items():
@@ -183,10 +201,6 @@ def tag_mark(number: int) -> str:
 
 def _pool_mark(warehouse: str, owner: str, sku: str, unit: str) -> str:
     return f"pool:{_text((warehouse, owner, sku, unit))}"
-
-
-def _beside(key: StockKey) -> str:
-    return _text((key.warehouse, key.sku, key.unit))
 
 
 def _text(parts: tuple[str, ...]) -> str:

@@ -24,11 +24,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.moments import EPOCH, iso
 from pledgewatch_cloud.decide.shelves import Shelves
+from pledgewatch_cloud.decide.stock.ages import Aged, Step, ages_of
 from pledgewatch_cloud.decide.stock.rows import (
     COUNTED,
     KINDS,
@@ -274,6 +276,29 @@ class StockBook:
         account = self._account(key)
         found = [(one.at_ms, _KINDS[one.column], one.milli) for one in self._changes(account, _ALWAYS_MS)]
         return sum(account.folded), found
+
+    def ages(self, key: StockKey, at_ms: int) -> list[Aged]:
+        """What there is of a key at a moment by when it came into the warehouse, the earliest first (see ages)."""
+        folded: dict[StockKey, int] = {}
+        found: list[tuple[tuple[int, bool, str, int], Step]] = []
+        asked = [key]
+        while asked:
+            one = asked.pop()
+            if one in folded:
+                continue
+            account = self._account(one)
+            folded[one] = sum(account.folded)
+            for change in self._changes(account, at_ms):
+                kind = _KINDS[change.column]
+                # In the order of the entries, and of what was moved, what left a bin before what came to another.
+                order = change.at_ms, kind == "unreconciled", change.item, change.milli
+                found.append((order, Step(change.at_ms, one, kind, change.milli)))
+                if kind == "moved" and change.milli > 0:
+                    source = self._rows.get(change.item)
+                    assert source is not None, f"{change.item} is not folded and is not known"
+                    asked.append(source.key)
+        found.sort(key=itemgetter(0))
+        return ages_of(key, folded, self.horizon_ms, (step for _, step in found))
 
     def gained_within_milli(self, key: StockKey) -> int:
         """What a key has gained other than by goods that came in or left: what was moved, adjusted and unreconciled."""
