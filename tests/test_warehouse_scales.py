@@ -73,7 +73,7 @@ def test_what_is_sold_from_beside_a_dead_scale_hides_no_theft_after_a_count() ->
     keeping.at(DAY).row("sold", 20, minute=DAY)
     weighs(keeping, DAY + 1, 20)
     keeping.at(DAY + 2).count(("A-01", 20))
-    weighs(keeping, DAY + 3, 0)
+    weighs(keeping, DAY + 20, 0)
     keeping.tick(DAY + 60)
     assert keeping.missing == {FIRST: 20_000}
 
