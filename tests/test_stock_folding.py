@@ -11,9 +11,9 @@ from pledgewatch_cloud.decide.stock.stock_book import DAY_MS, StockBook
 SOURCE, KEY = "wms", StockKey("la-1", "sofa-works", "SOFA-3", "A-01", "piece")
 
 
-def row(identity: str, kind: str = "received", day: int = 1, key: StockKey = KEY, **more: str) -> Report:
+def row(identity: str, kind: str = "received", day: int = 1, key: StockKey = KEY, cancels: str = "") -> Report:
     """A row about a day, of one unit."""
-    return Report(SOURCE, (StockRow(identity, kind, day * DAY_MS, key, 1_000 if kind else 0, **more),))
+    return Report(SOURCE, (StockRow(identity, kind, day * DAY_MS, key, 1_000 if kind else 0, cancels=cancels),))
 
 
 def snapshot(identity: str, units: int, day: int) -> Report:
