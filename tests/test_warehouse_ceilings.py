@@ -21,7 +21,7 @@ from pledgewatch_cloud.decide.warehouse.watch import Watch
 
 MINUTE_MS = 60_000
 DAY = DAY_MS // MINUTE_MS
-Tells = Callable[[], object]
+Tells = Callable[[Keeping], object]
 
 
 def kept(*more: tuple[int, str]) -> Keeping:
@@ -36,18 +36,14 @@ def kept(*more: tuple[int, str]) -> Keeping:
 @pytest.mark.parametrize("kind", ["received", "adjusted"])
 @pytest.mark.parametrize("is_booked_first", [False, True])
 def test_what_is_booked_before_a_count_is_handed_in_cures_nothing(kind: str, is_booked_first: bool) -> None:
-    keeping = kept()
+    keeping, minutes = kept(), iter((100, 120))
     steps: list[Tells] = [
-        lambda: keeping.at(keeping_minute()).row(kind, 10, "Z-99", minute=59),
-        lambda: keeping.at(keeping_minute()).count(("A-01", 30), minute=60),
+        lambda one: one.at(next(minutes)).row(kind, 10, "Z-99", minute=59),
+        lambda one: one.at(next(minutes)).count(("A-01", 30), minute=60),
     ]
-    minutes = iter((100, 120))
-
-    def keeping_minute() -> int:
-        return next(minutes)
 
     for step in steps if is_booked_first else reversed(steps):
-        step()
+        step(keeping)
     keeping.tick(300)
     assert keeping.missing == {FIRST: 10_000}
     keeping.row("received", 10, "Z-99", minute=290)  # what comes later does
@@ -67,11 +63,11 @@ def test_of_two_counts_it_does_not_matter_which_is_handed_in_first() -> None:
         keeping.at(75).row("adjusted", 5, "D-01", minute=50)  # between the two counts
         keeping.at(100)
         steps: list[Tells] = [
-            lambda one=keeping: one.count(("A-01", 30), minute=60),
-            lambda one=keeping: one.count(("B-09", 5), minute=90),
+            lambda one: one.count(("A-01", 30), minute=60),
+            lambda one: one.count(("B-09", 5), minute=90),
         ]
         for number in order:
-            steps[number]()
+            steps[number](keeping)
         keeping.at(101).row("received", 5, "C-01", minute=70)
         assert keeping.missing == {FIRST: 5_000}, order
         keeping.row("received", 5, "C-01", minute=95)
@@ -84,12 +80,9 @@ def test_of_two_counts_of_one_bin_it_does_not_matter_which_is_handed_in_first() 
         for order in itertools.permutations(range(2)):
             keeping = kept()
             keeping.at(100)
-            steps: list[Tells] = [
-                lambda one=keeping, units=first: one.count(("A-01", units), minute=60),
-                lambda one=keeping, units=then: one.count(("A-01", units), minute=90),
-            ]
             for number in order:
-                steps[number]()
+                units, minute = ((first, 60), (then, 90))[number]
+                keeping.count(("A-01", units), minute=minute)
             keeping.at(101).row("adjusted", 20, "C-01", minute=100)
             keeping.row("sold", 10, minute=100)
             keeping.tick(200)

@@ -11,7 +11,7 @@ from pledgewatch_cloud.decide.warehouse import signals
 from pledgewatch_wire.reading import Cell, Channel
 
 DAY = 24 * 60
-Tells = Callable[[], object]
+Tells = Callable[[Keeping], object]
 
 
 def kept(units: int = 40, pledged: int = 40) -> Keeping:
@@ -87,13 +87,13 @@ def test_a_tare_does_not_hang_on_the_order_in_which_rows_counts_and_values_come(
         keeping.row("moved", 30, "C-01", to_bin="A-01")
         keeping.at(5).weigh(5, weight_of(30))
         steps: list[Tells] = [
-            lambda one=keeping: one.row("moved", 10, "B-09", minute=10, to_bin="A-01"),
-            lambda one=keeping: one.count(("A-01", 40), ("B-09", 0), ("C-01", 0), minute=20),
-            lambda one=keeping: one.weigh(25, weight_of(30)),
+            lambda one: one.row("moved", 10, "B-09", minute=10, to_bin="A-01"),
+            lambda one: one.count(("A-01", 40), ("B-09", 0), ("C-01", 0), minute=20),
+            lambda one: one.weigh(25, weight_of(30)),
         ]
         keeping.at(26)
         for number in order:
-            steps[number]()
+            steps[number](keeping)
         keeping.tick(60)
         assert keeping.missing == {FIRST: 11_000}, order
 
@@ -104,12 +104,12 @@ def test_a_tare_is_the_least_that_a_scale_was_off_since_whichever_value_comes_fi
         weighs(keeping, 1, 35)
         keeping.at(200)
         steps: list[Tells] = [
-            lambda one=keeping: one.count(("A-01", 40), minute=20),
-            lambda one=keeping: one.weigh(40, weight_of(40)),  # it was put right
-            lambda one=keeping: one.weigh(80, weight_of(35)),
+            lambda one: one.count(("A-01", 40), minute=20),
+            lambda one: one.weigh(40, weight_of(40)),  # it was put right
+            lambda one: one.weigh(80, weight_of(35)),
         ]
         for number in order:
-            steps[number]()
+            steps[number](keeping)
         keeping.tick(300)
         assert keeping.missing == {FIRST: 6_000}, order
 
