@@ -223,8 +223,8 @@ def test_a_scale_that_was_off_and_is_right_again_is_believed_anew() -> None:
     keeping.tick(20)
     keeping.at(21).count(("A-01", 40), minute=20.5)
     keeping.at(22).weigh(22, weight_of(40))
-    keeping.at(23).weigh(23, weight_of(35))
-    keeping.tick(40)
+    keeping.at(31).weigh(31, weight_of(35))  # in another quarter of an hour
+    keeping.tick(50)
     assert keeping.cases["weight_below"].missing_milli == 6_000
 
 

@@ -194,15 +194,15 @@ def test_what_a_zone_is_short_of_counts_when_it_lasts_for_longer_than_the_grace(
     assert keeping.held().missing == 0  # it has to last again
 
 
-def test_a_scale_that_weighs_goods_of_unknown_weight_says_nothing() -> None:
+def test_goods_of_unknown_weight_weigh_nothing_of_what_a_zone_should() -> None:
     keeping = kept()
     keeping.row("received", 4, place="A-02", sku="CHAIR-1")
-    keeping.at(1).weigh(1, 0)
+    keeping.at(1).weigh(1, weight_of(30))
     keeping.tick(30)
-    assert keeping.held().missing == 0
-    keeping.amend(warehouses=[{**PLACE, "unit_weights_g": {"SOFA-3": 42_000, "CHAIR-1": 9_000}}])
+    assert keeping.held().missing == 11
+    keeping.amend(warehouses=[{**PLACE, "unit_weights_g": {"SOFA-3": 42_000, "CHAIR-1": 30_000}}])
     keeping.tick(60)
-    assert keeping.held().missing == 40
+    assert keeping.held().missing == 13
 
 
 def test_a_zone_says_nothing_of_a_time_whose_rows_are_folded() -> None:

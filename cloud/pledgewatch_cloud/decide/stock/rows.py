@@ -76,7 +76,8 @@ class StockRow(NamedTuple):
     `quantity_milli` is thousandths of the unit, negative only for `adjusted`. `to_bin` is where what was `moved` went.
     `cancels` is the id of a row or snapshot of the same source that counts no longer, whatever becomes of this one.
     `expiry_ms` is 0 where goods keep, or nothing is said; `cost_minor` is what one unit cost, None where it is not
-    said. `line` is the line or segment that it came in, from 1.
+    said. `line` is the line or segment that it came in, from 1. `heard_ms` is when a book was told of it; no document
+    says that.
     """
 
     id: str
@@ -92,6 +93,7 @@ class StockRow(NamedTuple):
     cost_minor: int | None = None
     currency: str = ""
     line: int = 0
+    heard_ms: int = 0
 
 
 class Snapshot(NamedTuple):

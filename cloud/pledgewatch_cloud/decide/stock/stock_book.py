@@ -12,7 +12,8 @@ key of its owner and warehouse.
 
 What is known is a set: rows by source and id, each id with one content. So order and repetition mean nothing, and a
 row may be taken back before it is here. What was taken back once never counts again, whatever becomes of the row that
-did it.
+did it; what takes back a row that has not come is kept until the time at which it was heard is folded. When each was
+heard is kept too: what was known at a moment is what was heard before it.
 
 Bounds: rows that are about a moment before `horizon_ms` are folded into one total for each key, by kind, so that the
 footing holds over the horizon too; what comes later about that time is refused with that reason. A book that is full
@@ -124,6 +125,11 @@ class _Account(NamedTuple):
     folded_lots: tuple[StockLot, ...] = ()
     entries: tuple[_Entry, ...] = ()
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is nothing of it, and all that ever was said of it is folded."""
+        return not self.entries and not sum(self.folded)
+
 
 class _Change(NamedTuple):
     at_ms: int
@@ -166,8 +172,8 @@ class StockBook:
         ]
         return report._replace(rows=tuple(rows), snapshots=tuple(snapshots), faults=tuple(sorted(faults)))
 
-    def taken(self, report: Report) -> "StockBook":
-        """The book with the rows and snapshots of a report more; its faults are not looked at.
+    def taken(self, report: Report, heard_ms: int = _ALWAYS_MS) -> "StockBook":
+        """The book with the rows and snapshots of a report more, heard at a moment; its faults are not looked at.
 
         Raises StockError, and nothing is taken, where something in it cannot be: other content under a known id, a
         moment before the horizon; StockFullError where there is no room.
@@ -175,9 +181,9 @@ class StockBook:
         fresh = self.fresh(report._replace(faults=()))
         if fresh.faults:
             raise StockError(fresh.faults)
-        return self.with_fresh(fresh)
+        return self.with_fresh(fresh, heard_ms)
 
-    def with_fresh(self, report: Report) -> "StockBook":
+    def with_fresh(self, report: Report, heard_ms: int = _ALWAYS_MS) -> "StockBook":
         """The book with the rows and snapshots more of a report that `fresh` of this book has given. Raises
         StockFullError where there is no room."""
         items = _items(report)
@@ -188,7 +194,7 @@ class StockBook:
         if len(self) + len(items) > most:
             text = f"{len(self)} rows are kept and {len(items)} more would be over {most}: nothing is taken"
             raise StockFullError((Fault(0, text),))
-        found = self.put(items)
+        found = self.put({name: row._replace(heard_ms=heard_ms) for name, row in items.items()})
         if found.key_count > KEYS_MAX:
             raise StockFullError((Fault(0, f"more than {KEYS_MAX} goods and bins: nothing is taken"),))
         return found
@@ -270,12 +276,22 @@ class StockBook:
         """The keys of all goods that were ever in a bin, in order."""
         return self._goods.get(_SEPARATOR.join((warehouse, place))) or ()
 
-    def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
+    def story(self, key: StockKey, known_ms: int | None = None) -> tuple[int, list[tuple[int, str, int]]]:
         """What was folded of a key, and what has changed it since, in order: when, by which kind (of KINDS, or
-        `unreconciled`), and by how many thousandths."""
+        `unreconciled`), and by how many thousandths. `known_ms`: only by what was heard before that moment."""
         account = self._account(key)
-        found = [(one.at_ms, _KINDS[one.column], one.milli) for one in self._changes(account, _ALWAYS_MS)]
-        return sum(account.folded), found
+        changes = self._changes(account, _ALWAYS_MS, known_ms)
+        return sum(account.folded), [(one.at_ms, _KINDS[one.column], one.milli) for one in changes]
+
+    def heard_of_before(self, key: StockKey, at_ms: int) -> int:
+        """When what bears on a key about moments before one was heard last, or taken back; long ago where nothing
+        does."""
+        account = self._account(key)
+        complete = self._complete.get(_owner_name(key)) or ()
+        names = [one.item for one in account.entries if one.at_ms < at_ms]
+        names += [name for moment, name in complete if moment < at_ms]
+        names += [other for name in names for other in self._cancels.get(_snapshot_item(name)) or ()]
+        return max(map(self._heard_ms, names), default=_BEFORE_ALL_MS)
 
     def ages(self, key: StockKey, at_ms: int) -> list[Aged]:
         """What there is of a key at a moment by when it came into the warehouse, the earliest first (see ages)."""
@@ -308,15 +324,23 @@ class StockBook:
         return folded + sum(one.milli for one in changes if one.column in _WITHIN)
 
     def newest_ms(self, key: StockKey) -> int:
-        """The moment of the newest that was said of a key, whether it counts or not; long ago where nothing was."""
-        entries, complete = self._account(key).entries, self._complete.get(_owner_name(key))
-        return max(some[-1][0] if some else _BEFORE_ALL_MS for some in (entries, complete))
+        """The moment of the newest that was said of a key, whether it counts or not; long ago where nothing was. What
+        is dated ahead was said when it was heard."""
+        newest = _BEFORE_ALL_MS
+        entries, complete = self._account(key).entries, self._complete.get(_owner_name(key)) or ()
+        for some in ([(one.at_ms, one.item) for one in entries], complete):
+            for at_ms, name in reversed(some):
+                if at_ms <= newest:
+                    break
+                newest = max(newest, min(at_ms, self._heard_ms(name)))
+        return newest
 
     def changed_keys(self, before: "StockBook") -> set[StockKey]:
         """The keys of which there may be more or less than in a book that this one was made of."""
         if self is before:
             return set()
-        accounts = (self._accounts.get(name) for name in self._accounts.changed(before._accounts))  # noqa: SLF001 - a book
+        known = before._accounts  # noqa: SLF001 - a book
+        accounts = (self._accounts.get(name) or known.get(name) for name in self._accounts.changed(known))
         keys = {one.key for one in accounts if one is not None}
         owners = set(self._complete.changed(before._complete))  # noqa: SLF001 - a book
         snapshots = set[str]()
@@ -366,7 +390,9 @@ class StockBook:
         """The book with all that is about moments before one folded: what there is from then on stays the same."""
         if before_ms <= self.horizon_ms:
             return self
-        gone = frozenset(name for name, row in self._rows.items() if row.at_ms < before_ms)
+        old = {name: row for name, row in self._rows.items() if row.at_ms < before_ms}
+        waiting = {name: _taking_back(row) for name, row in old.items() if self._is_waiting(name, row, before_ms)}
+        gone = frozenset(old.keys() - waiting.keys())
         matched = frozenset(
             name
             for name, others in self._cancels.items()
@@ -377,12 +403,15 @@ class StockBook:
             for name, one in self._accounts.items()
             if self._begins_before(one, before_ms)
         }
+        spent = frozenset(name for name, one in accounts.items() if one.is_spent)
+        accounts = {name: one for name, one in accounts.items() if name not in spent}
         complete = {name: tuple(one for one in some if one[0] >= before_ms) for name, some in self._complete.items()}
         return replace(
             self,
             horizon_ms=before_ms,
-            _rows=self._rows.without(gone),
-            _accounts=self._accounts.put(accounts),
+            _rows=self._rows.without(gone).put(waiting),
+            _accounts=self._accounts.without(spent).put(accounts),
+            _goods=self._without_goods(spent),
             _complete=_shelved({name: some for name, some in complete.items() if some}),
             _cancels=self._cancels.without(matched),
         )
@@ -446,7 +475,7 @@ class StockBook:
         changed = [
             "set of rows" if one == "reason" and row.kind == _COMPLETE else one
             for one in StockRow._fields
-            if one != "line" and getattr(known, one) != getattr(row, one)
+            if one not in ("line", "heard_ms") and getattr(known, one) != getattr(row, one)
         ]
         if not changed:
             return "", False
@@ -508,6 +537,22 @@ class StockBook:
         account = self._account(key)
         return account._replace(entries=_inserted(account.entries, entries))
 
+    def _heard_ms(self, name: str) -> int:
+        row = self._rows.get(name)
+        return row.heard_ms if row is not None else _BEFORE_ALL_MS
+
+    def _is_waiting(self, name: str, row: StockRow, before_ms: int) -> bool:
+        """Whether a row takes back what may still come."""
+        is_here = not row.cancels or self._rows.get(_item(_source(name), row.cancels)) is not None
+        return not is_here and row.heard_ms >= before_ms
+
+    def _without_goods(self, spent: frozenset[str]) -> Shelves[tuple[StockKey, ...]]:
+        """The keys by goods and by bin, without some accounts."""
+        names = _goods_of(one.key for one in map(self._accounts.get, spent) if one is not None)
+        found = {name: tuple(key for key in self._goods.get(name) or () if _name(key) not in spent) for name in names}
+        empty = frozenset(name for name, some in found.items() if not some)
+        return self._goods.put(found).without(empty)
+
     def _begins_before(self, account: _Account, at_ms: int) -> bool:
         """Whether anything that bears on a key is about a moment before one."""
         complete = self._complete.get(_owner_name(account.key))
@@ -522,10 +567,11 @@ class StockBook:
             account.key, tuple(totals), lots, tuple(one for one in account.entries if one.at_ms >= before_ms)
         )
 
-    def _changes(self, account: _Account, until_ms: int) -> Iterator[_Change]:
-        """What changed a key up to a moment, in order; a count changes by what it says more than was rolled forward."""
+    def _changes(self, account: _Account, until_ms: int, known_ms: int | None = None) -> Iterator[_Change]:
+        """What changed a key up to a moment, in order; a count changes by what it says more than was rolled forward.
+        `known_ms`: only by what was heard before that moment."""
         level = sum(account.folded)
-        for entry in self._counting(account):
+        for entry in self._counting(account, known_ms):
             if entry.at_ms > until_ms:
                 return
             milli = entry.milli - level if entry.is_count else entry.milli
@@ -533,20 +579,29 @@ class StockBook:
             if milli or _SEPARATOR in entry.item or not entry.is_count:  # nothing of what is not there is no change
                 yield _Change(entry.at_ms, entry.column, milli, entry.item)
 
-    def _counting(self, account: _Account) -> Iterator[_Entry]:
+    def _counting(self, account: _Account, known_ms: int | None) -> Iterator[_Entry]:
         """The entries that count, with those of complete snapshots, which count nothing of what they leave out."""
-        entries = [one for one in account.entries if not self._is_cancelled(one)]
+        entries = [
+            one
+            for one in account.entries
+            if not self._is_cancelled(_counted_by(one), known_ms) and self._is_known(one.item, known_ms)
+        ]
         complete = self._complete.get(_owner_name(account.key))
         if complete:
             # Its name sorts before those of its counts: it sets nothing of any key, and then what it counts.
             entries += [
-                _Entry(at_ms, 1, name, _UNRECONCILED, 0) for at_ms, name in complete if not self._cancels.get(name)
+                _Entry(at_ms, 1, name, _UNRECONCILED, 0)
+                for at_ms, name in complete
+                if not self._is_cancelled(name, known_ms) and self._is_known(name, known_ms)
             ]
             entries.sort()
         yield from entries
 
-    def _is_cancelled(self, entry: _Entry) -> bool:
-        return self._cancels.get(_snapshot_item(entry.item) if entry.is_count else entry.item) is not None
+    def _is_known(self, name: str, known_ms: int | None) -> bool:
+        return known_ms is None or self._heard_ms(name) < known_ms
+
+    def _is_cancelled(self, name: str, known_ms: int | None) -> bool:
+        return any(self._is_known(other, known_ms) for other in self._cancels.get(name) or ())
 
 
 def _items(report: Report) -> dict[str, StockRow]:
@@ -574,6 +629,16 @@ def _entries(name: str, row: StockRow) -> Iterator[tuple[StockKey, _Entry]]:
         yield row.key, _Entry(row.at_ms, 0, name, column, SIGNS[row.kind] * row.quantity_milli)
         if row.kind == "moved":
             yield row.key._replace(bin=row.to_bin), _Entry(row.at_ms, 0, name, column, row.quantity_milli)
+
+
+def _counted_by(entry: _Entry) -> str:
+    """What would have to be taken back for an entry to count no more: of a snapshot all of it."""
+    return _snapshot_item(entry.item) if entry.is_count else entry.item
+
+
+def _taking_back(row: StockRow) -> StockRow:
+    """What stays of a row that is folded, where it takes back another."""
+    return StockRow(row.id, "", row.at_ms, cancels=row.cancels, heard_ms=row.heard_ms)
 
 
 def _kept(row: StockRow, key: StockKey) -> StockRow:

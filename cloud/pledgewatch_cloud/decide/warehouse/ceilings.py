@@ -2,9 +2,14 @@
 
 What a count has missed must not come back by a stock system's word about bins that nobody has looked into. So after a
 count that finds less than was kept, or than the stock system has, of every other key of the pool there is kept at most
-what was known of it when the count was heard, and the goods that came and went since: what was received or returned,
-shipped or sold at a later moment, and what was moved, which adds to one bin what it takes from another. What the stock
-system corrects, and what it tells late of the time before, adds nothing. A count of the key itself lifts its ceiling.
+what had been heard of it before the count was made, and the goods that came and went since: what was received or
+returned, shipped or sold at a later moment, and what was moved, which adds to one bin what it takes from another. What
+the stock system corrects, and what it tells late of the time before, adds nothing. A count of the key itself lifts its
+ceiling.
+
+It follows from the counts and from when each row was heard, so it does not matter how long a count took to be handed
+in, what was booked meanwhile, or which of two came first. A count that is older than any that may still come is worked
+out for good.
 
 A pool has its ceiling for as long as any count of it is known; each later count of the pool sets it anew, so what is
 told late of the time between two counts adds nothing either.
@@ -13,18 +18,31 @@ What is about moments before the stock book's horizon is folded, so counts, ceil
 it: what was kept at the horizon stands for all that was before.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from pledgewatch_cloud.decide.receipts.life import SKEW_MS
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
-from pledgewatch_cloud.decide.warehouse.counting import Count
-from pledgewatch_cloud.decide.warehouse.course import Ceiling, Course, Gone, unbooked_milli
+from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.warehouse.counting import OLDEST_MS, Count
+from pledgewatch_cloud.decide.warehouse.course import (
+    Ceiling,
+    Counted,
+    Course,
+    Gone,
+    cap_of,
+    known_milli,
+    unbooked_milli,
+)
 from pledgewatch_cloud.decide.warehouse.gates import Departure, Strays
 from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Kept, Pool
 from pledgewatch_cloud.decide.warehouse.watch import Watch
+
+MOMENTS_MAX = 64
+"""Counts of a pool that may still change what came of others; of more, the oldest are worked out for good."""
 
 
 def gone_of(departures: Iterable[Departure]) -> dict[StockKey, list[Gone]]:
@@ -54,34 +72,70 @@ def unbooked_of(stock: StockBook, departures: Iterable[Departure], at_ms: int) -
 
 
 def after_count(
-    watch: Watch, before: Watch, count: Count, stock: StockBook, gone: Mapping[StockKey, Sequence[Gone]]
+    watch: Watch, before: Watch, count: Count, stock: StockBook, gone: Mapping[StockKey, Sequence[Gone]], now_ms: int
 ) -> Mapping[Pool, Ceiling]:
-    """The ceilings after a count: `watch` has it, `before` has not."""
-    known = Kept(stock, before.counts, Shelves[Course](), gone, before.ceilings)
-    bare = Kept(stock, watch.counts, Shelves[Course](), gone, {})
-    taken = {key: one for key, _ in count.rows if (one := watch.counts.get(key)) and one.digest == count.digest}
+    """The ceilings after a count that is heard now: `watch` has it, `before` has not."""
+    at_ms = min(count.at_ms, now_ms)
     after = {pool: one for pool, one in before.ceilings.items() if any(True for _ in watch.counts.keys_of(pool))}
-    for pool in sorted({Pool.of(key) for key in taken}):
-        here = {key: one for key, one in taken.items() if Pool.of(key) == pool}
-        at_ms = next(iter(here.values())).at_ms
-        is_short = any(
-            one.milli < max(known.milli(key, at_ms), stock.on_hand_milli(key, at_ms)) for key, one in here.items()
-        )
-        ceiling = before.ceilings.get(pool)
-        if ceiling is not None or is_short:
-            at_ms = max(at_ms, ceiling.at_ms) if ceiling else at_ms
-            after[pool] = _set(at_ms, {key: bare if key in here else known for key in bare.keys_of(pool)}, watch)
+    for pool in sorted({Pool.of(key) for key, _ in count.rows}):
+        short = [
+            moment
+            for key, milli in count.rows
+            if Pool.of(key) == pool
+            for moment in _short_ms(
+                stock,
+                key,
+                Counted(at_ms, count.digest, milli, count.by, count.at_ms, at_ms, milli),
+                before.counts.get(key),
+                gone.get(key, ()),
+            )
+        ]
+        known = before.ceilings.get(pool, Ceiling())
+        moments = tuple(sorted({*known.moments, (at_ms, count.digest)}))
+        one = known._replace(moments=moments, short_ms=min([known.short_ms, *short]))
+        late = [moment for moment, _ in moments if moment < now_ms - OLDEST_MS - SKEW_MS]
+        late += [moment for moment, _ in moments[:-MOMENTS_MAX]]
+        kept = Kept(stock, watch.counts, Shelves[Course](), gone, {})
+        after[pool] = _worked_out(pool, one, kept, gone, max(late)) if late else one
     return after
 
 
-def _set(at_ms: int, said_by: Mapping[StockKey, Kept], watch: Watch) -> Ceiling:
-    """The ceiling of a pool as of a moment; `said_by` is what says how much there was of each key."""
-    kept = {}
-    for key, by in said_by.items():
-        counted = watch.counts.get(key)
-        if (counted is None or counted.at_ms < at_ms) and (milli := by.milli(key, at_ms)):
-            kept[key] = milli
-    return Ceiling(at_ms, kept)
+def _short_ms(
+    stock: StockBook, key: StockKey, count: Counted, other: Counted | None, gone: Sequence[Gone]
+) -> Iterator[int]:
+    """The moments of counts of a key that missed goods: of one that is heard now, and of one that is known, whichever
+    was made first. Each is held against what had been heard before it was made."""
+    if count.milli < known_milli(stock, key, None, (), count.at_ms):
+        yield count.at_ms
+    if other is not None:
+        first, then = sorted((count, other), key=lambda one: one.order)
+        if then.milli < known_milli(stock, key, first, gone, then.at_ms):
+            yield then.at_ms
+
+
+def _worked_out(
+    pool: Pool, one: Ceiling, kept: Kept, gone: Mapping[StockKey, Sequence[Gone]], until_ms: int
+) -> Ceiling:
+    """A ceiling with what came of counts up to a moment worked out for good."""
+    early = one._replace(moments=tuple(each for each in one.moments if each[0] <= until_ms))
+    later = tuple(each for each in one.moments if each[0] > until_ms)
+    if not early.set_ms:
+        return one._replace(moments=later)
+    caps = {key: cap_of(kept.stock, key, kept.counts.get(key), gone.get(key, ()), early) for key in kept.keys_of(pool)}
+    known = {key: cap[1] for key, cap in caps.items() if cap is not None and cap[1]}
+    return one._replace(moments=later, from_ms=early.set_ms[-1], kept=known)
+
+
+def _before_folding(
+    pool: Pool, one: Ceiling, kept: Kept, gone: Mapping[StockKey, Sequence[Gone]], horizon_ms: int
+) -> Ceiling:
+    """A ceiling before a stock book is folded: what was heard late of the time that is folded would be known by then
+    after it."""
+    moments = one.set_ms
+    heard_ms = max((kept.stock.heard_of_before(key, horizon_ms) for key in kept.keys_of(pool)), default=-NEVER)
+    if moments and (moments[0] < horizon_ms or heard_ms >= moments[0]):
+        return _worked_out(pool, one, kept, gone, moments[-1])
+    return one
 
 
 def carried(watch: Watch, receipts: ReceiptBook, stock: StockBook, horizon_ms: int) -> Watch:
@@ -93,17 +147,20 @@ def carried(watch: Watch, receipts: ReceiptBook, stock: StockBook, horizon_ms: i
     )
     last_ms = horizon_ms - 1
     gone = gone_of(watch.departures())
-    kept = Kept(stock, watch.counts, Shelves[Course](), gone, watch.ceilings)
     bare = Kept(stock, watch.counts, Shelves[Course](), gone, {})
+    known = {pool: _before_folding(pool, one, bare, gone, horizon_ms) for pool, one in watch.ceilings.items()}
+    kept = Kept(stock, watch.counts, Shelves[Course](), gone, known)
     counts = {
         key: one._replace(from_ms=last_ms, from_milli=bare.milli(key, last_ms)) if one.from_ms < last_ms else one
         for key, one in watch.counts.of.items()
     }
     ceilings = {
-        pool: Ceiling(last_ms, {key: milli for key in kept.keys_of(pool) if (milli := kept.milli(key, last_ms))})
-        if one.at_ms < last_ms
+        pool: one._replace(
+            from_ms=last_ms, kept={key: milli for key in kept.keys_of(pool) if (milli := kept.milli(key, last_ms))}
+        )
+        if -NEVER < one.from_ms < last_ms
         else one
-        for pool, one in watch.ceilings.items()
+        for pool, one in known.items()
     }
     unbooked = unbooked_of(stock, (one for one in watch.departures() if one.since_ms < horizon_ms), last_ms)
     after = {one: one._replace(booked_milli=one.booked_milli + one.milli - milli) for one, milli in unbooked.items()}

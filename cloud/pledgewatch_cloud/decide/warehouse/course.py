@@ -48,10 +48,19 @@ class Counted(NamedTuple):
 
 
 class Ceiling(NamedTuple):
-    """What was kept of the keys of a pool at the moment of a count that missed goods of it; of others nothing."""
+    """The counts of a pool, by moment and digest, and the moment of the earliest that missed goods (`short_ms`). From
+    then on each sets the ceiling anew. What came of those up to `from_ms` is worked out: `kept` then, else nothing.
+    """
 
-    at_ms: int
-    kept: Mapping[StockKey, int]
+    moments: tuple[tuple[int, str], ...] = ()
+    short_ms: int = NEVER
+    from_ms: int = -NEVER
+    kept: Mapping[StockKey, int] = {}
+
+    @property
+    def set_ms(self) -> list[int]:
+        """When it was set anew, of what is not worked out yet."""
+        return sorted({at_ms for at_ms, _ in self.moments if at_ms >= self.short_ms and at_ms > self.from_ms})
 
 
 class Gone(NamedTuple):
@@ -101,38 +110,79 @@ def course_of(
     stock: StockBook, key: StockKey, counted: Counted | None, gone: Sequence[Gone], ceiling: Ceiling | None
 ) -> Course:
     """The course of a key. `gone` is what has left of it, by when."""
-    opening, points = _points(stock, key, counted, gone, ceiling)
-    if counted is None:
-        levels = {at_ms: opening + one.goods + one.corrections - one.left for at_ms, one in points.items()}
-        begin = opening
-    else:
-        base = points[counted.from_ms]
-        gap = min(0, counted.from_milli - opening - base.goods - base.corrections)
-        begin = counted.from_milli - base.goods + base.left
-        levels = {
-            at_ms: counted.from_milli
-            + (one.goods - base.goods)
-            - (one.left - base.left)
-            + (min(0, one.corrections - base.corrections - gap) if at_ms >= counted.from_ms else 0)
-            for at_ms, one in points.items()
-        }
+    cap = cap_of(stock, key, counted, gone, ceiling) if ceiling is not None else None
+    begin, levels, points = _levels(stock, key, counted, gone, [cap[0]] if cap else [])
     moments, told = array("q", levels), array("q", levels.values())
-    if ceiling is None or (counted is not None and counted.at_ms >= ceiling.at_ms):
+    if cap is None:
         return Course(begin, moments, told, told)
-    base, kept = points[ceiling.at_ms], ceiling.kept.get(key, 0)
+    since_ms, kept = cap
+    base = points[since_ms]
     capped = [
         min(level, kept + (points[at_ms].goods - base.goods) - (points[at_ms].left - base.left))
-        if at_ms >= ceiling.at_ms
+        if at_ms >= since_ms
         else level
         for at_ms, level in levels.items()
     ]
     return Course(begin, moments, array("q", capped), told)
 
 
+def cap_of(
+    stock: StockBook, key: StockKey, counted: Counted | None, gone: Sequence[Gone], ceiling: Ceiling
+) -> tuple[int, int] | None:
+    """The newest moment at which a ceiling was set for a key, and how much was known of it then; None where it was
+    counted since."""
+    counted_ms = counted.at_ms if counted is not None else -NEVER
+    cap = (ceiling.from_ms, ceiling.kept.get(key, 0)) if ceiling.from_ms > counted_ms else None
+    for at_ms in ceiling.set_ms:
+        if at_ms > counted_ms:
+            marks = [at_ms, cap[0]] if cap else [at_ms]
+            _, levels, points = _levels(stock, key, counted, gone, marks, at_ms)
+            milli = levels[at_ms]
+            if cap:
+                here, base = points[at_ms], points[cap[0]]
+                milli = min(milli, cap[1] + (here.goods - base.goods) - (here.left - base.left))
+            cap = at_ms, milli
+    return cap
+
+
+def known_milli(stock: StockBook, key: StockKey, counted: Counted | None, gone: Sequence[Gone], at_ms: int) -> int:
+    """What was kept of a key at a moment, by what had been heard before it."""
+    return _levels(stock, key, counted, gone, [at_ms], at_ms)[1][at_ms]
+
+
+def _levels(
+    stock: StockBook,
+    key: StockKey,
+    counted: Counted | None,
+    gone: Sequence[Gone],
+    marks: Sequence[int],
+    known_ms: int | None = None,
+) -> tuple[int, dict[int, int], dict[int, _Point]]:
+    """What is kept of a key without a ceiling: before all, and with the sums at every moment that matters, at `marks`
+    too. `known_ms`: only by what of the stock system was heard before that moment."""
+    opening, points = _points(stock, key, gone, [*marks, counted.from_ms] if counted else marks, known_ms)
+    if counted is None:
+        return (
+            opening,
+            {at_ms: opening + one.goods + one.corrections - one.left for at_ms, one in points.items()},
+            points,
+        )
+    base = points[counted.from_ms]
+    gap = min(0, counted.from_milli - opening - base.goods - base.corrections)
+    levels = {
+        at_ms: counted.from_milli
+        + (one.goods - base.goods)
+        - (one.left - base.left)
+        + (min(0, one.corrections - base.corrections - gap) if at_ms >= counted.from_ms else 0)
+        for at_ms, one in points.items()
+    }
+    return counted.from_milli - base.goods + base.left, levels, points
+
+
 def unbooked_milli(stock: StockBook, key: StockKey, gone: Sequence[Gone], at_ms: int) -> int:
     """How much of what has left of a key the stock system has not booked out by a moment."""
     left = 0
-    for moment, one in _points(stock, key, None, gone, None)[1].items():
+    for moment, one in _points(stock, key, gone, ())[1].items():
         if moment > at_ms:
             break
         left = one.left
@@ -140,16 +190,14 @@ def unbooked_milli(stock: StockBook, key: StockKey, gone: Sequence[Gone], at_ms:
 
 
 def _points(
-    stock: StockBook, key: StockKey, counted: Counted | None, gone: Sequence[Gone], ceiling: Ceiling | None
+    stock: StockBook, key: StockKey, gone: Sequence[Gone], marks: Sequence[int], known_ms: int | None = None
 ) -> tuple[int, dict[int, _Point]]:
     """What was folded of a key, and the sums at every moment that matters, in order."""
-    opening, story = stock.story(key)
-    marks = [(one.at_ms, 0, "gone", one.milli) for one in gone]
-    marks += [(counted.from_ms, 1, "", 0)] if counted else []
-    marks += [(ceiling.at_ms, 1, "", 0)] if ceiling else []
+    opening, story = stock.story(key, known_ms)
+    said = [(one.at_ms, 0, "gone", one.milli) for one in gone] + [(at_ms, 1, "", 0) for at_ms in marks]
     every = [(at_ms, 1, kind, milli) for at_ms, kind, milli in story]
-    if marks:
-        every = sorted([*every, *marks], key=lambda one: one[:2])
+    if said:
+        every = sorted([*every, *said], key=lambda one: one[:2])
     goods = corrections = left = 0
     points: dict[int, _Point] = {}
     for at_ms, _, kind, milli in every:

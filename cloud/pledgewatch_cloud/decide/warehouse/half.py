@@ -27,7 +27,7 @@ from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, shortfall, signals, unfound
+from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, shortfall, signals, tares, unfound
 from pledgewatch_cloud.decide.warehouse.case_book import CaseBook
 from pledgewatch_cloud.decide.warehouse.cases import Mismatch
 from pledgewatch_cloud.decide.warehouse.counting import Count
@@ -46,7 +46,7 @@ from pledgewatch_cloud.decide.warehouse.shortfall import (
     name_of,
 )
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Zone
-from pledgewatch_cloud.decide.warehouse.watch import Judged, Tare, Telling
+from pledgewatch_cloud.decide.warehouse.watch import Differing, Judged, Telling
 
 STOCK, COUNT, DOOR, LEFT, MISPLACED, UNCOUNTED = (
     *("stock_below_receipts", "count_below", "door_out_of_hours", "goods_left", "misplaced", "uncounted"),
@@ -119,7 +119,7 @@ class _Judging:
         self._counts = watch.counts
         if count:
             gone = ceilings.gone_of(state.watch.departures())
-            after = ceilings.after_count(watch, state.watch, count, state.stock, gone)
+            after = ceilings.after_count(watch, state.watch, count, state.stock, gone, self._now_ms)
             self._watch = watch = replace(watch, ceilings=after)
         self._courses = Shelves[Course]()
         self._kept = Kept(state.stock, watch.counts, self._courses, {}, watch.ceilings)
@@ -376,32 +376,36 @@ class _Judging:
         warehouse, zone = known
         if not self._counted.isdisjoint(self._kept.keys_in(warehouse.id, zone)):
             self._answer(warehouse, zone)
-        deficits = shortfall.deficits_of(warehouse, zone, self._heard, self._kept)
         for kind in (WEIGHT, PIECES):
-            mismatch = self._below(warehouse, zone, kind, deficits.get(kind))
+            mismatch = self._below(warehouse, zone, kind)
             self._cases.settle((kind, warehouse.id, asset), mismatch)
         self._cases.settle((DOOR, warehouse.id, asset), self._door(warehouse, zone))
 
-    def _below(self, warehouse: Warehouse, zone: Zone, kind: str, one: Deficit | None) -> Mismatch | None:
+    def _below(self, warehouse: Warehouse, zone: Zone, kind: str) -> Mismatch | None:
         """What a zone is short of for longer than the warehouse's grace."""
         place, about = (zone.asset, kind), (kind, warehouse.id, zone.asset)
-        unseen = {} if one is None else shortfall.unseen_of(one, self._tare(warehouse, zone, one), self._counts)
-        since_ms = self._differing.setdefault(place, self._now_ms)
-        is_lasting = self._now_ms >= since_ms + 1_000 * warehouse.grace_s
+        one, tare = self._deficit(warehouse, zone, kind)
+        unseen = {} if one is None else shortfall.unseen_of(one, tare, self._counts)
+        is_lasting = self._is_lasting(place, 1_000 * warehouse.grace_s, is_below=bool(unseen))
         self._remember(place, unseen, is_lasting=is_lasting)
-        if one is None or not unseen:
-            self._differing.pop(place, None)
-            return None
-        if not is_lasting:
+        if one is None or not unseen or not is_lasting:
             return None
         for key, milli in unseen.items():
             self._unseen[key] = max(milli, self._unseen.get(key, 0))
             self._unseen_by.setdefault(key, []).append(about)
-        tare = self._tares.get(place)
         keys = tuple(sorted(one.kept))
         missing_milli, of_milli = sum(unseen.values()), sum(one.kept.values())
-        measured = one.deficit - (tare.deficit if tare else 0)
-        return Mismatch(kind, warehouse.id, (zone.asset,), missing_milli, of_milli, keys, measured)
+        return Mismatch(kind, warehouse.id, (zone.asset,), missing_milli, of_milli, keys, one.deficit - tare)
+
+    def _is_lasting(self, place: tuple[str, str], grace_ms: int, *, is_below: bool) -> bool:
+        """Whether a zone has differed by the grace longer than it has not; it is noted whether it does now."""
+        known = self._differing.pop(place, None)
+        owed_ms = known.owed_at_ms(self._now_ms, grace_ms) if known is not None else 0
+        if known is None or known.is_below != is_below:
+            known = Differing(is_below, self._now_ms, owed_ms)
+        if is_below or owed_ms:
+            self._differing[place] = known
+        return owed_ms >= grace_ms
 
     def _remember(self, place: tuple[str, str], unseen: Mapping[StockKey, int], *, is_lasting: bool) -> None:
         """Remember what a zone misses, and what of it was put elsewhere without anybody having seen it."""
@@ -428,33 +432,22 @@ class _Judging:
         asset = self._book.zone_of_bin.get((key.warehouse, key.bin))
         return asset is not None and shortfall.tells_of(*self._book.zones[asset], key.sku, self._heard)
 
-    def _tare(self, warehouse: Warehouse, zone: Zone, one: Deficit) -> int:
-        """By how much an instrument is off: what it was below when all of its zone was counted, as long as it is.
-
-        It is what it had measured last by then, whichever is heard first; what it says later may have another cause.
-        """
-        place = (zone.asset, one.kind)
-        known, counted_ms = self._tares.get(place), self._all_counted_ms(warehouse, zone)
+    def _deficit(self, warehouse: Warehouse, zone: Zone, kind: str) -> tuple[Deficit | None, int]:
+        """By how much an instrument is below what is kept in its zone, and how much of that is its own."""
+        place, counted_ms = (zone.asset, kind), tares.counted_ms(warehouse, zone, self._kept)
+        said = shortfall.said_of(zone, self._heard, -NEVER if counted_ms is None else counted_ms)
+        off = tares.offs(warehouse, zone, kind, self._kept)
+        known, tare = self._tares.pop(place, None), 0
         if counted_ms is not None:
-            then = shortfall.deficits_of(warehouse, zone, self._heard, self._kept, counted_ms).get(one.kind)
-            if then is None:
-                known = None
-            elif known is None or known[:2] != (counted_ms, then.at_ms):
-                known = Tare(counted_ms, then.at_ms, then.deficit if then.deficit > then.tolerance else 0)
-        self._tares.pop(place, None)
-        if known is None:
-            return 0
-        self._tares[place] = known = known._replace(deficit=max(0, min(known.deficit, one.deficit)))
-        return known.deficit
-
-    def _all_counted_ms(self, warehouse: Warehouse, zone: Zone) -> int | None:
-        """As of when all that is kept in a zone was counted; None where some was not."""
-        counted = [self._counts.get(key) for key in self._kept.within(warehouse.id, zone, self._now_ms)]
-        return min((one.at_ms for one in counted if one), default=None) if all(counted) else None
+            before = self._watch.signals
+            known, tare = tares.tare_of(known, place, said, counted_ms, self._heard, before, off)
+            if known is not None:
+                self._tares[place] = known
+        return off(said), tare
 
     def _answer(self, warehouse: Warehouse, zone: Zone) -> None:
         """Note that all that is kept in a zone was counted, and when."""
-        at_ms = self._all_counted_ms(warehouse, zone)
+        at_ms = tares.counted_ms(warehouse, zone, self._kept)
         if at_ms is not None:
             self._answered[zone.asset] = max(at_ms, self._answered.get(zone.asset, at_ms))
 
@@ -612,9 +605,9 @@ class _Judging:
     def _next_ms(self) -> int:
         """The next moment at which time alone may change anything."""
         moments = [*(case.due_ms for case in self._cases.waiting()), *self._coming.values()]
-        for (asset, _), since_ms in self._differing.items():
+        for (asset, _), one in self._differing.items():
             warehouse, _ = self._book.zones[asset]
-            moments.append(since_ms + 1_000 * warehouse.grace_s)
+            moments += [one.since_ms + 1_000 * warehouse.grace_s - one.owed_ms] if one.is_below else []
         return min((at_ms for at_ms in moments if at_ms > self._now_ms), default=NEVER)
 
     def _known(self, name: str) -> Receipt:

@@ -49,7 +49,7 @@ def after_entry(state: State, entry: Entry, worked_out: WorkedOut | None) -> Aft
     match entry.content:
         case StockReport() as handed:
             report = worked_out if isinstance(worked_out, Report) else report_of(book, stock, handed)
-            return AfterEntry(stock.with_fresh(report), receipts, report)
+            return AfterEntry(stock.with_fresh(report, now_ms), receipts, report)
         case SignedAct() as handed:
             if isinstance(worked_out, ReceiptBook):
                 return AfterEntry(stock, worked_out)

@@ -17,7 +17,8 @@ later moments counts in at once where it takes away, and when its moment has com
 A count is newer and nearer than a stock system: it stands until the next one, and what the stock system corrects
 afterwards counts only where it takes away more than the count already had. A zone is held against what was kept there
 at the moment of its measurement, so goods that come or go later say nothing, and a late row of the stock system is
-where it belongs. What a zone is short of is taken from its goods in proportion, for a scale does not know one from
+where it belongs. Goods whose weight nobody knows weigh nothing here, so a zone is short of the others by that much at
+least. What a zone is short of is taken from its goods in proportion, for a scale does not know one from
 another: of each pool in whole units, as many as lie within its tolerance, the most of these, rounded up where none
 does; the keys of a pool share that in proportion, to a thousandth.
 
@@ -27,7 +28,7 @@ What is missing is shared by the receipts of the pool in proportion to what they
 known by its container, seal or device, is missing of its own receipt.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -38,12 +39,18 @@ from pledgewatch_cloud.decide.stock.rows import MILLI, StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.warehouse.course import Ceiling, Counted, Course, Gone, course_of
-from pledgewatch_cloud.decide.warehouse.signals import Signal, Signals
+from pledgewatch_cloud.decide.warehouse.signals import Signals
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Zone
 from pledgewatch_wire.reading import WEIGHT_CHANNELS, Channel
 
 WEIGHT, PIECES = "weight_below", "pieces_below"
 """What a zone can be short by; they are kinds of cases."""
+CHANNELS: Mapping[str, tuple[int, ...]] = {
+    WEIGHT: WEIGHT_CHANNELS,
+    PIECES: (Channel.PIECES_PRESENT, Channel.TAGS_PRESENT),
+}
+Said = Mapping[int, tuple[int, int]]
+"""By channel, when something was measured last, and the value."""
 
 
 class Pool(NamedTuple):
@@ -128,7 +135,8 @@ class Claims(NamedTuple):
 
 class Deficit(NamedTuple):
     """By how much a zone was below what was kept there, in grams or pieces, at the moment of its measurement. `kept` is
-    what was kept there then, by key, in thousandths, and `expected` what that comes to; `tolerance` what says nothing.
+    what was kept there then of what the instrument tells of, by key, in thousandths, and `expected` what that comes to;
+    `tolerance` what says nothing.
     """
 
     kind: str
@@ -243,19 +251,19 @@ def shortage_of(claims: Claims, present_milli: int) -> Shortage:
     return Shortage(missing_milli, {name: share for name, share in shares.items() if share})
 
 
-def deficits_of(
-    warehouse: Warehouse, zone: Zone, signals: Signals, kept: Kept, until_ms: int = NEVER
+def deficits_by(
+    said: Said, warehouse: Warehouse, zone: Zone, kept: Kept, within: Callable[[int], Mapping[StockKey, int]]
 ) -> dict[str, Deficit]:
-    """By how much a zone is below what is kept there (above: a negative number), by kind; of what nobody can tell there
-    is nothing. Of pieces and tags the one that is farther below counts. `until_ms`: by what was measured until then."""
+    """By how much a zone is below what is kept there (above: a negative number), by kind, by what was `said` of it; of
+    what nobody can tell there is nothing. `within` is what was kept there at a moment. Of pieces and tags the one that
+    is farther below counts."""
     found: dict[str, Deficit] = {}
-    for kind, at_ms, measured in _measured(zone, signals, until_ms):
+    for kind, at_ms, measured in _measured(said):
         if at_ms < kept.stock.horizon_ms:
             continue
-        there = kept.within(warehouse.id, zone, at_ms)
-        if kind == WEIGHT and any(key.sku not in warehouse.unit_weights_g for key in there):
-            continue
+        there = within(at_ms)
         if kind == WEIGHT:
+            there = {key: milli for key, milli in there.items() if key.sku in warehouse.unit_weights_g}
             expected = sum(milli * warehouse.unit_weights_g[key.sku] for key, milli in there.items()) // MILLI
             tolerance = zone.weight_tolerance_g
         else:
@@ -297,20 +305,27 @@ def _shared(milli: int, kept: Mapping[StockKey, int]) -> dict[StockKey, int]:
 
 def tells_of(warehouse: Warehouse, zone: Zone, sku: str, signals: Signals) -> bool:
     """Whether a zone ever says how much it holds of an SKU: silence since then is another thing."""
-    return any(kind == PIECES or sku in warehouse.unit_weights_g for kind, _, _ in _measured(zone, signals, NEVER))
+    measured = _measured(said_of(zone, signals))
+    return any(kind == PIECES or sku in warehouse.unit_weights_g for kind, _, _ in measured)
 
 
-def _measured(zone: Zone, signals: Signals, until_ms: int) -> Iterable[tuple[str, int, int]]:
-    """What was measured of a zone: what it is held against, when, and the value; weights are added up."""
+def said_of(zone: Zone, signals: Signals, counted_ms: int = -NEVER) -> Said:
+    """What the channels of a zone have said last. Of scales that were silent since all of the zone was counted, while
+    others were not, nothing: what lies on them is as it was counted, as far as anybody knows."""
+    newest = ((one, signals.latest(zone.asset, one)) for channels in CHANNELS.values() for one in channels)
+    said = {int(channel): (one.at_ms, one.value) for channel, one in newest if one is not None}
+    silent = [one for one in CHANNELS[WEIGHT] if one in said and said[one][0] <= counted_ms]
+    if len(silent) == sum(one in said for one in CHANNELS[WEIGHT]):
+        return said
+    return {channel: one for channel, one in said.items() if channel not in silent}
 
-    def newest(channel: int) -> Signal | None:
-        known = signals.latest(zone.asset, channel)
-        return known if known is None or known.at_ms <= until_ms else signals.value_at(zone.asset, channel, until_ms)
 
-    weights = [one for one in map(newest, WEIGHT_CHANNELS) if one]
+def _measured(said: Said) -> Iterable[tuple[str, int, int]]:
+    """What was measured of a zone: what it is held against, when, and the value. Weights are added up, and are as old
+    as the oldest of them: what came or went since then not all of them have seen."""
+    weights = [one for channel, one in said.items() if channel in WEIGHT_CHANNELS]
     if weights:
-        yield WEIGHT, max(one.at_ms for one in weights), sum(one.value for one in weights)
-    for channel in (Channel.PIECES_PRESENT, Channel.TAGS_PRESENT):
-        one = newest(channel)
-        if one is not None:
-            yield PIECES, one.at_ms, one.value
+        yield WEIGHT, min(at_ms for at_ms, _ in weights), sum(value for _, value in weights)
+    for channel in CHANNELS[PIECES]:
+        if channel in said:
+            yield PIECES, *said[channel]

@@ -12,18 +12,21 @@ from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.warehouse.cases import Case
 from pledgewatch_cloud.decide.warehouse.counting import Count
 from pledgewatch_cloud.decide.warehouse.course import Ceiling, Counted, Course, Gone
 from pledgewatch_cloud.decide.warehouse.gates import Departure, Strays
 from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Pool, Shortage
 from pledgewatch_cloud.decide.warehouse.signals import Signals
+from pledgewatch_cloud.decide.warehouse.tares import Tare
 from pledgewatch_cloud.decide.warehouse.unfound import Unfound
 
 STRAYS_MAX = 10_000
 """Strays that are kept. An act that would make one more is refused: what has left is not forgotten for want of room."""
 KEYS_MAX = 100_000
-"""Keys whose newest count is kept; of more, those that were counted longest ago are let go."""
+"""Keys of a warehouse whose newest count is kept; of more, those that were counted longest ago are let go, and those of
+pools of which a count has missed goods last."""
 
 
 _POOL = len(Pool._fields)
@@ -39,13 +42,18 @@ class Telling(NamedTuple):
     line: int
 
 
-class Tare(NamedTuple):
-    """By how much an instrument is off, in grams or pieces: by a count as of `counted_ms`, and what it had measured
-    last by then, at `measured_ms`."""
+class Differing(NamedTuple):
+    """That a zone is below what is kept there, or was: since when the one or the other, and by how much longer it had
+    been below than not by then."""
 
-    counted_ms: int
-    measured_ms: int
-    deficit: int
+    is_below: bool
+    since_ms: int
+    owed_ms: int
+
+    def owed_at_ms(self, now_ms: int, most_ms: int) -> int:
+        """By how much longer it has been below than not by now, at most so long."""
+        passed_ms = now_ms - self.since_ms
+        return min(most_ms, max(0, self.owed_ms + (passed_ms if self.is_below else -passed_ms)))
 
 
 class Judged(NamedTuple):
@@ -67,8 +75,8 @@ class Judged(NamedTuple):
 class Watch:
     """Signals; the newest count by key; cases by id, and how many there ever were; shortages by pool.
 
-    `differing`: by zone and kind, since when what is measured differs from the stock system. `tares`: by zone and kind,
-    by how much it did when all was counted: that much is the scale's. `answered`: by zone, the moment up to which a
+    `differing`: by zone and kind, for how long what is measured differs from the stock. `tares`: by zone and kind,
+    by how much it did when all was counted. `answered`: by zone, the moment up to which a
     count of all its goods has answered everything. `gone`: lines of receipts that have left and were not found since by
     a count; `found`: those that were. `strays`: what has left, and is claimed by its names no
     more. `told`: what was said of lots and is still so. `ceilings`: by pool, what its bins
@@ -81,7 +89,7 @@ class Watch:
     cases: Mapping[str, Case] = field(default_factory=dict)
     numbered: int = 0
     shortages: Mapping[Pool, Shortage] = field(default_factory=dict)
-    differing: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    differing: Mapping[tuple[str, str], Differing] = field(default_factory=dict)
     tares: Mapping[tuple[str, str], Tare] = field(default_factory=dict)
     answered: Mapping[str, int] = field(default_factory=dict)
     gone: Mapping[tuple[str, int], Departure] = field(default_factory=dict)
@@ -103,9 +111,9 @@ class Watch:
         yield from self.strays.of
 
     def knows(self, count: Count) -> bool:
-        """Whether a count says nothing new: each of its keys was counted later, or by this very count."""
-        known = [self.counts.get(key) for key, _ in count.rows]
-        return all(one is not None and one.order >= (count.at_ms, count.digest) for one in known)
+        """Whether a count was heard: of one that is older than the newest it may still matter that it missed goods."""
+        known = (self.ceilings.get(Pool.of(key), Ceiling()) for key, _ in count.rows)
+        return all(any(digest == count.digest for _, digest in one.moments) for one in known)
 
     def counted(self, count: Count, now_ms: int) -> "Watch":
         """The watch with what somebody has counted, which is heard now; it counts as of now where it is dated ahead."""
@@ -117,10 +125,17 @@ class Watch:
             key: one for key, one in news.items() if (known := self.counts.get(key)) is None or known.order < one.order
         }
         counts = {**self.counts.of, **newer}
-        if len(counts) > KEYS_MAX:
-            oldest = sorted(counts, key=lambda key: (counts[key].order, key))[: len(counts) - KEYS_MAX]
-            counts = {key: one for key, one in counts.items() if key not in set(oldest)}
+        here = [key for key in counts if key.warehouse == count.warehouse]
+        if len(here) > KEYS_MAX:
+            here.sort(key=lambda key: (self._has_missed(Pool.of(key)), counts[key].order, key))
+            oldest = frozenset(here[: len(here) - KEYS_MAX])
+            counts = {key: one for key, one in counts.items() if key not in oldest}
         return replace(self, counts=Counts(counts))
+
+    def _has_missed(self, pool: Pool) -> bool:
+        """Whether a count has missed goods of a pool: what it says then must not be forgotten."""
+        one = self.ceilings.get(pool)
+        return one is not None and one.short_ms < NEVER
 
     def as_json(self) -> dict[str, Any]:
         """The watch as JSON; equal watches give equal JSON."""
@@ -128,11 +143,17 @@ class Watch:
             "answered": dict(self.answered),
             "cases": [self.cases[name].as_row() for name in sorted(self.cases)],
             "ceilings": [
-                [*pool, one.at_ms, sorted([*key, milli] for key, milli in one.kept.items())]
+                [
+                    *pool,
+                    one.moments,
+                    one.short_ms,
+                    one.from_ms,
+                    sorted([*key, milli] for key, milli in one.kept.items()),
+                ]
                 for pool, one in sorted(self.ceilings.items())
             ],
             "counts": [[*key, *one] for key, one in sorted(self.counts.of.items())],
-            "differing": [[*key, since_ms] for key, since_ms in sorted(self.differing.items())],
+            "differing": [[*key, *one] for key, one in sorted(self.differing.items())],
             "found": [self.found[key].as_row() for key in sorted(self.found)],
             "gone": [self.gone[key].as_row() for key in sorted(self.gone)],
             "numbered": self.numbered,
@@ -160,15 +181,23 @@ class Watch:
                 Pool(*pool): Shortage(missing, shares, tuple(some))
                 for *pool, missing, shares, some in value["shortages"]
             },
-            {(asset, kind): since_ms for asset, kind, since_ms in value["differing"]},
-            {(asset, kind): Tare(*tare) for asset, kind, *tare in value["tares"]},
+            {(asset, kind): Differing(*one) for asset, kind, *one in value["differing"]},
+            {
+                (asset, kind): Tare(at_ms, tuple((channel, *one) for channel, *one in said), *rest)
+                for asset, kind, at_ms, said, *rest in value["tares"]
+            },
             value["answered"],
             {(one.receipt, one.line): one for one in gone},
             {(one.receipt, one.line): one for one in found},
             frozenset(Telling(*one) for one in value["told"]),
             {
-                Pool(*pool): Ceiling(at_ms, {StockKey(*key): milli for *key, milli in kept})
-                for *pool, at_ms, kept in value["ceilings"]
+                Pool(*pool): Ceiling(
+                    tuple((at_ms, digest) for at_ms, digest in moments),
+                    short_ms,
+                    from_ms,
+                    {StockKey(*key): milli for *key, milli in kept},
+                )
+                for *pool, moments, short_ms, from_ms, kept in value["ceilings"]
             },
             {(asset, kind, Pool(*rest[:_POOL])): Unfound(*rest[_POOL:]) for asset, kind, *rest in value["unfound"]},
             Strays(map(Departure.from_row, value["strays"])),
