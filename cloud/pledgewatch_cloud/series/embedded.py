@@ -80,7 +80,7 @@ class EmbeddedSeries:
     @property
     def cursor(self) -> int:
         """The newest entry whose points are in."""
-        return int(self._rows("SELECT entry FROM cursor")[0][0])
+        return int(self._rows("SELECT entry FROM place")[0][0])
 
     def bookmark(self) -> Bookmark:
         """Where the feeder goes on; see Series."""
@@ -184,7 +184,7 @@ class EmbeddedSeries:
         return [week for week in weeks if week * WEEK_MS < to_ms and (week + 1) * WEEK_MS > from_ms]
 
     def _forget_old(self, connection: sqlite3.Connection) -> None:
-        newest_ms = connection.execute("SELECT max(at_ms) FROM newest").fetchone()[0]
+        newest_ms = connection.execute("SELECT max(at_ms) FROM heard").fetchone()[0]
         if self._retention_ms and newest_ms is not None:
             for week in self._weeks(to_ms=newest_ms - self._retention_ms - WEEK_MS + 1):
                 _drop_week(connection, week)

@@ -16,6 +16,7 @@ from pledgewatch_cloud.series.series import Series, SeriesError
 log = logging.getLogger(__name__)
 
 POINTS_AT_ONCE = 200_000  # readings and gauges
+_HELD = ("outbox_pending", "outbox_delivered", "outbox_dead", "quarantined")
 _PAUSE_S = 1.0
 _RETRY_MAX_S = 60.0
 
@@ -39,9 +40,15 @@ class Feeder:
             gathering.add(form.read_entry(written), said)
             if gathering.size >= POINTS_AT_ONCE:
                 break
+        else:
+            gathering.hold(self._held)
         if gathering.entry > before:
             self._series.write(gathering.told())
         return gathering.entry
+
+    def _held(self) -> dict[str, int]:
+        counts = self._store.counts()._asdict()
+        return {name: counts[name] for name in _HELD}
 
     def catch_up(self, progress: Callable[[int], None] = lambda _: None) -> int:
         """Carry over all that is there. Returns the cursor."""

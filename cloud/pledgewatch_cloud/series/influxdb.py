@@ -6,7 +6,7 @@ runs `pledgewatch-cloud series rebuild`.
 
     reading,asset=…,device=…,epoch=… <channel>=…i                     a value that nothing is wrong with
                                      <channel>_doubted=…i,<channel>_quality=…i     one that something is wrong with
-    facility,facility=…   alert,group=…   evidence,asset=…            gauges
+    facility,facility=…   alert,group=…   evidence,asset=…   …        gauges; series/shape.py has all
 
 A point is told from others by its tags and its time. Readings of one device may share a millisecond, so the nanoseconds
 within it are the last six digits of their sequence: no device measures a million times in one millisecond. Those of a
@@ -29,6 +29,7 @@ from urllib3.exceptions import HTTPError
 
 from pledgewatch_cloud.series import bookmark
 from pledgewatch_cloud.series.series import Bookmark, Gauge, Point, Points, SeriesError, Stretch, Told
+from pledgewatch_cloud.series.shape import MEASUREMENTS, SUBJECT_TAGS
 from pledgewatch_wire.reading import NO_VALUE_FROM, Channel
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,6 @@ _WHOLE_TIME = "1970-01-01T00:00:00Z", "2200-01-01T00:00:00Z"
 _NAMES = {channel.value: channel.name.lower() for channel in Channel}
 # Nanoseconds as a whole number: the client reads moments to the microsecond.
 _AT_NS = "|> map(fn: (r) => ({r with at_ns: int(v: r._time)}))"
-_SUBJECT_TAGS = {"facility": "facility", "alert": "group", "evidence": "asset"}
 
 
 class InfluxSeries:
@@ -133,11 +133,11 @@ class InfluxSeries:
         query = (
             f"from(bucket: {_quoted(self._bucket)}) |> range(start: {_moment(from_ms)}, stop: {_moment(to_ms)})"
             f" |> filter(fn: (r) => r._measurement == {_quoted(kind)}"
-            f" and r.{_SUBJECT_TAGS[kind]} == {_quoted(subject)})"
+            f" and r.{SUBJECT_TAGS[kind]} == {_quoted(subject)})"
             ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value") |> group()'
             f' |> sort(columns: ["_time"]) {_AT_NS}'
         )
-        known = {"result", "table", "at_ns", "place", _SUBJECT_TAGS[kind]}
+        known = {"result", "table", "at_ns", "place", SUBJECT_TAGS[kind]}
         return [
             Gauge(
                 kind,
@@ -169,7 +169,7 @@ class InfluxSeries:
     def clear(self) -> None:
         """Forget everything; see Series."""
         delete = self._client.delete_api().delete
-        for measurement in ("reading", *_SUBJECT_TAGS):
+        for measurement in MEASUREMENTS:
             predicate = f'_measurement="{measurement}"'
             self._asked(partial(delete, *_WHOLE_TIME, predicate, self._bucket, self._org))
         with self._lock:
@@ -248,7 +248,7 @@ def _gauge_line(one: Gauge) -> str:
         f"{name}={value}i" if isinstance(value, int) else f"{name}={_quoted(str(value))}"
         for name, value in sorted({**one.values, "place": one.place}.items())
     )
-    return f"{one.kind},{_SUBJECT_TAGS[one.kind]}={_tag(one.subject)} {fields} {at_ns}"
+    return f"{one.kind},{SUBJECT_TAGS[one.kind]}={_tag(one.subject)} {fields} {at_ns}"
 
 
 def _tag(text: str) -> str:

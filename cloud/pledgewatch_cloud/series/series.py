@@ -1,8 +1,8 @@
 """Series: what dashboards draw, carried over from the journal by a cursor. A projection: it may be dropped and rebuilt.
 
 Two things are kept. *Points*: every value of every channel of every asset, by when it was measured. *Gauges*: what was
-found, by when: a facility's value, an alert's state, the age of an asset's evidence. Any implementation passes
-tests/test_series_contract.py.
+found, by when: a facility's value, an alert's state, the age of an asset's evidence; series/shape.py lists them. Any
+implementation passes tests/test_series_contract.py.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Stretch(NamedTuple):
 
 
 class Gauge(NamedTuple):
-    """What was found at a moment. `kind` is facility, alert or evidence, `place` tells gauges of one moment apart."""
+    """What was found at a moment. `kind` is one of shape.SUBJECT_TAGS, `place` tells gauges of one moment apart."""
 
     kind: str
     subject: str
@@ -54,25 +54,38 @@ class Points(NamedTuple):
     columns: Columns
 
 
+class Fitted(NamedTuple):
+    """What a device is fitted to, since when this is known, and whether it still is."""
+
+    asset: str
+    since_ms: int
+    is_retired: bool = False
+
+
 class Told(NamedTuple):
-    """What the entries up to `entry` add. `installed` are new devices with their assets, `newest` the newest moment of
-    each asset that said something, `evidence_ms` when the age of evidence was last gauged."""
+    """What the entries up to `entry` add. `fitted` are devices that an amendment names, `heard` the newest moment of
+    each device that said something, `gauged_ms` and `pipeline_ms` when gauges were last written though nothing had
+    happened, `standing` what changed of what stands (series/standing.py), by name; empty where nothing is left."""
 
     entry: int
     points: Points
     gauges: list[Gauge]
-    installed: Mapping[str, str]
-    newest: Mapping[str, int]
-    evidence_ms: int
+    fitted: Mapping[str, Fitted]
+    heard: Mapping[str, int]
+    gauged_ms: int
+    pipeline_ms: int
+    standing: Mapping[str, str]
 
 
 class Bookmark(NamedTuple):
-    """How far a series has come, and what its feeder must know to go on."""
+    """How far a series has come, and what its feeder must know to go on; see Told."""
 
     entry: int
-    installed: Mapping[str, str]
-    newest: Mapping[str, int]
-    evidence_ms: int
+    fitted: Mapping[str, Fitted]
+    heard: Mapping[str, int]
+    gauged_ms: int
+    pipeline_ms: int
+    standing: Mapping[str, str]
 
 
 class Series(Protocol):
