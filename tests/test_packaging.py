@@ -194,7 +194,7 @@ def test_the_broker_alone_says_what_it_cannot_use(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         config = tmp_path / "cloud.toml"
         config.write_text(f'[service]\ndata_folder = "data"\n[broker]\nembedded = true\nport = {port}\n')
-        refused = run(sys.executable, "-m", "pledgewatch_cloud", "broker", "--config", config)
+        refused = run(sys.executable, "-m", "pledgewatch_cloud", "broker", "run", "--config", config)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert f"127.0.0.1:{port} cannot be used: " in refused.stderr
     assert "Traceback" not in refused.stderr

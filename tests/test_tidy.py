@@ -42,6 +42,7 @@ ROOMS = {
     "broker": set[str](),
     "follower": set[str](),
     "decide": set[str](),
+    "mosquitto": {"decide"},
     "book_schema": {"decide"},
     "book_file": {"decide"},
     "market_file": {"decide", "book_file"},
@@ -93,7 +94,7 @@ ROOMS = {
             "signing_key",
             "receipts",
         ),
-        *("registry", "serving", "access"),
+        *("registry", "serving", "access", "mosquitto"),
     },
     "__main__": {"commands", "journal", "series"},
 }

@@ -40,6 +40,14 @@ def faults_of(files: tuple[Path, ...]) -> list[str]:
     return faults
 
 
+def book_of(files: tuple[Path, ...]) -> Book:
+    """The book that these files make in their order. Raises BookFileError for the first that is faulty or missing."""
+    book = book_module.empty()
+    for path in files:
+        book = _taken(path, partial(_amended, book))
+    return book
+
+
 def amend_from_files(spine: Spine, files: tuple[Path, ...]) -> None:
     """Take the book files that are new. Raises BookFileError where one is faulty and there is no book yet."""
     for path in files:

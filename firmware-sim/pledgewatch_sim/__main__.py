@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -60,6 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     fleet.set_defaults(command=_fleet)
 
     _add_warehouse(commands)
+
+    site = commands.add_parser("site", help="a warehouse and the real gateway that measures it, in one program")
+    site.add_argument("--config", type=Path, required=True, metavar="FILE")
+    instead = site.add_mutually_exclusive_group()
+    instead.add_argument("--check", action="store_true", help="only check the configuration; needs no network")
+    instead.add_argument("--book", type=Path, metavar="FILE", help="only write the book that knows its devices (JSON)")
+    site.set_defaults(command=_site)
 
     play = commands.add_parser("play", help="play a recorded NMEA log over a pty")
     play.add_argument("log", type=Path, metavar="LOG")
@@ -186,6 +194,27 @@ def _warehouse(options: argparse.Namespace) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{error.filename or 'an address'} cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _site(options: argparse.Namespace) -> int:
+    from pledgewatch_sim import site  # noqa: PLC0415 - the others need none of it
+
+    settings = site.load_site(options.config)
+    try:
+        if options.check:
+            asyncio.run(site.check(settings))
+            print(f"{options.config}: can be used")
+        elif options.book is not None:
+            options.book.write_text(json.dumps(site.book(settings), indent=1) + "\n", encoding="utf-8")
+        else:
+            asyncio.run(site.run(settings))
+    except site.SiteError as error:
+        print(error, file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"{error.filename or 'an address'} cannot be used: {error.strerror}", file=sys.stderr)
         return 2

@@ -15,12 +15,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Program:
-    """One program, `python -m MODULE ARGUMENTS`. Its output goes to a file in `logs`."""
+    """One program, `python -m MODULE ARGUMENTS`. Its output goes to a file in `logs`; None: to where ours goes."""
 
-    def __init__(self, name: str, module: str, arguments: Sequence[str], logs: Path) -> None:
+    def __init__(self, name: str, module: str, arguments: Sequence[str], logs: Path | None) -> None:
         self.name = name
         self._command = [sys.executable, "-m", module, *arguments]
-        self._log = logs / f"{name}.log"
+        self._log = None if logs is None else logs / f"{name}.log"
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -30,7 +30,7 @@ class Program:
 
     async def start(self) -> None:
         """Start it."""
-        descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = None if self._log is None else os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -41,7 +41,13 @@ class Program:
                 start_new_session=True,  # Ctrl-C is for us; we stop the others in order
             )
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
+
+    async def ended(self) -> int:
+        """Wait until it ends by itself; its exit code. Only while it runs."""
+        assert self._process is not None
+        return await self._process.wait()
 
     async def stop(self) -> int | None:
         """SIGTERM, and SIGKILL for one that does not listen. Returns its exit code; None if it was not running."""
@@ -52,7 +58,9 @@ class Program:
         return await self._end(signal.SIGKILL)
 
     def last_words(self, lines: int = 5) -> str:
-        """The end of its output."""
+        """The end of its output; none where that goes to where ours goes."""
+        if self._log is None:
+            return ""
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
     async def _end(self, number: signal.Signals) -> int | None:

@@ -1,18 +1,76 @@
-"""`pledgewatch-cloud broker`: the embedded MQTT broker without the service."""
+"""`pledgewatch-cloud broker`: the embedded MQTT broker without the service; Mosquitto's files, made of the book."""
 
 import argparse
 import asyncio
+import contextlib
+import os
 import sys
+import tempfile
+from pathlib import Path, PurePosixPath
 
-from pledgewatch_cloud.commands.options import Commands, add_config, settings_in
+from pledgewatch_cloud.commands.options import Commands, add_config, settings_in, state_of
+from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.logs import log_to_stderr
+from pledgewatch_cloud.mosquitto import CLOUD_USER, AclError, Listener, acl_of, configuration_of
+from pledgewatch_wire.topics import is_name
+
+_READABLE = 0o644  # neither file holds a secret, and Mosquitto is another user
 
 
 def add(commands: Commands) -> None:
     """The command's options."""
-    broker = commands.add_parser("broker", help="run the embedded MQTT broker alone")
-    add_config(broker)
-    broker.set_defaults(command=_run)
+    broker = commands.add_parser("broker", help="run the embedded MQTT broker alone; make Mosquitto's files")
+    acts = broker.add_subparsers(required=True, metavar="ACT")
+
+    run = acts.add_parser("run", help="run the embedded MQTT broker alone")
+    add_config(run)
+    run.set_defaults(command=_run)
+
+    acl = acts.add_parser("acl", help="Mosquitto's access list, made of the book's installations")
+    source = acl.add_mutually_exclusive_group(required=True)
+    source.add_argument("--book", type=Path, action="append", metavar="FILE", help="the book; again for further files")
+    source.add_argument("--data", type=Path, metavar="FOLDER", help="the book in a service's data_folder")
+    acl.add_argument("--cloud", type=_user, default=CLOUD_USER, metavar="NAME", help="the cloud's user (%(default)s)")
+    acl.add_argument("--health", type=_user, metavar="NAME", help="who may read the broker's uptime")
+    _add_output(acl)
+    acl.set_defaults(command=_acl)
+
+    conf = acts.add_parser("conf", help="Mosquitto's configuration: TLS, client certificates, the access list")
+    conf.add_argument("--port", type=_port, default=8_883, help="where it listens (%(default)s)")
+    for name, default, text in (
+        ("ca-file", "/mosquitto/config/ca.pem", "whose certificates are taken"),
+        ("certificate-file", "/mosquitto/config/server.pem", "the broker's certificate"),
+        ("key-file", "/mosquitto/config/server.key", "the key that belongs to it"),
+        ("acl-file", "/mosquitto/config/acl", "what `broker acl` writes"),
+        ("persistence-folder", "/mosquitto/data", "where it keeps sessions"),
+    ):
+        conf.add_argument(f"--{name}", type=_path, default=_path(default), help=f"{text} (%(default)s)", metavar="PATH")
+    conf.add_argument("--crl-file", type=_path, metavar="PATH", help="certificates that are taken no more")
+    _add_output(conf)
+    conf.set_defaults(command=_conf)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write it there, whole or not at all (print it)")
+
+
+def _user(text: str) -> str:
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no user; use 1 to 64 lower-case letters, digits and hyphens")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 65535")
+    return int(text)
+
+
+def _path(text: str) -> PurePosixPath:
+    """A path of Mosquitto's. It reads to the end of a line, so a line break would begin another setting."""
+    if not text.isprintable() or not PurePosixPath(text).is_absolute():
+        raise argparse.ArgumentTypeError(f"{text!r} is no absolute path on one line")
+    return PurePosixPath(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -27,3 +85,64 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{error.filename or f'{host}:{port}'} cannot be used: {error.strerror or error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _acl(options: argparse.Namespace) -> int:
+    from pledgewatch_cloud.book_at_start import BookFileError
+
+    try:
+        book = _book_of(options)
+        return _told(
+            acl_of(book.installations.values(), cloud=options.cloud, health=options.health or ""), options.output
+        )
+    except (AclError, BookFileError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _book_of(options: argparse.Namespace) -> Book:
+    """Raises BookFileError, StoreError, DamagedError."""
+    from pledgewatch_cloud.book_at_start import book_of
+
+    if options.data is not None:
+        return state_of(options.data).book
+    return book_of(tuple(options.book))
+
+
+def _conf(options: argparse.Namespace) -> int:
+    listener = Listener(
+        port=options.port,
+        ca_file=options.ca_file,
+        certificate_file=options.certificate_file,
+        key_file=options.key_file,
+        acl_file=options.acl_file,
+        data_folder=options.persistence_folder,
+        crl_file=options.crl_file,
+    )
+    return _told(configuration_of(listener), options.output)
+
+
+def _told(text: str, output: Path | None) -> int:
+    """Print it, or put it there by rename: a broker that reads it again meanwhile must not read half of it."""
+    if output is None:
+        print(text, end="")
+        return 0
+    try:
+        _replace(output, text)
+    except OSError as error:
+        print(f"{output} cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _replace(output: Path, text: str) -> None:
+    descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), _READABLE)
+        Path(name).replace(output)
+    except OSError:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise

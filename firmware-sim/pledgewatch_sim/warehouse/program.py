@@ -71,7 +71,7 @@ async def run(options: WarehouseOptions) -> None:
 
     Raises SalesError for a table of sales that is none, OSError for a file or an address that cannot be used.
     """
-    site = Site(options, await asyncio.to_thread(_people, options))
+    site = Site(options, await asyncio.to_thread(people_of, options))
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -220,7 +220,7 @@ class Site:
         return Asked(people.scene, people.unit_weights_g, self.clock.now_ms(), people.story.start_ms, people.story.seed)
 
 
-def _people(options: WarehouseOptions) -> People:
+def people_of(options: WarehouseOptions) -> People:
     """The people of the story that was asked for. Raises SalesError, OSError."""
     midnight_ms = _now_ms() // DAY_MS * DAY_MS
     story = Story(options.seed, midnight_ms - options.past_days * DAY_MS, options.days, options.mishaps)

@@ -1,0 +1,167 @@
+"""Mosquitto's configuration and access list, made of the book: who holds which certificate may touch which topics.
+
+Mosquitto takes the common name of a client's certificate for its user (`use_identity_as_username`). A device that
+speaks for itself is the user of its own name; devices that speak through a gateway share the gateway's certificate, so
+the gateway is the user, with the topics of all its devices. What the book does not know may do nothing.
+
+Names of devices and gateways come from the book, where a gateway's is any text; one that is no name is refused here,
+for a line break in it would be a line of the access list. So is a user that would stand for two.
+
+What an access list cannot do: Mosquitto grants every subscription, and delivers nothing that may not be read. And who
+may connect at all may do so under the client id of another, whose connection ends then; nothing is read or said by it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from pledgewatch_cloud.decide.items.assets import Installation
+from pledgewatch_wire import topics
+from pledgewatch_wire.codec import MAX_PAYLOAD_BYTES
+from pledgewatch_wire.topics import Kind
+
+CLOUD_USER: Final = "cloud"
+UPTIME: Final = "$SYS/broker/uptime"
+"""What whoever asks for the broker's health may read."""
+
+_SAID: Final = (Kind.UP, Kind.STATUS)
+_HEARD: Final = (Kind.COMMITTED, Kind.SETTINGS, Kind.COMMAND)
+
+
+class AclError(ValueError):
+    """The book gives no access list that tells all users apart; `errors` has a sentence for each fault."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = tuple(errors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Where Mosquitto listens and where its files are, as it sees them itself (in a container, say)."""
+
+    port: int
+    ca_file: PurePosixPath
+    certificate_file: PurePosixPath
+    key_file: PurePosixPath
+    acl_file: PurePosixPath
+    data_folder: PurePosixPath
+    crl_file: PurePosixPath | None = None
+
+
+def user_of(one: Installation) -> str:
+    """The common name in the certificate of whatever speaks for a device."""
+    return one.gateway or one.device
+
+
+def acl_of(installations: Iterable[Installation], *, cloud: str = CLOUD_USER, health: str = "") -> str:
+    """The access list: the cloud, whoever asks for the broker's health if that is wanted, and each user of the book.
+
+    Retired devices are left out. Raises AclError for a name that is none, and for a user that would stand for two.
+    """
+    users = _users(installations)
+    if errors := [*_misnamed(users, cloud, health), *_doubled(users, cloud, health)]:
+        raise AclError(errors)
+    sections = [_HEAD, _section(cloud, _of_the_cloud())]
+    if health:
+        sections.append(_section(health, [f"topic read {UPTIME}"]))
+    sections += [_section(user, _lines_of(devices)) for user, devices in sorted(users.items())]
+    return "\n".join(sections)
+
+
+def configuration_of(listener: Listener) -> str:
+    """The configuration: TLS with client certificates and nothing else, sessions kept, nothing dropped in silence."""
+    revoked = "" if listener.crl_file is None else f"\ncrlfile {listener.crl_file}"
+    return _CONFIGURATION.format(listener=listener, revoked=revoked, size=MAX_PAYLOAD_BYTES)
+
+
+_HEAD = """# Made by `pledgewatch-cloud broker acl` of the book's installations; make it again when they change.
+# Whoever is not named may do nothing.
+"""
+
+_CONFIGURATION = """# Made by `pledgewatch-cloud broker conf`.
+# Who connects shows a certificate; its common name is the user of the access list.
+listener {listener.port}
+cafile {listener.ca_file}
+certfile {listener.certificate_file}
+keyfile {listener.key_file}{revoked}
+require_certificate true
+use_identity_as_username true
+allow_anonymous false
+acl_file {listener.acl_file}
+
+# No longer than what the cloud reads (docs/WIRE.md).
+message_size_limit {size}
+
+# As many on their way as the cloud asks for with its receive maximum; none dropped while it is away for a while.
+max_inflight_messages 0
+max_queued_messages 10000000
+
+# Sessions and what waits in them survive a restart.
+persistence true
+persistence_location {listener.data_folder}/
+autosave_interval 60
+
+log_dest stdout
+log_type error
+log_type warning
+log_type notice
+"""
+
+
+def _users(installations: Iterable[Installation]) -> dict[str, list[Installation]]:
+    found = defaultdict[str, list[Installation]](list)
+    for one in installations:
+        if not one.retired:
+            found[user_of(one)].append(one)
+    return dict(found)
+
+
+def _misnamed(users: Mapping[str, list[Installation]], cloud: str, health: str) -> list[str]:
+    own = {"the cloud's user": cloud} | ({"the user for health": health} if health else {})
+    what = own | {f"gateway of {devices[0].device}": user for user, devices in users.items()}
+    return [
+        f"{place}: {name!r} cannot be a user; use 1 to 64 lower-case letters, digits and hyphens"
+        for place, name in what.items()
+        if not topics.is_name(name)
+    ]
+
+
+def _doubled(users: Mapping[str, list[Installation]], cloud: str, health: str) -> list[str]:
+    errors = [] if cloud != health else [f"{cloud!r} is the user of the cloud and of who asks for health; name another"]
+    for user, devices in sorted(users.items()):
+        operators = sorted({one.operator for one in devices})
+        alone = [one.device for one in devices if not one.gateway]
+        if user in (cloud, health):
+            errors.append(f"{user!r} is a device or gateway of the book too; give the cloud or health another user")
+        if len(operators) > 1:
+            errors.append(f"gateway {user!r} is {' and '.join(operators)}'s; give each operator a gateway of its own")
+        if alone and len(devices) > 1:
+            errors.append(f"{user!r} is a device and a gateway; their certificates cannot be told apart, so rename one")
+    return errors
+
+
+def _lines_of(devices: Iterable[Installation]) -> list[str]:
+    lines = []
+    for one in sorted(devices, key=lambda device: device.device):
+        lines += [_write(topics.topic(one.operator, one.device, kind)) for kind in _SAID]
+        lines += _reads(topics.topic(one.operator, one.device, kind) for kind in _HEARD)
+    return lines
+
+
+def _of_the_cloud() -> list[str]:
+    return [*_reads(map(topics.topic_filter, _SAID)), _write(topics.topic_filter(Kind.COMMITTED))]
+
+
+def _section(user: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"user {user}", *lines, ""])
+
+
+def _reads(patterns: Iterable[str]) -> list[str]:
+    return [f"topic read {one}" for one in patterns]
+
+
+def _write(pattern: str) -> str:
+    return f"topic write {pattern}"

@@ -1,0 +1,405 @@
+"""Mosquitto with the files that are made of a book: a device may say and hear its own, and nothing of another's.
+
+Mosquitto itself is asked, over TLS, with certificates that are made here. Its word on a publication is the reason code
+of MQTT 5; a subscription it always grants, so what counts there is what comes. A wait for nothing ends with something
+that may come: each client hears a word of its own after what it must not hear.
+"""
+
+import json
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from authority import Authority
+from brokers import BrokerProcess
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide.items.assets import Installation
+from pledgewatch_cloud.decide.silence import Patience
+from pledgewatch_cloud.mosquitto import AclError, acl_of, user_of
+from pledgewatch_wire import topics
+from pledgewatch_wire.topics import Kind
+
+NOBODY_LISTENS, NOT_AUTHORIZED = 0x10, 0x87  # reason codes of a PUBACK
+PATIENCE_S = 10.0
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32))).public_key().public_bytes_raw().hex()
+LINE, OTHER = "harbour-line", "other-line"
+MINE, BESIDE, ABROAD = f"pw/1/{LINE}/box-1", f"pw/1/{LINE}/box-2", f"pw/1/{OTHER}/box-3"
+RETIRED, HALL, DOCK = f"pw/1/{LINE}/box-9", f"pw/1/{LINE}/hall", f"pw/1/{LINE}/dock"
+
+
+def fitted(device: str, operator: str = LINE, *, gateway: str = "", retired: int = 0) -> dict[str, Any]:
+    """An installation as a book says it."""
+    return {
+        "device": device,
+        "operator": operator,
+        "asset": f"asset-{device}",
+        "public_key": KEY,
+        "gateway": gateway,
+        "retired": retired,
+    }
+
+
+BOOK = {
+    "installations": [
+        *(fitted("box-1"), fitted("box-2"), fitted("box-3", OTHER), fitted("box-9", retired=1)),
+        *(fitted("hall", gateway="site"), fitted("dock", gateway="site")),
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    one = Authority(tmp_path_factory.mktemp("authority"))
+    for name in ("server", "cloud", "health", "box-1", "box-2", "box-3", "box-9", "site", "nobody"):
+        one.issue(name)
+    return one
+
+
+@pytest.fixture(scope="module")
+def broker(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    """Mosquitto with the two files as the commands write them."""
+    folder = tmp_path_factory.mktemp("broker")
+    one = BrokerProcess("mosquitto", folder)
+    book, conf, acl = folder / "book.json", folder / "mosquitto.conf", folder / "acl"
+    book.write_text(json.dumps(BOOK), encoding="utf-8")
+    assert main(["broker", "acl", "--book", str(book), "--health", "health", "--output", str(acl)]) == 0
+    files = {"ca": "ca.pem", "certificate": "server.pem", "key": "server.key"}
+    named = [word for key, file in files.items() for word in (f"--{key}-file", str(authority.folder / file))]
+    store = ["--persistence-folder", str(folder / "mosquitto-store"), "--acl-file", str(acl)]
+    assert main(["broker", "conf", "--port", str(one.port), *named, *store, "--output", str(conf)]) == 0
+    if os.geteuid() == 0:
+        with conf.open("a", encoding="ascii") as file:
+            file.write("user root\n")  # else it becomes a user who cannot read this folder
+    one.start()
+    yield one
+    one.kill()
+
+
+class Client:
+    """Who holds a certificate, connected by MQTT 5."""
+
+    def __init__(
+        self, broker: BrokerProcess, folder: Path, name: str, *, as_client: str = "", will: str = "", keep: bool = False
+    ) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+        self._codes: dict[int, int] = {}
+        self._news = threading.Condition()
+        self.paho = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=as_client or f"{name}-test", protocol=paho.MQTTv5
+        )
+        self.paho.tls_set(str(folder / "ca.pem"), str(folder / f"{name}.pem"), str(folder / f"{name}.key"))
+        if will:
+            self.paho.will_set(will, b"gone", qos=1)
+        self.refused: int | None = None
+        self.paho.on_connect = self._connected
+        self.paho.on_message = self._message
+        self.paho.on_publish = self._published
+        self.paho.on_subscribe = self._subscribed
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = 600 if keep else 0
+        self._is_connected = False
+        self.paho.connect("127.0.0.1", broker.port, clean_start=not keep, properties=properties)
+        self.paho.loop_start()
+        self.until(lambda: self._is_connected or self.refused is not None)
+
+    def say(self, topic: str, payload: bytes = b"x", *, retain: bool = False) -> bool:
+        """Publish with QoS 1; whether the broker takes it."""
+        return self.say_all([topic], payload, retain=retain)[topic]
+
+    def say_all(self, names: Sequence[str], payload: bytes = b"x", *, retain: bool = False) -> dict[str, bool]:
+        """Publish under each topic; which of them the broker takes."""
+        sent = {name: self.paho.publish(name, payload, qos=1, retain=retain).mid for name in names}
+        self.until(lambda: self._codes.keys() >= {*sent.values()})
+        assert {self._codes[one] for one in sent.values()} <= {0, NOBODY_LISTENS, NOT_AUTHORIZED}
+        return {name: self._codes[one] != NOT_AUTHORIZED for name, one in sent.items()}
+
+    def ask(self, *filters: str) -> None:
+        """Subscribe; Mosquitto grants it."""
+        for one in filters:
+            mid = self.paho.subscribe(one, options=SubscribeOptions(qos=1))[1]
+            assert mid is not None
+            self.until(lambda mid=mid: mid in self._codes)  # type: ignore[misc]
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what the broker does."""
+        deadline = time.monotonic() + PATIENCE_S
+        with self._news:
+            while not condition():
+                assert self._news.wait(deadline - time.monotonic()), "the broker does not answer"
+
+    def hears(self, topic: str, payload: bytes) -> list[tuple[str, bytes]]:
+        """Wait until this comes; all that came before it."""
+        self.until(lambda: (topic, payload) in self.heard)
+        return self.heard[: self.heard.index((topic, payload))]
+
+    def leave(self, *, rudely: bool = False) -> None:
+        """End; rudely, so that the last will is said."""
+        if rudely:
+            sock = self.paho.socket()
+            assert sock is not None
+            sock.close()
+        else:
+            self.paho.disconnect()
+        self.paho.loop_stop()
+
+    def _connected(self, *arguments: Any) -> None:
+        with self._news:
+            self._is_connected = arguments[3] == 0
+            self.refused = None if arguments[3] == 0 else arguments[3].value
+            self._news.notify_all()
+
+    def _message(self, *arguments: Any) -> None:
+        with self._news:
+            self.heard.append((arguments[2].topic, arguments[2].payload))
+            self._news.notify_all()
+
+    def _published(self, *arguments: Any) -> None:
+        with self._news:
+            self._codes[arguments[2]] = arguments[3].value
+            self._news.notify_all()
+
+    def _subscribed(self, *arguments: Any) -> None:
+        with self._news:
+            self._codes[arguments[2]] = arguments[3][0].value
+            self._news.notify_all()
+
+
+@pytest.fixture
+def client(broker: BrokerProcess, authority: Authority) -> Iterator[Callable[..., Client]]:
+    made: list[Client] = []
+
+    def connected(name: str, **how: Any) -> Client:
+        made.append(Client(broker, authority.folder, name, **how))
+        return made[-1]
+
+    yield connected
+    for one in made:
+        one.leave()
+
+
+def test_a_device_says_and_hears_its_own(client: Callable[..., Client]) -> None:
+    cloud, box = client("cloud"), client("box-1")
+    cloud.ask("pw/1/+/+/up", "pw/1/+/+/status")
+    box.ask(f"{MINE}/committed", f"{MINE}/settings", f"{MINE}/command")
+    assert box.say(f"{MINE}/status", b"online")
+    assert box.say(f"{MINE}/up", b"readings")
+    assert cloud.hears(f"{MINE}/up", b"readings") == [(f"{MINE}/status", b"online")]
+    assert cloud.say(f"{MINE}/committed", b"all of it")
+    assert box.hears(f"{MINE}/committed", b"all of it") == []
+
+
+FORBIDDEN = [
+    *(f"{one}/{kind}" for one in (BESIDE, ABROAD, HALL, RETIRED) for kind in Kind),
+    *(f"{MINE}/{kind}" for kind in (Kind.COMMITTED, Kind.SETTINGS, Kind.COMMAND)),
+    *("pw/1/other-line/box-1/up", "pw/2/harbour-line/box-1/up", f"{MINE}/up/more", f"{MINE}/", "pw", "lights/on"),
+]
+
+
+def test_a_device_cannot_publish_for_another(client: Callable[..., Client]) -> None:
+    cloud, box, beside = client("cloud"), client("box-1"), client("box-2")
+    cloud.ask("pw/1/+/+/up", "pw/1/+/+/status")
+    beside.ask(f"{BESIDE}/committed", f"{BESIDE}/settings", f"{BESIDE}/command")
+    assert box.say_all(FORBIDDEN, b"forged", retain=True) == dict.fromkeys(FORBIDDEN, False)
+    assert box.say(f"{MINE}/up", b"my own")
+    assert cloud.hears(f"{MINE}/up", b"my own") == []
+    assert cloud.say(f"{BESIDE}/committed", b"the last")
+    assert beside.hears(f"{BESIDE}/committed", b"the last") == []
+    later = client("cloud", as_client="later")
+    later.ask("pw/1/+/+/up", "pw/1/+/+/status")  # what is retained comes first
+    assert box.say(f"{MINE}/up", b"once more")
+    assert later.hears(f"{MINE}/up", b"once more") == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *("#", "pw/#", "pw/1/+/+/up", "pw/1/+/+/committed", f"{BESIDE}/#", f"{BESIDE}/committed", f"{BESIDE}/up"),
+        *("$share/thieves/pw/1/+/+/up", "$share/thieves/pw/1/+/+/committed", "$SYS/#"),
+    ],
+)
+def test_a_device_hears_nothing_of_another(wanted: str, client: Callable[..., Client]) -> None:
+    cloud, box, beside = client("cloud"), client("box-1"), client("box-2")
+    box.ask(wanted, f"{MINE}/committed")
+    assert beside.say(f"{BESIDE}/status", b"online", retain=True)
+    assert beside.say(f"{BESIDE}/up", b"readings")
+    assert cloud.say(f"{BESIDE}/committed", b"of box-2")
+    assert cloud.say(f"{ABROAD}/committed", b"of box-3")
+    assert cloud.say(f"{MINE}/committed", b"the last")
+    assert {topic for topic, _ in box.hears(f"{MINE}/committed", b"the last")} <= {f"{MINE}/committed"}
+    assert beside.say(f"{BESIDE}/status", b"", retain=True)
+
+
+def test_a_last_will_is_not_said_for_another(client: Callable[..., Client]) -> None:
+    cloud = client("cloud")
+    cloud.ask("pw/1/+/+/status")
+    thief = client("box-1", as_client="thief", will=f"{BESIDE}/status")
+    if thief.refused is None:
+        thief.leave(rudely=True)
+    own = client("box-1", as_client="own", will=f"{MINE}/status")
+    assert own.refused is None
+    own.leave(rudely=True)
+    assert cloud.hears(f"{MINE}/status", b"gone") == []
+
+
+def test_who_takes_over_the_session_of_another_hears_nothing_of_what_waited_in_it(
+    client: Callable[..., Client],
+) -> None:
+    cloud = client("cloud")
+    beside = client("box-2", as_client="session-2", keep=True)
+    beside.ask(f"{BESIDE}/committed")
+    beside.leave()
+    assert cloud.say(f"{BESIDE}/committed", b"waits")
+    thief = client("box-1", as_client="session-2", keep=True)
+    thief.ask(f"{MINE}/committed")
+    assert cloud.say(f"{BESIDE}/committed", b"comes")
+    assert cloud.say(f"{MINE}/committed", b"the last")
+    assert thief.hears(f"{MINE}/committed", b"the last") == []
+
+
+def test_a_gateway_speaks_for_its_devices_and_no_others(client: Callable[..., Client]) -> None:
+    cloud, site = client("cloud"), client("site")
+    site.ask("pw/1/+/+/committed")
+    assert all(site.say_all([f"{one}/{kind}" for one in (HALL, DOCK) for kind in ("up", "status")]).values())
+    assert not site.say(f"{MINE}/up")
+    for one in (MINE, DOCK):
+        assert cloud.say(f"{one}/committed", b"so far")
+    assert site.hears(f"{DOCK}/committed", b"so far") == []
+
+
+def test_the_cloud_and_the_health_check_cannot_speak_for_a_device(client: Callable[..., Client]) -> None:
+    cloud, health = client("cloud"), client("health")
+    assert not cloud.say(f"{MINE}/up")
+    assert not cloud.say(f"{MINE}/settings")
+    health.ask("#", "$SYS/#")
+    assert not health.say(f"{MINE}/up")
+    assert cloud.say(f"{MINE}/committed")
+    health.until(lambda: bool(health.heard))
+    assert {topic for topic, _ in health.heard} == {"$SYS/broker/uptime"}
+
+
+@pytest.mark.parametrize("name", ["box-9", "nobody"])
+def test_who_is_retired_or_unknown_may_say_nothing(name: str, client: Callable[..., Client]) -> None:
+    one = client(name)
+    assert not any(one.say_all([f"{whose}/{kind}" for whose in (RETIRED, MINE) for kind in Kind]).values())
+
+
+def test_without_a_certificate_of_this_authority_nobody_connects(
+    broker: BrokerProcess, authority: Authority, tmp_path: Path
+) -> None:
+    stranger = Authority(tmp_path)
+    stranger.issue("box-1")
+    for own in (None, (tmp_path / "box-1.pem", tmp_path / "box-1.key")):
+        context = ssl.create_default_context(cafile=str(authority.folder / "ca.pem"))
+        if own is not None:
+            context.load_cert_chain(*own)
+        one = paho.Client(CallbackAPIVersion.VERSION2, client_id="stranger", protocol=paho.MQTTv5)
+        one.tls_set_context(context)
+        done: list[Any] = []
+        one.on_connect = lambda *arguments, done=done: done.append(arguments[3])
+        with pytest.raises(OSError, match=r"certificate required|alert|reset|closed|EOF") as refused:  # noqa: PT012
+            one.connect("127.0.0.1", broker.port)
+            while one.loop(0.1) == paho.MQTT_ERR_SUCCESS:
+                assert not done
+            raise ConnectionResetError("closed by the broker")
+        assert refused.value is not None
+        assert done == []
+
+
+def installed(device: str, operator: str = LINE, *, gateway: str = "", retired: int = 0) -> Installation:
+    """An installation as the book holds it."""
+    return Installation(device, operator, device, KEY, retired, Patience(0, 0), gateway, 0, 0, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("installations", "said"),
+    [
+        ([installed("a", gateway="hall\ntopic write #")], r"'hall\\ntopic write #' cannot be a user"),
+        ([installed("a", gateway="Hall 1")], "gateway of a: 'Hall 1' cannot be a user"),
+        ([installed("cloud")], "'cloud' is a device or gateway of the book too"),
+        ([installed("health")], "'health' is a device or gateway of the book too"),
+        ([installed("a", gateway="cloud")], "'cloud' is a device or gateway of the book too"),
+        (
+            [installed("a", gateway="g"), installed("b", OTHER, gateway="g")],
+            "gateway 'g' is harbour-line and other-line's",
+        ),
+        ([installed("a"), installed("b", gateway="a")], "'a' is a device and a gateway"),
+    ],
+)
+def test_what_cannot_be_told_apart_gives_no_list(installations: list[Installation], said: str) -> None:
+    with pytest.raises(AclError, match=said):
+        acl_of(installations, health="health")
+
+
+NAMES = st.sampled_from(["a", "b", "c", "d"])
+
+
+@given(
+    st.lists(
+        st.builds(
+            installed, NAMES, st.sampled_from([LINE, OTHER]), gateway=NAMES | st.just(""), retired=st.integers(0, 1)
+        ),
+        unique_by=lambda one: one.device,
+    )
+)
+def test_every_line_is_for_a_device_of_its_user(installations: list[Installation]) -> None:
+    try:
+        text = acl_of(installations)
+    except AclError:
+        return
+    allowed: dict[str, set[tuple[str, str]]] = {}
+    user = ""
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["user"]:
+            (user,) = words[1:]
+            assert user not in allowed, "two sections of one user"
+            allowed[user] = set()
+        elif words[:1] == ["topic"]:
+            allowed[user].add((words[1], words[2]))
+    del allowed["cloud"]
+    wanted: dict[str, set[tuple[str, str]]] = {}
+    for one in installations:
+        if not one.retired:
+            wanted.setdefault(user_of(one), set()).update(
+                ("write" if kind in {Kind.UP, Kind.STATUS} else "read", topics.topic(one.operator, one.device, kind))
+                for kind in Kind
+            )
+    assert allowed == wanted
+
+
+def test_the_commands_print_write_whole_and_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    book = tmp_path / "book.json"
+    book.write_text(json.dumps(BOOK), encoding="utf-8")
+    assert main(["broker", "acl", "--book", str(book)]) == 0
+    printed = capsys.readouterr().out
+    assert main(["broker", "acl", "--book", str(book), "--output", str(tmp_path / "acl")]) == 0
+    assert (tmp_path / "acl").read_text(encoding="utf-8") == printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["acl", "book.json"]
+    more = tmp_path / "more.json"
+    more.write_text(json.dumps({"installations": [fitted("cloud")]}), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["broker", "acl", "--book", str(book), "--book", str(more)]) == 2
+    assert "give the cloud or health another user" in capsys.readouterr().err
+    assert main(["broker", "acl", "--book", str(book), "--book", str(more), "--cloud", "bank"]) == 0
+    assert "user bank\n" in capsys.readouterr().out
+    assert main(["broker", "acl", "--book", str(tmp_path / "none.json")]) == 2
+    assert main(["broker", "conf", "--output", str(tmp_path / "none" / "conf")]) == 2
+    assert main(["broker", "conf", "--crl-file", "/mosquitto/config/crl.pem"]) == 0
+    assert "crlfile /mosquitto/config/crl.pem\n" in capsys.readouterr().out
+    for wrong in (["--ca-file", "ca.pem"], ["--key-file", "/a\nuser root"], ["--port", "0"]):
+        with pytest.raises(SystemExit):
+            main(["broker", "conf", *wrong])
