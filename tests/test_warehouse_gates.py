@@ -96,7 +96,7 @@ def test_a_name_is_found_however_the_receipt_and_the_reader_write_it(
 ) -> None:
     yard.register.issue(FIRST, {**SOFAS, key: written})
     yard.reads(read, LATER_MS)
-    assert yard.left() == (Departure(FIRST, 0, GATE, LATER_MS),)
+    assert yard.left() == ((FIRST, 0, GATE, LATER_MS),)
 
 
 def test_of_several_names_the_first_that_has_left_counts(yard: Yard) -> None:
