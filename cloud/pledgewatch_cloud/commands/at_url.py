@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import httpx2
@@ -25,14 +26,36 @@ class AnswerError(Exception):
         return HTTPStatus.BAD_REQUEST <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
+class At(NamedTuple):
+    """Where a service is, and what is shown to it: a key of the API, empty where it asks for none."""
+
+    url: str
+    key: str = ""
+
+
 def add_url(parser: argparse.ArgumentParser) -> None:
-    """Where the service is."""
+    """Where the service is, and what is shown to it."""
     parser.add_argument("--url", default=URL, help=f"the service's API, default: {URL}")
+    parser.add_argument(
+        "--api-key", type=Path, metavar="FILE", help="a file with your key of the API (docs/ACCESS.md), to read with"
+    )
 
 
-def get(url: str, path: str, asked: Mapping[str, str | int] | None = None) -> "httpx2.Response":
+def at(options: argparse.Namespace) -> At:
+    """Where `add_url` says. Raises AnswerError where the key cannot be read."""
+    if options.api_key is None:
+        return At(options.url)
+    try:
+        return At(options.url, options.api_key.read_text(encoding="ascii").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnswerError(f"{options.api_key} cannot be read: {error}") from None
+
+
+def get(where: At, path: str, asked: Mapping[str, str | int] | None = None) -> "httpx2.Response":
     """What is there. Raises AnswerError."""
-    return _answer("GET", url, path, params={name: value for name, value in (asked or {}).items() if value})
+    headers = {"authorization": f"Bearer {where.key}"} if where.key else {}
+    params = {name: value for name, value in (asked or {}).items() if value}
+    return _answer("GET", where.url, path, params=params, headers=headers)
 
 
 def post_text(url: str, path: str, text: str) -> dict[str, Any]:

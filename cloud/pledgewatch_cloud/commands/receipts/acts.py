@@ -134,9 +134,9 @@ def _says(options: argparse.Namespace) -> dict[str, Any]:
         body["received"] = {"from": window[0], "until": window[1]}
     after = options.after
     if after is None:
-        after = "" if options.kind is ActKind.DRAFT else asked.head_of(options.url, options.receipt)
+        after = "" if options.kind is ActKind.DRAFT else asked.head_of(at_url.at(options), options.receipt)
     if "register" in needed and not after and "register" not in body:
-        body["register"] = asked.register(options.url)
+        body["register"] = asked.register(at_url.at(options))
     at = options.at or iso(time.time_ns() // 1_000_000)
     return {"act": options.kind.value, "receipt": options.receipt, "after": after, "by": options.by, "at": at, **body}
 

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pledgewatch_cloud.commands import at_url
-from pledgewatch_cloud.commands.at_url import AnswerError
+from pledgewatch_cloud.commands.at_url import AnswerError, At
 
 
 def path_of(receipt: str) -> str:
@@ -13,19 +13,19 @@ def path_of(receipt: str) -> str:
     return f"/receipts/{quote(receipt, safe='')}"
 
 
-def head_of(url: str, receipt: str) -> str:
+def head_of(at: At, receipt: str) -> str:
     """The head of a receipt, empty where there is none yet. Raises AnswerError."""
     try:
-        return str(at_url.get(url, path_of(receipt)).json()["head"])
+        return str(at_url.get(at, path_of(receipt)).json()["head"])
     except AnswerError as error:
         if error.status == HTTPStatus.NOT_FOUND:
             return ""
         raise
 
 
-def register(url: str) -> str:
+def register(at: At) -> str:
     """What the register is called. Raises AnswerError."""
-    return str(at_url.get(url, "/receipts/register").json()["register"])
+    return str(at_url.get(at, "/receipts/register").json()["register"])
 
 
 def hand_in(url: str, text: str) -> dict[str, Any]:

@@ -84,14 +84,14 @@ def _is_written(path: Path, said: bytes) -> bool:
 
 
 def _show(options: argparse.Namespace) -> Iterator[str]:
-    yield json.dumps(at_url.get(options.url, path_of(options.receipt)).json())
+    yield json.dumps(at_url.get(at_url.at(options), path_of(options.receipt)).json())
 
 
 def _list(options: argparse.Namespace) -> Iterator[str]:
     asked: dict[str, Any] = {name: getattr(options, name) for name in (*_FILTERS, "state")}
     after = ""
     while True:
-        page = at_url.get(options.url, "/receipts", {**asked, "after": after, "limit": _AT_ONCE}).json()
+        page = at_url.get(at_url.at(options), "/receipts", {**asked, "after": after, "limit": _AT_ONCE}).json()
         yield from map(json.dumps, page["receipts"])
         after = page["next_after"]
         if not after:
@@ -101,7 +101,7 @@ def _list(options: argparse.Namespace) -> Iterator[str]:
 def _acts(options: argparse.Namespace) -> Iterator[str]:
     path, after = f"{path_of(options.receipt)}/acts", 0
     while True:
-        page = at_url.get(options.url, path, {"after_entry": after, "limit": _AT_ONCE}).json()
+        page = at_url.get(at_url.at(options), path, {"after_entry": after, "limit": _AT_ONCE}).json()
         if page["next_after_entry"] == after:
             return
         yield from map(json.dumps, page["acts"])
@@ -109,16 +109,16 @@ def _acts(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _credential(options: argparse.Namespace) -> Iterator[str]:
-    yield at_url.get(options.url, f"{path_of(options.receipt)}/credential").text
+    yield at_url.get(at_url.at(options), f"{path_of(options.receipt)}/credential").text
 
 
 def _sheet(options: argparse.Namespace) -> Iterator[bytes]:
-    yield at_url.get(options.url, f"{path_of(options.receipt)}/sheet").content
+    yield at_url.get(at_url.at(options), f"{path_of(options.receipt)}/sheet").content
 
 
 def _status_list(options: argparse.Namespace) -> Iterator[str]:
-    yield at_url.get(options.url, f"/receipts/status-lists/{options.number}").text.removesuffix("\n")
+    yield at_url.get(at_url.at(options), f"/receipts/status-lists/{options.number}").text.removesuffix("\n")
 
 
 def _issuer(options: argparse.Namespace) -> Iterator[str]:
-    yield json.dumps(at_url.get(options.url, "/receipts/issuer").json())
+    yield json.dumps(at_url.get(at_url.at(options), "/receipts/issuer").json())
