@@ -46,7 +46,7 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 12
+FORMAT = 13
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = (
