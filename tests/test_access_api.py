@@ -167,6 +167,16 @@ def test_every_request_of_a_user_is_in_the_journal(seeing: Seeing) -> None:
     assert [one["path"] for one in _audit(seeing, "?user=keeper")] == ["/audit"]
 
 
+def test_what_a_user_has_written_is_noted_with_the_entry_that_it_came_to(seeing: Seeing) -> None:
+    service = seeing.client.app.state.service  # type: ignore[attr-defined]
+    quotes = {"rates": [{"currency": "USD", "date": "2026-01-01", "rate": "1.1789"}]}
+    answer = seeing.client.post("/market/quotes", json=quotes, headers=shown(USERS["keeper-kim"].key)).json()
+    assert answer["changed"], answer
+    asyncio.run(service.audit.commit())
+    (row,) = _audit(seeing)
+    assert (row["user"], row["method"], row["after_entry"]) == ("keeper-kim", "POST", answer["entry"])
+
+
 def _audit(seeing: Seeing, query: str = "") -> list[dict[str, object]]:
     found: list[dict[str, object]] = seeing.client.get(f"/audit{query}").json()["rows"]
     return found
@@ -189,7 +199,7 @@ def test_notes_that_the_disk_does_not_take_wait_and_stop_the_answers_when_they_a
     entry = seeing.keeping.spine.state.entry
     asyncio.run(audit.commit())
     (written,) = seeing.store.entries_of("accesses", entry)
-    assert json.loads(written.body)["rows"] == [[NOON_MS, "keeper", "", "keeper", "GET", "/book", 200, 2]]
+    assert json.loads(written.body)["rows"] == [[NOON_MS, "keeper", "", "keeper", "GET", "/book", 200, 0, 2]]
     for number in range(MAX):
         audit.note(KEEPER, "GET", f"/{number}", 200)
     assert audit.is_full

@@ -1,6 +1,7 @@
 """Law 9: no party sees what its role and the life of a pledge do not give it. Random histories of pledges are held
 against a plain record of what was whose at each moment, over every route of the API and as every user."""
 
+import ast
 import json
 import random
 import re
@@ -249,3 +250,30 @@ def test_pledges_are_the_same_after_a_restart_and_by_a_replay(tmp_path: Path) ->
     assert state_module.to_bytes(state_module.from_bytes(body)) == body
     assert state_module.to_bytes(recover(store)) == body
     seeing.series.close()
+
+
+API = Path(__file__).resolve().parent.parent / "cloud" / "pledgewatch_cloud" / "api"
+FOR_KEEPERS = frozenset({"audit", "metrics", "outbox", "quarantine", "registry", "status"})
+OPEN_TO_ALL = frozenset({"read_register", "read_issuer", "read_capture_job"})
+"""The register's name and the issuer's key are everybody's; capture jobs are for keepers."""
+
+
+def answering(module: Path) -> Iterator[ast.AsyncFunctionDef]:
+    """The functions of a module that answer a GET."""
+    for one in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(one, ast.AsyncFunctionDef):
+            calls = [by.func for by in one.decorator_list if isinstance(by, ast.Call)]
+            if any(isinstance(call, ast.Attribute) and call.attr == "get" for call in calls):
+                yield one
+
+
+def test_no_route_that_answers_reaches_past_its_view() -> None:
+    looked_at = 0
+    for module in sorted(API.glob("*.py")):
+        if module.stem in FOR_KEEPERS:
+            continue
+        for one in answering(module):
+            looked_at += 1
+            reached = re.findall(r"service\.(store|series|writer)\b", ast.unparse(one))
+            assert not reached or one.name in OPEN_TO_ALL, f"{module.name}: {one.name} reads service.{reached}"
+    assert looked_at > 30

@@ -19,11 +19,13 @@ from pledgewatch_cloud.spine.writer import Writer
 INTERVAL_S = 1.0
 MAX = 10_000
 PATH_MAX = 512
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
-    """What was asked, by whom, and how it was answered."""
+    """What was asked, by whom, and how it was answered. `entry`: where it may have changed something, the last entry of
+    the journal when it was answered, so what it changed is that one or shortly before; else 0."""
 
     user: str
     party: str
@@ -31,6 +33,7 @@ class Asked(NamedTuple):
     method: str
     path: str
     status: int
+    entry: int
 
 
 class Audit:
@@ -51,7 +54,8 @@ class Audit:
         """Note a request. One of nobody in particular is not noted: it would name nobody."""
         if not viewer.user:
             return
-        asked = Asked(viewer.user, viewer.party, viewer.role.value, method, path[:PATH_MAX], status)
+        entry = 0 if method in _READING else self._writer.state.entry
+        asked = Asked(viewer.user, viewer.party, viewer.role.value, method, path[:PATH_MAX], status, entry)
         found = self._notes.setdefault(asked, [self._clock.now_ms(), 0])
         found[1] += 1
         self._wanted.set()

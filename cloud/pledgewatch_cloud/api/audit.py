@@ -11,7 +11,7 @@ from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.journal import form
 
 router = APIRouter(prefix="/audit", tags=["audit"], dependencies=[Depends(for_keepers)])
-_FIELDS = ("user", "party", "role", "method", "path", "status", "count")
+_FIELDS = ("user", "party", "role", "method", "path", "status", "after_entry", "count")
 _ENTRIES = 200
 
 

@@ -230,7 +230,8 @@ class Tick(NamedTuple):
 
 class Accesses(NamedTuple):
     """What users have asked of the API: rows of when first (Unix milliseconds), user, party, role, method, path, status
-    of the answer, and how often within a moment. It changes no answer; it is here to be found, and not to be changed.
+    of the answer, the last entry by then where it was no reading, and how often within a moment. It changes no answer;
+    it is here to be found, and not to be changed.
     """
 
     rows: list[list[Any]]
