@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.receipts.act import Act, ActError, ActKind, NoPartError, OvertakenError
-from pledgewatch_cloud.decide.receipts.claiming import World, check_stated, claimed, consents
+from pledgewatch_cloud.decide.receipts.claiming import World, check_stated, check_still_there, claimed, consents
 from pledgewatch_cloud.decide.receipts.goods import DAY_MS, GoodsLine
 from pledgewatch_cloud.decide.receipts.receipt import ID_MAX, Delivery, Receipt, State, is_own_id
 from pledgewatch_cloud.decide.receipts.receipt_book import KEPT_MAX, ReceiptBook
@@ -341,6 +341,7 @@ def _pledge(one: _Asked) -> list[Receipt]:
     }
     _check_party(one.world, "pledgee", pledgee, barred)
     _check_known(one, pledgee)
+    check_still_there(one.receipts, one.known, one.world)
     nothing = (0,) * len(one.known.goods)
     return [one.after._replace(state=State.PLEDGED, pledgee=pledgee, released_milli=nothing)]
 
