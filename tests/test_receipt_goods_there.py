@@ -494,3 +494,46 @@ def test_a_draft_that_has_run_out_is_not_issued(register: Register) -> None:
     assert "until: is not after" in register.assert_refused(signed(WAREHOUSE, says)).why
     register.now_ms = until_ms - 1
     assert register.do(WAREHOUSE, "issue", FIRST).state is State.ISSUED
+
+
+# When goods came in, asked again at the pledge.
+
+
+@pytest.mark.parametrize("units", [1, 40])
+def test_what_was_sold_and_restocked_since_the_issue_is_not_pledged_by_the_days_of_before(
+    register: Register, units: int
+) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    books(register, "sold", units, NOON_MS)
+    books(register, "received", 40, NOON_MS + MINUTE_MS)
+    register.now_ms = NOON_MS + DAY_MS
+    error = register.refuse(DEPOSITOR, "pledge", FIRST, pledgee=BANK)
+    assert f"not all that {FIRST} claims is still there of what came in in its window" in error.why
+    assert "substitute" in error.cure
+    # Whoever's it is by now is told no numbers.
+    assert not any(sign.isdigit() for sign in f"{error.why}{error.cure}".replace(FIRST, ""))
+    register.take(substitution(register, SOFAS, received=window(39.5, 40.5)))
+    assert register.pledge(FIRST).state is State.PLEDGED
+
+
+def test_what_was_sold_beside_a_receipt_that_came_first_is_pledged_by_its_days(register: Register) -> None:
+    books(register, "received", 40, IN_MS - 9 * DAY_MS)
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    books(register, "sold", 40, NOON_MS)
+    assert register.pledge(FIRST).state is State.PLEDGED
+
+
+def test_parts_of_a_receipt_are_not_pledged_for_more_than_is_left_of_its_days(register: Register) -> None:
+    books(register, "received", 40, IN_MS)
+    register.issue()
+    register.do(DEPOSITOR, "split", FIRST, into_milli=[[20_000], [20_000]])
+    books(register, "sold", 20, NOON_MS)
+    books(register, "received", 20, NOON_MS + MINUTE_MS)
+    register.now_ms = NOON_MS + DAY_MS
+    assert register.pledge(f"{FIRST}.1").state is State.PLEDGED
+    error = register.refuse(DEPOSITOR, "pledge", f"{FIRST}.2", pledgee=OTHER_BANK)
+    assert f"not all that {FIRST}.2 claims is still there" in error.why
+    register.do(BANK, "release", f"{FIRST}.1")
+    assert register.pledge(f"{FIRST}.2", OTHER_BANK).state is State.PLEDGED

@@ -99,11 +99,11 @@ def test_a_name_is_found_however_the_receipt_and_the_reader_write_it(
     assert yard.left() == ((FIRST, 0, GATE, LATER_MS),)
 
 
-def test_of_several_names_the_first_that_has_left_counts(yard: Yard) -> None:
+def test_of_several_names_the_newest_that_has_left_counts(yard: Yard) -> None:
     yard.register.issue(FIRST, GOODS)
     yard.reads(SEAL, LATER_MS + 5)
     yard.reads(CONTAINER, LATER_MS)
-    assert yard.left() == ((FIRST, 0, GATE, LATER_MS),)
+    assert yard.left() == ((FIRST, 0, GATE, LATER_MS + 5),)
 
 
 def test_goods_that_have_come_back_have_not_left(yard: Yard) -> None:
@@ -220,11 +220,15 @@ def test_goods_have_left_where_their_container_is_an_asset_that_is_outside(yard:
     assert yard.left() == ((FIRST, 0, "", LATER_MS),)
 
 
-def test_a_gate_is_told_before_a_place(yard: Yard) -> None:
+def test_of_a_gate_and_a_place_the_newest_is_told(yard: Yard) -> None:
     yard.register.issue(FIRST, GOODS)
     yard.is_at(BOX, LATER_MS)
-    yard.reads(CONTAINER, LATER_MS + 1)
-    assert yard.left() == ((FIRST, 0, GATE, LATER_MS + 1),)
+    yard.reads(CONTAINER, LATER_MS)
+    assert yard.left() == ((FIRST, 0, GATE, LATER_MS),)
+    yard.is_at(BOX, LATER_MS + 1)
+    assert yard.left() == ((FIRST, 0, "", LATER_MS + 1),)
+    yard.reads(CONTAINER, LATER_MS + 2)
+    assert yard.left() == ((FIRST, 0, GATE, LATER_MS + 2),)
 
 
 @pytest.mark.parametrize(
@@ -311,10 +315,10 @@ def test_a_passage_that_was_found_stays_until_the_name_comes_in_again(yard: Yard
         return bare(left(BOOK, yard.register.receipts, yard.signals, {}, known=known))
 
     yard.signals = Signals()
-    assert still_left() == ((FIRST, 0, GATE, LATER_MS),)
-    yard.reads(CONTAINER, LATER_MS + 2, Channel.TAG_IN)
-    assert still_left() == ((FIRST, 0, GATE, LATER_MS + 1),)  # its seal is still out
-    yard.reads(SEAL, LATER_MS, Channel.TAG_IN)
-    assert len(still_left()) == 1
+    assert still_left() == ((FIRST, 0, GATE, LATER_MS + 1),)
     yard.reads(SEAL, LATER_MS + 2, Channel.TAG_IN)
+    assert still_left() == ((FIRST, 0, GATE, LATER_MS),)  # its container is still out
+    yard.reads(CONTAINER, LATER_MS - 1, Channel.TAG_IN)
+    assert len(still_left()) == 1
+    yard.reads(CONTAINER, LATER_MS + 2, Channel.TAG_IN)
     assert still_left() == ()

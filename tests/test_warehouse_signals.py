@@ -1,6 +1,7 @@
 """Signals: what is kept of a warehouse's readings depends on which there are, and on nothing else."""
 
 import json
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from warehouses import DOCK, GATE, HALL, PLACE, TRACKER, ZONE, batch, book_with, cell, installation, said
 
 from pledgewatch_cloud.decide import book as book_module
+from pledgewatch_cloud.decide.asset import LATEST_MS
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.warehouse import signals as signals_module
@@ -127,6 +129,14 @@ def test_a_passage_and_a_door_by_a_clock_that_is_not_set_count_as_of_when_they_w
     assert after(said(DOCK, 1, 0, cell(C.TAG_OUT, SEAL), clock=Clock.UNSET), book=fitted_later) == NONE
 
 
+def test_a_passage_dated_longer_ago_than_anybody_keeps_a_reading_counts_as_of_when_it_was_heard() -> None:
+    found = after(said(DOCK, 1, LATER_MS - LATEST_MS - 1, cell(C.TAG_OUT, SEAL), cell(C.DOOR_OPEN, 1), clock=Clock.RTC))
+    assert found.passages(GATE) == (Passage(LATER_MS, DOCK, 1, 1, OUT, SEAL),)
+    assert found.latest(GATE, C.DOOR_OPEN) is None
+    late = after(said(DOCK, 1, LATER_MS - LATEST_MS, cell(C.TAG_OUT, SEAL), clock=Clock.RTC))
+    assert late.passages(GATE) == (Passage(LATER_MS - LATEST_MS, DOCK, 1, 1, OUT, SEAL),)
+
+
 def test_of_each_quarter_of_an_hour_the_newest_value_of_a_channel_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals_module, "VALUES_MAX", 3)
     moments = (0, 7, QUARTER_MS - 1, QUARTER_MS, 3 * QUARTER_MS, 2 * QUARTER_MS)
@@ -172,6 +182,25 @@ def test_the_newest_passage_of_each_tag_is_kept() -> None:
         Passage(NOON_MS + 5, DOCK, 1, 2, OUT, SEAL),
     )
     assert found.passage(HALL, SEAL) is None
+
+
+def test_the_newest_passage_on_the_way_out_is_kept_beside_whatever_was_heard_first() -> None:
+    readings = [
+        said(DOCK, 1, NOON_MS, cell(C.TAG_OUT, SEAL)),
+        said(DOCK, 2, NOON_MS + 5, cell(C.TAG_OUT, SEAL)),
+        said(DOCK, 3, NOON_MS + 9, cell(C.TAG_IN, SEAL)),
+    ]
+    for order in permutations(readings):
+        found = NONE
+        for one in order:
+            before, found = found, after(one, known=found)
+            is_news = found.out(GATE, SEAL) != before.out(GATE, SEAL)
+            assert (SEAL in found.tags_since(before)) >= is_news
+        assert found.out(GATE, SEAL) == Passage(NOON_MS + 5, DOCK, 1, 2, OUT, SEAL)
+        assert found.passages(GATE) == (Passage(NOON_MS + 9, DOCK, 1, 3, IN, SEAL),)
+    assert found.out(HALL, SEAL) is None
+    assert found.within(book_with(gates=[])).out(GATE, SEAL) is None
+    assert Signals.from_json(found.as_json()) == found
 
 
 @pytest.mark.parametrize("channels", [(C.TAG_IN, C.TAG_OUT), (C.TAG_OUT, C.TAG_IN)])
@@ -296,6 +325,7 @@ def by_hand(readings: list[AssetReading]) -> dict[str, Any]:
     """The signals' JSON, one cell at a time, from what is said of them alone."""
     latest: dict[tuple[str, int], Any] = {}
     passages: dict[tuple[str, int], Any] = {}
+    outs: dict[tuple[str, int], Any] = {}
     openings: dict[tuple[str, int], Any] = {}
     quarters: dict[tuple[str, int, int], Any] = {}
     for one in readings:
@@ -315,6 +345,8 @@ def by_hand(readings: list[AssetReading]) -> dict[str, Any]:
                 passage = (*who, channel == C.TAG_OUT, value)
                 key = known.asset, value
                 passages[key] = max(passages.get(key, passage), passage)
+                if channel == C.TAG_OUT:
+                    outs[key] = max(outs.get(key, passage), passage)
             values = {C.WEIGHT_G, C.WEIGHT_1_G, C.PIECES_PRESENT, C.TAGS_PRESENT} if known.is_zone else set()
             if channel in values | {C.DOOR_OPEN} and not is_ahead:
                 key = known.asset, channel
@@ -328,6 +360,7 @@ def by_hand(readings: list[AssetReading]) -> dict[str, Any]:
     return {
         "latest": [[*key, *one] for key, one in sorted(latest.items())],
         "openings": sorted([asset, *one] for (asset, _), one in openings.items()),
+        "outs": sorted([asset, *one] for (asset, _), one in outs.items()),
         "passages": sorted([asset, *one] for (asset, _), one in passages.items()),
         "quarters": [[asset, channel, *one] for (asset, channel, _), one in sorted(quarters.items())],
     }

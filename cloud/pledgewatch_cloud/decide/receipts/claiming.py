@@ -4,7 +4,8 @@ In this order: no live receipt shares a mark; the live receipts of each stock ke
 is, which is what the stock book has less what was delivered and is not booked out yet, and less what others took from
 the bin that they never had; no live receipt of the SKU in the warehouse is short, whoever's and in whichever bin and
 unit, by the stock book or by what counts, zones and gates say, so goods that were moved or sold from under a receipt
-cannot carry a second one there; enough of what is there came in when it is said that it did. Then what merely comes
+cannot carry a second one there; enough of what is there came in when it is said that it did, which is asked again when
+it is pledged. Then what merely comes
 close is asked for, and whether goods came from a warehouse where the depositor's are short. An ask is passed over where
 the act names it with a reason and who controls the other receipt has consented: the party that would be harmed if the
 goods were the same after all. Both receipts say from then on what was passed over, for who consented may be the one who
@@ -276,26 +277,62 @@ def _is_same(one: StockKey, other: StockKey) -> bool:
     return (compared(one.sku), one.unit) == (compared(other.sku), other.unit)
 
 
+class _Came(NamedTuple):
+    """What is claimed of a key, how much of what is there came in within its window, and all that is there, the
+    earliest first. In thousandths."""
+
+    key: StockKey
+    claimed_milli: int
+    there_milli: int
+    ages: list[Aged]
+
+
 def _check_came(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
-    """Of what is there, enough came in within the window; and where a count or an adjustment is all that tells of
-    goods, they came in before that, so the window begins before it. What was delivered and is not booked out left as
-    all goods do, the earliest first."""
+    for key, milli, there, ages in _turned_over(receipts, receipt, receipt.totals_milli, world):
+        told = ", ".join(f"{one.milli} {_when(one)}" for one in ages[-_CAME_TOLD_MAX:])
+        raise ActError(
+            f"received: what came first goes first, so of what is in bin {key.bin} by the stock book, {there} "
+            f"thousandths of a {key.unit} of {key.sku} came in in that window, and the receipt is for {milli}",
+            "correct the window, or issue a receipt for each time that goods came in; the newest that are there "
+            f"did so: {told}",
+        )
+
+
+def check_still_there(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
+    """Enough of what is there still came in when a receipt says that its goods did, for it and the other parts of its
+    whole that are pledged: who lends on it claims the goods of these days, and others may lend on those of later ones.
+    Raises ActError, which does not say how much there is: who pledges need not be the one whose stock it is."""
+    claims = claims_of(receipt.warehouse, receipt.goods, receipt.received)
+    sharing = {name for claim in claims for name in receipts.found_by(claim.text)} - {receipt.id}
+    pledged = [one for one in map(receipts.get, sharing) if one is not None and one.pledgee]
+    totals = {
+        key: milli + sum(one.totals_milli.get(key, 0) for one in pledged) for key, milli in receipt.totals_milli.items()
+    }
+    if any(True for _ in _turned_over(receipts, receipt, totals, world)):
+        raise ActError(
+            f"received: what came first goes first, so by the stock book not all that {receipt.id} claims is still "
+            "there of what came in in its window",
+            "have the warehouse substitute goods that are there, with the window in which these came in, or have the "
+            "stock system put right what it has counted or booked wrongly",
+        )
+
+
+def _turned_over(
+    receipts: ReceiptBook, receipt: Receipt, totals_milli: Mapping[StockKey, int], world: World
+) -> Iterator[_Came]:
+    """The keys of which, of what is there, not so much came in within the window of a receipt. Where a count or an
+    adjustment is all that tells of goods, they came in before that, so the window begins before it. What was delivered
+    and is not booked out left as all goods do, the earliest first."""
     window = receipt.received
-    for key, milli in receipt.totals_milli.items():
+    for key, milli in totals_milli.items():
         ages = _without(world.stock.ages(key, world.heard_ms), unbooked_milli(receipts, key, world))
-        there = sum(
+        there_milli = sum(
             one.milli
             for one in ages
             if window.from_ms <= one.at_ms and (one.at_ms < window.until_ms or not one.is_exact)
         )
-        if there < milli:
-            told = ", ".join(f"{one.milli} {_when(one)}" for one in ages[-_CAME_TOLD_MAX:])
-            raise ActError(
-                f"received: what came first goes first, so of what is in bin {key.bin} by the stock book, {there} "
-                f"thousandths of a {key.unit} of {key.sku} came in in that window, and the receipt is for {milli}",
-                "correct the window, or issue a receipt for each time that goods came in; the newest that are there "
-                f"did so: {told}",
-            )
+        if there_milli < milli:
+            yield _Came(key, milli, there_milli, ages)
 
 
 def _without(ages: list[Aged], milli: int) -> list[Aged]:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide import jose
 from pledgewatch_cloud.decide.receipts.act import Act, ActError, ActKind, NoPartError, OvertakenError
-from pledgewatch_cloud.decide.receipts.claiming import World, check_stated, claimed, consents
+from pledgewatch_cloud.decide.receipts.claiming import World, check_stated, check_still_there, claimed, consents
 from pledgewatch_cloud.decide.receipts.goods import DAY_MS, GoodsLine
 from pledgewatch_cloud.decide.receipts.receipt import ID_MAX, Delivery, Receipt, State, is_own_id
 from pledgewatch_cloud.decide.receipts.receipt_book import KEPT_MAX, ReceiptBook
@@ -341,6 +341,7 @@ def _pledge(one: _Asked) -> list[Receipt]:
     }
     _check_party(one.world, "pledgee", pledgee, barred)
     _check_known(one, pledgee)
+    check_still_there(one.receipts, one.known, one.world)
     nothing = (0,) * len(one.known.goods)
     return [one.after._replace(state=State.PLEDGED, pledgee=pledgee, released_milli=nothing)]
 
@@ -370,9 +371,7 @@ def _release(one: _Asked) -> list[Receipt]:
 def _surrender(one: _Asked) -> list[Receipt]:
     if any(one.known.ordered_milli) and not any(one.act.body.get("quantities_milli", (1,))):
         return [one.after._replace(ordered_milli=(0,) * len(one.known.goods))]
-    since_ms = one.known.ordered_ms if any(one.known.ordered_milli) else one.world.heard_ms
-    ordered = _quantities(one.act, one.known.free_milli, "is free")
-    return [one.after._replace(ordered_milli=ordered, ordered_ms=since_ms)]
+    return [one.after._replace(ordered_milli=_quantities(one.act, one.known.free_milli, "is free"))]
 
 
 def _deliver(one: _Asked) -> list[Receipt]:
@@ -400,9 +399,9 @@ def _deliveries(known: Receipt, out: tuple[int, ...], heard_ms: int) -> tuple[De
     for goods, milli in zip(known.goods, out, strict=True):
         if not milli:
             continue
-        new = Delivery(goods.sku, goods.unit, goods.bin, known.ordered_ms, heard_ms, milli)
+        new = Delivery(goods.sku, goods.unit, goods.bin, heard_ms, milli)
         same = [place for place, one in enumerate(found) if one[:3] == new[:3]]
-        if same and found[same[-1]][:5] == new[:5]:
+        if same and found[same[-1]][:4] == new[:4]:
             found[same[-1]] = new._replace(milli=found[same[-1]].milli + milli)
             continue
         if len(same) == DELIVERIES_MAX:

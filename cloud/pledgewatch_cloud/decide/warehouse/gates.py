@@ -9,7 +9,8 @@ Only what there is once can be followed: a line that is known by its container, 
 
 A gate's word stays known once it was found (`outs`), whatever becomes of the signals that it was found by: it is taken
 back by a newer passage of that name on its way in, and by nothing else that is read. What is seen outside is not, for
-later fixes may show that it never was.
+later fixes may show that it never was. Of all that shows a line to have left the newest says when that was: an older
+one may have been answered by a count since.
 
 A line of which all is surrendered may leave. Where a fence cannot be told yet nothing has left; a gate's word counts
 all the same.
@@ -75,10 +76,11 @@ class Line(NamedTuple):
 
 class Departure(NamedTuple):
     """A line of a receipt that has left. `of` is the line as it was followed last. `gate` is the gate that it passed;
-    empty where it was seen outside. `at_ms` is when it passed, or its newest fix outside, so it is not what departures
-    are told apart by. `outs` are the names that passed, one each. `since_ms` is the first moment of it that is known.
-    `by_count` is the digest of the count that was asked last whether it finds the goods, and `counted_ms` its moment;
-    empty and 0 where none was. `booked_milli` is what the stock system had booked out of it before its horizon."""
+    empty where it was seen outside after that. `at_ms` is the newest of when its names passed and its fixes outside, so
+    it is not what departures are told apart by. `outs` are the names that passed, one each. `since_ms` is the first
+    moment of it that is known. `by_count` is the digest of the count that was asked last whether it finds the goods,
+    and `counted_ms` its moment; empty and 0 where none was. `booked_milli` is what the stock system had booked out of
+    it before its horizon."""
 
     receipt: str
     line: int
@@ -241,12 +243,37 @@ def gone(book: Book, known: Departure, signals: Signals, assets: Mapping[str, As
     line = known.of
     warehouse = book.warehouses.get(line.warehouse)
     outs = _outs(warehouse.gates if warehouse else (), line, signals, known.outs)
-    if outs:
-        first = min(outs)
-        return known._replace(gate=first.gate, at_ms=first.passage.at_ms, outs=outs)
-    if warehouse and (at_ms := _seen_outside(book, warehouse, line, assets)) is not None:
-        return known._replace(gate="", at_ms=at_ms, outs=())
-    return None
+    seen_ms = _seen_outside(book, warehouse, line, assets) if warehouse else None
+    newest = max(outs, default=None)
+    if newest is not None and (seen_ms is None or seen_ms <= newest.passage.at_ms):
+        return known._replace(gate=newest.gate, at_ms=newest.passage.at_ms, outs=outs)
+    return known._replace(gate="", at_ms=seen_ms, outs=outs) if seen_ms is not None else None
+
+
+def went_out(
+    book: Book, receipts: ReceiptBook, names: Iterable[str], before: Signals, signals: Signals
+) -> tuple[Departure, ...]:
+    """The lines of receipts `names`, in order, of whose names a gate is newly heard to have read one on its way out,
+    whether they are back by now or not. A passage that is older than what was known of the line is no news: they were
+    away then, as was heard."""
+    found = []
+    for name in sorted(names) if signals.went_out is not before.went_out else ():
+        receipt = receipts.get(name)
+        warehouse = book.warehouses.get(receipt.warehouse) if receipt is not None and receipt.is_live else None
+        if receipt is None or warehouse is None:
+            continue
+        for number in range(len(receipt.goods)):
+            line = line_of(receipt, number)
+            known, newest = (_newest_out(warehouse.gates, line, one) for one in (before, signals))
+            if newest is not None and newest != known and line.goods.quantity_milli > 0:  # else it may leave
+                found.append(Departure(name, number, line, newest.gate, newest.passage.at_ms))
+    return tuple(found)
+
+
+def _newest_out(gates: Iterable[str], line: Line, signals: Signals) -> Out | None:
+    """The newest passage of any name of a line on its way out, since its goods began to come in."""
+    every = ((signals.out(gate, tag), gate) for gate in gates for tag in map(_number, line.names))
+    return max((Out(one, gate) for one, gate in every if one and one.at_ms >= line.received_ms), default=None)
 
 
 def _outs(gates: Iterable[str], line: Line, signals: Signals, known: tuple[Out, ...]) -> tuple[Out, ...]:

@@ -8,9 +8,9 @@ not matter in which order stock rows and readings come. Only what an entry touch
 something was heard, the goods of which there are more or less, the receipts that are not as they were, and what time
 brings: a mismatch that lasts, a count that is overdue.
 
-A receipt is frozen when goods of it are found to have left, once for each time, also where a count has found them since
-that was heard before. It is not thawed when they are back, or when later news show that they never left: who controls
-it says whether the goods are accepted again.
+A receipt is frozen when goods of it are found to have left, once for each time, also where that was over before it was
+heard: a count had found them since, or a gate had read them on their way in. It is not thawed when they are back, or
+when later news show that they never left: who controls it says whether the goods are accepted again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -127,7 +127,8 @@ class _Judging:
         self._cases = CaseBook(watch.cases, watch.numbered, watch.counts, count, self._now_ms, log)
         self._differing, self._tares = dict(watch.differing), dict(watch.tares)
         self._answered, self._gone = dict(watch.answered), dict(watch.gone)
-        self._found, self._brief = dict(watch.found), set[tuple[str, int]]()
+        self._found = dict(watch.found)
+        self._brief = dict[tuple[str, int], Departure]()  # what had left, and is over by the time that it is heard
         self._strays, self._touched = watch.strays, set[Departure]()
         self._coming = dict[Pool, int]()
         self._unfound = dict(watch.unfound)
@@ -252,13 +253,22 @@ class _Judging:
             if was is None or (place in was_found and was.counted_ms <= one.at_ms):
                 self._freeze(one.receipt)
             if was is None and is_found:
-                self._brief.add(place)
+                self._brief[place] = after
+        self._freeze_what_is_back({one.place for one in some} | (known.keys() - was_found))
         strays = self._stray(lost)
         changed = {*before, *some, *strays}
         self._stock_without_what_left({one.of.key for one in changed})
         self._cases_of_what_left(changed)
         for name in {name for name, _ in self._brief}:
             self._touch_receipt(name)
+
+    def _freeze_what_is_back(self, away: set[tuple[str, int]]) -> None:
+        """Freeze the receipts of lines that were away and are back before that is heard: all that went out but for
+        those that are `away`, or were known to be."""
+        for one in gates.went_out(self._book, self._receipts, self._names, self._watch.signals, self._heard):
+            if one.place not in away:
+                self._freeze(one.receipt)
+                self._brief[one.place] = one
 
     def _stray(self, lost: set[Departure]) -> set[Departure]:
         """What has left and is claimed by its names no more, with what is `lost` now, as far as it is not back, and its
@@ -304,7 +314,7 @@ class _Judging:
         """A departure, and whether a count of its key has found the goods since: all that is claimed of the key is
         there. Each count is asked once, when it or the departure is new; what a count has found stays found where the
         count itself is known no more."""
-        since_ms = min(before.since_ms, one.at_ms) if before else one.at_ms
+        since_ms = min([one.at_ms, *(out.passage.at_ms for out in one.outs), *([before.since_ms] if before else [])])
         one = one._replace(since_ms=since_ms, booked_milli=before.booked_milli if before else 0)
         key = one.of.key
         counted = self._counts.get(key)
@@ -567,8 +577,8 @@ class _Judging:
             self._log.say(self._about_lot(ended, self._now_ms, one))
         for one in sorted(now - before):
             self._log.say(self._begun(one, lots))
-        for place in sorted(self._brief):
-            for one in self._of_departure(self._found[place]):
+        for _, departure in sorted(self._brief.items()):
+            for one in self._of_departure(departure):
                 self._log.say(self._begun(one, lots))
                 self._log.say(self._about_lot(EventType.GOODS_ACCOUNTED_FOR, self._now_ms, one))
         return (told - before) | now
@@ -595,7 +605,7 @@ class _Judging:
             return self._about_lot(EventType.SHORTFALL_FOUND, self._now_ms, one, **about)
         place = one.receipt, one.line
         strays = (stray for stray in self._strays.of_receipt(one.receipt) if stray.place == place)
-        departure = self._gone.get(place) or self._found.get(place) or next(strays)
+        departure = self._gone.get(place) or self._brief.get(place) or next(strays)
         return self._about_lot(EventType.GOODS_LEFT, departure.at_ms, one, gate=departure.gate)
 
     def _about_lot(self, kind: EventType, at_ms: int, one: Telling, **about: int | str) -> Event:

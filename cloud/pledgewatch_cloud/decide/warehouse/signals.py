@@ -1,14 +1,16 @@
 """Signals: the newest that the devices of a warehouse have said of its zones, its doors and what passed its gates.
 
 What is kept depends on which readings there are, never on the order in which they came: of each channel of a zone the
-newest good value, of each tag its newest passage of a gate, of each quarter of an hour the first reading that said that
-a door was open. Each is ordered by when it was measured, then by identity, and of many the newest are kept.
+newest good value, of each tag its newest passage of a gate and its newest on the way out, of each quarter of an hour
+the first reading that said that a door was open. Each is ordered by when it was measured, then by identity, and of many
+the newest are kept.
 
 A value says something only where it is evidence: of good quality, within what the quantity can be, from a clock that
 can be believed, since the device was fitted, and for a weight while the scale's calibration is in force. A value that
-is dated ahead of time or by a clock that is not set says nothing: it would keep all later ones away, or is of nobody
-knows when. A passage is never let go for that: goods have passed, whatever the clock says, and it counts as of when it
-was heard.
+is dated ahead of time, by a clock that is not set, or longer ago than anybody keeps a reading (LATEST_MS) says nothing:
+it would keep all later ones away, or is of nobody knows when. A passage is never let go for that: goods have passed,
+whatever the clock says, and it counts as of when it was heard. A clock that is slow by less cannot be told from a
+reading that comes late.
 
 Of each channel the newest value of each quarter of an hour is kept too, for a count that is handed in late is held
 against what the instrument had said by then.
@@ -81,13 +83,14 @@ class Opening(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What is kept: signals by asset and channel, passages by gate and tag, openings by asset and quarter, and signals
-    by asset and channel, and then by quarter. A value."""
+    """What is kept: signals by asset and channel, passages by gate and tag, openings by asset and quarter, signals by
+    asset and channel, and then by quarter, and the passages on the way out by gate and tag. A value."""
 
     values: Mapping[tuple[str, int], Signal] = field(default_factory=dict)
     passed: Mapping[str, Mapping[int, Passage]] = field(default_factory=dict)
     opened: Mapping[str, Mapping[int, Opening]] = field(default_factory=dict)
     quarters: Mapping[tuple[str, int], Mapping[int, Signal]] = field(default_factory=dict)
+    went_out: Mapping[str, Mapping[int, Passage]] = field(default_factory=dict)
 
     def latest(self, asset: str, channel: int) -> Signal | None:
         """The newest value of a channel of a zone; None where there was none."""
@@ -106,6 +109,11 @@ class Signals:
         """The newest passage of each tag at a gate, in order."""
         return tuple(sorted(self.passed.get(asset, {}).values()))
 
+    def out(self, gate: str, tag: int) -> Passage | None:
+        """The newest passage of a tag on its way out at a gate, whatever it has passed since; None where none is
+        known."""
+        return self.went_out.get(gate, {}).get(tag)
+
     def openings(self, asset: str) -> tuple[Opening, ...]:
         """When a door was open, in order."""
         return tuple(sorted(self.opened.get(asset, {}).values()))
@@ -113,10 +121,11 @@ class Signals:
     def tags_since(self, before: "Signals") -> frozenset[int]:
         """The tags that have passed a gate since, and those whose passage is known no more."""
         found = set[int]()
-        for gate, some in self.passed.items():
-            known = before.passed.get(gate, {})
-            if some is not known:
-                found.update(tag for tag in some.keys() | known.keys() if known.get(tag) != some.get(tag))
+        for now, then in ((self.passed, before.passed), (self.went_out, before.went_out)):
+            for gate, some in now.items():
+                known = then.get(gate, {})
+                if some is not known:
+                    found.update(tag for tag in some.keys() | known.keys() if known.get(tag) != some.get(tag))
         return frozenset(found)
 
     def within(self, book: Book) -> "Signals":
@@ -127,6 +136,7 @@ class Signals:
             {asset: some for asset, some in self.passed.items() if asset in zones},
             {asset: some for asset, some in self.opened.items() if asset in zones},
             {key: some for key, some in self.quarters.items() if key[0] in zones},
+            {asset: some for asset, some in self.went_out.items() if asset in zones},
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -134,6 +144,7 @@ class Signals:
         return {
             "latest": [[*key, *one] for key, one in sorted(self.values.items())],
             "openings": [[asset, *one] for asset in sorted(self.opened) for one in self.openings(asset)],
+            "outs": [[gate, *one] for gate, some in sorted(self.went_out.items()) for one in sorted(some.values())],
             "passages": [[asset, *one] for asset in sorted(self.passed) for one in self.passages(asset)],
             "quarters": [[*key, *one] for key, some in sorted(self.quarters.items()) for one in sorted(some.values())],
         }
@@ -141,10 +152,7 @@ class Signals:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Signals":
         """The signals behind their JSON."""
-        passages: dict[str, dict[int, Passage]] = {}
-        for asset, *rest in value["passages"]:
-            one = Passage(*rest)
-            passages.setdefault(asset, {})[one.tag] = one
+        passages, outs = (_passages_from(value[name]) for name in ("passages", "outs"))
         openings: dict[str, dict[int, Opening]] = {}
         for asset, *rest in value["openings"]:
             opening = Opening(*rest)
@@ -154,7 +162,15 @@ class Signals:
         for asset, channel, *rest in value["quarters"]:
             signal = Signal(*rest)
             quarters.setdefault((asset, channel), {})[signal.at_ms // QUARTER_MS] = signal
-        return Signals(latest, passages, openings, quarters)
+        return Signals(latest, passages, openings, quarters, outs)
+
+
+def _passages_from(rows: list[list[Any]]) -> dict[str, dict[int, Passage]]:
+    found: dict[str, dict[int, Passage]] = {}
+    for gate, *rest in rows:
+        one = Passage(*rest)
+        found.setdefault(gate, {})[one.tag] = one
+    return found
 
 
 def heard(signals: Signals, book: Book, batch: Batch, now_ms: int) -> Signals:
@@ -186,7 +202,7 @@ class _Sources(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """Cells that are evidence, side by side. `undated`: they are dated ahead of time, or by a clock that is not set."""
+    """Cells that are evidence, side by side. `undated`: nobody can believe their date; it is when they were heard."""
 
     sources: _Sources
     payload: Numbers
@@ -262,10 +278,11 @@ def _evidence(batch: Batch, sources: _Sources, now_ms: int) -> _Cells | None:
     rows = np.flatnonzero(sources.is_watched[batch.payload] & ((columns.mask & _MASK) != 0))
     payload, at_ms = batch.payload[rows], columns.measured_at_ms[rows]
     undated = (columns.clock[rows] == Clock.UNSET) | (at_ms > now_ms + sources.ahead_ms[payload])
+    undated |= at_ms + LATEST_MS < now_ms
     # What bears no date that can be believed was heard by now, all the same.
     at_ms = np.where(undated, now_ms, at_ms)
-    believed = (at_ms >= sources.fitted_ms[payload]) & (at_ms + LATEST_MS >= now_ms)
-    rows, payload, at_ms, undated = rows[believed], payload[believed], at_ms[believed], undated[believed]
+    fitted = at_ms >= sources.fitted_ms[payload]
+    rows, payload, at_ms, undated = rows[fitted], payload[fitted], at_ms[fitted], undated[fitted]
     if not len(rows):
         return None
     lengths = columns.cell_from[rows + 1] - columns.cell_from[rows]
@@ -295,15 +312,17 @@ def _joined(signals: Signals, cells: _Cells) -> Signals:
     passing = cells.some(is_gate & _IS_PASSAGE[cells.channel])
     latest = _latest(signals, values)
     quarters = _quarters(signals, values.some(values.channel != Channel.DOOR_OPEN))
-    passages = _passages(signals, passing)
+    passages = _passages(signals.passed, passing)
+    outs = _passages(signals.went_out, passing.some(passing.channel == Channel.TAG_OUT))
     openings = _openings(signals, doors)
-    if not (latest or passages or openings or quarters):
+    if not (latest or passages or openings or quarters or outs):
         return signals
     return Signals(
         {**signals.values, **latest} if latest else signals.values,
         _without_older(signals.passed, passages) if passages else signals.passed,
         {**signals.opened, **openings} if openings else signals.opened,
         {**signals.quarters, **quarters} if quarters else signals.quarters,
+        {**signals.went_out, **outs} if outs else signals.went_out,
     )
 
 
@@ -348,18 +367,18 @@ def _without_older(
     return after
 
 
-def _passages(signals: Signals, cells: _Cells) -> dict[str, Mapping[int, Passage]]:
-    """The passages of gates at which one is new."""
+def _passages(passed: Mapping[str, Mapping[int, Passage]], cells: _Cells) -> dict[str, Mapping[int, Passage]]:
+    """The passages of gates at which one is newer than those that are known."""
     found: dict[str, dict[int, Passage]] = {}
     is_out = cells.channel == Channel.TAG_OUT
     places = _ends(cells, (cells.asset, cells.value), (is_out,), of=-1)
     for out, (gate, at_ms, device, epoch, sequence, tag) in zip(
         is_out[places].tolist(), cells.keys(places), strict=True
     ):
-        one, known = Passage(at_ms, device, epoch, sequence, out, tag), signals.passage(gate, tag)
+        one, known = Passage(at_ms, device, epoch, sequence, out, tag), passed.get(gate, {}).get(tag)
         if known is None or one > known:
             found.setdefault(gate, {})[tag] = one
-    return {gate: _newest({**signals.passed.get(gate, {}), **some}, TAGS_MAX) for gate, some in found.items()}
+    return {gate: _newest({**passed.get(gate, {}), **some}, TAGS_MAX) for gate, some in found.items()}
 
 
 def _openings(signals: Signals, cells: _Cells) -> dict[str, Mapping[int, Opening]]:
