@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stocked import LENIENT, SECRETS, STRICT, StockCloud, came_in, line, pieces, table
+from stocked import LENIENT, SECRETS, SHOP_SOFA, STRICT, StockCloud, came_in, line, pieces, table
 from stocking import interchange
 from wms import Answer, Request, StockSystem, answer, secret_file, serving
 
@@ -81,7 +81,7 @@ async def test_what_a_stock_system_says_is_what_the_stock_book_holds(tmp_path: P
         (site.tables / "a.csv").write_bytes(table(line(1), line(2)))
         (site.edi / "a.edi").write_bytes(interchange(came_in(pieces(40), pieces(2), total="42")).encode())
         await site.work()
-        assert cloud.on_hand() == 25 * 1_500 + (40 + 40 + 42) * 1_000
+        assert (cloud.on_hand(SHOP_SOFA), cloud.on_hand()) == (25 * 1_500, (40 + 40 + 42) * 1_000)
         assert site.bridge.queue.standing() == (0, 0, 0, None)
 
         before = cloud.known()
@@ -94,7 +94,7 @@ async def test_what_a_stock_system_says_is_what_the_stock_book_holds(tmp_path: P
         (site.tables / "wrong.csv").write_bytes(table(line(3), line(4, unit="FT")))
         system.add(5)
         await site.work()
-        assert cloud.on_hand() == 30 * 1_500 + (40 + 40 + 42) * 1_000
+        assert (cloud.on_hand(SHOP_SOFA), cloud.on_hand()) == (30 * 1_500, (40 + 40 + 42) * 1_000)
         (refused,) = site.bridge.queue.refused()
         assert refused.reasons[:2] == [
             "wms, csv: wrong.csv",

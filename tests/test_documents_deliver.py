@@ -26,6 +26,9 @@ from pledgewatch_gateway.documents.settings import DocumentsSettings
 from pledgewatch_gateway.documents.web import Reply
 
 TAKEN = {"entry": 1, "changed": True}
+TWO = tuple(
+    DropSettings(source=one, secret_file=Path(one), folder=Path(), form=Form.CSV, ending=".csv") for one in ("a", "b")
+)
 
 
 def document(number: int, form: Form = Form.CSV, source: str = SOURCE) -> Document:
@@ -262,6 +265,25 @@ async def test_a_source_of_which_too_much_is_refused_holds_up_no_other(
     assert caplog.text.count("room for what the cloud refuses lost") == 1
 
 
+async def test_sources_that_the_cloud_does_not_know_or_that_cannot_sign_hold_up_no_other(tmp_path: Path) -> None:
+    wrong = ("wms-a", "wms-b", "wms-c", "wms-d")
+    async with bench_in(tmp_path) as bench:
+        bench.delivery = Delivery(settings(tmp_path, bench.server.url, *wrong, SOURCE), bench.queue, now_ms)
+        bench.put(*(document(number, source=one) for one in (*wrong, "wms-gone") for number in range(5)), document(9))
+        bench.server.respond = lambda one: (
+            answer(200, TAKEN) if one.asked["source"] == SOURCE else problem(401, "who is this?")
+        )
+        await bench.delivery.deliver()
+        assert (bench.delivery.taken, len(bench.server.requests)) == (1, len(wrong) + 1)
+        assert "no section of [documents] has it as source any more" in bench.delivery.trouble
+        for name in bench.queue.waiting():
+            if "wms-gone" in name:
+                bench.queue.remove(name)
+        await bench.delivery.deliver()
+        assert bench.delivery.trouble == "wms-d: answers who is this?"
+    assert len(bench.waiting) == len(wrong) * 5
+
+
 async def test_a_cloud_that_is_busy_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:
     async with bench_in(tmp_path) as bench:
         bench.put(*map(document, range(8)))
@@ -277,6 +299,8 @@ async def test_a_cloud_that_is_busy_is_left_alone_for_as_long_as_it_asks(tmp_pat
         (answer(302, location="/elsewhere"), 1),
         (problem(429, "slowly"), 1),
         (problem(503, "later"), 1),
+        (problem(401, "who is this?"), 1),
+        (problem(403, "not yours"), 1),
         (problem(404, "no such source"), TROUBLES_MAX),
         (answer(500, b"oh", content_type="text/plain"), TROUBLES_MAX),
     ],
@@ -305,7 +329,7 @@ async def test_a_source_without_a_section_any_more_keeps_its_documents(tmp_path:
         bench.put(document(1, source="wms-gone"), document(2))
         await bench.delivery.deliver()
     assert bench.waiting == ["file-1"]
-    assert "has the source wms-gone any more" in bench.delivery.trouble
+    assert bench.delivery.trouble.startswith("wms-gone: no section of [documents] has it as source any more")
     assert len(bench.cloud.taken) == 1
 
 
@@ -344,6 +368,8 @@ def test_reasons_are_a_line_each_and_not_without_end() -> None:
         ({"drop": ()}, "say where documents come from"),
         ({"documents_max": 0}, "documents_max 0 is out of range"),
         ({"bytes_max": 5}, "bytes_max 5 is out of range"),
+        ({"documents_max": 1, "drop": TWO}, "documents_max 1 leaves each of 2 sources no room for a document; 2 at"),
+        ({"bytes_max": 2**25, "drop": TWO}, "bytes_max 33554432 leaves each of 2 sources no room .*; 33562624 at"),
     ],
 )
 def test_what_cannot_be_configured_is_refused_with_the_cure(tmp_path: Path, change: dict[str, Any], words: str) -> None:

@@ -98,11 +98,26 @@ async def test_a_table_whose_last_line_has_no_end_is_said_once_and_waits_for_it(
     assert caplog.messages == []
     assert await bench.look(1, 100, 10_000) == []
     assert bench.lies() == ["stock.csv"]
+    assert bench.source.held == "'stock.csv' waits: its last line has no end and may be cut; end it, if it is whole"
     assert [line for line in caplog.messages if "its last line has no end and may be cut" in line] == caplog.messages
     assert len(caplog.messages) == 1
     path.write_bytes(b"a;b\n1;40\n")
     assert await bench.look(0, 10) == ["stock.csv"]
     assert bench.shelf.documents[0].data == b"a;b\n1;40\n"
+    assert bench.source.held == ""
+
+
+async def test_of_many_files_that_wait_a_few_are_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for number in range(5):
+        bench.write(f"{number}.csv", b"a;b\n1;4")
+    await bench.look(0, 10, PATIENCE_S)
+    told = bench.source.held.split("; ")
+    assert (told[0], told[-1]) == ("'0.csv' waits: its last line has no end and may be cut", "and 2 files more")
+    for path in bench.folder.glob("*.csv"):
+        path.unlink()
+    await bench.look(1)
+    assert bench.source.held == ""
 
 
 async def test_rows_that_are_written_while_a_file_is_put_on_the_queues_disk_are_handed_on_too(
@@ -145,6 +160,26 @@ async def test_rows_that_are_written_while_a_file_is_moved_are_handed_on_too(
     monkeypatch.setattr(drop_folder, "move", moving)
     assert await bench.look(0, 10, 0, 10) == ["stock.csv", "stock.csv"]
     assert bench.shelf.documents[1].data == b"a\n1\n2\n"
+    assert bench.lies() == ["done/stock.csv"]
+
+
+async def test_a_file_that_grows_while_it_is_refused_leaves_no_reason_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.write("stock.csv", b"\n")
+    moved = list[Path]()
+
+    def moving(path: Path, target: Path) -> None:
+        move(path, target)
+        moved.append(target)
+        if len(moved) == 1:
+            target.write_bytes(b"a\n1\n")
+
+    monkeypatch.setattr(drop_folder, "move", moving)
+    assert await bench.look(0, 10) == []
+    assert bench.lies() == ["stock.csv"]
+    assert await bench.look(0, 10) == ["stock.csv"]
     assert bench.lies() == ["done/stock.csv"]
 
 

@@ -163,9 +163,9 @@ async def test_a_cloud_that_is_away_is_waited_for_and_told_on_the_status_page(tm
                 cloud.say = lambda request: (
                     problem(422, "no") if request.asked["form"] == "csv" else answer(200, {"entry": 1, "changed": True})
                 )
-                await until(lambda: documents_on(page).get("waiting") == 0, "the rest to be taken")
+                await until(lambda: documents_on(page).get("error") == "", "the rest to be taken")
             status = documents_on(page)
-            assert (status["taken"], status["error"]) == (2, "")
+            assert (status["taken"], status["waiting"], status["error"]) == (2, 0, "")
             assert status["last_refusal"] == f"{SOURCE}, csv: a.csv; nothing of the document is taken; line 1: <b>"
             shown = await asyncio.to_thread(fetched, page, "/")
             assert "<h2>document sources</h2>" in shown

@@ -52,7 +52,7 @@ def test_a_full_queue_takes_nothing_and_says_so(tmp_path: Path) -> None:
     queue = queue_in(tmp_path, documents_max=3)
     for number in range(3):
         queue.put(document(number))
-    with pytest.raises(FullError, match="3 documents of"):
+    with pytest.raises(FullError, match=r"3 documents of wms-la-3 \(\d+ bytes\) wait for the cloud, as many as may$"):
         queue.put(document(3))
     assert not queue.put(document(1)), "what waits already needs no room"
     queue.remove(queue.waiting()[0])
@@ -62,6 +62,28 @@ def test_a_full_queue_takes_nothing_and_says_so(tmp_path: Path) -> None:
     with pytest.raises(FullError):
         narrow.put(document(2, 600))
     assert [one.name for one in waiting_in(narrow)] == ["file-1.csv"]
+
+
+def test_a_source_of_which_nothing_is_taken_leaves_the_others_their_share(tmp_path: Path) -> None:
+    queue = Queue(tmp_path, 6, 9_000, 3)
+    for number in range(2):
+        queue.put(document(number))
+    with pytest.raises(FullError, match=r"2 documents of wms-la-3 \(\d+ bytes\) wait .* 3 sources sharing the room"):
+        queue.put(document(2))
+    for source in ("wms-b", "wms-c"):
+        for number in range(2):
+            assert queue.put(document(number)._replace(source=source))
+    with pytest.raises(FullError, match=r"6 documents \(\d+ bytes\) wait for the cloud, as many as may$"):
+        queue.put(document(1)._replace(source="another"))  # which has no share: a section that is new
+    for name in queue.waiting():
+        queue.remove(name)
+    queue.put(document(1, 2_000))
+    with pytest.raises(FullError, match="1 documents of wms-la-3"):
+        queue.put(document(2, 2_000))
+    assert queue.put(document(2, 2_000)._replace(source="wms-b"))
+    again = Queue(tmp_path, 6, 9_000, 3)
+    with pytest.raises(FullError, match="1 documents of wms-la-3"):
+        again.put(document(2, 2_000))
 
 
 def test_what_is_refused_is_kept_with_the_reasons_and_can_wait_again(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from api_cloud import assert_problem
 from stocked import (
     LENIENT,
     OWNER_TOKEN,
+    SHOP_SOFA,
     SOFA,
     STRICT,
     WRONG,
@@ -112,10 +113,10 @@ def test_the_same_document_again_changes_nothing_and_tells_its_faults_again(
 def test_a_corrected_document_adds_only_what_was_missing(cloud: StockCloud) -> None:
     wrong = table(line(1), line(2, unit="FT"), line(3))
     assert answered(cloud, wrong, "csv", LENIENT)["rows"] == 2
-    assert cloud.on_hand() == 80_000
+    assert cloud.on_hand(SHOP_SOFA) == 80_000
     found = answered(cloud, table(line(1), line(2), line(3)), "csv", LENIENT)
     assert (found["rows"], found["faults"]) == (1, [])
-    assert cloud.on_hand() == 120_000
+    assert cloud.on_hand(SHOP_SOFA) == 120_000
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_faults_are_set_aside_also_where_the_disk_failed_after_the_entry(
     monkeypatch.setattr(Aside, "keep", full)
     assert_problem(cloud.post(raw, "json", LENIENT), 503)
     monkeypatch.undo()
-    assert (cloud.on_hand(), cloud.aside()) == (40_000, [])
+    assert (cloud.on_hand(SHOP_SOFA), cloud.aside()) == (40_000, [])
     assert answered(cloud, raw, "json", LENIENT)["changed"] is False
     (aside,) = cloud.aside()
     assert aside.detail == "line 3: unit: 'FT' is none of CA, EA"
@@ -262,14 +263,14 @@ def test_a_body_that_is_too_long_is_refused(cloud: StockCloud) -> None:
 
 
 def test_what_is_handed_in_is_counted(cloud: StockCloud) -> None:
-    for raw in (movements({}), movements({}), b"{"):
+    for raw in (movements({}, {}), movements({}, {}), b"{"):
         cloud.post(raw)
     cloud.post(movements({}, {"unit": "FT"}), source=LENIENT)
     assert cloud.reports.counts == {"taken": 2, "known": 1, "stock_refused": 1, "stock_left_aside": 1}
     text = cloud.client.get("/metrics").text
     assert 'pledgewatch_stock_reports_total{became="stock_refused"} 1.0' in text
-    assert "pledgewatch_state_stock_rows 2.0" in text
-    assert "pledgewatch_state_stock_keys 1.0" in text
+    assert "pledgewatch_state_stock_rows 3.0" in text
+    assert "pledgewatch_state_stock_keys 2.0" in text
 
 
 def test_a_full_book_is_said_once_and_shown_until_there_is_room(

@@ -12,6 +12,7 @@ import pytest
 from builders import ManualClock
 from stocked import (
     LENIENT,
+    SHOP_SOFA,
     SOFA,
     STRICT,
     WRONG,
@@ -166,7 +167,7 @@ def test_a_file_that_grows_is_never_taken_half(site: Site, name: str, raw: bytes
     site.put(name, raw, LENIENT)
     site.look()
     assert site.lies() == [f"till/taken/{name}"]
-    assert site.spine.state.stock.on_hand_milli(SOFA) == 80_000
+    assert site.spine.state.stock.on_hand_milli(SHOP_SOFA) == 80_000
     assert (site.spine.state.entry, site.store.quarantined()) == (2, [])
 
 
@@ -240,11 +241,11 @@ def test_a_folder_of_no_source_is_refused_and_taken_once_the_book_knows_it(site:
     refused = site.folder / "scales/refused/a.json"
     cure = "scales is no stock source; add it to the book's stock_sources\n"
     assert refused.with_name("a.json.reason.txt").read_text() == cure
-    source = stock_book_document()["stock_sources"][0] | {"id": "scales"}
+    source = stock_book_document()["stock_sources"][0] | {"id": "scales", "owner": "la-1"}
     site.spine.commit(drafts.amend, {"stock_sources": [source]})
     refused.replace(site.folder / "scales/a.json")
     site.look()
-    assert site.spine.state.stock.on_hand_milli(SOFA) == 40_000
+    assert site.spine.state.stock.on_hand_milli(SOFA._replace(owner="la-1")) == 40_000
 
 
 def test_a_file_that_is_too_long_is_refused_and_kept(site: Site) -> None:

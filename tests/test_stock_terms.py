@@ -99,9 +99,10 @@ def test_what_is_not_said_has_its_default() -> None:
 
 
 def test_what_is_written_again_is_what_was_said() -> None:
-    book = amend(empty(), document(EVERY_KEY, source_document("wms")))
+    counts = source_document("wms", means="sets")
+    book = amend(empty(), document(EVERY_KEY, counts))
     written = as_document(book)
-    assert written["stock_sources"] == [EVERY_KEY, source_document("wms")]
+    assert written["stock_sources"] == [EVERY_KEY, counts]
     assert is_same(amend(empty(), written), book)
 
 
@@ -252,3 +253,38 @@ def test_a_warehouse_stays_as_long_as_a_source_speaks_of_it() -> None:
     book = amend(empty(), document(source_document("wms")))
     with pytest.raises(BookError, match=r"stock_sources wms\.warehouse: there is no 'la-1' among warehouses"):
         amend(book, {"remove": {"warehouses": ["la-1"]}})
+
+
+TWICE = (
+    "stock_sources wms.means: edi adds goods of exporter in la-1 too, and what both report would count twice: let one "
+    "of the two set only (means: sets), or give each its own owners"
+)
+BESIDE: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, [TWICE]),
+    ({"means": "adds"}, [TWICE]),
+    ({"owner": "la-1", "owners": {"D": "exporter"}}, [TWICE]),
+    ({"means": "sets"}, []),
+    ({"owner": "la-1"}, []),
+    ({"warehouse": "la-2"}, []),
+]
+
+
+@pytest.mark.parametrize(("changes", "errors"), BESIDE)
+def test_no_two_sources_add_goods_of_one_owner_in_one_warehouse(changes: dict[str, Any], errors: list[str]) -> None:
+    both = document(source_document("edi", **changes), source_document("wms"))
+    both["warehouses"] = [{"id": "la-1"}, {"id": "la-2"}]
+    both["parties"] = [*both["parties"], {"id": "la-2", "name": "Los Angeles Two"}]
+    if not errors:
+        assert amend(empty(), both).stock_sources.keys() == {"edi", "wms"}
+        return
+    with pytest.raises(BookError) as caught:
+        amend(empty(), both)
+    assert list(caught.value.errors) == errors
+
+
+def test_a_source_takes_the_place_of_another_in_one_amendment() -> None:
+    book = amend(empty(), document(source_document("edi")))
+    change = {"stock_sources": [source_document("wms")]}
+    with pytest.raises(BookError, match="edi adds goods of exporter in la-1 too"):
+        amend(book, change)
+    assert amend(book, {**change, "remove": {"stock_sources": ["edi"]}}).stock_sources.keys() == {"wms"}

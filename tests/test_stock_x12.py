@@ -29,6 +29,10 @@ ADVICE = transaction(
     "QTY*17*9.5*CA",
     "CTT*2*163",  # the digits of 38, 30 and 9.5: 38 + 30 + 95
 )
+HUGE = transaction(
+    *("846", "BIA*00*SI*INV-0301*20260301*1200", "LIN*1*SK*SOFA-3", "QTY*17*8500000000*EA"),
+    *("LIN*2*SK*CHAIR-1", "QTY*17*4000000000*EA", "CTT*2*2500000000"),  # the last ten digits of 12,500,000,000
+)
 RECEIPT = transaction(
     "944",
     "W17*F*20260301*R-17*PO-9*SHIP-3*8*0930",
@@ -227,6 +231,8 @@ def test_what_is_no_interchange_is_refused(text: str) -> None:
 SET_FAULTS = [
     (ADVICE, "CTT*2*163", "CTT*3*163", 15, "CTT01 says '3', but there are 2 LIN segments"),
     (ADVICE, "CTT*2*163", "CTT*2*162", 15, "CTT02 says '162', but there are 163 in all"),
+    (HUGE, "CTT*2*2500000000", "CTT*2*500000000", 9, "CTT02 says '500000000', but there are 2500000000 in all"),
+    (HUGE, "CTT*2*2500000000", "CTT*2*12500000000", 9, "CTT02 says '12500000000', but there are 2500000000 in all"),
     (ADVICE, "CTT*2*163", "", 4, "CTT is missing: whether the set is whole cannot be told"),
     (ADVICE, ADVICE[1], "BIA*04*SI*INV-0301*20260301*1200", 4, "BIA01 is '04': only an original (00)"),
     (ADVICE, ADVICE[1], "BIA*00*CO*INV-0301*20260301*1200", 4, "BIA02 is 'CO': whether it adds or sets"),

@@ -1,5 +1,5 @@
-"""Two stock systems of one warehouse, alike but for what becomes of their documents with faults; documents of each form
-that are wrong in each way; and the API with both of them."""
+"""Two stock systems of one warehouse, alike but for whose goods they speak of and what becomes of their documents with
+faults; documents of each form that are wrong in each way; and the API with both of them."""
 
 import base64
 import hmac
@@ -24,6 +24,7 @@ STRICT, LENIENT = "wms", "till"
 SECRETS = {STRICT: f"whsec_{'w' * 40}", LENIENT: f"whsec_{'t' * 40}", "carrier": f"whsec_{'c' * 40}"}
 OWNER_TOKEN = "not-a-secret-either"
 SOFA = StockKey("la-1", "exporter", "SOFA-3", "A-01", "piece")
+SHOP_SOFA = SOFA._replace(owner="shop")
 HEADER = "no;what;when;article;unit;pieces;lot"
 COLUMNS = {
     "id": "no",
@@ -60,9 +61,12 @@ def source_document(identity: str, **changes: Any) -> dict[str, Any]:
 def stock_book_document() -> dict[str, Any]:
     """A book with both sources; one takes nothing of a document with faults, the other the rest."""
     return {
-        "parties": [{"id": "la-1", "name": "Los Angeles One"}, {"id": "exporter", "name": "Exporter"}],
+        "parties": [
+            {"id": one, "name": name}
+            for one, name in (("la-1", "Los Angeles One"), ("exporter", "Exporter"), ("shop", "Shop"))
+        ],
         "warehouses": [{"id": "la-1"}],
-        "stock_sources": [source_document(STRICT), source_document(LENIENT, at_fault="take_rest")],
+        "stock_sources": [source_document(STRICT), source_document(LENIENT, at_fault="take_rest", owner="shop")],
     }
 
 

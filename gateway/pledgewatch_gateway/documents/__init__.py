@@ -71,6 +71,11 @@ class DocumentSource(Protocol):
     name: str
     every_s: float  # between two looks
 
+    @property
+    def held(self) -> str:
+        """Which documents wait at the source, and why; empty where none do."""
+        ...
+
     async def look(self, put: Put) -> None:
         """Hand on what is new. Raises AwayError where there is nothing to look at, and what `put` raises."""
         ...

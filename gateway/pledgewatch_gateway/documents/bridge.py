@@ -40,6 +40,11 @@ class Watcher:
         self._now_ms = now_ms
         self._world = World(log, f"document source {source.name}")
 
+    @property
+    def error(self) -> str:
+        """What is in its way or in that of one of its documents, empty where nothing is."""
+        return "; ".join(one for one in (self.trouble, self._source.held) if one)
+
     async def run(self) -> None:
         """Look for ever."""
         random, attempts = Random(), 0  # noqa: S311 - jitter
@@ -77,7 +82,7 @@ class Bridge:
 
     def __init__(self, settings: DocumentsSettings, folder: Path, now_ms: Callable[[], int]) -> None:
         """`folder` keeps queue and cursors. Opens nothing."""
-        self.queue = Queue(folder, settings.documents_max, settings.bytes_max)
+        self.queue = Queue(folder, settings.documents_max, settings.bytes_max, len(settings.secrets))
         self.delivery = Delivery(settings, self.queue, now_ms)
         cursors = folder / "cursors"
         sources: list[DocumentSource] = [RestSource(one, cursors, now_ms) for one in settings.rest]
@@ -111,6 +116,6 @@ class Bridge:
     def sources(self) -> list[dict[str, Any]]:
         """How each source stands, as `status`."""
         return [
-            {"source": one.name, "handed_on": one.handed_on, "last_look": one.looked_ms, "error": one.trouble}
+            {"source": one.name, "handed_on": one.handed_on, "last_look": one.looked_ms, "error": one.error}
             for one in self.watchers
         ]

@@ -7,7 +7,8 @@ Taken is what the cloud says it has taken: a 2xx with its own JSON, for a login 
 too. Refused is what it calls refused, by problem details about the document (400, 409, 413, 415, 422): that is set
 aside with the reasons. Everything else is nobody's judgement of the document (who we are, where we ask, how they are):
 it waits, and is tried again, less and less often. A document that the cloud stumbles over keeps no other from it, nor
-does a source of which too much is refused.
+does a source of which too much is refused, or that cannot sign or is not known by its signature (401, 403): of such a
+one a single document is tried each time.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ CONTENT_TYPES: Final = {
     Form.X12: "application/edi-x12",
 }
 _REFUSED: Final = frozenset({400, 409, 413, 415, 422})
+_NOT_KNOWN: Final = frozenset({401, 403})  # would say the same to every other document of the source
 _BUSY: Final = frozenset({429, 503})  # would say the same to every other document
 log = logging.getLogger(__name__)
 
@@ -51,11 +53,12 @@ class Word(Enum):
 
 class Answer(NamedTuple):
     """What came of an attempt. `reasons` say why it was refused or has to wait; `asked_s` how long at least;
-    `is_about_all`: another document would fare no better now."""
+    `is_about_source`: another document of the source would fare no better now; `is_about_all`: nor would any."""
 
     word: Word
     reasons: tuple[str, ...] = ()
     asked_s: float = 0.0
+    is_about_source: bool = False
     is_about_all: bool = False
 
 
@@ -118,11 +121,12 @@ class Delivery:
         if not names:
             return 0.0, ""
         self._stumbled &= set(names)
+        not_known = set[str]()
         trouble, asked_s, troubles = "", 0.0, 0
         async with Web(self._settings.timeout_s, self._settings.ca_file) as web:
             for name in sorted(names, key=lambda one: (one in self._stumbled, one)):
                 source = source_of(name)
-                if source in held:
+                if source in held or source in not_known:
                     continue
                 try:
                     answer = await self._offer(web, name)
@@ -133,9 +137,14 @@ class Delivery:
                 if answer.word is not Word.LATER:
                     troubles = 0
                     continue
-                trouble, asked_s, troubles = answer.reasons[0], max(asked_s, answer.asked_s), troubles + 1
+                trouble, asked_s = answer.reasons[0], max(asked_s, answer.asked_s)
+                if answer.is_about_source:
+                    trouble = f"{source}: {trouble}"
+                    not_known.add(source)
+                    continue
                 if answer.is_about_all:
                     break
+                troubles += 1
                 self._stumbled.add(name)
                 if troubles == TROUBLES_MAX:
                     break
@@ -154,7 +163,11 @@ class Delivery:
             log.error("%s; it is set aside", error)
             return Answer(Word.REFUSED)
         try:
-            answer = meaning(await self._post(web, document), self._now_ms() / 1_000)
+            key = await self._key_of(document.source)
+        except AwayError as error:
+            return Answer(Word.LATER, (str(error),), is_about_source=True)
+        try:
+            answer = meaning(await self._post(web, document, key), self._now_ms() / 1_000)
         except AwayError as error:
             return Answer(Word.LATER, (str(error),))
         match answer.word:
@@ -170,22 +183,22 @@ class Delivery:
                 log.warning("%r of %s is refused and set aside: %s", document.name, document.source, answer.reasons[0])
         return answer
 
-    async def _post(self, web: Web, document: Document) -> Reply:
-        """Offer a document. Raises AwayError where it cannot be signed, or no answer came."""
-        settings = self._settings
-        secret = settings.secrets.get(document.source)
+    async def _key_of(self, source: str) -> bytes:
+        """What a source signs with. Raises AwayError where there is nothing."""
+        secret = self._settings.secrets.get(source)
         if secret is None:
-            raise AwayError(
-                f"no section of [documents] has the source {document.source} any more, so it cannot be signed"
-            )
-        key = await asyncio.to_thread(key_in, secret)
+            raise AwayError("no section of [documents] has it as source any more, so nothing of it can be signed")
+        return await asyncio.to_thread(key_in, secret)
+
+    async def _post(self, web: Web, document: Document, key: bytes) -> Reply:
+        """Offer a document. Raises AwayError where no answer came."""
         asked = urlencode({"source": document.source, "form": document.form.value})
         headers = {
             "content-type": CONTENT_TYPES[document.form],
             "x-pledgewatch-sender": document.source,
             **await asyncio.to_thread(_signed, key, document, self._now_ms() // 1_000),
         }
-        url = f"{settings.cloud.rstrip('/')}/stock/reports?{asked}"
+        url = f"{self._settings.cloud.rstrip('/')}/stock/reports?{asked}"
         return await web.ask("POST", url, headers, content=document.data, max_bytes=ANSWER_MAX_BYTES)
 
 
@@ -204,6 +217,7 @@ def meaning(reply: Reply, now_s: float) -> Answer:
         Word.LATER,
         (f"answers {_line(said.get('detail') or reply.words)}",),
         reply.asked_s(now_s),
+        is_about_source=reply.status in _NOT_KNOWN,
         is_about_all=reply.status in _BUSY or reply.status < 400,
     )
 

@@ -8,6 +8,7 @@ is one rename or one removal. Killed at any moment, the queue has a document or 
 what waits already is not taken twice, and bytes that a disk has changed are noticed.
 
 There is a limit to documents and to bytes: at the limit nothing more is taken, and whoever brings documents keeps them.
+Each source has an equal share of it, so that one of which the cloud takes nothing leaves the others their room.
 There is one to what is refused of a source, which holds up that source and no other: nothing more is taken of it, and
 what waits of it waits on, until somebody has seen to what is refused. All methods may be called from any thread; they
 take turns, and wait for the disk.
@@ -54,11 +55,13 @@ class Standing(NamedTuple):
 class Queue:
     """The queue in a folder. One process for a folder, `again` apart."""
 
-    def __init__(self, folder: Path, documents_max: int, bytes_max: int) -> None:
+    def __init__(self, folder: Path, documents_max: int, bytes_max: int, sources: int = 1) -> None:
+        """`sources` is how many share the room."""
         self.waiting_folder = folder / "waiting"
         self.refused_folder = folder / "refused"
         self._documents_max = documents_max
         self._bytes_max = bytes_max
+        self._sources = sources
         self._turn = threading.Lock()
         self._sizes: dict[str, int] | None = None  # of what waits, by name
 
@@ -73,10 +76,9 @@ class Queue:
             if any(name.endswith(mark) for name in sizes):
                 return False
             self._require_room(document.source)
-            if len(sizes) >= self._documents_max or sum(sizes.values()) + len(content) > self._bytes_max:
-                raise FullError(
-                    f"{len(sizes)} documents of {sum(sizes.values())} bytes wait for the cloud, which is as many as may"
-                )
+            own = {name: size for name, size in sizes.items() if source_of(name) == document.source}
+            self._require_share(own, len(content), self._sources, f"of {document.source} ")
+            self._require_share(sizes, len(content), 1, "")
             number = int(max(sizes, default="0").partition("-")[0]) + 1
             name = f"{number:012d}{mark}"
             replace(self.waiting_folder / name, content)
@@ -142,6 +144,13 @@ class Queue:
         newest = max(reasons, key=_changed_ms, default=None)
         last = None if newest is None else _told(newest.with_name(newest.name.removesuffix(REASON)))
         return Standing(len(sizes), sum(sizes.values()), len(reasons), last)
+
+    def _require_share(self, sizes: Mapping[str, int], more: int, sharing: int, whose: str) -> None:
+        """Raise FullError where what waits, and some bytes more, would be beyond one of some equal shares."""
+        total = sum(sizes.values())
+        if len(sizes) >= self._documents_max // sharing or total + more > self._bytes_max // sharing:
+            share = f", {sharing} sources sharing the room" if sharing > 1 else ""
+            raise FullError(f"{len(sizes)} documents {whose}({total} bytes) wait for the cloud, as many as may{share}")
 
     def _require_room(self, source: str) -> None:
         if sum(source_of(name) == source for name in _documents(self.refused_folder)) >= REFUSED_MAX:

@@ -6,14 +6,14 @@
 A file is taken when it has not changed for `quiet_s`, and seems to be whole: an interchange has its IEA, JSON is
 JSON, a table ends its last line. What does not is given a minute more. Then an interchange and JSON are taken as they
 are, for the cloud to refuse with its reasons. A table is not, for nothing else would show that it is cut within its
-last number: it is said once, and waits until its last line has an end. Of a system that never ends it `open_end` says
-so. A writer that gives a file its name (and its ending) only when it is whole needs none of this. What
-has another ending, or begins with a point, is not ours. (The cloud watches folders too; a gateway runs without it.)
+last number: it is told, and waits until its last line has an end. Of a system that never ends it `open_end` says so.
+A writer that gives a file its name (and its ending) only when it is whole needs none of this. What has another ending,
+or begins with a point, is not ours. (The cloud watches folders too; a gateway runs without it.)
 
 The move is the last act: whatever moment we are killed at, the next look finds the file where it was and hands the same
 bytes on. A file that has grown meanwhile stays, or is moved back, and is handed on again as it is now: the same rows
-twice say nothing new. What cannot be read or moved holds nobody else up: it is said once, lies where it is, and is
-tried at every look; what was handed on already is then only moved.
+twice say nothing new. What cannot be read or moved holds nobody else up: it is said once in the log and stands in
+`held`, lies where it is, and is tried at every look; what was handed on already is then only moved.
 """
 
 import asyncio
@@ -36,6 +36,7 @@ FILES_A_LOOK: Final = 1_000
 PATIENCE_S: Final = 60.0
 DONE, REFUSED = "done", "refused"
 REASON: Final = ".reason.txt"
+HELD_TOLD_MAX: Final = 3
 NAME_MAX_BYTES: Final = 255 - len(REASON)
 """What most file systems hold of a name, with room for the name of its reason."""
 _BLANK: Final = b" \t\r\n\0"
@@ -91,6 +92,13 @@ class Seen(NamedTuple):
     is_handed_on: bool = False
 
 
+class Stuck(NamedTuple):
+    """A file that waits: what tells the log of it, and why it does."""
+
+    world: World
+    why: str
+
+
 class DropSource:
     """A DocumentSource that watches a folder."""
 
@@ -100,7 +108,15 @@ class DropSource:
         self._settings = settings
         self._monotonic = monotonic
         self._seen: dict[str, Seen] = {}
-        self._stuck: dict[str, World] = {}
+        self._stuck: dict[str, Stuck] = {}
+
+    @property
+    def held(self) -> str:
+        """See DocumentSource; a few of the files."""
+        told = [f"{name!r} waits: {one.why}" for name, one in sorted(self._stuck.items())]
+        if len(told) > HELD_TOLD_MAX:
+            told[HELD_TOLD_MAX:] = [f"and {len(told) - HELD_TOLD_MAX} files more"]
+        return "; ".join(told)
 
     async def look(self, put: Put) -> None:
         """See DocumentSource. What was not come to is come to at the next look."""
@@ -114,7 +130,7 @@ class DropSource:
             seen = before.get(name)
             self._seen[name] = seen if seen is not None and seen.shape == shape else Seen(shape, now)
         for name in self._stuck.keys() - shapes.keys():
-            self._stuck.pop(name).back()
+            self._stuck.pop(name).world.back()
         for name, seen in list(self._seen.items()):
             if now - seen.since >= self._settings.quiet_s and (name in before or not self._settings.quiet_s):
                 await self._take(name, seen, put)
@@ -151,11 +167,13 @@ class DropSource:
         if fault:
             log.warning("%s: %r %s; it is in %s", self.name, name, fault, REFUSED)
         if name in self._stuck:
-            self._stuck.pop(name).back()
+            self._stuck.pop(name).world.back()
 
     def _say_stuck(self, name: str, why: str) -> None:
-        world = World(log, f"{self.name}: {name!r}")
-        self._stuck.setdefault(name, world).lost(f"waits, trying on: {why}")
+        known = self._stuck.get(name)
+        world = World(log, f"{self.name}: {name!r}") if known is None else known.world
+        self._stuck[name] = Stuck(world, why)
+        world.lost(f"waits, trying on: {why}")
 
 
 def is_whole(form: Form, data: bytes) -> bool:
@@ -237,6 +255,8 @@ def _put_away(path: Path, shape: Shape, fault: str) -> bool:
     move(path, target)
     if _shape_of(target.lstat()) != shape and not os.path.lexists(path):
         move(target, path)
+        if fault:
+            target.with_name(target.name + REASON).unlink(missing_ok=True)
         return False
     return True
 

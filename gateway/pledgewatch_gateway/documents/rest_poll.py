@@ -118,6 +118,7 @@ class RestSource:
         """`folder` is where it is kept how far the source was read. Opens nothing."""
         self.name = settings.title
         self.every_s = settings.every_s
+        self.held = ""
         self._settings = settings
         self._file = folder / f"{settings.title}.json"
         self._now_ms = now_ms

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pledgewatch_edge.config import DAY_S, require_within
-from pledgewatch_gateway.documents import AwayError
+from pledgewatch_gateway.documents import DOCUMENT_MAX_BYTES, AwayError
 from pledgewatch_gateway.documents.credentials import key_in, token_in
 from pledgewatch_gateway.documents.drop_folder import DropSettings
 from pledgewatch_gateway.documents.rest_poll import RestSettings
@@ -15,15 +15,17 @@ from pledgewatch_gateway.documents.web import require_url
 from pledgewatch_wire.settings import unreadable
 
 SOURCES_MAX: Final = 100
+SHARE_MIN_BYTES: Final = DOCUMENT_MAX_BYTES + 4_096
+"""Room for one document, with what is said of it."""
 FOLDER: Final = "stock.documents"
 """Below the gateway's folder; no device can be called so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentsSettings:
-    """`cloud` is the address of the cloud's API. `folder` keeps what waits: at `documents_max` or `bytes_max` nothing
-    more is taken from the sources, which keep what they have. What each source signs with is said of it, for the cloud
-    knows each by a secret of its own."""
+    """`cloud` is the address of the cloud's API. `folder` keeps what waits, at most `documents_max` and `bytes_max`, of
+    which each source has an equal share: beyond it nothing more is taken of it, and it keeps what it has. What each
+    source signs with is said of it, for the cloud knows each by a secret of its own."""
 
     cloud: str
     folder: Path | None = None
@@ -55,6 +57,13 @@ class DocumentsSettings:
         }
         if len(pairs) > len(self.secrets):
             raise ValueError("has sections of one source with different secret_files; a source signs with one")
+        for key, value, each in (
+            ("documents_max", self.documents_max, 1),
+            ("bytes_max", self.bytes_max, SHARE_MIN_BYTES),
+        ):
+            if value < (needed := each * len(self.secrets)):
+                sharing = f"leaves each of {len(self.secrets)} sources no room for a document"
+                raise ValueError(f"{key} {value} {sharing}; {needed} at least")
 
     @property
     def secrets(self) -> Mapping[str, Path]:

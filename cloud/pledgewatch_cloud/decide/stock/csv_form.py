@@ -341,4 +341,5 @@ def _snapshots(gathering: Gathering, mapping: CsvMapping, places: Mapping[str, i
         count = {name: fields[name] for name in COUNT_FIELDS if fields.get(name)} | {"quantity": fields["on_hand"]}
         rows.setdefault(identity, []).append(Laid(count, line.number))
     for identity, frame in frames.items():
+        gathering.lists_all(frame)
         gathering.snapshot(frame, rows[identity])

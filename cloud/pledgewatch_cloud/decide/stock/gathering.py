@@ -1,14 +1,16 @@
 """Gathering the rows of a document while it is read: what is right, what is wrong, and what is no stock.
 
 A snapshot is one statement. Where a row of it has a fault, what stands beside it is not half a count of something else:
-a complete one is refused whole, for what it leaves out would count as gone; of another, the rows of the faulty row's
-SKU are left out with it, and all of them where even the SKU cannot be read.
+a complete one is refused whole, for what it leaves out would count as gone; so is one that cancels, for the old count
+would go and nothing come in its place; of another, the rows of the faulty row's SKU are left out with it, and all of
+them where even the SKU cannot be read. Two complete ones of one owner at one moment each say that there is nothing of
+what only the other lists, so neither is taken, and none beside one that was refused.
 
 An id that comes a second time in one document is a fault, whatever stands beside it: the same said again in another
 document says nothing new, but nobody writes it twice in one unless he means two.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.moments import short
@@ -49,6 +51,7 @@ class Gathering:
         self.snapshots: list[Snapshot] = []
         self._left_out: dict[str, int] = {}
         self._lines: dict[str, int] = {}
+        self._complete: dict[tuple[str, int], list[int]] = {}
         self._read = 0
 
     def fault(self, line: int, *texts: str) -> None:
@@ -80,6 +83,11 @@ class Gathering:
         if found is not None and is_sound and self._is_first(found.id, line):
             self.rows.append(found)
 
+    def lists_all(self, frame: Snapshot) -> None:
+        """Tell of a snapshot before its rows, whether they can be taken or not: it may be complete."""
+        if frame.complete:
+            self._complete.setdefault((frame.owner, frame.at_ms), []).append(frame.line)
+
     def snapshot(self, frame: Snapshot, rows: Iterable[Laid]) -> None:
         """A snapshot from the texts of its rows and what frames them; rows of one key are added up.
 
@@ -106,14 +114,16 @@ class Gathering:
             found[row.key] = row._replace(
                 id=frame.id, at_ms=frame.at_ms, quantity_milli=row.quantity_milli + both, lot="" if known else row.lot
             )
-        if unsound and (frame.complete or "" in unsound):
-            why = "it is complete" if frame.complete else "of a row not even the SKU can be read"
+        if unsound and (frame.complete or frame.cancels or "" in unsound):
+            why = "of a row not even the SKU can be read"
+            if frame.complete or frame.cancels:
+                why = "it is complete" if frame.complete else f"it cancels {frame.cancels}"
             self.fault(frame.line, f"snapshot {frame.id}: nothing of it is taken, for {why} and has faults")
             return
         for row in [row for row in found.values() if row.key.sku in unsound]:
             self.fault(row.line, f"{row.key.sku}: is not taken, for another row of its SKU in the snapshot has a fault")
             del found[row.key]
-        if (found or frame.complete) and self._is_first(frame.id, frame.line):
+        if (found or frame.complete or frame.cancels) and self._is_first(frame.id, frame.line):
             self.snapshots.append(frame._replace(rows=tuple(found[key] for key in sorted(found))))
 
     def _is_first(self, identity: str, line: int) -> bool:
@@ -127,11 +137,24 @@ class Gathering:
 
     def report(self) -> Report:
         """What was read."""
-        faults = sorted(self.faults)
+        unclear = {whose: lines for whose, lines in self._complete.items() if len(lines) > 1}
+        snapshots = (one for one in self.snapshots if not one.complete or (one.owner, one.at_ms) not in unclear)
+        faults = sorted([*self.faults, *_told_of(unclear.values())])
         if len(faults) > FAULTS_TOLD_MAX:
             faults[FAULTS_TOLD_MAX:] = [Fault(0, f"and {len(faults) - FAULTS_TOLD_MAX} faults more")]
         left_out = tuple(LeftOut(*one) for one in sorted(self._left_out.items()))
-        return Report(self.terms.source, tuple(self.rows), tuple(self.snapshots), tuple(faults), left_out)
+        return Report(self.terms.source, tuple(self.rows), tuple(snapshots), tuple(faults), left_out)
+
+
+def _told_of(unclear: Iterable[list[int]]) -> Iterator[Fault]:
+    """The faults of complete snapshots of one owner and moment, by their lines."""
+    cure = "neither is taken: hand in one list of all, or give each the moment at which it was counted"
+    for lines in unclear:
+        for place, line in enumerate(lines):
+            other = lines[1 if place == 0 else 0]
+            yield Fault(
+                line, f"complete, as that of line {other} for the same owner and moment, which lists others; {cure}"
+            )
 
 
 def refused(terms: Terms, *faults: Fault) -> Report:

@@ -159,6 +159,7 @@ def _snapshot(gathering: Gathering, value: dict[str, Any], starts: Iterator[int]
             frame = frame._replace(owner=owner_of(terms, said.get("owner", "")))
     except RowError as error:
         gathering.fault(line, *error.errors)
+    gathering.lists_all(frame)
     if frame.cancels and frame.cancels == frame.id:
         gathering.fault(line, "cancels: names the snapshot itself")
     framed = [

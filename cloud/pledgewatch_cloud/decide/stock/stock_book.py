@@ -480,6 +480,8 @@ class StockBook:
         if not changed:
             return "", False
         cure = "a correction has an id of its own and says what it cancels"
+        if row.kind == COUNTED:
+            cure = f"{cure}; all lots of goods in a bin come in one document, for they are one count"
         return f"{row.id}: was said before with another {', '.join(changed)}; {cure}", False
 
     def _fresh_snapshot(

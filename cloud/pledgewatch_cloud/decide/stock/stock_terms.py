@@ -204,10 +204,16 @@ def _as_json(value: Any) -> Any:
 
 
 def faults(sections: Sections) -> Iterator[str]:
-    """What only the whole book can show: warehouses and owners that nobody knows."""
-    for source in sections["stock_sources"].values():
+    """What only the whole book can show: warehouses and owners that nobody knows, and goods that two sources add to."""
+    adding: dict[tuple[str, str], str] = {}
+    for _, source in sorted(sections["stock_sources"].items()):
         place, terms = f"stock_sources {source.id}", source.terms
         yield from absent(sections, f"{place}.warehouse", "warehouses", terms.warehouse)
         owners = [("owner", terms.owner)] if terms.owner else []
         for key, owner in [*owners, *(("owners", one) for one in sorted({*terms.owners.values()}))]:
             yield from absent(sections, f"{place}.{key}", "parties", owner)
+        for owner in sorted({terms.owner, *terms.owners.values()} - {""}) if terms.means != "sets" else ():
+            other = adding.setdefault((terms.warehouse, owner), source.id)
+            if other != source.id:
+                why = f"{other} adds goods of {owner} in {terms.warehouse} too, and what both report would count twice"
+                yield f"{place}.means: {why}: let one of the two set only (means: sets), or give each its own owners"

@@ -115,6 +115,11 @@ def _inventory(gathering: Gathering, one: TransactionSet) -> None:
             begin, "BIA05 is missing: a count without its time may or may not hold what happened that day"
         )
     at_ms = _read(begin, moment, gathering.terms, "BIA04", _written(begin, begin.element(4), begin.element(5), ""))
+    owner = _depositor(gathering.terms, one, begin)
+    is_complete = gathering.terms.inventory_advice == "complete"
+    whose = owner_of(gathering.terms, owner) if is_complete else ""
+    frame = Snapshot(identity, at_ms, gathering.terms.warehouse, whose, (), is_complete, line=begin.number)
+    gathering.lists_all(frame)
     lines = _loops(one, "LIN", ("CTT",))
     quantities = [part for line in lines for part in line.rest if part.name == "QTY"]
     total = next((part for part in one.body if part.name == "CTT"), None)
@@ -126,12 +131,7 @@ def _inventory(gathering: Gathering, one: TransactionSet) -> None:
             int(re.sub(r"[-.]", "", part.element(2)) or 0) for part in quantities if _NUMBER.fullmatch(part.element(2))
         )
         _check(total, 2, hashed % 10**_HASH_DIGITS, "in all (digits of QTY02)")
-    owner = _depositor(gathering.terms, one, begin)
-    rows = [_counted(gathering, line, owner, one.component) for line in lines]
-    is_complete = gathering.terms.inventory_advice == "complete"
-    whose = owner_of(gathering.terms, owner) if is_complete else ""
-    frame = Snapshot(identity, at_ms, gathering.terms.warehouse, whose, (), is_complete, line=begin.number)
-    gathering.snapshot(frame, rows)
+    gathering.snapshot(frame, [_counted(gathering, line, owner, one.component) for line in lines])
 
 
 def _counted(gathering: Gathering, line: _Line, owner: str, component: str) -> Laid:
