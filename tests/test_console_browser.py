@@ -170,6 +170,21 @@ def test_what_changes_is_drawn_and_the_focus_stays(page: Page, url: str, fleet: 
     expect(page.get_by_role("link", name="asset-jade")).to_be_focused()
 
 
+def test_a_service_that_is_away_is_waited_for_and_what_is_not_there_is_not(page: Page, url: str) -> None:
+    page.clock.install()
+    opened(page, url, "receipts/ghost")
+    expect(page.get_by_text(NOT_SEEN)).to_be_visible()
+    page.locator("#theme").focus()
+    page.clock.run_for(6_000)
+    expect(page.locator("#theme")).to_be_focused()
+    page.route("**/devices", lambda route: route.abort())
+    turned_to(page, "devices")
+    expect(page.get_by_text("the service does not answer")).to_be_visible()
+    page.unroute("**/devices")
+    page.clock.run_for(6_000)
+    expect(page.get_by_role("heading", name="Devices")).to_be_visible()
+
+
 def test_a_stream_of_changes_is_followed_from_where_it_broke_off(page: Page, url: str) -> None:
     asked: list[dict[str, str]] = []
 

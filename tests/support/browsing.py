@@ -124,7 +124,7 @@ def turned_to(page: Page, place: str) -> None:
         location.hash = place;
     })"""
     page.evaluate(turn, f"#/{place}")
-    page.wait_for_selector("main[aria-busy=false] h1")
+    page.wait_for_selector("main[aria-busy=false]")
 
 
 def violations(page: Page, *rules: str) -> list[str]:

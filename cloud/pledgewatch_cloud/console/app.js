@@ -19,7 +19,7 @@ const main = by("main"), status = by("status");
 
 /** @type {{ page: import("./pages.js").Page, id: string, show: (data: any) => void, close?: () => void, written: string } | null} */
 let open = null;
-let turn = 0, way = "connecting";
+let turn = 0, way = "connecting", isLost = false;
 
 /** Which page and which thing the address names. @returns {[string, string]} */
 function address() {
@@ -76,6 +76,7 @@ function failed(error) {
     else say(error.message);
     return;
   }
+  isLost = true;
   say(`${t("away")}: ${/** @type {Error} */ (error).message}`);
 }
 
@@ -84,6 +85,7 @@ async function go(focus) {
   const mine = ++turn, [noun, id] = address();
   open?.close?.();
   open = null;
+  isLost = false;
   main.setAttribute("aria-busy", "true");
   try {
     await meet();
@@ -111,7 +113,7 @@ function told() { say(way === "connecting" ? t("connecting") : `${t(way)} · ${t
 /** Draw the page again where what it shows has changed; who has the focus in it keeps it. */
 async function refresh() {
   const now = open, mine = turn;
-  if (!now) { if (!document.querySelector("dialog")) await go(""); return; }
+  if (!now) { if (isLost) await go(""); return; }
   try {
     const data = await now.page.load(now.id), written = JSON.stringify(data);
     if (mine !== turn || now !== open) return;
