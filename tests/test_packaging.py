@@ -8,6 +8,7 @@ import sys
 import tomllib
 import typing
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def test_a_wheel_for_a_pi_runs_the_agent_and_brings_no_cloud(tmp_path: Path, mon
     for name in ("numpy", "shapely", "fastapi"):
         absent = run(python, "-c", f"import {name}", cwd=tmp_path)
         assert "ModuleNotFoundError" in absent.stderr, f"{name} is importable"
+
+
+def test_the_wheel_holds_the_console_whole_and_nothing_of_the_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    names = zipfile.ZipFile(tmp_path / build_wheel(str(tmp_path))).namelist()
+    console = ROOT / "cloud" / "pledgewatch_cloud" / "console"
+    files = [one for one in console.rglob("*") if one.is_file() and one.suffix not in {".py", ".pyc"}]
+    assert {"index.html", "app.js", "leaflet.js", "leaflet.LICENSE", "land.json"} <= {one.name for one in files}
+    assert {f"pledgewatch_cloud/console/{one.relative_to(console)}" for one in files} <= {*names}
+    assert not [one for one in names if "axe" in one]
 
 
 WITHOUT_THE_CLOUD = """

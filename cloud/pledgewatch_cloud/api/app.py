@@ -1,10 +1,6 @@
 """The API's composition: routers, one for each noun, over what the service hands in."""
 
-from collections.abc import Awaitable, Callable
-from importlib.resources import files
-
 from fastapi import Depends, FastAPI
-from fastapi.responses import HTMLResponse
 
 import pledgewatch_cloud
 from pledgewatch_cloud.api import (
@@ -12,6 +8,7 @@ from pledgewatch_cloud.api import (
     assets,
     audit,
     book,
+    console,
     dcsa,
     devices,
     epcis,
@@ -40,6 +37,7 @@ _NOUNS = (
     assets,
     audit,
     book,
+    console,
     dcsa,
     devices,
     events,
@@ -67,15 +65,5 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(module.router, dependencies=[Depends(for_writers)])
     for module in _OPEN:
         app.include_router(module.router)
-    # The framework's own page for /docs is fetched from a stranger's host; a site without one has it too.
-    for path, name in (("/", "console.html"), ("/docs", "operations.html")):
-        page = files("pledgewatch_cloud.console").joinpath(name).read_text(encoding="utf-8")
-        app.get(path, response_class=HTMLResponse, include_in_schema=False)(_answering(page))
+    app.include_router(console.console_router())
     return app
-
-
-def _answering(page: str) -> Callable[[], Awaitable[str]]:
-    async def answer() -> str:
-        return page
-
-    return answer

@@ -9,8 +9,8 @@ from pledgewatch_cloud.access.audit import Audit
 
 # Pages load nothing from elsewhere, are in nobody's frame, and answers are what they say they are.
 _SAFE = {
-    b"content-security-policy": b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline';"
-    b" script-src 'self' 'unsafe-inline'; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
+    b"content-security-policy": b"default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
+    b" object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",

@@ -1,1 +1,41 @@
-"""The console: one web page over the API, served by the service itself."""
+"""The console: a web page over the API, served by the service itself: the files of this folder (docs/CONSOLE.md)."""
+
+import hashlib
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import NamedTuple
+
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".LICENSE": "text/plain; charset=utf-8",
+}
+"""The types of what is served, by how its name ends; nothing else of the folder is."""
+
+
+class Page(NamedTuple):
+    """A file as it is served. `tag` is its entity tag, the same as long as its bytes are."""
+
+    body: bytes
+    kind: str
+    tag: str
+
+
+def pages() -> dict[str, Page]:
+    """Every file of the console, by its path in the folder."""
+    return dict(_pages(files(__name__), ""))
+
+
+def _pages(folder: Traversable, place: str) -> Iterator[tuple[str, Page]]:
+    for one in folder.iterdir():
+        if one.is_dir():
+            yield from _pages(one, f"{place}{one.name}/")
+            continue
+        kind = next((kind for end, kind in KINDS.items() if one.name.endswith(end)), None)
+        if kind is not None:
+            body = one.read_bytes()
+            yield f"{place}{one.name}", Page(body, kind, f'"{hashlib.sha256(body).hexdigest()[:32]}"')

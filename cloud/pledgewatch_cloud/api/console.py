@@ -1,0 +1,58 @@
+"""The console's files, and who asks for it to show.
+
+The files are for everybody: they hold nothing of anybody's. They are read once, at the start; a browser asks each time
+whether what it has is still so, and is answered 304 where it is.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from pledgewatch_cloud.api.access import ViewOf
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.console import Page, pages
+
+
+def console_router() -> APIRouter:
+    """`/` and `/docs`, and the files that these name."""
+    router, known = APIRouter(include_in_schema=False), pages()
+
+    @router.get("/")
+    async def read_console(request: Request) -> Response:
+        return _answer(request, known["index.html"])
+
+    @router.get("/docs")
+    async def read_operations(request: Request) -> Response:
+        # The framework's own page for /docs is fetched from a stranger's host; a site without one has it too.
+        return _answer(request, known["operations.html"])
+
+    @router.get("/console/{path:path}")
+    async def read_file(request: Request, path: str) -> Response:
+        if path not in known:
+            raise Problem(HTTPStatus.NOT_FOUND, "there is no such file of the console")
+        return _answer(request, known[path])
+
+    return router
+
+
+def _answer(request: Request, page: Page) -> Response:
+    if request.headers.get("if-none-match") == page.tag:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": page.tag})
+    return Response(page.body, headers={"etag": page.tag, "content-type": page.kind})
+
+
+router = APIRouter(prefix="/viewer", tags=["viewer"])
+
+
+@router.get("")
+async def read_viewer(view: ViewOf) -> dict[str, Any]:
+    """Who asks, as the service knows them: what they are shown depends on it. A keeper without a name has none."""
+    who = view.viewer
+    return {
+        "user": who.user,
+        "party": who.party,
+        "role": str(who.role),
+        "sees_money": view.scope.sees_money,
+        "may_write": who.may_write,
+    }

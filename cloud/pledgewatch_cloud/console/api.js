@@ -1,0 +1,102 @@
+// Asking the API: with the key that is kept for this tab, again where something changed.
+
+/** An answer that is none. */
+export class Refused extends Error {
+  /** @param {number} status @param {string} detail */
+  constructor(status, detail) { super(detail); this.status = status; }
+}
+
+const EVERY_MS = 5_000, GATHER_MS = 400;
+
+/** The key that is shown, if there is one: of this tab only, never in an address. */
+export const key = () => sessionStorage.getItem("key") ?? "";
+/** Keep a key for this tab; an empty one is forgotten. @param {string} value */
+export const keepKey = value => { if (value) sessionStorage.setItem("key", value); else sessionStorage.removeItem("key"); };
+
+/** @returns {Record<string, string>} */
+const shown = () => key() ? { authorization: `Bearer ${key()}` } : {};
+
+/** What a path answers. `no-cache`: a browser that has an answer with a tag asks whether it still holds. @param {string} path @param {RequestInit} [how] @returns {Promise<any>} */
+export async function ask(path, how = {}) {
+  const answer = await fetch(path, { cache: "no-cache", ...how, headers: { ...shown(), ...how.headers } });
+  if (answer.ok) return answer.json();
+  const said = await answer.json().catch(() => ({}));
+  throw new Refused(answer.status, said.detail ?? answer.statusText);
+}
+
+/** What a path answers, or this where it is not there or not for who asks. @template T @param {string} path @param {T} otherwise */
+export const askOr = (path, otherwise) => ask(path).catch(error => {
+  if (error instanceof Refused && [403, 404, 422].includes(error.status)) return otherwise;
+  throw error;
+});
+
+/** Say something. @param {string} path @param {any} body */
+export const tell = (path, body) => ask(path, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+
+/** A name as a part of a path; what the API's own names are parted by stays. @param {string} id */
+export const part = id => encodeURIComponent(id).replaceAll("%2F", "/");
+
+/** @param {number} ms */
+const wait = ms => new Promise(done => setTimeout(done, ms));
+
+/**
+ * Call `changed` where something may have: by the stream `/live` where there is one, else every 5 s. Never at once with
+ * itself, and not while nobody looks.
+ * @param {() => Promise<void>} changed @param {(by: "live" | "polled" | "away") => void} told
+ */
+export async function watch(changed, told) {
+  let last = "", isThere = true;
+  for (;;) {
+    const by = isThere ? await stream().catch(() => "polled") : "polled";
+    if (by === "polled") {
+      told("polled");
+      await wait(EVERY_MS);
+      if (!document.hidden) await changed();
+    } else {
+      told("away");
+      await wait(1_000);
+    }
+  }
+
+  /** Follow the stream until it ends. EventSource shows no key, so this reads it itself. */
+  async function stream() {
+    const answer = await fetch("live", { headers: { ...shown(), accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) } });
+    if (!answer.ok || !answer.body || !answer.headers.get("content-type")?.startsWith("text/event-stream")) {
+      isThere = answer.status !== 404;
+      await answer.body?.cancel();
+      return "polled";
+    }
+    told("live");
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "", pending = 0;
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return "ended";
+      const lines = (rest + value).split(/\r\n|\n|\r/);
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        if (line.startsWith("id:")) last = line.slice(3).trim();
+        if (line.startsWith("data:") && !pending) pending = setTimeout(() => { pending = 0; void changed(); }, GATHER_MS);
+      }
+    }
+  }
+}
+
+/** @type {{ user: string, party: string, role: string, sees_money: boolean, may_write: boolean }} who asks, as the service knows them */
+export let viewer = { user: "", party: "", role: "", sees_money: true, may_write: false };
+
+/** Ask who asks. */
+export async function meet() { viewer = await ask("viewer"); return viewer; }
+
+/** @type {{ at: number, key: string, book: Promise<any> } | undefined} */
+let kept;
+
+/** The book as far as it is seen; asked again after a minute. @returns {Promise<any>} */
+export function book() {
+  if (!kept || Date.now() - kept.at > 60_000 || kept.key !== key()) {
+    const found = ask("book");
+    kept = { at: Date.now(), key: key(), book: found };
+    found.catch(() => { kept = undefined; });
+  }
+  return kept.book;
+}

@@ -1,0 +1,143 @@
+// The shell: which page an address names, who asks, in which language and light, and what is drawn again when.
+
+import { Refused, keepKey, key, meet, viewer, watch } from "./api.js";
+import { el, time } from "./draw.js";
+import { facility } from "./facility.js";
+import { alerts, devices, drawn, milestone, milestones, overview, receipts } from "./pages.js";
+import { asset, lot, receipt } from "./things.js";
+import { lang, speak, t } from "./words.js";
+
+/** @type {Record<string, import("./pages.js").Page>} by noun; with an s where a list is meant, and / where one is */
+const PAGES = {
+  "": overview, assets: overview, facilities: overview, lots: overview, alerts, devices, milestones, receipts,
+  "assets/": asset, "facilities/": facility, "lots/": lot, "receipts/": receipt, "milestones/": milestone,
+};
+const NAV = ["", "alerts", "milestones", "receipts", "devices"];
+
+const by = ( /** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const main = by("main"), status = by("status");
+
+/** @type {{ page: import("./pages.js").Page, id: string, show: (data: any) => void, close?: () => void, written: string } | null} */
+let open = null;
+let turn = 0, way = "connecting", isLost = false;
+
+/** Which page and which thing the address names. @returns {[string, string]} */
+function address() {
+  const [noun = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  let id = rest.join("/");
+  try { id = decodeURIComponent(id); } catch { /* what is not encoded stands as it is */ }
+  return [noun, id];
+}
+
+/** @param {string} text */
+function say(text) { if (status.textContent !== text) status.textContent = text; }
+
+function shell() {
+  const [noun] = address();
+  by("skip").textContent = t("skip");
+  by("nav").setAttribute("aria-label", t("pages"));
+  by("nav").replaceChildren(...NAV.map(one => el("a", { href: `#/${one}`, "aria-current": one === noun ? "page" : null }, t(one || "home"))));
+  const isDark = document.documentElement.dataset.theme === "dark";
+  const who = viewer.role ? viewer.user ? [...new Set([viewer.user, viewer.party, t(viewer.role)])].filter(Boolean).join(" · ") : t("nobody") : "";
+  by("tools").replaceChildren(el("span", { class: "quiet", id: "who" }, who),
+    ...(key() ? [el("button", { type: "button", id: "leave", click: leave }, t("leave"))] : []),
+    el("button", { type: "button", id: "lang", lang: lang() === "zh" ? "en" : "zh-Hans", click: () => { speak(lang() === "zh" ? "en" : "zh"); void go("lang"); } }, t("language")),
+    el("button", { type: "button", id: "theme", click: () => { paint(isDark ? "light" : "dark"); localStorage.setItem("theme", isDark ? "light" : "dark"); shell(); by("theme").focus(); } }, t(isDark ? "light" : "dark")),
+    el("button", { type: "button", id: "print", click: () => print() }, t("print")));
+}
+
+/** @param {string} theme */
+const paint = theme => { document.documentElement.dataset.theme = theme; };
+
+function leave() {
+  keepKey("");
+  location.reload();
+}
+
+/** Ask for a key until one is known. */
+function askKey() {
+  if (document.querySelector("dialog")) return;
+  const input = /** @type {HTMLInputElement} */ (el("input", { id: "key", type: "password", autocomplete: "off", required: true, spellcheck: "false" }));
+  const said = el("p", { role: "alert", class: "bad" }, key() ? t("key_bad") : "");
+  const box = /** @type {HTMLDialogElement} */ (el("dialog", { "aria-labelledby": "key-head" }, el("form", {
+    submit: ( /** @type {Event} */ event) => { event.preventDefault(); keepKey(input.value.trim()); box.close(); box.remove(); void go(""); },
+  }, el("h2", { id: "key-head" }, t("key")), el("p", {}, t("key_why")), said, el("label", { for: "key" }, t("key")), input, el("button", {}, t("key_go")))));
+  box.addEventListener("cancel", event => event.preventDefault());
+  document.body.append(box);
+  box.showModal();
+  input.focus();
+}
+
+/** @param {unknown} error */
+function failed(error) {
+  if (error instanceof Refused && error.status === 401) { askKey(); return; }
+  if (error instanceof Refused) {
+    if (!open?.written) main.replaceChildren(el("h1", {}, address().join(" ")), el("p", { role: "alert" }, error.status === 404 ? t("unknown") : error.message));
+    else say(error.message);
+    return;
+  }
+  isLost = true;
+  say(`${t("away")}: ${/** @type {Error} */ (error).message}`);
+}
+
+/** Open the page that the address names. @param {string} focus the id of what has the focus then; empty: the page */
+async function go(focus) {
+  const mine = ++turn, [noun, id] = address();
+  open?.close?.();
+  open = null;
+  isLost = false;
+  main.setAttribute("aria-busy", "true");
+  try {
+    await meet();
+    if (mine !== turn) return;
+    shell();
+    const page = PAGES[id ? `${noun}/` : noun];
+    document.title = `${[t((id ? noun.replace(/ies$/, "y").replace(/s$/, "") : noun) || "home"), id].filter(Boolean).join(" ")} · pledgewatch`;
+    if (!page) { main.replaceChildren(el("h1", {}, id || noun), el("p", { role: "alert" }, t("unknown"))); return; }
+    const data = await page.load(id);
+    if (mine !== turn) return;
+    const made = page.make(id, () => void refresh());
+    main.replaceChildren(...made.nodes);
+    made.show(data);
+    open = { page, id, show: made.show, close: made.close, written: JSON.stringify(data) };
+    told();
+    if (focus) document.getElementById(focus)?.focus();
+    else main.focus({ preventScroll: true });
+    if (!focus) scrollTo(0, 0);
+  } catch (error) { if (mine === turn) failed(error); }
+  finally { if (mine === turn) main.setAttribute("aria-busy", "false"); }
+}
+
+function told() { say(way === "connecting" ? t("connecting") : `${t(way)} · ${t("as_of_now")} ${time(Date.now())}`); }
+
+/** Draw the page again where what it shows has changed; who has the focus in it keeps it. */
+async function refresh() {
+  const now = open, mine = turn;
+  if (!now) { if (isLost) await go(""); return; }
+  try {
+    const data = await now.page.load(now.id), written = JSON.stringify(data);
+    if (mine !== turn || now !== open) return;
+    const isAlertBox = document.activeElement?.id ?? "", href = document.activeElement?.getAttribute("href");
+    if (written !== now.written || isAlertBox === "cleared") {
+      now.written = written;
+      now.show(data);
+      const again = isAlertBox ? document.getElementById(isAlertBox) : href ? main.querySelector(`a[href="${CSS.escape(href)}"]`) : null;
+      if (again && document.activeElement === document.body) /** @type {HTMLElement} */ (again).focus({ preventScroll: true });
+      told();
+    } else if (status.textContent?.startsWith(t("away"))) told();
+  } catch (error) { if (mine === turn) failed(error); }
+}
+
+const wished = matchMedia("(prefers-color-scheme: dark)");
+paint(localStorage.getItem("theme") ?? (wished.matches ? "dark" : "light"));
+wished.addEventListener("change", () => { if (!localStorage.getItem("theme")) { paint(wished.matches ? "dark" : "light"); shell(); } });
+speak(lang());
+by("skip").addEventListener("click", event => { event.preventDefault(); main.focus(); });
+addEventListener("hashchange", () => void go(""));
+shell();
+say(t("connecting"));
+document.addEventListener("DOMContentLoaded", () => void go("").then(() => watch(refresh, now => {
+  if (now === way) return;
+  way = now;
+  if (now !== "away") told();
+})));

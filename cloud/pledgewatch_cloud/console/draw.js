@@ -1,0 +1,77 @@
+// What pages are made of: elements, tables, figures, and how moments, amounts and temperatures are written.
+
+import { lang, t } from "./words.js";
+
+/** @typedef {string | number | Node | null | undefined | false} Part */
+/** @typedef {Part | { text: Part | Part[], kind: string }} Cell a part, or one with a class */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Put attributes and parts on an element. @template {Element} E @param {E} made @param {Record<string, any>} attributes @param {Part[]} parts @returns {E} */
+function filled(made, attributes, parts) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(name, value);
+    else if (value !== false && value != null) made.setAttribute(name, String(value));
+  }
+  made.append(.../** @type {(string | Node)[]} */ (parts.filter(one => one != null && one !== false).map(one => one instanceof Node ? one : String(one))));
+  return made;
+}
+
+/** An element; an attribute that is a function listens. @param {string} tag @param {Record<string, any>} [attributes] @param {...Part} parts */
+export const el = (tag, attributes = {}, ...parts) => filled(document.createElement(tag), attributes, parts);
+
+/** An element of a drawing. @param {string} tag @param {Record<string, any>} [attributes] @param {...Part} parts */
+export const svg = (tag, attributes = {}, ...parts) => filled(document.createElementNS(SVG, tag), attributes, parts);
+
+/** A link to a page of the console. @param {string} noun @param {string} id @param {Part} [text] */
+export const link = (noun, id, text = id) => el("a", { href: `#/${noun}/${encodeURIComponent(id)}` }, text);
+
+/** A cell's text and class; a link has a text of its own. @param {Cell} cell @returns {{ text: Part | Part[], kind: string }} */
+const parted = cell => cell && typeof cell === "object" && !(cell instanceof Node) ? cell : { text: cell, kind: "" };
+
+/** Several parts with commas between them. @param {Part[]} parts */
+export const list = parts => parts.flatMap((one, place) => place ? [", ", one] : [one]);
+
+/**
+ * A table whose first column heads its rows; on a phone each row is a card. A head that begins with # is of numbers.
+ * @param {string} caption @param {string[]} heads @param {Cell[][]} rows
+ */
+export function table(caption, heads, rows) {
+  if (!rows.length) return el("p", { class: "quiet" }, t("none"));
+  const words = heads.map(one => one.replace(/^#/, "")), kinds = heads.map(one => one.startsWith("#") ? "number" : "");
+  const head = el("tr", {}, ...words.map((one, place) => el("th", { scope: "col", class: kinds[place] || null }, one)));
+  const body = rows.map(cells => el("tr", {}, ...cells.map((cell, place) => {
+    const { text, kind } = parted(cell);
+    const some = Array.isArray(text) ? text : [text];
+    const attributes = { class: `${kinds[place]} ${kind}`.trim() || null, "data-head": words[place], scope: place ? null : "row" };
+    return el(place ? "td" : "th", attributes, some.length > 1 ? el("span", {}, ...some) : some[0]);
+  })));
+  const made = el("table", { class: "stacks" }, el("caption", {}, caption), el("thead", {}, head), el("tbody", {}, ...body));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made);
+}
+
+/** Figures by name. @param {[string, Cell][]} pairs */
+export const figures = pairs => el("dl", { class: "figures" }, ...pairs.map(([name, cell]) => {
+  const { text, kind } = parted(cell);
+  return el("div", {}, el("dt", {}, name), el("dd", { class: kind || null }, ...(Array.isArray(text) ? text : [text])));
+}));
+
+/** A moment in UTC, to the minute. @param {number | string | null | undefined} at milliseconds, or ISO 8601 */
+export const time = at => at == null || at === "" ? "—" : new Date(at).toISOString().replace("T", " ").slice(0, 16) + "Z";
+
+/** An amount. @param {number | null | undefined} minor @param {string} currency */
+export function money(minor, currency) {
+  if (minor == null) return "—";
+  if (!currency) return String(minor);
+  const format = new Intl.NumberFormat(lang(), { style: "currency", currency, currencyDisplay: "code" });
+  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+}
+
+/** A ratio of hundredths of a percent. @param {number} bp */
+export const ratio = bp => bp < 0 ? "—" : (bp / 100).toFixed(2) + " %";
+
+/** Thousandths as a number. @param {number} milli */
+export const thousandths = milli => (milli / 1_000).toLocaleString(lang());
+
+/** A name of the API in words. @param {string} name */
+export const words = name => name.replaceAll("_", " ");

@@ -1,0 +1,103 @@
+"""The console's files as they are served: whole, typed, asked for again only where they changed, and safe."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from api_cloud import ApiCloud, assert_problem
+from seeing import USERS, Seeing
+
+from pledgewatch_cloud.console import pages
+
+ROOT = Path(__file__).resolve().parent.parent
+CONSOLE = ROOT / "cloud" / "pledgewatch_cloud" / "console"
+SCRIPTS = sorted(CONSOLE.glob("*.js"))
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[ApiCloud]:
+    made = ApiCloud(tmp_path)
+    yield made
+    made.close()
+
+
+def test_every_file_that_a_page_names_is_served_as_what_it_is(cloud: ApiCloud) -> None:
+    named = {"console/vendor/land.json"}
+    for page in ("/", "/docs"):
+        answer = cloud.client.get(page)
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        named |= {*re.findall(r'(?:src|href)="(console/[^"]+)"', answer.text)}
+    for one in SCRIPTS:
+        named |= {f"console/{name}" for name in re.findall(r'from "\./([^"]+)"', one.read_text(encoding="utf-8"))}
+    kinds = {"js": "text/javascript", "css": "text/css", "json": "application/json", "svg": "image/svg+xml"}
+    assert len(named) > len(SCRIPTS)
+    for name in named:
+        answer = cloud.client.get(f"/{name}")
+        assert answer.status_code == 200, name
+        assert answer.headers["content-type"].split(";")[0] == kinds[name.rpartition(".")[2]]
+
+
+def test_what_a_browser_has_is_not_sent_again(cloud: ApiCloud) -> None:
+    first = cloud.client.get("/console/app.js")
+    tag = first.headers["etag"]
+    again = cloud.client.get("/console/app.js", headers={"if-none-match": tag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert cloud.client.get("/console/app.js", headers={"if-none-match": '"other"'}).content == first.content
+
+
+@pytest.mark.parametrize("path", ["ghost.js", "__init__.py", "../__init__.py", "%2e%2e/api/app.py", "vendor", ""])
+def test_nothing_else_is_served(cloud: ApiCloud, path: str) -> None:
+    assert_problem(cloud.client.get(f"/console/{path}"), 404)
+
+
+def test_no_script_and_no_style_is_run_that_is_not_a_file_of_ours(cloud: ApiCloud) -> None:
+    for path in ("/", "/docs", "/console/app.js", "/healthz"):
+        policy = cloud.client.get(path).headers["content-security-policy"]
+        assert "script-src 'self';" in policy
+        assert "style-src 'self';" in policy
+        assert "unsafe" not in policy
+    for one in SCRIPTS:
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|\beval\(|new Function", one.read_text("utf-8")), (
+            one
+        )
+
+
+def test_every_word_that_is_used_is_known_in_both_languages() -> None:
+    text = (CONSOLE / "words.js").read_text(encoding="utf-8")
+    words = re.findall(r'(?<![\w"])(\w+): \["((?:[^"\\])+)", "((?:[^"\\])+)"\]', text)
+    assert len(words) == text.count('["'), "each word has two languages"
+    for name, english, chinese in words:
+        assert chinese != english, name
+        assert name == "language" or re.search(r"[\u4e00-\u9fff]", chinese), name
+    known = {name for name, _, _ in words}
+    used = {name for one in SCRIPTS for name in re.findall(r'\bt\("(\w+)"\)', one.read_text(encoding="utf-8"))}
+    assert len(used) > 80
+    assert not used - known
+
+
+@pytest.mark.parametrize("folder", [CONSOLE / "vendor", ROOT / "tests" / "data" / "axe-core"], ids=["vendor", "axe"])
+def test_what_is_not_ours_is_what_its_note_says(folder: Path) -> None:
+    note = (folder / "README.md").read_text(encoding="utf-8")
+    others = [one for one in folder.iterdir() if one.suffix in {".js", ".css", ".json"}]
+    assert others
+    for one in others:
+        assert hashlib.sha256(one.read_bytes()).hexdigest() in note, one.name
+    assert any("LICENSE" in one.name for one in folder.iterdir())
+
+
+def test_the_console_stays_small() -> None:
+    sizes = {name: len(page.body) for name, page in pages().items()}
+    assert sizes["vendor/land.json"] < 300_000
+    assert sum(size for name, size in sizes.items() if not name.startswith("vendor/")) < 100_000
+
+
+def test_who_asks_is_told_as_whom_they_are_known(tmp_path: Path) -> None:
+    seeing = Seeing(tmp_path)
+    for name, sees_money in (("lender-one", True), ("operator-one", False), ("keeper-kim", True)):
+        user = USERS[name].user
+        found = {"user": name, "party": user["party"], "role": user["role"], "sees_money": sees_money}
+        assert seeing.get(name, "/viewer") == found | {"may_write": True}
+    assert_problem(seeing.client.get("/viewer", headers={"authorization": "Bearer pwk_x"}), 401)
+    seeing.close()
