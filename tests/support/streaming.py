@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Coroutine, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from unittest import mock
 
 import uvicorn
@@ -91,7 +91,7 @@ class Served:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
-    def __enter__(self) -> "Served":
+    def __enter__(self) -> Self:
         """Start it, and wait until it answers."""
         self._thread.start()
         while not self.server.started:

@@ -118,8 +118,8 @@ class View:
         return found
 
     def page(self, after_entry: int, limit: int, subject: str = "") -> Page:
-        """Events of the entries beyond one, whole entries only, up to the view's own: of what was committed since it was
-        made it does not know who may see it."""
+        """Events of the entries beyond one, whole entries only, up to the view's own: of what was committed since
+        then it does not know who may see it."""
         found: list[SaidEvent] = []
         looked_at = 0
         while len(found) < limit and looked_at < LOOKED_AT_MAX:

@@ -1,5 +1,6 @@
 """The API's composition: routers, one for each noun, over what the service hands in."""
 
+import time
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
@@ -34,6 +35,8 @@ from pledgewatch_cloud.api import (
 )
 from pledgewatch_cloud.api.access import Service, for_writers
 from pledgewatch_cloud.api.around import Around
+from pledgewatch_cloud.api.etags import Etags
+from pledgewatch_cloud.api.idempotency import Answers, Idempotency
 from pledgewatch_cloud.api.problems import answer_problems
 
 _NOUNS = (
@@ -63,6 +66,9 @@ def create_app(service: Service) -> FastAPI:
     """The API over a running service."""
     app = FastAPI(title="pledgewatch", version=pledgewatch_cloud.__version__, docs_url=None, redoc_url=None)
     app.state.service = service
+    # The last that is added is around all others.
+    app.add_middleware(Idempotency, service=service, answers=Answers(time.monotonic))
+    app.add_middleware(Etags)
     app.add_middleware(Around, audit=service.audit)
     answer_problems(app)
     for module in _NOUNS:

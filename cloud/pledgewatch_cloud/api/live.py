@@ -86,7 +86,7 @@ class _Changes(Response):
         # An entry that was told in part is looked at again, and what was told of it is left out.
         self._after = entry if place == _WHOLE else entry - 1
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - what an answer is called with
         """Tell until the client goes, the service stops, or who asks is nobody any more."""
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -49,8 +49,8 @@ class Spine:
         """Take up a journal where it stands (see `recover`).
 
         `keep` is given the states that are due for a snapshot; None: the store keeps them at once. `readings` is how
-        many the journal holds, counted as it goes; `withdrawn` are the messages that the last entry withdrew; `said_entry`
-        is the last entry that led to events, or where the journal stood at the start.
+        many the journal holds, counted as it goes; `withdrawn` are the messages that the last entry withdrew;
+        `said_entry` is the last entry that led to events, or where the journal stood at the start.
         """
         self._store = store
         self._clock = clock
