@@ -134,6 +134,8 @@ def paths(seeing: Seeing) -> Iterator[str]:
         "asset": ASSETS,
         "channel": ("temperature_mc", "latitude_e7"),
         "facility": (LINE, OTHER_LINE),
+        "lot": (SEA_LOT, HALL_LOT, SECOND_LOT),
+        "fence": tuple(state.book.fences),
         "milestone": tuple(state.book.milestones),
         "receipt": (FIRST, SECOND),
         "number": ("0", "1"),

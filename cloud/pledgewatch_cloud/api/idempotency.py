@@ -155,7 +155,8 @@ def _key(shown: str) -> str:
 
 async def _heard(receive: Receive) -> list[Message]:
     """A request's body as it comes, whole or until the client hangs up. Raises Problem: too long."""
-    found, length = [], 0
+    found: list[Message] = []
+    length = 0
     while not found or found[-1].get("more_body", False):
         found.append(await receive())
         length += len(found[-1].get("body", b""))
