@@ -53,7 +53,7 @@ async def acknowledge_alert(
     view: ViewOf,
     viewer: ViewerOf,
     alert: str,
-    by: Annotated[str, Body(embed=True, min_length=1, max_length=200)],
+    by: Annotated[str, Body(embed=True, min_length=1, max_length=200, examples=["night desk"])],
 ) -> dict[str, Any]:
     """Take an open alert on. `by` says who does; of a user their own name stands."""
     is_seen = any(one.id == alert for one in view.state.alerts.values())

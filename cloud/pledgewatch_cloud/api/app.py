@@ -39,7 +39,7 @@ from pledgewatch_cloud.api.access import Service, for_writers
 from pledgewatch_cloud.api.around import Around
 from pledgewatch_cloud.api.etags import Etags
 from pledgewatch_cloud.api.idempotency import Answers, Idempotency
-from pledgewatch_cloud.api.problems import answer_problems
+from pledgewatch_cloud.api.problems import PROBLEM, answer_problems
 
 _NOUNS = (
     alerts,
@@ -68,7 +68,13 @@ _OPEN = (notices, epcis, stock, receipts, warehouses, status, metrics)
 
 def create_app(service: Service) -> FastAPI:
     """The API over a running service."""
-    app = FastAPI(title="pledgewatch", version=pledgewatch_cloud.__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="pledgewatch",
+        version=pledgewatch_cloud.__version__,
+        docs_url=None,
+        redoc_url=None,
+        responses={"default": PROBLEM},
+    )
     app.state.service = service
     # The last that is added is around all others.
     app.add_middleware(Idempotency, service=service, answers=Answers(time.monotonic))

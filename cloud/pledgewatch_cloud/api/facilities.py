@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.api.paging import PagingOf
@@ -88,7 +89,7 @@ async def read_facility(view: ViewOf, facility: str) -> dict[str, Any]:
     return {**_described(view.state, facility), "lines": lines}
 
 
-@router.post("/{facility:path}/movements")
+@router.post("/{facility:path}/movements", openapi_extra=examples.json_body(examples.MOVEMENTS))
 async def move(service: ServiceOf, view: ViewOf, viewer: ViewerOf, facility: str, request: Request) -> dict[str, Any]:
     """Take drawdowns and repayments into the book: all, or none with every fault's place. What is known already changes
     nothing, so they may be told until they are heard. Says the entry that took them, if any is new."""

@@ -17,7 +17,7 @@ from pledgewatch_cloud.decide.milestones.half import nothing_new
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo, MilestoneState
 
 router = APIRouter(prefix="/milestones", tags=["milestones"])
-Words = Annotated[str, Body(embed=True, min_length=1, max_length=1_000)]
+Words = Annotated[str, Body(embed=True, min_length=1, max_length=1_000, examples=["as agreed by phone"])]
 
 
 @router.get("")
@@ -68,7 +68,7 @@ async def say_booked(
     view: ViewOf,
     viewer: ViewerOf,
     milestone: str,
-    release: Annotated[Literal["booked", "none"], Body()],
+    release: Annotated[Literal["booked", "none"], Body(examples=["booked"])],
     by: Words,
     why: Words,
 ) -> dict[str, Any]:
