@@ -41,6 +41,7 @@ ROOMS = {
     "signing_key": set[str](),
     "broker": set[str](),
     "follower": set[str](),
+    "client": set[str](),
     "decide": set[str](),
     "mosquitto": {"decide"},
     "book_schema": {"decide"},

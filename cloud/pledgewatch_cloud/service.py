@@ -60,6 +60,8 @@ from pledgewatch_wire import topics
 from pledgewatch_wire.settings import unreadable
 from pledgewatch_wire.topics import Kind
 
+_FAREWELL_S = 5
+"""How long a stop waits for clients that do not take their answers."""
 _COLLECT_AFTER = 100_000, 50, 100
 _FILTERS = (topics.topic_filter(Kind.UP), topics.topic_filter(Kind.STATUS))
 log = logging.getLogger(__name__)
@@ -154,6 +156,7 @@ async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyn
         api = group.create_task(server.serve(sockets=[opened.listener]), name="api")
         api.add_done_callback(lambda _: stop.set())
         await stop.wait()
+        service.streams.end()
         server.should_exit = True
         for task in tasks:
             task.cancel()
@@ -201,7 +204,12 @@ def _server(settings: CloudSettings, service: Service) -> Server:
     """The API, not yet running."""
     return Server(
         uvicorn.Config(
-            create_app(service), host=settings.api.host, port=settings.api.port, log_config=None, access_log=False
+            create_app(service),
+            host=settings.api.host,
+            port=settings.api.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_FAREWELL_S,
         )
     )
 

@@ -118,11 +118,14 @@ class View:
         return found
 
     def page(self, after_entry: int, limit: int, subject: str = "") -> Page:
-        """Events of the entries beyond one, whole entries only."""
+        """Events of the entries beyond one, whole entries only, up to the view's own: of what was committed since
+        then it does not know who may see it."""
         found: list[SaidEvent] = []
         looked_at = 0
         while len(found) < limit and looked_at < LOOKED_AT_MAX:
             said = self._store.events(after_entry, limit, subject)
+            while said and _entry_of(said[-1]) > self._whole.entry:
+                said.pop()
             if not said:
                 break
             looked_at += len(said)

@@ -18,6 +18,7 @@ from pledgewatch_cloud.access.identify import UnknownError, viewer_of
 from pledgewatch_cloud.access.rates import Rates
 from pledgewatch_cloud.access.view import View, Views
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.streams import Streams
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
@@ -43,7 +44,7 @@ class Service:
     `senders` may hand in notices and reports of stock, and nothing else; each shows that it is one (see
     notices/senders.py). `relays` are by their endpoints; `payers` are those of them that pay. `clock` says when what is
     handed in came, as entries of the journal say when they were recorded; `delivery_clock` is the world's. `signer`
-    makes credentials of receipts; None where no issuer is configured. The last three are made of the rest.
+    makes credentials of receipts; None where no issuer is configured. The last four are made of the rest.
     """
 
     store: Store
@@ -67,6 +68,7 @@ class Service:
     views: Views = field(init=False)
     audit: Audit = field(init=False)
     rates: Rates = field(init=False)
+    streams: Streams = field(default_factory=Streams, init=False)
 
     def __post_init__(self) -> None:
         """Make what follows from the rest."""

@@ -1,5 +1,7 @@
 """The API's composition: routers, one for each noun, over what the service hands in."""
 
+import time
+
 from fastapi import Depends, FastAPI
 
 import pledgewatch_cloud
@@ -15,6 +17,9 @@ from pledgewatch_cloud.api import (
     events,
     exposures,
     facilities,
+    fences,
+    live,
+    lots,
     market,
     metrics,
     milestones,
@@ -30,7 +35,9 @@ from pledgewatch_cloud.api import (
 )
 from pledgewatch_cloud.api.access import Service, for_writers
 from pledgewatch_cloud.api.around import Around
-from pledgewatch_cloud.api.problems import answer_problems
+from pledgewatch_cloud.api.etags import Etags
+from pledgewatch_cloud.api.idempotency import Answers, Idempotency
+from pledgewatch_cloud.api.problems import PROBLEM, answer_problems
 
 _NOUNS = (
     alerts,
@@ -43,6 +50,9 @@ _NOUNS = (
     events,
     exposures,
     facilities,
+    fences,
+    live,
+    lots,
     market,
     milestones,
     outbox,
@@ -57,8 +67,17 @@ _OPEN = (notices, epcis, stock, receipts, warehouses, status, metrics)
 
 def create_app(service: Service) -> FastAPI:
     """The API over a running service."""
-    app = FastAPI(title="pledgewatch", version=pledgewatch_cloud.__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="pledgewatch",
+        version=pledgewatch_cloud.__version__,
+        docs_url=None,
+        redoc_url=None,
+        responses={"default": PROBLEM},
+    )
     app.state.service = service
+    # The last that is added is around all others.
+    app.add_middleware(Idempotency, service=service, answers=Answers(time.monotonic))
+    app.add_middleware(Etags)
     app.add_middleware(Around, audit=service.audit)
     answer_problems(app)
     for module in _NOUNS:

@@ -1,13 +1,15 @@
 """Assets: where they are, in what condition, and their series."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api.access import ViewOf
+from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.tables import RESPONSES, table, wants_table
 from pledgewatch_cloud.decide import kinetic
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.causes import AssetFacts
@@ -20,26 +22,46 @@ from pledgewatch_wire.reading import Channel, Quality
 
 router = APIRouter(prefix="/assets", tags=["assets"])
 _STRETCHES_MAX = 10_000
+_COLUMNS = ("id", "longitude", "latitude", "measured_at_ms", "fences", "lots", "breached", "unknown")
 
 
-@router.get("")
-async def list_assets(view: ViewOf) -> dict[str, Any]:
-    """All assets as a GeoJSON FeatureCollection; one without a fix has no geometry."""
-    return {"type": "FeatureCollection", "features": [_feature(view.state, asset) for asset in _known(view)]}
+@router.get("", response_model=dict[str, Any], responses=RESPONSES)
+async def list_assets(
+    view: ViewOf,
+    request: Request,
+    paging: PagingOf,
+    fence: str = "",
+    facility: str = "",
+    state: Literal["kept", "breached", "unknown"] | None = None,
+) -> Any:
+    """Assets by id as a GeoJSON FeatureCollection; one without a fix has no geometry. Those in a fence, with goods of a
+    facility in them, or with goods whose condition is so, where that is asked. As a table where `text/csv` is accepted.
+    """
+    seen = view.state
+    page = paging.page((asset, asset) for asset in _known(view) if _fits(seen, asset, fence, facility, state))
+    features = [_feature(seen, asset) for asset in page.items]
+    if wants_table(request):
+        return table(_COLUMNS, map(_row, features), paging.headers)
+    return {"type": "FeatureCollection", "features": features, "next_after": page.next_after}
 
 
-@router.get("/{asset:path}/series/{channel}")
+@router.get("/{asset:path}/series/{channel}", response_model=dict[str, Any], responses=RESPONSES)
 async def read_series(
     view: ViewOf,
+    request: Request,
     asset: str,
     channel: str,
     from_ms: Annotated[int, Query(ge=-(2**53), le=2**53)] = 0,
     to_ms: Annotated[int, Query(ge=-(2**53), le=2**53)] = 2**53,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
-) -> dict[str, Any]:
-    """The newest points of one channel, in order of time. Behind the journal by as much as `entry` says."""
+) -> Any:
+    """The newest points of one channel, in order of time. Behind the journal by as much as `entry` says. As a table
+    where `text/csv` is accepted."""
     _check_known(view, asset)
     points = view.points(asset, _channel(channel), from_ms, to_ms, limit)
+    if wants_table(request):
+        columns = ("measured_at_ms", "value", "quality")
+        return table(columns, ((one.measured_at_ms, one.value, _quality(one.quality)) for one in points))
     return {
         "asset": asset,
         "channel": channel,
@@ -110,6 +132,35 @@ def _known(view: View) -> list[str]:
     return sorted({one.asset for one in view.state.book.installations.values()})
 
 
+def _fits(state: State, asset: str, fence: str, facility: str, condition: str | None) -> bool:
+    """Whether an asset is one of those that are asked for."""
+    known = state.assets.get(asset)
+    inside = known.presence.inside if known and known.presence else ()
+    lots = state.book.lots_in(asset, state.recorded_at_ms) if facility else ()
+    return (
+        (not fence or fence in inside)
+        and (not facility or any(lot.facility == facility for lot in lots))
+        and (
+            condition is None or any(word_of(one) == condition for one in (known.conditions if known else {}).values())
+        )
+    )
+
+
+def _row(feature: dict[str, Any]) -> list[object]:
+    """A feature as a row of a table; what is several is one cell, with spaces between."""
+    about, place = feature["properties"], feature["geometry"]
+    in_state = {
+        word: [f"{one['lot']}|{one['limit']}" for one in about["conditions"] if one["state"] == word]
+        for word in ("breached", "unknown")
+    }
+    return [
+        feature["id"],
+        *(place["coordinates"] if place else (None, None)),
+        about["measured_at_ms"],
+        *(" ".join(some) for some in (about["fences"], about["lots"], *in_state.values())),
+    ]
+
+
 def _feature(state: State, asset: str) -> dict[str, Any]:
     known = state.assets.get(asset)
     facts = state.facts.get(asset, AssetFacts())
@@ -126,10 +177,10 @@ def _feature(state: State, asset: str) -> dict[str, Any]:
             "measured_at_ms": presence.key[0] if presence else None,
             "fences": list(presence.inside) if presence else [],
             "conditions": [
-                {"lot": lot, "limit": limit, "state": _condition(one), "breaches": _breaches(facts, lot, limit)}
+                {"lot": lot, "limit": limit, "state": word_of(one), "breaches": _breaches(facts, lot, limit)}
                 for (lot, limit), one in (known.conditions.items() if known else ())
             ],
-            "mean_kinetic_temperatures": _kinetics(state, asset, known),
+            "mean_kinetic_temperatures": kinetics_of(state, asset, known),
             "sources": _sources(state, asset, known),
             "lots": [lot.id for lot in state.book.lots_in(asset, state.recorded_at_ms)],
         },
@@ -143,13 +194,15 @@ def _breaches(facts: AssetFacts, lot: str, limit: str) -> int:
     return sum(one == about or one.startswith(f"{about}|") for one in breaches)
 
 
-def _condition(one: Condition) -> str:
+def word_of(one: Condition) -> str:
+    """How goods stand to one limit, in a word."""
     if one.breached or one.cumulative_breached or one.budget_breached:
         return "breached"
     return "kept" if one.is_known and not one.is_unknown else "unknown"
 
 
-def _kinetics(state: State, asset: str, known: AssetState | None) -> list[dict[str, Any]]:
+def kinetics_of(state: State, asset: str, known: AssetState | None) -> list[dict[str, Any]]:
+    """The mean kinetic temperature of each lot that has a rule on it, between its bounds."""
     found = []
     for lot in state.book.lots_of_asset(asset):
         story = known.kinetics.get(lot.id) if known else None

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf, for_keepers
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.decide import book as book_module
@@ -18,7 +19,7 @@ async def read_book(view: ViewOf) -> dict[str, Any]:
     return book_module.as_document(view.state.book)
 
 
-@router.post("/amendments", dependencies=[Depends(for_keepers)])
+@router.post("/amendments", dependencies=[Depends(for_keepers)], openapi_extra=examples.json_body(examples.AMENDMENT))
 async def amend_book(service: ServiceOf, request: Request) -> dict[str, Any]:
     """Amend the book: taken whole, or refused whole with every fault's place. Says the entry that took it, if any."""
     return await commit_body(

@@ -5,14 +5,17 @@ from typing import Any
 from fastapi import APIRouter
 
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
+from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_wire.codec import Status
 
 router = APIRouter(prefix="/devices", tags=["devices"])
 
 
 @router.get("")
-async def list_devices(view: ViewOf, service: ServiceOf) -> list[dict[str, Any]]:
-    """Every installed device with its epochs.
+async def list_devices(
+    view: ViewOf, service: ServiceOf, paging: PagingOf, operator: str = "", asset: str = ""
+) -> list[dict[str, Any]]:
+    """Installed devices with their epochs, by id, of an operator or at an asset where one is named.
 
     `said` is its last status, null where none was heard since the start: `measured` beyond an epoch's `contiguous` is
     what is still to come, or lost.
@@ -31,6 +34,11 @@ async def list_devices(view: ViewOf, service: ServiceOf) -> list[dict[str, Any]]
                 "suspicions": one.suspicions,
             }
         )
+    page = paging.page(
+        (one.device, one)
+        for one in state.book.installations.values()
+        if operator in ("", one.operator) and asset in ("", one.asset)
+    )
     return [
         {
             "device": one.device,
@@ -39,7 +47,7 @@ async def list_devices(view: ViewOf, service: ServiceOf) -> list[dict[str, Any]]
             "epochs": epochs.get(one.device, []),
             "said": _said(said.get(one.device)),
         }
-        for _, one in sorted(state.book.installations.items())
+        for one in page.items
     ]
 
 

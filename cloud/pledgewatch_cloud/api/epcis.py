@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import Service, ServiceOf, ViewOf, for_keepers
 from pledgewatch_cloud.api.notices import hand_in, signed_body
 from pledgewatch_cloud.api.problems import Problem
@@ -53,7 +54,7 @@ _ERRORS_ONLY = "EXISTS_errorDeclaration"
 _PARAMETERS = {*_VALUES, *_EVENT_TIMES, *_RECORD_TIMES, _ERRORS_ONLY, "perPage", "nextPageToken"}
 
 
-@router.post("/capture", status_code=HTTPStatus.ACCEPTED)
+@router.post("/capture", status_code=HTTPStatus.ACCEPTED, openapi_extra=examples.json_body(examples.EPCIS))
 async def capture(service: ServiceOf, request: Request) -> Response:
     """Capture an EPCISDocument. `Location` names the capture job."""
     sender, raw = await signed_body(service, request)
@@ -85,7 +86,7 @@ async def read_capture_job(view: ViewOf, service: ServiceOf, capture_id: str) ->
     return JSONResponse(content, headers=_HEADERS)
 
 
-@router.post("/events", status_code=HTTPStatus.CREATED)
+@router.post("/events", status_code=HTTPStatus.CREATED, openapi_extra=examples.json_body(examples.EPCIS_EVENT))
 async def capture_event(service: ServiceOf, request: Request) -> Response:
     """Capture one event. `Location` is the query that finds it."""
     sender, raw = await signed_body(service, request)

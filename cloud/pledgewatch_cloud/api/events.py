@@ -19,10 +19,10 @@ async def list_events(
 ) -> dict[str, Any]:
     """Events of the entries beyond `after_entry`, whole entries only. Go on from `next_after_entry`."""
     page = await run_in_threadpool(view.page, after_entry, limit)
-    return {"events": [_written(one) for one in page.events], "next_after_entry": page.last_entry}
+    return {"events": [written(one) for one in page.events], "next_after_entry": page.last_entry}
 
 
-def _written(one: SaidEvent) -> dict[str, Any]:
+def written(one: SaidEvent) -> dict[str, Any]:
     """An event with its id; where there is one, the id of the event in whose stead it stands, and why it was said."""
     marks = {"replaces": one.replaces, "because": one.because}
     return {"id": one.id, **one.event.as_json()} | {name: mark for name, mark in marks.items() if mark}

@@ -6,9 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf
 from pledgewatch_cloud.api.body import commit_body
+from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.tables import RESPONSES, table, wants_table
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.alert_half import alerts_of_facility
@@ -22,13 +25,19 @@ from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.spine.base_at import BaseAtError
 
 router = APIRouter(prefix="/facilities", tags=["facilities"])
+_AFTER_STEPS = ("eligible_minor", "advance_minor", "in_class", "is_unvalued")
 
 
 @router.get("")
-async def list_facilities(view: ViewOf) -> list[dict[str, Any]]:
-    """Every facility as it stands."""
+async def list_facilities(view: ViewOf, paging: PagingOf, lender: str = "", borrower: str = "") -> list[dict[str, Any]]:
+    """Facilities as they stand, by id, of a lender or a borrower where one is named."""
     state = view.state
-    return [_described(state, facility) for facility in sorted(state.book.facilities)]
+    page = paging.page(
+        (key, key)
+        for key, one in state.book.facilities.items()
+        if lender in ("", one.lender) and borrower in ("", one.borrower)
+    )
+    return [_described(state, facility) for facility in page.items]
 
 
 @router.get("/{facility:path}/base")
@@ -50,6 +59,28 @@ async def read_base(
     return found.as_json(lots=True)
 
 
+@router.get("/{facility:path}/lines", response_model=list[dict[str, Any]], responses=RESPONSES)
+async def read_lines(view: ViewOf, request: Request, paging: PagingOf, facility: str) -> Any:
+    """What became of each lot of a facility on its way to the base, by lot. As a table where `text/csv` is accepted: a
+    column for each step that took anything from a lot of the page, amounts in minor units."""
+    _known(view.state, facility)
+    page = paging.page((one["id"], one) for one in await run_in_threadpool(view.lines, facility))
+    if not wants_table(request):
+        return page.items
+    steps = list(dict.fromkeys(step for one in page.items for step in one["ineligible"]))
+    columns = ["id", "value_minor", *(f"{step}_minor" for step in steps), *_AFTER_STEPS, "grounds"]
+    rows = (
+        [
+            *(one["id"], one["value_minor"]),
+            *(one["ineligible"].get(step, 0) for step in steps),
+            *(one[name] for name in _AFTER_STEPS),
+            "; ".join(one["grounds"]),
+        ]
+        for one in page.items
+    )
+    return table(columns, rows, paging.headers)
+
+
 @router.get("/{facility:path}")
 async def read_facility(view: ViewOf, facility: str) -> dict[str, Any]:
     """One facility as it stands, with what became of each of its lots, and what that rests on."""
@@ -58,7 +89,7 @@ async def read_facility(view: ViewOf, facility: str) -> dict[str, Any]:
     return {**_described(view.state, facility), "lines": lines}
 
 
-@router.post("/{facility:path}/movements")
+@router.post("/{facility:path}/movements", openapi_extra=examples.json_body(examples.MOVEMENTS))
 async def move(service: ServiceOf, view: ViewOf, viewer: ViewerOf, facility: str, request: Request) -> dict[str, Any]:
     """Take drawdowns and repayments into the book: all, or none with every fault's place. What is known already changes
     nothing, so they may be told until they are heard. Says the entry that took them, if any is new."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf, for_keepers
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.decide import drafts
@@ -18,7 +19,7 @@ async def read_market(view: ViewOf) -> dict[str, Any]:
     return market_module.as_document(view.state.market)
 
 
-@router.post("/quotes", dependencies=[Depends(for_keepers)])
+@router.post("/quotes", dependencies=[Depends(for_keepers)], openapi_extra=examples.json_body(examples.QUOTES))
 async def quote(service: ServiceOf, request: Request) -> dict[str, Any]:
     """Take quotes: all, or none with every fault's place. Says the entry that took them, if they are new."""
     return await commit_body(

@@ -7,26 +7,32 @@ from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, by_of
+from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.milestones.half import nothing_new
-from pledgewatch_cloud.decide.milestones.lifecycle import Memo
+from pledgewatch_cloud.decide.milestones.lifecycle import Memo, MilestoneState
 
 router = APIRouter(prefix="/milestones", tags=["milestones"])
-Words = Annotated[str, Body(embed=True, min_length=1, max_length=1_000)]
+Words = Annotated[str, Body(embed=True, min_length=1, max_length=1_000, examples=["as agreed by phone"])]
 
 
 @router.get("")
-async def list_milestones(view: ViewOf) -> list[dict[str, Any]]:
-    """Every milestone of the book as it stands, by id."""
-    state = view.state
-    return [
-        explain.described(one, state.milestones.get(identity, Memo(one.facility)))
-        for identity, one in sorted(state.book.milestones.items())
-    ]
+async def list_milestones(
+    view: ViewOf, paging: PagingOf, facility: str = "", state: MilestoneState | None = None
+) -> list[dict[str, Any]]:
+    """Milestones of the book as they stand, by id, of a facility or in a state where one is named."""
+    book, memos = view.state.book, view.state.milestones
+    found = ((key, one, memos.get(key, Memo(one.facility))) for key, one in book.milestones.items())
+    page = paging.page(
+        (key, (one, memo))
+        for key, one, memo in found
+        if facility in ("", one.facility) and (state is None or memo.state is state)
+    )
+    return [explain.described(one, memo) for one, memo in page.items]
 
 
 @router.get("/{milestone:path}")
@@ -62,7 +68,7 @@ async def say_booked(
     view: ViewOf,
     viewer: ViewerOf,
     milestone: str,
-    release: Annotated[Literal["booked", "none"], Body()],
+    release: Annotated[Literal["booked", "none"], Body(examples=["booked"])],
     by: Words,
     why: Words,
 ) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import Service, ServiceOf
 from pledgewatch_cloud.api.body import raw_json_body
 from pledgewatch_cloud.api.problems import Problem
@@ -16,13 +17,13 @@ router = APIRouter(prefix="/notices", tags=["notices"])
 ALREADY_KNOWN = "already known"
 
 
-@router.post("")
+@router.post("", openapi_extra=examples.json_body(examples.NOTICES))
 async def hand_in_plain(service: ServiceOf, request: Request) -> dict[str, Any]:
     """Take notices in the plain form (docs/TRADE_API.md): all, or none with every fault's place."""
     return await _answer(service, request, "plain")
 
 
-@router.post("/dcsa")
+@router.post("/dcsa", openapi_extra=examples.json_body(examples.DCSA))
 async def hand_in_dcsa(service: ServiceOf, request: Request) -> dict[str, Any]:
     """Take DCSA Track & Trace 2.2 events, one or a list: all, or none with every fault's place."""
     return await _answer(service, request, "dcsa")

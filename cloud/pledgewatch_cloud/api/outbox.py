@@ -29,7 +29,11 @@ async def list_endpoints(service: ServiceOf) -> list[dict[str, Any]]:
 
 
 @router.post("/endpoints/{endpoint}/replay")
-async def replay(service: ServiceOf, endpoint: str, point: Annotated[str, Body(embed=True)]) -> dict[str, Any]:
+async def replay(
+    service: ServiceOf,
+    endpoint: str,
+    point: Annotated[str, Body(embed=True, examples=["812", "2026-03-01T09:30:00Z", "autumn-line:7"])],
+) -> dict[str, Any]:
     """Send an endpoint everything once more from `point` on: an entry's number, a moment, or facility:sequence."""
     try:
         facilities = await run_in_threadpool(replay_from, service.store, endpoint, point)
@@ -70,8 +74,8 @@ async def pass_over(
     service: ServiceOf,
     message_id: str,
     endpoint: str = CORE,
-    by: Annotated[str, Body(max_length=1_000)] = "",
-    why: Annotated[str, Body(max_length=1_000)] = "",
+    by: Annotated[str, Body(max_length=1_000, examples=["night desk"])] = "",
+    why: Annotated[str, Body(max_length=1_000, examples=["as agreed by phone"])] = "",
 ) -> dict[str, str]:
     """Give a dead letter up, so that those behind it go. If it would have made a payer pay, the journal is told first
     that its release is not booked: then `by` must name who says so, and `why` say why. Else neither is asked for."""

@@ -20,6 +20,26 @@ from pledgewatch_cloud.journal.store import StoreError
 
 log = logging.getLogger(__name__)
 
+PROBLEM: dict[str, Any] = {
+    "description": "Why it is not answered, as problem details (RFC 9457)",
+    "content": {
+        "application/problem+json": {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "errors": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                },
+            }
+        }
+    },
+}
+"""What every route says of answers that are errors."""
+
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
     """An answer that is an error. `errors` holds one sentence for each fault, `kind` is what a standard calls it,

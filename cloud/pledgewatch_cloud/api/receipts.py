@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import Service, ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import signed_text
 from pledgewatch_cloud.api.problems import Problem
@@ -34,10 +35,17 @@ from pledgewatch_cloud.receipts.shown import as_json
 from pledgewatch_cloud.receipts.signer import Signer, lists_of
 
 router = APIRouter(prefix="/receipts", tags=["receipts"])
+
+
+def _of(media: str) -> dict[int | str, dict[str, Any]]:
+    """What a route says of an answer that is no JSON."""
+    return {200: {"content": {media: {"schema": {"type": "string"}}}}}
+
+
 _NO_ISSUER = "no issuer is configured; set [receipts] issuer_key_file and base_url, and credentials are made"
 
 
-@router.post("/acts", status_code=HTTPStatus.CREATED)
+@router.post("/acts", openapi_extra=examples.signed_body(), status_code=HTTPStatus.CREATED)
 async def hand_in(service: ServiceOf, request: Request, response: Response) -> dict[str, Any]:
     """Take a signed act, a compact JWS (docs/RECEIPTS.md): 201 where it is taken, 200 where it was before, each with
     its receipt as it stands, or none where its signer has no part in that any more; 409 where another act came first or
@@ -93,13 +101,13 @@ async def read_issuer(service: ServiceOf) -> dict[str, str]:
     return {**jwk_of(issuer.public_key), "kid": issuer.kid}
 
 
-@router.get("/status-lists/{number:int}")
+@router.get("/status-lists/{number:int}", response_class=Response, responses=_of("text/plain"))
 async def read_status_lists(service: ServiceOf, number: int) -> Response:
     """The file of both status lists that hold a credential's bits, a line each, of one moment."""
     return Response(await _lists(service, number), media_type="text/plain")
 
 
-@router.get("/status-lists/{purpose}/{number:int}")
+@router.get("/status-lists/{purpose}/{number:int}", response_class=Response, responses=_of(MEDIA_TYPE))
 async def read_status_list(service: ServiceOf, purpose: str, number: int) -> Response:
     """One status list, at the address that credentials name."""
     if purpose not in PURPOSES:
@@ -124,13 +132,13 @@ async def list_acts(
     return {"acts": acts, "next_after_entry": page.last_entry}
 
 
-@router.get("/{receipt:path}/credential")
+@router.get("/{receipt:path}/credential", response_class=Response, responses=_of(MEDIA_TYPE))
 async def read_credential(view: ViewOf, service: ServiceOf, receipt: str) -> Response:
     """The credential of a receipt as it stands, a compact JWS: the same bytes until the receipt says something else."""
     return Response(await _credential(service, _receipt(view, receipt)), media_type=MEDIA_TYPE)
 
 
-@router.get("/{receipt:path}/credentials/{number:int}")
+@router.get("/{receipt:path}/credentials/{number:int}", response_class=Response, responses=_of(MEDIA_TYPE))
 async def read_numbered_credential(view: ViewOf, service: ServiceOf, receipt: str, number: int) -> Response:
     """The credential of a receipt at the address that it names itself, as long as it is the newest."""
     known = _receipt(view, receipt)
@@ -141,7 +149,7 @@ async def read_numbered_credential(view: ViewOf, service: ServiceOf, receipt: st
     return Response(await _credential(service, known), media_type=MEDIA_TYPE)
 
 
-@router.get("/{receipt:path}/sheet")
+@router.get("/{receipt:path}/sheet", response_class=Response, responses=_of("application/pdf"))
 async def read_sheet(view: ViewOf, service: ServiceOf, receipt: str) -> Response:
     """The credential of a receipt as a sheet for people, a PDF that holds it."""
     token = await _credential(service, _receipt(view, receipt))

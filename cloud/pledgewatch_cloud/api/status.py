@@ -14,7 +14,7 @@ router = APIRouter(tags=["status"])
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """The service answers."""
+    """Whether the service answers, whatever it has to say."""
     return {"status": "ok"}
 
 

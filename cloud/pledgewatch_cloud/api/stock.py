@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import raw_body
 from pledgewatch_cloud.api.problems import Problem
@@ -49,7 +50,16 @@ class Asked:
 AskedFor = Annotated[Asked, Depends()]
 
 
-@router.post("/reports")
+@router.post(
+    "/reports",
+    openapi_extra=examples.body(
+        {
+            "application/json": ({"type": "object"}, examples.STOCK),
+            _CSV: ({"type": "string"}, examples.STOCK_CSV),
+            "application/edi-x12": ({"type": "string"}, "ISA*00*…~"),
+        }
+    ),
+)
 async def report(
     service: ServiceOf, request: Request, source: str, form: Literal["json", "csv", "x12"]
 ) -> dict[str, Any]:

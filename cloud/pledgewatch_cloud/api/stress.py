@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ViewOf, for_money
 from pledgewatch_cloud.api.body import json_body
 from pledgewatch_cloud.api.problems import Problem
@@ -21,7 +22,7 @@ from pledgewatch_cloud.decide.state import State
 router = APIRouter(prefix="/stress", tags=["stress"], dependencies=[Depends(for_money)])
 
 
-@router.post("")
+@router.post("", openapi_extra=examples.json_body(examples.SHOCKS))
 async def run_stress(view: ViewOf, request: Request) -> dict[str, Any]:
     """Every facility that is seen under every shock, and the names in them that nobody knows; nothing changes."""
     document = await json_body(request, MAX_FILE_BYTES)

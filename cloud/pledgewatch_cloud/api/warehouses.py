@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import signed_text
 from pledgewatch_cloud.api.problems import Problem
@@ -20,7 +21,7 @@ from pledgewatch_cloud.decide.warehouse.counting import CountError
 router = APIRouter(prefix="/warehouses", tags=["warehouses"])
 
 
-@router.post("/counts", status_code=HTTPStatus.CREATED)
+@router.post("/counts", openapi_extra=examples.signed_body(), status_code=HTTPStatus.CREATED)
 async def hand_in_count(service: ServiceOf, request: Request, response: Response) -> dict[str, Any]:
     """Take a signed count, a compact JWS (docs/WAREHOUSES.md): 201 where it is taken, 200 where it says nothing new,
     each with the cases that it has ended; 422 where it is refused."""

@@ -28,13 +28,27 @@ Arguments = ParamSpec("Arguments")
 _RETRY_S = 1.0
 
 
+class Turn:
+    """What many wait for on the event loop: each `tell` wakes all who took `next` before it, at once."""
+
+    def __init__(self) -> None:
+        self.next = asyncio.Event()
+
+    def tell(self) -> None:
+        """Wake everybody."""
+        told, self.next = self.next, asyncio.Event()
+        told.set()
+
+
 class Writer:
     """The one way into the journal for everything that runs side by side."""
 
     def __init__(self, spine: Spine, committed: Callable[[], None]) -> None:
-        """`committed` is called after every commit, on the event loop."""
+        """`committed` is called after every commit, on the event loop; `said` is told of those that led to events."""
         self._spine = spine
         self._committed = committed
+        self.said = Turn()
+        self._told_entry = spine.said_entry
         self._lock = asyncio.Lock()
         self._disk = Outage(log, "nothing can be committed, trying on", "commits go through again")
 
@@ -52,6 +66,11 @@ class Writer:
     def readings(self) -> int:
         """How many readings the journal holds."""
         return self._spine.readings
+
+    @property
+    def said_entry(self) -> int:
+        """The last entry that led to events; see Spine."""
+        return self._spine.said_entry
 
     async def take(self, arrivals: Sequence[Arrival], unreadable: Sequence[Quarantined]) -> Admission:
         """Commit a batch; see Spine.take."""
@@ -95,10 +114,16 @@ class Writer:
                     with contextlib.suppress(asyncio.CancelledError):
                         await asyncio.wait([running])
                 if running.exception() is None:
-                    self._committed()
+                    self._wake()
                 raise
-        self._committed()
+        self._wake()
         return result
+
+    def _wake(self) -> None:
+        self._committed()
+        if self._spine.said_entry != self._told_entry:
+            self._told_entry = self._spine.said_entry
+            self.said.tell()
 
     async def _patiently(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
         while True:

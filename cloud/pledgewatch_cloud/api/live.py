@@ -1,0 +1,151 @@
+"""Changes as they are committed: server-sent events, which a client that was cut off takes up where it was.
+
+    commit ─► Writer.said wakes every stream ─► who asks, anew ─► what they may see of what is new ─► the client
+
+Nothing is kept for a client between two pages: a stream is a place in the journal, and what is told from there is read
+as `/events` reads it. So one that falls behind costs no memory, and a key or a pledge that ends, ends what is told.
+Who may see anything is asked at each page and at each heartbeat.
+
+An event's `id` is its own, `entry.place`; where there was nothing to tell, a heartbeat says the entry that was looked
+at. `Last-Event-ID` may be either, so nothing is lost and nothing comes twice, however a stream was cut.
+"""
+
+import asyncio
+import contextlib
+import json
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pledgewatch_cloud.access.identify import UnknownError, viewer_of
+from pledgewatch_cloud.access.view import Page
+from pledgewatch_cloud.api.access import Service, ServiceOf, ViewerOf
+from pledgewatch_cloud.api.events import written
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.journal.store import StoreError
+
+router = APIRouter(prefix="/live", tags=["live"])
+
+HEARTBEAT_S = 15.0
+GATHERED_S = 0.1
+"""What is committed within this time is looked for once: a stream costs the same however many commits there are."""
+SEND_MAX_S = 30.0
+"""How long a client may take to take a page."""
+_PAGE = 500
+_WHOLE = 2**53
+"""A place after every event of an entry."""
+_RETRY_MS = 2_000
+_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+@router.get(
+    "",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def follow_changes(
+    request: Request,
+    service: ServiceOf,
+    viewer: ViewerOf,
+    last_event_id: Annotated[str, Header(max_length=40, pattern=r"^([0-9]{1,15}(\.[0-9]{1,15})?)?$")] = "",
+    after_entry: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+) -> Response:
+    """Events as they are committed, as server-sent events: each has its `id`, its type as `event`, and as `data` what
+    `/events` has of it.
+
+    It begins after `Last-Event-ID`, else after `after_entry`, else now. A heartbeat comes every 15 s. It ends when the
+    service stops or the key that was shown opens no more; ask again with the last `id`.
+    """
+    stands = service.writer.state.entry
+    after = _place(last_event_id) if last_event_id else (stands if after_entry is None else after_entry, _WHOLE)
+    if after[0] > stands:
+        text = f"the journal stands at entry {stands}, before {after[0]}: it is not the one that was followed"
+        raise Problem(HTTPStatus.CONFLICT, text)
+    service.streams.take(viewer.user)
+    return _Changes(service, viewer.user, request.headers.get("authorization", ""), after)
+
+
+def _place(text: str) -> tuple[int, int]:
+    entry, _, place = text.partition(".")
+    return int(entry), int(place) if place else _WHOLE
+
+
+class _Changes(Response):
+    """An answer that goes on, after a place in an entry."""
+
+    def __init__(self, service: Service, user: str, authorization: str, after: tuple[int, int]) -> None:
+        super().__init__(media_type="text/event-stream", headers=_HEADERS)
+        del self.headers["content-length"]
+        self._service, self._user, self._authorization = service, user, authorization
+        entry, place = after
+        self._told = after
+        # An entry that was told in part is looked at again, and what was told of it is left out.
+        self._after = entry if place == _WHOLE else entry - 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - what an answer is called with
+        """Tell until the client goes, the service stops, or who asks is nobody any more."""
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async with asyncio.TaskGroup() as group:
+                waits = (self._tell(send), _gone(receive), self._service.streams.ending.wait())
+                tasks = [group.create_task(one, name="live") for one in waits]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._service.streams.leave(self._user)
+
+    async def _tell(self, send: Send) -> None:
+        with contextlib.suppress(UnknownError, StoreError, OSError, TimeoutError):
+            await _send(send, f"retry: {_RETRY_MS}\n{self._position()}\n")
+            while True:
+                turn = self._service.writer.said.next  # before looking, so that nothing comes in between
+                while page := await self._page():
+                    news = [one for one in page.events if _place(one.id) > self._told]
+                    self._after = page.last_entry
+                    if news:
+                        await _send(send, "".join(map(_as_event, news)))
+                try:
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await turn.wait()
+                except TimeoutError:
+                    await _send(send, f": nothing new\n{self._position()}\n")
+                else:
+                    await asyncio.sleep(GATHERED_S)
+
+    async def _page(self) -> Page | None:
+        """What is new, None where there is nothing. Raises UnknownError where who asks is not let in any more."""
+        service = self._service
+        viewer = viewer_of(self._authorization, service.token, service.writer.state.book, service.clock.now_ms())
+        if service.writer.said_entry <= self._after:
+            return None
+        view = service.views.of(viewer)
+        async with service.streams.reading:
+            page = await asyncio.to_thread(view.page, self._after, _PAGE)
+        return page if page.last_entry > self._after else None
+
+    def _position(self) -> str:
+        """Where the stream is, without an event; nothing where that is within an entry: the client knows it."""
+        return "" if self._after < self._told[0] else f"id: {self._after}\n"
+
+
+def _as_event(said: SaidEvent) -> str:
+    data = json.dumps(written(said), ensure_ascii=False, separators=(",", ":"))
+    return f"id: {said.id}\nevent: {said.event.type.value}\ndata: {data}\n\n"
+
+
+async def _send(send: Send, text: str) -> None:
+    async with asyncio.timeout(SEND_MAX_S):
+        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,96 @@
+"""Lots: what the book says of goods, and how they stand: condition, receipt, age of evidence, pledges, worth."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+
+from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api.access import ViewOf
+from pledgewatch_cloud.api.assets import kinetics_of, word_of
+from pledgewatch_cloud.api.paging import PagingOf
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.access.pledges import Pledge
+from pledgewatch_cloud.decide.collateral.stand import newest_evidence
+from pledgewatch_cloud.decide.items import lots
+from pledgewatch_cloud.decide.items.lots import Lot
+from pledgewatch_cloud.decide.stretches import NEVER
+
+router = APIRouter(prefix="/lots", tags=["lots"])
+
+
+@router.get("")
+async def list_lots(
+    view: ViewOf, paging: PagingOf, facility: str = "", asset: str = "", sku: str = "", receipt: str = ""
+) -> list[dict[str, Any]]:
+    """Lots as they stand, by id, of a facility, in an asset now, of a sku or on a receipt where one is named."""
+    state = view.state
+    page = paging.page(
+        (key, one)
+        for key, one in state.book.lots.items()
+        if facility in ("", one.facility)
+        and asset in ("", one.stay_at(state.recorded_at_ms).asset)
+        and sku in ("", one.sku)
+        and (not receipt or (one.receipt is not None and one.receipt.id == receipt))
+    )
+    pledges = _pledges(view)
+    return [_described(view, one, pledges) for one in page.items]
+
+
+@router.get("/{lot:path}")
+async def read_lot(view: ViewOf, lot: str) -> dict[str, Any]:
+    """One lot as it stands, with its way through the waterfall (`line`): null for who sees no money."""
+    found = view.state.book.lots.get(lot)
+    if found is None:
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no lot {lot!r}")
+    lines = await run_in_threadpool(view.lines, found.facility)
+    line = next((one for one in lines if one["id"] == lot), None)
+    return {**_described(view, found, _pledges(view)), "line": line}
+
+
+def _pledges(view: View) -> dict[str, list[Pledge]]:
+    """By lot, the pledges that who asks has part in, the oldest first."""
+    found: dict[str, list[Pledge]] = {}
+    for one in sorted(view.state.pledges, key=lambda pledge: pledge.from_entry):
+        found.setdefault(one.lot, []).append(one)
+    return found
+
+
+def _described(view: View, lot: Lot, pledges: dict[str, list[Pledge]]) -> dict[str, Any]:
+    """A lot of the book as who asks may see it: how it stands only while it is pledged to them."""
+    state = view.state
+    now_ms = state.recorded_at_ms
+    is_shown = lot.id in view.scope.pledged_lots
+    asset = lot.stay_at(now_ms).asset
+    known = state.assets.get(asset) if is_shown else None
+    evidence = newest_evidence(lot, state.book.policy_of(lot.facility).evidence.by, known, now_ms) if known else None
+    held = state.held.get(lot.id) if is_shown else None
+    conditions = known.conditions if known else {}
+    return {
+        "id": lot.id,
+        "said": lots.as_document("lots", lot),
+        "asset": asset,
+        "is_shown": is_shown,
+        "conditions": [
+            {"limit": limit, "state": word_of(one)} for (name, limit), one in conditions.items() if name == lot.id
+        ],
+        "mean_kinetic_temperature": next(
+            (one for one in kinetics_of(state, asset, known) if one["lot"] == lot.id), None
+        ),
+        "held": held and {**held._asdict(), **_moments(until_ms=held.until_ms, heard_ms=held.heard_ms)},
+        "evidence_ms": evidence[0] if evidence else None,
+        "evidence_age_ms": max(0, now_ms - evidence[0]) if evidence else None,
+        "pledges": [_pledge(one) for one in pledges.get(lot.id, [])],
+    }
+
+
+def _pledge(one: Pledge) -> dict[str, Any]:
+    words = {name: getattr(one, name) for name in ("lender", "borrower", "facility", "receipt", "from_entry")}
+    until_entry = None if one.runs else one.until_entry
+    return {**words, "until_entry": until_entry, **_moments(from_ms=one.from_ms, until_ms=one.until_ms)}
+
+
+def _moments(**moments: int) -> dict[str, int | None]:
+    """Moments that have not come, or are not known, are null."""
+    return {name: None if abs(one) == NEVER else one for name, one in moments.items()}

@@ -1,0 +1,117 @@
+"""The Python client against the API: pages, tags, writes said twice, refusals, the stream."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from builders import NOON_MS
+from keeping import LINE
+from receipting import BANK, FIRST
+from seeing import HALL_LOT, SECOND_LOT, USERS, Seeing
+from streaming import Served
+
+from pledgewatch_cloud.client import ApiError, Client
+from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.stretches import NEVER
+
+MOVED = {"movements": [{"id": "m1", "kind": "drawdown", "at": iso(NOON_MS), "amount_minor": 5}]}
+PATH = f"/facilities/{LINE}/movements"
+
+
+class Between(httpx2.BaseTransport):
+    """The way to the service: what went over it, and answers that are lost on it."""
+
+    def __init__(self, lost: int = 0) -> None:
+        self._inner, self.lost = httpx2.HTTPTransport(), lost
+        self.went: list[tuple[str, int]] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Let it be answered; the first answers are lost."""
+        answer = self._inner.handle_request(request)
+        self.went.append((request.method, answer.status_code))
+        if self.lost:
+            self.lost -= 1
+            answer.close()
+            raise httpx2.ReadError("the answer was lost")
+        return answer
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._inner.close()
+
+
+@pytest.fixture
+def seeing(tmp_path: Path) -> Iterator[Seeing]:
+    made = Seeing(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def served(seeing: Seeing) -> Iterator[Served]:
+    with Served(seeing.client.app) as one:
+        yield one
+
+
+def of(served: Served, user: str, way: Between | None = None) -> Client:
+    """A client with a user's key."""
+    return Client(served.url, USERS[user].key, transport=way)
+
+
+def test_every_page_is_followed_and_what_is_known_is_not_fetched_again(served: Served) -> None:
+    way = Between()
+    with of(served, "keeper-kim", way) as client:
+        for _ in range(2):
+            assert [one["id"] for one in client.each("/lots", limit=1)] == [HALL_LOT, SECOND_LOT]
+        assert way.went == [("GET", 200)] * 2 + [("GET", 304)] * 2
+        assert [one["id"] for one in client.each("/assets", limit=2)] == [
+            one["id"] for one in client.get("/assets")["features"]
+        ]
+        assert client.get("/lots", facility="ghost") == []
+        assert client.table("/assets").startswith("id,")
+
+
+def test_a_write_whose_answer_is_lost_is_done_once(
+    seeing: Seeing, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pledgewatch_cloud.client.time.sleep", lambda _: None)
+    way = Between(lost=2)
+    with of(served, "lender-one", way) as client:
+        assert client.write(PATH, MOVED)["changed"]
+        assert way.went == [("POST", 200)] * 3
+        assert client.write(PATH, MOVED) == {"entry": None, "changed": False}
+    entries = [one for one in seeing.store.entries() if b'"m1"' in one.body]
+    assert len(entries) == 1
+    with of(served, "lender-one", Between(lost=5)) as client, pytest.raises(httpx2.ReadError):
+        client.write(PATH, MOVED)
+
+
+def test_what_is_refused_is_told_with_every_fault(served: Served) -> None:
+    with of(served, "lender-one") as client:
+        with pytest.raises(ApiError, match="404: there is no lot 'ghost'") as caught:
+            client.get("/lots/ghost")
+        assert caught.value.status == 404
+        with pytest.raises(ApiError) as caught:
+            client.write(PATH, {"movements": [{"id": "m1"}]})
+        assert caught.value.errors
+        with pytest.raises(ApiError, match="409"):
+            next(client.changes(after_entry=10**6))
+    with Client(served.url, "wrong") as client, pytest.raises(ApiError, match="401"):
+        client.get("/lots")
+
+
+def test_changes_are_told_and_taken_up(seeing: Seeing, served: Served) -> None:
+    with of(served, "lender-one") as client:
+        seeing.pledge(FIRST, BANK)
+        service = seeing.client.app.state.service  # type: ignore[attr-defined]
+        served.run(service.writer.tick(NEVER))
+        wanted = [one["id"] for one in client.get("/events")["events"]]
+        stream = client.changes(after_entry=0)
+        found = [next(stream) for _ in wanted]
+        stream.close()  # type: ignore[attr-defined]
+        assert [one.id for one in found] == wanted
+        assert all(one.type == one.event["type"] for one in found)
+        rest = client.changes(last_id=found[0].id)
+        assert next(rest).id == wanted[1]
+        rest.close()  # type: ignore[attr-defined]
