@@ -40,8 +40,8 @@ export const part = id => encodeURIComponent(id).replaceAll("%2F", "/");
 const wait = ms => new Promise(done => setTimeout(done, ms));
 
 /**
- * Call `changed` where something may have: by the stream `/live` where there is one, else every 5 s. Never at once with
- * itself, and not while nobody looks.
+ * Call `changed` where something may have: by the stream `/live` where there is one, and every 5 s, for a reading in
+ * order is no event. Not while nobody looks.
  * @param {() => Promise<void>} changed @param {(by: "live" | "polled" | "away") => void} told
  */
 export async function watch(changed, told) {
@@ -67,7 +67,17 @@ export async function watch(changed, told) {
       return "polled";
     }
     told("live");
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    const timer = setInterval(() => { if (!document.hidden) void changed(); }, EVERY_MS);
+    try {
+      return await read(answer.body);
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  /** Read a stream to its end. @param {ReadableStream<BufferSource>} body */
+  async function read(body) {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "", pending = 0;
     for (;;) {
       const { value, done } = await reader.read();
