@@ -9,7 +9,8 @@ something was heard, the goods of which there are more or less, the receipts tha
 brings: a mismatch that lasts, a count that is overdue.
 
 A receipt is frozen when goods of it are found to have left, once for each time, also where that was over before it was
-heard: a count had found them since, or a gate had read them on their way in. It is not thawed when they are back, or
+heard: a count had found them since, or a gate had read them on their way in; but not for what a count had found before
+the receipt was issued. It is not thawed when they are back, or
 when later news show that they never left: who controls it says whether the goods are accepted again.
 """
 
@@ -255,9 +256,11 @@ class _Judging:
             if is_found and not self._claimed_milli(place):
                 continue
             (self._found if is_found else self._gone)[place] = after
-            if was is None or (place in was_found and was.counted_ms <= one.at_ms):
+            # What a count has found before the receipt was issued is none of its departures.
+            is_new = was is None and not (is_found and after.counted_ms <= one.of.issued_ms)
+            if is_new or (was is not None and place in was_found and was.counted_ms <= one.at_ms):
                 self._freeze(one.receipt)
-            if was is None and is_found:
+            if is_new and is_found:
                 self._brief[place] = after
         self._freeze_what_is_back({one.place for one in some} | (known.keys() - was_found))
         strays = self._stray(lost)
