@@ -117,14 +117,17 @@ def test_goods_that_are_surrendered_may_leave() -> None:
     assert keeping.receipt().state is State.RELEASED
 
 
-def test_a_surrender_after_they_left_accounts_for_them() -> None:
+def test_a_surrender_after_they_left_ends_the_claim_and_what_left_stays_a_case_until_it_is_booked_out() -> None:
     keeping = boxed()
     keeping.at(1).passes(1, CONTAINER)
     keeping.act(BANK, "thaw", reason="let it go")
     keeping.act(BANK, "release")
     keeping.act(DEPOSITOR, "surrender")
-    assert keeping.said(*LEAVING) == ["goods_left", "goods_accounted_for"]
     assert keeping.missing == {}
+    assert set(keeping.cases) == {"goods_left"}
+    keeping.at(10).row("shipped", 40, minute=10)
+    keeping.act(WAREHOUSE, "deliver")
+    assert (keeping.missing, keeping.cases) == ({}, {})
     assert keeping.ended == [("goods_left", "explained")]
 
 

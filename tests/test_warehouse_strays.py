@@ -143,7 +143,6 @@ ENDS: list[tuple[str, Tells, str]] = [
     ("its name comes in", lambda one: one.passes(10, TRACKER, out=False), "explained"),
     ("booked out", lambda one: one.row("shipped", 40, minute=10), "explained"),
     ("booked as sold", lambda one: one.row("sold", 40, minute=10), "explained"),
-    ("counted by the stock system", lambda one: one.snapshot(10, ("A-01", 0)), "explained"),
     ("counted and there", lambda one: one.count(("A-01", 40)), "counted"),
     ("counted and not there", lambda one: one.count(("A-01", 0)), "counted"),
 ]
@@ -185,15 +184,6 @@ def test_rows_from_before_it_left_and_counts_from_before_end_nothing() -> None:
     keeping.at(10).count(("A-01", 40), minute=0.5)
     keeping.passes(0.5, TRACKER, out=False)
     assert_away(keeping)
-
-
-def test_what_was_surrendered_and_delivered_is_no_departure_any_more() -> None:
-    keeping = away()
-    keeping.act(DEPOSITOR, "surrender")
-    keeping.act(WAREHOUSE, "deliver")
-    assert keeping.receipt().state is State.DELIVERED
-    assert keeping.cases == {}
-    assert len(keeping.spine.state.watch.strays) == 0
 
 
 def test_what_a_count_has_found_is_no_departure_when_its_receipt_ends() -> None:

@@ -5,9 +5,13 @@
                      than the count had found missing already
     with a ceiling   not more than was kept at its moment, and the goods that came and went since
 
-What has left by name is not kept any more, whatever the stock system says, until that has booked it out: what was
-shipped, sold, or found less by its own counts of the key at or after the moment at which goods left is taken for them,
-the earliest first. A count from after they left has not found them, so it says all of that already.
+What has left by name is not kept any more, whatever the stock system says, until that has booked it out as shipped or
+sold. The goods of a key cannot be told apart, so what was shipped or sold at or after the moment at which goods left is
+taken for others as long as there are any by the book: only what brings the book below what has left books it out, the
+earliest first. What was moved elsewhere since is still somewhere, so it counts as in the book. A correction or a return
+that puts goods back puts back what was booked out, as far as it goes; a correction that takes goods away books nothing
+out, for another would put them into another bin. A count from after they left has not found them, so it says all of
+that already.
 
 A ceiling is what the stock system may say of a bin that nobody has counted since goods of the pool were missed by a
 count: its corrections, and what it tells late of the time before, would put goods there that nobody has seen.
@@ -22,8 +26,9 @@ from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.stretches import NEVER
 
-_BOOKS_OUT = frozenset({"shipped", "sold", "unreconciled"})
+_BOOKS_OUT = frozenset({"shipped", "sold"})
 _CORRECTS = frozenset({"adjusted", "unreconciled"})
+_PUTS_BACK = _CORRECTS | {"returned"}
 # Moments are held in 64 bits; a quantity may need more than that nowhere, for rows and their quantities are bounded.
 _BEFORE_ALL_MS = -NEVER
 
@@ -198,7 +203,7 @@ def _points(
     every = [(at_ms, 1, kind, milli) for at_ms, kind, milli in story]
     if said:
         every = sorted([*every, *said], key=lambda one: one[:2])
-    goods = corrections = left = 0
+    goods = corrections = left = booked = elsewhere = 0
     points: dict[int, _Point] = {}
     for at_ms, _, kind, milli in every:
         if kind == "gone":
@@ -207,7 +212,14 @@ def _points(
             corrections += milli
         else:
             goods += milli
+        if kind == "moved" and milli < 0 and left:
+            elsewhere -= milli
+        there = max(0, opening + goods + corrections + elsewhere)
+        change = 0
         if kind in _BOOKS_OUT and milli < 0:
-            left = max(0, left + milli)
+            change = max(milli, min(0, there - left))
+        elif kind in _PUTS_BACK and milli > 0:
+            change = min(milli, booked)
+        left, booked = left + change, booked - change
         points[at_ms] = _Point(goods, corrections, left)
     return opening, points

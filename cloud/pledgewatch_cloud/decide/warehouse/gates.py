@@ -12,8 +12,9 @@ back by a newer passage of that name on its way in, and by nothing else that is 
 later fixes may show that it never was. Of all that shows a line to have left the newest says when that was: an older
 one may have been answered by a count since.
 
-A line of which all is surrendered may leave. Where a fence cannot be told yet nothing has left; a gate's word counts
-all the same.
+A line of which all is surrendered may leave. What had left before that stays away, and in full: a paper that asks for
+it, or says that it was delivered, does not say that it was there. Where a fence cannot be told yet nothing has left; a
+gate's word counts all the same.
 
 A departure belongs to its goods: to their stock key, and the names by which they are known. Where an act gives a line
 another place, as a split or a replacement does, its departure goes along. Where it ends the receipt, or takes the line
@@ -51,7 +52,8 @@ class Out(NamedTuple):
 
 class Line(NamedTuple):
     """A line of a receipt as it is followed: whose goods it is about, and since when they came in and were said to be
-    there. The goods are as many as nobody has surrendered."""
+    there. The goods are as many as nobody has surrendered; of what has left, as many as nobody had when that was found.
+    """
 
     warehouse: str
     owner: str
@@ -68,6 +70,11 @@ class Line(NamedTuple):
     def names(self) -> frozenset[str]:
         """What its goods are known by, each of which there is once."""
         return frozenset(filter(None, (self.goods.container, self.goods.seal, self.goods.device)))
+
+    def at_least(self, milli: int) -> "Line":
+        """The line with at least so many goods."""
+        goods = self.goods
+        return self._replace(goods=goods._replace(quantity_milli=max(milli, goods.quantity_milli)))
 
     def is_about(self, other: "Line") -> bool:
         """Whether both are about the same goods, which came in once."""
@@ -201,9 +208,10 @@ def _left(
 ) -> list[Departure]:
     found = []
     for number in range(len(receipt.goods)):
-        line = line_of(receipt, number)
-        if line.goods.quantity_milli > 0:  # else all of it is surrendered, or delivered
-            before = known.get((receipt.id, number))
+        line, before = line_of(receipt, number), known.get((receipt.id, number))
+        if before is not None:  # a line that is known by a name is never divided
+            line = line.at_least(before.of.goods.quantity_milli)
+        if line.goods.quantity_milli > 0:  # else all of it was surrendered, or delivered, before any of it left
             outs = before.outs if before else ()
             one = gone(book, Departure(receipt.id, number, line, "", 0, outs), signals, assets)
             found += [one] if one is not None else []

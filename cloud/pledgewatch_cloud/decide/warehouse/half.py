@@ -9,7 +9,8 @@ something was heard, the goods of which there are more or less, the receipts tha
 brings: a mismatch that lasts, a count that is overdue.
 
 A receipt is frozen when goods of it are found to have left, once for each time, also where that was over before it was
-heard: a count had found them since, or a gate had read them on their way in. It is not thawed when they are back, or
+heard: a count had found them since, or a gate had read them on their way in; but not for what a count had found before
+the receipt was issued. It is not thawed when they are back, or
 when later news show that they never left: who controls it says whether the goods are accepted again.
 """
 
@@ -239,9 +240,12 @@ class _Judging:
         """What has left, and was not found by a count since; a receipt of which goods are newly found to have left is
         frozen."""
         before = [one for one in (*self._gone.values(), *self._found.values()) if one.receipt in self._names]
+        found = {*self._found.values()}
         known = gates.followed(self._receipts, self._names, before)
-        was_found = {place for place, one in known.items() if self._found.get(one.place) is one}
-        lost = {*before} - {*known.values()} - {*self._found.values()}
+        # What a count has found and is surrendered since may leave: nothing is known of it any more.
+        known = {place: one for place, one in known.items() if one not in found or self._claimed_milli(place)}
+        was_found = {place for place, one in known.items() if one in found}
+        lost = {*before} - found - {*known.values()}
         some = gates.left(self._book, self._receipts, self._heard, self._state.assets, self._names, known)
         for one in before:
             self._gone.pop(one.place, None)
@@ -249,18 +253,44 @@ class _Judging:
         for one in some:
             place, was = one.place, known.get(one.place)
             after, is_found = self._asked(one, was, was_found=place in was_found)
+            if is_found and not self._claimed_milli(place):
+                continue
             (self._found if is_found else self._gone)[place] = after
-            if was is None or (place in was_found and was.counted_ms <= one.at_ms):
+            # What a count has found before the receipt was issued is none of its departures.
+            is_new = was is None and not (is_found and after.counted_ms <= one.of.issued_ms)
+            if is_new or (was is not None and place in was_found and was.counted_ms <= one.at_ms):
                 self._freeze(one.receipt)
-            if was is None and is_found:
+            if is_new and is_found:
                 self._brief[place] = after
         self._freeze_what_is_back({one.place for one in some} | (known.keys() - was_found))
         strays = self._stray(lost)
+        assert all(self._is_kept(one, known) or self._has_ended(one) for one in {*before} - found), (
+            "goods that had left are forgotten"
+        )
         changed = {*before, *some, *strays}
         self._stock_without_what_left({one.of.key for one in changed})
         self._cases_of_what_left(changed)
         for name in {name for name, _ in self._brief}:
             self._touch_receipt(name)
+
+    def _claimed_milli(self, place: tuple[str, int]) -> int:
+        """How much of a line of a receipt nobody has surrendered."""
+        name, number = place
+        return gates.line_of(self._known(name), number).goods.quantity_milli
+
+    def _is_kept(self, one: Departure, known: Mapping[tuple[str, int], Departure]) -> bool:
+        """Whether what had left is known to be away still, or was found, on a line or as a stray."""
+        places = [place for place, was in known.items() if was == one]
+        strays = [
+            stray for stray in self._strays.of_receipt(one.receipt) if (stray.place, stray.of) == (one.place, one.of)
+        ]
+        return len(strays) + sum((place in self._gone) + (place in self._found) for place in places) == 1
+
+    def _has_ended(self, one: Departure) -> bool:
+        """Whether goods are back, or a count says what there is of their key since."""
+        counted = self._counts.get(one.of.key)
+        is_counted = counted is not None and counted.at_ms > one.at_ms
+        return is_counted or gates.gone(self._book, one, self._heard, self._state.assets) is None
 
     def _freeze_what_is_back(self, away: set[tuple[str, int]]) -> None:
         """Freeze the receipts of lines that were away and are back before that is heard: all that went out but for
@@ -286,19 +316,21 @@ class _Judging:
         return changed.union(after)
 
     def _cases_of_what_left(self, changed: set[Departure]) -> None:
-        """A case for each line of a receipt of which goods have left: all of it where a live receipt claims them, else
-        what the stock system has not booked out."""
+        """A case for each line of a receipt of which goods have left: all that a live receipt claims of them, and
+        what the stock system has not booked out where that is more."""
         keys = {one.of.key for one in changed}
         places = {one.place for one in (*changed, *self._strays.of_keys(keys))}
         strays = [one for name in {name for name, _ in places} for one in self._strays.of_receipt(name)]
-        beside = {one.of.key for one in strays}
+        surrendered = {place for place in places if place in self._gone and self._claims_less(self._gone[place])}
+        beside = {one.of.key for one in (*strays, *(self._gone[place] for place in surrendered))}
         every = {*self._strays.of_keys(beside), *(one for one in self._gone.values() if one.of.key in beside)}
-        unbooked = ceilings.unbooked_of(self._state.stock, every if strays else (), NEVER)
+        unbooked = ceilings.unbooked_of(self._state.stock, every if beside else (), NEVER)
         for place in sorted(places):
             found = {one: unbooked[one] for one in strays if one.place == place and unbooked[one]}
             live = self._gone.get(place)
             if live is not None:
-                found[live] = live.of.goods.quantity_milli
+                milli = max(self._claimed_milli(place), unbooked[live] if place in surrendered else 0)
+                found |= {live: milli} if milli else {}
             about = LEFT, self._known(place[0]).warehouse, (place[0], str(place[1]))
             mismatch = None
             if found:
@@ -309,6 +341,10 @@ class _Judging:
             self._touch_receipt(place[0])
         for key in keys:
             self._pools.add(Pool.of(key))
+
+    def _claims_less(self, one: Departure) -> bool:
+        """Whether some of what has left of a line was surrendered since."""
+        return self._claimed_milli(one.place) < one.of.goods.quantity_milli
 
     def _asked(self, one: Departure, before: Departure | None, *, was_found: bool) -> tuple[Departure, bool]:
         """A departure, and whether a count of its key has found the goods since: all that is claimed of the key is
