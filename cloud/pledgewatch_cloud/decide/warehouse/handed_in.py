@@ -162,7 +162,7 @@ def _check_there(state: State, act: Act, after: ReceiptBook, heard_ms: int) -> N
 def _check_stray_room(state: State, act: Act) -> None:
     """What has left is not forgotten: where no more strays are kept, a receipt whose goods have left keeps them. Raises
     ActError."""
-    if act.kind not in (ActKind.CANCEL, ActKind.SUBSTITUTE):
+    if act.kind not in (ActKind.CANCEL, ActKind.SUBSTITUTE, ActKind.DELIVER):
         return
     more = sum(1 for name, _ in state.watch.gone if name == act.receipt)
     if more and len(state.watch.strays) + more > STRAYS_MAX:
