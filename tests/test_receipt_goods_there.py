@@ -405,6 +405,18 @@ def short_by_a_count() -> Keeping:
 def short_by_a_zone() -> Keeping:
     kept = Keeping()
     kept.row("received", 100)
+def test_what_one_count_finds_more_than_the_one_before_came_in_between(register: Register) -> None:
+    """As a stock system tells of it that says nothing but what there is."""
+    for day, units in ((10, 40), (30, 0), (39, 40)):
+        counts(register, units, CAME_MS + day * DAY_MS)
+    for received in (window(9, 11), window(0, 20), window(28, 30), window(39.01, 39.5)):
+        error = register.refuse(WAREHOUSE, "issue", FIRST, **stated(received=received))
+        assert "0 thousandths of a piece of SOFA-3 came in in that window" in error.why
+        at, since = iso(CAME_MS + 39 * DAY_MS), iso(CAME_MS + 30 * DAY_MS + 1)
+        assert f"the newest that are there did so: 40000 at or before {at}, from {since} on" in error.cure
+    assert register.issue(received=window(30, 39)).state is State.ISSUED
+
+
     kept.pledged(FIRST, sofas(60))
     kept.at(1).read(ZONE, 1, cell(Channel.PIECES_PRESENT, 10))
     kept.tick(60)

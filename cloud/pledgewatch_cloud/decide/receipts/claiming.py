@@ -22,7 +22,7 @@ from pledgewatch_cloud.decide.receipts.claims import Claim, claims_of, kept_of, 
 from pledgewatch_cloud.decide.receipts.goods import compared
 from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import MARKS_MAX, ReceiptBook
-from pledgewatch_cloud.decide.stock.ages import Aged
+from pledgewatch_cloud.decide.stock.ages import LONG_AGO_MS, Aged
 from pledgewatch_cloud.decide.stock.rows import StockKey
 
 _CAME_TOLD_MAX = 5
@@ -321,16 +321,12 @@ def _turned_over(
     receipts: ReceiptBook, receipt: Receipt, totals_milli: Mapping[StockKey, int], world: World
 ) -> Iterator[_Came]:
     """The keys of which, of what is there, not so much came in within the window of a receipt. Where a count or an
-    adjustment is all that tells of goods, they came in before that, so the window begins before it. What was delivered
-    and is not booked out left as all goods do, the earliest first."""
+    adjustment is all that tells of goods, they came in before that, and after the count before, so some of that time is
+    in the window. What was delivered and is not booked out left as all goods do, the earliest first."""
     window = receipt.received
     for key, milli in totals_milli.items():
         ages = _without(world.stock.ages(key, world.heard_ms), unbooked_milli(receipts, key, world))
-        there_milli = sum(
-            one.milli
-            for one in ages
-            if window.from_ms <= one.at_ms and (one.at_ms < window.until_ms or not one.is_exact)
-        )
+        there_milli = sum(one.milli for one in ages if window.from_ms <= one.at_ms and one.since_ms < window.until_ms)
         if there_milli < milli:
             yield _Came(key, milli, there_milli, ages)
 
@@ -347,7 +343,9 @@ def _without(ages: list[Aged], milli: int) -> list[Aged]:
 
 
 def _when(one: Aged) -> str:
-    return f"{'at' if one.is_exact else 'at or before'} {iso(one.at_ms)}"
+    if one.since_ms == one.at_ms:
+        return f"at {iso(one.at_ms)}"
+    return f"at or before {iso(one.at_ms)}" + (f", from {iso(one.since_ms)} on" if one.since_ms > LONG_AGO_MS else "")
 
 
 def unbooked_milli(receipts: ReceiptBook, key: StockKey, world: World) -> int:
