@@ -2,14 +2,13 @@
 
 In this order: no live receipt shares a mark; the live receipts of each stock key, with this one, are no more than there
 is, which is what the stock book has less what was delivered and is not booked out yet, and less what others took from
-the bin that they never had; no live receipt of the SKU in the warehouse is short, whoever's and in whichever bin and
-unit, by the stock book or by what counts, zones and gates say, so goods that were moved or sold from under a receipt
-cannot carry a second one there; enough of what is there came in when it is said that it did, which is asked again when
-it is pledged. Then what merely comes
-close is asked for, and whether goods came from a warehouse where the depositor's are short. An ask is passed over where
-the act names it with a reason and who controls the other receipt has consented: the party that would be harmed if the
-goods were the same after all. Both receipts say from then on what was passed over, for who consented may be the one who
-has both of them pledged.
+the bin that they never had; no live receipts of the SKU in the warehouse are short, whoever's and in whichever unit,
+over all bins with this one, by the stock book or by what counts, zones and gates say, so goods that were moved or sold
+from under a receipt cannot carry a second one there; enough of what is there came in when it is said that it did, which
+is asked again when it is pledged. Then what merely comes close is asked for, and whether goods came from a warehouse
+where the depositor's are short. An ask is passed over where the act names it with a reason and who controls the other
+receipt has consented: the party that would be harmed if the goods were the same after all. Both receipts say from then
+on what was passed over, for who consented may be the one who has both of them pledged.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -51,6 +50,10 @@ class Stock(Protocol):
 
     def keys_in(self, warehouse: str, place: str) -> tuple[StockKey, ...]:
         """The keys of all goods that were ever in a bin."""
+        ...
+
+    def keys_of(self, warehouse: str, owner: str, sku: str, unit: str) -> tuple[StockKey, ...]:
+        """The keys of goods in all bins where any of them ever were."""
         ...
 
     def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
@@ -232,16 +235,21 @@ def _check_stock(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
 
 
 def _short(receipts: ReceiptBook, receipt: Receipt, warehouse: str, sku: str, world: World) -> Iterator[str]:
-    """Which live receipts of an SKU in a warehouse are short, whoever's and in whichever bin and unit: by the stock
-    book, what is surrendered and has not left included, and by what was counted, measured or seen. But for the stock
-    keys that a receipt asks for, and for what it claims until now."""
+    """Which live receipts of an SKU in a warehouse are short, whoever's and in whichever unit: by the stock book, what
+    is surrendered and has not left included, and by what was counted, measured or seen. What a receipt asks for is one
+    of them, in the place of what it claims until now. Goods that were moved to another bin of the warehouse are there
+    still, and stand in it for one receipt alone."""
     known = receipts.get(receipt.id)
     own = known.totals_milli if known is not None and known.is_live else {}
     keys = [key for key in receipts.keys(sku) if key.warehouse == warehouse]
-    for key in keys:
-        short = receipts.live_milli(key) - own.get(key, 0) - _there(receipts, key, world).milli
-        if short > 0 and key not in receipt.totals_milli:
-            yield f"live receipts of {key.sku} in bin {key.bin} are short by {short} thousandths of a {key.unit}"
+    for pool in sorted({key._replace(bin="") for key in keys}):
+        some = {key for key in (*keys, *receipt.totals_milli) if key._replace(bin="") == pool}
+        claimed = sum(receipts.live_milli(key) - own.get(key, 0) + receipt.totals_milli.get(key, 0) for key in some)
+        beside = world.stock.keys_of(pool.warehouse, pool.owner, pool.sku, pool.unit)
+        some.update(key for key in beside if world.stock.on_hand_milli(key, world.heard_ms))
+        short = claimed - sum(_there(receipts, key, world).milli for key in some)
+        if short > 0:
+            yield f"live receipts of {pool.sku} are short by {short} thousandths of a {pool.unit} with this one"
     for spelled in sorted({key.sku for key in keys}):
         missing = world.missing_milli(warehouse, spelled, receipt.id)
         if missing > 0:
