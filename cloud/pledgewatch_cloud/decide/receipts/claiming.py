@@ -21,7 +21,7 @@ from pledgewatch_cloud.decide.receipts.claims import Claim, claims_of, kept_of, 
 from pledgewatch_cloud.decide.receipts.goods import compared
 from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import MARKS_MAX, ReceiptBook
-from pledgewatch_cloud.decide.stock.ages import LONG_AGO_MS, Aged
+from pledgewatch_cloud.decide.stock.ages import CORRECTS, LONG_AGO_MS, Aged
 from pledgewatch_cloud.decide.stock.rows import StockKey
 
 _CAME_TOLD_MAX = 5
@@ -359,26 +359,34 @@ def _when(one: Aged) -> str:
 def unbooked_milli(receipts: ReceiptBook, key: StockKey, world: World) -> int:
     """What was delivered of a key and the stock system has not booked out yet, in thousandths of the unit.
 
-    What was booked out before a delivery was heard is taken for it as far as there was less than receipts claimed: the
-    rest of it was free, and another sale. What is booked out from then on is the delivery, until all of it is. An
-    adjustment that puts back what one took puts back the delivery too. All of it is booked out where the bin was
-    counted since, and so is what the stock system has not got any more. What was delivered before the stock book's
-    horizon is not asked about again.
+    What was shipped since the surrender is the delivery, as goods are loaded before the delivery is signed; a count or
+    an adjustment that finds more may have found just these. What else was booked out before a delivery was heard is
+    taken for it as far as there was less than receipts claimed: the rest of it was free, and another sale. What is
+    booked out from then on is the delivery, until all of it is. An adjustment that puts back what one took puts back
+    the delivery too. All of it is booked out where the bin was counted since, and so is what the stock system has not
+    got any more. What was delivered before the stock book's horizon is not asked about again.
     """
     deliveries = [one for one in receipts.delivered(key) if one.heard_ms >= world.stock.horizon_ms]
     if not deliveries:
         return 0
     coming = sorted(deliveries, key=lambda one: one.heard_ms)
     level, changes = world.stock.story(key)
+    loaded = _Loaded()
     waiting = adjusted = lessened = 0
     for at_ms, kind, milli in changes:
         if at_ms > world.heard_ms:
             break
         while coming and coming[0].heard_ms <= at_ms:
-            booked = _booked_before(coming[0], level - waiting)
-            waiting += coming.pop(0).milli - booked
-            adjusted += min(booked, lessened)
+            one = coming.pop(0)
+            shipped = loaded.taken_by(one)
+            booked = max(shipped, _booked_before(one, level - waiting))
+            waiting += one.milli - booked
+            adjusted += min(booked - shipped, lessened)
         taken = min(waiting, -milli) if milli < 0 else 0
+        if kind == "shipped" and -milli > taken:
+            loaded.shipped.append((at_ms, -milli - taken))
+        if kind in CORRECTS:
+            loaded.correct(at_ms, milli)
         if kind == "adjusted":
             taken -= max(0, min(adjusted, milli))
             adjusted += taken
@@ -388,10 +396,41 @@ def unbooked_milli(receipts: ReceiptBook, key: StockKey, world: World) -> int:
         if kind == "unreconciled":
             waiting = adjusted = lessened = 0
     for one in coming:
-        waiting += one.milli - _booked_before(one, level - waiting)
+        waiting += one.milli - max(loaded.taken_by(one), _booked_before(one, level - waiting))
     return waiting
 
 
+class _Loaded:
+    """What was shipped of a key, the earliest first, and is no delivery that was heard: it may be one to come."""
+
+    def __init__(self) -> None:
+        self.shipped: list[tuple[int, int]] = []
+        self._lessened = (0, 0)
+
+    def correct(self, at_ms: int, milli: int) -> None:
+        """What a correction finds more is taken off the latest; but a complete count takes all before it counts, so
+        what corrections take and find at one moment is one."""
+        lessened = self._lessened[1] if self._lessened[0] == at_ms else 0
+        self._lessened = at_ms, max(0, lessened - milli)
+        if milli > lessened:
+            self._take(milli - lessened, self.shipped[::-1])
+
+    def taken_by(self, one: Delivery) -> int:
+        """How much of a delivery was shipped since it was asked for; that is no other one then."""
+        return self._take(one.milli, [some for some in self.shipped if some[0] >= one.ordered_ms])
+
+    def _take(self, milli: int, some: Iterable[tuple[int, int]]) -> int:
+        rest = milli
+        for at_ms, shipped in some:
+            if not rest:
+                break
+            taken = min(rest, shipped)
+            rest -= taken
+            place = self.shipped.index((at_ms, shipped))
+            self.shipped[place : place + 1] = [(at_ms, shipped - taken)] if taken < shipped else []
+        return milli - rest
+
+
 def _booked_before(one: Delivery, there_milli: int) -> int:
-    """What the stock system had booked out of a delivery before that was heard, when it had so much there."""
+    """What the stock system must have booked out of a delivery before that was heard, when it had so much there."""
     return max(0, min(one.milli, one.claimed_milli - there_milli))
