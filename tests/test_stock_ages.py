@@ -24,7 +24,7 @@ from receipting import (
 from pledgewatch_cloud.decide.receipts.act import ActError
 from pledgewatch_cloud.decide.receipts.claims import claims_of
 from pledgewatch_cloud.decide.receipts.receipt import State
-from pledgewatch_cloud.decide.stock.ages import Aged
+from pledgewatch_cloud.decide.stock.ages import LONG_AGO_MS, Aged
 from pledgewatch_cloud.decide.stock.rows import Report, Snapshot, StockKey, StockRow
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 
@@ -53,12 +53,13 @@ def stock(*rows: Row) -> StockBook:
 
 
 def told(ages: Iterable[Aged]) -> list[tuple[int, int] | tuple[int, int, str]]:
-    """Day, units, and where they may have come before that day, a word."""
-    found: dict[tuple[int, bool], int] = {}
+    """Day, units, and where they may have come before that day, words."""
+    found: dict[tuple[Any, ...], int] = {}
     for one in ages:
-        came = (one.at_ms - CAME_MS) // DAY_MS, one.is_exact
+        since = () if one.since_ms == one.at_ms else (f"since {(one.since_ms - CAME_MS) // DAY_MS}",)
+        came = (one.at_ms - CAME_MS) // DAY_MS, *(("or before",) if one.since_ms == LONG_AGO_MS else since)
         found[came] = found.get(came, 0) + one.milli // 1_000
-    return [(day, units, *(() if is_exact else ("or before",))) for (day, is_exact), units in found.items()]
+    return [(day, units, *words) for (day, *words), units in found.items()]
 
 
 def move(day: int, units: int, key: StockKey, to_bin: str) -> Row:
@@ -86,8 +87,22 @@ def move(day: int, units: int, key: StockKey, to_bin: str) -> Row:
         ([(1, "received", 40), (2, "received", 40), (3, "adjusted", -50)], [(2, 30)]),
         ([(1, "received", 40), (2, "received", 40), (3, "adjusted", -50), (4, "adjusted", 20)], [(1, 10), (2, 40)]),
         ([(1, "received", 40), (3, "adjusted", 5)], [(1, 40), (3, 5, "or before")]),
-        ([(1, "received", 40), (3, "counted", 0), (4, "counted", 41)], [(1, 40), (4, 1, "or before")]),
+        ([(1, "received", 40), (3, "counted", 0), (4, "counted", 41)], [(4, 41, "since 3")]),
         ([(1, "received", 40), (2, "received", 40), (3, "complete", 50), (4, "complete", 50)], [(1, 10), (2, 40)]),
+        # A count finds what came since the one before; what an adjustment took it finds, or an adjustment gives back.
+        (
+            [(1, "counted", 40), (3, "counted", 50), (4, "counted", 50), (5, "counted", 60)],
+            [(1, 40, "or before"), (3, 10, "since 1"), (5, 10, "since 4")],
+        ),
+        (
+            [(1, "received", 40), (3, "counted", 30), (4, "adjusted", 10), (5, "adjusted", 1)],
+            [(1, 40), (5, 1, "or before")],
+        ),
+        (
+            [(1, "received", 40), (3, "adjusted", -9), (4, "counted", 40), (5, "adjusted", 1)],
+            [(1, 31), (4, 9, "or before"), (5, 1, "or before")],
+        ),
+        ([(1, "sold", 9), (3, "counted", 0), (4, "counted", 9)], [(4, 9, "since 3")]),
         # What left before it came is gone when it comes; what was moved out of nothing came then.
         ([(1, "sold", 40), (2, "received", 50)], [(2, 10)]),
         ([(1, "sold", 40), (2, "counted", 0)], []),
@@ -147,7 +162,7 @@ def test_ages_come_to_what_is_on_hand(drawn: list[tuple[int, str, int, StockKey]
 TURNED_OVER = [(1, "received", 40), (3, "sold", 40), (5, "received", 40)]
 OUT_AND_BACK = [(1, "received", 40), move(5, 40, A01, "Z-09"), move(5, 40, A01._replace(bin="Z-09"), "A-01")]
 PUT_RIGHT = [(1, "received", 40), (5, "adjusted", -40), (6, "adjusted", 40)]
-COUNTED_ANEW = [(1, "received", 40), (4, "complete", 0), (5, "complete", 40)]
+COUNTED_ANEW = [(1, "received", 40), (4, "complete", 40), (5, "complete", 40)]
 
 
 @pytest.mark.parametrize(("rows", "day"), [(TURNED_OVER, 5), (OUT_AND_BACK, 1), (PUT_RIGHT, 1), (COUNTED_ANEW, 1)])

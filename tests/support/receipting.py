@@ -15,7 +15,7 @@ from pledgewatch_cloud.decide.receipts.claiming import World
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.receipts.register import register_of
-from pledgewatch_cloud.decide.stock.ages import Aged
+from pledgewatch_cloud.decide.stock.ages import LONG_AGO_MS, Aged
 from pledgewatch_cloud.decide.stock.rows import COUNTED, Report, Snapshot, StockKey, StockRow
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 
@@ -68,7 +68,11 @@ class Plenty:
 
     def ages(self, key: StockKey, at_ms: int) -> list[Aged]:
         """It came whenever somebody says."""
-        return [Aged(self.horizon_ms, is_exact=False, milli=10**12)]
+        return [Aged(self.horizon_ms, LONG_AGO_MS, 10**12)]
+
+    def keys_of(self, warehouse: str, owner: str, sku: str, unit: str) -> tuple[StockKey, ...]:
+        """There is enough in each bin."""
+        return ()
 
     def keys_in(self, warehouse: str, place: str) -> tuple[StockKey, ...]:
         """Of whatever else nothing is known."""

@@ -2,14 +2,13 @@
 
 In this order: no live receipt shares a mark; the live receipts of each stock key, with this one, are no more than there
 is, which is what the stock book has less what was delivered and is not booked out yet, and less what others took from
-the bin that they never had; no live receipt of the SKU in the warehouse is short, whoever's and in whichever bin and
-unit, by the stock book or by what counts, zones and gates say, so goods that were moved or sold from under a receipt
-cannot carry a second one there; enough of what is there came in when it is said that it did, which is asked again when
-it is pledged. Then what merely comes
-close is asked for, and whether goods came from a warehouse where the depositor's are short. An ask is passed over where
-the act names it with a reason and who controls the other receipt has consented: the party that would be harmed if the
-goods were the same after all. Both receipts say from then on what was passed over, for who consented may be the one who
-has both of them pledged.
+the bin that they never had; no live receipts of the SKU in the warehouse are short, whoever's and in whichever unit,
+over all bins with this one, by the stock book or by what counts, zones and gates say, so goods that were moved or sold
+from under a receipt cannot carry a second one there; enough of what is there came in when it is said that it did, which
+is asked again when it is pledged. Then what merely comes close is asked for, and whether goods came from a warehouse
+where the depositor's are short. An ask is passed over where the act names it with a reason and who controls the other
+receipt has consented: the party that would be harmed if the goods were the same after all. Both receipts say from then
+on what was passed over, for who consented may be the one who has both of them pledged.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -22,7 +21,7 @@ from pledgewatch_cloud.decide.receipts.claims import Claim, claims_of, kept_of, 
 from pledgewatch_cloud.decide.receipts.goods import compared
 from pledgewatch_cloud.decide.receipts.receipt import Delivery, Receipt
 from pledgewatch_cloud.decide.receipts.receipt_book import MARKS_MAX, ReceiptBook
-from pledgewatch_cloud.decide.stock.ages import Aged
+from pledgewatch_cloud.decide.stock.ages import CORRECTS, LONG_AGO_MS, Aged
 from pledgewatch_cloud.decide.stock.rows import StockKey
 
 _CAME_TOLD_MAX = 5
@@ -51,6 +50,10 @@ class Stock(Protocol):
 
     def keys_in(self, warehouse: str, place: str) -> tuple[StockKey, ...]:
         """The keys of all goods that were ever in a bin."""
+        ...
+
+    def keys_of(self, warehouse: str, owner: str, sku: str, unit: str) -> tuple[StockKey, ...]:
+        """The keys of goods in all bins where any of them ever were."""
         ...
 
     def story(self, key: StockKey) -> tuple[int, list[tuple[int, str, int]]]:
@@ -232,16 +235,21 @@ def _check_stock(receipts: ReceiptBook, receipt: Receipt, world: World) -> None:
 
 
 def _short(receipts: ReceiptBook, receipt: Receipt, warehouse: str, sku: str, world: World) -> Iterator[str]:
-    """Which live receipts of an SKU in a warehouse are short, whoever's and in whichever bin and unit: by the stock
-    book, what is surrendered and has not left included, and by what was counted, measured or seen. But for the stock
-    keys that a receipt asks for, and for what it claims until now."""
+    """Which live receipts of an SKU in a warehouse are short, whoever's and in whichever unit: by the stock book, what
+    is surrendered and has not left included, and by what was counted, measured or seen. What a receipt asks for is one
+    of them, in the place of what it claims until now. Goods that were moved to another bin of the warehouse are there
+    still, and stand in it for one receipt alone."""
     known = receipts.get(receipt.id)
     own = known.totals_milli if known is not None and known.is_live else {}
     keys = [key for key in receipts.keys(sku) if key.warehouse == warehouse]
-    for key in keys:
-        short = receipts.live_milli(key) - own.get(key, 0) - _there(receipts, key, world).milli
-        if short > 0 and key not in receipt.totals_milli:
-            yield f"live receipts of {key.sku} in bin {key.bin} are short by {short} thousandths of a {key.unit}"
+    for pool in sorted({key._replace(bin="") for key in keys}):
+        some = {key for key in (*keys, *receipt.totals_milli) if key._replace(bin="") == pool}
+        claimed = sum(receipts.live_milli(key) - own.get(key, 0) + receipt.totals_milli.get(key, 0) for key in some)
+        beside = world.stock.keys_of(pool.warehouse, pool.owner, pool.sku, pool.unit)
+        some.update(key for key in beside if world.stock.on_hand_milli(key, world.heard_ms))
+        short = claimed - sum(_there(receipts, key, world).milli for key in some)
+        if short > 0:
+            yield f"live receipts of {pool.sku} are short by {short} thousandths of a {pool.unit} with this one"
     for spelled in sorted({key.sku for key in keys}):
         missing = world.missing_milli(warehouse, spelled, receipt.id)
         if missing > 0:
@@ -321,16 +329,12 @@ def _turned_over(
     receipts: ReceiptBook, receipt: Receipt, totals_milli: Mapping[StockKey, int], world: World
 ) -> Iterator[_Came]:
     """The keys of which, of what is there, not so much came in within the window of a receipt. Where a count or an
-    adjustment is all that tells of goods, they came in before that, so the window begins before it. What was delivered
-    and is not booked out left as all goods do, the earliest first."""
+    adjustment is all that tells of goods, they came in before that, and after the count before, so some of that time is
+    in the window. What was delivered and is not booked out left as all goods do, the earliest first."""
     window = receipt.received
     for key, milli in totals_milli.items():
         ages = _without(world.stock.ages(key, world.heard_ms), unbooked_milli(receipts, key, world))
-        there_milli = sum(
-            one.milli
-            for one in ages
-            if window.from_ms <= one.at_ms and (one.at_ms < window.until_ms or not one.is_exact)
-        )
+        there_milli = sum(one.milli for one in ages if window.from_ms <= one.at_ms and one.since_ms < window.until_ms)
         if there_milli < milli:
             yield _Came(key, milli, there_milli, ages)
 
@@ -347,32 +351,42 @@ def _without(ages: list[Aged], milli: int) -> list[Aged]:
 
 
 def _when(one: Aged) -> str:
-    return f"{'at' if one.is_exact else 'at or before'} {iso(one.at_ms)}"
+    if one.since_ms == one.at_ms:
+        return f"at {iso(one.at_ms)}"
+    return f"at or before {iso(one.at_ms)}" + (f", from {iso(one.since_ms)} on" if one.since_ms > LONG_AGO_MS else "")
 
 
 def unbooked_milli(receipts: ReceiptBook, key: StockKey, world: World) -> int:
     """What was delivered of a key and the stock system has not booked out yet, in thousandths of the unit.
 
-    What was booked out before a delivery was heard is taken for it as far as there was less than receipts claimed: the
-    rest of it was free, and another sale. What is booked out from then on is the delivery, until all of it is. An
-    adjustment that puts back what one took puts back the delivery too. All of it is booked out where the bin was
-    counted since, and so is what the stock system has not got any more. What was delivered before the stock book's
-    horizon is not asked about again.
+    What was shipped since the surrender is the delivery, as goods are loaded before the delivery is signed; a count or
+    an adjustment that finds more may have found just these. What else was booked out before a delivery was heard is
+    taken for it as far as there was less than receipts claimed: the rest of it was free, and another sale. What is
+    booked out from then on is the delivery, until all of it is. An adjustment that puts back what one took puts back
+    the delivery too. All of it is booked out where the bin was counted since, and so is what the stock system has not
+    got any more. What was delivered before the stock book's horizon is not asked about again.
     """
     deliveries = [one for one in receipts.delivered(key) if one.heard_ms >= world.stock.horizon_ms]
     if not deliveries:
         return 0
     coming = sorted(deliveries, key=lambda one: one.heard_ms)
     level, changes = world.stock.story(key)
+    loaded = _Loaded()
     waiting = adjusted = lessened = 0
     for at_ms, kind, milli in changes:
         if at_ms > world.heard_ms:
             break
         while coming and coming[0].heard_ms <= at_ms:
-            booked = _booked_before(coming[0], level - waiting)
-            waiting += coming.pop(0).milli - booked
-            adjusted += min(booked, lessened)
+            one = coming.pop(0)
+            shipped = loaded.taken_by(one)
+            booked = max(shipped, _booked_before(one, level - waiting))
+            waiting += one.milli - booked
+            adjusted += min(booked - shipped, lessened)
         taken = min(waiting, -milli) if milli < 0 else 0
+        if kind == "shipped" and -milli > taken:
+            loaded.shipped.append((at_ms, -milli - taken))
+        if kind in CORRECTS:
+            loaded.correct(at_ms, milli)
         if kind == "adjusted":
             taken -= max(0, min(adjusted, milli))
             adjusted += taken
@@ -382,10 +396,41 @@ def unbooked_milli(receipts: ReceiptBook, key: StockKey, world: World) -> int:
         if kind == "unreconciled":
             waiting = adjusted = lessened = 0
     for one in coming:
-        waiting += one.milli - _booked_before(one, level - waiting)
+        waiting += one.milli - max(loaded.taken_by(one), _booked_before(one, level - waiting))
     return waiting
 
 
+class _Loaded:
+    """What was shipped of a key, the earliest first, and is no delivery that was heard: it may be one to come."""
+
+    def __init__(self) -> None:
+        self.shipped: list[tuple[int, int]] = []
+        self._lessened = (0, 0)
+
+    def correct(self, at_ms: int, milli: int) -> None:
+        """What a correction finds more is taken off the latest; but a complete count takes all before it counts, so
+        what corrections take and find at one moment is one."""
+        lessened = self._lessened[1] if self._lessened[0] == at_ms else 0
+        self._lessened = at_ms, max(0, lessened - milli)
+        if milli > lessened:
+            self._take(milli - lessened, self.shipped[::-1])
+
+    def taken_by(self, one: Delivery) -> int:
+        """How much of a delivery was shipped since it was asked for; that is no other one then."""
+        return self._take(one.milli, [some for some in self.shipped if some[0] >= one.ordered_ms])
+
+    def _take(self, milli: int, some: Iterable[tuple[int, int]]) -> int:
+        rest = milli
+        for at_ms, shipped in some:
+            if not rest:
+                break
+            taken = min(rest, shipped)
+            rest -= taken
+            place = self.shipped.index((at_ms, shipped))
+            self.shipped[place : place + 1] = [(at_ms, shipped - taken)] if taken < shipped else []
+        return milli - rest
+
+
 def _booked_before(one: Delivery, there_milli: int) -> int:
-    """What the stock system had booked out of a delivery before that was heard, when it had so much there."""
+    """What the stock system must have booked out of a delivery before that was heard, when it had so much there."""
     return max(0, min(one.milli, one.claimed_milli - there_milli))

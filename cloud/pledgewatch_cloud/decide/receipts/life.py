@@ -371,7 +371,9 @@ def _release(one: _Asked) -> list[Receipt]:
 def _surrender(one: _Asked) -> list[Receipt]:
     if any(one.known.ordered_milli) and not any(one.act.body.get("quantities_milli", (1,))):
         return [one.after._replace(ordered_milli=(0,) * len(one.known.goods))]
-    return [one.after._replace(ordered_milli=_quantities(one.act, one.known.free_milli, "is free"))]
+    since_ms = one.known.ordered_ms if any(one.known.ordered_milli) else one.world.heard_ms
+    ordered = _quantities(one.act, one.known.free_milli, "is free")
+    return [one.after._replace(ordered_milli=ordered, ordered_ms=since_ms)]
 
 
 def _deliver(one: _Asked) -> list[Receipt]:
@@ -394,15 +396,15 @@ def _deliver(one: _Asked) -> list[Receipt]:
 
 def _deliveries(known: Receipt, out: tuple[int, ...], heard_ms: int) -> tuple[Delivery, ...]:
     """What has left of a receipt, with what leaves now. Of one SKU, unit and bin a few are told apart; of more, the two
-    oldest are one, which counts as out of the stock book no sooner than each of them would."""
+    oldest are one, asked for since the first was, which counts as heard no sooner than each of them."""
     found = list(known.deliveries)
     for goods, milli in zip(known.goods, out, strict=True):
         if not milli:
             continue
-        new = Delivery(goods.sku, goods.unit, goods.bin, heard_ms, milli)
+        new = Delivery(goods.sku, goods.unit, goods.bin, heard_ms, known.ordered_ms, milli)
         same = [place for place, one in enumerate(found) if one[:3] == new[:3]]
         if same and found[same[-1]][:4] == new[:4]:
-            found[same[-1]] = new._replace(milli=found[same[-1]].milli + milli)
+            found[same[-1]] = found[same[-1]]._replace(milli=found[same[-1]].milli + milli)
             continue
         if len(same) == DELIVERIES_MAX:
             first, second = (found[place] for place in same[:2])

@@ -40,14 +40,15 @@ ENDED = frozenset({State.SPLIT, State.DELIVERED, State.CANCELLED, State.REPLACED
 
 
 class Delivery(NamedTuple):
-    """Goods that left against surrender: which, how much, and when the delivery was heard; in Unix milliseconds and
-    thousandths of the unit. `claimed_milli` is what live receipts claimed of that stock
+    """Goods that left against surrender: which, how much, when the delivery was heard and since when that was asked
+    for; in Unix milliseconds and thousandths of the unit. `claimed_milli` is what live receipts claimed of that stock
     key just before it left, this with it; the book of receipts notes it."""
 
     sku: str
     unit: str
     bin: str
     heard_ms: int
+    ordered_ms: int
     milli: int
     claimed_milli: int = 0
 
@@ -62,7 +63,8 @@ class Receipt(NamedTuple):
     the newest act was signed, and `acts` how many there were. `frozen_from` is what it was before it was frozen or
     lost, and empty at all other times. `overrides` are the asks that were passed over, by its lines as they were
     then, when it claimed goods or another receipt claimed some close to its own; they stay for ever.
-    `deliveries` are what has left, by SKU, unit and bin, the newest last: the stock system may book them later.
+    `deliveries` are what has left, by SKU, unit and bin, the newest last: the stock system may book them sooner or
+    later; `ordered_ms` is since when goods of it are surrendered, or were last.
     `number` stands for what it says now, and for nothing else ever; 0 before it is issued. `number_head` is the act by
     which it came to say so, `number_ms` when that was heard.
     """
@@ -90,6 +92,7 @@ class Receipt(NamedTuple):
     replaced_by: str = ""
     frozen_from: str = ""
     overrides: tuple[str, ...] = ()
+    ordered_ms: int = 0
     deliveries: tuple[Delivery, ...] = ()
     number: int = 0
     number_head: str = ""
