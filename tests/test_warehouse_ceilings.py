@@ -46,7 +46,9 @@ def test_what_is_booked_before_a_count_is_handed_in_cures_nothing(kind: str, is_
         step(keeping)
     keeping.tick(300)
     assert keeping.missing == {FIRST: 10_000}
-    keeping.row("received", 10, "Z-99", minute=290)  # what comes later does
+    keeping.row("received", 10, "Z-99", minute=290)  # nor does what comes later, before it was counted
+    assert keeping.missing == {FIRST: 10_000}
+    keeping.count(("Z-99", 10))
     assert keeping.missing == {}
 
 
@@ -71,6 +73,8 @@ def test_of_two_counts_it_does_not_matter_which_is_handed_in_first() -> None:
         keeping.at(101).row("received", 5, "C-01", minute=70)
         assert keeping.missing == {FIRST: 5_000}, order
         keeping.row("received", 5, "C-01", minute=95)
+        assert keeping.missing == {FIRST: 5_000}, order
+        keeping.count(("C-01", 5))
         assert keeping.missing == {}, order
 
 
@@ -106,6 +110,8 @@ def test_a_ceiling_that_was_worked_out_says_what_it_said() -> None:
             keeping.row("received", 2, "C-01", minute=40 * DAY)
             assert keeping.missing == {FIRST: 5_000}  # of the moment of the count itself, heard after it
             keeping.at(40 * DAY + 2).row("received", 2, "C-01", minute=40 * DAY + 1)
+            assert keeping.missing == {FIRST: 5_000}
+            keeping.count(("C-01", 2))
             assert keeping.missing == {FIRST: 3_000}
 
 

@@ -59,7 +59,7 @@ _SNAPSHOT, _COMPLETE = "snapshot", "complete"  # kinds of the row that stands fo
 _UNRECONCILED = len(KINDS)
 _COLUMNS = len(KINDS) + 1
 _KINDS = (*KINDS, "unreconciled")
-_WITHIN = frozenset({KINDS.index("moved"), KINDS.index("adjusted"), _UNRECONCILED})
+_LEAVES = frozenset({KINDS.index("shipped"), KINDS.index("sold")})
 _BEFORE_ALL_MS = -(2**62)
 _ALWAYS_MS = 2**62
 _SEPARATOR = "\x1f"  # no word and no id holds one
@@ -316,12 +316,12 @@ class StockBook:
         found.sort(key=itemgetter(0))
         return ages_of(key, folded, self.horizon_ms, (step for _, step in found))
 
-    def gained_within_milli(self, key: StockKey) -> int:
-        """What a key has gained other than by goods that came in or left: what was moved, adjusted and unreconciled."""
+    def gained_milli(self, key: StockKey) -> int:
+        """What a key has gained by all but goods that left: what came in, was moved, adjusted and unreconciled."""
         account = self._account(key)
+        folded = sum(milli for column, milli in enumerate(account.folded) if column not in _LEAVES)
         changes = self._changes(account, _ALWAYS_MS)
-        folded = sum(account.folded[column] for column in _WITHIN)
-        return folded + sum(one.milli for one in changes if one.column in _WITHIN)
+        return folded + sum(one.milli for one in changes if one.column not in _LEAVES)
 
     def newest_ms(self, key: StockKey) -> int:
         """The moment of the newest that was said of a key, whether it counts or not; long ago where nothing was. What

@@ -4,6 +4,7 @@
     counted          what was counted, and the goods that came and went since; of corrections only what takes away more
                      than the count had found missing already
     with a ceiling   not more than was kept at its moment, and the goods that came and went since
+    in a loss        without what came in while it was open, until the bin is counted
 
 What has left by name is not kept any more, whatever the stock system says, until that has booked it out as shipped or
 sold. The goods of a key cannot be told apart, so what was shipped or sold at or after the moment at which goods left is
@@ -14,7 +15,9 @@ out, for another would put them into another bin. A count from after they left h
 that already.
 
 A ceiling is what the stock system may say of a bin that nobody has counted since goods of the pool were missed by a
-count: its corrections, and what it tells late of the time before, would put goods there that nobody has seen.
+count: its corrections, and what it tells late of the time before, would put goods there that nobody has seen. So would
+a delivery that is told while that loss is open: it counts once somebody has counted it. What leaves then is taken from
+what is known, and only what goes beyond that from what came in; what is moved takes none of it along.
 """
 
 from array import array
@@ -26,9 +29,12 @@ from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.stretches import NEVER
 
-_BOOKS_OUT = frozenset({"shipped", "sold"})
 _CORRECTS = frozenset({"adjusted", "unreconciled"})
 _PUTS_BACK = _CORRECTS | {"returned"}
+_COMES = frozenset({"received", "returned"})
+_LEAVES = frozenset({"shipped", "sold"})
+LOSSES_MAX = 64
+"""Times in which a pool was short by a count that are told apart; of more, the oldest are taken for one."""
 # Moments are held in 64 bits; a quantity may need more than that nowhere, for rows and their quantities are bounded.
 _BEFORE_ALL_MS = -NEVER
 
@@ -55,12 +61,33 @@ class Counted(NamedTuple):
 class Ceiling(NamedTuple):
     """The counts of a pool, by moment and digest, and the moment of the earliest that missed goods (`short_ms`). From
     then on each sets the ceiling anew. What came of those up to `from_ms` is worked out: `kept` then, else nothing.
+    `losses`: since when and until when the pool was short since a count missed goods; until NEVER while it is.
+    `missed`: the keys whose newest count has missed goods.
     """
 
     moments: tuple[tuple[int, str], ...] = ()
     short_ms: int = NEVER
     from_ms: int = -NEVER
     kept: Mapping[StockKey, int] = {}
+    losses: tuple[tuple[int, int], ...] = ()
+    missed: frozenset[StockKey] = frozenset()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a loss is open."""
+        return any(until_ms == NEVER for _, until_ms in self.losses)
+
+    def with_loss(self, since_ms: int) -> "Ceiling":
+        """The ceiling of a pool that is short since a moment."""
+        closed = tuple(one for one in self.losses if one[1] < NEVER)
+        since_ms = min([since_ms, *(from_ms for from_ms, until_ms in self.losses if until_ms == NEVER)])
+        while len(closed) >= LOSSES_MAX:
+            closed = ((closed[0][0], closed[1][1]), *closed[2:])
+        return self._replace(losses=(*closed, (since_ms, NEVER)))
+
+    def without_loss(self, now_ms: int) -> "Ceiling":
+        """The ceiling of a pool that is short no more."""
+        return self._replace(losses=tuple((from_ms, min(until_ms, now_ms)) for from_ms, until_ms in self.losses))
 
     @property
     def set_ms(self) -> list[int]:
@@ -118,17 +145,16 @@ def course_of(
     cap = cap_of(stock, key, counted, gone, ceiling) if ceiling is not None else None
     begin, levels, points = _levels(stock, key, counted, gone, [cap[0]] if cap else [])
     moments, told = array("q", levels), array("q", levels.values())
-    if cap is None:
+    unseen = _unseen(stock, key, counted, ceiling, levels) if ceiling is not None else {}
+    if cap is None and not any(unseen.values()):
         return Course(begin, moments, told, told)
-    since_ms, kept = cap
-    base = points[since_ms]
-    capped = [
-        min(level, kept + (points[at_ms].goods - base.goods) - (points[at_ms].left - base.left))
-        if at_ms >= since_ms
-        else level
+    seen = [
+        min(level - unseen[at_ms], _capped(cap, points, unseen, at_ms))
+        if cap and at_ms >= cap[0]
+        else level - unseen[at_ms]
         for at_ms, level in levels.items()
     ]
-    return Course(begin, moments, array("q", capped), told)
+    return Course(begin, moments, array("q", seen), told)
 
 
 def cap_of(
@@ -142,12 +168,42 @@ def cap_of(
         if at_ms > counted_ms:
             marks = [at_ms, cap[0]] if cap else [at_ms]
             _, levels, points = _levels(stock, key, counted, gone, marks, at_ms)
-            milli = levels[at_ms]
-            if cap:
-                here, base = points[at_ms], points[cap[0]]
-                milli = min(milli, cap[1] + (here.goods - base.goods) - (here.left - base.left))
-            cap = at_ms, milli
+            unseen = _unseen(stock, key, counted, ceiling, levels, at_ms)
+            milli = levels[at_ms] - unseen[at_ms]
+            cap = at_ms, min(milli, _capped(cap, points, unseen, at_ms)) if cap else milli
     return cap
+
+
+def _capped(cap: tuple[int, int], points: Mapping[int, _Point], unseen: Mapping[int, int], at_ms: int) -> int:
+    """What a ceiling lets a key have at a later moment."""
+    since_ms, kept = cap
+    here, base = points[at_ms], points[since_ms]
+    return kept + (here.goods - base.goods) - (here.left - base.left) - (unseen[at_ms] - unseen[since_ms])
+
+
+def _unseen(
+    stock: StockBook,
+    key: StockKey,
+    counted: Counted | None,
+    ceiling: Ceiling,
+    levels: Mapping[int, int],
+    known_ms: int | None = None,
+) -> dict[int, int]:
+    """How much of what is told of a key at each moment came in while a loss was open, and was not counted since."""
+    counted_ms = counted.at_ms if counted is not None else -NEVER
+    came, went = dict[int, int](), dict[int, int]()
+    for at_ms, kind, milli in stock.story(key, known_ms)[1] if ceiling.losses else ():
+        is_loss = at_ms > counted_ms and any(from_ms < at_ms <= until_ms for from_ms, until_ms in ceiling.losses)
+        if kind in _COMES and is_loss:
+            came[at_ms] = came.get(at_ms, 0) + milli
+        elif kind in _LEAVES:
+            went[at_ms] = went.get(at_ms, 0) - milli
+    unseen, found = 0, dict[int, int]()
+    for at_ms, level in levels.items():
+        unseen += came.get(at_ms, 0)
+        unseen -= min(unseen, went.get(at_ms, 0), max(0, unseen - level))
+        found[at_ms] = unseen
+    return found
 
 
 def known_milli(stock: StockBook, key: StockKey, counted: Counted | None, gone: Sequence[Gone], at_ms: int) -> int:
@@ -216,7 +272,7 @@ def _points(
             elsewhere -= milli
         there = max(0, opening + goods + corrections + elsewhere)
         change = 0
-        if kind in _BOOKS_OUT and milli < 0:
+        if kind in _LEAVES and milli < 0:
             change = max(milli, min(0, there - left))
         elif kind in _PUTS_BACK and milli > 0:
             change = min(milli, booked)

@@ -16,6 +16,7 @@ when later news show that they never left: who controls it says whether the good
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from pledgewatch_cloud.decide.batch import Batch, Entry, Tick
 from pledgewatch_cloud.decide.book import Book
@@ -32,7 +33,7 @@ from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, shortfall,
 from pledgewatch_cloud.decide.warehouse.case_book import CaseBook
 from pledgewatch_cloud.decide.warehouse.cases import Mismatch
 from pledgewatch_cloud.decide.warehouse.counting import Count
-from pledgewatch_cloud.decide.warehouse.course import Course, Gone
+from pledgewatch_cloud.decide.warehouse.course import Ceiling, Course, Gone
 from pledgewatch_cloud.decide.warehouse.gates import Departure, Strays
 from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.shortfall import (
@@ -459,24 +460,43 @@ class _Judging:
         for key, milli in unseen.items():
             missed[Pool.of(key)] = missed.get(Pool.of(key), 0) + milli
         for pool, milli in missed.items():
-            keys = [key for key in self._kept.keys_of(pool) if not self._is_watched(key)]
-            gained_milli = sum(map(self._state.stock.gained_within_milli, keys))
-            known = self._unfound.pop((*place, pool), None) or unfound.first(milli, gained_milli, self._now_ms)
-            one = known.after(milli, gained_milli, self._now_ms, is_lasting=is_lasting)
-            if self._are_counted(keys, one.gained_ms):
-                one = one.counted()
-            if milli or one.milli:
+            keys = {one.bin: one for one in self._kept.keys_of(pool)}
+            own = [key for key in keys.values() if self._book.zone_of_bin.get((key.warehouse, key.bin)) == place[0]]
+            stock = self._state.stock
+            gained = {name: stock.gained_milli(key) for name, key in keys.items() if key not in own}
+            told = unfound.Told(self._now_ms, sum(map(stock.on_hand_milli, own)), gained)
+            known = self._unfound.pop((*place, pool), None) or unfound.first(milli, told)
+            one = known.after(milli, told, partial(self._is_found, keys), is_lasting=is_lasting)
+            # What was taken out of the zone may yet come in elsewhere, as long as it is missing.
+            if milli or one.milli or (one.due_milli and pool in self._shortages):
                 self._unfound[*place, pool] = one
+
+    def _is_found(self, keys: Mapping[str, StockKey], place: str, since_ms: int) -> bool:
+        """Whether what a bin has gained was seen there since, or is there no more."""
+        key = keys[place]
+        return self._are_counted([key], since_ms) or self._is_watched(key, since_ms)
 
     def _are_counted(self, keys: Iterable[StockKey], since_ms: int) -> bool:
         """Whether each of some keys of which there is anything was counted since."""
         counted = (self._counts.get(key) for key in keys if self._kept.course(key).told_milli(self._now_ms) > 0)
         return all(one is not None and one.at_ms >= since_ms for one in counted)
 
-    def _is_watched(self, key: StockKey) -> bool:
-        """Whether a zone says how much there is in a key's bin."""
+    def _is_watched(self, key: StockKey, since_ms: int) -> bool:
+        """Whether a zone has said since a moment how much there is in a key's bin, and is not short; what it has been
+        short of for longer than the grace is missing there."""
         asset = self._book.zone_of_bin.get((key.warehouse, key.bin))
-        return asset is not None and shortfall.tells_of(*self._book.zones[asset], key.sku, self._heard)
+        if asset is None:
+            return False
+        warehouse, zone = self._book.zones[asset]
+        if not shortfall.tells_of(warehouse, zone, key.sku, self._heard, since_ms):
+            return False
+        for kind in (WEIGHT, PIECES):
+            one, tare = self._deficit(warehouse, zone, kind)
+            known, grace_ms = self._differing.get((asset, kind)), 1_000 * warehouse.grace_s
+            is_lasting = known is not None and known.owed_at_ms(self._now_ms, grace_ms) >= grace_ms
+            if one is not None and shortfall.unseen_of(one, tare, self._counts) and not is_lasting:
+                return False
+        return True
 
     def _deficit(self, warehouse: Warehouse, zone: Zone, kind: str) -> tuple[Deficit | None, int]:
         """By how much an instrument is below what is kept in its zone, and how much of that is its own."""
@@ -549,12 +569,28 @@ class _Judging:
         """A case of goods that a count or a zone has missed and that the stock system has in bins which nobody has
         counted since."""
         told = {key: self._kept.course(key).told_milli(self._now_ms) for key in kept}
-        above = {key: milli - max(0, kept[key]) for key, milli in told.items() if milli > max(0, kept[key])}
-        hiding = [key for key, milli in told.items() if unfound_milli and milli > 0 and not self._is_watched(key)]
+        above = {key: milli - kept[key] for key, milli in told.items() if milli > kept[key]}
+        places = {place for (*_, about), one in self._unfound.items() if about == pool for place in one.hiding()}
+        hiding = [key for key, milli in told.items() if milli > 0 and key.bin in places]
         keys = tuple(sorted({*above, *hiding}))
         more_milli, of_milli = sum(above.values()) + unfound_milli, sum(told[key] for key in keys)
         about = UNCOUNTED, pool.warehouse, pool[1:], more_milli, of_milli, keys
         self._cases.settle((UNCOUNTED, *_about(pool)), Mismatch(*about) if keys and is_short else None)
+        if kept:
+            self._note_loss(pool, is_short=is_short)
+
+    def _note_loss(self, pool: Pool, *, is_short: bool) -> None:
+        """Note whether a pool of which a count has missed goods is short; one that nothing is claimed of stays as it
+        was."""
+        known = self._watch.ceilings.get(pool)
+        if known is None or known.short_ms == NEVER or known.is_short == is_short:
+            return
+        before = self._state.watch.ceilings.get(pool, Ceiling())
+        after = known.with_loss(self._now_ms) if is_short else known.without_loss(self._now_ms)
+        if not is_short and not before.is_short:  # the count of this entry has missed goods that nobody claims
+            after = known._replace(losses=before.losses)
+        self._watch = replace(self._watch, ceilings={**self._watch.ceilings, pool: after})
+        self._kept.under(pool, after)
 
     def _below_receipts(self, pool: Pool, claims: Claims, kept: dict[StockKey, int], below_milli: int) -> None:
         """A case where stock and counts are below what receipts claim: by the stock system's word, which asks for a

@@ -25,9 +25,9 @@ from pledgewatch_cloud.decide.stock.rows import Fault, Report, StockError
 from pledgewatch_cloud.decide.stock.stock_book import DAY_MS, StockBook, horizon_ms
 from pledgewatch_cloud.decide.stock.stock_terms import StockSource
 from pledgewatch_cloud.decide.warehouse import counting, half
-from pledgewatch_cloud.decide.warehouse.counting import Count
+from pledgewatch_cloud.decide.warehouse.counting import Count, CountError
 from pledgewatch_cloud.decide.warehouse.shortfall import Pool, Shortage
-from pledgewatch_cloud.decide.warehouse.watch import STRAYS_MAX
+from pledgewatch_cloud.decide.warehouse.watch import KEYS_MAX, STRAYS_MAX
 
 WorkedOut = Report | ReceiptBook | Count
 """What an entry comes to: the report that is taken, the receipts after an act, or a count."""
@@ -182,6 +182,12 @@ def count_of(state: State, handed: SignedCount) -> Count:
     counting.check(count, partial(keys_of, book.parties), book.warehouses, handed.heard_ms)
     if not state.watch.knows(count):
         counting.check_known(count, state.stock, state.receipts, state.watch.cases)
+        if not state.watch.has_room(count):
+            raise CountError(
+                f"rows: {KEYS_MAX} keys of {count.warehouse} are counted, and what is missing rests on those that are "
+                "left",
+                "count bins again that were counted before, or have what is missing put right first",
+            )
     return count
 
 

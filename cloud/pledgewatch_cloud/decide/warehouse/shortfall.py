@@ -172,6 +172,14 @@ class Kept:
         """The courses that are known by now."""
         return self._known.put(self._found) if self._found else self._known
 
+    def under(self, pool: Pool, ceiling: Ceiling) -> None:
+        """From now on a pool is kept under another ceiling."""
+        names = [name_of(key) for key in self.keys_of(pool)]
+        self._ceilings = {**self._ceilings, pool: ceiling}
+        self._known = self._known.without(frozenset(names))
+        for name in names:
+            self._found.pop(name, None)
+
     def course(self, key: StockKey) -> Course:
         """What is kept of a key from moment to moment."""
         name = name_of(key)
@@ -303,10 +311,10 @@ def _shared(milli: int, kept: Mapping[StockKey, int]) -> dict[StockKey, int]:
     return found
 
 
-def tells_of(warehouse: Warehouse, zone: Zone, sku: str, signals: Signals) -> bool:
-    """Whether a zone ever says how much it holds of an SKU: silence since then is another thing."""
+def tells_of(warehouse: Warehouse, zone: Zone, sku: str, signals: Signals, since_ms: int) -> bool:
+    """Whether a zone has said since a moment how much it holds of an SKU."""
     measured = _measured(said_of(zone, signals))
-    return any(kind == PIECES or sku in warehouse.unit_weights_g for kind, _, _ in measured)
+    return any(at_ms >= since_ms and (kind == PIECES or sku in warehouse.unit_weights_g) for kind, at_ms, _ in measured)
 
 
 def said_of(zone: Zone, signals: Signals, counted_ms: int = -NEVER) -> Said:

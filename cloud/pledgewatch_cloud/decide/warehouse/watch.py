@@ -25,8 +25,8 @@ from pledgewatch_cloud.decide.warehouse.unfound import Unfound
 STRAYS_MAX = 10_000
 """Strays that are kept. An act that would make one more is refused: what has left is not forgotten for want of room."""
 KEYS_MAX = 100_000
-"""Keys of a warehouse whose newest count is kept; of more, those that were counted longest ago are let go, and those of
-pools of which a count has missed goods last."""
+"""Keys of a warehouse whose newest count is kept; of more, those that were counted longest ago are let go, those of
+pools of which a count has missed goods last, and never those that a shortage rests on: a count is refused instead."""
 
 
 _POOL = len(Pool._fields)
@@ -125,12 +125,35 @@ class Watch:
             key: one for key, one in news.items() if (known := self.counts.get(key)) is None or known.order < one.order
         }
         counts = {**self.counts.of, **newer}
-        here = [key for key in counts if key.warehouse == count.warehouse]
-        if len(here) > KEYS_MAX:
-            here.sort(key=lambda key: (self._has_missed(Pool.of(key)), counts[key].order, key))
-            oldest = frozenset(here[: len(here) - KEYS_MAX])
-            counts = {key: one for key, one in counts.items() if key not in oldest}
-        return replace(self, counts=Counts(counts))
+        may_go = self._may_go(count)
+        gone = frozenset(sorted(may_go, key=self._order)[: self._over(count)])
+        return replace(self, counts=Counts({key: one for key, one in counts.items() if key not in gone}))
+
+    def has_room(self, count: Count) -> bool:
+        """Whether a count may be taken, and nothing is let go that a shortage rests on."""
+        return len(self._may_go(count)) >= self._over(count)
+
+    def _over(self, count: Count) -> int:
+        """How many keys of a count's warehouse must be let go for it."""
+        known = sum(key.warehouse == count.warehouse for key in self.counts.of)
+        return max(0, known + sum(key not in self.counts.of for key, _ in count.rows) - KEYS_MAX)
+
+    def _may_go(self, count: Count) -> list[StockKey]:
+        """The keys of a count's warehouse whose counts may be let go for it: not its own, not those of pools that are
+        short, and not those that have missed goods."""
+        if not self._over(count):
+            return []
+        own = {key for key, _ in count.rows}
+        here = (key for key in self.counts.of if key.warehouse == count.warehouse and key not in own)
+        return [key for key in here if Pool.of(key) not in self.shortages and not self._rests_on(key)]
+
+    def _rests_on(self, key: StockKey) -> bool:
+        """Whether the ceiling of a pool rests on what was counted of a key."""
+        one = self.ceilings.get(Pool.of(key))
+        return one is not None and (one.is_short or key in one.missed)
+
+    def _order(self, key: StockKey) -> tuple[bool, tuple[int, str], StockKey]:
+        return self._has_missed(Pool.of(key)), self.counts.of[key].order, key
 
     def _has_missed(self, pool: Pool) -> bool:
         """Whether a count has missed goods of a pool: what it says then must not be forgotten."""
@@ -149,6 +172,8 @@ class Watch:
                     one.short_ms,
                     one.from_ms,
                     sorted([*key, milli] for key, milli in one.kept.items()),
+                    one.losses,
+                    sorted(one.missed),
                 ]
                 for pool, one in sorted(self.ceilings.items())
             ],
@@ -164,7 +189,7 @@ class Watch:
             "strays": [one.as_row() for one in self.strays.of],
             "tares": [[*key, *tare] for key, tare in sorted(self.tares.items())],
             "told": sorted(self.told),
-            "unfound": [[*place, *pool, *one] for (*place, pool), one in sorted(self.unfound.items())],
+            "unfound": [[*place, *pool, *one.as_row()] for (*place, pool), one in sorted(self.unfound.items())],
         }
 
     @staticmethod
@@ -196,9 +221,14 @@ class Watch:
                     short_ms,
                     from_ms,
                     {StockKey(*key): milli for *key, milli in kept},
+                    tuple((since_ms, until_ms) for since_ms, until_ms in losses),
+                    frozenset(StockKey(*key) for key in missed),
                 )
-                for *pool, moments, short_ms, from_ms, kept in value["ceilings"]
+                for *pool, moments, short_ms, from_ms, kept, losses, missed in value["ceilings"]
             },
-            {(asset, kind, Pool(*rest[:_POOL])): Unfound(*rest[_POOL:]) for asset, kind, *rest in value["unfound"]},
+            {
+                (asset, kind, Pool(*rest[:_POOL])): Unfound.from_row(rest[_POOL:])
+                for asset, kind, *rest in value["unfound"]
+            },
             Strays(map(Departure.from_row, value["strays"])),
         )
