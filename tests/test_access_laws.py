@@ -279,8 +279,8 @@ def test_pledges_are_the_same_after_a_restart_and_by_a_replay(tmp_path: Path) ->
 API = Path(__file__).resolve().parent.parent / "cloud" / "pledgewatch_cloud" / "api"
 FOR_KEEPERS = frozenset({"audit", "metrics", "outbox", "quarantine", "registry", "status"})
 OPEN_TO_ALL = frozenset({"read_register", "read_issuer", "read_capture_job", "follow_changes"})
-"""The register's name and the issuer's key are everybody's; capture jobs are for keepers; the stream waits for commits by
-the writer, and asks for a view at each page (tests/test_live.py)."""
+"""The register's name and the issuer's key are everybody's; capture jobs are for keepers; the stream waits for commits
+by the writer, and asks for a view at each page (tests/test_live.py)."""
 
 
 def answering(module: Path) -> Iterator[ast.AsyncFunctionDef]:
