@@ -133,9 +133,11 @@ def test_what_is_missing_is_told_in_words_and_what_shows_it_is_the_receipt() -> 
         f"{FIRST} of lot is unpledged",
         f"lot: 60 of 1000 are missing, by case {case}",
     ]
-    for hour, happens in ((3, has(1_000)), (4, acts(DEPOSITOR, "pledge", pledgee=BANK))):
+    bench = waits_for({"all": [VALID, COUNTED]})
+    pledged = acts(DEPOSITOR, "pledge", pledgee=BANK)
+    for hour, happens in ((0, has(1_000)), (1, issued()), (2, pledged), (3, has(940)), (4, has(1_000))):
         bench.come_to(hour)
         happens(bench)
     facts = as_json(explain(bench.spine.state, "milestone"))["facts"]
-    assert [(one["holds"], one["since_ms"]) for one in facts] == [(True, at_ms(4)), (True, at_ms(3))]
+    assert [(one["holds"], one["since_ms"]) for one in facts] == [(True, at_ms(2)), (True, at_ms(4))]
     assert [(proof["kind"], proof["id"]) for one in facts for proof in one["proofs"]] == [("receipt", FIRST)] * 2

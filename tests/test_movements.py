@@ -131,6 +131,7 @@ def test_a_facility_with_a_slash_in_its_name_is_told_of_too(cloud: LoanCloud) ->
 
 def test_who_tells_shows_the_token(tmp_path: Path) -> None:
     cloud = LoanCloud(tmp_path, token=TOKEN)
+    del cloud.client.headers["authorization"]
     assert cloud.post(DRAWN).status_code == 401
     assert cloud.owed_minor == 5_000_000
     assert cloud.post(DRAWN, authorization=f"Bearer {TOKEN}").status_code == 200
