@@ -433,7 +433,7 @@ def opened(referee: Referee) -> Keeping:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 def test_what_is_missing_is_what_a_naive_referee_finds_in_whatever_order_it_is_told(dice: random.Random) -> None:
     told = story(dice)
     referees = Referee(), Referee()
