@@ -238,6 +238,7 @@ def test_mosquitto_takes_both_of_its_files(made: Path, tmp_path: Path) -> None:
         )
         try:
             wait_until_it_listens(process, port)
+            assert process.poll() is None, name
         finally:
             process.terminate()
             process.communicate(timeout=10)

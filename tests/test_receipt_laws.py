@@ -87,7 +87,7 @@ class History:
                 self.hears(self.row("sold", self.register.now_ms, key, gone))
 
     def surrender(self) -> None:
-        """All of a receipt is surrendered, and stays for now."""
+        """All of a receipt is surrendered, and stays."""
         live = [one for one in self.receipts if one.state in (State.ISSUED, State.RELEASED)]
         if live:
             one = self.choose(*live)
