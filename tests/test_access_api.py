@@ -150,7 +150,7 @@ def test_an_alert_is_taken_on_by_who_sees_it_and_in_their_own_name(seeing: Seein
 
 
 def test_every_request_of_a_user_is_in_the_journal(seeing: Seeing) -> None:
-    service = seeing.client.app.state.service  # type: ignore[attr-defined]
+    service = seeing.client.app.state.service
     for _ in range(3):
         seeing.get("lender-one", "/facilities")
     seeing.get("lender-one", "/facilities/ghost")
@@ -168,7 +168,7 @@ def test_every_request_of_a_user_is_in_the_journal(seeing: Seeing) -> None:
 
 
 def test_what_a_user_has_written_is_noted_with_the_entry_that_it_came_to(seeing: Seeing) -> None:
-    service = seeing.client.app.state.service  # type: ignore[attr-defined]
+    service = seeing.client.app.state.service
     quotes = {"rates": [{"currency": "USD", "date": "2026-01-01", "rate": "1.1789"}]}
     answer = seeing.client.post("/market/quotes", json=quotes, headers=shown(USERS["keeper-kim"].key)).json()
     assert answer["changed"], answer
