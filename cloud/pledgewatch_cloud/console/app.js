@@ -3,7 +3,8 @@
 import { Refused, keepKey, key, meet, viewer, watch } from "./api.js";
 import { el, time } from "./draw.js";
 import { facility } from "./facility.js";
-import { alerts, devices, drawn, milestone, milestones, overview, receipts } from "./pages.js";
+import { alerts } from "./inbox.js";
+import { devices, drawn, milestone, milestones, overview, receipts } from "./pages.js";
 import { asset, lot, receipt } from "./things.js";
 import { lang, speak, t } from "./words.js";
 
@@ -118,7 +119,7 @@ async function refresh() {
     const data = await now.page.load(now.id), written = JSON.stringify(data);
     if (mine !== turn || now !== open) return;
     const isAlertBox = document.activeElement?.id ?? "", href = document.activeElement?.getAttribute("href");
-    if (written !== now.written || isAlertBox === "cleared") {
+    if (written !== now.written || ["cleared", "silenced"].includes(isAlertBox)) {
       now.written = written;
       now.show(data);
       const again = isAlertBox ? document.getElementById(isAlertBox) : href ? main.querySelector(`a[href="${CSS.escape(href)}"]`) : null;
