@@ -164,8 +164,10 @@ def test_the_loan_to_value_is_drawn_over_time(page: Page, url: str) -> None:
     opened(page, url, "facilities/facility-1")
     chart = page.get_by_role("img", name="LTV over time")
     told = page.evaluate(
-        """() => fetch("facilities/facility-1/ltv", { headers: { authorization: `Bearer ${sessionStorage.getItem("key")}` } })
-            .then(answer => answer.json())"""
+        """async () => {
+            const headers = { authorization: `Bearer ${sessionStorage.getItem("key")}` };
+            return (await fetch("facilities/facility-1/ltv", { headers })).json();
+        }"""
     )
     line = chart.locator(".stroke").get_attribute("d") or ""
     assert line.count("H") == sum(one["ltv_bp"] is not None for one in told["bases"]) > 1
