@@ -37,7 +37,7 @@ from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 12
+FORMAT = 13
 
 
 @dataclass(frozen=True, slots=True)
