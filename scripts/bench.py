@@ -14,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
+from bench_api import api
 from bench_condition import condition
 from bench_fences import fences
 from bench_flow import backlog, latency
@@ -54,11 +55,12 @@ def wire() -> list[Row]:
     return rows
 
 
-NEED_MOSQUITTO = ("ingest", "latency", "backlog")
+NEED_MOSQUITTO = ("ingest", "latency", "backlog", "api")
 MEASUREMENTS: dict[str, Callable[[], list[Row]]] = {
     "ingest": ingest,
     "latency": latency,
     "backlog": backlog,
+    "api": api,
     "wire": wire,
     "fences": fences,
     "step": step_cost,

@@ -110,6 +110,20 @@ def test_no_secret_stands_in_an_environment_and_no_folder_of_the_host_is_written
         assert "front" in service["networks"]
 
 
+def test_grafana_reads_with_the_token_that_reads_and_has_no_other() -> None:
+    """The file that its data source names is the one that InfluxDB leaves, in a volume that Grafana cannot write."""
+    source = (ROOT / "dashboards" / "provisioning" / "datasources" / "pledgewatch.yaml").read_text(encoding="utf-8")
+    (named,) = re.findall(r"\$__file\{(.*)\}", source)
+    mounted = {target: (volume, mode) for volume, target, mode in sources_in(SERVICES["grafana"])}
+    volume, mode = mounted[str(Path(named).parent)]
+    kept = {volume: target for volume, target, _ in sources_in(SERVICES["influxdb"])}
+    (script,) = (ROOT / "compose" / "influxdb").iterdir()
+    assert kept["./compose/influxdb"] == "/docker-entrypoint-initdb.d"
+    assert f"> {kept[volume]}/{Path(named).name}\n" in script.read_text(encoding="utf-8")
+    assert mode == ["ro"]
+    assert not [one for one in names_in(SERVICES["grafana"], "secrets") if "influxdb" in one]
+
+
 @every_service
 def test_what_a_service_waits_for_is_there(name: str) -> None:
     service = SERVICES[name]

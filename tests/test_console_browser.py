@@ -136,6 +136,48 @@ def test_an_alert_is_taken_on(page: Page, url: str) -> None:
     expect(page.get_by_role("cell", name="acknowledged")).to_be_visible()
 
 
+def test_an_alert_is_commented_on_and_put_aside_until_a_moment(page: Page, url: str) -> None:
+    page.clock.set_fixed_time((NOON_MS + HOURS * 3_600_000) / 1_000)
+    opened(page, url, "alerts")
+    page.get_by_label("Your name").fill("Kim")
+    row = page.get_by_role("row").nth(1)
+    name = row.get_by_role("rowheader").inner_text()
+    row.get_by_text("Comments (0)").click()
+    page.get_by_role("button", name=f"Silence {name}").click()
+    expect(page.get_by_role("alert")).to_have_text("Write a comment, or why it is silenced.")
+    page.get_by_label("Comment, or reason of a silence").fill("The plug was loose.")
+    page.get_by_role("button", name=f"Comment {name}").click()
+    expect(page.get_by_text("Kim: The plug was loose.")).to_be_visible()
+    page.get_by_label("Comment, or reason of a silence").fill("It is mended on Monday.")
+    page.get_by_role("button", name=f"Silence {name}").click()
+    expect(page.get_by_role("rowheader", name=name)).to_have_count(0)
+    page.get_by_label("with silenced ones (1)").check()
+    expect(page.get_by_role("rowheader", name=name)).to_be_visible()
+    expect(page.get_by_text("It is mended on Monday. (Kim)")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_label("Comment, or reason of a silence").fill("It is mended.")
+    page.get_by_role("button", name=f"Lift the silence {name}").click()
+    expect(page.get_by_label("with silenced ones (0)")).to_be_visible()
+
+
+def test_the_loan_to_value_is_drawn_over_time(page: Page, url: str) -> None:
+    opened(page, url, "facilities/facility-1")
+    chart = page.get_by_role("img", name="LTV over time")
+    told = page.evaluate(
+        """async () => {
+            const headers = { authorization: `Bearer ${sessionStorage.getItem("key")}` };
+            return (await fetch("facilities/facility-1/ltv", { headers })).json();
+        }"""
+    )
+    line = chart.locator(".stroke").get_attribute("d") or ""
+    assert line.count("H") == sum(one["ltv_bp"] is not None for one in told["bases"]) > 1
+    assert chart.locator(".hole").count() == sum(one["ltv_bp"] is None for one in told["bases"])
+    assert chart.locator(".limit").count() == sum(one is not None for one in told["levels"].values())
+    assert chart.locator(".breach").count() == len(told["calls"])
+    page.locator("summary", has_text="LTV as a table").click()
+    expect(page.get_by_role("table", name="LTV as a table")).to_be_visible()
+
+
 def test_devices_and_milestones_tell_what_they_wait_for(page: Page, url: str) -> None:
     opened(page, url, "devices")
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="amber"))

@@ -18,7 +18,7 @@ from milestoning import moment as minute
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.alert_half import alerts_of_facility
+from pledgewatch_cloud.decide.alert_half import alerts_by_facility
 from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.items.lots import EarlierStay, Stay
@@ -505,7 +505,7 @@ def test_an_alert_of_goods_is_cleared_when_they_leave_and_is_no_business_of_who_
 def alerts_of(bench: Bench, facility: str) -> list[str]:
     """The states of the alerts that concern a facility's goods."""
     state = bench.spine.state
-    found = alerts_of_facility(state.book, state.facts, state.alerts, facility, state.recorded_at_ms)
+    found = alerts_by_facility(state.book, state.facts, state.alerts, state.recorded_at_ms).get(facility, [])
     return [one.state.value for one in found]
 
 

@@ -12,8 +12,9 @@ from stocking import CHAIR, DAY_MS, NOON_MS, SOFA, assert_faults, book, cancelli
 from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.stock import stock_book
+from pledgewatch_cloud.decide.stock.periods import Period
 from pledgewatch_cloud.decide.stock.rows import KINDS, SIGNS, Snapshot, StockError, StockKey, StockRow
-from pledgewatch_cloud.decide.stock.stock_book import Period, StockBook, StockLot, horizon_ms
+from pledgewatch_cloud.decide.stock.stock_book import StockBook, StockLot, horizon_ms
 
 Said = StockRow | Snapshot
 MOVES = ("received", "shipped", "sold", "returned", "adjusted", "moved", "unreconciled")

@@ -5,8 +5,9 @@ from unittest.mock import patch
 import pytest
 
 from pledgewatch_cloud.decide.stock import stock_book
+from pledgewatch_cloud.decide.stock.periods import DAY_MS
 from pledgewatch_cloud.decide.stock.rows import COUNTED, Report, Snapshot, StockFullError, StockKey, StockRow
-from pledgewatch_cloud.decide.stock.stock_book import DAY_MS, StockBook
+from pledgewatch_cloud.decide.stock.stock_book import StockBook
 
 SOURCE, KEY = "wms", StockKey("la-1", "sofa-works", "SOFA-3", "A-01", "piece")
 

@@ -12,7 +12,7 @@ from keeping import Keeping, key, lot, sofas, weight_of
 from receipting import FIRST
 
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.stock.stock_book import DAY_MS
+from pledgewatch_cloud.decide.stock.periods import DAY_MS
 from pledgewatch_cloud.decide.warehouse import ceilings, counting, watch
 from pledgewatch_cloud.decide.warehouse.counting import OLDEST_MS, Count
 from pledgewatch_cloud.decide.warehouse.course import Ceiling

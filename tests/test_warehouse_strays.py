@@ -24,6 +24,7 @@ from pledgewatch_cloud.decide.receipts import act as act_module
 from pledgewatch_cloud.decide.receipts.act import ActError
 from pledgewatch_cloud.decide.receipts.receipt import Receipt, State
 from pledgewatch_cloud.decide.warehouse import handed_in, signals, watch
+from pledgewatch_cloud.decide.warehouse.counting import CountError
 from pledgewatch_cloud.spine.spine import recover
 from pledgewatch_wire.reading import Cell, Channel, tag_number
 
@@ -426,7 +427,8 @@ def exchanged(name: str, line: dict[str, Any], keeping: Keeping) -> None:
 
 
 def counted(place: str, units: int, keeping: Keeping) -> None:
-    keeping.count((place, units))
+    with suppress(CountError):  # where the table is full of counts that something missing rests on
+        keeping.count((place, units))
 
 
 def read(channel: Channel, name: str, minute: float, keeping: Keeping) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,13 @@ class Process:
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
+    @property
+    def processor_s(self) -> float:
+        """Seconds of the processor that it has used, from /proc."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def log(self) -> str:
         """What it said."""
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -73,11 +80,19 @@ class Station:
     """Configuration and processes in a folder. Devices are added, then `open` starts cloud and core."""
 
     def __init__(
-        self, folder: Path, broker: BrokerProcess, *, misbehave: str = "", ingest: str = IMPATIENT_INGEST
+        self,
+        folder: Path,
+        broker: BrokerProcess,
+        *,
+        misbehave: str = "",
+        ingest: str = IMPATIENT_INGEST,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
+        """`headers` show who asks, where the book has users."""
         self.folder = folder
         self.broker = broker
         self._ingest = ingest
+        self._headers = dict(headers or {})
         self.api_port, self.core_port = free_port(), free_port()
         folder.mkdir(parents=True, exist_ok=True)
         secret = base64.b64encode(os.urandom(32)).decode()
@@ -134,7 +149,8 @@ class Station:
 
     def get(self, port: int, path: str) -> Any:
         """The JSON at a path."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=self._headers)
+        with urllib.request.urlopen(asked, timeout=10) as answer:
             return json.load(answer)
 
     def status(self) -> dict[str, Any]:

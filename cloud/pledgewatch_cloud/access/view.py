@@ -6,17 +6,20 @@ Every route reads through a view, as do the console, the stream of changes and e
 held back here, below all of them (docs/ACCESS.md). A view is of one moment: all that it answers is of one state.
 """
 
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from pledgewatch_cloud.decide.access.pledges import Pledge
 from pledgewatch_cloud.decide.access.scope import Scope, Viewer
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.access.visible import Sight, sees_event
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
-from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.decide.events import EventType, SaidEvent
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import shared
 from pledgewatch_cloud.journal.form import WrittenEntry
@@ -27,8 +30,13 @@ from pledgewatch_cloud.spine.writer import Writer
 
 SIGHTS_MAX = 256
 """Viewers whose sight is kept; of more, the one that was asked for longest ago is made again."""
+KEPT_S = 1.0
+"""How long what is made of a state for many requests may stand for the states after it."""
 LOOKED_AT_MAX = 20_000
 """Events that are looked at for one page: where little is seen, a page is shorter than was asked for."""
+
+
+_Made = TypeVar("_Made")
 
 
 class Page(NamedTuple):
@@ -43,26 +51,44 @@ class Views:
 
     def __init__(self, store: Store, writer: Writer, series: Series) -> None:
         self._store, self._writer, self._series = store, writer, series
-        self._sights: dict[Viewer, Sight] = {}
+        self._seeing: dict[Viewer, _Seeing] = {}
 
     def of(self, viewer: Viewer) -> "View":
         """What somebody may see now."""
-        state = self._writer.state
-        sight = self._sights.pop(viewer, None)
-        if sight is None or not sight.fits(state):
-            sight = Sight(Scope(viewer, state.book, state.receipts, state.pledges))
-        while len(self._sights) >= SIGHTS_MAX:
-            del self._sights[next(iter(self._sights))]
-        self._sights[viewer] = sight
-        return View(self._store, self._series, state, sight)
+        said_entry, state = self._writer.said_entry, self._writer.state
+        seeing = self._seeing.pop(viewer, None)
+        if seeing is None or not seeing.sight.fits(state):
+            seeing = _Seeing(Sight(Scope(viewer, state.book, state.receipts, state.pledges)))
+        while len(self._seeing) >= SIGHTS_MAX:
+            del self._seeing[next(iter(self._seeing))]
+        self._seeing[viewer] = seeing
+        return View(self._store, self._series, state, said_entry, seeing)
+
+
+class _Kept(NamedTuple):
+    """What was made of a state, with what it must still be true of."""
+
+    said_entry: int
+    assets: frozenset[str]
+    at_s: float
+    made: Any
+
+
+class _Seeing:
+    """A viewer's sight, and what was made for many requests of what it shows."""
+
+    def __init__(self, sight: Sight) -> None:
+        self.sight = sight
+        self.kept: dict[Callable[[State], Any], _Kept] = {}
 
 
 class View:
     """What one viewer may see at one moment. `state` holds nothing else; reading from disk may raise StoreError, and of
     series SeriesError."""
 
-    def __init__(self, store: Store, series: Series, whole: State, sight: Sight) -> None:
-        self._store, self._series, self._whole, self._sight = store, series, whole, sight
+    def __init__(self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing) -> None:
+        self._store, self._series, self._whole, self._said_entry = store, series, whole, said_entry
+        self._sight, self._kept = seeing.sight, seeing.kept
         self._recorded: dict[int, int] = {}
 
     @property
@@ -80,6 +106,25 @@ class View:
         """The state as they may see it."""
         return self._sight.seen(self._whole)
 
+    def kept(self, make: Callable[[State], _Made]) -> _Made:
+        """What `make` makes of the state; or of one of at most KEPT_S ago, of which the same assets were seen and since
+        which no event was said: readings that change nothing but what is newest may be so late."""
+        assets, now_s = self.scope.assets(self._whole.recorded_at_ms), time.monotonic()
+        found = self._kept.get(make)
+        if (
+            found is None
+            or (found.said_entry, found.assets) != (self._said_entry, assets)
+            or now_s - found.at_s > KEPT_S
+        ):
+            found = self._kept[make] = _Kept(self._said_entry, assets, now_s, make(self.state))
+        made: _Made = found.made
+        return made
+
+    @property
+    def pledges_by_lot(self) -> dict[str, list[Pledge]]:
+        """By lot, the pledges that who asks has part in, the oldest first."""
+        return self._sight.pledges_by_lot
+
     @property
     def is_keeper(self) -> bool:
         """Whether they see everything."""
@@ -90,13 +135,14 @@ class View:
         """The name of the journal."""
         return self._whole.journal
 
-    def lines(self, facility: str) -> list[dict[str, Any]]:
-        """Each lot's way through a facility's waterfall, with what its ineligibles rest on. The facility is seen."""
+    def lines(self, facility: str, lot: str = "") -> list[dict[str, Any]]:
+        """Each lot's way through a facility's waterfall, with what its ineligibles rest on; or that of one lot alone.
+        The facility is seen."""
         assert facility in self.state.book.facilities, f"{facility} is not seen"
         if not self.scope.sees_money:
             return []
         whole, now_ms = self._whole, self._whole.recorded_at_ms
-        lines = bases.lines_of(sheet_now(whole, now_ms), facility)
+        lines = [one for one in bases.lines_of(sheet_now(whole, now_ms), facility) if lot in ("", one.id)]
         looked = Looked(
             facility, lines, now_ms, whole.book, whole.market, whole.facts, whole.assets, whole.held, whole.facts
         )
@@ -138,6 +184,16 @@ class View:
         while not (page := self.page(after_entry, limit, subject)).events and page.last_entry > after_entry:
             after_entry = page.last_entry
         return page.events
+
+    def told_of(self, subject: str, kinds: Collection[EventType], limit: int) -> list[SaidEvent]:
+        """The newest events of some kinds about a subject, in the order in which they were said."""
+        found: deque[SaidEvent] = deque(maxlen=limit)
+        after_entry, page = -1, self.page(0, LOOKED_AT_MAX, subject)
+        while page.last_entry > after_entry:
+            found += [one for one in page.events if one.event.type in kinds]
+            after_entry = page.last_entry
+            page = self.page(after_entry, LOOKED_AT_MAX, subject)
+        return list(found)
 
     def events_of(self, entry: int) -> list[SaidEvent]:
         """The events of one entry."""

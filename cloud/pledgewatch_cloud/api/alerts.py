@@ -1,19 +1,24 @@
-"""Alerts: what is pending, open, acknowledged, escalated or cleared; and taking one on."""
+"""Alerts: what is pending, open, acknowledged, escalated or cleared; taking one on, saying something of it, putting it
+aside for a while (docs/CONSOLE.md has the law of that)."""
 
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body
 
+from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, by_of
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
-from pledgewatch_cloud.decide.alert_half import alerts_of_facility, assets_of
+from pledgewatch_cloud.decide.alert_half import alerts_by_facility, assets_of
+from pledgewatch_cloud.decide.alert_notes import LIFTED, SILENCE_MAX_MS, TEXT_MAX, silence_of
 from pledgewatch_cloud.decide.alerts import Alert, AlertState
+from pledgewatch_cloud.decide.moments import MomentError, moment_ms
 from pledgewatch_cloud.decide.stretches import NEVER
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
+ByOf = Annotated[str, Body(min_length=1, max_length=200, examples=["night desk"])]
 
 
 @router.get("")
@@ -23,23 +28,33 @@ async def list_alerts(
     state: AlertState | None = None,
     severity: Literal["warning", "critical"] | None = None,
     facility: str = "",
+    silenced: bool | None = None,
 ) -> list[dict[str, Any]]:
-    """Alerts as they stand, the latest first, of a state, a severity or a facility where one is named. Moments that
-    have not come are null."""
-    seen = view.state
+    """Alerts as they stand, the latest first, of a state, a severity or a facility where one is named; those that are
+    `silenced` for who asks, or are not. Moments that have not come are null. `comments` and `silence` are of the own
+    party; a keeper has all comments."""
+    seen, party = view.state, view.viewer.party
     some = list(seen.alerts.values())
     if facility:
-        some = alerts_of_facility(seen.book, seen.facts, seen.alerts, facility, seen.recorded_at_ms)
+        some = alerts_by_facility(seen.book, seen.facts, seen.alerts, seen.recorded_at_ms).get(facility, [])
     page = paging.page(
         (_place(one), one)
         for one in some
-        if (state is None or one.state is state) and (severity is None or one.severity == severity)
+        if (state is None or one.state is state)
+        and (severity is None or one.severity == severity)
+        and (silenced is None or silenced == (silence_of(one.silences, party, seen.recorded_at_ms) is not None))
     )
-    answer = []
-    for one in page.items:
-        written = {key: None if value == NEVER else value for key, value in one._asdict().items()}
-        answer.append({**written, "assets": assets_of(seen.book, seen.facts, one)})
-    return answer
+    return [
+        _written(one, party, seen.recorded_at_ms) | {"assets": assets_of(seen.book, seen.facts, one)}
+        for one in page.items
+    ]
+
+
+def _written(one: Alert, party: str, now_ms: int) -> dict[str, Any]:
+    words = {key: None if value == NEVER else value for key, value in one._asdict().items() if key != "silences"}
+    silence = silence_of(one.silences, party, now_ms)
+    comments = [said._asdict() for said in one.comments]
+    return {**words, "comments": comments, "silence": None if silence is None else silence._asdict()}
 
 
 def _place(one: Alert) -> str:
@@ -61,3 +76,58 @@ async def acknowledge_alert(
     if outcome is None:
         raise Problem(HTTPStatus.CONFLICT, f"there is no open alert {alert!r} that nobody has taken on")
     return {"entry": outcome.state.entry}
+
+
+@router.post("/{alert}/comments")
+async def comment_on_alert(
+    service: ServiceOf,
+    view: ViewOf,
+    viewer: ViewerOf,
+    alert: str,
+    by: ByOf,
+    text: Annotated[str, Body(min_length=1, max_length=TEXT_MAX, examples=["The reefer's plug was found loose."])],
+) -> dict[str, Any]:
+    """Say something of an alert, for one's own party and keepers. `by` says who; of a user their own name stands."""
+    _check_seen(view, alert)
+    outcome = await service.writer.commit(drafts.comment, alert, by_of(viewer, by), viewer.party, text)
+    if outcome is None:
+        raise Problem(HTTPStatus.CONFLICT, f"nobody was told of alert {alert!r}")
+    return {"entry": outcome.state.entry}
+
+
+@router.post("/{alert}/silence")
+async def silence_alert(
+    service: ServiceOf,
+    view: ViewOf,
+    viewer: ViewerOf,
+    alert: str,
+    by: ByOf,
+    why: Annotated[str, Body(min_length=1, max_length=TEXT_MAX, examples=["The probe is replaced on Monday."])],
+    until: Annotated[str | None, Body(max_length=64, examples=["2026-03-04T08:00:00Z"])] = None,
+) -> dict[str, Any]:
+    """Put an alert aside for one's own party until a moment (ISO 8601 with its offset, 30 days ahead at most), and say
+    why; without `until` it is put aside no more. It ends by itself when the alert is escalated or clears."""
+    _check_seen(view, alert)
+    until_ms = LIFTED if until is None else _until_ms(until, service.clock.now_ms())
+    asked = alert, by_of(viewer, by), viewer.party, why, until_ms
+    outcome = await service.writer.commit(drafts.silence, *asked)
+    if outcome is None:
+        what = "that stands" if until_ms else f"that is silenced for {viewer.party or 'the keeper'}"
+        raise Problem(HTTPStatus.CONFLICT, f"there is no alert {alert!r} {what}")
+    return {"entry": outcome.state.entry}
+
+
+def _check_seen(view: View, alert: str) -> None:
+    if not any(one.id == alert for one in view.state.alerts.values()):
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no alert {alert!r}")
+
+
+def _until_ms(text: str, now_ms: int) -> int:
+    """Raises Problem: 422."""
+    try:
+        until_ms = moment_ms("until", text)
+    except MomentError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    if not now_ms < until_ms <= now_ms + SILENCE_MAX_MS:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "until lies ahead, and no more than 30 days")
+    return until_ms

@@ -22,6 +22,8 @@ from pledgewatch_wire.reading import Channel, Quality
 
 router = APIRouter(prefix="/assets", tags=["assets"])
 _STRETCHES_MAX = 10_000
+STANDINGS = ("live", "dark", "bad")
+"""How an asset stands, the worst last."""
 _COLUMNS = ("id", "longitude", "latitude", "measured_at_ms", "fences", "lots", "breached", "unknown")
 
 
@@ -33,16 +35,21 @@ async def list_assets(
     fence: str = "",
     facility: str = "",
     state: Literal["kept", "breached", "unknown"] | None = None,
+    find: Annotated[str, Query(max_length=128)] = "",
 ) -> Any:
     """Assets by id as a GeoJSON FeatureCollection; one without a fix has no geometry. Those in a fence, with goods of a
-    facility in them, or with goods whose condition is so, where that is asked. As a table where `text/csv` is accepted.
+    facility in them, with goods whose condition is so, or whose id has `find` in it, where that is asked; `count` is
+    how many there are on all pages. As a table where `text/csv` is accepted.
     """
     seen = view.state
-    page = paging.page((asset, asset) for asset in _known(view) if _fits(seen, asset, fence, facility, state))
+    known = [asset for asset in _known(view) if find.lower() in asset.lower()]
+    if fence or facility or state:
+        known = [asset for asset in known if _fits(seen, asset, fence, facility, state)]
+    page = paging.page((asset, asset) for asset in known)
     features = [_feature(seen, asset) for asset in page.items]
     if wants_table(request):
         return table(_COLUMNS, map(_row, features), paging.headers)
-    return {"type": "FeatureCollection", "features": features, "next_after": page.next_after}
+    return {"type": "FeatureCollection", "features": features, "count": len(known), "next_after": page.next_after}
 
 
 @router.get("/{asset:path}/series/{channel}", response_model=dict[str, Any], responses=RESPONSES)
@@ -230,6 +237,19 @@ def _sources(state: State, asset: str, known: AssetState | None) -> list[dict[st
             word, moment_ms = standing(source, patience, legs, now_ms)
             found.append({"device": one.device, "channel": channel, "state": word, "at_ms": moment_ms})
     return found
+
+
+def standing_of(state: State, asset: str, known: AssetState) -> str:
+    """How an asset stands, in one of STANDINGS: `bad` where a limit is or was breached or a source is silent, `dark`
+    where none is heard, as planned."""
+    words = {word_of(one) for one in known.conditions.values()}
+    heard = {one["state"] for one in _sources(state, asset, known)}
+    if "breached" in words or "silent" in heard:
+        return "bad"
+    facts = state.facts.get(asset, AssetFacts())
+    if "unknown" not in words and any(_breaches(facts, lot, limit) for lot, limit in known.conditions):
+        return "bad"
+    return "dark" if "expected_dark" in heard and "overdue" not in heard else "live"
 
 
 def _quality(code: int) -> str:

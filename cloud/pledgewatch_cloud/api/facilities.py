@@ -3,19 +3,20 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf
+from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, for_money
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.tables import RESPONSES, table, wants_table
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.users import Role
-from pledgewatch_cloud.decide.alert_half import alerts_of_facility
-from pledgewatch_cloud.decide.alerts import AlertState
+from pledgewatch_cloud.decide.alert_half import alerts_by_facility
+from pledgewatch_cloud.decide.alerts import Alert, AlertState
+from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo
@@ -25,6 +26,9 @@ from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.spine.base_at import BaseAtError
 
 router = APIRouter(prefix="/facilities", tags=["facilities"])
+_OF_LTV = frozenset({EventType.BASE_RECOMPUTED, EventType.MARGIN_CALLED})
+_BASES_MAX = 5_000
+_AMOUNTS = ("base_minor", "outstanding_minor", "headroom_minor")
 _AFTER_STEPS = ("eligible_minor", "advance_minor", "in_class", "is_unvalued")
 
 
@@ -37,7 +41,8 @@ async def list_facilities(view: ViewOf, paging: PagingOf, lender: str = "", borr
         for key, one in state.book.facilities.items()
         if lender in ("", one.lender) and borrower in ("", one.borrower)
     )
-    return [_described(state, facility) for facility in page.items]
+    alerts = alerts_by_facility(state.book, state.facts, state.alerts, state.recorded_at_ms)
+    return [_described(state, facility, alerts.get(facility, [])) for facility in page.items]
 
 
 @router.get("/{facility:path}/base")
@@ -57,6 +62,33 @@ async def read_base(
         status = HTTPStatus.UNPROCESSABLE_ENTITY if known else HTTPStatus.NOT_FOUND
         raise Problem(status, str(error)) from None
     return found.as_json(lots=True)
+
+
+@router.get("/{facility:path}/ltv", dependencies=[Depends(for_money)])
+async def read_ltv(view: ViewOf, facility: str) -> dict[str, Any]:
+    """The loan to value over time, as each base of the journal was when it was recorded, the newest 5,000: each holds
+    until the next. `ltv_bp` is null where nothing was eligible, so that there was no ratio. `levels` are those of the
+    policy as it is now, null where there is none; `calls` the margin calls. The last base holds until `until_ms`."""
+    _known(view.state, facility)
+    said = await run_in_threadpool(view.told_of, facility, _OF_LTV, _BASES_MAX)
+    terms = view.state.book.policy_of(facility).covenants
+    return {
+        "facility": facility,
+        "currency": view.state.book.facilities[facility].currency,
+        "levels": {name: getattr(terms, name) or None for name in ("warning_bp", "call_bp", "default_bp")},
+        "until_ms": view.state.recorded_at_ms,
+        "bases": [
+            {"at_ms": one.event.at_ms, **{name: one.event.fact(name) for name in _AMOUNTS}}
+            | {"ltv_bp": None if int(one.event.fact("ltv_bp")) < 0 else one.event.fact("ltv_bp")}
+            for one in said
+            if one.event.type is EventType.BASE_RECOMPUTED
+        ],
+        "calls": [
+            {"at_ms": one.event.at_ms, "call_minor": one.event.fact("call_minor")}
+            for one in said
+            if one.event.type is EventType.MARGIN_CALLED
+        ],
+    }
 
 
 @router.get("/{facility:path}/lines", response_model=list[dict[str, Any]], responses=RESPONSES)
@@ -85,8 +117,10 @@ async def read_lines(view: ViewOf, request: Request, paging: PagingOf, facility:
 async def read_facility(view: ViewOf, facility: str) -> dict[str, Any]:
     """One facility as it stands, with what became of each of its lots, and what that rests on."""
     _known(view.state, facility)
+    state = view.state
     lines = await run_in_threadpool(view.lines, facility)
-    return {**_described(view.state, facility), "lines": lines}
+    alerts = alerts_by_facility(state.book, state.facts, state.alerts, state.recorded_at_ms)
+    return {**_described(state, facility, alerts.get(facility, [])), "lines": lines}
 
 
 @router.post("/{facility:path}/movements", openapi_extra=examples.json_body(examples.MOVEMENTS))
@@ -110,7 +144,7 @@ def _known(state: State, facility: str) -> None:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
 
 
-def _described(state: State, facility: str) -> dict[str, Any]:
+def _described(state: State, facility: str, alerts: list[Alert]) -> dict[str, Any]:
     book, one = state.book, state.book.facilities[facility]
     known = state.facilities.get(facility, FacilityState())
     called_ms = known.covenant.cure_by_ms
@@ -121,11 +155,7 @@ def _described(state: State, facility: str) -> dict[str, Any]:
         "call_minor": known.covenant.call_minor,
         "cure_by_ms": None if called_ms == NEVER else called_ms,
         "lots": [{"id": lot.id, "asset": lot.asset, "sku": lot.sku} for lot in book.lots_of_facility(facility)],
-        "alerts": {
-            alert.id: alert.state
-            for alert in alerts_of_facility(book, state.facts, state.alerts, facility, state.recorded_at_ms)
-            if alert.state is not AlertState.PENDING
-        },
+        "alerts": {one.id: one.state for one in alerts if one.state is not AlertState.PENDING},
         "milestones": [
             explain.described(milestone, state.milestones.get(milestone.id, Memo(facility)))
             for milestone in book.milestones_of_facility(facility)

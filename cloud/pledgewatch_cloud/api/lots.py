@@ -34,8 +34,7 @@ async def list_lots(
         and sku in ("", one.sku)
         and (not receipt or (one.receipt is not None and one.receipt.id == receipt))
     )
-    pledges = _pledges(view)
-    return [_described(view, one, pledges) for one in page.items]
+    return [_described(view, one) for one in page.items]
 
 
 @router.get("/{lot:path}")
@@ -44,20 +43,11 @@ async def read_lot(view: ViewOf, lot: str) -> dict[str, Any]:
     found = view.state.book.lots.get(lot)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no lot {lot!r}")
-    lines = await run_in_threadpool(view.lines, found.facility)
-    line = next((one for one in lines if one["id"] == lot), None)
-    return {**_described(view, found, _pledges(view)), "line": line}
+    lines = await run_in_threadpool(view.lines, found.facility, lot)
+    return {**_described(view, found), "line": next(iter(lines), None)}
 
 
-def _pledges(view: View) -> dict[str, list[Pledge]]:
-    """By lot, the pledges that who asks has part in, the oldest first."""
-    found: dict[str, list[Pledge]] = {}
-    for one in sorted(view.state.pledges, key=lambda pledge: pledge.from_entry):
-        found.setdefault(one.lot, []).append(one)
-    return found
-
-
-def _described(view: View, lot: Lot, pledges: dict[str, list[Pledge]]) -> dict[str, Any]:
+def _described(view: View, lot: Lot) -> dict[str, Any]:
     """A lot of the book as who asks may see it: how it stands only while it is pledged to them."""
     state = view.state
     now_ms = state.recorded_at_ms
@@ -81,7 +71,7 @@ def _described(view: View, lot: Lot, pledges: dict[str, list[Pledge]]) -> dict[s
         "held": held and {**held._asdict(), **_moments(until_ms=held.until_ms, heard_ms=held.heard_ms)},
         "evidence_ms": evidence[0] if evidence else None,
         "evidence_age_ms": max(0, now_ms - evidence[0]) if evidence else None,
-        "pledges": [_pledge(one) for one in pledges.get(lot.id, [])],
+        "pledges": [_pledge(one) for one in view.pledges_by_lot.get(lot.id, [])],
     }
 
 

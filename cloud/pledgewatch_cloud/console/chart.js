@@ -1,6 +1,6 @@
 // Drawings of numbers: the waterfall of a base, and a channel with its limits, breaches and gaps.
 
-import { el, money, svg, time } from "./draw.js";
+import { el, money, ratio, svg, time } from "./draw.js";
 import { t } from "./words.js";
 
 /** @typedef {{ name: string, from: number, to: number, kind: "sum" | "loss" | "owed" }} Step */
@@ -79,6 +79,42 @@ export function channel(points, limits, name, unit) {
     svg("path", { class: "stroke", d: line }),
     ...bad.map(([at, value]) => svg("circle", { class: "breach", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}`))),
     ...doubtful.map(([at, value, why]) => svg("circle", { class: "doubt", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}, ${why}`))));
+}
+
+/**
+ * A facility's loan to value: each base holds until the next, where there was no ratio the line is open and the gap is shaded.
+ * @param {{ bases: any[], calls: any[], levels: Record<string, number | null>, until_ms: number, currency: string }} told
+ */
+export function ltv(told) {
+  const { bases, calls, until_ms: until } = told;
+  if (!bases.length) return el("p", { class: "quiet" }, t("none"));
+  const narrow = innerWidth < 640, width = narrow ? 380 : 900, height = 240, left = 52, right = narrow ? 10 : 110, bottom = 26;
+  const from = bases[0].at_ms, levels = Object.entries(told.levels).filter(([, bp]) => bp != null);
+  const known = bases.filter(one => one.ltv_bp != null).map(one => one.ltv_bp);
+  const most = 1.1 * Math.max(1, ...known, ...levels.map(([, bp]) => /** @type {number} */ (bp)));
+  const x = ( /** @type {number} */ at) => left + (at - from) / Math.max(1, until - from) * (width - left - right);
+  const y = ( /** @type {number} */ bp) => 10 + (1 - bp / most) * (height - 10 - bottom);
+  const ends = bases.map((_, place) => bases[place + 1]?.at_ms ?? until);
+  let line = "", isOpen = true;
+  /** @type {[number, number][]} */
+  const holes = [];
+  bases.forEach((one, place) => {
+    if (one.ltv_bp == null) { holes.push([one.at_ms, ends[place]]); isOpen = true; return; }
+    line += `${isOpen ? "M" : "L"}${x(one.at_ms).toFixed(1)} ${y(one.ltv_bp).toFixed(1)}H${x(ends[place]).toFixed(1)}`;
+    isOpen = false;
+  });
+  const moments = narrow ? [from, until] : [0, .5, 1].map(one => from + one * (until - from));
+  const at = ( /** @type {number} */ moment) => bases.findLast(one => one.at_ms <= moment)?.ltv_bp ?? 0;
+  const last = bases[bases.length - 1].ltv_bp, least = known.length ? `${ratio(Math.min(...known))} – ${ratio(Math.max(...known))}` : t("no_ratio");
+  const label = `${t("ltv_over_time")}: ${bases.length}, ${least}; ${t("now")} ${last == null ? t("no_ratio") : ratio(last)}; ${calls.length} × ${t("called")}; ${holes.length} × ${t("no_ratio")}`;
+  return svg("svg", { class: "chart", role: "img", "aria-label": label, viewBox: `0 0 ${width} ${height}` },
+    ...holes.map(([since, to]) => svg("rect", { class: "hole", x: x(since), y: 10, width: Math.max(1, x(to) - x(since)), height: height - bottom - 10 }, svg("title", {}, `${t("no_ratio")} ${time(since)} – ${time(to)}`))),
+    ...[0, .25, .5, .75].map(one => one * most).flatMap(one => [svg("path", { class: "grid", d: `M${left} ${y(one)}H${width - right}` }), svg("text", { class: "soft", x: left - 6, y: y(one) + 4, "text-anchor": "end" }, `${(one / 100).toFixed(0)} %`)]),
+    ...moments.map((one, place) => svg("text", { class: "soft", x: x(one), y: height - 8, "text-anchor": place ? place === moments.length - 1 ? "end" : "middle" : "start" }, time(one))),
+    ...levels.flatMap(([name, bp]) => [svg("path", { class: "limit", d: `M${left} ${y(/** @type {number} */ (bp))}H${width - right}` }, svg("title", {}, `${t(name.replace("_bp", "_level"))} ${ratio(/** @type {number} */ (bp))}`)),
+      !narrow && svg("text", { class: "soft", x: width - right + 4, y: y(/** @type {number} */ (bp)) + 4 }, t(name.replace("_bp", "_level")))]),
+    svg("path", { class: "stroke", d: line }),
+    ...calls.filter(one => one.at_ms >= from).map(one => svg("circle", { class: "breach", cx: x(one.at_ms), cy: y(at(one.at_ms)), r: 4 }, svg("title", {}, `${t("called")} ${time(one.at_ms)} ${money(one.call_minor, told.currency)}`))));
 }
 
 /** What signs mean. @param {[string, string, string][]} signs class, what is drawn (line, dot, box), word */

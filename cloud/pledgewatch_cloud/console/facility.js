@@ -1,12 +1,12 @@
 // A facility: its base step by step, by lot and with grounds, as of any moment and by what was known at any other.
 
 import { ask, askOr, part, viewer } from "./api.js";
-import { waterfall } from "./chart.js";
+import { legend, ltv, waterfall } from "./chart.js";
 import { el, figures, link, money, ratio, table, time, words } from "./draw.js";
 import { milestonesTable } from "./pages.js";
 import { t } from "./words.js";
 
-const STEPS = 1_000, SETTLE_MS = 250;
+const STEPS = 1_000, SETTLE_MS = 250, ROWS = 50;
 
 /** What steps took of each lot, with the grounds. @param {any[]} lines @param {string} currency */
 export const linesTable = (lines, currency) => table(t("lots"), [t("lot"), `#${t("value")}`, t("taken"), `#${t("eligible")}`, `#${t("lent")}`, t("grounds")], lines.map(one => {
@@ -20,11 +20,12 @@ export const linesTable = (lines, currency) => table(t("lots"), [t("lot"), `#${t
 /** @type {import("./pages.js").Page} */
 export const facility = {
   async load(id) {
-    const [found, base, first] = await Promise.all([ask(`facilities/${part(id)}`), viewer.sees_money ? askOr(`facilities/${part(id)}/base`, null) : null, askOr("events?limit=1", { events: [] })]);
-    return { found, until: base ? Date.parse(base.known_at) : 0, from: first.events[0]?.at_ms ?? 0 };
+    const [found, base, first, told] = await Promise.all([ask(`facilities/${part(id)}`), viewer.sees_money ? askOr(`facilities/${part(id)}/base`, null) : null, askOr("events?limit=1", { events: [] }),
+      viewer.sees_money ? askOr(`facilities/${part(id)}/ltv`, null) : null]);
+    return { found, told, until: base ? Date.parse(base.known_at) : 0, from: first.events[0]?.at_ms ?? 0 };
   },
   make(id) {
-    const top = el("div"), drawing = el("div"), lots = el("div"), rest = el("div"), said = el("p", { class: "quiet", role: "status" });
+    const top = el("div"), course = el("div"), drawing = el("div"), lots = el("div"), rest = el("div"), said = el("p", { class: "quiet", role: "status" });
     /** @type {any} */
     let data = null;
     let timer = 0, turn = 0;
@@ -78,7 +79,7 @@ export const facility = {
     }
 
     const reset = () => { asOf.range.value = knownAt.range.value = String(STEPS); tell(); void then(); };
-    const amounts = [el("h2", {}, t("waterfall")), drawing, el("h2", {}, t("clocks")),
+    const amounts = [el("h2", {}, t("ltv_over_time")), course, el("h2", {}, t("waterfall")), drawing, el("h2", {}, t("clocks")),
       el("div", { class: "clocks" }, ...[asOf, knownAt].map(({ range, output }) => el("div", {}, el("label", { for: range.id }, t(range.id)), range, output))),
       el("p", {}, el("button", { type: "button", click: reset }, t("now"))), said, el("h2", {}, t("lots")), lots];
     return {
@@ -91,6 +92,12 @@ export const facility = {
           [t("headroom"), { text: money(base.headroom_minor, one.currency), kind: base.headroom_minor < 0 ? "bad" : "good" }],
           [t("ltv"), ratio(base.ltv_bp)], [t("cover"), { text: `${words(one.cover)} ${ratio(base.cover_bp)}`, kind: "" }],
           [t("call"), one.call_minor ? { text: money(one.call_minor, one.currency), kind: "bad" } : { text: t("no_call"), kind: "good" }], [t("cure"), time(one.cure_by_ms)]])] : []));
+        if (now.told) {
+          const { told } = now, state = ( /** @type {any} */ base) => base.ltv_bp == null ? t("no_ratio") : ratio(base.ltv_bp);
+          course.replaceChildren(ltv(told), legend([["stroke", "line", t("ltv")], ["limit", "line", Object.entries(told.levels).filter(([, bp]) => bp != null).map(([name, bp]) => `${t(name.replace("_bp", "_level"))} ${ratio(/** @type {number} */ (bp))}`).join(", ") || t("none")], ["breach", "dot", t("called")], ["hole", "box", t("no_ratio")]]),
+            el("details", {}, el("summary", {}, t("ltv_table")), table(t("ltv_table"), [t("when"), `#${t("ltv")}`, `#${t("outstanding")}`, `#${t("base")}`, `#${t("headroom")}`], told.bases.slice(-ROWS).reverse().map(( /** @type {any} */ base) => [
+              time(base.at_ms), state(base), money(base.outstanding_minor, told.currency), money(base.base_minor, told.currency), money(base.headroom_minor, told.currency)]))));
+        }
         if (viewer.sees_money) { tell(); if (isNow()) void then(); }
         const open = Object.entries(one.alerts);
         rest.replaceChildren(

@@ -1,66 +1,49 @@
-// The map: Leaflet over Natural Earth's land, no tiles. Assets are drawn by one canvas: those of one cell of a grid on
-// the screen are one mark with their number, so ten thousand cost what a few hundred do.
+// The map: Leaflet over Natural Earth's land, no tiles. Marks are drawn by one canvas. Assets near each other are one mark
+// with their number: the service puts them together, so what is sent and drawn is what a screen holds, however many they are.
 
 import { t } from "./words.js";
 
 const L = /** @type {any} */ (globalThis).L;
-const CELL_PX = 44, ALONE_PX = 6, NAMES_FROM_ZOOM = 6;
+const ALONE_PX = 6, NAMES_FROM_ZOOM = 6, BEYOND = .5;
 
-/** @typedef {{ id: string, at: [number, number], state: "live" | "bad" | "dark" }} Spot longitude and latitude */
-/** @typedef {{ x: number, y: number, spots: Spot[], bad: boolean }} Cluster in pixels of the world at a zoom */
+/** @typedef {{ id: string, at: [number, number], state: "live" | "bad" | "dark", count: number, severity?: string | null, box?: [number, number, number, number] }} Mark longitude and latitude; an id where it is of one asset */
 
 /** A colour of the stylesheet. @param {string} name */
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-/** Spots by the cells of a grid, each cell at the middle of its own. @param {Spot[]} spots @param {number} zoom @returns {Cluster[]} */
-export function clusters(spots, zoom) {
-  const scale = 256 * 2 ** zoom, /** @type {Map<number, Cluster>} */ cells = new Map();
-  for (const one of spots) {
-    const sine = Math.sin(Math.max(-85, Math.min(85, one.at[1])) * Math.PI / 180);
-    const x = (one.at[0] / 360 + .5) * scale, y = (.5 - Math.log((1 + sine) / (1 - sine)) / (4 * Math.PI)) * scale;
-    const cell = Math.floor(x / CELL_PX) * 1e6 + Math.floor(y / CELL_PX);
-    const known = cells.get(cell);
-    if (known) {
-      known.x += (x - known.x) / (known.spots.length + 1);
-      known.y += (y - known.y) / (known.spots.length + 1);
-      known.spots.push(one);
-      known.bad ||= one.state === "bad";
-    } else cells.set(cell, { x, y, spots: [one], bad: one.state === "bad" });
-  }
-  return [...cells.values()];
-}
+/** Clusters of the API as marks. @param {any} collection @returns {Mark[]} */
+export const marksOf = collection => collection.features.map(( /** @type {any} */ one) => ({
+  id: one.id ?? "", at: one.geometry.coordinates, box: one.bbox, ...one.properties,
+}));
 
 const Points = L?.Canvas.extend({
-  /** @param {Spot[]} spots */
-  setSpots(spots) { this._spots = spots; this._kept = new Map(); if (this._map) { this._update(); this._updatePaths(); } },
-  /** @returns {Cluster[]} */
-  _clusters() {
-    const zoom = this._map.getZoom();
-    if (!this._kept.has(zoom)) this._kept.set(zoom, clusters(this._spots, zoom));
-    return this._kept.get(zoom);
-  },
+  /** @param {Mark[]} marks */
+  setMarks(marks) { this._marks = marks; if (this._map) { this._update(); this._updatePaths(); } },
+  /** Where a mark is, in pixels of the layer. @param {Mark} one */
+  _place(one) { return this._map.latLngToLayerPoint([one.at[1], one.at[0]]); },
   _updatePaths() {
-    if (!this._map || !this._bounds || !this._spots) return;
-    const ctx = this._ctx, { min, max } = this._bounds, origin = this._map.getPixelOrigin();
-    const paints = { live: colour("good"), bad: colour("bad"), dark: colour("quiet") }, ground = colour("ground"), bar = colour("link");
+    if (!this._map || !this._bounds || !this._marks) return;
+    const ctx = this._ctx, { min, max } = this._bounds;
+    const paints = { live: colour("good"), bad: colour("bad"), dark: colour("quiet") }, ground = colour("ground"), bar = colour("link"), warn = colour("warn");
     ctx.clearRect(min.x, min.y, max.x - min.x, max.y - min.y);
-    ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.font = "600 12px system-ui, sans-serif"; ctx.lineWidth = 2;
-    for (const one of this._clusters()) {
-      const x = one.x - origin.x, y = one.y - origin.y;
+    ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.font = "600 12px system-ui, sans-serif";
+    for (const one of this._marks) {
+      const { x, y } = this._place(one);
       if (x < min.x - 30 || x > max.x + 30 || y < min.y - 30 || y > max.y + 30) continue;
-      const many = one.spots.length > 1;
+      const many = one.count > 1, isBad = one.state === "bad" || one.severity === "critical";
       ctx.beginPath();
-      ctx.arc(x, y, many ? 11 + 3 * Math.log10(one.spots.length) : ALONE_PX, 0, 2 * Math.PI);
-      ctx.fillStyle = many ? bar : paints[/** @type {Spot} */ (one.spots[0]).state];
-      ctx.strokeStyle = one.bad ? paints.bad : ground;
+      ctx.arc(x, y, many ? 11 + 3 * Math.log10(one.count) : ALONE_PX, 0, 2 * Math.PI);
+      ctx.fillStyle = many ? bar : paints[/** @type {Mark} */ (one).state];
+      ctx.strokeStyle = isBad ? paints.bad : one.severity ? warn : ground;
+      ctx.lineWidth = isBad || one.severity ? 3 : 2;
       ctx.fill(); ctx.stroke();
-      if (many) { ctx.fillStyle = ground; ctx.fillText(String(one.spots.length), x, y); }
+      if (many) { ctx.fillStyle = ground; ctx.fillText(String(one.count), x, y); }
     }
   },
-  /** The cluster at a place on the screen. @param {any} event @returns {Cluster | undefined} */
+  /** The mark at a place on the screen. @param {any} event @returns {Mark | undefined} */
   at(event) {
-    const place = this._map.mouseEventToLayerPoint(event), origin = this._map.getPixelOrigin();
-    return this._clusters().find(( /** @type {Cluster} */ one) => Math.hypot(one.x - origin.x - place.x, one.y - origin.y - place.y) <= (one.spots.length > 1 ? 18 : 12));
+    const place = this._map.mouseEventToLayerPoint(event);
+    return this._marks.find(( /** @type {Mark} */ one) => this._place(one).distanceTo(place) <= (one.count > 1 ? 18 : 12));
   },
   // Leaflet's canvas keeps what happens on it from the map, for its own shapes; this has none, and the map is to hear it.
   _initContainer() { L.Canvas.prototype._initContainer.call(this); this._container._leaflet_disable_events = false; },
@@ -83,10 +66,22 @@ export function makeMap(host, label, choose) {
   map.createPane("ground").style.zIndex = "250";
   map.createPane("points").style.zIndex = "450";
   const points = new Points({ padding: .3, pane: "points" });
-  points._spots = []; points._kept = new Map();
+  points._marks = [];
   points.addTo(map);
   const paper = L.canvas({ padding: .3, pane: "ground" });
-  let asked = false, rename = () => {};
+  let asked = false, rename = () => {}, turn = 0;
+  /** @type {((bbox: string, zoom: number) => Promise<any>) | undefined} */
+  let source;
+
+  /** Ask for the marks of what is on the screen and somewhat around it. Where they cannot be had, the old ones stay. */
+  async function load() {
+    const mine = ++turn, seen = map.getBounds().pad(BEYOND), wide = seen.getEast() - seen.getWest() >= 360;
+    const west = wide ? -180 : L.latLng(0, seen.getWest()).wrap().lng, east = wide ? 180 : L.latLng(0, seen.getEast()).wrap().lng;
+    const box = [west, Math.max(-90, seen.getSouth()), east, Math.min(90, seen.getNorth())].map(one => one.toFixed(4)).join(",");
+    const found = await source?.(box, map.getZoom()).catch(() => undefined);
+    if (found && mine === turn && host.isConnected) points.setMarks(marksOf(found));
+  }
+  map.on("moveend", () => { if (source) void load(); });
 
   function paintLand() {
     land ??= fetch("console/vendor/land.json").then(answer => answer.json());
@@ -104,13 +99,14 @@ export function makeMap(host, label, choose) {
   map.on("click", ( /** @type {any} */ event) => {
     const found = points.at(event.originalEvent);
     if (!found) return;
-    if (found.spots.length === 1) choose(found.spots[0].id);
-    else map.fitBounds(L.latLngBounds(found.spots.map(( /** @type {Spot} */ one) => [one.at[1], one.at[0]])), { maxZoom: map.getZoom() + 4, padding: [40, 40] });
+    if (!found.box) { choose(found.id); return; }
+    const [west, south, east, north] = found.box;
+    map.fitBounds([[south, west], [north, east]], { maxZoom: map.getZoom() + 4, padding: [40, 40] });
   });
   map.on("mousemove", ( /** @type {any} */ event) => {
     const found = points.at(event.originalEvent);
     host.style.cursor = found ? "pointer" : "";
-    host.title = !found ? "" : found.spots.length === 1 ? found.spots[0].id : `${found.spots.length} ${t("assets")}`;
+    host.title = !found ? "" : found.count === 1 ? found.id : `${found.count} ${t("assets")}${found.severity ? `, ${found.severity}` : ""}`;
   });
   const themed = new MutationObserver(() => { paintLand(); points._updatePaths(); });
   themed.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
@@ -118,8 +114,10 @@ export function makeMap(host, label, choose) {
 
   return {
     map,
-    /** @param {Spot[]} spots */
-    setSpots(spots) { points.setSpots(spots); },
+    /** @param {Mark[]} marks */
+    setMarks(marks) { points.setMarks(marks); },
+    /** Show what a source has for what is on the screen, wherever that is moved; and ask it again now. @param {(bbox: string, zoom: number) => Promise<any>} asking */
+    follow(asking) { source = asking; void load(); },
     /** Fences as shapes with their names. @param {any} collection a FeatureCollection of the book */
     setFences(collection) {
       shapes.clearLayers();
@@ -150,6 +148,6 @@ export function makeMap(host, label, choose) {
       asked = true;
       map.fitBounds(L.latLngBounds(places.map(([x, y]) => [y, x])), { maxZoom: 11, padding: [30, 30], animate: again });
     },
-    close() { themed.disconnect(); map.remove(); },
+    close() { turn += 1; themed.disconnect(); map.remove(); },
   };
 }

@@ -1,13 +1,13 @@
-// Pages that are lists: the overview with the map, alerts, devices, milestones and what each waits for.
+// Pages that are lists: the overview with the map, devices, milestones and what each waits for.
 
-import { ask, askOr, book, part, tell, viewer } from "./api.js";
+import { ask, askOr, book, part, viewer } from "./api.js";
 import { legend } from "./chart.js";
-import { el, figures, link, list, money, ratio, table, time, words } from "./draw.js";
+import { el, figures, link, money, ratio, table, time, words } from "./draw.js";
 import { makeMap } from "./map.js";
-import { condition, placeOf, signal, spots } from "./standing.js";
+import { condition, placeOf, signal } from "./standing.js";
 import { t } from "./words.js";
 
-const ROWS_MAX = 100;
+const ROWS_MAX = 100, SETTLE_MS = 250;
 
 /** @typedef {{ load: (id: string) => Promise<any>, make: (id: string, again: () => void) => { nodes: Node[], show: (data: any) => void, close?: () => void } }} Page */
 
@@ -30,27 +30,32 @@ const facilitiesTable = facilities => table(t("facilities"), [t("facility"), t("
       { text: open, kind: open ? "bad" : "good" }];
   }));
 
+/** What is looked for among assets: kept while the page is open. */
+let wanted = "";
+
 /** @type {Page} */
 export const overview = {
   async load() {
-    const [assets, facilities, known] = await Promise.all([ask("assets"), ask("facilities"), book()]);
-    return { assets: assets.features, facilities, fences: known.fences };
+    const query = new URLSearchParams({ limit: String(ROWS_MAX), ...(wanted ? { find: wanted } : {}) });
+    const [assets, facilities, known, all] = await Promise.all([ask(`assets?${query}`), ask("facilities"), book(), ask("clusters?zoom=0")]);
+    return { assets: assets.features, count: assets.count, facilities, fences: known.fences, all: all.features };
   },
-  make() {
+  make(_, again) {
+    wanted = "";
     const host = el("div", { class: "map" }), money = el("div"), rows = el("div"), count = el("span", { class: "quiet", role: "status" });
     /** @type {any} */
     let data = null;
-    let fences = "";
-    const find = /** @type {HTMLInputElement} */ (el("input", { id: "find", type: "search", input: () => list() }));
+    let fences = "", timer = 0;
+    const find = /** @type {HTMLInputElement} */ (el("input", { id: "find", type: "search", input: () => { wanted = find.value.trim(); clearTimeout(timer); timer = setTimeout(again, SETTLE_MS); } }));
     /** @type {ReturnType<typeof makeMap> | undefined} */
     let map;
-    const fit = () => map?.fit(data.assets.filter(( /** @type {any} */ one) => one.geometry).map(( /** @type {any} */ one) => one.geometry.coordinates), true);
+    /** The corners of all that is on the map. @returns {[number, number][]} */
+    const corners = () => data.all.flatMap(( /** @type {any} */ one) => one.bbox ? [one.bbox.slice(0, 2), one.bbox.slice(2)] : [one.geometry.coordinates]);
+    const fit = () => map?.fit(corners(), true);
 
     function list() {
-      const wanted = find.value.toLowerCase();
-      const found = data.assets.filter(( /** @type {any} */ one) => one.id.toLowerCase().includes(wanted));
-      count.textContent = `${Math.min(found.length, ROWS_MAX)} ${t("of")} ${found.length} ${t("shown")}`;
-      rows.replaceChildren(table(t("assets"), [t("asset"), t("measured"), t("place"), t("inside"), t("condition"), t("signal")], found.slice(0, ROWS_MAX).map(( /** @type {any} */ one) => [
+      count.textContent = `${data.assets.length} ${t("of")} ${data.count} ${t("shown")}`;
+      rows.replaceChildren(table(t("assets"), [t("asset"), t("measured"), t("place"), t("inside"), t("condition"), t("signal")], data.assets.map(( /** @type {any} */ one) => [
         link("assets", one.id), time(one.properties.measured_at_ms), placeOf(one), one.properties.fences.join(", ") || "—", condition(one), signal(one)])));
     }
 
@@ -63,45 +68,18 @@ export const overview = {
       show(now) {
         data = now;
         map ??= makeMap(host, t("map"), id => { location.hash = `#/assets/${encodeURIComponent(id)}`; });
-        const shown = spots(data.assets);
-        map.setSpots(shown);
+        map.follow(( /** @type {string} */ bbox, /** @type {number} */ zoom) => ask(`clusters?${new URLSearchParams({ bbox, zoom: String(zoom) })}`));
         const written = JSON.stringify(data.fences);
         if (written !== fences) map.setFences(data.fences);
         fences = written;
-        map.fit(shown.map(one => one.at));
+        map.fit(corners());
         money.replaceChildren(facilitiesTable(data.facilities));
         list();
       },
-      close: () => map?.close(),
+      close: () => { clearTimeout(timer); map?.close(); },
     };
   },
 };
-
-let isWithCleared = false;
-
-export const alerts = drawn(() => ask("alerts"), (data, _, again) => {
-  const shown = data.filter(( /** @type {any} */ one) => isWithCleared || one.state !== "cleared");
-  const asksName = viewer.role === "keeper" && viewer.may_write;
-  const name = /** @type {HTMLInputElement} */ (el("input", { id: "by", maxlength: 200, autocomplete: "name", change: () => localStorage.setItem("by", name.value) }));
-  name.value = localStorage.getItem("by") ?? (viewer.user || "keeper");
-  const said = el("p", { role: "alert" });
-  const take = async ( /** @type {string} */ id) => {
-    try {
-      await tell(`alerts/${part(id)}/acknowledgement`, { by: name.value || viewer.user || "keeper" });
-      again();
-    } catch (error) { said.textContent = String(/** @type {Error} */ (error).message); }
-  };
-  const box = el("input", { type: "checkbox", id: "cleared", change: () => { isWithCleared = !isWithCleared; again(); } });
-  /** @type {HTMLInputElement} */ (box).checked = isWithCleared;
-  return [el("h1", {}, t("alerts")),
-    el("div", { class: "filter" }, el("label", {}, box, " ", t("with_cleared")), ...(asksName ? [el("label", { for: "by" }, t("by_whom")), name] : [])), said,
-    table(t("alerts"), [t("alert"), t("rule"), t("severity"), t("state"), t("since"), t("assets"), t("who")], shown.map(( /** @type {any} */ one) => [
-      one.id, words(one.rule), { text: one.severity, kind: one.severity === "critical" ? "bad" : one.severity === "warning" ? "warn" : "" },
-      { text: one.state, kind: one.state === "cleared" ? "good" : one.state === "open" || one.state === "escalated" ? "bad" : "" }, time(one.since_ms),
-      { text: one.assets.length ? list(one.assets.map(( /** @type {string} */ id) => link("assets", id))) : "—", kind: "" },
-      one.acknowledged_by || (viewer.may_write && ["open", "escalated"].includes(one.state)
-        ? el("button", { type: "button", id: `take-${one.id}`, "aria-label": `${t("acknowledge")} ${one.id}`, click: () => void take(one.id) }, t("acknowledge")) : "—")]))];
-});
 
 export const devices = drawn(() => ask("devices"), data => [el("h1", {}, t("devices")),
   table(t("devices"), [t("device"), t("asset"), t("operator"), t("online"), `#${t("epoch")}`, `#${t("committed")}`, `#${t("signed")}`, t("missing"), `#${t("suspicions")}`, `#${t("waiting")}`, t("version")],

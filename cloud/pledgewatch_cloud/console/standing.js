@@ -32,8 +32,8 @@ export function stateOf(asset) {
   return heard === "quiet" ? "dark" : "live";
 }
 
-/** Assets that have a place. @param {any[]} features @returns {import("./map.js").Spot[]} */
-export const spots = features => features.filter(one => one.geometry).map(one => ({ id: one.id, at: one.geometry.coordinates, state: stateOf(one) }));
+/** Assets that have a place, each as its own mark. @param {any[]} features @returns {import("./map.js").Mark[]} */
+export const marks = features => features.filter(one => one.geometry).map(one => ({ id: one.id, at: one.geometry.coordinates, state: stateOf(one), count: 1 }));
 
 /** Longitude and latitude as people read them. @param {any} asset */
 export const placeOf = asset => asset.geometry ? asset.geometry.coordinates.map(( /** @type {number} */ one) => one.toFixed(4)).reverse().join(", ") : t("no_fix");

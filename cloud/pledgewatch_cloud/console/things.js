@@ -6,7 +6,7 @@ import { el, figures, link, list, money, table, thousandths, time, words } from 
 import { linesTable } from "./facility.js";
 import { makeMap } from "./map.js";
 import { drawn } from "./pages.js";
-import { condition, placeOf, signal, spots } from "./standing.js";
+import { condition, marks, placeOf, signal } from "./standing.js";
 import { t } from "./words.js";
 
 const POINTS_MAX = 2_000, GAP_MS = 6 * 3_600_000, TABLE_MAX = 50, CHANNEL = "temperature_mc";
@@ -68,10 +68,10 @@ export const asset = {
         map ??= makeMap(host, `${t("map")}: ${id}`, () => {});
         map.setFences(fences);
         map.setTrail(pieces);
-        const end = pieces.at(-1)?.way.at(-1), shown = spots([found]);
+        const end = pieces.at(-1)?.way.at(-1), shown = marks([found]);
         // A way that crosses the 180th meridian goes on beyond it, and so does what is at its end.
         for (const one of shown) if (end) one.at = [one.at[0] + 360 * Math.round((end[0] - one.at[0]) / 360), one.at[1]];
-        map.setSpots(shown);
+        map.setMarks(shown);
         map.fit([...pieces.flatMap(( /** @type {any} */ one) => one.way), ...shown.map(one => one.at)]);
         const one = found.properties;
         top.replaceChildren(figures([[t("measured"), time(one.measured_at_ms)], [t("place"), placeOf(found)], [t("inside"), one.fences.join(", ") || "—"],

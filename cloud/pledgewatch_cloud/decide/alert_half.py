@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 
 from pledgewatch_cloud.decide import alerts as alerts_module
 from pledgewatch_cloud.decide import causes as causes_module
+from pledgewatch_cloud.decide.alert_notes import LIFTED, Comment, Silence
 from pledgewatch_cloud.decide.alerts import Alert, Move
-from pledgewatch_cloud.decide.batch import Acknowledgement, Amendment, Entry
+from pledgewatch_cloud.decide.batch import Acknowledgement, AlertComment, AlertSilence, Amendment, Entry
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
-from pledgewatch_cloud.decide.events import event
+from pledgewatch_cloud.decide.events import EventType, event
 from pledgewatch_cloud.decide.items.alert_rules import AlertRule
 from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.log import Log
@@ -34,6 +35,10 @@ def judge(
             if known.id == entry.content.alert:
                 alerts[key], moves = alerts_module.acknowledge(known, entry.content.by, now_ms)
                 _announce(book, facts, moves, now_ms, log)
+    if isinstance(entry.content, AlertComment | AlertSilence):
+        for key, known in before.items():
+            if known.id == entry.content.alert:
+                alerts[key] = _note(known, entry.content, now_ms, log)
     due = {key for key, known in alerts.items() if known.next_ms <= now_ms}
     if isinstance(entry.content, Amendment):
         touched, due = {*touched, *facts}, set(alerts)
@@ -55,6 +60,22 @@ def judge(
     return alerts
 
 
+def _note(known: Alert, said: AlertComment | AlertSilence, now_ms: int, log: Log) -> Alert:
+    """The alert with what a person says of it, which is said as an event and sent to nobody."""
+    about: dict[str, int | str] = {"alert": known.id, "rule": known.rule, "severity": known.severity}
+    about |= {"by": said.by, "party": said.party, "state": known.state.value}
+    if isinstance(said, AlertComment):
+        about["text"] = said.text
+        log.say(event(EventType.ALERT_COMMENTED, now_ms, known.group, **about))
+        return alerts_module.comment(known, Comment(now_ms, said.by, said.party, said.text))
+    about["why"] = said.why
+    if said.until_ms == LIFTED:
+        log.say(event(EventType.ALERT_SILENCE_LIFTED, now_ms, known.group, **about))
+    else:
+        log.say(event(EventType.ALERT_SILENCED, now_ms, known.group, **about, until_ms=said.until_ms))
+    return alerts_module.silence(known, Silence(now_ms, said.by, said.party, said.why, said.until_ms))
+
+
 def assets_of(book: Book, facts: Facts, alert: Alert) -> list[str]:
     """The assets that an alert's causes are about; where none of them stands any more, those of its group."""
     kinds = [rule.group_by for rule in alerts_module.rules_in_force(book.alert_rules) if rule.id == alert.rule]
@@ -63,15 +84,13 @@ def assets_of(book: Book, facts: Facts, alert: Alert) -> list[str]:
     return [one for one in behind if wanted & facts.get(one, AssetFacts()).causes.keys()] or behind
 
 
-def alerts_of_facility(
-    book: Book, facts: Facts, alerts: Mapping[str, Alert], facility: str, now_ms: int
-) -> list[Alert]:
-    """The alerts that concern a facility's goods at a moment."""
-    return [
-        one
-        for _, one in sorted(alerts.items())
-        if any(lot.facility == facility for lot in _concerned(book, facts, one, now_ms))
-    ]
+def alerts_by_facility(book: Book, facts: Facts, alerts: Mapping[str, Alert], now_ms: int) -> dict[str, list[Alert]]:
+    """By facility, the alerts that concern its goods at a moment; a facility with none is not there."""
+    found: dict[str, list[Alert]] = {}
+    for _, one in sorted(alerts.items(), key=lambda item: item[0]):
+        for facility in {lot.facility for lot in _concerned(book, facts, one, now_ms)}:
+            found.setdefault(facility, []).append(one)
+    return found
 
 
 def _groups(book: Book, rule: AlertRule, asset: str) -> set[str]:

@@ -19,13 +19,16 @@ its order, and everything clears by itself. An episode that began and ended befo
 in one breath. Of a cause that has no end yet nobody can say how long it lasted; it counts from when it was said.
 
 The core is told of every move but the first; an alert keeps its id through late news that changes what it rests on.
-Only what persons do and do not do (acknowledged, unheeded, repeated) goes by the clock on the wall.
+Only what persons do and do not do (acknowledged, unheeded, repeated) goes by the clock on the wall. What they say of an
+alert, and for whom it is silenced, goes with it and moves nothing (alert_notes.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from pledgewatch_cloud.decide import alert_notes
+from pledgewatch_cloud.decide.alert_notes import Comment, Silence
 from pledgewatch_cloud.decide.causes import Spell
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.items.alert_rules import AlertRule
@@ -79,6 +82,8 @@ class Alert(NamedTuple):
     repeated_ms: int = NEVER
     earlier: tuple[str, ...] = ()
     next_ms: int = NEVER
+    comments: tuple[Comment, ...] = ()
+    silences: tuple[Silence, ...] = ()
 
 
 class Move(NamedTuple):
@@ -90,8 +95,8 @@ class Move(NamedTuple):
     at_ms: int
 
 
-_RANK = {"": 0, "warning": 1, "critical": 2}
-_LIVE = frozenset({AlertState.OPEN, AlertState.ACKNOWLEDGED, AlertState.ESCALATED})
+SEVERITIES = {"": 0, "warning": 1, "critical": 2}
+LIVE = frozenset({AlertState.OPEN, AlertState.ACKNOWLEDGED, AlertState.ESCALATED})
 
 
 class _Episode(NamedTuple):
@@ -111,7 +116,7 @@ def judge(
     known = {*told.causes} if told else set()
     old = {*told.earlier} if told else set()
     own = next((one for one in reversed(episodes) if any(spell.id in known for spell in one.spells)), None)
-    if own is None and told is not None and told.state in _LIVE and episodes and episodes[-1].cleared_ms == NEVER:
+    if own is None and told is not None and told.state in LIVE and episodes and episodes[-1].cleared_ms == NEVER:
         own = episodes[-1]  # what it rested on was replaced
     moves: list[Move] = []
     if told is not None and own is None:
@@ -140,6 +145,21 @@ def acknowledge(alert: Alert, by: str, now_ms: int) -> tuple[Alert, list[Move]]:
         state=AlertState.ACKNOWLEDGED, acknowledged_by=by, acknowledged_severity=alert.severity, next_ms=NEVER
     )
     return after, [Move(after, EventType.ALERT_ACKNOWLEDGED, MessageType.ACKNOWLEDGE_ALERT, now_ms)]
+
+
+def comment(alert: Alert, said: Comment) -> Alert:
+    """The alert with what somebody says of it; itself where nobody was told of it yet."""
+    if alert.state is AlertState.PENDING:
+        return alert
+    return alert._replace(comments=alert_notes.with_comment(alert.comments, said))
+
+
+def silence(alert: Alert, asked: Silence) -> Alert:
+    """The alert once it is silenced for a party, or not any more; itself where that changes nothing."""
+    known = alert_notes.silence_of(alert.silences, asked.party, asked.at_ms)
+    if alert.state not in LIVE or (known is None and asked.until_ms == alert_notes.LIFTED):
+        return alert
+    return alert._replace(silences=alert_notes.with_silence(alert.silences, asked))
 
 
 def _episodes(rule: AlertRule, spells: Iterable[Spell], now_ms: int) -> tuple[list[_Episode], int]:
@@ -171,8 +191,8 @@ def _lowest(rule: AlertRule, one: _Episode) -> int:
     persist_ms = rule.persist_s * 1_000
     changes = [(max(spell.cause.at_ms + persist_ms, one.opened_ms), 1, _rank(rule, spell)) for spell in one.spells]
     changes += [(spell.ended_ms, 0, _rank(rule, spell)) for spell in one.spells if spell.ended_ms is not None]
-    running = dict.fromkeys(_RANK.values(), 0)
-    lowest = max(_RANK.values())
+    running = dict.fromkeys(SEVERITIES.values(), 0)
+    lowest = max(SEVERITIES.values())
     changes.sort()
     for place, (at_ms, begins, rank) in enumerate(changes):
         running[rank] += 1 if begins else -1
@@ -183,7 +203,7 @@ def _lowest(rule: AlertRule, one: _Episode) -> int:
 
 
 def _rank(rule: AlertRule, one: Spell) -> int:
-    return _RANK[one.cause.severity or rule.severity]
+    return SEVERITIES[one.cause.severity or rule.severity]
 
 
 def _quiet(rule: AlertRule, group: str, one: _Episode) -> Alert:
@@ -194,7 +214,7 @@ def _quiet(rule: AlertRule, group: str, one: _Episode) -> Alert:
     if running and worst > _lowest(rule, one):
         state = AlertState.ESCALATED
     first = one.spells[0]
-    severity = next(name for name, rank in _RANK.items() if rank == worst)
+    severity = next(name for name, rank in SEVERITIES.items() if rank == worst)
     ids = _ids(one.spells)
     return Alert(first.id, rule.id, group, state, severity, ids, first.cause.at_ms, one.opened_ms, one.cleared_ms)
 
@@ -202,7 +222,7 @@ def _quiet(rule: AlertRule, group: str, one: _Episode) -> Alert:
 def _raised(rule: AlertRule, group: str, one: _Episode, now_ms: int, moves: list[Move]) -> Alert:
     """The alert of an episode that nobody was told of."""
     alert = _quiet(rule, group, one)._replace(told_ms=now_ms, repeated_ms=now_ms)
-    is_live = alert.state in _LIVE
+    is_live = alert.state in LIVE
     opened = alert if is_live else alert._replace(state=AlertState.OPEN, cleared_ms=NEVER)
     moves.append(Move(opened, EventType.ALERT_OPENED, MessageType.RAISE_ALERT, alert.opened_ms))
     if not is_live:
@@ -212,17 +232,20 @@ def _raised(rule: AlertRule, group: str, one: _Episode, now_ms: int, moves: list
 
 def _carried_on(rule: AlertRule, told: Alert, one: _Episode, now_ms: int, moves: list[Move]) -> Alert:
     """The alert that was told of, as its episode is now."""
-    after = _quiet(rule, told.group, one)._replace(id=told.id, told_ms=told.told_ms, repeated_ms=told.repeated_ms)
-    if after.state not in _LIVE:
-        if told.state in _LIVE:
+    after = _quiet(rule, told.group, one)._replace(
+        id=told.id, told_ms=told.told_ms, repeated_ms=told.repeated_ms, comments=told.comments
+    )
+    if after.state not in LIVE:
+        if told.state in LIVE:
             moves.append(Move(after, EventType.ALERT_CLEARED, MessageType.CLEAR_ALERT, after.cleared_ms))
         return after
-    if told.state not in _LIVE:
+    if told.state not in LIVE:
         after = after._replace(told_ms=now_ms, repeated_ms=now_ms)
         moves.append(Move(after, EventType.ALERT_OPENED, MessageType.RAISE_ALERT, now_ms))
         return after
-    worse = _RANK[after.severity] - _RANK[told.severity]
-    if told.acknowledged_by and _RANK[after.severity] <= _RANK[told.acknowledged_severity]:
+    after = after._replace(silences=told.silences)
+    worse = SEVERITIES[after.severity] - SEVERITIES[told.severity]
+    if told.acknowledged_by and SEVERITIES[after.severity] <= SEVERITIES[told.acknowledged_severity]:
         after = after._replace(
             state=AlertState.ACKNOWLEDGED,
             acknowledged_by=told.acknowledged_by,
@@ -233,6 +256,7 @@ def _carried_on(rule: AlertRule, told: Alert, one: _Episode, now_ms: int, moves:
     if not {*told.causes} <= {spell.id for spell in one.spells}:
         moves.append(Move(after, EventType.ALERT_AMENDED, MessageType.AMEND_ALERT, now_ms))
     if worse > 0 or (after.unheeded and not told.unheeded):
+        after = after._replace(silences=())
         moves.append(Move(after, EventType.ALERT_ESCALATED, MessageType.ESCALATE_ALERT, now_ms))
     elif worse < 0:
         moves.append(Move(after, EventType.ALERT_DE_ESCALATED, MessageType.DE_ESCALATE_ALERT, now_ms))

@@ -153,6 +153,25 @@ class Acknowledgement(NamedTuple):
     by: str
 
 
+class AlertComment(NamedTuple):
+    """Somebody says something of an alert. `alert` is its id, `by` names who, `party` for whom they speak."""
+
+    alert: str
+    by: str
+    party: str
+    text: str
+
+
+class AlertSilence(NamedTuple):
+    """Somebody silences an alert for their party until a moment, and says why; 0: it is silenced no more."""
+
+    alert: str
+    by: str
+    party: str
+    why: str
+    until_ms: int
+
+
 class Submission(NamedTuple):
     """What a sender handed in, exactly as it came. It holds notices; `form` is how (see trade/submission.FORMS)."""
 
@@ -242,6 +261,8 @@ Told = (
     | Moved
     | Quotation
     | Acknowledgement
+    | AlertComment
+    | AlertSilence
     | Submission
     | Waiver
     | Booked

@@ -15,9 +15,12 @@ from typing import Any, NamedTuple, Protocol
 
 from pledgewatch_cloud.decide import alerts, movements
 from pledgewatch_cloud.decide import book as book_module
+from pledgewatch_cloud.decide.alert_notes import Comment, Silence
 from pledgewatch_cloud.decide.batch import (
     Accesses,
     Acknowledgement,
+    AlertComment,
+    AlertSilence,
     Amendment,
     Booked,
     Content,
@@ -93,6 +96,25 @@ def acknowledge(state: State, alert: str, by: str) -> Draft | None:
     """Take an alert on; None where no alert of that id is open."""
     known = [one for one in state.alerts.values() if one.id == alert]
     return Draft(Acknowledgement(alert, by)) if known and alerts.acknowledge(known[0], by, 0)[1] else None
+
+
+def comment(state: State, alert: str, by: str, party: str, text: str) -> Draft | None:
+    """Say something of an alert; None where nobody was told of one of that id."""
+    known = next((one for one in state.alerts.values() if one.id == alert), None)
+    said = Comment(0, by, party, text)
+    return (
+        None if known is None or alerts.comment(known, said) is known else Draft(AlertComment(alert, by, party, text))
+    )
+
+
+def silence(state: State, alert: str, by: str, party: str, why: str, until_ms: int) -> Draft | None:
+    """Silence an alert for a party until a moment, or with LIFTED no more; None where that changes nothing: no alert of
+    that id stands, or it is not silenced for them."""
+    known = next((one for one in state.alerts.values() if one.id == alert), None)
+    asked = Silence(state.recorded_at_ms, by, party, why, until_ms)
+    if known is None or alerts.silence(known, asked) is known:
+        return None
+    return Draft(AlertSilence(alert, by, party, why, until_ms))
 
 
 def submit(state: State, sender: str, form: str, text: str) -> Draft | None:

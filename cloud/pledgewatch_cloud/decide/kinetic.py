@@ -109,6 +109,9 @@ def bounds_mc(total: Sum, rule: KineticRule) -> tuple[int, int] | None:
     length_ms = total.known_ms + total.unknown_ms
     if not length_ms:
         return None
+    if not total.unknown_ms:
+        known_mc = temperature_mc(total.doubled, length_ms, rule.activation_j_mol)
+        return known_mc, known_mc
     found = []
     for worst_mc in (rule.worst_low_mc, rule.worst_high_mc):
         doubled = total.doubled + 2 * weight(worst_mc, rule.activation_j_mol) * total.unknown_ms

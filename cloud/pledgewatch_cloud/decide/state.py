@@ -14,6 +14,7 @@ from pledgewatch_cloud.decide import canonical
 from pledgewatch_cloud.decide import market as market_module
 from pledgewatch_cloud.decide.access.pledges import Pledges
 from pledgewatch_cloud.decide.admission import EpochState
+from pledgewatch_cloud.decide.alert_notes import Comment, Silence
 from pledgewatch_cloud.decide.alerts import Alert, AlertState
 from pledgewatch_cloud.decide.asset import AssetState, Heard
 from pledgewatch_cloud.decide.book import Book
@@ -37,7 +38,7 @@ from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 12
+FORMAT = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +286,11 @@ def _facts_from_json(value: dict[str, Any]) -> AssetFacts:
 
 
 def _alert_from_json(value: list[Any]) -> Alert:
-    identity, rule, group, state, severity, causes, *rest = value
-    return Alert(identity, rule, group, AlertState(state), severity, tuple(causes), *rest)
+    identity, rule, group, state, severity, causes, *rest, comments, silences = value
+    alert = Alert(identity, rule, group, AlertState(state), severity, tuple(causes), *rest)
+    return alert._replace(
+        comments=tuple(Comment(*one) for one in comments), silences=tuple(Silence(*one) for one in silences)
+    )
 
 
 def _facility_from_json(value: dict[str, Any]) -> FacilityState:

@@ -29,6 +29,8 @@ _JSON: dict[str, type[Told]] = {
     "moved": batch.Moved,
     "quotation": batch.Quotation,
     "acknowledgement": batch.Acknowledgement,
+    "alert_comment": batch.AlertComment,
+    "alert_silence": batch.AlertSilence,
     "submission": batch.Submission,
     "waiver": batch.Waiver,
     "booked": batch.Booked,

@@ -8,8 +8,9 @@ import io
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from pledgewatch_cloud.decide.stock.periods import Period
 from pledgewatch_cloud.decide.stock.rows import StockKey
-from pledgewatch_cloud.decide.stock.stock_book import Period, StockBook
+from pledgewatch_cloud.decide.stock.stock_book import StockBook
 
 LENGTHS = ("day", "month")
 COLUMNS = (*("opening", "received", "shipped", "sold", "returned", "adjusted", "moved", "unreconciled", "closing"),)

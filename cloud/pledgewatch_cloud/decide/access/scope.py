@@ -44,6 +44,15 @@ class Viewer(NamedTuple):
     may_write: bool = False
 
 
+class _There(NamedTuple):
+    """The assets and devices that are seen at each moment of a stretch."""
+
+    since_ms: int
+    until_ms: int
+    assets: frozenset[str]
+    devices: frozenset[str]
+
+
 class Scope:
     """What a viewer may see by a book, the receipts and the pledges. Worked out as far as it is asked."""
 
@@ -52,6 +61,7 @@ class Scope:
         self.all_receipts = receipts
         self.is_all = viewer.role is Role.KEEPER
         self.sees_money = viewer.role in _WITH_MONEY
+        self._there = _There(NEVER, -NEVER, frozenset(), frozenset())
 
     @cached_property
     def facilities(self) -> frozenset[str]:
@@ -167,17 +177,32 @@ class Scope:
 
     def assets(self, at_ms: int) -> frozenset[str]:
         """The assets that are seen at a moment."""
-        if self.is_all:
-            return frozenset(one.asset for one in self.book.installations.values()) | self.book.assets.keys()
-        return frozenset(asset for asset in self._stays if self.sees_asset(asset, at_ms))
+        return self._there_at(at_ms).assets
 
     def devices(self, at_ms: int) -> frozenset[str]:
         """The devices that are seen at a moment: an operator's own, else those fitted to what is seen."""
+        return self._there_at(at_ms).devices
+
+    def _there_at(self, at_ms: int) -> _There:
+        """Found out once for each stretch in which nothing begins to be seen or ends; most go on for long."""
+        if not self._there.since_ms <= at_ms < self._there.until_ms:
+            self._there = self._found_at(at_ms)
+        return self._there
+
+    def _found_at(self, at_ms: int) -> _There:
         if self.is_all:
-            return frozenset(self.book.installations)
+            assets = frozenset(one.asset for one in self.book.installations.values()) | self.book.assets.keys()
+            return _There(-NEVER, NEVER, assets, frozenset(self.book.installations))
+        turns = {moment for when in self._stays.values() for stretch in when for moment in stretch}
+        assets = frozenset(asset for asset in self._stays if self.sees_asset(asset, at_ms))
         party = self.viewer.party if self.viewer.role is Role.OPERATOR else ""
-        fitted = (one for asset in self.assets(at_ms) for one in self.book.devices_of_asset(asset))
-        return frozenset(one.device for one in fitted if not party or one.operator == party)
+        fitted = (one for asset in assets for one in self.book.devices_of_asset(asset))
+        return _There(
+            max((one for one in turns if one <= at_ms), default=-NEVER),
+            min((one for one in turns if one > at_ms), default=NEVER),
+            assets,
+            frozenset(one.device for one in fitted if not party or one.operator == party),
+        )
 
     def sees_pool(self, pool: Pool) -> bool:
         """Whether the stock of some goods is seen."""

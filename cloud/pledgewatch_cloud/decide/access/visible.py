@@ -11,6 +11,7 @@ What is large is only looked at as far as it is asked (`Only`); books and receip
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import TypeVar
 
 from pledgewatch_cloud.decide import causes as causes_module
@@ -53,25 +54,38 @@ _OF_GOODS = frozenset({"goods_left", "stock_short"})
 
 
 class Only(Mapping[_Key, _Value]):
-    """Of a mapping what some names allow, each value as it may be seen; None is not there."""
+    """Of a mapping what some names allow, each value as it may be seen; None is not there. What was asked for once is
+    remembered."""
 
     def __init__(
-        self, every: Mapping[_Key, _Value], names: Iterable[_Key], seen: Callable[[_Key, _Value], _Value | None]
+        self,
+        every: Mapping[_Key, _Value],
+        names: Callable[[], Iterable[_Key]],
+        seen: Callable[[_Key, _Value], _Value | None],
     ) -> None:
-        self._every, self._names, self._seen = every, frozenset(names), seen
+        self._every, self._named, self._seen = every, names, seen
+        self._found: dict[_Key, _Value | None] = {}
+
+    @cached_property
+    def _names(self) -> frozenset[_Key]:
+        return frozenset(self._named())
 
     def __getitem__(self, key: _Key) -> _Value:
         """The value; KeyError where there is none to be seen."""
-        found = self._seen(key, self._every[key]) if key in self._names else None
+        found = self._look(key)
         if found is None:
             raise KeyError(key)
         return found
 
+    def _look(self, key: _Key) -> _Value | None:
+        if key not in self._found:
+            is_there = key in self._names and key in self._every
+            self._found[key] = self._seen(key, self._every[key]) if is_there else None
+        return self._found[key]
+
     def __iter__(self) -> Iterator[_Key]:
         """The keys whose values may be seen."""
-        for key in self._names:
-            if key in self._every and self._seen(key, self._every[key]) is not None:
-                yield key
+        return (key for key in self._names if self._look(key) is not None)
 
     def __len__(self) -> int:
         """How many there are."""
@@ -84,6 +98,10 @@ class Sight:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        self._known_facts: dict[str, tuple[AssetFacts, AssetFacts]] = {}
+        self._alerts: tuple[Mapping[str, AssetFacts], Book, dict[str, tuple[Alert, Alert | None]]] | None = None
+        self._watch: tuple[Watch, Watch] | None = None
+        self._pledges: Pledges | None = None
         self._stock: tuple[StockBook, StockBook] | None = None
         self._notices: tuple[NoticeBook, NoticeBook] | None = None
         self._receipts: ReceiptBook | None = None
@@ -101,27 +119,67 @@ class Sight:
             return state
         assets, devices = scope.assets(now_ms), scope.devices(now_ms)
         book = self._seen_book(state, assets, devices)
-        facts = Only(state.facts, assets, lambda asset, one: _facts(scope, asset, one))
+        facts = Only(state.facts, lambda: assets, self._seen_facts)
         return replace(
             state,
             book=book,
             market=state.market if scope.sees_money else market_module.empty(),
             files={},
-            devices=Only(state.devices, [key for key in state.devices if key[0] in devices], _as_it_is),
-            assets=Assets(Only(state.assets, assets, lambda _, one: _asset(scope, one, devices))),
+            devices=Only(state.devices, lambda: (key for key in state.devices if key[0] in devices), _as_it_is),
+            assets=Assets(Only(state.assets, lambda: assets, lambda _, one: _asset(scope, one, devices))),
             facts=facts,
-            alerts=Only(state.alerts, state.alerts, lambda _, one: _alert(book, facts, one)),
-            facilities=Only(state.facilities, scope.facilities if scope.sees_money else (), _as_it_is),
+            alerts=self._seen_alerts(state, book, facts),
+            facilities=Only(state.facilities, lambda: scope.facilities if scope.sees_money else (), _as_it_is),
             notices=self._seen_notices(state, book),
-            milestones=Only(state.milestones, book.milestones, _as_it_is),
-            losses=Only(state.losses, scope.pledged_lots, _as_it_is),
+            milestones=Only(state.milestones, lambda: book.milestones, _as_it_is),
+            losses=Only(state.losses, lambda: scope.pledged_lots, _as_it_is),
             stock=self._seen_stock(state.stock),
             receipts=self._seen_receipts(),
-            watch=_watch(scope, state.watch),
-            held=Only(state.held, scope.lots, _as_it_is),
-            pledges=_pledges(scope, state.pledges),
+            watch=self._seen_watch(state.watch),
+            held=Only(state.held, lambda: scope.lots, _as_it_is),
+            pledges=self._seen_pledges(),
             desk=None,
         )
+
+    def _seen_facts(self, asset: str, one: AssetFacts) -> AssetFacts:
+        """Worked out once for as long as nothing else stands for the asset."""
+        known = self._known_facts.get(asset)
+        if known is None or known[0] is not one:
+            known = self._known_facts[asset] = one, _facts(self.scope, asset, one)
+        return known[1]
+
+    def _seen_alerts(self, state: State, book: Book, facts: Mapping[str, AssetFacts]) -> Mapping[str, Alert]:
+        """Worked out once for as long as facts and book are the same, which readings in order do not change."""
+        if self._alerts is None or self._alerts[0] is not state.facts or self._alerts[1] is not book:
+            self._alerts = state.facts, book, {}
+        known = self._alerts[2]
+
+        def seen(key: str, one: Alert) -> Alert | None:
+            found = known.get(key)
+            if found is None or found[0] is not one:
+                found = known[key] = one, _alert(self.scope, book, facts, one)
+            return found[1]
+
+        return Only(state.alerts, lambda: state.alerts, seen)
+
+    def _seen_watch(self, watch: Watch) -> Watch:
+        if self._watch is None or self._watch[0] is not watch:
+            self._watch = watch, _watch(self.scope, watch)
+        return self._watch[1]
+
+    def _seen_pledges(self) -> Pledges:
+        if self._pledges is None:
+            every = self.scope.pledges
+            self._pledges = every if self.scope.is_all else _pledges(self.scope, every)
+        return self._pledges
+
+    @cached_property
+    def pledges_by_lot(self) -> dict[str, list[Pledge]]:
+        """By lot, the pledges that the viewer has part in, the oldest first."""
+        found: dict[str, list[Pledge]] = {}
+        for one in sorted(self._seen_pledges(), key=lambda pledge: pledge.from_entry):
+            found.setdefault(one.lot, []).append(one)
+        return found
 
     def _seen_book(self, state: State, assets: frozenset[str], devices: frozenset[str]) -> Book:
         if self._book is None or self._book[0] != assets:
@@ -170,7 +228,9 @@ def sees_event(scope: Scope, said: SaidEvent) -> bool:
             shipment = scope.book.shipments.get(one.subject)
             is_seen = shipment is not None and shipment.facility in scope.facilities
         case kind if kind in _OF_ALERTS:
-            is_seen = _sees_group(scope, one.subject, one.at_ms)
+            # What a person said of one is for their own party.
+            party = dict(one.facts).get("party", scope.viewer.party)
+            is_seen = party == scope.viewer.party and _sees_group(scope, one.subject, one.at_ms)
         case _:
             lot = str(dict(one.facts).get("lot", ""))
             is_seen = scope.sees_asset(one.subject, one.at_ms) and (not lot or _holds(scope.when_lot(lot), one.at_ms))
@@ -237,11 +297,18 @@ def _within(arrivals: tuple[Arrival, ...], when: Stretches) -> tuple[Arrival, ..
     return tuple(one for one in arrivals if _holds(when, one.at_ms))
 
 
-def _alert(book: Book, facts: Mapping[str, AssetFacts], one: Alert) -> Alert | None:
-    """An alert with those of its causes that are seen; None where none is."""
+def _alert(scope: Scope, book: Book, facts: Mapping[str, AssetFacts], one: Alert) -> Alert | None:
+    """An alert with those of its causes that are seen, and what the viewer's own party has said; None where none is."""
     there = {cause for asset in assets_of(book, facts, one) if asset in facts for cause in facts[asset].causes}
     causes = tuple(cause for cause in one.causes if cause in there)
-    return one._replace(causes=causes) if causes else None
+    if not causes:
+        return None
+    party = scope.viewer.party
+    return one._replace(
+        causes=causes,
+        comments=tuple(said for said in one.comments if said.party == party),
+        silences=tuple(said for said in one.silences if said.party == party),
+    )
 
 
 def _watch(scope: Scope, watch: Watch) -> Watch:

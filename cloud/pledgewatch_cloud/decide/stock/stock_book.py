@@ -23,15 +23,14 @@ refuses, and drops nothing. A book is a value; taking a report makes another tha
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from pledgewatch_cloud.decide import canonical
-from pledgewatch_cloud.decide.moments import EPOCH, iso
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.stock.ages import Aged, Step, ages_of
+from pledgewatch_cloud.decide.stock.periods import DAY_MS, Period, frame_of, period_of
 from pledgewatch_cloud.decide.stock.rows import (
     COUNTED,
     KINDS,
@@ -54,7 +53,6 @@ CANCELS_MAX = 30_000
 KEEP_DAYS = 400
 """How many days of rows are kept where nothing else is said."""
 
-DAY_MS = 86_400_000
 _SNAPSHOT, _COMPLETE = "snapshot", "complete"  # kinds of the row that stands for a snapshot as such
 _UNRECONCILED = len(KINDS)
 _COLUMNS = len(KINDS) + 1
@@ -70,27 +68,6 @@ _Value = TypeVar("_Value")
 def horizon_ms(now_ms: int, keep_days: int = KEEP_DAYS) -> int:
     """The beginning of the first day of UTC that is kept: what is about moments before it is folded."""
     return now_ms // DAY_MS * DAY_MS - keep_days * DAY_MS
-
-
-class Period(NamedTuple):
-    """A day or month of UTC: what there was, what changed it, what there is; all in thousandths of the unit.
-
-    `moved` is what came from other bins less what went to them; `unreconciled` is what counts found more (or, negative,
-    less) than all else explains.
-    """
-
-    name: str
-    from_ms: int
-    until_ms: int
-    opening: int
-    received: int
-    shipped: int
-    sold: int
-    returned: int
-    adjusted: int
-    moved: int
-    unreconciled: int
-    closing: int
 
 
 class StockLot(NamedTuple):
@@ -212,7 +189,7 @@ class StockBook:
 
     def before(self, key: StockKey) -> Period:
         """What was folded of a key, as one period that begins with nothing and ends at the horizon."""
-        return _period("before", _BEFORE_ALL_MS, self.horizon_ms, 0, list(self._account(key).folded))
+        return period_of("before", _BEFORE_ALL_MS, self.horizon_ms, 0, list(self._account(key).folded))
 
     def periods(self, key: StockKey, length: str) -> list[Period]:
         """The roll-forward of a key by `day` or `month` of UTC, in order, without those in which nothing happened.
@@ -227,11 +204,11 @@ class StockBook:
         for change in self._changes(account, _ALWAYS_MS):
             if change.at_ms >= frame[2] or not frame[0]:
                 if frame[0]:
-                    found.append(_period(*frame, opening, columns))
+                    found.append(period_of(*frame, opening, columns))
                     opening, columns = found[-1].closing, [0] * _COLUMNS
-                frame = _frame(change.at_ms, length)
+                frame = frame_of(change.at_ms, length)
             columns[change.column] += change.milli
-        return [*found, _period(*frame, opening, columns)] if frame[0] else found
+        return [*found, period_of(*frame, opening, columns)] if frame[0] else found
 
     def lots(self, key: StockKey, at_ms: int = _ALWAYS_MS) -> list[StockLot]:
         """What there is of a key by lot, by name; they add up to what is on hand.
@@ -658,32 +635,6 @@ def _grown(lot: StockLot | None, row: StockRow, change: _Change) -> StockLot:
         row.cost_minor if known.cost_minor is None else known.cost_minor,
         known.currency or row.currency,
     )
-
-
-def _period(name: str, from_ms: int, until_ms: int, opening: int, columns: list[int]) -> Period:
-    received, shipped, sold, returned, adjusted, moved, unreconciled = columns
-    closing = opening + sum(columns)
-    return Period(
-        *(name, from_ms, until_ms, opening, received, -shipped, -sold, returned, adjusted, moved, unreconciled, closing)
-    )
-
-
-def _frame(at_ms: int, length: str) -> tuple[str, int, int]:
-    """The name of the period that a moment is in, its beginning and its end. Raises ValueError for another length."""
-    return _frame_of(at_ms // DAY_MS, length)
-
-
-@lru_cache(maxsize=2 * KEEP_DAYS)
-def _frame_of(number: int, length: str) -> tuple[str, int, int]:
-    """The same by the number of a day: all keys have the same days."""
-    day = EPOCH + timedelta(days=number)
-    if length == "day":
-        return f"{day:%Y-%m-%d}", number * DAY_MS, (number + 1) * DAY_MS
-    if length != "month":
-        raise ValueError(f"a period is a day or a month, not {length!r}")
-    first = day.replace(day=1)
-    then = (first + timedelta(days=31)).replace(day=1)
-    return f"{first:%Y-%m}", (first - EPOCH).days * DAY_MS, (then - EPOCH).days * DAY_MS
 
 
 def _name(key: StockKey) -> str:

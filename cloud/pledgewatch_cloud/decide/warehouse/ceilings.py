@@ -5,8 +5,8 @@ count that finds less than was kept, or than the stock system has, of every othe
 what had been heard of it before the count was made, and the goods that came and went since: what was received or
 returned, shipped or sold at a later moment, and what was moved, which adds to one bin what it takes from another. What
 the stock system corrects, and what it tells late of the time before, adds nothing. A count of the key itself lifts its
-ceiling. As long as the pool is short of what receipts claim since then, which is a *loss*, what comes in adds nothing
-either until it was counted: of any bin, also one that was counted before it came.
+ceiling. As long as the pool is short of what receipts claim since then, which is a *loss* (see losses), what comes in
+adds nothing either until it was counted: of any bin, also one that was counted before it came.
 
 It follows from the counts and from when each row was heard, so it does not matter how long a count took to be handed
 in, what was booked meanwhile, or which of two came first. A count that is older than any that may still come is worked
@@ -96,7 +96,6 @@ def after_count(
         known = before.ceilings.get(pool, Ceiling())
         moments = tuple(sorted({*known.moments, (at_ms, count.digest)}))
         one = known._replace(moments=moments, short_ms=min([known.short_ms, *short]))
-        one = one.with_loss(min(short)) if short else one
         missed = {key for key, some in by_key.items() if some}
         one = one._replace(missed=frozenset({*(known.missed - by_key.keys()), *missed}))
         late = [moment for moment, _ in moments if moment < now_ms - OLDEST_MS - SKEW_MS]

@@ -33,8 +33,8 @@ _CORRECTS = frozenset({"adjusted", "unreconciled"})
 _PUTS_BACK = _CORRECTS | {"returned"}
 _COMES = frozenset({"received", "returned"})
 _LEAVES = frozenset({"shipped", "sold"})
-LOSSES_MAX = 64
-"""Times in which a pool was short by a count that are told apart; of more, the oldest are taken for one."""
+Span = tuple[int, int]
+"""Since when and until when; until NEVER while it lasts."""
 # Moments are held in 64 bits; a quantity may need more than that nowhere, for rows and their quantities are bounded.
 _BEFORE_ALL_MS = -NEVER
 
@@ -61,33 +61,23 @@ class Counted(NamedTuple):
 class Ceiling(NamedTuple):
     """The counts of a pool, by moment and digest, and the moment of the earliest that missed goods (`short_ms`). From
     then on each sets the ceiling anew. What came of those up to `from_ms` is worked out: `kept` then, else nothing.
-    `losses`: since when and until when the pool was short since a count missed goods; until NEVER while it is.
-    `missed`: the keys whose newest count has missed goods.
+    `missed`: the keys whose newest count has missed goods. `claimed`: since when how much was claimed of the pool, and
+    `heard`: when it was known to be short. `losses`: what follows from all that (see losses).
     """
 
     moments: tuple[tuple[int, str], ...] = ()
     short_ms: int = NEVER
     from_ms: int = -NEVER
     kept: Mapping[StockKey, int] = {}
-    losses: tuple[tuple[int, int], ...] = ()
     missed: frozenset[StockKey] = frozenset()
+    claimed: tuple[tuple[int, int], ...] = ()
+    heard: tuple[Span, ...] = ()
+    losses: tuple[Span, ...] = ()
 
     @property
     def is_short(self) -> bool:
         """Whether a loss is open."""
         return any(until_ms == NEVER for _, until_ms in self.losses)
-
-    def with_loss(self, since_ms: int) -> "Ceiling":
-        """The ceiling of a pool that is short since a moment."""
-        closed = tuple(one for one in self.losses if one[1] < NEVER)
-        since_ms = min([since_ms, *(from_ms for from_ms, until_ms in self.losses if until_ms == NEVER)])
-        while len(closed) >= LOSSES_MAX:
-            closed = ((closed[0][0], closed[1][1]), *closed[2:])
-        return self._replace(losses=(*closed, (since_ms, NEVER)))
-
-    def without_loss(self, now_ms: int) -> "Ceiling":
-        """The ceiling of a pool that is short no more."""
-        return self._replace(losses=tuple((from_ms, min(until_ms, now_ms)) for from_ms, until_ms in self.losses))
 
     @property
     def set_ms(self) -> list[int]:
@@ -105,11 +95,15 @@ class Gone(NamedTuple):
 class Course:
     """What is kept of a key as a function of time. It changes at `moments`."""
 
-    __slots__ = ("levels", "moments", "opening", "told")
+    __slots__ = ("levels", "may_lose", "moments", "opening", "told")
 
-    def __init__(self, opening: int, moments: "array[int]", levels: "array[int]", told: "array[int]") -> None:
-        """`told` is the same without a ceiling; the same object where there is none."""
+    def __init__(
+        self, opening: int, moments: "array[int]", levels: "array[int]", told: "array[int]", *, may_lose: bool = False
+    ) -> None:
+        """`told` is the same without a ceiling; the same object where there is none. `may_lose`: it would be another
+        one with other losses."""
         self.opening, self.moments, self.levels, self.told = opening, moments, levels, told
+        self.may_lose = may_lose
 
     def milli(self, at_ms: int) -> int:
         """What was kept at a moment, all that happened at it included; below nothing where more went than ever came."""
@@ -145,16 +139,17 @@ def course_of(
     cap = cap_of(stock, key, counted, gone, ceiling) if ceiling is not None else None
     begin, levels, points = _levels(stock, key, counted, gone, [cap[0]] if cap else [])
     moments, told = array("q", levels), array("q", levels.values())
+    may_lose = ceiling is not None and _has_come(stock, key, counted, ceiling.short_ms)
     unseen = _unseen(stock, key, counted, ceiling, levels) if ceiling is not None else {}
     if cap is None and not any(unseen.values()):
-        return Course(begin, moments, told, told)
+        return Course(begin, moments, told, told, may_lose=may_lose)
     seen = [
         min(level - unseen[at_ms], _capped(cap, points, unseen, at_ms))
         if cap and at_ms >= cap[0]
         else level - unseen[at_ms]
         for at_ms, level in levels.items()
     ]
-    return Course(begin, moments, array("q", seen), told)
+    return Course(begin, moments, array("q", seen), told, may_lose=may_lose)
 
 
 def cap_of(
@@ -179,6 +174,12 @@ def _capped(cap: tuple[int, int], points: Mapping[int, _Point], unseen: Mapping[
     since_ms, kept = cap
     here, base = points[at_ms], points[since_ms]
     return kept + (here.goods - base.goods) - (here.left - base.left) - (unseen[at_ms] - unseen[since_ms])
+
+
+def _has_come(stock: StockBook, key: StockKey, counted: Counted | None, since_ms: int) -> bool:
+    """Whether anything came in after a moment that was not counted since."""
+    since_ms = max(since_ms, counted.at_ms) if counted is not None else since_ms
+    return any(kind in _COMES and at_ms > since_ms for at_ms, kind, _ in stock.story(key)[1])
 
 
 def _unseen(

@@ -20,7 +20,7 @@ from functools import partial
 
 from pledgewatch_cloud.decide.batch import Batch, Entry, Tick
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.events import Event, EventType, event
+from pledgewatch_cloud.decide.events import EventType, event
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.receipts import life
 from pledgewatch_cloud.decide.receipts.receipt import Receipt
@@ -29,7 +29,7 @@ from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, shortfall, signals, tares, unfound
+from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, losses, shortfall, signals, tares, unfound
 from pledgewatch_cloud.decide.warehouse.case_book import CaseBook
 from pledgewatch_cloud.decide.warehouse.cases import Mismatch
 from pledgewatch_cloud.decide.warehouse.counting import Count
@@ -47,15 +47,15 @@ from pledgewatch_cloud.decide.warehouse.shortfall import (
     Shortage,
     name_of,
 )
+from pledgewatch_cloud.decide.warehouse.teller import Teller
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Zone
-from pledgewatch_cloud.decide.warehouse.watch import Differing, Judged, Telling
+from pledgewatch_cloud.decide.warehouse.watch import Differing, Judged
 
 STOCK, COUNT, DOOR, LEFT, MISPLACED, UNCOUNTED = (
     *("stock_below_receipts", "count_below", "door_out_of_hours", "goods_left", "misplaced", "uncounted"),
 )
 _OF_ZONES = (WEIGHT, PIECES, DOOR)
 _OF_POOLS = (STOCK, COUNT)
-_SHORT = -1  # the line of what is told of a lot of which some is missing
 
 
 def judge(
@@ -197,12 +197,15 @@ class _Judging:
     def judged(self) -> State:
         """The state after the entry."""
         self._departures()
+        self._find_losses()
         self._judge_zones()
         for pool in sorted(self._pools):
             self._pool(pool)
         self._cases.fall_due()
         lots = self._lots()
-        told = self._tell(lots)
+        left = self._gone, self._strays, self._brief
+        teller = Teller(self._book, self._receipts, *left, lots, self._log, self._now_ms)
+        told = teller.tell(self._watch.told, None if self._is_all else self._concerned)
         watch = replace(
             self._watch,
             signals=self._heard,
@@ -389,6 +392,28 @@ class _Judging:
         one = self._receipts.get(name)
         self._pools |= _pools_of(one) if one is not None else set()
 
+    def _find_losses(self) -> None:
+        """When pools of which a count has missed goods were short; what is kept of those may be another than before."""
+        ceilings_of = self._watch.ceilings
+        for pool in ceilings_of if self._is_all else self._pools & ceilings_of.keys():
+            known = ceilings_of[pool]
+            if known.short_ms == NEVER:
+                continue
+            claims = shortfall.claims_of(pool, self._receipts, self._gone)
+            milli, is_missed = claims.staying_milli if claims.of else None, not self._counted.isdisjoint(known.missed)
+            one = losses.claimed(known, milli, self._now_ms, is_missed=is_missed)
+            self._put_ceiling(pool, losses.found(one, partial(self._kept.courses, pool)))
+
+    def _put_ceiling(self, pool: Pool, after: Ceiling) -> None:
+        """Keep a pool under another ceiling from now on."""
+        before = self._watch.ceilings[pool]
+        if after == before:
+            return
+        self._watch = replace(self._watch, ceilings={**self._watch.ceilings, pool: after})
+        if after.losses != before.losses:
+            self._kept.under(pool, after)
+            self._zones |= _zones_of(self._book, self._kept.keys_of(pool))
+
     def _judge_zones(self) -> None:
         """Every zone that is touched, and those that differ always are; what they are short of touches the pools of
         their goods."""
@@ -548,6 +573,8 @@ class _Judging:
         below_milli = claims.staying_milli - max(0, least_milli)
         self._below_receipts(pool, claims, kept, below_milli)
         is_unfound_short = unfound_milli > 0 and shortage.missing_milli > sum(claims.left.values())
+        if kept:
+            self._note_loss(pool, is_short=below_milli > 0 or is_unfound_short)
         self._uncounted(pool, kept, unfound_milli, is_short=below_milli > 0 or is_unfound_short)
         self._misplaced(pool, claims, kept, is_covered=below_milli <= 0)
         before = self._shortages.pop(pool, NOTHING_MISSING)
@@ -556,6 +583,14 @@ class _Judging:
             self._shortages[pool] = shortage
         if shortage != before:
             self._concerned.update(before.shares, shortage.shares)
+
+    def _note_loss(self, pool: Pool, *, is_short: bool) -> None:
+        """Note whether a pool of which a count has missed goods is known to be short."""
+        known = self._watch.ceilings.get(pool)
+        if known is not None and known.short_ms < NEVER:
+            one = losses.heard(known, self._now_ms, is_short=is_short)
+            if one is not known:
+                self._put_ceiling(pool, losses.found(one, partial(self._kept.courses, pool)))
 
     def _unfound_milli(self, pool: Pool) -> int:
         """What zones have missed of a pool, and nobody has found since: of each zone by what has missed more."""
@@ -576,21 +611,6 @@ class _Judging:
         more_milli, of_milli = sum(above.values()) + unfound_milli, sum(told[key] for key in keys)
         about = UNCOUNTED, pool.warehouse, pool[1:], more_milli, of_milli, keys
         self._cases.settle((UNCOUNTED, *_about(pool)), Mismatch(*about) if keys and is_short else None)
-        if kept:
-            self._note_loss(pool, is_short=is_short)
-
-    def _note_loss(self, pool: Pool, *, is_short: bool) -> None:
-        """Note whether a pool of which a count has missed goods is short; one that nothing is claimed of stays as it
-        was."""
-        known = self._watch.ceilings.get(pool)
-        if known is None or known.short_ms == NEVER or known.is_short == is_short:
-            return
-        before = self._state.watch.ceilings.get(pool, Ceiling())
-        after = known.with_loss(self._now_ms) if is_short else known.without_loss(self._now_ms)
-        if not is_short and not before.is_short:  # the count of this entry has missed goods that nobody claims
-            after = known._replace(losses=before.losses)
-        self._watch = replace(self._watch, ceilings={**self._watch.ceilings, pool: after})
-        self._kept.under(pool, after)
 
     def _below_receipts(self, pool: Pool, claims: Claims, kept: dict[StockKey, int], below_milli: int) -> None:
         """A case where stock and counts are below what receipts claim: by the stock system's word, which asks for a
@@ -637,52 +657,6 @@ class _Judging:
             **self._state.held,
             **held.held_by(self._book, self._receipts, self._shortages, self._concerned),
         }
-
-    def _tell(self, lots: dict[str, HeldByReceipt]) -> frozenset[Telling]:
-        """Say of lots what has become so, and what is so no longer; what was said and is still so."""
-        told = self._watch.told
-        names = {*self._book.electronic_receipts} if self._is_all else self._concerned
-        before = told if self._is_all else frozenset(one for one in told if one.receipt in names)
-        now = frozenset(one for name in names for one in self._tellings(name, lots))
-        for one in sorted(before - now):
-            ended = EventType.SHORTFALL_ENDED if one.line == _SHORT else EventType.GOODS_ACCOUNTED_FOR
-            self._log.say(self._about_lot(ended, self._now_ms, one))
-        for one in sorted(now - before):
-            self._log.say(self._begun(one, lots))
-        for _, departure in sorted(self._brief.items()):
-            for one in self._of_departure(departure):
-                self._log.say(self._begun(one, lots))
-                self._log.say(self._about_lot(EventType.GOODS_ACCOUNTED_FOR, self._now_ms, one))
-        return (told - before) | now
-
-    def _tellings(self, name: str, lots: dict[str, HeldByReceipt]) -> Iterable[Telling]:
-        for lot in self._book.lots_on_receipt(name):
-            if lots[lot.id].cases and lots[lot.id].missing:
-                yield Telling(lot.id, lot.asset, name, _SHORT)
-        receipt = self._receipts.get(name)
-        lines = range(len(receipt.goods) if receipt else 0)
-        live = [self._gone[name, line] for line in lines if (name, line) in self._gone]
-        for one in {*live, *self._strays.of_receipt(name)}:
-            yield from self._of_departure(one)
-
-    def _of_departure(self, one: Departure) -> Iterable[Telling]:
-        """What is told of lots where goods have left."""
-        lots = (lot for lot in self._book.lots_on_receipt(one.receipt) if lot.sku == one.of.goods.sku)
-        return [Telling(lot.id, lot.asset, *one.place) for lot in lots]
-
-    def _begun(self, one: Telling, lots: dict[str, HeldByReceipt]) -> Event:
-        if one.line == _SHORT:
-            known = lots[one.lot]
-            about: dict[str, int | str] = {"case": " ".join(known.cases), "missing": known.missing}
-            return self._about_lot(EventType.SHORTFALL_FOUND, self._now_ms, one, **about)
-        place = one.receipt, one.line
-        strays = (stray for stray in self._strays.of_receipt(one.receipt) if stray.place == place)
-        departure = self._gone.get(place) or self._brief.get(place) or next(strays)
-        return self._about_lot(EventType.GOODS_LEFT, departure.at_ms, one, gate=departure.gate)
-
-    def _about_lot(self, kind: EventType, at_ms: int, one: Telling, **about: int | str) -> Event:
-        line = {} if one.line == _SHORT else {"line": one.line}
-        return event(kind, at_ms, one.asset, lot=one.lot, receipt=one.receipt, **line, **about)
 
     def _next_ms(self) -> int:
         """The next moment at which time alone may change anything."""

@@ -21,8 +21,9 @@ from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock import intake
+from pledgewatch_cloud.decide.stock.periods import DAY_MS
 from pledgewatch_cloud.decide.stock.rows import Fault, Report, StockError
-from pledgewatch_cloud.decide.stock.stock_book import DAY_MS, StockBook, horizon_ms
+from pledgewatch_cloud.decide.stock.stock_book import StockBook, horizon_ms
 from pledgewatch_cloud.decide.stock.stock_terms import StockSource
 from pledgewatch_cloud.decide.warehouse import counting, half
 from pledgewatch_cloud.decide.warehouse.counting import Count, CountError

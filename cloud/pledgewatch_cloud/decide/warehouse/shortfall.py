@@ -173,8 +173,8 @@ class Kept:
         return self._known.put(self._found) if self._found else self._known
 
     def under(self, pool: Pool, ceiling: Ceiling) -> None:
-        """From now on a pool is kept under another ceiling."""
-        names = [name_of(key) for key in self.keys_of(pool)]
+        """From now on a pool is kept under another ceiling, which has other losses."""
+        names = [name_of(key) for key in self.keys_of(pool) if self.course(key).may_lose]
         self._ceilings = {**self._ceilings, pool: ceiling}
         self._known = self._known.without(frozenset(names))
         for name in names:
@@ -185,10 +185,18 @@ class Kept:
         name = name_of(key)
         found = self._found.get(name) or self._known.get(name)
         if found is None:
-            ceiling = self._ceilings.get(Pool.of(key)) if self._ceilings else None
-            found = course_of(self.stock, key, self.counts.get(key), self._gone.get(key, ()), ceiling)
+            found = self._course(key, self._ceilings.get(Pool.of(key)) if self._ceilings else None)
             self._found[name] = found
         return found
+
+    def courses(self, pool: Pool, ceiling: Ceiling) -> list[Course]:
+        """What would be kept of the keys of a pool under its ceiling with other losses."""
+        is_known = self._ceilings[pool].losses == ceiling.losses
+        some = ((key, self.course(key)) for key in self.keys_of(pool))
+        return [self._course(key, ceiling) if one.may_lose and not is_known else one for key, one in some]
+
+    def _course(self, key: StockKey, ceiling: Ceiling | None) -> Course:
+        return course_of(self.stock, key, self.counts.get(key), self._gone.get(key, ()), ceiling)
 
     def milli(self, key: StockKey, at_ms: int) -> int:
         """What was kept of a key at a moment; below nothing where more went than ever came."""

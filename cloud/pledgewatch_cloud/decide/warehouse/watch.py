@@ -172,8 +172,10 @@ class Watch:
                     one.short_ms,
                     one.from_ms,
                     sorted([*key, milli] for key, milli in one.kept.items()),
-                    one.losses,
                     sorted(one.missed),
+                    one.claimed,
+                    one.heard,
+                    one.losses,
                 ]
                 for pool, one in sorted(self.ceilings.items())
             ],
@@ -221,10 +223,11 @@ class Watch:
                     short_ms,
                     from_ms,
                     {StockKey(*key): milli for *key, milli in kept},
-                    tuple((since_ms, until_ms) for since_ms, until_ms in losses),
                     frozenset(StockKey(*key) for key in missed),
+                    *(tuple((one, other) for one, other in pairs) for pairs in spans),
                 )
-                for *pool, moments, short_ms, from_ms, kept, losses, missed in value["ceilings"]
+                for *pool, moments, short_ms, from_ms, kept, missed, claimed, heard, losses in value["ceilings"]
+                for spans in [(claimed, heard, losses)]
             },
             {
                 (asset, kind, Pool(*rest[:_POOL])): Unfound.from_row(rest[_POOL:])
