@@ -90,7 +90,7 @@ class Console:
     @property
     def service(self) -> Service:
         """The service behind it."""
-        found: Service = self.seeing.client.app.state.service  # type: ignore[attr-defined]
+        found: Service = self.seeing.client.app.state.service
         return found
 
     def __enter__(self) -> Self:
