@@ -38,7 +38,7 @@ from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 13
+FORMAT = 14
 
 
 @dataclass(frozen=True, slots=True)
