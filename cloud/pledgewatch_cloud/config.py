@@ -129,6 +129,20 @@ class ApiSettings:
             raise ValueError(f"host is {self.host}, which others can reach: name a token_file for its keepers")
 
 
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """The demo's stage: where the console's banner asks what has just happened, and what may be broken. It may ask
+    nobody else, so this is an address of this machine. Without this section there is no banner."""
+
+    stage: str
+
+    def __post_init__(self) -> None:
+        check_url(self.stage, "https", "http", allow_private=True)
+        parts = urlsplit(self.stage)
+        if self.stage != f"http://{parts.netloc}" or not is_loopback(parts.hostname or ""):
+            raise ValueError(f"stage is {self.stage!r}; use http:// and an address of this machine with its port")
+
+
 class EndpointForm(StrEnum):
     """How an endpoint is spoken to: signed events over HTTPS, a broker's topic, or payment files in a folder."""
 
@@ -410,7 +424,7 @@ class MembershipSettings:
 @dataclass(frozen=True, slots=True)
 class CloudSettings:
     """The whole file. Without [core] its messages wait in the outbox; without [clock] the machine's clock counts;
-    without [registry] goods are claimed here alone."""
+    without [registry] goods are claimed here alone; without [demo] the console has no banner."""
 
     service: ServiceSettings
     broker: BrokerSettings = field(default_factory=BrokerSettings)
@@ -426,6 +440,7 @@ class CloudSettings:
     endpoints: tuple[EndpointSettings, ...] = ()
     registry: MembershipSettings | None = None
     clock: ClockSettings | None = None
+    demo: DemoSettings | None = None
 
     def __post_init__(self) -> None:
         senders = [one.id for one in self.senders]
