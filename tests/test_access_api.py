@@ -16,6 +16,7 @@ from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.access.audit import MAX, Audit
 from pledgewatch_cloud.access.identify import KEEPER, new_key, sha256_of
 from pledgewatch_cloud.access.rates import Rates
+from pledgewatch_cloud.config import RoleRates
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.item import BookError
@@ -59,7 +60,7 @@ def test_two_users_have_no_key_and_no_subject_in_common() -> None:
 
 def test_users_are_written_as_they_were_said() -> None:
     key = {"kid": "k", "sha256": "0" * 64, "scope": "write", "until": "2027-01-01T00:00:00Z"}
-    said = user(keys=[key], subjects=[{"issuer": "https://id.example", "subject": "1"}])
+    said = user(keys=[key], subjects=[{"issuer": "https://id.example", "subject": "1"}], until="2027-02-01T00:00:00Z")
     book = book_module.amend(book_module.empty(), {"users": [said]})
     assert book_module.as_document(book)["users"] == [said]
 
@@ -135,6 +136,19 @@ def _read_only(name: str) -> dict[str, str]:
     return {"kid": "k1", "sha256": sha256_of(USERS[name].key), "scope": "read"}
 
 
+def test_a_role_may_ask_more_or_less_often_than_others(tmp_path: Path) -> None:
+    made = Seeing(tmp_path, requests_per_minute_of={Role.AUDITOR: 2})
+    found = {
+        name: [made.client.get("/viewer", headers=shown(USERS[name].key)).status_code for _ in range(3)]
+        for name in ("auditor-two", "lender-one")
+    }
+    assert found == {"auditor-two": [200, 200, 429], "lender-one": [200, 200, 200]}
+    assert RoleRates(auditor=2).set_ones() == {Role.AUDITOR: 2}
+    with pytest.raises(ValueError, match="must not be below 0"):
+        RoleRates(keeper=-1)
+    made.close()
+
+
 def test_an_alert_is_taken_on_by_who_sees_it_and_in_their_own_name(seeing: Seeing) -> None:
     seeing.pledge(FIRST, BANK)
     seeing.tick()
@@ -150,7 +164,7 @@ def test_an_alert_is_taken_on_by_who_sees_it_and_in_their_own_name(seeing: Seein
 
 
 def test_every_request_of_a_user_is_in_the_journal(seeing: Seeing) -> None:
-    service = seeing.client.app.state.service  # type: ignore[attr-defined]
+    service = seeing.client.app.state.service
     for _ in range(3):
         seeing.get("lender-one", "/facilities")
     seeing.get("lender-one", "/facilities/ghost")
@@ -168,7 +182,7 @@ def test_every_request_of_a_user_is_in_the_journal(seeing: Seeing) -> None:
 
 
 def test_what_a_user_has_written_is_noted_with_the_entry_that_it_came_to(seeing: Seeing) -> None:
-    service = seeing.client.app.state.service  # type: ignore[attr-defined]
+    service = seeing.client.app.state.service
     quotes = {"rates": [{"currency": "USD", "date": "2026-01-01", "rate": "1.1789"}]}
     answer = seeing.client.post("/market/quotes", json=quotes, headers=shown(USERS["keeper-kim"].key)).json()
     assert answer["changed"], answer

@@ -104,7 +104,7 @@ def test_what_is_refused_is_told_with_every_fault(served: Served) -> None:
 def test_changes_are_told_and_taken_up(seeing: Seeing, served: Served) -> None:
     with of(served, "lender-one") as client:
         seeing.pledge(FIRST, BANK)
-        service = seeing.client.app.state.service  # type: ignore[attr-defined]
+        service = seeing.client.app.state.service
         served.run(service.writer.tick(NEVER))
         wanted = [one["id"] for one in client.get("/events")["events"]]
         stream = client.changes(after_entry=0)

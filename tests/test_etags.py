@@ -64,7 +64,7 @@ def test_a_tag_opens_nothing_and_an_answer_that_is_known_is_noted_as_such(tmp_pa
     tag = seeing.client.get("/book").headers["etag"]
     assert_problem(seeing.client.get("/book", headers={"authorization": "", "if-none-match": tag}), 401)
     noted: list[int] = []
-    service = seeing.client.app.state.service  # type: ignore[attr-defined]
+    service = seeing.client.app.state.service
     service.audit.note = lambda *row: noted.append(row[-1])
     key = shown(USERS["lender-two"].key)
     own = seeing.client.get("/facilities", headers=key)

@@ -94,7 +94,7 @@ def test_a_key_that_is_none_is_refused(seeing: Seeing, key: str) -> None:
 
 
 def test_an_answer_that_is_given_again_is_noted_and_counted(seeing: Seeing) -> None:
-    service: Service = seeing.client.app.state.service  # type: ignore[attr-defined]
+    service: Service = seeing.client.app.state.service
     noted: list[object] = []
     service.audit.note = lambda *row: noted.append(row[2:])  # type: ignore[method-assign]
     post(seeing, moved("m1"))
@@ -107,7 +107,7 @@ def test_an_answer_that_is_given_again_is_noted_and_counted(seeing: Seeing) -> N
 
 
 def test_a_second_while_the_first_is_under_way_is_told_so(seeing: Seeing) -> None:
-    service: Service = seeing.client.app.state.service  # type: ignore[attr-defined]
+    service: Service = seeing.client.app.state.service
 
     async def both() -> tuple[int, int, str]:
         may_go, commit = asyncio.Event(), service.writer.commit

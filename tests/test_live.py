@@ -41,7 +41,7 @@ def served(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 def service_of(seeing: Seeing) -> Service:
     """The service behind the API."""
-    found: Service = seeing.client.app.state.service  # type: ignore[attr-defined]
+    found: Service = seeing.client.app.state.service
     return found
 
 

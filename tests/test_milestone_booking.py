@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from api_cloud import ApiCloud
+from asking import AppClient
 from builders import MINUTE_MS, NOON_MS
-from fastapi.testclient import TestClient
 from milestoning import Trade, data_of, milestone
 from test_milestone_life import (
     BOTH,
@@ -206,7 +206,7 @@ def cloud(tmp_path: Path) -> ApiCloud:
     return cloud
 
 
-def assert_refused(client: TestClient, status: int, path: str, **body: str) -> str:
+def assert_refused(client: AppClient, status: int, path: str, **body: str) -> str:
     answer = client.post(path, json=body)
     assert answer.status_code == status, answer.text
     return str(answer.json()["detail"])

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from api_cloud import JSON, ApiCloud, assert_problem
+from asking import AppClient
 from builders import (
     AT_SEA,
     IN_LOS_ANGELES,
@@ -20,7 +21,6 @@ from builders import (
     position,
     temperature,
 )
-from fastapi.testclient import TestClient
 from needed import DATA, needs
 from standardwebhooks import Webhook
 from test_epcis_out import CONTAINER, SCHEMA, assert_valid
@@ -92,7 +92,7 @@ class NoticeCloud(ApiCloud):
         ]
         self.submissions = Submissions()
         super().__init__(folder, token=OWNER_TOKEN, senders=Senders(keys), submissions=self.submissions)
-        self.sender = TestClient(self.client.app)  # who shows no token but what a sender shows
+        self.sender = AppClient(self.client.app)  # who shows no token but what a sender shows
         self.device = Device("box-1")
         self.spine.commit(drafts.amend, self.book())
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from api_cloud import client_over
+from asking import AppClient
 from brokers import BrokerProcess, free_port, started
 from builders import NOON_MS, Device, ManualClock, book_document, temperature
 from cryptography import x509
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from fastapi.testclient import TestClient
 from needed import system_program
 from pwdlib import PasswordHash  # comes with amqtt
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -41,7 +41,7 @@ from pledgewatch_wire.settings import load
 from pledgewatch_wire.topics import Kind
 
 
-def client_for(folder: Path, bench: Bench) -> TestClient:
+def client_for(folder: Path, bench: Bench) -> AppClient:
     """The API over what the ingest loop of a bench has done."""
     return client_over(
         bench.store,

@@ -139,7 +139,7 @@ def test_metrics_are_of_each_endpoint(cloud: OutboxCloud) -> None:
 
     class Scrape(Collector):
         def collect(self) -> Iterator[Any]:
-            yield from endpoint_metrics.families(cloud.client.app.state.service)  # type: ignore[attr-defined]
+            yield from endpoint_metrics.families(cloud.client.app.state.service)
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Scrape())

@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 from api_cloud import assert_problem
+from asking import AppClient
 from builders import ManualClock
-from fastapi.testclient import TestClient
 from joining import BOX, MARKS_KEY, NEXT_KEY
 from receipting import NOON_MS
 
@@ -85,7 +85,7 @@ class Office:
                 0,
             )
         desk = Desk(self.kept, self.members, dict.fromkeys(SECRETS, AN_HOUR), self.clock)
-        self.client = TestClient(create_app(desk))
+        self.client = AppClient(create_app(desk))
 
     def headers(self, member: str, body: bytes, message: str = "", at_ms: int | None = None) -> dict[str, str]:
         """The headers of a request that a member signs."""

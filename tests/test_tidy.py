@@ -67,9 +67,10 @@ ROOMS = {
     "registry": {
         *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api"),
     },
-    "access": {"decide", "journal", "spine", "series", "clock", "outage"},
+    "login": {"decide", "clock", "outage", "outbox"},
+    "access": {"decide", "journal", "spine", "series", "clock", "outage", "login"},
     "api": {
-        "access",
+        *("access", "login"),
         *("decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file", "notices"),
         *("histogram", "outbox", "membership", "stock", "receipts"),
     },
@@ -81,7 +82,7 @@ ROOMS = {
     "service": {
         *("config", "configured", "credentials", "delivery", "book_at_start", "broker", "follower", "clock"),
         *("decide", "journal", "spine", "ingest", "outbox", "notices", "stock", "drop_folder", "series", "api"),
-        *("membership", "serving"),
+        *("membership", "serving", "login"),
         "receipts",
     },
     "commands": {

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from api_cloud import assert_problem, client_over
+from asking import AppClient
 from builders import MINUTE_MS, NOON_MS
-from fastapi.testclient import TestClient
 from httpx2 import Response
 from keeping import SKU, Keeping, sofas
 from receipting import BANK, DEPOSITOR, FIRST, WAREHOUSE
@@ -32,7 +32,7 @@ class CasesCloud:
         self.keeping = Keeping(store=self.store)
         self.series = EmbeddedSeries(folder, self.store.journal)
         writer = Writer(self.keeping.spine, lambda: None)
-        self.client: TestClient = client_over(self.store, writer, self.series, clock=self.keeping.clock, **others)
+        self.client: AppClient = client_over(self.store, writer, self.series, clock=self.keeping.clock, **others)
 
     def close(self) -> None:
         """Let go of the files."""

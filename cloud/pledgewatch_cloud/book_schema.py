@@ -575,6 +575,7 @@ SECTIONS: dict[str, Schema] = {
             )
             | {"maxItems": users.KEYS_MAX},
             facilities=IDS | {"description": "what an insurer or an auditor may see"},
+            until=MOMENT | {"description": "nobody is let in as this user from then on"},
         )
     ),
     "warehouses": listed(

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
 from pledgewatch_cloud.journal.outbox import CORE, Begin
@@ -111,14 +112,38 @@ class IngestSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleRates:
+    """How many requests a minute each user of a role may make; 0: as many as anybody."""
+
+    keeper: int = 0
+    lender: int = 0
+    borrower: int = 0
+    operator: int = 0
+    warehouse: int = 0
+    insurer: int = 0
+    auditor: int = 0
+
+    def __post_init__(self) -> None:
+        for role in Role:
+            if getattr(self, role) < 0:
+                raise ValueError(f"{role} is {getattr(self, role)}; it must not be below 0")
+
+    def set_ones(self) -> dict[Role, int]:
+        """Those that are set, by role."""
+        return {role: getattr(self, role) for role in Role if getattr(self, role)}
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """Where API and console are served. Who shows the token in `token_file` is a keeper; beyond this machine one is
-    required. `requests_per_minute`: of each user, and of each address from which nobody is known."""
+    required. `requests_per_minute`: of each user, and of each address from which nobody is known;
+    `requests_per_minute_of` says otherwise for users of some roles."""
 
     host: str = "127.0.0.1"
     port: int = 8420
     token_file: Path | None = None
     requests_per_minute: int = 12_000
+    requests_per_minute_of: RoleRates = field(default_factory=RoleRates)
 
     def __post_init__(self) -> None:
         if self.requests_per_minute < 1:
@@ -421,10 +446,58 @@ class MembershipSettings:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginSettings:
+    """The OpenID provider by which people log in; docs/ACCESS.md explains it.
+
+    `issuer` is what it calls itself, as `subjects` of users have it. `base_url` is where browsers reach the console, so
+    the provider is to know `base_url`/login/callback. `client_secret_file` holds what the provider gave this client;
+    without it PKCE alone ties a code to us. Access tokens of the issuer whose `aud` has `audience` are taken too;
+    empty: none. A session ends `session_idle_s` after it was last used, and `session_s` after it began. `clock_skew_s`:
+    how far the issuer's clock may be from this machine's.
+    """
+
+    issuer: str
+    client_id: str
+    base_url: str
+    client_secret_file: Path | None = None
+    audience: str = ""
+    clock_skew_s: int = 60
+    session_idle_s: float = 1_800.0
+    session_s: float = 43_200.0
+    timeout_s: float = 5.0
+    allow_private_networks: bool = False
+    ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_url(self.issuer, "https", "http", allow_private=self.allow_private_networks)
+        if any(one in self.issuer for one in "?#"):
+            raise ValueError(f"issuer is {self.issuer!r}; it is an address without ? and #")
+        check_base_url(self.base_url)
+        parts = urlsplit(self.base_url)
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            raise ValueError(f"base_url is {self.base_url!r}; sessions need https:// beyond this machine")
+        if not self.client_id.isprintable() or not self.client_id:
+            raise ValueError("client_id is empty; it is what the provider calls this client")
+        if self.audience == self.client_id:
+            raise ValueError("audience is client_id; an access token for the API must differ from an ID token for it")
+        if not 0 <= self.clock_skew_s <= 300:
+            raise ValueError(f"clock_skew_s is {self.clock_skew_s}; use 0 to 300")
+        for name in ("session_idle_s", "session_s", "timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+    @property
+    def is_public(self) -> bool:
+        """Whether browsers of other machines reach us."""
+        return not is_loopback(urlsplit(self.base_url).hostname or "")
+
+
 @dataclass(frozen=True, slots=True)
 class CloudSettings:
     """The whole file. Without [core] its messages wait in the outbox; without [clock] the machine's clock counts;
-    without [registry] goods are claimed here alone; without [demo] the console has no banner."""
+    without [registry] goods are claimed here alone; without [login] who asks shows a key or a token; without [demo] the
+    console has no banner."""
 
     service: ServiceSettings
     broker: BrokerSettings = field(default_factory=BrokerSettings)
@@ -439,10 +512,14 @@ class CloudSettings:
     core: CoreSettings | None = None
     endpoints: tuple[EndpointSettings, ...] = ()
     registry: MembershipSettings | None = None
+    login: LoginSettings | None = None
     clock: ClockSettings | None = None
     demo: DemoSettings | None = None
 
     def __post_init__(self) -> None:
+        if self.login is not None and self.login.is_public and self.api.token_file is None:
+            # What stands before us on this machine would make keepers of its callers until the book has a user.
+            raise ValueError("[login] base_url can be reached by others: name [api] token_file for its keepers")
         senders = [one.id for one in self.senders]
         for one in sorted(set(senders)):
             if senders.count(one) > 1:
@@ -488,6 +565,8 @@ class CloudSettings:
             "[api] token_file": self.api.token_file,
             "[series] token_file": self.series.token_file,
             "[receipts] issuer_key_file": self.receipts.issuer_key_file,
+            "[login] client_secret_file": None if self.login is None else self.login.client_secret_file,
+            "[login] ca_file": None if self.login is None else self.login.ca_file,
             **({} if self.core is None else self.core.secrets("[core]")),
             **({} if self.registry is None else self.registry.files()),
             **{

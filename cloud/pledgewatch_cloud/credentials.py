@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pledgewatch_cloud import signing_key
-from pledgewatch_cloud.config import MembershipSettings, ReceiptsSettings, SenderSettings
+from pledgewatch_cloud.config import LoginSettings, MembershipSettings, ReceiptsSettings, SenderSettings
 from pledgewatch_cloud.membership.marks_key import MarksKey
 from pledgewatch_cloud.notices.senders import SenderKeys, Senders
 from pledgewatch_cloud.receipts.signer import Signer, signer
@@ -62,6 +62,16 @@ def sender_keys(senders: Sequence[SenderSettings]) -> list[SenderKeys]:
     except ValueError as error:
         raise CredentialError(f"[[senders]] {error}") from None
     return found
+
+
+def client_secret(login: LoginSettings) -> str:
+    """What we show the login provider; empty where it knows us without. Raises CredentialError."""
+    if login.client_secret_file is None:
+        return ""
+    secret = _text_in(login.client_secret_file)
+    if not secret:
+        raise CredentialError(f"{login.client_secret_file} holds no secret of a client")
+    return secret
 
 
 def signer_of(receipts: ReceiptsSettings) -> Signer | None:

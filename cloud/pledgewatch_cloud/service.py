@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 import socket
+import time
 from collections.abc import Awaitable
 from dataclasses import replace
 from functools import partial
@@ -24,9 +25,9 @@ from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.book_at_start import BookFileError, amend_from_files
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, SystemClock
-from pledgewatch_cloud.config import BrokerSettings, CloudSettings, DropSettings, MembershipSettings
+from pledgewatch_cloud.config import BrokerSettings, CloudSettings, DropSettings, LoginSettings, MembershipSettings
 from pledgewatch_cloud.configured import broker_address, clock_of, series_of
-from pledgewatch_cloud.credentials import CredentialError, member_keys, sender_keys, signer_of, token_in
+from pledgewatch_cloud.credentials import CredentialError, client_secret, member_keys, sender_keys, signer_of, token_in
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.drop_folder import DropFolder, Taker
@@ -39,6 +40,10 @@ from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Subscriber
 from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.journal.sqlite import SqliteStore
+from pledgewatch_cloud.login import provider
+from pledgewatch_cloud.login.login import CALLBACK_PATH, Login
+from pledgewatch_cloud.login.provider import Provider
+from pledgewatch_cloud.login.tokens import Terms
 from pledgewatch_cloud.membership.client import Client
 from pledgewatch_cloud.membership.membership import Membership
 from pledgewatch_cloud.notices.drop import NoticeFiles
@@ -85,6 +90,7 @@ class _Open(NamedTuple):
     series: Series
     subscriber: Subscriber
     membership: Membership | None
+    login: Login | None
     metrics: Metrics
     submissions: Submissions
     stock_reports: StockReports
@@ -125,9 +131,10 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     stack.callback(series.close)
     subscriber = await _subscriber(settings, stack)
     membership = await _membership(settings.registry, writer, stack)
+    login = await _login(settings.login, stack)
     counts = Metrics(), Submissions(), StockReports()
     return _Open(
-        listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, *counts
+        listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, login, *counts
     )
 
 
@@ -151,6 +158,8 @@ async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyn
             loops[taker.noun] = DropFolder(drop.drop_folder, taker, drop.look_every_s).run()
     if opened.membership is not None:
         loops["registry"] = opened.membership.run()
+    if opened.login is not None:
+        loops["login"] = opened.login.provider.run()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop, name=name) for name, loop in loops.items()]
         api = group.create_task(server.serve(sockets=[opened.listener]), name="api")
@@ -196,7 +205,9 @@ def _service(settings: CloudSettings, opened: _Open) -> Service:
         stock_reports=opened.stock_reports,
         clock=opened.clock,
         membership=opened.membership,
+        login=opened.login,
         requests_per_minute=settings.api.requests_per_minute,
+        requests_per_minute_of=settings.api.requests_per_minute_of.set_ones(),
     )
 
 
@@ -249,6 +260,34 @@ async def _membership(
         clock=SystemClock(),
         look_every_s=one.look_every_s,
         claims_an_hour=one.claims_an_hour,
+    )
+
+
+async def _login(one: LoginSettings | None, stack: contextlib.AsyncExitStack) -> Login | None:
+    """Raises CredentialError, ServiceError."""
+    if one is None:
+        return None
+    base_url = one.base_url.rstrip("/")
+    client = provider.Client(one.client_id, client_secret(one), base_url + CALLBACK_PATH)
+    try:
+        found = Provider(
+            one.issuer,
+            client,
+            time.monotonic,
+            timeout_s=one.timeout_s,
+            tls=Tls(one.ca_file),
+            allow_private=one.allow_private_networks,
+        )
+    except OSError as error:
+        raise ServiceError(f"[login] ca_file {one.ca_file}: {error}") from None
+    return Login(
+        await stack.enter_async_context(found),
+        Terms(one.issuer, one.client_id, one.audience, one.clock_skew_s),
+        base_url,
+        clock=SystemClock(),
+        now_s=time.monotonic,
+        idle_s=one.session_idle_s,
+        whole_s=one.session_s,
     )
 
 

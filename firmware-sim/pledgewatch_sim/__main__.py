@@ -1,4 +1,4 @@
-"""`pledgewatch-sim`: devices as bytes, the sandbox bank, the demo."""
+"""`pledgewatch-sim`: devices as bytes, the sandbox bank, a login provider, the demo."""
 
 import argparse
 import asyncio
@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
         bank.add_argument("--config", type=Path, required=True, metavar="FILE")
         bank.add_argument("--check", action="store_true", help="only check the configuration; needs no network")
         bank.set_defaults(command=_bank)
+
+    issuer = commands.add_parser("issuer", help="run a login provider for development, on this machine alone")
+    issuer.add_argument("--config", type=Path, required=True, metavar="FILE")
+    issuer.add_argument("--check", action="store_true", help="only check the configuration; needs no network")
+    issuer.set_defaults(command=_issuer)
 
     fleet = commands.add_parser("fleet", help="publish valid, signed traffic of many devices at a given rate")
     devices, days, rate = _whole(1, 10_000_000), _number(0, 3_650), _number(0, 1e7)
@@ -158,6 +163,27 @@ def _bank(options: argparse.Namespace) -> int:
         asyncio.run(program.run(settings))
     except OSError as error:
         where = error.filename or f"{settings.bank.host}:{settings.bank.port}"
+        print(f"{where} cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _issuer(options: argparse.Namespace) -> int:
+    from pledgewatch_sim.issuer import program  # noqa: PLC0415 - the others need none of it
+    from pledgewatch_sim.issuer.settings import IssuerFile  # noqa: PLC0415
+
+    settings = load(options.config, IssuerFile)
+    if options.check:
+        print(f"{options.config}: can be used")
+        return 0
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(program.run(settings))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = error.filename or f"{settings.issuer.host}:{settings.issuer.port}"
         print(f"{where} cannot be used: {error.strerror}", file=sys.stderr)
         return 2
     return 0

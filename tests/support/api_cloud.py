@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from asking import AppClient
 from builders import (
     AT_SEA,
     IN_LOS_ANGELES,
@@ -15,7 +16,6 @@ from builders import (
     position,
     temperature,
 )
-from fastapi.testclient import TestClient
 
 from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
@@ -35,7 +35,7 @@ TOKEN = "not-a-secret"
 JSON = {"content-type": "application/json"}
 
 
-def client_over(store: Store, writer: Writer, series: EmbeddedSeries, **others: Any) -> TestClient:
+def client_over(store: Store, writer: Writer, series: EmbeddedSeries, **others: Any) -> AppClient:
     """A client of the API; `others` are what else a Service is made of, where a test wants it otherwise. Where it has a
     token the client shows it: it is the keeper's."""
     usual: dict[str, Any] = {
@@ -47,7 +47,7 @@ def client_over(store: Store, writer: Writer, series: EmbeddedSeries, **others: 
         "token": None,
     }
     service = Service(store=store, writer=writer, series=series, **(usual | others))
-    return TestClient(create_app(service), headers=shown(service.token) if service.token else {})
+    return AppClient(create_app(service), headers=shown(service.token) if service.token else None)
 
 
 def shown(token: str) -> dict[str, str]:

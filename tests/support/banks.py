@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from fastapi.testclient import TestClient
+from asking import AppClient
 from standardwebhooks import Webhook
 
 from pledgewatch_sim.bank import message
@@ -75,7 +75,7 @@ class Bank:
         self.ledger = Ledger(folder / "ledger.sqlite", lambda: self.now_ms)
         settings = MisbehaviourSettings(**misbehaviour)
         self.app = create_bank(self.ledger, [OLD_SECRET, SECRET], settings, self._count_moved)
-        self.client = TestClient(self.app, client=(client_host, 50_000))
+        self.client = AppClient(self.app, host=client_host)
 
     def send(self, one: dict[str, Any], **how: Any) -> httpx2.Response:
         """Send a message. `how`: secret, age_s."""

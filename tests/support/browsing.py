@@ -34,11 +34,11 @@ _LANES = {
 
 
 @contextlib.contextmanager
-def served(app: Any) -> Iterator[str]:
-    """The address of an application while it is served."""
+def served(app: Any, port: int = 0) -> Iterator[str]:
+    """The address of an application while it is served; port 0: any free one."""
     import uvicorn  # noqa: PLC0415 - what only a browser needs
 
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     server = Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="console")
     thread.start()

@@ -62,13 +62,15 @@ class Seeing:
     """The journal, its API, and the record. Every entry is a minute after the one before; a reading is measured half a
     minute before it is heard."""
 
-    def __init__(self, folder: Path, store: Store | None = None) -> None:
+    def __init__(self, folder: Path, store: Store | None = None, **others: Any) -> None:
+        """`others` are as for `client_over`."""
         self.store = SqliteStore(folder) if store is None else store
         self.keeping = Keeping(lot(HALL_LOT), lot(SECOND_LOT, SECOND, 20), store=self.store)
         self.series = EmbeddedSeries(folder, self.store.journal)
         self.feeder = Feeder(self.store, self.series)
         self.writer = Writer(self.keeping.spine, lambda: None)
-        self.client = client_over(self.store, self.writer, self.series, clock=self.keeping.clock, token="not-a-secret")
+        usual: dict[str, Any] = {"clock": self.keeping.clock, "token": "not-a-secret"}
+        self.client = client_over(self.store, self.writer, self.series, **(usual | others))
         self.minute = 0
         self.pledged: dict[str, tuple[str, str]] = {}
         """By lot: the bank that it is pledged to and the borrower, as it stands."""

@@ -84,8 +84,9 @@ def told_until_quiet(app: Any, key: str, after_entry: int = 0, last_event_id: st
 class Served:
     """An application at an address of this machine."""
 
-    def __init__(self, app: Any) -> None:
-        port = free_port()
+    def __init__(self, app: Any, port: int | None = None) -> None:
+        """At a port, or at any that is free."""
+        port = free_port() if port is None else port
         self.url = f"http://127.0.0.1:{port}"
         self.server = Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -11,6 +11,7 @@ A device signs the hash at checkpoints with Ed25519 (RFC 8032). One signature th
 the cloud can neither leave one out, nor change one, nor put one in between, without the next checkpoint failing.
 """
 
+import functools
 import hashlib
 import struct
 from collections.abc import Iterable
@@ -97,6 +98,7 @@ def public_key(text: str) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
 
 
+@functools.lru_cache(maxsize=4_096)  # asked at each signature, of few keys
 def is_public_key(text: str) -> bool:
     """Whether 64 hexadecimal digits are a point that a key can be: on the curve, written in its one form, not weak.
 

@@ -1,7 +1,15 @@
-"""Who asks: by the keeper's token, by a key of the API, or by nothing where nobody need show anything.
+"""Who asks, in one place for every route, the stream of changes and writes that are said twice.
+
+    the keeper's token ─────────────────────────────► KEEPER
+    a key of the API ─────────────► its user ────┐
+    a session ──► (issuer, subject) ─► its user ─┼─► Viewer: the same, whichever it was
+    an access token ─► (issuer, subject) ─► user ┘
+    nothing, where nobody need show anything ───────► ANYBODY
 
 A key is `pwk_` and 43 signs of base64url, 256 bits of chance. The book has its SHA-256 only, with its user, until when
 it opens and whether for writing too; it is found by that hash, so no comparison tells how much of a guess was right.
+Whose a session or an access token is, the provider has said (login/); which user that is, the book says each time it is
+asked, so whoever is taken out of it sees nothing from then on.
 """
 
 import hashlib
@@ -10,10 +18,15 @@ import re
 import secrets
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from pledgewatch_cloud.decide.access.scope import Viewer
-from pledgewatch_cloud.decide.access.users import ApiKey, Role, User
+from pledgewatch_cloud.decide.access.users import ApiKey, Role, Subject, User
 from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.login.login import Login
+from pledgewatch_cloud.login.provider import AwayError
+from pledgewatch_cloud.login.sessions import is_guarded
+from pledgewatch_cloud.login.tokens import TokenError
 
 PREFIX = "pwk_"
 _KEY = re.compile(r"pwk_[A-Za-z0-9_-]{43}")
@@ -27,6 +40,76 @@ class UnknownError(Exception):
     """Nobody is known by what was shown; the sentence says what to show, and nothing of what was."""
 
 
+class StrangerError(UnknownError):
+    """The provider knows who it is, and the book does not."""
+
+
+class UnguardedError(UnknownError):
+    """A write of a session without what only a page of ours can say."""
+
+
+class ProviderAwayError(UnknownError):
+    """Whose token it is cannot be told now."""
+
+
+class Shown(NamedTuple):
+    """What a request shows of who asks: the header, or the name of a session. What a session writes says `guard` too,
+    and comes from a page of `origin`. `is_attended`: a person has asked for it, not their page by itself."""
+
+    authorization: str = ""
+    session: str = ""
+    guard: str = ""
+    origin: str = ""
+    is_write: bool = False
+    is_attended: bool = True
+
+
+class Door(NamedTuple):
+    """What somebody can be known by beside the book: the keeper's token, and logins where there are any."""
+
+    token: str | None
+    login: Login | None
+
+    async def viewer_of(self, shown: Shown, book: Book, now_ms: int) -> Viewer:
+        """Who shows this. Raises UnknownError."""
+        if self.token is None and not book.users:
+            return ANYBODY
+        if not shown.authorization and shown.session and self.login is not None:
+            return user_of(self.login_of(shown), book, now_ms)
+        scheme, _, said = shown.authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise UnknownError("show who you are: `Authorization: Bearer` with a key of the API or the keeper's token")
+        if self.token is not None and hmac.compare_digest(said.encode(), self.token.encode()):
+            return KEEPER
+        if self.login is not None and said.count(".") == 2:
+            return await self._of_token(self.login, said, book, now_ms)
+        found = _by_hash(_Held(book.users)).get(sha256_of(said)) if _KEY.fullmatch(said) else None
+        if found is None or min(found[1].until_ms, found[0].until_ms) <= now_ms:
+            raise UnknownError(
+                "nobody is known by this key or token, or it opens no more; ask the book's keeper for another"
+            )
+        return viewer(found[0], may_write=found[1].scope == "write")
+
+    def login_of(self, shown: Shown) -> Subject:
+        """Who has logged in, by the session that is shown. Raises UnguardedError; UnknownError where there is none."""
+        login = self.login
+        subject = None if login is None else login.subject_of_session(shown.session, is_used=shown.is_attended)
+        if login is None or subject is None:
+            raise UnknownError("the session has ended; log in again")
+        if shown.is_write and (shown.origin != login.origin or not is_guarded(shown.session, shown.guard)):
+            raise UnguardedError("what a session changes is said by a page of this origin, with its `x-csrf-token`")
+        return subject
+
+    async def _of_token(self, login: Login, said: str, book: Book, now_ms: int) -> Viewer:
+        try:
+            subject = await login.subject_of_token(said)
+        except TokenError as error:
+            raise UnknownError(str(error)) from None
+        except AwayError as error:
+            raise ProviderAwayError(f"whose token it is cannot be told now: {error}") from None
+        return user_of(subject, book, now_ms)
+
+
 def new_key() -> tuple[str, str]:
     """A key of the API, and its SHA-256 for the book."""
     key = PREFIX + secrets.token_urlsafe(32)
@@ -38,21 +121,12 @@ def sha256_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def viewer_of(authorization: str, token: str | None, book: Book, now_ms: int) -> Viewer:
-    """Who shows this header. Raises UnknownError."""
-    if token is None and not book.users:
-        return ANYBODY
-    scheme, _, shown = authorization.partition(" ")
-    if scheme.lower() != "bearer":
-        raise UnknownError("show who you are: `Authorization: Bearer` with a key of the API or the keeper's token")
-    if token is not None and hmac.compare_digest(shown.encode(), token.encode()):
-        return KEEPER
-    found = _by_hash(_Held(book.users)).get(sha256_of(shown)) if _KEY.fullmatch(shown) else None
-    if found is None or found[1].until_ms <= now_ms:
-        raise UnknownError(
-            "nobody is known by this key or token, or it opens no more; ask the book's keeper for another"
-        )
-    return viewer(found[0], may_write=found[1].scope == "write")
+def user_of(subject: Subject, book: Book, now_ms: int) -> Viewer:
+    """The user of the book whom an issuer calls so. They write what their role may. Raises StrangerError."""
+    found = _by_subject(_Held(book.users)).get(subject)
+    if found is None or found.until_ms <= now_ms:
+        raise StrangerError("you are logged in, and no user of the book, or one no more; ask the book's keeper")
+    return viewer(found, may_write=True)
 
 
 def viewer(user: User, *, may_write: bool) -> Viewer:
@@ -78,3 +152,8 @@ class _Held:
 @lru_cache(4)
 def _by_hash(held: _Held) -> dict[str, tuple[User, ApiKey]]:
     return {key.sha256: (user, key) for user in held.users.values() for key in user.keys}
+
+
+@lru_cache(4)
+def _by_subject(held: _Held) -> dict[Subject, User]:
+    return {subject: user for user in held.users.values() for subject in user.subjects}

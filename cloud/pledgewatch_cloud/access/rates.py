@@ -12,16 +12,16 @@ class Rates:
     """Buckets by who asks. `now_s` is a clock that only rises."""
 
     def __init__(self, per_minute: int, now_s: Callable[[], float]) -> None:
-        self._most, self._now_s = per_minute, now_s
+        self.per_minute, self._now_s = per_minute, now_s
         self._left: dict[str, tuple[float, float]] = {}
 
     def wait_s(self, name: str) -> int:
         """Take one from a bucket: 0 where there is one, else in how many whole seconds there will be."""
         now_s = self._now_s()
-        left, since_s = self._left.pop(name, (float(self._most), now_s))
-        left = min(float(self._most), left + (now_s - since_s) * self._most / _MINUTE_S)
+        left, since_s = self._left.pop(name, (float(self.per_minute), now_s))
+        left = min(float(self.per_minute), left + (now_s - since_s) * self.per_minute / _MINUTE_S)
         is_enough = left >= 1
         while len(self._left) >= KEPT_MAX:
             del self._left[next(iter(self._left))]
         self._left[name] = (left - 1 if is_enough else left), now_s
-        return 0 if is_enough else max(1, ceil((1 - left) * _MINUTE_S / self._most))
+        return 0 if is_enough else max(1, ceil((1 - left) * _MINUTE_S / self.per_minute))

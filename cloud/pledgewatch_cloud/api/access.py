@@ -14,7 +14,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from pledgewatch_cloud.access.audit import Audit
-from pledgewatch_cloud.access.identify import UnknownError, viewer_of
+from pledgewatch_cloud.access.identify import (
+    Door,
+    ProviderAwayError,
+    Shown,
+    StrangerError,
+    UnguardedError,
+    UnknownError,
+)
 from pledgewatch_cloud.access.rates import Rates
 from pledgewatch_cloud.access.view import View, Views
 from pledgewatch_cloud.api.problems import Problem
@@ -26,6 +33,7 @@ from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
 from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.journal.store import Store
+from pledgewatch_cloud.login.login import Login
 from pledgewatch_cloud.membership.membership import Membership
 from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.notices.senders import Senders
@@ -34,6 +42,10 @@ from pledgewatch_cloud.receipts.signer import Signer
 from pledgewatch_cloud.series.series import Series
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_cloud.stock.reports import StockReports
+
+LOGINS_PER_MINUTE = 120
+"""Steps of logins from one address; each login has two, and there may be many people behind one address."""
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,9 @@ class Service:
     `senders` may hand in notices and reports of stock, and nothing else; each shows that it is one (see
     notices/senders.py). `relays` are by their endpoints; `payers` are those of them that pay. `clock` says when what is
     handed in came, as entries of the journal say when they were recorded; `delivery_clock` is the world's. `signer`
-    makes credentials of receipts; None where no issuer is configured. The last four are made of the rest.
+    makes credentials of receipts; None where no issuer is configured. `login`: by which provider people log in, if they
+    do. `requests_per_minute_of` are of roles that may ask more or less often than others. What follows these is made of
+    the rest.
     """
 
     store: Store
@@ -64,17 +78,26 @@ class Service:
     clock: Clock = field(default_factory=SystemClock)
     membership: Membership | None = None
     signer: Signer | None = None
+    login: Login | None = None
     requests_per_minute: int = 12_000
+    requests_per_minute_of: Mapping[Role, int] = field(default_factory=dict)
+    door: Door = field(init=False)
     views: Views = field(init=False)
     audit: Audit = field(init=False)
     rates: Rates = field(init=False)
+    rates_of: Mapping[Role, Rates] = field(init=False)
+    logins: Rates = field(init=False)
     streams: Streams = field(default_factory=Streams, init=False)
 
     def __post_init__(self) -> None:
         """Make what follows from the rest."""
+        object.__setattr__(self, "door", Door(self.token, self.login))
         object.__setattr__(self, "views", Views(self.store, self.writer, self.series))
         object.__setattr__(self, "audit", Audit(self.writer, self.delivery_clock))
         object.__setattr__(self, "rates", Rates(self.requests_per_minute, time.monotonic))
+        of = {role: Rates(most, time.monotonic) for role, most in self.requests_per_minute_of.items()}
+        object.__setattr__(self, "rates_of", of)
+        object.__setattr__(self, "logins", Rates(LOGINS_PER_MINUTE, time.monotonic))
 
 
 def service_of(request: Request) -> Service:
@@ -86,28 +109,73 @@ def service_of(request: Request) -> Service:
 ServiceOf = Annotated[Service, Depends(service_of)]
 
 
-def asking(request: Request, service: ServiceOf) -> Viewer:
-    """Who asks; noted on the request, so that what it comes to is noted of them. Raises Problem: 401; 429 where they
-    ask too often; 503 where what is asked cannot be noted."""
-    header = request.headers.get("authorization", "")
-    address = request.client.host if request.client else ""
+def shown_by(request: Request, service: Service) -> Shown:
+    """What a request shows of who asks."""
+    headers, login = request.headers, service.login
+    return Shown(
+        headers.get("authorization", ""),
+        "" if login is None else request.cookies.get(login.cookies.session, ""),
+        headers.get("x-csrf-token", ""),
+        headers.get("origin", ""),
+        is_write=request.method not in _READING,
+        is_attended=headers.get("x-unattended") is None,
+    )
+
+
+async def viewer_showing(service: Service, shown: Shown) -> Viewer:
+    """Who shows this, now. Raises UnknownError."""
+    return await service.door.viewer_of(shown, service.writer.state.book, service.clock.now_ms())
+
+
+async def asking(request: Request, service: ServiceOf) -> Viewer:
+    """Who asks; noted on the request, so that what it comes to is noted of them. Raises Problem: 401; 403 for who is
+    no user of the book, or writes by a session from elsewhere; 429 where they ask too often; 503 where what is asked
+    cannot be noted, or whose token it is cannot be told."""
     try:
-        viewer = viewer_of(header, service.token, service.writer.state.book, service.clock.now_ms())
+        viewer = await viewer_showing(service, shown_by(request, service))
     except UnknownError as error:
-        _count(service, f"address {address}")
-        headers = {"www-authenticate": 'Bearer realm="pledgewatch"'}
-        raise Problem(HTTPStatus.UNAUTHORIZED, str(error), headers=headers) from None
+        count_of_address(request, service)
+        raise unknown(error, service) from None
     if viewer.user and service.audit.is_full:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "what is asked cannot be noted now, so nothing is answered")
     request.state.viewer = viewer
-    _count(service, f"user {viewer.user}" if viewer.user else f"address {address}")
+    if viewer.user:
+        _count(service.rates_of.get(viewer.role, service.rates), f"user {viewer.user}", "requests")
+    else:
+        count_of_address(request, service)
     return viewer
 
 
-def _count(service: Service, name: str) -> None:
-    wait_s = service.rates.wait_s(name)
+def unknown(error: UnknownError, service: Service) -> Problem:
+    """Why who asks gets no answer. Where people can log in, `login` says at which path."""
+    more = {} if service.login is None else {"login": "/login"}
+    if isinstance(error, StrangerError | UnguardedError):
+        return Problem(HTTPStatus.FORBIDDEN, str(error), more=more)
+    if isinstance(error, ProviderAwayError):
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"retry-after": "5"})
+    headers = {"www-authenticate": 'Bearer realm="pledgewatch"'}
+    return Problem(HTTPStatus.UNAUTHORIZED, str(error), more=more, headers=headers)
+
+
+def count_of_address(request: Request, service: Service) -> None:
+    """Count a request of somebody who is known by no name. Raises Problem: 429."""
+    _count(service.rates, f"address {_address(request)}", "requests")
+
+
+def count_login(request: Request, service: Service) -> None:
+    """Count a step of a login, which asks more of the provider and of us than a read. Raises Problem: 429."""
+    _count(service.logins, _address(request), "steps of logins")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _count(rates: Rates, name: str, what: str) -> None:
+    """Raises Problem: 429."""
+    wait_s = rates.wait_s(name)
     if wait_s:
-        text = f"that is more than {service.requests_per_minute} requests a minute; ask again in {wait_s} s"
+        text = f"that is more than {rates.per_minute} {what} a minute; ask again in {wait_s} s"
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, text, headers={"retry-after": str(wait_s)})
 
 
@@ -148,5 +216,5 @@ def by_of(viewer: Viewer, said: str) -> str:
 
 
 def _check_writing(request: Request, viewer: Viewer) -> None:
-    if request.method not in {"GET", "HEAD", "OPTIONS"} and not viewer.may_write:
+    if request.method not in _READING and not viewer.may_write:
         raise Problem(HTTPStatus.FORBIDDEN, f"the key of {viewer.user} is for reading; write with one of scope write")

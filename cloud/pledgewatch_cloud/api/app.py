@@ -20,6 +20,7 @@ from pledgewatch_cloud.api import (
     facilities,
     fences,
     live,
+    login,
     lots,
     market,
     metrics,
@@ -63,8 +64,8 @@ _NOUNS = (
     stress,
 )
 # What is handed in there, is handed in by senders or signed by parties, who show that they are by that alone; and what
-# anybody may know: whether the service is there, and what verifies a credential.
-_OPEN = (notices, epcis, stock, receipts, warehouses, status, metrics)
+# anybody may know: whether the service is there, and what verifies a credential. Who logs in is not known yet.
+_OPEN = (notices, epcis, stock, receipts, warehouses, status, metrics, login)
 
 
 def create_app(service: Service, *, stage: str = "") -> FastAPI:

@@ -32,7 +32,7 @@ class Etags:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
-                headers.add_vary_header("Authorization, Accept")
+                headers.add_vary_header("Authorization, Cookie, Accept")
                 if message["status"] == 200 and scope["path"] not in _WITHOUT:
                     begun.append(message)  # until its body is there, of which the tag is
                     return

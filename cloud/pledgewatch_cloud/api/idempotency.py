@@ -22,8 +22,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pledgewatch_cloud.access.identify import UnknownError, viewer_of
-from pledgewatch_cloud.api.access import Service, asking
+from pledgewatch_cloud.access.identify import UnknownError
+from pledgewatch_cloud.api.access import Service, asking, shown_by, viewer_showing
 from pledgewatch_cloud.api.problems import Problem, on_problem
 from pledgewatch_cloud.decide.access.scope import Viewer
 
@@ -115,9 +115,8 @@ class Idempotency:
     async def _once(self, request: Request, key: str, receive: Receive, send: Send) -> None:
         """Raises Problem."""
         scope, service = request.scope, self._service
-        header = request.headers.get("authorization", "")
         try:
-            viewer = viewer_of(header, service.token, service.writer.state.book, service.clock.now_ms())
+            viewer = await viewer_showing(service, shown_by(request, service))
         except UnknownError:  # whoever it is, the route says what becomes of them
             await self._app(scope, receive, send)
             return
@@ -125,7 +124,7 @@ class Idempotency:
         name = _Name(viewer, scope["path"], key)
         found = self._answers.begin(name, _fingerprint(request, heard))
         if found is not None:
-            asking(request, service)
+            await asking(request, service)
             again = (b"idempotency-replayed", b"true")
             headers = [*found.headers, again]
             await send({"type": "http.response.start", "status": found.status, "headers": headers})

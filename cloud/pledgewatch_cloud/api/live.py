@@ -20,9 +20,9 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pledgewatch_cloud.access.identify import UnknownError, viewer_of
+from pledgewatch_cloud.access.identify import Shown, UnknownError
 from pledgewatch_cloud.access.view import Page
-from pledgewatch_cloud.api.access import Service, ServiceOf, ViewerOf
+from pledgewatch_cloud.api.access import Service, ServiceOf, ViewerOf, shown_by, viewer_showing
 from pledgewatch_cloud.api.events import written
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.events import SaidEvent
@@ -58,7 +58,7 @@ async def follow_changes(
     `/events` has of it.
 
     It begins after `Last-Event-ID`, else after `after_entry`, else now. A heartbeat comes every 15 s. It ends when the
-    service stops or the key that was shown opens no more; ask again with the last `id`.
+    service stops, or what was shown (key, session, token) opens no more; ask again with the last `id`.
     """
     stands = service.writer.state.entry
     after = _place(last_event_id) if last_event_id else (stands if after_entry is None else after_entry, _WHOLE)
@@ -66,7 +66,8 @@ async def follow_changes(
         text = f"the journal stands at entry {stands}, before {after[0]}: it is not the one that was followed"
         raise Problem(HTTPStatus.CONFLICT, text)
     service.streams.take(viewer.user)
-    return _Changes(service, viewer.user, request.headers.get("authorization", ""), after)
+    # That a stream is open is no use of a session: who went away from it is to be logged out.
+    return _Changes(service, viewer.user, shown_by(request, service)._replace(is_attended=False), after)
 
 
 def _place(text: str) -> tuple[int, int]:
@@ -77,10 +78,10 @@ def _place(text: str) -> tuple[int, int]:
 class _Changes(Response):
     """An answer that goes on, after a place in an entry."""
 
-    def __init__(self, service: Service, user: str, authorization: str, after: tuple[int, int]) -> None:
+    def __init__(self, service: Service, user: str, shown: Shown, after: tuple[int, int]) -> None:
         super().__init__(media_type="text/event-stream", headers=_HEADERS)
         del self.headers["content-length"]
-        self._service, self._user, self._authorization = service, user, authorization
+        self._service, self._user, self._shown = service, user, shown
         entry, place = after
         self._told = after
         # An entry that was told in part is looked at again, and what was told of it is left out.
@@ -123,7 +124,7 @@ class _Changes(Response):
     async def _page(self) -> Page | None:
         """What is new, None where there is nothing. Raises UnknownError where who asks is not let in any more."""
         service = self._service
-        viewer = viewer_of(self._authorization, service.token, service.writer.state.book, service.clock.now_ms())
+        viewer = await viewer_showing(service, self._shown)
         if service.writer.said_entry <= self._after:
             return None
         view = service.views.of(viewer)

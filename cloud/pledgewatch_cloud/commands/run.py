@@ -36,12 +36,14 @@ def _run(options: argparse.Namespace) -> int:
 
 def _unusable(settings: CloudSettings) -> list[str]:
     """What is wrong with secrets that can be read."""
-    from pledgewatch_cloud.credentials import CredentialError, member_keys, signer_of
+    from pledgewatch_cloud.credentials import CredentialError, client_secret, member_keys, signer_of
 
     try:
         signer_of(settings.receipts)
         if settings.registry is not None:
             member_keys(settings.registry)
+        if settings.login is not None:
+            client_secret(settings.login)
     except CredentialError as error:
         return [str(error)]
     return []

@@ -1,27 +1,37 @@
-// Asking the API: with the key that is kept for this tab, again where something changed.
+// Asking the API: with the key that is kept for this tab, or by the session of who has logged in; again where something changed.
 
 /** An answer that is none. */
 export class Refused extends Error {
-  /** @param {number} status @param {string} detail */
-  constructor(status, detail) { super(detail); this.status = status; }
+  /** @param {number} status @param {string} detail @param {string} [login] where one can log in, if one can */
+  constructor(status, detail, login = "") { super(detail); this.status = status; this.login = login; }
 }
 
-const EVERY_MS = 5_000, GATHER_MS = 400;
+const EVERY_MS = 5_000, GATHER_MS = 400, ATTENDED_MS = 60_000;
 
 /** The key that is shown, if there is one: of this tab only, never in an address. */
 export const key = () => sessionStorage.getItem("key") ?? "";
 /** Keep a key for this tab; an empty one is forgotten. @param {string} value */
 export const keepKey = value => { if (value) sessionStorage.setItem("key", value); else sessionStorage.removeItem("key"); };
 
+/** What a session's writes say, if there is one: only a page of this origin can read it, and it opens nothing by itself. */
+export const guard = () => /(?:^|; )(?:__Host-)?pledgewatch-guard=([0-9a-f]{64})/.exec(document.cookie)?.[1] ?? "";
+
+// What a page asks by itself, while nobody has touched it for a while, keeps no session going.
+let touchedAt = Date.now();
+for (const one of ["pointerdown", "keydown", "wheel", "hashchange"]) addEventListener(one, () => { touchedAt = Date.now(); }, { passive: true });
+
 /** @returns {Record<string, string>} */
-const shown = () => key() ? { authorization: `Bearer ${key()}` } : {};
+function shown() {
+  if (key()) return { authorization: `Bearer ${key()}` };
+  return guard() ? { "x-csrf-token": guard(), ...(Date.now() - touchedAt > ATTENDED_MS ? { "x-unattended": "1" } : {}) } : {};
+}
 
 /** What a path answers. `no-cache`: a browser that has an answer with a tag asks whether it still holds. @param {string} path @param {RequestInit} [how] @returns {Promise<any>} */
 export async function ask(path, how = {}) {
   const answer = await fetch(path, { cache: "no-cache", ...how, headers: { ...shown(), ...how.headers } });
-  if (answer.ok) return answer.json();
+  if (answer.ok) return answer.status === 204 ? null : answer.json();
   const said = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status, said.detail ?? answer.statusText);
+  throw new Refused(answer.status, said.detail ?? answer.statusText, said.login);
 }
 
 /** What a path answers, or this where it is not there or not for who asks. @template T @param {string} path @param {T} otherwise */
@@ -32,6 +42,15 @@ export const askOr = (path, otherwise) => ask(path).catch(error => {
 
 /** Say something. @param {string} path @param {any} body */
 export const tell = (path, body) => ask(path, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+
+/** Where to log in, and come back to the page that is open. */
+export const loginAt = () => `login?next=${encodeURIComponent(location.hash.startsWith("#/refused/") ? "#/" : location.hash)}`;
+
+/** Forget the key, or end the session. */
+export async function leave() {
+  if (key()) keepKey("");
+  else await ask("login/end", { method: "POST" });
+}
 
 /** A name as a part of a path; what the API's own names are parted by stays. @param {string} id */
 export const part = id => encodeURIComponent(id).replaceAll("%2F", "/");
@@ -103,9 +122,10 @@ let kept;
 
 /** The book as far as it is seen; asked again after a minute. @returns {Promise<any>} */
 export function book() {
-  if (!kept || Date.now() - kept.at > 60_000 || kept.key !== key()) {
+  const by = key() || guard();
+  if (!kept || Date.now() - kept.at > 60_000 || kept.key !== by) {
     const found = ask("book");
-    kept = { at: Date.now(), key: key(), book: found };
+    kept = { at: Date.now(), key: by, book: found };
     found.catch(() => { kept = undefined; });
   }
   return kept.book;

@@ -1,6 +1,6 @@
 // The shell: which page an address names, who asks, in which language and light, and what is drawn again when.
 
-import { Refused, keepKey, key, meet, viewer, watch } from "./api.js";
+import { Refused, guard, keepKey, key, leave, loginAt, meet, viewer, watch } from "./api.js";
 import { banner } from "./demo.js";
 import { el, time } from "./draw.js";
 import { facility } from "./facility.js";
@@ -42,7 +42,7 @@ function shell() {
   const isDark = document.documentElement.dataset.theme === "dark";
   const who = viewer.role ? viewer.user ? [...new Set([viewer.user, viewer.party, t(viewer.role)])].filter(Boolean).join(" · ") : t("nobody") : "";
   by("tools").replaceChildren(el("span", { class: "quiet", id: "who" }, who),
-    ...(key() ? [el("button", { type: "button", id: "leave", click: leave }, t("leave"))] : []),
+    ...(key() || guard() ? [el("button", { type: "button", id: "leave", click: () => void leave().then(() => location.reload(), failed) }, t(key() ? "leave" : "log_out"))] : []),
     el("button", { type: "button", id: "lang", lang: lang() === "zh" ? "en" : "zh-Hans", click: () => { speak(lang() === "zh" ? "en" : "zh"); void go("lang"); } }, t("language")),
     el("button", { type: "button", id: "theme", click: () => { paint(isDark ? "light" : "dark"); localStorage.setItem("theme", isDark ? "light" : "dark"); shell(); by("theme").focus(); } }, t(isDark ? "light" : "dark")),
     el("button", { type: "button", id: "print", click: () => print() }, t("print")));
@@ -51,28 +51,34 @@ function shell() {
 /** @param {string} theme */
 const paint = theme => { document.documentElement.dataset.theme = theme; };
 
-function leave() {
-  keepKey("");
-  location.reload();
+/** A way to the login provider. @param {string} word */
+const loginLink = word => el("p", {}, el("a", { class: "button", id: "login", href: loginAt() }, t(word)));
+
+/** Why nobody was logged in, and a way to try again. @param {string} reason @param {boolean} isIn */
+function notIn(reason, isIn) {
+  document.title = `${t("login")} · pledgewatch`;
+  main.replaceChildren(el("h1", {}, t("login")), el("p", { role: "alert" }, t(`login_${reason}`)), ...(isIn ? [] : [loginLink("login_again")]));
 }
 
-/** Ask for a key until one is known. */
-function askKey() {
+/** Ask for a key until one is known, or for a login where there are any. @param {boolean} isLogin */
+function askKey(isLogin) {
   if (document.querySelector("dialog")) return;
   const input = /** @type {HTMLInputElement} */ (el("input", { id: "key", type: "password", autocomplete: "off", required: true, spellcheck: "false" }));
   const said = el("p", { role: "alert", class: "bad" }, key() ? t("key_bad") : "");
-  const box = /** @type {HTMLDialogElement} */ (el("dialog", { "aria-labelledby": "key-head" }, el("form", {
+  const box = /** @type {HTMLDialogElement} */ (el("dialog", { "aria-labelledby": isLogin ? "login-head" : "key-head" }, el("form", {
     submit: ( /** @type {Event} */ event) => { event.preventDefault(); keepKey(input.value.trim()); box.close(); box.remove(); void go(""); },
-  }, el("h2", { id: "key-head" }, t("key")), el("p", {}, t("key_why")), said, el("label", { for: "key" }, t("key")), input, el("button", {}, t("key_go")))));
+  }, ...(isLogin ? [el("h2", { id: "login-head" }, t("login")), el("p", {}, t("login_why")), loginLink("login_go")] : []),
+  el("h2", { id: "key-head" }, t("key")), el("p", {}, t("key_why")), said, el("label", { for: "key" }, t("key")), input, el("button", {}, t("key_go")))));
   box.addEventListener("cancel", event => event.preventDefault());
   document.body.append(box);
   box.showModal();
-  input.focus();
+  (box.querySelector("#login") ?? input).focus();
 }
 
 /** @param {unknown} error */
 function failed(error) {
-  if (error instanceof Refused && error.status === 401) { askKey(); return; }
+  if (error instanceof Refused && error.status === 401) { askKey(!!error.login); return; }
+  if (error instanceof Refused && error.status === 403 && error.login && !open) { shell(); notIn("stranger", true); return; }
   if (error instanceof Refused) {
     if (!open?.written) main.replaceChildren(el("h1", {}, address().join(" ")), el("p", { role: "alert" }, error.status === 404 ? t("unknown") : error.message));
     else say(error.message);
@@ -90,6 +96,7 @@ async function go(focus) {
   isLost = false;
   main.setAttribute("aria-busy", "true");
   try {
+    if (noun === "refused") { shell(); notIn(["state", "provider", "stranger", "away"].includes(id) ? id : "provider", false); return; }
     await meet();
     if (mine !== turn) return;
     shell();

@@ -44,11 +44,12 @@ class Writer:
     """The one way into the journal for everything that runs side by side."""
 
     def __init__(self, spine: Spine, committed: Callable[[], None]) -> None:
-        """`committed` is called after every commit, on the event loop; `said` is told of those that led to events."""
+        """`committed` is called after every commit, on the event loop; `said` is told of those that led to events or
+        let somebody in or out."""
         self._spine = spine
         self._committed = committed
         self.said = Turn()
-        self._told_entry = spine.said_entry
+        self._told = spine.said_entry, spine.state.book.users
         self._lock = asyncio.Lock()
         self._disk = Outage(log, "nothing can be committed, trying on", "commits go through again")
 
@@ -121,8 +122,9 @@ class Writer:
 
     def _wake(self) -> None:
         self._committed()
-        if self._spine.said_entry != self._told_entry:
-            self._told_entry = self._spine.said_entry
+        told = self._spine.said_entry, self._spine.state.book.users
+        if told[0] != self._told[0] or told[1] is not self._told[1]:
+            self._told = told
             self.said.tell()
 
     async def _patiently(self, attempt: Callable[[], Awaitable[Result]]) -> Result:

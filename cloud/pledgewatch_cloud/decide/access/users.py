@@ -2,7 +2,8 @@
 
     {"id": "anna", "name": "Anna Kern", "party": "harbour-bank", "role": "lender",
      "subjects": [{"issuer": "https://id.example", "subject": "2482"}],
-     "keys": [{"kid": "k1", "sha256": "<64 hexadecimal digits>", "until": "2027-01-01T00:00:00Z", "scope": "read"}]}
+     "keys": [{"kid": "k1", "sha256": "<64 hexadecimal digits>", "until": "2027-01-01T00:00:00Z", "scope": "read"}],
+     "until": "2027-06-30T22:00:00Z"}
 
 A user comes in by what an identity provider says of them (`subjects`, OpenID Connect), or by a key of the API, of which
 the book has the SHA-256 only: a key has 256 bits of chance, so nobody finds it by its hash. What a role sees is said in
@@ -61,7 +62,8 @@ class ApiKey(NamedTuple):
 
 
 class User(NamedTuple):
-    """Somebody who asks. `facilities` are those that an insurer or an auditor may see."""
+    """Somebody who asks. `facilities` are those that an insurer or an auditor may see. From `until_ms` on nobody is let
+    in as this user, whatever they show."""
 
     id: str
     name: str
@@ -70,6 +72,7 @@ class User(NamedTuple):
     subjects: tuple[Subject, ...] = ()
     keys: tuple[ApiKey, ...] = ()
     facilities: tuple[str, ...] = ()
+    until_ms: int = NEVER
 
 
 def _user(item: Item) -> User:
@@ -82,6 +85,7 @@ def _user(item: Item) -> User:
         tuple(_subject(one) for one in item.items("subjects")),
         tuple(_key(one) for one in item.items("keys")),
         item.ids("facilities"),
+        item.moment("until", NEVER),
     )
     if len(user.keys) > KEYS_MAX or len({one.kid for one in user.keys}) < len(user.keys):
         raise item.error("keys", f"at most {KEYS_MAX}, each with a kid of its own")
@@ -114,6 +118,8 @@ READERS: dict[str, Callable[[Item], Any]] = {"users": _user}
 def as_document(_section: str, user: User) -> dict[str, Any]:
     """A user as an amendment says it."""
     written = said(user)
+    if written.pop("until_ms", None) is not None:
+        written["until"] = iso(user.until_ms)
     if user.subjects:
         written["subjects"] = [one._asdict() for one in user.subjects]
     if user.keys:

@@ -1,0 +1,1 @@
+"""People come in by what an OpenID provider says of them: its keys, its tokens, logins under way, sessions."""

@@ -1,0 +1,44 @@
+"""A client of an application in the test's own process.
+
+Starlette's TestClient starts a thread and an event loop for each request, and goes to and fro between threads some
+twenty times until it is answered; the API's tests ask tens of thousands of times. Here one loop in one thread answers
+them all, so who asks may be in a loop of their own, or in several threads at once.
+"""
+
+import asyncio
+import functools
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+
+
+class AppClient(httpx2.Client):
+    """Asks `app`; `headers` go with every request, `host` is where they come from. What the application raises, the
+    request raises."""
+
+    def __init__(self, app: Any, *, headers: Mapping[str, str] | None = None, host: str = "testclient") -> None:
+        super().__init__(
+            transport=_InProcess(app, host), base_url="http://testserver", headers=headers, follow_redirects=True
+        )
+        self.app = app
+
+
+class _InProcess(httpx2.BaseTransport):
+    def __init__(self, app: Any, host: str) -> None:
+        self._inner = httpx2.ASGITransport(app, client=(host, 50_000))
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        return asyncio.run_coroutine_threadsafe(self._answer(request), _loop()).result()
+
+    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        answer = await self._inner.handle_async_request(request)
+        return httpx2.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="asking", daemon=True).start()
+    return loop
