@@ -1,21 +1,26 @@
-"""The demo as a newcomer runs it: it ends by itself with both ends agreeing, and leaves nothing behind."""
+"""The demo as a newcomer runs it: every beat of its story is in the journal, both ends agree, and it leaves nothing
+behind, however it is ended."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.journal.sqlite import SqliteStore
-from pledgewatch_sim.demo import _make_room
-from pledgewatch_sim.story import CHARACTERS
-from pledgewatch_sim.teller import Teller
+from pledgewatch_sim.demo.program import _make_room
+from pledgewatch_sim.demo.story import BIRCH, CONTAINERS, SHOCKED_LINE
+from pledgewatch_sim.demo.teller import Teller
+
+BEATS = ["fleet", "breach", "dark", "spoof", "retraction", "drawdown", "double-pledge", "theft"]
 
 
 def children_of_the_demo(folder: Path) -> list[str]:
@@ -38,66 +43,58 @@ def demo(folder: Path, *arguments: str, start_new_session: bool = False) -> subp
     )
 
 
+def poke(folder: Path, name: str) -> None:
+    """What a button of the banner does."""
+    (stage,) = re.findall(r'stage = "(.*)"', (folder / "cloud.toml").read_text(encoding="utf-8"))
+    with urllib.request.urlopen(urllib.request.Request(f"{stage}/pokes/{name}", method="POST"), timeout=10) as answer:
+        assert json.load(answer)["poked"]
+
+
 def test_the_demo_tells_its_story_and_counts_at_both_ends(tmp_path: Path) -> None:
+    """While somebody breaks a sensor and a price, and kills the broker."""
     folder, report = tmp_path / 'the "demo" [1]', tmp_path / "report.json"
-    running = demo(folder, "--seconds", "25", "--report", str(report))
-    told, _ = running.communicate(timeout=180)
-    assert running.returncode == 0, told
+    told = []
+    with demo(folder, "--seconds", "40", "--report", str(report)) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            told.append(line)
+            if "24 containers are at sea" in line:
+                poke(folder, "sensor")
+                poke(folder, "price")
+            if "A load of sofas left" in line:
+                poke(folder, "broker")
+        assert running.wait(timeout=180) == 0, "".join(told)
     counted = json.loads(report.read_text(encoding="utf-8"))
+    assert [(one["beat"], one["has_happened"]) for one in counted["beats"]] == [(name, True) for name in BEATS]
+    (haircut, call) = next(one for one in counted["beats"] if one["beat"] == "breach")["figures"]
+    assert (haircut["found"], call["found"]) == (9_601_300, 3_231_658), "worked out by hand: see docs/DEMO.md"
     readings, messages = counted["readings"], counted["messages"]
     none = {"lost": 0, "duplicated": 0, "refused": 0}
     assert readings == {"measured": readings["measured"], "committed": readings["measured"], **none}
-    assert readings["measured"] > 200
-    assert messages["sent"] == messages["delivered"] == messages["verified"] >= 7
+    assert readings["measured"] > 400
+    assert messages["sent"] == messages["delivered"] == messages["verified"] >= 10
     assert messages["duplicated"] == 0
-    assert_money_is_known_at_both_ends(counted, told)
+    assert all(one["bank"] == one["pledgewatch"] and one["untold"] == 0 for one in counted["money"].values())
+    assert counted["money"]["pacific-line"]["bank"]["drawn_minor"] == 4_001_400
     assert counted["journal"]["digest"] == counted["journal"]["service_digest"] != ""
-    assert counted["events"]["milestone_met"] == 2
-    assert counted["events"]["condition_breached"] == 1
-    assert_silences_are_true(folder)
-    assert counted["events"]["alert_opened"] >= 2
-    assert counted["events"]["fence_entered"] == 3
-    assert counted["events"]["margin_called"] >= 1, "nothing is lent on goods that were not heard of for too long"
-    assert counted["events"]["cover_restored"] >= 1, "and the backlog brings it back"
-    assert "console and API: http://127.0.0.1:" in told
-    assert "the bank is asked to release" in told
-    assert "Both ends agree." in told
-    assert counted["milestones"]["gated-in-coral"]["state"] == "pending"
-    assert "condition_kept" in counted["milestones"]["gated-in-coral"]["missing"][0]
+    assert len(counted["poked"]) == 3
+    assert_pokes_are_found(folder)
+    assert "Both ends agree." in told[-1]
     assert children_of_the_demo(folder) == []
 
 
-def assert_money_is_known_at_both_ends(counted: dict[str, Any], told: str) -> None:
-    """Two are paid for on arrival, one buyer pays a part; and what is lent is what the bank has moved."""
-    moved = {"amber": (5_220_000, 2_610_000), "coral": (0, 0), "jade": (4_000_000, 0)}
-    for name, (drawn_minor, repaid_minor) in moved.items():
-        one = counted["money"][f"facility-{name}"]
-        assert one["bank"] == one["pledgewatch"]
-        assert (one["bank"]["drawn_minor"], one["bank"]["repaid_minor"]) == (drawn_minor, repaid_minor)
-        assert one["untold"] == 0
-    assert "facility-amber: the bank pays 52,200.00 USD" in told
-    assert "facility-amber: the bank receives 26,100.00 USD" in told
-    assert "lent 91,350.00" in told, "the base follows: 65,250 before, 52,200 drawn, 26,100 repaid"
-
-
-def assert_silences_are_true(folder: Path) -> None:
-    """On a busy machine a reading may come hours of the story too late: a silence is told, and taken back. What stands
-    in the end is what the readings themselves show: nothing measured for so long."""
-    patience_ms = {
-        one["asset"]: one["silent_after_s"] * 1_000
-        for one in json.loads((folder / "book.json").read_text(encoding="utf-8"))["installations"]
-    }
+def assert_pokes_are_found(folder: Path) -> None:
+    """A broken sensor is doubted at once, a price that falls calls margin of its line alone."""
     store = SqliteStore(folder / "data", read_only=True)
-    told: dict[str, int] = {}
-    for asset, allowed_ms in patience_ms.items():
-        measured = [one.measured_at_ms for one in store.readings([f"container-{asset}"], 2**62)]
-        for said in store.standing(asset, 2**62):
-            if said.event.type is EventType.SOURCE_FELL_SILENT:
-                told[asset] = told.get(asset, 0) + 1
-                last_ms = max(one for one in measured if one <= said.event.at_ms)
-                assert said.event.at_ms - last_ms >= allowed_ms, said
+    found: list[Event] = [one.event for one in store.events(0, 100_000)]
     store.close()
-    assert told["jade"] >= 1, "its device had no power"
+    doubts = {(one.subject, one.fact("doubt")) for one in found if one.type is EventType.EVIDENCE_DOUBTED}
+    assert (BIRCH.name, "power_on_value") in doubts
+    assert {one.subject for one in found if one.type is EventType.MARGIN_CALLED} == {"cold-line", SHOCKED_LINE}
+
+
+def test_the_story_has_24_containers_each_on_a_lane_of_its_own_device() -> None:
+    assert len({one.name for one in CONTAINERS}) == len(CONTAINERS) == 24
 
 
 def test_a_payment_is_told_after_what_asked_for_it_and_before_what_follows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +115,7 @@ def test_a_payment_is_told_after_what_asked_for_it_and_before_what_follows(capsy
         {"facility": "f", "type": "reaffirm_release", "data": {"release": "j.m"}},
     ]
     movements = [movement("1", "drawdown", "j.m"), movement("2", "repayment", None), movement("3", "drawdown", "j.old")]
-    Teller(CHARACTERS, headless=True).news([], messages, movements)
+    Teller(headless=True).news([], messages, movements)
     told = [line.strip().removeprefix("↳ f: ") for line in capsys.readouterr().out.splitlines()]
     assert [line.split(",")[0] for line in told] == [
         "the bank receives 10.00 USD",
@@ -130,20 +127,26 @@ def test_a_payment_is_told_after_what_asked_for_it_and_before_what_follows(capsy
     ]
 
 
-@pytest.mark.parametrize(("number", "after_s"), [(signal.SIGTERM, 12.0), (signal.SIGHUP, 12.0), (signal.SIGKILL, 12.0)])
-def test_whenever_it_is_ended_it_leaves_nothing_behind(tmp_path: Path, number: signal.Signals, after_s: float) -> None:
+def wait_for_programs(folder: Path, number: int) -> None:
+    """Until so many run."""
+    deadline = time.monotonic() + 60
+    while len(children_of_the_demo(folder)) < number:
+        assert time.monotonic() < deadline, children_of_the_demo(folder)
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_whenever_it_is_ended_it_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "demo"
     running = demo(folder, "--seconds", "60")
-    time.sleep(after_s)
-    assert len(children_of_the_demo(folder)) >= 4, "the bank, the cloud and agents run"
+    wait_for_programs(folder, 5)
     os.kill(running.pid, number)
     told, _ = running.communicate(timeout=120)
     assert running.returncode == (-number if number == signal.SIGKILL else 0), told
-    wait_for_the_children(folder)
-    assert children_of_the_demo(folder) == []
+    wait_until_nothing_is_left(folder)
 
 
-@pytest.mark.parametrize("moments_s", [(1.0,), (1.8, 0.3), (4.0, 0.2, 0.2), (11.0, 0.5, 0.5, 0.5)])
+@pytest.mark.parametrize("moments_s", [(1.0,), (1.8, 0.3), (4.0, 0.2, 0.2)])
 def test_control_c_at_a_terminal_ends_it_in_order(tmp_path: Path, moments_s: tuple[float, ...]) -> None:
     """A terminal's Ctrl-C goes to the whole group of processes, and a person presses it more than once."""
     folder = tmp_path / "demo"
@@ -155,17 +158,17 @@ def test_control_c_at_a_terminal_ends_it_in_order(tmp_path: Path, moments_s: tup
     assert "Traceback" not in told, told
     # A busy machine may still be starting Python after a second; then the signal ends it without a word.
     assert running.returncode == 0 or (not told and running.returncode == -signal.SIGINT), told
-    wait_for_the_children(folder)
+    wait_until_nothing_is_left(folder)
 
 
 def test_asked_once_it_counts_and_asked_twice_it_ends_at_once(tmp_path: Path) -> None:
     running = demo(tmp_path / "demo", "--seconds", "60")
     assert running.stdout is not None
     for line in running.stdout:
-        if "enters" in line or "value" in line:
+        if "value" in line:
             break
     running.send_signal(signal.SIGINT)
-    said = next(line for line in running.stdout if line.startswith(("Ending", "Traceback")) or "Ending" in line)
+    said = next(line for line in running.stdout if line.startswith("Traceback") or "Ending" in line)
     assert "Ctrl-C again ends at once" in said
     running.send_signal(signal.SIGINT)
     began_s = time.monotonic()
@@ -188,7 +191,7 @@ def test_the_secret_of_a_demo_without_a_folder_goes_with_the_terminal(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def wait_for_the_children(folder: Path) -> None:
+def wait_until_nothing_is_left(folder: Path) -> None:
     deadline = time.monotonic() + 20
     while children_of_the_demo(folder) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -154,6 +154,20 @@ class ApiSettings:
             raise ValueError(f"host is {self.host}, which others can reach: name a token_file for its keepers")
 
 
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """The demo's stage: where the console's banner asks what has just happened, and what may be broken. It may ask
+    nobody else, so this is an address of this machine. Without this section there is no banner."""
+
+    stage: str
+
+    def __post_init__(self) -> None:
+        check_url(self.stage, "https", "http", allow_private=True)
+        parts = urlsplit(self.stage)
+        if self.stage != f"http://{parts.netloc}" or not is_loopback(parts.hostname or ""):
+            raise ValueError(f"stage is {self.stage!r}; use http:// and an address of this machine with its port")
+
+
 class EndpointForm(StrEnum):
     """How an endpoint is spoken to: signed events over HTTPS, a broker's topic, or payment files in a folder."""
 
@@ -482,7 +496,8 @@ class LoginSettings:
 @dataclass(frozen=True, slots=True)
 class CloudSettings:
     """The whole file. Without [core] its messages wait in the outbox; without [clock] the machine's clock counts;
-    without [registry] goods are claimed here alone; without [login] who asks shows a key or a token."""
+    without [registry] goods are claimed here alone; without [login] who asks shows a key or a token; without [demo] the
+    console has no banner."""
 
     service: ServiceSettings
     broker: BrokerSettings = field(default_factory=BrokerSettings)
@@ -499,6 +514,7 @@ class CloudSettings:
     registry: MembershipSettings | None = None
     login: LoginSettings | None = None
     clock: ClockSettings | None = None
+    demo: DemoSettings | None = None
 
     def __post_init__(self) -> None:
         if self.login is not None and self.login.is_public and self.api.token_file is None:

@@ -215,7 +215,7 @@ def _server(settings: CloudSettings, service: Service) -> Server:
     """The API, not yet running."""
     return Server(
         uvicorn.Config(
-            create_app(service),
+            create_app(service, stage=settings.demo.stage if settings.demo else ""),
             host=settings.api.host,
             port=settings.api.port,
             log_config=None,

@@ -12,6 +12,7 @@ from typing import Any
 import pledgewatch_sim
 from pledgewatch_wire.piped import piped
 from pledgewatch_wire.settings import SettingsError, load
+from pledgewatch_wire.topics import is_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,8 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="the main job on simulated devices, told while it happens")
-    demo.add_argument("--headless", action="store_true", help="plain lines, no table")
-    demo.add_argument("--seconds", type=_number(20, 86_400), default=60.0, help="how long the story takes")
+    demo.add_argument("--headless", action="store_true", help="plain lines, no browser; ends when all is told")
+    demo.add_argument("--seconds", type=_number(20, 86_400), default=120.0, help="how long the story takes")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was counted as JSON")
     demo.add_argument("--folder", type=Path, metavar="FOLDER", help="keep data and logs here")
     demo.add_argument("--seed", type=int, default=1)
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_warehouse(commands: Any) -> None:
     warehouse = commands.add_parser("warehouse", help="a warehouse: its people, sensors and stock system")
     warehouse.add_argument("--folder", type=Path, required=True, metavar="FOLDER", help="for all that it leaves")
+    warehouse.add_argument("--name", type=_name, default="la-3", help="what it is called (%(default)s)")
     warehouse.add_argument("--seed", type=_whole(0, 2**31), default=1)
     warehouse.add_argument("--days", type=_whole(1, 365), default=7, help="of the whole story")
     warehouse.add_argument("--past-days", type=_whole(0, 365), help="of it, before today (all but one)")
@@ -102,6 +104,13 @@ def _add_warehouse(commands: Any) -> None:
     for kind in ("missed-scans", "double-imports", "thefts", "wrong-bins", "dead-sensors"):
         warehouse.add_argument(f"--{kind}", type=_whole(0, 1_000), default=0, metavar="N")
     warehouse.set_defaults(command=_warehouse)
+
+
+def _name(text: str) -> str:
+    """What a device may be called, which its zones' devices begin with."""
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name; use small letters, digits and hyphens")
+    return text
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -130,13 +139,13 @@ def _number(low: float, high: float) -> Callable[[str], float]:
 
 def _demo(options: argparse.Namespace) -> int:
     try:
-        from pledgewatch_sim import demo  # noqa: PLC0415 - the others need none of it
+        from pledgewatch_sim.demo import program, troupe  # noqa: PLC0415 - the others need none of it
 
-        asked = demo.DemoOptions(options.seconds, options.headless, options.report, options.folder, options.seed)
-        return asyncio.run(demo.run(asked))
+        asked = program.DemoOptions(options.seconds, options.headless, options.report, options.folder, options.seed)
+        return asyncio.run(program.run(asked))
     except KeyboardInterrupt:  # before the demo could listen for it: nothing has been started
         return 0
-    except demo.DemoError as error:
+    except troupe.DemoError as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -215,6 +224,7 @@ def _warehouse(options: argparse.Namespace) -> int:
             token=read_token(options.token_file) or "",
             every_s=options.every,
             grace_s=options.grace,
+            name=options.name,
         )
         asyncio.run(program.run(asked))
     except ValueError as error:

@@ -49,6 +49,11 @@ class Program:
         assert self._process is not None
         return await self._process.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, where it runs."""
+        if self._process is not None and self.running:
+            self._process.send_signal(number)
+
     async def stop(self) -> int | None:
         """SIGTERM, and SIGKILL for one that does not listen. Returns its exit code; None if it was not running."""
         return await self._end(signal.SIGTERM)

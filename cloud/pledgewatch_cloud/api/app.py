@@ -68,8 +68,8 @@ _NOUNS = (
 _OPEN = (notices, epcis, stock, receipts, warehouses, status, metrics, login)
 
 
-def create_app(service: Service) -> FastAPI:
-    """The API over a running service."""
+def create_app(service: Service, *, stage: str = "") -> FastAPI:
+    """The API over a running service. `stage`: of a demo, whose banner the console shows then."""
     app = FastAPI(
         title="pledgewatch",
         version=pledgewatch_cloud.__version__,
@@ -87,5 +87,5 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(module.router, dependencies=[Depends(for_writers)])
     for module in _OPEN:
         app.include_router(module.router)
-    app.include_router(console.console_router())
+    app.include_router(console.console_router(stage))
     return app

@@ -7,10 +7,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pledgewatch_cloud.access.audit import Audit
 
+POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
+    " object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
 # Pages load nothing from elsewhere, are in nobody's frame, and answers are what they say they are.
 _SAFE = {
-    b"content-security-policy": b"default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
-    b" object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    b"content-security-policy": POLICY.encode(),
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",

@@ -10,17 +10,22 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from pledgewatch_cloud.api.access import ViewOf
+from pledgewatch_cloud.api.around import POLICY
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.console import Page, pages
+from pledgewatch_cloud.console import Page, pages, staged
 
 
-def console_router() -> APIRouter:
-    """`/` and `/docs`, and the files that these name."""
+def console_router(stage: str = "") -> APIRouter:
+    """`/` and `/docs`, and the files that these name. `stage`: of a demo; the page knows it then, and may ask there."""
     router, known = APIRouter(include_in_schema=False), pages()
+    home = staged(known["index.html"], stage) if stage else known["index.html"]
+    policy = {"content-security-policy": f"{POLICY}; connect-src 'self' {stage}"} if stage else {}
 
     @router.get("/")
     async def read_console(request: Request) -> Response:
-        return _answer(request, known["index.html"])
+        answer = _answer(request, home)
+        answer.headers.update(policy)
+        return answer
 
     @router.get("/docs")
     async def read_operations(request: Request) -> Response:

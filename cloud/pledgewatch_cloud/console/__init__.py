@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
@@ -30,6 +31,12 @@ def pages() -> dict[str, Page]:
     return dict(_pages(files(__name__), ""))
 
 
+def staged(page: Page, stage: str) -> Page:
+    """The page of a demo: it names the demo's stage, which `demo.js` asks."""
+    named = f'<meta name="stage" content="{escape(stage, quote=True)}">\n</head>'
+    return _page(page.body.replace(b"</head>", named.encode()), page.kind)
+
+
 def _pages(folder: Traversable, place: str) -> Iterator[tuple[str, Page]]:
     for one in folder.iterdir():
         if one.is_dir():
@@ -37,5 +44,8 @@ def _pages(folder: Traversable, place: str) -> Iterator[tuple[str, Page]]:
             continue
         kind = next((kind for end, kind in KINDS.items() if one.name.endswith(end)), None)
         if kind is not None:
-            body = one.read_bytes()
-            yield f"{place}{one.name}", Page(body, kind, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+            yield f"{place}{one.name}", _page(one.read_bytes(), kind)
+
+
+def _page(body: bytes, kind: str) -> Page:
+    return Page(body, kind, f'"{hashlib.sha256(body).hexdigest()[:32]}"')

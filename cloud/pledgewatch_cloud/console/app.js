@@ -1,6 +1,7 @@
 // The shell: which page an address names, who asks, in which language and light, and what is drawn again when.
 
 import { Refused, guard, keepKey, key, leave, loginAt, meet, viewer, watch } from "./api.js";
+import { banner } from "./demo.js";
 import { el, time } from "./draw.js";
 import { facility } from "./facility.js";
 import { alerts } from "./inbox.js";
@@ -143,6 +144,7 @@ speak(lang());
 by("skip").addEventListener("click", event => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", () => void go(""));
 shell();
+banner(status);
 say(t("connecting"));
 document.addEventListener("DOMContentLoaded", () => void go("").then(() => watch(refresh, now => {
   if (now === way) return;

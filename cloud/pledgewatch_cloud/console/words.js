@@ -7,6 +7,8 @@ export const WORDS = {
   assets: ["Assets", "资产"], asset: ["Asset", "资产"], receipts: ["Receipts", "仓单"], receipt: ["Receipt", "仓单"],
   alerts: ["Alerts", "警报"], alert: ["Alert", "警报"], devices: ["Devices", "设备"], device: ["Device", "设备"],
   milestones: ["Milestones", "里程碑"], milestone: ["Milestone", "里程碑"], language: ["中文", "English"],
+  demo: ["The demo", "演示"], demo_begins: ["The demo begins", "演示开始"], demo_why: ["What happens is told here, with its reasons, once the journal has it.", "事件写入日志后，将在此说明发生了什么及其原因。"],
+  demo_before: ["What happened before", "此前发生的事"], demo_pokes: ["Break something yourself:", "亲手制造故障："],
   dark: ["Dark", "深色"], light: ["Light", "浅色"], print: ["Print", "打印"],
   key: ["Key of the API", "API 密钥"], key_why: ["This service asks who you are. The key is kept until this tab is closed.", "此服务需要确认您的身份。密钥仅保留到此标签页关闭。"],
   key_go: ["Go on", "继续"], key_bad: ["This key is not known.", "密钥无效。"], leave: ["Forget the key", "清除密钥"],

@@ -49,6 +49,14 @@ MORTAL: Final = (COLD_DEVICE, HALL_DEVICE, HALL_READER, SCALE, METER, COOLING, R
 """Devices that may die in a story. The gate's reader and the doors live: what they see is what tests wait for."""
 
 
+def zones_of(warehouse: str) -> tuple[Zone, ...]:
+    """The same zones in a warehouse of another name, which their assets and devices begin with."""
+    return tuple(
+        one._replace(asset=one.asset.replace(WAREHOUSE, warehouse), device=one.device.replace(WAREHOUSE, warehouse))
+        for one in ZONES
+    )
+
+
 def zone_of(place: str) -> Zone | None:
     """The zone that a bin is in; None for what is no bin."""
     return next((zone for zone in ZONES if place in zone.bins), None)

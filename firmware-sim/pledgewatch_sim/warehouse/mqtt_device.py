@@ -63,24 +63,27 @@ class MqttDevice:
         return writer
 
 
-def connect(client: str, will: Message) -> bytes:
-    """CONNECT: a clean session without keep-alive, and the last will, QoS 0."""
-    flags = 0x02 | 0x04 | (0x20 if will.retain else 0)
-    body = _text("MQTT") + bytes([4, flags]) + struct.pack(">H", 0) + _text(client) + _text(will.topic)
-    return _packet(_CONNECT, body + struct.pack(">H", len(will.payload)) + will.payload)
+def connect(client: str, will: Message | None) -> bytes:
+    """CONNECT: a clean session without keep-alive, and the last will, if there is one, QoS 0."""
+    flags = 0x02 | (0 if will is None else 0x04 | (0x20 if will.retain else 0))
+    body = text("MQTT") + bytes([4, flags]) + struct.pack(">H", 0) + text(client)
+    if will is not None:
+        body += text(will.topic) + struct.pack(">H", len(will.payload)) + will.payload
+    return packet(_CONNECT, body)
 
 
 def publish(message: Message) -> bytes:
     """PUBLISH, QoS 0."""
-    return _packet(_PUBLISH | message.retain, _text(message.topic) + message.payload)
+    return packet(_PUBLISH | message.retain, text(message.topic) + message.payload)
 
 
-def _text(text: str) -> bytes:
-    data = text.encode()
+def text(words: str) -> bytes:
+    """A text with its length before it."""
+    data = words.encode()
     return struct.pack(">H", len(data)) + data
 
 
-def _packet(kind: int, body: bytes) -> bytes:
+def packet(kind: int, body: bytes) -> bytes:
     """The fixed header, with the length in groups of seven bits, and what follows."""
     length, size = bytearray(), len(body)
     while True:

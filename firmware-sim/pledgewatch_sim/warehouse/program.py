@@ -58,6 +58,7 @@ class WarehouseOptions:
     token: str = ""
     every_s: float = 10.0
     grace_s: int = 900
+    name: str = layout.WAREHOUSE
 
     def __post_init__(self) -> None:
         if 0 < self.speed <= 1:
@@ -135,8 +136,10 @@ class Site:
         folder, options = self.options.folder, self.options
         paths = {name: str(port.path) for name, port in self._ports.items()}
         found = setting.Addresses(options.broker_port, modbus_port, *(paths[name] for name in READERS))
-        (folder / "gateway-part.toml").write_text(setting.gateway_part(found, options.every_s), encoding="utf-8")
-        book = setting.book_part(self.people.unit_weights_g, options.grace_s)
+        (folder / "gateway-part.toml").write_text(
+            setting.gateway_part(found, options.every_s, options.name), encoding="utf-8"
+        )
+        book = setting.book_part(self.people.unit_weights_g, options.grace_s, options.name)
         (folder / "book-part.json").write_text(json.dumps(book, indent=1), encoding="utf-8")
         return {
             "wms": f"http://127.0.0.1:{wms_port}",

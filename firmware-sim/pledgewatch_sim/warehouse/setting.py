@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pledgewatch_sim.warehouse import layout, payloads, sensors
-from pledgewatch_sim.warehouse.layout import COLD, GATE, HALL, RACKS, ZONES
+from pledgewatch_sim.warehouse.layout import COLD, GATE, HALL, RACKS
 from pledgewatch_sim.warehouse.stock_forms import CSV_COLUMNS, CSV_WORDS
 from pledgewatch_sim.warehouse.wms import UNIT
 
@@ -31,9 +31,10 @@ class Addresses(NamedTuple):
     hall_reader: str
 
 
-def gateway_part(addresses: Addresses, every_s: float) -> str:
+def gateway_part(addresses: Addresses, every_s: float, warehouse: str = layout.WAREHOUSE) -> str:
     """The sections of a gateway's configuration that are about this warehouse. `every_s`: how often sensors speak."""
-    sections = [_table("[[zones]]", name=one.name, device=one.device, asset=one.asset) for one in ZONES]
+    zones = layout.zones_of(warehouse)
+    sections = [_table("[[zones]]", name=one.name, device=one.device, asset=one.asset) for one in zones]
     if addresses.broker_port is not None:
         forms = ["esphome", "tasmota", "zigbee2mqtt", "chirpstack"]
         sections.append(_table("[[mqtt]]", name=LAN, forms=forms, zigbee2mqtt_base=payloads.ZIGBEE_BASE))
@@ -55,21 +56,22 @@ def gateway_part(addresses: Addresses, every_s: float) -> str:
     return "\n".join(sections)
 
 
-def book_part(unit_weights_g: Mapping[str, int], grace_s: int) -> dict[str, Any]:
+def book_part(unit_weights_g: Mapping[str, int], grace_s: int, warehouse: str = layout.WAREHOUSE) -> dict[str, Any]:
     """The sections of a book that are about this warehouse."""
+    racks, cold, hall, gate = layout.zones_of(warehouse)
     skus = sorted(unit_weights_g)
     owners = [layout.SHOPKEEPER, layout.DEPOSITOR]
     return {
-        "parties": [{"id": one, "name": one.replace("-", " ").title()} for one in (layout.WAREHOUSE, *owners)],
+        "parties": [{"id": one, "name": one.replace("-", " ").title()} for one in (warehouse, *owners)],
         "warehouses": [
             {
-                "id": layout.WAREHOUSE,
+                "id": warehouse,
                 "zones": [
-                    _zone(RACKS, weight_tolerance_g=_WEIGHT_TOLERANCE_G),
-                    _zone(COLD, weight_tolerance_g=_WEIGHT_TOLERANCE_G),
-                    _zone(HALL, pieces_tolerance=0),
+                    _zone(racks, weight_tolerance_g=_WEIGHT_TOLERANCE_G),
+                    _zone(cold, weight_tolerance_g=_WEIGHT_TOLERANCE_G),
+                    _zone(hall, pieces_tolerance=0),
                 ],
-                "gates": [GATE.asset],
+                "gates": [gate.asset],
                 "unit_weights_g": {sku: unit_weights_g[sku] for sku in skus},
                 "grace_s": grace_s,
             }
@@ -77,7 +79,7 @@ def book_part(unit_weights_g: Mapping[str, int], grace_s: int) -> dict[str, Any]
         "stock_sources": [
             {
                 "id": SOURCE,
-                "warehouse": layout.WAREHOUSE,
+                "warehouse": warehouse,
                 "means": "both",
                 "utc_offset_minutes": 0,  # X12 has times without an offset
                 "inventory_advice": "complete",

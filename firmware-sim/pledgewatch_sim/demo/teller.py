@@ -1,17 +1,17 @@
-"""Tells the demo's story on the terminal: one table that stays, and a line for each thing that happens."""
+"""Tells the demo's story on the terminal: one line that stays, and one for each thing that happens."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from pledgewatch_sim.both_ends import Loan, total
-from pledgewatch_sim.story import Character
+from pledgewatch_sim.demo.beats import Told
+from pledgewatch_sim.demo.story import AGENTS, HAZEL, PEARL
 from pledgewatch_sim.voyage import PORTS
 
 _EVENTS = {
@@ -50,6 +50,8 @@ _MESSAGES = {
     "record_cover": "[green]cover is restored[/]: headroom {headroom}",
 }
 
+_TOLD_OF = {HAZEL.name, PEARL.name, *(one.name for one in AGENTS)}
+"""Whose events are told: of the others the console tells."""
 _MOVEMENTS = {
     "drawdown": "[bold green]the bank pays {amount}[/], and tells pledgewatch that the loan has grown",
     "repayment": "[bold green]the bank receives {amount}[/], and tells pledgewatch that the loan has shrunk",
@@ -59,16 +61,15 @@ _MOVEMENTS = {
 class Teller:
     """Use as a context manager. Headless it says each line plainly and keeps no table."""
 
-    def __init__(self, characters: Sequence[Character], *, headless: bool) -> None:
+    def __init__(self, *, headless: bool) -> None:
         self._console = Console(highlight=False, soft_wrap=headless)
-        self._headless = headless
-        self._live = None if headless else Live(console=self._console, refresh_per_second=4, transient=False)
-        self._goods = {one.name: f"{one.quantity:,} × {one.goods}" for one in characters}
-        self._ways = {one.name: f"{PORTS[one.origin].name} → {PORTS[one.destination].name}" for one in characters}
+        self._live = None if headless else Live(console=self._console, refresh_per_second=4, transient=True)
         self._now_ms: int | None = None
 
     def __enter__(self) -> Self:
-        self._console.print("[bold]pledgewatch[/]: three containers, one bank, twelve days in a moment. Setting out …")
+        self._console.print(
+            "[bold]pledgewatch[/]: 24 containers, two warehouses, a bank; twelve days in a moment. Setting out …"
+        )
         if self._live is not None:
             self._live.start()
         return self
@@ -80,9 +81,24 @@ class Teller:
             self._live.stop()
 
     def address(self, console: str, ledger: str) -> None:
-        """Where to look meanwhile."""
+        """Where to look: the console asks for no key, for it is of this machine alone."""
         self.say(f"console and API: [link]{console}[/link]   the bank's ledger: [link]{ledger}[/link]")
-        self.say("Until a device has spoken nobody knows of its goods, and nothing may be lent on them.")
+
+    def beat(self, told: Told) -> None:
+        """A beat of the story that was found to have happened."""
+        self.say(f"[bold cyan]▶ {told.head}[/]")
+        self.say(f"  {told.why}")
+
+    def beats(self, found: Sequence[Told]) -> None:
+        """Every beat as the journal has it when the story is told."""
+        self.say("\n[bold]The story, as the journal and the bank have it:[/]")
+        for one in found:
+            figures = "; ".join(
+                f"{figure.name} {figure.found}" + ("" if figure.holds else f", expected {figure.expected}")
+                for figure in one.figures
+            )
+            mark = "[green]happened[/]" if one.has_happened else "[bold red]NOT FOUND[/]"
+            self.say(f"  {one.beat:14} {mark}: {figures}")
 
     def say(self, text: str) -> None:
         """One line, with the simulated moment before it once there is one."""
@@ -97,7 +113,7 @@ class Teller:
             words = _EVENTS.get(one["type"])
             if one["type"] == "event_retracted" and one["facts"]["retracted_type"] in _TAKEN_BACK:
                 words = f"[magenta]taken back[/], {_TAKEN_BACK[one['facts']['retracted_type']]}"
-            if words:
+            if words and one["subject"] in _TOLD_OF:
                 self._now_ms = one["at_ms"]
                 self.say(f"[bold]{one['subject']}[/]: {words.format(**_facts(one['facts']))}")
         asked = {one["data"]["release"] for one in messages if "release" in one["data"]}
@@ -116,31 +132,17 @@ class Teller:
         amount = f"{movement['amount_minor'] / 100:,.2f} {movement['currency']}"
         self.say(f"   ↳ {movement['facility']}: {_MOVEMENTS[movement['kind']].format(amount=amount)}")
 
-    def now(self, now_ms: int, assets: dict[str, Any], status: dict[str, Any]) -> None:
-        """The table."""
+    def now(self, now_ms: int, status: dict[str, Any]) -> None:
+        """The line that stays."""
         self._now_ms = now_ms
-        if self._live is None:
-            return
-        table = Table(expand=False)
-        for head in ("container", "goods", "way", "place", "inside", "condition", "signal"):
-            table.add_column(head)
-        for one in assets["features"]:
-            facts = one["properties"]
-            place = one["geometry"]["coordinates"] if one["geometry"] else None
-            table.add_row(
-                one["id"],
-                self._goods.get(one["id"], ""),
-                self._ways.get(one["id"], ""),
-                f"{place[1]:8.3f} {place[0]:9.3f}" if place else "no fix yet",
-                ", ".join(PORTS[fence].name for fence in facts["fences"]) or "at sea",
-                _condition(facts["conditions"]),
-                _signal(facts["sources"]),
+        if self._live is not None:
+            counts = status["counts"]
+            self._live.update(
+                Text.from_markup(
+                    f"[dim]{_moment(now_ms)}  ·  {status['readings']:,} readings committed in "
+                    f"{status['entry']:,} entries  ·  {counts['outbox_delivered']} messages delivered[/]"
+                )
             )
-        line = Text.from_markup(
-            f"[dim]{_moment(now_ms)}  ·  {status['readings']:,} readings committed in {status['entry']:,} entries  ·  "
-            f"{status['counts']['outbox_delivered']} messages delivered[/]"
-        )
-        self._live.update(Group(table, line))
 
     def end(self, report: dict[str, Any], disagreements: Sequence[str]) -> None:
         """The count at both ends, and what does not agree."""
@@ -175,28 +177,6 @@ def _loan(loan: Loan) -> str:
         f"{loan.opening_minor / 100:,.2f} lent before, {loan.drawn_minor / 100:,.2f} paid since, "
         f"{loan.repaid_minor / 100:,.2f} repaid, {loan.outstanding_minor / 100:,.2f} outstanding"
     )
-
-
-def _condition(limits: list[dict[str, Any]]) -> str:
-    """How an asset's goods are kept, in a word."""
-    if any(one["state"] == "breached" for one in limits):
-        return "[bold red]breached[/]"
-    if any(one["state"] == "unknown" for one in limits):
-        return "[yellow]unknown[/]"
-    return "[red]was breached[/]" if any(one["breaches"] for one in limits) else "[green]kept[/]"
-
-
-def _signal(sources: list[dict[str, Any]]) -> str:
-    """Whether an asset is heard, in a word."""
-    states = {one["state"] for one in sources}
-    for state, word in (
-        ("silent", "[red]silent[/]"),
-        ("overdue", "[yellow]overdue[/]"),
-        ("expected_dark", "dark, as planned"),
-    ):
-        if state in states:
-            return word
-    return "[green]live[/]"
 
 
 def _moment(at_ms: int) -> str:

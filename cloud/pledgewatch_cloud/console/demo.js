@@ -1,0 +1,53 @@
+// The banner of a demo: what has just happened and why, and what one may break. Its stage tells, which the page names in
+// a demo alone (docs/DEMO.md); nothing is told there that the journal does not have.
+
+import { el, time } from "./draw.js";
+import { t } from "./words.js";
+
+/** @typedef {{ beat: string, head: string, why: string, link: string, at_ms: number, event: string }} Told */
+/** @typedef {{ told: Told[], of: number, pokes: { name: string, words: string }[], poked: string, ended: string }} Said */
+
+const EVERY_MS = 1_000;
+const stage = document.querySelector("meta[name=stage]")?.getAttribute("content") ?? "";
+let written = "";
+
+/** @param {string} path @param {RequestInit} [how] @returns {Promise<any>} */
+const asked = async (path, how) => (await fetch(stage + path, { cache: "no-store", ...how })).json();
+
+/** One beat that was told, with the page that it is about. @param {Told} one */
+const line = one => el("li", {}, el("a", { href: one.link }, one.head), " ", el("span", { class: "quiet" }, time(one.at_ms)));
+
+/** The buttons that break something. @param {Said} said @param {HTMLElement} poked */
+const buttons = (said, poked) => el("p", { class: "pokes" }, ...said.pokes.map(one => el("button", {
+  type: "button", id: `poke-${one.name}`,
+  click: async () => { poked.textContent = (await asked(`/pokes/${one.name}`, { method: "POST" })).poked; },
+}, one.words)));
+
+/** @param {HTMLElement} news @param {HTMLElement} rest @param {Said} said */
+function draw(news, rest, said) {
+  const last = said.told.at(-1);
+  news.replaceChildren(
+    el("p", { class: "head" }, last ? el("a", { href: last.link }, last.head) : t("demo_begins"), " ", el("span", { class: "quiet" }, `${said.told.length}/${said.of}`)),
+    el("p", {}, last ? last.why : t("demo_why")), said.ended ? el("p", { class: "quiet" }, said.ended) : "");
+  const earlier = said.told.slice(0, -1).reverse(), isOpen = rest.querySelector("details")?.open;
+  const poked = el("p", { class: "quiet", role: "status" }, said.poked), focus = document.activeElement?.id;
+  rest.replaceChildren(
+    earlier.length ? el("details", { open: isOpen ? "" : null }, el("summary", {}, t("demo_before")), el("ol", { reversed: "" }, ...earlier.map(line))) : "",
+    el("div", {}, el("p", { class: "quiet" }, t("demo_pokes")), buttons(said, poked), poked));
+  if (focus?.startsWith("poke-")) document.getElementById(focus)?.focus({ preventScroll: true });
+}
+
+/** Put the banner above the page and follow the stage, where there is one. @param {HTMLElement} before */
+export function banner(before) {
+  if (!stage) return;
+  const news = el("div", { "aria-live": "polite" }), rest = el("div", {});
+  before.before(el("section", { id: "demo", "aria-label": t("demo") }, /** @type {Node} */ (news), /** @type {Node} */ (rest)));
+  const follow = async () => {
+    try {
+      const said = await asked("/told"), now = JSON.stringify([said, document.documentElement.lang]);
+      if (now !== written) { written = now; draw(/** @type {HTMLElement} */ (news), /** @type {HTMLElement} */ (rest), said); }
+    } catch { /* the demo has ended, and the service with it: the line under the head says so */ }
+    setTimeout(() => void follow(), EVERY_MS);
+  };
+  void follow();
+}

@@ -1,0 +1,1 @@
+"""The demo: a story of two minutes, told by real programs on simulated goods (docs/DEMO.md)."""
