@@ -307,8 +307,11 @@ class Referee:
         for at, _, kind, units in self.moves(place):
             if at > minute:
                 break
-            if kind in ("received", "returned") and at > counted and self.is_lost(at - 1):
+            is_lost = at > counted and self.is_lost(at - 1)
+            if is_lost and kind in ("received", "returned", "moved") and units > 0:
                 unseen += units
+            if is_lost and kind == "moved" and units < 0:
+                unseen -= min(unseen, -units)
             if kind in ("sold", "shipped"):
                 unseen -= min(unseen, -units, max(0, unseen - self.uncapped(place, at)))
         return unseen
@@ -359,6 +362,14 @@ class Referee:
         parts = [math.floor(Fraction(shared * one, units)) for one in upto] if units else []
         return {place: parts[number + 1] - parts[number] for number, place in enumerate(asked)}
 
+    def debt(self) -> int:
+        """What was booked out of bins that had less, and that were counted; until all there is was counted since."""
+        counts = {place: counted for place in BINS if (counted := self.counted(place))}
+        owed = {place: max(0, -self.level(place, at)) for place, (at, _) in counts.items()}
+        since = max((counts[place][0] for place, units in owed.items() if units), default=0)
+        is_all = all(self.counted_ever(place)[0] >= since for place in BINS if self.kept(place, 10**6) > 0)
+        return 0 if is_all else sum(owed.values())
+
     def missing(self) -> dict[str, int]:
         """Thousandths that are missing of each receipt."""
         self.lost = {}
@@ -368,7 +379,7 @@ class Referee:
             kept = 1_000 * self.kept(place, 10**6)
             present += kept - min(max(0, kept), unseen.get(place, 0))
         needed = sum(self.claims.values())
-        short = 1_000 * needed - max(0, present)
+        short = 1_000 * needed - max(0, present - 1_000 * self.debt())
         if short <= 0:
             return {}
         return {name: math.ceil(Fraction(short * units, needed)) for name, units in self.claims.items()}

@@ -329,7 +329,7 @@ TOLD: list[tuple[str, Tells, int]] = [
     ("received before the count", lambda one: one.row("received", 10, "Z-99", minute=59), 10),
     ("adjusted", lambda one: one.row("adjusted", 10, "Z-99", minute=61), 10),
     ("counted by itself", lambda one: one.snapshot(61, ("Z-99", 10)), 10),
-    ("moved since", lambda one: one.row("moved", 10, minute=61, to_bin="Z-99"), 10),
+    ("moved since", lambda one: one.row("moved", 10, minute=61, to_bin="Z-99"), 20),
     ("received since", lambda one: one.row("received", 10, "Z-99", minute=61), 10),
     ("returned since", lambda one: one.row("returned", 4, "Z-99", minute=61), 10),
     ("sold since", lambda one: one.row("sold", 4, minute=61), 14),

@@ -16,13 +16,18 @@ that already.
 
 A ceiling is what the stock system may say of a bin that nobody has counted since goods of the pool were missed by a
 count: its corrections, and what it tells late of the time before, would put goods there that nobody has seen. So would
-a delivery that is told while that loss is open: it counts once somebody has counted it. What leaves then is taken from
-what is known, and only what goes beyond that from what came in; what is moved takes none of it along.
+a delivery that is told while that loss is open, or a move: it counts once somebody has counted it. What leaves then is
+taken from what is known, and only what goes beyond that from what came in; what is moved on is first what came in, and
+after the loss none of it.
+
+A count that finds nothing in a bin of which the stock system has less than nothing has found nobody's goods: what was
+booked out of the wrong bin is a *debt* of the others.
 """
 
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.stock.rows import StockKey
@@ -31,7 +36,7 @@ from pledgewatch_cloud.decide.stretches import NEVER
 
 _CORRECTS = frozenset({"adjusted", "unreconciled"})
 _PUTS_BACK = _CORRECTS | {"returned"}
-_COMES = frozenset({"received", "returned"})
+_COMES = frozenset({"received", "returned", "moved"})
 _LEAVES = frozenset({"shipped", "sold"})
 Span = tuple[int, int]
 """Since when and until when; until NEVER while it lasts."""
@@ -62,7 +67,7 @@ class Ceiling(NamedTuple):
     """The counts of a pool, by moment and digest, and the moment of the earliest that missed goods (`short_ms`). From
     then on each sets the ceiling anew. What came of those up to `from_ms` is worked out: `kept` then, else nothing.
     `missed`: the keys whose newest count has missed goods. `claimed`: since when how much was claimed of the pool, and
-    `heard`: when it was known to be short. `losses`: what follows from all that (see losses).
+    `heard`: when it was known to be short. `short`: when it was short, as follows from all that (see losses).
     """
 
     moments: tuple[tuple[int, str], ...] = ()
@@ -72,7 +77,18 @@ class Ceiling(NamedTuple):
     missed: frozenset[StockKey] = frozenset()
     claimed: tuple[tuple[int, int], ...] = ()
     heard: tuple[Span, ...] = ()
-    losses: tuple[Span, ...] = ()
+    short: tuple[Span, ...] = ()
+
+    @property
+    def losses(self) -> tuple[Span, ...]:
+        """When a loss was open."""
+        row: list[Span] = []
+        for from_ms, until_ms in sorted((*self.short, *self.heard)):
+            if row and from_ms <= row[-1][1]:
+                row[-1] = row[-1][0], max(row[-1][1], until_ms)
+            else:
+                row.append((from_ms, until_ms))
+        return tuple(row)
 
     @property
     def is_short(self) -> bool:
@@ -95,15 +111,22 @@ class Gone(NamedTuple):
 class Course:
     """What is kept of a key as a function of time. It changes at `moments`."""
 
-    __slots__ = ("levels", "may_lose", "moments", "opening", "told")
+    __slots__ = ("debt_milli", "levels", "may_lose", "moments", "opening", "told")
 
     def __init__(
-        self, opening: int, moments: "array[int]", levels: "array[int]", told: "array[int]", *, may_lose: bool = False
+        self,
+        opening: int,
+        moments: "array[int]",
+        levels: "array[int]",
+        told: "array[int]",
+        *,
+        may_lose: bool = False,
+        debt_milli: int = 0,
     ) -> None:
         """`told` is the same without a ceiling; the same object where there is none. `may_lose`: it would be another
-        one with other losses."""
+        one with other losses. `debt_milli`: by how much less than nothing the stock system had when it was counted."""
         self.opening, self.moments, self.levels, self.told = opening, moments, levels, told
-        self.may_lose = may_lose
+        self.may_lose, self.debt_milli = may_lose, debt_milli
 
     def milli(self, at_ms: int) -> int:
         """What was kept at a moment, all that happened at it included; below nothing where more went than ever came."""
@@ -115,6 +138,18 @@ class Course:
         place = bisect_right(self.moments, at_ms)
         return self.told[place - 1] if place else self.opening
 
+    def differs_ms(self, other: "Course") -> int:
+        """The first moment at which another course may be another; NEVER where it is the same."""
+        if self is other:
+            return NEVER
+        if self.opening != other.opening or self.may_lose != other.may_lose:
+            return -NEVER
+        ours, theirs = (zip(one.moments, one.levels, one.told, strict=True) for one in (self, other))
+        for one, two in zip_longest(ours, theirs):
+            if one != two:
+                return min(each[0] for each in (one, two) if each is not None)
+        return NEVER
+
     def after(self, at_ms: int) -> list[tuple[int, int]]:
         """What changes after a moment: when, and by how much."""
         level, found = self.milli(at_ms), []
@@ -122,6 +157,10 @@ class Course:
             found.append((self.moments[place], self.levels[place] - level))
             level = self.levels[place]
         return found
+
+
+NOTHING = Course(0, *(array("q") for _ in range(3)))
+"""The course of a key that nothing is known of."""
 
 
 class _Point(NamedTuple):
@@ -139,17 +178,18 @@ def course_of(
     cap = cap_of(stock, key, counted, gone, ceiling) if ceiling is not None else None
     begin, levels, points = _levels(stock, key, counted, gone, [cap[0]] if cap else [])
     moments, told = array("q", levels), array("q", levels.values())
+    debt_milli = _debt_milli(stock, key, counted)
     may_lose = ceiling is not None and _has_come(stock, key, counted, ceiling.short_ms)
     unseen = _unseen(stock, key, counted, ceiling, levels) if ceiling is not None else {}
     if cap is None and not any(unseen.values()):
-        return Course(begin, moments, told, told, may_lose=may_lose)
+        return Course(begin, moments, told, told, may_lose=may_lose, debt_milli=debt_milli)
     seen = [
         min(level - unseen[at_ms], _capped(cap, points, unseen, at_ms))
         if cap and at_ms >= cap[0]
         else level - unseen[at_ms]
         for at_ms, level in levels.items()
     ]
-    return Course(begin, moments, array("q", seen), told, may_lose=may_lose)
+    return Course(begin, moments, array("q", seen), told, may_lose=may_lose, debt_milli=debt_milli)
 
 
 def cap_of(
@@ -176,10 +216,18 @@ def _capped(cap: tuple[int, int], points: Mapping[int, _Point], unseen: Mapping[
     return kept + (here.goods - base.goods) - (here.left - base.left) - (unseen[at_ms] - unseen[since_ms])
 
 
+def _debt_milli(stock: StockBook, key: StockKey, counted: Counted | None) -> int:
+    """By how much less than nothing the stock system had of a key when it was counted."""
+    if counted is None:
+        return 0
+    opening, story = stock.story(key)
+    return max(0, -opening - sum(milli for at_ms, _, milli in story if at_ms <= counted.from_ms))
+
+
 def _has_come(stock: StockBook, key: StockKey, counted: Counted | None, since_ms: int) -> bool:
     """Whether anything came in after a moment that was not counted since."""
     since_ms = max(since_ms, counted.at_ms) if counted is not None else since_ms
-    return any(kind in _COMES and at_ms > since_ms for at_ms, kind, _ in stock.story(key)[1])
+    return any(kind in _COMES and milli > 0 and at_ms > since_ms for at_ms, kind, milli in stock.story(key)[1])
 
 
 def _unseen(
@@ -192,16 +240,19 @@ def _unseen(
 ) -> dict[int, int]:
     """How much of what is told of a key at each moment came in while a loss was open, and was not counted since."""
     counted_ms = counted.at_ms if counted is not None else -NEVER
-    came, went = dict[int, int](), dict[int, int]()
-    for at_ms, kind, milli in stock.story(key, known_ms)[1] if ceiling.losses else ():
-        is_loss = at_ms > counted_ms and any(from_ms < at_ms <= until_ms for from_ms, until_ms in ceiling.losses)
-        if kind in _COMES and is_loss:
+    came, went, moved, losses = dict[int, int](), dict[int, int](), dict[int, int](), ceiling.losses
+    for at_ms, kind, milli in stock.story(key, known_ms)[1] if losses else ():
+        is_loss = at_ms > counted_ms and any(from_ms < at_ms <= until_ms for from_ms, until_ms in losses)
+        if is_loss and kind in _COMES and milli > 0:
             came[at_ms] = came.get(at_ms, 0) + milli
+        elif is_loss and kind == "moved":
+            moved[at_ms] = moved.get(at_ms, 0) - milli
         elif kind in _LEAVES:
             went[at_ms] = went.get(at_ms, 0) - milli
     unseen, found = 0, dict[int, int]()
     for at_ms, level in levels.items():
         unseen += came.get(at_ms, 0)
+        unseen -= min(unseen, moved.get(at_ms, 0))
         unseen -= min(unseen, went.get(at_ms, 0), max(0, unseen - level))
         found[at_ms] = unseen
     return found

@@ -29,13 +29,14 @@ from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, losses, shortfall, signals, tares, unfound
+from pledgewatch_cloud.decide.warehouse import ceilings, gates, held, shortfall, signals, tares, unfound
 from pledgewatch_cloud.decide.warehouse.case_book import CaseBook
 from pledgewatch_cloud.decide.warehouse.cases import Mismatch
 from pledgewatch_cloud.decide.warehouse.counting import Count
-from pledgewatch_cloud.decide.warehouse.course import Ceiling, Course, Gone
+from pledgewatch_cloud.decide.warehouse.course import Course, Gone
 from pledgewatch_cloud.decide.warehouse.gates import Departure, Strays
 from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
+from pledgewatch_cloud.decide.warehouse.losing import Losing
 from pledgewatch_cloud.decide.warehouse.shortfall import (
     NOTHING_MISSING,
     PIECES,
@@ -208,6 +209,7 @@ class _Judging:
         told = teller.tell(self._watch.told, None if self._is_all else self._concerned)
         watch = replace(
             self._watch,
+            ceilings=self._losing.ceilings,
             signals=self._heard,
             cases=self._cases.kept(),
             numbered=self._cases.numbered,
@@ -394,25 +396,14 @@ class _Judging:
 
     def _find_losses(self) -> None:
         """When pools of which a count has missed goods were short; what is kept of those may be another than before."""
-        ceilings_of = self._watch.ceilings
-        for pool in ceilings_of if self._is_all else self._pools & ceilings_of.keys():
-            known = ceilings_of[pool]
-            if known.short_ms == NEVER:
-                continue
+        ceilings_of, before = self._watch.ceilings, None if self._is_all else self._watch.judged
+        known = before.known if before is not None else None
+        self._losing = Losing(self._kept, ceilings_of, self._state.watch.ceilings, known, self._now_ms)
+        for pool in self._losing.of(ceilings_of if self._is_all else self._pools):
             claims = shortfall.claims_of(pool, self._receipts, self._gone)
-            milli, is_missed = claims.staying_milli if claims.of else None, not self._counted.isdisjoint(known.missed)
-            one = losses.claimed(known, milli, self._now_ms, is_missed=is_missed)
-            self._put_ceiling(pool, losses.found(one, partial(self._kept.courses, pool)))
-
-    def _put_ceiling(self, pool: Pool, after: Ceiling) -> None:
-        """Keep a pool under another ceiling from now on."""
-        before = self._watch.ceilings[pool]
-        if after == before:
-            return
-        self._watch = replace(self._watch, ceilings={**self._watch.ceilings, pool: after})
-        if after.losses != before.losses:
-            self._kept.under(pool, after)
-            self._zones |= _zones_of(self._book, self._kept.keys_of(pool))
+            is_missed = not self._counted.isdisjoint(ceilings_of[pool].missed)
+            if self._losing.find(pool, claims, lambda name: self._known(name).issued_ms, is_missed=is_missed):
+                self._zones |= _zones_of(self._book, self._kept.keys_of(pool))
 
     def _judge_zones(self) -> None:
         """Every zone that is touched, and those that differ always are; what they are short of touches the pools of
@@ -458,7 +449,8 @@ class _Judging:
         place, about = (zone.asset, kind), (kind, warehouse.id, zone.asset)
         one, tare = self._deficit(warehouse, zone, kind)
         unseen = {} if one is None else shortfall.unseen_of(one, tare, self._counts)
-        is_lasting = self._is_lasting(place, 1_000 * warehouse.grace_s, is_below=bool(unseen))
+        at_ms = one.at_ms if one is not None else -NEVER
+        is_lasting = self._is_lasting(place, 1_000 * warehouse.grace_s, at_ms, is_below=bool(unseen))
         self._remember(place, unseen, is_lasting=is_lasting)
         if one is None or not unseen or not is_lasting:
             return None
@@ -469,15 +461,18 @@ class _Judging:
         missing_milli, of_milli = sum(unseen.values()), sum(one.kept.values())
         return Mismatch(kind, warehouse.id, (zone.asset,), missing_milli, of_milli, keys, one.deficit - tare)
 
-    def _is_lasting(self, place: tuple[str, str], grace_ms: int, *, is_below: bool) -> bool:
-        """Whether a zone has differed by the grace longer than it has not; it is noted whether it does now."""
+    def _is_lasting(self, place: tuple[str, str], grace_ms: int, at_ms: int, *, is_below: bool) -> bool:
+        """Whether a zone has differed by the grace longer than it has not; it is noted whether it does now. `at_ms`: by
+        what it has measured then."""
         known = self._differing.pop(place, None)
         owed_ms = known.owed_at_ms(self._now_ms, grace_ms) if known is not None else 0
-        if known is None or known.is_below != is_below:
-            known = Differing(is_below, self._now_ms, owed_ms)
+        is_lasting = known.lasts(self._now_ms, grace_ms) if known is not None else not grace_ms
+        said_ms = at_ms if known is None or is_below else known.said_ms
+        after = Differing(is_below, self._now_ms, owed_ms, is_lasting and (is_below or at_ms <= said_ms), said_ms)
+        is_same = known is not None and (known.is_below, known.is_lasting) == (after.is_below, after.is_lasting)
         if is_below or owed_ms:
-            self._differing[place] = known
-        return owed_ms >= grace_ms
+            self._differing[place] = known._replace(said_ms=said_ms) if known is not None and is_same else after
+        return is_lasting
 
     def _remember(self, place: tuple[str, str], unseen: Mapping[StockKey, int], *, is_lasting: bool) -> None:
         """Remember what a zone misses, and what of it was put elsewhere without anybody having seen it."""
@@ -491,13 +486,17 @@ class _Judging:
             gained = {name: stock.gained_milli(key) for name, key in keys.items() if key not in own}
             told = unfound.Told(self._now_ms, sum(map(stock.on_hand_milli, own)), gained)
             known = self._unfound.pop((*place, pool), None) or unfound.first(milli, told)
-            one = known.after(milli, told, partial(self._is_found, keys), is_lasting=is_lasting)
+            one = known.after(milli, told, partial(self._is_found, place[0], pool, keys), is_lasting=is_lasting)
             # What was taken out of the zone may yet come in elsewhere, as long as it is missing.
             if milli or one.milli or (one.due_milli and pool in self._shortages):
                 self._unfound[*place, pool] = one
 
-    def _is_found(self, keys: Mapping[str, StockKey], place: str, since_ms: int) -> bool:
-        """Whether what a bin has gained was seen there since, or is there no more."""
+    def _is_found(self, asset: str, pool: Pool, keys: Mapping[str, StockKey], place: str, since_ms: int) -> bool:
+        """Whether what a bin has gained was seen there since, or is there no more; of a zone's own, whether it has
+        spoken."""
+        if place == unfound.OWN:
+            known = self._book.zones.get(asset)
+            return known is None or shortfall.tells_of(*known, pool.sku, self._heard, since_ms)
         key = keys[place]
         return self._are_counted([key], since_ms) or self._is_watched(key, since_ms)
 
@@ -518,7 +517,7 @@ class _Judging:
         for kind in (WEIGHT, PIECES):
             one, tare = self._deficit(warehouse, zone, kind)
             known, grace_ms = self._differing.get((asset, kind)), 1_000 * warehouse.grace_s
-            is_lasting = known is not None and known.owed_at_ms(self._now_ms, grace_ms) >= grace_ms
+            is_lasting = known is not None and known.lasts(self._now_ms, grace_ms)
             if one is not None and shortfall.unseen_of(one, tare, self._counts) and not is_lasting:
                 return False
         return True
@@ -565,6 +564,7 @@ class _Judging:
         kept = {key: self._kept.milli(key, self._now_ms) for key in keys}
         unseen = {key: min(self._unseen.get(key, 0), max(0, milli)) for key, milli in kept.items()}
         least_milli, next_ms = self._kept.least(keys, self._now_ms)
+        least_milli -= self._kept.debt_milli(keys, self._now_ms)
         self._coming.pop(pool, None)
         if next_ms < NEVER:
             self._coming[pool] = next_ms
@@ -574,7 +574,7 @@ class _Judging:
         self._below_receipts(pool, claims, kept, below_milli)
         is_unfound_short = unfound_milli > 0 and shortage.missing_milli > sum(claims.left.values())
         if kept:
-            self._note_loss(pool, is_short=below_milli > 0 or is_unfound_short)
+            self._losing.hear(pool, is_short=below_milli > 0 or is_unfound_short)
         self._uncounted(pool, kept, unfound_milli, is_short=below_milli > 0 or is_unfound_short)
         self._misplaced(pool, claims, kept, is_covered=below_milli <= 0)
         before = self._shortages.pop(pool, NOTHING_MISSING)
@@ -583,14 +583,6 @@ class _Judging:
             self._shortages[pool] = shortage
         if shortage != before:
             self._concerned.update(before.shares, shortage.shares)
-
-    def _note_loss(self, pool: Pool, *, is_short: bool) -> None:
-        """Note whether a pool of which a count has missed goods is known to be short."""
-        known = self._watch.ceilings.get(pool)
-        if known is not None and known.short_ms < NEVER:
-            one = losses.heard(known, self._now_ms, is_short=is_short)
-            if one is not known:
-                self._put_ceiling(pool, losses.found(one, partial(self._kept.courses, pool)))
 
     def _unfound_milli(self, pool: Pool) -> int:
         """What zones have missed of a pool, and nobody has found since: of each zone by what has missed more."""

@@ -12,42 +12,53 @@ Those by moments are found anew from the newest counts, the stock system's rows 
 matter in which order counts and rows were heard. As a later count of a bin says what was in it since the one before, it
 may say that there never was a loss; but what came in while everybody knew of one is not believed for that.
 
-What was claimed is known by when it was heard, for acts on receipts are not late.
-What was claimed before a count had missed goods is not known: what was claimed when that was heard is taken for it. A
-pool that nothing is claimed of any more keeps what was claimed of it last; one of which a count misses goods while
-nothing is claimed is short of all there could be, for who issues a receipt on what comes in after goods were lost must
-show it.
+What was claimed is known by when it was heard, for acts on receipts are not late; before a count had missed goods, by
+when the receipts that are live were issued. A pool that is short when the last claim ends keeps that claim, and one of
+which a count misses goods while nothing is claimed is short of all there could be: who issues a receipt on what comes
+in after goods were lost must show it.
+
+Of many losses, and of many changes of what is claimed, the oldest are worked out for good: what was kept after them is
+what later moments begin with.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 
+from pledgewatch_cloud.decide.stock.rows import StockKey
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse.course import Ceiling, Course, Span
+from pledgewatch_cloud.decide.warehouse.course import Ceiling, Course
 
-SPANS_MAX = 64
-"""Losses of a pool, and changes of what is claimed of it, that are told apart; of more, the oldest are one."""
+SHORT_MAX = 16
+"""Losses of a pool that are found anew at a time: of more, the oldest are worked out for good."""
+CLAIMED_MAX = 1_000
+"""Changes of what is claimed of a pool that are told apart, likewise."""
+HEARD_MAX = 64
+"""Times in which a pool was known to be short, likewise."""
 
 ALL = NEVER
 """More than there ever is of any goods, in thousandths."""
+
+
+def begun(one: Ceiling, issued: Iterable[tuple[int, int]]) -> Ceiling:
+    """The ceiling of a pool of which a count has missed goods for the first time, with what receipts claim that were
+    issued when, of how much."""
+    steps: dict[int, int] = {}
+    milli = 0
+    for issued_ms, more in sorted(issued):
+        milli += more
+        steps[issued_ms] = milli
+    return one._replace(claimed=((-NEVER, 0), *steps.items()) if steps else ((-NEVER, ALL),))
 
 
 def claimed(one: Ceiling, milli: int | None, now_ms: int, *, is_missed: bool) -> Ceiling:
     """The ceiling of a pool of which so much is claimed from now on, or nothing (None). `is_missed`: a count that is
     heard now has missed goods."""
     if milli is None:
-        if one.claimed and not is_missed:
-            return one
-        milli = ALL
-    if not one.claimed:
-        return one._replace(claimed=((-NEVER, milli),))
+        last_milli = one.claimed[-1][1]
+        milli = ALL if is_missed or last_milli == ALL else last_milli if one.is_short else 0
     if one.claimed[-1][1] == milli:
         return one
-    steps = [*(step for step in one.claimed if step[0] < now_ms), (now_ms, milli)]
-    while len(steps) > SPANS_MAX:
-        (since_ms, first), (_, second), *rest = steps
-        steps = [(since_ms, max(first, second)), *rest]
-    return one._replace(claimed=tuple(steps))
+    return one._replace(claimed=(*(step for step in one.claimed if step[0] < now_ms), (now_ms, milli)))
 
 
 def heard(one: Ceiling, now_ms: int, *, is_short: bool) -> Ceiling:
@@ -55,26 +66,46 @@ def heard(one: Ceiling, now_ms: int, *, is_short: bool) -> Ceiling:
     if is_short == any(until_ms == NEVER for _, until_ms in one.heard):
         return one
     if is_short:
-        return one._replace(heard=_bounded((*one.heard, (now_ms, NEVER))))
+        return one._replace(heard=(*one.heard, (now_ms, NEVER)))
     return one._replace(heard=tuple((from_ms, min(until_ms, now_ms)) for from_ms, until_ms in one.heard))
 
 
-def found(one: Ceiling, courses: Callable[[Ceiling], Iterable[Course]]) -> Ceiling:
-    """The ceiling of a pool with its losses. `courses` are those of all its keys under a ceiling. What was worked out
-    for good stays as it was found then."""
-    begin_ms = max(one.short_ms, one.from_ms)
-    early = [(from_ms, min(until_ms, begin_ms)) for from_ms, until_ms in one.losses if from_ms < begin_ms]
-    spans = tuple(early) if one.from_ms > one.short_ms else ()
+def found(one: Ceiling, courses: Callable[[Ceiling], Iterable[Course]], since_ms: int = -NEVER) -> Ceiling:
+    """The ceiling of a pool with its losses. `courses` are those of all its keys under a ceiling. Before `since_ms`
+    nothing is otherwise than it was when they were found last. What was worked out for good stays as it was."""
+    base_ms = max(one.short_ms, one.from_ms)
+    begin_ms = max(base_ms, since_ms)
+    before = [span for span in one.short if base_ms < span[1] and base_ms < begin_ms]
+    spans = tuple(span for span in before if span[1] <= begin_ms)
+    cut = next((from_ms for from_ms, until_ms in before if from_ms < begin_ms < until_ms), None)
     while True:
-        known = one._replace(losses=_together(spans, one.heard))
-        since_ms = _first(known, courses(known), begin_ms, is_short=True)
-        if since_ms == NEVER:
+        known = one._replace(short=spans)
+        begun_ms = cut if cut is not None else _first(known, courses(known), begin_ms, is_short=True)
+        if begun_ms == NEVER:
             return known
-        known = one._replace(losses=_together((*spans, (since_ms, NEVER)), one.heard))
-        begin_ms = _first(known, courses(known), since_ms, is_short=False)
-        spans = _bounded((*spans, (since_ms, begin_ms)))
+        known = one._replace(short=(*spans, (begun_ms, NEVER)))
+        begin_ms = _first(known, courses(known), max(begin_ms, begun_ms), is_short=False)
+        spans, cut = (*spans, (begun_ms, begin_ms)), None
         if begin_ms == NEVER:
             return known
+
+
+def settled_ms(one: Ceiling) -> int:
+    """Up to when the losses of a pool are worked out for good, for there are too many; where there are not, never."""
+    ended = [until_ms for _, until_ms in (*one.short[:-SHORT_MAX], *one.heard[:-HEARD_MAX])]
+    steps = [since_ms for since_ms, _ in one.claimed[:-CLAIMED_MAX]]
+    return max([*ended, *steps], default=-NEVER)
+
+
+def settled(one: Ceiling, kept: Mapping[StockKey, int], until_ms: int) -> Ceiling:
+    """The ceiling with its losses up to a moment worked out for good; `kept` is what was kept of its keys then."""
+    last_milli = [milli for since_ms, milli in one.claimed if since_ms <= until_ms][-1]
+    steps = ((-NEVER, last_milli), *(step for step in one.claimed if step[0] > until_ms))
+    short, told = (
+        tuple((max(from_ms, until_ms), to_ms) for from_ms, to_ms in spans if to_ms > until_ms)
+        for spans in (one.short, one.heard)
+    )
+    return one._replace(from_ms=until_ms, kept=kept, claimed=steps, short=short, heard=told)
 
 
 def _first(one: Ceiling, courses: Iterable[Course], begin_ms: int, *, is_short: bool) -> int:
@@ -99,21 +130,3 @@ def _first(one: Ceiling, courses: Iterable[Course], begin_ms: int, *, is_short: 
 
 def _moment(one: tuple[int, int, int | None]) -> int:
     return one[0]
-
-
-def _together(spans: Iterable[Span], others: Iterable[Span]) -> tuple[Span, ...]:
-    """Spans of time of two kinds as one row of them, without what stands twice."""
-    row: list[Span] = []
-    for from_ms, until_ms in sorted((*spans, *others)):
-        if row and from_ms <= row[-1][1]:
-            row[-1] = row[-1][0], max(row[-1][1], until_ms)
-        else:
-            row.append((from_ms, until_ms))
-    return tuple(row)
-
-
-def _bounded(spans: tuple[Span, ...]) -> tuple[Span, ...]:
-    """At most so many spans of time: the oldest are taken for one."""
-    while len(spans) > SPANS_MAX:
-        spans = ((spans[0][0], spans[1][1]), *spans[2:])
-    return spans

@@ -172,9 +172,10 @@ class Kept:
         """The courses that are known by now."""
         return self._known.put(self._found) if self._found else self._known
 
-    def under(self, pool: Pool, ceiling: Ceiling) -> None:
-        """From now on a pool is kept under another ceiling, which has other losses."""
-        names = [name_of(key) for key in self.keys_of(pool) if self.course(key).may_lose]
+    def under(self, pool: Pool, ceiling: Ceiling, *, is_settled: bool = False) -> None:
+        """From now on a pool is kept under another ceiling, which has other losses, or losses that were worked out for
+        good."""
+        names = [name_of(key) for key in self.keys_of(pool) if is_settled or self.course(key).may_lose]
         self._ceilings = {**self._ceilings, pool: ceiling}
         self._known = self._known.without(frozenset(names))
         for name in names:
@@ -213,9 +214,23 @@ class Kept:
             least = min(least, level)
         return least, coming[0][0] if coming else NEVER
 
+    def debt_milli(self, keys: Iterable[StockKey], now_ms: int) -> int:
+        """What was booked out of keys that had nothing, and was found by counts of others as little: all of it, unless
+        whatever is kept was counted since."""
+        debts = [(counted.at_ms, self.course(key).debt_milli) for key in keys if (counted := self.counts.get(key))]
+        milli = sum(one for _, one in debts)
+        if not milli:
+            return 0
+        since_ms = max(at_ms for at_ms, one in debts if one)
+        counted_ms = (
+            one.at_ms if (one := self.counts.get(key)) else -NEVER for key in keys if self.milli(key, now_ms) > 0
+        )
+        return 0 if all(at_ms >= since_ms for at_ms in counted_ms) else milli
+
     def keys_of(self, pool: Pool) -> set[StockKey]:
         """The keys of a pool that anything was ever said of."""
-        return {*self.stock.keys_of(*pool), *self.counts.keys_of(pool)}
+        known = self._ceilings.get(pool)
+        return {*self.stock.keys_of(*pool), *self.counts.keys_of(pool), *(known.kept if known else ())}
 
     def keys_in(self, warehouse: str, zone: Zone) -> set[StockKey]:
         """The keys of all goods that were ever in a zone's bins."""

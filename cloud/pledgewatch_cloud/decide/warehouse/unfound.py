@@ -9,11 +9,15 @@ other bins gain, before or after, is *unfound*: it is kept somewhere, and has be
 
 The gain of a bin is found when the bin was counted since, or its zone has spoken since and is not short; what is moved
 on is a gain where it is moved to. It is no more where the stock system takes it back. What leaves, and nothing comes in
-its stead, gains nothing: it is told as such.
+its stead, gains nothing: it is told as such. What is put back into the zone's own bins is a gain of theirs (`OWN`)
+until the zone has spoken, which says itself what it still misses.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
+
+OWN = ""
+"""Stands for all bins of the zone among those that gain."""
 
 
 class Gain(NamedTuple):
@@ -51,7 +55,7 @@ class Unfound(NamedTuple):
     ) -> "Unfound":
         """What is unfound once a zone misses so much and so much is told. `is_found`: whether what a bin has gained was
         seen there at or after a moment. `is_lasting`: the zone has differed for longer than the grace."""
-        gains = self._gained(told)
+        gains = self._gained(told, max(0, missed_milli - self.missed_milli))
         milli = max(0, min(self.milli, _open_milli(gains)))
         for place, one in gains.items():
             if one.open_milli > 0 and is_found(place, one.at_ms):
@@ -73,7 +77,7 @@ class Unfound(NamedTuple):
 
     def hiding(self) -> Iterable[str]:
         """The bins where what is unfound may be."""
-        return (place for place, one in self.gains.items() if self.milli and one.open_milli > 0)
+        return (place for place, one in self.gains.items() if self.milli and one.open_milli > 0 and place != OWN)
 
     def as_row(self) -> list[Any]:
         """It as JSON."""
@@ -85,9 +89,9 @@ class Unfound(NamedTuple):
         missed, there, taken, due, milli, gains = row
         return Unfound(missed, there, taken, due, milli, {place: Gain(*one) for place, *one in gains})
 
-    def _gained(self, told: Told) -> dict[str, Gain]:
+    def _gained(self, told: Told, more_missed_milli: int) -> dict[str, Gain]:
         """The gains by what is told now. What is taken back or moved on is a gain no more; what other bins lose in the
-        same breath, as by a move between them, was no gain."""
+        same breath, as by a move between them, was no gain; nor is what the zone misses again for it."""
         gains, more, moved_milli = dict[str, Gain](), dict[str, int](), 0
         for place, milli in sorted(told.gained.items()):
             known = self.gains.get(place, Gain(0, 0, told.at_ms))
@@ -99,6 +103,11 @@ class Unfound(NamedTuple):
             part_milli = min(moved_milli, max(0, more[place]))
             moved_milli -= part_milli
             gains[place] = one._replace(open_milli=one.open_milli - part_milli)
+        own = self.gains.get(OWN, Gain(0, 0, told.at_ms))
+        back_milli = max(0, told.there_milli - self.there_milli - more_missed_milli)
+        if self.milli and (own.open_milli or back_milli):
+            own = own._replace(open_milli=min(self.milli, own.open_milli + back_milli))
+            gains[OWN] = own._replace(at_ms=told.at_ms) if back_milli else own
         return gains
 
 

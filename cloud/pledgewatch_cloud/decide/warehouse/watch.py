@@ -44,16 +44,25 @@ class Telling(NamedTuple):
 
 class Differing(NamedTuple):
     """That a zone is below what is kept there, or was: since when the one or the other, and by how much longer it had
-    been below than not by then."""
+    been below than not by then. `is_lasting`: once that was the grace, until it is nothing, or the zone has measured
+    that it is not; `said_ms` is when it had measured last while it was below."""
 
     is_below: bool
     since_ms: int
     owed_ms: int
+    is_lasting: bool
+    said_ms: int
 
     def owed_at_ms(self, now_ms: int, most_ms: int) -> int:
         """By how much longer it has been below than not by now, at most so long."""
         passed_ms = now_ms - self.since_ms
         return min(most_ms, max(0, self.owed_ms + (passed_ms if self.is_below else -passed_ms)))
+
+    def lasts(self, now_ms: int, grace_ms: int) -> bool:
+        """Whether it has been below by the grace longer than not, or was, and rows alone have explained that for less
+        long: one that explains it for a moment explains nothing."""
+        owed_ms = self.owed_at_ms(now_ms, grace_ms)
+        return owed_ms >= grace_ms or (self.is_lasting and owed_ms > 0)
 
 
 class Judged(NamedTuple):
@@ -175,7 +184,7 @@ class Watch:
                     sorted(one.missed),
                     one.claimed,
                     one.heard,
-                    one.losses,
+                    one.short,
                 ]
                 for pool, one in sorted(self.ceilings.items())
             ],
@@ -226,8 +235,8 @@ class Watch:
                     frozenset(StockKey(*key) for key in missed),
                     *(tuple((one, other) for one, other in pairs) for pairs in spans),
                 )
-                for *pool, moments, short_ms, from_ms, kept, missed, claimed, heard, losses in value["ceilings"]
-                for spans in [(claimed, heard, losses)]
+                for *pool, moments, short_ms, from_ms, kept, missed, claimed, heard, short in value["ceilings"]
+                for spans in [(claimed, heard, short)]
             },
             {
                 (asset, kind, Pool(*rest[:_POOL])): Unfound.from_row(rest[_POOL:])
