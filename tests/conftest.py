@@ -28,6 +28,15 @@ settings.load_profile("suite")
 _FAILS_UNDER = {"PLEDGEWATCH_ALL_PACKAGES": NEEDS_PACKAGE, "PLEDGEWATCH_ALL_DATA": NEEDS_DATA}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """What a test has logged travels as UTF-8 between the processes that share the tests, also of a name that is no
+    text."""
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode("utf-8")) for name, text in report.sections
+    ]
+
+
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
     """One line for each reason for which tests were skipped."""
     for reason, count in sorted(_reasons(terminalreporter).items()):
