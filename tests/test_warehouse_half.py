@@ -367,7 +367,8 @@ class Referee:
         counts = {place: counted for place in BINS if (counted := self.counted(place))}
         owed = {place: max(0, -self.level(place, at)) for place, (at, _) in counts.items()}
         since = max((counts[place][0] for place, units in owed.items() if units), default=0)
-        is_all = all(self.counted_ever(place)[0] >= since for place in BINS if self.kept(place, 10**6) > 0)
+        last = max((at for at, _ in counts.values()), default=0)
+        is_all = all(self.counted_ever(place)[0] >= since for place in BINS if self.kept(place, last) > 0)
         return 0 if is_all else sum(owed.values())
 
     def missing(self) -> dict[str, int]:

@@ -74,12 +74,12 @@ def test_what_was_worked_out_for_good_begins_with_what_is_kept() -> None:
 
 
 def test_what_is_claimed_is_known_since_when() -> None:
-    one = losses.begun(Ceiling(short_ms=100), [(50, 3), (20, 2)])
-    assert one.claimed == ((-NEVER, 0), (20, 2), (50, 5))
+    one = losses.begun(Ceiling(short_ms=100), [(50, 7), (20, 2), (60, -4)], 5, 150)
+    assert one.claimed == ((-NEVER, 0), (20, 2), (50, 9), (60, 5), (150, 5))
     assert losses.claimed(one, 5, 200, is_missed=False) is one
-    assert losses.claimed(one, 7, 200, is_missed=False).claimed[3:] == ((200, 7),)
+    assert losses.claimed(one, 7, 200, is_missed=False).claimed[5:] == ((200, 7),)
     later = losses.claimed(losses.claimed(one, 7, 200, is_missed=False), 8, 200, is_missed=False)
-    assert later.claimed[3:] == ((200, 8),)
+    assert later.claimed[5:] == ((200, 8),)
 
 
 def test_when_the_last_claim_ends_a_pool_that_is_short_keeps_it() -> None:
@@ -87,7 +87,7 @@ def test_when_the_last_claim_ends_a_pool_that_is_short_keeps_it() -> None:
     assert losses.claimed(one, None, 200, is_missed=False).claimed[1:] == ((200, 0),)
     assert losses.claimed(one, None, 200, is_missed=True).claimed[1:] == ((200, losses.ALL),)
     assert losses.claimed(one._replace(short=((100, NEVER),)), None, 200, is_missed=False).claimed == one.claimed
-    unclaimed = losses.begun(Ceiling(short_ms=100), [])
+    unclaimed = losses.begun(Ceiling(short_ms=100), [], None, 150)
     assert unclaimed.claimed == ((-NEVER, losses.ALL),)
     assert losses.claimed(unclaimed, None, 200, is_missed=False) is unclaimed
 

@@ -156,12 +156,14 @@ def carried(watch: Watch, receipts: ReceiptBook, stock: StockBook, horizon_ms: i
     known = {pool: _before_folding(pool, one, bare, gone, horizon_ms) for pool, one in watch.ceilings.items()}
     kept = Kept(stock, watch.counts, Shelves[Course](), gone, known)
     counts = {
-        key: one._replace(from_ms=last_ms, from_milli=bare.milli(key, last_ms)) if one.from_ms < last_ms else one
+        key: one._replace(from_ms=last_ms, from_milli=bare.milli(key, last_ms), debt_milli=kept.course(key).debt_milli)
+        if one.from_ms < last_ms
+        else one
         for key, one in watch.counts.of.items()
     }
     ceilings = {
         pool: one._replace(
-            from_ms=last_ms, kept={key: milli for key in kept.keys_of(pool) if (milli := kept.milli(key, last_ms))}
+            from_ms=last_ms, kept={key: milli for key in kept.keys_of(pool) if (milli := kept.at(key, one, last_ms))}
         )
         if -NEVER < one.from_ms < last_ms
         else one

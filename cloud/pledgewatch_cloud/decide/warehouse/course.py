@@ -47,7 +47,7 @@ _BEFORE_ALL_MS = -NEVER
 class Counted(NamedTuple):
     """The newest count of a key: when, by which document, how much, and by whom. `at_ms` is never later than when it
     was heard; `said_ms` is its own word. `from_ms` and `from_milli` are the same count carried to the stock book's
-    horizon, with what came and went until then."""
+    horizon, with what came and went until then, and `debt_milli` what its bin owed before it was carried."""
 
     at_ms: int
     digest: str
@@ -56,6 +56,7 @@ class Counted(NamedTuple):
     said_ms: int
     from_ms: int
     from_milli: int
+    debt_milli: int = 0
 
     @property
     def order(self) -> tuple[int, str]:
@@ -142,7 +143,7 @@ class Course:
         """The first moment at which another course may be another; NEVER where it is the same."""
         if self is other:
             return NEVER
-        if self.opening != other.opening or self.may_lose != other.may_lose:
+        if (self.opening, self.may_lose, self.debt_milli) != (other.opening, other.may_lose, other.debt_milli):
             return -NEVER
         ours, theirs = (zip(one.moments, one.levels, one.told, strict=True) for one in (self, other))
         for one, two in zip_longest(ours, theirs):
@@ -217,11 +218,25 @@ def _capped(cap: tuple[int, int], points: Mapping[int, _Point], unseen: Mapping[
 
 
 def _debt_milli(stock: StockBook, key: StockKey, counted: Counted | None) -> int:
-    """By how much less than nothing the stock system had of a key when it was counted."""
+    """By how much less than nothing the stock system had of a key when it was counted: by what had been heard then, or
+    by what was heard since, whichever is more. What is told late puts nothing right."""
     if counted is None:
         return 0
-    opening, story = stock.story(key)
-    return max(0, -opening - sum(milli for at_ms, _, milli in story if at_ms <= counted.from_ms))
+    if counted.from_ms > counted.at_ms:
+        return counted.debt_milli
+    least_milli = 0
+    for known_ms in (None, counted.at_ms):
+        opening, story = stock.story(key, known_ms)
+        least_milli = min(least_milli, opening + sum(milli for at_ms, _, milli in story if at_ms <= counted.at_ms))
+    return -least_milli
+
+
+def kept_at(
+    stock: StockBook, key: StockKey, counted: Counted | None, gone: Sequence[Gone], ceiling: Ceiling, at_ms: int
+) -> int:
+    """What is kept of a key at a moment under the ceilings that were set by then."""
+    early = ceiling._replace(moments=tuple(one for one in ceiling.moments if one[0] <= at_ms))
+    return course_of(stock, key, counted, gone, early).milli(at_ms)
 
 
 def _has_come(stock: StockBook, key: StockKey, counted: Counted | None, since_ms: int) -> bool:

@@ -76,16 +76,17 @@ def judge(
     # What was measured before the stock book's horizon says nothing any more, so all is looked at.
     is_folded = watch.judged is not None and watch.judged.stock.horizon_ms != state.stock.horizon_ms
     before = None if is_amended or is_folded else watch.judged
+    zones = {one.asset for device in batch.devices if (one := book.watched.get(device)) and one.is_zone}
+    spoken = frozenset(zones) if heard is not watch.signals else frozenset[str]()
     if before is None:
-        judging = _Judging(state, heard.within(book), count, log)
+        judging = _Judging(state, heard.within(book), count, spoken, log)
         judging.touch_all()
         return judging.judged()
     is_same = before.stock is state.stock and before.receipts is state.receipts and count is None
     if is_same and heard is watch.signals and not moved and not strays and state.recorded_at_ms < before.next_ms:
         return state
-    zones = {one.asset for device in batch.devices if (one := book.watched.get(device)) and one.is_zone}
-    judging = _Judging(state, heard, count, log)
-    judging.touch(before, zones if heard is not watch.signals else set(), moved, strays)
+    judging = _Judging(state, heard, count, spoken, log)
+    judging.touch(before, set(spoken), moved, strays)
     return judging.judged()
 
 
@@ -95,7 +96,7 @@ def shortages_with(state: State, receipts: ReceiptBook, now_ms: int) -> Mapping[
     now_ms = max(now_ms, state.recorded_at_ms)
     state = replace(state, receipts=receipts, recorded_at_ms=now_ms)
     log = Log(state.journal, Entry(state.entry, now_ms, Tick(0)), {})
-    judging = _Judging(state, state.watch.signals, None, log)
+    judging = _Judging(state, state.watch.signals, None, frozenset(), log)
     if state.watch.judged is None:
         judging.touch_all()
     else:
@@ -114,8 +115,10 @@ def _fixed(state: State, batch: Batch, refolded: Iterable[str]) -> set[str]:
 class _Judging:
     """One entry: what it touches, and then what becomes of that."""
 
-    def __init__(self, state: State, heard: signals.Signals, count: Count | None, log: Log) -> None:
-        self._state, self._heard, self._log = state, heard, log
+    def __init__(
+        self, state: State, heard: signals.Signals, count: Count | None, spoken: frozenset[str], log: Log
+    ) -> None:
+        self._state, self._heard, self._spoken, self._log = state, heard, spoken, log
         self._book, self._receipts = state.book, state.receipts
         self._now_ms = state.recorded_at_ms
         self._watch = watch = state.watch.counted(count, self._now_ms) if count else state.watch
@@ -202,6 +205,7 @@ class _Judging:
         self._judge_zones()
         for pool in sorted(self._pools):
             self._pool(pool)
+        self._forget_what_is_due()
         self._cases.fall_due()
         lots = self._lots()
         left = self._gone, self._strays, self._brief
@@ -402,7 +406,8 @@ class _Judging:
         for pool in self._losing.of(ceilings_of if self._is_all else self._pools):
             claims = shortfall.claims_of(pool, self._receipts, self._gone)
             is_missed = not self._counted.isdisjoint(ceilings_of[pool].missed)
-            if self._losing.find(pool, claims, lambda name: self._known(name).issued_ms, is_missed=is_missed):
+            since = partial(shortfall.claimed_since, pool, self._receipts)
+            if self._losing.find(pool, claims, since, is_missed=is_missed):
                 self._zones |= _zones_of(self._book, self._kept.keys_of(pool))
 
     def _judge_zones(self) -> None:
@@ -433,7 +438,7 @@ class _Judging:
             for kind in (WEIGHT, PIECES):
                 self._differing.pop((asset, kind), None)
                 self._tares.pop((asset, kind), None)
-                self._remember((asset, kind), {}, is_lasting=False)
+                self._remember((asset, kind), {}, NEVER, is_lasting=False)
             self._answered.pop(asset, None)
             return
         warehouse, zone = known
@@ -449,9 +454,9 @@ class _Judging:
         place, about = (zone.asset, kind), (kind, warehouse.id, zone.asset)
         one, tare = self._deficit(warehouse, zone, kind)
         unseen = {} if one is None else shortfall.unseen_of(one, tare, self._counts)
-        at_ms = one.at_ms if one is not None else -NEVER
+        at_ms = one.at_ms if one is not None else NEVER
         is_lasting = self._is_lasting(place, 1_000 * warehouse.grace_s, at_ms, is_below=bool(unseen))
-        self._remember(place, unseen, is_lasting=is_lasting)
+        self._remember(place, unseen, at_ms, is_lasting=is_lasting)
         if one is None or not unseen or not is_lasting:
             return None
         for key, milli in unseen.items():
@@ -474,7 +479,9 @@ class _Judging:
             self._differing[place] = known._replace(said_ms=said_ms) if known is not None and is_same else after
         return is_lasting
 
-    def _remember(self, place: tuple[str, str], unseen: Mapping[StockKey, int], *, is_lasting: bool) -> None:
+    def _remember(
+        self, place: tuple[str, str], unseen: Mapping[StockKey, int], at_ms: int, *, is_lasting: bool
+    ) -> None:
         """Remember what a zone misses, and what of it was put elsewhere without anybody having seen it."""
         missed = dict.fromkeys((pool for *at, pool in self._unfound if tuple(at) == place), 0)
         for key, milli in unseen.items():
@@ -486,17 +493,31 @@ class _Judging:
             gained = {name: stock.gained_milli(key) for name, key in keys.items() if key not in own}
             told = unfound.Told(self._now_ms, sum(map(stock.on_hand_milli, own)), gained)
             known = self._unfound.pop((*place, pool), None) or unfound.first(milli, told)
-            one = known.after(milli, told, partial(self._is_found, place[0], pool, keys), is_lasting=is_lasting)
-            # What was taken out of the zone may yet come in elsewhere, as long as it is missing.
-            if milli or one.milli or (one.due_milli and pool in self._shortages):
+            one = known.after(
+                milli,
+                told,
+                partial(self._is_found, place[0], pool, keys),
+                is_lasting=is_lasting,
+                put_milli=0 if place[0] in self._spoken else self._kept.put_milli(own, at_ms, self._now_ms),
+            )
+            if milli or one.milli or one.due_milli:
                 self._unfound[*place, pool] = one
+
+    def _forget_what_is_due(self) -> None:
+        """What was taken out of a zone may come in elsewhere only as long as something is missing."""
+        for place, one in list(self._unfound.items()):
+            if not one.missed_milli and not one.milli and place[-1] not in self._shortages:
+                del self._unfound[place]
 
     def _is_found(self, asset: str, pool: Pool, keys: Mapping[str, StockKey], place: str, since_ms: int) -> bool:
         """Whether what a bin has gained was seen there since, or is there no more; of a zone's own, whether it has
         spoken."""
         if place == unfound.OWN:
             known = self._book.zones.get(asset)
-            return known is None or shortfall.tells_of(*known, pool.sku, self._heard, since_ms)
+            zone_of_bin = self._book.zone_of_bin
+            own = [key for key in keys.values() if zone_of_bin.get((key.warehouse, key.bin)) == asset]
+            is_told = known is None or shortfall.tells_of(*known, pool.sku, self._heard, since_ms)
+            return is_told or self._are_counted(own, since_ms)
         key = keys[place]
         return self._are_counted([key], since_ms) or self._is_watched(key, since_ms)
 
@@ -564,7 +585,7 @@ class _Judging:
         kept = {key: self._kept.milli(key, self._now_ms) for key in keys}
         unseen = {key: min(self._unseen.get(key, 0), max(0, milli)) for key, milli in kept.items()}
         least_milli, next_ms = self._kept.least(keys, self._now_ms)
-        least_milli -= self._kept.debt_milli(keys, self._now_ms)
+        least_milli -= self._kept.debt_milli(keys)
         self._coming.pop(pool, None)
         if next_ms < NEVER:
             self._coming[pool] = next_ms
@@ -572,10 +593,11 @@ class _Judging:
         shortage = shortfall.shortage_of(claims, max(0, least_milli - sum(unseen.values()) - unfound_milli))
         below_milli = claims.staying_milli - max(0, least_milli)
         self._below_receipts(pool, claims, kept, below_milli)
-        is_unfound_short = unfound_milli > 0 and shortage.missing_milli > sum(claims.left.values())
-        if kept:
-            self._losing.hear(pool, is_short=below_milli > 0 or is_unfound_short)
-        self._uncounted(pool, kept, unfound_milli, is_short=below_milli > 0 or is_unfound_short)
+        is_short = shortage.missing_milli > sum(claims.left.values())
+        if kept and self._losing.hear(pool, is_short=is_short):
+            self._pool(pool)  # what is told ahead may count otherwise
+            return
+        self._uncounted(pool, kept, unfound_milli, is_short=below_milli > 0 or (unfound_milli > 0 and is_short))
         self._misplaced(pool, claims, kept, is_covered=below_milli <= 0)
         before = self._shortages.pop(pool, NOTHING_MISSING)
         if shortage.missing_milli:
@@ -655,7 +677,7 @@ class _Judging:
         moments = [*(case.due_ms for case in self._cases.waiting()), *self._coming.values()]
         for (asset, _), one in self._differing.items():
             warehouse, _ = self._book.zones[asset]
-            moments += [one.since_ms + 1_000 * warehouse.grace_s - one.owed_ms] if one.is_below else []
+            moments.append(one.since_ms + (1_000 * warehouse.grace_s - one.owed_ms if one.is_below else one.owed_ms))
         return min((at_ms for at_ms in moments if at_ms > self._now_ms), default=NEVER)
 
     def _known(self, name: str) -> Receipt:

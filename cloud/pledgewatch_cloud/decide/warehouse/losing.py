@@ -9,8 +9,8 @@ from pledgewatch_cloud.decide.warehouse import losses
 from pledgewatch_cloud.decide.warehouse.course import NOTHING, Ceiling, Course
 from pledgewatch_cloud.decide.warehouse.shortfall import Claims, Kept, Pool, name_of
 
-Issued = Callable[[str], int]
-"""When a receipt was issued, by its id."""
+Since = Callable[[], Iterable[tuple[int, int]]]
+"""Since when how much more, or less, was claimed of a pool."""
 
 
 class Losing:
@@ -32,7 +32,7 @@ class Losing:
         """Those of some pools of which a count has missed goods."""
         return [pool for pool in pools if pool in self.ceilings and self.ceilings[pool].short_ms < NEVER]
 
-    def find(self, pool: Pool, claims: Claims, issued_ms: Issued, *, is_missed: bool) -> bool:
+    def find(self, pool: Pool, claims: Claims, claimed_since: Since, *, is_missed: bool) -> bool:
         """Find the losses of a pool of which a count has missed goods, one of this entry where `is_missed`; whether
         something else is kept of it now."""
         one = self.ceilings[pool]
@@ -40,13 +40,18 @@ class Losing:
             milli = claims.staying_milli if claims.of else None
             one = losses.claimed(one, milli, self._now_ms, is_missed=is_missed)
         else:
-            one = losses.begun(one, ((issued_ms(name), of - claims.left[name]) for name, of in claims.of.items()))
+            now_milli = claims.staying_milli if claims.of else None
+            one = losses.begun(one, claimed_since(), now_milli, self._now_ms)
         return self._put(pool, losses.found(one, partial(self._kept.courses, pool), self._since_ms(pool, one)))
 
-    def hear(self, pool: Pool, *, is_short: bool) -> None:
-        """Note whether a pool is known to be short; what comes in from now on may count otherwise."""
+    def hear(self, pool: Pool, *, is_short: bool) -> bool:
+        """Note whether a pool is known to be short; whether what comes in from now on may count otherwise."""
+        is_other = False
         for one in self.of([pool]):
-            self._put(one, losses.heard(self.ceilings[one], self._now_ms, is_short=is_short))
+            after = losses.heard(self.ceilings[one], self._now_ms, is_short=is_short)
+            if after is not self.ceilings[one]:
+                is_other = self._put(one, losses.found(after, partial(self._kept.courses, one), self._now_ms))
+        return is_other
 
     def _since_ms(self, pool: Pool, now: Ceiling) -> int:
         """From when on what is kept of a pool, or claimed, may be another than when its losses were found last."""
@@ -69,7 +74,8 @@ class Losing:
             self._kept.under(pool, after)
         until_ms = losses.settled_ms(after)
         if until_ms > -NEVER:
-            kept = {key: milli for key in self._kept.keys_of(pool) if (milli := self._kept.milli(key, until_ms))}
+            some = ((key, self._kept.at(key, after, until_ms)) for key in self._kept.keys_of(pool))
+            kept = {key: milli for key, milli in some if milli}
             after = losses.settled(after, kept, until_ms)
             self._kept.under(pool, after, is_settled=True)
         self.ceilings = {**self.ceilings, pool: after}

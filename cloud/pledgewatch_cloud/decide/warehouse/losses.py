@@ -13,7 +13,7 @@ matter in which order counts and rows were heard. As a later count of a bin says
 may say that there never was a loss; but what came in while everybody knew of one is not believed for that.
 
 What was claimed is known by when it was heard, for acts on receipts are not late; before a count had missed goods, by
-when the receipts that are live were issued. A pool that is short when the last claim ends keeps that claim, and one of
+when receipts were issued and ended. A pool that is short when the last claim ends keeps that claim, and one of
 which a count misses goods while nothing is claimed is short of all there could be: who issues a receipt on what comes
 in after goods were lost must show it.
 
@@ -39,15 +39,18 @@ ALL = NEVER
 """More than there ever is of any goods, in thousandths."""
 
 
-def begun(one: Ceiling, issued: Iterable[tuple[int, int]]) -> Ceiling:
-    """The ceiling of a pool of which a count has missed goods for the first time, with what receipts claim that were
-    issued when, of how much."""
+def begun(one: Ceiling, claims: Iterable[tuple[int, int]], now_milli: int | None, now_ms: int) -> Ceiling:
+    """The ceiling of a pool of which a count has missed goods for the first time, with what was claimed more or less
+    since when. `now_milli`: what is claimed now; None where nothing is."""
     steps: dict[int, int] = {}
     milli = 0
-    for issued_ms, more in sorted(issued):
+    for since_ms, more in sorted(claims):
         milli += more
-        steps[issued_ms] = milli
-    return one._replace(claimed=((-NEVER, 0), *steps.items()) if steps else ((-NEVER, ALL),))
+        steps[since_ms] = milli
+    known = [(since_ms, max(0, of)) for since_ms, of in steps.items() if since_ms < now_ms]
+    if not known and now_milli is None:
+        return one._replace(claimed=((-NEVER, ALL),))
+    return one._replace(claimed=((-NEVER, 0), *known, (now_ms, ALL if now_milli is None else now_milli)))
 
 
 def claimed(one: Ceiling, milli: int | None, now_ms: int, *, is_missed: bool) -> Ceiling:
@@ -99,6 +102,8 @@ def settled_ms(one: Ceiling) -> int:
 
 def settled(one: Ceiling, kept: Mapping[StockKey, int], until_ms: int) -> Ceiling:
     """The ceiling with its losses up to a moment worked out for good; `kept` is what was kept of its keys then."""
+    if until_ms <= one.from_ms:  # what came of these is in what is kept from a later moment on
+        return one._replace(heard=tuple(span for span in one.heard if span[1] > until_ms))
     last_milli = [milli for since_ms, milli in one.claimed if since_ms <= until_ms][-1]
     steps = ((-NEVER, last_milli), *(step for step in one.claimed if step[0] > until_ms))
     short, told = (

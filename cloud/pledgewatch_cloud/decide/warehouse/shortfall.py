@@ -38,7 +38,7 @@ from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.stock.rows import MILLI, StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.warehouse.course import Ceiling, Counted, Course, Gone, course_of
+from pledgewatch_cloud.decide.warehouse.course import Ceiling, Counted, Course, Gone, course_of, kept_at
 from pledgewatch_cloud.decide.warehouse.signals import Signals
 from pledgewatch_cloud.decide.warehouse.terms import Warehouse, Zone
 from pledgewatch_wire.reading import WEIGHT_CHANNELS, Channel
@@ -214,23 +214,30 @@ class Kept:
             least = min(least, level)
         return least, coming[0][0] if coming else NEVER
 
-    def debt_milli(self, keys: Iterable[StockKey], now_ms: int) -> int:
-        """What was booked out of keys that had nothing, and was found by counts of others as little: all of it, unless
-        whatever is kept was counted since."""
+    def at(self, key: StockKey, ceiling: Ceiling, at_ms: int) -> int:
+        """What was kept of a key at a moment under the ceilings that were set by then."""
+        return kept_at(self.stock, key, self.counts.get(key), self._gone.get(key, ()), ceiling, at_ms)
+
+    def debt_milli(self, keys: Iterable[StockKey]) -> int:
+        """What was booked out of keys that had nothing: all of it, unless all that there was by the newest count of
+        them had been counted since."""
         debts = [(counted.at_ms, self.course(key).debt_milli) for key in keys if (counted := self.counts.get(key))]
         milli = sum(one for _, one in debts)
         if not milli:
             return 0
-        since_ms = max(at_ms for at_ms, one in debts if one)
-        counted_ms = (
-            one.at_ms if (one := self.counts.get(key)) else -NEVER for key in keys if self.milli(key, now_ms) > 0
-        )
-        return 0 if all(at_ms >= since_ms for at_ms in counted_ms) else milli
+        since_ms, last_ms = max(at_ms for at_ms, one in debts if one), max(at_ms for at_ms, _ in debts)
+        there = (self.counts.get(key) for key in keys if self.milli(key, last_ms) > 0)
+        return 0 if all(one is not None and one.at_ms >= since_ms for one in there) else milli
 
     def keys_of(self, pool: Pool) -> set[StockKey]:
         """The keys of a pool that anything was ever said of."""
         known = self._ceilings.get(pool)
         return {*self.stock.keys_of(*pool), *self.counts.keys_of(pool), *(known.kept if known else ())}
+
+    def put_milli(self, keys: Iterable[StockKey], since_ms: int, now_ms: int) -> int:
+        """How much has been put into bins since a moment."""
+        changes = (change for key in keys for change in self.course(key).after(since_ms))
+        return sum(milli for at_ms, milli in changes if at_ms <= now_ms and milli > 0)
 
     def keys_in(self, warehouse: str, zone: Zone) -> set[StockKey]:
         """The keys of all goods that were ever in a zone's bins."""
@@ -265,6 +272,23 @@ def claims_of(pool: Pool, receipts: ReceiptBook, gone: Lines) -> Claims:
                 keys[key] = keys.get(key, 0) + (0 if (name, line) in lines else milli)
                 left[name] = left.get(name, 0) + (milli if (name, line) in lines else 0)
     return Claims(of, left, keys)
+
+
+def claimed_since(pool: Pool, receipts: ReceiptBook) -> list[tuple[int, int]]:
+    """Since when how much more was claimed of a pool, or less, by all receipts that there ever were."""
+    found = []
+    for one in receipts.receipts():
+        keys = [goods.key(one.warehouse, one.depositor) for goods in one.goods]
+        lines = [line for line, key in enumerate(keys) if Pool.of(key) == pool]
+        if not lines or not one.issued_ms:
+            continue
+        before = receipts.get(one.parent or one.replaces) if one.parent or one.replaces else None
+        milli = sum(one.goods[line].quantity_milli for line in lines)
+        staying_milli = milli - sum(one.ordered_milli[line] for line in lines) if one.is_live else 0
+        found.append((max(one.issued_ms, before.at_ms if before is not None else 0), milli))
+        if staying_milli < milli:
+            found.append((one.ordered_ms or one.at_ms, staying_milli - milli))
+    return found
 
 
 def shortage_of(claims: Claims, present_milli: int) -> Shortage:

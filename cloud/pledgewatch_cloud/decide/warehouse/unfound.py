@@ -51,20 +51,28 @@ class Unfound(NamedTuple):
     gains: Mapping[str, Gain]
 
     def after(
-        self, missed_milli: int, told: Told, is_found: Callable[[str, int], bool], *, is_lasting: bool
+        self,
+        missed_milli: int,
+        told: Told,
+        is_found: Callable[[str, int], bool],
+        *,
+        is_lasting: bool,
+        put_milli: int,
     ) -> "Unfound":
         """What is unfound once a zone misses so much and so much is told. `is_found`: whether what a bin has gained was
-        seen there at or after a moment. `is_lasting`: the zone has differed for longer than the grace."""
-        gains = self._gained(told, max(0, missed_milli - self.missed_milli))
+        seen there at or after a moment. `is_lasting`: the zone has differed for longer than the grace. `put_milli`:
+        what rows have put into it since it has measured; nothing where it has measured with this."""
+        taken_milli = max(0, self.taken_milli + self.there_milli - told.there_milli)
+        less_milli = self.missed_milli - missed_milli
+        fallen_milli = min(put_milli, max(0, less_milli - taken_milli)) if is_lasting else 0
+        gains = self._gained(told, max(0, -less_milli), fallen_milli)
         milli = max(0, min(self.milli, _open_milli(gains)))
         for place, one in gains.items():
             if one.open_milli > 0 and is_found(place, one.at_ms):
                 milli = max(0, milli - one.open_milli)
                 gains[place] = one._replace(open_milli=0)
-        taken_milli = max(0, self.taken_milli + self.there_milli - told.there_milli)
-        less_milli = self.missed_milli - missed_milli
         by_rows_milli = min(taken_milli, max(0, less_milli))
-        due_milli = max(0, self.due_milli + min(0, less_milli)) + (by_rows_milli if is_lasting else 0)
+        due_milli = max(0, self.due_milli + min(0, less_milli)) + (by_rows_milli + fallen_milli if is_lasting else 0)
         explained_milli = min(due_milli, max(0, _open_milli(gains) - milli))
         return Unfound(
             missed_milli,
@@ -89,7 +97,7 @@ class Unfound(NamedTuple):
         missed, there, taken, due, milli, gains = row
         return Unfound(missed, there, taken, due, milli, {place: Gain(*one) for place, *one in gains})
 
-    def _gained(self, told: Told, more_missed_milli: int) -> dict[str, Gain]:
+    def _gained(self, told: Told, more_missed_milli: int, fallen_milli: int) -> dict[str, Gain]:
         """The gains by what is told now. What is taken back or moved on is a gain no more; what other bins lose in the
         same breath, as by a move between them, was no gain; nor is what the zone misses again for it."""
         gains, more, moved_milli = dict[str, Gain](), dict[str, int](), 0
@@ -105,9 +113,9 @@ class Unfound(NamedTuple):
             gains[place] = one._replace(open_milli=one.open_milli - part_milli)
         own = self.gains.get(OWN, Gain(0, 0, told.at_ms))
         back_milli = max(0, told.there_milli - self.there_milli - more_missed_milli)
-        if self.milli and (own.open_milli or back_milli):
-            own = own._replace(open_milli=min(self.milli, own.open_milli + back_milli))
-            gains[OWN] = own._replace(at_ms=told.at_ms) if back_milli else own
+        open_milli = min(self.milli + self.due_milli, own.open_milli + back_milli) + fallen_milli
+        if open_milli:
+            gains[OWN] = Gain(0, open_milli, told.at_ms if back_milli or fallen_milli else own.at_ms)
         return gains
 
 
