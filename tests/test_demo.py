@@ -50,11 +50,12 @@ def poke(folder: Path, name: str) -> None:
         assert json.load(answer)["poked"]
 
 
+@pytest.mark.alone
 def test_the_demo_tells_its_story_and_counts_at_both_ends(tmp_path: Path) -> None:
     """While somebody breaks a sensor and a price, and kills the broker."""
     folder, report = tmp_path / 'the "demo" [1]', tmp_path / "report.json"
     told = []
-    with demo(folder, "--seconds", "40", "--report", str(report)) as running:
+    with demo(folder, "--seconds", "60", "--report", str(report)) as running:
         assert running.stdout is not None
         for line in running.stdout:
             told.append(line)
