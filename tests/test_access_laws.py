@@ -280,8 +280,8 @@ API = Path(__file__).resolve().parent.parent / "cloud" / "pledgewatch_cloud" / "
 FOR_KEEPERS = frozenset({"audit", "metrics", "outbox", "quarantine", "registry", "status"})
 OPEN_TO_ALL = frozenset({"read_register", "read_issuer", "read_capture_job", "follow_changes", "finish_login"})
 """The register's name and the issuer's key are everybody's; capture jobs are for keepers; the stream waits for commits
-by the writer, and asks for a view at each page (tests/test_live.py); who logs in is looked up among the book's users, and
-shown nothing (tests/test_login.py)."""
+by the writer, and asks for a view at each page (tests/test_live.py); who logs in is looked up among the book's users,
+and shown nothing (tests/test_login.py)."""
 
 
 def answering(module: Path) -> Iterator[ast.AsyncFunctionDef]:
