@@ -349,3 +349,26 @@ def test_a_zones_loss_is_not_hidden_by_rows_that_put_the_goods_back() -> None:
         assert keeping.missing == {FIRST: 7_000}, way
         keeping.at(27).weigh(27, weight_of(40))
         assert keeping.missing == {}, way
+
+
+def test_what_is_told_of_an_empty_bin_puts_nothing_right_before_it_is_counted_nor_after() -> None:
+    for minute in (70, 95):
+        keeping = Keeping(lot(quantity=20))
+        keeping.row("received", 40)
+        keeping.row("received", 1, "W-01")
+        keeping.pledged(FIRST, sofas(20))
+        keeping.at(60).count(("A-01", 30))
+        keeping.at(61).row("sold", 20, "Y-01", minute=61)
+        assert keeping.missing == {FIRST: 9_000}
+        keeping.at(70 if minute == 70 else 90)
+        told = partial(keeping.row, "adjusted", 20, "Y-01", minute=70)
+        if minute == 70:
+            told()
+            keeping.at(90).count(("Y-01", 0))
+        else:
+            keeping.count(("Y-01", 0))
+            keeping.at(95)
+            told()
+        assert keeping.missing == {FIRST: 9_000}, minute
+        keeping.at(100).count(("A-01", 20), ("W-01", 1))
+        assert keeping.missing == {}

@@ -74,8 +74,9 @@ def unbooked_of(stock: StockBook, departures: Iterable[Departure], at_ms: int) -
 
 def after_count(
     watch: Watch, before: Watch, count: Count, stock: StockBook, gone: Mapping[StockKey, Sequence[Gone]], now_ms: int
-) -> Mapping[Pool, Ceiling]:
-    """The ceilings after a count that is heard now: `watch` has it, `before` has not."""
+) -> Watch:
+    """The watch after a count that is heard now, with its ceilings and what its bins owe: `watch` has it, `before` has
+    not."""
     at_ms = min(count.at_ms, now_ms)
     after = {pool: one for pool, one in before.ceilings.items() if any(True for _ in watch.counts.keys_of(pool))}
     for pool in sorted({Pool.of(key) for key, _ in count.rows}):
@@ -102,7 +103,22 @@ def after_count(
         late += [moment for moment, _ in moments[:-MOMENTS_MAX]]
         kept = Kept(stock, watch.counts, Shelves[Course](), gone, {})
         after[pool] = _worked_out(pool, one, kept, gone, max(late)) if late else one
-    return after
+    counts = dict(watch.counts.of)
+    for key, _ in count.rows:
+        if counts[key].digest == count.digest:
+            known = before.ceilings.get(Pool.of(key), Ceiling())
+            owed_milli = _owed_milli(stock, key, before.counts.get(key), gone.get(key, ()), known, at_ms)
+            counts[key] = counts[key]._replace(debt_milli=owed_milli)
+    return replace(watch, counts=Counts(counts), ceilings=after)
+
+
+def _owed_milli(
+    stock: StockBook, key: StockKey, before: Counted | None, gone: Sequence[Gone], known: Ceiling, at_ms: int
+) -> int:
+    """By how much less than nothing was kept of a key under its ceiling when it was counted, by what had been heard."""
+    early = tuple(moment for moment in known.moments if moment[0] < at_ms)
+    cap = cap_of(stock, key, before, gone, known._replace(moments=(*early, (at_ms, ""))))
+    return max(0, -cap[1]) if cap is not None and cap[0] == at_ms else 0
 
 
 def _short_ms(

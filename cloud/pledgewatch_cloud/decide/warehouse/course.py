@@ -47,7 +47,7 @@ _BEFORE_ALL_MS = -NEVER
 class Counted(NamedTuple):
     """The newest count of a key: when, by which document, how much, and by whom. `at_ms` is never later than when it
     was heard; `said_ms` is its own word. `from_ms` and `from_milli` are the same count carried to the stock book's
-    horizon, with what came and went until then, and `debt_milli` what its bin owed before it was carried."""
+    horizon, with what came and went until then, and `debt_milli` what its bin owed by then."""
 
     at_ms: int
     digest: str
@@ -218,13 +218,14 @@ def _capped(cap: tuple[int, int], points: Mapping[int, _Point], unseen: Mapping[
 
 
 def _debt_milli(stock: StockBook, key: StockKey, counted: Counted | None) -> int:
-    """By how much less than nothing the stock system had of a key when it was counted: by what had been heard then, or
-    by what was heard since, whichever is more. What is told late puts nothing right."""
+    """By how much less than nothing the stock system had of a key when it was counted, or was kept of it under its
+    ceiling: by what had been heard then, or by what was heard since, whichever is more. What is told late puts nothing
+    right."""
     if counted is None:
         return 0
     if counted.from_ms > counted.at_ms:
         return counted.debt_milli
-    least_milli = 0
+    least_milli = -counted.debt_milli
     for known_ms in (None, counted.at_ms):
         opening, story = stock.story(key, known_ms)
         least_milli = min(least_milli, opening + sum(milli for at_ms, _, milli in story if at_ms <= counted.at_ms))

@@ -121,12 +121,11 @@ class _Judging:
         self._state, self._heard, self._spoken, self._log = state, heard, spoken, log
         self._book, self._receipts = state.book, state.receipts
         self._now_ms = state.recorded_at_ms
-        self._watch = watch = state.watch.counted(count, self._now_ms) if count else state.watch
-        self._counts = watch.counts
+        watch = state.watch
         if count:
-            gone = ceilings.gone_of(state.watch.departures())
-            after = ceilings.after_count(watch, state.watch, count, state.stock, gone, self._now_ms)
-            self._watch = watch = replace(watch, ceilings=after)
+            gone, counted = ceilings.gone_of(watch.departures()), watch.counted(count, self._now_ms)
+            watch = ceilings.after_count(counted, watch, count, state.stock, gone, self._now_ms)
+        self._watch, self._counts = watch, watch.counts
         self._courses = Shelves[Course]()
         self._kept = Kept(state.stock, watch.counts, self._courses, {}, watch.ceilings)
         self._counted = frozenset(key for key, _ in count.rows) if count else frozenset[StockKey]()
