@@ -70,7 +70,7 @@ def _user(name: str, party: str, role: str, key: str) -> dict[str, Any]:
 
 def api_store() -> Path:
     """The data folder of the store: the one that is kept, or a new one."""
-    folder = Path(tempfile.gettempdir()) / f"pledgewatch-api-store-{_SHAPE}-{ASSETS}-{DAYS}"
+    folder = Path(tempfile.gettempdir()) / f"pledgewatch-api-store-{state_module.FORMAT}-{_SHAPE}-{ASSETS}-{DAYS}"
     mark = folder / "made.json"
     now_ms = time.time_ns() // 1_000_000
     if mark.exists() and now_ms - json.loads(mark.read_text(encoding="utf-8"))["until_ms"] < _FRESH_MS:
