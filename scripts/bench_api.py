@@ -169,10 +169,7 @@ class _Client:
 
     async def _one(self, name: str, path: str, due_s: float) -> None:
         async with self._may_open:
-            if self._idle:
-                reader, writer = self._idle.pop()
-            else:
-                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            reader, writer = await self._connection()
             writer.write(f"GET {path} HTTP/1.1\r\nhost: bench\r\n{self._head}\r\n".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             assert head.startswith("http/1.1 200"), f"{path}: {head}"
@@ -180,6 +177,15 @@ class _Client:
             await reader.readexactly(size)
             self._found.setdefault(name, []).append(1_000 * (time.perf_counter() - due_s))
             self._idle.append((reader, writer))
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """One that nobody uses. Those that the service has closed, as it does with what is long idle, are let go."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self._port)
 
 
 def _row(name: str, milliseconds: Sequence[float]) -> Row:
