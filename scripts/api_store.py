@@ -30,6 +30,8 @@ from pledgewatch_sim.fleet import BACKLOG_STEP_MS, DAY_MS, Fleet, Sent, book
 
 ASSETS = 1_000
 DAYS = 30
+READINGS_EACH = DAYS * DAY_MS // BACKLOG_STEP_MS
+"""Readings of each asset."""
 WARM_EVERY = 20
 """Of so many lots one is too warm: there is an alert, and its base has lost it."""
 _FENCES = 200

@@ -220,6 +220,7 @@ def _server(settings: CloudSettings, service: Service) -> Server:
             port=settings.api.port,
             log_config=None,
             access_log=False,
+            http="httptools",
             timeout_graceful_shutdown=_FAREWELL_S,
         )
     )

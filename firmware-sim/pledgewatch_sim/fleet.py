@@ -70,23 +70,28 @@ class Fleet:
         until_ms: int,
         backlog_days: float = 0.0,
         epoch: int = 1,
+        said: int = 0,
         step_ms: int = LIVE_STEP_MS,
     ) -> None:
         """`rounds` live readings of each device, `step_ms` apart, after `backlog_days` of them that were kept.
 
-        `devices` are numbers.
+        `devices` are numbers. `said`: how many readings each has kept in a fleet's backlog in the epoch before; it goes
+        on from the place where that has left it.
         """
         self._devices = [Device(number, epoch) for number in devices]
+        self._said = said
         self._rounds, self._step_ms = rounds, step_ms
         self._live_from_ms = until_ms - rounds * step_ms
         self._backlog = int(backlog_days * DAY_MS) // BACKLOG_STEP_MS
+        self._stories = min(_STORIES, len(self._devices))
 
     def live(self) -> Iterator[Sent]:
         """Round after round, every device in turn."""
         for place in range(self._rounds):
             at_ms = self._live_from_ms + place * self._step_ms
-            for device in self._devices:
-                reading = _reading(device.number, device.sequence + 1, at_ms + device.number % self._step_ms)
+            for number, device in enumerate(self._devices):
+                story = number % self._stories if self._backlog or self._said else device.number
+                reading = _reading(story, device.sequence + 1, at_ms + device.number % self._step_ms, self._said)
                 yield device.say((reading,), [chain.leaf(reading)])
 
     def backlog(self) -> Iterator[Sent]:
@@ -95,7 +100,7 @@ class Fleet:
         for start in range(0, self._backlog, BACKLOG_PAYLOAD):
             places = range(start, min(start + BACKLOG_PAYLOAD, self._backlog))
             stories = []
-            for story in range(min(_STORIES, len(self._devices))):
+            for story in range(self._stories):
                 some = tuple(_reading(story, place + 1, from_ms + place * BACKLOG_STEP_MS) for place in places)
                 stories.append((some, [chain.leaf(one) for one in some]))
             for number, device in enumerate(self._devices):
@@ -156,15 +161,16 @@ def _public_key(number: int) -> str:
     return _key_of(number).public_key().public_bytes_raw().hex()
 
 
-def _reading(number: int, sequence: int, at_ms: int) -> Reading:
+def _reading(number: int, sequence: int, at_ms: int, said: int = 0) -> Reading:
     """A unit's reading: it moves a little, with a receiver's scatter of metres; it keeps cold, in steps of a sixteenth
-    of a degree as a DS18B20 has them; its battery sinks."""
+    of a degree as a DS18B20 has them; its battery sinks. `said`: how many it has said in the epoch before."""
+    turn = said + sequence
     cells = (
-        Cell(Channel.LATITUDE_E7, _latitude_e7(number) + sequence % 1_000 * 300 + _scatter(number, sequence, 1, 400)),
-        Cell(Channel.LONGITUDE_E7, _longitude_e7(number) - sequence % 1_000 * 500 + _scatter(number, sequence, 2, 400)),
-        Cell(Channel.TEMPERATURE_MC, 4_500 + (_scatter(number, sequence, 3, 8) * 1_000 + 8) // 16),
-        Cell(Channel.HUMIDITY_CPERCENT, 6_000 + _scatter(number, sequence, 4, 40)),
-        Cell(Channel.BATTERY_MV, 3_900 - sequence // 100 + _scatter(number, sequence, 5, 3)),
+        Cell(Channel.LATITUDE_E7, _latitude_e7(number) + turn % 1_000 * 300 + _scatter(number, turn, 1, 400)),
+        Cell(Channel.LONGITUDE_E7, _longitude_e7(number) - turn % 1_000 * 500 + _scatter(number, turn, 2, 400)),
+        Cell(Channel.TEMPERATURE_MC, 4_500 + (_scatter(number, turn, 3, 8) * 1_000 + 8) // 16),
+        Cell(Channel.HUMIDITY_CPERCENT, 6_000 + _scatter(number, turn, 4, 40)),
+        Cell(Channel.BATTERY_MV, 3_900 - turn // 100 + _scatter(number, turn, 5, 3)),
     )
     return Reading(sequence, at_ms, Clock.GPS, cells)
 

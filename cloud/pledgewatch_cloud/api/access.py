@@ -3,6 +3,9 @@
 A route that answers takes a `View`: it cannot say more than who asks may see. One that writes takes the `Service` too,
 behind a check of who may: `for_keepers`, or `for_writers` where a party writes of what is its own. Those that speak of
 the service as a whole are for its keepers.
+
+All of these are coroutines, though they wait for nothing: FastAPI runs what is none in a thread, and each way there and
+back waits for the interpreter beside a batch that is being taken in.
 """
 
 import time
@@ -100,7 +103,7 @@ class Service:
         object.__setattr__(self, "logins", Rates(LOGINS_PER_MINUTE, time.monotonic))
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """The service that a request reaches."""
     service: Service = request.app.state.service
     return service
@@ -182,7 +185,7 @@ def _count(rates: Rates, name: str, what: str) -> None:
 ViewerOf = Annotated[Viewer, Depends(asking)]
 
 
-def view_of(service: ServiceOf, viewer: ViewerOf) -> View:
+async def view_of(service: ServiceOf, viewer: ViewerOf) -> View:
     """What who asks may see."""
     return service.views.of(viewer)
 
@@ -190,20 +193,20 @@ def view_of(service: ServiceOf, viewer: ViewerOf) -> View:
 ViewOf = Annotated[View, Depends(view_of)]
 
 
-def for_money(viewer: ViewerOf, view: ViewOf) -> None:
+async def for_money(viewer: ViewerOf, view: ViewOf) -> None:
     """Only who sees money goes on. Raises Problem: 403."""
     if not view.scope.sees_money:
         raise Problem(HTTPStatus.FORBIDDEN, f"amounts are not for an {viewer.role}")
 
 
-def for_keepers(request: Request, viewer: ViewerOf) -> None:
+async def for_keepers(request: Request, viewer: ViewerOf) -> None:
     """Only keepers go on, and those of them who write may write. Raises Problem: 403."""
     if viewer.role is not Role.KEEPER:
         raise Problem(HTTPStatus.FORBIDDEN, f"this is for keepers; {viewer.user} asks as {viewer.role}")
     _check_writing(request, viewer)
 
 
-def for_writers(request: Request, viewer: ViewerOf) -> None:
+async def for_writers(request: Request, viewer: ViewerOf) -> None:
     """Who may write goes on, of what they see; an auditor and an insurer never do. Raises Problem: 403."""
     if viewer.role in (Role.AUDITOR, Role.INSURER) and request.method != "GET":
         raise Problem(HTTPStatus.FORBIDDEN, f"an {viewer.role} reads, and changes nothing")

@@ -24,13 +24,7 @@ class Page(NamedTuple, Generic[Item]):
 class Paging:
     """Which page is asked for. `after` is empty, or the `next_after` of the page before."""
 
-    def __init__(
-        self,
-        request: Request,
-        response: Response,
-        after: Annotated[str, Query(max_length=512)] = "",
-        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
-    ) -> None:
+    def __init__(self, request: Request, response: Response, after: str, limit: int) -> None:
         """What the query says."""
         self._request, self._headers = request, response.headers
         self._after, self._limit = after, limit
@@ -52,4 +46,13 @@ class Paging:
         return Page([one for _, one in some], next_after)
 
 
-PagingOf = Annotated[Paging, Depends()]
+async def _paging(
+    request: Request,
+    response: Response,
+    after: Annotated[str, Query(max_length=512)] = "",
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
+) -> Paging:
+    return Paging(request, response, after, limit)
+
+
+PagingOf = Annotated[Paging, Depends(_paging)]

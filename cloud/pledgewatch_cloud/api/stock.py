@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -29,25 +29,27 @@ SALES_DAYS = 28
 _CSV = "text/csv"
 
 
-class Asked:
-    """Which goods are asked for, and how many of them are shown."""
+class Asked(NamedTuple):
+    """Which goods are asked for, and which of them are shown."""
 
-    def __init__(
-        self,
-        warehouse: str = "",
-        owner: str = "",
-        sku: str = "",
-        bin: str = "",  # noqa: A002 - what it is called everywhere
-        unit: str = "",
-        limit: Annotated[int, Query(ge=1, le=GOODS_MAX)] = 1_000,
-        offset: Annotated[int, Query(ge=0)] = 0,
-    ) -> None:
-        """What the query says; what is empty may be anything."""
-        self.wanted = Wanted(warehouse, owner, sku, bin, unit)
-        self.shown = slice(offset, offset + limit)
+    wanted: Wanted
+    shown: slice
 
 
-AskedFor = Annotated[Asked, Depends()]
+async def _asked(
+    warehouse: str = "",
+    owner: str = "",
+    sku: str = "",
+    bin: str = "",  # noqa: A002 - what it is called everywhere
+    unit: str = "",
+    limit: Annotated[int, Query(ge=1, le=GOODS_MAX)] = 1_000,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> Asked:
+    """What the query says; what is empty may be anything."""
+    return Asked(Wanted(warehouse, owner, sku, bin, unit), slice(offset, offset + limit))
+
+
+AskedFor = Annotated[Asked, Depends(_asked)]
 
 
 @router.post(

@@ -94,6 +94,7 @@ def weight(temperature_mc: int, activation_j_mol: int = ACTIVATION_J_MOL) -> int
         return int((exponent.exp() * SCALE).to_integral_value())
 
 
+@lru_cache(maxsize=65_536)  # of an asset that nothing is heard of it is asked again and again
 def temperature_mc(mean_weight_doubled: int, known_ms: int, activation_j_mol: int = ACTIVATION_J_MOL) -> int:
     """The inverse: the temperature of a mean weight, given as a doubled sum over milliseconds."""
     with localcontext() as context:
