@@ -321,19 +321,27 @@ MAP = """async () => {
     document.querySelector("main").replaceChildren(host);
     const made = makeMap(host, "Pacific", () => {});
     made.map.setView([20, 179], 7, { animate: false });
-    const fence = { type: "Feature", id: "<b>x</b><form>", properties: { radius_m: 5000 }, geometry: { type: "Point", coordinates: [-179, 21] } };
+    const geometry = { type: "Point", coordinates: [-179, 21] };
+    const fence = { type: "Feature", id: "<b>x</b><form>", properties: { radius_m: 5000 }, geometry };
     made.setFences({ type: "FeatureCollection", features: [fence] });
     made.setTrail([{ kind: "gap", way: [[-180, 18], [-179, 18]] }]);
-    made.setMarks([{ id: "", at: [-179, 20], state: "bad", count: 5 }, { id: "", at: [178, 20], state: "live", count: 5 }]);
+    const mark = (east, state) => ({ id: "", at: [east, 20], state, count: 5 });
+    made.setMarks([mark(-179, "bad"), mark(178, "live")]);
     await new Promise(drawn => setTimeout(drawn, 500));
+    const canvas = host.querySelector(".leaflet-points-pane canvas"), box = canvas.getBoundingClientRect();
+    const wide = host.getBoundingClientRect(), scale = canvas.width / box.width, radius = 11 + 3 * Math.log10(5);
     const rim = place => {
-        const canvas = host.querySelector(".leaflet-points-pane canvas"), at = made.map.latLngToContainerPoint(place), box = canvas.getBoundingClientRect(), own = host.getBoundingClientRect();
-        const scale = canvas.width / box.width, radius = 11 + 3 * Math.log10(5);
-        return [...canvas.getContext("2d").getImageData(Math.round((at.x + own.left - box.left - radius) * scale), Math.round((at.y + own.top - box.top) * scale), 1, 1).data].slice(0, 3);
+        const at = made.map.latLngToContainerPoint(place);
+        const x = (at.x + wide.left - box.left - radius) * scale, y = (at.y + wide.top - box.top) * scale;
+        return [...canvas.getContext("2d").getImageData(Math.round(x), Math.round(y), 1, 1).data].slice(0, 3);
     };
-    const told = host.querySelectorAll(".leaflet-tooltip"), wide = host.getBoundingClientRect();
-    const inside = [...told].filter(one => { const box = one.getBoundingClientRect(); return box.left > wide.left && box.right < wide.right; });
-    return { bad: rim([20, 181]), live: rim([20, 178]), names: inside.map(one => one.textContent), markup: [...told].flatMap(one => [...one.querySelectorAll("b, form")]).length };
+    const told = [...host.querySelectorAll(".leaflet-tooltip")];
+    const isInside = ({ left, right }) => left > wide.left && right < wide.right;
+    const inside = told.filter(one => isInside(one.getBoundingClientRect()));
+    return {
+        bad: rim([20, 181]), live: rim([20, 178]), names: inside.map(one => one.textContent),
+        markup: told.flatMap(one => [...one.querySelectorAll("b, form")]).length,
+    };
 }"""
 
 
@@ -352,8 +360,11 @@ def test_a_reading_in_doubt_is_a_ring_that_no_line_joins(page: Page, url: str) -
     found = page.evaluate(
         """async () => {
             const { channel } = await import("/console/chart.js");
-            const chart = channel([[0, 5000, "good"], [6e4, 9000, "suspect"], [12e4, 5100, "good"], [18e4, 9100, "good"]], [{ low: 2000, high: 8000 }], "T", "C");
-            return [chart.querySelectorAll(".doubt").length, chart.querySelectorAll(".breach").length, chart.querySelector(".stroke").getAttribute("d").match(/[ML]/g).join("")];
+            const points = [[0, 5000, "good"], [6e4, 9000, "suspect"], [12e4, 5100, "good"], [18e4, 9100, "good"]];
+            const chart = channel(points, [{ low: 2000, high: 8000 }], "T", "C");
+            const many = kind => chart.querySelectorAll(kind).length;
+            const line = chart.querySelector(".stroke").getAttribute("d").replace(/[^ML]/g, "");
+            return [many(".doubt"), many(".breach"), line];
         }"""
     )
     assert found == [1, 1, "MLL"]
@@ -398,7 +409,8 @@ def test_a_phone_shows_each_amount_whole(browser: Browser, url: str) -> None:
     assert set(page.evaluate(whole)) == {1}
     turned_to(page, "alerts")
     page.locator("summary").first.click()
-    over = """[...document.querySelectorAll("main textarea, main select")].filter(one => one.getBoundingClientRect().right > 350).length"""
+    over = """[...document.querySelectorAll("main textarea, main select")]
+        .filter(one => one.getBoundingClientRect().right > 350).length"""
     assert page.evaluate(over) == 0
     context.close()
 

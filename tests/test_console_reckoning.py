@@ -302,22 +302,89 @@ PATCH = """async ([first, then]) => {
     const before = own.changes;
     patch(host, nodes(then));
     return [host.innerHTML.replace(' open=""', ""), [...host.querySelectorAll("*")].map(one => one.mark ?? -1),
-        (document.activeElement.id || document.activeElement.nodeName), details?.isConnected ? details.open : null, own.changes !== before];
+        (document.activeElement.id || document.activeElement.nodeName),
+        details?.isConnected ? details.open : null, own.changes !== before];
 }"""
 PATCHES = [
     # what there was, what there should be; which of the elements are the old ones, who has the focus then
-    ("the same", "<p>a</p>", "<p>a</p>", [0], "BODY"),
-    ("another text", "<p>a</p>", "<p>b</p>", [0], "BODY"),
-    ("another attribute", '<p class="a">a</p>', '<p title="b">a</p>', [0], "BODY"),
-    ("another tag", "<p>a</p>", "<b>a</b>", [-1], "BODY"),
-    ("a row ahead", '<i data-key="1" id="x" tabindex="0" autofocus=""></i>', '<i data-key="2"></i><i data-key="1" id="x" tabindex="0" autofocus=""></i>', [-1, 0], "x"),
-    ("a row less", '<i data-key="1"></i><i data-key="2"><a id="y" href="#" autofocus="">l</a></i>', '<i data-key="2"><a id="y" href="#" autofocus="">l</a></i>', [1, 2], "y"),
-    ("rows in another order", '<i data-key="1"><a id="y" href="#" autofocus="">l</a></i><i data-key="2"></i>', '<i data-key="2"></i><i data-key="1"><a id="y" href="#" autofocus="">l</a></i>', [2, 0, 1], "y"),
-    ("two rows of one key", '<i data-key="1">a</i><i data-key="1">b</i>', '<i data-key="1">a</i><i data-key="1">c</i>', [0, 1], "BODY"),
-    ("what had the focus is gone", '<div tabindex="0" id="around"><p><button autofocus="">b</button></p></div>', '<div tabindex="0" id="around"><p>done</p></div>', [0, 1], "around"),
-    ("nothing of it is left", '<p><button autofocus="">b</button></p>', "", [], "main"),
-    ("what is open stays open", "<details><summary>s</summary><p>a</p></details>", "<details><summary>t</summary><p>b</p></details>", [0, 1, 2], "BODY"),
-]  # fmt: skip
+    (
+        "the same",
+        "<p>a</p>",
+        "<p>a</p>",
+        [0],
+        "BODY",
+    ),
+    (
+        "another text",
+        "<p>a</p>",
+        "<p>b</p>",
+        [0],
+        "BODY",
+    ),
+    (
+        "another attribute",
+        '<p class="a">a</p>',
+        '<p title="b">a</p>',
+        [0],
+        "BODY",
+    ),
+    (
+        "another tag",
+        "<p>a</p>",
+        "<b>a</b>",
+        [-1],
+        "BODY",
+    ),
+    (
+        "a row ahead",
+        '<i data-key="1" id="x" tabindex="0" autofocus=""></i>',
+        '<i data-key="2"></i><i data-key="1" id="x" tabindex="0" autofocus=""></i>',
+        [-1, 0],
+        "x",
+    ),
+    (
+        "a row less",
+        '<i data-key="1"></i><i data-key="2"><a id="y" href="#" autofocus="">l</a></i>',
+        '<i data-key="2"><a id="y" href="#" autofocus="">l</a></i>',
+        [1, 2],
+        "y",
+    ),
+    (
+        "rows in another order",
+        '<i data-key="1"><a id="y" href="#" autofocus="">l</a></i><i data-key="2"></i>',
+        '<i data-key="2"></i><i data-key="1"><a id="y" href="#" autofocus="">l</a></i>',
+        [2, 0, 1],
+        "y",
+    ),
+    (
+        "two rows of one key",
+        '<i data-key="1">a</i><i data-key="1">b</i>',
+        '<i data-key="1">a</i><i data-key="1">c</i>',
+        [0, 1],
+        "BODY",
+    ),
+    (
+        "what had the focus is gone",
+        '<div tabindex="0" id="around"><p><button autofocus="">b</button></p></div>',
+        '<div tabindex="0" id="around"><p>done</p></div>',
+        [0, 1],
+        "around",
+    ),
+    (
+        "nothing of it is left",
+        '<p><button autofocus="">b</button></p>',
+        "",
+        [],
+        "main",
+    ),
+    (
+        "what is open stays open",
+        "<details><summary>s</summary><p>a</p></details>",
+        "<details><summary>t</summary><p>b</p></details>",
+        [0, 1, 2],
+        "BODY",
+    ),
+]
 
 
 @pytest.mark.parametrize(
