@@ -11,7 +11,7 @@ What is large is only looked at as far as it is asked (`Only`); books and receip
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 from pledgewatch_cloud.decide import causes as causes_module
@@ -26,6 +26,8 @@ from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import Arrival, AssetFacts
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
+from pledgewatch_cloud.decide.items.parties import account_of
+from pledgewatch_cloud.decide.milestones.lifecycle import ANOTHER_ACCOUNT, Memo
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.state import State
@@ -131,7 +133,7 @@ class Sight:
             alerts=self._seen_alerts(state, book, facts),
             facilities=Only(state.facilities, lambda: scope.facilities if scope.sees_money else (), _as_it_is),
             notices=self._seen_notices(state, book),
-            milestones=Only(state.milestones, lambda: book.milestones, _as_it_is),
+            milestones=Only(state.milestones, lambda: book.milestones, partial(_memo, scope)),
             losses=Only(state.losses, lambda: scope.pledged_lots, _as_it_is),
             stock=self._seen_stock(state.stock),
             receipts=self._seen_receipts(),
@@ -248,6 +250,14 @@ def _sees_group(scope: Scope, group: str, at_ms: int) -> bool:
 
 def _holds(when: Stretches, at_ms: int) -> bool:
     return any(since_ms <= at_ms < until_ms for since_ms, until_ms in when)
+
+
+def _memo(scope: Scope, milestone: str, one: Memo) -> Memo:
+    """What is remembered of a milestone, without the account of a payee who is somebody else."""
+    payee = scope.book.milestones[milestone].payee
+    if payee == scope.viewer.party:
+        return one
+    return one._replace(account="" if one.account == account_of(scope.book.parties, payee) else ANOTHER_ACCOUNT)
 
 
 def _as_it_is(_: object, one: _Value) -> _Value:

@@ -17,6 +17,7 @@ from pledgewatch_cloud.decide.milestones import clauses, facts
 from pledgewatch_cloud.decide.milestones import terms as terms_module
 from pledgewatch_cloud.decide.milestones.clauses import AllOf, Clause, Fact, Held
 from pledgewatch_cloud.decide.milestones.lifecycle import (
+    ANOTHER_ACCOUNT,
     MOVES,
     ON_ITS_WAY,
     RELEASING,
@@ -123,6 +124,8 @@ def other_terms(book: Book, milestone: Milestone, memo: Memo) -> str:
         return ""  # whoever was paid may bank elsewhere now, and the goods may be sold
     account = account_of(book.parties, milestone.payee)
     if account != memo.account:
+        if memo.account == ANOTHER_ACCOUNT:
+            return f"the release was sent to another account of {milestone.payee} than the book's"
         return f"the release was sent to {memo.account or 'no account'}, and the book says {account or 'none'}"
     goods = terms_module.goods_of(milestone, book.scope_of(milestone).lots)
     return "" if goods == memo.goods else f"the release was sent for {memo.goods}, and the book says {goods or 'none'}"
