@@ -18,6 +18,7 @@ from twin_asking import Answer, Asked, asked, everything, followed, glanced
 from twin_story import EVERYBODY, IBANS, Act, Plot, play
 from twin_world import TwinWorld, recover
 
+from pledgewatch_cloud.receipts import sheet
 from pledgewatch_cloud.spine import base_at as base_at_module
 
 STEPS, SEED = 14, 1
@@ -28,9 +29,10 @@ Told = dict[tuple[str, Asked], Answer]
 
 
 @pytest.fixture(autouse=True)
-def quick_bases() -> Iterator[None]:
-    """Bases of the past are found as quickly as in a journal with snapshots."""
-    with mock.patch.object(base_at_module, "recover", recover):
+def quickly() -> Iterator[None]:
+    """Bases of the past are found as quickly as in a journal with snapshots, and a sheet is the credential that it is
+    drawn from."""
+    with mock.patch.object(base_at_module, "recover", recover), mock.patch.object(sheet, "pdf", str.encode):
         yield
 
 

@@ -228,8 +228,7 @@ def _held(user: str, one: Asked, answer: Got, names: Names) -> Answer:
     media_type = headers.get("content-type", "")
     if tag := headers.pop("etag", ""):
         assert tag == tag_of(media_type, answer.body), one
-    body = "" if media_type == "application/pdf" else names.plain(answer.body.decode())
-    return Answer(answer.status, tuple(sorted(headers.items())), body)
+    return Answer(answer.status, tuple(sorted(headers.items())), names.plain(answer.body.decode()))
 
 
 def followed(world: TwinWorld, user: str, after_entry: int = 0, last_event_id: str = "") -> list[str]:
