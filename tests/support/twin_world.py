@@ -45,7 +45,7 @@ DEVICES = {BOX: TRACKER, HALL: ZONE, MIX: "mix-tracker", TURN: "turn-tracker", H
 PLACES = {"port": IN_LOS_ANGELES, "sea": AT_SEA, "forbidden": IN_SHANGHAI}
 WIDE = {"channel": "temperature_mc", "low": 2_000, "high": 30_000}
 FAR = [[10.0, 50.0], [11.0, 50.0], [11.0, 51.0], [10.0, 51.0], [10.0, 50.0]]
-KINETIC = {"channel": "temperature_mc", "high_mc": 60_000, "worst_low_mc": 0, "worst_high_mc": 61_000}
+KINETIC = {"channel": "temperature_mc", "high_mc": 60_000, "worst_low_mc": 0, "worst_high_mc": 50_000}
 LOSES = [{"minutes": 1, "bp": 1_000}, {"minutes": 9, "bp": 5_000}]
 ALERT_RULES = [
     {"id": "too-warm", "on": "condition_breached", "severity": "critical", "group_by": "asset"},

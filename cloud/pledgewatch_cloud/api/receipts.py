@@ -42,6 +42,8 @@ def _of(media: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {media: {"schema": {"type": "string"}}}}}
 
 
+_ACTS = frozenset({EventType.RECEIPT_CHANGED})
+"""Events of a receipt, and not of something else that goes by the same name."""
 _NO_ISSUER = "no issuer is configured; set [receipts] issuer_key_file and base_url, and credentials are made"
 
 
@@ -125,11 +127,11 @@ async def list_acts(
 ) -> dict[str, Any]:
     """What became of a receipt, oldest first: each act as it was signed, and where evidence alone has changed it, that.
     Go on from `next_after_entry`, until nothing comes."""
-    page = await run_in_threadpool(view.page, after_entry, limit, receipt)
-    if not page.events:
+    acts = await run_in_threadpool(_acts, view, receipt, after_entry, limit)
+    if not acts and (not after_entry or not await run_in_threadpool(_acts, view, receipt, 0, 1)):
         _receipt(view, receipt)
-    acts = await run_in_threadpool(lambda: [_history(view, one) for one in page.events if _is_of_a_receipt(one)])
-    return {"acts": acts, "next_after_entry": page.last_entry}
+    # From the last that is seen: how far was looked would tell of acts that are not.
+    return {"acts": acts, "next_after_entry": acts[-1]["entry"] if acts else after_entry}
 
 
 @router.get("/{receipt:path}/credential", response_class=Response, responses=_of(MEDIA_TYPE))
@@ -185,7 +187,7 @@ def _was_taken(store: Store, act: Act) -> bool:
     """Whether an act is among those that made its receipt what it is, so that who lost the answer may ask again."""
     after = 0
     while said := store.events(after, subject=act.receipt):
-        if any(_is_of_a_receipt(one) and one.event.fact("head") == act.digest for one in said):
+        if any(one.event.type in _ACTS and one.event.fact("head") == act.digest for one in said):
             return True
         after = _entry_of(said[-1])
     return False
@@ -211,6 +213,10 @@ def _page(receipts: ReceiptBook, asked: list[tuple[str, str]], after: str, limit
     return {"receipts": [as_json(one) for one in found[:limit]], "next_after": found[limit - 1].id if is_more else ""}
 
 
+def _acts(view: View, receipt: str, after_entry: int, limit: int) -> list[dict[str, Any]]:
+    return [_history(view, one) for one in view.events(after_entry, limit, receipt, _ACTS)]
+
+
 def _history(view: View, said: SaidEvent) -> dict[str, Any]:
     """An event of a receipt, with the text of the act that led to it."""
     written = next(iter(view.entries(_entry_of(said) - 1)))
@@ -229,11 +235,6 @@ def _history(view: View, said: SaidEvent) -> dict[str, Any]:
 
 def _entry_of(said: SaidEvent) -> int:
     return int(said.id.partition(".")[0])
-
-
-def _is_of_a_receipt(said: SaidEvent) -> bool:
-    """Whether an event is one of a receipt, and not of something else that goes by the same name."""
-    return said.event.type is EventType.RECEIPT_CHANGED
 
 
 def _signer(service: Service) -> Signer:
