@@ -2,11 +2,12 @@
 against each other: status, headers and bytes.
 
 Three things in an answer are not of what it tells alone: the head of a receipt's acts and the chain of a device's
-readings are hashes of all that came before, and an event's id tells its place among all that were said with it. So these
-are called by their place among what is seen (`plain`). Everything else must be the same to the letter.
+readings are hashes of all that came before, and an event's id tells its place among all that were said with it. So
+these are called by their place among what is seen (`plain`). Everything else must be the same to the letter.
 """
 
 import base64
+import functools
 import itertools
 import json
 import re
@@ -59,13 +60,15 @@ WORDS: dict[str, tuple[str, ...]] = {
     "message_id": ("1",),
 }
 """What there is in the place of a path's parameters."""
-GLANCED = frozenset(
-    ("/alerts", "/assets", "/book", "/clusters", "/devices", "/events", "/facilities", "/lots", "/receipts", "/stock")
-    + tuple(f"/assets/{asset}/{what}" for asset in (BOX, HALL, TURN) for what in ("last", "series/temperature_mc"))
-)
+GLANCED = {
+    *("/alerts", "/assets", "/book", "/clusters", "/devices", "/events", "/facilities", "/lots", "/receipts", "/stock"),
+    *(f"/assets/{asset}/{what}" for asset in (BOX, HALL, TURN) for what in ("last", "series/temperature_mc")),
+}
 _PLACE = re.compile(r"{(\w+)(?::\w+)?}")
 _TOKEN = re.compile(r"eyJ[\w-]+\.([\w-]+)\.[\w-]+")
-_NAMED = re.compile(r"""(?<=["=])\d+\.\d+(?=[\\"&>])|\b[0-9a-f]{64}\b|urn:[\w:.%/-]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}""")
+_NAMED = re.compile(
+    r"""(?<=["=])\d+\.\d+(?=[\\"&>;]|$)|\b[0-9a-f]{64}\b|urn:[\w:.%/-]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"""
+)
 """An event's id, the head of a receipt, a name that is made of an event's id, the same as a UUID."""
 _CHAIN = re.compile(r'"chain_hash":"[0-9a-f]+"')
 
@@ -137,8 +140,11 @@ def glanced(some: list[Asked]) -> list[Asked]:
 def _filled(path: str) -> Iterator[str]:
     names = _PLACE.findall(path)
     for words in itertools.product(*(WORDS[name] for name in names)):
-        values = iter(words)
-        yield _PLACE.sub(lambda _, some=values: next(some), path)
+        yield _PLACE.sub(functools.partial(_next_of, iter(words)), path)
+
+
+def _next_of(words: Iterator[str], _found: re.Match[str]) -> str:
+    return next(words)
 
 
 def _accepts(path: str) -> tuple[str, ...]:
@@ -157,57 +163,42 @@ def _lists(method: dict[str, Any]) -> Iterator[str]:
 
 
 def _queries(world: TwinWorld, path: str) -> tuple[str, ...]:
-    now_ms = world.keeping.clock.at_ms
-    moments = [iso(NOON_MS + (now_ms - NOON_MS) * part // 4).replace("+", "%2B") for part in range(1, 4)]
-    span_ms = now_ms - NOON_MS
-    match path.rpartition("/")[2]:
-        case "base":
-            return ("", f"?as_of={moments[0]}&known_at={moments[1]}", f"?as_of={moments[2]}")
-        case "{channel}":
-            return ("", f"?limit=2&from_ms={NOON_MS}&to_ms={NOON_MS + span_ms // 2}")
-        case "stretches":
-            steps = (60_000, 7 * MINUTE_MS, 3_600_000, 2**35)
-            whole = f"?from_ms={NOON_MS - 86_400_000}&to_ms={now_ms + 86_400_000}"
-            return tuple(f"{whole}&step_ms={step}" for step in steps)
-        case "{by}":
-            return ("?currency=USD",)
-        case "clusters":
-            return ("", "?zoom=9&bbox=-119,33,-117,35", "?zoom=0")
-        case "alerts":
-            return ("", "?silenced=true", "?silenced=false", "?state=open", "?state=acknowledged", "?severity=critical")
-        case "assets":
-            return ("", "?state=breached", "?state=unknown", "?fence=closed-bay", "?find=box")
-        case "acts":
-            return ("", "?limit=1", f"?after_entry={world.entry // 2}", f"?after_entry={world.entry // 2}&limit=2")
-        case "events" if path == "/events":
-            return ("", "?limit=1", "?limit=3", *(f"?limit=2&after_entry={one}" for one in range(8, world.entry, 9)))
-        case "events" if path == "/epcis/events":
-            middle = moments[1]
-            return ("", "?perPage=2", "?perPage=1&nextPageToken=30.0", f"?GE_recordTime={middle}", f"?LT_eventTime={middle}")
-        case "events":
-            return ("", "?limit=2", "?limit=1&cursor=30.0", f"?eventCreatedDateTime:gte={moments[1]}")
-        case "receipts":
-            return ("", "?limit=1", "?pledgee=bank-two", "?state=pledged", "?holder=sofa-works")
-        case "lots":
-            return ("", "?sku=SOFA-3", "?sku=SEA-SKU")
-        case "facilities":
-            return ("", "?lender=bank-one", "?borrower=importer")
-        case "devices":
-            return ("", "?operator=harbour-line", f"?asset={BOX}")
-        case "cases":
-            return ("", "?with_closed=true")
-        case "milestones":
-            return ("", "?state=met", "?state=waiting")
-        case "stock":
-            return ("", f"?at={moments[1]}", "?sku=SOFA-3&limit=1", "?limit=1&offset=1")
-        case "periods":
-            return ("", "?by=day")
-        case "sell-through":
-            return ("", "?days=2")
-        case "fences":
-            return ("", "?kind=warehouse")
-        case _:
-            return ("",)
+    """What a route is asked for, by the end of its path; `events` are three lists with parameters of their own."""
+    now_ms, middle = world.keeping.clock.at_ms, world.entry // 2
+    early, noon, late = (iso(NOON_MS + (now_ms - NOON_MS) * part // 4).replace("+", "%2B") for part in range(1, 4))
+    whole = f"?from_ms={NOON_MS - 86_400_000}&to_ms={now_ms + 86_400_000}"
+    events = {
+        "/events": ("?limit=1", "?limit=3", *(f"?limit=2&after_entry={one}" for one in range(8, world.entry, 9))),
+        "/epcis/events": (
+            *("?perPage=2", "?perPage=1&nextPageToken=30.0"),
+            *(f"?GE_recordTime={noon}", f"?LT_eventTime={noon}"),
+        ),
+        "/dcsa/events": ("?limit=2", "?limit=1&cursor=30.0", f"?eventCreatedDateTime:gte={noon}"),
+    }
+    of: dict[str, tuple[str, ...]] = {
+        "base": (f"?as_of={early}&known_at={noon}", f"?as_of={late}"),
+        "{channel}": (f"?limit=2&from_ms={NOON_MS}&to_ms={(now_ms + NOON_MS) // 2}",),
+        "clusters": ("?zoom=9&bbox=-119,33,-117,35", "?zoom=0"),
+        "alerts": ("?silenced=true", "?silenced=false", "?state=open", "?state=acknowledged", "?severity=critical"),
+        "assets": ("?state=breached", "?state=unknown", "?fence=closed-bay", "?find=box"),
+        "acts": ("?limit=1", f"?after_entry={middle}", f"?after_entry={middle}&limit=2"),
+        "receipts": ("?limit=1", "?pledgee=bank-two", "?state=pledged", "?holder=sofa-works"),
+        "lots": ("?sku=SOFA-3", "?sku=SEA-SKU"),
+        "facilities": ("?lender=bank-one", "?borrower=importer"),
+        "devices": ("?operator=harbour-line", f"?asset={BOX}"),
+        "cases": ("?with_closed=true",),
+        "milestones": ("?state=met", "?state=waiting"),
+        "stock": (f"?at={noon}", "?sku=SOFA-3&limit=1", "?limit=1&offset=1"),
+        "periods": ("?by=day",),
+        "sell-through": ("?days=2",),
+        "fences": ("?kind=warehouse",),
+    }
+    needed = {
+        "stretches": tuple(f"{whole}&step_ms={step}" for step in (60_000, 7 * MINUTE_MS, 3_600_000, 2**35)),
+        "{by}": ("?currency=USD",),
+    }
+    end = path.rpartition("/")[2]
+    return needed[end] if end in needed else ("", *events.get(path, of.get(end, ())))
 
 
 def asked(world: TwinWorld, user: str, some: Iterable[Asked]) -> dict[Asked, Answer]:
@@ -217,7 +208,8 @@ def asked(world: TwinWorld, user: str, some: Iterable[Asked]) -> dict[Asked, Ans
     key = shown(USERS[user].key)
     requests = [(one.path, key | ({"accept": one.accept} if one.accept else {})) for one in some]
     return {
-        one: _held(user, one, answer, names) for one, answer in zip(some, answers(world.client.app, requests), strict=True)
+        one: _held(user, one, answer, names)
+        for one, answer in zip(some, answers(world.client.app, requests), strict=True)
     }
 
 
@@ -228,7 +220,8 @@ def _held(user: str, one: Asked, answer: Got, names: Names) -> Answer:
     media_type = headers.get("content-type", "")
     if tag := headers.pop("etag", ""):
         assert tag == tag_of(media_type, answer.body), one
-    return Answer(answer.status, tuple(sorted(headers.items())), names.plain(answer.body.decode()))
+    told = sorted((name, names.plain(value)) for name, value in headers.items())
+    return Answer(answer.status, tuple(told), names.plain(answer.body.decode()))
 
 
 def followed(world: TwinWorld, user: str, after_entry: int = 0, last_event_id: str = "") -> list[str]:
@@ -236,4 +229,3 @@ def followed(world: TwinWorld, user: str, after_entry: int = 0, last_event_id: s
     names = Names(world, user)
     told = told_until_quiet(world.client.app, USERS[user].key, after_entry, last_event_id)
     return [names.plain(json.dumps(one)) for one in told]
-

@@ -40,7 +40,10 @@ from twin_world import (
 from warehouses import BOX, HALL
 
 EVERYBODY = frozenset(USERS) - {"keeper-kim"}
-ONE, TWO = frozenset({"lender-one", "borrower-one", "insurer-one"}), frozenset({"lender-two", "borrower-two", "auditor-two"})
+ONE, TWO = (
+    frozenset({"lender-one", "borrower-one", "insurer-one"}),
+    frozenset({"lender-two", "borrower-two", "auditor-two"}),
+)
 MONEY_ONE = ONE - {"insurer-one"}
 WITH_MONEY = frozenset(one for one in EVERYBODY if one.startswith(("lender", "borrower", "auditor")))
 IBANS = ("DE89370400440532013000", "GB82WEST12345698765432")
@@ -84,43 +87,58 @@ class Plot:
         self._number = 0
         self._suffered = set[str]()
 
-    def who_sees(self, asset: str) -> frozenset[str]:
+    def who_sees(self, asset: str) -> set[str]:
         """The users who may see an asset now, keepers left out."""
         pledgees = set(self.held.values())
         hall = {"operator-one", "warehouse-one", "borrower-one"}
         hall |= {"lender-one", "insurer-one"} if BANK in pledgees else set()
         hall |= {"lender-two"} if OTHER_BANK in pledgees else set()
-        return {
+        seen_by: dict[str, set[str]] = {
             BOX: {"operator-one"} | ({LINE: ONE, OTHER_LINE: TWO}.get(self.line, frozenset())),
             HALL: hall,
             MIX: {"operator-one", *ONE, *TWO},
-            TURN: {"operator-one", *(("lender-two", "borrower-two") if self.is_turned else ("lender-one", "borrower-one"))},
+            TURN: {
+                "operator-one",
+                *(("lender-two", "borrower-two") if self.is_turned else ("lender-one", "borrower-one")),
+            },
             HALL_TWO: {"operator-one", "warehouse-two", *TWO},
             NIGHT_BOX: {"operator-two"},
-        }[asset] & EVERYBODY
+        }
+        return seen_by[asset]
 
     def do(self, about: str, seen_by: frozenset[str] | set[str], does: Do, instead: Do = TwinWorld.fill) -> None:
         """Somebody does something, of which others may not know."""
         self.acts.append(Act(about, EVERYBODY - seen_by, does, instead))
 
-    def amend(self, section: str, seen_by: frozenset[str] | set[str], does: dict[str, Any], instead: dict[str, Any]) -> None:
+    def amend(
+        self, section: str, seen_by: frozenset[str] | set[str], does: dict[str, Any], instead: dict[str, Any]
+    ) -> None:
         """The book is amended by an item, or by another in its stead."""
         self.do(section, seen_by, *(partial(_amend, {section: [item]}) for item in (does, instead)))
 
     def whole(self, steps: int) -> list[Act]:
         """A story with so many steps that are drawn."""
         self.begin()
+        self.sea_at_first()
+        self.sea(OTHER_LINE)
         turn = self.dice.randrange(steps // 2, steps)
         for number in range(steps):
             if number == turn:
                 self.hand_over()
-            self.dice.choice((self.sea, self.receipts, self.readings, self.mix, self.money, self.papers, self.stock, self.time))()
+            self.dice.choice(
+                (self.sea, self.receipts, self.readings, self.mix, self.money, self.papers, self.stock, self.time)
+            )()
         self.end()
         return self.acts
 
     def begin(self) -> None:
         """What the book has of each that is not for all."""
-        for party, user in {BANK: "lender-one", OTHER_BANK: "lender-two", DEPOSITOR: "borrower-one", BUYER: "borrower-two"}.items():
+        for party, user in {
+            BANK: "lender-one",
+            OTHER_BANK: "lender-two",
+            DEPOSITOR: "borrower-one",
+            BUYER: "borrower-two",
+        }.items():
             known = warehouses.party(party)
             self.amend("parties", {user}, *({**known, "iban": iban} for iban in IBANS))
         for which, line, seen_by in (("one", LINE, MONEY_ONE), ("two", OTHER_LINE, TWO)):
@@ -128,30 +146,47 @@ class Plot:
             self.amend("policies", seen_by, policy_of(f"policy-{which}", 5_000), policy_of(f"policy-{which}", 6_000))
             self.amend("milestones", seen_by, *(_milestone(which, amount) for amount in (1_500, 1_700)))
             sku = f"MIX-{which.upper()}"
-            self.amend("appraisals", seen_by, *({"sku": sku, "nolv_bp": one, "until": "2027-01-01T00:00:00Z"} for one in (8_000, 7_000)))
+            self.amend(
+                "appraisals",
+                seen_by,
+                *({"sku": sku, "nolv_bp": one, "until": "2027-01-01T00:00:00Z"} for one in (8_000, 7_000)),
+            )
         self.amend("prices", MONEY_ONE, price_of("MIX-ONE", 5_000), price_of("MIX-ONE", 6_000))
         self.amend("prices", TWO, price_of("DESK-1", 5_000), price_of("DESK-1", 6_000))
-        self.amend("products", TWO, {"sku": "MIX-TWO", "series": "two-goods"}, {"sku": "MIX-TWO", "series": "dear-goods"})
+        self.amend(
+            "products", TWO, {"sku": "MIX-TWO", "series": "two-goods"}, {"sku": "MIX-TWO", "series": "dear-goods"}
+        )
         self.do("quotes", WITH_MONEY, *(partial(_quote, price) for price in ("70.10", "80.20")))
         self.amend("lots", TWO, mix_two(), mix_two(50_000, quantity=11))
         self.amend("lots", ONE, _mix_one(2_000, 7), _mix_one(-9_000, 8))
         self.amend("shipments", ONE, shipment_of("one", LINE, MIX_ONE), shipment_of("one", LINE, MIX_ONE, "BILL-X"))
-        self.amend("shipments", TWO, shipment_of("two", OTHER_LINE, MIX_TWO), shipment_of("two", OTHER_LINE, MIX_TWO, "BILL-Y"))
+        self.amend(
+            "shipments", TWO, shipment_of("two", OTHER_LINE, MIX_TWO), shipment_of("two", OTHER_LINE, MIX_TWO, "BILL-Y")
+        )
         self.amend("voyages", self.who_sees(NIGHT_BOX), _voyage(NIGHT_BOX, "sea"), _voyage(NIGHT_BOX, "air"))
         self.amend("installations", {"operator-two"}, _night(3_600), _night(0))
         self.amend("senders", set(), {"id": "broker", "grade": "fair"}, {"id": "broker", "grade": "poor"})
         self.amend("stock_sources", {"warehouse-two"}, _source(0), _source(60))
         self.do("fence", TWO | {"warehouse-two"}, *(partial(_fence, name) for name in ("yard two", "yard 2")))
 
-    def sea(self) -> None:
-        """The lot at sea comes into a facility, or leaves."""
+    def sea(self, to: str | None = None) -> None:
+        """The lot at sea comes into a facility, or leaves. Who had it before knows that it goes, and not what it is
+        with the other; others know of neither."""
         self.settle(BOX)
-        self.line = line = self.dice.choice([one for one in (LINE, OTHER_LINE, "") if one != self.line])
+        others = [one for one in (LINE, OTHER_LINE, "") if one != self.line]
+        self.line = line = self.dice.choice(others) if to is None else to
         seen_by = {LINE: ONE, OTHER_LINE: TWO, "": EVERYBODY}[line]
         does = partial(TwinWorld.lend, line=line)
-        # Who had it before knows that it goes, and not what it is there; others know of neither.
         self.do(f"sea lot to {line}", seen_by, does, partial(does, quantity=9, cost_minor=77))
         self.readings(BOX)
+
+    def sea_at_first(self) -> None:
+        """The lot at sea is with the first bank for a while, of which others know nothing at all."""
+        for line, seen_by in ((LINE, ONE), ("", EVERYBODY)):
+            self.settle(BOX)
+            self.line = line
+            self.do(f"sea lot to {line}", seen_by, partial(TwinWorld.lend, line=line))
+            self.readings(BOX)
 
     def receipts(self) -> None:
         """A receipt is pledged, or released."""
@@ -171,7 +206,7 @@ class Plot:
 
     def release(self, receipt: str) -> None:
         """A receipt is released."""
-        bank, self.held[receipt] = self.held[receipt], ""
+        self.held[receipt] = ""
         self.do(f"{receipt} free", EVERYBODY, partial(TwinWorld.release_it, receipt=receipt))
 
     def hand_over(self) -> None:
@@ -184,7 +219,10 @@ class Plot:
     def settle(self, asset: str) -> None:
         """What goes on in an asset ends, at a moment and in a humidity that are for those alone who see it now."""
         self._suffered.add(asset)
-        does, instead = (partial(TwinWorld.measure, asset=asset, value_mc=5_000, wet=wet, ago_ms=ago, east=east) for wet, ago, east in ((4_110, 30_000, 0), (4_220, 20_000, 900)))
+        does, instead = (
+            partial(TwinWorld.measure, asset=asset, value_mc=5_000, wet=wet, ago_ms=ago, east=east)
+            for wet, ago, east in ((4_110, 30_000, 0), (4_220, 20_000, 900))
+        )
         self.do(f"{asset} settles", self.who_sees(asset), does, instead)
 
     def readings(self, asset: str = "") -> None:
@@ -199,7 +237,9 @@ class Plot:
                 partial(TwinWorld.measure, asset=asset, value_mc=20_000, place="sea"),
             )
         elif self.dice.random() < 0.3:
-            does, instead = (partial(TwinWorld.measure_for_later, asset=asset, value_mc=one) for one in (value, value + 5_000))
+            does, instead = (
+                partial(TwinWorld.measure_for_later, asset=asset, value_mc=one) for one in (value, value + 5_000)
+            )
             self.do(f"{asset} measures for later", seen_by, does, instead)
             self.readings(asset)
             self.do(f"{asset} is heard late", EVERYBODY, partial(TwinWorld.hear_late, asset=asset))
@@ -211,7 +251,9 @@ class Plot:
     def mix(self) -> None:
         """In the container of both, goods of one are too warm or too cold, and are told of."""
         is_two = self.dice.random() < 0.5
-        value, lot, users, user = (12_000, MIX_TWO, TWO, "lender-two") if is_two else (1_000, MIX_ONE, ONE, "lender-one")
+        value, lot, users, user = (
+            (12_000, MIX_TWO, TWO, "lender-two") if is_two else (1_000, MIX_ONE, ONE, "lender-one")
+        )
         seen_by = self.who_sees(MIX)
         if self.dice.random() < 0.3:
             self.do("mix is well", seen_by, partial(TwinWorld.measure, asset=MIX, value_mc=5_000))
@@ -230,18 +272,30 @@ class Plot:
             return
         line, seen_by = (LINE, MONEY_ONE) if which == "one" else (OTHER_LINE, TWO)
         name = f"move-{self._next()}"
-        self.do(f"money of {line}", seen_by, *(partial(TwinWorld.move, facility=line, name=name, amount_minor=one) for one in (10_000, 20_000)))
+        self.do(
+            f"money of {line}",
+            seen_by,
+            *(partial(TwinWorld.move, facility=line, name=name, amount_minor=one) for one in (10_000, 20_000)),
+        )
 
     def papers(self) -> None:
         """The carrier says something of a shipment."""
         which, seen_by = self.dice.choice((("one", ONE), ("two", TWO)))
         name, kind = f"notice-{self._next()}", self.dice.choice(("vessel_loaded", "departed"))
-        does, instead = (partial(TwinWorld.notice, shipment=f"shipment-{which}", name=name, kind=kind, place=one) for one in ("USLAX", "CNSHA"))
+        does, instead = (
+            partial(TwinWorld.notice, shipment=f"shipment-{which}", name=name, kind=kind, place=one)
+            for one in ("USLAX", "CNSHA")
+        )
         self.do(f"notice of {which}", seen_by, does, self.dice.choice((instead, TwinWorld.fill)))
 
     def stock(self) -> None:
         """Goods on no receipt come into a warehouse."""
-        source, sku, place, seen_by = self.dice.choice((("wms", "CHAIR-1", "Z-09", {"warehouse-one", "borrower-one"}), ("wms-2", "LAMP-1", "B-02", {"warehouse-two", "borrower-two"})))
+        source, sku, place, seen_by = self.dice.choice(
+            (
+                ("wms", "CHAIR-1", "Z-09", {"warehouse-one", "borrower-one"}),
+                ("wms-2", "LAMP-1", "B-02", {"warehouse-two", "borrower-two"}),
+            )
+        )
         does, instead = (partial(TwinWorld.stock, source=source, sku=sku, place=place, units=one) for one in (3, 4))
         self.do(f"{sku} comes", seen_by, does, self.dice.choice((instead, TwinWorld.fill)))
 
@@ -254,6 +308,8 @@ class Plot:
     def end(self) -> None:
         """Goods in the hall suffer while one bank has no part in them, and then it has, of others beside them; cases
         come up in both warehouses."""
+        if self.line != OTHER_LINE:
+            self.sea(OTHER_LINE)
         self.settle(HALL)
         for receipt in (FIRST, SECOND):
             if self.held[receipt]:
@@ -266,12 +322,23 @@ class Plot:
         self.readings(HALL)
         if self.dice.random() < 0.7:
             self.pledge(FIRST, OTHER_BANK)
-        short = {"wms": ("SOFA-3", "A-02", self._parts(*self.held.values())), "wms-2": ("DESK-1", "B-01", TWO | {"warehouse-two"})}
+        short = {
+            "wms": ("SOFA-3", "A-02", self._parts(*self.held.values())),
+            "wms-2": ("DESK-1", "B-01", TWO | {"warehouse-two"}),
+        }
         for source, (sku, place, seen_by) in short.items():
-            does, instead = (partial(TwinWorld.stock, source=source, sku=sku, place=place, units=one, kind="sold") for one in (9, 11))
+            does, instead = (
+                partial(TwinWorld.stock, source=source, sku=sku, place=place, units=one, kind="sold") for one in (9, 11)
+            )
             self.do(f"{sku} goes", seen_by, does, instead)
-        for warehouse, owner, sku, place, seen_by in ((WAREHOUSE, DEPOSITOR, "SOFA-3", "A-02", short["wms"][2]), (OTHER_WAREHOUSE, BUYER, "DESK-1", "B-01", TWO | {"warehouse-two"})):
-            does, instead = (partial(TwinWorld.count, warehouse=warehouse, owner=owner, sku=sku, place=place, units=one) for one in (10, 9))
+        for warehouse, owner, sku, place, seen_by in (
+            (WAREHOUSE, DEPOSITOR, "SOFA-3", "A-02", short["wms"][2]),
+            (OTHER_WAREHOUSE, BUYER, "DESK-1", "B-01", TWO | {"warehouse-two"}),
+        ):
+            does, instead = (
+                partial(TwinWorld.count, warehouse=warehouse, owner=owner, sku=sku, place=place, units=one)
+                for one in (10, 9)
+            )
             self.do(f"count in {warehouse}", seen_by, does, instead)
         self.amend("voyages", self.who_sees(BOX), _voyage(BOX, "sea"), _voyage(BOX, "air"))
         for asset in (BOX, TURN, NIGHT_BOX):
@@ -297,7 +364,9 @@ def _pass(hours: int, world: TwinWorld) -> None:
 
 
 def _quote(price: str, world: TwinWorld) -> None:
-    quotes = [{"series": one, "date": "2026-01-01", "price": price, "currency": "USD"} for one in ("two-goods", "dear-goods")]
+    quotes = [
+        {"series": one, "date": "2026-01-01", "price": price, "currency": "USD"} for one in ("two-goods", "dear-goods")
+    ]
     world.quote(prices=quotes)
 
 
@@ -325,7 +394,7 @@ def _voyage(asset: str, kind: str) -> dict[str, Any]:
 
 
 def _night(silent_after_s: int) -> dict[str, Any]:
-    more = {"operator": OTHER_OPERATOR, "asset": NIGHT_BOX, "gateway": "mast", "silent_after_s": silent_after_s}
+    more = {"operator": OTHER_OPERATOR, "asset": NIGHT_BOX, "gateway": "night-mast", "silent_after_s": silent_after_s}
     return warehouses.installation(NIGHT, 77, **more)
 
 

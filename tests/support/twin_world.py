@@ -1,6 +1,6 @@
-"""A journal with something of everything, for two worlds that differ only in what somebody must not see (`twin_story`
-tells what happens in them): two banks and a third, their borrowers, two warehouses, goods of both banks in one container,
-a facility that goes from the one to the other, limits, kinetics, alerts, papers, milestones, markets."""
+"""A journal with something of everything, for two worlds that differ only in what somebody must not see: two banks and
+a third, their borrowers, two warehouses, goods of both banks in one container, a facility that goes from the one to the
+other, limits, kinetics, alerts, papers, milestones, markets. What happens in them is in `twin_story`."""
 
 import functools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import warehouses
 from builders import AT_SEA, IN_LOS_ANGELES, IN_SHANGHAI, LOS_ANGELES, MINUTE_MS, SHANGHAI, Device, fence
 from builders import position as fix
 from extracts import ISSUER, KEY
-from receipting import BANK, BUYER, CAME_MS, DEPOSITOR, FIRST, OTHER_BANK, OTHER_WAREHOUSE, WAREHOUSE, signed, stated
+from receipting import BANK, BUYER, CAME_MS, DEPOSITOR, FIRST, OTHER_BANK, OTHER_WAREHOUSE, signed, stated
 from seeing import (
     HALL_LOT,
     NIGHT,
@@ -34,7 +34,7 @@ from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.receipts.signer import Signer
-from pledgewatch_cloud.spine import base_at as base_at_module
+from pledgewatch_cloud.spine import spine as spine_module
 from pledgewatch_wire.reading import Cell, Channel, Reading
 
 LINE, TURN_LINE = "line", "turn-line"
@@ -65,12 +65,9 @@ MILESTONES = {
 UPON = {"milestone-hall": {"fact": "date_reached", "at": "2027-01-01T00:00:00Z"}}
 
 
-_recover = base_at_module.recover
-
-
 @functools.lru_cache(maxsize=64)
 def _state_at(store: MemoryStore, _entries: int, until_ms: int) -> State:
-    return _recover(store, until_ms)
+    return spine_module.recover(store, until_ms)
 
 
 def recover(store: MemoryStore, until_ms: int = NEVER) -> State:
@@ -248,9 +245,20 @@ class TwinWorld(Seeing):
             "lots": [
                 {"id": MIX_ONE, "asset": MIX, "facility": LINE, "sku": "MIX-ONE", "quantity": 7, "limits": [WIDE]},
                 mix_two(),
-                {"id": TURN_LOT, "asset": TURN, "facility": TURN_LINE, "sku": "TURN-SKU", "quantity": 3, "limits": [WIDE]},
                 {
-                    **{"id": HALL_TWO_LOT, "asset": HALL_TWO, "facility": OTHER_LINE, "sku": "DESK-1", "quantity": 30},
+                    "id": TURN_LOT,
+                    "asset": TURN,
+                    "facility": TURN_LINE,
+                    "sku": "TURN-SKU",
+                    "quantity": 3,
+                    "limits": [WIDE],
+                },
+                {
+                    "id": HALL_TWO_LOT,
+                    "asset": HALL_TWO,
+                    "facility": OTHER_LINE,
+                    "sku": "DESK-1",
+                    "quantity": 30,
                     "receipt": {"id": THIRD},
                 },
             ],
@@ -263,7 +271,7 @@ def policy_of(name: str, advance_bp: int) -> dict[str, Any]:
     """A policy that asks for evidence, and has covenants."""
     return {
         "id": name,
-        "advance_bp": {one: advance_bp for one in ("in_transit", "at_port", "bonded", "warehouse")},
+        "advance_bp": dict.fromkeys(("in_transit", "at_port", "bonded", "warehouse"), advance_bp),
         "evidence": {"by": "reading", "fresh_s": 21_600, "stale_s": 86_400, "ageing_bp": 1_000, "dark": "ageing"},
         "covenants": {"warning_bp": 5_000, "call_bp": 6_000, "default_bp": 8_000, "clear_bp": 250, "cure_s": 3_600},
     }
@@ -312,5 +320,12 @@ def _hall_lot(name: str, receipt: str, quantity: int, limits: list[dict[str, Any
 
 def _received(sku: str, place: str, units: int) -> dict[str, Any]:
     at = iso(CAME_MS - MINUTE_MS)
-    return {"id": f"in-{sku}", "kind": "received", "at": at, "sku": sku, "bin": place, "unit": "EA", "quantity": f"{units}"}
-
+    return {
+        "id": f"in-{sku}",
+        "kind": "received",
+        "at": at,
+        "sku": sku,
+        "bin": place,
+        "unit": "EA",
+        "quantity": f"{units}",
+    }

@@ -41,7 +41,8 @@ _Made = TypeVar("_Made")
 
 
 class Page(NamedTuple):
-    """Events that may be seen, and the entry up to which was looked."""
+    """Events that may be seen, and the entry to go on from: that of the last of them, or where the journal has no more,
+    the newest there is. How far was looked would tell of what is not seen."""
 
     events: list[SaidEvent]
     last_entry: int
@@ -172,16 +173,20 @@ class View:
         then it does not know who may see it. Of some kinds alone, where any are named."""
         found: list[SaidEvent] = []
         looked_at = 0
+        at_entry = after_entry
         while len(found) < limit and looked_at < LOOKED_AT_MAX:
-            said = self._store.events(after_entry, limit, subject)
+            said = self._store.events(at_entry, limit, subject)
             while said and _entry_of(said[-1]) > self._whole.entry:
                 said.pop()
             if not said:
-                break
+                return Page(found, max(after_entry, self._whole.entry))
             looked_at += len(said)
-            after_entry = _entry_of(said[-1])
+            at_entry = _entry_of(said[-1])
             found += self._told(one for one in said if not kinds or one.event.type in kinds)
-        return Page(found, after_entry)
+        if len(found) < limit:
+            return Page(found, at_entry)
+        last_entry = _entry_of(found[limit - 1])
+        return Page([one for one in found if _entry_of(one) <= last_entry], last_entry)
 
     def events(
         self, after_entry: int = 0, limit: int = 1_000, subject: str = "", kinds: Collection[EventType] = ()

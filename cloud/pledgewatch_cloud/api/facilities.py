@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
+from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, for_money
 from pledgewatch_cloud.api.body import commit_body
@@ -43,7 +44,7 @@ async def list_facilities(view: ViewOf, paging: PagingOf, lender: str = "", borr
         if lender in ("", one.lender) and borrower in ("", one.borrower)
     )
     alerts = alerts_by_facility(state.book, state.alerts, state.recorded_at_ms)
-    return [_described(state, facility, alerts.get(facility, [])) for facility in page.items]
+    return [_described(view, facility, alerts.get(facility, [])) for facility in page.items]
 
 
 @router.get("/{facility:path}/base")
@@ -125,7 +126,7 @@ async def read_facility(view: ViewOf, facility: str) -> dict[str, Any]:
     state = view.state
     lines = await run_in_threadpool(view.lines, facility)
     alerts = alerts_by_facility(state.book, state.alerts, state.recorded_at_ms)
-    return {**_described(state, facility, alerts.get(facility, [])), "lines": lines}
+    return {**_described(view, facility, alerts.get(facility, [])), "lines": lines}
 
 
 @router.post("/{facility:path}/movements", openapi_extra=examples.json_body(examples.MOVEMENTS))
@@ -153,7 +154,8 @@ def _unknown(facility: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
 
 
-def _described(state: State, facility: str, alerts: list[Alert]) -> dict[str, Any]:
+def _described(view: View, facility: str, alerts: list[Alert]) -> dict[str, Any]:
+    state = view.state
     book, one = state.book, state.book.facilities[facility]
     known = state.facilities.get(facility, FacilityState())
     called_ms = known.covenant.cure_by_ms
@@ -169,5 +171,6 @@ def _described(state: State, facility: str, alerts: list[Alert]) -> dict[str, An
             explain.described(milestone, state.milestones.get(milestone.id, Memo(facility)))
             for milestone in book.milestones_of_facility(facility)
         ],
-        "messages_sent": known.messages_sent,
+        # The core is told of goods that are not pledged to the lender, too, and was by the lender before.
+        "messages_sent": known.messages_sent if view.is_keeper else None,
     }

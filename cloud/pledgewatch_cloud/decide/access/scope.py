@@ -148,6 +148,18 @@ class Scope:
             return False
         return any(one.until_entry == entry and one not in self.ties for one in self._of(facility))
 
+    def takes_goods(self, facility: str, entry: int) -> bool:
+        """Whether an entry has brought goods into a facility of the viewer's that were in another until then."""
+        return (facility, entry) in self._taken
+
+    @cached_property
+    def _taken(self) -> frozenset[tuple[str, int]]:
+        left = {(one.lot, one.until_entry): one.facility for one in self.pledges if one.lot and not one.runs}
+        begun = ((one.facility, one.from_entry, one.lot) for one in self.ties if one.lot)
+        return frozenset(
+            (facility, entry) for facility, entry, lot in begun if left.get((lot, entry), facility) != facility
+        )
+
     def _of(self, facility: str) -> Iterable[Pledge]:
         """The ties of a facility by itself, to whomever."""
         return (one for one in self.pledges if one.is_facility and one.facility == facility)

@@ -27,10 +27,8 @@ def told(scope: Scope, said: SaidEvent) -> SaidEvent | None:
         return said
     if not sees_event(scope, said):
         return None
-    if said.event.type is EventType.BASE_RECOMPUTED and scope.takes_over(said.event.subject, _entry_of(said)):
-        # Why it is another base than before would say what that was, and it was another's.
-        facts = tuple(fact for fact in said.event.facts if not fact[0].startswith("change_"))
-        return said._replace(event=said.event._replace(facts=facts))
+    if said.event.type is EventType.BASE_RECOMPUTED:
+        return _base_told(scope, said)
     return _alert_told(scope, said) if said.event.type in _OF_ALERTS else said
 
 
@@ -90,6 +88,16 @@ def _of_alert(scope: Scope, said: SaidEvent) -> bool:
 def _of_words(scope: Scope, said: SaidEvent) -> bool:
     """What a person said of an alert is for their own party."""
     return _facts(said)["party"] == scope.viewer.party and _of_alert(scope, said)
+
+
+def _base_told(scope: Scope, said: SaidEvent) -> SaidEvent:
+    """Why it is another base than before would say what that was where the facility was another's, or what goods that
+    have come from another facility were there."""
+    facility, entry = said.event.subject, _entry_of(said)
+    if not (scope.takes_over(facility, entry) or scope.takes_goods(facility, entry)):
+        return said
+    facts = tuple(fact for fact in said.event.facts if not fact[0].startswith("change_"))
+    return said._replace(event=said.event._replace(facts=facts))
 
 
 def _alert_told(scope: Scope, said: SaidEvent) -> SaidEvent:
