@@ -184,7 +184,7 @@ def test_asked_once_it_counts_and_asked_twice_it_ends_at_once(tmp_path: Path) ->
     assert rest.splitlines()[-1] == "Ended at once: nothing was counted."
     assert time.monotonic() - began_s < 8, "killed, not asked to end"
     assert running.returncode == 0
-    assert children_of_the_demo(tmp_path / "demo") == []
+    wait_until_nothing_is_left(tmp_path / "demo")  # whose parent is killed goes a moment later
 
 
 def test_the_secret_of_a_demo_without_a_folder_goes_with_the_terminal(tmp_path: Path) -> None:
@@ -227,6 +227,7 @@ def test_a_folder_that_was_not_named_is_kept_and_named_where_the_demo_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     def played(error: BaseException | None) -> Path:
         with place(None, None) as one:
             (one.folder / "cloud.log").write_text("why", encoding="utf-8")
@@ -282,17 +283,16 @@ def processes_of(word: str) -> list[str]:
 
 
 def test_a_demo_that_fails_leaves_a_report_that_says_why(tmp_path: Path) -> None:
-    """Its cloud cannot begin: there is no database behind a folder that is a file."""
+    """Its bank cannot begin: a folder is no ledger."""
     folder, report = tmp_path / "demo", tmp_path / "report.json"
-    folder.mkdir()
-    (folder / "data").touch()
+    (folder / "ledger.sqlite").mkdir(parents=True)
     running = demo(folder, "--seconds", "60", "--report", str(report))
     told, _ = running.communicate(timeout=120)
     assert running.returncode == 1, told
     assert "Traceback" not in told
     assert f"kept in {folder}" in told
     said = json.loads(report.read_text(encoding="utf-8"))
-    assert said["error"]
+    assert said["error"].startswith("bank ended at once:")
     assert said["beats"] == []
     assert children_of_the_demo(folder) == []
 

@@ -2,6 +2,7 @@
 be: none that an address could not have as its end."""
 
 import json
+from typing import Any
 from urllib.parse import urljoin
 
 import jsonschema
@@ -76,7 +77,11 @@ WITH_AN_ID = sorted(
 
 @pytest.mark.parametrize("section", WITH_AN_ID)
 def test_no_section_of_the_book_takes_an_id_of_another_address(section: str) -> None:
-    first = {"milestones": {"when": {"fact": "condition_kept"}}, "users": {"role": "auditor"}}  # is read before ids
+    first: dict[str, dict[str, Any]] = {
+        "milestones": {"when": {"fact": "condition_kept"}},
+        "users": {"role": "auditor"},
+    }
+    # What is read before an id has to be there.
     document = {section: [{"id": "x/../asset-coral", **first.get(section, {})}]}
     with pytest.raises(BookError, match=rf"{section}\[0\].id: .*(no part between slashes|lower-case letters)"):
         book_module.amend(book_module.empty(), document)
