@@ -263,9 +263,10 @@ async def test_asked_again_it_ends_at_once_also_where_the_first_ended_the_waitin
 async def test_a_count_that_is_broken_off_leaves_no_program_behind(tmp_path: Path) -> None:
     slow, runs = tmp_path / "slow.py", tmp_path / "runs"
     slow.write_text(f"import time\nopen({str(runs)!r}, 'w').close()\ntime.sleep(60)\n", encoding="utf-8")
-    waiting = asyncio.create_task(output_of("runpy", str(slow)))
-    while not runs.exists():
-        await asyncio.sleep(0.05)
+    waiting = asyncio.create_task(output_of("cProfile", str(slow)))
+    async with asyncio.timeout(20):
+        while not runs.exists():
+            await asyncio.sleep(0.05)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         async with asyncio.timeout(20):
