@@ -185,7 +185,7 @@ def test_what_was_said_of_a_facility_is_told_to_whose_it_was_then(seeing: Seeing
     }
     assert by["lender-one"] == {name for name, moment in every.items() if moment <= at_ms}
     assert by["lender-two"] == every.keys() - by["lender-one"] != set()
-    assert (by["borrower-one"], by["borrower-two"]) == (every.keys(), set())
+    assert (by["borrower-one"], by["borrower-two"]) == ({*every}, set())
     ltv = {user: seeing.get(user, f"/facilities/{LINE}/ltv") for user in ("lender-one", "lender-two", "borrower-one")}
     assert len(ltv["lender-one"]["bases"]) + len(ltv["lender-two"]["bases"]) == len(ltv["borrower-one"]["bases"])
     assert all(one["at_ms"] <= at_ms for one in ltv["lender-one"]["bases"])
@@ -335,8 +335,11 @@ def test_a_borrower_sees_its_own_time_of_a_lot_and_not_the_one_befores(seeing: S
 
 
 def test_a_borrower_sees_its_lot_whether_its_receipt_is_pledged_or_not(seeing: Seeing) -> None:
-    for act in (lambda: None, lambda: seeing.pledge(FIRST, BANK), lambda: seeing.release(FIRST)):
-        act()
+    for act in ("", "pledge", "release"):
+        if act == "pledge":
+            seeing.pledge(FIRST, BANK)
+        elif act:
+            seeing.release(FIRST)
         value = seeing.read(ZONE)
         points = seeing.get("borrower-one", f"/assets/{HALL}/series/temperature_mc")["points"]
         assert points[-1][1] == value

@@ -21,9 +21,10 @@ _OF_GOODS = frozenset({"goods_left", "stock_short"})
 def asset_at(scope: Scope, asset: str, one: AssetState, facts: AssetFacts, at_ms: int) -> AssetState:
     """An asset's state of a moment at which it is seen; `facts` is all that stands for it then."""
     since_ms, devices = scope.asset_since_ms(asset, at_ms), scope.devices(at_ms)
-    lots = {lot: scope.lot_since_ms(lot, at_ms) for lot in {*one.kinetics, *(lot for lot, _ in one.conditions)}}
-    conditions = {key: _condition(known, lots[key[0]]) for key, known in one.conditions.items()}
-    kinetics = {lot: _kinetic(scope, lot, known, facts, lots[lot]) for lot, known in one.kinetics.items()}
+    conditions = {key: _condition(known, scope.lot_since_ms(key[0], at_ms)) for key, known in one.conditions.items()}
+    kinetics = {
+        lot: _kinetic(scope, lot, known, facts, scope.lot_since_ms(lot, at_ms)) for lot, known in one.kinetics.items()
+    }
     heard = {name: _heard(known, since_ms) for name, known in one.devices.items() if name in devices}
     return AssetState(
         newest=one.newest if one.newest is not None and one.newest[0] >= since_ms else None,
@@ -37,7 +38,7 @@ def asset_at(scope: Scope, asset: str, one: AssetState, facts: AssetFacts, at_ms
 
 
 def _presence(one: Presence, since_ms: int) -> Presence | None:
-    if since_ms == -NEVER:
+    if since_ms <= one.first_ms:
         return one
     if one.key[0] < since_ms:
         return None

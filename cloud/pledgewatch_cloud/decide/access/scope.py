@@ -46,12 +46,13 @@ class Viewer(NamedTuple):
 
 
 class _There(NamedTuple):
-    """The assets and devices that are seen at each moment of a stretch."""
+    """The assets and devices that are seen at each moment of a stretch, and since when each asset has been."""
 
     since_ms: int
     until_ms: int
     assets: frozenset[str]
     devices: frozenset[str]
+    seen_since_ms: dict[str, int]
 
 
 class Scope:
@@ -64,7 +65,7 @@ class Scope:
         self.all_receipts = receipts
         self.is_all = viewer.role is Role.KEEPER
         self.sees_money = viewer.role in _WITH_MONEY
-        self._there = _There(NEVER, -NEVER, frozenset(), frozenset())
+        self._there = _There(NEVER, -NEVER, frozenset(), frozenset(), {})
 
     @cached_property
     def facilities(self) -> frozenset[str]:
@@ -109,6 +110,10 @@ class Scope:
             if one.lot:
                 found.setdefault(one.lot, []).append(one)
         return found
+
+    @cached_property
+    def _when_lots(self) -> dict[str, Stretches]:
+        return {lot: joined((one.from_ms, one.until_ms) for one in some) for lot, some in self._by_lot.items()}
 
     @cached_property
     def _by_facility(self) -> dict[str, list[Pledge]]:
@@ -201,7 +206,7 @@ class Scope:
         """When what is found of a lot is seen."""
         if self.is_all:
             return ALWAYS
-        return joined((one.from_ms, one.until_ms) for one in self._by_lot.get(lot, ()))
+        return self._when_lots.get(lot, NONE)
 
     def sees_lot(self, lot: str, at_ms: int) -> bool:
         """Whether what is found of a lot is seen at a moment."""
@@ -259,8 +264,7 @@ class Scope:
     def asset_since_ms(self, asset: str, at_ms: int) -> int:
         """Since when an asset that is seen at a moment has been seen; NEVER where it is not. Of how things are then,
         nothing is seen that was measured before."""
-        stretch = stretch_at(self.when_asset(asset), at_ms)
-        return stretch[0] if stretch else NEVER
+        return -NEVER if self.is_all else self._there_at(at_ms).seen_since_ms.get(asset, NEVER)
 
     def lot_since_ms(self, lot: str, at_ms: int) -> int:
         """The same of what is found of a lot."""
@@ -284,9 +288,11 @@ class Scope:
     def _found_at(self, at_ms: int) -> _There:
         if self.is_all:
             assets = frozenset(one.asset for one in self.book.installations.values()) | self.book.assets.keys()
-            return _There(-NEVER, NEVER, assets, frozenset(self.book.installations))
+            return _There(-NEVER, NEVER, assets, frozenset(self.book.installations), {})
         turns = {moment for when in self._stays.values() for stretch in when for moment in stretch}
-        assets = frozenset(asset for asset in self._stays if self.sees_asset(asset, at_ms))
+        found = {asset: stretch_at(when, at_ms) for asset, when in self._stays.items()}
+        seen = {asset: stretch[0] for asset, stretch in found.items() if stretch is not None}
+        assets = frozenset(seen)
         party = self.viewer.party if self.viewer.role is Role.OPERATOR else ""
         fitted = (one for asset in assets for one in self.book.devices_of_asset(asset))
         return _There(
@@ -294,6 +300,7 @@ class Scope:
             min((one for one in turns if one > at_ms), default=NEVER),
             assets,
             frozenset(one.device for one in fitted if not party or one.operator == party),
+            seen,
         )
 
     def sees_pool(self, pool: Pool) -> bool:
