@@ -13,6 +13,7 @@ from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
 from pledgewatch_cloud.journal.outbox import CORE, Begin
 from pledgewatch_cloud.logs import LogFormat
+from pledgewatch_cloud.loopback import is_loopback
 from pledgewatch_cloud.outbox import pain001
 from pledgewatch_cloud.receipts.issuer import check_base_url
 from pledgewatch_wire import topics
@@ -137,15 +138,23 @@ class RoleRates:
 class ApiSettings:
     """Where API and console are served. Who shows the token in `token_file` is a keeper; beyond this machine one is
     required. `requests_per_minute`: of each user, and of each address from which nobody is known;
-    `requests_per_minute_of` says otherwise for users of some roles."""
+    `requests_per_minute_of` says otherwise for users of some roles. `trusted_proxies`: addresses and networks of what
+    stands before the service; whom they say they ask for (X-Forwarded-For) is who asks, and nobody else is believed."""
 
     host: str = "127.0.0.1"
     port: int = 8420
     token_file: Path | None = None
     requests_per_minute: int = 12_000
     requests_per_minute_of: RoleRates = field(default_factory=RoleRates)
+    trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for one in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(one)
+            except ValueError:
+                text = "use addresses (10.0.0.2) and networks (10.0.0.0/24)"
+                raise ValueError(f"trusted_proxies has {one!r}; {text}") from None
         if self.requests_per_minute < 1:
             raise ValueError(f"requests_per_minute is {self.requests_per_minute}; it must be above 0")
         if not 0 <= self.port <= 65_535:
@@ -592,11 +601,3 @@ def _both_of(facilities: tuple[str, ...], others: tuple[str, ...]) -> str | None
     if not facilities or not others:
         return ", ".join(facilities or others) or "every facility"
     return ", ".join(sorted({*facilities} & {*others})) or None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is one that only this machine can reach."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -225,6 +225,9 @@ def _server(settings: CloudSettings, service: Service) -> Server:
             log_config=None,
             access_log=False,
             http="httptools",
+            # Whoever may say whom they ask for would have as many addresses to be counted by as they like.
+            proxy_headers=bool(settings.api.trusted_proxies),
+            forwarded_allow_ips=list(settings.api.trusted_proxies),
             timeout_graceful_shutdown=_FAREWELL_S,
         )
     )

@@ -7,7 +7,7 @@ trace, and says of other parties' receipts no more than its signer may know.
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
@@ -35,6 +35,7 @@ from pledgewatch_cloud.receipts.shown import as_json
 from pledgewatch_cloud.receipts.signer import Signer, lists_of
 
 router = APIRouter(prefix="/receipts", tags=["receipts"])
+NumberOf = Annotated[int, Path(ge=0, le=2**53)]
 
 
 def _of(media: str) -> dict[int | str, dict[str, Any]]:
@@ -101,14 +102,14 @@ async def read_issuer(service: ServiceOf) -> dict[str, str]:
     return {**jwk_of(issuer.public_key), "kid": issuer.kid}
 
 
-@router.get("/status-lists/{number:int}", response_class=Response, responses=_of("text/plain"))
-async def read_status_lists(service: ServiceOf, number: int) -> Response:
+@router.get("/status-lists/{number}", response_class=Response, responses=_of("text/plain"))
+async def read_status_lists(service: ServiceOf, number: NumberOf) -> Response:
     """The file of both status lists that hold a credential's bits, a line each, of one moment."""
     return Response(await _lists(service, number), media_type="text/plain")
 
 
-@router.get("/status-lists/{purpose}/{number:int}", response_class=Response, responses=_of(MEDIA_TYPE))
-async def read_status_list(service: ServiceOf, purpose: str, number: int) -> Response:
+@router.get("/status-lists/{purpose}/{number}", response_class=Response, responses=_of(MEDIA_TYPE))
+async def read_status_list(service: ServiceOf, purpose: str, number: NumberOf) -> Response:
     """One status list, at the address that credentials name."""
     if purpose not in PURPOSES:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no status list for {purpose!r}, but for {', '.join(PURPOSES)}")
@@ -138,8 +139,8 @@ async def read_credential(view: ViewOf, service: ServiceOf, receipt: str) -> Res
     return Response(await _credential(service, _receipt(view, receipt)), media_type=MEDIA_TYPE)
 
 
-@router.get("/{receipt:path}/credentials/{number:int}", response_class=Response, responses=_of(MEDIA_TYPE))
-async def read_numbered_credential(view: ViewOf, service: ServiceOf, receipt: str, number: int) -> Response:
+@router.get("/{receipt:path}/credentials/{number}", response_class=Response, responses=_of(MEDIA_TYPE))
+async def read_numbered_credential(view: ViewOf, service: ServiceOf, receipt: str, number: NumberOf) -> Response:
     """The credential of a receipt at the address that it names itself, as long as it is the newest."""
     known = _receipt(view, receipt)
     if not number or number > known.number:

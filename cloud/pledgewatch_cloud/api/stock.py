@@ -11,11 +11,10 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
-from pledgewatch_cloud.api.body import raw_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.sender import sender_of
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms
-from pledgewatch_cloud.decide.stock.rows import DOCUMENT_MAX_BYTES, Fault, StockError, StockKey
+from pledgewatch_cloud.decide.stock.rows import Fault, StockError, StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.stock import shown
 from pledgewatch_cloud.stock.intake import StockIntake, told
@@ -68,7 +67,7 @@ async def report(
     """Take a document of a stock system (docs/STOCK.md), signed by it: all, all that has no fault, or nothing, as the
     book says of the source. Every fault is told with its line; what was not taken is in quarantine."""
     intake = StockIntake(service.writer, service.store, service.stock_reports, service.clock)
-    raw = await raw_body(request, DOCUMENT_MAX_BYTES)
+    raw = await request.body()
     signer = await sender_of(service, request, raw, intake.aside)
     if signer != source:
         text = f"this is signed by {signer}, who cannot report for {source}: name the source that signs"
