@@ -47,7 +47,8 @@ class Looked(NamedTuple):
 
 def grounds_of(looked: Looked) -> dict[str, tuple[str, ...]]:
     """By lot, what its ineligibles rest on, each behind the ineligible's name; lots without any are left out."""
-    told = {case.lot.id: tuple(_grounds(case)) for case in _cases(looked)}
+    some = [line for line in looked.lines if line.ineligible or line.is_unvalued]
+    told = {case.lot.id: tuple(_grounds(case)) for case in _cases(looked._replace(lines=some))}
     return {lot: texts for lot, texts in told.items() if texts}
 
 
