@@ -143,6 +143,26 @@ async def test_an_address_that_is_none_is_not_used(
         await provider.read()
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://a:99999", "http://xn--/", "http://a..b/", "http://user:p@@x/"])
+async def test_an_address_that_leads_nowhere_is_an_outage_and_no_more(
+    answering: Answering, provider: Provider, url: str
+) -> None:
+    answering.usual(jwks_uri=url)
+    with pytest.raises(AwayError):
+        await provider.read()
+
+
+async def test_an_odd_key_among_the_others_ends_no_task(answering: Answering, provider: Provider) -> None:
+    """What reads the keys is a task beside all others of the service, which would end with it."""
+    answering.answers[KEYS] = {"keys": [{**public(key())["keys"][0], "key_ops": None}, *public(key("two"))["keys"]]}
+    running = asyncio.create_task(provider.run())
+    while provider._known is None and not running.done():
+        await asyncio.sleep(0.01)
+    assert not running.done()
+    running.cancel()
+    assert len(provider.keys()) == 1
+
+
 async def test_a_private_address_is_reached_only_where_that_is_allowed(
     answering: Answering, clock: ManualClock
 ) -> None:
