@@ -462,7 +462,8 @@ class LoginSettings:
     `issuer` is what it calls itself, as `subjects` of users have it. `base_url` is where browsers reach the console, so
     the provider is to know `base_url`/login/callback. `client_secret_file` holds what the provider gave this client;
     without it PKCE alone ties a code to us. Access tokens of the issuer whose `aud` has `audience` are taken too;
-    empty: none. A session ends `session_idle_s` after it was last used, and `session_s` after it began. `clock_skew_s`:
+    empty: none. They must call themselves at+jwt, unless `allow_untyped_access_tokens`: some issuers do not say it. A
+    session ends `session_idle_s` after it was last used, and `session_s` after it began. `clock_skew_s`:
     how far the issuer's clock may be from this machine's.
     """
 
@@ -471,6 +472,7 @@ class LoginSettings:
     base_url: str
     client_secret_file: Path | None = None
     audience: str = ""
+    allow_untyped_access_tokens: bool = False
     clock_skew_s: int = 60
     session_idle_s: float = 1_800.0
     session_s: float = 43_200.0
@@ -490,6 +492,8 @@ class LoginSettings:
             raise ValueError("client_id is empty; it is what the provider calls this client")
         if self.audience == self.client_id:
             raise ValueError("audience is client_id; an access token for the API must differ from an ID token for it")
+        if self.allow_untyped_access_tokens and not self.audience:
+            raise ValueError("allow_untyped_access_tokens says nothing without audience: no access token is taken")
         if not 0 <= self.clock_skew_s <= 300:
             raise ValueError(f"clock_skew_s is {self.clock_skew_s}; use 0 to 300")
         for name in ("session_idle_s", "session_s", "timeout_s"):

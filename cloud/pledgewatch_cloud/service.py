@@ -290,7 +290,7 @@ async def _login(one: LoginSettings | None, stack: contextlib.AsyncExitStack) ->
         raise ServiceError(f"[login] ca_file {one.ca_file}: {error}") from None
     return Login(
         await stack.enter_async_context(found),
-        Terms(one.issuer, one.client_id, one.audience, one.clock_skew_s),
+        Terms(one.issuer, one.client_id, one.audience, one.clock_skew_s, one.allow_untyped_access_tokens),
         base_url,
         clock=SystemClock(),
         now_s=time.monotonic,

@@ -7,13 +7,14 @@ trace, and says of other parties' receipts no more than its signer may know.
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import Service, ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import signed_text
+from pledgewatch_cloud.api.paging import JournalPagingOf, Paging, PagingOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.batch import SignedAct
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
@@ -75,18 +76,16 @@ async def hand_in(service: ServiceOf, request: Request, response: Response) -> d
 @router.get("")
 async def list_receipts(
     view: ViewOf,
+    paging: PagingOf,
     warehouse: str = "",
     holder: str = "",
     pledgee: str = "",
     state: State | None = None,
-    after: str = "",
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> dict[str, Any]:
-    """Receipts by id, beyond `after`, of a warehouse, holder, pledgee or state where one is named. Go on from
-    `next_after`, until it is empty."""
+    """Receipts by id, of a warehouse, holder, pledgee or state where one is named."""
     wanted = {"warehouse": warehouse, "holder": holder, "pledgee": pledgee, "state": state or ""}
     asked = [(name, value) for name, value in wanted.items() if value]
-    return await run_in_threadpool(_page, view.state.receipts, asked, after, limit)
+    return await run_in_threadpool(_page, view.state.receipts, asked, paging)
 
 
 @router.get("/register")
@@ -118,19 +117,14 @@ async def read_status_list(service: ServiceOf, purpose: str, number: NumberOf) -
 
 
 @router.get("/{receipt:path}/acts")
-async def list_acts(
-    view: ViewOf,
-    receipt: str,
-    after_entry: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-) -> dict[str, Any]:
+async def list_acts(view: ViewOf, paging: JournalPagingOf, receipt: str) -> dict[str, Any]:
     """What became of a receipt, oldest first: each act as it was signed, and where evidence alone has changed it, that.
-    Go on from `next_after_entry`, until nothing comes."""
-    page = await run_in_threadpool(view.page, after_entry, limit, receipt)
+    Go on from `next_after_entry`, until nothing comes; `Link` names the next page."""
+    page = await run_in_threadpool(view.page, paging.after_entry, paging.limit, receipt)
     if not page.events:
         _receipt(view, receipt)
     acts = await run_in_threadpool(lambda: [_history(view, one) for one in page.events if _is_of_a_receipt(one)])
-    return {"acts": acts, "next_after_entry": page.last_entry}
+    return {"acts": acts, "next_after_entry": paging.go_on(page.last_entry, view.state.entry)}
 
 
 @router.get("/{receipt:path}/credential", response_class=Response, responses=_of(MEDIA_TYPE))
@@ -203,13 +197,11 @@ def _known(receipts: ReceiptBook, name: str) -> Receipt:
     return found
 
 
-def _page(receipts: ReceiptBook, asked: list[tuple[str, str]], after: str, limit: int) -> dict[str, Any]:
-    found = sorted(
-        (one for one in receipts.receipts() if one.id > after and all(getattr(one, name) == it for name, it in asked)),
-        key=lambda one: one.id,
+def _page(receipts: ReceiptBook, asked: list[tuple[str, str]], paging: Paging) -> dict[str, Any]:
+    page = paging.page(
+        (one.id, one) for one in receipts.receipts() if all(getattr(one, name) == it for name, it in asked)
     )
-    is_more = len(found) > limit
-    return {"receipts": [as_json(one) for one in found[:limit]], "next_after": found[limit - 1].id if is_more else ""}
+    return {"receipts": [as_json(one) for one in page.items], "next_after": page.next_after}
 
 
 def _history(view: View, said: SaidEvent) -> dict[str, Any]:
