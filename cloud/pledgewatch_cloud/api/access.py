@@ -100,7 +100,7 @@ class Service:
     def __post_init__(self) -> None:
         """Make what follows from the rest."""
         object.__setattr__(self, "door", Door(self.token, self.login))
-        object.__setattr__(self, "views", Views(self.store, self.writer, self.series))
+        object.__setattr__(self, "views", Views(self.store, self.writer, self.series, self.clock))
         object.__setattr__(self, "audit", Audit(self.writer, self.delivery_clock))
         object.__setattr__(self, "rates", Rates(self.requests_per_minute, time.monotonic))
         # Apart from users', so that strangers with many addresses make nobody else's be forgotten.

@@ -44,6 +44,8 @@ def _of(media: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {media: {"schema": {"type": "string"}}}}}
 
 
+_ACTS = frozenset({EventType.RECEIPT_CHANGED})
+"""Events of a receipt, and not of something else that goes by the same name."""
 _NO_ISSUER = "no issuer is configured; set [receipts] issuer_key_file and base_url, and credentials are made"
 
 
@@ -120,11 +122,12 @@ async def read_status_list(service: ServiceOf, purpose: str, number: NumberOf) -
 async def list_acts(view: ViewOf, paging: JournalPagingOf, receipt: str) -> dict[str, Any]:
     """What became of a receipt, oldest first: each act as it was signed, and where evidence alone has changed it, that.
     Go on from `next_after_entry`, until nothing comes; `Link` names the next page."""
-    page = await run_in_threadpool(view.page, paging.after_entry, paging.limit, receipt)
-    if not page.events:
+    acts = await run_in_threadpool(_acts, view, receipt, paging.after_entry, paging.limit)
+    if not acts and (not paging.after_entry or not await run_in_threadpool(_acts, view, receipt, 0, 1)):
         _receipt(view, receipt)
-    acts = await run_in_threadpool(lambda: [_history(view, one) for one in page.events if _is_of_a_receipt(one)])
-    return {"acts": acts, "next_after_entry": paging.go_on(page.last_entry, view.state.entry)}
+    # From the last that is seen: how far was looked would tell of acts that are not.
+    last = acts[-1]["entry"] if acts else paging.after_entry
+    return {"acts": acts, "next_after_entry": paging.go_on(last, last + (len(acts) >= paging.limit))}
 
 
 @router.get("/{receipt:path}/credential", response_class=Response, responses=_of(MEDIA_TYPE))
@@ -180,7 +183,7 @@ def _was_taken(store: Store, act: Act) -> bool:
     """Whether an act is among those that made its receipt what it is, so that who lost the answer may ask again."""
     after = 0
     while said := store.events(after, subject=act.receipt):
-        if any(_is_of_a_receipt(one) and one.event.fact("head") == act.digest for one in said):
+        if any(one.event.type in _ACTS and one.event.fact("head") == act.digest for one in said):
             return True
         after = _entry_of(said[-1])
     return False
@@ -204,6 +207,10 @@ def _page(receipts: ReceiptBook, asked: list[tuple[str, str]], paging: Paging) -
     return {"receipts": [as_json(one) for one in page.items], "next_after": page.next_after}
 
 
+def _acts(view: View, receipt: str, after_entry: int, limit: int) -> list[dict[str, Any]]:
+    return [_history(view, one) for one in view.events(after_entry, limit, receipt, _ACTS)]
+
+
 def _history(view: View, said: SaidEvent) -> dict[str, Any]:
     """An event of a receipt, with the text of the act that led to it."""
     written = next(iter(view.entries(_entry_of(said) - 1)))
@@ -222,11 +229,6 @@ def _history(view: View, said: SaidEvent) -> dict[str, Any]:
 
 def _entry_of(said: SaidEvent) -> int:
     return int(said.id.partition(".")[0])
-
-
-def _is_of_a_receipt(said: SaidEvent) -> bool:
-    """Whether an event is one of a receipt, and not of something else that goes by the same name."""
-    return said.event.type is EventType.RECEIPT_CHANGED
 
 
 def _signer(service: Service) -> Signer:

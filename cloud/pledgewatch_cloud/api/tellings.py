@@ -141,8 +141,8 @@ class Tellings:
 
     def _retraction(self, said: SaidEvent) -> list[Document]:
         retracted = str(said.event.fact("retracted"))
-        (original,) = (one for one in self._view.events_of(_place(retracted)[0]) if one.id == retracted)
-        document = epcis_out.told(self.telling(original))
+        original = next((one for one in self._view.events_of(_place(retracted)[0]) if one.id == retracted), None)
+        document = epcis_out.told(self.telling(original)) if original is not None else None
         if document is None:
             return []
         news = [one.id for one in self._view.events_of(_place(said.id)[0]) if one.replaces == retracted]
