@@ -22,7 +22,7 @@ class AppClient(httpx2.Client):
 
     def __init__(self, app: Any, *, headers: Mapping[str, str] | None = None, host: str = "testclient") -> None:
         super().__init__(
-            transport=_InProcess(app, host), base_url="http://testserver", headers=headers, follow_redirects=True
+            transport=_InProcess(app, host), base_url="http://127.0.0.1:8420", headers=headers, follow_redirects=True
         )
         self.app = app
 

@@ -142,7 +142,8 @@ class _Changes(Response):
 
 
 def _as_event(said: SaidEvent) -> str:
-    data = json.dumps(written(said), ensure_ascii=False, separators=(",", ":"))
+    # In ASCII: many readers of lines also end one at signs of Unicode that may be in what people wrote.
+    data = json.dumps(written(said), separators=(",", ":"))
     return f"id: {said.id}\nevent: {said.event.type.value}\ndata: {data}\n\n"
 
 

@@ -12,7 +12,6 @@ from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ViewOf, for_money
 from pledgewatch_cloud.api.body import json_body
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.book_file import MAX_FILE_BYTES
 from pledgewatch_cloud.decide.collateral import stress
 from pledgewatch_cloud.decide.collateral.exposure import lots_by_fence
 from pledgewatch_cloud.decide.collateral.stress import Shock, Stressed
@@ -24,7 +23,7 @@ router = APIRouter(prefix="/stress", tags=["stress"], dependencies=[Depends(for_
 @router.post("", openapi_extra=examples.json_body(examples.SHOCKS))
 async def run_stress(view: ViewOf, request: Request) -> dict[str, Any]:
     """Every facility that is seen under every shock, and the names in them that nobody knows; nothing changes."""
-    document = await json_body(request, MAX_FILE_BYTES)
+    document = await json_body(request)
     try:
         shocks = stress.shocks_of(document)
     except BookError as error:
