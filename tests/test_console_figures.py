@@ -1,7 +1,6 @@
 """The console's arithmetic in a real browser, as tables: what it is given, and what it writes."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest

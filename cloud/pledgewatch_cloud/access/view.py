@@ -12,13 +12,16 @@ from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
+from pledgewatch_cloud.access.behind import Payload, payload_of
 from pledgewatch_cloud.decide.access.pledges import Pledge
 from pledgewatch_cloud.decide.access.scope import Scope, Viewer
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.access.visible import Sight, sees_event
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
-from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
+from pledgewatch_cloud.decide.collateral.evidence import Evidence, evidence_of
+from pledgewatch_cloud.decide.collateral.grounds import Looked, cases, grounds_of
+from pledgewatch_cloud.decide.collateral.trail import trail_of
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import shared
@@ -141,13 +144,29 @@ class View:
         assert facility in self.state.book.facilities, f"{facility} is not seen"
         if not self.scope.sees_money:
             return []
+        looked = self._looked(facility, lot)
+        grounds = grounds_of(looked)
+        return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in looked.lines]
+
+    def evidence(self, facility: str) -> list[Evidence]:
+        """What stands for each lot of a facility that is pledged to who asks. The facility is seen."""
+        assert facility in self.state.book.facilities, f"{facility} is not seen"
+        whole, now_ms, shown = self._whole, self._whole.recorded_at_ms, self.scope.pledged_lots
+        found = evidence_of(sheet_now(whole, now_ms), whole.book, whole.assets, facility, now_ms)
+        return [one for one in found if one.lot in shown]
+
+    def trail(self, lot: str) -> dict[str, Any] | None:
+        """What a lot's amounts rest on; None where it is not pledged to who asks, or they see no money."""
+        if lot not in self.scope.pledged_lots or not self.scope.sees_money:
+            return None
+        return trail_of(next(iter(cases(self._looked(self._whole.book.lots[lot].facility, lot)))))
+
+    def _looked(self, facility: str, lot: str) -> Looked:
         whole, now_ms = self._whole, self._whole.recorded_at_ms
         lines = [one for one in bases.lines_of(sheet_now(whole, now_ms), facility) if lot in ("", one.id)]
-        looked = Looked(
+        return Looked(
             facility, lines, now_ms, whole.book, whole.market, whole.facts, whole.assets, whole.held, whole.facts
         )
-        grounds = grounds_of(looked)
-        return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in lines]
 
     def base_at(self, facility: str, as_of_ms: int | None, known_at_ms: int | None) -> BaseAt:
         """The base of a moment by what was known at another. Raises BaseAtError where there is none to be seen: a
@@ -198,6 +217,17 @@ class View:
     def events_of(self, entry: int) -> list[SaidEvent]:
         """The events of one entry."""
         return [one for one in self._store.events_of(entry) if self._sees(one)]
+
+    def event(self, name: str) -> SaidEvent | None:
+        """The event of an id."""
+        entry = name.partition(".")[0]
+        is_there = entry.isascii() and entry.isdecimal() and len(entry) < len(str(2**63))
+        some = self.events_of(int(entry)) if is_there and int(entry) <= self._whole.entry else []
+        return next((one for one in some if one.id == name), None)
+
+    def payload(self, said: SaidEvent) -> Payload | None:
+        """What brought the reading that an event names."""
+        return payload_of(self._store, self.scope, said)
 
     def standing(self, asset: str) -> list[SaidEvent]:
         """What stands of what was found of an asset."""
