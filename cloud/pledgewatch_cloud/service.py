@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -68,6 +69,7 @@ from pledgewatch_wire.topics import Kind
 _FAREWELL_S = 5
 """How long a stop waits for clients that do not take their answers."""
 _COLLECT_AFTER = 100_000, 50, 100
+_SWITCH_S = 0.001
 _FILTERS = (topics.topic_filter(Kind.UP), topics.topic_filter(Kind.STATUS))
 log = logging.getLogger(__name__)
 
@@ -123,6 +125,8 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     clock = clock_of(settings)
     spine = _spine(settings, store, clock, stack)
     _spare_the_collector()
+    # A batch is taken in beside the event loop, which waits so long for the interpreter whenever it wakes; else 5 ms.
+    sys.setswitchinterval(_SWITCH_S)
     log.info("journal %s stands at entry %d", store.journal, spine.state.entry)
     relays: dict[str, Relay] = {}
     writer = Writer(spine, lambda: delivery.wake(relays, spine.withdrawn))

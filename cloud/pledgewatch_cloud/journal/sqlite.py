@@ -108,6 +108,9 @@ class SqliteStore(SqliteOutbox):
         self._anchor: Anchor | None = None
         self._last, self._hash = 0, b""
         self._tail: SpanTail | None = None
+        self._idle: list[sqlite3.Connection] = []
+        self._idle_lock = threading.Lock()
+        self._is_closed = False
         if read_only and not self._path.exists():
             raise StoreError(f"{self._path}: there is no journal here")
         held = _anchored(folder)  # before the journal is looked at, which may grow meanwhile
@@ -177,6 +180,10 @@ class SqliteStore(SqliteOutbox):
         """Close the file."""
         with self._lock:
             self._connection.close()
+            with self._idle_lock:
+                self._is_closed = True
+                while self._idle:
+                    self._idle.pop().close()
             if self._anchor is not None:
                 self._anchor.close()
                 self._anchor = None
@@ -235,7 +242,7 @@ class SqliteStore(SqliteOutbox):
     def entries_of(self, kind: str, after: int = 0, limit: int = 100) -> list[WrittenEntry]:
         """The first entries of a kind beyond `after`; see Store."""
         wanted = "SELECT * FROM entry WHERE kind = ? AND number > ? ORDER BY number LIMIT ?"
-        found = self._rows(wanted, kind, after, limit)
+        found = self._rows_aside(wanted, (kind, after, limit))
         if wrong := [row[0] for row in found if tuple(map(type, row)) != _ENTRY_TYPES]:
             raise form.DamagedError(wrong[0], "a column holds another type than was written")
         return [WrittenEntry(*row) for row in found]
@@ -244,15 +251,19 @@ class SqliteStore(SqliteOutbox):
         """Events of the entries beyond `after_entry`; see Store."""
         which, of = ("subject = ? AND", [subject]) if subject else ("", [])
         beyond = f"FROM event WHERE {which} entry > ?"
-        last = self._rows(f"SELECT entry {beyond} ORDER BY entry, place LIMIT 1 OFFSET ?", *of, after_entry, limit - 1)
+        last = self._rows_aside(
+            f"SELECT entry {beyond} ORDER BY entry, place LIMIT 1 OFFSET ?", (*of, after_entry, limit - 1)
+        )
         until = last[0][0] if last else NEVER
         return _said(
-            self._rows(f"SELECT {_EVENT} {beyond} AND entry <= ? ORDER BY entry, place", *of, after_entry, until)
+            self._rows_aside(
+                f"SELECT {_EVENT} {beyond} AND entry <= ? ORDER BY entry, place", (*of, after_entry, until)
+            )
         )
 
     def events_of(self, entry: int) -> list[SaidEvent]:
         """Events of one entry; see Store."""
-        return _said(self._rows(f"SELECT {_EVENT} FROM event WHERE entry = ? ORDER BY place", entry))  # noqa: S608 - a constant of this file
+        return _said(self._rows_aside(f"SELECT {_EVENT} FROM event WHERE entry = ? ORDER BY place", (entry,)))  # noqa: S608 - a constant of this file
 
     def spans(self, device: str, epoch: int, first: int, last: int) -> list[Span]:
         """Overlapping spans; see Store."""
@@ -410,8 +421,26 @@ class SqliteStore(SqliteOutbox):
             return self._connection.execute(statement, values).fetchall()
 
     def _rows_aside(self, statement: str, values: dict[str, object] | tuple[object, ...]) -> list[Any]:
-        with self._translated(), closing(self._connect(read_only=True)) as connection:
+        with self._translated(), self._aside() as connection:
             return connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _aside(self) -> Iterator[sqlite3.Connection]:
+        """A connection that nobody else reads with meanwhile, so that it waits for no commit, and none for it. It is
+        kept for the next; there are as many as were ever wanted at once."""
+        with self._idle_lock:
+            connection = self._idle.pop() if self._idle else None
+        connection = connection or self._connect(read_only=True)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        with self._idle_lock:
+            if not self._is_closed:
+                self._idle.append(connection)
+                return
+        connection.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

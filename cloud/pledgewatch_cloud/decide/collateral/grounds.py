@@ -75,7 +75,8 @@ class Looked(NamedTuple):
 
 def grounds_of(looked: Looked) -> dict[str, tuple[str, ...]]:
     """By lot, what its ineligibles rest on, each as a line; lots without any are left out."""
-    told = {case.lot.id: tuple(one.text for one in grounds(case)) for case in cases(looked)}
+    some = [line for line in looked.lines if line.ineligible or line.is_unvalued]
+    told = {case.lot.id: tuple(one.text for one in grounds(case)) for case in cases(looked._replace(lines=some))}
     return {lot: texts for lot, texts in told.items() if texts}
 
 
