@@ -13,8 +13,9 @@ from receipting import BANK, FIRST, OTHER_BANK
 from seeing import HALL_LOT, USERS, Seeing
 from warehouses import HALL, TRACKER, ZONE
 
-from pledgewatch_cloud.api import examples
+from pledgewatch_cloud.api import devices, examples
 from pledgewatch_cloud.decide import drafts
+from pledgewatch_wire.reading import Cell, Channel
 
 HOUR_S = 3_600
 
@@ -250,3 +251,97 @@ def test_what_brought_a_reading_is_told_as_far_as_readings_are_seen(seeing: Seei
             assert by["measured_ms"] == late_ms
         else:
             assert (by["first_sequence"], by["last_sequence"]) == (early.sequence, late.sequence)
+
+
+def test_a_device_tells_how_it_is_heard_and_what_is_in_its_battery(cloud: ApiCloud) -> None:
+    cloud.sail_into_port()
+    cloud.measure(20, Cell(Channel.BATTERY_MV, 3_650))
+    cloud.feeder.catch_up()
+    (found,) = cloud.get("/devices?battery=true&limit=1000")
+    assert (found["heard_ms"], found["battery_mv"]) == (NOON_MS + 20 * MINUTE_MS, 3_650)
+    assert [one["state"] for one in found["sources"]] == ["live"]
+    assert_like(found, examples.DEVICE)
+    (without,) = cloud.get("/devices")
+    assert without["battery_mv"] is None
+    cloud.clock.at_ms = NOON_MS + 90 * MINUTE_MS
+    cloud.spine.tick()
+    (silent,) = cloud.get("/devices")
+    assert silent["heard_ms"] == NOON_MS + 20 * MINUTE_MS
+    assert [(one["state"], one["at_ms"]) for one in silent["sources"]] == [("silent", NOON_MS + 80 * MINUTE_MS)]
+
+
+def test_a_device_that_was_never_heard_says_nothing(cloud: ApiCloud) -> None:
+    cloud.spine.commit(drafts.amend, book_document(cloud.device))
+    (found,) = cloud.get("/devices?battery=true&limit=10")
+    assert (found["heard_ms"], found["sources"], found["battery_mv"], found["epochs"]) == (None, [], None, [])
+
+
+def test_batteries_are_asked_of_pages_that_are_small_enough(cloud: ApiCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.sail_into_port()
+    monkeypatch.setattr(devices, "BATTERIES_MAX", 0)
+    assert_problem(cloud.client.get("/devices?battery=true"), 422)
+    assert cloud.client.get("/devices").status_code == 200
+
+
+def test_a_battery_is_of_the_time_in_which_the_asset_is_seen(seeing: Seeing) -> None:
+    device = seeing.keeping.devices[TRACKER]
+    seeing.tick()
+    reading = device.measure(seeing.keeping.clock.at_ms - MINUTE_MS // 2, Cell(Channel.BATTERY_MV, 3_111))
+    seeing.keeping.take(device.arrival([reading], operator="harbour-line"))
+    seeing.feeder.catch_up()
+    seeing.lend_on_sea(LINE)
+
+    def batteries(user: str) -> dict[str, int | None]:
+        return {one["device"]: one["battery_mv"] for one in seeing.get(user, "/devices?battery=true")}
+
+    assert batteries("operator-one")[TRACKER] == 3_111
+    assert batteries("lender-one")[TRACKER] is None, "it was said before the pledge"
+
+
+def test_a_zone_tells_of_its_newest_reading_though_it_has_no_fix(seeing: Seeing) -> None:
+    seeing.pledge(FIRST, BANK)
+    seeing.read(ZONE)
+    found = seeing.get("lender-one", f"/assets/{HALL}")["properties"]
+    assert found["measured_at_ms"] is None
+    assert found["newest_ms"] == seeing.readings[-1][0]
+
+
+def alerts_of(cloud: ApiCloud) -> dict[str, Any]:
+    """The alerts, by their rules."""
+    return {one["rule"]: one for one in cloud.get("/alerts")}
+
+
+def test_an_alert_says_of_which_lot_what_happened_and_how_much(cloud: ApiCloud) -> None:
+    cloud.sail_into_port()
+    cloud.spine.tick()
+    found = alerts_of(cloud)["condition-breached"]
+    lot = book_document(cloud.device)["lots"][0]["id"]
+    assert (found["lots"], found["facilities"], found["receipts"]) == ([lot], ["facility-1"], [])
+    (told,) = found["told"]
+    assert told["event"] == breach_of(cloud) == found["id"]
+    assert (told["low"], told["high"], told["value"], told["ended_ms"]) == (2_000, 8_000, 9_100, None)
+    assert told["outside_ms"] == 18 * MINUTE_MS
+    assert_like(found, examples.ALERT)
+    cloud.clock.at_ms = NOON_MS + 90 * MINUTE_MS
+    cloud.spine.tick()
+    silent = alerts_of(cloud)["source-silent"]
+    (told,) = silent["told"]
+    assert (told["kind"], told["device"], told["heard_ms"]) == (
+        "source_silent",
+        cloud.device.name,
+        NOON_MS + 20 * MINUTE_MS,
+    )
+    assert (silent["lots"], silent["facilities"]) == ([lot], ["facility-1"]), "what is in the container"
+
+
+def test_an_alert_of_goods_names_receipt_and_case_to_whom_they_are_pledged(seeing: Seeing) -> None:
+    seeing.pledge(FIRST, BANK)
+    seeing.keeping.row("sold", 25, minute=seeing.minute)
+    (found,) = [one for one in seeing.get("lender-one", "/alerts") if one["rule"] == "stock-short"]
+    assert (found["lots"], found["receipts"], found["facilities"]) == ([HALL_LOT], [FIRST], [LINE])
+    (told,) = found["told"]
+    assert (told["missing"], told["quantity"], told["receipt"]) == (17, 40, FIRST)
+    assert told["cases"]
+    assert [one["id"] for one in seeing.get("lender-one", f"/alerts?facility={LINE}")] == [found["id"]]
+    for user in ("lender-two", "lender-none", "operator-one", "warehouse-one"):
+        assert FIRST not in str([one for one in seeing.get(user, "/alerts") if one["rule"] == "stock-short"])

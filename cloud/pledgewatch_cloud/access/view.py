@@ -30,16 +30,20 @@ from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.series.series import Point, Series, Stretch
 from pledgewatch_cloud.spine.base_at import BaseAt, BaseAtError, base_at
 from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_wire.reading import Channel
 
 SIGHTS_MAX = 256
 """Viewers whose sight is kept; of more, the one that was asked for longest ago is made again."""
 KEPT_S = 1.0
 """How long what is made of a state for many requests may stand for the states after it."""
+BATTERY_KEPT_S = 60.0
+"""How long a battery is not read again: it lasts for months, and a page of devices would ask for each."""
 LOOKED_AT_MAX = 20_000
 """Events that are looked at for one page: where little is seen, a page is shorter than was asked for."""
 
 
 _Made = TypeVar("_Made")
+_Batteries = dict[str, tuple[float, Point | None]]
 
 
 class Page(NamedTuple):
@@ -55,6 +59,7 @@ class Views:
     def __init__(self, store: Store, writer: Writer, series: Series) -> None:
         self._store, self._writer, self._series = store, writer, series
         self._seeing: dict[Viewer, _Seeing] = {}
+        self._batteries: _Batteries = {}
 
     def of(self, viewer: Viewer) -> "View":
         """What somebody may see now."""
@@ -65,7 +70,7 @@ class Views:
         while len(self._seeing) >= SIGHTS_MAX:
             del self._seeing[next(iter(self._seeing))]
         self._seeing[viewer] = seeing
-        return View(self._store, self._series, state, said_entry, seeing)
+        return View(self._store, self._series, state, said_entry, seeing, self._batteries)
 
 
 class _Kept(NamedTuple):
@@ -89,9 +94,12 @@ class View:
     """What one viewer may see at one moment. `state` holds nothing else; reading from disk may raise StoreError, and of
     series SeriesError."""
 
-    def __init__(self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing) -> None:
+    def __init__(
+        self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing, batteries: _Batteries
+    ) -> None:
         self._store, self._series, self._whole, self._said_entry = store, series, whole, said_entry
         self._sight, self._kept = seeing.sight, seeing.kept
+        self._batteries = batteries
         self._recorded: dict[int, int] = {}
 
     @property
@@ -276,12 +284,29 @@ class View:
 
     def last(self, asset: str) -> dict[int, Point]:
         """The newest point of each channel of an asset that is seen now."""
-        now_ms = self._whole.recorded_at_ms
-        if not self.scope.sees_asset(asset, now_ms):
+        since_ms = self._seen_since_ms(asset)
+        if since_ms is None:
             return {}
-        since_ms = max(one for one, until_ms in self.scope.when_asset(asset) if one <= now_ms < until_ms)
-        found = self._series.last(asset, now_ms)
+        found = self._series.last(asset, self._whole.recorded_at_ms)
         return {channel: one for channel, one in found.items() if one.measured_at_ms >= since_ms}
+
+    def _seen_since_ms(self, asset: str) -> int | None:
+        """Since when an asset is seen without a break; None where it is not seen now."""
+        now_ms = self._whole.recorded_at_ms
+        when = self.scope.when_asset(asset)
+        return max((since_ms for since_ms, until_ms in when if since_ms <= now_ms < until_ms), default=None)
+
+    def battery_mv(self, asset: str) -> int | None:
+        """The newest that an asset's devices have said of their battery, as it was read at most BATTERY_KEPT_S ago."""
+        since_ms, now_s = self._seen_since_ms(asset), time.monotonic()
+        if since_ms is None:
+            return None
+        found = self._batteries.get(asset)
+        if found is None or now_s - found[0] > BATTERY_KEPT_S:
+            point = self._series.last(asset, self._whole.recorded_at_ms).get(Channel.BATTERY_MV)
+            found = self._batteries[asset] = now_s, point
+        point = found[1]
+        return None if point is None or point.measured_at_ms < since_ms else point.value
 
     def _seen_of(self, asset: str, from_ms: int, to_ms: int) -> tuple[tuple[int, int], ...]:
         return shared(self.scope.when_asset(asset), ((from_ms, to_ms),)) if from_ms < to_ms else ()

@@ -167,6 +167,66 @@ TRAIL: dict[str, Any] = {
         },
     },
 }
+ALERT: dict[str, Any] = {
+    "id": "333.0",
+    "rule": "condition-breached",
+    "group": "sofas",
+    "state": "open",
+    "severity": "critical",
+    "causes": ["333.0"],
+    "since_ms": _AT_MS,
+    "opened_ms": _AT_MS,
+    "cleared_ms": None,
+    "told_ms": _AT_MS + 4_000,
+    "acknowledged_by": "",
+    "acknowledged_severity": "",
+    "unheeded": False,
+    "repeated_ms": None,
+    "earlier": [],
+    "next_ms": None,
+    "comments": [],
+    "silence": None,
+    "assets": [_CONTAINER],
+    "lots": ["sofas"],
+    "receipts": ["la-3:0001"],
+    "facilities": ["autumn-line"],
+    "told": [
+        {
+            "event": "333.0",
+            "kind": "condition_breached",
+            "asset": _CONTAINER,
+            "at_ms": _AT_MS,
+            "ended_ms": None,
+            "lot": "sofas",
+            "limit": "cold",
+            "channel": "temperature_mc",
+            "low": 2_000,
+            "high": 8_000,
+            "value": 9_300,
+            "outside_ms": 600_000,
+        }
+    ],
+}
+DEVICE: dict[str, Any] = {
+    "device": "pi-7",
+    "operator": "harbour-line",
+    "asset": _CONTAINER,
+    "epochs": [
+        {
+            "epoch": 1,
+            "contiguous": 4_060,
+            "received": 4_060,
+            "missing": [],
+            "signed": 4_000,
+            "chain_hash": "0" * 64,
+            "suspicions": 0,
+        }
+    ],
+    "heard_ms": _AT_MS,
+    "sources": [{"device": "pi-7", "channel": None, "state": "live", "at_ms": _AT_MS}],
+    "battery_mv": 3_712,
+    "said": {"online": True, "epoch": 1, "measured": 4_060, "spooled": 0, "agent_version": "0.1.0"},
+}
 PRICES: dict[str, Any] = {
     "series": "steel",
     "quotes": [{"series": "steel", "date": "2025-12-31", "price": "10.00", "currency": "USD", "per": 1}],
