@@ -12,13 +12,16 @@ from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
+from pledgewatch_cloud.access.behind import Payload, payload_of
 from pledgewatch_cloud.decide.access.pledges import Pledge
 from pledgewatch_cloud.decide.access.scope import Scope, Viewer
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.access.visible import Sight, sees_event
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
-from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
+from pledgewatch_cloud.decide.collateral.evidence import Evidence, evidence_of
+from pledgewatch_cloud.decide.collateral.grounds import Looked, cases, grounds_of
+from pledgewatch_cloud.decide.collateral.trail import trail_of
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import shared
@@ -27,16 +30,20 @@ from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.series.series import Point, Series, Stretch
 from pledgewatch_cloud.spine.base_at import BaseAt, BaseAtError, base_at
 from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_wire.reading import Channel
 
 SIGHTS_MAX = 256
 """Viewers whose sight is kept; of more, the one that was asked for longest ago is made again."""
 KEPT_S = 1.0
 """How long what is made of a state for many requests may stand for the states after it."""
+BATTERY_KEPT_S = 60.0
+"""How long a battery is not read again: it lasts for months, and a page of devices would ask for each."""
 LOOKED_AT_MAX = 20_000
 """Events that are looked at for one page: where little is seen, a page is shorter than was asked for."""
 
 
 _Made = TypeVar("_Made")
+_Batteries = dict[str, tuple[float, Point | None]]
 
 
 class Page(NamedTuple):
@@ -52,6 +59,7 @@ class Views:
     def __init__(self, store: Store, writer: Writer, series: Series) -> None:
         self._store, self._writer, self._series = store, writer, series
         self._seeing: dict[Viewer, _Seeing] = {}
+        self._batteries: _Batteries = {}
 
     def of(self, viewer: Viewer) -> "View":
         """What somebody may see now."""
@@ -62,7 +70,7 @@ class Views:
         while len(self._seeing) >= SIGHTS_MAX:
             del self._seeing[next(iter(self._seeing))]
         self._seeing[viewer] = seeing
-        return View(self._store, self._series, state, said_entry, seeing)
+        return View(self._store, self._series, state, said_entry, seeing, self._batteries)
 
 
 class _Kept(NamedTuple):
@@ -86,9 +94,12 @@ class View:
     """What one viewer may see at one moment. `state` holds nothing else; reading from disk may raise StoreError, and of
     series SeriesError."""
 
-    def __init__(self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing) -> None:
+    def __init__(
+        self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing, batteries: _Batteries
+    ) -> None:
         self._store, self._series, self._whole, self._said_entry = store, series, whole, said_entry
         self._sight, self._kept = seeing.sight, seeing.kept
+        self._batteries = batteries
         self._recorded: dict[int, int] = {}
 
     @property
@@ -141,13 +152,29 @@ class View:
         assert facility in self.state.book.facilities, f"{facility} is not seen"
         if not self.scope.sees_money:
             return []
+        looked = self._looked(facility, lot)
+        grounds = grounds_of(looked)
+        return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in looked.lines]
+
+    def evidence(self, facility: str) -> list[Evidence]:
+        """What stands for each lot of a facility that is pledged to who asks. The facility is seen."""
+        assert facility in self.state.book.facilities, f"{facility} is not seen"
+        whole, now_ms, shown = self._whole, self._whole.recorded_at_ms, self.scope.pledged_lots
+        found = evidence_of(sheet_now(whole, now_ms), whole.book, whole.assets, facility, now_ms)
+        return [one for one in found if one.lot in shown]
+
+    def trail(self, lot: str) -> dict[str, Any] | None:
+        """What a lot's amounts rest on; None where it is not pledged to who asks, or they see no money."""
+        if lot not in self.scope.pledged_lots or not self.scope.sees_money:
+            return None
+        return trail_of(next(iter(cases(self._looked(self._whole.book.lots[lot].facility, lot)))))
+
+    def _looked(self, facility: str, lot: str) -> Looked:
         whole, now_ms = self._whole, self._whole.recorded_at_ms
         lines = [one for one in bases.lines_of(sheet_now(whole, now_ms), facility) if lot in ("", one.id)]
-        looked = Looked(
+        return Looked(
             facility, lines, now_ms, whole.book, whole.market, whole.facts, whole.assets, whole.held, whole.facts
         )
-        grounds = grounds_of(looked)
-        return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in lines]
 
     def base_at(self, facility: str, as_of_ms: int | None, known_at_ms: int | None) -> BaseAt:
         """The base of a moment by what was known at another. Raises BaseAtError where there is none to be seen: a
@@ -199,6 +226,17 @@ class View:
         """The events of one entry."""
         return [one for one in self._store.events_of(entry) if self._sees(one)]
 
+    def event(self, name: str) -> SaidEvent | None:
+        """The event of an id."""
+        entry = name.partition(".")[0]
+        is_there = entry.isascii() and entry.isdecimal() and len(entry) < len(str(2**63))
+        some = self.events_of(int(entry)) if is_there and int(entry) <= self._whole.entry else []
+        return next((one for one in some if one.id == name), None)
+
+    def payload(self, said: SaidEvent) -> Payload | None:
+        """What brought the reading that an event names."""
+        return payload_of(self._store, self.scope, said)
+
     def standing(self, asset: str) -> list[SaidEvent]:
         """What stands of what was found of an asset."""
         return [one for one in self._store.standing(asset, self._whole.entry + 1) if self._sees(one)]
@@ -246,12 +284,29 @@ class View:
 
     def last(self, asset: str) -> dict[int, Point]:
         """The newest point of each channel of an asset that is seen now."""
-        now_ms = self._whole.recorded_at_ms
-        if not self.scope.sees_asset(asset, now_ms):
+        since_ms = self._seen_since_ms(asset)
+        if since_ms is None:
             return {}
-        since_ms = max(one for one, until_ms in self.scope.when_asset(asset) if one <= now_ms < until_ms)
-        found = self._series.last(asset, now_ms)
+        found = self._series.last(asset, self._whole.recorded_at_ms)
         return {channel: one for channel, one in found.items() if one.measured_at_ms >= since_ms}
+
+    def _seen_since_ms(self, asset: str) -> int | None:
+        """Since when an asset is seen without a break; None where it is not seen now."""
+        now_ms = self._whole.recorded_at_ms
+        when = self.scope.when_asset(asset)
+        return max((since_ms for since_ms, until_ms in when if since_ms <= now_ms < until_ms), default=None)
+
+    def battery_mv(self, asset: str) -> int | None:
+        """The newest that an asset's devices have said of their battery, as it was read at most BATTERY_KEPT_S ago."""
+        since_ms, now_s = self._seen_since_ms(asset), time.monotonic()
+        if since_ms is None:
+            return None
+        found = self._batteries.get(asset)
+        if found is None or now_s - found[0] > BATTERY_KEPT_S:
+            point = self._series.last(asset, self._whole.recorded_at_ms).get(Channel.BATTERY_MV)
+            found = self._batteries[asset] = now_s, point
+        point = found[1]
+        return None if point is None or point.measured_at_ms < since_ms else point.value
 
     def _seen_of(self, asset: str, from_ms: int, to_ms: int) -> tuple[tuple[int, int], ...]:
         return shared(self.scope.when_asset(asset), ((from_ms, to_ms),)) if from_ms < to_ms else ()

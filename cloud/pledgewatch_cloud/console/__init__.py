@@ -1,11 +1,18 @@
-"""The console: a web page over the API, served by the service itself: the files of this folder (docs/CONSOLE.md)."""
+"""The console: a web page over the API, served by the service itself: the files of this folder (docs/CONSOLE.md).
+
+`currencies.js` is made of our own table of currencies: a browser has decimals of its own for some, and an amount that
+is divided by those is another amount.
+"""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
+
+from pledgewatch_cloud.decide.currencies import EXPONENTS
 
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -27,8 +34,10 @@ class Page(NamedTuple):
 
 
 def pages() -> dict[str, Page]:
-    """Every file of the console, by its path in the folder."""
-    return dict(_pages(files(__name__), ""))
+    """Every file of the console, by its path in the folder, and the table of currencies."""
+    table = json.dumps(EXPONENTS, separators=(",", ":"))
+    text = f"/** The decimals of the minor unit, by currency. */\nexport const EXPONENTS = {table};\n"
+    return {**dict(_pages(files(__name__), "")), "currencies.js": _page(text.encode(), KINDS[".js"])}
 
 
 def staged(page: Page, stage: str) -> Page:

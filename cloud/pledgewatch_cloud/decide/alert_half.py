@@ -88,7 +88,7 @@ def alerts_by_facility(book: Book, facts: Facts, alerts: Mapping[str, Alert], no
     """By facility, the alerts that concern its goods at a moment; a facility with none is not there."""
     found: dict[str, list[Alert]] = {}
     for _, one in sorted(alerts.items(), key=lambda item: item[0]):
-        for facility in {lot.facility for lot in _concerned(book, facts, one, now_ms)}:
+        for facility in {lot.facility for lot in lots_of(book, facts, one, now_ms)}:
             found.setdefault(facility, []).append(one)
     return found
 
@@ -119,12 +119,12 @@ def _assets_of_group(book: Book, group_by: str, group: str) -> list[str]:
 def _spells(book: Book, facts: Facts, rule: AlertRule, group: str, now_ms: int) -> Iterator[Spell]:
     """The causes of a rule's group that stand."""
     for asset in _assets_of_group(book, rule.group_by, group):
-        for one in _spells_of(book, facts, asset, now_ms):
+        for one in spells_of(book, facts, asset, now_ms):
             if one.cause.kind == rule.on and _counts(book, rule, group, one):
                 yield one
 
 
-def _spells_of(book: Book, facts: Facts, asset: str, now_ms: int) -> Iterator[Spell]:
+def spells_of(book: Book, facts: Facts, asset: str, now_ms: int) -> Iterator[Spell]:
     """An asset's causes; what went on of a lot is over when the lot has left."""
     for one in causes_module.spells(facts.get(asset, AssetFacts())):
         lot = book.lots.get(one.cause.lot)
@@ -156,7 +156,7 @@ def _announce(book: Book, facts: Facts, moves: list[Move], now_ms: int, log: Log
             about["by"] = alert.acknowledged_by
         state = alert.state.value
         said = log.say(event(move.event_type, move.at_ms, alert.group, **about, state=state, causes=len(alert.causes)))
-        lots = _concerned(book, facts, alert, now_ms)
+        lots = lots_of(book, facts, alert, now_ms)
         for facility in sorted({lot.facility for lot in lots}):
             mine = [lot for lot in lots if lot.facility == facility]
             assets = sorted({asset for lot in mine for asset in lot.assets})
@@ -167,7 +167,7 @@ def _announce(book: Book, facts: Facts, moves: list[Move], now_ms: int, log: Log
             log.send(facility, f"{said.id}.{facility}", move.message_type, alert.id, move.at_ms, data)
 
 
-def _concerned(book: Book, facts: Facts, alert: Alert, now_ms: int) -> list[Lot]:
+def lots_of(book: Book, facts: Facts, alert: Alert, now_ms: int) -> list[Lot]:
     """The lots that an alert may concern: those that are in its assets, and those that have left and are named."""
     found: dict[str, Lot] = {}
     for asset in assets_of(book, facts, alert):
@@ -190,6 +190,6 @@ def _described(book: Book, facts: Facts, asset: str, alert: Alert, now_ms: int) 
             "at_ms": one.cause.at_ms,
             "ended_ms": one.ended_ms,
         }
-        for one in _spells_of(book, facts, asset, now_ms)
+        for one in spells_of(book, facts, asset, now_ms)
         if one.id in wanted
     ]
