@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pledgewatch_cloud.decide.messages import MessageType, message
-from pledgewatch_cloud.decide.moments import iso, moment_ms
+from pledgewatch_cloud.decide.moments import ID, iso, moment_ms
 
 WRITTEN = [
     (0, "1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z"),
@@ -26,3 +26,17 @@ def test_a_moment_is_written_in_one_way_and_read_back(at_ms: int, short: str, fu
 def test_a_message_always_tells_its_time_to_the_millisecond(at_ms: int, full: str) -> None:
     sent = message("journal-1", "7.0", MessageType.RECORD_BASE, "facility-1", 3, "facility-1", at_ms, {})
     assert json.loads(sent.body)["time"] == full
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "7", "la-3:0001", "a/b", "a.b/.c", "a/..b", "a/b..", "a/.../b", "a//b", "a" * 128]
+)
+def test_a_name_that_an_address_can_have(name: str) -> None:
+    assert ID.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/.", "a/..", "a/../b", "a/./b", "a/b/..", "a b", "a/../..", "a" * 129]
+)
+def test_a_name_that_is_none_or_in_an_address_another_s(name: str) -> None:
+    assert not ID.fullmatch(name)

@@ -31,11 +31,13 @@ async def list_alerts(
     severity: Literal["warning", "critical"] | None = None,
     facility: str = "",
     silenced: bool | None = None,
+    cleared: bool | None = None,
 ) -> list[dict[str, Any]]:
     """Alerts as they stand, the latest first, of a state, a severity or a facility where one is named; those that are
-    `silenced` for who asks, or are not. Moments that have not come are null. `comments` and `silence` are of the own
-    party; a keeper has all comments. `lots`, `receipts` and `facilities` are those that an alert concerns; `told` says
-    what was found, of the newest eight causes, and how much it is by now, give or take a second."""
+    `silenced` for who asks, or are not, and those that have `cleared`, or have not. Moments that have not come are
+    null. `comments` and `silence` are of the own party; a keeper has all comments. `lots`, `receipts` and `facilities`
+    are those that an alert concerns; `told` says what was found, of the newest eight causes, and how much it is by now,
+    give or take a second."""
     seen, party = view.state, view.viewer.party
     some = list(seen.alerts.values())
     if facility:
@@ -45,6 +47,7 @@ async def list_alerts(
         for one in some
         if (state is None or one.state is state)
         and (severity is None or one.severity == severity)
+        and (cleared is None or cleared == (one.state is AlertState.CLEARED))
         and (silenced is None or silenced == (silence_of(one.silences, party, seen.recorded_at_ms) is not None))
     )
     abouts = view.kept(Abouts)

@@ -2,6 +2,7 @@
 // a demo alone (docs/DEMO.md); nothing is told there that the journal does not have.
 
 import { el, time } from "./draw.js";
+import { patch } from "./patch.js";
 import { t } from "./words.js";
 
 /** @typedef {{ beat: string, head: string, why: string, link: string, at_ms: number, event: string }} Told */
@@ -17,24 +18,25 @@ const asked = async (path, how) => (await fetch(stage + path, { cache: "no-store
 /** One beat that was told, with the page that it is about. @param {Told} one */
 const line = one => el("li", {}, el("a", { href: one.link }, one.head), " ", el("span", { class: "quiet" }, time(one.at_ms)));
 
-/** The buttons that break something. @param {Said} said @param {HTMLElement} poked */
-const buttons = (said, poked) => el("p", { class: "pokes" }, ...said.pokes.map(one => el("button", {
+/** The buttons that break something, and what was broken last. @param {Said} said */
+const buttons = said => el("p", { class: "pokes" }, ...said.pokes.map(one => el("button", {
   type: "button", id: `poke-${one.name}`,
-  click: async () => { poked.textContent = (await asked(`/pokes/${one.name}`, { method: "POST" })).poked; },
+  click: async () => {
+    const { poked } = await asked(`/pokes/${one.name}`, { method: "POST" }), line = document.getElementById("poked");
+    if (line) line.textContent = poked;
+  },
 }, one.words)));
 
 /** @param {HTMLElement} news @param {HTMLElement} rest @param {Said} said */
 function draw(news, rest, said) {
   const last = said.told.at(-1);
-  news.replaceChildren(
+  patch(news, [
     el("p", { class: "head" }, last ? el("a", { href: last.link }, last.head) : t("demo_begins"), " ", el("span", { class: "quiet" }, `${said.told.length}/${said.of}`)),
-    el("p", {}, last ? last.why : t("demo_why")), said.ended ? el("p", { class: "quiet" }, said.ended) : "");
-  const earlier = said.told.slice(0, -1).reverse(), isOpen = rest.querySelector("details")?.open;
-  const poked = el("p", { class: "quiet", role: "status" }, said.poked), focus = document.activeElement?.id;
-  rest.replaceChildren(
-    earlier.length ? el("details", { open: isOpen ? "" : null }, el("summary", {}, t("demo_before")), el("ol", { reversed: "" }, ...earlier.map(line))) : "",
-    el("div", {}, el("p", { class: "quiet" }, t("demo_pokes")), buttons(said, poked), poked));
-  if (focus?.startsWith("poke-")) document.getElementById(focus)?.focus({ preventScroll: true });
+    el("p", {}, last ? last.why : t("demo_why")), ...(said.ended ? [el("p", { class: "quiet" }, said.ended)] : [])]);
+  const earlier = said.told.slice(0, -1).reverse();
+  patch(rest, [
+    ...(earlier.length ? [el("details", {}, el("summary", {}, t("demo_before")), el("ol", { reversed: "" }, ...earlier.map(line)))] : []),
+    el("div", {}, el("p", { class: "quiet" }, t("demo_pokes")), buttons(said), el("p", { class: "quiet", role: "status", id: "poked" }, said.poked))]);
 }
 
 /** Put the banner above the page and follow the stage, where there is one. @param {HTMLElement} before */

@@ -1,6 +1,7 @@
 // What pages are made of: elements, tables, figures, and how moments, amounts and temperatures are written.
 
 import { EXPONENTS } from "./currencies.js";
+import { listen } from "./patch.js";
 import { lang, t } from "./words.js";
 
 /** @typedef {string | number | Node | null | undefined | false} Part */
@@ -11,7 +12,7 @@ const SVG = "http://www.w3.org/2000/svg";
 /** Put attributes and parts on an element. @template {Element} E @param {E} made @param {Record<string, any>} attributes @param {Part[]} parts @returns {E} */
 function filled(made, attributes, parts) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made.addEventListener(name, value);
+    if (typeof value === "function") listen(made, name, value);
     else if (value !== false && value != null) made.setAttribute(name, String(value));
   }
   made.append(.../** @type {(string | Node)[]} */ (parts.filter(one => one != null && one !== false).map(one => one instanceof Node ? one : String(one))));
@@ -30,6 +31,12 @@ export const link = (noun, id, text = id) => el("a", { href: `#/${noun}/${encode
 /** A cell's text and class; a link has a text of its own. @param {Cell} cell @returns {{ text: Part | Part[], kind: string }} */
 const parted = cell => cell && typeof cell === "object" && !(cell instanceof Node) ? cell : { text: cell, kind: "" };
 
+/** What a row goes by, so that it is the same one when others come and go. @param {Cell} head */
+const keyOf = head => {
+  const { text } = parted(head);
+  return text instanceof Node ? text.textContent : text;
+};
+
 /** Several parts with commas between them. @param {Part[]} parts */
 export const list = parts => parts.flatMap((one, place) => place ? [", ", one] : [one]);
 
@@ -41,7 +48,7 @@ export function table(caption, heads, rows) {
   if (!rows.length) return el("p", { class: "quiet" }, t("none"));
   const words = heads.map(one => one.replace(/^#/, "")), kinds = heads.map(one => one.startsWith("#") ? "number" : "");
   const head = el("tr", {}, ...words.map((one, place) => el("th", { scope: "col", class: kinds[place] || null }, one)));
-  const body = rows.map(cells => el("tr", {}, ...cells.map((cell, place) => {
+  const body = rows.map(cells => el("tr", { "data-key": keyOf(cells[0]) }, ...cells.map((cell, place) => {
     const { text, kind } = parted(cell);
     const some = Array.isArray(text) ? text : [text];
     const attributes = { class: `${kinds[place]} ${kind}`.trim() || null, "data-head": words[place], scope: place ? null : "row" };

@@ -1,8 +1,8 @@
 // The fleet's health: when each device was last heard, whether it is missed, its battery, how far it is signed, its gaps.
 
-import { ask } from "./api.js";
+import { askPage } from "./api.js";
 import { el, link, table, time } from "./draw.js";
-import { drawn } from "./pages.js";
+import { listed } from "./paging.js";
 import { channelOf, measured } from "./spoken.js";
 import { t } from "./words.js";
 
@@ -41,8 +41,8 @@ export const fleetTable = some => table(t("devices"),
 /** In how many devices something is so. @param {any[]} some */
 function counts(some) {
   const kinds = some.map(one => hearing(one.sources).kind), gaps = some.filter(one => one.epochs.some(( /** @type {any} */ epoch) => epoch.missing.length)).length;
-  const of = ( /** @type {string} */ kind, /** @type {any[]} */ ones) => ones.filter(one => one === kind).length;
-  return el("p", {}, `${t("heard_in_time")}: ${of("good", kinds)} · ${t("missed")}: ${of("bad", kinds) + of("warn", kinds)} · ${t("planned_dark")}: ${of("quiet", kinds)} · ${t("with_gaps")}: ${gaps}`);
+  const of = ( /** @type {string[]} */ ...wanted) => kinds.filter(one => wanted.includes(one)).length;
+  return el("p", {}, `${t("heard_in_time")}: ${of("good")} · ${t("missed")}: ${of("bad", "warn")} · ${t("planned_dark")}: ${of("quiet")} · ${t("with_gaps")}: ${gaps}`);
 }
 
-export const devices = drawn(() => ask("devices?battery=true&limit=1000"), data => [el("h1", {}, t("devices")), counts(data), fleetTable(data)]);
+export const devices = listed(after => askPage("devices", after, { battery: "true" }), ({ items }) => [el("h1", {}, t("devices")), counts(items), fleetTable(items)]);

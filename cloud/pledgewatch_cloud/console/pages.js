@@ -4,19 +4,21 @@ import { ask, askOr, book, viewer } from "./api.js";
 import { legend } from "./chart.js";
 import { el, link, money, ratio, table, time, words } from "./draw.js";
 import { makeMap } from "./map.js";
+import { listed } from "./paging.js";
+import { patch } from "./patch.js";
 import { condition, placeOf, signal } from "./standing.js";
-import { t } from "./words.js";
+import { t, tell } from "./words.js";
 
 const ROWS_MAX = 100, SETTLE_MS = 250;
 
 /** @typedef {{ load: (id: string) => Promise<any>, make: (id: string, again: () => void) => { nodes: Node[], show: (data: any) => void, close?: () => void } }} Page */
 
-/** A page that is drawn anew with each change. @param {(id: string) => Promise<any>} load @param {(data: any, id: string, again: () => void) => Node[]} draw @returns {Page} */
+/** A page that is drawn as a whole from what was asked. @param {(id: string) => Promise<any>} load @param {(data: any, id: string, again: () => void) => Node[]} draw @returns {Page} */
 export const drawn = (load, draw) => ({
   load,
   make(id, again) {
     const host = el("div");
-    return { nodes: [host], show: data => host.replaceChildren(...draw(data, id, again)) };
+    return { nodes: [host], show: data => patch(host, draw(data, id, again)) };
   },
 });
 
@@ -41,11 +43,10 @@ export const overview = {
     return { assets: assets.features, count: assets.count, facilities, fences: known.fences, all: all.features };
   },
   make(_, again) {
-    wanted = "";
     const host = el("div", { class: "map" }), money = el("div"), rows = el("div"), count = el("span", { class: "quiet", role: "status" });
     /** @type {any} */
     let data = null;
-    let fences = "", timer = 0;
+    let timer = 0;
     const find = /** @type {HTMLInputElement} */ (el("input", { id: "find", type: "search", input: () => { wanted = find.value.trim(); clearTimeout(timer); timer = setTimeout(again, SETTLE_MS); } }));
     /** @type {ReturnType<typeof makeMap> | undefined} */
     let map;
@@ -54,9 +55,9 @@ export const overview = {
     const fit = () => map?.fit(corners(), true);
 
     function list() {
-      count.textContent = `${data.assets.length} ${t("of")} ${data.count} ${t("shown")}`;
-      rows.replaceChildren(table(t("assets"), [t("asset"), t("measured"), t("place"), t("inside"), t("condition"), t("signal")], data.assets.map(( /** @type {any} */ one) => [
-        link("assets", one.id), time(one.properties.newest_ms), placeOf(one), one.properties.fences.join(", ") || "—", condition(one), signal(one)])));
+      count.textContent = tell("shown", data.assets.length, data.count);
+      patch(rows, [table(t("assets"), [t("asset"), t("measured"), t("place"), t("inside"), t("condition"), t("signal")], data.assets.map(( /** @type {any} */ one) => [
+        link("assets", one.id), time(one.properties.newest_ms), placeOf(one), one.properties.fences.join(", ") || "—", condition(one), signal(one)]))]);
     }
 
     return {
@@ -69,19 +70,20 @@ export const overview = {
         data = now;
         map ??= makeMap(host, t("map"), id => { location.hash = `#/assets/${encodeURIComponent(id)}`; });
         map.follow(( /** @type {string} */ bbox, /** @type {number} */ zoom) => ask(`clusters?${new URLSearchParams({ bbox, zoom: String(zoom) })}`));
-        const written = JSON.stringify(data.fences);
-        if (written !== fences) map.setFences(data.fences);
-        fences = written;
+        map.setFences(data.fences);
         map.fit(corners());
-        money.replaceChildren(facilitiesTable(data.facilities));
+        patch(money, [facilitiesTable(data.facilities)]);
         list();
       },
-      close: () => { clearTimeout(timer); map?.close(); },
+      close: () => { clearTimeout(timer); wanted = ""; map?.close(); },
     };
   },
 };
 
 /** Receipts that are seen. */
-export const receipts = drawn(() => askOr("receipts?limit=1000", { receipts: [] }), data => [el("h1", {}, t("receipts")),
-  table(t("receipts"), [t("receipt"), t("state"), t("warehouse"), t("holder"), t("pledgee"), t("until")], data.receipts.map(( /** @type {any} */ one) => [
+export const receipts = listed(async after => {
+  const found = await askOr(`receipts?${new URLSearchParams({ limit: String(ROWS_MAX), after })}`, { receipts: [], next_after: "" });
+  return { items: found.receipts, next: found.next_after };
+}, ({ items }) => [el("h1", {}, t("receipts")),
+  table(t("receipts"), [t("receipt"), t("state"), t("warehouse"), t("holder"), t("pledgee"), t("until")], items.map(( /** @type {any} */ one) => [
     link("receipts", one.id), words(one.state), one.warehouse, one.holder, one.pledgee || "—", time(one.until)]))]);

@@ -3,7 +3,8 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+ID = re.compile(r"(?!.*/\.\.?(?:/|$))[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+"""What a thing may be called. No part between slashes is `.` or `..`: in an address that is another thing's name."""
 MOST_PERIODS = 10_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = (
