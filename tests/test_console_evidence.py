@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from api_cloud import TOKEN, ApiCloud
 from browsing import chromium, opened, served, turned_to, violations
-from builders import IN_LOS_ANGELES, MINUTE_MS, NOON_MS, Device, book_document, position, temperature
+from builders import AT_SEA, IN_LOS_ANGELES, MINUTE_MS, NOON_MS, Device, book_document, position, temperature
 from keeping import LINE
 from playwright.sync_api import Browser, Page, expect
 from receipting import BANK, FIRST
@@ -48,7 +48,8 @@ class Port:
         }
         cloud.spine.commit(drafts.quote, quotes)
         for minute, cells in (
-            (0, (*position(IN_LOS_ANGELES), temperature(5_000))),
+            (0, (*position(AT_SEA), temperature(5_000))),
+            (1, position(IN_LOS_ANGELES)),
             (2, (temperature(9_000), Cell(Channel.BATTERY_MV, 3_650))),
             (20, (temperature(9_100),)),
         ):
@@ -85,7 +86,7 @@ def page(browser: Browser, port: Port) -> Iterator[Page]:
     with served(port.cloud.client.app) as url:
         opened(made, url, "receipts")
         yield made
-    context.close()
+        context.close()
     assert not faults
 
 
@@ -111,7 +112,7 @@ def test_the_trail_of_a_lot_says_what_each_amount_rests_on(page: Page, port: Por
     assert "−EUR 200,000.00" in row_of(page, "condition", trail)
     assert "advance rate 60.00 % for goods at a port, by policy cold" in row_of(page, "Lent on", trail)
     ages = row_of(page, LOT, "Age of evidence")
-    assert "reading 3 of container-1, epoch 1" in ages
+    assert "reading 4 of container-1, epoch 1" in ages
     assert "1 min" in ages
     assert "fresh ≤ 1 h · stale > 2 h" in ages
     assert violations(page) == []
@@ -128,7 +129,7 @@ def test_a_ground_opens_the_event_and_that_says_what_said_it(page: Page, port: P
     page.get_by_role("table", name="Trail of evidence").get_by_role("link", name=name).click()
     expect(page.get_by_role("heading", name=f"Event {name}")).to_be_visible()
     said = row_of(page, "container-1", "What said it")
-    for one in (ASSET, "2–2", "2026-01-01 12:02Z"):
+    for one in (ASSET, "3–3", "2026-01-01 12:02Z"):
         assert one in said
     expect(page.get_by_role("link", name=LOT)).to_be_visible()
     assert "9.00 °C" in row_of(page, "value", "Facts")
@@ -139,7 +140,7 @@ def test_a_facility_shows_how_old_the_evidence_of_each_lot_is_and_calls_margin(p
     turned_to(page, "facilities/facility-1")
     ages = page.get_by_role("table", name="Age of evidence", exact=True)
     names = ages.get_by_role("rowheader").all_inner_texts()
-    assert names == ["lot-mute", "lot-holed", LOT], "the worst first"
+    assert names == ["lot-mute", LOT, "lot-holed"], "the worst first"
     assert "nothing good of asset-mute" in row_of(page, "lot-mute", "Age of evidence")
     assert "stale" in row_of(page, "lot-mute", "Age of evidence")
     fresh = row_of(page, LOT, "Age of evidence")
@@ -186,7 +187,7 @@ def test_milestones_stand_in_order_of_time_drawn_and_as_a_table(page: Page, port
     names = page.get_by_role("table", name="Milestones").get_by_role("rowheader").all_inner_texts()
     assert names == ["milestone-container-1", "milestone-holed", "milestone-mute"], "what was first comes first"
     said = drawing.get_attribute("aria-label") or ""
-    assert "milestone-container-1: Met 2026-01-01 12:00Z" in said
+    assert "milestone-container-1: Met 2026-01-01 12:01Z" in said
     assert said.index("milestone-container-1") < said.index("milestone-holed")
     assert drawing.locator(".mark-met").count() == 1
     assert drawing.locator(".mark-expires").count() == 3
@@ -208,7 +209,7 @@ def test_the_fleet_says_when_it_was_heard_who_is_missed_and_what_is_missing(page
     assert "2026-01-01 12:20Z" in well
     assert "in time" in well
     assert "3.65 V" in well
-    assert "2 / 3" in well
+    assert "3 / 4" in well
     assert "no gap" in well
     assert "2–3" in holed, "exactly which are missing"
     assert "never heard" in mute
@@ -295,8 +296,8 @@ def test_what_is_short_of_a_receipt_is_said_with_its_case_and_so_is_a_zone(brows
     page.set_default_timeout(5_000)
     with served(seeing.client.app) as url:
         opened(page, url, "alerts", USERS["lender-one"].key)
-        row = page.get_by_role("row").filter(has_text="stock short")
-        expect(row).to_contain_text("17 of 40 units of lot hall-lot (receipt la-3:0001) are missing in")
+        row = page.get_by_role("row").filter(has_text="stock-short")
+        expect(row).to_contain_text(f"17 of 40 units of lot {HALL_LOT} (receipt {FIRST}) are missing in")
         expect(row.get_by_role("link", name=LINE)).to_be_visible()
         turned_to(page, f"lots/{HALL_LOT}")
         assert "23" in row_of(page, "Receipt, stock and count together")
@@ -311,7 +312,7 @@ def test_what_is_short_of_a_receipt_is_said_with_its_case_and_so_is_a_zone(brows
         expect(page.get_by_role("table", name="Age of evidence")).to_be_visible()
         expect(page.get_by_role("table", name="Trail of evidence")).to_have_count(0)
         assert "Value" not in page.locator("main").inner_text()
-    context.close()
+        context.close()
     seeing.close()
 
 
