@@ -1,18 +1,16 @@
 """The console: a web page over the API, served by the service itself: the files of this folder (docs/CONSOLE.md).
 
-`currencies.js` is made of our own table of currencies: a browser has decimals of its own for some, and an amount that
+`currencies.js` is made of the cloud's table of currencies: a browser has decimals of its own for some, and an amount that
 is divided by those is another amount.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
-
-from pledgewatch_cloud.decide.currencies import EXPONENTS
 
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -33,9 +31,9 @@ class Page(NamedTuple):
     tag: str
 
 
-def pages() -> dict[str, Page]:
-    """Every file of the console, by its path in the folder, and the table of currencies."""
-    table = json.dumps(EXPONENTS, separators=(",", ":"))
+def pages(exponents: Mapping[str, int]) -> dict[str, Page]:
+    """Every file of the console, by its path in the folder, and the table of the decimals of each currency."""
+    table = json.dumps(dict(exponents), separators=(",", ":"))
     text = f"/** The decimals of the minor unit, by currency. */\nexport const EXPONENTS = {table};\n"
     return {**dict(_pages(files(__name__), "")), "currencies.js": _page(text.encode(), KINDS[".js"])}
 
