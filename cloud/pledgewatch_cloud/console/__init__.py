@@ -1,6 +1,6 @@
 """The console: a web page over the API, served by the service itself: the files of this folder (docs/CONSOLE.md).
 
-`currencies.js` is made of the cloud's table of currencies: a browser has decimals of its own for some, and an amount that
+`currencies.js` is made of the table of currencies of the cloud: a browser has decimals of its own for some, and what
 is divided by those is another amount.
 """
 
