@@ -311,7 +311,7 @@ def test_what_stands_under_an_odd_number_of_nots_is_denied() -> None:
     assert [one.is_denied for one in facts(with_denials(AllOf((X, Y))))] == [False, False]
 
 
-IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,8}", fullmatch=True).filter(ID.fullmatch)
+IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,8}", fullmatch=True).filter(lambda one: bool(ID.fullmatch(one)))
 PARAMETERS: Mapping[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("fence", "lot", "sender", "milestone", "limit"), IDS),
     "place": st.from_regex(r"(US|CN|DE|XZ)[A-Z2-9]{3}", fullmatch=True),

@@ -5,7 +5,7 @@ A program makes a sentence of it in whichever language it likes; the console doe
 
 from typing import Any
 
-from pledgewatch_cloud.decide.alert_half import assets_of, lots_of, spells_of
+from pledgewatch_cloud.decide.alert_half import spells_of
 from pledgewatch_cloud.decide.alerts import Alert
 from pledgewatch_cloud.decide.causes import Spell
 from pledgewatch_cloud.decide.item import CHANNEL_NAMES
@@ -35,24 +35,27 @@ class Abouts:
 
     def of(self, state: State, alert: Alert) -> dict[str, Any]:
         """What an alert of a state is about."""
-        key = f"{alert.rule}|{alert.group}"
+        key = f"{alert.rule}|{alert.group}|{alert.pledge}"
         if key not in self._known:
             self._known[key] = about(state, alert)
         return self._known[key]
 
 
 def about(state: State, alert: Alert) -> dict[str, Any]:
-    """The assets, lots, receipts and facilities of an alert, and what was found of them: each cause with the event that
-    said it, the moments at which it began and ended, and what is known of its extent as of now."""
-    book, now_ms = state.book, state.recorded_at_ms
-    assets, wanted = assets_of(book, state.facts, alert), set(alert.causes)
-    told = [(asset, one) for asset in assets for one in spells_of(book, state.facts, asset, now_ms) if one.id in wanted]
+    """The lots, receipts and facilities that an alert concerns, and what was found of them: each cause with the event
+    that said it, the moments at which it began and ended, and what is known of its extent as of now."""
+    book, now_ms, wanted = state.book, state.recorded_at_ms, set(alert.causes)
+    told = [
+        (asset, one)
+        for asset in alert.assets
+        for one in spells_of(book, state.facts, asset, now_ms)
+        if one.id in wanted
+    ]
     told.sort(key=lambda one: (one[1].cause.at_ms, one[1].id))
-    named = {one.cause.lot for _, one in told if one.cause.lot}
-    lots = [one for one in lots_of(book, state.facts, alert, now_ms) if not named or one.id in named]
+    names = alert.lots or [lot.id for asset in alert.assets for lot in book.lots_in(asset, now_ms)]
+    lots = [book.lots[name] for name in sorted(set(names)) if name in book.lots]
     return {
-        "assets": assets,
-        "lots": sorted(one.id for one in lots),
+        "lots": [one.id for one in lots],
         "receipts": sorted({one.receipt.id for one in lots if one.receipt}),
         "facilities": sorted({one.facility for one in lots}),
         "told": [_told(state, asset, one) for asset, one in told[-CAUSES_MAX:]],

@@ -1,14 +1,15 @@
 """Events, in the order in which they were said; and one with what said it."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ViewOf
+from pledgewatch_cloud.api.paging import JournalPagingOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.events import FOLDED_TYPES, SaidEvent
 
@@ -16,14 +17,12 @@ router = APIRouter(prefix="/events", tags=["events"])
 
 
 @router.get("")
-async def list_events(
-    view: ViewOf,
-    after_entry: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
-) -> dict[str, Any]:
-    """Events of the entries beyond `after_entry`, whole entries only. Go on from `next_after_entry`."""
-    page = await run_in_threadpool(view.page, after_entry, limit)
-    return {"events": [written(one) for one in page.events], "next_after_entry": page.last_entry}
+async def list_events(view: ViewOf, paging: JournalPagingOf) -> dict[str, Any]:
+    """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them. Go on from
+    `next_after_entry`; `Link` names the next page."""
+    page = await run_in_threadpool(view.page, paging.after_entry, paging.limit)
+    next_after_entry = paging.go_on(page.last_entry, view.state.entry)
+    return {"events": [written(one) for one in page.events], "next_after_entry": next_after_entry}
 
 
 @router.get("/{event}", responses=examples.answer(examples.EVENT))

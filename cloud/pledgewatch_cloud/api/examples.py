@@ -186,6 +186,7 @@ ALERT: dict[str, Any] = {
     "next_ms": None,
     "comments": [],
     "silence": None,
+    "pledge": "autumn-line la-3:0001",
     "assets": [_CONTAINER],
     "lots": ["sofas"],
     "receipts": ["la-3:0001"],
