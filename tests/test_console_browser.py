@@ -135,7 +135,7 @@ def test_an_alert_is_taken_on(page: Page, url: str) -> None:
     page.get_by_label("Your name").fill("Kim")
     page.get_by_role("button", name="Acknowledge").first.click()
     expect(page.get_by_role("cell", name="Kim")).to_be_visible()
-    expect(page.get_by_role("cell", name="acknowledged")).to_be_visible()
+    expect(page.get_by_role("cell", name="taken on")).to_be_visible()
 
 
 def test_an_alert_is_commented_on_and_put_aside_until_a_moment(page: Page, url: str) -> None:
@@ -454,7 +454,7 @@ def test_who_lends_sees_lot_and_receipt_and_another_does_not(page: Page, tmp_pat
     with served(seeing.client.app) as url:
         opened(page, url, f"lots/{HALL_LOT}", USERS["lender-one"].key)
         expect(page.locator("#who")).to_contain_text("lender-one")
-        page.get_by_role("link", name=FIRST).click()
+        page.get_by_role("link", name=FIRST).first.click()
         expect(page.get_by_role("heading", name=f"Receipt {FIRST}")).to_be_visible()
         acts = page.locator("ol.trail > li")
         expect(acts).to_have_count(1)  # the pledge: what was before it is not the lender's to see

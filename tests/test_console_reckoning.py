@@ -10,6 +10,7 @@ from browsing import chromium
 from playwright.sync_api import Page, Route
 
 from pledgewatch_cloud.console import pages
+from pledgewatch_cloud.decide.currencies import EXPONENTS
 
 H, M = 3_600_000, 60_000
 CALL = """async ([name, given]) => {
@@ -22,7 +23,7 @@ HOST = "http://console.invalid"
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """A page at which the console's files are, and nothing else: a browser that asks for more fails."""
-    files = pages()
+    files = pages(EXPONENTS)
 
     def answer(route: Route) -> None:
         found = files.get(route.request.url.removeprefix(f"{HOST}/console/"))

@@ -3,17 +3,21 @@
 import { Refused, guard, keepKey, key, leave, loginAt, meet, viewer, watch } from "./api.js";
 import { banner } from "./demo.js";
 import { el, time } from "./draw.js";
+import { event, lot, notice, price, rate, stockCase } from "./evidence.js";
 import { facility } from "./facility.js";
 import { alerts } from "./inbox.js";
-import { devices, milestone, milestones, overview, receipts } from "./pages.js";
+import { devices } from "./fleet.js";
+import { overview, receipts } from "./pages.js";
 import { changes } from "./patch.js";
-import { asset, lot, receipt } from "./things.js";
+import { asset, receipt } from "./things.js";
+import { milestone, milestones } from "./timeline.js";
 import { lang, speak, t } from "./words.js";
 
 /** @type {Record<string, import("./pages.js").Page>} by noun; with an s where a list is meant, and / where one is */
 const PAGES = {
   "": overview, assets: overview, facilities: overview, lots: overview, alerts, devices, milestones, receipts,
   "assets/": asset, "facilities/": facility, "lots/": lot, "receipts/": receipt, "milestones/": milestone,
+  "alerts/": alerts, "events/": event, "cases/": stockCase, "notices/": notice, "prices/": price, "rates/": rate,
 };
 const NAV = ["", "alerts", "milestones", "receipts", "devices"];
 

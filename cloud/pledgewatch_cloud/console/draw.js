@@ -1,5 +1,6 @@
 // What pages are made of: elements, tables, figures, and how moments, amounts and temperatures are written.
 
+import { EXPONENTS } from "./currencies.js";
 import { listen } from "./patch.js";
 import { lang, t } from "./words.js";
 
@@ -66,12 +67,18 @@ export const figures = pairs => el("dl", { class: "figures" }, ...pairs.map(([na
 /** A moment in UTC, to the minute. @param {number | string | null | undefined} at milliseconds, or ISO 8601 */
 export const time = at => at == null || at === "" ? "—" : new Date(at).toISOString().replace("T", " ").slice(0, 16) + "Z";
 
-/** An amount. @param {number | null | undefined} minor @param {string} currency */
+/**
+ * An amount: the decimals of its currency are the cloud's, not the browser's. Of a currency that nobody knows the minor
+ * units stand as they are. Written from whole numbers, so no digit is lost on the way.
+ * @param {number | null | undefined} minor @param {string} currency
+ */
 export function money(minor, currency) {
   if (minor == null) return "—";
-  if (!currency) return String(minor);
-  const format = new Intl.NumberFormat(lang(), { style: "currency", currency, currencyDisplay: "code" });
-  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+  const digits = EXPONENTS[currency];
+  if (digits === undefined) return [currency, minor].filter(one => one !== "").join(" ");
+  const text = String(Math.abs(minor)).padStart(digits + 1, "0"), point = text.length - digits;
+  const format = new Intl.NumberFormat(lang(), { style: "currency", currency, currencyDisplay: "code", minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return format.format(/** @type {any} */ (`${minor < 0 ? "-" : ""}${text.slice(0, point)}.${text.slice(point) || "0"}`));
 }
 
 /** A ratio of hundredths of a percent. @param {number} bp */

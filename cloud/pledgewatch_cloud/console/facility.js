@@ -3,7 +3,9 @@
 import { ask, askOr, part, viewer } from "./api.js";
 import { legend, ltv, waterfall, waterfallTable } from "./chart.js";
 import { el, figures, link, money, ratio, table, time, words } from "./draw.js";
-import { milestonesTable } from "./pages.js";
+import { told as toldOf } from "./alerting.js";
+import { agesTable, stepOf } from "./evidence.js";
+import { milestonesOf } from "./timeline.js";
 import { patch } from "./patch.js";
 import { SLIDER, momentAt, read, set, stepAt, written } from "./reckon.js";
 import { t } from "./words.js";
@@ -14,7 +16,7 @@ const SETTLE_MS = 250, ROWS = 50;
 export const linesTable = (lines, currency) => table(t("lots"), [t("lot"), `#${t("value")}`, t("taken"), `#${t("eligible")}`, `#${t("lent")}`, t("grounds")], lines.map(one => {
   const taken = Object.entries(one.ineligible);
   return [link("lots", one.id), money(one.value_minor, currency),
-    taken.length ? el("ul", { class: "grounds" }, ...taken.map(([name, by]) => el("li", {}, `${words(name)} −${money(/** @type {number} */ (by), currency)}`))) : "—",
+    taken.length ? el("ul", { class: "grounds" }, ...taken.map(([name, by]) => el("li", {}, `${stepOf(name)} −${money(/** @type {number} */ (by), currency)}`))) : "—",
     money(one.eligible_minor, currency), money(one.advance_minor, currency),
     one.grounds.length ? el("ul", { class: "grounds" }, ...one.grounds.map(( /** @type {string} */ ground) => el("li", {}, ground))) : "—"];
 }));
@@ -22,9 +24,9 @@ export const linesTable = (lines, currency) => table(t("lots"), [t("lot"), `#${t
 /** @type {import("./pages.js").Page} */
 export const facility = {
   async load(id) {
-    const [found, base, first, told] = await Promise.all([ask(`facilities/${part(id)}`), viewer.sees_money ? askOr(`facilities/${part(id)}/base`, null) : null, askOr("events?limit=1", { events: [] }),
+    const [found, evidence, alerts, base, first, told] = await Promise.all([ask(`facilities/${part(id)}`), ask(`facilities/${part(id)}/evidence`), ask(`alerts?${new URLSearchParams({ facility: id, limit: String(ROWS) })}`), viewer.sees_money ? askOr(`facilities/${part(id)}/base`, null) : null, askOr("events?limit=1", { events: [] }),
       viewer.sees_money ? askOr(`facilities/${part(id)}/ltv`, null) : null]);
-    return { found, told, until: base ? Date.parse(base.known_at) : 0, from: first.events[0]?.at_ms ?? 0 };
+    return { found, evidence, alerts, told, until: base ? Date.parse(base.known_at) : 0, from: first.events[0]?.at_ms ?? 0 };
   },
   make(id) {
     const top = el("div"), course = el("div"), drawing = el("div"), lots = el("div"), rest = el("div"), said = el("p", { class: "quiet", role: "status" });
@@ -100,11 +102,13 @@ export const facility = {
               time(base.at_ms), state(base), money(base.outstanding_minor, told.currency), money(base.base_minor, told.currency), money(base.headroom_minor, told.currency)])))]);
         }
         if (viewer.sees_money) { tell(); if (isNow()) void then(); }
-        const open = Object.entries(one.alerts);
+        const open = now.alerts.filter(( /** @type {any} */ alert) => alert.state !== "pending");
         patch(rest, [
           ...(viewer.sees_money ? [] : [el("h2", {}, t("lots")), table(t("lots"), [t("lot"), t("asset"), t("sku")], one.lots.map(( /** @type {any} */ lot) => [link("lots", lot.id), lot.asset ? link("assets", lot.asset) : "—", lot.sku]))]),
-          el("h2", {}, t("milestones")), milestonesTable(one.milestones, () => one.currency),
-          el("h2", {}, t("alerts")), table(t("alerts"), [t("alert"), t("state")], open.map(([alert, state]) => [el("a", { href: "#/alerts" }, alert), { text: String(state), kind: state === "cleared" ? "good" : "bad" }]))]);
+          el("h2", {}, t("ages")), agesTable(now.evidence, one.lines, one.currency),
+          el("h2", {}, t("milestones")), ...milestonesOf(one.milestones, () => one.currency, now.until || Date.now()),
+          el("h2", {}, t("alerts")), ...(open.length ? [el("p", {}, link("alerts", id, t("to_the_inbox")))] : []), table(t("alerts"), [t("alert"), t("state"), t("said_of_it")], open.map(( /** @type {any} */ alert) => [
+            `${words(alert.rule)} ${alert.id}`, { text: t(`alert_${alert.state}`), kind: alert.state === "cleared" ? "good" : "bad" }, toldOf(alert)]))]);
       },
       close: () => { clearTimeout(timer); turn += 1; },
     };

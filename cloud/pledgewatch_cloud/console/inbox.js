@@ -1,9 +1,11 @@
 // The alerts' inbox: what must be seen, who has taken it on, what was said of it, and what is put aside until when.
 
+import { told } from "./alerting.js";
 import { askPage, part, tell, viewer } from "./api.js";
-import { el, link, list, table, time, words } from "./draw.js";
+import { el, link, table, time, words } from "./draw.js";
 import { listed } from "./paging.js";
 import { untilOf } from "./reckon.js";
+import { sentence } from "./spoken.js";
 import { t } from "./words.js";
 
 const HOURS = [1, 4, 24, 72, 168, 720], HOURS_FIRST = 24;
@@ -35,14 +37,14 @@ function complain(why) {
 
 const nameOf = () => localStorage.getItem("by") ?? (viewer.user || "keeper");
 
-/** @param {string} after */
-async function load(after) {
-  const filters = { ...(shown.cleared ? {} : { cleared: "false" }), ...(shown.silenced ? {} : { silenced: "false" }) };
-  const [page, aside] = await Promise.all([askPage("alerts", after, filters), askPage("alerts", "", { silenced: "true" })]);
+/** @param {string} after @param {string} facility whose alerts are asked for; empty: all */
+async function load(after, facility) {
+  const of = facility ? { facility } : {}, filters = { ...of, ...(shown.cleared ? {} : { cleared: "false" }), ...(shown.silenced ? {} : { silenced: "false" }) };
+  const [page, aside] = await Promise.all([askPage("alerts", after, filters), askPage("alerts", "", { ...of, silenced: "true" })]);
   return { ...page, aside: `${aside.items.length}${aside.next ? "+" : ""}` };
 }
 
-export const alerts = listed(load, (data, again, anew) => {
+export const alerts = listed(load, (data, again, anew, facility) => {
   const asksName = viewer.role === "keeper" && viewer.may_write;
   const name = el("input", { id: "by", maxlength: 200, autocomplete: "name", value: nameOf(), input: ( /** @type {any} */ event) => localStorage.setItem("by", event.target.value) });
   const say = async ( /** @type {string} */ id, /** @type {string} */ what, /** @type {Record<string, any>} */ more = {}) => {
@@ -83,12 +85,13 @@ export const alerts = listed(load, (data, again, anew) => {
   }
 
   return [el("h1", {}, t("alerts")),
+    ...(facility ? [el("p", {}, ...sentence("only_of", { facility: link("facilities", facility) }), " ", el("a", { href: "#/alerts" }, t("all_alerts")))] : []),
     el("div", { class: "filter" }, box("cleared", t("with_cleared"), anew), box("silenced", `${t("with_silenced")} (${data.aside})`, anew),
       ...(asksName ? [el("label", { for: "by" }, t("by_whom")), name] : [])), el("p", { role: "alert", id: "fault" }, fault),
-    table(t("alerts"), [t("alert"), t("rule"), t("severity"), t("state"), t("since"), t("assets"), t("who"), t("comments")], data.items.map(( /** @type {any} */ one) => [
-      one.id, words(one.rule), { text: one.severity, kind: one.severity === "critical" ? "bad" : one.severity === "warning" ? "warn" : "" },
-      { text: one.state, kind: one.state === "cleared" ? "good" : one.state === "open" || one.state === "escalated" ? "bad" : "" }, time(one.since_ms),
-      { text: one.assets.length ? list(one.assets.map(( /** @type {string} */ id) => link("assets", id))) : "—", kind: "" },
+    table(t("alerts"), [t("alert"), t("rule"), t("severity"), t("state"), t("since"), t("said_of_it"), t("who"), t("comments")], data.items.map(( /** @type {any} */ one) => [
+      one.id, words(one.rule), { text: one.severity ? t(`severity_${one.severity}`) : "—", kind: one.severity === "critical" ? "bad" : one.severity === "warning" ? "warn" : "" },
+      { text: t(`alert_${one.state}`), kind: one.state === "cleared" ? "good" : one.state === "open" || one.state === "escalated" ? "bad" : "" }, time(one.since_ms),
+      told(one),
       one.acknowledged_by || (viewer.may_write && ["open", "escalated"].includes(one.state)
         ? el("button", { type: "button", id: `take-${one.id}`, "aria-label": `${t("acknowledge")} ${one.id}`, click: () => void say(one.id, "acknowledgement") }, t("acknowledge")) : "—"),
       notes(one)]))];

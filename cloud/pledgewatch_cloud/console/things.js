@@ -1,9 +1,8 @@
-// One asset with its way and its temperatures, one lot with what its amount rests on, one receipt with its acts.
+// One asset with its way and its temperatures, one receipt with its acts.
 
-import { ask, askOr, book, part, viewer } from "./api.js";
+import { ask, askOr, book, part } from "./api.js";
 import { channel, legend } from "./chart.js";
-import { el, figures, link, list, money, table, thousandths, time, words } from "./draw.js";
-import { linesTable } from "./facility.js";
+import { el, figures, link, list, table, thousandths, time, words } from "./draw.js";
 import { makeMap } from "./map.js";
 import { drawn } from "./pages.js";
 import { patch } from "./patch.js";
@@ -44,7 +43,7 @@ export const asset = {
         map.setMarks(shown);
         map.fit([...pieces.flatMap(( /** @type {any} */ one) => one.way), ...shown.map(one => one.at)]);
         const one = found.properties;
-        patch(top, [figures([[t("measured"), time(one.measured_at_ms)], [t("place"), placeOf(found)], [t("inside"), one.fences.join(", ") || "—"],
+        patch(top, [figures([[t("measured"), time(one.newest_ms)], [t("fix_at"), time(one.measured_at_ms)], [t("place"), placeOf(found)], [t("inside"), one.fences.join(", ") || "—"],
           [t("condition"), condition(found)], [t("signal"), signal(found)], [t("lots"), { text: one.lots.length ? list(one.lots.map(( /** @type {string} */ lot) => link("lots", lot))) : "—", kind: "" }]])]);
         patch(rest, [el("h2", {}, `${t("temperature")}, °C`), channel(points, limits, t("temperature"), "°C"),
           legend([["stroke", "line", t("temperature")], ["limit", "line", t("limit")], ["breach", "dot", t("breaches")], ["doubt", "dot", t("doubtful")], ["hole", "box", t("gap")]]),
@@ -55,23 +54,6 @@ export const asset = {
     };
   },
 };
-
-export const lot = drawn(async id => {
-  const known = await book(), found = known.lots.find(( /** @type {any} */ one) => one.id === id);
-  const line = found?.facility ? await askOr(`facilities/${part(found.facility)}`, null) : null;
-  const place = found?.asset ? await askOr(`assets/${part(found.asset)}`, null) : null;
-  return { found, facility: line, line: line?.lines.find(( /** @type {any} */ one) => one.id === id), asset: place };
-}, ({ found, facility, line, asset: place }, id) => {
-  if (!found) return [el("h1", {}, `${t("lot")} ${id}`), el("p", {}, t("unknown"))];
-  const receipt = found.receipt?.id ?? "";
-  const due = facility?.milestones.filter(( /** @type {any} */ one) => one.lot === id) ?? [];
-  return [el("h1", {}, `${t("lot")} ${id}`),
-    figures([[t("sku"), found.sku], [t("quantity"), String(found.quantity ?? "—")], [t("facility"), found.facility ? link("facilities", found.facility) : "—"],
-      [t("asset"), found.asset ? link("assets", found.asset) : "—"], [t("receipt"), receipt ? link("receipts", String(receipt)) : "—"],
-      ...(place ? [/** @type {[string, any]} */ ([t("condition"), condition(place)]), /** @type {[string, any]} */ ([t("signal"), signal(place)])] : [])]),
-    ...(viewer.sees_money && line ? [el("h2", {}, t("evidence")), linesTable([line], facility.currency)] : []),
-    ...(due.length ? [el("h2", {}, t("milestones")), el("ul", {}, ...due.map(( /** @type {any} */ one) => el("li", {}, link("milestones", one.id), ` ${words(one.state)}`)))] : [])];
-});
 
 /** What a compact JWS says, as text; its signature is for `verify`, not for a page. @param {string} jws */
 function saidIn(jws) {
