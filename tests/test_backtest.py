@@ -136,7 +136,7 @@ def test_a_journal_through_another_book(tmp_path: Path, capsys: pytest.CaptureFi
 
 @needs(NAB)
 def test_a_csv_by_a_map_of_its_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # Of the eleven weeks the first two and a half, in which it fails once: every five minutes is a step, and every minute.
+    # Of the eleven weeks the first two and a half, in which it fails once: a step for each row, and each minute.
     readings = tmp_path / "machine.csv"
     readings.write_text("".join((DATA / NAB).read_text(encoding="ascii").splitlines(keepends=True)[:5_000]))
     found = told(

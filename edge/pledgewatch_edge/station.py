@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pledgewatch_edge.config import StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.recorder import Recorder
-from pledgewatch_edge.sensors import Sensor
+from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
 from pledgewatch_edge.uplink import Uplink
@@ -71,6 +71,9 @@ async def run_station(
             )
             uplink = Uplink(settings, spool)
             recorder = Recorder(spool, uplink.wake, retry_s=retry_s)
+            for one in sensors:
+                if isinstance(one, WatchesSpool):
+                    one.spooled = lambda: spool.spooled
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(uplink.run(), name="uplink")
                 recording = group.create_task(recorder.run(), name="recorder")
