@@ -88,7 +88,7 @@ def test_the_sample_shows_the_defaults(tmp_path: Path) -> None:
             ("[gps]", "[uplink]\nin_flight_readings = 5\n[gps]"),
             "[uplink] in_flight_readings holds not even one payload",
         ),
-        (("[gps]", "[spool]\nreadings_max = 0\n[gps]"), "[spool] readings_max 0 is out of range"),
+        (("[gps]", "[spool]\nmax_mib = 0\n[gps]"), "[spool] max_mib 0.0 is out of range"),
         (("[gps]", "[checkpoint]\nevery_s = 0\n[gps]"), "[checkpoint] every_s 0.0 is out of range"),
         (("[gps]", "[onewire]\nprobes = []\n[gps]"), "[onewire] probes names 0; name 1 to 8"),
         (("[gps]", '[onewire]\nprobes = ["28-1"]\n[gps]'), "[onewire] probes: '28-1' is none; write it as the kernel"),

@@ -67,6 +67,7 @@ class Channel(IntEnum):
     THROTTLED = 43
     SPOOL_READINGS = 44
     CLOCK_OFFSET_MS = 45
+    THINNED_READINGS = 46
 
 
 # What makes a fix weak whatever the receiver thinks of it: a place needs three satellites, and a dilution of precision
