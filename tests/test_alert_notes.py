@@ -119,7 +119,7 @@ def alert_of(cloud: ApiCloud, query: str = "") -> Any:
 def test_comments_and_silences_are_entries_and_are_there_after_a_restart(cloud: ApiCloud) -> None:
     path = f"/alerts/{alert_of(cloud)['id']}"
     until = iso(cloud.clock.at_ms + HOUR_MS)
-    with Client("http://testserver", transport=cloud.client._transport) as client:
+    with Client("http://127.0.0.1:8420", transport=cloud.client._transport) as client:
         said = client.write(f"{path}/comments", {"by": "night desk", "text": "The plug was loose."})
         client.write(f"{path}/silence", {"by": "night desk", "why": "It is being mended.", "until": until})
     found = alert_of(cloud)

@@ -294,7 +294,7 @@ FAULTS: list[tuple[Change, str]] = [
     (lot(sold_milli_per_day=-1), "lots[0].sold_milli_per_day: -1 is not"),
     (lot(country="nl"), "lots[0].country: 'nl' does not match"),
     (lot(country="ZZ"), "lots[0].country: 'ZZ' is no country of ISO 3166-1"),
-    (lot(buyer=""), "lots[0].buyer: '' does not match"),
+    (lot(buyer=""), "lots[0].buyer: '' is no id"),
 ]
 
 

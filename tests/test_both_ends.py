@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pledgewatch_sim.both_ends import disagreements, money, total
+from pledgewatch_sim.both_ends import chains, disagreements, money, total
 
 LEDGER: dict[str, Any] = {
     "facilities": {
@@ -42,6 +42,7 @@ def report(ledger: dict[str, Any] = LEDGER, book: dict[str, Any] = BOOK, **chang
         "readings": {"measured": 9, "committed": 9, "lost": 0, "duplicated": 0, "refused": 0},
         "messages": {"sent": 5, "delivered": 5, "waiting": 0, "verified": 5, "duplicated": 0},
         "money": money(ledger, book),
+        "chains": {"devices": 2, "missing": 0, "unsigned": 3},
         "journal": {"digest": "d", "service_digest": "d"},
     }
     return {name: one | changes.get(name, {}) for name, one in agreed.items()}
@@ -61,6 +62,7 @@ def test_ends_that_agree(is_ended_early: bool) -> None:
         ({"readings": {"lost": 1}}, "1 readings are lost"),
         ({"readings": {"duplicated": 2}}, "2 readings are duplicated"),
         ({"readings": {"refused": 3}}, "3 readings are refused"),
+        ({"chains": {"missing": 1}}, "1 readings are missing between others"),
         ({"messages": {"delivered": 4}}, "not every message has arrived: 5 sent, 4 delivered, 5 booked"),
         ({"messages": {"verified": 4}}, "not every message has arrived: 5 sent, 5 delivered, 4 booked"),
         ({"messages": {"verified": 6}}, "not every message has arrived: 5 sent, 5 delivered, 6 booked"),
@@ -110,3 +112,10 @@ def test_a_facility_that_one_end_does_not_know_has_nothing_there(end: str) -> No
     found = money(ledger, book)
     assert found["a"][end]["outstanding_minor"] == 0
     assert len(disagreements(report(ledger, book), is_ended_early=True)) == 1
+
+
+def test_a_hole_and_what_nobody_signed_are_counted_by_device() -> None:
+    whole = {"received": 121, "missing": [], "signed": 120}
+    holed = {"received": 119, "missing": [[1, 2]], "signed": 0}
+    assert chains([{"epochs": [whole]}, {"epochs": []}]) == {"devices": 1, "missing": 0, "unsigned": 1}
+    assert chains([{"epochs": [whole]}, {"epochs": [holed]}]) == {"devices": 2, "missing": 2, "unsigned": 120}

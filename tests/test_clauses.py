@@ -37,7 +37,7 @@ from pledgewatch_cloud.decide.milestones.clauses import (
     read,
     with_denials,
 )
-from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.moments import ID, iso
 from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, NONE, Stretches, joined
 from pledgewatch_cloud.decide.trade.vocabulary import FACT_KINDS
 
@@ -311,7 +311,7 @@ def test_what_stands_under_an_odd_number_of_nots_is_denied() -> None:
     assert [one.is_denied for one in facts(with_denials(AllOf((X, Y))))] == [False, False]
 
 
-IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,8}", fullmatch=True)
+IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,8}", fullmatch=True).filter(lambda one: bool(ID.fullmatch(one)))
 PARAMETERS: Mapping[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("fence", "lot", "sender", "milestone", "limit"), IDS),
     "place": st.from_regex(r"(US|CN|DE|XZ)[A-Z2-9]{3}", fullmatch=True),

@@ -9,7 +9,7 @@ from builders import NOON_MS
 from keeping import LINE
 from receipting import BANK, FIRST
 from seeing import HALL_LOT, SECOND_LOT, USERS, Seeing
-from streaming import Served
+from streaming import Served, told_until_quiet
 
 from pledgewatch_cloud.client import ApiError, Client
 from pledgewatch_cloud.decide.moments import iso
@@ -115,3 +115,42 @@ def test_changes_are_told_and_taken_up(seeing: Seeing, served: Served) -> None:
         rest = client.changes(last_id=found[0].id)
         assert next(rest).id == wanted[1]
         rest.close()  # type: ignore[attr-defined]
+
+
+# What Unicode, or some reader of lines, ends a line with, and JSON may have in a text as it is.
+ENDS_OF_LINES = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"
+
+
+def test_a_change_with_an_odd_sign_in_it_is_a_change_like_any_other(seeing: Seeing, served: Served) -> None:
+    words = f"gate{ENDS_OF_LINES}opened"
+    with of(served, "lender-one") as client:
+        seeing.pledge(FIRST, BANK)
+        seeing.tick()
+        seeing.keeping.row("sold", 10, minute=seeing.minute)
+        (alert,) = client.each("/alerts")
+        entry = seeing.writer.state.entry
+        client.write(f"/alerts/{alert['id']}/comments", {"by": "x", "text": words})
+        stream = client.changes(after_entry=entry)
+        assert next(stream).type == "alert_commented"
+        stream.close()  # type: ignore[attr-defined]
+    told = told_until_quiet(seeing.client.app, USERS["lender-one"].key, entry)
+    assert told
+    assert all(one.data.isascii() for one in told), "so that another's reader of lines takes it too"
+
+
+def test_lines_of_a_stream_end_with_a_line_feed_alone() -> None:
+    """Another's stream need not be in ASCII, and comes in whatever pieces."""
+    text = f'id: 1.0\nevent: e\ndata: {{"t":"{ENDS_OF_LINES[:3]}"}}\n\n: nothing new\nid: 2\n\n'
+
+    def pieces(size: int) -> Iterator[bytes]:
+        raw = text.encode()
+        return (raw[at : at + size] for at in range(0, len(raw), size))
+
+    for size in (1, 2, 7, 1_000):
+        stream = httpx2.MockTransport(
+            lambda _, size=size: httpx2.Response(
+                200, content=pieces(size), headers={"content-type": "text/event-stream"}
+            )
+        )
+        with Client("http://testserver", transport=stream) as client:
+            assert [(one.id, one.event) for one in client.changes()] == [("1.0", {"t": ENDS_OF_LINES[:3]})]

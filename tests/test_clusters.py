@@ -105,8 +105,8 @@ def test_what_is_no_part_of_the_world_is_refused(cloud: ApiCloud, bbox: str) -> 
 
 
 def test_counts_are_of_what_a_viewer_sees_and_of_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the assets that they are told at that moment, whoever asks, also where an answer is kept."""
-    monkeypatch.setattr(view_module, "KEPT_S", 1_000.0)
+    """As the assets that they are told at that moment, whoever asks, also where an answer is kept: but for a reading
+    that says nothing, which is told when it is kept no longer."""
     seeing = Seeing(tmp_path)
 
     def assert_same() -> None:
@@ -119,17 +119,19 @@ def test_counts_are_of_what_a_viewer_sees_and_of_nothing_else(tmp_path: Path, mo
             assert set(alone) <= set(placed), name
 
     seeing.read()
-    for step in (
-        lambda: seeing.lend_on_sea(LINE),
-        lambda: seeing.pledge(FIRST, BANK),
-        seeing.read,
-        lambda: seeing.release(FIRST),
-        lambda: seeing.lend_on_sea(""),
-        seeing.tick,
+    for kept_s, step in (
+        (1_000.0, lambda: seeing.lend_on_sea(LINE)),
+        (1_000.0, lambda: seeing.pledge(FIRST, BANK)),
+        (0.0, seeing.read),
+        (1_000.0, lambda: seeing.release(FIRST)),
+        (1_000.0, lambda: seeing.lend_on_sea("")),
+        (1_000.0, seeing.tick),
     ):
+        monkeypatch.setattr(view_module, "KEPT_S", kept_s)
         step()
         assert_same()
     seeing.lend_on_sea(LINE)
+    seeing.read()
     seen = {name for name in USERS if seeing.get(name, "/clusters?zoom=0")["features"]}
     assert {"lender-one", "keeper-kim", "operator-one"} <= seen
     assert not {"lender-two", "lender-none", "operator-two"} & seen

@@ -1,6 +1,8 @@
 """The demo as a newcomer runs it: every beat of its story is in the journal, both ends agree, and it leaves nothing
 behind, however it is ended."""
 
+import asyncio
+import contextlib
 import json
 import os
 import re
@@ -16,11 +18,13 @@ import pytest
 
 from pledgewatch_cloud.decide.events import Event, EventType
 from pledgewatch_cloud.journal.sqlite import SqliteStore
-from pledgewatch_sim.demo.program import _make_room
+from pledgewatch_sim.demo.frame import Ending, make_room, place
 from pledgewatch_sim.demo.story import BIRCH, CONTAINERS, SHOCKED_LINE
 from pledgewatch_sim.demo.teller import Teller
+from pledgewatch_sim.demo.troupe import DemoError
+from pledgewatch_sim.programs import output_of
 
-BEATS = ["fleet", "breach", "dark", "spoof", "retraction", "drawdown", "double-pledge", "theft"]
+BEATS = [*("fleet", "breach", "cover", "dark", "spoof", "retraction", "drawdown", "double-pledge", "theft", "silences")]
 
 
 def children_of_the_demo(folder: Path) -> list[str]:
@@ -77,6 +81,9 @@ def test_the_demo_tells_its_story_and_counts_at_both_ends(tmp_path: Path) -> Non
     assert messages["duplicated"] == 0
     assert all(one["bank"] == one["pledgewatch"] and one["untold"] == 0 for one in counted["money"].values())
     assert counted["money"]["pacific-line"]["bank"]["drawn_minor"] == 4_001_400
+    assert counted["money"]["cold-line"]["bank"]["repaid_minor"] == call["found"]
+    assert counted["chains"]["missing"] == 0
+    assert counted["chains"]["unsigned"] < readings["measured"] / 2, "all but each device's end is signed"
     assert counted["journal"]["digest"] == counted["journal"]["service_digest"] != ""
     assert len(counted["poked"]) == 3
     assert_pokes_are_found(folder)
@@ -177,7 +184,7 @@ def test_asked_once_it_counts_and_asked_twice_it_ends_at_once(tmp_path: Path) ->
     assert rest.splitlines()[-1] == "Ended at once: nothing was counted."
     assert time.monotonic() - began_s < 8, "killed, not asked to end"
     assert running.returncode == 0
-    assert children_of_the_demo(tmp_path / "demo") == []
+    wait_until_nothing_is_left(tmp_path / "demo")  # whose parent is killed goes a moment later
 
 
 def test_the_secret_of_a_demo_without_a_folder_goes_with_the_terminal(tmp_path: Path) -> None:
@@ -216,12 +223,88 @@ def test_what_cannot_be_done_is_said_before_it_begins(tmp_path: Path, arguments:
     assert "Traceback" not in said
 
 
+def test_a_folder_that_was_not_named_is_kept_and_named_where_the_demo_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def played(error: BaseException | None) -> Path:
+        with place(None, None) as one:
+            (one.folder / "cloud.log").write_text("why", encoding="utf-8")
+            if error is not None:
+                raise error
+        return one.folder
+
+    with pytest.raises(DemoError):
+        played(DemoError("the cloud has ended"))
+    (kept,) = tmp_path.iterdir()
+    assert (kept / "cloud.log").read_text(encoding="utf-8") == "why"
+    assert f"kept in {kept}" in capsys.readouterr().err
+    with place(None, None) as wrong:
+        wrong.keep()  # something was not found in the journal
+    assert wrong.folder.is_dir()
+    assert not played(None).exists()
+    with pytest.raises(asyncio.CancelledError):
+        played(asyncio.CancelledError())
+    assert set(tmp_path.iterdir()) == {kept, wrong.folder}
+
+
+async def test_asked_again_it_ends_at_once_also_where_the_first_ended_the_waiting_after_the_story() -> None:
+    ends: list[str] = []
+    ending = Ending(lambda: ends.append("ended"))
+    ending.ask()
+    await ending.asked.wait()
+    assert (ends, ending.is_now) == ([], False)
+    ending.ask()
+    ending.ask()
+    assert (ends, ending.is_now) == (["ended"], True), "once, and not again while it ends"
+
+
+async def test_a_count_that_is_broken_off_leaves_no_program_behind(tmp_path: Path) -> None:
+    slow, runs = tmp_path / "slow.py", tmp_path / "runs"
+    slow.write_text(f"import time\nopen({str(runs)!r}, 'w').close()\ntime.sleep(60)\n", encoding="utf-8")
+    waiting = asyncio.create_task(output_of("cProfile", str(slow)))
+    async with asyncio.timeout(20):
+        while not runs.exists():
+            await asyncio.sleep(0.05)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(20):
+            await waiting
+    assert processes_of(str(tmp_path / "slow.py")) == []
+
+
+def processes_of(word: str) -> list[str]:
+    """Those that have it in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if word in path.read_bytes().decode(errors="replace"):
+                found.append(path.parent.name)
+    return found
+
+
+def test_a_demo_that_fails_leaves_a_report_that_says_why(tmp_path: Path) -> None:
+    """Its bank cannot begin: a folder is no ledger."""
+    folder, report = tmp_path / "demo", tmp_path / "report.json"
+    (folder / "ledger.sqlite").mkdir(parents=True)
+    running = demo(folder, "--seconds", "60", "--report", str(report))
+    told, _ = running.communicate(timeout=120)
+    assert running.returncode == 1, told
+    assert "Traceback" not in told
+    assert f"kept in {folder}" in told
+    said = json.loads(report.read_text(encoding="utf-8"))
+    assert said["error"].startswith("bank ended at once:")
+    assert said["beats"] == []
+    assert children_of_the_demo(folder) == []
+
+
 def test_what_an_earlier_demo_left_is_kept_and_not_counted_again(tmp_path: Path) -> None:
     for _ in range(2):
-        _make_room(tmp_path)
+        make_room(tmp_path)
         (tmp_path / "cloud.toml").touch()
         (tmp_path / "data").mkdir()
-    _make_room(tmp_path)
+    make_room(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
     kept = {str(path.relative_to(tmp_path)) for path in tmp_path.glob("earlier/*/*")}
     assert kept == {"earlier/1/cloud.toml", "earlier/1/data", "earlier/2/cloud.toml", "earlier/2/data"}

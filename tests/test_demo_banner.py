@@ -14,20 +14,32 @@ from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.config import DemoSettings
 from pledgewatch_sim.demo.beats import Figure, Told
 from pledgewatch_sim.demo.stage import Poke, Stage
+from pledgewatch_sim.demo.words import Words
 
 BREACH = Told(
-    "breach", "coral was too warm", "Half a day costs a quarter.", "#/alerts", (Figure("haircut", 1, 1),), "2.0", 1
+    "breach",
+    Words("coral was too warm", "coral 温度过高"),
+    Words("Half a day costs a quarter.", "半天损失四分之一。"),
+    "#/alerts",
+    (Figure("haircut", 1, 1),),
+    "2.0",
+    1,
 )
-THEFT = BREACH._replace(beat="theft", head="A load has left", why="Nobody had released it.", link="#/receipts")
+THEFT = BREACH._replace(
+    beat="theft",
+    head=Words("A load has left", "一批货物已离开"),
+    why=Words("Nobody had released it.", "无人放行。"),
+    link="#/receipts",
+)
 CONSOLE = "http://127.0.0.1:1"
 
 
 def stage_of(done: list[str]) -> Stage:
-    async def act() -> str:
+    async def act() -> Words:
         done.append("broker")
-        return "The broker is killed."
+        return Words("The broker is killed.", "消息代理已被杀死。")
 
-    return Stage(8, {"broker": Poke("Kill the broker", act)})
+    return Stage(8, {"broker": Poke(Words("Kill the broker", "杀死消息代理"), act)})
 
 
 def test_only_the_demos_console_may_ask_and_poke() -> None:
@@ -41,7 +53,9 @@ def test_only_the_demos_console_may_ask_and_poke() -> None:
         answer = client.get("/told", headers={"origin": CONSOLE})
         assert answer.headers["access-control-allow-origin"] == CONSOLE
         assert answer.json()["told"][0]["figures"] == [{"name": "haircut", "expected": 1, "found": 1, "holds": True}]
-        assert client.post("/pokes/broker", headers={"origin": CONSOLE}).json() == {"poked": "The broker is killed."}
+        assert client.post("/pokes/broker", headers={"origin": CONSOLE}).json() == {
+            "poked": {"en": "The broker is killed.", "zh": "消息代理已被杀死。"}
+        }
         assert client.post("/pokes/other").status_code == 404
     assert done == ["broker"]
 
@@ -107,3 +121,11 @@ def test_the_banner_tells_what_has_happened_and_a_button_breaks_something(cloud:
         assert violations(page) == []
         banner.get_by_role("link", name="A load has left").click()
         expect(page.get_by_role("heading", name="Receipts")).to_be_visible()
+        stage.ended = Words("The story is told.", "故事讲完了。")
+        page.get_by_role("button", name="中文").click()
+        chinese = page.get_by_role("region", name="演示")
+        for words in ("一批货物已离开", "无人放行。", "coral 温度过高", "消息代理已被杀死。", "故事讲完了。"):
+            expect(chinese).to_contain_text(words)
+        expect(chinese.get_by_role("button", name="杀死消息代理")).to_be_visible()
+        for words in ("A load has left", "Nobody had", "coral was", "Kill the broker", "is killed", "is told"):
+            expect(chinese).not_to_contain_text(words)

@@ -26,7 +26,9 @@ EVENTS = [
     # 400 boxes at 960.13 are 384,052.00. A quarter off leaves 288,039.00, of which half may be lent: 144,019.50. At
     # 102.5 % that is 140,506.82, and 172,823.40 are lent: 32,316.58 are called.
     said("2.0", "margin_called", "cold-line", call_minor=3_231_658),
-    said("3.0", "source_fell_silent", "hazel"),
+    said("2.1", "cover_restored", "cold-line", headroom_minor=351_268),  # 144,019.50 less what is still lent
+    said("3.0", "source_fell_silent", "hazel", last_ms=START_MS - 5_000),
+    said("3.1", "source_fell_silent", "birch", last_ms=START_MS - 5_000),
     said("4.0", "evidence_doubted", "pearl", doubt="impossible_speed"),
     said("5.0", "event_retracted", "hazel", "late_reading", retracted="3.0", retracted_type="source_fell_silent"),
     said("6.0", "fence_entered", "jade", fence="USLAX"),
@@ -34,6 +36,14 @@ EVENTS = [
     said("8.0", "goods_left", "la-3-hall", gate="la-3-gate"),
 ]
 DRAWN = {"kind": "drawdown", "amount_minor": 4_001_400}
+REPAID = {"kind": "repayment", "amount_minor": 3_231_658}
+
+
+def silent(asset: str) -> str:
+    """Where it is asked what was measured while it was silent."""
+    return f"/assets/{asset}/series/latitude_e7?from_ms={START_MS - 4_999}&to_ms={START_MS}&limit=10000"
+
+
 CLOUD: dict[str, Any] = {
     "/assets": {
         "features": [{"id": one.name, "geometry": {"coordinates": [-150.0, 10.0]}} for one in CONTAINERS],
@@ -43,7 +53,10 @@ CLOUD: dict[str, Any] = {
         "points": [[START_MS + round(share * 12 * DAY_MS), 1, "good"] for share in (0.1, 0.18, 0.53, 0.7)]
     },
     "/milestones/gated-in-pearl": {"state": "pending"},
-    "/book": {"facilities": [{"id": "pacific-line", "movements": [DRAWN]}]},
+    "/book": {"facilities": [{"id": "pacific-line", "movements": [DRAWN]}, {"id": "cold-line", "movements": [REPAID]}]},
+    "/facilities/cold-line": {"cover": "clear"},
+    silent("hazel"): {"points": [[START_MS - 1, 1, "good"]]},
+    silent("birch"): {"points": []},
     f"/receipts/{PLEDGE}": {"controller": "bank-one"},
     f"/receipts/{PLEDGE}/acts": {"acts": [{"act": "issue"}, {"act": "pledge"}]},
     f"/receipts/{THEFT}": {"state": "frozen"},
@@ -51,7 +64,11 @@ CLOUD: dict[str, Any] = {
     "/facilities/sofa-line-la-3": {"base": {"ineligible": {"receipt": 240_132}, "base_minor": 0}},
 }
 LEDGER: dict[str, Any] = {
-    "facilities": {"asia-europe-line": {"releases": {}}, "pacific-line": {"movements": [DRAWN]}},
+    "facilities": {
+        "asia-europe-line": {"releases": {}},
+        "pacific-line": {"movements": [DRAWN]},
+        "cold-line": {"movements": [REPAID]},
+    },
 }
 
 
@@ -66,7 +83,7 @@ class Scene:
         self.story_ms = (START_MS, END_MS)
 
     async def cloud(self, path: str) -> Any:
-        return self.answers[path]
+        return self.answers.get(path, {"points": []}) if "/series/" in path else self.answers[path]
 
     async def core(self, path: str) -> Any:
         return {"/ledger": self.ledger}[path]
@@ -87,7 +104,8 @@ async def told(both: tuple[Site, Site], scene: Scene) -> dict[str, Told | None]:
 async def test_every_beat_is_told_where_it_is_as_it_should_be(both: tuple[Site, Site]) -> None:
     found = await told(both, Scene())
     assert {name: one is not None and one.has_happened for name, one in found.items()} == dict.fromkeys(found, True)
-    assert [one.event for one in found.values() if one] == ["", "2.0", "", "4.0", "5.0", "7.0", "", "8.0"]
+    assert [one.event for one in found.values() if one] == [*("", "2.0", "2.1", "", "4.0", "5.0", "7.0", "", "8.0", "")]
+    assert all(words.en and words.zh and words.en != words.zh for one in found.values() if one for words in one[1:3])
 
 
 async def test_nothing_is_told_where_nothing_happened(both: tuple[Site, Site]) -> None:
@@ -122,12 +140,22 @@ def _set(*path: Any, value: Any) -> Callable[[Scene], None]:
         ("breach", _set("cloud", "/facilities/cold-line/lines", 0, "ineligible", "condition_loss", value=9_601_301)),
         ("breach", _set("events", 1, "facts", "call_minor", value=3_231_657)),
         ("breach", _drop("condition_breached")),
-        ("dark", lambda scene: scene.events.append(said("9.0", "source_overdue", "onyx"))),
+        ("cover", _set("core", "facilities", "cold-line", "movements", value=[REPAID, REPAID])),
+        ("cover", _set("cloud", "/book", "facilities", 1, "movements", value=[])),
+        ("cover", _set("cloud", "/facilities/cold-line", "cover", value="called")),
+        ("cover", _set("events", 2, "facts", "headroom_minor", value=351_267)),
+        ("cover", _drop("cover_restored")),
+        ("silences", _set("cloud", silent("birch"), "points", value=[[START_MS - 1, 1, "good"]])),
+        ("silences", _set("cloud", silent("hazel"), "points", value=[])),
+        ("dark", lambda scene: scene.events.append(said("9.0", "source_overdue", "onyx", last_ms=START_MS - 5_000))),
         ("spoof", _set("cloud", "/milestones/gated-in-pearl", "state", value="met")),
         ("spoof", _set("core", "facilities", "asia-europe-line", "releases", value={"x": {}})),
         ("spoof", lambda scene: scene.events.append(said("9.0", "fence_entered", "pearl", fence="DEHAM"))),
-        ("retraction", _set("events", 4, "because", value="amended_book")),
-        ("retraction", lambda scene: scene.events.append(said("9.0", "source_fell_silent", "hazel"))),
+        ("retraction", _set("events", 6, "because", value="amended_book")),
+        (
+            "retraction",
+            lambda scene: scene.events.append(said("9.0", "source_fell_silent", "hazel", last_ms=START_MS - 9_000)),
+        ),
         ("drawdown", _set("core", "facilities", "pacific-line", "movements", value=[DRAWN, DRAWN])),
         ("drawdown", _set("cloud", "/book", "facilities", 0, "movements", value=[])),
         ("drawdown", _drop("milestone_released")),

@@ -54,6 +54,54 @@ def test_what_is_not_committed_comes_again_and_what_is_does_not() -> None:
     assert one.to_send(99.0) is None
 
 
+def test_what_was_lost_first_comes_again_while_it_measures_on() -> None:
+    """Of one connection after the other the first PUBLISH is lost: the cloud had not subscribed."""
+    one = tracker()
+    heard: set[int] = set()
+    signed: set[int] = set()
+    for second in range(0, 60, 2):
+        one.measure(START_MS + second * 1_000)
+        raw = one.to_send(float(second))
+        if second == 0 or raw is None:
+            continue
+        heard |= {reading.sequence for reading in decode(raw).readings}
+        signed |= {checkpoint.sequence for checkpoint in decode(raw).checkpoints}
+        one.hear_committed(next(number for number in range(100) if number + 1 not in heard))
+        if second == 10:
+            assert one.committed == one.measured, "it has come again"
+    assert heard == set(range(1, one.measured + 1))
+    assert signed == {8, 16, 24}
+    assert one.committed == one.measured
+
+
+def test_what_is_committed_is_not_sent_again_for_what_was_sent_before_it() -> None:
+    one = tracker()
+    for second in range(0, 40, 2):
+        one.measure(START_MS + second * 1_000)
+        raw = one.to_send(float(second))
+        assert raw is not None
+        assert [reading.sequence for reading in decode(raw).readings] == [one.measured]
+        one.hear_committed(one.measured - 1)  # always one behind
+
+
+async def test_nothing_is_sent_before_somebody_listens() -> None:
+    port = free_port()
+    one = tracker()
+    trackers = Trackers([one], OPERATOR, port, lambda: START_MS + one.measured)
+    running = asyncio.create_task(trackers.run(0.05))
+    try:
+        async with EmbeddedBroker("127.0.0.1", port), aiomqtt.Client("127.0.0.1", port) as late:
+            await asyncio.sleep(0.5)
+            await late.subscribe(one.topic)
+            assert one.measured
+            trackers.is_heard.set()
+            first = await anext(aiter(late.messages))
+    finally:
+        running.cancel()
+    assert isinstance(first.payload, bytes)
+    assert decode(first.payload).readings[0].sequence == 1
+
+
 def test_without_a_link_it_measures_on_and_sends_all_of_it_later() -> None:
     one = tracker()
     one.is_linked = False
@@ -79,7 +127,9 @@ def test_a_broken_probe_says_so() -> None:
 async def test_a_broker_that_goes_and_comes_back_is_found_again() -> None:
     port = free_port()
     one = tracker()
-    running = asyncio.create_task(Trackers([one], OPERATOR, port, lambda: START_MS + one.measured).run(0.05))
+    trackers = Trackers([one], OPERATOR, port, lambda: START_MS + one.measured)
+    trackers.is_heard.set()
+    running = asyncio.create_task(trackers.run(0.05))
     try:
         for _ in range(2):
             async with EmbeddedBroker("127.0.0.1", port):

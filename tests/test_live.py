@@ -130,7 +130,7 @@ def test_a_stream_that_was_cut_anywhere_goes_on_without_loss_or_repeat(seeing: S
         rest = [other for other in told_until_quiet(app, key, last_event_id=one.id) if other.data]
         assert rest == whole[at + 1 :], one.id
     quiet = told_until_quiet(app, USERS["lender-none"].key)
-    assert {one.id for one in quiet if not one.data} >= {str(seeing.keeping.spine.said_entry)}
+    assert {one.id for one in quiet if not one.data} >= {str(seeing.keeping.spine.state.entry)}
 
 
 def test_events_that_are_many_come_whole(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> None:

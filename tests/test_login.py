@@ -399,7 +399,7 @@ def test_an_id_token_opens_nothing_and_a_broken_token_is_a_401(anna: Person) -> 
     token = found["access_token"]
     with httpx2.Client(base_url=anna.console.url) as bare:
         for one, why in (
-            (found["id_token"], "(aud)"),
+            (found["id_token"], "(typ)"),
             (token[:-8] + "AAAAAAAA", "signature"),
             (token + ".x", "known by this key"),
         ):
@@ -473,11 +473,17 @@ def test_logins_under_way_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(under_way) == 1
 
 
-def test_the_audience_is_what_the_token_says(anna: Person) -> None:
-    token = tokens_of(anna, "anna")["access_token"]
-    body = token.split(".")[1]
-    claims = json.loads(_decoded(body))
+def test_the_issuer_for_development_says_of_tokens_which_they_are(anna: Person) -> None:
+    """Of an access token what RFC 9068, 2 wants of it."""
+    found = tokens_of(anna, "anna")
+    header, claims = (json.loads(_decoded(one)) for one in found["access_token"].split(".")[:2])
+    assert header["typ"] == "at+jwt"
     assert (claims["aud"], claims["sub"], claims["iss"]) == (AUDIENCE, "anna", anna.console.issuer)
+    assert {"exp", "iat", "jti", "client_id"} < set(claims)
+    assert claims["jti"] != json.loads(_decoded(tokens_of(anna, "anna")["access_token"].split(".")[1]))["jti"]
+    header, claims = (json.loads(_decoded(one)) for one in found["id_token"].split(".")[:2])
+    assert header["typ"] == "JWT"
+    assert "jti" not in claims
 
 
 def _decoded(part: str) -> bytes:

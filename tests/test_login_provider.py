@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.responses import Response
 from streaming import Served
-from test_login_tokens import NONCE, access_claims, identity_claims, key, public, signed
+from test_login_tokens import NONCE, access_claims, access_token, identity_claims, key, public
 
 from pledgewatch_cloud.clock import SystemClock
 from pledgewatch_cloud.config import LoginSettings
@@ -143,6 +143,26 @@ async def test_an_address_that_is_none_is_not_used(
         await provider.read()
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://a:99999", "http://xn--/", "http://a..b/", "http://user:p@@x/"])
+async def test_an_address_that_leads_nowhere_is_an_outage_and_no_more(
+    answering: Answering, provider: Provider, url: str
+) -> None:
+    answering.usual(jwks_uri=url)
+    with pytest.raises(AwayError):
+        await provider.read()
+
+
+async def test_an_odd_key_among_the_others_ends_no_task(answering: Answering, provider: Provider) -> None:
+    """What reads the keys is a task beside all others of the service, which would end with it."""
+    answering.answers[KEYS] = {"keys": [{**public(key())["keys"][0], "key_ops": None}, *public(key("two"))["keys"]]}
+    running = asyncio.create_task(provider.run())
+    while provider._known is None and not running.done():
+        await asyncio.sleep(0.01)
+    assert not running.done()
+    running.cancel()
+    assert len(provider.keys()) == 1
+
+
 async def test_a_private_address_is_reached_only_where_that_is_allowed(
     answering: Answering, clock: ManualClock
 ) -> None:
@@ -184,22 +204,22 @@ async def test_keys_change_without_a_word_and_made_up_ones_ask_nobody(
     try:
         while provider._known is None:
             await asyncio.sleep(0.01)
-        assert (await login.subject_of_token(signed(claims))).subject == "anna"
+        assert (await login.subject_of_token(access_token(claims))).subject == "anna"
         answering.answers[KEYS] = public(key("two"))
         clock.at_ms += round(AGAIN_S * 1_000) - 1
         with pytest.raises(UnknownKeyError):
-            await login.subject_of_token(signed(claims, key("two")))
+            await login.subject_of_token(access_token(claims, key("two")))
         assert answering.asked == [DISCOVERY, KEYS], "it was asked a moment ago"
         clock.at_ms += 1
-        both = await asyncio.gather(*(login.subject_of_token(signed(claims, key("two"))) for _ in range(20)))
+        both = await asyncio.gather(*(login.subject_of_token(access_token(claims, key("two"))) for _ in range(20)))
         assert {one.subject for one in both} == {"anna"}
         assert answering.asked == [DISCOVERY, KEYS] * 2, "once for all who waited"
         with pytest.raises(UnknownKeyError):  # the key that was withdrawn opens nothing any more
-            await login.subject_of_token(signed(claims))
+            await login.subject_of_token(access_token(claims))
         clock.at_ms += 60_000
         for _ in range(3):
             with pytest.raises(UnknownKeyError):
-                await login.subject_of_token(signed(claims, key("stranger")))
+                await login.subject_of_token(access_token(claims, key("stranger")))
         assert answering.asked == [DISCOVERY, KEYS] * 3, "whoever makes up tokens has it asked once"
     finally:
         running.cancel()
@@ -313,6 +333,7 @@ USUAL: dict[str, Any] = {"issuer": "https://id.example", "client_id": "console",
         ({"base_url": "https://watch.example/?x"}, "no address"),
         ({"client_id": ""}, "client_id is empty"),
         ({"audience": "console"}, "must differ from an ID token"),
+        ({"allow_untyped_access_tokens": True}, "without audience"),
         ({"clock_skew_s": 301}, "use 0 to 300"),
         ({"session_idle_s": 0.0}, "above 0"),
     ],

@@ -9,6 +9,8 @@ from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jwcrypto import jwk, jws
 
 from pledgewatch_cloud.login import tokens
@@ -43,7 +45,7 @@ def identity_claims(**changes: Any) -> Claims:
 
 def access_claims(**changes: Any) -> Claims:
     """An access token's."""
-    return identity_claims(**{"aud": "watch-api", "nonce": None, "client_id": "console", **changes})
+    return identity_claims(**{"aud": "watch-api", "nonce": None, "client_id": "console", "jti": "a", **changes})
 
 
 def signed(claims: Claims, by: Any = None, alg: str = "RS256", **header: Any) -> str:
@@ -76,9 +78,14 @@ def who(token: str, keys: Keys | None = None) -> str:
     return tokens.identity(token, keys or known(), TERMS, NONCE, NOW_S)
 
 
-def shown(token: str, keys: Keys | None = None) -> str:
+def access_token(claims: Claims, by: Any = None, alg: str = "RS256", **header: Any) -> str:
+    """An access token, as RFC 9068 wants it."""
+    return signed(claims, by, alg, **({"typ": "at+jwt"} | header))
+
+
+def shown(token: str, keys: Keys | None = None, terms: Terms = TERMS) -> str:
     """The subject of an access token."""
-    return tokens.access(token, keys or known(), TERMS, NOW_S)
+    return tokens.access(token, keys or known(), terms, NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_each_algorithm_of_the_list_is_taken(kind: str, alg: str) -> None:
     by = key("its", kind)
     keys = tokens.read_keys(public(by))
     assert who(signed(identity_claims(), by, alg), keys) == "anna"
-    assert shown(signed(access_claims(), by, alg, typ="at+jwt"), keys) == "anna"
+    assert shown(access_token(access_claims(), by, alg), keys) == "anna"
 
 
 GOOD: list[Claims] = [
@@ -178,6 +185,13 @@ BAD: dict[str, tuple[Callable[[], str], str]] = {
     "sub is a number": (lambda: signed(identity_claims(sub=7)), r"\(sub\)"),
     "sub is empty": (lambda: signed(identity_claims(sub="")), r"\(sub\)"),
     "sub with a line end": (lambda: signed(identity_claims(sub="anna\n")), r"\(sub\)"),
+    "an access token's type": (lambda: access_token(identity_claims()), r"at\+jwt.*\(typ\)"),
+    "an access token's whole type": (
+        lambda: signed(identity_claims(), typ="application/AT+JWT"),
+        r"at\+jwt.*\(typ\)",
+    ),
+    "a logout token": (lambda: signed(identity_claims(), typ="logout+jwt"), r"\(typ\)"),
+    "typ is a list": (lambda: by_hand({"alg": "RS256", "kid": "one", "typ": ["JWT"]}, identity_claims()), "no text"),
     "two parts": (lambda: "a.b", "three parts"),
     "five parts": (lambda: "a.b.c.d.e", "three parts"),
     "too long": (lambda: signed(identity_claims(more="x" * 20_000)), "at most"),
@@ -204,28 +218,75 @@ def test_a_bad_token_says_who_nobody_is(name: str) -> None:
         who(make())
 
 
+BAD_ACCESS: list[tuple[Claims, str]] = [
+    (access_claims(aud="console"), r"\(aud\)"),
+    (access_claims(nonce=NONCE), "ID token"),
+    (access_claims(at_hash="x"), "ID token"),
+    (access_claims(c_hash="x"), "ID token"),
+    (identity_claims(), r"\(aud\)"),
+    (access_claims(iss="https://evil.example"), r"\(iss\)"),
+    (access_claims(exp=NOW_S - 60), r"\(exp\)"),
+    (access_claims(nbf=NOW_S + 61), r"\(nbf\)"),
+    (access_claims(iat=NOW_S + 61), r"\(iat\)"),
+    (access_claims(iat=NOW_S + 10**9, exp=NOW_S + 2 * 10**9), r"\(iat\)"),
+    (access_claims(iat=None), "no time as iat"),
+    (access_claims(events={"http://schemas.openid.net/event/backchannel-logout": {}}), "events"),
+    (access_claims(cnf={"jkt": "abc"}), r"\(cnf\)"),
+]
+
+
+@pytest.mark.parametrize(("claims", "why"), BAD_ACCESS)
+def test_a_bad_access_token_opens_nothing(claims: Claims, why: str) -> None:
+    assert shown(access_token(access_claims())) == "anna"
+    with pytest.raises(TokenError, match=why):
+        shown(access_token(claims))
+    with pytest.raises(TokenError, match=why):
+        shown(signed(claims), terms=UNTYPED)
+
+
+UNTYPED = TERMS._replace(allow_untyped=True)
+
+
+@pytest.mark.parametrize("kind", ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"])
+def test_an_access_token_says_that_it_is_one(kind: str) -> None:
+    assert shown(signed(access_claims(), typ=kind)) == shown(signed(access_claims(), typ=kind), terms=UNTYPED) == "anna"
+
+
 @pytest.mark.parametrize(
-    ("claims", "why"),
+    "kind", [None, "JWT", "jwt", "", "logout+jwt", "secevent+jwt", "dpop+jwt", "at+jwt ", "xat+jwt"]
+)
+def test_what_does_not_say_it_is_taken_only_of_an_issuer_that_never_does(kind: str | None) -> None:
+    token = signed(access_claims(), typ=kind)
+    with pytest.raises(TokenError, match=r"\(typ\)"):
+        shown(token)
+    if kind in (None, "JWT", "jwt"):
+        assert shown(token, terms=UNTYPED) == "anna"
+    else:
+        with pytest.raises(TokenError, match=r"\(typ\)"):
+            shown(token, terms=UNTYPED)
+
+
+@pytest.mark.parametrize(
+    "claims",
     [
-        (access_claims(aud="console"), r"\(aud\)"),
-        (access_claims(nonce=NONCE), "ID token"),
-        (identity_claims(), r"\(aud\)"),
-        (access_claims(iss="https://evil.example"), r"\(iss\)"),
-        (access_claims(exp=NOW_S - 60), r"\(exp\)"),
-        (access_claims(nbf=NOW_S + 61), r"\(nbf\)"),
+        access_claims(aud=["console", "watch-api"], azp="console"),
+        access_claims(aud=["console", "watch-api"]),
+        access_claims(aud=["other", "watch-api"], azp="other"),
+        access_claims(azp="watch-api"),
     ],
 )
-def test_a_bad_access_token_opens_nothing(claims: Claims, why: str) -> None:
-    assert shown(signed(access_claims())) == "anna"
-    with pytest.raises(TokenError, match=why):
-        shown(signed(claims))
+def test_an_id_token_without_a_nonce_is_no_untyped_access_token(claims: Claims) -> None:
+    """It is for whom it was issued to: to a client of the issuer, whatever else it is for."""
+    with pytest.raises(TokenError, match="ID token"):
+        shown(signed(claims), terms=UNTYPED)
+    assert shown(signed(access_claims(aud=["account", "watch-api"], azp="console")), terms=UNTYPED) == "anna"
 
 
 def test_without_an_audience_no_access_token_is_taken() -> None:
     terms = TERMS._replace(audience="")
     for aud in ("", None, "watch-api", [""]):
         with pytest.raises(TokenError, match="not taken here"):
-            tokens.access(signed(access_claims(aud=aud)), known(), terms, NOW_S)
+            shown(access_token(access_claims(aud=aud)), terms=terms)
 
 
 def test_keys_that_are_not_for_verifying_or_too_weak_are_left_out() -> None:
@@ -240,12 +301,34 @@ def test_keys_that_are_not_for_verifying_or_too_weak_are_left_out() -> None:
         {"kty": "EC", "crv": "secp256k1", "kid": "curve", "x": "AA", "y": "AA"},
         {"kty": ["RSA"]},
         "no key",
+        *({**public(key())["keys"][0], "key_ops": uses} for uses in (None, 5, "verify", {"verify": 1}, [], ["sign"])),
     ]
     assert len(tokens.read_keys({"keys": odd})) == 0
     assert len(tokens.read_keys({"keys": [*odd, *public(key())["keys"]]})) == 1
     only = tokens.read_keys(public(key(), alg="RS512"))
     with pytest.raises(UnknownKeyError):
         who(signed(identity_claims()), only)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)),
+    lambda one: st.one_of(st.lists(one, max_size=2), st.dictionaries(st.text(max_size=4), one, max_size=2)),
+    max_leaves=4,
+)
+MEMBERS = ("kty", "crv", "x", "y", "n", "e", "d", "p", "oth", "kid", "use", "alg", "key_ops", "x5c")
+
+
+@settings(max_examples=100)
+@given(
+    kind=st.sampled_from(["RSA", "P-256", "Ed25519"]),
+    odd=st.dictionaries(st.sampled_from(MEMBERS), JSON, min_size=1, max_size=2),
+    gone=st.sets(st.sampled_from(MEMBERS), max_size=1),
+)
+def test_an_odd_key_of_a_set_is_left_out_and_stops_nothing(kind: str, odd: Claims, gone: set[str]) -> None:
+    """What an issuer publishes is read all the time by a task of the service, which would end with it."""
+    one = {**public(key("one", kind))["keys"][0], **odd}
+    found = {name: value for name, value in one.items() if name not in gone}
+    assert 1 <= len(tokens.read_keys({"keys": [found, *public(key("two"))["keys"]]})) <= 2
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"keys": {}}, {"keys": [{}] * 101}])

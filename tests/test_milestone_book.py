@@ -376,7 +376,7 @@ FAULTS: list[tuple[str, Callable[[Document], Any], list[str]]] = [
         [
             "parties[0].iban: 'GB00' is none",
             "shipments[0].lots: name at least one lot that is in it",
-            "milestones[0].payee: 7 does not match",
+            "milestones[0].payee: 7 is no id",
         ],
     ),
 ]

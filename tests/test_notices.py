@@ -71,6 +71,8 @@ FAULTS: list[tuple[Any, str]] = [
     ({"id": "a b"}, "notices[0].id: 'a b' is no id"),
     ({"id": "x" * 257}, "is no id"),
     ({"id": 7}, "notices[0].id: 7 is no id"),
+    ({"id": "a/../b"}, "notices[0].id: 'a/../b' has a part that addresses leave out; give it another id"),
+    ({"withdraws": "https://a.example//b"}, "notices[0].withdraws: 'https://a.example//b' has a part"),
     ({"kind": None}, "notices[0].kind: is missing"),
     ({"kind": "arived"}, "notices[0].kind: 'arived' is none of empty_out, full_in, "),
     ({"kind": ["arrived"]}, "notices[0].kind: ['arrived'] is none of"),

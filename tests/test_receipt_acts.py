@@ -163,6 +163,8 @@ def test_other_shapes_are_refused(register: Register) -> None:
     [
         ({"act": "seize"}, "act: 'seize' is none that there is"),
         ({"receipt": "la 1"}, "receipt: 'la 1' is no id"),
+        ({"receipt": "x/../la-1:0001"}, "receipt: 'x/../la-1:0001' is no id"),
+        ({"by": "la-1/."}, "by: 'la-1/.' is no id"),
         ({"after": "ab"}, "after: 'ab' is no digest"),
         ({"after": None}, "after: None is no digest"),
         ({"after": "AB" * 32}, "is no digest"),

@@ -1,6 +1,7 @@
 """The contract of Series: embedded always, InfluxDB where INFLUXDB_URL and INFLUXDB_TOKEN (and INFLUXDB_ORG) are set.
 
-Where no InfluxDB is, its write path is held against VictoriaMetrics, a real server that speaks InfluxDB's write API.
+Where no InfluxDB is, its write path is held against VictoriaMetrics, a real server that speaks InfluxDB's write API,
+and what is read of values against a stand-in made from the documentation (support/influx_stand_in.py).
 """
 
 import json
@@ -17,6 +18,7 @@ from threading import Thread
 import pytest
 from brokers import free_port
 from builders import AT_SEA, MINUTE_MS, NOON_MS, Device, ManualClock, book_document, position, temperature
+from influx_stand_in import InfluxStandIn
 from needed import system_program
 
 from pledgewatch_cloud.decide import drafts
@@ -47,6 +49,20 @@ def influx(folder: Path, journal: str = "journal") -> InfluxSeries:
 @pytest.fixture(params=["embedded", "influxdb"])
 def series(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Series]:
     """Empty series of journal `journal`."""
+    made: Series = EmbeddedSeries(tmp_path, "journal") if request.param == "embedded" else influx(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["embedded", "influxdb", "stand-in"])
+def values_series(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Series]:
+    """Empty series, of whose points values are asked alone."""
+    if request.param == "stand-in":
+        with InfluxStandIn() as server:
+            stood_in = InfluxSeries(tmp_path, "journal", url=server.url, token="none", org="o", bucket="b")
+            yield stood_in
+            stood_in.close()
+        return
     made: Series = EmbeddedSeries(tmp_path, "journal") if request.param == "embedded" else influx(tmp_path)
     yield made
     made.close()
@@ -113,13 +129,24 @@ def test_two_readings_of_one_moment_both_stay_and_one_that_comes_twice_is_one(se
     assert [one.value for one in values(series)] == [5_100, 5_200, 5_300, 5_400]
 
 
-def test_steps_hold_the_good_values_alone(series: Series) -> None:
-    ship = Ship(series)
+def test_steps_hold_the_good_values_alone(values_series: Series) -> None:
+    ship = Ship(values_series)
     ship.say((0, warm(5_000)), (10, warm(7_000)), (20, (temperature(85_000, Quality(7)),)), (70, warm(6_000)))
     ship.feeder.catch_up()
     hour_ms = 60 * MINUTE_MS
-    found = series.stretches(ASSET, WARMTH, NOON_MS, NOON_MS + 3 * hour_ms, hour_ms)
+    found = values_series.stretches(ASSET, WARMTH, NOON_MS, NOON_MS + 3 * hour_ms, hour_ms)
     assert found == [Stretch(NOON_MS, 2, 5_000, 7_000, 6_000.0), Stretch(NOON_MS + hour_ms, 1, 6_000, 6_000, 6_000.0)]
+
+
+def test_a_span_that_begins_within_a_step_tells_nothing_of_before_it(values_series: Series) -> None:
+    """Who may see from 12:03 on is not shown the readings of 12:00 to 12:03, and the step is still called 12:00."""
+    ship = Ship(values_series)
+    ship.say((0, warm(1_000)), (2, warm(9_000)), (3, warm(5_000)), (50, warm(7_000)), (70, warm(6_000)))
+    ship.feeder.catch_up()
+    hour_ms = 60 * MINUTE_MS
+    span = NOON_MS + 3 * MINUTE_MS, NOON_MS + 70 * MINUTE_MS
+    assert values_series.stretches(ASSET, WARMTH, *span, hour_ms) == [Stretch(NOON_MS, 2, 5_000, 7_000, 6_000.0)]
+    assert [one.value for one in values_series.points(ASSET, WARMTH, *span, 10)] == [5_000, 7_000]
 
 
 def test_gauges_tell_of_values_alerts_and_the_age_of_evidence(series: Series) -> None:

@@ -644,15 +644,15 @@ def test_the_program_says_where_it_is_and_a_theft_can_be_had(warehouse: subproce
     addresses = json.loads(warehouse.stdout.readline())
     assert addresses["sales"] == "dice"
     assert all(Path(addresses[name]).is_absolute() for name in ("gate-reader", "gateway_part", "drop", "truth"))
+    feed = httpx2.get(f"{addresses['wms']}/movements", timeout=10).json()
+    assert feed["movements"][0]["id"] == "M-000001"
+    assert len(list(Path(addresses["drop"]).rglob("*.edi"))) == 2, "all of the past is there"
     (tmp_path / "gateway.toml").write_text(GATEWAY + Path(addresses["gateway_part"]).read_text(encoding="utf-8"))
     assert load(tmp_path / "gateway.toml").serial[0].port == Path(addresses["gate-reader"])
     gate, hall = (os.open(addresses[name], os.O_RDONLY | os.O_NOCTTY) for name in ("gate-reader", "hall-reader"))
     try:
         seen = LineCutter().feed(said_by(hall))
         assert b"WALL-HALL" in seen  # sensors speak once the past is told
-        feed = httpx2.get(f"{addresses['wms']}/movements", timeout=10).json()
-        assert feed["movements"][0]["id"] == "M-000001"
-        assert len(list(Path(addresses["drop"]).rglob("*.edi"))) == 2
         warehouse.send_signal(signal.SIGUSR1)
         left = LineCutter().feed(said_by(gate))
     finally:

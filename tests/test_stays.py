@@ -505,7 +505,7 @@ def test_an_alert_of_goods_is_cleared_when_they_leave_and_is_no_business_of_who_
 def alerts_of(bench: Bench, facility: str) -> list[str]:
     """The states of the alerts that concern a facility's goods."""
     state = bench.spine.state
-    found = alerts_by_facility(state.book, state.facts, state.alerts, state.recorded_at_ms).get(facility, [])
+    found = alerts_by_facility(state.book, state.alerts, state.recorded_at_ms).get(facility, [])
     return [one.state.value for one in found]
 
 

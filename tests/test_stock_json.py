@@ -69,6 +69,8 @@ def test_snapshots_are_read_and_rows_of_one_key_added_up() -> None:
     [
         ({"id": None}, "id: is missing"),
         ({"id": "M 1"}, "id: 'M 1' is no id"),
+        ({"id": "M/./1"}, "id: 'M/./1' has a part that addresses leave out; give it another id"),
+        ({"cancels": "M//1"}, "cancels: 'M//1' has a part that addresses leave out"),
         ({"kind": "counted"}, "kind: 'counted' is none of received, shipped"),
         ({"kind": None}, "kind: '' is none of"),
         ({"at": None}, "at: is missing"),

@@ -36,6 +36,7 @@ ROOMS = {
     "histogram": set[str](),
     "progress": set[str](),
     "logs": set[str](),
+    "loopback": set[str](),
     "console": set[str](),
     "signature": set[str](),
     "signing_key": set[str](),
@@ -65,16 +66,16 @@ ROOMS = {
     "membership": {"decide", "spine", "clock", "signature", "outage", "outbox", "notices"},
     "serving": set[str](),
     "registry": {
-        *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api"),
+        *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api", "loopback"),
     },
     "login": {"decide", "clock", "outage", "outbox"},
-    "access": {"decide", "journal", "spine", "series", "clock", "outage", "login"},
+    "access": {"decide", "journal", "spine", "series", "clock", "outage", "login", "loopback"},
     "api": {
         *("access", "login"),
         *("decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file", "notices"),
         *("histogram", "outbox", "membership", "stock", "receipts"),
     },
-    "config": {"decide", "journal", "outbox", "logs", "receipts"},
+    "config": {"decide", "journal", "outbox", "logs", "loopback", "receipts"},
     "configured": {"config", "clock", "ingest", "series"},
     "credentials": {"config", "notices", "signature", "membership", "signing_key", "receipts"},
     "delivery": {"config", "credentials", "clock", "journal", "outbox"},
@@ -113,7 +114,7 @@ DECIDE_ROOMS = {
     "receipts": {"stock"},
     "registry": set[str](),
     "warehouse": {"items", "stock", "receipts"},
-    "access": {"items", "trade", "stock", "receipts", "warehouse"},
+    "access": {"items", "trade", "stock", "receipts", "warehouse", "collateral"},
 }
 # The files beside them that are made of the rooms; the others are what rooms are made of, and know items at most.
 OVER_THE_ROOMS = {"book", "drafts", "facility", "state", "step"}

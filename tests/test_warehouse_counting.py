@@ -93,6 +93,7 @@ UNSOUND: list[tuple[Callable[[dict[str, Any]], None], str, str]] = [
     ),
     (but(smell=1), "count: 'smell': no such member", "say at, by"),
     (but(count=7), "count: 7 is no id", "write it as the book does"),
+    (but(warehouse="la-1/../la-2"), "warehouse: 'la-1/../la-2' is no id", "no part between slashes that is empty"),
     (but(warehouse=""), "warehouse: '' is no id", "write it as the book does"),
     (but(by=["x"]), "by: ['x'] is no id", "write it as the book does"),
     (but(at="2026-01-01"), "at: '2026-01-01' is not a time in ISO 8601 with its offset", "with its offset"),

@@ -16,13 +16,15 @@ import json
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urljoin
 
 import httpx2
 
+_ITEMS = ("features", "receipts", "events", "acts", "rows", "goods", "items", "exposures")
+"""What the items of a list are called that is an object."""
 KNOWN_MAX = 64
 """Answers that are kept by their tag; of more, the one that was asked for longest ago is let go."""
 _AGAIN_MAX = 5
@@ -68,11 +70,12 @@ class Client:
         return self._get(str(httpx2.URL(path, params=query) if query else path))[0]
 
     def each(self, path: str, **query: str | int) -> Iterator[dict[str, Any]]:
-        """Every item of a list, its pages one after the other."""
+        """Every item of a list, its pages one after the other; EPCIS and DCSA events are lists too. Raises ValueError
+        for what is no list."""
         at: str | None = str(httpx2.URL(path, params=query) if query else path)
         while at:
             found, link = self._get(at)
-            yield from found["features"] if isinstance(found, dict) else found
+            yield from _items_of(path, found)
             at = urljoin(at, link) if link else None
 
     def table(self, path: str, **query: str | int) -> str:
@@ -114,7 +117,7 @@ class Client:
                 answer.read()
             _check(answer)
             fields: dict[str, str] = {}
-            for line in answer.iter_lines():
+            for line in _lines(answer.iter_text()):
                 name, _, value = line.partition(":")
                 if line:
                     fields[name] = value.removeprefix(" ")
@@ -129,13 +132,37 @@ class Client:
         answer = self._http.get(url, headers={"if-none-match": tag} if tag else {})
         if answer.status_code != 304:
             _check(answer)
-            tag, known = answer.headers.get("etag", ""), (answer.json(), answer.links.get("next", {}).get("url", ""))
+            tag, known = answer.headers.get("etag", ""), answer.json()
         if tag:
             self._known[url] = tag, known
             while len(self._known) > KNOWN_MAX:
                 self._known.popitem(last=False)
-        found: tuple[Any, str] = known
+        # Of this answer, also where what it says is known: a page may have become the last, or be it no more. DCSA has
+        # a header of its own for it.
+        following = answer.links.get("next", {}).get("url", "") or answer.headers.get("next-page", "")
+        return known, following
+
+
+def _items_of(path: str, found: Any) -> list[Any]:
+    """The items of a page. Raises ValueError where it is none."""
+    if isinstance(found, list):
         return found
+    if isinstance(found, dict) and found.get("type") == "EPCISQueryDocument":
+        found = found["epcisBody"]["queryResults"]["resultsBody"]
+        return list(found["eventList"])
+    if isinstance(found, dict):
+        for name in _ITEMS:
+            if isinstance(found.get(name), list):
+                return list(found[name])
+    raise ValueError(f"{path} is no list")
+
+
+def _lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Lines that end with a line feed, and with nothing else: words may have what Unicode ends lines with in them."""
+    rest = ""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split("\n")
+        yield from whole
 
 
 def _check(answer: httpx2.Response) -> None:

@@ -13,6 +13,7 @@ from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
 from pledgewatch_cloud.journal.outbox import CORE, Begin
 from pledgewatch_cloud.logs import LogFormat
+from pledgewatch_cloud.loopback import is_loopback
 from pledgewatch_cloud.outbox import pain001
 from pledgewatch_cloud.receipts.issuer import check_base_url
 from pledgewatch_wire import topics
@@ -137,15 +138,23 @@ class RoleRates:
 class ApiSettings:
     """Where API and console are served. Who shows the token in `token_file` is a keeper; beyond this machine one is
     required. `requests_per_minute`: of each user, and of each address from which nobody is known;
-    `requests_per_minute_of` says otherwise for users of some roles."""
+    `requests_per_minute_of` says otherwise for users of some roles. `trusted_proxies`: addresses and networks of what
+    stands before the service; whom they say they ask for (X-Forwarded-For) is who asks, and nobody else is believed."""
 
     host: str = "127.0.0.1"
     port: int = 8420
     token_file: Path | None = None
     requests_per_minute: int = 12_000
     requests_per_minute_of: RoleRates = field(default_factory=RoleRates)
+    trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for one in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(one)
+            except ValueError:
+                text = "use addresses (10.0.0.2) and networks (10.0.0.0/24)"
+                raise ValueError(f"trusted_proxies has {one!r}; {text}") from None
         if self.requests_per_minute < 1:
             raise ValueError(f"requests_per_minute is {self.requests_per_minute}; it must be above 0")
         if not 0 <= self.port <= 65_535:
@@ -453,7 +462,8 @@ class LoginSettings:
     `issuer` is what it calls itself, as `subjects` of users have it. `base_url` is where browsers reach the console, so
     the provider is to know `base_url`/login/callback. `client_secret_file` holds what the provider gave this client;
     without it PKCE alone ties a code to us. Access tokens of the issuer whose `aud` has `audience` are taken too;
-    empty: none. A session ends `session_idle_s` after it was last used, and `session_s` after it began. `clock_skew_s`:
+    empty: none. They must call themselves at+jwt, unless `allow_untyped_access_tokens`: some issuers do not say it. A
+    session ends `session_idle_s` after it was last used, and `session_s` after it began. `clock_skew_s`:
     how far the issuer's clock may be from this machine's.
     """
 
@@ -462,6 +472,7 @@ class LoginSettings:
     base_url: str
     client_secret_file: Path | None = None
     audience: str = ""
+    allow_untyped_access_tokens: bool = False
     clock_skew_s: int = 60
     session_idle_s: float = 1_800.0
     session_s: float = 43_200.0
@@ -481,6 +492,8 @@ class LoginSettings:
             raise ValueError("client_id is empty; it is what the provider calls this client")
         if self.audience == self.client_id:
             raise ValueError("audience is client_id; an access token for the API must differ from an ID token for it")
+        if self.allow_untyped_access_tokens and not self.audience:
+            raise ValueError("allow_untyped_access_tokens says nothing without audience: no access token is taken")
         if not 0 <= self.clock_skew_s <= 300:
             raise ValueError(f"clock_skew_s is {self.clock_skew_s}; use 0 to 300")
         for name in ("session_idle_s", "session_s", "timeout_s"):
@@ -592,11 +605,3 @@ def _both_of(facilities: tuple[str, ...], others: tuple[str, ...]) -> str | None
     if not facilities or not others:
         return ", ".join(facilities or others) or "every facility"
     return ", ".join(sorted({*facilities} & {*others})) or None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is one that only this machine can reach."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -225,6 +225,9 @@ def _server(settings: CloudSettings, service: Service) -> Server:
             log_config=None,
             access_log=False,
             http="httptools",
+            # Whoever may say whom they ask for would have as many addresses to be counted by as they like.
+            proxy_headers=bool(settings.api.trusted_proxies),
+            forwarded_allow_ips=list(settings.api.trusted_proxies),
             timeout_graceful_shutdown=_FAREWELL_S,
         )
     )
@@ -287,7 +290,7 @@ async def _login(one: LoginSettings | None, stack: contextlib.AsyncExitStack) ->
         raise ServiceError(f"[login] ca_file {one.ca_file}: {error}") from None
     return Login(
         await stack.enter_async_context(found),
-        Terms(one.issuer, one.client_id, one.audience, one.clock_skew_s),
+        Terms(one.issuer, one.client_id, one.audience, one.clock_skew_s, one.allow_untyped_access_tokens),
         base_url,
         clock=SystemClock(),
         now_s=time.monotonic,

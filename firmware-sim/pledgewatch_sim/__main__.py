@@ -5,7 +5,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,17 +155,7 @@ def _bank(options: argparse.Namespace) -> int:
     from pledgewatch_sim.bank.settings import BankFile  # noqa: PLC0415
 
     settings = load(options.config, BankFile)
-    if options.check:
-        print(f"{options.config}: can be used")
-        return 0
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        asyncio.run(program.run(settings))
-    except OSError as error:
-        where = error.filename or f"{settings.bank.host}:{settings.bank.port}"
-        print(f"{where} cannot be used: {error.strerror}", file=sys.stderr)
-        return 2
-    return 0
+    return _served(options, f"{settings.bank.host}:{settings.bank.port}", lambda: program.run(settings))
 
 
 def _issuer(options: argparse.Namespace) -> int:
@@ -173,18 +163,22 @@ def _issuer(options: argparse.Namespace) -> int:
     from pledgewatch_sim.issuer.settings import IssuerFile  # noqa: PLC0415
 
     settings = load(options.config, IssuerFile)
+    return _served(options, f"{settings.issuer.host}:{settings.issuer.port}", lambda: program.run(settings))
+
+
+def _served(options: argparse.Namespace, address: str, run: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run a server whose file could be read, or only say so."""
     if options.check:
         print(f"{options.config}: can be used")
         return 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(program.run(settings))
+        asyncio.run(run())
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
-        where = error.filename or f"{settings.issuer.host}:{settings.issuer.port}"
-        print(f"{where} cannot be used: {error.strerror}", file=sys.stderr)
+        print(f"{error.filename or address} cannot be used: {error.strerror}", file=sys.stderr)
         return 2
     return 0
 

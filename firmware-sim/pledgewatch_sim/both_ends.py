@@ -43,6 +43,17 @@ def money(ledger: Mapping[str, Any], book: Mapping[str, Any]) -> dict[str, dict[
     }
 
 
+def chains(devices: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How whole the devices' numbered readings are, as the cloud has them: `unsigned` are those that no signature
+    covers, of which each device has some at its end."""
+    epochs = [epoch for one in devices for epoch in one["epochs"]]
+    return {
+        "devices": sum(bool(one["epochs"]) for one in devices),
+        "missing": sum(last - first + 1 for epoch in epochs for first, last in epoch["missing"]),
+        "unsigned": sum(epoch["received"] - min(epoch["signed"], epoch["received"]) for epoch in epochs),
+    }
+
+
 def untold(facility: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Movements that the core has not told pledgewatch of yet."""
     return [one for one in facility.get("movements", []) if not one["told"]]
@@ -55,6 +66,8 @@ def disagreements(report: Mapping[str, Any], *, is_ended_early: bool) -> list[st
         *(f"{readings[name]} readings are {name}" for name in ("lost", "duplicated", "refused") if readings[name]),
         *(_money_said(name, one) for name, one in report["money"].items() if not _is_equal(one)),
     ]
+    if missing := report["chains"]["missing"]:
+        found.append(f"{missing} readings are missing between others")
     if readings["committed"] != readings["measured"]:
         found.append(f"{readings['measured']} readings were measured, {readings['committed']} are in the journal")
     if not readings["measured"] and not is_ended_early:

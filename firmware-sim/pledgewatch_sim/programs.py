@@ -83,7 +83,8 @@ class Program:
 
 
 async def output_of(module: str, *arguments: str) -> str:
-    """What a program prints that runs to its end. Raises RuntimeError with its complaint where it fails."""
+    """What a program prints that runs to its end; where the waiting is cancelled, it is killed. Raises RuntimeError
+    with its complaint where it fails."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -95,7 +96,13 @@ async def output_of(module: str, *arguments: str) -> str:
         preexec_fn=_die_with_parent,
         start_new_session=True,  # Ctrl-C is for us
     )
-    out, complaint = await process.communicate()
+    try:
+        out, complaint = await process.communicate()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
     if process.returncode != 0:
         raise RuntimeError(f"{module} {' '.join(arguments)}: {complaint.decode(errors='replace').strip()}")
     return out.decode()

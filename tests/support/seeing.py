@@ -69,7 +69,8 @@ class Seeing:
         self.series = EmbeddedSeries(folder, self.store.journal)
         self.feeder = Feeder(self.store, self.series)
         self.writer = Writer(self.keeping.spine, lambda: None)
-        usual: dict[str, Any] = {"clock": self.keeping.clock, "token": "not-a-secret"}
+        clock = self.keeping.clock
+        usual: dict[str, Any] = {"clock": clock, "delivery_clock": clock, "token": "not-a-secret"}
         self.client = client_over(self.store, self.writer, self.series, **(usual | others))
         self.minute = 0
         self.pledged: dict[str, tuple[str, str]] = {}

@@ -19,6 +19,7 @@ import secrets
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import ApiKey, Role, Subject, User
@@ -27,11 +28,16 @@ from pledgewatch_cloud.login.login import Login
 from pledgewatch_cloud.login.provider import AwayError
 from pledgewatch_cloud.login.sessions import is_guarded
 from pledgewatch_cloud.login.tokens import TokenError
+from pledgewatch_cloud.loopback import is_loopback
 
 PREFIX = "pwk_"
 _KEY = re.compile(r"pwk_[A-Za-z0-9_-]{43}")
 KEEPER = Viewer("keeper", "", Role.KEEPER, may_write=True)
 """Who shows the token of [api] token_file."""
+_FROM_ELSEWHERE = (
+    "nobody need show anything here yet, so this answers programs of this machine and its own pages alone: call it"
+    " localhost or 127.0.0.1, or name [api] token_file"
+)
 ANYBODY = Viewer("", "", Role.KEEPER, may_write=True)
 """Who reaches the address where nothing need be shown: on this machine alone, and as long as the book has no users."""
 
@@ -54,7 +60,8 @@ class ProviderAwayError(UnknownError):
 
 class Shown(NamedTuple):
     """What a request shows of who asks: the header, or the name of a session. What a session writes says `guard` too,
-    and comes from a page of `origin`. `is_attended`: a person has asked for it, not their page by itself."""
+    and comes from a page of `origin`. `is_attended`: a person has asked for it, not their page by itself. `host`: by
+    which name the service was called."""
 
     authorization: str = ""
     session: str = ""
@@ -62,6 +69,7 @@ class Shown(NamedTuple):
     origin: str = ""
     is_write: bool = False
     is_attended: bool = True
+    host: str = ""
 
 
 class Door(NamedTuple):
@@ -73,6 +81,8 @@ class Door(NamedTuple):
     async def viewer_of(self, shown: Shown, book: Book, now_ms: int) -> Viewer:
         """Who shows this. Raises UnknownError."""
         if self.token is None and not book.users:
+            if not _is_of_here(shown):
+                raise UnguardedError(_FROM_ELSEWHERE)
             return ANYBODY
         if not shown.authorization and shown.session and self.login is not None:
             return user_of(self.login_of(shown), book, now_ms)
@@ -132,6 +142,17 @@ def user_of(subject: Subject, book: Book, now_ms: int) -> Viewer:
 def viewer(user: User, *, may_write: bool) -> Viewer:
     """A user of the book as one who asks."""
     return Viewer(user.id, user.party, Role(user.role), frozenset(user.facilities), may_write)
+
+
+def _is_of_here(shown: Shown) -> bool:
+    """Whether a request can only be of a program or a page of this machine's. A page from elsewhere says so by its
+    origin; one whose name was made to lead here (DNS rebinding) has that name for ours."""
+    try:
+        name = urlsplit(f"//{shown.host}").hostname or ""
+    except ValueError:
+        return False
+    is_own = not shown.origin or shown.origin in (f"http://{shown.host}", f"https://{shown.host}")
+    return is_own and (not shown.host or is_loopback(name))
 
 
 class _Held:

@@ -8,24 +8,25 @@ held back here, below all of them (docs/ACCESS.md). A view is of one moment: all
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
+from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.decide.access import lines as lines_module
 from pledgewatch_cloud.decide.access.pledges import Pledge
 from pledgewatch_cloud.decide.access.scope import Scope, Viewer
+from pledgewatch_cloud.decide.access.told import told
 from pledgewatch_cloud.decide.access.users import Role
-from pledgewatch_cloud.decide.access.visible import Sight, sees_event
-from pledgewatch_cloud.decide.collateral import bases
-from pledgewatch_cloud.decide.collateral.as_of import sheet_now
-from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
+from pledgewatch_cloud.decide.access.visible import Sight
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.stretches import shared
+from pledgewatch_cloud.decide.stretches import Stretches, covers, shared
 from pledgewatch_cloud.journal.form import WrittenEntry
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.series.series import Point, Series, Stretch
-from pledgewatch_cloud.spine.base_at import BaseAt, BaseAtError, base_at
+from pledgewatch_cloud.spine.base_at import BaseAtError, base_at
 from pledgewatch_cloud.spine.writer import Writer
 
 SIGHTS_MAX = 256
@@ -40,7 +41,8 @@ _Made = TypeVar("_Made")
 
 
 class Page(NamedTuple):
-    """Events that may be seen, and the entry up to which was looked."""
+    """Events that may be seen, and the entry to go on from: that of the last of them, or where the journal has no more,
+    the newest there is. How far was looked would tell of what is not seen."""
 
     events: list[SaidEvent]
     last_entry: int
@@ -49,16 +51,17 @@ class Page(NamedTuple):
 class Views:
     """The views of a service."""
 
-    def __init__(self, store: Store, writer: Writer, series: Series) -> None:
-        self._store, self._writer, self._series = store, writer, series
+    def __init__(self, store: Store, writer: Writer, series: Series, clock: Clock) -> None:
+        """`clock` is that of the journal's entries."""
+        self._store, self._writer, self._series, self._clock = store, writer, series, clock
         self._seeing: dict[Viewer, _Seeing] = {}
 
     def of(self, viewer: Viewer) -> "View":
         """What somebody may see now."""
         said_entry, state = self._writer.said_entry, self._writer.state
-        seeing = self._seeing.pop(viewer, None)
-        if seeing is None or not seeing.sight.fits(state):
-            seeing = _Seeing(Sight(Scope(viewer, state.book, state.receipts, state.pledges)))
+        seeing, now_ms = self._seeing.pop(viewer, None), max(self._clock.now_ms(), state.recorded_at_ms)
+        if seeing is None or not seeing.sight.fits(state, now_ms):
+            seeing = _Seeing(Sight(Scope(viewer, state.book, state.receipts, state.pledges, now_ms)))
         while len(self._seeing) >= SIGHTS_MAX:
             del self._seeing[next(iter(self._seeing))]
         self._seeing[viewer] = seeing
@@ -139,69 +142,77 @@ class View:
         """Each lot's way through a facility's waterfall, with what its ineligibles rest on; or that of one lot alone.
         The facility is seen."""
         assert facility in self.state.book.facilities, f"{facility} is not seen"
-        if not self.scope.sees_money:
-            return []
-        whole, now_ms = self._whole, self._whole.recorded_at_ms
-        lines = [one for one in bases.lines_of(sheet_now(whole, now_ms), facility) if lot in ("", one.id)]
-        looked = Looked(
-            facility, lines, now_ms, whole.book, whole.market, whole.facts, whole.assets, whole.held, whole.facts
-        )
-        grounds = grounds_of(looked)
-        return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in lines]
+        return lines_module.lines_now(self.scope, self._whole, facility, lot) if self.scope.sees_money else []
 
-    def base_at(self, facility: str, as_of_ms: int | None, known_at_ms: int | None) -> BaseAt:
+    @cached_property
+    def sheet(self) -> Sheet:
+        """The goods of the facilities that are seen, as they come to. For who sees money."""
+        assert self.scope.sees_money, f"amounts are not for an {self.viewer.role}"
+        return lines_module.sheet_seen(self.scope, self._whole, self.state)
+
+    def when_facility(self, facility: str) -> Stretches:
+        """When a facility was the viewer's own; it may be another's now."""
+        return self.scope.when_facility(facility)
+
+    def base_at(self, facility: str, as_of_ms: int | None, known_at_ms: int | None) -> dict[str, Any]:
         """The base of a moment by what was known at another. Raises BaseAtError where there is none to be seen: a
-        facility that was another lender's then is none."""
-        if self.is_keeper:
-            return base_at(self._store, facility, as_of_ms, known_at_ms)
-        if facility not in self.state.book.facilities or not self.scope.sees_money:
-            raise BaseAtError(f"there is no facility {facility!r}")
+        facility that was another's at either moment is none."""
+        if not self.is_keeper:
+            own = self.scope.when_facility(facility)
+            if not own or not self.scope.sees_money:
+                raise BaseAtError(f"there is no facility {facility!r}")
+            known_at_ms = max(self._whole.recorded_at_ms, as_of_ms or 0) if known_at_ms is None else known_at_ms
+            as_of_ms = known_at_ms if as_of_ms is None else as_of_ms
+            if as_of_ms <= known_at_ms and not covers(own, (as_of_ms, known_at_ms + 1)):
+                raise BaseAtError(f"there is no facility {facility!r} at that moment")
         found = base_at(self._store, facility, as_of_ms, known_at_ms)
-        one, party = found.asked.book.facilities[facility], self.viewer.party
-        is_own = {Role.LENDER: one.lender == party, Role.BORROWER: one.borrower == party}
-        if not is_own.get(self.viewer.role, True):
-            raise BaseAtError(f"there is no facility {facility!r} at that moment")
-        return found
+        return {**found.as_json(lots=False), "lines": lines_module.lines_told(self.scope, found.asked)}
 
-    def page(self, after_entry: int, limit: int, subject: str = "") -> Page:
+    def page(self, after_entry: int, limit: int, subject: str = "", kinds: Collection[EventType] = ()) -> Page:
         """Events of the entries beyond one, whole entries only, up to the view's own: of what was committed since
-        then it does not know who may see it."""
+        then it does not know who may see it. Of some kinds alone, where any are named."""
         found: list[SaidEvent] = []
         looked_at = 0
+        at_entry = after_entry
         while len(found) < limit and looked_at < LOOKED_AT_MAX:
-            said = self._store.events(after_entry, limit, subject)
+            said = self._store.events(at_entry, limit, subject)
             while said and _entry_of(said[-1]) > self._whole.entry:
                 said.pop()
             if not said:
-                break
+                return Page(found, max(after_entry, self._whole.entry))
             looked_at += len(said)
-            after_entry = _entry_of(said[-1])
-            found += [one for one in said if self._sees(one)]
-        return Page(found, after_entry)
+            at_entry = _entry_of(said[-1])
+            found += self._told(one for one in said if not kinds or one.event.type in kinds)
+        if len(found) < limit:
+            return Page(found, at_entry)
+        last_entry = _entry_of(found[limit - 1])
+        return Page([one for one in found if _entry_of(one) <= last_entry], last_entry)
 
-    def events(self, after_entry: int = 0, limit: int = 1_000, subject: str = "") -> list[SaidEvent]:
+    def events(
+        self, after_entry: int = 0, limit: int = 1_000, subject: str = "", kinds: Collection[EventType] = ()
+    ) -> list[SaidEvent]:
         """As `page`, without how far it looked; nothing only where nothing more is seen."""
-        while not (page := self.page(after_entry, limit, subject)).events and page.last_entry > after_entry:
+        while not (page := self.page(after_entry, limit, subject, kinds)).events and page.last_entry > after_entry:
             after_entry = page.last_entry
         return page.events
 
     def told_of(self, subject: str, kinds: Collection[EventType], limit: int) -> list[SaidEvent]:
         """The newest events of some kinds about a subject, in the order in which they were said."""
         found: deque[SaidEvent] = deque(maxlen=limit)
-        after_entry, page = -1, self.page(0, LOOKED_AT_MAX, subject)
+        after_entry, page = -1, self.page(0, LOOKED_AT_MAX, subject, kinds)
         while page.last_entry > after_entry:
-            found += [one for one in page.events if one.event.type in kinds]
+            found += page.events
             after_entry = page.last_entry
-            page = self.page(after_entry, LOOKED_AT_MAX, subject)
+            page = self.page(after_entry, LOOKED_AT_MAX, subject, kinds)
         return list(found)
 
     def events_of(self, entry: int) -> list[SaidEvent]:
         """The events of one entry."""
-        return [one for one in self._store.events_of(entry) if self._sees(one)]
+        return self._told(self._store.events_of(entry))
 
     def standing(self, asset: str) -> list[SaidEvent]:
         """What stands of what was found of an asset."""
-        return [one for one in self._store.standing(asset, self._whole.entry + 1) if self._sees(one)]
+        return self._told(self._store.standing(asset, self._whole.entry + 1))
 
     def entries(self, after: int = 0) -> Iterator[WrittenEntry]:
         """The journal's entries beyond one, for what an event that is seen was said in."""
@@ -249,15 +260,14 @@ class View:
         now_ms = self._whole.recorded_at_ms
         if not self.scope.sees_asset(asset, now_ms):
             return {}
-        since_ms = max(one for one, until_ms in self.scope.when_asset(asset) if one <= now_ms < until_ms)
-        found = self._series.last(asset, now_ms)
+        found, since_ms = self._series.last(asset, now_ms), self.scope.asset_since_ms(asset, now_ms)
         return {channel: one for channel, one in found.items() if one.measured_at_ms >= since_ms}
 
     def _seen_of(self, asset: str, from_ms: int, to_ms: int) -> tuple[tuple[int, int], ...]:
         return shared(self.scope.when_asset(asset), ((from_ms, to_ms),)) if from_ms < to_ms else ()
 
-    def _sees(self, said: SaidEvent) -> bool:
-        return sees_event(self.scope, said)
+    def _told(self, every: Iterable[SaidEvent]) -> list[SaidEvent]:
+        return [one for said in every if (one := told(self.scope, said)) is not None]
 
 
 def _entry_of(said: SaidEvent) -> int:

@@ -1,8 +1,9 @@
 """What the API speaks for, who asks, and how a route reaches either.
 
-A route that answers takes a `View`: it cannot say more than who asks may see. One that writes takes the `Service` too,
-behind a check of who may: `for_keepers`, or `for_writers` where a party writes of what is its own. Those that speak of
-the service as a whole are for its keepers.
+Who asks is found out before any route is (api/around.py), and stands in the request's state as its `Viewer`; where
+nobody is known, why not. A route that answers takes a `View`: it cannot say more than who asks may see. One that writes
+takes the `Service` too, behind a check of who may: `for_keepers`, or `for_writers` where a party writes of what is its
+own. Those that speak of the service as a whole are for its keepers.
 
 All of these are coroutines, though they wait for nothing: FastAPI runs what is none in a thread, and each way there and
 back waits for the interpreter beside a batch that is being taken in.
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from ipaddress import ip_network
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -27,6 +29,7 @@ from pledgewatch_cloud.access.identify import (
 )
 from pledgewatch_cloud.access.rates import Rates
 from pledgewatch_cloud.access.view import View, Views
+from pledgewatch_cloud.api.paths import READING, is_open
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.streams import Streams
 from pledgewatch_cloud.clock import Clock, SystemClock
@@ -46,9 +49,10 @@ from pledgewatch_cloud.series.series import Series
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_cloud.stock.reports import StockReports
 
+_OF_ONE_BITS = 64
+"""How much of an address of IPv6 is a network's; the rest is for its host to choose."""
 LOGINS_PER_MINUTE = 120
 """Steps of logins from one address; each login has two, and there may be many people behind one address."""
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class Service:
     views: Views = field(init=False)
     audit: Audit = field(init=False)
     rates: Rates = field(init=False)
+    rates_of_addresses: Rates = field(init=False)
     rates_of: Mapping[Role, Rates] = field(init=False)
     logins: Rates = field(init=False)
     streams: Streams = field(default_factory=Streams, init=False)
@@ -95,9 +100,11 @@ class Service:
     def __post_init__(self) -> None:
         """Make what follows from the rest."""
         object.__setattr__(self, "door", Door(self.token, self.login))
-        object.__setattr__(self, "views", Views(self.store, self.writer, self.series))
+        object.__setattr__(self, "views", Views(self.store, self.writer, self.series, self.clock))
         object.__setattr__(self, "audit", Audit(self.writer, self.delivery_clock))
         object.__setattr__(self, "rates", Rates(self.requests_per_minute, time.monotonic))
+        # Apart from users', so that strangers with many addresses make nobody else's be forgotten.
+        object.__setattr__(self, "rates_of_addresses", Rates(self.requests_per_minute, time.monotonic))
         of = {role: Rates(most, time.monotonic) for role, most in self.requests_per_minute_of.items()}
         object.__setattr__(self, "rates_of", of)
         object.__setattr__(self, "logins", Rates(LOGINS_PER_MINUTE, time.monotonic))
@@ -120,8 +127,9 @@ def shown_by(request: Request, service: Service) -> Shown:
         "" if login is None else request.cookies.get(login.cookies.session, ""),
         headers.get("x-csrf-token", ""),
         headers.get("origin", ""),
-        is_write=request.method not in _READING,
+        is_write=request.method not in READING,
         is_attended=headers.get("x-unattended") is None,
+        host=headers.get("host", ""),
     )
 
 
@@ -130,22 +138,38 @@ async def viewer_showing(service: Service, shown: Shown) -> Viewer:
     return await service.door.viewer_of(shown, service.writer.state.book, service.clock.now_ms())
 
 
-async def asking(request: Request, service: ServiceOf) -> Viewer:
-    """Who asks; noted on the request, so that what it comes to is noted of them. Raises Problem: 401; 403 for who is
-    no user of the book, or writes by a session from elsewhere; 429 where they ask too often; 503 where what is asked
-    cannot be noted, or whose token it is cannot be told."""
+async def admit(request: Request, service: Service) -> None:
+    """Find out who asks, and count the request as theirs. Its state has the `viewer` then; or none, and the `refusal`
+    of a route that needs one.
+
+    Raises Problem: 429 where they ask too often; 503 where what is asked cannot be noted, or whose token it is cannot
+    be told; and where nobody is known and the path is not open, 401, or 403 for who is no user of the book or writes by
+    a session from elsewhere.
+    """
+    request.state.viewer = request.state.refusal = None
     try:
         viewer = await viewer_showing(service, shown_by(request, service))
     except UnknownError as error:
-        count_of_address(request, service)
-        raise unknown(error, service) from None
-    if viewer.user and service.audit.is_full:
+        _count_of_address(request, service)
+        request.state.refusal = unknown(error, service)
+        if not is_open(request.method, request.scope["path"]):
+            raise request.state.refusal from None
+        return
+    if not viewer.user:
+        _count_of_address(request, service)
+    elif service.audit.is_full:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "what is asked cannot be noted now, so nothing is answered")
     request.state.viewer = viewer
     if viewer.user:
-        _count(service.rates_of.get(viewer.role, service.rates), f"user {viewer.user}", "requests")
-    else:
-        count_of_address(request, service)
+        _count(service.rates_of.get(viewer.role, service.rates), viewer.user, "requests")
+
+
+async def asking(request: Request) -> Viewer:
+    """Who asks. Raises Problem where nobody is known."""
+    viewer: Viewer | None = request.state.viewer
+    if viewer is None:
+        refusal: Problem = request.state.refusal
+        raise refusal
     return viewer
 
 
@@ -160,9 +184,9 @@ def unknown(error: UnknownError, service: Service) -> Problem:
     return Problem(HTTPStatus.UNAUTHORIZED, str(error), more=more, headers=headers)
 
 
-def count_of_address(request: Request, service: Service) -> None:
+def _count_of_address(request: Request, service: Service) -> None:
     """Count a request of somebody who is known by no name. Raises Problem: 429."""
-    _count(service.rates, f"address {_address(request)}", "requests")
+    _count(service.rates_of_addresses, _address(request), "requests")
 
 
 def count_login(request: Request, service: Service) -> None:
@@ -171,7 +195,14 @@ def count_login(request: Request, service: Service) -> None:
 
 
 def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
+    """Where a request comes from: of IPv6 the first half, for whoever has one address there has all that share it."""
+    host = request.client.host if request.client else ""
+    if ":" not in host:
+        return host
+    try:
+        return str(ip_network((host.partition("%")[0], _OF_ONE_BITS), strict=False))
+    except ValueError:
+        return host
 
 
 def _count(rates: Rates, name: str, what: str) -> None:
@@ -219,5 +250,5 @@ def by_of(viewer: Viewer, said: str) -> str:
 
 
 def _check_writing(request: Request, viewer: Viewer) -> None:
-    if request.method not in _READING and not viewer.may_write:
+    if request.method not in READING and not viewer.may_write:
         raise Problem(HTTPStatus.FORBIDDEN, f"the key of {viewer.user} is for reading; write with one of scope write")

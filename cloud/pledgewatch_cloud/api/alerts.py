@@ -8,10 +8,10 @@ from fastapi import APIRouter, Body
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, by_of
-from pledgewatch_cloud.api.paging import PagingOf
+from pledgewatch_cloud.api.paging import PagingOf, place
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
-from pledgewatch_cloud.decide.alert_half import alerts_by_facility, assets_of
+from pledgewatch_cloud.decide.alert_half import alerts_by_facility
 from pledgewatch_cloud.decide.alert_notes import LIFTED, SILENCE_MAX_MS, TEXT_MAX, silence_of
 from pledgewatch_cloud.decide.alerts import Alert, AlertState
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms
@@ -36,18 +36,15 @@ async def list_alerts(
     seen, party = view.state, view.viewer.party
     some = list(seen.alerts.values())
     if facility:
-        some = alerts_by_facility(seen.book, seen.facts, seen.alerts, seen.recorded_at_ms).get(facility, [])
+        some = alerts_by_facility(seen.book, seen.alerts, seen.recorded_at_ms).get(facility, [])
     page = paging.page(
-        (_place(one), one)
+        (place(-one.since_ms, one.id, one.rule, one.group, one.pledge), one)
         for one in some
         if (state is None or one.state is state)
         and (severity is None or one.severity == severity)
         and (silenced is None or silenced == (silence_of(one.silences, party, seen.recorded_at_ms) is not None))
     )
-    return [
-        _written(one, party, seen.recorded_at_ms) | {"assets": assets_of(seen.book, seen.facts, one)}
-        for one in page.items
-    ]
+    return [_written(one, party, seen.recorded_at_ms) for one in page.items]
 
 
 def _written(one: Alert, party: str, now_ms: int) -> dict[str, Any]:
@@ -55,11 +52,6 @@ def _written(one: Alert, party: str, now_ms: int) -> dict[str, Any]:
     silence = silence_of(one.silences, party, now_ms)
     comments = [said._asdict() for said in one.comments]
     return {**words, "comments": comments, "silence": None if silence is None else silence._asdict()}
-
-
-def _place(one: Alert) -> str:
-    """Where an alert is among all, the latest first; several rules may have been raised by one cause."""
-    return f"{NEVER - one.since_ms:020d}.{one.id}.{one.rule}.{one.group}"
 
 
 @router.post("/{alert}/acknowledgement")

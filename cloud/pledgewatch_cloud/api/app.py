@@ -79,9 +79,9 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
     )
     app.state.service = service
     # The last that is added is around all others.
-    app.add_middleware(Idempotency, service=service, answers=Answers(time.monotonic))
+    app.add_middleware(Idempotency, answers=Answers(time.monotonic))
     app.add_middleware(Etags)
-    app.add_middleware(Around, audit=service.audit)
+    app.add_middleware(Around, service=service)
     answer_problems(app)
     for module in _NOUNS:
         app.include_router(module.router, dependencies=[Depends(for_writers)])

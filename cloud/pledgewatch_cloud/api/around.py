@@ -1,11 +1,25 @@
-"""What is around every answer: headers that keep browsers safe, and a note of what somebody known by name has asked."""
+"""What is around all that the API does, whatever becomes of it inside.
 
-from collections.abc import MutableMapping
-from typing import Any
+    who asks? ─► how often? ─► how much is said? ─► routes ─► an answer, or why there is none ─► noted, made safe
 
+Who asks is found out here, once, before anything of a body is heard: routes take the `Viewer` from the request's state
+(api/access.py). So nothing that ends before its route (a path or method that there is not, a body that is none, a write
+that is said twice) goes past the bounds and the audit, and nobody who is not known makes us read anything but where
+they may hand something in (api/paths.py).
+
+It is the top of the program: what nobody foresaw ends here, in a line of the log with its traceback and an answer that
+tells nothing of it.
+"""
+
+import logging
+
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pledgewatch_cloud.access.audit import Audit
+from pledgewatch_cloud.api.access import Service, admit
+from pledgewatch_cloud.api.bounded import Bounded
+from pledgewatch_cloud.api.paths import body_max
+from pledgewatch_cloud.api.problems import on_problem, unforeseen
 
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
@@ -20,28 +34,43 @@ _SAFE = {
     b"cross-origin-resource-policy": b"same-origin",
     b"cache-control": b"private, no-cache",
 }
+_ANY_PATH = "*"
+"""What is noted of a request that came too often: were each path a row, who asks without end could fill the disk."""
+log = logging.getLogger(__name__)
 
 
 class Around:
     """An application with these around it."""
 
-    def __init__(self, app: ASGIApp, audit: Audit) -> None:
-        self._app, self._audit = app, audit
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = Bounded(app, body_max), service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        request = Request(scope)
+        is_admitted = is_begun = False
 
         async def sent(message: Message) -> None:
+            nonlocal is_begun
             if message["type"] == "http.response.start":
+                is_begun = True
                 known = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(one for one in _SAFE.items() if one[0] not in known)]
-                viewer = state.get("viewer")
+                viewer = scope["state"].get("viewer")
                 if viewer is not None:
-                    self._audit.note(viewer, scope["method"], scope["path"], message["status"])
+                    path = scope["path"] if is_admitted else _ANY_PATH
+                    self._service.audit.note(viewer, scope["method"], path, message["status"])
             await send(message)
 
-        await self._app(scope, receive, sent)
+        try:
+            await admit(request, self._service)
+            is_admitted = True
+            await self._app(scope, receive, sent)
+        except Exception as error:  # noqa: BLE001 - the top of the program
+            if is_begun:  # what was begun cannot be taken back; the server cuts it off
+                unforeseen(request, error)
+                return
+            await (await on_problem(request, error))(scope, receive, sent)

@@ -1,11 +1,12 @@
 """The audit: what users have asked of the API, out of the journal. For keepers."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import Service, ServiceOf, for_keepers
+from pledgewatch_cloud.api.paging import JournalPaging, JournalPagingOf
 from pledgewatch_cloud.decide.batch import Accesses
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.journal import form
@@ -16,31 +17,27 @@ _ENTRIES = 200
 
 
 @router.get("")
-async def list_accesses(
-    service: ServiceOf,
-    user: str = "",
-    after_entry: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
-) -> dict[str, Any]:
+async def list_accesses(service: ServiceOf, paging: JournalPagingOf, user: str = "") -> dict[str, Any]:
     """What was asked, oldest first, of one user where one is named: whole entries of the journal beyond `after_entry`,
-    about `limit` rows. Go on from `next_after_entry`, until nothing comes."""
-    return await run_in_threadpool(_page, service, user, after_entry, limit)
+    about `limit` rows. Go on from `next_after_entry`, until nothing comes; `Link` names the next page."""
+    return await run_in_threadpool(_page, service, user, paging)
 
 
-def _page(service: Service, user: str, after_entry: int, limit: int) -> dict[str, Any]:
+def _page(service: Service, user: str, paging: JournalPaging) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
-    while len(rows) < limit:
+    after_entry, newest = paging.after_entry, service.writer.state.entry
+    while len(rows) < paging.limit:
         written = service.store.entries_of("accesses", after_entry, _ENTRIES)
         for one in written:
             content = form.read_entry(one).content
             assert isinstance(content, Accesses), f"entry {one.number} is of another kind"
             rows += [_row(one.number, row) for row in content.rows if user in ("", row[1])]
             after_entry = one.number
-            if len(rows) >= limit:
+            if len(rows) >= paging.limit:
                 break
         if len(written) < _ENTRIES:
             break
-    return {"rows": rows, "next_after_entry": after_entry}
+    return {"rows": rows, "next_after_entry": paging.go_on(after_entry, newest)}
 
 
 def _row(entry: int, row: list[Any]) -> dict[str, Any]:

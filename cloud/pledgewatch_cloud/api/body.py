@@ -1,4 +1,5 @@
-"""Bodies of requests: JSON, in which nothing comes twice and no number is none."""
+"""Bodies of requests: JSON, in which nothing comes twice and no number is none. How long one may be is seen to around
+all routes (api/bounded.py)."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -8,8 +9,7 @@ from typing import Any
 from fastapi import Request
 
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.book_file import MAX_FILE_BYTES, DocumentError, strict_json
-from pledgewatch_cloud.decide import jose
+from pledgewatch_cloud.book_file import DocumentError, strict_json
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.step import Outcome
@@ -17,32 +17,21 @@ from pledgewatch_cloud.decide.step import Outcome
 _SIGNED = ("text/plain", "application/jose")
 
 
-async def raw_json_body(request: Request, max_bytes: int) -> bytes:
-    """The bytes that a request brings and says are JSON. Raises Problem: of another type, or too long."""
+async def raw_json_body(request: Request) -> bytes:
+    """The bytes that a request brings and says are JSON. Raises Problem: of another type."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {kind or 'nothing'}")
-    return await raw_body(request, max_bytes)
-
-
-async def raw_body(request: Request, max_bytes: int) -> bytes:
-    """The bytes that a request brings. Raises Problem: too long."""
-    pieces, length = [], 0
-    async for piece in request.stream():
-        length += len(piece)
-        if length > max_bytes:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {max_bytes} bytes")
-        pieces.append(piece)
-    return b"".join(pieces)
+    return await request.body()
 
 
 async def signed_text(request: Request) -> str:
-    """The JWS in compact form that a request brings, without a line end after it. Raises Problem: of another type, too
-    long, or no text of one."""
+    """The JWS in compact form that a request brings, without a line end after it. Raises Problem: of another type, or
+    no text of one."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _SIGNED:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {' or '.join(_SIGNED)}, not {kind or 'nothing'}")
-    raw = await raw_body(request, jose.TEXT_MAX)
+    raw = await request.body()
     try:
         return re.sub(r"\r?\n\Z", "", raw.decode("ascii"))
     except UnicodeDecodeError as error:
@@ -50,9 +39,9 @@ async def signed_text(request: Request) -> str:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{text}; send the text as it was signed") from None
 
 
-async def json_body(request: Request, max_bytes: int) -> Any:
-    """The JSON that a request brings. Raises Problem: of another type, too long, or no such JSON."""
-    raw = await raw_json_body(request, max_bytes)
+async def json_body(request: Request) -> Any:
+    """The JSON that a request brings. Raises Problem: of another type, or no such JSON."""
+    raw = await raw_json_body(request)
     try:
         return strict_json(raw)
     except DocumentError as error:
@@ -64,7 +53,7 @@ async def commit_body(
 ) -> dict[str, Any]:
     """Commit the document that a request brings: whole, or refused whole with every fault's place, and `refused` says
     what that means. Answers with the entry that took it, if it changes anything."""
-    document = await json_body(request, MAX_FILE_BYTES)
+    document = await json_body(request)
     try:
         outcome = await commit(document)
     except (BookError, MarketError) as error:

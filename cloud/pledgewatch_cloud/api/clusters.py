@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from pledgewatch_cloud.api.access import ViewOf
 from pledgewatch_cloud.api.assets import STANDINGS, standing_of
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.decide.alert_half import assets_of
 from pledgewatch_cloud.decide.alerts import LIVE, SEVERITIES
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.geofence import E7
@@ -87,7 +86,7 @@ def fleet_of(state: State) -> Fleet:
     worst: dict[str, int] = {}
     for alert in state.alerts.values():
         if alert.state in LIVE:
-            for asset in assets_of(state.book, state.facts, alert):
+            for asset in alert.assets:
                 worst[asset] = max(worst.get(asset, 0), SEVERITIES[alert.severity])
     ids, places, marks = [], [], []
     for asset, known in state.assets.items():

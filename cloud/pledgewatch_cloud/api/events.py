@@ -1,25 +1,24 @@
 """Events, in the order in which they were said."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import ViewOf
+from pledgewatch_cloud.api.paging import JournalPagingOf
 from pledgewatch_cloud.decide.events import SaidEvent
 
 router = APIRouter(prefix="/events", tags=["events"])
 
 
 @router.get("")
-async def list_events(
-    view: ViewOf,
-    after_entry: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
-) -> dict[str, Any]:
-    """Events of the entries beyond `after_entry`, whole entries only. Go on from `next_after_entry`."""
-    page = await run_in_threadpool(view.page, after_entry, limit)
-    return {"events": [written(one) for one in page.events], "next_after_entry": page.last_entry}
+async def list_events(view: ViewOf, paging: JournalPagingOf) -> dict[str, Any]:
+    """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them. Go on from
+    `next_after_entry`; `Link` names the next page."""
+    page = await run_in_threadpool(view.page, paging.after_entry, paging.limit)
+    next_after_entry = paging.go_on(page.last_entry, view.state.entry)
+    return {"events": [written(one) for one in page.events], "next_after_entry": next_after_entry}
 
 
 def written(one: SaidEvent) -> dict[str, Any]:

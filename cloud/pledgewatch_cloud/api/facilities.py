@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
+from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, for_money
 from pledgewatch_cloud.api.body import commit_body
@@ -16,6 +17,7 @@ from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.alert_half import alerts_by_facility
 from pledgewatch_cloud.decide.alerts import Alert, AlertState
+from pledgewatch_cloud.decide.collateral.terms import Covenants
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.milestones import explain
@@ -41,8 +43,8 @@ async def list_facilities(view: ViewOf, paging: PagingOf, lender: str = "", borr
         for key, one in state.book.facilities.items()
         if lender in ("", one.lender) and borrower in ("", one.borrower)
     )
-    alerts = alerts_by_facility(state.book, state.facts, state.alerts, state.recorded_at_ms)
-    return [_described(state, facility, alerts.get(facility, [])) for facility in page.items]
+    alerts = alerts_by_facility(state.book, state.alerts, state.recorded_at_ms)
+    return [_described(view, facility, alerts.get(facility, [])) for facility in page.items]
 
 
 @router.get("/{facility:path}/base")
@@ -61,22 +63,26 @@ async def read_base(
         known = isinstance(error, MomentError) or facility in view.state.book.facilities
         status = HTTPStatus.UNPROCESSABLE_ENTITY if known else HTTPStatus.NOT_FOUND
         raise Problem(status, str(error)) from None
-    return found.as_json(lots=True)
+    return found
 
 
 @router.get("/{facility:path}/ltv", dependencies=[Depends(for_money)])
 async def read_ltv(view: ViewOf, facility: str) -> dict[str, Any]:
     """The loan to value over time, as each base of the journal was when it was recorded, the newest 5,000: each holds
     until the next. `ltv_bp` is null where nothing was eligible, so that there was no ratio. `levels` are those of the
-    policy as it is now, null where there is none; `calls` the margin calls. The last base holds until `until_ms`."""
-    _known(view.state, facility)
+    policy as it is now, null where there is none; `calls` the margin calls. The last base holds until `until_ms`. Of a
+    facility that is another's now there is its time with who asks, and neither levels nor currency."""
+    book, when = view.state.book, view.when_facility(facility)
+    if not when:
+        raise _unknown(facility)
     said = await run_in_threadpool(view.told_of, facility, _OF_LTV, _BASES_MAX)
-    terms = view.state.book.policy_of(facility).covenants
+    is_own = facility in book.facilities
+    terms = book.policy_of(facility).covenants if is_own else Covenants()
     return {
         "facility": facility,
-        "currency": view.state.book.facilities[facility].currency,
+        "currency": book.facilities[facility].currency if is_own else None,
         "levels": {name: getattr(terms, name) or None for name in ("warning_bp", "call_bp", "default_bp")},
-        "until_ms": view.state.recorded_at_ms,
+        "until_ms": min(view.state.recorded_at_ms, when[-1][1]),
         "bases": [
             {"at_ms": one.event.at_ms, **{name: one.event.fact(name) for name in _AMOUNTS}}
             | {"ltv_bp": None if int(one.event.fact("ltv_bp")) < 0 else one.event.fact("ltv_bp")}
@@ -119,8 +125,8 @@ async def read_facility(view: ViewOf, facility: str) -> dict[str, Any]:
     _known(view.state, facility)
     state = view.state
     lines = await run_in_threadpool(view.lines, facility)
-    alerts = alerts_by_facility(state.book, state.facts, state.alerts, state.recorded_at_ms)
-    return {**_described(state, facility, alerts.get(facility, [])), "lines": lines}
+    alerts = alerts_by_facility(state.book, state.alerts, state.recorded_at_ms)
+    return {**_described(view, facility, alerts.get(facility, [])), "lines": lines}
 
 
 @router.post("/{facility:path}/movements", openapi_extra=examples.json_body(examples.MOVEMENTS))
@@ -141,10 +147,15 @@ async def move(service: ServiceOf, view: ViewOf, viewer: ViewerOf, facility: str
 
 def _known(state: State, facility: str) -> None:
     if facility not in state.book.facilities:
-        raise Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
+        raise _unknown(facility)
 
 
-def _described(state: State, facility: str, alerts: list[Alert]) -> dict[str, Any]:
+def _unknown(facility: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"there is no facility {facility!r}")
+
+
+def _described(view: View, facility: str, alerts: list[Alert]) -> dict[str, Any]:
+    state = view.state
     book, one = state.book, state.book.facilities[facility]
     known = state.facilities.get(facility, FacilityState())
     called_ms = known.covenant.cure_by_ms
@@ -154,11 +165,12 @@ def _described(state: State, facility: str, alerts: list[Alert]) -> dict[str, An
         "cover": known.covenant.cover.name.lower(),
         "call_minor": known.covenant.call_minor,
         "cure_by_ms": None if called_ms == NEVER else called_ms,
-        "lots": [{"id": lot.id, "asset": lot.asset, "sku": lot.sku} for lot in book.lots_of_facility(facility)],
+        "lots": [{"id": lot.id, "asset": lot.asset or None, "sku": lot.sku} for lot in book.lots_of_facility(facility)],
         "alerts": {one.id: one.state for one in alerts if one.state is not AlertState.PENDING},
         "milestones": [
             explain.described(milestone, state.milestones.get(milestone.id, Memo(facility)))
             for milestone in book.milestones_of_facility(facility)
         ],
-        "messages_sent": known.messages_sent,
+        # The core is told of goods that are not pledged to the lender, too, and was by the lender before.
+        "messages_sent": known.messages_sent if view.is_keeper else None,
     }

@@ -22,9 +22,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pledgewatch_cloud.access.identify import UnknownError
-from pledgewatch_cloud.api.access import Service, asking, shown_by, viewer_showing
-from pledgewatch_cloud.api.problems import Problem, on_problem
+from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.access.scope import Viewer
 
 KEPT_S = 24 * 3_600
@@ -32,8 +30,6 @@ KEPT_MAX = 10_000
 KEPT_BYTES_MAX = 2**25
 ANSWER_MAX = 2**16
 """An answer that is longer is not kept: its write is made again."""
-BODY_MAX = 2**24
-"""A body that is shown with a key is held until who it is of has been looked at."""
 _KEY = re.compile(r'"[\x20-\x21\x23-\x5b\x5d-\x7e]{1,255}"|[!#-\[\]-~]{1,255}')
 
 
@@ -97,34 +93,20 @@ class Answers:
 class Idempotency:
     """An application whose writes may be said with a key."""
 
-    def __init__(self, app: ASGIApp, service: Service, answers: Answers) -> None:
-        self._app, self._service, self._answers = app, service, answers
+    def __init__(self, app: ASGIApp, answers: Answers) -> None:
+        self._app, self._answers = app, answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request. Raises Problem."""
         shown = Headers(scope=scope).get("idempotency-key") if scope["type"] == "http" else None
-        if shown is None or scope["method"] != "POST":
+        if shown is None or scope["method"] != "POST" or scope["state"]["viewer"] is None:
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        try:
-            await self._once(request, _key(shown), receive, send)
-        except Problem as problem:
-            await (await on_problem(request, problem))(scope, receive, send)
-
-    async def _once(self, request: Request, key: str, receive: Receive, send: Send) -> None:
-        """Raises Problem."""
-        scope, service = request.scope, self._service
-        try:
-            viewer = await viewer_showing(service, shown_by(request, service))
-        except UnknownError:  # whoever it is, the route says what becomes of them
-            await self._app(scope, receive, send)
-            return
+        request, key = Request(scope), _key(shown)
         heard = await _heard(receive)
-        name = _Name(viewer, scope["path"], key)
+        name = _Name(request.state.viewer, scope["path"], key)
         found = self._answers.begin(name, _fingerprint(request, heard))
         if found is not None:
-            await asking(request, service)
             again = (b"idempotency-replayed", b"true")
             headers = [*found.headers, again]
             await send({"type": "http.response.start", "status": found.status, "headers": headers})
@@ -153,15 +135,10 @@ def _key(shown: str) -> str:
 
 
 async def _heard(receive: Receive) -> list[Message]:
-    """A request's body as it comes, whole or until the client hangs up. Raises Problem: too long."""
+    """A request's body as it comes, whole or until the client hangs up."""
     found: list[Message] = []
-    length = 0
     while not found or found[-1].get("more_body", False):
         found.append(await receive())
-        length += len(found[-1].get("body", b""))
-        if length > BODY_MAX:
-            text = f"a body with an Idempotency-Key has at most {BODY_MAX} bytes"
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
     return found
 
 

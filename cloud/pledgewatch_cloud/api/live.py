@@ -21,7 +21,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pledgewatch_cloud.access.identify import Shown, UnknownError
-from pledgewatch_cloud.access.view import Page
 from pledgewatch_cloud.api.access import Service, ServiceOf, ViewerOf, shown_by, viewer_showing
 from pledgewatch_cloud.api.events import written
 from pledgewatch_cloud.api.problems import Problem
@@ -108,29 +107,34 @@ class _Changes(Response):
             await _send(send, f"retry: {_RETRY_MS}\n{self._position()}\n")
             while True:
                 turn = self._service.writer.said.next  # before looking, so that nothing comes in between
-                while page := await self._page():
-                    news = [one for one in page.events if _place(one.id) > self._told]
-                    self._after = page.last_entry
-                    if news:
-                        await _send(send, "".join(map(_as_event, news)))
+                while await self._goes_on(send):
+                    pass
                 try:
                     async with asyncio.timeout(HEARTBEAT_S):
                         await turn.wait()
                 except TimeoutError:
+                    # Whatever was said that is not for who asks: a stream that is at its end is where the journal is.
+                    await self._goes_on(send, looks=True)
                     await _send(send, f": nothing new\n{self._position()}\n")
                 else:
                     await asyncio.sleep(GATHERED_S)
 
-    async def _page(self) -> Page | None:
-        """What is new, None where there is nothing. Raises UnknownError where who asks is not let in any more."""
+    async def _goes_on(self, send: Send, *, looks: bool = False) -> bool:
+        """Tell a page of what is new, which is looked for where anything was said, or anyhow; whether the stream has
+        come any further. Raises UnknownError where who asks is not let in any more."""
         service = self._service
         viewer = await viewer_showing(service, self._shown)
-        if service.writer.said_entry <= self._after:
-            return None
+        if not looks and service.writer.said_entry <= self._after:
+            return False
         view = service.views.of(viewer)
         async with service.streams.reading:
             page = await asyncio.to_thread(view.page, self._after, _PAGE)
-        return page if page.last_entry > self._after else None
+        if page.last_entry <= self._after:
+            return False
+        self._after = page.last_entry
+        if news := [one for one in page.events if _place(one.id) > self._told]:
+            await _send(send, "".join(map(_as_event, news)))
+        return True
 
     def _position(self) -> str:
         """Where the stream is, without an event; nothing where that is within an entry: the client knows it."""
@@ -138,7 +142,8 @@ class _Changes(Response):
 
 
 def _as_event(said: SaidEvent) -> str:
-    data = json.dumps(written(said), ensure_ascii=False, separators=(",", ":"))
+    # In ASCII: many readers of lines also end one at signs of Unicode that may be in what people wrote.
+    data = json.dumps(written(said), separators=(",", ":"))
     return f"id: {said.id}\nevent: {said.event.type.value}\ndata: {data}\n\n"
 
 

@@ -48,7 +48,7 @@ async def read_lot(view: ViewOf, lot: str) -> dict[str, Any]:
 
 
 def _described(view: View, lot: Lot) -> dict[str, Any]:
-    """A lot of the book as who asks may see it: how it stands only while it is pledged to them."""
+    """A lot of the book as who asks may see it: where it is and how it stands only while it is pledged to them."""
     state = view.state
     now_ms = state.recorded_at_ms
     is_shown = lot.id in view.scope.pledged_lots
@@ -60,7 +60,7 @@ def _described(view: View, lot: Lot) -> dict[str, Any]:
     return {
         "id": lot.id,
         "said": lots.as_document("lots", lot),
-        "asset": asset,
+        "asset": asset or None,
         "is_shown": is_shown,
         "conditions": [
             {"limit": limit, "state": word_of(one)} for (name, limit), one in conditions.items() if name == lot.id

@@ -10,7 +10,7 @@ from pledgewatch_cloud.api.access import Service, ServiceOf
 from pledgewatch_cloud.api.body import raw_json_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.sender import sender_of
-from pledgewatch_cloud.notices.intake import DOCUMENT_MAX_BYTES, Intake, RefusedError
+from pledgewatch_cloud.notices.intake import Intake, RefusedError
 
 router = APIRouter(prefix="/notices", tags=["notices"])
 
@@ -47,7 +47,7 @@ async def signed_body(service: Service, request: Request) -> tuple[str, bytes]:
     Raises Problem: 401 where no sender is shown to have made it; the bytes are then in quarantine, as long as there
     are not too many of them.
     """
-    raw = await raw_json_body(request, DOCUMENT_MAX_BYTES)
+    raw = await raw_json_body(request)
     return await sender_of(service, request, raw, _intake(service).aside), raw
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Depends
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api.access import ServiceOf, for_keepers
+from pledgewatch_cloud.api.paging import PagingOf, place
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.outbox import CORE
@@ -22,10 +23,10 @@ _WHO_AND_WHY = (
 
 
 @router.get("/endpoints")
-async def list_endpoints(service: ServiceOf) -> list[dict[str, Any]]:
-    """Every endpoint: what it wants, what it has still to be sent, how it answers, whether it lags or is stopped."""
-    states = await run_in_threadpool(service.store.endpoints)
-    return [{**shown.endpoint_as_json(one), **shown.relay_as_json(service.relays.get(one.name))} for one in states]
+async def list_endpoints(service: ServiceOf, paging: PagingOf) -> list[dict[str, Any]]:
+    """Endpoints: what each wants, what it has still to be sent, how it answers, whether it lags or is stopped."""
+    page = paging.page((one.name, one) for one in await run_in_threadpool(service.store.endpoints))
+    return [{**shown.endpoint_as_json(one), **shown.relay_as_json(service.relays.get(one.name))} for one in page.items]
 
 
 @router.post("/endpoints/{endpoint}/replay")
@@ -53,10 +54,12 @@ async def resume(service: ServiceOf, endpoint: str) -> dict[str, Any]:
 
 
 @router.get("/dead")
-async def list_dead_letters(service: ServiceOf, endpoint: str = "") -> list[dict[str, Any]]:
+async def list_dead_letters(service: ServiceOf, paging: PagingOf, endpoint: str = "") -> list[dict[str, Any]]:
     """What endpoints refused or were offered too often, oldest first. Each holds the later ones of its facility at its
     endpoint. `endpoint` empty: of all."""
-    return [shown.dead_letter_as_json(one) for one in await run_in_threadpool(service.store.dead_letters, endpoint)]
+    found = await run_in_threadpool(service.store.dead_letters, endpoint)
+    page = paging.page((place(one.message.entry, one.message.facility, one.endpoint), one) for one in found)
+    return [shown.dead_letter_as_json(one) for one in page.items]
 
 
 @router.post("/dead/{message_id}/send")
@@ -91,6 +94,9 @@ async def pass_over(
 
 
 @router.get("/{message_id}/deliveries")
-async def list_deliveries(service: ServiceOf, message_id: str) -> list[dict[str, Any]]:
+async def list_deliveries(service: ServiceOf, paging: PagingOf, message_id: str) -> list[dict[str, Any]]:
     """Who has taken a message: when, at which attempt, signed by which keys, and how each answer began."""
-    return [shown.record_as_json(one) for one in await run_in_threadpool(service.store.deliveries, message_id)]
+    # They are only ever added to, so their number is their place.
+    found = enumerate(await run_in_threadpool(service.store.deliveries, message_id))
+    page = paging.page((place(number), one) for number, one in found)
+    return [shown.record_as_json(one) for one in page.items]

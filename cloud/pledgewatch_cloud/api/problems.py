@@ -85,7 +85,8 @@ def answer_problems(app: FastAPI) -> None:
 
 
 async def on_problem(request: Request, error: Exception) -> JSONResponse:
-    """Turn a Problem, a disk that does not do it, or what the framework raises, into problem details."""
+    """Turn a Problem, a disk that does not do it, what the framework raises, or what nobody foresaw, into problem
+    details."""
     if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
         log.info(
             "a client hung up before it had said all that it wanted of %s %s",
@@ -99,9 +100,16 @@ async def on_problem(request: Request, error: Exception) -> JSONResponse:
         case StoreError():
             return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, f"the journal cannot be used now: {error}")
         case HTTPException():
-            return problem_response(error.status_code, str(error.detail))
+            return problem_response(error.status_code, str(error.detail), headers=error.headers)
         case RequestValidationError():
             places = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
             return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, "the request does not fit", places)
         case _:
-            raise error
+            return unforeseen(request, error)
+
+
+def unforeseen(request: Request, error: Exception) -> JSONResponse:
+    """Log what nobody foresaw, with where it happened; the answer to it, which tells nothing of it."""
+    text = "%s %s could not be answered for a fault of this program"
+    log.error(text, request.method, short(request.scope["path"]), exc_info=error)
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of this program; its log has what happened")

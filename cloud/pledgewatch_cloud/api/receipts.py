@@ -7,13 +7,14 @@ trace, and says of other parties' receipts no more than its signer may know.
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import Service, ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import signed_text
+from pledgewatch_cloud.api.paging import JournalPagingOf, Paging, PagingOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.batch import SignedAct
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
@@ -35,6 +36,7 @@ from pledgewatch_cloud.receipts.shown import as_json
 from pledgewatch_cloud.receipts.signer import Signer, lists_of
 
 router = APIRouter(prefix="/receipts", tags=["receipts"])
+NumberOf = Annotated[int, Path(ge=0, le=2**53)]
 
 
 def _of(media: str) -> dict[int | str, dict[str, Any]]:
@@ -42,6 +44,8 @@ def _of(media: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {media: {"schema": {"type": "string"}}}}}
 
 
+_ACTS = frozenset({EventType.RECEIPT_CHANGED})
+"""Events of a receipt, and not of something else that goes by the same name."""
 _NO_ISSUER = "no issuer is configured; set [receipts] issuer_key_file and base_url, and credentials are made"
 
 
@@ -74,18 +78,16 @@ async def hand_in(service: ServiceOf, request: Request, response: Response) -> d
 @router.get("")
 async def list_receipts(
     view: ViewOf,
+    paging: PagingOf,
     warehouse: str = "",
     holder: str = "",
     pledgee: str = "",
     state: State | None = None,
-    after: str = "",
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> dict[str, Any]:
-    """Receipts by id, beyond `after`, of a warehouse, holder, pledgee or state where one is named. Go on from
-    `next_after`, until it is empty."""
+    """Receipts by id, of a warehouse, holder, pledgee or state where one is named."""
     wanted = {"warehouse": warehouse, "holder": holder, "pledgee": pledgee, "state": state or ""}
     asked = [(name, value) for name, value in wanted.items() if value]
-    return await run_in_threadpool(_page, view.state.receipts, asked, after, limit)
+    return await run_in_threadpool(_page, view.state.receipts, asked, paging)
 
 
 @router.get("/register")
@@ -101,14 +103,14 @@ async def read_issuer(service: ServiceOf) -> dict[str, str]:
     return {**jwk_of(issuer.public_key), "kid": issuer.kid}
 
 
-@router.get("/status-lists/{number:int}", response_class=Response, responses=_of("text/plain"))
-async def read_status_lists(service: ServiceOf, number: int) -> Response:
+@router.get("/status-lists/{number}", response_class=Response, responses=_of("text/plain"))
+async def read_status_lists(service: ServiceOf, number: NumberOf) -> Response:
     """The file of both status lists that hold a credential's bits, a line each, of one moment."""
     return Response(await _lists(service, number), media_type="text/plain")
 
 
-@router.get("/status-lists/{purpose}/{number:int}", response_class=Response, responses=_of(MEDIA_TYPE))
-async def read_status_list(service: ServiceOf, purpose: str, number: int) -> Response:
+@router.get("/status-lists/{purpose}/{number}", response_class=Response, responses=_of(MEDIA_TYPE))
+async def read_status_list(service: ServiceOf, purpose: str, number: NumberOf) -> Response:
     """One status list, at the address that credentials name."""
     if purpose not in PURPOSES:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no status list for {purpose!r}, but for {', '.join(PURPOSES)}")
@@ -117,19 +119,15 @@ async def read_status_list(service: ServiceOf, purpose: str, number: int) -> Res
 
 
 @router.get("/{receipt:path}/acts")
-async def list_acts(
-    view: ViewOf,
-    receipt: str,
-    after_entry: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-) -> dict[str, Any]:
+async def list_acts(view: ViewOf, paging: JournalPagingOf, receipt: str) -> dict[str, Any]:
     """What became of a receipt, oldest first: each act as it was signed, and where evidence alone has changed it, that.
-    Go on from `next_after_entry`, until nothing comes."""
-    page = await run_in_threadpool(view.page, after_entry, limit, receipt)
-    if not page.events:
+    Go on from `next_after_entry`, until nothing comes; `Link` names the next page."""
+    acts = await run_in_threadpool(_acts, view, receipt, paging.after_entry, paging.limit)
+    if not acts and (not paging.after_entry or not await run_in_threadpool(_acts, view, receipt, 0, 1)):
         _receipt(view, receipt)
-    acts = await run_in_threadpool(lambda: [_history(view, one) for one in page.events if _is_of_a_receipt(one)])
-    return {"acts": acts, "next_after_entry": page.last_entry}
+    # From the last that is seen: how far was looked would tell of acts that are not.
+    last = acts[-1]["entry"] if acts else paging.after_entry
+    return {"acts": acts, "next_after_entry": paging.go_on(last, last + (len(acts) >= paging.limit))}
 
 
 @router.get("/{receipt:path}/credential", response_class=Response, responses=_of(MEDIA_TYPE))
@@ -138,8 +136,8 @@ async def read_credential(view: ViewOf, service: ServiceOf, receipt: str) -> Res
     return Response(await _credential(service, _receipt(view, receipt)), media_type=MEDIA_TYPE)
 
 
-@router.get("/{receipt:path}/credentials/{number:int}", response_class=Response, responses=_of(MEDIA_TYPE))
-async def read_numbered_credential(view: ViewOf, service: ServiceOf, receipt: str, number: int) -> Response:
+@router.get("/{receipt:path}/credentials/{number}", response_class=Response, responses=_of(MEDIA_TYPE))
+async def read_numbered_credential(view: ViewOf, service: ServiceOf, receipt: str, number: NumberOf) -> Response:
     """The credential of a receipt at the address that it names itself, as long as it is the newest."""
     known = _receipt(view, receipt)
     if not number or number > known.number:
@@ -185,7 +183,7 @@ def _was_taken(store: Store, act: Act) -> bool:
     """Whether an act is among those that made its receipt what it is, so that who lost the answer may ask again."""
     after = 0
     while said := store.events(after, subject=act.receipt):
-        if any(_is_of_a_receipt(one) and one.event.fact("head") == act.digest for one in said):
+        if any(one.event.type in _ACTS and one.event.fact("head") == act.digest for one in said):
             return True
         after = _entry_of(said[-1])
     return False
@@ -202,13 +200,15 @@ def _known(receipts: ReceiptBook, name: str) -> Receipt:
     return found
 
 
-def _page(receipts: ReceiptBook, asked: list[tuple[str, str]], after: str, limit: int) -> dict[str, Any]:
-    found = sorted(
-        (one for one in receipts.receipts() if one.id > after and all(getattr(one, name) == it for name, it in asked)),
-        key=lambda one: one.id,
+def _page(receipts: ReceiptBook, asked: list[tuple[str, str]], paging: Paging) -> dict[str, Any]:
+    page = paging.page(
+        (one.id, one) for one in receipts.receipts() if all(getattr(one, name) == it for name, it in asked)
     )
-    is_more = len(found) > limit
-    return {"receipts": [as_json(one) for one in found[:limit]], "next_after": found[limit - 1].id if is_more else ""}
+    return {"receipts": [as_json(one) for one in page.items], "next_after": page.next_after}
+
+
+def _acts(view: View, receipt: str, after_entry: int, limit: int) -> list[dict[str, Any]]:
+    return [_history(view, one) for one in view.events(after_entry, limit, receipt, _ACTS)]
 
 
 def _history(view: View, said: SaidEvent) -> dict[str, Any]:
@@ -229,11 +229,6 @@ def _history(view: View, said: SaidEvent) -> dict[str, Any]:
 
 def _entry_of(said: SaidEvent) -> int:
     return int(said.id.partition(".")[0])
-
-
-def _is_of_a_receipt(said: SaidEvent) -> bool:
-    """Whether an event is one of a receipt, and not of something else that goes by the same name."""
-    return said.event.type is EventType.RECEIPT_CHANGED
 
 
 def _signer(service: Service) -> Signer:

@@ -1,9 +1,9 @@
 """Stock: reports of stock systems in; the stock book out, and what sells."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -11,11 +11,11 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
-from pledgewatch_cloud.api.body import raw_body
+from pledgewatch_cloud.api.paging import Paging, PagingOf, place
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.sender import sender_of
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms
-from pledgewatch_cloud.decide.stock.rows import DOCUMENT_MAX_BYTES, Fault, StockError, StockKey
+from pledgewatch_cloud.decide.stock.rows import Fault, StockError, StockKey
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.stock import shown
 from pledgewatch_cloud.stock.intake import StockIntake, told
@@ -23,17 +23,11 @@ from pledgewatch_cloud.stock.shown import Wanted
 
 router = APIRouter(prefix="/stock", tags=["stock"])
 
-GOODS_MAX = 10_000
 SALES_DAYS = 28
 """The days that sales are looked at where nobody says it."""
 _CSV = "text/csv"
-
-
-class Asked(NamedTuple):
-    """Which goods are asked for, and which of them are shown."""
-
-    wanted: Wanted
-    shown: slice
+_GOODS = ("warehouse", "owner", "sku", "unit")
+"""What goods are called by where bins do not count."""
 
 
 async def _asked(
@@ -42,14 +36,12 @@ async def _asked(
     sku: str = "",
     bin: str = "",  # noqa: A002 - what it is called everywhere
     unit: str = "",
-    limit: Annotated[int, Query(ge=1, le=GOODS_MAX)] = 1_000,
-    offset: Annotated[int, Query(ge=0)] = 0,
-) -> Asked:
+) -> Wanted:
     """What the query says; what is empty may be anything."""
-    return Asked(Wanted(warehouse, owner, sku, bin, unit), slice(offset, offset + limit))
+    return Wanted(warehouse, owner, sku, bin, unit)
 
 
-AskedFor = Annotated[Asked, Depends(_asked)]
+AskedFor = Annotated[Wanted, Depends(_asked)]
 
 
 @router.post(
@@ -68,7 +60,7 @@ async def report(
     """Take a document of a stock system (docs/STOCK.md), signed by it: all, all that has no fault, or nothing, as the
     book says of the source. Every fault is told with its line; what was not taken is in quarantine."""
     intake = StockIntake(service.writer, service.store, service.stock_reports, service.clock)
-    raw = await raw_body(request, DOCUMENT_MAX_BYTES)
+    raw = await request.body()
     signer = await sender_of(service, request, raw, intake.aside)
     if signer != source:
         text = f"this is signed by {signer}, who cannot report for {source}: name the source that signs"
@@ -92,31 +84,33 @@ async def report(
 
 
 @router.get("", response_model=dict[str, Any])
-async def read_stock(view: ViewOf, asked: AskedFor, at: str | None = None) -> Response:
+async def read_stock(view: ViewOf, paging: PagingOf, asked: AskedFor, at: str | None = None) -> Response:
     """What there is, by key, with what is unreconciled of it: after all that is known, or at a moment."""
     at_ms = _moment(at)
-    return await _listed(view, asked, lambda book, key: shown.on_hand(book, key, at_ms))
+    return await _listed(view, paging, asked, lambda book, key: shown.on_hand(book, key, at_ms))
 
 
 @router.get("/periods", responses={200: {"content": {_CSV: {}}}}, response_model=dict[str, Any])
 async def read_periods(
-    view: ViewOf, request: Request, asked: AskedFor, by: Literal["day", "month"] = "month"
+    view: ViewOf, request: Request, paging: PagingOf, asked: AskedFor, by: Literal["day", "month"] = "month"
 ) -> Response:
     """How it came to that: the roll-forward of each key by days or months of UTC. As a table where `text/csv` is
     accepted."""
     if _CSV not in request.headers.get("accept", ""):
-        return await _listed(view, asked, lambda book, key: shown.periods(book, key, by))
+        return await _listed(view, paging, asked, lambda book, key: shown.periods(book, key, by))
     book = view.state.stock
 
     def table() -> str:
-        return shown.periods_csv(book, shown.keys_of(book, asked.wanted)[asked.shown], by)
+        return shown.periods_csv(book, paging.page(_by_place(shown.keys_of(book, asked))).items, by)
 
-    return Response(await run_in_threadpool(table), media_type=_CSV)
+    body = await run_in_threadpool(table)
+    return Response(body, media_type=_CSV, headers=paging.headers)
 
 
 @router.get("/sell-through")
 async def read_sell_through(
     view: ViewOf,
+    paging: PagingOf,
     asked: AskedFor,
     days: Annotated[int, Query(ge=1, le=3_660)] = SALES_DAYS,
     until: str | None = None,
@@ -125,33 +119,45 @@ async def read_sell_through(
     lasts. Of all bins together, so `bin` says nothing here."""
     state = view.state
     until_ms = _moment(until)
-    wanted = asked.wanted._replace(bin="")
+    wanted = asked._replace(bin="")
 
     def goods() -> list[dict[str, Any]]:
         keys = shown.keys_of(state.stock, wanted)
         return shown.sell_through(state.stock, keys, state.recorded_at_ms if until_ms is None else until_ms, days)
 
     found = await run_in_threadpool(goods)
-    return {"count": len(found), "goods": found[asked.shown]}
+    page = paging.page((place(*(one[name] for name in _GOODS)), one) for one in found)
+    return {"count": len(found), "goods": page.items, "next_after": page.next_after}
 
 
 @router.get("/unmatched")
-async def read_unmatched(view: ViewOf) -> list[dict[str, Any]]:
+async def read_unmatched(view: ViewOf, paging: PagingOf) -> list[dict[str, Any]]:
     """Rows that take back what is not here: it has yet to come, was folded before them, or never was."""
-    return await run_in_threadpool(shown.unmatched, view.state.stock)
+    found = await run_in_threadpool(shown.unmatched, view.state.stock)
+    return paging.page((place(one["at_ms"], one["source"], one["id"]), one) for one in found).items
 
 
-async def _listed(view: View, asked: Asked, describe: Callable[[StockBook, StockKey], dict[str, Any]]) -> Response:
+def _by_place(keys: list[StockKey]) -> Iterator[tuple[str, StockKey]]:
+    return ((place(*key), key) for key in keys)
+
+
+async def _listed(
+    view: View, paging: Paging, asked: Wanted, describe: Callable[[StockBook, StockKey], dict[str, Any]]
+) -> Response:
     """The goods that are asked for, each described, and how many there are of them in all. There may be megabytes of
     it, so it is also written beside the event loop."""
     book = view.state.stock
 
     def goods() -> bytes:
-        keys = shown.keys_of(book, asked.wanted)
-        found = {"count": len(keys), "goods": [describe(book, key) for key in keys[asked.shown]]}
+        keys = shown.keys_of(book, asked)
+        page = paging.page(_by_place(keys))
+        described = [describe(book, key) for key in page.items]
+        found = {"count": len(keys), "goods": described, "next_after": page.next_after}
         return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
 
-    return Response(await run_in_threadpool(goods), media_type="application/json")
+    # Made before its headers are asked for: the page puts the `Link` among them.
+    body = await run_in_threadpool(goods)
+    return Response(body, media_type="application/json", headers=paging.headers)
 
 
 def _moment(written: str | None) -> int | None:

@@ -7,17 +7,15 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
+from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ViewOf, for_money
 from pledgewatch_cloud.api.body import json_body
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.book_file import MAX_FILE_BYTES
 from pledgewatch_cloud.decide.collateral import stress
-from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.collateral.exposure import lots_by_fence
 from pledgewatch_cloud.decide.collateral.stress import Shock, Stressed
 from pledgewatch_cloud.decide.item import BookError
-from pledgewatch_cloud.decide.state import State
 
 router = APIRouter(prefix="/stress", tags=["stress"], dependencies=[Depends(for_money)])
 
@@ -25,16 +23,16 @@ router = APIRouter(prefix="/stress", tags=["stress"], dependencies=[Depends(for_
 @router.post("", openapi_extra=examples.json_body(examples.SHOCKS))
 async def run_stress(view: ViewOf, request: Request) -> dict[str, Any]:
     """Every facility that is seen under every shock, and the names in them that nobody knows; nothing changes."""
-    document = await json_body(request, MAX_FILE_BYTES)
+    document = await json_body(request)
     try:
         shocks = stress.shocks_of(document)
     except BookError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the shocks are refused", error.errors) from None
     state = view.state
-    found = await run_in_threadpool(_stressed, state, shocks)
+    found = await run_in_threadpool(_stressed, view, shocks)
     unknown = stress.unknown_names(shocks, state.book, state.market)
     return {"stressed": [stress.as_json(one) for one in found], "unknown": unknown}
 
 
-def _stressed(state: State, shocks: Sequence[Shock]) -> list[Stressed]:
-    return list(stress.stressed(sheet_now(state, state.recorded_at_ms), shocks, lots_by_fence(state)))
+def _stressed(view: View, shocks: Sequence[Shock]) -> list[Stressed]:
+    return list(stress.stressed(view.sheet, shocks, lots_by_fence(view.state)))

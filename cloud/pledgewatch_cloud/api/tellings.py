@@ -24,6 +24,7 @@ from pledgewatch_cloud.journal import form
 
 LOOKED_AT_MAX = 20_000
 _AT_ONCE = 500
+_DIGITS_MAX = 15
 NOTICE = "notice"
 """The fact of a notice event that holds the notice's key."""
 
@@ -140,8 +141,8 @@ class Tellings:
 
     def _retraction(self, said: SaidEvent) -> list[Document]:
         retracted = str(said.event.fact("retracted"))
-        (original,) = (one for one in self._view.events_of(_place(retracted)[0]) if one.id == retracted)
-        document = epcis_out.told(self.telling(original))
+        original = next((one for one in self._view.events_of(_place(retracted)[0]) if one.id == retracted), None)
+        document = epcis_out.told(self.telling(original)) if original is not None else None
         if document is None:
             return []
         news = [one.id for one in self._view.events_of(_place(said.id)[0]) if one.replaces == retracted]
@@ -171,6 +172,7 @@ def _place(said_id: str) -> Place:
     entry, _, place = said_id.partition(".")
     if not said_id:
         return 0, -1
-    if not (entry.isascii() and entry.isdigit() and place.isascii() and place.isdigit()) or len(said_id) > 32:
+    # More digits are no number of an entry, nor one that a database knows.
+    if not all(one.isascii() and one.isdigit() and len(one) <= _DIGITS_MAX for one in (entry, place)):
         raise Problem(HTTPStatus.BAD_REQUEST, f"{said_id[:40]!r} is no token that was given here")
     return int(entry), int(place)

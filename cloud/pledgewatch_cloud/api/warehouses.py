@@ -12,10 +12,12 @@ from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import signed_text
+from pledgewatch_cloud.api.paging import PagingOf, place
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.warehouse import counting, shown
+from pledgewatch_cloud.decide.warehouse.cases import Case
 from pledgewatch_cloud.decide.warehouse.counting import CountError
 
 router = APIRouter(prefix="/warehouses", tags=["warehouses"])
@@ -54,22 +56,31 @@ async def read_case(view: ViewOf, case: str) -> dict[str, Any]:
 
 
 @router.get("/{warehouse:path}/cases")
-async def list_cases(view: ViewOf, warehouse: str, with_closed: bool = False) -> list[dict[str, Any]]:
+async def list_cases(view: ViewOf, paging: PagingOf, warehouse: str, with_closed: bool = False) -> list[dict[str, Any]]:
     """The open cases of a warehouse, the most urgent first; after them those that are closed, where asked for."""
     state = _state(view, warehouse)
-    return [shown.as_json(one) for one in shown.cases_of(state, warehouse, with_closed=with_closed)]
+    page = paging.page((_place(one), one) for one in shown.cases_of(state, warehouse, with_closed=with_closed))
+    return [shown.as_json(one) for one in page.items]
 
 
 @router.get("/{warehouse:path}/count-tasks")
-async def list_count_tasks(view: ViewOf, warehouse: str, by: str = "") -> list[dict[str, Any]]:
+async def list_count_tasks(view: ViewOf, paging: PagingOf, warehouse: str, by: str = "") -> list[dict[str, Any]]:
     """The counts that open cases of a warehouse ask for, the most urgent first: each with its risk, until when it is
     due, and the form to fill in and sign, in the name of `by`."""
     state = _state(view, warehouse)
+    page = paging.page((_place(one), one) for one in shown.tasks_of(state, warehouse))
     return [
         {"case": one.id, "kind": one.kind, "risk": one.risk, "due": shown.as_json(one)["due"], "state": str(one.state)}
         | {"form": shown.form_of(one, by)}
-        for one in shown.tasks_of(state, warehouse)
+        for one in page.items
     ]
+
+
+def _place(one: Case) -> str:
+    """Where a case is among all: open ones by their urgency, then the closed ones, the newest first."""
+    if one.is_open:
+        return place(0, -one.risk, one.opened_ms, *one.about, one.id)
+    return place(1, -one.closed_ms, *one.about, one.id)
 
 
 def _state(view: View, warehouse: str) -> State:

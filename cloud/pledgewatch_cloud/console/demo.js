@@ -2,10 +2,11 @@
 // a demo alone (docs/DEMO.md); nothing is told there that the journal does not have.
 
 import { el, time } from "./draw.js";
-import { t } from "./words.js";
+import { lang, t } from "./words.js";
 
-/** @typedef {{ beat: string, head: string, why: string, link: string, at_ms: number, event: string }} Told */
-/** @typedef {{ told: Told[], of: number, pokes: { name: string, words: string }[], poked: string, ended: string }} Said */
+/** @typedef {{ en: string, zh: string }} Words */
+/** @typedef {{ beat: string, head: Words, why: Words, link: string, at_ms: number, event: string }} Told */
+/** @typedef {{ told: Told[], of: number, pokes: { name: string, words: Words }[], poked: Words | null, ended: Words | null }} Said */
 
 const EVERY_MS = 1_000;
 const stage = document.querySelector("meta[name=stage]")?.getAttribute("content") ?? "";
@@ -14,23 +15,27 @@ let written = "";
 /** @param {string} path @param {RequestInit} [how] @returns {Promise<any>} */
 const asked = async (path, how) => (await fetch(stage + path, { cache: "no-store", ...how })).json();
 
+/** What the stage says, in the language in use. @param {Words | null} words */
+const inWords = words => words?.[lang()] ?? "";
+
 /** One beat that was told, with the page that it is about. @param {Told} one */
-const line = one => el("li", {}, el("a", { href: one.link }, one.head), " ", el("span", { class: "quiet" }, time(one.at_ms)));
+const line = one => el("li", {}, el("a", { href: one.link }, inWords(one.head)), " ", el("span", { class: "quiet" }, time(one.at_ms)));
 
 /** The buttons that break something. @param {Said} said @param {HTMLElement} poked */
 const buttons = (said, poked) => el("p", { class: "pokes" }, ...said.pokes.map(one => el("button", {
   type: "button", id: `poke-${one.name}`,
-  click: async () => { poked.textContent = (await asked(`/pokes/${one.name}`, { method: "POST" })).poked; },
-}, one.words)));
+  click: async () => { poked.textContent = inWords((await asked(`/pokes/${one.name}`, { method: "POST" })).poked); },
+}, inWords(one.words))));
 
 /** @param {HTMLElement} news @param {HTMLElement} rest @param {Said} said */
 function draw(news, rest, said) {
   const last = said.told.at(-1);
+  news.parentElement?.setAttribute("aria-label", t("demo"));
   news.replaceChildren(
-    el("p", { class: "head" }, last ? el("a", { href: last.link }, last.head) : t("demo_begins"), " ", el("span", { class: "quiet" }, `${said.told.length}/${said.of}`)),
-    el("p", {}, last ? last.why : t("demo_why")), said.ended ? el("p", { class: "quiet" }, said.ended) : "");
+    el("p", { class: "head" }, last ? el("a", { href: last.link }, inWords(last.head)) : t("demo_begins"), " ", el("span", { class: "quiet" }, `${said.told.length}/${said.of}`)),
+    el("p", {}, last ? inWords(last.why) : t("demo_why")), said.ended ? el("p", { class: "quiet" }, inWords(said.ended)) : "");
   const earlier = said.told.slice(0, -1).reverse(), isOpen = rest.querySelector("details")?.open;
-  const poked = el("p", { class: "quiet", role: "status" }, said.poked), focus = document.activeElement?.id;
+  const poked = el("p", { class: "quiet", role: "status" }, inWords(said.poked)), focus = document.activeElement?.id;
   rest.replaceChildren(
     earlier.length ? el("details", { open: isOpen ? "" : null }, el("summary", {}, t("demo_before")), el("ol", { reversed: "" }, ...earlier.map(line))) : "",
     el("div", {}, el("p", { class: "quiet" }, t("demo_pokes")), buttons(said, poked), poked));

@@ -1,8 +1,10 @@
 """The alert half: which causes belong to which alert, and who is told of its moves.
 
 A rule's group is a lot, an asset, a device, or what a device speaks through (its gateway; the device itself where it
-has none). Only groups of assets about which something was said, and alerts whose time has come, are judged. A facility
-is told of what concerns its own goods and of nothing else.
+has none). In each group, causes about goods that are pledged alike make an alert of their own, and causes about no
+goods make another: goods are pledged alike in one facility and on one electronic receipt, or on none. So each alert is
+of goods that the same people may see, whatever else lies beside them. Only groups of assets about which something was
+said, and alerts whose time has come, are judged. A facility is told of what concerns its own goods and of nothing else.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +18,6 @@ from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
 from pledgewatch_cloud.decide.events import EventType, event
 from pledgewatch_cloud.decide.items.alert_rules import AlertRule
-from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.log import Log
 
 CAUSES_DESCRIBED_MAX = 32
@@ -44,26 +45,66 @@ def judge(
         touched, due = {*touched, *facts}, set(alerts)
     wanted = {(rule.id, group) for rule in rules.values() for asset in touched for group in _groups(book, rule, asset)}
     wanted |= {(alerts[key].rule, alerts[key].group) for key in due}
+    pledges = _pledges_known(alerts, wanted)
     for rule_id, group in sorted(wanted):
-        key = f"{rule_id}|{group}"
         rule = rules.get(rule_id)
-        if rule is None:
-            del alerts[key]
-            continue
-        spells = list(_spells(book, facts, rule, group, now_ms))
-        after, moves = alerts_module.judge(rule, group, spells, alerts.get(key), now_ms)
-        _announce(book, facts, moves, now_ms, log)
-        if after is not None:
-            alerts[key] = after
-        else:
-            alerts.pop(key, None)
+        spells = _by_pledge(book, facts, rule, group, now_ms) if rule else {}
+        for pledge in sorted(spells.keys() | pledges.get((rule_id, group), set())):
+            key = f"{rule_id}|{group}|{pledge}"
+            if rule is None:
+                del alerts[key]
+                continue
+            some = spells.get(pledge, [])
+            after, moves = alerts_module.judge(rule, group, [one for _, one in some], alerts.get(key), now_ms)
+            _announce(book, facts, [one._replace(alert=_about(one.alert, pledge, some)) for one in moves], now_ms, log)
+            if after is not None:
+                alerts[key] = _about(after, pledge, some)
+            else:
+                alerts.pop(key, None)
     return alerts
+
+
+def _pledges_known(alerts: Mapping[str, Alert], wanted: set[tuple[str, str]]) -> dict[tuple[str, str], set[str]]:
+    """By rule and group, how the goods of the alerts that there are already are pledged."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for one in alerts.values() if wanted else ():
+        if (one.rule, one.group) in wanted:
+            found.setdefault((one.rule, one.group), set()).add(one.pledge)
+    return found
+
+
+def _by_pledge(
+    book: Book, facts: Facts, rule: AlertRule, group: str, now_ms: int
+) -> dict[str, list[tuple[str, Spell]]]:
+    """The causes of a rule's group that stand, each with its asset, by how their goods are pledged."""
+    found: dict[str, list[tuple[str, Spell]]] = {}
+    for asset, one in _spells(book, facts, rule, group, now_ms):
+        found.setdefault(_pledge_of(book, one.cause.lot), []).append((asset, one))
+    return found
+
+
+def _pledge_of(book: Book, name: str) -> str:
+    """How a lot is pledged: its facility, and its electronic receipt where it has one. Empty for no lot."""
+    lot = book.lots.get(name)
+    if lot is None:
+        return f" {name}" if name else ""  # of nobody any more
+    return f"{lot.facility} {lot.receipt.id}" if lot.receipt and lot.receipt.is_electronic else lot.facility
+
+
+def _about(alert: Alert, pledge: str, some: list[tuple[str, Spell]]) -> Alert:
+    """The alert with what its causes are about; where none of them stands any more, with what they were."""
+    wanted = set(alert.causes) or {one.id for _, one in some}
+    own = [(asset, one.cause.lot) for asset, one in some if one.id in wanted]
+    if not own:
+        return alert._replace(pledge=pledge)
+    lots = tuple(sorted({lot for _, lot in own if lot}))
+    return alert._replace(pledge=pledge, lots=lots, assets=tuple(sorted({asset for asset, _ in own})))
 
 
 def _note(known: Alert, said: AlertComment | AlertSilence, now_ms: int, log: Log) -> Alert:
     """The alert with what a person says of it, which is said as an event and sent to nobody."""
     about: dict[str, int | str] = {"alert": known.id, "rule": known.rule, "severity": known.severity}
-    about |= {"by": said.by, "party": said.party, "state": known.state.value}
+    about |= _named(known) | {"by": said.by, "party": said.party, "state": known.state.value}
     if isinstance(said, AlertComment):
         about["text"] = said.text
         log.say(event(EventType.ALERT_COMMENTED, now_ms, known.group, **about))
@@ -76,19 +117,22 @@ def _note(known: Alert, said: AlertComment | AlertSilence, now_ms: int, log: Log
     return alerts_module.silence(known, Silence(now_ms, said.by, said.party, said.why, said.until_ms))
 
 
-def assets_of(book: Book, facts: Facts, alert: Alert) -> list[str]:
-    """The assets that an alert's causes are about; where none of them stands any more, those of its group."""
-    kinds = [rule.group_by for rule in alerts_module.rules_in_force(book.alert_rules) if rule.id == alert.rule]
-    behind = _assets_of_group(book, kinds[0], alert.group) if kinds else []
-    wanted = set(alert.causes)
-    return [one for one in behind if wanted & facts.get(one, AssetFacts()).causes.keys()] or behind
+def _named(alert: Alert) -> dict[str, int | str]:
+    """What an alert is about, in the facts of an event, which decide who is told of it."""
+    of_goods: dict[str, int | str] = {"facility": _facility_of(alert), "lots": " ".join(alert.lots)}
+    return {"assets": " ".join(alert.assets)} | (of_goods if alert.lots else {})
 
 
-def alerts_by_facility(book: Book, facts: Facts, alerts: Mapping[str, Alert], now_ms: int) -> dict[str, list[Alert]]:
+def _facility_of(alert: Alert) -> str:
+    """The facility that has the goods of an alert; empty where it is about none."""
+    return alert.pledge.partition(" ")[0]
+
+
+def alerts_by_facility(book: Book, alerts: Mapping[str, Alert], now_ms: int) -> dict[str, list[Alert]]:
     """By facility, the alerts that concern its goods at a moment; a facility with none is not there."""
     found: dict[str, list[Alert]] = {}
     for _, one in sorted(alerts.items(), key=lambda item: item[0]):
-        for facility in {lot.facility for lot in _concerned(book, facts, one, now_ms)}:
+        for facility in _concerned(book, one, now_ms):
             found.setdefault(facility, []).append(one)
     return found
 
@@ -116,12 +160,12 @@ def _assets_of_group(book: Book, group_by: str, group: str) -> list[str]:
     return behind or [installed.asset if installed else group]
 
 
-def _spells(book: Book, facts: Facts, rule: AlertRule, group: str, now_ms: int) -> Iterator[Spell]:
-    """The causes of a rule's group that stand."""
+def _spells(book: Book, facts: Facts, rule: AlertRule, group: str, now_ms: int) -> Iterator[tuple[str, Spell]]:
+    """The causes of a rule's group that stand, each with its asset."""
     for asset in _assets_of_group(book, rule.group_by, group):
         for one in _spells_of(book, facts, asset, now_ms):
             if one.cause.kind == rule.on and _counts(book, rule, group, one):
-                yield one
+                yield asset, one
 
 
 def _spells_of(book: Book, facts: Facts, asset: str, now_ms: int) -> Iterator[Spell]:
@@ -154,28 +198,37 @@ def _announce(book: Book, facts: Facts, moves: list[Move], now_ms: int, log: Log
         about: dict[str, int | str] = {"alert": alert.id, "rule": alert.rule, "severity": alert.severity}
         if alert.acknowledged_by:
             about["by"] = alert.acknowledged_by
-        state = alert.state.value
-        said = log.say(event(move.event_type, move.at_ms, alert.group, **about, state=state, causes=len(alert.causes)))
-        lots = _concerned(book, facts, alert, now_ms)
-        for facility in sorted({lot.facility for lot in lots}):
-            mine = [lot for lot in lots if lot.facility == facility]
-            assets = sorted({asset for lot in mine for asset in lot.assets})
-            causes = [one for asset in assets for one in _described(book, facts, asset, alert, now_ms)]
-            concerned = {one["lot"] for one in causes if one["lot"]} or {lot.id for lot in mine}
-            own = sorted(str(one) for one in {lot.id for lot in mine} & concerned)
-            data = {**about, "since_ms": alert.since_ms, "lots": own, "causes": causes[:CAUSES_DESCRIBED_MAX]}
+        named, state = _named(alert), alert.state.value
+        found = event(move.event_type, move.at_ms, alert.group, **about, **named, state=state, causes=len(alert.causes))
+        said = log.say(found)
+        for facility, (lots, assets) in sorted(_concerned(book, alert, now_ms).items()):
+            causes = [one for asset in sorted(assets) for one in _described(book, facts, asset, alert, now_ms)]
+            data: dict[str, object] = {**about, "since_ms": alert.since_ms, "lots": sorted(lots)}
+            if not _may_name(book, facility, alert.acknowledged_by):
+                data.pop("by", None)
+            data["causes"] = causes[:CAUSES_DESCRIBED_MAX]
             log.send(facility, f"{said.id}.{facility}", move.message_type, alert.id, move.at_ms, data)
 
 
-def _concerned(book: Book, facts: Facts, alert: Alert, now_ms: int) -> list[Lot]:
-    """The lots that an alert may concern: those that are in its assets, and those that have left and are named."""
-    found: dict[str, Lot] = {}
-    for asset in assets_of(book, facts, alert):
-        causes = facts.get(asset, AssetFacts()).causes
-        named = {causes[one].lot for one in alert.causes if one in causes}
-        found |= {lot.id: lot for lot in book.lots_in(asset, now_ms)}
-        found |= {lot.id: lot for lot in book.lots_of_asset(asset) if lot.id in named}
-    return [*found.values()]
+def _may_name(book: Book, facility: str, by: str) -> bool:
+    """Whether a facility's core may be told who has taken an alert on: no user of another party than its lender's."""
+    user, known = book.users.get(by), book.facilities.get(facility)
+    return user is None or (known is not None and user.party == known.lender)
+
+
+def _concerned(book: Book, alert: Alert, now_ms: int) -> dict[str, tuple[set[str], set[str]]]:
+    """By facility, its lots that an alert concerns, and where: those that its causes are about, or else those that are
+    in its assets."""
+    if alert.lots:
+        facility = _facility_of(alert)
+        return {facility: ({*alert.lots}, {*alert.assets})} if facility else {}
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for asset in alert.assets:
+        for lot in book.lots_in(asset, now_ms):
+            lots, assets = found.setdefault(lot.facility, (set(), set()))
+            lots.add(lot.id)
+            assets.add(asset)
+    return found
 
 
 def _described(book: Book, facts: Facts, asset: str, alert: Alert, now_ms: int) -> list[dict[str, object]]:

@@ -159,8 +159,10 @@ def from_json(value: dict[str, Any]) -> Event:
 
 
 def retraction(said_id: str, said: Event) -> Event:
-    """The event that takes back what was said."""
-    facts = {"retracted": said_id, "retracted_type": said.type.value}
+    """The event that takes back what was said. It names the lot, where there is one, so that it is told to who was
+    told of that, and to nobody else."""
+    facts: dict[str, int | str] = {"retracted": said_id, "retracted_type": said.type.value}
+    facts |= {name: value for name, value in said.facts if name == "lot"}
     return event(EventType.EVENT_RETRACTED, said.at_ms, said.subject, **facts)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from pledgewatch_cloud.decide import fence_shape
 from pledgewatch_cloud.decide.fence_shape import Area, Circle, Corridor, FenceError, Line, Shape
 from pledgewatch_cloud.decide.geodesy import E7
-from pledgewatch_cloud.decide.moments import ID, MomentError, periods, short
+from pledgewatch_cloud.decide.moments import ID, ID_IS, MomentError, periods, short
 
 KINDS = ("port", "terminal", "warehouse", "customs_zone", "corridor", "forbidden")
 GRADES = ("good", "fair")
@@ -36,10 +36,7 @@ def members(feature: object) -> tuple[str, Mapping[str, Any], object]:
         raise FenceError("properties must be a JSON object")
     identity = feature.get("id", properties.get("id"))
     if not isinstance(identity, str) or not ID.fullmatch(identity):
-        raise FenceError(
-            "the feature needs an id: 1 to 128 letters, digits or any of ._:/- that begin with a letter or digit;"
-            f" not {short(identity)}"
-        )
+        raise FenceError(f"the feature needs an id: {ID_IS}; not {short(identity)}")
     if properties.get("id", identity) != identity:
         raise FenceError(f"{identity}: the property id says {short(properties['id'])}; leave one of the two away")
     for name in feature:

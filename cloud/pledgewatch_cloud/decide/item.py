@@ -7,7 +7,7 @@ import re
 
 from pledgewatch_cloud.decide.countries import COUNTRIES
 from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
-from pledgewatch_cloud.decide.moments import ID, MomentError, moment_ms, periods, short
+from pledgewatch_cloud.decide.moments import ID, ID_IS, MomentError, moment_ms, periods, short
 from pledgewatch_wire import topics
 from pledgewatch_wire.reading import Channel
 
@@ -48,7 +48,9 @@ class Item:
         """A text that matches."""
         value = self._take(key, default)
         if not isinstance(value, str) or (value != default and not pattern.fullmatch(value)):
-            raise self.error(key, f"{value!r} does not match {pattern.pattern}")
+            raise self.error(
+                key, f"{value!r} is no id: {ID_IS}" if pattern is ID else f"{value!r} does not match {pattern.pattern}"
+            )
         return value
 
     def currency(self, key: str) -> str:
@@ -107,7 +109,7 @@ class Item:
         """A list of ids, as a sorted set."""
         value = self._left.pop(key, [])
         if not isinstance(value, list) or not all(isinstance(one, str) and ID.fullmatch(one) for one in value):
-            raise self.error(key, "a list of ids is needed")
+            raise self.error(key, f"a list of ids is needed, each {ID_IS}")
         return tuple(sorted(set(value)))
 
     def words(self, key: str, known: tuple[str, ...]) -> tuple[str, ...]:

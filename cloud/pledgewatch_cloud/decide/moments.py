@@ -3,7 +3,15 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+ID = re.compile(r"(?!.*/\.{0,2}(?:/|$))[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+"""An id. It is a part of addresses, from which whoever asks takes `.`, `..` and the part before it away (RFC 3986,
+5.2.4), so `x/../y` would be another's page; and a proxy may make one slash of two."""
+ID_IS = (
+    "1 to 128 letters, digits or any of ._:/- that begin with a letter or digit, with no part between slashes that is "
+    "empty, . or .."
+)
+PARTS_CURE = "give it another id, with no part between slashes that is empty, . or .."
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{2,3}(?=[^/])")
 MOST_PERIODS = 10_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = (
@@ -55,6 +63,12 @@ def iso(at_ms: int, *, always_milliseconds: bool = False) -> str:
     moment = EPOCH + timedelta(milliseconds=at_ms)
     precision = "milliseconds" if always_milliseconds or at_ms % 1_000 else "seconds"
     return moment.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def is_of_parts(text: str) -> bool:
+    """Whether no part between slashes of somebody else's id is empty, `.` or `..`, for it may become a part of an
+    address here, as ID is. What a URI begins with (`https://`, `ni:///`) is not such an empty part."""
+    return not {"", ".", ".."} & set(_SCHEME.sub("", text, count=1).split("/"))
 
 
 def short(value: object) -> str:

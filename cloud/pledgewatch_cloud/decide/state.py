@@ -38,7 +38,7 @@ from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 14
+FORMAT = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,10 +286,14 @@ def _facts_from_json(value: dict[str, Any]) -> AssetFacts:
 
 
 def _alert_from_json(value: list[Any]) -> Alert:
-    identity, rule, group, state, severity, causes, *rest, comments, silences = value
+    identity, rule, group, state, severity, causes, *rest, comments, silences, pledge, lots, assets = value
     alert = Alert(identity, rule, group, AlertState(state), severity, tuple(causes), *rest)
     return alert._replace(
-        comments=tuple(Comment(*one) for one in comments), silences=tuple(Silence(*one) for one in silences)
+        comments=tuple(Comment(*one) for one in comments),
+        silences=tuple(Silence(*one) for one in silences),
+        pledge=pledge,
+        lots=tuple(lots),
+        assets=tuple(assets),
     )
 
 

@@ -71,7 +71,10 @@ class MemoryStore(MemoryOutbox):
         for one in items:
             key = (one.reason, one.topic, one.raw)
             before = self._quarantine.get(key)
-            self._quarantine[key] = one if before is None else before._replace(times=before.times + 1)
+            number = next(iter(reversed(self._quarantine.values())), one).number + 1
+            self._quarantine[key] = (
+                one._replace(number=number) if before is None else before._replace(times=before.times + 1)
+            )
             self._quarantine_counts[one.reason] = self._quarantine_counts.get(one.reason, 0) + 1
             if len(self._quarantine) > QUARANTINE_ROWS_MAX:
                 del self._quarantine[next(iter(self._quarantine))]
@@ -122,9 +125,10 @@ class MemoryStore(MemoryOutbox):
         """Snapshots, newest first; see Store."""
         yield from self._snapshots
 
-    def quarantined(self, limit: int = 100) -> list[Quarantined]:
+    def quarantined(self, limit: int = 100, before: int | None = None) -> list[Quarantined]:
         """What is in quarantine; see Store."""
-        return list(reversed(self._quarantine.values()))[:limit]
+        found = reversed(self._quarantine.values())
+        return [one for one in found if before is None or one.number < before][:limit]
 
     def quarantine_counts(self) -> dict[str, int]:
         """How much was ever quarantined; see Store."""

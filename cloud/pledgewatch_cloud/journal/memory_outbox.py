@@ -110,7 +110,7 @@ class MemoryOutbox:
         self.hurry(endpoint, now_ms)
         return True
 
-    def dead_letters(self, endpoint: str = "", limit: int = 1_000) -> list[DeadLetter]:
+    def dead_letters(self, endpoint: str = "") -> list[DeadLetter]:
         """Dead letters, oldest first; see Outbox."""
         found = []
         for lane in self._lanes.values():
@@ -119,7 +119,7 @@ class MemoryOutbox:
                 message = replace(one, attempts=lane.attempts, done=lane.done)
                 found.append(DeadLetter(lane.endpoint, message, lane.last_error))
         found.sort(key=lambda one: (one.message.entry, one.message.facility, one.endpoint))
-        return found[:limit]
+        return found
 
     def send_again(self, endpoint: str, message_id: str, now_ms: int) -> bool:
         """Make a dead letter due again; see Outbox."""

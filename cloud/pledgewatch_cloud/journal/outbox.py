@@ -154,8 +154,8 @@ class Outbox(Protocol):
         endpoint is known."""
         ...
 
-    def dead_letters(self, endpoint: str = "", limit: int = 1_000) -> list[DeadLetter]:
-        """Dead letters of an endpoint, or of all, oldest first."""
+    def dead_letters(self, endpoint: str = "") -> list[DeadLetter]:
+        """Dead letters of an endpoint, or of all, oldest first: of each facility one at most at each endpoint."""
         ...
 
     def send_again(self, endpoint: str, message_id: str, now_ms: int) -> bool:

@@ -46,7 +46,7 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 13
+FORMAT = 14
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = (
@@ -307,10 +307,12 @@ class SqliteStore(SqliteOutbox):
                 snapshot = b""
             yield entry, snapshot
 
-    def quarantined(self, limit: int = 100) -> list[Quarantined]:
+    def quarantined(self, limit: int = 100, before: int | None = None) -> list[Quarantined]:
         """What is in quarantine; see Store."""
         rows = self._rows(
-            "SELECT topic, received_at_ms, reason, detail, raw, count FROM quarantine ORDER BY id DESC LIMIT ?", limit
+            "SELECT topic, received_at_ms, reason, detail, raw, count, id FROM quarantine"
+            " WHERE id < ? ORDER BY id DESC LIMIT ?",
+            *(2**63 - 1 if before is None else before, limit),
         )
         return [Quarantined(*row) for row in rows]
 

@@ -324,13 +324,13 @@ class SqliteOutbox(ABC):
         self.hurry(endpoint, now_ms)
         return True
 
-    def dead_letters(self, endpoint: str = "", limit: int = 1_000) -> list[DeadLetter]:
+    def dead_letters(self, endpoint: str = "") -> list[DeadLetter]:
         """Dead letters, oldest first; see Outbox."""
         rows = self._rows(
             "SELECT l.endpoint, l.done, l.attempts, l.last_error, o.id, o.type, o.facility, o.sequence, o.body, o.entry"
             " FROM lane l JOIN outbox o ON o.facility = l.facility AND o.sequence = l.tried"
-            " WHERE l.is_dead = 1 AND (? = '' OR l.endpoint = ?) ORDER BY o.entry, o.facility, l.endpoint LIMIT ?",
-            *(endpoint, endpoint, limit),
+            " WHERE l.is_dead = 1 AND (? = '' OR l.endpoint = ?) ORDER BY o.entry, o.facility, l.endpoint",
+            *(endpoint, endpoint),
         )
         return [
             DeadLetter(name, replace(OutboxMessage(*message), attempts=attempts, done=done), error)

@@ -36,6 +36,8 @@ class Quarantined(NamedTuple):
     detail: str
     raw: bytes
     times: int = 1
+    number: int = 0
+    """Where it is among all, as the store counts them."""
 
 
 class Counts(NamedTuple):
@@ -111,8 +113,8 @@ class Store(Outbox, Protocol):
         """Snapshots as (entry, bytes), newest first."""
         ...
 
-    def quarantined(self, limit: int = 100) -> list[Quarantined]:
-        """What is in quarantine, newest first."""
+    def quarantined(self, limit: int = 100, before: int | None = None) -> list[Quarantined]:
+        """What is in quarantine, newest first; only what has a lower number than `before`."""
         ...
 
     def quarantine_counts(self) -> dict[str, int]:

@@ -6,7 +6,9 @@ is one that the issuer has published, of the kind that the algorithm is for; wha
 not looked at, and one with `crit` is refused. Time comes in as an argument.
 
 An ID token says to us who has logged in, and comes from the issuer's token endpoint alone. An access token is shown
-with each request, and is for us where its `aud` names our API. Neither is taken for the other: the API is no client.
+with each request, and is for us where its `aud` names our API. Neither is taken for the other, nor any other token of
+the issuer's (logout, events) for one of them: they are told apart by `typ`, as RFC 8725, 3.11 and RFC 9068, 4 want it.
+Where an issuer does not say it of its access tokens, and that is configured, what ID tokens have is looked for instead.
 """
 
 import re
@@ -28,6 +30,10 @@ _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 ALGORITHMS = frozenset({*_RSA, *_CURVES, "EdDSA"})
 """What a token may be signed by. None of them has a secret, so nobody who can verify can sign."""
+_ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+_UNTYPED = frozenset({None, "jwt"})
+"""`typ` of a token that does not say which kind it is; of ID tokens no standard names another."""
+_OF_ID_TOKENS = ("nonce", "at_hash", "c_hash")
 _SUBJECT = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -86,7 +92,8 @@ def read_keys(document: Any) -> Keys:
 
 def _key(jwk: Mapping[str, Any]) -> _Key | None:
     """None where it is not for verifying, not of a kind that is taken, or too weak."""
-    if jwk.get("use", "sig") != "sig" or "d" in jwk or "verify" not in jwk.get("key_ops", ["verify"]):
+    uses = jwk.get("key_ops", ["verify"])
+    if jwk.get("use", "sig") != "sig" or "d" in jwk or not isinstance(uses, list) or "verify" not in uses:
         return None
     kind: str = ""
     public: Any = None
@@ -108,24 +115,25 @@ def _key(jwk: Mapping[str, Any]) -> _Key | None:
 
 class Terms(NamedTuple):
     """What tokens are held to. `skew_s`: how far the issuer's clock may be from ours. Without `audience` no access
-    token is for us."""
+    token is for us. `allow_untyped`: the issuer does not say of its access tokens that they are such."""
 
     issuer: str
     client_id: str
     audience: str
     skew_s: int
+    allow_untyped: bool = False
 
 
 def identity(token: str, keys: Keys, terms: Terms, nonce: str, now_s: int) -> str:
     """The subject of an ID token that answers to a login of ours with this nonce. Raises TokenError."""
-    claims = _claims(token, keys, terms, now_s)
+    kind, claims = _claims(token, keys, terms, now_s)
+    if kind not in _UNTYPED:
+        raise TokenError(f"the token is a {short(kind)}, not an ID token (typ)")
     _check_audience(claims, terms.client_id)
     if claims.get("azp", terms.client_id) != terms.client_id:
         raise TokenError("the token was issued to another client (azp)")
     if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and "azp" not in claims:
         raise TokenError("the token is for several and does not say to whom it was issued (azp)")
-    if _seconds(claims, "iat") > now_s + terms.skew_s:
-        raise TokenError("the token was issued in the future (iat): compare the clocks")
     if claims.get("nonce") != nonce:
         raise TokenError("the token answers to another login (nonce)")
     return _subject(claims)
@@ -135,21 +143,37 @@ def access(token: str, keys: Keys, terms: Terms, now_s: int) -> str:
     """The subject of an access token for our API. Raises TokenError."""
     if not terms.audience:
         raise TokenError("tokens of the issuer are not taken here")
-    claims = _claims(token, keys, terms, now_s)
+    kind, claims = _claims(token, keys, terms, now_s)
+    is_typed = kind in _ACCESS_TYPES
+    if not is_typed and not (terms.allow_untyped and kind in _UNTYPED):
+        raise TokenError(f"the token is of the type {short(kind)}; an access token is an at+jwt (typ)")
     _check_audience(claims, terms.audience)
-    if "nonce" in claims:
+    if any(name in claims for name in _OF_ID_TOKENS) or not (is_typed or _may_be_access(claims, terms)):
         raise TokenError("that is an ID token; show an access token")
+    if "events" in claims:
+        raise TokenError("the token tells of events (RFC 8417) and opens nothing")
+    if "cnf" in claims:
+        # It is good only together with a proof of the key that it names, and none is asked for here.
+        raise TokenError("the token is bound to a key (cnf), which cannot be shown here: ask for one that is not")
     return _subject(claims)
 
 
-def _claims(token: str, keys: Keys, terms: Terms, now_s: int) -> dict[str, Any]:
-    """What both kinds of tokens must hold to: signature, issuer and times."""
+def _may_be_access(claims: dict[str, Any], terms: Terms) -> bool:
+    """Whether an untyped token is not plainly an ID token: that is for the client it was issued to."""
+    said = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+    return terms.client_id not in said and claims.get("azp") not in said
+
+
+def _claims(token: str, keys: Keys, terms: Terms, now_s: int) -> tuple[str | None, dict[str, Any]]:
+    """What both kinds of tokens must hold to: signature, issuer and times. With it what the token calls itself, a media
+    type, whose case says nothing."""
     header, claims = _read(token)
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenError(f"the token is signed by {short(algorithm)}, which is not taken")
-    if "crit" in header or not (kid is None or isinstance(kid, str)):
-        raise TokenError("the token's header has what is not known here (crit), or a kid that is no text")
+    kind = header.get("typ")
+    if "crit" in header or not all(one is None or isinstance(one, str) for one in (kid, kind)):
+        raise TokenError("the token's header has what is not known here (crit), or a kid or typ that is no text")
     try:
         PyJWS().decode(token, keys.named(kid, algorithm), algorithms=[algorithm])
     except (PyJWTError, ValueError, TypeError):
@@ -160,7 +184,9 @@ def _claims(token: str, keys: Keys, terms: Terms, now_s: int) -> dict[str, Any]:
         raise TokenError("the token has expired (exp)")
     if "nbf" in claims and _seconds(claims, "nbf") > now_s + terms.skew_s:
         raise TokenError("the token is not valid yet (nbf)")
-    return claims
+    if _seconds(claims, "iat") > now_s + terms.skew_s:
+        raise TokenError("the token was issued in the future (iat): compare the clocks")
+    return kind if kind is None else kind.lower(), claims
 
 
 def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,15 +7,13 @@ Only the running service writes the journal, and it alone knows which endpoints 
 from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
 from pledgewatch_cloud.journal.outbox import Outbox, OutboxMessage
 
-_EVERY = 2**31
-
 
 def that_lets_money_move(outbox: Outbox, endpoint: str, message_id: str) -> OutboxMessage | None:
     """The message of an endpoint's dead letter, if it lets money move; None where it does not, or there is none.
 
     Raises StoreError.
     """
-    for one in outbox.dead_letters(endpoint, _EVERY):
+    for one in outbox.dead_letters(endpoint):
         if one.message.id == message_id and one.message.type in RELEASING:
             return one.message
     return None

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 
 import pledgewatch_cloud
 from pledgewatch_cloud.api.body import raw_json_body
+from pledgewatch_cloud.api.bounded import Bounded
 from pledgewatch_cloud.api.problems import Problem, answer_problems, problem_response
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.moments import iso
@@ -49,6 +50,7 @@ def create_app(desk: Desk) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
+    app.add_middleware(Bounded, most=lambda _: BODY_MAX_BYTES)
     answer_problems(app)
 
     @app.get("/healthz")
@@ -59,7 +61,7 @@ def create_app(desk: Desk) -> FastAPI:
     @app.post("/requests")
     async def ask(request: Request) -> Response:
         """A member's request; see docs/REGISTRY.md."""
-        body = await raw_json_body(request, BODY_MAX_BYTES)
+        body = await raw_json_body(request)
         headers = dict(request.headers)
         try:
             member = desk.members.of_request(headers, body, desk.clock.now_ms())

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pledgewatch_cloud.config import SECRETS_MAX, ServiceSettings, is_loopback
+from pledgewatch_cloud.config import SECRETS_MAX, ServiceSettings
+from pledgewatch_cloud.loopback import is_loopback
 from pledgewatch_wire import topics
 
 _KEY = re.compile(r"[0-9a-f]{16}")

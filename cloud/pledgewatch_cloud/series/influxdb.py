@@ -110,12 +110,16 @@ class InfluxSeries:
         """Good values in steps; see Series."""
         every = f'|> aggregateWindow(every: {step_ms}ms, fn: %s, timeSrc: "_start", createEmpty: false)'
         parts = [
-            self._values(asset, _NAMES[channel], from_ms - from_ms % step_ms, to_ms, 0, every % function)
+            self._values(asset, _NAMES[channel], from_ms, to_ms, 0, every % function)
             for function in ("count", "min", "max", "mean")
         ]
         count, low, high, mean = parts
+        # A window's `_start` is cut at where the range begins; here a step is called by its own beginning.
         return [
-            Stretch(at_ns // _NS_IN_MS, int(count[at_ns]), int(low[at_ns]), int(high[at_ns]), float(mean[at_ns]))
+            Stretch(
+                at_ns // _NS_IN_MS // step_ms * step_ms,
+                *(int(count[at_ns]), int(low[at_ns]), int(high[at_ns]), float(mean[at_ns])),
+            )
             for at_ns in sorted(count)
         ]
 

@@ -109,7 +109,9 @@ class Series(Protocol):
         ...
 
     def stretches(self, asset: str, channel: int, from_ms: int, to_ms: int, step_ms: int) -> list[Stretch]:
-        """The good values in steps that begin at whole multiples of `step_ms`; steps without any are left out."""
+        """The good values with from_ms <= measured_at_ms < to_ms in steps, each called by its beginning, a whole
+        multiple of `step_ms`; steps without any are left out. What the span cuts off a step is not in it: who may see
+        the span alone is shown nothing of before it."""
         ...
 
     def last(self, asset: str, until_ms: int) -> dict[int, Point]:

@@ -54,7 +54,9 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "cover": _gauge(
         "facility", *_BASE_FIELDS, "currency", "scale", "cover", "call_minor", "cure_by_ms", every_ms=GAUGED_EVERY_MS
     ),
-    "alert": _gauge("group", "alert", "rule", "severity", "state", "causes", "open", "by"),
+    "alert": _gauge(
+        "group", "alert", "rule", "severity", "state", "causes", "open", "by", "facility", "lots", "assets"
+    ),
     # How many alerts are open.
     "alerts": _gauge("severity", "open", every_ms=GAUGED_EVERY_MS),
     # Of each asset with a device that is not retired, heard or not. `overdue_ms`: for how long more was expected of it

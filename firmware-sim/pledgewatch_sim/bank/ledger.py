@@ -41,8 +41,8 @@ COUNTS = (
     "repayments",
     "movements_told",
 )
-# What pledgewatch takes as the id of a movement.
-_MOVEMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+# What pledgewatch takes as the id of a movement: no part between slashes is empty, `.` or `..`.
+_MOVEMENT_ID = re.compile(r"(?!.*/\.{0,2}(?:/|$))[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 
 _SCHEMA = """
 CREATE TABLE message (

@@ -1,14 +1,17 @@
 """What the demo counts when all is over: journal, outbox, the bank's ledger, the devices' own counters."""
 
+import asyncio
 import json
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pledgewatch_sim import both_ends
 from pledgewatch_sim.programs import output_of
 
+SAID_EVERY_S = 10.0
 _STOPPED = re.compile(r"stopped at entry \d+, state ([0-9a-f]{64})")
 
 
@@ -18,10 +21,12 @@ async def count(
     ledger: Mapping[str, Any],
     book: Mapping[str, Any],
     milestones: Sequence[Mapping[str, Any]],
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """What each end says, once the cloud has stopped. `measured`: what each device has counted, by its name."""
+    """What each end says, once the cloud has stopped. `measured`: what each device has counted, by its name. `say` is
+    told how it goes on, for a long journal takes a while."""
     data = str(folder / "data")
-    replayed = json.loads(await output_of("pledgewatch_cloud", "replay", "--by-device", "--data", data))
+    replayed = json.loads(await _replayed(data, say))
     outbox = json.loads(await output_of("pledgewatch_cloud", "outbox", "--endpoints", "--data", data))
     held = replayed["by_device"]
     return {
@@ -53,6 +58,17 @@ async def count(
             "service_digest": _state_of_the_service(folder / "cloud.log"),
         },
     }
+
+
+async def _replayed(data: str, say: Callable[[str], None]) -> str:
+    """What `replay` prints; while it decides the whole journal again, that is said now and then."""
+    say("Counting: the whole journal is decided again …")
+    began_s = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        replaying = group.create_task(output_of("pledgewatch_cloud", "replay", "--by-device", "--data", data))
+        while not (await asyncio.wait([replaying], timeout=SAID_EVERY_S))[0]:
+            say(f"  … for {time.monotonic() - began_s:.0f} s now")
+    return replaying.result()
 
 
 def _state_of_the_service(cloud_log: Path) -> str:

@@ -27,6 +27,17 @@ def probe(one: Container) -> str:
     return f"28-{sum(one.name.encode()):012x}"
 
 
+def broker(port: int) -> str:
+    """How agents and gateways find it."""
+    return f"""[broker]
+host = "127.0.0.1"
+port = {port}
+protocol = "3.1.1"
+keep_alive_s = 10
+reconnect_max_s = 1.0
+"""
+
+
 def agent(one: Container, folder: Path, mqtt_port: int, cycle_s: float, *, sensors: bool = True) -> str:
     """An edge agent's. Without `sensors` it only sends what it has: its receiver's port is never there."""
     own = folder / one.name
@@ -35,13 +46,7 @@ def agent(one: Container, folder: Path, mqtt_port: int, cycle_s: float, *, senso
 operator = "{OPERATOR}"
 name = "{one.device}"
 state_folder = {quoted(own / "state")}
-[broker]
-host = "127.0.0.1"
-port = {mqtt_port}
-protocol = "3.1.1"
-keep_alive_s = 10
-reconnect_max_s = 1.0
-[uplink]
+{broker(mqtt_port)}[uplink]
 resend_after_s = 5.0
 [checkpoint]
 every_readings = 20

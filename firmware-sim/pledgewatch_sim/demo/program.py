@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
-import tempfile
 import time
 import webbrowser
 from collections.abc import Sequence
@@ -28,35 +26,35 @@ from pledgewatch_sim import both_ends
 from pledgewatch_sim.bank.settings import make_secret
 from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.demo import beats as beats_module
-from pledgewatch_sim.demo import files
+from pledgewatch_sim.demo import files, frame
 from pledgewatch_sim.demo.beats import Event, Told
 from pledgewatch_sim.demo.counting import count
+from pledgewatch_sim.demo.frame import Ending, Place
 from pledgewatch_sim.demo.parties import Party, Refusal, Register
+from pledgewatch_sim.demo.pokes import Pokes
 from pledgewatch_sim.demo.sites import sites
-from pledgewatch_sim.demo.stage import Poke, Stage
+from pledgewatch_sim.demo.stage import Stage
 from pledgewatch_sim.demo.story import (
     AGENTS,
     BANK,
-    BIRCH,
     CONTAINERS,
+    CORAL,
     DAY_MS,
     HAZEL,
     OPERATOR,
     OTHER_BANK,
-    SHOCKED_LINE,
-    SHOCKED_SKU,
     STORY_DAYS,
     TRACKERS,
     Container,
     Script,
     devices_book,
     iso,
-    price,
     trade_book,
 )
 from pledgewatch_sim.demo.teller import Teller
 from pledgewatch_sim.demo.trackers import Tracker, Trackers
 from pledgewatch_sim.demo.troupe import DemoError, Troupe
+from pledgewatch_sim.demo.words import Words
 from pledgewatch_sim.onewire import OneWireTree
 from pledgewatch_sim.programs import free_port, output_of
 from pledgewatch_sim.pty_port import PtyPort
@@ -66,15 +64,11 @@ from pledgewatch_sim.warehouse.layout import DEPOSITOR
 
 AT_SEA = 0.68
 """The share of the seconds that the twelve days take; the rest is the warehouses'."""
-EARLIER = "earlier"
 SPEAK_PATIENCE_S = 30.0
 SITES_PATIENCE_S = 120.0
 BEAT_PATIENCE_S = 60.0
 DRAIN_PATIENCE_S = 45.0
 POLL_S = 1.0
-BROKER_DOWN_S = 4.0
-SHOCK_BP = 7_000
-"""What a price that is shocked comes to, in basis points of what it was."""
 _FAULTS = ReceiverFaults(garbage=0.02, flipped_bit=0.02, cut_sentence=0.02)
 
 
@@ -89,67 +83,22 @@ class DemoOptions:
     seed: int
 
 
-class _Ending:
-    """How the story is told to end: once, and what was measured is still sent and counted; twice, and it ends at once,
-    as it does when the terminal is closed."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.is_now = False
-        self._demo = asyncio.current_task()
-
-    def ask(self) -> None:
-        """SIGINT or SIGTERM."""
-        if self.asked.is_set():
-            self.now()
-        self.asked.set()
-
-    def now(self) -> None:
-        """SIGHUP, or asked twice. What ends the programs is not itself ended by a third time."""
-        if not self.is_now and self._demo is not None:
-            self.is_now = True
-            self._demo.cancel()
-
-
 async def run(options: DemoOptions) -> int:
     """Run the demo. Returns 0 where all happened and both ends agree, or it was ended at once; else 1."""
-    ending = _Ending()
-    loop = asyncio.get_running_loop()
-    for number, heard in ((signal.SIGINT, ending.ask), (signal.SIGTERM, ending.ask), (signal.SIGHUP, ending.now)):
-        signal.signal(number, lambda *_, heard=heard: loop.call_soon_threadsafe(heard))
+    task = asyncio.current_task()
+    assert task is not None
+    ending = Ending(task.cancel)
+    ending.listen()
     try:
-        if options.report is not None:
-            options.report.open("a", encoding="utf-8").close()  # found out now, not when all is told
-        # The programs run in folders of their own: a name relative to this one would lead them astray.
-        folder = options.folder.resolve() if options.folder else Path(tempfile.mkdtemp(prefix="pledgewatch-demo-"))
-        if options.folder is not None:
-            _make_room(folder)
-    except OSError as error:
-        raise DemoError(f"{error.filename} cannot be used: {error.strerror}") from None
-    try:
-        return await _Demo(options, folder, ending).run()
+        with frame.place(options.folder, options.report) as place:
+            return await _Demo(options, place, ending).run()
     except asyncio.CancelledError:
         if not ending.is_now:
             raise
         print("Ended at once: nothing was counted.")
         return 0
     finally:
-        # Python gives its signals back while it ends: who presses the keys once more then meets no traceback.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        if options.folder is None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make_room(folder: Path) -> None:
-    """Make the folder; what an earlier demo left there is kept in a folder of its own. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / "cloud.toml").exists():
-        kept = folder / EARLIER / str(len(list((folder / EARLIER).glob("*"))) + 1)
-        kept.mkdir(parents=True)
-        for one in folder.iterdir():
-            if one.name != EARLIER:
-                one.rename(kept / one.name)
+        ending.deafen()
 
 
 class _Interrupted(Exception):  # noqa: N818 - a person's wish
@@ -159,9 +108,10 @@ class _Interrupted(Exception):  # noqa: N818 - a person's wish
 class _Demo:
     """One run: the programs, the world around them, and who watches. It is the beats' Scene."""
 
-    def __init__(self, options: DemoOptions, folder: Path, ending: _Ending) -> None:
+    def __init__(self, options: DemoOptions, place: Place, ending: Ending) -> None:
         self._options = options
-        self._folder = folder
+        self._place = place
+        self._folder = folder = place.folder
         self._ending = ending
         self._began = time.monotonic()
         # A reading in so many hours of the story: what is folded again for a late one grows with what there is.
@@ -185,19 +135,14 @@ class _Demo:
         }
         self._register = Register(self._http, self.console)
         self._beats = beats_module.beats(*self._sites)
-        pokes = {
-            "sensor": Poke(f"Break {BIRCH.name}'s thermometer", self._break_sensor),
-            "price": Poke("Let coffee lose 30 %", self._shock_price),
-            "broker": Poke("Kill the broker", self._kill_broker),
-        }
-        self._stage = Stage(len(self._beats), pokes)
+        self._by_name: dict[str, Tracker] = {}
+        self._pokes = Pokes(self._troupe, self._by_name, self._amend)
+        self._stage = Stage(len(self._beats), self._pokes.all())
         self.events: list[Event] = []
         self.refusal: Refusal | None = None
         self._after_entry, self._after_message = 0, 0
         self._moved: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._raising: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # the broker, after a kill
-        self._raising.set_result(None)
         self.map_moves_after_s: float | None = None
 
     async def cloud(self, path: str) -> Any:
@@ -214,28 +159,29 @@ class _Demo:
         return self._script.start_ms, self._script.start_ms + self._script.length_ms
 
     async def run(self) -> int:
+        """As the module's `run`; where it fails, the report says why, and the folder is kept. Raises DemoError, and
+        CancelledError where it is ended at once."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._end_programs)
             stack.push_async_callback(self._http.aclose)
             stack.enter_context(self._teller)
             try:
                 found = await self._story(stack)
+                await self._settle()
+                report = await self._counted(found)
             except _Interrupted:
                 self._teller.say("Stopped before the story began: nothing was measured.")
                 return 0
-            if self._ending.asked.is_set():
-                self._teller.say(
-                    "Ending: the devices send what they have, then it is counted. Ctrl-C again ends at once."
-                )
-            await self._settle()
-            report = await self._counted(found)
-        wrong = both_ends.disagreements(report, is_ended_early=self._ending.asked.is_set())
+            except Exception as error:
+                self._place.write({"error": str(error), **self._told_so_far(self._stage.told)})
+                raise
+        wrong = both_ends.disagreements(report, is_ended_early=found is None)
         self._teller.end(report, wrong)
-        missed = [] if found is None else [one for one in found if not one.has_happened]
-        if self._options.report is not None:
-            text = json.dumps(report, indent=2) + "\n"
-            await asyncio.to_thread(self._options.report.write_text, text, encoding="utf-8")
-        return 1 if wrong or missed else 0
+        await asyncio.to_thread(self._place.write, report)
+        if wrong or any(not one.has_happened for one in found or ()):
+            self._place.keep()
+            return 1
+        return 0
 
     async def _story(self, stack: contextlib.AsyncExitStack) -> list[Told] | None:
         """The whole of it; what came of each beat, None where it was ended before all was told."""
@@ -255,12 +201,14 @@ class _Demo:
                 world = [group.create_task(self._container(one, ports[one.name]), name=one.name) for one in AGENTS]
                 world.append(group.create_task(self._unlink(), name="link"))
                 await self._troupe.start("pledgewatch_cloud", "cloud", "cloud.toml", "run")
-                await self._troupe.until_up(self._ports.api, "cloud", self._stop_where_asked)
+                await self._troupe.until_up(self._ports.api, "cloud", self._stop_where_asked, "/readyz")
+                self._trackers.is_heard.set()
                 stack.push_async_callback(self._end_stage, await self._open_stage())
                 self._teller.address(self.console, f"http://127.0.0.1:{self._ports.core}/ledger")
                 await self._lend()
                 self._open_browser()
                 world.append(group.create_task(self._watch(), name="watch"))
+                world.append(group.create_task(self._cure(), name="cure"))
                 found = await self._told()
                 for task in world:
                     task.cancel()
@@ -283,14 +231,17 @@ class _Demo:
             if await self._asked_within(POLL_S):
                 return None
         found = await self._all_beats()
-        self._stage.ended = "The story is told; every beat was found in the journal."
-        if missed := [one.beat for one in found if not one.has_happened]:
-            self._stage.ended = f"The story is told; not found in the journal: {', '.join(missed)}."
+        self._stage.ended = Words(
+            "The story is told; every beat was found in the journal.", "故事讲完了；每个情节都已在日志中找到。"
+        )
+        if missed := ", ".join(one.beat for one in found if not one.has_happened):
+            self._stage.ended = Words(
+                f"The story is told; not found in the journal: {missed}.", f"故事讲完了；日志中未找到：{missed}。"
+            )
         self._teller.beats(found)
         if not self._options.headless:
             self._teller.say(f"The console stays at {self.console} until Ctrl-C; then both ends are counted.")
             await self._ending.asked.wait()
-            self._ending.asked.clear()
         return found
 
     async def _all_beats(self) -> list[Told]:
@@ -306,7 +257,8 @@ class _Demo:
         self.events = events
         missing = (beats_module.Figure("begun", 1, 0),)
         return [
-            await ask(self) or Told(name, f"{name} has not happened", "", "#/", missing)
+            await ask(self)
+            or Told(name, Words(f"{name} has not happened", f"{name} 未发生"), Words("", ""), "#/", missing)
             for name, ask in self._beats.items()
         ]
 
@@ -333,7 +285,7 @@ class _Demo:
         await output_of("pledgewatch_cloud", "run", "--config", str(self._folder / "cloud.toml"), "--check")
         self._stop_where_asked()
         self._lay_out(round(1_000 * max(4.0, 2.5 * (time.monotonic() - began))))
-        self._by_name = {
+        self._by_name |= {
             one.name: Tracker(one.device, OPERATOR, number, self._script.place(one), self._script.temperature(one))
             for number, one in enumerate(TRACKERS, 1)
         }
@@ -388,7 +340,7 @@ class _Demo:
         for facility in known["facilities"]:
             opening = {name: facility[name] for name in ("id", "currency", "outstanding_minor")}
             await self._ask("POST", self._ports.core, "/facilities", opening)
-        await self._ask("POST", self._ports.api, "/book/amendments", known)
+        await self._amend(known)
 
     async def _container(self, one: Container, port: PtyPort) -> None:
         """A container's world: its receiver speaks, its probe is read, things happen to it."""
@@ -399,6 +351,14 @@ class _Demo:
             group.create_task(self._tree(one).run(self._cycle_s / 2), name=f"{one.name} probes")
             if one.powerless:
                 group.create_task(self._rest(one, one.powerless, port), name=f"{one.name} rests")
+
+    async def _cure(self) -> None:
+        """Coral's exporter pays what is called, once that was told: in time, as the cure period is three days."""
+        while "breach" not in {one.beat for one in self._stage.told}:
+            await asyncio.sleep(POLL_S)
+        await asyncio.sleep(self._pause_s)
+        paid = {"id": "cure-1", "kind": "repayment", "amount_minor": beats_module.after_the_breach().call_minor}
+        await self._ask("POST", self._ports.core, f"/margin-calls/{CORAL.line}/answers", paid)
 
     def _tree(self, one: Container) -> OneWireTree:
         probes = {files.probe(one): self._script.temperature(one)}
@@ -442,7 +402,7 @@ class _Demo:
         for facility in together["facilities"]:
             opening = {"id": facility["id"], "currency": facility["currency"], "outstanding_minor": 0}
             await self._ask("POST", self._ports.core, "/facilities", opening)
-        await self._ask("POST", self._ports.api, "/book/amendments", together)
+        await self._amend(together)
 
     async def _warehouses(self) -> bool:
         """The second part: receipts are issued and pledged, one of them twice, and a load is stolen. False where
@@ -452,9 +412,12 @@ class _Demo:
             await self._troupe.take(one.gateway)
         deadline = time.monotonic() + SITES_PATIENCE_S
         for one in self._sites:
-            while not await one.is_in_the_stock_book(self._http, self.console):
+            while (held := await one.in_the_stock_book(self._http, self.console)) != one.bins:
                 if time.monotonic() > deadline:
-                    raise DemoError(f"the stock system of {one.name} is not heard:\n{one.gateway.last_words()}")
+                    differs = f"sofas by bin: {held} in the cloud's stock book, {one.bins} in the building"
+                    raise DemoError(
+                        f"the stock system of {one.name} is not heard; {differs}\n{one.gateway.last_words()}"
+                    )
                 if await self._asked_within(POLL_S):
                     return False
             await self._act(self._parties[one.name], one.receipt, "issue", **one.stated(self._clock.now_ms()))
@@ -484,27 +447,6 @@ class _Demo:
         answer = await self._register.act(by, receipt, kind, iso(self._clock.now_ms()), **says)
         if isinstance(answer, Refusal):
             raise DemoError(f"{kind} of {receipt} by {by.id} is refused: {answer.why}")
-
-    async def _break_sensor(self) -> str:
-        self._by_name[BIRCH.name].is_broken = True
-        return f"{BIRCH.name}'s thermometer says 85 °C, as one that has just been powered: no evidence of anything."
-
-    async def _shock_price(self) -> str:
-        minor = BIRCH.unit_price_minor * SHOCK_BP // 10_000
-        await self._ask("POST", self._ports.api, "/book/amendments", {"prices": [price(SHOCKED_SKU, minor)]})
-        return f"A bag of coffee is worth {minor / 100:,.2f} USD from now on; look at {SHOCKED_LINE}."
-
-    async def _kill_broker(self) -> str:
-        if "broker" not in self._troupe.resting:
-            await self._troupe.kill("broker")
-            self._raising = asyncio.create_task(self._raise_broker(), name="broker comes back")
-        return (
-            f"The broker is killed and back in {BROKER_DOWN_S:.0f} s. Devices keep what they measure; nobody is missed."
-        )
-
-    async def _raise_broker(self) -> None:
-        await asyncio.sleep(BROKER_DOWN_S)
-        await self._troupe.wake("broker")
 
     async def _watch(self) -> None:
         """Look at both ends, and tell what is new. Who answers too slowly on a busy machine is asked again; who has
@@ -568,10 +510,14 @@ class _Demo:
             raise DemoError(f"{method} {path} is answered with {answer.status_code}: {answer.text[:2_000]}")
         return answer.json()
 
+    async def _amend(self, document: dict[str, Any]) -> Any:
+        return await self._ask("POST", self._ports.api, "/book/amendments", document)
+
     async def _settle(self) -> None:
         """The devices stop measuring; what is kept and what is in the outbox gets its time to arrive."""
+        self._teller.say("Ending: the devices send what they have, then it is counted. Ctrl-C again ends at once.")
         self._trackers.is_measuring = False
-        await self._raising
+        await self._pokes.until_mended()
         await self._troupe.stop(self._devices)
         self._measured = await self._statuses()
         deadline = time.monotonic() + DRAIN_PATIENCE_S
@@ -625,13 +571,18 @@ class _Demo:
         bank's ledger."""
         known = await self.cloud("/book")
         milestones = [await self.cloud(f"/milestones/{one['id']}") for one in await self.cloud("/milestones")]
+        chains = both_ends.chains(await self.cloud("/devices?limit=1000"))
         await self._troupe.stop(["cloud"])
         ledger = await self.core("/ledger")
         await self._troupe.stop(["bank"])
-        report = await count(self._folder, self._measured, ledger, known, milestones)
-        return report | {
-            "beats": [one.as_json() for one in found or ()],
-            "poked": self._stage.poked,
+        report = await count(self._folder, self._measured, ledger, known, milestones, self._teller.say)
+        return report | {"chains": chains} | self._told_so_far(found or ())
+
+    def _told_so_far(self, found: Sequence[Told]) -> dict[str, Any]:
+        """What a report says of the story."""
+        return {
+            "beats": [one.as_json() for one in found],
+            "poked": [one.en for one in self._stage.poked],
             "map_moves_after_s": self.map_moves_after_s and round(self.map_moves_after_s, 1),
             "seconds": round(time.monotonic() - self._began, 1),
         }

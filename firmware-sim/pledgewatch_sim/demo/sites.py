@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from pledgewatch_sim.demo.files import quoted
+from pledgewatch_sim.demo.files import broker, quoted
 from pledgewatch_sim.demo.story import BANK, DAY_MS, OPERATOR, iso
 from pledgewatch_sim.programs import Program, output_of
 from pledgewatch_sim.warehouse.layout import DEPOSITOR, SOFA, WAREHOUSE, zones_of
@@ -65,6 +65,14 @@ class Site:
     def pieces(self) -> int:
         """All sofas that stand there under a seal."""
         return sum(one.pieces for one in self.loads)
+
+    @property
+    def bins(self) -> dict[str, int]:
+        """These sofas by their bin."""
+        found = Counter[str]()
+        for one in self.loads:
+            found[one.bin] += one.pieces
+        return dict(found)
 
     @property
     def worth_minor(self) -> int:
@@ -144,14 +152,10 @@ class Site:
             "until": iso(now_ms + RECEIPT_DAYS * DAY_MS),
         }
 
-    async def is_in_the_stock_book(self, http: httpx2.AsyncClient, url: str) -> bool:
-        """Whether the cloud has heard of all these loads from the stock system."""
-        wanted = Counter[str]()
-        for one in self.loads:
-            wanted[one.bin] += one.pieces
+    async def in_the_stock_book(self, http: httpx2.AsyncClient, url: str) -> dict[str, int]:
+        """The sofas that the cloud has heard of from the stock system, by their bin."""
         goods = (await http.get(f"{url}/stock", params={"sku": SOFA, "warehouse": self.name})).json()["goods"]
-        held = {one["bin"]: one["on_hand_milli"] // 1_000 for one in goods if one["on_hand_milli"]}
-        return held == dict(wanted)
+        return {one["bin"]: one["on_hand_milli"] // 1_000 for one in goods if one["on_hand_milli"]}
 
     def _owner(self, mqtt_port: int) -> str:
         return f"""
@@ -159,13 +163,7 @@ class Site:
 operator = "{OPERATOR}"
 name = "site-{self.name}"
 state_folder = {quoted(self._folder / f"gateway-{self.name}")}
-[broker]
-host = "127.0.0.1"
-port = {mqtt_port}
-protocol = "3.1.1"
-keep_alive_s = 10
-reconnect_max_s = 1.0
-[uplink]
+{broker(mqtt_port)}[uplink]
 resend_after_s = 3.0
 [checkpoint]
 every_readings = 20

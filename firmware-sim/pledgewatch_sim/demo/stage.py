@@ -1,11 +1,12 @@
 """What the console's banner asks: what has been told so far, and what one may break. Only the demo has it.
 
-    GET /told                   {"told": [...], "of": 8, "pokes": [...], "ended": ""}
+    GET /told                   {"told": [...], "of": 10, "pokes": [...], "poked": null, "ended": null}
     POST /pokes/<name>          break something now
 
 The console of the demo's cloud names this address to its page (`[demo] stage`), and no other page may use it: what
 another origin asks is refused. `told` are the story's beats that have happened, each found in the journal and in what
-the bank has booked, with its figures (`beats.py`); nothing is told that did not happen.
+the bank has booked, with its figures (`beats.py`); nothing is told that did not happen. Every text is in both of the
+console's languages, `{"en": …, "zh": …}`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,13 +15,14 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, HTTPException, Request, Response
 
 from pledgewatch_sim.demo.beats import Told
+from pledgewatch_sim.demo.words import Words
 
 
 class Poke(NamedTuple):
     """Something that one may break: what it says on its button, and what is done."""
 
-    words: str
-    act: Callable[[], Awaitable[str]]
+    words: Words
+    act: Callable[[], Awaitable[Words]]
 
 
 class Stage:
@@ -28,8 +30,8 @@ class Stage:
 
     def __init__(self, beats: int, pokes: Mapping[str, Poke]) -> None:
         self.told: list[Told] = []
-        self.poked: list[str] = []
-        self.ended = ""
+        self.poked: list[Words] = []
+        self.ended: Words | None = None
         self._beats = beats
         self._pokes = pokes
 
@@ -43,18 +45,18 @@ class Stage:
             return {
                 "told": [one.as_json() for one in self.told],
                 "of": self._beats,
-                "pokes": [{"name": name, "words": one.words} for name, one in self._pokes.items()],
-                "poked": self.poked[-1] if self.poked else "",
-                "ended": self.ended,
+                "pokes": [{"name": name, "words": one.words.as_json()} for name, one in self._pokes.items()],
+                "poked": self.poked[-1].as_json() if self.poked else None,
+                "ended": self.ended.as_json() if self.ended else None,
             }
 
         @app.post("/pokes/{name}")
-        async def poke(request: Request, response: Response, name: str) -> dict[str, str]:
+        async def poke(request: Request, response: Response, name: str) -> dict[str, Any]:
             _admit(request, response, console)
             if name not in self._pokes:
                 raise HTTPException(404, f"there is no poke {name!r}; there are {', '.join(self._pokes)}")
             self.poked.append(await self._pokes[name].act())
-            return {"poked": self.poked[-1]}
+            return {"poked": self.poked[-1].as_json()}
 
         return app
 

@@ -86,8 +86,8 @@ class Teller:
 
     def beat(self, told: Told) -> None:
         """A beat of the story that was found to have happened."""
-        self.say(f"[bold cyan]▶ {told.head}[/]")
-        self.say(f"  {told.why}")
+        self.say(f"[bold cyan]▶ {told.head.en}[/]")
+        self.say(f"  {told.why.en}")
 
     def beats(self, found: Sequence[Told]) -> None:
         """Every beat as the journal has it when the story is told."""

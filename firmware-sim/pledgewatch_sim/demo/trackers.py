@@ -1,13 +1,15 @@
 """Containers' devices as bytes: what is no agent of its own in the demo. They share `wire` with the cloud alone.
 
 A tracker measures, numbers and chains its readings, signs now and then, keeps all that the cloud has not committed, and
-sends it again when a broker comes back or nothing is heard of it for a while. All of them speak by one connection, MQTT
-3.1.1 with QoS 0: what a PUBLISH loses is not committed, so it comes again.
+sends it again when a broker comes back, or when what was sent first of it has not been committed for a while, whatever
+was sent since. All of them speak by one connection, MQTT 3.1.1 with QoS 0: what a PUBLISH loses is not committed, so it
+comes again.
 """
 
 import asyncio
 import contextlib
 import struct
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -53,7 +55,8 @@ class Tracker:
         self._running = chain.genesis(device, EPOCH)
         self._readings: list[Reading] = []
         self._checkpoints: list[Checkpoint] = []
-        self._sent, self._sent_at_s = 0, 0.0
+        self._sent = 0
+        self._under_way: deque[tuple[int, float]] = deque()  # last sequence of what was sent and is not committed, when
 
     @property
     def public_key(self) -> str:
@@ -87,23 +90,28 @@ class Tracker:
         """The next payload; None where there is nothing to say, or no link. What is not committed comes again."""
         if not self.is_linked:
             return None
-        if self._sent > self.committed and now_s - self._sent_at_s > _RESEND_S:
-            self._sent = self.committed
+        if self._under_way and now_s - self._under_way[0][1] > _RESEND_S:
+            self.forget_sent()
         some = self._readings[self._sent : self._sent + PAYLOAD_MAX]
         if not some:
             return None
         first, last = some[0].sequence, some[-1].sequence
         signed = tuple(one for one in self._checkpoints if first <= one.sequence <= last)
-        self._sent, self._sent_at_s = last, now_s
+        self._sent = last
+        self._under_way.append((last, now_s))
         return encode(Payload(EPOCH, tuple(some), signed))
 
     def hear_committed(self, sequence: int) -> None:
         """The cloud has all up to here."""
         self.committed = max(self.committed, min(sequence, self.measured))
+        self._sent = max(self._sent, self.committed)
+        while self._under_way and self._under_way[0][0] <= self.committed:
+            self._under_way.popleft()
 
     def forget_sent(self) -> None:
-        """The broker has gone, and what was under way with it."""
+        """What was under way is lost, as with a broker that has gone."""
         self._sent = self.committed
+        self._under_way.clear()
 
 
 class Trackers:
@@ -116,13 +124,14 @@ class Trackers:
         self._port = port
         self._now_ms = now_ms
         self.is_measuring = True
+        self.is_heard = asyncio.Event()  # set once somebody listens: before, QoS 0 would only lose what is sent
 
     def is_all_committed(self) -> bool:
         """Whether the cloud has everything."""
         return all(one.committed == one.measured for one in self._trackers)
 
     async def run(self, interval_s: float) -> None:
-        """Measure in turn, each once in an interval, and send, until cancelled."""
+        """Measure in turn, each once in an interval, and send once `is_heard`, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._measure(interval_s), name="trackers measure")
             group.create_task(self._connected(), name="trackers send")
@@ -136,6 +145,7 @@ class Trackers:
 
     async def _connected(self) -> None:
         """Speak and listen for as long as there is a broker, and wait for the next one."""
+        await self.is_heard.wait()
         while True:
             with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
                 async with asyncio.timeout(_PATIENCE_S):

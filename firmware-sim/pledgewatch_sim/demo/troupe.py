@@ -39,10 +39,10 @@ class Troupe:
         await program.start()
         self._programs[program.name] = program
 
-    async def until_up(self, port: int, name: str, look: Callable[[], None]) -> None:
-        """Wait until it answers; `look` is asked in between, and may raise. Raises DemoError where it does not come."""
+    async def until_up(self, port: int, name: str, look: Callable[[], None], path: str = "/healthz") -> None:
+        """Wait until it answers well; `look` is asked in between, and may raise. Raises DemoError where it does not."""
         program = self._programs[name]
-        url = f"http://127.0.0.1:{port}/healthz"
+        url = f"http://127.0.0.1:{port}{path}"
         deadline = time.monotonic() + START_PATIENCE_S
         while time.monotonic() < deadline:
             if not program.running:

@@ -123,10 +123,10 @@ class Provider:
         now_s = int(self._now_s())
         said = {"iss": self.url, "sub": given.subject, "iat": now_s, "exp": now_s + self._token_s}
         nonce = {"nonce": given.nonce} if given.nonce else {}
+        # What RFC 9068, 2.2 wants of an access token; its type and `jti` tell it from an ID token and from another.
+        for_api = {"aud": client.audience or self.url, "client_id": client.id, "jti": secrets.token_urlsafe(16)}
         found: dict[str, Any] = {
-            "access_token": self._signed(
-                "at+jwt", {**said, "aud": client.audience or self.url, "client_id": client.id}
-            ),
+            "access_token": self._signed("at+jwt", {**said, **for_api}),
             "token_type": "Bearer",
             "expires_in": self._token_s,
             "id_token": self._signed("JWT", {**said, "aud": client.id, **nonce}),

@@ -68,7 +68,7 @@ class WarehouseOptions:
 
 
 async def run(options: WarehouseOptions) -> None:
-    """Run until SIGTERM or SIGINT; print the addresses first, as one line of JSON.
+    """Run until SIGTERM or SIGINT; print the addresses first, as one line of JSON, after a past that is told at once.
 
     Raises SalesError for a table of sales that is none, OSError for a file or an address that cannot be used.
     """
@@ -106,7 +106,8 @@ class Site:
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[dict[str, Any]]:
-        """While it runs; yields its addresses. An error of one part ends all."""
+        """While it runs; yields its addresses, once a past that is told at once has been. An error of one part ends
+        all."""
         options, people = self.options, self.people
         options.folder.mkdir(parents=True, exist_ok=True)
         self._truth.write_text("", encoding="ascii")
@@ -124,6 +125,8 @@ class Site:
             if options.broker_port is not None:
                 tasks += [group.create_task(self._speak(one), name=one.client) for one in sensors.CONNECTIONS]
             try:
+                if options.speed == 0:
+                    await self.has_caught_up.wait()  # whoever is told where it is finds all of its past there
                 yield addresses
             finally:
                 for task in tasks:

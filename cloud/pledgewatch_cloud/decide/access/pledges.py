@@ -5,11 +5,14 @@ while that receipt is pledged to this lender. A receipt may be pledged without t
 begins and ends with the entry that makes it so, by when that was recorded. What somebody may see of goods rests on it
 (see visible.py), so an ended pledge stays known for as long as its facility's records must be kept.
 
+Two more ties are kept in the same way, for they decide who sees what, too: a facility to its lender and its borrower,
+and a lot with an electronic receipt to the borrower who has it in a facility, whether it is pledged or not.
+
 Where the goods of a pledge are is told by the lot while it runs, and kept with it once it has ended: the book may then
 say something else of the lot, or nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -32,7 +35,10 @@ _About = tuple[str, str, str, str, str]
 class Pledge(NamedTuple):
     """A pledge: the lender and the borrower (of a receipt alone, its holder), what is pledged (`facility` and `lot`
     are empty for a receipt alone, `receipt` where there is no electronic one), [from_ms, until_ms) and the entries that
-    began and ended it, until when it stays known, and once it has ended, where the goods were."""
+    began and ended it, until when it stays known, and once it has ended, where the goods were.
+
+    Of a facility by itself both `lot` and `receipt` are empty; a borrower's lot that need not be pledged has no
+    `lender`."""
 
     lender: str
     borrower: str
@@ -50,6 +56,11 @@ class Pledge(NamedTuple):
     def runs(self) -> bool:
         """Whether it has not ended."""
         return self.until_ms == NEVER
+
+    @property
+    def is_facility(self) -> bool:
+        """Whether it is of a facility by itself."""
+        return not (self.lot or self.receipt)
 
     @property
     def about(self) -> _About:
@@ -81,7 +92,11 @@ class Pledges:
     @staticmethod
     def from_json(rows: Iterable[list[Any]]) -> "Pledges":
         """The pledges behind their JSON."""
-        some = [Pledge(*row)._replace(stays=tuple(Stay(*one) for one in row[-1])) for row in rows]
+        return Pledges.of([Pledge(*row)._replace(stays=tuple(Stay(*one) for one in row[-1])) for row in rows])
+
+    @staticmethod
+    def of(some: Collection[Pledge]) -> "Pledges":
+        """Some pledges as a value."""
         running = {_text(one.about): one for one in some if one.runs}
         ended = {one.name: one for one in some if not one.runs}
         return Pledges(Shelves[Pledge]().put(running), Shelves[Pledge]().put(ended))
@@ -99,9 +114,9 @@ def followed(
     entry, at_ms = at
     after = known
     if before[0] is not now[0] or before[1] is not now[1]:
-        wanted = _concerned(before, now)
-        were = {one.about: one for some in _running(before, *wanted) if (one := known.running.get(_text(some.about)))}
-        are = {one.about: one for one in _running(now, *wanted)}
+        wanted = _Concerned.between(before, now)
+        were = {one.about: one for some in _running(before, wanted) if (one := known.running.get(_text(some.about)))}
+        are = {one.about: one for one in _running(now, wanted)}
         ended = {one.name: one for one in _ended(were, are, before, at)}
         begun = {
             _text(about): one._replace(from_ms=at_ms, from_entry=entry)
@@ -126,46 +141,57 @@ def whereabouts(one: Pledge, book: Book, receipts: ReceiptBook) -> tuple[Stay, .
     return _within(some, one.from_ms, NEVER)
 
 
-def _concerned(before: tuple[Book, ReceiptBook], now: tuple[Book, ReceiptBook]) -> tuple[set[str], set[str]]:
-    """The lots and receipts of which pledges may be others."""
-    names = set(now[1].changed(before[1]))
-    lots = {lot.id for book, _ in (before, now) for name in names for lot in book.lots_on_receipt(name)}
-    if before[0] is not now[0]:
-        olds, news = before[0], now[0]
-        lots |= {key for key in olds.lots.keys() | news.lots.keys() if olds.lots.get(key) is not news.lots.get(key)}
-        changed = {
-            key
-            for key in olds.facilities.keys() | news.facilities.keys()
-            if olds.facilities.get(key) is not news.facilities.get(key)
-        }
-        lots |= {lot.id for book in (olds, news) for key in changed for lot in book.lots_of_facility(key)}
-        electronic = {*olds.electronic_receipts, *news.electronic_receipts}
-        names |= {name for name in electronic if olds.lots_on_receipt(name) != news.lots_on_receipt(name)}
-    return lots, names
+class _Concerned(NamedTuple):
+    """The lots, receipts and facilities of which pledges may be others."""
+
+    lots: set[str]
+    receipts: set[str]
+    facilities: set[str]
+
+    @staticmethod
+    def between(before: tuple[Book, ReceiptBook], now: tuple[Book, ReceiptBook]) -> "_Concerned":
+        """Those that differ between two books and receipts."""
+        names, facilities = set(now[1].changed(before[1])), set[str]()
+        lots = {lot.id for book, _ in (before, now) for name in names for lot in book.lots_on_receipt(name)}
+        if before[0] is not now[0]:
+            olds, news = before[0], now[0]
+            lots |= {key for key in olds.lots.keys() | news.lots.keys() if olds.lots.get(key) is not news.lots.get(key)}
+            facilities = {
+                key
+                for key in olds.facilities.keys() | news.facilities.keys()
+                if olds.facilities.get(key) is not news.facilities.get(key)
+            }
+            lots |= {lot.id for book in (olds, news) for key in facilities for lot in book.lots_of_facility(key)}
+            electronic = {*olds.electronic_receipts, *news.electronic_receipts}
+            names |= {name for name in electronic if olds.lots_on_receipt(name) != news.lots_on_receipt(name)}
+        return _Concerned(lots, names, facilities)
 
 
-def _running(at: tuple[Book, ReceiptBook], lots: set[str], names: set[str]) -> Iterator[Pledge]:
-    """The pledges of some lots and receipts that the book and the receipts say there are; since when, they do not."""
+def _running(at: tuple[Book, ReceiptBook], concerned: _Concerned) -> Iterator[Pledge]:
+    """The pledges of what is concerned that the book and the receipts say there are; since when, they do not."""
     book, receipts = at
-    for name in lots:
+    for name in concerned.lots:
         lot = book.lots.get(name)
-        one = _of_lot(book, receipts, lot) if lot is not None else None
-        if one is not None:
-            yield one
-    for name in names:
+        if lot is not None:
+            yield from _of_lot(book, receipts, lot)
+    for name in concerned.receipts:
         receipt = receipts.get(name)
         if receipt is not None and receipt.is_live and receipt.pledgee:
             yield Pledge(receipt.pledgee, receipt.holder, "", "", name, 0, 0)
+    for name in concerned.facilities:
+        facility = book.facilities.get(name)
+        if facility is not None:
+            yield Pledge(facility.lender, facility.borrower, name, "", "", 0, 0)
 
 
-def _of_lot(book: Book, receipts: ReceiptBook, lot: Lot) -> Pledge | None:
+def _of_lot(book: Book, receipts: ReceiptBook, lot: Lot) -> Iterator[Pledge]:
     facility = book.facilities[lot.facility]
-    name = lot.receipt.id if lot.receipt is not None and not lot.receipt.state else ""
+    name = lot.receipt.id if lot.receipt is not None and lot.receipt.is_electronic else ""
+    receipt = receipts.get(name) if name else None
     if name:
-        receipt = receipts.get(name)
-        if receipt is None or not receipt.is_live or receipt.pledgee != facility.lender:
-            return None
-    return Pledge(facility.lender, facility.borrower, facility.id, lot.id, name, 0, 0)
+        yield Pledge("", facility.borrower, facility.id, lot.id, "", 0, 0)
+    if not name or (receipt is not None and receipt.is_live and receipt.pledgee == facility.lender):
+        yield Pledge(facility.lender, facility.borrower, facility.id, lot.id, name, 0, 0)
 
 
 def _ended(

@@ -4,33 +4,34 @@
 
 Whoever is answered from such a state cannot be told what is not theirs, whatever is asked: what they may not see is not
 there. So the rule is held in one place, and no route of the API needs to know of it. What is read from disk is held to
-the same scope by `sees_event` and `Scope.when_asset`.
+the same scope: events by told.py, readings by `Scope.when_asset`, lines and bases by lines.py.
 
 What is large is only looked at as far as it is asked (`Only`); books and receipts are made once for each scope.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
-from pledgewatch_cloud.decide import causes as causes_module
+from pledgewatch_cloud.decide import causes
 from pledgewatch_cloud.decide import market as market_module
+from pledgewatch_cloud.decide.access import cut
 from pledgewatch_cloud.decide.access.pledges import Pledge, Pledges
 from pledgewatch_cloud.decide.access.scope import Scope
 from pledgewatch_cloud.decide.access.users import Role
-from pledgewatch_cloud.decide.alert_half import assets_of
-from pledgewatch_cloud.decide.alerts import Alert
+from pledgewatch_cloud.decide.alerts import SEVERITIES, Alert, rules_in_force
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm import Assets
-from pledgewatch_cloud.decide.causes import Arrival, AssetFacts
-from pledgewatch_cloud.decide.events import EventType, SaidEvent
+from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.geofence import FenceIndex
+from pledgewatch_cloud.decide.items.lots import Lot
+from pledgewatch_cloud.decide.items.parties import account_of
+from pledgewatch_cloud.decide.milestones.lifecycle import ANOTHER_ACCOUNT, Memo
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
-from pledgewatch_cloud.decide.shelves import Shelves
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
-from pledgewatch_cloud.decide.stretches import Stretches
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
 from pledgewatch_cloud.decide.warehouse.cases import Case
 from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Pool
@@ -40,17 +41,9 @@ from pledgewatch_cloud.decide.warehouse.watch import Watch
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
-_OF_FACILITIES = frozenset(
-    one
-    for one in EventType
-    if one.startswith("milestone_")
-    or one
-    in {EventType.BASE_RECOMPUTED, EventType.COVENANT_BREACHED, EventType.MARGIN_CALLED, EventType.COVER_RESTORED}
-)
-_OF_WAREHOUSES = frozenset(one for one in EventType if one.startswith(("case_", "count_")))
-_OF_ALERTS = frozenset(one for one in EventType if one.startswith("alert_"))
-_OF_NOTICES = frozenset(one for one in EventType if one.startswith("notice_"))
-_OF_GOODS = frozenset({"goods_left", "stock_short"})
+AROUND_MS = 10_000
+"""How long, by the journal's time, warehouses' fences stay those that were seen: which goods are in is looked up again
+no more often."""
 
 
 class Only(Mapping[_Key, _Value]):
@@ -99,65 +92,75 @@ class Sight:
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self._known_facts: dict[str, tuple[AssetFacts, AssetFacts]] = {}
-        self._alerts: tuple[Mapping[str, AssetFacts], Book, dict[str, tuple[Alert, Alert | None]]] | None = None
+        self._alerts: tuple[Mapping[str, AssetFacts], frozenset[str], dict[str, tuple[Alert, Alert | None]]] | None = (
+            None
+        )
         self._watch: tuple[Watch, Watch] | None = None
-        self._pledges: Pledges | None = None
         self._stock: tuple[StockBook, StockBook] | None = None
         self._notices: tuple[NoticeBook, NoticeBook] | None = None
-        self._receipts: ReceiptBook | None = None
-        self._book: tuple[frozenset[str], Book] | None = None
+        self._book: tuple[frozenset[str], frozenset[str], Book] | None = None
+        self._around: tuple[frozenset[str], int, frozenset[str]] | None = None
 
-    def fits(self, state: State) -> bool:
-        """Whether it is of a state's book, receipts and pledges."""
+    def fits(self, state: State, now_ms: int) -> bool:
+        """Whether it is of a state's book, receipts and pledges, and nothing has ended to be seen since."""
         one = self.scope
-        return one.book is state.book and one.all_receipts is state.receipts and one.pledges is state.pledges
+        is_of = one.book is state.book and one.all_receipts is state.receipts and one.pledges is state.pledges
+        return is_of and now_ms < one.until_ms
 
     def seen(self, state: State) -> State:
-        """A state as the viewer may see it."""
+        """A state as the viewer may see it: made of nothing, so that what nobody has named here is not there."""
         scope, now_ms = self.scope, state.recorded_at_ms
         if scope.is_all:
             return state
-        assets, devices = scope.assets(now_ms), scope.devices(now_ms)
-        book = self._seen_book(state, assets, devices)
-        facts = Only(state.facts, lambda: assets, self._seen_facts)
-        return replace(
-            state,
+        names, devices = scope.assets(now_ms), scope.devices(now_ms)
+        facts = Only(state.facts, lambda: names, self._facts_of(now_ms))
+        assets = Only(state.assets, lambda: names, _asset_of(scope, state))
+        book = self._seen_book(state, names, assets)
+        return State(
+            journal=state.journal,
+            entry=state.entry,
+            recorded_at_ms=now_ms,
+            horizon_ms=state.horizon_ms,
             book=book,
             market=state.market if scope.sees_money else market_module.empty(),
             files={},
             devices=Only(state.devices, lambda: (key for key in state.devices if key[0] in devices), _as_it_is),
-            assets=Assets(Only(state.assets, lambda: assets, lambda _, one: _asset(scope, one, devices))),
+            assets=Assets(assets),
             facts=facts,
-            alerts=self._seen_alerts(state, book, facts),
+            alerts=self._seen_alerts(state, names, facts),
             facilities=Only(state.facilities, lambda: scope.facilities if scope.sees_money else (), _as_it_is),
             notices=self._seen_notices(state, book),
-            milestones=Only(state.milestones, lambda: book.milestones, _as_it_is),
+            milestones=Only(state.milestones, lambda: book.milestones, partial(_memo, scope)),
             losses=Only(state.losses, lambda: scope.pledged_lots, _as_it_is),
             stock=self._seen_stock(state.stock),
-            receipts=self._seen_receipts(),
+            receipts=self._seen_receipts,
             watch=self._seen_watch(state.watch),
-            held=Only(state.held, lambda: scope.lots, _as_it_is),
-            pledges=self._seen_pledges(),
+            held=Only(state.held, lambda: scope.pledged_lots, _as_it_is),
+            pledges=self._seen_pledges,
             desk=None,
         )
 
-    def _seen_facts(self, asset: str, one: AssetFacts) -> AssetFacts:
+    def _facts_of(self, now_ms: int) -> Callable[[str, AssetFacts], AssetFacts]:
         """Worked out once for as long as nothing else stands for the asset."""
-        known = self._known_facts.get(asset)
-        if known is None or known[0] is not one:
-            known = self._known_facts[asset] = one, _facts(self.scope, asset, one)
-        return known[1]
 
-    def _seen_alerts(self, state: State, book: Book, facts: Mapping[str, AssetFacts]) -> Mapping[str, Alert]:
-        """Worked out once for as long as facts and book are the same, which readings in order do not change."""
-        if self._alerts is None or self._alerts[0] is not state.facts or self._alerts[1] is not book:
-            self._alerts = state.facts, book, {}
+        def seen(asset: str, one: AssetFacts) -> AssetFacts:
+            known = self._known_facts.get(asset)
+            if known is None or known[0] is not one:
+                known = self._known_facts[asset] = one, cut.facts_of(self.scope, asset, one, now_ms)
+            return known[1]
+
+        return seen
+
+    def _seen_alerts(self, state: State, names: frozenset[str], facts: Mapping[str, AssetFacts]) -> Mapping[str, Alert]:
+        """Worked out once for as long as facts and assets are the same, which readings in order do not change."""
+        if self._alerts is None or self._alerts[0] is not state.facts or self._alerts[1] != names:
+            self._alerts = state.facts, names, {}
         known = self._alerts[2]
 
         def seen(key: str, one: Alert) -> Alert | None:
             found = known.get(key)
             if found is None or found[0] is not one:
-                found = known[key] = one, _alert(self.scope, book, facts, one)
+                found = known[key] = one, _alert(self.scope, facts, one)
             return found[1]
 
         return Only(state.alerts, lambda: state.alerts, seen)
@@ -167,31 +170,41 @@ class Sight:
             self._watch = watch, _watch(self.scope, watch)
         return self._watch[1]
 
+    @cached_property
     def _seen_pledges(self) -> Pledges:
-        if self._pledges is None:
-            every = self.scope.pledges
-            self._pledges = every if self.scope.is_all else _pledges(self.scope, every)
-        return self._pledges
+        return Pledges.of(self.scope.ties if self.scope.sees_money else ())
 
     @cached_property
     def pledges_by_lot(self) -> dict[str, list[Pledge]]:
         """By lot, the pledges that the viewer has part in, the oldest first."""
+        every: Iterable[Pledge] = self.scope.pledges if self.scope.is_all else self._seen_pledges
         found: dict[str, list[Pledge]] = {}
-        for one in sorted(self._seen_pledges(), key=lambda pledge: pledge.from_entry):
-            found.setdefault(one.lot, []).append(one)
+        for one in sorted(every, key=lambda pledge: pledge.from_entry):
+            if one.lender and one.lot:
+                found.setdefault(one.lot, []).append(one)
         return found
 
-    def _seen_book(self, state: State, assets: frozenset[str], devices: frozenset[str]) -> Book:
-        if self._book is None or self._book[0] != assets:
-            self._book = assets, _book(self.scope, state, assets, devices)
-        return self._book[1]
+    def _seen_book(self, state: State, names: frozenset[str], assets: Mapping[str, AssetState]) -> Book:
+        around = self._fences_around(state.recorded_at_ms, names, assets)
+        if self._book is None or self._book[:2] != (names, around):
+            devices = self.scope.devices(state.recorded_at_ms)
+            self._book = names, around, _book(self.scope, names, devices, around)
+        return self._book[2]
 
+    def _fences_around(self, now_ms: int, names: frozenset[str], assets: Mapping[str, AssetState]) -> frozenset[str]:
+        """The fences that assets are in, by what is seen of them."""
+        known = self._around
+        if known is None or known[0] != names or now_ms >= known[1] + AROUND_MS:
+            presences = (one.presence for one in assets.values() if one.presence is not None)
+            around = frozenset(fence for one in presences for fence in one.inside)
+            known = self._around = names, now_ms, around
+        return known[2]
+
+    @cached_property
     def _seen_receipts(self) -> ReceiptBook:
-        if self._receipts is None:
-            every = self.scope.all_receipts
-            some = {name: one for name in self.scope.receipts if (one := every.get(name)) is not None}
-            self._receipts = ReceiptBook().kept(some, max((one.number for one in some.values()), default=0))
-        return self._receipts
+        every = self.scope.all_receipts
+        some = {name: one for name in self.scope.receipts if (one := every.get(name)) is not None}
+        return ReceiptBook().kept(some, max((one.number for one in some.values()), default=0))
 
     def _seen_stock(self, stock: StockBook) -> StockBook:
         if self._stock is None or self._stock[0] is not stock:
@@ -209,105 +222,62 @@ class Sight:
         return self._notices[1]
 
 
-def sees_event(scope: Scope, said: SaidEvent) -> bool:
-    """Whether somebody may be told an event."""
-    one = said.event
-    if scope.is_all:
-        return True
-    match one.type:
-        case kind if kind in _OF_FACILITIES:
-            is_seen = scope.sees_money and one.subject in scope.facilities
-        case EventType.RECEIPT_CHANGED:
-            is_seen = scope.sees_receipt(one.subject, int(said.id.partition(".")[0]))
-        case kind if kind in _OF_WAREHOUSES:
-            is_seen = scope.is_own_warehouse(one.subject)
-        case EventType.STOCK_REPORTED:
-            source = scope.book.stock_sources.get(one.subject)
-            is_seen = source is not None and scope.is_own_warehouse(source.terms.warehouse)
-        case kind if kind in _OF_NOTICES:
-            shipment = scope.book.shipments.get(one.subject)
-            is_seen = shipment is not None and shipment.facility in scope.facilities
-        case kind if kind in _OF_ALERTS:
-            # What a person said of one is for their own party.
-            party = dict(one.facts).get("party", scope.viewer.party)
-            is_seen = party == scope.viewer.party and _sees_group(scope, one.subject, one.at_ms)
-        case _:
-            lot = str(dict(one.facts).get("lot", ""))
-            is_seen = scope.sees_asset(one.subject, one.at_ms) and (not lot or _holds(scope.when_lot(lot), one.at_ms))
-    return is_seen
-
-
-def _sees_group(scope: Scope, group: str, at_ms: int) -> bool:
-    """Whether somebody may be told of a group of alerts: a lot, an asset, a device, or what some speak through."""
-    if group in scope.book.lots:
-        return _holds(scope.when_lot(group), at_ms)
-    installed = scope.book.installations.get(group)
-    behind = scope.book.assets_behind(group) or [installed.asset if installed else group]
-    return any(scope.sees_asset(asset, at_ms) for asset in behind)
-
-
-def _holds(when: Stretches, at_ms: int) -> bool:
-    return any(since_ms <= at_ms < until_ms for since_ms, until_ms in when)
+def _memo(scope: Scope, milestone: str, one: Memo) -> Memo:
+    """What is remembered of a milestone, without the account of a payee who is somebody else."""
+    payee = scope.book.milestones[milestone].payee
+    if payee == scope.viewer.party:
+        return one
+    return one._replace(account="" if one.account == account_of(scope.book.parties, payee) else ANOTHER_ACCOUNT)
 
 
 def _as_it_is(_: object, one: _Value) -> _Value:
     return one
 
 
-def _asset(scope: Scope, one: AssetState, devices: frozenset[str]) -> AssetState:
-    """What is known of an asset, of the viewer's own lots and devices."""
-    lots = scope.pledged_lots
-    return one._replace(
-        conditions={key: condition for key, condition in one.conditions.items() if key[0] in lots},
-        kinetics={lot: kinetic for lot, kinetic in one.kinetics.items() if lot in lots},
-        devices={device: heard for device, heard in one.devices.items() if device in devices},
-        saves=(),
-        unsaved=0,
-    )
+def _asset_of(scope: Scope, state: State) -> Callable[[str, AssetState], AssetState]:
+    facts, now_ms = state.facts, state.recorded_at_ms
+    return lambda asset, one: cut.asset_at(scope, asset, one, facts.get(asset, AssetFacts()), now_ms)
 
 
-def _facts(scope: Scope, asset: str, one: AssetFacts) -> AssetFacts:
-    """What stands for an asset, of the viewer's lots and time: what began before and goes on in it, too."""
-    when, lots = scope.when_asset(asset), scope.pledged_lots
-    spells = {
-        spell.id: spell.cause
-        for spell in causes_module.spells(one)
-        if (spell.cause.lot in lots or not (spell.cause.lot or spell.cause.kind in _OF_GOODS))
-        and any(
-            since_ms <= spell.cause.at_ms < until_ms
-            or (spell.cause.at_ms < since_ms and (spell.ended_ms is None or spell.ended_ms > since_ms))
-            for since_ms, until_ms in when
-        )
-    }
-    abouts = {(cause.kind, cause.about) for cause in spells.values()}
-    return AssetFacts(
-        {fence: some for fence, every in one.arrivals.items() if (some := _within(every, when))},
-        spells,
-        {
-            key: end
-            for key, end in one.ends.items()
-            if any((kind, end.about) in abouts for kind in end.kinds) and _holds(when, end.at_ms)
-        },
-        {key: known for key, known in one.known.items() if known[0] in lots},
-        {lot: at_ms for lot, at_ms in one.forgotten.items() if lot in lots},
-    )
-
-
-def _within(arrivals: tuple[Arrival, ...], when: Stretches) -> tuple[Arrival, ...]:
-    return tuple(one for one in arrivals if _holds(when, one.at_ms))
-
-
-def _alert(scope: Scope, book: Book, facts: Mapping[str, AssetFacts], one: Alert) -> Alert | None:
-    """An alert with those of its causes that are seen, and what the viewer's own party has said; None where none is."""
-    there = {cause for asset in assets_of(book, facts, one) if asset in facts for cause in facts[asset].causes}
-    causes = tuple(cause for cause in one.causes if cause in there)
-    if not causes:
+def _alert(scope: Scope, facts: Mapping[str, AssetFacts], one: Alert) -> Alert | None:
+    """An alert with those of its causes that are seen, and what the viewer's own party has said; None where none is.
+    Where some are not, what the alert says is by the others."""
+    spells = [(asset, spell) for asset in one.assets if asset in facts for spell in causes.spells(facts[asset])]
+    there = {spell.id for _, spell in spells}
+    own = [(asset, spell) for asset, spell in spells if spell.id in set(one.causes)]
+    if not own:
         return None
-    party = scope.viewer.party
-    return one._replace(
-        causes=causes,
+    severity, since_ms = one.severity, one.since_ms
+    if len(own) < len(one.causes):
+        running = [spell for _, spell in own if spell.ended_ms is None] or [spell for _, spell in own]
+        rules = {rule.id: rule.severity for rule in rules_in_force(scope.book.alert_rules)}
+        severity = max(
+            (spell.cause.severity or rules.get(one.rule, "") for spell in running), key=SEVERITIES.__getitem__
+        )
+        since_ms = min(spell.cause.at_ms for _, spell in own)
+    party, is_own = scope.viewer.party, scope.is_own_user(one.acknowledged_by)
+    return Alert(
+        id=one.id,
+        rule=one.rule,
+        group=one.group,
+        state=one.state,
+        severity=severity,
+        causes=tuple(cause for cause in one.causes if cause in there),
+        since_ms=since_ms,
+        opened_ms=max(one.opened_ms, since_ms),
+        cleared_ms=one.cleared_ms,
+        told_ms=max(one.told_ms, since_ms),
+        acknowledged_by=one.acknowledged_by if is_own else "",
+        acknowledged_severity=one.acknowledged_severity if is_own else "",
+        unheeded=one.unheeded,
+        repeated_ms=max(one.repeated_ms, since_ms),
+        earlier=tuple(cause for cause in one.earlier if cause in there),
+        next_ms=one.next_ms,
         comments=tuple(said for said in one.comments if said.party == party),
         silences=tuple(said for said in one.silences if said.party == party),
+        pledge=one.pledge,
+        lots=tuple(sorted({spell.cause.lot for _, spell in own if spell.cause.lot})),
+        assets=tuple(sorted({asset for asset, _ in own})),
     )
 
 
@@ -331,21 +301,11 @@ def _case(one: Case, pools: set[Pool]) -> Case | None:
     return one._replace(keys=keys, subject=(), missing_milli=0, of_milli=0, measured=0, risk=0, by_count="")
 
 
-def _pledges(scope: Scope, pledges: Pledges) -> Pledges:
-    """The pledges that a viewer has part in."""
-    party, named = scope.viewer.party, scope.viewer.facilities
-
-    def own(some: Shelves[Pledge]) -> Shelves[Pledge]:
-        kept = {key: one for key, one in some.items() if party in (one.lender, one.borrower) or one.facility in named}
-        return Shelves[Pledge]().put(kept)
-
-    return Pledges(own(pledges.running), own(pledges.ended)) if scope.sees_money else Pledges()
-
-
-def _book(scope: Scope, state: State, assets: frozenset[str], devices: frozenset[str]) -> Book:
-    """The book as far as it is of what is seen. What a borrower's account is, only the borrower and the keeper read."""
-    book, money = state.book, scope.sees_money
-    lots = {key: book.lots[key] for key in sorted(scope.lots)}
+def _book(scope: Scope, assets: frozenset[str], devices: frozenset[str], inside: frozenset[str]) -> Book:
+    """The book as far as it is of what is seen, made of nothing as the state is. What a borrower's account is, only the
+    borrower and the keeper read; `inside` are the fences that assets are in."""
+    book, money = scope.book, scope.sees_money
+    lots = {key: _lot(scope, book.lots[key]) for key in sorted(scope.lots)}
     skus = {one.sku for one in lots.values()}
     facilities = {key: book.facilities[key] for key in sorted(scope.facilities)}
     if not money:
@@ -356,16 +316,14 @@ def _book(scope: Scope, state: State, assets: frozenset[str], devices: frozenset
         lots = {
             key: one._replace(cost_minor=-1, cost_per=1, cost_currency="", haircut_bp=0) for key, one in lots.items()
         }
-    presences = (one.presence for asset in assets if (one := state.assets.get(asset)) is not None)
-    around = {fence for one in presences if one is not None for fence in one.inside}
-    around |= {fence for name in scope.warehouses for fence in book.warehouses[name].fences}
+    around = inside | {fence for name in scope.warehouses for fence in book.warehouses[name].fences}
+    fences = {key: one for key, one in book.fences.items() if one.kind != "warehouse" or key in around}
     milestones = {key: one for key, one in book.milestones.items() if money and one.facility in facilities}
     policies = {one.policy for one in facilities.values()}
     named = {scope.viewer.party}
     named |= {party for one in facilities.values() for party in (one.lender, one.borrower)} | scope.warehouses
-    return replace(
-        book,
-        fences={key: one for key, one in book.fences.items() if one.kind != "warehouse" or key in around},
+    return Book(
+        fences=fences,
         assets={key: one for key, one in book.assets.items() if key in assets},
         installations={key: one for key, one in book.installations.items() if key in devices},
         lots=lots,
@@ -373,6 +331,7 @@ def _book(scope: Scope, state: State, assets: frozenset[str], devices: frozenset
         facilities=facilities,
         milestones=milestones,
         voyages={key: one for key, one in book.voyages.items() if one.asset in assets},
+        alert_rules={key: one for key, one in book.alert_rules.items() if fences.keys() >= set(one.fences)},
         policies={key: one for key, one in book.policies.items() if key in policies},
         products={key: one for key, one in book.products.items() if money and key in skus},
         appraisals={key: one for key, one in book.appraisals.items() if money and key in skus},
@@ -388,4 +347,22 @@ def _book(scope: Scope, state: State, assets: frozenset[str], devices: frozenset
         },
         warehouses={key: book.warehouses[key] for key in sorted(scope.warehouses)},
         users={},
+        fence_index=FenceIndex({}),
+    )
+
+
+def _lot(scope: Scope, one: Lot) -> Lot:
+    """A lot of the book; where it is and has been, and what was counted of it, only while it is pledged."""
+    if one.id in scope.pledged_lots:
+        return one
+    return one._replace(
+        asset="",
+        stays=(),
+        counted=-1,
+        counted_ms=-NEVER,
+        received_ms=-NEVER,
+        country="",
+        vessel="",
+        warehouse="",
+        corridor="",
     )

@@ -17,6 +17,7 @@ from pledgewatch_cloud.decide.milestones import clauses, facts
 from pledgewatch_cloud.decide.milestones import terms as terms_module
 from pledgewatch_cloud.decide.milestones.clauses import AllOf, Clause, Fact, Held
 from pledgewatch_cloud.decide.milestones.lifecycle import (
+    ANOTHER_ACCOUNT,
     MOVES,
     ON_ITS_WAY,
     RELEASING,
@@ -123,9 +124,15 @@ def other_terms(book: Book, milestone: Milestone, memo: Memo) -> str:
         return ""  # whoever was paid may bank elsewhere now, and the goods may be sold
     account = account_of(book.parties, milestone.payee)
     if account != memo.account:
-        return f"the release was sent to {memo.account or 'no account'}, and the book says {account or 'none'}"
+        return _other_account(milestone.payee, memo.account, account)
     goods = terms_module.goods_of(milestone, book.scope_of(milestone).lots)
     return "" if goods == memo.goods else f"the release was sent for {memo.goods}, and the book says {goods or 'none'}"
+
+
+def _other_account(payee: str, sent: str, known: str) -> str:
+    if sent == ANOTHER_ACCOUNT:
+        return f"the release was sent to another account of {payee} than the book's"
+    return f"the release was sent to {sent or 'no account'}, and the book says {known or 'none'}"
 
 
 def check_amended(before: Book, book: Book, memos: Mapping[str, Memo]) -> None:

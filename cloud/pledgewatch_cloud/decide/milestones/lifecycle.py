@@ -122,6 +122,10 @@ class Sight(NamedTuple):
     until_ms: int = NEVER
 
 
+ANOTHER_ACCOUNT = "another account"
+"""In a state as somebody may see it: the payee has another account than a release was sent to. Neither is for them."""
+
+
 class Memo(NamedTuple):
     """What is remembered of a milestone for ever, also where it has left the book: money must not move twice.
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide import canonical, jose
 from pledgewatch_cloud.decide.jose import JoseError, Signed
-from pledgewatch_cloud.decide.moments import ID, MomentError, moment_ms, short
+from pledgewatch_cloud.decide.moments import ID, ID_IS, MomentError, moment_ms, short
 from pledgewatch_cloud.decide.receipts import goods as goods_module
 from pledgewatch_cloud.decide.receipts.goods import LINES_MAX, GoodsError
 
@@ -194,7 +194,7 @@ def _members(kind: ActKind) -> str:
 
 def _identity(where: str, value: Any) -> str:
     if not isinstance(value, str) or not ID.fullmatch(value):
-        raise ActError(f"{where}: {short(value)} is no id", "write it as the book does, at most 128 characters")
+        raise ActError(f"{where}: {short(value)} is no id", f"write it as the book does: {ID_IS}")
     return value
 
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from pledgewatch_cloud.decide.currencies import UnknownCurrencyError, exponent
-from pledgewatch_cloud.decide.moments import MomentError, moment_ms, short
+from pledgewatch_cloud.decide.moments import PARTS_CURE, MomentError, is_of_parts, moment_ms, short
 
 KINDS = ("received", "shipped", "sold", "returned", "adjusted", "moved")
 """Movements of stock. A row without a kind takes another back and says nothing more."""
@@ -283,6 +283,8 @@ def identity_of(name: str, text: str) -> str:
                 else missing
             ]
         )
+    if not is_of_parts(text):
+        raise RowError([f"{name}: {short(text)} has a part that addresses leave out; {PARTS_CURE}"])
     return text
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.item import BookError, Item
 from pledgewatch_cloud.decide.items.sections import Sections, absent
-from pledgewatch_cloud.decide.moments import ID
+from pledgewatch_cloud.decide.moments import ID, ID_IS
 from pledgewatch_cloud.decide.stock import csv_form
 from pledgewatch_cloud.decide.stock.csv_form import REPEATS, CsvMapping, Rule
 from pledgewatch_cloud.decide.stock.rows import (
@@ -151,7 +151,7 @@ def _names(item: Item, key: str) -> dict[str, str]:
     found = _words(item, key)
     for name, text in found.items():
         if not ID.fullmatch(text):
-            raise item.error(f"{key}.{name}", f"{text!r} does not match {ID.pattern}")
+            raise item.error(f"{key}.{name}", f"{text!r} is no id: {ID_IS}")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pledgewatch_cloud.decide import canonical, identifiers
 from pledgewatch_cloud.decide.identifiers import IdentifierError
-from pledgewatch_cloud.decide.moments import MomentError, moment_ms, short
+from pledgewatch_cloud.decide.moments import PARTS_CURE, MomentError, is_of_parts, moment_ms, short
 from pledgewatch_cloud.decide.strict_json import JsonError, strict_json
 from pledgewatch_cloud.decide.trade.notice import NoticeError
 
@@ -136,6 +136,8 @@ def own_key(where: str, sender: str, value: Any) -> str:
     if not isinstance(value, str) or not _ID.fullmatch(value):
         text = f"{where}: {short(value)} is no id: 1 to 256 letters, digits and signs of ASCII without spaces"
         raise NoticeError([text if value is not None else f"{where}: is missing"])
+    if not is_of_parts(value):
+        raise NoticeError([f"{where}: {short(value)} has a part that addresses leave out; {PARTS_CURE}"])
     return f"{sender}/{value}"
 
 

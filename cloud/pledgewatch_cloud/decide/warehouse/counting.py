@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide import canonical, jose
 from pledgewatch_cloud.decide.jose import JoseError, Signed
-from pledgewatch_cloud.decide.moments import ID, MomentError, moment_ms, short
+from pledgewatch_cloud.decide.moments import ID, ID_IS, MomentError, moment_ms, short
 from pledgewatch_cloud.decide.receipts.claiming import KeyRing
 from pledgewatch_cloud.decide.receipts.life import SKEW_MS
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
@@ -178,7 +178,7 @@ def _members(where: str, value: Any, needed: frozenset[str], allowed: frozenset[
 
 def _identity(where: str, value: Any) -> str:
     if not isinstance(value, str) or not ID.fullmatch(value):
-        raise CountError(f"{where}: {short(value)} is no id", "write it as the book does, at most 128 characters")
+        raise CountError(f"{where}: {short(value)} is no id", f"write it as the book does: {ID_IS}")
     return value
 
 

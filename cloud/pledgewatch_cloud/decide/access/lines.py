@@ -1,0 +1,89 @@
+"""Amounts as they were told to the core, with what they rest on only as far as that is seen.
+
+What a base comes to is of everything that is known of its goods, also of what was measured before they were pledged: a
+lender is told it as it is. What it rests on is cut to the scope, as everything else is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from pledgewatch_cloud.decide.access import cut
+from pledgewatch_cloud.decide.access.scope import Scope
+from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.collateral import bases
+from pledgewatch_cloud.decide.collateral import desk as desk_module
+from pledgewatch_cloud.decide.collateral.as_of import sheet_now
+from pledgewatch_cloud.decide.collateral.desk import Known
+from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
+from pledgewatch_cloud.decide.collateral.result import LotLine
+from pledgewatch_cloud.decide.collateral.sheet import Sheet
+from pledgewatch_cloud.decide.state import State
+
+_NOT_SHOWN = "of what is not shown here"
+
+
+def lines_now(scope: Scope, whole: State, facility: str, lot: str = "") -> list[dict[str, Any]]:
+    """Each lot's way through a facility's waterfall now, with what they rest on; or that of one lot alone."""
+    now_ms = whole.recorded_at_ms
+    lines = [one for one in bases.lines_of(sheet_now(whole, now_ms), facility) if lot in ("", one.id)]
+    book, market, facts, assets, held = whole.book, whole.market, whole.facts, whole.assets, whole.held
+    return lines_told(scope, Looked(facility, lines, now_ms, book, market, facts, assets, held, facts))
+
+
+def lines_told(scope: Scope, looked: Looked) -> list[dict[str, Any]]:
+    """The lines of a facility at a moment, with what their ineligibles rest on, as far as that is seen. Of a lot that
+    is not pledged to the viewer then, nothing is told of where it is."""
+    if scope.is_all:
+        grounds = grounds_of(looked)
+        return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in looked.lines]
+    shown = [one for one in looked.lines if scope.sees_lot(one.id, looked.as_of_ms)]
+    grounds = grounds_of(_cut(scope, looked._replace(lines=shown)))
+    is_shown = {one.id for one in shown}
+    return [
+        {**one._asdict(), "grounds": list(_grounds(one, grounds.get(one.id, ())))}
+        if one.id in is_shown
+        else {**one._asdict(), "in_class": None, "grounds": list(_grounds(one, _unpledged(looked, one.id)))}
+        for one in looked.lines
+    ]
+
+
+def _unpledged(looked: Looked, lot: str) -> tuple[str, ...]:
+    """Why a lot that is not shown is not eligible; whether its receipt is another's is not told."""
+    receipt = looked.book.lots[lot].receipt
+    return (f"receipt: {receipt.id} is not pledged to this facility",) if receipt and receipt.is_electronic else ()
+
+
+def _grounds(line: LotLine, seen: tuple[str, ...]) -> Iterator[str]:
+    """The grounds that are seen, in order; where there are none for an ineligible, that is said."""
+    for name in (*(["unvalued"] if line.is_unvalued else []), *line.ineligible):
+        found = [one for one in seen if one.startswith(f"{name}: ")]
+        yield from found or [f"{name}: {_NOT_SHOWN}"]
+
+
+def _cut(scope: Scope, looked: Looked) -> Looked:
+    """What lines of lots that are pledged to the viewer are looked at with, without what is not seen."""
+    at_ms, nothing = looked.as_of_ms, AssetFacts()
+    lots = [looked.book.lots[one.id] for one in looked.lines]
+    names = {asset for lot in lots for asset in (*lot.assets, lot.stay_at(at_ms).asset)}
+    facts = {asset: looked.facts.get(asset, nothing) for asset in names}
+    return looked._replace(
+        facts={asset: cut.facts_of(scope, asset, one, at_ms) for asset, one in facts.items()},
+        assets={
+            asset: cut.asset_at(scope, asset, looked.assets[asset], facts[asset], at_ms)
+            for asset in names
+            if asset in looked.assets
+        },
+        said={asset: cut.facts_of(scope, asset, looked.said.get(asset, nothing), at_ms) for asset in names},
+    )
+
+
+def sheet_seen(scope: Scope, whole: State, seen: State) -> Sheet:
+    """The goods of the facilities that are seen, as they come to by all that is known. Where they are is seen by the
+    state alone."""
+    now_ms = whole.recorded_at_ms
+    if scope.is_all:
+        return sheet_now(whole, now_ms)
+    book = replace(whole.book, lots=seen.book.lots, facilities=seen.book.facilities)
+    known = Known(book, whole.market, whole.facts, whole.assets, whole.held)
+    return desk_module.opened(known, whole.losses, now_ms).sheet

@@ -1,0 +1,76 @@
+"""A view is of one moment: what is committed while an answer is made is not in it, and nothing that was made of one
+moment is answered at another at which something else is seen."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from builders import MINUTE_MS
+from receipting import BANK
+from seeing import OPERATOR, SEA_LOT
+from twin_world import LINE, TURN, TURN_LINE, TwinWorld
+from warehouses import BOX
+
+from pledgewatch_cloud.access.view import View, Views
+from pledgewatch_cloud.api.clusters import fleet_of
+from pledgewatch_cloud.decide.access.scope import Viewer
+from pledgewatch_cloud.decide.access.users import Role
+from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.spine.writer import Writer
+
+LENDER = Viewer("lender-one", BANK, Role.LENDER)
+OPERATES = Viewer("operator-one", OPERATOR, Role.OPERATOR)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[TwinWorld]:
+    made = TwinWorld(tmp_path)
+    yield made
+    made.close()
+
+
+def told(view: View) -> list[object]:
+    """All that a view reads from disk of the box."""
+    return [
+        view.page(0, 1_000),
+        view.events(0, 1_000, BOX),
+        view.standing(BOX),
+        view.told_of(BOX, {EventType.FENCE_ENTERED}, 100),
+        view.last(BOX),
+    ]
+
+
+@pytest.mark.parametrize("viewer", [LENDER, OPERATES])
+def test_what_is_committed_while_an_answer_is_made_is_not_in_it(world: TwinWorld, viewer: Viewer) -> None:
+    world.lend(LINE)
+    for place in ("sea", "port"):
+        world.tick()
+        world.measure(BOX, 5_000, place)
+    world.feeder.catch_up()
+    view = world.client.app.state.service.views.of(viewer)
+    before = told(view)
+    assert all(before[1:3]), "the box has been seen"
+    world.tick()
+    world.lend("")
+    world.tick()
+    world.measure(BOX, 5_000, "forbidden")
+    assert told(view) == before, "of the entries after its own a view does not know who may see them"
+
+
+def test_what_was_made_for_a_map_is_not_shown_once_something_is_seen_no_more(world: TwinWorld) -> None:
+    world.tick()
+    stay = {"asset": BOX, "until": iso(world.keeping.clock.at_ms + 30 * MINUTE_MS)}
+    named = {"id": SEA_LOT, "facility": TURN_LINE, "sku": "TURN-SKU", "quantity": 1}
+    world.keeping.amend(lots=[{**named, "asset": TURN, "stays": [stay]}])
+    world.tick()
+    world.measure(BOX, 5_000)
+    # The moment at which a lot goes on says an event, which would be a reason by itself to make the map anew.
+    writer = SimpleNamespace(said_entry=world.keeping.spine.said_entry, state=world.keeping.spine.state)
+    views = Views(world.store, cast("Writer", writer), world.series, world.keeping.clock)
+    assert views.of(LENDER).kept(fleet_of).ids == [BOX]
+    writer.state = replace(writer.state, recorded_at_ms=world.keeping.clock.at_ms + 31 * MINUTE_MS)
+    assert views.of(LENDER).kept(fleet_of).ids == []
