@@ -188,7 +188,7 @@ def test_a_declaration_of_another_stretch_does_not_let_a_gap_be_forgotten(tmp_pa
     "said",
     [
         {"first": 0},
-        {"first": 12},
+        {"first": 10, "kept": (10,)},
         {"last": 11},
         {"kept": (3, 9)},
         {"kept": ()},
