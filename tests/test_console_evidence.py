@@ -99,7 +99,8 @@ def row_of(page: Page, name: str, table: str = "") -> str:
 
 def breach_of(port: Port) -> str:
     """The event that began the breach."""
-    return next(one["id"] for one in port.cloud.get("/events")["events"] if one["type"] == "condition_breached")
+    found: str = next(one["id"] for one in port.cloud.get("/events")["events"] if one["type"] == "condition_breached")
+    return found
 
 
 def test_the_trail_of_a_lot_says_what_each_amount_rests_on(page: Page, port: Port) -> None:
