@@ -160,6 +160,30 @@ def test_a_key_for_a_write_that_is_said_twice_holds_no_more_than_a_document(seei
     assert (told.status, told.heard) == (413, paths.KEYED_MAX + 2**20)
 
 
+def test_nothing_is_held_for_a_key_of_who_may_not_write(tmp_path: Path) -> None:
+    seeing = Seeing(tmp_path)
+    (key,) = USERS["lender-two"].user["keys"]
+    seeing.keeping.amend(users=[{**USERS["lender-two"].user, "keys": [{**key, "scope": "read"}]}])
+    app = seeing.client.app
+
+    def told(user: str, path: str, key: str = '"k"') -> tuple[int, int]:
+        headers = JSON | shown(USERS[user].key) | {"idempotency-key": key}
+        found = ask(app, "POST", path, headers, [PIECE] * 4)
+        return found.status, found.heard
+
+    closed = [path for path in with_body(app) if not paths.is_open("POST", path)]
+    long = {path for path in closed if paths.body_max({"method": "POST", "path": path, "headers": []}) > paths.SAID_MAX}
+    assert long > paths.FOR_KEEPERS
+    for user in ("insurer-one", "auditor-two", "lender-two"):
+        assert {path: told(user, path) for path in long} == dict.fromkeys(long, (403, 0)), user
+        assert 400 not in {told(user, path, "")[0] for path in closed}, "the key is not looked at"
+    assert {told("lender-one", path) for path in paths.FOR_KEEPERS} == {(403, 0)}
+    assert told("lender-one", closed[0], "") == (400, 0)
+    assert told("lender-one", f"/facilities/{LINE}/movements") == (422, 4 * len(PIECE))
+    assert told("keeper-kim", "/book/amendments") == (422, 4 * len(PIECE))
+    seeing.close()
+
+
 def test_what_is_said_of_paths_is_of_routes_that_there_are(seeing: Seeing) -> None:
     known = routes(seeing.client.app)
     not_described = {"/", "/docs", "/openapi.json", "/login", "/login/callback", "/login/end"}
