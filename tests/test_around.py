@@ -207,6 +207,15 @@ def test_a_body_that_goes_on_after_the_answer_has_begun_is_one_that_hung_up() ->
     assert heard == ["http.disconnect"]
 
 
+def test_a_path_that_ends_with_a_slash_leads_nowhere(seeing: Seeing) -> None:
+    assert ask(seeing.client.app, "GET", "/healthz/", KEEPER | {"host": "evil.example"}).status == 404
+
+
+def test_addresses_of_ipv4_are_apart_however_they_are_written(narrow: Any) -> None:
+    hosts = ("::ffff:1.2.3.4", "1.2.3.4", "::ffff:1.2.3.4", "::ffff:5.6.7.8")
+    assert [ask(narrow, "GET", "/healthz", {}, [b""], host).status for host in hosts] == [200, 200, 429, 200]
+
+
 OPEN = (
     ("POST", "/receipts/acts"),
     ("POST", "/warehouses/counts"),
@@ -357,6 +366,10 @@ def test_numbers_that_nothing_can_have_are_refused(seeing: Seeing, path: str, st
         ("127.0.0.1:8420", "http://127.0.0.1:9999", 403),
         ("127.0.0.1:8420", "null", 403),
         ("[::1", "", 403),
+        ("evil.example@localhost", "", 403),
+        ("localhost/evil", "", 403),
+        ("localhost#evil", "", 403),
+        ("localhost:99999", "", 403),
     ],
 )
 def test_where_nothing_need_be_shown_only_this_machine_is_answered(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -196,12 +196,14 @@ def count_login(request: Request, service: Service) -> None:
 
 
 def _address(request: Request) -> str:
-    """Where a request comes from: of IPv6 the first half, for whoever has one address there has all that share it."""
+    """Where a request comes from: of IPv6 the first half, for whoever has one address there has all that share it.
+    One of IPv4 that is written as IPv6 is of IPv4."""
     host = request.client.host if request.client else ""
     if ":" not in host:
         return host
     try:
-        return str(ip_network((host.partition("%")[0], _OF_ONE_BITS), strict=False))
+        address = IPv6Address(host.partition("%")[0])
+        return str(address.ipv4_mapped or ip_network((address, _OF_ONE_BITS), strict=False))
     except ValueError:
         return host
 
