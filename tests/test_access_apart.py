@@ -133,6 +133,39 @@ def test_an_alert_goes_when_its_goods_go_to_another_bank_which_hears_nothing_of_
     assert [one["facts"]["facility"] for one in told(seeing, "keeper-kim", "alert_withdrawn")] == [LINE]
 
 
+def test_who_takes_a_facility_over_finds_its_alerts_taken_on_by_nobody(seeing: Seeing) -> None:
+    """Both ways round the names of the banks, for the core must hear of the end before it hears of the beginning."""
+    seeing.keeping.amend(
+        alert_rules=[WARM | {"escalate_after_s": 600}],
+        lots=[at_sea("one", LINE, 8_000)],
+    )
+    seeing.read()
+    (alert,) = seeing.get("lender-one", "/alerts")
+    assert acknowledge(seeing, "lender-one", alert["id"]) == 200
+    owners = {BANK: "lender-one", OTHER_BANK: "lender-two"}
+    for lender, before in ((OTHER_BANK, BANK), (BANK, OTHER_BANK)):
+        seeing.tick()
+        heard = {user: len(told(seeing, user, "alert_")) for user in owners.values()}
+        every = len(told(seeing, "keeper-kim", "alert_"))
+        line = {"id": LINE, "lender": lender, "borrower": DEPOSITOR, "currency": "USD", "retention_days": 30}
+        seeing.keeping.amend(facilities=[line])
+        (own,) = seeing.get(owners[lender], "/alerts")
+        assert (own["state"], own["acknowledged_by"], own["lots"]) == ("open", "", ["one"])
+        assert [one["type"] for one in told(seeing, "keeper-kim", "alert_")[every:]] == [
+            "alert_withdrawn",
+            "alert_opened",
+        ]
+        left = told(seeing, owners[before], "alert_")[heard[owners[before]] :]
+        assert [one["type"] for one in left] == ["alert_withdrawn"]
+        fresh = told(seeing, owners[lender], "alert_")[heard[owners[lender]] :]
+        assert "alert_withdrawn" not in [one["type"] for one in fresh]
+        seeing.tick(11)
+        seeing.keeping.tick()
+        assert seeing.get(owners[lender], "/alerts")[0]["state"] == "escalated"
+        assert told(seeing, owners[lender], "alert_")[-1]["type"] == "alert_escalated"
+        assert acknowledge(seeing, owners[lender], own["id"]) == 200
+
+
 # Retractions.
 
 
