@@ -3,8 +3,9 @@
 A rule's group is a lot, an asset, a device, or what a device speaks through (its gateway; the device itself where it
 has none). In each group, causes about goods that are pledged alike make an alert of their own, and causes about no
 goods make another: goods are pledged alike in one facility of one lender and on one electronic receipt, or on none. So
-each alert is of goods that the same people may see, whatever else lies beside them. Only groups of assets about which something was
-said, and alerts whose time has come, are judged. A facility is told of what concerns its own goods and of nothing else.
+each alert is of goods that the same people may see, whatever else lies beside them. Only groups of assets about which
+something was said, and alerts whose time has come, are judged. A facility is told of what concerns its own goods and of
+nothing else.
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,9 @@ def judge(
         rule = rules.get(rule_id)
         spells = _by_pledge(book, facts, rule, group, now_ms) if rule else {}
         # What ends comes first: the one that begins may have the same id.
-        for pledge in sorted(spells.keys() | pledges.get((rule_id, group), set()), key=lambda one: (one in spells, one)):
+        for pledge in sorted(
+            spells.keys() | pledges.get((rule_id, group), set()), key=lambda one: (one in spells, one)
+        ):
             key = f"{rule_id}|{group}|{pledge}"
             if rule is None:
                 del alerts[key]
