@@ -325,6 +325,42 @@ def test_why_a_base_is_another_one_than_the_bank_befores_is_not_told(seeing: See
     assert all(any(name.startswith("change_") for name in one["facts"]) for one in rest)
 
 
+def test_why_stays_untold_once_the_bank_befores_records_are_gone(seeing: Seeing) -> None:
+    seeing.pledge(FIRST, BANK)
+    hand_over(seeing)
+    before = [one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE]
+    seeing.tick(32 * 24 * 60)
+    seeing.keeping.tick()
+    assert not [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
+    assert told(seeing, "keeper-kim", "base_")
+    assert [one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE][: len(before)] == before
+
+
+def test_the_bank_before_never_hears_of_who_came_after(seeing: Seeing) -> None:
+    """Though the records of who came after need be kept less long, and are gone first."""
+    line = {"id": LINE, "borrower": DEPOSITOR, "currency": "USD"}
+    seeing.keeping.amend(facilities=[line | {"lender": BANK, "retention_days": 100}])
+    seeing.lend_on_sea(LINE)
+    hand_over(seeing)
+    before = [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
+    seeing.tick()
+    seeing.keeping.amend(facilities=[line | {"lender": "bank-none", "retention_days": 30}])
+    seeing.tick(32 * 24 * 60)
+    seeing.keeping.tick()
+    assert not [one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE]
+    assert [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE] == before != []
+
+
+def test_what_goods_were_to_another_facility_stays_untold(seeing: Seeing) -> None:
+    seeing.lend_on_sea(OTHER_LINE)
+    seeing.lend_on_sea(LINE)
+    before = [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
+    assert not [name for name in before[-1]["facts"] if name.startswith("change_")]
+    seeing.tick(32 * 24 * 60)
+    seeing.keeping.tick()
+    assert [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE][: len(before)] == before
+
+
 def test_the_base_of_a_moment_is_told_to_whose_facility_it_was_and_as_it_was_known_then(seeing: Seeing) -> None:
     at_ms = hand_over(seeing)
     then = iso(at_ms).replace("+", "%2B")

@@ -173,7 +173,7 @@ class Sight:
 
     @cached_property
     def _seen_pledges(self) -> Pledges:
-        return Pledges.of(self.scope.ties if self.scope.sees_money else ())
+        return Pledges.of([one._replace(came_from=()) for one in self.scope.ties] if self.scope.sees_money else ())
 
     @cached_property
     def pledges_by_lot(self) -> dict[str, list[Pledge]]:
