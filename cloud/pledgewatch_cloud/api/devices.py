@@ -42,7 +42,8 @@ async def list_devices(
             {
                 "epoch": epoch,
                 "contiguous": one.marks.contiguous,
-                "received": one.marks.total,
+                "received": one.marks.total - one.thinned,
+                "thinned": one.thinned,
                 "missing": [list(gap) for gap in one.marks.missing],
                 "signed": one.signed_sequence,
                 "chain_hash": one.chain_hash.hex(),
