@@ -84,8 +84,8 @@ def assert_summed(seeing: Seeing, user: str, asset: str, wanted: set[int]) -> No
     last = seeing.get(user, f"/assets/{asset}/last")
     if last != 404 and "temperature_mc" in last["last"]:
         assert last["last"]["temperature_mc"]["value"] in wanted, (user, asset)
-    for step_ms in (60_000, 7 * 60_000):
-        query = f"from_ms=0&to_ms={seeing.keeping.clock.at_ms}&step_ms={step_ms}"
+    for minutes in (13, 60):  # of a quarter there are no more than 10,000 of either
+        query = f"from_ms={NOON_MS}&to_ms={seeing.keeping.clock.at_ms}&step_ms={minutes * 60_000}"
         found = seeing.get(user, f"/assets/{asset}/series/temperature_mc/stretches?{query}")
         for one in [] if found == 404 else found["stretches"]:
             assert {one["low"], one["high"]} <= wanted, (user, asset)
