@@ -277,9 +277,10 @@ class Scope:
 
     def _there_at(self, at_ms: int) -> _There:
         """Found out once for each stretch in which nothing begins to be seen or ends; most go on for long."""
-        if not self._there.since_ms <= at_ms < self._there.until_ms:
-            self._there = self._found_at(at_ms)
-        return self._there
+        there = self._there  # another thread may ask of another moment meanwhile
+        if not there.since_ms <= at_ms < there.until_ms:
+            there = self._there = self._found_at(at_ms)
+        return there
 
     def _found_at(self, at_ms: int) -> _There:
         if self.is_all:
