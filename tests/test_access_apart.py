@@ -340,7 +340,7 @@ def test_the_bank_before_never_hears_of_who_came_after(seeing: Seeing) -> None:
     """Though the records of who came after need be kept less long, and are gone first."""
     line = {"id": LINE, "borrower": DEPOSITOR, "currency": "USD"}
     seeing.keeping.amend(facilities=[line | {"lender": BANK, "retention_days": 100}])
-    seeing.lend_on_sea(LINE)
+    seeing.pledge(FIRST, BANK)
     hand_over(seeing)
     before = [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
     seeing.tick()
