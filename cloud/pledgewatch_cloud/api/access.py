@@ -34,7 +34,7 @@ from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.streams import Streams
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.decide.access.scope import Viewer
-from pledgewatch_cloud.decide.access.users import Role
+from pledgewatch_cloud.decide.access.users import UNCHANGING, Role
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
 from pledgewatch_cloud.journal.outbox import CORE
@@ -239,7 +239,7 @@ async def for_keepers(request: Request, viewer: ViewerOf) -> None:
 
 async def for_writers(request: Request, viewer: ViewerOf) -> None:
     """Who may write goes on, of what they see; an auditor and an insurer never do. Raises Problem: 403."""
-    if viewer.role in (Role.AUDITOR, Role.INSURER) and request.method != "GET":
+    if viewer.role in UNCHANGING and request.method != "GET":
         raise Problem(HTTPStatus.FORBIDDEN, f"an {viewer.role} reads, and changes nothing")
     _check_writing(request, viewer)
 
