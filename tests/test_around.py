@@ -18,7 +18,7 @@ from seeing import USERS, Seeing
 from pledgewatch_cloud import service as service_module
 from pledgewatch_cloud.api import paths
 from pledgewatch_cloud.api.access import Service
-from pledgewatch_cloud.api.bounded import Bounded, TooLongError
+from pledgewatch_cloud.api.bounded import Bounded, RefusedBodyError
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, ServiceSettings
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
@@ -198,12 +198,12 @@ def test_a_body_that_goes_on_after_the_answer_has_begun_is_one_that_hung_up() ->
     heard: list[str] = []
 
     async def app(_: Any, receive: Any, send: Any) -> None:
-        with pytest.raises(TooLongError):
+        with pytest.raises(RefusedBodyError):
             await receive()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         heard.append((await receive())["type"])
 
-    assert ask(Bounded(app, lambda _: 5), "GET", "/", {}, [b"123456", b""]).status == 200
+    assert ask(Bounded(app, lambda _: 5, 9.0), "GET", "/", {}, [b"123456", b""]).status == 200
     assert heard == ["http.disconnect"]
 
 

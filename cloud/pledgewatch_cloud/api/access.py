@@ -64,8 +64,8 @@ class Service:
     notices/senders.py). `relays` are by their endpoints; `payers` are those of them that pay. `clock` says when what is
     handed in came, as entries of the journal say when they were recorded; `delivery_clock` is the world's. `signer`
     makes credentials of receipts; None where no issuer is configured. `login`: by which provider people log in, if they
-    do. `requests_per_minute_of` are of roles that may ask more or less often than others. What follows these is made of
-    the rest.
+    do. `requests_per_minute_of` are of roles that may ask more or less often than others. A body must be whole
+    within `body_s`. What follows these is made of the rest.
     """
 
     store: Store
@@ -88,6 +88,7 @@ class Service:
     login: Login | None = None
     requests_per_minute: int = 12_000
     requests_per_minute_of: Mapping[Role, int] = field(default_factory=dict)
+    body_s: float = 60.0
     door: Door = field(init=False)
     views: Views = field(init=False)
     audit: Audit = field(init=False)

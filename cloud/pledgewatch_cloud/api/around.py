@@ -43,7 +43,7 @@ class Around:
     """An application with these around it."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = Bounded(app, body_max), service
+        self._app, self._service = Bounded(app, body_max, service.body_s), service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
