@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from api_cloud import shown
-from builders import IN_LOS_ANGELES, MINUTE_MS, position
+from builders import IN_LOS_ANGELES, MINUTE_MS, Device, position
 from keeping import LINE
 from receipting import BANK, BUYER, DEPOSITOR, FIRST, OTHER_BANK
 from seeing import HALL_LOT, OPERATOR, OTHER_LINE, SEA_LOT, SECOND_LOT, USERS, Seeing
@@ -17,6 +17,7 @@ from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_wire.reading import Cell, Channel
 
 WARM = {"id": "too-warm", "on": "condition_breached", "group_by": "asset"}
+SECOND_TRACKER, SECOND_BOX = "second-tracker", "second-box"
 OTHERS = ("lender-two", "borrower-two", "operator-one", "warehouse-one", "auditor-two")
 
 
@@ -133,6 +134,129 @@ def test_an_alert_goes_when_its_goods_go_to_another_bank_which_hears_nothing_of_
     assert [one["facts"]["facility"] for one in told(seeing, "keeper-kim", "alert_withdrawn")] == [LINE]
 
 
+def test_who_takes_a_facility_over_finds_its_alerts_taken_on_by_nobody(seeing: Seeing) -> None:
+    """Both ways round the names of the banks, for the core must hear of the end before it hears of the beginning."""
+    seeing.keeping.amend(
+        alert_rules=[WARM | {"escalate_after_s": 600}],
+        lots=[at_sea("one", LINE, 8_000)],
+    )
+    seeing.read()
+    (alert,) = seeing.get("lender-one", "/alerts")
+    assert acknowledge(seeing, "lender-one", alert["id"]) == 200
+    owners = {BANK: "lender-one", OTHER_BANK: "lender-two"}
+    for lender, before in ((OTHER_BANK, BANK), (BANK, OTHER_BANK)):
+        seeing.tick()
+        heard = {user: len(told(seeing, user, "alert_")) for user in owners.values()}
+        every = len(told(seeing, "keeper-kim", "alert_"))
+        line = {"id": LINE, "lender": lender, "borrower": DEPOSITOR, "currency": "USD", "retention_days": 30}
+        seeing.keeping.amend(facilities=[line])
+        (own,) = seeing.get(owners[lender], "/alerts")
+        assert (own["state"], own["acknowledged_by"], own["lots"]) == ("open", "", ["one"])
+        assert [one["type"] for one in told(seeing, "keeper-kim", "alert_")[every:]] == [
+            "alert_withdrawn",
+            "alert_opened",
+        ]
+        left = told(seeing, owners[before], "alert_")[heard[owners[before]] :]
+        assert [one["type"] for one in left] == ["alert_withdrawn"]
+        fresh = told(seeing, owners[lender], "alert_")[heard[owners[lender]] :]
+        assert "alert_withdrawn" not in [one["type"] for one in fresh]
+        seeing.tick(11)
+        seeing.keeping.tick()
+        assert seeing.get(owners[lender], "/alerts")[0]["state"] == "escalated"
+        assert told(seeing, owners[lender], "alert_")[-1]["type"] == "alert_escalated"
+        assert acknowledge(seeing, owners[lender], own["id"]) == 200
+
+
+def apart(seeing: Seeing, *lots: dict[str, Any], **rule: Any) -> None:
+    """Two trackers behind one gateway; each falls silent by itself."""
+    seeing.keeping.devices[SECOND_TRACKER] = Device(SECOND_TRACKER, seed=78)
+    seeing.keeping.amend(
+        alert_rules=[{"id": "silent", "on": "source_silent", "group_by": "gateway"} | rule],
+        installations=[
+            {
+                "device": name,
+                "operator": OPERATOR,
+                "asset": asset,
+                "public_key": seeing.keeping.devices[name].public_key,
+            }
+            | {"gateway": "one-gateway", "overdue_after_s": 600, "silent_after_s": 1_200}
+            for name, asset in ((TRACKER, BOX), (SECOND_TRACKER, SECOND_BOX))
+        ],
+        lots=[*lots],
+    )
+
+
+def hear(seeing: Seeing, *devices: str) -> None:
+    """Only these are heard for half an hour."""
+    for _ in range(3):
+        seeing.tick(10)
+        for name in devices:
+            at_ms = seeing.keeping.clock.at_ms - 1_000
+            reading = seeing.keeping.devices[name].measure(at_ms, Cell(Channel.TEMPERATURE_MC, 5_000))
+            seeing.keeping.take(seeing.keeping.devices[name].arrival([reading], operator=OPERATOR))
+        seeing.keeping.tick()
+
+
+def at_second(name: str, facility: str) -> dict[str, Any]:
+    return at_sea(name, facility) | {"asset": SECOND_BOX}
+
+
+def test_what_one_bank_takes_on_is_not_taken_on_for_the_one_beside_it(seeing: Seeing) -> None:
+    apart(seeing, at_sea("one", LINE), at_second("two", OTHER_LINE), escalate_after_s=3_600)
+    hear(seeing, TRACKER, SECOND_TRACKER)
+    hear(seeing, SECOND_TRACKER)
+    (first,) = seeing.get("lender-one", "/alerts")
+    assert seeing.get("lender-two", "/alerts") == []
+    assert acknowledge(seeing, "lender-one", first["id"]) == 200
+    hear(seeing)
+    (own,), (other,) = seeing.get("lender-one", "/alerts"), seeing.get("lender-two", "/alerts")
+    assert (own["state"], own["assets"]) == ("acknowledged", [BOX])
+    assert (other["state"], other["assets"], other["acknowledged_by"]) == ("open", [SECOND_BOX], "")
+    assert [one["type"] for one in told(seeing, "lender-two", "alert_")] == ["alert_opened"]
+    hear(seeing)
+    hear(seeing)
+    assert [one["type"] for one in told(seeing, "lender-two", "alert_")] == ["alert_opened", "alert_escalated"]
+    hear(seeing, TRACKER)
+    assert [one["state"] for one in seeing.get("lender-one", "/alerts")] == ["cleared"]
+    assert [one["state"] for one in seeing.get("lender-two", "/alerts")] == ["escalated"]
+
+
+def test_assets_of_the_same_people_share_an_alert_about_no_goods(seeing: Seeing) -> None:
+    apart(seeing, at_sea("one", LINE), at_second("also-one", LINE))
+    hear(seeing, TRACKER, SECOND_TRACKER)
+    hear(seeing)
+    (alert,) = seeing.get("lender-one", "/alerts")
+    assert alert["assets"] == [BOX, SECOND_BOX]
+    assert [one["assets"] for one in seeing.get("keeper-kim", "/alerts")] == [[BOX, SECOND_BOX]]
+
+
+def test_an_alert_about_no_goods_names_none_who_have_part_in_it(seeing: Seeing) -> None:
+    apart(seeing, at_sea("one", LINE), at_sea("two", OTHER_LINE))
+    hear(seeing, TRACKER, SECOND_TRACKER)
+    hear(seeing, SECOND_TRACKER)
+    assert OTHER_BANK in seeing.get("keeper-kim", "/alerts")[0]["pledge"]
+    for user, line in (("lender-one", LINE), ("lender-two", OTHER_LINE), ("operator-one", None)):
+        (alert,) = seeing.get(user, "/alerts")
+        assert (alert["pledge"], alert["facilities"]) == ("", [line] if line else []), user
+
+
+def test_no_two_alerts_of_a_group_have_one_name_once_goods_are_pledged_otherwise(seeing: Seeing) -> None:
+    """The alert bears the name of a cause that is about the other bank's goods by now."""
+    apart(seeing, at_sea("one", LINE), at_second("also-one", LINE))
+    hear(seeing, TRACKER, SECOND_TRACKER)
+    hear(seeing)
+    (alert,) = seeing.get("lender-one", "/alerts")
+    (named,) = (one["subject"] for one in told(seeing, "keeper-kim", "source_fell_silent") if one["id"] == alert["id"])
+    seeing.tick()
+    moved = at_sea("one", OTHER_LINE) if named == BOX else at_second("also-one", OTHER_LINE)
+    seeing.keeping.amend(lots=[moved])
+    (own,), (other,) = seeing.get("lender-one", "/alerts"), seeing.get("lender-two", "/alerts")
+    assert (other["id"], other["assets"]) == (alert["id"], [named])
+    assert own["id"] != other["id"]
+    assert acknowledge(seeing, "lender-two", other["id"]) == 200
+    assert [one["state"] for one in seeing.get("lender-one", "/alerts")] == ["open"]
+
+
 # Retractions.
 
 
@@ -199,6 +323,42 @@ def test_why_a_base_is_another_one_than_the_bank_befores_is_not_told(seeing: See
     assert not [name for name in first["facts"] if name.startswith("change_")]
     assert rest
     assert all(any(name.startswith("change_") for name in one["facts"]) for one in rest)
+
+
+def test_why_stays_untold_once_the_bank_befores_records_are_gone(seeing: Seeing) -> None:
+    seeing.pledge(FIRST, BANK)
+    hand_over(seeing)
+    before = [one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE]
+    seeing.tick(32 * 24 * 60)
+    seeing.keeping.tick()
+    assert not [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
+    assert told(seeing, "keeper-kim", "base_")
+    assert [one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE][: len(before)] == before
+
+
+def test_the_bank_before_never_hears_of_who_came_after(seeing: Seeing) -> None:
+    """Though the records of who came after need be kept less long, and are gone first."""
+    line = {"id": LINE, "borrower": DEPOSITOR, "currency": "USD"}
+    seeing.keeping.amend(facilities=[line | {"lender": BANK, "retention_days": 100}])
+    seeing.pledge(FIRST, BANK)
+    hand_over(seeing)
+    before = [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
+    seeing.tick()
+    seeing.keeping.amend(facilities=[line | {"lender": "bank-none", "retention_days": 30}])
+    seeing.tick(32 * 24 * 60)
+    seeing.keeping.tick()
+    assert not [one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE]
+    assert [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE] == before != []
+
+
+def test_what_goods_were_to_another_facility_stays_untold(seeing: Seeing) -> None:
+    seeing.lend_on_sea(OTHER_LINE)
+    seeing.lend_on_sea(LINE)
+    before = [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
+    assert not [name for name in before[-1]["facts"] if name.startswith("change_")]
+    seeing.tick(32 * 24 * 60)
+    seeing.keeping.tick()
+    assert [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE][: len(before)] == before
 
 
 def test_the_base_of_a_moment_is_told_to_whose_facility_it_was_and_as_it_was_known_then(seeing: Seeing) -> None:

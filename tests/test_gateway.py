@@ -242,8 +242,9 @@ def test_a_zone_that_cannot_be_told_of_keeps_no_other_from_it(
     folder = tmp_path / "state" / "cold"
     load_or_create_key(folder)
     (folder / "device.key").chmod(0o644)
-    (folder / "spool.db").write_bytes(b"this is no database, and long enough for SQLite to say so" * 20)
-    for command, cure in (("identity", "run chmod 600 on it"), ("status", "spool.db: ")):
+    (folder / "spool").mkdir()
+    (folder / "spool" / "0001-0000000000000001.log").write_bytes(b"this is no log" * 20)
+    for command, cure in (("identity", "run chmod 600 on it"), ("status", "0001.log holds nothing that is whole")):
         assert main([command, "--config", str(file)]) == 1
         said = capsys.readouterr()
         assert [json.loads(line)["device"] for line in said.out.splitlines()] == ["racks"]
