@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from api_cloud import shown
-from builders import IN_LOS_ANGELES, MINUTE_MS, Device, position
+from builders import IN_LOS_ANGELES, MINUTE_MS, position
 from keeping import LINE
 from receipting import BANK, BUYER, DEPOSITOR, FIRST, OTHER_BANK
 from seeing import HALL_LOT, OPERATOR, OTHER_LINE, SEA_LOT, SECOND_LOT, USERS, Seeing
@@ -17,7 +17,6 @@ from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_wire.reading import Cell, Channel
 
 WARM = {"id": "too-warm", "on": "condition_breached", "group_by": "asset"}
-SECOND_TRACKER, SECOND_BOX = "second-tracker", "second-box"
 OTHERS = ("lender-two", "borrower-two", "operator-one", "warehouse-one", "auditor-two")
 
 
@@ -165,96 +164,6 @@ def test_who_takes_a_facility_over_finds_its_alerts_taken_on_by_nobody(seeing: S
         assert seeing.get(owners[lender], "/alerts")[0]["state"] == "escalated"
         assert told(seeing, owners[lender], "alert_")[-1]["type"] == "alert_escalated"
         assert acknowledge(seeing, owners[lender], own["id"]) == 200
-
-
-def apart(seeing: Seeing, *lots: dict[str, Any], **rule: Any) -> None:
-    """Two trackers behind one gateway; each falls silent by itself."""
-    seeing.keeping.devices[SECOND_TRACKER] = Device(SECOND_TRACKER, seed=78)
-    seeing.keeping.amend(
-        alert_rules=[{"id": "silent", "on": "source_silent", "group_by": "gateway"} | rule],
-        installations=[
-            {
-                "device": name,
-                "operator": OPERATOR,
-                "asset": asset,
-                "public_key": seeing.keeping.devices[name].public_key,
-            }
-            | {"gateway": "one-gateway", "overdue_after_s": 600, "silent_after_s": 1_200}
-            for name, asset in ((TRACKER, BOX), (SECOND_TRACKER, SECOND_BOX))
-        ],
-        lots=[*lots],
-    )
-
-
-def hear(seeing: Seeing, *devices: str) -> None:
-    """Only these are heard for half an hour."""
-    for _ in range(3):
-        seeing.tick(10)
-        for name in devices:
-            at_ms = seeing.keeping.clock.at_ms - 1_000
-            reading = seeing.keeping.devices[name].measure(at_ms, Cell(Channel.TEMPERATURE_MC, 5_000))
-            seeing.keeping.take(seeing.keeping.devices[name].arrival([reading], operator=OPERATOR))
-        seeing.keeping.tick()
-
-
-def at_second(name: str, facility: str) -> dict[str, Any]:
-    return at_sea(name, facility) | {"asset": SECOND_BOX}
-
-
-def test_what_one_bank_takes_on_is_not_taken_on_for_the_one_beside_it(seeing: Seeing) -> None:
-    apart(seeing, at_sea("one", LINE), at_second("two", OTHER_LINE), escalate_after_s=3_600)
-    hear(seeing, TRACKER, SECOND_TRACKER)
-    hear(seeing, SECOND_TRACKER)
-    (first,) = seeing.get("lender-one", "/alerts")
-    assert seeing.get("lender-two", "/alerts") == []
-    assert acknowledge(seeing, "lender-one", first["id"]) == 200
-    hear(seeing)
-    (own,), (other,) = seeing.get("lender-one", "/alerts"), seeing.get("lender-two", "/alerts")
-    assert (own["state"], own["assets"]) == ("acknowledged", [BOX])
-    assert (other["state"], other["assets"], other["acknowledged_by"]) == ("open", [SECOND_BOX], "")
-    assert [one["type"] for one in told(seeing, "lender-two", "alert_")] == ["alert_opened"]
-    hear(seeing)
-    hear(seeing)
-    assert [one["type"] for one in told(seeing, "lender-two", "alert_")] == ["alert_opened", "alert_escalated"]
-    hear(seeing, TRACKER)
-    assert [one["state"] for one in seeing.get("lender-one", "/alerts")] == ["cleared"]
-    assert [one["state"] for one in seeing.get("lender-two", "/alerts")] == ["escalated"]
-
-
-def test_assets_of_the_same_people_share_an_alert_about_no_goods(seeing: Seeing) -> None:
-    apart(seeing, at_sea("one", LINE), at_second("also-one", LINE))
-    hear(seeing, TRACKER, SECOND_TRACKER)
-    hear(seeing)
-    (alert,) = seeing.get("lender-one", "/alerts")
-    assert alert["assets"] == [BOX, SECOND_BOX]
-    assert [one["assets"] for one in seeing.get("keeper-kim", "/alerts")] == [[BOX, SECOND_BOX]]
-
-
-def test_an_alert_about_no_goods_names_none_who_have_part_in_it(seeing: Seeing) -> None:
-    apart(seeing, at_sea("one", LINE), at_sea("two", OTHER_LINE))
-    hear(seeing, TRACKER, SECOND_TRACKER)
-    hear(seeing, SECOND_TRACKER)
-    assert OTHER_BANK in seeing.get("keeper-kim", "/alerts")[0]["pledge"]
-    for user, line in (("lender-one", LINE), ("lender-two", OTHER_LINE), ("operator-one", None)):
-        (alert,) = seeing.get(user, "/alerts")
-        assert (alert["pledge"], alert["facilities"]) == ("", [line] if line else []), user
-
-
-def test_no_two_alerts_of_a_group_have_one_name_once_goods_are_pledged_otherwise(seeing: Seeing) -> None:
-    """The alert bears the name of a cause that is about the other bank's goods by now."""
-    apart(seeing, at_sea("one", LINE), at_second("also-one", LINE))
-    hear(seeing, TRACKER, SECOND_TRACKER)
-    hear(seeing)
-    (alert,) = seeing.get("lender-one", "/alerts")
-    (named,) = (one["subject"] for one in told(seeing, "keeper-kim", "source_fell_silent") if one["id"] == alert["id"])
-    seeing.tick()
-    moved = at_sea("one", OTHER_LINE) if named == BOX else at_second("also-one", OTHER_LINE)
-    seeing.keeping.amend(lots=[moved])
-    (own,), (other,) = seeing.get("lender-one", "/alerts"), seeing.get("lender-two", "/alerts")
-    assert (other["id"], other["assets"]) == (alert["id"], [named])
-    assert own["id"] != other["id"]
-    assert acknowledge(seeing, "lender-two", other["id"]) == 200
-    assert [one["state"] for one in seeing.get("lender-one", "/alerts")] == ["open"]
 
 
 # Retractions.

@@ -35,7 +35,7 @@ class Abouts:
 
     def of(self, state: State, alert: Alert) -> dict[str, Any]:
         """What an alert of a state is about."""
-        key = f"{alert.rule}|{alert.group}|{alert.pledge}|{alert.id}"
+        key = f"{alert.rule}|{alert.group}|{alert.pledge}"
         if key not in self._known:
             self._known[key] = about(state, alert)
         return self._known[key]

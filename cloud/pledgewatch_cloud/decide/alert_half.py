@@ -1,11 +1,11 @@
 """The alert half: which causes belong to which alert, and who is told of its moves.
 
 A rule's group is a lot, an asset, a device, or what a device speaks through (its gateway; the device itself where it
-has none). In each group, causes about goods that are pledged alike make an alert of their own: in one facility of one
-lender and on one electronic receipt, or on none. So do causes about no goods, of assets in which the same people have
-part. So each alert is of what the same people may see, whatever else lies beside it, and what one of them does about it
-is done about nothing that the others do not see. Only groups of assets about which something was said, and alerts whose
-time has come, are judged. A facility is told of what concerns its own goods and of nothing else.
+has none). In each group, causes about goods that are pledged alike make an alert of their own, and causes about no
+goods make another: goods are pledged alike in one facility of one lender and on one electronic receipt, or on none. So
+each alert is of goods that the same people may see, whatever else lies beside them. Only groups of assets about which
+something was said, and alerts whose time has come, are judged. A facility is told of what concerns its own goods and of
+nothing else.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,16 @@ def judge(
     """Every alert after an entry that said something about the assets `touched`; its moves go to the log."""
     now_ms = entry.recorded_at_ms
     rules = {rule.id: rule for rule in alerts_module.rules_in_force(book.alert_rules)}
-    alerts = {**before, **dict(_by_word(book, facts, before, entry, log))}
+    alerts = dict(before)
+    if isinstance(entry.content, Acknowledgement):
+        for key, known in before.items():
+            if known.id == entry.content.alert:
+                alerts[key], moves = alerts_module.acknowledge(known, entry.content.by, now_ms)
+                _announce(book, facts, moves, now_ms, log)
+    if isinstance(entry.content, AlertComment | AlertSilence):
+        for key, known in before.items():
+            if known.id == entry.content.alert:
+                alerts[key] = _note(known, entry.content, now_ms, log)
     due = {key for key, known in alerts.items() if known.next_ms <= now_ms}
     if isinstance(entry.content, Amendment):
         touched, due = {*touched, *facts}, set(alerts)
@@ -41,14 +50,15 @@ def judge(
     for rule_id, group in sorted(wanted):
         rule = rules.get(rule_id)
         spells = _by_pledge(book, facts, rule, group, now_ms) if rule else {}
-        # First, for one that begins may have the same id.
-        for key in _ended(alerts, rule_id, group, pledges.get((rule_id, group), set()), spells):
-            known = alerts.pop(key)
-            if rule is not None:
-                _announce(book, facts, alerts_module.judge(rule, group, [], known, now_ms)[1], now_ms, log)
-        for pledge, some in sorted(spells.items(), key=lambda one: one[0]):
-            assert rule is not None, "what no rule is about has no causes"
+        # What ends comes first: the one that begins may have the same id.
+        for pledge in sorted(
+            spells.keys() | pledges.get((rule_id, group), set()), key=lambda one: (one in spells, one)
+        ):
             key = f"{rule_id}|{group}|{pledge}"
+            if rule is None:
+                del alerts[key]
+                continue
+            some = spells.get(pledge, [])
             after, moves = alerts_module.judge(rule, group, [one for _, one in some], alerts.get(key), now_ms)
             _announce(book, facts, [one._replace(alert=_about(one.alert, pledge, some)) for one in moves], now_ms, log)
             if after is not None:
@@ -56,24 +66,6 @@ def judge(
             else:
                 alerts.pop(key, None)
     return alerts
-
-
-def _by_word(
-    book: Book, facts: Facts, before: Mapping[str, Alert], entry: Entry, log: Log
-) -> Iterator[tuple[str, Alert]]:
-    """The alerts that a person takes on or says something of, after that."""
-    said, now_ms = entry.content, entry.recorded_at_ms
-    if not isinstance(said, Acknowledgement | AlertComment | AlertSilence):
-        return
-    for key, known in before.items():
-        if known.id != said.alert:
-            continue
-        if isinstance(said, Acknowledgement):
-            after, moves = alerts_module.acknowledge(known, said.by, now_ms)
-            _announce(book, facts, moves, now_ms, log)
-            yield key, after
-        else:
-            yield key, _note(known, said, now_ms, log)
 
 
 def _pledges_known(alerts: Mapping[str, Alert], wanted: set[tuple[str, str]]) -> dict[tuple[str, str], set[str]]:
@@ -85,50 +77,26 @@ def _pledges_known(alerts: Mapping[str, Alert], wanted: set[tuple[str, str]]) ->
     return found
 
 
-def _ended(
-    alerts: Mapping[str, Alert], rule: str, group: str, pledges: set[str], spells: Mapping[str, list[tuple[str, Spell]]]
-) -> list[str]:
-    """The keys of a group's alerts that are of nothing any more, or that bear the name of a cause which is about goods
-    that are pledged otherwise by now: they would be taken for theirs."""
-    pledge_of = {one.id: pledge for pledge, some in spells.items() for _, one in some}
-    keys = {pledge: f"{rule}|{group}|{pledge}" for pledge in sorted(pledges)}
-    return [
-        key for pledge, key in keys.items() if pledge not in spells or pledge_of.get(alerts[key].id, pledge) != pledge
-    ]
-
-
 def _by_pledge(
     book: Book, facts: Facts, rule: AlertRule, group: str, now_ms: int
 ) -> dict[str, list[tuple[str, Spell]]]:
     """The causes of a rule's group that stand, each with its asset, by how their goods are pledged."""
     found: dict[str, list[tuple[str, Spell]]] = {}
     for asset, one in _spells(book, facts, rule, group, now_ms):
-        found.setdefault(_pledge_of(book, one.cause.lot, asset), []).append((asset, one))
+        found.setdefault(_pledge_of(book, one.cause.lot), []).append((asset, one))
     return found
 
 
-def _pledge_of(book: Book, name: str, asset: str) -> str:
-    """How a lot is pledged: its facility, whose that is, and its electronic receipt where it has one; of no lot, whose
-    the asset is.
+def _pledge_of(book: Book, name: str) -> str:
+    """How a lot is pledged: its facility, whose that is, and its electronic receipt where it has one. Empty for no lot.
 
     A facility that goes to another lender makes another alert: what the one before has done about its own is not done
     for the one that comes."""
-    if not name:
-        return _people_of(book, asset)
     lot = book.lots.get(name)
     if lot is None:
-        return f" {name}"  # of nobody any more
+        return f" {name}" if name else ""  # of nobody any more
     pledge = f"{lot.facility} {book.facilities[lot.facility].lender}"
     return f"{pledge} {lot.receipt.id}" if lot.receipt and lot.receipt.is_electronic else pledge
-
-
-def _people_of(book: Book, asset: str) -> str:
-    """Who has part in an asset, by the book: how each of the lots that are or were in it is pledged, and who operates
-    its devices. A zone is by itself, for its goods come and go by receipts. Two spaces tell it from what a lot's is."""
-    if asset in book.zones:
-        return f"  {asset}"
-    pledges = {_pledge_of(book, lot.id, asset) for lot in book.lots_of_asset(asset)}
-    return "  " + ", ".join(sorted(pledges | {one.operator for one in book.devices_of_asset(asset)}))
 
 
 def _about(alert: Alert, pledge: str, some: list[tuple[str, Spell]]) -> Alert:

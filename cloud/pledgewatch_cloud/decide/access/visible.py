@@ -285,7 +285,7 @@ def _alert(scope: Scope, facts: Mapping[str, AssetFacts], one: Alert) -> Alert |
         next_ms=one.next_ms,
         comments=tuple(said for said in one.comments if said.party == party),
         silences=tuple(said for said in one.silences if said.party == party),
-        pledge=one.pledge if one.lots else "",  # of no goods, it names all who have part
+        pledge=one.pledge,
         lots=tuple(sorted({spell.cause.lot for _, spell in own if spell.cause.lot})),
         assets=tuple(sorted({asset for asset, _ in own})),
     )
