@@ -58,6 +58,10 @@ WORDS: dict[str, tuple[str, ...]] = {
     "by": ("vessel", "country", "warehouse"),
     "capture_id": ("1",),
     "message_id": ("1",),
+    "event": ("1.0", "999999.0"),  # what is in between has another number in the other world, where it is seen
+    "notice": ("notice-1",),
+    "series": ("two-goods", "dear-goods"),
+    "currency": ("USD", "EUR"),
 }
 """What there is in the place of a path's parameters."""
 GLANCED = {
