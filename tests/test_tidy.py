@@ -114,7 +114,7 @@ DECIDE_ROOMS = {
     "receipts": {"stock"},
     "registry": set[str](),
     "warehouse": {"items", "stock", "receipts"},
-    "access": {"items", "trade", "stock", "receipts", "warehouse", "collateral"},
+    "access": {"items", "trade", "stock", "receipts", "warehouse", "collateral", "milestones"},
 }
 # The files beside them that are made of the rooms; the others are what rooms are made of, and know items at most.
 OVER_THE_ROOMS = {"book", "drafts", "facility", "state", "step"}
