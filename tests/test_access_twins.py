@@ -83,11 +83,12 @@ def assert_equal(user: str, these: dict[Asked, Answer], those: dict[Asked, Answe
         one = differ[0]
         first, second = these[one], those[one]
         at = next((at for at, (a, b) in enumerate(zip(first.body, second.body, strict=False)) if a != b), 0)
-        start = max(0, at - 200)
+        start, headers = max(0, at - 200), set(first.headers) ^ set(second.headers)
         raise AssertionError(
             f"{user} can tell two worlds apart by {len(differ)} answers ({when}), first {one.path} {one.accept}\n"
-            f"{first.status} {first.headers} {first.body[start : at + 100]}\n"
-            f"{second.status} {second.headers} {second.body[start : at + 100]}"
+            f"{headers}\n"
+            f"{first.status} {first.body[start : at + 100]}\n"
+            f"{second.status} {second.body[start : at + 100]}"
         )
 
 

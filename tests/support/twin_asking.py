@@ -67,7 +67,8 @@ GLANCED = {
 _PLACE = re.compile(r"{(\w+)(?::\w+)?}")
 _TOKEN = re.compile(r"eyJ[\w-]+\.([\w-]+)\.[\w-]+")
 _NAMED = re.compile(
-    r"""(?<=["=])\d+\.\d+(?=[\\"&>;]|$)|\b[0-9a-f]{64}\b|urn:[\w:.%/-]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"""
+    r"""(?<=%09)\d+\.\d+(?=%09)|(?<=["=])\d+\.\d+(?=[\\"&>;]|$)|\b[0-9a-f]{64}\b|urn:[\w:.%/-]+"""
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
 """An event's id, the head of a receipt, a name that is made of an event's id, the same as a UUID."""
 _CHAIN = re.compile(r'"chain_hash":"[0-9a-f]+"')
