@@ -140,7 +140,7 @@ _PLACE = re.compile(r"{(\w+)(?::\w+)?}")
 
 def paths(seeing: Seeing) -> Iterator[str]:
     """Every path of the API that is read, with everything that there is in the place of its parameters."""
-    state = seeing.keeping.spine.state
+    state, every = seeing.keeping.spine.state, seeing.store.events(0, 100_000)
     filled = {
         "asset": ASSETS,
         "channel": ("temperature_mc", "latitude_e7"),
@@ -157,6 +157,10 @@ def paths(seeing: Seeing) -> Iterator[str]:
         "capture_id": ("1",),
         "message_id": ("1",),
         "alert": tuple(one.id for one in state.alerts.values()) or ("1",),
+        "event": tuple({(one.event.type, one.event.subject): one.id for one in every}.values()),
+        "notice": ("carrier/1",),
+        "series": ("steel",),
+        "currency": ("USD",),
     }
     for path, methods in sorted(seeing.get("keeper-kim", "/openapi.json")["paths"].items()):
         if "get" not in methods or path == "/live":  # that one does not end; the test below reads it

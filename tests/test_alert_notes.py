@@ -127,6 +127,7 @@ def test_comments_and_silences_are_entries_and_are_there_after_a_restart(cloud: 
         {"at_ms": cloud.clock.at_ms, "by": "night desk", "party": "", "text": "The plug was loose."}
     ]
     assert (found["silence"]["why"], iso(found["silence"]["until_ms"])) == ("It is being mended.", until)
+    assert (alert_of(cloud, "?cleared=true"), alert_of(cloud, "?cleared=false")["id"]) == (None, found["id"])
     assert (alert_of(cloud, "?silenced=false"), alert_of(cloud, "?silenced=true")["id"]) == (None, found["id"])
     events = cloud.get(f"/events?after_entry={said['entry'] - 1}")["events"]
     assert [one["type"] for one in events] == ["alert_commented", "alert_silenced"]

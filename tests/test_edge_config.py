@@ -12,7 +12,7 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import Sensor, SensorSettings, sensors_of
-from pledgewatch_wire.reading import Clock
+from pledgewatch_wire.reading import Channel, Clock
 from pledgewatch_wire.settings import SettingsError
 from pledgewatch_wire.settings import load as load_settings
 
@@ -88,12 +88,15 @@ def test_the_sample_shows_the_defaults(tmp_path: Path) -> None:
             ("[gps]", "[uplink]\nin_flight_readings = 5\n[gps]"),
             "[uplink] in_flight_readings holds not even one payload",
         ),
-        (("[gps]", "[spool]\nreadings_max = 0\n[gps]"), "[spool] readings_max 0 is out of range"),
+        (("[gps]", "[spool]\nmax_mib = 0\n[gps]"), "[spool] max_mib 0.0 is out of range"),
         (("[gps]", "[checkpoint]\nevery_s = 0\n[gps]"), "[checkpoint] every_s 0.0 is out of range"),
         (("[gps]", "[onewire]\nprobes = []\n[gps]"), "[onewire] probes names 0; name 1 to 8"),
         (("[gps]", '[onewire]\nprobes = ["28-1"]\n[gps]'), "[onewire] probes: '28-1' is none; write it as the kernel"),
         (("[gps]", '[onewire]\nprobes = "28-1"\n[gps]'), "[onewire] probes is '28-1'; it must be a list"),
-        (('[gps]\nport = "/dev/ttyUSB0"', ""), "names no sensor; add a section [gps] or [onewire]"),
+        (
+            ('[gps]\nport = "/dev/ttyUSB0"', ""),
+            "names no sensor; add a section [gps] or [gpsd] or [onewire] or [sht3x]",
+        ),
         (("[device]", "device = 1\n[other]"), "[device] must be a section"),
         (("[device]", "[device"), "is not TOML: "),
     ],
@@ -136,6 +139,10 @@ class _Lamp:
 class _LampSettings(SensorSettings):
     interval_s: float
 
+    @property
+    def channels(self) -> frozenset[Channel]:
+        return frozenset({Channel.LIGHT_MLX})
+
     def sensor(self, clock: AgentClock) -> Sensor:
         assert clock is CLOCK
         return _Lamp()
@@ -156,5 +163,5 @@ def test_a_new_kind_of_sensor_is_one_row(tmp_path: Path) -> None:
     assert [one.name for one in sensors_of(settings, CLOCK)] == ["lamp"]
     both = load_settings(written(tmp_path, GOOD + "[lamp]\ninterval_s = 1"), _Lit)
     assert [one.name for one in sensors_of(both, CLOCK)] == ["gps", "lamp"]
-    with pytest.raises(SettingsError, match=r"names no sensor; add a section \[gps\] or \[onewire\] or \[lamp\]"):
+    with pytest.raises(SettingsError, match=r"names no sensor; add a section \[gps\] or .* or \[host\] or \[lamp\]"):
         load_settings(written(tmp_path, GOOD.replace('[gps]\nport = "/dev/ttyUSB0"', "")), _Lit)

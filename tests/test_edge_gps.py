@@ -17,7 +17,8 @@ from pledgewatch_edge.clock import RELEASED_MS, AgentClock
 from pledgewatch_edge.fixes import Fix, FixKind, FixQuality
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import serial_port
-from pledgewatch_edge.sensors.gps import GpsSensor, GpsSettings, cells_of
+from pledgewatch_edge.sensors.fix_sampler import cells_of
+from pledgewatch_edge.sensors.gps import GpsSensor, GpsSettings
 from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 

@@ -101,13 +101,15 @@ async def test_a_disk_that_refuses_to_the_end(tmp_path: Path) -> None:
 
 
 async def test_a_full_spool_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with new_spool(tmp_path, Limits(5, 60, 1e9)) as spool:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(5))
+    with new_spool(tmp_path, Limits(1, 60, 1e9)) as spool:
         recorder = Recorder(spool, lambda: None)
         async with asyncio.TaskGroup() as group:
             group.create_task(recorder.run())
-            for number in range(1, 11):
+            for number in range(1, 6):
                 await recorder.put(sample(number))
-                await until(lambda: spool.head_sequence + spool.refused_total == number, "it", 5)  # noqa: B023 - awaited here
+                await until(lambda: spool.refused_total == number, "it", 5)  # noqa: B023 - awaited here
             await recorder.finish()
         assert (spool.head_sequence, spool.refused_total) == (5, 5)
     assert sum("spool is full" in record.getMessage() for record in caplog.records) == 1

@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,11 +18,12 @@ from hypothesis import strategies as st
 
 from pledgewatch_edge.identity import StateError, load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Appended, Limits, Spool, SpoolCorruptError, SpoolError, pack, unpack
+from pledgewatch_edge.spool import Appended, Limits, Spool, SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import EVIDENCE_KEPT, open_spool, status
+from pledgewatch_edge.spool_log import content_of, payload_of, readings_frame, runs_in, segment_name
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed
-from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, Reading
+from pledgewatch_wire.reading import NO_VALUE_FROM, Cell, Channel, Clock, Quality, Reading
 
 APPENDER = """
 import sys
@@ -64,16 +64,29 @@ cells = st.dictionaries(
 ).map(lambda found: tuple(Cell(channel, *found[channel]) for channel in sorted(found)))
 
 
-@given(st.integers(1, 2**53), st.integers(-(2**47), 2**47), st.sampled_from(Clock), cells)
-def test_a_stored_reading_comes_back(sequence: int, time_ms: int, clock: Clock, row: tuple[Cell, ...]) -> None:
+@given(st.integers(1, 2**52), st.integers(0, 2**42), st.sampled_from(Clock), cells, st.booleans())
+def test_a_stored_reading_comes_back(
+    sequence: int, time_ms: int, clock: Clock, row: tuple[Cell, ...], is_urgent: bool
+) -> None:
+    row = tuple(one._replace(value=0) if one.quality >= NO_VALUE_FROM else one for one in row)
     reading = Reading(sequence, time_ms, clock, row)
-    assert unpack(pack(reading)) == reading
+    data = readings_frame(1, [reading], [], is_urgent=is_urgent)
+    (run,) = runs_in(content_of(data).frames)
+    assert (run.first, run.last, run.is_urgent) == (sequence, sequence, is_urgent)
+    assert payload_of(run).readings == (reading,)
 
 
-@given(st.binary(max_size=200))
-def test_bytes_that_were_never_stored_are_refused(data: bytes) -> None:
-    with pytest.raises(SpoolCorruptError):
-        unpack(data)
+@given(st.binary(max_size=200), st.integers(0, 2), st.integers(0, 7))
+def test_damage_costs_the_frames_that_it_touches_and_no_others(noise: bytes, which: int, bit: int) -> None:
+    frames = [readings_frame(1, [Reading(number, *sample(number)[:3])], [], is_urgent=False) for number in (1, 2, 3)]
+    spoilt = bytearray(frames[which])
+    spoilt[(len(noise) * 7) % len(spoilt)] ^= 1 << bit
+    data = b"".join(bytes(spoilt) if place == which else one for place, one in enumerate(frames))
+    assert [run.first for run in runs_in(content_of(data).frames)] == [n for n in (1, 2, 3) if n != which + 1]
+    assert content_of(data).is_holed == (which != 2)
+    whole = content_of(frames[0] + noise + frames[1])
+    assert [run.first for run in runs_in(whole.frames)][:1] == [1]
+    assert content_of(noise).frames == [], "bytes that were never stored are nothing"
 
 
 def test_numbers_chain_and_checkpoints(tmp_path: Path) -> None:
@@ -82,7 +95,7 @@ def test_numbers_chain_and_checkpoints(tmp_path: Path) -> None:
         for start in range(1, 151, 10):
             assert spool.append(samples(10, start)) == Appended(10, 0)
         readings = spool.read(0, 1_000)
-        assert readings == [Reading(number, *sample(number)) for number in range(1, 151)]
+        assert readings == [Reading(number, *sample(number)[:3]) for number in range(1, 151)]
         assert spool.read(20, 3) == readings[20:23]
         assert spool.chain_hash == chained(readings, 1)
         signed = spool.checkpoints(1, 150)
@@ -99,7 +112,7 @@ def test_numbers_chain_and_checkpoints(tmp_path: Path) -> None:
 
 def test_time_makes_a_checkpoint_due(tmp_path: Path) -> None:
     now = 0.0
-    with new_spool(tmp_path, Limits(1_000, 60, 300), monotonic=lambda: now) as spool:
+    with new_spool(tmp_path, Limits(2**20, 60, 300), monotonic=lambda: now) as spool:
         spool.append(samples(2))
         assert not spool.checkpoint_is_due()
         now = 300.0
@@ -118,7 +131,7 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         assert (spool.epoch, spool.head_sequence, spool.spooled, spool.committed_contiguous) == (1, 70, 5, 65)
         spool.append(samples(60, 71))
-        assert spool.chain_hash == chained([Reading(number, *sample(number)) for number in range(1, 131)], 1)
+        assert spool.chain_hash == chained([Reading(number, *sample(number)[:3]) for number in range(1, 131)], 1)
         assert [one.sequence for one in spool.checkpoints(66, 130)] == [120]
         assert spool.measured_total == 130
 
@@ -151,56 +164,56 @@ def test_it_survives_kill_9(tmp_path: Path, round_number: int) -> None:
         assert all(verifies(spool, tmp_path, one, readings) for one in spool.checkpoints(1, spool.head_sequence))
 
 
-def damage_header(folder: Path) -> None:
-    data = bytearray((folder / "spool.db").read_bytes())
+def log_of(folder: Path, place: int = 0) -> Path:
+    """A segment of the log, the oldest first."""
+    return sorted((folder / "spool").glob("*.log"))[place]
+
+
+def damage_head(folder: Path) -> None:
+    data = bytearray(log_of(folder).read_bytes())
     data[:100] = b"\xa5" * 100
-    (folder / "spool.db").write_bytes(data)
+    log_of(folder).write_bytes(data)
 
 
 def damage_by_truncation(folder: Path) -> None:
-    data = (folder / "spool.db").read_bytes()
-    (folder / "spool.db").write_bytes(data[: len(data) // 2 - 100])
+    data = log_of(folder, -1).read_bytes()
+    log_of(folder, -1).write_bytes(data[: len(data) // 2])
 
 
-def damage_page(folder: Path) -> None:
-    data = bytearray((folder / "spool.db").read_bytes())
-    data[-4096:] = b"\0" * 4096
-    data[4096 * 2 : 4096 * 2 + 50] = b"\xff" * 50
-    (folder / "spool.db").write_bytes(data)
+def damage_by_zeroes(folder: Path) -> None:
+    data = bytearray(log_of(folder).read_bytes())
+    data[400:410] = bytes(10)
+    log_of(folder).write_bytes(data)
 
 
 def damage_one_bit(folder: Path) -> None:
-    stored = pack(Reading(500, *sample(500)))
-    data = bytearray((folder / "spool.db").read_bytes())
-    place = data.index(stored)
-    data[place + 30] ^= 4
-    (folder / "spool.db").write_bytes(data)
+    data = bytearray(log_of(folder, 1).read_bytes())
+    data[len(data) // 2] ^= 4
+    log_of(folder, 1).write_bytes(data)
 
 
-def replace_by_another_database(folder: Path) -> None:
-    (folder / "spool.db").unlink()
-    with sqlite3.connect(folder / "spool.db") as connection:
-        connection.execute("CREATE TABLE something (else_ TEXT)")
-    connection.close()
+def replace_by_something_else(folder: Path) -> None:
+    log_of(folder).write_bytes(b"not a log, and long enough to look like one" * 20)
+
+
+def lose_a_segment(folder: Path) -> None:
+    log_of(folder, 1).unlink()
 
 
 def go_back_in_time(folder: Path) -> None:
-    connection = sqlite3.connect(folder / "spool.db")
-    connection.execute("DELETE FROM readings WHERE sequence > 900")
-    connection.execute("UPDATE meta SET head_sequence = 900")
-    connection.commit()
-    connection.close()
+    log_of(folder, -1).unlink()
 
 
 @pytest.mark.parametrize(
     ("damage", "rescued"),
     [
-        (damage_header, 0),
-        (damage_by_truncation, 0),
-        (damage_page, 947),
-        (damage_one_bit, 999),
-        (replace_by_another_database, 0),
-        (go_back_in_time, 900),
+        (damage_head, 3_000),
+        (damage_by_truncation, 2_550),
+        (damage_by_zeroes, 2_950),
+        (damage_one_bit, 2_950),
+        (replace_by_something_else, 1_950),
+        (lose_a_segment, 1_950),
+        (go_back_in_time, 2_100),
     ],
 )
 def test_a_broken_spool_is_moved_aside_and_begins_a_new_epoch(
@@ -210,38 +223,61 @@ def test_a_broken_spool_is_moved_aside_and_begins_a_new_epoch(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with new_spool(tmp_path) as spool:
-        spool.append(samples(1_000))
+        for start in range(1, 3_001, 50):
+            spool.append(samples(50, start))
+        assert len(list((tmp_path / "spool").glob("*.log"))) == 3
     damage(tmp_path)
-    before = (tmp_path / "spool.db").read_bytes()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "spool").iterdir()}
     with new_spool(tmp_path) as spool:
-        assert (spool.epoch, spool.head_sequence, spool.spooled) == (2, rescued, rescued)
-        assert spool.measured_total == 1_000
-        whole = {one.measured_at_ms: one for one in spool.read(0, 1_000)}
-        assert set(whole) <= {one.measured_at_ms for one in samples(1_000)}
+        assert (spool.epoch, spool.spooled) == (2, spool.head_sequence)
+        assert abs(spool.head_sequence - rescued) <= 100
+        assert spool.measured_total == 3_000
+        whole = {one.measured_at_ms: one for one in spool.read(0, 3_000)}
+        assert set(whole) <= {one.measured_at_ms for one in samples(3_000)}
         spool.append(samples(3))
-        assert spool.measured_total == 1_003
-        assert spool.chain_hash == chained(spool.read(0, 2_000), 2)
-    assert (tmp_path / "spool.db.broken-1").read_bytes() == before
+        assert spool.measured_total == 3_003
+        assert spool.chain_hash == chained(spool.read(0, 4_000), 2)
+    aside = tmp_path / "spool.broken-1"
+    assert {path.name: path.read_bytes() for path in aside.iterdir()} == before
     assert [record.levelname for record in caplog.records if "spool broken" in record.getMessage()] == ["ERROR"]
+
+
+def test_an_end_that_is_torn_was_never_there(tmp_path: Path) -> None:
+    """What a power cut leaves of a write that had not ended: its numbers are given again, for nobody has heard them."""
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(10))
+    whole = log_of(tmp_path).read_bytes()
+    torn = readings_frame(1, [Reading(11, *sample(11)[:3])], [], is_urgent=False)
+    for end in (torn[:5], torn[:-1], bytes(4_096)):
+        log_of(tmp_path).write_bytes(whole + end)
+        with new_spool(tmp_path) as spool:
+            assert (spool.epoch, spool.head_sequence) == (1, 10)
+        assert log_of(tmp_path).read_bytes() == whole
+    (tmp_path / "spool" / segment_name(1, 11)).write_bytes(torn[:9])
+    with new_spool(tmp_path) as spool:
+        assert (spool.epoch, spool.append(samples(1, 11)).accepted, spool.head_sequence) == (1, 1, 11)
 
 
 def test_a_lost_or_empty_spool_begins_a_new_epoch(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(5))
-    (tmp_path / "spool.db").unlink()
+    shutil.rmtree(tmp_path / "spool")
     with new_spool(tmp_path) as spool:
         assert spool.epoch == 2
-    (tmp_path / "spool.db").write_bytes(b"")
+    log_of(tmp_path).write_bytes(b"")
     with new_spool(tmp_path) as spool:
         assert (spool.epoch, spool.measured_total) == (3, 5)
 
 
 def test_the_evidence_is_bounded(tmp_path: Path) -> None:
     for _ in range(EVIDENCE_KEPT + 3):
-        (tmp_path / "spool.db").write_bytes(b"not a database, and long enough to look like one" * 20)
         new_spool(tmp_path).close()
-    kept = sorted(path.name for path in tmp_path.glob("spool.db.broken-*"))
-    assert kept == [f"spool.db.broken-{number}" for number in range(4, 8)]
+        replace_by_something_else(tmp_path)
+    new_spool(tmp_path).close()
+    kept = sorted(path.name for path in tmp_path.glob("spool.broken-*"))
+    assert kept == [
+        f"spool.broken-{number}" for number in range(EVIDENCE_KEPT + 3 - EVIDENCE_KEPT + 1, EVIDENCE_KEPT + 4)
+    ]
 
 
 def test_the_spool_of_another_device_is_not_touched(tmp_path: Path) -> None:
@@ -253,7 +289,7 @@ def test_the_spool_of_another_device_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_forget_takes_what_is_covered_and_nothing_else(tmp_path: Path) -> None:
-    with new_spool(tmp_path, Limits(1_000, 10, 1e9)) as spool:
+    with new_spool(tmp_path, Limits(2**20, 10, 1e9)) as spool:
         spool.append(samples(50))
         assert spool.forget(Committed(1, 12, ((20, 25), (31, 31)))).readings == 12 + 6 + 1
         left = [reading.sequence for reading in spool.read(0, 100)]
@@ -316,7 +352,7 @@ def test_a_state_folder_that_was_put_back_lets_nothing_go_and_begins_a_new_epoch
         moments = [one.measured_at_ms for one in spool.read(0, 100)]
         assert moments == [one.measured_at_ms for one in (*samples(10), *samples(more, 101))]
         assert spool.forget(word).ignored == "it is about epoch 1, this is 2"
-    assert (tmp_path / "copy" / "spool.db.broken-1").exists()
+    assert (tmp_path / "copy" / "spool.broken-1").exists()
 
 
 def test_a_word_that_is_about_what_is_here_is_taken_with_its_mark_or_without(tmp_path: Path) -> None:
@@ -325,9 +361,12 @@ def test_a_word_that_is_about_what_is_here_is_taken_with_its_mark_or_without(tmp
         assert spool.forget(true_word(spool, 12)).readings == 12
         assert spool.forget(Committed(1, 15, (), b"")).readings == 3
         leaf = chain.leaf(spool.read(19, 1)[0])
-        assert spool.forget(Committed(1, 15, ((18, 20),), b"\xff" * 8, (chain.mark(leaf),))).readings == 3
-        # What was let go before is not there to be compared.
-        assert spool.forget(Committed(1, 20, ((20, 20),), b"\xff" * 8, (b"\xff" * 8,))).readings == 2
+        assert spool.forget(Committed(1, 15, ((18, 20),), b"", (chain.mark(leaf),))).readings == 3
+        for start in range(31, 3_031, 500):
+            spool.append(samples(500, start))
+        assert spool.forget(true_word(spool, 3_000)).readings == 3_000 - 18
+        # What was let go before, by whole segments, is not there to be compared.
+        assert spool.forget(Committed(1, 900, (), b"\xff" * 8)).readings == 0
 
 
 def test_a_range_of_another_life_stops_the_spool_too(tmp_path: Path) -> None:
@@ -338,38 +377,14 @@ def test_a_range_of_another_life_stops_the_spool_too(tmp_path: Path) -> None:
         assert spool.spooled == 30
 
 
-def test_a_spool_of_the_format_before_is_taken_up(tmp_path: Path) -> None:
-    with new_spool(tmp_path) as spool:
-        spool.append(samples(10))
-    with contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as connection:
-        connection.executescript(
-            "ALTER TABLE readings DROP COLUMN mark; ALTER TABLE meta DROP COLUMN ended; UPDATE meta SET format = 1"
-        )
-    assert status(tmp_path)["spooled"] == 10
-    for _ in range(2):
-        with new_spool(tmp_path) as spool:
-            assert (spool.epoch, spool.spooled) == (1, 10)
-    with new_spool(tmp_path) as spool:
-        assert spool.forget(Committed(1, 5, (), b"\xff" * 8)).readings == 5  # nothing to compare it with
-        spool.append(samples(5, 11))
-        assert spool.forget(true_word(spool, 15)).readings == 10
-
-
 def copy_of(folder: Path, other: Path) -> None:
-    """A state folder as it would come from a backup: SQLite's own copy of the spool, and the other files."""
-    shutil.copytree(folder, other, ignore=shutil.ignore_patterns("spool.db*"))
-    with (
-        contextlib.closing(sqlite3.connect(folder / "spool.db")) as here,
-        contextlib.closing(sqlite3.connect(other / "spool.db")) as there,
-    ):
-        here.backup(there)
+    """A state folder as it would come from a backup."""
+    shutil.copytree(folder, other)
 
 
 def true_word(spool: Spool, contiguous: int) -> Committed:
     """What a cloud says that has the spool's readings up to a number."""
-    with contextlib.closing(sqlite3.connect(spool._path)) as connection:
-        (mark,) = connection.execute("SELECT mark FROM readings WHERE sequence = ?", (contiguous,)).fetchone()
-    return Committed(spool.epoch, contiguous, (), mark)
+    return Committed(spool.epoch, contiguous, (), spool._mark_at(contiguous, of_chain=True))
 
 
 def test_a_range_that_somebody_else_put_there_does_not_hide_the_rest(tmp_path: Path) -> None:
@@ -391,7 +406,7 @@ def test_a_range_that_somebody_else_put_there_does_not_hide_the_rest(tmp_path: P
 )
 def test_what_is_left_is_what_was_not_committed(tmp_path_factory: pytest.TempPathFactory, steps: list[object]) -> None:
     expected: set[int] = set()
-    with new_spool(tmp_path_factory.mktemp("spool"), Limits(1_000, 7, 1e9)) as spool:
+    with new_spool(tmp_path_factory.mktemp("spool"), Limits(2**20, 7, 1e9)) as spool:
         for step in steps:
             if isinstance(step, int):
                 spool.append(samples(step, spool.head_sequence + 1))
@@ -407,18 +422,6 @@ def test_what_is_left_is_what_was_not_committed(tmp_path_factory: pytest.TempPat
         assert spool.spooled == len(expected)
 
 
-def test_at_the_limit_the_newest_is_refused(tmp_path: Path) -> None:
-    with new_spool(tmp_path, Limits(10, 60, 1e9)) as spool:
-        assert spool.append(samples(8)) == Appended(8, 0)
-        assert spool.append(samples(5, 9)) == Appended(2, 3)
-        assert spool.append(samples(1, 11)) == Appended(0, 1)
-        assert (spool.head_sequence, spool.refused_total, spool.measured_total) == (10, 4, 10)
-        spool.forget(Committed(1, 1))
-        assert spool.append(samples(2, 11)) == Appended(1, 1)
-    with new_spool(tmp_path) as spool:
-        assert (spool.head_sequence, spool.refused_total) == (11, 5)
-
-
 def test_a_disk_that_refuses_changes_nothing(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(10))
@@ -426,7 +429,7 @@ def test_a_disk_that_refuses_changes_nothing(tmp_path: Path) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "spool.db-wal").stat().st_size, hard))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (log_of(tmp_path).stat().st_size + 100, hard))
             with pytest.raises(SpoolError):
                 spool.append(samples(2_000, 11))
         finally:
@@ -440,26 +443,30 @@ def test_a_disk_that_refuses_changes_nothing(tmp_path: Path) -> None:
 def test_corruption_while_running_stops(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(10))
-        other = sqlite3.connect(tmp_path / "spool.db")
-        other.execute("UPDATE readings SET reading = x'00' || substr(reading, 2) WHERE sequence = 4")
-        other.execute("UPDATE readings SET reading = x'0102' WHERE sequence = 5")
-        other.commit()
-        other.close()
-        with pytest.raises(SpoolCorruptError):
+        data = bytearray(log_of(tmp_path).read_bytes())
+        data[-10] ^= 1
+        log_of(tmp_path).write_bytes(data)
+        with pytest.raises(SpoolCorruptError, match="has changed on the disk"):
+            spool.read(4, 10)
+        log_of(tmp_path).unlink()
+        with pytest.raises(SpoolCorruptError, match="is gone"):
             spool.read(4, 10)
 
 
 def test_status_reads_beside_a_running_agent(tmp_path: Path) -> None:
     assert status(tmp_path)["head_sequence"] == 0
-    with new_spool(tmp_path, Limits(20, 10, 1e9)) as spool:
-        spool.append(samples(25))
+    with new_spool(tmp_path, Limits(2**20, 10, 1e9)) as spool:
+        spool.append(samples(20))
+        spool.refuse(5)
         spool.forget(Committed(1, 12))
         expected = {
             "epoch": 1,
             "measured": 20,
             "head_sequence": 20,
             "spooled": 8,
+            "spooled_bytes": spool.spooled_bytes,
             "refused": 5,
+            "thinned": 0,
             "committed_contiguous": 12,
             "signed_sequence": 20,
             "oldest_spooled": 13,
@@ -474,13 +481,13 @@ def test_a_full_disk_frees_itself_once_the_cloud_has_spoken(tmp_path: Path) -> N
     """What is committed leaves even a disk without a byte of room, and new readings have room again."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", str(disk)], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], check=False)
     if mounted.returncode:
         pytest.skip("needs a kernel that lets tests mount a small disk")
     try:
         with new_spool(disk) as spool:
             try:
-                for start in range(0, 100_000, 50):
+                for start in range(0, 1_000_000, 50):
                     spool.append(samples(50, start + 1))
             except SpoolError:
                 head = spool.head_sequence
@@ -493,8 +500,23 @@ def test_a_full_disk_frees_itself_once_the_cloud_has_spoken(tmp_path: Path) -> N
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_an_append_waits_for_the_disk(tmp_path: Path) -> None:
-    """synchronous = FULL (2) in write-ahead mode: what append returned from survives a power cut."""
+def test_an_append_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What append returned from survives a power cut: the file is waited for, once, after all was written."""
+    done: list[str] = []
+    pwrite, fdatasync = os.pwrite, os.fdatasync
+
+    def write(descriptor: int, data: bytes, at: int) -> int:
+        done.append("write")
+        return pwrite(descriptor, data, at)
+
+    def wait(descriptor: int) -> None:
+        done.append("wait")
+        fdatasync(descriptor)
+
+    monkeypatch.setattr("os.pwrite", write)
+    monkeypatch.setattr("os.fdatasync", wait)
     with new_spool(tmp_path) as spool:
-        assert spool._connection.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert spool._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        done.clear()
+        spool.append([*samples(500), sample(501, clock=Clock.NTP)])
+        assert [one for one in done if one == "wait"] == ["wait"]
+        assert done.index("wait") > done.index("write")

@@ -10,9 +10,10 @@ from edge_support import until
 from heard import Heard
 from modbus_slave import Slave, Spoil, slave
 
+from pledgewatch_edge.registers import Table, Type, WordOrder
+from pledgewatch_edge.registers import number_of as number
 from pledgewatch_gateway.sources import Value, gone
-from pledgewatch_gateway.sources.modbus import ModbusSettings, ModbusSource, RegisterSettings, Table, Type, WordOrder
-from pledgewatch_gateway.sources.modbus import number_of as number
+from pledgewatch_gateway.sources.modbus import ModbusSettings, ModbusSource, RegisterSettings
 from pledgewatch_gateway.sources.modbus_client import Function, ModbusClient, ModbusLostError, ModbusRefusedError
 from pledgewatch_wire.reading import Quality
 

@@ -25,6 +25,7 @@ from needed import DATA, needs
 from standardwebhooks import Webhook
 from test_epcis_out import CONTAINER, SCHEMA, assert_valid
 
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api import tellings as tellings_module
 from pledgewatch_cloud.config import SenderSettings
 from pledgewatch_cloud.credentials import CredentialError, sender_keys
@@ -618,3 +619,22 @@ def test_two_senders_who_are_known_by_the_same_are_refused(one: SenderKeys, othe
 def test_a_sender_is_configured_as_it_can_be_known(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         SenderSettings(**{"id": "carrier"} | changes)
+
+
+def test_a_notice_is_read_as_it_was_taken_with_what_became_of_it(tmp_path: Path) -> None:
+    cloud = NoticeCloud(tmp_path)
+    assert cloud.post("/notices", plain("1")).status_code == 200
+    found = cloud.get("/notices/carrier/1")
+    assert (found["kind"], found["sender"], found["fate"], found["against"]) == (
+        "customs_cleared",
+        "carrier",
+        "standing",
+        [],
+    )
+    assert sorted(found) == sorted(examples.NOTICE)
+    assert cloud.post("/notices", {"notices": [{"id": "2", "withdraws": "1"}]}).status_code == 200
+    found = cloud.get("/notices/carrier/1")
+    assert (found["fate"], found["against"]) == ("withdrawn", ["carrier/2"])
+    assert_problem(cloud.client.get("/notices/carrier/3"), 404)
+    assert_problem(cloud.sender.get("/notices/carrier/1"), 401)
+    cloud.close()

@@ -44,6 +44,7 @@ def test_no_answer_is_otherwise_than_the_api_says(seeing: Seeing) -> None:
         "case": list(state.watch.cases),
         "by": ["vessel", "country"],
         "alert": [one.id for one in state.alerts.values()] or ["1"],
+        "event": [one.id for one in seeing.store.events(0, 1_000)],
     }
     found = assert_answers_as_it_says(seeing.client.app, known, EXAMPLES)
     assert len(found) > 60

@@ -81,6 +81,11 @@ class AgentClock:
             return now_ms, Clock.NTP
         return now_ms, Clock.RTC if now_ms >= RELEASED_MS else Clock.UNSET
 
+    def offset_ms(self) -> int | None:
+        """The system's clock less the receiver's time; None where no receiver tells it."""
+        now_ms, clock = self.now()
+        return self._system_ms() - now_ms if clock is Clock.GPS else None
+
     def mark(self) -> int:
         """This moment, for telling `set_by_fix` later when a time was heard. Only differences mean anything."""
         return self._monotonic_ms()

@@ -94,12 +94,20 @@ class CheckpointSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolSettings:
-    """How many readings the spool may hold; at the limit the newest reading is refused and counted."""
+    """How large the spool may grow (`max_mib`) and how old what is in it (`max_days`, 0: any age); at either bound old
+    readings are thinned to one each `thin_to_s`, and that is declared (spool.py). Samples wait `hold_s` for others, so
+    that the flash is written to seldom; urgent ones do not."""
 
-    readings_max: int = 1_000_000
+    max_mib: float = 64.0
+    max_days: float = 0.0
+    thin_to_s: float = 3_600.0
+    hold_s: float = 0.0
 
     def __post_init__(self) -> None:
-        require_within("readings_max", self.readings_max, 1, 100_000_000)
+        require_within("max_mib", self.max_mib, 0.25, 65_536.0)
+        require_within("max_days", self.max_days, 0.0, 36_500.0)
+        require_within("thin_to_s", self.thin_to_s, 1.0, DAY_S)
+        require_within("hold_s", self.hold_s, 0.0, 3_600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

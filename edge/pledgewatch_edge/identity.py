@@ -10,7 +10,7 @@ The state folder holds, besides the spool:
 - `epoch`: the counter, replaced by rename. It is there before the key is, so a key without a counter means that
   somebody has taken the counter away; then only a spool or a tally can say how far it was, and where they cannot, a
   person must.
-- `tally`: how many readings were measured over all epochs and how many were refused, and the newest number given.
+- `tally`: how many readings were measured over all epochs, how many were refused or dropped, and the newest number.
   The spool knows its own numbers; the tally knows them after the spool is lost, and notices a spool that went back in
   time (a restored copy, a journal file deleted), which would give numbers a second time.
 - `agent.lock`: held by the one agent that may use the folder.
@@ -40,7 +40,7 @@ KEY_FILE: Final = "device.key"
 EPOCH_FILE: Final = "epoch"
 TALLY_FILE: Final = "tally"
 LOCK_FILE: Final = "agent.lock"
-_SLOT: Final = struct.Struct(">QQQQ")
+_SLOT: Final = struct.Struct(">QQQQQ")
 _SUM: Final = struct.Struct(">I")
 _SLOT_BYTES: Final = _SLOT.size + _SUM.size
 _SLOT_STRIDE: Final = 4_096  # each slot in a block of its own, so that one torn write cannot spoil both
@@ -117,12 +117,14 @@ def sole_use(folder: Path) -> Iterator[None]:
 
 
 class Totals(NamedTuple):
-    """Counts of readings: the epoch, those of all epochs before it, the newest number in it, those refused ever."""
+    """Counts of readings: the epoch, those of all epochs before it, the newest number in it, and ever: those refused,
+    and those dropped for want of room."""
 
     epoch: int = 0
     measured_before: int = 0
     head_sequence: int = 0
     refused: int = 0
+    thinned: int = 0
 
     @property
     def measured(self) -> int:

@@ -1,13 +1,15 @@
 """From the sensors to the spool: whatever is measured while one batch goes to disk is the next batch.
 
-Sensors put samples into a short queue and go on; one task takes what is there and appends it in one transaction, so a
-slow flash card makes the batches larger and not the sensors late. While the disk refuses, samples are kept in memory
+Sensors put samples into a short queue and go on; one task takes what is there and appends it in one write, so a slow
+flash card makes the batches larger and not the sensors late. A batch waits `hold_s` for more, unless something in it is
+urgent: each write costs the card a block, however little is in it. While the disk refuses, samples are kept in memory
 up to WAITING_MAX and the append is tried again; beyond that the newest is refused and counted.
 """
 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +17,7 @@ from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.spool import Spool, SpoolError
+from pledgewatch_wire.reading import Cell, Channel
 
 QUEUE_MAX: Final = 1_024
 WAITING_MAX: Final = 10_000
@@ -26,11 +29,19 @@ class Recorder:
     """Owns the way into a spool. `on_append` is called, in the event loop, after each append."""
 
     def __init__(
-        self, spool: Spool, on_append: Callable[[], None], *, retry_s: float = 2.0, waiting_max: int = WAITING_MAX
+        self,
+        spool: Spool,
+        on_append: Callable[[], None],
+        *,
+        retry_s: float = 2.0,
+        hold_s: float = 0.0,
+        waiting_max: int = WAITING_MAX,
     ) -> None:
         self._spool = spool
         self._on_append = on_append
         self._retry_s = retry_s
+        self._hold_s = hold_s
+        self._held_since_s = 0.0
         self._waiting_max = waiting_max
         self._queue: asyncio.Queue[Sample | None] = asyncio.Queue(QUEUE_MAX)
         self._waiting: list[Sample] = []
@@ -56,7 +67,8 @@ class Recorder:
         """Write for ever, or until `finish`; then sign the head. What cannot be written at the end is refused."""
         while not self._is_finishing:
             await self._collect()
-            await self._write()
+            if not self._is_held():
+                await self._write()
         self._take_queued()
         await self._write()
         if self._waiting:
@@ -65,6 +77,12 @@ class Recorder:
             return
         with contextlib.suppress(SpoolError):  # said already; the next start signs
             await asyncio.to_thread(self._spool.checkpoint)
+
+    def _is_held(self) -> bool:
+        """Whether what waits may wait for more."""
+        if not self._waiting or self._is_finishing or any(one.is_urgent for one in self._waiting):
+            return False
+        return len(self._waiting) < QUEUE_MAX and time.monotonic() - self._held_since_s < self._hold_s
 
     async def _collect(self) -> None:
         """Wait for a sample; or for a while, when something is due without one."""
@@ -88,6 +106,8 @@ class Recorder:
         if sample is None:
             self._is_finishing = True
         elif len(self._waiting) < self._waiting_max:
+            if not self._waiting:
+                self._held_since_s = time.monotonic()
             self._waiting.append(sample)
         else:
             self._spool.refuse(1)
@@ -105,8 +125,13 @@ class Recorder:
         except SpoolError as error:
             self._disk.lost(str(error))
             return
-        self._waiting = []
+        newest, self._waiting = self._waiting[-1], []
         self._disk.back()
+        if appended.thinned:
+            log.warning("spool thinned dropped=%d ever=%d", appended.thinned, self._spool.thinned_total)
+            # That readings were dropped is a reading too: numbered, chained, signed, and never dropped itself.
+            told = Cell(Channel.THINNED_READINGS, self._spool.thinned_total)
+            self._keep(Sample(newest.measured_at_ms, newest.clock, (told,), is_urgent=True))
         if appended.refused:
             self._room.lost("the spool is full; the newest readings are refused and counted")
         else:

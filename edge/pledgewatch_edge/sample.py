@@ -9,8 +9,12 @@ from pledgewatch_wire.reading import Cell
 
 
 class Sample(NamedTuple):
-    """A moment (Unix milliseconds UTC), the clock that told it, and cells ascending by channel, never empty."""
+    """A moment (Unix milliseconds UTC), the clock that told it, and cells ascending by channel, never empty.
+
+    `is_urgent`: an alarm or a change of state, which goes first and is never dropped.
+    """
 
     measured_at_ms: int
     clock: int
     cells: tuple[Cell, ...]
+    is_urgent: bool = False

@@ -1,68 +1,72 @@
-"""The spool: every reading, on disk, until the cloud says *committed*.
+"""The spool: every reading, on disk, until the cloud says *committed*; and what is dropped where there is no more room.
 
-One SQLite file in WAL mode with synchronous=FULL: when `append` returns, the readings survive a power cut. One
-transaction gives the numbers, stores the readings, extends the running hash of the chain and writes the checkpoints
-that are due, so there is no moment at which one of them is known without the others.
-
-A reading is stored in its canonical form (pledgewatch_wire.chain), the very bytes that were hashed, with a CRC-32
-behind it because a flash card flips bits where SQLite does not look.
+What lies on the disk is told in spool_log.py. When `append` returns, the readings survive a power cut: they were
+written behind each other and the disk has been waited for, once for a batch. A batch that was not whole on the disk
+when the power went is not there at the next start; nobody has heard its numbers, for nothing is sent before it is safe.
 
 A checkpoint is born with its reading, and travels in the same payload. Only one that is signed because time has passed
 or the agent stops is born *late*, when its reading may already have been sent; that one travels with the reading that
 follows, and is kept until that one is committed.
 
-Beside each reading lies the mark of the running hash after it, and `committed` carries the cloud's. Where they differ,
-the counter has been put back (a state folder from an older copy) and numbers were given twice: what the cloud has under
-them is not what is here, so nothing is let go, and the spool stops and begins a new epoch when it is opened again.
+`committed` carries marks of the cloud's chain. Where they differ from ours the counter has been put back (a state
+folder from an older copy) and numbers were given twice: what the cloud has under them is not what is here, so nothing
+is let go, and the spool stops and begins a new epoch when it is opened again.
 
-When the spool is full, the newest reading is refused and counted; it gets no number, so it leaves no gap.
+The spool is bounded, in bytes and in time. At either bound the oldest segments are *thinned*, by a rule that anybody
+can check: of the readings that are not urgent the first of each `thin_to_s` is kept, and where that is not enough the
+first of each SECOND_TURN times as long; what is older than it may be goes whole. Urgent readings and the last of each
+segment always stay. What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the
+last reading of the segment, so the cloud knows what will not come. Where nothing is left to be thinned, the newest
+reading that is not urgent is refused and counted; it gets no number, so it leaves no gap.
 
 All methods may be called from any thread; they take turns.
 """
 
 import contextlib
-import hashlib
 import os
-import sqlite3
-import struct
 import threading
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pledgewatch_edge.identity import Tally
+from pledgewatch_edge.identity import Tally, flush_folder
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.spool_log import (
+    SEGMENT_BYTES,
+    SEGMENT_READINGS,
+    Content,
+    Head,
+    Kind,
+    Run,
+    committed_frame,
+    content_of,
+    frame,
+    head_frame,
+    late_frame,
+    late_of,
+    payload_of,
+    readings_frame,
+    runs_in,
+    segment_name,
+    thinned_frame,
+    thinned_in,
+    write_durably,
+)
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import Checkpoint, Committed
-from pledgewatch_wire.reading import Cell, Reading
+from pledgewatch_wire.codec import MAX_READINGS, Checkpoint, Committed, Thinned
+from pledgewatch_wire.marks import Marks
+from pledgewatch_wire.reading import Reading
 
-RESERVE_FILE: Final = "spool.reserve"
-RESERVE_BYTES: Final = 256 * 1024
-SPOOL_FILE: Final = "spool.db"
-_HEAD: Final = struct.Struct(">QqBQ")  # the fixed head of chain.canonical
-_CRC: Final = struct.Struct(">I")
-_CORRUPT_CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-_TABLES: Final = (
-    "CREATE TABLE readings (sequence INTEGER PRIMARY KEY, reading BLOB NOT NULL, mark BLOB)",
-    "CREATE TABLE checkpoints (sequence INTEGER PRIMARY KEY, signature BLOB NOT NULL, late INTEGER NOT NULL)",
-    """CREATE TABLE meta (
-        one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, device TEXT NOT NULL,
-        epoch INTEGER NOT NULL, head_sequence INTEGER NOT NULL, chain_hash BLOB NOT NULL,
-        signed_sequence INTEGER NOT NULL, committed_contiguous INTEGER NOT NULL, ended TEXT NOT NULL DEFAULT ''
-    )""",
-)
-_FORMAT: Final = 2
-# From format 1, whose readings have no mark: they are let go without being compared.
-_RAISE: Final = (
-    "ALTER TABLE readings ADD COLUMN mark BLOB",
-    "ALTER TABLE meta ADD COLUMN ended TEXT NOT NULL DEFAULT ''",
-    "UPDATE meta SET format = 2",
-)
+SPOOL_FOLDER: Final = "spool"
+URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
+SECOND_TURN: Final = 24
+_TURNS: Final = 2
 
 
 class SpoolError(RuntimeError):
@@ -70,22 +74,27 @@ class SpoolError(RuntimeError):
 
 
 class SpoolCorruptError(RuntimeError):
-    """The spool's file is broken. The next opening moves it aside and begins a new epoch."""
+    """The spool's files are broken. The next opening moves them aside and begins a new epoch."""
 
 
 class Limits(NamedTuple):
-    """How many readings the spool may hold, and after how many readings or seconds the chain is signed."""
+    """How many bytes the spool may hold and for how long, to what it is thinned, and after how many readings or seconds
+    the chain is signed. `age_s` 0: for ever."""
 
-    readings_max: int
+    bytes_max: int
     every_readings: int
     every_s: float
+    thin_to_s: float = 3_600.0
+    age_s: float = 0.0
 
 
 class Appended(NamedTuple):
-    """What became of a batch: its first `accepted` samples are on disk, the other `refused` are gone for good."""
+    """What became of a batch: `accepted` samples are on disk, `refused` ones are gone for good, and to make room
+    `thinned` readings were dropped."""
 
     accepted: int
     refused: int
+    thinned: int = 0
 
 
 class Forgotten(NamedTuple):
@@ -95,52 +104,44 @@ class Forgotten(NamedTuple):
     ignored: str | None = None
 
 
-class Meta(NamedTuple):
-    """The spool's one row about itself. `ended`: why no number may be given in this epoch any more; empty: they may."""
+@dataclass(slots=True)
+class Segment:
+    """A file of the log, and the sequences that it still has (first, last), ascending.
 
-    device: str
-    epoch: int
-    head_sequence: int
-    chain_hash: bytes
-    signed_sequence: int
-    committed_contiguous: int
-    ended: str
+    `turns`: how often it was thinned; `newest_ms`: when its newest reading was measured.
+    """
 
+    path: Path
+    head: Head
+    end: int
+    last: int
+    runs: list[tuple[int, int]] = field(default_factory=list)
+    turns: int = 0
+    dropped: int = 0
+    newest_ms: int = 0
 
-def pack(reading: Reading) -> bytes:
-    """A reading as it is stored."""
-    plain = chain.canonical(reading)
-    return plain + _CRC.pack(zlib.crc32(plain))
+    def add(self, first: int, last: int) -> None:
+        """Note that readings stand in it."""
+        if self.runs and self.runs[-1][1] == first - 1:
+            first = self.runs.pop()[0]
+        self.runs.append((first, last))
+        self.last = max(self.last, last)
 
+    def kept(self) -> int:
+        """How many readings stand in it."""
+        return sum(last - first + 1 for first, last in self.runs)
 
-def leaf_of(stored: bytes) -> bytes:
-    """The chain's leaf of a stored reading."""
-    return hashlib.sha256(stored[: -_CRC.size]).digest()
-
-
-def unpack(stored: bytes) -> Reading:
-    """The reading behind stored bytes. Raises SpoolCorruptError where they are not what was stored."""
-    plain, crc = stored[: -_CRC.size], stored[-_CRC.size :]
-    if len(plain) < _HEAD.size or _CRC.unpack(crc)[0] != zlib.crc32(plain):
-        raise SpoolCorruptError("a stored reading has changed on the disk")
-    sequence, measured_at_ms, clock, mask = _HEAD.unpack_from(plain)
-    channels = [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
-    values = struct.unpack_from(f">{len(channels)}q", plain, _HEAD.size)
-    qualities = plain[_HEAD.size + 8 * len(channels) :]
-    cells = tuple(Cell(*cell) for cell in zip(channels, values, qualities, strict=True))
-    return Reading(sequence, measured_at_ms, clock, cells)
+    def waiting(self, committed: Marks) -> int:
+        """How many of them the cloud is not known to have."""
+        if not committed.ranges and not (self.runs and self.runs[0][0] <= committed.contiguous):
+            return self.kept()
+        return sum(_uncovered(first, last, committed) for first, last in self.runs)
 
 
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """SQLite's errors as ours: a broken file is SpoolCorruptError, a disk that refuses is SpoolError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        primary_code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if primary_code in _CORRUPT_CODES:
-            raise SpoolCorruptError(f"{path}: {error}") from error
-        raise SpoolError(f"{path}: {error}") from error
+def _uncovered(first: int, last: int, committed: Marks) -> int:
+    first = max(first, committed.contiguous + 1)
+    covered = sum(max(0, min(last, high) - max(first, low) + 1) for low, high in committed.ranges)
+    return max(0, last - first + 1) - covered
 
 
 class Spool:
@@ -151,26 +152,32 @@ class Spool:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        path: Path,
+        folder: Path,
+        segments: list[Segment],
         key: Ed25519PrivateKey,
         tally: Tally,
         limits: Limits,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        chain_hash: bytes,
+        signed: int,
+        contiguous: int,
     ) -> None:
-        self._connection = connection
-        self._path = path
+        """Go on with the last of some segments, of one epoch and whole. `chain_hash` and `signed` are at its end."""
+        self._folder = folder
+        self._segments = segments
         self._key = key
         self._tally = tally
         self._limits = limits
         self._monotonic = monotonic
         self._lock = threading.RLock()
         self._signed_at = monotonic()
-        self._reserve = path.with_name(RESERVE_FILE)
-        self._keep_reserve()
-        with disk_errors(path):
-            self._meta = read_meta(connection)
-            self._spooled: int = connection.execute("SELECT count(*) FROM readings").fetchone()[0]
+        self._chain_hash, self._signed = chain_hash, signed
+        self._committed = Marks(contiguous)
+        self._spooled = sum(one.waiting(self._committed) for one in segments)
+        self._bytes = sum(one.end for one in segments)
+        with _disk_errors(folder):
+            self._descriptor = os.open(segments[-1].path, os.O_RDWR | os.O_CLOEXEC)
 
     def __enter__(self) -> Self:
         return self
@@ -181,27 +188,27 @@ class Spool:
     @property
     def device(self) -> str:
         """Whose readings these are."""
-        return self._meta.device
+        return self._segments[-1].head.device
 
     @property
     def epoch(self) -> int:
         """This life of the spool."""
-        return self._meta.epoch
+        return self._segments[-1].head.epoch
 
     @property
     def head_sequence(self) -> int:
         """The newest number given in this epoch, 0 for none."""
-        return self._meta.head_sequence
+        return self._segments[-1].last
 
     @property
     def chain_hash(self) -> bytes:
         """The running hash over readings 1 to `head_sequence`."""
-        return self._meta.chain_hash
+        return self._chain_hash
 
     @property
     def committed_contiguous(self) -> int:
         """The highest sequence of this epoch up to which all is committed, as far as the device has heard."""
-        return self._meta.committed_contiguous
+        return self._committed.contiguous
 
     @property
     def spooled(self) -> int:
@@ -209,65 +216,115 @@ class Spool:
         return self._spooled
 
     @property
+    def spooled_bytes(self) -> int:
+        """How many bytes the files hold."""
+        return self._bytes
+
+    @property
     def measured_total(self) -> int:
         """How many readings were given a number, over all epochs."""
-        return self._tally.totals.measured_before + self._meta.head_sequence
+        return self._tally.totals.measured_before + self.head_sequence
 
     @property
     def refused_total(self) -> int:
         """How many samples could not be kept, over all epochs."""
         return self._tally.totals.refused
 
-    def append(self, samples: Sequence[Sample]) -> Appended:
-        """Number, store and chain a batch in one transaction. On return it is on the disk.
+    @property
+    def thinned_total(self) -> int:
+        """How many readings were dropped for want of room, over all epochs."""
+        return self._tally.totals.thinned
 
-        Where the spool has no room for all, the first ones are kept and the newest refused.
+    def append(self, samples: Sequence[Sample]) -> Appended:
+        """Number, store and chain a batch in one write. On return it is on the disk.
+
+        Where there is no room for it, old readings are thinned first; where that is not enough, the urgent samples are
+        kept and the others refused.
         """
         with self._lock:
-            room = max(0, self._limits.readings_max - self._spooled)
-            kept = samples[:room]
-            if kept:
-                self._store(kept)
-            self.refuse(len(samples) - len(kept))
-            return Appended(len(kept), len(samples) - len(kept))
+            thinned = self._make_room()
+            limit = self._limits.bytes_max
+            kept = samples if self._bytes < limit else [one for one in samples if one.is_urgent]
+            if self._bytes >= URGENT_RESERVE * limit:
+                kept = []
+            for start in range(0, len(kept), SEGMENT_READINGS):
+                self._store(kept[start : start + SEGMENT_READINGS])
+            self._note(refused=len(samples) - len(kept))
+            return Appended(len(kept), len(samples) - len(kept), thinned)
 
     def refuse(self, count: int) -> None:
         """Count samples that were measured and could not be kept."""
         with self._lock:
             if count:
-                self._note(self._tally.totals.refused + count)
+                self._note(refused=count)
 
     def read(self, after_sequence: int, limit: int) -> list[Reading]:
-        """The next readings above a sequence, ascending, at most `limit`; numbers already committed are not there."""
-        with self._lock, disk_errors(self._path):
-            rows = self._connection.execute(
-                "SELECT reading FROM readings WHERE sequence > ? ORDER BY sequence LIMIT ?", (after_sequence, limit)
-            ).fetchall()
-        return [unpack(stored) for (stored,) in rows]
+        """The next readings above a sequence, ascending, at most `limit`; what is committed or dropped is not there."""
+        found: list[Reading] = []
+        with self._lock:
+            for run in self._runs(after_sequence):
+                if len(found) >= limit:
+                    break
+                found += [
+                    one
+                    for one in self._payload(run).readings
+                    if one.sequence > after_sequence and one.sequence not in self._committed
+                ]
+        return found[:limit]
+
+    def urgent(self, after_sequence: int, limit: int) -> list[Reading]:
+        """The same, of the urgent ones alone."""
+        found: list[Reading] = []
+        with self._lock:
+            for run in self._runs(after_sequence):
+                if len(found) >= limit:
+                    break
+                if run.is_urgent:
+                    found += [
+                        one
+                        for one in self._payload(run).readings
+                        if one.sequence > after_sequence and one.sequence not in self._committed
+                    ]
+        return found[:limit]
 
     def checkpoints(self, first: int, last: int) -> list[Checkpoint]:
         """The checkpoints that travel with readings first to last: theirs, and a late one of the reading before."""
-        with self._lock, disk_errors(self._path):
-            rows = self._connection.execute(
-                "SELECT sequence, signature FROM checkpoints"
-                " WHERE sequence BETWEEN ? AND ? OR (sequence = ? AND late) ORDER BY sequence",
-                (first, last, first - 1),
-            ).fetchall()
-        return [Checkpoint(sequence, signature) for sequence, signature in rows]
+        found: list[Checkpoint] = []
+        with self._lock:
+            above = self._committed.contiguous
+            for segment in self._segments:
+                # A late one may stand in the segment after its reading's.
+                if segment.head.first > last + 1 or segment.last < first - 1:
+                    continue
+                frames = self._content(segment).frames
+                late = [one for one in map(late_of, frames) if one is not None]
+                found += [one for one in late if max(first - 1, above) <= one.sequence <= last]
+                for run in runs_in(frames):
+                    if run.last >= first and run.first <= last:
+                        own = self._payload(run).checkpoints
+                        found += [one for one in own if max(first, above + 1) <= one.sequence <= last]
+        return sorted(found)
+
+    def thinned(self, first: int, last: int) -> list[Thinned]:
+        """The declarations that travel with readings first to last."""
+        with self._lock:
+            some = [one for one in self._segments if one.turns and first <= one.last <= last]
+            found = [thinned_in(self._content(one).frames) for one in some]
+        return [one for one in found if one is not None]
 
     def checkpoint_is_due(self) -> bool:
         """Whether readings have stayed unsigned for as long as they may."""
-        is_unsigned = self._meta.head_sequence > self._meta.signed_sequence
+        is_unsigned = self.head_sequence > self._signed
         return is_unsigned and self._monotonic() - self._signed_at >= self._limits.every_s
 
     def checkpoint(self) -> Checkpoint | None:
         """Sign the head now, unless it is signed already (None)."""
         with self._lock:
-            meta = self._meta
-            if meta.head_sequence <= meta.signed_sequence:
+            if self.head_sequence <= self._signed:
                 return None
-            signed = self._sign(meta.head_sequence, meta.chain_hash)
-            self._commit([], [signed], meta._replace(signed_sequence=meta.head_sequence), late=True)
+            signed = self._sign(self.head_sequence, self._chain_hash)
+            self._write(late_frame(signed))
+            self._signed, self._signed_at = signed.sequence, self._monotonic()
             return signed
 
     def forget(self, committed: Committed) -> Forgotten:
@@ -278,171 +335,297 @@ class Spool:
         under our numbers, or more of them: see the head of this file.
         """
         with self._lock:
-            meta = self._meta
-            if committed.epoch != meta.epoch:
-                return Forgotten(0, f"it is about epoch {committed.epoch}, this is {meta.epoch}")
+            if committed.epoch != self.epoch:
+                return Forgotten(0, f"it is about epoch {committed.epoch}, this is {self.epoch}")
             self._require_ours(committed)
-            ranges = [one for one in committed.ranges if one[1] <= meta.head_sequence]
-            contiguous = max(meta.committed_contiguous, committed.contiguous)
-            try:
-                deleted = self._delete(contiguous, ranges)
-            except SpoolError:
-                # To delete takes room too: where the disk is full, the reserve is what it takes.
-                if not self._reserve.exists():
-                    raise
-                self._reserve.unlink()
-                deleted = self._delete(contiguous, ranges)
-            self._meta = meta._replace(committed_contiguous=contiguous)
-            self._spooled -= deleted
-            self._keep_reserve()
-            return Forgotten(deleted)
-
-    def _require_ours(self, committed: Committed) -> None:
-        """Raise SpoolCorruptError, and have it raised at the next opening too, where a word is about another life."""
-        said, head = committed.contiguous, self._meta.head_sequence
-        if said > head:
-            self._end(f"the cloud has readings up to {said} and the newest here is {head}")
-        compared = [(said, self._marks_at(said)[1], committed.chain_mark)]
-        for (_, last), mark in zip(committed.ranges, committed.range_marks, strict=False):
-            compared.append((last, self._marks_at(last)[0], mark))
-        for sequence, ours, theirs in compared:
-            if ours and theirs and ours != theirs:
-                self._end(f"the cloud has another reading {sequence}")
-
-    def _marks_at(self, sequence: int) -> tuple[bytes, bytes]:
-        """The marks of a reading's leaf and of the running hash after it; empty where they are not there."""
-        with disk_errors(self._path):
-            row = self._connection.execute(
-                "SELECT reading, mark FROM readings WHERE sequence = ?", (sequence,)
-            ).fetchone()
-        return (b"", b"") if row is None else (chain.mark(leaf_of(row[0])), row[1] or b"")
-
-    def _end(self, why: str) -> NoReturn:
-        """Give no more numbers in this epoch, and begin another when it is opened again."""
-        ended = f"{why}: the counter has been put back"
-        with disk_errors(self._path), self._transaction() as connection:
-            connection.execute("UPDATE meta SET ended = ?", (ended,))
-        raise SpoolCorruptError(ended)
-
-    def _delete(self, contiguous: int, ranges: Sequence[tuple[int, int]]) -> int:
-        """Delete what is committed; how many readings that was."""
-        with disk_errors(self._path), self._transaction() as connection:
-            before = connection.total_changes
-            connection.execute("DELETE FROM readings WHERE sequence <= ?", (contiguous,))
-            connection.executemany("DELETE FROM readings WHERE sequence BETWEEN ? AND ?", ranges)
-            deleted = connection.total_changes - before
-            connection.execute(
-                "DELETE FROM checkpoints WHERE sequence < ? OR (sequence = ? AND NOT late)",
-                (contiguous, contiguous),
-            )
-            connection.execute("UPDATE meta SET committed_contiguous = ?", (contiguous,))
-        return deleted
-
-    def _keep_reserve(self) -> None:
-        """Hold room for deletions, if there is any to hold: the log grows before the pages are free."""
-        if self._reserve.exists():
-            return
-        try:
-            with self._reserve.open("xb") as file:
-                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
-        except OSError:
-            self._reserve.unlink(missing_ok=True)
+            known = self._committed
+            for first, last in ((1, committed.contiguous), *committed.ranges):
+                if first <= last <= self.head_sequence:
+                    known = known.add(first, last)
+            if known == self._committed:
+                return Forgotten(0)
+            if known.contiguous > self._committed.contiguous:
+                self._write(committed_frame(known.contiguous), is_durable=False)
+            before, self._committed = self._spooled, known
+            self._spooled = sum(one.waiting(known) for one in self._segments)
+            self._let_go()
+            return Forgotten(before - self._spooled)
 
     def close(self) -> None:
         """Give the files back, after whoever is using them. May be called again."""
         with self._lock:
-            self._connection.close()
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
             self._tally.close()
 
+    def _let_go(self) -> None:
+        """Remove the segments of which the cloud has everything, all but the one that is written to."""
+        done = [one for one in self._segments[:-1] if one.last <= self._committed.contiguous]
+        for one in done:
+            with contextlib.suppress(FileNotFoundError), _disk_errors(one.path):
+                one.path.unlink()
+            self._segments.remove(one)
+            self._bytes -= one.end
+
+    def _require_ours(self, committed: Committed) -> None:
+        """Raise SpoolCorruptError, and have it raised at the next opening too, where a word is about another life."""
+        said, head = committed.contiguous, self.head_sequence
+        if said > head:
+            self._end(f"the cloud has readings up to {said} and the newest here is {head}")
+        if committed.chain_mark:
+            ours = self._mark_at(said, of_chain=True)
+            if ours and ours != committed.chain_mark:
+                self._end(f"the cloud has another reading {said}")
+        for (_, last), mark in zip(committed.ranges, committed.range_marks, strict=False):
+            ours = self._mark_at(last, of_chain=False)
+            if ours and mark and ours != mark:
+                self._end(f"the cloud has another reading {last}")
+
+    def _mark_at(self, sequence: int, *, of_chain: bool) -> bytes:
+        """The mark of a reading's leaf, or of the running hash after it; empty where that is not known here."""
+        for segment in self._segments:
+            if not segment.head.first <= sequence <= segment.last:
+                continue
+            content = self._content(segment)
+            thinned = thinned_in(content.frames)
+            if of_chain and thinned is not None:
+                return chain.mark(thinned.chain_hash) if sequence == thinned.last else b""
+            running = segment.head.chain_hash
+            for run in runs_in(content.frames):
+                for reading in self._payload(run).readings:
+                    leaf = chain.leaf(reading)
+                    running = chain.extend(running, leaf)
+                    if reading.sequence == sequence:
+                        return chain.mark(running if of_chain else leaf)
+        return b""
+
+    def _end(self, why: str) -> NoReturn:
+        """Give no more numbers in this epoch, and begin another when it is opened again."""
+        ended = f"{why}: the counter has been put back"
+        self._write(frame(Kind.ENDED, ended.encode()))
+        raise SpoolCorruptError(ended)
+
     def _store(self, samples: Sequence[Sample]) -> None:
-        meta = self._meta
-        sequence, running, signed_sequence = meta.head_sequence, meta.chain_hash, meta.signed_sequence
-        rows: list[tuple[int, bytes, bytes]] = []
-        signed: list[Checkpoint] = []
-        for sample in samples:
-            sequence += 1
-            reading = Reading(sequence, *sample)
-            running = chain.extend(running, chain.leaf(reading))
-            rows.append((sequence, pack(reading), chain.mark(running)))
-            if sequence - signed_sequence >= self._limits.every_readings:
-                signed.append(self._sign(sequence, running))
-                signed_sequence = sequence
-        if sequence > signed_sequence and self._monotonic() - self._signed_at >= self._limits.every_s:
-            signed.append(self._sign(sequence, running))
-            signed_sequence = sequence
-        fresh = meta._replace(head_sequence=sequence, chain_hash=running, signed_sequence=signed_sequence)
-        self._commit(rows, signed, fresh, late=False)
-        self._note(self._tally.totals.refused)
-
-    def _sign(self, sequence: int, chain_hash: bytes) -> Checkpoint:
-        return Checkpoint(sequence, chain.sign(self._key, self._meta.device, self._meta.epoch, sequence, chain_hash))
-
-    def _commit(
-        self, rows: Sequence[tuple[int, bytes, bytes]], signed: Sequence[Checkpoint], fresh: Meta, *, late: bool
-    ) -> None:
-        """Write all of it and only then believe it."""
-        with disk_errors(self._path), self._transaction() as connection:
-            connection.executemany("INSERT INTO readings VALUES (?, ?, ?)", rows)
-            connection.executemany(
-                "INSERT INTO checkpoints VALUES (?, ?, ?)", [(*checkpoint, late) for checkpoint in signed]
-            )
-            connection.execute(
-                "UPDATE meta SET head_sequence = ?, chain_hash = ?, signed_sequence = ?",
-                (fresh.head_sequence, fresh.chain_hash, fresh.signed_sequence),
-            )
-        self._meta = fresh
-        self._spooled += len(rows)
-        if signed:
+        """Number and write some samples. Raises SpoolError, and then nothing has changed."""
+        active = self._segments[-1]
+        if active.last - active.head.first + 1 >= SEGMENT_READINGS or active.end >= SEGMENT_BYTES:
+            active = self._next_segment()
+        sequence, running, signed = self.head_sequence, self._chain_hash, self._signed
+        data, checkpoints = b"", 0
+        for (clock, is_urgent), some in groupby(samples, lambda one: (one.clock, one.is_urgent)):
+            for group in _batched(list(some), MAX_READINGS):
+                readings: list[Reading] = []
+                own: list[Checkpoint] = []
+                for sample in group:
+                    sequence += 1
+                    readings.append(Reading(sequence, sample.measured_at_ms, clock, sample.cells))
+                    running = chain.extend(running, chain.leaf(readings[-1]))
+                    if sequence - signed >= self._limits.every_readings:
+                        own.append(self._sign(sequence, running))
+                        signed = sequence
+                is_last = sequence == self.head_sequence + len(samples)
+                if is_last and sequence > signed and self._monotonic() - self._signed_at >= self._limits.every_s:
+                    own.append(self._sign(sequence, running))
+                    signed = sequence
+                data += readings_frame(self.epoch, readings, own, is_urgent=is_urgent)
+                checkpoints += len(own)
+        first = self.head_sequence + 1
+        self._write(data)
+        active.add(first, sequence)
+        active.newest_ms = max(active.newest_ms, *(one.measured_at_ms for one in samples))
+        self._chain_hash, self._signed = running, signed
+        self._spooled += len(samples)
+        if checkpoints:
             self._signed_at = self._monotonic()
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+    def _write(self, data: bytes, *, is_durable: bool = True) -> None:
+        """Write at the end of the newest segment. Raises SpoolError, and then nothing has changed."""
+        active = self._segments[-1]
+        with _disk_errors(active.path):
+            if is_durable:
+                write_durably(self._descriptor, data, active.end)
+            elif os.pwrite(self._descriptor, data, active.end) < len(data):
+                os.ftruncate(self._descriptor, active.end)
+                return  # it is said again when there is room
+        active.end += len(data)
+        self._bytes += len(data)
 
-    def _note(self, refused: int) -> None:
+    def _next_segment(self) -> Segment:
+        """Begin another segment. Raises SpoolError, and then nothing has changed."""
+        head = Head(self.device, self.epoch, self.head_sequence + 1, self._signed, self._chain_hash)
+        segment, descriptor = begin_segment(self._folder, head, self._committed.contiguous)
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._segments.append(segment)
+        self._bytes += segment.end
+        self._let_go()
+        return segment
+
+    def _make_room(self) -> int:
+        """Thin old segments until there is room for more; how many readings were dropped."""
+        dropped = 0
+        limits = self._limits
+        if limits.age_s:
+            newest_ms = max((one.newest_ms for one in self._segments), default=0)
+            for one in self._segments[:-1]:
+                if one.newest_ms < newest_ms - 1_000 * limits.age_s and one.turns <= _TURNS:
+                    dropped += self._thin(one, _TURNS + 1, None)
+        for turn, keep_every_s in ((1, limits.thin_to_s), (2, limits.thin_to_s * SECOND_TURN)):
+            for one in self._segments[:-1]:
+                if self._bytes + SEGMENT_BYTES < limits.bytes_max:
+                    return dropped
+                if one.turns < turn:
+                    dropped += self._thin(one, turn, round(1_000 * keep_every_s))
+        return dropped
+
+    def _thin(self, segment: Segment, turn: int, keep_every_ms: int | None) -> int:
+        """Drop readings of a segment; how many. `keep_every_ms` None: all that may be."""
+        frames = self._content(segment).frames
+        before = thinned_in(frames)
+        running, leaves = segment.head.chain_hash, []
+        kept: list[tuple[Reading, bool]] = []
+        bucket = None
+        count = 0
+        for run in runs_in(frames):
+            for reading in self._payload(run).readings:
+                count += 1
+                leaf = chain.leaf(reading)
+                running = chain.extend(running, leaf)
+                of_bucket = None if keep_every_ms is None else reading.measured_at_ms // keep_every_ms
+                is_first = keep_every_ms is not None and not run.is_urgent and of_bucket != bucket
+                if run.is_urgent or is_first or reading.sequence == segment.last:
+                    kept.append((reading, run.is_urgent))
+                    leaves.append(leaf)
+                if is_first:
+                    bucket = of_bucket
+        segment.turns = turn
+        if len(kept) == count:
+            return 0
+        first, last = segment.head.first, segment.last
+        if before is not None:
+            running = before.chain_hash
+        digest = chain.kept_digest(leaves)
+        text = chain.thinned_text(self.device, self.epoch, first, last, len(kept), running, digest)
+        sequences = tuple(reading.sequence for reading, _ in kept)
+        thinned = Thinned(first, last, sequences, running, digest, self._key.sign(text))
+        waiting = segment.waiting(self._committed)
+        self._rewrite(segment, kept, thinned)
+        self._spooled += segment.waiting(self._committed) - waiting
+        self._note(thinned=count - len(kept))
+        return count - len(kept)
+
+    def _rewrite(self, segment: Segment, kept: Sequence[tuple[Reading, bool]], thinned: Thinned) -> None:
+        """Put a thinned segment in the place of a whole one. Raises SpoolError, and then nothing has changed."""
+        data = head_frame(segment.head)
+        runs: list[tuple[int, int]] = []
+        for readings, is_urgent in _consecutive(kept):
+            data += readings_frame(self.epoch, readings, (), is_urgent=is_urgent)
+            runs.append((readings[0].sequence, readings[-1].sequence))
+        data += thinned_frame(thinned)
+        fresh = segment.path.with_suffix(".new")
+        with _disk_errors(segment.path):
+            descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                write_durably(descriptor, data, 0)
+            finally:
+                os.close(descriptor)
+            fresh.replace(segment.path)
+            flush_folder(self._folder)
+        self._bytes += len(data) - segment.end
+        segment.end, segment.dropped = len(data), thinned.dropped
+        segment.runs = []
+        for first, last in runs:
+            segment.add(first, last)
+
+    def _runs(self, after_sequence: int) -> Iterator[Run]:
+        """The runs that reach beyond a sequence and hold anything that is not committed."""
+        firsts = [one.head.first for one in self._segments]
+        place = max(0, bisect_left(firsts, after_sequence + 2) - 1)
+        for segment in self._segments[place:]:
+            if segment.last > after_sequence and segment.waiting(self._committed):
+                for run in runs_in(self._content(segment).frames):
+                    if run.last > after_sequence and _uncovered(run.first, run.last, self._committed):
+                        yield run
+
+    def _content(self, segment: Segment) -> Content:
+        """A segment's frames, read now. Raises SpoolCorruptError where it is not as it was written."""
+        with _disk_errors(segment.path):
+            try:
+                data = segment.path.read_bytes()
+            except FileNotFoundError:
+                raise SpoolCorruptError(f"{segment.path} is gone") from None
+        content = content_of(data)
+        if content.is_holed or content.end < segment.end:
+            raise SpoolCorruptError(f"{segment.path} has changed on the disk")
+        return content
+
+    def _payload(self, run: Run) -> "Readings":
+        try:
+            payload = payload_of(run)
+        except ValueError as error:
+            raise SpoolCorruptError(str(error)) from None
+        return Readings(payload.readings, payload.checkpoints)
+
+    def _sign(self, sequence: int, chain_hash: bytes) -> Checkpoint:
+        return Checkpoint(sequence, chain.sign(self._key, self.device, self.epoch, sequence, chain_hash))
+
+    def _note(self, *, refused: int = 0, thinned: int = 0) -> None:
         """Bring the tally up to date. The readings are on the disk already, so a tally that cannot be written must
         not make the caller think otherwise; the next one carries the same totals."""
-        totals = self._tally.totals._replace(head_sequence=self._meta.head_sequence, refused=refused)
+        totals = self._tally.totals
+        totals = totals._replace(
+            head_sequence=self.head_sequence, refused=totals.refused + refused, thinned=totals.thinned + thinned
+        )
         self._tally.totals = totals
         with contextlib.suppress(OSError):
             self._tally.write(totals)
 
 
-def read_meta(connection: sqlite3.Connection) -> Meta:
-    """The row about the spool itself. Raises sqlite3.Error, or SpoolCorruptError where the row is not there."""
-    found = connection.execute("SELECT * FROM meta")
-    names, row = [column[0] for column in found.description], found.fetchone()
-    if row is None:
-        raise SpoolCorruptError("the spool has no row about itself")
-    values = {"ended": "", **dict(zip(names, row, strict=True))}  # format 1 does not know it
-    if not values.keys() >= set(Meta._fields):
-        raise SpoolCorruptError("the row about itself is not one of a spool")
-    return Meta(*(values[name] for name in Meta._fields))
+class Readings(NamedTuple):
+    """What a run holds."""
+
+    readings: tuple[Reading, ...]
+    checkpoints: tuple[Checkpoint, ...]
 
 
-def raise_format(connection: sqlite3.Connection) -> None:
-    """Bring a spool of format 1 up to this one, whole or not at all. Raises sqlite3.Error."""
-    if connection.execute("SELECT format FROM meta").fetchone() == (_FORMAT,):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    for change in _RAISE:
-        connection.execute(change)
-    connection.execute("COMMIT")
+def begin_segment(folder: Path, head: Head, contiguous: int) -> tuple[Segment, int]:
+    """A new segment on the disk, and its descriptor. Raises SpoolError."""
+    path = folder / segment_name(head.epoch, head.first)
+    data = head_frame(head) + committed_frame(contiguous)
+    with _disk_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            write_durably(descriptor, data, 0)
+            flush_folder(folder)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    return Segment(path, head, len(data), head.first - 1), descriptor
 
 
-def begin(connection: sqlite3.Connection, device: str, epoch: int) -> None:
-    """Lay out an empty spool, whole or not at all. Raises sqlite3.Error."""
-    connection.execute("BEGIN IMMEDIATE")
-    for table in _TABLES:
-        connection.execute(table)
-    connection.execute(
-        "INSERT INTO meta VALUES (1, ?, ?, ?, 0, ?, 0, 0, '')", (_FORMAT, device, epoch, chain.genesis(device, epoch))
-    )
-    connection.execute("COMMIT")
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """The operating system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise SpoolError(f"{error.filename or path}: {error.strerror}") from error
+
+
+def _batched(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
+    return (samples[start : start + size] for start in range(0, len(samples), size))
+
+
+def _consecutive(kept: Iterable[tuple[Reading, bool]]) -> Iterator[tuple[list[Reading], bool]]:
+    """Readings in runs that one frame can hold: consecutive, of one clock, all urgent or none."""
+    run: list[Reading] = []
+    of_run = (0, False)
+    for reading, is_urgent in kept:
+        if run and (reading.sequence != run[-1].sequence + 1 or (reading.clock, is_urgent) != of_run):
+            yield run, of_run[1]
+            run = []
+        of_run = reading.clock, is_urgent
+        run.append(reading)
+    if run:
+        yield run, of_run[1]

@@ -1,47 +1,59 @@
-"""Opening the spool: the file as it was left, or a new life.
+"""Opening the spool: the log as it was left, or a new life.
 
-After a power cut SQLite finds its own way back. What it cannot mend (a torn page, a file that is something else, a
-reading whose bytes have changed) or what has gone back in time (the tally or the cloud has seen higher numbers than the
-file has, or other readings under them) is moved aside as evidence, the epoch is raised on disk, and a new spool begins.
-The files moved aside are kept, the newest EVIDENCE_KEPT of them.
+After a power cut the newest segment may end in a frame that is not whole; it is cut off, for its numbers were given to
+nobody. What cannot be explained so (a hole, a segment that is missing or belongs to another device, a sequence that the
+tally or the cloud has seen and the log has not) is moved aside as evidence, the epoch is raised on disk, and a new log
+begins. What was moved aside is kept, the newest EVIDENCE_KEPT times.
 
-What is whole in a broken spool is not lost: its readings go into the new one, under new numbers and with the moments at
+What is whole in a broken log is not lost: its readings go into the new one, under new numbers and with the moments at
 which they were measured. One that the cloud had already, without the device knowing it yet, it then has twice: told
 twice is better than never.
 """
 
 import contextlib
 import logging
-import sqlite3
-import struct
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import StateError, Tally, Totals, flush_folder, raise_epoch, read_epoch, read_totals
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import (
-    SPOOL_FILE,
-    Limits,
-    Meta,
-    Spool,
-    SpoolCorruptError,
-    SpoolError,
-    begin,
-    disk_errors,
-    raise_format,
-    read_meta,
-    unpack,
+from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Segment, Spool, SpoolCorruptError, SpoolError, begin_segment
+from pledgewatch_edge.spool_log import (
+    Content,
+    Head,
+    committed_in,
+    content_of,
+    ended_in,
+    head_of,
+    late_of,
+    payload_of,
+    runs_in,
+    segment_name,
+    segments_in,
+    thinned_in,
 )
+from pledgewatch_wire import chain
 
-EVIDENCE_KEPT: Final = 4
-log = logging.getLogger(__name__)
-_BUSY_S: Final = 5.0
+EVIDENCE_KEPT: Final = 3
+_BROKEN: Final = "spool.broken-"
 _RESCUED_AT_ONCE: Final = 1_000
+log = logging.getLogger(__name__)
+
+
+class _Found(NamedTuple):
+    """A log that is whole: its segments, and how the chain stands at its end."""
+
+    segments: list[Segment]
+    chain_hash: bytes
+    signed: int
+    contiguous: int
 
 
 def open_spool(
@@ -56,24 +68,37 @@ def open_spool(
     Raises StateError where the spool is another device's or the epoch counter is lost, SpoolError where the disk
     refuses.
     """
-    path = folder / SPOOL_FILE
     try:
         tally = Tally(folder)
     except OSError as error:
         raise SpoolError(f"{error.filename}: {error.strerror}") from error
     try:
-        connection, broken = _existing(path, device, tally.totals)
-        rescued = sum(1 for _ in _whole(broken, device)) if broken else 0
+        broken: Path | None = None
         try:
-            connection = connection or _new(path, device, tally.totals)
-            spool = Spool(connection, path, key, tally, limits, monotonic)
+            found = _existing(folder / SPOOL_FOLDER, device, tally.totals)
+        except SpoolCorruptError as error:
+            found, broken = None, _move_aside(folder)
+            log.error("spool broken reason=%r moved_to=%s", str(error), broken.name)
+        rescued = sum(1 for _ in _whole(broken, device)) if broken else 0
+        found = found or _new(folder, device, tally.totals)
+        spool = Spool(
+            folder / SPOOL_FOLDER,
+            found.segments,
+            key,
+            tally,
+            limits,
+            monotonic,
+            chain_hash=found.chain_hash,
+            signed=found.signed,
+            contiguous=found.contiguous,
+        )
+        try:
             _bring_up_to_date(tally, spool, rescued)
             whole = _whole(broken, device) if broken else iter(())
             while some := list(islice(whole, _RESCUED_AT_ONCE)):
                 spool.append(some)
         except BaseException:
-            if connection is not None:
-                connection.close()
+            spool.close()
             raise
     except BaseException:
         tally.close()
@@ -85,142 +110,191 @@ def open_spool(
 
 def status(folder: Path) -> dict[str, int | str | None]:
     """How the spool stands, read from the disk only, also while an agent uses it. Raises SpoolError."""
-    path = folder / SPOOL_FILE
     totals = read_totals(folder)
     found: dict[str, int | str | None] = {
         "epoch": read_epoch(folder),
         "measured": totals.measured,
         "head_sequence": 0,
         "spooled": 0,
+        "spooled_bytes": 0,
         "refused": totals.refused,
+        "thinned": totals.thinned,
         "committed_contiguous": 0,
         "signed_sequence": 0,
         "oldest_spooled": None,
     }
-    if not path.exists():
+    try:
+        segments, signed, contiguous = _looked_at(folder / SPOOL_FOLDER)
+    except OSError as error:
+        raise SpoolError(f"{error.filename}: {error.strerror}") from error
+    if not segments:
         return found
-    with disk_errors(path), contextlib.closing(_connect(path, "rw")) as connection:
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("BEGIN")
-        if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
-            return found  # an agent is about to lay it out
-        meta = read_meta(connection)
-        spooled, oldest = connection.execute("SELECT count(*), min(sequence) FROM readings").fetchone()
-    before = totals.measured_before if totals.epoch == meta.epoch else totals.measured
+    epoch, head_sequence = segments[-1].head.epoch, segments[-1].last
+    runs = [run for one in segments for run in one.runs if run[1] > contiguous]
+    before = totals.measured_before if totals.epoch == epoch else totals.measured
     return found | {
-        "epoch": meta.epoch,
-        "measured": before + meta.head_sequence,
-        "head_sequence": meta.head_sequence,
-        "spooled": spooled,
-        "committed_contiguous": meta.committed_contiguous,
-        "signed_sequence": meta.signed_sequence,
-        "oldest_spooled": oldest,
+        "epoch": epoch,
+        "measured": before + head_sequence,
+        "head_sequence": head_sequence,
+        "spooled": sum(last - max(first, contiguous + 1) + 1 for first, last in runs),
+        "spooled_bytes": sum(one.end for one in segments),
+        "committed_contiguous": contiguous,
+        "signed_sequence": signed,
+        "oldest_spooled": max(runs[0][0], contiguous + 1) if runs else None,
     }
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        timeout=_BUSY_S,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
+    """The segments of the newest epoch as far as they can be read, up to where it is signed and committed. One that the
+    agent removes meanwhile is passed over."""
+    found: list[Segment] = []
+    signed = contiguous = 0
+    for epoch, _, path in segments_in(folder):
+        with contextlib.suppress(FileNotFoundError, ValueError, SpoolCorruptError):
+            segment, content = _segment(path)
+            if found and epoch > found[-1].head.epoch:
+                found, signed, contiguous = [], 0, 0
+            found.append(segment)
+            signed = max(signed, _signed_in(segment, content))
+            contiguous = max(contiguous, segment.head.first - 1, committed_in(content.frames))
+    return found, signed, min(contiguous, found[-1].last if found else 0)
 
 
-def _make_durable(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _existing(path: Path, device: str, totals: Totals) -> tuple[sqlite3.Connection | None, Path | None]:
-    """The connection to a spool that is there and whole, if one is; and where a broken one was moved to, if one was."""
-    if not path.exists():
-        return None, None
+def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
+    """The log that is there, if one is; its torn end is cut off. Raises SpoolCorruptError where it is broken."""
+    with _disk_errors():
+        paths = _tidied(folder)
+        if not paths:
+            return None
+        segments: list[Segment] = []
+        contents: list[Content] = []
+        torn = 0
+        for path in paths:
+            segment, content = _segment(path)
+            _require_follows(segment, content, segments[-1] if segments else None, device)
+            torn = path.stat().st_size - content.end
+            if content.is_holed or (torn and path != paths[-1]):
+                raise SpoolCorruptError(f"{path.name} has a hole")
+            segments.append(segment)
+            contents.append(content)
+    last = segments[-1]
+    if totals.epoch == last.head.epoch and totals.head_sequence > last.last:
+        raise SpoolCorruptError(f"it ends at {last.last}, but {totals.head_sequence} was given before")
+    if torn:  # only now: what is broken is evidence, and is not written to
+        with _disk_errors():
+            os.truncate(last.path, last.end)
+        log.warning("spool end torn cut_bytes=%d of=%s", torn, last.path.name)
+    contiguous = max(segments[0].head.first - 1, *(committed_in(one.frames) for one in contents))
+    running = last.head.chain_hash
     try:
-        with disk_errors(path):
-            connection = _connect(path, "rw")
-            try:
-                _verify(connection, device, totals)
-                _make_durable(connection)  # only now: a broken file is evidence, and is not written to
-                raise_format(connection)
-            except BaseException:
-                connection.close()
-                raise
-    except SpoolCorruptError as error:
-        aside = _move_aside(path)
-        log.error("spool broken reason=%r moved_to=%s", str(error), aside.name)
-        return None, aside
-    return connection, None
+        for run in runs_in(contents[-1].frames):
+            for reading in payload_of(run).readings:
+                running = chain.extend(running, chain.leaf(reading))
+    except ValueError as error:
+        raise SpoolCorruptError(str(error)) from None
+    return _Found(segments, running, _signed_in(last, contents[-1]), min(contiguous, last.last))
+
+
+def _tidied(folder: Path) -> list[Path]:
+    """The files of the log, without what a power cut has left half begun."""
+    for stale in folder.glob("*.new"):
+        stale.unlink()
+    paths = [path for _, _, path in segments_in(folder)]
+    if len(paths) > 1 and not content_of(paths[-1].read_bytes()).frames:
+        paths.pop().unlink()  # a segment in which nothing stood yet
+    return paths
+
+
+def _require_follows(segment: Segment, content: Content, before: Segment | None, device: str) -> None:
+    """Raise StateError where a segment is another device's, SpoolCorruptError where it is not the next of a log."""
+    head = segment.head
+    if head.device != device:
+        raise StateError(
+            f"the spool is that of device {head.device!r}, not {device!r}; use another state_folder, or the old name"
+        )
+    if segment_name(head.epoch, head.first) != segment.path.name:
+        raise SpoolCorruptError(f"{segment.path.name} is another than it says")
+    if before is not None and (head.epoch, head.first) != (before.head.epoch, before.last + 1):
+        raise SpoolCorruptError(f"{segment.path.name} does not follow {before.path.name}")
+    if ended := ended_in(content.frames):
+        raise SpoolCorruptError(ended)
+
+
+def _segment(path: Path) -> tuple[Segment, Content]:
+    """A segment, and what stands in it. Raises SpoolCorruptError where it does not begin as one, OSError."""
+    content = content_of(path.read_bytes())
+    if not content.frames:
+        raise SpoolCorruptError(f"{path.name} holds nothing that is whole")
+    try:
+        head = head_of(content.frames[0].body)
+    except ValueError as error:
+        raise SpoolCorruptError(f"{path.name}: {error}") from None
+    segment = Segment(path, head, content.end, head.first - 1)
+    for run in runs_in(content.frames):
+        segment.add(run.first, run.last)
+    thinned = thinned_in(content.frames)
+    if thinned is not None:
+        segment.turns, segment.dropped = 1, thinned.dropped
+    return segment, content
+
+
+def _signed_in(segment: Segment, content: Content) -> int:
+    """Up to where the chain is signed at a segment's end."""
+    signed = segment.head.signed
+    for one in content.frames:
+        late = late_of(one)
+        if late is not None:
+            signed = max(signed, late.sequence)
+    for run in runs_in(content.frames):
+        if run.last > signed:
+            with contextlib.suppress(ValueError):
+                signed = max([signed, *(one.sequence for one in payload_of(run).checkpoints)])
+    return signed
 
 
 def _whole(aside: Path, device: str) -> Iterator[Sample]:
-    """The readings of a broken spool that are whole and not known to be committed, up to where the file is torn."""
-    with contextlib.suppress(sqlite3.Error, SpoolCorruptError), contextlib.closing(_connect(aside, "ro")) as connection:
-        meta = read_meta(connection)
-        above = meta.committed_contiguous if meta.device == device else meta.head_sequence
-        while True:
-            row = connection.execute(
-                "SELECT sequence, reading FROM readings WHERE sequence > ? ORDER BY sequence LIMIT 1", (above,)
-            ).fetchone()
-            if row is None:
-                return
-            above = row[0]
-            with contextlib.suppress(SpoolCorruptError, struct.error, ValueError):
-                _, measured_at_ms, clock, cells = unpack(row[1])
-                yield Sample(measured_at_ms, clock, cells)
+    """The readings of a broken log that are whole and not known to be committed."""
+    segments: list[tuple[Segment, Content]] = []
+    for _, _, path in segments_in(aside):
+        with contextlib.suppress(SpoolCorruptError, OSError):
+            segments.append(_segment_or_bare(path))
+    contiguous: dict[int, int] = {}
+    for segment, content in segments:
+        epoch = segment.head.epoch
+        contiguous[epoch] = max(contiguous.get(epoch, 0), committed_in(content.frames))
+    for segment, content in segments:
+        if segment.head.device not in {device, ""}:
+            continue
+        for run in runs_in(content.frames):
+            with contextlib.suppress(ValueError):
+                for reading in payload_of(run).readings:
+                    if reading.sequence > contiguous[segment.head.epoch]:
+                        yield Sample(reading.measured_at_ms, reading.clock, reading.cells, run.is_urgent)
 
 
-def _verify(connection: sqlite3.Connection, device: str, totals: Totals) -> None:
-    """Raise SpoolCorruptError unless everything in the file can be trusted."""
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise SpoolCorruptError(str(verdict))
+def _segment_or_bare(path: Path) -> tuple[Segment, Content]:
+    """A segment; one whose head is broken as nobody's, with the epoch of its name. Raises OSError."""
     try:
-        meta = read_meta(connection)
-    except sqlite3.OperationalError as error:  # no such table: the file is a database, but not a spool
-        raise SpoolCorruptError(str(error)) from error
-    if meta.device != device:
-        raise StateError(
-            f"the spool is that of device {meta.device!r}, not {device!r}; use another state_folder, or the old name"
-        )
-    if meta.ended:
-        raise SpoolCorruptError(meta.ended)
-    if totals.epoch == meta.epoch and totals.head_sequence > meta.head_sequence:
-        raise SpoolCorruptError(f"it ends at {meta.head_sequence}, but {totals.head_sequence} was given before")
-    _verify_readings(connection, meta)
+        return _segment(path)
+    except SpoolCorruptError:
+        content = content_of(path.read_bytes())
+        epoch = int(path.name.partition("-")[0])
+        return Segment(path, Head("", epoch, 1, 0, b""), content.end, 0), content
 
 
-def _verify_readings(connection: sqlite3.Connection, meta: Meta) -> None:
-    newest = 0
-    for sequence, stored in connection.execute("SELECT sequence, reading FROM readings ORDER BY sequence"):
-        if unpack(stored).sequence != sequence:
-            raise SpoolCorruptError(f"reading {sequence} holds another")
-        newest = sequence
-    if newest > meta.head_sequence:
-        raise SpoolCorruptError(f"it holds reading {newest} and says that {meta.head_sequence} is the newest")
-
-
-def _new(path: Path, device: str, totals: Totals) -> sqlite3.Connection:
-    """A spool that begins a new epoch."""
+def _new(folder: Path, device: str, totals: Totals) -> _Found:
+    """A log that begins a new epoch."""
     try:
-        epoch = raise_epoch(path.parent, totals.epoch)
+        epoch = raise_epoch(folder, totals.epoch)
+        (folder / SPOOL_FOLDER).mkdir(exist_ok=True)
+        flush_folder(folder)
     except OSError as error:
         raise SpoolError(f"{error.filename}: {error.strerror}") from error
-    with disk_errors(path):
-        connection = _connect(path, "rwc")
-        try:
-            _make_durable(connection)
-            begin(connection, device, epoch)
-            flush_folder(path.parent)
-        except OSError as error:
-            connection.close()
-            raise SpoolError(f"{path.parent}: {error.strerror}") from error
-        except BaseException:
-            connection.close()
-            raise
+    genesis = chain.genesis(device, epoch)
+    segment, descriptor = begin_segment(folder / SPOOL_FOLDER, Head(device, epoch, 1, 0, genesis), 0)
+    os.close(descriptor)
     log.info("spool new epoch=%d", epoch)
-    return connection
+    return _Found([segment], genesis, 0, 0)
 
 
 def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:
@@ -230,31 +304,35 @@ def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:
     """
     totals = tally.totals
     before = totals.measured_before if totals.epoch == spool.epoch else max(0, totals.measured - rescued)
+    fresh = totals._replace(epoch=spool.epoch, measured_before=before, head_sequence=spool.head_sequence)
     try:
         for _ in range(2):  # both slots, so that neither holds what is no longer so
-            tally.write(Totals(spool.epoch, before, spool.head_sequence, totals.refused))
+            tally.write(fresh)
         tally.flush()
     except OSError as error:
         raise SpoolError(f"the tally cannot be written: {error.strerror}") from error
 
 
-def _move_aside(path: Path) -> Path:
-    """Rename the broken spool and what belongs to it; the main file last, so that a crash in between repeats this.
-
-    A journal that stayed behind would be replayed into the next spool.
-    """
-    evidence = sorted(path.parent.glob(f"{path.name}.broken-*[0-9]"), key=_number)
-    number = _number(evidence[-1]) + 1 if evidence else 1
-    aside = path.with_name(f"{path.name}.broken-{number}")
-    for suffix in ("-wal", "-shm", ""):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
-    for old in evidence[: max(0, len(evidence) + 1 - EVIDENCE_KEPT)]:
-        for suffix in ("-wal", "-shm", ""):
-            old.with_name(old.name + suffix).unlink(missing_ok=True)
-    flush_folder(path.parent)
+def _move_aside(folder: Path) -> Path:
+    """Rename the broken log, whole and at once. Raises SpoolError."""
+    with _disk_errors():
+        evidence = sorted(folder.glob(f"{_BROKEN}*[0-9]"), key=_number)
+        aside = folder / f"{_BROKEN}{_number(evidence[-1]) + 1 if evidence else 1}"
+        (folder / SPOOL_FOLDER).replace(aside)
+        for old in evidence[: max(0, len(evidence) + 1 - EVIDENCE_KEPT)]:
+            shutil.rmtree(old)
+        flush_folder(folder)
     return aside
 
 
 def _number(evidence: Path) -> int:
     return int(evidence.name.rpartition("-")[2])
+
+
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """The operating system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise SpoolError(f"{error.filename}: {error.strerror}") from error

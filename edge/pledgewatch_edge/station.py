@@ -24,10 +24,10 @@ from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pledgewatch_edge.config import StationSettings
+from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.recorder import Recorder
-from pledgewatch_edge.sensors import Sensor
+from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
 from pledgewatch_edge.uplink import Uplink
@@ -70,7 +70,10 @@ async def run_station(
                 public_key_hex(key),
             )
             uplink = Uplink(settings, spool)
-            recorder = Recorder(spool, uplink.wake, retry_s=retry_s)
+            recorder = Recorder(spool, uplink.wake, retry_s=retry_s, hold_s=settings.spool.hold_s)
+            for one in sensors:
+                if isinstance(one, WatchesSpool):
+                    one.spooled = lambda: spool.spooled
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(uplink.run(), name="uplink")
                 recording = group.create_task(recorder.run(), name="recorder")
@@ -110,7 +113,10 @@ async def keep_running(station: Station, stop: asyncio.Event) -> None:
 @contextlib.asynccontextmanager
 async def _opened(settings: StationSettings, key: Ed25519PrivateKey) -> AsyncIterator[Spool]:
     """The spool of a station, whose folder is ours alone. Whoever is cancelled while it opens leaves it closed."""
-    limits = Limits(settings.spool.readings_max, settings.checkpoint.every_readings, settings.checkpoint.every_s)
+    kept, signed = settings.spool, settings.checkpoint
+    limits = Limits(
+        round(kept.max_mib * 2**20), signed.every_readings, signed.every_s, kept.thin_to_s, kept.max_days * DAY_S
+    )
     device = settings.device
     opening = asyncio.ensure_future(asyncio.to_thread(open_spool, device.state_folder, device.name, key, limits))
     try:

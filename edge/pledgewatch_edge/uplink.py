@@ -283,6 +283,7 @@ class Uplink:
             return None
         first, last = run[0].sequence, run[-1].sequence
         checkpoints = await asyncio.to_thread(self._spool.checkpoints, first, last)
+        thinned = await asyncio.to_thread(self._spool.thinned, first, last)
         if len(checkpoints) > MAX_CHECKPOINTS:
             checkpoints = checkpoints[:MAX_CHECKPOINTS]
             last = checkpoints[-1].sequence
@@ -293,7 +294,8 @@ class Uplink:
         self.counts.payloads += 1
         self.counts.readings += len(run)
         is_last = not any(last < row.sequence <= self._released for row in rows)
-        return Payload(self._spool.epoch, tuple(run), tuple(checkpoints), self._wants_word(is_last=is_last))
+        wants_word = self._wants_word(is_last=is_last)
+        return Payload(self._spool.epoch, tuple(run), tuple(checkpoints), wants_word, tuple(thinned))
 
     def _wants_word(self, *, is_last: bool) -> bool:
         """Whether the cloud should say soon what it has: the window fills, or a backlog has just been drained."""

@@ -118,8 +118,8 @@ def opened(page: Page, url: str, place: str = "", key: str = TOKEN) -> None:
 
 
 def turned_to(page: Page, place: str) -> None:
-    """Another page of a console that is open, drawn."""
-    turn = """place => new Promise(turned => {
+    """Another page of a console that is open, drawn; or the same one."""
+    turn = """place => location.hash === place || new Promise(turned => {
         addEventListener("hashchange", turned, { once: true });
         location.hash = place;
     })"""

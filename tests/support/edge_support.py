@@ -26,7 +26,7 @@ from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 OPERATOR = "harbour-line"
 DEVICE = "cont-0417"
 TIME_MS = 1_780_000_000_000
-WIDE = Limits(readings_max=100_000, every_readings=60, every_s=1e9)
+WIDE = Limits(bytes_max=2**26, every_readings=60, every_s=1e9)
 
 
 def sample(number: int, *, clock: int = Clock.GPS) -> Sample:

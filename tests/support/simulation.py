@@ -93,7 +93,7 @@ class Edge:
         self.measured: list[int] = []  # the moments, each once
 
     def _open(self) -> Spool:
-        return open_spool(self.folder, self.name, self.key, Limits(100_000, 7, 1e9), lambda: 0.0)
+        return open_spool(self.folder, self.name, self.key, Limits(2**26, 7, 1e9), lambda: 0.0)
 
     def restart(self) -> None:
         """Killed and started again: nothing but the disk is left."""

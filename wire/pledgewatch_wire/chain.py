@@ -26,6 +26,7 @@ SIGNATURE_BYTES = 64
 MARK_BYTES = 8
 
 _CHAIN = b"pledgewatch chain 1\0"
+_THINNED = b"pledgewatch thinned 1\0"
 _CHECKPOINT = b"pledgewatch checkpoint 1\0"
 _HEAD = struct.Struct(">QqBQ")
 _U64 = struct.Struct(">Q")
@@ -86,11 +87,29 @@ def verifies(
     key: Ed25519PublicKey, device: str, epoch: int, sequence: int, chain_hash: bytes, signature: bytes
 ) -> bool:
     """Whether `signature` is the device's for this checkpoint."""
+    return verifies_text(key, checkpoint_text(device, epoch, sequence, chain_hash), signature)
+
+
+def verifies_text(key: Ed25519PublicKey, text: bytes, signature: bytes) -> bool:
+    """Whether `signature` is the device's under a text."""
     try:
-        key.verify(signature, checkpoint_text(device, epoch, sequence, chain_hash))
+        key.verify(signature, text)
     except InvalidSignature:
         return False
     return True
+
+
+def kept_digest(leaves: Iterable[bytes]) -> bytes:
+    """What stands for the readings of a thinned stretch that were kept: SHA-256 over their leaves, in order."""
+    return hashlib.sha256(b"".join(leaves)).digest()
+
+
+def thinned_text(device: str, epoch: int, first: int, last: int, kept: int, chain_hash: bytes, digest: bytes) -> bytes:
+    """What a device signs: that of its readings first to last it has kept so many, whose leaves `digest` stands for and
+    which say their own sequences, that the others will not come, and that `chain_hash` is that of its readings 1 to
+    last."""
+    numbers = b"".join(map(_U64.pack, (epoch, first, last, kept)))
+    return _THINNED + device.encode() + b"\0" + numbers + chain_hash + digest
 
 
 def public_key(text: str) -> Ed25519PublicKey:

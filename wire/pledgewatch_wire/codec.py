@@ -17,7 +17,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from pledgewatch_wire import payload_pb2
-from pledgewatch_wire.chain import SIGNATURE_BYTES
+from pledgewatch_wire.chain import HASH_BYTES, SIGNATURE_BYTES
 from pledgewatch_wire.reading import KNOWN_CHANNELS_MASK, NO_VALUE_FROM, Cell, Clock, Quality, Reading
 
 VERSION = 0
@@ -51,6 +51,7 @@ class Reason(StrEnum):
     BAD_CLOCK = "unknown clock"
     BAD_COLUMNS = "columns do not fit"
     BAD_CHECKPOINT = "checkpoint malformed"
+    BAD_THINNING = "thinning malformed"
 
 
 class PayloadError(ValueError):
@@ -69,6 +70,23 @@ class Checkpoint(NamedTuple):
     signature: bytes
 
 
+class Thinned(NamedTuple):
+    """A device's word that of its readings first to last it has those of `kept` alone (see pledgewatch_wire.chain), in
+    order; the last of them is `last`, with which it travels."""
+
+    first: int
+    last: int
+    kept: tuple[int, ...]
+    chain_hash: bytes
+    kept_digest: bytes
+    signature: bytes
+
+    @property
+    def dropped(self) -> int:
+        """How many will not come."""
+        return self.last - self.first + 1 - len(self.kept)
+
+
 class Payload(NamedTuple):
     """What one message of a device says. `readings` are consecutive in sequence and never empty."""
 
@@ -76,6 +94,7 @@ class Payload(NamedTuple):
     readings: tuple[Reading, ...]
     checkpoints: tuple[Checkpoint, ...] = ()
     committed_wanted: bool = False
+    thinned: tuple[Thinned, ...] = ()
 
     @property
     def first_sequence(self) -> int:
@@ -143,6 +162,7 @@ def encode(payload: Payload) -> bytes:
         ],
         clock=first.clock,
         committed_wanted=payload.committed_wanted,
+        thinned=[_thinned(one) for one in payload.thinned],
         version=VERSION,
     )
     plain = message.SerializeToString()
@@ -169,7 +189,9 @@ def decode(data: bytes) -> Payload:
         raise PayloadError(Reason.BAD_TIME, "measured_at_ms lies outside any receiver's range")
     cells = _cells(message.groups, count)
     readings = tuple(Reading(first + place, times[place], message.clock, tuple(cells[place])) for place in range(count))
-    return Payload(message.epoch, readings, checkpoints_of(message), message.committed_wanted)
+    return Payload(
+        message.epoch, readings, checkpoints_of(message), message.committed_wanted, thinned_of(message, first, count)
+    )
 
 
 def encode_committed(committed: Committed) -> bytes:
@@ -333,6 +355,29 @@ def checkpoints_of(message: payload_pb2.Payload) -> tuple[Checkpoint, ...]:
         if len(one.signature) != SIGNATURE_BYTES or not 1 <= one.sequence <= MAX_SEQUENCE:
             raise PayloadError(Reason.BAD_CHECKPOINT, f"at sequence {one.sequence}")
     return tuple(Checkpoint(one.sequence, one.signature) for one in message.checkpoints)
+
+
+def thinned_of(message: payload_pb2.Payload, first: int, count: int) -> tuple[Thinned, ...]:
+    """What a message of readings `first` on declares to be dropped. Raises PayloadError where one is malformed."""
+    if len(message.thinned) > MAX_CHECKPOINTS:
+        raise PayloadError(Reason.BAD_THINNING, f"{len(message.thinned)} stretches in one payload")
+    found = []
+    for one in message.thinned:
+        if not 1 <= one.first <= one.last <= MAX_SEQUENCE or not first <= one.last < first + count:
+            raise PayloadError(Reason.BAD_THINNING, f"readings {one.first} to {one.last}")
+        kept = tuple(one.first + offset for offset in accumulate(one.kept))
+        is_ascending = all(difference > 0 for difference in one.kept[1:])
+        if not kept or kept[-1] != one.last or not is_ascending or len(kept) > min(MAX_READINGS, one.last - one.first):
+            raise PayloadError(Reason.BAD_THINNING, f"{len(kept)} kept of {one.first} to {one.last}")
+        found.append(Thinned(one.first, one.last, kept, one.chain_hash, one.kept_digest, one.signature))
+        if (len(one.chain_hash), len(one.kept_digest), len(one.signature)) != (HASH_BYTES, HASH_BYTES, SIGNATURE_BYTES):
+            raise PayloadError(Reason.BAD_THINNING, f"readings {one.first} to {one.last} without hashes and signature")
+    return tuple(found)
+
+
+def _thinned(one: Thinned) -> payload_pb2.Thinned:
+    kept = _deltas([sequence - one.first for sequence in one.kept])
+    return payload_pb2.Thinned(**one._replace(kept=())._asdict() | {"kept": kept})
 
 
 def _deltas(values: Sequence[int]) -> list[int]:

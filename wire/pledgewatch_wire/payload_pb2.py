@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epledgewatch_wire/payload.proto\x12\x10pledgewatch.wire\"\xf0\x01\n\x07Payload\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x16\n\x0emeasured_at_ms\x18\x03 \x03(\x12\x12\'\n\x06groups\x18\x04 \x03(\x0b\x32\x17.pledgewatch.wire.Group\x12\x31\n\x0b\x63heckpoints\x18\x05 \x03(\x0b\x32\x1c.pledgewatch.wire.Checkpoint\x12\r\n\x05\x63lock\x18\x06 \x01(\r\x12\x18\n\x10\x63ommitted_wanted\x18\x07 \x01(\x08\x12\x10\n\x08\x64\x65\x66lated\x18\x08 \x01(\x0c\x12\x0f\n\x07version\x18\x0f \x01(\r\"j\n\x05Group\x12\x10\n\x08\x63hannels\x18\x01 \x01(\x04\x12\x0f\n\x07offsets\x18\x02 \x03(\r\x12\x0e\n\x06values\x18\x03 \x03(\x12\x12\x14\n\x0cmarked_cells\x18\x04 \x03(\r\x12\x18\n\x10marked_qualities\x18\x05 \x03(\r\"1\n\nCheckpoint\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x80\x01\n\tCommitted\x12\r\n\x05\x65poch\x18\x0b \x01(\r\x12\x12\n\ncontiguous\x18\x0c \x01(\x04\x12\'\n\x06ranges\x18\r \x03(\x0b\x32\x17.pledgewatch.wire.Range\x12\x12\n\nchain_mark\x18\x0e \x01(\x0c\x12\x13\n\x0brange_marks\x18\x0f \x03(\x0c\"$\n\x05Range\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\"o\n\x06Status\x12\x0e\n\x06online\x18\x15 \x01(\x08\x12\r\n\x05\x65poch\x18\x16 \x01(\r\x12\x15\n\rhead_sequence\x18\x17 \x01(\x04\x12\x18\n\x10spooled_readings\x18\x18 \x01(\x04\x12\x15\n\ragent_version\x18\x19 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epledgewatch_wire/payload.proto\x12\x10pledgewatch.wire\"\x9c\x02\n\x07Payload\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x16\n\x0emeasured_at_ms\x18\x03 \x03(\x12\x12\'\n\x06groups\x18\x04 \x03(\x0b\x32\x17.pledgewatch.wire.Group\x12\x31\n\x0b\x63heckpoints\x18\x05 \x03(\x0b\x32\x1c.pledgewatch.wire.Checkpoint\x12\r\n\x05\x63lock\x18\x06 \x01(\r\x12\x18\n\x10\x63ommitted_wanted\x18\x07 \x01(\x08\x12*\n\x07thinned\x18\t \x03(\x0b\x32\x19.pledgewatch.wire.Thinned\x12\x10\n\x08\x64\x65\x66lated\x18\x08 \x01(\x0c\x12\x0f\n\x07version\x18\x0f \x01(\r\"j\n\x05Group\x12\x10\n\x08\x63hannels\x18\x01 \x01(\x04\x12\x0f\n\x07offsets\x18\x02 \x03(\r\x12\x0e\n\x06values\x18\x03 \x03(\x12\x12\x14\n\x0cmarked_cells\x18\x04 \x03(\r\x12\x18\n\x10marked_qualities\x18\x05 \x03(\r\"1\n\nCheckpoint\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"p\n\x07Thinned\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\x12\x0c\n\x04kept\x18\x03 \x03(\r\x12\x12\n\nchain_hash\x18\x04 \x01(\x0c\x12\x13\n\x0bkept_digest\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"\x80\x01\n\tCommitted\x12\r\n\x05\x65poch\x18\x0b \x01(\r\x12\x12\n\ncontiguous\x18\x0c \x01(\x04\x12\'\n\x06ranges\x18\r \x03(\x0b\x32\x17.pledgewatch.wire.Range\x12\x12\n\nchain_mark\x18\x0e \x01(\x0c\x12\x13\n\x0brange_marks\x18\x0f \x03(\x0c\"$\n\x05Range\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\"o\n\x06Status\x12\x0e\n\x06online\x18\x15 \x01(\x08\x12\r\n\x05\x65poch\x18\x16 \x01(\r\x12\x15\n\rhead_sequence\x18\x17 \x01(\x04\x12\x18\n\x10spooled_readings\x18\x18 \x01(\x04\x12\x15\n\ragent_version\x18\x19 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,15 +32,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pledgewatch_wire.payload_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PAYLOAD']._serialized_start=53
-  _globals['_PAYLOAD']._serialized_end=293
-  _globals['_GROUP']._serialized_start=295
-  _globals['_GROUP']._serialized_end=401
-  _globals['_CHECKPOINT']._serialized_start=403
-  _globals['_CHECKPOINT']._serialized_end=452
-  _globals['_COMMITTED']._serialized_start=455
-  _globals['_COMMITTED']._serialized_end=583
-  _globals['_RANGE']._serialized_start=585
-  _globals['_RANGE']._serialized_end=621
-  _globals['_STATUS']._serialized_start=623
-  _globals['_STATUS']._serialized_end=734
+  _globals['_PAYLOAD']._serialized_end=337
+  _globals['_GROUP']._serialized_start=339
+  _globals['_GROUP']._serialized_end=445
+  _globals['_CHECKPOINT']._serialized_start=447
+  _globals['_CHECKPOINT']._serialized_end=496
+  _globals['_THINNED']._serialized_start=498
+  _globals['_THINNED']._serialized_end=610
+  _globals['_COMMITTED']._serialized_start=613
+  _globals['_COMMITTED']._serialized_end=741
+  _globals['_RANGE']._serialized_start=743
+  _globals['_RANGE']._serialized_end=779
+  _globals['_STATUS']._serialized_start=781
+  _globals['_STATUS']._serialized_end=892
 # @@protoc_insertion_point(module_scope)

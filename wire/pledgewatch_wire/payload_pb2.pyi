@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Payload(_message.Message):
-    __slots__ = ("epoch", "first_sequence", "measured_at_ms", "groups", "checkpoints", "clock", "committed_wanted", "deflated", "version")
+    __slots__ = ("epoch", "first_sequence", "measured_at_ms", "groups", "checkpoints", "clock", "committed_wanted", "thinned", "deflated", "version")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     MEASURED_AT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -15,6 +15,7 @@ class Payload(_message.Message):
     CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     CLOCK_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_WANTED_FIELD_NUMBER: _ClassVar[int]
+    THINNED_FIELD_NUMBER: _ClassVar[int]
     DEFLATED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     epoch: int
@@ -24,9 +25,10 @@ class Payload(_message.Message):
     checkpoints: _containers.RepeatedCompositeFieldContainer[Checkpoint]
     clock: int
     committed_wanted: bool
+    thinned: _containers.RepeatedCompositeFieldContainer[Thinned]
     deflated: bytes
     version: int
-    def __init__(self, epoch: _Optional[int] = ..., first_sequence: _Optional[int] = ..., measured_at_ms: _Optional[_Iterable[int]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., checkpoints: _Optional[_Iterable[_Union[Checkpoint, _Mapping]]] = ..., clock: _Optional[int] = ..., committed_wanted: _Optional[bool] = ..., deflated: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
+    def __init__(self, epoch: _Optional[int] = ..., first_sequence: _Optional[int] = ..., measured_at_ms: _Optional[_Iterable[int]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., checkpoints: _Optional[_Iterable[_Union[Checkpoint, _Mapping]]] = ..., clock: _Optional[int] = ..., committed_wanted: _Optional[bool] = ..., thinned: _Optional[_Iterable[_Union[Thinned, _Mapping]]] = ..., deflated: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("channels", "offsets", "values", "marked_cells", "marked_qualities")
@@ -49,6 +51,22 @@ class Checkpoint(_message.Message):
     sequence: int
     signature: bytes
     def __init__(self, sequence: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Thinned(_message.Message):
+    __slots__ = ("first", "last", "kept", "chain_hash", "kept_digest", "signature")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_HASH_FIELD_NUMBER: _ClassVar[int]
+    KEPT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    kept: _containers.RepeatedScalarFieldContainer[int]
+    chain_hash: bytes
+    kept_digest: bytes
+    signature: bytes
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ..., kept: _Optional[_Iterable[int]] = ..., chain_hash: _Optional[bytes] = ..., kept_digest: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Committed(_message.Message):
     __slots__ = ("epoch", "contiguous", "ranges", "chain_mark", "range_marks")

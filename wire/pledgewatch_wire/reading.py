@@ -61,6 +61,13 @@ class Channel(IntEnum):
     MOTION = 37
     LEAK = 38
     SMOKE = 39
+    LIGHT_PRESENT = 40
+    DISK_FREE_MIB = 41
+    HOST_TEMPERATURE_MC = 42
+    THROTTLED = 43
+    SPOOL_READINGS = 44
+    CLOCK_OFFSET_MS = 45
+    THINNED_READINGS = 46
 
 
 # What makes a fix weak whatever the receiver thinks of it: a place needs three satellites, and a dilution of precision
@@ -90,7 +97,7 @@ WEIGHT_CHANNELS = (
     Channel.WEIGHT_7_G,
 )
 # What is so or not: 1 or 0.
-STATE_CHANNELS = (Channel.DOOR_OPEN, Channel.MOTION, Channel.LEAK, Channel.SMOKE)
+STATE_CHANNELS = (Channel.DOOR_OPEN, Channel.MOTION, Channel.LEAK, Channel.SMOKE, Channel.LIGHT_PRESENT)
 # Passages: the value is the number of the tag that passed (`tag_number`), and each is a reading of its own.
 PASSAGE_CHANNELS = (Channel.TAG_IN, Channel.TAG_OUT)
 _NO_SIGN_OF_A_TAG = re.compile(r"[^0-9A-Za-z]+")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
+from pledgewatch_cloud.access.behind import Payload, payload_of
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.access import lines as lines_module
 from pledgewatch_cloud.decide.access.pledges import Pledge
@@ -19,6 +20,7 @@ from pledgewatch_cloud.decide.access.scope import Scope, Viewer
 from pledgewatch_cloud.decide.access.told import told
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.access.visible import Sight
+from pledgewatch_cloud.decide.collateral.evidence import Evidence
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
 from pledgewatch_cloud.decide.state import State
@@ -28,16 +30,20 @@ from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.series.series import Point, Series, Stretch
 from pledgewatch_cloud.spine.base_at import BaseAtError, base_at
 from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_wire.reading import Channel
 
 SIGHTS_MAX = 256
 """Viewers whose sight is kept; of more, the one that was asked for longest ago is made again."""
 KEPT_S = 1.0
 """How long what is made of a state for many requests may stand for the states after it."""
+BATTERY_KEPT_S = 60.0
+"""How long a battery is not read again: it lasts for months, and a page of devices would ask for each."""
 LOOKED_AT_MAX = 20_000
 """Events that are looked at for one page: where little is seen, a page is shorter than was asked for."""
 
 
 _Made = TypeVar("_Made")
+_Batteries = dict[str, tuple[float, Point | None]]
 
 
 class Page(NamedTuple):
@@ -55,6 +61,7 @@ class Views:
         """`clock` is that of the journal's entries."""
         self._store, self._writer, self._series, self._clock = store, writer, series, clock
         self._seeing: dict[Viewer, _Seeing] = {}
+        self._batteries: _Batteries = {}
 
     def of(self, viewer: Viewer) -> "View":
         """What somebody may see now."""
@@ -65,7 +72,7 @@ class Views:
         while len(self._seeing) >= SIGHTS_MAX:
             del self._seeing[next(iter(self._seeing))]
         self._seeing[viewer] = seeing
-        return View(self._store, self._series, state, said_entry, seeing)
+        return View(self._store, self._series, state, said_entry, seeing, self._batteries)
 
 
 class _Kept(NamedTuple):
@@ -89,9 +96,12 @@ class View:
     """What one viewer may see at one moment. `state` holds nothing else; reading from disk may raise StoreError, and of
     series SeriesError."""
 
-    def __init__(self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing) -> None:
+    def __init__(
+        self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing, batteries: _Batteries
+    ) -> None:
         self._store, self._series, self._whole, self._said_entry = store, series, whole, said_entry
         self._sight, self._kept = seeing.sight, seeing.kept
+        self._batteries = batteries
         self._recorded: dict[int, int] = {}
 
     @property
@@ -143,6 +153,16 @@ class View:
         The facility is seen."""
         assert facility in self.state.book.facilities, f"{facility} is not seen"
         return lines_module.lines_now(self.scope, self._whole, facility, lot) if self.scope.sees_money else []
+
+    def evidence(self, facility: str) -> list[Evidence]:
+        """What stands for each lot of a facility that is pledged to who asks. The facility is seen."""
+        assert facility in self.state.book.facilities, f"{facility} is not seen"
+        return lines_module.evidence_now(self.scope, self._whole, self.state, facility)
+
+    def trail(self, lot: str) -> dict[str, Any] | None:
+        """What a lot's amounts rest on; None where it is not pledged to who asks, or they see no money."""
+        is_told = self.scope.sees_money and self.scope.sees_lot(lot, self._whole.recorded_at_ms)
+        return lines_module.trail_now(self.scope, self._whole, lot) if is_told else None
 
     @cached_property
     def sheet(self) -> Sheet:
@@ -210,6 +230,17 @@ class View:
         """The events of one entry."""
         return self._told(self._store.events_of(entry))
 
+    def event(self, name: str) -> SaidEvent | None:
+        """The event of an id."""
+        entry = name.partition(".")[0]
+        is_there = entry.isascii() and entry.isdecimal() and len(entry) < len(str(2**63))
+        some = self.events_of(int(entry)) if is_there and int(entry) <= self._whole.entry else []
+        return next((one for one in some if one.id == name), None)
+
+    def payload(self, said: SaidEvent) -> Payload | None:
+        """What brought the reading that an event names."""
+        return payload_of(self._store, self.scope, said)
+
     def standing(self, asset: str) -> list[SaidEvent]:
         """What stands of what was found of an asset."""
         return self._told(self._store.standing(asset, self._whole.entry + 1))
@@ -262,6 +293,18 @@ class View:
             return {}
         found, since_ms = self._series.last(asset, now_ms), self.scope.asset_since_ms(asset, now_ms)
         return {channel: one for channel, one in found.items() if one.measured_at_ms >= since_ms}
+
+    def battery_mv(self, asset: str) -> int | None:
+        """The newest that an asset's devices have said of their battery, as it was read at most BATTERY_KEPT_S ago."""
+        now_ms, now_s = self._whole.recorded_at_ms, time.monotonic()
+        if not self.scope.sees_asset(asset, now_ms):
+            return None
+        found = self._batteries.get(asset)
+        if found is None or now_s - found[0] > BATTERY_KEPT_S:
+            point = self._series.last(asset, now_ms).get(Channel.BATTERY_MV)
+            found = self._batteries[asset] = now_s, point
+        point, since_ms = found[1], self.scope.asset_since_ms(asset, now_ms)
+        return None if point is None or point.measured_at_ms < since_ms else point.value
 
     def _seen_of(self, asset: str, from_ms: int, to_ms: int) -> tuple[tuple[int, int], ...]:
         return shared(self.scope.when_asset(asset), ((from_ms, to_ms),)) if from_ms < to_ms else ()

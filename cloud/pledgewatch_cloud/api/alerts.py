@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body
 
 from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, by_of
+from pledgewatch_cloud.api.alert_causes import Abouts
 from pledgewatch_cloud.api.paging import PagingOf, place
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
@@ -21,7 +23,7 @@ router = APIRouter(prefix="/alerts", tags=["alerts"])
 ByOf = Annotated[str, Body(min_length=1, max_length=200, examples=["night desk"])]
 
 
-@router.get("")
+@router.get("", responses=examples.answer([examples.ALERT]))
 async def list_alerts(
     view: ViewOf,
     paging: PagingOf,
@@ -29,10 +31,13 @@ async def list_alerts(
     severity: Literal["warning", "critical"] | None = None,
     facility: str = "",
     silenced: bool | None = None,
+    cleared: bool | None = None,
 ) -> list[dict[str, Any]]:
     """Alerts as they stand, the latest first, of a state, a severity or a facility where one is named; those that are
-    `silenced` for who asks, or are not. Moments that have not come are null. `comments` and `silence` are of the own
-    party; a keeper has all comments."""
+    `silenced` for who asks, or are not, and those that have `cleared`, or have not. Moments that have not come are
+    null. `comments` and `silence` are of the own party; a keeper has all comments. `lots`, `receipts` and `facilities`
+    are those that an alert concerns; `told` says what was found, of the newest eight causes, and how much it is by now,
+    give or take a second."""
     seen, party = view.state, view.viewer.party
     some = list(seen.alerts.values())
     if facility:
@@ -42,9 +47,11 @@ async def list_alerts(
         for one in some
         if (state is None or one.state is state)
         and (severity is None or one.severity == severity)
+        and (cleared is None or cleared == (one.state is AlertState.CLEARED))
         and (silenced is None or silenced == (silence_of(one.silences, party, seen.recorded_at_ms) is not None))
     )
-    return [_written(one, party, seen.recorded_at_ms) for one in page.items]
+    abouts = view.kept(Abouts)
+    return [_written(one, party, seen.recorded_at_ms) | abouts.of(seen, one) for one in page.items]
 
 
 def _written(one: Alert, party: str, now_ms: int) -> dict[str, Any]:

@@ -37,7 +37,8 @@ async def list_assets(
     state: Literal["kept", "breached", "unknown"] | None = None,
     find: Annotated[str, Query(max_length=128)] = "",
 ) -> Any:
-    """Assets by id as a GeoJSON FeatureCollection; one without a fix has no geometry. Those in a fence, with goods of a
+    """Assets by id as a GeoJSON FeatureCollection; one without a fix has no geometry. `measured_at_ms` is the fix's,
+    `newest_ms` that of the newest reading of any channel. Those in a fence, with goods of a
     facility in them, with goods whose condition is so, or whose id has `find` in it, where that is asked; `count` is
     how many there are on all pages. As a table where `text/csv` is accepted.
     """
@@ -182,13 +183,14 @@ def _feature(state: State, asset: str) -> dict[str, Any]:
         "geometry": geometry,
         "properties": {
             "measured_at_ms": presence.key[0] if presence else None,
+            "newest_ms": max((one.key[0] for one in known.devices.values()), default=None) if known else None,
             "fences": list(presence.inside) if presence else [],
             "conditions": [
                 {"lot": lot, "limit": limit, "state": word_of(one), "breaches": _breaches(facts, lot, limit)}
                 for (lot, limit), one in (known.conditions.items() if known else ())
             ],
             "mean_kinetic_temperatures": kinetics_of(state, asset, known),
-            "sources": _sources(state, asset, known),
+            "sources": sources_of(state, asset, known),
             "lots": [lot.id for lot in state.book.lots_in(asset, state.recorded_at_ms)],
         },
     }
@@ -219,7 +221,7 @@ def kinetics_of(state: State, asset: str, known: AssetState | None) -> list[dict
     return found
 
 
-def _sources(state: State, asset: str, known: AssetState | None) -> list[dict[str, Any]]:
+def sources_of(state: State, asset: str, known: AssetState | None) -> list[dict[str, Any]]:
     """Devices and their sensors: live, expected dark until, overdue since, or silent since."""
     legs, now_ms = state.book.legs_of(asset), state.recorded_at_ms
     found = []
@@ -243,7 +245,7 @@ def standing_of(state: State, asset: str, known: AssetState) -> str:
     """How an asset stands, in one of STANDINGS: `bad` where a limit is or was breached or a source is silent, `dark`
     where none is heard, as planned."""
     words = {word_of(one) for one in known.conditions.values()}
-    heard = {one["state"] for one in _sources(state, asset, known)}
+    heard = {one["state"] for one in sources_of(state, asset, known)}
     if "breached" in words or "silent" in heard:
         return "bad"
     facts = state.facts.get(asset, AssetFacts())

@@ -13,11 +13,12 @@ from pledgewatch_cloud.api.access import ViewOf
 from pledgewatch_cloud.api.around import POLICY
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.console import Page, pages, staged
+from pledgewatch_cloud.decide.currencies import EXPONENTS
 
 
 def console_router(stage: str = "") -> APIRouter:
     """`/` and `/docs`, and the files that these name. `stage`: of a demo; the page knows it then, and may ask there."""
-    router, known = APIRouter(include_in_schema=False), pages()
+    router, known = APIRouter(include_in_schema=False), pages(EXPONENTS)
     home = staged(known["index.html"], stage) if stage else known["index.html"]
     policy = {"content-security-policy": f"{POLICY}; connect-src 'self' {stage}"} if stage else {}
 

@@ -1,24 +1,39 @@
-"""Devices: what has come from each, how far it is signed, what is missing, and what it says of itself."""
+"""Devices: what has come of each, how far it is signed, what is missing, how it is heard, what it says of itself."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
 
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
+from pledgewatch_cloud.api.assets import sources_of
 from pledgewatch_cloud.api.paging import PagingOf
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.state import State
 from pledgewatch_wire.codec import Status
 
 router = APIRouter(prefix="/devices", tags=["devices"])
+BATTERIES_MAX = 1_000
+"""Each is read from the series, which may be another program's."""
 
 
-@router.get("")
+@router.get("", responses=examples.answer([examples.DEVICE]))
 async def list_devices(
-    view: ViewOf, service: ServiceOf, paging: PagingOf, operator: str = "", asset: str = ""
+    view: ViewOf,
+    service: ServiceOf,
+    paging: PagingOf,
+    operator: str = "",
+    asset: str = "",
+    battery: bool = False,
 ) -> list[dict[str, Any]]:
     """Installed devices with their epochs, by id, of an operator or at an asset where one is named.
 
     `said` is its last status, null where none was heard since the start: `measured` beyond an epoch's `contiguous` is
-    what is still to come, or lost.
+    what is still to come, or lost. `heard_ms` is when its newest reading was measured, `sources` how the device
+    (`channel` null) and its sensors are heard; both may be a second old. `battery_mv` is the newest that the asset's
+    devices have said, where `battery` asks for it: of at most 1,000 devices to a page.
     """
     state, said = view.state, service.metrics.said
     epochs: dict[str, list[dict[str, Any]]] = {}
@@ -27,7 +42,8 @@ async def list_devices(
             {
                 "epoch": epoch,
                 "contiguous": one.marks.contiguous,
-                "received": one.marks.total,
+                "received": one.marks.total - one.thinned,
+                "thinned": one.thinned,
                 "missing": [list(gap) for gap in one.marks.missing],
                 "signed": one.signed_sequence,
                 "chain_hash": one.chain_hash.hex(),
@@ -39,16 +55,43 @@ async def list_devices(
         for one in state.book.installations.values()
         if operator in ("", one.operator) and asset in ("", one.asset)
     )
+    if battery and len(page.items) > BATTERIES_MAX:
+        text = f"the battery is asked of at most {BATTERIES_MAX} devices at a time; ask for smaller pages"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, text)
+    wanted = {one.asset for one in page.items} if battery else set()
+    batteries = await run_in_threadpool(lambda: {name: view.battery_mv(name) for name in wanted})
+    hearing = view.kept(_Hearing)
     return [
         {
             "device": one.device,
             "operator": one.operator,
             "asset": one.asset,
             "epochs": epochs.get(one.device, []),
+            **hearing.of(state, one.device, one.asset),
+            "battery_mv": batteries.get(one.asset),
             "said": _said(said.get(one.device)),
         }
         for one in page.items
     ]
+
+
+class _Hearing:
+    """How devices are heard, each found out once; made anew with each of the states that `View.kept` tells apart."""
+
+    def __init__(self, _: State) -> None:
+        """Nothing is known yet, and the state is not held on to."""
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def of(self, state: State, device: str, asset: str) -> dict[str, Any]:
+        """When a device was last heard, and how it and its sensors are."""
+        if device not in self._known:
+            known = state.assets.get(asset)
+            heard = known.devices.get(device) if known else None
+            self._known[device] = {
+                "heard_ms": heard.key[0] if heard else None,
+                "sources": [one for one in sources_of(state, asset, known) if one["device"] == device],
+            }
+        return self._known[device]
 
 
 def _said(status: Status | None) -> dict[str, Any] | None:

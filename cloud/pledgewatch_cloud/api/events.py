@@ -1,13 +1,17 @@
-"""Events, in the order in which they were said."""
+"""Events, in the order in which they were said; and one with what said it."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
+from pledgewatch_cloud.access.view import View
+from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ViewOf
 from pledgewatch_cloud.api.paging import JournalPagingOf
-from pledgewatch_cloud.decide.events import SaidEvent
+from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.events import FOLDED_TYPES, SaidEvent
 
 router = APIRouter(prefix="/events", tags=["events"])
 
@@ -19,6 +23,33 @@ async def list_events(view: ViewOf, paging: JournalPagingOf) -> dict[str, Any]:
     page = await run_in_threadpool(view.page, paging.after_entry, paging.limit)
     next_after_entry = paging.go_on(page.last_entry, view.state.entry)
     return {"events": [written(one) for one in page.events], "next_after_entry": next_after_entry}
+
+
+@router.get("/{event}", responses=examples.answer(examples.EVENT))
+async def read_event(view: ViewOf, event: str) -> dict[str, Any]:
+    """One event, when its entry was recorded, and what said it: the reading that it names, with the payload that
+    brought that first, as far as readings are seen. `said_by` is null where no reading said it: time alone has, or
+    somebody. `stands` is whether what was found of an asset still holds, or later news took it back; null for events
+    that are never taken back."""
+    found = await run_in_threadpool(_with_what_said_it, view, event)
+    if found is None:
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no event {event!r}")
+    return found
+
+
+def _with_what_said_it(view: View, name: str) -> dict[str, Any] | None:
+    said = view.event(name)
+    if said is None:
+        return None
+    payload, entry = view.payload(said), int(said.id.partition(".")[0])
+    is_folded = said.event.type in FOLDED_TYPES
+    return {
+        **written(said),
+        "entry": entry,
+        "recorded_ms": view.recorded_at_ms(entry),
+        "said_by": payload and payload._asdict(),
+        "stands": any(one.id == name for one in view.standing(said.event.subject)) if is_folded else None,
+    }
 
 
 def written(one: SaidEvent) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Examples of what is written, as /openapi.json shows them. Each is taken as it stands (tests/test_openapi.py)."""
+"""Examples of what is written, as /openapi.json shows them, each taken as it stands; and of answers that are made
+of many parts, each with the fields of a real one (tests/test_openapi.py)."""
 
 from typing import Any
 
@@ -78,6 +79,185 @@ STOCK: dict[str, Any] = {
 STOCK_CSV = f"id,kind,at,owner,sku,bin,unit,quantity\nM-1,received,{_AT},exporter,SOFA-3,A-01,EA,40\n"
 JWS = "eyJhbGciOiJFZERTQSIsImtpZCI6ImsxIn0.eyJ0aGUiOiAiYWN0In0.c2lnbmF0dXJl"
 """The form of what is signed; what is in it is the party's to say and to sign."""
+
+_AT_MS = 1_772_357_400_000
+EVENT: dict[str, Any] = {
+    "id": "333.0",
+    "type": "condition_breached",
+    "at_ms": _AT_MS,
+    "subject": _CONTAINER,
+    "facts": {"lot": "sofas", "limit": "cold", "device": "pi-7", "epoch": 1, "sequence": 4_012, "value": 9_300},
+    "entry": 333,
+    "recorded_ms": _AT_MS + 4_000,
+    "said_by": {
+        "device": "pi-7",
+        "epoch": 1,
+        "sequence": 4_012,
+        "measured_ms": _AT_MS,
+        "received_ms": _AT_MS + 3_000,
+        "recorded_ms": _AT_MS + 4_000,
+        "entry": 333,
+        "first_sequence": 4_001,
+        "last_sequence": 4_060,
+    },
+    "stands": True,
+}
+EVIDENCE: dict[str, Any] = {
+    "lot": "sofas",
+    "asset": _CONTAINER,
+    "quantity": 240,
+    "measured_ms": _AT_MS,
+    "age_ms": 900_000,
+    "reading": {"device": "pi-7", "epoch": 1, "sequence": 4_012},
+    "by": "reading",
+    "counts_as": "fresh",
+    "is_dark": False,
+    "fresh_ms": 14_400_000,
+    "stale_ms": 86_400_000,
+    "dark_counts_as": "ageing",
+}
+TRAIL: dict[str, Any] = {
+    "lot": "sofas",
+    "facility": "autumn-line",
+    "is_shown": True,
+    "as_of_ms": _AT_MS + 900_000,
+    "evidence": EVIDENCE,
+    "quantity": {
+        "lot": 240,
+        "counted": {"quantity": 240, "at_ms": _AT_MS},
+        "receipt": "la-3:0001",
+        "claimed": [{"quantity_milli": 240_000, "released_milli": 0, "unit": "EA"}],
+        "held": {"state": "valid", "until_ms": None, "missing": 0, "cases": [], "heard_ms": _AT_MS},
+        "asset": _CONTAINER,
+        "machines": [{"channel": "tags_present", "value": 240, "measured_ms": _AT_MS}],
+    },
+    "amounts": {
+        "currency": "USD",
+        "value": {
+            "value_minor": 7_440_000,
+            "quantity": 240,
+            "price": {
+                "series": "steel",
+                "sku": "SOFA-3",
+                "is_agreed": False,
+                "price_minor": 31_000,
+                "per": 1,
+                "currency": "USD",
+                "date": "2026-03-01",
+            },
+            "rates": [],
+            "cost": None,
+            "appraisal": None,
+            "unvalued": [],
+        },
+        "ineligible": [
+            {
+                "step": "condition_loss",
+                "taken_minor": 744_000,
+                "grounds": [["event", " ", {"noun": "events", "id": "333.0"}]],
+            }
+        ],
+        "eligible_minor": 6_696_000,
+        "advance": {
+            "advance_minor": 5_022_000,
+            "advance_bp": 7_500,
+            "in_class": "in_transit",
+            "fences": [],
+            "policy": "furniture",
+        },
+    },
+}
+ALERT: dict[str, Any] = {
+    "id": "333.0",
+    "rule": "condition-breached",
+    "group": "sofas",
+    "state": "open",
+    "severity": "critical",
+    "causes": ["333.0"],
+    "since_ms": _AT_MS,
+    "opened_ms": _AT_MS,
+    "cleared_ms": None,
+    "told_ms": _AT_MS + 4_000,
+    "acknowledged_by": "",
+    "acknowledged_severity": "",
+    "unheeded": False,
+    "repeated_ms": None,
+    "earlier": [],
+    "next_ms": None,
+    "comments": [],
+    "silence": None,
+    "pledge": "autumn-line la-3:0001",
+    "assets": [_CONTAINER],
+    "lots": ["sofas"],
+    "receipts": ["la-3:0001"],
+    "facilities": ["autumn-line"],
+    "told": [
+        {
+            "event": "333.0",
+            "kind": "condition_breached",
+            "asset": _CONTAINER,
+            "at_ms": _AT_MS,
+            "ended_ms": None,
+            "lot": "sofas",
+            "limit": "cold",
+            "channel": "temperature_mc",
+            "low": 2_000,
+            "high": 8_000,
+            "value": 9_300,
+            "outside_ms": 600_000,
+        }
+    ],
+}
+DEVICE: dict[str, Any] = {
+    "device": "pi-7",
+    "operator": "harbour-line",
+    "asset": _CONTAINER,
+    "epochs": [
+        {
+            "epoch": 1,
+            "contiguous": 4_060,
+            "received": 4_060,
+            "missing": [],
+            "signed": 4_000,
+            "chain_hash": "0" * 64,
+            "suspicions": 0,
+        }
+    ],
+    "heard_ms": _AT_MS,
+    "sources": [{"device": "pi-7", "channel": None, "state": "live", "at_ms": _AT_MS}],
+    "battery_mv": 3_712,
+    "said": {"online": True, "epoch": 1, "measured": 4_060, "spooled": 0, "agent_version": "0.1.0"},
+}
+PRICES: dict[str, Any] = {
+    "series": "steel",
+    "quotes": [{"series": "steel", "date": "2025-12-31", "price": "10.00", "currency": "USD", "per": 1}],
+}
+RATES: dict[str, Any] = {
+    "currency": "USD",
+    "quotes": [{"currency": "USD", "date": "2025-12-31", "rate": "1.25"}],
+}
+NOTICE: dict[str, Any] = {
+    "key": "carrier/1",
+    "sender": "carrier",
+    "kind": "arrived",
+    "happened_ms": _AT_MS,
+    "classifier": "actual",
+    "references": [f"container:{_CONTAINER}"],
+    "place": "USLAX",
+    "until_ms": None,
+    "party": "",
+    "withdraws": "",
+    "replaces": "",
+    "event": "",
+    "edition_ms": 0,
+    "fate": "standing",
+    "against": [],
+}
+
+
+def answer(example: Any) -> dict[int | str, dict[str, Any]]:
+    """What a route says of its answer beyond its type."""
+    return {200: {"content": {"application/json": {"example": example}}}}
 
 
 def json_body(example: Any, media: str = "application/json") -> dict[str, Any]:

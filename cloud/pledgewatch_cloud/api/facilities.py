@@ -119,6 +119,14 @@ async def read_lines(view: ViewOf, request: Request, paging: PagingOf, facility:
     return table(columns, rows, paging.headers)
 
 
+@router.get("/{facility:path}/evidence", responses=examples.answer([examples.EVIDENCE]))
+async def read_evidence(view: ViewOf, paging: PagingOf, facility: str) -> list[dict[str, Any]]:
+    """What stands for each lot of a facility that is pledged to who asks, by lot: its newest evidence that counts, how
+    old that is against the policy's limits, and what it counts as."""
+    _known(view.state, facility)
+    return paging.page((one.lot, one.as_json()) for one in await run_in_threadpool(view.evidence, facility)).items
+
+
 @router.get("/{facility:path}")
 async def read_facility(view: ViewOf, facility: str) -> dict[str, Any]:
     """One facility as it stands, with what became of each of its lots, and what that rests on."""

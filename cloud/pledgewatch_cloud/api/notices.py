@@ -1,4 +1,5 @@
-"""Notices in: what senders hand in, as a plain document or as DCSA Track & Trace events, and how a sender is known."""
+"""Notices: what senders hand in, as a plain document or as DCSA Track & Trace events, and how a sender is known; and
+one that was taken, as it stands."""
 
 from http import HTTPStatus
 from typing import Any
@@ -6,10 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import Service, ServiceOf
+from pledgewatch_cloud.api.access import Service, ServiceOf, ViewOf
 from pledgewatch_cloud.api.body import raw_json_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.sender import sender_of
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.notices.intake import Intake, RefusedError
 
 router = APIRouter(prefix="/notices", tags=["notices"])
@@ -21,6 +23,19 @@ ALREADY_KNOWN = "already known"
 async def hand_in_plain(service: ServiceOf, request: Request) -> dict[str, Any]:
     """Take notices in the plain form (docs/TRADE_API.md): all, or none with every fault's place."""
     return await _answer(service, request, "plain")
+
+
+@router.get("/{notice:path}", responses=examples.answer(examples.NOTICE))
+async def read_notice(view: ViewOf, notice: str) -> dict[str, Any]:
+    """One notice as it was taken, with what has become of it (`fate`: standing, withdrawn or replaced) and the notices
+    that took it back. Those about shipments and milestones of facilities that are seen are."""
+    book = view.state.notices
+    found = book.get(notice)
+    if found is None:
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no notice {notice!r}")
+    until_ms = None if found.until_ms == NEVER else found.until_ms
+    against = [one.key for one in book.against(notice)]
+    return {**found._asdict(), "until_ms": until_ms, "fate": book.fate(notice), "against": against}
 
 
 @router.post("/dcsa", openapi_extra=examples.json_body(examples.DCSA))

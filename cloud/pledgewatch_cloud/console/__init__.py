@@ -1,7 +1,12 @@
-"""The console: a web page over the API, served by the service itself: the files of this folder (docs/CONSOLE.md)."""
+"""The console: a web page over the API, served by the service itself: the files of this folder (docs/CONSOLE.md).
+
+`currencies.js` is made of the table of currencies of the cloud: a browser has decimals of its own for some, and what
+is divided by those is another amount.
+"""
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -26,9 +31,11 @@ class Page(NamedTuple):
     tag: str
 
 
-def pages() -> dict[str, Page]:
-    """Every file of the console, by its path in the folder."""
-    return dict(_pages(files(__name__), ""))
+def pages(exponents: Mapping[str, int]) -> dict[str, Page]:
+    """Every file of the console, by its path in the folder, and the table of the decimals of each currency."""
+    table = json.dumps(dict(exponents), separators=(",", ":"))
+    text = f"/** The decimals of the minor unit, by currency. */\nexport const EXPONENTS = {table};\n"
+    return {**dict(_pages(files(__name__), "")), "currencies.js": _page(text.encode(), KINDS[".js"])}
 
 
 def staged(page: Page, stage: str) -> Page:

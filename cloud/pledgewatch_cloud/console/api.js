@@ -26,12 +26,27 @@ function shown() {
   return guard() ? { "x-csrf-token": guard(), ...(Date.now() - touchedAt > ATTENDED_MS ? { "x-unattended": "1" } : {}) } : {};
 }
 
-/** What a path answers. `no-cache`: a browser that has an answer with a tag asks whether it still holds. @param {string} path @param {RequestInit} [how] @returns {Promise<any>} */
-export async function ask(path, how = {}) {
+/** An answer that is one. `no-cache`: a browser that has an answer with a tag asks whether it still holds. @param {string} path @param {RequestInit} how */
+async function answered(path, how) {
   const answer = await fetch(path, { cache: "no-cache", ...how, headers: { ...shown(), ...how.headers } });
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
   throw new Refused(answer.status, said.detail ?? answer.statusText, said.login);
+}
+
+/** What a path answers. @param {string} path @param {RequestInit} [how] @returns {Promise<any>} */
+export async function ask(path, how = {}) {
+  const answer = await answered(path, how);
+  return answer.status === 204 ? null : answer.json();
+}
+
+const PAGE_MAX = 100;
+
+/** A page of a list: what lies beyond a place, and the place to go on from, empty at the end. @param {string} noun @param {string} after @param {Record<string, string>} [filters] @returns {Promise<{ items: any, next: string }>} */
+export async function askPage(noun, after, filters = {}) {
+  const answer = await answered(`${noun}?${new URLSearchParams({ limit: String(PAGE_MAX), after, ...filters })}`, {});
+  const next = /<([^>]*)>; rel="next"/.exec(answer.headers.get("link") ?? "")?.[1];
+  return { items: await answer.json(), next: next ? new URL(next, location.href).searchParams.get("after") ?? "" : "" };
 }
 
 /** What a path answers, or this where it is not there or not for who asks. @template T @param {string} path @param {T} otherwise */

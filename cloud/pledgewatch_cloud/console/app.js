@@ -3,25 +3,30 @@
 import { Refused, guard, keepKey, key, leave, loginAt, meet, viewer, watch } from "./api.js";
 import { banner } from "./demo.js";
 import { el, time } from "./draw.js";
+import { event, lot, notice, price, rate, stockCase } from "./evidence.js";
 import { facility } from "./facility.js";
 import { alerts } from "./inbox.js";
-import { devices, drawn, milestone, milestones, overview, receipts } from "./pages.js";
-import { asset, lot, receipt } from "./things.js";
+import { devices } from "./fleet.js";
+import { overview, receipts } from "./pages.js";
+import { changes } from "./patch.js";
+import { asset, receipt } from "./things.js";
+import { milestone, milestones } from "./timeline.js";
 import { lang, speak, t } from "./words.js";
 
 /** @type {Record<string, import("./pages.js").Page>} by noun; with an s where a list is meant, and / where one is */
 const PAGES = {
   "": overview, assets: overview, facilities: overview, lots: overview, alerts, devices, milestones, receipts,
   "assets/": asset, "facilities/": facility, "lots/": lot, "receipts/": receipt, "milestones/": milestone,
+  "alerts/": alerts, "events/": event, "cases/": stockCase, "notices/": notice, "prices/": price, "rates/": rate,
 };
 const NAV = ["", "alerts", "milestones", "receipts", "devices"];
 
 const by = ( /** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const main = by("main"), status = by("status");
 
-/** @type {{ page: import("./pages.js").Page, id: string, show: (data: any) => void, close?: () => void, written: string } | null} */
+/** @type {{ page: import("./pages.js").Page, id: string, show: (data: any) => void, close?: () => void } | null} */
 let open = null;
-let turn = 0, way = "connecting", isLost = false;
+let turn = 0, asked = 0, drawn = 0, way = "connecting", isLost = false;
 
 /** Which page and which thing the address names. @returns {[string, string]} */
 function address() {
@@ -44,7 +49,7 @@ function shell() {
   by("tools").replaceChildren(el("span", { class: "quiet", id: "who" }, who),
     ...(key() || guard() ? [el("button", { type: "button", id: "leave", click: () => void leave().then(() => location.reload(), failed) }, t(key() ? "leave" : "log_out"))] : []),
     el("button", { type: "button", id: "lang", lang: lang() === "zh" ? "en" : "zh-Hans", click: () => { speak(lang() === "zh" ? "en" : "zh"); void go("lang"); } }, t("language")),
-    el("button", { type: "button", id: "theme", click: () => { paint(isDark ? "light" : "dark"); localStorage.setItem("theme", isDark ? "light" : "dark"); shell(); by("theme").focus(); } }, t(isDark ? "light" : "dark")),
+    el("button", { type: "button", id: "theme", click: () => { localStorage.setItem("theme", isDark ? "light" : "dark"); paintAgain(); shell(); by("theme").focus(); } }, t(isDark ? "light" : "dark")),
     el("button", { type: "button", id: "print", click: () => print() }, t("print")));
 }
 
@@ -80,7 +85,7 @@ function failed(error) {
   if (error instanceof Refused && error.status === 401) { askKey(!!error.login); return; }
   if (error instanceof Refused && error.status === 403 && error.login && !open) { shell(); notIn("stranger", true); return; }
   if (error instanceof Refused) {
-    if (!open?.written) main.replaceChildren(el("h1", {}, address().join(" ")), el("p", { role: "alert" }, error.status === 404 ? t("unknown") : error.message));
+    if (!open) main.replaceChildren(el("h1", {}, address().join(" ")), el("p", { role: "alert" }, error.status === 404 ? t("unknown") : error.message));
     else say(error.message);
     return;
   }
@@ -108,7 +113,7 @@ async function go(focus) {
     const made = page.make(id, () => void refresh());
     main.replaceChildren(...made.nodes);
     made.show(data);
-    open = { page, id, show: made.show, close: made.close, written: JSON.stringify(data) };
+    open = { page, id, show: made.show, close: made.close };
     told();
     if (focus) document.getElementById(focus)?.focus();
     else main.focus({ preventScroll: true });
@@ -119,27 +124,25 @@ async function go(focus) {
 
 function told() { say(way === "connecting" ? t("connecting") : `${t(way)} · ${t("as_of_now")} ${time(Date.now())}`); }
 
-/** Draw the page again where what it shows has changed; who has the focus in it keeps it. */
+/** Ask again, and change of the page what is another now; an answer that was overtaken by a later one is not shown. */
 async function refresh() {
-  const now = open, mine = turn;
+  const now = open, mine = turn, place = ++asked;
   if (!now) { if (isLost) await go(""); return; }
   try {
-    const data = await now.page.load(now.id), written = JSON.stringify(data);
-    if (mine !== turn || now !== open) return;
-    const isAlertBox = document.activeElement?.id ?? "", href = document.activeElement?.getAttribute("href");
-    if (written !== now.written || ["cleared", "silenced"].includes(isAlertBox)) {
-      now.written = written;
-      now.show(data);
-      const again = isAlertBox ? document.getElementById(isAlertBox) : href ? main.querySelector(`a[href="${CSS.escape(href)}"]`) : null;
-      if (again && document.activeElement === document.body) /** @type {HTMLElement} */ (again).focus({ preventScroll: true });
-      told();
-    } else if (status.textContent?.startsWith(t("away"))) told();
+    const data = await now.page.load(now.id), before = changes;
+    if (mine !== turn || now !== open || place < drawn) return;
+    drawn = place;
+    now.show(data);
+    if (changes !== before || status.textContent?.startsWith(t("away"))) told();
   } catch (error) { if (mine === turn) failed(error); }
 }
 
-const wished = matchMedia("(prefers-color-scheme: dark)");
-paint(localStorage.getItem("theme") ?? (wished.matches ? "dark" : "light"));
-wished.addEventListener("change", () => { if (!localStorage.getItem("theme")) { paint(wished.matches ? "dark" : "light"); shell(); } });
+const wished = matchMedia("(prefers-color-scheme: dark)"), paper = matchMedia("print");
+/** Light or dark, as was chosen or is wished for; paper is light. */
+const paintAgain = () => paint(paper.matches ? "light" : localStorage.getItem("theme") ?? (wished.matches ? "dark" : "light"));
+paintAgain();
+paper.addEventListener("change", paintAgain);
+wished.addEventListener("change", () => { paintAgain(); shell(); });
 speak(lang());
 by("skip").addEventListener("click", event => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", () => void go(""));

@@ -1,55 +1,39 @@
 // Drawings of numbers: the waterfall of a base, and a channel with its limits, breaches and gaps.
 
-import { el, money, ratio, svg, time } from "./draw.js";
+import { el, money, ratio, svg, table, time, words } from "./draw.js";
+import { course, readings, steps } from "./reckon.js";
 import { t } from "./words.js";
 
-/** @typedef {{ name: string, from: number, to: number, kind: "sum" | "loss" | "owed" }} Step */
+/** @typedef {import("./reckon.js").Step} Step */
 
-/** The steps from the gross value to the base, as docs/BORROWING_BASE.md has them. @param {any} base @returns {Step[]} */
-export function steps(base) {
-  /** @type {Step[]} */
-  const found = [{ name: t("gross"), from: 0, to: base.gross_minor, kind: "sum" }];
-  let at = base.gross_minor;
-  const down = ( /** @type {string} */ name, /** @type {number} */ by) => {
-    if (by) found.push({ name, from: at, to: at - by, kind: "loss" });
-    at -= by;
-  };
-  for (const [name, by] of Object.entries(base.ineligible)) down(name.replaceAll("_", " "), /** @type {number} */ (by));
-  found.push({ name: t("eligible"), from: 0, to: base.eligible_minor, kind: "sum" });
-  at = base.eligible_minor;
-  down(t("not_advanced"), at - Object.values(base.advance).reduce((sum, one) => sum + one, 0));
-  for (const [name, by] of Object.entries(base.held_back)) down(name.replaceAll("_", " "), /** @type {number} */ (by));
-  for (const [name, by] of Object.entries(base.reserves)) down(`${t("reserve")} ${name}`, /** @type {number} */ (by));
-  found.push({ name: t("base"), from: 0, to: base.base_minor, kind: "sum" }, { name: t("outstanding"), from: 0, to: base.outstanding_minor, kind: "owed" });
-  return found;
-}
+/** @param {Step} one */
+const nameOf = one => [one.word && t(one.word), one.of && (one.word ? one.of : words(one.of))].filter(Boolean).join(" ");
 
-/** The waterfall as bars. @param {any} base @param {string} currency */
+/** What a step is or takes. @param {Step} one */
+const sizeOf = one => one.kind === "loss" ? one.to - one.from : one.to;
+
+/** The waterfall as bars, each with its name and amount: beside it, or above it where the screen is narrow. @param {any} base @param {string} currency */
 export function waterfall(base, currency) {
   const found = steps(base), most = Math.max(1, ...found.flatMap(one => [one.from, one.to]));
-  const narrow = innerWidth < 640, width = narrow ? 380 : 900, left = narrow ? 118 : 190, right = narrow ? 6 : 160, high = 26;
+  const narrow = innerWidth < 640, width = narrow ? 340 : 900, left = narrow ? 8 : 190, right = narrow ? 8 : 160, high = narrow ? 38 : 26, above = narrow ? 18 : 0;
   const x = ( /** @type {number} */ value) => left + Math.max(0, value) / most * (width - left - right);
   const rows = found.map((one, place) => {
-    const y = place * high + 6, low = Math.min(one.from, one.to), wide = Math.max(1.5, x(Math.max(one.from, one.to)) - x(low));
-    const amount = money(one.kind === "loss" ? one.to - one.from : one.to, currency);
-    const edge = x(one.to), next = found[place + 1];
+    const top = place * high + 6, y = top + above, thick = high - above - 8, low = Math.min(one.from, one.to), wide = Math.max(1.5, x(Math.max(one.from, one.to)) - x(low));
+    const name = nameOf(one), amount = money(sizeOf(one), currency), edge = x(one.to), next = found[place + 1];
     return svg("g", {},
-      svg("text", { x: left - 8, y: y + 13, "text-anchor": "end" }, one.name),
-      svg("rect", { class: one.kind, x: x(low), y, width: wide, height: high - 8, rx: 2 }),
-      next && next.kind !== "owed" && svg("path", { class: "join", d: `M${edge} ${y + high - 8}v8` }),
-      !narrow && svg("text", { x: x(low) + wide + 6, y: y + 13 }, amount),
-      svg("title", {}, `${one.name}: ${amount}`));
+      svg("text", narrow ? { x: left, y: top + 13 } : { x: left - 8, y: top + 13, "text-anchor": "end" }, name),
+      svg("rect", { class: one.kind, x: x(low), y, width: wide, height: thick, rx: 2 }),
+      next && next.kind !== "owed" && svg("path", { class: "join", d: `M${edge} ${y + thick}V${y + high}` }),
+      svg("text", { class: "amount", ...(narrow ? { x: width - right, y: top + 13, "text-anchor": "end" } : { x: x(low) + wide + 6, y: top + 13 }) }, amount),
+      svg("title", {}, `${name}: ${amount}`));
   });
-  const label = found.map(one => `${one.name} ${money(one.kind === "loss" ? one.to - one.from : one.to, currency)}`).join("; ");
+  const label = found.map(one => `${nameOf(one)} ${money(sizeOf(one), currency)}`).join("; ");
   return svg("svg", { class: "chart", role: "img", "aria-label": `${t("waterfall")}: ${label}`, viewBox: `0 0 ${width} ${found.length * high + 6}` }, ...rows);
 }
 
-/** Where nothing was read for longer than four usual intervals, or ten minutes. @param {number[]} moments ascending @returns {[number, number][]} */
-export function gaps(moments) {
-  const between = moments.slice(1).map((one, place) => one - moments[place]);
-  const usual = [...between].sort((a, b) => a - b)[Math.floor(between.length / 2)] ?? 0, most = Math.max(4 * usual, 600_000);
-  return between.flatMap((one, place) => one > most ? [/** @type {[number, number]} */ ([moments[place], moments[place + 1]])] : []);
-}
+/** The same as a table. @param {any} base @param {string} currency */
+export const waterfallTable = (base, currency) => el("details", {}, el("summary", {}, t("waterfall_table")),
+  table(t("waterfall"), [t("step"), `#${t("amount")}`], steps(base).map(one => [nameOf(one), { text: money(sizeOf(one), currency), kind: "" }])));
 
 /**
  * A channel over time. Values beyond a limit are dots, doubtful ones rings beside the line, gaps are left open.
@@ -65,19 +49,17 @@ export function channel(points, limits, name, unit) {
   const width = innerWidth < 640 ? 380 : 900, height = 240, left = 46, bottom = 26;
   const x = ( /** @type {number} */ at) => left + (at - from) / (until - from) * (width - left - 10);
   const y = ( /** @type {number} */ value) => 10 + (high - value) / (high - low) * (height - bottom - 10);
-  const good = points.filter(one => one[2] === "good"), holes = gaps(good.map(one => one[0])), open = new Set(holes.map(one => one[1]));
-  const line = good.map(([at, value], place) => `${place && !open.has(at) ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join("");
-  const beyond = ( /** @type {number} */ value) => limits.some(one => (one.low != null && value < one.low) || (one.high != null && value > one.high));
-  const bad = good.filter(one => beyond(one[1])), doubtful = points.filter(one => one[2] !== "good");
+  const { runs, beyond, doubtful, holes } = readings(points, limits);
+  const line = runs.map(run => run.map(([at, value], place) => `${place ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join("")).join("");
   const ticks = [0, 1, 2, 3, 4].map(one => low + (high - low) * (one + .5) / 5), moments = width < 640 ? [from, until] : [0, 1 / 3, 2 / 3, 1].map(one => from + one * (until - from));
-  const label = `${name}: ${points.length}, ${(Math.min(...points.map(one => one[1])) / 1_000).toFixed(1)} – ${(Math.max(...points.map(one => one[1])) / 1_000).toFixed(1)} ${unit}; ${bad.length} ${t("breaches")}; ${holes.length} × ${t("gap")}`;
+  const label = `${name}: ${points.length}, ${(Math.min(...points.map(one => one[1])) / 1_000).toFixed(1)} – ${(Math.max(...points.map(one => one[1])) / 1_000).toFixed(1)} ${unit}; ${beyond.length} ${t("breaches")}; ${doubtful.length} × ${t("doubtful")}; ${holes.length} × ${t("gap")}`;
   return svg("svg", { class: "chart", role: "img", "aria-label": label, viewBox: `0 0 ${width} ${height}` },
     ...holes.map(([since, to]) => svg("rect", { class: "hole", x: x(since), y: 10, width: Math.max(1, x(to) - x(since)), height: height - bottom - 10 }, svg("title", {}, `${t("gap")} ${time(since)} – ${time(to)}`))),
     ...ticks.flatMap(one => [svg("path", { class: "grid", d: `M${left} ${y(one)}H${width - 10}` }), svg("text", { class: "soft", x: left - 6, y: y(one) + 4, "text-anchor": "end" }, (one / 1_000).toFixed(1))]),
     ...moments.map((one, place) => svg("text", { class: "soft", x: x(one), y: height - 8, "text-anchor": place ? place === moments.length - 1 ? "end" : "middle" : "start" }, time(one))),
     ...bounds.map(one => svg("path", { class: "limit", d: `M${left} ${y(/** @type {number} */ (one))}H${width - 10}` })),
     svg("path", { class: "stroke", d: line }),
-    ...bad.map(([at, value]) => svg("circle", { class: "breach", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}`))),
+    ...beyond.map(([at, value]) => svg("circle", { class: "breach", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}`))),
     ...doubtful.map(([at, value, why]) => svg("circle", { class: "doubt", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}, ${why}`))));
 }
 
@@ -94,15 +76,8 @@ export function ltv(told) {
   const most = 1.1 * Math.max(1, ...known, ...levels.map(([, bp]) => /** @type {number} */ (bp)));
   const x = ( /** @type {number} */ at) => left + (at - from) / Math.max(1, until - from) * (width - left - right);
   const y = ( /** @type {number} */ bp) => 10 + (1 - bp / most) * (height - 10 - bottom);
-  const ends = bases.map((_, place) => bases[place + 1]?.at_ms ?? until);
-  let line = "", isOpen = true;
-  /** @type {[number, number][]} */
-  const holes = [];
-  bases.forEach((one, place) => {
-    if (one.ltv_bp == null) { holes.push([one.at_ms, ends[place]]); isOpen = true; return; }
-    line += `${isOpen ? "M" : "L"}${x(one.at_ms).toFixed(1)} ${y(one.ltv_bp).toFixed(1)}H${x(ends[place]).toFixed(1)}`;
-    isOpen = false;
-  });
+  const { runs, holes } = course(bases, until);
+  const line = runs.map(run => run.map(([since, end, bp], place) => `${place ? "L" : "M"}${x(since).toFixed(1)} ${y(bp).toFixed(1)}H${x(end).toFixed(1)}`).join("")).join("");
   const moments = narrow ? [from, until] : [0, .5, 1].map(one => from + one * (until - from));
   const at = ( /** @type {number} */ moment) => bases.findLast(one => one.at_ms <= moment)?.ltv_bp ?? 0;
   const last = bases[bases.length - 1].ltv_bp, least = known.length ? `${ratio(Math.min(...known))} – ${ratio(Math.max(...known))}` : t("no_ratio");

@@ -2,6 +2,7 @@
 // a demo alone (docs/DEMO.md); nothing is told there that the journal does not have.
 
 import { el, time } from "./draw.js";
+import { patch } from "./patch.js";
 import { lang, t } from "./words.js";
 
 /** @typedef {{ en: string, zh: string }} Words */
@@ -21,25 +22,26 @@ const inWords = words => words?.[lang()] ?? "";
 /** One beat that was told, with the page that it is about. @param {Told} one */
 const line = one => el("li", {}, el("a", { href: one.link }, inWords(one.head)), " ", el("span", { class: "quiet" }, time(one.at_ms)));
 
-/** The buttons that break something. @param {Said} said @param {HTMLElement} poked */
-const buttons = (said, poked) => el("p", { class: "pokes" }, ...said.pokes.map(one => el("button", {
+/** The buttons that break something, and what was broken last. @param {Said} said */
+const buttons = said => el("p", { class: "pokes" }, ...said.pokes.map(one => el("button", {
   type: "button", id: `poke-${one.name}`,
-  click: async () => { poked.textContent = inWords((await asked(`/pokes/${one.name}`, { method: "POST" })).poked); },
+  click: async () => {
+    const { poked } = await asked(`/pokes/${one.name}`, { method: "POST" }), line = document.getElementById("poked");
+    if (line) line.textContent = inWords(poked);
+  },
 }, inWords(one.words))));
 
 /** @param {HTMLElement} news @param {HTMLElement} rest @param {Said} said */
 function draw(news, rest, said) {
   const last = said.told.at(-1);
   news.parentElement?.setAttribute("aria-label", t("demo"));
-  news.replaceChildren(
+  patch(news, [
     el("p", { class: "head" }, last ? el("a", { href: last.link }, inWords(last.head)) : t("demo_begins"), " ", el("span", { class: "quiet" }, `${said.told.length}/${said.of}`)),
-    el("p", {}, last ? inWords(last.why) : t("demo_why")), said.ended ? el("p", { class: "quiet" }, inWords(said.ended)) : "");
-  const earlier = said.told.slice(0, -1).reverse(), isOpen = rest.querySelector("details")?.open;
-  const poked = el("p", { class: "quiet", role: "status" }, inWords(said.poked)), focus = document.activeElement?.id;
-  rest.replaceChildren(
-    earlier.length ? el("details", { open: isOpen ? "" : null }, el("summary", {}, t("demo_before")), el("ol", { reversed: "" }, ...earlier.map(line))) : "",
-    el("div", {}, el("p", { class: "quiet" }, t("demo_pokes")), buttons(said, poked), poked));
-  if (focus?.startsWith("poke-")) document.getElementById(focus)?.focus({ preventScroll: true });
+    el("p", {}, last ? inWords(last.why) : t("demo_why")), ...(said.ended ? [el("p", { class: "quiet" }, inWords(said.ended))] : [])]);
+  const earlier = said.told.slice(0, -1).reverse();
+  patch(rest, [
+    ...(earlier.length ? [el("details", {}, el("summary", {}, t("demo_before")), el("ol", { reversed: "" }, ...earlier.map(line)))] : []),
+    el("div", {}, el("p", { class: "quiet" }, t("demo_pokes")), buttons(said), el("p", { class: "quiet", role: "status", id: "poked" }, inWords(said.poked)))]);
 }
 
 /** Put the banner above the page and follow the stage, where there is one. @param {HTMLElement} before */

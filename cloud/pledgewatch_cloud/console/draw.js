@@ -1,5 +1,7 @@
 // What pages are made of: elements, tables, figures, and how moments, amounts and temperatures are written.
 
+import { EXPONENTS } from "./currencies.js";
+import { listen } from "./patch.js";
 import { lang, t } from "./words.js";
 
 /** @typedef {string | number | Node | null | undefined | false} Part */
@@ -10,7 +12,7 @@ const SVG = "http://www.w3.org/2000/svg";
 /** Put attributes and parts on an element. @template {Element} E @param {E} made @param {Record<string, any>} attributes @param {Part[]} parts @returns {E} */
 function filled(made, attributes, parts) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made.addEventListener(name, value);
+    if (typeof value === "function") listen(made, name, value);
     else if (value !== false && value != null) made.setAttribute(name, String(value));
   }
   made.append(.../** @type {(string | Node)[]} */ (parts.filter(one => one != null && one !== false).map(one => one instanceof Node ? one : String(one))));
@@ -29,6 +31,12 @@ export const link = (noun, id, text = id) => el("a", { href: `#/${noun}/${encode
 /** A cell's text and class; a link has a text of its own. @param {Cell} cell @returns {{ text: Part | Part[], kind: string }} */
 const parted = cell => cell && typeof cell === "object" && !(cell instanceof Node) ? cell : { text: cell, kind: "" };
 
+/** What a row goes by, so that it is the same one when others come and go. @param {Cell} head */
+const keyOf = head => {
+  const { text } = parted(head);
+  return text instanceof Node ? text.textContent : text;
+};
+
 /** Several parts with commas between them. @param {Part[]} parts */
 export const list = parts => parts.flatMap((one, place) => place ? [", ", one] : [one]);
 
@@ -40,7 +48,7 @@ export function table(caption, heads, rows) {
   if (!rows.length) return el("p", { class: "quiet" }, t("none"));
   const words = heads.map(one => one.replace(/^#/, "")), kinds = heads.map(one => one.startsWith("#") ? "number" : "");
   const head = el("tr", {}, ...words.map((one, place) => el("th", { scope: "col", class: kinds[place] || null }, one)));
-  const body = rows.map(cells => el("tr", {}, ...cells.map((cell, place) => {
+  const body = rows.map(cells => el("tr", { "data-key": keyOf(cells[0]) }, ...cells.map((cell, place) => {
     const { text, kind } = parted(cell);
     const some = Array.isArray(text) ? text : [text];
     const attributes = { class: `${kinds[place]} ${kind}`.trim() || null, "data-head": words[place], scope: place ? null : "row" };
@@ -59,12 +67,18 @@ export const figures = pairs => el("dl", { class: "figures" }, ...pairs.map(([na
 /** A moment in UTC, to the minute. @param {number | string | null | undefined} at milliseconds, or ISO 8601 */
 export const time = at => at == null || at === "" ? "—" : new Date(at).toISOString().replace("T", " ").slice(0, 16) + "Z";
 
-/** An amount. @param {number | null | undefined} minor @param {string} currency */
+/**
+ * An amount: the decimals of its currency are the cloud's, not the browser's. Of a currency that nobody knows the minor
+ * units stand as they are. Written from whole numbers, so no digit is lost on the way.
+ * @param {number | null | undefined} minor @param {string} currency
+ */
 export function money(minor, currency) {
   if (minor == null) return "—";
-  if (!currency) return String(minor);
-  const format = new Intl.NumberFormat(lang(), { style: "currency", currency, currencyDisplay: "code" });
-  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+  const digits = EXPONENTS[currency];
+  if (digits === undefined) return [currency, minor].filter(one => one !== "").join(" ");
+  const text = String(Math.abs(minor)).padStart(digits + 1, "0"), point = text.length - digits;
+  const format = new Intl.NumberFormat(lang(), { style: "currency", currency, currencyDisplay: "code", minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return format.format(/** @type {any} */ (`${minor < 0 ? "-" : ""}${text.slice(0, point)}.${text.slice(point) || "0"}`));
 }
 
 /** A ratio of hundredths of a percent. @param {number} bp */

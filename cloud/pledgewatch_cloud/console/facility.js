@@ -1,18 +1,22 @@
 // A facility: its base step by step, by lot and with grounds, as of any moment and by what was known at any other.
 
 import { ask, askOr, part, viewer } from "./api.js";
-import { legend, ltv, waterfall } from "./chart.js";
+import { legend, ltv, waterfall, waterfallTable } from "./chart.js";
 import { el, figures, link, money, ratio, table, time, words } from "./draw.js";
-import { milestonesTable } from "./pages.js";
+import { told as toldOf } from "./alerting.js";
+import { agesTable, stepOf } from "./evidence.js";
+import { milestonesOf } from "./timeline.js";
+import { patch } from "./patch.js";
+import { SLIDER, momentAt, read, set, stepAt, written } from "./reckon.js";
 import { t } from "./words.js";
 
-const STEPS = 1_000, SETTLE_MS = 250, ROWS = 50;
+const SETTLE_MS = 250, ROWS = 50;
 
 /** What steps took of each lot, with the grounds. @param {any[]} lines @param {string} currency */
 export const linesTable = (lines, currency) => table(t("lots"), [t("lot"), `#${t("value")}`, t("taken"), `#${t("eligible")}`, `#${t("lent")}`, t("grounds")], lines.map(one => {
   const taken = Object.entries(one.ineligible);
   return [link("lots", one.id), money(one.value_minor, currency),
-    taken.length ? el("ul", { class: "grounds" }, ...taken.map(([name, by]) => el("li", {}, `${words(name)} −${money(/** @type {number} */ (by), currency)}`))) : "—",
+    taken.length ? el("ul", { class: "grounds" }, ...taken.map(([name, by]) => el("li", {}, `${stepOf(name)} −${money(/** @type {number} */ (by), currency)}`))) : "—",
     money(one.eligible_minor, currency), money(one.advance_minor, currency),
     one.grounds.length ? el("ul", { class: "grounds" }, ...one.grounds.map(( /** @type {string} */ ground) => el("li", {}, ground))) : "—"];
 }));
@@ -20,39 +24,39 @@ export const linesTable = (lines, currency) => table(t("lots"), [t("lot"), `#${t
 /** @type {import("./pages.js").Page} */
 export const facility = {
   async load(id) {
-    const [found, base, first, told] = await Promise.all([ask(`facilities/${part(id)}`), viewer.sees_money ? askOr(`facilities/${part(id)}/base`, null) : null, askOr("events?limit=1", { events: [] }),
+    const [found, evidence, alerts, base, first, told] = await Promise.all([ask(`facilities/${part(id)}`), ask(`facilities/${part(id)}/evidence`), ask(`alerts?${new URLSearchParams({ facility: id, limit: String(ROWS) })}`), viewer.sees_money ? askOr(`facilities/${part(id)}/base`, null) : null, askOr("events?limit=1", { events: [] }),
       viewer.sees_money ? askOr(`facilities/${part(id)}/ltv`, null) : null]);
-    return { found, told, until: base ? Date.parse(base.known_at) : 0, from: first.events[0]?.at_ms ?? 0 };
+    return { found, evidence, alerts, told, until: base ? Date.parse(base.known_at) : 0, from: first.events[0]?.at_ms ?? 0 };
   },
   make(id) {
     const top = el("div"), course = el("div"), drawing = el("div"), lots = el("div"), rest = el("div"), said = el("p", { class: "quiet", role: "status" });
     /** @type {any} */
     let data = null;
     let timer = 0, turn = 0;
-    const clock = ( /** @type {string} */ name) => {
-      const range = /** @type {HTMLInputElement} */ (el("input", { id: name, type: "range", min: 0, max: STEPS, step: 1, value: STEPS, input: () => moved(range) }));
-      const output = el("output", { for: name });
-      return { range, output };
-    };
-    const asOf = clock("as_of"), knownAt = clock("known_at");
-    const moment = ( /** @type {HTMLInputElement} */ range) => data.from + (data.until - data.from) * Number(range.value) / STEPS;
-    const isNow = () => Number(asOf.range.value) === STEPS && Number(knownAt.range.value) === STEPS;
-    const written = ( /** @type {HTMLInputElement} */ range) => new Date(Math.round(moment(range))).toISOString().replace("Z", "+00:00");
+    /** The moments that are chosen, whatever a slider can show of them. @type {import("./reckon.js").Clocks} */
+    let chosen = { as_of: null, known_at: null };
+    const clock = ( /** @type {"as_of" | "known_at"} */ name) => ({
+      name, output: el("output", { for: name }),
+      range: /** @type {HTMLInputElement} */ (el("input", { id: name, type: "range", min: 0, max: SLIDER, step: 1, value: SLIDER, input: ( /** @type {any} */ event) => moved(name, momentAt(Number(event.target.value), data)) })),
+      field: /** @type {HTMLInputElement} */ (el("input", { id: `${name}_moment`, type: "datetime-local", step: 1, "aria-label": `${t(name)}: ${t("moment")}`, change: ( /** @type {any} */ event) => moved(name, read(event.target.value)) })),
+    });
+    const clocks = [clock("as_of"), clock("known_at")];
+    const isNow = () => chosen.as_of == null && chosen.known_at == null;
 
-    /** Nobody knows at a moment what was only after it, so one clock takes the other along. @param {HTMLInputElement} by */
-    function moved(by) {
-      if (Number(asOf.range.value) > Number(knownAt.range.value)) {
-        if (by === asOf.range) knownAt.range.value = asOf.range.value;
-        else asOf.range.value = knownAt.range.value;
-      }
+    /** @param {"as_of" | "known_at"} name @param {number | null} moment */
+    function moved(name, moment) {
+      chosen = set(chosen, name, moment);
       tell();
       clearTimeout(timer);
       timer = setTimeout(() => void then(), SETTLE_MS);
     }
 
+    /** What is chosen, on both sliders and in both fields. */
     function tell() {
-      for (const { range, output } of [asOf, knownAt]) {
-        const text = Number(range.value) === STEPS ? `${t("now")} (${time(data.until)})` : time(moment(range));
+      for (const { name, range, field, output } of clocks) {
+        const moment = chosen[name], text = moment == null ? `${t("now")} (${time(data.until)})` : time(moment);
+        range.value = String(stepAt(moment, data));
+        if (document.activeElement !== field) field.value = written(moment);
         output.textContent = text;
         range.setAttribute("aria-valuetext", text);
       }
@@ -62,8 +66,7 @@ export const facility = {
       const mine = ++turn;
       if (isNow()) { said.textContent = ""; draw(data.found.base, data.found.lines, data.found.currency); return; }
       const query = new URLSearchParams();
-      if (Number(asOf.range.value) !== STEPS) query.set("as_of", written(asOf.range));
-      if (Number(knownAt.range.value) !== STEPS) query.set("known_at", written(knownAt.range));
+      for (const [name, moment] of Object.entries(chosen)) if (moment != null) query.set(name, new Date(moment).toISOString());
       try {
         const found = await ask(`facilities/${part(id)}/base?${query}`);
         if (mine !== turn) return;
@@ -74,36 +77,38 @@ export const facility = {
 
     /** @param {any} base @param {any[]} lines @param {string} currency */
     function draw(base, lines, currency) {
-      drawing.replaceChildren(base ? waterfall(base, currency) : el("p", { class: "quiet" }, t("none")));
-      lots.replaceChildren(linesTable(lines, currency));
+      patch(drawing, [base ? waterfall(base, currency) : el("p", { class: "quiet" }, t("none")), ...(base ? [waterfallTable(base, currency)] : [])]);
+      patch(lots, [linesTable(lines, currency)]);
     }
 
-    const reset = () => { asOf.range.value = knownAt.range.value = String(STEPS); tell(); void then(); };
+    const reset = () => { chosen = { as_of: null, known_at: null }; tell(); void then(); };
     const amounts = [el("h2", {}, t("ltv_over_time")), course, el("h2", {}, t("waterfall")), drawing, el("h2", {}, t("clocks")),
-      el("div", { class: "clocks" }, ...[asOf, knownAt].map(({ range, output }) => el("div", {}, el("label", { for: range.id }, t(range.id)), range, output))),
+      el("div", { class: "clocks" }, ...clocks.map(({ name, range, field, output }) => el("div", {}, el("label", { for: name }, t(name)), range, el("div", { class: "filter" }, output, el("span", { class: "quiet" }, t("moment")), field)))),
       el("p", {}, el("button", { type: "button", click: reset }, t("now"))), said, el("h2", {}, t("lots")), lots];
     return {
       nodes: [el("h1", {}, `${t("facility")} ${id}`), top, ...(viewer.sees_money ? amounts : [el("p", { class: "quiet" }, t("not_yours"))]), rest],
       show(now) {
         data = now;
         const one = now.found, base = one.base;
-        top.replaceChildren(el("p", {}, `${t("lender")}: ${one.lender} · ${t("borrower")}: ${one.borrower}`), ...(viewer.sees_money && base ? [figures([
+        patch(top, [el("p", {}, `${t("lender")}: ${one.lender} · ${t("borrower")}: ${one.borrower}`), ...(viewer.sees_money && base ? [figures([
           [t("base"), money(base.base_minor, one.currency)], [t("outstanding"), money(base.outstanding_minor, one.currency)],
           [t("headroom"), { text: money(base.headroom_minor, one.currency), kind: base.headroom_minor < 0 ? "bad" : "good" }],
           [t("ltv"), ratio(base.ltv_bp)], [t("cover"), { text: `${words(one.cover)} ${ratio(base.cover_bp)}`, kind: "" }],
-          [t("call"), one.call_minor ? { text: money(one.call_minor, one.currency), kind: "bad" } : { text: t("no_call"), kind: "good" }], [t("cure"), time(one.cure_by_ms)]])] : []));
+          [t("call"), one.call_minor ? { text: money(one.call_minor, one.currency), kind: "bad" } : { text: t("no_call"), kind: "good" }], [t("cure"), time(one.cure_by_ms)]])] : [])]);
         if (now.told) {
           const { told } = now, state = ( /** @type {any} */ base) => base.ltv_bp == null ? t("no_ratio") : ratio(base.ltv_bp);
-          course.replaceChildren(ltv(told), legend([["stroke", "line", t("ltv")], ["limit", "line", Object.entries(told.levels).filter(([, bp]) => bp != null).map(([name, bp]) => `${t(name.replace("_bp", "_level"))} ${ratio(/** @type {number} */ (bp))}`).join(", ") || t("none")], ["breach", "dot", t("called")], ["hole", "box", t("no_ratio")]]),
+          patch(course, [ltv(told), legend([["stroke", "line", t("ltv")], ["limit", "line", Object.entries(told.levels).filter(([, bp]) => bp != null).map(([name, bp]) => `${t(name.replace("_bp", "_level"))} ${ratio(/** @type {number} */ (bp))}`).join(", ") || t("none")], ["breach", "dot", t("called")], ["hole", "box", t("no_ratio")]]),
             el("details", {}, el("summary", {}, t("ltv_table")), table(t("ltv_table"), [t("when"), `#${t("ltv")}`, `#${t("outstanding")}`, `#${t("base")}`, `#${t("headroom")}`], told.bases.slice(-ROWS).reverse().map(( /** @type {any} */ base) => [
-              time(base.at_ms), state(base), money(base.outstanding_minor, told.currency), money(base.base_minor, told.currency), money(base.headroom_minor, told.currency)]))));
+              time(base.at_ms), state(base), money(base.outstanding_minor, told.currency), money(base.base_minor, told.currency), money(base.headroom_minor, told.currency)])))]);
         }
         if (viewer.sees_money) { tell(); if (isNow()) void then(); }
-        const open = Object.entries(one.alerts);
-        rest.replaceChildren(
+        const open = now.alerts.filter(( /** @type {any} */ alert) => alert.state !== "pending");
+        patch(rest, [
           ...(viewer.sees_money ? [] : [el("h2", {}, t("lots")), table(t("lots"), [t("lot"), t("asset"), t("sku")], one.lots.map(( /** @type {any} */ lot) => [link("lots", lot.id), lot.asset ? link("assets", lot.asset) : "—", lot.sku]))]),
-          el("h2", {}, t("milestones")), milestonesTable(one.milestones, () => one.currency),
-          el("h2", {}, t("alerts")), table(t("alerts"), [t("alert"), t("state")], open.map(([alert, state]) => [el("a", { href: "#/alerts" }, alert), { text: String(state), kind: state === "cleared" ? "good" : "bad" }])));
+          el("h2", {}, t("ages")), agesTable(now.evidence, one.lines, one.currency),
+          el("h2", {}, t("milestones")), ...milestonesOf(one.milestones, () => one.currency, now.until || Date.now()),
+          el("h2", {}, t("alerts")), ...(open.length ? [el("p", {}, link("alerts", id, t("to_the_inbox")))] : []), table(t("alerts"), [t("alert"), t("state"), t("said_of_it")], open.map(( /** @type {any} */ alert) => [
+            `${words(alert.rule)} ${alert.id}`, { text: t(`alert_${alert.state}`), kind: alert.state === "cleared" ? "good" : "bad" }, toldOf(alert)]))]);
       },
       close: () => { clearTimeout(timer); turn += 1; },
     };

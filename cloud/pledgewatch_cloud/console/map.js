@@ -1,10 +1,12 @@
 // The map: Leaflet over Natural Earth's land, no tiles. Marks are drawn by one canvas. Assets near each other are one mark
 // with their number: the service puts them together, so what is sent and drawn is what a screen holds, however many they are.
 
+import { el } from "./draw.js";
+import { TURNS, look } from "./reckon.js";
 import { t } from "./words.js";
 
 const L = /** @type {any} */ (globalThis).L;
-const ALONE_PX = 6, NAMES_FROM_ZOOM = 6, BEYOND = .5;
+const NAMES_FROM_ZOOM = 6, BEYOND = .5;
 
 /** @typedef {{ id: string, at: [number, number], state: "live" | "bad" | "dark", count: number, severity?: string | null, box?: [number, number, number, number] }} Mark longitude and latitude; an id where it is of one asset */
 
@@ -19,31 +21,31 @@ export const marksOf = collection => collection.features.map(( /** @type {any} *
 const Points = L?.Canvas.extend({
   /** @param {Mark[]} marks */
   setMarks(marks) { this._marks = marks; if (this._map) { this._update(); this._updatePaths(); } },
-  /** Where a mark is, in pixels of the layer. @param {Mark} one */
-  _place(one) { return this._map.latLngToLayerPoint([one.at[1], one.at[0]]); },
+  /** Where a mark is on each copy of the world, in pixels of the layer. @param {Mark} one @returns {{ turn: number, place: any }[]} */
+  _places(one) { return TURNS.map(turn => ({ turn, place: this._map.latLngToLayerPoint([one.at[1], one.at[0] + turn]) })); },
   _updatePaths() {
     if (!this._map || !this._bounds || !this._marks) return;
     const ctx = this._ctx, { min, max } = this._bounds;
-    const paints = { live: colour("good"), bad: colour("bad"), dark: colour("quiet") }, ground = colour("ground"), bar = colour("link"), warn = colour("warn");
+    const paints = Object.fromEntries(["good", "bad", "quiet", "link", "warn", "ground"].map(one => [one, colour(one)]));
     ctx.clearRect(min.x, min.y, max.x - min.x, max.y - min.y);
     ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.font = "600 12px system-ui, sans-serif";
-    for (const one of this._marks) {
-      const { x, y } = this._place(one);
+    for (const one of this._marks) for (const { place: { x, y } } of this._places(one)) {
       if (x < min.x - 30 || x > max.x + 30 || y < min.y - 30 || y > max.y + 30) continue;
-      const many = one.count > 1, isBad = one.state === "bad" || one.severity === "critical";
+      const { fill, rim, rim_px, radius_px } = look(one);
       ctx.beginPath();
-      ctx.arc(x, y, many ? 11 + 3 * Math.log10(one.count) : ALONE_PX, 0, 2 * Math.PI);
-      ctx.fillStyle = many ? bar : paints[/** @type {Mark} */ (one).state];
-      ctx.strokeStyle = isBad ? paints.bad : one.severity ? warn : ground;
-      ctx.lineWidth = isBad || one.severity ? 3 : 2;
+      ctx.arc(x, y, radius_px, 0, 2 * Math.PI);
+      ctx.fillStyle = paints[fill];
+      ctx.strokeStyle = paints[rim];
+      ctx.lineWidth = rim_px;
       ctx.fill(); ctx.stroke();
-      if (many) { ctx.fillStyle = ground; ctx.fillText(String(one.count), x, y); }
+      if (one.count > 1) { ctx.fillStyle = paints.ground; ctx.fillText(String(one.count), x, y); }
     }
   },
-  /** The mark at a place on the screen. @param {any} event @returns {Mark | undefined} */
+  /** The mark at a place on the screen, and on which copy of the world. @param {any} event @returns {{ one: Mark, turn: number } | undefined} */
   at(event) {
-    const place = this._map.mouseEventToLayerPoint(event);
-    return this._marks.find(( /** @type {Mark} */ one) => this._place(one).distanceTo(place) <= (one.count > 1 ? 18 : 12));
+    const pointed = this._map.mouseEventToLayerPoint(event);
+    for (const one of this._marks) for (const { turn, place } of this._places(one)) if (place.distanceTo(pointed) <= (one.count > 1 ? 18 : 12)) return { one, turn };
+    return undefined;
   },
   // Leaflet's canvas keeps what happens on it from the map, for its own shapes; this has none, and the map is to hear it.
   _initContainer() { L.Canvas.prototype._initContainer.call(this); this._container._leaflet_disable_events = false; },
@@ -69,7 +71,11 @@ export function makeMap(host, label, choose) {
   points._marks = [];
   points.addTo(map);
   const paper = L.canvas({ padding: .3, pane: "ground" });
-  let asked = false, rename = () => {}, turn = 0;
+  let asked = false, isNamed = false, turn = 0;
+  /** @type {any} */
+  let fences = null;
+  /** @type {{ way: [number, number][], kind: import("./reckon.js").Kind }[]} */
+  let ways = [];
   /** @type {((bbox: string, zoom: number) => Promise<any>) | undefined} */
   let source;
 
@@ -83,32 +89,56 @@ export function makeMap(host, label, choose) {
   }
   map.on("moveend", () => { if (source) void load(); });
 
+  /** Places as Leaflet has them, on a copy of the world. @param {number} turn */
+  const turned = turn => ( /** @type {[number, number]} */ [x, y]) => L.latLng(y, x + turn);
+
   function paintLand() {
     land ??= fetch("console/vendor/land.json").then(answer => answer.json());
     void land.then(data => {
       if (!host.isConnected) return;
       ground.clearLayers();
       const style = { fillColor: colour("land"), fillOpacity: 1, color: colour("shore"), weight: .8 };
-      for (const turn of [-360, 0, 360]) {
-        const coordsToLatLng = ( /** @type {[number, number]} */ [x, y]) => L.latLng(y, x + turn);
-        ground.addLayer(L.geoJSON(data, { interactive: false, style, pane: "ground", renderer: paper, coordsToLatLng }));
-      }
+      for (const turn of TURNS) ground.addLayer(L.geoJSON(data, { interactive: false, style, pane: "ground", renderer: paper, coordsToLatLng: turned(turn) }));
+      // Leaflet draws at the next frame, and paper has none.
+      paper._redraw();
     });
   }
 
   map.on("click", ( /** @type {any} */ event) => {
     const found = points.at(event.originalEvent);
     if (!found) return;
-    if (!found.box) { choose(found.id); return; }
-    const [west, south, east, north] = found.box;
-    map.fitBounds([[south, west], [north, east]], { maxZoom: map.getZoom() + 4, padding: [40, 40] });
+    if (!found.one.box) { choose(found.one.id); return; }
+    const [west, south, east, north] = found.one.box;
+    map.fitBounds([[south, west + found.turn], [north, east + found.turn]], { maxZoom: map.getZoom() + 4, padding: [40, 40] });
   });
   map.on("mousemove", ( /** @type {any} */ event) => {
-    const found = points.at(event.originalEvent);
+    const found = points.at(event.originalEvent)?.one;
     host.style.cursor = found ? "pointer" : "";
     host.title = !found ? "" : found.count === 1 ? found.id : `${found.count} ${t("assets")}${found.severity ? `, ${found.severity}` : ""}`;
   });
-  const themed = new MutationObserver(() => { paintLand(); points._updatePaths(); });
+
+  function paintFences() {
+    shapes.clearLayers();
+    const style = { color: colour("warn"), weight: 1.5, fillOpacity: .12 };
+    isNamed = map.getZoom() >= NAMES_FROM_ZOOM;
+    for (const turn of fences ? TURNS : []) shapes.addLayer(L.geoJSON(fences, {
+      interactive: false, style, coordsToLatLng: turned(turn),
+      pointToLayer: ( /** @type {any} */ one, /** @type {any} */ at) => L.circle(at, { radius: one.properties?.radius_m ?? 500, interactive: false, ...style }),
+      // A name that is a string would be taken for markup.
+      onEachFeature: ( /** @type {any} */ one, /** @type {any} */ layer) => { if (isNamed) layer.bindTooltip(el("span", {}, one.id ?? one.properties?.id), { permanent: true, direction: "center" }); },
+    }));
+  }
+
+  function paintWays() {
+    lines.clearLayers();
+    const styles = {
+      seen: { color: colour("link"), weight: 3 }, dark: { color: colour("quiet"), weight: 3, dashArray: "10 8" }, gap: { color: colour("bad"), weight: 2, dashArray: "2 7" },
+    };
+    for (const turn of TURNS) for (const { way, kind } of ways) lines.addLayer(L.polyline(way.map(turned(turn)), { interactive: false, ...styles[kind] }));
+  }
+
+  map.on("zoomend", () => { if (isNamed !== map.getZoom() >= NAMES_FROM_ZOOM) paintFences(); });
+  const themed = new MutationObserver(() => { paintLand(); paintFences(); paintWays(); points._updatePaths(); map.getRenderer(L.polyline([]))._redraw(); });
   themed.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   paintLand();
 
@@ -120,27 +150,14 @@ export function makeMap(host, label, choose) {
     follow(asking) { source = asking; void load(); },
     /** Fences as shapes with their names. @param {any} collection a FeatureCollection of the book */
     setFences(collection) {
-      shapes.clearLayers();
-      const style = { color: colour("warn"), weight: 1.5, fillOpacity: .12 };
-      const shown = L.geoJSON(collection, {
-        interactive: false, style,
-        pointToLayer: ( /** @type {any} */ one, /** @type {any} */ at) => L.circle(at, { radius: one.properties?.radius_m ?? 500, interactive: false, ...style }),
-      });
-      shapes.addLayer(shown);
-      const named = () => shown.eachLayer(( /** @type {any} */ one) => {
-        one.unbindTooltip();
-        if (map.getZoom() >= NAMES_FROM_ZOOM) one.bindTooltip(String(one.feature.id ?? one.feature.properties?.id ?? ""), { permanent: true, direction: "center" });
-      });
-      map.off("zoomend", rename).on("zoomend", rename = named);
-      named();
+      if (JSON.stringify(collection) === JSON.stringify(fences)) return;
+      fences = collection;
+      paintFences();
     },
-    /** A way in pieces, each drawn as what it is. @param {{ way: [number, number][], kind: "seen" | "dark" | "gap" }[]} pieces */
+    /** A way in pieces, each drawn as what it is. @param {{ way: [number, number][], kind: import("./reckon.js").Kind }[]} pieces */
     setTrail(pieces) {
-      lines.clearLayers();
-      const styles = {
-        seen: { color: colour("link"), weight: 3 }, dark: { color: colour("quiet"), weight: 3, dashArray: "10 8" }, gap: { color: colour("bad"), weight: 2, dashArray: "2 7" },
-      };
-      for (const { way, kind } of pieces) lines.addLayer(L.polyline(way.map(([x, y]) => [y, x]), { interactive: false, ...styles[kind] }));
+      ways = pieces;
+      paintWays();
     },
     /** Show these, the first time or where it is asked for. @param {[number, number][]} places @param {boolean} [again] */
     fit(places, again = false) {

@@ -22,7 +22,7 @@ export function signal(asset) {
       return { text: `${names} ${t(state)} ${time(some[0].at_ms)}`, kind };
     }
   }
-  return { text: asset.properties.sources.length ? t("live_signal") : "—", kind: asset.properties.sources.length ? "good" : "quiet" };
+  return { text: asset.properties.sources.length ? t("heard_in_time") : "—", kind: asset.properties.sources.length ? "good" : "quiet" };
 }
 
 /** The state that an asset's mark has. @param {any} asset @returns {"live" | "bad" | "dark"} */

@@ -1,47 +1,16 @@
-// One asset with its way and its temperatures, one lot with what its amount rests on, one receipt with its acts.
+// One asset with its way and its temperatures, one receipt with its acts.
 
-import { ask, askOr, book, part, viewer } from "./api.js";
+import { ask, askOr, book, part } from "./api.js";
 import { channel, legend } from "./chart.js";
-import { el, figures, link, list, money, table, thousandths, time, words } from "./draw.js";
-import { linesTable } from "./facility.js";
+import { el, figures, link, list, table, thousandths, time, words } from "./draw.js";
 import { makeMap } from "./map.js";
 import { drawn } from "./pages.js";
+import { patch } from "./patch.js";
+import { nearest, trail } from "./reckon.js";
 import { condition, marks, placeOf, signal } from "./standing.js";
 import { t } from "./words.js";
 
-const POINTS_MAX = 2_000, GAP_MS = 6 * 3_600_000, TABLE_MAX = 50, CHANNEL = "temperature_mc";
-
-/** @typedef {{ from: number, until: number }} Dark a leg on which no signal is expected */
-
-/**
- * The way of an asset in pieces: as seen, over legs that were planned dark, or where it was silent.
- * @param {[number, number, string][]} latitudes @param {[number, number, string][]} longitudes @param {Dark[]} dark
- */
-export function trail(latitudes, longitudes, dark) {
-  const norths = new Map(latitudes.filter(one => one[2] === "good").map(one => [one[0], one[1] / 1e7]));
-  /** @type {{ way: [number, number][], kind: "seen" | "dark" | "gap" }[]} */
-  const pieces = [];
-  /** @type {{ at: number, place: [number, number] } | null} */
-  let last = null;
-  for (const [at, value, quality] of longitudes) {
-    const north = norths.get(at);
-    if (north === undefined || quality !== "good") continue;
-    let east = value / 1e7;
-    while (last && east - last.place[0] > 180) east -= 360;
-    while (last && last.place[0] - east > 180) east += 360;
-    /** @type {[number, number]} */
-    const place = [east, north];
-    if (last) {
-      const since = last.at;
-      const kind = dark.some(leg => leg.from < at && since < leg.until && at - since > GAP_MS / 12) ? "dark" : at - since > GAP_MS ? "gap" : "seen";
-      const piece = pieces[pieces.length - 1];
-      if (piece?.kind === kind) piece.way.push(place);
-      else pieces.push({ way: [last.place, place], kind });
-    }
-    last = { at, place };
-  }
-  return pieces;
-}
+const POINTS_MAX = 2_000, TABLE_MAX = 50, CHANNEL = "temperature_mc";
 
 /** @type {import("./pages.js").Page} */
 export const asset = {
@@ -70,38 +39,21 @@ export const asset = {
         map.setTrail(pieces);
         const end = pieces.at(-1)?.way.at(-1), shown = marks([found]);
         // A way that crosses the 180th meridian goes on beyond it, and so does what is at its end.
-        for (const one of shown) if (end) one.at = [one.at[0] + 360 * Math.round((end[0] - one.at[0]) / 360), one.at[1]];
+        for (const one of shown) if (end) one.at = [nearest(one.at[0], end[0]), one.at[1]];
         map.setMarks(shown);
         map.fit([...pieces.flatMap(( /** @type {any} */ one) => one.way), ...shown.map(one => one.at)]);
         const one = found.properties;
-        top.replaceChildren(figures([[t("measured"), time(one.measured_at_ms)], [t("place"), placeOf(found)], [t("inside"), one.fences.join(", ") || "—"],
-          [t("condition"), condition(found)], [t("signal"), signal(found)], [t("lots"), { text: one.lots.length ? list(one.lots.map(( /** @type {string} */ lot) => link("lots", lot))) : "—", kind: "" }]]));
-        rest.replaceChildren(el("h2", {}, `${t("temperature")}, °C`), channel(points, limits, t("temperature"), "°C"),
+        patch(top, [figures([[t("measured"), time(one.newest_ms)], [t("fix_at"), time(one.measured_at_ms)], [t("place"), placeOf(found)], [t("inside"), one.fences.join(", ") || "—"],
+          [t("condition"), condition(found)], [t("signal"), signal(found)], [t("lots"), { text: one.lots.length ? list(one.lots.map(( /** @type {string} */ lot) => link("lots", lot))) : "—", kind: "" }]])]);
+        patch(rest, [el("h2", {}, `${t("temperature")}, °C`), channel(points, limits, t("temperature"), "°C"),
           legend([["stroke", "line", t("temperature")], ["limit", "line", t("limit")], ["breach", "dot", t("breaches")], ["doubt", "dot", t("doubtful")], ["hole", "box", t("gap")]]),
           el("details", {}, el("summary", {}, t("temperature_table")), table(t("temperature"), [t("measured"), "#°C", t("state")], points.slice(-TABLE_MAX).reverse().map(( /** @type {any} */ point) => [time(point[0]), (point[1] / 1_000).toFixed(2), words(point[2])]))),
-          el("h2", {}, t("signal")), table(t("signal"), [t("device"), t("state"), t("when")], one.sources.map(( /** @type {any} */ source) => [source.channel ? `${source.device} ${source.channel}` : source.device, words(source.state), time(source.at_ms)])));
+          el("h2", {}, t("signal")), table(t("signal"), [t("device"), t("state"), t("when")], one.sources.map(( /** @type {any} */ source) => [source.channel ? `${source.device} ${source.channel}` : source.device, words(source.state), time(source.at_ms)]))]);
       },
       close: () => map?.close(),
     };
   },
 };
-
-export const lot = drawn(async id => {
-  const known = await book(), found = known.lots.find(( /** @type {any} */ one) => one.id === id);
-  const line = found?.facility ? await askOr(`facilities/${part(found.facility)}`, null) : null;
-  const place = found?.asset ? await askOr(`assets/${part(found.asset)}`, null) : null;
-  return { found, facility: line, line: line?.lines.find(( /** @type {any} */ one) => one.id === id), asset: place };
-}, ({ found, facility, line, asset: place }, id) => {
-  if (!found) return [el("h1", {}, `${t("lot")} ${id}`), el("p", {}, t("unknown"))];
-  const receipt = found.receipt?.id ?? "";
-  const due = facility?.milestones.filter(( /** @type {any} */ one) => one.lot === id) ?? [];
-  return [el("h1", {}, `${t("lot")} ${id}`),
-    figures([[t("sku"), found.sku], [t("quantity"), String(found.quantity ?? "—")], [t("facility"), found.facility ? link("facilities", found.facility) : "—"],
-      [t("asset"), found.asset ? link("assets", found.asset) : "—"], [t("receipt"), receipt ? link("receipts", String(receipt)) : "—"],
-      ...(place ? [/** @type {[string, any]} */ ([t("condition"), condition(place)]), /** @type {[string, any]} */ ([t("signal"), signal(place)])] : [])]),
-    ...(viewer.sees_money && line ? [el("h2", {}, t("evidence")), linesTable([line], facility.currency)] : []),
-    ...(due.length ? [el("h2", {}, t("milestones")), el("ul", {}, ...due.map(( /** @type {any} */ one) => el("li", {}, link("milestones", one.id), ` ${words(one.state)}`)))] : [])];
-});
 
 /** What a compact JWS says, as text; its signature is for `verify`, not for a page. @param {string} jws */
 function saidIn(jws) {
@@ -122,7 +74,7 @@ export const receipt = drawn(async id => {
 }, ({ found, acts }) => [el("h1", {}, `${t("receipt")} ${found.id}`),
   figures([[t("state"), words(found.state)], [t("warehouse"), found.warehouse], [t("holder"), found.holder], [t("pledgee"), found.pledgee || "—"],
     [t("controller"), found.controller || "—"], [t("issued"), time(found.issued)], [t("until"), time(found.until)]]),
-  el("h2", {}, t("goods")), table(t("goods"), [t("sku"), t("place"), `#${t("quantity")}`, `#${t("released")}`, `#${t("delivered")}`], found.goods.map(( /** @type {any} */ one) => [
+  el("h2", {}, t("goods")), table(t("goods"), [t("sku"), t("place"), `#${t("quantity")}`, `#${t("let_out")}`, `#${t("delivered")}`], found.goods.map(( /** @type {any} */ one) => [
     one.sku ?? "—", [one.warehouse, one.bin].filter(Boolean).join(" ") || "—", one.quantity_milli == null ? "—" : thousandths(one.quantity_milli), thousandths(one.released_milli), thousandths(one.delivered_milli)])),
   el("h2", {}, t("acts")), el("ol", { class: "trail" }, ...acts.map(( /** @type {any} */ one) => {
     const { entry, recorded, event, at, text, ...facts } = one;

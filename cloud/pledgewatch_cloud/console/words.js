@@ -1,7 +1,10 @@
 // The words of the console, in English and in Chinese. A word that Chinese lacks is a fault (tests/test_console.py).
 
+import { MORE } from "./words_evidence.js";
+
 /** @type {Record<string, [string, string]>} by name: English, Chinese */
 export const WORDS = {
+  ...MORE,
   skip: ["Skip to content", "跳到正文"], pages: ["Pages", "页面"], home: ["Overview", "总览"], map: ["Map", "地图"],
   facilities: ["Facilities", "授信额度"], facility: ["Facility", "授信额度"], lots: ["Lots", "货物批次"], lot: ["Lot", "批次"],
   assets: ["Assets", "资产"], asset: ["Asset", "资产"], receipts: ["Receipts", "仓单"], receipt: ["Receipt", "仓单"],
@@ -25,18 +28,18 @@ export const WORDS = {
   value: ["Value", "价值"], taken: ["Taken off", "扣减"], lent: ["Lent on", "可贷"], grounds: ["Grounds", "依据"], amount: ["Amount", "金额"], state: ["State", "状态"],
   measured: ["Measured", "测量时间"], place: ["Place", "位置"], inside: ["Inside", "围栏内"], condition: ["Condition", "状况"], signal: ["Signal", "信号"], no_fix: ["no fix yet", "尚无定位"],
   kept: ["kept", "保持"], breached: ["breached", "已超限"], was_breached: ["was breached", "曾超限"], not_known: ["unknown", "未知"],
-  live_signal: ["live", "在线"], silent: ["silent since", "失联自"], overdue: ["overdue since", "逾期自"], expected_dark: ["dark as planned until", "计划静默至"],
-  find: ["Find", "查找"], keeper: ["keeper", "管理员"], operator_role: ["operator", "运营方"], insurer: ["insurer", "保险人"], auditor: ["auditor", "审计人"], shown: ["shown", "已显示"], of: ["of", "共"], temperature: ["Temperature", "温度"], temperature_table: ["Temperatures as a table", "温度数据表"],
+  silent: ["silent since", "失联自"], overdue: ["overdue since", "逾期自"], expected_dark: ["dark as planned until", "计划静默至"],
+  find: ["Find", "查找"], keeper: ["keeper", "管理员"], operator_role: ["operator", "运营方"], insurer: ["insurer", "保险人"], auditor: ["auditor", "审计人"], shown: ["%1 of %2 shown", "共 %2 项，已显示 %1 项"], temperature: ["Temperature", "温度"], temperature_table: ["Temperatures as a table", "温度数据表"],
   breaches: ["beyond a limit", "超限"], gap: ["no readings", "无读数"], doubtful: ["doubtful reading", "存疑读数"], trail: ["trail", "轨迹"], planned_dark: ["dark as planned", "计划静默"], unplanned: ["no fix in between", "其间无定位"],
   fence: ["fence", "围栏"], many: ["several assets", "多个资产"], trouble: ["breached or silent", "超限或失联"],
   rule: ["Rule", "规则"], severity: ["Severity", "严重程度"], since: ["Since", "自"], who: ["Taken on by", "受理人"], acknowledge: ["Acknowledge", "受理"], acknowledged: ["Taken on.", "已受理。"], with_cleared: ["with cleared ones", "含已解除"], with_silenced: ["with silenced ones", "含已静默"], silenced_until: ["silenced until", "静默至"], silence: ["Silence", "静默"], lift: ["Lift the silence", "解除静默"], comment: ["Comment", "评论"], comments: ["Comments", "评论"],
   text: ["Comment, or reason of a silence", "评论或静默原因"], say_why: ["Write a comment, or why it is silenced.", "请填写评论或静默原因。"], for_how_long: ["For", "时长"], hours: ["h", "小时"], days: ["days", "天"],
-  ltv_over_time: ["LTV over time", "贷款价值比走势"], ltv_table: ["LTV as a table", "贷款价值比数据表"], no_ratio: ["no ratio", "无比率"], warning_level: ["warning", "预警线"], call_level: ["margin call", "追加保证金线"], default_level: ["default", "违约线"], called: ["margin called", "已追加保证金"],
-  rests_on: ["Rests on", "依据"], by_whom: ["Your name", "您的姓名"], epoch: ["Epoch", "纪元"], committed: ["Committed up to", "已入账至"], signed: ["Signed up to", "已签名至"], missing: ["Missing", "缺失"], no_gap: ["no gap", "无缺失"],
-  operator: ["Operator", "运营方"], online: ["Online", "在线"], yes: ["yes", "是"], no: ["no", "否"], waiting: ["Waiting to send", "待发送"], version: ["Agent", "代理版本"], suspicions: ["Suspicions", "可疑"], unheard: ["not heard since the start", "启动后未收到"],
-  payee: ["Payee", "收款人"], met: ["Met", "达成"], released: ["Released", "放款"], fact: ["Fact", "事实"], holds: ["holds", "成立"], may_hold: ["may hold", "可能成立"], lacks: ["does not hold", "不成立"], proofs: ["Proofs, or what is missing", "证明或缺失"], if_lost: ["If it fell away", "若失去"],
-  warehouse: ["Warehouse", "仓库"], holder: ["Holder", "持有人"], pledgee: ["Pledgee", "质权人"], controller: ["Controller", "控制人"], goods: ["Goods", "货物"], until: ["Until", "有效期至"], issued: ["Issued", "签发"], quantity: ["Quantity", "数量"], delivered: ["Delivered", "已交付"], unit: ["Unit", "单位"], sku: ["Goods", "品名"],
-  acts: ["What became of it", "历程"], entry: ["entry", "条目"], act_text: ["the act as it was signed", "已签名文件原文"], history: ["Events", "事件"], evidence: ["Trail of evidence", "证据链"], when: ["When", "时间"], event: ["Event", "事件"], facts: ["Facts", "事实"], fit: ["Show all", "显示全部"], more: ["more", "更多"],
+  ltv_over_time: ["LTV over time", "贷款价值比走势"], ltv_table: ["LTV as a table", "贷款价值比数据表"], no_ratio: ["no ratio", "无比率"], warning_level: ["warning level", "预警线"], call_level: ["margin call level", "追加保证金线"], default_level: ["default level", "违约线"], called: ["margin called", "已追加保证金"],
+  rests_on: ["Rests on", "依据"], by_whom: ["Your name", "您的姓名"], epoch: ["Epoch", "纪元"], missing: ["Missing", "缺失"], no_gap: ["no gap", "无缺失"],
+  operator: ["Operator", "运营方"], yes: ["yes", "是"], no: ["no", "否"], waiting: ["waiting to be sent", "条待发送"], suspicions: ["Suspicions", "可疑"],
+  payee: ["Payee", "收款人"], met: ["Met", "已达成"], fact: ["Fact", "事实"], holds: ["holds", "成立"], may_hold: ["may hold", "可能成立"], lacks: ["does not hold", "不成立"], proofs: ["Proofs, or what is missing", "证明或缺失"], if_lost: ["If it fell away", "若失去"],
+  warehouse: ["Warehouse", "仓库"], holder: ["Holder", "持有人"], pledgee: ["Pledgee", "质权人"], controller: ["Controller", "控制人"], goods: ["Goods", "货物"], until: ["Until", "有效期至"], issued: ["Issued", "签发"], quantity: ["Quantity", "数量"], let_out: ["Released for delivery", "已放行"], delivered: ["Delivered", "已交付"], unit: ["Unit", "单位"], sku: ["Kind of goods", "品名"],
+  acts: ["What became of it", "历程"], entry: ["entry", "条目"], act_text: ["the act as it was signed", "已签名文件原文"], history: ["Events", "事件"], evidence: ["Trail of evidence", "证据链"], when: ["When", "时间"], event: ["Event", "事件"], facts: ["Facts", "事实"], fit: ["Show all", "显示全部"], more: ["more", "更多"], page: ["Page", "页码"], page_before: ["Page before", "上一页"], page_after: ["Next page", "下一页"], step: ["Step", "步骤"], waterfall_table: ["The steps as a table", "步骤数据表"], moment: ["exact moment, UTC", "精确时刻（UTC）"], turn: ["Pages of the list", "列表分页"],
 };
 
 /** @type {"en" | "zh"} */
@@ -54,3 +57,6 @@ export function speak(to) {
 
 /** A word in the language in use. @param {string} name */
 export const t = name => WORDS[name]?.[language === "zh" ? 1 : 0] ?? name.replaceAll("_", " ");
+
+/** A sentence with its numbers in their places, %1 and %2. @param {string} name @param {...number} numbers */
+export const tell = (name, ...numbers) => t(name).replace(/%(\d)/g, (_, place) => String(numbers[place - 1]));

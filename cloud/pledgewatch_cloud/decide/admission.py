@@ -10,6 +10,11 @@ keep the true device from delivering: after CHAIN_BREAKS_AFTER suspicions such a
 unsigned. A waiting checkpoint that proves false when the gap closes is dropped, whoever closed the gap. All of it is
 told.
 
+A device whose spool is full declares what it has dropped, signed (pledgewatch_wire.codec.Thinned). Where everything up
+to such a stretch is there, and all that was kept of it, the stretch counts as told, the chain goes on from the hash
+that was declared, and how many readings will not come is counted. A declaration for which something is missing yet
+changes nothing: it comes again with its reading until that is committed.
+
 The same identity with other content is tampering, not an update: the payload is refused and a suspicion goes into the
 journal, at most MAX_SUSPICIONS for each epoch, so that a flood of forgeries cannot fill the disk.
 """
@@ -26,7 +31,7 @@ from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.columns import Truths
 from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import MAX_EPOCH, Committed
+from pledgewatch_wire.codec import MAX_EPOCH, Committed, Thinned
 from pledgewatch_wire.marks import Marks
 
 MAX_BEYOND_GAP = 65_536
@@ -53,7 +58,8 @@ class EpochState(NamedTuple):
     """What is known of one epoch of a device. `leaves` and `waiting` are for sequences beyond a gap.
 
     `recent` holds, end to end, the running hashes of the newest contiguous sequences that nothing signed covers, the
-    last of them being `chain_hash`: a device may sign what it sent before.
+    last of them being `chain_hash`: a device may sign what it sent before. `thinned` is how many of the marks' readings
+    the device has dropped.
     """
 
     marks: Marks
@@ -63,6 +69,7 @@ class EpochState(NamedTuple):
     waiting: tuple[tuple[int, bytes], ...] = ()
     suspicions: int = 0
     recent: bytes = b""
+    thinned: int = 0
 
 
 DeviceStates = Mapping[tuple[str, int], EpochState]
@@ -101,7 +108,10 @@ def overlapping(devices: DeviceStates, arrivals: Iterable[Arrival]) -> list[tupl
     wanted = []
     for one in arrivals:
         known = devices.get((one.device, one.epoch))
-        if known is None or (one.first_sequence > known.marks.contiguous and not known.marks.ranges):
+        if known is None:
+            continue
+        wanted += [(one.device, one.epoch, said.first, said.last) for said in one.thinned]
+        if one.first_sequence > known.marks.contiguous and not known.marks.ranges:
             continue
         if known.marks.overlaps(one.first_sequence, one.last_sequence):
             wanted.append((one.device, one.epoch, one.first_sequence, one.last_sequence))
@@ -140,14 +150,16 @@ def admit(
         state = state or EpochState(Marks(), chain.genesis(*key))
         contradiction = None if stored is None else _contradiction(arrival, state, stored, fresh)
         is_new = _new(arrival, state)
-        if contradiction is None and is_new is not None and not is_new.any():
-            known.append(arrival)
-            continue
+        is_known = contradiction is None and is_new is not None and not is_new.any()
         after = state
         unbelieved: list[int] = []
         try:
             if contradiction is None:
-                after, unbelieved = _extended(arrival, state, book)
+                after, unbelieved = (state, []) if is_known else _extended(arrival, state, book)
+                after, unbelieved = _declared(arrival, after, unbelieved, book, _Leaves(arrival, after, stored, fresh))
+            if is_known and after is state:
+                known.append(arrival)
+                continue
         except _ForgedError as error:
             detail = f"checkpoint at {error.sequence} of epoch {key[1]}"
             contradiction = (Refusal.FORGED_SIGNATURE, "signature", error.sequence, detail)
@@ -253,6 +265,7 @@ def _follows(arrival: Arrival, state: EpochState, installation: Installation | N
     return (
         arrival.first_sequence == state.marks.contiguous + 1
         and not arrival.checkpoints
+        and not arrival.thinned
         and not state.marks.ranges
         and not state.leaves
         and not state.waiting
@@ -264,7 +277,7 @@ def _follows(arrival: Arrival, state: EpochState, installation: Installation | N
 
 def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     """The epoch with the readings of a payload that follows."""
-    marks, chain_hash, signed, leaves, waiting, suspicions, recent = state
+    marks, chain_hash, signed, leaves, waiting, suspicions, recent, thinned = state
     if arrival.count == 1:
         chain_hash = chain.extend(chain_hash, arrival.columns.leaves[arrival.start])
         recent += chain_hash
@@ -275,7 +288,7 @@ def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     if len(recent) > _RECENT_BYTES:
         recent = recent[-_RECENT_BYTES:]
     contiguous = marks.contiguous + arrival.count
-    return EpochState(Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent)
+    return EpochState(Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent, thinned)
 
 
 def _extended(arrival: Arrival, state: EpochState, book: Book) -> tuple[EpochState, list[int]]:
@@ -310,7 +323,74 @@ def _extended(arrival: Arrival, state: EpochState, book: Book) -> tuple[EpochSta
     rest = tuple((sequence, leaf) for sequence, leaf in state.leaves if sequence > marks.contiguous)
     waiting = tuple(sorted((sequence, one) for sequence, one in asked.items() if sequence > marks.contiguous))
     kept = waiting[:MAX_BEYOND_GAP]
-    return EpochState(marks, hashes[-1], signed, rest, kept, state.suspicions, recent), unbelieved
+    return EpochState(marks, hashes[-1], signed, rest, kept, state.suspicions, recent, state.thinned), unbelieved
+
+
+class _Leaves(NamedTuple):
+    """Where the leaf of a reading that was said may stand. `stored` None: what comes from the journal was compared
+    before."""
+
+    arrival: Arrival
+    state: EpochState
+    stored: StoredLeaves | None
+    fresh: _Fresh
+
+    def digest(self, sequences: Sequence[int]) -> bytes | None:
+        """The digest of some readings; None where it need not be compared."""
+        if self.stored is None:
+            return None
+        beyond, own = dict(self.state.leaves), dict(self.arrival.numbered_leaves)
+        found = []
+        for one in sequences:
+            key = (self.arrival.device, self.arrival.epoch, one)
+            found.append(own.get(one) or beyond.get(one) or self.fresh.get(key) or self.stored.get(key) or b"")
+        return chain.kept_digest(found)
+
+
+def _declared(
+    arrival: Arrival, state: EpochState, unbelieved: list[int], book: Book, leaves: _Leaves
+) -> tuple[EpochState, list[int]]:
+    """The epoch with what a payload declares to be dropped, and all checkpoints that were not believed.
+
+    Raises _ForgedError where a declaration is not the device's, or not about the readings that are here.
+    """
+    for said in arrival.thinned:
+        is_due = said.first <= state.marks.contiguous + 1 <= said.last
+        if not is_due or any(sequence not in state.marks for sequence in said.kept):
+            continue
+        if leaves.digest(said.kept) not in {None, said.kept_digest}:
+            raise _ForgedError(said.last)
+        key = chain.public_key(book.installations[arrival.device].public_key)
+        kept = len(said.kept)
+        text = chain.thinned_text(
+            arrival.device, arrival.epoch, said.first, said.last, kept, said.chain_hash, said.kept_digest
+        )
+        if not chain.verifies_text(key, text, said.signature):
+            raise _ForgedError(said.last)
+        state, more = _without_dropped(arrival, said, state, book)
+        unbelieved = unbelieved + more
+    return state, unbelieved
+
+
+def _without_dropped(arrival: Arrival, said: Thinned, state: EpochState, book: Book) -> tuple[EpochState, list[int]]:
+    """The epoch with a stretch told of which some was dropped, and the checkpoints that were not believed."""
+    before, leaves = state.marks.contiguous, dict(state.leaves)
+    marks = state.marks.add(before + 1, said.last)
+    beyond = [leaves[one] for one in range(said.last + 1, marks.contiguous + 1)]
+    hashes = [said.chain_hash, *chain.hashes(said.chain_hash, beyond)]
+    signed, unbelieved = _verified(arrival, dict(state.waiting), hashes, said.last, book)
+    signed = max(signed, said.last)
+    after = EpochState(
+        marks,
+        hashes[-1],
+        signed,
+        tuple((sequence, leaf) for sequence, leaf in state.leaves if sequence > marks.contiguous),
+        tuple((sequence, one) for sequence, one in state.waiting if sequence > marks.contiguous),
+        state.suspicions,
+        b"".join(hashes[signed - said.last + 1 :][-RECENT_HASHES:]),
+        state.thinned + said.last - before - sum(one > before for one in said.kept),
+    )
+    return after, unbelieved
 
 
 def _hashes(recent: bytes) -> Iterator[bytes]:

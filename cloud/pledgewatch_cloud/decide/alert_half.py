@@ -163,12 +163,12 @@ def _assets_of_group(book: Book, group_by: str, group: str) -> list[str]:
 def _spells(book: Book, facts: Facts, rule: AlertRule, group: str, now_ms: int) -> Iterator[tuple[str, Spell]]:
     """The causes of a rule's group that stand, each with its asset."""
     for asset in _assets_of_group(book, rule.group_by, group):
-        for one in _spells_of(book, facts, asset, now_ms):
+        for one in spells_of(book, facts, asset, now_ms):
             if one.cause.kind == rule.on and _counts(book, rule, group, one):
                 yield asset, one
 
 
-def _spells_of(book: Book, facts: Facts, asset: str, now_ms: int) -> Iterator[Spell]:
+def spells_of(book: Book, facts: Facts, asset: str, now_ms: int) -> Iterator[Spell]:
     """An asset's causes; what went on of a lot is over when the lot has left."""
     for one in causes_module.spells(facts.get(asset, AssetFacts())):
         lot = book.lots.get(one.cause.lot)
@@ -243,6 +243,6 @@ def _described(book: Book, facts: Facts, asset: str, alert: Alert, now_ms: int) 
             "at_ms": one.cause.at_ms,
             "ended_ms": one.ended_ms,
         }
-        for one in _spells_of(book, facts, asset, now_ms)
+        for one in spells_of(book, facts, asset, now_ms)
         if one.id in wanted
     ]

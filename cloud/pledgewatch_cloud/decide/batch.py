@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pledgewatch_cloud.decide.columns import Columns, Numbers, Truths, between, columns_of, joined
-from pledgewatch_wire.codec import Checkpoint
+from pledgewatch_wire.codec import Checkpoint, Thinned
 from pledgewatch_wire.reading import Reading
 
 
@@ -36,6 +36,7 @@ class Arrival:
         "raw",
         "received_at_ms",
         "start",
+        "thinned",
         "until_ms",
     )
 
@@ -48,6 +49,7 @@ class Arrival:
         epoch: int,
         committed_wanted: bool,
         checkpoints: tuple[Checkpoint, ...],
+        thinned: tuple[Thinned, ...],
         first_sequence: int,
         count: int,
         until_ms: int,
@@ -62,6 +64,7 @@ class Arrival:
         self.epoch = epoch
         self.committed_wanted = committed_wanted
         self.checkpoints = checkpoints
+        self.thinned = thinned
         self.first_sequence = first_sequence
         self.count = count
         self.until_ms = until_ms

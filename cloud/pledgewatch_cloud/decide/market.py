@@ -99,6 +99,13 @@ class Market:
         """The newest quote on or before a day."""
         return _newest(self.prices.get(series, ()), day)
 
+    def only(self, series: str = "", currency: str = "") -> "Market":
+        """The quotes of one series and of one currency alone."""
+        return Market(
+            {series: self.prices[series]} if series in self.prices else {},
+            {currency: self.rates[currency]} if currency in self.rates else {},
+        )
+
     def rate(self, currency: str, day: int) -> RateQuote | None:
         """The newest rate on or before a day. The euro's is 1, and of the day that is asked for."""
         return RateQuote(day, 1, 0) if currency == EURO else _newest(self.rates.get(currency, ()), day)

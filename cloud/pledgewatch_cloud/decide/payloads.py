@@ -26,10 +26,12 @@ from pledgewatch_wire.codec import (
     Checkpoint,
     PayloadError,
     Reason,
+    Thinned,
     channels_of,
     checkpoints_of,
     decode,
     parse,
+    thinned_of,
 )
 from pledgewatch_wire.reading import NO_VALUE_FROM
 
@@ -56,7 +58,7 @@ def read(received: Sequence[Received]) -> list[Arrival | PayloadError]:
     live = read_live([one.raw for one in received])
     rows = zip(live.places, live.epochs, live.wanted, live.sequences, live.times_ms, strict=True)
     for row, (place, epoch, wanted, sequence, at_ms) in enumerate(rows):
-        found[place] = Arrival(*received[place], epoch, wanted, (), sequence, 1, at_ms, live.columns, row)
+        found[place] = Arrival(*received[place], epoch, wanted, (), (), sequence, 1, at_ms, live.columns, row)
     others = [place for place, one in enumerate(found) if one is None]
     if others:
         some = _read_others([received[place] for place in others])
@@ -91,7 +93,10 @@ def _read_others(received: Sequence[Received]) -> list[Arrival | PayloadError]:
     else:
         for number, (place, head) in enumerate(heads):
             start, count = gathered.starts[number], gathered.counts[number]
-            found[place] = Arrival(*received[place], *head, count, until_ms[number], columns, start)
+            epoch, wanted, signed, thinned, first = head
+            found[place] = Arrival(
+                *received[place], epoch, wanted, signed, thinned, first, count, until_ms[number], columns, start
+            )
     return [_fault(received[place].raw) if one is None else one for place, one in enumerate(found)]
 
 
@@ -112,6 +117,7 @@ class _Head(NamedTuple):
     epoch: int
     committed_wanted: bool
     checkpoints: tuple[Checkpoint, ...]
+    thinned: tuple[Thinned, ...]
     first_sequence: int
 
 
@@ -180,7 +186,7 @@ class _Gathered:
         if not groups or cells > MAX_CELLS:
             return None
         try:
-            signed = checkpoints_of(message)
+            signed, thinned = checkpoints_of(message), thinned_of(message, first, count)
         except PayloadError:
             return None
         number = len(self.counts)
@@ -194,7 +200,7 @@ class _Gathered:
         self.counts.append(count)
         self._readings += count
         self.cells += cells
-        return _Head(message.epoch, message.committed_wanted, signed, first)
+        return _Head(message.epoch, message.committed_wanted, signed, thinned, first)
 
     def _add_group(self, payload: int, group: "_Group") -> None:
         number = len(self._group_payload)

@@ -56,10 +56,12 @@ RANGES: Mapping[int, tuple[int, int]] = {
     Channel.SPEED_MMPS: (0, 400_000),
     Channel.LIGHT_MLX: (0, 200_000_000),
     **dict.fromkeys(WEIGHT_CHANNELS, (-1_000_000_000, 1_000_000_000)),  # a scale that was not set to zero tells less
-    **dict.fromkeys((Channel.MOTION, Channel.LEAK, Channel.SMOKE), (0, 1)),
+    **dict.fromkeys((Channel.MOTION, Channel.LEAK, Channel.SMOKE, Channel.LIGHT_PRESENT), (0, 1)),
     **dict.fromkeys((Channel.TAGS_PRESENT, *_PIECES), (0, 1_000_000_000)),
     Channel.ENERGY_WH: (0, 10**15),
     Channel.POWER_W: (-100_000_000, 100_000_000),  # solar panels give back
+    Channel.HOST_TEMPERATURE_MC: (-90_000, 150_000),
+    **dict.fromkeys((Channel.DISK_FREE_MIB, Channel.SPOOL_READINGS), (0, 10**15)),
 }
 # What a calibration is about; a receiver and a battery have none.
 CALIBRATED = TEMPERATURES | {Channel.HUMIDITY_CPERCENT, Channel.LIGHT_MLX, Channel.SHOCK_MG, *WEIGHT_CHANNELS}

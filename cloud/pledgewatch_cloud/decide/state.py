@@ -38,7 +38,7 @@ from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 15
+FORMAT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +180,12 @@ def _epoch_to_json(one: EpochState) -> list[Any]:
         [[sequence, signature.hex()] for sequence, signature in one.waiting],
         one.suspicions,
         one.recent.hex(),
+        one.thinned,
     ]
 
 
 def _epoch_from_json(value: list[Any]) -> EpochState:
-    contiguous, ranges, chain_hash, signed, leaves, waiting, suspicions, recent = value
+    contiguous, ranges, chain_hash, signed, leaves, waiting, suspicions, recent, thinned = value
     return EpochState(
         Marks(contiguous, tuple((low, high) for low, high in ranges)),
         bytes.fromhex(chain_hash),
@@ -193,6 +194,7 @@ def _epoch_from_json(value: list[Any]) -> EpochState:
         tuple((sequence, bytes.fromhex(signature)) for sequence, signature in waiting),
         suspicions,
         bytes.fromhex(recent),
+        thinned,
     )
 
 

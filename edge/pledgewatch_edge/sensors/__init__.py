@@ -5,17 +5,27 @@ is a sample with a quality code, never an exception and never an invented value.
 
 A kind of sensor is one module here: the settings of its section in a configuration, and the sensor that they describe.
 A program's table of sensors is the rows of its settings whose type is a SensorSettings: `gps: GpsSettings | None` is
-all that the agent knows of receivers.
+all that the agent knows of receivers. Another package's sensor is a row as soon as a configuration names its section:
+its SensorSettings is an entry point of the group ENTRY_POINTS, and the entry point's name is the section's.
+
+What a sensor needs that not every device has (a library, a bus) it asks for when it is configured, by `needed`, and not
+when this package is imported.
 """
 
 import dataclasses
+import importlib
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Callable
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any, Final, Protocol, runtime_checkable
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.sample import Sample
+from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Channel
+
+ENTRY_POINTS: Final = "pledgewatch.sensors"
 
 
 class Sensor(Protocol):
@@ -41,9 +51,82 @@ class SensorSettings(ABC):
 
     __slots__ = ()
 
+    @property
+    @abstractmethod
+    def channels(self) -> frozenset[Channel]:
+        """The channels that it may give. No two sensors of a device give the same."""
+
     @abstractmethod
     def sensor(self, clock: AgentClock) -> Sensor:
         """The sensor that this section describes, not yet measuring."""
+
+
+@runtime_checkable
+class WatchesSpool(Protocol):
+    """A sensor that tells of the station's own spool. `spooled` says how many readings wait there; None before it is
+    open."""
+
+    spooled: Callable[[], int] | None
+
+
+def needed(module: str, extra: str, section: str) -> ModuleType:
+    """A library that a section of the configuration needs. Raises ValueError where it is not installed: what to do."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ValueError(f"[{section}] needs {module}; install it with pip install 'pledgewatch[{extra}]'") from None
+
+
+def channel_named(name: str) -> Channel:
+    """A channel by its name in small letters. Raises ValueError where there is none."""
+    found = Channel.__members__.get(name.upper()) if name.islower() else None
+    if found is None:
+        raise ValueError(f"channel {name!r} is none; there are {', '.join(one.name.lower() for one in Channel)}")
+    return found
+
+
+def temperature_channel(name: str) -> Channel:
+    """A channel of temperatures by its name. Raises ValueError where it is none."""
+    names = {one.name.lower(): one for one in TEMPERATURE_CHANNELS}
+    if name not in names:
+        raise ValueError(f"temperature {name!r} is no channel for one; use one of {', '.join(names)}")
+    return names[name]
+
+
+def with_sections_of_others(settings: type, named: typing.Iterable[str]) -> type:
+    """A table of sensors with rows for those of `named` that other packages have as entry points. Raises ValueError
+    where such a package cannot be loaded, or gives something else than a sensor's settings."""
+    own = {field.name for field in dataclasses.fields(settings)}
+    rows: list[Any] = []
+    for one in entry_points(group=ENTRY_POINTS):
+        if one.name in own or one.name not in named:
+            continue
+        try:
+            found = one.load()
+        except Exception as error:  # what another package does when it is imported is its own affair
+            raise ValueError(f"[{one.name}] is a sensor of {one.value}, which cannot be loaded: {error}") from error
+        if not (isinstance(found, type) and issubclass(found, SensorSettings)):
+            raise ValueError(f"[{one.name}] is {one.value}, which is no SensorSettings; mend the package")  # noqa: TRY004 - a fault of what is installed, told as one of the configuration
+        rows.append((one.name, found | None, dataclasses.field(default=None)))
+    if not rows:
+        return settings
+    return dataclasses.make_dataclass(settings.__name__, rows, bases=(settings,), frozen=True, kw_only=True)
+
+
+def clashes(settings: Any) -> list[str]:
+    """A sentence for each channel that two sections would give."""
+    found: list[str] = []
+    givers: dict[Channel, str] = {}
+    for section in sections(type(settings)):
+        one = getattr(settings, section)
+        for channel in sorted(one.channels) if one else ():
+            if channel in givers:
+                found.append(
+                    f"[{givers[channel]}] and [{section}] would both give {channel.name.lower()}; "
+                    "choose another channel in one of them, or leave one out"
+                )
+            givers[channel] = section
+    return found
 
 
 def sections(settings: type) -> list[str]:

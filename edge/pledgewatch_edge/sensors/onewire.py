@@ -12,6 +12,7 @@ with `t=` and thousandths of a degree. What it says is not always a temperature:
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -25,7 +26,8 @@ from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings
-from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Cell, Quality
+from pledgewatch_edge.sensors.polling import moments
+from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Cell, Channel, Quality
 
 POWER_ON_MC: Final = 85_000
 COLDEST_MC: Final = -55_000
@@ -55,6 +57,11 @@ class OneWireSettings(SensorSettings):
                 raise ValueError(f'probes: {probe!r} is none; write it as the kernel does, "28-0123456789ab"')
             if self.probes.count(probe) > 1:
                 raise ValueError(f"probes: {probe!r} is named twice; name each probe once")
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """See SensorSettings."""
+        return frozenset(TEMPERATURE_CHANNELS[: len(self.probes)])
 
     def sensor(self, clock: AgentClock) -> "OneWireSensor":
         """The probes."""
@@ -105,13 +112,9 @@ class OneWireSensor:
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """One sample each interval, the first at once. An interval that was slept through is not made up for."""
-        due = self._monotonic()
-        while True:
-            found = await asyncio.to_thread(self._read_all)
-            yield self._sample(found)
-            now = self._monotonic()
-            due = max(due + self._settings.interval_s, now)
-            await asyncio.sleep(due - now)
+        async with contextlib.aclosing(moments(self._settings.interval_s, self._monotonic)) as due:
+            async for _ in due:
+                yield self._sample(await asyncio.to_thread(self._read_all))
 
     def _read_all(self) -> list[tuple[int, Quality]]:
         return [read_probe(self._settings.root / probe / "w1_slave") for probe in self._settings.probes]

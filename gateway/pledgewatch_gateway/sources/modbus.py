@@ -1,8 +1,7 @@
 """A Modbus TCP device: its registers, read in turn, each a field of one sensor.
 
-A register has a type, an order of its words, and perhaps a value by which the device says that it has none. What the
-numbers count is the roster's to say (`scale`, `unit`). Addresses are those of the protocol, from 0: what a manual
-calls 40001 is holding register 0, 30001 input register 0.
+What a register's bytes are is told in pledgewatch_edge/registers.py; what the numbers count is the roster's to say
+(`scale`, `unit`).
 
 A register that the device refuses is a value that is not reported; the others are read all the same. A device that is
 not there is asked again each interval, and each of its fields is then one whose sensor is gone. One connection serves
@@ -12,16 +11,14 @@ the reading of registers and the setting of switches, one request at a time, as 
 import asyncio
 import contextlib
 import logging
-import struct
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from decimal import Decimal
-from enum import StrEnum
 from typing import Final
 
 from pledgewatch_edge.config import DAY_S, require_name, require_within
 from pledgewatch_edge.logs import World
+from pledgewatch_edge.registers import Register, Table, number_of
 from pledgewatch_gateway.sources import Listener, Value, gone
 from pledgewatch_gateway.sources.modbus_client import Function, ModbusClient, ModbusLostError, ModbusRefusedError
 from pledgewatch_wire.reading import Quality
@@ -30,79 +27,24 @@ REGISTERS_MAX: Final = 64
 log = logging.getLogger(__name__)
 
 
-class Table(StrEnum):
-    """Where a value stands."""
-
-    COIL = "coil"
-    DISCRETE = "discrete"
-    HOLDING = "holding"
-    INPUT = "input"
-
-
-class Type(StrEnum):
-    """How a register's bytes are a number."""
-
-    INT16 = "int16"
-    UINT16 = "uint16"
-    INT32 = "int32"
-    UINT32 = "uint32"
-    INT64 = "int64"
-    UINT64 = "uint64"
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-
-
-class WordOrder(StrEnum):
-    """Which of a value's registers comes first: the high word (as the bytes in each), or the low one."""
-
-    HIGH_FIRST = "high_first"
-    LOW_FIRST = "low_first"
-
-
-_FORMATS: Final = {
-    Type.INT16: ">h",
-    Type.UINT16: ">H",
-    Type.INT32: ">i",
-    Type.UINT32: ">I",
-    Type.INT64: ">q",
-    Type.UINT64: ">Q",
-    Type.FLOAT32: ">f",
-    Type.FLOAT64: ">d",
-}
 _READS: Final = {
     Table.COIL: Function.READ_COILS,
     Table.DISCRETE: Function.READ_DISCRETE_INPUTS,
     Table.HOLDING: Function.READ_HOLDING_REGISTERS,
     Table.INPUT: Function.READ_INPUT_REGISTERS,
 }
-_SIGNIFICANT: Final = {Type.FLOAT32: 7, Type.FLOAT64: 15}  # decimal digits that such a float holds for certain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterSettings:
-    """One value of a device. `name` is its field; `absent` what the device gives where it has no value."""
+class RegisterSettings(Register):
+    """One value of a device. `name` is its field."""
 
     name: str
-    address: int
-    table: Table = Table.HOLDING
-    type: Type = Type.INT16
-    word_order: WordOrder = WordOrder.HIGH_FIRST
-    absent: int | None = None
 
     def __post_init__(self) -> None:
+        Register.__post_init__(self)
         if not self.name.strip():
             raise ValueError("name is empty; name what the register holds")
-        require_within("address", self.address, 0, 65_536 - self.words)
-
-    @property
-    def is_bit(self) -> bool:
-        """Whether it is true or false and no number; it has no type then."""
-        return self.table in {Table.COIL, Table.DISCRETE}
-
-    @property
-    def words(self) -> int:
-        """How many registers hold the value."""
-        return 1 if self.is_bit else struct.calcsize(_FORMATS[self.type]) // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,14 +154,3 @@ class ModbusSource:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
-
-
-def number_of(register: RegisterSettings, data: bytes) -> Decimal | None:
-    """The number that a register's bytes are; None where the device says that it has none, or it is no number."""
-    if register.word_order == WordOrder.LOW_FIRST:
-        data = b"".join(data[place : place + 2] for place in range(len(data) - 2, -1, -2))
-    (found,) = struct.unpack(_FORMATS[register.type], data)
-    if found == register.absent:
-        return None
-    number = Decimal(format(found, f".{_SIGNIFICANT[register.type]}g") if register.type in _SIGNIFICANT else found)
-    return number if number.is_finite() and abs(number.adjusted()) <= 30 else None

@@ -15,9 +15,11 @@ from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import desk as desk_module
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.collateral.desk import Known
-from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
+from pledgewatch_cloud.decide.collateral.evidence import Evidence, evidence_of
+from pledgewatch_cloud.decide.collateral.grounds import Looked, cases, grounds_of
 from pledgewatch_cloud.decide.collateral.result import LotLine
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
+from pledgewatch_cloud.decide.collateral.trail import trail_of
 from pledgewatch_cloud.decide.state import State
 
 _NOT_SHOWN = "of what is not shown here"
@@ -25,10 +27,31 @@ _NOT_SHOWN = "of what is not shown here"
 
 def lines_now(scope: Scope, whole: State, facility: str, lot: str = "") -> list[dict[str, Any]]:
     """Each lot's way through a facility's waterfall now, with what they rest on; or that of one lot alone."""
+    return lines_told(scope, _looked(whole, facility, lot))
+
+
+def _looked(whole: State, facility: str, lot: str) -> Looked:
     now_ms = whole.recorded_at_ms
     lines = [one for one in bases.lines_of(sheet_now(whole, now_ms), facility) if lot in ("", one.id)]
     book, market, facts, assets, held = whole.book, whole.market, whole.facts, whole.assets, whole.held
-    return lines_told(scope, Looked(facility, lines, now_ms, book, market, facts, assets, held, facts))
+    return Looked(facility, lines, now_ms, book, market, facts, assets, held, facts)
+
+
+def trail_now(scope: Scope, whole: State, lot: str) -> dict[str, Any]:
+    """What the amounts of a lot that is pledged to the viewer rest on, as far as that is seen (collateral/trail.py)."""
+    looked = _looked(whole, whole.book.lots[lot].facility, lot)
+    trail = trail_of(next(iter(cases(looked if scope.is_all else _cut(scope, looked)))))
+    for one in trail["ineligible"]:
+        one["grounds"] = one["grounds"] or [[_NOT_SHOWN]]
+    return trail
+
+
+def evidence_now(scope: Scope, whole: State, seen: State, facility: str) -> list[Evidence]:
+    """What stands for each lot of a facility that is pledged to the viewer. What it counts as is told as it is; the
+    reading only where that is seen."""
+    now_ms = whole.recorded_at_ms
+    found = evidence_of(sheet_now(whole, now_ms), whole.book, seen.assets, facility, now_ms)
+    return [one for one in found if scope.sees_lot(one.lot, now_ms)]
 
 
 def lines_told(scope: Scope, looked: Looked) -> list[dict[str, Any]]:

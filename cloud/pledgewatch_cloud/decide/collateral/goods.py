@@ -274,6 +274,16 @@ class _Due:
         return days
 
 
+def evidence_words(lots: Columns, policy: Policy, now_ms: int) -> list[str]:
+    """What each lot's evidence counts as at a moment under its policy: fresh, ageing or stale; `not_asked` where the
+    policy does not ask how old it is."""
+    if not policy.evidence.stale_s:
+        return ["not_asked"] * len(lots.line)
+    _, is_stale, is_ageing = _bands(lots, policy, _Due(lots.turns_ms, now_ms))
+    words: list[str] = np.where(is_stale, "stale", np.where(is_ageing, "ageing", "fresh")).tolist()
+    return words
+
+
 def _bands(lots: Columns, policy: Policy, due: _Due) -> tuple[Truths, Truths, Truths]:
     """Whether evidence is fresh by its age, whether it counts as stale, and whether as ageing."""
     rule = policy.evidence

@@ -1,0 +1,166 @@
+// What the pages reckon: ways, gaps, steps, moments, marks. Values come in and values go out, without words, colours or
+// elements, so that tables of cases can say what each of these is (tests/test_console_reckoning.py).
+
+const HOUR_MS = 3_600_000, MINUTE_MS = 60_000;
+/** Two fixes that are no further apart are one sight. */
+const SIGHT_MS = 30 * MINUTE_MS;
+/** A silence that nobody planned is one beyond this. */
+const SILENT_MS = 6 * HOUR_MS;
+
+/** @typedef {[number, number, string]} Point moment, value, quality */
+/** @typedef {{ from: number, until: number }} Span */
+/** @typedef {"seen" | "dark" | "gap"} Kind */
+
+/**
+ * What became of the time between two fixes, in parts that follow each other. Over a leg that was planned dark it is
+ * dark; the rest is a gap where it is longer than six hours without a plan, and counts as seen else. What a leg has of
+ * it for half an hour at most is no darkness.
+ * @param {number} from @param {number} until @param {Span[]} legs on which no signal is expected @returns {{ until: number, kind: Kind }[]}
+ */
+export function between(from, until, legs) {
+  /** @type {{ until: number, kind: Kind }[]} */
+  const parts = [];
+  let now = from;
+  const open = ( /** @type {number} */ to) => { if (to > now) parts.push({ until: to, kind: to - now > SILENT_MS ? "gap" : "seen" }); now = Math.max(now, to); };
+  const within = legs.map(leg => ({ from: Math.max(leg.from, from), until: Math.min(leg.until, until) })).filter(leg => leg.until - leg.from > SIGHT_MS);
+  for (const leg of within.sort((a, b) => a.from - b.from)) {
+    open(leg.from);
+    if (leg.until > now) parts.push({ until: leg.until, kind: "dark" });
+    now = Math.max(now, leg.until);
+  }
+  open(until);
+  return parts;
+}
+
+/**
+ * The way of an asset in pieces: as seen, over legs that were planned dark, or where it was silent. Over the 180th
+ * meridian it goes on beyond.
+ * @param {Point[]} latitudes in 1e-7 degrees @param {Point[]} longitudes @param {Span[]} legs on which no signal is expected
+ */
+export function trail(latitudes, longitudes, legs) {
+  const norths = new Map(latitudes.filter(one => one[2] === "good").map(one => [one[0], one[1] / 1e7]));
+  /** @type {{ way: [number, number][], kind: Kind }[]} */
+  const pieces = [];
+  /** @type {{ at: number, east: number, north: number } | null} */
+  let last = null;
+  for (const [at, value, quality] of longitudes) {
+    const north = norths.get(at);
+    if (north === undefined || quality !== "good") continue;
+    const east = last ? nearest(value / 1e7, last.east) : value / 1e7;
+    for (const { until, kind } of last ? between(last.at, at, legs) : []) {
+      const begin = /** @type {{ at: number, east: number, north: number }} */ (last), share = (until - begin.at) / (at - begin.at);
+      /** @type {[number, number]} */
+      const place = [begin.east + share * (east - begin.east), begin.north + share * (north - begin.north)];
+      const piece = pieces[pieces.length - 1];
+      if (piece?.kind === kind) piece.way.push(place);
+      else pieces.push({ way: [piece?.way[piece.way.length - 1] ?? [begin.east, begin.north], place], kind });
+    }
+    last = { at, east, north };
+  }
+  return pieces;
+}
+
+/** The copy of a longitude that is nearest to another. @param {number} east @param {number} to */
+export const nearest = (east, to) => east + 360 * Math.round((to - east) / 360);
+
+/** How far the copies of the world that are drawn lie aside: a map that is about the 180th meridian shows two of them. */
+export const TURNS = [-360, 0, 360];
+
+/** @typedef {"good" | "bad" | "quiet" | "link"} Fill @typedef {"bad" | "warn" | "ground"} Rim */
+
+/**
+ * How a mark looks, in names of colours. The rim is of the worst that it stands for; several assets are one larger mark.
+ * @param {{ state: "live" | "bad" | "dark", count: number, severity?: string | null }} mark @returns {{ fill: Fill, rim: Rim, rim_px: number, radius_px: number }}
+ */
+export function look(mark) {
+  const many = mark.count > 1, isBad = mark.state === "bad" || mark.severity === "critical";
+  const fills = /** @type {const} */ ({ live: "good", bad: "bad", dark: "quiet" });
+  return { fill: many ? "link" : fills[mark.state], rim: isBad ? "bad" : mark.severity ? "warn" : "ground", rim_px: isBad || mark.severity ? 3 : 2, radius_px: many ? 11 + 3 * Math.log10(mark.count) : 6 };
+}
+
+/** @typedef {{ word: string, of: string, from: number, to: number, kind: "sum" | "loss" | "owed" }} Step a word of the console, or of the API's name */
+
+/** The steps from the gross value to the base, as docs/BORROWING_BASE.md has them. @param {any} base @returns {Step[]} */
+export function steps(base) {
+  /** @type {Step[]} */
+  const found = [{ word: "gross", of: "", from: 0, to: base.gross_minor, kind: "sum" }];
+  let at = base.gross_minor;
+  const down = ( /** @type {string} */ word, /** @type {string} */ of, /** @type {number} */ by) => {
+    if (by) found.push({ word, of, from: at, to: at - by, kind: "loss" });
+    at -= by;
+  };
+  for (const [of, by] of Object.entries(base.ineligible)) down("", of, Number(by));
+  found.push({ word: "eligible", of: "", from: 0, to: base.eligible_minor, kind: "sum" });
+  at = base.eligible_minor;
+  down("not_advanced", "", at - Object.values(base.advance).reduce((sum, one) => sum + one, 0));
+  for (const [of, by] of Object.entries(base.held_back)) down("", of, Number(by));
+  for (const [of, by] of Object.entries(base.reserves)) down("reserve", of, Number(by));
+  found.push({ word: "base", of: "", from: 0, to: base.base_minor, kind: "sum" }, { word: "outstanding", of: "", from: 0, to: base.outstanding_minor, kind: "owed" });
+  return found;
+}
+
+/** Where nothing was read for longer than four usual intervals, or ten minutes. @param {number[]} moments ascending @returns {[number, number][]} */
+export function gaps(moments) {
+  const apart = moments.slice(1).map((one, place) => one - moments[place]);
+  const usual = [...apart].sort((a, b) => a - b)[Math.floor(apart.length / 2)] ?? 0, most = Math.max(4 * usual, 10 * MINUTE_MS);
+  return apart.flatMap((one, place) => one > most ? [/** @type {[number, number]} */ ([moments[place], moments[place + 1]])] : []);
+}
+
+/**
+ * Readings as a chart has them: what a line joins, in runs without a gap; those beyond a limit; those in doubt, which
+ * nothing joins; the gaps.
+ * @param {Point[]} points by moment @param {{ low: number | null, high: number | null }[]} limits
+ */
+export function readings(points, limits) {
+  const good = points.filter(one => one[2] === "good"), holes = gaps(good.map(one => one[0])), open = new Set(holes.map(one => one[1]));
+  /** @type {Point[][]} */
+  const runs = [];
+  for (const one of good) if (!runs.length || open.has(one[0])) runs.push([one]); else runs[runs.length - 1].push(one);
+  const beyond = good.filter(([, value]) => limits.some(one => (one.low != null && value < one.low) || (one.high != null && value > one.high)));
+  return { runs, beyond, doubtful: points.filter(one => one[2] !== "good"), holes };
+}
+
+/**
+ * A ratio over time, in runs: each base holds until the next one; where there was no ratio there is a hole.
+ * @param {{ at_ms: number, ltv_bp: number | null }[]} bases by moment @param {number} until
+ */
+export function course(bases, until) {
+  /** @type {[number, number, number][][]} */
+  const runs = [];
+  /** @type {[number, number][]} */
+  const holes = [];
+  bases.forEach(({ at_ms: at, ltv_bp: bp }, place) => {
+    const end = bases[place + 1]?.at_ms ?? until;
+    if (bp == null) { holes.push([at, end]); return; }
+    if (!place || bases[place - 1].ltv_bp == null) runs.push([]);
+    runs[runs.length - 1].push([at, end, bp]);
+  });
+  return { runs, holes };
+}
+
+/** The steps of a slider between two moments; its end is now, whatever the time. */
+export const SLIDER = 1_000;
+
+/** The moment at a step of a slider, null for now. @param {number} step @param {Span} span @returns {number | null} */
+export const momentAt = (step, span) => step >= SLIDER ? null : Math.round(span.from + (span.until - span.from) * step / SLIDER);
+
+/** The step of a slider that is nearest to a moment; its end is for now alone. @param {number | null} moment @param {Span} span */
+export const stepAt = (moment, span) => moment == null ? SLIDER : Math.max(0, Math.min(SLIDER - 1, Math.round((moment - span.from) / Math.max(1, span.until - span.from) * SLIDER)));
+
+/** @typedef {{ as_of: number | null, known_at: number | null }} Clocks null: now */
+
+/** Nobody knows at a moment what was only after it, so the clock that is set takes the other along. @param {Clocks} clocks @param {"as_of" | "known_at"} by @param {number | null} moment @returns {Clocks} */
+export function set(clocks, by, moment) {
+  const now = { ...clocks, [by]: moment };
+  if ((now.as_of ?? Infinity) <= (now.known_at ?? Infinity)) return now;
+  return { as_of: moment, known_at: moment };
+}
+
+/** A moment as a field for it has it, in UTC. @param {number | null} moment */
+export const written = moment => moment == null ? "" : new Date(moment).toISOString().slice(0, 19);
+
+/** The moment that is in such a field, in UTC; null where there is none. @param {string} text @returns {number | null} */
+export const read = text => text ? Date.parse(`${text}Z`) : null;
+
+/** When a silence of so many hours ends. A second less, for the longest that is allowed counts from when it is taken. @param {number} now @param {number} hours */
+export const untilOf = (now, hours) => new Date(now + hours * HOUR_MS - 1_000).toISOString();

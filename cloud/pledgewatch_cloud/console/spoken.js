@@ -1,0 +1,41 @@
+// How values, spans of time and whole sentences are said, in both languages; and names as links to what they name.
+
+import { link, time } from "./draw.js";
+import { lang, t } from "./words.js";
+
+/** @typedef {import("./draw.js").Part} Part */
+
+/** By how a channel's name ends: what its whole numbers are divided by, the decimals shown, the unit. @type {[string, number, number, string][]} */
+const UNITS = [["_cpercent", 100, 1, "%"], ["_cdeg", 100, 1, "°"], ["_mmps", 1_000, 1, "m/s"], ["_mlx", 1_000, 0, "lx"], ["_mc", 1_000, 2, "°C"], ["_mv", 1_000, 2, "V"], ["_mg", 1_000, 2, "g"], ["_mm", 1_000, 1, "m"], ["_wh", 1_000, 1, "kWh"], ["_e7", 1e7, 5, "°"], ["_g", 1_000, 1, "kg"], ["_w", 1, 0, "W"]];
+const unitOf = ( /** @type {string} */ channel) => UNITS.find(([end]) => channel.endsWith(end)) ?? ["", 1, 0, ""];
+
+/** A value of a channel with its unit. @param {string} channel @param {number} value */
+export function measured(channel, value) {
+  const [, by, decimals, unit] = unitOf(channel);
+  return [(value / by).toLocaleString(lang(), { minimumFractionDigits: decimals, maximumFractionDigits: decimals }), unit].filter(Boolean).join(" ");
+}
+
+/** What a channel measures, in a word. @param {string} channel */
+export function channelOf(channel) {
+  const end = unitOf(channel)[0], bare = end ? channel.slice(0, -end.length) : channel, number = /_(\d)$/.exec(bare)?.[1];
+  return [t(`channel_${number ? bare.slice(0, -2) : bare}`), number].filter(Boolean).join(" ").replace(/^channel /, "");
+}
+
+/** A span of time by its two greatest units. @param {number} ms */
+export function span(ms) {
+  const minutes = Math.max(0, Math.floor(ms / 60_000)), parts = [[Math.floor(minutes / 1_440), "days"], [Math.floor(minutes / 60) % 24, "hours"], [minutes % 60, "minutes"]];
+  const first = parts.findIndex(([many]) => many), shown = parts.slice(first < 0 ? 2 : first, (first < 0 ? 2 : first) + 2);
+  return shown.filter(([many], place) => many || !place).map(([many, unit]) => `${many} ${t(String(unit))}`).join(" ");
+}
+
+/** A sentence with what stands in its places, {so}; a place that nothing is given for stays empty. @param {string} name @param {Record<string, Part>} given @returns {Part[]} */
+export const sentence = (name, given) => t(name).split(/\{(\w+)\}/).map((one, place) => place % 2 ? given[one] ?? "—" : one).filter(one => one !== "");
+
+/** Sentences behind each other. @param {Part[][]} some @returns {Part[]} */
+export const joined = some => some.filter(one => one.length).flatMap((one, place) => place ? [lang() === "zh" ? "；" : "; ", ...one] : one);
+
+/** Of a ground its words and names, each name a link to what it names. @param {(string | { noun: string, id: string })[]} parts @returns {Part[]} */
+export const linked = parts => parts.map(one => typeof one === "string" ? one : link(one.noun, one.id));
+
+/** From when to when, or since when. @param {number} from @param {number | null} until */
+export const when = (from, until) => until == null ? `${t("since_then")} ${time(from)}` : `${time(from)} – ${time(until)}`;

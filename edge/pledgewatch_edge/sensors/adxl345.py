@@ -1,0 +1,149 @@
+"""An Analog Devices ADXL345 accelerometer over I²C: the hardest shock of each interval.
+
+The chip measures a hundred times a second in full resolution up to 16 g (3.9 mg a step, its data sheet's scale factor)
+and keeps the newest 32 in its own queue, which is emptied four times a second; so no blow of a hundredth of a second is
+missed between two readings. A shock is how far the whole acceleration is from that at rest, which is 1 g however the
+container lies: |√(x² + y² + z²) - 1 g|, of each measurement, and of an interval the most.
+
+A blow of more than `alert_mg` is a sample at once and not at the interval's end. A queue that was full when it was read
+has lost some: the most of the others is then marked ESTIMATED.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import struct
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.config import DAY_S, require_within
+from pledgewatch_edge.logs import World
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors import SensorSettings, needed
+from pledgewatch_edge.sensors.i2c import I2cBus, SmbusBus
+from pledgewatch_edge.sensors.polling import moments
+from pledgewatch_wire.reading import Cell, Channel, Quality
+
+DEVICE_ID: Final = 0xE5
+QUEUE: Final = 32
+EMPTY_EVERY_S: Final = 0.25
+STEP_MG: Final = 3.9
+REST_MG: Final = 1_000.0
+_ID, _RATE, _POWER, _FORMAT, _DATA, _FIFO, _FIFO_STATUS = 0x00, 0x2C, 0x2D, 0x31, 0x32, 0x38, 0x39
+# 100 measurements a second; full resolution, ±16 g; the queue as a stream; measure.
+_SETUP: Final = ((_POWER, 0x00), (_RATE, 0x0A), (_FORMAT, 0x0B), (_FIFO, 0x80), (_POWER, 0x08))
+_AXES: Final = struct.Struct("<hhh")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adxl345Settings(SensorSettings):
+    """A chip on the bus `/dev/i2c-<bus>`. `alert_mg` is a blow that is told at once."""
+
+    bus: int = 1
+    address: int = 0x53
+    interval_s: float = 300.0
+    alert_mg: int = 2_000
+
+    def __post_init__(self) -> None:
+        needed("smbus2", "i2c", "adxl345")
+        require_within("bus", self.bus, 0, 255)
+        if self.address not in {0x53, 0x1D}:
+            raise ValueError(f"address {self.address} is none that the chip can have; use 0x53, or 0x1D with SDO high")
+        require_within("interval_s", self.interval_s, EMPTY_EVERY_S, DAY_S)
+        require_within("alert_mg", self.alert_mg, 1, 32_000)
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """See SensorSettings."""
+        return frozenset({Channel.SHOCK_MG})
+
+    def sensor(self, clock: AgentClock) -> "Adxl345Sensor":
+        """The chip."""
+        return Adxl345Sensor(self, clock, lambda: SmbusBus(self.bus))
+
+
+def shock_mg(axes: bytes) -> int:
+    """How far six bytes of the three axes are from rest, in thousandths of g."""
+    x, y, z = _AXES.unpack(axes)
+    return round(abs(STEP_MG * math.sqrt(x * x + y * y + z * z) - REST_MG))
+
+
+class Adxl345Sensor:
+    """The chip: one sample each interval, and one for each hard blow."""
+
+    name = "adxl345"
+
+    def __init__(
+        self,
+        settings: Adxl345Settings,
+        clock: AgentClock,
+        open_bus: Callable[[], I2cBus],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._open_bus = open_bus
+        self._monotonic = monotonic
+        self._bus: I2cBus | None = None
+        self._world = World(log, f"adxl345 at {settings.address:#04x} of i2c-{settings.bus}")
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        """One sample each interval, and one as soon as a blow is hard."""
+        due, most, is_whole = self._monotonic() + self._settings.interval_s, -1, True
+        try:
+            async with contextlib.aclosing(moments(EMPTY_EVERY_S, self._monotonic)) as turns:
+                async for _ in turns:
+                    found, is_all = await asyncio.to_thread(self._emptied)
+                    most, is_whole = max(most, found), is_whole and is_all
+                    is_over = self._monotonic() >= due
+                    if is_over or found >= self._settings.alert_mg:
+                        yield self._sample(most, is_whole=is_whole)
+                        most, is_whole = -1, True
+                    if is_over:
+                        due = self._monotonic() + self._settings.interval_s
+        finally:
+            self._let_go()
+
+    def _emptied(self) -> tuple[int, bool]:
+        """The most of what is in the chip's queue, -1 for nothing, and whether it is all that was measured."""
+        address = self._settings.address
+        try:
+            fresh = self._bus is None
+            bus = self._bus = self._bus or self._open_bus()
+            if fresh:
+                self._set_up(bus)
+                return -1, True
+            (waiting,) = bus.ask(address, bytes([_FIFO_STATUS]), 1)
+            count = min(waiting & 0x3F, QUEUE)
+            # Each reading of all six bytes takes one measurement out of the queue.
+            blows = [shock_mg(bus.ask(address, bytes([_DATA]), _AXES.size)) for _ in range(count)]
+        except OSError as error:
+            self._let_go()
+            self._world.lost(str(error))
+            return -1, False
+        self._world.back()
+        return max(blows, default=-1), count < QUEUE
+
+    def _set_up(self, bus: I2cBus) -> None:
+        """Raises OSError where it is another chip."""
+        address = self._settings.address
+        (found,) = bus.ask(address, bytes([_ID]), 1)
+        if found != DEVICE_ID:
+            raise OSError(f"is no ADXL345: it calls itself {found:#04x}")
+        for register, value in _SETUP:
+            bus.write(address, bytes([register, value]))
+
+    def _let_go(self) -> None:
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            bus.close()
+
+    def _sample(self, most: int, *, is_whole: bool) -> Sample:
+        quality = Quality.GOOD if is_whole else Quality.ESTIMATED
+        cell = Cell(Channel.SHOCK_MG, most, quality) if most >= 0 else Cell(Channel.SHOCK_MG, 0, Quality.SENSOR_GONE)
+        return Sample(*self._clock.now(), (cell,))

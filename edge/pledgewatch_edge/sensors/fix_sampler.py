@@ -1,0 +1,113 @@
+"""Fixes as samples, whoever has heard them: a serial receiver, or gpsd.
+
+The receiver's own time is the time of the sample (clock GPS), and a fix with a position also sets the agent's clock. A
+fix without a time is stamped by the agent's clock and marked NO_TIME. A receiver without a position may still tell a
+time, from a small clock of its own; before this program was released it is believed no more than a computer's.
+
+What is wrong with a fix is marked where it matters: a position that is not there holds 0 and NO_FIX, and what the
+receiver says of itself (satellites, HDOP, dimensions) stays good then. A channel that the receiver does not report is
+left out.
+"""
+
+from typing import Final
+
+from pledgewatch_edge.clock import RELEASED_MS, AgentClock
+from pledgewatch_edge.fixes import Fix
+from pledgewatch_edge.sample import Sample
+from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
+
+CHANNELS: Final = frozenset(
+    {
+        Channel.LATITUDE_E7,
+        Channel.LONGITUDE_E7,
+        Channel.SPEED_MMPS,
+        Channel.COURSE_CDEG,
+        Channel.ALTITUDE_MM,
+        Channel.SATELLITES,
+        Channel.HDOP_CENTI,
+        Channel.FIX_DIMENSIONS,
+    }
+)
+"""What a receiver may give."""
+_DIMENSIONS: Final = {"none": 0, "2d": 2, "3d": 3}
+_UNTRUE: Final = frozenset({Quality.SIMULATED, Quality.ESTIMATED, Quality.MANUAL, Quality.NO_TIME, Quality.SPOOFED})
+
+
+def quality_of(fix: Fix) -> Quality:
+    """The wire's code for what was found wrong with a fix; the two have the same names."""
+    return Quality[fix.quality.upper()]
+
+
+def has_position(fix: Fix) -> bool:
+    """Whether the fix says where we are; a place that the receiver itself calls void is none."""
+    return fix.latitude_e7 is not None and fix.longitude_e7 is not None and quality_of(fix) != Quality.NO_FIX
+
+
+def cells_of(fix: Fix) -> tuple[Cell, ...]:
+    """A fix as cells, ascending by channel. Without a position there is no speed, course or altitude either."""
+    unmarked = Quality.NO_TIME if fix.time_ms is None else Quality.GOOD
+    found = quality_of(fix)
+    if fix.latitude_e7 is None or fix.longitude_e7 is None or not has_position(fix):
+        own = unmarked
+        cells = [Cell(channel, 0, Quality.NO_FIX) for channel in (Channel.LATITUDE_E7, Channel.LONGITUDE_E7)]
+    else:
+        own = found if found in _UNTRUE else unmarked
+        place = {
+            Channel.LATITUDE_E7: fix.latitude_e7,
+            Channel.LONGITUDE_E7: fix.longitude_e7,
+            Channel.SPEED_MMPS: fix.speed_mmps,
+            Channel.COURSE_CDEG: fix.course_cdeg,
+            Channel.ALTITUDE_MM: fix.altitude_mm,
+        }
+        cells = _reported(place, unmarked if found == Quality.GOOD else found)
+    receiver = {
+        Channel.SATELLITES: fix.satellites,
+        Channel.HDOP_CENTI: fix.hdop_centi,
+        Channel.FIX_DIMENSIONS: _DIMENSIONS[fix.fix],
+    }
+    return tuple(sorted(cells + _reported(receiver, own)))
+
+
+def _reported(values: dict[Channel, int | None], quality: Quality) -> list[Cell]:
+    return [Cell(channel, value, quality) for channel, value in values.items() if value is not None]
+
+
+class FixSampler:
+    """The samples of one receiver's fixes: each, or one each interval. `interval_s` 0 takes every fix."""
+
+    def __init__(self, clock: AgentClock, interval_s: float) -> None:
+        self._clock = clock
+        self._interval_ms = round(interval_s * 1_000)
+        self._due_ms: int | None = None
+
+    def take(self, fix: Fix, heard_at: int | None, *, is_of_use_as_time: bool = True) -> list[Sample]:
+        """The sample of a fix, if one is due. A fix that can be believed sets the agent's clock, as of the clock's mark
+        `heard_at`.
+
+        A date from before this program was made is a receiver's week count that has rolled over: other sensors must not
+        be dated by it.
+        """
+        is_of_now = fix.time_ms is not None and fix.time_ms >= RELEASED_MS
+        is_believed = is_of_use_as_time and has_position(fix) and quality_of(fix) not in _UNTRUE
+        if fix.time_ms is not None and is_of_now and is_believed:
+            self._clock.set_by_fix(fix.time_ms, heard_at)
+        sample = self._sample(fix)
+        return [sample] if self._is_due(sample.measured_at_ms) else []
+
+    def _sample(self, fix: Fix) -> Sample:
+        time_ms = fix.time_ms
+        cells = cells_of(fix)
+        if time_ms is None or (time_ms < RELEASED_MS and not has_position(fix)):
+            return Sample(*self._clock.now(), cells)
+        return Sample(time_ms, Clock.GPS, cells)
+
+    def _is_due(self, time_ms: int) -> bool:
+        """Whether the interval is over, by the time of the samples; a time that leaps either way begins anew."""
+        due_ms = self._due_ms
+        if due_ms is None or not due_ms - self._interval_ms <= time_ms < due_ms + self._interval_ms:
+            self._due_ms = time_ms + self._interval_ms
+            return True
+        if time_ms < due_ms:
+            return False
+        self._due_ms = due_ms + self._interval_ms
+        return True

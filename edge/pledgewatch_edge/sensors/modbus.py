@@ -1,0 +1,223 @@
+"""A Modbus device: a reefer's controller, an energy meter, a weighing head; by RTU on a serial line or by TCP.
+
+pymodbus speaks the protocol (`pip install pledgewatch[modbus]`). What stands where is told by a map, a TOML file beside
+the configuration that many devices of one make share, as no two makes agree and no open map of reefers exists:
+
+    [[registers]]
+    channel = "temperature_mc"
+    address = 4
+    table = "input"
+    type = "int16"
+    scale = 100          # the register counts tenths of a degree
+    absent = -32768
+
+A register that the device refuses, or in which it says that it has no value, is NOT_REPORTED, and the others are read
+all the same. A device that does not answer is SENSOR_GONE in all that it has not told.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.config import DAY_S, require_within
+from pledgewatch_edge.logs import World
+from pledgewatch_edge.registers import Register, Table, number_of
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors import SensorSettings, channel_named, needed
+from pledgewatch_edge.sensors.polling import moments
+from pledgewatch_wire.reading import STATE_CHANNELS, Cell, Channel, Quality
+from pledgewatch_wire.settings import SettingsError
+from pledgewatch_wire.settings import load as load_settings
+
+REGISTERS_MAX: Final = 64
+VALUE_MAX: Final = 2**53
+PARITIES: Final = ("N", "E", "O")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedRegister(Register):
+    """A register, and the channel that it is. The channel's unit is the register's number × `scale` + `offset`."""
+
+    channel: str
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        Register.__post_init__(self)
+        channel = channel_named(self.channel)
+        if self.is_bit != (channel in STATE_CHANNELS):
+            raise ValueError(
+                f"channel {self.channel!r} and table {self.table!r} do not fit: bits are states, no others"
+            )
+
+    def value_of(self, number: Decimal) -> int | None:
+        """What the channel holds; None where no channel can."""
+        value = round(number * Decimal(str(self.scale)) + Decimal(str(self.offset)))
+        return value if abs(value) <= VALUE_MAX else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterMap:
+    """A map's file."""
+
+    registers: tuple[MappedRegister, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.registers) <= REGISTERS_MAX:
+            raise ValueError(f"names {len(self.registers)} registers; name 1 to {REGISTERS_MAX}")
+        channels = [one.channel for one in self.registers]
+        if twice := sorted({one for one in channels if channels.count(one) > 1}):
+            raise ValueError(f"registers has the channel {twice[0]!r} more than once; give each a channel of its own")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModbusSettings(SensorSettings):
+    """A device: at `host` by TCP, or on the serial `line` by RTU; `unit` is its number there. `map` is the file that
+    says what its registers are."""
+
+    map: Path
+    host: str = ""
+    port: int = 502
+    line: Path | None = None
+    baud: int = 9_600
+    parity: str = "N"
+    stop_bits: int = 1
+    unit: int = 1
+    interval_s: float = 60.0
+    timeout_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        needed("pymodbus", "modbus", "modbus")
+        if bool(self.host) == (self.line is not None):
+            raise ValueError("name either host (Modbus TCP) or line (Modbus RTU)")
+        require_within("port", self.port, 1, 65_535)
+        require_within("baud", self.baud, 300, 115_200)
+        require_within("stop_bits", self.stop_bits, 1, 2)
+        require_within("unit", self.unit, 0, 255)
+        require_within("interval_s", self.interval_s, 0.05, DAY_S)
+        require_within("timeout_s", self.timeout_s, 0.05, 60.0)
+        if self.parity not in PARITIES:
+            raise ValueError(f"parity {self.parity!r} is none; use one of {', '.join(PARITIES)}")
+        self.registers()
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """See SensorSettings."""
+        return frozenset(channel_named(one.channel) for one in self.registers())
+
+    def registers(self) -> tuple[MappedRegister, ...]:
+        """What the map says. Raises ValueError where it cannot be used."""
+        try:
+            return load_settings(self.map, RegisterMap).registers
+        except SettingsError as error:
+            raise ValueError(f"map: {'; '.join(error.errors)} ({self.map})") from None
+
+    def sensor(self, clock: AgentClock) -> "ModbusSensor":
+        """The device."""
+        return ModbusSensor(self, clock, lambda: client_of(self))
+
+
+def client_of(settings: ModbusSettings) -> Any:
+    """pymodbus' client for a device, not yet connected. It neither tries again nor connects again by itself: we do."""
+    library: Any = importlib.import_module("pymodbus.client")
+    logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # it says at each request what a World says once
+    patience: dict[str, Any] = {"timeout": settings.timeout_s, "retries": 0, "reconnect_delay": 0}
+    if settings.line is None:
+        return library.AsyncModbusTcpClient(settings.host, port=settings.port, **patience)
+    return library.AsyncModbusSerialClient(
+        str(settings.line),
+        baudrate=settings.baud,
+        parity=settings.parity,
+        stopbits=settings.stop_bits,
+        **patience,
+    )
+
+
+class ModbusSensor:
+    """The device: one sample each interval."""
+
+    name = "modbus"
+
+    def __init__(
+        self,
+        settings: ModbusSettings,
+        clock: AgentClock,
+        make_client: Callable[[], Any],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._registers = settings.registers()
+        self._clock = clock
+        self._make_client = make_client
+        self._monotonic = monotonic
+        self._client: Any = None
+        self._world = World(log, f"modbus device {settings.host or settings.line} unit {settings.unit}")
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        """One sample each interval, the first at once."""
+        try:
+            async with contextlib.aclosing(moments(self._settings.interval_s, self._monotonic)) as due:
+                async for _ in due:
+                    cells = await self._read_all()
+                    yield Sample(*self._clock.now(), tuple(sorted(cells)))
+        finally:
+            self._let_go()
+
+    async def _read_all(self) -> list[Cell]:
+        library: Any = importlib.import_module("pymodbus.exceptions")
+        cells: list[Cell] = []
+        try:
+            await self._connect()
+            for register in self._registers:
+                cells.append(await self._read(register))  # noqa: PERF401 - what was read before one that fails is kept
+        except (library.ModbusException, OSError, TimeoutError) as error:
+            self._let_go()
+            self._world.lost(str(error))
+            gone = self._registers[len(cells) :]
+            return cells + [Cell(channel_named(one.channel), 0, Quality.SENSOR_GONE) for one in gone]
+        self._world.back()
+        return cells
+
+    async def _connect(self) -> None:
+        """Raises ConnectionError."""
+        if self._client is not None and not self._client.connected:
+            self._let_go()
+        if self._client is None:
+            self._client = self._make_client()
+            async with asyncio.timeout(self._settings.timeout_s):
+                if not await self._client.connect():
+                    raise ConnectionError("cannot be reached")
+
+    async def _read(self, register: MappedRegister) -> Cell:
+        """Raises ModbusException where nobody answers."""
+        read = {
+            Table.COIL: self._client.read_coils,
+            Table.DISCRETE: self._client.read_discrete_inputs,
+            Table.HOLDING: self._client.read_holding_registers,
+            Table.INPUT: self._client.read_input_registers,
+        }[register.table]
+        answer = await read(register.address, count=register.words, device_id=self._settings.unit)
+        channel = channel_named(register.channel)
+        if answer.isError():
+            return Cell(channel, 0, Quality.NOT_REPORTED)
+        if register.is_bit:
+            return Cell(channel, int(answer.bits[0]))
+        if len(answer.registers) != register.words:
+            raise ConnectionError(f"answers with {len(answer.registers)} registers of {register.words}")
+        number = number_of(register, b"".join(word.to_bytes(2, "big") for word in answer.registers))
+        value = None if number is None else register.value_of(number)
+        return Cell(channel, 0, Quality.NOT_REPORTED) if value is None else Cell(channel, value)
+
+    def _let_go(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()

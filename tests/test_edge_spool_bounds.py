@@ -1,0 +1,236 @@
+"""The spool at its bounds: what is thinned, by which rule, and what is declared; and files that are torn."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from edge_support import DEVICE, TIME_MS, new_spool, sample
+
+from pledgewatch_edge.identity import load_or_create_key
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.spool import SECOND_TURN, Limits, Spool
+from pledgewatch_edge.spool_log import SEGMENT_READINGS
+from pledgewatch_wire import chain
+from pledgewatch_wire.codec import Committed, Thinned
+from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
+
+MINUTE_MS = 60_000
+ROUNDS = int(os.environ.get("PLEDGEWATCH_TORN_ROUNDS", "100"))
+"""scripts/laws draws a thousand."""
+
+
+def measured(count: int, start: int = 1, *, step_ms: int = 5 * MINUTE_MS, urgent_every: int = 0) -> list[Sample]:
+    """Readings that scatter as real ones do, `step_ms` apart, one in so many urgent."""
+    dice = random.Random(start)
+    return [
+        Sample(
+            TIME_MS + number * step_ms,
+            Clock.GPS,
+            (
+                Cell(Channel.LATITUDE_E7, 337_000_000 + dice.randrange(800)),
+                Cell(Channel.LONGITUDE_E7, -1_182_000_000 + dice.randrange(800)),
+                Cell(Channel.TEMPERATURE_MC, 4_000 + 63 * dice.randrange(16)),
+                Cell(Channel.HUMIDITY_CPERCENT, 6_000 + dice.randrange(80)),
+            ),
+            is_urgent=bool(urgent_every) and number % urgent_every == 0,
+        )
+        for number in range(start, start + count)
+    ]
+
+
+def fill(spool: Spool, count: int, *, at_once: int = 64, urgent_every: int = 0) -> None:
+    """So many readings more."""
+    end = spool.head_sequence + count
+    for start in range(spool.head_sequence + 1, end + 1, at_once):
+        spool.append(measured(min(at_once, end - start + 1), start, urgent_every=urgent_every))
+
+
+def all_of(spool: Spool) -> list[Reading]:
+    """Every reading that is left."""
+    return spool.read(0, 10_000_000)
+
+
+def declared(spool: Spool) -> list[Thinned]:
+    """Everything that is said to be dropped."""
+    return spool.thinned(1, spool.head_sequence)
+
+
+def assert_declared_truly(spool: Spool, folder: Path) -> None:
+    """What is left and what is declared are every reading, once; signatures, hashes and digests are right."""
+    left = {one.sequence: one for one in all_of(spool)}
+    gone: set[int] = set()
+    key = load_or_create_key(folder).public_key()
+    for one in declared(spool):
+        digest = chain.kept_digest(chain.leaf(left[sequence]) for sequence in one.kept)
+        text = chain.thinned_text(DEVICE, spool.epoch, one.first, one.last, len(one.kept), one.chain_hash, digest)
+        assert one.kept_digest == digest
+        assert chain.verifies_text(key, text, one.signature)
+        gone |= set(range(one.first, one.last + 1)) - set(one.kept)
+    assert not gone & left.keys()
+    assert gone | left.keys() == set(range(1, spool.head_sequence + 1))
+    assert spool.spooled == len(left)
+
+
+def test_a_year_of_five_minutes_fits_whole(tmp_path: Path) -> None:
+    with new_spool(tmp_path, Limits(64 * 2**20, 288, 1e9)) as spool:
+        fill(spool, 105_120, at_once=48)
+        assert (spool.spooled, spool.thinned_total, spool.refused_total) == (105_120, 0, 0)
+        assert spool.spooled_bytes < 4 * 2**20
+    with new_spool(tmp_path) as spool:
+        assert spool.spooled == 105_120
+
+
+def test_at_the_bound_old_readings_are_thinned_by_the_rule(tmp_path: Path) -> None:
+    bound = 200_000
+    with new_spool(tmp_path, Limits(bound, 60, 1e9)) as spool:
+        fill(spool, 20_000, urgent_every=500)
+        assert spool.spooled_bytes <= bound
+        assert spool.refused_total == 0
+        assert spool.thinned_total == 20_000 - spool.spooled
+        assert_declared_truly(spool, tmp_path)
+        left = [one.sequence for one in all_of(spool)]
+        assert set(range(500, 20_001, 500)) <= set(left), "what is urgent stays"
+        assert left[-SEGMENT_READINGS:] == list(range(20_001 - SEGMENT_READINGS, 20_001)), "what is new stays"
+        (first, *_) = declared(spool)
+        hours = [(TIME_MS + sequence * 5 * MINUTE_MS) // 3_600_000 for sequence in first.kept]
+        assert len(hours) - len(set(hours)) <= 3, "one an hour, what is urgent and the last beside"
+        assert len(set(hours)) >= SEGMENT_READINGS // 12
+    with new_spool(tmp_path, Limits(bound, 60, 1e9)) as spool:
+        assert_declared_truly(spool, tmp_path)
+        fill(spool, 60_000, urgent_every=500)
+        assert spool.spooled_bytes <= bound
+        assert_declared_truly(spool, tmp_path)
+        assert any(len(one.kept) < SEGMENT_READINGS // 12 for one in declared(spool)), "a second turn"
+        assert SECOND_TURN == 24
+
+
+def test_where_nothing_is_left_to_be_thinned_the_newest_is_refused_and_what_is_urgent_is_kept(tmp_path: Path) -> None:
+    with new_spool(tmp_path, Limits(20_000, 60, 1e9)) as spool:
+        for _ in range(4):
+            fill(spool, 1_000, urgent_every=1)
+        head = spool.head_sequence
+        assert spool.spooled_bytes >= 20_000
+        assert spool.append(measured(10, head + 1)).refused == 10
+        assert spool.head_sequence == head
+        with new_spool(tmp_path / "other", Limits(8_000, 60, 1e9)) as other:
+            fill(other, 200)
+            while other.spooled_bytes < 8_000:
+                fill(other, 50, urgent_every=1)
+            before = other.refused_total
+            assert other.append([sample(1), sample(2)._replace(is_urgent=True)]) == (1, 1, 0)
+            assert other.refused_total == before + 1
+        assert (spool.thinned_total, declared(spool)) == (0, [])
+
+
+def test_what_is_too_old_goes_whole_but_what_is_urgent(tmp_path: Path) -> None:
+    with new_spool(tmp_path, Limits(2**26, 60, 1e9, age_s=10 * 86_400)) as spool:
+        fill(spool, 12_000, urgent_every=1_000)
+        left = [one.sequence for one in all_of(spool)]
+        first_young = 12_000 - 10 * 288
+        old = [one for one in left if one < first_young - SEGMENT_READINGS and one % 1_000]
+        assert old == [one.last for one in declared(spool) if one.last in old], "of each segment its last"
+        assert len(old) == (first_young - SEGMENT_READINGS) // SEGMENT_READINGS
+        assert set(range(1_000, 12_001, 1_000)) <= set(left)
+        assert set(range(first_young, 12_001)) <= set(left)
+        assert_declared_truly(spool, tmp_path)
+
+
+def test_a_word_of_the_cloud_about_what_is_thinned_is_taken(tmp_path: Path) -> None:
+    with new_spool(tmp_path, Limits(100_000, 60, 1e9)) as spool:
+        fill(spool, 20_000)
+        (first, second, *_) = declared(spool)
+        kept = len(first.kept)
+        assert spool.forget(Committed(1, first.last, (), chain.mark(first.chain_hash))).readings == kept
+        assert declared(spool)[0] == second, "the segment is gone"
+        ranges = ((second.kept[0], second.kept[0]), (second.kept[1], second.kept[1]))
+        assert spool.forget(Committed(1, first.last, ranges)).readings == 2
+        assert spool.spooled == len(all_of(spool))
+        fill(spool, 20_000)
+        assert spool.spooled == len(all_of(spool))
+
+
+WRITER = """
+import random, sys
+from pathlib import Path
+from edge_support import new_spool
+from test_edge_spool_bounds import measured
+from pledgewatch_edge.spool import Limits
+spool = new_spool(Path(sys.argv[1]), Limits(150_000, 20, 1e9))
+dice = random.Random(int(sys.argv[2]))
+while True:
+    count = dice.randrange(1, 60)
+    spool.append(measured(count, spool.head_sequence + 1, urgent_every=97))
+    print(spool.epoch, spool.head_sequence, flush=True)
+"""
+
+
+def test_torn_and_zeroed_files_lose_what_was_hit_and_never_repeat_a_number(tmp_path: Path) -> None:
+    """After kill -9, again and again: the log is cut or zeroed at a place that chance says, and opened again.
+
+    Everything outside of the damage that had been written is there, nothing is that was not, and no number that the
+    writer ever said is given to another reading.
+    """
+    folder = tmp_path / "state"
+    folder.mkdir()
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(folder), "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": os.pathsep.join(str(Path(__file__).parent / one) for one in ("support", "."))},
+    )
+    assert child.stdout is not None
+    lines = [child.stdout.readline() for _ in range(70)]
+    child.send_signal(signal.SIGKILL)
+    lines += child.stdout.read().splitlines()
+    child.wait()
+    child.stdout.close()
+    _, said = map(int, lines[-1].split())
+    limits = Limits(150_000, 20, 1e9)
+    with new_spool(folder, limits) as spool:
+        assert (spool.epoch, spool.head_sequence >= said) == (1, True)
+        before = {one.measured_at_ms: one for one in all_of(spool)}
+        head = spool.head_sequence
+    dice = random.Random(20_261_127)
+    broken = 0
+    for number in range(ROUNDS):
+        spoilt = tmp_path / "spoilt"
+        shutil.copytree(folder, spoilt)
+        files = sorted((spoilt / "spool").glob("*.log"))
+        victim = dice.choice(files)
+        data = bytearray(victim.read_bytes())
+        place = dice.randrange(len(data))
+        if dice.random() < 0.5:
+            data = data[:place]
+            hit = len(victim.read_bytes()) - place
+        else:
+            hit = min(dice.randrange(1, 4_096), len(data) - place)
+            data[place : place + hit] = bytes(hit)
+        victim.write_bytes(data)
+        with new_spool(spoilt, limits) as spool:
+            after = {one.measured_at_ms: one for one in all_of(spool)}
+            assert after.keys() <= before.keys(), f"round {number}: something was made up"
+            assert all(after[at_ms].cells == before[at_ms].cells for at_ms in after), f"round {number}"
+            lost = len(before) - len(after)
+            assert lost <= SEGMENT_READINGS + 60, f"round {number}: {lost} lost where {hit} bytes were hit"
+            if spool.epoch == 1:
+                assert spool.head_sequence == head, f"round {number}: numbers would be given again"
+            else:
+                broken += 1
+                assert spool.epoch == 2
+            assert spool.append([sample(1)]).accepted == 1
+        shutil.rmtree(spoilt)
+    assert broken > ROUNDS // 4
+
+
+@pytest.mark.parametrize("hold_s", [0.0, 3_600.0])
+def test_bytes_are_counted_as_they_lie_on_the_disk(tmp_path: Path, hold_s: float) -> None:
+    with new_spool(tmp_path) as spool:
+        fill(spool, 5_000, at_once=1 if not hold_s else 500)
+        files = sum(path.stat().st_size for path in (tmp_path / "spool").iterdir())
+        assert spool.spooled_bytes == files
+        assert files / 5_000 < (75 if not hold_s else 12)
