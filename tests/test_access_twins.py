@@ -14,7 +14,7 @@ import warehouses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from receipting import DEPOSITOR
-from twin_asking import Answer, Asked, asked, everything, followed, glanced
+from twin_asking import Answer, Asked, asked, everything, followed, glanced, one_by_one
 from twin_story import EVERYBODY, IBANS, Act, Plot, play
 from twin_world import TwinWorld, recover
 
@@ -71,6 +71,7 @@ def assert_same(user: str, seed: int, folder: Path, own: Path) -> None:
         assert_equal(user, these[user], those[user], f"glance {number}")
     told = asked(one.world, user, one.some)
     assert_equal(user, told, asked(other.world, user, one.some), "the end")
+    assert one_by_one(one.world, user) == one_by_one(other.world, user), user
     assert sum(answer.status == 200 for answer in told.values()) > 100
     for place in ({}, {"after_entry": one.world.entry // 2}, {"last_event_id": f"{one.world.entry // 3}"}):
         assert followed(one.world, user, **place) == followed(other.world, user, **place), (user, place)
@@ -83,11 +84,12 @@ def assert_equal(user: str, these: dict[Asked, Answer], those: dict[Asked, Answe
         one = differ[0]
         first, second = these[one], those[one]
         at = next((at for at, (a, b) in enumerate(zip(first.body, second.body, strict=False)) if a != b), 0)
-        start = max(0, at - 200)
+        start, headers = max(0, at - 200), set(first.headers) ^ set(second.headers)
         raise AssertionError(
             f"{user} can tell two worlds apart by {len(differ)} answers ({when}), first {one.path} {one.accept}\n"
-            f"{first.status} {first.headers} {first.body[start : at + 100]}\n"
-            f"{second.status} {second.headers} {second.body[start : at + 100]}"
+            f"{headers}\n"
+            f"{first.status} {first.body[start : at + 100]}\n"
+            f"{second.status} {second.body[start : at + 100]}"
         )
 
 
