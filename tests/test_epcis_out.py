@@ -238,7 +238,10 @@ VALUES = {
     | NAMES,
 }
 NOTICES = st.tuples(
-    st.text("abc/:#@0-9", min_size=1, max_size=20).map(lambda identity: f"us/{identity}"),
+    # No part between slashes is empty, . or ..: an address would leave it out.
+    st.lists(st.text("abc:#@0-9", min_size=1, max_size=6), min_size=1, max_size=3).map(
+        lambda parts: "/".join(["us", *parts])
+    ),
     st.just("us"),
     st.sampled_from(sorted(NOTICE_KINDS)),
     st.integers(0, 4_000_000_000_000),

@@ -258,6 +258,7 @@ def test_exposures_in_one_currency(cloud: LendingCloud) -> None:
                 "advance_minor": 400_000,
             },
         ],
+        "next_after": "",
     }
     euros = {one["word"]: one["gross_minor"] for one in cloud.get("/exposures/vessel?currency=EUR")["exposures"]}
     assert euros == {"": 16_000_000, "ever-given": 640_000}

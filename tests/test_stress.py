@@ -20,6 +20,7 @@ from pledgewatch_cloud.decide.collateral.stress import Shock, Stressed, shocks_o
 from pledgewatch_cloud.decide.collateral.terms import DIMENSIONS, Covenants, Line, Policy
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import Market, MarketError, PriceQuote, RateQuote
+from pledgewatch_cloud.decide.moments import ID_IS
 
 # A world that can be worked out by hand: 1 EUR = 1.25 USD = 200 JPY, so a cent of a dollar is 0.8 of a euro's and a yen
 # 0.625 cents of a dollar. Every lot is lent 80 %; a margin is called at a loan to value of 90 %.
@@ -461,8 +462,8 @@ WHOLE = "stress: an object with a list of 1 to 1000 `shocks` is needed, and noth
                 "shocks[8].currency_bp.USD: -10000 is not a whole number from -9999 to 100000",
                 "shocks[9].currency_bp: 'ABC' is no currency of ISO 4217 that has a minor unit",
                 "shocks[10].lost.port: no such key",
-                "shocks[11].lost.vessel: a list of ids is needed",
-                "shocks[12].lost_fences: a list of ids is needed",
+                f"shocks[11].lost.vessel: a list of ids is needed, each {ID_IS}",
+                f"shocks[12].lost_fences: a list of ids is needed, each {ID_IS}",
                 "shocks[13].price: no such key",
             ],
         ),
