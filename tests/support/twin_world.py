@@ -63,7 +63,15 @@ MILESTONES = {
         {"lot": HALL_LOT, "payee": DEPOSITOR, "release": {"share_bp": 1_000, "of": "value"}},
     ),
 }
-UPON = {"milestone-hall": {"fact": "date_reached", "at": "2027-01-01T00:00:00Z"}}
+UPON = {
+    "milestone-hall": {
+        "all": [
+            {"fact": "date_reached", "at": "2027-01-01T00:00:00Z"},
+            {"fact": "condition_kept"},
+            {"fact": "receipt_valid"},
+        ]
+    }
+}
 
 
 @functools.lru_cache(maxsize=64)
