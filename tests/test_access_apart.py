@@ -133,6 +133,39 @@ def test_an_alert_goes_when_its_goods_go_to_another_bank_which_hears_nothing_of_
     assert [one["facts"]["facility"] for one in told(seeing, "keeper-kim", "alert_withdrawn")] == [LINE]
 
 
+def test_who_takes_a_facility_over_finds_its_alerts_taken_on_by_nobody(seeing: Seeing) -> None:
+    """Both ways round the names of the banks, for the core must hear of the end before it hears of the beginning."""
+    seeing.keeping.amend(
+        alert_rules=[WARM | {"escalate_after_s": 600}],
+        lots=[at_sea("one", LINE, 8_000)],
+    )
+    seeing.read()
+    (alert,) = seeing.get("lender-one", "/alerts")
+    assert acknowledge(seeing, "lender-one", alert["id"]) == 200
+    owners = {BANK: "lender-one", OTHER_BANK: "lender-two"}
+    for lender, before in ((OTHER_BANK, BANK), (BANK, OTHER_BANK)):
+        seeing.tick()
+        heard = {user: len(told(seeing, user, "alert_")) for user in owners.values()}
+        every = len(told(seeing, "keeper-kim", "alert_"))
+        line = {"id": LINE, "lender": lender, "borrower": DEPOSITOR, "currency": "USD", "retention_days": 30}
+        seeing.keeping.amend(facilities=[line])
+        (own,) = seeing.get(owners[lender], "/alerts")
+        assert (own["state"], own["acknowledged_by"], own["lots"]) == ("open", "", ["one"])
+        assert [one["type"] for one in told(seeing, "keeper-kim", "alert_")[every:]] == [
+            "alert_withdrawn",
+            "alert_opened",
+        ]
+        left = told(seeing, owners[before], "alert_")[heard[owners[before]] :]
+        assert [one["type"] for one in left] == ["alert_withdrawn"]
+        fresh = told(seeing, owners[lender], "alert_")[heard[owners[lender]] :]
+        assert "alert_withdrawn" not in [one["type"] for one in fresh]
+        seeing.tick(11)
+        seeing.keeping.tick()
+        assert seeing.get(owners[lender], "/alerts")[0]["state"] == "escalated"
+        assert told(seeing, owners[lender], "alert_")[-1]["type"] == "alert_escalated"
+        assert acknowledge(seeing, owners[lender], own["id"]) == 200
+
+
 # Retractions.
 
 
@@ -199,6 +232,42 @@ def test_why_a_base_is_another_one_than_the_bank_befores_is_not_told(seeing: See
     assert not [name for name in first["facts"] if name.startswith("change_")]
     assert rest
     assert all(any(name.startswith("change_") for name in one["facts"]) for one in rest)
+
+
+def test_why_stays_untold_once_the_bank_befores_records_are_gone(seeing: Seeing) -> None:
+    seeing.pledge(FIRST, BANK)
+    hand_over(seeing)
+    before = [one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE]
+    seeing.tick(32 * 24 * 60)
+    seeing.keeping.tick()
+    assert not [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
+    assert told(seeing, "keeper-kim", "base_")
+    assert [one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE][: len(before)] == before
+
+
+def test_the_bank_before_never_hears_of_who_came_after(seeing: Seeing) -> None:
+    """Though the records of who came after need be kept less long, and are gone first."""
+    line = {"id": LINE, "borrower": DEPOSITOR, "currency": "USD"}
+    seeing.keeping.amend(facilities=[line | {"lender": BANK, "retention_days": 100}])
+    seeing.pledge(FIRST, BANK)
+    hand_over(seeing)
+    before = [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
+    seeing.tick()
+    seeing.keeping.amend(facilities=[line | {"lender": "bank-none", "retention_days": 30}])
+    seeing.tick(32 * 24 * 60)
+    seeing.keeping.tick()
+    assert not [one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE]
+    assert [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE] == before != []
+
+
+def test_what_goods_were_to_another_facility_stays_untold(seeing: Seeing) -> None:
+    seeing.lend_on_sea(OTHER_LINE)
+    seeing.lend_on_sea(LINE)
+    before = [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE]
+    assert not [name for name in before[-1]["facts"] if name.startswith("change_")]
+    seeing.tick(32 * 24 * 60)
+    seeing.keeping.tick()
+    assert [one for one in told(seeing, "lender-one", "base_") if one["subject"] == LINE][: len(before)] == before
 
 
 def test_the_base_of_a_moment_is_told_to_whose_facility_it_was_and_as_it_was_known_then(seeing: Seeing) -> None:

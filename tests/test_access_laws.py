@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import NOON_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keeping import LINE
@@ -19,6 +20,8 @@ from streaming import told_until_quiet
 from warehouses import BOX, DOCK, GATE, HALL, TRACKER, ZONE
 
 from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.access.scope import Scope, Viewer
+from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import recover
 
@@ -81,8 +84,8 @@ def assert_summed(seeing: Seeing, user: str, asset: str, wanted: set[int]) -> No
     last = seeing.get(user, f"/assets/{asset}/last")
     if last != 404 and "temperature_mc" in last["last"]:
         assert last["last"]["temperature_mc"]["value"] in wanted, (user, asset)
-    for step_ms in (60_000, 7 * 60_000):
-        query = f"from_ms=0&to_ms={seeing.keeping.clock.at_ms}&step_ms={step_ms}"
+    for minutes in (13, 60):  # of a quarter there are no more than 10,000 of either
+        query = f"from_ms={NOON_MS}&to_ms={seeing.keeping.clock.at_ms}&step_ms={minutes * 60_000}"
         found = seeing.get(user, f"/assets/{asset}/series/temperature_mc/stretches?{query}")
         for one in [] if found == 404 else found["stretches"]:
             assert {one["low"], one["high"]} <= wanted, (user, asset)
@@ -292,6 +295,27 @@ def test_pledges_are_the_same_after_a_restart_and_by_a_replay(tmp_path: Path) ->
 
 
 API = Path(__file__).resolve().parent.parent / "cloud" / "pledgewatch_cloud" / "api"
+
+
+def test_who_asks_of_a_moment_is_not_answered_of_one_that_another_thread_asks_of(seeing: Seeing) -> None:
+    seeing.lend_on_sea(LINE)
+    state = seeing.keeping.spine.state
+    now_ms, before_ms = state.recorded_at_ms, NOON_MS - 86_400_000
+
+    class Racing(Scope):
+        def __setattr__(self, name: str, value: Any) -> None:
+            # As soon as one thread has found what is there, another has found what was there before.
+            super().__setattr__(
+                name, self._found_at(before_ms) if name == "_there" and self.__dict__.get(name) else value
+            )
+
+    viewer = Viewer("lender-one", BANK, Role.LENDER)
+    scope = Racing(viewer, state.book, state.receipts, state.pledges, now_ms)
+    assert BOX in scope.assets(now_ms)
+    assert BOX not in scope.assets(before_ms)
+    assert BOX in scope.assets(now_ms)
+
+
 FOR_KEEPERS = frozenset({"audit", "metrics", "outbox", "quarantine", "registry", "status"})
 OPEN_TO_ALL = frozenset({"read_register", "read_issuer", "read_capture_job", "follow_changes", "finish_login"})
 """The register's name and the issuer's key are everybody's; capture jobs are for keepers; the stream waits for commits

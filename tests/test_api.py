@@ -41,6 +41,7 @@ def test_the_story_is_told_by_every_noun(cloud: ApiCloud) -> None:
         "contiguous": 4,
         "received": 4,
         "missing": [],
+        "thinned": 0,
         "signed": 4,
         "chain_hash": "",
         "suspicions": 0,

@@ -18,8 +18,10 @@ from seeing import USERS, Seeing
 from pledgewatch_cloud import service as service_module
 from pledgewatch_cloud.api import paths
 from pledgewatch_cloud.api.access import Service
-from pledgewatch_cloud.api.bounded import Bounded, TooLongError
+from pledgewatch_cloud.api.bounded import Bounded, RefusedBodyError
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, ServiceSettings
+from pledgewatch_cloud.decide.access.scope import Viewer
+from pledgewatch_cloud.decide.access.users import Role
 
 KEEPER = shown("not-a-secret")
 LENDER = shown(USERS["lender-one"].key)
@@ -158,6 +160,30 @@ def test_a_key_for_a_write_that_is_said_twice_holds_no_more_than_a_document(seei
     assert (told.status, told.heard) == (413, paths.KEYED_MAX + 2**20)
 
 
+def test_nothing_is_held_for_a_key_of_who_may_not_write(tmp_path: Path) -> None:
+    seeing = Seeing(tmp_path)
+    (key,) = USERS["lender-two"].user["keys"]
+    seeing.keeping.amend(users=[{**USERS["lender-two"].user, "keys": [{**key, "scope": "read"}]}])
+    app = seeing.client.app
+
+    def told(user: str, path: str, key: str = '"k"') -> tuple[int, int]:
+        headers = JSON | shown(USERS[user].key) | {"idempotency-key": key}
+        found = ask(app, "POST", path, headers, [PIECE] * 4)
+        return found.status, found.heard
+
+    closed = [path for path in with_body(app) if not paths.is_open("POST", path)]
+    long = {path for path in closed if paths.body_max({"method": "POST", "path": path, "headers": []}) > paths.SAID_MAX}
+    assert long > paths.FOR_KEEPERS
+    for user in ("insurer-one", "auditor-two", "lender-two"):
+        assert {path: told(user, path) for path in long} == dict.fromkeys(long, (403, 0)), user
+        assert 400 not in {told(user, path, "")[0] for path in closed}, "the key is not looked at"
+    assert {told("lender-one", path) for path in paths.FOR_KEEPERS} == {(403, 0)}
+    assert told("lender-one", closed[0], "") == (400, 0)
+    assert told("lender-one", f"/facilities/{LINE}/movements") == (422, 4 * len(PIECE))
+    assert told("keeper-kim", "/book/amendments") == (422, 4 * len(PIECE))
+    seeing.close()
+
+
 def test_what_is_said_of_paths_is_of_routes_that_there_are(seeing: Seeing) -> None:
     known = routes(seeing.client.app)
     not_described = {"/", "/docs", "/openapi.json", "/login", "/login/callback", "/login/end"}
@@ -172,13 +198,22 @@ def test_a_body_that_goes_on_after_the_answer_has_begun_is_one_that_hung_up() ->
     heard: list[str] = []
 
     async def app(_: Any, receive: Any, send: Any) -> None:
-        with pytest.raises(TooLongError):
+        with pytest.raises(RefusedBodyError):
             await receive()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         heard.append((await receive())["type"])
 
-    assert ask(Bounded(app, lambda _: 5), "GET", "/", {}, [b"123456", b""]).status == 200
+    assert ask(Bounded(app, lambda _: 5, 9.0), "GET", "/", {}, [b"123456", b""]).status == 200
     assert heard == ["http.disconnect"]
+
+
+def test_a_path_that_ends_with_a_slash_leads_nowhere(seeing: Seeing) -> None:
+    assert ask(seeing.client.app, "GET", "/healthz/", KEEPER | {"host": "evil.example"}).status == 404
+
+
+def test_addresses_of_ipv4_are_apart_however_they_are_written(narrow: Any) -> None:
+    hosts = ("::ffff:1.2.3.4", "1.2.3.4", "::ffff:1.2.3.4", "::ffff:5.6.7.8")
+    assert [ask(narrow, "GET", "/healthz", {}, [b""], host).status for host in hosts] == [200, 200, 429, 200]
 
 
 OPEN = (
@@ -207,31 +242,55 @@ def test_open_paths_are_counted_by_address(narrow: Any, method: str, path: str) 
 
 
 @pytest.mark.parametrize(
-    ("status", "method", "path", "more", "body"),
+    ("status", "method", "path", "more", "body", "path_noted"),
     [
-        (404, "GET", "/nothing", {}, b""),
-        (405, "DELETE", "/lots", {}, b""),
-        (422, "POST", "/alerts/x/comments", JSON, b"{"),
-        (415, "POST", "/market/quotes", {}, b"{"),
-        (422, "POST", "/receipts/acts", {"content-type": "text/plain"}, b"a.b.c"),
-        (400, "POST", "/market/quotes", JSON | {"idempotency-key": '"'}, b"{}"),
-        (413, "POST", "/alerts/x/comments", JSON | {"content-length": "999999"}, b"{"),
-        (422, "GET", "/receipts/status-lists/" + "9" * 5_000, {}, b""),
-        (200, "GET", "/healthz", {}, b""),
+        (404, "GET", "/nothing", {}, b"", "*"),
+        (404, "GET", "/lots/nothing", {}, b"", "/lots/{lot}"),
+        (404, "GET", "/console/nothing", {}, b"", "/console/{path}"),
+        (405, "DELETE", "/lots", {}, b"", "/lots"),
+        (405, "DELETE", "/lots/nothing", {}, b"", "/lots/{lot}"),
+        (422, "POST", "/alerts/x/comments", JSON, b"{", "/alerts/{alert}/comments"),
+        (415, "POST", "/market/quotes", {}, b"{", "/market/quotes"),
+        (422, "POST", "/receipts/acts", {"content-type": "text/plain"}, b"a.b.c", "/receipts/acts"),
+        (400, "POST", "/market/quotes", JSON | {"idempotency-key": '"'}, b"{}", "*"),
+        (413, "POST", "/alerts/x/comments", JSON | {"content-length": "999999"}, b"{", "/alerts/{alert}/comments"),
+        (422, "GET", "/receipts/status-lists/" + "9" * 5_000, {}, b"", "/receipts/status-lists/{number}"),
+        (200, "GET", "/healthz", {}, b"", "/healthz"),
+        (200, "GET", f"/facilities/{LINE}", {}, b"", f"/facilities/{LINE}"),
     ],
 )
 def test_every_request_of_a_user_is_noted_and_counted_however_it_ends(
-    narrow: Any, status: int, method: str, path: str, more: dict[str, str], body: bytes
+    narrow: Any, status: int, method: str, path: str, more: dict[str, str], body: bytes, path_noted: str
 ) -> None:
     assert [ask(narrow, method, path, KEEPER | more, [body]).status for _ in range(3)] == [status, status, 429]
-    assert noted(narrow.state.service) == [(method, path[:512], status, 2), (method, "*", 429, 1)]
+    assert noted(narrow.state.service) == [(method, path_noted, status, 2), (method, "*", 429, 1)]
+
+
+def test_paths_that_are_made_up_are_one_row(seeing: Seeing) -> None:
+    app = seeing.client.app
+    noted(app.state.service)
+    for one in range(20):
+        for path in (f"/{one}", f"/lots/{one}", f"/receipts/status-lists/{one}x"):
+            ask(app, "GET", path, LENDER)
+        ask(app, "POST", f"/milestones/{one}/waiver", shown(USERS["insurer-one"].key) | JSON)
+    assert [one[3] for one in noted(app.state.service)] == [20] * 4
+
+
+def test_what_is_noted_of_a_path_is_bounded_in_bytes(seeing: Seeing) -> None:
+    audit = seeing.client.app.state.service.audit
+    noted(seeing.client.app.state.service)
+    for path in ("/" + "\U0001f600" * 600, "/\ud800" + "x" * 600):
+        audit.note(Viewer("anna", "", Role.KEEPER), "GET", path, 200)
+    first, second = (one[1] for one in noted(seeing.client.app.state.service))
+    assert first == "/" + "\U0001f600" * 127
+    assert second == "/?" + "x" * 510
 
 
 def test_a_used_key_does_not_go_round_the_rate(narrow: Any) -> None:
     headers = KEEPER | JSON | {"idempotency-key": '"k"'}
     statuses = [ask(narrow, "POST", "/market/quotes", headers, [one]).status for one in (b"{}", b"[]", b"[]")]
     assert statuses == [200, 422, 429]
-    assert noted(narrow.state.service)[1:] == [("POST", "/market/quotes", 422, 1), ("POST", "*", 429, 1)]
+    assert noted(narrow.state.service)[1:] == [("POST", "*", 422, 1), ("POST", "*", 429, 1)]
 
 
 def test_what_nobody_foresaw_is_answered_safely_told_nothing_of_and_noted(
@@ -307,6 +366,10 @@ def test_numbers_that_nothing_can_have_are_refused(seeing: Seeing, path: str, st
         ("127.0.0.1:8420", "http://127.0.0.1:9999", 403),
         ("127.0.0.1:8420", "null", 403),
         ("[::1", "", 403),
+        ("evil.example@localhost", "", 403),
+        ("localhost/evil", "", 403),
+        ("localhost#evil", "", 403),
+        ("localhost:99999", "", 403),
     ],
 )
 def test_where_nothing_need_be_shown_only_this_machine_is_answered(

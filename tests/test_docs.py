@@ -12,7 +12,7 @@ from pledgewatch_cloud import __main__ as cloud_main
 from pledgewatch_cloud.decide import state
 from pledgewatch_cloud.journal import sqlite
 from pledgewatch_edge import __main__ as edge_main
-from pledgewatch_edge import spool
+from pledgewatch_edge import spool_log
 from pledgewatch_gateway import __main__ as gateway_main
 from pledgewatch_sim import __main__ as sim_main
 
@@ -200,4 +200,4 @@ def test_the_map_shows_every_room_and_module_of_the_cloud_and_no_other() -> None
 
 def test_the_changelog_tells_the_formats_of_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"journal {sqlite.FORMAT}, state {state.FORMAT}, spool {spool._FORMAT};" in text
+    assert f"journal {sqlite.FORMAT}, state {state.FORMAT}, spool {spool_log.FORMAT};" in text

@@ -59,7 +59,7 @@ from pledgewatch_edge.spool_log import (
     write_durably,
 )
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import MAX_READINGS, Checkpoint, Committed, Thinned
+from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint, Committed, Thinned
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Reading
 
@@ -67,6 +67,7 @@ SPOOL_FOLDER: Final = "spool"
 URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
 SECOND_TURN: Final = 24
 _TURNS: Final = 2
+FRAME_READINGS: Final = MAX_CHECKPOINTS  # so that a frame can hold a checkpoint of each of its readings
 
 
 class SpoolError(RuntimeError):
@@ -414,7 +415,7 @@ class Spool:
         sequence, running, signed = self.head_sequence, self._chain_hash, self._signed
         data, checkpoints = b"", 0
         for (clock, is_urgent), some in groupby(samples, lambda one: (one.clock, one.is_urgent)):
-            for group in _batched(list(some), MAX_READINGS):
+            for group in _batched(list(some), FRAME_READINGS):
                 readings: list[Reading] = []
                 own: list[Checkpoint] = []
                 for sample in group:

@@ -109,7 +109,8 @@ def open_spool(
 
 
 def status(folder: Path) -> dict[str, int | str | None]:
-    """How the spool stands, read from the disk only, also while an agent uses it. Raises SpoolError."""
+    """How the spool stands, read from the disk only, also while an agent uses it. Raises SpoolError; SpoolCorruptError
+    where a file of it is none."""
     totals = read_totals(folder)
     found: dict[str, int | str | None] = {
         "epoch": read_epoch(folder),
@@ -150,7 +151,7 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
     found: list[Segment] = []
     signed = contiguous = 0
     for epoch, _, path in segments_in(folder):
-        with contextlib.suppress(FileNotFoundError, ValueError, SpoolCorruptError):
+        with contextlib.suppress(FileNotFoundError):
             segment, content = _segment(path)
             if found and epoch > found[-1].head.epoch:
                 found, signed, contiguous = [], 0, 0
@@ -224,7 +225,7 @@ def _segment(path: Path) -> tuple[Segment, Content]:
     """A segment, and what stands in it. Raises SpoolCorruptError where it does not begin as one, OSError."""
     content = content_of(path.read_bytes())
     if not content.frames:
-        raise SpoolCorruptError(f"{path.name} holds nothing that is whole")
+        raise SpoolCorruptError(f"{path} holds nothing that is whole")
     try:
         head = head_of(content.frames[0].body)
     except ValueError as error:

@@ -18,7 +18,7 @@ from pledgewatch_cloud.spine.writer import Writer
 
 INTERVAL_S = 1.0
 MAX = 10_000
-PATH_MAX = 512
+PATH_MAX_BYTES = 512
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,8 @@ class Audit:
         if not viewer.user:
             return
         entry = 0 if method in _READING else self._writer.state.entry
-        asked = Asked(viewer.user, viewer.party, viewer.role.value, method, path[:PATH_MAX], status, entry)
+        begin = path.encode("utf-8", "replace")[:PATH_MAX_BYTES].decode("utf-8", "ignore")
+        asked = Asked(viewer.user, viewer.party, viewer.role.value, method, begin, status, entry)
         found = self._notes.setdefault(asked, [self._clock.now_ms(), 0])
         found[1] += 1
         self._wanted.set()

@@ -19,7 +19,6 @@ import secrets
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import ApiKey, Role, Subject, User
@@ -144,15 +143,18 @@ def viewer(user: User, *, may_write: bool) -> Viewer:
     return Viewer(user.id, user.party, Role(user.role), frozenset(user.facilities), may_write)
 
 
+_HOST = re.compile(
+    r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9A-Za-z.-]{1,253}))"
+    r"(?::[0-9]{1,4}|:[1-5][0-9]{4}|:6[0-4][0-9]{3}|:65[0-4][0-9]{2}|:655[0-2][0-9]|:6553[0-5])?"
+)
+
+
 def _is_of_here(shown: Shown) -> bool:
     """Whether a request can only be of a program or a page of this machine's. A page from elsewhere says so by its
     origin; one whose name was made to lead here (DNS rebinding) has that name for ours."""
-    try:
-        name = urlsplit(f"//{shown.host}").hostname or ""
-    except ValueError:
-        return False
+    found = _HOST.fullmatch(shown.host)
     is_own = not shown.origin or shown.origin in (f"http://{shown.host}", f"https://{shown.host}")
-    return is_own and (not shown.host or is_loopback(name))
+    return is_own and (not shown.host or (found is not None and is_loopback((found[1] or found[2]).lower())))
 
 
 class _Held:

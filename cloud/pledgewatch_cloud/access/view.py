@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from pledgewatch_cloud.access.behind import Payload, payload_of
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.access import lines as lines_module
+from pledgewatch_cloud.decide.access import reasons as reasons_module
 from pledgewatch_cloud.decide.access.pledges import Pledge
 from pledgewatch_cloud.decide.access.scope import Scope, Viewer
 from pledgewatch_cloud.decide.access.told import told
@@ -23,6 +24,7 @@ from pledgewatch_cloud.decide.access.visible import Sight
 from pledgewatch_cloud.decide.collateral.evidence import Evidence
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
+from pledgewatch_cloud.decide.milestones.explain import Explanation
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import Stretches, covers, shared
 from pledgewatch_cloud.journal.form import WrittenEntry
@@ -163,6 +165,10 @@ class View:
         """What a lot's amounts rest on; None where it is not pledged to who asks, or they see no money."""
         is_told = self.scope.sees_money and self.scope.sees_lot(lot, self._whole.recorded_at_ms)
         return lines_module.trail_now(self.scope, self._whole, lot) if is_told else None
+
+    def explained(self, milestone: str) -> Explanation:
+        """Why a milestone stands as it does. It is seen."""
+        return reasons_module.explained(self.scope, self._whole, self.state, milestone)
 
     @cached_property
     def sheet(self) -> Sheet:

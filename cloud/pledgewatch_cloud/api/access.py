@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -34,7 +34,7 @@ from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.streams import Streams
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.decide.access.scope import Viewer
-from pledgewatch_cloud.decide.access.users import Role
+from pledgewatch_cloud.decide.access.users import UNCHANGING, Role
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
 from pledgewatch_cloud.journal.outbox import CORE
@@ -64,8 +64,8 @@ class Service:
     notices/senders.py). `relays` are by their endpoints; `payers` are those of them that pay. `clock` says when what is
     handed in came, as entries of the journal say when they were recorded; `delivery_clock` is the world's. `signer`
     makes credentials of receipts; None where no issuer is configured. `login`: by which provider people log in, if they
-    do. `requests_per_minute_of` are of roles that may ask more or less often than others. What follows these is made of
-    the rest.
+    do. `requests_per_minute_of` are of roles that may ask more or less often than others. A body must be whole
+    within `body_s`. What follows these is made of the rest.
     """
 
     store: Store
@@ -88,6 +88,7 @@ class Service:
     login: Login | None = None
     requests_per_minute: int = 12_000
     requests_per_minute_of: Mapping[Role, int] = field(default_factory=dict)
+    body_s: float = 60.0
     door: Door = field(init=False)
     views: Views = field(init=False)
     audit: Audit = field(init=False)
@@ -195,12 +196,14 @@ def count_login(request: Request, service: Service) -> None:
 
 
 def _address(request: Request) -> str:
-    """Where a request comes from: of IPv6 the first half, for whoever has one address there has all that share it."""
+    """Where a request comes from: of IPv6 the first half, for whoever has one address there has all that share it.
+    One of IPv4 that is written as IPv6 is of IPv4."""
     host = request.client.host if request.client else ""
     if ":" not in host:
         return host
     try:
-        return str(ip_network((host.partition("%")[0], _OF_ONE_BITS), strict=False))
+        address = IPv6Address(host.partition("%")[0])
+        return str(address.ipv4_mapped or ip_network((address, _OF_ONE_BITS), strict=False))
     except ValueError:
         return host
 
@@ -239,7 +242,7 @@ async def for_keepers(request: Request, viewer: ViewerOf) -> None:
 
 async def for_writers(request: Request, viewer: ViewerOf) -> None:
     """Who may write goes on, of what they see; an auditor and an insurer never do. Raises Problem: 403."""
-    if viewer.role in (Role.AUDITOR, Role.INSURER) and request.method != "GET":
+    if viewer.role in UNCHANGING and request.method != "GET":
         raise Problem(HTTPStatus.FORBIDDEN, f"an {viewer.role} reads, and changes nothing")
     _check_writing(request, viewer)
 

@@ -75,6 +75,7 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
         version=pledgewatch_cloud.__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would lead to whatever host a request names
         responses={"default": PROBLEM},
     )
     app.state.service = service

@@ -12,6 +12,7 @@ tells nothing of it.
 """
 
 import logging
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,7 +36,6 @@ _SAFE = {
     b"cache-control": b"private, no-cache",
 }
 _ANY_PATH = "*"
-"""What is noted of a request that came too often: were each path a row, who asks without end could fill the disk."""
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +43,7 @@ class Around:
     """An application with these around it."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = Bounded(app, body_max), service
+        self._app, self._service = Bounded(app, body_max, service.body_s), service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -51,7 +51,7 @@ class Around:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        is_admitted = is_begun = False
+        is_begun = False
 
         async def sent(message: Message) -> None:
             nonlocal is_begun
@@ -61,16 +61,24 @@ class Around:
                 message["headers"] = [*message["headers"], *(one for one in _SAFE.items() if one[0] not in known)]
                 viewer = scope["state"].get("viewer")
                 if viewer is not None:
-                    path = scope["path"] if is_admitted else _ANY_PATH
+                    path = _noted_path(scope, message["status"])
                     self._service.audit.note(viewer, scope["method"], path, message["status"])
             await send(message)
 
         try:
             await admit(request, self._service)
-            is_admitted = True
             await self._app(scope, receive, sent)
         except Exception as error:  # noqa: BLE001 - the top of the program
             if is_begun:  # what was begun cannot be taken back; the server cuts it off
                 unforeseen(request, error)
                 return
             await (await on_problem(request, error))(scope, receive, sent)
+
+
+def _noted_path(scope: Scope, status: int) -> str:
+    """What is noted of the path. What was refused is noted by its route's pattern, `*` where it came to none: there are
+    as many paths as who asks can make up, and were each a row, they could fill the disk within their rate."""
+    if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        path: str = scope["path"]
+        return path
+    return getattr(scope.get("route"), "path_format", _ANY_PATH)

@@ -218,6 +218,7 @@ DEVICE: dict[str, Any] = {
             "contiguous": 4_060,
             "received": 4_060,
             "missing": [],
+            "thinned": 0,
             "signed": 4_000,
             "chain_hash": "0" * 64,
             "suspicions": 0,

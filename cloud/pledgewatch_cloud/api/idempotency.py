@@ -9,7 +9,7 @@ harmless where it says something that is known already, as most do: it answers `
 
 What is handed in at addresses that ask for no key of the API (notices, reports, acts, counts) has identities and
 signatures of its own, and is the same however often it comes. Who asks for such a path as somebody known may use a key
-there too.
+there too. A key is looked at before its route is, so a body is held whole for it; nobody's is who may not write there.
 """
 
 import hashlib
@@ -22,8 +22,10 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pledgewatch_cloud.api.paths import FOR_KEEPERS, is_open
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.access.scope import Viewer
+from pledgewatch_cloud.decide.access.users import UNCHANGING, Role
 
 KEPT_S = 24 * 3_600
 KEPT_MAX = 10_000
@@ -99,12 +101,13 @@ class Idempotency:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises Problem."""
         shown = Headers(scope=scope).get("idempotency-key") if scope["type"] == "http" else None
-        if shown is None or scope["method"] != "POST" or scope["state"]["viewer"] is None:
+        viewer: Viewer | None = scope["state"]["viewer"] if scope["type"] == "http" else None
+        if shown is None or viewer is None or not _is_heard(scope["method"], scope["path"], viewer):
             await self._app(scope, receive, send)
             return
         request, key = Request(scope), _key(shown)
         heard = await _heard(receive)
-        name = _Name(request.state.viewer, scope["path"], key)
+        name = _Name(viewer, scope["path"], key)
         found = self._answers.begin(name, _fingerprint(request, heard))
         if found is not None:
             again = (b"idempotency-replayed", b"true")
@@ -125,6 +128,13 @@ class Idempotency:
             await self._app(scope, replay, sent)
         finally:
             self._answers.end(name, answer)
+
+
+def _is_heard(method: str, path: str, viewer: Viewer) -> bool:
+    """Whether a body is held for a key. One of who may not write there is not: their route refuses them unheard."""
+    if method != "POST" or (path in FOR_KEEPERS and viewer.role is not Role.KEEPER):
+        return False
+    return is_open(method, path) or (viewer.may_write and viewer.role not in UNCHANGING)
 
 
 def _key(shown: str) -> str:

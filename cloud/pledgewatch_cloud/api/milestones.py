@@ -41,7 +41,7 @@ async def read_milestone(view: ViewOf, milestone: str) -> dict[str, Any]:
     state = view.state
     if milestone not in state.book.milestones:
         raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(state.book, milestone))
-    return explain.as_json(await run_in_threadpool(explain.explain, state, milestone))
+    return explain.as_json(await run_in_threadpool(view.explained, milestone))
 
 
 @router.post("/{milestone:path}/waiver")

@@ -36,6 +36,8 @@ _BODY_MAX = {
     "/receipts/acts": jose.TEXT_MAX,
     "/warehouses/counts": jose.TEXT_MAX,
 }
+FOR_KEEPERS = frozenset({"/book/amendments", "/market/quotes"})
+"""Where keepers alone write, and much at once."""
 _MOVEMENTS = re.compile(r"/facilities/.+/movements", re.DOTALL)
 
 _OPEN = frozenset(

@@ -2,9 +2,10 @@
 
 A rule's group is a lot, an asset, a device, or what a device speaks through (its gateway; the device itself where it
 has none). In each group, causes about goods that are pledged alike make an alert of their own, and causes about no
-goods make another: goods are pledged alike in one facility and on one electronic receipt, or on none. So each alert is
-of goods that the same people may see, whatever else lies beside them. Only groups of assets about which something was
-said, and alerts whose time has come, are judged. A facility is told of what concerns its own goods and of nothing else.
+goods make another: goods are pledged alike in one facility of one lender and on one electronic receipt, or on none. So
+each alert is of goods that the same people may see, whatever else lies beside them. Only groups of assets about which
+something was said, and alerts whose time has come, are judged. A facility is told of what concerns its own goods and of
+nothing else.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,7 +50,10 @@ def judge(
     for rule_id, group in sorted(wanted):
         rule = rules.get(rule_id)
         spells = _by_pledge(book, facts, rule, group, now_ms) if rule else {}
-        for pledge in sorted(spells.keys() | pledges.get((rule_id, group), set())):
+        # What ends comes first: the one that begins may have the same id.
+        for pledge in sorted(
+            spells.keys() | pledges.get((rule_id, group), set()), key=lambda one: (one in spells, one)
+        ):
             key = f"{rule_id}|{group}|{pledge}"
             if rule is None:
                 del alerts[key]
@@ -84,11 +88,15 @@ def _by_pledge(
 
 
 def _pledge_of(book: Book, name: str) -> str:
-    """How a lot is pledged: its facility, and its electronic receipt where it has one. Empty for no lot."""
+    """How a lot is pledged: its facility, whose that is, and its electronic receipt where it has one. Empty for no lot.
+
+    A facility that goes to another lender makes another alert: what the one before has done about its own is not done
+    for the one that comes."""
     lot = book.lots.get(name)
     if lot is None:
         return f" {name}" if name else ""  # of nobody any more
-    return f"{lot.facility} {lot.receipt.id}" if lot.receipt and lot.receipt.is_electronic else lot.facility
+    pledge = f"{lot.facility} {book.facilities[lot.facility].lender}"
+    return f"{pledge} {lot.receipt.id}" if lot.receipt and lot.receipt.is_electronic else pledge
 
 
 def _about(alert: Alert, pledge: str, some: list[tuple[str, Spell]]) -> Alert:
@@ -119,13 +127,15 @@ def _note(known: Alert, said: AlertComment | AlertSilence, now_ms: int, log: Log
 
 def _named(alert: Alert) -> dict[str, int | str]:
     """What an alert is about, in the facts of an event, which decide who is told of it."""
-    of_goods: dict[str, int | str] = {"facility": _facility_of(alert), "lots": " ".join(alert.lots)}
+    facility, lender = _facility_of(alert)
+    of_goods: dict[str, int | str] = {"facility": facility, "lender": lender, "lots": " ".join(alert.lots)}
     return {"assets": " ".join(alert.assets)} | (of_goods if alert.lots else {})
 
 
-def _facility_of(alert: Alert) -> str:
-    """The facility that has the goods of an alert; empty where it is about none."""
-    return alert.pledge.partition(" ")[0]
+def _facility_of(alert: Alert) -> tuple[str, str]:
+    """The facility that has the goods of an alert, and its lender; empty where they are nobody's any more."""
+    facility, _, more = alert.pledge.partition(" ")
+    return (facility, more.partition(" ")[0]) if facility else ("", "")
 
 
 def alerts_by_facility(book: Book, alerts: Mapping[str, Alert], now_ms: int) -> dict[str, list[Alert]]:
@@ -220,7 +230,7 @@ def _concerned(book: Book, alert: Alert, now_ms: int) -> dict[str, tuple[set[str
     """By facility, its lots that an alert concerns, and where: those that its causes are about, or else those that are
     in its assets."""
     if alert.lots:
-        facility = _facility_of(alert)
+        facility, _ = _facility_of(alert)
         return {facility: ({*alert.lots}, {*alert.assets})} if facility else {}
     found: dict[str, tuple[set[str], set[str]]] = {}
     for asset in alert.assets:

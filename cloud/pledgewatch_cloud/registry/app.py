@@ -40,6 +40,9 @@ class Desk:
     clock: Clock
 
 
+_BODY_S = 60.0
+
+
 def create_app(desk: Desk) -> FastAPI:
     """The API over a registry."""
     # Nothing of what can be asked is a secret, and a page that describes one route is not worth its door.
@@ -50,7 +53,7 @@ def create_app(desk: Desk) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
-    app.add_middleware(Bounded, most=lambda _: BODY_MAX_BYTES)
+    app.add_middleware(Bounded, most=lambda _: BODY_MAX_BYTES, within_s=_BODY_S)
     answer_problems(app)
 
     @app.get("/healthz")

@@ -15,6 +15,8 @@ from pledgewatch_cloud.decide.plausibility import Record
 from pledgewatch_cloud.decide.presence import Presence
 from pledgewatch_cloud.decide.stretches import NEVER, Stretches, shared, stretch_at
 
+NOT_SHOWN = "of what is not shown here"
+"""What is said of something that is known and not seen."""
 _OF_GOODS = frozenset({"goods_left", "stock_short"})
 
 
@@ -126,7 +128,7 @@ def facts_of(scope: Scope, asset: str, one: AssetFacts, at_ms: int) -> AssetFact
             for key, end in one.ends.items()
             if any(stretch_at(abouts.get((kind, end.about), ()), end.at_ms) for kind in end.kinds)
         },
-        known={key: known for key, known in one.known.items() if known[0] in lots},
+        known={key: known for key, known in one.known.items() if stretch_at(lots.get(known[0], ()), known[2])},
         forgotten={lot: max(of_ms, lots[lot][0][0]) for lot, of_ms in one.forgotten.items() if lots.get(lot)},
     )
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pledgewatch_cloud.decide.access import cut
+from pledgewatch_cloud.decide.access.cut import NOT_SHOWN
 from pledgewatch_cloud.decide.access.scope import Scope
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import bases
@@ -21,8 +22,6 @@ from pledgewatch_cloud.decide.collateral.result import LotLine
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.trail import trail_of
 from pledgewatch_cloud.decide.state import State
-
-_NOT_SHOWN = "of what is not shown here"
 
 
 def lines_now(scope: Scope, whole: State, facility: str, lot: str = "") -> list[dict[str, Any]]:
@@ -42,7 +41,7 @@ def trail_now(scope: Scope, whole: State, lot: str) -> dict[str, Any]:
     looked = _looked(whole, whole.book.lots[lot].facility, lot)
     trail = trail_of(next(iter(cases(looked if scope.is_all else _cut(scope, looked)))))
     for one in trail["ineligible"]:
-        one["grounds"] = one["grounds"] or [[_NOT_SHOWN]]
+        one["grounds"] = one["grounds"] or [[NOT_SHOWN]]
     return trail
 
 
@@ -81,7 +80,7 @@ def _grounds(line: LotLine, seen: tuple[str, ...]) -> Iterator[str]:
     """The grounds that are seen, in order; where there are none for an ineligible, that is said."""
     for name in (*(["unvalued"] if line.is_unvalued else []), *line.ineligible):
         found = [one for one in seen if one.startswith(f"{name}: ")]
-        yield from found or [f"{name}: {_NOT_SHOWN}"]
+        yield from found or [f"{name}: {NOT_SHOWN}"]
 
 
 def _cut(scope: Scope, looked: Looked) -> Looked:

@@ -37,6 +37,10 @@ class Pledge(NamedTuple):
     are empty for a receipt alone, `receipt` where there is no electronic one), [from_ms, until_ms) and the entries that
     began and ended it, until when it stays known, and once it has ended, where the goods were.
 
+    `came_from`: of a facility by itself, whose lender and borrower it was until it began, if anybody's; of a lot, the
+    other facility that had it until then. `is_followed`: of a facility that has gone to others. They are kept with it,
+    for the ties of before and after may be forgotten first.
+
     Of a facility by itself both `lot` and `receipt` are empty; a borrower's lot that need not be pledged has no
     `lender`."""
 
@@ -50,6 +54,8 @@ class Pledge(NamedTuple):
     until_ms: int = NEVER
     until_entry: int = NEVER
     keep_until_ms: int = NEVER
+    came_from: tuple[str, ...] = ()
+    is_followed: bool = False
     stays: tuple[Stay, ...] = ()
 
     @property
@@ -92,7 +98,7 @@ class Pledges:
     @staticmethod
     def from_json(rows: Iterable[list[Any]]) -> "Pledges":
         """The pledges behind their JSON."""
-        return Pledges.of([Pledge(*row)._replace(stays=tuple(Stay(*one) for one in row[-1])) for row in rows])
+        return Pledges.of([_from_row(row) for row in rows])
 
     @staticmethod
     def of(some: Collection[Pledge]) -> "Pledges":
@@ -117,9 +123,9 @@ def followed(
         wanted = _Concerned.between(before, now)
         were = {one.about: one for some in _running(before, wanted) if (one := known.running.get(_text(some.about)))}
         are = {one.about: one for one in _running(now, wanted)}
-        ended = {one.name: one for one in _ended(were, are, before, at)}
+        ended = {one.name: _followed_by(one, now[0]) for one in _ended(were, are, before, at)}
         begun = {
-            _text(about): one._replace(from_ms=at_ms, from_entry=entry)
+            _text(about): one._replace(from_ms=at_ms, from_entry=entry, came_from=_came_from(one, before[0]))
             for about, one in are.items()
             if about not in were
         }
@@ -130,6 +136,18 @@ def followed(
         old = frozenset(name for name, one in after.ended.items() if one.keep_until_ms <= at_ms)
         after = Pledges(after.running, after.ended.without(old)) if old else after
     return after
+
+
+def _came_from(one: Pledge, before: Book) -> tuple[str, ...]:
+    """What there was in the place of a pledge that begins, by the book before it."""
+    facility, lot = before.facilities.get(one.facility), before.lots.get(one.lot)
+    if one.is_facility:
+        return (facility.lender, facility.borrower) if facility is not None else ()
+    return (lot.facility,) if lot is not None and one.facility not in ("", lot.facility) else ()
+
+
+def _followed_by(one: Pledge, now: Book) -> Pledge:
+    return one._replace(is_followed=one.is_facility and one.facility in now.facilities)
 
 
 def whereabouts(one: Pledge, book: Book, receipts: ReceiptBook) -> tuple[Stay, ...]:
@@ -233,3 +251,8 @@ def _bounded(ended: Shelves[Pledge]) -> Shelves[Pledge]:
 
 def _text(about: Iterable[str]) -> str:
     return "\x1f".join(about)
+
+
+def _from_row(row: list[Any]) -> Pledge:
+    one = Pledge(*row)
+    return one._replace(came_from=tuple(one.came_from), stays=tuple(Stay(*stay) for stay in one.stays))

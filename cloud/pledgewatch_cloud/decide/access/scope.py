@@ -143,15 +143,15 @@ class Scope:
         for one in self._by_facility.get(facility, ()):
             if one.from_entry <= entry < one.until_entry:
                 return True
-            if entry == one.until_entry and not any(other.from_entry == entry for other in self._of(facility)):
+            if entry == one.until_entry and not one.is_followed:
                 return True
         return False
 
     def takes_over(self, facility: str, entry: int) -> bool:
         """Whether an entry has given a facility to the viewer that was another's before."""
-        if all(one.from_entry != entry for one in self._by_facility.get(facility, ())):
-            return False
-        return any(one.until_entry == entry and one not in self.ties for one in self._of(facility))
+        ties = [one for one in self._by_facility.get(facility, ()) if one.from_entry == entry and one.came_from]
+        place = {Role.LENDER: 0, Role.BORROWER: 1}.get(self.viewer.role)
+        return place is not None and any(one.came_from[place] != self.viewer.party for one in ties)
 
     def takes_goods(self, facility: str, entry: int) -> bool:
         """Whether an entry has brought goods into a facility of the viewer's that were in another until then."""
@@ -159,11 +159,7 @@ class Scope:
 
     @cached_property
     def _taken(self) -> frozenset[tuple[str, int]]:
-        left = {(one.lot, one.until_entry): one.facility for one in self.pledges if one.lot and not one.runs}
-        begun = ((one.facility, one.from_entry, one.lot) for one in self.ties if one.lot)
-        return frozenset(
-            (facility, entry) for facility, entry, lot in begun if left.get((lot, entry), facility) != facility
-        )
+        return frozenset((one.facility, one.from_entry) for one in self.ties if one.lot and one.came_from)
 
     def _of(self, facility: str) -> Iterable[Pledge]:
         """The ties of a facility by itself, to whomever."""
@@ -281,9 +277,10 @@ class Scope:
 
     def _there_at(self, at_ms: int) -> _There:
         """Found out once for each stretch in which nothing begins to be seen or ends; most go on for long."""
-        if not self._there.since_ms <= at_ms < self._there.until_ms:
-            self._there = self._found_at(at_ms)
-        return self._there
+        there = self._there  # another thread may ask of another moment meanwhile
+        if not there.since_ms <= at_ms < there.until_ms:
+            there = self._there = self._found_at(at_ms)
+        return there
 
     def _found_at(self, at_ms: int) -> _There:
         if self.is_all:

@@ -16,6 +16,7 @@ Of every type it is said here who is told; of one that nobody has thought of, ke
 from collections.abc import Callable, Mapping
 
 from pledgewatch_cloud.decide.access.scope import Scope
+from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
 
 Seen = Callable[[Scope, SaidEvent], bool]
@@ -81,6 +82,8 @@ def _of_alert(scope: Scope, said: SaidEvent) -> bool:
     facts, at_ms = _facts(said), said.event.at_ms
     lots = _names(facts, "lots")
     if lots:
+        if scope.viewer.role is Role.LENDER and facts["lender"] != scope.viewer.party:
+            return False  # of who has the facility after them, or had it before
         return scope.sees_goods(str(facts["facility"]), lots, at_ms, _entry_of(said))
     return any(scope.sees_asset(asset, at_ms) for asset in _names(facts, "assets"))
 

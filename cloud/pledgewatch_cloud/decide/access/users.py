@@ -42,6 +42,8 @@ class Role(StrEnum):
 
 NAMED = frozenset({Role.INSURER, Role.AUDITOR})
 """Roles that see what is named for them."""
+UNCHANGING = frozenset({Role.INSURER, Role.AUDITOR})
+"""Roles that change nothing, whatever their key is for."""
 SCOPES = ("read", "write")
 
 

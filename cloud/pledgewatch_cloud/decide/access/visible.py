@@ -16,6 +16,7 @@ from typing import TypeVar
 from pledgewatch_cloud.decide import causes
 from pledgewatch_cloud.decide import market as market_module
 from pledgewatch_cloud.decide.access import cut
+from pledgewatch_cloud.decide.access.cut import NOT_SHOWN
 from pledgewatch_cloud.decide.access.pledges import Pledge, Pledges
 from pledgewatch_cloud.decide.access.scope import Scope
 from pledgewatch_cloud.decide.access.users import Role
@@ -31,7 +32,7 @@ from pledgewatch_cloud.decide.milestones.lifecycle import ANOTHER_ACCOUNT, Memo
 from pledgewatch_cloud.decide.receipts.receipt_book import ReceiptBook
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stock.stock_book import StockBook
-from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER, stretch_at
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
 from pledgewatch_cloud.decide.warehouse.cases import Case
 from pledgewatch_cloud.decide.warehouse.shortfall import Counts, Pool
@@ -172,7 +173,7 @@ class Sight:
 
     @cached_property
     def _seen_pledges(self) -> Pledges:
-        return Pledges.of(self.scope.ties if self.scope.sees_money else ())
+        return Pledges.of([one._replace(came_from=()) for one in self.scope.ties] if self.scope.sees_money else ())
 
     @cached_property
     def pledges_by_lot(self) -> dict[str, list[Pledge]]:
@@ -223,11 +224,20 @@ class Sight:
 
 
 def _memo(scope: Scope, milestone: str, one: Memo) -> Memo:
-    """What is remembered of a milestone, without the account of a payee who is somebody else."""
-    payee = scope.book.milestones[milestone].payee
-    if payee == scope.viewer.party:
-        return one
-    return one._replace(account="" if one.account == account_of(scope.book.parties, payee) else ANOTHER_ACCOUNT)
+    """What is remembered of a milestone, without the account of a payee who is somebody else, when it was met and
+    released, and by whom it was waived where that was in another's time. Whether it was is told: the loan goes with
+    it."""
+    known, when = scope.book.milestones[milestone], scope.when_facility(scope.book.milestones[milestone].facility)
+    if known.payee != scope.viewer.party:
+        is_same = one.account == account_of(scope.book.parties, known.payee)
+        one = one._replace(account="" if is_same else ANOTHER_ACCOUNT)
+    if one.released_ms != NEVER and not stretch_at(when, one.released_ms):
+        one = one._replace(released_ms=NEVER)
+    if one.met_ms != NEVER and not stretch_at(when, one.met_ms):
+        one = one._replace(met_ms=NEVER)
+        if one.waived_by and not scope.is_own_user(one.waived_by):
+            one = one._replace(waived_by=NOT_SHOWN, waived_why=NOT_SHOWN)
+    return one
 
 
 def _as_it_is(_: object, one: _Value) -> _Value:

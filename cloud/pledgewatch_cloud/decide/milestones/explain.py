@@ -225,7 +225,7 @@ def as_json(one: Explanation) -> dict[str, Any]:
                 "words": fact.words,
                 "holds": fact.holds,
                 "may_hold": fact.may_hold,
-                "since_ms": fact.since_ms if fact.holds else None,
+                "since_ms": fact.since_ms if fact.since_ms != NEVER else None,
                 "proofs": [proof_document(proof) for proof in fact.proofs],
                 "missing": fact.missing,
                 "if_lost": fact.if_lost,
