@@ -63,15 +63,8 @@ MILESTONES = {
         {"lot": HALL_LOT, "payee": DEPOSITOR, "release": {"share_bp": 1_000, "of": "value"}},
     ),
 }
-UPON = {
-    "milestone-hall": {
-        "all": [
-            {"fact": "date_reached", "at": "2027-01-01T00:00:00Z"},
-            {"fact": "condition_kept"},
-            {"fact": "receipt_valid"},
-        ]
-    }
-}
+# Whether a milestone's facts hold is told by all that is known, so this one's are of nothing that is hidden.
+UPON = {"milestone-hall": {"fact": "date_reached", "at": "2027-01-01T00:00:00Z"}}
 
 
 @functools.lru_cache(maxsize=64)
