@@ -172,7 +172,7 @@ class Plot:
         self.amend("stock_sources", {"warehouse-two"}, _source(0), _source(60))
         self.do("fence", TWO | {"warehouse-two"}, *(partial(_fence, name) for name in ("yard two", "yard 2")))
 
-    def sea(self, to: str | None = None) -> None:
+    def sea(self, to: str | None = None, *, is_heard: bool = True) -> None:
         """The lot at sea comes into a facility, or leaves. Who had it before knows that it goes, and not what it is
         with the other; others know of neither."""
         self.settle(BOX)
@@ -181,7 +181,8 @@ class Plot:
         seen_by = {LINE: ONE, OTHER_LINE: TWO, "": EVERYBODY}[line]
         does = partial(TwinWorld.lend, line=line)
         self.do(f"sea lot to {line}", seen_by, does, partial(does, quantity=9, cost_minor=77))
-        self.readings(BOX)
+        if is_heard:
+            self.readings(BOX)
 
     def sea_at_first(self) -> None:
         """The lot at sea is with the first bank for a while, of which others know nothing at all."""
@@ -215,7 +216,6 @@ class Plot:
     def hand_over(self) -> None:
         """The facility goes to the other bank."""
         self.settle(TURN)
-        self.turn_price(7_777, 7_777)
         self.is_turned = True
         self.do("hand over", EVERYBODY, TwinWorld.hand_over)
         self.readings(TURN)
@@ -255,16 +255,18 @@ class Plot:
     def mix(self) -> None:
         """In the container of both, goods of one are too warm or too cold, and are told of."""
         is_two = self.dice.random() < 0.5
-        value, lot, users, user = (
-            (12_000, MIX_TWO, TWO, "lender-two") if is_two else (1_000, MIX_ONE, ONE, "lender-one")
-        )
+        value, lot, user = (12_000, MIX_TWO, "lender-two") if is_two else (1_000, MIX_ONE, "lender-one")
         seen_by = self.who_sees(MIX)
         if self.dice.random() < 0.3:
             self.do("mix is well", seen_by, partial(TwinWorld.measure, asset=MIX, value_mc=5_000))
         self.do(f"{lot} suffers", seen_by, partial(TwinWorld.measure, asset=MIX, value_mc=value))
         for word in self.dice.sample(WORDS, 2):
-            own = users if word == "acknowledge" else {user}
-            self.do(f"{user}: {word}", own, partial(_say, user, lot, word, f"{word} {self._next()}"))
+            does = partial(_say, user, lot, word, f"{word} {self._next()}")
+            if word == "acknowledge":  # who else sees the alert sees that, and not who did
+                borrower = user.replace("lender", "borrower")
+                self.do(f"{user}: {word}", {user, borrower}, does, partial(_say, borrower, lot, word, ""))
+            else:
+                self.do(f"{user}: {word}", {user}, does)
 
     def money(self) -> None:
         """Money moves, or a price is agreed."""
@@ -353,12 +355,14 @@ class Plot:
             )
             self.do(f"count in {warehouse}", seen_by, does, instead)
         self.do("both suffer", self.who_sees(MIX), partial(TwinWorld.measure, asset=MIX, value_mc=31_000))
-        for user, lot in (("lender-one", MIX_ONE), ("lender-two", MIX_TWO)):
+        for user, lot in (("lender-one", MIX_ONE), ("lender-two", MIX_TWO), ("borrower-one", MIX_ONE)):
             for word in WORDS[:2]:
                 self.do(f"{user}: {word}", {user}, partial(_say, user, lot, word, f"{word} at last"))
-        self.amend("voyages", self.who_sees(BOX), _voyage(BOX, "sea"), _voyage(BOX, "air"))
         for asset in (BOX, TURN, NIGHT_BOX):
             self.readings(asset)
+        # The last that is known of the box is of before it came to the first bank.
+        self.sea(LINE, is_heard=False)
+        self.amend("voyages", self.who_sees(BOX), _voyage(BOX, "sea"), _voyage(BOX, "air"))
 
     def _parts(self, *banks: str) -> frozenset[str]:
         """Who has part in receipts that are pledged to banks."""
