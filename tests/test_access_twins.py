@@ -156,4 +156,5 @@ def test_a_state_as_seen_has_of_lots_and_words_those_of_who_asks(folder: Path) -
         }
         there |= {lot for one in state.assets.values() for lot in one.kinetics}
         assert there <= lots, viewer.user
+        assert {one.lender for one in state.pledges if one.lender} == {viewer.party}
         assert {said.party for one in state.alerts.values() for said in one.silences} == {viewer.party}
