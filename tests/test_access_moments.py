@@ -74,3 +74,11 @@ def test_what_was_made_for_a_map_is_not_shown_once_something_is_seen_no_more(wor
     assert views.of(LENDER).kept(fleet_of).ids == [BOX]
     writer.state = replace(writer.state, recorded_at_ms=world.keeping.clock.at_ms + 31 * MINUTE_MS)
     assert views.of(LENDER).kept(fleet_of).ids == []
+
+
+def test_where_a_list_ends_does_not_tell_when_something_was_said_that_is_hidden(world: TwinWorld) -> None:
+    for place in ("sea", "port", "port", "sea"):
+        world.tick()
+        world.measure(BOX, 5_000, place)
+        found = world.get("lender-none", "/events?limit=1")
+        assert found == {"events": [], "next_after_entry": world.entry}

@@ -1,7 +1,7 @@
 """Everything that can be read from the API, asked as a user, and the answers in a form in which two worlds can be held
 against each other: status, headers and bytes.
 
-Three things in an answer are not of what it tells alone: the head of a receipt's acts and the chain of a device's
+Some things in an answer are not of what it tells alone: the head of a receipt's acts and the chain of a device's
 readings are hashes of all that came before, and an event's id tells its place among all that were said with it. So
 these are called by their place among what is seen (`plain`). Everything else must be the same to the letter.
 """
@@ -20,7 +20,7 @@ from asking import Got, answers
 from builders import MINUTE_MS, NOON_MS
 from receipting import FIRST, OTHER_WAREHOUSE, WAREHOUSE
 from seeing import HALL_LOT, OTHER_LINE, SEA_LOT, SECOND, SECOND_LOT, USERS
-from streaming import told_until_quiet
+from streaming import Told, told_until_quiet
 from twin_world import (
     HALL_TWO,
     HALL_TWO_LOT,
@@ -60,7 +60,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "message_id": ("1",),
     "series": ("two-goods", "dear-goods"),
     "currency": ("USD",),
-    "notice": tuple(f"carrier/notice-{number}" for number in range(1, 25)),
+    "notice": ("carrier/loaded-one", "carrier/loaded-two", *(f"carrier/notice-{number}" for number in range(1, 12))),
 }
 """What there is in the place of a path's parameters."""
 APART = {"/live", "/events/{event}"}
@@ -76,6 +76,8 @@ _NAMED = re.compile(
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
 """An event's id, the head of a receipt, a name that is made of an event's id, the same as a UUID."""
+_SUMS = re.compile(r'"(unknown_ms|outside_ms|excess)":\d+')
+"""What an event was found by, summed over what was before a pledge, too (docs/ACCESS.md, What this is not)."""
 _CHAIN = re.compile(r'"chain_hash":"[0-9a-f]+"')
 
 
@@ -118,6 +120,7 @@ class Names:
 
     def plain(self, text: str) -> str:
         """A text in which hashes and events have their names, and what is signed is what it says."""
+        text = _SUMS.sub(r'"\1":0', text)
         text = _CHAIN.sub('"chain_hash":""', _TOKEN.sub(lambda one: _decoded(one[1]), text))
         return _NAMED.sub(lambda one: self._of.get(one[0], one[0]), text)
 
@@ -246,4 +249,8 @@ def followed(world: TwinWorld, user: str, after_entry: int = 0, last_event_id: s
     """What the stream of changes tells a user, message by message."""
     names = Names(world, user)
     told = told_until_quiet(world.client.app, USERS[user].key, after_entry, last_event_id)
-    return [names.plain(json.dumps(one)) for one in told]
+    return [names.plain(_line(one)) for one in told]
+
+
+def _line(one: Told) -> str:
+    return json.dumps([one.id, one.event, json.loads(one.data or "null")], separators=(",", ":"))

@@ -39,6 +39,8 @@ from twin_world import (
 )
 from warehouses import BOX, HALL
 
+from pledgewatch_cloud.decide.alerts import AlertState
+
 EVERYBODY = frozenset(USERS) - {"keeper-kim"}
 ONE, TWO = (
     frozenset({"lender-one", "borrower-one", "insurer-one"}),
@@ -47,8 +49,7 @@ ONE, TWO = (
 MONEY_ONE = ONE - {"insurer-one"}
 WITH_MONEY = frozenset(one for one in EVERYBODY if one.startswith(("lender", "borrower", "auditor")))
 IBANS = ("DE89370400440532013000", "GB82WEST12345698765432")
-MOVING = (BOX, HALL, TURN)
-"""Assets whose goods go from one to another."""
+WORDS = ("comment", "silence", "acknowledge")
 
 Do = Callable[[TwinWorld], object]
 
@@ -119,6 +120,8 @@ class Plot:
     def whole(self, steps: int) -> list[Act]:
         """A story with so many steps that are drawn."""
         self.begin()
+        self.turn_price(5_000, 9_000)
+        self.readings(TURN)
         self.sea_at_first()
         self.sea(OTHER_LINE)
         turn = self.dice.randrange(steps // 2, steps)
@@ -169,7 +172,7 @@ class Plot:
         self.amend("stock_sources", {"warehouse-two"}, _source(0), _source(60))
         self.do("fence", TWO | {"warehouse-two"}, *(partial(_fence, name) for name in ("yard two", "yard 2")))
 
-    def sea(self, to: str | None = None) -> None:
+    def sea(self, to: str | None = None, *, is_heard: bool = True) -> None:
         """The lot at sea comes into a facility, or leaves. Who had it before knows that it goes, and not what it is
         with the other; others know of neither."""
         self.settle(BOX)
@@ -178,7 +181,8 @@ class Plot:
         seen_by = {LINE: ONE, OTHER_LINE: TWO, "": EVERYBODY}[line]
         does = partial(TwinWorld.lend, line=line)
         self.do(f"sea lot to {line}", seen_by, does, partial(does, quantity=9, cost_minor=77))
-        self.readings(BOX)
+        if is_heard:
+            self.readings(BOX)
 
     def sea_at_first(self) -> None:
         """The lot at sea is with the first bank for a while, of which others know nothing at all."""
@@ -251,24 +255,24 @@ class Plot:
     def mix(self) -> None:
         """In the container of both, goods of one are too warm or too cold, and are told of."""
         is_two = self.dice.random() < 0.5
-        value, lot, users, user = (
-            (12_000, MIX_TWO, TWO, "lender-two") if is_two else (1_000, MIX_ONE, ONE, "lender-one")
-        )
+        value, lot, user = (12_000, MIX_TWO, "lender-two") if is_two else (1_000, MIX_ONE, "lender-one")
         seen_by = self.who_sees(MIX)
         if self.dice.random() < 0.3:
             self.do("mix is well", seen_by, partial(TwinWorld.measure, asset=MIX, value_mc=5_000))
         self.do(f"{lot} suffers", seen_by, partial(TwinWorld.measure, asset=MIX, value_mc=value))
-        for word in self.dice.sample(("comment", "silence", "acknowledge"), 2):
-            own = users if word == "acknowledge" else {user}
-            self.do(f"{user}: {word}", own, partial(_say, user, lot, word, f"{word} {self._next()}"))
+        for word in self.dice.sample(WORDS, 2):
+            does = partial(_say, user, lot, word, f"{word} {self._next()}")
+            if word == "acknowledge":  # who else sees the alert sees that, and not who did
+                borrower = user.replace("lender", "borrower")
+                self.do(f"{user}: {word}", {user, borrower}, does, partial(_say, borrower, lot, word, ""))
+            else:
+                self.do(f"{user}: {word}", {user}, does)
 
     def money(self) -> None:
-        """Money moves, prices are agreed, and agreed again before it could matter to anybody else."""
+        """Money moves, or a price is agreed."""
         which = self.dice.choice(("one", "two", "turn"))
         if which == "turn":
-            seen_by = frozenset({"lender-two", "borrower-two"} if self.is_turned else {"lender-one", "borrower-one"})
-            self.amend("prices", seen_by, price_of("TURN-SKU", 5_000 + self._next()), price_of("TURN-SKU", 9_000))
-            self.amend("prices", seen_by, price_of("TURN-SKU"), price_of("TURN-SKU"))
+            self.turn_price(5_000 + self._next(), 9_000)
             return
         line, seen_by = (LINE, MONEY_ONE) if which == "one" else (OTHER_LINE, TWO)
         name = f"move-{self._next()}"
@@ -277,6 +281,11 @@ class Plot:
             seen_by,
             *(partial(TwinWorld.move, facility=line, name=name, amount_minor=one) for one in (10_000, 20_000)),
         )
+
+    def turn_price(self, *prices: int) -> None:
+        """What the goods of the facility that is handed over are worth, for whose they are now."""
+        seen_by = {"lender-two", "borrower-two"} if self.is_turned else {"lender-one", "borrower-one"}
+        self.amend("prices", seen_by, *(price_of("TURN-SKU", one) for one in prices))
 
     def papers(self) -> None:
         """The carrier says something of a shipment."""
@@ -322,6 +331,11 @@ class Plot:
         self.readings(HALL)
         if self.dice.random() < 0.7:
             self.pledge(FIRST, OTHER_BANK)
+        for which, seen_by in (("one", ONE), ("two", TWO)):
+            loaded = partial(
+                TwinWorld.notice, shipment=f"shipment-{which}", name=f"loaded-{which}", kind="vessel_loaded"
+            )
+            self.do(f"{which} is loaded", seen_by, *(partial(loaded, place=one) for one in ("USLAX", "CNSHA")))
         short = {
             "wms": ("SOFA-3", "A-02", self._parts(*self.held.values())),
             "wms-2": ("DESK-1", "B-01", TWO | {"warehouse-two"}),
@@ -340,9 +354,15 @@ class Plot:
                 for one in (10, 9)
             )
             self.do(f"count in {warehouse}", seen_by, does, instead)
-        self.amend("voyages", self.who_sees(BOX), _voyage(BOX, "sea"), _voyage(BOX, "air"))
+        self.do("both suffer", self.who_sees(MIX), partial(TwinWorld.measure, asset=MIX, value_mc=31_000))
+        for user, lot in (("lender-one", MIX_ONE), ("lender-two", MIX_TWO), ("borrower-one", MIX_ONE)):
+            for word in WORDS[:2]:
+                self.do(f"{user}: {word}", {user}, partial(_say, user, lot, word, f"{word} at last"))
         for asset in (BOX, TURN, NIGHT_BOX):
             self.readings(asset)
+        # The last that is known of the box is of before it came to the first bank.
+        self.sea(LINE, is_heard=False)
+        self.amend("voyages", self.who_sees(BOX), _voyage(BOX, "sea"), _voyage(BOX, "air"))
 
     def _parts(self, *banks: str) -> frozenset[str]:
         """Who has part in receipts that are pledged to banks."""
@@ -374,7 +394,7 @@ def _say(user: str, lot: str, word: str, text: str, world: TwinWorld) -> None:
     """A user says something of an alert of their own goods, where there is one."""
     about = {one.id: dict(one.event.facts).get("lot") for one in world.store.events(0, 100_000)}
     for alert in sorted(world.keeping.spine.state.alerts.values()):
-        if any(about.get(cause) == lot for cause in alert.causes):
+        if alert.state is not AlertState.CLEARED and any(about.get(cause) == lot for cause in alert.causes):
             world.say(alert, user, word, text)
             return
 

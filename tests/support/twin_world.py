@@ -63,6 +63,7 @@ MILESTONES = {
         {"lot": HALL_LOT, "payee": DEPOSITOR, "release": {"share_bp": 1_000, "of": "value"}},
     ),
 }
+# Whether a milestone's facts hold is told by all that is known, so this one's are of nothing that is hidden.
 UPON = {"milestone-hall": {"fact": "date_reached", "at": "2027-01-01T00:00:00Z"}}
 
 
@@ -155,8 +156,8 @@ class TwinWorld(Seeing):
         self.keeping.act(self.keeping.receipt(receipt).pledgee, "release", receipt)
 
     def hand_over(self) -> None:
-        """The facility goes to the other bank, and so do its goods to the other borrower."""
-        self.keeping.amend(facilities=[_facility(TURN_LINE, OTHER_BANK, BUYER, "")])
+        """The facility goes to the other bank and the other borrower, at a price that is agreed with it."""
+        self.keeping.amend(facilities=[_facility(TURN_LINE, OTHER_BANK, BUYER, "")], prices=[price_of("TURN-SKU")])
 
     def measure(
         self, asset: str, value_mc: int, place: str = "port", *, wet: int = 4_000, ago_ms: int = 30_000, east: int = 0

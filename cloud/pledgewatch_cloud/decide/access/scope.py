@@ -165,6 +165,14 @@ class Scope:
         """The ties of a facility by itself, to whomever."""
         return (one for one in self.pledges if one.is_facility and one.facility == facility)
 
+    def borrows_of(self, facility: str, lender: str, entry: int) -> bool:
+        """Whether a borrower had a facility of this lender at an entry, the one that ended that included; of who is
+        none it is not asked."""
+        if self.viewer.role is not Role.BORROWER:
+            return True
+        ties = (one for one in self._by_facility.get(facility, ()) if one.lender == lender)
+        return any(one.from_entry <= entry <= one.until_entry for one in ties)
+
     def sees_goods(self, facility: str, lots: Iterable[str], at_ms: int, entry: int) -> bool:
         """Whether what an entry has said of a moment of some lots of a facility is seen; the entry that ends their
         pledge may say of them what ends with it."""

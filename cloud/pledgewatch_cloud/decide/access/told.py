@@ -84,6 +84,8 @@ def _of_alert(scope: Scope, said: SaidEvent) -> bool:
     if lots:
         if scope.viewer.role is Role.LENDER and facts["lender"] != scope.viewer.party:
             return False  # of who has the facility after them, or had it before
+        if not scope.borrows_of(str(facts["facility"]), str(facts["lender"]), _entry_of(said)):
+            return False
         return scope.sees_goods(str(facts["facility"]), lots, at_ms, _entry_of(said))
     return any(scope.sees_asset(asset, at_ms) for asset in _names(facts, "assets"))
 
