@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import uvicorn
 from api_cloud import JSON, ApiCloud, assert_problem, client_over, shown
-from asking import AppClient
+from asking import AppClient, http_scope
 from keeping import LINE
 from seeing import USERS, Seeing
 
@@ -84,18 +84,7 @@ def ask(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"source=wms&form=json",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        "client": (host, 1),
-        "server": ("127.0.0.1", 8420),
-        "scheme": "http",
-        "http_version": "1.1",
-    }
+    scope = http_scope(method, f"{path}?source=wms&form=json", headers, host=host)
     asyncio.run(app(scope, receive, send))
     return Told(int(sent[0]["status"]), b"".join(one.get("body", b"") for one in sent[1:]), sum(map(len, heard)))
 

@@ -13,7 +13,7 @@ from edge_support import DEVICE, TIME_MS, new_spool, sample
 
 from pledgewatch_edge.identity import load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import SECOND_TURN, Limits, Spool
+from pledgewatch_edge.spool import SECOND_TURN, Limits, Spool, SpoolError
 from pledgewatch_edge.spool_log import SEGMENT_READINGS
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Committed, Thinned
@@ -138,6 +138,50 @@ def test_what_is_too_old_goes_whole_but_what_is_urgent(tmp_path: Path) -> None:
         assert set(range(1_000, 12_001, 1_000)) <= set(left)
         assert set(range(first_young, 12_001)) <= set(left)
         assert_declared_truly(spool, tmp_path)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["running", "opened again"])
+def test_one_wrong_moment_and_a_clock_that_was_never_set_age_nothing(tmp_path: Path, again: bool) -> None:
+    limits = Limits(2**26, 60, 1e9, age_s=10 * 86_400)
+    unset = [one._replace(clock=Clock.UNSET, measured_at_ms=number) for number, one in enumerate(measured(1_100))]
+    wild = measured(1)[0]._replace(measured_at_ms=TIME_MS + 100 * 365 * 86_400_000)
+    spool = new_spool(tmp_path, limits)
+    spool.append(unset)
+    fill(spool, 2_200)
+    if again:
+        spool.close()
+        spool = new_spool(tmp_path, limits)
+    with spool:
+        for _ in range(5):
+            spool.append([wild])
+            fill(spool, 10)
+        assert (spool.thinned_total, declared(spool)) == (0, [])
+        assert spool.spooled == 1_100 + 2_200 + 5 + 50
+
+
+def test_a_batch_that_the_disk_does_not_take_is_not_there_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large it is: who is told that nothing has changed hands all of it in again."""
+    with new_spool(tmp_path) as spool:
+        fill(spool, 10)
+        writes = iter([True, False])
+        pwrite = os.pwrite
+
+        def write(descriptor: int, data: bytes, at: int) -> int:
+            if next(writes, False):
+                return pwrite(descriptor, data, at)
+            raise OSError(28, os.strerror(28))
+
+        monkeypatch.setattr("os.pwrite", write)
+        some = measured(3_000, 11)
+        first = spool.append(some).accepted
+        with pytest.raises(SpoolError):
+            spool.append(some)
+        monkeypatch.undo()
+        assert (first, spool.head_sequence) == (3_000, 3_010)
+        assert spool.append(measured(3_000, 3_011)).accepted == 3_000
+        assert [one.sequence for one in all_of(spool)] == list(range(1, 6_011))
 
 
 def test_a_word_of_the_cloud_about_what_is_thinned_is_taken(tmp_path: Path) -> None:

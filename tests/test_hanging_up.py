@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from api_cloud import ApiCloud
+from asking import http_scope
 from builders import ManualClock
 from fastapi import FastAPI
 
@@ -17,7 +18,7 @@ from pledgewatch_cloud.registry.app import Desk, create_app
 from pledgewatch_cloud.registry.kept import KeptBook
 
 TYPES = ("application/json", "application/jose")
-QUERY = b"source=wms&form=json"
+QUERY = "source=wms&form=json"
 LINE = "a client hung up before it had said all that it wanted of POST "
 
 
@@ -41,19 +42,7 @@ def hang_up(app: FastAPI, path: str, content_type: str) -> bool:
     async def send(_: Any) -> None:
         return None
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": QUERY,
-        "headers": [(b"content-type", content_type.encode()), (b"content-length", b"100")],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 8420),
-    }
+    scope = http_scope("POST", f"{path}?{QUERY}", {"content-type": content_type, "content-length": "100"})
     asyncio.run(app(scope, receive, send))  # the server would tell what is raised here with a traceback
     return "http.disconnect" in found
 

@@ -15,9 +15,12 @@ is let go, and the spool stops and begins a new epoch when it is opened again.
 The spool is bounded, in bytes and in time. At either bound the oldest segments are *thinned*, by a rule that anybody
 can check: of the readings that are not urgent the first of each `thin_to_s` is kept, and where that is not enough the
 first of each SECOND_TURN times as long; what is older than it may be goes whole. Urgent readings and the last of each
-segment always stay. What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the
-last reading of the segment, so the cloud knows what will not come. Where nothing is left to be thinned, the newest
-reading that is not urgent is refused and counted; it gets no number, so it leaves no gap.
+segment always stay. How old a segment is, is held against the middle of the newest moments, so that one wrong moment
+ages nothing, and by clocks that were set alone.
+
+What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
+segment, so the cloud knows what will not come. Where nothing is left to be thinned, the newest reading that is not
+urgent is refused and counted; it gets no number, so it leaves no gap.
 
 All methods may be called from any thread; they take turns.
 """
@@ -27,6 +30,7 @@ import os
 import threading
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -59,14 +63,15 @@ from pledgewatch_edge.spool_log import (
     write_durably,
 )
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint, Committed, Thinned
+from pledgewatch_wire.codec import MAX_CHECKPOINTS, MAX_READINGS, Checkpoint, Committed, Thinned
 from pledgewatch_wire.marks import Marks
-from pledgewatch_wire.reading import Reading
+from pledgewatch_wire.reading import Clock, Reading
 
 SPOOL_FOLDER: Final = "spool"
 URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
 SECOND_TURN: Final = 24
 _TURNS: Final = 2
+_NEWEST: Final = 33
 FRAME_READINGS: Final = MAX_CHECKPOINTS  # so that a frame can hold a checkpoint of each of its readings
 
 
@@ -109,7 +114,8 @@ class Forgotten(NamedTuple):
 class Segment:
     """A file of the log, and the sequences that it still has (first, last), ascending.
 
-    `turns`: how often it was thinned; `newest_ms`: when its newest reading was measured.
+    `turns`: how often it was thinned; `newest_ms`: the newest moment in it by a clock that was set, None where no such
+    is known.
     """
 
     path: Path
@@ -119,7 +125,7 @@ class Segment:
     runs: list[tuple[int, int]] = field(default_factory=list)
     turns: int = 0
     dropped: int = 0
-    newest_ms: int = 0
+    newest_ms: int | None = None
 
     def add(self, first: int, last: int) -> None:
         """Note that readings stand in it."""
@@ -127,6 +133,12 @@ class Segment:
             first = self.runs.pop()[0]
         self.runs.append((first, last))
         self.last = max(self.last, last)
+
+    def measured(self, readings: Iterable[Reading]) -> None:
+        """Note when readings in it were measured."""
+        for one in readings:
+            if one.clock != Clock.UNSET:
+                self.newest_ms = max(self.newest_ms or 0, one.measured_at_ms)
 
     def kept(self) -> int:
         """How many readings stand in it."""
@@ -177,6 +189,7 @@ class Spool:
         self._committed = Marks(contiguous)
         self._spooled = sum(one.waiting(self._committed) for one in segments)
         self._bytes = sum(one.end for one in segments)
+        self._newest_ms: deque[int] = deque(maxlen=_NEWEST)
         with _disk_errors(folder):
             self._descriptor = os.open(segments[-1].path, os.O_RDWR | os.O_CLOEXEC)
 
@@ -248,8 +261,8 @@ class Spool:
             kept = samples if self._bytes < limit else [one for one in samples if one.is_urgent]
             if self._bytes >= URGENT_RESERVE * limit:
                 kept = []
-            for start in range(0, len(kept), SEGMENT_READINGS):
-                self._store(kept[start : start + SEGMENT_READINGS])
+            if kept:
+                self._store(kept)
             self._note(refused=len(samples) - len(kept))
             return Appended(len(kept), len(samples) - len(kept), thinned)
 
@@ -271,21 +284,6 @@ class Spool:
                     for one in self._payload(run).readings
                     if one.sequence > after_sequence and one.sequence not in self._committed
                 ]
-        return found[:limit]
-
-    def urgent(self, after_sequence: int, limit: int) -> list[Reading]:
-        """The same, of the urgent ones alone."""
-        found: list[Reading] = []
-        with self._lock:
-            for run in self._runs(after_sequence):
-                if len(found) >= limit:
-                    break
-                if run.is_urgent:
-                    found += [
-                        one
-                        for one in self._payload(run).readings
-                        if one.sequence > after_sequence and one.sequence not in self._committed
-                    ]
         return found[:limit]
 
     def checkpoints(self, first: int, last: int) -> list[Checkpoint]:
@@ -414,6 +412,7 @@ class Spool:
             active = self._next_segment()
         sequence, running, signed = self.head_sequence, self._chain_hash, self._signed
         data, checkpoints = b"", 0
+        stored: list[Reading] = []
         for (clock, is_urgent), some in groupby(samples, lambda one: (one.clock, one.is_urgent)):
             for group in _batched(list(some), FRAME_READINGS):
                 readings: list[Reading] = []
@@ -431,10 +430,12 @@ class Spool:
                     signed = sequence
                 data += readings_frame(self.epoch, readings, own, is_urgent=is_urgent)
                 checkpoints += len(own)
+                stored += readings
         first = self.head_sequence + 1
         self._write(data)
         active.add(first, sequence)
-        active.newest_ms = max(active.newest_ms, *(one.measured_at_ms for one in samples))
+        active.measured(stored)
+        self._newest_ms += [one.measured_at_ms for one in stored if one.clock != Clock.UNSET]
         self._chain_hash, self._signed = running, signed
         self._spooled += len(samples)
         if checkpoints:
@@ -467,10 +468,10 @@ class Spool:
         """Thin old segments until there is room for more; how many readings were dropped."""
         dropped = 0
         limits = self._limits
-        if limits.age_s:
-            newest_ms = max((one.newest_ms for one in self._segments), default=0)
+        if limits.age_s and len(self._newest_ms) == _NEWEST:
+            oldest_ms = sorted(self._newest_ms)[_NEWEST // 2] - 1_000 * limits.age_s
             for one in self._segments[:-1]:
-                if one.newest_ms < newest_ms - 1_000 * limits.age_s and one.turns <= _TURNS:
+                if one.newest_ms is not None and one.newest_ms < oldest_ms and one.turns <= _TURNS:
                     dropped += self._thin(one, _TURNS + 1, None)
         for turn, keep_every_s in ((1, limits.thin_to_s), (2, limits.thin_to_s * SECOND_TURN)):
             for one in self._segments[:-1]:
@@ -501,7 +502,7 @@ class Spool:
                 if is_first:
                     bucket = of_bucket
         segment.turns = turn
-        if len(kept) == count:
+        if len(kept) == count or len(kept) > MAX_READINGS:  # more than one declaration can name
             return 0
         first, last = segment.head.first, segment.last
         if before is not None:

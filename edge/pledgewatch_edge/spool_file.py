@@ -234,6 +234,10 @@ def _segment(path: Path) -> tuple[Segment, Content]:
     for run in runs_in(content.frames):
         segment.add(run.first, run.last)
     thinned = thinned_in(content.frames)
+    # Its last frame tells how old a segment is, without all others being read.
+    for run in islice(reversed([*runs_in(content.frames)]), 1):
+        with contextlib.suppress(ValueError):
+            segment.measured(payload_of(run).readings)
     if thinned is not None:
         segment.turns, segment.dropped = 1, thinned.dropped
     return segment, content

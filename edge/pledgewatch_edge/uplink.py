@@ -283,11 +283,11 @@ class Uplink:
             return None
         first, last = run[0].sequence, run[-1].sequence
         checkpoints = await asyncio.to_thread(self._spool.checkpoints, first, last)
-        thinned = await asyncio.to_thread(self._spool.thinned, first, last)
         if len(checkpoints) > MAX_CHECKPOINTS:
             checkpoints = checkpoints[:MAX_CHECKPOINTS]
             last = checkpoints[-1].sequence
             run = run[: last - first + 1]
+        thinned = await asyncio.to_thread(self._spool.thinned, first, last)
         self._is_backlog |= unsent > self._settings.readings_per_payload
         self._next = last + 1
         self._window.send(first, last, self._monotonic())

@@ -47,6 +47,24 @@ class Got(NamedTuple):
     body: bytes
 
 
+def http_scope(method: str, path: str, headers: Mapping[str, str], *, host: str = "127.0.0.1") -> dict[str, Any]:
+    """A request as a server hands it to an application; `path` with its query, `host` is whose it is."""
+    route, _, query = path.partition("?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(route),
+        "raw_path": route.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "client": (host, 1),
+        "server": ("127.0.0.1", 8420),
+    }
+
+
 def answers(app: Any, requests: Iterable[tuple[str, Mapping[str, str]]]) -> list[Got]:
     """What an application answers to GETs, by their paths and headers, one after the other."""
     return asyncio.run(_answers(app, requests))
@@ -65,21 +83,7 @@ async def _got(app: Any, path: str, headers: Mapping[str, str]) -> Got:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    route, _, query = path.partition("?")
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": unquote(route),
-        "raw_path": route.encode(),
-        "query_string": query.encode(),
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        "client": ("testclient", 50_000),
-        "server": ("testserver", 80),
-    }
-    await app(scope, receive, send)
+    await app(http_scope("GET", path, headers, host="testclient"), receive, send)
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Got(sent[0]["status"], found, b"".join(one.get("body", b"") for one in sent))
 

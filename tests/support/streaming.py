@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from unittest import mock
 
 import uvicorn
+from asking import http_scope
 from brokers import free_port
 
 from pledgewatch_cloud.api import live
@@ -54,20 +55,8 @@ def told_until_quiet(app: Any, key: str, after_entry: int = 0, last_event_id: st
             if b": nothing new" in message.get("body", b""):
                 quiet.set()
 
-        headers = [(b"authorization", f"Bearer {key}".encode()), (b"last-event-id", last_event_id.encode())]
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": "/live",
-            "raw_path": b"/live",
-            "query_string": f"after_entry={after_entry}".encode(),
-            "headers": [one for one in headers if one[1]],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 8420),
-        }
+        headers = {"authorization": f"Bearer {key}", **({"last-event-id": last_event_id} if last_event_id else {})}
+        scope = http_scope("GET", f"/live?after_entry={after_entry}", headers)
         await app(scope, receive, send)
 
     # Each call has an event loop of its own; what was waited for on another is made anew.

@@ -7,23 +7,12 @@ from typing import Any
 
 from pledgewatch_cloud.decide.alert_half import spells_of
 from pledgewatch_cloud.decide.alerts import Alert
-from pledgewatch_cloud.decide.causes import Spell
+from pledgewatch_cloud.decide.causes import Spell, named_by
 from pledgewatch_cloud.decide.item import CHANNEL_NAMES
 from pledgewatch_cloud.decide.state import State
 
 CAUSES_MAX = 8
 """Causes that are told of an alert, the newest; `causes` of the alert names all."""
-_NAMES = {
-    "condition": ("lot", "limit", "total"),
-    "mkt": ("lot",),
-    "source": ("device", "channel"),
-    "evidence": ("device", "channel", "doubt"),
-    "fence": ("fence",),
-    "tamper": ("device", "epoch", "sequence"),
-    "clock": ("device", "doubt"),
-    "goods": ("lot", "receipt", "line"),
-    "stock": ("lot",),
-}
 
 
 class Abouts:
@@ -64,8 +53,7 @@ def about(state: State, alert: Alert) -> dict[str, Any]:
 
 def _told(state: State, asset: str, one: Spell) -> dict[str, Any]:
     cause = one.cause
-    names = _NAMES.get(cause.kind.partition("_")[0], ())
-    said = {name: word for name, word in zip(names, cause.about.split("|"), strict=False) if word}
+    said = named_by(cause)
     return {
         "event": one.id,
         "kind": cause.kind,

@@ -114,7 +114,15 @@ _ABOUT = {
     "clock": ("device", "doubt"),
     "goods": ("lot", "receipt", "line"),
     "shortfall": ("lot",),
+    "stock": ("lot",),
 }
+
+
+def named_by(cause: Cause) -> dict[str, str]:
+    """What a cause is about, by the names that its event had for it; `total` is of a lasting breach."""
+    kind = cause.kind.partition("_")[0]
+    names = (*_ABOUT.get(kind, ()), *(("total",) if kind == "condition" else ()))
+    return {name: word for name, word in zip(names, cause.about.split("|"), strict=False) if word}
 
 
 def absorb(facts: AssetFacts, said: SaidEvent, now_ms: int) -> AssetFacts:

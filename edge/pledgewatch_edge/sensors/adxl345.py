@@ -24,7 +24,7 @@ from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings, needed
-from pledgewatch_edge.sensors.i2c import I2cBus, SmbusBus
+from pledgewatch_edge.sensors.i2c import HeldBus, I2cBus, SmbusBus
 from pledgewatch_edge.sensors.polling import moments
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
@@ -87,10 +87,9 @@ class Adxl345Sensor:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._open_bus = open_bus
         self._monotonic = monotonic
-        self._bus: I2cBus | None = None
-        self._world = World(log, f"adxl345 at {settings.address:#04x} of i2c-{settings.bus}")
+        world = World(log, f"adxl345 at {settings.address:#04x} of i2c-{settings.bus}")
+        self._held = HeldBus(open_bus, world, self._set_up)
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """One sample each interval, and one as soon as a blow is hard."""
@@ -107,26 +106,19 @@ class Adxl345Sensor:
                     if is_over:
                         due = self._monotonic() + self._settings.interval_s
         finally:
-            self._let_go()
+            self._held.let_go()
 
     def _emptied(self) -> tuple[int, bool]:
         """The most of what is in the chip's queue, -1 for nothing, and whether it is all that was measured."""
         address = self._settings.address
         try:
-            fresh = self._bus is None
-            bus = self._bus = self._bus or self._open_bus()
-            if fresh:
-                self._set_up(bus)
-                return -1, True
-            (waiting,) = bus.ask(address, bytes([_FIFO_STATUS]), 1)
-            count = min(waiting & 0x3F, QUEUE)
-            # Each reading of all six bytes takes one measurement out of the queue.
-            blows = [shock_mg(bus.ask(address, bytes([_DATA]), _AXES.size)) for _ in range(count)]
-        except OSError as error:
-            self._let_go()
-            self._world.lost(str(error))
+            with self._held.used() as bus:
+                (waiting,) = bus.ask(address, bytes([_FIFO_STATUS]), 1)
+                count = min(waiting & 0x3F, QUEUE)
+                # Each reading of all six bytes takes one measurement out of the queue.
+                blows = [shock_mg(bus.ask(address, bytes([_DATA]), _AXES.size)) for _ in range(count)]
+        except OSError:  # said already
             return -1, False
-        self._world.back()
         return max(blows, default=-1), count < QUEUE
 
     def _set_up(self, bus: I2cBus) -> None:
@@ -137,11 +129,6 @@ class Adxl345Sensor:
             raise OSError(f"is no ADXL345: it calls itself {found:#04x}")
         for register, value in _SETUP:
             bus.write(address, bytes([register, value]))
-
-    def _let_go(self) -> None:
-        bus, self._bus = self._bus, None
-        if bus is not None:
-            bus.close()
 
     def _sample(self, most: int, *, is_whole: bool) -> Sample:
         quality = Quality.GOOD if is_whole else Quality.ESTIMATED

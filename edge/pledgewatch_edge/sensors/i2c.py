@@ -4,8 +4,12 @@ smbus2 speaks to the kernel (`pip install pledgewatch[i2c]`). Two sensors may sh
 a write and the read that follows it, and the kernel lets nobody in between.
 """
 
+import contextlib
 import importlib
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
+
+from pledgewatch_edge.logs import World
 
 
 class I2cBus(Protocol):
@@ -56,3 +60,33 @@ class SmbusBus:
     def close(self) -> None:
         """See I2cBus."""
         self._bus.close()
+
+
+class HeldBus:
+    """The bus of one chip: opened when it is first used, let go where the chip does not answer, then opened again. Each
+    loss is said once, and that it is back."""
+
+    def __init__(self, open_bus: Callable[[], I2cBus], world: World, set_up: Callable[[I2cBus], None]) -> None:
+        """`set_up` prepares the chip each time that the bus was opened; it may raise OSError."""
+        self._open_bus, self._world, self._set_up = open_bus, world, set_up
+        self._bus: I2cBus | None = None
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[I2cBus]:
+        """The bus, with the chip set up. An OSError within lets it go, is said, and is raised."""
+        try:
+            if self._bus is None:
+                self._bus = self._open_bus()
+                self._set_up(self._bus)
+            yield self._bus
+        except OSError as error:
+            self.let_go()
+            self._world.lost(str(error))
+            raise
+        self._world.back()
+
+    def let_go(self) -> None:
+        """Close it. May be called again."""
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            bus.close()

@@ -19,7 +19,7 @@ from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings, needed, temperature_channel
-from pledgewatch_edge.sensors.i2c import I2cBus, SmbusBus
+from pledgewatch_edge.sensors.i2c import HeldBus, I2cBus, SmbusBus
 from pledgewatch_edge.sensors.polling import moments
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
@@ -99,10 +99,9 @@ class Sht3xSensor:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._open_bus = open_bus
         self._monotonic = monotonic
-        self._bus: I2cBus | None = None
-        self._world = World(log, f"sht3x at {settings.address:#04x} of i2c-{settings.bus}")
+        world = World(log, f"sht3x at {settings.address:#04x} of i2c-{settings.bus}")
+        self._held = HeldBus(open_bus, world, lambda _: None)
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """One sample each interval, the first at once."""
@@ -111,25 +110,16 @@ class Sht3xSensor:
                 async for _ in due:
                     yield self._sample(*await asyncio.to_thread(self._measured))
         finally:
-            self._let_go()
+            self._held.let_go()
 
     def _measured(self) -> tuple[tuple[int, Quality], tuple[int, Quality]]:
         try:
-            self._bus = self._bus or self._open_bus()
-            self._bus.write(self._settings.address, MEASURE)
-            time.sleep(MEASURE_S)
-            found = parse(self._bus.read(self._settings.address, 6))
-        except OSError as error:
-            self._let_go()
-            self._world.lost(str(error))
+            with self._held.used() as bus:
+                bus.write(self._settings.address, MEASURE)
+                time.sleep(MEASURE_S)
+                return parse(bus.read(self._settings.address, 6))
+        except OSError:  # said already
             return (0, Quality.SENSOR_GONE), (0, Quality.SENSOR_GONE)
-        self._world.back()
-        return found
-
-    def _let_go(self) -> None:
-        bus, self._bus = self._bus, None
-        if bus is not None:
-            bus.close()
 
     def _sample(self, temperature: tuple[int, Quality], humidity: tuple[int, Quality]) -> Sample:
         channel = temperature_channel(self._settings.temperature)
