@@ -55,7 +55,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
         "facility", *_BASE_FIELDS, "currency", "scale", "cover", "call_minor", "cure_by_ms", every_ms=GAUGED_EVERY_MS
     ),
     "alert": _gauge(
-        "group", "alert", "rule", "severity", "state", "causes", "open", "by", "facility", "lots", "assets"
+        "group", "alert", "rule", "severity", "state", "causes", "open", "by", "facility", "lender", "lots", "assets"
     ),
     # How many alerts are open.
     "alerts": _gauge("severity", "open", every_ms=GAUGED_EVERY_MS),
