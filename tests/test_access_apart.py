@@ -266,6 +266,29 @@ def test_what_was_said_of_a_facility_is_told_to_whose_it_was_then(seeing: Seeing
     assert at_ms < ltv["lender-one"]["until_ms"] < ltv["lender-two"]["until_ms"]
 
 
+def test_the_base_that_stands_is_told_to_who_takes_over_and_nothing_bridges_the_time_between(seeing: Seeing) -> None:
+    """No amount changes while the facility goes from bank to bank, and nothing moves after."""
+    line = {"id": LINE, "borrower": DEPOSITOR, "currency": "USD", "retention_days": 30}
+    seeing.lend_on_sea(LINE)
+    turns = []
+    for lender in (OTHER_BANK, BANK):
+        seeing.tick(30)
+        seeing.keeping.amend(facilities=[line | {"lender": lender}])
+        turns.append(seeing.keeping.clock.at_ms)
+    seeing.tick(5)
+    seeing.keeping.tick()
+    ltv = {user: seeing.get(user, f"/facilities/{LINE}/ltv") for user in ("lender-one", "lender-two", "borrower-one")}
+    held = {user: [(one["at_ms"], one["until_ms"]) for one in told["bases"]] for user, told in ltv.items()}
+    assert held["lender-two"] == [(turns[0], turns[1])]
+    assert held["lender-one"][-2][1] == turns[0]
+    assert held["lender-one"][-1] == (turns[1], seeing.keeping.spine.state.recorded_at_ms)
+    assert [one["base_minor"] for one in ltv["lender-two"]["bases"]] == [ltv["lender-one"]["bases"][-1]["base_minor"]]
+    whole = held["borrower-one"]
+    assert [one for one, _ in whole[1:]] == [until for _, until in whole[:-1]], "to whom it stayed nothing is broken"
+    (event,) = (one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE)
+    assert not [name for name in event["facts"] if name.startswith("change_")]
+
+
 def test_why_a_base_is_another_one_than_the_bank_befores_is_not_told(seeing: Seeing) -> None:
     seeing.pledge(FIRST, BANK)
     hand_over(seeing)

@@ -97,8 +97,8 @@ async def comment_on_alert(
     by: ByOf,
     text: Annotated[str, Body(min_length=1, max_length=TEXT_MAX, examples=["The reefer's plug was found loose."])],
 ) -> dict[str, Any]:
-    """Say something of an alert, for one's own party and keepers. `by` says who; of a user their own name stands. 403
-    where it is not theirs (see its acknowledgement)."""
+    """Say something of an alert, for one's own party and keepers. `by` says who; of a user their own name stands.
+    403 where it is not theirs (see its acknowledgement)."""
     _check_own(view, alert)
     outcome = await service.writer.commit(drafts.comment, alert, by_of(viewer, by), viewer.party, text)
     if outcome is None:
@@ -117,8 +117,8 @@ async def silence_alert(
     until: Annotated[str | None, Body(max_length=64, examples=["2026-03-04T08:00:00Z"])] = None,
 ) -> dict[str, Any]:
     """Put an alert aside for one's own party until a moment (ISO 8601 with its offset, 30 days ahead at most), and say
-    why; without `until` it is put aside no more. It ends by itself when the alert is escalated or clears. 403 where it is
-    not theirs (see its acknowledgement)."""
+    why; without `until` it is put aside no more. It ends by itself when the alert is escalated or clears. 403 where it
+    is not theirs (see its acknowledgement)."""
     _check_own(view, alert)
     until_ms = LIFTED if until is None else _until_ms(until, service.clock.now_ms())
     asked = alert, by_of(viewer, by), viewer.party, why, until_ms

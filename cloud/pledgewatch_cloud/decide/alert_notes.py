@@ -10,8 +10,8 @@ moment: that party's inbox shows it among the silenced ones. That is all it does
   had said anything. So it can hide nothing from anybody but from who asked for that.
 
 Both are of the party of who says them: nobody else is told of them, but keepers. Of each alert the newest COMMENTS_MAX
-comments and one silence of each party are kept in the state, so what one party says drives out nothing of another's; all
-of them stay in the journal.
+comments and one silence of each party are kept in the state, so what one party says drives out nothing of another's;
+all of them stay in the journal.
 """
 
 from typing import NamedTuple

@@ -1,9 +1,9 @@
 """Whose an alert is: who takes it on, says something of it, puts it aside.
 
-An alert about goods is of those alone who may see the goods, for goods that are not pledged alike share none. One about
-no goods (a silent device, a place that is doubted) is one for all who have something in what it is about, be they banks
-that must know nothing of each other. What one of them did about it would be seen by the others: so it is for those alone
-who can mend it, the operator of the device, a warehouse at its own site, and the keeper of the book.
+An alert about goods is of those alone who may see the goods, for goods that are not pledged alike share none. One
+about no goods (a silent device, a place that is doubted) is one for all who have something in what it is about, be they
+banks that must know nothing of each other. What one of them did about it would be seen by the others: so it is for
+those alone who can mend it, the operator of the device, a warehouse at its own site, and the keeper of the book.
 """
 
 from collections.abc import Mapping
