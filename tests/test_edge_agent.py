@@ -242,7 +242,8 @@ async def test_a_spool_that_was_put_back_is_opened_anew_and_a_second_time_within
     outcomes: list[Exception | None] = [ended, None]
     lives: list[int] = []
 
-    async def life(_: object, __: object, stop: asyncio.Event) -> None:
+    async def life(_: object, __: object, stop: asyncio.Event, *, clock: object) -> None:
+        assert clock is None
         lives.append(len(lives))
         if (outcome := outcomes.pop(0)) is not None:
             raise outcome
