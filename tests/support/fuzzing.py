@@ -100,17 +100,20 @@ def assert_not_fooled(some: Iterator[Line]) -> Heard:
     return Heard(said, right, fixes)
 
 
-def _right_in(line: Line) -> list[bytes]:
-    """The right sentences of a line, in order."""
-    if line.is_frame:
-        return [line.data]
+def bodies_in(data: bytes) -> list[bytes]:
+    """The right sentences of a log whose lines all end, without `$`, sum and end."""
     found = []
-    for piece in re.split(rb"[\r\n]", line.data)[:-1]:
+    for piece in re.split(rb"[\r\n]", data)[:-1]:
         _, dollar, body = piece.rpartition(b"$")
         held = _RIGHT.fullmatch(body)
         if dollar and len(body) <= _LONGEST and held and _xor(held[1]) == int(held[2], 16):
-            found.append(b"$" + body + b"\r\n")
+            found.append(held[1])
     return found
+
+
+def _right_in(line: Line) -> list[bytes]:
+    """The right sentences of a line, in order."""
+    return [line.data] if line.is_frame else [_sentence(body) for body in bodies_in(line.data)]
 
 
 def _require_of_this_world(fix: Fix) -> None:
