@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography import x509
@@ -29,18 +30,45 @@ class Authority:
         )
         self._write(name, self._sign(subject, key, [(alternative, False)]), key)
 
+    def grant(self, request: x509.CertificateSigningRequest, begin: dt.datetime, end: dt.datetime) -> x509.Certificate:
+        """A client's certificate for a request, good for that time."""
+        public = request.public_key()
+        assert isinstance(public, ec.EllipticCurvePublicKey)
+        return self._sign_public(request.subject, public, [], begin, end)
+
+    def revoke(self, serials: Iterable[int], file: Path) -> None:
+        """Write the list of these revoked certificates."""
+        now = dt.datetime.now(dt.UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(now - dt.timedelta(hours=1)).next_update(now + dt.timedelta(days=1))
+        for serial in serials:
+            one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+            builder = builder.add_revoked_certificate(one)
+        file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
     def _sign(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extensions: list[tuple[x509.ExtensionType, bool]]
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
+        begin, end = now - dt.timedelta(hours=1), now + dt.timedelta(days=1)
+        return self._sign_public(subject, key.public_key(), extensions, begin, end)
+
+    def _sign_public(
+        self,
+        subject: x509.Name,
+        public: ec.EllipticCurvePublicKey,
+        extensions: list[tuple[x509.ExtensionType, bool]],
+        begin: dt.datetime,
+        end: dt.datetime,
+    ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
-            .public_key(key.public_key())
+            .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(days=1))
+            .not_valid_before(begin)
+            .not_valid_after(end)
         )
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
