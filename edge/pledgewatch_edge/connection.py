@@ -46,6 +46,9 @@ _NOT_LET_IN: Final = (
 )  # user or password, not authorized, banned: in a CONNACK of 3.1.1, of 5
 _VERSIONS: Final = {MqttProtocol.V5: aiomqtt.ProtocolVersion.V5, MqttProtocol.V311: aiomqtt.ProtocolVersion.V311}
 log = logging.getLogger(__name__)
+library_log = logging.getLogger(f"{__name__}.library")
+# What becomes of a connection is said once by whoever owns it, and not at each try.
+library_log.addFilter(lambda record: not str(record.msg).startswith("failed to receive on socket"))
 
 
 class RefusedError(aiomqtt.MqttError):
@@ -190,6 +193,7 @@ class Connector:
             max_inflight_messages=PUBLISHES_MAX,
             properties=_properties() if is_5 else None,
             tls_context=tls,
+            logger=library_log,
         )
 
     def _password(self) -> str | None:

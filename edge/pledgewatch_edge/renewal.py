@@ -166,6 +166,8 @@ class Renewal:
         if not is_taken and has_better:
             raise StateError("the broker has not let the new certificate in; the one in force stays")
         await asyncio.to_thread(self._identity.install)
+        if not is_taken:
+            raise StateError("the broker lets in neither the certificate of before nor the new one")
         await self._standing.accepted(CLOUD)
         renewed = await asyncio.to_thread(self._identity.term)
         log.info("certificate renewed until=%s", told(renewed.end_ms if renewed else 0))

@@ -98,7 +98,11 @@ def _noting(note: Callable[[str], None]) -> type[ssl.SSLSocket]:
                 return super().read(*arguments, **named)
 
         def do_handshake(self, *arguments: Any, **named: Any) -> None:
-            with noted():
-                super().do_handshake(*arguments, **named)
+            try:
+                with noted():
+                    super().do_handshake(*arguments, **named)
+            except OSError:
+                self.close()  # the MQTT library forgets it
+                raise
 
     return Socket

@@ -190,9 +190,9 @@ class Uplink:
     ) -> None:
         async with self._connector.connect(will, shown) as client:
             self._begin()
-            if trial is not None and not trial.done():
-                trial.set_result(True)
             await self.standing.accepted(BROKER)
+            if trial is not None:
+                trial.set_result(True)
             listening = asyncio.create_task(self._listen(client), name="uplink-listen")
             sending = asyncio.create_task(self._send(client), name="uplink-send")
             again = asyncio.create_task(self._wait_again(), name="uplink-again")

@@ -21,14 +21,14 @@ class Authority:
         certificate = self._sign(self._name, self._key, [(x509.BasicConstraints(ca=True, path_length=None), True)])
         self._write(name, certificate, self._key)
 
-    def issue(self, name: str) -> None:
+    def issue(self, name: str, *, until: dt.timedelta = dt.timedelta(days=1)) -> None:
         """NAME.pem and NAME.key, good for a client, and for a server of that name or on the loopback address."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         alternative = x509.SubjectAlternativeName(
             [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         )
-        self._write(name, self._sign(subject, key, [(alternative, False)]), key)
+        self._write(name, self._sign(subject, key, [(alternative, False)], until), key)
 
     def grant(self, request: x509.CertificateSigningRequest, begin: dt.datetime, end: dt.datetime) -> x509.Certificate:
         """A client's certificate for a request, good for that time."""
@@ -47,10 +47,14 @@ class Authority:
         file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def _sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extensions: list[tuple[x509.ExtensionType, bool]]
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        extensions: list[tuple[x509.ExtensionType, bool]],
+        until: dt.timedelta = dt.timedelta(days=1),
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
-        begin, end = now - dt.timedelta(hours=1), now + dt.timedelta(days=1)
+        begin, end = now - dt.timedelta(hours=1), now + until
         return self._sign_public(subject, key.public_key(), extensions, begin, end)
 
     def _sign_public(
