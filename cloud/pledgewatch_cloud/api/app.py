@@ -55,7 +55,6 @@ _NOUNS = (
     exposures,
     facilities,
     fences,
-    identities,
     live,
     lots,
     market,
@@ -65,7 +64,7 @@ _NOUNS = (
     registry,
     stress,
 )
-# What is handed in there, is handed in by senders or signed by parties, who show that they are by that alone; and what
+# What is handed in there, is handed in by senders, or signed by parties and devices, who show that they are by that alone; and what
 # anybody may know: whether the service is there, and what verifies a credential. Who logs in is not known yet.
 _OPEN = (notices, epcis, stock, receipts, warehouses, identities, status, metrics, login)
 

@@ -31,9 +31,7 @@ def add(commands: Commands) -> None:
     invite.add_argument("--replaces", default="", metavar="OLD", help="the device whose place and asset it takes")
     invite.add_argument("--valid-h", type=int, default=72, help="for how many hours the claim is good (%(default)s)")
     invite.add_argument("--settings", type=Path, metavar="FILE", help="TOML that the device puts into its settings")
-    invite.add_argument(
-        "--svg", type=Path, metavar="FILE", help="put the square code there, a picture to be printed"
-    )
+    invite.add_argument("--svg", type=Path, metavar="FILE", help="put the square code there, a picture to be printed")
     invite.set_defaults(command=_invite)
 
     revoke = acts.add_parser("revoke", help="take a device's identity away; nothing more of it is taken")
