@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -109,7 +110,7 @@ async def test_the_broker_lets_in_a_key_that_never_leaves_its_token(
 
 def test_a_token_that_cannot_be_used_is_named(token: Pkcs11Settings, tmp_path: Path) -> None:
     (tmp_path / "pin").write_text("0000\n", encoding="ascii")
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "has no key 'other'": {"key_label": "other"},
         "the token 'pledgewatch' of .* cannot be used": {"pin_file": tmp_path / "pin"},
         "the token 'pledgewatch' of .*/pin cannot be used": {"module": tmp_path / "pin"},

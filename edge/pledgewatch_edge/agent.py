@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import StationSettings
+from pledgewatch_edge.sampling import Sampler
+from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import clashes, sections, sensors_of, with_sections_of_others
 from pledgewatch_edge.sensors.adxl345 import Adxl345Settings
 from pledgewatch_edge.sensors.contacts import ContactsSettings
@@ -37,6 +39,7 @@ class EdgeSettings(StationSettings):
     """The whole configuration of an edge agent."""
 
     clock: ClockSettings = field(default_factory=ClockSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     gps: GpsSettings | None = None
     gpsd: GpsdSettings | None = None
     onewire: OneWireSettings | None = None
@@ -50,7 +53,8 @@ class EdgeSettings(StationSettings):
         table = sections(type(self))
         if all(getattr(self, section) is None for section in table):
             raise ValueError(f"names no sensor; add a section {' or '.join(f'[{section}]' for section in table)}")
-        if found := clashes(self):
+        given = {channel for section in table if (one := getattr(self, section)) for channel in one.channels}
+        if found := [*clashes(self), *self.sampling.faults(given)]:
             raise ValueError("; ".join(found))
 
 
@@ -71,4 +75,4 @@ def load(file: Path) -> EdgeSettings:
 def station_of(settings: EdgeSettings) -> Station:
     """The agent's one station."""
     clock = AgentClock(trust_system=settings.clock.trust_system)
-    return Station(settings, lambda: sensors_of(settings, clock), {})
+    return Station(settings, lambda: sensors_of(settings, clock), {}, lambda: Sampler(settings.sampling))

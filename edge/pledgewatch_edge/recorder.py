@@ -1,9 +1,10 @@
 """From the sensors to the spool: whatever is measured while one batch goes to disk is the next batch.
 
-Sensors put samples into a short queue and go on; one task takes what is there and appends it in one write, so a slow
-flash card makes the batches larger and not the sensors late. A batch waits `hold_s` for more, unless something in it is
-urgent: each write costs the card a block, however little is in it. While the disk refuses, samples are kept in memory
-up to WAITING_MAX and the append is tried again; beyond that the newest is refused and counted.
+What is kept at all is sampling.py's to say. Sensors put samples into a short queue and go on; one task takes what is
+there and appends it in one write, so a slow flash card makes the batches larger and not the sensors late. A batch waits
+`hold_s` for more, unless something in it is urgent: each write costs the card a block, however little is in it. While
+the disk refuses, samples are kept in memory up to WAITING_MAX and the append is tried again; beyond that the newest is
+refused and counted.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Final
 
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.spool import Spool, SpoolError
 from pledgewatch_wire.reading import Cell, Channel
@@ -33,12 +35,14 @@ class Recorder:
         spool: Spool,
         on_append: Callable[[], None],
         *,
+        sampler: Sampler | None = None,
         retry_s: float = 2.0,
         hold_s: float = 0.0,
         waiting_max: int = WAITING_MAX,
     ) -> None:
         self._spool = spool
         self._on_append = on_append
+        self._sampler = sampler or Sampler()
         self._retry_s = retry_s
         self._hold_s = hold_s
         self._held_since_s = 0.0
@@ -54,10 +58,11 @@ class Recorder:
         await self._queue.put(sample)
 
     async def record(self, sensor: Sensor) -> None:
-        """Hand over all samples of a sensor, for ever."""
+        """Hand over what is kept of a sensor's samples, for ever."""
         async with contextlib.aclosing(sensor.samples()) as samples:
             async for sample in samples:
-                await self.put(sample)
+                if (kept := self._sampler.take(sample)) is not None:
+                    await self.put(kept)
 
     async def finish(self) -> None:
         """Tell `run` to write what it has and return."""

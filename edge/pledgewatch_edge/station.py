@@ -1,6 +1,6 @@
 """A station: one device's readings from its sensors to the broker.
 
-    sensors -> recorder -> spool -> uplink -> broker
+    sensors -> sampler -> recorder -> spool -> uplink -> broker
 
 Beside the uplink its certificate is renewed, where the device was claimed (renewal.py).
 
@@ -30,6 +30,7 @@ from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.renewal import Renewal
+from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
@@ -43,12 +44,13 @@ log = logging.getLogger(__name__)
 
 
 class Station(NamedTuple):
-    """One station of a program. `make_sensors` makes them anew for each opening of the spool; `about` is what the
-    program says of it beside its device."""
+    """One station of a program. `make_sensors` and `make_sampler` make theirs anew for each opening of the spool;
+    `about` is what the program says of it beside its device."""
 
     settings: StationSettings
     make_sensors: Callable[[], Sequence[Sensor]]
     about: Mapping[str, str]
+    make_sampler: Callable[[], Sampler] = Sampler
 
     @property
     def device(self) -> str:
@@ -57,9 +59,14 @@ class Station(NamedTuple):
 
 
 async def run_station(
-    settings: StationSettings, sensors: Sequence[Sensor], stop: asyncio.Event, *, retry_s: float = 2.0
+    settings: StationSettings,
+    sensors: Sequence[Sensor],
+    stop: asyncio.Event,
+    *,
+    sampler: Sampler | None = None,
+    retry_s: float = 2.0,
 ) -> None:
-    """Measure, spool and send until `stop` is set.
+    """Measure, spool and send until `stop` is set. Without a sampler of its own all samples are kept.
 
     Raises StateError or SpoolError where the state folder cannot be used, and an ExceptionGroup where a task fails.
     """
@@ -77,7 +84,7 @@ async def run_station(
             await asyncio.to_thread(identity.mend)
             uplink = Uplink(settings, spool)
             renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with)
-            recorder = Recorder(spool, uplink.wake, retry_s=retry_s, hold_s=settings.spool.hold_s)
+            recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=settings.spool.hold_s)
             for one in sensors:
                 if isinstance(one, WatchesSpool):
                     one.spooled = lambda: spool.spooled
@@ -108,7 +115,7 @@ async def keep_running(station: Station, stop: asyncio.Event) -> None:
     last_given_up = -math.inf
     while not stop.is_set():
         try:
-            await run_station(station.settings, station.make_sensors(), stop)
+            await run_station(station.settings, station.make_sensors(), stop, sampler=station.make_sampler())
         except ExceptionGroup as errors:
             broken, others = errors.split(SpoolCorruptError)
             now = time.monotonic()
