@@ -157,7 +157,7 @@ async def test_an_outage_from_the_first_moment(broker: BrokerProcess, tmp_path: 
             values = [listener.readings[(1, number)].cells[0] for number in range(1, 300)]
             assert values[0].quality == Quality.GOOD
             assert values[-1].quality == Quality.SENSOR_GONE
-            shown = json.loads(program("pledgewatch_edge", "status", "--config", str(config)).stdout)
+            shown = json.loads(program("pledgewatch_edge", "status", "--json", "--config", str(config)).stdout)
             assert shown["device"] == DEVICE
             assert shown["measured"] == shown["head_sequence"] > 300
             assert shown["refused"] == 0

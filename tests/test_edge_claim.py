@@ -377,7 +377,7 @@ def test_the_command_reads_the_claim_and_says_what_is_missing(
         file.write("\n[host]\n")
     assert main(["run", "--check", "--config", str(device.config)]) == 0
     capsys.readouterr()
-    assert main(["status", "--config", str(device.config)]) == 0
+    assert main(["status", "--json", "--config", str(device.config)]) == 0
     status = json.loads(capsys.readouterr().out)
     ends = dt.datetime.fromisoformat(status["certificate_ends"])
     assert abs(ends - cloud.end) < dt.timedelta(seconds=2)

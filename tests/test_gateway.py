@@ -227,7 +227,7 @@ def test_identity_and_status_tell_of_every_zone(tmp_path: Path, capsys: pytest.C
     assert racks["public_key"] == public_key_hex(load_or_create_key(tmp_path / "elsewhere")) != cold["public_key"]
     with new_spool(tmp_path / "elsewhere", device="racks") as spool:
         spool.append(samples(3))
-    assert main(["status", "--config", str(file)]) == 0
+    assert main(["status", "--json", "--config", str(file)]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["zone"], one["gateway"], one["spooled"]) for one in told] == [
         ("Cold room", "site-la-3", 0),
@@ -244,8 +244,11 @@ def test_a_zone_that_cannot_be_told_of_keeps_no_other_from_it(
     (folder / "device.key").chmod(0o644)
     (folder / "spool").mkdir()
     (folder / "spool" / "0001-0000000000000001.log").write_bytes(b"this is no log" * 20)
-    for command, cure in (("identity", "run chmod 600 on it"), ("status", "0001.log holds nothing that is whole")):
-        assert main([command, "--config", str(file)]) == 1
+    for command, cure in (
+        (["identity"], "run chmod 600 on it"),
+        (["status", "--json"], "0001.log holds nothing that is whole"),
+    ):
+        assert main([*command, "--config", str(file)]) == 1
         said = capsys.readouterr()
         assert [json.loads(line)["device"] for line in said.out.splitlines()] == ["racks"]
         assert cure in said.err

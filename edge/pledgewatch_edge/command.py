@@ -18,6 +18,7 @@ from pledgewatch_edge.logs import to_stream
 from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import Station
+from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.tls_identity import standing_of
 from pledgewatch_wire import __version__
 from pledgewatch_wire.piped import piped
@@ -35,8 +36,9 @@ def add_station_commands(commands: "argparse._SubParsersAction[argparse.Argument
         "identity", help="print who each device is, one JSON object a line; makes keys that are needed"
     )
     status_parser = commands.add_parser(
-        "status", help="print how each spool and certificate stand, one JSON object a line; the program may be running"
+        "status", help="tell how each spool and certificate stand; the program may be running"
     )
+    status_parser.add_argument("--json", action="store_true", help="print it for programs, one JSON object a line")
     for parser in (run_parser, identity_parser, status_parser):
         parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML")
 
@@ -59,9 +61,9 @@ def act(
     code; raises SettingsError."""
     match arguments.command:
         case "identity":
-            return _print_each(stations, identity_of, out, errors)
+            return _print_each(stations, identity_of, _in_json, out, errors)
         case "status":
-            return _print_each(stations, status_of, out, errors)
+            return _print_each(stations, status_of, _in_json if arguments.json else _in_words, out, errors)
         case _:
             return _run(stations, beside, arguments, out, errors)
 
@@ -110,9 +112,13 @@ def _run(
 
 
 def _print_each(
-    stations: Sequence[Station], tell: Callable[[Station], Mapping[str, object]], out: TextIO, errors: TextIO
+    stations: Sequence[Station],
+    tell: Callable[[Station], Mapping[str, object]],
+    form: Callable[[Mapping[str, object]], str],
+    out: TextIO,
+    errors: TextIO,
 ) -> int:
-    """A line for each station; one that cannot be told of keeps no other from it."""
+    """What is told of each station; one that cannot be told of keeps no other from it."""
     code = 0
     for station in stations:
         device = station.settings.device
@@ -122,6 +128,13 @@ def _print_each(
             errors.write(f"{error}\n")
             code = FAILED
             continue
-        line = {"operator": device.operator, "device": device.name, **station.about, **told}
-        out.write(json.dumps(line) + "\n")
+        out.write(form({"operator": device.operator, "device": device.name, **station.about, **told}))
     return code
+
+
+def _in_json(found: Mapping[str, object]) -> str:
+    return json.dumps(found) + "\n"
+
+
+def _in_words(found: Mapping[str, object]) -> str:
+    return "".join(f"{line}\n" for line in status_words(found))

@@ -63,6 +63,8 @@ class World:
         self._logger = logger
         self._name = name
         self._is_lost = False
+        self.reason = ""
+        """Why it was found lost the last time; nothing while it is there."""
 
     @property
     def is_lost(self) -> bool:
@@ -73,10 +75,10 @@ class World:
         """Say so, if it was not lost already."""
         if not self._is_lost:
             self._logger.warning("%s lost reason=%r", self._name, reason)
-        self._is_lost = True
+        self._is_lost, self.reason = True, reason
 
     def back(self) -> None:
         """Say so, if it was lost."""
         if self._is_lost:
             self._logger.info("%s back", self._name)
-        self._is_lost = False
+        self._is_lost, self.reason = False, ""

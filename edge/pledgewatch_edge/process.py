@@ -6,11 +6,13 @@ are enough for every station, and none waits for another's.
 
 Stations stand alone: one that cannot go on says so in the log and ends, and the others measure on. So does what a
 program runs beside them (a gateway's sources, its status page). The process ends when it is told to, or when no station
-is left.
+is left. Where systemd has started it, it is told that the process has started once each station has opened its spool,
+or has ended (systemd.py).
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -21,6 +23,8 @@ from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.logs import about_device, leaves
 from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
 from pledgewatch_edge.station import Station, keep_running
+from pledgewatch_edge.systemd import Notifier, keep_told
+from pledgewatch_edge.uplink import Uplink
 
 THREADS_EACH: Final = (
     7  # to append, forget and read; to connect; to renew; for two sensors. They are made when they are needed
@@ -48,9 +52,15 @@ async def _run_all(stations: Sequence[Station], beside: Sequence[Beside] = ()) -
     with _stop_signals(loop, stop):
         async with asyncio.TaskGroup() as group:
             helping = [group.create_task(_help(one), name=one.name) for one in beside]
-            lives = [group.create_task(_live(one, stop), name=f"station {one.device}") for one in stations]
+            begun = [asyncio.Event() for _ in stations]
+            lives = [
+                group.create_task(_live(one, stop, event), name=f"station {one.device}")
+                for one, event in zip(stations, begun, strict=True)
+            ]
+            started = functools.partial(_all_set, begun)
+            telling = group.create_task(keep_told(Notifier(), started, stop), name="systemd")
             await asyncio.wait(lives)
-            for task in helping:
+            for task in (*helping, telling):
                 task.cancel()
     return all(life.result() for life in lives)
 
@@ -64,11 +74,21 @@ async def _help(one: Beside) -> None:
             log.error("%s ended error=%s %s", one.name, type(leaf).__name__, leaf, exc_info=leaf)
 
 
-async def _live(station: Station, stop: asyncio.Event) -> bool:
-    """The whole life of a station. Whether it was told to end."""
+async def _all_set(events: Sequence[asyncio.Event]) -> None:
+    for one in events:
+        await one.wait()
+
+
+async def _live(station: Station, stop: asyncio.Event, begun: asyncio.Event) -> bool:
+    """The whole life of a station; `begun` is set once its spool is open, or it has ended. Whether it was told to
+    end."""
+
+    def opened(_: Uplink) -> None:
+        begun.set()
+
     with about_device(station.device):
         try:
-            await keep_running(station, stop)
+            await keep_running(station, stop, opened)
         except (StateError, SpoolError, SpoolCorruptError) as error:
             log.error("ended error=%r", str(error))
             return False
@@ -76,6 +96,8 @@ async def _live(station: Station, stop: asyncio.Event) -> bool:
             for leaf in leaves(error):
                 log.error("ended error=%s %s", type(leaf).__name__, leaf, exc_info=leaf)
             return False
+        finally:
+            begun.set()
     return True
 
 

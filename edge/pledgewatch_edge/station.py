@@ -44,6 +44,9 @@ OPEN_AGAIN_AFTER_S: Final = 3_600.0
 CANCEL_AGAIN_S: Final = 5.0
 log = logging.getLogger(__name__)
 
+# Called each time that a station has opened its spool and begins, with what sends its readings.
+Opened = Callable[[Uplink], None]
+
 
 class Station(NamedTuple):
     """One station of a program. `make_sensors` and `make_sampler` make theirs anew for each opening of the spool;
@@ -68,10 +71,11 @@ async def run_station(
     *,
     sampler: Sampler | None = None,
     clock: AgentClock | None = None,
+    opened: Opened | None = None,
     retry_s: float = 2.0,
 ) -> None:
     """Measure, spool and send until `stop` is set. Without a sampler of its own all samples are kept; `clock` is that
-    of the sensors.
+    of the sensors; `opened` is called once its spool is open.
 
     Raises StateError or SpoolError where the state folder cannot be used, and an ExceptionGroup where a task fails.
     """
@@ -88,6 +92,8 @@ async def run_station(
             identity = TlsIdentity(settings.device.state_folder, settings.device.pkcs11)
             await asyncio.to_thread(identity.mend)
             uplink = Uplink(settings, spool)
+            if opened is not None:
+                opened(uplink)
             renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with)
             undated = Undated(settings.device.state_folder, clock or AgentClock())
             hold_s = settings.spool.hold_s
@@ -117,7 +123,7 @@ async def run_station(
             )
 
 
-async def keep_running(station: Station, stop: asyncio.Event) -> None:
+async def keep_running(station: Station, stop: asyncio.Event, opened: Opened | None = None) -> None:
     """`run_station`, and again where the spool was given up, until `stop` is set. Raises what it raises."""
     last_given_up = -math.inf
     while not stop.is_set():
@@ -128,6 +134,7 @@ async def keep_running(station: Station, stop: asyncio.Event) -> None:
                 stop,
                 sampler=station.make_sampler(),
                 clock=station.clock,
+                opened=opened,
             )
         except ExceptionGroup as errors:
             broken, others = errors.split(SpoolCorruptError)

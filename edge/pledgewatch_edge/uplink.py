@@ -138,6 +138,11 @@ class Uplink:
         """Whether the broker could not be reached at the latest try."""
         return self._world.is_lost
 
+    @property
+    def lost_reason(self) -> str:
+        """Why the broker could not be reached at the latest try; nothing where it could."""
+        return self._world.reason
+
     def wake(self) -> None:
         """The spool has grown."""
         self._work.set()

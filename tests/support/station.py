@@ -134,9 +134,10 @@ class Station:
         return str(self.edge_says(name, "identity")["public_key"])
 
     def edge_says(self, name: str, command: str) -> dict[str, Any]:
-        """What `pledgewatch-edge identity` or `status` prints."""
+        """What `pledgewatch-edge identity` or `status` prints for programs."""
+        words = [command, "--json"] if command == "status" else [command]
         done = subprocess.run(
-            [sys.executable, "-m", "pledgewatch_edge", command, "--config", str(self.folder / f"{name}.toml")],
+            [sys.executable, "-m", "pledgewatch_edge", *words, "--config", str(self.folder / f"{name}.toml")],
             capture_output=True,
             text=True,
             check=True,

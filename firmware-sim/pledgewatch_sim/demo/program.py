@@ -274,7 +274,7 @@ class _Demo:
         look at its own configuration says how much time it is given until the twelve days begin."""
         for one in AGENTS:
             self._write(f"{one.name}.toml", files.agent(one, self._folder, self._ports.mqtt, self._cycle_s))
-        said = await asyncio.gather(*(self._said_by("identity", one) for one in AGENTS))
+        said = await asyncio.gather(*(self._said_by(one, "identity") for one in AGENTS))
         for one in AGENTS:
             await self._troupe.start("pledgewatch_edge", one.name, f"{one.name}.toml", "run")
         self._lay_out(60_000)
@@ -560,8 +560,8 @@ class _Demo:
     async def _statuses(self) -> dict[str, dict[str, Any]]:
         """What each device has counted, by its name."""
         started = [one for one in self._sites if one.gateway.name in self._troupe]
-        agents = asyncio.gather(*(self._said_by("status", one) for one in AGENTS))
-        gateways = asyncio.gather(*(one.said_by_gateway("status") for one in started))
+        agents = asyncio.gather(*(self._said_by(one, "status", "--json") for one in AGENTS))
+        gateways = asyncio.gather(*(one.said_by_gateway("status", "--json") for one in started))
         said = dict(zip((one.device for one in AGENTS), await agents, strict=True))
         said |= {zone["device"]: zone for zones in await gateways for zone in zones}
         return said | {one.device: {"measured": one.measured, "refused": 0} for one in self._by_name.values()}
@@ -587,10 +587,10 @@ class _Demo:
             "seconds": round(time.monotonic() - self._began, 1),
         }
 
-    async def _said_by(self, command: str, one: Container) -> dict[str, Any]:
+    async def _said_by(self, one: Container, *command: str) -> dict[str, Any]:
         """What a device's own program prints."""
         said: dict[str, Any] = json.loads(
-            await output_of("pledgewatch_edge", command, "--config", str(self._folder / f"{one.name}.toml"))
+            await output_of("pledgewatch_edge", *command, "--config", str(self._folder / f"{one.name}.toml"))
         )
         return said
 

@@ -103,9 +103,9 @@ class Site:
             Load(one["lot"], one["bin"], int(one["quantity"])) for one in rows if one["lot"] not in gone
         )
 
-    async def said_by_gateway(self, command: str) -> list[dict[str, Any]]:
+    async def said_by_gateway(self, *command: str) -> list[dict[str, Any]]:
         """What the gateway's own program prints, a line for each zone."""
-        said = await output_of("pledgewatch_gateway", command, "--config", str(self.gateway_file))
+        said = await output_of("pledgewatch_gateway", *command, "--config", str(self.gateway_file))
         return [json.loads(line) for line in said.splitlines()]
 
     async def book_part(self) -> dict[str, Any]:
