@@ -8,12 +8,14 @@ from typing import TextIO
 
 from pledgewatch_edge import command
 from pledgewatch_edge.agent import load, station_of
+from pledgewatch_edge.install import options
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command.new_parser("pledgewatch-edge", "Measures, keeps and sends the readings of one device.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command.add_station_commands(commands)
+    options.add_commands(commands)
     claim = commands.add_parser(
         "claim", help="make this the device that the cloud has invited: keys, certificate and configuration"
     )
@@ -40,6 +42,10 @@ def _act(arguments: argparse.Namespace, out: TextIO, errors: TextIO) -> int:
         from pledgewatch_edge import nmea_command  # noqa: PLC0415 - the agent never needs it
 
         return nmea_command.run(arguments.files, summary=arguments.summary, out=out)
+    if arguments.command in {"setup", "self-test"}:
+        from pledgewatch_edge.install import setup_command  # noqa: PLC0415 - the agent never needs it
+
+        return setup_command.run(arguments, sys.stdin, out, errors)
     if arguments.command == "claim":
         from pledgewatch_edge import claim_command  # noqa: PLC0415 - the agent never needs it
 

@@ -67,6 +67,11 @@ class Adxl345Settings(SensorSettings):
         return Adxl345Sensor(self, clock, lambda: SmbusBus(self.bus))
 
 
+def identity_at(bus: I2cBus, address: int) -> int:
+    """What the chip there calls itself; an ADXL345 DEVICE_ID. Raises OSError where nobody answers."""
+    return bus.ask(address, bytes([_ID]), 1)[0]
+
+
 def shock_mg(axes: bytes) -> int:
     """How far six bytes of the three axes are from rest, in thousandths of g."""
     x, y, z = _AXES.unpack(axes)
@@ -124,7 +129,7 @@ class Adxl345Sensor:
     def _set_up(self, bus: I2cBus) -> None:
         """Raises OSError where it is another chip."""
         address = self._settings.address
-        (found,) = bus.ask(address, bytes([_ID]), 1)
+        found = identity_at(bus, address)
         if found != DEVICE_ID:
             raise OSError(f"is no ADXL345: it calls itself {found:#04x}")
         for register, value in _SETUP:

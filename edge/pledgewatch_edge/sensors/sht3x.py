@@ -85,6 +85,13 @@ def _scaled(signal: int, full: int) -> int:
     return (2 * signal * full + _FULL_SCALE) // (2 * _FULL_SCALE)
 
 
+def measured_once(bus: I2cBus, address: int) -> tuple[tuple[int, Quality], tuple[int, Quality]]:
+    """One measurement, as `parse` tells it. Takes MEASURE_S; raises OSError where nobody answers."""
+    bus.write(address, MEASURE)
+    time.sleep(MEASURE_S)
+    return parse(bus.read(address, 6))
+
+
 class Sht3xSensor:
     """The chip: one sample each interval."""
 
@@ -115,9 +122,7 @@ class Sht3xSensor:
     def _measured(self) -> tuple[tuple[int, Quality], tuple[int, Quality]]:
         try:
             with self._held.used() as bus:
-                bus.write(self._settings.address, MEASURE)
-                time.sleep(MEASURE_S)
-                return parse(bus.read(self._settings.address, 6))
+                return measured_once(bus, self._settings.address)
         except OSError:  # said already
             return (0, Quality.SENSOR_GONE), (0, Quality.SENSOR_GONE)
 

@@ -1,0 +1,140 @@
+"""Which of the things that were found are this device's: asked on the terminal, or taken from the options.
+
+What an option says is not asked. With `--yes` nothing is: what is measured and not said otherwise is taken, a receiver
+on a serial line before gpsd, of several the first. Contacts cannot be found, so without a word there are none.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, TextIO, TypeVar
+
+from pledgewatch_edge.install.draft import contact
+from pledgewatch_edge.install.finding import Found
+
+NONE: Final = "none"
+RECEIVERS: Final = ("gps", "gpsd")
+CHIPS: Final = ("sht3x", "adxl345")
+T = TypeVar("T")
+
+
+class ChoiceError(ValueError):
+    """What was said cannot be chosen; the text says why, and what to say."""
+
+
+class Chosen(NamedTuple):
+    """What the device has: things that were found, and contacts by their line."""
+
+    things: list[Found]
+    contacts: Mapping[int, str]
+
+
+class Asker:
+    """Asks on a terminal until the answer can be used."""
+
+    def __init__(self, typed: TextIO, out: TextIO) -> None:
+        self._typed, self._out = typed, out
+
+    def ask(self, question: str, default: str, use: Callable[[str], T]) -> T:
+        """What `use` makes of the answer; where it raises ValueError that is said, and asked again. Raises ChoiceError
+        where nobody answers any more."""
+        while True:
+            self._out.write(f"{question} [{default}]: " if default else f"{question}: ")
+            self._out.flush()
+            line = self._typed.readline(8_192)
+            if not line:
+                raise ChoiceError("nobody answers; run this in a terminal, or with --yes and what it should choose")
+            try:
+                return use(line.strip() or default)
+            except ValueError as error:
+                self._out.write(f"{error}\n")
+
+    def confirm(self, question: str) -> bool:
+        """Whether the answer is yes."""
+        return self.ask(question, "yes", _yes_or_no)
+
+
+def choose(found: Sequence[Found], arguments: argparse.Namespace, asker: Asker | None) -> Chosen:
+    """What is chosen of what was found; `asker` None asks nobody. Raises ChoiceError."""
+    measured = [one for one in found if one.settings is not None and one.section not in arguments.without]
+    receivers = [one for section in RECEIVERS for one in measured if one.section == section]
+    probes = [one for one in measured if one.section == "onewire"]
+    things = [*_receiver(receivers, arguments, asker), *_probes(probes, arguments, asker)]
+    for section in CHIPS:
+        things += _chip([one for one in measured if one.section == section], asker)
+    return Chosen(things, _contacts(arguments, asker))
+
+
+def _receiver(receivers: Sequence[Found], arguments: argparse.Namespace, asker: Asker | None) -> list[Found]:
+    if arguments.gps == NONE:
+        return []
+    if arguments.gps is not None:
+        right = [one for one in receivers if arguments.gps == one.place]
+        if not right:
+            heard = ", ".join(one.place for one in receivers) or "none at all"
+            raise ChoiceError(f"--gps {arguments.gps}: no receiver is heard there; heard were {heard}")
+        return right
+    if asker is None or not receivers:
+        return list(receivers[:1])
+    lines = [f"  {number} {one.place}" for number, one in enumerate(receivers, 1)]
+    question = "\n".join(["Which receiver tells where this is? 0 for none", *lines, "receiver"])
+    number = asker.ask(question, "1", lambda text: _number(text, len(receivers), least=0))
+    return [receivers[number - 1]] if number else []
+
+
+def _probes(probes: Sequence[Found], arguments: argparse.Namespace, asker: Asker | None) -> list[Found]:
+    by_place = {one.place: one for one in probes}
+    if arguments.probes is not None:
+        names = [name for name in arguments.probes if name != NONE]
+        if missing := [name for name in names if name not in by_place]:
+            there = ", ".join(by_place) or "none at all"
+            raise ChoiceError(f"--probes {missing[0]}: no such probe is here; here are {there}")
+        return [by_place[name] for name in names]
+    if asker is None or not probes:
+        return list(probes)
+    lines = [f"  {number} {one.place}" for number, one in enumerate(probes, 1)]
+    about = "Which probes, in the order of their channels? Warm one in your hand to tell them apart; 0 for none"
+    order = " ".join(str(number) for number in range(1, len(probes) + 1))
+    numbers = asker.ask("\n".join([about, *lines, "probes"]), order, lambda text: _order(text, len(probes)))
+    return [probes[number - 1] for number in numbers]
+
+
+def _chip(chips: Sequence[Found], asker: Asker | None) -> list[Found]:
+    for one in chips:
+        if asker is None or asker.confirm(f"Use the {one.section} at {one.place}?"):
+            return [one]
+    return []
+
+
+def _contacts(arguments: argparse.Namespace, asker: Asker | None) -> Mapping[int, str]:
+    if arguments.contacts is None and asker is not None:
+        about = "Contacts on GPIO lines, as LINE=CHANNEL with blanks between, such as 17=door_open 27=light_present"
+        return asker.ask(f"{about}; {NONE} for none\ncontacts", NONE, lambda text: _pairs(text.split()))
+    try:
+        return _pairs(arguments.contacts or [])
+    except ValueError as error:
+        raise ChoiceError(f"--contacts: {error}") from None
+
+
+def _pairs(words: Sequence[str]) -> Mapping[int, str]:
+    return dict(contact(word) for word in words if word != NONE)
+
+
+def _number(text: str, most: int, *, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise ValueError(f"{text!r} is none of them; say a number from {least} to {most}")
+    return int(text)
+
+
+def _order(text: str, most: int) -> list[int]:
+    if text == "0":
+        return []
+    numbers = [_number(word, most, least=1) for word in text.split()]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("one is named twice; name each once")
+    return numbers
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in {"y", "yes", "n", "no"}:
+        raise ValueError(f"{text!r} is neither; say yes or no")
+    return text.lower().startswith("y")

@@ -1,0 +1,183 @@
+"""What is on a board: receivers on serial lines, probes, chips on I²C, GPIO chips, gpsd.
+
+Whatever answers is asked in the words of its own sensor: a serial line is a receiver's when what comes has right
+checksums at one of the usual speeds (baud_search.py), an SHT3x is what gives a measurement with right CRCs, an ADXL345
+what calls itself one. Nothing is asked at other addresses than those that these chips can have.
+
+A serial line is named by what is plugged in (`serial/by-id`), where the kernel knows that: ttyUSB0 is another stick
+after the next power cut. Left alone are the kernel's console, on which somebody may be logged in, and what a Pi calls
+serial1, which is its Bluetooth.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pledgewatch_edge.sensors import SensorSettings, needed
+from pledgewatch_edge.sensors.adxl345 import DEVICE_ID, Adxl345Settings, identity_at
+from pledgewatch_edge.sensors.baud_search import LISTEN_S, BaudSearch
+from pledgewatch_edge.sensors.gps import GpsSettings
+from pledgewatch_edge.sensors.gpsd import GpsdSettings, report_of
+from pledgewatch_edge.sensors.i2c import I2cBus, SmbusBus
+from pledgewatch_edge.sensors.onewire import OneWireSettings
+from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
+from pledgewatch_edge.sensors.sht3x import Sht3xSettings, measured_once
+from pledgewatch_wire.reading import Quality
+
+THERMOMETERS: Final = ("10", "22", "28", "3b", "42")
+"""Families of one-wire thermometers that the kernel's w1_therm reads."""
+SHT3X_AT: Final = (0x44, 0x45)
+ADXL345_AT: Final = (0x53, 0x1D)
+GPSD_WAIT_S: Final = 2.0
+_PORTS: Final = ("serial/by-id/*", "serial0", "ttyUSB*", "ttyACM*", "ttyAMA*")
+
+
+class Board(NamedTuple):
+    """Where the devices of a board are."""
+
+    devices: Path = Path("/dev")
+    one_wire: Path = Path("/sys/bus/w1/devices")
+    consoles: Path = Path("/sys/class/tty/console/active")
+    gpsd_host: str = "127.0.0.1"
+    gpsd_port: int = 2_947
+
+
+class Found(NamedTuple):
+    """Something that is there: the section of a configuration that it would be, what tells it apart, and the settings
+    that measure it; None where nothing can be measured yet, and `note` says why."""
+
+    section: str
+    place: str
+    settings: SensorSettings | None
+    note: str = ""
+
+
+async def find(board: Board) -> list[Found]:
+    """All that is on a board. Takes as long as a serial line is silent at all usual speeds, and two seconds at most
+    where none is."""
+    ports, gpsd = await asyncio.gather(
+        asyncio.gather(*(_heard(port) for port in serial_ports(board))), _gpsd(board.gpsd_host, board.gpsd_port)
+    )
+    others = await asyncio.to_thread(lambda: [*_probes(board.one_wire), *_chips(board.devices), *_gpio(board.devices)])
+    return [*ports, *gpsd, *others]
+
+
+def serial_ports(board: Board) -> list[Path]:
+    """The lines on which a receiver may be, each once, by the best of its names."""
+    left_alone = {(board.devices / "serial1").resolve()}
+    with contextlib.suppress(OSError):
+        names = board.consoles.read_text(encoding="ascii").split()
+        left_alone |= {(board.devices / name).resolve() for name in names}
+    found: dict[Path, Path] = {}
+    for pattern in _PORTS:
+        for port in sorted(board.devices.glob(pattern)):
+            with contextlib.suppress(OSError):
+                device = port.resolve(strict=True)
+                if device not in left_alone:
+                    found.setdefault(device, port)
+    return list(found.values())
+
+
+async def speed_of(port: Path) -> int | None:
+    """The speed at which a receiver speaks on a line; None where nothing right is heard at any. Raises
+    PortLostError."""
+    search = BaudSearch()
+    with SerialPort(port, search.baud) as line:
+        search.opened(time.monotonic())
+        while not search.rounds:
+            was = search.baud
+            search.hear(await line.read(LISTEN_S), time.monotonic())
+            if search.is_found:
+                return search.baud
+            if search.baud != was:
+                line.set_baud(search.baud)
+    return None
+
+
+async def _heard(port: Path) -> Found:
+    try:
+        baud = await speed_of(port)
+    except PortLostError as error:
+        return Found("gps", str(port), None, f"cannot be opened: {error.strerror or error}")
+    if baud is None:
+        return Found("gps", str(port), None, "no receiver is heard at any usual speed")
+    return Found("gps", str(port), GpsSettings(port=port), f"a receiver at {baud} baud")
+
+
+async def _gpsd(host: str, port: int) -> list[Found]:
+    try:
+        async with asyncio.timeout(GPSD_WAIT_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                report = report_of(await reader.readline())
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError):
+        return []
+    if report.get("class") != "VERSION":
+        return []
+    place = f"{host}:{port}"
+    return [Found("gpsd", place, GpsdSettings(host=host, port=port), f"gpsd {report.get('release', '')}".strip())]
+
+
+def _probes(root: Path) -> Iterator[Found]:
+    for family in THERMOMETERS:
+        for path in sorted(root.glob(f"{family}-*")):
+            with contextlib.suppress(ValueError):  # another thing of a like name
+                yield Found("onewire", path.name, OneWireSettings(probes=(path.name,), root=root))
+
+
+def _chips(devices: Path) -> Iterator[Found]:
+    """The known chips on all buses."""
+    numbers = sorted(int(name) for one in devices.glob("i2c-*") if (name := one.name.removeprefix("i2c-")).isdigit())
+    for number in numbers:
+        try:
+            needed("smbus2", "i2c", "sht3x")
+            bus = SmbusBus(number)
+        except ValueError as error:
+            yield Found("sht3x", f"i2c-{number}", None, str(error))
+            return
+        except OSError as error:
+            yield Found("sht3x", f"i2c-{number}", None, f"cannot be opened: {error.strerror or error}")
+            continue
+        with contextlib.closing(bus):
+            yield from _chips_on(bus, number)
+
+
+def _chips_on(bus: I2cBus, number: int) -> Iterator[Found]:
+    for address in SHT3X_AT:
+        with contextlib.suppress(OSError):
+            if all(quality == Quality.GOOD for _, quality in measured_once(bus, address)):
+                yield Found("sht3x", f"{number}:{address:#04x}", Sht3xSettings(bus=number, address=address))
+    for address in ADXL345_AT:
+        with contextlib.suppress(OSError):
+            if identity_at(bus, address) == DEVICE_ID:
+                yield Found("adxl345", f"{number}:{address:#04x}", Adxl345Settings(bus=number, address=address))
+
+
+def _gpio(devices: Path) -> Iterator[Found]:
+    """The GPIO chips. What is at their lines cannot be asked."""
+    for path in sorted(devices.glob("gpiochip*")):
+        try:
+            needed("gpiod", "gpio", "contacts")
+            gpiod: Any = importlib.import_module("gpiod")
+            with gpiod.Chip(str(path)) as chip:
+                about = chip.get_info()
+        except ValueError as error:
+            yield Found("contacts", str(path), None, str(error))
+            return
+        except OSError as error:
+            yield Found("contacts", str(path), None, f"cannot be opened: {error.strerror or error}")
+            continue
+        yield Found("contacts", str(path), None, f"{about.num_lines} lines, {about.label}")
+
+
+def header_chip(found: list[Found]) -> str | None:
+    """The chip that has a Pi's header, else the first; None where there is none."""
+    chips = [one for one in found if one.section == "contacts"]
+    first = next((one for one in chips if ", pinctrl-" in one.note), chips[0] if chips else None)
+    return None if first is None else first.place

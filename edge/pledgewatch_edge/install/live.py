@@ -1,0 +1,123 @@
+"""Live values in the terminal: each thing that was found is measured by its own sensor, once a second.
+
+On a terminal the table stands still and its rows change: the cursor goes up by as many lines as there are, and each is
+written anew. That is two escape sequences that every terminal knows, so it works over SSH and needs no curses. Anywhere
+else a row is written once, when its first value has come.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TextIO
+
+from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.install.finding import Found
+from pledgewatch_edge.install.values import sample_words
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors import SensorSettings
+
+REFRESH_S: Final = 1.0
+WAITING: Final = "…"
+Row = tuple[str, str, str]
+
+
+def quick(settings: SensorSettings) -> SensorSettings:
+    """The same sensor, measuring each second."""
+    one: Any = settings
+    interval_s = getattr(one, "interval_s", None)
+    return settings if interval_s is None else dataclasses.replace(one, interval_s=min(interval_s or 1.0, 1.0))
+
+
+class Watch:
+    """The latest sample of each thing that was found and can be measured."""
+
+    def __init__(self, found: Sequence[Found]) -> None:
+        self._found = found
+        self.latest: dict[Found, Sample] = {}
+
+    async def run(self) -> None:
+        """Measure until cancelled. What a sensor may not open says so in its row, not here."""
+        clock = AgentClock()
+        async with asyncio.TaskGroup() as group:
+            for one in self._found:
+                if one.settings is not None:
+                    group.create_task(self._measure(one, one.settings, clock), name=f"live {one.place}")
+
+    async def _measure(self, one: Found, settings: SensorSettings, clock: AgentClock) -> None:
+        async with contextlib.aclosing(quick(settings).sensor(clock).samples()) as samples:
+            async for sample in samples:
+                self.latest[one] = sample
+
+    def rows(self) -> list[Row]:
+        """Section, place and what is said of each."""
+        return [(one.section, one.place, self._words(one)) for one in self._found]
+
+    def _words(self, one: Found) -> str:
+        if one.settings is None:
+            return one.note
+        sample = self.latest.get(one)
+        return WAITING if sample is None else sample_words(sample)
+
+
+class Table:
+    """Rows on a stream; in place where it is a terminal."""
+
+    def __init__(self, out: TextIO, *, in_place: bool) -> None:
+        self._out = out
+        self._in_place = in_place
+        self._lines = 0
+        self._said: set[tuple[str, str]] = set()
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show them as they are now."""
+        widths = [max((len(row[place]) for row in rows), default=0) for place in range(2)]
+        if self._in_place:
+            columns = shutil.get_terminal_size().columns
+            up = f"\x1b[{self._lines}A" if self._lines else ""
+            self._out.write(up + "".join(f"\r\x1b[K{_line(row, widths)[: columns - 1]}\n" for row in rows))
+            self._lines = len(rows)
+        else:
+            for row in rows:
+                if row[2] != WAITING and row[:2] not in self._said:
+                    self._said.add(row[:2])
+                    self._out.write(f"{_line(row, widths)}\n")
+        self._out.flush()
+
+    def end(self, rows: Sequence[Row]) -> None:
+        """Show what has said nothing as well."""
+        silent = "has said nothing"
+        self.show([(section, place, silent if said == WAITING else said) for section, place, said in rows])
+
+
+def _line(row: Row, widths: Sequence[int]) -> str:
+    return f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}"
+
+
+async def show_live(
+    found: Sequence[Found], out: TextIO, *, in_place: bool, seconds: float, typed: TextIO | None
+) -> Mapping[Found, Sample]:
+    """Show what is measured for so long, or until Enter is pressed where `typed` is a terminal; what was measured
+    last."""
+    watch, table, enough = Watch(found), Table(out, in_place=in_place), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if typed is not None:
+        loop.add_reader(typed.fileno(), enough.set)
+    measuring = asyncio.create_task(watch.run(), name="live")
+    try:
+        until = loop.time() + seconds
+        while not enough.is_set() and not measuring.done() and (left := until - loop.time()) > 0:
+            table.show(watch.rows())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(REFRESH_S, left)):
+                    await enough.wait()
+        table.end(watch.rows())
+    finally:
+        if typed is not None:
+            loop.remove_reader(typed.fileno())
+            if enough.is_set():
+                typed.readline()
+        measuring.cancel()
+        await asyncio.gather(measuring, return_exceptions=True)
+    return watch.latest

@@ -1,0 +1,254 @@
+"""`pledgewatch-edge setup`: from a board with something plugged in to readings that the cloud has committed.
+
+Each part can be left out and done again. Nothing is asked with `--yes`, so a script can fit a fleet. The order is that
+of what may fail: what is found and chosen first, then the claim, whose code works once, then the file, the service and
+the test. A service that was running is stopped while its sensors are looked at, and started again however this ends.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, TextIO
+
+import tomlkit
+
+from pledgewatch_edge import config_file
+from pledgewatch_edge.agent import EdgeSettings, load
+from pledgewatch_edge.claiming import STATE_FOLDER, ClaimFailedError, carry_out
+from pledgewatch_edge.cloud_api import CloudError
+from pledgewatch_edge.config import check_files
+from pledgewatch_edge.identity import StateError
+from pledgewatch_edge.install import draft, unit
+from pledgewatch_edge.install.choosing import Asker, ChoiceError, Chosen, choose
+from pledgewatch_edge.install.finding import Board, Found, find, header_chip
+from pledgewatch_edge.install.live import show_live
+from pledgewatch_edge.install.options import WATCH_S
+from pledgewatch_edge.install.self_test import in_words, passed, self_test
+from pledgewatch_edge.spool import SpoolError
+from pledgewatch_wire.claims import ClaimError
+from pledgewatch_wire.settings import SettingsError
+
+WATCH_ASKED_S: Final = 600.0
+FAILED: Final = 1
+BAD_USE: Final = 2
+_LINE_MAX: Final = 8_192
+
+
+def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextIO) -> int:
+    """Fit a board, or test one that is fitted; returns the exit code. Raises SettingsError where the configuration
+    stands against it."""
+    # What the sensors and the uplink log is told in words here, or is a row of the table.
+    logging.basicConfig(handlers=[logging.NullHandler()])
+    if arguments.command == "self-test":
+        settings = load(arguments.config)
+        check_files(settings, arguments.config)
+        return _tested(settings, arguments.seconds, out)
+    try:
+        with _stopped_service(arguments):
+            return _Setup(arguments, typed, out).run()
+    except ChoiceError as error:
+        errors.write(f"{error}\n")
+        return BAD_USE
+    except (ClaimError, ClaimFailedError, CloudError, StateError, SpoolError, unit.UnitError) as error:
+        errors.write(f"{error}\n")
+        return FAILED
+
+
+class _Identity(NamedTuple):
+    """Who the device is to be: by a claim, or by name. Neither where the configuration says it."""
+
+    claim: str | None = None
+    named: dict[str, config_file.Keys] = {}  # noqa: RUF012 - nobody changes it
+
+
+class _Setup:
+    def __init__(self, arguments: argparse.Namespace, typed: TextIO, out: TextIO) -> None:
+        self._arguments = arguments
+        self._typed, self._out = typed, out
+        self._asker = None if arguments.yes else Asker(typed, out)
+        self._config: Path = arguments.config.absolute()
+
+    def run(self) -> int:
+        """All parts in their order."""
+        identity = self._identity()
+        found, chosen = self._found_and_chosen()
+        try:
+            sections = draft.sections_of(chosen.things, chosen.contacts, header_chip(found))
+        except ValueError as error:
+            raise ChoiceError(str(error)) from None
+        if "host" in self._arguments.without:
+            del sections["host"]
+        toml = draft.as_toml(sections, draft.temperatures_of(sections))
+        self._merged(identity, toml)  # what stands against it is said before anything is done
+        if self._asker is not None:
+            self._out.write(f"\n{toml}\n")
+            if not self._asker.confirm(f"Write that to {self._config}?"):
+                self._say("nothing was written")
+                return FAILED
+        settings = self._written(identity, toml)
+        is_ours = self._install_unit(settings)
+        if self._arguments.no_self_test:
+            return 0
+        self._say("\nself-test: the agent runs for a moment")
+        return self._service_tested() if is_ours else _tested(settings, self._arguments.seconds, self._out)
+
+    def _found_and_chosen(self) -> tuple[list[Found], Chosen]:
+        arguments = self._arguments
+        host, port = _address(arguments.gpsd, 2_947, "--gpsd")
+        board = Board(arguments.devices.absolute(), arguments.one_wire.absolute(), gpsd_host=host, gpsd_port=port)
+        self._say("looking for sensors (15 s where a serial line is silent)")
+        found = asyncio.run(find(board))
+        if not found:
+            self._say("  none is here")
+        is_terminal = self._out.isatty()
+        typed = self._typed if self._asker is not None and is_terminal and self._typed.isatty() else None
+        if typed is not None:
+            self._say("what they say now; Enter goes on")
+        seconds = arguments.watch if arguments.watch is not None else (WATCH_ASKED_S if typed else WATCH_S)
+        asyncio.run(show_live(found, self._out, in_place=is_terminal, seconds=seconds, typed=typed))
+        return found, choose(found, arguments, self._asker)
+
+    def _identity(self) -> _Identity:
+        """Who it is to be; nothing where the configuration says so. Raises ChoiceError where nobody says it."""
+        arguments = self._arguments
+        device, broker = (config_file.read(self._config).unwrap().get(name, {}) for name in ("device", "broker"))
+        by_hand = {"--operator": arguments.operator, "--device": arguments.device, "--broker": arguments.broker}
+        given = [name for name, value in by_hand.items() if value is not None]
+        if arguments.claim is not None:
+            if given:
+                raise ChoiceError(f"--claim says what {given[0]} would say; leave out one of them")
+            return _Identity(self._claim_text(arguments.claim))
+        is_named = all(isinstance(device, dict) and device.get(key) for key in ("operator", "name", "state_folder"))
+        if is_named and isinstance(broker, dict) and broker.get("host") and not given:
+            return _Identity()
+        if not given and self._asker is not None:
+            text = self._asker.ask("The claim that the cloud printed; empty to name the device by hand\nclaim", "", str)
+            if text:
+                return _Identity(text)
+            for name in by_hand:
+                by_hand[name] = self._asker.ask(name.removeprefix("--"), "", _something)
+        if missing := [name for name, value in by_hand.items() if value is None]:
+            raise ChoiceError(f"nobody says who this device is; give --claim, or {' and '.join(missing)}")
+        host, port = _address(str(by_hand["--broker"]), 1_883, "--broker")
+        state = arguments.state_folder or Path(device.get("state_folder") or STATE_FOLDER)
+        named: dict[str, config_file.Keys] = {
+            "device": {
+                "operator": str(by_hand["--operator"]),
+                "name": str(by_hand["--device"]),
+                "state_folder": str(self._config.parent / state),
+            },
+            "broker": {"host": host, "port": port},
+        }
+        return _Identity(None, named)
+
+    def _claim_text(self, text: str) -> str:
+        return self._typed.readline(_LINE_MAX).strip() if text == "-" else text
+
+    def _written(self, identity: _Identity, toml: str) -> EdgeSettings:
+        """Claim the device where that is asked for, and write the configuration."""
+        arguments, config = self._arguments, self._config
+        try:
+            config.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(config, [f"its folder cannot be made: {error.strerror}; run this as who may"]) from None
+        if identity.claim is not None:
+            carry_out(
+                identity.claim,
+                config=config,
+                state_folder=arguments.state_folder,
+                ca_file=arguments.ca_file,
+                replace=arguments.replace,
+                say=self._say,
+            )
+        settings = draft.write(config, self._merged(identity, toml))
+        self._say(f"{config}: written, can be used")
+        return settings
+
+    def _merged(self, identity: _Identity, toml: str) -> tomlkit.TOMLDocument:
+        """The configuration with what was chosen. What the inviter has set for all of a fleet comes before what set-up
+        sets for any device."""
+        replace = self._arguments.replace
+        keeps_defaults = not replace or identity.claim is not None
+        return draft.merged(self._config, toml, identity.named, replace=replace, keeps_defaults=keeps_defaults)
+
+    def _install_unit(self, settings: EdgeSettings) -> bool:
+        """Install the service; whether it is one that this machine's systemd starts."""
+        arguments, folder = self._arguments, settings.device.state_folder
+        if arguments.no_unit:
+            return False
+        text = unit.unit_text(_program(), self._config, folder.absolute(), unit.groups_here())
+        is_new = unit.install(arguments.unit_folder, text, replace=arguments.replace)
+        self._say(f"{arguments.unit_folder / unit.NAME}: {'written' if is_new else 'is as it should be'}")
+        if not unit.is_of_this_machine(arguments.unit_folder):
+            return False
+        unit.make_user()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unit.give_away(folder)
+        unit.systemctl("daemon-reload")
+        unit.systemctl("enable", unit.NAME)
+        return True
+
+    def _service_tested(self) -> int:
+        """The self-test as the user of the service: what he may not open is found now. Then the service begins."""
+        command = [*_program(), "self-test", "--config", str(self._config), "--seconds", str(self._arguments.seconds)]
+        self._out.flush()
+        code = subprocess.run(  # noqa: S603 - our own program
+            command, user=unit.USER, group=unit.USER, extra_groups=unit.groups_here(), cwd="/", check=False
+        ).returncode
+        unit.systemctl("restart", unit.NAME)
+        self._say(f"the service runs; its log: journalctl -u {unit.NAME.removesuffix('.service')}")
+        return FAILED if code else 0
+
+    def _say(self, line: str) -> None:
+        self._out.write(f"{line}\n")
+        self._out.flush()
+
+
+def _tested(settings: EdgeSettings, seconds: float, out: TextIO) -> int:
+    steps = asyncio.run(self_test(settings, seconds))
+    device = settings.device
+    out.write("".join(f"{line}\n" for line in in_words(steps)))
+    ending = "is fitted" if passed(steps) else "is not fitted yet; its readings are kept until all is there"
+    out.write(f"{device.name} of {device.operator} {ending}\n")
+    return 0 if passed(steps) else FAILED
+
+
+@contextlib.contextmanager
+def _stopped_service(arguments: argparse.Namespace) -> Iterator[None]:
+    """Without the service, where one is running: it holds its sensors and its state folder."""
+    if arguments.no_unit or not unit.is_of_this_machine(arguments.unit_folder) or not unit.is_running():
+        yield
+        return
+    unit.systemctl("stop", unit.NAME)
+    try:
+        yield
+    finally:
+        unit.systemctl("start", unit.NAME)
+
+
+def _program() -> Sequence[str]:
+    """How this program is started: by its own name, where it is installed under one."""
+    script = Path(sys.executable).with_name("pledgewatch-edge")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "pledgewatch_edge"]
+
+
+def _something(text: str) -> str:
+    if not text:
+        raise ValueError("it cannot be empty")
+    return text
+
+
+def _address(text: str, port: int, option: str) -> tuple[str, int]:
+    """Host and port of `HOST[:PORT]`. Raises ChoiceError."""
+    host, has_port, number = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if not has_port:
+        host, number = text, str(port)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= 65_535:
+        raise ChoiceError(f"{option} {text!r} is no HOST:PORT")
+    return host, int(number)

@@ -1,0 +1,214 @@
+"""The service: a systemd unit that starts the agent, watches it, and lets it have only what it needs.
+
+The text is made for the board: groups that it has, the program where it is, the state folder that its configuration
+names. A key that another place must change (a proxy, a slower watchdog) goes into a drop-in by `systemctl edit`, which
+outlives this text.
+
+What is hardened, and what cannot be:
+
+- Only the state folder can be written (ProtectSystem=strict), so a root that is read-only is one already.
+- Of the devices only serial lines, I²C and GPIO are there. PrivateDevices would take them away.
+- ProtectClock is left out: it forbids adjtimex, by which the agent asks the kernel whether a time service keeps the
+  clock, even where nothing is changed (clock.py). The agent has no right to set the clock all the same.
+- PrivateUsers is left out: groups of the board (dialout, i2c, gpio) would be nobody's within.
+"""
+
+import grp
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pledgewatch_edge.identity import replace_file
+from pledgewatch_edge.install.options import SYSTEM_FOLDER
+
+NAME: Final = "pledgewatch-edge.service"
+USER: Final = "pledgewatch"
+GROUPS: Final = ("dialout", "i2c", "gpio")
+STATE_ROOT: Final = Path("/var/lib")
+WATCHDOG_S: Final = 120
+MEMORY_MAX: Final = "160M"
+_RUNNING: Final = Path("/run/systemd/system")
+
+
+class UnitError(Exception):
+    """The service cannot be installed; the text says why, and what to do."""
+
+
+def unit_text(program: Sequence[str], config: Path, state_folder: Path, groups: Sequence[str]) -> str:
+    """The unit of an agent. `program` is how it is started, up to its command."""
+    return _TEXT.format(
+        command=" ".join(_quoted(word.replace("$", "$$")) for word in (*program, "run", "--config", str(config))),
+        user=USER,
+        groups=f"SupplementaryGroups={' '.join(groups)}\n" if groups else "",
+        state=_state(state_folder),
+        mounts=_quoted(str(state_folder)),
+        home="read-only" if _is_at_home(Path(program[0])) else "true",
+        watchdog_s=WATCHDOG_S,
+        memory_max=MEMORY_MAX,
+    )
+
+
+def _state(folder: Path) -> str:
+    """How systemd gives the state folder. It makes one in /var/lib itself; another is there already."""
+    if folder.parent == STATE_ROOT:
+        return f"StateDirectory={folder.name}\nStateDirectoryMode=0700"
+    return f"ReadWritePaths={_quoted(str(folder))}"
+
+
+def _is_at_home(program: Path) -> bool:
+    """Whether the program is where ProtectHome=true would hide it."""
+    return any(program.is_relative_to(one) for one in map(Path, _HOMES))
+
+
+def _quoted(word: str) -> str:
+    """A word of a unit: a specifier is none, blanks stay."""
+    word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{word}"' if not word or any(one.isspace() or one in "\"'\\;" for one in word) else word
+
+
+def groups_here() -> list[str]:
+    """The groups that the board has of those that own its devices. One that it does not have would keep the service
+    from its start."""
+    names = {one.gr_name for one in grp.getgrall()}
+    return [one for one in GROUPS if one in names]
+
+
+def install(folder: Path, text: str, *, replace: bool) -> bool:
+    """Put the unit into a folder; whether it was changed. Raises UnitError where another is there and is not to be
+    replaced, or where it may not be written."""
+    path = folder / NAME
+    try:
+        there = path.read_text(encoding="utf-8") if path.exists() else None
+        if there == text:
+            return False
+        if there is not None and not replace:
+            raise UnitError(f"{path} says something else; run the same with --replace, or keep it with --no-unit")
+        replace_file(path, text.encode("utf-8"))
+    except OSError as error:
+        cure = "run this as root (sudo), or with --unit-folder or --no-unit"
+        raise UnitError(f"{path} cannot be written: {error.strerror}; {cure}") from None
+    return True
+
+
+def is_of_this_machine(folder: Path) -> bool:
+    """Whether a unit in that folder is one that systemd here would start."""
+    return folder == SYSTEM_FOLDER and _RUNNING.is_dir() and os.geteuid() == 0
+
+
+def make_user() -> None:
+    """The user of the service, where there is none. Raises UnitError."""
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+        _run([*command, "--shell", "/usr/sbin/nologin", USER])
+
+
+def give_away(folder: Path) -> None:
+    """Give the state folder and all that is in it to the user of the service. Raises UnitError."""
+    try:
+        for path in (folder, *folder.rglob("*")):
+            shutil.chown(path, USER, USER)
+    except OSError as error:
+        raise UnitError(f"{error.filename}: {error.strerror}") from None
+
+
+def is_running() -> bool:
+    """Whether the service runs now."""
+    try:
+        _run(["systemctl", "is-active", "--quiet", NAME])
+    except UnitError:
+        return False
+    return True
+
+
+def systemctl(*words: str) -> None:
+    """Ask systemd for something. Raises UnitError where it does not do it."""
+    _run(["systemctl", *words])
+
+
+def _run(command: Sequence[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - words of our own
+    except OSError as error:
+        raise UnitError(f"{command[0]} cannot be run: {error.strerror}") from None
+    if done.returncode:
+        raise UnitError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
+
+
+_HOMES: Final = ("/" + "home", "/" + "root", "/run/user")
+_TEXT: Final = """\
+# Made by `pledgewatch-edge setup`. To change a key: systemctl edit pledgewatch-edge
+[Unit]
+Description=pledgewatch edge agent
+Documentation=man:systemd.exec(5)
+RequiresMountsFor={mounts}
+After=network.target time-sync.target gpsd.service
+# However often it ends, it is begun again: nobody comes by for a year.
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+Restart=always
+RestartSec=10
+WatchdogSec={watchdog_s}
+# All of a spool is read before it is open, which takes an old board and a slow card a while.
+TimeoutStartSec=300
+TimeoutStopSec=30
+
+User={user}
+Group={user}
+{groups}{state}
+UMask=0077
+WorkingDirectory=/
+Environment=PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+
+# It needs 50 MB; a leak must not take a board of 512 MB with it.
+MemoryMax={memory_max}
+MemorySwapMax=0
+TasksMax=64
+Nice=-5
+
+ProtectSystem=strict
+ProtectHome={home}
+PrivateTmp=true
+DevicePolicy=closed
+DeviceAllow=char-ttyUSB rw
+DeviceAllow=char-ttyACM rw
+DeviceAllow=char-ttyAMA rw
+DeviceAllow=char-ttyS rw
+DeviceAllow=char-i2c rw
+DeviceAllow=char-gpiochip rw
+
+NoNewPrivileges=true
+CapabilityBoundingSet=
+AmbientCapabilities=
+RestrictSUIDSGID=true
+LockPersonality=true
+MemoryDenyWriteExecute=true
+RemoveIPC=true
+KeyringMode=private
+ProtectProc=invisible
+ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectKernelLogs=true
+ProtectControlGroups=true
+ProtectHostname=true
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallFilter=adjtimex clock_adjtime clock_adjtime64
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
