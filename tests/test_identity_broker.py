@@ -28,7 +28,6 @@ from needed import system_program
 
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide import drafts
-from pledgewatch_cloud.identity import authority
 from pledgewatch_cloud.identity.broker_files import BrokerFiles, ReloadError, files_of
 from pledgewatch_cloud.identity.settings import DevicesSettings
 
@@ -52,8 +51,7 @@ class World:
         own = Authority(self.folder)
         for name in ("server", "cloud"):
             own.issue(name)
-        signs = authority.Authority(own.certificate, own.key)
-        (self.folder / "own-crl.pem").write_bytes(signs.revocation_list([], now_ms()))
+        own.revoke([], self.folder / "own-crl.pem")
         both = (self.cloud.authority_file, self.folder / "ca.pem")
         (self.folder / "clients.pem").write_bytes(b"".join(one.read_bytes() for one in both))
         settings = DevicesSettings(
