@@ -29,7 +29,7 @@ from pledgewatch_wire.settings import load as load_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSettings:
     """Whether the computer's own clock may be believed until a receiver tells the time. On a board without a battery
-    for its clock it may not: what is measured before the first fix is then kept as evidence of nothing."""
+    for its clock it may not: what is measured before the first fix then waits for its date (undated.py)."""
 
     trust_system: bool = True
 
@@ -75,4 +75,4 @@ def load(file: Path) -> EdgeSettings:
 def station_of(settings: EdgeSettings) -> Station:
     """The agent's one station."""
     clock = AgentClock(trust_system=settings.clock.trust_system)
-    return Station(settings, lambda: sensors_of(settings, clock), {}, lambda: Sampler(settings.sampling))
+    return Station(settings, lambda: sensors_of(settings, clock), {}, lambda: Sampler(settings.sampling), clock)

@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.recorder import Recorder
@@ -35,6 +36,7 @@ from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
 from pledgewatch_edge.tls_identity import TlsIdentity
+from pledgewatch_edge.undated import Undated
 from pledgewatch_edge.uplink import Uplink
 
 FAREWELL_S: Final = 8.0
@@ -45,12 +47,13 @@ log = logging.getLogger(__name__)
 
 class Station(NamedTuple):
     """One station of a program. `make_sensors` and `make_sampler` make theirs anew for each opening of the spool;
-    `about` is what the program says of it beside its device."""
+    `about` is what the program says of it beside its device; `clock` stamps its samples (None: the computer's own)."""
 
     settings: StationSettings
     make_sensors: Callable[[], Sequence[Sensor]]
     about: Mapping[str, str]
     make_sampler: Callable[[], Sampler] = Sampler
+    clock: AgentClock | None = None
 
     @property
     def device(self) -> str:
@@ -64,9 +67,11 @@ async def run_station(
     stop: asyncio.Event,
     *,
     sampler: Sampler | None = None,
+    clock: AgentClock | None = None,
     retry_s: float = 2.0,
 ) -> None:
-    """Measure, spool and send until `stop` is set. Without a sampler of its own all samples are kept.
+    """Measure, spool and send until `stop` is set. Without a sampler of its own all samples are kept; `clock` is that
+    of the sensors.
 
     Raises StateError or SpoolError where the state folder cannot be used, and an ExceptionGroup where a task fails.
     """
@@ -84,7 +89,9 @@ async def run_station(
             await asyncio.to_thread(identity.mend)
             uplink = Uplink(settings, spool)
             renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with)
-            recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=settings.spool.hold_s)
+            undated = Undated(settings.device.state_folder, clock or AgentClock())
+            hold_s = settings.spool.hold_s
+            recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=hold_s, undated=undated)
             for one in sensors:
                 if isinstance(one, WatchesSpool):
                     one.spooled = lambda: spool.spooled
@@ -115,7 +122,13 @@ async def keep_running(station: Station, stop: asyncio.Event) -> None:
     last_given_up = -math.inf
     while not stop.is_set():
         try:
-            await run_station(station.settings, station.make_sensors(), stop, sampler=station.make_sampler())
+            await run_station(
+                station.settings,
+                station.make_sensors(),
+                stop,
+                sampler=station.make_sampler(),
+                clock=station.clock,
+            )
         except ExceptionGroup as errors:
             broken, others = errors.split(SpoolCorruptError)
             now = time.monotonic()
