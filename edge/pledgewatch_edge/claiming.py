@@ -36,7 +36,7 @@ from pledgewatch_edge.identity import (
     sole_use,
 )
 from pledgewatch_edge.spool_file import whose_spool
-from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CARE_FILE, CLOUD_CA_FILE, TlsIdentity, request_sha256, told
+from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CARE_FILE, CLOUD_CA_FILE, TlsIdentity, told
 from pledgewatch_wire.claims import CLAIMS_PATH, Claim, claim_proof, read_claim
 from pledgewatch_wire.codec import MAX_EPOCH
 from pledgewatch_wire.settings import SettingsError, section
@@ -131,7 +131,7 @@ def _asked(
 ) -> Mapping[str, Any]:
     """Ask the cloud; its answer. What it is known by is on the disk then."""
     request = identity.request(claim.device)
-    digest = request_sha256(request)
+    der = x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
     judges_time = now_ms() >= RELEASED_MS
     authority = _authority(claim, ca_file)
     answer: Answer = CloudApi(claim.url, ca_der=authority, judges_time=judges_time).post(
@@ -141,7 +141,7 @@ def _asked(
             "code": claim.code,
             "csr": request.decode("ascii"),
             "public_key": key_hex,
-            "proof": base64.b64encode(sign(claim_proof(digest, claim.code))).decode("ascii"),
+            "proof": base64.b64encode(sign(claim_proof(der, claim.code))).decode("ascii"),
             "epoch": read_epoch(state) or 0,
         },
     )

@@ -20,12 +20,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from random import SystemRandom
 from typing import Any, Final
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from pledgewatch_edge.clock import RELEASED_MS, system_ms
 from pledgewatch_edge.cloud_api import CloudApi, CloudError
 from pledgewatch_edge.config import DAY_S, DeviceSettings
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.tls import Shown
-from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, TlsIdentity, request_sha256, told
+from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, TlsIdentity, told
 from pledgewatch_wire.backoff import jittered_backoff
 from pledgewatch_wire.claims import RENEWALS_PATH, renewal_proof
 
@@ -139,7 +142,8 @@ class Renewal:
         self._identity.keep_others(said.get("broker_ca"), said.get("care_public_key"))
 
     def _asked(self, api: CloudApi, request: bytes, certificate: bytes, signed_ms: int) -> Mapping[str, Any]:
-        proof = self._identity.signs(renewal_proof(request_sha256(request), signed_ms))
+        der = x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
+        proof = self._identity.signs(renewal_proof(der, signed_ms))
         return api.post(
             RENEWALS_PATH,
             {

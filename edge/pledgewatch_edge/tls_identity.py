@@ -16,7 +16,6 @@ to its key, beside a new one that does, is what a power cut has left between, an
 import asyncio
 import contextlib
 import datetime as dt
-import hashlib
 import json
 import logging
 import re
@@ -334,11 +333,6 @@ def term_of(certificate: x509.Certificate) -> Term:
     )
     share = _RENEWED_AFTER + _SPREAD * (certificate.serial_number % 1_000) / 1_000
     return Term(start, end, start + round((end - start) * share))
-
-
-def request_sha256(request: bytes) -> bytes:
-    """The SHA-256 of a certificate request (PEM), over its DER."""
-    return hashlib.sha256(x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)).digest()
 
 
 def told(moment_ms: int) -> str:

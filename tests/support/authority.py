@@ -16,11 +16,10 @@ class Authority:
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
+        self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        is_authority = (x509.BasicConstraints(ca=True, path_length=None), True)
-        self.certificate = self._sign(self._name, self.key, [is_authority])
-        self._write(name, self.certificate, self.key)
+        certificate = self._sign(self._name, self._key, [(x509.BasicConstraints(ca=True, path_length=None), True)])
+        self._write(name, certificate, self._key)
 
     def issue(self, name: str, *, until: dt.timedelta = dt.timedelta(days=1)) -> None:
         """NAME.pem and NAME.key, good for a client, and for a server of that name or on the loopback address."""
@@ -45,7 +44,7 @@ class Authority:
         for serial in serials:
             one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
             builder = builder.add_revoked_certificate(one)
-        file.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def _sign(
         self,
@@ -77,7 +76,7 @@ class Authority:
         )
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
-        return builder.sign(self.key, hashes.SHA256())
+        return builder.sign(self._key, hashes.SHA256())
 
     def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         (self.folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

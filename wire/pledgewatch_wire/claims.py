@@ -7,6 +7,7 @@ can be taken for one of another kind.
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 from typing import Any, Final, NamedTuple
@@ -67,14 +68,14 @@ def read_claim(text: str) -> Claim:
     return Claim(said["url"].rstrip("/"), said["operator"], said["device"], said["code"], pin)
 
 
-def claim_proof(request_sha256: bytes, code: str) -> bytes:
-    """What the chain's key signs for a claim, over the SHA-256 of the certificate request in DER."""
-    return b"pledgewatch claim\0" + request_sha256 + code.encode("utf-8")
+def claim_proof(request_der: bytes, code: str) -> bytes:
+    """What the chain's key signs for a claim, over the certificate request in DER."""
+    return b"pledgewatch claim\0" + hashlib.sha256(request_der).digest() + code.encode("ascii")
 
 
-def renewal_proof(request_sha256: bytes, signed_ms: int) -> bytes:
-    """What the key of the certificate in force signs for a renewal, over the same."""
-    return b"pledgewatch renewal\0" + request_sha256 + str(signed_ms).encode("ascii")
+def renewal_proof(request_der: bytes, signed_ms: int) -> bytes:
+    """What the key of the certificate in force signs for a renewal, over the certificate request in DER."""
+    return b"pledgewatch renewal\0" + hashlib.sha256(request_der).digest() + str(signed_ms).encode("ascii")
 
 
 def _plain(encoded: str) -> dict[str, Any]:

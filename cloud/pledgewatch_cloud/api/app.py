@@ -64,8 +64,9 @@ _NOUNS = (
     registry,
     stress,
 )
-# What is handed in there, is handed in by senders, or signed by parties and devices, who show that they are by that alone; and what
-# anybody may know: whether the service is there, and what verifies a credential. Who logs in is not known yet.
+# What is handed in there, is handed in by senders, or signed by parties and devices, who show that they are by that
+# alone; and what anybody may know: whether the service is there, and what verifies a credential. Who logs in is not
+# known yet.
 _OPEN = (notices, epcis, stock, receipts, warehouses, identities, status, metrics, login)
 
 

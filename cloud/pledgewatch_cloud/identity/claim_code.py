@@ -1,8 +1,6 @@
-"""What a technician types or scans (pledgewatch_wire.claims): where the cloud is, who the device is to be, and the code
-that lets it, once.
+"""The code of a claim, what is kept of it, and the claim as a square code (the claim itself: pledgewatch_wire.claims).
 
-The code has 130 bits of chance, so nobody finds it by asking. `ca_sha256` is the digest of the certificate of the API's
-authority, so that the first word to the cloud goes to no other; without it the machine's own authorities decide.
+The code has 130 bits of chance, so nobody finds it by asking, and its digest tells nothing of it.
 """
 
 import hashlib
@@ -35,15 +33,15 @@ def fingerprint(certificate_file: Path) -> str:
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
-def as_square(text: str) -> str:
-    """The text as a square code (QR) for a terminal."""
+def as_square(claim: str) -> str:
+    """A claim as a square code (QR) for a terminal."""
     written = io.StringIO()
-    segno.make(text, error="m", micro=False).terminal(out=written, compact=True)
+    segno.make(claim, error="m", micro=False).terminal(out=written, compact=True)
     return written.getvalue()
 
 
-def as_svg(text: str) -> bytes:
-    """The text as a square code in a picture, to be printed."""
+def as_svg(claim: str) -> bytes:
+    """A claim as a square code in a picture, to be printed."""
     written = io.BytesIO()
-    segno.make(text, error="m", micro=False).save(written, kind="svg", scale=4)
+    segno.make(claim, error="m", micro=False).save(written, kind="svg", scale=4)
     return written.getvalue()
