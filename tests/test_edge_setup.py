@@ -1,8 +1,12 @@
 """Fitting a board: what is found, shown, chosen and written, and that it ends with readings that the cloud has."""
 
 import asyncio
+import contextlib
 import io
 import os
+import pwd
+import shutil
+import subprocess
 import sys
 import threading
 import tomllib
@@ -20,7 +24,7 @@ from station import Station, opened
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.agent import load
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
-from pledgewatch_edge.install import finding, live
+from pledgewatch_edge.install import finding, live, unit
 from pledgewatch_edge.install.finding import Board, Found, find, header_chip, serial_ports
 from pledgewatch_edge.install.live import Table
 from pledgewatch_edge.install.self_test import Step, in_words, passed
@@ -318,6 +322,83 @@ def test_nothing_is_written_for(
     assert not (tmp_path / "edge.toml").exists()
 
 
+class FakeSystemd:
+    """A board on which the service runs: what systemd was asked for, and how the self-test was begun."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self._asked, self._real_run = folder / "asked", subprocess.run
+        script = folder / "bin" / "systemctl"
+        script.parent.mkdir()
+        script.write_text(f'#!/bin/sh\necho "$@" >> {self._asked}\n', encoding="ascii")
+        script.chmod(0o755)
+        patch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        patch.setattr(unit, "USER", user)
+        patch.setattr(unit, "is_of_this_machine", lambda _: True)
+        patch.setattr("shutil.chown", lambda path, user, group: self.given.append(path))
+        patch.setattr("pledgewatch_edge.install.setup_command.subprocess.run", self._run)
+        self.given: list[Path] = []
+        self.tests: list[tuple[list[str], dict[str, Any]]] = []
+
+    def _run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        """Only root may become another user, so what would be is noted."""
+        if command[0] != "systemctl":
+            self.tests.append((command, options))
+            return subprocess.CompletedProcess(command, 1)
+        return self._real_run(command, **options)
+
+    def asked(self) -> list[str]:
+        return self._asked.read_text(encoding="ascii").splitlines()
+
+
+def test_a_service_that_runs_is_stopped_tested_as_its_user_and_begun_again(
+    tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemd = FakeSystemd(tmp_path, monkeypatch)
+    options = ["--yes", "--watch", "0", "--state-folder", str(tmp_path / "state"), *WHO, "--broker", "b"]
+    assert setup(tmp_path, *options, *bare) == 1, "what the test says is what set-up says"
+    asked = [f"is-active --quiet {NAME}", f"stop {NAME}", "daemon-reload", f"enable {NAME}"]
+    assert systemd.asked() == [*asked, f"restart {NAME}", f"start {NAME}"]
+    [(command, how)] = systemd.tests
+    assert command[1:] == ["self-test", "--config", str(tmp_path / "edge.toml"), "--seconds", "60.0"]
+    assert (how["user"], how["group"], how["extra_groups"]) == (unit.USER, unit.USER, unit.groups_here())
+    assert systemd.given[0] == tmp_path / "state"
+
+
+def test_a_service_is_begun_again_however_set_up_ends(
+    tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemd = FakeSystemd(tmp_path, monkeypatch)
+    assert fitted(tmp_path, *bare, "--gps", "nowhere") == 2
+    assert systemd.asked()[-2:] == [f"stop {NAME}", f"start {NAME}"]
+
+
+def test_enter_ends_the_table_on_a_terminal(tmp_path: Path, bare: list[str]) -> None:
+    """The program itself, on a terminal of its own."""
+    ours, theirs = os.openpty()
+    where = ["--config", str(tmp_path / "edge.toml"), "--no-unit", "--no-self-test", *WHO, "--broker", "b", *bare]
+    words = [sys.executable, "-m", "pledgewatch_edge", "setup", "--state-folder", str(tmp_path / "state"), *where]
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        for until, answer in (
+            (b"4.12", b"\n"),
+            (b"probes [1]", b"\n"),
+            (b"contacts [none]", b"\n"),
+            (b"[yes]", b"y\n"),
+        ):
+            while until not in said:
+                said += os.read(ours, 4_096)
+            os.write(ours, answer)
+            said = said.rpartition(until)[2]
+        with contextlib.suppress(OSError):
+            while chunk := os.read(ours, 4_096):
+                said += chunk
+        assert process.wait(10) == 0, said
+    os.close(ours)
+    assert document(tmp_path)["onewire"]["probes"] == [PROBES[0]]
+
+
 def test_the_table_stands_still_on_a_terminal_and_is_said_once_elsewhere() -> None:
     rows = [("gps", "/dev/a", live.WAITING), ("onewire", "28", "4.06 °C")]
     out = io.StringIO()
@@ -388,6 +469,18 @@ def test_a_broker_that_is_not_there_and_a_probe_that_is_gone(
     assert "Connection refused" in said
     assert "-        cloud" in said
     assert f"{DEVICE} of {OPERATOR} is not fitted yet" in said
+
+
+def test_one_of_two_probes_that_is_gone_is_missing(
+    tmp_path: Path, bare: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tmp_path / "w1" / PROBES[0], tmp_path / "w1" / PROBES[1])
+    assert fitted(tmp_path, *bare) == 0
+    shutil.rmtree(tmp_path / "w1" / PROBES[1])
+    assert self_tested(tmp_path, 1.0) == 1
+    lines = capsys.readouterr().out.splitlines()
+    [row] = [one for one in lines if "sensor onewire" in one]
+    assert row.split(maxsplit=3) == ["MISSING", "sensor", "onewire", "4.12 °C, temperature 1 sensor gone"]
 
 
 def test_a_folder_that_another_agent_uses(tmp_path: Path, bare: list[str], capsys: pytest.CaptureFixture[str]) -> None:

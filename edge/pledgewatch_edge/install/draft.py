@@ -91,7 +91,7 @@ def as_toml(sections: Sections, temperatures: int) -> str:
     for section, keys in sections.items():
         table = tomlkit.table()
         for key, value in keys.items():
-            table.add(key, value)
+            table.add(key, tomlkit.value(f"{value:#04x}") if key == "address" else value)
         document.add(section, table)
     text = tomlkit.dumps(document).replace("\n\n", "\n")
     rules = []

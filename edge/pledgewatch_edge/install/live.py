@@ -19,7 +19,7 @@ from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings
 
 REFRESH_S: Final = 1.0
-WAITING: Final = "…"
+WAITING: Final = "..."
 Row = tuple[str, str, str]
 
 

@@ -73,7 +73,7 @@ class _Watched:
 
     @property
     def has_spoken(self) -> bool:
-        """Whether something outside has said something."""
+        """Whether all of what is outside has said something."""
         return self.latest is not None and is_measured(self.latest)
 
     async def samples(self) -> AsyncGenerator[Sample, None]:

@@ -54,6 +54,9 @@ def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextI
     except ChoiceError as error:
         errors.write(f"{error}\n")
         return BAD_USE
+    except KeyboardInterrupt:
+        errors.write("\nstopped; run the same again, it goes on from what is done\n")
+        return FAILED
     except (ClaimError, ClaimFailedError, CloudError, StateError, SpoolError, unit.UnitError) as error:
         errors.write(f"{error}\n")
         return FAILED

@@ -24,6 +24,7 @@ _UNITS: Final = {  # by the end of a channel's name: what divides its value, dig
 }
 _SHORT: Final = {Channel.LATITUDE_E7: "", Channel.LONGITUDE_E7: "", Channel.TEMPERATURE_MC: ""}
 _LEFT_OUT: Final = frozenset({Channel.COURSE_CDEG, Channel.ALTITUDE_MM, Channel.SPEED_MMPS})
+_NOT_THERE: Final = (Quality.SENSOR_GONE, Quality.CHECKSUM_FAILED)
 _PLACE: Final = (Channel.LATITUDE_E7, Channel.LONGITUDE_E7)
 
 
@@ -48,8 +49,8 @@ def cell_words(cell: Cell) -> str:
 
 
 def is_measured(sample: Sample) -> bool:
-    """Whether something outside has spoken: a receiver without a fix has."""
-    return any(cell.quality < NO_VALUE_FROM or cell.quality == Quality.NO_FIX for cell in sample.cells)
+    """Whether all of it was measured. A receiver without a fix has spoken all the same."""
+    return not any(cell.quality in _NOT_THERE for cell in sample.cells)
 
 
 def _name(channel: Channel) -> str:
