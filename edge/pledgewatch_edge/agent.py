@@ -8,8 +8,8 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.config import StationSettings
+from pledgewatch_edge.clock import AgentClock, system_ms
+from pledgewatch_edge.config import StationSettings, require_within
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import clashes, sections, sensors_of, with_sections_of_others
@@ -29,9 +29,35 @@ from pledgewatch_wire.settings import load as load_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSettings:
     """Whether the computer's own clock may be believed until a receiver tells the time. On a board without a battery
-    for its clock it may not: what is measured before the first fix then waits for its date (undated.py)."""
+    for its clock it may not: what is measured before the first fix then waits for its date (undated.py).
+
+    A simulation gives the computer another clock: it shows `simulated_start_ms` at the machine's `anchor_ms`, and runs
+    `speed` times as fast."""
 
     trust_system: bool = True
+    simulated_start_ms: int | None = None
+    speed: float = 1.0
+    anchor_ms: int = 0
+
+    def __post_init__(self) -> None:
+        require_within("speed", self.speed, 1e-3, 1e9)
+        if self.simulated_start_ms is None and (self.speed != 1.0 or self.anchor_ms):
+            raise ValueError("speed and anchor_ms are of a simulation; they need simulated_start_ms")
+
+    def clock(self) -> AgentClock:
+        """The clock that this describes."""
+        start_ms = self.simulated_start_ms
+        if start_ms is None:
+            return AgentClock(trust_system=self.trust_system)
+        return AgentClock(
+            system_ms=lambda: start_ms + self._counted_ms(),
+            monotonic_ms=self._counted_ms,
+            is_synchronised=lambda: False,
+            trust_system=self.trust_system,
+        )
+
+    def _counted_ms(self) -> int:
+        return round((system_ms() - self.anchor_ms) * self.speed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,5 +100,5 @@ def load(file: Path) -> EdgeSettings:
 
 def station_of(settings: EdgeSettings) -> Station:
     """The agent's one station."""
-    clock = AgentClock(trust_system=settings.clock.trust_system)
+    clock = settings.clock.clock()
     return Station(settings, lambda: sensors_of(settings, clock), {}, lambda: Sampler(settings.sampling), clock)

@@ -249,7 +249,7 @@ def _heard_to_json(one: Heard) -> list[Any]:
     return [
         one.key,
         [
-            *(record.epoch, record.sequence, record.backwards, record.accepted, record.suspect),
+            *(record.epoch, record.sequence, record.number_ms, record.backwards, record.accepted, record.suspect),
             sorted(record.still.items()),
             sorted(record.doubts),
         ],
@@ -259,10 +259,11 @@ def _heard_to_json(one: Heard) -> list[Any]:
 
 
 def _heard_from_json(value: list[Any]) -> Heard:
-    key, (epoch, sequence, backwards, accepted, suspect, still, doubts), device, sensors = value
+    key, (epoch, sequence, number_ms, backwards, accepted, suspect, still, doubts), device, sensors = value
     record = Record(
         epoch,
         sequence,
+        number_ms,
         backwards,
         None if accepted is None else Spot(*accepted),
         None if suspect is None else Spot(*suspect),
