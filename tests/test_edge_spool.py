@@ -464,6 +464,7 @@ def test_status_reads_beside_a_running_agent(tmp_path: Path) -> None:
             "measured": 20,
             "head_sequence": 20,
             "spooled": 8,
+            "undated": 0,
             "spooled_bytes": spool.spooled_bytes,
             "refused": 5,
             "thinned": 0,
