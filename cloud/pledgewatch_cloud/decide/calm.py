@@ -180,10 +180,6 @@ class Assets(Mapping[str, AssetState]):
         """Whether anything is known of it."""
         return asset in self.folded
 
-    def in_fences(self) -> list[str]:
-        """The assets that are in any fence: calm readings stay where they are."""
-        return [asset for asset, one in self.folded.items() if one.presence is not None and one.presence.inside]
-
     def overdue(self, horizon_ms: int) -> set[str]:
         """The assets of which time alone may show something when it has come to the horizon."""
         table, moving = self.table, self.table.moving
@@ -193,8 +189,7 @@ class Assets(Mapping[str, AssetState]):
         return found
 
     def steady(self, now_ms: int) -> dict[str, tuple[int, int]]:
-        """The calm assets that have a place and of which time alone shows nothing up to a moment, by name: their
-        latitude and longitude. Whatever else is known of one is as the fold has left it, but for what is newest."""
+        """By name the calm assets with a place of which time alone shows nothing yet: their latitude and longitude."""
         table, moving = self.table, self.table.moving
         rows = np.flatnonzero(moving.calm & (_due_ms(table) >= now_ms) & (table.fixed.unready & PLACE_MASK == 0))
         places = zip(moving.latitude_e7[rows].tolist(), moving.longitude_e7[rows].tolist(), strict=True)

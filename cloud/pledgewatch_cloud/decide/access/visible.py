@@ -216,7 +216,9 @@ class Sight:
         """The fences that assets are in, by what is seen of them."""
         known, now_ms = self._around, state.recorded_at_ms
         if known is None or known[0] != names or now_ms >= known[1] + AROUND_MS:
-            presences = (assets[asset].presence for asset in state.assets.in_fences() if asset in names)
+            folded = state.assets.folded  # calm readings stay in the fences that they were in
+            inside = (asset for asset, one in folded.items() if one.presence is not None and one.presence.inside)
+            presences = (assets[asset].presence for asset in inside if asset in names)
             around = frozenset(fence for one in presences if one is not None for fence in one.inside)
             known = self._around = names, now_ms, around
         return known[2]
