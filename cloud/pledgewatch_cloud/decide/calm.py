@@ -192,8 +192,8 @@ class Assets(Mapping[str, AssetState]):
         """By name the calm assets with a place of which time alone shows nothing yet: their latitude and longitude."""
         table, moving = self.table, self.table.moving
         rows = np.flatnonzero(moving.calm & (_due_ms(table) >= now_ms) & (table.fixed.unready & PLACE_MASK == 0))
-        places = zip(moving.latitude_e7[rows].tolist(), moving.longitude_e7[rows].tolist(), strict=True)
-        return {table.assets[row]: place for row, place in zip(rows.tolist(), places, strict=True)}
+        places = zip(*(one[rows].tolist() for one in (moving.latitude_e7, moving.longitude_e7)), strict=True)
+        return dict(zip((table.assets[row] for row in rows.tolist()), places, strict=True))
 
     @property
     def whole(self) -> "Assets":
@@ -217,10 +217,9 @@ class Assets(Mapping[str, AssetState]):
 
 def _due_ms(table: Table) -> Numbers:
     """By row, up to when time alone shows nothing of a calm asset."""
-    fixed, moving = table.fixed, table.moving
-    slots = np.where(fixed.channel >= 0, moving.at_ms + fixed.slot_patience_ms, np.iinfo(np.int64).max)
-    found: Numbers = np.minimum(moving.newest_ms + fixed.patience_ms, slots.min(axis=1, initial=np.iinfo(np.int64).max))
-    return found
+    fixed, moving, most = table.fixed, table.moving, np.iinfo(np.int64).max
+    slots: Numbers = np.where(fixed.channel >= 0, moving.at_ms + fixed.slot_patience_ms, most).min(axis=1, initial=most)
+    return np.where(slots < moving.newest_ms + fixed.patience_ms, slots, moving.newest_ms + fixed.patience_ms)
 
 
 class Left(NamedTuple):
