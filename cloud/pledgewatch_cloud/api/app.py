@@ -40,6 +40,7 @@ from pledgewatch_cloud.api.access import Service, for_writers
 from pledgewatch_cloud.api.around import Around
 from pledgewatch_cloud.api.etags import Etags
 from pledgewatch_cloud.api.idempotency import Answers, Idempotency
+from pledgewatch_cloud.api.kept import Kept
 from pledgewatch_cloud.api.problems import PROBLEM, answer_problems
 
 _NOUNS = (
@@ -83,6 +84,7 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
     app.state.service = service
     # The last that is added is around all others.
     app.add_middleware(Idempotency, answers=Answers(time.monotonic))
+    app.add_middleware(Kept, views=service.views)
     app.add_middleware(Etags)
     app.add_middleware(Around, service=service)
     answer_problems(app)

@@ -42,6 +42,8 @@ from pledgewatch_cloud.decide.warehouse.watch import Watch
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
+SeenFacts = Callable[[str, AssetFacts], AssetFacts]
+"""Of all that stands for an asset what is seen."""
 
 AROUND_MS = 10_000
 """How long, by the journal's time, warehouses' fences stay those that were seen: which goods are in is looked up again
@@ -87,6 +89,24 @@ class Only(Mapping[_Key, _Value]):
         return sum(1 for _ in self)
 
 
+class _SeenAssets(Assets):
+    """Assets as they are seen, those of some names."""
+
+    def __init__(self, seen: Mapping[str, AssetState], names: frozenset[str], whole: Assets) -> None:
+        super().__init__(seen)
+        self._names, self._whole = names, whole
+
+    @property
+    def whole(self) -> Assets:
+        """The assets of which these are what is seen."""
+        return self._whole
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that may be in here."""
+        return self._names
+
+
 class Sight:
     """What one viewer sees of a journal's states: a scope, made again where the book, the receipts or the pledges are
     others, and what was made of it."""
@@ -115,7 +135,7 @@ class Sight:
         if scope.is_all:
             return state
         names, devices = scope.assets(now_ms), scope.devices(now_ms)
-        facts = Only(state.facts, lambda: names, self._facts_of(now_ms))
+        facts = Only(state.facts, lambda: names, self.facts_of(now_ms))
         assets = Only(state.assets, lambda: names, _asset_of(scope, state))
         book = self._seen_book(state, names, assets)
         return State(
@@ -127,7 +147,7 @@ class Sight:
             market=state.market if scope.sees_money else market_module.empty(),
             files={},
             devices=Only(state.devices, lambda: (key for key in state.devices if key[0] in devices), _as_it_is),
-            assets=Assets(assets),
+            assets=_SeenAssets(assets, names, state.assets),
             facts=facts,
             alerts=self._seen_alerts(state, names, facts),
             facilities=Only(state.facilities, lambda: scope.facilities if scope.sees_money else (), _as_it_is),
@@ -152,8 +172,8 @@ class Sight:
         invited = {key: one for key, one in every.invitations.items() if one.operator == viewer.party}
         return IdentityBook(invited, own)
 
-    def _facts_of(self, now_ms: int) -> Callable[[str, AssetFacts], AssetFacts]:
-        """Worked out once for as long as nothing else stands for the asset."""
+    def facts_of(self, now_ms: int) -> SeenFacts:
+        """What cuts an asset's facts to what is seen of them now, once for as long as nothing else stands for it."""
 
         def seen(asset: str, one: AssetFacts) -> AssetFacts:
             known = self._known_facts.get(asset)
@@ -197,18 +217,20 @@ class Sight:
         return found
 
     def _seen_book(self, state: State, names: frozenset[str], assets: Mapping[str, AssetState]) -> Book:
-        around = self._fences_around(state.recorded_at_ms, names, assets)
+        around = self._fences_around(state, names, assets)
         if self._book is None or self._book[:2] != (names, around):
             devices = self.scope.devices(state.recorded_at_ms)
             self._book = names, around, _book(self.scope, names, devices, around)
         return self._book[2]
 
-    def _fences_around(self, now_ms: int, names: frozenset[str], assets: Mapping[str, AssetState]) -> frozenset[str]:
+    def _fences_around(self, state: State, names: frozenset[str], assets: Mapping[str, AssetState]) -> frozenset[str]:
         """The fences that assets are in, by what is seen of them."""
-        known = self._around
+        known, now_ms = self._around, state.recorded_at_ms
         if known is None or known[0] != names or now_ms >= known[1] + AROUND_MS:
-            presences = (one.presence for one in assets.values() if one.presence is not None)
-            around = frozenset(fence for one in presences for fence in one.inside)
+            folded = state.assets.folded  # calm readings stay in the fences that they were in
+            inside = (asset for asset, one in folded.items() if one.presence is not None and one.presence.inside)
+            presences = (assets[asset].presence for asset in inside if asset in names)
+            around = frozenset(fence for one in presences if one is not None for fence in one.inside)
             known = self._around = names, now_ms, around
         return known[2]
 
