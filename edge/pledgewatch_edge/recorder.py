@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Owns the way into a spool. `on_append` is called, in the event loop, after each append."""
+    """Owns the way into a spool. `on_append` is called, in the event loop, after each append. `given` names the sensors
+    that have given a sample since it was last cleared, `news` is set by each sample and each append."""
 
     def __init__(
         self,
@@ -46,6 +47,9 @@ class Recorder:
         self._queue: asyncio.Queue[Sample | None] = asyncio.Queue(QUEUE_MAX)
         self._waiting: list[Sample] = []
         self._is_finishing = False
+        self._is_hurried = False
+        self.given: set[str] = set()
+        self.news = asyncio.Event()
         self._disk = World(log, "spool disk")
         self._room = World(log, "spool room")
 
@@ -58,6 +62,12 @@ class Recorder:
         async with contextlib.aclosing(sensor.samples()) as samples:
             async for sample in samples:
                 await self.put(sample)
+                self.given.add(sensor.name)
+                self.news.set()
+
+    def hurry(self) -> None:
+        """Hold what waits no longer: it is asked for."""
+        self._is_hurried = True
 
     async def finish(self) -> None:
         """Tell `run` to write what it has and return."""
@@ -80,7 +90,7 @@ class Recorder:
 
     def _is_held(self) -> bool:
         """Whether what waits may wait for more."""
-        if not self._waiting or self._is_finishing or any(one.is_urgent for one in self._waiting):
+        if not self._waiting or self._is_finishing or self._is_hurried or any(one.is_urgent for one in self._waiting):
             return False
         return len(self._waiting) < QUEUE_MAX and time.monotonic() - self._held_since_s < self._hold_s
 
@@ -126,6 +136,8 @@ class Recorder:
             self._disk.lost(str(error))
             return
         newest, self._waiting = self._waiting[-1], []
+        self._is_hurried = False
+        self.news.set()
         self._disk.back()
         if appended.thinned:
             log.warning("spool thinned dropped=%d ever=%d", appended.thinned, self._spool.thinned_total)

@@ -20,31 +20,59 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pledgewatch_edge.body import Measuring, StationBody, end
 from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
+from pledgewatch_edge.logs import leaves
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
-from pledgewatch_edge.uplink import Uplink
+from pledgewatch_edge.uplink import Hearer, Uplink
+from pledgewatch_wire.topics import Kind
 
 FAREWELL_S: Final = 8.0
 OPEN_AGAIN_AFTER_S: Final = 3_600.0
-CANCEL_AGAIN_S: Final = 5.0
 log = logging.getLogger(__name__)
+
+
+class Caring(Protocol):
+    """Who cares for a station from afar (care/care.py): gives the station to run next, hears the cloud, and says when
+    another is to be run."""
+
+    changed: asyncio.Event
+
+    @property
+    def hearers(self) -> Mapping[Kind, Hearer]:
+        """Who takes what the cloud says of care."""
+        ...
+
+    def next_station(self) -> "Station":
+        """The station to run now. Raises ValueError where none can be."""
+        ...
+
+    def go_back(self, why: str) -> bool:
+        """Give up the settings that are on trial, as a station with them cannot run. Whether any were."""
+        ...
+
+    async def run(self, body: StationBody) -> None:
+        """Care for a station that runs, until cancelled."""
+        ...
 
 
 class Station(NamedTuple):
     """One station of a program. `make_sensors` makes them anew for each opening of the spool; `about` is what the
-    program says of it beside its device."""
+    program says of it beside its device. Where it is cared for from afar, `care` says which station is run in its
+    place."""
 
     settings: StationSettings
     make_sensors: Callable[[], Sequence[Sensor]]
     about: Mapping[str, str]
+    care: Caring | None = None
 
     @property
     def device(self) -> str:
@@ -53,9 +81,14 @@ class Station(NamedTuple):
 
 
 async def run_station(
-    settings: StationSettings, sensors: Sequence[Sensor], stop: asyncio.Event, *, retry_s: float = 2.0
+    settings: StationSettings,
+    sensors: Sequence[Sensor],
+    stop: asyncio.Event,
+    *,
+    care: Caring | None = None,
+    retry_s: float = 2.0,
 ) -> None:
-    """Measure, spool and send until `stop` is set.
+    """Measure, spool and send until `stop` is set, or until whoever cares for the station wants another.
 
     Raises StateError or SpoolError where the state folder cannot be used, and an ExceptionGroup where a task fails.
     """
@@ -69,7 +102,7 @@ async def run_station(
                 spool.spooled,
                 public_key_hex(key),
             )
-            uplink = Uplink(settings, spool)
+            uplink = Uplink(settings, spool, hearers={} if care is None else care.hearers)
             recorder = Recorder(spool, uplink.wake, retry_s=retry_s, hold_s=settings.spool.hold_s)
             for one in sensors:
                 if isinstance(one, WatchesSpool):
@@ -77,15 +110,19 @@ async def run_station(
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(uplink.run(), name="uplink")
                 recording = group.create_task(recorder.run(), name="recorder")
-                measuring = [group.create_task(recorder.record(one), name=f"sensor {one.name}") for one in sensors]
-                await stop.wait()
+                measuring = Measuring(group, recorder, sensors)
+                measuring.begin()
+                body = StationBody(spool, uplink, recorder, measuring)
+                caring = [] if care is None else [group.create_task(care.run(body), name="care")]
+                await _any_of(stop, *(() if care is None else (care.changed,)))
                 log.info("stopping")
-                await _end(measuring)
+                await end(caring)
+                await measuring.end()
                 await recorder.finish()
                 await recording
                 uplink.finish()
                 await asyncio.wait([sending], timeout=FAREWELL_S if uplink.is_connected else 0.0)
-                await _end([sending])
+                await end([sending])
             log.info(
                 "stopped head=%d spooled=%d measured=%d refused=%d",
                 spool.head_sequence,
@@ -96,18 +133,26 @@ async def run_station(
 
 
 async def keep_running(station: Station, stop: asyncio.Event) -> None:
-    """`run_station`, and again where the spool was given up, until `stop` is set. Raises what it raises."""
+    """`run_station`, and again where the spool was given up or other settings came from afar, until `stop` is set.
+
+    Raises what it raises; but settings that are on trial are given up where a station cannot run with them."""
     last_given_up = -math.inf
     while not stop.is_set():
         try:
-            await run_station(station.settings, station.make_sensors(), stop)
+            one = station if station.care is None else station.care.next_station()
+            await run_station(one.settings, one.make_sensors(), stop, care=station.care)
         except ExceptionGroup as errors:
             broken, others = errors.split(SpoolCorruptError)
             now = time.monotonic()
             if broken is None or others is not None or now - last_given_up < OPEN_AGAIN_AFTER_S:
+                if station.care is not None and station.care.go_back(f"the station ended: {leaves(errors)[0]}"):
+                    continue
                 raise
             last_given_up = now
             log.error("spool given up, opening anew error=%r", str(broken.exceptions[0]))
+        except (ValueError, OSError) as error:  # a sensor that cannot be made of its settings
+            if station.care is None or not station.care.go_back(f"the station cannot run: {error}"):
+                raise
 
 
 @contextlib.asynccontextmanager
@@ -128,13 +173,11 @@ async def _opened(settings: StationSettings, key: Ed25519PrivateKey) -> AsyncIte
         yield spool
 
 
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they are gone; what went wrong in them is the group's to raise.
-
-    A task may sit in a library that swallows one cancellation, so it is told again.
-    """
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+async def _any_of(*events: asyncio.Event) -> None:
+    """Wait for any of some events."""
+    waits = [asyncio.ensure_future(one.wait()) for one in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
