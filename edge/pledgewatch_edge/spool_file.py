@@ -155,9 +155,11 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
             segment, content = _segment(path)
             if found and epoch > found[-1].head.epoch:
                 found, signed, contiguous = [], 0, 0
+            if not found:
+                contiguous = segment.head.first - 1  # what came before it was removed as committed
             found.append(segment)
             signed = max(signed, _signed_in(segment, content))
-            contiguous = max(contiguous, segment.head.first - 1, committed_in(content.frames))
+            contiguous = max(contiguous, committed_in(content.frames))
     return found, signed, min(contiguous, found[-1].last if found else 0)
 
 
