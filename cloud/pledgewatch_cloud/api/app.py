@@ -19,6 +19,7 @@ from pledgewatch_cloud.api import (
     exposures,
     facilities,
     fences,
+    identities,
     live,
     login,
     lots,
@@ -54,6 +55,7 @@ _NOUNS = (
     exposures,
     facilities,
     fences,
+    identities,
     live,
     lots,
     market,
@@ -65,7 +67,7 @@ _NOUNS = (
 )
 # What is handed in there, is handed in by senders or signed by parties, who show that they are by that alone; and what
 # anybody may know: whether the service is there, and what verifies a credential. Who logs in is not known yet.
-_OPEN = (notices, epcis, stock, receipts, warehouses, status, metrics, login)
+_OPEN = (notices, epcis, stock, receipts, warehouses, identities, status, metrics, login)
 
 
 def create_app(service: Service, *, stage: str = "") -> FastAPI:
