@@ -7,16 +7,20 @@ from pathlib import Path
 
 import pytest
 from caring import CARE_KEY, HOUR_MS, OTHER_KEY, Cared, command, configuration, settings
-from edge_support import TIME_MS
+from edge_support import TIME_MS, new_spool, samples, station
 
 from pledgewatch_edge.agent import load
+from pledgewatch_edge.body import Measuring, StationBody
 from pledgewatch_edge.care import acts, overlay
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
 from pledgewatch_edge.care.care import CARE_KEY_FILE
 from pledgewatch_edge.care.ledger import IDS_MAX, LEDGER_FILE, STARTS_MAX, Ledger
 from pledgewatch_edge.config import CareSettings
+from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.care import RESULT_MAX, Answer, Became, What, unpack_result
+from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.reading import Clock
 
 SLOWER = "[uplink]\nsend_every_s = 900\n"
@@ -298,6 +302,24 @@ async def test_a_range_that_is_gone_is_refused_with_the_reason(cared: Cared) -> 
     assert_refused(await cared.hear(("command", said)), "readings 5 to 9 of 1 are gone")
 
 
+async def test_a_range_is_looked_for_in_the_spool(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(20))
+        spool.forget(Committed(1, 8))
+        uplink = Uplink(station(tmp_path, 1), spool)
+        recorder = Recorder(spool, uplink.wake)
+        async with asyncio.TaskGroup() as group:
+            body = StationBody(spool, uplink, recorder, Measuring(group, recorder, []))
+            assert await body.resend(1, 5, 12) == "4 of 8 are here and are sent again"
+            for asked, words in (
+                ((1, 1, 8), "are gone"),
+                ((2, 1, 8), "epoch 2 is over"),
+                ((1, 21, 30), "not measured yet"),
+            ):
+                with pytest.raises(RefusedError, match=words):
+                    await body.resend(*asked)
+
+
 def test_the_overlay_wins_key_by_key(tmp_path: Path) -> None:
     over = overlay.read("[onewire]\ninterval_s = 9.0\n[broker]\nkeep_alive_s = 7\n")
     overlay.check(over, ["onewire"])
@@ -318,5 +340,5 @@ def test_the_overlay_wins_key_by_key(tmp_path: Path) -> None:
     ],
 )
 def test_how_a_device_lets_itself_be_cared_for_is_checked(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="identify_led|out of range"):
+    with pytest.raises(ValueError, match=r"identify_led|out of range"):
         CareSettings(**wrong)  # type: ignore[arg-type]

@@ -375,7 +375,10 @@ def test_every_line_is_for_a_device_of_its_user(installations: list[Installation
     for one in installations:
         if not one.retired:
             wanted.setdefault(user_of(one), set()).update(
-                ("write" if kind in {Kind.UP, Kind.STATUS} else "read", topics.topic(one.operator, one.device, kind))
+                (
+                    "write" if kind in {Kind.UP, Kind.STATUS, Kind.ANSWER} else "read",
+                    topics.topic(one.operator, one.device, kind),
+                )
                 for kind in Kind
             )
     assert allowed == wanted

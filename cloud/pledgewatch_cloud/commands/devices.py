@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from pledgewatch_cloud.commands import at_url
+from pledgewatch_cloud.commands import at_url, devices_care
 from pledgewatch_cloud.commands.at_url import AnswerError
 from pledgewatch_cloud.commands.options import Commands
 
@@ -31,9 +31,7 @@ def add(commands: Commands) -> None:
     invite.add_argument("--replaces", default="", metavar="OLD", help="the device whose place and asset it takes")
     invite.add_argument("--valid-h", type=int, default=72, help="for how many hours the claim is good (%(default)s)")
     invite.add_argument("--settings", type=Path, metavar="FILE", help="TOML that the device puts into its settings")
-    invite.add_argument(
-        "--svg", type=Path, metavar="FILE", help="put the square code there, a picture to be printed"
-    )
+    invite.add_argument("--svg", type=Path, metavar="FILE", help="put the square code there, a picture to be printed")
     invite.set_defaults(command=_invite)
 
     revoke = acts.add_parser("revoke", help="take a device's identity away; nothing more of it is taken")
@@ -46,6 +44,7 @@ def add(commands: Commands) -> None:
     for one in (invite, revoke, listing):
         at_url.add_url(one)
 
+    devices_care.add(acts)
     made = acts.add_parser("authority", help="make an authority for development, which signs certificates of devices")
     made.add_argument("--certificate", type=Path, required=True, metavar="FILE", help="its certificate, a new file")
     made.add_argument("--key", type=Path, required=True, metavar="FILE", help="its key, a new file: keep it secret")

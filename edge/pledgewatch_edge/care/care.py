@@ -115,7 +115,8 @@ class Care:
 
     def next_station(self) -> Station:
         """The station to run now: of the trial, where there is one that may still be started, else of the good
-        settings; of what the technician wrote where those do not fit it any more. Raises ValueError where not even that passes.
+        settings; of what the technician wrote where those do not fit it any more. Raises ValueError where not even that
+        passes.
         """
         self.changed.clear()
         self._proof = False
