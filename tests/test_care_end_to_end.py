@@ -50,8 +50,7 @@ class Bench:
 
     def devices(self, *arguments: str) -> str:
         """What the command `devices` says."""
-        act, *rest = arguments
-        code = main(["devices", act, "--url", f"http://127.0.0.1:{self.station.api_port}", *rest])
+        code = main(["devices", *arguments, "--url", f"http://127.0.0.1:{self.station.api_port}"])
         said = self._capsys.readouterr()
         assert code == 0, said.err
         return said.out
@@ -108,18 +107,18 @@ def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Bench]
 def test_a_device_is_commanded_and_does_nothing_for_anybody_else(bench: Bench) -> None:
     station, agent = bench.station, bench.agent
     before = bench.epochs_measured()
-    assert "command 1 is asked for" in bench.devices("command", DEVICE, "report-now")
+    assert "command 1 is asked for" in bench.devices("command", "report-now", DEVICE)
     station.until(lambda: bench.shown()["commands"][0]["became"] == "done", "the report")
     assert bench.shown()["commands"][0]["said"] == f"readings {before + 1} to {before + 1} of epoch 1"
     after = bench.epochs_measured()
     assert after == before + 1  # its interval is an hour
 
-    bench.devices("command", DEVICE, "resend-range", "1", "1", "1")
+    bench.devices("command", "resend-range", DEVICE, "1", "1", "1")
     station.until(lambda: bench.shown()["commands"][0]["became"], "the range")
     assert bench.shown()["commands"][0]["became"] in {"done", "refused"}  # committed by then, or not yet
-    bench.devices("command", DEVICE, "identify")
+    bench.devices("command", "identify", DEVICE)
     station.until(lambda: bench.shown()["commands"][0]["became"] == "refused", "no light")
-    bench.devices("command", DEVICE, "diagnostics")
+    bench.devices("command", "diagnostics", DEVICE)
     station.until(lambda: bench.shown()["commands"][0]["became"] == "done", "the bundle")
     bundle = json.loads(bench.devices("show", DEVICE, "--result", "4"))["result"]
     assert bundle["spool"]["measured"] == after
@@ -160,5 +159,5 @@ def test_settings_that_break_the_uplink_go_back_by_themselves_also_after_a_kill(
     station.until(lambda: bench.settings_are("refused"), "the trial to end after the kill too")
     ledger = read(state)
     assert (ledger.trial, ledger.good.version, ledger.version) == (None, 1, 4)
-    bench.devices("command", DEVICE, "report-now")  # and it is well
+    bench.devices("command", "report-now", DEVICE)  # and it is well
     station.until(lambda: bench.shown()["commands"][0]["became"] == "done", "a report")

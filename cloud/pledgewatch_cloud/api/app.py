@@ -56,7 +56,6 @@ _NOUNS = (
     exposures,
     facilities,
     fences,
-    identities,
     live,
     lots,
     market,

@@ -27,23 +27,24 @@ def add(acts: Commands) -> None:
     settings.set_defaults(command=_settings)
 
     command = acts.add_parser("command", help="have a device do something once")
-    command.add_argument("device", metavar="DEVICE")
-    command.add_argument("--valid-h", type=int, default=24, help="for how many hours it may be done (%(default)s)")
     what = command.add_subparsers(required=True, dest="what", metavar="WHAT")
-    what.add_parser("report-now", help="measure with all sensors, and send all that is kept")
+    report = what.add_parser("report-now", help="measure with all sensors, and send all that is kept")
     again = what.add_parser("resend-range", help="send readings once more, as far as they are still kept")
+    shows = what.add_parser("identify", help="show which device it is")
+    tells = what.add_parser("diagnostics", help="give a bundle of how it stands; see it by `show`")
+    for one in (report, again, shows, tells):
+        one.add_argument("device", metavar="DEVICE")
+        one.add_argument("--valid-h", type=int, default=24, help="for how many hours it may be done (%(default)s)")
+        one.set_defaults(command=_command)
     for name in ("epoch", "first", "last"):
         again.add_argument(name, type=int, metavar=name.upper())
-    shows = what.add_parser("identify", help="show which device it is")
     shows.add_argument("--seconds", type=int, default=10, help="for how long (%(default)s)")
-    what.add_parser("diagnostics", help="give a bundle of how it stands; see it by `show`")
-    command.set_defaults(command=_command)
 
     show = acts.add_parser("show", help="what is asked of a device, and what it said of it")
     show.add_argument("device", metavar="DEVICE")
     show.add_argument("--result", type=int, metavar="ID", help="what this command has given")
     show.set_defaults(command=_show)
-    for one in (settings, command, show):
+    for one in (settings, report, again, shows, tells, show):
         at_url.add_url(one)
 
 
