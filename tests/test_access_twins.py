@@ -14,7 +14,7 @@ import warehouses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from receipting import BANK, DEPOSITOR, OTHER_BANK
-from seeing import HALL_LOT, SEA_LOT, SECOND_LOT
+from seeing import HALL_LOT, OPERATOR, SEA_LOT, SECOND_LOT
 from twin_asking import Answer, Asked, asked, everything, followed, glanced, one_by_one
 from twin_story import EVERYBODY, IBANS, Act, Plot, play
 from twin_world import HALL_TWO_LOT, MIX_ONE, MIX_TWO, TURN_LOT, TwinWorld, recover
@@ -146,7 +146,7 @@ def test_a_state_as_seen_has_of_lots_and_words_those_of_who_asks(folder: Path) -
         Viewer("lender-two", OTHER_BANK, Role.LENDER): {MIX_TWO, TURN_LOT, HALL_TWO_LOT},
     }
     parties = {said.party for one in every.alerts.values() for said in one.silences}
-    assert parties == {BANK, OTHER_BANK, DEPOSITOR}
+    assert parties == {BANK, OTHER_BANK, DEPOSITOR, OPERATOR}
     for viewer, lots in own.items():
         state = world.client.app.state.service.views.of(viewer).state
         facts = list(state.facts.values())

@@ -222,10 +222,14 @@ def test_beyond_a_limit_is_what_is_not_on_it(page: Page, limits: Any, beyond: li
     assert [one[1] for one in found["beyond"]] == beyond
 
 
-def test_a_ratio_holds_until_the_next_and_where_there_is_none_is_a_hole(page: Page) -> None:
+def test_a_ratio_holds_until_its_end_and_where_there_is_none_is_a_hole(page: Page) -> None:
     ratios = [None, 7_000, 8_000, None, None, 0]
-    found = reckoned(page, "course", [{"at_ms": place, "ltv_bp": bp} for place, bp in enumerate(ratios)], 9)
-    assert found == {"runs": [[[1, 2, 7_000], [2, 3, 8_000]], [[5, 9, 0]]], "holes": [[0, 1], [3, 4], [4, 5]]}
+    bases = [{"at_ms": place, "until_ms": place + 1, "ltv_bp": bp} for place, bp in enumerate(ratios)]
+    found = reckoned(page, "course", [*bases, {"at_ms": 8, "until_ms": 9, "ltv_bp": 1}])
+    assert found == {
+        "runs": [[[1, 2, 7_000], [2, 3, 8_000]], [[5, 6, 0]], [[8, 9, 1]]],
+        "holes": [[0, 1], [3, 4], [4, 5]],
+    }, "from 6 to 8 it was another's: neither a line nor a hole"
 
 
 YEAR = {"from": 0, "until": 365 * 24 * H}

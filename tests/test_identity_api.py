@@ -181,7 +181,7 @@ def test_codes_are_bounded_by_address_and_by_code(cloud: ClaimCloud) -> None:
     cloud.claimed(one, code)
     cloud.now_s += 600
     for number in range(30):
-        refused(cloud, 404, one.claim(f"{number:026d}"))
+        refused(cloud, 404, one.claim(f"{number:026b}".translate({48: "A", 49: "B"})))
     found = assert_problem(cloud.post("/devices/claims", one.claim("C" * 26)), 429)
     assert "more than 30 claims a minute" in found["detail"]
 

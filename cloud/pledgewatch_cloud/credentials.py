@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_cloud import signing_key
 from pledgewatch_cloud.config import LoginSettings, MembershipSettings, ReceiptsSettings, SenderSettings
-from pledgewatch_cloud.identity import authority, claim_text
+from pledgewatch_cloud.identity import authority, claim_code
 from pledgewatch_cloud.identity.authority import Authority, AuthorityError
 from pledgewatch_cloud.identity.registrar import Broker, Terms
 from pledgewatch_cloud.identity.settings import DevicesSettings
@@ -95,7 +95,7 @@ def authority_of(one: DevicesSettings) -> tuple[Authority, Terms]:
     try:
         signs = authority.load(one.authority_certificate_file, one.authority_key_file)
         care = signing_key.load(one.care_key_file).public_key().public_bytes_raw().hex()
-        ca_sha256 = "" if one.public_ca_file is None else claim_text.fingerprint(one.public_ca_file)
+        ca_sha256 = None if one.public_ca_file is None else claim_code.fingerprint(one.public_ca_file)
         broker_ca = one.broker_ca_file.read_text(encoding="ascii")
     except (AuthorityError, signing_key.SigningKeyError) as error:
         raise CredentialError(f"[devices] {error}") from None

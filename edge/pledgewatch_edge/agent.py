@@ -15,6 +15,8 @@ from pledgewatch_edge.care import overlay
 from pledgewatch_edge.care.care import Care
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import StationSettings, check_files
+from pledgewatch_edge.sampling import Sampler
+from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import clashes, sections, sensors_of, with_sections_of_others
 from pledgewatch_edge.sensors.adxl345 import Adxl345Settings
 from pledgewatch_edge.sensors.contacts import ContactsSettings
@@ -42,6 +44,7 @@ class EdgeSettings(StationSettings):
     """The whole configuration of an edge agent."""
 
     clock: ClockSettings = field(default_factory=ClockSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     gps: GpsSettings | None = None
     gpsd: GpsdSettings | None = None
     onewire: OneWireSettings | None = None
@@ -55,7 +58,8 @@ class EdgeSettings(StationSettings):
         table = sections(type(self))
         if all(getattr(self, section) is None for section in table):
             raise ValueError(f"names no sensor; add a section {' or '.join(f'[{section}]' for section in table)}")
-        if found := clashes(self):
+        given = {channel for section in table if (one := getattr(self, section)) for channel in one.channels}
+        if found := [*clashes(self), *self.sampling.faults(given)]:
             raise ValueError("; ".join(found))
 
 
@@ -79,11 +83,10 @@ def station_of(settings: EdgeSettings, file: Path) -> Station:
     same for all: what a receiver has told is known when the station is run anew."""
     clock = AgentClock(trust_system=settings.clock.trust_system)
 
-    def made(toml: str) -> Station:
-        found = with_overlay(file, toml)
-        return Station(found, lambda: sensors_of(found, clock), {})
+    def made(found: EdgeSettings, care: Care | None = None) -> Station:
+        return Station(found, lambda: sensors_of(found, clock), {}, lambda: Sampler(found.sampling), care)
 
-    return Station(settings, lambda: sensors_of(settings, clock), {}, Care(settings, made, clock.now))
+    return made(settings, Care(settings, lambda toml: made(with_overlay(file, toml)), clock.now))
 
 
 def with_overlay(file: Path, toml: str) -> EdgeSettings:

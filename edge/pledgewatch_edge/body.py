@@ -57,7 +57,7 @@ class StationBody:
         spool, given = self._spool, self._recorder.given
         before, names = spool.head_sequence, {one.name for one in self._measuring.sensors}
         await self._measuring.end()
-        given.clear()
+        self._recorder.ask(names)
         self._measuring.begin()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REPORT_S):

@@ -18,6 +18,7 @@ from pledgewatch_edge.logs import to_stream
 from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import Station
+from pledgewatch_edge.tls_identity import standing_of
 from pledgewatch_wire import __version__
 from pledgewatch_wire.piped import piped
 from pledgewatch_wire.settings import SettingsError
@@ -34,7 +35,7 @@ def add_station_commands(commands: "argparse._SubParsersAction[argparse.Argument
         "identity", help="print who each device is, one JSON object a line; makes keys that are needed"
     )
     status_parser = commands.add_parser(
-        "status", help="print how each spool stands, one JSON object a line; the program may be running"
+        "status", help="print how each spool and certificate stand, one JSON object a line; the program may be running"
     )
     for parser in (run_parser, identity_parser, status_parser):
         parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML")
@@ -73,8 +74,9 @@ def identity_of(station: Station) -> Mapping[str, object]:
 
 
 def status_of(station: Station) -> Mapping[str, object]:
-    """How a station's spool stands. Raises SpoolError."""
-    return status(station.settings.device.state_folder)
+    """How a station's spool and its certificate stand. Raises SpoolError."""
+    device = station.settings.device
+    return {**status(device.state_folder), **standing_of(device.state_folder, device.pkcs11)}
 
 
 def guarded(action: Callable[[], int], errors: TextIO) -> int:

@@ -1,20 +1,22 @@
 """From the sensors to the spool: whatever is measured while one batch goes to disk is the next batch.
 
-Sensors put samples into a short queue and go on; one task takes what is there and appends it in one write, so a slow
-flash card makes the batches larger and not the sensors late. A batch waits `hold_s` for more, unless something in it is
-urgent: each write costs the card a block, however little is in it. While the disk refuses, samples are kept in memory
-up to WAITING_MAX and the append is tried again; beyond that the newest is refused and counted.
+What is kept at all is sampling.py's to say. Sensors put samples into a short queue and go on; one task takes what is
+there and appends it in one write, so a slow flash card makes the batches larger and not the sensors late. A batch waits
+`hold_s` for more, unless something in it is urgent: each write costs the card a block, however little is in it. While
+the disk refuses, samples are kept in memory up to WAITING_MAX and the append is tried again; beyond that the newest is
+refused and counted.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.spool import Spool, SpoolError
 from pledgewatch_wire.reading import Cell, Channel
@@ -27,19 +29,21 @@ log = logging.getLogger(__name__)
 
 class Recorder:
     """Owns the way into a spool. `on_append` is called, in the event loop, after each append. `given` names the sensors
-    that have given a sample since it was last cleared, `news` is set by each sample and each append."""
+    that have given a sample since they were last asked, `news` is set by each sample and each append."""
 
     def __init__(
         self,
         spool: Spool,
         on_append: Callable[[], None],
         *,
+        sampler: Sampler | None = None,
         retry_s: float = 2.0,
         hold_s: float = 0.0,
         waiting_max: int = WAITING_MAX,
     ) -> None:
         self._spool = spool
         self._on_append = on_append
+        self._sampler = sampler or Sampler()
         self._retry_s = retry_s
         self._hold_s = hold_s
         self._held_since_s = 0.0
@@ -48,6 +52,7 @@ class Recorder:
         self._waiting: list[Sample] = []
         self._is_finishing = False
         self._is_hurried = False
+        self._asked: set[str] = set()
         self.given: set[str] = set()
         self.news = asyncio.Event()
         self._disk = World(log, "spool disk")
@@ -58,12 +63,22 @@ class Recorder:
         await self._queue.put(sample)
 
     async def record(self, sensor: Sensor) -> None:
-        """Hand over all samples of a sensor, for ever."""
+        """Hand over what is kept of a sensor's samples, for ever."""
         async with contextlib.aclosing(sensor.samples()) as samples:
             async for sample in samples:
-                await self.put(sample)
+                kept = self._sampler.take(sample)
+                if sensor.name in self._asked:
+                    self._asked.discard(sensor.name)
+                    kept = sample._replace(is_urgent=kept is not None and kept.is_urgent)
+                if kept is not None:
+                    await self.put(kept)
                 self.given.add(sensor.name)
                 self.news.set()
+
+    def ask(self, sensors: Iterable[str]) -> None:
+        """Keep the next sample of each of these whole, whatever the sampler would keep of it."""
+        self.given.clear()
+        self._asked = set(sensors)
 
     def hurry(self) -> None:
         """Hold what waits no longer: it is asked for."""

@@ -1,6 +1,8 @@
 """A station: one device's readings from its sensors to the broker.
 
-    sensors -> recorder -> spool -> uplink -> broker
+    sensors -> sampler -> recorder -> spool -> uplink -> broker
+
+Beside the uplink its certificate is renewed, where the device was claimed (renewal.py).
 
 Everything open is a context manager, everything running is a named task of one group. Three things end a station: a
 stop, a task that fails, a state folder that cannot be used. After a stop the sensors end first, then the recorder has
@@ -29,9 +31,12 @@ from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.logs import leaves
 from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.renewal import Renewal
+from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.tls_identity import TlsIdentity
 from pledgewatch_edge.uplink import Hearer, Uplink
 from pledgewatch_wire.topics import Kind
 
@@ -65,13 +70,14 @@ class Caring(Protocol):
 
 
 class Station(NamedTuple):
-    """One station of a program. `make_sensors` makes them anew for each opening of the spool; `about` is what the
-    program says of it beside its device. Where it is cared for from afar, `care` says which station is run in its
-    place."""
+    """One station of a program. `make_sensors` and `make_sampler` make theirs anew for each opening of the spool;
+    `about` is what the program says of it beside its device. Where it is cared for from afar, `care` says which station
+    is run in its place."""
 
     settings: StationSettings
     make_sensors: Callable[[], Sequence[Sensor]]
     about: Mapping[str, str]
+    make_sampler: Callable[[], Sampler] = Sampler
     care: Caring | None = None
 
     @property
@@ -85,10 +91,12 @@ async def run_station(
     sensors: Sequence[Sensor],
     stop: asyncio.Event,
     *,
+    sampler: Sampler | None = None,
     care: Caring | None = None,
     retry_s: float = 2.0,
 ) -> None:
-    """Measure, spool and send until `stop` is set, or until whoever cares for the station wants another.
+    """Measure, spool and send until `stop` is set, or until whoever cares for the station wants another. Without a
+    sampler of its own all samples are kept.
 
     Raises StateError or SpoolError where the state folder cannot be used, and an ExceptionGroup where a task fails.
     """
@@ -102,21 +110,25 @@ async def run_station(
                 spool.spooled,
                 public_key_hex(key),
             )
+            identity = TlsIdentity(settings.device.state_folder, settings.device.pkcs11)
+            await asyncio.to_thread(identity.mend)
             uplink = Uplink(settings, spool, hearers={} if care is None else care.hearers)
-            recorder = Recorder(spool, uplink.wake, retry_s=retry_s, hold_s=settings.spool.hold_s)
+            renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with)
+            recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=settings.spool.hold_s)
             for one in sensors:
                 if isinstance(one, WatchesSpool):
                     one.spooled = lambda: spool.spooled
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(uplink.run(), name="uplink")
                 recording = group.create_task(recorder.run(), name="recorder")
+                renewing = [group.create_task(renewal.run(), name="renewal")] if settings.device.cloud_url else []
                 measuring = Measuring(group, recorder, sensors)
                 measuring.begin()
                 body = StationBody(spool, uplink, recorder, measuring)
                 caring = [] if care is None else [group.create_task(care.run(body), name="care")]
                 await _any_of(stop, *(() if care is None else (care.changed,)))
                 log.info("stopping")
-                await end(caring)
+                await end([*caring, *renewing])
                 await measuring.end()
                 await recorder.finish()
                 await recording
@@ -140,7 +152,7 @@ async def keep_running(station: Station, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             one = station if station.care is None else station.care.next_station()
-            await run_station(one.settings, one.make_sensors(), stop, care=station.care)
+            await run_station(one.settings, one.make_sensors(), stop, sampler=one.make_sampler(), care=station.care)
         except ExceptionGroup as errors:
             broken, others = errors.split(SpoolCorruptError)
             now = time.monotonic()

@@ -18,7 +18,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import SystemRandom
 from types import MappingProxyType
@@ -27,9 +27,11 @@ from typing import Final, NamedTuple
 import aiomqtt
 
 from pledgewatch_edge.config import StationSettings
-from pledgewatch_edge.connection import PUBLISHES_MAX, Connector
+from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, RefusedError
 from pledgewatch_edge.logs import World, leaves
 from pledgewatch_edge.spool import Spool, SpoolError
+from pledgewatch_edge.tls import Shown, shown_to_broker
+from pledgewatch_edge.tls_identity import BROKER, CERTIFICATE_FILE, Standing
 from pledgewatch_edge.window import Window
 from pledgewatch_wire import __version__
 from pledgewatch_wire.backoff import jittered_backoff
@@ -50,6 +52,7 @@ WORD_PATIENCE_S: Final = 2.0
 GAP_PATIENCE_S = 60.0  # before the same gap is sent again
 DRAIN_S: Final = 3.0
 OFFLINE_S: Final = 1.5
+REFUSED_MAX_S: Final = 900.0  # between two tries of one who is not let in; each costs a handshake
 _PATIENCE_DOUBLINGS_MAX: Final = 5
 _ASKED_MAX: Final = 16  # answers that wait for the broker, and ranges to send again
 log = logging.getLogger(__name__)
@@ -101,6 +104,7 @@ class Uplink:
         spool: Spool,
         *,
         hearers: Mapping[Kind, Hearer] = MappingProxyType({}),
+        standing: Standing | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         device = settings.device
@@ -111,7 +115,11 @@ class Uplink:
         self._random = SystemRandom()
         self._topics = {kind: topic(device.operator, device.name, kind) for kind in Kind}
         self._hearers = {Kind.COMMITTED: self._hear_committed, **hearers}
-        self._connector = Connector(settings.broker, f"{device.operator}.{device.name}")
+        shown = shown_to_broker(settings.broker, device, device.state_folder / CERTIFICATE_FILE)
+        self._connector = Connector(settings.broker, f"{device.operator}.{device.name}", shown)
+        self.standing = standing or Standing(device.state_folder)
+        self._trial: tuple[Shown, asyncio.Future[bool]] | None = None  # what is shown at the next connection instead
+        self._again = asyncio.Event()  # end this connection, and open the next at once
         self._window = Window(self._settings.in_flight_readings)
         self._world = World(log, f"uplink to {settings.broker.host}:{settings.broker.port}")
         self._work = asyncio.Event()
@@ -122,7 +130,7 @@ class Uplink:
         self._send_due = 0.0
         self._is_backlog = False
         self._fruitless_resends = 0
-        self._again: deque[tuple[int, int]] = deque(maxlen=_ASKED_MAX)  # ranges that the cloud asks for once more
+        self._ranges: deque[tuple[int, int]] = deque(maxlen=_ASKED_MAX)  # ranges that the cloud asks for once more
         self._answers: deque[_Unsaid] = deque(maxlen=_ASKED_MAX)
         self._gap_after, self._gap_at = -1, 0.0  # the gap that was sent again last: the sequence before it, and when
         self._has_gap = False
@@ -151,7 +159,7 @@ class Uplink:
 
     def resend(self, first: int, last: int) -> None:
         """Send these readings once more, as far as they are still here. Of many such ranges the oldest is forgotten."""
-        self._again.append((first, last))
+        self._ranges.append((first, last))
         self._work.set()
 
     async def answer(self, data: bytes) -> None:
@@ -160,6 +168,14 @@ class Uplink:
         self._answers.append(unsaid)
         self._work.set()
         await unsaid.said.wait()
+
+    async def try_with(self, shown: Shown) -> bool:
+        """Connect anew, showing something else; whether the broker let us in so. That connection is used on; the one
+        after it shows what the settings say again."""
+        trial: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._trial = shown, trial
+        self._again.set()
+        return await trial
 
     def finish(self) -> None:
         """Send what has not been sent, as far as that goes at once, say that the device is offline, and end `run`."""
@@ -171,32 +187,54 @@ class Uplink:
         attempt = -1
         while not self._finishing.is_set():
             connections = self.counts.connections
+            maximum_s, is_trial = self._reconnect_max_s, self._trial is not None
+            self._again.clear()
             try:
                 await self._connection()
+            except* RefusedError as errors:
+                self._world.lost(f"it does not let us in{' with the new certificate' if is_trial else ''}")
+                if not is_trial:
+                    await self.standing.refused(BROKER, str(leaves(errors)[0]))
+                    maximum_s = max(maximum_s, REFUSED_MAX_S)
             except* (aiomqtt.MqttError, SpoolError) as errors:
                 self._world.lost("; ".join(str(error) or repr(error) for error in leaves(errors)))
             self.is_connected = False
             if self._finishing.is_set():
                 break
             attempt = 0 if self.counts.connections > connections else attempt + 1
-            wait_s = jittered_backoff(attempt, maximum_s=self._reconnect_max_s, random=self._random)
-            await _wait(self._finishing, wait_s)
+            wait_s = jittered_backoff(attempt, maximum_s=maximum_s, random=self._random)
+            await _wait(self._finishing, wait_s, self._again)
 
     async def _connection(self) -> None:
         """One connection, from the first word to the last."""
         will = aiomqtt.Will(self._topics[Kind.STATUS], self._status(online=False), qos=1, retain=True)
-        async with self._connector.connect(will) as client:
+        shown, trial = self._trial or (None, None)
+        self._trial = None
+        with _told_at_end(trial):
+            await self._connection_with(will, shown, trial)
+
+    async def _connection_with(
+        self, will: aiomqtt.Will, shown: Shown | None, trial: asyncio.Future[bool] | None
+    ) -> None:
+        async with self._connector.connect(will, shown) as client:
             self._begin()
+            await self.standing.accepted(BROKER)
+            if trial is not None:
+                trial.set_result(True)
             listening = asyncio.create_task(self._listen(client), name="uplink-listen")
             sending = asyncio.create_task(self._send(client), name="uplink-send")
+            again = asyncio.create_task(self._wait_again(), name="uplink-again")
             try:
-                await asyncio.wait([listening, sending], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([listening, sending, again], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                errors = await _end([listening, sending])
+                errors = await _end([listening, sending, again])
                 if not errors:
                     await self._say_offline(client)
             if errors:
                 raise ExceptionGroup("the connection ended", errors)
+
+    async def _wait_again(self) -> None:
+        await self._again.wait()
 
     async def _greet(self, client: aiomqtt.Client) -> None:
         """Ask to hear the cloud's word, and say that the device is online, which makes the cloud say it."""
@@ -304,10 +342,10 @@ class Uplink:
 
     async def _payload(self) -> Payload | None:
         """What to send now; None where nothing may be sent yet. Counts it as sent."""
-        while self._again:
-            if asked := await self._payload_again(*self._again[0]):
+        while self._ranges:
+            if asked := await self._payload_again(*self._ranges[0]):
                 return asked
-            self._again.popleft()
+            self._ranges.popleft()
         self._rewind_if_overdue()
         self._release()
         unsent = self._released - self._next + 1
@@ -336,7 +374,7 @@ class Uplink:
         if not run:
             return None
         payload = await self._with_signatures(run)
-        self._again[0] = payload.last_sequence + 1, last
+        self._ranges[0] = payload.last_sequence + 1, last
         self.counts.payloads += 1
         self.counts.readings += len(payload.readings)
         return payload
@@ -405,6 +443,16 @@ class Uplink:
     def _status(self, *, online: bool) -> bytes:
         spool = self._spool
         return encode_status(Status(online, spool.epoch, spool.head_sequence, spool.spooled, __version__))
+
+
+@contextlib.contextmanager
+def _told_at_end(trial: asyncio.Future[bool] | None) -> Iterator[None]:
+    """A trial of which nothing good was heard by the end has failed."""
+    try:
+        yield
+    finally:
+        if trial is not None and not trial.done():
+            trial.set_result(False)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float, other: asyncio.Event | None = None) -> None:

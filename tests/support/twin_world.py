@@ -47,8 +47,9 @@ WIDE = {"channel": "temperature_mc", "low": 2_000, "high": 30_000}
 FAR = [[10.0, 50.0], [11.0, 50.0], [11.0, 51.0], [10.0, 51.0], [10.0, 50.0]]
 KINETIC = {"channel": "temperature_mc", "high_mc": 60_000, "worst_low_mc": 0, "worst_high_mc": 50_000}
 LOSES = [{"minutes": 1, "bp": 1_000}, {"minutes": 9, "bp": 5_000}]
-# An alert about no goods is one for all who see the asset (docs/ACCESS.md), so none is about an asset that goes from
-# one to another, nor about devices of several operators.
+# What goes on is seen with its beginning, and an alert about no goods is open as long as any of its causes runs
+# (docs/ACCESS.md): so none is about an asset that goes from one to another unheard, nor about devices of several
+# operators.
 ALERT_RULES = [
     {"id": "too-warm", "on": "condition_breached", "severity": "critical", "group_by": "asset"},
     {"id": "not-known", "on": "condition_unknown", "severity": "warning", "group_by": "lot"},
@@ -108,6 +109,10 @@ class TwinWorld(Seeing):
         """An entry that nobody but keepers can know anything of."""
         self._fillers += 1
         self.keeping.amend(users=[{"id": "nobody", "name": f"{self._fillers}", "party": "nobody", "role": "keeper"}])
+
+    def judge_time(self) -> None:
+        """Nothing comes, and what time alone does is found."""
+        self.keeping.tick()
 
     def quote(self, **quotes: Sequence[dict[str, Any]]) -> None:
         """The market is quoted."""

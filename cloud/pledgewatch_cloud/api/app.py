@@ -66,8 +66,9 @@ _NOUNS = (
     stress,
     care,  # the last: under /devices it has any name that no other route has
 )
-# What is handed in there, is handed in by senders or signed by parties, who show that they are by that alone; and what
-# anybody may know: whether the service is there, and what verifies a credential. Who logs in is not known yet.
+# What is handed in there, is handed in by senders, or signed by parties and devices, who show that they are by that
+# alone; and what anybody may know: whether the service is there, and what verifies a credential. Who logs in is not
+# known yet.
 _OPEN = (notices, epcis, stock, receipts, warehouses, identities, status, metrics, login)
 
 

@@ -35,9 +35,16 @@ _OPERATING = frozenset({Role.KEEPER, Role.OPERATOR})
 _Answer = TypeVar("_Answer")
 
 NameOf = Annotated[str, Body(min_length=1, max_length=64, examples=["reefer-7"])]
-MaybeOf = Annotated[str, Body(max_length=128)]
-CsrOf = Annotated[str, Body(max_length=REQUEST_MAX, description="PKCS#10 in PEM, of a P-256 key, subject CN=device")]
-ProofOf = Annotated[str, Body(max_length=512, description="A signature in base64")]
+ByOf = Annotated[str, Body(min_length=1, max_length=200, examples=["night desk"])]
+CsrOf = Annotated[
+    str,
+    Body(
+        max_length=REQUEST_MAX,
+        description="PKCS#10 in PEM, of a P-256 key, subject CN=device",
+        examples=["-----BEGIN CERTIFICATE REQUEST-----\n…"],
+    ),
+]
+ProofOf = Annotated[str, Body(max_length=512, description="A signature in base64", examples=["3q2+7w=="])]
 
 
 @router.get("/identities", dependencies=[Depends(for_writers)])
@@ -56,12 +63,12 @@ async def invite_device(
     view: ViewOf,
     viewer: ViewerOf,
     device: NameOf,
-    operator: MaybeOf = "",
-    asset: MaybeOf = "",
-    replaces: MaybeOf = "",
-    valid_h: Annotated[int, Body(ge=1, le=VALID_MAX_H)] = VALID_H,
-    settings: Annotated[str, Body(max_length=SETTINGS_MAX)] = "",
-    by: Annotated[str, Body(max_length=200)] = "keeper",
+    operator: Annotated[str, Body(max_length=64, examples=["harbour-line"])] = "",
+    asset: Annotated[str, Body(max_length=140, examples=["MSKU1234565"])] = "",
+    replaces: Annotated[str, Body(max_length=64, examples=["reefer-6"])] = "",
+    valid_h: Annotated[int, Body(ge=1, le=VALID_MAX_H, examples=[VALID_H])] = VALID_H,
+    settings: Annotated[str, Body(max_length=SETTINGS_MAX, examples=["[sampling]\nkeep_s = 300\n"])] = "",
+    by: ByOf = "keeper",
 ) -> dict[str, Any]:
     """Invite a device to claim an identity. `claim` is said this once: who shows it first, within `valid_h` hours,
     becomes the device. One that is in the book claims anew, and its certificates of before count no more; one that
@@ -94,7 +101,7 @@ async def revoke_device(
     viewer: ViewerOf,
     device: str,
     why: Annotated[str, Body(min_length=1, max_length=500, examples=["stolen with its container"])],
-    by: Annotated[str, Body(min_length=1, max_length=200)] = "keeper",
+    by: ByOf = "keeper",
 ) -> dict[str, Any]:
     """Take a device's identity away: from now on nothing of it is taken, and its certificates count no more, until it
     has claimed another. For keepers, and the device's operator."""
@@ -111,11 +118,13 @@ async def claim_identity(
     service: ServiceOf,
     request: Request,
     device: NameOf,
-    code: Annotated[str, Body(max_length=64)],
+    code: Annotated[str, Body(max_length=64, pattern="^[A-Z2-7]*$", examples=["ABCDEFGHIJKLMNOPQRSTUVWXYZ"])],
     csr: CsrOf,
-    public_key: Annotated[str, Body(pattern="^[0-9a-f]{64}$", description="Ed25519, of the chain")],
+    public_key: Annotated[
+        str, Body(pattern="^[0-9a-f]{64}$", description="Ed25519, of the chain", examples=["3d" * 32])
+    ],
     proof: ProofOf,
-    epoch: Annotated[int, Body(ge=0)] = 0,
+    epoch: Annotated[int, Body(ge=0, examples=[0])] = 0,
 ) -> dict[str, Any]:
     """Claim an identity by the code of an invitation. No key is asked for: the code lets in, once. `proof` is
     public_key's over `pledgewatch claim`, a zero byte, the SHA-256 of the request's DER and the code. The device begins
@@ -130,8 +139,18 @@ async def renew_certificate(
     request: Request,
     device: NameOf,
     csr: CsrOf,
-    certificate: Annotated[str, Body(max_length=CERTIFICATE_MAX, description="The one in force, PEM")],
-    signed_ms: Annotated[int, Body(description="Unix milliseconds, within five minutes of the cloud's clock")],
+    certificate: Annotated[
+        str,
+        Body(
+            max_length=CERTIFICATE_MAX,
+            description="The one in force, PEM",
+            examples=["-----BEGIN CERTIFICATE-----\n…"],
+        ),
+    ],
+    signed_ms: Annotated[
+        int,
+        Body(description="Unix milliseconds, within five minutes of the cloud's clock", examples=[1_772_366_400_000]),
+    ],
     proof: ProofOf,
 ) -> dict[str, Any]:
     """Renew a certificate by showing that one has the key of the one in force: `proof` is its ECDSA over SHA-256, of

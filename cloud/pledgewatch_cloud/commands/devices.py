@@ -58,7 +58,7 @@ def add(commands: Commands) -> None:
 
 
 def _invite(options: argparse.Namespace) -> int:
-    from pledgewatch_cloud.identity import claim_text
+    from pledgewatch_cloud.identity import claim_code
 
     try:
         settings = options.settings.read_text(encoding="utf-8") if options.settings else ""
@@ -73,10 +73,10 @@ def _invite(options: argparse.Namespace) -> int:
     claim = answer["claim"]
     if options.svg is not None:
         try:
-            options.svg.write_bytes(claim_text.as_svg(claim))
+            options.svg.write_bytes(claim_code.as_svg(claim))
         except OSError as error:
             print(f"{options.svg} cannot be written: {error.strerror}; the claim follows", file=sys.stderr)
-    print(claim_text.as_square(claim))
+    print(claim_code.as_square(claim))
     print(claim)
     place = f"{answer['device']} of {answer['operator']} at {answer['asset']}"
     print(f"for {place}, once, until {answer['until']}; whoever has it can be the device", file=sys.stderr)

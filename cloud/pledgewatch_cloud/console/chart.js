@@ -64,7 +64,8 @@ export function channel(points, limits, name, unit) {
 }
 
 /**
- * A facility's loan to value: each base holds until the next, where there was no ratio the line is open and the gap is shaded.
+ * A facility's loan to value: each base holds until it is over; where there was no ratio the line is open and the gap is shaded,
+ * where the facility was another's there is nothing.
  * @param {{ bases: any[], calls: any[], levels: Record<string, number | null>, until_ms: number, currency: string }} told
  */
 export function ltv(told) {
@@ -76,7 +77,7 @@ export function ltv(told) {
   const most = 1.1 * Math.max(1, ...known, ...levels.map(([, bp]) => /** @type {number} */ (bp)));
   const x = ( /** @type {number} */ at) => left + (at - from) / Math.max(1, until - from) * (width - left - right);
   const y = ( /** @type {number} */ bp) => 10 + (1 - bp / most) * (height - 10 - bottom);
-  const { runs, holes } = course(bases, until);
+  const { runs, holes } = course(bases);
   const line = runs.map(run => run.map(([since, end, bp], place) => `${place ? "L" : "M"}${x(since).toFixed(1)} ${y(bp).toFixed(1)}H${x(end).toFixed(1)}`).join("")).join("");
   const moments = narrow ? [from, until] : [0, .5, 1].map(one => from + one * (until - from));
   const at = ( /** @type {number} */ moment) => bases.findLast(one => one.at_ms <= moment)?.ltv_bp ?? 0;

@@ -121,18 +121,18 @@ export function readings(points, limits) {
 }
 
 /**
- * A ratio over time, in runs: each base holds until the next one; where there was no ratio there is a hole.
- * @param {{ at_ms: number, ltv_bp: number | null }[]} bases by moment @param {number} until
+ * A ratio over time, in runs: each base holds until it is over, which may be before the next one begins; where there was
+ * no ratio there is a hole.
+ * @param {{ at_ms: number, until_ms: number, ltv_bp: number | null }[]} bases by moment
  */
-export function course(bases, until) {
+export function course(bases) {
   /** @type {[number, number, number][][]} */
   const runs = [];
   /** @type {[number, number][]} */
   const holes = [];
-  bases.forEach(({ at_ms: at, ltv_bp: bp }, place) => {
-    const end = bases[place + 1]?.at_ms ?? until;
+  bases.forEach(({ at_ms: at, until_ms: end, ltv_bp: bp }, place) => {
     if (bp == null) { holes.push([at, end]); return; }
-    if (!place || bases[place - 1].ltv_bp == null) runs.push([]);
+    if (!place || bases[place - 1].ltv_bp == null || bases[place - 1].until_ms < at) runs.push([]);
     runs[runs.length - 1].push([at, end, bp]);
   });
   return { runs, holes };

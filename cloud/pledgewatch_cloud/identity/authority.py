@@ -45,10 +45,10 @@ class RequestError(ValueError):
 
 
 class Request(NamedTuple):
-    """A request for a certificate (PKCS#10): the key that it is for, the digests of both."""
+    """A request for a certificate (PKCS#10): the key that it is for, itself, the digest of the key."""
 
     public_key: ec.EllipticCurvePublicKey
-    sha256: bytes
+    der: bytes
     key_sha256: str
 
 
@@ -186,7 +186,7 @@ def read_request(text: str, device: str) -> Request:
         raise RequestError("csr: it is not signed by its own key")
     if _name_of(request.subject) != device:
         raise RequestError(f"csr: its subject is not CN={device} alone")
-    return Request(key, hashlib.sha256(request.public_bytes(Encoding.DER)).digest(), _key_sha256(key))
+    return Request(key, request.public_bytes(Encoding.DER), _key_sha256(key))
 
 
 def read_certificate(text: str) -> x509.Certificate:

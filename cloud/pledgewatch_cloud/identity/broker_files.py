@@ -45,9 +45,10 @@ class BrokerFiles:
         *,
         cloud: str,
         health: str,
+        more_lists: tuple[Path, ...] = (),
     ) -> None:
         self._writer, self._authority, self._folder, self._clock = writer, authority, folder, clock
-        self._reload, self._cloud, self._health = reload, cloud, health
+        self._reload, self._cloud, self._health, self._more_lists = reload, cloud, health, more_lists
         self._state: State | None = None
         self._signed_ms = 0
         self._is_told = True
@@ -68,12 +69,16 @@ class BrokerFiles:
                 await asyncio.to_thread(self._write, state, now_ms)
                 self._state, self._signed_ms = state, now_ms
             if not self._is_told:
-                await self._reload()
+                await self.tell()
                 self._is_told = True
         except (AclError, OSError, ReloadError) as error:
             self._outage.lost(error)
         else:
             self._outage.back()
+
+    async def tell(self) -> None:
+        """Have the broker read its files again. Raises ReloadError."""
+        await self._reload()
 
     def _is_due(self, state: State, now_ms: int) -> bool:
         was = self._state
@@ -86,7 +91,9 @@ class BrokerFiles:
 
     def _write(self, state: State, now_ms: int) -> None:
         # The list of who is let in no more first: who reads one file of before and one of now lets in nobody new.
-        replace(self._folder / CRL_NAME, self._authority.revocation_list(state.identities.revoked, now_ms))
+        own = self._authority.revocation_list(state.identities.revoked, now_ms)
+        # With a list at all, OpenSSL lets in nobody of whose authority it has none.
+        replace(self._folder / CRL_NAME, own + b"".join(path.read_bytes() for path in self._more_lists))
         barred = {one.device for one in state.identities.identities.values() if one.revoked_ms}
         speaking = [one for key, one in state.book.installations.items() if key not in barred]
         text = acl_of(speaking, cloud=self._cloud, health=self._health)
@@ -105,7 +112,9 @@ def files_of(one: DevicesSettings, writer: Writer, authority: Authority, clock: 
             await _run(one.broker_reload)
 
     folder, cloud, health = one.broker_files_folder, one.cloud_user, one.health_user
-    return BrokerFiles(writer, authority, folder, clock, reload, cloud=cloud, health=health)
+    return BrokerFiles(
+        writer, authority, folder, clock, reload, cloud=cloud, health=health, more_lists=one.broker_crl_files
+    )
 
 
 def _hang_up(pid_file: Path) -> None:

@@ -24,7 +24,7 @@ from pledgewatch_cloud.decide.batch import DeviceInvitation
 from pledgewatch_cloud.decide.identity_acts import IdentityError, Why
 from pledgewatch_cloud.decide.identity_book import Identity, Issued
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.identity import claim_text
+from pledgewatch_cloud.identity import claim_code
 from pledgewatch_cloud.identity.authority import (
     Authority,
     RequestError,
@@ -36,6 +36,7 @@ from pledgewatch_cloud.identity.authority import (
 )
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import chain
+from pledgewatch_wire.claims import Claim, claim_proof, claim_text, renewal_proof
 
 CLAIMS_PER_MINUTE = 30
 """Of one address. Many devices may be fitted behind one."""
@@ -46,8 +47,6 @@ RENEWALS_PER_MINUTE = 300
 SKEW_MS = 300_000
 SETTINGS_MAX = 8_192
 _HOUR_MS = 3_600_000
-_CLAIM = b"pledgewatch claim\0"
-_RENEWAL = b"pledgewatch renewal\0"
 _OURS = frozenset({"device", "broker"})
 
 
@@ -71,7 +70,7 @@ class Terms(NamedTuple):
     """What goes into claims and answers. `own_users` are users of the broker that no device may be named as."""
 
     public_url: str
-    ca_sha256: str
+    ca_sha256: str | None
     broker: Broker
     care_public_key: str
     certificate_days: int
@@ -122,25 +121,26 @@ class Registrar:
         if device in self.terms.own_users:
             raise IdentityError(Why.INVALID, f"{device!r} is the broker's name for the cloud itself; use another")
         _check_settings(settings)
-        code, now_ms = claim_text.new_code(), self._clock.now_ms()
-        until_ms, digest = now_ms + valid_h * _HOUR_MS, claim_text.sha256_of(code)
+        code, now_ms = claim_code.new_code(), self._clock.now_ms()
+        until_ms, digest = now_ms + valid_h * _HOUR_MS, claim_code.sha256_of(code)
         asked = DeviceInvitation(device, operator, asset, replaces, digest, settings, by, now_ms, until_ms)
         asked = acts.completed(self._writer.state.book, asked)
         await self._writer.commit(drafts.invite_device, asked)
         terms = self.terms
-        return Invited(claim_text.claim_text(terms.public_url, device, asked.operator, code, terms.ca_sha256), asked)
+        claim = Claim(terms.public_url, asked.operator, device, code, terms.ca_sha256)
+        return Invited(claim_text(claim), asked)
 
     async def claim(self, asked: Asked, address: str) -> dict[str, Any]:
         """The answer to a claim. Raises IdentityError, RequestError, TooOftenError, BookError, StoreError."""
         _count(self._claimers, address, f"that is more than {CLAIMS_PER_MINUTE} claims a minute")
-        digest = claim_text.sha256_of(asked.code)
+        digest = claim_code.sha256_of(asked.code)
         _count(self._attempts, digest, f"that is more than {ATTEMPTS_PER_MINUTE} claims a minute by one code")
         state, now_ms = self._writer.state, self._clock.now_ms()
         invitation = acts.invitation_of(state.identities, asked.device, digest, now_ms)
         if invitation is None:
             raise acts.unknown_code()
         request = read_request(asked.csr, asked.device)
-        _check_proof(asked, _CLAIM + request.sha256 + asked.code.encode())
+        _check_proof(asked, claim_proof(request.der, asked.code))
         issued = self._authority.issue(asked.device, request, self.terms.certificate_days, now_ms)
         shown = drafts.Shown(asked.device, digest, asked.public_key, asked.epoch)
         await self._writer.commit(drafts.claim_device, shown, issued, now_ms, self._journal_clock.now_ms())
@@ -161,7 +161,7 @@ class Registrar:
         if device_of(shown) != device or not self._authority.has_signed(shown):
             raise IdentityError(Why.REFUSED, f"this certificate is not of {device!r}, or not of this authority")
         request, now_ms = read_request(csr, device), self._clock.now_ms()
-        if not verifies(shown, _bytes(proof, "proof"), _RENEWAL + request.sha256 + str(signed_ms).encode()):
+        if not verifies(shown, _bytes(proof, "proof"), renewal_proof(request.der, signed_ms)):
             raise RequestError("proof: it is not signed with the certificate's key over this request and signed_ms")
         if abs(signed_ms - now_ms) > SKEW_MS:
             raise RequestError(

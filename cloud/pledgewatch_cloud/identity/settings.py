@@ -18,7 +18,9 @@ class DevicesSettings:
     there, where that is not one that every machine knows. `broker_host` and `broker_port` are where they connect, and
     `broker_ca_file` whose certificate they see. Into `broker_files_folder` access list and revocation list are written
     whenever they change; `broker_reload` (a command) or SIGHUP to the process in `broker_pid_file` has the broker read
-    them again. `cloud_user` and `health_user` are who is named so in certificates of the broker's own clients.
+    them again. `broker_crl_files`: lists of other authorities, whose clients the broker lets in too; they are put
+    beside ours as they are. `cloud_user` and `health_user` are who is named so in certificates of the broker's own
+    clients.
     """
 
     authority_certificate_file: Path
@@ -31,6 +33,7 @@ class DevicesSettings:
     public_ca_file: Path | None = None
     certificate_days: int = 90
     broker_files_folder: Path | None = None
+    broker_crl_files: tuple[Path, ...] = ()
     broker_pid_file: Path | None = None
     broker_reload: tuple[str, ...] = ()
     cloud_user: str = "cloud"
@@ -72,4 +75,5 @@ class DevicesSettings:
             "broker_ca_file",
             "public_ca_file",
         )
-        return {f"[devices] {name}": getattr(self, name) for name in names}
+        lists = {f"[devices] broker_crl_files[{place}]": path for place, path in enumerate(self.broker_crl_files)}
+        return {f"[devices] {name}": getattr(self, name) for name in names} | lists

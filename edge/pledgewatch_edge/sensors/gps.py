@@ -21,9 +21,9 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.fixes import FixAssembler
 from pledgewatch_edge.logs import World
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sensors import SensorSettings
-from pledgewatch_edge.sensors.fix_sampler import CHANNELS, FixSampler
+from pledgewatch_edge.sensors.fix_sampler import FixSampler
 from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
 from pledgewatch_wire.reading import Channel
 
@@ -53,7 +53,7 @@ class GpsSettings(SensorSettings):
     @property
     def channels(self) -> frozenset[Channel]:
         """See SensorSettings."""
-        return CHANNELS
+        return FIX_CHANNELS
 
     def sensor(self, clock: AgentClock) -> "GpsSensor":
         """The receiver."""
