@@ -94,10 +94,9 @@ async def test_who_sends_rubbish_runs_up_no_bill(cared: Cared) -> None:
 
 async def test_a_command_is_carried_out_once_also_after_a_restart(cared: Cared, tmp_path: Path) -> None:
     answers = await cared.hear(("command", command(1)), ("command", command(1)))
-    assert sorted((one.became, one.text) for one in answers) == [
-        (REFUSED, "replayed: command 1 was taken before (begun)"),
-        (DONE, "readings 1 to 2"),
-    ]
+    told = {one.became: one.text for one in answers}
+    assert told[DONE] == "readings 1 to 2"
+    assert told[REFUSED].startswith("replayed: command 1 was taken before (")
     again = Cared(tmp_path / "edge.toml")
     again.start()
     assert_refused(await again.hear(("command", command(1))), "replayed: command 1 was taken before (done: readings")
@@ -203,8 +202,9 @@ async def test_a_damaged_ledger_refuses_all_and_says_which_file(cared: Cared, tm
     (tmp_path / "state" / LEDGER_FILE).write_text("{", encoding="utf-8")
     again = Cared(tmp_path / "edge.toml")
     again.start()
-    assert_refused(await again.hear(("command", command(1))), str(tmp_path / "state" / LEDGER_FILE), "move it away")
-    assert_refused(await again.hear(("settings", settings(1, SLOWER))), LEDGER_FILE)
+    file = str(tmp_path / "state" / LEDGER_FILE)
+    assert_refused(await again.hear(("command", command(1)), settle_s=0.5), file, "move it away")
+    assert_refused(await again.hear(("settings", settings(1, SLOWER)), settle_s=0.5), file)
     assert again.body.reports == 0
 
 
@@ -213,8 +213,8 @@ async def test_what_the_disk_does_not_take_is_not_done(cared: Cared, monkeypatch
         raise OSError(28, "No space left on device", "care.json")
 
     monkeypatch.setattr(ledger_module, "keep", full)
-    assert_refused(await cared.hear(("command", command(1))), "the disk does not take it")
-    assert_refused(await cared.hear(("settings", settings(1, SLOWER))), "the disk does not take it")
+    assert_refused(await cared.hear(("command", command(1)), settle_s=0.5), "the disk does not take it")
+    assert_refused(await cared.hear(("settings", settings(1, SLOWER)), settle_s=0.5), "the disk does not take it")
     assert (cared.body.reports, cared.care.changed.is_set()) == (0, False)
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from edge_support import DEVICE, OPERATOR, TIME_MS
+from edge_support import DEVICE, OPERATOR, TIME_MS, until
 
 from pledgewatch_edge.agent import load, with_overlay
+from pledgewatch_edge.care import ledger
 from pledgewatch_edge.care.acts import RefusedError
 from pledgewatch_edge.care.care import CARE_KEY_FILE, Care
 from pledgewatch_edge.station import Station
@@ -112,6 +113,7 @@ class Cared:
         self.now = TIME_MS, Clock.GPS
         self.body = Noting()
         first = load(file)
+        self._folder = first.device.state_folder
         self.care = Care(first, lambda toml: Station(with_overlay(file, toml), list, {}), lambda: self.now, leds=leds)
 
     def start(self) -> Station:
@@ -125,7 +127,16 @@ class Cared:
         for kind, data in said:
             await hearers[kind](data)
         await asyncio.sleep(settle_s)
+        await until(self._is_at_rest, "the device to have answered")
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         answers, self.body.answers = self.body.answers, []
         return answers
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing that is noted is under way. A ledger that is damaged notes nothing."""
+        try:
+            noted = ledger.read(self._folder)
+        except ledger.LedgerError:
+            return True
+        return not noted.unsaid and "begun" not in dict(noted.ids).values()

@@ -27,7 +27,7 @@ _NO_KEY = "no key that cares for devices is configured here; set [devices] care_
 _CARING = frozenset({Role.KEEPER, Role.OPERATOR})
 _Answer = TypeVar("_Answer")
 ByOf = Annotated[str, Body(min_length=1, max_length=200, examples=["night desk"])]
-ValidOf = Annotated[int, Body(ge=1, le=VALID_MAX_H)]
+ValidOf = Annotated[int, Body(ge=1, le=VALID_MAX_H, examples=[24])]
 
 
 @router.get("/{device}", responses=examples.answer(examples.DEVICE_CARE))
@@ -93,11 +93,11 @@ async def command_device(
     view: ViewOf,
     viewer: ViewerOf,
     device: str,
-    what: Annotated[Literal["report_now", "resend_range", "identify", "diagnostics"], Body()],
-    epoch: Annotated[int, Body(ge=0, le=MAX_EPOCH)] = 0,
-    first: Annotated[int, Body(ge=0, le=MAX_SEQUENCE)] = 0,
-    last: Annotated[int, Body(ge=0, le=MAX_SEQUENCE)] = 0,
-    seconds: Annotated[int, Body(ge=0, le=SECONDS_MAX)] = 0,
+    what: Annotated[Literal["report_now", "resend_range", "identify", "diagnostics"], Body(examples=["report_now"])],
+    epoch: Annotated[int, Body(ge=0, le=MAX_EPOCH, examples=[1])] = 0,
+    first: Annotated[int, Body(ge=0, le=MAX_SEQUENCE, examples=[120])] = 0,
+    last: Annotated[int, Body(ge=0, le=MAX_SEQUENCE, examples=[180])] = 0,
+    seconds: Annotated[int, Body(ge=0, le=SECONDS_MAX, examples=[10])] = 0,
     valid_h: ValidOf = VALID_COMMAND_H,
     by: ByOf = "keeper",
 ) -> dict[str, Any]:
