@@ -234,6 +234,20 @@ def test_what_is_taken_back_is_told_to_who_was_told_of_it(seeing: Seeing, amende
             assert seeing.client.get(path, headers=shown(USERS[user].key)).status_code == 200, (user, path)
 
 
+def test_a_series_says_between_which_of_its_points_the_asset_was_anothers(seeing: Seeing) -> None:
+    turns = []
+    for line in (LINE, OTHER_LINE, LINE):
+        seeing.lend_on_sea(line)
+        turns.append(seeing.keeping.clock.at_ms)
+        seeing.read()
+    to_ms = seeing.keeping.clock.at_ms + 1
+    found = seeing.get("lender-one", f"/assets/{BOX}/series/temperature_mc?to_ms={to_ms}")
+    assert found["seen"] == [[turns[0], turns[1]], [turns[2], to_ms]]
+    assert [any(since <= at < until for since, until in found["seen"]) for at, _, _ in found["points"]] == [True] * 2
+    whole = seeing.get("keeper-kim", f"/assets/{BOX}/series/temperature_mc?to_ms={to_ms}")
+    assert (whole["seen"], len(whole["points"])) == ([[0, to_ms]], 3)
+
+
 # A facility that changes hands.
 
 

@@ -169,6 +169,26 @@ def test_a_mean_is_that_of_all_since_the_one_before(walk: list[tuple[int, int]],
         stretch, since_ms = [], at_ms
 
 
+@given(
+    st.sampled_from((7_000, 60_000, 100_000, 130_000, 200_000, 299_999, 400_000)),
+    st.sampled_from((300.0, 500.0, 900.0, 1_300.0)),
+    st.lists(st.integers(0, 5), min_size=30, max_size=120),
+)
+def test_means_that_do_not_change_are_never_farther_apart_than_the_silence(
+    step_ms: int, silence_s: float, values: list[int]
+) -> None:
+    rule = RuleSettings(channels=("temperature_mc",), average_s=300.0, change=1, max_silence_s=silence_s)
+    sampler = Sampler(SamplingSettings(rules=(rule,)))
+    moments_ms = [TIME_MS + step_ms * number for number in range(len(values))]
+    kept_ms = [
+        at_ms
+        for at_ms, value in zip(moments_ms, values, strict=True)
+        if sampler.take(Sample(at_ms, Clock.GPS, (Cell(Channel.TEMPERATURE_MC, value),)))
+    ]
+    longest_ms = max(b - a for a, b in pairwise([*kept_ms, moments_ms[-1]]))
+    assert longest_ms <= max(1_000 * silence_s, 300_000 + step_ms)
+
+
 @given(st.lists(st.tuples(gaps_ms, st.integers(-90, 90), st.sampled_from((0, 0, 0, MOVING_MMPS))), max_size=80))
 def test_a_place_is_known_to_within_the_change_but_for_leaps(walk: list[tuple[int, int, int]]) -> None:
     rule = RuleSettings(channels=("position",), change=50, max_silence_s=3_600.0)

@@ -34,7 +34,7 @@ from pledgewatch_wire.settings import load as load_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSettings:
     """Whether the computer's own clock may be believed until a receiver tells the time. On a board without a battery
-    for its clock it may not: what is measured before the first fix is then kept as evidence of nothing."""
+    for its clock it may not: what is measured before the first fix then waits for its date (undated.py)."""
 
     trust_system: bool = True
 
@@ -84,7 +84,7 @@ def station_of(settings: EdgeSettings, file: Path) -> Station:
     clock = AgentClock(trust_system=settings.clock.trust_system)
 
     def made(found: EdgeSettings, care: Care | None = None) -> Station:
-        return Station(found, lambda: sensors_of(found, clock), {}, lambda: Sampler(found.sampling), care)
+        return Station(found, lambda: sensors_of(found, clock), {}, lambda: Sampler(found.sampling), clock, care)
 
     return made(settings, Care(settings, lambda toml: made(with_overlay(file, toml)), clock.now))
 

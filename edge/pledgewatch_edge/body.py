@@ -70,7 +70,8 @@ class StationBody:
         self._uplink.send_now()
         silent = sorted(names - given)
         if spool.head_sequence == before:
-            raise RefusedError(f"nothing was measured within {REPORT_S:g} s; silent: {', '.join(silent) or 'the disk'}")
+            why = f"silent: {', '.join(silent)}" if silent else "the time is not known yet, or the disk takes nothing"
+            raise RefusedError(f"no reading came of it within {REPORT_S:g} s; {why}")
         told = f"readings {before + 1} to {spool.head_sequence} of epoch {spool.epoch}"
         return f"{told}; silent: {', '.join(silent)}" if silent else told
 

@@ -6,7 +6,7 @@ Each channel with a rule keeps it by itself, and a fix is one value. A value is 
 - its quality differs from that of the value before: what is wrong is told at once, and so is what is right again;
 - `interval_s` is over since the last one kept, on a grid where values come regularly, and it differs from that one by
   more than `change`, or no change is asked for, or something is wrong with it;
-- the next one would come later than `max_silence_s` after the last one kept, if it takes as long as this one did. So
+- the next one would come later than `max_silence_s` after the last one kept, if values keep the rhythm of this one. So
   what is not kept because it has not changed is proven by one that is.
 
 With `average_s` it is the mean of a stretch of values that is judged so, dated by the last of them, rounded half up.
@@ -192,20 +192,23 @@ class _Track:
     def judge(self, values: tuple[int, ...], quality: int, asked: Asked) -> tuple[int, ...] | None:
         """What is kept: the values, a mean with its extremes, or None."""
         at_ms, kept = asked.at_ms, self._kept
+        step_ms, self._seen_ms = max(0, at_ms - self._seen_ms), at_ms
         if kept is None or asked.is_urgent or self._is_apart(quality, asked):
             return self._keep(values, quality, asked)
+        next_ms = at_ms + step_ms
         if self._average_ms and asked.near_ms is None and quality < NO_VALUE_FROM:
             self._stretch.add(values[0])
             if at_ms < self._due_ms:
                 return None
             values = self._stretch.mean, *(pick(self._stretch) for pick, _ in self._extremes)
+            wait_ms = self._due_after(at_ms) - at_ms
+            next_ms = at_ms + (-(-wait_ms // step_ms) * step_ms if step_ms else wait_ms)
         else:
             self._stretch = _Stretch()
         due_ms = self._due_ms if asked.near_ms is None else min(self._due_ms, self._kept_ms + asked.near_ms)
         is_wanted = self._difference.is_beyond(kept, values) or quality != Quality.GOOD
-        if (is_wanted and at_ms >= due_ms) or self._is_quiet(asked):
+        if (is_wanted and at_ms >= due_ms) or self._is_too_late(next_ms, asked.near_ms):
             return self._keep(values, quality, asked)
-        self._seen_ms = at_ms
         if self._average_ms and at_ms >= self._due_ms:
             self._begin(at_ms)
         return None
@@ -214,24 +217,27 @@ class _Track:
         """Whether a value has little to do with the one before."""
         return quality != self._quality or asked.clock != self._clock or asked.at_ms < self._kept_ms
 
-    def _is_quiet(self, asked: Asked) -> bool:
-        """Whether the next would come too late."""
-        waits = [wait for wait in (self._silence_ms, asked.near_ms) if wait is not None]
-        next_ms = asked.at_ms + max(0, asked.at_ms - self._seen_ms)
+    def _is_too_late(self, next_ms: int, near_ms: int | None) -> bool:
+        """Whether the next, at this moment, would come after too long a silence."""
+        waits = [wait for wait in (self._silence_ms, near_ms) if wait is not None]
         return bool(waits) and next_ms > self._kept_ms + min(waits)
 
     def _keep(self, values: tuple[int, ...], quality: int, asked: Asked) -> tuple[int, ...]:
         self._kept, self._quality, self._clock = values, quality, asked.clock
-        self._kept_ms = self._seen_ms = asked.at_ms
+        self._kept_ms = asked.at_ms
         self._difference.begin()
         self._begin(asked.at_ms)
         return values
 
     def _begin(self, at_ms: int) -> None:
-        """A pause, and a stretch: on the grid of those before, where values come regularly."""
-        is_regular = self._due_ms <= at_ms < self._due_ms + self._pause_ms
-        self._due_ms = (self._due_ms if is_regular else at_ms) + self._pause_ms
+        """A pause, and a stretch."""
+        self._due_ms = self._due_after(at_ms)
         self._stretch = _Stretch()
+
+    def _due_after(self, at_ms: int) -> int:
+        """When a pause that begins is over: on the grid of those before, where values come regularly."""
+        is_regular = self._due_ms <= at_ms < self._due_ms + self._pause_ms
+        return (self._due_ms if is_regular else at_ms) + self._pause_ms
 
 
 _EXTREMES: Final[Mapping[str, Callable[[_Stretch], int]]] = {

@@ -39,6 +39,7 @@ from pledgewatch_edge.spool_log import (
     segments_in,
     thinned_in,
 )
+from pledgewatch_edge.undated import waiting_in
 from pledgewatch_wire import chain
 
 EVIDENCE_KEPT: Final = 3
@@ -117,6 +118,7 @@ def status(folder: Path) -> dict[str, int | str | None]:
         "measured": totals.measured,
         "head_sequence": 0,
         "spooled": 0,
+        "undated": waiting_in(folder),
         "spooled_bytes": 0,
         "refused": totals.refused,
         "thinned": totals.thinned,

@@ -27,6 +27,7 @@ from typing import Final, NamedTuple, Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.body import Measuring, StationBody, end
+from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.logs import leaves
@@ -37,6 +38,7 @@ from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
 from pledgewatch_edge.tls_identity import TlsIdentity
+from pledgewatch_edge.undated import Undated
 from pledgewatch_edge.uplink import Hearer, Uplink
 from pledgewatch_wire.topics import Kind
 
@@ -71,13 +73,14 @@ class Caring(Protocol):
 
 class Station(NamedTuple):
     """One station of a program. `make_sensors` and `make_sampler` make theirs anew for each opening of the spool;
-    `about` is what the program says of it beside its device. Where it is cared for from afar, `care` says which station
-    is run in its place."""
+    `about` is what the program says of it beside its device; `clock` stamps its samples (None: the computer's own).
+    Where it is cared for from afar, `care` says which station is run in its place."""
 
     settings: StationSettings
     make_sensors: Callable[[], Sequence[Sensor]]
     about: Mapping[str, str]
     make_sampler: Callable[[], Sampler] = Sampler
+    clock: AgentClock | None = None
     care: Caring | None = None
 
     @property
@@ -92,11 +95,12 @@ async def run_station(
     stop: asyncio.Event,
     *,
     sampler: Sampler | None = None,
+    clock: AgentClock | None = None,
     care: Caring | None = None,
     retry_s: float = 2.0,
 ) -> None:
     """Measure, spool and send until `stop` is set, or until whoever cares for the station wants another. Without a
-    sampler of its own all samples are kept.
+    sampler of its own all samples are kept; `clock` is that of the sensors.
 
     Raises StateError or SpoolError where the state folder cannot be used, and an ExceptionGroup where a task fails.
     """
@@ -114,7 +118,9 @@ async def run_station(
             await asyncio.to_thread(identity.mend)
             uplink = Uplink(settings, spool, hearers={} if care is None else care.hearers)
             renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with)
-            recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=settings.spool.hold_s)
+            undated = Undated(settings.device.state_folder, clock or AgentClock())
+            hold_s = settings.spool.hold_s
+            recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=hold_s, undated=undated)
             for one in sensors:
                 if isinstance(one, WatchesSpool):
                     one.spooled = lambda: spool.spooled
@@ -152,7 +158,14 @@ async def keep_running(station: Station, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             one = station if station.care is None else station.care.next_station()
-            await run_station(one.settings, one.make_sensors(), stop, sampler=one.make_sampler(), care=station.care)
+            await run_station(
+                one.settings,
+                one.make_sensors(),
+                stop,
+                sampler=one.make_sampler(),
+                clock=one.clock,
+                care=station.care,
+            )
         except ExceptionGroup as errors:
             broken, others = errors.split(SpoolCorruptError)
             now = time.monotonic()

@@ -172,6 +172,10 @@ class Plot:
         self.amend("installations", {"operator-two"}, _night(3_600), _night(0))
         self.amend("senders", set(), {"id": "broker", "grade": "fair"}, {"id": "broker", "grade": "poor"})
         self.amend("stock_sources", {"warehouse-two"}, _source(0), _source(60))
+        # How a device's spool stands is told as it stands, to whoever sees the device.
+        for asset in (NIGHT_BOX, HALL_TWO, MIX):
+            does, instead = (partial(TwinWorld.hear_of, asset=asset, spooled=one) for one in (3, 5))
+            self.do(f"{asset} says of itself", self.who_sees(asset), does, instead)
         self.do("fence", TWO | {"warehouse-two"}, *(partial(_fence, name) for name in ("yard two", "yard 2")))
 
     def sea(self, to: str | None = None, *, is_heard: bool = True) -> None:

@@ -32,9 +32,11 @@ from pledgewatch_cloud.decide.canonical import encode
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.ingest.decode import DeviceStatus
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.receipts.signer import Signer
 from pledgewatch_cloud.spine import spine as spine_module
+from pledgewatch_wire.codec import Status
 from pledgewatch_wire.reading import Cell, Channel, Reading
 
 LINE, TURN_LINE = "line", "turn-line"
@@ -183,6 +185,7 @@ class TwinWorld(Seeing):
     def _reading(self, asset: str, value_mc: int, place: str, wet: int, ago_ms: int, east: int) -> Reading:
         at = PLACES[place]
         cells = [Cell(Channel.TEMPERATURE_MC, value_mc), Cell(Channel.HUMIDITY_CPERCENT, wet)]
+        cells.append(Cell(Channel.BATTERY_MV, 3_000 + value_mc // 100 + wet // 1_000))
         if asset not in (HALL, HALL_TWO):
             cells += fix((at[0], at[1] + east))
         at_ms = self.keeping.clock.at_ms - ago_ms
@@ -191,6 +194,12 @@ class TwinWorld(Seeing):
     def _hear(self, asset: str, readings: list[Reading]) -> None:
         operator = OTHER_OPERATOR if asset == NIGHT_BOX else OPERATOR
         self.keeping.take(self.keeping.devices[DEVICES[asset]].arrival(readings, operator=operator))
+
+    def hear_of(self, asset: str, spooled: int) -> None:
+        """What an asset's device says of itself, which is in no journal."""
+        status = Status(online=True, epoch=1, head_sequence=9, spooled_readings=spooled, agent_version="1")
+        heard = DeviceStatus(operator=OPERATOR, device=DEVICES[asset], status=status)
+        self.client.app.state.service.metrics.heard([heard])
 
     def alert(self, rule: str, group: str) -> Alert | None:
         """The alert of a rule about something."""
