@@ -234,7 +234,7 @@ async def test_it_shows_itself_and_the_light_is_as_before(tmp_path: Path, monkey
         seen.append((led / "brightness").read_text(encoding="ascii"))
         await sleep(0)
 
-    monkeypatch.setattr(acts.asyncio, "sleep", look)
+    monkeypatch.setattr(asyncio, "sleep", look)
     assert await acts.identify("led0", (), 2, tmp_path / "leds") == "led0 blinked for 2 s"
     assert seen == ["255", "0"] * 4
     assert [(led / name).read_text(encoding="ascii") for name in ("trigger", "brightness")] == ["mmc0", "0\n"]

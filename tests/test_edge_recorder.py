@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,10 @@ async def test_what_the_sampler_drops_gets_no_number(tmp_path: Path) -> None:
         assert (kept, spool.refused_total) == (list(range(1, 1_001, 100)), 0)
 
 
+def has_read(spool: Spool, count: int) -> bool:
+    return spool.head_sequence == count
+
+
 async def test_what_is_asked_for_is_kept_whatever_the_sampler_says_and_held_no_longer(tmp_path: Path) -> None:
     rule = RuleSettings(channels=("temperature_mc",), interval_s=3_600.0)
     with new_spool(tmp_path) as spool:
@@ -106,7 +111,7 @@ async def test_what_is_asked_for_is_kept_whatever_the_sampler_says_and_held_no_l
             measuring = asyncio.create_task(recorder.record(Thermometer(1)))
             await until(lambda: recorder.given == {"counter"}, "the sensor")
             recorder.hurry()
-            await until(lambda kept=kept: spool.head_sequence == kept, "the reading")
+            await until(partial(has_read, spool, kept), "the reading")
             measuring.cancel()
         await recorder.finish()
         await running
