@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_cloud import ApiCloud, assert_problem
+from api_cloud import ApiCloud, assert_problem, shown
 from builders import Device, ManualClock, book_document
 from caring import CARE_KEY
 
+from pledgewatch_cloud.access.identify import sha256_of
 from pledgewatch_cloud.decide import book, drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.care import COMMANDS_KEPT, OPEN_MAX
@@ -277,3 +278,39 @@ def test_answers_are_decoded_and_what_is_none_is_set_aside() -> None:
     ):
         assert not wrong.answers
         assert why in f"{wrong.unreadable[0].reason}: {wrong.unreadable[0].detail}"
+
+
+def test_keepers_and_the_devices_own_operator_may_and_nobody_else(care: Care) -> None:
+    keys = {name: "pwk_" + name.ljust(43, "0") for name in ("own", "other", "lender", "reads")}
+    roles = {"own": (OPERATOR, "operator"), "other": ("other-line", "operator"), "lender": ("bank", "lender")}
+    roles["reads"] = (OPERATOR, "operator")
+    users = [
+        {
+            "id": name,
+            "name": name,
+            "party": roles[name][0],
+            "role": roles[name][1],
+            "keys": [
+                {
+                    "kid": "k",
+                    "sha256": sha256_of(key),
+                    "scope": "read" if name == "reads" else "write",
+                }
+            ],
+        }
+        for name, key in keys.items()
+    ]
+    parties = [{"id": one, "name": one} for one in sorted({party for party, _ in roles.values()})]
+    care.api.spine.commit(drafts.amend, {"parties": parties, "users": users})
+
+    def status(name: str, method: str, path: str, **more: Any) -> int:
+        return int(
+            care.api.client.request(method, f"/devices/{DEVICE}{path}", headers=shown(keys[name]), **more).status_code
+        )
+
+    asked = {"json": {"what": "report_now"}}
+    wanted = {"own": (200, 200), "other": (404, 404), "lender": (403, 403), "reads": (403, 200)}
+    found = {one: (status(one, "POST", "/commands", **asked), status(one, "GET", "")) for one in keys}
+    assert found == wanted
+    known = care.api.client.get(f"/devices/{DEVICE}", headers=shown(keys["own"])).json()
+    assert [one["by"] for one in known["commands"]] == ["own"]
