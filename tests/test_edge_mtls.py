@@ -201,6 +201,29 @@ async def test_a_certificate_that_has_ended_is_refused(harbour: Harbour) -> None
             pass
 
 
+async def test_one_that_may_say_nothing_any_more_knows_it(harbour: Harbour, caplog: pytest.LogCaptureFixture) -> None:
+    """As long as its certificate is not on the broker's list, it may connect; and a broker that drops what it says
+    acknowledges it all the same."""
+    harbour.claim()
+    with new_spool(harbour.state) as spool:
+        spool.append(samples(50))
+    acl = harbour.enrolled.folder / "acl"
+    before = acl.read_text(encoding="ascii")
+    acl.write_text("topic readwrite #\nuser nobody\n", encoding="ascii")
+    harbour.start()
+    async with harbour.running():
+        await until(lambda: "it may say nothing under its topics" in harbour.wrong(), "the refusal")
+        await until(lambda: "broker lets in neither" in caplog.text, "the try by another certificate")
+        assert status(harbour.state)["spooled"] == 50
+    assert caplog.text.count("this device is refused by=broker") == 1
+    acl.write_text(before, encoding="ascii")
+    harbour.broker.stop()
+    harbour.start()
+    async with cloud(harbour.plain) as heard, harbour.running():
+        await _all_committed(harbour, heard, 50)
+    assert harbour.wrong() == ""
+
+
 async def test_a_revocation_reaches_a_broker_that_runs(harbour: Harbour, caplog: pytest.LogCaptureFixture) -> None:
     harbour.claim()
     harbour.start()

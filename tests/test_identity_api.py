@@ -92,6 +92,9 @@ def test_who_has_lost_the_answer_is_told_the_same_and_nobody_else_is(cloud: Clai
     assert cloud.cloud.writer.state.entry == entry
     thief = Claimant("tracker-2", seed=7)
     assert refused(cloud, 404, thief.claim(code)) == NO_CODE, "the same chain with another key of TLS is another"
+    thief = Claimant("tracker-2", seed=8)
+    thief.tls = one.tls
+    assert refused(cloud, 404, thief.claim(code)) == NO_CODE, "and so is the same key of TLS with another chain"
     cloud.world.at_ms += 73 * HOUR_MS
     assert refused(cloud, 404, one.claim(code)) == NO_CODE, "a code that has expired opens nothing again"
 

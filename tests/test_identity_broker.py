@@ -226,15 +226,17 @@ def test_an_expired_certificate_is_refused(world: World) -> None:
     at_ms = world.cloud.world.at_ms
     world.cloud.world.at_ms = now_ms() - 100 * DAY_MS  # it is good for 90 days, of which none are left
     try:
-        world.claimed("box-5")
+        world.claimed("box-6")
     finally:
         world.cloud.world.at_ms = at_ms
     asyncio.run(world.files.keep())
-    assert world.refused("box-5")
+    assert world.refused("box-6")
     assert not world.refused("box-1"), "it is the certificate and nothing else"
 
 
 def test_the_revocation_list_is_one(world: World) -> None:
+    world.claimed("box-7")
+    world.cloud.post("/devices/box-7/revocation", {"why": "lost"})
     asyncio.run(world.files.keep())
     listed = (world.folder / "crl.pem").read_bytes()
     found = x509.load_pem_x509_crl(listed)
@@ -242,6 +244,7 @@ def test_the_revocation_list_is_one(world: World) -> None:
     assert found.is_signature_valid(key)  # type: ignore[arg-type]
     revoked = {int(one.serial, 16) for one in world.cloud.cloud.writer.state.identities.revoked}
     assert {one.serial_number for one in found} == revoked
+    assert revoked
     assert found.next_update_utc is not None
     assert found.next_update_utc.timestamp() * 1_000 > world.cloud.world.at_ms + 29 * DAY_MS
     command = [system_program("openssl"), "crl", "-noout", "-verify", "-CAfile", str(world.cloud.authority_file)]

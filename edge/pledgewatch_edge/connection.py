@@ -36,6 +36,7 @@ THREAD_S: Final = 6.0  # paho gives up on a TCP connection after 5
 SESSION_EXPIRY_S: Final = 7 * 86_400
 _INCOMING_MAX: Final = 64
 _UNSUPPORTED_PROTOCOL_CODES: Final = (1, 0x84)  # in a CONNACK of 3.1.1, of 5
+_NOT_AUTHORIZED: Final = 0x87  # in a PUBACK of 5
 _NOT_LET_IN: Final = (
     4,
     5,
@@ -72,6 +73,7 @@ class Connector:
         self._shown = shown
         self._now_ms = now_ms
         self._refusal: str | None = None  # of the connection that is being opened
+        self._is_denied = False  # what the latest connection has published was not taken
         self._has_said_timeless = False
         self._only: MqttProtocol | None = None if settings.protocol == MqttProtocol.AUTO else settings.protocol
         self._has_spoken_5 = False
@@ -88,6 +90,12 @@ class Connector:
                 yield client
             finally:
                 client.timeout = GOODBYE_S
+
+    def require_heard(self) -> None:
+        """Raise RefusedError where the broker has taken nothing of what the latest connection said, for it may not say
+        it. MQTT 3.1.1 has no word for that."""
+        if self._is_denied:
+            raise RefusedError("it may say nothing under its topics any more")
 
     async def _open(self, will: aiomqtt.Will, shown: Shown | None) -> aiomqtt.Client:
         if self._only is not None:
@@ -111,7 +119,7 @@ class Connector:
     async def _open_with(
         self, protocol: MqttProtocol, will: aiomqtt.Will, patience_s: float, shown: Shown | None
     ) -> aiomqtt.Client:
-        self._refusal = None
+        self._refusal, self._is_denied = None, False
         try:
             return await self._opened(self._client(protocol, will, patience_s, await self._tls(shown)), protocol)
         except aiomqtt.MqttError as error:
@@ -144,7 +152,19 @@ class Connector:
     def _note_refusal(self, why: str) -> None:
         self._refusal = why
 
+    def _heed_denials(self, client: aiomqtt.Client) -> None:
+        """Note that a publication was denied, which aiomqtt does not tell."""
+        paho = client._client  # noqa: SLF001 - aiomqtt shows its callbacks nowhere else
+        on_publish: Any = paho.on_publish
+
+        def noted(one: Any, userdata: Any, number: int, code: Any, properties: Any) -> None:
+            self._is_denied |= getattr(code, "value", code) == _NOT_AUTHORIZED
+            on_publish(one, userdata, number, code, properties)
+
+        paho.on_publish = noted
+
     async def _opened(self, client: aiomqtt.Client, protocol: MqttProtocol) -> aiomqtt.Client:
+        self._heed_denials(client)
         closed = _watch(client)
         opening = asyncio.ensure_future(client.__aenter__())
         closing = asyncio.ensure_future(closed.wait())

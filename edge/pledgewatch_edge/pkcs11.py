@@ -4,7 +4,8 @@ Two libraries, as neither does both: python-pkcs11 makes the key and signs reque
 handshakes, by its engine `pkcs11` (Debian: libengine-pkcs11-openssl). Python's ssl module knows no engines, so the
 engine is asked by ctypes, in the very OpenSSL that the module uses, and the key that it names is given to the context.
 
-A session is opened for each use and closed again: a token that was taken out and put back is no matter.
+Both log in and out of the token for the whole of their process, each unaware of the other. So python-pkcs11 is used in
+a process of its own (token_process.py), which is seldom: when a device is claimed, and when it renews.
 """
 
 import _ssl
@@ -12,50 +13,31 @@ import contextlib
 import ctypes
 import functools
 import ssl
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from pledgewatch_edge.config import Pkcs11Settings
 from pledgewatch_edge.identity import StateError
 
-try:
-    import pkcs11 as library
-    from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
-except ImportError:
-    raise StateError("[device] pkcs11 needs the library python-pkcs11: pip install 'pledgewatch[pkcs11]'") from None
-
 _ENGINE: Final = b"pkcs11"
-_HALF: Final = 32  # bytes of each number of a signature of P-256
+_PATIENCE_S: Final = 60.0  # a chip may take seconds to make a key
 
 
 def key(settings: Pkcs11Settings) -> ec.EllipticCurvePrivateKey:
     """The key in the token, which signs there. Raises StateError where there is none."""
-    with _session(settings) as session:
-        found = _public(session, settings)
-    if found is None:
-        raise StateError(
-            f"the token {settings.token_label!r} has no key {settings.key_label!r}; claim the device again"
-        )
-    return _TokenKey(settings, found)
+    return _key_of(settings, _asked("public", settings))
 
 
 def key_or_new(settings: Pkcs11Settings) -> ec.EllipticCurvePrivateKey:
     """The same, made in the token where there is none. Raises StateError."""
-    with _session(settings, writes=True) as session:
-        if _public(session, settings) is None:
-            parameters = session.create_domain_parameters(
-                library.KeyType.EC,
-                {library.Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")},
-                local=True,
-            )
-            parameters.generate_keypair(store=True, label=settings.key_label)
-    return key(settings)
+    return _key_of(settings, _asked("make", settings))
 
 
 def load_into(context: ssl.SSLContext, certificate_file: Path, settings: Pkcs11Settings) -> None:
@@ -105,14 +87,7 @@ class _TokenKey(ec.EllipticCurvePrivateKey):
         assert isinstance(signature_algorithm.algorithm, hashes.SHA256)
         digest = hashes.Hash(hashes.SHA256())
         digest.update(data)
-        with _session(self._settings) as session:
-            private = session.get_key(
-                object_class=library.ObjectClass.PRIVATE_KEY,
-                key_type=library.KeyType.EC,
-                label=self._settings.key_label,
-            )
-            plain = private.sign(digest.finalize(), mechanism=library.Mechanism.ECDSA)
-        return utils.encode_dss_signature(int.from_bytes(plain[:_HALF], "big"), int.from_bytes(plain[_HALF:], "big"))
+        return _asked("sign", self._settings, digest.finalize())
 
     def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
         raise NotImplementedError
@@ -130,35 +105,24 @@ class _TokenKey(ec.EllipticCurvePrivateKey):
         return self
 
 
-@contextlib.contextmanager
-def _session(settings: Pkcs11Settings, *, writes: bool = False) -> Iterator[Any]:
-    """A session with the token. Raises StateError where it cannot be used."""
-    pin = _pin(settings)
+def _asked(action: str, settings: Pkcs11Settings, data: bytes = b"") -> bytes:
+    """What the token's process tells. Raises StateError."""
+    named = (settings.module, settings.token_label, settings.key_label, settings.pin_file)
+    words = [sys.executable, "-m", "pledgewatch_edge.token_process", action, *map(str, named)]
     try:
-        module = library.lib(str(settings.module))
-        module.reinitialize()  # else a token that came later is not seen
-        token = module.get_token(token_label=settings.token_label)
-        with token.open(rw=writes, user_pin=pin) as session:
-            yield session
-    except library.PKCS11Error as error:
-        why = str(error) or type(error).__name__
-        raise StateError(f"the token {settings.token_label!r} of {settings.module} cannot be used: {why}") from None
-    except RuntimeError as error:
-        raise StateError(f"{settings.module} is no PKCS#11 library: {error}") from None
+        done = subprocess.run(words, input=data, capture_output=True, timeout=_PATIENCE_S, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        raise StateError(f"the token {settings.token_label!r} does not answer within {_PATIENCE_S:g} s") from None
+    if done.returncode != 0:
+        raise StateError(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2])
+    return done.stdout
 
 
-def _public(session: Any, settings: Pkcs11Settings) -> ec.EllipticCurvePublicKey | None:
-    """The public half of the key in the token; None where there is none."""
-    try:
-        found = session.get_key(
-            object_class=library.ObjectClass.PUBLIC_KEY, key_type=library.KeyType.EC, label=settings.key_label
-        )
-    except library.NoSuchKey:
-        return None
-    public = load_der_public_key(encode_ec_public_key(found))
+def _key_of(settings: Pkcs11Settings, der: bytes) -> ec.EllipticCurvePrivateKey:
+    public = load_der_public_key(der)
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise StateError(f"the key {settings.key_label!r} of the token is none on an elliptic curve; name another")
-    return public
+    return _TokenKey(settings, public)
 
 
 def _pin(settings: Pkcs11Settings) -> str:

@@ -71,7 +71,7 @@ def client_context(
     if shown is not None and isinstance(shown.key, Path):
         context.load_cert_chain(shown.certificate_file, shown.key)
     elif shown is not None and isinstance(shown.key, Pkcs11Settings):
-        from pledgewatch_edge import pkcs11  # noqa: PLC0415 - its library is there only where a token is
+        from pledgewatch_edge import pkcs11  # noqa: PLC0415 - few devices have a token
 
         pkcs11.load_into(context, shown.certificate_file, shown.key)
     if on_refusal is not None:

@@ -70,6 +70,7 @@ class TlsIdentity:
     def __init__(self, folder: Path, token: Pkcs11Settings | None = None) -> None:
         self.folder = folder
         self._token = token
+        self._token_key: ec.EllipticCurvePrivateKey | None = None  # once found; to ask for it takes a process
 
     @property
     def certificate_file(self) -> Path:
@@ -204,9 +205,10 @@ class TlsIdentity:
 
     def _key(self, end: str) -> ec.EllipticCurvePrivateKey:
         if self._token:
-            from pledgewatch_edge import pkcs11  # noqa: PLC0415 - its library is there only where a token is
+            from pledgewatch_edge import pkcs11  # noqa: PLC0415 - few devices have a token
 
-            return pkcs11.key(self._token)
+            self._token_key = self._token_key or pkcs11.key(self._token)
+            return self._token_key
         path = self._path(KEY_FILE, end)
         if path.stat().st_mode & 0o077:
             raise StateError(f"{path}: other users may read the device's key; run chmod 600 on it")
@@ -221,9 +223,10 @@ class TlsIdentity:
     def _fresh_key(self) -> ec.EllipticCurvePrivateKey:
         """The key for the next certificate, made where there is none. A token keeps the one that it has."""
         if self._token:
-            from pledgewatch_edge import pkcs11  # noqa: PLC0415 - its library is there only where a token is
+            from pledgewatch_edge import pkcs11  # noqa: PLC0415 - few devices have a token
 
-            return pkcs11.key_or_new(self._token)
+            self._token_key = self._token_key or pkcs11.key_or_new(self._token)
+            return self._token_key
         path = self._path(KEY_FILE, _NEW)
         if not path.exists():
             key = ec.generate_private_key(ec.SECP256R1())

@@ -119,6 +119,7 @@ class Uplink:
         self._connector = Connector(settings.broker, f"{device.operator}.{device.name}", shown)
         self.standing = standing or Standing(device.state_folder)
         self._trial: tuple[Shown, asyncio.Future[bool]] | None = None  # what is shown at the next connection instead
+        self._tried: asyncio.Future[bool] | None = None  # that of the connection there is
         self._again = asyncio.Event()  # end this connection, and open the next at once
         self._window = Window(self._settings.in_flight_readings)
         self._world = World(log, f"uplink to {settings.broker.host}:{settings.broker.port}")
@@ -201,26 +202,22 @@ class Uplink:
             self.is_connected = False
             if self._finishing.is_set():
                 break
-            attempt = 0 if self.counts.connections > connections else attempt + 1
+            is_fresh = self.counts.connections > connections and self.standing.by(BROKER) is None
+            attempt = 0 if is_fresh else attempt + 1
             wait_s = jittered_backoff(attempt, maximum_s=maximum_s, random=self._random)
             await _wait(self._finishing, wait_s, self._again)
 
     async def _connection(self) -> None:
         """One connection, from the first word to the last."""
         will = aiomqtt.Will(self._topics[Kind.STATUS], self._status(online=False), qos=1, retain=True)
-        shown, trial = self._trial or (None, None)
+        shown, self._tried = self._trial or (None, None)
         self._trial = None
-        with _told_at_end(trial):
-            await self._connection_with(will, shown, trial)
+        with _told_at_end(self._tried):
+            await self._connection_with(will, shown)
 
-    async def _connection_with(
-        self, will: aiomqtt.Will, shown: Shown | None, trial: asyncio.Future[bool] | None
-    ) -> None:
+    async def _connection_with(self, will: aiomqtt.Will, shown: Shown | None) -> None:
         async with self._connector.connect(will, shown) as client:
             self._begin()
-            await self.standing.accepted(BROKER)
-            if trial is not None:
-                trial.set_result(True)
             listening = asyncio.create_task(self._listen(client), name="uplink-listen")
             sending = asyncio.create_task(self._send(client), name="uplink-send")
             again = asyncio.create_task(self._wait_again(), name="uplink-again")
@@ -243,7 +240,11 @@ class Uplink:
             if any(getattr(code, "value", code) >= 0x80 for code in granted):
                 raise aiomqtt.MqttError(f"the broker refuses the subscription to {self._topics[kind]}")
         await client.publish(self._topics[Kind.STATUS], self._status(online=True), qos=1, retain=True)
+        self._connector.require_heard()
         _heed_cancellation()
+        await self.standing.accepted(BROKER)
+        if self._tried is not None:
+            self._tried.set_result(True)
         self.is_connected = True
         self._world.back()
         log.info("connected protocol=%s spooled=%d", self.protocol, self._spool.spooled)
@@ -337,6 +338,7 @@ class Uplink:
     async def _publish(self, client: aiomqtt.Client, data: bytes, slots: asyncio.Semaphore) -> None:
         try:
             await client.publish(self._topics[Kind.UP], data, qos=1)
+            self._connector.require_heard()
         finally:
             slots.release()
 
