@@ -25,6 +25,7 @@ from fault_proxy import FaultProxy
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.uplink import Uplink, one_clock
 from pledgewatch_wire.codec import Committed, encode_committed
+from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Clock, Reading
 from pledgewatch_wire.topics import Kind
 
@@ -74,6 +75,40 @@ async def test_everything_arrives_once_and_the_spool_empties(broker: BrokerProce
             assert sum(len(payload.readings) for payload in listener.payloads) == 520  # and nothing was sent twice
             assert {status.online for status in listener.statuses} == {True}
         assert uplink.counts.connections == 1
+
+
+async def test_a_range_that_is_asked_for_is_sent_once_more_and_nothing_else(
+    mosquitto: BrokerProcess, tmp_path: Path
+) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(60))
+        uplink = Uplink(station(tmp_path, mosquitto.port), spool)
+        async with cloud(mosquitto.port, commits=False) as listener, running(uplink):
+            await until(lambda: listener.marks.get(1, Marks()).contiguous == 60, "all to arrive")
+            before = len(listener.payloads)
+            uplink.resend(15, 44)
+            uplink.resend(70, 80)  # they were never measured: nothing comes
+            uplink.resend(60, 60)
+            await until(lambda: len(listener.payloads) == before + 3, "the ranges")
+            await listener.say(Committed(1, 60))
+            await until(lambda: spool.spooled == 0, "all to be committed")
+            uplink.resend(1, 60)
+            await uplink.answer(b"an answer")  # behind it in the same order
+            again = [(one.first_sequence, one.last_sequence) for one in listener.payloads[before:]]
+            assert again == [(15, 34), (35, 44), (60, 60)]
+
+
+async def test_what_is_held_back_goes_at_once_when_it_is_asked_for(mosquitto: BrokerProcess, tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        uplink = Uplink(station(tmp_path, mosquitto.port, send_every_s=600.0), spool)
+        async with cloud(mosquitto.port) as listener, running(uplink):
+            await until(lambda: uplink.is_connected, "the connection")
+            spool.append(samples(1))
+            uplink.wake()
+            await uplink.answer(b"an answer")
+            assert not listener.payloads
+            uplink.send_now()
+            await until(lambda: len(listener.payloads) == 1, "the reading")
 
 
 async def test_it_falls_back_to_311_at_once(tmp_path: Path) -> None:

@@ -5,11 +5,16 @@ section that may be left out. A new kind of sensor is a module in `sensors/` and
 """
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+from pledgewatch_edge.care import overlay
+from pledgewatch_edge.care.care import Care
 from pledgewatch_edge.clock import AgentClock, system_ms
-from pledgewatch_edge.config import StationSettings, require_within
+from pledgewatch_edge.config import StationSettings, check_files, require_within
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import clashes, sections, sensors_of, with_sections_of_others
@@ -84,21 +89,37 @@ class EdgeSettings(StationSettings):
             raise ValueError("; ".join(found))
 
 
-def load(file: Path) -> EdgeSettings:
-    """The edge agent's configuration. Raises SettingsError; needs nothing but the file itself."""
+def load(file: Path, over: Mapping[str, Any] = MappingProxyType({})) -> EdgeSettings:
+    """The edge agent's configuration, with what was set from afar over it. Raises SettingsError; needs nothing but the
+    file itself."""
     try:
-        named = tomllib.loads(file.read_text(encoding="utf-8")).keys()
+        named = tomllib.loads(file.read_text(encoding="utf-8")).keys() | over.keys()
     except (OSError, ValueError):
-        named = {}.keys()  # what is wrong with the file is told below
+        named = set()  # what is wrong with the file is told below
     try:
         settings = with_sections_of_others(EdgeSettings, named)
     except ValueError as error:
         raise SettingsError(file, [str(error)]) from None
-    found: EdgeSettings = load_settings(file, settings)
+    found: EdgeSettings = load_settings(file, settings, over)
     return found
 
 
-def station_of(settings: EdgeSettings) -> Station:
-    """The agent's one station."""
+def station_of(settings: EdgeSettings, file: Path) -> Station:
+    """The agent's one station, cared for from afar. Its configuration is read again for each overlay, its clock is the
+    same for all: what a receiver has told is known when the station is run anew."""
     clock = settings.clock.clock()
-    return Station(settings, lambda: sensors_of(settings, clock), {}, lambda: Sampler(settings.sampling), clock)
+
+    def made(found: EdgeSettings, care: Care | None = None) -> Station:
+        return Station(found, lambda: sensors_of(found, clock), {}, lambda: Sampler(found.sampling), clock, care)
+
+    return made(settings, Care(settings, lambda toml: made(with_overlay(file, toml)), clock.now))
+
+
+def with_overlay(file: Path, toml: str) -> EdgeSettings:
+    """The configuration with settings from afar over it, held to all that `run --check` asks. Raises ValueError."""
+    over = overlay.read(toml)
+    table = with_sections_of_others(EdgeSettings, over.keys())
+    overlay.check(over, sections(table))
+    found = load(file, over)
+    check_files(found, file)
+    return found

@@ -7,6 +7,7 @@ the person who reads it stands in a container yard with a laptop.
 Reading a configuration touches no network, no device and no state; `check_files` also looks at the files that it names.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from pledgewatch_wire.settings import SettingsError, unreadable
 from pledgewatch_wire.topics import is_name
 
 DAY_S: Final = 86_400.0
+_LIGHT: Final = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9_:.-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +144,31 @@ class SharedSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CareSettings:
+    """How a device lets itself be cared for from afar (docs/CARE.md): after how long settings are rolled back with
+    which the cloud is not heard, what it shows itself with (a light of /sys/class/leds, or a command, which is told the
+    seconds), and how many lines of the log a diagnostics bundle has at most."""
+
+    rollback_after_s: float = 600.0
+    identify_led: str | None = None
+    identify_command: tuple[str, ...] = ()
+    log_lines: int = 200
+
+    def __post_init__(self) -> None:
+        require_within("rollback_after_s", self.rollback_after_s, 1.0, DAY_S)
+        require_within("log_lines", self.log_lines, 0, 2_000)
+        if self.identify_led is not None and not _LIGHT.fullmatch(self.identify_led):
+            raise ValueError(f"identify_led {self.identify_led!r} is no light; name one that stands in /sys/class/leds")
+        if self.identify_led is not None and self.identify_command:
+            raise ValueError("identify_led and identify_command are two ways to show it; leave one out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StationSettings(SharedSettings):
     """One station: what measures, spools and sends under the name of one device."""
 
     device: DeviceSettings
+    care: CareSettings = field(default_factory=CareSettings)
 
 
 def check_files(settings: SharedSettings, file: Path) -> None:

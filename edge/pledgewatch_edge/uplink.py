@@ -17,11 +17,12 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import SystemRandom
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiomqtt
 
@@ -53,10 +54,18 @@ DRAIN_S: Final = 3.0
 OFFLINE_S: Final = 1.5
 REFUSED_MAX_S: Final = 900.0  # between two tries of one who is not let in; each costs a handshake
 _PATIENCE_DOUBLINGS_MAX: Final = 5
+_ASKED_MAX: Final = 16  # answers that wait for the broker, and ranges to send again
 log = logging.getLogger(__name__)
 
 # Takes what the cloud has said under one kind, unread. Returns why it was ignored; None where it was not.
 Hearer = Callable[[bytes], Awaitable[str | None]]
+
+
+class _Unsaid(NamedTuple):
+    """An answer that waits for the broker."""
+
+    data: bytes
+    said: asyncio.Event
 
 
 @dataclass(slots=True)
@@ -122,6 +131,8 @@ class Uplink:
         self._send_due = 0.0
         self._is_backlog = False
         self._fruitless_resends = 0
+        self._ranges: deque[tuple[int, int]] = deque(maxlen=_ASKED_MAX)  # ranges that the cloud asks for once more
+        self._answers: deque[_Unsaid] = deque(maxlen=_ASKED_MAX)
         self._gap_after, self._gap_at = -1, 0.0  # the gap that was sent again last: the sequence before it, and when
         self._has_gap = False
         self._said_ignored: str | None = None
@@ -141,6 +152,23 @@ class Uplink:
     def wake(self) -> None:
         """The spool has grown."""
         self._work.set()
+
+    def send_now(self) -> None:
+        """Send all that is spooled, though its time has not come."""
+        self._send_due = min(self._send_due, self._monotonic())
+        self._work.set()
+
+    def resend(self, first: int, last: int) -> None:
+        """Send these readings once more, as far as they are still here. Of many such ranges the oldest is forgotten."""
+        self._ranges.append((first, last))
+        self._work.set()
+
+    async def answer(self, data: bytes) -> None:
+        """Say what has become of settings or of a command; returns when the broker has taken it."""
+        unsaid = _Unsaid(data, asyncio.Event())
+        self._answers.append(unsaid)
+        self._work.set()
+        await unsaid.said.wait()
 
     async def try_with(self, shown: Shown) -> bool:
         """Connect anew, showing something else; whether the broker let us in so. That connection is used on; the one
@@ -292,6 +320,7 @@ class Uplink:
                 if deadline is not None and self._monotonic() > deadline:
                     return
                 self._work.clear()
+                await self._say_answers(client)
                 payload = await self._payload()
                 if payload is not None:
                     await slots.acquire()
@@ -300,6 +329,11 @@ class Uplink:
                     return
                 else:
                     await _wait(self._work, self._patience_s())
+
+    async def _say_answers(self, client: aiomqtt.Client) -> None:
+        while self._answers:
+            await client.publish(self._topics[Kind.ANSWER], self._answers[0].data, qos=1)
+            self._answers.popleft().said.set()
 
     async def _publish(self, client: aiomqtt.Client, data: bytes, slots: asyncio.Semaphore) -> None:
         try:
@@ -310,6 +344,10 @@ class Uplink:
 
     async def _payload(self) -> Payload | None:
         """What to send now; None where nothing may be sent yet. Counts it as sent."""
+        while self._ranges:
+            if asked := await self._payload_again(*self._ranges[0]):
+                return asked
+            self._ranges.popleft()
         self._rewind_if_overdue()
         self._release()
         unsent = self._released - self._next + 1
@@ -321,6 +359,30 @@ class Uplink:
         if not run:  # all of it is committed already
             self._next = self._released + 1
             return None
+        payload = await self._with_signatures(run)
+        first, last = payload.first_sequence, payload.last_sequence
+        self._is_backlog |= unsent > self._settings.readings_per_payload
+        self._next = last + 1
+        self._window.send(first, last, self._monotonic())
+        self.counts.payloads += 1
+        self.counts.readings += len(payload.readings)
+        is_last = not any(last < row.sequence <= self._released for row in rows)
+        return payload._replace(committed_wanted=self._wants_word(is_last=is_last))
+
+    async def _payload_again(self, first: int, last: int) -> Payload | None:
+        """The next piece of a range that was asked for; None where no more of it is here."""
+        rows = await asyncio.to_thread(self._spool.read, first - 1, self._settings.readings_per_payload)
+        run = one_clock(rows, last)
+        if not run:
+            return None
+        payload = await self._with_signatures(run)
+        self._ranges[0] = payload.last_sequence + 1, last
+        self.counts.payloads += 1
+        self.counts.readings += len(payload.readings)
+        return payload
+
+    async def _with_signatures(self, run: list[Reading]) -> Payload:
+        """As much of a run as one payload can carry with the checkpoints and declarations that belong to it."""
         first, last = run[0].sequence, run[-1].sequence
         checkpoints = await asyncio.to_thread(self._spool.checkpoints, first, last)
         if len(checkpoints) > MAX_CHECKPOINTS:
@@ -328,14 +390,7 @@ class Uplink:
             last = checkpoints[-1].sequence
             run = run[: last - first + 1]
         thinned = await asyncio.to_thread(self._spool.thinned, first, last)
-        self._is_backlog |= unsent > self._settings.readings_per_payload
-        self._next = last + 1
-        self._window.send(first, last, self._monotonic())
-        self.counts.payloads += 1
-        self.counts.readings += len(run)
-        is_last = not any(last < row.sequence <= self._released for row in rows)
-        wants_word = self._wants_word(is_last=is_last)
-        return Payload(self._spool.epoch, tuple(run), tuple(checkpoints), wants_word, tuple(thinned))
+        return Payload(self._spool.epoch, tuple(run), tuple(checkpoints), thinned=tuple(thinned))
 
     def _wants_word(self, *, is_last: bool) -> bool:
         """Whether the cloud should say soon what it has: the window fills, or a backlog has just been drained."""

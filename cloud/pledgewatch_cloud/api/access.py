@@ -36,6 +36,7 @@ from pledgewatch_cloud.api.streams import Streams
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import UNCHANGING, Role
+from pledgewatch_cloud.identity.carer import Carer
 from pledgewatch_cloud.identity.registrar import Registrar
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
@@ -66,9 +67,9 @@ class Service:
     notices/senders.py). `relays` are by their endpoints; `payers` are those of them that pay. `clock` says when what is
     handed in came, as entries of the journal say when they were recorded; `delivery_clock` is the world's. `signer`
     makes credentials of receipts; None where no issuer is configured. `login`: by which provider people log in, if they
-    do. `registrar` gives devices their identities, where an authority is configured. `requests_per_minute_of` are of
-    roles that may ask more or less often than others. A body must be whole within `body_s`. What follows these is made
-    of the rest.
+    do. `registrar` gives devices their identities and `carer` sets them and has them do things, where an authority is
+    configured. `requests_per_minute_of` are of roles that may ask more or less often than others. A body must be whole
+    within `body_s`. What follows these is made of the rest.
     """
 
     store: Store
@@ -90,6 +91,7 @@ class Service:
     signer: Signer | None = None
     login: Login | None = None
     registrar: Registrar | None = None
+    carer: Carer | None = None
     requests_per_minute: int = 12_000
     requests_per_minute_of: Mapping[Role, int] = field(default_factory=dict)
     body_s: float = 60.0

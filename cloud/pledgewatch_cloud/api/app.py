@@ -10,6 +10,7 @@ from pledgewatch_cloud.api import (
     assets,
     audit,
     book,
+    care,
     clusters,
     console,
     dcsa,
@@ -64,6 +65,7 @@ _NOUNS = (
     quarantine,
     registry,
     stress,
+    care,  # the last: under /devices it has any name that no other route has
 )
 # What is handed in there, is handed in by senders, or signed by parties and devices, who show that they are by that
 # alone; and what anybody may know: whether the service is there, and what verifies a credential. Who logs in is not

@@ -24,6 +24,7 @@ from pledgewatch_cloud.decide.alerts import SEVERITIES, Alert, rules_in_force
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm import Assets
+from pledgewatch_cloud.decide.care import Care
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.geofence import FenceIndex
 from pledgewatch_cloud.decide.identity_book import IdentityBook
@@ -160,6 +161,7 @@ class Sight:
             held=Only(state.held, lambda: scope.pledged_lots, _as_it_is),
             pledges=self._seen_pledges,
             identities=self._seen_identities(state.identities),
+            care=self._seen_care(state.care),
             desk=None,
         )
 
@@ -171,6 +173,14 @@ class Sight:
         own = {key: one for key, one in every.identities.items() if fitted[key].operator == viewer.party}
         invited = {key: one for key, one in every.invitations.items() if one.operator == viewer.party}
         return IdentityBook(invited, own)
+
+    def _seen_care(self, every: Care) -> Care:
+        """As with identities."""
+        viewer, fitted = self.scope.viewer, self.scope.book.installations
+        if viewer.role is not Role.OPERATOR:
+            return {}
+        own = {device for device, one in fitted.items() if one.operator == viewer.party}
+        return {device: one for device, one in every.items() if device in own}
 
     def facts_of(self, now_ms: int) -> SeenFacts:
         """What cuts an asset's facts to what is seen of them now, once for as long as nothing else stands for it."""
