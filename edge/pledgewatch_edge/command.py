@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from pledgewatch_edge import process
+from pledgewatch_edge.budget import budget_status
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import StateError, load_or_create_key, public_key_hex
 from pledgewatch_edge.logs import to_stream
@@ -73,8 +74,9 @@ def identity_of(station: Station) -> Mapping[str, object]:
 
 
 def status_of(station: Station) -> Mapping[str, object]:
-    """How a station's spool stands. Raises SpoolError."""
-    return status(station.settings.device.state_folder)
+    """How a station's spool stands, and its budget. Raises SpoolError."""
+    folder = station.settings.device.state_folder
+    return status(folder) | budget_status(folder, station.settings.uplink.bytes_per_day)
 
 
 def guarded(action: Callable[[], int], errors: TextIO) -> int:
