@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 
 from bench_api import api
 from bench_condition import condition
+from bench_edge import edge
 from bench_fences import fences
 from bench_flow import backlog, latency
 from bench_ingest import ingest
@@ -55,13 +56,14 @@ def wire() -> list[Row]:
     return rows
 
 
-NEED_MOSQUITTO = ("ingest", "latency", "backlog", "api")
+NEED_MOSQUITTO = ("ingest", "latency", "backlog", "api", "edge")
 MEASUREMENTS: dict[str, Callable[[], list[Row]]] = {
     "ingest": ingest,
     "latency": latency,
     "backlog": backlog,
     "api": api,
     "wire": wire,
+    "edge": edge,
     "fences": fences,
     "step": step_cost,
     "revalue": revalue,

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from api_cloud import shown
-from builders import IN_LOS_ANGELES, MINUTE_MS, position
+from builders import IN_LOS_ANGELES, MINUTE_MS, Device, position
 from keeping import LINE
-from receipting import BANK, BUYER, DEPOSITOR, FIRST, OTHER_BANK
-from seeing import HALL_LOT, OPERATOR, OTHER_LINE, SEA_LOT, SECOND_LOT, USERS, Seeing
+from receipting import BANK, BUYER, DEPOSITOR, FIRST, OTHER_BANK, WAREHOUSE
+from seeing import HALL_LOT, OPERATOR, OTHER_LINE, OTHER_OPERATOR, SEA_LOT, SECOND_LOT, USERS, Seeing
 from warehouses import BOX, HALL, TRACKER, ZONE
 
 from pledgewatch_cloud.decide.moments import iso
@@ -98,29 +98,70 @@ def test_each_core_is_told_of_an_alert_about_its_own_goods_alone(seeing: Seeing)
     assert after[OTHER_LINE].messages_sent == sent[OTHER_LINE]
 
 
+def test_an_alert_about_no_goods_is_its_operators_and_refused_to_who_has_goods_there(seeing: Seeing) -> None:
+    seeing.fall_silent()
+    (alert,) = seeing.get("operator-one", "/alerts")
+    until = iso(seeing.keeping.clock.at_ms + 60 * MINUTE_MS)
+    said = {"acknowledgement": {}, "comments": {"text": "t"}, "silence": {"why": "w", "until": until}}
+    entry = seeing.keeping.spine.state.entry
+    for user in ("lender-one", "lender-two", "borrower-one", "borrower-two", "insurer-one", "auditor-two"):
+        (own,) = seeing.get(user, "/alerts")
+        assert (own["id"], own["is_own"], own["hands"]) == (alert["id"], False, [OPERATOR]), user
+        for what, more in said.items():
+            path, headers = f"/alerts/{alert['id']}/{what}", shown(USERS[user].key)
+            answer = seeing.client.post(path, json={"by": "x"} | more, headers=headers)
+            assert answer.status_code == 403, (user, what)
+            is_told = user in ("insurer-one", "auditor-two") or f"which is {OPERATOR}," in answer.json()["detail"]
+            assert is_told, answer.json()
+    assert seeing.keeping.spine.state.entry == entry
+    assert (alert["is_own"], alert["hands"]) == (True, [OPERATOR])
+    (kept,) = seeing.get("keeper-kim", "/alerts")
+    assert (kept["is_own"], kept["state"], kept["comments"]) == (True, "open", [])
+
+
 def test_who_has_taken_on_a_silence_that_several_see_is_told_to_their_own_party(seeing: Seeing) -> None:
-    rule = {"id": "silent", "on": "source_silent", "group_by": "device"}
-    tracker = seeing.keeping.spine.state.book.installations[TRACKER]
-    waits = {"overdue_after_s": 600, "silent_after_s": 1_200}
-    seeing.keeping.amend(
-        alert_rules=[rule],
-        lots=[at_sea("one", LINE), at_sea("two", OTHER_LINE)],
-        installations=[
-            {"device": TRACKER, "operator": OPERATOR, "asset": BOX, "public_key": tracker.public_key} | waits
-        ],
-    )
-    seeing.read()
-    seeing.tick(60)
-    seeing.keeping.tick()
-    (alert,) = seeing.get("lender-one", "/alerts")
-    assert acknowledge(seeing, "lender-one", alert["id"]) == 200
-    by = {
-        user: seeing.get(user, "/alerts")[0]["acknowledged_by"] for user in ("lender-one", "lender-two", "operator-one")
-    }
-    assert by == {"lender-one": "lender-one", "lender-two": "", "operator-one": ""}
+    seeing.fall_silent()
+    (alert,) = seeing.get("operator-one", "/alerts")
+    assert acknowledge(seeing, "operator-one", alert["id"]) == 200
+    users = ("lender-one", "lender-two", "operator-one")
+    seen = {user: seeing.get(user, "/alerts")[0] for user in users}
+    assert {one["state"] for one in seen.values()} == {"acknowledged"}
+    by = {user: one["acknowledged_by"] for user, one in seen.items()}
+    assert by == {"lender-one": "", "lender-two": "", "operator-one": "operator-one"}
     for user, name in by.items():
         (said,) = told(seeing, user, "alert_acknowledged")
         assert said["facts"].get("by", "") == name
+
+
+def test_another_operator_at_the_asset_and_a_strange_warehouse_do_not_take_on_its_silence(seeing: Seeing) -> None:
+    """The device that is silent is one operator's; beside it is another's, who sees the asset, too."""
+    key = Device("second", seed=78).public_key
+    beside = {"device": "second", "operator": OTHER_OPERATOR, "asset": BOX, "public_key": key}
+    seeing.keeping.amend(installations=[beside])
+    seeing.fall_silent()
+    (alert,), (seen,) = (seeing.get(user, "/alerts") for user in ("operator-one", "operator-two"))
+    assert (seen["id"], seen["is_own"], seen["hands"]) == (alert["id"], False, [])
+    assert acknowledge(seeing, "operator-two", alert["id"]) == 403
+    assert acknowledge(seeing, "warehouse-one", alert["id"]) == 409
+    assert acknowledge(seeing, "keeper-kim", alert["id"]) == 200
+
+
+def test_a_warehouse_takes_on_what_is_silent_at_its_own_site(seeing: Seeing) -> None:
+    zone = seeing.keeping.spine.state.book.installations[ZONE]
+    fitted = {"device": ZONE, "operator": OPERATOR, "asset": HALL, "public_key": zone.public_key}
+    seeing.keeping.amend(
+        alert_rules=[{"id": "silent", "on": "source_silent", "group_by": "gateway"}],
+        installations=[fitted | {"overdue_after_s": 600, "silent_after_s": 1_200}],
+    )
+    seeing.pledge(FIRST, BANK)
+    seeing.read(ZONE)
+    seeing.tick(60)
+    seeing.keeping.tick()
+    seen = {user: seeing.get(user, "/alerts") for user in ("lender-one", "warehouse-one", "warehouse-two")}
+    assert [seen["lender-one"][0]["is_own"], seen["warehouse-one"][0]["is_own"]] == [False, True]
+    assert (seen["warehouse-one"][0]["hands"], seen["warehouse-two"]) == ([OPERATOR, WAREHOUSE], [])
+    assert acknowledge(seeing, "lender-one", seen["lender-one"][0]["id"]) == 403
+    assert acknowledge(seeing, "warehouse-one", seen["warehouse-one"][0]["id"]) == 200
 
 
 def test_an_alert_goes_when_its_goods_go_to_another_bank_which_hears_nothing_of_it(seeing: Seeing) -> None:
@@ -193,6 +234,20 @@ def test_what_is_taken_back_is_told_to_who_was_told_of_it(seeing: Seeing, amende
             assert seeing.client.get(path, headers=shown(USERS[user].key)).status_code == 200, (user, path)
 
 
+def test_a_series_says_between_which_of_its_points_the_asset_was_anothers(seeing: Seeing) -> None:
+    turns = []
+    for line in (LINE, OTHER_LINE, LINE):
+        seeing.lend_on_sea(line)
+        turns.append(seeing.keeping.clock.at_ms)
+        seeing.read()
+    to_ms = seeing.keeping.clock.at_ms + 1
+    found = seeing.get("lender-one", f"/assets/{BOX}/series/temperature_mc?to_ms={to_ms}")
+    assert found["seen"] == [[turns[0], turns[1]], [turns[2], to_ms]]
+    assert [any(since <= at < until for since, until in found["seen"]) for at, _, _ in found["points"]] == [True] * 2
+    whole = seeing.get("keeper-kim", f"/assets/{BOX}/series/temperature_mc?to_ms={to_ms}")
+    assert (whole["seen"], len(whole["points"])) == ([[0, to_ms]], 3)
+
+
 # A facility that changes hands.
 
 
@@ -223,6 +278,29 @@ def test_what_was_said_of_a_facility_is_told_to_whose_it_was_then(seeing: Seeing
     assert len(ltv["lender-one"]["bases"]) + len(ltv["lender-two"]["bases"]) == len(ltv["borrower-one"]["bases"])
     assert all(one["at_ms"] <= at_ms for one in ltv["lender-one"]["bases"])
     assert at_ms < ltv["lender-one"]["until_ms"] < ltv["lender-two"]["until_ms"]
+
+
+def test_the_base_that_stands_is_told_to_who_takes_over_and_nothing_bridges_the_time_between(seeing: Seeing) -> None:
+    """No amount changes while the facility goes from bank to bank, and nothing moves after."""
+    line = {"id": LINE, "borrower": DEPOSITOR, "currency": "USD", "retention_days": 30}
+    seeing.lend_on_sea(LINE)
+    turns = []
+    for lender in (OTHER_BANK, BANK):
+        seeing.tick(30)
+        seeing.keeping.amend(facilities=[line | {"lender": lender}])
+        turns.append(seeing.keeping.clock.at_ms)
+    seeing.tick(5)
+    seeing.keeping.tick()
+    ltv = {user: seeing.get(user, f"/facilities/{LINE}/ltv") for user in ("lender-one", "lender-two", "borrower-one")}
+    held = {user: [(one["at_ms"], one["until_ms"]) for one in told["bases"]] for user, told in ltv.items()}
+    assert held["lender-two"] == [(turns[0], turns[1])]
+    assert held["lender-one"][-2][1] == turns[0]
+    assert held["lender-one"][-1] == (turns[1], seeing.keeping.spine.state.recorded_at_ms)
+    assert [one["base_minor"] for one in ltv["lender-two"]["bases"]] == [ltv["lender-one"]["bases"][-1]["base_minor"]]
+    whole = held["borrower-one"]
+    assert [one for one, _ in whole[1:]] == [until for _, until in whole[:-1]], "to whom it stayed nothing is broken"
+    (event,) = (one for one in told(seeing, "lender-two", "base_") if one["subject"] == LINE)
+    assert not [name for name in event["facts"] if name.startswith("change_")]
 
 
 def test_why_a_base_is_another_one_than_the_bank_befores_is_not_told(seeing: Seeing) -> None:

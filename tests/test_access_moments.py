@@ -76,6 +76,19 @@ def test_what_was_made_for_a_map_is_not_shown_once_something_is_seen_no_more(wor
     assert views.of(LENDER).kept(fleet_of).ids == []
 
 
+def test_what_is_kept_of_a_battery_is_what_who_asks_was_told(world: TwinWorld) -> None:
+    """Else how new it is would tell that another has asked."""
+    found = []
+    for is_asked in (True, False):
+        world.tick()
+        world.measure(TURN, 5_000 if is_asked else 25_000)
+        world.feeder.catch_up()
+        users = ("operator-one",) if is_asked else ("operator-one", "lender-one")
+        for user in users:
+            found += [one["battery_mv"] for one in world.get(user, f"/devices?battery=true&asset={TURN}")]
+    assert found == [3_054, 3_054, 3_254]
+
+
 def test_where_a_list_ends_does_not_tell_when_something_was_said_that_is_hidden(world: TwinWorld) -> None:
     for place in ("sea", "port", "port", "sea"):
         world.tick()

@@ -8,9 +8,12 @@ import pytest
 from api_cloud import shown
 from keeping import LINE
 from receipting import BANK, DEPOSITOR, FIRST, OTHER_BANK
-from seeing import HALL_LOT, OPERATOR, USERS, Seeing
+from seeing import HALL_LOT, OPERATOR, OTHER_LINE, USERS, Seeing
 from warehouses import ZONE
 
+from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.canonical import encode
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_wire.reading import Cell, Channel
 
 NOT_SHOWN = "of what is not shown here"
@@ -73,6 +76,36 @@ def test_a_breach_while_goods_were_free_is_no_condition_kept_for_who_has_them_ag
     assert (whole["holds"], "breached since" in whole["missing"]) == (False, True)
     assert own == whole | {"missing": NOT_SHOWN}
     assert fact(seeing, "borrower-one") == whole
+
+
+def test_a_notice_shows_a_fact_to_whose_milestone_it_is_and_why_one_does_not_count(seeing: Seeing) -> None:
+    """The book's senders are for keepers, and what their word has decided is told all the same."""
+    about = {"id": "voyage", "facility": LINE, "lots": [HALL_LOT], "about": {"bill_of_lading": ["BILL-1"]}}
+    loaded = milestone("loaded", {"fact": "vessel_loaded"})
+    del loaded["lot"]
+    seeing.keeping.amend(
+        senders=[{"id": "carrier"}, {"id": "broker", "grade": "poor"}, {"id": "elsewhere", "facilities": [OTHER_LINE]}],
+        shipments=[about],
+        milestones=[loaded | {"shipment": "voyage"}],
+    )
+
+    def say(sender: str) -> None:
+        one = {"id": "n1", "kind": "vessel_loaded", "happened_at": iso(seeing.keeping.clock.at_ms), "place": "USLAX"}
+        text = encode({"notices": [{**one, "about": {"shipment": ["voyage"]}}]}).decode()
+        seeing.keeping.spine.commit(drafts.submit, sender, "plain", text)
+        seeing.tick()
+
+    for sender, why, many in (
+        ("broker", "is of grade poor", 0),
+        ("elsewhere", "does not count", 0),
+        ("carrier", "", 1),
+    ):
+        say(sender)
+        whole = fact(seeing, "keeper-kim", "vessel_loaded", "loaded")
+        assert (why in whole["missing"], len(whole["proofs"]), whole["holds"]) == (True, many, bool(many)), whole
+        for user in ("lender-one", "borrower-one"):
+            assert fact(seeing, user, "vessel_loaded", "loaded") == whole, (sender, user)
+    assert seeing.get("lender-one", "/book").get("senders", []) == []
 
 
 def test_what_shows_a_fact_in_the_bank_befores_time_is_not_told_to_the_next(seeing: Seeing) -> None:

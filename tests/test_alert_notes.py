@@ -100,6 +100,8 @@ def test_each_party_has_one_silence_and_only_so_many_are_kept() -> None:
     for number in range(alert_notes.COMMENTS_MAX + 1):
         alert = alerts.comment(alert, Comment(0, "desk", "bank", str(number)))
     assert (len(alert.comments), alert.comments[0].text) == (alert_notes.COMMENTS_MAX, "1")
+    alert = alerts.comment(alert, Comment(0, "desk", "borrower", "another's drives out none of these"))
+    assert [one.text for one in alert.comments][:: alert_notes.COMMENTS_MAX] == ["1", alert.comments[-1].text]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from browsing import HOURS, Fleet, chromium, opened, served, turned_to, violatio
 from builders import NOON_MS, position, temperature
 from playwright.sync_api import Browser, Page, expect
 from receipting import BANK, FIRST
-from seeing import HALL_LOT, USERS, Seeing
+from seeing import HALL_LOT, OPERATOR, USERS, Seeing
 
 from pledgewatch_cloud.decide.moments import iso
 
@@ -465,6 +465,20 @@ def test_who_lends_sees_lot_and_receipt_and_another_does_not(page: Page, tmp_pat
         expect(page.get_by_text(NOT_SEEN)).to_be_visible()
         opened(page, url, "", USERS["operator-one"].key)
         expect(page.get_by_role("columnheader", name="Base")).to_have_count(0)
+    seeing.close()
+
+
+def test_an_alert_about_no_goods_offers_to_a_bank_nothing_that_is_refused(page: Page, tmp_path: Path) -> None:
+    seeing = Seeing(tmp_path)
+    seeing.fall_silent()
+    with served(seeing.client.app) as url:
+        for user, many in (("lender-one", 0), ("operator-one", 1)):
+            opened(page, url, "alerts", USERS[user].key)
+            row = page.get_by_role("row").nth(1)
+            expect(row.get_by_role("button", name="Acknowledge")).to_have_count(many)
+            expect(row.get_by_role("cell", name=f"for {OPERATOR}", exact=True)).to_have_count(1 - many)
+            row.get_by_text("Comments (0)").click()
+            expect(row.get_by_role("textbox")).to_have_count(many)
     seeing.close()
 
 

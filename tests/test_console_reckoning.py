@@ -115,6 +115,17 @@ def test_a_fix_in_doubt_or_half_a_fix_is_no_place_of_a_way(page: Page) -> None:
     assert reckoned(page, "trail", north[:1], east[:1], []) == []
 
 
+def test_nothing_is_joined_over_a_time_in_which_it_was_anothers(page: Page) -> None:
+    seen = [[0, 3 * H], [20 * H, 30 * H]]
+    east = [[hour * H, hour * 10**7, "good"] for hour in (0, 1, 2, 20, 21)]
+    north = [[hour * H, 0, "good"] for hour in (0, 1, 2, 20, 21)]
+    found = reckoned(page, "trail", north, east, [], seen)
+    assert found == [{"kind": "seen", "way": [[0, 0], [1, 0], [2, 0]]}, {"kind": "seen", "way": [[20, 0], [21, 0]]}]
+    points = [[hour * H, 5_000, "good"] for hour in (0, 1, 2, 20, 21, 29)]
+    told = reckoned(page, "readings", points, [], seen)
+    assert (told["runs"], told["holes"]) == ([points[:3], points[3:5], points[5:]], [[21 * H, 29 * H]])
+
+
 def way(page: Page, fixes: list[tuple[int, float, float]], legs: list[tuple[int, int]]) -> list[Any]:
     """What a way looks like: its pieces, each with its places, to a millionth of a degree."""
     east = [[at, round(east * 1e7), "good"] for at, east, _ in fixes]
@@ -222,10 +233,14 @@ def test_beyond_a_limit_is_what_is_not_on_it(page: Page, limits: Any, beyond: li
     assert [one[1] for one in found["beyond"]] == beyond
 
 
-def test_a_ratio_holds_until_the_next_and_where_there_is_none_is_a_hole(page: Page) -> None:
+def test_a_ratio_holds_until_its_end_and_where_there_is_none_is_a_hole(page: Page) -> None:
     ratios = [None, 7_000, 8_000, None, None, 0]
-    found = reckoned(page, "course", [{"at_ms": place, "ltv_bp": bp} for place, bp in enumerate(ratios)], 9)
-    assert found == {"runs": [[[1, 2, 7_000], [2, 3, 8_000]], [[5, 9, 0]]], "holes": [[0, 1], [3, 4], [4, 5]]}
+    bases = [{"at_ms": place, "until_ms": place + 1, "ltv_bp": bp} for place, bp in enumerate(ratios)]
+    found = reckoned(page, "course", [*bases, {"at_ms": 8, "until_ms": 9, "ltv_bp": 1}])
+    assert found == {
+        "runs": [[[1, 2, 7_000], [2, 3, 8_000]], [[5, 6, 0]], [[8, 9, 1]]],
+        "holes": [[0, 1], [3, 4], [4, 5]],
+    }, "from 6 to 8 it was another's: neither a line nor a hole"
 
 
 YEAR = {"from": 0, "until": 365 * 24 * H}

@@ -25,7 +25,7 @@ from pledgewatch_cloud.decide.events import Event
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine, recover
 from pledgewatch_wire.marks import Marks
-from pledgewatch_wire.reading import Cell, Clock, Quality, Reading
+from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, Reading
 
 CELLS = st.sampled_from(
     [
@@ -39,16 +39,18 @@ CELLS = st.sampled_from(
         (temperature(0, Quality.SENSOR_GONE),),
     ]
 )
-STEPS = st.tuples(st.integers(-30, 120), CELLS, st.sampled_from([Clock.GPS, Clock.GPS, Clock.NTP, Clock.UNSET]))
+CLOCKS = st.sampled_from([Clock.GPS, Clock.GPS, Clock.NTP, Clock.UNSET, Clock.BACKDATED])
+STEPS = st.tuples(st.integers(-30, 120), CELLS, CLOCKS, st.sampled_from([1_000, 400_000, 10**8]))
 
 
-def devices_with(story: list[tuple[int, tuple[int, tuple[Cell, ...], Clock]]]) -> list[Device]:
+def devices_with(story: list[tuple[int, tuple[int, tuple[Cell, ...], Clock, int]]]) -> list[Device]:
     """Two devices on one asset; each step is measured by one of them, some minutes after (or before) the last."""
     devices = [Device("left", seed=1), Device("right", seed=2)]
     at_ms = NOON_MS
-    for who, (minutes, cells, clock) in story:
+    for who, (minutes, cells, clock, uncertainty_ms) in story:
         at_ms += minutes * MINUTE_MS
-        devices[who].measure(at_ms, *cells, clock=clock)
+        told = (Cell(Channel.CLOCK_UNCERTAINTY_MS, uncertainty_ms),) if clock == Clock.BACKDATED else ()
+        devices[who].measure(at_ms, *cells, *told, clock=clock)
     return devices
 
 

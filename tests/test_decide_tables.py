@@ -24,7 +24,7 @@ from pledgewatch_cloud.decide.events import EventType, SaidEvent, event, retract
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.journal.outbox import CORE, DeliveryRecord
 from pledgewatch_cloud.spine.spine import Spine
-from pledgewatch_wire.reading import Cell, Clock, Quality, Reading
+from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, Reading
 
 SEA, PORT, ORIGIN = position(AT_SEA), position(IN_LOS_ANGELES), position(IN_SHANGHAI)
 PORT_WITHOUT_FIX = position((0, 0), Quality.NO_FIX)
@@ -166,6 +166,61 @@ def test_a_clock_that_was_never_set_is_no_evidence() -> None:
     bench.measure(0, *SEA)
     bench.measure(1, *PORT, clock=Clock.UNSET)
     assert bench.story() == ["clock_doubted@1"]
+
+
+def port_fences(grade: str) -> dict[str, Any]:
+    """The fences of the book, that take places of a grade."""
+    fences: dict[str, Any] = book_document(Device())["fences"]
+    for feature in fences["features"]:
+        feature["properties"] |= {"grade": grade}
+    return fences
+
+
+def off_by(uncertainty_ms: int) -> Cell:
+    return Cell(Channel.CLOCK_UNCERTAINTY_MS, uncertainty_ms)
+
+
+# How far off a place may be that was dated back, the grade that its fence asks for, and what is found.
+BACKDATED = [
+    (2_000, "fair", ["fence_entered@1"]),
+    (300_000, "fair", ["fence_entered@1"]),
+    (300_001, "fair", []),
+    (2_000, "good", []),
+    (3_600_000, "fair", []),
+    (3_600_001, "fair", ["clock_doubted@1"]),
+    (-1, "fair", ["clock_doubted@1"]),
+    (None, "fair", ["clock_doubted@1"]),
+]
+
+
+@pytest.mark.parametrize(("uncertainty_ms", "grade", "found"), BACKDATED)
+def test_what_was_dated_back_is_fair_at_most_by_how_far_off_it_may_be(
+    uncertainty_ms: int | None, grade: str, found: list[str]
+) -> None:
+    bench = Bench(fences=port_fences(grade))
+    bench.measure(0, *SEA)
+    told = () if uncertainty_ms is None else (off_by(uncertainty_ms),)
+    bench.measure(1, *PORT, *told, clock=Clock.BACKDATED)
+    assert bench.story() == found
+
+
+def test_a_limit_is_not_judged_by_what_was_dated_back() -> None:
+    bench = Bench()
+    bench.measure(0, *COLD)
+    before = bench.story()
+    for minute in (1, 2, 3):
+        bench.measure(minute, *WARM, off_by(1_000), clock=Clock.BACKDATED)
+    assert bench.story() == before
+
+
+def test_the_number_of_what_was_dated_back_tells_nothing_of_a_clock() -> None:
+    bench = Bench()
+    readings = [bench.keep(minute, *SEA) for minute in (0, 2, 4)]
+    readings += [bench.keep(minute, *SEA, off_by(1_000), clock=Clock.BACKDATED) for minute in (1, 3)]
+    readings.append(bench.keep(5, *SEA))
+    for one in readings:
+        bench.send(one)
+    assert bench.story() == []
 
 
 def test_a_device_that_was_fitted_and_never_spoke_is_missed() -> None:

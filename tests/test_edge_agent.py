@@ -14,6 +14,7 @@ from brokers import BrokerProcess
 from edge_support import DEVICE, OPERATOR, Cloud, cloud, running_broker, sample, station, until
 
 from pledgewatch_edge import __main__ as edge_main
+from pledgewatch_edge.agent import load, station_of
 from pledgewatch_edge.identity import StateError, load_or_create_key, sole_use
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import SpoolCorruptError
@@ -208,6 +209,21 @@ def test_version_and_help(main: Callable[[list[str]], int], capsys: pytest.Captu
     assert "identity" in said
 
 
+async def test_of_a_calm_probe_the_first_is_kept_and_again_the_first_after_a_start(tmp_path: Path) -> None:
+    file = configured(tmp_path)
+    rule = '[[sampling.rules]]\nchannels = ["temperature_mc"]\nchange = 100\nmax_silence_s = 3600.0\n'
+    file.write_text(file.read_text(encoding="utf-8") + rule, encoding="utf-8")
+    agent = station_of(load(file))
+    for start in (1, 2):
+        stop = asyncio.Event()
+        running = asyncio.create_task(keep_running(agent, stop))
+        await until(lambda: status(tmp_path / "state")["head_sequence"] == start, "it")  # noqa: B023 - awaited here
+        await asyncio.sleep(0.2)
+        stop.set()
+        await asyncio.wait_for(running, 10)
+        assert head_of(tmp_path / "state") == start
+
+
 class Faulty:
     """A sensor with a broken invariant."""
 
@@ -242,7 +258,7 @@ async def test_a_spool_that_was_put_back_is_opened_anew_and_a_second_time_within
     outcomes: list[Exception | None] = [ended, None]
     lives: list[int] = []
 
-    async def life(_: object, __: object, stop: asyncio.Event) -> None:
+    async def life(_: object, __: object, stop: asyncio.Event, **___: object) -> None:
         lives.append(len(lives))
         if (outcome := outcomes.pop(0)) is not None:
             raise outcome

@@ -2,10 +2,21 @@
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pledgewatch_edge.clock import HOLDOVER_MS, RELEASED_MS, STEP_MS, AgentClock, boot_ms, kernel_is_synchronised
+from pledgewatch_edge.clock import (
+    DRIFT_PPM,
+    HOLDOVER_MS,
+    JUMP_SAID_EVERY_MS,
+    RELEASED_MS,
+    STEP_MS,
+    UNCERTAINTY_MS,
+    AgentClock,
+    boot_ms,
+    kernel_is_synchronised,
+)
 from pledgewatch_wire.reading import Clock
 
 NOW_MS = RELEASED_MS + 10_000_000
@@ -134,3 +145,42 @@ def test_a_clock_that_is_not_to_be_believed_is_unset_until_a_fix_sets_it() -> No
     assert clock.now() == (RELEASED_MS + 1, Clock.UNSET)
     clock.set_by_fix(RELEASED_MS + 5)
     assert clock.now() == (RELEASED_MS + 5, Clock.GPS)
+
+
+def test_a_leap_of_the_clock_is_said_once_an_hour_and_when_it_became_known(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    machine = Machine(system_ms=12_345)
+    clock = machine.clock()
+    clock.now()
+    machine.pass_ms(60_000)
+    machine.system_ms += STEP_MS  # as a time service may slew it
+    clock.now()
+    assert caplog.messages == []
+    machine.system_ms = NOW_MS
+    clock.now()
+    assert caplog.messages == [f"clock known by=RTC moved_ms={NOW_MS - 82_345}"]
+    for _ in range(3):
+        machine.pass_ms(1_000)
+        machine.system_ms -= STEP_MS + 1
+        clock.now()
+    machine.is_synchronised = True
+    machine.pass_ms(JUMP_SAID_EVERY_MS)
+    machine.system_ms += 50_000
+    clock.now()
+    assert caplog.messages[1:] == [
+        "clock leapt by_ms=-10001 from=RTC to=RTC",
+        "clock leapt by_ms=50000 from=RTC to=NTP",
+    ]
+
+
+def test_a_moment_before_the_time_was_known_is_dated_by_what_the_machine_has_counted() -> None:
+    machine = Machine(system_ms=1)
+    clock = machine.clock()
+    marked_at = clock.mark()
+    machine.pass_ms(3_600_000)
+    assert clock.dated(marked_at) is None
+    clock.set_by_fix(NOW_MS)
+    hour_ms = UNCERTAINTY_MS[Clock.GPS] + 3_600_000 * DRIFT_PPM // 1_000_000
+    assert clock.dated(marked_at) == (NOW_MS - 3_600_000, hour_ms)
+    machine.pass_ms(1_800_000)  # the time is known as of the fix, not as of when it is asked for
+    assert clock.dated(marked_at) == (NOW_MS - 3_600_000, hour_ms)

@@ -42,7 +42,7 @@ def test_the_least_that_is_needed(tmp_path: Path) -> None:
     assert config.broker.protocol == "auto"
     assert config.onewire is None
     assert config.gps is not None
-    assert (config.gps.baud, config.gps.interval_s) == (9600, 0.0)
+    assert (config.gps.baud, config.gps.interval_s) == ("auto", 0.0)
 
 
 def test_the_samples_can_be_used() -> None:
@@ -72,6 +72,7 @@ def test_the_sample_shows_the_defaults(tmp_path: Path) -> None:
         (('host = "localhost"', "host = 4"), "[broker] host is 4; it must be a text"),
         (("[gps]", "[gps]\nbaud = 9601"), "[gps] baud 9601 is no usual speed; use one of 4800,"),
         (("[gps]", "[gps]\nbaud = true"), "[gps] baud is True; it must be a whole number"),
+        (("[gps]", '[gps]\nbaud = "fast"'), "[gps] baud 'fast' is no usual speed; use one of 4800,"),
         (("[gps]", '[gps]\ninterval_s = "1"'), "[gps] interval_s is '1'; it must be a number"),
         (("[gps]", "[gps]\ninterval_s = -1"), "[gps] interval_s -1.0 is out of range; use 0 to 86400"),
         (("[gps]", "[gps]\ninterval_s = nan"), "[gps] interval_s is nan; it must be a finite number"),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from edge_support import new_spool, sample, samples, until
 
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sampling import Sampler
+from pledgewatch_edge.sampling_settings import RuleSettings, SamplingSettings
 from pledgewatch_edge.spool import Appended, Limits, Spool, SpoolError
 
 
@@ -67,6 +70,30 @@ async def test_a_sensor_is_recorded_in_batches(tmp_path: Path) -> None:
         assert spool.tries < 300
         assert [reading.cells[1].value for reading in spool.read(0, 5_000)] == list(range(1, 3_001))
         assert spool.checkpoints(3_000, 3_000)  # the head is signed at the end
+
+
+class Thermometer(Counter):
+    """A counter of temperatures alone."""
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        async with aclosing(super().samples()) as counted:
+            async for one in counted:
+                yield one._replace(cells=one.cells[1:])
+
+
+async def test_what_the_sampler_drops_gets_no_number(tmp_path: Path) -> None:
+    rule = RuleSettings(channels=("temperature_mc",), interval_s=100.0)
+    with disk(tmp_path) as spool:
+        recorder = Recorder(spool, lambda: None, sampler=Sampler(SamplingSettings(rules=(rule,))))
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(recorder.run())
+            measuring = group.create_task(recorder.record(Thermometer(1_000)))
+            await until(lambda: spool.head_sequence == 10, "all that is kept")
+            measuring.cancel()
+            await recorder.finish()
+            await running
+        kept = [one.cells[0].value for one in spool.read(0, 100)]
+        assert (kept, spool.refused_total) == (list(range(1, 1_001, 100)), 0)
 
 
 async def test_a_disk_that_refuses_for_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -193,8 +193,9 @@ async def test_a_blow_is_told_at_once_and_a_full_queue_is_marked(monkeypatch: py
             await asyncio.sleep(0.01)
         chip.rest(10)
         chip.measure(3.0, 0.0, 0.0)
-        (cell,) = (await first).cells
-        assert cell.quality == Quality.GOOD
+        hard = await first
+        (cell,) = hard.cells
+        assert (cell.quality, hard.is_urgent) == (Quality.GOOD, True)
         assert abs(cell.value - 2_000) < 10
         for _ in range(40):
             chip.measure(0.0, 0.0, 4.0)

@@ -476,6 +476,18 @@ def test_status_reads_beside_a_running_agent(tmp_path: Path) -> None:
     assert status(tmp_path)["head_sequence"] == 21
 
 
+def test_status_takes_no_segment_for_committed_because_another_follows_it(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        for _ in range(3):
+            spool.append(samples(1_000))
+        assert len(list((tmp_path / "spool").iterdir())) > 1
+        told = status(tmp_path)
+        assert (told["committed_contiguous"], told["spooled"], told["oldest_spooled"]) == (0, 3_000, 1)
+        spool.forget(Committed(spool.epoch, 2_900, ()))
+        told = status(tmp_path)
+        assert (told["committed_contiguous"], told["spooled"], told["oldest_spooled"]) == (2_900, 100, 2_901)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
 def test_a_full_disk_frees_itself_once_the_cloud_has_spoken(tmp_path: Path) -> None:
     """What is committed leaves even a disk without a byte of room, and new readings have room again."""

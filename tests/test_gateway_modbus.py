@@ -10,44 +10,39 @@ from edge_support import until
 from heard import Heard
 from modbus_slave import Slave, Spoil, slave
 
-from pledgewatch_edge.registers import Table, Type, WordOrder
+from pledgewatch_edge.modbus_client import ModbusClient, ModbusLostError, ModbusRefusedError, over_tcp
+from pledgewatch_edge.registers import Register, Table, Type, WordOrder
 from pledgewatch_edge.registers import number_of as number
 from pledgewatch_gateway.sources import Value, gone
 from pledgewatch_gateway.sources.modbus import ModbusSettings, ModbusSource, RegisterSettings
-from pledgewatch_gateway.sources.modbus_client import Function, ModbusClient, ModbusLostError, ModbusRefusedError
 from pledgewatch_wire.reading import Quality
 
 
 @contextlib.asynccontextmanager
 async def connected(one: Slave, timeout_s: float = 0.5) -> AsyncIterator[ModbusClient]:
-    client = await ModbusClient.open("127.0.0.1", one.port, one.unit, timeout_s)
+    client = await ModbusClient.open(lambda: over_tcp("127.0.0.1", one.port, timeout_s), one.unit, timeout_s)
     try:
         yield client
     finally:
-        await client.close()
+        client.close()
 
 
-async def test_the_examples_of_the_protocol_go_as_they_are_printed() -> None:
+async def test_what_is_asked_are_the_bytes_that_the_protocol_prints() -> None:
     # MODBUS Application Protocol V1.1b3, 6.1 to 6.6; a printed address is one more than the one that is sent.
     async with slave(unit=17) as one, connected(one) as client:
-        one.coils = {0x13 + place: bool(0x056BCD >> place & 1) for place in range(19)}
-        one.discrete = {0xC4 + place: bool(0x35DBAC >> place & 1) for place in range(22)}
-        one.holding = {0x6B: 0x022B, 0x6C: 0, 0x6D: 0x64, 1: 0}
-        one.inputs = {8: 0x0A}
-        one.coils[0xAC] = False
-        bits = await client.read_bits(Function.READ_COILS, 0x13, 19)
-        assert sum(bit << place for place, bit in enumerate(bits)) == 0x056BCD
-        bits = await client.read_bits(Function.READ_DISCRETE_INPUTS, 0xC4, 22)
-        assert sum(bit << place for place, bit in enumerate(bits)) == 0x35DBAC
-        assert await client.read_registers(Function.READ_HOLDING_REGISTERS, 0x6B, 3) == bytes.fromhex("022b00000064")
-        assert await client.read_registers(Function.READ_INPUT_REGISTERS, 8, 1) == bytes.fromhex("000a")
+        one.coils, one.discrete = {0x13: True, 0xAC: False}, {0xC4: True}
+        one.holding, one.inputs = {0x6B: 0x022B, 0x6C: 0x0102, 1: 0}, {8: 0x0A}
+        assert await client.read_bit(Register(address=0x13, table=Table.COIL)) is True
+        assert await client.read_bit(Register(address=0xC4, table=Table.DISCRETE)) is True
+        assert await client.read_words(Register(address=0x6B, type=Type.INT32)) == bytes.fromhex("022b0102")
+        assert await client.read_words(Register(address=8, table=Table.INPUT)) == bytes.fromhex("000a")
         await client.write_coil(0xAC, is_on=True)
         await client.write_register(1, 3)
         assert (one.coils[0xAC], one.holding[1]) == (True, 3)
     assert [request.hex() for request in one.requests] == [
-        "110100130013",
-        "110200c40016",
-        "1103006b0003",
+        "110100130001",
+        "110200c40001",
+        "1103006b0002",
         "110400080001",
         "110500acff00",
         "110600010003",
@@ -58,25 +53,26 @@ async def test_a_refusal_is_understood_and_the_connection_goes_on() -> None:
     async with slave() as one, connected(one) as client:
         one.holding[5] = 7
         with pytest.raises(ModbusRefusedError, match=r"it has no such address \(exception 2\)"):
-            await client.read_registers(Function.READ_HOLDING_REGISTERS, 4, 2)
+            await client.read_words(Register(address=4, type=Type.INT32))
         with pytest.raises(ModbusRefusedError, match="exception 2"):
             await client.write_coil(9, is_on=True)
-        assert await client.read_registers(Function.READ_HOLDING_REGISTERS, 5, 1) == b"\x00\x07"
+        assert await client.read_words(Register(address=5)) == b"\x00\x07"
         assert one.connections == 1
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda answer: b"\x77" + answer[1:], "not asked"),
-        (lambda answer: answer[:2] + b"\x00\x01" + answer[4:], "not asked"),
-        (lambda answer: answer[:6] + b"\x09" + answer[7:], "not asked"),
-        (lambda answer: answer[:4] + b"\x00\x01" + answer[6:], "which no answer has"),
-        (lambda answer: answer[:4] + b"\xff\xff" + answer[6:], "which no answer has"),
+        (lambda answer: b"\x77" + answer[1:], "no answer in time"),
+        (lambda answer: answer[:2] + b"\x00\x01" + answer[4:], "no answer in time"),
+        (lambda answer: answer[:6] + b"\x09" + answer[7:], "no answer in time"),
+        (lambda answer: answer[:4] + b"\x00\x01" + answer[6:], "no answer in time"),
+        (lambda answer: answer[:4] + b"\xff\xff" + answer[6:], "no answer in time"),
         (lambda answer: answer[:7] + b"\x04" + answer[8:], "answers function 4"),
-        (lambda answer: answer[:8] + b"\x04" + answer[9:], "where 2 were asked for"),
-        (lambda answer: answer[:4] + b"\x00\x04" + answer[6:10], "where 2 were asked for"),
-        (lambda answer: answer[:4] + b"\x00\x04" + answer[6:7] + b"\x83\x02\x02", "answers function 131"),
+        (lambda answer: answer[:4] + b"\x00\x07" + answer[6:8] + b"\x04\x00\x01\x00\x02", "2 registers where 1"),
+        (lambda answer: answer[:8] + b"\x04" + answer[9:], "hung up"),
+        (lambda answer: answer[:4] + b"\x00\x04" + answer[6:10], "hung up"),
+        (lambda answer: answer[:4] + b"\x00\x03" + answer[6:7] + b"\x84\x02", "answers function 132"),
         (lambda answer: answer[:9], "no answer in time"),
         (lambda _: b"", "no answer in time"),
         (lambda _: None, "hung up"),
@@ -87,7 +83,7 @@ async def test_what_is_no_answer_ends_the_connection(spoil: Spoil, words: str) -
         one.holding[0] = 1
         one.spoil = spoil
         with pytest.raises(ModbusLostError, match=words):
-            await client.read_registers(Function.READ_HOLDING_REGISTERS, 0, 1)
+            await client.read_words(Register(address=0))
 
 
 async def test_an_echo_of_something_else_is_no_switching() -> None:

@@ -141,9 +141,19 @@ def test_a_fix_that_is_void_says_no_place() -> None:
     assert (fix.latitude_e7, fix.longitude_e7, fix.speed_mmps, fix.fix) == (None, None, None, FixKind.NONE)
 
 
+BEARERS = [
+    RMC,
+    GGA,
+    "GPGNS,120000.00,3342.12345,N,11816.54321,W,A,08,0.90,12.5,0.0,,",
+    "GPGLL,3342.12345,N,11816.54321,W,120000.00,A,A",
+]
+
+
+@pytest.mark.parametrize("body", BEARERS, ids=lambda body: body[2:5])
 @pytest.mark.parametrize("talker", ["GP", "GN", "GL", "GA", "GB", "BD", "GQ", "QZ", "GI"])
-def test_every_talker_is_heard(talker: str) -> None:
-    assert [fix.quality for fix in fixes_of(RMC.replace("GP", talker, 1))] == ["good"]
+def test_every_talker_is_heard(talker: str, body: str) -> None:
+    dated = f"{talker}ZDA,120000.00,01,01,2026,00,00"
+    assert [(fix.quality, fix.time_ms) for fix in fixes_of(dated, body.replace("GP", talker, 1))] == [("good", NOON_MS)]
 
 
 BROKEN = [

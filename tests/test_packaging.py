@@ -162,14 +162,14 @@ def test_a_sample_shows_every_key_that_its_program_has(name: str, settings: type
 
 def keys_of(settings: type, place: str = "") -> dict[str, set[str]]:
     """The keys of each section of a configuration file; a section in another by both names."""
-    found = {}
+    found: dict[str, set[str]] = {}
     for section, hint in typing.get_type_hints(settings).items():
         kinds = [one for one in (*typing.get_args(hint), hint) if dataclasses.is_dataclass(one)]
         for kind in kinds:
             inner = keys_of(typing.cast(type, kind), f"{place}{section}.")
             nested = {name.removeprefix(f"{place}{section}.").split(".")[0] for name in inner}
-            found[f"{place}{section}"] = {one.name for one in dataclasses.fields(kind)} - nested
-            found |= inner
+            own = {one.name for one in dataclasses.fields(kind)} - nested
+            found |= ({f"{place}{section}": own} if own else {}) | inner
     return found
 
 

@@ -398,7 +398,7 @@ async def test_the_gateway_reads_scale_meter_and_cooling_by_modbus(tmp_path: Pat
         for one in settings_.modbus:
             source = ModbusSource(type(one)(**{**_fields(one), "port": port}), heard)
             await source._read_all()
-            await source._close()
+            source._close()
     values = {(value.sensor, value.field): value.value for value in heard.values}
     weight_g = people.scene.floor.weight_g(RACKS.bins, people.unit_weights_g)
     assert weight_g > 10_000

@@ -316,7 +316,7 @@ def histories(draw: st.DrawFn) -> list[AssetReading]:
             )
             for one in draw(st.lists(st.sampled_from(CHANNELS), unique=True, min_size=1, max_size=4))
         ]
-        clock = draw(st.sampled_from((Clock.NTP, Clock.NTP, Clock.RTC, Clock.UNSET)))
+        clock = draw(st.sampled_from((Clock.NTP, Clock.NTP, Clock.RTC, Clock.UNSET, Clock.BACKDATED)))
         found.append(said(device, sequence, at_ms, *cells, epoch=epoch, clock=clock))
     return found
 
@@ -332,7 +332,7 @@ def by_hand(readings: list[AssetReading]) -> dict[str, Any]:
         known = HERE.watched.get(one.device)
         if known is None:
             continue
-        is_ahead = one.reading.clock == Clock.UNSET or one.measured_at_ms > NOW_MS + known.ahead_ms
+        is_ahead = one.reading.clock in {Clock.UNSET, Clock.BACKDATED} or one.measured_at_ms > NOW_MS + known.ahead_ms
         if one.measured_at_ms < known.fitted_ms and not is_ahead:
             continue
         at_ms = NOW_MS if is_ahead else one.measured_at_ms

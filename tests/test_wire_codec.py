@@ -145,7 +145,7 @@ def test_every_part_of_a_reading_is_in_its_leaf(payload: Payload) -> None:
     others = [
         one._replace(sequence=one.sequence + 1),
         one._replace(measured_at_ms=one.measured_at_ms + 1),
-        one._replace(clock=(one.clock + 1) % 4),
+        one._replace(clock=(one.clock + 1) % 5),
         one._replace(cells=(cell._replace(value=cell.value + 1), *one.cells[1:])),
         one._replace(cells=(cell._replace(quality=(cell.quality + 1) % 256), *one.cells[1:])),
     ]

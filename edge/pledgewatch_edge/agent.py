@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import StationSettings
+from pledgewatch_edge.sampling import Sampler
+from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import clashes, sections, sensors_of, with_sections_of_others
 from pledgewatch_edge.sensors.adxl345 import Adxl345Settings
 from pledgewatch_edge.sensors.contacts import ContactsSettings
@@ -27,7 +29,7 @@ from pledgewatch_wire.settings import load as load_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSettings:
     """Whether the computer's own clock may be believed until a receiver tells the time. On a board without a battery
-    for its clock it may not: what is measured before the first fix is then kept as evidence of nothing."""
+    for its clock it may not: what is measured before the first fix then waits for its date (undated.py)."""
 
     trust_system: bool = True
 
@@ -37,6 +39,7 @@ class EdgeSettings(StationSettings):
     """The whole configuration of an edge agent."""
 
     clock: ClockSettings = field(default_factory=ClockSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     gps: GpsSettings | None = None
     gpsd: GpsdSettings | None = None
     onewire: OneWireSettings | None = None
@@ -50,7 +53,8 @@ class EdgeSettings(StationSettings):
         table = sections(type(self))
         if all(getattr(self, section) is None for section in table):
             raise ValueError(f"names no sensor; add a section {' or '.join(f'[{section}]' for section in table)}")
-        if found := clashes(self):
+        given = {channel for section in table if (one := getattr(self, section)) for channel in one.channels}
+        if found := [*clashes(self), *self.sampling.faults(given)]:
             raise ValueError("; ".join(found))
 
 
@@ -71,4 +75,4 @@ def load(file: Path) -> EdgeSettings:
 def station_of(settings: EdgeSettings) -> Station:
     """The agent's one station."""
     clock = AgentClock(trust_system=settings.clock.trust_system)
-    return Station(settings, lambda: sensors_of(settings, clock), {})
+    return Station(settings, lambda: sensors_of(settings, clock), {}, lambda: Sampler(settings.sampling), clock)

@@ -12,21 +12,33 @@ out a time without the name of the clock that told it:
 Under GPS the clock does not run backwards: sentences arrive with jitter, so a fix may tell a time a little before what
 was already handed out, and then the clock stands still until the receiver has caught up. A step of more than STEP_MS
 back is no jitter but a correction, and is followed; standing still for years because of one wild fix would be worse.
-Forward steps of any size are followed.
+Forward steps of any size are followed. Where what `now` tells has leapt against the monotonic clock by more than
+STEP_MS, whoever made it leap, that is said in the log, once in JUMP_SAID_EVERY_MS.
+
+`dated` tells when a moment was that was marked while the clock was not set, and how far off that may be: as far as the
+clock that is now known may be off (UNCERTAINTY_MS), and what the monotonic clock may have drifted between the two.
 """
 
 import ctypes
+import logging
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from pledgewatch_wire.reading import Clock
 
 RELEASED_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z, before this program was ever built
 HOLDOVER_MS: Final = 24 * 3_600_000
 STEP_MS: Final = 10_000
+JUMP_SAID_EVERY_MS: Final = 3_600_000
+# Receivers say a time up to a second after it was; a time service without a receiver of its own holds less than that
+# over the worst of links; the crystal of an RTC is good to 20 parts in a million, which is under three minutes in a
+# hundred days, and nobody knows when it was last set.
+UNCERTAINTY_MS: Final[Mapping[Clock, int]] = {Clock.GPS: 1_000, Clock.NTP: 1_000, Clock.RTC: 180_000}
+DRIFT_PPM: Final = 100  # of the crystal that the monotonic clock counts by, from the Arctic to a deck in the sun
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES: Final = 512  # struct timex is 208 bytes on 64-bit Linux and smaller elsewhere
+log = logging.getLogger(__name__)
 
 
 def system_ms() -> int:
@@ -48,6 +60,13 @@ def kernel_is_synchronised() -> bool:
     return state not in {-1, _TIME_ERROR}
 
 
+class Dated(NamedTuple):
+    """When something was (Unix milliseconds UTC), and how far off that may be either way."""
+
+    at_ms: int
+    uncertainty_ms: int
+
+
 class AgentClock:
     """The agent's one clock. The three sources are arguments so that a test can be any machine on any day."""
 
@@ -66,10 +85,17 @@ class AgentClock:
         self._offset_ms: int | None = None  # GPS time less monotonic time, since the latest fix
         self._fixed_at_ms = 0
         self._latest_ms = 0
+        self._told: tuple[int, Clock] | None = None  # what `now` told less monotonic time, and by which clock
+        self._jump_said_ms: int | None = None
 
     def now(self) -> tuple[int, Clock]:
         """Unix milliseconds UTC, and the clock that tells them."""
         monotonic_ms = self._monotonic_ms()
+        now_ms, clock = self._now(monotonic_ms)
+        self._notice(now_ms - monotonic_ms, clock, monotonic_ms)
+        return now_ms, clock
+
+    def _now(self, monotonic_ms: int) -> tuple[int, Clock]:
         if self._offset_ms is not None and monotonic_ms - self._fixed_at_ms <= HOLDOVER_MS:
             self._latest_ms = max(self._latest_ms, monotonic_ms + self._offset_ms)
             return self._latest_ms, Clock.GPS
@@ -81,6 +107,17 @@ class AgentClock:
             return now_ms, Clock.NTP
         return now_ms, Clock.RTC if now_ms >= RELEASED_MS else Clock.UNSET
 
+    def _notice(self, offset_ms: int, clock: Clock, monotonic_ms: int) -> None:
+        """Say that the clock has become known, or has leapt."""
+        before, self._told = self._told, (offset_ms, clock)
+        if before is None or abs(offset_ms - before[0]) <= STEP_MS:
+            return
+        if before[1] is Clock.UNSET and clock is not Clock.UNSET:
+            log.info("clock known by=%s moved_ms=%d", clock.name, offset_ms - before[0])
+        elif self._jump_said_ms is None or monotonic_ms - self._jump_said_ms >= JUMP_SAID_EVERY_MS:
+            self._jump_said_ms = monotonic_ms
+            log.warning("clock leapt by_ms=%d from=%s to=%s", offset_ms - before[0], before[1].name, clock.name)
+
     def offset_ms(self) -> int | None:
         """The system's clock less the receiver's time; None where no receiver tells it."""
         now_ms, clock = self.now()
@@ -89,6 +126,18 @@ class AgentClock:
     def mark(self) -> int:
         """This moment, for telling `set_by_fix` later when a time was heard. Only differences mean anything."""
         return self._monotonic_ms()
+
+    def dated(self, marked_at: int) -> Dated | None:
+        """When a `mark` was; None where no clock tells the time now."""
+        now_ms, clock = self.now()
+        if clock is Clock.UNSET:
+            return None
+        monotonic_ms = known_at = self._monotonic_ms()
+        offset_ms = now_ms - monotonic_ms
+        if clock is Clock.GPS and self._offset_ms is not None:
+            offset_ms, known_at = self._offset_ms, self._fixed_at_ms
+        drift_ms = abs(known_at - marked_at) * DRIFT_PPM // 1_000_000
+        return Dated(marked_at + offset_ms, UNCERTAINTY_MS[clock] + drift_ms)
 
     def set_by_fix(self, time_ms: int, heard_at: int | None = None) -> None:
         """Hear a receiver's time (Unix milliseconds UTC), as of a `mark`, or just now where it is None.

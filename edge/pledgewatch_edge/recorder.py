@@ -1,9 +1,11 @@
 """From the sensors to the spool: whatever is measured while one batch goes to disk is the next batch.
 
-Sensors put samples into a short queue and go on; one task takes what is there and appends it in one write, so a slow
-flash card makes the batches larger and not the sensors late. A batch waits `hold_s` for more, unless something in it is
-urgent: each write costs the card a block, however little is in it. While the disk refuses, samples are kept in memory
-up to WAITING_MAX and the append is tried again; beyond that the newest is refused and counted.
+What is kept at all is sampling.py's to say. Sensors put samples into a short queue and go on; one task takes what is
+there and appends it in one write, so a slow flash card makes the batches larger and not the sensors late. A batch waits
+`hold_s` for more, unless something in it is urgent: each write costs the card a block, however little is in it. While
+the disk refuses, samples are kept in memory up to WAITING_MAX and the append is tried again; beyond that the newest is
+refused and counted. What is measured while the clock is not set goes to disk as well, but gets its number only with its
+date (undated.py).
 """
 
 import asyncio
@@ -15,9 +17,11 @@ from typing import Final
 
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor
-from pledgewatch_edge.spool import Spool, SpoolError
-from pledgewatch_wire.reading import Cell, Channel
+from pledgewatch_edge.spool import Appended, Spool, SpoolError
+from pledgewatch_edge.undated import Marked, Undated
+from pledgewatch_wire.reading import Cell, Channel, Clock
 
 QUEUE_MAX: Final = 1_024
 WAITING_MAX: Final = 10_000
@@ -26,38 +30,49 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Owns the way into a spool. `on_append` is called, in the event loop, after each append."""
+    """Owns the way into a spool. `on_append` is called, in the event loop, after each append.
+
+    `undated` is where samples wait for their date; without it they go as they are.
+    """
 
     def __init__(
         self,
         spool: Spool,
         on_append: Callable[[], None],
         *,
+        sampler: Sampler | None = None,
         retry_s: float = 2.0,
         hold_s: float = 0.0,
         waiting_max: int = WAITING_MAX,
+        undated: Undated | None = None,
     ) -> None:
         self._spool = spool
         self._on_append = on_append
+        self._sampler = sampler or Sampler()
         self._retry_s = retry_s
         self._hold_s = hold_s
         self._held_since_s = 0.0
         self._waiting_max = waiting_max
-        self._queue: asyncio.Queue[Sample | None] = asyncio.Queue(QUEUE_MAX)
-        self._waiting: list[Sample] = []
+        self._undated = undated
+        self._queue: asyncio.Queue[Sample | Marked | None] = asyncio.Queue(QUEUE_MAX)
+        self._waiting: list[Sample | Marked] = []
         self._is_finishing = False
         self._disk = World(log, "spool disk")
         self._room = World(log, "spool room")
 
     async def put(self, sample: Sample) -> None:
         """Hand a sample over. Waits only while a batch is being written."""
-        await self._queue.put(sample)
+        if self._undated is not None and sample.clock == Clock.UNSET:
+            await self._queue.put(Marked(sample, self._undated.mark()))
+        else:
+            await self._queue.put(sample)
 
     async def record(self, sensor: Sensor) -> None:
-        """Hand over all samples of a sensor, for ever."""
+        """Hand over what is kept of a sensor's samples, for ever."""
         async with contextlib.aclosing(sensor.samples()) as samples:
             async for sample in samples:
-                await self.put(sample)
+                if (kept := self._sampler.take(sample)) is not None:
+                    await self.put(kept)
 
     async def finish(self) -> None:
         """Tell `run` to write what it has and return."""
@@ -67,7 +82,7 @@ class Recorder:
         """Write for ever, or until `finish`; then sign the head. What cannot be written at the end is refused."""
         while not self._is_finishing:
             await self._collect()
-            if not self._is_held():
+            if not self._is_held() or (self._undated is not None and self._undated.is_due()):
                 await self._write()
         self._take_queued()
         await self._write()
@@ -102,7 +117,7 @@ class Recorder:
         while not self._queue.empty():
             self._keep(self._queue.get_nowait())
 
-    def _keep(self, sample: Sample | None) -> None:
+    def _keep(self, sample: Sample | Marked | None) -> None:
         if sample is None:
             self._is_finishing = True
         elif len(self._waiting) < self._waiting_max:
@@ -114,18 +129,41 @@ class Recorder:
 
     async def _write(self) -> None:
         try:
-            if self._waiting:
-                appended = await asyncio.to_thread(self._spool.append, self._waiting)
+            await self._hand_over()
+            await self._keep_undated()
+            dated = [one for one in self._waiting if isinstance(one, Sample)]
+            if dated:
+                appended = await asyncio.to_thread(self._spool.append, dated)
+                self._waiting = []
+                self._say(appended, dated[-1])
             elif self._spool.checkpoint_is_due():
                 await asyncio.to_thread(self._spool.checkpoint)
                 self._disk.back()
-                return
-            else:
-                return
         except SpoolError as error:
             self._disk.lost(str(error))
+
+    async def _hand_over(self) -> None:
+        """Number what waited for its date, where it need not wait any longer. Raises SpoolError."""
+        if self._undated is None or not self._undated.is_due():
             return
-        newest, self._waiting = self._waiting[-1], []
+        handed = await asyncio.to_thread(self._undated.hand_over, self._spool)
+        if handed is not None:
+            told = "dated back" if handed.is_dated else "given up to date"
+            log.info("undated samples %s count=%d", told, handed.appended.accepted)
+            self._say(handed.appended, handed.newest)
+
+    async def _keep_undated(self) -> None:
+        """Put what has no date to disk without a number; number it where it has one by now. Raises SpoolError."""
+        marked = [one for one in self._waiting if isinstance(one, Marked)]
+        if self._undated is None or not marked:
+            return
+        await asyncio.to_thread(self._undated.keep, marked)
+        self._waiting = [one for one in self._waiting if isinstance(one, Sample)]
+        self._disk.back()
+        await self._hand_over()
+
+    def _say(self, appended: Appended, newest: Sample) -> None:
+        """Make known what became of a batch."""
         self._disk.back()
         if appended.thinned:
             log.warning("spool thinned dropped=%d ever=%d", appended.thinned, self._spool.thinned_total)

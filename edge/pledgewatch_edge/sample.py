@@ -3,9 +3,23 @@
 The spool gives the number in the transaction that stores the reading, so a number exists only for what is on disk.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from pledgewatch_wire.reading import Cell
+from pledgewatch_wire.reading import Cell, Channel
+
+FIX_CHANNELS: Final = frozenset(
+    {
+        Channel.LATITUDE_E7,
+        Channel.LONGITUDE_E7,
+        Channel.SPEED_MMPS,
+        Channel.COURSE_CDEG,
+        Channel.ALTITUDE_MM,
+        Channel.SATELLITES,
+        Channel.HDOP_CENTI,
+        Channel.FIX_DIMENSIONS,
+    }
+)
+"""What a receiver may say of one fix."""
 
 
 class Sample(NamedTuple):

@@ -39,6 +39,7 @@ from pledgewatch_edge.spool_log import (
     segments_in,
     thinned_in,
 )
+from pledgewatch_edge.undated import waiting_in
 from pledgewatch_wire import chain
 
 EVIDENCE_KEPT: Final = 3
@@ -117,6 +118,7 @@ def status(folder: Path) -> dict[str, int | str | None]:
         "measured": totals.measured,
         "head_sequence": 0,
         "spooled": 0,
+        "undated": waiting_in(folder),
         "spooled_bytes": 0,
         "refused": totals.refused,
         "thinned": totals.thinned,
@@ -155,9 +157,11 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
             segment, content = _segment(path)
             if found and epoch > found[-1].head.epoch:
                 found, signed, contiguous = [], 0, 0
+            if not found:
+                contiguous = segment.head.first - 1  # what came before it was removed as committed
             found.append(segment)
             signed = max(signed, _signed_in(segment, content))
-            contiguous = max(contiguous, segment.head.first - 1, committed_in(content.frames))
+            contiguous = max(contiguous, committed_in(content.frames))
     return found, signed, min(contiguous, found[-1].last if found else 0)
 
 

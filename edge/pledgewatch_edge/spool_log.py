@@ -51,6 +51,10 @@ class Kind(IntEnum):
     COMMITTED = 5  # up to where the cloud has everything
     THINNED = 6  # what of this segment has been dropped
     ENDED = 7  # why no number of this epoch may be given any more
+    # Of what waits for a date (undated.py), in a file of its own:
+    BOOT = 8  # of which start of the computer its moments are
+    UNDATED = 9  # samples
+    HANDED = 10  # which of them are about to be numbered, and from which number on
 
 
 class Frame(NamedTuple):

@@ -1,6 +1,6 @@
 """A station: one device's readings from its sensors to the broker.
 
-    sensors -> recorder -> spool -> uplink -> broker
+    sensors -> sampler -> recorder -> spool -> uplink -> broker
 
 Everything open is a context manager, everything running is a named task of one group. Three things end a station: a
 stop, a task that fails, a state folder that cannot be used. After a stop the sensors end first, then the recorder has
@@ -24,12 +24,15 @@ from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.undated import Undated
 from pledgewatch_edge.uplink import Uplink
 
 FAREWELL_S: Final = 8.0
@@ -39,12 +42,14 @@ log = logging.getLogger(__name__)
 
 
 class Station(NamedTuple):
-    """One station of a program. `make_sensors` makes them anew for each opening of the spool; `about` is what the
-    program says of it beside its device."""
+    """One station of a program. `make_sensors` and `make_sampler` make theirs anew for each opening of the spool;
+    `about` is what the program says of it beside its device; `clock` stamps its samples (None: the computer's own)."""
 
     settings: StationSettings
     make_sensors: Callable[[], Sequence[Sensor]]
     about: Mapping[str, str]
+    make_sampler: Callable[[], Sampler] = Sampler
+    clock: AgentClock | None = None
 
     @property
     def device(self) -> str:
@@ -53,9 +58,16 @@ class Station(NamedTuple):
 
 
 async def run_station(
-    settings: StationSettings, sensors: Sequence[Sensor], stop: asyncio.Event, *, retry_s: float = 2.0
+    settings: StationSettings,
+    sensors: Sequence[Sensor],
+    stop: asyncio.Event,
+    *,
+    sampler: Sampler | None = None,
+    clock: AgentClock | None = None,
+    retry_s: float = 2.0,
 ) -> None:
-    """Measure, spool and send until `stop` is set.
+    """Measure, spool and send until `stop` is set. Without a sampler of its own all samples are kept; `clock` is that
+    of the sensors.
 
     Raises StateError or SpoolError where the state folder cannot be used, and an ExceptionGroup where a task fails.
     """
@@ -70,7 +82,9 @@ async def run_station(
                 public_key_hex(key),
             )
             uplink = Uplink(settings, spool)
-            recorder = Recorder(spool, uplink.wake, retry_s=retry_s, hold_s=settings.spool.hold_s)
+            undated = Undated(settings.device.state_folder, clock or AgentClock())
+            hold_s = settings.spool.hold_s
+            recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=hold_s, undated=undated)
             for one in sensors:
                 if isinstance(one, WatchesSpool):
                     one.spooled = lambda: spool.spooled
@@ -100,7 +114,13 @@ async def keep_running(station: Station, stop: asyncio.Event) -> None:
     last_given_up = -math.inf
     while not stop.is_set():
         try:
-            await run_station(station.settings, station.make_sensors(), stop)
+            await run_station(
+                station.settings,
+                station.make_sensors(),
+                stop,
+                sampler=station.make_sampler(),
+                clock=station.clock,
+            )
         except ExceptionGroup as errors:
             broken, others = errors.split(SpoolCorruptError)
             now = time.monotonic()

@@ -38,8 +38,9 @@ class Program(NamedTuple):
 
 def program_of(settings: GatewaySettings, clock: AgentClock | None = None) -> Program:
     """The program that a configuration describes. Opens nothing."""
-    site = Site(Roster(settings.sensors), [zone.name for zone in settings.zones], clock or AgentClock())
-    stations = [_station(settings, zone, site) for zone in settings.zones]
+    clock = clock or AgentClock()
+    site = Site(Roster(settings.sensors), [zone.name for zone in settings.zones], clock)
+    stations = [_station(settings, zone, site, clock) for zone in settings.zones]
     # The client id names the source too, or two sections of one broker would push each other out.
     brokers = {one.name: MqttSource(one, f"{settings.gateway.name}.{one.name}", site) for one in settings.mqtt}
     devices = {one.name: ModbusSource(one, site) for one in settings.modbus}
@@ -62,7 +63,7 @@ def program_of(settings: GatewaySettings, clock: AgentClock | None = None) -> Pr
     return Program(stations, beside)
 
 
-def _station(settings: GatewaySettings, zone: ZoneSettings, site: Site) -> Station:
+def _station(settings: GatewaySettings, zone: ZoneSettings, site: Site, clock: AgentClock) -> Station:
     def sensors() -> Sequence[Sensor]:
         return [site.sensor_of(zone.name)]
 
@@ -78,4 +79,5 @@ def _station(settings: GatewaySettings, zone: ZoneSettings, site: Site) -> Stati
         ),
         sensors,
         {"gateway": settings.gateway.name, "zone": zone.name, "asset": zone.asset},
+        clock=clock,
     )

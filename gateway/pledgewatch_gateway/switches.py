@@ -17,11 +17,11 @@ from zoneinfo import ZoneInfo
 
 from pledgewatch_edge.config import DAY_S, require_name, require_within
 from pledgewatch_edge.logs import World
+from pledgewatch_edge.modbus_client import ModbusRefusedError
 from pledgewatch_gateway.roster import CHANNELS
 from pledgewatch_gateway.rules import Fact, RuleSettings, Standing, judge, wanted
 from pledgewatch_gateway.site import Newest, Site
 from pledgewatch_gateway.sources.modbus import ModbusSource
-from pledgewatch_gateway.sources.modbus_client import ModbusRefusedError
 from pledgewatch_gateway.sources.mqtt import MqttSource
 from pledgewatch_wire.reading import Channel, Clock
 

@@ -146,6 +146,20 @@ class Seeing:
         self.feeder.catch_up()
         return value
 
+    def fall_silent(self) -> None:
+        """Goods of both banks are in the container whose tracker is not heard any more, which is an alert."""
+        waits = {"overdue_after_s": 600, "silent_after_s": 1_200}
+        fitted = {"device": TRACKER, "operator": OPERATOR, "asset": BOX, **waits}
+        goods = {"asset": BOX, "sku": "SEA-SKU", "quantity": 5}
+        self.keeping.amend(
+            alert_rules=[{"id": "silent", "on": "source_silent", "group_by": "device"}],
+            lots=[{"id": "one", "facility": LINE, **goods}, {"id": "two", "facility": OTHER_LINE, **goods}],
+            installations=[fitted | {"public_key": self.keeping.devices[TRACKER].public_key}],
+        )
+        self.read()
+        self.tick(60)
+        self.keeping.tick()
+
     def get(self, user: str, path: str) -> Any:
         """What a user is answered: the JSON, or the status where it is refused."""
         answer = self.client.get(path, headers=shown(USERS[user].key))

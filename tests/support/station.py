@@ -60,9 +60,22 @@ class Process:
     @property
     def memory_kib(self) -> int:
         """Resident memory, from /proc."""
+        return self._counted("status", "VmRSS")
+
+    @property
+    def most_memory_kib(self) -> int:
+        """The most that was ever resident, from /proc."""
+        return self._counted("status", "VmHWM")
+
+    @property
+    def written_bytes(self) -> int:
+        """What it has handed to disks, in whole blocks, from /proc."""
+        return self._counted("io", "write_bytes")
+
+    def _counted(self, file: str, name: str) -> int:
         assert self._process is not None
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+        lines = Path(f"/proc/{self._process.pid}/{file}").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
 
     @property
     def processor_s(self) -> float:

@@ -19,7 +19,7 @@ from api_cloud import shown
 from asking import Got, answers
 from builders import MINUTE_MS, NOON_MS
 from receipting import FIRST, OTHER_WAREHOUSE, WAREHOUSE
-from seeing import HALL_LOT, OTHER_LINE, SEA_LOT, SECOND, SECOND_LOT, USERS
+from seeing import HALL_LOT, OPERATOR, OTHER_LINE, OTHER_OPERATOR, SEA_LOT, SECOND, SECOND_LOT, USERS
 from streaming import Told, told_until_quiet
 from twin_world import (
     HALL_TWO,
@@ -59,6 +59,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "capture_id": ("1",),
     "message_id": ("1",),
     "series": ("two-goods", "dear-goods"),
+    "operator": (OPERATOR, OTHER_OPERATOR),
     "currency": ("USD",),
     "notice": ("carrier/loaded-one", "carrier/loaded-two", *(f"carrier/notice-{number}" for number in range(1, 12))),
 }
@@ -66,7 +67,24 @@ WORDS: dict[str, tuple[str, ...]] = {
 APART = {"/live", "/events/{event}"}
 """What is asked in a way of its own: the one does not end, and an event has another id in each world (`one_by_one`)."""
 GLANCED = {
-    *("/alerts", "/assets", "/book", "/clusters", "/devices", "/events", "/facilities", "/lots", "/receipts", "/stock"),
+    *(
+        "/alerts",
+        "/assets",
+        "/book",
+        "/clusters",
+        "/devices",
+        "/devices?battery=true",
+        "/events",
+        "/facilities",
+        "/lots",
+    ),
+    *(
+        "/audit",
+        "/receipts",
+        "/stock",
+        "/viewer",
+        *(f"/facilities/{line}/ltv" for line in (LINE, OTHER_LINE, TURN_LINE)),
+    ),
     *(f"/assets/{asset}/{what}" for asset in (BOX, HALL, TURN) for what in ("last", "series/temperature_mc")),
 }
 _PLACE = re.compile(r"{(\w+)(?::\w+)?}")
@@ -194,7 +212,7 @@ def _queries(world: TwinWorld, path: str) -> tuple[str, ...]:
         "receipts": ("?limit=1", "?pledgee=bank-two", "?state=pledged", "?holder=sofa-works"),
         "lots": ("?sku=SOFA-3", "?sku=SEA-SKU"),
         "facilities": ("?lender=bank-one", "?borrower=importer"),
-        "devices": ("?operator=harbour-line", f"?asset={BOX}"),
+        "devices": ("?battery=true",),
         "cases": ("?with_closed=true",),
         "milestones": ("?state=met", "?state=waiting"),
         "stock": (f"?at={noon}", "?sku=SOFA-3&limit=1", "?limit=1&offset=1"),
@@ -210,25 +228,33 @@ def _queries(world: TwinWorld, path: str) -> tuple[str, ...]:
     return needed[end] if end in needed else ("", *events.get(path, of.get(end, ())))
 
 
-def asked(world: TwinWorld, user: str, some: Iterable[Asked]) -> dict[Asked, Answer]:
-    """What a user is answered. An answer must not fail, and its tag be of its bytes alone."""
+def asked(
+    world: TwinWorld, user: str, some: Iterable[Asked], tags: dict[Asked, str] | None = None
+) -> dict[Asked, Answer]:
+    """What a user is answered. An answer must not fail, and its tag be of its bytes alone. `tags` are those of what the
+    user has been answered before, which is asked for only if it is another now; they are then those of these answers.
+    """
+    tags = {} if tags is None else tags
     world.feeder.catch_up()
     names, some = Names(world, user), list(some)
     key = shown(USERS[user].key)
-    requests = [(one.path, key | ({"accept": one.accept} if one.accept else {})) for one in some]
+    accepts = ({"accept": one.accept} if one.accept else {} for one in some)
+    known = ({"if-none-match": tags[one]} if one in tags else {} for one in some)
+    requests = [(one.path, key | accept | has) for one, accept, has in zip(some, accepts, known, strict=True)]
     return {
-        one: _held(user, one, answer, names)
+        one: _held(user, one, answer, names, tags)
         for one, answer in zip(some, answers(world.client.app, requests), strict=True)
     }
 
 
-def _held(user: str, one: Asked, answer: Got, names: Names) -> Answer:
+def _held(user: str, one: Asked, answer: Got, names: Names, tags: dict[Asked, str]) -> Answer:
     assert answer.status < 500, (user, one, answer.body)
     headers = answer.headers
     headers.pop("content-length", "")
     media_type = headers.get("content-type", "")
     if tag := headers.pop("etag", ""):
-        assert tag == tag_of(media_type, answer.body), one
+        assert tag == (tags[one] if answer.status == 304 else tag_of(media_type, answer.body)), one
+        tags[one] = tag
     told = sorted((name, names.plain(value)) for name, value in headers.items())
     return Answer(answer.status, tuple(told), names.plain(answer.body.decode()))
 

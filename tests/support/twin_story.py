@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import warehouses
+from api_cloud import shown
 from builders import fence
 from receipting import BANK, BUYER, DEPOSITOR, FIRST, OTHER_BANK, OTHER_WAREHOUSE, STRANGER, WAREHOUSE
 from seeing import NIGHT, OTHER_LINE, OTHER_OPERATOR, SECOND, USERS
@@ -40,6 +41,7 @@ from twin_world import (
 from warehouses import BOX, HALL
 
 from pledgewatch_cloud.decide.alerts import AlertState
+from pledgewatch_cloud.decide.moments import iso
 
 EVERYBODY = frozenset(USERS) - {"keeper-kim"}
 ONE, TWO = (
@@ -170,6 +172,10 @@ class Plot:
         self.amend("installations", {"operator-two"}, _night(3_600), _night(0))
         self.amend("senders", set(), {"id": "broker", "grade": "fair"}, {"id": "broker", "grade": "poor"})
         self.amend("stock_sources", {"warehouse-two"}, _source(0), _source(60))
+        # How a device's spool stands is told as it stands, to whoever sees the device.
+        for asset in (NIGHT_BOX, HALL_TWO, MIX):
+            does, instead = (partial(TwinWorld.hear_of, asset=asset, spooled=one) for one in (3, 5))
+            self.do(f"{asset} says of itself", self.who_sees(asset), does, instead)
         self.do("fence", TWO | {"warehouse-two"}, *(partial(_fence, name) for name in ("yard two", "yard 2")))
 
     def sea(self, to: str | None = None, *, is_heard: bool = True) -> None:
@@ -362,7 +368,20 @@ class Plot:
             self.readings(asset)
         # The last that is known of the box is of before it came to the first bank.
         self.sea(LINE, is_heard=False)
+        self.silence()
         self.amend("voyages", self.who_sees(BOX), _voyage(BOX, "sea"), _voyage(BOX, "air"))
+
+    def silence(self) -> None:
+        """The container of both is not heard any more, which is its operator's to take on; each bank tries to."""
+        self.acts.append(Act("hours", frozenset(), partial(_pass, 7), TwinWorld.fill))
+        self.do("it is silent", EVERYBODY, TwinWorld.judge_time)
+        for user in ("lender-one", "lender-two", "borrower-one", "borrower-two"):
+            for word in WORDS:
+                self.do(f"{user} tries: {word}", {user}, partial(_try, user, word, is_let=False))
+        for word in WORDS[:2]:
+            self.do(f"operator-one: {word}", {"operator-one"}, partial(_try, "operator-one", word, is_let=True))
+        does = partial(_try, "operator-one", "acknowledge", is_let=True)
+        self.do("operator-one: acknowledge", self.who_sees(MIX), does)
 
     def _parts(self, *banks: str) -> frozenset[str]:
         """Who has part in receipts that are pledged to banks."""
@@ -397,6 +416,18 @@ def _say(user: str, lot: str, word: str, text: str, world: TwinWorld) -> None:
         if alert.state is not AlertState.CLEARED and any(about.get(cause) == lot for cause in alert.causes):
             world.say(alert, user, word, text)
             return
+
+
+def _try(user: str, word: str, world: TwinWorld, *, is_let: bool) -> None:
+    """A user says something of the alert of the silent container, and is let or not."""
+    alert = world.alert("quiet", "mast")
+    assert alert is not None
+    path = {"comment": "comments", "silence": "silence", "acknowledge": "acknowledgement"}[word]
+    until = {"until": iso(world.keeping.clock.at_ms + 86_400_000)} if word == "silence" else {}
+    text = {"comment": {"text": word}, "silence": {"why": word}}.get(word, {})
+    body = {"by": user} | text | until
+    answer = world.client.post(f"/alerts/{alert.id}/{path}", json=body, headers=shown(USERS[user].key))
+    assert answer.status_code == (200 if is_let else 403), (user, word, answer.text)
 
 
 def _milestone(which: str, amount_minor: int) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def messages(draw: st.DrawFn) -> bytes:
         measured_at_ms=times if draw(st.integers(0, 20)) else [],
         groups=groups,
         checkpoints=[signed] if draw(st.integers(0, 4)) == 0 else [],
-        clock=draw(st.sampled_from([0, 0, 1, 3, 4])),
+        clock=draw(st.sampled_from([0, 0, 1, 3, 4, 5])),
         committed_wanted=draw(st.booleans()),
         version=draw(st.sampled_from([0] * 9 + [1])),
     ).SerializeToString()

@@ -68,6 +68,7 @@ class Channel(IntEnum):
     SPOOL_READINGS = 44
     CLOCK_OFFSET_MS = 45
     THINNED_READINGS = 46
+    CLOCK_UNCERTAINTY_MS = 47
 
 
 # What makes a fix weak whatever the receiver thinks of it: a place needs three satellites, and a dilution of precision
@@ -131,12 +132,14 @@ NO_VALUE_FROM = 128
 
 
 class Clock(IntEnum):
-    """Which clock stamped a reading, best first."""
+    """Which clock stamped a reading, best first; BACKDATED: none at the time, and it was reckoned back once one was
+    known, as far off as CLOCK_UNCERTAINTY_MS of the reading says."""
 
     GPS = 0
     NTP = 1
     RTC = 2
     UNSET = 3
+    BACKDATED = 4
 
 
 class Cell(NamedTuple):

@@ -81,7 +81,8 @@ def _table(place: str, table: object, settings: Any, folder: Path, errors: list[
 
 def _value(place: str, value: object, hint: Any, folder: Path, errors: list[str]) -> object:
     if typing.get_origin(hint) in {types.UnionType, typing.Union}:
-        hint = next(one for one in typing.get_args(hint) if one is not type(None))
+        kinds = [one for one in typing.get_args(hint) if one is not type(None)]
+        hint = next((one for one in kinds if type(value) is one), kinds[0])
     if dataclasses.is_dataclass(hint):
         return _table(place, value, hint, folder, errors)
     if typing.get_origin(hint) is tuple and isinstance(value, list):

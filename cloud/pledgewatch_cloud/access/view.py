@@ -45,7 +45,6 @@ LOOKED_AT_MAX = 20_000
 
 
 _Made = TypeVar("_Made")
-_Batteries = dict[str, tuple[float, Point | None]]
 
 
 class Page(NamedTuple):
@@ -63,7 +62,6 @@ class Views:
         """`clock` is that of the journal's entries."""
         self._store, self._writer, self._series, self._clock = store, writer, series, clock
         self._seeing: dict[Viewer, _Seeing] = {}
-        self._batteries: _Batteries = {}
 
     def of(self, viewer: Viewer) -> "View":
         """What somebody may see now."""
@@ -74,7 +72,7 @@ class Views:
         while len(self._seeing) >= SIGHTS_MAX:
             del self._seeing[next(iter(self._seeing))]
         self._seeing[viewer] = seeing
-        return View(self._store, self._series, state, said_entry, seeing, self._batteries)
+        return View(self._store, self._series, state, said_entry, seeing)
 
 
 class _Kept(NamedTuple):
@@ -87,23 +85,23 @@ class _Kept(NamedTuple):
 
 
 class _Seeing:
-    """A viewer's sight, and what was made for many requests of what it shows."""
+    """A viewer's sight, and what was made for many requests of what it shows: for theirs alone, for what others have
+    asked is nobody's to see."""
 
     def __init__(self, sight: Sight) -> None:
         self.sight = sight
         self.kept: dict[Callable[[State], Any], _Kept] = {}
+        self.batteries: dict[str, tuple[float, Point | None]] = {}
 
 
 class View:
     """What one viewer may see at one moment. `state` holds nothing else; reading from disk may raise StoreError, and of
     series SeriesError."""
 
-    def __init__(
-        self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing, batteries: _Batteries
-    ) -> None:
+    def __init__(self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing) -> None:
         self._store, self._series, self._whole, self._said_entry = store, series, whole, said_entry
         self._sight, self._kept = seeing.sight, seeing.kept
-        self._batteries = batteries
+        self._batteries = seeing.batteries
         self._recorded: dict[int, int] = {}
 
     @property
@@ -270,10 +268,14 @@ class View:
         """How far series have come."""
         return self._series.cursor
 
+    def when_asset(self, asset: str, from_ms: int, to_ms: int) -> Stretches:
+        """When an asset is seen, of some time."""
+        return shared(self.scope.when_asset(asset), ((from_ms, to_ms),)) if from_ms < to_ms else ()
+
     def points(self, asset: str, channel: int, from_ms: int, to_ms: int, limit: int) -> list[Point]:
         """The newest points of one channel of an asset, in order of time."""
         found: list[Point] = []
-        for since_ms, until_ms in reversed(self._seen_of(asset, from_ms, to_ms)):
+        for since_ms, until_ms in reversed(self.when_asset(asset, from_ms, to_ms)):
             found = self._series.points(asset, channel, since_ms, until_ms, limit - len(found)) + found
             if len(found) >= limit:
                 break
@@ -284,7 +286,7 @@ class View:
         if self.is_keeper:
             return self._series.stretches(asset, channel, from_ms, to_ms, step_ms)
         found: list[Stretch] = []
-        for since_ms, until_ms in self._seen_of(asset, from_ms, to_ms):
+        for since_ms, until_ms in self.when_asset(asset, from_ms, to_ms):
             # A step that is seen in part would tell of what is not seen.
             first_ms = -(-since_ms // step_ms) * step_ms if since_ms > from_ms else since_ms
             last_ms = until_ms // step_ms * step_ms if until_ms < to_ms else until_ms
@@ -311,9 +313,6 @@ class View:
             found = self._batteries[asset] = now_s, point
         point, since_ms = found[1], self.scope.asset_since_ms(asset, now_ms)
         return None if point is None or point.measured_at_ms < since_ms else point.value
-
-    def _seen_of(self, asset: str, from_ms: int, to_ms: int) -> tuple[tuple[int, int], ...]:
-        return shared(self.scope.when_asset(asset), ((from_ms, to_ms),)) if from_ms < to_ms else ()
 
     def _told(self, every: Iterable[SaidEvent]) -> list[SaidEvent]:
         return [one for said in every if (one := told(self.scope, said)) is not None]

@@ -13,6 +13,7 @@ from pledgewatch_cloud.api.alert_causes import Abouts
 from pledgewatch_cloud.api.paging import PagingOf, place
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.access.hands import hands, is_in_hands
 from pledgewatch_cloud.decide.alert_half import alerts_by_facility
 from pledgewatch_cloud.decide.alert_notes import LIFTED, SILENCE_MAX_MS, TEXT_MAX, silence_of
 from pledgewatch_cloud.decide.alerts import Alert, AlertState
@@ -35,9 +36,10 @@ async def list_alerts(
 ) -> list[dict[str, Any]]:
     """Alerts as they stand, the latest first, of a state, a severity or a facility where one is named; those that are
     `silenced` for who asks, or are not, and those that have `cleared`, or have not. Moments that have not come are
-    null. `comments` and `silence` are of the own party; a keeper has all comments. `lots`, `receipts` and `facilities`
-    are those that an alert concerns; `told` says what was found, of the newest eight causes, and how much it is by now,
-    give or take a second."""
+    null. `comments` and `silence` are of the own party; a keeper has all comments. `is_own` says whether it is for who
+    asks to take on, to comment on and to silence; one about no goods is for those in `hands`, and for no lender.
+    `lots`, `receipts` and `facilities` are those that an alert concerns; `told` says what was found, of the newest
+    eight causes, and how much it is by now, give or take a second."""
     seen, party = view.state, view.viewer.party
     some = list(seen.alerts.values())
     if facility:
@@ -51,14 +53,20 @@ async def list_alerts(
         and (silenced is None or silenced == (silence_of(one.silences, party, seen.recorded_at_ms) is not None))
     )
     abouts = view.kept(Abouts)
-    return [_written(one, party, seen.recorded_at_ms) | abouts.of(seen, one) for one in page.items]
+    return [_written(view, one) | abouts.of(seen, one) for one in page.items]
 
 
-def _written(one: Alert, party: str, now_ms: int) -> dict[str, Any]:
+def _written(view: View, one: Alert) -> dict[str, Any]:
     words = {key: None if value == NEVER else value for key, value in one._asdict().items() if key != "silences"}
-    silence = silence_of(one.silences, party, now_ms)
-    comments = [said._asdict() for said in one.comments]
-    return {**words, "comments": comments, "silence": None if silence is None else silence._asdict()}
+    silence = silence_of(one.silences, view.viewer.party, view.state.recorded_at_ms)
+    of = hands(view.state.book, view.state.facts, one)
+    return {
+        **words,
+        "comments": [said._asdict() for said in one.comments],
+        "silence": None if silence is None else silence._asdict(),
+        "hands": sorted(of),
+        "is_own": is_in_hands(view.viewer, of, one),
+    }
 
 
 @router.post("/{alert}/acknowledgement")
@@ -69,8 +77,11 @@ async def acknowledge_alert(
     alert: str,
     by: Annotated[str, Body(embed=True, min_length=1, max_length=200, examples=["night desk"])],
 ) -> dict[str, Any]:
-    """Take an open alert on. `by` says who does; of a user their own name stands."""
+    """Take an open alert on. `by` says who does; of a user their own name stands. One about no goods is for the
+    operator of its device, a warehouse at its own site, and keepers: 403 for others."""
     is_seen = any(one.id == alert for one in view.state.alerts.values())
+    if is_seen:
+        _check_own(view, alert)
     outcome = await service.writer.commit(drafts.acknowledge, alert, by_of(viewer, by)) if is_seen else None
     if outcome is None:
         raise Problem(HTTPStatus.CONFLICT, f"there is no open alert {alert!r} that nobody has taken on")
@@ -86,8 +97,9 @@ async def comment_on_alert(
     by: ByOf,
     text: Annotated[str, Body(min_length=1, max_length=TEXT_MAX, examples=["The reefer's plug was found loose."])],
 ) -> dict[str, Any]:
-    """Say something of an alert, for one's own party and keepers. `by` says who; of a user their own name stands."""
-    _check_seen(view, alert)
+    """Say something of an alert, for one's own party and keepers. `by` says who; of a user their own name stands.
+    403 where it is not theirs (see its acknowledgement)."""
+    _check_own(view, alert)
     outcome = await service.writer.commit(drafts.comment, alert, by_of(viewer, by), viewer.party, text)
     if outcome is None:
         raise Problem(HTTPStatus.CONFLICT, f"nobody was told of alert {alert!r}")
@@ -105,8 +117,9 @@ async def silence_alert(
     until: Annotated[str | None, Body(max_length=64, examples=["2026-03-04T08:00:00Z"])] = None,
 ) -> dict[str, Any]:
     """Put an alert aside for one's own party until a moment (ISO 8601 with its offset, 30 days ahead at most), and say
-    why; without `until` it is put aside no more. It ends by itself when the alert is escalated or clears."""
-    _check_seen(view, alert)
+    why; without `until` it is put aside no more. It ends by itself when the alert is escalated or clears. 403 where it
+    is not theirs (see its acknowledgement)."""
+    _check_own(view, alert)
     until_ms = LIFTED if until is None else _until_ms(until, service.clock.now_ms())
     asked = alert, by_of(viewer, by), viewer.party, why, until_ms
     outcome = await service.writer.commit(drafts.silence, *asked)
@@ -116,9 +129,20 @@ async def silence_alert(
     return {"entry": outcome.state.entry}
 
 
-def _check_seen(view: View, alert: str) -> None:
-    if not any(one.id == alert for one in view.state.alerts.values()):
+def _check_own(view: View, alert: str) -> None:
+    """Only whose an alert is goes on, by what they see of it. Raises Problem: 404 where it is not seen, 403."""
+    some = [one for one in view.state.alerts.values() if one.id == alert]
+    if not some:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no alert {alert!r}")
+    for one in some:
+        of = hands(view.state.book, view.state.facts, one)
+        if not is_in_hands(view.viewer, of, one):
+            named = f", which is {' or '.join(sorted(of))}," if of else ""
+            text = (
+                f"alert {alert!r} is about no goods: it is for whoever runs the device or the site{named} and for"
+                f" keepers to take on, to comment on and to silence; {view.viewer.user} asks as {view.viewer.role}"
+            )
+            raise Problem(HTTPStatus.FORBIDDEN, text)
 
 
 def _until_ms(text: str, now_ms: int) -> int:

@@ -63,8 +63,9 @@ async def read_series(
     to_ms: Annotated[int, Query(ge=-(2**53), le=2**53)] = 2**53,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
 ) -> Any:
-    """The newest points of one channel, in order of time. Behind the journal by as much as `entry` says. As a table
-    where `text/csv` is accepted."""
+    """The newest points of one channel, in order of time, and in which stretches [from, to) of the time that is asked
+    for the asset is `seen` by who asks: between two of them it was another's, and nothing is to be joined over that.
+    Behind the journal by as much as `entry` says. As a table where `text/csv` is accepted."""
     _check_known(view, asset)
     points = view.points(asset, _channel(channel), from_ms, to_ms, limit)
     if wants_table(request):
@@ -74,6 +75,7 @@ async def read_series(
         "asset": asset,
         "channel": channel,
         "entry": view.series_entry,
+        "seen": [list(one) for one in view.when_asset(asset, from_ms, to_ms)],
         "points": [[one.measured_at_ms, one.value, _quality(one.quality)] for one in points],
     }
 

@@ -186,6 +186,8 @@ ALERT: dict[str, Any] = {
     "next_ms": None,
     "comments": [],
     "silence": None,
+    "hands": [],
+    "is_own": True,
     "pledge": "autumn-line la-3:0001",
     "assets": [_CONTAINER],
     "lots": ["sofas"],

@@ -24,7 +24,7 @@ from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo
 from pledgewatch_cloud.decide.moments import MomentError, moment_ms
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.stretches import NEVER, Stretches, stretch_at
 from pledgewatch_cloud.spine.base_at import BaseAtError
 
 router = APIRouter(prefix="/facilities", tags=["facilities"])
@@ -69,25 +69,29 @@ async def read_base(
 @router.get("/{facility:path}/ltv", dependencies=[Depends(for_money)])
 async def read_ltv(view: ViewOf, facility: str) -> dict[str, Any]:
     """The loan to value over time, as each base of the journal was when it was recorded, the newest 5,000: each holds
-    until the next. `ltv_bp` is null where nothing was eligible, so that there was no ratio. `levels` are those of the
-    policy as it is now, null where there is none; `calls` the margin calls. The last base holds until `until_ms`. Of a
-    facility that is another's now there is its time with who asks, and neither levels nor currency."""
+    until its `until_ms`, which is when the next was, or when the facility went to another: nothing bridges the time in
+    which it was another's. `ltv_bp` is null where nothing was eligible, so that there was no ratio. `levels` are those
+    of the policy as it is now, null where there is none; `calls` the margin calls. The last base holds until the
+    `until_ms` of all. Of a facility that is another's now there is its time with who asks, and neither levels nor
+    currency."""
     book, when = view.state.book, view.when_facility(facility)
     if not when:
         raise _unknown(facility)
     said = await run_in_threadpool(view.told_of, facility, _OF_LTV, _BASES_MAX)
     is_own = facility in book.facilities
     terms = book.policy_of(facility).covenants if is_own else Covenants()
+    bases = [one.event for one in said if one.event.type is EventType.BASE_RECOMPUTED]
+    moments = [*(one.at_ms for one in bases[1:]), view.state.recorded_at_ms]
     return {
         "facility": facility,
         "currency": book.facilities[facility].currency if is_own else None,
         "levels": {name: getattr(terms, name) or None for name in ("warning_bp", "call_bp", "default_bp")},
         "until_ms": min(view.state.recorded_at_ms, when[-1][1]),
         "bases": [
-            {"at_ms": one.event.at_ms, **{name: one.event.fact(name) for name in _AMOUNTS}}
-            | {"ltv_bp": None if int(one.event.fact("ltv_bp")) < 0 else one.event.fact("ltv_bp")}
-            for one in said
-            if one.event.type is EventType.BASE_RECOMPUTED
+            {"at_ms": one.at_ms, "until_ms": _held_until_ms(when, one.at_ms, next_ms)}
+            | {name: one.fact(name) for name in _AMOUNTS}
+            | {"ltv_bp": None if int(one.fact("ltv_bp")) < 0 else one.fact("ltv_bp")}
+            for one, next_ms in zip(bases, moments, strict=True)
         ],
         "calls": [
             {"at_ms": one.event.at_ms, "call_minor": one.event.fact("call_minor")}
@@ -95,6 +99,13 @@ async def read_ltv(view: ViewOf, facility: str) -> dict[str, Any]:
             if one.event.type is EventType.MARGIN_CALLED
         ],
     }
+
+
+def _held_until_ms(when: Stretches, at_ms: int, next_ms: int) -> int:
+    """Until when a base held: the next, or the end of the time in which the facility was theirs who ask. The base that
+    is said as it is closed holds no longer."""
+    stretch = stretch_at(when, at_ms)
+    return min(next_ms, stretch[1]) if stretch else at_ms
 
 
 @router.get("/{facility:path}/lines", response_model=list[dict[str, Any]], responses=RESPONSES)

@@ -38,9 +38,9 @@ export const waterfallTable = (base, currency) => el("details", {}, el("summary"
 /**
  * A channel over time. Values beyond a limit are dots, doubtful ones rings beside the line, gaps are left open.
  * @param {[number, number, string][]} points moment, value in thousandths, quality @param {{ low: number | null, high: number | null }[]} limits in thousandths
- * @param {string} name @param {string} unit
+ * @param {string} name @param {string} unit @param {import("./reckon.js").Seen} seen
  */
-export function channel(points, limits, name, unit) {
+export function channel(points, limits, name, unit, seen) {
   if (!points.length) return el("p", { class: "quiet" }, t("none"));
   const bounds = limits.flatMap(one => [one.low, one.high]).filter(one => one != null);
   const values = [...points.map(one => one[1]), .../** @type {number[]} */ (bounds)];
@@ -49,7 +49,7 @@ export function channel(points, limits, name, unit) {
   const width = innerWidth < 640 ? 380 : 900, height = 240, left = 46, bottom = 26;
   const x = ( /** @type {number} */ at) => left + (at - from) / (until - from) * (width - left - 10);
   const y = ( /** @type {number} */ value) => 10 + (high - value) / (high - low) * (height - bottom - 10);
-  const { runs, beyond, doubtful, holes } = readings(points, limits);
+  const { runs, beyond, doubtful, holes } = readings(points, limits, seen);
   const line = runs.map(run => run.map(([at, value], place) => `${place ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join("")).join("");
   const ticks = [0, 1, 2, 3, 4].map(one => low + (high - low) * (one + .5) / 5), moments = width < 640 ? [from, until] : [0, 1 / 3, 2 / 3, 1].map(one => from + one * (until - from));
   const label = `${name}: ${points.length}, ${(Math.min(...points.map(one => one[1])) / 1_000).toFixed(1)} – ${(Math.max(...points.map(one => one[1])) / 1_000).toFixed(1)} ${unit}; ${beyond.length} ${t("breaches")}; ${doubtful.length} × ${t("doubtful")}; ${holes.length} × ${t("gap")}`;
@@ -64,7 +64,8 @@ export function channel(points, limits, name, unit) {
 }
 
 /**
- * A facility's loan to value: each base holds until the next, where there was no ratio the line is open and the gap is shaded.
+ * A facility's loan to value: each base holds until it is over; where there was no ratio the line is open and the gap is shaded,
+ * where the facility was another's there is nothing.
  * @param {{ bases: any[], calls: any[], levels: Record<string, number | null>, until_ms: number, currency: string }} told
  */
 export function ltv(told) {
@@ -76,7 +77,7 @@ export function ltv(told) {
   const most = 1.1 * Math.max(1, ...known, ...levels.map(([, bp]) => /** @type {number} */ (bp)));
   const x = ( /** @type {number} */ at) => left + (at - from) / Math.max(1, until - from) * (width - left - right);
   const y = ( /** @type {number} */ bp) => 10 + (1 - bp / most) * (height - 10 - bottom);
-  const { runs, holes } = course(bases, until);
+  const { runs, holes } = course(bases);
   const line = runs.map(run => run.map(([since, end, bp], place) => `${place ? "L" : "M"}${x(since).toFixed(1)} ${y(bp).toFixed(1)}H${x(end).toFixed(1)}`).join("")).join("");
   const moments = narrow ? [from, until] : [0, .5, 1].map(one => from + one * (until - from));
   const at = ( /** @type {number} */ moment) => bases.findLast(one => one.at_ms <= moment)?.ltv_bp ?? 0;

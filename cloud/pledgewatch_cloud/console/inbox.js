@@ -74,7 +74,7 @@ export const alerts = listed(load, (data, again, anew, facility) => {
         document.getElementById(`text-${one.id}`)?.focus();
       },
     }, t(word));
-    const isLive = ["open", "acknowledged", "escalated"].includes(one.state), mayWrite = viewer.may_write && !["auditor", "insurer"].includes(viewer.role);
+    const isLive = ["open", "acknowledged", "escalated"].includes(one.state), mayWrite = viewer.may_write && one.is_own;
     return el("details", { open: opened.has(one.id) ? "" : null, toggle: ( /** @type {any} */ event) => { if (event.target.open) opened.add(one.id); else opened.delete(one.id); } },
       el("summary", { id: `notes-${one.id}` }, `${t("comments")} (${one.comments.length})${one.silence ? ` · ${t("silenced_until")} ${time(one.silence.until_ms)}` : ""}`),
       one.silence && el("p", {}, `${t("silenced_until")} ${time(one.silence.until_ms)}: ${one.silence.why} (${one.silence.by})`),
@@ -92,7 +92,8 @@ export const alerts = listed(load, (data, again, anew, facility) => {
       one.id, words(one.rule), { text: one.severity ? t(`severity_${one.severity}`) : "—", kind: one.severity === "critical" ? "bad" : one.severity === "warning" ? "warn" : "" },
       { text: t(`alert_${one.state}`), kind: one.state === "cleared" ? "good" : one.state === "open" || one.state === "escalated" ? "bad" : "" }, time(one.since_ms),
       told(one),
-      one.acknowledged_by || (viewer.may_write && ["open", "escalated"].includes(one.state)
-        ? el("button", { type: "button", id: `take-${one.id}`, "aria-label": `${t("acknowledge")} ${one.id}`, click: () => void say(one.id, "acknowledgement") }, t("acknowledge")) : "—"),
+      one.acknowledged_by || (viewer.may_write && one.is_own && ["open", "escalated"].includes(one.state)
+        ? el("button", { type: "button", id: `take-${one.id}`, "aria-label": `${t("acknowledge")} ${one.id}`, click: () => void say(one.id, "acknowledgement") }, t("acknowledge"))
+        : !one.is_own && one.hands.length ? { text: sentence("in_hands", { hands: one.hands.join(", ") }), kind: "quiet" } : "—"),
       notes(one)]))];
 }, () => { fault = ""; });

@@ -9,6 +9,9 @@ const SILENT_MS = 6 * HOUR_MS;
 
 /** @typedef {[number, number, string]} Point moment, value, quality */
 /** @typedef {{ from: number, until: number }} Span */
+/** @typedef {[number, number][]} Seen in which stretches what is drawn is theirs who look */
+/** @type {Seen} */
+const ALWAYS = [[-Infinity, Infinity]];
 /** @typedef {"seen" | "dark" | "gap"} Kind */
 
 /**
@@ -32,26 +35,31 @@ export function between(from, until, legs) {
   return parts;
 }
 
+/** Whether it was another's between two moments, so that nothing joins them. @param {Seen} seen @param {number} from @param {number} until */
+const isApart = (seen, from, until) => !seen.some(([since, end]) => since <= from && until < end);
+
 /**
- * The way of an asset in pieces: as seen, over legs that were planned dark, or where it was silent. Over the 180th
- * meridian it goes on beyond.
- * @param {Point[]} latitudes in 1e-7 degrees @param {Point[]} longitudes @param {Span[]} legs on which no signal is expected
+ * The way of an asset in pieces: as seen, over legs that were planned dark, or where it was silent; over a time in which
+ * it was another's there is none. Over the 180th meridian it goes on beyond.
+ * @param {Point[]} latitudes in 1e-7 degrees @param {Point[]} longitudes @param {Span[]} legs on which no signal is expected @param {Seen} seen
  */
-export function trail(latitudes, longitudes, legs) {
+export function trail(latitudes, longitudes, legs, seen = ALWAYS) {
   const norths = new Map(latitudes.filter(one => one[2] === "good").map(one => [one[0], one[1] / 1e7]));
   /** @type {{ way: [number, number][], kind: Kind }[]} */
   const pieces = [];
   /** @type {{ at: number, east: number, north: number } | null} */
-  let last = null;
+  let last = null, isNew = true;
   for (const [at, value, quality] of longitudes) {
     const north = norths.get(at);
     if (north === undefined || quality !== "good") continue;
     const east = last ? nearest(value / 1e7, last.east) : value / 1e7;
+    if (last && isApart(seen, last.at, at)) { last = null; isNew = true; }
     for (const { until, kind } of last ? between(last.at, at, legs) : []) {
       const begin = /** @type {{ at: number, east: number, north: number }} */ (last), share = (until - begin.at) / (at - begin.at);
       /** @type {[number, number]} */
       const place = [begin.east + share * (east - begin.east), begin.north + share * (north - begin.north)];
-      const piece = pieces[pieces.length - 1];
+      const piece = isNew ? undefined : pieces[pieces.length - 1];
+      isNew = false;
       if (piece?.kind === kind) piece.way.push(place);
       else pieces.push({ way: [piece?.way[piece.way.length - 1] ?? [begin.east, begin.north], place], kind });
     }
@@ -108,11 +116,12 @@ export function gaps(moments) {
 
 /**
  * Readings as a chart has them: what a line joins, in runs without a gap; those beyond a limit; those in doubt, which
- * nothing joins; the gaps.
- * @param {Point[]} points by moment @param {{ low: number | null, high: number | null }[]} limits
+ * nothing joins; the gaps. Over a time in which it was another's there is neither line nor gap.
+ * @param {Point[]} points by moment @param {{ low: number | null, high: number | null }[]} limits @param {Seen} seen
  */
-export function readings(points, limits) {
-  const good = points.filter(one => one[2] === "good"), holes = gaps(good.map(one => one[0])), open = new Set(holes.map(one => one[1]));
+export function readings(points, limits, seen = ALWAYS) {
+  const good = points.filter(one => one[2] === "good"), moments = good.map(one => one[0]), holes = gaps(moments).filter(one => !isApart(seen, ...one));
+  const open = new Set([...holes.map(one => one[1]), ...moments.filter((one, place) => place && isApart(seen, moments[place - 1], one))]);
   /** @type {Point[][]} */
   const runs = [];
   for (const one of good) if (!runs.length || open.has(one[0])) runs.push([one]); else runs[runs.length - 1].push(one);
@@ -121,18 +130,18 @@ export function readings(points, limits) {
 }
 
 /**
- * A ratio over time, in runs: each base holds until the next one; where there was no ratio there is a hole.
- * @param {{ at_ms: number, ltv_bp: number | null }[]} bases by moment @param {number} until
+ * A ratio over time, in runs: each base holds until it is over, which may be before the next one begins; where there was
+ * no ratio there is a hole.
+ * @param {{ at_ms: number, until_ms: number, ltv_bp: number | null }[]} bases by moment
  */
-export function course(bases, until) {
+export function course(bases) {
   /** @type {[number, number, number][][]} */
   const runs = [];
   /** @type {[number, number][]} */
   const holes = [];
-  bases.forEach(({ at_ms: at, ltv_bp: bp }, place) => {
-    const end = bases[place + 1]?.at_ms ?? until;
+  bases.forEach(({ at_ms: at, until_ms: end, ltv_bp: bp }, place) => {
     if (bp == null) { holes.push([at, end]); return; }
-    if (!place || bases[place - 1].ltv_bp == null) runs.push([]);
+    if (!place || bases[place - 1].ltv_bp == null || bases[place - 1].until_ms < at) runs.push([]);
     runs[runs.length - 1].push([at, end, bp]);
   });
   return { runs, holes };

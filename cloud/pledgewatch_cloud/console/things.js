@@ -15,15 +15,15 @@ const POINTS_MAX = 2_000, TABLE_MAX = 50, CHANNEL = "temperature_mc";
 /** @type {import("./pages.js").Page} */
 export const asset = {
   async load(id) {
-    const series = ( /** @type {string} */ name) => askOr(`assets/${part(id)}/series/${name}?limit=${POINTS_MAX}`, { points: [] });
+    const series = ( /** @type {string} */ name) => askOr(`assets/${part(id)}/series/${name}?limit=${POINTS_MAX}`, { points: [], seen: [] });
     const [found, known, north, east, warm] = await Promise.all([ask(`assets/${part(id)}`), book(), series("latitude_e7"), series("longitude_e7"), series(CHANNEL)]);
     const legs = known.voyages.filter(( /** @type {any} */ one) => one.asset === id).flatMap(( /** @type {any} */ one) => one.legs).filter(( /** @type {any} */ leg) => leg.signal === "dark");
     const lots = known.lots.filter(( /** @type {any} */ one) => found.properties.lots.includes(one.id));
     const limits = lots.flatMap(( /** @type {any} */ one) => one.limits ?? []).filter(( /** @type {any} */ one) => one.channel === CHANNEL);
     return {
-      found, fences: known.fences, points: warm.points,
+      found, fences: known.fences, points: warm.points, seen: warm.seen,
       limits: limits.map(( /** @type {any} */ one) => ({ low: one.low ?? null, high: one.high ?? null })),
-      pieces: trail(north.points, east.points, legs.map(( /** @type {any} */ leg) => ({ from: Date.parse(leg.from), until: Date.parse(leg.until) }))),
+      pieces: trail(north.points, east.points, legs.map(( /** @type {any} */ leg) => ({ from: Date.parse(leg.from), until: Date.parse(leg.until) })), north.seen),
     };
   },
   make(id) {
@@ -33,7 +33,7 @@ export const asset = {
     return {
       nodes: [el("h1", {}, `${t("asset")} ${id}`), top, host,
         legend([["stroke", "line", t("trail")], ["way-dark", "line", t("planned_dark")], ["way-gap", "line", t("unplanned")]]), rest],
-      show({ found, fences, points, limits, pieces }) {
+      show({ found, fences, points, seen, limits, pieces }) {
         map ??= makeMap(host, `${t("map")}: ${id}`, () => {});
         map.setFences(fences);
         map.setTrail(pieces);
@@ -45,7 +45,7 @@ export const asset = {
         const one = found.properties;
         patch(top, [figures([[t("measured"), time(one.newest_ms)], [t("fix_at"), time(one.measured_at_ms)], [t("place"), placeOf(found)], [t("inside"), one.fences.join(", ") || "—"],
           [t("condition"), condition(found)], [t("signal"), signal(found)], [t("lots"), { text: one.lots.length ? list(one.lots.map(( /** @type {string} */ lot) => link("lots", lot))) : "—", kind: "" }]])]);
-        patch(rest, [el("h2", {}, `${t("temperature")}, °C`), channel(points, limits, t("temperature"), "°C"),
+        patch(rest, [el("h2", {}, `${t("temperature")}, °C`), channel(points, limits, t("temperature"), "°C", seen),
           legend([["stroke", "line", t("temperature")], ["limit", "line", t("limit")], ["breach", "dot", t("breaches")], ["doubt", "dot", t("doubtful")], ["hole", "box", t("gap")]]),
           el("details", {}, el("summary", {}, t("temperature_table")), table(t("temperature"), [t("measured"), "#°C", t("state")], points.slice(-TABLE_MAX).reverse().map(( /** @type {any} */ point) => [time(point[0]), (point[1] / 1_000).toFixed(2), words(point[2])]))),
           el("h2", {}, t("signal")), table(t("signal"), [t("device"), t("state"), t("when")], one.sources.map(( /** @type {any} */ source) => [source.channel ? `${source.device} ${source.channel}` : source.device, words(source.state), time(source.at_ms)]))]);

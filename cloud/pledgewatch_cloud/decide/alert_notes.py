@@ -10,7 +10,8 @@ moment: that party's inbox shows it among the silenced ones. That is all it does
   had said anything. So it can hide nothing from anybody but from who asked for that.
 
 Both are of the party of who says them: nobody else is told of them, but keepers. Of each alert the newest COMMENTS_MAX
-comments and one silence of each party are kept in the state; all of them stay in the journal.
+comments and one silence of each party are kept in the state, so what one party says drives out nothing of another's;
+all of them stay in the journal.
 """
 
 from typing import NamedTuple
@@ -43,8 +44,10 @@ class Silence(NamedTuple):
 
 
 def with_comment(comments: tuple[Comment, ...], one: Comment) -> tuple[Comment, ...]:
-    """Comments with another one."""
-    return (*comments, one)[-COMMENTS_MAX:]
+    """Comments with another one, without the oldest of its party where that has too many."""
+    own = [each for each in comments if each.party == one.party]
+    gone = own[0] if len(own) >= COMMENTS_MAX else None
+    return (*(each for each in comments if each is not gone), one)
 
 
 def with_silence(silences: tuple[Silence, ...], one: Silence) -> tuple[Silence, ...]:

@@ -24,14 +24,14 @@ from pledgewatch_cloud.decide import condition, kinetic, plausibility, presence,
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.condition import Condition, Limit
 from pledgewatch_cloud.decide.events import Event, Found
-from pledgewatch_cloud.decide.grade import Doubt
+from pledgewatch_cloud.decide.grade import Doubt, doubt_of_clock
 from pledgewatch_cloud.decide.kinetic import Kinetic, KineticRule
 from pledgewatch_cloud.decide.plausibility import Record, Rules
 from pledgewatch_cloud.decide.presence import Ground, Presence
 from pledgewatch_cloud.decide.silence import DEVICE, Patience, Source
 from pledgewatch_cloud.decide.stretches import NEVER, stretch_at
 from pledgewatch_cloud.decide.voyage import Leg
-from pledgewatch_wire.reading import Channel, Clock
+from pledgewatch_wire.reading import Channel
 
 Key = tuple[int, str, int, int]
 
@@ -121,7 +121,7 @@ def disregarded(one: AssetReading, fitted: Fitted, now_ms: int) -> Doubt | None:
     Nobody keeps a reading for LATEST_MS: one that old is of a receiver whose weeks have rolled over, also where nobody
     has said when its device was fitted.
     """
-    if one.reading.clock == Clock.UNSET:
+    if doubt_of_clock(one.reading) is Doubt.CLOCK_UNSET:
         return Doubt.CLOCK_UNSET
     if one.measured_at_ms < fitted.fitted_ms:
         if one.measured_at_ms + WEEK_ROLLOVER_MS >= fitted.fitted_ms:

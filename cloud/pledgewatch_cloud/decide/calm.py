@@ -290,7 +290,7 @@ def _told(table: Table, index: FenceIndex, batch: Batch, place: Numbers, row: Nu
     of = np.repeat(np.arange(count), lengths)
     values = np.zeros((count, _CHANNELS), dtype=np.int64)
     values[of, columns.channel[cells]] = columns.value[cells]
-    clean = (lengths > 0) & (columns.clock[place] != Clock.UNSET)
+    clean = (lengths > 0) & ~np.isin(columns.clock[place], (Clock.UNSET, Clock.BACKDATED))
     clean[of[columns.quality[cells] != 0]] = False
     mask = columns.mask[place]
     inside = np.zeros(count, dtype=np.int64)

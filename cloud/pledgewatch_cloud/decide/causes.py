@@ -3,8 +3,9 @@
 Each event that begins something is a cause by its own id; each that ends something is kept too, and which of them ends
 which follows from their times. So a retraction takes out exactly the event it names, and late news needs no history.
 
-All is bounded, each kind for itself: of very many the earliest and the newest are kept, for milestones rest on the
-former and alerts on the latter. What has ended goes first, and no end goes without what it ended: else that would seem
+All is bounded, each kind for itself and of each lot, so that what goods of one bank suffer drives out nothing of
+another's beside them: of very many the earliest and the newest are kept, for milestones rest on the former and alerts
+on the latter. What has ended goes first, and no end goes without what it ended: else that would seem
 to go on. What is forgotten of a lot's doubts is remembered as a moment: from then on the lot's condition cannot be
 shown to have been kept.
 """
@@ -17,7 +18,7 @@ from pledgewatch_cloud.decide.events import EventType, SaidEvent
 from pledgewatch_cloud.decide.stretches import NEVER, Stretches
 
 MAX_ARRIVALS_PER_FENCE = 64  # the earliest are kept: they are what milestones rest on
-MAX_PER_KIND = 256  # of one asset's causes, and of its ends
+MAX_PER_KIND = 256  # of one asset's causes, and of its ends; of those about lots, of each lot's
 
 
 class Arrival(NamedTuple):
@@ -143,12 +144,12 @@ def absorb(facts: AssetFacts, said: SaidEvent, now_ms: int) -> AssetFacts:
         return facts._replace(known={**facts.known, said.id: since})
     if one.type in _ENDS:
         facts = facts._replace(ends={**facts.ends, said.id: End(_ENDS[one.type], about, one.at_ms)})
-        facts = _with_room_for_ends(facts, _ENDS[one.type])
+        facts = _with_room_for_ends(facts, _ENDS[one.type], _lot_of(_ENDS[one.type][0], about))
     if one.type in _BEGINS:
         lasting = f"|{known['kind']}" if known.get("kind") in _LASTING else ""
         severity, lot, device, fence = (str(known.get(name, "")) for name in ("severity", "lot", "device", "fence"))
         cause = Cause(_BEGINS[one.type], about + lasting, one.at_ms, severity, lot, device, fence, now_ms)
-        facts = _with_room_for_causes(facts._replace(causes={**facts.causes, said.id: cause}), cause.kind)
+        facts = _with_room_for_causes(facts._replace(causes={**facts.causes, said.id: cause}), cause)
     return facts
 
 
@@ -192,23 +193,30 @@ def _by_time(arrival: Arrival) -> tuple[int, str]:
     return arrival.at_ms, arrival.id
 
 
-def _with_room_for_causes(facts: AssetFacts, kind: str) -> AssetFacts:
+def _lot_of(kind: str, about: str) -> str:
+    """The lot that causes of a kind are about; empty where they are about none."""
+    return about.partition("|")[0] if _ABOUT[kind.partition("_")[0]][0] == "lot" else ""
+
+
+def _with_room_for_causes(facts: AssetFacts, like: Cause) -> AssetFacts:
     """Where there are too many causes of a kind, without the middle one of those that have ended, or else of all."""
-    if sum(one.kind == kind for one in facts.causes.values()) <= MAX_PER_KIND:
+    wanted = like.kind, like.lot
+    if sum((one.kind, one.lot) == wanted for one in facts.causes.values()) <= MAX_PER_KIND:
         return facts
-    of_kind = [spell for spell in spells(facts) if spell.cause.kind == kind]
+    of_kind = [spell for spell in spells(facts) if (spell.cause.kind, spell.cause.lot) == wanted]
     ended = [spell for spell in of_kind if spell.ended_ms is not None] or of_kind
     return _forgetting(facts, [ended[len(ended) // 2]])
 
 
-def _with_room_for_ends(facts: AssetFacts, kinds: tuple[str, ...]) -> AssetFacts:
+def _with_room_for_ends(facts: AssetFacts, kinds: tuple[str, ...], lot: str) -> AssetFacts:
     """Where there are too many ends of some kinds, without one of them and what it ended.
 
     One from the middle after which the same has ended again: whatever is said late of the time before ends there.
     """
-    if sum(one.kinds == kinds for one in facts.ends.values()) <= MAX_PER_KIND:
+    own = {key: one for key, one in facts.ends.items() if one.kinds == kinds and _lot_of(kinds[0], one.about) == lot}
+    if len(own) <= MAX_PER_KIND:
         return facts
-    of_kinds = sorted((one.at_ms, key) for key, one in facts.ends.items() if one.kinds == kinds)
+    of_kinds = sorted((one.at_ms, key) for key, one in own.items())
     newest = {facts.ends[key].about: key for _, key in of_kinds}
     older = [key for _, key in of_kinds if newest[facts.ends[key].about] != key]
     key = older[len(older) // 2] if older else of_kinds[0][1]

@@ -2,7 +2,8 @@
 covenants. Milestones have a half of their own (milestones/half).
 
 It never looks at a reading. After each entry, what should be true of a facility is worked out and compared with what
-was last announced; only differences are said.
+was last announced; only differences are said. Where a facility goes to another lender or borrower, its base is said
+anew: who has it from then on was told of none.
 """
 
 from collections.abc import Mapping
@@ -54,12 +55,15 @@ def judge(
     before: FacilityState,
     valued: Valued,
     now_ms: int,
+    *,
+    is_taken_over: bool,
 ) -> tuple[FacilityState, list[Finding]]:
-    """What must be said of a facility now, and the state once it is said (but for the messages sent)."""
+    """What must be said of a facility now, and the state once it is said (but for the messages sent). `is_taken_over`:
+    it has just gone to another lender or borrower."""
     findings = []
     base = bases.base_of(valued.now, facility)
     currency = book.facilities[facility].currency
-    if base != before.base:
+    if base != before.base or is_taken_over:
         changes = desk_module.changes(valued.before, valued.stages, facility)
         findings.append(_recomputed(facility, currency, base, changes, now_ms))
     covenant, more = _judge_covenants(book, facility, valued.now, before.covenant, base, now_ms)

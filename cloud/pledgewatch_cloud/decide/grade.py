@@ -7,7 +7,7 @@ shows it. A rule names the lowest grade that it takes; what is below never satis
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 
-from pledgewatch_wire.reading import Quality
+from pledgewatch_wire.reading import Channel, Clock, Quality, Reading
 
 
 class Grade(IntEnum):
@@ -39,6 +39,8 @@ class Doubt(StrEnum):
     NOT_REPORTED = "not_reported"
     UNKNOWN_CODE = "unknown_code"
 
+    BACKDATED = "backdated"
+    BACKDATED_ROUGHLY = "backdated_roughly"
     IMPOSSIBLE_SPEED = "impossible_speed"
     FROZEN_POSITION = "frozen_position"
     STUCK_VALUE = "stuck_value"
@@ -54,6 +56,8 @@ GRADES: Mapping[Doubt, Grade] = {
     Doubt.HIGH_HDOP: Grade.FAIR,
     Doubt.ESTIMATED: Grade.FAIR,
     Doubt.CALIBRATION_EXPIRED: Grade.FAIR,
+    Doubt.BACKDATED: Grade.FAIR,
+    Doubt.BACKDATED_ROUGHLY: Grade.POOR,
     Doubt.NO_TIME: Grade.POOR,
     Doubt.MANUAL: Grade.POOR,
     Doubt.JAMMED: Grade.POOR,
@@ -62,6 +66,10 @@ GRADES: Mapping[Doubt, Grade] = {
     Doubt.IMPOSSIBLE_SPEED: Grade.POOR,
 }
 """What a doubt leaves of a value's worth; nothing for those not named."""
+
+BACKDATED_WITHIN_MS = 300_000
+BACKDATED_ROUGHLY_WITHIN_MS = 3_600_000
+"""How far off a moment that was reckoned back may be, to be of that doubt; one that may be further off is no date."""
 
 # These are told as events when they begin and when they end, so that each can raise an alert. The others say nothing
 # about the value that they stand at (how it was come by), or are told by the half that leaves the reading out.
@@ -98,3 +106,13 @@ def grade_of(doubt: Doubt | None) -> Grade:
 def doubt_of_quality(code: int) -> Doubt | None:
     """What a device's own quality code says against a value; an unknown code is a doubt too."""
     return _OF_QUALITY.get(code, Doubt.UNKNOWN_CODE) if code else None
+
+
+def doubt_of_clock(reading: Reading) -> Doubt | None:
+    """What speaks against a reading's moment, by the clock that told it. CLOCK_UNSET: it is no evidence of anything."""
+    if reading.clock == Clock.BACKDATED:
+        uncertainty_ms = reading.good(Channel.CLOCK_UNCERTAINTY_MS)
+        if uncertainty_ms is None or not 0 <= uncertainty_ms <= BACKDATED_ROUGHLY_WITHIN_MS:
+            return Doubt.CLOCK_UNSET
+        return Doubt.BACKDATED if uncertainty_ms <= BACKDATED_WITHIN_MS else Doubt.BACKDATED_ROUGHLY
+    return Doubt.CLOCK_UNSET if reading.clock == Clock.UNSET else None

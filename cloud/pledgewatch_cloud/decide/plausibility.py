@@ -10,7 +10,9 @@ itself gave it; a value without one is looked at here:
 - a place that stays the same to the last digit while the receiver reports a speed (frozen position);
 - a value outside what the quantity can be (out of range), DS18B20's 85 °C after something else (power-on value);
 - a value that never moves for longer than its limit says that it can (stuck value);
-- what its sensors measured after the device's calibration has expired.
+- what its sensors measured after the device's calibration has expired;
+- whatever it measured before it knew the time: the moment was reckoned back, and may be off by as much as it says. Such
+  a reading was numbered when the time was known, so its number tells nothing of its clock.
 
 Distances here are lower bounds good to a few per cent (plane, with the smaller cosine of the two latitudes), in plain
 IEEE arithmetic without library functions, so that every machine decides alike.
@@ -21,7 +23,7 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import Event, EventType, event
-from pledgewatch_cloud.decide.grade import TOLD, Doubt, Grade, doubt_of_quality, grade_of
+from pledgewatch_cloud.decide.grade import TOLD, Doubt, Grade, doubt_of_clock, doubt_of_quality, grade_of
 from pledgewatch_cloud.decide.silence import DEVICE
 from pledgewatch_wire.reading import (
     FEW_SATELLITES_BELOW,
@@ -61,6 +63,7 @@ RANGES: Mapping[int, tuple[int, int]] = {
     Channel.ENERGY_WH: (0, 10**15),
     Channel.POWER_W: (-100_000_000, 100_000_000),  # solar panels give back
     Channel.HOST_TEMPERATURE_MC: (-90_000, 150_000),
+    Channel.CLOCK_UNCERTAINTY_MS: (0, 10**15),
     **dict.fromkeys((Channel.DISK_FREE_MIB, Channel.SPOOL_READINGS), (0, 10**15)),
 }
 # What a calibration is about; a receiver and a battery have none.
@@ -131,6 +134,9 @@ NOTHING = Evidence(None, {}, {})
 def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[Record, Evidence, list[Event]]:
     """What one more reading of a device is worth, what is remembered of it, and the doubts that began or ended."""
     at_ms, _, epoch, sequence, reading = one
+    by_clock = doubt_of_clock(reading)
+    if by_clock is not None:
+        epoch, sequence = before.epoch, before.sequence
     if (epoch, sequence) < (before.epoch, before.sequence) and before.backwards + 1 < AGREEING_FIXES:
         # Numbered before what was measured before it. Three in a row, and the one that ran ahead was the wrong one.
         doubts = before.doubts | {(DEVICE, Doubt.CLOCK_BACKWARDS.value)}
@@ -142,6 +148,8 @@ def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[
         still = _still(before.still, good, weak, at_ms, rules.stuck_after_s)
     accepted, suspect = before.accepted, before.suspect
     fix = _fix(good, weak)
+    if fix is not None and by_clock is not None:
+        fix = fix._replace(grade=min(fix.grade, grade_of(by_clock)))
     if fix is not None and fix.grade >= Grade.FAIR:
         accepted, suspect, doubt = _placed(accepted, suspect, fix, at_ms, good.get(Channel.SPEED_MMPS, 0), rules)
         if doubt is not None:
@@ -151,12 +159,16 @@ def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[
             fix = None
     else:
         fix = None
+    if by_clock is not None:
+        weak |= {channel: (value, by_clock) for channel, value in good.items()}
+        good = {}
     doubts = before.doubts
     events: list[Event] = []
     if doubts or weak:
         doubts = _standing(doubts, weak, good)
         events = [] if doubts == before.doubts else _told(asset, one, before.doubts, doubts, weak)
-    after = Record(epoch, sequence, 0, accepted, suspect, still, doubts)
+    backwards = before.backwards if by_clock is not None else 0
+    after = Record(epoch, sequence, backwards, accepted, suspect, still, doubts)
     fair = {channel: value for channel, (value, doubt) in weak.items() if grade_of(doubt) is Grade.FAIR}
     return after, Evidence(fix, good, fair), events
 

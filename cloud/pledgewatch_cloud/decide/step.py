@@ -177,7 +177,7 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     alerts = alert_half.judge(book, facts, state.alerts, entry, touched, log)
     state = replace(state, facts=facts, alerts=alerts)
     desk, valued = _followed(before, state, prepared, touched)
-    revalued = _facility_half(state, entry, touched, valued, log)
+    revalued = _facility_half(before.book, state, entry, touched, valued, log)
     _close(before.book, state, valued, log)
     for one in fresh:
         log.say(_given(book, one))
@@ -231,7 +231,7 @@ def _followed(before: State, state: State, prepared: Prepared, touched: set[str]
     return after, Valued(desk.sheet, after.sheet, stages)
 
 
-def _facility_half(state: State, entry: Entry, touched: set[str], valued: Valued, log: Log) -> set[str]:
+def _facility_half(before: Book, state: State, entry: Entry, touched: set[str], valued: Valued, log: Log) -> set[str]:
     """Judge every facility that the asset half, an amendment or another value touches. Returns those whose base is
     another one than before."""
     book, revalued = state.book, set[str]()
@@ -246,7 +246,11 @@ def _facility_half(state: State, entry: Entry, touched: set[str], valued: Valued
             concerned.update(one for one in due if one in book.facilities)
     for facility in sorted(concerned):
         was = log.facilities.get(facility, FacilityState())
-        now, findings = facility_module.judge(book, facility, was, valued, entry.recorded_at_ms)
+        old, new = before.facilities.get(facility), book.facilities[facility]
+        is_taken_over = old is not None and (old.lender, old.borrower) != (new.lender, new.borrower)
+        now, findings = facility_module.judge(
+            book, facility, was, valued, entry.recorded_at_ms, is_taken_over=is_taken_over
+        )
         log.facilities[facility] = now
         if now.base != was.base:
             revalued.add(facility)

@@ -5,8 +5,8 @@ and keeps the newest 32 in its own queue, which is emptied four times a second; 
 missed between two readings. A shock is how far the whole acceleration is from that at rest, which is 1 g however the
 container lies: |√(x² + y² + z²) - 1 g|, of each measurement, and of an interval the most.
 
-A blow of more than `alert_mg` is a sample at once and not at the interval's end. A queue that was full when it was read
-has lost some: the most of the others is then marked ESTIMATED.
+A blow of `alert_mg` or more is an urgent sample at once and not at the interval's end. A queue that was full when it
+was read has lost some: the most of the others is then marked ESTIMATED.
 """
 
 import asyncio
@@ -99,9 +99,9 @@ class Adxl345Sensor:
                 async for _ in turns:
                     found, is_all = await asyncio.to_thread(self._emptied)
                     most, is_whole = max(most, found), is_whole and is_all
-                    is_over = self._monotonic() >= due
-                    if is_over or found >= self._settings.alert_mg:
-                        yield self._sample(most, is_whole=is_whole)
+                    is_over, is_hard = self._monotonic() >= due, found >= self._settings.alert_mg
+                    if is_over or is_hard:
+                        yield self._sample(most, is_whole=is_whole)._replace(is_urgent=is_hard)
                         most, is_whole = -1, True
                     if is_over:
                         due = self._monotonic() + self._settings.interval_s

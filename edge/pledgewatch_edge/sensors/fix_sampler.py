@@ -16,19 +16,6 @@ from pledgewatch_edge.fixes import Fix
 from pledgewatch_edge.sample import Sample
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
-CHANNELS: Final = frozenset(
-    {
-        Channel.LATITUDE_E7,
-        Channel.LONGITUDE_E7,
-        Channel.SPEED_MMPS,
-        Channel.COURSE_CDEG,
-        Channel.ALTITUDE_MM,
-        Channel.SATELLITES,
-        Channel.HDOP_CENTI,
-        Channel.FIX_DIMENSIONS,
-    }
-)
-"""What a receiver may give."""
 _DIMENSIONS: Final = {"none": 0, "2d": 2, "3d": 3}
 _UNTRUE: Final = frozenset({Quality.SIMULATED, Quality.ESTIMATED, Quality.MANUAL, Quality.NO_TIME, Quality.SPOOFED})
 

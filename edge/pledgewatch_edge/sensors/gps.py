@@ -6,6 +6,8 @@ The port may vanish and come back, also under the same name as another device (a
 a link). A line that falls silent in the middle of its rhythm has ended its cycle, so the fix is taken from the
 assembler without waiting for the sentence that would begin the next. Otherwise it is that sentence that ends the
 cycle, so a fix comes when it is one cycle old; the agent's clock is told when its first bytes were heard.
+
+The speed of the line is the configuration's, or is searched for (baud_search.py).
 """
 
 import asyncio
@@ -21,13 +23,14 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.fixes import FixAssembler
 from pledgewatch_edge.logs import World
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sensors import SensorSettings
-from pledgewatch_edge.sensors.fix_sampler import CHANNELS, FixSampler
+from pledgewatch_edge.sensors.baud_search import USUAL, BaudSearch
+from pledgewatch_edge.sensors.fix_sampler import FixSampler
 from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
 from pledgewatch_wire.reading import Channel
 
-BAUDS: Final = (4_800, 9_600, 19_200, 38_400, 57_600, 115_200)
+AUTO: Final = "auto"
 FIRST_CYCLE_S: Final = 1.0
 SHORTEST_IDLE_S: Final = 0.3
 LONGEST_IDLE_S: Final = 15.0
@@ -39,21 +42,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpsSettings(SensorSettings):
-    """A serial GPS receiver. `interval_s` 0 takes every fix."""
+    """A serial GPS receiver. `baud` is a speed, or `auto`: it is searched for. `interval_s` 0 takes every fix."""
 
     port: Path
-    baud: int = 9_600
+    baud: int | str = AUTO
     interval_s: float = 0.0
 
     def __post_init__(self) -> None:
         require_within("interval_s", self.interval_s, 0.0, DAY_S)
-        if self.baud not in BAUDS:
-            raise ValueError(f"baud {self.baud} is no usual speed; use one of {', '.join(map(str, BAUDS))}")
+        if self.baud != AUTO and self.baud not in USUAL:
+            usual = ", ".join(map(str, sorted(USUAL)))
+            raise ValueError(f'baud {self.baud!r} is no usual speed; use one of {usual}, or "{AUTO}"')
 
     @property
     def channels(self) -> frozenset[Channel]:
         """See SensorSettings."""
-        return CHANNELS
+        return FIX_CHANNELS
 
     def sensor(self, clock: AgentClock) -> "GpsSensor":
         """The receiver."""
@@ -75,6 +79,7 @@ class GpsSensor:
         self._clock = clock
         self._monotonic = monotonic
         self._world = World(log, f"gps port {settings.port}")
+        self._search = BaudSearch() if settings.baud == AUTO else None
         self._assembler = FixAssembler()
         self._sampler = FixSampler(clock, settings.interval_s)
         self._cycle_s = FIRST_CYCLE_S
@@ -86,7 +91,7 @@ class GpsSensor:
         wait_s = REOPEN_FIRST_S
         while True:
             try:
-                with SerialPort(self._settings.port, self._settings.baud) as port:
+                with SerialPort(self._settings.port, self._baud) as port:
                     async with contextlib.aclosing(self._port_samples(port)) as samples:
                         async for sample in samples:
                             wait_s = REOPEN_FIRST_S
@@ -102,12 +107,17 @@ class GpsSensor:
         """The samples of an open port, each as soon as its cycle is over. Raises PortLostError."""
         silent_since: float | None = None
         self._fixed_at = None
+        if self._search is not None:
+            self._search.opened(self._monotonic())
         while True:
-            data = await port.read(self._idle_s)
+            came = await port.read(self._idle_s)
+            data = self._at_its_speed(came, port)
             if data:
                 silent_since = None
                 self._world.back()
                 samples = self._hear(data)
+            elif came:
+                silent_since, samples = None, []
             else:
                 samples = self._end_cycle()
                 silent_since = silent_since or self._monotonic()
@@ -117,6 +127,31 @@ class GpsSensor:
                     self._world.lost("is silent")
             for sample in samples:
                 yield sample
+
+    @property
+    def _baud(self) -> int:
+        return self._search.baud if self._search is not None else int(self._settings.baud)
+
+    def _at_its_speed(self, data: bytes, port: SerialPort) -> bytes:
+        """What of some bytes was heard at the receiver's speed; sets the line to another where it is none. Raises
+        PortLostError."""
+        search = self._search
+        if search is None:
+            return data
+        was_found, was = search.is_found, search.baud
+        if data and self._heard_at is None:
+            self._heard_at = self._clock.mark()  # though it may be given on later
+        heard = search.hear(data, self._monotonic())
+        if search.is_found and not was_found:
+            log.info("gps port %s speaks at baud=%d", self._settings.port, search.baud)
+        elif was_found and not search.is_found:
+            log.warning("gps port %s says nothing right any more at baud=%d, searching", self._settings.port, was)
+        if search.baud != was:
+            port.set_baud(search.baud)
+            self._heard_at = None
+            if search.rounds:
+                self._world.lost("says nothing right at any usual speed")
+        return heard
 
     def _hear(self, data: bytes) -> list[Sample]:
         """The samples whose cycle these bytes end."""

@@ -26,9 +26,9 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.fixes import Fix, FixKind, FixQuality
 from pledgewatch_edge.logs import World
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sensors import SensorSettings
-from pledgewatch_edge.sensors.fix_sampler import CHANNELS, FixSampler
+from pledgewatch_edge.sensors.fix_sampler import FixSampler
 from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI, Channel
 
 LINE_MAX_BYTES: Final = 65_536  # a SKY of every constellation has ten thousand
@@ -64,7 +64,7 @@ class GpsdSettings(SensorSettings):
     @property
     def channels(self) -> frozenset[Channel]:
         """See SensorSettings."""
-        return CHANNELS
+        return FIX_CHANNELS
 
     def sensor(self, clock: AgentClock) -> "GpsdSensor":
         """The receiver behind gpsd."""

@@ -15,9 +15,7 @@ A register that the device refuses, or in which it says that it has no value, is
 all the same. A device that does not answer is SENSOR_GONE in all that it has not told.
 """
 
-import asyncio
 import contextlib
-import importlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -29,7 +27,8 @@ from typing import Any, Final
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
-from pledgewatch_edge.registers import Register, Table, number_of
+from pledgewatch_edge.modbus_client import ModbusClient, ModbusLostError, ModbusRefusedError, over_line, over_tcp
+from pledgewatch_edge.registers import Register, number_of
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings, channel_named, needed
 from pledgewatch_edge.sensors.polling import moments
@@ -127,19 +126,10 @@ class ModbusSettings(SensorSettings):
 
 
 def client_of(settings: ModbusSettings) -> Any:
-    """pymodbus' client for a device, not yet connected. It neither tries again nor connects again by itself: we do."""
-    library: Any = importlib.import_module("pymodbus.client")
-    logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # it says at each request what a World says once
-    patience: dict[str, Any] = {"timeout": settings.timeout_s, "retries": 0, "reconnect_delay": 0}
+    """pymodbus' client for a device, not yet connected."""
     if settings.line is None:
-        return library.AsyncModbusTcpClient(settings.host, port=settings.port, **patience)
-    return library.AsyncModbusSerialClient(
-        str(settings.line),
-        baudrate=settings.baud,
-        parity=settings.parity,
-        stopbits=settings.stop_bits,
-        **patience,
-    )
+        return over_tcp(settings.host, settings.port, settings.timeout_s)
+    return over_line(settings.line, settings.baud, settings.parity, settings.stop_bits, settings.timeout_s)
 
 
 class ModbusSensor:
@@ -159,7 +149,7 @@ class ModbusSensor:
         self._clock = clock
         self._make_client = make_client
         self._monotonic = monotonic
-        self._client: Any = None
+        self._client: ModbusClient | None = None
         self._world = World(log, f"modbus device {settings.host or settings.line} unit {settings.unit}")
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
@@ -173,13 +163,12 @@ class ModbusSensor:
             self._let_go()
 
     async def _read_all(self) -> list[Cell]:
-        library: Any = importlib.import_module("pymodbus.exceptions")
         cells: list[Cell] = []
         try:
-            await self._connect()
+            client = await self._connected()
             for register in self._registers:
-                cells.append(await self._read(register))  # noqa: PERF401 - what was read before one that fails is kept
-        except (library.ModbusException, OSError, TimeoutError) as error:
+                cells.append(await self._read(client, register))  # noqa: PERF401 - what was read before one that fails is kept
+        except ModbusLostError as error:
             self._let_go()
             self._world.lost(str(error))
             gone = self._registers[len(cells) :]
@@ -187,33 +176,23 @@ class ModbusSensor:
         self._world.back()
         return cells
 
-    async def _connect(self) -> None:
-        """Raises ConnectionError."""
-        if self._client is not None and not self._client.connected:
+    async def _connected(self) -> ModbusClient:
+        """Raises ModbusLostError."""
+        if self._client is not None and self._client.is_hung_up:
             self._let_go()
         if self._client is None:
-            self._client = self._make_client()
-            async with asyncio.timeout(self._settings.timeout_s):
-                if not await self._client.connect():
-                    raise ConnectionError("cannot be reached")
+            self._client = await ModbusClient.open(self._make_client, self._settings.unit, self._settings.timeout_s)
+        return self._client
 
-    async def _read(self, register: MappedRegister) -> Cell:
-        """Raises ModbusException where nobody answers."""
-        read = {
-            Table.COIL: self._client.read_coils,
-            Table.DISCRETE: self._client.read_discrete_inputs,
-            Table.HOLDING: self._client.read_holding_registers,
-            Table.INPUT: self._client.read_input_registers,
-        }[register.table]
-        answer = await read(register.address, count=register.words, device_id=self._settings.unit)
+    async def _read(self, client: ModbusClient, register: MappedRegister) -> Cell:
+        """Raises ModbusLostError."""
         channel = channel_named(register.channel)
-        if answer.isError():
+        try:
+            if register.is_bit:
+                return Cell(channel, int(await client.read_bit(register)))
+            number = number_of(register, await client.read_words(register))
+        except ModbusRefusedError:
             return Cell(channel, 0, Quality.NOT_REPORTED)
-        if register.is_bit:
-            return Cell(channel, int(answer.bits[0]))
-        if len(answer.registers) != register.words:
-            raise ConnectionError(f"answers with {len(answer.registers)} registers of {register.words}")
-        number = number_of(register, b"".join(word.to_bytes(2, "big") for word in answer.registers))
         value = None if number is None else register.value_of(number)
         return Cell(channel, 0, Quality.NOT_REPORTED) if value is None else Cell(channel, value)
 

@@ -1,8 +1,8 @@
 """A serial port as chunks of bytes in asyncio, until it goes away.
 
 pyserial opens and sets the line; the bytes are then read from its file descriptor when the event loop says that there
-are some. A line whose speed cannot be set (a pseudo-terminal, a socket of a tunnel) has no speed to set, so it is
-opened plainly instead.
+are some. A line that pyserial cannot set (a pseudo-terminal, a socket of a tunnel) is opened plainly instead; where it
+is a terminal all the same, the speed is written into its settings, for whoever is at the other end to see.
 
 At most BUFFER_BYTES are held; beyond that the descriptor is not read, and the kernel makes the sender wait or not as
 the hardware has it.
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import termios
 import tty
 from pathlib import Path
 from typing import Final, Self
@@ -79,6 +80,19 @@ class SerialPort:
             raise PortLostError(f"{self._path}: {self._lost}")
         return b""
 
+    def set_baud(self, baud: int) -> None:
+        """Set the speed of the line; what has come in at another is thrown away. Raises PortLostError."""
+        try:
+            if self._serial is not None:
+                self._serial.baudrate = baud
+            else:
+                _set_speed(self._descriptor, baud)
+        except (OSError, termios.error, ValueError) as error:
+            raise PortLostError(f"{self._path}: cannot be set to {baud} baud: {error}") from error
+        with contextlib.suppress(termios.error):  # no terminal
+            termios.tcflush(self._descriptor, termios.TCIFLUSH)
+        self._buffer.clear()
+
     def is_still_there(self) -> bool:
         """Whether the path still leads to the device that was opened: a silent port may have been replaced."""
         try:
@@ -92,9 +106,9 @@ class SerialPort:
         except serial.SerialException as error:
             if error.errno not in _LINE_ERRORS:
                 raise
-            return _open_plainly(self._path)
+            return _open_plainly(self._path, baud)
         except ValueError:  # the driver does not know this speed
-            return _open_plainly(self._path)
+            return _open_plainly(self._path, baud)
         descriptor: int = self._serial.fileno()
         return descriptor
 
@@ -129,12 +143,21 @@ class SerialPort:
         self._stirred.set()
 
 
-def _open_plainly(path: Path) -> int:
+def _set_speed(descriptor: int, baud: int) -> None:
+    """Write a speed into the settings of a terminal; what is none has none. Raises termios.error."""
+    if os.isatty(descriptor):
+        settings = termios.tcgetattr(descriptor)
+        settings[4] = settings[5] = getattr(termios, f"B{baud}")
+        termios.tcsetattr(descriptor, termios.TCSANOW, settings)
+
+
+def _open_plainly(path: Path, baud: int) -> int:
     """A descriptor to read bytes from, unchanged by the terminal's line discipline where it is a terminal."""
     descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if os.isatty(descriptor):
             tty.setraw(descriptor)
+        _set_speed(descriptor, baud)
     except BaseException:
         os.close(descriptor)
         raise

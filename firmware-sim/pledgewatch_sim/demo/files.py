@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pledgewatch_sim.clock import SimulationClock
-from pledgewatch_sim.demo.story import OPERATOR, Container
+from pledgewatch_sim.demo.story import HIGH_MC, LOW_MC, OPERATOR, Container
 
 # All attempts of a message within half a minute: whoever is refused by bad luck several times in a row is still heard
 # before the demo gives up waiting.
@@ -39,7 +39,8 @@ reconnect_max_s = 1.0
 
 
 def agent(one: Container, folder: Path, mqtt_port: int, cycle_s: float, *, sensors: bool = True) -> str:
-    """An edge agent's. Without `sensors` it only sends what it has: its receiver's port is never there."""
+    """An edge agent's. It measures seldom in the story's time, so all of it is kept, and what passes the limits of the
+    goods goes first. Without `sensors` it only sends what it has: its receiver's port is never there."""
     own = folder / one.name
     text = f"""
 [device]
@@ -64,6 +65,10 @@ baud = 115200
 root = {quoted(own / "w1")}
 interval_s = {2 * cycle_s}
 probes = ["{probe(one)}"]
+[[sampling.limits]]
+channels = ["temperature_mc"]
+low = {LOW_MC}
+high = {HIGH_MC}
 """
 
 

@@ -24,6 +24,7 @@ OPERATOR = "harbour-line"
 BANK, OTHER_BANK = "bank-one", "bank-two"
 FENCE_HALF_DEG = 0.35
 COLD_MC, WARM_MC = 4_000, 14_000
+LOW_MC, HIGH_MC = -5_000, 8_000  # what the goods bear
 BEFORE_DEPARTURE = 0.08
 ARRIVAL = 0.74  # of who is not said to arrive at another time
 SPOOFED_FIXES = 2  # three in a row that agree would be where the container is
@@ -266,8 +267,8 @@ def _dark_voyage(script: Script, one: Container) -> dict[str, Any]:
 def _lot(one: Container) -> dict[str, Any]:
     limit = {
         "channel": "temperature_mc",
-        "low": -5_000,
-        "high": 8_000,
+        "low": LOW_MC,
+        "high": HIGH_MC,
         "grace_s": 3_600,
         "max_gap_s": STORY_DAYS * DAY_S,
     }

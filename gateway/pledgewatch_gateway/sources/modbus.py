@@ -18,21 +18,13 @@ from typing import Final
 
 from pledgewatch_edge.config import DAY_S, require_name, require_within
 from pledgewatch_edge.logs import World
-from pledgewatch_edge.registers import Register, Table, number_of
+from pledgewatch_edge.modbus_client import ModbusClient, ModbusLostError, ModbusRefusedError, over_tcp
+from pledgewatch_edge.registers import Register, number_of
 from pledgewatch_gateway.sources import Listener, Value, gone
-from pledgewatch_gateway.sources.modbus_client import Function, ModbusClient, ModbusLostError, ModbusRefusedError
 from pledgewatch_wire.reading import Quality
 
 REGISTERS_MAX: Final = 64
 log = logging.getLogger(__name__)
-
-
-_READS: Final = {
-    Table.COIL: Function.READ_COILS,
-    Table.DISCRETE: Function.READ_DISCRETE_INPUTS,
-    Table.HOLDING: Function.READ_HOLDING_REGISTERS,
-    Table.INPUT: Function.READ_INPUT_REGISTERS,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +89,7 @@ class ModbusSource:
                 due = max(due + self._settings.interval_s, now)
                 await asyncio.sleep(due - now)
         finally:
-            await self._close()
+            self._close()
 
     async def write_coil(self, address: int, *, is_on: bool) -> None:
         """Switch a coil. Raises ModbusLostError or ModbusRefusedError."""
@@ -123,11 +115,10 @@ class ModbusSource:
         self._listener.hear(self.name, values)
 
     async def _read(self, client: ModbusClient, register: RegisterSettings) -> Value:
-        read = _READS[register.table]
         try:
             if register.is_bit:
-                return Value(self.name, register.name, (await client.read_bits(read, register.address, 1))[0])
-            data = await client.read_registers(read, register.address, register.words)
+                return Value(self.name, register.name, await client.read_bit(register))
+            data = await client.read_words(register)
         except ModbusRefusedError as error:
             self._listener.complain(self.name, register.name, str(error))
             return Value(self.name, register.name, None, None, Quality.NOT_REPORTED)
@@ -139,18 +130,19 @@ class ModbusSource:
         """The connection, opened if there is none; closed where it is lost, or given up in the middle of a request."""
         settings = self._settings
         if self._client is not None and self._client.is_hung_up:
-            await self._close()
+            self._close()
         if self._client is None:
-            self._client = await ModbusClient.open(settings.host, settings.port, settings.unit, settings.timeout_s)
+            host, port, timeout_s = settings.host, settings.port, settings.timeout_s
+            self._client = await ModbusClient.open(lambda: over_tcp(host, port, timeout_s), settings.unit, timeout_s)
         try:
             yield self._client
         except ModbusRefusedError:
             raise
         except BaseException:
-            await self._close()
+            self._close()
             raise
 
-    async def _close(self) -> None:
+    def _close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            client.close()

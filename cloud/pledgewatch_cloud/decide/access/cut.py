@@ -129,7 +129,11 @@ def facts_of(scope: Scope, asset: str, one: AssetFacts, at_ms: int) -> AssetFact
             if any(stretch_at(abouts.get((kind, end.about), ()), end.at_ms) for kind in end.kinds)
         },
         known={key: known for key, known in one.known.items() if stretch_at(lots.get(known[0], ()), known[2])},
-        forgotten={lot: max(of_ms, lots[lot][0][0]) for lot, of_ms in one.forgotten.items() if lots.get(lot)},
+        forgotten={
+            lot: since_ms
+            for lot, of_ms in one.forgotten.items()
+            if (since_ms := _from(lots.get(lot, ()), of_ms)) != NEVER
+        },
     )
 
 
@@ -146,6 +150,12 @@ def _goes_on(cause: Cause, ended_ms: int | None, when: Stretches) -> bool:
         since_ms <= cause.at_ms < until_ms or (cause.at_ms < since_ms and (ended_ms is None or ended_ms > since_ms))
         for since_ms, until_ms in when
     )
+
+
+def _from(when: Stretches, at_ms: int) -> int:
+    """The first moment of some time that is not before another; NEVER where there is none. What was forgotten while
+    goods were another's is told of from where they are one's own again."""
+    return next((max(at_ms, since_ms) for since_ms, until_ms in when if until_ms > at_ms), NEVER)
 
 
 def _within(arrivals: tuple[Arrival, ...], when: Stretches) -> tuple[Arrival, ...]:

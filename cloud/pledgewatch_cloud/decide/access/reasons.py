@@ -33,7 +33,10 @@ def explained(scope: Scope, whole: State, seen: State, milestone_id: str) -> Exp
     known = whole.milestones.get(milestone_id, told)
     asked = {milestone_id: known._replace(account=told.account, waived_by=told.waived_by, waived_why=told.waived_why)}
     by_all = explain.explain(replace(whole, milestones={**whole.milestones, **asked}), milestone_id)
-    by_seen = explain.explain(replace(seen, milestones={**seen.milestones, **asked}), milestone_id)
+    # How good a sender's word is no book as it is seen has, and without it no notice shows anything: with it what is
+    # told of the notices that are seen is what was decided by.
+    book = replace(seen.book, senders=whole.book.senders)
+    by_seen = explain.explain(replace(seen, book=book, milestones={**seen.milestones, **asked}), milestone_id)
     own = {one.fact: one for one in by_seen.facts}
     facts = tuple(_told(scope, milestone, one, own[one.fact]) for one in by_all.facts)
     # Accounts are not in the book as it is seen.

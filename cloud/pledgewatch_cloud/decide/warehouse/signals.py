@@ -277,7 +277,9 @@ def _evidence(batch: Batch, sources: _Sources, now_ms: int) -> _Cells | None:
     columns = batch.columns
     rows = np.flatnonzero(sources.is_watched[batch.payload] & ((columns.mask & _MASK) != 0))
     payload, at_ms = batch.payload[rows], columns.measured_at_ms[rows]
-    undated = (columns.clock[rows] == Clock.UNSET) | (at_ms > now_ms + sources.ahead_ms[payload])
+    # A moment that was reckoned back is fair at most, and what counts here must be better.
+    undated = np.isin(columns.clock[rows], (Clock.UNSET, Clock.BACKDATED))
+    undated |= at_ms > now_ms + sources.ahead_ms[payload]
     undated |= at_ms + LATEST_MS < now_ms
     # What bears no date that can be believed was heard by now, all the same.
     at_ms = np.where(undated, now_ms, at_ms)

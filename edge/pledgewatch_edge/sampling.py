@@ -1,0 +1,320 @@
+"""Sampling: of what the sensors give, what is kept. Samples in, samples out; the only time is that of the samples.
+
+Each channel with a rule keeps it by itself, and a fix is one value. A value is kept when
+
+- it is the first of its channel, or the first that another clock has stamped, or that is dated before the last kept;
+- its quality differs from that of the value before: what is wrong is told at once, and so is what is right again;
+- `interval_s` is over since the last one kept, on a grid where values come regularly, and it differs from that one by
+  more than `change`, or no change is asked for, or something is wrong with it;
+- the next one would come later than `max_silence_s` after the last one kept, if values keep the rhythm of this one. So
+  what is not kept because it has not changed is proven by one that is.
+
+With `average_s` it is the mean of a stretch of values that is judged so, dated by the last of them, rounded half up.
+Whatever is kept at once ends the stretch under way, so all values of a stretch have one quality, which is the mean's;
+a value that is none is no part of a mean.
+
+A fix has changed its place when it lies farther than `change` from the last one kept, and the receiver says that it
+moves or AWAY_FIXES in a row do so: a receiver at rest wanders, and now and then leaps and comes back.
+
+Urgent are what a sensor calls so (a hard shock), a change of a state, a value that passes a limit, and what begins the
+near time (sampling_settings.NearSettings). An urgent sample is kept whole.
+
+What time it is differs from clock to clock, so the end of the near time is held for each clock by itself.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from pledgewatch_edge.sample import FIX_CHANNELS, Sample
+from pledgewatch_edge.sampling_settings import POSITION, STATES, RuleSettings, SamplingSettings
+from pledgewatch_edge.sensors import channel_named
+from pledgewatch_wire.reading import NO_VALUE_FROM, STATE_CHANNELS, Cell, Channel, Quality
+
+AWAY_FIXES: Final = 3
+MOVING_MMPS: Final = 2_000
+_M_PER_E7: Final = 0.011132  # a degree of latitude is 111.32 km on the mean sphere of WGS 84 (to 0.5 %)
+_TURN_E7: Final = 3_600_000_000
+
+
+class Sampler:
+    """What is kept of one device's samples. It remembers nothing across a restart, so the first of all are kept."""
+
+    def __init__(self, settings: SamplingSettings | None = None) -> None:
+        settings = settings or SamplingSettings()
+        self._risks = _Risks(settings)
+        self._place: _Track | None = None
+        self._tracks: dict[int, _Track] = {}
+        for rule in settings.rules:
+            for name in rule.channels:
+                if name == POSITION:
+                    self._place = _Track(rule, _Places(rule.change))
+                else:
+                    channel = channel_named(name)
+                    self._tracks[channel] = _Track(rule, _Numbers(0 if channel in STATES else rule.change))
+
+    def take(self, sample: Sample) -> Sample | None:
+        """What is kept of a sample: all of it, some cells, or None. A cell may be a mean, with its extremes beside."""
+        is_urgent = self._risks.hear(sample)
+        asked = Asked(sample.measured_at_ms, sample.clock, is_urgent, self._risks.near_ms(sample))
+        kept = self._kept_of_fix(sample, asked)
+        for cell in sample.cells:
+            if track := self._tracks.get(cell.channel):
+                kept += track.kept_of(cell, asked)
+            elif self._place is None or cell.channel not in FIX_CHANNELS:
+                kept.append(cell)
+        return sample._replace(cells=tuple(sorted(kept)), is_urgent=is_urgent) if kept else None
+
+    def _kept_of_fix(self, sample: Sample, asked: "Asked") -> list[Cell]:
+        """All that is said of the fix, or nothing of it. What is said without a place is kept."""
+        if self._place is None:
+            return []
+        fix = {cell.channel: cell for cell in sample.cells if cell.channel in FIX_CHANNELS}
+        latitude, longitude = fix.get(Channel.LATITUDE_E7), fix.get(Channel.LONGITUDE_E7)
+        if latitude is None or longitude is None:
+            return list(fix.values())
+        speed = fix.get(Channel.SPEED_MMPS)
+        values = latitude.value, longitude.value, speed.value if speed else 0
+        is_kept = self._place.judge(values, max(latitude.quality, longitude.quality), asked) is not None
+        return list(fix.values()) if is_kept else []
+
+
+class Asked(NamedTuple):
+    """When a value was measured, by which clock, whether it must be kept; and how long any may be quiet near (None: it
+    is not near)."""
+
+    at_ms: int
+    clock: int
+    is_urgent: bool
+    near_ms: int | None
+
+
+class _Difference(Protocol):
+    """How far values are from those kept last."""
+
+    def is_beyond(self, kept: tuple[int, ...], now: tuple[int, ...]) -> bool:
+        """Whether they have changed. Asked once for each value."""
+        ...
+
+    def begin(self) -> None:
+        """Others have been kept."""
+        ...
+
+
+class _Numbers:
+    """Values that change by themselves. Without `change` every one has."""
+
+    def __init__(self, change: int | None) -> None:
+        self._change = change
+
+    def is_beyond(self, kept: tuple[int, ...], now: tuple[int, ...]) -> bool:
+        """See _Difference. Where the extremes of what was kept last are not known, those of now are news."""
+        if self._change is None or len(kept) != len(now):
+            return True
+        return any(abs(one - other) > self._change for one, other in zip(kept, now, strict=True))
+
+    def begin(self) -> None:
+        """See _Difference."""
+
+
+class _Places:
+    """Places as latitude, longitude, speed."""
+
+    def __init__(self, change_m: int | None) -> None:
+        self._change_m = change_m
+        self._away = 0
+
+    def is_beyond(self, kept: tuple[int, ...], now: tuple[int, ...]) -> bool:
+        """See _Difference."""
+        if self._change_m is None:
+            return True
+        self._away = self._away + 1 if metres(kept, now) > self._change_m else 0
+        return self._away >= AWAY_FIXES or (self._away > 0 and now[2] >= MOVING_MMPS)
+
+    def begin(self) -> None:
+        """See _Difference."""
+        self._away = 0
+
+
+def metres(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """How far two places are apart, good to a few per cent over some kilometres (plane, over the antimeridian)."""
+    north = other[0] - one[0]
+    east = (other[1] - one[1] + _TURN_E7 // 2) % _TURN_E7 - _TURN_E7 // 2
+    return _M_PER_E7 * math.hypot(north, east * math.cos(math.radians((one[0] + other[0]) / 2e7)))
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Values that one mean will stand for."""
+
+    count: int = 0
+    total: int = 0
+    least: int = 0
+    most: int = 0
+
+    def add(self, value: int) -> None:
+        """One more."""
+        self.least = min(self.least, value) if self.count else value
+        self.most = max(self.most, value) if self.count else value
+        self.count += 1
+        self.total += value
+
+    @property
+    def mean(self) -> int:
+        """The mean, rounded half up."""
+        return (2 * self.total + self.count) // (2 * self.count)
+
+
+class _Track:
+    """One channel, or the fix, with its rule: what was kept of it last, and when the next is due."""
+
+    def __init__(self, rule: RuleSettings, difference: _Difference) -> None:
+        self._difference = difference
+        self._average_ms = _ms(rule.average_s)
+        self._pause_ms = _ms(rule.interval_s) or self._average_ms
+        self._silence_ms = _ms(rule.max_silence_s) or None
+        self._extremes = [(_EXTREMES[key], channel_named(name)) for key, name in rule.extremes]
+        self._kept: tuple[int, ...] | None = None
+        self._quality = self._clock = 0  # of the one before, kept or not; they differ in neither
+        self._kept_ms = self._seen_ms = self._due_ms = 0
+        self._stretch = _Stretch()
+
+    def kept_of(self, cell: Cell, asked: Asked) -> list[Cell]:
+        """The cells to keep for one."""
+        found = self.judge((cell.value,), cell.quality, asked)
+        if found is None:
+            return []
+        value, *extremes = found
+        beside = zip(self._extremes, extremes, strict=False)  # of a value that is no mean there are none
+        return [cell._replace(value=value), *(Cell(channel, one, cell.quality) for (_, channel), one in beside)]
+
+    def judge(self, values: tuple[int, ...], quality: int, asked: Asked) -> tuple[int, ...] | None:
+        """What is kept: the values, a mean with its extremes, or None."""
+        at_ms, kept = asked.at_ms, self._kept
+        step_ms, self._seen_ms = max(0, at_ms - self._seen_ms), at_ms
+        if kept is None or asked.is_urgent or self._is_apart(quality, asked):
+            return self._keep(values, quality, asked)
+        next_ms = at_ms + step_ms
+        if self._average_ms and asked.near_ms is None and quality < NO_VALUE_FROM:
+            self._stretch.add(values[0])
+            if at_ms < self._due_ms:
+                return None
+            values = self._stretch.mean, *(pick(self._stretch) for pick, _ in self._extremes)
+            wait_ms = self._due_after(at_ms) - at_ms
+            next_ms = at_ms + (-(-wait_ms // step_ms) * step_ms if step_ms else wait_ms)
+        else:
+            self._stretch = _Stretch()
+        due_ms = self._due_ms if asked.near_ms is None else min(self._due_ms, self._kept_ms + asked.near_ms)
+        is_wanted = self._difference.is_beyond(kept, values) or quality != Quality.GOOD
+        if (is_wanted and at_ms >= due_ms) or self._is_too_late(next_ms, asked.near_ms):
+            return self._keep(values, quality, asked)
+        if self._average_ms and at_ms >= self._due_ms:
+            self._begin(at_ms)
+        return None
+
+    def _is_apart(self, quality: int, asked: Asked) -> bool:
+        """Whether a value has little to do with the one before."""
+        return quality != self._quality or asked.clock != self._clock or asked.at_ms < self._kept_ms
+
+    def _is_too_late(self, next_ms: int, near_ms: int | None) -> bool:
+        """Whether the next, at this moment, would come after too long a silence."""
+        waits = [wait for wait in (self._silence_ms, near_ms) if wait is not None]
+        return bool(waits) and next_ms > self._kept_ms + min(waits)
+
+    def _keep(self, values: tuple[int, ...], quality: int, asked: Asked) -> tuple[int, ...]:
+        self._kept, self._quality, self._clock = values, quality, asked.clock
+        self._kept_ms = asked.at_ms
+        self._difference.begin()
+        self._begin(asked.at_ms)
+        return values
+
+    def _begin(self, at_ms: int) -> None:
+        """A pause, and a stretch."""
+        self._due_ms = self._due_after(at_ms)
+        self._stretch = _Stretch()
+
+    def _due_after(self, at_ms: int) -> int:
+        """When a pause that begins is over: on the grid of those before, where values come regularly."""
+        is_regular = self._due_ms <= at_ms < self._due_ms + self._pause_ms
+        return (self._due_ms if is_regular else at_ms) + self._pause_ms
+
+
+_EXTREMES: Final[Mapping[str, Callable[[_Stretch], int]]] = {
+    "least_channel": lambda stretch: stretch.least,
+    "most_channel": lambda stretch: stretch.most,
+}
+
+
+class _Limit(NamedTuple):
+    """Bounds of one channel."""
+
+    low: int | None
+    high: int | None
+    margin: int
+
+    def side(self, value: int, margin: int = 0) -> int:
+        """-1 below, 1 above, 0 between, of bounds that are narrower by a margin."""
+        if self.high is not None and value > self.high - margin:
+            return 1
+        return -1 if self.low is not None and value < self.low + margin else 0
+
+
+class _Risks:
+    """What is urgent, and since when something may be about to happen. Of states and limits, only what is good counts;
+    what a contact said last holds while it says nothing."""
+
+    def __init__(self, settings: SamplingSettings) -> None:
+        self._near = settings.near
+        self._while_on = {channel_named(name) for name in settings.near.while_on} if settings.near else set()
+        self._limits: dict[int, _Limit] = {
+            channel_named(name): _Limit(one.low, one.high, one.margin)
+            for one in settings.limits
+            for name in one.channels
+        }
+        self._states: dict[int, int] = {}
+        self._sides: dict[int, int] = {}
+        self._close: set[int] = set()  # channels whose newest value is near a limit
+        self._until_ms: dict[int, int] = {}  # by clock
+
+    def hear(self, sample: Sample) -> bool:
+        """Take in a sample. Returns whether it is urgent."""
+        was_near, was_risky = self.near_ms(sample) is not None, self._is_risky()
+        is_urgent = sample.is_urgent
+        for channel, value, quality in sample.cells:
+            if quality != Quality.GOOD:
+                continue
+            if channel in STATE_CHANNELS:
+                is_urgent |= self._states.get(channel, value) != value
+                self._states[channel] = value
+            if limit := self._limits.get(channel):
+                side = limit.side(value)
+                is_urgent |= side != self._sides.get(channel, 0)
+                self._sides[channel] = side
+                self._close = self._close - {channel} | ({channel} if limit.side(value, limit.margin) else set())
+        is_shock = sample.is_urgent and any(cell.channel == Channel.SHOCK_MG for cell in sample.cells)
+        if self._near is not None and (is_shock or was_risky or self._is_risky()):
+            self._until_ms = {sample.clock: sample.measured_at_ms + _ms(self._near.near_for_s)}
+            is_urgent |= not was_near
+        return is_urgent
+
+    def _is_risky(self) -> bool:
+        """Whether something lasts that makes the near time, as far as is known."""
+        return bool(self._close) or any(self._states.get(channel) for channel in self._while_on)
+
+    def near_ms(self, sample: Sample) -> int | None:
+        """How long a channel may be quiet, if a sample is of the near time; else None."""
+        if self._near is None or not self._until_ms:
+            return None
+        # A clock that had not been heard, or that went back, counts the whole time anew.
+        whole_ms = sample.measured_at_ms + _ms(self._near.near_for_s)
+        until_ms = min(self._until_ms.get(sample.clock, whole_ms), whole_ms)
+        self._until_ms[sample.clock] = until_ms
+        if sample.measured_at_ms > until_ms and not self._is_risky():
+            self._until_ms.clear()
+            return None
+        return _ms(self._near.interval_s)
+
+
+def _ms(seconds: float) -> int:
+    return round(1_000 * seconds)

@@ -1,0 +1,218 @@
+"""What is measured before the time is known: kept without a date, and dated back once a clock tells it.
+
+A sample whose clock is not set waits in a file of its own, with the moment at which it was measured as the computer
+counts it since its start. It has no number yet, for what is numbered and signed never changes. When this start of the
+computer comes to know the time, what waits is reckoned back, each with how far off that may be, and goes to the spool
+before anything newer does. It goes as it is, by a clock that was never set and so evidence of nothing, where the time
+does not become known: after WAIT_MS, when more than READINGS_MAX wait, or when the computer has started anew meanwhile,
+for then nobody knows how long it was off. What is urgent waits too: without a date it would mean nothing to anybody.
+
+On the disk it is frames (spool_log.py): BOOT, then UNDATED, each written and waited for as those of the spool are, so
+that a kill loses none of it. Before some of it is numbered, HANDED says which, and from which number on: who is killed
+between the numbers and the removal of the file finds by it what has been numbered, and numbers nothing twice.
+"""
+
+import contextlib
+import os
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Final, NamedTuple
+from uuid import uuid4
+
+from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.identity import flush_folder
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.spool import Appended, Spool, SpoolError
+from pledgewatch_edge.spool_log import Frame, Kind, content_of, frame, write_durably
+from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
+from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
+
+UNDATED_FILE: Final = "undated.log"
+READINGS_MAX: Final = 10_000
+WAIT_MS: Final = 24 * 3_600_000
+AT_ONCE: Final = 1_000
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_UNDATED: Final = struct.Struct(">HB")  # how many, urgent or not; then the mark of each (u64), then a payload
+_HANDED: Final = struct.Struct(">IQII")  # epoch, number of the first; place in the file of the first, how many
+_FRAME_READINGS: Final = 256
+
+
+class Marked(NamedTuple):
+    """A sample without a date, and the clock's mark of when it was measured."""
+
+    sample: Sample
+    marked_at: int
+
+    @property
+    def is_urgent(self) -> bool:
+        """That of the sample."""
+        return self.sample.is_urgent
+
+
+class Handed(NamedTuple):
+    """What was numbered: what became of it, its newest sample, and whether a date was found for it."""
+
+    appended: Appended
+    newest: Sample
+    is_dated: bool
+
+
+def this_boot() -> str:
+    """What this start of the computer is called; where the kernel does not say it, a name for this process alone."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return uuid4().hex
+
+
+class Undated:
+    """The file of a station. `keep` and `hand_over` may raise SpoolError, and may be called again then."""
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: AgentClock,
+        *,
+        boot: Callable[[], str] = this_boot,
+        readings_max: int = READINGS_MAX,
+        wait_ms: int = WAIT_MS,
+    ) -> None:
+        """Look at what waits in a state folder, of which the caller has sole use."""
+        self._path = folder / UNDATED_FILE
+        self._clock = clock
+        self._boot = boot()
+        self._readings_max = readings_max
+        self._wait_ms = wait_ms
+        with _disk_errors(self._path):
+            data = self._path.read_bytes() if self._path.exists() else b""
+        content = content_of(data)
+        waiting = list(_marked_in(content.frames))
+        self._end = content.end if waiting else 0
+        self._count = len(waiting)
+        self._since = waiting[0].marked_at if waiting else clock.mark()
+        self._is_of_another_boot = bool(waiting) and _boot_in(content.frames) != self._boot
+
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return self._count
+
+    def mark(self) -> int:
+        """The clock's mark of this moment."""
+        return self._clock.mark()
+
+    def is_due(self) -> bool:
+        """Whether what waits need not, or may not, wait any longer."""
+        if not self._count:
+            return False
+        is_over = self._count >= self._readings_max or self._clock.mark() - self._since >= self._wait_ms
+        return self._is_of_another_boot or is_over or self._clock.now()[1] is not Clock.UNSET
+
+    def keep(self, some: Sequence[Marked]) -> None:
+        """Store samples. On return they are on the disk; what waited since another boot must have been handed over."""
+        data = b"" if self._end else frame(Kind.BOOT, self._boot.encode())
+        for is_urgent, group in groupby(some, lambda one: one.is_urgent):
+            while part := list(islice(group, _FRAME_READINGS)):
+                data += _frame_of(part, is_urgent=is_urgent)
+        with _disk_errors(self._path):
+            self._write(data)
+        if not self._count:
+            self._since = some[0].marked_at
+        self._count += len(some)
+
+    def hand_over(self, spool: Spool) -> Handed | None:
+        """Number and store everything that waits, and forget it here; None where all of it had been numbered."""
+        with _disk_errors(self._path):
+            frames = content_of(self._path.read_bytes()).frames
+        waiting = list(_marked_in(frames))
+        place = _numbered(frames, spool)
+        accepted = refused = thinned = 0
+        newest = None
+        is_dated = not self._is_of_another_boot and self._clock.now()[1] is not Clock.UNSET
+        while some := waiting[place : place + AT_ONCE]:
+            samples = [self._dated(one) if is_dated else one.sample for one in some]
+            with _disk_errors(self._path):
+                self._write(frame(Kind.HANDED, _HANDED.pack(spool.epoch, spool.head_sequence + 1, place, len(samples))))
+            appended = spool.append(samples)
+            accepted, refused = accepted + appended.accepted, refused + appended.refused
+            thinned += appended.thinned
+            newest = samples[-1]
+            place += len(samples)
+        with _disk_errors(self._path):
+            self._path.unlink(missing_ok=True)
+            flush_folder(self._path.parent)
+        self._end = self._count = 0
+        self._is_of_another_boot = False
+        return None if newest is None else Handed(Appended(accepted, refused, thinned), newest, is_dated)
+
+    def _dated(self, one: Marked) -> Sample:
+        """A sample at the moment that its mark was, if the time is still known."""
+        dated = self._clock.dated(one.marked_at)
+        if dated is None:
+            return one.sample
+        told = Cell(Channel.CLOCK_UNCERTAINTY_MS, dated.uncertainty_ms)
+        return one.sample._replace(measured_at_ms=dated.at_ms, clock=Clock.BACKDATED, cells=(*one.sample.cells, told))
+
+    def _write(self, data: bytes) -> None:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, self._end)  # what a power cut has torn
+            write_durably(descriptor, data, self._end)
+        finally:
+            os.close(descriptor)
+        if not self._end:
+            flush_folder(self._path.parent)
+        self._end += len(data)
+
+
+def waiting_in(folder: Path) -> int:
+    """How many samples wait for a date, read from the disk only. Raises SpoolError."""
+    path = folder / UNDATED_FILE
+    with _disk_errors(path):
+        return sum(1 for _ in _marked_in(content_of(path.read_bytes()).frames)) if path.exists() else 0
+
+
+def _frame_of(some: Sequence[Marked], *, is_urgent: bool) -> bytes:
+    readings = tuple(
+        Reading(number, one.sample.measured_at_ms, Clock.UNSET, one.sample.cells) for number, one in enumerate(some, 1)
+    )
+    marks = struct.pack(f">{len(some)}Q", *(one.marked_at for one in some))
+    return frame(Kind.UNDATED, _UNDATED.pack(len(some), is_urgent) + marks + encode(Payload(1, readings)))
+
+
+def _marked_in(frames: Sequence[Frame]) -> Iterator[Marked]:
+    """The samples of a file, in the order in which they were kept. A frame that cannot be read is passed over."""
+    for one in frames:
+        if one.kind != Kind.UNDATED:
+            continue
+        with contextlib.suppress(PayloadError, struct.error):
+            count, is_urgent = _UNDATED.unpack_from(one.body)
+            marks = struct.unpack_from(f">{count}Q", one.body, _UNDATED.size)
+            payload = decode(one.body[_UNDATED.size + 8 * count :])
+            for reading, marked_at in zip(payload.readings, marks, strict=False):
+                yield Marked(Sample(reading.measured_at_ms, Clock.UNSET, reading.cells, bool(is_urgent)), marked_at)
+
+
+def _boot_in(frames: Sequence[Frame]) -> str:
+    return next((one.body.decode("utf-8", "replace") for one in frames if one.kind == Kind.BOOT), "")
+
+
+def _numbered(frames: Sequence[Frame], spool: Spool) -> int:
+    """How many of a file's samples have been numbered, by the last word of it and by where the spool's numbers end."""
+    handed = [_HANDED.unpack(one.body) for one in frames if one.kind == Kind.HANDED and len(one.body) == _HANDED.size]
+    if not handed:
+        return 0
+    epoch, first, place, count = handed[-1]
+    done = spool.head_sequence - first + 1 if spool.epoch == epoch else 0
+    return int(place + max(0, min(done, count)))
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """The operating system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise SpoolError(f"{error.filename or path}: {error.strerror}") from error
