@@ -22,8 +22,8 @@ from cryptography.x509.oid import NameOID
 from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sample, samples, station, until
 from fault_proxy import FaultProxy
 
-from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.sending import one_clock
+from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.codec import Committed, encode_committed
 from pledgewatch_wire.reading import Clock, Reading

@@ -60,7 +60,9 @@ def test_what_was_known_before_it_was_sent_shows_nothing_to_be_lost() -> None:
 
 
 @given(spans, words, st.integers(0, 60))
-def test_it_counts_what_is_missing(lengths: list[tuple[Lane, int]], more: list[tuple[int, int]], contiguous: int) -> None:
+def test_it_counts_what_is_missing(
+    lengths: list[tuple[Lane, int]], more: list[tuple[int, int]], contiguous: int
+) -> None:
     window = Window(1_000)
     sent: set[int] = set()
     first = 1

@@ -1,4 +1,4 @@
-"""Thirty days offline, ten minutes of link, offline again, link: the real spool, uplink, broker and cloud, in one process.
+"""Thirty days offline, ten minutes of link, offline again, link: real spool, uplink, broker and cloud in one process.
 
 The thirty days are in the readings and in the cloud's clock, which is set by hand. The link is a proxy that is cut.
 Both sides are killed once: nothing of them is left but their folders.
@@ -31,7 +31,7 @@ from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool import Limits
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import Payload

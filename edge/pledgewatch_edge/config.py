@@ -62,7 +62,8 @@ class UplinkSettings:
     """How readings travel (sending.py). `send_every_s` 0 sends each as soon as it is spooled; urgent ones always go at
     once. Of each lane `in_flight_readings` are sent and not yet committed at most. After `resend_after_s` without
     `committed` they are sent again. That is for what is lost unnoticed, and longer than the cloud's own patience
-    (`committed_after_s`): a gap is answered at once. `bytes_per_day` (0: any) is what a backlog waits for (budget.py)."""
+    (`committed_after_s`): a gap is answered at once. `bytes_per_day` (0: any) is what a backlog waits for (budget.py).
+    """
 
     send_every_s: float = 0.0
     readings_per_payload: int = 60

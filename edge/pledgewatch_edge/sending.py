@@ -274,7 +274,7 @@ class Sending:
         self._backlog_after = payload.last_sequence
         return self._sent(Lane.BACKLOG, payload, finishing=finishing)
 
-    def _has_room(self, lane: Lane, run: list[Reading], finishing: bool) -> bool:  # noqa: FBT001
+    def _has_room(self, lane: Lane, run: list[Reading], finishing: bool) -> bool:
         return finishing or self._window.room(lane) >= len(run)
 
     def _unsent(self, after: int, last: int, limit: int, *, urgent: bool = False) -> list[Reading]:

@@ -128,8 +128,8 @@ class Committed(NamedTuple):
 class Status(NamedTuple):
     """What a device says of itself: connected or not, its epoch, and how its spool stands (counts of readings).
 
-    Of the epoch's readings `dropped_readings` will not come, and the cloud was not told yet as far as the device knows; of those
-    that are spooled `held_back_readings` wait for the budget of bytes.
+    Of the epoch's readings `dropped_readings` will not come, and the cloud was not told yet as far as the device knows;
+    of those that are spooled `held_back_readings` wait for the budget of bytes.
     """
 
     online: bool
