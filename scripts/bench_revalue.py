@@ -20,7 +20,7 @@ import reference_base
 from builders import NOON_MS, Device, book_document, position, temperature
 
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.admission import admit
+from pledgewatch_cloud.decide.admission import Fleet, admit
 from pledgewatch_cloud.decide.batch import Amendment, Entry, Readings, Tick
 from pledgewatch_cloud.decide.collateral import bases, desk, stress
 from pledgewatch_cloud.decide.collateral import sheet as sheet_module
@@ -147,7 +147,7 @@ def _one_reading() -> list[dict[str, Any]]:
     gc.collect()
     gc.freeze()
     reading = device.measure(at_ms, *position((330_000_000, -1_180_000_000)), temperature(5_000))
-    admission = admit(state.devices, state.book, [device.arrival([reading])], {})
+    admission = admit(state.devices, Fleet(state.book.installations, state.identities), [device.arrival([reading])], {})
     entry = Entry(state.entry + 1, at_ms, Readings(admission.accepted))
     said: list[int] = []
 

@@ -151,6 +151,8 @@ def test_near_a_limit_the_rules_tighten_at_once_and_for_a_while_after() -> None:
     assert_kept(
         SamplingSettings(rules=rules(MEANS), limits=LIMITS, near=NEAR), "0:4000* 100:7000 200:7600! 230:7600 260:4000*"
     )
+    short = "0:4000* 20:9000 door_open@25:1! 30:4000 door_open@35:0! 40:4000 300:4000*"
+    assert_kept(SamplingSettings(rules=rules(MEANS), near=NearSettings(near_for_s=0.0)), short)
 
 
 NEARNESS = {
@@ -163,6 +165,7 @@ NEARNESS = {
         "door_open@0:1! 0:4000* door_open@5000:1* 5060:4000* door_open@5070:0~sensor_gone* 9000:4000* 9060:4000*"
     ),
     "by any clock": "door_open@10:1/unset! 0:4000* door_open@20:0/unset! 60:4000* 599:4000* 601:4000 700:4000",
+    "by a clock that went back": "door_open@9000:1! door_open@9010:0! 0:4000* 60:4000* 599:4000* 601:4000 661:4000",
     "a door is not light": "0:4000* motion@10:1* 60:4000 120:4000",
 }
 
@@ -234,6 +237,16 @@ def test_the_least_and_the_most_go_with_the_mean() -> None:
         assert found[9] == [5_040, 4_600, 5_500], "the mean is as before, the extremes are not"
 
 
+def test_the_first_mean_after_a_value_by_itself_is_kept_for_its_extremes() -> None:
+    rule = {**MEANS, "most_channel": "temperature_7_mc", "change": 100, "max_silence_s": 3_600.0}
+    sampler = Sampler(SamplingSettings(rules=rules(rule)))
+    told = [
+        sampler.take(Sample(TIME_MS + 300_000 * place, Clock.GPS, (Cell(Channel.TEMPERATURE_MC, 5_000 + place),)))
+        for place in range(3)
+    ]
+    assert [[cell.value for cell in one.cells] if one else None for one in told] == [[5_000], [5_001, 5_001], None]
+
+
 def place(second: int, north_m: float, speed_mmps: int = 0, quality: int = 0) -> Sample:
     """A fix so far north of where the asset rests."""
     latitude = 337_000_000 + round(north_m / 0.011132)
@@ -256,6 +269,10 @@ PLACES = {
     ],
     "three in a row are somewhere else": [(0, 0, 0, True), (1, 60, 0, False), (2, 60, 0, False), (3, 60, 0, True)],
     "one is, where the receiver says that it moves": [(0, 0, 0, True), (1, 40, 9_000, False), (2, 51, 2_000, True)],
+    "what was kept as a proof begins a new count": [
+        *((0, 0, 0, True), (1_800, 60, 0, False), (3_599, 60, 0, True)),
+        *((3_600, 0, 0, False), (3_601, 0, 0, False), (3_602, 0, 0, True)),
+    ],
     "the same place is proven": [(0, 0, 0, True), (1_800, 5, 0, False), (3_599, 5, 0, True), (3_600, 5, 0, False)],
 }
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_edge_spool_bounds import all_of, fill
 
-from pledgewatch_cloud.decide.admission import Admission, Refusal, admit, committed_of, overlapping, replayed
+from pledgewatch_cloud.decide.admission import Admission, Fleet, Refusal, admit, committed_of, overlapping, replayed
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.decide.book import Book, amend, empty
 from pledgewatch_cloud.decide.payloads import Received, read_all
@@ -71,8 +71,9 @@ class Cloud:
             for key, leaf in self.leaves.items()
             if any(first <= key[2] <= last for _, _, first, last in asked)
         }
-        admission = admit(self.devices, self.book, arrivals, stored)  # type: ignore[arg-type]
-        again = replayed(self.devices, self.book, admission.accepted, admission.suspicions)  # type: ignore[arg-type]
+        fleet = Fleet(self.book.installations)
+        admission = admit(self.devices, fleet, arrivals, stored)  # type: ignore[arg-type]
+        again = replayed(self.devices, fleet, admission.accepted, admission.suspicions)  # type: ignore[arg-type]
         assert again.devices == admission.devices, "the journal says the same"
         self.devices |= admission.devices
         for one in admission.accepted:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.messages import MessageType
 from pledgewatch_cloud.decide.milestones.lifecycle import RELEASING
+from pledgewatch_cloud.identity.settings import DevicesSettings
 from pledgewatch_cloud.journal.outbox import CORE, Begin
 from pledgewatch_cloud.logs import LogFormat
 from pledgewatch_cloud.loopback import is_loopback
@@ -513,8 +514,8 @@ class LoginSettings:
 @dataclass(frozen=True, slots=True)
 class CloudSettings:
     """The whole file. Without [core] its messages wait in the outbox; without [clock] the machine's clock counts;
-    without [registry] goods are claimed here alone; without [login] who asks shows a key or a token; without [demo] the
-    console has no banner."""
+    without [registry] goods are claimed here alone; without [login] who asks shows a key or a token; without [devices]
+    no device is given a certificate; without [demo] the console has no banner."""
 
     service: ServiceSettings
     broker: BrokerSettings = field(default_factory=BrokerSettings)
@@ -530,6 +531,7 @@ class CloudSettings:
     endpoints: tuple[EndpointSettings, ...] = ()
     registry: MembershipSettings | None = None
     login: LoginSettings | None = None
+    devices: DevicesSettings | None = None
     clock: ClockSettings | None = None
     demo: DemoSettings | None = None
 
@@ -586,6 +588,7 @@ class CloudSettings:
             "[login] ca_file": None if self.login is None else self.login.ca_file,
             **({} if self.core is None else self.core.secrets("[core]")),
             **({} if self.registry is None else self.registry.files()),
+            **({} if self.devices is None else self.devices.files()),
             **{
                 place: path
                 for one in self.endpoints

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from pledgewatch_cloud import signing_key
 from pledgewatch_cloud.config import LoginSettings, MembershipSettings, ReceiptsSettings, SenderSettings
+from pledgewatch_cloud.identity import authority, claim_code
+from pledgewatch_cloud.identity.authority import Authority, AuthorityError
+from pledgewatch_cloud.identity.registrar import Broker, Terms
+from pledgewatch_cloud.identity.settings import DevicesSettings
 from pledgewatch_cloud.membership.marks_key import MarksKey
 from pledgewatch_cloud.notices.senders import SenderKeys, Senders
 from pledgewatch_cloud.receipts.signer import Signer, signer
@@ -82,6 +86,26 @@ def signer_of(receipts: ReceiptsSettings) -> Signer | None:
         return signer(signing_key.load(receipts.issuer_key_file), receipts.base_url)
     except signing_key.SigningKeyError as error:
         raise CredentialError(f"[receipts] issuer_key_file: {error}") from None
+
+
+def authority_of(one: DevicesSettings) -> tuple[Authority, Terms]:
+    """Who signs certificates of devices, and what goes with them. Raises CredentialError."""
+    try:
+        signs = authority.load(one.authority_certificate_file, one.authority_key_file)
+        care = signing_key.load(one.care_key_file).public_key().public_bytes_raw().hex()
+        ca_sha256 = None if one.public_ca_file is None else claim_code.fingerprint(one.public_ca_file)
+        broker_ca = one.broker_ca_file.read_text(encoding="ascii")
+    except (AuthorityError, signing_key.SigningKeyError) as error:
+        raise CredentialError(f"[devices] {error}") from None
+    except OSError as error:
+        raise CredentialError(f"[devices] {error.filename} cannot be read: {error.strerror}") from None
+    except ValueError:
+        text = "broker_ca_file or public_ca_file is no certificate in PEM"
+        raise CredentialError(f"[devices] {text}; put the authority's there") from None
+    users = frozenset({one.cloud_user, one.health_user} - {""})
+    broker = Broker(one.broker_host, one.broker_port, broker_ca)
+    url = one.public_url.rstrip("/")
+    return signs, Terms(url, ca_sha256, broker, care, one.certificate_days, users)
 
 
 def _text_in(path: Path) -> str:

@@ -11,10 +11,13 @@ What an access list cannot do: Mosquitto grants every subscription, and delivers
 may connect at all may do so under the client id of another, whose connection ends then; nothing is read or said by it.
 """
 
+import contextlib
+import os
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pledgewatch_cloud.decide.items.assets import Installation
@@ -26,6 +29,7 @@ CLOUD_USER: Final = "cloud"
 UPTIME: Final = "$SYS/broker/uptime"
 """What whoever asks for the broker's health may read."""
 
+_READABLE: Final = 0o644  # no file holds a secret, and Mosquitto is another user
 _SAID: Final = (Kind.UP, Kind.STATUS)
 _HEARD: Final = (Kind.COMMITTED, Kind.SETTINGS, Kind.COMMAND)
 
@@ -75,6 +79,22 @@ def configuration_of(listener: Listener) -> str:
     """The configuration: TLS with client certificates and nothing else, sessions kept, nothing dropped in silence."""
     revoked = "" if listener.crl_file is None else f"\ncrlfile {listener.crl_file}"
     return _CONFIGURATION.format(listener=listener, revoked=revoked, size=MAX_PAYLOAD_BYTES)
+
+
+def replace(output: Path, data: bytes) -> None:
+    """Put a file there by rename: a broker that reads it again meanwhile must not read half of it. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), _READABLE)
+        Path(name).replace(output)
+    except OSError:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
 
 
 _HEAD = """# Made by `pledgewatch-cloud broker acl` of the book's installations; make it again when they change.

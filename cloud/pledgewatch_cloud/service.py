@@ -28,11 +28,21 @@ from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.config import BrokerSettings, CloudSettings, DropSettings, LoginSettings, MembershipSettings
 from pledgewatch_cloud.configured import broker_address, clock_of, series_of
-from pledgewatch_cloud.credentials import CredentialError, client_secret, member_keys, sender_keys, signer_of, token_in
+from pledgewatch_cloud.credentials import (
+    CredentialError,
+    authority_of,
+    client_secret,
+    member_keys,
+    sender_keys,
+    signer_of,
+    token_in,
+)
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.drop_folder import DropFolder, Taker
 from pledgewatch_cloud.follower import keep_following
+from pledgewatch_cloud.identity.broker_files import BrokerFiles, files_of
+from pledgewatch_cloud.identity.registrar import Registrar
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.connect import connect_subscriber
 from pledgewatch_cloud.ingest.hearing import Hearing
@@ -93,6 +103,8 @@ class _Open(NamedTuple):
     subscriber: Subscriber
     membership: Membership | None
     login: Login | None
+    registrar: Registrar | None
+    broker_files: BrokerFiles | None
     metrics: Metrics
     submissions: Submissions
     stock_reports: StockReports
@@ -118,6 +130,7 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
         raise ServiceError("\n".join(faults))
     token, senders = token_in(settings.api.token_file), Senders(sender_keys(settings.senders))
     signer = signer_of(settings.receipts)
+    devices = None if settings.devices is None else authority_of(settings.devices)
     listener = stack.enter_context(listen("the API", settings.api.host, settings.api.port, "[api]"))
     stack.enter_context(sole_use(settings.service.data_folder, "pledgewatch-cloud"))
     store = SqliteStore(settings.service.data_folder)
@@ -136,9 +149,17 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     subscriber = await _subscriber(settings, stack)
     membership = await _membership(settings.registry, writer, stack)
     login = await _login(settings.login, stack)
-    counts = Metrics(), Submissions(), StockReports()
+    registrar = broker_files = None
+    if settings.devices is not None and devices is not None:
+        registrar = Registrar(writer, *devices, clock=SystemClock(), journal_clock=clock)
+        broker_files = files_of(settings.devices, writer, devices[0], SystemClock())
     return _Open(
-        listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, login, *counts
+        *(listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, login),
+        registrar=registrar,
+        broker_files=broker_files,
+        metrics=Metrics(),
+        submissions=Submissions(),
+        stock_reports=StockReports(),
     )
 
 
@@ -162,6 +183,8 @@ async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyn
             loops[taker.noun] = DropFolder(drop.drop_folder, taker, drop.look_every_s).run()
     if opened.membership is not None:
         loops["registry"] = opened.membership.run()
+    if opened.broker_files is not None:
+        loops["broker's files"] = opened.broker_files.run()
     if opened.login is not None:
         loops["login"] = opened.login.provider.run()
     async with asyncio.TaskGroup() as group:
@@ -210,6 +233,7 @@ def _service(settings: CloudSettings, opened: _Open) -> Service:
         clock=opened.clock,
         membership=opened.membership,
         login=opened.login,
+        registrar=opened.registrar,
         requests_per_minute=settings.api.requests_per_minute,
         requests_per_minute_of=settings.api.requests_per_minute_of.set_ones(),
         body_s=settings.api.body_s,

@@ -19,6 +19,7 @@ from pledgewatch_edge.logs import to_stream
 from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import Station
+from pledgewatch_edge.tls_identity import standing_of
 from pledgewatch_wire import __version__
 from pledgewatch_wire.piped import piped
 from pledgewatch_wire.settings import SettingsError
@@ -35,7 +36,7 @@ def add_station_commands(commands: "argparse._SubParsersAction[argparse.Argument
         "identity", help="print who each device is, one JSON object a line; makes keys that are needed"
     )
     status_parser = commands.add_parser(
-        "status", help="print how each spool stands, one JSON object a line; the program may be running"
+        "status", help="print how each spool and certificate stand, one JSON object a line; the program may be running"
     )
     for parser in (run_parser, identity_parser, status_parser):
         parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML")
@@ -74,9 +75,11 @@ def identity_of(station: Station) -> Mapping[str, object]:
 
 
 def status_of(station: Station) -> Mapping[str, object]:
-    """How a station's spool stands, and its budget. Raises SpoolError."""
-    folder = station.settings.device.state_folder
-    return status(folder) | budget_status(folder, station.settings.uplink.bytes_per_day)
+    """How a station's spool, its budget and its certificate stand. Raises SpoolError."""
+    device = station.settings.device
+    folder = device.state_folder
+    budget = budget_status(folder, station.settings.uplink.bytes_per_day)
+    return {**status(folder), **budget, **standing_of(folder, device.pkcs11)}
 
 
 def guarded(action: Callable[[], int], errors: TextIO) -> int:

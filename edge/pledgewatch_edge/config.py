@@ -19,16 +19,37 @@ DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pkcs11Settings:
+    """A token that holds the key of TLS: the library that reaches it, the token and the key in it by their labels, and
+    the file with its PIN. The key is made in the token when the device is claimed, and never leaves it."""
+
+    module: Path
+    token_label: str
+    key_label: str
+    pin_file: Path
+
+    def __post_init__(self) -> None:
+        if not self.token_label or not self.key_label:
+            raise ValueError("token_label or key_label is empty; name the token and the key in it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSettings:
-    """Who the device is, and the folder that holds its key, its counters and its spool."""
+    """Who the device is, and the folder that holds its keys, its counters and its spool. `cloud_url` is where its
+    certificate is renewed (none: it is not), `cloud_ca_file` whom to know the cloud by (none: as any computer does)."""
 
     operator: str
     name: str
     state_folder: Path
+    cloud_url: str | None = None
+    cloud_ca_file: Path | None = None
+    pkcs11: Pkcs11Settings | None = None
 
     def __post_init__(self) -> None:
         require_name("operator", self.operator)
         require_name("name", self.name)
+        if self.cloud_ca_file and self.cloud_url is None:
+            raise ValueError("cloud_ca_file needs a cloud_url; add cloud_url")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +154,12 @@ class StationSettings(SharedSettings):
 
 def check_files(settings: SharedSettings, file: Path) -> None:
     """Refuse a configuration whose named files cannot be read (SettingsError). Looks for no device and no network."""
-    if errors := unreadable(broker_files("[broker]", settings.broker)):
+    named = broker_files("[broker]", settings.broker)
+    if isinstance(settings, StationSettings):
+        named |= {"[device] cloud_ca_file": settings.device.cloud_ca_file}
+        if settings.device.pkcs11 is not None:
+            named |= {f"[device] pkcs11 {key}": getattr(settings.device.pkcs11, key) for key in ("module", "pin_file")}
+    if errors := unreadable(named):
         raise SettingsError(file, errors)
 
 

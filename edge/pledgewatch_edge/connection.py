@@ -12,7 +12,8 @@ socket stays open, and its thread may still be connecting when the task is cance
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import aiomqtt
@@ -20,7 +21,10 @@ from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from pledgewatch_edge.clock import RELEASED_MS, system_ms
 from pledgewatch_edge.config import BrokerSettings
+from pledgewatch_edge.identity import StateError
+from pledgewatch_edge.tls import Shown, client_context
 from pledgewatch_wire.mqtt_settings import MqttProtocol
 
 PUBLISHES_MAX: Final = 16  # publishes that wait for their PUBACK at the same time
@@ -32,24 +36,54 @@ THREAD_S: Final = 6.0  # paho gives up on a TCP connection after 5
 SESSION_EXPIRY_S: Final = 7 * 86_400
 _INCOMING_MAX: Final = 64
 _UNSUPPORTED_PROTOCOL_CODES: Final = (1, 0x84)  # in a CONNACK of 3.1.1, of 5
+_NOT_AUTHORIZED: Final = 0x87  # in a PUBACK of 5
+_NOT_LET_IN: Final = (
+    4,
+    5,
+    0x86,
+    0x87,
+    0x8A,
+    0x8C,
+)  # user or password, not authorized, banned: in a CONNACK of 3.1.1, of 5
 _VERSIONS: Final = {MqttProtocol.V5: aiomqtt.ProtocolVersion.V5, MqttProtocol.V311: aiomqtt.ProtocolVersion.V311}
 log = logging.getLogger(__name__)
+library_log = logging.getLogger(f"{__name__}.library")
+# What becomes of a connection is said once by whoever owns it, and not at each try.
+library_log.addFilter(lambda record: not str(record.msg).startswith("failed to receive on socket"))
+
+
+class RefusedError(aiomqtt.MqttError):
+    """The broker understood who we are, and does not let us in; the text says why."""
 
 
 class Connector:
-    """Opens connections to one broker under one client id, and remembers which protocol it speaks."""
+    """Opens connections to one broker under one client id, and remembers which protocol it speaks. `shown` is what it
+    shows of itself, where it does."""
 
-    def __init__(self, settings: BrokerSettings, client_id: str) -> None:
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        shown: Shown | None = None,
+        *,
+        now_ms: Callable[[], int] = system_ms,
+    ) -> None:
         self._settings = settings
         self._client_id = client_id
+        self._shown = shown
+        self._now_ms = now_ms
+        self._refusal: str | None = None  # of the connection that is being opened
+        self._is_denied = False  # what the latest connection has published was not taken
+        self._has_said_timeless = False
         self._only: MqttProtocol | None = None if settings.protocol == MqttProtocol.AUTO else settings.protocol
         self._has_spoken_5 = False
         self.protocol: MqttProtocol | None = None  # of the latest connection
 
     @contextlib.asynccontextmanager
-    async def connect(self, will: aiomqtt.Will) -> AsyncIterator[aiomqtt.Client]:
-        """A connected client. Raises aiomqtt.MqttError where there is none to be had, or when it is lost."""
-        client = await self._open(will)
+    async def connect(self, will: aiomqtt.Will, shown: Shown | None = None) -> AsyncIterator[aiomqtt.Client]:
+        """A connected client; `shown` is what it shows of itself this time, where that is another. Raises
+        aiomqtt.MqttError where there is none to be had, or when it is lost; RefusedError where we are not let in."""
+        client = await self._open(will, shown or self._shown)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_exit(client.__aexit__)
             try:
@@ -57,25 +91,80 @@ class Connector:
             finally:
                 client.timeout = GOODBYE_S
 
-    async def _open(self, will: aiomqtt.Will) -> aiomqtt.Client:
+    def require_heard(self) -> None:
+        """Raise RefusedError where the broker has taken nothing of what the latest connection said, for it may not say
+        it. MQTT 3.1.1 has no word for that."""
+        if self._is_denied:
+            raise RefusedError("it may say nothing under its topics any more")
+
+    async def _open(self, will: aiomqtt.Will, shown: Shown | None) -> aiomqtt.Client:
         if self._only is not None:
-            return await self._open_with(self._only, will, PATIENCE_S)
+            return await self._open_with(self._only, will, PATIENCE_S, shown)
         try:
-            client = await self._open_with(MqttProtocol.V5, will, V5_PATIENCE_S)
+            client = await self._open_with(MqttProtocol.V5, will, V5_PATIENCE_S, shown)
+        except RefusedError:
+            raise
         except aiomqtt.MqttError as error:
             if isinstance(error, aiomqtt.MqttCodeError) and not _is_unsupported(error):
                 raise  # it understood us and does not want us
         else:
             self._has_spoken_5 = True
             return client
-        client = await self._open_with(MqttProtocol.V311, will, PATIENCE_S)
+        client = await self._open_with(MqttProtocol.V311, will, PATIENCE_S, shown)
         if not self._has_spoken_5:  # else it was the link
             self._only = MqttProtocol.V311
             log.info("broker speaks no MQTT 5, keeping to 3.1.1")
         return client
 
-    async def _open_with(self, protocol: MqttProtocol, will: aiomqtt.Will, patience_s: float) -> aiomqtt.Client:
-        client = self._client(protocol, will, patience_s)
+    async def _open_with(
+        self, protocol: MqttProtocol, will: aiomqtt.Will, patience_s: float, shown: Shown | None
+    ) -> aiomqtt.Client:
+        self._refusal, self._is_denied = None, False
+        try:
+            return await self._opened(self._client(protocol, will, patience_s, await self._tls(shown)), protocol)
+        except aiomqtt.MqttError as error:
+            if self._refusal is not None:
+                raise RefusedError(self._refusal) from error
+            if isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) in _NOT_LET_IN:
+                raise RefusedError(f"it may not connect ({error})") from error
+            raise
+
+    async def _tls(self, shown: Shown | None) -> ssl.SSLContext | None:
+        """How to speak TLS; None where it is not spoken. Made anew for each connection, as its files may be new."""
+        ca_file = (shown and shown.ca_file) or self._settings.ca_file
+        if ca_file is None:
+            return None
+        judges_time = self._now_ms() >= RELEASED_MS
+        if not judges_time and not self._has_said_timeless:
+            self._has_said_timeless = True
+            log.warning("this computer's clock is not set, so the broker's certificate is not judged by time")
+        try:
+            return await asyncio.to_thread(
+                client_context, ca_file=ca_file, shown=shown, judges_time=judges_time, on_refusal=self._note_refusal
+            )
+        except ssl.SSLError as error:
+            raise aiomqtt.MqttError(f"the certificates for the broker cannot be used: {error}") from error
+        except OSError as error:
+            raise aiomqtt.MqttError(f"{error.filename}: {error.strerror}") from error
+        except StateError as error:
+            raise aiomqtt.MqttError(str(error)) from error
+
+    def _note_refusal(self, why: str) -> None:
+        self._refusal = why
+
+    def _heed_denials(self, client: aiomqtt.Client) -> None:
+        """Note that a publication was denied, which aiomqtt does not tell."""
+        paho = client._client  # noqa: SLF001 - aiomqtt shows its callbacks nowhere else
+        on_publish: Any = paho.on_publish
+
+        def noted(one: Any, userdata: Any, number: int, code: Any, properties: Any) -> None:
+            self._is_denied |= getattr(code, "value", code) == _NOT_AUTHORIZED
+            on_publish(one, userdata, number, code, properties)
+
+        paho.on_publish = noted
+
+    async def _opened(self, client: aiomqtt.Client, protocol: MqttProtocol) -> aiomqtt.Client:
+        self._heed_denials(client)
         closed = _watch(client)
         opening = asyncio.ensure_future(client.__aenter__())
         closing = asyncio.ensure_future(closed.wait())
@@ -102,16 +191,11 @@ class Connector:
         self.protocol = protocol
         return client
 
-    def _client(self, protocol: MqttProtocol, will: aiomqtt.Will, patience_s: float) -> aiomqtt.Client:
+    def _client(
+        self, protocol: MqttProtocol, will: aiomqtt.Will, patience_s: float, tls: ssl.SSLContext | None
+    ) -> aiomqtt.Client:
         settings = self._settings
         is_5 = protocol == MqttProtocol.V5
-        tls = None
-        if settings.ca_file is not None:
-            tls = aiomqtt.TLSParameters(
-                ca_certs=str(settings.ca_file),
-                certfile=str(settings.certificate_file) if settings.certificate_file else None,
-                keyfile=str(settings.key_file) if settings.key_file else None,
-            )
         return aiomqtt.Client(
             settings.host,
             settings.port,
@@ -128,7 +212,8 @@ class Connector:
             max_queued_outgoing_messages=2 * PUBLISHES_MAX,
             max_inflight_messages=PUBLISHES_MAX,
             properties=_properties() if is_5 else None,
-            tls_params=tls,
+            tls_context=tls,
+            logger=library_log,
         )
 
     def _password(self) -> str | None:

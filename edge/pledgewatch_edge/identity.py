@@ -14,6 +14,8 @@ The state folder holds, besides the spool:
   The spool knows its own numbers; the tally knows them after the spool is lost, and notices a spool that went back in
   time (a restored copy, a journal file deleted), which would give numbers a second time.
 - `agent.lock`: held by the one agent that may use the folder.
+
+What lets the device into the broker is beside them (tls_identity.py).
 """
 
 import contextlib
@@ -60,7 +62,7 @@ def load_or_create_key(folder: Path) -> Ed25519PrivateKey:
         path = folder / KEY_FILE
         if not path.exists():
             if not (folder / EPOCH_FILE).exists():
-                _replace(folder / EPOCH_FILE, b"0\n")
+                replace_file(folder / EPOCH_FILE, b"0\n")
             _create_key(path)
         return _load_key(path)
     except OSError as error:
@@ -101,8 +103,21 @@ def raise_epoch(folder: Path, known: int) -> int:
             f"{folder}: this device has begun {MAX_EPOCH} epochs, more than the cloud takes; find out why "
             "its spool breaks, and register it anew under another name with an empty state_folder"
         )
-    _replace(folder / EPOCH_FILE, f"{epoch}\n".encode("ascii"))
+    replace_file(folder / EPOCH_FILE, f"{epoch}\n".encode("ascii"))
     return epoch
+
+
+def begin_above(folder: Path, known: int, spool_epoch: int) -> None:
+    """Let no epoch of this folder be one that the cloud has seen, the highest of which is `known`. `spool_epoch` is
+    that of the spool that is there, 0 for none. May be done again.
+
+    A spool whose epoch the cloud has seen may be a copy from an older card, and to go on with it would give numbers
+    twice; with the counter above it, it is moved aside when it is opened next, and its readings go into a new one.
+    """
+    counter = read_epoch(folder) or 0
+    wanted = known + 1 if 0 < spool_epoch <= known else known
+    if counter < wanted or read_epoch(folder) is None:
+        replace_file(folder / EPOCH_FILE, f"{max(counter, wanted, spool_epoch)}\n".encode("ascii"))
 
 
 @contextlib.contextmanager
@@ -200,10 +215,12 @@ def _read_slots(descriptor: int) -> Totals:
     return max(found)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put `content` in the place of a file so that a power cut leaves the old or the new, whole."""
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
+    fresh = path.with_name(path.name + ".part")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

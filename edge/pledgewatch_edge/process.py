@@ -22,7 +22,9 @@ from pledgewatch_edge.logs import about_device, leaves
 from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
 from pledgewatch_edge.station import Station, keep_running
 
-THREADS_EACH: Final = 6  # to append, forget and read; to connect; for two sensors. They are made when they are needed
+THREADS_EACH: Final = (
+    7  # to append, forget and read; to connect; to renew; for two sensors. They are made when they are needed
+)
 log = logging.getLogger(__name__)
 
 

@@ -30,7 +30,7 @@ from typing import Final, NamedTuple, Protocol
 from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sampling_settings import POSITION, STATES, RuleSettings, SamplingSettings
 from pledgewatch_edge.sensors import channel_named
-from pledgewatch_wire.reading import NO_VALUE_FROM, STATE_CHANNELS, Cell, Channel, Quality
+from pledgewatch_wire.reading import STATE_CHANNELS, Cell, Channel, Quality
 
 AWAY_FIXES: Final = 3
 MOVING_MMPS: Final = 2_000
@@ -196,7 +196,7 @@ class _Track:
         if kept is None or asked.is_urgent or self._is_apart(quality, asked):
             return self._keep(values, quality, asked)
         next_ms = at_ms + step_ms
-        if self._average_ms and asked.near_ms is None and quality < NO_VALUE_FROM:
+        if self._average_ms and asked.near_ms is None:
             self._stretch.add(values[0])
             if at_ms < self._due_ms:
                 return None
@@ -205,9 +205,8 @@ class _Track:
             next_ms = at_ms + (-(-wait_ms // step_ms) * step_ms if step_ms else wait_ms)
         else:
             self._stretch = _Stretch()
-        due_ms = self._due_ms if asked.near_ms is None else min(self._due_ms, self._kept_ms + asked.near_ms)
         is_wanted = self._difference.is_beyond(kept, values) or quality != Quality.GOOD
-        if (is_wanted and at_ms >= due_ms) or self._is_too_late(next_ms, asked.near_ms):
+        if (is_wanted and at_ms >= self._due_ms) or self._is_too_late(next_ms, asked.near_ms):
             return self._keep(values, quality, asked)
         if self._average_ms and at_ms >= self._due_ms:
             self._begin(at_ms)

@@ -147,6 +147,17 @@ def status(folder: Path) -> dict[str, int | str | None]:
     }
 
 
+def whose_spool(folder: Path) -> tuple[str, int]:
+    """Whose the spool of a state folder is, and its epoch; empty and 0 where there is none. One that is broken at its
+    beginning is nobody's."""
+    paths = [path for _, _, path in segments_in(folder / SPOOL_FOLDER)]
+    if not paths:
+        return "", 0
+    with _disk_errors():
+        segment, _ = _segment_or_bare(paths[-1])
+    return segment.head.device, segment.head.epoch
+
+
 def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
     """The segments of the newest epoch as far as they can be read, up to where it is signed and committed. One that the
     agent removes meanwhile is passed over."""
@@ -183,6 +194,9 @@ def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
             segments.append(segment)
             contents.append(content)
     last = segments[-1]
+    counter = read_epoch(folder.parent) or 0
+    if counter > last.head.epoch:
+        raise SpoolCorruptError(f"it is of epoch {last.head.epoch}, and the counter is at {counter}")
     if totals.epoch == last.head.epoch and totals.head_sequence > last.last:
         raise SpoolCorruptError(f"it ends at {last.last}, but {totals.head_sequence} was given before")
     if torn:  # only now: what is broken is evidence, and is not written to

@@ -2,6 +2,8 @@
 
     sensors -> sampler -> recorder -> spool -> uplink -> broker
 
+Beside the uplink its certificate is renewed, where the device was claimed (renewal.py).
+
 Everything open is a context manager, everything running is a named task of one group. Three things end a station: a
 stop, a task that fails, a state folder that cannot be used. After a stop the sensors end first, then the recorder has
 written and signed what it has, then the uplink has sent what it can and has said that the device is offline, then the
@@ -28,10 +30,12 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.tls_identity import TlsIdentity
 from pledgewatch_edge.undated import Undated
 from pledgewatch_edge.uplink import Uplink
 
@@ -81,7 +85,10 @@ async def run_station(
                 spool.spooled,
                 public_key_hex(key),
             )
+            identity = TlsIdentity(settings.device.state_folder, settings.device.pkcs11)
+            await asyncio.to_thread(identity.mend)
             uplink = Uplink(settings, spool)
+            renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with)
             undated = Undated(settings.device.state_folder, clock or AgentClock())
             hold_s = settings.spool.hold_s
             recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=hold_s, undated=undated)
@@ -91,10 +98,11 @@ async def run_station(
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(uplink.run(), name="uplink")
                 recording = group.create_task(recorder.run(), name="recorder")
+                renewing = [group.create_task(renewal.run(), name="renewal")] if settings.device.cloud_url else []
                 measuring = [group.create_task(recorder.record(one), name=f"sensor {one.name}") for one in sensors]
                 await stop.wait()
                 log.info("stopping")
-                await _end(measuring)
+                await _end([*measuring, *renewing])
                 await recorder.finish()
                 await recording
                 uplink.finish()

@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import SystemRandom
 from types import MappingProxyType
@@ -28,10 +28,12 @@ import aiomqtt
 
 from pledgewatch_edge.budget import Budget, on_the_wire
 from pledgewatch_edge.config import StationSettings
-from pledgewatch_edge.connection import PUBLISHES_MAX, Connector
+from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, RefusedError
 from pledgewatch_edge.logs import World, leaves
 from pledgewatch_edge.sending import Outgoing, Sending
 from pledgewatch_edge.spool import Spool, SpoolError
+from pledgewatch_edge.tls import Shown, shown_to_broker
+from pledgewatch_edge.tls_identity import BROKER, CERTIFICATE_FILE, Standing
 from pledgewatch_edge.window import Lane
 from pledgewatch_wire import __version__
 from pledgewatch_wire.backoff import jittered_backoff
@@ -45,6 +47,7 @@ OFFLINE_S: Final = 1.5
 BACKLOG_PUBLISHES_MAX: Final = 2
 CONNECTION_BYTES: Final = 1_000
 CONNECTION_TLS_BYTES: Final = 6_000
+REFUSED_MAX_S: Final = 900.0  # between two tries of one who is not let in; each costs a handshake
 log = logging.getLogger(__name__)
 
 # Takes what the cloud has said under one kind, unread. Returns why it was ignored; None where it was not.
@@ -74,6 +77,7 @@ class Uplink:
         spool: Spool,
         *,
         hearers: Mapping[Kind, Hearer] = MappingProxyType({}),
+        standing: Standing | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         device = settings.device
@@ -84,7 +88,12 @@ class Uplink:
         self._random = SystemRandom()
         self._topics = {kind: topic(device.operator, device.name, kind) for kind in Kind}
         self._hearers = {Kind.COMMITTED: self._hear_committed, **hearers}
-        self._connector = Connector(settings.broker, f"{device.operator}.{device.name}")
+        shown = shown_to_broker(settings.broker, device, device.state_folder / CERTIFICATE_FILE)
+        self._connector = Connector(settings.broker, f"{device.operator}.{device.name}", shown)
+        self.standing = standing or Standing(device.state_folder)
+        self._trial: tuple[Shown, asyncio.Future[bool]] | None = None  # what is shown at the next connection instead
+        self._tried: asyncio.Future[bool] | None = None  # that of the connection there is
+        self._again = asyncio.Event()  # end this connection, and open the next at once
         budget = Budget(device.state_folder, settings.uplink.bytes_per_day, monotonic=monotonic)
         self._sending = Sending(settings.uplink, spool, budget, self._topics[Kind.UP], monotonic)
         self._backlog_publishes = 0
@@ -116,6 +125,14 @@ class Uplink:
         """The spool has grown."""
         self._work.set()
 
+    async def try_with(self, shown: Shown) -> bool:
+        """Connect anew, showing something else; whether the broker let us in so. That connection is used on; the one
+        after it shows what the settings say again."""
+        trial: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._trial = shown, trial
+        self._again.set()
+        return await trial
+
     def finish(self) -> None:
         """Send what has not been sent, as far as that goes at once, say that the device is offline, and end `run`."""
         self._finishing.set()
@@ -126,32 +143,50 @@ class Uplink:
         attempt = -1
         while not self._finishing.is_set():
             connections = self.counts.connections
+            maximum_s, is_trial = self._reconnect_max_s, self._trial is not None
+            self._again.clear()
             try:
                 await self._connection()
+            except* RefusedError as errors:
+                self._world.lost(f"it does not let us in{' with the new certificate' if is_trial else ''}")
+                if not is_trial:
+                    await self.standing.refused(BROKER, str(leaves(errors)[0]))
+                    maximum_s = max(maximum_s, REFUSED_MAX_S)
             except* (aiomqtt.MqttError, SpoolError) as errors:
                 self._world.lost("; ".join(str(error) or repr(error) for error in leaves(errors)))
             self.is_connected = False
             if self._finishing.is_set():
                 break
-            attempt = 0 if self.counts.connections > connections else attempt + 1
-            wait_s = jittered_backoff(attempt, maximum_s=self._reconnect_max_s, random=self._random)
-            await _wait(self._finishing, wait_s)
+            is_fresh = self.counts.connections > connections and self.standing.by(BROKER) is None
+            attempt = 0 if is_fresh else attempt + 1
+            wait_s = jittered_backoff(attempt, maximum_s=maximum_s, random=self._random)
+            await _wait(self._finishing, wait_s, self._again)
 
     async def _connection(self) -> None:
         """One connection, from the first word to the last."""
         will = aiomqtt.Will(self._topics[Kind.STATUS], self._status(online=False), qos=1, retain=True)
-        async with self._connector.connect(will) as client:
+        shown, self._tried = self._trial or (None, None)
+        self._trial = None
+        with _told_at_end(self._tried):
+            await self._connection_with(will, shown)
+
+    async def _connection_with(self, will: aiomqtt.Will, shown: Shown | None) -> None:
+        async with self._connector.connect(will, shown) as client:
             self._begin()
             listening = asyncio.create_task(self._listen(client), name="uplink-listen")
             sending = asyncio.create_task(self._send(client), name="uplink-send")
+            again = asyncio.create_task(self._wait_again(), name="uplink-again")
             try:
-                await asyncio.wait([listening, sending], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([listening, sending, again], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                errors = await _end([listening, sending])
+                errors = await _end([listening, sending, again])
                 if not errors:
                     await self._say_offline(client)
             if errors:
                 raise ExceptionGroup("the connection ended", errors)
+
+    async def _wait_again(self) -> None:
+        await self._again.wait()
 
     async def _greet(self, client: aiomqtt.Client) -> None:
         """Ask to hear the cloud's word, and say that the device is online, which makes the cloud say it."""
@@ -160,7 +195,11 @@ class Uplink:
             if any(getattr(code, "value", code) >= 0x80 for code in granted):
                 raise aiomqtt.MqttError(f"the broker refuses the subscription to {self._topics[kind]}")
         await self._say_online(client)
+        self._connector.require_heard()
         _heed_cancellation()
+        await self.standing.accepted(BROKER)
+        if self._tried is not None:
+            self._tried.set_result(True)
         self.is_connected = True
         self._world.back()
         log.info("connected protocol=%s spooled=%d", self.protocol, self._spool.spooled)
@@ -238,6 +277,7 @@ class Uplink:
     async def _publish(self, client: aiomqtt.Client, payload: Outgoing, slots: asyncio.Semaphore) -> None:
         try:
             await client.publish(self._topics[Kind.UP], payload.data, qos=1)
+            self._connector.require_heard()
         finally:
             slots.release()
             if payload.lane == Lane.BACKLOG:
@@ -282,6 +322,16 @@ class Uplink:
                 self._sending.held_back(),
             )
         )
+
+
+@contextlib.contextmanager
+def _told_at_end(trial: asyncio.Future[bool] | None) -> Iterator[None]:
+    """A trial of which nothing good was heard by the end has failed."""
+    try:
+        yield
+    finally:
+        if trial is not None and not trial.done():
+            trial.set_result(False)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float, other: asyncio.Event | None = None) -> None:

@@ -43,6 +43,15 @@ def load(path: Path, settings: type[Settings]) -> Settings:
     return typing.cast(Settings, loaded)
 
 
+def section(path: Path, place: str, table: object, settings: type[Settings]) -> Settings:
+    """Read one section of the file, already parsed, into a dataclass. Raises SettingsError."""
+    errors: list[str] = []
+    loaded = _table(place, table, settings, path.absolute().parent, errors)
+    if errors:
+        raise SettingsError(path, errors)
+    return typing.cast(Settings, loaded)
+
+
 def unreadable(named: Mapping[str, Path | None]) -> list[str]:
     """A sentence for each file, by its place in the configuration, that cannot be read. Not for folders or ports."""
     errors = []

@@ -35,6 +35,7 @@ from pledgewatch_cloud.api.streams import Streams
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import UNCHANGING, Role
+from pledgewatch_cloud.identity.registrar import Registrar
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import SubscriberCounts
 from pledgewatch_cloud.journal.outbox import CORE
@@ -64,8 +65,9 @@ class Service:
     notices/senders.py). `relays` are by their endpoints; `payers` are those of them that pay. `clock` says when what is
     handed in came, as entries of the journal say when they were recorded; `delivery_clock` is the world's. `signer`
     makes credentials of receipts; None where no issuer is configured. `login`: by which provider people log in, if they
-    do. `requests_per_minute_of` are of roles that may ask more or less often than others. A body must be whole
-    within `body_s`. What follows these is made of the rest.
+    do. `registrar` gives devices their identities, where an authority is configured. `requests_per_minute_of` are of
+    roles that may ask more or less often than others. A body must be whole within `body_s`. What follows these is made
+    of the rest.
     """
 
     store: Store
@@ -86,6 +88,7 @@ class Service:
     membership: Membership | None = None
     signer: Signer | None = None
     login: Login | None = None
+    registrar: Registrar | None = None
     requests_per_minute: int = 12_000
     requests_per_minute_of: Mapping[Role, int] = field(default_factory=dict)
     body_s: float = 60.0
@@ -187,15 +190,15 @@ def unknown(error: UnknownError, service: Service) -> Problem:
 
 def _count_of_address(request: Request, service: Service) -> None:
     """Count a request of somebody who is known by no name. Raises Problem: 429."""
-    _count(service.rates_of_addresses, _address(request), "requests")
+    _count(service.rates_of_addresses, address_of(request), "requests")
 
 
 def count_login(request: Request, service: Service) -> None:
     """Count a step of a login, which asks more of the provider and of us than a read. Raises Problem: 429."""
-    _count(service.logins, _address(request), "steps of logins")
+    _count(service.logins, address_of(request), "steps of logins")
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
     """Where a request comes from: of IPv6 the first half, for whoever has one address there has all that share it.
     One of IPv4 that is written as IPv6 is of IPv4."""
     host = request.client.host if request.client else ""

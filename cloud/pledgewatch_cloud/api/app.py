@@ -19,6 +19,7 @@ from pledgewatch_cloud.api import (
     exposures,
     facilities,
     fences,
+    identities,
     live,
     login,
     lots,
@@ -63,9 +64,10 @@ _NOUNS = (
     registry,
     stress,
 )
-# What is handed in there, is handed in by senders or signed by parties, who show that they are by that alone; and what
-# anybody may know: whether the service is there, and what verifies a credential. Who logs in is not known yet.
-_OPEN = (notices, epcis, stock, receipts, warehouses, status, metrics, login)
+# What is handed in there, is handed in by senders, or signed by parties and devices, who show that they are by that
+# alone; and what anybody may know: whether the service is there, and what verifies a credential. Who logs in is not
+# known yet.
+_OPEN = (notices, epcis, stock, receipts, warehouses, identities, status, metrics, login)
 
 
 def create_app(service: Service, *, stage: str = "") -> FastAPI:

@@ -22,7 +22,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pledgewatch_cloud.api.paths import FOR_KEEPERS, is_open
+from pledgewatch_cloud.api.paths import FOR_KEEPERS, UNKEPT, is_open
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import UNCHANGING, Role
@@ -132,7 +132,7 @@ class Idempotency:
 
 def _is_heard(method: str, path: str, viewer: Viewer) -> bool:
     """Whether a body is held for a key. One of who may not write there is not: their route refuses them unheard."""
-    if method != "POST" or (path in FOR_KEEPERS and viewer.role is not Role.KEEPER):
+    if method != "POST" or path in UNKEPT or (path in FOR_KEEPERS and viewer.role is not Role.KEEPER):
         return False
     return is_open(method, path) or (viewer.may_write and viewer.role not in UNCHANGING)
 

@@ -38,6 +38,8 @@ _BODY_MAX = {
 }
 FOR_KEEPERS = frozenset({"/book/amendments", "/market/quotes"})
 """Where keepers alone write, and much at once."""
+UNKEPT = frozenset({"/devices/invitations"})
+"""What is answered there is said once, and kept nowhere."""
 _MOVEMENTS = re.compile(r"/facilities/.+/movements", re.DOTALL)
 
 _OPEN = frozenset(
@@ -57,6 +59,8 @@ _OPEN_UNDER = ("/console/", "/receipts/status-lists/")
 _OPEN_TO_WRITE = frozenset(
     {
         "/login/end",
+        "/devices/claims",
+        "/devices/renewals",
         "/notices",
         "/notices/dcsa",
         "/epcis/capture",

@@ -36,9 +36,7 @@ class At(NamedTuple):
 def add_url(parser: argparse.ArgumentParser) -> None:
     """Where the service is, and what is shown to it."""
     parser.add_argument("--url", default=URL, help=f"the service's API, default: {URL}")
-    parser.add_argument(
-        "--api-key", type=Path, metavar="FILE", help="a file with your key of the API (docs/ACCESS.md), to read with"
-    )
+    parser.add_argument("--api-key", type=Path, metavar="FILE", help="a file with your key of the API (docs/ACCESS.md)")
 
 
 def at(options: argparse.Namespace) -> At:
@@ -56,6 +54,13 @@ def get(where: At, path: str, asked: Mapping[str, str | int] | None = None) -> "
     headers = {"authorization": f"Bearer {where.key}"} if where.key else {}
     params = {name: value for name, value in (asked or {}).items() if value}
     return _answer("GET", where.url, path, params=params, headers=headers)
+
+
+def post_json(where: At, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a service answers to what is asked of it. Raises AnswerError."""
+    headers = {"authorization": f"Bearer {where.key}"} if where.key else {}
+    found: dict[str, Any] = _answer("POST", where.url, path, json=body, headers=headers).json()
+    return found
 
 
 def post_text(url: str, path: str, text: str) -> dict[str, Any]:

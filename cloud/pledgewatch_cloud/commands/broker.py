@@ -2,19 +2,14 @@
 
 import argparse
 import asyncio
-import contextlib
-import os
 import sys
-import tempfile
 from pathlib import Path, PurePosixPath
 
 from pledgewatch_cloud.commands.options import Commands, add_config, settings_in, state_of
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.logs import log_to_stderr
-from pledgewatch_cloud.mosquitto import CLOUD_USER, AclError, Listener, acl_of, configuration_of
+from pledgewatch_cloud.mosquitto import CLOUD_USER, AclError, Listener, acl_of, configuration_of, replace
 from pledgewatch_wire.topics import is_name
-
-_READABLE = 0o644  # neither file holds a secret, and Mosquitto is another user
 
 
 def add(commands: Commands) -> None:
@@ -128,21 +123,8 @@ def _told(text: str, output: Path | None) -> int:
         print(text, end="")
         return 0
     try:
-        _replace(output, text)
+        replace(output, text.encode())
     except OSError as error:
         print(f"{output} cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     return 0
-
-
-def _replace(output: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), _READABLE)
-        Path(name).replace(output)
-    except OSError:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise

@@ -25,10 +25,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from pledgewatch_cloud.decide.batch import Arrival, Batch, Suspicion, batch_of_arrivals
-from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.columns import Truths
+from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_EPOCH, Committed, Thinned
@@ -47,6 +48,7 @@ class Refusal(StrEnum):
 
     NOT_INSTALLED = "device is not installed"
     WRONG_OPERATOR = "device belongs to another operator"
+    REVOKED = "identity is revoked"
     SEQUENCE_REUSED = "sequence reused with other content"
     FORGED_SIGNATURE = "signature does not verify"
     TOO_FAR_BEYOND_GAP = "too far beyond a gap"
@@ -70,6 +72,17 @@ class EpochState(NamedTuple):
     suspicions: int = 0
     recent: bytes = b""
     thinned: int = 0
+
+
+class Fleet(NamedTuple):
+    """Whose word counts: the devices of the book, and what became of their identities."""
+
+    installations: Mapping[str, Installation]
+    identities: IdentityBook = IdentityBook()
+
+    def key(self, arrival: Arrival) -> Ed25519PublicKey:
+        """The key that a device signs this epoch with."""
+        return chain.public_key(self.identities.key_of(self.installations[arrival.device], arrival.epoch))
 
 
 DeviceStates = Mapping[tuple[str, int], EpochState]
@@ -119,14 +132,14 @@ def overlapping(devices: DeviceStates, arrivals: Iterable[Arrival]) -> list[tupl
 
 
 def admit(
-    devices: DeviceStates, book: Book, arrivals: Iterable[Arrival], stored: StoredLeaves | None = None
+    devices: DeviceStates, fleet: Fleet, arrivals: Iterable[Arrival], stored: StoredLeaves | None = None
 ) -> Admission:
     """Take, know again or refuse each arrival, in order.
 
     `stored` holds the leaves of readings already committed, as `overlapping` asked for them. None says that the
     arrivals come from the journal, where they were compared before.
     """
-    installations = book.installations
+    installations, barred = fleet.installations, fleet.identities.barred
     changed: dict[tuple[str, int], EpochState] = {}
     accepted: list[Arrival] = []
     known: list[Arrival] = []
@@ -138,12 +151,12 @@ def admit(
         key = (arrival.device, arrival.epoch)
         state = changed.get(key) or devices.get(key)
         installation = installations.get(arrival.device)
-        if state is not None and _follows(arrival, state, installation):
+        if state is not None and _follows(arrival, state, installation, barred):
             changed[key] = _carried_on(arrival, state)
             accepted.append(arrival)
             new.append(None)
             continue
-        refusal = _refusal(arrival, state, installation)
+        refusal = _refusal(arrival, state, installation, barred)
         if refusal is not None:
             refused.append(refusal)
             continue
@@ -155,8 +168,8 @@ def admit(
         unbelieved: list[int] = []
         try:
             if contradiction is None:
-                after, unbelieved = (state, []) if is_known else _extended(arrival, state, book)
-                after, unbelieved = _declared(arrival, after, unbelieved, book, _Leaves(arrival, after, stored, fresh))
+                after, unbelieved = (state, []) if is_known else _extended(arrival, state, fleet)
+                after, unbelieved = _declared(arrival, after, unbelieved, fleet, _Leaves(arrival, after, stored, fresh))
             if is_known and after is state:
                 known.append(arrival)
                 continue
@@ -195,10 +208,10 @@ class _Fresh:
 
 
 def replayed(
-    devices: DeviceStates, book: Book, arrivals: Iterable[Arrival], suspicions: Iterable[Suspicion]
+    devices: DeviceStates, fleet: Fleet, arrivals: Iterable[Arrival], suspicions: Iterable[Suspicion]
 ) -> Admission:
     """The admission of an entry that is read back from the journal."""
-    admission = admit(devices, book, arrivals)
+    admission = admit(devices, fleet, arrivals)
     suspicions = tuple(suspicions)
     changed = admission.devices
     for one in suspicions:
@@ -219,11 +232,16 @@ def stranger(installation: Installation | None, operator: str, device: str) -> t
     return None
 
 
-def _refusal(arrival: Arrival, state: EpochState | None, installation: Installation | None) -> Refused | None:
+def _refusal(
+    arrival: Arrival, state: EpochState | None, installation: Installation | None, barred: Mapping[str, int]
+) -> Refused | None:
     """What can be said before the readings are looked at."""
     refusal = stranger(installation, arrival.operator, arrival.device)
     if refusal is not None:
         return Refused(arrival, *refusal)
+    if arrival.epoch < barred.get(arrival.device, 0):
+        detail = f"nothing is taken of epoch {arrival.epoch} of {arrival.device} since its identity was revoked"
+        return Refused(arrival, Refusal.REVOKED, detail)
     if not 1 <= arrival.epoch <= MAX_EPOCH:
         return Refused(arrival, Refusal.BAD_EPOCH, f"epoch {arrival.epoch} is not from 1 to {MAX_EPOCH}")
     beyond = len(state.leaves) if state else 0
@@ -260,7 +278,7 @@ def _new(arrival: Arrival, state: EpochState) -> Truths | None:
     return np.array([sequence not in state.marks for sequence in sequences], dtype=np.bool_)
 
 
-def _follows(arrival: Arrival, state: EpochState, installation: Installation | None) -> bool:
+def _follows(arrival: Arrival, state: EpochState, installation: Installation | None, barred: Mapping[str, int]) -> bool:
     """Whether a payload brings just the next readings of an epoch without a gap, and no checkpoint: nearly all do."""
     return (
         arrival.first_sequence == state.marks.contiguous + 1
@@ -272,6 +290,7 @@ def _follows(arrival: Arrival, state: EpochState, installation: Installation | N
         and installation is not None
         and not installation.retired
         and installation.operator == arrival.operator
+        and arrival.epoch >= barred.get(arrival.device, 0)
     )
 
 
@@ -291,7 +310,7 @@ def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     return EpochState(Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent, thinned)
 
 
-def _extended(arrival: Arrival, state: EpochState, book: Book) -> tuple[EpochState, list[int]]:
+def _extended(arrival: Arrival, state: EpochState, fleet: Fleet) -> tuple[EpochState, list[int]]:
     """The epoch with the payload's readings in it, and the checkpoints that were not believed.
 
     Raises _ForgedError where the payload's own checkpoint is false and it is not known yet that the chain is broken.
@@ -303,7 +322,7 @@ def _extended(arrival: Arrival, state: EpochState, book: Book) -> tuple[EpochSta
         waiting = _waiting(state, own, before)
         leaves = _beyond(state.leaves, dict(arrival.numbered_leaves), before)
         after = state._replace(marks=marks, leaves=leaves, waiting=waiting)
-        return _late_signed(arrival, after, own, book)
+        return _late_signed(arrival, after, own, fleet)
     if arrival.first_sequence == before + 1 and not state.leaves:
         pending = arrival.leaves
     else:
@@ -313,7 +332,7 @@ def _extended(arrival: Arrival, state: EpochState, book: Book) -> tuple[EpochSta
     known = [*_hashes(state.recent), *hashes]
     first_known = marks.contiguous - len(known) + 1
     asked = {**dict(state.waiting), **own}
-    signed, unbelieved = _verified(arrival, asked, known, first_known, book)
+    signed, unbelieved = _verified(arrival, asked, known, first_known, fleet)
     stretch_is_its_own = state.signed_sequence == before and arrival.first_sequence == before + 1 and not state.leaves
     forged = [sequence for sequence in unbelieved if sequence in own]
     if forged and (stretch_is_its_own or state.suspicions < CHAIN_BREAKS_AFTER):
@@ -348,7 +367,7 @@ class _Leaves(NamedTuple):
 
 
 def _declared(
-    arrival: Arrival, state: EpochState, unbelieved: list[int], book: Book, leaves: _Leaves
+    arrival: Arrival, state: EpochState, unbelieved: list[int], fleet: Fleet, leaves: _Leaves
 ) -> tuple[EpochState, list[int]]:
     """The epoch with what a payload declares to be dropped, and all checkpoints that were not believed.
 
@@ -360,25 +379,25 @@ def _declared(
             continue
         if leaves.digest(said.kept) not in {None, said.kept_digest}:
             raise _ForgedError(said.last)
-        key = chain.public_key(book.installations[arrival.device].public_key)
+        key = fleet.key(arrival)
         kept = len(said.kept)
         text = chain.thinned_text(
             arrival.device, arrival.epoch, said.first, said.last, kept, said.chain_hash, said.kept_digest
         )
         if not chain.verifies_text(key, text, said.signature):
             raise _ForgedError(said.last)
-        state, more = _without_dropped(arrival, said, state, book)
+        state, more = _without_dropped(arrival, said, state, fleet)
         unbelieved = unbelieved + more
     return state, unbelieved
 
 
-def _without_dropped(arrival: Arrival, said: Thinned, state: EpochState, book: Book) -> tuple[EpochState, list[int]]:
+def _without_dropped(arrival: Arrival, said: Thinned, state: EpochState, fleet: Fleet) -> tuple[EpochState, list[int]]:
     """The epoch with a stretch told of which some was dropped, and the checkpoints that were not believed."""
     before, leaves = state.marks.contiguous, dict(state.leaves)
     marks = state.marks.add(before + 1, said.last)
     beyond = [leaves[one] for one in range(said.last + 1, marks.contiguous + 1)]
     hashes = [said.chain_hash, *chain.hashes(said.chain_hash, beyond)]
-    signed, unbelieved = _verified(arrival, dict(state.waiting), hashes, said.last, book)
+    signed, unbelieved = _verified(arrival, dict(state.waiting), hashes, said.last, fleet)
     signed = max(signed, said.last)
     after = EpochState(
         marks,
@@ -414,13 +433,13 @@ def _waiting(state: EpochState, own: Mapping[int, bytes], contiguous: int) -> tu
 
 
 def _late_signed(
-    arrival: Arrival, state: EpochState, own: Mapping[int, bytes], book: Book
+    arrival: Arrival, state: EpochState, own: Mapping[int, bytes], fleet: Fleet
 ) -> tuple[EpochState, list[int]]:
     """The epoch once checkpoints for what was there already are verified."""
     contiguous = state.marks.contiguous
     known = list(_hashes(state.recent))
     first_known = contiguous - len(known) + 1
-    signed, unbelieved = _verified(arrival, own, known, first_known, book)
+    signed, unbelieved = _verified(arrival, own, known, first_known, fleet)
     if unbelieved and state.suspicions < CHAIN_BREAKS_AFTER:
         raise _ForgedError(unbelieved[0])
     if signed <= state.signed_sequence:
@@ -430,13 +449,13 @@ def _late_signed(
 
 
 def _verified(
-    arrival: Arrival, asked: Mapping[int, bytes], hashes: Sequence[bytes], first: int, book: Book
+    arrival: Arrival, asked: Mapping[int, bytes], hashes: Sequence[bytes], first: int, fleet: Fleet
 ) -> tuple[int, list[int]]:
     """The highest checkpoint that verifies (0: none), and those that do not; `hashes` are those from `first` on."""
     due = [sequence for sequence in sorted(asked) if first <= sequence < first + len(hashes)]
     if not due:
         return 0, []
-    key = chain.public_key(book.installations[arrival.device].public_key)
+    key = fleet.key(arrival)
     signed, unbelieved = 0, []
     for sequence in due:
         epoch, chain_hash = arrival.epoch, hashes[sequence - first]

@@ -14,7 +14,7 @@ from pledgewatch_cloud.decide import alerts as alerts_module
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide.alert_notes import LIFTED, Comment, Silence
 from pledgewatch_cloud.decide.alerts import Alert, Move
-from pledgewatch_cloud.decide.batch import Acknowledgement, AlertComment, AlertSilence, Amendment, Entry
+from pledgewatch_cloud.decide.batch import Acknowledgement, AlertComment, AlertSilence, Amending, Entry
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
 from pledgewatch_cloud.decide.events import EventType, event
@@ -42,7 +42,7 @@ def judge(
             if known.id == entry.content.alert:
                 alerts[key] = _note(known, entry.content, now_ms, log)
     due = {key for key, known in alerts.items() if known.next_ms <= now_ms}
-    if isinstance(entry.content, Amendment):
+    if isinstance(entry.content, Amending):
         touched, due = {*touched, *facts}, set(alerts)
     wanted = {(rule.id, group) for rule in rules.values() for asset in touched for group in _groups(book, rule, asset)}
     wanted |= {(alerts[key].rule, alerts[key].group) for key in due}

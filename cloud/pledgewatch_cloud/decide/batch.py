@@ -2,8 +2,8 @@
 
 An entry is a batch of payloads as they were received, an amendment of the book, quotes of the market, what somebody
 said about an alert, what a sender handed in of the trade, a waiver, a word about a booking, what a stock system handed
-in, a signed act on a receipt, a signed count of goods, or a tick. Nothing else can change an answer: the passing of
-time is a tick. What users have asked of the API is an entry too, and changes nothing.
+in, a signed act on a receipt, a signed count of goods, what becomes of a device's identity, or a tick. Nothing else can
+change an answer: the passing of time is a tick. What users have asked of the API is an entry too, and changes nothing.
 """
 
 from base64 import b64decode
@@ -240,6 +240,66 @@ class SignedCount(NamedTuple):
     heard_ms: int
 
 
+class DeviceInvitation(NamedTuple):
+    """Somebody invites a device to claim an identity: whoever shows the code until `until_ms` becomes the device.
+
+    Of the code there is its SHA-256 alone, hexadecimal. `replaces` names the device whose place the new one takes;
+    empty where it takes nobody's. `settings` is TOML for whoever claims. `at_ms` and `until_ms` are the world's time,
+    as certificates have it.
+    """
+
+    device: str
+    operator: str
+    asset: str
+    replaces: str
+    code_sha256: str
+    settings: str
+    by: str
+    at_ms: int
+    until_ms: int
+
+
+class DeviceClaim(NamedTuple):
+    """A device has shown its code and was given a certificate.
+
+    `document` is what that changes of the book. `public_key` (Ed25519) signs its chain beyond `epoch`, the highest that
+    anybody knows of; `certificate` is the DER in base64, `serial` its number and `key_sha256` the digest of the key
+    that it is for, both hexadecimal.
+    """
+
+    device: str
+    code_sha256: str
+    document: dict[str, Any]
+    public_key: str
+    epoch: int
+    serial: str
+    not_after_ms: int
+    key_sha256: str
+    certificate: str
+    at_ms: int
+
+
+class DeviceRenewal(NamedTuple):
+    """A device has shown the certificate `of` and was given another; see DeviceClaim."""
+
+    device: str
+    of: str
+    serial: str
+    not_after_ms: int
+    key_sha256: str
+    certificate: str
+    at_ms: int
+
+
+class DeviceRevocation(NamedTuple):
+    """Somebody takes a device's identity away: nothing more is taken of it until it has claimed another."""
+
+    device: str
+    by: str
+    why: str
+    at_ms: int
+
+
 class Tick(NamedTuple):
     """Time has come this far, and nothing more need have happened.
 
@@ -272,11 +332,17 @@ Told = (
     | StockReport
     | SignedAct
     | SignedCount
+    | DeviceInvitation
+    | DeviceClaim
+    | DeviceRenewal
+    | DeviceRevocation
     | Accesses
     | Tick
 )
 """What is told otherwise than by readings. It is written down as the JSON of its fields (journal/form.py)."""
 Content = Readings | Told
+Amending = Amendment | DeviceClaim
+"""What changes the book by its `document`."""
 
 
 class Entry(NamedTuple):

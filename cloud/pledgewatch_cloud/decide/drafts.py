@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from pledgewatch_cloud.decide import alerts, movements
 from pledgewatch_cloud.decide import book as book_module
+from pledgewatch_cloud.decide import identity_acts as acts
 from pledgewatch_cloud.decide.alert_notes import Comment, Silence
 from pledgewatch_cloud.decide.batch import (
     Accesses,
@@ -24,6 +25,10 @@ from pledgewatch_cloud.decide.batch import (
     Amendment,
     Booked,
     Content,
+    DeviceClaim,
+    DeviceInvitation,
+    DeviceRenewal,
+    DeviceRevocation,
     Moved,
     Quotation,
     SignedAct,
@@ -34,6 +39,7 @@ from pledgewatch_cloud.decide.batch import (
 )
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
+from pledgewatch_cloud.decide.identity_book import Issued
 from pledgewatch_cloud.decide.milestones.half import booking_news, said_of
 from pledgewatch_cloud.decide.milestones.judge import waived
 from pledgewatch_cloud.decide.milestones.shown import known_of
@@ -50,6 +56,15 @@ class Draft(NamedTuple):
 
     content: Content
     worked_out: WorkedOut | None = None
+
+
+class Shown(NamedTuple):
+    """What a device shows that claims an identity: the digest of its code, its key, the highest epoch it knows of."""
+
+    device: str
+    code_sha256: str
+    public_key: str
+    epoch: int
 
 
 class Sent(Protocol):
@@ -192,3 +207,47 @@ def say_booked(state: State, milestone: str, release: str, by: str, why: str) ->
     memo = state.milestones.get(milestone)
     word = None if memo is None else said_of(milestone, memo, release, by, why)
     return None if word is None else Draft(word)
+
+
+def invite_device(state: State, asked: DeviceInvitation) -> Draft | None:
+    """Invite a device to claim an identity. Raises IdentityError, BookError where it is refused."""
+    acts.invited(state.book, state.identities, asked)
+    return Draft(asked)
+
+
+def claim_device(state: State, shown: Shown, issued: Issued, at_ms: int, fitted_ms: int) -> Draft | None:
+    """Claim an identity, for which this certificate was made; None where this device has it already. Raises
+    IdentityError where the code opens nothing, or what it stands for has changed."""
+    device, code_sha256, public_key, said_epoch = shown
+    book, identities = state.book, state.identities
+    if acts.answered(book, identities, device, code_sha256, public_key, issued.key_sha256) is not None:
+        return None
+    invitation = identities.invitations.get(device)
+    if invitation is None or invitation.code_sha256 != code_sha256:
+        raise acts.unknown_code()
+    acts.check_claim(book, identities, invitation, public_key)
+    document = acts.document_of(book, invitation, public_key, fitted_ms)
+    epoch = acts.epoch_of(state.devices, identities, device, said_epoch)
+    claim = DeviceClaim(device, code_sha256, document, public_key, epoch, *issued, at_ms)
+    acts.claimed(book, identities, claim)
+    return Draft(claim)
+
+
+def renew_device(state: State, device: str, of: str, issued: Issued, at_ms: int) -> Draft | None:
+    """Renew the certificate of this number; None where the device has one for this key already, whose answer it has
+    lost. Raises IdentityError."""
+    identity = state.identities.of(device)
+    shown = acts.certificate_of(state.book, identity, of, at_ms)
+    newest = identity.certificates[-1]
+    if newest != shown and newest.key_sha256 == issued.key_sha256 and newest.not_after_ms > at_ms:
+        return None
+    return Draft(DeviceRenewal(device, of, *issued, at_ms))
+
+
+def revoke_device(state: State, device: str, by: str, why: str, at_ms: int) -> Draft | None:
+    """Take a device's identity away; None where it is. Raises IdentityError where there is no such device."""
+    if state.identities.of(device).revoked_ms and device not in state.identities.invitations:
+        return None
+    revocation = DeviceRevocation(device, by, why, at_ms)
+    acts.revoked(state.book, state.identities, revocation)
+    return Draft(revocation)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pledgewatch_cloud.decide.batch import Amendment, Entry
+from pledgewatch_cloud.decide.batch import Amending, Entry
 from pledgewatch_cloud.decide.events import Because, Event, SaidEvent
 from pledgewatch_cloud.decide.facility import FacilityState
 from pledgewatch_cloud.decide.messages import Message, MessageType, message
@@ -22,7 +22,7 @@ class Log:
         self.withdrawn: list[str] = []
         self.facilities = dict(facilities)
         self.journal, self._entry = journal, entry
-        self._because = Because.AMENDED_BOOK if isinstance(entry.content, Amendment) else ""
+        self._because = Because.AMENDED_BOOK if isinstance(entry.content, Amending) else ""
 
     def say(self, one: Event, told_ms: int = NEVER, replaces: str = "", because: str = "") -> SaidEvent:
         """Say an event. Whatever an amendment leads to is because of it."""

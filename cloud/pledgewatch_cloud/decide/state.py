@@ -25,6 +25,7 @@ from pledgewatch_cloud.decide.collateral.desk import Desk
 from pledgewatch_cloud.decide.collateral.result import Base
 from pledgewatch_cloud.decide.condition import Condition
 from pledgewatch_cloud.decide.facility import FacilityState
+from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.decide.kinetic import Kinetic, Sum
 from pledgewatch_cloud.decide.market import Market
 from pledgewatch_cloud.decide.milestones.lifecycle import Memo, MilestoneState, Sight
@@ -38,7 +39,7 @@ from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 16
+FORMAT = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class State:
     said of the trade, `milestones` what is remembered of each, `losses` what lots have lost by their condition, in
     basis points. `stock`, `receipts` and `watch` are what stock systems say of goods, what receipts do, and what became
     of holding both against what sensors and counters say; `held` is what all that comes to for each lot with an
-    electronic receipt. `pledges` are who had which goods pledged, and when. `desk` only saves work: it is in no
-    snapshot, and made anew where it is None."""
+    electronic receipt. `pledges` are who had which goods pledged, and when. `identities` are those of devices, and who
+    was invited to claim one. `desk` only saves work: it is in no snapshot, and made anew where it is None."""
 
     journal: str
     entry: int
@@ -71,13 +72,14 @@ class State:
     watch: Watch
     held: Mapping[str, HeldByReceipt]
     pledges: Pledges
+    identities: IdentityBook
     desk: Desk | None = field(default=None, compare=False, repr=False)
 
 
 def first(journal: str) -> State:
     """The state of a journal without entries."""
     sections: tuple[Any, ...] = ({}, {}, Assets({}), {}, {}, {}, NoticeBook(), {}, {})
-    sections += (StockBook(), ReceiptBook(), Watch(), {}, Pledges())
+    sections += (StockBook(), ReceiptBook(), Watch(), {}, Pledges(), IdentityBook())
     return State(journal, 0, 0, 0, book_module.empty(), market_module.empty(), *sections)
 
 
@@ -109,6 +111,7 @@ def pieces(state: State) -> Iterator[bytes]:
         "format": FORMAT,
         "held": {lot: one._asdict() for lot, one in state.held.items()},
         "horizon_ms": state.horizon_ms,
+        "identities": state.identities.as_json(),
         "journal": state.journal,
         "losses": dict(state.losses),
         "market": market_module.as_document(state.market),
@@ -167,6 +170,7 @@ def from_bytes(data: bytes) -> State:
         Watch.from_json(value["watch"]),
         {lot: _held_from_json(one) for lot, one in value["held"].items()},
         Pledges.from_json(value["pledges"]),
+        IdentityBook.from_json(value["identities"]),
     )
 
 

@@ -16,11 +16,17 @@ from pledgewatch_cloud.decide import alert_half, asset_half, movements
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide import facility as facility_module
+from pledgewatch_cloud.decide import identity_acts as acts
 from pledgewatch_cloud.decide.access import pledges
-from pledgewatch_cloud.decide.admission import Admission
+from pledgewatch_cloud.decide.admission import Admission, Fleet
 from pledgewatch_cloud.decide.asset_half import AssetHistory, Work
 from pledgewatch_cloud.decide.batch import (
+    Amending,
     Amendment,
+    DeviceClaim,
+    DeviceInvitation,
+    DeviceRenewal,
+    DeviceRevocation,
     Entry,
     Moved,
     Quotation,
@@ -42,6 +48,7 @@ from pledgewatch_cloud.decide.collateral.goods import DAY_MS
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.events import Event, EventType, SaidEvent, event
 from pledgewatch_cloud.decide.facility import FacilityState, Finding, Valued
+from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.market import AHEAD_MAX_DAYS, Market
 from pledgewatch_cloud.decide.messages import Message
@@ -73,7 +80,8 @@ def admission_of(state: State, entry: Entry) -> Admission:
     if not isinstance(entry.content, Readings):
         return NO_ADMISSION
     content = entry.content
-    return admission_module.replayed(state.devices, state.book, content.arrivals, content.suspicions)
+    fleet = Fleet(state.book.installations, state.identities)
+    return admission_module.replayed(state.devices, fleet, content.arrivals, content.suspicions)
 
 
 WorkedOut = Book | handed_in.WorkedOut
@@ -81,7 +89,8 @@ WorkedOut = Book | handed_in.WorkedOut
 
 class Prepared(NamedTuple):
     """An entry that is ready for `step`. `work.wanted` names the assets whose history `step` must be given; `fresh`
-    are the notices that it brings, `after` what stands of stock and receipts after it."""
+    are the notices that it brings, `after` what stands of stock and receipts after it, `identities` what stands of
+    devices."""
 
     entry: Entry
     admission: Admission
@@ -90,6 +99,7 @@ class Prepared(NamedTuple):
     work: Work
     fresh: tuple[Notice, ...]
     after: handed_in.AfterEntry
+    identities: IdentityBook
 
 
 def prepare(
@@ -100,14 +110,15 @@ def prepare(
     `admission` is the entry's (NO_ADMISSION where it holds no readings); `worked_out` is what the entry comes to, where
     that is known already: the book, the report that is taken, the receipts or the count. Raises BookError for an
     amendment that the book refuses, MarketError for quotes that the market does, NoticeError for a submission that
-    cannot be read, StockError, ActError and CountError for what is refused of stock, of receipts and of counts.
+    cannot be read, StockError, ActError and CountError for what is refused of stock, of receipts and of counts,
+    IdentityError for what is refused of a device.
     """
     book, market, assets, now_ms = state.book, state.market, state.assets, entry.recorded_at_ms
     fresh: Sequence[Notice] = ()
     match entry.content:
         case Readings():
             work = asset_half.share_out(book, assets, admission.readings, now_ms)
-        case Amendment(document=document):
+        case Amendment(document=document) | DeviceClaim(document=document):
             book = worked_out if isinstance(worked_out, Book) else book_module.amend(book, document)
             facility_module.check_amended(state.book, book, state.facilities, now_ms)
             judge.check_amended(state.book, book, state.milestones)
@@ -127,7 +138,25 @@ def prepare(
         case _:
             work = asset_half.nothing(assets)
     after = handed_in.after_entry(state, entry, None if isinstance(worked_out, Book) else worked_out)
-    return Prepared(entry, admission, book, market, work, tuple(fresh), after)
+    return Prepared(entry, admission, book, market, work, tuple(fresh), after, _identities(state, entry, book))
+
+
+def _identities(state: State, entry: Entry, book: Book) -> IdentityBook:
+    """Devices' identities after an entry. Raises IdentityError."""
+    known = state.identities
+    match entry.content:
+        case DeviceInvitation() as one:
+            return acts.invited(state.book, known, one)
+        case DeviceClaim() as one:
+            return acts.claimed(state.book, known, one)
+        case DeviceRenewal() as one:
+            return acts.renewed(state.book, known, one)
+        case DeviceRevocation() as one:
+            return acts.revoked(state.book, known, one)
+        case Amendment():
+            return acts.amended(state.book, book, known, entry.recorded_at_ms)
+        case _:
+            return known
 
 
 def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) -> Outcome:
@@ -159,6 +188,7 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
         notices=state.notices.taken(fresh) if fresh else state.notices,
         stock=prepared.after.stock,
         receipts=prepared.after.receipts,
+        identities=prepared.identities,
         watch=ceilings.carried(state.watch, state.receipts, state.stock, prepared.after.stock.horizon_ms),
         devices={**state.devices, **admission.devices} if admission.devices else state.devices,
     )
@@ -167,7 +197,7 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
         log.say(_tampering(book, suspicion))
     state = replace(state, assets=asset_half.judge(state, prepared.work, history, entry, log))
     _say_handed_in(before, prepared, log)
-    is_amended = isinstance(entry.content, Amendment)
+    is_amended = isinstance(entry.content, Amending)
     state = warehouse_half.judge(
         state, admission.readings, prepared.work.wanted.keys(), prepared.after.counted, is_amended, log
     )
@@ -235,7 +265,7 @@ def _facility_half(before: Book, state: State, entry: Entry, touched: set[str], 
     """Judge every facility that the asset half, an amendment or another value touches. Returns those whose base is
     another one than before."""
     book, revalued = state.book, set[str]()
-    if isinstance(entry.content, Amendment):
+    if isinstance(entry.content, Amending):
         concerned = set(book.facilities)
     else:
         concerned = {lot.facility for asset in touched for lot in book.lots_of_asset(asset)}

@@ -37,6 +37,10 @@ _JSON: dict[str, type[Told]] = {
     "stock_report": batch.StockReport,
     "signed_act": batch.SignedAct,
     "signed_count": batch.SignedCount,
+    "device_invitation": batch.DeviceInvitation,
+    "device_claim": batch.DeviceClaim,
+    "device_renewal": batch.DeviceRenewal,
+    "device_revocation": batch.DeviceRevocation,
     "accesses": batch.Accesses,
     "tick": batch.Tick,
 }

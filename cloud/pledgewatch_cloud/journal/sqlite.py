@@ -46,7 +46,7 @@ from pledgewatch_cloud.journal.store import (
 )
 from pledgewatch_wire.codec import MAX_READINGS
 
-FORMAT = 14
+FORMAT = 15
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = (

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pledgewatch_cloud.decide.batch import Amendment, Arrival, Entry, Readings, Tick, batch_of_arrivals
+from pledgewatch_cloud.decide.batch import Amendment, Arrival, DeviceClaim, Entry, Readings, Tick, batch_of_arrivals
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
 from pledgewatch_cloud.series.series import Bookmark, Fitted, Gauge, Points, Told
 from pledgewatch_cloud.series.shape import GAUGED_EVERY_MS, PIPELINE_EVERY_MS
@@ -78,7 +78,7 @@ class Gathering:
         match entry.content:
             case Readings():
                 self._take_readings(entry.content, now_ms)
-            case Amendment(document):
+            case Amendment(document=document) | DeviceClaim(document=document):
                 self._take_fitted(document, now_ms)
                 self._standing.amend(document)
             case _:

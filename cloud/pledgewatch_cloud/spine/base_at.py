@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.asset import AssetState
-from pledgewatch_cloud.decide.batch import Amendment, Entry, Moved, Quotation, Readings, Tick
+from pledgewatch_cloud.decide.batch import Amending, Entry, Moved, Quotation, Readings, Tick
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import as_of as as_of_module
@@ -135,7 +135,7 @@ def amendments(store: Store, earlier: BaseAt, later: BaseAt) -> Iterator[dict[st
         if written.number > later.entry:
             return
         entry = form.read_entry(written)
-        if isinstance(entry.content, Amendment):
+        if isinstance(entry.content, Amending):
             sections = sorted(entry.content.document)
             yield {"entry": entry.number, "known_at": iso(entry.recorded_at_ms), "amendment": sections}
         if isinstance(entry.content, Moved) and entry.content.facility == later.facility:

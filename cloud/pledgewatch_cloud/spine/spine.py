@@ -12,10 +12,11 @@ from typing import Concatenate, ParamSpec
 
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.admission import Admission, Refusal, Refused, admit, overlapping
+from pledgewatch_cloud.decide.admission import Admission, Fleet, Refusal, Refused, admit, overlapping
 from pledgewatch_cloud.decide.asset_half import AssetHistory
 from pledgewatch_cloud.decide.batch import Arrival, Entry, Readings, Tick
 from pledgewatch_cloud.decide.drafts import Draft
+from pledgewatch_cloud.decide.identity_acts import IdentityError
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.market import MarketError
 from pledgewatch_cloud.decide.receipts.act import ActError
@@ -65,7 +66,8 @@ class Spine:
     def take(self, arrivals: Sequence[Arrival], unreadable: Iterable[Quarantined] = ()) -> Admission:
         """Commit what may be taken of a batch, and set aside what may not."""
         stored = self._store.leaves(overlapping(self.state.devices, arrivals))
-        admission = admit(self.state.devices, self.state.book, arrivals, stored)
+        fleet = Fleet(self.state.book.installations, self.state.identities)
+        admission = admit(self.state.devices, fleet, arrivals, stored)
         aside = [*unreadable, *(_aside(one) for one in admission.refused if one.reason not in _LEFT_TO_THE_DEVICE)]
         if admission.accepted or admission.suspicions:
             self._enter(Draft(Readings(admission.accepted, admission.suspicions)), admission, aside)
@@ -159,7 +161,7 @@ def repeat(store: Store, state: State, entry: Entry, recorded: bytes) -> tuple[A
             raise form.DamagedError(entry.number, "holds a payload that cannot have been taken")
         prepared = prepare(state, entry, admission)
         outcome = step(state, prepared, histories(store, state, prepared))
-    except (ActError, BookError, CountError, MarketError, NoticeError, StockError, KeyError) as error:
+    except (ActError, BookError, CountError, IdentityError, MarketError, NoticeError, StockError, KeyError) as error:
         raise form.DamagedError(entry.number, f"cannot be decided again: {error}") from None
     if form.outcome_digest(outcome.events, outcome.messages, outcome.withdrawn) != recorded:
         raise form.DamagedError(entry.number, "leads to other events or messages than were recorded with it")

@@ -26,6 +26,7 @@ from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.geofence import FenceIndex
+from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.items.parties import account_of
 from pledgewatch_cloud.decide.milestones.lifecycle import ANOTHER_ACCOUNT, Memo
@@ -138,8 +139,18 @@ class Sight:
             watch=self._seen_watch(state.watch),
             held=Only(state.held, lambda: scope.pledged_lots, _as_it_is),
             pledges=self._seen_pledges,
+            identities=self._seen_identities(state.identities),
             desk=None,
         )
+
+    def _seen_identities(self, every: IdentityBook) -> IdentityBook:
+        """An operator's own; nobody else is concerned with how devices are known."""
+        viewer, fitted = self.scope.viewer, self.scope.book.installations
+        if viewer.role is not Role.OPERATOR:
+            return IdentityBook()
+        own = {key: one for key, one in every.identities.items() if fitted[key].operator == viewer.party}
+        invited = {key: one for key, one in every.invitations.items() if one.operator == viewer.party}
+        return IdentityBook(invited, own)
 
     def _facts_of(self, now_ms: int) -> Callable[[str, AssetFacts], AssetFacts]:
         """Worked out once for as long as nothing else stands for the asset."""

@@ -6,7 +6,7 @@ never wait for each other in a circle (see terms), so that comes to an end.
 
 from collections.abc import Iterable, Mapping
 
-from pledgewatch_cloud.decide.batch import Amendment, Booked, Entry, Submission, Tick, Waiver
+from pledgewatch_cloud.decide.batch import Amendment, Booked, DeviceClaim, Entry, Submission, Tick, Waiver
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.log import Log
 from pledgewatch_cloud.decide.milestones import judge as judge_module
@@ -105,7 +105,7 @@ def _concerned(
     book, memos, notices = known.book, known.memos, known.notices
     found = set[str]()
     match entry.content:
-        case Amendment():
+        case Amendment() | DeviceClaim():
             return {*book.milestones, *memos}
         case Waiver(milestone=one) | Booked(milestone=one):
             found.add(one)

@@ -1,0 +1,308 @@
+"""How identities change: one function for each act, from what is remembered to what is remembered after it.
+
+    invited ─► claimed ─► renewed ─► renewed ─► …
+                  │  ▲ invited again (another card, another key: the epoch goes up)
+                  └──┴─► revoked: nothing is taken until it is claimed again; or retired: for good
+
+An act that cannot be is refused with an IdentityError. The same functions are asked before an entry is written
+(drafts.py) and when it is read back (step.py), so what was refused is never in the journal.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from pledgewatch_cloud.decide.batch import DeviceClaim, DeviceInvitation, DeviceRenewal, DeviceRevocation
+from pledgewatch_cloud.decide.book import Book, amend
+from pledgewatch_cloud.decide.identity_book import (
+    CERTIFICATES_MAX,
+    FORMER_KEYS_MAX,
+    INVITATIONS_MAX,
+    REVOKED_MAX,
+    Identity,
+    IdentityBook,
+    Invitation,
+    Issued,
+    Revoked,
+)
+from pledgewatch_cloud.decide.items import assets
+from pledgewatch_cloud.decide.items.assets import Installation
+from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_wire import topics
+from pledgewatch_wire.codec import MAX_EPOCH
+
+_ANY_KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+"""A key that is one (RFC 8032, 7.1), for what is asked of the book before the device has made its own."""
+_NO_CODE = "there is no such invitation: the code is wrong, was used, or has expired; ask for another invitation"
+_AGAIN = "ask for another invitation"
+
+
+class Why(StrEnum):
+    """Which kind of refusal it is."""
+
+    UNKNOWN = "unknown"
+    CHANGED = "changed"
+    INVALID = "invalid"
+    REFUSED = "refused"
+    TOO_MANY = "too_many"
+
+
+class IdentityError(ValueError):
+    """An act on a device's identity that cannot be; the sentence says why, and what to do."""
+
+    def __init__(self, why: Why, text: str) -> None:
+        super().__init__(text)
+        self.why = why
+
+
+def completed(book: Book, asked: DeviceInvitation) -> DeviceInvitation:
+    """An invitation with the operator and the asset that the book knows, where none is said."""
+    known = book.installations.get(asked.device) or book.installations.get(asked.replaces)
+    if known is None:
+        return asked
+    return asked._replace(operator=asked.operator or known.operator, asset=asked.asset or known.asset)
+
+
+def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> IdentityBook:
+    """Somebody was invited; an earlier invitation of the device counts no more. Raises IdentityError; BookError where
+    the book would not have the device so."""
+    _check_place(book, asked)
+    if len(identities.of(asked.device).revoked) > REVOKED_MAX - CERTIFICATES_MAX:
+        raise IdentityError(Why.TOO_MANY, _too_many(asked.device))
+    if asked.device not in book.installations:
+        amend(book, document_of(book, asked, _ANY_KEY, asked.at_ms))
+    kept = {device: one for device, one in identities.invitations.items() if one.until_ms > asked.at_ms}
+    kept.pop(asked.device, None)
+    if len(kept) >= INVITATIONS_MAX:
+        text = f"{INVITATIONS_MAX} invitations wait to be claimed; let some be claimed or expire"
+        raise IdentityError(Why.TOO_MANY, text)
+    return identities.with_invitations({**kept, asked.device: Invitation(*asked)})
+
+
+def invitation_of(identities: IdentityBook, device: str, code_sha256: str, at_ms: int) -> Invitation | None:
+    """The invitation that a code opens, used or not; None where it opens none."""
+    known = identities.invitations.get(device)
+    claim = identities.of(device).claim
+    for one in (known, claim):
+        if one is not None and one.code_sha256 == code_sha256 and at_ms < one.until_ms:
+            return one
+    return None
+
+
+def unknown_code() -> IdentityError:
+    """The one answer to every wrong code."""
+    return IdentityError(Why.UNKNOWN, _NO_CODE)
+
+
+def answered(
+    book: Book, identities: IdentityBook, device: str, code_sha256: str, public_key: str, key_sha256: str
+) -> Identity | None:
+    """The identity that this very device has claimed by this code before, with these keys: it has lost the answer.
+    Any other who shows a used code is refused. None where the code was not used."""
+    one = identities.of(device)
+    if one.claim is None or one.claim.code_sha256 != code_sha256:
+        return None
+    is_same = one.public_key == public_key and one.certificates and one.certificates[-1].key_sha256 == key_sha256
+    installed = book.installations.get(device)
+    if not is_same or one.revoked_ms or installed is None or installed.retired:
+        raise unknown_code()
+    return one
+
+
+def document_of(book: Book, asked: DeviceInvitation | Invitation, public_key: str, fitted_ms: int) -> dict[str, Any]:
+    """What a claim changes of the book: the device's key; a device that is new there is fitted at that moment, and one
+    whose place it takes is retired."""
+    known = book.installations.get(asked.device)
+    if known is not None:
+        return {"installations": [_document(known) | {"public_key": public_key}]}
+    fitted = {
+        "device": asked.device,
+        "operator": asked.operator,
+        "asset": asked.asset,
+        "public_key": public_key,
+        "fitted_at": iso(fitted_ms),
+    }
+    replaced = book.installations.get(asked.replaces)
+    if replaced is None:
+        return {"installations": [fitted]}
+    # It was calibrated, and this one was not: so nothing is said of it.
+    patience = {key: value for key, value in _document(replaced).items() if key != "calibrated_until"}
+    return {"installations": [_document(replaced) | {"retired": 1}, patience | fitted | {"retired": 0}]}
+
+
+def epoch_of(epochs: Iterable[tuple[str, int]], identities: IdentityBook, device: str, said: int) -> int:
+    """The highest epoch of a device that anybody knows of: the cloud, or the device itself. Raises IdentityError."""
+    if not 0 <= said < MAX_EPOCH:
+        raise IdentityError(Why.INVALID, f"epoch is {said}; it is from 0 to {MAX_EPOCH - 1}")
+    seen = max((epoch for one, epoch in epochs if one == device), default=0)
+    return max(seen, said, identities.of(device).epoch)
+
+
+def check_claim(book: Book, identities: IdentityBook, one: Invitation, public_key: str) -> None:
+    """Refuse a claim of what the book has otherwise by now, or with a key that is another device's."""
+    known = book.installations.get(one.device)
+    if known is not None and (known.operator, known.asset) != (one.operator, one.asset):
+        text = (
+            f"{one.device} is fitted to {known.asset} by {known.operator} by now, and was invited otherwise; {_AGAIN}"
+        )
+        raise IdentityError(Why.CHANGED, text)
+    if one.replaces and known is not None:
+        raise IdentityError(Why.CHANGED, f"{one.device} is in the book by now, so it replaces nobody; {_AGAIN}")
+    try:
+        _check_place(book, one)
+    except IdentityError as error:
+        raise IdentityError(Why.CHANGED, str(error)) from None
+    for other in book.installations.values():
+        if other.public_key == public_key and other.device != one.device:
+            text = f"this key is {other.device}'s: a card was copied; let {one.device} claim with an empty state folder"
+            raise IdentityError(Why.CHANGED, text)
+    if len(identities.of(one.device).revoked) > REVOKED_MAX - CERTIFICATES_MAX:
+        raise IdentityError(Why.TOO_MANY, _too_many(one.device))
+
+
+def claimed(book: Book, identities: IdentityBook, one: DeviceClaim) -> IdentityBook:
+    """A device has claimed; `book` is the one before. Its certificates of before count no more, nor do those of the
+    device whose place it takes. Raises IdentityError."""
+    invitation = identities.invitations.get(one.device)
+    if invitation is None or invitation.code_sha256 != one.code_sha256 or one.at_ms >= invitation.until_ms:
+        raise unknown_code()
+    check_claim(book, identities, invitation, one.public_key)
+    before = identities.of(one.device)
+    rest = {device: other for device, other in identities.invitations.items() if device != one.device}
+    after = _withdrawn(before, one.at_ms)._replace(
+        public_key=one.public_key,
+        epoch=one.epoch,
+        certificates=(Issued(one.serial, one.not_after_ms, one.key_sha256, one.certificate),),
+        claim=invitation,
+        revoked_ms=0,
+        why="",
+        by="",
+    )
+    known = book.installations.get(one.device)
+    if before.revoked_ms:
+        after = after._replace(from_epoch=one.epoch + 1, former=())
+    elif known is not None and known.public_key != one.public_key:
+        former = (*before.former, (one.epoch, known.public_key))
+        gone = former[:-FORMER_KEYS_MAX]
+        from_epoch = max(before.from_epoch, 0, *(epoch + 1 for epoch, _ in gone))
+        after = after._replace(from_epoch=from_epoch, former=former[-FORMER_KEYS_MAX:])
+    found = identities.with_invitations(rest).with_identity(after)
+    if invitation.replaces:
+        found = _retired(found, invitation.replaces, f"{one.device} has taken its place", one.at_ms)
+    return found
+
+
+def renewed(book: Book, identities: IdentityBook, one: DeviceRenewal) -> IdentityBook:
+    """A device has another certificate. The one that it has shown counts on, for it may not have the new one yet; any
+    other does not. Raises IdentityError."""
+    before = identities.of(one.device)
+    shown = certificate_of(book, before, one.of, one.at_ms)
+    listed = _listed(before.revoked, one.at_ms)
+    dropped = [Revoked(cert.serial, one.at_ms, cert.not_after_ms) for cert in before.certificates if cert != shown]
+    if len(listed) + len(dropped) > REVOKED_MAX - CERTIFICATES_MAX:
+        raise IdentityError(Why.TOO_MANY, _too_many(one.device))
+    issued = Issued(one.serial, one.not_after_ms, one.key_sha256, one.certificate)
+    after = before._replace(certificates=(shown, issued), revoked=(*listed, *dropped), claim=None)
+    return identities.with_identity(after)
+
+
+def certificate_of(book: Book, identity: Identity, serial: str, at_ms: int) -> Issued:
+    """The certificate of a number, where it counts for its device. Raises IdentityError."""
+    device = identity.device
+    installed = book.installations.get(device)
+    if installed is None or installed.retired:
+        raise IdentityError(Why.REFUSED, f"{device} is retired, so nothing of it is renewed; its place is another's")
+    if identity.revoked_ms:
+        raise IdentityError(Why.REFUSED, f"the identity of {device} was revoked; {_AGAIN}, and claim it")
+    found = next((one for one in identity.certificates if one.serial == serial), None)
+    if found is None:
+        raise IdentityError(
+            Why.REFUSED, f"this certificate of {device} was replaced or revoked; {_AGAIN}, and claim it"
+        )
+    if found.not_after_ms <= at_ms:
+        raise IdentityError(Why.REFUSED, f"this certificate of {device} has expired; {_AGAIN}, and claim it")
+    return found
+
+
+def revoked(book: Book, identities: IdentityBook, one: DeviceRevocation) -> IdentityBook:
+    """A device's identity is taken away, with its certificates and its invitation. Raises IdentityError."""
+    if one.device not in book.installations:
+        raise IdentityError(Why.UNKNOWN, f"there is no device {one.device!r}")
+    rest = {device: other for device, other in identities.invitations.items() if device != one.device}
+    after = _withdrawn(identities.of(one.device), one.at_ms)
+    after = after._replace(revoked_ms=one.at_ms, why=one.why, by=one.by)
+    return identities.with_invitations(rest).with_identity(after)
+
+
+def amended(before: Book, book: Book, identities: IdentityBook, at_ms: int) -> IdentityBook:
+    """An amendment has changed the book: what it retires has no identity any more."""
+    if before.installations is book.installations:
+        return identities
+    for device, one in identities.identities.items():
+        installed, was = book.installations.get(device), before.installations.get(device)
+        if installed is not None and installed.retired and was is not None and not was.retired and one.certificates:
+            identities = _retired(identities, device, "it was retired", at_ms)
+    return identities
+
+
+def _retired(identities: IdentityBook, device: str, why: str, at_ms: int) -> IdentityBook:
+    after = _withdrawn(identities.of(device), at_ms)._replace(revoked_ms=at_ms, why=why)
+    rest = {one: invitation for one, invitation in identities.invitations.items() if one != device}
+    return identities.with_invitations(rest).with_identity(after)
+
+
+def _withdrawn(one: Identity, at_ms: int) -> Identity:
+    """An identity none of whose certificates counts any more."""
+    more = (Revoked(cert.serial, at_ms, cert.not_after_ms) for cert in one.certificates if cert.not_after_ms > at_ms)
+    return one._replace(certificates=(), claim=None, revoked=(*_listed(one.revoked, at_ms), *more))
+
+
+def _listed(revoked: Iterable[Revoked], at_ms: int) -> tuple[Revoked, ...]:
+    """Those that have not expired by themselves."""
+    return tuple(one for one in revoked if one.not_after_ms > at_ms)
+
+
+def _check_place(book: Book, asked: DeviceInvitation | Invitation) -> None:
+    """Whether the book has room for the device where it is invited to. Raises IdentityError."""
+    installations: Mapping[str, Installation] = book.installations
+    device, known = asked.device, installations.get(asked.device)
+    if not topics.is_name(device):
+        raise IdentityError(Why.INVALID, f"{device!r} is no device; use 1 to 64 lower-case letters, digits and hyphens")
+    if known is not None:
+        if asked.replaces:
+            text = f"{device} is in the book already; new hardware that takes another's place has a name of its own"
+            raise IdentityError(Why.INVALID, text)
+        if known.retired:
+            raise IdentityError(Why.INVALID, f"{device} is retired; invite the new hardware under a new name")
+        if (known.operator, known.asset) != (asked.operator, asked.asset):
+            text = f"{device} is fitted to {known.asset} by {known.operator}, and stays so; leave both out"
+            raise IdentityError(Why.INVALID, text)
+        _check_speaks_for_itself(known)
+    elif asked.replaces:
+        replaced = installations.get(asked.replaces)
+        if replaced is None or replaced.retired:
+            text = f"there is no {asked.replaces!r} whose place could be taken, or it is retired"
+            raise IdentityError(Why.INVALID, text)
+        if (replaced.operator, replaced.asset) != (asked.operator, asked.asset):
+            text = f"{replaced.device} is fitted to {replaced.asset} by {replaced.operator}; leave both out"
+            raise IdentityError(Why.INVALID, text)
+        _check_speaks_for_itself(replaced)
+    elif not asked.operator or not asked.asset:
+        text = f"{device} is not in the book yet; name its operator and the asset that it is fitted to"
+        raise IdentityError(Why.INVALID, text)
+    if any(one.gateway == device and not one.retired for one in installations.values()):
+        raise IdentityError(Why.INVALID, f"{device} is a gateway's name; their certificates could not be told apart")
+
+
+def _check_speaks_for_itself(one: Installation) -> None:
+    if one.gateway:
+        text = f"{one.device} speaks through {one.gateway}, whose certificate it needs, and has none of its own"
+        raise IdentityError(Why.INVALID, text)
+
+
+def _document(one: Installation) -> dict[str, Any]:
+    return assets.as_document("installations", one)
+
+
+def _too_many(device: str) -> str:
+    return f"{device} has {REVOKED_MAX} certificates that count no more and have not expired; wait until some have"

@@ -1,0 +1,155 @@
+"""What is remembered of devices' identities, as one value. identity_acts.py says how it changes.
+
+Everything has an end. There is one invitation for a device at a time, and those that are past go when another comes.
+A device has at most two certificates that count: it may go on with the one before until it has shown the new one. A
+certificate that counts no more is listed until it has expired by itself, at most REVOKED_MAX for each device: beyond
+that a device is given no more of them, for to forget one would let it in again.
+
+Keys of the chain are by epochs. A device that claims again with another key begins above every epoch that is known of
+it, and what it has signed before is held against the key of then. Of a device whose identity was taken away no earlier
+key is believed: whoever has it may be the reason.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pledgewatch_cloud.decide.items.assets import Installation
+from pledgewatch_wire.codec import MAX_EPOCH
+
+INVITATIONS_MAX = 10_000
+CERTIFICATES_MAX = 2
+REVOKED_MAX = 64
+FORMER_KEYS_MAX = 32
+"""Of more, the oldest is let go, and nothing more is taken of its epochs."""
+
+
+class Invitation(NamedTuple):
+    """Who may become a device until when, by showing the code of this SHA-256; see batch.DeviceInvitation."""
+
+    device: str
+    operator: str
+    asset: str
+    replaces: str
+    code_sha256: str
+    settings: str
+    by: str
+    at_ms: int
+    until_ms: int
+
+
+class Issued(NamedTuple):
+    """A certificate: its number, until when it is good, the digest of its key, and itself (DER in base64)."""
+
+    serial: str
+    not_after_ms: int
+    key_sha256: str
+    certificate: str
+
+
+class Revoked(NamedTuple):
+    """A certificate that counts no more, since when, and until when it would have been good."""
+
+    serial: str
+    at_ms: int
+    not_after_ms: int
+
+
+class Identity(NamedTuple):
+    """One device's. `public_key` signs what is beyond `epoch`; nothing is taken of epochs below `from_epoch`; `former`
+    are keys of before, each with the last epoch that it signed, oldest first. `claim` is the invitation that was
+    claimed last, for who lost the answer; None once a certificate has been renewed. `revoked_ms` above 0: nothing at
+    all is taken, `why` says why and `by` who said so.
+    """
+
+    device: str
+    public_key: str = ""
+    epoch: int = 0
+    from_epoch: int = 0
+    former: tuple[tuple[int, str], ...] = ()
+    certificates: tuple[Issued, ...] = ()
+    revoked: tuple[Revoked, ...] = ()
+    claim: Invitation | None = None
+    revoked_ms: int = 0
+    why: str = ""
+    by: str = ""
+
+
+class IdentityBook:
+    """Invitations and identities, by device. Never changed."""
+
+    def __init__(
+        self, invitations: Mapping[str, Invitation] | None = None, identities: Mapping[str, Identity] | None = None
+    ) -> None:
+        """Take them as they are."""
+        self.invitations: Mapping[str, Invitation] = invitations or {}
+        self.identities: Mapping[str, Identity] = identities or {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdentityBook) and (
+            (self.invitations, self.identities) == (other.invitations, other.identities)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def of(self, device: str) -> Identity:
+        """A device's identity; of one that never claimed any, an empty one."""
+        return self.identities.get(device) or Identity(device)
+
+    def with_identity(self, one: Identity) -> "IdentityBook":
+        """The same with another identity of a device."""
+        return IdentityBook(self.invitations, {**self.identities, one.device: one})
+
+    def with_invitations(self, invitations: Mapping[str, Invitation]) -> "IdentityBook":
+        """The same with these invitations."""
+        return IdentityBook(invitations, self.identities)
+
+    @cached_property
+    def barred(self) -> Mapping[str, int]:
+        """By device the lowest epoch of which anything is taken, where that is not every epoch."""
+        found = {}
+        for device, one in self.identities.items():
+            below = MAX_EPOCH + 1 if one.revoked_ms else one.from_epoch
+            if below:
+                found[device] = below
+        return found
+
+    @cached_property
+    def revoked(self) -> tuple[Revoked, ...]:
+        """The certificates that count no more, by number."""
+        return tuple(sorted(one for some in self.identities.values() for one in some.revoked))
+
+    def key_of(self, installation: Installation, epoch: int) -> str:
+        """The public key that an epoch of a device is signed with."""
+        known = self.identities.get(installation.device)
+        if known is not None and epoch <= known.epoch:
+            for until_epoch, key in known.former:
+                if epoch <= until_epoch:
+                    return key
+        return installation.public_key
+
+    def as_json(self) -> dict[str, Any]:
+        """For the state's canonical form."""
+        return {
+            "invitations": [self.invitations[one] for one in sorted(self.invitations)],
+            "identities": [self.identities[one] for one in sorted(self.identities)],
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> "IdentityBook":
+        """The inverse of as_json."""
+        invitations = (Invitation(*one) for one in value["invitations"])
+        identities = (_identity(one) for one in value["identities"])
+        return IdentityBook({one.device: one for one in invitations}, {one.device: one for one in identities})
+
+
+def _identity(value: Iterable[Any]) -> Identity:
+    device, public_key, epoch, from_epoch, former, certificates, revoked, claim, *rest = value
+    return Identity(
+        *(device, public_key, epoch, from_epoch),
+        tuple((until_epoch, key) for until_epoch, key in former),
+        tuple(Issued(*one) for one in certificates),
+        tuple(Revoked(*one) for one in revoked),
+        None if claim is None else Invitation(*claim),
+        *rest,
+    )

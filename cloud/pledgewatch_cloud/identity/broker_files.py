@@ -1,0 +1,150 @@
+"""The broker's access list and revocation list, kept as the book and the identities have them.
+
+Whenever either changes, both are written, by rename, and the broker is told to read them again. The revocation list is
+signed anew every day, long before it ends. What cannot be written, or cannot be told, is tried again; until then the
+broker goes by what it has read, and nothing of a revoked device is taken by the cloud all the same.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.identity.authority import Authority
+from pledgewatch_cloud.identity.settings import DevicesSettings
+from pledgewatch_cloud.mosquitto import AclError, acl_of, replace
+from pledgewatch_cloud.outage import Outage
+from pledgewatch_cloud.spine.writer import Writer
+
+ACL_NAME, CRL_NAME = "acl", "crl.pem"
+LOOK_EVERY_S = 1.0
+SIGN_EVERY_MS = 86_400_000
+_RELOAD_S = 30.0
+log = logging.getLogger(__name__)
+
+
+class ReloadError(Exception):
+    """The broker was not told to read its files again; the sentence says why."""
+
+
+class BrokerFiles:
+    """The two files in a folder. `reload` has the broker read them again, and raises ReloadError."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        authority: Authority,
+        folder: Path,
+        clock: Clock,
+        reload: Callable[[], Awaitable[None]],
+        *,
+        cloud: str,
+        health: str,
+        more_lists: tuple[Path, ...] = (),
+    ) -> None:
+        self._writer, self._authority, self._folder, self._clock = writer, authority, folder, clock
+        self._reload, self._cloud, self._health, self._more_lists = reload, cloud, health, more_lists
+        self._state: State | None = None
+        self._signed_ms = 0
+        self._is_told = True
+        self._outage = Outage(log, "the broker's files are not as the book has them, trying on", "they are again")
+
+    async def run(self) -> None:
+        """Keep them until cancelled."""
+        while True:
+            await self.keep()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def keep(self) -> None:
+        """Write what has changed since the last time, and tell the broker."""
+        state, now_ms = self._writer.state, self._clock.now_ms()
+        try:
+            if self._is_due(state, now_ms):
+                self._is_told = False
+                await asyncio.to_thread(self._write, state, now_ms)
+                self._state, self._signed_ms = state, now_ms
+            if not self._is_told:
+                await self.tell()
+                self._is_told = True
+        except (AclError, OSError, ReloadError) as error:
+            self._outage.lost(error)
+        else:
+            self._outage.back()
+
+    async def tell(self) -> None:
+        """Have the broker read its files again. Raises ReloadError."""
+        await self._reload()
+
+    def _is_due(self, state: State, now_ms: int) -> bool:
+        was = self._state
+        if was is None or not 0 <= now_ms - self._signed_ms < SIGN_EVERY_MS:
+            return True
+        if was.identities is not state.identities and was.identities != state.identities:
+            return True
+        before, after = was.book.installations, state.book.installations
+        return before is not after and before != after
+
+    def _write(self, state: State, now_ms: int) -> None:
+        # The list of who is let in no more first: who reads one file of before and one of now lets in nobody new.
+        own = self._authority.revocation_list(state.identities.revoked, now_ms)
+        # With a list at all, OpenSSL lets in nobody of whose authority it has none.
+        replace(self._folder / CRL_NAME, own + b"".join(path.read_bytes() for path in self._more_lists))
+        barred = {one.device for one in state.identities.identities.values() if one.revoked_ms}
+        speaking = [one for key, one in state.book.installations.items() if key not in barred]
+        text = acl_of(speaking, cloud=self._cloud, health=self._health)
+        replace(self._folder / ACL_NAME, text.encode())
+
+
+def files_of(one: DevicesSettings, writer: Writer, authority: Authority, clock: Clock) -> BrokerFiles | None:
+    """The files as configured; None where somebody else sees to them."""
+    if one.broker_files_folder is None:
+        return None
+
+    async def reload() -> None:
+        if one.broker_pid_file is not None:
+            _hang_up(one.broker_pid_file)
+        elif one.broker_reload:
+            await _run(one.broker_reload)
+
+    folder, cloud, health = one.broker_files_folder, one.cloud_user, one.health_user
+    return BrokerFiles(
+        writer, authority, folder, clock, reload, cloud=cloud, health=health, more_lists=one.broker_crl_files
+    )
+
+
+def _hang_up(pid_file: Path) -> None:
+    """SIGHUP, by which Mosquitto reads its files again. Raises ReloadError."""
+    text = f"the broker whose process is in {pid_file} cannot be told"
+    try:
+        number = int(pid_file.read_text(encoding="ascii"))
+        if number > 1:  # what is below stands for many, or for the first of all
+            os.kill(number, signal.SIGHUP)
+    except (OSError, ValueError) as error:
+        raise ReloadError(f"{text}: {error}") from None
+    if number <= 1:
+        raise ReloadError(f"{text}: {number} is no process of a broker")
+
+
+async def _run(command: tuple[str, ...]) -> None:
+    """Raises ReloadError."""
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
+    except OSError as error:
+        raise ReloadError(f"{command[0]} cannot be run: {error.strerror}") from None
+    try:
+        async with asyncio.timeout(_RELOAD_S):
+            code = await process.wait()
+    except TimeoutError:
+        raise ReloadError(f"{command[0]} has not ended within {_RELOAD_S:g} s") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if code:
+        raise ReloadError(f"{command[0]} ended with {code}")

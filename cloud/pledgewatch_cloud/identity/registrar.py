@@ -1,0 +1,229 @@
+"""Who gives devices their identities: invitations, claims, renewals and revocations on their way into the journal.
+
+What is asked is looked at here as far as it can be without the state (requests, proofs, how often); what the state says
+of it is decided in decide/identity_acts.py, behind the writer's lock, so that of two who show one code at once one is
+the device. A device that has lost the answer asks again with the same keys, and is told the same.
+"""
+
+import time
+import tomllib
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from pledgewatch_cloud.access.rates import Rates
+from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide import identity_acts as acts
+from pledgewatch_cloud.decide.batch import DeviceInvitation
+from pledgewatch_cloud.decide.identity_acts import IdentityError, Why
+from pledgewatch_cloud.decide.identity_book import Identity, Issued
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.identity import claim_code
+from pledgewatch_cloud.identity.authority import (
+    Authority,
+    RequestError,
+    device_of,
+    read_certificate,
+    read_request,
+    serial_of,
+    verifies,
+)
+from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_wire import chain
+from pledgewatch_wire.claims import Claim, claim_proof, claim_text, renewal_proof
+
+CLAIMS_PER_MINUTE = 30
+"""Of one address. Many devices may be fitted behind one."""
+ATTEMPTS_PER_MINUTE = 6
+"""With one code, or of one device that renews."""
+RENEWALS_PER_MINUTE = 300
+"""Of one address: a carrier may have a whole fleet behind it."""
+SKEW_MS = 300_000
+SETTINGS_MAX = 8_192
+_HOUR_MS = 3_600_000
+_OURS = frozenset({"device", "broker"})
+
+
+class TooOftenError(Exception):
+    """Somebody asks too often; `wait_s` is when to ask again."""
+
+    def __init__(self, what: str, wait_s: int) -> None:
+        super().__init__(f"{what}; ask again in {wait_s} s")
+        self.wait_s = wait_s
+
+
+class Broker(NamedTuple):
+    """Where devices connect, and whose certificate it shows (PEM)."""
+
+    host: str
+    port: int
+    ca: str
+
+
+class Terms(NamedTuple):
+    """What goes into claims and answers. `own_users` are users of the broker that no device may be named as."""
+
+    public_url: str
+    ca_sha256: str | None
+    broker: Broker
+    care_public_key: str
+    certificate_days: int
+    own_users: frozenset[str]
+
+
+class Invited(NamedTuple):
+    """An invitation with its claim, which is said this once."""
+
+    claim: str
+    asked: DeviceInvitation
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a device claims with; see docs/DEVICES.md."""
+
+    device: str
+    code: str
+    csr: str
+    public_key: str
+    proof: str
+    epoch: int
+
+
+class Registrar:
+    """Gives identities. `clock` is the world's, as certificates have it; `journal_clock` that of the journal."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        authority: Authority,
+        terms: Terms,
+        *,
+        clock: Clock,
+        journal_clock: Clock,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._writer, self._authority, self.terms = writer, authority, terms
+        self._clock, self._journal_clock = clock, journal_clock
+        self._claimers, self._renewers = Rates(CLAIMS_PER_MINUTE, now_s), Rates(RENEWALS_PER_MINUTE, now_s)
+        self._attempts, self._renewals = Rates(ATTEMPTS_PER_MINUTE, now_s), Rates(ATTEMPTS_PER_MINUTE, now_s)
+
+    async def invite(
+        self, device: str, *, operator: str, asset: str, replaces: str, valid_h: int, settings: str, by: str
+    ) -> Invited:
+        """Invite a device to claim an identity within so many hours. Raises IdentityError, BookError, StoreError."""
+        if device in self.terms.own_users:
+            raise IdentityError(Why.INVALID, f"{device!r} is the broker's name for the cloud itself; use another")
+        _check_settings(settings)
+        code, now_ms = claim_code.new_code(), self._clock.now_ms()
+        until_ms, digest = now_ms + valid_h * _HOUR_MS, claim_code.sha256_of(code)
+        asked = DeviceInvitation(device, operator, asset, replaces, digest, settings, by, now_ms, until_ms)
+        asked = acts.completed(self._writer.state.book, asked)
+        await self._writer.commit(drafts.invite_device, asked)
+        terms = self.terms
+        claim = Claim(terms.public_url, asked.operator, device, code, terms.ca_sha256)
+        return Invited(claim_text(claim), asked)
+
+    async def claim(self, asked: Asked, address: str) -> dict[str, Any]:
+        """The answer to a claim. Raises IdentityError, RequestError, TooOftenError, BookError, StoreError."""
+        _count(self._claimers, address, f"that is more than {CLAIMS_PER_MINUTE} claims a minute")
+        digest = claim_code.sha256_of(asked.code)
+        _count(self._attempts, digest, f"that is more than {ATTEMPTS_PER_MINUTE} claims a minute by one code")
+        state, now_ms = self._writer.state, self._clock.now_ms()
+        invitation = acts.invitation_of(state.identities, asked.device, digest, now_ms)
+        if invitation is None:
+            raise acts.unknown_code()
+        request = read_request(asked.csr, asked.device)
+        _check_proof(asked, claim_proof(request.der, asked.code))
+        issued = self._authority.issue(asked.device, request, self.terms.certificate_days, now_ms)
+        shown = drafts.Shown(asked.device, digest, asked.public_key, asked.epoch)
+        await self._writer.commit(drafts.claim_device, shown, issued, now_ms, self._journal_clock.now_ms())
+        state = self._writer.state
+        identity = acts.answered(
+            state.book, state.identities, asked.device, digest, asked.public_key, request.key_sha256
+        )
+        if identity is None:
+            raise acts.unknown_code()  # it was invited again, or revoked, in this very moment
+        return {**self._answer(state, identity), "settings": invitation.settings}
+
+    async def renew(
+        self, device: str, csr: str, certificate: str, signed_ms: int, proof: str, address: str
+    ) -> dict[str, Any]:
+        """The answer to a renewal. Raises IdentityError, RequestError, TooOftenError, StoreError."""
+        _count(self._renewers, address, f"that is more than {RENEWALS_PER_MINUTE} renewals a minute")
+        shown = read_certificate(certificate)
+        if device_of(shown) != device or not self._authority.has_signed(shown):
+            raise IdentityError(Why.REFUSED, f"this certificate is not of {device!r}, or not of this authority")
+        request, now_ms = read_request(csr, device), self._clock.now_ms()
+        if not verifies(shown, _bytes(proof, "proof"), renewal_proof(request.der, signed_ms)):
+            raise RequestError("proof: it is not signed with the certificate's key over this request and signed_ms")
+        if abs(signed_ms - now_ms) > SKEW_MS:
+            raise RequestError(
+                f"signed_ms: it is not within {SKEW_MS // 60_000} minutes of {now_ms}, the cloud's clock"
+            )
+        # Counted only here: nobody else can keep a device from renewing.
+        _count(self._renewals, device, f"that is more than {ATTEMPTS_PER_MINUTE} renewals a minute of one device")
+        acts.certificate_of(self._writer.state.book, self._writer.state.identities.of(device), serial_of(shown), now_ms)
+        issued = self._authority.issue(device, request, self.terms.certificate_days, now_ms)
+        await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms)
+        state = self._writer.state
+        return self._answer(state, state.identities.of(device))
+
+    def _answer(self, state: State, identity: Identity) -> dict[str, Any]:
+        installed, terms = state.book.installations[identity.device], self.terms
+        if not identity.certificates:
+            raise IdentityError(Why.REFUSED, f"the identity of {identity.device} was revoked meanwhile")
+        issued: Issued = identity.certificates[-1]
+        return {
+            "operator": installed.operator,
+            "device": identity.device,
+            "asset": installed.asset,
+            "certificate": self._authority.shown(issued),
+            "not_after_ms": issued.not_after_ms,
+            "broker": {"host": terms.broker.host, "port": terms.broker.port},
+            "broker_ca": terms.broker.ca,
+            "care_public_key": terms.care_public_key,
+            "epoch": identity.epoch,
+        }
+
+
+def _check_settings(text: str) -> None:
+    if len(text.encode()) > SETTINGS_MAX:
+        raise IdentityError(Why.INVALID, f"settings: they are longer than {SETTINGS_MAX} bytes")
+    try:
+        said = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise IdentityError(Why.INVALID, f"settings: they are no TOML: {error}") from None
+    if ours := sorted(_OURS & said.keys()):
+        text = f"settings: the device writes [{ours[0]}] itself, by what it is answered; leave it out"
+        raise IdentityError(Why.INVALID, text)
+
+
+def _check_proof(asked: Asked, text: bytes) -> None:
+    """Whoever claims has the private key of the chain too. Raises RequestError."""
+    if not chain.is_public_key(asked.public_key):
+        raise RequestError("public_key: it is no Ed25519 key")
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(asked.public_key))
+        key.verify(_bytes(asked.proof, "proof"), text)
+    except InvalidSignature:
+        raise RequestError("proof: it is not signed with public_key over this request and the code") from None
+
+
+def _bytes(text: str, name: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except (Base64Error, ValueError):
+        raise RequestError(f"{name}: it is no base64") from None
+
+
+def _count(rates: Rates, name: str, what: str) -> None:
+    wait_s = rates.wait_s(name)
+    if wait_s:
+        raise TooOftenError(what, wait_s)

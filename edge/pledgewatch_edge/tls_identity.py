@@ -1,0 +1,375 @@
+"""The device's certificate: its files, how new ones take the place of old ones, and how it stands.
+
+In the state folder, beside what identity.py keeps:
+
+- `tls.key`: the P-256 key of TLS, for its owner only; made here, never sent anywhere. Not there where a token has it.
+- `tls.crt`: the certificates, the device's own first.
+- `broker-ca.crt`, `cloud-ca.crt`: by whom broker and cloud are known. `care.pub`: who signs settings and commands.
+- `tls.key.new`, `tls.csr.new`, `tls.crt.new`: the next ones, until they are in force. A request is kept so that a
+  second try sends the very same, which the cloud knows again.
+- `refused`: by whom the device is refused, and why, until it is accepted again.
+
+Key and certificate are two files, and two renames are not one. The key goes first; a certificate that does not belong
+to its key, beside a new one that does, is what a power cut has left between, and is finished at the next start.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from pledgewatch_edge.clock import RELEASED_MS, system_ms
+from pledgewatch_edge.config import Pkcs11Settings
+from pledgewatch_edge.identity import StateError, flush_folder, replace_file
+from pledgewatch_edge.tls import Shown
+
+KEY_FILE: Final = "tls.key"
+CERTIFICATE_FILE: Final = "tls.crt"
+BROKER_CA_FILE: Final = "broker-ca.crt"
+CLOUD_CA_FILE: Final = "cloud-ca.crt"
+CARE_FILE: Final = "care.pub"
+_REQUEST_FILE: Final = "tls.csr"
+_REFUSED_FILE: Final = "refused"
+_NEW: Final = ".new"
+_CARE_KEY: Final = re.compile(r"[0-9a-f]{64}")
+BROKER: Final = "broker"
+CLOUD: Final = "cloud"
+_RENEWED_AFTER: Final = 2 / 3  # of its life
+_SPREAD: Final = 1 / 20  # of its life, so that a fleet that was claimed on one day is not renewed on one
+log = logging.getLogger(__name__)
+
+
+class Term(NamedTuple):
+    """When a certificate is good, in Unix milliseconds, and when it should be renewed."""
+
+    from_ms: int
+    end_ms: int
+    renew_ms: int
+
+
+class TlsIdentity:
+    """The certificate of one state folder, and its key there or in a token."""
+
+    def __init__(self, folder: Path, token: Pkcs11Settings | None = None) -> None:
+        self.folder = folder
+        self._token = token
+        self._token_key: ec.EllipticCurvePrivateKey | None = None  # once found; to ask for it takes a process
+
+    @property
+    def certificate_file(self) -> Path:
+        """Where the certificate in force is."""
+        return self.folder / CERTIFICATE_FILE
+
+    @property
+    def key_file(self) -> Path | None:
+        """Where the key in force is; None where a token has it."""
+        return None if self._token else self.folder / KEY_FILE
+
+    def mend(self) -> None:
+        """Finish what a power cut has left between two renames. Raises StateError."""
+        with _state_errors():
+            fresh = self._path(CERTIFICATE_FILE, _NEW)
+            if self._token or not fresh.exists() or not self._path(KEY_FILE).exists():
+                return
+            if not self._belong("") and _public(self._key("")) == _public(_leaf(fresh)):
+                self._rename(CERTIFICATE_FILE)
+
+    def request(self, device: str) -> bytes:
+        """The certificate request (PEM) of a new key; the same until a certificate for it is in force. Raises
+        StateError."""
+        with _state_errors():
+            key = self._fresh_key()
+            path = self._path(_REQUEST_FILE, _NEW)
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                known = x509.load_pem_x509_csr(path.read_bytes())
+                if _public(known) == _public(key) and _name(known) == device:
+                    return known.public_bytes(Encoding.PEM)
+            subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
+            made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+            replace_file(path, made.public_bytes(Encoding.PEM))
+            return made.public_bytes(Encoding.PEM)
+
+    def keep(self, chain: str, device: str) -> None:
+        """Put the certificate that the cloud gave beside the one in force. Raises StateError where it is not the
+        device's, or not of the key that was made for it."""
+        with _state_errors():
+            leaf = _first(chain)
+            if _public(leaf) != _public(self._fresh_key()):
+                raise StateError("the cloud's certificate is of another key than this device's; ask for a new claim")
+            if _name(leaf) != device:
+                raise StateError(f"the cloud's certificate is that of {_name(leaf)!r}, not of {device!r}")
+            replace_file(self._path(CERTIFICATE_FILE, _NEW), chain.encode("utf-8"))
+
+    def keep_others(self, broker_ca: object, care_public_key: object) -> None:
+        """Keep by whom the broker is known, until the new certificate is in force, and who signs settings, where the
+        cloud says another than before. Raises StateError."""
+        with _state_errors():
+            if isinstance(broker_ca, str) and self._is_other(BROKER_CA_FILE, broker_ca):
+                _first(broker_ca)
+                replace_file(self._path(BROKER_CA_FILE, _NEW), broker_ca.encode("utf-8"))
+            if isinstance(care_public_key, str) and self._is_other(CARE_FILE, f"{care_public_key}\n"):
+                if not _CARE_KEY.fullmatch(care_public_key):
+                    raise StateError("what the cloud gave is no key for settings; ask who runs it")
+                replace_file(self._path(CARE_FILE), f"{care_public_key}\n".encode("ascii"))
+
+    def take(self, chain: str, device: str) -> None:
+        """Put the certificate that answered a claim in force; not where a later one is already. Raises StateError."""
+        with _state_errors():
+            leaf = _first(chain)
+            is_whole = self.is_whole()
+            if self._token:
+                is_late = is_whole and _leaf(self.certificate_file).not_valid_before_utc >= leaf.not_valid_before_utc
+            else:
+                is_next = self._path(KEY_FILE, _NEW).exists() and _public(self._key(_NEW)) == _public(leaf)
+                is_late = is_whole and not is_next
+            if is_late:
+                return
+            self.keep(chain, device)
+            self.install()
+            self._path(_REFUSED_FILE).unlink(missing_ok=True)
+
+    def waiting(self) -> Shown | None:
+        """A certificate that has come and is not in force yet, with its key; None where there is none. Raises
+        StateError."""
+        with _state_errors():
+            certificate, key = self._path(CERTIFICATE_FILE, _NEW), self._path(KEY_FILE, _NEW)
+            if not certificate.exists() or (not self._token and not key.exists()):
+                return None
+            if not self._belong(_NEW):
+                return None
+            authority = self._path(BROKER_CA_FILE, _NEW)
+            return Shown(certificate, self._token or key, authority if authority.exists() else None)
+
+    def install(self) -> None:
+        """Put what is waiting in force. Raises StateError."""
+        with _state_errors():
+            self._path(_REQUEST_FILE, _NEW).unlink(missing_ok=True)
+            if self._path(BROKER_CA_FILE, _NEW).exists():
+                self._rename(BROKER_CA_FILE)
+            if not self._token:
+                self._rename(KEY_FILE)
+            self._rename(CERTIFICATE_FILE)
+
+    def signs(self, data: bytes) -> bytes:
+        """A signature by the key in force. Raises StateError."""
+        with _state_errors():
+            return self._key("").sign(data, ec.ECDSA(hashes.SHA256()))
+
+    def certificate(self) -> bytes | None:
+        """The device's own certificate in force (PEM); None where it has none. Raises StateError."""
+        with _state_errors():
+            path = self.certificate_file
+            return _leaf(path).public_bytes(Encoding.PEM) if path.exists() else None
+
+    def term(self) -> Term | None:
+        """When the certificate in force is good; None where there is none. Raises StateError."""
+        with _state_errors():
+            path = self.certificate_file
+            return term_of(_leaf(path)) if path.exists() else None
+
+    def is_whole(self) -> bool:
+        """Whether key and certificate are there and belong together. Raises StateError."""
+        with _state_errors():
+            return self.certificate_file.exists() and self._belong("")
+
+    def _is_other(self, name: str, text: str) -> bool:
+        path = self._path(name)
+        return not path.exists() or path.read_bytes() != text.encode("utf-8")
+
+    def _path(self, name: str, end: str = "") -> Path:
+        return self.folder / (name + end)
+
+    def _belong(self, end: str) -> bool:
+        """Whether certificate and key belong together."""
+        try:
+            return _public(self._key(end)) == _public(_leaf(self._path(CERTIFICATE_FILE, end)))
+        except FileNotFoundError:
+            return False
+
+    def _key(self, end: str) -> ec.EllipticCurvePrivateKey:
+        if self._token:
+            from pledgewatch_edge import pkcs11  # noqa: PLC0415 - few devices have a token
+
+            self._token_key = self._token_key or pkcs11.key(self._token)
+            return self._token_key
+        path = self._path(KEY_FILE, end)
+        if path.stat().st_mode & 0o077:
+            raise StateError(f"{path}: other users may read the device's key; run chmod 600 on it")
+        try:
+            key = load_pem_private_key(path.read_bytes(), password=None)
+        except ValueError:
+            raise StateError(f"{path}: is no private key in PEM; remove it, and claim the device again") from None
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise StateError(f"{path}: is no key on an elliptic curve; remove it, and claim the device again")
+        return key
+
+    def _fresh_key(self) -> ec.EllipticCurvePrivateKey:
+        """The key for the next certificate, made where there is none. A token keeps the one that it has."""
+        if self._token:
+            from pledgewatch_edge import pkcs11  # noqa: PLC0415 - few devices have a token
+
+            self._token_key = self._token_key or pkcs11.key_or_new(self._token)
+            return self._token_key
+        path = self._path(KEY_FILE, _NEW)
+        if not path.exists():
+            key = ec.generate_private_key(ec.SECP256R1())
+            replace_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        return self._key(_NEW)
+
+    def _rename(self, name: str) -> None:
+        self._path(name, _NEW).replace(self._path(name))
+        flush_folder(self.folder)
+
+
+class Standing:
+    """How broker and cloud take the device's certificate: said in the log when it changes, and kept for `status`."""
+
+    def __init__(self, folder: Path, now_ms: Callable[[], int] = system_ms) -> None:
+        self._path = folder / _REFUSED_FILE
+        self._now_ms = now_ms
+        self._refused = dict(refusals(folder))
+        self._said: set[str] = set()
+        self._news = asyncio.Event()
+
+    def by(self, who: str) -> str | None:
+        """Why somebody refuses the device; None where he does not."""
+        refusal = self._refused.get(who)
+        return None if refusal is None else str(refusal["why"])
+
+    async def refused(self, who: str, why: str) -> None:
+        """Somebody refuses the device."""
+        if why not in self._said:
+            log.error("this device is refused by=%s why=%r; its readings are kept", who, why)
+            self._said.add(why)
+            if who == BROKER:
+                self._news.set()
+        if self.by(who) != why:
+            self._refused[who] = {"why": why, "since_ms": self._now_ms()}
+            await asyncio.to_thread(self._write)
+
+    async def accepted(self, who: str) -> None:
+        """He has let it in, or given what it asked for."""
+        if who in self._refused:
+            log.info("this device is accepted again by=%s", who)
+            self._said.discard(str(self._refused.pop(who)["why"]))
+            await asyncio.to_thread(self._write)
+
+    async def refused_within(self, timeout_s: float) -> None:
+        """Wait until the broker refuses it for another reason than before, or until the time has passed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        self._news.clear()
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):  # it is in the log, and the readings need the disk more
+            if self._refused:
+                replace_file(self._path, json.dumps(self._refused).encode("utf-8"))
+            else:
+                self._path.unlink(missing_ok=True)
+
+
+def refusals(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """By whom the device is refused, and why and since when, from the disk."""
+    try:
+        found = json.loads((folder / _REFUSED_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    is_right = isinstance(found, dict) and all(isinstance(one, dict) and "why" in one for one in found.values())
+    return found if is_right else {}
+
+
+def standing_of(folder: Path, token: Pkcs11Settings | None = None, now_ms: int | None = None) -> dict[str, object]:
+    """How the identity stands, from the disk alone, for `status`: when the certificate ends and when it is to be
+    renewed (ISO 8601; None where there is none), and a sentence for each thing that is wrong."""
+    now_ms = system_ms() if now_ms is None else now_ms
+    wrong = [f"the {who} refuses this device: {one['why']}" for who, one in refusals(folder).items()]
+    term = None
+    identity = TlsIdentity(folder, token)
+    try:
+        term = identity.term()
+        if term is not None and token is None and not identity.is_whole() and identity.waiting() is None:
+            wrong.append(f"{identity.key_file} and {identity.certificate_file} do not belong together; claim it again")
+    except StateError as error:
+        wrong.append(str(error))
+    if now_ms < RELEASED_MS:
+        wrong.append("this computer's clock is not set, so certificates are not judged by time")
+    elif term is not None:
+        if now_ms >= term.end_ms:
+            wrong.append("the certificate has ended; ask for a new claim")
+        elif now_ms < term.from_ms:
+            wrong.append("the certificate is not good yet by this computer's clock; set the clock")
+        elif now_ms > (term.renew_ms + term.end_ms) / 2:
+            wrong.append("the certificate has not been renewed though it is late; see the log for why")
+    return {
+        "certificate_ends": None if term is None else told(term.end_ms),
+        "certificate_renewed_from": None if term is None else told(term.renew_ms),
+        "wrong": wrong,
+    }
+
+
+def term_of(certificate: x509.Certificate) -> Term:
+    """When a certificate is good, and when it should be renewed: a moment of its own for each, by its number."""
+    start, end = (
+        round(moment.timestamp() * 1_000)
+        for moment in (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    )
+    share = _RENEWED_AFTER + _SPREAD * (certificate.serial_number % 1_000) / 1_000
+    return Term(start, end, start + round((end - start) * share))
+
+
+def told(moment_ms: int) -> str:
+    """A moment for people, ISO 8601."""
+    return dt.datetime.fromtimestamp(moment_ms / 1_000, dt.UTC).isoformat(timespec="seconds")
+
+
+def _first(chain: str) -> x509.Certificate:
+    """The first certificate that the cloud gave. Raises StateError."""
+    try:
+        return x509.load_pem_x509_certificates(chain.encode("utf-8"))[0]
+    except ValueError:
+        raise StateError("what the cloud gave is no certificate; ask who runs it") from None
+
+
+def _leaf(path: Path) -> x509.Certificate:
+    """The first certificate of a file. Raises StateError, OSError."""
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())[0]
+    except ValueError:
+        raise StateError(f"{path}: is no certificate in PEM; claim the device again") from None
+
+
+def _public(one: x509.Certificate | x509.CertificateSigningRequest | ec.EllipticCurvePrivateKey) -> bytes:
+    return one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _name(one: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """The common name; empty where there is not just one."""
+    names = [str(name.value) for name in one.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    return names[0] if len(names) == 1 else ""
+
+
+@contextlib.contextmanager
+def _state_errors() -> Iterator[None]:
+    """The operating system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise StateError(f"{error.filename}: {error.strerror}; give the agent a folder it may write") from None

@@ -1,0 +1,131 @@
+"""Devices that claim identities: a hand-made authority, the API with it, and a device of a few lines that asks."""
+
+import hashlib
+import json
+from base64 import b64encode, urlsafe_b64decode
+from pathlib import Path
+from typing import Any, cast
+
+from api_cloud import ApiCloud
+from asking import AppClient
+from builders import Device, ManualClock
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from httpx2 import Response
+
+from pledgewatch_cloud.identity import authority
+from pledgewatch_cloud.identity.registrar import Broker, Registrar, Terms
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+WORLD_MS = 1_772_366_400_000  # 2026-03-01T12:00:00Z
+CARE = "ab" * 32
+_P256 = ec.ECDSA(hashes.SHA256())
+
+
+def request_pem(key: Any, name: str, *more: tuple[x509.ObjectIdentifier, str]) -> str:
+    """A request for a certificate as a device makes it."""
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, name), *(x509.NameAttribute(*one) for one in more)]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def sha256_of_request(pem: str) -> bytes:
+    """The digest that proofs are over."""
+    return hashlib.sha256(x509.load_pem_x509_csr(pem.encode()).public_bytes(Encoding.DER)).digest()
+
+
+def said_in(claim: str) -> dict[str, Any]:
+    """What a claim's text holds."""
+    head, _, rest = claim.partition(".")
+    assert head == "pwclaim1"
+    return cast(dict[str, Any], json.loads(urlsafe_b64decode(rest + "=" * (-len(rest) % 4))))
+
+
+class Claimant:
+    """A device that claims and renews: its chain, its key of TLS, and the certificate that it was given."""
+
+    def __init__(self, name: str, *, seed: int = 7, epoch: int = 0) -> None:
+        self.name, self.epoch = name, epoch
+        self.device = Device(name, epoch=epoch + 1, seed=seed)
+        self.tls = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = ""
+
+    def claim(self, code: str, **other: Any) -> dict[str, Any]:
+        """The body of a claim; `other` is what is said otherwise."""
+        csr = other.pop("csr", None) or request_pem(self.tls, self.name)
+        signed = b"pledgewatch claim\0" + sha256_of_request(csr) + code.encode()
+        return {
+            "device": self.name,
+            "code": code,
+            "csr": csr,
+            "public_key": self.device.public_key,
+            "proof": b64encode(self.device.key.sign(signed)).decode(),
+            "epoch": self.epoch,
+            **other,
+        }
+
+    def renewal(self, at_ms: int, *, key: Any = None, **other: Any) -> dict[str, Any]:
+        """The body of a renewal, for another key where one is named."""
+        csr = request_pem(key or self.tls, self.name)
+        signed = b"pledgewatch renewal\0" + sha256_of_request(csr) + str(at_ms).encode()
+        return {
+            "device": self.name,
+            "csr": csr,
+            "certificate": self.certificate,
+            "signed_ms": at_ms,
+            "proof": b64encode(self.tls.sign(signed, _P256)).decode(),
+            **other,
+        }
+
+    def write(self, folder: Path) -> None:
+        """NAME.pem and NAME.key, as a client of the broker has them."""
+        key = self.tls.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (folder / f"{self.name}.pem").write_text(self.certificate, encoding="ascii")
+        (folder / f"{self.name}.key").write_bytes(key)
+
+
+class ClaimCloud:
+    """The API with an authority. `world` is the clock of certificates and invitations; `tick_s` moves what counts how
+    often somebody asks."""
+
+    def __init__(self, folder: Path, *, world_ms: int = WORLD_MS, days: int = 90, **others: Any) -> None:
+        self.world, self.now_s = ManualClock(world_ms), 0.0
+        made = folder / "authority"
+        made.mkdir()
+        self.authority = authority.create(made / "ca.pem", made / "ca.key", "test authority", 400, world_ms)
+        self.authority_file, self.authority_key_file = made / "ca.pem", made / "ca.key"
+        broker = Broker("broker.example", 8_883, "the broker's authority")
+        self.terms = Terms("https://cloud.example:8420", "cd" * 32, broker, CARE, days, frozenset({"cloud"}))
+        self.cloud = ApiCloud(folder, **{"delivery_clock": self.world, **others})
+        self.registrar = Registrar(
+            self.cloud.writer,
+            self.authority,
+            self.terms,
+            clock=self.world,
+            journal_clock=self.cloud.clock,
+            now_s=lambda: self.now_s,
+        )
+        service = self.cloud.client.app.state.service
+        object.__setattr__(service, "registrar", self.registrar)
+        self.client: AppClient = self.cloud.client
+
+    def post(self, path: str, body: dict[str, Any], **more: Any) -> Response:
+        """What is answered."""
+        return self.client.post(path, json=body, **more)
+
+    def invite(self, device: str, **more: Any) -> str:
+        """The code of an invitation."""
+        answer = self.post("/devices/invitations", {"device": device, **more})
+        assert answer.status_code == 201, answer.text
+        return cast(str, said_in(answer.json()["claim"])["code"])
+
+    def claimed(self, one: Claimant, code: str, **other: Any) -> dict[str, Any]:
+        """A claim that is granted."""
+        answer = self.post("/devices/claims", one.claim(code, **other))
+        assert answer.status_code == 201, answer.text
+        found = cast(dict[str, Any], answer.json())
+        one.certificate, one.epoch = found["certificate"], found["epoch"]
+        return found

@@ -1,0 +1,259 @@
+"""A claimed device and a real Mosquitto: it is let in by its certificate, renews it on the way, and knows when it is
+not let in. Mosquitto listens twice, for devices with TLS and for the cloud of the test without."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiomqtt
+import pytest
+from brokers import BrokerProcess, free_port
+from edge_support import Cloud, cloud, new_spool, samples, until
+from enrolling import OPERATOR, Enrolling, enrolling
+
+from pledgewatch_edge.claiming import carry_out
+from pledgewatch_edge.config import BrokerSettings, DeviceSettings, StationSettings
+from pledgewatch_edge.connection import Connector
+from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.station import run_station
+from pledgewatch_edge.tls import shown_to_broker
+from pledgewatch_edge.tls_identity import TlsIdentity, standing_of
+
+DEVICE = "cont-0417"
+DAY = dt.timedelta(days=1)
+_CONFIGURATION = """
+listener %d 127.0.0.1
+cafile {folder}/ca.pem
+certfile {folder}/server.pem
+keyfile {folder}/server.key
+crlfile {folder}/crl.pem
+require_certificate true
+use_identity_as_username true
+listener {plain} 127.0.0.1
+allow_anonymous true
+acl_file {folder}/acl
+"""
+
+
+class Harbour:
+    """An authority, a broker that believes it, and one device."""
+
+    def __init__(self, folder: Path, enrolled: Enrolling) -> None:
+        self.folder, self.enrolled, self.state = folder, enrolled, folder / "state"
+        self.plain = free_port()
+        own = f"user {DEVICE}\ntopic readwrite pw/1/{OPERATOR}/{DEVICE}/#\n"
+        (enrolled.folder / "acl").write_text(f"topic readwrite #\n{own}", encoding="ascii")
+        self.revoke([])
+        extra = _CONFIGURATION.format(folder=enrolled.folder, plain=self.plain)
+        self.broker = BrokerProcess("mosquitto", folder / "broker", extra=extra)
+        enrolled.broker_port = self.broker.port
+
+    def revoke(self, serials: list[int]) -> None:
+        """The broker's list is to have these."""
+        self.enrolled.authority.revoke(serials, self.enrolled.folder / "crl.pem")
+
+    def start(self) -> None:
+        """The broker, until it listens at both."""
+        self.broker.start()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.plain), 1).close()
+                return
+        raise AssertionError("the broker does not listen")
+
+    def claim(self) -> None:
+        """The device is claimed."""
+        carry_out(
+            self.enrolled.invite(DEVICE),
+            config=self.folder / "edge.toml",
+            state_folder=self.state,
+            ca_file=None,
+            replace=False,
+            say=lambda _: None,
+        )
+
+    def settings(self) -> StationSettings:
+        """As the claim has written them."""
+        state = self.state
+        return StationSettings(
+            device=DeviceSettings(operator=OPERATOR, name=DEVICE, state_folder=state, cloud_url=self.enrolled.url),
+            broker=BrokerSettings(
+                host="127.0.0.1",
+                port=self.broker.port,
+                ca_file=state / "broker-ca.crt",
+                certificate_file=state / "tls.crt",
+                key_file=state / "tls.key",
+                reconnect_max_s=0.2,
+            ),
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The device, running."""
+        stop = asyncio.Event()
+        station = asyncio.create_task(run_station(self.settings(), [], stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.wait_for(station, 20)
+
+    def wrong(self) -> str:
+        """What `status` says is wrong."""
+        return " | ".join(map(str, standing_of(self.state)["wrong"]))  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def harbour(tmp_path: Path) -> Iterator[Harbour]:
+    (tmp_path / "broker").mkdir()
+    with enrolling(tmp_path / "authority") as enrolled:
+        one = Harbour(tmp_path, enrolled)
+        yield one
+        one.broker.kill()
+
+
+async def _all_committed(harbour: Harbour, heard: Cloud, count: int) -> None:
+    await until(lambda: len(heard.readings) >= count, "the readings to be heard")
+    await until(lambda: status(harbour.state)["spooled"] == 0, "the readings to be committed")
+    assert heard.conflicts == 0
+
+
+async def test_it_is_let_in_and_renews_while_readings_go_on(
+    harbour: Harbour, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    answer, may_answer = harbour.enrolled.answer, threading.Event()
+    now = dt.datetime.now(dt.UTC)
+    harbour.enrolled.begin, harbour.enrolled.end = now - 80 * DAY, now + 10 * DAY  # which is late
+    harbour.claim()
+    first = TlsIdentity(harbour.state).certificate()
+    harbour.enrolled.begin, harbour.enrolled.end = now - DAY, now + 89 * DAY
+    with new_spool(harbour.state) as spool:
+        spool.append(samples(50))
+    monkeypatch.setattr(
+        harbour.enrolled, "answer", lambda path, said: answer(path, said) if may_answer.wait(20) else {}
+    )
+    harbour.start()
+    async with cloud(harbour.plain) as heard, harbour.running():
+        await _all_committed(harbour, heard, 50)  # while the cloud takes its time
+        may_answer.set()
+        await until(lambda: "certificate renewed" in caplog.text, "the renewal")
+        await until(lambda: caplog.text.count("connected protocol=5") == 2, "the second connection")
+    harbour.revoke(harbour.enrolled.serials[DEVICE][:1])
+    harbour.broker.stop()
+    harbour.start()
+    async with harbour.running():
+        await until(lambda: caplog.text.count("connected protocol=5") == 3, "the connection by the new one alone")
+    assert TlsIdentity(harbour.state).certificate() != first
+    assert TlsIdentity(harbour.state).is_whole()
+    assert harbour.wrong() == ""
+    assert "is refused" not in caplog.text
+
+
+async def test_one_that_was_replaced_says_so_once_and_keeps_its_readings(
+    harbour: Harbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    harbour.claim()
+    with new_spool(harbour.state) as spool:
+        spool.append(samples(50))
+    [serial] = harbour.enrolled.serials[DEVICE]
+    harbour.revoke([serial])
+    harbour.enrolled.revoked.add(serial)
+    harbour.start()
+    async with harbour.running():
+        await until(lambda: "box-2 stands in its place" in harbour.wrong(), "the cloud's word")
+        await asyncio.sleep(1.0)  # some more tries
+    assert "the broker refuses this device: its certificate is revoked" in harbour.wrong()
+    assert caplog.text.count("this device is refused by=broker") == 1
+    assert caplog.text.count("this device is refused by=cloud") == 1
+    assert status(harbour.state)["spooled"] == 50
+    harbour.revoke([])
+    harbour.broker.stop()
+    harbour.start()
+    async with cloud(harbour.plain) as heard, harbour.running():
+        await _all_committed(harbour, heard, 50)  # who is let in again sends what it kept
+    assert "broker" not in harbour.wrong()
+
+
+async def test_a_certificate_that_has_ended_is_refused(harbour: Harbour) -> None:
+    now = dt.datetime.now(dt.UTC)
+    harbour.enrolled.begin, harbour.enrolled.end = now - 2 * DAY, now - DAY
+    harbour.claim()
+    harbour.start()
+    will = aiomqtt.Will("pw/1/x/y/status", b"", qos=1)
+    settings = harbour.settings()
+    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+    with pytest.raises(aiomqtt.MqttError, match="its certificate has ended"):
+        async with Connector(settings.broker, "x", shown).connect(will):
+            pass
+    assert "the certificate has ended; ask for a new claim" in harbour.wrong()
+    without = BrokerSettings(host="127.0.0.1", port=harbour.broker.port, ca_file=harbour.state / "broker-ca.crt")
+    with pytest.raises(aiomqtt.MqttError, match="it shows no certificate"):
+        async with Connector(without, "x").connect(will):
+            pass
+
+
+async def test_one_that_may_say_nothing_any_more_knows_it(harbour: Harbour, caplog: pytest.LogCaptureFixture) -> None:
+    """As long as its certificate is not on the broker's list, it may connect; and a broker that drops what it says
+    acknowledges it all the same."""
+    harbour.claim()
+    with new_spool(harbour.state) as spool:
+        spool.append(samples(50))
+    acl = harbour.enrolled.folder / "acl"
+    before = acl.read_text(encoding="ascii")
+    acl.write_text("topic readwrite #\nuser nobody\n", encoding="ascii")
+    harbour.start()
+    async with harbour.running():
+        await until(lambda: "it may say nothing under its topics" in harbour.wrong(), "the refusal")
+        await until(lambda: "broker lets in neither" in caplog.text, "the try by another certificate")
+        assert status(harbour.state)["spooled"] == 50
+    assert caplog.text.count("this device is refused by=broker") == 1
+    acl.write_text(before, encoding="ascii")
+    harbour.broker.stop()
+    harbour.start()
+    async with cloud(harbour.plain) as heard, harbour.running():
+        await _all_committed(harbour, heard, 50)
+    assert harbour.wrong() == ""
+
+
+async def test_a_revocation_reaches_a_broker_that_runs(harbour: Harbour, caplog: pytest.LogCaptureFixture) -> None:
+    harbour.claim()
+    harbour.start()
+    caplog.set_level("INFO")
+    async with harbour.running():
+        await until(lambda: "connected protocol=5" in caplog.text, "the connection")
+        [serial] = harbour.enrolled.serials[DEVICE]
+        harbour.revoke([serial])
+        harbour.enrolled.revoked.add(serial)
+        assert harbour.broker._process is not None
+        os.kill(harbour.broker._process.pid, signal.SIGHUP)
+        async with aiomqtt.Client("127.0.0.1", harbour.plain, identifier=f"{OPERATOR}.{DEVICE}"):
+            pass  # who connects under its client id ends its connection
+        await until(lambda: "its certificate is revoked" in harbour.wrong(), "the refusal")
+
+
+async def test_a_board_at_1970_does_not_judge_the_broker_by_time(
+    harbour: Harbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    harbour.claim()
+    harbour.enrolled.authority.issue("server", until=-dt.timedelta(minutes=1))
+    harbour.start()
+    settings = harbour.settings()
+    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
+    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+    with pytest.raises(aiomqtt.MqttError, match="certificate has expired"):
+        async with Connector(settings.broker, "x", shown).connect(will):
+            pass
+    timeless = Connector(settings.broker, "x", shown, now_ms=lambda: 1_000)
+    for _ in range(2):
+        async with timeless.connect(will) as client:
+            await client.publish(f"pw/1/{OPERATOR}/{DEVICE}/up", b"x", qos=1)
+    assert caplog.text.count("clock is not set") == 1

@@ -1,0 +1,258 @@
+"""Renewing a certificate: when, what is tried, what stays in force, and what is said of a refusal."""
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from enrolling import Enrolling, enrolling
+
+from pledgewatch_edge.claiming import carry_out
+from pledgewatch_edge.config import DeviceSettings
+from pledgewatch_edge.identity import StateError
+from pledgewatch_edge.renewal import LOOK_AGAIN_S, TRY_FIRST_S, TRY_MAX_S, Renewal
+from pledgewatch_edge.tls import Shown
+from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, Term, TlsIdentity, refusals, standing_of
+
+DEVICE = "cont-0417"
+DAY_MS = 86_400_000
+
+
+class World:
+    """A claimed device, its clock, and a broker that lets in whom it likes."""
+
+    def __init__(self, folder: Path, cloud: Enrolling) -> None:
+        self.cloud, self.state = cloud, folder / "state"
+        carry_out(
+            cloud.invite(DEVICE),
+            config=folder / "edge.toml",
+            state_folder=self.state,
+            ca_file=None,
+            replace=False,
+            say=lambda _: None,
+        )
+        self.identity = TlsIdentity(self.state)
+        self.standing = Standing(self.state)
+        self.lets_in = True
+        self.tried: list[Shown] = []
+        self.real_ms = time.time_ns() // 1_000_000
+        self.now_ms = self.real_ms
+        self.monotonic_s = 5.0
+        self.renewal = self.start()
+
+    def start(self) -> Renewal:
+        """The renewal as a program begins it."""
+        device = DeviceSettings(operator="harbour-line", name=DEVICE, state_folder=self.state, cloud_url=self.cloud.url)
+        return Renewal(
+            device,
+            self.identity,
+            self.standing,
+            self._tries,
+            now_ms=lambda: self.now_ms,
+            monotonic=lambda: self.monotonic_s,
+        )
+
+    async def _tries(self, shown: Shown) -> bool:
+        self.tried.append(shown)
+        return self.lets_in
+
+    def term(self) -> Term:
+        """Of the certificate in force."""
+        term = self.identity.term()
+        assert term is not None
+        return term
+
+    def is_due(self) -> None:
+        """Time comes to it, for cloud and device."""
+        self.now_ms = self.term().renew_ms + 1
+        self.cloud.clock_ahead_s = (self.now_ms - self.real_ms) / 1_000
+        self.cloud.begin += dt.timedelta(days=60)
+        self.cloud.end += dt.timedelta(days=60)
+
+    def renewals(self) -> int:
+        """How often the cloud was asked for one."""
+        return sum(path == "/devices/renewals" for path, _ in self.cloud.asked)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with enrolling(tmp_path / "cloud") as cloud:
+        yield World(tmp_path, cloud)
+
+
+async def test_it_is_renewed_at_two_thirds_of_its_life_and_not_before(world: World) -> None:
+    term = world.term()
+    assert 2 / 3 <= (term.renew_ms - term.from_ms) / (term.end_ms - term.from_ms) < 2 / 3 + 1 / 20
+    assert await world.renewal.step() == LOOK_AGAIN_S
+    world.now_ms = term.renew_ms - 1_500
+    assert await world.renewal.step() == 1.5
+    assert not world.tried
+    world.is_due()
+    before = world.identity.certificate()
+    assert await world.renewal.step() == 0.0
+    [shown] = world.tried
+    assert shown.certificate_file.name == "tls.crt.new"
+    assert world.identity.certificate() != before
+    assert world.identity.is_whole()
+    assert world.term().end_ms == term.end_ms + 60 * DAY_MS
+    assert not [path.name for path in world.state.iterdir() if path.name.endswith(".new")]
+    assert await world.renewal.step() == LOOK_AGAIN_S
+    assert world.renewals() == 1
+
+
+async def test_what_the_broker_does_not_let_in_waits_and_the_old_one_stays(world: World) -> None:
+    world.is_due()
+    before, world.lets_in = world.identity.certificate(), False
+    assert TRY_FIRST_S / 2 <= await world.renewal.step() <= TRY_FIRST_S
+    assert world.identity.certificate() == before
+    assert world.identity.is_whole()
+    assert TRY_FIRST_S <= await world.renewal.step() <= 2 * TRY_FIRST_S
+    world.renewal = world.start()  # and after a restart
+    world.lets_in = True
+    assert await world.renewal.step() == 0.0
+    assert world.identity.certificate() != before
+    assert (len(world.tried), world.renewals()) == (3, 1)
+
+
+@pytest.mark.parametrize("why", ["ended", "refused"])
+async def test_the_new_one_takes_the_place_of_one_that_is_of_no_use(world: World, why: str) -> None:
+    world.is_due()
+    before, world.lets_in = world.identity.certificate(), False
+    await world.renewal.step()
+    if why == "ended":
+        world.now_ms = world.term().end_ms + 1
+    else:
+        await world.standing.refused(BROKER, "its certificate is revoked")
+    await world.renewal.step()
+    assert world.identity.certificate() != before
+
+
+async def test_a_cloud_that_is_away_is_asked_again_ever_more_seldom(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.is_due()
+    world.cloud.close()
+    waits = [await world.renewal.step() for _ in range(12)]
+    assert all(
+        TRY_FIRST_S * 2**n / 2 <= wait <= min(TRY_MAX_S, TRY_FIRST_S * 2**n) or wait >= TRY_MAX_S / 2
+        for n, wait in enumerate(waits)
+    )
+    assert max(waits) <= TRY_MAX_S
+    assert caplog.text.count("the certificate cannot be renewed") == 1
+    assert standing_of(world.state, now_ms=world.now_ms)["wrong"] == []
+    world.now_ms = world.term().end_ms - DAY_MS
+    assert standing_of(world.state, now_ms=world.now_ms)["wrong"] == [
+        "the certificate has not been renewed though it is late; see the log for why"
+    ]
+
+
+async def test_an_answer_that_is_lost_is_asked_for_with_the_same_request(world: World) -> None:
+    world.is_due()
+    world.cloud.fails = 1
+    await world.renewal.step()
+    assert await world.renewal.step() == 0.0
+    asked = [said for path, said in world.cloud.asked if path == "/devices/renewals"]
+    assert len(asked) == 2
+    assert asked[0]["csr"] == asked[1]["csr"]
+
+
+async def test_a_refusal_for_good_is_said_once_and_kept_for_status(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.standing.refused(BROKER, "its certificate is revoked")
+    world.cloud.revoked |= set(world.cloud.serials[DEVICE])
+    for _ in range(3):
+        assert 40_000 < await world.renewal.step() <= 86_400
+    assert caplog.text.count("this device is refused by=broker") == 1
+    assert caplog.text.count("this device is refused by=cloud") == 1
+    assert set(refusals(world.state)) == {BROKER, CLOUD}
+    assert standing_of(world.state)["wrong"] == [
+        "the broker refuses this device: its certificate is revoked",
+        "the cloud refuses this device: the cloud says: this certificate is revoked: box-2 stands in its place",
+    ]
+    caplog.clear()
+    await world.standing.accepted(BROKER)
+    await world.standing.accepted(CLOUD)
+    assert standing_of(world.state)["wrong"] == []
+    assert not (world.state / "refused").exists()
+
+
+async def test_a_broker_that_refuses_a_good_device_costs_a_renewal(world: World) -> None:
+    """Its list of revocations is out of date, say: the cloud gives another certificate at once."""
+    await world.standing.refused(BROKER, "its certificate has ended, or the broker's list of revocations has")
+    before = world.identity.certificate()
+    assert await world.renewal.step() == 0.0
+    assert world.identity.certificate() != before
+
+
+async def test_a_clock_that_is_wrong_signs_by_the_clouds(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.is_due()
+    world.now_ms += 3_600_000
+    assert await world.renewal.step() == 0.0
+    assert "clock and the cloud's differ by_s=3" in caplog.text
+
+
+async def test_a_clock_that_is_not_set_judges_by_the_clouds(world: World) -> None:
+    world.is_due()
+    world.cloud.clock_ahead_s -= 7_200.0
+    world.now_ms = 1_000
+    assert await world.renewal.step() == LOOK_AGAIN_S
+    world.monotonic_s += 7_300
+    world.cloud.clock_ahead_s += 7_300.0
+    assert await world.renewal.step() == 0.0
+    assert world.renewals() == 1
+    assert "clock is not set" in str(standing_of(world.state, now_ms=world.now_ms)["wrong"])
+
+
+async def test_a_cut_between_the_renames_is_finished_at_the_next_start(world: World) -> None:
+    world.is_due()
+    world.lets_in = False
+    await world.renewal.step()
+    (world.state / "tls.key.new").replace(world.state / "tls.key")  # and the power went
+    assert not world.identity.is_whole()
+    world.identity.mend()
+    assert world.identity.is_whole()
+    assert not (world.state / "tls.crt.new").exists()
+
+
+async def test_what_belongs_to_nothing_is_named(world: World) -> None:
+    (world.state / "tls.key").write_bytes(b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n")
+    (world.state / "tls.key").chmod(0o600)
+    with pytest.raises(StateError, match=r"tls\.key: is no private key"):
+        world.identity.is_whole()
+    (world.state / "tls.key").chmod(0o644)
+    assert "run chmod 600" in str(standing_of(world.state)["wrong"])
+    (world.state / "tls.crt").unlink()
+    assert standing_of(world.state)["certificate_ends"] is None
+    assert await world.renewal.step() == LOOK_AGAIN_S
+
+
+async def test_another_ca_of_the_broker_comes_with_the_certificate(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    with enrolling(tmp_path / "other") as other:
+        authority = (other.folder / "ca.pem").read_text(encoding="ascii")
+    answer: Callable[..., dict[str, Any]] = world.cloud.answer
+    monkeypatch.setattr(
+        world.cloud,
+        "answer",
+        lambda path, said: answer(path, said) | {"broker_ca": authority, "care_public_key": "cd" * 32},
+    )
+    world.is_due()
+    assert await world.renewal.step() == 0.0
+    assert world.tried[0].ca_file == world.state / "broker-ca.crt.new"
+    assert (world.state / "broker-ca.crt").read_text(encoding="ascii") == authority
+    assert (world.state / "care.pub").read_text(encoding="ascii") == "cd" * 32 + "\n"
+
+
+async def test_it_looks_again_when_the_broker_refuses(world: World) -> None:
+    logging.getLogger("pledgewatch_edge").setLevel(logging.INFO)
+    await world.standing.refused(BROKER, "its certificate is revoked")
+    begun = time.monotonic()
+    await world.standing.refused_within(30.0)
+    assert time.monotonic() - begun < 5.0
+    await world.standing.refused_within(0.0)

@@ -1,0 +1,314 @@
+"""A real Mosquitto with configuration, access list and revocation list as the cloud makes them: who has claimed speaks
+for itself and for nobody else; who is revoked or has expired does not get in.
+
+The files are made by the code that runs in the service, from the state behind the API, and Mosquitto is told by SIGHUP.
+How long it takes until a revoked device is refused is measured: from the answer to who revokes.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authority import Authority
+from broker_clients import Client
+from brokers import BrokerProcess
+from builders import book_document
+from claiming import DAY_MS, Claimant, ClaimCloud
+from cryptography import x509
+from needed import system_program
+
+from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.identity.broker_files import BrokerFiles, ReloadError, files_of
+from pledgewatch_cloud.identity.settings import DevicesSettings
+
+ASSET = {"operator": "harbour-line", "asset": "asset-container-1"}
+LOOK_S = 0.05
+WITHIN_S = 60.0
+MINE, BESIDE = "pw/1/harbour-line/box-1", "pw/1/harbour-line/box-2"
+
+
+class World:
+    """The API with an authority, its broker, and two devices that have claimed. The broker and the cloud have their
+    certificates of another authority, whose list is put beside the one of devices."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cloud = ClaimCloud(folder, world_ms=now_ms() - 150 * DAY_MS)  # since when there is the authority
+        self.cloud.world.at_ms = now_ms()
+        self.cloud.cloud.spine.commit(drafts.amend, book_document(self.cloud.cloud.device))
+        self.folder = folder / "broker"
+        self.folder.mkdir()
+        self.broker = BrokerProcess("mosquitto", self.folder)
+        own = Authority(self.folder)
+        for name in ("server", "cloud"):
+            own.issue(name)
+        own.revoke([], self.folder / "own-crl.pem")
+        both = (self.cloud.authority_file, self.folder / "ca.pem")
+        (self.folder / "clients.pem").write_bytes(b"".join(one.read_bytes() for one in both))
+        settings = DevicesSettings(
+            authority_certificate_file=self.cloud.authority_file,
+            authority_key_file=self.cloud.authority_key_file,
+            care_key_file=self.cloud.authority_key_file,
+            public_url="https://cloud.example",
+            broker_host="127.0.0.1",
+            broker_ca_file=self.folder / "ca.pem",
+            broker_files_folder=self.folder,
+            broker_crl_files=(self.folder / "own-crl.pem",),
+            broker_pid_file=self.folder / "pid",
+        )
+        files = files_of(settings, self.cloud.cloud.writer, self.cloud.authority, self.cloud.world)
+        assert files is not None
+        self.files = files
+        self.devices = {name: self.claimed(name) for name in ("box-1", "box-2")}
+
+    def claimed(self, name: str) -> Claimant:
+        """A device that has claimed its identity, with its files beside the broker's."""
+        one = Claimant(name, seed=20 + int(name[-1]))
+        self.cloud.claimed(one, self.cloud.invite(name, **ASSET))
+        one.write(self.folder)
+        return one
+
+    def start(self) -> None:
+        """Mosquitto, with the files as the commands and the service write them."""
+        (self.folder / "pid").write_text(str(os.getpid()), encoding="ascii")
+        with ignored(signal.SIGHUP):
+            asyncio.run(self.files.keep())
+        conf, files = self.folder / "mosquitto.conf", {"ca": "clients.pem", "certificate": "server.pem"}
+        files |= {"key": "server.key", "acl": "acl", "crl": "crl.pem"}
+        named = [word for key, file in files.items() for word in (f"--{key}-file", str(self.folder / file))]
+        named += ["--persistence-folder", str(self.folder / "mosquitto-store"), "--output", str(conf)]
+        assert main(["broker", "conf", "--port", str(self.broker.port), *named]) == 0
+        with conf.open("a", encoding="ascii") as file:
+            file.write(f"pid_file {self.folder / 'pid'}\n")
+            if os.geteuid() == 0:
+                file.write("user root\n")  # else it becomes a user who cannot read this folder
+        self.broker.start()
+
+    def refused(self, name: str) -> bool:
+        """Whether the broker lets a client in no more."""
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        context.load_cert_chain(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        return self.shaken(context, name) is None
+
+    def shaken(self, context: ssl.SSLContext, name: str, kept: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+        """The session of TLS where the broker lets a client in; else None. It refuses by ending the connection, which a
+        client of TLS 1.3 hears with its first read."""
+        hello = b"\x10" + bytes([12 + len(name)]) + b"\x00\x04MQTT\x04\x02\x00\x3c\x00" + bytes([len(name)])
+        try:
+            with (
+                socket.create_connection(("127.0.0.1", self.broker.port), 10) as plain,
+                context.wrap_socket(plain, server_hostname="127.0.0.1", session=kept) as one,
+            ):
+                one.sendall(hello + name.encode())
+                return one.session if one.recv(4)[:1] == b"\x20" else None  # CONNACK
+        except (ssl.SSLError, ConnectionError):
+            return None
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@contextlib.contextmanager
+def ignored(number: signal.Signals) -> Iterator[None]:
+    """For as long as the process that is told is this one."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    one = World(tmp_path_factory.mktemp("world"))
+    one.start()
+    yield one
+    one.broker.kill()
+    one.cloud.cloud.close()
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[Callable[..., Client]]:
+    made: list[Client] = []
+
+    def connected(name: str, **how: Any) -> Client:
+        made.append(Client(world.broker, world.folder, name, **how))
+        return made[-1]
+
+    yield connected
+    for one in made:
+        one.leave()
+
+
+def test_who_has_claimed_speaks_for_itself_and_for_nobody_else(world: World, client: Callable[..., Client]) -> None:
+    cloud, one, other = client("cloud"), client("box-1"), client("box-2")
+    cloud.ask("pw/1/+/+/up", "pw/1/+/+/status")
+    one.ask(f"{BESIDE}/committed", f"{BESIDE}/command", "pw/#", f"{MINE}/committed")
+    other.ask(f"{BESIDE}/committed")
+    assert not any(one.say_all([f"{BESIDE}/{kind}" for kind in ("up", "status", "committed", "command")]).values())
+    assert one.say(f"{MINE}/up", b"my own")
+    assert cloud.hears(f"{MINE}/up", b"my own") == []
+    assert cloud.say(f"{BESIDE}/committed", b"of box-2")
+    assert cloud.say(f"{MINE}/committed", b"the last")
+    assert other.hears(f"{BESIDE}/committed", b"of box-2") == []
+    assert {topic for topic, _ in one.hears(f"{MINE}/committed", b"the last")} <= {f"{MINE}/committed"}
+
+
+def test_who_is_revoked_is_refused_within_a_minute_and_an_open_session_falls_silent(
+    world: World, client: Callable[..., Client], record_property: Callable[[str, object], None]
+) -> None:
+    box = world.claimed("box-3")
+    asyncio.run(world.files.keep())
+    spoken = client("box-3")
+    deadline = time.monotonic() + WITHIN_S
+    while not spoken.say("pw/1/harbour-line/box-3/status", b"online"):
+        assert time.monotonic() < deadline, "the access list has the new device"
+    assert not world.refused("box-3")
+
+    async def revoked() -> float:
+        """The service's loop runs as it does there; seconds until the broker refuses."""
+        task = asyncio.create_task(world.files.run())
+        answer = await asyncio.to_thread(world.cloud.post, "/devices/box-3/revocation", {"why": "stolen"})
+        assert answer.status_code == 200
+        begun = time.monotonic()
+        while not await asyncio.to_thread(world.refused, "box-3"):
+            assert time.monotonic() < begun + WITHIN_S
+            await asyncio.sleep(LOOK_S)
+        task.cancel()
+        return time.monotonic() - begun
+
+    took_s = asyncio.run(revoked())
+    record_property("refused_after_s", round(took_s, 2))
+    assert took_s < WITHIN_S
+    assert not spoken.say("pw/1/harbour-line/box-3/up", b"still here"), "the session is open, and may say nothing"
+    cloud = client("cloud")
+    assert cloud.say("pw/1/harbour-line/box-3/committed", b"unheard")
+    assert spoken.heard == []
+    assert not world.refused("box-1")
+    back = Claimant("box-3", seed=30)
+    world.cloud.claimed(back, world.cloud.invite("box-3"))
+    asyncio.run(world.files.keep())
+    (world.folder / "box-3.pem").unlink()
+    back.write(world.folder)
+    assert client("box-3", as_client="anew").refused is None
+    assert box.certificate != back.certificate
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_of_tls_that_was_kept_does_not_open_again(world: World, version: ssl.TLSVersion) -> None:
+    name = f"box-{version.value % 10 + 3}"
+    world.claimed(name)
+    asyncio.run(world.files.keep())
+    context = ssl.create_default_context(cafile=str(world.folder / "ca.pem"))
+    context.maximum_version = version
+    context.load_cert_chain(world.folder / f"{name}.pem", world.folder / f"{name}.key")
+    while (kept := world.shaken(context, name)) is None:  # until the broker has read of the new device
+        time.sleep(LOOK_S)
+    world.cloud.post(f"/devices/{name}/revocation", {"why": "stolen"})
+    asyncio.run(world.files.keep())
+    deadline = time.monotonic() + WITHIN_S
+    while not world.refused(name):
+        assert time.monotonic() < deadline
+    assert world.shaken(context, name, kept) is None, "the broker takes for granted what it has seen before"
+
+
+def test_an_expired_certificate_is_refused(world: World) -> None:
+    at_ms = world.cloud.world.at_ms
+    world.cloud.world.at_ms = now_ms() - 100 * DAY_MS  # it is good for 90 days, of which none are left
+    try:
+        world.claimed("box-6")
+    finally:
+        world.cloud.world.at_ms = at_ms
+    asyncio.run(world.files.keep())
+    assert world.refused("box-6")
+    assert not world.refused("box-1"), "it is the certificate and nothing else"
+
+
+def test_the_revocation_list_is_one(world: World) -> None:
+    world.claimed("box-7")
+    world.cloud.post("/devices/box-7/revocation", {"why": "lost"})
+    asyncio.run(world.files.keep())
+    listed = (world.folder / "crl.pem").read_bytes()
+    found = x509.load_pem_x509_crl(listed)
+    key = world.cloud.authority.certificate.public_key()
+    assert found.is_signature_valid(key)  # type: ignore[arg-type]
+    revoked = {int(one.serial, 16) for one in world.cloud.cloud.writer.state.identities.revoked}
+    assert {one.serial_number for one in found} == revoked
+    assert revoked
+    assert found.next_update_utc is not None
+    assert found.next_update_utc.timestamp() * 1_000 > world.cloud.world.at_ms + 29 * DAY_MS
+    command = [system_program("openssl"), "crl", "-noout", "-verify", "-CAfile", str(world.cloud.authority_file)]
+    run = subprocess.run(command, input=listed, capture_output=True, timeout=20, check=True)
+    assert b"verify OK" in run.stderr
+
+
+async def test_files_are_signed_anew_every_day_and_tried_until_the_broker_knows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud, told, fails = ClaimCloud(tmp_path), list[str](), True
+    folder = tmp_path / "files"
+    cloud.cloud.spine.commit(drafts.amend, book_document(cloud.cloud.device))
+
+    async def reload() -> None:
+        if fails:
+            raise ReloadError("nobody is there")
+        told.append((folder / "crl.pem").read_text(encoding="ascii"))
+
+    writer = cloud.cloud.writer
+    files = BrokerFiles(writer, cloud.authority, folder, cloud.world, reload, cloud="cloud", health="")
+    await files.keep()
+    await files.keep()
+    assert len(caplog.records) == 1, "said once, and tried on"
+    folder.mkdir()
+    await files.keep()
+    assert "container-1/up" in (folder / "acl").read_text(encoding="ascii")
+    assert told == []
+    fails = False
+    await files.keep()
+    await files.keep()
+    assert len(told) == 1
+    cloud.world.at_ms += DAY_MS
+    await files.keep()
+    assert len(told) == 2
+    assert told[0] != told[1]
+    await asyncio.to_thread(cloud.post, "/devices/container-1/revocation", {"why": "lost"})
+    await files.keep()
+    assert len(told) == 3
+    assert "container-1" not in (folder / "acl").read_text(encoding="ascii")
+    cloud.cloud.close()
+
+
+async def test_a_broker_that_cannot_be_told_is_said(tmp_path: Path) -> None:
+    cloud = ClaimCloud(tmp_path)
+    base = {
+        "authority_certificate_file": cloud.authority_file,
+        "authority_key_file": cloud.authority_key_file,
+        "care_key_file": cloud.authority_key_file,
+        "public_url": "https://cloud.example",
+        "broker_host": "127.0.0.1",
+        "broker_ca_file": cloud.authority_file,
+        "broker_files_folder": tmp_path,
+    }
+    (tmp_path / "pid").write_text("0", encoding="ascii")
+    for more, said in (
+        ({"broker_pid_file": tmp_path / "none"}, "cannot be told"),
+        ({"broker_pid_file": tmp_path / "pid"}, "0 is no process of a broker"),
+        ({"broker_reload": ("false",)}, "false ended with 1"),
+        ({"broker_reload": (str(tmp_path / "nothing"),)}, "cannot be run"),
+    ):
+        settings = DevicesSettings(**(base | more))  # type: ignore[arg-type]
+        files = files_of(settings, cloud.cloud.writer, cloud.authority, cloud.world)
+        assert files is not None
+        with pytest.raises(ReloadError, match=said):
+            await files.tell()
+    cloud.cloud.close()

@@ -1,0 +1,192 @@
+"""Renewing a certificate, and which users may invite and revoke."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_cloud import assert_problem, shown
+from builders import Device, book_document
+from claiming import DAY_MS, WORLD_MS, Claimant, ClaimCloud
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pledgewatch_cloud.access.identify import new_key
+from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.identity_book import REVOKED_MAX
+from pledgewatch_cloud.identity import authority
+
+OPERATOR, DEVICE, ASSET = "harbour-line", "container-1", "asset-container-1"
+RENEWALS = "/devices/renewals"
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[ClaimCloud]:
+    one = ClaimCloud(tmp_path)
+    one.cloud.spine.commit(drafts.amend, book_document(one.cloud.device, Device("other-1", seed=3)))
+    yield one
+    one.cloud.close()
+
+
+@pytest.fixture
+def device(cloud: ClaimCloud) -> Claimant:
+    one = Claimant(DEVICE)
+    cloud.claimed(one, cloud.invite(DEVICE))
+    return one
+
+
+def renewed(cloud: ClaimCloud, one: Claimant, **how: Any) -> dict[str, Any]:
+    """A renewal that is granted; the device has not taken it up yet."""
+    answer = cloud.post(RENEWALS, one.renewal(cloud.world.at_ms, **how))
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def refused(cloud: ClaimCloud, status: int, body: dict[str, Any]) -> str:
+    """Why it is. Nothing is journalled of it."""
+    before = cloud.cloud.writer.state.entry
+    found = assert_problem(cloud.post(RENEWALS, body), status)
+    assert cloud.cloud.writer.state.entry == before
+    return str(found["detail"])
+
+
+def serials(cloud: ClaimCloud) -> list[str]:
+    """Of the certificates that count, oldest first."""
+    return [one.serial for one in cloud.cloud.writer.state.identities.of(DEVICE).certificates]
+
+
+def test_a_certificate_is_renewed_by_the_one_in_force(cloud: ClaimCloud, device: Claimant) -> None:
+    (first,) = serials(cloud)
+    cloud.world.at_ms += 60 * DAY_MS
+    key = ec.generate_private_key(ec.SECP256R1())
+    found = renewed(cloud, device, key=key)
+    assert "settings" not in found
+    assert found["not_after_ms"] == WORLD_MS + 150 * DAY_MS
+    leaf = x509.load_pem_x509_certificate(found["certificate"].encode())
+    assert leaf.public_key() == key.public_key()
+    assert serials(cloud)[0] == first, "the one before counts until the new one was shown"
+    entry = cloud.cloud.writer.state.entry
+    assert renewed(cloud, device, key=key) == found, "who has lost the answer is told the same"
+    assert cloud.cloud.writer.state.entry == entry
+    second = serials(cloud)[1]
+    cloud.now_s += 60
+    device.tls, device.certificate = key, found["certificate"]
+    renewed(cloud, device)
+    assert serials(cloud)[0] == second
+    assert [one.serial for one in cloud.cloud.writer.state.identities.revoked] == [first]
+
+
+def test_what_was_replaced_expired_or_is_of_another_is_not_renewed(
+    cloud: ClaimCloud, device: Claimant, tmp_path: Path
+) -> None:
+    old = (device.tls, device.certificate)
+    found = renewed(cloud, device)
+    device.certificate = found["certificate"]
+    renewed(cloud, device)
+    device.tls, device.certificate = old
+    assert "was replaced or revoked" in refused(cloud, 403, device.renewal(cloud.world.at_ms))
+    device.certificate = found["certificate"]
+    cloud.world.at_ms += 90 * DAY_MS
+    assert "has expired" in refused(cloud, 403, device.renewal(cloud.world.at_ms))
+    other = authority.create(tmp_path / "o.pem", tmp_path / "o.key", "test authority", 100, WORLD_MS)
+    request = authority.read_request(device.renewal(WORLD_MS)["csr"], DEVICE)
+    device.certificate = other.shown(other.issue(DEVICE, request, 90, WORLD_MS))
+    assert "not of this authority" in refused(cloud, 403, device.renewal(cloud.world.at_ms))
+    body = device.renewal(cloud.world.at_ms)
+    assert "not of 'other-1'" in refused(cloud, 403, body | {"device": "other-1"})
+    assert "certificate: is none in PEM" in refused(cloud, 422, body | {"certificate": "x"})
+
+
+def test_a_renewal_shows_the_key_and_the_hour(cloud: ClaimCloud, device: Claimant) -> None:
+    now_ms = cloud.world.at_ms
+    good = device.renewal(now_ms)
+    stranger = Claimant(DEVICE)
+    stranger.certificate = device.certificate
+    for body in (
+        stranger.renewal(now_ms),
+        good | {"csr": stranger.renewal(now_ms)["csr"]},
+        good | {"signed_ms": now_ms + 1},
+        good | {"proof": b64encode(b"no signature").decode()},
+    ):
+        assert "proof: it is not signed with the certificate's key" in refused(cloud, 422, body)
+    for off_ms in (-300_001, 300_001):
+        assert "signed_ms: it is not within 5 minutes" in refused(cloud, 422, device.renewal(now_ms + off_ms))
+    assert cloud.post(RENEWALS, device.renewal(now_ms - 300_000)).status_code == 201
+
+
+def test_renewals_are_bounded(cloud: ClaimCloud, device: Claimant) -> None:
+    stranger = Claimant(DEVICE)
+    stranger.certificate = device.certificate
+    for _ in range(8):
+        refused(cloud, 422, stranger.renewal(cloud.world.at_ms))
+    for _ in range(6):
+        device.certificate = renewed(cloud, device)["certificate"]
+    assert "6 renewals a minute of one device" in refused(cloud, 429, device.renewal(cloud.world.at_ms))
+    given = 6
+    while True:
+        cloud.now_s += 60
+        answer = cloud.post(RENEWALS, device.renewal(cloud.world.at_ms))
+        if answer.status_code == 429:
+            break
+        given, device.certificate = given + 1, answer.json()["certificate"]
+    assert "certificates that count no more and have not expired" in answer.text
+    assert given == REVOKED_MAX - 1, "two count, and the rest are listed with room for those two"
+    cloud.world.at_ms += 89 * DAY_MS
+    assert cloud.post(RENEWALS, device.renewal(cloud.world.at_ms)).status_code == 429
+    cloud.post(f"/devices/{DEVICE}/revocation", {"why": "it asks too much"})
+    assert len(cloud.cloud.writer.state.identities.revoked) <= REVOKED_MAX, "taking it away is never refused"
+
+
+USERS = {
+    role: {"id": role, "name": role, "party": party, "role": role}
+    for role, party in (
+        *(("operator", OPERATOR), ("lender", "bank"), ("borrower", "exporter"), ("auditor", "auditors")),
+        *(("warehouse", "la-1"), ("keeper", "us")),
+    )
+}
+
+
+def test_keepers_and_operators_of_their_own_invite_and_revoke(cloud: ClaimCloud) -> None:
+    keys, users = {}, []
+    others = Device("stranger-1", seed=4)
+    for role, user in USERS.items():
+        keys[role], sha256 = new_key()
+        users.append(user | {"keys": [{"kid": "k", "sha256": sha256, "scope": "write"}]})
+    fitted = {"device": others.name, "operator": "other-line", "asset": "box", "public_key": others.public_key}
+    cloud.cloud.spine.commit(drafts.amend, {"users": users, "installations": [fitted]})
+
+    def asked(role: str, path: str, **body: Any) -> tuple[int, str]:
+        answer = cloud.post(path, body, headers=shown(keys[role]))
+        return answer.status_code, answer.text
+
+    invite = "/devices/invitations"
+    for role in ("lender", "borrower", "auditor", "warehouse"):
+        assert asked(role, invite, device=DEVICE)[0] == 403
+        assert asked(role, f"/devices/{DEVICE}/revocation", why="x")[0] == 403
+    assert asked("operator", invite, device=DEVICE)[0] == 201
+    assert asked("operator", invite, device="tracker-2", asset=ASSET)[0] == 201
+    assert asked("operator", invite, device="tracker-3", replaces=DEVICE)[0] == 201
+    for body in (
+        {"device": others.name},
+        {"device": "tracker-4", "asset": "box"},
+        {"device": "tracker-4", "asset": "unknown"},
+        {"device": "tracker-4", "asset": ASSET, "operator": "other-line"},
+        {"device": "tracker-4", "replaces": others.name},
+        {"device": "tracker-4", "replaces": "nobody"},
+    ):
+        assert asked("operator", invite, **body)[0] == 403, body
+    assert asked("operator", f"/devices/{others.name}/revocation", why="x")[0] == 403
+    assert asked("operator", "/devices/nobody/revocation", why="x")[0] == 403
+    assert asked("operator", f"/devices/{DEVICE}/revocation", why="lost")[0] == 200
+    assert asked("keeper", invite, device=others.name)[0] == 201
+    assert asked("keeper", f"/devices/{others.name}/revocation", why="lost")[0] == 200
+    seen = {role: cloud.client.get("/devices/identities", headers=shown(key)).json() for role, key in keys.items()}
+    assert {one["device"] for one in seen["operator"]} == {DEVICE, "tracker-2", "tracker-3"}
+    assert {one["device"] for one in seen["keeper"]} == {DEVICE, "tracker-2", "tracker-3", others.name}
+    assert seen["lender"] == seen["borrower"] == seen["auditor"] == seen["warehouse"] == []
+    by = {one.by for one in cloud.cloud.writer.state.identities.identities.values()}
+    assert by == {"operator", "keeper"}
+    assert asked("keeper", invite, device="tracker-9", operator="a", asset="b", by="night desk")[0] == 201
+    assert cloud.cloud.writer.state.identities.invitations["tracker-9"].by == "night desk"
