@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from edge_support import new_spool, sample, samples
-from test_edge_spool_bounds import all_of
+from test_edge_spool_bounds import all_of, fill
 from test_thinning import Cloud, thinned_spool
 
 from pledgewatch_cloud.decide.admission import committed_of
@@ -176,6 +176,24 @@ def test_out_of_order_with_thinning_all_is_told_in_the_end(tmp_path: Path, seed:
         assert cloud.known.marks.contiguous == spool.head_sequence  # type: ignore[attr-defined]
         assert cloud.known.thinned == spool.head_sequence - len(left)  # type: ignore[attr-defined]
         assert cloud.known.chain_hash == spool.chain_hash  # type: ignore[attr-defined]
+
+
+def test_a_stretch_is_told_though_its_last_reading_had_come_before_it_was_dropped(tmp_path: Path) -> None:
+    spool, book = thinned_spool(tmp_path, 1_024, Limits(80_000, 60, 1e9, thin_to_s=43_200.0))
+    with spool:
+        cloud, bench = Cloud(book), Bench(tmp_path, spool, in_flight_readings=400)
+        for first in (500, 1_015):
+            cloud.take(Payload(1, tuple(spool.read(first - 1, 10))))
+        bench.sending.hear(committed_of(1, cloud.known), 0)  # type: ignore[arg-type]
+        fill(spool, 1_600)
+        assert spool.thinned_total > 900
+        bench.sending.begin(0)
+        while (out := bench.sending.next()) is not None:
+            assert not cloud.take(decode(out.data)).refused
+            bench.sending.hear(committed_of(1, cloud.known), 0)  # type: ignore[arg-type]
+        assert cloud.known.marks.contiguous == spool.head_sequence  # type: ignore[attr-defined]
+        assert cloud.known.thinned == spool.head_sequence - len(cloud.leaves)  # type: ignore[attr-defined]
+        assert spool.thinned_total == cloud.known.thinned, "what the cloud has is no loss"  # type: ignore[attr-defined]
 
 
 def test_the_budget_holds_the_backlog_back_and_nothing_else(tmp_path: Path) -> None:
