@@ -22,8 +22,9 @@ from cryptography.x509.oid import NameOID
 from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sample, samples, station, until
 from fault_proxy import FaultProxy
 
+from pledgewatch_edge.sending import one_clock
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
-from pledgewatch_edge.uplink import Uplink, one_clock
+from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.codec import Committed, encode_committed
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Clock, Reading
@@ -139,14 +140,15 @@ async def test_nothing_is_forgotten_before_committed(mosquitto: BrokerProcess, t
             await listener.say(Committed(1, 0))
             await until(lambda: uplink.counts.words == 1, "the word to be heard")
             assert spool.spooled == 450
-            assert uplink.counts.readings == 200  # the window is closed
-            wanted = [payload.committed_wanted for payload in listener.payloads]
-            assert wanted == [False] * 4 + [True] * 6  # from half full on
-            await listener.say(Committed(1, 30, ((51, 100),)))
-            await until(lambda: listener.marks[1].contiguous == 280, "the window to slide")
-            assert numbers(spool) == [*range(31, 51), *range(101, 451)]
+            spans = [(one.first_sequence, one.last_sequence, one.committed_wanted) for one in listener.payloads]
+            # The newest first; then the window of the backlog is closed, and a word is wanted from half of it on.
+            assert spans == [(431, 450, False), (1, 100, True), (101, 200, True)]
+            await listener.say(Committed(1, 100, ((431, 450),)))
+            await until(lambda: listener.marks[1].contiguous == 300, "the window to slide")
+            assert numbers(spool) == [*range(101, 431)]
             await listener.commit(1)
             await until(lambda: listener.marks[1].contiguous == 450, "the rest to arrive")
+            assert uplink.resends == 0, "what was not sent yet is no loss"
             await listener.commit(1)
             await until(lambda: spool.spooled == 0, "the spool to be empty")
             assert listener.conflicts == 0
@@ -195,9 +197,9 @@ async def test_what_stays_uncommitted_is_sent_again(mosquitto: BrokerProcess, tm
             await until(lambda: len(listener.payloads) >= 3, "sending again, three times")
             assert {(payload.first_sequence, payload.last_sequence) for payload in listener.payloads} == {(11, 20)}
             assert all(payload.committed_wanted for payload in listener.payloads)
-            assert 3 <= uplink.counts.resends <= 4  # each time it waits twice as long
+            assert 3 <= uplink.resends <= 4  # each time it waits twice as long
             await listener.say(Committed(1, 15))
-            await until(lambda: uplink._fruitless_resends == 0, "its patience to begin anew with the news")
+            await until(lambda: uplink._sending._fruitless_resends == 0, "its patience to begin anew with the news")
             await listener.say(Committed(1, 60))
             await until(lambda: spool.spooled == 0, "the last word")
             assert listener.conflicts == 0
@@ -220,7 +222,7 @@ async def test_a_gap_is_sent_again_at_once_and_once(mosquitto: BrokerProcess, tm
             assert listener.payloads[-1].first_sequence == 16
             await listener.say(Committed(1, 60))
             await until(lambda: spool.spooled == 0, "the last word")
-            assert uplink.counts.resends == 2
+            assert uplink.resends == 2
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

@@ -101,7 +101,7 @@ class StationBody:
             "spool": {
                 "epoch": spool.epoch,
                 "head_sequence": spool.head_sequence,
-                "committed_contiguous": spool.committed_contiguous,
+                "committed_contiguous": spool.committed.contiguous,
                 "spooled": spool.spooled,
                 "spooled_bytes": spool.spooled_bytes,
                 "measured": spool.measured_total,

@@ -82,20 +82,24 @@ class BrokerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UplinkSettings:
-    """How readings travel. `send_every_s` 0 sends each as soon as it is spooled; `in_flight_readings` are sent and not
-    yet committed at most; after `resend_after_s` without `committed` they are sent again. That is for what is lost
-    unnoticed, and longer than the cloud's own patience (`committed_after_s`): a gap is answered at once."""
+    """How readings travel (sending.py). `send_every_s` 0 sends each as soon as it is spooled; urgent ones always go at
+    once. Of each lane `in_flight_readings` are sent and not yet committed at most. After `resend_after_s` without
+    `committed` they are sent again. That is for what is lost unnoticed, and longer than the cloud's own patience
+    (`committed_after_s`): a gap is answered at once. `bytes_per_day` (0: any) is what a backlog waits for (budget.py).
+    """
 
     send_every_s: float = 0.0
     readings_per_payload: int = 60
     in_flight_readings: int = 1_200
     resend_after_s: float = 25_200.0
+    bytes_per_day: int = 0
 
     def __post_init__(self) -> None:
         require_within("send_every_s", self.send_every_s, 0.0, DAY_S)
         require_within("readings_per_payload", self.readings_per_payload, 1, 1_000)
         require_within("in_flight_readings", self.in_flight_readings, 1, 100_000)
         require_within("resend_after_s", self.resend_after_s, 0.1, DAY_S)
+        require_within("bytes_per_day", self.bytes_per_day, 0, 10**12)
         if self.in_flight_readings < self.readings_per_payload:
             raise ValueError("in_flight_readings holds not even one payload; use at least readings_per_payload")
 

@@ -91,18 +91,22 @@ class Range(_message.Message):
     def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("online", "epoch", "head_sequence", "spooled_readings", "agent_version")
+    __slots__ = ("online", "epoch", "head_sequence", "spooled_readings", "agent_version", "dropped_readings", "held_back_readings")
     ONLINE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     HEAD_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SPOOLED_READINGS_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_READINGS_FIELD_NUMBER: _ClassVar[int]
+    HELD_BACK_READINGS_FIELD_NUMBER: _ClassVar[int]
     online: bool
     epoch: int
     head_sequence: int
     spooled_readings: int
     agent_version: str
-    def __init__(self, online: _Optional[bool] = ..., epoch: _Optional[int] = ..., head_sequence: _Optional[int] = ..., spooled_readings: _Optional[int] = ..., agent_version: _Optional[str] = ...) -> None: ...
+    dropped_readings: int
+    held_back_readings: int
+    def __init__(self, online: _Optional[bool] = ..., epoch: _Optional[int] = ..., head_sequence: _Optional[int] = ..., spooled_readings: _Optional[int] = ..., agent_version: _Optional[str] = ..., dropped_readings: _Optional[int] = ..., held_back_readings: _Optional[int] = ...) -> None: ...
 
 class Signed(_message.Message):
     __slots__ = ("said", "signature")

@@ -229,7 +229,22 @@ DEVICE: dict[str, Any] = {
     "heard_ms": _AT_MS,
     "sources": [{"device": "pi-7", "channel": None, "state": "live", "at_ms": _AT_MS}],
     "battery_mv": 3_712,
-    "said": {"online": True, "epoch": 1, "measured": 4_060, "spooled": 0, "agent_version": "0.1.0"},
+    "completeness": {
+        "expected": 4_060,
+        "received": 4_060,
+        "thinned": 0,
+        "lost": 0,
+        "spooled": 0,
+        "words": "received 4,060 of 4,060, thinned 0, lost 0",
+    },
+    "said": {
+        "online": True,
+        "epoch": 1,
+        "measured": 4_060,
+        "spooled": 0,
+        "held_back": 0,
+        "agent_version": "0.1.0",
+    },
 }
 DEVICE_CARE: dict[str, Any] = {
     "device": "pi-7",
