@@ -14,7 +14,7 @@ check: ## format, lints, types, who may import whom, generated files
 	@scripts/setup dev
 	@scripts/check
 
-bench: ## measurements; ARGS="--only NAME --json FILE"
+bench: ## measurements; ARGS="--only NAME --json FILE --seconds N"
 	@scripts/setup dev
 	@.venv/bin/python scripts/bench.py $(ARGS)
 

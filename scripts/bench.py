@@ -9,12 +9,13 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
-from bench_api import api
+from bench_api import SECONDS, api
 from bench_condition import condition
 from bench_edge import edge
 from bench_fences import fences
@@ -76,6 +77,9 @@ def main() -> int:
     """Measure, print, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=MEASUREMENTS, action="append")
+    parser.add_argument(
+        "--seconds", type=int, default=SECONDS, help="how long the api is asked, without ingest and beside it"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     if options.json is not None:
@@ -85,8 +89,9 @@ def main() -> int:
     if needs := [name for name in names if name in NEED_MOSQUITTO and not shutil.which("mosquitto_sub")]:
         print(f"not measured, as mosquitto and mosquitto-clients are not installed: {', '.join(needs)}", flush=True)
         names = [name for name in names if name not in needs]
+    measurements = MEASUREMENTS | {"api": partial(api, options.seconds)}
     for name in names:
-        for row in MEASUREMENTS[name]():
+        for row in measurements[name]():
             rows.append(row)
             told = f"{row['value']:>12} {row['unit']}; baseline {row['baseline']}, ratio {row['ratio']}"
             print(f"{row['name']:24} {told}", flush=True)

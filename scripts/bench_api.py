@@ -70,10 +70,10 @@ def reads(turn: int, entry: int) -> dict[str, str]:
     }
 
 
-def api() -> list[Row]:
-    """Milliseconds of the ten, each alone and all together, without ingest and beside it."""
+def api(seconds: int = SECONDS) -> list[Row]:
+    """Milliseconds of the ten, each alone and all together, so long without ingest and so long beside it."""
     kept = api_store()
-    rounds, step_ms = (SECONDS + _WARM_S) * RATE // ASSETS, 1_000 * ASSETS // RATE
+    rounds, step_ms = (seconds + _WARM_S) * RATE // ASSETS, 1_000 * ASSETS // RATE
     until_ms = time.time_ns() // 1_000_000 + rounds * step_ms
     fleet = Fleet(range(ASSETS), rounds=rounds, until_ms=until_ms, epoch=2, said=READINGS_EACH, step_ms=step_ms)
     packets = packets_of((one.topic, one.payload) for one in fleet.live())
@@ -84,7 +84,7 @@ def api() -> list[Row]:
         _asked(station, entry, _WARM_S)  # the first commit reads the newest entries of the journal again
         station.until(lambda: station.status()["entry"] > entry, "the first commit")
         used_s = station.cloud.processor_s
-        quiet = _asked(station, entry, SECONDS)
+        quiet = _asked(station, entry, seconds)
         used_s = station.cloud.processor_s - used_s
         before = station.status()["readings"]
         ours, theirs = multiprocessing.Pipe()
@@ -93,7 +93,7 @@ def api() -> list[Row]:
         sender.start()
         theirs.close()
         time.sleep(_WARM_S)
-        busy = _asked(station, entry, SECONDS - 1)
+        busy = _asked(station, entry, seconds - 1)
         held = station.status()["readings"] - before
         ingest = held / (time.perf_counter() - start)
         sent: Published = ours.recv()

@@ -15,7 +15,7 @@ from twin_world import LINE, TURN, TURN_LINE, TwinWorld
 from warehouses import BOX
 
 from pledgewatch_cloud.access.view import View, Views
-from pledgewatch_cloud.api.clusters import fleet_of
+from pledgewatch_cloud.api.clusters import Fleet, Standings
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.events import EventType
@@ -61,6 +61,12 @@ def test_what_is_committed_while_an_answer_is_made_is_not_in_it(world: TwinWorld
     assert told(view) == before, "of the entries after its own a view does not know who may see them"
 
 
+def fleet(views: Views) -> Fleet:
+    """The assets on the lender's map."""
+    view = views.of(LENDER)
+    return view.kept(view.remembered(Standings).fleet_of)
+
+
 def test_what_was_made_for_a_map_is_not_shown_once_something_is_seen_no_more(world: TwinWorld) -> None:
     world.tick()
     stay = {"asset": BOX, "until": iso(world.keeping.clock.at_ms + 30 * MINUTE_MS)}
@@ -71,9 +77,9 @@ def test_what_was_made_for_a_map_is_not_shown_once_something_is_seen_no_more(wor
     # The moment at which a lot goes on says an event, which would be a reason by itself to make the map anew.
     writer = SimpleNamespace(said_entry=world.keeping.spine.said_entry, state=world.keeping.spine.state)
     views = Views(world.store, cast("Writer", writer), world.series, world.keeping.clock)
-    assert views.of(LENDER).kept(fleet_of).ids == [BOX]
+    assert fleet(views).ids == [BOX]
     writer.state = replace(writer.state, recorded_at_ms=world.keeping.clock.at_ms + 31 * MINUTE_MS)
-    assert views.of(LENDER).kept(fleet_of).ids == []
+    assert fleet(views).ids == []
 
 
 def test_what_is_kept_of_a_battery_is_what_who_asks_was_told(world: TwinWorld) -> None:

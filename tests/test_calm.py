@@ -122,7 +122,8 @@ class Life:
         self.at_ms += dice.choice([1, 5, 5, 15, 15, 15, 29, 31]) * MINUTE_MS
         if dice.random() < 0.015:
             self.at_ms += dice.choice([45, 130, 400, 1_500]) * MINUTE_MS
-        clock = dice.choice([Clock.UNSET, Clock.BACKDATED]) if dice.random() < 0.01 else Clock.GPS
+        luck = dice.random()
+        clock = Clock.UNSET if luck < 0.005 else Clock.BACKDATED if luck < 0.007 else Clock.GPS
         told = [Cell(Channel.CLOCK_UNCERTAINTY_MS, 2_000)] if clock == Clock.BACKDATED else []
         at_ms = self.at_ms + (dice.choice([-40, 100_000]) * MINUTE_MS if dice.random() < 0.003 else 0)
         return self.device.measure(at_ms, *self.cells(), *told, clock=clock)

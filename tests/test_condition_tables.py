@@ -11,6 +11,7 @@ from real_temperatures import MOTES, clock, machine, mote
 
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.events import Event, EventType
+from pledgewatch_cloud.decide.plausibility import SHUFFLED_MS
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.reading import Cell, Channel, Quality
@@ -407,6 +408,21 @@ def test_a_sequence_that_goes_back_while_time_goes_on_is_told_of() -> None:
     spine.take([device.arrival(told)])
     events = [one.event for one in store.standing("asset-container-1", 10**9)]
     assert "evidence_doubted@20 clock_backwards" in story(events, "doubt")
+
+
+@pytest.mark.parametrize(("apart_ms", "is_doubted"), [(400, False), (SHUFFLED_MS, False), (SHUFFLED_MS + 1, True)])
+def test_numbers_shuffled_within_a_cycle_of_the_receiver_are_no_doubt(apart_ms: int, is_doubted: bool) -> None:
+    """A fix is heard after its moment: what a probe has said meanwhile has the lower number and the later time."""
+    device = Device()
+    spine = Spine(store := MemoryStore(), ManualClock(NOON_MS + 60 * MINUTE_MS))
+    spine.commit(drafts.amend, book_document(device) | {"milestones": []})
+    for minute in range(15):
+        probe = device.measure(NOON_MS + minute * MINUTE_MS + apart_ms, *degrees(9 if minute else 5))
+        late = device.measure(NOON_MS + minute * MINUTE_MS, *fix(33.7, -118.27))
+        spine.take([device.arrival([probe, late])])
+    story_of = [one.event.type.value for one in store.standing("asset-container-1", 10**9)]
+    assert ("evidence_doubted" in story_of) is is_doubted
+    assert ("condition_breached" in story_of) is not is_doubted
 
 
 EXTREMES = [

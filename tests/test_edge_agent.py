@@ -213,7 +213,7 @@ async def test_of_a_calm_probe_the_first_is_kept_and_again_the_first_after_a_sta
     file = configured(tmp_path)
     rule = '[[sampling.rules]]\nchannels = ["temperature_mc"]\nchange = 100\nmax_silence_s = 3600.0\n'
     file.write_text(file.read_text(encoding="utf-8") + rule, encoding="utf-8")
-    agent = station_of(load(file))
+    agent = station_of(load(file), file)
     for start in (1, 2):
         stop = asyncio.Event()
         running = asyncio.create_task(keep_running(agent, stop))

@@ -231,14 +231,17 @@ def test_an_empty_folder_begins_above_what_the_cloud_has_seen(cloud: Enrolling, 
         assert spool.epoch == 8
 
 
-def test_a_spool_from_an_older_card_gives_its_readings_under_new_numbers(cloud: Enrolling, device: Device) -> None:
+@pytest.mark.parametrize("seen", [1, 3])  # by the cloud: its own epoch, or the card has lived on since it was copied
+def test_a_spool_from_an_older_card_gives_its_readings_under_new_numbers(
+    cloud: Enrolling, device: Device, seen: int
+) -> None:
     with new_spool(device.state) as spool:
         spool.append(samples(5))
         assert spool.epoch == 1
-    cloud.epochs[DEVICE] = 3  # the card has lived on since it was copied
+    cloud.epochs[DEVICE] = seen
     device.claim(cloud.invite(DEVICE))
     with new_spool(device.state) as spool:
-        assert spool.epoch > 3
+        assert spool.epoch > seen
         assert [(one.sequence, one.measured_at_ms) for one in spool.read(0, 10)] == [
             (number, sample.measured_at_ms) for number, sample in enumerate(samples(5), 1)
         ]

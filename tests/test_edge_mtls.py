@@ -201,6 +201,26 @@ async def test_a_certificate_that_has_ended_is_refused(harbour: Harbour) -> None
             pass
 
 
+async def test_a_new_certificate_that_is_refused_leaves_the_old_one_in_force(
+    harbour: Harbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    now = dt.datetime.now(dt.UTC)
+    harbour.enrolled.begin, harbour.enrolled.end = now - 70 * DAY, now + 20 * DAY  # which is due
+    harbour.claim()
+    first = TlsIdentity(harbour.state).certificate()
+    harbour.enrolled.begin, harbour.enrolled.end = now - 2 * DAY, now - DAY
+    with new_spool(harbour.state) as spool:
+        spool.append(samples(50))
+    harbour.start()
+    async with cloud(harbour.plain) as heard, harbour.running():
+        await until(lambda: "the one in force stays" in caplog.text, "the try")
+        await _all_committed(harbour, heard, 50)
+    assert TlsIdentity(harbour.state).certificate() == first
+    assert "is refused" not in caplog.text
+    assert harbour.wrong() == ""
+
+
 async def test_one_that_may_say_nothing_any_more_knows_it(harbour: Harbour, caplog: pytest.LogCaptureFixture) -> None:
     """As long as its certificate is not on the broker's list, it may connect; and a broker that drops what it says
     acknowledges it all the same."""

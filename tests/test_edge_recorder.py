@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,27 @@ async def test_what_the_sampler_drops_gets_no_number(tmp_path: Path) -> None:
             await running
         kept = [one.cells[0].value for one in spool.read(0, 100)]
         assert (kept, spool.refused_total) == (list(range(1, 1_001, 100)), 0)
+
+
+def has_read(spool: Spool, count: int) -> bool:
+    return spool.head_sequence == count
+
+
+async def test_what_is_asked_for_is_kept_whatever_the_sampler_says_and_held_no_longer(tmp_path: Path) -> None:
+    rule = RuleSettings(channels=("temperature_mc",), interval_s=3_600.0)
+    with new_spool(tmp_path) as spool:
+        recorder = Recorder(spool, lambda: None, sampler=Sampler(SamplingSettings(rules=(rule,))), hold_s=3_600.0)
+        running = asyncio.create_task(recorder.run())
+        for asked, kept in (((), 1), ((), 1), (("counter",), 2)):
+            recorder.ask(asked)
+            measuring = asyncio.create_task(recorder.record(Thermometer(1)))
+            await until(lambda: recorder.given == {"counter"}, "the sensor")
+            recorder.hurry()
+            await until(partial(has_read, spool, kept), "the reading")
+            measuring.cancel()
+        await recorder.finish()
+        await running
+        assert spool.head_sequence == 2
 
 
 async def test_a_disk_that_refuses_for_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -219,7 +219,7 @@ async def test_a_cut_between_the_renames_is_finished_at_the_next_start(world: Wo
 
 
 async def test_what_belongs_to_nothing_is_named(world: World) -> None:
-    (world.state / "tls.key").write_bytes(b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n")
+    (world.state / "tls.key").write_bytes(b"no key")
     (world.state / "tls.key").chmod(0o600)
     with pytest.raises(StateError, match=r"tls\.key: is no private key"):
         world.identity.is_whole()

@@ -129,7 +129,7 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
         spool.append(samples(70))
         spool.forget(Committed(1, 65))
     with new_spool(tmp_path) as spool:
-        assert (spool.epoch, spool.head_sequence, spool.spooled, spool.committed_contiguous) == (1, 70, 5, 65)
+        assert (spool.epoch, spool.head_sequence, spool.spooled, spool.committed.contiguous) == (1, 70, 5, 65)
         spool.append(samples(60, 71))
         assert spool.chain_hash == chained([Reading(number, *sample(number)[:3]) for number in range(1, 131)], 1)
         assert [one.sequence for one in spool.checkpoints(66, 130)] == [120]
@@ -297,7 +297,7 @@ def test_forget_takes_what_is_covered_and_nothing_else(tmp_path: Path) -> None:
         assert spool.spooled == len(left)
         assert [one.sequence for one in spool.checkpoints(1, 50)] == [20, 30, 40, 50]
         assert spool.forget(Committed(1, 5)).readings == 0  # an older word, come late
-        assert spool.committed_contiguous == 12
+        assert spool.committed.contiguous == 12
         assert spool.forget(Committed(1, 40)).readings == 7 + 5 + 9
         assert [one.sequence for one in spool.checkpoints(1, 50)] == [50]
         assert spool.forget(Committed(1, 50)).readings == 10
@@ -329,7 +329,7 @@ def test_a_word_that_cannot_be_true_changes_nothing(tmp_path: Path, committed: C
         assert forgotten.readings == 0
         assert forgotten.ignored is not None
         assert reason in forgotten.ignored
-        assert (spool.spooled, spool.committed_contiguous) == (10, 0)
+        assert (spool.spooled, spool.committed.contiguous) == (10, 0)
 
 
 @pytest.mark.parametrize("more", [0, 5, 40], ids=["at the copy's head", "below the cloud's", "beyond the cloud's"])
@@ -391,7 +391,7 @@ def test_a_range_that_somebody_else_put_there_does_not_hide_the_rest(tmp_path: P
     with new_spool(tmp_path) as spool:
         spool.append(samples(10))
         assert spool.forget(Committed(1, 4, ((6, 7), (1_000_000, 1_000_000)))).readings == 6
-        assert (spool.spooled, spool.committed_contiguous) == (4, 4)
+        assert (spool.spooled, spool.committed.contiguous) == (4, 4)
 
 
 @settings(max_examples=25, deadline=None)
@@ -464,6 +464,7 @@ def test_status_reads_beside_a_running_agent(tmp_path: Path) -> None:
             "measured": 20,
             "head_sequence": 20,
             "spooled": 8,
+            "undated": 0,
             "spooled_bytes": spool.spooled_bytes,
             "refused": 5,
             "thinned": 0,
@@ -507,7 +508,7 @@ def test_a_full_disk_frees_itself_once_the_cloud_has_spoken(tmp_path: Path) -> N
                 filler.write(b"x" * 10**6)
             assert spool.forget(Committed(1, head)).readings == head
             spool.append(samples(10, head + 1))
-            assert (spool.spooled, spool.committed_contiguous) == (10, head)
+            assert (spool.spooled, spool.committed.contiguous) == (10, head)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

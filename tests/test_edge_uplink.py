@@ -22,9 +22,11 @@ from cryptography.x509.oid import NameOID
 from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sample, samples, station, until
 from fault_proxy import FaultProxy
 
+from pledgewatch_edge.sending import one_clock
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
-from pledgewatch_edge.uplink import Uplink, one_clock
+from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.codec import Committed, encode_committed
+from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Clock, Reading
 from pledgewatch_wire.topics import Kind
 
@@ -76,6 +78,40 @@ async def test_everything_arrives_once_and_the_spool_empties(broker: BrokerProce
         assert uplink.counts.connections == 1
 
 
+async def test_a_range_that_is_asked_for_is_sent_once_more_and_nothing_else(
+    mosquitto: BrokerProcess, tmp_path: Path
+) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(60))
+        uplink = Uplink(station(tmp_path, mosquitto.port), spool)
+        async with cloud(mosquitto.port, commits=False) as listener, running(uplink):
+            await until(lambda: listener.marks.get(1, Marks()).contiguous == 60, "all to arrive")
+            before = len(listener.payloads)
+            uplink.resend(15, 44)
+            uplink.resend(70, 80)  # they were never measured: nothing comes
+            uplink.resend(60, 60)
+            await until(lambda: len(listener.payloads) == before + 3, "the ranges")
+            await listener.say(Committed(1, 60))
+            await until(lambda: spool.spooled == 0, "all to be committed")
+            uplink.resend(1, 60)
+            await uplink.answer(b"an answer")  # behind it in the same order
+            again = [(one.first_sequence, one.last_sequence) for one in listener.payloads[before:]]
+            assert again == [(15, 34), (35, 44), (60, 60)]
+
+
+async def test_what_is_held_back_goes_at_once_when_it_is_asked_for(mosquitto: BrokerProcess, tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        uplink = Uplink(station(tmp_path, mosquitto.port, send_every_s=600.0), spool)
+        async with cloud(mosquitto.port) as listener, running(uplink):
+            await until(lambda: uplink.is_connected, "the connection")
+            spool.append(samples(1))
+            uplink.wake()
+            await uplink.answer(b"an answer")
+            assert not listener.payloads
+            uplink.send_now()
+            await until(lambda: len(listener.payloads) == 1, "the reading")
+
+
 async def test_it_falls_back_to_311_at_once(tmp_path: Path) -> None:
     with running_broker("amqtt", tmp_path / "broker") as broker, new_spool(tmp_path) as spool:
         spool.append(samples(5))
@@ -104,14 +140,15 @@ async def test_nothing_is_forgotten_before_committed(mosquitto: BrokerProcess, t
             await listener.say(Committed(1, 0))
             await until(lambda: uplink.counts.words == 1, "the word to be heard")
             assert spool.spooled == 450
-            assert uplink.counts.readings == 200  # the window is closed
-            wanted = [payload.committed_wanted for payload in listener.payloads]
-            assert wanted == [False] * 4 + [True] * 6  # from half full on
-            await listener.say(Committed(1, 30, ((51, 100),)))
-            await until(lambda: listener.marks[1].contiguous == 280, "the window to slide")
-            assert numbers(spool) == [*range(31, 51), *range(101, 451)]
+            spans = [(one.first_sequence, one.last_sequence, one.committed_wanted) for one in listener.payloads]
+            # The newest first; then the window of the backlog is closed, and a word is wanted from half of it on.
+            assert spans == [(431, 450, False), (1, 100, True), (101, 200, True)]
+            await listener.say(Committed(1, 100, ((431, 450),)))
+            await until(lambda: listener.marks[1].contiguous == 300, "the window to slide")
+            assert numbers(spool) == [*range(101, 431)]
             await listener.commit(1)
             await until(lambda: listener.marks[1].contiguous == 450, "the rest to arrive")
+            assert uplink.resends == 0, "what was not sent yet is no loss"
             await listener.commit(1)
             await until(lambda: spool.spooled == 0, "the spool to be empty")
             assert listener.conflicts == 0
@@ -160,9 +197,9 @@ async def test_what_stays_uncommitted_is_sent_again(mosquitto: BrokerProcess, tm
             await until(lambda: len(listener.payloads) >= 3, "sending again, three times")
             assert {(payload.first_sequence, payload.last_sequence) for payload in listener.payloads} == {(11, 20)}
             assert all(payload.committed_wanted for payload in listener.payloads)
-            assert 3 <= uplink.counts.resends <= 4  # each time it waits twice as long
+            assert 3 <= uplink.resends <= 4  # each time it waits twice as long
             await listener.say(Committed(1, 15))
-            await until(lambda: uplink._fruitless_resends == 0, "its patience to begin anew with the news")
+            await until(lambda: uplink._sending._fruitless_resends == 0, "its patience to begin anew with the news")
             await listener.say(Committed(1, 60))
             await until(lambda: spool.spooled == 0, "the last word")
             assert listener.conflicts == 0
@@ -185,7 +222,7 @@ async def test_a_gap_is_sent_again_at_once_and_once(mosquitto: BrokerProcess, tm
             assert listener.payloads[-1].first_sequence == 16
             await listener.say(Committed(1, 60))
             await until(lambda: spool.spooled == 0, "the last word")
-            assert uplink.counts.resends == 2
+            assert uplink.resends == 2
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

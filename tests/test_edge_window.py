@@ -3,38 +3,71 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pledgewatch_edge.window import Window
+from pledgewatch_edge.window import Flight, Lane, Window
 from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.marks import Marks
 
-spans = st.lists(st.integers(1, 9), max_size=12)
+spans = st.lists(st.tuples(st.sampled_from(Lane), st.integers(1, 9)), max_size=12)
 words = st.lists(st.tuples(st.integers(1, 80), st.integers(0, 12)), max_size=6)
+
+
+def flight(lane: Lane, first: int, last: int, sent_at: float = 0.0, *, tells: int = 0) -> Flight:
+    """Readings of which none is committed."""
+    return Flight(lane, first, last, sent_at, last - first + 1, tells)
 
 
 def test_a_flight_lands_when_all_of_it_is_committed() -> None:
     window = Window(10)
-    window.send(1, 4, 1.0)
-    window.send(5, 8, 2.0)
-    assert (window.in_flight, window.room, window.oldest_sent_at) == (8, 2, 1.0)
+    window.send(flight(Lane.LIVE, 1, 4, 1.0))
+    window.send(flight(Lane.LIVE, 5, 8, 2.0))
+    assert (window.in_flight(Lane.LIVE), window.room(Lane.LIVE), window.oldest_sent_at) == (8, 2, 1.0)
+    assert window.room(Lane.URGENT) == 10, "each lane has a window"
     window.land(Committed(1, 3))
-    assert (window.in_flight, window.oldest_sent_at) == (5, 1.0)
+    assert (window.in_flight(Lane.LIVE), window.oldest_sent_at) == (5, 1.0)
     window.land(Committed(1, 4, ((6, 8),)))
-    assert (window.in_flight, window.oldest_sent_at) == (1, 2.0)
+    assert (window.in_flight(Lane.LIVE), window.oldest_sent_at) == (1, 2.0)
     window.land(Committed(1, 8))
-    assert (window.in_flight, window.room, window.oldest_sent_at) == (0, 10, None)
-    window.send(9, 20, 3.0)
-    assert window.room == 0
+    assert (window.in_flight(Lane.LIVE), window.room(Lane.LIVE), window.oldest_sent_at) == (0, 10, None)
+    window.send(flight(Lane.LIVE, 9, 20, 3.0))
+    assert (window.room(Lane.LIVE), window.carries(20), window.carries(21)) == (0, True, False)
     window.clear()
-    assert (window.in_flight, window.oldest_sent_at) == (0, None)
+    assert (window.in_flight(Lane.LIVE), window.oldest_sent_at, window.carries(9)) == (0, None, False)
+
+
+def test_what_was_sent_before_something_that_has_landed_was_lost_and_nothing_else() -> None:
+    window = Window(100)
+    live, first, second = flight(Lane.LIVE, 91, 100), flight(Lane.BACKLOG, 1, 10), flight(Lane.BACKLOG, 11, 20)
+    for one in (live, first, second):
+        window.send(one)
+    assert window.land(Committed(1, 0, ((91, 100),))) == [], "a gap that nobody has sent yet is no loss"
+    assert window.land(Committed(1, 0, ((91, 100),))) == []
+    assert window.land(Committed(1, 0, ((11, 20), (91, 100)))) == [first]
+    assert window.land(Committed(1, 0, ((11, 20), (91, 100)))) == [], "it is told once"
+    window.drop([first])
+    assert (window.in_flight(Lane.BACKLOG), window.carries(1)) == (0, False)
+
+
+def test_what_was_known_before_it_was_sent_shows_nothing_to_be_lost() -> None:
+    window = Window(100)
+    first = flight(Lane.BACKLOG, 1, 10)
+    window.send(first)
+    window.send(Flight(Lane.BACKLOG, 20, 20, 0.0, 0, tells=20))  # it is there already, and tells of what was dropped
+    known = Committed(1, 0, ((20, 20),))
+    assert window.land(known) == []
+    assert window.in_flight(Lane.BACKLOG) == 11, "it has landed when what it tells was heard"
+    assert window.land(Committed(1, 20)) == []
+    assert window.in_flight(Lane.BACKLOG) == 0
 
 
 @given(spans, words, st.integers(0, 60))
-def test_it_counts_what_is_missing(lengths: list[int], more: list[tuple[int, int]], contiguous: int) -> None:
+def test_it_counts_what_is_missing(
+    lengths: list[tuple[Lane, int]], more: list[tuple[int, int]], contiguous: int
+) -> None:
     window = Window(1_000)
     sent: set[int] = set()
     first = 1
-    for length in lengths:
-        window.send(first, first + length - 1, 0.0)
+    for lane, length in lengths:
+        window.send(flight(lane, first, first + length - 1))
         sent |= set(range(first, first + length))
         first += length
     marks = Marks(contiguous)
@@ -42,4 +75,5 @@ def test_it_counts_what_is_missing(lengths: list[int], more: list[tuple[int, int
         marks = marks.add(low, low + span)
     committed = Committed(1, marks.contiguous, marks.ranges)
     window.land(committed)
-    assert window.in_flight == sum(not committed.covers(sequence) for sequence in sent)
+    missing = sum(not committed.covers(sequence) for sequence in sent)
+    assert sum(window.in_flight(lane) for lane in Lane) == missing

@@ -12,6 +12,7 @@ from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, tem
 from pledgewatch_cloud.decide import drafts, payloads
 from pledgewatch_cloud.decide.batch import Readings
 from pledgewatch_cloud.ingest.answers import Answers
+from pledgewatch_cloud.ingest.caring import Caring
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
@@ -102,7 +103,10 @@ class Bench:
         self.writer = Writer(spine, lambda: None)
         answers = Answers(after_readings=after_readings, after_s=after_s)
         self.metrics = Metrics()
-        self.loop = IngestLoop(self.broker, self.writer, clock, answers, Hearing(0), self.metrics, batch_age_s=0)
+        self.caring = Caring(self.broker, self.writer, clock)
+        self.loop = IngestLoop(
+            self.broker, self.writer, clock, answers, Hearing(0), self.metrics, self.caring, batch_age_s=0
+        )
 
     def measure(self, *, wanted: bool = False) -> None:
         at_ms = NOON_MS + len(self.device.readings) * MINUTE_MS

@@ -188,10 +188,12 @@ def test_a_gateway_speaks_for_its_devices_and_no_others(client: Callable[..., Cl
 def test_the_cloud_and_the_health_check_cannot_speak_for_a_device(client: Callable[..., Client]) -> None:
     cloud, health = client("cloud"), client("health")
     assert not cloud.say(f"{MINE}/up")
-    assert not cloud.say(f"{MINE}/settings")
+    assert not cloud.say(f"{MINE}/answer")
     health.ask("#", "$SYS/#")
     assert not health.say(f"{MINE}/up")
-    assert cloud.say(f"{MINE}/committed")
+    assert not health.say(f"{MINE}/command")
+    for kind in ("committed", "settings", "command"):
+        assert cloud.say(f"{MINE}/{kind}")
     health.until(lambda: bool(health.heard))
     assert {topic for topic, _ in health.heard} == {"$SYS/broker/uptime"}
 
@@ -280,7 +282,10 @@ def test_every_line_is_for_a_device_of_its_user(installations: list[Installation
     for one in installations:
         if not one.retired:
             wanted.setdefault(user_of(one), set()).update(
-                ("write" if kind in {Kind.UP, Kind.STATUS} else "read", topics.topic(one.operator, one.device, kind))
+                (
+                    "write" if kind in {Kind.UP, Kind.STATUS, Kind.ANSWER} else "read",
+                    topics.topic(one.operator, one.device, kind),
+                )
                 for kind in Kind
             )
     assert allowed == wanted

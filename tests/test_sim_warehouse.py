@@ -37,7 +37,8 @@ from pledgewatch_gateway.sources.lines import LineCutter, LineForm
 from pledgewatch_gateway.sources.lines import read as read_line
 from pledgewatch_gateway.sources.modbus import ModbusSource
 from pledgewatch_gateway.sources.mqtt import Form, MqttSettings, MqttSource
-from pledgewatch_sim.warehouse import layout, modbus, program, sales, sensors, setting, stock_forms, truth
+from pledgewatch_sim import modbus_tcp
+from pledgewatch_sim.warehouse import layout, program, sales, sensors, setting, stock_forms, truth
 from pledgewatch_sim.warehouse.drop import Drop
 from pledgewatch_sim.warehouse.layout import COLD, HALL, RACKS
 from pledgewatch_sim.warehouse.model import OUTSIDE, Floor, ImpossibleError, Load, Move
@@ -393,7 +394,7 @@ async def test_the_gateway_reads_scale_meter_and_cooling_by_modbus(tmp_path: Pat
     told(people)
     at_ms = people.story.end_ms
     settings_ = gateway_settings(tmp_path, people, broker_port=None)
-    async with modbus.converter(lambda: sensors.registers(asked_of(people, at_ms))) as port:
+    async with modbus_tcp.converter(lambda: sensors.registers(asked_of(people, at_ms))) as port:
         heard = Heard()
         for one in settings_.modbus:
             source = ModbusSource(type(one)(**{**_fields(one), "port": port}), heard)
@@ -414,11 +415,11 @@ def _fields(one: Any) -> dict[str, Any]:
 
 
 def test_the_converter_refuses_what_is_not_there_as_the_protocol_has_it() -> None:
-    assert modbus.answered(bytes.fromhex("0300000001"), None) == bytes([0x83, 11])
-    assert modbus.answered(bytes.fromhex("0600000001"), {0: 1}) == bytes([0x86, 1])
-    assert modbus.answered(bytes.fromhex("0300000002"), {0: 1}) == bytes([0x83, 2])
-    assert modbus.answered(bytes.fromhex("03000000"), {0: 1}) == bytes([0x83, 3])
-    assert modbus.answered(bytes.fromhex("0300000002"), {0: 0x1234, 1: 0x5678}) == bytes.fromhex("030412345678")
+    assert modbus_tcp.answered(bytes.fromhex("0300000001"), None) == bytes([0x83, 11])
+    assert modbus_tcp.answered(bytes.fromhex("0600000001"), {0: 1}) == bytes([0x86, 1])
+    assert modbus_tcp.answered(bytes.fromhex("0300000002"), {0: 1}) == bytes([0x83, 2])
+    assert modbus_tcp.answered(bytes.fromhex("03000000"), {0: 1}) == bytes([0x83, 3])
+    assert modbus_tcp.answered(bytes.fromhex("0300000002"), {0: 0x1234, 1: 0x5678}) == bytes.fromhex("030412345678")
 
 
 def test_packets_are_those_of_the_protocol() -> None:

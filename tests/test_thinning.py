@@ -16,12 +16,13 @@ from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.decide.book import Book, amend, empty
 from pledgewatch_cloud.decide.payloads import Received, read_all
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
+from pledgewatch_edge.sending import one_clock
 from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.uplink import one_clock
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Payload, PayloadError, Reason, Thinned, decode, encode
 
 OPERATOR = "harbour-line"
+THINNING = Limits(90_000, 60, 1e9)
 
 
 def payloads_of(spool: Spool, at_once: int = 60) -> Iterator[Payload]:
@@ -38,9 +39,9 @@ def payloads_of(spool: Spool, at_once: int = 60) -> Iterator[Payload]:
         )
 
 
-def thinned_spool(folder: Path, count: int = 12_000) -> tuple[Spool, Book]:
+def thinned_spool(folder: Path, count: int = 12_000, limits: Limits = THINNING) -> tuple[Spool, Book]:
     """A spool that has thinned most of what it had, and a book that knows its device."""
-    spool = new_spool(folder, Limits(90_000, 60, 1e9))
+    spool = new_spool(folder, limits)
     fill(spool, count, urgent_every=700)
     device = Device()
     document = book_document(device)

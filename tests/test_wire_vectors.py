@@ -2,12 +2,14 @@
 
 import json
 import re
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from builders import Device
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pledgewatch_wire import chain
+from pledgewatch_wire import care, chain, payload_pb2
 from pledgewatch_wire.codec import (
     Checkpoint,
     Committed,
@@ -73,6 +75,30 @@ def test_committed_and_status() -> None:
     assert decode_committed(bytes.fromhex(VECTORS["committed"])) == committed
     assert encode_status(status).hex() == VECTORS["status"]
     assert decode_status(bytes.fromhex(VECTORS["status"])) == status
+
+
+def test_settings_commands_and_answers() -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes([VECTORS["private_key_byte"]]) * 32)
+    names, times = ("harbour-line", VECTORS["device"]), (1_767_268_800_000, 1_769_860_800_000)
+    desired = care.Desired(*names, 3, *times, "[uplink]\nsend_every_s = 900\n")
+    command = care.Command(*names, 5, times[0], 1_767_355_200_000, care.What.RESEND_RANGE, epoch=3, first=2, last=4)
+    answer = care.Answer(0, 5, care.Became.DONE, "3 of 3 are here and are sent again")
+    assert care.sign_settings(desired, key).hex() == VECTORS["settings"]
+    assert care.read_settings(bytes.fromhex(VECTORS["settings"]), key.public_key()) == desired
+    assert care.sign_command(command, key).hex() == VECTORS["command"]
+    assert care.read_command(bytes.fromhex(VECTORS["command"]), key.public_key()) == command
+    assert care.encode_answer(answer).hex() == VECTORS["answer"]
+    assert care.decode_answer(bytes.fromhex(VECTORS["answer"])) == answer
+
+
+def test_no_message_of_one_topic_says_anything_on_another() -> None:
+    def numbers(name: str) -> set[int]:
+        return {one.number for one in payload_pb2.DESCRIPTOR.message_types_by_name[name].fields}
+
+    names = ("Payload", "Committed", "Status", "Signed", "Desired", "Command", "Answer")
+    for one, other in combinations(names, 2):
+        both = numbers(one) & numbers(other)
+        assert both <= ({15} if (one, other) == ("Payload", "Committed") else set()), (one, other)
 
 
 def test_the_page_names_every_channel_quality_and_clock() -> None:

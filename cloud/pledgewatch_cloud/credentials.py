@@ -6,6 +6,8 @@ A secret is never in the configuration, only the path of its file; and never in 
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from pledgewatch_cloud import signing_key
 from pledgewatch_cloud.config import LoginSettings, MembershipSettings, ReceiptsSettings, SenderSettings
 from pledgewatch_cloud.identity import authority, claim_code
@@ -106,6 +108,14 @@ def authority_of(one: DevicesSettings) -> tuple[Authority, Terms]:
     broker = Broker(one.broker_host, one.broker_port, broker_ca)
     url = one.public_url.rstrip("/")
     return signs, Terms(url, ca_sha256, broker, care, one.certificate_days, users)
+
+
+def care_key_of(one: DevicesSettings) -> Ed25519PrivateKey:
+    """The key that signs settings and commands. Raises CredentialError."""
+    try:
+        return signing_key.load(one.care_key_file)
+    except signing_key.SigningKeyError as error:
+        raise CredentialError(f"[devices] {error}") from None
 
 
 def _text_in(path: Path) -> str:

@@ -30,7 +30,7 @@ UPTIME: Final = "$SYS/broker/uptime"
 """What whoever asks for the broker's health may read."""
 
 _READABLE: Final = 0o644  # no file holds a secret, and Mosquitto is another user
-_SAID: Final = (Kind.UP, Kind.STATUS)
+_SAID: Final = (Kind.UP, Kind.STATUS, Kind.ANSWER)
 _HEARD: Final = (Kind.COMMITTED, Kind.SETTINGS, Kind.COMMAND)
 
 
@@ -172,7 +172,7 @@ def _lines_of(devices: Iterable[Installation]) -> list[str]:
 
 
 def _of_the_cloud() -> list[str]:
-    return [*_reads(map(topics.topic_filter, _SAID)), _write(topics.topic_filter(Kind.COMMITTED))]
+    return [*_reads(map(topics.topic_filter, _SAID)), *map(_write, map(topics.topic_filter, _HEARD))]
 
 
 def _section(user: str, lines: Iterable[str]) -> str:

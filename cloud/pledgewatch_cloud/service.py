@@ -31,6 +31,7 @@ from pledgewatch_cloud.configured import broker_address, clock_of, series_of
 from pledgewatch_cloud.credentials import (
     CredentialError,
     authority_of,
+    care_key_of,
     client_secret,
     member_keys,
     sender_keys,
@@ -42,8 +43,10 @@ from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.drop_folder import DropFolder, Taker
 from pledgewatch_cloud.follower import keep_following
 from pledgewatch_cloud.identity.broker_files import BrokerFiles, files_of
+from pledgewatch_cloud.identity.carer import Carer
 from pledgewatch_cloud.identity.registrar import Registrar
 from pledgewatch_cloud.ingest.answers import Answers
+from pledgewatch_cloud.ingest.caring import Caring
 from pledgewatch_cloud.ingest.connect import connect_subscriber
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
@@ -80,7 +83,7 @@ _FAREWELL_S = 5
 """How long a stop waits for clients that do not take their answers."""
 _COLLECT_AFTER = 100_000, 50, 100
 _SWITCH_S = 0.001
-_FILTERS = (topics.topic_filter(Kind.UP), topics.topic_filter(Kind.STATUS))
+_FILTERS = tuple(topics.topic_filter(kind) for kind in (Kind.UP, Kind.STATUS, Kind.ANSWER))
 log = logging.getLogger(__name__)
 
 
@@ -104,6 +107,7 @@ class _Open(NamedTuple):
     membership: Membership | None
     login: Login | None
     registrar: Registrar | None
+    carer: Carer | None
     broker_files: BrokerFiles | None
     metrics: Metrics
     submissions: Submissions
@@ -149,13 +153,15 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     subscriber = await _subscriber(settings, stack)
     membership = await _membership(settings.registry, writer, stack)
     login = await _login(settings.login, stack)
-    registrar = broker_files = None
+    registrar = broker_files = carer = None
     if settings.devices is not None and devices is not None:
         registrar = Registrar(writer, *devices, clock=SystemClock(), journal_clock=clock)
+        carer = Carer(writer, care_key_of(settings.devices), SystemClock())
         broker_files = files_of(settings.devices, writer, devices[0], SystemClock())
     return _Open(
         *(listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, login),
         registrar=registrar,
+        carer=carer,
         broker_files=broker_files,
         metrics=Metrics(),
         submissions=Submissions(),
@@ -165,11 +171,13 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
 
 async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyncio.Event) -> None:
     """Run everything, and return when `stop` is set and all of it has ended."""
-    ingest, service = _ingest(settings, opened), _service(settings, opened)
+    caring = Caring(opened.subscriber, opened.writer, SystemClock())
+    ingest, service = _ingest(settings, opened, caring), _service(settings, opened)
     server = _server(settings, service)
     loops = {
         "ingest": ingest.run(),
         "committed": ingest.answer(),
+        "care": caring.run(),
         "ticks": ingest.ticks(settings.ingest.tick_s),
         "series": keep_following(config),
         "audit": service.audit.run(),
@@ -199,7 +207,7 @@ async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyn
     await service.audit.commit()
 
 
-def _ingest(settings: CloudSettings, opened: _Open) -> IngestLoop:
+def _ingest(settings: CloudSettings, opened: _Open, caring: Caring) -> IngestLoop:
     ingest = settings.ingest
     return IngestLoop(
         opened.subscriber,
@@ -208,6 +216,7 @@ def _ingest(settings: CloudSettings, opened: _Open) -> IngestLoop:
         Answers(after_readings=ingest.committed_after_readings, after_s=ingest.committed_after_s),
         Hearing(ingest.hearing_grace_s),
         opened.metrics,
+        caring,
         batch_age_s=ingest.batch_age_s,
     )
 
@@ -234,6 +243,7 @@ def _service(settings: CloudSettings, opened: _Open) -> Service:
         membership=opened.membership,
         login=opened.login,
         registrar=opened.registrar,
+        carer=opened.carer,
         requests_per_minute=settings.api.requests_per_minute,
         requests_per_minute_of=settings.api.requests_per_minute_of.set_ones(),
         body_s=settings.api.body_s,

@@ -50,7 +50,7 @@ def _act(arguments: argparse.Namespace, out: TextIO, errors: TextIO) -> int:
         from pledgewatch_edge import claim_command  # noqa: PLC0415 - the agent never needs it
 
         return claim_command.run(arguments, sys.stdin, out, errors)
-    return command.act([station_of(load(arguments.config))], arguments, out, errors)
+    return command.act([station_of(load(arguments.config), arguments.config)], arguments, out, errors)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

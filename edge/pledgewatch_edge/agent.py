@@ -5,11 +5,16 @@ section that may be left out. A new kind of sensor is a module in `sensors/` and
 """
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.config import StationSettings
+from pledgewatch_edge.care import overlay
+from pledgewatch_edge.care.care import Care
+from pledgewatch_edge.clock import AgentClock, system_ms
+from pledgewatch_edge.config import StationSettings, check_files, require_within
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import clashes, sections, sensors_of, with_sections_of_others
@@ -29,9 +34,35 @@ from pledgewatch_wire.settings import load as load_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSettings:
     """Whether the computer's own clock may be believed until a receiver tells the time. On a board without a battery
-    for its clock it may not: what is measured before the first fix then waits for its date (undated.py)."""
+    for its clock it may not: what is measured before the first fix then waits for its date (undated.py).
+
+    A simulation gives the computer another clock: it shows `simulated_start_ms` at the machine's `anchor_ms`, and runs
+    `speed` times as fast."""
 
     trust_system: bool = True
+    simulated_start_ms: int | None = None
+    speed: float = 1.0
+    anchor_ms: int = 0
+
+    def __post_init__(self) -> None:
+        require_within("speed", self.speed, 1e-3, 1e9)
+        if self.simulated_start_ms is None and (self.speed != 1.0 or self.anchor_ms):
+            raise ValueError("speed and anchor_ms are of a simulation; they need simulated_start_ms")
+
+    def clock(self) -> AgentClock:
+        """The clock that this describes."""
+        start_ms = self.simulated_start_ms
+        if start_ms is None:
+            return AgentClock(trust_system=self.trust_system)
+        return AgentClock(
+            system_ms=lambda: start_ms + self._counted_ms(),
+            monotonic_ms=self._counted_ms,
+            is_synchronised=lambda: False,
+            trust_system=self.trust_system,
+        )
+
+    def _counted_ms(self) -> int:
+        return round((system_ms() - self.anchor_ms) * self.speed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +89,37 @@ class EdgeSettings(StationSettings):
             raise ValueError("; ".join(found))
 
 
-def load(file: Path) -> EdgeSettings:
-    """The edge agent's configuration. Raises SettingsError; needs nothing but the file itself."""
+def load(file: Path, over: Mapping[str, Any] = MappingProxyType({})) -> EdgeSettings:
+    """The edge agent's configuration, with what was set from afar over it. Raises SettingsError; needs nothing but the
+    file itself."""
     try:
-        named = tomllib.loads(file.read_text(encoding="utf-8")).keys()
+        named = tomllib.loads(file.read_text(encoding="utf-8")).keys() | over.keys()
     except (OSError, ValueError):
-        named = {}.keys()  # what is wrong with the file is told below
+        named = set()  # what is wrong with the file is told below
     try:
         settings = with_sections_of_others(EdgeSettings, named)
     except ValueError as error:
         raise SettingsError(file, [str(error)]) from None
-    found: EdgeSettings = load_settings(file, settings)
+    found: EdgeSettings = load_settings(file, settings, over)
     return found
 
 
-def station_of(settings: EdgeSettings) -> Station:
-    """The agent's one station."""
-    clock = AgentClock(trust_system=settings.clock.trust_system)
-    return Station(settings, lambda: sensors_of(settings, clock), {}, lambda: Sampler(settings.sampling), clock)
+def station_of(settings: EdgeSettings, file: Path) -> Station:
+    """The agent's one station, cared for from afar. Its configuration is read again for each overlay, its clock is the
+    same for all: what a receiver has told is known when the station is run anew."""
+    clock = settings.clock.clock()
+
+    def made(found: EdgeSettings, care: Care | None = None) -> Station:
+        return Station(found, lambda: sensors_of(found, clock), {}, lambda: Sampler(found.sampling), clock, care)
+
+    return made(settings, Care(settings, lambda toml: made(with_overlay(file, toml)), clock.now))
+
+
+def with_overlay(file: Path, toml: str) -> EdgeSettings:
+    """The configuration with settings from afar over it, held to all that `run --check` asks. Raises ValueError."""
+    over = overlay.read(toml)
+    table = with_sections_of_others(EdgeSettings, over.keys())
+    overlay.check(over, sections(table))
+    found = load(file, over)
+    check_files(found, file)
+    return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from pledgewatch_edge import process
+from pledgewatch_edge.budget import budget_status
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import StateError, load_or_create_key, public_key_hex
 from pledgewatch_edge.logs import to_stream
@@ -76,9 +77,11 @@ def identity_of(station: Station) -> Mapping[str, object]:
 
 
 def status_of(station: Station) -> Mapping[str, object]:
-    """How a station's spool and its certificate stand. Raises SpoolError."""
+    """How a station's spool, its budget and its certificate stand. Raises SpoolError."""
     device = station.settings.device
-    return {**status(device.state_folder), **standing_of(device.state_folder, device.pkcs11)}
+    folder = device.state_folder
+    budget = budget_status(folder, station.settings.uplink.bytes_per_day)
+    return {**status(folder), **budget, **standing_of(folder, device.pkcs11)}
 
 
 def guarded(action: Callable[[], int], errors: TextIO) -> int:

@@ -7,6 +7,7 @@ the person who reads it stands in a container yard with a laptop.
 Reading a configuration touches no network, no device and no state; `check_files` also looks at the files that it names.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from pledgewatch_wire.settings import SettingsError, unreadable
 from pledgewatch_wire.topics import is_name
 
 DAY_S: Final = 86_400.0
+_LIGHT: Final = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9_:.-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,20 +82,24 @@ class BrokerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UplinkSettings:
-    """How readings travel. `send_every_s` 0 sends each as soon as it is spooled; `in_flight_readings` are sent and not
-    yet committed at most; after `resend_after_s` without `committed` they are sent again. That is for what is lost
-    unnoticed, and longer than the cloud's own patience (`committed_after_s`): a gap is answered at once."""
+    """How readings travel (sending.py). `send_every_s` 0 sends each as soon as it is spooled; urgent ones always go at
+    once. Of each lane `in_flight_readings` are sent and not yet committed at most. After `resend_after_s` without
+    `committed` they are sent again. That is for what is lost unnoticed, and longer than the cloud's own patience
+    (`committed_after_s`): a gap is answered at once. `bytes_per_day` (0: any) is what a backlog waits for (budget.py).
+    """
 
     send_every_s: float = 0.0
     readings_per_payload: int = 60
     in_flight_readings: int = 1_200
     resend_after_s: float = 25_200.0
+    bytes_per_day: int = 0
 
     def __post_init__(self) -> None:
         require_within("send_every_s", self.send_every_s, 0.0, DAY_S)
         require_within("readings_per_payload", self.readings_per_payload, 1, 1_000)
         require_within("in_flight_readings", self.in_flight_readings, 1, 100_000)
         require_within("resend_after_s", self.resend_after_s, 0.1, DAY_S)
+        require_within("bytes_per_day", self.bytes_per_day, 0, 10**12)
         if self.in_flight_readings < self.readings_per_payload:
             raise ValueError("in_flight_readings holds not even one payload; use at least readings_per_payload")
 
@@ -142,10 +148,31 @@ class SharedSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CareSettings:
+    """How a device lets itself be cared for from afar (docs/CARE.md): after how long settings are rolled back with
+    which the cloud is not heard, what it shows itself with (a light of /sys/class/leds, or a command, which is told the
+    seconds), and how many lines of the log a diagnostics bundle has at most."""
+
+    rollback_after_s: float = 600.0
+    identify_led: str | None = None
+    identify_command: tuple[str, ...] = ()
+    log_lines: int = 200
+
+    def __post_init__(self) -> None:
+        require_within("rollback_after_s", self.rollback_after_s, 1.0, DAY_S)
+        require_within("log_lines", self.log_lines, 0, 2_000)
+        if self.identify_led is not None and not _LIGHT.fullmatch(self.identify_led):
+            raise ValueError(f"identify_led {self.identify_led!r} is no light; name one that stands in /sys/class/leds")
+        if self.identify_led is not None and self.identify_command:
+            raise ValueError("identify_led and identify_command are two ways to show it; leave one out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StationSettings(SharedSettings):
     """One station: what measures, spools and sends under the name of one device."""
 
     device: DeviceSettings
+    care: CareSettings = field(default_factory=CareSettings)
 
 
 def check_files(settings: SharedSettings, file: Path) -> None:

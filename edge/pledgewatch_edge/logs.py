@@ -8,6 +8,7 @@ a World, which speaks when it is lost and when it is back.
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Final, TextIO
@@ -32,10 +33,23 @@ class _OneLine(logging.Formatter):
         return super().format(record).replace("\n", " | ")
 
 
+class LastLines(logging.Handler):
+    """The newest lines of the log, for whoever asks from afar. Counts nothing and says nothing itself."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.setFormatter(_one_line())
+        self.lines: deque[str] = deque(maxlen=most)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.lines.append(self.format(record))
+
+
 def to_stream(stream: TextIO, level: int = logging.INFO) -> None:
     """Send the log to `stream`, replacing whatever was set up before. Called once, at the top of a program."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(_one_line())
     logging.basicConfig(handlers=[handler], level=level, force=True)
 
 
@@ -47,6 +61,10 @@ def about_device(name: str) -> Iterator[None]:
         yield
     finally:
         _DEVICE.reset(token)
+
+
+def _one_line() -> logging.Formatter:
+    return _OneLine("%(asctime)s %(levelname)s %(name)s %(message)s")
 
 
 def leaves(error: BaseException) -> list[BaseException]:

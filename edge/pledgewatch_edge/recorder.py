@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from pledgewatch_edge.logs import World
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Owns the way into a spool. `on_append` is called, in the event loop, after each append.
+    """Owns the way into a spool. `on_append` is called, in the event loop, after each append. `given` names the sensors
+    that have given a sample since they were last asked, `news` is set by each sample and each append.
 
     `undated` is where samples wait for their date; without it they go as they are.
     """
@@ -57,6 +58,10 @@ class Recorder:
         self._queue: asyncio.Queue[Sample | Marked | None] = asyncio.Queue(QUEUE_MAX)
         self._waiting: list[Sample | Marked] = []
         self._is_finishing = False
+        self._is_hurried = False
+        self._asked: set[str] = set()
+        self.given: set[str] = set()
+        self.news = asyncio.Event()
         self._disk = World(log, "spool disk")
         self._room = World(log, "spool room")
 
@@ -71,8 +76,23 @@ class Recorder:
         """Hand over what is kept of a sensor's samples, for ever."""
         async with contextlib.aclosing(sensor.samples()) as samples:
             async for sample in samples:
-                if (kept := self._sampler.take(sample)) is not None:
+                kept = self._sampler.take(sample)
+                if sensor.name in self._asked:
+                    self._asked.discard(sensor.name)
+                    kept = sample._replace(is_urgent=kept is not None and kept.is_urgent)
+                if kept is not None:
                     await self.put(kept)
+                self.given.add(sensor.name)
+                self.news.set()
+
+    def ask(self, sensors: Iterable[str]) -> None:
+        """Keep the next sample of each of these whole, whatever the sampler would keep of it."""
+        self.given.clear()
+        self._asked = set(sensors)
+
+    def hurry(self) -> None:
+        """Hold what waits no longer: it is asked for."""
+        self._is_hurried = True
 
     async def finish(self) -> None:
         """Tell `run` to write what it has and return."""
@@ -95,7 +115,7 @@ class Recorder:
 
     def _is_held(self) -> bool:
         """Whether what waits may wait for more."""
-        if not self._waiting or self._is_finishing or any(one.is_urgent for one in self._waiting):
+        if not self._waiting or self._is_finishing or self._is_hurried or any(one.is_urgent for one in self._waiting):
             return False
         return len(self._waiting) < QUEUE_MAX and time.monotonic() - self._held_since_s < self._hold_s
 
@@ -164,6 +184,8 @@ class Recorder:
 
     def _say(self, appended: Appended, newest: Sample) -> None:
         """Make known what became of a batch."""
+        self._is_hurried = False
+        self.news.set()
         self._disk.back()
         if appended.thinned:
             log.warning("spool thinned dropped=%d ever=%d", appended.thinned, self._spool.thinned_total)

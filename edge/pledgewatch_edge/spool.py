@@ -112,7 +112,8 @@ class Forgotten(NamedTuple):
 
 @dataclass(slots=True)
 class Segment:
-    """A file of the log, and the sequences that it still has (first, last), ascending.
+    """A file of the log, and the sequences that it still has (first, last), ascending; `urgent` are those of them that
+    are urgent.
 
     `turns`: how often it was thinned; `newest_ms`: the newest moment in it by a clock that was set, None where no such
     is known.
@@ -123,15 +124,16 @@ class Segment:
     end: int
     last: int
     runs: list[tuple[int, int]] = field(default_factory=list)
+    urgent: list[tuple[int, int]] = field(default_factory=list)
     turns: int = 0
     dropped: int = 0
     newest_ms: int | None = None
 
-    def add(self, first: int, last: int) -> None:
+    def add(self, first: int, last: int, *, is_urgent: bool) -> None:
         """Note that readings stand in it."""
-        if self.runs and self.runs[-1][1] == first - 1:
-            first = self.runs.pop()[0]
-        self.runs.append((first, last))
+        for spans in (self.runs, self.urgent) if is_urgent else (self.runs,):
+            joined = spans.pop()[0] if spans and spans[-1][1] == first - 1 else first
+            spans.append((joined, last))
         self.last = max(self.last, last)
 
     def measured(self, readings: Iterable[Reading]) -> None:
@@ -149,6 +151,14 @@ class Segment:
         if not committed.ranges and not (self.runs and self.runs[0][0] <= committed.contiguous):
             return self.kept()
         return sum(_uncovered(first, last, committed) for first, last in self.runs)
+
+    def is_untold(self, committed: Marks) -> bool:
+        """Whether readings of it were dropped and the cloud may not have been told."""
+        return self.dropped > 0 and committed.contiguous < self.last
+
+    def has_urgent(self, after: int, committed: Marks) -> bool:
+        """Whether urgent readings above a sequence wait in it."""
+        return any(_uncovered(max(first, after + 1), last, committed) > 0 for first, last in self.urgent)
 
 
 def _uncovered(first: int, last: int, committed: Marks) -> int:
@@ -220,9 +230,15 @@ class Spool:
         return self._chain_hash
 
     @property
-    def committed_contiguous(self) -> int:
-        """The highest sequence of this epoch up to which all is committed, as far as the device has heard."""
-        return self._committed.contiguous
+    def committed(self) -> Marks:
+        """The sequences of this epoch that are committed, as far as the device has heard."""
+        return self._committed
+
+    @property
+    def dropped(self) -> int:
+        """How many readings of this epoch will not come, of which the cloud is not known to have been told."""
+        with self._lock:
+            return self.head_sequence - self._committed.total - self._spooled
 
     @property
     def spooled(self) -> int:
@@ -272,17 +288,23 @@ class Spool:
             if count:
                 self._note(refused=count)
 
-    def read(self, after_sequence: int, limit: int) -> list[Reading]:
-        """The next readings above a sequence, ascending, at most `limit`; what is committed or dropped is not there."""
+    def read(self, after_sequence: int, limit: int, *, urgent: bool = False) -> list[Reading]:
+        """The next readings above a sequence, ascending, at most `limit`; what is committed or dropped is not there.
+
+        The last reading of a thinned segment is there, though it be committed, until the cloud has everything up to it:
+        what was dropped is declared with it. With `urgent` only urgent readings, and none that is committed.
+        """
         found: list[Reading] = []
         with self._lock:
-            for run in self._runs(after_sequence):
+            for segment, run in self._runs(after_sequence, urgent=urgent):
                 if len(found) >= limit:
                     break
+                telling = segment.last if not urgent and segment.is_untold(self._committed) else 0
                 found += [
                     one
                     for one in self._payload(run).readings
-                    if one.sequence > after_sequence and one.sequence not in self._committed
+                    if one.sequence > after_sequence
+                    and (one.sequence == telling or one.sequence not in self._committed)
                 ]
         return found[:limit]
 
@@ -392,6 +414,8 @@ class Spool:
                 return chain.mark(thinned.chain_hash) if sequence == thinned.last else b""
             running = segment.head.chain_hash
             for run in runs_in(content.frames):
+                if not of_chain and not run.first <= sequence <= run.last:
+                    continue
                 for reading in self._payload(run).readings:
                     leaf = chain.leaf(reading)
                     running = chain.extend(running, leaf)
@@ -413,6 +437,7 @@ class Spool:
         sequence, running, signed = self.head_sequence, self._chain_hash, self._signed
         data, checkpoints = b"", 0
         stored: list[Reading] = []
+        spans: list[tuple[int, bool]] = []
         for (clock, is_urgent), some in groupby(samples, lambda one: (one.clock, one.is_urgent)):
             for group in _batched(list(some), FRAME_READINGS):
                 readings: list[Reading] = []
@@ -431,9 +456,10 @@ class Spool:
                 data += readings_frame(self.epoch, readings, own, is_urgent=is_urgent)
                 checkpoints += len(own)
                 stored += readings
-        first = self.head_sequence + 1
+                spans.append((sequence, is_urgent))
         self._write(data)
-        active.add(first, sequence)
+        for last, is_urgent in spans:
+            active.add(active.last + 1, last, is_urgent=is_urgent)
         active.measured(stored)
         self._newest_ms += [one.measured_at_ms for one in stored if one.clock != Clock.UNSET]
         self._chain_hash, self._signed = running, signed
@@ -513,17 +539,18 @@ class Spool:
         thinned = Thinned(first, last, sequences, running, digest, self._key.sign(text))
         waiting = segment.waiting(self._committed)
         self._rewrite(segment, kept, thinned)
-        self._spooled += segment.waiting(self._committed) - waiting
-        self._note(thinned=count - len(kept))
-        return count - len(kept)
+        dropped = waiting - segment.waiting(self._committed)  # what the cloud has is no loss
+        self._spooled -= dropped
+        self._note(thinned=dropped)
+        return dropped
 
     def _rewrite(self, segment: Segment, kept: Sequence[tuple[Reading, bool]], thinned: Thinned) -> None:
         """Put a thinned segment in the place of a whole one. Raises SpoolError, and then nothing has changed."""
         data = head_frame(segment.head)
-        runs: list[tuple[int, int]] = []
+        runs: list[tuple[int, int, bool]] = []
         for readings, is_urgent in _consecutive(kept):
             data += readings_frame(self.epoch, readings, (), is_urgent=is_urgent)
-            runs.append((readings[0].sequence, readings[-1].sequence))
+            runs.append((readings[0].sequence, readings[-1].sequence, is_urgent))
         data += thinned_frame(thinned)
         fresh = segment.path.with_suffix(".new")
         with _disk_errors(segment.path):
@@ -536,19 +563,25 @@ class Spool:
             flush_folder(self._folder)
         self._bytes += len(data) - segment.end
         segment.end, segment.dropped = len(data), thinned.dropped
-        segment.runs = []
-        for first, last in runs:
-            segment.add(first, last)
+        segment.runs, segment.urgent = [], []
+        for first, last, is_urgent in runs:
+            segment.add(first, last, is_urgent=is_urgent)
 
-    def _runs(self, after_sequence: int) -> Iterator[Run]:
-        """The runs that reach beyond a sequence and hold anything that is not committed."""
+    def _runs(self, after_sequence: int, *, urgent: bool) -> Iterator[tuple[Segment, Run]]:
+        """The runs that reach beyond a sequence and hold anything that `read` gives, with their segments."""
         firsts = [one.head.first for one in self._segments]
         place = max(0, bisect_left(firsts, after_sequence + 2) - 1)
+        known = self._committed
         for segment in self._segments[place:]:
-            if segment.last > after_sequence and segment.waiting(self._committed):
-                for run in runs_in(self._content(segment).frames):
-                    if run.last > after_sequence and _uncovered(run.first, run.last, self._committed):
-                        yield run
+            is_untold = not urgent and segment.is_untold(known)
+            is_wanted = segment.has_urgent(after_sequence, known) if urgent else is_untold or segment.waiting(known)
+            if segment.last <= after_sequence or not is_wanted:
+                continue
+            for run in runs_in(self._content(segment).frames):
+                if run.last <= after_sequence or (urgent and not run.is_urgent):
+                    continue
+                if _uncovered(run.first, run.last, known) or (is_untold and run.last == segment.last):
+                    yield segment, run
 
     def _content(self, segment: Segment) -> Content:
         """A segment's frames, read now. Raises SpoolCorruptError where it is not as it was written."""

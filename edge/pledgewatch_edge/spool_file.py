@@ -250,7 +250,7 @@ def _segment(path: Path) -> tuple[Segment, Content]:
         raise SpoolCorruptError(f"{path.name}: {error}") from None
     segment = Segment(path, head, content.end, head.first - 1)
     for run in runs_in(content.frames):
-        segment.add(run.first, run.last)
+        segment.add(run.first, run.last, is_urgent=run.is_urgent)
     thinned = thinned_in(content.frames)
     # Its last frame tells how old a segment is, without all others being read.
     for run in islice(reversed([*runs_in(content.frames)]), 1):

@@ -22,13 +22,15 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pledgewatch_edge.body import Measuring, StationBody, end
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
+from pledgewatch_edge.logs import leaves
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.sampling import Sampler
@@ -37,26 +39,52 @@ from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
 from pledgewatch_edge.tls_identity import TlsIdentity
 from pledgewatch_edge.undated import Undated
-from pledgewatch_edge.uplink import Uplink
+from pledgewatch_edge.uplink import Hearer, Uplink
+from pledgewatch_wire.topics import Kind
 
 FAREWELL_S: Final = 8.0
 OPEN_AGAIN_AFTER_S: Final = 3_600.0
-CANCEL_AGAIN_S: Final = 5.0
 log = logging.getLogger(__name__)
 
 # Called each time that a station has opened its spool and begins, with what sends its readings.
 Opened = Callable[[Uplink], None]
 
 
+class Caring(Protocol):
+    """Who cares for a station from afar (care/care.py): gives the station to run next, hears the cloud, and says when
+    another is to be run."""
+
+    changed: asyncio.Event
+
+    @property
+    def hearers(self) -> Mapping[Kind, Hearer]:
+        """Who takes what the cloud says of care."""
+        ...
+
+    def next_station(self) -> "Station":
+        """The station to run now. Raises ValueError where none can be."""
+        ...
+
+    def go_back(self, why: str) -> bool:
+        """Give up the settings that are on trial, as a station with them cannot run. Whether any were."""
+        ...
+
+    async def run(self, body: StationBody) -> None:
+        """Care for a station that runs, until cancelled."""
+        ...
+
+
 class Station(NamedTuple):
     """One station of a program. `make_sensors` and `make_sampler` make theirs anew for each opening of the spool;
-    `about` is what the program says of it beside its device; `clock` stamps its samples (None: the computer's own)."""
+    `about` is what the program says of it beside its device; `clock` stamps its samples (None: the computer's own).
+    Where it is cared for from afar, `care` says which station is run in its place."""
 
     settings: StationSettings
     make_sensors: Callable[[], Sequence[Sensor]]
     about: Mapping[str, str]
     make_sampler: Callable[[], Sampler] = Sampler
     clock: AgentClock | None = None
+    care: Caring | None = None
 
     @property
     def device(self) -> str:
@@ -71,11 +99,12 @@ async def run_station(
     *,
     sampler: Sampler | None = None,
     clock: AgentClock | None = None,
+    care: Caring | None = None,
     opened: Opened | None = None,
     retry_s: float = 2.0,
 ) -> None:
-    """Measure, spool and send until `stop` is set. Without a sampler of its own all samples are kept; `clock` is that
-    of the sensors; `opened` is called once its spool is open.
+    """Measure, spool and send until `stop` is set, or until whoever cares for the station wants another. Without a
+    sampler of its own all samples are kept; `clock` is that of the sensors; `opened` is called once its spool is open.
 
     Raises StateError or SpoolError where the state folder cannot be used, and an ExceptionGroup where a task fails.
     """
@@ -91,7 +120,7 @@ async def run_station(
             )
             identity = TlsIdentity(settings.device.state_folder, settings.device.pkcs11)
             await asyncio.to_thread(identity.mend)
-            uplink = Uplink(settings, spool)
+            uplink = Uplink(settings, spool, hearers={} if care is None else care.hearers)
             if opened is not None:
                 opened(uplink)
             renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with)
@@ -105,15 +134,19 @@ async def run_station(
                 sending = group.create_task(uplink.run(), name="uplink")
                 recording = group.create_task(recorder.run(), name="recorder")
                 renewing = [group.create_task(renewal.run(), name="renewal")] if settings.device.cloud_url else []
-                measuring = [group.create_task(recorder.record(one), name=f"sensor {one.name}") for one in sensors]
-                await stop.wait()
+                measuring = Measuring(group, recorder, sensors)
+                measuring.begin()
+                body = StationBody(spool, uplink, recorder, measuring)
+                caring = [] if care is None else [group.create_task(care.run(body), name="care")]
+                await _any_of(stop, *(() if care is None else (care.changed,)))
                 log.info("stopping")
-                await _end([*measuring, *renewing])
+                await end([*caring, *renewing])
+                await measuring.end()
                 await recorder.finish()
                 await recording
                 uplink.finish()
                 await asyncio.wait([sending], timeout=FAREWELL_S if uplink.is_connected else 0.0)
-                await _end([sending])
+                await end([sending])
             log.info(
                 "stopped head=%d spooled=%d measured=%d refused=%d",
                 spool.head_sequence,
@@ -124,25 +157,34 @@ async def run_station(
 
 
 async def keep_running(station: Station, stop: asyncio.Event, opened: Opened | None = None) -> None:
-    """`run_station`, and again where the spool was given up, until `stop` is set. Raises what it raises."""
+    """`run_station`, and again where the spool was given up or other settings came from afar, until `stop` is set.
+
+    Raises what it raises; but settings that are on trial are given up where a station cannot run with them."""
     last_given_up = -math.inf
     while not stop.is_set():
         try:
+            one = station if station.care is None else station.care.next_station()
             await run_station(
-                station.settings,
-                station.make_sensors(),
+                one.settings,
+                one.make_sensors(),
                 stop,
-                sampler=station.make_sampler(),
-                clock=station.clock,
+                sampler=one.make_sampler(),
+                clock=one.clock,
+                care=station.care,
                 opened=opened,
             )
         except ExceptionGroup as errors:
             broken, others = errors.split(SpoolCorruptError)
             now = time.monotonic()
             if broken is None or others is not None or now - last_given_up < OPEN_AGAIN_AFTER_S:
+                if station.care is not None and station.care.go_back(f"the station ended: {leaves(errors)[0]}"):
+                    continue
                 raise
             last_given_up = now
             log.error("spool given up, opening anew error=%r", str(broken.exceptions[0]))
+        except (ValueError, OSError) as error:  # a sensor that cannot be made of its settings
+            if station.care is None or not station.care.go_back(f"the station cannot run: {error}"):
+                raise
 
 
 @contextlib.asynccontextmanager
@@ -163,13 +205,11 @@ async def _opened(settings: StationSettings, key: Ed25519PrivateKey) -> AsyncIte
         yield spool
 
 
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they are gone; what went wrong in them is the group's to raise.
-
-    A task may sit in a library that swallows one cancellation, so it is told again.
-    """
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+async def _any_of(*events: asyncio.Event) -> None:
+    """Wait for any of some events."""
+    waits = [asyncio.ensure_future(one.wait()) for one in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

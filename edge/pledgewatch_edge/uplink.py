@@ -1,62 +1,66 @@
-"""The uplink: from the spool to the cloud, in order, until it says *committed*.
+"""The uplink: from the spool to the cloud, until it says *committed*.
 
 A broker's PUBACK proves nothing about a reading, so it is only used to pace the publishes. What counts is the cloud's
-`committed`: it slides the window of readings that are on their way and lets the spool forget. What stays uncommitted
+`committed`: it slides the windows of readings that are on their way and lets the spool forget. What stays uncommitted
 too long is sent again, and so is everything after a new connection; sending twice costs bytes and never harm, because
 a reading's identity is its number. Each time that sending again brings no word, the patience doubles, so a cloud that
 is away behind a broker that is not does not run up the bill.
 
 On a new connection the device says that it is online, and the cloud answers with `committed`; sending begins then, or
-after WORD_PATIENCE_S, so that a long spool is not sent for nothing.
+after WORD_PATIENCE_S, so that a long spool is not sent for nothing. What goes first is told in sending.py.
 
 Nothing here keeps readings: payloads are read from the spool when there is room for them, and at most PUBLISHES_MAX of
-them are in memory.
+them are in memory, BACKLOG_PUBLISHES_MAX of a backlog: what is urgent waits for no more than those to get over a slow
+link.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import SystemRandom
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiomqtt
 
+from pledgewatch_edge.budget import Budget, on_the_wire
 from pledgewatch_edge.config import StationSettings
 from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, RefusedError
 from pledgewatch_edge.logs import World, leaves
+from pledgewatch_edge.sending import Outgoing, Sending
 from pledgewatch_edge.spool import Spool, SpoolError
 from pledgewatch_edge.tls import Shown, shown_to_broker
 from pledgewatch_edge.tls_identity import BROKER, CERTIFICATE_FILE, Standing
-from pledgewatch_edge.window import Window
+from pledgewatch_edge.window import Lane
 from pledgewatch_wire import __version__
 from pledgewatch_wire.backoff import jittered_backoff
-from pledgewatch_wire.codec import (
-    MAX_CHECKPOINTS,
-    Payload,
-    PayloadError,
-    Status,
-    decode_committed,
-    encode,
-    encode_status,
-)
+from pledgewatch_wire.codec import PayloadError, Status, decode_committed, encode_status
 from pledgewatch_wire.mqtt_settings import MqttProtocol
-from pledgewatch_wire.reading import Reading
 from pledgewatch_wire.topics import Kind, topic
 
 WORD_PATIENCE_S: Final = 2.0
-GAP_PATIENCE_S = 60.0  # before the same gap is sent again
 DRAIN_S: Final = 3.0
 OFFLINE_S: Final = 1.5
+BACKLOG_PUBLISHES_MAX: Final = 2
+CONNECTION_BYTES: Final = 1_000
+CONNECTION_TLS_BYTES: Final = 6_000
 REFUSED_MAX_S: Final = 900.0  # between two tries of one who is not let in; each costs a handshake
-_PATIENCE_DOUBLINGS_MAX: Final = 5
+_ANSWERS_MAX: Final = 16  # that wait for the broker
 log = logging.getLogger(__name__)
 
 # Takes what the cloud has said under one kind, unread. Returns why it was ignored; None where it was not.
 Hearer = Callable[[bytes], Awaitable[str | None]]
+
+
+class _Unsaid(NamedTuple):
+    """An answer that waits for the broker."""
+
+    data: bytes
+    said: asyncio.Event
 
 
 @dataclass(slots=True)
@@ -68,19 +72,6 @@ class UplinkCounts:
     readings: int = 0
     words: int = 0
     words_ignored: int = 0
-    resends: int = 0
-
-
-def one_clock(readings: list[Reading], last: int) -> list[Reading]:
-    """The longest run at the beginning that one payload can carry: consecutive, of one clock, up to `last`."""
-    run: list[Reading] = []
-    for reading in readings:
-        if reading.sequence > last:
-            break
-        if run and (reading.sequence != run[-1].sequence + 1 or reading.clock != run[0].clock):
-            break
-        run.append(reading)
-    return run
 
 
 class Uplink:
@@ -99,10 +90,10 @@ class Uplink:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         device = settings.device
-        self._settings = settings.uplink
         self._reconnect_max_s = settings.broker.reconnect_max_s
         self._spool = spool
         self._monotonic = monotonic
+        self._connection_bytes = CONNECTION_TLS_BYTES if settings.broker.ca_file else CONNECTION_BYTES
         self._random = SystemRandom()
         self._topics = {kind: topic(device.operator, device.name, kind) for kind in Kind}
         self._hearers = {Kind.COMMITTED: self._hear_committed, **hearers}
@@ -112,18 +103,15 @@ class Uplink:
         self._trial: tuple[Shown, asyncio.Future[bool]] | None = None  # what is shown at the next connection instead
         self._tried: asyncio.Future[bool] | None = None  # that of the connection there is
         self._again = asyncio.Event()  # end this connection, and open the next at once
-        self._window = Window(self._settings.in_flight_readings)
+        budget = Budget(device.state_folder, settings.uplink.bytes_per_day, monotonic=monotonic)
+        self._sending = Sending(settings.uplink, spool, budget, self._topics[Kind.UP], monotonic)
+        self._backlog_publishes = 0
+        self._has_said_held = False
         self._world = World(log, f"uplink to {settings.broker.host}:{settings.broker.port}")
         self._work = asyncio.Event()
         self._word = asyncio.Event()
         self._finishing = asyncio.Event()
-        self._next = 1  # the reading to send next
-        self._released = 0  # the newest reading that may be sent: `send_every_s` holds later ones back
-        self._send_due = 0.0
-        self._is_backlog = False
-        self._fruitless_resends = 0
-        self._gap_after, self._gap_at = -1, 0.0  # the gap that was sent again last: the sequence before it, and when
-        self._has_gap = False
+        self._answers: deque[_Unsaid] = deque(maxlen=_ANSWERS_MAX)
         self._said_ignored: str | None = None
         self.counts = UplinkCounts()
         self.is_connected = False
@@ -132,6 +120,11 @@ class Uplink:
     def protocol(self) -> MqttProtocol | None:
         """The MQTT version of the latest connection; None before the first."""
         return self._connector.protocol
+
+    @property
+    def resends(self) -> int:
+        """How often something was taken for lost."""
+        return self._sending.resends
 
     @property
     def is_lost(self) -> bool:
@@ -146,6 +139,23 @@ class Uplink:
     def wake(self) -> None:
         """The spool has grown."""
         self._work.set()
+
+    def send_now(self) -> None:
+        """Send all that is spooled, though its time has not come."""
+        self._sending.send_now()
+        self._work.set()
+
+    def resend(self, first: int, last: int) -> None:
+        """Send these readings once more, as far as they are still here. Of many such ranges the oldest is forgotten."""
+        self._sending.resend(first, last)
+        self._work.set()
+
+    async def answer(self, data: bytes) -> None:
+        """Say what has become of settings or of a command; returns when the broker has taken it."""
+        unsaid = _Unsaid(data, asyncio.Event())
+        self._answers.append(unsaid)
+        self._work.set()
+        await unsaid.said.wait()
 
     async def try_with(self, shown: Shown) -> bool:
         """Connect anew, showing something else; whether the broker let us in so. That connection is used on; the one
@@ -216,7 +226,7 @@ class Uplink:
             granted = await client.subscribe(self._topics[kind], qos=1)
             if any(getattr(code, "value", code) >= 0x80 for code in granted):
                 raise aiomqtt.MqttError(f"the broker refuses the subscription to {self._topics[kind]}")
-        await client.publish(self._topics[Kind.STATUS], self._status(online=True), qos=1, retain=True)
+        await self._say_online(client)
         self._connector.require_heard()
         _heed_cancellation()
         await self.standing.accepted(BROKER)
@@ -226,6 +236,9 @@ class Uplink:
         self._world.back()
         log.info("connected protocol=%s spooled=%d", self.protocol, self._spool.spooled)
 
+    async def _say_online(self, client: aiomqtt.Client) -> None:
+        await client.publish(self._topics[Kind.STATUS], self._status(online=True), qos=1, retain=True)
+
     async def _say_offline(self, client: aiomqtt.Client) -> None:
         """A clean end keeps the last will from being sent, so the device says it itself, if that goes at once."""
         status = self._status(online=False)
@@ -233,18 +246,11 @@ class Uplink:
             await client.publish(self._topics[Kind.STATUS], status, qos=1, retain=True, timeout=OFFLINE_S)
 
     def _begin(self) -> None:
-        """Count nothing as sent: who knows what the connection before took with it."""
         self.counts.connections += 1
         self._word.clear()
-        self._gap_after, self._has_gap = -1, False
-        self._send_due = self._monotonic()
-        self._rewind()
-
-    def _rewind(self) -> None:
-        self._window.clear()
-        self._next = 1
-        self._released = self._spool.head_sequence
-        self._is_backlog = self._spool.spooled > 0
+        self._backlog_publishes = 0
+        self._has_said_held = False
+        self._sending.begin(self._connection_bytes)
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         """Hand what the cloud says to whoever hears its kind, for as long as the connection holds."""
@@ -262,7 +268,8 @@ class Uplink:
         """Let go of what the cloud has on its disk."""
         try:
             committed = decode_committed(said)
-            forgotten = await asyncio.to_thread(self._spool.forget, committed)
+            cost = on_the_wire(self._topics[Kind.COMMITTED], len(said))
+            forgotten = await asyncio.to_thread(self._sending.hear, committed, cost)
         except PayloadError as error:
             return f"it cannot be read: {error}"
         except SpoolError as error:
@@ -270,14 +277,6 @@ class Uplink:
             return str(error)
         if forgotten.ignored is None:
             self.counts.words += 1
-            if forgotten.readings:
-                self._fruitless_resends = 0
-            self._window.land(committed)
-            # Messages of one connection come in order: what is missing below a range was lost. Again only where it was
-            # lost again.
-            now, is_new = self._monotonic(), committed.contiguous != self._gap_after
-            if committed.ranges and (is_new or now - self._gap_at >= GAP_PATIENCE_S):
-                self._gap_after, self._gap_at, self._has_gap = committed.contiguous, now, True
         self._word.set()
         self._work.set()
         return forgotten.ignored
@@ -297,104 +296,70 @@ class Uplink:
                 if deadline is not None and self._monotonic() > deadline:
                     return
                 self._work.clear()
+                await self._say_answers(client)
                 payload = await self._payload()
                 if payload is not None:
                     await slots.acquire()
-                    publishes.create_task(self._publish(client, encode(payload), slots), name="uplink-publish")
+                    publishes.create_task(self._publish(client, payload, slots), name="uplink-publish")
                 elif deadline is not None:
                     return
                 else:
-                    await _wait(self._work, self._patience_s())
+                    await self._say_held(client)
+                    await _wait(self._work, await asyncio.to_thread(self._sending.patience_s))
 
-    async def _publish(self, client: aiomqtt.Client, data: bytes, slots: asyncio.Semaphore) -> None:
+    async def _say_answers(self, client: aiomqtt.Client) -> None:
+        while self._answers:
+            await client.publish(self._topics[Kind.ANSWER], self._answers[0].data, qos=1)
+            self._answers.popleft().said.set()
+
+    async def _publish(self, client: aiomqtt.Client, payload: Outgoing, slots: asyncio.Semaphore) -> None:
         try:
-            await client.publish(self._topics[Kind.UP], data, qos=1)
+            await client.publish(self._topics[Kind.UP], payload.data, qos=1)
             self._connector.require_heard()
         finally:
             slots.release()
+            if payload.lane == Lane.BACKLOG:
+                self._backlog_publishes -= 1
+                self._work.set()
 
-    async def _payload(self) -> Payload | None:
+    async def _payload(self) -> Outgoing | None:
         """What to send now; None where nothing may be sent yet. Counts it as sent."""
-        self._rewind_if_overdue()
-        self._release()
-        unsent = self._released - self._next + 1
-        take = min(self._settings.readings_per_payload, unsent)
-        if take <= 0 or (self._window.room < take and not self._finishing.is_set()):
-            return None
-        rows = await asyncio.to_thread(self._spool.read, self._next - 1, take + 1)
-        run = one_clock(rows[:take], self._released)
-        if not run:  # all of it is committed already
-            self._next = self._released + 1
-            return None
-        first, last = run[0].sequence, run[-1].sequence
-        checkpoints = await asyncio.to_thread(self._spool.checkpoints, first, last)
-        if len(checkpoints) > MAX_CHECKPOINTS:
-            checkpoints = checkpoints[:MAX_CHECKPOINTS]
-            last = checkpoints[-1].sequence
-            run = run[: last - first + 1]
-        thinned = await asyncio.to_thread(self._spool.thinned, first, last)
-        self._is_backlog |= unsent > self._settings.readings_per_payload
-        self._next = last + 1
-        self._window.send(first, last, self._monotonic())
-        self.counts.payloads += 1
-        self.counts.readings += len(run)
-        is_last = not any(last < row.sequence <= self._released for row in rows)
-        wants_word = self._wants_word(is_last=is_last)
-        return Payload(self._spool.epoch, tuple(run), tuple(checkpoints), wants_word, tuple(thinned))
+        with_backlog = self._backlog_publishes < BACKLOG_PUBLISHES_MAX
+        is_finishing = self._finishing.is_set()
+        found = await asyncio.to_thread(self._sending.next, finishing=is_finishing, with_backlog=with_backlog)
+        if found is not None:
+            self.counts.payloads += 1
+            self.counts.readings += found.readings
+            self._backlog_publishes += found.lane == Lane.BACKLOG
+        return found
 
-    def _wants_word(self, *, is_last: bool) -> bool:
-        """Whether the cloud should say soon what it has: the window fills, or a backlog has just been drained."""
-        has_drained = self._is_backlog and is_last
-        if has_drained:
-            self._is_backlog = False
-        return has_drained or self._finishing.is_set() or 2 * self._window.in_flight >= self._window.limit
-
-    def _release(self) -> None:
-        """Let everything measured up to now go, if it is time for that."""
-        now = self._monotonic()
-        if now < self._send_due and not self._finishing.is_set():
-            return
-        self._released = self._spool.head_sequence
-        if self._settings.send_every_s:
-            missed = (now - self._send_due) // self._settings.send_every_s
-            self._send_due += (missed + 1) * self._settings.send_every_s
-
-    def _resend_due(self) -> float | None:
-        oldest = self._window.oldest_sent_at
-        if oldest is None:
-            return None
-        return oldest + self._settings.resend_after_s * 2.0 ** min(self._fruitless_resends, _PATIENCE_DOUBLINGS_MAX)
-
-    def _rewind_if_overdue(self) -> None:
-        due = self._resend_due()
-        is_overdue = due is not None and self._monotonic() >= due
-        if is_overdue or self._has_gap:
-            self.counts.resends += 1
-            self._fruitless_resends += is_overdue
-            self._has_gap = False
-            self._rewind()
-
-    def _patience_s(self) -> float:
-        """How long nothing will be due unless something happens."""
-        now = self._monotonic()
-        due = [now + 60.0]
-        resend_due = self._resend_due()
-        if resend_due is not None:
-            due.append(resend_due)
-        if self._settings.send_every_s and self._spool.head_sequence > self._released:
-            due.append(self._send_due)
-        return max(0.0, min(due) - now)
+    async def _say_held(self, client: aiomqtt.Client) -> None:
+        """Tell that the budget holds readings back: once in a connection, for that costs bytes too."""
+        if self._sending.is_held and not self._has_said_held:
+            self._has_said_held = True
+            held = await asyncio.to_thread(self._sending.held_back)
+            log.info("backlog held back by bytes_per_day readings=%d", held)
+            await self._say_online(client)
 
     async def _send_last_again(self) -> None:
         """Let the newest reading carry a late checkpoint, if it is still here."""
         head = self._spool.head_sequence
-        late = await asyncio.to_thread(self._spool.checkpoints, head + 1, head + 1)
-        if late and self._next > head:
-            self._next = head
+        if await asyncio.to_thread(self._spool.checkpoints, head + 1, head + 1):
+            self._sending.resend(head, head)
 
     def _status(self, *, online: bool) -> bytes:
         spool = self._spool
-        return encode_status(Status(online, spool.epoch, spool.head_sequence, spool.spooled, __version__))
+        return encode_status(
+            Status(
+                online,
+                spool.epoch,
+                spool.head_sequence,
+                spool.spooled,
+                __version__,
+                spool.dropped,
+                self._sending.held_back(),
+            )
+        )
 
 
 @contextlib.contextmanager

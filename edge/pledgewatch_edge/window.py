@@ -1,71 +1,121 @@
 """What is on its way: sent, and not yet committed.
 
-The window bounds how many readings may be in that state. It knows flights, not messages: a flight is a run of readings
-that left together, and it has landed when the cloud's `committed` covers all of it, whichever payload carried them.
+The window bounds how many readings may be in that state, for each lane by itself, so that a backlog that waits for the
+cloud's word keeps no alarm back. It knows flights, not messages: a flight is a run of readings that left together, and
+it has landed when the cloud's `committed` covers all of it, whichever payload carried them.
+
+Messages of one connection come in order. So a flight that was sent before one that has landed, and has not landed
+itself, was lost. What the cloud does not have because it was not sent yet is no flight, and no loss.
 """
 
-from bisect import bisect_right
-from collections import deque
+from bisect import bisect_right, insort
+from enum import IntEnum
 from typing import NamedTuple
 
 from pledgewatch_wire.codec import Committed
+from pledgewatch_wire.marks import Marks
+
+
+class Lane(IntEnum):
+    """Ways out, the first first."""
+
+    URGENT = 0
+    LIVE = 1
+    BACKLOG = 2
 
 
 class Flight(NamedTuple):
-    """Readings first to last, sent at a moment of the monotonic clock."""
+    """Readings first to last, sent at a moment of the monotonic clock.
 
+    `missing` of them are not known to be committed. `tells`: that readings up to it were dropped, which the cloud has
+    heard when it has everything up to there; 0 for nothing.
+    """
+
+    lane: Lane
     first: int
     last: int
     sent_at: float
+    missing: int
+    tells: int = 0
+
+    @property
+    def weight(self) -> int:
+        """How many readings it counts for."""
+        return max(1, self.missing)
 
 
 class Window:
-    """Flights in the order sent. `limit` readings at most; each flight holds at least one, so flights are bounded."""
+    """Flights in the order sent. `limit` readings for each lane; each flight counts for one at least, so flights are
+    bounded."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.in_flight = 0
-        self._flights: deque[Flight] = deque()
+        self._flights: list[Flight] = []
+        self._in_flight = [0 for _ in Lane]
+        self._spans: list[tuple[int, int]] = []  # of all flights, ascending; no reading is in two
 
-    @property
-    def room(self) -> int:
-        """How many more readings may be sent."""
-        return max(0, self.limit - self.in_flight)
+    def in_flight(self, lane: Lane) -> int:
+        """How many readings of a lane are on their way."""
+        return self._in_flight[lane]
+
+    def room(self, lane: Lane) -> int:
+        """How many more readings of a lane may be sent."""
+        return max(0, self.limit - self._in_flight[lane])
 
     @property
     def oldest_sent_at(self) -> float | None:
         """When the flight that has been away longest was sent; None where none is."""
         return self._flights[0].sent_at if self._flights else None
 
-    def send(self, first: int, last: int, sent_at: float) -> None:
-        """Note a flight."""
-        self._flights.append(Flight(first, last, sent_at))
-        self.in_flight += last - first + 1
+    def carries(self, sequence: int) -> bool:
+        """Whether a reading is on its way."""
+        place = bisect_right(self._spans, (sequence + 1, 0)) - 1
+        return place >= 0 and self._spans[place][0] <= sequence <= self._spans[place][1]
 
-    def land(self, committed: Committed) -> None:
-        """Let go of what is committed. A flight of which some is missing stays, and counts what is missing."""
-        ranges = sorted(committed.ranges)
-        left = [
-            (flight, missing)
-            for flight in self._flights
-            if (missing := _missing(flight, committed.contiguous, ranges)) > 0
-        ]
-        self._flights = deque(flight for flight, _ in left)
-        self.in_flight = sum(missing for _, missing in left)
+    def send(self, flight: Flight) -> None:
+        """Note a flight; none of its readings is on its way already."""
+        self._flights.append(flight)
+        self._in_flight[flight.lane] += flight.weight
+        insort(self._spans, (flight.first, flight.last))
+
+    def land(self, committed: Committed) -> list[Flight]:
+        """Let go of what is committed; which flights were lost. They stay until they are dropped.
+
+        A flight of which some is missing stays, and counts what is missing.
+        """
+        marks = Marks(committed.contiguous, tuple(sorted(committed.ranges)))
+        left: list[Flight] = []
+        before_newest = 0  # so many of those that are left were sent before the newest that has landed
+        for flight in self._flights:
+            missing = min(flight.missing, missing_of(flight.first, flight.last, marks))
+            if missing or flight.tells > marks.contiguous:
+                left.append(flight._replace(missing=missing))
+            if missing < flight.missing:
+                before_newest = len(left)
+        self._hold(left)
+        return left[:before_newest]
+
+    def drop(self, lost: list[Flight]) -> None:
+        """Count flights as never sent."""
+        self._hold([one for one in self._flights if one not in lost])
 
     def clear(self) -> None:
         """Count nothing as being on its way: the connection is gone, or all is to be sent again."""
-        self._flights.clear()
-        self.in_flight = 0
+        self._hold([])
+
+    def _hold(self, flights: list[Flight]) -> None:
+        self._flights = flights
+        self._in_flight = [sum(one.weight for one in flights if one.lane == lane) for lane in Lane]
+        self._spans = sorted((one.first, one.last) for one in flights)
 
 
-def _missing(flight: Flight, contiguous: int, ranges: list[tuple[int, int]]) -> int:
-    """How many of a flight's readings are neither up to `contiguous` nor in the ranges (ascending, apart)."""
-    first = max(flight.first, contiguous + 1)
-    missing = max(0, flight.last - first + 1)
-    place = max(0, bisect_right(ranges, (first, 0)) - 1)
-    for low, high in ranges[place:]:
-        if low > flight.last or not missing:
+def missing_of(first: int, last: int, marks: Marks) -> int:
+    """How many of readings first to last are not in the marks."""
+    first = max(first, marks.contiguous + 1)
+    missing = max(0, last - first + 1)
+    place = max(0, bisect_right(marks.ranges, (first, 0)) - 1)
+    for low, high in marks.ranges[place:]:
+        if low > last or not missing:
             break
-        missing -= max(0, min(high, flight.last) - max(low, first) + 1)
+        missing -= max(0, min(high, last) - max(low, first) + 1)
     return missing

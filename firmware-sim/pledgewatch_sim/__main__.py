@@ -75,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     instead.add_argument("--book", type=Path, metavar="FILE", help="only write the book that knows its devices (JSON)")
     site.set_defaults(command=_site)
 
+    _add_scenario(commands)
+
     play = commands.add_parser("play", help="play a recorded NMEA log over a pty")
     play.add_argument("log", type=Path, metavar="LOG")
     play.add_argument("--speed", type=_number(0, 1e6), default=1.0, help="cycles a second; 0: as fast as it is read")
@@ -82,6 +84,17 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("--wait", action="store_true", help="begin when somebody has opened the port")
     play.set_defaults(command=_play)
     return parser
+
+
+def _add_scenario(commands: Any) -> None:
+    scenario = commands.add_parser(
+        "scenario", help="play what happens to one container, a file, and see what came of it"
+    )
+    scenario.add_argument("story", metavar="FILE", nargs="?", help="a file, or the name of one that comes with this")
+    scenario.add_argument("--list", action="store_true", help="only name those that come with this")
+    scenario.add_argument("--check", action="store_true", help="only check the file")
+    scenario.add_argument("--folder", type=Path, metavar="FOLDER", help="keep data and logs here, an empty folder")
+    scenario.set_defaults(command=_scenario)
 
 
 def _add_warehouse(commands: Any) -> None:
@@ -249,6 +262,34 @@ def _site(options: argparse.Namespace) -> int:
         print(f"{error.filename or 'an address'} cannot be used: {error.strerror}", file=sys.stderr)
         return 2
     return 0
+
+
+def _scenario(options: argparse.Namespace) -> int:
+    from pledgewatch_sim.scenario import script  # noqa: PLC0415 - the others need none of it
+    from pledgewatch_sim.scenario.program import ScenarioError, play, room  # noqa: PLC0415
+
+    if options.list or options.story is None:
+        for name in script.names():
+            print(f"{name}: {script.read(name).about}")
+        return 0
+    scenario = script.read(options.story)
+    if options.check:
+        print(f"{options.story}: can be played")
+        return 0
+    try:
+        with room(options.folder) as (folder, wrong):
+            account = asyncio.run(play(scenario, folder))
+            wrong[:] = account.wrong
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'an address'} cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
+    print(account.as_json())
+    for one in account.wrong:
+        print(one, file=sys.stderr)
+    return 1 if account.wrong else 0
 
 
 def _play(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import socket
 import sys
@@ -53,6 +54,11 @@ class Program:
         """Send a signal, where it runs."""
         if self._process is not None and self.running:
             self._process.send_signal(number)
+
+    def limit_files(self, size_bytes: int) -> None:
+        """Let it make no file longer than so, -1 for any length again (prlimit(2), RLIMIT_FSIZE), where it runs."""
+        if self._process is not None and self.running:
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
 
     async def stop(self) -> int | None:
         """SIGTERM, and SIGKILL for one that does not listen. Returns its exit code; None if it was not running."""

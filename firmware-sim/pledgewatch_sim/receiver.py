@@ -78,13 +78,13 @@ class Receiver:
             self._port.write(self.speak(self._clock.now_ms()))
             await asyncio.sleep(self._settings.interval_s)
 
-    def speak(self, now_ms: int) -> bytes:
-        """The bytes of one cycle."""
+    def speak(self, now_ms: int, *, sees_sky: bool = True) -> bytes:
+        """The bytes of one cycle. A receiver that does not see the sky has no fix; the time it keeps."""
         settings, dice = self._settings, self._random
         self.cycles += 1
         if dice.random() < settings.faults.lost_fix:
             self._sees_again_at_cycle = self.cycles + settings.faults.lost_fix_cycles
-        has_fix = self.cycles > settings.cycles_to_fix and self.cycles >= self._sees_again_at_cycle
+        has_fix = sees_sky and self.cycles > settings.cycles_to_fix and self.cycles >= self._sees_again_at_cycle
         knows_time = self.cycles > settings.cycles_to_time
         truth = self._place(now_ms)
         east_m, north_m = self._wander()

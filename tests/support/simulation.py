@@ -25,13 +25,15 @@ from pledgewatch_cloud.journal.outbox import DeliveryRecord, OutboxMessage
 from pledgewatch_cloud.outbox.endpoint import Answer, Attempt, IsWithdrawn
 from pledgewatch_cloud.outbox.relay import Relay, RelaySettings
 from pledgewatch_cloud.spine.spine import Spine, recover
+from pledgewatch_edge.budget import Budget
+from pledgewatch_edge.config import UplinkSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sending import Sending
 from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
-from pledgewatch_edge.uplink import one_clock
 from pledgewatch_wire import topics
-from pledgewatch_wire.codec import Committed, Payload, encode
+from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Clock
 from pledgewatch_wire.topics import Kind
@@ -80,26 +82,34 @@ class DyingStore(MemoryStore):
 
 
 class Edge:
-    """A device: the real spool in a folder, and an uplink of a few lines that keeps to the real one's rules."""
+    """A device: the real spool in a folder, and what the real uplink chooses to send of it: alarms, then what is live,
+    then the backlog, so that readings arrive out of order though nothing goes wrong."""
 
     def __init__(self, folder: Path, name: str, dice: Dice) -> None:
         self.folder, self.name, self.dice = folder, name, dice
+        self._topic = topics.topic(OPERATOR, name, Kind.UP)
         folder.mkdir()
         self.key = load_or_create_key(folder)
         self.public_key = public_key_hex(self.key)
         self.spool = self._open()
-        self.sent_up_to = 0
+        self.connect()
         self.clock_ms = NOON_MS
         self.measured: list[int] = []  # the moments, each once
 
     def _open(self) -> Spool:
         return open_spool(self.folder, self.name, self.key, Limits(2**26, 7, 1e9), lambda: 0.0)
 
+    def connect(self) -> None:
+        """A new connection, on which nothing counts as sent."""
+        settings = UplinkSettings(readings_per_payload=5, in_flight_readings=40)
+        self.sending = Sending(settings, self.spool, Budget(self.folder, 0), self._topic, lambda: 0.0)
+        self.sending.begin(0)
+
     def restart(self) -> None:
         """Killed and started again: nothing but the disk is left."""
         self.spool.close()
         self.spool = self._open()
-        self.sent_up_to = 0
+        self.connect()
 
     def measure(self) -> None:
         """Some readings, spooled."""
@@ -108,7 +118,8 @@ class Edge:
             self.clock_ms += self.dice.random.randrange(1, 30) * 60_000
             place = AT_SEA if self.dice.random.random() < 0.7 else IN_LOS_ANGELES
             cells = (*position(place), temperature(self.dice.random.choice([5_000, 5_100, 9_000])))
-            samples.append(Sample(self.clock_ms, Clock.GPS, tuple(sorted(cells))))
+            is_urgent = self.dice.random.random() < 0.1
+            samples.append(Sample(self.clock_ms, Clock.GPS, tuple(sorted(cells)), is_urgent))
         self.spool.append(samples)
         self.measured += [one.measured_at_ms for one in samples]
 
@@ -124,21 +135,17 @@ class Edge:
         shutil.rmtree(self.folder)
         folder.rename(self.folder)
         self.spool = self._open()
-        self.sent_up_to = 0
+        self.connect()
 
-    def send(self, limit: int = 8) -> Iterator[Message]:
+    def send(self) -> Iterator[Message]:
         """The next payload, if there is something to send."""
-        run = one_clock(self.spool.read(self.sent_up_to, limit), self.spool.head_sequence)
-        if run:
-            first, self.sent_up_to = run[0].sequence, run[-1].sequence
-            checkpoints = self.spool.checkpoints(first, self.sent_up_to)
-            payload = Payload(self.spool.epoch, tuple(run), tuple(checkpoints))
-            yield Message(topics.topic(OPERATOR, self.name, Kind.UP), encode(payload), False, 0, 0.0)  # noqa: FBT003
+        if payload := self.sending.next():
+            yield Message(self._topic, payload.data, False, 0, 0.0)  # noqa: FBT003
 
     def hear(self, committed: Committed) -> None:
         """The cloud's word. Where it says that the counter was put back, the agent ends and is started again."""
         try:
-            self.spool.forget(committed)
+            self.sending.hear(committed, 0)
         except SpoolCorruptError:
             self.restart()
 
@@ -218,7 +225,7 @@ class World:
         for turn in range(10_000):
             for edge in self.edges:
                 if turn % 40 == 0:
-                    edge.sent_up_to = 0
+                    edge.connect()
             await self._round(measuring=False)
             if not self.broker.queue and not any(edge.spool.spooled for edge in self.edges) and not self._pending():
                 return
@@ -232,7 +239,7 @@ class World:
             if self.dice(0.05):
                 edge.restart()
             if self.dice(0.1):
-                edge.sent_up_to = 0  # uncommitted for too long: all again
+                edge.connect()  # the link was lost: all again that is not committed
             self.broker.publish(edge.send())
         try:
             await self._cloud()

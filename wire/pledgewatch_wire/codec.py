@@ -126,13 +126,19 @@ class Committed(NamedTuple):
 
 
 class Status(NamedTuple):
-    """What a device says of itself: connected or not, its epoch, and how its spool stands (counts of readings)."""
+    """What a device says of itself: connected or not, its epoch, and how its spool stands (counts of readings).
+
+    Of the epoch's readings `dropped_readings` will not come, and the cloud was not told yet as far as the device knows;
+    of those that are spooled `held_back_readings` wait for the budget of bytes.
+    """
 
     online: bool
     epoch: int
     head_sequence: int
     spooled_readings: int
     agent_version: str
+    dropped_readings: int = 0
+    held_back_readings: int = 0
 
 
 def encode(payload: Payload) -> bytes:
@@ -228,7 +234,15 @@ def decode_status(data: bytes) -> Status:
         message = payload_pb2.Status.FromString(data)
     except DecodeError as error:
         raise PayloadError(Reason.NOT_PROTOBUF, str(error)) from None
-    return Status(message.online, message.epoch, message.head_sequence, message.spooled_readings, message.agent_version)
+    return Status(
+        message.online,
+        message.epoch,
+        message.head_sequence,
+        message.spooled_readings,
+        message.agent_version,
+        message.dropped_readings,
+        message.held_back_readings,
+    )
 
 
 def parse(data: bytes) -> payload_pb2.Payload:

@@ -91,15 +91,81 @@ class Range(_message.Message):
     def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("online", "epoch", "head_sequence", "spooled_readings", "agent_version")
+    __slots__ = ("online", "epoch", "head_sequence", "spooled_readings", "agent_version", "dropped_readings", "held_back_readings")
     ONLINE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     HEAD_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SPOOLED_READINGS_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_READINGS_FIELD_NUMBER: _ClassVar[int]
+    HELD_BACK_READINGS_FIELD_NUMBER: _ClassVar[int]
     online: bool
     epoch: int
     head_sequence: int
     spooled_readings: int
     agent_version: str
-    def __init__(self, online: _Optional[bool] = ..., epoch: _Optional[int] = ..., head_sequence: _Optional[int] = ..., spooled_readings: _Optional[int] = ..., agent_version: _Optional[str] = ...) -> None: ...
+    dropped_readings: int
+    held_back_readings: int
+    def __init__(self, online: _Optional[bool] = ..., epoch: _Optional[int] = ..., head_sequence: _Optional[int] = ..., spooled_readings: _Optional[int] = ..., agent_version: _Optional[str] = ..., dropped_readings: _Optional[int] = ..., held_back_readings: _Optional[int] = ...) -> None: ...
+
+class Signed(_message.Message):
+    __slots__ = ("said", "signature")
+    SAID_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    said: bytes
+    signature: bytes
+    def __init__(self, said: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Desired(_message.Message):
+    __slots__ = ("operator", "device", "version", "issued_at_ms", "expires_at_ms", "toml")
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    TOML_FIELD_NUMBER: _ClassVar[int]
+    operator: str
+    device: str
+    version: int
+    issued_at_ms: int
+    expires_at_ms: int
+    toml: str
+    def __init__(self, operator: _Optional[str] = ..., device: _Optional[str] = ..., version: _Optional[int] = ..., issued_at_ms: _Optional[int] = ..., expires_at_ms: _Optional[int] = ..., toml: _Optional[str] = ...) -> None: ...
+
+class Command(_message.Message):
+    __slots__ = ("operator", "device", "id", "issued_at_ms", "expires_at_ms", "what", "epoch", "first", "last", "seconds")
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    operator: str
+    device: str
+    id: int
+    issued_at_ms: int
+    expires_at_ms: int
+    what: int
+    epoch: int
+    first: int
+    last: int
+    seconds: int
+    def __init__(self, operator: _Optional[str] = ..., device: _Optional[str] = ..., id: _Optional[int] = ..., issued_at_ms: _Optional[int] = ..., expires_at_ms: _Optional[int] = ..., what: _Optional[int] = ..., epoch: _Optional[int] = ..., first: _Optional[int] = ..., last: _Optional[int] = ..., seconds: _Optional[int] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("version", "id", "became", "text", "result")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    BECAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    id: int
+    became: int
+    text: str
+    result: bytes
+    def __init__(self, version: _Optional[int] = ..., id: _Optional[int] = ..., became: _Optional[int] = ..., text: _Optional[str] = ..., result: _Optional[bytes] = ...) -> None: ...

@@ -15,6 +15,7 @@ import typing
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 Settings = TypeVar("Settings")
@@ -28,8 +29,10 @@ class SettingsError(ValueError):
         self.errors = tuple(errors)
 
 
-def load(path: Path, settings: type[Settings]) -> Settings:
-    """Read `path` into `settings`, a dataclass whose fields are the file's sections. Raises SettingsError."""
+def load(path: Path, settings: type[Settings], over: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+    """Read `path` into `settings`, a dataclass whose fields are the file's sections. Raises SettingsError.
+
+    What `over` has stands in place of what the file says, key by key, within sections too; a list is one value."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -37,10 +40,21 @@ def load(path: Path, settings: type[Settings]) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(path, [f"is not TOML: {error}"]) from None
     errors: list[str] = []
-    loaded = _table("", document, settings, path.absolute().parent, errors)
+    loaded = _table("", _laid_over(document, over), settings, path.absolute().parent, errors)
     if errors:
         raise SettingsError(path, errors)
     return typing.cast(Settings, loaded)
+
+
+def _laid_over(document: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(document)
+    for key, value in over.items():
+        below = both.get(key)
+        if isinstance(value, Mapping) and isinstance(below, dict):
+            both[key] = _laid_over(below, value)
+        else:
+            both[key] = value
+    return both
 
 
 def section(path: Path, place: str, table: object, settings: type[Settings]) -> Settings:

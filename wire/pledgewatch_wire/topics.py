@@ -13,16 +13,14 @@ _PREFIX = "pw/1"
 
 
 class Kind(StrEnum):
-    """What a topic carries, and which way: `up` and `status` from the device, the others to it.
-
-    `settings` and `command` are reserved: nothing is said under them yet.
-    """
+    """What a topic carries, and which way: `up`, `status` and `answer` from the device, the others to it."""
 
     UP = "up"
     STATUS = "status"
     COMMITTED = "committed"
     SETTINGS = "settings"
     COMMAND = "command"
+    ANSWER = "answer"
 
 
 class Address(NamedTuple):

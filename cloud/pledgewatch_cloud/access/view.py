@@ -76,8 +76,9 @@ class Views:
 
 
 class _Kept(NamedTuple):
-    """What was made of a state, with what it must still be true of."""
+    """What was made of the state of an entry, with what it must still be true of."""
 
+    entry: int
     said_entry: int
     assets: frozenset[str]
     at_s: float
@@ -91,18 +92,25 @@ class _Seeing:
     def __init__(self, sight: Sight) -> None:
         self.sight = sight
         self.kept: dict[Callable[[State], Any], _Kept] = {}
+        self.remembered: dict[Callable[[], Any], Any] = {}
         self.batteries: dict[str, tuple[float, Point | None]] = {}
 
 
 class View:
     """What one viewer may see at one moment. `state` holds nothing else; reading from disk may raise StoreError, and of
-    series SeriesError."""
+    series SeriesError. `is_exact`: nothing that it has given was made of a state of before."""
 
     def __init__(self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing) -> None:
         self._store, self._series, self._whole, self._said_entry = store, series, whole, said_entry
-        self._sight, self._kept = seeing.sight, seeing.kept
+        self._sight, self._kept, self._remembered = seeing.sight, seeing.kept, seeing.remembered
         self._batteries = seeing.batteries
+        self.is_exact = True
         self._recorded: dict[int, int] = {}
+
+    @property
+    def made_of(self) -> tuple[State, Sight]:
+        """What `state` follows from, by identity: everything that is known, and the viewer's sight of it."""
+        return self._whole, self._sight
 
     @property
     def viewer(self) -> Viewer:
@@ -119,6 +127,14 @@ class View:
         """The state as they may see it."""
         return self._sight.seen(self._whole)
 
+    def remembered(self, make: Callable[[], _Made]) -> _Made:
+        """What `make` has made, once for as long as the viewer's sight is the same: of the same book, receipts and
+        pledges."""
+        if make not in self._remembered:
+            self._remembered[make] = make()
+        made: _Made = self._remembered[make]
+        return made
+
     def kept(self, make: Callable[[State], _Made]) -> _Made:
         """What `make` makes of the state; or of one of at most KEPT_S ago, of which the same assets were seen and since
         which no event was said: readings that change nothing but what is newest may be so late."""
@@ -129,7 +145,9 @@ class View:
             or (found.said_entry, found.assets) != (self._said_entry, assets)
             or now_s - found.at_s > KEPT_S
         ):
-            found = self._kept[make] = _Kept(self._said_entry, assets, now_s, make(self.state))
+            entry = self._whole.entry
+            found = self._kept[make] = _Kept(entry, self._said_entry, assets, now_s, make(self.state))
+        self.is_exact &= found.entry == self._whole.entry
         made: _Made = found.made
         return made
 
@@ -152,7 +170,7 @@ class View:
         """Each lot's way through a facility's waterfall, with what its ineligibles rest on; or that of one lot alone.
         The facility is seen."""
         assert facility in self.state.book.facilities, f"{facility} is not seen"
-        return lines_module.lines_now(self.scope, self._whole, facility, lot) if self.scope.sees_money else []
+        return lines_module.lines_now(self._sight, self._whole, facility, lot) if self.scope.sees_money else []
 
     def evidence(self, facility: str) -> list[Evidence]:
         """What stands for each lot of a facility that is pledged to who asks. The facility is seen."""

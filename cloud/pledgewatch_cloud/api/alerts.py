@@ -8,9 +8,10 @@ from fastapi import APIRouter, Body
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, by_of
+from pledgewatch_cloud.api.access import ServiceOf, StateViewOf, ViewerOf, ViewOf, by_of
 from pledgewatch_cloud.api.alert_causes import Abouts
 from pledgewatch_cloud.api.paging import PagingOf, place
+from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.hands import hands, is_in_hands
@@ -24,16 +25,16 @@ router = APIRouter(prefix="/alerts", tags=["alerts"])
 ByOf = Annotated[str, Body(min_length=1, max_length=200, examples=["night desk"])]
 
 
-@router.get("", responses=examples.answer([examples.ALERT]))
+@router.get("", response_model=list[dict[str, Any]], responses=examples.answer([examples.ALERT]))
 async def list_alerts(
-    view: ViewOf,
+    view: StateViewOf,
     paging: PagingOf,
     state: AlertState | None = None,
     severity: Literal["warning", "critical"] | None = None,
     facility: str = "",
     silenced: bool | None = None,
     cleared: bool | None = None,
-) -> list[dict[str, Any]]:
+) -> Any:
     """Alerts as they stand, the latest first, of a state, a severity or a facility where one is named; those that are
     `silenced` for who asks, or are not, and those that have `cleared`, or have not. Moments that have not come are
     null. `comments` and `silence` are of the own party; a keeper has all comments. `is_own` says whether it is for who
@@ -53,7 +54,7 @@ async def list_alerts(
         and (silenced is None or silenced == (silence_of(one.silences, party, seen.recorded_at_ms) is not None))
     )
     abouts = view.kept(Abouts)
-    return [_written(view, one) | abouts.of(seen, one) for one in page.items]
+    return plain([_written(view, one) | abouts.of(seen, one) for one in page.items], paging.headers)
 
 
 def _written(view: View, one: Alert) -> dict[str, Any]:

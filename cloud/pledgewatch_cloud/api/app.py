@@ -10,6 +10,7 @@ from pledgewatch_cloud.api import (
     assets,
     audit,
     book,
+    care,
     clusters,
     console,
     dcsa,
@@ -40,6 +41,7 @@ from pledgewatch_cloud.api.access import Service, for_writers
 from pledgewatch_cloud.api.around import Around
 from pledgewatch_cloud.api.etags import Etags
 from pledgewatch_cloud.api.idempotency import Answers, Idempotency
+from pledgewatch_cloud.api.kept import Kept
 from pledgewatch_cloud.api.problems import PROBLEM, answer_problems
 
 _NOUNS = (
@@ -63,6 +65,7 @@ _NOUNS = (
     quarantine,
     registry,
     stress,
+    care,  # the last: under /devices it has any name that no other route has
 )
 # What is handed in there, is handed in by senders, or signed by parties and devices, who show that they are by that
 # alone; and what anybody may know: whether the service is there, and what verifies a credential. Who logs in is not
@@ -83,6 +86,7 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
     app.state.service = service
     # The last that is added is around all others.
     app.add_middleware(Idempotency, answers=Answers(time.monotonic))
+    app.add_middleware(Kept, views=service.views)
     app.add_middleware(Etags)
     app.add_middleware(Around, service=service)
     answer_problems(app)

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 
 from pledgewatch_cloud.access.view import View
-from pledgewatch_cloud.api.access import ViewOf
+from pledgewatch_cloud.api.access import StateViewOf, ViewOf
 from pledgewatch_cloud.api.paging import PagingOf
+from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.tables import RESPONSES, table, wants_table
 from pledgewatch_cloud.decide import kinetic
@@ -29,7 +30,7 @@ _COLUMNS = ("id", "longitude", "latitude", "measured_at_ms", "fences", "lots", "
 
 @router.get("", response_model=dict[str, Any], responses=RESPONSES)
 async def list_assets(
-    view: ViewOf,
+    view: StateViewOf,
     request: Request,
     paging: PagingOf,
     fence: str = "",
@@ -50,7 +51,8 @@ async def list_assets(
     features = [_feature(seen, asset) for asset in page.items]
     if wants_table(request):
         return table(_COLUMNS, map(_row, features), paging.headers)
-    return {"type": "FeatureCollection", "features": features, "count": len(known), "next_after": page.next_after}
+    found = {"type": "FeatureCollection", "features": features, "count": len(known), "next_after": page.next_after}
+    return plain(found, paging.headers)
 
 
 @router.get("/{asset:path}/series/{channel}", response_model=dict[str, Any], responses=RESPONSES)
@@ -71,13 +73,14 @@ async def read_series(
     if wants_table(request):
         columns = ("measured_at_ms", "value", "quality")
         return table(columns, ((one.measured_at_ms, one.value, _quality(one.quality)) for one in points))
-    return {
+    found = {
         "asset": asset,
         "channel": channel,
         "entry": view.series_entry,
         "seen": [list(one) for one in view.when_asset(asset, from_ms, to_ms)],
         "points": [[one.measured_at_ms, one.value, _quality(one.quality)] for one in points],
     }
+    return plain(found)
 
 
 @router.get("/{asset:path}/series/{channel}/stretches")
@@ -119,7 +122,7 @@ async def read_last(view: ViewOf, asset: str) -> dict[str, Any]:
 
 
 @router.get("/{asset:path}")
-async def read_asset(view: ViewOf, asset: str) -> dict[str, Any]:
+async def read_asset(view: StateViewOf, asset: str) -> dict[str, Any]:
     """One asset as a GeoJSON Feature."""
     if asset not in _known(view):
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no asset {asset!r}")

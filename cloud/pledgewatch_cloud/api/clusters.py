@@ -15,13 +15,17 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from numpy.typing import NDArray
 
-from pledgewatch_cloud.api.access import ViewOf
-from pledgewatch_cloud.api.assets import STANDINGS, standing_of
+from pledgewatch_cloud.api.access import StateViewOf
+from pledgewatch_cloud.api.assets import STANDINGS, sources_of, standing_of
+from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.alerts import LIVE, SEVERITIES
+from pledgewatch_cloud.decide.asset import AssetState
+from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.geofence import E7
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.voyage import leg_at
 
 router = APIRouter(prefix="/clusters", tags=["clusters"])
 CELL_PX = 44
@@ -31,6 +35,7 @@ CLUSTERS_MAX = 5_000
 """Of more than these the cells are made wider; an answer says at which zoom its clusters are."""
 _POLE_DEG = 85.051_128_78  # where web mercator is as high as it is wide
 _ROWS = 2**32
+_LIVE, _DARK, _BAD = (STANDINGS.index(one) for one in ("live", "dark", "bad"))
 Floats = NDArray[np.float64]
 
 
@@ -56,18 +61,18 @@ class Box(NamedTuple):
     north: float
 
 
-@router.get("")
+@router.get("", response_model=dict[str, Any])
 async def read_clusters(
-    view: ViewOf,
+    view: StateViewOf,
     bbox: Annotated[str, Query(max_length=200, examples=["-180,-60,180,75"])] = "-180,-90,180,90",
     zoom: Annotated[int, Query(ge=0, le=ZOOM_MAX)] = 2,
-) -> dict[str, Any]:
+) -> Any:
     """Assets as GeoJSON points, those that would overlap on a map of that zoom as one, whose `count` and `bbox` are of
     all of them, and whose `state` and `severity` (of alerts that are not cleared) are the worst; one that stands alone
     has its id. `bbox` is west, south, east, north in degrees. A second old at most where no event was said since."""
     box = _box(bbox)
-    fleet = await run_in_threadpool(view.kept, fleet_of)
-    return clusters(fleet, box, zoom)
+    fleet = await run_in_threadpool(view.kept, view.remembered(Standings).fleet_of)
+    return plain(clusters(fleet, box, zoom))
 
 
 def _box(text: str) -> Box:
@@ -81,21 +86,81 @@ def _box(text: str) -> Box:
     return box
 
 
-def fleet_of(state: State) -> Fleet:
-    """Every asset of a state that has a place."""
-    worst: dict[str, int] = {}
-    for alert in state.alerts.values():
-        if alert.state in LIVE:
-            for asset in alert.assets:
-                worst[asset] = max(worst.get(asset, 0), SEVERITIES[alert.severity])
-    ids, places, marks = [], [], []
-    for asset, known in state.assets.items():
-        if known.presence is not None:
-            ids.append(asset)
-            places.append((known.presence.longitude_e7, known.presence.latitude_e7))
-            marks.append((STANDINGS.index(standing_of(state, asset, known)), worst.get(asset, 0)))
-    standing, severity = np.array(marks, dtype=np.int64).reshape(-1, 2).T
-    return fleet(ids, np.array(places, dtype=np.float64).reshape(-1, 2) / E7, standing, severity)
+class _Stood(NamedTuple):
+    """How an asset stood that calm readings move, and what it was found by: that is the same object until more was
+    found than what is newest. `is_bad`: by its conditions or by its breaches."""
+
+    folded: AssetState
+    facts: AssetFacts | None
+    is_bad: bool
+
+
+class Standings:
+    """How assets stand, of one sight. Of those that stand calm (decide/calm.py) and are seen with all that they are
+    judged by, it is found out once until more is found than what is newest: a reading moves their place, and time the
+    leg that they are on."""
+
+    def __init__(self) -> None:
+        self._names: object = None
+        self._stood: dict[str, _Stood] = {}
+
+    def fleet_of(self, state: State) -> Fleet:
+        """Every asset of a state that has a place."""
+        names = None if state.assets.whole is state.assets else state.assets.names
+        if self._names is not names:
+            self._names, self._stood = names, {}
+        worst: dict[str, int] = {}
+        for alert in state.alerts.values():
+            if alert.state in LIVE:
+                for asset in alert.assets:
+                    worst[asset] = max(worst.get(asset, 0), SEVERITIES[alert.severity])
+        ids, places, marks = [], [], []
+        whole, steady = state.assets.whole, state.assets.whole.steady(state.recorded_at_ms)
+        for asset in state.assets.names:
+            if asset not in whole:
+                continue
+            found = self._standing(state, asset, whole.folded[asset], steady.get(asset))
+            if found is not None:
+                ids.append(asset)
+                places.append(found[0])
+                marks.append((found[1], worst.get(asset, 0)))
+        standing, severity = np.array(marks, dtype=np.int64).reshape(-1, 2).T
+        return fleet(ids, np.array(places, dtype=np.float64).reshape(-1, 2)[:, ::-1] / E7, standing, severity)
+
+    def _standing(
+        self, state: State, asset: str, folded: AssetState, steady: tuple[int, int] | None
+    ) -> tuple[tuple[int, int], int] | None:
+        """Latitude and longitude of an asset and its place in STANDINGS; None for one without a place. `steady`: where
+        it is, if it stands calm."""
+        facts, stood = state.facts.get(asset), self._stood.get(asset)
+        if steady is not None and stood is not None and stood.folded is folded and stood.facts is facts:
+            return steady, _BAD if stood.is_bad else _DARK if _is_dark(state, asset) else _LIVE
+        known = state.assets.get(asset)
+        if known is None or known.presence is None:
+            self._stood.pop(asset, None)
+            return None
+        standing = STANDINGS.index(standing_of(state, asset, known))
+        if steady is not None and _is_whole(known, folded) and _is_heard(state, asset, known):
+            self._stood[asset] = _Stood(folded, facts, standing == _BAD)
+        return (known.presence.latitude_e7, known.presence.longitude_e7), standing
+
+
+def _is_whole(known: AssetState, folded: AssetState) -> bool:
+    """Whether everything that an asset is judged by is seen: what is seen once stays so, for it only gets newer."""
+    return known.conditions.keys() == folded.conditions.keys() and {
+        name: one.sensors.keys() for name, one in known.devices.items()
+    } == {name: one.sensors.keys() for name, one in folded.devices.items()}
+
+
+def _is_heard(state: State, asset: str, known: AssetState) -> bool:
+    """Whether there is a source, and none is missed."""
+    words = {one["state"] for one in sources_of(state, asset, known)}
+    return bool(words) and words <= {"live", "expected_dark"}
+
+
+def _is_dark(state: State, asset: str) -> bool:
+    leg = leg_at(state.book.legs_of(asset), state.recorded_at_ms)
+    return leg is not None and leg.signal == "dark"
 
 
 def fleet(ids: list[str], places: Floats, standing: Numbers, severity: Numbers) -> Fleet:

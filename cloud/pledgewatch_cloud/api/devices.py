@@ -1,5 +1,6 @@
 """Devices: what has come of each, how far it is signed, what is missing, how it is heard, what it says of itself."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -9,8 +10,10 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
 from pledgewatch_cloud.api.assets import sources_of
+from pledgewatch_cloud.api.completeness import completeness
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_wire.codec import Status
 
@@ -31,13 +34,17 @@ async def list_devices(
     """Installed devices with their epochs, by id, of an operator or at an asset where one is named.
 
     `said` is its last status, null where none was heard since the start: `measured` beyond an epoch's `contiguous` is
-    what is still to come, or lost. `heard_ms` is when its newest reading was measured, `sources` how the device
+    what is still to come, or lost: `completeness` says which, in counts over all epochs and in words; `expected` is all
+    that was measured and not thinned, and `lost` and `spooled` are null where the device has not said what it has.
+    `heard_ms` is when its newest reading was measured, `sources` how the device
     (`channel` null) and its sensors are heard; both may be a second old. `battery_mv` is the newest that the asset's
     devices have said, where `battery` asks for it: of at most 1,000 devices to a page.
     """
     state, said = view.state, service.metrics.said
     epochs: dict[str, list[dict[str, Any]]] = {}
+    known: dict[str, dict[int, EpochState]] = {}
     for (device, epoch), one in sorted(state.devices.items()):
+        known.setdefault(device, {})[epoch] = one
         epochs.setdefault(device, []).append(
             {
                 "epoch": epoch,
@@ -67,6 +74,7 @@ async def list_devices(
             "operator": one.operator,
             "asset": one.asset,
             "epochs": epochs.get(one.device, []),
+            "completeness": _completeness(known.get(one.device, {}), said.get(one.device)),
             **hearing.of(state, one.device, one.asset),
             "battery_mv": batteries.get(one.asset),
             "said": _said(said.get(one.device)),
@@ -94,6 +102,18 @@ class _Hearing:
         return self._known[device]
 
 
+def _completeness(epochs: Mapping[int, EpochState], said: Status | None) -> dict[str, Any]:
+    found = completeness(epochs, said)
+    return {
+        "expected": found.expected,
+        "received": found.received,
+        "thinned": found.thinned,
+        "lost": found.lost,
+        "spooled": found.spooled,
+        "words": found.words,
+    }
+
+
 def _said(status: Status | None) -> dict[str, Any] | None:
     if status is None:
         return None
@@ -102,5 +122,6 @@ def _said(status: Status | None) -> dict[str, Any] | None:
         "epoch": status.epoch,
         "measured": status.head_sequence,
         "spooled": status.spooled_readings,
+        "held_back": status.held_back_readings,
         "agent_version": status.agent_version,
     }

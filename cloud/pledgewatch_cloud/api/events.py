@@ -10,19 +10,21 @@ from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ViewOf
 from pledgewatch_cloud.api.paging import JournalPagingOf
+from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.events import FOLDED_TYPES, SaidEvent
 
 router = APIRouter(prefix="/events", tags=["events"])
 
 
-@router.get("")
-async def list_events(view: ViewOf, paging: JournalPagingOf) -> dict[str, Any]:
+@router.get("", response_model=dict[str, Any])
+async def list_events(view: ViewOf, paging: JournalPagingOf) -> Any:
     """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them. Go on from
     `next_after_entry`; `Link` names the next page."""
     page = await run_in_threadpool(view.page, paging.after_entry, paging.limit)
     next_after_entry = paging.go_on(page.last_entry, view.state.entry)
-    return {"events": [written(one) for one in page.events], "next_after_entry": next_after_entry}
+    found = {"events": [written(one) for one in page.events], "next_after_entry": next_after_entry}
+    return plain(found, paging.headers)
 
 
 @router.get("/{event}", responses=examples.answer(examples.EVENT))

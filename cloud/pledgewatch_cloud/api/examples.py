@@ -229,7 +229,54 @@ DEVICE: dict[str, Any] = {
     "heard_ms": _AT_MS,
     "sources": [{"device": "pi-7", "channel": None, "state": "live", "at_ms": _AT_MS}],
     "battery_mv": 3_712,
-    "said": {"online": True, "epoch": 1, "measured": 4_060, "spooled": 0, "agent_version": "0.1.0"},
+    "completeness": {
+        "expected": 4_060,
+        "received": 4_060,
+        "thinned": 0,
+        "lost": 0,
+        "spooled": 0,
+        "words": "received 4,060 of 4,060, thinned 0, lost 0",
+    },
+    "said": {
+        "online": True,
+        "epoch": 1,
+        "measured": 4_060,
+        "spooled": 0,
+        "held_back": 0,
+        "agent_version": "0.1.0",
+    },
+}
+DEVICE_CARE: dict[str, Any] = {
+    "device": "pi-7",
+    "operator": "harbour-line",
+    "asset": _CONTAINER,
+    "settings": {
+        "version": 3,
+        "toml": "[uplink]\nsend_every_s = 900\n",
+        "by": "night desk",
+        "at": "2025-12-31T12:00:00.000Z",
+        "until": "2026-01-30T12:00:00.000Z",
+        "became": "done",
+        "said": "in force: the cloud was heard",
+        "said_at": "2025-12-31T12:00:40.000Z",
+    },
+    "commands": [
+        {
+            "id": 7,
+            "what": "diagnostics",
+            "epoch": 0,
+            "first": 0,
+            "last": 0,
+            "seconds": 0,
+            "by": "night desk",
+            "at": "2025-12-31T12:00:00.000Z",
+            "until": "2026-01-01T12:00:00.000Z",
+            "became": "done",
+            "said": "3120 bytes",
+            "said_at": "2025-12-31T12:00:02.000Z",
+            "has_result": True,
+        }
+    ],
 }
 PRICES: dict[str, Any] = {
     "series": "steel",

@@ -8,9 +8,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, for_money
+from pledgewatch_cloud.api.access import ServiceOf, StateViewOf, ViewerOf, ViewOf, for_money
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.api.paging import PagingOf
+from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.tables import RESPONSES, table, wants_table
 from pledgewatch_cloud.decide import drafts
@@ -34,8 +35,8 @@ _AMOUNTS = ("base_minor", "outstanding_minor", "headroom_minor")
 _AFTER_STEPS = ("eligible_minor", "advance_minor", "in_class", "is_unvalued")
 
 
-@router.get("")
-async def list_facilities(view: ViewOf, paging: PagingOf, lender: str = "", borrower: str = "") -> list[dict[str, Any]]:
+@router.get("", response_model=list[dict[str, Any]])
+async def list_facilities(view: StateViewOf, paging: PagingOf, lender: str = "", borrower: str = "") -> Any:
     """Facilities as they stand, by id, of a lender or a borrower where one is named."""
     state = view.state
     page = paging.page(
@@ -44,7 +45,7 @@ async def list_facilities(view: ViewOf, paging: PagingOf, lender: str = "", borr
         if lender in ("", one.lender) and borrower in ("", one.borrower)
     )
     alerts = alerts_by_facility(state.book, state.alerts, state.recorded_at_ms)
-    return [_described(view, facility, alerts.get(facility, [])) for facility in page.items]
+    return plain([_described(view, facility, alerts.get(facility, [])) for facility in page.items], paging.headers)
 
 
 @router.get("/{facility:path}/base")
@@ -138,14 +139,14 @@ async def read_evidence(view: ViewOf, paging: PagingOf, facility: str) -> list[d
     return paging.page((one.lot, one.as_json()) for one in await run_in_threadpool(view.evidence, facility)).items
 
 
-@router.get("/{facility:path}")
-async def read_facility(view: ViewOf, facility: str) -> dict[str, Any]:
+@router.get("/{facility:path}", response_model=dict[str, Any])
+async def read_facility(view: StateViewOf, facility: str) -> Any:
     """One facility as it stands, with what became of each of its lots, and what that rests on."""
     _known(view.state, facility)
     state = view.state
     lines = await run_in_threadpool(view.lines, facility)
     alerts = alerts_by_facility(state.book, state.alerts, state.recorded_at_ms)
-    return {**_described(view, facility, alerts.get(facility, [])), "lines": lines}
+    return plain({**_described(view, facility, alerts.get(facility, [])), "lines": lines})
 
 
 @router.post("/{facility:path}/movements", openapi_extra=examples.json_body(examples.MOVEMENTS))

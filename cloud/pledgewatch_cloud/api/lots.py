@@ -8,9 +8,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ViewOf
+from pledgewatch_cloud.api.access import StateViewOf, ViewOf
 from pledgewatch_cloud.api.assets import kinetics_of, word_of
 from pledgewatch_cloud.api.paging import PagingOf
+from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.access.pledges import Pledge
 from pledgewatch_cloud.decide.collateral.stand import newest_evidence
@@ -25,10 +26,10 @@ _COUNTING = frozenset({*WEIGHT_CHANNELS, Channel.PIECES_PRESENT, Channel.TAGS_PR
 """What machines say of how much there is."""
 
 
-@router.get("")
+@router.get("", response_model=list[dict[str, Any]])
 async def list_lots(
-    view: ViewOf, paging: PagingOf, facility: str = "", asset: str = "", sku: str = "", receipt: str = ""
-) -> list[dict[str, Any]]:
+    view: StateViewOf, paging: PagingOf, facility: str = "", asset: str = "", sku: str = "", receipt: str = ""
+) -> Any:
     """Lots as they stand, by id, of a facility, in an asset now, of a sku or on a receipt where one is named."""
     state = view.state
     page = paging.page(
@@ -39,7 +40,7 @@ async def list_lots(
         and sku in ("", one.sku)
         and (not receipt or (one.receipt is not None and one.receipt.id == receipt))
     )
-    return [_described(view, one) for one in page.items]
+    return plain([_described(view, one) for one in page.items], paging.headers)
 
 
 @router.get("/{lot:path}/trail", responses=examples.answer(examples.TRAIL))
@@ -52,7 +53,7 @@ async def read_trail(view: ViewOf, lot: str) -> dict[str, Any]:
 
 
 @router.get("/{lot:path}")
-async def read_lot(view: ViewOf, lot: str) -> dict[str, Any]:
+async def read_lot(view: StateViewOf, lot: str) -> dict[str, Any]:
     """One lot as it stands, with its way through the waterfall (`line`): null for who sees no money."""
     found = _known(view, lot)
     lines = await run_in_threadpool(view.lines, found.facility, lot)

@@ -45,7 +45,7 @@ class Paging:
     @property
     def headers(self) -> dict[str, str]:
         """The `Link`, for an answer that is made by the route itself."""
-        return {key: value for key, value in self._response.headers.items() if key == "link"}
+        return _linked(self._response)
 
     def page(self, items: Iterable[tuple[str, Item]]) -> Page[Item]:
         """The page of items by their places, in whatever order they come; the answer gets its `Link`."""
@@ -70,6 +70,11 @@ class JournalPaging:
         self._request, self._response = request, response
         self.after_entry, self.limit = after_entry, limit
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The `Link`, for an answer that is made by the route itself."""
+        return _linked(self._response)
+
     def go_on(self, next_after_entry: int, newest: int) -> int:
         """The entry to go on from, as it is told. The answer gets its `Link` unless nothing lies beyond, up to the
         `newest` entry that could have."""
@@ -82,6 +87,10 @@ def _link(request: Request, response: Response, name: str, value: str) -> None:
     # The path alone: whoever asks knows the host, and a proxy before us may know another.
     query = request.url.include_query_params(**{name: value}).query
     response.headers["link"] = f'<{request.url.path}?{query}>; rel="next"'
+
+
+def _linked(response: Response) -> dict[str, str]:
+    return {key: value for key, value in response.headers.items() if key == "link"}
 
 
 async def _paging(

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from pledgewatch_cloud.commands import at_url
+from pledgewatch_cloud.commands import at_url, devices_care
 from pledgewatch_cloud.commands.at_url import AnswerError
 from pledgewatch_cloud.commands.options import Commands
 
@@ -44,6 +44,7 @@ def add(commands: Commands) -> None:
     for one in (invite, revoke, listing):
         at_url.add_url(one)
 
+    devices_care.add(acts)
     made = acts.add_parser("authority", help="make an authority for development, which signs certificates of devices")
     made.add_argument("--certificate", type=Path, required=True, metavar="FILE", help="its certificate, a new file")
     made.add_argument("--key", type=Path, required=True, metavar="FILE", help="its key, a new file: keep it secret")

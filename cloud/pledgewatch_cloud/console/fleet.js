@@ -22,6 +22,12 @@ export function missing(epoch) {
   return spans.length ? { text: spans.join(", "), kind: "bad" } : { text: t("no_gap"), kind: "good" };
 }
 
+/** Whether all that a device has measured is here, or where it is. @param {any} one */
+export function complete({ received, expected, thinned, lost, spooled }) {
+  const said = [`${t("received")} ${received} / ${expected}`, `${t("thinned_count")} ${thinned}`, `${t("lost_count")} ${lost ?? "?"}`, ...(spooled ? [`${t("still_spooled")} ${spooled}`] : [])];
+  return { text: said.join(", "), kind: lost ? "bad" : lost == null || spooled ? "warn" : "good" };
+}
+
 /** Of what was committed, how much is signed. @param {any} epoch */
 export function signed(epoch) {
   if (!epoch) return { text: "—", kind: "" };
@@ -33,10 +39,10 @@ const ofItself = said => said ? { text: `${t(said.online ? "connected" : "not_co
 
 /** A row for each epoch of each device. @param {any[]} some */
 export const fleetTable = some => table(t("devices"),
-  [t("device"), t("asset"), t("operator"), t("last_heard"), t("hearing"), t("battery"), t("missing"), `#${t("signed_of")}`, `#${t("suspicions")}`, t("of_itself"), `#${t("epoch")}`],
+  [t("device"), t("asset"), t("operator"), t("last_heard"), t("hearing"), t("battery"), t("missing"), t("completeness"), `#${t("signed_of")}`, `#${t("suspicions")}`, t("of_itself"), `#${t("epoch")}`],
   some.flatMap(one => (one.epochs.length ? one.epochs : [null]).map(( /** @type {any} */ epoch) => [
     one.device, link("assets", one.asset), one.operator, time(one.heard_ms), hearing(one.sources), one.battery_mv == null ? "—" : measured("battery_mv", one.battery_mv),
-    missing(epoch), signed(epoch), { text: epoch?.suspicions ?? "—", kind: epoch?.suspicions ? "warn" : "" }, ofItself(one.said), epoch?.epoch ?? "—"])));
+    missing(epoch), complete(one.completeness), signed(epoch), { text: epoch?.suspicions ?? "—", kind: epoch?.suspicions ? "warn" : "" }, ofItself(one.said), epoch?.epoch ?? "—"])));
 
 /** In how many devices something is so. @param {any[]} some */
 function counts(some) {

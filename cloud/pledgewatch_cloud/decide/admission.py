@@ -407,7 +407,7 @@ def _without_dropped(arrival: Arrival, said: Thinned, state: EpochState, fleet: 
         tuple((sequence, one) for sequence, one in state.waiting if sequence > marks.contiguous),
         state.suspicions,
         b"".join(hashes[signed - said.last + 1 :][-RECENT_HASHES:]),
-        state.thinned + said.last - before - sum(one > before for one in said.kept),
+        state.thinned + marks.total - state.marks.total,  # what had come before it was dropped is received
     )
     return after, unbelieved
 

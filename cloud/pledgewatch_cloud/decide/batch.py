@@ -310,6 +310,53 @@ class Tick(NamedTuple):
     heard_until_ms: int
 
 
+class CareSettings(NamedTuple):
+    """Somebody says what a device is to be set to: TOML of what may be set from afar (docs/CARE.md). `signed` are the
+    bytes that the device is sent, hexadecimal. `at_ms` and `until_ms` are the world's time, as the device's clock has
+    it; from then on it does not take them any more."""
+
+    device: str
+    operator: str
+    version: int
+    toml: str
+    by: str
+    at_ms: int
+    until_ms: int
+    signed: str = ""
+
+
+class CareCommand(NamedTuple):
+    """Somebody says what a device is to do once: `what` is a name of pledgewatch_wire.care.What in small letters. The
+    rest is as with CareSettings."""
+
+    device: str
+    operator: str
+    id: int
+    what: str
+    epoch: int
+    first: int
+    last: int
+    seconds: int
+    by: str
+    at_ms: int
+    until_ms: int
+    signed: str = ""
+
+
+class CareAnswer(NamedTuple):
+    """A device says what has become of settings (`version`) or of a command (`id`): `became` is taken, refused or done.
+    `result` is what the command gave, packed, hexadecimal. `at_ms` is when it was heard, by the world's clock."""
+
+    device: str
+    operator: str
+    version: int
+    id: int
+    became: str
+    text: str
+    result: str
+    at_ms: int
+
+
 class Accesses(NamedTuple):
     """What users have asked of the API: rows of when first (Unix milliseconds), user, party, role, method, path, status
     of the answer, the last entry by then where it was no reading, and how often within a moment. It changes no answer;
@@ -336,6 +383,9 @@ Told = (
     | DeviceClaim
     | DeviceRenewal
     | DeviceRevocation
+    | CareSettings
+    | CareCommand
+    | CareAnswer
     | Accesses
     | Tick
 )

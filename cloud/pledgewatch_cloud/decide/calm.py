@@ -182,15 +182,28 @@ class Assets(Mapping[str, AssetState]):
 
     def overdue(self, horizon_ms: int) -> set[str]:
         """The assets of which time alone may show something when it has come to the horizon."""
-        table = self.table
-        fixed, moving = table.fixed, table.moving
-        due = moving.newest_ms + fixed.patience_ms
-        slots = np.where(fixed.channel >= 0, moving.at_ms + fixed.slot_patience_ms, np.iinfo(np.int64).max)
-        due = np.minimum(due, slots.min(axis=1, initial=np.iinfo(np.int64).max))
-        found = {table.assets[row] for row in np.flatnonzero(moving.calm & (due < horizon_ms)).tolist()}
+        table, moving = self.table, self.table.moving
+        found = {table.assets[row] for row in np.flatnonzero(moving.calm & (_due_ms(table) < horizon_ms)).tolist()}
         calm = {table.assets[row] for row in np.flatnonzero(moving.calm).tolist()}
         found.update(asset for asset, one in self.folded.items() if asset not in calm and one.due_ms < horizon_ms)
         return found
+
+    def steady(self, now_ms: int) -> dict[str, tuple[int, int]]:
+        """By name the calm assets with a place of which time alone shows nothing yet: their latitude and longitude."""
+        table, moving = self.table, self.table.moving
+        rows = np.flatnonzero(moving.calm & (_due_ms(table) >= now_ms) & (table.fixed.unready & PLACE_MASK == 0))
+        places = zip(*(one[rows].tolist() for one in (moving.latitude_e7, moving.longitude_e7)), strict=True)
+        return dict(zip((table.assets[row] for row in rows.tolist()), places, strict=True))
+
+    @property
+    def whole(self) -> "Assets":
+        """The assets of which these are what somebody sees; here these themselves."""
+        return self
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names that may be in here; of what is seen, the same object for as long as the same assets are."""
+        return self.folded
 
     def refolded(self, states: Mapping[str, AssetState], book: Book) -> "Assets":
         """The same with some states as the fold has left them."""
@@ -200,6 +213,13 @@ class Assets(Mapping[str, AssetState]):
         if len(table.insides) > INSIDES_MAX:
             return Assets(dict(self) | dict(states))
         return Assets({**self.folded, **states}, _with_rows(table, states, book))
+
+
+def _due_ms(table: Table) -> Numbers:
+    """By row, up to when time alone shows nothing of a calm asset."""
+    fixed, moving, most = table.fixed, table.moving, np.iinfo(np.int64).max
+    slots: Numbers = np.where(fixed.channel >= 0, moving.at_ms + fixed.slot_patience_ms, most).min(axis=1, initial=most)
+    return np.where(slots < moving.newest_ms + fixed.patience_ms, slots, moving.newest_ms + fixed.patience_ms)
 
 
 class Left(NamedTuple):

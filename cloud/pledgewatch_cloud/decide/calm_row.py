@@ -364,7 +364,7 @@ def state_of(base: AssetState, of: Shape, row: Row) -> AssetState:
         total = Sum((sums.high << LOW_BITS) + sums.low, sums.known_ms, sums.unknown_ms)
         slot_key = newest.at_ms, device, row.epoch, newest.sequence
         kinetics[lot] = kinetics[lot]._replace(key=slot_key, value_mc=newest.value, voyage=total)
-    record = Record(row.epoch, row.sequence, 0, accepted, None, still, frozenset())
+    record = Record(row.epoch, row.sequence, row.newest_ms, 0, accepted, None, still, frozenset())
     return base._replace(
         newest=key,
         presence=presence,

@@ -10,10 +10,11 @@ Readings and ticks are not asked for by anybody (Spine.take, Spine.tick).
 
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from pledgewatch_cloud.decide import alerts, movements
+from pledgewatch_cloud.decide import alerts, care, movements
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import identity_acts as acts
 from pledgewatch_cloud.decide.alert_notes import Comment, Silence
@@ -24,6 +25,9 @@ from pledgewatch_cloud.decide.batch import (
     AlertSilence,
     Amendment,
     Booked,
+    CareAnswer,
+    CareCommand,
+    CareSettings,
     Content,
     DeviceClaim,
     DeviceInvitation,
@@ -251,3 +255,26 @@ def revoke_device(state: State, device: str, by: str, why: str, at_ms: int) -> D
     revocation = DeviceRevocation(device, by, why, at_ms)
     acts.revoked(state.book, state.identities, revocation)
     return Draft(revocation)
+
+
+def set_device(state: State, asked: CareSettings, sign: Callable[[CareSettings], bytes]) -> Draft | None:
+    """Say what a device is to be set to; None where just that is said already, and it has not refused it. Raises
+    CareError. `asked` has no version yet, and `sign` gives the bytes that the device is sent."""
+    known = state.care.get(asked.device)
+    setting = None if known is None else known.setting
+    if setting is not None and setting.asked.toml == asked.toml and setting.said.became != care.REFUSED:
+        is_over = not setting.said.is_final and setting.asked.until_ms <= asked.at_ms
+        if not is_over:
+            return None
+    return Draft(care.asked_settings(state.book, state.care, asked, sign))
+
+
+def command_device(state: State, asked: CareCommand, sign: Callable[[CareCommand], bytes]) -> Draft:
+    """Say what a device is to do once. Raises CareError. `asked` has no id yet, and `sign` gives the bytes that the
+    device is sent."""
+    return Draft(care.asked_command(state.book, state.care, asked, sign))
+
+
+def hear_answer(state: State, answer: CareAnswer) -> Draft | None:
+    """Note what a device says has become of settings or of a command; None where that is not asked, or known."""
+    return Draft(answer) if care.is_news(state.care, answer) else None

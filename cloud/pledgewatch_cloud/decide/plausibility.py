@@ -3,7 +3,8 @@
 Each device is judged by its own story, in the order in which it was measured. A value keeps the doubt that the device
 itself gave it; a value without one is looked at here:
 
-- a sequence that goes back while time goes on: the clock of that reading ran ahead (clock backwards);
+- a sequence that goes back while time goes on, by more than SHUFFLED_MS: the clock of that reading ran ahead (clock
+  backwards);
 - a place from fewer satellites than a fix needs, or with a dilution of precision beyond all use;
 - a place that the asset cannot have reached since the last accepted one (impossible speed). One such fix is an outlier;
   three in a row and ten minutes that agree with each other are where the asset now is, and the last place was wrong;
@@ -37,6 +38,9 @@ from pledgewatch_wire.reading import (
 MM_PER_E7 = 11.132  # a degree of latitude is 111.32 km on the mean sphere of WGS 84 (to 0.5 %)
 AGREEING_FIXES = 3
 AGREEING_MS = 600_000
+SHUFFLED_MS = 10_000
+"""Within so long a device may number what it measured in another order: a receiver's fix is heard up to a cycle after
+its moment, and what other sensors said meanwhile has the lower numbers."""
 FROZEN_FIXES = 3
 MOVING_MMPS = 2_000
 JUMP_SLACK_MM = 200_000  # two fixes of a unit at rest may lie this far apart and mean nothing
@@ -99,12 +103,14 @@ class Still(NamedTuple):
 class Record(NamedTuple):
     """What the fold remembers of one device to judge its next reading.
 
+    `epoch` and `sequence` are the highest number so far, and `number_ms` is when that reading was measured.
     `accepted` is its last accepted place (`agreed`: how often in a row exactly there), `suspect` the places that it
     cannot have reached; `still` by channel; `doubts` are those told of and not over, as (channel, doubt).
     """
 
     epoch: int = 0
     sequence: int = 0
+    number_ms: int = 0
     backwards: int = 0
     accepted: Spot | None = None
     suspect: Spot | None = None
@@ -135,9 +141,11 @@ def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[
     """What one more reading of a device is worth, what is remembered of it, and the doubts that began or ended."""
     at_ms, _, epoch, sequence, reading = one
     by_clock = doubt_of_clock(reading)
-    if by_clock is not None:
-        epoch, sequence = before.epoch, before.sequence
-    if (epoch, sequence) < (before.epoch, before.sequence) and before.backwards + 1 < AGREEING_FIXES:
+    number_ms, is_back = at_ms, (epoch, sequence) < (before.epoch, before.sequence)
+    is_shuffled = is_back and epoch == before.epoch and at_ms - before.number_ms <= SHUFFLED_MS
+    if by_clock is not None or is_shuffled:  # its number tells nothing of the clock
+        epoch, sequence, number_ms = before.epoch, before.sequence, before.number_ms
+    elif is_back and before.backwards + 1 < AGREEING_FIXES:
         # Numbered before what was measured before it. Three in a row, and the one that ran ahead was the wrong one.
         doubts = before.doubts | {(DEVICE, Doubt.CLOCK_BACKWARDS.value)}
         after = before._replace(backwards=before.backwards + 1, doubts=doubts)
@@ -168,7 +176,7 @@ def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[
         doubts = _standing(doubts, weak, good)
         events = [] if doubts == before.doubts else _told(asset, one, before.doubts, doubts, weak)
     backwards = before.backwards if by_clock is not None else 0
-    after = Record(epoch, sequence, backwards, accepted, suspect, still, doubts)
+    after = Record(epoch, sequence, number_ms, backwards, accepted, suspect, still, doubts)
     fair = {channel: value for channel, (value, doubt) in weak.items() if grade_of(doubt) is Grade.FAIR}
     return after, Evidence(fix, good, fair), events
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import canonical
+from pledgewatch_cloud.decide import care as care_module
 from pledgewatch_cloud.decide import market as market_module
 from pledgewatch_cloud.decide.access.pledges import Pledges
 from pledgewatch_cloud.decide.admission import EpochState
@@ -19,6 +20,7 @@ from pledgewatch_cloud.decide.alerts import Alert, AlertState
 from pledgewatch_cloud.decide.asset import AssetState, Heard
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm import Assets
+from pledgewatch_cloud.decide.care import Care
 from pledgewatch_cloud.decide.causes import Arrival, AssetFacts, Cause, End
 from pledgewatch_cloud.decide.collateral.covenants import Covenant, Cover
 from pledgewatch_cloud.decide.collateral.desk import Desk
@@ -50,7 +52,8 @@ class State:
     basis points. `stock`, `receipts` and `watch` are what stock systems say of goods, what receipts do, and what became
     of holding both against what sensors and counters say; `held` is what all that comes to for each lot with an
     electronic receipt. `pledges` are who had which goods pledged, and when. `identities` are those of devices, and who
-    was invited to claim one. `desk` only saves work: it is in no snapshot, and made anew where it is None."""
+    was invited to claim one; `care` is what they are to be set to and to do. `desk` only saves work: it is in no
+    snapshot, and made anew where it is None."""
 
     journal: str
     entry: int
@@ -73,13 +76,14 @@ class State:
     held: Mapping[str, HeldByReceipt]
     pledges: Pledges
     identities: IdentityBook
+    care: Care
     desk: Desk | None = field(default=None, compare=False, repr=False)
 
 
 def first(journal: str) -> State:
     """The state of a journal without entries."""
     sections: tuple[Any, ...] = ({}, {}, Assets({}), {}, {}, {}, NoticeBook(), {}, {})
-    sections += (StockBook(), ReceiptBook(), Watch(), {}, Pledges(), IdentityBook())
+    sections += (StockBook(), ReceiptBook(), Watch(), {}, Pledges(), IdentityBook(), {})
     return State(journal, 0, 0, 0, book_module.empty(), market_module.empty(), *sections)
 
 
@@ -99,7 +103,7 @@ def pieces(state: State) -> Iterator[bytes]:
     yield from canonical.encode_object((asset, _asset_to_json(state.assets[asset])) for asset in sorted(state.assets))
     yield b',"book":'
     yield from canonical.encode_object(_book_to_json(state.book))
-    yield b',"devices":'
+    yield b',"care":' + canonical.encode(care_module.as_json(state.care)) + b',"devices":'
     yield from canonical.encode_array([*key, *_epoch_to_json(one)] for key, one in sorted(state.devices.items()))
     yield b',"entry":%d' % state.entry
     yield b',"facilities":'
@@ -171,6 +175,7 @@ def from_bytes(data: bytes) -> State:
         {lot: _held_from_json(one) for lot, one in value["held"].items()},
         Pledges.from_json(value["pledges"]),
         IdentityBook.from_json(value["identities"]),
+        care_module.from_json(value["care"]),
     )
 
 
@@ -249,7 +254,7 @@ def _heard_to_json(one: Heard) -> list[Any]:
     return [
         one.key,
         [
-            *(record.epoch, record.sequence, record.backwards, record.accepted, record.suspect),
+            *(record.epoch, record.sequence, record.number_ms, record.backwards, record.accepted, record.suspect),
             sorted(record.still.items()),
             sorted(record.doubts),
         ],
@@ -259,10 +264,11 @@ def _heard_to_json(one: Heard) -> list[Any]:
 
 
 def _heard_from_json(value: list[Any]) -> Heard:
-    key, (epoch, sequence, backwards, accepted, suspect, still, doubts), device, sensors = value
+    key, (epoch, sequence, number_ms, backwards, accepted, suspect, still, doubts), device, sensors = value
     record = Record(
         epoch,
         sequence,
+        number_ms,
         backwards,
         None if accepted is None else Spot(*accepted),
         None if suspect is None else Spot(*suspect),

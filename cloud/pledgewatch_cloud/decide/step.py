@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import admission as admission_module
-from pledgewatch_cloud.decide import alert_half, asset_half, movements
+from pledgewatch_cloud.decide import alert_half, asset_half, care, movements
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import causes as causes_module
 from pledgewatch_cloud.decide import facility as facility_module
@@ -189,6 +189,7 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
         stock=prepared.after.stock,
         receipts=prepared.after.receipts,
         identities=prepared.identities,
+        care=care.followed(state.care, entry.content, entry.number),
         watch=ceilings.carried(state.watch, state.receipts, state.stock, prepared.after.stock.horizon_ms),
         devices={**state.devices, **admission.devices} if admission.devices else state.devices,
     )

@@ -82,4 +82,7 @@ def covers(some: Stretches, one: Stretch) -> bool:
 
 def stretch_at(some: Stretches, at_ms: int) -> Stretch | None:
     """The stretch that a moment lies in."""
-    return next((one for one in some if one[0] <= at_ms < one[1]), None)
+    for one in some:  # a loop: this is asked a hundred thousand times a second
+        if one[0] <= at_ms < one[1]:
+            return one
+    return None

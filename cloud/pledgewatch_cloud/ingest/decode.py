@@ -1,4 +1,4 @@
-"""Messages from the broker to arrivals, statuses, or quarantine with the reason."""
+"""Messages from the broker to arrivals, statuses, answers, or quarantine with the reason."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from pledgewatch_cloud.decide.payloads import Received
 from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.store import Quarantined
 from pledgewatch_wire import topics
+from pledgewatch_wire.care import Answer, decode_answer
 from pledgewatch_wire.codec import PayloadError, Status, decode_status
 from pledgewatch_wire.topics import Kind
 
@@ -23,6 +24,14 @@ class DeviceStatus(NamedTuple):
     status: Status
 
 
+class DeviceAnswer(NamedTuple):
+    """What a device says has become of settings or of a command, and under which names."""
+
+    operator: str
+    device: str
+    answer: Answer
+
+
 class Decoded(NamedTuple):
     """What the first `messages` of some messages hold."""
 
@@ -30,6 +39,7 @@ class Decoded(NamedTuple):
     arrivals: list[Arrival]
     statuses: list[DeviceStatus]
     unreadable: list[Quarantined]
+    answers: list[DeviceAnswer]
 
 
 class Decoder:
@@ -52,6 +62,7 @@ class Decoder:
             self._installations, self._ups = installations, {}
         known = self._ups
         statuses: list[DeviceStatus] = []
+        answers: list[DeviceAnswer] = []
         unreadable: list[Quarantined] = []
         places: list[int] = []
         received: list[Received] = []
@@ -66,6 +77,9 @@ class Decoder:
                 if isinstance(found, DeviceStatus):
                     statuses.append(found)
                     continue
+                if isinstance(found, DeviceAnswer):
+                    answers.append(found)
+                    continue
                 names = known[topic] = found
             places.append(place)
             received.append(Received(*names, received_at_ms, raw))
@@ -78,10 +92,13 @@ class Decoder:
                 unreadable.append(_aside(messages[place], received_at_ms, one.reason, one.detail))
             else:
                 arrivals.append(one)
-        return Decoded(len(messages), arrivals, statuses, unreadable)
+        return Decoded(len(messages), arrivals, statuses, unreadable, answers)
 
-    def _read_other(self, message: Message, received_at_ms: int) -> tuple[str, str] | DeviceStatus | Quarantined:
-        """Whose payload a message on a topic not met before is, or the status it holds, or why it is set aside."""
+    def _read_other(
+        self, message: Message, received_at_ms: int
+    ) -> tuple[str, str] | DeviceStatus | DeviceAnswer | Quarantined:
+        """Whose payload a message on a topic not met before is, or the status or answer it holds, or why it is set
+        aside."""
         try:
             address = topics.parse(message.topic)
         except ValueError as error:
@@ -89,16 +106,19 @@ class Decoder:
         refusal = stranger(self._installations.get(address.device), address.operator, address.device)
         if refusal is not None:
             return _aside(message, received_at_ms, *refusal)
-        match address.kind:
-            case Kind.UP:
-                return address.operator, address.device
-            case Kind.STATUS:
-                try:
-                    return DeviceStatus(address.operator, address.device, decode_status(message.payload))
-                except PayloadError as error:
-                    return _aside(message, received_at_ms, error.reason, error.detail)
-            case _:
-                return _aside(message, received_at_ms, "unknown topic", f"a device sends no {address.kind}")
+        try:
+            match address.kind:
+                case Kind.UP:
+                    found: tuple[str, str] | DeviceStatus | DeviceAnswer = (address.operator, address.device)
+                case Kind.STATUS:
+                    found = DeviceStatus(address.operator, address.device, decode_status(message.payload))
+                case Kind.ANSWER:
+                    found = DeviceAnswer(address.operator, address.device, decode_answer(message.payload))
+                case _:
+                    return _aside(message, received_at_ms, "unknown topic", f"a device sends no {address.kind}")
+        except PayloadError as error:
+            return _aside(message, received_at_ms, error.reason, error.detail)
+        return found
 
 
 def _aside(message: Message, received_at_ms: int, reason: str, detail: str) -> Quarantined:

@@ -14,6 +14,7 @@ import time
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.ingest.answers import Answers
+from pledgewatch_cloud.ingest.caring import Caring
 from pledgewatch_cloud.ingest.decode import Decoded, Decoder
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.metrics import Metrics
@@ -43,6 +44,7 @@ class IngestLoop:
         answers: Answers,
         hearing: Hearing,
         metrics: Metrics,
+        caring: Caring,
         *,
         batch_age_s: float = 0.05,
     ) -> None:
@@ -54,6 +56,7 @@ class IngestLoop:
         self._answers = answers
         self._hearing = hearing
         self._metrics = metrics
+        self._caring = caring
         self._decoder = Decoder()
         self._waiting = Waiting()
 
@@ -89,11 +92,14 @@ class IngestLoop:
         # Off the event loop: what devices send decides how long it takes.
         decoded = await asyncio.to_thread(self._decoder.decode, messages, self._clock.now_ms(), installations)
         await self._take(decoded)
+        for one in decoded.answers:
+            await self._caring.heard(one)
         self._subscriber.acknowledge(messages[: decoded.messages])
         self._metrics.messages += decoded.messages
         self._metrics.waited_s.add(time.monotonic() - messages[0].arrived_s)
         self._metrics.heard(decoded.statuses)
         self._answers.connected(decoded.statuses)
+        self._caring.connected(decoded.statuses)
         return decoded.messages
 
     async def answer(self) -> None:

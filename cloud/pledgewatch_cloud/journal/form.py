@@ -41,6 +41,9 @@ _JSON: dict[str, type[Told]] = {
     "device_claim": batch.DeviceClaim,
     "device_renewal": batch.DeviceRenewal,
     "device_revocation": batch.DeviceRevocation,
+    "care_settings": batch.CareSettings,
+    "care_command": batch.CareCommand,
+    "care_answer": batch.CareAnswer,
     "accesses": batch.Accesses,
     "tick": batch.Tick,
 }

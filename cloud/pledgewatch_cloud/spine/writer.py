@@ -10,8 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.admission import Admission
-from pledgewatch_cloud.decide.batch import Arrival
+from pledgewatch_cloud.decide.batch import Arrival, CareAnswer
 from pledgewatch_cloud.decide.drafts import Draft
 from pledgewatch_cloud.decide.milestones import lifecycle
 from pledgewatch_cloud.decide.state import State
@@ -76,6 +77,10 @@ class Writer:
     async def take(self, arrivals: Sequence[Arrival], unreadable: Sequence[Quarantined]) -> Admission:
         """Commit a batch; see Spine.take."""
         return await self._patiently(lambda: self._alone(lambda: self._spine.take(arrivals, unreadable)))
+
+    async def hear(self, answer: CareAnswer) -> None:
+        """Commit what a device says has become of settings or of a command; see drafts.hear_answer."""
+        await self._patiently(lambda: self.commit(drafts.hear_answer, answer))
 
     async def tick(self, heard_until_ms: int) -> Outcome:
         """Commit that time has passed; see Spine.tick."""

@@ -3,7 +3,8 @@
     sensors speak -> clock known -> spool written -> broker reached -> let in -> cloud has committed
 
 What is tested is the agent itself on the device's own spool, with two changes for as long as it lasts: each sensor
-measures once a second, and a reading is written and sent at once. What is measured is real and is kept.
+measures once a second, and a reading is written and sent at once. What is measured is real and is kept. Settings from
+afar are left out: it is the board that is tested, and its file.
 
 The cloud says *committed* seldom, to spare the device's bill, but always to a device that has just come online. So the
 agent runs until its sensors have spoken, ends, and comes online once more; what counts is that the mark up to which the
@@ -18,14 +19,13 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from pledgewatch_edge.agent import EdgeSettings, station_of
-from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.agent import EdgeSettings
 from pledgewatch_edge.identity import StateError, load_or_create_key, public_key_hex
 from pledgewatch_edge.install.live import quick
 from pledgewatch_edge.install.values import is_measured, sample_words
 from pledgewatch_edge.logs import leaves
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.sensors import Sensor, WatchesSpool, sections
+from pledgewatch_edge.sensors import Sensor, WatchesSpool, sections, sensors_of
 from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import run_station
@@ -126,9 +126,7 @@ class _Test:
         self._settings = _at_once(settings)
         self._seconds = seconds
         self._folder = settings.device.state_folder
-        station = station_of(self._settings)
-        self._clock = station.clock or AgentClock()
-        self._make_sensors = station.make_sensors
+        self._clock = settings.clock.clock()
         self._watched: list[_Watched] = []
         self._uplink: Uplink | None = None
         self._has_connected = False
@@ -153,7 +151,7 @@ class _Test:
 
     async def _life(self, enough: Callable[[], bool], until: float) -> None:
         """The agent, until there is enough or the time is up."""
-        sensors = self._make_sensors()
+        sensors = sensors_of(self._settings, self._clock)
         before = self._watched
         self._watched = [(_WatchedOfSpool if isinstance(one, WatchesSpool) else _Watched)(one) for one in sensors]
         for now, then in zip(self._watched, before, strict=False):

@@ -22,10 +22,11 @@ from typing import Any, Final
 
 import uvicorn
 
+from pledgewatch_sim import modbus_tcp
 from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.pty_port import PtyPort
 from pledgewatch_sim.serving import Server, listening
-from pledgewatch_sim.warehouse import layout, modbus, sales, sensors, setting
+from pledgewatch_sim.warehouse import layout, sales, sensors, setting
 from pledgewatch_sim.warehouse.drop import Drop
 from pledgewatch_sim.warehouse.mqtt_device import MqttDevice
 from pledgewatch_sim.warehouse.people import Deed, People, Story
@@ -117,7 +118,7 @@ class Site:
             for port in self._ports.values():
                 await stack.enter_async_context(port)
             listener = stack.enter_context(listening("127.0.0.1", options.wms_port))
-            modbus_port = await stack.enter_async_context(modbus.converter(self._registers, options.modbus_port))
+            modbus_port = await stack.enter_async_context(modbus_tcp.converter(self._registers, options.modbus_port))
             addresses = self._written(listener.getsockname()[1], modbus_port)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             serving = group.create_task(server.serve([listener]), name="stock system")

@@ -23,19 +23,24 @@ _OF_GOODS = frozenset({"goods_left", "stock_short"})
 def asset_at(scope: Scope, asset: str, one: AssetState, facts: AssetFacts, at_ms: int) -> AssetState:
     """An asset's state of a moment at which it is seen; `facts` is all that stands for it then."""
     since_ms, devices = scope.asset_since_ms(asset, at_ms), scope.devices(at_ms)
-    conditions = {key: _condition(known, scope.lot_since_ms(key[0], at_ms)) for key, known in one.conditions.items()}
-    kinetics = {
-        lot: _kinetic(scope, lot, known, facts, scope.lot_since_ms(lot, at_ms)) for lot, known in one.kinetics.items()
-    }
-    heard = {name: _heard(known, since_ms) for name, known in one.devices.items() if name in devices}
+    conditions, kinetics, heard = {}, {}, {}
+    for key, condition in one.conditions.items():
+        if (seen := _condition(condition, scope.lot_since_ms(key[0], at_ms))) is not None:
+            conditions[key] = seen
+    for lot, story in one.kinetics.items():
+        if (told := _kinetic(scope, lot, story, facts, scope.lot_since_ms(lot, at_ms))) is not None:
+            kinetics[lot] = told
+    for name, device in one.devices.items():
+        if name in devices and (known := _heard(device, since_ms)) is not None:
+            heard[name] = known
     return AssetState(
         newest=one.newest if one.newest is not None and one.newest[0] >= since_ms else None,
         begun_ms=max(one.begun_ms, since_ms),
         told_ms=one.told_ms,
         presence=_presence(one.presence, since_ms) if one.presence is not None else None,
-        conditions={key: known for key, known in conditions.items() if known is not None},
-        kinetics={lot: known for lot, known in kinetics.items() if known is not None},
-        devices={name: known for name, known in heard.items() if known is not None},
+        conditions=conditions,
+        kinetics=kinetics,
+        devices=heard,
     )
 
 

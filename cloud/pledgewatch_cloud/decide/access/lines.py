@@ -11,6 +11,7 @@ from typing import Any
 from pledgewatch_cloud.decide.access import cut
 from pledgewatch_cloud.decide.access.cut import NOT_SHOWN
 from pledgewatch_cloud.decide.access.scope import Scope
+from pledgewatch_cloud.decide.access.visible import SeenFacts, Sight
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import desk as desk_module
@@ -24,9 +25,9 @@ from pledgewatch_cloud.decide.collateral.trail import trail_of
 from pledgewatch_cloud.decide.state import State
 
 
-def lines_now(scope: Scope, whole: State, facility: str, lot: str = "") -> list[dict[str, Any]]:
+def lines_now(sight: Sight, whole: State, facility: str, lot: str = "") -> list[dict[str, Any]]:
     """Each lot's way through a facility's waterfall now, with what they rest on; or that of one lot alone."""
-    return lines_told(scope, _looked(whole, facility, lot))
+    return lines_told(sight.scope, _looked(whole, facility, lot), sight.facts_of(whole.recorded_at_ms))
 
 
 def _looked(whole: State, facility: str, lot: str) -> Looked:
@@ -53,14 +54,15 @@ def evidence_now(scope: Scope, whole: State, seen: State, facility: str) -> list
     return [one for one in found if scope.sees_lot(one.lot, now_ms)]
 
 
-def lines_told(scope: Scope, looked: Looked) -> list[dict[str, Any]]:
+def lines_told(scope: Scope, looked: Looked, facts_of: SeenFacts | None = None) -> list[dict[str, Any]]:
     """The lines of a facility at a moment, with what their ineligibles rest on, as far as that is seen. Of a lot that
-    is not pledged to the viewer then, nothing is told of where it is."""
+    is not pledged to the viewer then, nothing is told of where it is. `facts_of` cuts facts to what is seen at the
+    moment; where it is not given they are cut here."""
     if scope.is_all:
         grounds = grounds_of(looked)
         return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in looked.lines]
     shown = [one for one in looked.lines if scope.sees_lot(one.id, looked.as_of_ms)]
-    grounds = grounds_of(_cut(scope, looked._replace(lines=shown)))
+    grounds = grounds_of(_cut(scope, looked._replace(lines=shown), facts_of))
     is_shown = {one.id for one in shown}
     return [
         {**one._asdict(), "grounds": list(_grounds(one, grounds.get(one.id, ())))}
@@ -83,20 +85,23 @@ def _grounds(line: LotLine, seen: tuple[str, ...]) -> Iterator[str]:
         yield from found or [f"{name}: {NOT_SHOWN}"]
 
 
-def _cut(scope: Scope, looked: Looked) -> Looked:
+def _cut(scope: Scope, looked: Looked, facts_of: SeenFacts | None = None) -> Looked:
     """What lines of lots that are pledged to the viewer are looked at with, without what is not seen."""
     at_ms, nothing = looked.as_of_ms, AssetFacts()
+    seen = facts_of or (lambda asset, one: cut.facts_of(scope, asset, one, at_ms))
     lots = [looked.book.lots[one.id] for one in looked.lines]
     names = {asset for lot in lots for asset in (*lot.assets, lot.stay_at(at_ms).asset)}
     facts = {asset: looked.facts.get(asset, nothing) for asset in names}
+    seen_facts = {asset: seen(asset, one) for asset, one in facts.items()}
+    is_said = looked.said is looked.facts
     return looked._replace(
-        facts={asset: cut.facts_of(scope, asset, one, at_ms) for asset, one in facts.items()},
+        facts=seen_facts,
         assets={
             asset: cut.asset_at(scope, asset, looked.assets[asset], facts[asset], at_ms)
             for asset in names
             if asset in looked.assets
         },
-        said={asset: cut.facts_of(scope, asset, looked.said.get(asset, nothing), at_ms) for asset in names},
+        said=seen_facts if is_said else {asset: seen(asset, looked.said.get(asset, nothing)) for asset in names},
     )
 
 

@@ -24,6 +24,7 @@ from pledgewatch_cloud.decide.alerts import SEVERITIES, Alert, rules_in_force
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.calm import Assets
+from pledgewatch_cloud.decide.care import Care
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.geofence import FenceIndex
 from pledgewatch_cloud.decide.identity_book import IdentityBook
@@ -42,6 +43,8 @@ from pledgewatch_cloud.decide.warehouse.watch import Watch
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
+SeenFacts = Callable[[str, AssetFacts], AssetFacts]
+"""Of all that stands for an asset what is seen."""
 
 AROUND_MS = 10_000
 """How long, by the journal's time, warehouses' fences stay those that were seen: which goods are in is looked up again
@@ -87,6 +90,24 @@ class Only(Mapping[_Key, _Value]):
         return sum(1 for _ in self)
 
 
+class _SeenAssets(Assets):
+    """Assets as they are seen, those of some names."""
+
+    def __init__(self, seen: Mapping[str, AssetState], names: frozenset[str], whole: Assets) -> None:
+        super().__init__(seen)
+        self._names, self._whole = names, whole
+
+    @property
+    def whole(self) -> Assets:
+        """The assets of which these are what is seen."""
+        return self._whole
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that may be in here."""
+        return self._names
+
+
 class Sight:
     """What one viewer sees of a journal's states: a scope, made again where the book, the receipts or the pledges are
     others, and what was made of it."""
@@ -115,7 +136,7 @@ class Sight:
         if scope.is_all:
             return state
         names, devices = scope.assets(now_ms), scope.devices(now_ms)
-        facts = Only(state.facts, lambda: names, self._facts_of(now_ms))
+        facts = Only(state.facts, lambda: names, self.facts_of(now_ms))
         assets = Only(state.assets, lambda: names, _asset_of(scope, state))
         book = self._seen_book(state, names, assets)
         return State(
@@ -127,7 +148,7 @@ class Sight:
             market=state.market if scope.sees_money else market_module.empty(),
             files={},
             devices=Only(state.devices, lambda: (key for key in state.devices if key[0] in devices), _as_it_is),
-            assets=Assets(assets),
+            assets=_SeenAssets(assets, names, state.assets),
             facts=facts,
             alerts=self._seen_alerts(state, names, facts),
             facilities=Only(state.facilities, lambda: scope.facilities if scope.sees_money else (), _as_it_is),
@@ -140,6 +161,7 @@ class Sight:
             held=Only(state.held, lambda: scope.pledged_lots, _as_it_is),
             pledges=self._seen_pledges,
             identities=self._seen_identities(state.identities),
+            care=self._seen_care(state.care),
             desk=None,
         )
 
@@ -152,8 +174,16 @@ class Sight:
         invited = {key: one for key, one in every.invitations.items() if one.operator == viewer.party}
         return IdentityBook(invited, own)
 
-    def _facts_of(self, now_ms: int) -> Callable[[str, AssetFacts], AssetFacts]:
-        """Worked out once for as long as nothing else stands for the asset."""
+    def _seen_care(self, every: Care) -> Care:
+        """As with identities."""
+        viewer, fitted = self.scope.viewer, self.scope.book.installations
+        if viewer.role is not Role.OPERATOR:
+            return {}
+        own = {device for device, one in fitted.items() if one.operator == viewer.party}
+        return {device: one for device, one in every.items() if device in own}
+
+    def facts_of(self, now_ms: int) -> SeenFacts:
+        """What cuts an asset's facts to what is seen of them now, once for as long as nothing else stands for it."""
 
         def seen(asset: str, one: AssetFacts) -> AssetFacts:
             known = self._known_facts.get(asset)
@@ -197,18 +227,20 @@ class Sight:
         return found
 
     def _seen_book(self, state: State, names: frozenset[str], assets: Mapping[str, AssetState]) -> Book:
-        around = self._fences_around(state.recorded_at_ms, names, assets)
+        around = self._fences_around(state, names, assets)
         if self._book is None or self._book[:2] != (names, around):
             devices = self.scope.devices(state.recorded_at_ms)
             self._book = names, around, _book(self.scope, names, devices, around)
         return self._book[2]
 
-    def _fences_around(self, now_ms: int, names: frozenset[str], assets: Mapping[str, AssetState]) -> frozenset[str]:
+    def _fences_around(self, state: State, names: frozenset[str], assets: Mapping[str, AssetState]) -> frozenset[str]:
         """The fences that assets are in, by what is seen of them."""
-        known = self._around
+        known, now_ms = self._around, state.recorded_at_ms
         if known is None or known[0] != names or now_ms >= known[1] + AROUND_MS:
-            presences = (one.presence for one in assets.values() if one.presence is not None)
-            around = frozenset(fence for one in presences for fence in one.inside)
+            folded = state.assets.folded  # calm readings stay in the fences that they were in
+            inside = (asset for asset, one in folded.items() if one.presence is not None and one.presence.inside)
+            presences = (assets[asset].presence for asset in inside if asset in names)
+            around = frozenset(fence for one in presences if one is not None for fence in one.inside)
             known = self._around = names, now_ms, around
         return known[2]
 

@@ -87,6 +87,8 @@ class Lot(NamedTuple):
     @property
     def assets(self) -> tuple[str, ...]:
         """What it is and was in, each once, in order."""
+        if not self.stays:
+            return (self.asset,)
         return tuple(dict.fromkeys((*(one.asset for one in self.stays), self.asset)))
 
     def there(self, asset: str) -> Stretches:
@@ -97,6 +99,8 @@ class Lot(NamedTuple):
 
     def stay_at(self, at_ms: int) -> Stay:
         """The stay that a moment lies in; the first one before that has begun."""
+        if not self.stays:
+            return Stay(self.asset, self.received_ms, NEVER)
         return next(one for one in self.whereabouts if at_ms < one.until_ms)
 
     def kinetic_in(self, asset: str) -> KineticRule | None:

@@ -1,4 +1,4 @@
-"""A Modbus TCP converter with several units behind it, as bytes: only holding registers, only read.
+"""A Modbus TCP converter with several units behind it, as bytes: holding registers and discrete inputs, only read.
 
 Request and answer are transaction, protocol 0, length, unit, function and data, all big-endian (MODBUS Messaging on
 TCP/IP Implementation Guide V1.0b). What a unit does not have is refused (exception 2), another function too (1); a unit
@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 Registers = Callable[[], Mapping[int, Mapping[int, int]]]
-"""Registers by unit and address, as they are now."""
-_READ_HOLDING: Final = 3
+"""Registers by unit and address, as they are now; an input is on where its register is not 0."""
+_READ_DISCRETE, _READ_HOLDING = 2, 3
 _REGISTERS_MAX: Final = 125
 _ADU_MAX_BYTES: Final = 260
 
@@ -53,7 +53,7 @@ def answered(request: bytes, registers: Mapping[int, int] | None) -> bytes:
     function = request[0]
     if registers is None:
         return bytes([function | 0x80, 11])
-    if function != _READ_HOLDING:
+    if function not in {_READ_DISCRETE, _READ_HOLDING}:
         return bytes([function | 0x80, 1])
     if len(request) != 5:
         return bytes([function | 0x80, 3])
@@ -61,4 +61,7 @@ def answered(request: bytes, registers: Mapping[int, int] | None) -> bytes:
     wanted = range(first, first + count)
     if not 1 <= count <= _REGISTERS_MAX or any(address not in registers for address in wanted):
         return bytes([function | 0x80, 2])
+    if function == _READ_DISCRETE:
+        bits = sum(bool(registers[address]) << place for place, address in enumerate(wanted))
+        return bytes([function, (count + 7) // 8]) + bits.to_bytes((count + 7) // 8, "little")
     return bytes([function, 2 * count]) + b"".join(registers[address].to_bytes(2, "big") for address in wanted)

@@ -1,0 +1,125 @@
+"""A running station as it is reached into from afar: its sensors, its spool, its uplink."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pledgewatch_edge.care.acts import RefusedError
+from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.sensors import Sensor
+from pledgewatch_edge.spool import Spool
+from pledgewatch_edge.uplink import Uplink
+
+REPORT_S: Final = 15.0
+CANCEL_AGAIN_S: Final = 5.0
+
+
+class Measuring:
+    """The tasks in which a station's sensors measure. Begun anew, each measures at once, whatever its interval is."""
+
+    def __init__(self, group: asyncio.TaskGroup, recorder: Recorder, sensors: Sequence[Sensor]) -> None:
+        self._group = group
+        self._recorder = recorder
+        self._tasks: list[asyncio.Task[None]] = []
+        self.sensors = sensors
+
+    def begin(self) -> None:
+        """Begin all of them."""
+        record, group = self._recorder.record, self._group
+        self._tasks = [group.create_task(record(one), name=f"sensor {one.name}") for one in self.sensors]
+
+    async def end(self) -> None:
+        """End all of them."""
+        await end(self._tasks)
+
+
+class StationBody:
+    """A station that runs."""
+
+    def __init__(self, spool: Spool, uplink: Uplink, recorder: Recorder, measuring: Measuring) -> None:
+        self._spool = spool
+        self._uplink = uplink
+        self._recorder = recorder
+        self._measuring = measuring
+
+    @property
+    def words(self) -> int:
+        """How often the cloud's `committed` was heard since the station was started."""
+        return self._uplink.counts.words
+
+    async def answer(self, data: bytes) -> None:
+        """Say an answer; returns when the broker has it."""
+        await self._uplink.answer(data)
+
+    async def report_now(self) -> str:
+        """Have every sensor measure, wait for them for a while, and send all that is spooled."""
+        spool, given = self._spool, self._recorder.given
+        before, names = spool.head_sequence, {one.name for one in self._measuring.sensors}
+        await self._measuring.end()
+        self._recorder.ask(names)
+        self._measuring.begin()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_S):
+                while not names <= given:
+                    await self._news()
+                self._recorder.hurry()
+                while spool.head_sequence == before:
+                    await self._news()
+        self._recorder.hurry()
+        self._uplink.send_now()
+        silent = sorted(names - given)
+        if spool.head_sequence == before:
+            why = f"silent: {', '.join(silent)}" if silent else "the time is not known yet, or the disk takes nothing"
+            raise RefusedError(f"no reading came of it within {REPORT_S:g} s; {why}")
+        told = f"readings {before + 1} to {spool.head_sequence} of epoch {spool.epoch}"
+        return f"{told}; silent: {', '.join(silent)}" if silent else told
+
+    async def _news(self) -> None:
+        await self._recorder.news.wait()
+        self._recorder.news.clear()
+
+    async def resend(self, epoch: int, first: int, last: int) -> str:
+        """Send readings once more. Raises RefusedError where none of them is here."""
+        spool = self._spool
+        if epoch != spool.epoch:
+            raise RefusedError(f"epoch {epoch} is over: its readings are gone; this one is {spool.epoch}")
+        if first > spool.head_sequence:
+            raise RefusedError(f"the newest reading is {spool.head_sequence}; {first} was not measured yet")
+        wanted = last - first + 1
+        rows = await asyncio.to_thread(spool.read, first - 1, wanted)
+        here = sum(one.sequence <= last for one in rows)
+        if not here:
+            raise RefusedError(f"readings {first} to {last} are gone: committed and let go, or dropped and declared")
+        self._uplink.resend(first, last)
+        return f"{here} of {wanted} are here and are sent again"
+
+    def facts(self) -> Mapping[str, Any]:
+        """How spool, uplink and sensors stand."""
+        spool, counts = self._spool, self._uplink.counts
+        return {
+            "spool": {
+                "epoch": spool.epoch,
+                "head_sequence": spool.head_sequence,
+                "committed_contiguous": spool.committed.contiguous,
+                "spooled": spool.spooled,
+                "spooled_bytes": spool.spooled_bytes,
+                "measured": spool.measured_total,
+                "refused": spool.refused_total,
+                "thinned": spool.thinned_total,
+            },
+            "uplink": {name: getattr(counts, name) for name in counts.__slots__} | {"protocol": self._uplink.protocol},
+            "sensors": {one.name: one.name in self._recorder.given for one in self._measuring.sensors},
+        }
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they are gone; what went wrong in them is the group's to raise.
+
+    A task may sit in a library that swallows one cancellation, so it is told again.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)

@@ -1,0 +1,400 @@
+"""The one that cares for a station from afar: hears, refuses, tries, goes back, answers.
+
+Who may say anything is whoever holds the private half of `care.pub`, a file of the state folder; without it everything
+is refused. What is signed must also be for this device, and new: its version or id is higher than what the ledger
+remembers, and its end has not come. The end is judged by the device's clock where that is worth anything; in 1970 the
+counters alone stand against a replay, and they suffice: whatever was decided about once is never decided about again.
+
+Settings are tried before they are kept. The station is run anew with them; when the cloud is heard on that uplink (a
+`committed`, or a command that holds) they are the good ones, and when it is not within `rollback_after_s`, or the
+station cannot even run, the ones before are back. What the broker says proves nothing: it has a retained message ready
+whether a cloud listens or not.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from pledgewatch_edge.care import acts
+from pledgewatch_edge.care import ledger as ledger_module
+from pledgewatch_edge.care.acts import RefusedError
+from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger, LedgerError, Overlay
+from pledgewatch_edge.config import DeviceSettings, StationSettings
+from pledgewatch_edge.logs import LastLines
+from pledgewatch_edge.station import Station
+from pledgewatch_edge.uplink import Hearer
+from pledgewatch_wire.care import (
+    Answer,
+    Became,
+    Command,
+    Desired,
+    UnsignedError,
+    What,
+    check_command,
+    encode_answer,
+    read_command,
+    read_settings,
+)
+from pledgewatch_wire.codec import PayloadError
+from pledgewatch_wire.reading import Clock
+from pledgewatch_wire.topics import Kind
+
+CARE_KEY_FILE: Final = "care.pub"
+QUEUE_MAX: Final = 8
+REFUSE_EVERY_S: Final = 600.0
+TICKS: Final = 60  # of a trial's time, each noted on the disk
+_DISK: Final = "the disk does not take it, so nothing is done; send it again later"
+log = logging.getLogger(__name__)
+
+
+class Body(Protocol):
+    """A running station, as care reaches into it. What cannot be done raises RefusedError."""
+
+    @property
+    def words(self) -> int:
+        """How often the cloud's `committed` was heard since the station was started."""
+        ...
+
+    async def answer(self, data: bytes) -> None:
+        """Say an answer; returns when the broker has it."""
+        ...
+
+    async def report_now(self) -> str:
+        """Have every sensor measure and send all that is spooled; what came of it."""
+        ...
+
+    async def resend(self, epoch: int, first: int, last: int) -> str:
+        """Send readings once more; what of them is still here."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """How spool, uplink and sensors stand, as JSON can hold it."""
+        ...
+
+
+class Care:
+    """The care of one station over its whole life. `make` gives the station of an overlay, and raises ValueError where
+    that may not be set or does not pass the check; `now` is the device's clock."""
+
+    def __init__(
+        self,
+        settings: StationSettings,
+        make: Callable[[str], Station],
+        now: Callable[[], tuple[int, Clock]],
+        *,
+        leds: Path = acts.LEDS,
+    ) -> None:
+        self._device: DeviceSettings = settings.device
+        self._terms = settings.care
+        self._folder = settings.device.state_folder
+        self._make = make
+        self._now = now
+        self._leds = leds
+        self._lock = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._commands: asyncio.Queue[Command] = asyncio.Queue(QUEUE_MAX)
+        self._lines = LastLines(self._terms.log_lines)
+        self._ledger = Ledger()
+        self._damaged = ""
+        self._proof = False
+        self._refused_at = {Kind.SETTINGS: -REFUSE_EVERY_S, Kind.COMMAND: -REFUSE_EVERY_S}
+        self._station: Station | None = None
+        self.changed = asyncio.Event()
+
+    @property
+    def hearers(self) -> Mapping[Kind, Hearer]:
+        """Who takes what the cloud says of care."""
+        return {Kind.SETTINGS: self._hear_settings, Kind.COMMAND: self._hear_command}
+
+    def next_station(self) -> Station:
+        """The station to run now: of the trial, where there is one that may still be started, else of the good
+        settings; of what the technician wrote where those do not fit it any more. Raises ValueError where not even that
+        passes.
+        """
+        self.changed.clear()
+        self._proof = False
+        self._read()
+        trial = self._ledger.trial
+        if trial is not None:
+            if trial.starts >= STARTS_MAX:
+                self._keep(
+                    self._ledger.rolled_back(f"rolled back: the station was started {trial.starts} times with it")
+                )
+            else:
+                self._keep(replace(self._ledger, trial=replace(trial, starts=trial.starts + 1)))
+                try:
+                    self._station = self._make(trial.toml)
+                except ValueError as error:
+                    self._keep(self._ledger.rolled_back(f"rolled back: {error}"))
+                else:
+                    log.info("settings tried version=%d start=%d", trial.version, trial.starts + 1)
+                    return self._station
+        good = self._ledger.good
+        try:
+            self._station = self._make(good.toml)
+        except ValueError as error:
+            if not good.toml:
+                raise
+            log.error("settings from afar left aside version=%d error=%r", good.version, str(error))
+            self._station = self._make("")
+        return self._station
+
+    def go_back(self, why: str) -> bool:
+        """Give a trial up, where there is one, as its station cannot run. Whether there was."""
+        if self._ledger.trial is None:
+            return False
+        log.error("settings rolled back version=%d reason=%r", self._ledger.trial.version, why)
+        self._keep(self._ledger.rolled_back(f"rolled back: {why}"))
+        return True
+
+    async def run(self, body: Body) -> None:
+        """Care for a running station until cancelled."""
+        logger = logging.getLogger()
+        logger.addHandler(self._lines)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._say(body), name="care-answers")
+                group.create_task(self._act(body), name="care-commands")
+                group.create_task(self._watch(body), name="care-trial")
+        finally:
+            logger.removeHandler(self._lines)
+
+    async def _hear_settings(self, said: bytes) -> str | None:
+        """Try settings, or refuse them. Nothing at all is said where the cloud has taken them back."""
+        if not said:
+            return None
+        async with self._lock:
+            before = self._ledger.trial
+            refusal = await asyncio.to_thread(self._decide_settings, said)
+            trial = self._ledger.trial
+        self._news.set()
+        if trial is not None and (before is None or before.version != trial.version):
+            self.changed.set()
+        return refusal
+
+    def _decide_settings(self, said: bytes) -> str | None:
+        try:
+            desired = read_settings(said, self._key())
+        except (UnsignedError, PayloadError, RefusedError) as error:
+            return self._refuse_unproven(Kind.SETTINGS, error)
+        version, now = desired.version, self._ledger
+        if known := self._known(desired):
+            return self._answer(known)
+        if now.trial is None and desired.toml == now.good.toml:
+            good = Overlay(version, desired.toml)
+            done = Answer(version, 0, Became.DONE, "the same as was in force")
+            self._keep(replace(now, version=version, good=good, refused="").answered(done))
+            return None
+        try:
+            self._make(desired.toml)
+        except ValueError as error:
+            why = f"they do not pass the check: {error}"
+            self._keep(now.refusing(version, why))
+            return why
+        if not self._keep(now.tried(version, desired.toml)):
+            return self._not_noted(now, ledger_module.refusal(version, _DISK))
+        log.info("settings taken version=%d", version)
+        return None
+
+    def _known(self, desired: Desired) -> Answer | None:
+        """The answer to settings about which nothing is to be decided; None where they are new and for this device."""
+        version, now = desired.version, self._ledger
+        if why := self._not_for_us(desired.operator, desired.device, desired.expires_at_ms, "the word"):
+            return ledger_module.refusal(version, why)
+        if version == now.good.version:
+            return Answer(version, 0, Became.DONE, "in force")
+        if now.trial is not None and version == now.trial.version:
+            return Answer(version, 0, Became.TAKEN, "on trial")
+        if version == now.version and now.refused:
+            return ledger_module.refusal(version, now.refused)
+        if version <= now.version:
+            return ledger_module.refusal(version, f"stale: version {now.version} came before, and versions only go up")
+        return None
+
+    async def _hear_command(self, said: bytes) -> str | None:
+        """Note a command and have it carried out, or refuse it."""
+        async with self._lock:
+            found = await asyncio.to_thread(self._decide_command, said)
+        if isinstance(found, Command):
+            self._proof = True
+            self._commands.put_nowait(found)
+            return None
+        self._news.set()
+        return found
+
+    def _decide_command(self, said: bytes) -> Command | str | None:
+        try:
+            command = read_command(said, self._key())
+        except (UnsignedError, PayloadError, RefusedError) as error:
+            return self._refuse_unproven(Kind.COMMAND, error)
+        why = self._not_for_us(command.operator, command.device, command.expires_at_ms, "the word")
+        why = why or self._ledger.knows(command.id) or ""
+        if not why and self._commands.full():
+            why = f"{QUEUE_MAX} commands wait already; send it again later"
+        try:
+            check_command(command)
+        except ValueError as error:
+            why = why or f"{error}; this device may be older than it"
+        if why:
+            return self._answer(Answer(0, command.id, Became.REFUSED, why))
+        before = self._ledger
+        if not self._keep(before.noted(command.id, "begun")):
+            return self._not_noted(before, Answer(0, command.id, Became.REFUSED, _DISK))
+        return command
+
+    def _not_for_us(self, operator: str, device: str, expires_at_ms: int, what: str) -> str:
+        """Why something that is signed is not for this device now; empty where it is."""
+        if (operator, device) != (self._device.operator, self._device.name):
+            return f"{what} is for {operator}/{device}, and this is {self._device.operator}/{self._device.name}"
+        now_ms, clock = self._now()
+        if clock != Clock.UNSET and now_ms >= expires_at_ms:
+            return f"stale: it ended {(now_ms - expires_at_ms) // 1000} s ago by this device's clock ({clock.name})"
+        return self._damaged
+
+    def _refuse_unproven(self, kind: Kind, error: Exception) -> str:
+        """Refuse what nobody stands for. The cloud is told now and then only: anybody may have sent it."""
+        claimed = error.claimed if isinstance(error, UnsignedError) else 0
+        version, command = (claimed, 0) if kind is Kind.SETTINGS else (0, claimed)
+        now_s = time.monotonic()
+        if now_s - self._refused_at[kind] >= REFUSE_EVERY_S:
+            self._refused_at[kind] = now_s
+            self._keep(self._ledger.answered(Answer(version, command, Became.REFUSED, str(error))))
+        return str(error)
+
+    def _answer(self, answer: Answer) -> str | None:
+        """Answer without another word, and say in the log where that refuses."""
+        self._keep(self._ledger.answered(answer))
+        return answer.text if answer.became is Became.REFUSED else None
+
+    async def _say(self, body: Body) -> None:
+        """Say what waits, oldest first, as the broker takes it. The cloud asks again for what it has not heard."""
+        while True:
+            while self._ledger.unsaid:
+                answer = self._ledger.unsaid[0]
+                await body.answer(encode_answer(answer))
+                await self._note(partial(self._without, answer))
+            await self._news.wait()
+            self._news.clear()
+
+    async def _act(self, body: Body) -> None:
+        while True:
+            command = await self._commands.get()
+            log.info("command id=%d what=%s", command.id, What(command.what).name.lower())
+            try:
+                answer = await self._carry_out(command, body)
+            except RefusedError as error:
+                answer = Answer(0, command.id, Became.REFUSED, str(error))
+            log.info("command id=%d became=%s text=%r", command.id, answer.became.name.lower(), answer.text)
+            await self._note(partial(self._carried_out, answer))
+            self._news.set()
+
+    async def _carry_out(self, command: Command, body: Body) -> Answer:
+        """Raises RefusedError."""
+        result = b""
+        match command.what:
+            case What.REPORT_NOW:
+                text = await body.report_now()
+            case What.RESEND_RANGE:
+                text = await body.resend(command.epoch, command.first, command.last)
+            case What.IDENTIFY:
+                terms = self._terms
+                text = await acts.identify(terms.identify_led, terms.identify_command, command.seconds, self._leds)
+            case _:
+                result = await asyncio.to_thread(self._bundle, body)
+                text = f"{len(result)} bytes"
+        return Answer(0, command.id, Became.DONE, text, result)
+
+    def _bundle(self, body: Body) -> bytes:
+        now_ms, clock = self._now()
+        ledger = self._ledger
+        settings = None if self._station is None else acts.without_secrets(self._station.settings)
+        facts = {
+            **body.facts(),
+            "clock": {"now_ms": now_ms, "source": clock.name.lower()},
+            "configuration": settings,
+            "settings_from_afar": {"version": ledger.good.version, "trial": ledger.trial and ledger.trial.version},
+        }
+        return acts.bundle(facts, tuple(self._lines.lines))
+
+    async def _watch(self, body: Body) -> None:
+        """See a trial through: proven when the cloud is heard, over when its time is spent."""
+        tick_s, looked_s = self._terms.rollback_after_s / TICKS, time.monotonic()
+        while (trial := self._ledger.trial) is not None and not self.changed.is_set():
+            if body.words or self._proof:
+                log.info("settings proven version=%d", trial.version)
+                await self._note(lambda: self._ledger.proven("in force: the cloud was heard"))
+                self._news.set()
+                return
+            if trial.spent_s >= self._terms.rollback_after_s:
+                async with self._lock:
+                    if self._ledger.trial == trial:
+                        self.go_back(f"the cloud was not heard within {self._terms.rollback_after_s:g} s")
+                        self._news.set()
+                        self.changed.set()
+                return
+            await asyncio.sleep(min(tick_s, 1.0))
+            now_s = time.monotonic()
+            spent_s, looked_s = trial.spent_s + now_s - looked_s, now_s
+            is_noted = spent_s // tick_s != trial.spent_s // tick_s
+            await self._note(partial(self._spent, trial.version, spent_s), to_disk=is_noted)
+
+    def _without(self, answer: Answer) -> Ledger:
+        return self._ledger.said(answer)
+
+    def _carried_out(self, answer: Answer) -> Ledger:
+        return self._ledger.noted(answer.id, f"{answer.became.name.lower()}: {answer.text}").answered(answer)
+
+    def _spent(self, version: int, spent_s: float) -> Ledger:
+        trial = self._ledger.trial
+        if trial is None or trial.version != version:
+            return self._ledger
+        return replace(self._ledger, trial=replace(trial, spent_s=spent_s))
+
+    async def _note(self, after: Callable[[], Ledger], *, to_disk: bool = True) -> None:
+        async with self._lock:
+            if to_disk:
+                await asyncio.to_thread(self._keep, after())
+            else:
+                self._ledger = after()
+
+    def _not_noted(self, before: Ledger, answer: Answer) -> str:
+        """What cannot be noted is not done: after a restart nobody would know of it."""
+        self._ledger = before.answered(answer)
+        return answer.text
+
+    def _keep(self, ledger: Ledger) -> bool:
+        """The ledger from now on. A disk that refuses is said, and what is in memory goes on; whether it did not."""
+        self._ledger = ledger
+        if self._damaged:
+            return False
+        try:
+            ledger_module.keep(self._folder, ledger)
+        except OSError as error:
+            log.error("care cannot be noted file=%s error=%r", error.filename, error.strerror)
+            return False
+        return True
+
+    def _read(self) -> None:
+        try:
+            self._ledger, self._damaged = ledger_module.read(self._folder), ""
+        except LedgerError as error:
+            self._ledger, self._damaged = Ledger(), str(error)
+            log.error("care refused until it is mended error=%r", self._damaged)
+
+    def _key(self) -> Ed25519PublicKey:
+        """The key that cares for this device, looked at each time: it may come while the station runs. Raises
+        RefusedError."""
+        path = self._folder / CARE_KEY_FILE
+        try:
+            return Ed25519PublicKey.from_public_bytes(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+        except FileNotFoundError:
+            raise RefusedError(f"nobody may care for this device: there is no {CARE_KEY_FILE}; claim it") from None
+        except (OSError, ValueError):
+            raise RefusedError(f"{CARE_KEY_FILE} is no key of 64 hexadecimal digits; claim the device again") from None

@@ -1,0 +1,328 @@
+"""What goes next: alarms first of all, then what is live, then the backlog.
+
+Three lanes, each with a window of its own (window.py):
+
+- URGENT: readings that are urgent, wherever they stand in the spool. They open the gate of `send_every_s`, and go
+  together with what is live where one payload holds both.
+- LIVE: what was measured since, in order. Where more than LIVE_PAYLOADS payloads wait (after an outage, while the cloud
+  is away), what is live is the newest payload of it, and what is older is backlog.
+- BACKLOG: all the rest, oldest first, in payloads of BACKLOG_FACTOR times as many readings, as far as the budget goes
+  (budget.py). What was lost on the way goes here once more.
+
+No lane keeps what it has sent, or a list of what it has to send: each is a place in the spool, from which on it looks
+for what is neither committed nor on its way. So readings that are thinned, committed in ranges or sent by another lane
+need no further thought; a crash forgets the places, and costs at worst that something is sent again.
+
+The cloud hears of readings beyond what it has, and says so. That is no loss: lost is what was sent before something
+that it has (window.py).
+
+What was dropped is declared with the last reading of a stretch, and the cloud takes it once all before is there. So
+the lane of what is urgent leaves it out, and `Spool.read` gives that reading until it has been heard.
+
+All methods may be called from any thread; they take turns. They read the disk.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Final, NamedTuple
+
+from pledgewatch_edge.budget import Budget, on_the_wire
+from pledgewatch_edge.config import UplinkSettings
+from pledgewatch_edge.spool import Forgotten, Spool
+from pledgewatch_edge.window import Flight, Lane, Window
+from pledgewatch_wire.codec import MAX_CELLS, MAX_CHECKPOINTS, Committed, Payload, encode
+from pledgewatch_wire.reading import Reading
+
+LIVE_PAYLOADS: Final = 4
+BACKLOG_FACTOR: Final = 8
+BACKLOG_READINGS_MAX: Final = 1_000
+LOST_AGAIN_S: Final = 60.0  # before the same is taken for lost again: what the cloud refuses never lands
+_LOST_MAX: Final = 64
+_ASKED_MAX: Final = 16
+_LOOKED_AT: Final = 16
+_PATIENCE_DOUBLINGS_MAX: Final = 5
+
+
+class Outgoing(NamedTuple):
+    """A payload to publish, counted as sent."""
+
+    lane: Lane
+    data: bytes
+    readings: int
+
+
+def one_clock(readings: list[Reading], last: int) -> list[Reading]:
+    """The longest run at the beginning that one payload can carry: consecutive, of one clock, up to `last`."""
+    run: list[Reading] = []
+    cells = 0
+    for reading in readings:
+        cells += len(reading.cells)
+        if reading.sequence > last or cells > MAX_CELLS:
+            break
+        if run and (reading.sequence != run[-1].sequence + 1 or reading.clock != run[0].clock):
+            break
+        run.append(reading)
+    return run
+
+
+class Sending:
+    """Chooses from a spool what one uplink sends. `begin` it with each connection."""
+
+    def __init__(
+        self,
+        settings: UplinkSettings,
+        spool: Spool,
+        budget: Budget,
+        topic: str,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._spool = spool
+        self._budget = budget
+        self._topic = topic
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._window = Window(settings.in_flight_readings)
+        self._live_max = settings.readings_per_payload
+        self._backlog_max = max(
+            self._live_max,
+            min(BACKLOG_FACTOR * self._live_max, BACKLOG_READINGS_MAX, settings.in_flight_readings // 2),
+        )
+        self._urgent_after = self._live_after = self._backlog_after = 0  # where each lane looks on
+        self._released = 0  # the newest reading that may be sent: `send_every_s` holds later ones back
+        self._send_due = 0.0
+        self._again: deque[tuple[int, int]] = deque(maxlen=_ASKED_MAX)
+        self._is_catching_up = False
+        self._fruitless_resends = 0
+        self._lost: dict[int, float] = {}  # flights by their first reading, and when they were taken for lost
+        self._waits_for_bytes = 0  # what the next payload of the backlog costs, while the budget does not allow it
+        self.resends = 0
+
+    def held_back(self) -> int:
+        """How many readings the budget holds back; noted on disk."""
+        with self._lock:
+            is_held = self._waits_for_bytes and self._budget.wait_s(self._waits_for_bytes) > 0
+            on_their_way = sum(self._window.in_flight(lane) for lane in Lane)
+            held = max(0, self._spool.spooled - on_their_way) if is_held else 0
+            self._budget.write(held)
+            return held
+
+    def begin(self, cost: int) -> None:
+        """A connection, of so many bytes. Count nothing as sent: who knows what the one before took with it."""
+        with self._lock:
+            self._budget.spend(cost)
+            self._lost.clear()
+            self._again.clear()
+            self._send_due = self._monotonic()
+            self._begin_anew()
+
+    def resend(self, first: int, last: int) -> None:
+        """Send readings once more, as far as they are here, before all others. Of many such ranges the oldest is
+        forgotten."""
+        with self._lock:
+            self._again.append((first, last))
+
+    def send_now(self) -> None:
+        """`send_every_s` holds nothing back that is measured already."""
+        with self._lock:
+            self._send_due = min(self._send_due, self._monotonic())
+
+    def hear(self, committed: Committed, cost: int) -> Forgotten:
+        """Let go of what the cloud has on its disk, said in so many bytes, and find out what was lost. Raises what
+        `Spool.forget` raises."""
+        with self._lock:
+            self._budget.spend(cost)
+            forgotten = self._spool.forget(committed)
+            if forgotten.ignored is not None:
+                return forgotten
+            if forgotten.readings:
+                self._fruitless_resends = 0
+            now = self._monotonic()
+            lost = [one for one in self._window.land(committed) if self._is_new_loss(one, now)]
+            if lost:
+                self.resends += 1
+                self._lost |= {one.first: now for one in lost[:_LOST_MAX]}
+                self._window.drop(lost)
+                self._urgent_after = self._backlog_after = 0
+                self._is_catching_up = True
+            return forgotten
+
+    def next(self, *, finishing: bool = False, with_backlog: bool = True) -> Outgoing | None:
+        """What to send now; None where nothing may be sent yet. When `finishing`, windows and `send_every_s` hold
+        nothing back."""
+        with self._lock:
+            self._begin_anew_if_overdue()
+            self._release(finishing=finishing)
+            found = self._asked() or self._next_urgent(finishing=finishing) or self._next_live(finishing=finishing)
+            return found or (self._next_backlog(finishing=finishing) if with_backlog else None)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the backlog waits for the budget."""
+        return self._waits_for_bytes > 0
+
+    def patience_s(self) -> float:
+        """How long nothing will be due unless something happens."""
+        with self._lock:
+            now = self._monotonic()
+            due = [60.0]
+            resend_due = self._resend_due()
+            if resend_due is not None:
+                due.append(resend_due - now)
+            if self._settings.send_every_s and self._spool.head_sequence > self._released:
+                due.append(self._send_due - now)
+            if self._waits_for_bytes:
+                due.append(self._budget.wait_s(self._waits_for_bytes))
+            return max(0.0, min(due))
+
+    def _begin_anew(self) -> None:
+        self._window.clear()
+        self._urgent_after = self._backlog_after = 0
+        self._live_after = self._spool.committed.contiguous
+        self._released = self._spool.head_sequence
+        self._is_catching_up = self._spool.spooled > 0
+
+    def _begin_anew_if_overdue(self) -> None:
+        due = self._resend_due()
+        if due is not None and self._monotonic() >= due:
+            self.resends += 1
+            self._fruitless_resends += 1
+            self._begin_anew()
+
+    def _resend_due(self) -> float | None:
+        oldest = self._window.oldest_sent_at
+        if oldest is None:
+            return None
+        return oldest + self._settings.resend_after_s * 2.0 ** min(self._fruitless_resends, _PATIENCE_DOUBLINGS_MAX)
+
+    def _is_new_loss(self, flight: Flight, now: float) -> bool:
+        """Whether a flight is lost for the first time in a while."""
+        self._lost = {first: at for first, at in self._lost.items() if now - at < LOST_AGAIN_S}
+        return flight.first not in self._lost
+
+    def _release(self, *, finishing: bool) -> None:
+        """Let everything measured up to now go, if it is time for that."""
+        now = self._monotonic()
+        if now < self._send_due and not finishing:
+            return
+        self._released = self._spool.head_sequence
+        if self._settings.send_every_s:
+            missed = (now - self._send_due) // self._settings.send_every_s
+            self._send_due += (missed + 1) * self._settings.send_every_s
+
+    def _asked(self) -> Outgoing | None:
+        """The next piece of what is to be sent once more, whether it is on its way or not."""
+        while self._again:
+            first, last = self._again[0]
+            run = one_clock(self._spool.read(first - 1, self._live_max), last)
+            if run:
+                payload = self._payload(run, with_thinned=True)
+                self._again[0] = payload.last_sequence + 1, last
+                return self._gone(Lane.LIVE, payload)
+            self._again.popleft()
+        return None
+
+    def _next_urgent(self, *, finishing: bool) -> Outgoing | None:
+        head = self._spool.head_sequence
+        run = self._unsent(self._urgent_after, head, self._live_max, urgent=True)
+        if not run:
+            self._urgent_after = head
+            return None
+        first = run[0].sequence
+        self._released = max(self._released, head if first > self._released else 0)
+        live = self._live()
+        if live and live[0].sequence <= first <= live[-1].sequence and self._has_room(Lane.LIVE, live, finishing):
+            return self._send_live(live, finishing=finishing)
+        run = run if finishing else run[: self._window.room(Lane.URGENT)]
+        if not run:
+            return None
+        self._urgent_after = run[-1].sequence
+        return self._sent(Lane.URGENT, self._payload(run, with_thinned=False), finishing=finishing)
+
+    def _next_live(self, *, finishing: bool) -> Outgoing | None:
+        run = self._live()
+        if not run:
+            self._live_after = self._released
+            return None
+        return self._send_live(run, finishing=finishing) if self._has_room(Lane.LIVE, run, finishing) else None
+
+    def _live(self) -> list[Reading]:
+        """What is live and has not been sent; what has waited too long is backlog from now on."""
+        waiting = min(self._released - self._live_after, self._spool.spooled)
+        if waiting > LIVE_PAYLOADS * self._live_max:
+            self._live_after = self._released - self._live_max
+            self._is_catching_up = True
+        return self._unsent(self._live_after, self._released, self._live_max)
+
+    def _send_live(self, run: list[Reading], *, finishing: bool) -> Outgoing:
+        payload = self._payload(run, with_thinned=True)
+        self._live_after = payload.last_sequence
+        return self._sent(Lane.LIVE, payload, finishing=finishing)
+
+    def _next_backlog(self, *, finishing: bool) -> Outgoing | None:
+        if self._waits_for_bytes and self._budget.wait_s(self._waits_for_bytes):
+            return None
+        self._waits_for_bytes = 0
+        run = self._unsent(self._backlog_after, self._live_after, self._backlog_max)
+        if not run:
+            self._backlog_after = self._live_after
+            return None
+        if not self._has_room(Lane.BACKLOG, run, finishing):
+            return None
+        payload = self._payload(run, with_thinned=True)
+        cost = on_the_wire(self._topic, len(encode(payload)))
+        if self._budget.wait_s(cost):
+            self._waits_for_bytes = cost
+            return None
+        self._backlog_after = payload.last_sequence
+        return self._sent(Lane.BACKLOG, payload, finishing=finishing)
+
+    def _has_room(self, lane: Lane, run: list[Reading], finishing: bool) -> bool:
+        return finishing or self._window.room(lane) >= len(run)
+
+    def _unsent(self, after: int, last: int, limit: int, *, urgent: bool = False) -> list[Reading]:
+        """The first run above `after` and up to `last` of what is neither committed nor on its way."""
+        carries = self._window.carries
+        while after < last:
+            rows = self._spool.read(after, limit, urgent=urgent)
+            sent = len(list(takewhile(lambda one: carries(one.sequence), rows)))
+            if not sent:
+                return one_clock(list(takewhile(lambda one: not carries(one.sequence), rows)), last)
+            after = rows[sent - 1].sequence
+        return []
+
+    def _payload(self, run: list[Reading], *, with_thinned: bool) -> Payload:
+        """As much of a run as one payload can carry with the checkpoints and declarations that belong to it."""
+        first, last = run[0].sequence, run[-1].sequence
+        checkpoints = self._spool.checkpoints(first, last)
+        if len(checkpoints) > MAX_CHECKPOINTS:
+            checkpoints = checkpoints[:MAX_CHECKPOINTS]
+            last = checkpoints[-1].sequence
+            run = run[: last - first + 1]
+        thinned = self._spool.thinned(first, last) if with_thinned else []
+        return Payload(self._spool.epoch, tuple(run), tuple(checkpoints), thinned=tuple(thinned))
+
+    def _sent(self, lane: Lane, payload: Payload, *, finishing: bool) -> Outgoing:
+        """Count a payload as sent."""
+        known = self._spool.committed
+        missing = sum(one.sequence not in known for one in payload.readings)
+        tells = max((one.last for one in payload.thinned), default=0)
+        first, last = payload.first_sequence, payload.last_sequence
+        self._window.send(Flight(lane, first, last, self._monotonic(), missing, tells))
+        wanted = finishing or 2 * self._window.in_flight(lane) >= self._window.limit or self._has_caught_up()
+        return self._gone(lane, payload._replace(committed_wanted=wanted))
+
+    def _has_caught_up(self) -> bool:
+        """Whether what just went was the last of a backlog; said once."""
+        if not self._is_catching_up:
+            return False
+        places = ((self._live_after, self._released), (self._backlog_after, self._live_after))
+        self._is_catching_up = any(self._unsent(after, last, _LOOKED_AT) for after, last in places)
+        return not self._is_catching_up
+
+    def _gone(self, lane: Lane, payload: Payload) -> Outgoing:
+        data = encode(payload)
+        self._budget.spend(on_the_wire(self._topic, len(data)))
+        return Outgoing(lane, data, len(payload.readings))

@@ -1,0 +1,285 @@
+"""A scenario played: broker, cloud and agent as real programs, the container's devices as bytes, and the account.
+
+The broker is reached by a link that can be cut. The card is full where the agent may make no file longer than it is
+(RLIMIT_FSIZE, prlimit(2)): the nearest to a full disk that needs no root; the kernel says EFBIG, not ENOSPC. When the
+story is over the receiver falls silent, the rest is sent, and then what the cloud has is held against what the agent
+has measured, and its events against what the file expects.
+"""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, Final, NamedTuple
+
+import httpx2
+
+from pledgewatch_sim.clock import SimulationClock
+from pledgewatch_sim.modbus_tcp import converter
+from pledgewatch_sim.onewire import OneWireTree
+from pledgewatch_sim.programs import Program, free_port, output_of
+from pledgewatch_sim.pty_port import PtyPort
+from pledgewatch_sim.receiver import Receiver
+from pledgewatch_sim.scenario import files
+from pledgewatch_sim.scenario.files import DEVICE, DOOR, LIGHT, PROBE, Ports
+from pledgewatch_sim.scenario.link import Link
+from pledgewatch_sim.scenario.script import Kind, Scenario
+from pledgewatch_sim.scenario.world import World
+
+START_S: Final = 10.0
+START_PATIENCE_S: Final = 60.0
+REST_PATIENCE_S: Final = 90.0
+FULL_BYTES: Final = 1_024
+_PAGE: Final = 10_000
+_CARD_OPEN: Final = -1
+
+
+class ScenarioError(Exception):
+    """A scenario that could not be played to its end; a sentence."""
+
+
+class Account(NamedTuple):
+    """What came of it. `measured` is the agent's own count, over all its epochs."""
+
+    measured: int
+    received: int
+    thinned: int
+    missing: int
+    events: dict[str, int]
+    wrong: list[str]
+
+    def as_json(self) -> str:
+        """In a line."""
+        return json.dumps(self._asdict())
+
+
+@contextlib.contextmanager
+def room(named: Path | None) -> Iterator[tuple[Path, list[str]]]:
+    """The folder that is named, or one that goes where nothing has gone wrong: what has is put into the list. Raises
+    ScenarioError where the folder is not empty, OSError."""
+    if named is not None:
+        named.mkdir(parents=True, exist_ok=True)
+        if any(named.iterdir()):
+            raise ScenarioError(f"{named} is not empty; name a folder that is")
+        yield named.resolve(), []
+        return
+    folder, wrong = Path(tempfile.mkdtemp(prefix="pledgewatch-scenario-")), ["it was not played to its end"]
+    try:
+        yield folder, wrong
+    finally:
+        if wrong:
+            print(f"Logs and data of this scenario are kept in {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder)
+
+
+async def play(scenario: Scenario, folder: Path) -> Account:
+    """Play it in a folder of its own. Raises ScenarioError, OSError."""
+    broker_port = free_port()
+    async with Link(broker_port) as link, httpx2.AsyncClient(timeout=30.0) as http:
+        world = World(scenario)
+        clock = SimulationClock(
+            scenario.begins_ms, scenario.speed, time.time_ns() // 1_000_000 + round(START_S * 1_000)
+        )
+        at = _Story(clock, scenario)
+        inputs = {LIGHT: Kind.LIGHT, DOOR: Kind.DOOR}
+        module = converter(lambda: {1: {one: int(world.is_on(kind, at.now_s())) for one, kind in inputs.items()}})
+        async with module as modbus_port, _programs(folder) as programs:
+            ports = Ports(broker_port, link.port, free_port(), modbus_port)
+            config = folder / "agent.toml"
+            config.write_text(files.agent(scenario, folder, ports, clock), encoding="utf-8")
+            (folder / "cloud.toml").write_text(files.cloud(folder, ports, clock), encoding="utf-8")
+            identity = json.loads(await output_of("pledgewatch_edge", "identity", "--config", str(config)))
+            document = files.book(scenario, identity["public_key"])
+            (folder / "book.json").write_text(json.dumps(document), encoding="utf-8")
+            await programs.start("broker", "pledgewatch_cloud", "broker", "run", "--config", str(folder / "cloud.toml"))
+            await programs.start("cloud", "pledgewatch_cloud", "run", "--config", str(folder / "cloud.toml"))
+            await programs.until_up("cloud", f"http://127.0.0.1:{ports.api}/healthz", http)
+            await _perform(at, world, folder, link, programs, config)
+            return await _account(scenario, config, f"http://127.0.0.1:{ports.api}", http, programs)
+
+
+class _Story:
+    """How far the story is."""
+
+    def __init__(self, clock: SimulationClock, scenario: Scenario) -> None:
+        self.clock = clock
+        self.scenario = scenario
+
+    def now_s(self) -> float:
+        """Seconds since its beginning; 0 before."""
+        return max(0.0, (self.clock.now_ms() - self.scenario.begins_ms) / 1_000)
+
+
+class _Programs:
+    """The programs that run; one that ends by itself ends the scenario."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self.running: dict[str, Program] = {}
+
+    async def start(self, name: str, module: str, *arguments: str) -> None:
+        """Start one, or start it again."""
+        program = self.running.setdefault(name, Program(name, module, arguments, self._logs))
+        await program.start()
+
+    def check(self) -> None:
+        """Raise ScenarioError where one has ended."""
+        for name, one in self.running.items():
+            if not one.running:
+                raise ScenarioError(f"{name} has ended:\n{one.last_words()}")
+
+    async def until_up(self, name: str, url: str, http: httpx2.AsyncClient) -> None:
+        """Wait until it answers well. Raises ScenarioError where it does not."""
+        deadline = time.monotonic() + START_PATIENCE_S
+        while time.monotonic() < deadline:
+            self.check()
+            with contextlib.suppress(httpx2.HTTPError):
+                if (await http.get(url)).is_success:
+                    return
+            await asyncio.sleep(0.1)
+        raise ScenarioError(f"{name} does not answer at {url}:\n{self.running[name].last_words()}")
+
+    async def stop(self) -> None:
+        """End them all, the last that was started first."""
+        for one in reversed(list(self.running.values())):
+            await one.stop()
+
+
+@contextlib.asynccontextmanager
+async def _programs(logs: Path) -> AsyncIterator[_Programs]:
+    programs = _Programs(logs)
+    try:
+        yield programs
+    finally:
+        await programs.stop()
+
+
+async def _perform(at: _Story, world: World, folder: Path, link: Link, programs: _Programs, config: Path) -> None:
+    """The story from its beginning to its end."""
+    scenario, speed = at.scenario, at.scenario.speed
+    tree = OneWireTree(
+        folder / "w1",
+        {PROBE: lambda now_ms: world.temperature_mc(max(0.0, (now_ms - scenario.begins_ms) / 1_000))},
+        at.clock.now_ms,
+    )
+    (folder / "w1").mkdir()
+    tree.refresh()
+    async with PtyPort(folder / "gps") as port, asyncio.TaskGroup() as group:
+        await programs.start("agent", "pledgewatch_edge", "run", "--config", str(config))
+        beside = [
+            group.create_task(tree.run(max(0.005, scenario.fitted.probe_every_s / speed / 2))),
+            group.create_task(_break_things(at, world, port, link, programs, config)),
+        ]
+        receiver = Receiver(
+            at.clock,
+            lambda now_ms: world.told_place((now_ms - scenario.begins_ms) / 1_000),
+            port,
+            Random(scenario.seed),
+        )
+        every_s = scenario.fitted.fix_every_s
+        for number in range(round(scenario.lasts_s / every_s)):
+            at_ms = scenario.begins_ms + round(number * every_s * 1_000)
+            await at.clock.sleep_until(at_ms)
+            told = receiver.speak(at_ms, sees_sky=world.is_on(Kind.SKY, number * every_s))
+            if port.plugged:
+                port.write(told)
+        for one in beside:
+            one.cancel()
+        await link.set(is_up=True)
+        await _limit_card(programs, is_open=True)
+
+
+async def _break_things(at: _Story, world: World, port: PtyPort, link: Link, programs: _Programs, config: Path) -> None:
+    """Plugs, link, card and power as the story has them, for ever."""
+    powers = world.powers()
+    was_open = True
+    while True:
+        now_s = at.now_s()
+        if world.is_on(Kind.RECEIVER, now_s):
+            port.plug()
+        else:
+            port.unplug()
+        await link.set(is_up=world.is_on(Kind.LINK, now_s))
+        if powers and powers[0] <= now_s:
+            powers.pop(0)
+            await programs.running["agent"].kill()
+            await programs.start("agent", "pledgewatch_edge", "run", "--config", str(config))
+            was_open = True
+        is_open = world.is_on(Kind.CARD, now_s)
+        if is_open != was_open:
+            await _limit_card(programs, is_open=is_open)
+            was_open = is_open
+        programs.check()
+        await asyncio.sleep(0.02)
+
+
+async def _limit_card(programs: _Programs, *, is_open: bool) -> None:
+    programs.running["agent"].limit_files(_CARD_OPEN if is_open else FULL_BYTES)
+
+
+async def _account(
+    scenario: Scenario, config: Path, url: str, http: httpx2.AsyncClient, programs: _Programs
+) -> Account:
+    """Wait until the cloud has what the agent had at the story's end, end it, and count. What does not come in time is
+    in the account."""
+    deadline = time.monotonic() + REST_PATIENCE_S
+    at_end = await _status(config)
+    while time.monotonic() < deadline:
+        programs.check()
+        now = await _status(config)
+        if (now["epoch"], now["committed_contiguous"]) >= (at_end["epoch"], at_end["head_sequence"]):
+            break
+        await asyncio.sleep(0.5)
+    await programs.running.pop("agent").stop()
+    measured = int((await _status(config))["measured"])
+    while True:
+        epochs = await _epochs(url, http)
+        received, thinned = (sum(int(one[key]) for one in epochs) for key in ("received", "thinned"))
+        if received + thinned >= measured or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.2)
+    missing = sum(last - first + 1 for one in epochs for first, last in one["missing"])
+    events = await _events(url, http)
+    wrong = [f"{name} was expected and never came" for name in scenario.expect.events if name not in events]
+    wrong += [f"{name} came {events[name]} times" for name in scenario.expect.never if name in events]
+    if received + thinned != measured or missing:
+        wrong.append(f"of {measured} readings {received} came, {thinned} were thinned, {missing} are missing")
+    return Account(measured, received, thinned, missing, events, wrong)
+
+
+async def _status(config: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(await output_of("pledgewatch_edge", "status", "--config", str(config)))
+    return found
+
+
+async def _epochs(url: str, http: httpx2.AsyncClient) -> list[dict[str, Any]]:
+    answer = await http.get(f"{url}/devices")
+    answer.raise_for_status()
+    (device,) = [one for one in answer.json() if one["device"] == DEVICE]
+    epochs: list[dict[str, Any]] = device["epochs"]
+    return epochs
+
+
+async def _events(url: str, http: httpx2.AsyncClient) -> dict[str, int]:
+    """How many of each type, those that were taken back left out."""
+    after, found, taken_back = 0, {}, set()
+    while True:
+        answer = await http.get(f"{url}/events", params={"after_entry": after, "limit": _PAGE})
+        answer.raise_for_status()
+        page = answer.json()
+        for one in page["events"]:
+            found[one["id"]] = one["type"]
+            if one["type"] == "event_retracted":
+                taken_back.add(one["facts"]["retracted"])
+        if page["next_after_entry"] <= after or not page["events"]:
+            break
+        after = page["next_after_entry"]
+    types = [kind for name, kind in found.items() if name not in taken_back]
+    return {one: types.count(one) for one in sorted(set(types))}

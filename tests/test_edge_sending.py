@@ -1,0 +1,247 @@
+"""What goes next: alarms, what is live, the backlog, by a clock that is set by hand."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from edge_support import new_spool, sample, samples
+from test_edge_spool_bounds import all_of, fill
+from test_thinning import Cloud, thinned_spool
+
+from pledgewatch_cloud.decide.admission import committed_of
+from pledgewatch_edge.budget import BUDGET_FILE, Budget, budget_status, on_the_wire
+from pledgewatch_edge.config import DAY_S, UplinkSettings
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sending import Sending
+from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.window import Lane
+from pledgewatch_wire.codec import Committed, Payload, decode
+
+TOPIC = "pw/1/harbour-line/cont-0417/up"
+
+
+def urgent(number: int) -> Sample:
+    return sample(number)._replace(is_urgent=True)
+
+
+class Bench:
+    """A spool and what is sent of it, with a clock."""
+
+    def __init__(self, folder: Path, spool: Spool, bytes_per_day: int = 0, **named: float) -> None:
+        self.spool, self.now = spool, 0.0
+        folder.mkdir(exist_ok=True)
+        terms = {"readings_per_payload": 10, "in_flight_readings": 200, "bytes_per_day": bytes_per_day} | named
+        self.budget = Budget(folder, bytes_per_day, monotonic=lambda: self.now, wall=lambda: 1_000_000.0 + self.now)
+        self.sending = Sending(UplinkSettings(**terms), spool, self.budget, TOPIC, lambda: self.now)  # type: ignore[arg-type]
+        self.sending.begin(0)
+
+    def one(self) -> tuple[Lane, int, int] | None:
+        """What goes next: its lane, first and last."""
+        found = self.sending.next()
+        if found is None:
+            return None
+        payload = decode(found.data)
+        return found.lane, payload.first_sequence, payload.last_sequence
+
+    def all(self) -> list[tuple[Lane, int, int]]:
+        """All that goes now."""
+        found = []
+        while (one := self.one()) is not None:
+            found.append(one)
+        return found
+
+
+def test_alarms_go_first_then_what_is_live_then_the_backlog_and_nothing_twice(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append([urgent(n) if n in {50, 51, 120} else sample(n) for n in range(1, 201)])
+        bench = Bench(tmp_path, spool)
+        assert bench.all() == [
+            (Lane.URGENT, 50, 51),
+            (Lane.URGENT, 120, 120),
+            (Lane.LIVE, 191, 200),
+            (Lane.BACKLOG, 1, 49),
+            (Lane.BACKLOG, 52, 119),
+            (Lane.BACKLOG, 121, 190),
+        ]
+
+
+def test_what_is_new_overtakes_a_backlog_that_is_going_out(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(200))
+        bench = Bench(tmp_path, spool)
+        assert [bench.one(), bench.one()] == [(Lane.LIVE, 191, 200), (Lane.BACKLOG, 1, 80)]
+        spool.append([*samples(3, 201), urgent(204)])
+        assert bench.one() == (Lane.LIVE, 201, 204), "an alarm goes with what is live where one payload holds both"
+        spool.append([*samples(15, 205), urgent(220)])
+        assert bench.one() == (Lane.URGENT, 220, 220), "and before it where not"
+        assert bench.all() == [
+            (Lane.LIVE, 205, 214),
+            (Lane.LIVE, 215, 219),
+            (Lane.BACKLOG, 81, 160),
+            (Lane.BACKLOG, 161, 190),
+        ]
+
+
+def test_a_short_outage_is_made_up_in_order(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(40))
+        assert [lane for lane, _, _ in Bench(tmp_path, spool).all()] == [Lane.LIVE] * 4
+
+
+def test_a_gap_that_was_left_on_purpose_is_no_loss_and_what_was_lost_goes_once_more(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(300))
+        bench = Bench(tmp_path, spool)
+        assert [bench.one() for _ in range(3)] == [
+            (Lane.LIVE, 291, 300),
+            (Lane.BACKLOG, 1, 80),
+            (Lane.BACKLOG, 81, 160),
+        ]
+        bench.sending.hear(Committed(1, 0, ((291, 300),)), 0)
+        assert (bench.one(), bench.sending.resends) == (None, 0), "the window of the backlog is full"
+        bench.sending.hear(Committed(1, 0, ((81, 160), (291, 300))), 0)
+        assert (bench.one(), bench.sending.resends) == ((Lane.BACKLOG, 1, 80), 1)
+        assert bench.one() == (Lane.BACKLOG, 161, 240)
+        # What the cloud refuses never lands: it is not sent again with each word.
+        bench.sending.hear(Committed(1, 0, ((81, 240), (291, 300))), 0)
+        assert (bench.one(), bench.sending.resends) == ((Lane.BACKLOG, 241, 290), 1)
+        bench.now += 61.0
+        bench.sending.hear(Committed(1, 0, ((81, 300),)), 0)
+        assert (bench.one(), bench.sending.resends) == ((Lane.BACKLOG, 1, 80), 2)
+
+
+def test_an_alarm_opens_the_gate_of_send_every_s(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        bench = Bench(tmp_path, spool, send_every_s=900.0)
+        assert bench.one() is None
+        spool.append(samples(3))
+        assert bench.one() is None
+        spool.append([urgent(4)])
+        assert bench.one() == (Lane.LIVE, 1, 4)
+        spool.append(samples(1, 5))
+        assert bench.one() is None
+        bench.now = 900.0
+        assert bench.one() == (Lane.LIVE, 5, 5)
+
+
+def test_a_connection_after_a_crash_goes_on_where_the_cloud_stands(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(500))
+        bench = Bench(tmp_path, spool)
+        assert len(bench.all()) == 3
+        bench.sending.hear(Committed(1, 80, ((491, 500),)), 0)
+    with new_spool(tmp_path) as spool:
+        bench = Bench(tmp_path, spool)
+        bench.sending.hear(Committed(1, 160, ((491, 500),)), 0)
+        assert bench.all() == [(Lane.BACKLOG, 161, 240), (Lane.BACKLOG, 241, 320)]
+
+
+def test_a_word_is_wanted_when_a_backlog_has_gone_out_or_its_window_fills(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(150))
+        bench = Bench(tmp_path, spool, in_flight_readings=1_000)
+        wanted = []
+        while (one := bench.sending.next()) is not None:
+            wanted.append(decode(one.data).committed_wanted)
+        assert wanted == [False, False, True]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_out_of_order_with_thinning_all_is_told_in_the_end(tmp_path: Path, seed: int) -> None:
+    """Alarms and what is live before stretches of which much was dropped, with loss and reconnections."""
+    spool, book = thinned_spool(tmp_path, 2_600, Limits(80_000, 60, 1e9, thin_to_s=43_200.0))
+    dice = random.Random(seed)
+    with spool:
+        assert spool.thinned_total > 500
+        cloud, bench = Cloud(book), Bench(tmp_path, spool, in_flight_readings=400)
+        left = {one.sequence for one in all_of(spool)}
+        sent: list[Payload] = []
+        for turn in range(5_000):
+            loss = 0.1 if turn < 100 else 0.0
+            out = bench.sending.next()
+            if out is not None:
+                sent.append(decode(out.data))
+                if dice.random() >= loss:
+                    assert not cloud.take(sent[-1]).refused
+            if out is None or dice.random() < 0.1:
+                known = cloud.devices.get(("cont-0417", 1))
+                bench.sending.hear(committed_of(1, known), 0)  # type: ignore[arg-type]
+            if dice.random() < (0.02 if turn < 100 else 0.002):
+                bench.sending.begin(0)
+            bench.now += 1.0
+            if out is None and not spool.spooled:
+                break
+        assert {key[2] for key in cloud.leaves} == left
+        assert cloud.known.marks.contiguous == spool.head_sequence  # type: ignore[attr-defined]
+        assert cloud.known.thinned == spool.head_sequence - len(left)  # type: ignore[attr-defined]
+        assert cloud.known.chain_hash == spool.chain_hash  # type: ignore[attr-defined]
+
+
+def test_a_stretch_is_told_though_its_last_reading_had_come_before_it_was_dropped(tmp_path: Path) -> None:
+    spool, book = thinned_spool(tmp_path, 1_024, Limits(80_000, 60, 1e9, thin_to_s=43_200.0))
+    with spool:
+        cloud, bench = Cloud(book), Bench(tmp_path, spool, in_flight_readings=400)
+        for first in (500, 1_015):
+            cloud.take(Payload(1, tuple(spool.read(first - 1, 10))))
+        bench.sending.hear(committed_of(1, cloud.known), 0)  # type: ignore[arg-type]
+        fill(spool, 1_600)
+        assert spool.thinned_total > 900
+        bench.sending.begin(0)
+        while (out := bench.sending.next()) is not None:
+            assert not cloud.take(decode(out.data)).refused
+            bench.sending.hear(committed_of(1, cloud.known), 0)  # type: ignore[arg-type]
+        assert cloud.known.marks.contiguous == spool.head_sequence  # type: ignore[attr-defined]
+        assert cloud.known.thinned == spool.head_sequence - len(cloud.leaves)  # type: ignore[attr-defined]
+        assert spool.thinned_total == cloud.known.thinned, "what the cloud has is no loss"  # type: ignore[attr-defined]
+
+
+def test_the_budget_holds_the_backlog_back_and_nothing_else(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(1_000))
+        bench = Bench(tmp_path, spool, bytes_per_day=3_000, in_flight_readings=2_000, resend_after_s=DAY_S)
+        sent = bench.all()
+        backlog = [one for one in sent if one[0] == Lane.BACKLOG]
+        assert 0 < len(backlog) < 12
+        assert bench.sending.is_held
+        assert bench.sending.held_back() == 1_000 - 10 - 80 * len(backlog)
+        assert budget_status(tmp_path, 3_000)["held_back"] == bench.sending.held_back()
+        spool.append([urgent(1_001)])
+        assert bench.one() == (Lane.LIVE, 1_001, 1_001), "an alarm always goes"
+        spool.append(samples(1, 1_002))
+        assert bench.one() == (Lane.LIVE, 1_002, 1_002), "and so does what is live"
+        assert bench.one() is None
+        wait_s = bench.sending.patience_s()
+        assert wait_s <= 60.0
+        bench.now += DAY_S / 2
+        more = [one for one in bench.all() if one[0] == Lane.BACKLOG]
+        assert more[0][1] == backlog[-1][2] + 1, "on from where it stopped"
+        assert abs(len(more) - len(backlog) / 2) <= 1.5, "half a day's bytes"
+
+
+def test_the_budget_survives_a_restart_and_a_clock_that_goes_wrong(tmp_path: Path) -> None:
+    def opened(wall_s: float, now: float = 0.0) -> Budget:
+        return Budget(tmp_path, 64_000, monotonic=lambda: now, wall=lambda: wall_s)
+
+    budget = opened(1_000_000.0)
+    assert budget.left == 64_000, "the first day is whole"
+    budget.spend(60_000)
+    assert opened(1_000_000.0).left == 4_000
+    assert opened(1_000_000.0 + DAY_S / 4).left == 20_000, "it fills while nothing runs"
+    assert opened(0.0).left == 4_000, "a clock that has gone back fills nothing"
+    assert opened(9e9).left == 64_000, "one that has leapt ahead a day at most"
+    budget.spend(999)
+    assert json.loads((tmp_path / BUDGET_FILE).read_text())["left"] == 4_000, "it is written in sixty-fourths"
+    budget.spend(500_000)
+    assert budget.left == -64_000, "what is live may cost a day more, and no more than that"
+    assert budget.wait_s(100) == pytest.approx(DAY_S * 64_100 / 64_000)
+    assert budget.wait_s(10**9) == pytest.approx(2 * DAY_S), "what costs more than a day waits for a day"
+    (tmp_path / BUDGET_FILE).write_text("torn")
+    assert opened(1_000_000.0).left == 0.0
+
+
+def test_what_a_message_costs_is_what_goes_over_the_link() -> None:
+    head = 2 + 2 + len(TOPIC) + 2 + 1
+    answer = 4 + 62
+    assert on_the_wire(TOPIC, 36) == head + 36 + 62 + answer
+    assert on_the_wire(TOPIC, 3_000) == head + 1 + 3_000 + 3 * 62 + answer

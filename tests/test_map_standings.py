@@ -1,0 +1,104 @@
+"""How assets stand on the map: what is remembered of them from one state to the next is what would be found anew."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from builders import ManualClock
+
+from pledgewatch_cloud.access.view import Views
+from pledgewatch_cloud.api import clusters
+from pledgewatch_cloud.api.assets import STANDINGS, standing_of
+from pledgewatch_cloud.api.clusters import Fleet, Standings
+from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.access.scope import Viewer
+from pledgewatch_cloud.decide.access.users import Role
+from pledgewatch_cloud.decide.asset import AssetState
+from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.ingest.decode import Decoder
+from pledgewatch_cloud.ingest.subscriber import Message
+from pledgewatch_cloud.journal.sqlite import SqliteStore
+from pledgewatch_cloud.series.embedded import EmbeddedSeries
+from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_sim.fleet import Fleet as Sender
+from pledgewatch_sim.fleet import book
+
+ASSETS, ROUNDS, STEP_MS, START_MS = 30, 14, 300_000, 1_790_000_000_000
+VIEWERS = (Viewer("k", "", Role.KEEPER), Viewer("b", "bank", Role.LENDER))
+
+
+def rows(fleet: Fleet) -> dict[str, tuple[float, ...]]:
+    """A fleet by asset: its place, how it stands and how bad its alerts are."""
+    columns = (fleet.longitude, fleet.latitude, fleet.standing, fleet.severity)
+    return dict(zip(fleet.ids, zip(*(one.tolist() for one in columns), strict=True), strict=True))
+
+
+def plain(state: State) -> dict[str, tuple[int, int, int]]:
+    """The same places and standings by each asset's state as it is seen, with nothing remembered."""
+    return {
+        asset: (
+            known.presence.longitude_e7,
+            known.presence.latitude_e7,
+            STANDINGS.index(standing_of(state, asset, known)),
+        )
+        for asset, known in state.assets.items()
+        if known.presence is not None
+    }
+
+
+def assert_as_seen(views: Views, viewer: Viewer) -> Fleet:
+    """What is remembered is what is found anew."""
+    view = views.of(viewer)
+    found = view.remembered(Standings).fleet_of(view.state)
+    assert rows(found) == rows(Standings().fleet_of(views.of(viewer).state))
+    told = {
+        asset: (round(longitude * 1e7), round(latitude * 1e7), standing)
+        for asset, (longitude, latitude, standing, _) in rows(found).items()
+    }
+    assert told == plain(views.of(viewer).state)
+    return found
+
+
+def test_what_is_remembered_is_what_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = book(range(ASSETS), 8)
+    for lot in document["lots"][::5]:
+        lot["limits"] = [{"channel": "temperature_mc", "low": 0, "high": 3_000}]
+    clock, store = ManualClock(START_MS), SqliteStore(tmp_path)
+    spine, series, decoder = Spine(store, clock), EmbeddedSeries(tmp_path, store.journal), Decoder()
+    spine.commit(drafts.amend, document)
+    writer = SimpleNamespace(said_entry=0, state=spine.state)
+    views = Views(store, cast("Writer", writer), series, clock)
+    asked: list[str] = []
+
+    def counted(state: State, asset: str, known: AssetState) -> str:
+        asked.append(asset)
+        return standing_of(state, asset, known)
+
+    monkeypatch.setattr(clusters, "standing_of", counted)
+    sent = Sender(range(ASSETS), rounds=ROUNDS, until_ms=START_MS + ROUNDS * STEP_MS, step_ms=STEP_MS).live()
+    standings, looked_at = set(), []
+    for turn in range(ROUNDS):
+        clock.at_ms = START_MS + (turn + 1) * STEP_MS
+        some = [next(sent) for _ in range(ASSETS)]
+        heard = some if turn % 4 else some[::2]
+        messages = [Message(one.topic, one.payload, retained=False, token=0, arrived_s=0.0) for one in heard]
+        spine.take(decoder.decode(messages, clock.at_ms, spine.state.book.installations).arrivals)
+        writer.state = spine.state
+        asked.clear()
+        view = views.of(VIEWERS[0])
+        view.remembered(Standings).fleet_of(view.state)
+        looked_at.append(len(asked))
+        for viewer in VIEWERS:
+            standings |= set(assert_as_seen(views, viewer).standing.tolist())
+    assert looked_at[0] >= ASSETS // 2
+    assert looked_at[-1] < ASSETS // 2, f"nothing was remembered: {looked_at}"
+    clock.at_ms += 30 * 24 * 3_600_000
+    spine.tick(clock.at_ms)
+    writer.state = spine.state
+    for viewer in VIEWERS:
+        standings |= set(assert_as_seen(views, viewer).standing.tolist())
+    assert len(standings) > 1, "all stand alike: it would show little"
+    series.close()
+    store.close()
