@@ -19,7 +19,7 @@ import pytest
 from boards import DOOR, PROBES, STICK, SimulatedBoard
 from edge_support import DEVICE, OPERATOR, running_broker
 from enrolling import enrolling
-from station import Station, opened
+from station import Station
 
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.agent import load
@@ -71,6 +71,17 @@ def fitted(folder: Path, *options: str, port: int = 1) -> int:
     return setup(folder, *quick, *WHO, "--broker", f"127.0.0.1:{port}", *options)
 
 
+@contextlib.contextmanager
+def cloud_of(station: Station) -> Iterator[None]:
+    """The cloud alone: nothing here has money in it."""
+    try:
+        station.cloud.start()
+        station.until(lambda: station.answers(station.api_port), "the cloud to answer")
+        yield
+    finally:
+        station.close()
+
+
 def document(folder: Path) -> dict[str, Any]:
     """The configuration."""
     return tomllib.loads((folder / "edge.toml").read_text(encoding="utf-8"))
@@ -91,7 +102,7 @@ def test_from_what_is_plugged_in_to_what_the_cloud_has_committed(
         cloud.set_book({"installations": [
             {"device": DEVICE, "operator": OPERATOR, "asset": "container-1", "public_key": key}
         ]})  # fmt: skip
-        with opened(cloud):
+        with cloud_of(cloud):
             options = [*WHO, "--broker", f"127.0.0.1:{broker.port}", "--state-folder", str(state), "--watch", "1.5"]
             code = setup(tmp_path, "--yes", *options, *board.options, "--contacts", f"{DOOR}=door_open")
             said = capsys.readouterr().out
@@ -109,6 +120,7 @@ def test_from_what_is_plugged_in_to_what_the_cloud_has_committed(
     for row in ("33.74050°", "4.06 °C", "-18.50 °C", "humidity 60.0 %", "door open yes", "54 lines, pinctrl-bcm2835"):
         assert row in said, row
     assert document(tmp_path)["gps"] == {"port": str(board.stick), "interval_s": 60.0}
+    assert document(tmp_path)["clock"] == {"trust_system": False}, "it has no clock of its own, and a receiver"
     assert document(tmp_path)["sht3x"]["temperature"] == "temperature_2_mc", "the probes have the two before"
     assert document(tmp_path)["adxl345"]["address"] == 0x1D
     assert document(tmp_path)["contacts"]["chip"] == str(board.devices / "gpiochip0")
@@ -216,6 +228,23 @@ def test_what_a_person_wrote_is_replaced_only_when_that_is_asked_for(
     assert "# the yard's" in (tmp_path / "edge.toml").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("section", ["clock", "host", "sampling"])
+def test_what_nobody_chose_stays_as_it_was(tmp_path: Path, board: SimulatedBoard, section: str) -> None:
+    written = {"clock": "trust_system = true", "host": "interval_s = 60.0", "sampling": ""}[section]
+    (tmp_path / "edge.toml").write_text(f"[{section}]\n{written}\n", encoding="utf-8")
+    before = document(tmp_path)
+    assert fitted(tmp_path, *board.options) == 0
+    assert document(tmp_path)[section] == before[section]
+    assert fitted(tmp_path, *board.options, "--replace") == 0
+    assert document(tmp_path)[section] != before[section]
+
+
+def test_a_board_with_a_clock_believes_it(tmp_path: Path, board: SimulatedBoard) -> None:
+    (board.devices / "rtc0").touch()
+    assert fitted(tmp_path, *board.options) == 0
+    assert "clock" not in document(tmp_path)
+
+
 def test_what_cannot_be_used_is_not_put_in_the_files_place(
     tmp_path: Path, bare: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,14 +281,19 @@ def test_nobody_says_who_it_is(tmp_path: Path, bare: list[str], capsys: pytest.C
     assert "nobody says who this device is; give --claim, or --operator and --broker" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [[], ["--replace"]])
 def test_a_device_is_claimed_on_the_way(
-    tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    bare: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
 ) -> None:
     with enrolling(tmp_path / "cloud") as cloud:
         cloud.settings = "[host]\ninterval_s = 600.0\n"
         typing(monkeypatch, cloud.invite(DEVICE))
         options = ["--yes", "--watch", "0", "--no-self-test", "--claim", "--state-folder", str(tmp_path / "state")]
-        assert setup(tmp_path, *options, *bare) == 0
+        assert setup(tmp_path, *options, *bare, *more) == 0
     assert f"{DEVICE} of {OPERATOR} is claimed" in capsys.readouterr().out
     found = document(tmp_path)
     assert found["broker"]["port"] == 8_883

@@ -122,7 +122,12 @@ def test_a_socket_that_is_gone_or_was_never_named_stops_nobody(tmp_path: Path) -
 async def test_the_agent_is_ready_when_its_spools_are_open_or_will_never_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    systemd = Systemd(str(tmp_path / "notify"))
+    with contextlib.closing(Systemd(str(tmp_path / "notify"))) as systemd:
+        await assert_ready_once_all_have_begun(systemd, tmp_path, monkeypatch)
+
+
+async def assert_ready_once_all_have_begun(systemd: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two stations one cannot begin, and ends."""
     monkeypatch.setattr("os.environ", dict(os.environ) | environment(systemd, "300000"))
     monkeypatch.setattr("pledgewatch_edge.process.Notifier", lambda: Notifier(os.environ))
     stations = [Station(station_settings(tmp_path / name, 1), list, {}) for name in ("one", "two")]
@@ -136,7 +141,6 @@ async def test_the_agent_is_ready_when_its_spools_are_open_or_will_never_be(
     os.kill(os.getpid(), 15)
     assert await asyncio.wait_for(running, 20) is False, "one of them ended by itself"
     assert systemd.heard()[-1] == "STOPPING=1"
-    systemd.close()
 
 
 def test_ready_waits_for_the_last_station(tmp_path: Path) -> None:

@@ -26,14 +26,16 @@ from pledgewatch_wire.reading import STATE_CHANNELS, TEMPERATURE_CHANNELS
 from pledgewatch_wire.settings import SettingsError
 
 INTERVALS_S: Final = {"gps": 60.0, "gpsd": 60.0, "onewire": 60.0, "sht3x": 60.0, "adxl345": 300.0, "host": 3_600.0}
-RECEIVERS: Final = ("gps", "gpsd")
-DEFAULTS: Final = frozenset({"host", "sampling"})
+RECEIVERS: Final = frozenset({"gps", "gpsd"})
+DEFAULTS: Final = frozenset({"clock", "host", "sampling"})
 Sections = dict[str, dict[str, Any]]
 
 
-def sections_of(chosen: Sequence[Found], contacts: Mapping[int, str], chip: str | None) -> Sections:
+def sections_of(chosen: Sequence[Found], contacts: Mapping[int, str], chip: str | None, *, has_rtc: bool) -> Sections:
     """The sections of what was chosen: one receiver, probes in their order, one chip of a kind, contacts as line and
-    channel on a GPIO chip, and the computer itself. Raises ValueError where the choice cannot be a configuration."""
+    channel on a GPIO chip, and the computer itself. A board without a clock of its own (`has_rtc`) starts with the time
+    at which it was switched off; where it has a receiver, only that is believed. Raises ValueError where the choice
+    cannot be a configuration."""
     sections: Sections = {}
     probes = [one for one in chosen if one.section == "onewire"]
     for one in chosen:
@@ -42,7 +44,7 @@ def sections_of(chosen: Sequence[Found], contacts: Mapping[int, str], chip: str 
         if one.section in sections:
             raise ValueError(f"{one.place}: one {one.section} is enough; choose one of them")
         sections[one.section] = _keys(one, len(probes))
-    if len(RECEIVERS & sections.keys()) == len(RECEIVERS):
+    if sections.keys() >= RECEIVERS:
         raise ValueError("a receiver on a serial line and gpsd would both tell where this is; choose one of them")
     if len(probes) > len(TEMPERATURE_CHANNELS):
         raise ValueError(f"{len(probes)} probes are more than there are channels; choose with --probes")
@@ -55,11 +57,16 @@ def sections_of(chosen: Sequence[Found], contacts: Mapping[int, str], chip: str 
         if section in sections:
             sections[section]["interval_s"] = interval_s
     if contacts:
-        if chip is None:
-            raise ValueError("contacts need a GPIO chip, and none is here; leave out --contacts")
-        lines = [{"line": line, "channel": channel} for line, channel in contacts.items()]
-        sections["contacts"] = {"chip": chip, "lines": lines}
+        sections["contacts"] = _contacts(contacts, chip)
+    if RECEIVERS & sections.keys() and not has_rtc:
+        sections["clock"] = {"trust_system": False}
     return sections | {"host": {"interval_s": INTERVALS_S["host"]}}
+
+
+def _contacts(contacts: Mapping[int, str], chip: str | None) -> dict[str, Any]:
+    if chip is None:
+        raise ValueError("contacts need a GPIO chip, and none is here; leave out --contacts")
+    return {"chip": chip, "lines": [{"line": line, "channel": channel} for line, channel in contacts.items()]}
 
 
 def _keys(one: Found, probes: int) -> dict[str, Any]:

@@ -66,6 +66,11 @@ async def find(board: Board) -> list[Found]:
     return [*ports, *gpsd, *others]
 
 
+def has_rtc(board: Board) -> bool:
+    """Whether the board has a clock of its own. Whether that has a battery, nobody can tell."""
+    return (board.devices / "rtc0").exists()
+
+
 def serial_ports(board: Board) -> list[Path]:
     """The lines on which a receiver may be, each once, by the best of its names."""
     left_alone = {(board.devices / "serial1").resolve()}

@@ -25,7 +25,7 @@ from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.install import draft, unit
 from pledgewatch_edge.install.choosing import Asker, ChoiceError, Chosen, choose
-from pledgewatch_edge.install.finding import Board, Found, find, header_chip
+from pledgewatch_edge.install.finding import Board, Found, find, has_rtc, header_chip
 from pledgewatch_edge.install.live import show_live
 from pledgewatch_edge.install.options import WATCH_S
 from pledgewatch_edge.install.self_test import in_words, passed, self_test
@@ -75,13 +75,18 @@ class _Setup:
         self._typed, self._out = typed, out
         self._asker = None if arguments.yes else Asker(typed, out)
         self._config: Path = arguments.config.absolute()
+        host, port = _address(arguments.gpsd, 2_947, "--gpsd")
+        devices, one_wire = arguments.devices.absolute(), arguments.one_wire.absolute()
+        self._board = Board(devices, one_wire, gpsd_host=host, gpsd_port=port)
 
     def run(self) -> int:
         """All parts in their order."""
         identity = self._identity()
         found, chosen = self._found_and_chosen()
         try:
-            sections = draft.sections_of(chosen.things, chosen.contacts, header_chip(found))
+            sections = draft.sections_of(
+                chosen.things, chosen.contacts, header_chip(found), has_rtc=has_rtc(self._board)
+            )
         except ValueError as error:
             raise ChoiceError(str(error)) from None
         if "host" in self._arguments.without:
@@ -102,10 +107,8 @@ class _Setup:
 
     def _found_and_chosen(self) -> tuple[list[Found], Chosen]:
         arguments = self._arguments
-        host, port = _address(arguments.gpsd, 2_947, "--gpsd")
-        board = Board(arguments.devices.absolute(), arguments.one_wire.absolute(), gpsd_host=host, gpsd_port=port)
         self._say("looking for sensors (15 s where a serial line is silent)")
-        found = asyncio.run(find(board))
+        found = asyncio.run(find(self._board))
         if not found:
             self._say("  none is here")
         is_terminal = self._out.isatty()
