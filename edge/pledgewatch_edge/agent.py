@@ -37,17 +37,18 @@ class ClockSettings:
     for its clock it may not: what is measured before the first fix then waits for its date (undated.py).
 
     A simulation gives the computer another clock: it shows `simulated_start_ms` at the machine's `anchor_ms`, and runs
-    `speed` times as fast."""
+    `speed` times as fast for `simulated_for_s` of its own seconds (None: for ever), then as fast as the machine's."""
 
     trust_system: bool = True
     simulated_start_ms: int | None = None
     speed: float = 1.0
     anchor_ms: int = 0
+    simulated_for_s: float | None = None
 
     def __post_init__(self) -> None:
         require_within("speed", self.speed, 1e-3, 1e9)
-        if self.simulated_start_ms is None and (self.speed != 1.0 or self.anchor_ms):
-            raise ValueError("speed and anchor_ms are of a simulation; they need simulated_start_ms")
+        if self.simulated_start_ms is None and (self.speed != 1.0 or self.anchor_ms or self.simulated_for_s):
+            raise ValueError("speed, anchor_ms and simulated_for_s are of a simulation; they need simulated_start_ms")
 
     def clock(self) -> AgentClock:
         """The clock that this describes."""
@@ -62,7 +63,11 @@ class ClockSettings:
         )
 
     def _counted_ms(self) -> int:
-        return round((system_ms() - self.anchor_ms) * self.speed)
+        counted_ms = (system_ms() - self.anchor_ms) * self.speed
+        if self.simulated_for_s is not None:
+            end_ms = self.simulated_for_s * 1_000
+            counted_ms = min(counted_ms, end_ms + (counted_ms - end_ms) / self.speed)
+        return round(counted_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,7 @@ trust_system = {"true" if fitted.trusts_clock else "false"}
 simulated_start_ms = {clock.start_ms if fitted.trusts_clock else 0}
 speed = {speed}
 anchor_ms = {clock.anchor_ms}
+simulated_for_s = {scenario.lasts_s}
 [gps]
 port = {_quoted(folder / "gps")}
 baud = 9600
@@ -99,6 +100,7 @@ files = [{_quoted(folder / "book.json")}]
 simulated_start_ms = {clock.start_ms}
 speed = {clock.speed}
 anchor_ms = {clock.anchor_ms}
+simulated_end_ms = {clock.end_ms}
 """
 
 

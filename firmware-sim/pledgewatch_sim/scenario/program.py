@@ -84,9 +84,9 @@ async def play(scenario: Scenario, folder: Path) -> Account:
     broker_port = free_port()
     async with Link(broker_port) as link, httpx2.AsyncClient(timeout=30.0) as http:
         world = World(scenario)
-        clock = SimulationClock(
-            scenario.begins_ms, scenario.speed, time.time_ns() // 1_000_000 + round(START_S * 1_000)
-        )
+        end_ms = scenario.begins_ms + round(scenario.lasts_s * 1_000)
+        anchor_ms = time.time_ns() // 1_000_000 + round(START_S * 1_000)
+        clock = SimulationClock(scenario.begins_ms, scenario.speed, anchor_ms, end_ms)
         at = _Story(clock, scenario)
         inputs = {LIGHT: Kind.LIGHT, DOOR: Kind.DOOR}
         module = converter(lambda: {1: {one: int(world.is_on(kind, at.now_s())) for one, kind in inputs.items()}})
@@ -172,6 +172,7 @@ async def _perform(at: _Story, world: World, folder: Path, link: Link, programs:
     (folder / "w1").mkdir()
     tree.refresh()
     async with PtyPort(folder / "gps") as port, asyncio.TaskGroup() as group:
+        await at.clock.sleep_until(scenario.begins_ms)  # before it, the computer's clock would show less than nothing
         await programs.start("agent", "pledgewatch_edge", "run", "--config", str(config))
         beside = [
             group.create_task(tree.run(max(0.005, scenario.fitted.probe_every_s / speed / 2))),
@@ -249,6 +250,8 @@ async def _account(
     events = await _events(url, http)
     wrong = [f"{name} was expected and never came" for name in scenario.expect.events if name not in events]
     wrong += [f"{name} came {events[name]} times" for name in scenario.expect.never if name in events]
+    if not measured:
+        wrong.append("nothing was measured")
     if received + thinned != measured or missing:
         wrong.append(f"of {measured} readings {received} came, {thinned} were thinned, {missing} are missing")
     return Account(measured, received, thinned, missing, events, wrong)
