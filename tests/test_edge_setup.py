@@ -27,7 +27,7 @@ from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_u
 from pledgewatch_edge.install import finding, live, unit
 from pledgewatch_edge.install.finding import Board, Found, find, header_chip, serial_ports
 from pledgewatch_edge.install.live import Table
-from pledgewatch_edge.install.self_test import Step, in_words, passed
+from pledgewatch_edge.install.self_test import Step, in_words, passed, self_test
 from pledgewatch_edge.install.unit import NAME
 from pledgewatch_edge.install.values import cell_words, sample_words
 from pledgewatch_edge.sample import Sample
@@ -515,6 +515,29 @@ def test_one_of_two_probes_that_is_gone_is_missing(
     lines = capsys.readouterr().out.splitlines()
     [row] = [one for one in lines if "sensor onewire" in one]
     assert row.split(maxsplit=3) == ["MISSING", "sensor", "onewire", "4.12 °C, temperature 1 sensor gone"]
+
+
+async def test_what_was_heard_before_it_came_online_again_counts(
+    tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent as one that measures in its first life only."""
+    assert await asyncio.to_thread(fitted, tmp_path, *bare) == 0
+    lives: list[int] = []
+
+    async def life(_: object, sensors: Any, stop: asyncio.Event, **__: object) -> None:
+        lives.append(len(lives))
+        if len(lives) == 1:
+            for one in sensors:
+                await anext(one.samples())
+        await stop.wait()
+
+    monkeypatch.setattr("pledgewatch_edge.install.self_test.run_station", life)
+    steps = await self_test(load(tmp_path / "edge.toml"), 0.4)
+    assert lives == [0, 1]
+    assert {step.name: step.is_done for step in steps if step.name.startswith("sensor")} == {
+        "sensor onewire": True,
+        "sensor host": True,
+    }
 
 
 def test_a_folder_that_another_agent_uses(tmp_path: Path, bare: list[str], capsys: pytest.CaptureFixture[str]) -> None:
