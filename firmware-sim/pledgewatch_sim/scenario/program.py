@@ -258,7 +258,7 @@ async def _account(
 
 
 async def _status(config: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(await output_of("pledgewatch_edge", "status", "--config", str(config)))
+    found: dict[str, Any] = json.loads(await output_of("pledgewatch_edge", "status", "--json", "--config", str(config)))
     return found
 
 
