@@ -90,9 +90,9 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
     app.add_middleware(Etags)
     app.add_middleware(Around, service=service)
     answer_problems(app)
+    for module in _OPEN:  # first: /devices/identities is no device
+        app.include_router(module.router)
     for module in _NOUNS:
         app.include_router(module.router, dependencies=[Depends(for_writers)])
-    for module in _OPEN:
-        app.include_router(module.router)
     app.include_router(console.console_router(stage))
     return app
