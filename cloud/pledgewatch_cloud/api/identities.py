@@ -14,7 +14,7 @@ from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
-from pledgewatch_cloud.decide.identity_acts import IdentityError, Why
+from pledgewatch_cloud.decide.identity_acts import IdentityError, Why, operates_at
 from pledgewatch_cloud.decide.identity_book import Identity, Invitation
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.moments import iso
@@ -196,14 +196,17 @@ def _check_own(view: View, viewer: Viewer, device: str) -> None:
 def _check_may(
     service: Service, view: View, viewer: Viewer, device: str, operator: str, asset: str, replaces: str
 ) -> None:
-    """Keepers may all. An operator may of its own devices, and of new ones at assets where it has one already: who
-    could fit a device to anything could say anything of it. Raises Problem."""
+    """Keepers may all. An operator may of its own devices, and of new ones at assets where it has one that is not
+    retired: who could fit a device to anything could say anything of it. The deciding holds it to the same when the
+    device claims. Raises Problem."""
     if replaces or device in service.writer.state.book.installations or viewer.role is not Role.OPERATOR:
         _check_own(view, viewer, replaces or device)
         return
-    own = view.state.book.installations
-    if operator not in ("", viewer.party) or asset not in {one.asset for one in own.values()}:
-        text = f"{viewer.party} fits new devices to assets that it has a device at; the book's keeper to any other"
+    if operator not in ("", viewer.party) or not operates_at(view.state.book, viewer.party, asset):
+        text = (
+            f"{viewer.party} fits new devices to assets where it has a device that is not retired; "
+            "the book's keeper to any other"
+        )
         raise Problem(HTTPStatus.FORBIDDEN, text)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.batch import DeviceClaim, DeviceInvitation, DeviceRenewal, DeviceRevocation
 from pledgewatch_cloud.decide.book import Book, amend
 from pledgewatch_cloud.decide.identity_book import (
@@ -67,6 +68,9 @@ def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> Id
     """Somebody was invited; an earlier invitation of the device counts no more. Raises IdentityError; BookError where
     the book would not have the device so."""
     _check_place(book, asked)
+    party = _operator_of(book, asked.by)
+    if party:
+        _check_operates(book, asked, party)
     if len(identities.of(asked.device).revoked) > REVOKED_MAX - CERTIFICATES_MAX:
         raise IdentityError(Why.TOO_MANY, _too_many(asked.device))
     if asked.device not in book.installations:
@@ -76,7 +80,7 @@ def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> Id
     if len(kept) >= INVITATIONS_MAX:
         text = f"{INVITATIONS_MAX} invitations wait to be claimed; let some be claimed or expire"
         raise IdentityError(Why.TOO_MANY, text)
-    return identities.with_invitations({**kept, asked.device: Invitation(*asked)})
+    return identities.with_invitations({**kept, asked.device: Invitation(*asked, party)})
 
 
 def invitation_of(identities: IdentityBook, device: str, code_sha256: str, at_ms: int) -> Invitation | None:
@@ -150,6 +154,8 @@ def check_claim(book: Book, identities: IdentityBook, one: Invitation, public_ke
         raise IdentityError(Why.CHANGED, f"{one.device} is in the book by now, so it replaces nobody; {_AGAIN}")
     try:
         _check_place(book, one)
+        if one.party:
+            _check_operates(book, one, one.party)
     except IdentityError as error:
         raise IdentityError(Why.CHANGED, str(error)) from None
     for other in book.installations.values():
@@ -243,6 +249,36 @@ def amended(before: Book, book: Book, identities: IdentityBook, at_ms: int) -> I
         if installed is not None and installed.retired and was is not None and not was.retired and one.certificates:
             identities = _retired(identities, device, "it was retired", at_ms)
     return identities
+
+
+def followed(before: Book, book: Book, identities: IdentityBook, at_ms: int) -> IdentityBook:
+    """What an entry of a moment has retired of the book is known with that moment, and what it has not, is not."""
+    if before.installations is book.installations:
+        return identities
+    known = identities.retired_ms
+    gone = {one.device: known.get(one.device, at_ms) for one in book.installations.values() if one.retired}
+    return identities if gone == known else identities.with_retired(gone)
+
+
+def operates_at(book: Book, party: str, asset: str) -> bool:
+    """Whether an operator has a device at an asset that is not retired."""
+    return any(one.operator == party and not one.retired for one in book.devices_of_asset(asset))
+
+
+def _operator_of(book: Book, user: str) -> str:
+    """The party of a user who is an operator's; empty where it is none."""
+    known = book.users.get(user)
+    return known.party if known is not None and known.role == Role.OPERATOR else ""
+
+
+def _check_operates(book: Book, asked: DeviceInvitation | Invitation, party: str) -> None:
+    """An operator invites for itself, to assets that it has a device at which is not retired: who could fit a device to
+    anything could say anything of it. Raises IdentityError."""
+    if asked.operator != party or not operates_at(book, party, asked.asset):
+        text = (
+            f"{party} fits new devices to assets where it has a device that is not retired; the book's keeper to others"
+        )
+        raise IdentityError(Why.REFUSED, text)
 
 
 def _retired(identities: IdentityBook, device: str, why: str, at_ms: int) -> IdentityBook:

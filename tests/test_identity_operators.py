@@ -1,0 +1,93 @@
+"""What an operator may do with identities of devices, and what becomes of it once it has none at an asset."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_cloud import assert_problem
+from builders import Device
+from inviting import Inviting
+from keeping import LINE
+from seeing import NIGHT, OPERATOR, OTHER_OPERATOR
+from test_access_laws import values_seen
+from warehouses import BOX
+
+from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.spine.spine import recover
+
+OLD = Device("old-night", seed=99)
+
+
+@pytest.fixture
+def seeing(tmp_path: Path) -> Iterator[Inviting]:
+    made = Inviting(tmp_path)
+    made.lend_on_sea(LINE)
+    yield made
+    made.close()
+
+
+def fit(seeing: Inviting, *, retired: int = 0, device: Device = OLD, operator: str = OTHER_OPERATOR) -> None:
+    """The keeper has a device at the box, beside the tracker of another operator; or retires it."""
+    fitted = {"device": device.name, "operator": operator, "asset": BOX, "public_key": device.public_key}
+    seeing.tick()
+    seeing.keeping.amend(installations=[fitted | {"retired": retired}])
+
+
+def test_an_operator_sees_an_asset_until_its_last_device_there_was_retired(seeing: Inviting) -> None:
+    before = seeing.read()
+    assert values_seen(seeing, "operator-two", BOX) == set()
+    fit(seeing)
+    within = seeing.read()
+    assert seeing.get("operator-two", f"/assets/{BOX}") != 404
+    fit(seeing, retired=1)
+    assert seeing.get("operator-two", f"/assets/{BOX}") == 404
+    after = seeing.read()
+    assert values_seen(seeing, "operator-two", BOX) == {before, within}
+    assert values_seen(seeing, "operator-one", BOX) == {before, within, after}
+    assert seeing.get("operator-two", f"/assets/{BOX}") == 404
+    assert [one["device"] for one in seeing.get("operator-two", "/devices")] == [NIGHT]
+    retired_ms = seeing.writer.state.identities.retired_ms
+    seeing.tick(60)
+    fit(seeing, retired=1)
+    assert seeing.writer.state.identities.retired_ms == retired_ms, "it was retired once"
+    fit(seeing)
+    assert values_seen(seeing, "operator-two", BOX) == {before, within, after}, "fitted again, it sees again"
+
+
+def test_a_device_whose_place_another_took_is_retired_then(seeing: Inviting) -> None:
+    fit(seeing)
+    assert seeing.claim(seeing.invite("operator-two", "new-night", replaces="old-night")).status_code == 201
+    state = seeing.writer.state
+    assert state.identities.retired_ms == {"old-night": state.recorded_at_ms}
+    assert seeing.get("operator-two", f"/assets/{BOX}") != 404, "it has another there"
+    body = state_module.to_bytes(state)
+    assert state_module.to_bytes(state_module.from_bytes(body)) == body
+    assert state_module.to_bytes(recover(seeing.store)) == body
+
+
+def test_an_operator_whose_devices_at_an_asset_are_retired_invites_none_there(seeing: Inviting) -> None:
+    fit(seeing)
+    invited = seeing.invite("operator-two", "rogue-1", asset=BOX)
+    fit(seeing, retired=1)
+    why = assert_problem(seeing.invite("operator-two", "rogue-2", asset=BOX), 403)["detail"]
+    assert "where it has a device that is not retired" in why
+    before = seeing.writer.state.entry
+    why = assert_problem(seeing.claim(invited), 409)["detail"]
+    assert "where it has a device that is not retired" in why
+    assert seeing.writer.state.entry == before
+    fit(seeing)
+    assert seeing.claim(invited).status_code == 201
+
+
+def test_what_the_keeper_invites_is_claimed_wherever_it_is(seeing: Inviting) -> None:
+    asked: dict[str, Any] = {"operator": OTHER_OPERATOR, "asset": BOX}
+    assert seeing.claim(seeing.invite("keeper-kim", "new-night", **asked)).status_code == 201
+
+
+def test_an_alert_is_in_no_hands_of_who_has_none_there_any_more(seeing: Inviting) -> None:
+    fit(seeing, retired=1)
+    seeing.fall_silent()
+    (silent,) = (one for one in seeing.get("keeper-kim", "/alerts") if not one["pledge"])
+    assert silent["hands"] == [OPERATOR]
+    assert seeing.get("operator-two", "/alerts") == []
