@@ -13,6 +13,7 @@ from seeing import NIGHT, OPERATOR, OTHER_OPERATOR
 from test_access_laws import values_seen
 from warehouses import BOX
 
+from pledgewatch_cloud.decide import identity_acts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.spine.spine import recover
 
@@ -91,3 +92,37 @@ def test_an_alert_is_in_no_hands_of_who_has_none_there_any_more(seeing: Inviting
     (silent,) = (one for one in seeing.get("keeper-kim", "/alerts") if not one["pledge"])
     assert silent["hands"] == [OPERATOR]
     assert seeing.get("operator-two", "/alerts") == []
+
+
+def test_an_operator_ends_no_invitation_of_another_or_of_the_keeper(seeing: Inviting) -> None:
+    first = seeing.invite("operator-one", "fresh-1", asset=BOX)
+    why = assert_problem(seeing.invite("operator-two", "fresh-1", asset="night-box"), 409)["detail"]
+    assert why == "fresh-1 is invited already, not by night-line; use another name, or ask the book's keeper"
+    seeing.invite("keeper-kim", "fresh-2", operator=OPERATOR, asset=BOX)
+    assert_problem(seeing.invite("operator-two", "fresh-2", asset="night-box"), 409)
+    assert seeing.claim(first).status_code == 201
+    again = seeing.invite("operator-one", "fresh-3", asset=BOX)
+    assert seeing.claim(seeing.invite("operator-one", "fresh-3", asset=BOX), seed=8).status_code == 201
+    assert_problem(seeing.claim(again, seed=9), 404)
+    seeing.invite("operator-one", "fresh-4", asset=BOX)
+    keepers = seeing.invite("keeper-kim", "fresh-4", operator=OTHER_OPERATOR, asset="night-box")
+    assert seeing.claim(keepers, seed=10).status_code == 201
+    seeing.invite("operator-one", "fresh-5", asset=BOX, valid_h=1)
+    seeing.tick(61)
+    seeing.keeping.tick()
+    assert seeing.invite("operator-two", "fresh-5", asset="night-box").status_code == 201, "what has ended holds nobody"
+
+
+def test_an_operator_that_invites_too_many_keeps_nobody_else_from_inviting(
+    seeing: Inviting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity_acts, "OPERATOR_INVITATIONS_MAX", 2)
+    monkeypatch.setattr(identity_acts, "INVITATIONS_MAX", 3)
+    found = [seeing.invite("operator-two", f"new-{one}", asset="night-box") for one in range(3)]
+    assert [one.status_code for one in found] == [201, 201, 429]
+    assert "2 invitations of night-line wait" in found[-1].json()["detail"]
+    assert seeing.invite("operator-two", "new-1", asset="night-box").status_code == 201, "in the place of its own"
+    assert seeing.invite("operator-one", "fresh-1", asset=BOX).status_code == 201
+    place = {"operator": OPERATOR, "asset": BOX}
+    found = [seeing.invite("keeper-kim", f"more-{one}", **place) for one in range(4)]
+    assert [one.status_code for one in found] == [201, 201, 201, 429]

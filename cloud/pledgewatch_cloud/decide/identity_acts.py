@@ -19,6 +19,7 @@ from pledgewatch_cloud.decide.identity_book import (
     CERTIFICATES_MAX,
     FORMER_KEYS_MAX,
     INVITATIONS_MAX,
+    OPERATOR_INVITATIONS_MAX,
     REVOKED_MAX,
     Identity,
     IdentityBook,
@@ -65,8 +66,8 @@ def completed(book: Book, asked: DeviceInvitation) -> DeviceInvitation:
 
 
 def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> IdentityBook:
-    """Somebody was invited; an earlier invitation of the device counts no more. Raises IdentityError; BookError where
-    the book would not have the device so."""
+    """Somebody was invited; an earlier invitation of the device counts no more, which an operator's ends only where it
+    is its own. Raises IdentityError; BookError where the book would not have the device so."""
     _check_place(book, asked)
     party = _operator_of(book, asked.by)
     if party:
@@ -76,9 +77,14 @@ def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> Id
     if asked.device not in book.installations:
         amend(book, document_of(book, asked, _ANY_KEY, asked.at_ms))
     kept = {device: one for device, one in identities.invitations.items() if one.until_ms > asked.at_ms}
-    kept.pop(asked.device, None)
-    if len(kept) >= INVITATIONS_MAX:
-        text = f"{INVITATIONS_MAX} invitations wait to be claimed; let some be claimed or expire"
+    waiting = kept.pop(asked.device, None)
+    if waiting is not None and party not in ("", waiting.party):
+        text = f"{asked.device} is invited already, not by {party}; use another name, or ask the book's keeper"
+        raise IdentityError(Why.CHANGED, text)
+    most = OPERATOR_INVITATIONS_MAX if party else INVITATIONS_MAX
+    if sum(one.party == party for one in kept.values()) >= most:
+        who = f"of {party} " if party else ""
+        text = f"{most} invitations {who}wait to be claimed; let some be claimed or expire, or withdraw some"
         raise IdentityError(Why.TOO_MANY, text)
     return identities.with_invitations({**kept, asked.device: Invitation(*asked, party)})
 

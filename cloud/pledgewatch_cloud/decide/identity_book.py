@@ -18,6 +18,9 @@ from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_wire.codec import MAX_EPOCH
 
 INVITATIONS_MAX = 10_000
+"""Of the keeper that wait at once."""
+OPERATOR_INVITATIONS_MAX = 1_000
+"""Of each operator. None takes room from another, or from the keeper."""
 CERTIFICATES_MAX = 2
 REVOKED_MAX = 64
 FORMER_KEYS_MAX = 32
