@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 from api_cloud import assert_problem
-from builders import Device
+from builders import Device, temperature
 from inviting import Inviting
 from keeping import LINE
+from receipting import WAREHOUSE
 from seeing import NIGHT, OPERATOR, OTHER_OPERATOR
 from test_access_laws import values_seen
-from warehouses import BOX
+from warehouses import BOX, GATE, TRACKER
 
 from pledgewatch_cloud.decide import identity_acts
 from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.access.scope import Viewer
+from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.spine.spine import recover
 
 OLD = Device("old-night", seed=99)
@@ -126,3 +129,63 @@ def test_an_operator_that_invites_too_many_keeps_nobody_else_from_inviting(
     place = {"operator": OPERATOR, "asset": BOX}
     found = [seeing.invite("keeper-kim", f"more-{one}", **place) for one in range(4)]
     assert [one.status_code for one in found] == [201, 201, 201, 429]
+
+
+def test_an_invitation_that_waits_is_withdrawn_by_who_may_invite(seeing: Inviting) -> None:
+    invited = seeing.invite("operator-one", "fresh-1", asset=BOX)
+    revocation = "/devices/fresh-1/revocation"
+    for user in ("operator-two", "lender-one", "warehouse-one"):
+        assert_problem(seeing.post(user, revocation, why="x"), 403)
+    assert seeing.post("operator-one", revocation, why="the claim was photographed").json()["changed"]
+    assert_problem(seeing.claim(invited), 404)
+    assert seeing.get("operator-one", "/devices/identities") == []
+    assert_problem(seeing.post("operator-one", revocation, why="x"), 403)
+    assert_problem(seeing.post("keeper-kim", revocation, why="x"), 404)
+    seeing.invite("operator-one", "fresh-1", asset=BOX)
+    assert seeing.post("keeper-kim", revocation, why="x").status_code == 200
+    seeing.invite("keeper-kim", "fresh-1", operator=OPERATOR, asset="elsewhere")
+    assert_problem(seeing.post("operator-one", revocation, why="x"), 403)
+    state = seeing.writer.state
+    assert state_module.to_bytes(recover(seeing.store)) == state_module.to_bytes(state)
+    assert not state.identities.identities, "who was never a device has no identity to be taken away"
+
+
+def test_an_operator_reads_no_invitation_of_another(seeing: Inviting) -> None:
+    seeing.invite("operator-one", "fresh-1", asset=BOX)
+    seeing.invite("keeper-kim", "fresh-2", operator=OPERATOR, asset=BOX)
+
+    def invited(user: str) -> list[str]:
+        return [one["device"] for one in seeing.get(user, "/devices/identities") if one["invited_until"]]
+
+    assert invited("operator-two") == []
+    assert invited("operator-one") == invited("keeper-kim") == ["fresh-1", "fresh-2"]
+
+
+def test_an_operator_sees_the_care_of_its_own_devices_alone(seeing: Inviting) -> None:
+    view = seeing.client.app.state.service.views
+    assert seeing.post("operator-one", f"/devices/{TRACKER}/commands", what="report_now").status_code == 200
+    viewers = {
+        user: Viewer(user, party, Role.OPERATOR)
+        for user, party in (("operator-one", OPERATOR), ("operator-two", OTHER_OPERATOR))
+    }
+    assert set(view.of(viewers["operator-one"]).state.care) == {TRACKER}
+    assert set(view.of(viewers["operator-two"]).state.care) == set()
+    fit(seeing)  # its device lies beside the tracker, and it sees the asset
+    assert set(view.of(viewers["operator-two"]).state.care) == set()
+
+
+def test_an_alert_at_a_gate_is_in_the_warehouse_s_hands(seeing: Inviting) -> None:
+    camera = Device("gate-camera", seed=98)
+    fitted = {"device": camera.name, "operator": OPERATOR, "asset": GATE, "public_key": camera.public_key}
+    seeing.keeping.devices[camera.name] = camera
+    seeing.keeping.amend(
+        alert_rules=[{"id": "silent", "on": "source_silent", "group_by": "device"}],
+        installations=[fitted | {"overdue_after_s": 600, "silent_after_s": 1_200}],
+    )
+    seeing.tick()
+    at_ms = seeing.keeping.clock.at_ms
+    seeing.keeping.take(camera.arrival([camera.measure(at_ms - 1_000, temperature(5_000))], operator=OPERATOR))
+    seeing.tick(60)
+    seeing.keeping.tick()
+    found = [one for one in seeing.get("warehouse-one", "/alerts") if one["assets"] == [GATE]]
+    assert [(one["hands"], one["is_own"]) for one in found] == [([OPERATOR, WAREHOUSE], True)]

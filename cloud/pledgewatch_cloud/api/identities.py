@@ -104,8 +104,9 @@ async def revoke_device(
     by: ByOf = "keeper",
 ) -> dict[str, Any]:
     """Take a device's identity away: from now on nothing of it is taken, and its certificates count no more, until it
-    has claimed another. For keepers, and the device's operator."""
-    _check_own(view, viewer, device)
+    has claimed another. A waiting invitation is withdrawn with it; of a device that is not in the book yet, that is
+    all. For keepers, and the device's operator, or the one that has invited it."""
+    _check_revokes(view, viewer, device)
     asking = service.writer.commit(
         drafts.revoke_device, device, by_of(viewer, by), why, service.delivery_clock.now_ms()
     )
@@ -191,6 +192,13 @@ def _check_own(view: View, viewer: Viewer, device: str) -> None:
         raise Problem(HTTPStatus.FORBIDDEN, text)
     if viewer.role is Role.OPERATOR and device not in view.state.book.installations:
         raise Problem(HTTPStatus.FORBIDDEN, f"{device!r} is not a device of {viewer.party}")
+
+
+def _check_revokes(view: View, viewer: Viewer, device: str) -> None:
+    """Who may invite a device may withdraw that, too. Raises Problem."""
+    invitation = view.state.identities.invitations.get(device)
+    if viewer.role is not Role.OPERATOR or invitation is None or invitation.party != viewer.party:
+        _check_own(view, viewer, device)
 
 
 def _check_may(

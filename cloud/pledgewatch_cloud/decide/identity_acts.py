@@ -237,10 +237,13 @@ def certificate_of(book: Book, identity: Identity, serial: str, at_ms: int) -> I
 
 
 def revoked(book: Book, identities: IdentityBook, one: DeviceRevocation) -> IdentityBook:
-    """A device's identity is taken away, with its certificates and its invitation. Raises IdentityError."""
-    if one.device not in book.installations:
-        raise IdentityError(Why.UNKNOWN, f"there is no device {one.device!r}")
+    """A device's identity is taken away, with its certificates and its invitation; of one that was only invited, the
+    invitation. Raises IdentityError."""
     rest = {device: other for device, other in identities.invitations.items() if device != one.device}
+    if one.device not in book.installations:
+        if one.device not in identities.invitations:
+            raise IdentityError(Why.UNKNOWN, f"there is no device {one.device!r}, and none is invited under that name")
+        return identities.with_invitations(rest)
     after = _withdrawn(identities.of(one.device), one.at_ms)
     after = after._replace(revoked_ms=one.at_ms, why=one.why, by=one.by)
     return identities.with_invitations(rest).with_identity(after)
