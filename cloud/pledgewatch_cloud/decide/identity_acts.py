@@ -313,6 +313,8 @@ def _check_place(book: Book, asked: DeviceInvitation | Invitation) -> None:
     device, known = asked.device, installations.get(asked.device)
     if not topics.is_name(device):
         raise IdentityError(Why.INVALID, f"{device!r} is no device; use 1 to 64 lower-case letters, digits and hyphens")
+    if device in assets.TAKEN_NAMES:
+        raise IdentityError(Why.INVALID, assets.taken_name(device))
     if known is not None:
         if asked.replaces:
             text = f"{device} is in the book already; new hardware that takes another's place has a name of its own"
