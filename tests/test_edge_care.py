@@ -10,7 +10,7 @@ import pytest
 from caring import CARE_KEY, HOUR_MS, OTHER_KEY, Cared, command, configuration, settings
 from edge_support import TIME_MS, new_spool, samples, station, until
 
-from pledgewatch_edge.agent import load
+from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.body import Measuring, StationBody
 from pledgewatch_edge.care import acts, overlay
 from pledgewatch_edge.care import ledger as ledger_module
@@ -19,7 +19,9 @@ from pledgewatch_edge.care.care import CARE_KEY_FILE
 from pledgewatch_edge.care.ledger import IDS_MAX, LEDGER_FILE, STARTS_MAX, Ledger
 from pledgewatch_edge.config import CareSettings
 from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.sensors import sections
 from pledgewatch_edge.uplink import Uplink
+from pledgewatch_wire import afar
 from pledgewatch_wire.care import RESULT_MAX, Answer, Became, What, unpack_result
 from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.reading import Clock
@@ -350,6 +352,10 @@ async def test_a_range_is_looked_for_in_the_spool(tmp_path: Path) -> None:
             ):
                 with pytest.raises(RefusedError, match=words):
                     await body.resend(*asked)
+
+
+def test_the_list_of_the_wire_has_all_sensors_of_the_agent() -> None:
+    assert sorted(afar.SENSORS) == sorted(sections(EdgeSettings))
 
 
 def test_the_overlay_wins_key_by_key(tmp_path: Path) -> None:
