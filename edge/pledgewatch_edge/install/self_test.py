@@ -30,6 +30,7 @@ from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import run_station
 from pledgewatch_edge.tls_identity import BROKER
+from pledgewatch_edge.undated import waiting_in
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.reading import Clock
 
@@ -132,6 +133,7 @@ class _Test:
         self._has_connected = False
         self._failure = ""
         self._before: dict[str, int] = {}
+        self._measured = 0
 
     async def run(self) -> list[Step]:
         """All steps."""
@@ -141,8 +143,9 @@ class _Test:
             load_or_create_key(self._folder)
             self._before = self._counts()
             await self._life(self._has_begun, until - self._seconds / 2)
-            if not self._has_committed():
-                await self._life(self._has_committed, until)
+            self._measured = self._counts()["measured"] - self._before["measured"]
+            if not self._has_all_committed():
+                await self._life(self._has_all_committed, until)
         except (StateError, SpoolError, SpoolCorruptError) as error:
             self._failure = str(error)
         except ExceptionGroup as errors:
@@ -178,10 +181,18 @@ class _Test:
         return {name: value for name, value in status(self._folder).items() if isinstance(value, int)}
 
     def _has_begun(self) -> bool:
-        """Whether every sensor has spoken, their readings are on the disk, and the broker has let us in."""
+        """Whether every sensor has spoken, their readings have numbers, and the broker has let us in. A receiver's
+        first fix has a number before the clock is known (fix_sampler.py), so a number alone does not say it."""
         self._look()
-        has_spoken = all(one.has_spoken for one in self._watched)
+        is_known = self._clock.now()[1] is not Clock.UNSET and not waiting_in(self._folder)
+        has_spoken = is_known and all(one.has_spoken for one in self._watched)
         return has_spoken and self._has_connected and self._counts()["measured"] > self._before["measured"]
+
+    def _has_all_committed(self) -> bool:
+        """Whether the cloud has what was measured until the first life ended."""
+        found = self._counts()
+        known = self._before["committed_contiguous"] if found["epoch"] == self._before["epoch"] else 0
+        return found["committed_contiguous"] - known >= max(1, self._measured)
 
     def _has_committed(self) -> bool:
         found = self._counts()
