@@ -32,6 +32,7 @@ from pledgewatch_cloud.identity.broker_files import BrokerFiles, ReloadError, fi
 from pledgewatch_cloud.identity.settings import DevicesSettings
 
 ASSET = {"operator": "harbour-line", "asset": "asset-container-1"}
+KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 8032, 7.1
 LOOK_S = 0.05
 WITHIN_S = 60.0
 MINE, BESIDE = "pw/1/harbour-line/box-1", "pw/1/harbour-line/box-2"
@@ -285,6 +286,56 @@ async def test_files_are_signed_anew_every_day_and_tried_until_the_broker_knows(
     await files.keep()
     assert len(told) == 3
     assert "container-1" not in (folder / "acl").read_text(encoding="ascii")
+    cloud.cloud.close()
+
+
+async def test_one_fault_keeps_no_revocation_from_the_broker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cloud, told = ClaimCloud(tmp_path), list[int]()
+    cloud.cloud.spine.commit(drafts.amend, book_document(cloud.cloud.device))
+    others = tmp_path / "others.pem"
+    others.write_bytes(b"of another authority\n")
+
+    async def reload() -> None:
+        told.append(1)
+
+    files = BrokerFiles(
+        *(cloud.cloud.writer, cloud.authority, tmp_path, cloud.world, reload),
+        cloud="cloud",
+        health="",
+        more_lists=(others,),
+    )
+    one = Claimant("box-1", seed=21)
+    code = await asyncio.to_thread(cloud.invite, "box-1", **ASSET)
+    await asyncio.to_thread(cloud.claimed, one, code)
+    await files.keep()
+    assert "box-1/up" in (tmp_path / "acl").read_text(encoding="ascii")
+    fitted = {"operator": "harbour-line", "asset": "asset-container-1", "public_key": KEY}
+    entry = fitted | {"device": "zone-1", "gateway": "GW7", "fitted_at": "2026-03-01T00:00:00Z"}
+    cloud.cloud.spine.commit(drafts.amend, {"installations": [entry]})
+    others.unlink()
+    answer = await asyncio.to_thread(cloud.post, "/devices/box-1/revocation", {"why": "stolen"})
+    assert answer.status_code == 200
+    before = len(told)
+    for _ in range(3):
+        await files.keep()
+    assert len(told) == before + 1, "told, and once"
+    access = (tmp_path / "acl").read_text(encoding="ascii")
+    assert "box-1/up" not in access
+    assert "zone-1" not in access
+    assert "container-1/up" in access
+    lists = (tmp_path / "crl.pem").read_bytes()
+    assert [f"{number.serial_number:x}" for number in x509.load_pem_x509_crl(lists)] == [
+        gone.serial for gone in cloud.cloud.writer.state.identities.revoked
+    ]
+    assert lists.endswith(b"of another authority\n"), "as it was read last"
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert any("gateway of zone-1: 'GW7' cannot be a user" in text for text in said)
+    assert any("others.pem cannot be read" in text for text in said)
+    others.write_bytes(b"a newer one\n")
+    await files.keep()
+    assert len(told) == before + 2
+    assert (tmp_path / "crl.pem").read_bytes().endswith(b"a newer one\n")
     cloud.cloud.close()
 
 
