@@ -235,6 +235,62 @@ def test_an_expired_certificate_is_refused(world: World) -> None:
     assert not world.refused("box-1"), "it is the certificate and nothing else"
 
 
+def test_a_certificate_that_expires_silences_a_session_that_is_open(
+    world: World, client: Callable[..., Client]
+) -> None:
+    at_ms = world.cloud.world.at_ms
+    world.cloud.world.at_ms = now_ms() - 89 * DAY_MS  # it is good for a day from now
+    world.claimed("box-9")
+    world.cloud.world.at_ms = at_ms
+    asyncio.run(world.files.keep())
+    one, other = client("box-9"), client("box-1", as_client="beside-it")
+    deadline = time.monotonic() + WITHIN_S
+    while not one.say("pw/1/harbour-line/box-9/up", b"good"):
+        assert time.monotonic() < deadline, "the access list has the new device"
+    world.cloud.world.at_ms += DAY_MS + 60_000
+    try:
+        asyncio.run(world.files.keep())
+        while one.say("pw/1/harbour-line/box-9/up", b"expired"):
+            assert time.monotonic() < deadline
+            time.sleep(LOOK_S)
+        assert other.say(f"{MINE}/up", b"good"), "it is the certificate and nothing else"
+    finally:
+        world.cloud.world.at_ms = at_ms
+        asyncio.run(world.files.keep())
+
+
+async def test_who_expires_leaves_the_access_list_in_that_moment_and_comes_back_with_a_claim(tmp_path: Path) -> None:
+    cloud, told = ClaimCloud(tmp_path), list[int]()
+    cloud.cloud.spine.commit(drafts.amend, book_document(cloud.cloud.device))
+
+    async def reload() -> None:
+        told.append(1)
+
+    files = BrokerFiles(cloud.cloud.writer, cloud.authority, tmp_path, cloud.world, reload, cloud="cloud", health="")
+
+    async def listed_at(at_ms: int) -> bool:
+        cloud.world.at_ms = at_ms
+        await files.keep()
+        text = (tmp_path / "acl").read_text(encoding="ascii")
+        assert "container-1/up" in text, "who never claimed has a certificate of another authority"
+        return "box-1/up" in text
+
+    one = Claimant("box-1", seed=21)
+    code = await asyncio.to_thread(cloud.invite, "box-1", **ASSET)
+    await asyncio.to_thread(cloud.claimed, one, code)
+    (cert,) = cloud.cloud.writer.state.identities.of("box-1").certificates
+    assert await listed_at(cert.not_after_ms - 2)
+    assert await listed_at(cert.not_after_ms - 1)
+    before = len(told)
+    assert not await listed_at(cert.not_after_ms)
+    assert not await listed_at(cert.not_after_ms + 1)
+    assert len(told) == before + 1
+    code = await asyncio.to_thread(cloud.invite, "box-1")
+    await asyncio.to_thread(cloud.claimed, Claimant("box-1", seed=22), code)
+    assert await listed_at(cert.not_after_ms + 2)
+    cloud.cloud.close()
+
+
 def test_the_revocation_list_is_one(world: World) -> None:
     world.claimed("box-7")
     world.cloud.post("/devices/box-7/revocation", {"why": "lost"})

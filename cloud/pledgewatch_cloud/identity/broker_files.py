@@ -4,6 +4,10 @@ Whenever either changes it is written, by rename, and the broker is told to read
 signed anew every day, long before it ends. What cannot be written, or cannot be told, is tried again; until then the
 broker goes by what it has read, and nothing of a revoked device is taken by the cloud all the same.
 
+Mosquitto looks at a certificate once, when a connection begins. So whose last certificate has expired is in the access
+list no more, as if it was revoked, until it has claimed another. Who never claimed has a certificate of somebody else,
+of which nothing is known here.
+
 No fault of one thing keeps another from the broker: a user that the access list cannot have is left out and said once,
 a list of another authority that cannot be read is the one that was read last, and what is written is told.
 """
@@ -55,6 +59,7 @@ class BrokerFiles:
         self._listed: State | None = None  # what the revocation list was made of, and the access list
         self._spoken: State | None = None
         self._signed_ms = self._made_ms = 0
+        self._silent_from_ms: int | None = None
         self._is_told = True
         self._lists: dict[Path, bytes] = {}
         self._unread: list[Path] = []
@@ -111,6 +116,8 @@ class BrokerFiles:
             return True
         if was.identities is not state.identities and was.identities != state.identities:
             return True
+        if self._silent_from_ms is not None and now_ms >= self._silent_from_ms:
+            return True
         before, after = was.book.installations, state.book.installations
         return before is not after and before != after
 
@@ -125,8 +132,8 @@ class BrokerFiles:
         self._listed, self._signed_ms = state, now_ms
 
     def _write_access(self, state: State, now_ms: int) -> None:
-        barred = {one.device for one in state.identities.identities.values() if one.revoked_ms}
-        speaking = [one for key, one in state.book.installations.items() if key not in barred]
+        silent = state.identities.silent(now_ms)
+        speaking = [one for key, one in state.book.installations.items() if key not in silent]
         speaking, faults = told_apart(speaking, cloud=self._cloud, health=self._health)
         text = acl_of(speaking, cloud=self._cloud, health=self._health)
         replace(self._folder / ACL_NAME, text.encode())
@@ -134,6 +141,7 @@ class BrokerFiles:
             if one not in self._faults:
                 log.error("left out of the broker's access list: %s", one)
         self._spoken, self._made_ms, self._faults = state, now_ms, faults
+        self._silent_from_ms = state.identities.silent_from_ms(now_ms)
 
 
 def _read(path: Path) -> bytes | None:
