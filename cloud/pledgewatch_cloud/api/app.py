@@ -40,6 +40,7 @@ from pledgewatch_cloud.api import (
 from pledgewatch_cloud.api.access import Service, for_writers
 from pledgewatch_cloud.api.around import Around
 from pledgewatch_cloud.api.etags import Etags
+from pledgewatch_cloud.api.heads import Heads
 from pledgewatch_cloud.api.idempotency import Answers, Idempotency
 from pledgewatch_cloud.api.kept import Kept
 from pledgewatch_cloud.api.problems import PROBLEM, answer_problems
@@ -90,6 +91,7 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
     app.add_middleware(Kept, views=service.views)
     app.add_middleware(Etags)
     app.add_middleware(Around, service=service)
+    app.add_middleware(Heads)
     answer_problems(app)
     for module in _OPEN:  # first: /devices/identities is found before /devices/{device}, and is no device's name
         app.include_router(module.router)
