@@ -50,6 +50,7 @@ _NOUNS = (
     assets,
     audit,
     book,
+    care,
     clusters,
     console,
     dcsa,
@@ -66,11 +67,11 @@ _NOUNS = (
     quarantine,
     registry,
     stress,
-    care,  # the last: under /devices it has any name that no other route has
 )
 # What is handed in there, is handed in by senders, or signed by parties and devices, who show that they are by that
 # alone; and what anybody may know: whether the service is there, and what verifies a credential. Who logs in is not
-# known yet.
+# known yet. Routes of these that are for users (devices' identities are listed and invited there, too) ask for a user
+# themselves.
 _OPEN = (notices, epcis, stock, receipts, warehouses, identities, status, metrics, login)
 
 
@@ -92,7 +93,7 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
     app.add_middleware(Around, service=service)
     app.add_middleware(Heads)
     answer_problems(app)
-    for module in _OPEN:  # first: /devices/identities is no device
+    for module in _OPEN:  # first: /devices/identities is found before /devices/{device}, and is no device's name
         app.include_router(module.router)
     for module in _NOUNS:
         app.include_router(module.router, dependencies=[Depends(for_writers)])
