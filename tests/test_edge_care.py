@@ -1,9 +1,11 @@
 """Remote care on the device: who is obeyed, what may be set, what is tried and when it goes back."""
 
 import asyncio
+import dataclasses
 import json
 import logging
 import time
+import typing
 from pathlib import Path
 
 import pytest
@@ -329,6 +331,49 @@ def test_what_sounds_like_a_secret_is_left_out() -> None:
         "pin": "left out",
         "deep": [{"api_key": "left out", "n": 1}],
     }
+
+
+def test_of_a_configuration_is_told_what_is_listed_and_of_the_rest_the_names(tmp_path: Path) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Others:
+        login: str = "HUNTER2"
+        seeds: tuple[str, ...] = ("HUNTER2",)
+
+    more = 'identify_command = ["/bin/curl", "-H", "Authorization: Bearer HUNTER2"]'
+    file = configuration(tmp_path, more=more)
+    text = file.read_text(encoding="utf-8").replace('"127.0.0.1"', '"mqtt://user:HUNTER2@b/1@b.example/?q=HUNTER2"')
+    file.write_text(text, encoding="utf-8")
+    found = load(file)
+    named = dataclasses.make_dataclass("Named", ["broker", "care", "onewire", "others"])
+    told = acts.told_of(named(found.broker, found.care, found.onewire, Others()))
+    assert "HUNTER2" not in json.dumps(told)
+    assert told["others"] == {"login": "left out", "seeds": "left out"}
+    assert told["care"]["identify_command"] == ["/bin/curl", "left out", "left out"]
+    assert told["broker"]["host"] == "mqtt://left out@b.example/?left out"
+    assert told["onewire"]["probes"] == ["28-000000000001"]
+
+
+def test_what_is_told_of_each_key_was_decided() -> None:
+    left_out = {"device.pkcs11", "clock.simulated_start_ms", "clock.anchor_ms"}
+    hints = typing.get_type_hints(EdgeSettings)
+    rows = {row: next(one for one in (typing.get_args(hint) or (hint,))) for row, hint in hints.items()}
+    keys = {f"{row}.{field.name}" for row, kind in rows.items() for field in dataclasses.fields(kind)}
+    assert keys - {f"{row}.{key}" for row, some in acts.TOLD.items() for key in some} == left_out
+    assert keys >= {f"{row}.{key}" for row, some in acts.TOLD.items() for key in some}
+
+
+@pytest.mark.parametrize(
+    "key", ["key", "apikey", "api-key", "wifi_key", "authorization", "bearer", "pass", "puk", "otp"]
+)
+def test_deep_within_a_section_too_no_secret_is_told(key: str) -> None:
+    assert acts.without_secrets([{key: "HUNTER2"}]) == [{key: "left out"}]
+
+
+@pytest.mark.parametrize("letter", ["a", "\x00", "\u00e9", "\U0001f600"])
+def test_a_bundle_can_be_read_whatever_the_log_has(letter: str) -> None:
+    packed = acts.bundle({"spool": {}}, [letter * 1_000] * 300)
+    assert len(packed) <= RESULT_MAX
+    assert unpack_result(packed)["log"]
 
 
 async def test_a_range_that_is_gone_is_refused_with_the_reason(cared: Cared) -> None:
