@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 import logging
+import os
 import time
 import typing
 from pathlib import Path
@@ -17,7 +18,7 @@ from pledgewatch_edge.body import Measuring, StationBody
 from pledgewatch_edge.care import acts, overlay
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
-from pledgewatch_edge.care.care import CARE_KEY_FILE
+from pledgewatch_edge.care.care import CARE_KEY_FILE, QUEUE_MAX
 from pledgewatch_edge.care.ledger import IDS_MAX, LEDGER_FILE, STARTS_MAX, Ledger
 from pledgewatch_edge.config import CareSettings
 from pledgewatch_edge.recorder import Recorder
@@ -183,6 +184,50 @@ async def test_a_newer_version_ends_a_trial_and_goes_back_to_what_was_good(cared
     assert cared.start().settings.uplink.send_every_s == 0.0
 
 
+async def test_during_a_trial_what_was_good_is_tried_like_any_other(cared: Cared, tmp_path: Path) -> None:
+    await cared.hear(("settings", settings(4, SLOWER)))
+    cared.start()
+    answers = await cared.hear(("settings", settings(5, "")))
+    assert [(one.version, one.became) for one in answers] == [(4, REFUSED), (5, TAKEN)]
+    assert cared.care.changed.is_set()
+    found = ledger_module.read(tmp_path / "state")
+    assert (found.good.version, found.trial and found.trial.version) == (0, 5)
+    assert cared.start().settings.uplink.send_every_s == 0.0
+
+
+async def test_what_the_station_before_heard_proves_no_trial(cared: Cared, tmp_path: Path) -> None:
+    await cared.hear(("command", command(1)), ("settings", settings(4, SLOWER)))
+    cared.start()
+    assert DONE not in [one.became for one in await cared.hear(settle_s=0.2)]
+    found = ledger_module.read(tmp_path / "state")
+    assert (found.good.version, found.trial and found.trial.version) == (0, 4)
+    assert (4, DONE) in [(one.version, one.became) for one in await cared.hear(("command", command(2)))]
+
+
+async def test_more_commands_than_may_wait_are_refused(cared: Cared, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def report_now() -> str:
+        begun.set()
+        await may_end.wait()
+        return "readings 1 to 2"
+
+    monkeypatch.setattr(cared.body, "report_now", report_now)
+    running = asyncio.create_task(cared.care.run(cared.body))
+    hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}["command"]
+    assert await hear(command(1)) is None
+    await begun.wait()
+    for number in range(2, QUEUE_MAX + 2):
+        assert await hear(command(number)) is None
+    assert await hear(command(99)) == f"{QUEUE_MAX} commands wait already; send it again later"
+    may_end.set()
+    await until(lambda: len(cared.body.answers) == QUEUE_MAX + 2, "all to be answered")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    became = {one.id: one.became for one in cared.body.answers}
+    assert became == {**dict.fromkeys(range(1, QUEUE_MAX + 2), DONE), 99: REFUSED}
+
+
 async def test_what_no_station_was_run_with_is_proven_by_nothing(
     cared: Cared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +331,37 @@ async def test_it_shows_itself_by_a_command_and_refuses_without(tmp_path: Path) 
     ):
         with pytest.raises(RefusedError, match=words):
             await acts.identify(led, run, 1, tmp_path)
+
+
+async def test_a_command_that_shows_it_is_ended_when_the_time_is_over(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    shows = ("/bin/sh", "-c", f"echo $$ > {file}; exec sleep 30")
+    assert await acts.identify(None, shows, 0) == "shown by /bin/sh for 0 s"
+    process = int(file.read_text(encoding="ascii"))
+
+    def is_gone() -> bool:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    await until(is_gone, "the command to have ended")
+
+
+def test_a_ledger_is_on_the_disk_before_it_takes_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger_module.keep(tmp_path, Ledger(version=1))
+    flush, flushed = os.fsync, []
+
+    def noted(descriptor: int) -> None:
+        there = Path(f"/proc/self/fd/{descriptor}").readlink()
+        text = there.read_text(encoding="utf-8") if there.is_file() else ""
+        flushed.append((there.name, '"version": 2' in text, ledger_module.read(tmp_path).version))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    ledger_module.keep(tmp_path, Ledger(version=2))
+    assert flushed == [(f"{LEDGER_FILE}.new", True, 1), (tmp_path.name, False, 2)]
 
 
 def test_a_bundle_is_bounded_and_keeps_the_newest_lines() -> None:
