@@ -122,6 +122,10 @@ async def test_a_fix_is_a_sample_with_the_receivers_own_time(receiver: Receiver)
         first = asyncio.ensure_future(anext(samples))
         receiver.write(cycle(1))  # and silence: the cycle ends by itself
         sample = await asyncio.wait_for(first, 10)
+        assert clock.now()[1] is Clock.RTC, "one fix sets no clock"
+        for number in (2, 3):
+            receiver.write(cycle(number))
+            await asyncio.wait_for(anext(samples), 10)
     assert (sample.measured_at_ms, sample.clock) == (TIME_MS + 1_000, Clock.GPS)
     assert sample.cells == (
         Cell(Channel.LATITUDE_E7, 330_166_667),
@@ -133,7 +137,7 @@ async def test_a_fix_is_a_sample_with_the_receivers_own_time(receiver: Receiver)
         Cell(Channel.COURSE_CDEG, 9_000),
         Cell(Channel.ALTITUDE_MM, 12_300),
     )
-    assert clock.now() == (TIME_MS + 1_000, Clock.GPS)
+    assert clock.now() == (TIME_MS + 3_000, Clock.GPS)
 
 
 @pytest.mark.parametrize("silently", [False, True])
@@ -213,7 +217,13 @@ async def test_the_clock_is_told_when_the_fix_was_heard(receiver: Receiver) -> N
         passed_ms = 1_000
         receiver.write(cycle(2))
         await asyncio.wait_for(first, 10)
-        assert clock.now() == (TIME_MS + 2_000, Clock.GPS)
+        receiver.write(cycle(3))
+        await asyncio.wait_for(anext(samples), 10)
+        await asyncio.sleep(0.1)
+        passed_ms = 2_000
+        receiver.write(cycle(4))
+        await asyncio.wait_for(anext(samples), 10)
+        assert clock.now() == (TIME_MS + 4_000, Clock.GPS)
 
 
 async def test_a_receiver_without_a_fix_does_not_set_the_clock(receiver: Receiver) -> None:

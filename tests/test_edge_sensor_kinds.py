@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from contextlib import aclosing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pledgewatch_edge.sensors import channel_named
 from pledgewatch_edge.sensors.adxl345 import Adxl345Sensor, Adxl345Settings, shock_mg
 from pledgewatch_edge.sensors.contacts import ContactsSettings, GpiodLines, LineSettings
 from pledgewatch_edge.sensors.fix_sampler import FixSampler
-from pledgewatch_edge.sensors.gpsd import FIXES_BEFORE_TIME, GpsdSensor, GpsdSettings, fix_of, report_of
+from pledgewatch_edge.sensors.gpsd import GpsdSensor, GpsdSettings, fix_of, report_of
 from pledgewatch_edge.sensors.host import HostSensor, HostSettings
 from pledgewatch_edge.sensors.i2c import SmbusBus
 from pledgewatch_edge.sensors.modbus import MappedRegister, ModbusSettings
@@ -110,12 +111,67 @@ async def test_gpsd_sets_the_clock_from_the_third_whole_fix_on() -> None:
             clocks = []
             first = asyncio.ensure_future(anext(samples))
             await gpsd.watched()
-            for turn in range(FIXES_BEFORE_TIME + 1):
+            for turn in range(4):
                 gpsd.say(tpv(LATER_MS + turn * 1_000, 1.0, 2.0))
                 sample: Sample = await first if turn == 0 else await anext(samples)
                 assert (sample.measured_at_ms, sample.clock) == (LATER_MS + turn * 1_000, Clock.GPS)
                 clocks.append(ours.now()[1])
-    assert clocks == [Clock.UNSET] * (FIXES_BEFORE_TIME - 1) + [Clock.GPS] * 2
+    assert clocks == [Clock.UNSET, Clock.UNSET, Clock.GPS, Clock.GPS]
+
+
+async def test_gpsd_sets_no_clock_while_every_third_fix_is_in_two_dimensions() -> None:
+    ours = AgentClock(system_ms=lambda: 5, monotonic_ms=lambda: 0, is_synchronised=lambda: False)
+    async with asyncio.timeout(10), Gpsd() as gpsd:
+        sensor = GpsdSensor(GpsdSettings(port=gpsd.port), ours)
+        async with aclosing(sensor.samples()) as samples:
+            first = asyncio.ensure_future(anext(samples))
+            await gpsd.watched()
+            for turn in range(9):
+                gpsd.say(tpv(LATER_MS + turn * 1_000, 1.0, 2.0) | {"mode": 2 if turn % 3 == 2 else 3})
+                await (first if turn == 0 else anext(samples))
+                assert ours.now()[1] is Clock.UNSET
+
+
+WILD_MS = LATER_MS + 10 * 365 * 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "is_set"),
+    [
+        ([0, 1_000, 2_000], [False, False, True]),
+        ([0, 0, 0, 0, 1_000], [False, False, False, False, False]),  # one time, told again and again
+        ([WILD_MS, 0, 1_000, 2_000], [False, False, False, True]),
+        ([0, 1_000, WILD_MS, 2_000, 3_000, 4_000], [False, False, False, False, False, True]),
+        ([0, 1_000, 2_000, WILD_MS, 3_000], [False, False, True, True, True]),
+        ([0, None, 1_000, 2_000, 3_000], [False, False, False, False, True]),
+    ],
+)
+def test_one_wild_fix_sets_no_clock(told_ms: list[int | None], is_set: list[bool]) -> None:
+    passed_ms = 0
+    ours = AgentClock(system_ms=lambda: 5, monotonic_ms=lambda: passed_ms, is_synchronised=lambda: False)
+    sampler = FixSampler(ours, 0.0)
+    whole = fix_of(heard(tpv(LATER_MS, 33.7405, -118.2755)), {})
+    found = []
+    for one_ms in told_ms:
+        time_ms = one_ms if one_ms is None or one_ms == WILD_MS else LATER_MS + one_ms
+        sampler.take(replace(whole, time_ms=time_ms), passed_ms)
+        now_ms, by = ours.now()
+        found.append(by is Clock.GPS)
+        assert now_ms < LATER_MS + 86_400_000
+        passed_ms += 1_000
+    assert found == is_set
+
+
+def test_fixes_that_are_hours_apart_agree_where_as_much_has_passed() -> None:
+    passed_ms = 0
+    ours = AgentClock(system_ms=lambda: 5, monotonic_ms=lambda: passed_ms, is_synchronised=lambda: False)
+    sampler = FixSampler(ours, 0.0)
+    whole = fix_of(heard(tpv(LATER_MS, 33.7405, -118.2755)), {})
+    for turn in range(3):
+        assert ours.now()[1] is Clock.UNSET
+        passed_ms = turn * 6 * 3_600_000
+        sampler.take(replace(whole, time_ms=LATER_MS + passed_ms), None)
+    assert ours.now() == (LATER_MS + passed_ms, Clock.GPS)
 
 
 @pytest.mark.parametrize(
