@@ -308,6 +308,18 @@ class Spool:
                 ]
         return found[:limit]
 
+    def here(self, first: int, last: int) -> int:
+        """How many of readings first to last `read` would give; no file is read for it."""
+        with self._lock:
+            known = self._committed
+            telling = [one.last for one in self._segments if one.is_untold(known) and one.last in known]
+            return sum(first <= one <= last for one in telling) + sum(
+                _uncovered(max(first, low), min(last, high), known)
+                for segment in self._segments
+                if segment.head.first <= last and segment.last >= first
+                for low, high in segment.runs
+            )
+
     def checkpoints(self, first: int, last: int) -> list[Checkpoint]:
         """The checkpoints that travel with readings first to last: theirs, and a late one of the reading before."""
         found: list[Checkpoint] = []
