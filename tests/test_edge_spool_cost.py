@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from edge_support import DEVICE, new_spool, sample
 
-from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge import spool as spool_module
+from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
 from pledgewatch_edge.spool_file import _whole
-from pledgewatch_edge.spool_log import SEGMENT_READINGS
+from pledgewatch_edge.spool_log import SEGMENT_READINGS, Content, content_of
 from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.reading import Clock
 
@@ -66,3 +67,37 @@ def test_how_many_of_a_range_are_here_is_counted_without_reading_a_file(
         with monkeypatch.context() as patch:
             patch.setattr(Spool, "_content", None)
             assert [spool.here(first, last) for first, last in asked] == counted
+
+
+def test_a_backlog_with_alarms_in_it_is_read_once_a_segment_not_once_a_payload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+
+    def counted(data: bytes) -> Content:
+        reads.append(len(data))
+        return content_of(data)
+
+    with new_spool(tmp_path) as spool:
+        for _ in range(4):
+            single(spool, 1)
+            spool.append([sample(spool.head_sequence + 1)._replace(is_urgent=True)])
+        monkeypatch.setattr(spool_module, "content_of", counted)
+        after = 0
+        while rows := spool.read(after, 60):
+            spool.checkpoints(rows[0].sequence, rows[-1].sequence)
+            spool.read(after, 1, urgent=True)
+            after = rows[-1].sequence
+        assert after == spool.head_sequence
+        assert len(reads) <= 2 * 4
+
+
+def test_a_segment_that_changes_after_it_was_read_is_found_out(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        single(spool, 2)
+        assert spool.read(0, 1)
+        path = next((tmp_path / "spool").glob("*0001.log"))
+        data = path.read_bytes()
+        path.write_bytes(data[:1_000] + bytes([data[1_000] ^ 1]) + data[1_001:])
+        with pytest.raises(SpoolCorruptError, match="has changed"):
+            spool.read(0, 1)
