@@ -126,6 +126,19 @@ async def test_gpsd_that_is_none_is_left_and_asked_again(
     assert words in caplog.text
 
 
+async def test_a_gpsd_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AFTER_S", 0.1)
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AGAIN_S", 0.1)
+    async with Gpsd() as gpsd:
+        port = gpsd.port
+    async with asyncio.timeout(20), aclosing(GpsdSensor(GpsdSettings(port=port), clock()).samples()) as samples:
+        for _ in range(2):
+            sample = await anext(samples)
+            assert sample.measured_at_ms == NOW_MS
+            assert [cell.channel for cell in sample.cells] == [Channel.LATITUDE_E7, Channel.LONGITUDE_E7]
+            assert {(cell.value, cell.quality) for cell in sample.cells} == {(0, Quality.SENSOR_GONE)}
+
+
 async def test_of_several_devices_one_is_taken() -> None:
     async with asyncio.timeout(10), Gpsd() as gpsd:
         sensor = GpsdSensor(GpsdSettings(port=gpsd.port, device=DEVICE), clock())
