@@ -310,7 +310,7 @@ def test_who_asks_of_a_moment_is_not_answered_of_one_that_another_thread_asks_of
             )
 
     viewer = Viewer("lender-one", BANK, Role.LENDER)
-    scope = Racing(viewer, state.book, state.receipts, state.pledges, now_ms)
+    scope = Racing(viewer, state.book, state.receipts, state.pledges, now_ms, retired_ms={})
     assert BOX in scope.assets(now_ms)
     assert BOX not in scope.assets(before_ms)
     assert BOX in scope.assets(now_ms)

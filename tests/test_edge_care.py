@@ -3,13 +3,14 @@
 import asyncio
 import json
 import logging
+import time
 from pathlib import Path
 
 import pytest
 from caring import CARE_KEY, HOUR_MS, OTHER_KEY, Cared, command, configuration, settings
-from edge_support import TIME_MS, new_spool, samples, station
+from edge_support import TIME_MS, new_spool, samples, station, until
 
-from pledgewatch_edge.agent import load
+from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.body import Measuring, StationBody
 from pledgewatch_edge.care import acts, overlay
 from pledgewatch_edge.care import ledger as ledger_module
@@ -18,7 +19,9 @@ from pledgewatch_edge.care.care import CARE_KEY_FILE
 from pledgewatch_edge.care.ledger import IDS_MAX, LEDGER_FILE, STARTS_MAX, Ledger
 from pledgewatch_edge.config import CareSettings
 from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.sensors import sections
 from pledgewatch_edge.uplink import Uplink
+from pledgewatch_wire import afar
 from pledgewatch_wire.care import RESULT_MAX, Answer, Became, What, unpack_result
 from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.reading import Clock
@@ -178,6 +181,37 @@ async def test_a_newer_version_ends_a_trial_and_goes_back_to_what_was_good(cared
     assert cared.start().settings.uplink.send_every_s == 0.0
 
 
+async def test_what_no_station_was_run_with_is_proven_by_nothing(
+    cared: Cared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Newer settings come while the disk is slow to note the trial before them, and then the cloud is heard."""
+    await cared.hear(("settings", settings(1, SLOWER)))
+    cared.start()
+    keep, begun = ledger_module.keep, []
+
+    def slow(folder: Path, one: Ledger) -> None:
+        begun.append(one)
+        time.sleep(0.3)
+        keep(folder, one)
+
+    monkeypatch.setattr(ledger_module, "keep", slow)
+    running = asyncio.create_task(cared.care.run(cared.body))
+    await until(lambda: bool(begun), "a tick of the trial to be noted")
+    hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}["settings"]
+    newer = asyncio.create_task(hear(settings(2, "[broker]\nhost = 'nowhere.invalid'\n")))
+    await asyncio.sleep(0)
+    cared.body.words = 1
+    await newer
+    await asyncio.sleep(1.0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    found = ledger_module.read(tmp_path / "state")
+    assert found.good.version < 2
+    assert found.trial is not None
+    assert (found.trial.version, found.trial.starts) == (2, 0)
+    assert cared.care.changed.is_set()
+
+
 async def test_an_empty_overlay_brings_back_what_the_technician_wrote(cared: Cared) -> None:
     cared.body.words = 1
     for version, toml in ((1, SLOWER), (2, "")):
@@ -318,6 +352,10 @@ async def test_a_range_is_looked_for_in_the_spool(tmp_path: Path) -> None:
             ):
                 with pytest.raises(RefusedError, match=words):
                     await body.resend(*asked)
+
+
+def test_the_list_of_the_wire_has_all_sensors_of_the_agent() -> None:
+    assert sorted(afar.SENSORS) == sorted(sections(EdgeSettings))
 
 
 def test_the_overlay_wins_key_by_key(tmp_path: Path) -> None:
