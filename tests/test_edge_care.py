@@ -245,7 +245,7 @@ async def test_what_no_station_was_run_with_is_proven_by_nothing(
     running = asyncio.create_task(cared.care.run(cared.body))
     await until(lambda: bool(begun), "a tick of the trial to be noted")
     hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}["settings"]
-    newer = asyncio.create_task(hear(settings(2, "[broker]\nhost = 'nowhere.invalid'\n")))
+    newer = asyncio.ensure_future(hear(settings(2, "[broker]\nhost = 'nowhere.invalid'\n")))
     await asyncio.sleep(0)
     cared.body.words = 1
     await newer
