@@ -137,6 +137,26 @@ async def test_a_disk_that_refuses_for_a_while(tmp_path: Path, caplog: pytest.Lo
     assert said == ["spool disk lost", "spool disk back"]
 
 
+async def test_while_the_disk_refuses_an_alarm_takes_the_place_of_the_oldest_that_is_none(tmp_path: Path) -> None:
+    with disk(tmp_path) as spool:
+        spool.refuses = True
+        recorder = Recorder(spool, lambda: None, retry_s=0.01, waiting_max=5)
+        alarms = [sample(number)._replace(is_urgent=True) for number in range(21, 28)]
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            running = group.create_task(recorder.run())
+            for one in (*samples(6), *alarms[:3]):
+                await recorder.put(one)
+            await until(lambda: spool.tries >= 3 and spool.refused_total == 4, "three to have made room")
+            for one in alarms[3:]:  # more alarms than there is room for
+                await recorder.put(one)
+            await until(lambda: spool.refused_total == 8, "the memory to be full of alarms")
+            spool.refuses = False
+            await until(lambda: spool.head_sequence == 5, "the disk to be back")
+            await recorder.finish()
+            await running
+        assert [reading.cells[1].value for reading in spool.read(0, 100)] == list(range(21, 26))
+
+
 async def test_a_disk_that_refuses_to_the_end(tmp_path: Path) -> None:
     with disk(tmp_path) as spool:
         spool.refuses = True

@@ -79,6 +79,49 @@ def test_it_is_dated_back_and_says_how_far_off_that_may_be(tmp_path: Path) -> No
     assert waiting_in(tmp_path) == 0
 
 
+def test_what_no_payload_can_hold_spoils_nothing_that_waits(tmp_path: Path) -> None:
+    machine = Machine()
+    some = [machine.marked(1), machine.marked(2), machine.marked(3)]
+    some[1] = some[1]._replace(sample=some[1].sample._replace(cells=()))
+    undated = machine.undated(tmp_path)
+    assert undated.keep(some[1:2]) == 1
+    assert undated.keep(some) == 1
+    assert (undated.count, waiting_in(tmp_path)) == (2, 2)
+    machine.clock.set_by_fix(NOW_MS)
+    with new_spool(tmp_path) as spool:
+        undated.hand_over(spool)
+        assert numbers(spool) == [1, 3]
+
+
+def test_what_others_were_numbered_meanwhile_counts_for_none_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk refuses between two of its batches, and what is newer is numbered before it is called again."""
+    monkeypatch.setattr("pledgewatch_edge.undated.AT_ONCE", 2)
+    machine = Machine()
+    undated = machine.undated(tmp_path)
+    undated.keep([machine.marked(number) for number in range(1, 7)])
+    machine.clock.set_by_fix(NOW_MS)
+    with new_spool(tmp_path) as spool:
+        write, written = undated._write, list[bytes]()
+
+        def refusing(data: bytes) -> None:
+            if written:
+                raise OSError(5, "Input/output error")
+            written.append(data)
+            write(data)
+
+        monkeypatch.setattr(undated, "_write", refusing)
+        with pytest.raises(SpoolError):
+            undated.hand_over(spool)
+        spool.append([sample(number) for number in range(101, 106)])
+        monkeypatch.undo()
+        handed = undated.hand_over(spool)
+        assert handed is not None
+        assert handed.appended == Appended(4, 0)
+        assert numbers(spool) == [1, 2, *range(101, 106), 3, 4, 5, 6]
+
+
 def test_a_time_of_the_battery_is_more_doubtful(tmp_path: Path) -> None:
     machine = Machine()
     undated = machine.undated(tmp_path)

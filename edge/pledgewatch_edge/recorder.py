@@ -4,8 +4,8 @@ What is kept at all is sampling.py's to say. Sensors put samples into a short qu
 there and appends it in one write, so a slow flash card makes the batches larger and not the sensors late. A batch waits
 `hold_s` for more, unless something in it is urgent: each write costs the card a block, however little is in it. While
 the disk refuses, samples are kept in memory up to WAITING_MAX and the append is tried again; beyond that the newest is
-refused and counted. What is measured while the clock is not set goes to disk as well, but gets its number only with its
-date (undated.py).
+refused and counted, unless it is urgent: then the oldest that is not urgent makes room for it. What is measured while
+the clock is not set goes to disk as well, but gets its number only with its date (undated.py).
 """
 
 import asyncio
@@ -140,12 +140,17 @@ class Recorder:
     def _keep(self, sample: Sample | Marked | None) -> None:
         if sample is None:
             self._is_finishing = True
-        elif len(self._waiting) < self._waiting_max:
-            if not self._waiting:
-                self._held_since_s = time.monotonic()
-            self._waiting.append(sample)
-        else:
+            return
+        if len(self._waiting) >= self._waiting_max:
             self._spool.refuse(1)
+            routine = (place for place, one in enumerate(self._waiting) if not one.is_urgent)
+            oldest = next(routine, None) if sample.is_urgent else None
+            if oldest is None:
+                return
+            del self._waiting[oldest]
+        if not self._waiting:
+            self._held_since_s = time.monotonic()
+        self._waiting.append(sample)
 
     async def _write(self) -> None:
         try:
@@ -177,7 +182,7 @@ class Recorder:
         marked = [one for one in self._waiting if isinstance(one, Marked)]
         if self._undated is None or not marked:
             return
-        await asyncio.to_thread(self._undated.keep, marked)
+        self._spool.refuse(await asyncio.to_thread(self._undated.keep, marked))
         self._waiting = [one for one in self._waiting if isinstance(one, Sample)]
         self._disk.back()
         await self._hand_over()
@@ -193,7 +198,9 @@ class Recorder:
             told = Cell(Channel.THINNED_READINGS, self._spool.thinned_total)
             self._keep(Sample(newest.measured_at_ms, newest.clock, (told,), is_urgent=True))
         if appended.refused:
-            self._room.lost("the spool is full; the newest readings are refused and counted")
+            self._room.lost(
+                "the newest readings are refused and counted: the spool is full, or no payload can hold them"
+            )
         else:
             self._room.back()
         self._on_append()
