@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pledgewatch_edge.clock import (
+    BELIEVED_UNTIL_MS,
     DRIFT_PPM,
     HOLDOVER_MS,
     JUMP_SAID_EVERY_MS,
@@ -95,6 +96,23 @@ def test_a_time_that_was_heard_a_while_ago() -> None:
     machine.pass_ms(900)
     clock.set_by_fix(NOW_MS, heard_at)
     assert clock.now() == (NOW_MS + 900, Clock.GPS)
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "is_passed_over"),
+    [
+        (RELEASED_MS - 1, True),
+        (RELEASED_MS, False),
+        (BELIEVED_UNTIL_MS - 1, False),
+        (BELIEVED_UNTIL_MS, True),  # of a receiver whose weeks have rolled over the other way
+        (253_370_764_800_000, True),  # the year 9999
+        (-62_135_596_800_000, True),  # the year 1
+    ],
+)
+def test_a_time_that_cannot_be_is_passed_over(told_ms: int, *, is_passed_over: bool) -> None:
+    clock = Machine().clock()
+    clock.set_by_fix(told_ms)
+    assert clock.now() == ((NOW_MS, Clock.RTC) if is_passed_over else (told_ms, Clock.GPS))
 
 
 def test_a_receiver_whose_time_is_compressed() -> None:

@@ -14,12 +14,13 @@ from gpiod.line import Bias, Direction, Edge, Value
 from modbus_slave import Slave
 from sensor_worlds import NOW_MS, ContactsWorld, ModbusRtuWorld, begun, clock
 
-from pledgewatch_edge.clock import RELEASED_MS, AgentClock
+from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
 from pledgewatch_edge.fixes import FixKind, FixQuality
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import channel_named
 from pledgewatch_edge.sensors.adxl345 import Adxl345Sensor, Adxl345Settings, shock_mg
 from pledgewatch_edge.sensors.contacts import ContactsSettings, GpiodLines, LineSettings
+from pledgewatch_edge.sensors.fix_sampler import FixSampler
 from pledgewatch_edge.sensors.gpsd import FIXES_BEFORE_TIME, GpsdSensor, GpsdSettings, fix_of, report_of
 from pledgewatch_edge.sensors.host import HostSensor, HostSettings
 from pledgewatch_edge.sensors.i2c import SmbusBus
@@ -57,6 +58,8 @@ def heard(report: dict[str, Any]) -> Any:
         ({"status": 8}, FixKind.THREE, FixQuality.SIMULATED),
         ({"time": "yesterday"}, FixKind.THREE, FixQuality.NO_TIME),
         ({"time": "2026-01-01T12:00:00+02:00"}, FixKind.THREE, FixQuality.NO_TIME),
+        ({"time": "9999-11-27T08:00:00.000Z"}, FixKind.THREE, FixQuality.NO_TIME),
+        ({"time": "0001-11-27T08:00:00.000Z"}, FixKind.THREE, FixQuality.NO_TIME),
     ],
 )
 def test_a_fix_of_gpsd(members: dict[str, Any], kind: FixKind, quality: FixQuality) -> None:
@@ -68,6 +71,24 @@ def test_a_fix_of_gpsd(members: dict[str, Any], kind: FixKind, quality: FixQuali
         assert (fix.latitude_e7, fix.longitude_e7) == (None, None)
     if "time" not in members:
         assert fix.time_ms == LATER_MS
+
+
+def test_a_number_that_no_program_holds_is_not_said() -> None:
+    beyond = b"1e99999999999999999999"
+    line = json.dumps(tpv(LATER_MS, 33.7405, -118.2755)).encode("ascii").replace(b"33.7405", beyond)
+    assert beyond in line
+    fix = fix_of(report_of(line), report_of(b'{"uSat":8,"hdop":-%b}' % beyond))
+    assert (fix.latitude_e7, fix.longitude_e7, fix.hdop_centi) == (None, None, None)
+    assert (fix.fix, fix.quality, fix.time_ms) == (FixKind.NONE, FixQuality.NO_FIX, LATER_MS)
+
+
+def test_a_fix_of_decades_ahead_is_one_without_a_time() -> None:
+    ours = clock()
+    fix = fix_of(heard(tpv(BELIEVED_UNTIL_MS, 33.7405, -118.2755)), {})
+    (told,) = FixSampler(ours, 0.0).take(fix, None)
+    assert (told.measured_at_ms, told.clock) == (NOW_MS, Clock.NTP)
+    assert {one.quality for one in told.cells} == {Quality.NO_TIME}
+    assert ours.now() == (NOW_MS, Clock.NTP)
 
 
 def test_what_satellites_say_of_a_fix() -> None:

@@ -89,6 +89,36 @@ def test_damage_costs_the_frames_that_it_touches_and_no_others(noise: bytes, whi
     assert content_of(noise).frames == [], "bytes that were never stored are nothing"
 
 
+SOUND = sample(1)
+UNSOUND = {
+    "year 9999": SOUND._replace(measured_at_ms=253_370_764_800_000),
+    "year 1": SOUND._replace(measured_at_ms=-62_135_596_800_000),
+    "no whole time": SOUND._replace(measured_at_ms=1.5),  # type: ignore[arg-type]
+    "no clock": SOUND._replace(clock=9),
+    "no cells": SOUND._replace(cells=()),
+    "not ascending": SOUND._replace(cells=SOUND.cells[::-1]),
+    "a channel twice": SOUND._replace(cells=(SOUND.cells[0], SOUND.cells[0])),
+    "no channel": SOUND._replace(cells=(Cell(2**40, 1),)),
+    "below all channels": SOUND._replace(cells=(Cell(-1, 1),)),
+    "too large": SOUND._replace(cells=(Cell(Channel.TEMPERATURE_MC, 2**62),)),
+    "too small": SOUND._replace(cells=(Cell(Channel.TEMPERATURE_MC, -(2**62)),)),
+    "no whole value": SOUND._replace(cells=(Cell(Channel.TEMPERATURE_MC, 1.5),)),  # type: ignore[arg-type]
+    "no quality": SOUND._replace(cells=(Cell(Channel.TEMPERATURE_MC, 1, 999),)),
+    "a value where there is none": SOUND._replace(cells=(Cell(Channel.TEMPERATURE_MC, 1, NO_VALUE_FROM),)),
+}
+
+
+@pytest.mark.parametrize("why", UNSOUND)
+def test_what_no_payload_can_hold_is_refused_and_spoils_nothing(why: str, tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        assert spool.append([*samples(5), UNSOUND[why], *samples(5, 6)]) == Appended(10, 1)
+        assert spool.append([UNSOUND[why]._replace(is_urgent=True)]) == Appended(0, 1)
+        assert [one.cells[1].value for one in spool.read(0, 100)] == [*range(1, 11)]
+        assert spool.refused_total == 2
+    with new_spool(tmp_path) as spool:
+        assert (spool.epoch, spool.spooled) == (1, 10)
+
+
 def test_numbers_chain_and_checkpoints(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         assert (spool.epoch, spool.head_sequence, spool.spooled) == (1, 0, 0)

@@ -79,6 +79,20 @@ def test_it_is_dated_back_and_says_how_far_off_that_may_be(tmp_path: Path) -> No
     assert waiting_in(tmp_path) == 0
 
 
+def test_what_no_payload_can_hold_spoils_nothing_that_waits(tmp_path: Path) -> None:
+    machine = Machine()
+    some = [machine.marked(1), machine.marked(2), machine.marked(3)]
+    some[1] = some[1]._replace(sample=some[1].sample._replace(cells=()))
+    undated = machine.undated(tmp_path)
+    assert undated.keep(some[1:2]) == 1
+    assert undated.keep(some) == 1
+    assert (undated.count, waiting_in(tmp_path)) == (2, 2)
+    machine.clock.set_by_fix(NOW_MS)
+    with new_spool(tmp_path) as spool:
+        undated.hand_over(spool)
+        assert numbers(spool) == [1, 3]
+
+
 def test_a_time_of_the_battery_is_more_doubtful(tmp_path: Path) -> None:
     machine = Machine()
     undated = machine.undated(tmp_path)

@@ -28,6 +28,7 @@ from typing import Final, NamedTuple
 from pledgewatch_wire.reading import Clock
 
 RELEASED_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z, before this program was ever built
+BELIEVED_UNTIL_MS: Final = RELEASED_MS + 1_024 * 7 * 86_400_000  # 2045: a week count rolled over leads beyond it
 HOLDOVER_MS: Final = 24 * 3_600_000
 STEP_MS: Final = 10_000
 JUMP_SAID_EVERY_MS: Final = 3_600_000
@@ -142,8 +143,11 @@ class AgentClock:
     def set_by_fix(self, time_ms: int, heard_at: int | None = None) -> None:
         """Hear a receiver's time (Unix milliseconds UTC), as of a `mark`, or just now where it is None.
 
-        Give only times of a fix that has a position.
+        Give only times of a fix that has a position. One of before this program was released, or of BELIEVED_UNTIL_MS
+        or later, is a receiver's week count that has rolled over, or nonsense, and is passed over.
         """
+        if not RELEASED_MS <= time_ms < BELIEVED_UNTIL_MS:
+            return
         monotonic_ms = self._monotonic_ms()
         was_set = self._offset_ms is not None
         self._offset_ms = time_ms - (monotonic_ms if heard_at is None else heard_at)

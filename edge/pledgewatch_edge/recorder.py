@@ -182,7 +182,7 @@ class Recorder:
         marked = [one for one in self._waiting if isinstance(one, Marked)]
         if self._undated is None or not marked:
             return
-        await asyncio.to_thread(self._undated.keep, marked)
+        self._spool.refuse(await asyncio.to_thread(self._undated.keep, marked))
         self._waiting = [one for one in self._waiting if isinstance(one, Sample)]
         self._disk.back()
         await self._hand_over()
@@ -198,7 +198,9 @@ class Recorder:
             told = Cell(Channel.THINNED_READINGS, self._spool.thinned_total)
             self._keep(Sample(newest.measured_at_ms, newest.clock, (told,), is_urgent=True))
         if appended.refused:
-            self._room.lost("the spool is full; the newest readings are refused and counted")
+            self._room.lost(
+                "the newest readings are refused and counted: the spool is full, or no payload can hold them"
+            )
         else:
             self._room.back()
         self._on_append()

@@ -5,8 +5,10 @@ The spool gives the number in the transaction that stores the reading, so a numb
 
 from typing import Final, NamedTuple
 
-from pledgewatch_wire.reading import Cell, Channel
+from pledgewatch_wire.codec import LAST_CLOCK, MAX_TIME_MS, MIN_TIME_MS, VALUE_LIMIT
+from pledgewatch_wire.reading import KNOWN_CHANNELS_MASK, NO_VALUE_FROM, Cell, Channel
 
+_LAST_CHANNEL: Final = max(Channel)
 FIX_CHANNELS: Final = frozenset(
     {
         Channel.LATITUDE_E7,
@@ -32,3 +34,24 @@ class Sample(NamedTuple):
     clock: int
     cells: tuple[Cell, ...]
     is_urgent: bool = False
+
+
+def is_sound(sample: Sample) -> bool:
+    """Whether a sample is what a payload can hold (pledgewatch_wire.codec): what is not could be written, and then not
+    read any more, with all that stands in its frame."""
+    if not _is_whole(sample.measured_at_ms, MIN_TIME_MS, MAX_TIME_MS) or not _is_whole(sample.clock, 0, LAST_CLOCK):
+        return False
+    before = -1
+    for channel, value, quality in sample.cells:
+        if not _is_whole(channel, before + 1, _LAST_CHANNEL) or not 1 << channel & KNOWN_CHANNELS_MASK:
+            return False
+        if not _is_whole(value, 1 - VALUE_LIMIT, VALUE_LIMIT - 1) or not _is_whole(quality, 0, 255):
+            return False
+        if quality >= NO_VALUE_FROM and value != 0:
+            return False
+        before = channel
+    return before >= 0
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and least <= value <= most

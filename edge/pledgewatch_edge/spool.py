@@ -40,7 +40,7 @@ from typing import Final, NamedTuple, NoReturn, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import Tally, flush_folder
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool_log import (
     SEGMENT_BYTES,
     SEGMENT_READINGS,
@@ -269,12 +269,14 @@ class Spool:
         """Number, store and chain a batch in one write. On return it is on the disk.
 
         Where there is no room for it, old readings are thinned first; where that is not enough, the urgent samples are
-        kept and the others refused.
+        kept and the others refused. A sample that no payload can hold is refused whatever room there is: one such
+        would make a whole frame unreadable.
         """
         with self._lock:
             thinned = self._make_room()
             limit = self._limits.bytes_max
-            kept = samples if self._bytes < limit else [one for one in samples if one.is_urgent]
+            has_room = self._bytes < limit
+            kept = [one for one in samples if (has_room or one.is_urgent) and is_sound(one)]
             if self._bytes >= URGENT_RESERVE * limit:
                 kept = []
             if kept:

@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.identity import flush_folder
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool import Appended, Spool, SpoolError
 from pledgewatch_edge.spool_log import Frame, Kind, content_of, frame, write_durably
 from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
@@ -110,8 +110,14 @@ class Undated:
         is_over = self._count >= self._readings_max or self._clock.mark() - self._since >= self._wait_ms
         return self._is_of_another_boot or is_over or self._clock.now()[1] is not Clock.UNSET
 
-    def keep(self, some: Sequence[Marked]) -> None:
-        """Store samples. On return they are on the disk; what waited since another boot must have been handed over."""
+    def keep(self, some: Sequence[Marked]) -> int:
+        """Store samples. On return they are on the disk; what waited since another boot must have been handed over.
+
+        Tells how many were left out because no payload can hold them.
+        """
+        given, some = len(some), [one for one in some if is_sound(one.sample)]
+        if not some:
+            return given
         data = b"" if self._end else frame(Kind.BOOT, self._boot.encode())
         for is_urgent, group in groupby(some, lambda one: one.is_urgent):
             while part := list(islice(group, _FRAME_READINGS)):
@@ -121,6 +127,7 @@ class Undated:
         if not self._count:
             self._since = some[0].marked_at
         self._count += len(some)
+        return given - len(some)
 
     def hand_over(self, spool: Spool) -> Handed | None:
         """Number and store everything that waits, and forget it here; None where all of it had been numbered."""

@@ -1,17 +1,19 @@
 """Fixes as samples, whoever has heard them: a serial receiver, or gpsd.
 
 The receiver's own time is the time of the sample (clock GPS), and a fix with a position also sets the agent's clock. A
-fix without a time is stamped by the agent's clock and marked NO_TIME. A receiver without a position may still tell a
-time, from a small clock of its own; before this program was released it is believed no more than a computer's.
+fix without a time, or with one decades ahead (clock.py), is stamped by the agent's clock and marked NO_TIME. A receiver
+without a position may still tell a time, from a small clock of its own; before this program was released it is believed
+no more than a computer's.
 
 What is wrong with a fix is marked where it matters: a position that is not there holds 0 and NO_FIX, and what the
 receiver says of itself (satellites, HDOP, dimensions) stays good then. A channel that the receiver does not report is
 left out.
 """
 
+from dataclasses import replace
 from typing import Final
 
-from pledgewatch_edge.clock import RELEASED_MS, AgentClock
+from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
 from pledgewatch_edge.fixes import Fix
 from pledgewatch_edge.sample import Sample
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
@@ -71,12 +73,12 @@ class FixSampler:
         """The sample of a fix, if one is due. A fix that can be believed sets the agent's clock, as of the clock's mark
         `heard_at`.
 
-        A date from before this program was made is a receiver's week count that has rolled over: other sensors must not
-        be dated by it.
+        A date that the clock passes over (clock.py) dates no other sensor either; one so far ahead is no time.
         """
-        is_of_now = fix.time_ms is not None and fix.time_ms >= RELEASED_MS
+        if fix.time_ms is not None and fix.time_ms >= BELIEVED_UNTIL_MS:
+            fix = replace(fix, time_ms=None)
         is_believed = is_of_use_as_time and has_position(fix) and quality_of(fix) not in _UNTRUE
-        if fix.time_ms is not None and is_of_now and is_believed:
+        if fix.time_ms is not None and is_believed:
             self._clock.set_by_fix(fix.time_ms, heard_at)
         sample = self._sample(fix)
         return [sample] if self._is_due(sample.measured_at_ms) else []

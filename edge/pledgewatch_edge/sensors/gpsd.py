@@ -29,6 +29,7 @@ from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sensors import SensorSettings
 from pledgewatch_edge.sensors.fix_sampler import FixSampler
+from pledgewatch_wire.codec import MAX_TIME_MS, MIN_TIME_MS
 from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI, Channel
 
 LINE_MAX_BYTES: Final = 65_536  # a SKY of every constellation has ten thousand
@@ -126,19 +127,28 @@ def _scaled(report: Mapping[str, Any], name: str, scale: int, most: int) -> int 
 
 
 def _time_ms(text: object) -> int | None:
-    """Unix milliseconds of ISO 8601 in UTC, which is what gpsd writes."""
+    """Unix milliseconds of ISO 8601 in UTC, which is what gpsd writes; None too where no payload can hold it."""
     if not isinstance(text, str) or not text.endswith("Z"):
         return None
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return round((found - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1_000)
+    time_ms = round((found - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1_000)
+    return time_ms if MIN_TIME_MS <= time_ms <= MAX_TIME_MS else None
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return None
 
 
 def report_of(line: bytes) -> Mapping[str, Any]:
-    """The object of a line. Raises ValueError where it is none. Numbers keep their decimal digits."""
-    found = json.loads(line, parse_float=Decimal, parse_constant=lambda _: None)
+    """The object of a line. Raises ValueError where it is none. Numbers keep their decimal digits; one that is none, or
+    beyond what Decimal holds, is None."""
+    found = json.loads(line, parse_float=_number, parse_constant=lambda _: None)
     if not isinstance(found, dict):
         raise ValueError("a report is an object")  # noqa: TRY004 - it is the line that is wrong
     return found
