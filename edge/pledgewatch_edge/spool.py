@@ -13,10 +13,10 @@ folder from an older copy) and numbers were given twice: what the cloud has unde
 is let go, and the spool stops and begins a new epoch when it is opened again.
 
 The spool is bounded, in bytes and in time. At either bound the oldest segments are *thinned*, by a rule that anybody
-can check: of the readings that are not urgent the first of each `thin_to_s` is kept, and where that is not enough the
-first of each SECOND_TURN times as long; what is older than it may be goes whole. Urgent readings and the last of each
-segment always stay. How old a segment is, is held against the middle of the newest moments, so that one wrong moment
-ages nothing, and by clocks that were set alone.
+can check: of the readings that are not urgent the first of each `thin_to_s` is kept of each set of channels, and where
+that is not enough the first of each SECOND_TURN times as long; what is older than it may be goes whole. Urgent readings
+and the last of each segment always stay. How old a segment is, is held against the middle of the newest moments, so
+that one wrong moment ages nothing, and by clocks that were set alone.
 
 What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
 segment, so the cloud knows what will not come. Where nothing is left to be thinned, the newest reading that is not
@@ -535,7 +535,7 @@ class Spool:
         before = thinned_in(frames)
         running, leaves = segment.head.chain_hash, []
         kept: list[tuple[Reading, bool]] = []
-        bucket = None
+        buckets: dict[int, int | None] = {}  # of each set of channels: no sensor's readings push out another's
         count = 0
         for run in runs_in(frames):
             for reading in self._payload(run).readings:
@@ -543,12 +543,14 @@ class Spool:
                 leaf = chain.leaf(reading)
                 running = chain.extend(running, leaf)
                 of_bucket = None if keep_every_ms is None else reading.measured_at_ms // keep_every_ms
-                is_first = keep_every_ms is not None and not run.is_urgent and of_bucket != bucket
+                is_first = (
+                    keep_every_ms is not None and not run.is_urgent and of_bucket != buckets.get(reading.channels)
+                )
                 if run.is_urgent or is_first or reading.sequence == segment.last:
                     kept.append((reading, run.is_urgent))
                     leaves.append(leaf)
                 if is_first:
-                    bucket = of_bucket
+                    buckets[reading.channels] = of_bucket
         segment.turns = turn
         if len(kept) == count or len(kept) > MAX_READINGS:  # more than one declaration can name
             return 0
