@@ -17,6 +17,7 @@ from pledgewatch_edge import __main__ as edge_main
 from pledgewatch_edge.agent import load, station_of
 from pledgewatch_edge.identity import StateError, load_or_create_key, sole_use
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.spool import SpoolCorruptError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import Station, keep_running, run_station
@@ -224,23 +225,30 @@ async def test_of_a_calm_probe_the_first_is_kept_and_again_the_first_after_a_sta
         assert head_of(tmp_path / "state") == start
 
 
-class Faulty:
-    """A sensor with a broken invariant."""
+class Once:
+    """A sensor that measures once."""
 
-    name = "faulty"
+    name = "once"
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         yield sample(1)
+        await asyncio.Event().wait()
+
+
+class Faulty(Sampler):
+    """A sampler with a broken invariant."""
+
+    def take(self, sample: Sample) -> Sample | None:
         raise ZeroDivisionError("of all things")
 
 
 async def test_a_task_that_dies_takes_the_station_down(tmp_path: Path) -> None:
     settings = station(tmp_path / "state", 1)
     with pytest.raises(ExceptionGroup) as caught:
-        await asyncio.wait_for(run_station(settings, [Faulty()], asyncio.Event()), 10)
+        await asyncio.wait_for(run_station(settings, [Once()], asyncio.Event(), sampler=Faulty()), 10)
     assert caught.value.subgroup(ZeroDivisionError) is not None
     with pytest.raises(ExceptionGroup):  # and leaves nothing locked
-        await asyncio.wait_for(run_station(settings, [Faulty()], asyncio.Event()), 10)
+        await asyncio.wait_for(run_station(settings, [Once()], asyncio.Event(), sampler=Faulty()), 10)
 
 
 async def test_a_state_folder_that_cannot_be_used(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import RuleSettings, SamplingSettings
 from pledgewatch_edge.spool import Appended, Limits, Spool, SpoolError
+from pledgewatch_wire.codec import MAX_TIME_MS
+from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 
 class Disk(Spool):
@@ -116,6 +118,86 @@ async def test_what_is_asked_for_is_kept_whatever_the_sampler_says_and_held_no_l
         await recorder.finish()
         await running
         assert spool.head_sequence == 2
+
+
+class Weak:
+    """A sensor that gives one sample and then raises, or ends, some times; then it measures on."""
+
+    name = "weak"
+
+    def __init__(self, error: Exception | None) -> None:
+        self._error = error
+        self.begun = 0
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        self.begun += 1
+        yield sample(self.begun)
+        if self.begun > 2:
+            await asyncio.Event().wait()
+        if self._error is not None:
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(RuntimeError("the bus"), "RuntimeError: the bus"), (None, "it has ended")]
+)
+async def test_a_sensor_that_raises_or_ends_is_begun_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Exception | None, reason: str
+) -> None:
+    with new_spool(tmp_path) as spool:
+        recorder = Recorder(spool, lambda: None, begin_again_s=0.01)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(recorder.run())
+            measuring = group.create_task(recorder.record(Weak(error)))
+            await until(lambda: spool.head_sequence == 3, "it to measure again")
+            measuring.cancel()
+            await recorder.finish()
+            await running
+    said = [one.getMessage() for one in caplog.records]
+    assert said == [f"sensor weak lost reason={reason!r}"]
+
+
+HALF: int = 1.5  # type: ignore[assignment]  # what nobody's type checker has seen
+FAULTS = {
+    "no cells": sample(1)._replace(cells=()),
+    "a fraction": sample(1)._replace(cells=(Cell(Channel.TEMPERATURE_MC, HALF),)),
+    "too large": sample(1)._replace(cells=(Cell(Channel.TEMPERATURE_MC, 2**70),)),
+    "a value of nothing": sample(1)._replace(cells=(Cell(Channel.TEMPERATURE_MC, 1, Quality.SENSOR_GONE),)),
+    "a quality that is none": sample(1)._replace(cells=(Cell(Channel.TEMPERATURE_MC, 1, 256),)),
+    "a channel twice": sample(1)._replace(cells=(Cell(Channel.TEMPERATURE_MC, 1),) * 2),
+    "a channel that is none": sample(1)._replace(cells=(Cell(max(Channel) + 1, 1),)),
+    "no cell": sample(1)._replace(cells=(None,)),  # type: ignore[arg-type]
+    "too late": sample(1)._replace(measured_at_ms=MAX_TIME_MS + 1),
+    "too early": sample(1)._replace(measured_at_ms=-1),
+    "a clock that is none": sample(1)._replace(clock=max(Clock) + 1),
+}
+
+
+@pytest.mark.parametrize("bad", FAULTS.values(), ids=FAULTS)
+async def test_what_cannot_be_stored_is_refused_and_its_sensor_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: Sample
+) -> None:
+    class Odd(Counter):
+        async def samples(self) -> AsyncGenerator[Sample, None]:
+            for one in (sample(1), bad, bad, sample(2)):
+                yield one
+            await asyncio.Event().wait()
+
+    caplog.set_level("INFO")
+    with new_spool(tmp_path) as spool:
+        recorder = Recorder(spool, lambda: None)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(recorder.run())
+            measuring = group.create_task(recorder.record(Odd(0)))
+            await until(lambda: spool.head_sequence == 2, "both that are sound")
+            measuring.cancel()
+            await recorder.finish()
+            await running
+        assert spool.refused_total == 2
+        assert [one.cells[1].value for one in spool.read(0, 9)] == [1, 2]
+    lost, back = (one.getMessage() for one in caplog.records if "sense" in one.getMessage())
+    assert "no payload can hold Sample(" in lost
+    assert back.endswith("back")
 
 
 async def test_a_disk_that_refuses_for_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import threading
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
@@ -202,6 +203,19 @@ async def test_gpsd_that_is_none_is_left_and_asked_again(
     assert words in caplog.text
 
 
+async def test_a_gpsd_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AFTER_S", 0.1)
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AGAIN_S", 0.1)
+    async with Gpsd() as gpsd:
+        port = gpsd.port
+    async with asyncio.timeout(20), aclosing(GpsdSensor(GpsdSettings(port=port), clock()).samples()) as samples:
+        for _ in range(2):
+            sample = await anext(samples)
+            assert sample.measured_at_ms == NOW_MS
+            assert [cell.channel for cell in sample.cells] == [Channel.LATITUDE_E7, Channel.LONGITUDE_E7]
+            assert {(cell.value, cell.quality) for cell in sample.cells} == {(0, Quality.SENSOR_GONE)}
+
+
 async def test_of_several_devices_one_is_taken() -> None:
     async with asyncio.timeout(10), Gpsd() as gpsd:
         sensor = GpsdSensor(GpsdSettings(port=gpsd.port, device=DEVICE), clock())
@@ -289,6 +303,50 @@ async def test_another_chip_at_the_address_is_no_accelerometer(
     async with asyncio.timeout(10), aclosing(sensor.samples()) as samples:
         assert (await anext(samples)).cells == (Cell(Channel.SHOCK_MG, 0, Quality.SENSOR_GONE),)
     assert "is no ADXL345: it calls itself 0x33" in caplog.text
+
+
+class HungBus:
+    """A bus whose transfers do not return before `may_end`."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self.closed = 0
+
+    def write(self, address: int, data: bytes) -> None:
+        self.may_end.wait(30)
+        raise OSError("no answer")
+
+    def read(self, address: int, length: int) -> bytes:
+        raise AssertionError("nothing was written")
+
+    def ask(self, address: int, data: bytes, length: int) -> bytes:
+        self.may_end.wait(30)
+        raise OSError("no answer")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize("kind", ["sht3x", "adxl345"])
+async def test_an_i2c_bus_that_hangs_is_told_and_not_closed_under_the_call(
+    kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(f"pledgewatch_edge.sensors.{kind}.ANSWER_S", 0.2)
+    bus = HungBus()
+    sensor: Sht3xSensor | Adxl345Sensor
+    if kind == "sht3x":
+        sensor = Sht3xSensor(Sht3xSettings(interval_s=0.25), clock(), lambda: bus)
+    else:
+        sensor = Adxl345Sensor(Adxl345Settings(interval_s=0.25), clock(), lambda: bus)
+    for _ in range(2):
+        async with asyncio.timeout(10), aclosing(sensor.samples()) as samples:
+            assert {cell.quality for cell in (await anext(samples)).cells} == {Quality.SENSOR_GONE}
+        assert bus.closed == 0
+    assert caplog.text.count("lost reason='does not answer'") == 1
+    (thread,) = [one for one in threading.enumerate() if one.name == kind]
+    bus.may_end.set()
+    await asyncio.to_thread(thread.join, 10)
+    assert bus.closed == 1
 
 
 async def test_a_door_that_was_opened_and_closed_was_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

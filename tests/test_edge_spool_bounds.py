@@ -109,6 +109,22 @@ def test_at_the_bound_old_readings_are_thinned_by_the_rule(tmp_path: Path) -> No
         assert SECOND_TURN == 24
 
 
+def test_each_sensor_keeps_the_first_of_each_hour(tmp_path: Path) -> None:
+    with new_spool(tmp_path, Limits(65_536 + 16_000, 60, 1e9)) as spool:
+        for start in range(0, 2_048, 32):
+            batch: list[Sample] = []
+            for one in measured(32, start, step_ms=MINUTE_MS):
+                later = one._replace(measured_at_ms=one.measured_at_ms + 1_000, cells=one.cells[2:])
+                batch += [one._replace(cells=one.cells[:2]), later]
+            spool.append(batch)
+        assert_declared_truly(spool, tmp_path)
+        (first, *_) = declared(spool)
+        left = [one for one in all_of(spool) if one.sequence <= first.last]
+        for channel in (Channel.LATITUDE_E7, Channel.TEMPERATURE_MC):
+            hours = {one.measured_at_ms // 3_600_000 for one in left if one.cell(channel) is not None}
+            assert len(hours) == SEGMENT_READINGS // 120 + 1, f"{channel.name}: each hour that the segment touches"
+
+
 def test_where_nothing_is_left_to_be_thinned_the_newest_is_refused_and_what_is_urgent_is_kept(tmp_path: Path) -> None:
     with new_spool(tmp_path, Limits(20_000, 60, 1e9)) as spool:
         for _ in range(4):

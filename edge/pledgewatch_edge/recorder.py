@@ -6,17 +6,20 @@ there and appends it in one write, so a slow flash card makes the batches larger
 the disk refuses, samples are kept in memory up to WAITING_MAX and the append is tried again; beyond that the newest is
 refused and counted, unless it is urgent: then the oldest that is not urgent makes room for it. What is measured while
 the clock is not set goes to disk as well, but gets its number only with its date (undated.py).
+
+A sensor may be another package's. One that raises or ends is begun again, later each time it does; a sample that cannot
+be stored is refused, counted and said. Neither ends the others.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final
 
 from pledgewatch_edge.logs import World
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.spool import Appended, Spool, SpoolError
@@ -25,6 +28,8 @@ from pledgewatch_wire.reading import Cell, Channel, Clock
 
 QUEUE_MAX: Final = 1_024
 WAITING_MAX: Final = 10_000
+BEGIN_AGAIN_S: Final = 1.0
+_PATIENCE: Final = 64  # times BEGIN_AGAIN_S is the longest wait, and for so long must one go well
 _TICK_S: Final = 1.0
 log = logging.getLogger(__name__)
 
@@ -46,6 +51,7 @@ class Recorder:
         hold_s: float = 0.0,
         waiting_max: int = WAITING_MAX,
         undated: Undated | None = None,
+        begin_again_s: float = BEGIN_AGAIN_S,
     ) -> None:
         self._spool = spool
         self._on_append = on_append
@@ -55,6 +61,7 @@ class Recorder:
         self._held_since_s = 0.0
         self._waiting_max = waiting_max
         self._undated = undated
+        self._begin_again_s = begin_again_s
         self._queue: asyncio.Queue[Sample | Marked | None] = asyncio.Queue(QUEUE_MAX)
         self._waiting: list[Sample | Marked] = []
         self._is_finishing = False
@@ -74,7 +81,7 @@ class Recorder:
 
     async def record(self, sensor: Sensor) -> None:
         """Hand over what is kept of a sensor's samples, for ever."""
-        async with contextlib.aclosing(sensor.samples()) as samples:
+        async with contextlib.aclosing(self._samples(sensor)) as samples:
             async for sample in samples:
                 kept = self._sampler.take(sample)
                 if sensor.name in self._asked:
@@ -84,6 +91,31 @@ class Recorder:
                     await self.put(kept)
                 self.given.add(sensor.name)
                 self.news.set()
+
+    async def _samples(self, sensor: Sensor) -> AsyncGenerator[Sample, None]:
+        """A sensor's samples that can be stored, for ever, whatever becomes of the sensor."""
+        life, sense = World(log, f"sensor {sensor.name}"), World(log, f"sense of sensor {sensor.name}")
+        wait_s, longest_s = self._begin_again_s, _PATIENCE * self._begin_again_s
+        while True:
+            begun_s = time.monotonic()
+            try:
+                async with contextlib.aclosing(sensor.samples()) as samples:
+                    async for sample in samples:
+                        if time.monotonic() - begun_s > longest_s:
+                            life.back()
+                            wait_s = self._begin_again_s
+                        if not is_sound(sample):
+                            sense.lost(f"no payload can hold {sample!r}")
+                            self._spool.refuse(1)
+                            continue
+                        sense.back()
+                        yield sample
+                ended = "it has ended"
+            except Exception as error:  # noqa: BLE001 - what another package does when it measures is its own affair
+                ended = f"{type(error).__name__}: {error}"
+            life.lost(ended)
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, longest_s)
 
     def ask(self, sensors: Iterable[str]) -> None:
         """Keep the next sample of each of these whole, whatever the sampler would keep of it."""

@@ -38,11 +38,17 @@ class Sample(NamedTuple):
 
 def is_sound(sample: Sample) -> bool:
     """Whether a sample is what a payload can hold (pledgewatch_wire.codec): what is not could be written, and then not
-    read any more, with all that stands in its frame."""
-    if not _is_whole(sample.measured_at_ms, MIN_TIME_MS, MAX_TIME_MS) or not _is_whole(sample.clock, 0, LAST_CLOCK):
+    read any more, with all that stands in its frame. A sensor of another package may hand on anything."""
+    try:
+        moment, clock, cells, _ = sample
+        return _is_whole(moment, MIN_TIME_MS, MAX_TIME_MS) and _is_whole(clock, 0, LAST_CLOCK) and _are_sound(cells)
+    except (TypeError, ValueError):  # it has not the shape of one
         return False
+
+
+def _are_sound(cells: tuple[Cell, ...]) -> bool:
     before = -1
-    for channel, value, quality in sample.cells:
+    for channel, value, quality in cells:
         if not _is_whole(channel, before + 1, _LAST_CHANNEL) or not 1 << channel & KNOWN_CHANNELS_MASK:
             return False
         if not _is_whole(value, 1 - VALUE_LIMIT, VALUE_LIMIT - 1) or not _is_whole(quality, 0, 255):

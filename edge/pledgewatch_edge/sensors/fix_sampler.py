@@ -11,18 +11,27 @@ believed no more than a computer's.
 What is wrong with a fix is marked where it matters: a position that is not there holds 0 and NO_FIX, and what the
 receiver says of itself (satellites, HDOP, dimensions) stays good then. A channel that the receiver does not report is
 left out.
+
+A receiver that is not there is a reading as well: its place is SENSOR_GONE, first when it has been lost for
+GONE_AFTER_S, which is longer than a plug takes that is put back, then each interval, but at the oftenest each
+GONE_AGAIN_S.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
 from pledgewatch_edge.fixes import Fix
+from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 FIXES_BEFORE_TIME: Final = 3
 AGREEING_WITHIN_MS: Final = 3_600_000  # wild dates are days to decades off; a simulation's time may run ahead of ours
+GONE_AFTER_S: Final = 10.0  # a report that is asked for waits 15
+GONE_AGAIN_S: Final = 60.0
+_GONE: Final = tuple(Cell(one, 0, Quality.SENSOR_GONE) for one in (Channel.LATITUDE_E7, Channel.LONGITUDE_E7))
 _DIMENSIONS: Final = {"none": 0, "2d": 2, "3d": 3}
 _UNTRUE: Final = frozenset({Quality.SIMULATED, Quality.ESTIMATED, Quality.MANUAL, Quality.NO_TIME, Quality.SPOOFED})
 
@@ -64,6 +73,31 @@ def cells_of(fix: Fix) -> tuple[Cell, ...]:
 
 def _reported(values: dict[Channel, int | None], quality: Quality) -> list[Cell]:
     return [Cell(channel, value, quality) for channel, value in values.items() if value is not None]
+
+
+class Absence:
+    """The samples of a receiver that is lost."""
+
+    def __init__(self, clock: AgentClock, world: World, interval_s: float, monotonic: Callable[[], float]) -> None:
+        self._clock, self._world, self._monotonic = clock, world, monotonic
+        self._again_s = max(interval_s, GONE_AGAIN_S)
+        self._due_s: float | None = None
+
+    def begin(self) -> None:
+        """Forget what was told: it is asked anew."""
+        self._due_s = None
+
+    def samples(self) -> list[Sample]:
+        """The sample that says so, if it is lost and that is due. To be asked every few seconds."""
+        now = self._monotonic()
+        if not self._world.is_lost:
+            self._due_s = None
+        elif self._due_s is None:
+            self._due_s = now + GONE_AFTER_S
+        elif now >= self._due_s:
+            self._due_s = now + self._again_s
+            return [Sample(*self._clock.now(), _GONE)]
+        return []
 
 
 class FixSampler:

@@ -29,7 +29,7 @@ from pledgewatch_edge.fixes import Fix, FixKind, FixQuality
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sensors import SensorSettings
-from pledgewatch_edge.sensors.fix_sampler import FixSampler
+from pledgewatch_edge.sensors.fix_sampler import Absence, FixSampler
 from pledgewatch_wire.codec import MAX_TIME_MS, MIN_TIME_MS
 from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI, Channel
 
@@ -167,11 +167,14 @@ class GpsdSensor:
         self._monotonic = monotonic
         self._world = World(log, f"gpsd at {settings.host}:{settings.port}")
         self._sampler = FixSampler(clock, settings.interval_s)
+        self._absence = Absence(clock, self._world, settings.interval_s, monotonic)
         self._skies: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
-        """A sample for each fix that is due. Connects, and connects again for as long as it takes."""
+        """A sample for each fix that is due, and what is due while there is no receiver. Connects, and connects again
+        for as long as it takes."""
         wait_s = REOPEN_FIRST_S
+        self._absence.begin()
         while True:
             try:
                 async with contextlib.aclosing(self._connection_samples()) as samples:
@@ -180,6 +183,8 @@ class GpsdSensor:
                         yield sample
             except (OSError, TimeoutError) as error:
                 self._world.lost(str(error) or type(error).__name__)
+            for sample in self._absence.samples():
+                yield sample
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, REOPEN_MAX_S)
 
