@@ -31,7 +31,7 @@ TOTALS = {"outside_ms", "excess", "unknown_ms"}
 def scope_of(role: Role) -> Scope:
     """What somebody sees of an empty journal."""
     viewer = Viewer("u", "party", role, frozenset({"line"}))
-    return Scope(viewer, book_module.empty(), ReceiptBook(), Pledges(), NOON_MS)
+    return Scope(viewer, book_module.empty(), ReceiptBook(), Pledges(), NOON_MS, retired_ms={})
 
 
 def test_of_every_type_of_event_it_is_said_who_is_told() -> None:

@@ -85,3 +85,11 @@ def test_what_it_refuses_an_amendment_refuses() -> None:
                 with pytest.raises(BookError):
                     book_module.amend(book, document)
     assert refused > 2_000
+
+
+@pytest.mark.parametrize("name", ["claims", "identities", "invitations", "renewals"])
+def test_what_the_api_has_beside_the_devices_is_no_device_s_name(name: str) -> None:
+    document = book_document(Device(name))
+    assert [error.json_path for error in CHECK.iter_errors(document)] == ["$.installations[0].device"]
+    with pytest.raises(BookError, match=f"name the device otherwise, {name}-1 perhaps"):
+        book_module.amend(book_module.empty(), document)

@@ -4,9 +4,14 @@ import pytest
 
 from pledgewatch_cloud.api.completeness import completeness
 from pledgewatch_cloud.decide.admission import EpochState
+from pledgewatch_cloud.ingest import metrics as metrics_module
+from pledgewatch_cloud.ingest.decode import DeviceStatus
+from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_wire.codec import Status
 from pledgewatch_wire.marks import Marks
 
+NOT_SAID = "the device has not said what it holds"
+END_UNKNOWN = "how far an epoch that has ended went is not known"
 Ranges = tuple[tuple[int, int], ...]
 
 
@@ -21,9 +26,9 @@ def said(epoch: int, head: int, spooled: int, dropped: int = 0) -> Status:
 @pytest.mark.parametrize(
     ("epochs", "status", "words"),
     [
-        ({}, None, "received 0 of 0, thinned 0, lost 0"),
+        ({}, None, f"received 0 of 0, thinned 0, 0 missing; {NOT_SAID}"),
         ({1: epoch(8_641)}, said(1, 8_641, 0), "received 8,641 of 8,641, thinned 0, lost 0"),
-        ({1: epoch(8_641)}, None, "received 8,641 of 8,641, thinned 0, lost 0"),
+        ({1: epoch(8_641)}, None, f"received 8,641 of 8,641, thinned 0, 0 missing; {NOT_SAID}"),
         ({1: epoch(8_640, thinned=1_000)}, said(1, 8_640, 0), "received 7,640 of 7,640, thinned 1,000, lost 0"),
         # Thirty days have been measured, the newest sixty are here; a thousand were dropped and are not declared yet.
         # The word is from before the sixty came, and counts them as spooled.
@@ -40,8 +45,15 @@ def said(epoch: int, head: int, spooled: int, dropped: int = 0) -> Status:
         ),
         # What is missing and not with the device is lost.
         ({1: epoch(100, ((201, 300),))}, said(1, 300, 40), "received 200 of 300, thinned 0, lost 60, still spooled 40"),
-        # An epoch that has ended sends nothing more.
-        ({1: epoch(100, ((111, 300),)), 2: epoch(50)}, said(2, 50, 0), "received 340 of 350, thinned 0, lost 10"),
+        # An epoch that has ended sends nothing more; how far it went was not heard.
+        (
+            {1: epoch(100, ((111, 300),)), 2: epoch(50)},
+            said(2, 50, 0),
+            f"received 340 of 350, thinned 0, lost at least 10; {END_UNKNOWN}",
+        ),
+        ({1: epoch(90), 2: epoch(1)}, said(2, 1, 0), f"received 91 of 91, thinned 0; {END_UNKNOWN}"),
+        # What it said that it had is lost with it, whatever its spool held.
+        ({1: epoch(90), 2: epoch(1)}, said(1, 100, 10), "received 91 of 101, thinned 0, lost 10"),
         # A status of an epoch before says nothing of this one.
         (
             {1: epoch(100), 2: epoch(10, ((21, 30),))},
@@ -57,3 +69,46 @@ def said(epoch: int, head: int, spooled: int, dropped: int = 0) -> Status:
 )
 def test_in_words(epochs: dict[int, EpochState], status: Status | None, words: str) -> None:
     assert completeness(epochs, status).words == words
+
+
+@pytest.mark.parametrize(
+    ("epochs", "heard", "words"),
+    [
+        ({1: epoch(100, ((111, 300),)), 2: epoch(50)}, [said(1, 300, 0)], "received 340 of 350, thinned 0, lost 10"),
+        ({1: epoch(90), 2: epoch(50)}, [said(1, 100, 0)], "received 140 of 150, thinned 0, lost 10"),
+        # What it had dropped and not declared yet is thinned, not lost.
+        ({1: epoch(90), 2: epoch(50)}, [said(1, 100, 0, 4)], "received 140 of 146, thinned 4, lost 6"),
+        # The last will is of when the connection was made.
+        ({1: epoch(90), 2: epoch(50)}, [said(1, 100, 0), said(1, 20, 0)], "received 140 of 150, thinned 0, lost 10"),
+        # Of one epoch nothing has come at all.
+        ({2: epoch(50)}, [said(1, 100, 100)], "received 50 of 150, thinned 0, lost 100"),
+        # The end of one is known, and that of another is not.
+        (
+            {0: epoch(7), 1: epoch(90), 2: epoch(50)},
+            [said(1, 100, 0)],
+            f"received 147 of 157, thinned 0, lost at least 10; {END_UNKNOWN}",
+        ),
+    ],
+)
+def test_how_far_an_epoch_went_is_remembered_when_the_next_begins(
+    epochs: dict[int, EpochState], heard: list[Status], words: str
+) -> None:
+    metrics = Metrics()
+    for status in (*heard, said(2, 50, 0)):
+        metrics.heard([DeviceStatus("line", "pi-7", status)])
+    assert completeness(epochs, metrics.said["pi-7"], metrics.ends["pi-7"]).words == words
+
+
+def test_what_is_not_known_is_null() -> None:
+    for found in (completeness({1: epoch(9)}, None), completeness({1: epoch(9), 2: epoch(1)}, said(2, 1, 0))):
+        assert found.lost is None
+
+
+def test_of_how_many_epochs_the_end_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "DEVICES_MAX", 1)
+    metrics = Metrics()
+    for number in range(1, 30):
+        metrics.heard([DeviceStatus("line", "pi-7", said(number, 1, 0))])
+    assert sorted(metrics.ends["pi-7"]) == list(range(13, 29))
+    metrics.heard([DeviceStatus("line", "pi-8", said(1, 1, 0))])
+    assert metrics.ends == {}

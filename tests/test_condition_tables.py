@@ -11,7 +11,7 @@ from real_temperatures import MOTES, clock, machine, mote
 
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.events import Event, EventType
-from pledgewatch_cloud.decide.plausibility import SHUFFLED_MS
+from pledgewatch_cloud.decide.plausibility import SHUFFLED_MS, SHUFFLED_READINGS
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_wire.reading import Cell, Channel, Quality
@@ -408,6 +408,20 @@ def test_a_sequence_that_goes_back_while_time_goes_on_is_told_of() -> None:
     spine.take([device.arrival(told)])
     events = [one.event for one in store.standing("asset-container-1", 10**9)]
     assert "evidence_doubted@20 clock_backwards" in story(events, "doubt")
+
+
+def test_a_reading_dated_ahead_is_doubted_however_often_its_device_speaks() -> None:
+    device = Device()
+    spine = Spine(store := MemoryStore(), ManualClock(NOON_MS + 60 * MINUTE_MS))
+    spine.commit(drafts.amend, book_document(device) | {"milestones": []})
+    second_ms = 5_000
+    moments = [NOON_MS + number * second_ms for number in range(60)]
+    moments[2] = NOON_MS + 2_500 + (3 + SHUFFLED_READINGS) * second_ms  # its clock ran ahead by a little over a minute
+    moments[20] = NOON_MS + 2_500 + (20 + SHUFFLED_READINGS) * second_ms  # and a little less
+    spine.take([device.arrival([device.measure(at_ms, *degrees(5)) for at_ms in moments])])
+    doubted = [one.event for one in store.standing("asset-container-1", 10**9)]
+    began = [one.at_ms for one in doubted if one.type is EventType.EVIDENCE_DOUBTED]
+    assert began == [moments[2]]
 
 
 @pytest.mark.parametrize(("apart_ms", "is_doubted"), [(400, False), (SHUFFLED_MS, False), (SHUFFLED_MS + 1, True)])

@@ -278,6 +278,12 @@ def test_a_code_that_another_device_has_used_lets_nobody_in(cloud: Enrolling, tm
         ({"certificate": "none"}, "is no certificate"),
         ({"settings": "[[["}, "further settings are not TOML"),
         ({"settings": '[device]\nname = "x"\n'}, "further settings have a section device"),
+        (
+            {"settings": "[care]\nidentify_command = ['/bin/sh']\n"},
+            r"further settings \[care\] may not be set from afar",
+        ),
+        ({"settings": "clock.trust_system = true\n"}, r"\[clock\] may not be set from afar"),
+        ({"settings": "password_file = 'x'\n"}, r"\[password_file\] may not be set from afar"),
     ],
 )
 def test_an_answer_that_is_none_is_refused(

@@ -89,6 +89,20 @@ def test_a_short_outage_is_made_up_in_order(tmp_path: Path) -> None:
         assert [lane for lane, _, _ in Bench(tmp_path, spool).all()] == [Lane.LIVE] * 4
 
 
+def test_an_alarm_that_was_lost_goes_once_more_and_first(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append([urgent(n) if n in {50, 51, 120} else sample(n) for n in range(1, 201)])
+        bench = Bench(tmp_path, spool)
+        assert [bench.one() for _ in range(4)] == [
+            (Lane.URGENT, 50, 51),
+            (Lane.URGENT, 120, 120),
+            (Lane.LIVE, 191, 200),
+            (Lane.BACKLOG, 1, 49),
+        ]
+        bench.sending.hear(Committed(1, 0, ((120, 120),)), 0)
+        assert bench.one() == (Lane.URGENT, 50, 51), "lost: a later one of the same connection is there"
+
+
 def test_a_gap_that_was_left_on_purpose_is_no_loss_and_what_was_lost_goes_once_more(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(300))

@@ -291,12 +291,23 @@ def test_an_invitation_that_cannot_be_is_refused(cloud: ClaimCloud) -> None:
     cases: list[tuple[dict[str, Any], int, str]] = [
         ({"device": "tracker-2"}, 422, "name its operator and the asset"),
         ({"device": "Tracker 2", **NEW}, 422, "is no device"),
+        *(
+            ({"device": name, **NEW}, 422, f"/devices/{name} is another thing of the API; name the device otherwise")
+            for name in ("claims", "identities", "invitations", "renewals")
+        ),
         ({"device": "cloud", **NEW}, 422, "is the broker's name for the cloud itself"),
         ({"device": DEVICE, "asset": "other"}, 422, "is fitted to asset-container-1 by harbour-line, and stays so"),
         ({"device": DEVICE, "replaces": "other"}, 422, "is in the book already"),
         ({"device": "tracker-2", "replaces": "nobody"}, 422, "there is no 'nobody' whose place could be taken"),
         ({"device": "tracker-2", **NEW, "asset": "a\nb"}, 409, "the book would not have the device so"),
         ({"device": "tracker-2", **NEW, "settings": "[device]\nname = 1"}, 422, "the device writes [device] itself"),
+        (
+            {"device": "tracker-2", **NEW, "settings": "[care]\nidentify_command = ['sh']"},
+            422,
+            "[care] may not be set by",
+        ),
+        ({"device": "tracker-2", **NEW, "settings": "clock.trust_system = true"}, 422, "[clock] may not be set by"),
+        ({"device": "tracker-2", **NEW, "settings": "password_file = 'x'"}, 422, "[password_file] may not be set by"),
         ({"device": "tracker-2", **NEW, "settings": "= 1"}, 422, "settings: they are no TOML"),
         ({"device": "hall"}, 422, "hall speaks through site"),
         ({"device": "site", **NEW}, 422, "site is a gateway's name"),

@@ -58,6 +58,9 @@ def test_invite_prints_a_claim_that_opens_once(
         assert main(["devices", "revoke", "tracker-2", "--why", "stolen", *at]) == 0
         assert capsys.readouterr().out == "tracker-2: it was revoked before\n"
         assert main(["devices", "revoke", "nobody", "--why", "stolen", *at]) == 1
+        cloud.invite("tracker-4", operator=OPERATOR, asset=ASSET)
+        assert main(["devices", "revoke", "tracker-4", "--why", "photographed", *at]) == 0
+        assert "tracker-4" not in cloud.cloud.writer.state.identities.invitations
         assert "there is no device" in capsys.readouterr().err
         assert main(["devices", "list", *at]) == 0
     assert capsys.readouterr().out.splitlines() == [

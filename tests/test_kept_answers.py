@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 from api_cloud import ApiCloud, client_over, shown
-from builders import MINUTE_MS, temperature
+from builders import IN_LOS_ANGELES, MINUTE_MS, position, temperature
 from keeping import LINE
 from seeing import OTHER_LINE, USERS, Seeing
 
 from pledgewatch_cloud.access import answers as answers_module
+from pledgewatch_cloud.access import view as view_module
 from pledgewatch_cloud.access.answers import Answers
 from pledgewatch_cloud.access.identify import ANYBODY
 from pledgewatch_cloud.access.view import Views
@@ -123,9 +124,14 @@ def entry_of(state: State) -> int:
     return state.entry
 
 
+def of_entry(entry: int) -> State:
+    """What stands for the state after an entry."""
+    return cast("State", SimpleNamespace(entry=entry))
+
+
 def test_answers_are_bounded_and_of_one_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers_module, "BYTES_MAX", 10)
-    one, other = cast("State", object()), cast("State", object())
+    one, other = of_entry(1), of_entry(2)
     sight, another = cast("Sight", object()), cast("Sight", object())
     answers = Answers[str]()
     answers.keep(one, sight, "a", "A", 6)
@@ -135,3 +141,50 @@ def test_answers_are_bounded_and_of_one_state(monkeypatch: pytest.MonkeyPatch) -
     assert answers.find(other, sight, "a") is None
     answers.keep(other, sight, "b", "B", 6)
     assert (answers.find(other, sight, "b"), answers.find(one, sight, "a")) == ("B", None)
+
+
+def test_a_read_that_ends_after_a_commit_takes_no_newer_answer_away() -> None:
+    before, after, sight = of_entry(1), of_entry(2), cast("Sight", object())
+    answers = Answers[str]()
+    answers.keep(before, sight, "a", "A", 1)
+    answers.keep(after, sight, "b", "B", 1)
+    answers.keep(before, sight, "slow", "S", 1)
+    assert answers.find(after, sight, "b") == "B"
+    assert answers.find(before, sight, "slow") is None
+
+
+def test_what_two_ask_at_once_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers_module, "BYTES_MAX", 10)
+    state, sight = of_entry(1), cast("Sight", object())
+    answers = Answers[str]()
+    for name in ("a", "a", "b"):
+        answers.keep(state, sight, name, name, 5)
+    assert answers.find(state, sight, "b") == "b"
+
+
+def test_all_that_is_held_for_an_answer_is_counted(cloud: ApiCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    keep = Answers.keep
+
+    def noted(self: Any, *what: Any) -> None:
+        sizes.append(what[-1])
+        keep(self, *what)
+
+    monkeypatch.setattr(Answers, "keep", noted)
+    answer = cloud.client.get("/lots?sku=nothing")
+    (size,) = sizes
+    said = sum(len(name) + len(value) for name, value in answer.headers.raw if name in {b"content-type", b"vary"})
+    assert size > len(answer.content) + len("/lots") + len("sku=nothing") + said + 256
+
+
+def test_what_is_of_a_state_of_before_is_not_given_again(cloud: ApiCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_module, "KEPT_S", 60.0)
+    latitude_e7, longitude_e7 = IN_LOS_ANGELES
+    question = "/clusters?zoom=12&bbox=-119,33,-118,34"
+    cloud.clock.at_ms += 62 * MINUTE_MS
+    cloud.measure(61, *position((latitude_e7 + 10_000, longitude_e7)))
+    first = cloud.client.get(question)
+    cloud.measure(62, *position((latitude_e7 + 12_000, longitude_e7)))
+    assert cloud.client.get(question).content == first.content, "else it would show nothing"
+    monkeypatch.setattr(view_module, "KEPT_S", -1.0)
+    assert cloud.client.get(question).content != first.content

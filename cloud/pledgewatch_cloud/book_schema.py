@@ -24,7 +24,7 @@ from pledgewatch_cloud.decide.grade import GRADE_NAMES
 from pledgewatch_cloud.decide.identifiers import LOCODE
 from pledgewatch_cloud.decide.item import CHANNELS, MAX_WAIT_S
 from pledgewatch_cloud.decide.items.alert_rules import CAUSES, GROUPINGS
-from pledgewatch_cloud.decide.items.assets import ASSET_KINDS
+from pledgewatch_cloud.decide.items.assets import ASSET_KINDS, TAKEN_NAMES
 from pledgewatch_cloud.decide.items.facilities import (
     DAY_COUNTS,
     MAX_MOVEMENTS,
@@ -393,7 +393,7 @@ SECTIONS: dict[str, Schema] = {
     "installations": listed(
         item(
             "device operator asset public_key",
-            device=NAME,
+            device=NAME | {"not": {"enum": list(TAKEN_NAMES)}},
             operator=NAME,
             asset=IDENTITY,
             public_key={"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "Ed25519"},

@@ -87,8 +87,7 @@ class StationBody:
         if first > spool.head_sequence:
             raise RefusedError(f"the newest reading is {spool.head_sequence}; {first} was not measured yet")
         wanted = last - first + 1
-        rows = await asyncio.to_thread(spool.read, first - 1, wanted)
-        here = sum(one.sequence <= last for one in rows)
+        here = await asyncio.to_thread(spool.here, first, last)
         if not here:
             raise RefusedError(f"readings {first} to {last} are gone: committed and let go, or dropped and declared")
         self._uplink.resend(first, last)

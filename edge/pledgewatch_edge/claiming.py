@@ -24,6 +24,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pledgewatch_edge import config_file
+from pledgewatch_edge.agent import EdgeSettings
+from pledgewatch_edge.care import overlay
 from pledgewatch_edge.clock import RELEASED_MS, system_ms
 from pledgewatch_edge.cloud_api import Answer, CloudApi, known_by_hash
 from pledgewatch_edge.config import Pkcs11Settings
@@ -35,6 +37,7 @@ from pledgewatch_edge.identity import (
     replace_file,
     sole_use,
 )
+from pledgewatch_edge.sensors import sections, with_sections_of_others
 from pledgewatch_edge.spool_file import whose_spool
 from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CARE_FILE, CLOUD_CA_FILE, TlsIdentity, told
 from pledgewatch_wire.claims import CLAIMS_PATH, Claim, claim_proof, read_claim
@@ -193,24 +196,39 @@ def _given(answer: Mapping[str, Any], claim: Claim) -> _Given:
         is_key = False
     if not is_key:
         raise ClaimFailedError("the cloud's answer has no usable broker_ca or care_public_key; ask who runs it")
-    try:
-        further = tomllib.loads(settings).keys()
-    except tomllib.TOMLDecodeError as error:
-        raise ClaimFailedError(f"the further settings are not TOML ({error}); ask who invited this device") from None
-    if own := {"device", "broker"} & further:
-        raise ClaimFailedError(f"the further settings have a section {min(own)}; ask who invited this device")
+    _check_further(settings)
     asset = str(answer.get("asset") or "")
     return _Given(
         answer["certificate"], host, port, answer["broker_ca"], answer["care_public_key"], epoch, asset, settings
     )
 
 
+def _check_further(settings: str) -> None:
+    """What an invitation brings along is from afar too: it may set what care may set. Raises ClaimFailedError."""
+    try:
+        further = tomllib.loads(settings)
+    except tomllib.TOMLDecodeError as error:
+        raise ClaimFailedError(f"the further settings are not TOML ({error}); ask who invited this device") from None
+    if own := {"device", "broker"} & further.keys():
+        raise ClaimFailedError(f"the further settings have a section {min(own)}; ask who invited this device")
+    try:
+        overlay.check(further, sections(with_sections_of_others(EdgeSettings, further)))
+    except ValueError as error:
+        raise ClaimFailedError(f"of the further settings {error}; ask who invited this device") from None
+
+
 def _apply(given: _Given, claim: Claim, identity: TlsIdentity, state: Path, say: Callable[[str], None]) -> None:
-    """Put on the disk what the cloud gave, the certificate last: with it the device can begin."""
+    """Put on the disk what the cloud gave, the certificate last: with it the device can begin.
+
+    Where that certificate is in force already, or a later one, all of it was put there before, and a renewal may have
+    brought other keys since: then only what is missing is put back.
+    """
     _, spool_epoch = whose_spool(state)
     begin_above(state, given.epoch, spool_epoch)
-    replace_file(state / BROKER_CA_FILE, given.broker_ca.encode("utf-8"))
-    replace_file(state / CARE_FILE, f"{given.care_public_key}\n".encode("ascii"))
+    is_late = identity.is_late(given.certificate)
+    for name, text in ((BROKER_CA_FILE, given.broker_ca), (CARE_FILE, f"{given.care_public_key}\n")):
+        if not is_late or not (state / name).exists():
+            replace_file(state / name, text.encode("utf-8"))
     identity.take(given.certificate, claim.device)
     term = identity.term()
     assert term is not None

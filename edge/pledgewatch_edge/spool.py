@@ -33,7 +33,8 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from functools import lru_cache
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
 
@@ -72,6 +73,8 @@ URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
 SECOND_TURN: Final = 24
 _TURNS: Final = 2
 _NEWEST: Final = 33
+_SEGMENTS_KEPT: Final = 3  # one for each lane (sending.py)
+_RUNS_KEPT: Final = 32
 FRAME_READINGS: Final = MAX_CHECKPOINTS  # so that a frame can hold a checkpoint of each of its readings
 
 
@@ -163,7 +166,10 @@ class Segment:
 
 def _uncovered(first: int, last: int, committed: Marks) -> int:
     first = max(first, committed.contiguous + 1)
-    covered = sum(max(0, min(last, high) - max(first, low) + 1) for low, high in committed.ranges)
+    ranges = committed.ranges
+    covered = 0
+    for low, high in islice(ranges, max(0, bisect_left(ranges, (first, 0)) - 1), bisect_left(ranges, (last + 1, 0))):
+        covered += max(0, min(last, high) - max(first, low) + 1)
     return max(0, last - first + 1) - covered
 
 
@@ -200,6 +206,8 @@ class Spool:
         self._spooled = sum(one.waiting(self._committed) for one in segments)
         self._bytes = sum(one.end for one in segments)
         self._newest_ms: deque[int] = deque(maxlen=_NEWEST)
+        self._contents: dict[Path, tuple[tuple[int, ...], Content]] = {}
+        self._decoded = lru_cache(_RUNS_KEPT)(payload_of)
         with _disk_errors(folder):
             self._descriptor = os.open(segments[-1].path, os.O_RDWR | os.O_CLOEXEC)
 
@@ -309,6 +317,18 @@ class Spool:
                     and (one.sequence == telling or one.sequence not in self._committed)
                 ]
         return found[:limit]
+
+    def here(self, first: int, last: int) -> int:
+        """How many of readings first to last `read` would give; no file is read for it."""
+        with self._lock:
+            known = self._committed
+            telling = [one.last for one in self._segments if one.is_untold(known) and one.last in known]
+            return sum(first <= one <= last for one in telling) + sum(
+                _uncovered(max(first, low), min(last, high), known)
+                for segment in self._segments
+                if segment.head.first <= last and segment.last >= first
+                for low, high in segment.runs
+            )
 
     def checkpoints(self, first: int, last: int) -> list[Checkpoint]:
         """The checkpoints that travel with readings first to last: theirs, and a late one of the reading before."""
@@ -588,20 +608,31 @@ class Spool:
                     yield segment, run
 
     def _content(self, segment: Segment) -> Content:
-        """A segment's frames, read now. Raises SpoolCorruptError where it is not as it was written."""
-        with _disk_errors(segment.path):
+        """A segment's frames, read now or, where its file is as it was, before: each lane looks into a segment of its
+        own again and again. Raises SpoolCorruptError where it is not as it was written."""
+        path = segment.path
+        with _disk_errors(path):
             try:
-                data = segment.path.read_bytes()
+                found = path.stat()
+                as_it_was = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, segment.end)
+                known = self._contents.pop(path, None)
+                if known is not None and known[0] == as_it_was:
+                    self._contents[path] = known
+                    return known[1]
+                data = path.read_bytes()
             except FileNotFoundError:
-                raise SpoolCorruptError(f"{segment.path} is gone") from None
+                raise SpoolCorruptError(f"{path} is gone") from None
         content = content_of(data)
         if content.is_holed or content.end < segment.end:
-            raise SpoolCorruptError(f"{segment.path} has changed on the disk")
+            raise SpoolCorruptError(f"{path} has changed on the disk")
+        self._contents[path] = as_it_was, content
+        if len(self._contents) > _SEGMENTS_KEPT:
+            del self._contents[next(iter(self._contents))]
         return content
 
     def _payload(self, run: Run) -> "Readings":
         try:
-            payload = payload_of(run)
+            payload = self._decoded(run)
         except ValueError as error:
             raise SpoolCorruptError(str(error)) from None
         return Readings(payload.readings, payload.checkpoints)

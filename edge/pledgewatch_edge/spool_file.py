@@ -8,6 +8,9 @@ begins. What was moved aside is kept, the newest EVIDENCE_KEPT times.
 What is whole in a broken log is not lost: its readings go into the new one, under new numbers and with the moments at
 which they were measured. One that the cloud had already, without the device knowing it yet, it then has twice: told
 twice is better than never.
+
+The segments are gone through one after the other, and of one that was gone through only its spans stay: how much memory
+it takes to open a spool does not grow with what is in it.
 """
 
 import contextlib
@@ -183,16 +186,16 @@ def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
         if not paths:
             return None
         segments: list[Segment] = []
-        contents: list[Content] = []
-        torn = 0
+        content = Content([], 0, is_holed=False)
+        contiguous = torn = 0
         for path in paths:
             segment, content = _segment(path)
             _require_follows(segment, content, segments[-1] if segments else None, device)
             torn = path.stat().st_size - content.end
             if content.is_holed or (torn and path != paths[-1]):
                 raise SpoolCorruptError(f"{path.name} has a hole")
+            contiguous = max(contiguous, committed_in(content.frames))
             segments.append(segment)
-            contents.append(content)
     last = segments[-1]
     counter = read_epoch(folder.parent) or 0
     if counter > last.head.epoch:
@@ -203,15 +206,15 @@ def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
         with _disk_errors():
             os.truncate(last.path, last.end)
         log.warning("spool end torn cut_bytes=%d of=%s", torn, last.path.name)
-    contiguous = max(segments[0].head.first - 1, *(committed_in(one.frames) for one in contents))
+    contiguous = max(contiguous, segments[0].head.first - 1)
     running = last.head.chain_hash
     try:
-        for run in runs_in(contents[-1].frames):
+        for run in runs_in(content.frames):
             for reading in payload_of(run).readings:
                 running = chain.extend(running, chain.leaf(reading))
     except ValueError as error:
         raise SpoolCorruptError(str(error)) from None
-    return _Found(segments, running, _signed_in(last, contents[-1]), min(contiguous, last.last))
+    return _Found(segments, running, _signed_in(last, content), min(contiguous, last.last))
 
 
 def _tidied(folder: Path) -> list[Path]:
@@ -277,22 +280,25 @@ def _signed_in(segment: Segment, content: Content) -> int:
 
 def _whole(aside: Path, device: str) -> Iterator[Sample]:
     """The readings of a broken log that are whole and not known to be committed."""
-    segments: list[tuple[Segment, Content]] = []
-    for _, _, path in segments_in(aside):
-        with contextlib.suppress(SpoolCorruptError, OSError):
-            segments.append(_segment_or_bare(path))
     contiguous: dict[int, int] = {}
-    for segment, content in segments:
+    for segment, content in _readable(aside):
         epoch = segment.head.epoch
         contiguous[epoch] = max(contiguous.get(epoch, 0), committed_in(content.frames))
-    for segment, content in segments:
+    for segment, content in _readable(aside):
         if segment.head.device not in {device, ""}:
             continue
         for run in runs_in(content.frames):
             with contextlib.suppress(ValueError):
                 for reading in payload_of(run).readings:
-                    if reading.sequence > contiguous[segment.head.epoch]:
+                    if reading.sequence > contiguous.get(segment.head.epoch, 0):
                         yield Sample(reading.measured_at_ms, reading.clock, reading.cells, run.is_urgent)
+
+
+def _readable(aside: Path) -> Iterator[tuple[Segment, Content]]:
+    """The segments of a broken log that can be read, one at a time."""
+    for _, _, path in segments_in(aside):
+        with contextlib.suppress(SpoolCorruptError, OSError):
+            yield _segment_or_bare(path)
 
 
 def _segment_or_bare(path: Path) -> tuple[Segment, Content]:

@@ -4,6 +4,9 @@
 
 An answer belongs to the sight that it was made by. A sight is one viewer's, and is made anew whenever what they may see
 has changed or has ended; so nobody is given what was made for another, nor what was theirs once.
+
+Reads end in another order than they began: one that was made of a state of before is not kept, and takes nothing of the
+newer one away.
 """
 
 from typing import Generic, TypeVar
@@ -29,9 +32,11 @@ class Answers(Generic[_Answer]):
         return self._kept.get((sight, name)) if state is self._state else None
 
     def keep(self, state: State, sight: Sight, name: str, answer: _Answer, size: int) -> None:
-        """Keep an answer of so many bytes, the name counted in. `state` is the one that stands."""
+        """Keep an answer of so many bytes, with all that is held for it, unless an answer of a newer state is kept."""
         if state is not self._state:
+            if self._state is not None and state.entry < self._state.entry:
+                return
             self._state, self._kept, self._bytes = state, {}, 0
-        if self._bytes + size <= BYTES_MAX:
+        if (sight, name) not in self._kept and self._bytes + size <= BYTES_MAX:
             self._kept[sight, name] = answer
             self._bytes += size

@@ -68,7 +68,9 @@ class Views:
         said_entry, state = self._writer.said_entry, self._writer.state
         seeing, now_ms = self._seeing.pop(viewer, None), max(self._clock.now_ms(), state.recorded_at_ms)
         if seeing is None or not seeing.sight.fits(state, now_ms):
-            seeing = _Seeing(Sight(Scope(viewer, state.book, state.receipts, state.pledges, now_ms)))
+            retired_ms = state.identities.retired_ms
+            scope = Scope(viewer, state.book, state.receipts, state.pledges, now_ms, retired_ms=retired_ms)
+            seeing = _Seeing(Sight(scope))
         while len(self._seeing) >= SIGHTS_MAX:
             del self._seeing[next(iter(self._seeing))]
         self._seeing[viewer] = seeing

@@ -40,6 +40,7 @@ from pledgewatch_cloud.api import (
 from pledgewatch_cloud.api.access import Service, for_writers
 from pledgewatch_cloud.api.around import Around
 from pledgewatch_cloud.api.etags import Etags
+from pledgewatch_cloud.api.heads import Heads
 from pledgewatch_cloud.api.idempotency import Answers, Idempotency
 from pledgewatch_cloud.api.kept import Kept
 from pledgewatch_cloud.api.problems import PROBLEM, answer_problems
@@ -49,6 +50,7 @@ _NOUNS = (
     assets,
     audit,
     book,
+    care,
     clusters,
     console,
     dcsa,
@@ -65,11 +67,11 @@ _NOUNS = (
     quarantine,
     registry,
     stress,
-    care,  # the last: under /devices it has any name that no other route has
 )
 # What is handed in there, is handed in by senders, or signed by parties and devices, who show that they are by that
 # alone; and what anybody may know: whether the service is there, and what verifies a credential. Who logs in is not
-# known yet.
+# known yet. Routes of these that are for users (devices' identities are listed and invited there, too) ask for a user
+# themselves.
 _OPEN = (notices, epcis, stock, receipts, warehouses, identities, status, metrics, login)
 
 
@@ -89,8 +91,9 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
     app.add_middleware(Kept, views=service.views)
     app.add_middleware(Etags)
     app.add_middleware(Around, service=service)
+    app.add_middleware(Heads)
     answer_problems(app)
-    for module in _OPEN:  # first: /devices/identities is no device
+    for module in _OPEN:  # first: /devices/identities is found before /devices/{device}, and is no device's name
         app.include_router(module.router)
     for module in _NOUNS:
         app.include_router(module.router, dependencies=[Depends(for_writers)])

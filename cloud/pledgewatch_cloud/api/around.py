@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pledgewatch_cloud.api.access import Service, admit
 from pledgewatch_cloud.api.bounded import Bounded
+from pledgewatch_cloud.api.heads import asked_method
 from pledgewatch_cloud.api.paths import body_max
 from pledgewatch_cloud.api.problems import on_problem, unforeseen
 
@@ -62,7 +63,7 @@ class Around:
                 viewer = scope["state"].get("viewer")
                 if viewer is not None:
                     path = _noted_path(scope, message["status"])
-                    self._service.audit.note(viewer, scope["method"], path, message["status"])
+                    self._service.audit.note(viewer, asked_method(scope), path, message["status"])
             await send(message)
 
         try:

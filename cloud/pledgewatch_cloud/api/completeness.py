@@ -2,27 +2,50 @@
 
 A device says with its status how far it has counted in its epoch, how many of those its spool holds, and how many it
 has dropped without our having been told. What is missing beyond that is lost. So is what is missing of an epoch that
-has ended: its spool is gone, and what could be saved of it has come under new numbers.
+has ended: its spool is gone, and what could be saved of it has come under new numbers. How far that one went is what it
+said of it while it lasted. Statuses are in no journal, so after a restart of the service that is not known; then
+nothing says that nothing was lost.
 
 A status is older than what has come since, so of what is missing as much counts as spooled as the device may still
 have.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_wire.codec import Status
 
 
+class Unsure(StrEnum):
+    """Why it is not known how much was lost."""
+
+    NOT_SAID = "not_said"
+    ENDED_EPOCH = "ended_epoch"
+
+
+_WHY = {
+    Unsure.NOT_SAID: "the device has not said what it holds",
+    Unsure.ENDED_EPOCH: "how far an epoch that has ended went is not known",
+}
+
+
 class Completeness(NamedTuple):
-    """Counts of a device's readings over all epochs. `lost` and `spooled` None: the device has not said what it has."""
+    """Counts of a device's readings over all epochs. `lost` is at the least where it is not known: `unsure` says why.
+    `spooled` None: the device has not said what it has."""
 
     received: int
     thinned: int
-    lost: int | None
+    lost_at_least: int
     spooled: int | None
     missing: int
+    unsure: Unsure | None = None
+
+    @property
+    def lost(self) -> int | None:
+        """How many are lost; None where that is not known."""
+        return None if self.unsure else self.lost_at_least
 
     @property
     def expected(self) -> int:
@@ -33,24 +56,52 @@ class Completeness(NamedTuple):
     def words(self) -> str:
         """It as a sentence."""
         told = f"received {self.received:,} of {self.expected:,}, thinned {self.thinned:,}"
-        if self.lost is None or self.spooled is None:
-            return f"{told}, {self.missing:,} missing; the device has not said what it holds"
-        return f"{told}, lost {self.lost:,}" + (f", still spooled {self.spooled:,}" if self.spooled else "")
+        spooled = f", still spooled {self.spooled:,}" if self.spooled else ""
+        match self.unsure:
+            case None:
+                return f"{told}, lost {self.lost_at_least:,}{spooled}"
+            case Unsure.NOT_SAID:
+                return f"{told}, {self.missing:,} missing; {_WHY[self.unsure]}"
+            case Unsure.ENDED_EPOCH:
+                lost = f", lost at least {self.lost_at_least:,}" if self.lost_at_least else ""
+                return f"{told}{lost}{spooled}; {_WHY[self.unsure]}"
 
 
-def completeness(epochs: Mapping[int, EpochState], said: Status | None) -> Completeness:
-    """How complete a device's epochs are, by what it last said of itself."""
+def completeness(
+    epochs: Mapping[int, EpochState], said: Status | None, ends: Mapping[int, Status] | None = None
+) -> Completeness:
+    """How complete a device's epochs are, by what it last said of itself; `ends`: by what it said of others before."""
     received = sum(one.marks.total - one.thinned for one in epochs.values())
     thinned = sum(one.thinned for one in epochs.values())
     gaps = {epoch: sum(last - first + 1 for first, last in one.marks.missing) for epoch, one in epochs.items()}
-    if said is None:
-        missing = sum(gaps.values())
-        return Completeness(received, thinned, None if missing else 0, None if missing else 0, missing)
-    now = epochs.get(said.epoch)
-    gaps[said.epoch] = max(gaps.get(said.epoch, 0), said.head_sequence - (now.marks.total if now else 0))
-    spooled = min(gaps[said.epoch], said.spooled_readings)
-    dropped = min(gaps[said.epoch] - spooled, said.dropped_readings)
-    # An epoch that is newer than the device's word has a spool of which nothing was said yet.
-    spooled += sum(gap for epoch, gap in gaps.items() if epoch > said.epoch)
+    words = _by_epoch(said, ends or {})
+    for epoch, word in words.items():
+        total = epochs[epoch].marks.total if epoch in epochs else 0
+        gaps[epoch] = max(gaps.get(epoch, 0), word.head_sequence - total)
+    newest = max(gaps, default=0)
+    spooled = dropped = 0
+    for epoch, gap in gaps.items():
+        found = words.get(epoch)
+        if epoch == newest:
+            # Of an epoch that is newer than the device's word nothing was said yet: its spool has it.
+            spooled = min(gap, found.spooled_readings) if found else gap
+        if found:
+            dropped += min(gap - (spooled if epoch == newest else 0), found.dropped_readings)
     missing = sum(gaps.values()) - dropped
-    return Completeness(received, thinned + dropped, missing - spooled, spooled, missing)
+    if said is None:
+        lost = sum(gap for epoch, gap in gaps.items() if epoch != newest)
+        return Completeness(received, thinned, lost, None, missing, Unsure.NOT_SAID)
+    is_known = all(epoch in words for epoch in epochs if epoch != newest)
+    unsure = None if is_known else Unsure.ENDED_EPOCH
+    return Completeness(received, thinned + dropped, missing - spooled, spooled, missing, unsure)
+
+
+def _by_epoch(said: Status | None, ends: Mapping[int, Status]) -> dict[int, Status]:
+    """Of each epoch the device's word that counts: of the newest its last, of another the one that went farthest."""
+    words = dict(ends)
+    if said is not None:
+        before = words.get(said.epoch)
+        is_newest = said.epoch >= max(words, default=0)
+        if before is None or is_newest or said.head_sequence >= before.head_sequence:
+            words[said.epoch] = said
+    return words

@@ -1,6 +1,5 @@
 """Devices: what has come of each, how far it is signed, what is missing, how it is heard, what it says of itself."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -10,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
 from pledgewatch_cloud.api.assets import sources_of
-from pledgewatch_cloud.api.completeness import completeness
+from pledgewatch_cloud.api.completeness import Completeness, completeness
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.admission import EpochState
@@ -35,12 +34,14 @@ async def list_devices(
 
     `said` is its last status, null where none was heard since the start: `measured` beyond an epoch's `contiguous` is
     what is still to come, or lost: `completeness` says which, in counts over all epochs and in words; `expected` is all
-    that was measured and not thinned, and `lost` and `spooled` are null where the device has not said what it has.
+    that was measured and not thinned. `lost` is null where it is not known, and `unsure` says why then: `not_said`
+    (nothing was heard of the device since the start; `spooled` is null too) or `ended_epoch` (of an epoch that has
+    ended the device has said nothing since the start); `lost_at_least` is what is lost whatever that was.
     `heard_ms` is when its newest reading was measured, `sources` how the device
     (`channel` null) and its sensors are heard; both may be a second old. `battery_mv` is the newest that the asset's
     devices have said, where `battery` asks for it: of at most 1,000 devices to a page.
     """
-    state, said = view.state, service.metrics.said
+    state, said, ends = view.state, service.metrics.said, service.metrics.ends
     epochs: dict[str, list[dict[str, Any]]] = {}
     known: dict[str, dict[int, EpochState]] = {}
     for (device, epoch), one in sorted(state.devices.items()):
@@ -74,7 +75,9 @@ async def list_devices(
             "operator": one.operator,
             "asset": one.asset,
             "epochs": epochs.get(one.device, []),
-            "completeness": _completeness(known.get(one.device, {}), said.get(one.device)),
+            "completeness": _completeness(
+                completeness(known.get(one.device, {}), said.get(one.device), ends.get(one.device))
+            ),
             **hearing.of(state, one.device, one.asset),
             "battery_mv": batteries.get(one.asset),
             "said": _said(said.get(one.device)),
@@ -102,13 +105,14 @@ class _Hearing:
         return self._known[device]
 
 
-def _completeness(epochs: Mapping[int, EpochState], said: Status | None) -> dict[str, Any]:
-    found = completeness(epochs, said)
+def _completeness(found: Completeness) -> dict[str, Any]:
     return {
         "expected": found.expected,
         "received": found.received,
         "thinned": found.thinned,
         "lost": found.lost,
+        "lost_at_least": found.lost_at_least,
+        "unsure": found.unsure,
         "spooled": found.spooled,
         "words": found.words,
     }

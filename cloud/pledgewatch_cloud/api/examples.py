@@ -234,6 +234,8 @@ DEVICE: dict[str, Any] = {
         "received": 4_060,
         "thinned": 0,
         "lost": 0,
+        "lost_at_least": 0,
+        "unsure": None,
         "spooled": 0,
         "words": "received 4,060 of 4,060, thinned 0, lost 0",
     },

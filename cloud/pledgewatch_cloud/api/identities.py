@@ -14,7 +14,7 @@ from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
-from pledgewatch_cloud.decide.identity_acts import IdentityError, Why
+from pledgewatch_cloud.decide.identity_acts import IdentityError, Why, operates_at
 from pledgewatch_cloud.decide.identity_book import Identity, Invitation
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.moments import iso
@@ -104,8 +104,9 @@ async def revoke_device(
     by: ByOf = "keeper",
 ) -> dict[str, Any]:
     """Take a device's identity away: from now on nothing of it is taken, and its certificates count no more, until it
-    has claimed another. For keepers, and the device's operator."""
-    _check_own(view, viewer, device)
+    has claimed another. A waiting invitation is withdrawn with it; of a device that is not in the book yet, that is
+    all. For keepers, and the device's operator, or the one that has invited it."""
+    _check_revokes(view, viewer, device)
     asking = service.writer.commit(
         drafts.revoke_device, device, by_of(viewer, by), why, service.delivery_clock.now_ms()
     )
@@ -193,17 +194,27 @@ def _check_own(view: View, viewer: Viewer, device: str) -> None:
         raise Problem(HTTPStatus.FORBIDDEN, f"{device!r} is not a device of {viewer.party}")
 
 
+def _check_revokes(view: View, viewer: Viewer, device: str) -> None:
+    """Who may invite a device may withdraw that, too. Raises Problem."""
+    invitation = view.state.identities.invitations.get(device)
+    if viewer.role is not Role.OPERATOR or invitation is None or invitation.party != viewer.party:
+        _check_own(view, viewer, device)
+
+
 def _check_may(
     service: Service, view: View, viewer: Viewer, device: str, operator: str, asset: str, replaces: str
 ) -> None:
-    """Keepers may all. An operator may of its own devices, and of new ones at assets where it has one already: who
-    could fit a device to anything could say anything of it. Raises Problem."""
+    """Keepers may all. An operator may of its own devices, and of new ones at assets where it has one that is not
+    retired: who could fit a device to anything could say anything of it. The deciding holds it to the same when the
+    device claims. Raises Problem."""
     if replaces or device in service.writer.state.book.installations or viewer.role is not Role.OPERATOR:
         _check_own(view, viewer, replaces or device)
         return
-    own = view.state.book.installations
-    if operator not in ("", viewer.party) or asset not in {one.asset for one in own.values()}:
-        text = f"{viewer.party} fits new devices to assets that it has a device at; the book's keeper to any other"
+    if operator not in ("", viewer.party) or not operates_at(view.state.book, viewer.party, asset):
+        text = (
+            f"{viewer.party} fits new devices to assets where it has a device that is not retired; "
+            "the book's keeper to any other"
+        )
         raise Problem(HTTPStatus.FORBIDDEN, text)
 
 

@@ -5,6 +5,7 @@ same to the byte. A route says that it is such a one by the view that it takes (
 kept is found after who asks is known, counted and noted, so an answer that is given again is a request like any other.
 """
 
+import sys
 from typing import NamedTuple
 
 from starlette.datastructures import Headers
@@ -15,6 +16,8 @@ from pledgewatch_cloud.access.view import Views
 
 LENGTH_MAX = 2**20
 """An answer that is longer is not kept."""
+_PLACE_BYTES = 256
+"""What an answer takes beside its bytes: the key and the place that it has."""
 
 
 class _Answer(NamedTuple):
@@ -51,11 +54,17 @@ class Kept:
             elif begun:
                 headers, body = begun.pop(), message.get("body", b"")
                 if not message.get("more_body", False) and len(body) <= LENGTH_MAX and view.is_exact:
-                    size = len(body) + len(name)
-                    self._answers.keep(*view.made_of, name, _Answer(headers, body), size)
+                    answer = _Answer(headers, body)
+                    self._answers.keep(*view.made_of, name, answer, _size(name, answer))
             await send(message)
 
         await self._app(scope, receive, sent)
+
+
+def _size(name: str, answer: _Answer) -> int:
+    """How many bytes are held for an answer: a small one is mostly headers."""
+    parts = (name, answer.headers, answer.body, *answer.headers, *(part for pair in answer.headers for part in pair))
+    return sum(sys.getsizeof(one) for one in parts) + _PLACE_BYTES
 
 
 def _name(scope: Scope) -> str:

@@ -34,7 +34,9 @@ def add(commands: Commands) -> None:
     invite.add_argument("--svg", type=Path, metavar="FILE", help="put the square code there, a picture to be printed")
     invite.set_defaults(command=_invite)
 
-    revoke = acts.add_parser("revoke", help="take a device's identity away; nothing more of it is taken")
+    revoke = acts.add_parser(
+        "revoke", help="take a device's identity away, or an invitation; nothing more of it is taken"
+    )
     revoke.add_argument("device", metavar="DEVICE")
     revoke.add_argument("--why", required=True, help="why, for the journal")
     revoke.set_defaults(command=_revoke)

@@ -249,7 +249,8 @@ def renew_device(state: State, device: str, of: str, issued: Issued, at_ms: int)
 
 
 def revoke_device(state: State, device: str, by: str, why: str, at_ms: int) -> Draft | None:
-    """Take a device's identity away; None where it is. Raises IdentityError where there is no such device."""
+    """Take a device's identity or its invitation away; None where it is. Raises IdentityError where there is neither
+    such a device nor an invitation."""
     if state.identities.of(device).revoked_ms and device not in state.identities.invitations:
         return None
     revocation = DeviceRevocation(device, by, why, at_ms)

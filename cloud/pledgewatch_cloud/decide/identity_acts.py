@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.batch import DeviceClaim, DeviceInvitation, DeviceRenewal, DeviceRevocation
 from pledgewatch_cloud.decide.book import Book, amend
 from pledgewatch_cloud.decide.identity_book import (
     CERTIFICATES_MAX,
     FORMER_KEYS_MAX,
     INVITATIONS_MAX,
+    OPERATOR_INVITATIONS_MAX,
     REVOKED_MAX,
     Identity,
     IdentityBook,
@@ -64,19 +66,27 @@ def completed(book: Book, asked: DeviceInvitation) -> DeviceInvitation:
 
 
 def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> IdentityBook:
-    """Somebody was invited; an earlier invitation of the device counts no more. Raises IdentityError; BookError where
-    the book would not have the device so."""
+    """Somebody was invited; an earlier invitation of the device counts no more, which an operator's ends only where it
+    is its own. Raises IdentityError; BookError where the book would not have the device so."""
     _check_place(book, asked)
+    party = _operator_of(book, asked.by)
+    if party:
+        _check_operates(book, asked, party)
     if len(identities.of(asked.device).revoked) > REVOKED_MAX - CERTIFICATES_MAX:
         raise IdentityError(Why.TOO_MANY, _too_many(asked.device))
     if asked.device not in book.installations:
         amend(book, document_of(book, asked, _ANY_KEY, asked.at_ms))
     kept = {device: one for device, one in identities.invitations.items() if one.until_ms > asked.at_ms}
-    kept.pop(asked.device, None)
-    if len(kept) >= INVITATIONS_MAX:
-        text = f"{INVITATIONS_MAX} invitations wait to be claimed; let some be claimed or expire"
+    waiting = kept.pop(asked.device, None)
+    if waiting is not None and party not in ("", waiting.party):
+        text = f"{asked.device} is invited already, not by {party}; use another name, or ask the book's keeper"
+        raise IdentityError(Why.CHANGED, text)
+    most = OPERATOR_INVITATIONS_MAX if party else INVITATIONS_MAX
+    if sum(one.party == party for one in kept.values()) >= most:
+        who = f"of {party} " if party else ""
+        text = f"{most} invitations {who}wait to be claimed; let some be claimed or expire, or withdraw some"
         raise IdentityError(Why.TOO_MANY, text)
-    return identities.with_invitations({**kept, asked.device: Invitation(*asked)})
+    return identities.with_invitations({**kept, asked.device: Invitation(*asked, party)})
 
 
 def invitation_of(identities: IdentityBook, device: str, code_sha256: str, at_ms: int) -> Invitation | None:
@@ -150,6 +160,8 @@ def check_claim(book: Book, identities: IdentityBook, one: Invitation, public_ke
         raise IdentityError(Why.CHANGED, f"{one.device} is in the book by now, so it replaces nobody; {_AGAIN}")
     try:
         _check_place(book, one)
+        if one.party:
+            _check_operates(book, one, one.party)
     except IdentityError as error:
         raise IdentityError(Why.CHANGED, str(error)) from None
     for other in book.installations.values():
@@ -225,10 +237,13 @@ def certificate_of(book: Book, identity: Identity, serial: str, at_ms: int) -> I
 
 
 def revoked(book: Book, identities: IdentityBook, one: DeviceRevocation) -> IdentityBook:
-    """A device's identity is taken away, with its certificates and its invitation. Raises IdentityError."""
-    if one.device not in book.installations:
-        raise IdentityError(Why.UNKNOWN, f"there is no device {one.device!r}")
+    """A device's identity is taken away, with its certificates and its invitation; of one that was only invited, the
+    invitation. Raises IdentityError."""
     rest = {device: other for device, other in identities.invitations.items() if device != one.device}
+    if one.device not in book.installations:
+        if one.device not in identities.invitations:
+            raise IdentityError(Why.UNKNOWN, f"there is no device {one.device!r}, and none is invited under that name")
+        return identities.with_invitations(rest)
     after = _withdrawn(identities.of(one.device), one.at_ms)
     after = after._replace(revoked_ms=one.at_ms, why=one.why, by=one.by)
     return identities.with_invitations(rest).with_identity(after)
@@ -243,6 +258,36 @@ def amended(before: Book, book: Book, identities: IdentityBook, at_ms: int) -> I
         if installed is not None and installed.retired and was is not None and not was.retired and one.certificates:
             identities = _retired(identities, device, "it was retired", at_ms)
     return identities
+
+
+def followed(before: Book, book: Book, identities: IdentityBook, at_ms: int) -> IdentityBook:
+    """What an entry of a moment has retired of the book is known with that moment, and what it has not, is not."""
+    if before.installations is book.installations:
+        return identities
+    known = identities.retired_ms
+    gone = {one.device: known.get(one.device, at_ms) for one in book.installations.values() if one.retired}
+    return identities if gone == known else identities.with_retired(gone)
+
+
+def operates_at(book: Book, party: str, asset: str) -> bool:
+    """Whether an operator has a device at an asset that is not retired."""
+    return any(one.operator == party and not one.retired for one in book.devices_of_asset(asset))
+
+
+def _operator_of(book: Book, user: str) -> str:
+    """The party of a user who is an operator's; empty where it is none."""
+    known = book.users.get(user)
+    return known.party if known is not None and known.role == Role.OPERATOR else ""
+
+
+def _check_operates(book: Book, asked: DeviceInvitation | Invitation, party: str) -> None:
+    """An operator invites for itself, to assets that it has a device at which is not retired: who could fit a device to
+    anything could say anything of it. Raises IdentityError."""
+    if asked.operator != party or not operates_at(book, party, asked.asset):
+        text = (
+            f"{party} fits new devices to assets where it has a device that is not retired; the book's keeper to others"
+        )
+        raise IdentityError(Why.REFUSED, text)
 
 
 def _retired(identities: IdentityBook, device: str, why: str, at_ms: int) -> IdentityBook:
@@ -268,6 +313,8 @@ def _check_place(book: Book, asked: DeviceInvitation | Invitation) -> None:
     device, known = asked.device, installations.get(asked.device)
     if not topics.is_name(device):
         raise IdentityError(Why.INVALID, f"{device!r} is no device; use 1 to 64 lower-case letters, digits and hyphens")
+    if device in assets.TAKEN_NAMES:
+        raise IdentityError(Why.INVALID, assets.taken_name(device))
     if known is not None:
         if asked.replaces:
             text = f"{device} is in the book already; new hardware that takes another's place has a name of its own"

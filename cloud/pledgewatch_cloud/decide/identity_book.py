@@ -18,6 +18,9 @@ from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_wire.codec import MAX_EPOCH
 
 INVITATIONS_MAX = 10_000
+"""Of the keeper that wait at once."""
+OPERATOR_INVITATIONS_MAX = 1_000
+"""Of each operator. None takes room from another, or from the keeper."""
 CERTIFICATES_MAX = 2
 REVOKED_MAX = 64
 FORMER_KEYS_MAX = 32
@@ -25,7 +28,8 @@ FORMER_KEYS_MAX = 32
 
 
 class Invitation(NamedTuple):
-    """Who may become a device until when, by showing the code of this SHA-256; see batch.DeviceInvitation."""
+    """Who may become a device until when, by showing the code of this SHA-256; see batch.DeviceInvitation. `party` is
+    the operator that has invited; empty where the keeper has."""
 
     device: str
     operator: str
@@ -36,6 +40,7 @@ class Invitation(NamedTuple):
     by: str
     at_ms: int
     until_ms: int
+    party: str = ""
 
 
 class Issued(NamedTuple):
@@ -76,18 +81,23 @@ class Identity(NamedTuple):
 
 
 class IdentityBook:
-    """Invitations and identities, by device. Never changed."""
+    """Invitations and identities, by device, and when devices were retired, by the journal. Never changed."""
 
     def __init__(
-        self, invitations: Mapping[str, Invitation] | None = None, identities: Mapping[str, Identity] | None = None
+        self,
+        invitations: Mapping[str, Invitation] | None = None,
+        identities: Mapping[str, Identity] | None = None,
+        retired_ms: Mapping[str, int] | None = None,
     ) -> None:
         """Take them as they are."""
         self.invitations: Mapping[str, Invitation] = invitations or {}
         self.identities: Mapping[str, Identity] = identities or {}
+        self.retired_ms: Mapping[str, int] = retired_ms or {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IdentityBook) and (
-            (self.invitations, self.identities) == (other.invitations, other.identities)
+            (self.invitations, self.identities, self.retired_ms)
+            == (other.invitations, other.identities, other.retired_ms)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -98,11 +108,15 @@ class IdentityBook:
 
     def with_identity(self, one: Identity) -> "IdentityBook":
         """The same with another identity of a device."""
-        return IdentityBook(self.invitations, {**self.identities, one.device: one})
+        return IdentityBook(self.invitations, {**self.identities, one.device: one}, self.retired_ms)
 
     def with_invitations(self, invitations: Mapping[str, Invitation]) -> "IdentityBook":
         """The same with these invitations."""
-        return IdentityBook(invitations, self.identities)
+        return IdentityBook(invitations, self.identities, self.retired_ms)
+
+    def with_retired(self, retired_ms: Mapping[str, int]) -> "IdentityBook":
+        """The same with these devices retired."""
+        return IdentityBook(self.invitations, self.identities, retired_ms)
 
     @cached_property
     def barred(self) -> Mapping[str, int]:
@@ -133,6 +147,7 @@ class IdentityBook:
         return {
             "invitations": [self.invitations[one] for one in sorted(self.invitations)],
             "identities": [self.identities[one] for one in sorted(self.identities)],
+            "retired_ms": dict(self.retired_ms),
         }
 
     @staticmethod
@@ -140,7 +155,9 @@ class IdentityBook:
         """The inverse of as_json."""
         invitations = (Invitation(*one) for one in value["invitations"])
         identities = (_identity(one) for one in value["identities"])
-        return IdentityBook({one.device: one for one in invitations}, {one.device: one for one in identities})
+        return IdentityBook(
+            {one.device: one for one in invitations}, {one.device: one for one in identities}, value["retired_ms"]
+        )
 
 
 def _identity(value: Iterable[Any]) -> Identity:

@@ -3,8 +3,8 @@
 Each device is judged by its own story, in the order in which it was measured. A value keeps the doubt that the device
 itself gave it; a value without one is looked at here:
 
-- a sequence that goes back while time goes on, by more than SHUFFLED_MS: the clock of that reading ran ahead (clock
-  backwards);
+- a sequence that goes back while time goes on, by more than SHUFFLED_MS or SHUFFLED_READINGS: the clock of that
+  reading ran ahead (clock backwards);
 - a place from fewer satellites than a fix needs, or with a dilution of precision beyond all use;
 - a place that the asset cannot have reached since the last accepted one (impossible speed). One such fix is an outlier;
   three in a row and ten minutes that agree with each other are where the asset now is, and the last place was wrong;
@@ -39,8 +39,10 @@ MM_PER_E7 = 11.132  # a degree of latitude is 111.32 km on the mean sphere of WG
 AGREEING_FIXES = 3
 AGREEING_MS = 600_000
 SHUFFLED_MS = 10_000
-"""Within so long a device may number what it measured in another order: a receiver's fix is heard up to a cycle after
-its moment, and what other sensors said meanwhile has the lower numbers."""
+SHUFFLED_READINGS = 16
+"""Within so long, and by so many numbers, a device may number what it measured in another order: a receiver's fix is
+heard up to a cycle after its moment, and what other sensors said meanwhile has the lower numbers. One that stands among
+much higher numbers was dated ahead, however lately those were measured."""
 FROZEN_FIXES = 3
 MOVING_MMPS = 2_000
 JUMP_SLACK_MM = 200_000  # two fixes of a unit at rest may lie this far apart and mean nothing
@@ -142,7 +144,8 @@ def judge(asset: str, before: Record, one: AssetReading, rules: Rules) -> tuple[
     at_ms, _, epoch, sequence, reading = one
     by_clock = doubt_of_clock(reading)
     number_ms, is_back = at_ms, (epoch, sequence) < (before.epoch, before.sequence)
-    is_shuffled = is_back and epoch == before.epoch and at_ms - before.number_ms <= SHUFFLED_MS
+    is_near = before.sequence - sequence <= SHUFFLED_READINGS and at_ms - before.number_ms <= SHUFFLED_MS
+    is_shuffled = is_back and epoch == before.epoch and is_near
     if by_clock is not None or is_shuffled:  # its number tells nothing of the clock
         epoch, sequence, number_ms = before.epoch, before.sequence, before.number_ms
     elif is_back and before.backwards + 1 < AGREEING_FIXES:

@@ -143,6 +143,10 @@ def prepare(
 
 def _identities(state: State, entry: Entry, book: Book) -> IdentityBook:
     """Devices' identities after an entry. Raises IdentityError."""
+    return acts.followed(state.book, book, _acted(state, entry, book), entry.recorded_at_ms)
+
+
+def _acted(state: State, entry: Entry, book: Book) -> IdentityBook:
     known = state.identities
     match entry.content:
         case DeviceInvitation() as one:

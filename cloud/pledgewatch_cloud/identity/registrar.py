@@ -35,7 +35,7 @@ from pledgewatch_cloud.identity.authority import (
     verifies,
 )
 from pledgewatch_cloud.spine.writer import Writer
-from pledgewatch_wire import chain
+from pledgewatch_wire import afar, chain
 from pledgewatch_wire.claims import Claim, claim_proof, claim_text, renewal_proof
 
 CLAIMS_PER_MINUTE = 30
@@ -47,7 +47,6 @@ RENEWALS_PER_MINUTE = 300
 SKEW_MS = 300_000
 SETTINGS_MAX = 8_192
 _HOUR_MS = 3_600_000
-_OURS = frozenset({"device", "broker"})
 
 
 class TooOftenError(Exception):
@@ -200,8 +199,12 @@ def _check_settings(text: str) -> None:
         said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise IdentityError(Why.INVALID, f"settings: they are no TOML: {error}") from None
-    if ours := sorted(_OURS & said.keys()):
+    if ours := sorted({"device", "broker"} & said.keys()):
         text = f"settings: the device writes [{ours[0]}] itself, by what it is answered; leave it out"
+        raise IdentityError(Why.INVALID, text)
+    may = (*afar.INVITED, *afar.SENSORS)
+    if others := [one for one in said if one not in may]:
+        text = f"settings: [{others[0]}] may not be set by an invitation; there are {', '.join(may)}"
         raise IdentityError(Why.INVALID, text)
 
 

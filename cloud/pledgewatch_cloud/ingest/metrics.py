@@ -11,6 +11,8 @@ from pledgewatch_cloud.ingest.decode import Decoded, DeviceStatus
 from pledgewatch_wire.codec import Status
 
 DEVICES_MAX = 1_000_000  # whose last status is remembered; the oldest is forgotten
+ENDS_MAX = 16
+"""Epochs of a device of which is remembered how far they went; the first is forgotten."""
 
 _SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LONG_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0, 2_592_000.0)
@@ -23,7 +25,8 @@ class Metrics:
 
     `commit_s`: how long a batch took from decoded to on disk; `waited_s`: from when the first of its messages came
     from the broker; `measured_s`: from when the newest reading of each payload was measured. `said`: each device's last
-    status, which is in no journal and moves nothing.
+    status, which is in no journal and moves nothing; `ends`: by device, of each epoch before that of the last status,
+    the status that had counted farthest.
     """
 
     messages: int = 0
@@ -39,6 +42,7 @@ class Metrics:
     waited_s: Histogram = field(default_factory=lambda: Histogram(_SHORT_S))
     measured_s: Histogram = field(default_factory=lambda: Histogram(_LONG_S))
     said: dict[str, Status] = field(default_factory=dict)
+    ends: dict[str, dict[int, Status]] = field(default_factory=dict)
 
     def took(self, admission: Admission, decoded: Decoded, now_ms: int) -> None:
         """Count a batch that is on disk."""
@@ -59,10 +63,24 @@ class Metrics:
     def heard(self, statuses: Iterable[DeviceStatus]) -> None:
         """Note what devices say of themselves."""
         for one in statuses:
-            self.said.pop(one.device, None)
+            before = self.said.pop(one.device, None)
             self.said[one.device] = one.status
+            if before is not None and (
+                before.epoch != one.status.epoch or before.head_sequence > one.status.head_sequence
+            ):  # a last will is of when it was made
+                self._keep_end(one.device, before)
             if len(self.said) > DEVICES_MAX:
-                del self.said[next(iter(self.said))]
+                oldest = next(iter(self.said))
+                del self.said[oldest]
+                self.ends.pop(oldest, None)
+
+    def _keep_end(self, device: str, status: Status) -> None:
+        epochs = self.ends.setdefault(device, {})
+        known = epochs.get(status.epoch)
+        if known is None or known.head_sequence <= status.head_sequence:
+            epochs[status.epoch] = status
+        if len(epochs) > ENDS_MAX:
+            del epochs[min(epochs)]
 
     def since_start(self) -> dict[str, int | dict[str, int]]:
         """The plain counters by name."""

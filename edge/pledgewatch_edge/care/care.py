@@ -106,6 +106,7 @@ class Care:
         self._proof = False
         self._refused_at = {Kind.SETTINGS: -REFUSE_EVERY_S, Kind.COMMAND: -REFUSE_EVERY_S}
         self._station: Station | None = None
+        self._on_trial = 0  # the version that the running station tries; 0 where it runs with what is good
         self.changed = asyncio.Event()
 
     @property
@@ -119,7 +120,7 @@ class Care:
         passes.
         """
         self.changed.clear()
-        self._proof = False
+        self._proof, self._on_trial = False, 0
         self._read()
         trial = self._ledger.trial
         if trial is not None:
@@ -135,6 +136,7 @@ class Care:
                     self._keep(self._ledger.rolled_back(f"rolled back: {error}"))
                 else:
                     log.info("settings tried version=%d start=%d", trial.version, trial.starts + 1)
+                    self._on_trial = trial.version
                     return self._station
         good = self._ledger.good
         try:
@@ -174,9 +176,9 @@ class Care:
             before = self._ledger.trial
             refusal = await asyncio.to_thread(self._decide_settings, said)
             trial = self._ledger.trial
+            if trial is not None and (before is None or before.version != trial.version):
+                self.changed.set()
         self._news.set()
-        if trial is not None and (before is None or before.version != trial.version):
-            self.changed.set()
         return refusal
 
     def _decide_settings(self, said: bytes) -> str | None:
@@ -314,7 +316,7 @@ class Care:
     def _bundle(self, body: Body) -> bytes:
         now_ms, clock = self._now()
         ledger = self._ledger
-        settings = None if self._station is None else acts.without_secrets(self._station.settings)
+        settings = None if self._station is None else acts.told_of(self._station.settings)
         facts = {
             **body.facts(),
             "clock": {"now_ms": now_ms, "source": clock.name.lower()},
@@ -326,24 +328,41 @@ class Care:
     async def _watch(self, body: Body) -> None:
         """See a trial through: proven when the cloud is heard, over when its time is spent."""
         tick_s, looked_s = self._terms.rollback_after_s / TICKS, time.monotonic()
-        while (trial := self._ledger.trial) is not None and not self.changed.is_set():
-            if body.words or self._proof:
-                log.info("settings proven version=%d", trial.version)
-                await self._note(lambda: self._ledger.proven("in force: the cloud was heard"))
-                self._news.set()
-                return
-            if trial.spent_s >= self._terms.rollback_after_s:
-                async with self._lock:
-                    if self._ledger.trial == trial:
-                        self.go_back(f"the cloud was not heard within {self._terms.rollback_after_s:g} s")
-                        self._news.set()
-                        self.changed.set()
-                return
+        while await self._is_undecided(body):
             await asyncio.sleep(min(tick_s, 1.0))
             now_s = time.monotonic()
-            spent_s, looked_s = trial.spent_s + now_s - looked_s, now_s
-            is_noted = spent_s // tick_s != trial.spent_s // tick_s
-            await self._note(partial(self._spent, trial.version, spent_s), to_disk=is_noted)
+            passed_s, looked_s = now_s - looked_s, now_s
+            async with self._lock:
+                trial = self._ledger.trial
+                if trial is None or trial.version != self._on_trial:
+                    return
+                spent_s = trial.spent_s + passed_s
+                after = replace(self._ledger, trial=replace(trial, spent_s=spent_s))
+                if spent_s // tick_s == trial.spent_s // tick_s:
+                    self._ledger = after
+                else:
+                    await asyncio.to_thread(self._keep, after)
+
+    async def _is_undecided(self, body: Body) -> bool:
+        """Decide about the trial that the running station is, if it is time; whether it goes on.
+
+        Looked at under the lock: newer settings may come at any moment, and what this station hears says nothing of
+        settings that no station has been run with.
+        """
+        async with self._lock:
+            trial = self._ledger.trial
+            if trial is None or trial.version != self._on_trial:
+                return False
+            if body.words or self._proof:
+                log.info("settings proven version=%d", trial.version)
+                await asyncio.to_thread(self._keep, self._ledger.proven("in force: the cloud was heard"))
+            elif trial.spent_s >= self._terms.rollback_after_s:
+                self.go_back(f"the cloud was not heard within {self._terms.rollback_after_s:g} s")
+                self.changed.set()
+            else:
+                return True
+        self._news.set()
+        return False
 
     def _without(self, answer: Answer) -> Ledger:
         return self._ledger.said(answer)
@@ -351,18 +370,9 @@ class Care:
     def _carried_out(self, answer: Answer) -> Ledger:
         return self._ledger.noted(answer.id, f"{answer.became.name.lower()}: {answer.text}").answered(answer)
 
-    def _spent(self, version: int, spent_s: float) -> Ledger:
-        trial = self._ledger.trial
-        if trial is None or trial.version != version:
-            return self._ledger
-        return replace(self._ledger, trial=replace(trial, spent_s=spent_s))
-
-    async def _note(self, after: Callable[[], Ledger], *, to_disk: bool = True) -> None:
+    async def _note(self, after: Callable[[], Ledger]) -> None:
         async with self._lock:
-            if to_disk:
-                await asyncio.to_thread(self._keep, after())
-            else:
-                self._ledger = after()
+            await asyncio.to_thread(self._keep, after())
 
     def _not_noted(self, before: Ledger, answer: Answer) -> str:
         """What cannot be noted is not done: after a restart nobody would know of it."""

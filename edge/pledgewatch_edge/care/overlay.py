@@ -3,17 +3,14 @@
 The overlay is TOML of some sections. Where it has a key, it wins; where it has none, the configuration's stands. Each
 version is the whole overlay: an empty one brings back what the technician wrote.
 
-It is a list of what may be set, not of what may not. Who the device is, its keys, how it lets itself be cared for and
-what its clock is worth are for whoever stands before it; so is what lets it into the broker.
+What may be set is the list of pledgewatch_wire/afar.py. What an invitation brings along is held to it too.
 """
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
-SETTABLE: Final = ("broker", "uplink", "checkpoint", "spool", "sampling")
-"""Beside the sections of sensors."""
-BROKER_KEYS: Final = ("host", "port", "protocol", "keep_alive_s", "reconnect_max_s")
+from pledgewatch_wire.afar import BROKER_KEYS, SETTABLE
 
 
 class OverlayError(ValueError):

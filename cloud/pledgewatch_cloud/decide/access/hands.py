@@ -19,13 +19,13 @@ _MENDING = frozenset({Role.OPERATOR, Role.WAREHOUSE})
 
 def hands(book: Book, facts: Mapping[str, AssetFacts], alert: Alert) -> frozenset[str]:
     """The parties whose an alert about no goods is, of those that the book has: the operators of the devices that its
-    causes are about (where that is none, of those at the asset), and the warehouses whose sites these are at. None of
-    an alert about goods."""
+    causes are about (where that is none, of those at the asset that are not retired), and the warehouses whose sites
+    these are at. None of an alert about goods."""
     if alert.pledge:
         return frozenset()
     found = set[str]()
     for asset in alert.assets:
-        devices = [one.device for one in book.devices_of_asset(asset)]
+        devices = [one.device for one in book.devices_of_asset(asset) if not one.retired]
         for cause in map(facts.get(asset, AssetFacts()).causes.get, alert.causes):
             if cause is not None:
                 about = map(book.installations.get, [cause.device] if cause.device else devices)

@@ -5,11 +5,13 @@
 | keeper | all | all | all |
 | lender | of its facilities, what is found of them while pledged | of its pledges, in their time | pledged to it |
 | borrower | of its facilities, what is found of them while its own | of its lots, in their time | that it holds |
-| operator | none | that its devices are fitted to | none |
+| operator | none | that its devices are fitted to, in their time | none |
 | warehouse | none | its zones and gates | that it has issued |
 | insurer, auditor | as a lender, of the facilities named for them | as a lender | as a lender |
 
 A warehouse is seen by itself, and by who sees a receipt of it.
+
+A device that is retired shows its operator what was at its asset until then, and nothing of after it.
 
 A pledge that has ended shows what it showed until its records need be kept no longer, and no more than that: nothing
 of before it began or after it ended. What shows how things are *now* is seen only while a pledge runs, and only as far
@@ -18,7 +20,7 @@ as it was measured since it began. A borrower's lots are its own for as long as 
 Money (prices, quotes, what is lent) is seen by keeper, lender, borrower and auditor.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -59,8 +61,19 @@ class Scope:
     """What a viewer may see by a book, the receipts and the pledges, from the moment of asking up to `until_ms`. Worked
     out as far as it is asked."""
 
-    def __init__(self, viewer: Viewer, book: Book, receipts: ReceiptBook, pledges: Pledges, now_ms: int) -> None:
-        """`now_ms` is the moment of asking: pledges that need be kept no longer show nothing."""
+    def __init__(
+        self,
+        viewer: Viewer,
+        book: Book,
+        receipts: ReceiptBook,
+        pledges: Pledges,
+        now_ms: int,
+        *,
+        retired_ms: Mapping[str, int],
+    ) -> None:
+        """`now_ms` is the moment of asking: pledges that need be kept no longer show nothing. `retired_ms` is when
+        devices of the book were retired, each that is."""
+        self._retired_ms = retired_ms
         self.viewer, self.book, self.pledges, self._now_ms = viewer, book, pledges, now_ms
         self.all_receipts = receipts
         self.is_all = viewer.role is Role.KEEPER
@@ -248,7 +261,8 @@ class Scope:
             case Role.OPERATOR:
                 for device in self.book.installations.values():
                     if device.operator == self.viewer.party:
-                        yield device.asset, -NEVER, NEVER
+                        until_ms = self._retired_ms.get(device.device, -NEVER) if device.retired else NEVER
+                        yield device.asset, -NEVER, until_ms
             case Role.WAREHOUSE:
                 for name in self.warehouses:
                     known = self.book.warehouses[name]

@@ -39,6 +39,10 @@ class Asset(NamedTuple):
     max_speed_mmps: int
 
 
+TAKEN_NAMES = ("claims", "identities", "invitations", "renewals")
+"""No device has one of these names: the API has something else under it, beside the devices (`/devices/identities`)."""
+
+
 class Installation(NamedTuple):
     """Which device is fitted to which asset, and how long it and each of its sensors may be quiet.
 
@@ -72,6 +76,8 @@ def _installation(item: Item) -> Installation:
         raise item.error("public_key", "is no Ed25519 public key; `pledgewatch-edge identity` prints it")
     sensors = {}
     device, operator = item.name("device"), item.name("operator")
+    if device in TAKEN_NAMES:
+        raise item.error("device", taken_name(device))
     for one in item.items("sensors"):
         channel = one.channel()
         if channel in sensors:
@@ -91,6 +97,11 @@ def _installation(item: Item) -> Installation:
         item.integer("ahead_s", 0, MAX_WAIT_S, AHEAD_S),
         tuple(sorted(sensors.items())),
     )
+
+
+def taken_name(device: str) -> str:
+    """What is said of a name that no device may have."""
+    return f"/devices/{device} is another thing of the API; name the device otherwise, {device}-1 perhaps"
 
 
 def _patience(item: Item) -> Patience:
