@@ -21,7 +21,6 @@ that one wrong moment ages nothing, and by clocks that were set alone.
 What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
 segment, so the cloud knows what will not come. Where nothing is left to be thinned, the newest reading that is not
 urgent is refused and counted; it gets no number, so it leaves no gap.
-
 All methods may be called from any thread; they take turns.
 """
 
