@@ -13,6 +13,7 @@ import pytest
 from builders import NOON_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inviting import Inviting
 from keeping import LINE
 from receipting import BANK, FIRST, OTHER_BANK, WAREHOUSE
 from seeing import HALL_LOT, NIGHT, OTHER_LINE, SEA_LOT, SECOND, SECOND_LOT, USERS, Seeing
@@ -133,7 +134,33 @@ def hidden_from(user: str, seeing: Seeing) -> set[str]:
     }
     # Of both receipts there are lots in the facility of the first bank, so it knows their names.
     of["lender-two"] |= {receipt for receipt in receipts if not any(one.get(receipt) == OTHER_BANK for one in banks)}
-    return of.get(user, set()) | ({*USERS} - {user} if user in of else set())
+    others = {*USERS} - {user} if user in of else set()
+    said = {word for name, words in SAID_OF_DEVICES.items() if name != user for word in words}
+    return of.get(user, set()) | others | (said if user in of else set())
+
+
+SAID_OF_DEVICES = {
+    "operator-one": {"harbour-fresh", "harbour-toml", "harbour-why"},
+    "operator-two": {"night-fresh", "night-toml", "night-why"},
+}
+"""What operators say of their devices: invited, set to, and why their identity was taken away. It is for nobody else
+but keepers."""
+
+
+def say_of_devices(seeing: Inviting) -> None:
+    """Each of the operators says that of devices of its own."""
+    for user, asset, cared, revoked in (
+        ("operator-one", BOX, TRACKER, ZONE),
+        ("operator-two", "night-box", NIGHT, NIGHT),
+    ):
+        fresh, toml, why = sorted(SAID_OF_DEVICES[user])
+        asked = (
+            seeing.invite(user, fresh, asset=asset, settings=f"# {toml}"),
+            seeing.post(user, f"/devices/{cared}/settings", toml=f"# {toml}"),
+            seeing.post(user, f"/devices/{cared}/commands", what="report_now"),
+            seeing.post(user, f"/devices/{revoked}/revocation", why=why),
+        )
+        assert all(one.status_code < 300 for one in asked), [one.text for one in asked]
 
 
 LINE_WORD = f'"{LINE}"'
@@ -147,6 +174,8 @@ def paths(seeing: Seeing) -> Iterator[str]:
     filled = {
         "asset": ASSETS,
         "channel": ("temperature_mc", "latitude_e7"),
+        "device": (TRACKER, ZONE, NIGHT),
+        "command": ("1",),
         "facility": (LINE, OTHER_LINE),
         "lot": (SEA_LOT, HALL_LOT, SECOND_LOT),
         "fence": tuple(state.book.fences),
@@ -184,19 +213,22 @@ def _asked(path: str) -> str:
 def test_no_answer_of_any_route_holds_a_word_that_is_not_for_who_asks(
     tmp_path_factory: pytest.TempPathFactory, dice: random.Random
 ) -> None:
-    seeing = Seeing(tmp_path_factory.mktemp("seeing"))
+    seeing = Inviting(tmp_path_factory.mktemp("seeing"))
     play(seeing, dice, 8)
     seeing.keeping.row("sold", 25, minute=seeing.minute)  # a case, and an alert where it is pledged
+    say_of_devices(seeing)
     every = list(paths(seeing))
     assert len(every) > 60
     for user in USERS:
-        words = hidden_from(user, seeing)
+        words, own = hidden_from(user, seeing), set(SAID_OF_DEVICES.get(user, ()))
         for path in every:
             answer = seeing.client.get(path, headers={"authorization": f"Bearer {USERS[user].key}"})
             assert answer.status_code < 500, (user, path, answer.text)
             if answer.status_code == 200:
                 told = {word for word in words if word in answer.text}
                 assert not told, (user, path, told)
+                own = {word for word in own if word not in answer.text}
+        assert not own, f"{user} is not told what it has said itself: {own}"
     seeing.close()
 
 

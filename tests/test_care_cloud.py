@@ -13,7 +13,9 @@ from caring import CARE_KEY
 from pledgewatch_cloud.access.identify import sha256_of
 from pledgewatch_cloud.decide import book, drafts
 from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.admission import Refusal
 from pledgewatch_cloud.decide.care import COMMANDS_KEPT, OPEN_MAX
+from pledgewatch_cloud.decide.identity_book import Identity, IdentityBook
 from pledgewatch_cloud.identity.carer import Carer
 from pledgewatch_cloud.ingest.caring import Caring
 from pledgewatch_cloud.ingest.decode import Decoder, DeviceAnswer, DeviceStatus
@@ -29,7 +31,7 @@ from pledgewatch_wire.care import (
     read_command,
     read_settings,
 )
-from pledgewatch_wire.codec import Status
+from pledgewatch_wire.codec import Status, encode_status
 
 DEVICE, OPERATOR = "container-1", "harbour-line"
 SLOWER = "[uplink]\nsend_every_s = 900\n"
@@ -278,6 +280,31 @@ def test_answers_are_decoded_and_what_is_none_is_set_aside() -> None:
     ):
         assert not wrong.answers
         assert why in f"{wrong.unreadable[0].reason}: {wrong.unreadable[0].detail}"
+
+
+def test_of_a_revoked_device_no_status_and_no_answer_is_taken() -> None:
+    installations = book.amend(book.empty(), book_document(Device())).installations
+    status = Status(online=True, epoch=1, head_sequence=0, spooled_readings=0, agent_version="1")
+    statuses, answers = (
+        Message(f"pw/1/{OPERATOR}/{DEVICE}/{kind}", payload, retained=False, token=1, arrived_s=0.0)
+        for kind, payload in (
+            (
+                "status",
+                encode_status(status),
+            ),
+            ("answer", encode_answer(Answer(0, 4, Became.DONE, "x"))),
+        )
+    )
+
+    def decoded(identity: Identity) -> Any:
+        barred = IdentityBook().with_identity(identity).barred
+        return Decoder().decode([statuses, answers], NOW_MS, installations, barred)
+
+    renewed = decoded(Identity(DEVICE, from_epoch=3))  # claimed anew: only epochs of before are refused
+    assert (len(renewed.statuses), len(renewed.answers)) == (1, 1)
+    revoked = decoded(Identity(DEVICE, revoked_ms=1))
+    assert (revoked.statuses, revoked.answers) == ([], [])
+    assert [one.reason for one in revoked.unreadable] == [Refusal.REVOKED] * 2
 
 
 def test_keepers_and_the_devices_own_operator_may_and_nobody_else(care: Care) -> None:

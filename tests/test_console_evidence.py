@@ -16,6 +16,8 @@ from seeing import HALL_LOT, USERS, Seeing
 from warehouses import ZONE
 
 from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.ingest.decode import DeviceStatus
+from pledgewatch_wire.codec import Status
 from pledgewatch_wire.reading import Cell, Channel
 
 LOT, ASSET = "lot-container-1", "asset-container-1"
@@ -215,6 +217,104 @@ def test_the_fleet_says_when_it_was_heard_who_is_missed_and_what_is_missing(page
     assert "never heard" in mute
     expect(page.get_by_text("in time: 2 · overdue or silent: 1 · dark as planned: 0 · with gaps: 1")).to_be_visible()
     assert violations(page) == []
+
+
+def completeness(**more: Any) -> dict[str, Any]:
+    """How complete a device of the API's is, with nothing lost, and whatever else."""
+    return {"received": 9, "expected": 9, "thinned": 0, "lost_at_least": 0, "unsure": None, "spooled": 0, **more}
+
+
+@pytest.mark.parametrize(
+    ("more", "text", "kind"),
+    [
+        ({}, "received 9 / 9, thinned 0, lost 0", "good"),
+        (
+            {"received": 1_234, "expected": 6_912, "thinned": 5_000, "lost_at_least": 1_234, "spooled": 4_444},
+            "received 1,234 / 6,912, thinned 5,000, lost 1,234, still with the device 4,444",
+            "bad",
+        ),
+        (
+            {"unsure": "not_said", "spooled": None},
+            "received 9 / 9, thinned 0, the device has not said what it holds",
+            "warn",
+        ),
+        ({"unsure": "ended_epoch"}, "received 9 / 9, thinned 0, how far an ended epoch went is not known", "warn"),
+        (
+            {"unsure": "ended_epoch", "expected": 12, "lost_at_least": 3},
+            "received 9 / 12, thinned 0, lost at least 3, how far an ended epoch went is not known",
+            "bad",
+        ),
+    ],
+)
+def test_what_is_not_known_is_never_shown_as_complete(page: Page, more: dict[str, Any], text: str, kind: str) -> None:
+    assert said(page, "fleet", "complete", completeness(**more)) == {"text": text, "kind": kind}
+
+
+@pytest.mark.parametrize(
+    ("epochs", "more", "text", "kind"),
+    [
+        ([{"epoch": 1, "missing": []}], {}, "no gap", "good"),
+        ([{"epoch": 1, "missing": []}], {"unsure": "not_said"}, "no gap seen", ""),
+        ([{"epoch": 1, "missing": []}], {"lost_at_least": 1_500}, "lost 1,500", "bad"),
+        ([{"epoch": 1, "missing": [[1_002, 1_003], [7, 7]]}], {}, "1,002–1,003, 7", "bad"),
+        (
+            [{"epoch": 1, "missing": [[2, 3]]}, {"epoch": 2, "missing": []}, {"epoch": 3, "missing": [[5, 6]]}],
+            {},
+            "Epoch 1: 2–3; Epoch 3: 5–6",
+            "bad",
+        ),
+        ([], {"lost_at_least": 4}, "lost 4", "bad"),
+        ([], {}, "—", ""),
+    ],
+)
+def test_what_is_lost_is_no_device_without_a_gap(
+    page: Page, epochs: list[Any], more: dict[str, Any], text: str, kind: str
+) -> None:
+    device = {"epochs": epochs, "completeness": completeness(**more)}
+    assert said(page, "fleet", "missing", device) == {"text": text, "kind": kind}
+
+
+def test_a_device_of_several_epochs_is_one_row(page: Page) -> None:
+    epoch = {"missing": [], "signed": 1_000, "contiguous": 1_200, "received": 1_200, "suspicions": 600}
+    device = {
+        "device": "pi-7",
+        "asset": "box",
+        "operator": "line",
+        "heard_ms": 0,
+        "sources": [],
+        "battery_mv": None,
+        "epochs": [{"epoch": number, **epoch} for number in (1, 2)],
+        "completeness": completeness(),
+        "said": None,
+    }
+    call = """async given => [...(await import("/console/fleet.js")).fleetTable(given)
+        .querySelectorAll("tbody tr")].map(row => row.innerText || row.textContent)"""
+    (row,) = page.evaluate(call, [device])
+    for text in ("Epoch 1: 1,000 / 1,200; Epoch 2: 1,000 / 1,200", "1,200nothing said", "1, 2"):
+        assert text in row
+
+
+def test_a_device_is_one_row_and_counted_once_in_either_language(page: Page, port: Port) -> None:
+    metrics = port.cloud.client.app.state.service.metrics
+    metrics.heard([DeviceStatus("line", "container-1", Status(True, 0, 40_000, 1_000, "1.2"))])  # noqa: FBT003
+    metrics.heard([DeviceStatus("line", "container-1", Status(True, 1, 4, 0, "1.2"))])  # noqa: FBT003
+    try:
+        turned_to(page, "alerts")
+        turned_to(page, "devices")
+        row = row_of(page, "container-1")
+        assert "lost 40,000" in row
+        assert "no gap" not in row
+        expect(page.get_by_text("with gaps: 2")).to_be_visible()
+        page.get_by_role("button", name="中文").click()
+        expect(page.get_by_text("有缺失：2")).to_be_visible()
+        assert "已收到 4 / 40,004，已精简 0，丢失 40,000" in row_of(page, "container-1")
+        expect(page.get_by_role("rowheader")).to_have_count(3)
+        assert violations(page) == []
+        page.get_by_role("button", name="English").click()
+        expect(page.get_by_text("with gaps: 2")).to_be_visible()
+    finally:
+        metrics.said.clear()
+        metrics.ends.clear()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """Remote care on the device: who is obeyed, what may be set, what is tried and when it goes back."""
 
 import asyncio
+import dataclasses
 import json
 import logging
+import os
 import time
+import typing
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from pledgewatch_edge.body import Measuring, StationBody
 from pledgewatch_edge.care import acts, overlay
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
-from pledgewatch_edge.care.care import CARE_KEY_FILE
+from pledgewatch_edge.care.care import CARE_KEY_FILE, QUEUE_MAX
 from pledgewatch_edge.care.ledger import IDS_MAX, LEDGER_FILE, STARTS_MAX, Ledger
 from pledgewatch_edge.config import CareSettings
 from pledgewatch_edge.recorder import Recorder
@@ -181,6 +184,50 @@ async def test_a_newer_version_ends_a_trial_and_goes_back_to_what_was_good(cared
     assert cared.start().settings.uplink.send_every_s == 0.0
 
 
+async def test_during_a_trial_what_was_good_is_tried_like_any_other(cared: Cared, tmp_path: Path) -> None:
+    await cared.hear(("settings", settings(4, SLOWER)))
+    cared.start()
+    answers = await cared.hear(("settings", settings(5, "")))
+    assert [(one.version, one.became) for one in answers] == [(4, REFUSED), (5, TAKEN)]
+    assert cared.care.changed.is_set()
+    found = ledger_module.read(tmp_path / "state")
+    assert (found.good.version, found.trial and found.trial.version) == (0, 5)
+    assert cared.start().settings.uplink.send_every_s == 0.0
+
+
+async def test_what_the_station_before_heard_proves_no_trial(cared: Cared, tmp_path: Path) -> None:
+    await cared.hear(("command", command(1)), ("settings", settings(4, SLOWER)))
+    cared.start()
+    assert DONE not in [one.became for one in await cared.hear(settle_s=0.2)]
+    found = ledger_module.read(tmp_path / "state")
+    assert (found.good.version, found.trial and found.trial.version) == (0, 4)
+    assert (4, DONE) in [(one.version, one.became) for one in await cared.hear(("command", command(2)))]
+
+
+async def test_more_commands_than_may_wait_are_refused(cared: Cared, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def report_now() -> str:
+        begun.set()
+        await may_end.wait()
+        return "readings 1 to 2"
+
+    monkeypatch.setattr(cared.body, "report_now", report_now)
+    running = asyncio.create_task(cared.care.run(cared.body))
+    hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}["command"]
+    assert await hear(command(1)) is None
+    await begun.wait()
+    for number in range(2, QUEUE_MAX + 2):
+        assert await hear(command(number)) is None
+    assert await hear(command(99)) == f"{QUEUE_MAX} commands wait already; send it again later"
+    may_end.set()
+    await until(lambda: len(cared.body.answers) == QUEUE_MAX + 2, "all to be answered")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    became = {one.id: one.became for one in cared.body.answers}
+    assert became == {**dict.fromkeys(range(1, QUEUE_MAX + 2), DONE), 99: REFUSED}
+
+
 async def test_what_no_station_was_run_with_is_proven_by_nothing(
     cared: Cared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +245,7 @@ async def test_what_no_station_was_run_with_is_proven_by_nothing(
     running = asyncio.create_task(cared.care.run(cared.body))
     await until(lambda: bool(begun), "a tick of the trial to be noted")
     hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}["settings"]
-    newer = asyncio.create_task(hear(settings(2, "[broker]\nhost = 'nowhere.invalid'\n")))
+    newer = asyncio.ensure_future(hear(settings(2, "[broker]\nhost = 'nowhere.invalid'\n")))
     await asyncio.sleep(0)
     cared.body.words = 1
     await newer
@@ -286,6 +333,37 @@ async def test_it_shows_itself_by_a_command_and_refuses_without(tmp_path: Path) 
             await acts.identify(led, run, 1, tmp_path)
 
 
+async def test_a_command_that_shows_it_is_ended_when_the_time_is_over(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    shows = ("/bin/sh", "-c", f"echo $$ > {file}; exec sleep 30")
+    assert await acts.identify(None, shows, 0) == "shown by /bin/sh for 0 s"
+    process = int(file.read_text(encoding="ascii"))
+
+    def is_gone() -> bool:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    await until(is_gone, "the command to have ended")
+
+
+def test_a_ledger_is_on_the_disk_before_it_takes_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger_module.keep(tmp_path, Ledger(version=1))
+    flush, flushed = os.fsync, []
+
+    def noted(descriptor: int) -> None:
+        there = Path(f"/proc/self/fd/{descriptor}").readlink()
+        text = there.read_text(encoding="utf-8") if there.is_file() else ""
+        flushed.append((there.name, '"version": 2' in text, ledger_module.read(tmp_path).version))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    ledger_module.keep(tmp_path, Ledger(version=2))
+    assert flushed == [(f"{LEDGER_FILE}.new", True, 1), (tmp_path.name, False, 2)]
+
+
 def test_a_bundle_is_bounded_and_keeps_the_newest_lines() -> None:
     lines = [f"{number} {number * 7919 % 1_000_003:x}" * 8 for number in range(20_000)]
     packed = acts.bundle({"spool": {}}, lines)
@@ -329,6 +407,49 @@ def test_what_sounds_like_a_secret_is_left_out() -> None:
         "pin": "left out",
         "deep": [{"api_key": "left out", "n": 1}],
     }
+
+
+def test_of_a_configuration_is_told_what_is_listed_and_of_the_rest_the_names(tmp_path: Path) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Others:
+        login: str = "HUNTER2"
+        seeds: tuple[str, ...] = ("HUNTER2",)
+
+    more = 'identify_command = ["/bin/curl", "-H", "Authorization: Bearer HUNTER2"]'
+    file = configuration(tmp_path, more=more)
+    text = file.read_text(encoding="utf-8").replace('"127.0.0.1"', '"mqtt://user:HUNTER2@b/1@b.example/?q=HUNTER2"')
+    file.write_text(text, encoding="utf-8")
+    found = load(file)
+    named = dataclasses.make_dataclass("Named", ["broker", "care", "onewire", "others"])
+    told = acts.told_of(named(found.broker, found.care, found.onewire, Others()))
+    assert "HUNTER2" not in json.dumps(told)
+    assert told["others"] == {"login": "left out", "seeds": "left out"}
+    assert told["care"]["identify_command"] == ["/bin/curl", "left out", "left out"]
+    assert told["broker"]["host"] == "mqtt://left out@b.example/?left out"
+    assert told["onewire"]["probes"] == ["28-000000000001"]
+
+
+def test_what_is_told_of_each_key_was_decided() -> None:
+    left_out = {"device.pkcs11", "clock.simulated_start_ms", "clock.anchor_ms"}
+    hints = typing.get_type_hints(EdgeSettings)
+    rows = {row: next(one for one in (typing.get_args(hint) or (hint,))) for row, hint in hints.items()}
+    keys = {f"{row}.{field.name}" for row, kind in rows.items() for field in dataclasses.fields(kind)}
+    assert keys - {f"{row}.{key}" for row, some in acts.TOLD.items() for key in some} == left_out
+    assert keys >= {f"{row}.{key}" for row, some in acts.TOLD.items() for key in some}
+
+
+@pytest.mark.parametrize(
+    "key", ["key", "apikey", "api-key", "wifi_key", "authorization", "bearer", "pass", "puk", "otp"]
+)
+def test_deep_within_a_section_too_no_secret_is_told(key: str) -> None:
+    assert acts.without_secrets([{key: "HUNTER2"}]) == [{key: "left out"}]
+
+
+@pytest.mark.parametrize("letter", ["a", "\x00", "\u00e9", "\U0001f600"])
+def test_a_bundle_can_be_read_whatever_the_log_has(letter: str) -> None:
+    packed = acts.bundle({"spool": {}}, [letter * 1_000] * 300)
+    assert len(packed) <= RESULT_MAX
+    assert unpack_result(packed)["log"]
 
 
 async def test_a_range_that_is_gone_is_refused_with_the_reason(cared: Cared) -> None:

@@ -1,11 +1,13 @@
 """The agent's clock: who told the time, and that it does not run backwards."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pledgewatch_edge.agent import ClockSettings
 from pledgewatch_edge.clock import (
     BELIEVED_UNTIL_MS,
     DRIFT_PPM,
@@ -17,6 +19,7 @@ from pledgewatch_edge.clock import (
     AgentClock,
     boot_ms,
     kernel_is_synchronised,
+    machine_keeps_time,
 )
 from pledgewatch_wire.reading import Clock
 
@@ -163,6 +166,52 @@ def test_a_clock_that_is_not_to_be_believed_is_unset_until_a_fix_sets_it() -> No
     assert clock.now() == (RELEASED_MS + 1, Clock.UNSET)
     clock.set_by_fix(RELEASED_MS + 5)
     assert clock.now() == (RELEASED_MS + 5, Clock.GPS)
+
+
+def test_a_machine_without_a_clock_of_its_own_is_believed_while_a_time_service_keeps_it() -> None:
+    is_synchronised = False
+    clock = AgentClock(
+        system_ms=lambda: NOW_MS, monotonic_ms=lambda: 0, is_synchronised=lambda: is_synchronised, keeps_time=False
+    )
+    assert clock.now() == (NOW_MS, Clock.UNSET)
+    is_synchronised = True
+    assert clock.now() == (NOW_MS, Clock.NTP)
+    clock.set_by_fix(RELEASED_MS + 5)
+    assert clock.now() == (RELEASED_MS + 5, Clock.GPS)
+
+
+@pytest.mark.parametrize(
+    ("machine", "trust_system", "expected"),
+    [
+        ("none listed", None, Clock.UNSET),
+        ("none listed", True, Clock.RTC),
+        ("none listed", False, Clock.UNSET),
+        ("one listed", None, Clock.RTC),
+        ("one listed", True, Clock.RTC),
+        ("one listed", False, Clock.UNSET),
+        ("no list", None, Clock.RTC),
+    ],
+)
+def test_where_nothing_is_configured_the_machine_is_asked(
+    machine: str,
+    trust_system: bool | None,
+    expected: Clock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    clocks = tmp_path / "rtc"
+    if machine != "no list":
+        clocks.mkdir()
+    if machine == "one listed":
+        (clocks / "rtc0").mkdir()
+    monkeypatch.setattr("pledgewatch_edge.agent.machine_keeps_time", lambda: machine_keeps_time(clocks))
+    clock = ClockSettings(trust_system=trust_system).clock()
+    monkeypatch.setattr(clock, "_is_synchronised", lambda: False)
+    assert clock.now()[1] is expected
+    is_told = machine == "none listed" and trust_system is None
+    assert ("no clock of its own on this computer" in caplog.text) == is_told
 
 
 def test_a_leap_of_the_clock_is_said_once_an_hour_and_when_it_became_known(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import logging
 import os
 import tty
 from collections.abc import AsyncGenerator, Iterator
@@ -15,9 +16,10 @@ from serial import SerialException
 
 from pledgewatch_edge.clock import RELEASED_MS, AgentClock
 from pledgewatch_edge.fixes import Fix, FixKind, FixQuality
+from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import serial_port
-from pledgewatch_edge.sensors.fix_sampler import cells_of
+from pledgewatch_edge.sensors.fix_sampler import Absence, cells_of
 from pledgewatch_edge.sensors.gps import GpsSensor, GpsSettings
 from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
@@ -122,6 +124,10 @@ async def test_a_fix_is_a_sample_with_the_receivers_own_time(receiver: Receiver)
         first = asyncio.ensure_future(anext(samples))
         receiver.write(cycle(1))  # and silence: the cycle ends by itself
         sample = await asyncio.wait_for(first, 10)
+        assert clock.now()[1] is Clock.RTC, "one fix sets no clock"
+        for number in (2, 3):
+            receiver.write(cycle(number))
+            await asyncio.wait_for(anext(samples), 10)
     assert (sample.measured_at_ms, sample.clock) == (TIME_MS + 1_000, Clock.GPS)
     assert sample.cells == (
         Cell(Channel.LATITUDE_E7, 330_166_667),
@@ -133,7 +139,7 @@ async def test_a_fix_is_a_sample_with_the_receivers_own_time(receiver: Receiver)
         Cell(Channel.COURSE_CDEG, 9_000),
         Cell(Channel.ALTITUDE_MM, 12_300),
     )
-    assert clock.now() == (TIME_MS + 1_000, Clock.GPS)
+    assert clock.now() == (TIME_MS + 3_000, Clock.GPS)
 
 
 @pytest.mark.parametrize("silently", [False, True])
@@ -169,6 +175,49 @@ async def test_a_port_that_is_not_there_yet(tmp_path: Path) -> None:
         receiver.write(cycle(1) + cycle(2))
         assert seconds([await asyncio.wait_for(first, 10)]) == [1]
         receiver.close()
+
+
+async def test_a_receiver_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AFTER_S", 0.3)
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AGAIN_S", 0.3)
+    link = tmp_path / "gps"
+    gone = (Cell(Channel.LATITUDE_E7, 0, Quality.SENSOR_GONE), Cell(Channel.LONGITUDE_E7, 0, Quality.SENSOR_GONE))
+    async with aclosing(sensor_at(link).samples()) as samples:
+        for sample in await taken(samples, 2):
+            assert (sample.cells, sample.measured_at_ms, sample.is_urgent) == (gone, SYSTEM_MS, False)
+        receiver = Receiver(link)
+        receiver.write(cycle(1) + cycle(2))
+        while (sample := (await taken(samples, 1))[0]).cells == gone:
+            pass
+        assert seconds([sample]) == [1]
+        receiver.close()
+
+
+async def test_a_receiver_that_is_silent_is_told(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AFTER_S", 0.1)
+    monkeypatch.setattr("pledgewatch_edge.sensors.gps.LONGEST_IDLE_S", 0.4)
+    async with aclosing(sensor_at(receiver.link).samples()) as samples:
+        assert {cell.quality for cell in (await taken(samples, 1))[0].cells} == {Quality.SENSOR_GONE}
+
+
+def test_how_often_a_receiver_that_is_gone_is_told() -> None:
+    now_s = 0.0
+    world = World(logging.getLogger(__name__), "receiver")
+    quick, slow = (Absence(machine(), world, interval_s, lambda: now_s) for interval_s in (0.0, 300.0))
+    told: dict[Absence, list[int]] = {quick: [], slow: []}
+    for second in range(700):
+        now_s = float(second)
+        if second == 5:
+            world.lost("is silent")
+        if second == 500:
+            world.back()  # a plug that is put back at once is not told
+        if second == 501:
+            world.lost("is silent")
+        if second == 508:
+            world.back()
+        for absence, seconds_told in told.items():
+            seconds_told += [second for _ in absence.samples()]
+    assert told == {quick: [15, 75, 135, 195, 255, 315, 375, 435, 495], slow: [15, 315]}
 
 
 async def test_one_reading_for_each_interval(receiver: Receiver) -> None:
@@ -213,7 +262,13 @@ async def test_the_clock_is_told_when_the_fix_was_heard(receiver: Receiver) -> N
         passed_ms = 1_000
         receiver.write(cycle(2))
         await asyncio.wait_for(first, 10)
-        assert clock.now() == (TIME_MS + 2_000, Clock.GPS)
+        receiver.write(cycle(3))
+        await asyncio.wait_for(anext(samples), 10)
+        await asyncio.sleep(0.1)
+        passed_ms = 2_000
+        receiver.write(cycle(4))
+        await asyncio.wait_for(anext(samples), 10)
+        assert clock.now() == (TIME_MS + 4_000, Clock.GPS)
 
 
 async def test_a_receiver_without_a_fix_does_not_set_the_clock(receiver: Receiver) -> None:

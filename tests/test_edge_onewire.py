@@ -1,6 +1,8 @@
 """One-wire thermometers: what the kernel shows, and what of it is a temperature."""
 
 import asyncio
+import os
+import threading
 from contextlib import aclosing
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.sensors.onewire import OneWireSensor, OneWireSettings, parse, read_probe
+from pledgewatch_edge.sensors.own_thread import OwnThread
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 PROBES = ("28-0316a2794e2f", "28-0316a27956b1")
@@ -80,3 +83,57 @@ async def test_probes_go_and_come_back(tmp_path: Path, caplog: pytest.LogCapture
         assert [(await anext(samples)).cells[0] for _ in range(2)][-1] == Cell(Channel.TEMPERATURE_MC, 4100)
     said = [record.getMessage() for record in caplog.records]
     assert [text.split(" reason")[0] for text in said] == [f"probe {PROBES[0]} lost", f"probe {PROBES[0]} back"]
+
+
+async def test_a_bus_that_hangs_is_told_and_hangs_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pledgewatch_edge.sensors.onewire.ANSWER_S", 0.2)
+    (tmp_path / PROBES[0]).mkdir()
+    fifo = tmp_path / PROBES[0] / "w1_slave"
+    os.mkfifo(fifo)
+    sensor = OneWireSensor(OneWireSettings(root=tmp_path, interval_s=0.01, probes=PROBES[:1]), AgentClock())
+    gone = (Cell(Channel.TEMPERATURE_MC, 0, Quality.SENSOR_GONE),)
+    for _ in range(5):  # as often as it is begun anew: each report that is asked for does that
+        async with asyncio.timeout(10), aclosing(sensor.samples()) as samples:
+            assert [(await anext(samples)).cells for _ in range(3)] == [gone] * 3
+    (thread,) = [one for one in threading.enumerate() if one.name == "onewire"]
+    assert thread.daemon, "the process ends without it"
+    assert [record.getMessage() for record in caplog.records] == [f"probe {PROBES[0]} lost reason='does not answer'"]
+    fifo.write_text(shown(4000), encoding="ascii")  # returns when it is read
+    await asyncio.to_thread(thread.join, 10)
+    fifo.unlink()
+    put(tmp_path, PROBES[0], shown(4100))
+    async with asyncio.timeout(10), aclosing(sensor.samples()) as samples:
+        assert (await anext(samples)).cells == (Cell(Channel.TEMPERATURE_MC, 4100),)
+
+
+async def test_a_reading_that_was_given_up_is_waited_for_and_not_joined_by_another() -> None:
+    may_end, turns = threading.Event(), list[int]()
+
+    def call() -> int:
+        turns.append(len(turns))
+        may_end.wait(10)
+        return turns[-1]
+
+    bus = OwnThread("bus", call, 10)
+    given_up = asyncio.ensure_future(bus.ask())
+    while not turns:
+        await asyncio.sleep(0.01)
+    given_up.cancel()
+    await asyncio.sleep(0)
+    bus.afterwards(lambda: turns.append(-1))
+    asked = asyncio.ensure_future(bus.ask())
+    await asyncio.sleep(0.05)
+    assert (given_up.cancelled(), turns) == (True, [0])
+    may_end.set()
+    assert await asked == 2
+    assert turns == [0, -1, 2], "tidied between the two"
+    bus.afterwards(lambda: turns.append(-1))
+    assert turns[-1] == -1
+
+
+async def test_what_a_call_raises_is_raised_where_it_is_waited_for() -> None:
+    bus = OwnThread("bus", lambda: 1 // 0, 10)
+    with pytest.raises(ZeroDivisionError):
+        await bus.ask()

@@ -26,14 +26,8 @@ class World:
 
     def __init__(self, folder: Path, cloud: Enrolling) -> None:
         self.cloud, self.state = cloud, folder / "state"
-        carry_out(
-            cloud.invite(DEVICE),
-            config=folder / "edge.toml",
-            state_folder=self.state,
-            ca_file=None,
-            replace=False,
-            say=lambda _: None,
-        )
+        self._config = folder / "edge.toml"
+        self.claim()
         self.identity = TlsIdentity(self.state)
         self.standing = Standing(self.state)
         self.lets_in = True
@@ -42,6 +36,17 @@ class World:
         self.now_ms = self.real_ms
         self.monotonic_s = 5.0
         self.renewal = self.start()
+
+    def claim(self) -> None:
+        """Claim it, by the same claim each time."""
+        carry_out(
+            self.cloud.invite(DEVICE),
+            config=self._config,
+            state_folder=self.state,
+            ca_file=None,
+            replace=False,
+            say=lambda _: None,
+        )
 
     def start(self) -> Renewal:
         """The renewal as a program begins it."""
@@ -101,6 +106,26 @@ async def test_it_is_renewed_at_two_thirds_of_its_life_and_not_before(world: Wor
     assert not [path.name for path in world.state.iterdir() if path.name.endswith(".new")]
     assert await world.renewal.step() == LOOK_AGAIN_S
     assert world.renewals() == 1
+
+
+async def test_the_same_claim_run_again_after_a_renewal_brings_no_old_keys_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, other = world.cloud.answer, "cd" * 32
+    authority = (world.cloud.folder / "ca.pem").read_text(encoding="ascii") * 2  # as while an authority is replaced
+    given = {"broker_ca": authority, "care_public_key": other}
+    world.is_due()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.cloud, "answer", lambda path, said: answer(path, said) | given)
+        assert await world.renewal.step() == 0.0
+    names = ("tls.crt", "tls.key", "broker-ca.crt", "care.pub")
+    renewed = {name: (world.state / name).read_bytes() for name in names}
+    assert (renewed["care.pub"], renewed["broker-ca.crt"]) == (f"{other}\n".encode(), authority.encode())
+    world.claim()
+    assert {name: (world.state / name).read_bytes() for name in names} == renewed
+    (world.state / "broker-ca.crt").unlink()  # what is missing comes back
+    world.claim()
+    assert (world.state / "broker-ca.crt").exists()
 
 
 async def test_what_the_broker_does_not_let_in_waits_and_the_old_one_stays(world: World) -> None:

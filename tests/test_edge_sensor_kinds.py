@@ -4,7 +4,9 @@ import asyncio
 import json
 import logging
 import os
+import threading
 from contextlib import aclosing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from pledgewatch_edge.sensors import channel_named
 from pledgewatch_edge.sensors.adxl345 import Adxl345Sensor, Adxl345Settings, shock_mg
 from pledgewatch_edge.sensors.contacts import ContactsSettings, GpiodLines, LineSettings
 from pledgewatch_edge.sensors.fix_sampler import FixSampler
-from pledgewatch_edge.sensors.gpsd import FIXES_BEFORE_TIME, GpsdSensor, GpsdSettings, fix_of, report_of
+from pledgewatch_edge.sensors.gpsd import GpsdSensor, GpsdSettings, fix_of, report_of
 from pledgewatch_edge.sensors.host import HostSensor, HostSettings
 from pledgewatch_edge.sensors.i2c import SmbusBus
 from pledgewatch_edge.sensors.modbus import MappedRegister, ModbusSettings
@@ -110,12 +112,67 @@ async def test_gpsd_sets_the_clock_from_the_third_whole_fix_on() -> None:
             clocks = []
             first = asyncio.ensure_future(anext(samples))
             await gpsd.watched()
-            for turn in range(FIXES_BEFORE_TIME + 1):
+            for turn in range(4):
                 gpsd.say(tpv(LATER_MS + turn * 1_000, 1.0, 2.0))
                 sample: Sample = await first if turn == 0 else await anext(samples)
                 assert (sample.measured_at_ms, sample.clock) == (LATER_MS + turn * 1_000, Clock.GPS)
                 clocks.append(ours.now()[1])
-    assert clocks == [Clock.UNSET] * (FIXES_BEFORE_TIME - 1) + [Clock.GPS] * 2
+    assert clocks == [Clock.UNSET, Clock.UNSET, Clock.GPS, Clock.GPS]
+
+
+async def test_gpsd_sets_no_clock_while_every_third_fix_is_in_two_dimensions() -> None:
+    ours = AgentClock(system_ms=lambda: 5, monotonic_ms=lambda: 0, is_synchronised=lambda: False)
+    async with asyncio.timeout(10), Gpsd() as gpsd:
+        sensor = GpsdSensor(GpsdSettings(port=gpsd.port), ours)
+        async with aclosing(sensor.samples()) as samples:
+            first = asyncio.ensure_future(anext(samples))
+            await gpsd.watched()
+            for turn in range(9):
+                gpsd.say(tpv(LATER_MS + turn * 1_000, 1.0, 2.0) | {"mode": 2 if turn % 3 == 2 else 3})
+                await (first if turn == 0 else anext(samples))
+                assert ours.now()[1] is Clock.UNSET
+
+
+WILD_MS = LATER_MS + 10 * 365 * 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "is_set"),
+    [
+        ([0, 1_000, 2_000], [False, False, True]),
+        ([0, 0, 0, 0, 1_000], [False, False, False, False, False]),  # one time, told again and again
+        ([WILD_MS, 0, 1_000, 2_000], [False, False, False, True]),
+        ([0, 1_000, WILD_MS, 2_000, 3_000, 4_000], [False, False, False, False, False, True]),
+        ([0, 1_000, 2_000, WILD_MS, 3_000], [False, False, True, True, True]),
+        ([0, None, 1_000, 2_000, 3_000], [False, False, False, False, True]),
+    ],
+)
+def test_one_wild_fix_sets_no_clock(told_ms: list[int | None], is_set: list[bool]) -> None:
+    passed_ms = 0
+    ours = AgentClock(system_ms=lambda: 5, monotonic_ms=lambda: passed_ms, is_synchronised=lambda: False)
+    sampler = FixSampler(ours, 0.0)
+    whole = fix_of(heard(tpv(LATER_MS, 33.7405, -118.2755)), {})
+    found = []
+    for one_ms in told_ms:
+        time_ms = one_ms if one_ms is None or one_ms == WILD_MS else LATER_MS + one_ms
+        sampler.take(replace(whole, time_ms=time_ms), passed_ms)
+        now_ms, by = ours.now()
+        found.append(by is Clock.GPS)
+        assert now_ms < LATER_MS + 86_400_000
+        passed_ms += 1_000
+    assert found == is_set
+
+
+def test_fixes_that_are_hours_apart_agree_where_as_much_has_passed() -> None:
+    passed_ms = 0
+    ours = AgentClock(system_ms=lambda: 5, monotonic_ms=lambda: passed_ms, is_synchronised=lambda: False)
+    sampler = FixSampler(ours, 0.0)
+    whole = fix_of(heard(tpv(LATER_MS, 33.7405, -118.2755)), {})
+    for turn in range(3):
+        assert ours.now()[1] is Clock.UNSET
+        passed_ms = turn * 6 * 3_600_000
+        sampler.take(replace(whole, time_ms=LATER_MS + passed_ms), None)
+    assert ours.now() == (LATER_MS + passed_ms, Clock.GPS)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +201,19 @@ async def test_gpsd_that_is_none_is_left_and_asked_again(
             gpsd.say(tpv(LATER_MS, 1.0, 2.0))
             assert (await first).measured_at_ms == LATER_MS
     assert words in caplog.text
+
+
+async def test_a_gpsd_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AFTER_S", 0.1)
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AGAIN_S", 0.1)
+    async with Gpsd() as gpsd:
+        port = gpsd.port
+    async with asyncio.timeout(20), aclosing(GpsdSensor(GpsdSettings(port=port), clock()).samples()) as samples:
+        for _ in range(2):
+            sample = await anext(samples)
+            assert sample.measured_at_ms == NOW_MS
+            assert [cell.channel for cell in sample.cells] == [Channel.LATITUDE_E7, Channel.LONGITUDE_E7]
+            assert {(cell.value, cell.quality) for cell in sample.cells} == {(0, Quality.SENSOR_GONE)}
 
 
 async def test_of_several_devices_one_is_taken() -> None:
@@ -233,6 +303,50 @@ async def test_another_chip_at_the_address_is_no_accelerometer(
     async with asyncio.timeout(10), aclosing(sensor.samples()) as samples:
         assert (await anext(samples)).cells == (Cell(Channel.SHOCK_MG, 0, Quality.SENSOR_GONE),)
     assert "is no ADXL345: it calls itself 0x33" in caplog.text
+
+
+class HungBus:
+    """A bus whose transfers do not return before `may_end`."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self.closed = 0
+
+    def write(self, address: int, data: bytes) -> None:
+        self.may_end.wait(30)
+        raise OSError("no answer")
+
+    def read(self, address: int, length: int) -> bytes:
+        raise AssertionError("nothing was written")
+
+    def ask(self, address: int, data: bytes, length: int) -> bytes:
+        self.may_end.wait(30)
+        raise OSError("no answer")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize("kind", ["sht3x", "adxl345"])
+async def test_an_i2c_bus_that_hangs_is_told_and_not_closed_under_the_call(
+    kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(f"pledgewatch_edge.sensors.{kind}.ANSWER_S", 0.2)
+    bus = HungBus()
+    sensor: Sht3xSensor | Adxl345Sensor
+    if kind == "sht3x":
+        sensor = Sht3xSensor(Sht3xSettings(interval_s=0.25), clock(), lambda: bus)
+    else:
+        sensor = Adxl345Sensor(Adxl345Settings(interval_s=0.25), clock(), lambda: bus)
+    for _ in range(2):
+        async with asyncio.timeout(10), aclosing(sensor.samples()) as samples:
+            assert {cell.quality for cell in (await anext(samples)).cells} == {Quality.SENSOR_GONE}
+        assert bus.closed == 0
+    assert caplog.text.count("lost reason='does not answer'") == 1
+    (thread,) = [one for one in threading.enumerate() if one.name == kind]
+    bus.may_end.set()
+    await asyncio.to_thread(thread.join, 10)
+    assert bus.closed == 1
 
 
 async def test_a_door_that_was_opened_and_closed_was_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -459,6 +459,8 @@ def test_the_table_stands_still_on_a_terminal_and_is_said_once_elsewhere() -> No
         ([Cell(Channel.DOOR_OPEN, 1), Cell(Channel.SHOCK_MG, 1_250)], "door open yes, shock 1.25 g"),
         ([Cell(Channel.LATITUDE_E7, 0, Quality.NO_FIX), Cell(Channel.LONGITUDE_E7, 0, Quality.NO_FIX),
           Cell(Channel.SATELLITES, 3)], "speaks, no fix yet, satellites 3"),
+        ([Cell(Channel.LATITUDE_E7, 0, Quality.SENSOR_GONE), Cell(Channel.LONGITUDE_E7, 0, Quality.SENSOR_GONE)],
+          "sensor gone"),
     ],
 )  # fmt: skip
 def test_values_in_words(cells: list[Cell], said: str) -> None:

@@ -93,6 +93,35 @@ def test_what_no_payload_can_hold_spoils_nothing_that_waits(tmp_path: Path) -> N
         assert numbers(spool) == [1, 3]
 
 
+def test_what_others_were_numbered_meanwhile_counts_for_none_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk refuses between two of its batches, and what is newer is numbered before it is called again."""
+    monkeypatch.setattr("pledgewatch_edge.undated.AT_ONCE", 2)
+    machine = Machine()
+    undated = machine.undated(tmp_path)
+    undated.keep([machine.marked(number) for number in range(1, 7)])
+    machine.clock.set_by_fix(NOW_MS)
+    with new_spool(tmp_path) as spool:
+        write, written = undated._write, list[bytes]()
+
+        def refusing(data: bytes) -> None:
+            if written:
+                raise OSError(5, "Input/output error")
+            written.append(data)
+            write(data)
+
+        monkeypatch.setattr(undated, "_write", refusing)
+        with pytest.raises(SpoolError):
+            undated.hand_over(spool)
+        spool.append([sample(number) for number in range(101, 106)])
+        monkeypatch.undo()
+        handed = undated.hand_over(spool)
+        assert handed is not None
+        assert handed.appended == Appended(4, 0)
+        assert numbers(spool) == [1, 2, *range(101, 106), 3, 4, 5, 6]
+
+
 def test_a_time_of_the_battery_is_more_doubtful(tmp_path: Path) -> None:
     machine = Machine()
     undated = machine.undated(tmp_path)

@@ -159,6 +159,16 @@ def test_a_proof_that_is_none_is_refused(cloud: ClaimCloud) -> None:
     assert_problem(cloud.post("/devices/claims", {"device": "tracker-2"}), 422)
 
 
+def test_a_claim_does_not_use_up_the_epochs_of_a_name(cloud: ClaimCloud) -> None:
+    code = cloud.invite("tracker-2", **NEW)
+    found = refused(cloud, 422, Claimant("tracker-2", epoch=33).claim(code))
+    assert "epoch is 33, more than 32 beyond 0, the last that the cloud knows of tracker-2" in found
+    assert cloud.claimed(Claimant("tracker-2", epoch=32), code)["epoch"] == 32
+    again = cloud.invite("tracker-2")
+    assert "beyond 32" in refused(cloud, 422, Claimant("tracker-2", seed=9, epoch=1_022).claim(again))
+    assert cloud.claimed(Claimant("tracker-2", seed=9), again)["epoch"] == 32
+
+
 def test_codes_are_bounded_by_address_and_by_code(cloud: ClaimCloud) -> None:
     code, one = cloud.invite("tracker-2", **NEW), Claimant("tracker-2")
     for _ in range(6):

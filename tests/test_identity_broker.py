@@ -32,6 +32,7 @@ from pledgewatch_cloud.identity.broker_files import BrokerFiles, ReloadError, fi
 from pledgewatch_cloud.identity.settings import DevicesSettings
 
 ASSET = {"operator": "harbour-line", "asset": "asset-container-1"}
+KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 8032, 7.1
 LOOK_S = 0.05
 WITHIN_S = 60.0
 MINE, BESIDE = "pw/1/harbour-line/box-1", "pw/1/harbour-line/box-2"
@@ -234,6 +235,62 @@ def test_an_expired_certificate_is_refused(world: World) -> None:
     assert not world.refused("box-1"), "it is the certificate and nothing else"
 
 
+def test_a_certificate_that_expires_silences_a_session_that_is_open(
+    world: World, client: Callable[..., Client]
+) -> None:
+    at_ms = world.cloud.world.at_ms
+    world.cloud.world.at_ms = now_ms() - 89 * DAY_MS  # it is good for a day from now
+    world.claimed("box-9")
+    world.cloud.world.at_ms = at_ms
+    asyncio.run(world.files.keep())
+    one, other = client("box-9"), client("box-1", as_client="beside-it")
+    deadline = time.monotonic() + WITHIN_S
+    while not one.say("pw/1/harbour-line/box-9/up", b"good"):
+        assert time.monotonic() < deadline, "the access list has the new device"
+    world.cloud.world.at_ms += DAY_MS + 60_000
+    try:
+        asyncio.run(world.files.keep())
+        while one.say("pw/1/harbour-line/box-9/up", b"expired"):
+            assert time.monotonic() < deadline
+            time.sleep(LOOK_S)
+        assert other.say(f"{MINE}/up", b"good"), "it is the certificate and nothing else"
+    finally:
+        world.cloud.world.at_ms = at_ms
+        asyncio.run(world.files.keep())
+
+
+async def test_who_expires_leaves_the_access_list_in_that_moment_and_comes_back_with_a_claim(tmp_path: Path) -> None:
+    cloud, told = ClaimCloud(tmp_path), list[int]()
+    cloud.cloud.spine.commit(drafts.amend, book_document(cloud.cloud.device))
+
+    async def reload() -> None:
+        told.append(1)
+
+    files = BrokerFiles(cloud.cloud.writer, cloud.authority, tmp_path, cloud.world, reload, cloud="cloud", health="")
+
+    async def listed_at(at_ms: int) -> bool:
+        cloud.world.at_ms = at_ms
+        await files.keep()
+        text = (tmp_path / "acl").read_text(encoding="ascii")
+        assert "container-1/up" in text, "who never claimed has a certificate of another authority"
+        return "box-1/up" in text
+
+    one = Claimant("box-1", seed=21)
+    code = await asyncio.to_thread(cloud.invite, "box-1", **ASSET)
+    await asyncio.to_thread(cloud.claimed, one, code)
+    (cert,) = cloud.cloud.writer.state.identities.of("box-1").certificates
+    assert await listed_at(cert.not_after_ms - 2)
+    assert await listed_at(cert.not_after_ms - 1)
+    before = len(told)
+    assert not await listed_at(cert.not_after_ms)
+    assert not await listed_at(cert.not_after_ms + 1)
+    assert len(told) == before + 1
+    code = await asyncio.to_thread(cloud.invite, "box-1")
+    await asyncio.to_thread(cloud.claimed, Claimant("box-1", seed=22), code)
+    assert await listed_at(cert.not_after_ms + 2)
+    cloud.cloud.close()
+
+
 def test_the_revocation_list_is_one(world: World) -> None:
     world.claimed("box-7")
     world.cloud.post("/devices/box-7/revocation", {"why": "lost"})
@@ -285,6 +342,56 @@ async def test_files_are_signed_anew_every_day_and_tried_until_the_broker_knows(
     await files.keep()
     assert len(told) == 3
     assert "container-1" not in (folder / "acl").read_text(encoding="ascii")
+    cloud.cloud.close()
+
+
+async def test_one_fault_keeps_no_revocation_from_the_broker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cloud, told = ClaimCloud(tmp_path), list[int]()
+    cloud.cloud.spine.commit(drafts.amend, book_document(cloud.cloud.device))
+    others = tmp_path / "others.pem"
+    others.write_bytes(b"of another authority\n")
+
+    async def reload() -> None:
+        told.append(1)
+
+    files = BrokerFiles(
+        *(cloud.cloud.writer, cloud.authority, tmp_path, cloud.world, reload),
+        cloud="cloud",
+        health="",
+        more_lists=(others,),
+    )
+    one = Claimant("box-1", seed=21)
+    code = await asyncio.to_thread(cloud.invite, "box-1", **ASSET)
+    await asyncio.to_thread(cloud.claimed, one, code)
+    await files.keep()
+    assert "box-1/up" in (tmp_path / "acl").read_text(encoding="ascii")
+    fitted = {"operator": "harbour-line", "asset": "asset-container-1", "public_key": KEY}
+    entry = fitted | {"device": "zone-1", "gateway": "GW7", "fitted_at": "2026-03-01T00:00:00Z"}
+    cloud.cloud.spine.commit(drafts.amend, {"installations": [entry]})
+    others.unlink()
+    answer = await asyncio.to_thread(cloud.post, "/devices/box-1/revocation", {"why": "stolen"})
+    assert answer.status_code == 200
+    before = len(told)
+    for _ in range(3):
+        await files.keep()
+    assert len(told) == before + 1, "told, and once"
+    access = (tmp_path / "acl").read_text(encoding="ascii")
+    assert "box-1/up" not in access
+    assert "zone-1" not in access
+    assert "container-1/up" in access
+    lists = (tmp_path / "crl.pem").read_bytes()
+    assert [f"{number.serial_number:x}" for number in x509.load_pem_x509_crl(lists)] == [
+        gone.serial for gone in cloud.cloud.writer.state.identities.revoked
+    ]
+    assert lists.endswith(b"of another authority\n"), "as it was read last"
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert any("gateway of zone-1: 'GW7' cannot be a user" in text for text in said)
+    assert any("others.pem cannot be read" in text for text in said)
+    others.write_bytes(b"a newer one\n")
+    await files.keep()
+    assert len(told) == before + 2
+    assert (tmp_path / "crl.pem").read_bytes().endswith(b"a newer one\n")
     cloud.cloud.close()
 
 

@@ -37,6 +37,8 @@ def test_invite_prints_a_claim_that_opens_once(
 ) -> None:
     settings, picture = tmp_path / "more.toml", tmp_path / "claim.svg"
     settings.write_text("[sampling]\n", encoding="utf-8")
+    picture.write_bytes(b"x" * 1_000_000)
+    picture.chmod(0o644)
     with Served(cloud.client.app) as served:
         at = ["--url", served.url]
         new = ["tracker-2", "--operator", OPERATOR, "--asset", ASSET, "--svg", str(picture)]
@@ -48,6 +50,8 @@ def test_invite_prints_a_claim_that_opens_once(
         assert said_in(claim)["device"] == "tracker-2"
         assert read_claim(claim).code not in err
         assert picture.read_bytes().startswith(b"<?xml")
+        assert picture.read_bytes().rstrip().endswith(b"</svg>"), "nothing of what was there before"
+        assert stat.S_IMODE(picture.stat().st_mode) == 0o600, "a claim is a secret"
         assert cloud.claimed(Claimant("tracker-2"), read_claim(claim).code)["settings"] == "[sampling]\n"
         assert main(["devices", "invite", "tracker-3", "--replaces", "nobody", *at]) == 2
         assert "there is no 'nobody' whose place could be taken" in capsys.readouterr().err

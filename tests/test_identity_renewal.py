@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from builders import Device, book_document
 from claiming import DAY_MS, WORLD_MS, Claimant, ClaimCloud
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pledgewatch_cloud.access.identify import new_key
 from pledgewatch_cloud.decide import drafts
@@ -190,3 +192,44 @@ def test_keepers_and_operators_of_their_own_invite_and_revoke(cloud: ClaimCloud)
     assert by == {"operator", "keeper"}
     assert asked("keeper", invite, device="tracker-9", operator="a", asset="b", by="night desk")[0] == 201
     assert cloud.cloud.writer.state.identities.invitations["tracker-9"].by == "night desk"
+
+
+def pem_of(what: str, der: bytes) -> str:
+    """DER in PEM, whether it is any or not."""
+    return f"-----BEGIN {what}-----\n{b64encode(der).decode()}\n-----END {what}-----\n"
+
+
+def test_a_request_or_certificate_of_no_known_version_is_refused(cloud: ClaimCloud, device: Claimant) -> None:
+    good = x509.load_pem_x509_certificate(device.certificate.encode()).public_bytes(Encoding.DER)
+    version = b"\xa0\x03\x02\x01\x02"  # RFC 5280, 4.1: version 3
+    assert good.count(version) == 1
+    odd = pem_of("CERTIFICATE", good.replace(version, b"\xa0\x03\x02\x01\x07"))
+    body = device.renewal(cloud.world.at_ms)
+    assert "certificate: is none" in refused(cloud, 422, body | {"certificate": odd})
+    asked = x509.load_pem_x509_csr(body["csr"].encode()).public_bytes(Encoding.DER)
+    odd = pem_of("CERTIFICATE REQUEST", asked.replace(b"\x02\x01\x00", b"\x02\x01\x05", 1))
+    assert "csr: is no request" in refused(cloud, 422, body | {"csr": odd})
+    again = Claimant(DEVICE, seed=9)
+    claim = again.claim(cloud.invite(DEVICE)) | {"csr": odd}
+    assert "csr: is no request" in assert_problem(cloud.post("/devices/claims", claim), 422)["detail"]
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")  # the library's, of what it will refuse some day
+def test_a_byte_that_is_another_is_read_or_refused_and_nothing_else(cloud: ClaimCloud, device: Claimant) -> None:
+    certificate = x509.load_pem_x509_certificate(device.certificate.encode()).public_bytes(Encoding.DER)
+    request = x509.load_pem_x509_csr(device.renewal(0)["csr"].encode()).public_bytes(Encoding.DER)
+    read = 0
+    for der, is_request in ((certificate, False), (request, True)):
+        for place, value in product(range(len(der)), (0x00, 0x05, 0x30, 0x80, 0xFF)):
+            other = der[:place] + bytes([value]) + der[place + 1 :]
+            try:
+                if is_request:
+                    authority.read_request(pem_of("CERTIFICATE REQUEST", other), DEVICE)
+                else:
+                    found = authority.read_certificate(pem_of("CERTIFICATE", other))
+                    authority.device_of(found), authority.serial_of(found), cloud.authority.has_signed(found)
+                    assert not authority.verifies(found, b"no signature", b"text")
+            except authority.RequestError:
+                continue
+            read += 1
+    assert read

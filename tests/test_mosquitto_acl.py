@@ -25,7 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_cloud.decide.silence import Patience
-from pledgewatch_cloud.mosquitto import AclError, acl_of, user_of
+from pledgewatch_cloud.mosquitto import AclError, acl_of, told_apart, user_of
 from pledgewatch_wire import topics
 from pledgewatch_wire.topics import Kind
 
@@ -249,6 +249,18 @@ def installed(device: str, operator: str = LINE, *, gateway: str = "", retired: 
 def test_what_cannot_be_told_apart_gives_no_list(installations: list[Installation], said: str) -> None:
     with pytest.raises(AclError, match=said):
         acl_of(installations, health="health")
+
+
+def test_who_cannot_be_told_apart_is_left_out_and_nobody_else() -> None:
+    good = [installed("a"), installed("b", OTHER, gateway="hall")]
+    two = [installed("c", gateway="g"), installed("d", OTHER, gateway="g")]
+    both = [installed("e"), installed("f", gateway="e")]
+    wrong = [*two, *both, installed("cloud"), installed("h", gateway="GW 7")]
+    kept, said = told_apart([*wrong, *good, installed("z", retired=1)])
+    assert kept == good
+    assert len(said) == 4
+    assert acl_of(kept) == acl_of(good)
+    assert told_apart(good) == (good, [])
 
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])

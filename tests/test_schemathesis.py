@@ -7,33 +7,38 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, Response
+from inviting import Inviting
 from keeping import LINE
 from receipting import BANK, FIRST, WAREHOUSE
 from schemas import assert_answers_as_it_says
-from seeing import HALL_LOT, SEA_LOT, Seeing
-from warehouses import BOX, HALL, ZONE
+from seeing import HALL_LOT, NIGHT, SEA_LOT
+from warehouses import BOX, HALL, TRACKER, ZONE
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "3"))
 """How many times each operation is asked."""
 
 
 @pytest.fixture
-def seeing(tmp_path: Path) -> Iterator[Seeing]:
-    made = Seeing(tmp_path)
+def seeing(tmp_path: Path) -> Iterator[Inviting]:
+    made = Inviting(tmp_path)
     made.lend_on_sea(LINE)
     made.pledge(FIRST, BANK)
     made.read()
     made.read(ZONE)
     made.keeping.row("sold", 25, minute=made.minute)
+    assert made.invite("operator-one", "fresh-1", asset=BOX).status_code == 201
+    assert made.post("operator-one", f"/devices/{TRACKER}/commands", what="report_now").status_code == 200
     yield made
     made.close()
 
 
-def test_no_answer_is_otherwise_than_the_api_says(seeing: Seeing) -> None:
+def test_no_answer_is_otherwise_than_the_api_says(seeing: Inviting) -> None:
     state = seeing.keeping.spine.state
     known = {
         "asset": [BOX, HALL],
         "channel": ["temperature_mc", "latitude_e7"],
+        "device": [TRACKER, ZONE, NIGHT, "fresh-1"],
+        "command": ["1", "2"],
         "facility": [LINE],
         "lot": [SEA_LOT, HALL_LOT],
         "fence": list(state.book.fences),

@@ -66,13 +66,23 @@ def acl_of(installations: Iterable[Installation], *, cloud: str = CLOUD_USER, he
     Retired devices are left out. Raises AclError for a name that is none, and for a user that would stand for two.
     """
     users = _users(installations)
-    if errors := [*_misnamed(users, cloud, health), *_doubled(users, cloud, health)]:
+    if errors := [*_faults_of_own(cloud, health), *_sentences(_faults(users, cloud, health))]:
         raise AclError(errors)
     sections = [_HEAD, _section(cloud, _of_the_cloud())]
     if health:
         sections.append(_section(health, [f"topic read {UPTIME}"]))
     sections += [_section(user, _lines_of(devices)) for user, devices in sorted(users.items())]
     return "\n".join(sections)
+
+
+def told_apart(
+    installations: Iterable[Installation], *, cloud: str = CLOUD_USER, health: str = ""
+) -> tuple[list[Installation], list[str]]:
+    """Those of whom there is an access list, and a sentence for each fault by which others are left out: one user that
+    cannot be written down, or would stand for two, must not keep the list of all the others as it was."""
+    users = _users(installations)
+    faults = _faults(users, cloud, health)
+    return [one for user, devices in users.items() if user not in faults for one in devices], _sentences(faults)
 
 
 def configuration_of(listener: Listener) -> str:
@@ -139,28 +149,39 @@ def _users(installations: Iterable[Installation]) -> dict[str, list[Installation
     return dict(found)
 
 
-def _misnamed(users: Mapping[str, list[Installation]], cloud: str, health: str) -> list[str]:
+def _faults_of_own(cloud: str, health: str) -> list[str]:
     own = {"the cloud's user": cloud} | ({"the user for health": health} if health else {})
-    what = own | {f"gateway of {devices[0].device}": user for user, devices in users.items()}
-    return [
-        f"{place}: {name!r} cannot be a user; use 1 to 64 lower-case letters, digits and hyphens"
-        for place, name in what.items()
-        if not topics.is_name(name)
-    ]
+    errors = [_misnamed(place, name) for place, name in own.items() if not topics.is_name(name)]
+    if cloud == health:
+        errors.append(f"{cloud!r} is the user of the cloud and of who asks for health; name another")
+    return errors
 
 
-def _doubled(users: Mapping[str, list[Installation]], cloud: str, health: str) -> list[str]:
-    errors = [] if cloud != health else [f"{cloud!r} is the user of the cloud and of who asks for health; name another"]
+def _faults(users: Mapping[str, list[Installation]], cloud: str, health: str) -> dict[str, list[str]]:
+    """By user what is wrong with it; nothing of the others."""
+    found = {}
     for user, devices in sorted(users.items()):
         operators = sorted({one.operator for one in devices})
-        alone = [one.device for one in devices if not one.gateway]
+        errors = []
+        if not topics.is_name(user):
+            errors.append(_misnamed(f"gateway of {devices[0].device}", user))
         if user in (cloud, health):
             errors.append(f"{user!r} is a device or gateway of the book too; give the cloud or health another user")
         if len(operators) > 1:
             errors.append(f"gateway {user!r} is {' and '.join(operators)}'s; give each operator a gateway of its own")
-        if alone and len(devices) > 1:
+        if len(devices) > 1 and not all(one.gateway for one in devices):
             errors.append(f"{user!r} is a device and a gateway; their certificates cannot be told apart, so rename one")
-    return errors
+        if errors:
+            found[user] = errors
+    return found
+
+
+def _misnamed(place: str, name: str) -> str:
+    return f"{place}: {name!r} cannot be a user; use 1 to 64 lower-case letters, digits and hyphens"
+
+
+def _sentences(faults: Mapping[str, list[str]]) -> list[str]:
+    return [one for some in faults.values() for one in some]
 
 
 def _lines_of(devices: Iterable[Installation]) -> list[str]:

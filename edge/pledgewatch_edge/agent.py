@@ -4,6 +4,7 @@ Its configuration is a station's and the table of sensors: each row of EdgeSetti
 section that may be left out. A new kind of sensor is a module in `sensors/` and a row here, or a package of its own.
 """
 
+import logging
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 
 from pledgewatch_edge.care import overlay
 from pledgewatch_edge.care.care import Care
-from pledgewatch_edge.clock import AgentClock, system_ms
+from pledgewatch_edge.clock import AgentClock, machine_keeps_time, system_ms
 from pledgewatch_edge.config import StationSettings, check_files, require_within
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import SamplingSettings
@@ -30,16 +31,20 @@ from pledgewatch_edge.station import Station
 from pledgewatch_wire.settings import SettingsError
 from pledgewatch_wire.settings import load as load_settings
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSettings:
     """Whether the computer's own clock may be believed until a receiver tells the time. On a board without a battery
-    for its clock it may not: what is measured before the first fix then waits for its date (undated.py).
+    for its clock it may not: what is measured before the first fix then waits for its date (undated.py). Where
+    `trust_system` is left out, the machine is asked: without a clock of its own its time is believed only while a time
+    service keeps it.
 
     A simulation gives the computer another clock: it shows `simulated_start_ms` at the machine's `anchor_ms`, and runs
     `speed` times as fast for `simulated_for_s` of its own seconds (None: for ever), then as fast as the machine's."""
 
-    trust_system: bool = True
+    trust_system: bool | None = None
     simulated_start_ms: int | None = None
     speed: float = 1.0
     anchor_ms: int = 0
@@ -54,12 +59,17 @@ class ClockSettings:
         """The clock that this describes."""
         start_ms = self.simulated_start_ms
         if start_ms is None:
-            return AgentClock(trust_system=self.trust_system)
+            keeps_time = self.trust_system is not None or machine_keeps_time()
+            if not keeps_time:
+                log.info(
+                    "no clock of its own on this computer: the time is known once a receiver or time service tells it"
+                )
+            return AgentClock(trust_system=self.trust_system is not False, keeps_time=keeps_time)
         return AgentClock(
             system_ms=lambda: start_ms + self._counted_ms(),
             monotonic_ms=self._counted_ms,
             is_synchronised=lambda: False,
-            trust_system=self.trust_system,
+            trust_system=self.trust_system is not False,
         )
 
     def _counted_ms(self) -> int:

@@ -218,11 +218,17 @@ def _check_further(settings: str) -> None:
 
 
 def _apply(given: _Given, claim: Claim, identity: TlsIdentity, state: Path, say: Callable[[str], None]) -> None:
-    """Put on the disk what the cloud gave, the certificate last: with it the device can begin."""
+    """Put on the disk what the cloud gave, the certificate last: with it the device can begin.
+
+    Where that certificate is in force already, or a later one, all of it was put there before, and a renewal may have
+    brought other keys since: then only what is missing is put back.
+    """
     _, spool_epoch = whose_spool(state)
     begin_above(state, given.epoch, spool_epoch)
-    replace_file(state / BROKER_CA_FILE, given.broker_ca.encode("utf-8"))
-    replace_file(state / CARE_FILE, f"{given.care_public_key}\n".encode("ascii"))
+    is_late = identity.is_late(given.certificate)
+    for name, text in ((BROKER_CA_FILE, given.broker_ca), (CARE_FILE, f"{given.care_public_key}\n")):
+        if not is_late or not (state / name).exists():
+            replace_file(state / name, text.encode("utf-8"))
     identity.take(given.certificate, claim.device)
     term = identity.term()
     assert term is not None

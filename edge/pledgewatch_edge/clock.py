@@ -6,8 +6,10 @@ out a time without the name of the clock that told it:
 - GPS: a fix with a time was heard. Now is the receiver's time plus what a monotonic clock has counted since. That
   holds for HOLDOVER_MS without another fix (a crystal drifts about two seconds a day), then falls to the next.
 - NTP: the kernel says that its clock is synchronised.
-- RTC: the system's clock shows a time at which this program could have existed.
-- UNSET: it shows a time before that, so it is wrong; or the configuration says that it is not to be believed.
+- RTC: the system's clock shows a time at which this program could have existed, and the machine has a clock that goes
+  on while it is off.
+- UNSET: it shows a time before that, or there is no such clock, so it may be as of when the machine was switched off;
+  or the configuration says that it is not to be believed.
 
 Under GPS the clock does not run backwards: sentences arrive with jitter, so a fix may tell a time a little before what
 was already handed out, and then the clock stands still until the receiver has caught up. A step of more than STEP_MS
@@ -23,12 +25,14 @@ import ctypes
 import logging
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from pledgewatch_wire.reading import Clock
 
 RELEASED_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z, before this program was ever built
 BELIEVED_UNTIL_MS: Final = RELEASED_MS + 1_024 * 7 * 86_400_000  # 2045: a week count rolled over leads beyond it
+RTC_FOLDER: Final = Path("/sys/class/rtc")
 HOLDOVER_MS: Final = 24 * 3_600_000
 STEP_MS: Final = 10_000
 JUMP_SAID_EVERY_MS: Final = 3_600_000
@@ -61,6 +65,15 @@ def kernel_is_synchronised() -> bool:
     return state not in {-1, _TIME_ERROR}
 
 
+def machine_keeps_time(clocks: Path = RTC_FOLDER) -> bool:
+    """Whether the machine has a clock that may go on while it is off. A kernel that lists none says it has none; one
+    that has no such list says nothing, and then it is taken to have one."""
+    try:
+        return any(clocks.iterdir())
+    except OSError:
+        return True
+
+
 class Dated(NamedTuple):
     """When something was (Unix milliseconds UTC), and how far off that may be either way."""
 
@@ -78,11 +91,14 @@ class AgentClock:
         monotonic_ms: Callable[[], int] = boot_ms,
         is_synchronised: Callable[[], bool] = kernel_is_synchronised,
         trust_system: bool = True,
+        keeps_time: bool = True,
     ) -> None:
+        """`trust_system`: whether the system's clock is believed at all; `keeps_time`: also where nothing sets it."""
         self._system_ms = system_ms
         self._monotonic_ms = monotonic_ms
         self._is_synchronised = is_synchronised
         self._trust_system = trust_system
+        self._keeps_time = keeps_time
         self._offset_ms: int | None = None  # GPS time less monotonic time, since the latest fix
         self._fixed_at_ms = 0
         self._latest_ms = 0
@@ -106,7 +122,7 @@ class AgentClock:
             return now_ms, Clock.UNSET
         if self._is_synchronised():
             return now_ms, Clock.NTP
-        return now_ms, Clock.RTC if now_ms >= RELEASED_MS else Clock.UNSET
+        return now_ms, Clock.RTC if self._keeps_time and now_ms >= RELEASED_MS else Clock.UNSET
 
     def _notice(self, offset_ms: int, clock: Clock, monotonic_ms: int) -> None:
         """Say that the clock has become known, or has leapt."""

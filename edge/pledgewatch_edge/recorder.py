@@ -4,8 +4,8 @@ What is kept at all is sampling.py's to say. Sensors put samples into a short qu
 there and appends it in one write, so a slow flash card makes the batches larger and not the sensors late. A batch waits
 `hold_s` for more, unless something in it is urgent: each write costs the card a block, however little is in it. While
 the disk refuses, samples are kept in memory up to WAITING_MAX and the append is tried again; beyond that the newest is
-refused and counted, unless it is urgent: then the oldest that is not urgent makes room for it. What is measured while the clock is not set goes to disk as well, but gets its number only with its
-date (undated.py).
+refused and counted, unless it is urgent: then the oldest that is not urgent makes room for it. What is measured while
+the clock is not set goes to disk as well, but gets its number only with its date (undated.py).
 """
 
 import asyncio

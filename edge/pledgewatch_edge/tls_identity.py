@@ -129,17 +129,20 @@ class TlsIdentity:
                     raise StateError("what the cloud gave is no key for settings; ask who runs it")
                 replace_file(self._path(CARE_FILE), f"{care_public_key}\n".encode("ascii"))
 
-    def take(self, chain: str, device: str) -> None:
-        """Put the certificate that answered a claim in force; not where a later one is already. Raises StateError."""
+    def is_late(self, chain: str) -> bool:
+        """Whether the certificate that answered a claim is in force already, or a later one is. Raises StateError."""
         with _state_errors():
             leaf = _first(chain)
-            is_whole = self.is_whole()
+            if not self.is_whole():
+                return False
             if self._token:
-                is_late = is_whole and _leaf(self.certificate_file).not_valid_before_utc >= leaf.not_valid_before_utc
-            else:
-                is_next = self._path(KEY_FILE, _NEW).exists() and _public(self._key(_NEW)) == _public(leaf)
-                is_late = is_whole and not is_next
-            if is_late:
+                return _leaf(self.certificate_file).not_valid_before_utc >= leaf.not_valid_before_utc
+            return not (self._path(KEY_FILE, _NEW).exists() and _public(self._key(_NEW)) == _public(leaf))
+
+    def take(self, chain: str, device: str) -> None:
+        """Put the certificate that answered a claim in force; not where it is late. Raises StateError."""
+        with _state_errors():
+            if self.is_late(chain):
                 return
             self.keep(chain, device)
             self.install()

@@ -248,7 +248,8 @@ class World:
 
     async def _cloud(self) -> None:
         messages = self.broker.take()
-        decoded = Decoder().decode(messages, self.clock.now_ms(), self.spine.state.book.installations)
+        state = self.spine.state
+        decoded = Decoder().decode(messages, self.clock.now_ms(), state.book.installations, state.identities.barred)
         self.spine.take(decoded.arrivals, decoded.unreadable)
         self.dice.crash_point()
         self.broker.acknowledge(messages)

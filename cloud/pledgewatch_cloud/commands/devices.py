@@ -5,6 +5,7 @@ made once, before it is started (docs/DEVICES.md).
 """
 
 import argparse
+import os
 import sys
 import time
 from http import HTTPStatus
@@ -75,7 +76,7 @@ def _invite(options: argparse.Namespace) -> int:
     claim = answer["claim"]
     if options.svg is not None:
         try:
-            options.svg.write_bytes(claim_code.as_svg(claim))
+            _write_secret(options.svg, claim_code.as_svg(claim))
         except OSError as error:
             print(f"{options.svg} cannot be written: {error.strerror}; the claim follows", file=sys.stderr)
     print(claim_code.as_square(claim))
@@ -83,6 +84,15 @@ def _invite(options: argparse.Namespace) -> int:
     place = f"{answer['device']} of {answer['operator']} at {answer['asset']}"
     print(f"for {place}, once, until {answer['until']}; whoever has it can be the device", file=sys.stderr)
     return 0
+
+
+def _write_secret(path: Path, data: bytes) -> None:
+    """A file that its user alone may read, also where there was one before that others might. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(handle, 0o600)
+        file.truncate()
+        file.write(data)
 
 
 def _revoke(options: argparse.Namespace) -> int:

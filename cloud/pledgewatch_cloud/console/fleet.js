@@ -3,8 +3,8 @@
 import { askPage } from "./api.js";
 import { el, link, table, time } from "./draw.js";
 import { listed } from "./paging.js";
-import { channelOf, measured } from "./spoken.js";
-import { t } from "./words.js";
+import { about, channelOf, count, enumerated, measured } from "./spoken.js";
+import { lang, t } from "./words.js";
 
 /** How a device is heard: the worst of it and of its sensors, with since or until when. @param {any[]} sources */
 export function hearing(sources) {
@@ -15,40 +15,59 @@ export function hearing(sources) {
   return sources.length ? { text: t("heard_in_time"), kind: "good" } : { text: t("never_heard"), kind: "warn" };
 }
 
-/** What is missing of an epoch: exactly which sequences. @param {any} epoch */
-export function missing(epoch) {
-  if (!epoch) return { text: "—", kind: "" };
-  const spans = epoch.missing.map(( /** @type {number[]} */ gap) => gap[0] === gap[1] ? String(gap[0]) : gap.join("–"));
-  return spans.length ? { text: spans.join(", "), kind: "bad" } : { text: t("no_gap"), kind: "good" };
+/** Something of each epoch; of several with its number. @param {any[]} epochs @param {(epoch: any) => string} say */
+function ofEach(epochs, say) {
+  const some = epochs.map(one => [`${t("epoch")} ${one.epoch}`, say(one)]).filter(([, text]) => text);
+  return some.map(([epoch, text]) => epochs.length > 1 ? about(epoch, text) : text).join(lang() === "zh" ? "；" : "; ");
 }
 
-/** Whether all that a device has measured is here, or where it is. @param {any} one */
-export function complete({ received, expected, thinned, lost, spooled }) {
-  const said = [`${t("received")} ${received} / ${expected}`, `${t("thinned_count")} ${thinned}`, `${t("lost_count")} ${lost ?? "?"}`, ...(spooled ? [`${t("still_spooled")} ${spooled}`] : [])];
-  return { text: said.join(", "), kind: lost ? "bad" : lost == null || spooled ? "warn" : "good" };
+/** What is missing of a device: exactly which sequences, or how many behind the last that came. @param {any} one */
+export function missing({ epochs, completeness }) {
+  const { lost_at_least: lost, spooled, unsure } = completeness;
+  const spans = ofEach(epochs, epoch => enumerated(epoch.missing.map(( /** @type {number[]} */ gap) => [...new Set(gap)].map(count).join("–"))));
+  if (spans) return { text: spans, kind: "bad" };
+  if (lost) return { text: `${t("lost_count")} ${count(lost)}`, kind: "bad" };
+  if (!epochs.length) return { text: "—", kind: "" };
+  return unsure ? { text: t("no_gap_seen"), kind: "" } : { text: t("no_gap"), kind: spooled ? "" : "good" };
 }
 
-/** Of what was committed, how much is signed. @param {any} epoch */
-export function signed(epoch) {
-  if (!epoch) return { text: "—", kind: "" };
-  return { text: `${epoch.signed} / ${epoch.contiguous}`, kind: epoch.signed || !epoch.received ? "" : "warn" };
+/** Whether all that a device has measured is here, or where it is; what is not known is no good news. @param {any} one */
+export function complete({ received, expected, thinned, lost_at_least: lost, unsure, spooled }) {
+  const said = [`${t("received")} ${count(received)} / ${count(expected)}`, `${t("thinned_count")} ${count(thinned)}`];
+  if (lost || !unsure) said.push(`${t(unsure ? "lost_at_least" : "lost_count")} ${count(lost)}`);
+  if (spooled) said.push(`${t("still_spooled")} ${count(spooled)}`);
+  if (unsure) said.push(t(`unsure_${unsure}`));
+  return { text: enumerated(said), kind: lost ? "bad" : unsure || spooled ? "warn" : "good" };
+}
+
+/** Of what was committed, how much is signed. @param {any[]} epochs */
+export function signed(epochs) {
+  const isUnsigned = epochs.some(one => !one.signed && one.received);
+  return { text: ofEach(epochs, one => `${count(one.signed)} / ${count(one.contiguous)}`) || "—", kind: isUnsigned ? "warn" : "" };
 }
 
 /** What a device says of itself. @param {any} said */
-const ofItself = said => said ? { text: `${t(said.online ? "connected" : "not_connected")}, ${said.spooled} ${t("waiting")}, ${said.agent_version}`, kind: said.online ? "" : "warn" } : { text: t("said_nothing"), kind: "quiet" };
+const ofItself = said => said ? { text: enumerated([t(said.online ? "connected" : "not_connected"), `${count(said.spooled)} ${t("waiting")}`, said.agent_version]), kind: said.online ? "" : "warn" } : { text: t("said_nothing"), kind: "quiet" };
 
-/** A row for each epoch of each device. @param {any[]} some */
+/** How many suspicions there are. @param {any[]} epochs */
+function suspected(epochs) {
+  const many = epochs.reduce((sum, one) => sum + one.suspicions, 0);
+  return { text: epochs.length ? count(many) : "—", kind: many ? "warn" : "" };
+}
+
+/** A row for each device. @param {any[]} some */
 export const fleetTable = some => table(t("devices"),
   [t("device"), t("asset"), t("operator"), t("last_heard"), t("hearing"), t("battery"), t("missing"), t("completeness"), `#${t("signed_of")}`, `#${t("suspicions")}`, t("of_itself"), `#${t("epoch")}`],
-  some.flatMap(one => (one.epochs.length ? one.epochs : [null]).map(( /** @type {any} */ epoch) => [
+  some.map(one => [
     one.device, link("assets", one.asset), one.operator, time(one.heard_ms), hearing(one.sources), one.battery_mv == null ? "—" : measured("battery_mv", one.battery_mv),
-    missing(epoch), complete(one.completeness), signed(epoch), { text: epoch?.suspicions ?? "—", kind: epoch?.suspicions ? "warn" : "" }, ofItself(one.said), epoch?.epoch ?? "—"])));
+    missing(one), complete(one.completeness), signed(one.epochs), suspected(one.epochs), ofItself(one.said), enumerated(one.epochs.map(( /** @type {any} */ epoch) => String(epoch.epoch))) || "—"]));
 
 /** In how many devices something is so. @param {any[]} some */
-function counts(some) {
-  const kinds = some.map(one => hearing(one.sources).kind), gaps = some.filter(one => one.epochs.some(( /** @type {any} */ epoch) => epoch.missing.length)).length;
+export function counts(some) {
+  const kinds = some.map(one => hearing(one.sources).kind), gaps = some.filter(one => missing(one).kind === "bad").length;
   const of = ( /** @type {string[]} */ ...wanted) => kinds.filter(one => wanted.includes(one)).length;
-  return el("p", {}, `${t("heard_in_time")}: ${of("good")} · ${t("missed")}: ${of("bad", "warn")} · ${t("planned_dark")}: ${of("quiet")} · ${t("with_gaps")}: ${gaps}`);
+  const told = [about(t("heard_in_time"), count(of("good"))), about(t("missed"), count(of("bad", "warn"))), about(t("planned_dark"), count(of("quiet"))), about(t("with_gaps"), count(gaps))];
+  return el("p", {}, told.join(" · "));
 }
 
 export const devices = listed(after => askPage("devices", after, { battery: "true" }), ({ items }) => [el("h1", {}, t("devices")), counts(items), fleetTable(items)]);

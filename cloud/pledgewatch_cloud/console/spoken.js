@@ -21,6 +21,15 @@ export function channelOf(channel) {
   return [t(`channel_${number ? bare.slice(0, -2) : bare}`), number].filter(Boolean).join(" ").replace(/^channel /, "");
 }
 
+/** A number of things. @param {number} many */
+export const count = many => many.toLocaleString(lang());
+
+/** What belongs to one sentence, with commas between. @param {string[]} some */
+export const enumerated = some => some.join(lang() === "zh" ? "，" : ", ");
+
+/** What is said of something. @param {string} name @param {string} text */
+export const about = (name, text) => lang() === "zh" ? `${name}：${text}` : `${name}: ${text}`;
+
 /** A span of time by its two greatest units. @param {number} ms */
 export function span(ms) {
   const minutes = Math.max(0, Math.floor(ms / 60_000)), parts = [[Math.floor(minutes / 1_440), "days"], [Math.floor(minutes / 60) % 24, "hours"], [minutes % 60, "minutes"]];

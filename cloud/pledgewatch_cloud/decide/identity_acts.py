@@ -33,6 +33,8 @@ from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import MAX_EPOCH
 
+EPOCHS_AHEAD = 32
+"""How many epochs a device may know of that the cloud has seen nothing of: one for each spool that broke unheard."""
 _ANY_KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
 """A key that is one (RFC 8032, 7.1), for what is asked of the book before the device has made its own."""
 _NO_CODE = "there is no such invitation: the code is wrong, was used, or has expired; ask for another invitation"
@@ -141,11 +143,16 @@ def document_of(book: Book, asked: DeviceInvitation | Invitation, public_key: st
 
 
 def epoch_of(epochs: Iterable[tuple[str, int]], identities: IdentityBook, device: str, said: int) -> int:
-    """The highest epoch of a device that anybody knows of: the cloud, or the device itself. Raises IdentityError."""
+    """The highest epoch of a device that anybody knows of: the cloud, or the device itself, which may know of a few
+    more. Epochs are few, and whoever claims once must not use up a name's. Raises IdentityError."""
     if not 0 <= said < MAX_EPOCH:
         raise IdentityError(Why.INVALID, f"epoch is {said}; it is from 0 to {MAX_EPOCH - 1}")
     seen = max((epoch for one, epoch in epochs if one == device), default=0)
-    return max(seen, said, identities.of(device).epoch)
+    known = max(seen, identities.of(device).epoch)
+    if said > known + EPOCHS_AHEAD:
+        text = f"epoch is {said}, more than {EPOCHS_AHEAD} beyond {known}, the last that the cloud knows of {device}"
+        raise IdentityError(Why.INVALID, f"{text}; let it claim with an empty state folder")
+    return max(known, said)
 
 
 def check_claim(book: Book, identities: IdentityBook, one: Invitation, public_key: str) -> None:

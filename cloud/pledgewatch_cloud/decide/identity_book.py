@@ -128,6 +128,14 @@ class IdentityBook:
                 found[device] = below
         return found
 
+    def silent(self, at_ms: int) -> frozenset[str]:
+        """Devices that have claimed and have no certificate in force at a moment: the broker hears nothing of them."""
+        return frozenset(device for device, one in self.identities.items() if _until_ms(one) <= at_ms)
+
+    def silent_from_ms(self, at_ms: int) -> int | None:
+        """The first moment after one at which another device falls silent if nothing is done; None for never."""
+        return min((until for one in self.identities.values() if (until := _until_ms(one)) > at_ms), default=None)
+
     @cached_property
     def revoked(self) -> tuple[Revoked, ...]:
         """The certificates that count no more, by number."""
@@ -158,6 +166,11 @@ class IdentityBook:
         return IdentityBook(
             {one.device: one for one in invitations}, {one.device: one for one in identities}, value["retired_ms"]
         )
+
+
+def _until_ms(one: Identity) -> int:
+    """Until when some certificate is in force."""
+    return 0 if one.revoked_ms else max((cert.not_after_ms for cert in one.certificates), default=0)
 
 
 def _identity(value: Iterable[Any]) -> Identity:

@@ -34,6 +34,8 @@ CRL_DAYS = 30
 REQUEST_MAX = 8_192
 CERTIFICATE_MAX = 32_768
 _EARLIER = dt.timedelta(hours=1)
+_UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
+"""What the library raises for what is not what it says; the last is no ValueError."""
 
 
 class AuthorityError(Exception):
@@ -95,7 +97,7 @@ class Authority:
         """Whether a certificate is of this authority."""
         try:
             certificate.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             return False
         return True
 
@@ -177,24 +179,27 @@ def read_request(text: str, device: str) -> Request:
     try:
         request = x509.load_pem_x509_csr(text.encode("ascii"))
         is_signed = request.is_signature_valid
-        key = request.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+        key, name = request.public_key(), _name_of(request.subject)
+    except _UNREADABLE:
         raise RequestError("csr: is no request for a certificate (PKCS#10) in PEM") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise RequestError("csr: its key is not of ECDSA on P-256")
     if not is_signed:
         raise RequestError("csr: it is not signed by its own key")
-    if _name_of(request.subject) != device:
+    if name != device:
         raise RequestError(f"csr: its subject is not CN={device} alone")
     return Request(key, request.public_bytes(Encoding.DER), _key_sha256(key))
 
 
 def read_certificate(text: str) -> x509.Certificate:
-    """The first certificate of a chain in PEM. Raises RequestError."""
+    """The first certificate of a chain in PEM; its key, its name and its number can be read. Raises RequestError."""
     try:
-        return x509.load_pem_x509_certificates(text.encode("ascii"))[0]
-    except (ValueError, UnsupportedAlgorithm):
+        found = x509.load_pem_x509_certificates(text.encode("ascii"))[0]
+        # The library reads the parts when they are asked for.
+        found.public_key(), device_of(found), serial_of(found)
+    except _UNREADABLE:
         raise RequestError("certificate: is none in PEM") from None
+    return found
 
 
 def verifies(certificate: x509.Certificate, signature: bytes, text: bytes) -> bool:

@@ -1,8 +1,15 @@
 """The broker's access list and revocation list, kept as the book and the identities have them.
 
-Whenever either changes, both are written, by rename, and the broker is told to read them again. The revocation list is
+Whenever either changes it is written, by rename, and the broker is told to read them again. The revocation list is
 signed anew every day, long before it ends. What cannot be written, or cannot be told, is tried again; until then the
 broker goes by what it has read, and nothing of a revoked device is taken by the cloud all the same.
+
+Mosquitto looks at a certificate once, when a connection begins. So whose last certificate has expired is in the access
+list no more, as if it was revoked, until it has claimed another. Who never claimed has a certificate of somebody else,
+of which nothing is known here.
+
+No fault of one thing keeps another from the broker: a user that the access list cannot have is left out and said once,
+a list of another authority that cannot be read is the one that was read last, and what is written is told.
 """
 
 import asyncio
@@ -17,7 +24,7 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.identity.authority import Authority
 from pledgewatch_cloud.identity.settings import DevicesSettings
-from pledgewatch_cloud.mosquitto import AclError, acl_of, replace
+from pledgewatch_cloud.mosquitto import acl_of, replace, told_apart
 from pledgewatch_cloud.outage import Outage
 from pledgewatch_cloud.spine.writer import Writer
 
@@ -49,9 +56,14 @@ class BrokerFiles:
     ) -> None:
         self._writer, self._authority, self._folder, self._clock = writer, authority, folder, clock
         self._reload, self._cloud, self._health, self._more_lists = reload, cloud, health, more_lists
-        self._state: State | None = None
-        self._signed_ms = 0
+        self._listed: State | None = None  # what the revocation list was made of, and the access list
+        self._spoken: State | None = None
+        self._signed_ms = self._made_ms = 0
+        self._silent_from_ms: int | None = None
         self._is_told = True
+        self._lists: dict[Path, bytes] = {}
+        self._unread: list[Path] = []
+        self._faults: list[str] = []
         self._outage = Outage(log, "the broker's files are not as the book has them, trying on", "they are again")
 
     async def run(self) -> None:
@@ -63,16 +75,26 @@ class BrokerFiles:
     async def keep(self) -> None:
         """Write what has changed since the last time, and tell the broker."""
         state, now_ms = self._writer.state, self._clock.now_ms()
+        lost: list[object] = []
         try:
-            if self._is_due(state, now_ms):
+            # The list of who is let in no more first: who reads one file of before and one of now lets in nobody new.
+            if self._is_list_due(state, now_ms):
+                await asyncio.to_thread(self._write_list, state, now_ms)
                 self._is_told = False
-                await asyncio.to_thread(self._write, state, now_ms)
-                self._state, self._signed_ms = state, now_ms
+            if self._is_access_due(state, now_ms):
+                await asyncio.to_thread(self._write_access, state, now_ms)
+                self._is_told = False
+        except OSError as error:
+            lost.append(error)
+        try:
             if not self._is_told:
                 await self.tell()
                 self._is_told = True
-        except (AclError, OSError, ReloadError) as error:
-            self._outage.lost(error)
+        except ReloadError as error:
+            lost.append(error)
+        lost += [f"{path} cannot be read" for path in self._unread]
+        if lost:
+            self._outage.lost("; ".join(map(str, lost)))
         else:
             self._outage.back()
 
@@ -80,24 +102,53 @@ class BrokerFiles:
         """Have the broker read its files again. Raises ReloadError."""
         await self._reload()
 
-    def _is_due(self, state: State, now_ms: int) -> bool:
-        was = self._state
+    def _is_list_due(self, state: State, now_ms: int) -> bool:
+        was = self._listed
         if was is None or not 0 <= now_ms - self._signed_ms < SIGN_EVERY_MS:
             return True
+        if was.identities is not state.identities and was.identities.revoked != state.identities.revoked:
+            return True
+        return any(_read(path) is not None for path in self._unread)
+
+    def _is_access_due(self, state: State, now_ms: int) -> bool:
+        was = self._spoken
+        if was is None or not 0 <= now_ms - self._made_ms < SIGN_EVERY_MS:
+            return True
         if was.identities is not state.identities and was.identities != state.identities:
+            return True
+        if self._silent_from_ms is not None and now_ms >= self._silent_from_ms:
             return True
         before, after = was.book.installations, state.book.installations
         return before is not after and before != after
 
-    def _write(self, state: State, now_ms: int) -> None:
-        # The list of who is let in no more first: who reads one file of before and one of now lets in nobody new.
+    def _write_list(self, state: State, now_ms: int) -> None:
+        read = {path: _read(path) for path in self._more_lists}
+        self._lists |= {path: one for path, one in read.items() if one is not None}
+        self._unread = [path for path, one in read.items() if one is None]
         own = self._authority.revocation_list(state.identities.revoked, now_ms)
         # With a list at all, OpenSSL lets in nobody of whose authority it has none.
-        replace(self._folder / CRL_NAME, own + b"".join(path.read_bytes() for path in self._more_lists))
-        barred = {one.device for one in state.identities.identities.values() if one.revoked_ms}
-        speaking = [one for key, one in state.book.installations.items() if key not in barred]
+        others = b"".join(self._lists.get(path, b"") for path in self._more_lists)
+        replace(self._folder / CRL_NAME, own + others)
+        self._listed, self._signed_ms = state, now_ms
+
+    def _write_access(self, state: State, now_ms: int) -> None:
+        silent = state.identities.silent(now_ms)
+        speaking = [one for key, one in state.book.installations.items() if key not in silent]
+        speaking, faults = told_apart(speaking, cloud=self._cloud, health=self._health)
         text = acl_of(speaking, cloud=self._cloud, health=self._health)
         replace(self._folder / ACL_NAME, text.encode())
+        for one in faults:
+            if one not in self._faults:
+                log.error("left out of the broker's access list: %s", one)
+        self._spoken, self._made_ms, self._faults = state, now_ms, faults
+        self._silent_from_ms = state.identities.silent_from_ms(now_ms)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def files_of(one: DevicesSettings, writer: Writer, authority: Authority, clock: Clock) -> BrokerFiles | None:

@@ -1,10 +1,11 @@
 """Messages from the broker to arrivals, statuses, answers, or quarantine with the reason."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import payloads
-from pledgewatch_cloud.decide.admission import stranger
+from pledgewatch_cloud.decide.admission import Refusal, stranger
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_cloud.decide.payloads import Received
@@ -12,8 +13,10 @@ from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.store import Quarantined
 from pledgewatch_wire import topics
 from pledgewatch_wire.care import Answer, decode_answer
-from pledgewatch_wire.codec import PayloadError, Status, decode_status
+from pledgewatch_wire.codec import MAX_EPOCH, PayloadError, Status, decode_status
 from pledgewatch_wire.topics import Kind
+
+_NOBODY: Mapping[str, int] = MappingProxyType({})
 
 
 class DeviceStatus(NamedTuple):
@@ -50,11 +53,17 @@ class Decoder:
         self._ups: dict[str, tuple[str, str]] = {}  # topic: operator, device
 
     def decode(
-        self, messages: Sequence[Message], received_at_ms: int, installations: Mapping[str, Installation]
+        self,
+        messages: Sequence[Message],
+        received_at_ms: int,
+        installations: Mapping[str, Installation],
+        barred: Mapping[str, int] = _NOBODY,
     ) -> Decoded:
         """Read messages that were received at one moment. Never raises: what cannot be read is set aside.
 
         So is whatever comes from a device that nobody has installed, unread: it may cost no more than its own length.
+        `barred` says by device the lowest epoch of which anything is taken: where that is none, statuses and answers
+        are set aside too; payloads are the admission's to refuse.
         What payloads hold may be far more than their length, so the answer may end before the last message; the others
         are for the next call.
         """
@@ -70,7 +79,7 @@ class Decoder:
             topic, raw = message[:2]
             names = known.get(topic)
             if names is None:
-                found = self._read_other(message, received_at_ms)
+                found = self._read_other(message, received_at_ms, barred)
                 if isinstance(found, Quarantined):
                     unreadable.append(found)
                     continue
@@ -85,7 +94,7 @@ class Decoder:
             received.append(Received(*names, received_at_ms, raw))
         read = payloads.read(received)
         if len(read) < len(received):
-            return self.decode(messages[: places[len(read)]], received_at_ms, installations)
+            return self.decode(messages[: places[len(read)]], received_at_ms, installations, barred)
         arrivals = []
         for place, one in zip(places, read, strict=True):
             if isinstance(one, PayloadError):
@@ -95,7 +104,7 @@ class Decoder:
         return Decoded(len(messages), arrivals, statuses, unreadable, answers)
 
     def _read_other(
-        self, message: Message, received_at_ms: int
+        self, message: Message, received_at_ms: int, barred: Mapping[str, int]
     ) -> tuple[str, str] | DeviceStatus | DeviceAnswer | Quarantined:
         """Whose payload a message on a topic not met before is, or the status or answer it holds, or why it is set
         aside."""
@@ -106,6 +115,9 @@ class Decoder:
         refusal = stranger(self._installations.get(address.device), address.operator, address.device)
         if refusal is not None:
             return _aside(message, received_at_ms, *refusal)
+        if address.kind is not Kind.UP and barred.get(address.device, 0) > MAX_EPOCH:
+            detail = f"nothing is taken of {address.device} since its identity was revoked"
+            return _aside(message, received_at_ms, Refusal.REVOKED, detail)
         try:
             match address.kind:
                 case Kind.UP:

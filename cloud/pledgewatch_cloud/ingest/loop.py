@@ -88,9 +88,11 @@ class IngestLoop:
 
     async def _commit(self, messages: list[Message]) -> int:
         """Decode, commit and acknowledge the first of some messages; how many."""
-        installations = self._writer.state.book.installations
+        state = self._writer.state
         # Off the event loop: what devices send decides how long it takes.
-        decoded = await asyncio.to_thread(self._decoder.decode, messages, self._clock.now_ms(), installations)
+        decoded = await asyncio.to_thread(
+            self._decoder.decode, messages, self._clock.now_ms(), state.book.installations, state.identities.barred
+        )
         await self._take(decoded)
         for one in decoded.answers:
             await self._caring.heard(one)

@@ -1,14 +1,16 @@
 """What a command does to the device: show which one it is, and tell how it stands.
 
 A bundle says what a person needs who cannot come: how the spool, the clock and the sensors stand, the configuration in
-force, the last lines of the log. Secrets are in none of it: keys and passwords are in files, of which only the names
-are told, and what a section keeps under a name that sounds like one is left out. It is bounded: the oldest lines of the
+force, the last lines of the log. Of the configuration there is what TOLD lists, key by key; of every other key, as all
+of another package's sensor, there is the name alone. Keys and passwords are in files, of which the names are told. Of
+an address the part before an @ is left out, and of a command what it is given. It is bounded: the oldest lines of the
 log go first.
 """
 
 import asyncio
 import contextlib
 import dataclasses
+import json
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -19,9 +21,34 @@ from pledgewatch_wire.care import RESULT_MAX, pack_result
 
 LEDS: Final = Path("/sys/class/leds")
 BLINK_S: Final = 0.25
-LOG_MAX: Final = 256 * 1024  # characters, before they are packed
+LOG_MAX: Final = 256 * 1024  # bytes of JSON, before they are packed
+LEFT_OUT: Final = "left out"
+TOLD: Final[Mapping[str, tuple[str, ...]]] = {
+    "device": ("operator", "name", "state_folder", "cloud_url", "cloud_ca_file"),
+    "broker": (
+        *("host", "port", "protocol", "username", "password_file", "ca_file", "certificate_file", "key_file"),
+        *("keep_alive_s", "reconnect_max_s"),
+    ),
+    "uplink": ("send_every_s", "readings_per_payload", "in_flight_readings", "resend_after_s", "bytes_per_day"),
+    "checkpoint": ("every_readings", "every_s"),
+    "spool": ("max_mib", "max_days", "thin_to_s", "hold_s"),
+    "care": ("rollback_after_s", "identify_led", "identify_command", "log_lines"),
+    "clock": ("trust_system", "simulated_for_s", "speed"),
+    "sampling": ("rules", "limits", "near"),
+    "gps": ("port", "baud", "interval_s"),
+    "gpsd": ("host", "port", "device", "interval_s", "silent_after_s"),
+    "onewire": ("probes", "root", "interval_s"),
+    "sht3x": ("bus", "address", "temperature", "interval_s"),
+    "modbus": ("map", "host", "port", "line", "baud", "parity", "stop_bits", "unit", "interval_s", "timeout_s"),
+    "contacts": ("lines", "chip", "interval_s", "debounce_s"),
+    "adxl345": ("bus", "address", "interval_s", "alert_mg"),
+    "host": ("disk", "thermal", "throttling", "interval_s"),
+}
+"""What is told of a configuration, by section."""
 _SECRET: Final = re.compile(
-    r"password|passphrase|passwd|secret|token|credential|\bpin\b|_pin$|private|api_key|psk", re.I
+    r"password|passphrase|passwd|secret|token|credential|\bpin\b|_pin$|private|api.?key|psk|\bkey$|_key$|auth|bearer"
+    r"|\bpass\b|_pass$|\bpwd\b|\bpuk\b|\botp\b|pin_code|access_code",
+    re.I,
 )
 _NAMES_A_FILE: Final = re.compile(r"_(file|folder)$")
 
@@ -96,10 +123,32 @@ def bundle(facts: Mapping[str, Any], lines: Sequence[str]) -> bytes:
     kept = list(lines)
     while True:
         told = {**facts, "log": kept, "log_lines_left_out": len(lines) - len(kept)}
-        is_short = sum(map(len, kept)) <= LOG_MAX
+        # As JSON has it: a character may become six.
+        is_short = len(json.dumps(kept)) <= LOG_MAX
         if not kept or (is_short and len(pack_result(told)) <= RESULT_MAX):
             return pack_result(told)
         kept = kept[max(1, len(kept) // 4) :]
+
+
+def told_of(settings: Any) -> dict[str, Any]:
+    """Of a configuration what may be told, as JSON can hold it: a section by TOLD, of every other key the name."""
+    found: dict[str, Any] = {}
+    for row in dataclasses.fields(settings):
+        section = getattr(settings, row.name)
+        if section is None:
+            continue
+        may = TOLD.get(row.name, ())
+        found[row.name] = {
+            field.name: _shown(field.name, getattr(section, field.name)) if field.name in may else LEFT_OUT
+            for field in dataclasses.fields(section)
+        }
+    return found
+
+
+def _shown(key: str, value: Any) -> Any:
+    if key == "identify_command":
+        return [*map(str, value[:1]), *[LEFT_OUT] * len(value[1:])]
+    return without_secrets(value)
 
 
 def without_secrets(value: Any) -> Any:
@@ -113,7 +162,9 @@ def without_secrets(value: Any) -> Any:
             return [without_secrets(one) for one in value]
         case Enum():
             return value.name
-        case None | bool() | int() | float() | str():
+        case str():
+            return _without_login(value)
+        case None | bool() | int() | float():
             return value
         case _:
             return str(value)
@@ -121,5 +172,15 @@ def without_secrets(value: Any) -> Any:
 
 def _told(key: str, value: Any) -> Any:
     if value is not None and _SECRET.search(key) and not _NAMES_A_FILE.search(key):
-        return "left out"
+        return LEFT_OUT
     return without_secrets(value)
+
+
+def _without_login(text: str) -> str:
+    """An address without who logs in there, and without what is asked there."""
+    scheme, mark, rest = text.rpartition("://")
+    if "@" in rest:
+        rest = f"{LEFT_OUT}@{rest.rpartition('@')[2]}"
+    if mark and "?" in rest:
+        rest = f"{rest.partition('?')[0]}?{LEFT_OUT}"
+    return f"{scheme}{mark}{rest}"

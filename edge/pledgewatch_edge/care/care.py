@@ -316,7 +316,7 @@ class Care:
     def _bundle(self, body: Body) -> bytes:
         now_ms, clock = self._now()
         ledger = self._ledger
-        settings = None if self._station is None else acts.without_secrets(self._station.settings)
+        settings = None if self._station is None else acts.told_of(self._station.settings)
         facts = {
             **body.facts(),
             "clock": {"now_ms": now_ms, "source": clock.name.lower()},

@@ -25,6 +25,7 @@ _UNITS: Final = {  # by the end of a channel's name: what divides its value, dig
 _SHORT: Final = {Channel.LATITUDE_E7: "", Channel.LONGITUDE_E7: "", Channel.TEMPERATURE_MC: ""}
 _LEFT_OUT: Final = frozenset({Channel.COURSE_CDEG, Channel.ALTITUDE_MM, Channel.SPEED_MMPS})
 _NOT_THERE: Final = (Quality.SENSOR_GONE, Quality.CHECKSUM_FAILED)
+_NO_PLACE: Final = {Quality.NO_FIX: "speaks, no fix yet", Quality.SENSOR_GONE: "sensor gone"}
 _PLACE: Final = (Channel.LATITUDE_E7, Channel.LONGITUDE_E7)
 
 
@@ -32,9 +33,9 @@ def sample_words(sample: Sample) -> str:
     """A sample, and what is known to be wrong with it. Of a fix the place and what it rests on."""
     cells = [cell for cell in sample.cells if cell.channel not in _LEFT_OUT]
     place = [cell for cell in cells if cell.channel in _PLACE]
-    if place and place[0].quality == Quality.NO_FIX:
+    if place and place[0].quality in _NO_PLACE:
         others = [cell_words(cell) for cell in cells if cell.channel not in _PLACE]
-        return ", ".join(["speaks, no fix yet", *others])
+        return ", ".join([_NO_PLACE[Quality(place[0].quality)], *others])
     return ", ".join(cell_words(cell) for cell in cells)
 
 

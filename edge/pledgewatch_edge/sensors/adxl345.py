@@ -9,7 +9,6 @@ A blow of `alert_mg` or more is an urgent sample at once and not at the interval
 was read has lost some: the most of the others is then marked ESTIMATED.
 """
 
-import asyncio
 import contextlib
 import logging
 import math
@@ -24,7 +23,8 @@ from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings, needed
-from pledgewatch_edge.sensors.i2c import HeldBus, I2cBus, SmbusBus
+from pledgewatch_edge.sensors.i2c import ANSWER_S, HeldBus, I2cBus, SmbusBus
+from pledgewatch_edge.sensors.own_thread import OwnThread
 from pledgewatch_edge.sensors.polling import moments
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
@@ -93,8 +93,9 @@ class Adxl345Sensor:
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
-        world = World(log, f"adxl345 at {settings.address:#04x} of i2c-{settings.bus}")
-        self._held = HeldBus(open_bus, world, self._set_up)
+        self._world = World(log, f"adxl345 at {settings.address:#04x} of i2c-{settings.bus}")
+        self._held = HeldBus(open_bus, self._world, self._set_up)
+        self._bus = OwnThread("adxl345", self._emptied, ANSWER_S)
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """One sample each interval, and one as soon as a blow is hard."""
@@ -102,7 +103,10 @@ class Adxl345Sensor:
         try:
             async with contextlib.aclosing(moments(EMPTY_EVERY_S, self._monotonic)) as turns:
                 async for _ in turns:
-                    found, is_all = await asyncio.to_thread(self._emptied)
+                    answer = await self._bus.ask()
+                    if answer is None:
+                        self._world.lost("does not answer")
+                    found, is_all = answer or (-1, False)
                     most, is_whole = max(most, found), is_whole and is_all
                     is_over, is_hard = self._monotonic() >= due, found >= self._settings.alert_mg
                     if is_over or is_hard:
@@ -111,7 +115,7 @@ class Adxl345Sensor:
                     if is_over:
                         due = self._monotonic() + self._settings.interval_s
         finally:
-            self._held.let_go()
+            self._bus.afterwards(self._held.let_go)
 
     def _emptied(self) -> tuple[int, bool]:
         """The most of what is in the chip's queue, -1 for nothing, and whether it is all that was measured."""

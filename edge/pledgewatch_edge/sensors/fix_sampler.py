@@ -1,23 +1,37 @@
 """Fixes as samples, whoever has heard them: a serial receiver, or gpsd.
 
-The receiver's own time is the time of the sample (clock GPS), and a fix with a position also sets the agent's clock. A
-fix without a time, or with one decades ahead (clock.py), is stamped by the agent's clock and marked NO_TIME. A receiver
-without a position may still tell a time, from a small clock of its own; before this program was released it is believed
-no more than a computer's.
+The receiver's own time is the time of the sample (clock GPS). Fixes with a position also set the agent's clock, from
+the FIXES_BEFORE_TIME-th in a row on of which each tells a time that follows from the one before: a receiver that has
+just woken may tell one wild date, and by it all that waits for its date would be dated back for ever.
+
+A fix without a time, or with one decades ahead (clock.py), is stamped by the agent's clock and marked NO_TIME. A
+receiver without a position may still tell a time, from a small clock of its own; before this program was released it is
+believed no more than a computer's.
 
 What is wrong with a fix is marked where it matters: a position that is not there holds 0 and NO_FIX, and what the
 receiver says of itself (satellites, HDOP, dimensions) stays good then. A channel that the receiver does not report is
 left out.
+
+A receiver that is not there is a reading as well: its place is SENSOR_GONE, first when it has been lost for
+GONE_AFTER_S, which is longer than a plug takes that is put back, then each interval, but at the oftenest each
+GONE_AGAIN_S.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
 from pledgewatch_edge.fixes import Fix
+from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
+FIXES_BEFORE_TIME: Final = 3
+AGREEING_WITHIN_MS: Final = 3_600_000  # wild dates are days to decades off; a simulation's time may run ahead of ours
+GONE_AFTER_S: Final = 10.0  # a report that is asked for waits 15
+GONE_AGAIN_S: Final = 60.0
+_GONE: Final = tuple(Cell(one, 0, Quality.SENSOR_GONE) for one in (Channel.LATITUDE_E7, Channel.LONGITUDE_E7))
 _DIMENSIONS: Final = {"none": 0, "2d": 2, "3d": 3}
 _UNTRUE: Final = frozenset({Quality.SIMULATED, Quality.ESTIMATED, Quality.MANUAL, Quality.NO_TIME, Quality.SPOOFED})
 
@@ -61,6 +75,31 @@ def _reported(values: dict[Channel, int | None], quality: Quality) -> list[Cell]
     return [Cell(channel, value, quality) for channel, value in values.items() if value is not None]
 
 
+class Absence:
+    """The samples of a receiver that is lost."""
+
+    def __init__(self, clock: AgentClock, world: World, interval_s: float, monotonic: Callable[[], float]) -> None:
+        self._clock, self._world, self._monotonic = clock, world, monotonic
+        self._again_s = max(interval_s, GONE_AGAIN_S)
+        self._due_s: float | None = None
+
+    def begin(self) -> None:
+        """Forget what was told: it is asked anew."""
+        self._due_s = None
+
+    def samples(self) -> list[Sample]:
+        """The sample that says so, if it is lost and that is due. To be asked every few seconds."""
+        now = self._monotonic()
+        if not self._world.is_lost:
+            self._due_s = None
+        elif self._due_s is None:
+            self._due_s = now + GONE_AFTER_S
+        elif now >= self._due_s:
+            self._due_s = now + self._again_s
+            return [Sample(*self._clock.now(), _GONE)]
+        return []
+
+
 class FixSampler:
     """The samples of one receiver's fixes: each, or one each interval. `interval_s` 0 takes every fix."""
 
@@ -68,20 +107,35 @@ class FixSampler:
         self._clock = clock
         self._interval_ms = round(interval_s * 1_000)
         self._due_ms: int | None = None
+        self._believed: tuple[int, int] | None = None  # the latest time that may be believed, and the mark of when
+        self._agreeing = 0
 
     def take(self, fix: Fix, heard_at: int | None, *, is_of_use_as_time: bool = True) -> list[Sample]:
-        """The sample of a fix, if one is due. A fix that can be believed sets the agent's clock, as of the clock's mark
-        `heard_at`.
+        """The sample of a fix, if one is due. A fix that can be believed, and agrees with those before it, sets the
+        agent's clock, as of the clock's mark `heard_at`.
 
         A date that the clock passes over (clock.py) dates no other sensor either; one so far ahead is no time.
         """
         if fix.time_ms is not None and fix.time_ms >= BELIEVED_UNTIL_MS:
             fix = replace(fix, time_ms=None)
         is_believed = is_of_use_as_time and has_position(fix) and quality_of(fix) not in _UNTRUE
-        if fix.time_ms is not None and is_believed:
+        if fix.time_ms is None or not is_believed:
+            self._believed, self._agreeing = None, 0
+        elif self._agrees(fix.time_ms, self._clock.mark() if heard_at is None else heard_at):
             self._clock.set_by_fix(fix.time_ms, heard_at)
         sample = self._sample(fix)
         return [sample] if self._is_due(sample.measured_at_ms) else []
+
+    def _agrees(self, time_ms: int, heard_at: int) -> bool:
+        """Whether enough times in a row agree, this one being the newest. One that is told twice counts once."""
+        before_ms, before_at = self._believed or (time_ms, heard_at)
+        passed_ms = time_ms - before_ms
+        if abs(passed_ms - (heard_at - before_at)) > AGREEING_WITHIN_MS:
+            self._agreeing = 1
+        elif passed_ms or self._believed is None:
+            self._agreeing += 1
+        self._believed = time_ms, heard_at
+        return self._agreeing >= FIXES_BEFORE_TIME
 
     def _sample(self, fix: Fix) -> Sample:
         time_ms = fix.time_ms

@@ -26,7 +26,7 @@ from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sensors import SensorSettings
 from pledgewatch_edge.sensors.baud_search import USUAL, BaudSearch
-from pledgewatch_edge.sensors.fix_sampler import FixSampler
+from pledgewatch_edge.sensors.fix_sampler import Absence, FixSampler
 from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
 from pledgewatch_wire.reading import Channel
 
@@ -82,13 +82,16 @@ class GpsSensor:
         self._search = BaudSearch() if settings.baud == AUTO else None
         self._assembler = FixAssembler()
         self._sampler = FixSampler(clock, settings.interval_s)
+        self._absence = Absence(clock, self._world, settings.interval_s, monotonic)
         self._cycle_s = FIRST_CYCLE_S
         self._fixed_at: float | None = None
         self._heard_at: int | None = None  # when the first bytes of the cycle under way came
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
-        """A sample for each fix that is due. Opens the port, and opens it again for as long as it takes."""
+        """A sample for each fix that is due, and what is due while there is no receiver. Opens the port, and opens it
+        again for as long as it takes."""
         wait_s = REOPEN_FIRST_S
+        self._absence.begin()
         while True:
             try:
                 with SerialPort(self._settings.port, self._baud) as port:
@@ -98,7 +101,7 @@ class GpsSensor:
                             yield sample
             except PortLostError as error:
                 self._world.lost(str(error))
-            for sample in self._end_cycle():
+            for sample in self._end_cycle() + self._absence.samples():
                 yield sample
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, REOPEN_MAX_S)
@@ -125,7 +128,7 @@ class GpsSensor:
                     raise PortLostError(f"{self._settings.port}: now leads to another device, or nowhere")
                 if self._monotonic() - silent_since > LONGEST_IDLE_S:
                     self._world.lost("is silent")
-            for sample in samples:
+            for sample in samples + self._absence.samples():
                 yield sample
 
     @property

@@ -5,8 +5,9 @@ an object a line (gpsd_json, protocol 3). A TPV is one fix; what SKY said of the
 as SKY_HOLDS_S. gpsd's `mode` says how many dimensions a fix has and its `status` what it rests on: dead reckoning (5,
 and 6 with satellites), a surveyed place (7, a place that somebody has entered) and a simulation (8) are no evidence.
 
-gpsd hands on the time of a receiver that has just woken as it is, so it sets our clock only from the third fix in three
-dimensions in a row on. Its reports say nothing about spoofing: who wants that told reads the receiver itself (gps.py).
+gpsd hands on the time of a receiver that has just woken as it is, so only fixes in three dimensions set our clock
+(fix_sampler.py says from which on). Its reports say nothing about spoofing: who wants that told reads the receiver
+itself (gps.py).
 
 What is no JSON, or no report, says nothing; a socket that sends such or falls silent is closed and opened again.
 """
@@ -28,12 +29,11 @@ from pledgewatch_edge.fixes import Fix, FixKind, FixQuality
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sensors import SensorSettings
-from pledgewatch_edge.sensors.fix_sampler import FixSampler
+from pledgewatch_edge.sensors.fix_sampler import Absence, FixSampler
 from pledgewatch_wire.codec import MAX_TIME_MS, MIN_TIME_MS
 from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI, Channel
 
 LINE_MAX_BYTES: Final = 65_536  # a SKY of every constellation has ten thousand
-FIXES_BEFORE_TIME: Final = 3
 SKY_HOLDS_S: Final = 10.0
 CONNECT_S: Final = 5.0
 REOPEN_FIRST_S: Final = 0.1
@@ -167,12 +167,14 @@ class GpsdSensor:
         self._monotonic = monotonic
         self._world = World(log, f"gpsd at {settings.host}:{settings.port}")
         self._sampler = FixSampler(clock, settings.interval_s)
+        self._absence = Absence(clock, self._world, settings.interval_s, monotonic)
         self._skies: dict[str, tuple[float, Mapping[str, Any]]] = {}
-        self._whole_fixes = 0
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
-        """A sample for each fix that is due. Connects, and connects again for as long as it takes."""
+        """A sample for each fix that is due, and what is due while there is no receiver. Connects, and connects again
+        for as long as it takes."""
         wait_s = REOPEN_FIRST_S
+        self._absence.begin()
         while True:
             try:
                 async with contextlib.aclosing(self._connection_samples()) as samples:
@@ -181,13 +183,15 @@ class GpsdSensor:
                         yield sample
             except (OSError, TimeoutError) as error:
                 self._world.lost(str(error) or type(error).__name__)
+            for sample in self._absence.samples():
+                yield sample
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, REOPEN_MAX_S)
 
     async def _connection_samples(self) -> AsyncGenerator[Sample, None]:
         """The samples of one connection. Raises OSError or TimeoutError when it is over."""
         settings = self._settings
-        self._skies, self._whole_fixes = {}, 0
+        self._skies = {}
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(settings.host, settings.port, limit=LINE_MAX_BYTES)
         try:
@@ -238,6 +242,4 @@ class GpsdSensor:
         return sky if self._monotonic() - heard_s <= SKY_HOLDS_S else {}
 
     def _take(self, fix: Fix) -> list[Sample]:
-        self._whole_fixes = self._whole_fixes + 1 if fix.fix is FixKind.THREE else 0
-        is_of_use_as_time = self._whole_fixes >= FIXES_BEFORE_TIME
-        return self._sampler.take(fix, self._clock.mark(), is_of_use_as_time=is_of_use_as_time)
+        return self._sampler.take(fix, self._clock.mark(), is_of_use_as_time=fix.fix is FixKind.THREE)

@@ -7,9 +7,12 @@ a write and the read that follows it, and the kernel lets nobody in between.
 import contextlib
 import importlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pledgewatch_edge.logs import World
+
+ANSWER_S: Final = 5.0
+"""How long a chip and the kernel's own waiting may take; beyond it the bus hangs."""
 
 
 class I2cBus(Protocol):

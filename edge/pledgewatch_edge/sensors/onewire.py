@@ -9,9 +9,9 @@ with `t=` and thousandths of a degree. What it says is not always a temperature:
 - beyond -55 to 125 °C, the data sheet's range: OUT_OF_RANGE, the value kept.
 - nine zero bytes: their checksum is zero as well, so a wire shorted to ground reads as a perfect 0 °C. SENSOR_GONE, as
   when the file is empty, unreadable or not there.
+- nothing at all: a bus that hangs. All its probes are SENSOR_GONE until the reading that hangs has returned.
 """
 
-import asyncio
 import contextlib
 import logging
 import re
@@ -26,9 +26,11 @@ from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings
+from pledgewatch_edge.sensors.own_thread import OwnThread
 from pledgewatch_edge.sensors.polling import moments
 from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Cell, Channel, Quality
 
+ANSWER_S: Final = 5.0  # of one probe; the kernel tries a conversion of 0.75 s up to five times
 POWER_ON_MC: Final = 85_000
 COLDEST_MC: Final = -55_000
 HOTTEST_MC: Final = 125_000
@@ -109,12 +111,14 @@ class OneWireSensor:
         self._clock = clock
         self._monotonic = monotonic
         self._worlds = [World(log, f"probe {probe}") for probe in settings.probes]
+        self._bus = OwnThread("onewire", self._read_all, ANSWER_S * len(settings.probes))
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """One sample each interval, the first at once. An interval that was slept through is not made up for."""
         async with contextlib.aclosing(moments(self._settings.interval_s, self._monotonic)) as due:
             async for _ in due:
-                yield self._sample(await asyncio.to_thread(self._read_all))
+                found = await self._bus.ask()
+                yield self._sample(found or [(0, Quality.SENSOR_GONE)] * len(self._settings.probes))
 
     def _read_all(self) -> list[tuple[int, Quality]]:
         return [read_probe(self._settings.root / probe / "w1_slave") for probe in self._settings.probes]

@@ -6,7 +6,6 @@ The CRC is of 8 bits, polynomial 0x31, begun with 0xFF; a value whose CRC is wro
 (data sheet, "Conversion of Signal Output"): T = -45 + 175 · S / 65535 in °C, RH = 100 · S / 65535 in %.
 """
 
-import asyncio
 import contextlib
 import logging
 import time
@@ -19,7 +18,8 @@ from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings, needed, temperature_channel
-from pledgewatch_edge.sensors.i2c import HeldBus, I2cBus, SmbusBus
+from pledgewatch_edge.sensors.i2c import ANSWER_S, HeldBus, I2cBus, SmbusBus
+from pledgewatch_edge.sensors.own_thread import OwnThread
 from pledgewatch_edge.sensors.polling import moments
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
@@ -107,17 +107,21 @@ class Sht3xSensor:
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
-        world = World(log, f"sht3x at {settings.address:#04x} of i2c-{settings.bus}")
-        self._held = HeldBus(open_bus, world, lambda _: None)
+        self._world = World(log, f"sht3x at {settings.address:#04x} of i2c-{settings.bus}")
+        self._held = HeldBus(open_bus, self._world, lambda _: None)
+        self._bus = OwnThread("sht3x", self._measured, ANSWER_S)
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """One sample each interval, the first at once."""
         try:
             async with contextlib.aclosing(moments(self._settings.interval_s, self._monotonic)) as due:
                 async for _ in due:
-                    yield self._sample(*await asyncio.to_thread(self._measured))
+                    found = await self._bus.ask()
+                    if found is None:
+                        self._world.lost("does not answer")
+                    yield self._sample(*found or ((0, Quality.SENSOR_GONE), (0, Quality.SENSOR_GONE)))
         finally:
-            self._held.let_go()
+            self._bus.afterwards(self._held.let_go)
 
     def _measured(self) -> tuple[tuple[int, Quality], tuple[int, Quality]]:
         try:
