@@ -417,6 +417,13 @@ def true_word(spool: Spool, contiguous: int) -> Committed:
     return Committed(spool.epoch, contiguous, (), spool._mark_at(contiguous, of_chain=True))
 
 
+def test_a_range_that_begins_before_the_first_reading_lets_nothing_go(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(10))
+        assert spool.forget(Committed(1, 0, ((0, 10),))).readings == 0
+        assert (spool.spooled, spool.committed.contiguous) == (10, 0)
+
+
 def test_a_range_that_somebody_else_put_there_does_not_hide_the_rest(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(10))

@@ -382,7 +382,7 @@ class Spool:
             self._require_ours(committed)
             known = self._committed
             for first, last in ((1, committed.contiguous), *committed.ranges):
-                if first <= last <= self.head_sequence:
+                if 1 <= first <= last <= self.head_sequence:
                     known = known.add(first, last)
             if known == self._committed:
                 return Forgotten(0)
