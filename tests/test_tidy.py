@@ -118,7 +118,7 @@ DECIDE_ROOMS = {
     "access": {"items", "trade", "stock", "receipts", "warehouse", "collateral", "milestones"},
 }
 # The files beside them that are made of the rooms; the others are what rooms are made of, and know items at most.
-OVER_THE_ROOMS = {"book", "drafts", "facility", "state", "step"}
+OVER_THE_ROOMS = {"book", "drafts", "facility", "identity_acts", "state", "step"}
 
 # What deciding may use of the standard library and of others: nothing that has a clock, chance, disk or network.
 PURE = {
