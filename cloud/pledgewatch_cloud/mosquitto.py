@@ -8,7 +8,8 @@ Names of devices and gateways come from the book, where a gateway's is any text;
 for a line break in it would be a line of the access list. So is a user that would stand for two.
 
 What an access list cannot do: Mosquitto grants every subscription, and delivers nothing that may not be read. And who
-may connect at all may do so under the client id of another, whose connection ends then; nothing is read or said by it.
+may connect at all may do so under the client id of another, whose connection ends then. Nothing is read by it; what is
+said is the last will of the other, that it is offline.
 """
 
 import contextlib
