@@ -17,6 +17,7 @@ from edge_support import OPERATOR, cloud, new_spool, running_broker, sample, sam
 from pledgewatch_edge import process
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.spool import Spool
 from pledgewatch_edge.station import Station, run_station
 from pledgewatch_gateway.__main__ import main
@@ -74,13 +75,10 @@ class Counting:
             await asyncio.sleep(0.005)
 
 
-class Faulty:
-    """A sensor with a broken invariant."""
+class Faulty(Sampler):
+    """A sampler with a broken invariant."""
 
-    name = "faulty"
-
-    async def samples(self) -> AsyncGenerator[Sample, None]:
-        yield sample(1)
+    def take(self, sample: Sample) -> Sample | None:
         raise ZeroDivisionError("of all things")
 
 
@@ -118,7 +116,7 @@ async def test_a_station_that_fails_keeps_no_other_from_going_on(
 ) -> None:
     (tmp_path / "file").write_text("no folder", encoding="ascii")
     stations = [
-        Station(station(tmp_path / "faulty", broker.port, device="faulty"), lambda: [Faulty()], {}),
+        Station(station(tmp_path / "faulty", broker.port, device="faulty"), lambda: [Counting(1)], {}, Faulty),
         Station(station(tmp_path / "file", broker.port, device="file"), list, {}),
         counting(tmp_path, broker.port, "racks", 1),
     ]
@@ -135,7 +133,8 @@ async def test_a_station_that_fails_keeps_no_other_from_going_on(
 
 async def test_where_no_station_is_left_the_process_ends(tmp_path: Path) -> None:
     stations = [
-        Station(station(tmp_path / device, 1, device=device), lambda: [Faulty()], {}) for device in ("cold", "racks")
+        Station(station(tmp_path / device, 1, device=device), lambda: [Counting(1)], {}, Faulty)
+        for device in ("cold", "racks")
     ]
     assert not await asyncio.wait_for(process._run_all(stations), 20)
 
