@@ -22,6 +22,7 @@ from receipting import FIRST, OTHER_WAREHOUSE, WAREHOUSE
 from seeing import HALL_LOT, OPERATOR, OTHER_LINE, OTHER_OPERATOR, SEA_LOT, SECOND, SECOND_LOT, USERS
 from streaming import Told, told_until_quiet
 from twin_world import (
+    DEVICES,
     HALL_TWO,
     HALL_TWO_LOT,
     LINE,
@@ -61,6 +62,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "series": ("two-goods", "dear-goods"),
     "operator": (OPERATOR, OTHER_OPERATOR),
     "currency": ("USD",),
+    "device": tuple(DEVICES.values()),
+    "command": ("1",),
     "notice": ("carrier/loaded-one", "carrier/loaded-two", *(f"carrier/notice-{number}" for number in range(1, 12))),
 }
 """What there is in the place of a path's parameters."""
