@@ -128,6 +128,7 @@ class Edge:
         self.spool.close()
         shutil.copytree(self.folder, folder)
         self.spool = self._open()
+        self.connect()
 
     def put_back(self, folder: Path) -> None:
         """The copy takes the place of the state folder."""
