@@ -225,9 +225,11 @@ def test_no_answer_of_any_route_holds_a_word_that_is_not_for_who_asks(
             answer = seeing.client.get(path, headers={"authorization": f"Bearer {USERS[user].key}"})
             assert answer.status_code < 500, (user, path, answer.text)
             if answer.status_code == 200:
-                told = {word for word in words if word in answer.text}
+                # A lot has a field `line`, which is also what a facility is called here.
+                text = answer.text.replace('"line":', "", 1) if path.startswith("/lots/") else answer.text
+                told = {word for word in words if word in text}
                 assert not told, (user, path, told)
-                own = {word for word in own if word not in answer.text}
+                own = {word for word in own if word not in text}
         assert not own, f"{user} is not told what it has said itself: {own}"
     seeing.close()
 
