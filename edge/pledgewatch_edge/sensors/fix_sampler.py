@@ -28,7 +28,7 @@ from pledgewatch_edge.sample import Sample
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 FIXES_BEFORE_TIME: Final = 3
-AGREEING_WITHIN_MS: Final = 2 * 86_400_000  # wild dates are weeks to decades off; a simulation's time may run hours ahead of ours
+AGREEING_WITHIN_MS: Final = 2 * 86_400_000  # wild dates are weeks to decades off; a simulation may run hours ahead
 GONE_AFTER_S: Final = 10.0  # a report that is asked for waits 15
 GONE_AGAIN_S: Final = 60.0
 _GONE: Final = tuple(Cell(one, 0, Quality.SENSOR_GONE) for one in (Channel.LATITUDE_E7, Channel.LONGITUDE_E7))
