@@ -1,13 +1,21 @@
 """How complete a device's readings are, by what is here and what the device says it has."""
 
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
 import pytest
+from brokers import started
+from builders import NOON_MS, Device, book_document, temperature
+from paho.mqtt.enums import CallbackAPIVersion
+from station import Station, opened
 
 from pledgewatch_cloud.api.completeness import completeness
 from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_cloud.ingest import metrics as metrics_module
 from pledgewatch_cloud.ingest.decode import DeviceStatus
 from pledgewatch_cloud.ingest.metrics import Metrics
-from pledgewatch_wire.codec import Status
+from pledgewatch_wire.codec import Status, encode, encode_status
 from pledgewatch_wire.marks import Marks
 
 NOT_SAID = "the device has not said what it holds"
@@ -112,3 +120,68 @@ def test_of_how_many_epochs_the_end_is_remembered_is_bounded(monkeypatch: pytest
     assert sorted(metrics.ends["pi-7"]) == list(range(13, 29))
     metrics.heard([DeviceStatus("line", "pi-8", said(1, 1, 0))])
     assert metrics.ends == {}
+
+
+def test_only_what_is_new_is_to_be_kept_and_it_starts_again_with_that() -> None:
+    metrics = Metrics()
+    kept: dict[str, list[Status]] = {}
+    for status, is_news in (
+        (said(1, 90, 0), True),
+        (said(1, 90, 0)._replace(online=False), False),
+        (said(1, 90, 0), False),
+        (said(2, 5, 5)._replace(agent_version="1.2"), True),
+        (said(1, 80, 0), True),
+        (said(2, 7, 7), True),
+    ):
+        found = metrics.heard([DeviceStatus("line", "pi-7", status)])
+        assert bool(found) is is_news
+        kept |= found
+    again = Metrics.of(kept)
+    assert again.ends == metrics.ends == {"pi-7": {1: said(1, 90, 0), 2: said(2, 5, 5)}}
+    assert again.said == {"pi-7": said(2, 7, 7)._replace(online=False)}, "who is connected is not known yet"
+    assert again.heard([DeviceStatus("line", "pi-7", said(2, 7, 7))]) == {}
+
+
+def test_who_is_forgotten_is_not_kept_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "DEVICES_MAX", 1)
+    metrics = Metrics()
+    metrics.heard([DeviceStatus("line", "pi-7", said(1, 1, 0))])
+    assert metrics.heard([DeviceStatus("line", "pi-8", said(1, 2, 0))]) == {"pi-7": [], "pi-8": [said(1, 2, 0)]}
+
+
+def test_how_far_an_epoch_went_is_known_after_the_service_was_killed(tmp_path: Path) -> None:
+    """Before the next one begins. Nothing is retained at the broker, so what is known then is from the disk."""
+    broker = started("amqtt", tmp_path / "broker")
+    station = Station(tmp_path / "station", broker)
+    device = Device()
+    device.measure(NOON_MS, temperature(5_000))
+    station.set_book(book_document(device))
+
+    def say(kind: str, payload: bytes) -> None:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id="device")
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        client.publish(f"pw/1/harbour-line/{device.name}/{kind}", payload, qos=1).wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
+
+    def shown() -> dict[str, Any]:
+        (one,) = station.get(station.api_port, "/devices")
+        return {**one["completeness"], "said": one["said"] or {}}
+
+    try:
+        with opened(station):
+            station.until(lambda: station.status().get("broker_connected"), "the cloud to subscribe")
+            say("up", encode(device.payload()))
+            say("status", encode_status(said(1, 5, 4)))
+            station.until(lambda: shown()["spooled"] == 4, "it to be heard")
+            station.cloud.kill()
+            station.cloud.start()
+            station.until(lambda: station.status().get("broker_connected"), "the cloud to subscribe")
+            assert shown()["words"] == "received 1 of 5, thinned 0, lost 0, still spooled 4"
+            assert (shown()["said"]["measured"], shown()["said"]["online"]) == (5, False)
+            say("status", encode_status(said(2, 0, 0)))
+            station.until(lambda: shown()["said"]["epoch"] == 2, "the next epoch to be heard of")
+            assert shown()["words"] == "received 1 of 5, thinned 0, lost 4"
+    finally:
+        broker.kill()

@@ -35,6 +35,9 @@ from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
 from pledgewatch_cloud.replay import replay
 from pledgewatch_cloud.spine.spine import Spine, recover
+from pledgewatch_wire.codec import Status
+
+SAID = Status(True, 1, 12, 0, "1.2")  # noqa: FBT003
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +66,7 @@ def told(folder: Path, entries: int = 12) -> str:
     (second,) = store.due(CORE, clock.at_ms)
     store.failed(CORE, second, "the core says 503", clock.at_ms + 5_000)
     store.quarantine([Quarantined("pw/1/op/no/up", NOON_MS, "unknown version", "version is 9", bytes(range(90)))] * 2)
+    store.keep_said({device.name: [SAID, SAID]})
     store.close()
     # One file, no log beside it: what a byte is flipped in below.
     with sqlite3.connect(folder / FILE_NAME) as connection:
@@ -152,6 +156,9 @@ NOTED = [
     ("quarantine", "count"),
     ("quarantine_count", "reason"),
     ("quarantine_count", "count"),
+    ("said", "device"),
+    ("said", "body"),
+    ("said", "seal"),
     ("meta", "name"),
     ("meta", "value"),
 ]
@@ -175,7 +182,7 @@ def test_a_change_in_what_is_noted_beside_the_entries_is_reported(tmp_path: Path
             replay(copy)
 
 
-KEYS = {"quarantine": "id", "quarantine_count": "reason", "meta": "name", **sqlite_outbox.KEYS}
+KEYS = {"quarantine": "id", "quarantine_count": "reason", "said": "device", "meta": "name", **sqlite_outbox.KEYS}
 
 
 def test_evidence_and_lanes_that_are_gone_are_reported(tmp_path: Path) -> None:
@@ -240,7 +247,7 @@ def test_a_byte_flipped_anywhere_in_the_file_is_reported_or_lies_where_nothing_i
     assert set(reported) <= set(range(1, 18))
 
 
-TABLES = ("entry", "event", "span", "snapshot", "quarantine", "quarantine_count", "meta", *sqlite_outbox.KEYS)
+TABLES = ("entry", "event", "span", "snapshot", "quarantine", "quarantine_count", "said", "meta", *sqlite_outbox.KEYS)
 
 
 def dump(path: Path) -> list[tuple[object, ...]]:
@@ -397,8 +404,8 @@ def test_the_anchor_is_never_ahead_of_what_is_on_disk(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(anchor.Anchor, "write", checked)
     told(tmp_path)
-    # made; each entry; each fourth's snapshot; an endpoint, two attempts and quarantine
-    assert len(written) == 1 + 16 + 4 + 4
+    # made; each entry; each fourth's snapshot; an endpoint, two attempts, quarantine and what a device said
+    assert len(written) == 1 + 16 + 4 + 5
 
 
 def test_a_new_journal_has_its_anchor_on_disk_before_anything_is_committed(
@@ -509,7 +516,7 @@ def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(
     device.measure(NOON_MS - MINUTE_MS, *position(AT_SEA))
     device.measure(NOON_MS, *position(AT_SEA), temperature(5_000))
     device.measure(NOON_MS + MINUTE_MS, *position(IN_LOS_ANGELES))
-    for table in ("entry", "span", "event", "outbox", "outbox_facility", "quarantine", "quarantine_count"):
+    for table in ("entry", "span", "event", "outbox", "outbox_facility", "quarantine", "quarantine_count", "said"):
         folder = tmp_path / table
         store = SqliteStore(folder)
         spine = Spine(store, clock, snapshot_every_entries=1)
@@ -523,7 +530,7 @@ def test_an_entry_is_there_with_all_that_it_led_to_or_not_at_all(
         connection.close()
         aside = [Quarantined("topic", NOON_MS, "reason", "detail", b"raw")]
         with pytest.raises(StoreError, match="the disk is full"):
-            spine.take([device.arrival(device.readings[1:])], aside)
+            spine.take([device.arrival(device.readings[1:])], aside, {device.name: [SAID]})
         assert [line for line in everything(folder) if "TRIGGER" not in line] == before, table
         with sqlite3.connect(folder / FILE_NAME) as connection:
             connection.execute("DROP TRIGGER no")

@@ -34,6 +34,7 @@ from pledgewatch_cloud.journal.store import QUARANTINE_ROWS_MAX, Quarantined, St
 from pledgewatch_cloud.replay import replay
 from pledgewatch_cloud.spine.spine import Spine, recover
 from pledgewatch_wire import chain
+from pledgewatch_wire.codec import Status
 
 ODD = Quarantined("pw/1/a/b/up", NOON_MS, "unknown version", "version is 9", b"\x01\x02")
 
@@ -199,6 +200,20 @@ def test_quarantine_is_bounded_and_still_counts(store: Store) -> None:
     store.quarantine(ODD._replace(raw=number.to_bytes(4, "big")) for number in range(QUARANTINE_ROWS_MAX + 7))
     assert len(store.quarantined(10**9)) == QUARANTINE_ROWS_MAX
     assert store.quarantine_counts() == {"unknown version": QUARANTINE_ROWS_MAX + 7}
+
+
+def test_what_devices_said_takes_the_place_of_what_they_said_before(store: Store) -> None:
+    _, spine = told(store)
+    first, second = Status(True, 1, 9, 9, "1.2", 3, 4), Status(True, 2, 0, 0, "")  # noqa: FBT003
+    assert store.said() == {}
+    store.keep_said({"left": [first], "right": [first]})
+    spine.take([], [], {"left": [second, first], "right": [], "nobody": []})
+    assert store.said() == {"left": [second, first]}
+    device = Device("container-1")
+    told_again = [device.measure(NOON_MS, temperature(5_000)) for _ in range(6)]
+    entry = spine.state.entry
+    spine.take([device.arrival(told_again[5:])], [], {"right": [second]})
+    assert (spine.state.entry, store.said()) == (entry + 1, {"left": [second, first], "right": [second]})
 
 
 def test_what_goes_with_an_entry_is_committed_with_it(store: Store) -> None:

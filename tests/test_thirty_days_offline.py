@@ -68,7 +68,7 @@ class RealCloud:
         self.store = SqliteStore(folder)
         self.spine = Spine(self.store, clock)
         self.writer = Writer(self.spine, lambda: None)
-        self.metrics = Metrics()
+        self.metrics = Metrics.of(self.store.said())
         self.series = EmbeddedSeries(folder, self.store.journal)
         self._clock = clock
         self._address = BrokerAddress("127.0.0.1", port, "cloud")

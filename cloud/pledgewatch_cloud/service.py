@@ -163,7 +163,7 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
         registrar=registrar,
         carer=carer,
         broker_files=broker_files,
-        metrics=Metrics(),
+        metrics=Metrics.of(store.said()),
         submissions=Submissions(),
         stock_reports=StockReports(),
     )

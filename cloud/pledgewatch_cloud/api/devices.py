@@ -32,11 +32,11 @@ async def list_devices(
 ) -> list[dict[str, Any]]:
     """Installed devices with their epochs, by id, of an operator or at an asset where one is named.
 
-    `said` is its last status, null where none was heard since the start: `measured` beyond an epoch's `contiguous` is
+    `said` is its last status, null where none was ever heard: `measured` beyond an epoch's `contiguous` is
     what is still to come, or lost: `completeness` says which, in counts over all epochs and in words; `expected` is all
     that was measured and not thinned. `lost` is null where it is not known, and `unsure` says why then: `not_said`
-    (nothing was heard of the device since the start; `spooled` is null too) or `ended_epoch` (of an epoch that has
-    ended the device has said nothing since the start); `lost_at_least` is what is lost whatever that was.
+    (the device has said nothing yet; `spooled` is null too) or `ended_epoch` (of an epoch that has ended the device
+    never said how far it went); `lost_at_least` is what is lost whatever that was.
     `heard_ms` is when its newest reading was measured, `sources` how the device
     (`channel` null) and its sensors are heard; both may be a second old. `battery_mv` is the newest that the asset's
     devices have said, where `battery` asks for it: of at most 1,000 devices to a page.

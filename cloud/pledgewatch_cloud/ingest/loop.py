@@ -20,6 +20,7 @@ from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Message, Subscriber
 from pledgewatch_cloud.ingest.waiting import Waiting
+from pledgewatch_cloud.journal.store import Said
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import encode_committed
@@ -93,13 +94,12 @@ class IngestLoop:
         decoded = await asyncio.to_thread(
             self._decoder.decode, messages, self._clock.now_ms(), state.book.installations, state.identities.barred
         )
-        await self._take(decoded)
+        await self._take(decoded, self._metrics.heard(decoded.statuses))
         for one in decoded.answers:
             await self._caring.heard(one)
         self._subscriber.acknowledge(messages[: decoded.messages])
         self._metrics.messages += decoded.messages
         self._metrics.waited_s.add(time.monotonic() - messages[0].arrived_s)
-        self._metrics.heard(decoded.statuses)
         self._answers.connected(decoded.statuses)
         self._caring.connected(decoded.statuses)
         return decoded.messages
@@ -128,9 +128,9 @@ class IngestLoop:
             )
             await self._writer.tick(heard_until_ms)
 
-    async def _take(self, decoded: Decoded) -> None:
+    async def _take(self, decoded: Decoded, said: Said) -> None:
         began_s = time.monotonic()
-        admission = await self._writer.take(decoded.arrivals, decoded.unreadable)
+        admission = await self._writer.take(decoded.arrivals, decoded.unreadable, said)
         now_s = time.monotonic()
         self._metrics.commit_s.add(now_s - began_s)
         self._answers.took(admission, now_s)

@@ -1,13 +1,16 @@
-"""What has gone through the ingestor since it started: plain counters and histograms, read by the API."""
+"""What has gone through the ingestor since it started: plain counters and histograms, read by the API. And what devices
+last said of themselves, which the store keeps (decision 0031)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
 from pledgewatch_cloud.decide.admission import Admission
 from pledgewatch_cloud.histogram import Histogram
 from pledgewatch_cloud.ingest.decode import Decoded, DeviceStatus
+from pledgewatch_cloud.journal.store import Said
 from pledgewatch_wire.codec import Status
 
 DEVICES_MAX = 1_000_000  # whose last status is remembered; the oldest is forgotten
@@ -25,7 +28,7 @@ class Metrics:
 
     `commit_s`: how long a batch took from decoded to on disk; `waited_s`: from when the first of its messages came
     from the broker; `measured_s`: from when the newest reading of each payload was measured. `said`: each device's last
-    status, which is in no journal and moves nothing; `ends`: by device, of each epoch before that of the last status,
+    status, which is in no entry and moves nothing; `ends`: by device, of each epoch before that of the last status,
     the status that had counted farthest.
     """
 
@@ -44,6 +47,14 @@ class Metrics:
     said: dict[str, Status] = field(default_factory=dict)
     ends: dict[str, dict[int, Status]] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, kept: Said) -> Self:
+        """As it starts with what the store has kept; who was connected then is not taken to be so."""
+        return cls(
+            said={device: words[0]._replace(online=False) for device, words in kept.items()},
+            ends={device: {one.epoch: one for one in words[1:]} for device, words in kept.items() if words[1:]},
+        )
+
     def took(self, admission: Admission, decoded: Decoded, now_ms: int) -> None:
         """Count a batch that is on disk."""
         self.readings_committed += len(admission.readings)
@@ -60,11 +71,14 @@ class Metrics:
             until_ms = np.array([one.until_ms for one in admission.accepted], dtype=np.float64)
             self.measured_s.add_all((now_ms - until_ms) / 1_000)
 
-    def heard(self, statuses: Iterable[DeviceStatus]) -> None:
-        """Note what devices say of themselves."""
+    def heard(self, statuses: Iterable[DeviceStatus]) -> dict[str, list[Status]]:
+        """Note what devices say of themselves; what is to be kept of those who said something new."""
+        news = set()
         for one in statuses:
             before = self.said.pop(one.device, None)
             self.said[one.device] = one.status
+            if before is None or before._replace(online=one.status.online) != one.status:
+                news.add(one.device)
             if before is not None and (
                 before.epoch != one.status.epoch or before.head_sequence > one.status.head_sequence
             ):  # a last will is of when it was made
@@ -73,12 +87,18 @@ class Metrics:
                 oldest = next(iter(self.said))
                 del self.said[oldest]
                 self.ends.pop(oldest, None)
+                news.add(oldest)
+        return {device: self._words(device) for device in sorted(news)}
+
+    def _words(self, device: str) -> list[Status]:
+        last, ends = self.said.get(device), self.ends.get(device, {})
+        return [] if last is None else [last, *(ends[epoch] for epoch in sorted(ends))]
 
     def _keep_end(self, device: str, status: Status) -> None:
         epochs = self.ends.setdefault(device, {})
         known = epochs.get(status.epoch)
         if known is None or known.head_sequence <= status.head_sequence:
-            epochs[status.epoch] = status
+            epochs[status.epoch] = status._replace(agent_version="")  # which may be long
         if len(epochs) > ENDS_MAX:
             del epochs[min(epochs)]
 

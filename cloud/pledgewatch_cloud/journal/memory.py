@@ -13,15 +13,18 @@ from pledgewatch_cloud.journal.memory_outbox import MemoryOutbox
 from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.journal.spans import Span, overlapping, spans_of
 from pledgewatch_cloud.journal.store import (
+    NOTHING_SAID,
     QUARANTINE_ROWS_MAX,
     SNAPSHOTS_KEPT,
     Counts,
     Quarantined,
+    Said,
     StoreError,
     leaves_of,
     readings_of,
     standing_of,
 )
+from pledgewatch_wire.codec import Status
 
 
 class MemoryStore(MemoryOutbox):
@@ -36,6 +39,7 @@ class MemoryStore(MemoryOutbox):
         self._snapshots: list[tuple[int, bytes]] = []
         self._quarantine: dict[tuple[str, str, bytes], Quarantined] = {}
         self._quarantine_counts: dict[str, int] = {}
+        self._said: dict[str, list[Status]] = {}
 
     @property
     def journal(self) -> str:
@@ -45,7 +49,9 @@ class MemoryStore(MemoryOutbox):
     def close(self) -> None:
         """Nothing is held."""
 
-    def append(self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = ()) -> None:
+    def append(
+        self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), said: Said = NOTHING_SAID
+    ) -> None:
         """Commit an entry; see Store."""
         assert entry.number == len(self._entries) + 1, f"entry {entry.number} does not follow {len(self._entries)}"
         numbers = {(one.facility, one.sequence) for one in outcome.messages}
@@ -61,6 +67,7 @@ class MemoryStore(MemoryOutbox):
         self._spans += spans_of(entry)
         self._put_out(entry.number, outcome.messages, outcome.withdrawn)
         self.quarantine(quarantined)
+        self.keep_said(said)
 
     def keep_snapshot(self, entry: int, pieces: Iterable[bytes]) -> None:
         """Keep a snapshot; see Store."""
@@ -78,6 +85,18 @@ class MemoryStore(MemoryOutbox):
             self._quarantine_counts[one.reason] = self._quarantine_counts.get(one.reason, 0) + 1
             if len(self._quarantine) > QUARANTINE_ROWS_MAX:
                 del self._quarantine[next(iter(self._quarantine))]
+
+    def keep_said(self, said: Said) -> None:
+        """Commit what devices said of themselves; see Store."""
+        for device, words in said.items():
+            if words:
+                self._said[device] = list(words)
+            else:
+                self._said.pop(device, None)
+
+    def said(self) -> dict[str, list[Status]]:
+        """What devices said of themselves; see Store."""
+        return {device: list(words) for device, words in self._said.items()}
 
     def entries(self, after: int = 0) -> Iterator[WrittenEntry]:
         """The entries beyond `after`; see Store."""

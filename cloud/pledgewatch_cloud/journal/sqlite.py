@@ -34,17 +34,19 @@ from pledgewatch_cloud.journal.spans import (
 )
 from pledgewatch_cloud.journal.sqlite_outbox import SqliteOutbox, put_out
 from pledgewatch_cloud.journal.store import (
+    NOTHING_SAID,
     QUARANTINE_RAW_MAX_BYTES,
     QUARANTINE_ROWS_MAX,
     SNAPSHOTS_KEPT,
     Counts,
     Quarantined,
+    Said,
     StoreError,
     leaves_of,
     readings_of,
     standing_of,
 )
-from pledgewatch_wire.codec import MAX_READINGS
+from pledgewatch_wire.codec import MAX_READINGS, Status, decode_status, encode_status
 
 FORMAT = 15
 FILE_NAME = "journal.sqlite"
@@ -73,6 +75,7 @@ CREATE TABLE quarantine (
     seal TEXT NOT NULL DEFAULT '', UNIQUE (reason, topic, raw_sha256)) STRICT;
 CREATE TABLE quarantine_count (
     reason TEXT PRIMARY KEY, count INTEGER NOT NULL, seal TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
+CREATE TABLE said (device TEXT PRIMARY KEY, body TEXT NOT NULL, seal TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
     + sqlite_outbox.SCHEMA
 )
@@ -82,9 +85,16 @@ _SEALS = {
     "meta": "seal(name, value)",
     "quarantine": "seal(id, topic, received_at_ms, reason, detail, raw, raw_sha256, count)",
     "quarantine_count": "seal(reason, count)",
+    "said": "seal(device, body)",
     **sqlite_outbox.SEALS,
 }
-_KEYS = {"meta": "name", "quarantine": "id", "quarantine_count": "reason", **sqlite_outbox.KEYS}
+_KEYS = {
+    "meta": "name",
+    "quarantine": "id",
+    "quarantine_count": "reason",
+    "said": "device",
+    **sqlite_outbox.KEYS,
+}
 _COUNT_CHANGE = (
     "UPDATE meta SET value = CAST(value + 1 AS TEXT), seal = seal(name, CAST(value + 1 AS TEXT))"
     " WHERE name = 'changes' RETURNING value"
@@ -188,7 +198,9 @@ class SqliteStore(SqliteOutbox):
                 self._anchor.close()
                 self._anchor = None
 
-    def append(self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = ()) -> None:
+    def append(
+        self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), said: Said = NOTHING_SAID
+    ) -> None:
         """Commit an entry; see Store."""
         body, kind = form.write_body(entry), form.kind_of(entry)
         digest = form.outcome_digest(outcome.events, outcome.messages, outcome.withdrawn)
@@ -210,6 +222,7 @@ class SqliteStore(SqliteOutbox):
             )
             put_out(connection, entry.number, outcome.messages, outcome.withdrawn)
             _put_aside(connection, quarantined)
+            _put_said(connection, said)
             self._last, self._hash = entry.number, new_hash
         with self._lock:
             tail.move_on(entry)
@@ -229,6 +242,19 @@ class SqliteStore(SqliteOutbox):
         """Commit what could not be taken; see Store."""
         with self._transaction() as connection:
             _put_aside(connection, items)
+
+    def keep_said(self, said: Said) -> None:
+        """Commit what devices said of themselves; see Store."""
+        with self._transaction() as connection:
+            _put_said(connection, said)
+
+    def said(self) -> dict[str, list[Status]]:
+        """What devices said of themselves; see Store."""
+        with self._lock, self._translated():
+            for _, text in self._unsealed("said"):
+                raise form.DamagedError(0, text)
+            rows = self._rows("SELECT device, body FROM said")
+        return {device: [decode_status(bytes.fromhex(one)) for one in body.split()] for device, body in rows}
 
     def entries(self, after: int = 0) -> Iterator[WrittenEntry]:
         """The entries beyond `after`; see Store."""
@@ -510,6 +536,15 @@ def _said(rows: Iterable[tuple[int, int, str, int, str, str]]) -> list[SaidEvent
 def _seal(connection: sqlite3.Connection, table: str, condition: str, *values: object) -> None:
     """Seal rows that have just been written."""
     connection.execute(f"UPDATE {table} SET seal = {_SEALS[table]} WHERE {condition}", values)  # noqa: S608 - constants
+
+
+def _put_said(connection: sqlite3.Connection, said: Said) -> None:
+    """Keep each device's statuses in a row, as hexadecimal words; of none there is no row."""
+    connection.executemany("DELETE FROM said WHERE device = ?", [(device,) for device in said])
+    connection.executemany(
+        "INSERT INTO said VALUES (?1, ?2, seal(?1, ?2))",
+        [(device, " ".join(encode_status(one).hex() for one in words)) for device, words in said.items() if words],
+    )
 
 
 def _put_aside(connection: sqlite3.Connection, items: Iterable[Quarantined]) -> None:

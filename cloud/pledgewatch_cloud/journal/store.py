@@ -7,7 +7,8 @@ deliveries (journal/outbox.py).
 Implementations are safe to call from several threads. Any of them passes tests/test_store_contract.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from pledgewatch_cloud.decide.batch import Arrival, AssetReading, Entry, asset_reading
@@ -17,10 +18,14 @@ from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal.form import WrittenEntry
 from pledgewatch_cloud.journal.outbox import Outbox
 from pledgewatch_cloud.journal.spans import Span
+from pledgewatch_wire.codec import Status
 
 QUARANTINE_ROWS_MAX = 10_000
 QUARANTINE_RAW_MAX_BYTES = 256 * 1024
 SNAPSHOTS_KEPT = 3
+Said = Mapping[str, Sequence[Status]]
+"""What devices said of themselves, by device: its last status, then the ends of epochs. Empty: nothing is kept."""
+NOTHING_SAID: Said = MappingProxyType({})
 
 
 class StoreError(Exception):
@@ -60,8 +65,11 @@ class Store(Outbox, Protocol):
         """The name of this journal, unique for ever."""
         ...
 
-    def append(self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = ()) -> None:
-        """Commit an entry that follows the last one, with its outcome. Durable when it returns."""
+    def append(
+        self, entry: Entry, outcome: Outcome, quarantined: Iterable[Quarantined] = (), said: Said = NOTHING_SAID
+    ) -> None:
+        """Commit an entry that follows the last one, with its outcome, and what devices said as `keep_said` does.
+        Durable when it returns."""
         ...
 
     def keep_snapshot(self, entry: int, pieces: Iterable[bytes]) -> None:
@@ -73,6 +81,14 @@ class Store(Outbox, Protocol):
 
     def quarantine(self, items: Iterable[Quarantined]) -> None:
         """Commit bytes that could not be taken, where no entry goes with them."""
+        ...
+
+    def keep_said(self, said: Said) -> None:
+        """Commit what devices said of themselves, in place of what each had said before. Nothing is decided by it."""
+        ...
+
+    def said(self) -> dict[str, list[Status]]:
+        """What is kept of what devices said of themselves."""
         ...
 
     def entries(self, after: int = 0) -> Iterator[WrittenEntry]:

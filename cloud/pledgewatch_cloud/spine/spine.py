@@ -27,7 +27,7 @@ from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.trade.notice import NoticeError
 from pledgewatch_cloud.decide.warehouse.counting import CountError
 from pledgewatch_cloud.journal import form
-from pledgewatch_cloud.journal.store import Quarantined, Store
+from pledgewatch_cloud.journal.store import NOTHING_SAID, Quarantined, Said, Store
 from pledgewatch_wire import topics
 from pledgewatch_wire.topics import Kind
 
@@ -63,16 +63,21 @@ class Spine:
         self.readings = sum(one.marks.total for one in self.state.devices.values())
         self._snapshot_entry = self.state.entry
 
-    def take(self, arrivals: Sequence[Arrival], unreadable: Iterable[Quarantined] = ()) -> Admission:
-        """Commit what may be taken of a batch, and set aside what may not."""
+    def take(
+        self, arrivals: Sequence[Arrival], unreadable: Iterable[Quarantined] = (), said: Said = NOTHING_SAID
+    ) -> Admission:
+        """Commit what may be taken of a batch, set aside what may not, and keep what devices said of themselves."""
         stored = self._store.leaves(overlapping(self.state.devices, arrivals))
         fleet = Fleet(self.state.book.installations, self.state.identities)
         admission = admit(self.state.devices, fleet, arrivals, stored)
         aside = [*unreadable, *(_aside(one) for one in admission.refused if one.reason not in _LEFT_TO_THE_DEVICE)]
         if admission.accepted or admission.suspicions:
-            self._enter(Draft(Readings(admission.accepted, admission.suspicions)), admission, aside)
+            self._enter(Draft(Readings(admission.accepted, admission.suspicions)), admission, aside, said)
             self.readings += len(admission.readings)
-        elif aside:
+            return admission
+        if said:  # before what is counted: when one of the two fails, both are done again
+            self._store.keep_said(said)
+        if aside:
             self._store.quarantine(aside)
         return admission
 
@@ -93,12 +98,14 @@ class Spine:
         """Commit that time has passed; see Tick."""
         return self._enter(Draft(Tick(heard_until_ms)), NO_ADMISSION, ())
 
-    def _enter(self, draft: Draft, admission: Admission, aside: Iterable[Quarantined]) -> Outcome:
+    def _enter(
+        self, draft: Draft, admission: Admission, aside: Iterable[Quarantined], said: Said = NOTHING_SAID
+    ) -> Outcome:
         now_ms = max(self._clock.now_ms(), self.state.recorded_at_ms)
         entry = Entry(self.state.entry + 1, now_ms, draft.content)
         prepared = prepare(self.state, entry, admission, draft.worked_out)
         outcome = step(self.state, prepared, histories(self._store, self.state, prepared))
-        self._store.append(entry, outcome, aside)
+        self._store.append(entry, outcome, aside, said)
         self.state, self.withdrawn = outcome.state, outcome.withdrawn
         if outcome.events:
             self.said_entry = entry.number

@@ -18,7 +18,7 @@ from pledgewatch_cloud.decide.milestones import lifecycle
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.journal.store import Quarantined, StoreError
+from pledgewatch_cloud.journal.store import NOTHING_SAID, Quarantined, Said, StoreError
 from pledgewatch_cloud.outage import Outage
 from pledgewatch_cloud.spine.spine import Spine
 
@@ -74,9 +74,11 @@ class Writer:
         """The last entry that led to events; see Spine."""
         return self._spine.said_entry
 
-    async def take(self, arrivals: Sequence[Arrival], unreadable: Sequence[Quarantined]) -> Admission:
+    async def take(
+        self, arrivals: Sequence[Arrival], unreadable: Sequence[Quarantined], said: Said = NOTHING_SAID
+    ) -> Admission:
         """Commit a batch; see Spine.take."""
-        return await self._patiently(lambda: self._alone(lambda: self._spine.take(arrivals, unreadable)))
+        return await self._patiently(lambda: self._alone(lambda: self._spine.take(arrivals, unreadable, said)))
 
     async def hear(self, answer: CareAnswer) -> None:
         """Commit what a device says has become of settings or of a command; see drafts.hear_answer."""
