@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
@@ -525,3 +526,34 @@ async def test_what_the_computer_says_of_itself(tmp_path: Path) -> None:
         cells = {cell.channel: cell.value for cell in (await anext(samples)).cells}
     del cells[Channel.DISK_FREE_MIB]
     assert cells == {Channel.THROTTLED: 0x50005, Channel.SPOOL_READINGS: 17, Channel.CLOCK_OFFSET_MS: 250}
+
+
+async def test_a_disk_that_hangs_is_told_and_hangs_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one on a network does that nobody answers for."""
+    monkeypatch.setattr("pledgewatch_edge.sensors.host.ANSWER_S", 0.2)
+    may_answer, statvfs = threading.Event(), os.statvfs
+    monkeypatch.setattr("os.statvfs", lambda path: (may_answer.wait(20), statvfs(path))[1])
+    (tmp_path / "temp").write_text("48312\n", encoding="ascii")
+    nowhere = tmp_path / "nowhere"
+    settings = HostSettings(disk=tmp_path, thermal=tmp_path / "temp", throttling=nowhere, interval_s=0.05)
+    sensor = HostSensor(settings, AgentClock())
+    warm = Cell(Channel.HOST_TEMPERATURE_MC, 48_312)
+    pool = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(pool)
+    for _ in range(3):  # as often as it is begun anew: each report that is asked for does that
+        async with asyncio.timeout(10), aclosing(sensor.samples()) as samples:
+            for _ in range(2):
+                gone, *others = (await anext(samples)).cells
+                assert (gone, others) == (Cell(Channel.DISK_FREE_MIB, 0, Quality.SENSOR_GONE), [warm])
+    (thread,) = [one for one in threading.enumerate() if one.name == "host disk"]
+    assert thread.daemon, "the process ends without it"
+    async with asyncio.timeout(10):
+        assert await asyncio.to_thread(lambda: 7) == 7, "the only thread that others have is free"
+    assert [record.getMessage() for record in caplog.records] == [f"disk {tmp_path} lost reason='does not answer'"]
+    may_answer.set()
+    await asyncio.to_thread(thread.join, 10)
+    async with asyncio.timeout(10), aclosing(sensor.samples()) as samples:
+        first = (await anext(samples)).cells[0]
+    assert (first.channel, first.quality, first.value > 0) == (Channel.DISK_FREE_MIB, Quality.GOOD, True)

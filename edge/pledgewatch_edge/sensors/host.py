@@ -10,25 +10,35 @@
 
 The bits of `throttled`: 0 under-voltage, 1 frequency capped, 2 throttled, 3 soft temperature limit; the same from bit
 16 on for what has been so since the start (vcgencmd get_throttled).
+
+A disk may be on a network, and asking for its room may never return; so it is asked in a thread of its own, and what
+else there is in another. Without an answer in ANSWER_S the disk is SENSOR_GONE, and the rest is left out.
 """
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, require_within
+from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings
+from pledgewatch_edge.sensors.own_thread import OwnThread
 from pledgewatch_edge.sensors.polling import moments
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
+ANSWER_S: Final = 5.0
 _MIB = 1_048_576
 _VALUE_MAX_BYTES = 64
+_GONE: Final = Cell(Channel.DISK_FREE_MIB, 0, Quality.SENSOR_GONE)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +82,17 @@ class HostSensor:
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
+        self._world = World(log, f"disk {settings.disk}")
+        self._disk = OwnThread("host disk", self._room, ANSWER_S)
+        self._others = OwnThread("host", self._read, ANSWER_S)
         self.spooled: Callable[[], int] | None = None
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """One sample each interval, the first at once."""
         async with contextlib.aclosing(moments(self._settings.interval_s, self._monotonic)) as due:
             async for _ in due:
-                cells = await asyncio.to_thread(self._read)
-                yield Sample(*self._clock.now(), tuple(sorted(cells)))
+                disk, others = await asyncio.gather(self._disk_cell(), self._others.ask())
+                yield Sample(*self._clock.now(), tuple(sorted([disk, *(others or ())])))
 
     def _read(self) -> list[Cell]:
         found = {
@@ -88,14 +101,23 @@ class HostSensor:
             Channel.SPOOL_READINGS: self.spooled() if self.spooled else None,
             Channel.CLOCK_OFFSET_MS: self._clock.offset_ms(),
         }
-        return [self._disk(), *(Cell(channel, value) for channel, value in found.items() if value is not None)]
+        return [Cell(channel, value) for channel, value in found.items() if value is not None]
 
-    def _disk(self) -> Cell:
+    async def _disk_cell(self) -> Cell:
         try:
-            room = os.statvfs(self._settings.disk)
-        except OSError:
-            return Cell(Channel.DISK_FREE_MIB, 0, Quality.SENSOR_GONE)
-        return Cell(Channel.DISK_FREE_MIB, room.f_bavail * room.f_frsize // _MIB)
+            room_mib = await self._disk.ask()
+        except OSError as error:
+            self._world.lost(error.strerror or str(error))
+            return _GONE
+        if room_mib is None:
+            self._world.lost("does not answer")
+            return _GONE
+        self._world.back()
+        return Cell(Channel.DISK_FREE_MIB, room_mib)
+
+    def _room(self) -> int:
+        room = os.statvfs(self._settings.disk)
+        return room.f_bavail * room.f_frsize // _MIB
 
 
 def _number(path: Path, base: int) -> int | None:
