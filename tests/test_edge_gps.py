@@ -203,7 +203,7 @@ async def test_a_receiver_that_is_silent_is_told(receiver: Receiver, monkeypatch
 def test_how_often_a_receiver_that_is_gone_is_told() -> None:
     now_s = 0.0
     world = World(logging.getLogger(__name__), "receiver")
-    quick, slow = (Absence(machine(), world, interval_s, lambda: now_s) for interval_s in (0.0, 300.0))
+    quick, slow = (Absence(machine(), world, interval_s, 15.0, lambda: now_s) for interval_s in (0.0, 300.0))
     told: dict[Absence, list[int]] = {quick: [], slow: []}
     for second in range(700):
         now_s = float(second)

@@ -217,6 +217,18 @@ async def test_a_gpsd_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch)
             assert {(cell.value, cell.quality) for cell in sample.cells} == {(0, Quality.SENSOR_GONE)}
 
 
+async def test_a_receiver_is_silent_whatever_gpsd_says_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AFTER_S", 0.1)
+    async with asyncio.timeout(20), Gpsd() as gpsd:
+        sensor = GpsdSensor(GpsdSettings(port=gpsd.port, device=DEVICE, silent_after_s=0.2), clock())
+        async with aclosing(sensor.samples()) as samples:
+            first = asyncio.ensure_future(anext(samples))
+            while not first.done():
+                gpsd.say(tpv(LATER_MS, 1.0, 2.0, device="/dev/ttyS9"))
+                await asyncio.sleep(0.01)
+            assert {cell.quality for cell in first.result().cells} == {Quality.SENSOR_GONE}
+
+
 async def test_of_several_devices_one_is_taken() -> None:
     async with asyncio.timeout(10), Gpsd() as gpsd:
         sensor = GpsdSensor(GpsdSettings(port=gpsd.port, device=DEVICE), clock())

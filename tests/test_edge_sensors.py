@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sensor_worlds import NOW_MS, WORLDS, World, begun, clock
+from sensor_worlds import NOW_MS, WORLDS, GpsdWorld, GpsWorld, ReceiverWorld, Says, World, begun, clock
 
 from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import Sensor, SensorSettings, sections
-from pledgewatch_wire.reading import NO_VALUE_FROM, Channel, Clock
+from pledgewatch_edge.sensors.gpsd import GpsdSettings
+from pledgewatch_wire.reading import NO_VALUE_FROM, Channel, Clock, Quality
 from pledgewatch_wire.settings import SettingsError
 
 MakeWorld = Callable[[Path, pytest.MonkeyPatch], World]
+RECEIVERS = (GpsWorld, GpsdWorld)
+SILENT_S = 0.5
 every_sensor = pytest.mark.parametrize("make", WORLDS)
 
 
@@ -82,6 +85,51 @@ async def test_what_goes_away_is_said_once_and_measured_again_when_it_is_back(
     back = [one for one in said if one.getMessage().endswith("back")]
     assert len(lost) == len(back) <= 1
     assert lost, "whatever a person must see to is said"
+
+
+@pytest.mark.parametrize("says", [Says.NO_FIX, Says.SATELLITES])
+@pytest.mark.parametrize("make", RECEIVERS)
+async def test_a_receiver_that_has_no_fix_is_there_and_says_so(
+    make: Callable[[Path, pytest.MonkeyPatch], ReceiverWorld],
+    says: Says,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pledgewatch_edge.sensors.gps.LONGEST_IDLE_S", SILENT_S)
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AFTER_S", 0.1)
+    monkeypatch.setattr("pledgewatch_edge.sensors.fix_sampler.GONE_AGAIN_S", 0.1)
+    world = make(tmp_path, monkeypatch)
+    world.says = says
+    async with asyncio.timeout(20), begun(world):
+        if isinstance(world.settings, GpsdSettings):
+            world.settings = dataclasses.replace(world.settings, silent_after_s=SILENT_S)
+        async with listening(world.sensor(clock())) as heard:
+            for _ in range(3):
+                assert_in_order(sample := await heard.get(), world.settings.channels)
+                found = {cell.channel: (cell.value, cell.quality) for cell in sample.cells}
+                by_its_own_clock = Quality.NO_TIME if says is Says.SATELLITES else Quality.GOOD
+                of_satellites = {
+                    Channel.SATELLITES: (0, by_its_own_clock),
+                    Channel.HDOP_CENTI: (9_999, by_its_own_clock),
+                }
+                told = {channel: found.pop(channel) for channel in of_satellites if channel in found}
+                assert told == of_satellites if says is Says.NO_FIX else told.items() <= of_satellites.items()
+                assert found == {
+                    Channel.LATITUDE_E7: (0, Quality.NO_FIX),
+                    Channel.LONGITUDE_E7: (0, Quality.NO_FIX),
+                    Channel.FIX_DIMENSIONS: (0, by_its_own_clock),
+                }
+            world.says = Says.FIXES
+            while not has_value(sample := await heard.get()) or Quality.NO_FIX in {one.quality for one in sample.cells}:
+                pass
+            await asyncio.sleep(2 * SILENT_S)
+            while not heard.empty():
+                assert is_whole(heard.get_nowait())
+            world.unplug()
+            while Quality.SENSOR_GONE not in {one.quality for one in (await heard.get()).cells}:
+                pass
+    assert sum("lost" in one.getMessage() for one in caplog.records) == 1, "that which was unplugged at the end"
 
 
 @asynccontextmanager

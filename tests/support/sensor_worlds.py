@@ -6,6 +6,7 @@ import os
 import tty
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,22 @@ class _Pty:
         self.ends = []
 
 
-class GpsWorld(World):
+class Says(Enum):
+    """What a receiver says: where it is, that it does not know, or of satellites alone."""
+
+    FIXES = auto()
+    NO_FIX = auto()
+    SATELLITES = auto()
+
+
+class ReceiverWorld(World):
+    """A receiver, which may say less than where it is."""
+
+    settings: GpsSettings | GpsdSettings
+    says = Says.FIXES
+
+
+class GpsWorld(ReceiverWorld):
     """A receiver on a serial line."""
 
     section = "gps"
@@ -111,15 +127,19 @@ class GpsWorld(World):
 
     async def stir(self) -> None:
         self._turn += 1
+        has_fix = self.says is Says.FIXES
         state = ReceiverState(
-            time_ms=NOW_MS + 1_000 * self._turn, has_fix=True, latitude=33.7, longitude=-118.2, altitude_m=1.0,
-            speed_mps=0.0, course_deg=0.0, satellites_used=8, satellites_in_view=9, hdop=0.9,
+            time_ms=NOW_MS + 1_000 * self._turn, has_fix=has_fix, latitude=33.7, longitude=-118.2, altitude_m=1.0,
+            speed_mps=0.0, course_deg=0.0, satellites_used=8 * has_fix, satellites_in_view=9, hdop=0.9,
         )  # fmt: skip
+        said = cycle(state)
+        if self.says is Says.SATELLITES:
+            said = b"".join(line for line in said.splitlines(keepends=True) if line.startswith(b"$GPGS"))
         if self._port.ends:
-            os.write(self._port.ends[0], cycle(state))
+            os.write(self._port.ends[0], said)
 
 
-class GpsdWorld(World):
+class GpsdWorld(ReceiverWorld):
     """A receiver behind gpsd."""
 
     section = "gpsd"
@@ -140,7 +160,13 @@ class GpsdWorld(World):
 
     async def stir(self) -> None:
         self._turn += 1
-        self._gpsd.say(sky(), tpv(NOW_MS + 1_000 * self._turn, 33.7, -118.2))
+        time_ms = NOW_MS + 1_000 * self._turn
+        if self.says is Says.FIXES:
+            self._gpsd.say(sky(), tpv(time_ms, 33.7, -118.2))
+            return
+        self._gpsd.say(sky(hdop=99.99, uSat=0))
+        if self.says is Says.NO_FIX:
+            self._gpsd.say(tpv(time_ms, None, None))
 
 
 class OneWireWorld(World):

@@ -14,7 +14,8 @@ left out.
 
 A receiver that is not there is a reading as well: its place is SENSOR_GONE, first when it has been lost for
 GONE_AFTER_S, which is longer than a plug takes that is put back, then each interval, but at the oftenest each
-GONE_AGAIN_S.
+GONE_AGAIN_S. One that speaks, and for as long as silence would be a loss says nothing of a fix, not even that there is
+none (satellites alone, say), is there and has no fix: NO_FIX, and again as often.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from dataclasses import replace
 from typing import Final
 
 from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
-from pledgewatch_edge.fixes import Fix
+from pledgewatch_edge.fixes import Fix, FixKind, FixQuality
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
@@ -32,6 +33,7 @@ AGREEING_WITHIN_MS: Final = 2 * 86_400_000  # wild dates are weeks to decades of
 GONE_AFTER_S: Final = 10.0  # a report that is asked for waits 15
 GONE_AGAIN_S: Final = 60.0
 _GONE: Final = tuple(Cell(one, 0, Quality.SENSOR_GONE) for one in (Channel.LATITUDE_E7, Channel.LONGITUDE_E7))
+NOTHING_SAID: Final = Fix(None, None, None, None, None, None, None, None, FixKind.NONE, FixQuality.NO_FIX)
 _DIMENSIONS: Final = {"none": 0, "2d": 2, "3d": 3}
 _UNTRUE: Final = frozenset({Quality.SIMULATED, Quality.ESTIMATED, Quality.MANUAL, Quality.NO_TIME, Quality.SPOOFED})
 
@@ -76,27 +78,49 @@ def _reported(values: dict[Channel, int | None], quality: Quality) -> list[Cell]
 
 
 class Absence:
-    """The samples of a receiver that is lost."""
+    """The samples of a receiver that is lost, or says nothing of a fix."""
 
-    def __init__(self, clock: AgentClock, world: World, interval_s: float, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: AgentClock, world: World, interval_s: float, silent_s: float, monotonic: Callable[[], float]
+    ) -> None:
+        """`silent_s` is how long a silence is none yet."""
         self._clock, self._world, self._monotonic = clock, world, monotonic
         self._again_s = max(interval_s, GONE_AGAIN_S)
+        self._silent_s = silent_s
         self._due_s: float | None = None
+        self._fixless_due_s: float | None = None
 
     def begin(self) -> None:
         """Forget what was told: it is asked anew."""
-        self._due_s = None
+        self._due_s = self._fixless_due_s = None
+
+    def told(self) -> None:
+        """The receiver has said something of a fix, if only that there is none."""
+        self._fixless_due_s = None
 
     def samples(self) -> list[Sample]:
         """The sample that says so, if it is lost and that is due. To be asked every few seconds."""
         now = self._monotonic()
         if not self._world.is_lost:
             self._due_s = None
-        elif self._due_s is None:
+            return []
+        self._fixless_due_s = None
+        if self._due_s is None:
             self._due_s = now + GONE_AFTER_S
         elif now >= self._due_s:
             self._due_s = now + self._again_s
             return [Sample(*self._clock.now(), _GONE)]
+        return []
+
+    def fixless(self, known: Fix = NOTHING_SAID) -> list[Sample]:
+        """The sample that says that there is no fix, if that is due. To be asked whenever the receiver has spoken;
+        `known` is what else is known of it."""
+        now = self._monotonic()
+        if self._fixless_due_s is None:
+            self._fixless_due_s = now + self._silent_s
+        elif now >= self._fixless_due_s:
+            self._fixless_due_s = now + self._again_s
+            return [Sample(*self._clock.now(), cells_of(known))]
         return []
 
 

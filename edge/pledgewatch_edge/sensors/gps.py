@@ -82,7 +82,7 @@ class GpsSensor:
         self._search = BaudSearch() if settings.baud == AUTO else None
         self._assembler = FixAssembler()
         self._sampler = FixSampler(clock, settings.interval_s)
-        self._absence = Absence(clock, self._world, settings.interval_s, monotonic)
+        self._absence = Absence(clock, self._world, settings.interval_s, LONGEST_IDLE_S, monotonic)
         self._cycle_s = FIRST_CYCLE_S
         self._fixed_at: float | None = None
         self._heard_at: int | None = None  # when the first bytes of the cycle under way came
@@ -118,7 +118,7 @@ class GpsSensor:
             if data:
                 silent_since = None
                 self._world.back()
-                samples = self._hear(data)
+                samples = self._hear(data) + self._absence.fixless()
             elif came:
                 silent_since, samples = None, []
             else:
@@ -162,6 +162,7 @@ class GpsSensor:
         samples = []
         fixes = self._assembler.feed(data)
         for fix in fixes:
+            self._absence.told()
             samples += self._sampler.take(fix, now if self._heard_at is None else self._heard_at)
             self._heard_at = now  # the same bytes began the next cycle
         if self._heard_at is None:
@@ -172,7 +173,10 @@ class GpsSensor:
     def _end_cycle(self) -> list[Sample]:
         """The sample of the cycle under way: nothing more of it will come."""
         heard_at, self._heard_at = self._heard_at, None
-        return [sample for fix in self._assembler.flush() for sample in self._sampler.take(fix, heard_at)]
+        fixes = self._assembler.flush()
+        if fixes:
+            self._absence.told()
+        return [sample for fix in fixes for sample in self._sampler.take(fix, heard_at)]
 
     @property
     def _idle_s(self) -> float:

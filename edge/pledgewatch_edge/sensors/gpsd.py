@@ -9,7 +9,9 @@ gpsd hands on the time of a receiver that has just woken as it is, so only fixes
 (fix_sampler.py says from which on). Its reports say nothing about spoofing: who wants that told reads the receiver
 itself (gps.py).
 
-What is no JSON, or no report, says nothing; a socket that sends such or falls silent is closed and opened again.
+What is no JSON, or no report, says nothing; a socket that sends such or falls silent is closed and opened again. It is
+silent while the receiver is, whatever gpsd says of itself and of others. A receiver without a fix may give skies and no
+TPV; fix_sampler.py says what becomes of that.
 """
 
 import asyncio
@@ -167,8 +169,9 @@ class GpsdSensor:
         self._monotonic = monotonic
         self._world = World(log, f"gpsd at {settings.host}:{settings.port}")
         self._sampler = FixSampler(clock, settings.interval_s)
-        self._absence = Absence(clock, self._world, settings.interval_s, monotonic)
+        self._absence = Absence(clock, self._world, settings.interval_s, settings.silent_after_s, monotonic)
         self._skies: dict[str, tuple[float, Mapping[str, Any]]] = {}
+        self._spoke_s = 0.0
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """A sample for each fix that is due, and what is due while there is no receiver. Connects, and connects again
@@ -194,6 +197,7 @@ class GpsdSensor:
         self._skies = {}
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(settings.host, settings.port, limit=LINE_MAX_BYTES)
+        self._spoke_s = self._monotonic()
         try:
             writer.write(_WATCH)
             while True:
@@ -203,8 +207,11 @@ class GpsdSensor:
             writer.close()
 
     async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        left_s = self._spoke_s + self._settings.silent_after_s - self._monotonic()
+        if left_s <= 0:
+            raise _LostError("is silent")
         try:
-            async with asyncio.timeout(self._settings.silent_after_s):
+            async with asyncio.timeout(left_s):
                 line = await reader.readline()
         except TimeoutError:
             raise _LostError("is silent") from None
@@ -220,22 +227,21 @@ class GpsdSensor:
             report = report_of(line)
         except (ValueError, RecursionError):
             raise _LostError("sends what is no report of gpsd") from None
-        device = str(report.get("device", ""))
-        if self._settings.device and device != self._settings.device:
+        device, kind = str(report.get("device", "")), report.get("class")
+        if kind == "ERROR":
+            raise _LostError(f"refuses to watch: {report.get('message')}")
+        is_of_a_receiver = device or kind in ("SKY", "TPV")
+        if not is_of_a_receiver or (self._settings.device and device != self._settings.device):
             return []
-        match report.get("class"):
-            case "SKY":
-                # One that only counts satellites, of a receiver between two skies, takes nothing back.
-                if "hdop" in report or "uSat" in report:
-                    self._skies = {device: (self._monotonic(), report)}
-            case "TPV":
-                self._world.back()
-                return self._take(fix_of(report, self._sky_of(device)))
-            case "ERROR":
-                raise _LostError(f"refuses to watch: {report.get('message')}")
-            case _:
-                pass
-        return []
+        self._spoke_s = self._monotonic()
+        self._world.back()
+        if kind == "TPV":
+            self._absence.told()
+            return self._take(fix_of(report, self._sky_of(device)))
+        # A sky that only counts satellites, of a receiver between two, takes nothing back.
+        if kind == "SKY" and ("hdop" in report or "uSat" in report):
+            self._skies = {device: (self._monotonic(), report)}
+        return self._absence.fixless(fix_of({}, self._sky_of(device)))
 
     def _sky_of(self, device: str) -> Mapping[str, Any]:
         heard_s, sky = self._skies.get(device, (0.0, {}))
