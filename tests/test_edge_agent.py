@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from brokers import BrokerProcess
-from edge_support import DEVICE, OPERATOR, Cloud, cloud, running_broker, sample, station, until
+from edge_support import DEVICE, OPERATOR, PROBE, Cloud, cloud, configuration, running_broker, sample, station, until
 
 from pledgewatch_edge import __main__ as edge_main
 from pledgewatch_edge.agent import load, station_of
@@ -25,39 +25,11 @@ from pledgewatch_gateway import __main__ as gateway_main
 from pledgewatch_wire import __version__, chain
 from pledgewatch_wire.reading import Channel, Quality
 
-PROBE = "28-0316a2794e2f"
-SHOWN = "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n72 01 4b 46 7f ff 0e 10 57 t=4062\n"
-
 
 def configured(folder: Path, port: int = 1) -> Path:
     """A configuration with one probe that is measured a hundred times a second."""
-    (folder / "w1" / PROBE).mkdir(parents=True, exist_ok=True)
-    (folder / "w1" / PROBE / "w1_slave").write_text(SHOWN, encoding="ascii")
-    file = folder / "station.toml"
-    file.write_text(
-        f"""
-[device]
-operator = "{OPERATOR}"
-name = "{DEVICE}"
-state_folder = "state"
-[broker]
-host = "127.0.0.1"
-port = {port}
-keep_alive_s = 5
-reconnect_max_s = 0.2
-[uplink]
-in_flight_readings = 120
-readings_per_payload = 20
-[checkpoint]
-every_readings = 50
-[onewire]
-root = "w1"
-interval_s = 0.01
-probes = ["{PROBE}"]
-""",
-        encoding="utf-8",
-    )
-    return file
+    uplink = "[uplink]\nin_flight_readings = 120\nreadings_per_payload = 20\n[checkpoint]\nevery_readings = 50\n"
+    return configuration(folder, port, interval_s=0.01, more=uplink)
 
 
 def program(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,8 +10,8 @@ import typing
 from pathlib import Path
 
 import pytest
-from caring import CARE_KEY, HOUR_MS, OTHER_KEY, Cared, command, configuration, settings
-from edge_support import TIME_MS, new_spool, samples, station, until
+from caring import CARE_KEY, HOUR_MS, OTHER_KEY, Cared, cared_for, command, settings
+from edge_support import PROBE, TIME_MS, new_spool, samples, station, until
 
 from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.body import Measuring, StationBody
@@ -35,7 +35,7 @@ DONE, REFUSED, TAKEN = Became.DONE, Became.REFUSED, Became.TAKEN
 
 @pytest.fixture
 def cared(tmp_path: Path) -> Cared:
-    found = Cared(configuration(tmp_path, rollback_after_s=1.0))
+    found = Cared(cared_for(tmp_path, rollback_after_s=1.0))
     found.start()
     return found
 
@@ -377,7 +377,7 @@ async def test_diagnostics_tell_the_configuration_and_no_secret(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    file = configuration(tmp_path)
+    file = cared_for(tmp_path)
     (tmp_path / "pw").write_text("very-secret", encoding="ascii")
     text = file.read_text(encoding="utf-8")
     text = text.replace("keep_alive_s = 5", 'keep_alive_s = 5\nusername = "u"\npassword_file = "pw"')
@@ -416,7 +416,7 @@ def test_of_a_configuration_is_told_what_is_listed_and_of_the_rest_the_names(tmp
         seeds: tuple[str, ...] = ("HUNTER2",)
 
     more = 'identify_command = ["/bin/curl", "-H", "Authorization: Bearer HUNTER2"]'
-    file = configuration(tmp_path, more=more)
+    file = cared_for(tmp_path, more=more)
     text = file.read_text(encoding="utf-8").replace('"127.0.0.1"', '"mqtt://user:HUNTER2@b/1@b.example/?q=HUNTER2"')
     file.write_text(text, encoding="utf-8")
     found = load(file)
@@ -426,7 +426,7 @@ def test_of_a_configuration_is_told_what_is_listed_and_of_the_rest_the_names(tmp
     assert told["others"] == {"login": "left out", "seeds": "left out"}
     assert told["care"]["identify_command"] == ["/bin/curl", "left out", "left out"]
     assert told["broker"]["host"] == "mqtt://left out@b.example/?left out"
-    assert told["onewire"]["probes"] == ["28-000000000001"]
+    assert told["onewire"]["probes"] == [PROBE]
 
 
 def test_what_is_told_of_each_key_was_decided() -> None:
@@ -482,7 +482,7 @@ def test_the_list_of_the_wire_has_all_sensors_of_the_agent() -> None:
 def test_the_overlay_wins_key_by_key(tmp_path: Path) -> None:
     over = overlay.read("[onewire]\ninterval_s = 9.0\n[broker]\nkeep_alive_s = 7\n")
     overlay.check(over, ["onewire"])
-    found = load(configuration(tmp_path), over)
+    found = load(cared_for(tmp_path), over)
     assert found.onewire is not None
     assert (found.onewire.interval_s, found.onewire.root) == (9.0, tmp_path / "w1")
     assert (found.broker.keep_alive_s, found.broker.reconnect_max_s) == (7, 0.2)

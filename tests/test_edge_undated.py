@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from edge_support import DEVICE, OPERATOR, Cloud, cloud, new_spool, running_broker, sample, until
+from edge_support import PROBE, Cloud, cloud, configuration, new_spool, running_broker, sample, until
 
 from pledgewatch_edge.clock import DRIFT_PPM, RELEASED_MS, UNCERTAINTY_MS, AgentClock
 from pledgewatch_edge.recorder import Recorder
@@ -279,7 +279,6 @@ async def test_what_waits_when_the_agent_stops_waits_for_the_next(tmp_path: Path
             assert (spool.head_sequence, waiting_in(tmp_path)) == (0, number)
 
 
-PROBE = "28-0316a2794e2f"
 # A machine whose clock begins at 1970 when it starts, and that no time service keeps: time.time_ns is the machine's.
 AT_1970 = """
 import sys, time
@@ -290,30 +289,6 @@ clock.AgentClock.__init__.__kwdefaults__["is_synchronised"] = lambda: False
 from pledgewatch_edge.__main__ import main
 sys.exit(main(["run", "--config", sys.argv[1]]))
 """
-
-
-def configured(folder: Path, port: int) -> Path:
-    file = folder / "station.toml"
-    file.write_text(
-        f"""
-[device]
-operator = "{OPERATOR}"
-name = "{DEVICE}"
-state_folder = "state"
-[broker]
-host = "127.0.0.1"
-port = {port}
-reconnect_max_s = 0.2
-[gps]
-port = "gps"
-[onewire]
-root = "w1"
-interval_s = 0.1
-probes = ["{PROBE}"]
-""",
-        encoding="utf-8",
-    )
-    return file
 
 
 async def truth_is_shown(probe: Path, truth: SimulationClock) -> None:
@@ -344,9 +319,8 @@ def warmth(listener: Cloud) -> list[Reading]:
 async def test_a_clock_at_1970_yields_the_right_moments_after_the_first_time_of_gps(tmp_path: Path) -> None:
     """The real agent, killed before it knows the time and started again; then the simulator's receiver wakes up."""
     truth = SimulationClock(start_ms=NOW_MS, speed=1.0)
-    (tmp_path / "w1" / PROBE).mkdir(parents=True)
     with running_broker("mosquitto", tmp_path / "broker") as broker:
-        config = configured(tmp_path, broker.port)
+        config = configuration(tmp_path, broker.port, interval_s=0.1, shown="", more='[gps]\nport = "gps"\n')
         async with cloud(broker.port) as listener, PtyPort(tmp_path / "gps") as port, asyncio.TaskGroup() as group:
             showing = group.create_task(truth_is_shown(tmp_path / "w1" / PROBE / "w1_slave", truth))
             with agent_at_1970(config):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from edge_support import DEVICE, OPERATOR, TIME_MS, until
+from edge_support import DEVICE, OPERATOR, TIME_MS, configuration, until
 
 from pledgewatch_edge.agent import load, with_overlay
 from pledgewatch_edge.care import ledger
@@ -21,38 +21,13 @@ OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes([8]) * 32)
 HOUR_MS = 3_600_000
 
 
-def configuration(folder: Path, port: int = 1, *, rollback_after_s: float = 600.0, more: str = "") -> Path:
-    """An agent's configuration with one probe in a folder, and the key that cares for it; the file."""
+def cared_for(folder: Path, port: int = 1, *, rollback_after_s: float = 600.0, more: str = "") -> Path:
+    """An agent's configuration, and the key that cares for it; `more` is of the section [care]. The file."""
     state = folder / "state"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     (state / CARE_KEY_FILE).write_text(CARE_KEY.public_key().public_bytes_raw().hex() + "\n", encoding="ascii")
-    probe = folder / "w1" / "28-000000000001"
-    probe.mkdir(parents=True, exist_ok=True)
-    (probe / "w1_slave").write_text(
-        "50 01 4b 46 7f ff 0c 10 1c : crc=1c YES\n50 01 4b 46 7f ff 0c 10 1c t=21000\n", encoding="ascii"
-    )
-    file = folder / "edge.toml"
-    file.write_text(
-        f"""[device]
-operator = "{OPERATOR}"
-name = "{DEVICE}"
-state_folder = "state"
-[broker]
-host = "127.0.0.1"
-port = {port}
-keep_alive_s = 5
-reconnect_max_s = 0.2
-[care]
-rollback_after_s = {rollback_after_s}
-{more}
-[onewire]
-probes = ["28-000000000001"]
-root = "w1"
-interval_s = 0.5
-""",
-        encoding="utf-8",
-    )
-    return file
+    care = f"[care]\nrollback_after_s = {rollback_after_s}\n{more}\n"
+    return configuration(folder, port, interval_s=0.5, more=care)
 
 
 def settings(

@@ -1,4 +1,4 @@
-"""What the edge agent's tests share: settings, samples, a cloud of a few lines, and waiting for a condition."""
+"""What the edge agent's tests share: settings, a configuration, samples, a cloud of a few lines, and waiting."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,6 +26,8 @@ from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 OPERATOR = "harbour-line"
 DEVICE = "cont-0417"
 TIME_MS = 1_780_000_000_000
+PROBE = "28-0316a2794e2f"
+SHOWN = "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n72 01 4b 46 7f ff 0e 10 57 t=4062\n"
 WIDE = Limits(bytes_max=2**26, every_readings=60, every_s=1e9)
 
 
@@ -72,6 +74,34 @@ def station(
             resend_after_s=resend_after_s,
         ),
     )
+
+
+def configuration(folder: Path, port: int = 1, *, interval_s: float, shown: str = SHOWN, more: str = "") -> Path:
+    """An agent's configuration in a folder, and the one probe that it names, which shows something; `more` are further
+    sections. The file."""
+    probe = folder / "w1" / PROBE
+    probe.mkdir(parents=True, exist_ok=True)
+    (probe / "w1_slave").write_text(shown, encoding="ascii")
+    file = folder / "edge.toml"
+    file.write_text(
+        f"""[device]
+operator = "{OPERATOR}"
+name = "{DEVICE}"
+state_folder = "state"
+[broker]
+host = "127.0.0.1"
+port = {port}
+keep_alive_s = 5
+reconnect_max_s = 0.2
+[onewire]
+probes = ["{PROBE}"]
+root = "w1"
+interval_s = {interval_s}
+{more}
+""",
+        encoding="utf-8",
+    )
+    return file
 
 
 @contextmanager
