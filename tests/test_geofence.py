@@ -10,6 +10,7 @@ from geofences import CUT, HOLE, MAJOR_M, SQUARE, Place, ahead, columns, feature
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
+from pledgewatch_cloud.decide import geodesy
 from pledgewatch_cloud.decide.geofence import E7, FenceError, FenceIndex
 
 THREAD = feature("MultiLineString", [[[0, 0], [1, 1]], [[1, 1], [2, 0]]], half_width_m=1)
@@ -423,6 +424,22 @@ def by_sampling(line: list[list[float]], place: Place, parts: int = 4_000) -> fl
         for a, b in pairwise(line)
         for t in range(parts + 1)
     )
+
+
+ANGLE = st.floats(-1, 1)
+
+
+@given(ANGLE, ANGLE, ANGLE, ANGLE, st.sampled_from([1e-8, 1e-4, 0.01, 1.0]), ANGLE, ANGLE)
+def test_one_place_is_as_near_as_a_column_of_it(
+    longitude: float, latitude: float, along: float, up: float, off: float, aside: float, above: float
+) -> None:
+    line = longitude * math.pi, latitude * 1.5, along * geodesy.RADIANS_E7 * E7, up * geodesy.RADIANS_E7 * E7
+    place = line[0] + along * 0.01 + off * aside, max(-1.57, min(1.57, line[1] + up * 0.01 + off * above))
+    lines = geodesy.Pieces(*(np.array([value]) for value in line))
+    found = geodesy.nearest(np.array(place[:1]), np.array(place[1:]), lines)
+    one = geodesy.nearest_of_one(*place, line)
+    assert one[2] == pytest.approx(float(found[2][0]), rel=1e-12, abs=1e-6)
+    assert geodesy.chord_of_one_m(*place, *one[:2]) == pytest.approx(one[2], abs=1e-9)
 
 
 @pytest.mark.parametrize("latitude", [0, 30, -55, 70, 85])

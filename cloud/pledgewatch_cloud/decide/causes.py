@@ -11,7 +11,7 @@ shown to have been kept.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
@@ -155,11 +155,16 @@ def absorb(facts: AssetFacts, said: SaidEvent, now_ms: int) -> AssetFacts:
 
 def spells(facts: AssetFacts) -> Iterator[Spell]:
     """Every cause in order of time, with its end: the first end about the same thing that is not before it."""
+    return _spells(facts.causes, facts.ends.values())
+
+
+def _spells(causes: Mapping[str, Cause], some_ends: Iterable[End]) -> Iterator[Spell]:
+    """The spells of some causes. The ends of other things may be left out."""
     ends: dict[tuple[str, str], list[int]] = {}
-    for one in sorted(facts.ends.values(), key=lambda end: end.at_ms):
+    for one in sorted(some_ends, key=lambda end: end.at_ms):
         for kind in one.kinds:
             ends.setdefault((kind, one.about), []).append(one.at_ms)
-    for identity, cause in sorted(facts.causes.items(), key=lambda one: (one[1].at_ms, one[0])):
+    for identity, cause in sorted(causes.items(), key=lambda one: (one[1].at_ms, one[0])):
         moments = ends.get((cause.kind, cause.about), [])
         place = bisect_left(moments, cause.at_ms)
         yield Spell(identity, cause, moments[place] if place < len(moments) else None)
@@ -201,9 +206,10 @@ def _lot_of(kind: str, about: str) -> str:
 def _with_room_for_causes(facts: AssetFacts, like: Cause) -> AssetFacts:
     """Where there are too many causes of a kind, without the middle one of those that have ended, or else of all."""
     wanted = like.kind, like.lot
-    if sum((one.kind, one.lot) == wanted for one in facts.causes.values()) <= MAX_PER_KIND:
+    own = {key: one for key, one in facts.causes.items() if (one.kind, one.lot) == wanted}
+    if len(own) <= MAX_PER_KIND:
         return facts
-    of_kind = [spell for spell in spells(facts) if (spell.cause.kind, spell.cause.lot) == wanted]
+    of_kind = list(_spells(own, (one for one in facts.ends.values() if like.kind in one.kinds)))
     ended = [spell for spell in of_kind if spell.ended_ms is not None] or of_kind
     return _forgetting(facts, [ended[len(ended) // 2]])
 
@@ -221,11 +227,9 @@ def _with_room_for_ends(facts: AssetFacts, kinds: tuple[str, ...], lot: str) -> 
     older = [key for _, key in of_kinds if newest[facts.ends[key].about] != key]
     key = older[len(older) // 2] if older else of_kinds[0][1]
     gone = facts.ends[key]
-    ended = [
-        spell
-        for spell in spells(facts)
-        if spell.cause.kind in kinds and spell.cause.about == gone.about and spell.ended_ms == gone.at_ms
-    ]
+    same = {key: one for key, one in facts.causes.items() if one.kind in kinds and one.about == gone.about}
+    about_it = (one for one in facts.ends.values() if one.about == gone.about)
+    ended = [spell for spell in _spells(same, about_it) if spell.ended_ms == gone.at_ms]
     facts = facts._replace(ends={one: end for one, end in facts.ends.items() if one != key})
     return _forgetting(facts, ended)
 

@@ -9,15 +9,20 @@ is asked for only where that is not enough.
 
 A *piece* is a stretch of at most one degree of a line that is straight in the longitude/latitude plane, as RFC 7946
 has it. All angles here are radians, all lengths metres, all columns float64.
+
+What is also asked of one place at a time (how far it is from an edge) is worked out with plain numbers, by the same
+formulas: `by` is then the module `math`. A column of one takes twenty times as long.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Real = TypeVar("Real", float, Floats)
 
 E7 = 10_000_000
 HALF_TURN_E7 = 180 * E7
@@ -35,6 +40,8 @@ LARGEST_RADIUS_M = MAJOR_M * MAJOR_M / MINOR_M  # at the poles
 
 PIECE_E7 = E7  # a piece spans at most a degree
 MAX_STEPS = 60
+SETTLED = 1e-10  # of a degree: hundredths of a millimetre
+FAR = 0.9  # of the radius of a piece's own parallel; see `nearest`
 
 
 class Pieces(NamedTuple):
@@ -75,13 +82,13 @@ def spread(counts: Integers) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def cartesian(longitude: Floats, latitude: Floats) -> tuple[Floats, Floats, Floats]:
+def cartesian(longitude: Real, latitude: Real, by: Any = np) -> tuple[Real, Real, Real]:
     """Earth-centred coordinates of places on the ellipsoid (EPSG guidance note 7-2, section 4.1.1)."""
-    sine, cosine = np.sin(latitude), np.cos(latitude)
-    across = MAJOR_M / np.sqrt(1 - ECCENTRICITY_SQUARED * sine * sine)
+    sine, cosine = by.sin(latitude), by.cos(latitude)
+    across = MAJOR_M / by.sqrt(1 - ECCENTRICITY_SQUARED * sine * sine)
     return (
-        across * cosine * np.cos(longitude),
-        across * cosine * np.sin(longitude),
+        across * cosine * by.cos(longitude),
+        across * cosine * by.sin(longitude),
         across * (1 - ECCENTRICITY_SQUARED) * sine,
     )
 
@@ -92,6 +99,12 @@ def chord_m(longitude_a: Floats, latitude_a: Floats, longitude_b: Floats, latitu
     bx, by, bz = cartesian(longitude_b, latitude_b)
     chord: Floats = np.sqrt((ax - bx) ** 2 + (ay - by) ** 2 + (az - bz) ** 2)
     return chord
+
+
+def chord_of_one_m(longitude_a: float, latitude_a: float, longitude_b: float, latitude_b: float) -> float:
+    """The straight line between two places."""
+    a, b = cartesian(longitude_a, latitude_a, math), cartesian(longitude_b, latitude_b, math)
+    return math.dist(a, b)
 
 
 def geodesic_bounds_m(chord: Floats) -> tuple[Floats, Floats]:
@@ -154,7 +167,7 @@ def nearest(longitude: Floats, latitude: Floats, lines: Pieces) -> tuple[Floats,
             break
         width = slope_high - slope_low
         guess = low - slope_low * (high - low) / np.where(width > 0, width, 1)
-        settled = np.abs(guess - share) < 1e-10  # of a degree: hundredths of a millimetre
+        settled = np.abs(guess - share) < SETTLED
         share = np.where(between, guess, share)
         between &= ~settled
         slope = _slope(fix, lines, share)
@@ -168,7 +181,7 @@ def nearest(longitude: Floats, latitude: Floats, lines: Pieces) -> tuple[Floats,
     # Nearer than the radius of the piece's own parallel the chord's square is convex along it. Further off a fix may
     # see the piece bulge: then both ends may be nearer than what lies between.
     highest = np.maximum(np.abs(lines.latitude), np.abs(lines.latitude + lines.along_latitude))
-    far = np.flatnonzero(chord > 0.9 * MINOR_M * np.cos(highest))
+    far = np.flatnonzero(chord > FAR * MINOR_M * np.cos(highest))
     if len(far):
         for end in (0.0, 1.0):
             place = _where(lines.at(far), np.full(len(far), end))
@@ -177,6 +190,38 @@ def nearest(longitude: Floats, latitude: Floats, lines: Pieces) -> tuple[Floats,
             for column, value in zip((*best, chord), (*place, other), strict=True):
                 column[far[nearer]] = value[nearer]
     return best[0], best[1], chord
+
+
+def nearest_of_one(
+    longitude: float, latitude: float, line: tuple[float, float, float, float]
+) -> tuple[float, float, float]:
+    """The place of one piece that is nearest to one fix; see `nearest`."""
+    fix = cartesian(longitude, latitude, math)
+    low, high, last = 0.0, 1.0, 0
+    slope_low, slope_high = _slope(fix, line, low, math), _slope(fix, line, high, math)
+    between = slope_low < 0 < slope_high
+    share = 1.0 if slope_high <= 0 else 0.0
+    for _ in range(MAX_STEPS):
+        if not between:
+            break
+        guess = low - slope_low * (high - low) / (slope_high - slope_low)
+        between = abs(guess - share) >= SETTLED
+        share = guess
+        slope = _slope(fix, line, share, math)
+        if slope > 0:
+            slope_low = slope_low / 2 if last > 0 else slope_low
+            slope_high, high, last = slope, share, 1
+        else:
+            slope_high = slope_high / 2 if last < 0 else slope_high
+            slope_low, low, last = slope, share, -1
+    best = _where(line, share)
+    found = (*best, chord_of_one_m(longitude, latitude, *best))
+    _, south, _, up = line
+    if found[2] > FAR * MINOR_M * math.cos(max(abs(south), abs(south + up))):
+        for end in (0.0, 1.0):
+            place = _where(line, end)
+            found = min(found, (*place, chord_of_one_m(longitude, latitude, *place)), key=lambda one: one[2])
+    return found
 
 
 def grown(boxes_e7: Integers, metres: Floats) -> Integers:
@@ -205,21 +250,23 @@ def grown(boxes_e7: Integers, metres: Floats) -> Integers:
     )
 
 
-def _where(lines: Pieces, share: Floats) -> tuple[Floats, Floats]:
-    return lines.longitude + share * lines.along_longitude, lines.latitude + share * lines.along_latitude
+def _where(lines: tuple[Real, Real, Real, Real], share: Real) -> tuple[Real, Real]:
+    longitude, latitude, along_longitude, along_latitude = lines
+    return longitude + share * along_longitude, latitude + share * along_latitude
 
 
-def _slope(fix: tuple[Floats, Floats, Floats], lines: Pieces, share: Floats) -> Floats:
+def _slope(fix: tuple[Real, Real, Real], lines: tuple[Real, Real, Real, Real], share: Real, by: Any = np) -> Real:
     """Half the derivative of the chord's square along the piece: from the two principal directions of the ellipsoid."""
     longitude, latitude = _where(lines, share)
-    sine, cosine = np.sin(latitude), np.cos(latitude)
-    east_sine, east_cosine = np.sin(longitude), np.cos(longitude)
+    sine, cosine = by.sin(latitude), by.cos(latitude)
+    east_sine, east_cosine = by.sin(longitude), by.cos(longitude)
     root = 1 - ECCENTRICITY_SQUARED * sine * sine
-    across = MAJOR_M / np.sqrt(root)
+    across = MAJOR_M / by.sqrt(root)
     along = across * (1 - ECCENTRICITY_SQUARED) / root
     x = fix[0] - across * cosine * east_cosine
     y = fix[1] - across * cosine * east_sine
     z = fix[2] - across * (1 - ECCENTRICITY_SQUARED) * sine
     north = z * cosine - (x * east_cosine + y * east_sine) * sine
     east = y * east_cosine - x * east_sine
-    return -(north * along * lines.along_latitude + east * across * cosine * lines.along_longitude)
+    slope: Real = -(north * along * lines[3] + east * across * cosine * lines[2])
+    return slope

@@ -16,7 +16,7 @@ How a fence is to be read over time (margin, dwell, accuracy, hours, legs) is ca
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -42,6 +42,8 @@ SUBDIVISIONS = 32  # of a piece that is drawn in a local map; its bow over the c
 DIRECTIONS = 240
 NARROWINGS = 4
 STEPS_OUT = 200
+_FEW = 16
+"""Pieces that are sooner looked at one by one than as columns."""
 WORLD = (-HALF_TURN_E7, HALF_TURN_E7 - 1)
 
 
@@ -102,6 +104,15 @@ class Fence:
         return {"type": "Feature", "id": self.id, "properties": properties, "geometry": self.shape.geometry()}
 
 
+class _Outline(NamedTuple):
+    """What an area's edge consists of, or a corridor's lines; where each piece starts (n, 3), and how long it is at
+    most."""
+
+    pieces: Pieces
+    starts: Floats
+    lengths: Floats
+
+
 class FenceIndex:
     """All fences of a book, ready to be asked about many places at once. A fence's number is its place in `ids`."""
 
@@ -110,7 +121,7 @@ class FenceIndex:
         self.number = {one: number for number, one in enumerate(self.ids)}
         self._margins_m = [max(fences[one].margin_m, fences[one].enter_margin_m) for one in self.ids]
         self._shapes: list[Shape] = [fences[one].shape for one in self.ids]
-        self._outlines: dict[int, Pieces] = {}
+        self._outlines: dict[int, _Outline] = {}
         self._areas = _Areas(self._of(Area))
         self._circles = _Circles(self._of(Circle))
         self._corridors = _Corridors(self._of(Corridor))
@@ -181,10 +192,11 @@ class FenceIndex:
             if len(self._outlines) >= OUTLINES_KEPT:
                 self._outlines.clear()
             self._outlines[fence] = _outline(shape)
-        pieces = self._outlines[fence]
+        outline = self._outlines[fence]
+        pieces = outline.pieces
         if not len(pieces.latitude):
             return math.inf
-        near_longitude, near_latitude = _nearest_place(longitude, latitude, pieces)
+        near_longitude, near_latitude = _nearest_place(longitude, latitude, outline)
         distance = _geodesic_m(longitude, latitude, near_longitude, near_latitude)
         if isinstance(shape, Area):
             return distance
@@ -358,29 +370,34 @@ def _copies(boxes: Integers) -> tuple[Integers, Rows, Integers]:
     return moved, row, shift
 
 
-def _outline(shape: Area | Corridor) -> Pieces:
-    """What an area's edge consists of; a corridor's lines."""
+def _outline(shape: Area | Corridor) -> _Outline:
     if isinstance(shape, Area):
         edges = fence_shape.edges(shape.polygons)
-        return geodesy.pieces(edges[:, :2], edges[:, 2:])[0]
-    starts, steps, _ = _steps(list(shape.lines))
-    return geodesy.pieces(starts, steps)[0]
+        pieces = geodesy.pieces(edges[:, :2], edges[:, 2:])[0]
+    else:
+        starts, steps, _ = _steps(list(shape.lines))
+        pieces = geodesy.pieces(starts, steps)[0]
+    lengths = geodesy.LARGEST_RADIUS_M * np.hypot(pieces.along_longitude, pieces.along_latitude)
+    return _Outline(pieces, np.stack(geodesy.cartesian(pieces.longitude, pieces.latitude), axis=1), lengths)
 
 
 def _geodesic_m(longitude_a: float, latitude_a: float, longitude_b: float, latitude_b: float) -> float:
+    chord = geodesy.chord_of_one_m(longitude_a, latitude_a, longitude_b, latitude_b)
+    if chord < _SHORT_M:  # the bounds lie hundredths of a millimetre apart
+        least, most = geodesy.geodesic_bounds_m(np.array(chord))
+        return float(least + most) / 2
     a, b, c, d = (np.array([one]) for one in (longitude_a, latitude_a, longitude_b, latitude_b))
-    chord = geodesy.chord_m(a, b, c, d)
-    if chord[0] < _SHORT_M:  # the bounds lie hundredths of a millimetre apart
-        least, most = geodesy.geodesic_bounds_m(chord)
-        return float(least[0] + most[0]) / 2
     return float(geodesy.geodesic_m(a, b, c, d)[0])
 
 
-def _nearest_place(longitude: float, latitude: float, pieces: Pieces) -> tuple[float, float]:
-    """The place of the pieces nearest to this one."""
-    chords = geodesy.chord_m(np.array(longitude), np.array(latitude), pieces.longitude, pieces.latitude)
-    lengths = geodesy.LARGEST_RADIUS_M * np.hypot(pieces.along_longitude, pieces.along_latitude)
-    close = pieces.at(np.flatnonzero(chords - lengths <= chords.min()))
+def _nearest_place(longitude: float, latitude: float, outline: _Outline) -> tuple[float, float]:
+    """The place of an outline nearest to this one."""
+    place = np.array(geodesy.cartesian(longitude, latitude, math))
+    chords = np.sqrt(((outline.starts - place) ** 2).sum(axis=1))
+    close = outline.pieces.at(np.flatnonzero(chords - outline.lengths <= chords.min()))
+    if len(close.latitude) <= _FEW:
+        rows = zip(*(column.tolist() for column in close), strict=True)
+        return min((geodesy.nearest_of_one(longitude, latitude, row) for row in rows), key=lambda one: one[2])[:2]
     column = np.ones_like(close.latitude)
     longitudes, latitudes, chords = geodesy.nearest(longitude * column, latitude * column, close)
     best = int(chords.argmin())
