@@ -303,7 +303,7 @@ def test_an_invitation_that_cannot_be_is_refused(cloud: ClaimCloud) -> None:
         ({"device": "Tracker 2", **NEW}, 422, "is no device"),
         *(
             ({"device": name, **NEW}, 422, f"/devices/{name} is another thing of the API; name the device otherwise")
-            for name in ("claims", "identities", "invitations", "renewals")
+            for name in ("claims", "confirmations", "identities", "invitations", "renewals")
         ),
         ({"device": "cloud", **NEW}, 422, "is the broker's name for the cloud itself"),
         ({"device": DEVICE, "asset": "other"}, 422, "is fitted to asset-container-1 by harbour-line, and stays so"),

@@ -7,6 +7,7 @@ In the state folder, beside what identity.py keeps:
 - `broker-ca.crt`, `cloud-ca.crt`: by whom broker and cloud are known. `care.pub`: who signs settings and commands.
 - `tls.key.new`, `tls.csr.new`, `tls.crt.new`: the next ones, until they are in force. A request is kept so that a
   second try sends the very same, which the cloud knows again.
+- `tls.unconfirmed`: a certificate came into force, and the cloud has not heard of that yet.
 - `refused`: by whom the device is refused, and why, until it is accepted again.
 
 Key and certificate are two files, and two renames are not one. The key goes first; a certificate that does not belong
@@ -46,6 +47,7 @@ BROKER_CA_FILE: Final = "broker-ca.crt"
 CLOUD_CA_FILE: Final = "cloud-ca.crt"
 CARE_FILE: Final = "care.pub"
 _REQUEST_FILE: Final = "tls.csr"
+_UNCONFIRMED_FILE: Final = "tls.unconfirmed"
 _REFUSED_FILE: Final = "refused"
 _NEW: Final = ".new"
 _CARE_KEY: Final = re.compile(r"[0-9a-f]{64}")
@@ -146,6 +148,7 @@ class TlsIdentity:
                 return
             self.keep(chain, device)
             self.install()
+            self._path(_UNCONFIRMED_FILE).unlink(missing_ok=True)  # the claim has ended all that was before
             self._path(_REFUSED_FILE).unlink(missing_ok=True)
 
     def waiting(self) -> Shown | None:
@@ -163,12 +166,24 @@ class TlsIdentity:
     def install(self) -> None:
         """Put what is waiting in force. Raises StateError."""
         with _state_errors():
+            replace_file(self._path(_UNCONFIRMED_FILE), b"")
             self._path(_REQUEST_FILE, _NEW).unlink(missing_ok=True)
             if self._path(BROKER_CA_FILE, _NEW).exists():
                 self._rename(BROKER_CA_FILE)
             if not self._token:
                 self._rename(KEY_FILE)
             self._rename(CERTIFICATE_FILE)
+
+    def is_confirmed(self) -> bool:
+        """Whether the cloud knows that the certificate in force is. Raises StateError."""
+        with _state_errors():
+            return not self._path(_UNCONFIRMED_FILE).exists()
+
+    def confirmed(self) -> None:
+        """The cloud knows it. Raises StateError."""
+        with _state_errors():
+            self._path(_UNCONFIRMED_FILE).unlink(missing_ok=True)
+            flush_folder(self.folder)
 
     def signs(self, data: bytes) -> bytes:
         """A signature by the key in force. Raises StateError."""
