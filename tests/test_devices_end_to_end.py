@@ -43,17 +43,15 @@ class Harbour:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.broker = BrokerProcess("mosquitto", folder)
+        self.devices_port = free_port()
         self.url = f"http://127.0.0.1:{free_port()}"
         self.boards: dict[str, Process] = {}
         own = Authority(folder)
         for name in ("server", "cloud"):
             own.issue(name)
-        own.revoke([], folder / "own-crl.pem")
         files = ("--certificate", str(folder / "devices.pem"), "--key", str(folder / "devices.key"))
         assert cloud_main(["devices", "authority", *files]) == 0
         assert cloud_main(["devices", "keys", "--care", str(folder / "care.key")]) == 0
-        both = (folder / "ca.pem", folder / "devices.pem")
-        (folder / "clients.pem").write_bytes(b"".join(one.read_bytes() for one in both))
         (folder / "book.json").write_text(json.dumps(book_document()), encoding="utf-8")
         (folder / "cloud.toml").write_text(self._cloud_file(), encoding="utf-8")
         words = ["pledgewatch_cloud", "run", "--config", str(folder / "cloud.toml")]
@@ -64,9 +62,11 @@ class Harbour:
         self.cloud.start()
         self.until(lambda: (self.folder / "acl").exists() and bool(self.get("/healthz")), "the cloud")
         conf = self.folder / "mosquitto.conf"
-        files = {"ca": "clients.pem", "certificate": "server.pem", "key": "server.key", "acl": "acl", "crl": "crl.pem"}
+        files = {"ca": "ca.pem", "certificate": "server.pem", "key": "server.key", "acl": "acl"}
+        files |= {"devices-ca": "devices.pem", "devices-crl": "crl.pem"}
         named = [word for key, file in files.items() for word in (f"--{key}-file", str(self.folder / file))]
         named += ["--persistence-folder", str(self.folder / "mosquitto-store"), "--output", str(conf)]
+        named += ["--devices-port", str(self.devices_port)]
         assert cloud_main(["broker", "conf", "--port", str(self.broker.port), *named]) == 0
         with conf.open("a", encoding="ascii") as file:
             file.write(f"pid_file {self.folder / 'pid'}\n")
@@ -145,8 +145,8 @@ class Harbour:
             '[book]\nfiles = ["book.json"]\n'
             f'[devices]\nauthority_certificate_file = "{own}/devices.pem"\nauthority_key_file = "{own}/devices.key"\n'
             f'care_key_file = "{own}/care.key"\npublic_url = "{self.url}"\n'
-            f'broker_host = "127.0.0.1"\nbroker_port = {self.broker.port}\nbroker_ca_file = "{own}/ca.pem"\n'
-            f'broker_files_folder = "{own}"\nbroker_crl_files = ["{own}/own-crl.pem"]\nbroker_pid_file = "{own}/pid"\n'
+            f'broker_host = "127.0.0.1"\nbroker_port = {self.devices_port}\nbroker_ca_file = "{own}/ca.pem"\n'
+            f'broker_files_folder = "{own}"\nbroker_pid_file = "{own}/pid"\n'
         )
 
 

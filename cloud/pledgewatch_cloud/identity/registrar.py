@@ -70,7 +70,8 @@ class Broker(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What goes into claims and answers. `own_users` are users of the broker that no device may be named as."""
+    """What goes into claims and answers. `own_users` are users and client ids of the cloud at the broker, as which no
+    device may be named."""
 
     public_url: str
     ca_sha256: str | None
