@@ -6,6 +6,7 @@ How long it takes until a revoked device is refused is measured: from the answer
 """
 
 import asyncio
+import os
 import ssl
 import subprocess
 import time
@@ -292,6 +293,56 @@ async def test_one_fault_keeps_no_revocation_from_the_broker(tmp_path: Path, cap
     assert len(told) == before + 2
     assert (tmp_path / "crl.pem").read_bytes().endswith(b"a newer one\n")
     cloud.cloud.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "written_ago_s", "is_told"),
+    [
+        ("other-broker", 0, True),
+        ("other-broker", 3_600, False),  # the number was another's when the file was written
+        ("mosquitto", 3_600, True),  # its clock was set after it had begun
+    ],
+)
+def test_who_has_the_number_of_a_broker_that_has_ended_is_not_told(
+    tmp_path: Path, name: str, written_ago_s: int, is_told: bool
+) -> None:
+    cloud = ClaimCloud(tmp_path)
+    program, heard = tmp_path / name, tmp_path / "heard"
+    program.symlink_to("/bin/sh")
+    script = f"trap 'touch {heard}' HUP; touch {tmp_path}/ready; while :; do sleep 0.05; done"
+    process = subprocess.Popen([program, "-c", script])
+    try:
+        while not (tmp_path / "ready").exists():
+            time.sleep(LOOK_S)
+        pid_file = tmp_path / "pid"
+        pid_file.write_text(str(process.pid), encoding="ascii")
+        written_s = time.time() - written_ago_s
+        os.utime(pid_file, (written_s, written_s))
+        settings = DevicesSettings(
+            authority_certificate_file=cloud.authority_file,
+            authority_key_file=cloud.authority_key_file,
+            care_key_file=cloud.authority_key_file,
+            public_url="https://cloud.example",
+            broker_host="127.0.0.1",
+            broker_ca_file=cloud.authority_file,
+            broker_files_folder=tmp_path,
+            broker_pid_file=pid_file,
+        )
+        files = files_of(settings, cloud.cloud.writer, cloud.authority, cloud.world)
+        assert files is not None
+        if is_told:
+            asyncio.run(files.tell())
+            while not heard.exists():
+                time.sleep(LOOK_S)
+        else:
+            with pytest.raises(ReloadError, match="is another one, which began after the file was written"):
+                asyncio.run(files.tell())
+            time.sleep(4 * LOOK_S)
+            assert not heard.exists()
+    finally:
+        process.kill()
+        process.wait()
+        cloud.cloud.close()
 
 
 async def test_a_broker_that_cannot_be_told_is_said(tmp_path: Path) -> None:
