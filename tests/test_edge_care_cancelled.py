@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from caring import Cared, command, configuration, settings
@@ -48,7 +49,7 @@ def cared(tmp_path: Path) -> Cared:
     return found
 
 
-async def ended(disk: SlowDisk, task: "asyncio.Future[object]") -> None:
+async def ended(disk: SlowDisk, task: "asyncio.Future[Any]") -> None:
     """Cancel a task in the moment in which the disk has begun, twice; it ends once the disk has taken it."""
     await until(disk.begun.is_set, "the disk to have begun")
     for _ in range(2):

@@ -30,6 +30,7 @@ from pledgewatch_edge.care import acts
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
 from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger, LedgerError, Overlay
+from pledgewatch_edge.care.untold import secrets_of, without
 from pledgewatch_edge.config import DeviceSettings, StationSettings
 from pledgewatch_edge.logs import LastLines
 from pledgewatch_edge.station import Station
@@ -109,6 +110,7 @@ class Care:
         self._ledger = Ledger()
         self._damaged = ""
         self._proof = False
+        self._secrets: frozenset[str] = frozenset()  # as they were when the station began; a file may be another since
         self._refused_at = {Kind.SETTINGS: -REFUSE_EVERY_S, Kind.COMMAND: -REFUSE_EVERY_S}
         self._station: Station | None = None
         self._on_trial = 0  # the version that the running station tries; 0 where it runs with what is good
@@ -163,6 +165,7 @@ class Care:
 
     async def run(self, body: Body) -> None:
         """Care for a running station until cancelled."""
+        self._secrets = await asyncio.to_thread(self._secrets_now)
         logger = logging.getLogger()
         logger.addHandler(self._lines)
         try:
@@ -332,7 +335,13 @@ class Care:
             "configuration": settings,
             "settings_from_afar": {"version": ledger.good.version, "trial": ledger.trial and ledger.trial.version},
         }
-        return acts.bundle(facts, tuple(self._lines.lines))
+        secrets = self._secrets | self._secrets_now()
+        told: dict[str, Any] = without({**facts, "lines": tuple(self._lines.lines)}, secrets)
+        lines: list[str] = told.pop("lines")
+        return acts.bundle(told, lines)
+
+    def _secrets_now(self) -> frozenset[str]:
+        return frozenset() if self._station is None else secrets_of(self._station.settings, self._folder)
 
     async def _watch(self, body: Body) -> None:
         """See a trial through: proven when the cloud is heard, over when its time is spent."""
