@@ -303,6 +303,28 @@ async def test_a_cut_between_the_renames_is_finished_at_the_next_start(world: Wo
     assert not (world.state / "tls.crt.new").exists()
 
 
+async def test_a_cut_as_it_comes_into_force_is_told_to_the_cloud_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.is_due()
+    replace = Path.replace
+
+    def cut(path: Path, target: Path) -> Path:
+        if path.name == "tls.crt.new":
+            raise OSError(5, "the power went", str(path))
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", cut)
+        assert await world.renewal.step() > 0.0
+    assert world.confirmed() == []
+    world.renewal = world.start()
+    assert await world.renewal.step() == 0.0
+    assert world.identity.is_whole()
+    assert world.confirmed() == [world.identity.certificate()]
+    assert world.renewals() == 1
+
+
 async def test_what_belongs_to_nothing_is_named(world: World) -> None:
     (world.state / "tls.key").write_bytes(b"no key")
     (world.state / "tls.key").chmod(0o600)

@@ -134,6 +134,26 @@ def test_a_session_of_an_older_certificate_ends_with_the_newer_one_and_comes_bac
     assert not world.refused("box-8")
 
 
+def test_a_session_of_a_revoked_device_stays_open_and_is_mute(world: World, client: Callable[..., Client]) -> None:
+    """Mosquitto looks at a certificate once, and ends no connection for its lists."""
+    world.claimed("box-9")
+    asyncio.run(world.files.keep())
+    cloud, one, said = client("cloud"), client("box-9"), "pw/1/harbour-line/box-9"
+    one.ask(f"{said}/committed")
+    deadline = time.monotonic() + WITHIN_S
+    while not one.say(f"{said}/up", b"good"):
+        assert time.monotonic() < deadline, "the access list has the new device"
+    world.cloud.post("/devices/box-9/revocation", {"why": "stolen"})
+    asyncio.run(world.files.keep())
+    while one.say(f"{said}/up", b"revoked"):
+        assert time.monotonic() < deadline
+        time.sleep(LOOK_S)
+    assert cloud.say(f"{said}/committed", b"unheard")
+    assert not one.say(f"{said}/status", b"still here")
+    assert (one.heard, one.ended) == ([], 0)
+    assert world.refused("box-9"), "and nobody comes in after it"
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

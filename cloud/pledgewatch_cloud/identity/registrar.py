@@ -210,9 +210,8 @@ class Registrar:
         """Whoever is refused here has the key of the certificate; where that was replaced, it is noted."""
         try:
             yield
-        except IdentityError as error:
-            if error.why is Why.REFUSED:
-                await self._writer.commit(drafts.note_misuse, device, serial, now_ms)
+        except IdentityError:
+            await self._writer.commit(drafts.note_misuse, device, serial, now_ms)
             raise
 
     def _answer(self, state: State, identity: Identity) -> dict[str, Any]:
