@@ -4,6 +4,7 @@ renewed, flashed anew, replaced by other hardware, revoked.
 The files of the broker are those that the service writes, and the claims those that its command prints.
 """
 
+import asyncio
 import contextlib
 import io
 import json
@@ -30,7 +31,7 @@ from pledgewatch_edge.agent import load
 from pledgewatch_edge.connection import Connector, RefusedError
 from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.tls import Shown, shown_to_broker
-from pledgewatch_edge.tls_identity import Standing, TlsIdentity
+from pledgewatch_edge.tls_identity import CLOUD, Standing, TlsIdentity
 
 LINE = "harbour-line"
 REFUSED_WITHIN_S = 60.0
@@ -160,6 +161,14 @@ def harbour(tmp_path: Path) -> Iterator[Harbour]:
         one.stop()
 
 
+async def refused(connector: Connector, shown: Shown) -> None:
+    """Connect until the broker has read its lists again. Raises RefusedError then."""
+    async with asyncio.timeout(REFUSED_WITHIN_S):
+        while True:
+            async with connector.connect(WILL, shown):
+                await asyncio.sleep(0.2)
+
+
 async def test_a_device_from_its_invitation_to_its_end(
     harbour: Harbour, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,7 +196,8 @@ async def test_a_device_from_its_invitation_to_its_end(
         with pytest.raises(RefusedError):
             connector.require_heard()
 
-    # Renewed, by a device whose clock runs ahead; the broker takes the new one.
+    # Renewed, by a device whose clock runs ahead; the broker takes the new one. Somebody has a copy of the card.
+    copy = shutil.copytree(state, harbour.folder / "copy")
     identity = TlsIdentity(state)
     term, before = identity.term(), identity.certificate()
     assert term is not None
@@ -207,6 +217,19 @@ async def test_a_device_from_its_invitation_to_its_end(
     reached = harbour.contiguous("box-1")[1]
     harbour.run("first")
     harbour.until(lambda: harbour.contiguous("box-1")[1] > reached, "readings by the new certificate")
+
+    # The copy gets in no more and renews nothing, and the keeper is told; the device goes on.
+    assert harbour.get("/alerts") == []
+    with pytest.raises(RefusedError):
+        await refused(connector, Shown(copy / "tls.crt", copy / "tls.key"))
+    standing = Standing(copy)
+    late = Renewal(settings.device, TlsIdentity(copy), standing, tries, now_ms=lambda: term.renew_ms + 1)
+    assert await late.step() > 3_600
+    assert "was replaced or revoked" in str(standing.by(CLOUD))
+    [alert] = harbour.get("/alerts")
+    assert (alert["rule"], alert["assets"]) == ("tamper-suspected", ["reefer-1"])
+    reached = harbour.contiguous("box-1")[1]
+    harbour.until(lambda: harbour.contiguous("box-1")[1] > reached, "readings of the one that has the new one")
     harbour.boards["first"].end()
 
     # Flashed anew: nothing is left of its state, and nothing collides.
