@@ -3,7 +3,7 @@
 A device says with its status how far it has counted in its epoch, how many of those its spool holds, and how many it
 has dropped without our having been told. What is missing beyond that is lost. So is what is missing of an epoch that
 has ended: its spool is gone, and what could be saved of it has come under new numbers. How far that one went is what it
-said of it while it lasted, which the store keeps (decision 0031). Of one of which it never said anything that is not
+said of it while it lasted, which the store keeps (decision 0032). Of one of which it never said anything that is not
 known; then nothing says that nothing was lost.
 
 A status is older than what has come since, so of what is missing as much counts as spooled as the device may still

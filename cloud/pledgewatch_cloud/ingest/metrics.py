@@ -1,5 +1,5 @@
 """What has gone through the ingestor since it started: plain counters and histograms, read by the API. And what devices
-last said of themselves, which the store keeps (decision 0031)."""
+last said of themselves, which the store keeps (decision 0032)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
