@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from caring import Cared, command, configuration, settings
+from caring import Cared, cared_for, command, settings
 from edge_support import until
 
 from pledgewatch_edge.care import ledger as ledger_module
@@ -44,7 +44,7 @@ class SlowDisk:
 
 @pytest.fixture
 def cared(tmp_path: Path) -> Cared:
-    found = Cared(configuration(tmp_path, rollback_after_s=1.0))
+    found = Cared(cared_for(tmp_path, rollback_after_s=1.0))
     found.start()
     return found
 

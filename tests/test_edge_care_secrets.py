@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from caring import Cared, command, configuration
+from caring import Cared, cared_for, command
 from edge_support import DEVICE
 
 from pledgewatch_edge.agent import load
@@ -24,7 +24,7 @@ log = logging.getLogger("pledgewatch_edge.another")
 
 def with_secrets(folder: Path) -> Path:
     """A configuration that names secrets in each way in which one can."""
-    file = configuration(folder, more='identify_command = ["/bin/curl", "-H", "Authorization: Bearer HUNTER2"]')
+    file = cared_for(folder, more='identify_command = ["/bin/curl", "-H", "Authorization: Bearer HUNTER2"]')
     (folder / "pw").write_text(f"{PASSWORD}\n", encoding="utf-8")
     text = file.read_text(encoding="utf-8")
     text = text.replace("keep_alive_s = 5", 'keep_alive_s = 5\nusername = "u"\npassword_file = "pw"')
@@ -107,7 +107,7 @@ def test_of_another_package_s_sensor_nothing_is_told_that_could_be_one(tmp_path:
         interval_s: float = 0.5
         is_on: bool = True
 
-    found = load(configuration(tmp_path))
+    found = load(cared_for(tmp_path))
     named = dataclasses.make_dataclass("Named", ["device", "broker", "onewire", "others"])
     secrets = secrets_of(named(found.device, found.broker, found.onewire, Others()), tmp_path / "state")
     assert secrets == {"HUNTER2-of-others", "9917", "abcd"}
@@ -116,7 +116,7 @@ def test_of_another_package_s_sensor_nothing_is_told_that_could_be_one(tmp_path:
 
 
 def test_a_configuration_without_secrets_leaves_the_log_as_it_is(tmp_path: Path) -> None:
-    found = load(configuration(tmp_path))
+    found = load(cared_for(tmp_path))
     assert secrets_of(found, tmp_path / "state") == frozenset()
     assert found.device.name == DEVICE
     line = {"a": ["x", 1, None, True, 2.5], "b": "x"}
