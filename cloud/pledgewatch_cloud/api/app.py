@@ -117,7 +117,7 @@ def create_app(service: Reading, *, stage: str = "") -> FastAPI:
     answer_problems(app)
     for module in _ASKED_MOST:
         app.include_router(module.router, dependencies=[Depends(for_writers)])
-    for module in _OPEN:  # before devices: /devices/identities is found before /devices/{device}, and is no device's name
+    for module in _OPEN:  # /devices/identities is found before /devices/{device}, and is no device's name
         app.include_router(module.router)
     for module in _NOUNS:
         app.include_router(module.router, dependencies=[Depends(for_writers)])
