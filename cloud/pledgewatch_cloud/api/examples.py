@@ -188,7 +188,7 @@ ALERT: dict[str, Any] = {
     "silence": None,
     "hands": [],
     "is_own": True,
-    "pledge": "autumn-line la-3:0001",
+    "pledge": "autumn-line harbour-bank sofa-works la-3:0001",
     "assets": [_CONTAINER],
     "lots": ["sofas"],
     "receipts": ["la-3:0001"],
