@@ -65,6 +65,7 @@ ROOMS = {
     "stock": {"decide", "journal", "spine", "clock", "drop_folder", "notices", "outage"},
     "membership": {"decide", "spine", "clock", "signature", "outage", "outbox", "notices"},
     "serving": set[str](),
+    "connections": set[str](),
     "registry": {
         *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api", "loopback"),
     },
@@ -84,7 +85,7 @@ ROOMS = {
     "service": {
         *("config", "configured", "credentials", "delivery", "book_at_start", "broker", "follower", "clock"),
         *("decide", "journal", "spine", "ingest", "outbox", "notices", "stock", "drop_folder", "series", "api"),
-        *("membership", "serving", "login", "identity"),
+        *("membership", "serving", "connections", "login", "identity"),
         "receipts",
     },
     "commands": {

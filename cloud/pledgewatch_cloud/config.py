@@ -141,7 +141,8 @@ class ApiSettings:
     required. `requests_per_minute`: of each user, and of each address from which nobody is known;
     `requests_per_minute_of` says otherwise for users of some roles. `trusted_proxies`: addresses and networks of what
     stands before the service; whom they say they ask for (X-Forwarded-For) is who asks, and nobody else is believed.
-    `body_s`: how long the body of a request may take to come."""
+    `body_s`: how long the body of a request may take to come. `connections_max`: how many connections there are at
+    once, streams of changes included; each is an open file of the process."""
 
     host: str = "127.0.0.1"
     port: int = 8420
@@ -150,6 +151,7 @@ class ApiSettings:
     requests_per_minute_of: RoleRates = field(default_factory=RoleRates)
     trusted_proxies: tuple[str, ...] = ()
     body_s: float = 60.0
+    connections_max: int = 800
 
     def __post_init__(self) -> None:
         for one in self.trusted_proxies:
@@ -162,6 +164,8 @@ class ApiSettings:
             raise ValueError(f"requests_per_minute is {self.requests_per_minute}; it must be above 0")
         if self.body_s <= 0:
             raise ValueError(f"body_s is {self.body_s}; it must be above 0")
+        if self.connections_max < 1:
+            raise ValueError(f"connections_max is {self.connections_max}; it must be above 0")
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is {self.port}; use 0 to 65535")
         if self.token_file is None and not is_loopback(self.host):

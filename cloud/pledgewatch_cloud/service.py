@@ -28,6 +28,7 @@ from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.config import BrokerSettings, CloudSettings, DropSettings, LoginSettings, MembershipSettings
 from pledgewatch_cloud.configured import broker_address, clock_of, series_of
+from pledgewatch_cloud.connections import bounded
 from pledgewatch_cloud.credentials import (
     CredentialError,
     authority_of,
@@ -259,7 +260,7 @@ def _server(settings: CloudSettings, service: Service) -> Server:
             port=settings.api.port,
             log_config=None,
             access_log=False,
-            http="httptools",
+            http=bounded(settings.api.connections_max),
             # Whoever may say whom they ask for would have as many addresses to be counted by as they like.
             proxy_headers=bool(settings.api.trusted_proxies),
             forwarded_allow_ips=list(settings.api.trusted_proxies),
