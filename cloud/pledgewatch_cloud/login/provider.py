@@ -54,6 +54,7 @@ class _Known(NamedTuple):
 
     authorize_url: str
     token_url: str
+    end_url: str
     is_secret_in_body: bool
     names_issuer: bool
     keys: Keys
@@ -139,6 +140,7 @@ class Provider:
         self._known = _Known(
             self._url(said, "authorization_endpoint"),
             self._url(said, "token_endpoint"),
+            self._url_or_none(said, "end_session_endpoint"),
             isinstance(methods, list) and _BASIC not in methods and _POST in methods,
             said.get("authorization_response_iss_parameter_supported") is True,
             keys,
@@ -175,6 +177,17 @@ class Provider:
         }
         return f"{url}{'&' if '?' in url else '?'}{urlencode(asked, quote_via=quote)}"
 
+    def end_address(self, id_token: str, back_url: str) -> str:
+        """Where a browser is sent to log out there, too (OpenID Connect RP-Initiated Logout 1.0): the provider may ask
+        its person first, and sends them back to `back_url` if it knows that address of us. Empty where it has no such
+        page, or has not answered."""
+        url = self._known.end_url if self._known is not None else ""
+        if not url:
+            return ""
+        asked = {"client_id": self._client.id, "post_logout_redirect_uri": back_url}
+        asked |= {"id_token_hint": id_token} if id_token else {}
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(asked, quote_via=quote)}"
+
     def is_named(self, said: str) -> bool:
         """Whether an answer to a login names the issuer (`iss`), where it names one or must (RFC 9207). Raises
         AwayError."""
@@ -207,6 +220,13 @@ class Provider:
         if known is None or self._now_s() >= known.at_s + KEPT_S:
             raise AwayError("the login provider has not answered yet" if known is None else "it has not answered long")
         return known
+
+    def _url_or_none(self, said: dict[str, Any], name: str) -> str:
+        """An address that there need not be; empty where it is none."""
+        try:
+            return self._url(said, name) if said.get(name) is not None else ""
+        except AwayError:
+            return ""
 
     def _url(self, said: dict[str, Any], name: str) -> str:
         url = said.get(name)
