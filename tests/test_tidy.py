@@ -81,7 +81,9 @@ ROOMS = {
     "configured": {"config", "clock", "ingest", "series"},
     "credentials": {"config", "notices", "signature", "membership", "signing_key", "receipts", "identity"},
     "delivery": {"config", "credentials", "clock", "journal", "outbox"},
-    "doctor": {"config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox"},
+    "doctor": {
+        *("config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox", "login"),
+    },
     "service": {
         *("config", "configured", "credentials", "delivery", "book_at_start", "broker", "follower", "clock"),
         *("decide", "journal", "spine", "ingest", "outbox", "notices", "stock", "drop_folder", "series", "api"),

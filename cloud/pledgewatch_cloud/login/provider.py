@@ -17,7 +17,7 @@ from collections.abc import Callable
 from random import SystemRandom
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 import httpx2
 
@@ -87,6 +87,8 @@ class Provider:
         self._client, self._now_s = client, now_s
         self._timeout_s, self._allow_private = timeout_s, allow_private
         self._known: _Known | None = None
+        self.date_said = ""
+        """When it answered last, by its own clock (the header Date); empty where it does not say."""
         self._wanted, self._read = asyncio.Event(), asyncio.Event()
         self._tried_s = -AGAIN_S
         self._outage = Outage(log, f"the issuer {issuer} does not answer, trying on", f"the issuer {issuer} answers")
@@ -177,6 +179,29 @@ class Provider:
         }
         return f"{url}{'&' if '?' in url else '?'}{urlencode(asked, quote_via=quote)}"
 
+    @property
+    def ends_logins(self) -> bool:
+        """Whether it has a page on which people log out."""
+        return self._known is not None and bool(self._known.end_url)
+
+    async def refusal(self, attempt: Attempt) -> str:
+        """Why its page to log in on would not log anybody in for us; empty where it seems to. Nothing of a login is
+        begun by looking. Raises AwayError."""
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._http.stream("GET", self.address(attempt), headers={"accept": "text/html"}) as response,
+            ):
+                status, to = response.status_code, response.headers.get("location", "")
+        except TimeoutError:
+            raise AwayError(f"no answer within {self._timeout_s:g} s") from None
+        except (ForbiddenAddressError, httpx2.HTTPError, httpx2.InvalidURL, UnicodeError, OSError) as error:
+            raise AwayError(f"{type(error).__name__}: {error}"[:300]) from None
+        if to.startswith(self._client.callback_url):
+            found = dict(parse_qsl(urlsplit(to).query)).get("error")
+            return f"it says {short(found)}" if found else ""
+        return f"HTTP {status}" if status >= 400 else ""
+
     def end_address(self, id_token: str, back_url: str) -> str:
         """Where a browser is sent to log out there, too (OpenID Connect RP-Initiated Logout 1.0): the provider may ask
         its person first, and sends them back to `back_url` if it knows that address of us. Empty where it has no such
@@ -258,6 +283,7 @@ class Provider:
             found = strict_json(bytes(said))
         except JsonError:
             found = None
+        self.date_said = response.headers.get("date", "")
         if method == "POST" and response.status_code in (400, 401):
             # The provider's own word, bounded; nothing that was sent is in the sentence.
             word = found.get("error") if isinstance(found, dict) else None
