@@ -64,8 +64,8 @@ ROOMS = {
     "notices": {"decide", "journal", "spine", "clock", "signature", "drop_folder"},
     "stock": {"decide", "journal", "spine", "clock", "drop_folder", "notices", "outage"},
     "membership": {"decide", "spine", "clock", "signature", "outage", "outbox", "notices"},
-    "serving": set[str](),
     "connections": set[str](),
+    "serving": {"connections"},
     "registry": {
         *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api", "loopback"),
     },
@@ -84,10 +84,15 @@ ROOMS = {
     "doctor": {
         *("config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox", "login"),
     },
+    "interpreter": set[str](),
+    "readers": {
+        *("access", "api", "clock", "config", "configured", "credentials", "decide", "interpreter", "journal", "login"),
+        *("outage", "serving", "spine"),
+    },
     "service": {
         *("config", "configured", "credentials", "delivery", "book_at_start", "broker", "follower", "clock"),
         *("decide", "journal", "spine", "ingest", "outbox", "notices", "stock", "drop_folder", "series", "api"),
-        *("membership", "serving", "connections", "login", "identity"),
+        *("membership", "serving", "login", "identity", "interpreter", "readers"),
         "receipts",
     },
     "commands": {
@@ -101,7 +106,7 @@ ROOMS = {
             "signing_key",
             "receipts",
         ),
-        *("registry", "serving", "access", "mosquitto", "identity"),
+        *("registry", "serving", "access", "mosquitto", "identity", "readers"),
     },
     "__main__": {"commands", "journal", "series"},
 }
