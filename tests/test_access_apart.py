@@ -484,7 +484,8 @@ def test_a_lots_grounds_are_of_its_own_pledge(seeing: Seeing) -> None:
     line = seeing.get("lender-one", "/lots/late")["line"]
     whole = seeing.get("keeper-kim", "/lots/late")["line"]
     assert whole["grounds"] == [f"condition: event {breach['id']}"]
-    assert line == {**whole, "grounds": ["condition: of what is not shown here"]}
+    told_of_it = [{"step": "condition", "code": "not_shown", "given": {}}]
+    assert line == {**whole, "grounds": ["condition: of what is not shown here"], "told": told_of_it}
     assert seeing.get("lender-one", f"/assets/{BOX}")["properties"]["conditions"] == []
 
 
