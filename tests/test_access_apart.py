@@ -10,7 +10,7 @@ from api_cloud import shown
 from builders import IN_LOS_ANGELES, MINUTE_MS, Device, position
 from keeping import LINE
 from receipting import BANK, BUYER, DEPOSITOR, FIRST, OTHER_BANK, WAREHOUSE
-from seeing import HALL_LOT, OPERATOR, OTHER_LINE, OTHER_OPERATOR, SEA_LOT, SECOND_LOT, USERS, Seeing
+from seeing import HALL_LOT, NIGHT, OPERATOR, OTHER_LINE, OTHER_OPERATOR, SEA_LOT, SECOND_LOT, USERS, Seeing
 from warehouses import BOX, HALL, TRACKER, ZONE
 
 from pledgewatch_cloud.decide.moments import iso
@@ -57,6 +57,14 @@ def acknowledge(seeing: Seeing, user: str, alert: str) -> int:
 
 
 # Alerts.
+
+
+def put_aside(seeing: Seeing, user: str, alert: str) -> None:
+    """A user silences an alert for their party, for a day."""
+    until = iso(seeing.keeping.clock.at_ms + 86_400_000)
+    said = {"by": user, "why": "known", "until": until}
+    answer = seeing.client.post(f"/alerts/{alert}/silence", json=said, headers=shown(USERS[user].key))
+    assert answer.status_code == 200, answer.text
 
 
 def test_an_alert_about_one_banks_goods_is_told_to_nobody_else_beside_them(seeing: Seeing) -> None:
@@ -139,11 +147,44 @@ def test_another_operator_at_the_asset_and_a_strange_warehouse_do_not_take_on_it
     beside = {"device": "second", "operator": OTHER_OPERATOR, "asset": BOX, "public_key": key}
     seeing.keeping.amend(installations=[beside])
     seeing.fall_silent()
-    (alert,), (seen,) = (seeing.get(user, "/alerts") for user in ("operator-one", "operator-two"))
-    assert (seen["id"], seen["is_own"], seen["hands"]) == (alert["id"], False, [])
-    assert acknowledge(seeing, "operator-two", alert["id"]) == 403
+    (alert,) = seeing.get("operator-one", "/alerts")
+    assert seeing.get("operator-two", "/alerts") == []
+    assert told(seeing, "operator-two", "alert_") == []
+    assert acknowledge(seeing, "operator-two", alert["id"]) == 409
     assert acknowledge(seeing, "warehouse-one", alert["id"]) == 409
     assert acknowledge(seeing, "keeper-kim", alert["id"]) == 200
+
+
+def test_devices_of_two_operators_behind_one_gateway_are_an_alert_each(seeing: Seeing) -> None:
+    waits = {"gateway": "mast", "overdue_after_s": 600, "silent_after_s": 1_200}
+    fitted = [
+        {"device": name, "operator": operator, "asset": asset, "public_key": seeing.keeping.devices[name].public_key}
+        for name, operator, asset in ((TRACKER, OPERATOR, BOX), (NIGHT, OTHER_OPERATOR, "night-box"))
+    ]
+    seeing.keeping.amend(
+        alert_rules=[{"id": "silent", "on": "source_silent", "group_by": "gateway"}],
+        installations=[one | waits for one in fitted],
+    )
+    seeing.read()
+    seeing.read(NIGHT)
+    seeing.tick(60)
+    seeing.keeping.tick()
+    seen = {user: seeing.get(user, "/alerts") for user in ("operator-one", "operator-two", "keeper-kim")}
+    assert [len(some) for some in seen.values()] == [1, 1, 2]
+    (own,), (other,) = seen["operator-one"], seen["operator-two"]
+    assert [(one["assets"], one["hands"]) for one in (own, other)] == [
+        ([BOX], [OPERATOR]),
+        (["night-box"], [OTHER_OPERATOR]),
+    ]
+    assert acknowledge(seeing, "operator-one", own["id"]) == 200
+    assert [seeing.get(user, "/alerts")[0]["state"] for user in ("operator-one", "operator-two")] == [
+        "acknowledged",
+        "open",
+    ]
+    for user, one in (("operator-one", own), ("operator-two", other)):
+        some = told(seeing, user, "alert_")
+        assert {event["facts"]["alert"] for event in some} == {one["id"]}
+        assert all("hands" not in event["facts"] for event in some)
 
 
 def test_a_warehouse_takes_on_what_is_silent_at_its_own_site(seeing: Seeing) -> None:
@@ -205,6 +246,44 @@ def test_who_takes_a_facility_over_finds_its_alerts_taken_on_by_nobody(seeing: S
         assert seeing.get(owners[lender], "/alerts")[0]["state"] == "escalated"
         assert told(seeing, owners[lender], "alert_")[-1]["type"] == "alert_escalated"
         assert acknowledge(seeing, owners[lender], own["id"]) == 200
+
+
+HANDED_OVER = {
+    "to another lender": (OTHER_BANK, DEPOSITOR),
+    "to another borrower": (BANK, BUYER),
+    "to both": (OTHER_BANK, BUYER),
+}
+PARTY_OF = {BANK: "lender-one", OTHER_BANK: "lender-two", DEPOSITOR: "borrower-one", BUYER: "borrower-two"}
+
+
+@pytest.mark.parametrize("how", HANDED_OVER)
+def test_what_is_put_aside_or_taken_on_is_loud_again_where_the_goods_change_hands(seeing: Seeing, how: str) -> None:
+    seeing.keeping.amend(
+        alert_rules=[WARM | {"severity": "warning", "escalate_after_s": 600}], lots=[at_sea("one", LINE, 8_000)]
+    )
+    seeing.read()
+    (alert,) = seeing.get("borrower-one", "/alerts")
+    for user in ("borrower-one", "lender-one"):
+        put_aside(seeing, user, alert["id"])
+    assert acknowledge(seeing, "borrower-one", alert["id"]) == 200
+    seeing.tick()
+    entry = seeing.keeping.spine.state.entry
+    lender, borrower = HANDED_OVER[how]
+    line = {"id": LINE, "lender": lender, "borrower": borrower, "currency": "USD", "retention_days": 30}
+    seeing.keeping.amend(facilities=[line])
+    for user in (PARTY_OF[lender], PARTY_OF[borrower]):
+        (own,) = seeing.get(user, "/alerts?silenced=false")
+        assert (own["state"], own["silence"], own["comments"]) == ("open", None, []), user
+    for user in PARTY_OF.values():
+        new = [one for one in told(seeing, user, "alert_") if int(one["id"].partition(".")[0]) > entry]
+        was, stays = user in ("lender-one", "borrower-one"), user in (PARTY_OF[lender], PARTY_OF[borrower])
+        # Who comes sees the alert as it stands, and is told of no moment before they came.
+        types = (["alert_withdrawn"] if was else []) + (["alert_opened"] if was and stays else [])
+        assert [one["type"] for one in new] == types, user
+    seeing.tick(11)
+    seeing.keeping.tick()
+    for user in (PARTY_OF[lender], PARTY_OF[borrower]):
+        assert seeing.get(user, "/alerts")[0]["state"] == "escalated", user
 
 
 # Retractions.
@@ -405,7 +484,8 @@ def test_a_lots_grounds_are_of_its_own_pledge(seeing: Seeing) -> None:
     line = seeing.get("lender-one", "/lots/late")["line"]
     whole = seeing.get("keeper-kim", "/lots/late")["line"]
     assert whole["grounds"] == [f"condition: event {breach['id']}"]
-    assert line == {**whole, "grounds": ["condition: of what is not shown here"]}
+    told_of_it = [{"step": "condition", "code": "not_shown", "given": {}}]
+    assert line == {**whole, "grounds": ["condition: of what is not shown here"], "told": told_of_it}
     assert seeing.get("lender-one", f"/assets/{BOX}")["properties"]["conditions"] == []
 
 

@@ -42,7 +42,7 @@ def test_of_every_type_of_event_it_is_said_who_is_told() -> None:
 @pytest.mark.parametrize("role", PARTIES)
 def test_an_event_about_nothing_that_is_seen_is_told_to_keepers_alone(role: Role, kind: EventType) -> None:
     facts = {"lot": "lot", "retracted_type": "fence_entered", "party": "party", "assets": "asset", "lots": "lot"}
-    said = SaidEvent("1.0", event(kind, NOON_MS, "asset", **facts, facility="line", lender="party"))
+    said = SaidEvent("1.0", event(kind, NOON_MS, "asset", **facts, facility="line", lender="party", borrower="party"))
     assert told.told(scope_of(role), said) is None
     assert told.told(scope_of(Role.KEEPER), said) == said
 
@@ -76,7 +76,7 @@ def test_what_is_taken_back_is_told_by_the_rule_of_what_was_said(
     [
         (visible, "State", {one.name for one in fields(State)}, set()),
         (visible, "Book", {one.name for one in fields(Book)}, set()),
-        (visible, "Alert", set(Alert._fields), set()),
+        (visible, "Alert", set(Alert._fields), {"hands"}),  # its causes say, as far as they are seen
         (cut, "AssetState", set(AssetState._fields), WORK_SAVED),
         (cut, "AssetFacts", set(AssetFacts._fields), set()),
         (cut, "Presence", set(Presence._fields), set()),

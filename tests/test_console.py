@@ -11,13 +11,19 @@ from seeing import USERS, Seeing
 
 from pledgewatch_cloud.console import pages
 from pledgewatch_cloud.decide.alerts import AlertState
+from pledgewatch_cloud.decide.causes import DOUBTS
+from pledgewatch_cloud.decide.collateral.covenants import Cover
 from pledgewatch_cloud.decide.collateral.result import STEPS
 from pledgewatch_cloud.decide.collateral.terms import CLASSES
 from pledgewatch_cloud.decide.condition import SEVERITIES
 from pledgewatch_cloud.decide.currencies import EXPONENTS
-from pledgewatch_cloud.decide.grade import Doubt
+from pledgewatch_cloud.decide.grade import GRADE_NAMES, Doubt
 from pledgewatch_cloud.decide.items.alert_rules import CAUSES
+from pledgewatch_cloud.decide.items.papers import PAPER_KINDS
+from pledgewatch_cloud.decide.milestones.clauses import FACT_PARAMETERS
 from pledgewatch_cloud.decide.milestones.lifecycle import MilestoneState
+from pledgewatch_cloud.decide.sentences import SENTENCES
+from pledgewatch_cloud.decide.trade.vocabulary import CLASSIFIERS, NOTICE_KINDS
 from pledgewatch_cloud.decide.warehouse.cases import KINDS
 from pledgewatch_cloud.decide.warehouse.held import STATES
 
@@ -110,6 +116,20 @@ def test_what_the_api_calls_by_a_name_has_a_word_in_both_languages() -> None:
     }
     names = {f"{group}_{name}" for group, some in wanted.items() for name in some}
     assert not names - known
+
+
+def test_every_sentence_of_the_api_is_said_in_chinese_with_the_same_in_its_places() -> None:
+    text = (CONSOLE / "words_grounds.js").read_text(encoding="utf-8")
+    said = dict(re.findall(r'(\w+): "([^"]+)"', text.partition("GROUNDS = {")[2].partition("};")[0]))
+    assert said.keys() == SENTENCES.keys()
+    for code, chinese in said.items():
+        assert set(re.findall(r"\{(\w+)\}", chinese)) == set(re.findall(r"\{(\w+)", SENTENCES[code])), code
+        english = re.search(r"[A-Za-z]{2,}", re.sub(r"\{\w+\}|EUR", "", chinese))
+        assert english is None, code
+    names = dict(re.findall(r'(\w+): "([^"]+)"', text.partition("NAMES = {")[2].partition("};")[0]))
+    wanted = {*FACT_PARAMETERS, *NOTICE_KINDS, *PAPER_KINDS, *GRADE_NAMES, *CLASSIFIERS, *DOUBTS}
+    wanted |= {"withdrawn", "replaced", *(one.name.lower() for one in Cover)}
+    assert not wanted - names.keys()
 
 
 def test_one_word_says_one_thing() -> None:

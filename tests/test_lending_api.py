@@ -100,6 +100,7 @@ def test_a_facility_has_the_lines_of_its_lots(cloud: LendingCloud) -> None:
         "in_class": "at_port",
         "is_unvalued": False,
         "grounds": [],
+        "told": [],
     }
     assert found["lines"] == [line]
     (sofas,) = cloud.get("/facilities/facility-1")["lines"]

@@ -1,10 +1,12 @@
 """Logging in at the development issuer, a real process: who is let in, for how long, and all the ways to be nobody."""
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx2
 import pytest
@@ -235,6 +237,32 @@ def test_logging_out_ends_the_session_and_what_it_follows(anna: Person) -> None:
     with httpx2.Client(base_url=anna.console.url, cookies=kept) as thief:
         assert_problem(thief.get("/viewer"), 401)
     assert anna.http.post("/login/end").status_code == 204, "there is nothing to end"
+
+
+def test_logging_out_leads_by_the_provider_and_back(anna: Person) -> None:
+    url = anna.http.post("/login/end", headers=anna.guard).headers["location"]
+    page, _, query = url.partition("?")
+    asked = dict(parse_qsl(query))
+    assert page == f"{anna.console.issuer}/logout"
+    assert (asked["client_id"], asked["post_logout_redirect_uri"]) == (CLIENT, f"{anna.console.url}/")
+    answer = anna.http.get(url)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{anna.console.url}/")
+    assert "location" not in anna.http.post("/login/end").headers, "there is nothing to end"
+    _, claims, _ = asked["id_token_hint"].split(".")
+    assert json.loads(base64.urlsafe_b64decode(claims + "=="))["sub"] == "anna"
+    for name, other in {
+        "post_logout_redirect_uri": "https://evil.example/",
+        "client_id": "somebody",
+        "id_token_hint": asked["id_token_hint"][:-4] + "AAAA",
+    }.items():
+        assert httpx2.get(page, params=asked | {name: other}).status_code == 400, name
+    assert httpx2.get(page, params={"client_id": CLIENT}).text.count("You are logged out.") == 1
+
+
+def test_an_id_token_that_is_too_long_for_an_address_is_not_kept() -> None:
+    held = Sessions(100, 1_000)
+    kept, long, none = (held.begin("anna", 0, token) for token in ("a.b.c", "a" * (sessions.TOKEN_MAX + 1), ""))
+    assert [held.end(one) for one in (kept, long, none, kept)] == ["a.b.c", "", "", None]
 
 
 def test_a_session_ends_unused_or_old_and_what_a_page_asks_by_itself_is_no_use(anna: Person) -> None:

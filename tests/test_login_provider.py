@@ -309,6 +309,22 @@ async def test_an_issuer_that_does_not_name_itself_need_not(answering: Answering
     assert [provider.is_named(one) for one in ("", answering.url)] == [False, True]
 
 
+async def test_whoever_logs_out_is_sent_where_the_provider_says(answering: Answering, provider: Provider) -> None:
+    back = "http://127.0.0.1:8420/"
+    assert provider.end_address("the-token", back) == "", "it has not answered yet"
+    await provider.read()
+    assert provider.end_address("the-token", back) == "", "it has no such page"
+    for odd in (7, "javascript:alert(1)", "//x", "http://a b"):
+        answering.usual(end_session_endpoint=odd)
+        await provider.read()
+        assert provider.end_address("the-token", back) == "", "and people log in all the same"
+    answering.usual(end_session_endpoint=f"{answering.url}/bye?tenant=a")
+    await provider.read()
+    asked = "client_id=console&post_logout_redirect_uri=http%3A%2F%2F127.0.0.1%3A8420%2F"
+    assert provider.end_address("", back) == f"{answering.url}/bye?tenant=a&{asked}"
+    assert provider.end_address("the-token", back) == f"{answering.url}/bye?tenant=a&{asked}&id_token_hint=the-token"
+
+
 async def test_where_a_browser_is_sent_keeps_what_the_address_has(answering: Answering, provider: Provider) -> None:
     answering.usual(authorization_endpoint=f"{answering.url}/authorize?tenant=a")
     await provider.read()

@@ -64,7 +64,8 @@ ROOMS = {
     "notices": {"decide", "journal", "spine", "clock", "signature", "drop_folder"},
     "stock": {"decide", "journal", "spine", "clock", "drop_folder", "notices", "outage"},
     "membership": {"decide", "spine", "clock", "signature", "outage", "outbox", "notices"},
-    "serving": set[str](),
+    "connections": set[str](),
+    "serving": {"connections"},
     "registry": {
         *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api", "loopback"),
     },
@@ -80,7 +81,9 @@ ROOMS = {
     "configured": {"config", "clock", "ingest", "series"},
     "credentials": {"config", "notices", "signature", "membership", "signing_key", "receipts", "identity"},
     "delivery": {"config", "credentials", "clock", "journal", "outbox"},
-    "doctor": {"config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox"},
+    "doctor": {
+        *("config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox", "login"),
+    },
     "interpreter": set[str](),
     "readers": {
         *("access", "api", "clock", "config", "configured", "credentials", "decide", "interpreter", "journal", "login"),

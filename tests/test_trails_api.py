@@ -147,7 +147,7 @@ def test_each_ineligible_names_what_it_rests_on_and_the_advance_where_it_comes_f
     (ineligible,) = amounts["ineligible"]
     assert (ineligible["step"], ineligible["taken_minor"]) == ("condition", line["ineligible"]["condition"])
     (parts,) = ineligible["grounds"]
-    assert parts == ["event", " ", {"noun": "events", "id": breach_of(cloud)}]
+    assert parts == ["event ", {"noun": "events", "id": breach_of(cloud)}]
     written = "".join(one if isinstance(one, str) else one["id"] for one in parts)
     assert line["grounds"] == [f"condition: {written}"], "the line says the same"
     advance = amounts["advance"]

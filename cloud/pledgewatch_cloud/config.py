@@ -144,8 +144,9 @@ class ApiSettings:
     required. `requests_per_minute`: of each user, and of each address from which nobody is known;
     `requests_per_minute_of` says otherwise for users of some roles. `trusted_proxies`: addresses and networks of what
     stands before the service; whom they say they ask for (X-Forwarded-For) is who asks, and nobody else is believed.
-    `body_s`: how long the body of a request may take to come. `readers`: how many processes answer what is read; with
-    none the service does it all."""
+    `body_s`: how long the body of a request may take to come. `connections_max`: how many connections there are at
+    once, streams of changes included; each is an open file, and readers share them. `readers`: how many processes
+    answer what is read; with none the service does it all."""
 
     host: str = "127.0.0.1"
     port: int = 8420
@@ -154,6 +155,7 @@ class ApiSettings:
     requests_per_minute_of: RoleRates = field(default_factory=RoleRates)
     trusted_proxies: tuple[str, ...] = ()
     body_s: float = 60.0
+    connections_max: int = 800
     readers: int = 0
 
     def __post_init__(self) -> None:
@@ -169,10 +171,17 @@ class ApiSettings:
             raise ValueError(f"requests_per_minute is {self.requests_per_minute}; it must be above 0")
         if self.body_s <= 0:
             raise ValueError(f"body_s is {self.body_s}; it must be above 0")
+        if self.connections_max < 1:
+            raise ValueError(f"connections_max is {self.connections_max}; it must be above 0")
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is {self.port}; use 0 to 65535")
         if self.token_file is None and not is_loopback(self.host):
             raise ValueError(f"host is {self.host}, which others can reach: name a token_file for its keepers")
+
+    @property
+    def connections_each(self) -> int:
+        """How many connections each process has at most that takes them."""
+        return -(-self.connections_max // max(1, self.readers))
 
 
 @dataclass(frozen=True, slots=True)

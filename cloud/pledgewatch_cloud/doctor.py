@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -17,9 +18,9 @@ import httpx2
 from cryptography import x509
 
 from pledgewatch_cloud import delivery
-from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointSettings, SeriesKind
+from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointSettings, LoginSettings, SeriesKind
 from pledgewatch_cloud.configured import broker_address, clock_of
-from pledgewatch_cloud.credentials import CredentialError, signer_of
+from pledgewatch_cloud.credentials import CredentialError, client_secret, signer_of
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.ingest.mqtt5_subscriber import greeted
@@ -28,6 +29,9 @@ from pledgewatch_cloud.journal.form import DamagedError
 from pledgewatch_cloud.journal.outbox import CORE, EndpointState
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
+from pledgewatch_cloud.login.attempts import Attempts
+from pledgewatch_cloud.login.login import CALLBACK_PATH
+from pledgewatch_cloud.login.provider import AwayError, Client, Provider
 from pledgewatch_cloud.outbox.addresses import ForbiddenAddressError, Resolver
 from pledgewatch_cloud.outbox.webhook import JudgedTransport, Tls
 from pledgewatch_cloud.spine.spine import recover
@@ -56,7 +60,7 @@ def _bad(what: str, text: str) -> Finding:
 
 
 async def examine(settings: CloudSettings) -> list[Finding]:
-    """Look at files, disk, journal, clock, certificates, broker, issuer, core and series."""
+    """Look at files, disk, journal, clock, certificates, broker, issuer of credentials, login, core and series."""
     found = [_bad("file", fault) for fault in unreadable(settings.files())]
     found.append(_disk(settings.service.data_folder))
     found.append(_journal(settings.service.data_folder))
@@ -67,6 +71,8 @@ async def examine(settings: CloudSettings) -> list[Finding]:
     found += _issuer(settings)
     if not settings.broker.embedded:
         found.append(await _broker(settings))
+    if settings.login is not None:
+        found += await _login(settings.login)
     if settings.core is None:
         found.append(_bad("core", "no [core] is configured; messages would wait in the outbox"))
     for name, one in delivery.configured(settings).items():
@@ -240,6 +246,60 @@ def _issuer(settings: CloudSettings) -> list[Finding]:
     except CredentialError as error:
         return [_bad("issuer", str(error))]
     return [] if signer is None else [_well("issuer", f"{signer.issuer.did} at {signer.issuer.base_url}")]
+
+
+async def _login(one: LoginSettings) -> list[Finding]:
+    """Whether the provider by which people log in is there, has keys, goes by our time and knows us."""
+    back_url = one.base_url.rstrip("/") + CALLBACK_PATH
+    try:
+        client = Client(one.client_id, client_secret(one), back_url)
+        made = Provider(
+            one.issuer,
+            client,
+            time.monotonic,
+            timeout_s=one.timeout_s,
+            tls=Tls(one.ca_file),
+            allow_private=one.allow_private_networks,
+        )
+    except (CredentialError, OSError) as error:
+        return [_bad("login", f"{error}; mend [login] client_secret_file or ca_file")]
+    async with made as provider:
+        try:
+            await provider.read()
+        except AwayError as error:
+            cure = "start it, or mend [login] issuer, ca_file, allow_private_networks"
+            return [_bad("login", f"{one.issuer} is no provider that people can log in at: {error}; {cure}")]
+        found = [_keys(one, len(provider.keys()), ends_logins=provider.ends_logins)]
+        found.append(_login_clock(provider.date_said, one.clock_skew_s))
+        try:
+            refusal = await provider.refusal(Attempts().begin("", time.monotonic()))
+        except AwayError as error:
+            return [*found, _bad("login page", f"the page to log in on does not answer: {error}; see the provider")]
+    if refusal:
+        cure = f"tell it the client_id {one.client_id!r} and {back_url} as an address to come back to"
+        return [*found, _bad("login page", f"the provider logs nobody in for us ({refusal}); {cure}")]
+    return [*found, _well("login page", f"people are sent there and come back to {back_url}")]
+
+
+def _keys(one: LoginSettings, many: int, *, ends_logins: bool) -> Finding:
+    if not many:
+        return _bad("login", f"{one.issuer} publishes no key that a token can be verified with; see the provider")
+    out = "logging out is passed on to it" if ends_logins else "it has no page to log out, so its own login goes on"
+    return _well("login", f"{one.issuer} answers, {many} keys; {out}")
+
+
+def _login_clock(said: str, skew_s: int) -> Finding:
+    """How far the provider's clock is from ours: its tokens are judged by ours."""
+    try:
+        there = parsedate_to_datetime(said)
+    except ValueError:
+        return _well("login clock", "the provider does not say what time it is")
+    ahead_s = round((there - datetime.now(UTC)).total_seconds())
+    if abs(ahead_s) > skew_s:
+        way = "ahead of" if ahead_s > 0 else "behind"
+        text = f"the provider's clock is {abs(ahead_s)} s {way} ours, and [login] clock_skew_s is {skew_s}"
+        return _bad("login clock", f"{text}: no token counts; set whichever is wrong")
+    return _well("login clock", f"within {max(1, abs(ahead_s))} s of ours")
 
 
 async def _broker(settings: CloudSettings) -> Finding:

@@ -285,7 +285,7 @@ def _server(settings: CloudSettings, service: Service) -> Server:
     app = create_app(service, stage=settings.demo.stage if settings.demo else "")
     if settings.api.readers:
         return Server(at_our_socket(Placed(app, service.writer)))
-    return Server(at_the_address(app, settings.api.trusted_proxies))
+    return Server(at_the_address(app, settings.api.trusted_proxies, settings.api.connections_each))
 
 
 async def _subscriber(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> Subscriber:

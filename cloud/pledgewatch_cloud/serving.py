@@ -9,6 +9,9 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pledgewatch_cloud.connections import bounded
 
 _FAREWELL_S = 5
 """How long a stop waits for clients that do not take their answers."""
@@ -49,23 +52,23 @@ def sole_use(folder: Path, program: str) -> Iterator[None]:
         yield
 
 
-def at_the_address(app: ASGIApp, trusted_proxies: Iterable[str]) -> uvicorn.Config:
+def at_the_address(app: ASGIApp, trusted_proxies: Iterable[str], connections_max: int) -> uvicorn.Config:
     """How an application is served to everybody. Whoever may say whom they ask for would have as many addresses to be
     counted by as they like: nobody is believed but these."""
-    return _config(app, proxies=list(trusted_proxies))
+    return _config(app, bounded(connections_max), proxies=list(trusted_proxies))
 
 
 def at_our_socket(app: ASGIApp) -> uvicorn.Config:
     """How an application is served to our own processes, which say whom they ask for."""
-    return _config(app, proxies="*")
+    return _config(app, HttpToolsProtocol, proxies="*")
 
 
-def _config(app: ASGIApp, *, proxies: list[str] | str) -> uvicorn.Config:
+def _config(app: ASGIApp, speaks: type[HttpToolsProtocol], *, proxies: list[str] | str) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
-        http="httptools",
+        http=speaks,
         lifespan="off",
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,

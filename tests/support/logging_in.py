@@ -38,7 +38,8 @@ class Issuer:
         people = "".join(f'[[people]]\nsubject = "{one}"\nname = "{name}"\n' for one, name in PEOPLE.items())
         self.config.write_text(
             f'[issuer]\nport = {port}\nport_file = "port"\n[[clients]]\nid = "{CLIENT}"\nsecret_file = "login.secret"\n'
-            f'audience = "{AUDIENCE}"\nredirect_urls = {[base + CALLBACK_PATH for base in bases]}\n{people}',
+            f'audience = "{AUDIENCE}"\nredirect_urls = {[base + CALLBACK_PATH for base in bases]}\n'
+            f"logout_urls = {[f'{base}/' for base in bases]}\n{people}",
             encoding="utf-8",
         )
         self._log = (folder / "issuer.log").open("wb")

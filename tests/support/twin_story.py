@@ -19,7 +19,7 @@ import warehouses
 from api_cloud import shown
 from builders import fence
 from receipting import BANK, BUYER, DEPOSITOR, FIRST, OTHER_BANK, OTHER_WAREHOUSE, STRANGER, WAREHOUSE
-from seeing import NIGHT, OTHER_LINE, OTHER_OPERATOR, SECOND, USERS
+from seeing import NIGHT, OPERATOR, OTHER_LINE, OTHER_OPERATOR, SECOND, USERS
 from twin_world import (
     FAR,
     HALL_TWO,
@@ -420,7 +420,7 @@ def _say(user: str, lot: str, word: str, text: str, world: TwinWorld) -> None:
 
 def _try(user: str, word: str, world: TwinWorld, *, is_let: bool) -> None:
     """A user says something of the alert of the silent container, and is let or not."""
-    alert = world.alert("quiet", "mast")
+    alert = world.alert("quiet", "mast", OPERATOR)
     assert alert is not None
     path = {"comment": "comments", "silence": "silence", "acknowledge": "acknowledgement"}[word]
     until = {"until": iso(world.keeping.clock.at_ms + 86_400_000)} if word == "silence" else {}
@@ -445,7 +445,7 @@ def _voyage(asset: str, kind: str) -> dict[str, Any]:
 
 
 def _night(silent_after_s: int) -> dict[str, Any]:
-    more = {"operator": OTHER_OPERATOR, "asset": NIGHT_BOX, "gateway": "night-mast", "silent_after_s": silent_after_s}
+    more = {"operator": OTHER_OPERATOR, "asset": NIGHT_BOX, "gateway": "mast", "silent_after_s": silent_after_s}
     return warehouses.installation(NIGHT, 77, **more)
 
 

@@ -50,8 +50,8 @@ FAR = [[10.0, 50.0], [11.0, 50.0], [11.0, 51.0], [10.0, 51.0], [10.0, 50.0]]
 KINETIC = {"channel": "temperature_mc", "high_mc": 60_000, "worst_low_mc": 0, "worst_high_mc": 50_000}
 LOSES = [{"minutes": 1, "bp": 1_000}, {"minutes": 9, "bp": 5_000}]
 # What goes on is seen with its beginning, and an alert about no goods is open as long as any of its causes runs
-# (docs/ACCESS.md): so none is about an asset that goes from one to another unheard, nor about devices of several
-# operators.
+# (docs/ACCESS.md): so none is about an asset that goes from one to another unheard. Devices of two operators speak
+# through one mast, and each operator's silence is an alert of their own.
 ALERT_RULES = [
     {"id": "too-warm", "on": "condition_breached", "severity": "critical", "group_by": "asset"},
     {"id": "not-known", "on": "condition_unknown", "severity": "warning", "group_by": "lot"},
@@ -201,10 +201,10 @@ class TwinWorld(Seeing):
         heard = DeviceStatus(operator=OPERATOR, device=DEVICES[asset], status=status)
         self.client.app.state.service.metrics.heard([heard])
 
-    def alert(self, rule: str, group: str) -> Alert | None:
-        """The alert of a rule about something."""
+    def alert(self, rule: str, group: str, hand: str) -> Alert | None:
+        """The alert of a rule about something that is in somebody's hands."""
         found = (one for one in self.keeping.spine.state.alerts.values() if (one.rule, one.group) == (rule, group))
-        return next(found, None)
+        return next((one for one in found if hand in one.hands), None)
 
     def say(self, alert: Alert, user: str, word: str, text: str) -> None:
         """A user says something of an alert: `comment`, `silence` or `acknowledge`."""

@@ -20,11 +20,11 @@ class Abouts:
 
     def __init__(self, _: State) -> None:
         """Nothing is known yet, and the state is not held on to."""
-        self._known: dict[str, dict[str, Any]] = {}
+        self._known: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def of(self, state: State, alert: Alert) -> dict[str, Any]:
         """What an alert of a state is about."""
-        key = f"{alert.rule}|{alert.group}|{alert.pledge}"
+        key = alert.rule, alert.group, alert.pledge, alert.id
         if key not in self._known:
             self._known[key] = about(state, alert)
         return self._known[key]

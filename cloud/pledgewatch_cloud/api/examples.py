@@ -149,12 +149,14 @@ TRAIL: dict[str, Any] = {
             "cost": None,
             "appraisal": None,
             "unvalued": [],
+            "unvalued_told": [],
         },
         "ineligible": [
             {
                 "step": "condition_loss",
                 "taken_minor": 744_000,
-                "grounds": [["event", " ", {"noun": "events", "id": "333.0"}]],
+                "grounds": [["event ", {"noun": "events", "id": "333.0"}]],
+                "told": [{"code": "by_events", "given": {"events": [{"noun": "events", "id": "333.0"}]}}],
             }
         ],
         "eligible_minor": 6_696_000,
@@ -188,7 +190,7 @@ ALERT: dict[str, Any] = {
     "silence": None,
     "hands": [],
     "is_own": True,
-    "pledge": "autumn-line la-3:0001",
+    "pledge": "autumn-line harbour-bank sofa-works la-3:0001",
     "assets": [_CONTAINER],
     "lots": ["sofas"],
     "receipts": ["la-3:0001"],

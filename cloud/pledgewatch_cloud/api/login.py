@@ -63,15 +63,15 @@ async def finish_login(
     names = login.cookies
     count_login(request, service)
     try:
-        subject, to = await login.finish(Answered(state, code, error, iss), request.cookies.get(names.attempt, ""))
-        request.state.viewer = user_of(subject, service.writer.state.book, service.clock.now_ms())
+        finished = await login.finish(Answered(state, code, error, iss), request.cookies.get(names.attempt, ""))
+        request.state.viewer = user_of(finished.subject, service.writer.state.book, service.clock.now_ms())
     except LoginError as failure:
         return _refused(request, login, failure)
     except StrangerError as failure:
         return _refused(request, login, LoginError("stranger", str(failure)))
     login.end_session(request.cookies.get(names.session, ""))
-    name = login.begin_session(subject)
-    answer = RedirectResponse(f"{login.base_url}/{to}", HTTPStatus.SEE_OTHER, headers=_ONCE)
+    name = login.begin_session(finished)
+    answer = RedirectResponse(f"{login.base_url}/{finished.to}", HTTPStatus.SEE_OTHER, headers=_ONCE)
     _set(answer, login, names.session, name, "strict", int(login.whole_s))
     _set(answer, login, names.guard, guard_of(name), "strict", int(login.whole_s), is_for_pages=True)
     _drop(answer, login, names.attempt)
@@ -80,7 +80,8 @@ async def finish_login(
 
 @router.post("/end")
 async def end_login(request: Request, service: ServiceOf) -> Response:
-    """End the session. Streams that were opened by it end with it."""
+    """End the session. Streams that were opened by it end with it. `location` says where the provider's own login is
+    ended, where it has a page for that: whoever asks goes there, for the provider knows them by their browser alone."""
     login = _login_of(service.login)
     count_login(request, service)
     shown = shown_by(request, service)
@@ -91,9 +92,10 @@ async def end_login(request: Request, service: ServiceOf) -> Response:
         raise unknown(error, service) from None
     except UnknownError:
         pass  # it has ended already, or is no user's: there is nobody to note
-    login.end_session(shown.session)
+    end_url = login.end_session(shown.session)
     service.writer.said.tell()
-    answer = Response(status_code=HTTPStatus.NO_CONTENT, headers=_ONCE)
+    more = {"location": end_url} if end_url else {}
+    answer = Response(status_code=HTTPStatus.NO_CONTENT, headers={**_ONCE, **more})
     for name in (login.cookies.session, login.cookies.guard):
         _drop(answer, login, name)
     return answer

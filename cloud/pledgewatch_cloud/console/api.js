@@ -61,10 +61,11 @@ export const tell = (path, body) => ask(path, { method: "POST", body: JSON.strin
 /** Where to log in, and come back to the page that is open. */
 export const loginAt = () => `login?next=${encodeURIComponent(location.hash.startsWith("#/refused/") ? "#/" : location.hash)}`;
 
-/** Forget the key, or end the session. */
+/** Forget the key, or end the session; the provider's page where the login is ended there, too, if it has one. @returns {Promise<string>} */
 export async function leave() {
-  if (key()) keepKey("");
-  else await ask("login/end", { method: "POST" });
+  if (!key()) return (await answered("login/end", { method: "POST" })).headers.get("location") ?? "";
+  keepKey("");
+  return "";
 }
 
 /** A name as a part of a path; what the API's own names are parted by stays. @param {string} id */

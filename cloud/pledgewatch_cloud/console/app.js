@@ -47,7 +47,7 @@ function shell() {
   const isDark = document.documentElement.dataset.theme === "dark";
   const who = viewer.role ? viewer.user ? [...new Set([viewer.user, viewer.party, t(viewer.role)])].filter(Boolean).join(" · ") : t("nobody") : "";
   by("tools").replaceChildren(el("span", { class: "quiet", id: "who" }, who),
-    ...(key() || guard() ? [el("button", { type: "button", id: "leave", click: () => void leave().then(() => location.reload(), failed) }, t(key() ? "leave" : "log_out"))] : []),
+    ...(key() || guard() ? [el("button", { type: "button", id: "leave", click: () => void leave().then(to => to ? location.assign(to) : location.reload(), failed) }, t(key() ? "leave" : "log_out"))] : []),
     el("button", { type: "button", id: "lang", lang: lang() === "zh" ? "en" : "zh-Hans", click: () => { speak(lang() === "zh" ? "en" : "zh"); void go("lang"); } }, t("language")),
     el("button", { type: "button", id: "theme", click: () => { localStorage.setItem("theme", isDark ? "light" : "dark"); paintAgain(); shell(); by("theme").focus(); } }, t(isDark ? "light" : "dark")),
     el("button", { type: "button", id: "print", click: () => print() }, t("print")));

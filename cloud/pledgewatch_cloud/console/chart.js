@@ -7,7 +7,7 @@ import { t } from "./words.js";
 /** @typedef {import("./reckon.js").Step} Step */
 
 /** @param {Step} one */
-const nameOf = one => [one.word && t(one.word), one.of && (one.word ? one.of : words(one.of))].filter(Boolean).join(" ");
+const nameOf = one => [one.word && t(one.word), one.of && (one.word ? one.of : t(`step_${one.of}`).replace(/^step /, ""))].filter(Boolean).join(" ");
 
 /** What a step is or takes. @param {Step} one */
 const sizeOf = one => one.kind === "loss" ? one.to - one.from : one.to;

@@ -4,7 +4,7 @@
 import { ask, askOr, part, viewer } from "./api.js";
 import { el, figures, link, list, money, ratio, table, thousandths, time, words } from "./draw.js";
 import { drawn } from "./pages.js";
-import { linked, measured, channelOf, sentence, span } from "./spoken.js";
+import { linked, measured, channelOf, sentence, span, spoken } from "./spoken.js";
 import { condition, signal } from "./standing.js";
 import { milestonesOf } from "./timeline.js";
 import { t } from "./words.js";
@@ -37,20 +37,20 @@ export function agesTable(some, lines, currency) {
 }
 
 /** What a value is made of. @param {any} value @returns {Part[][]} */
-function valued({ quantity, price, rates, cost, appraisal, unvalued }) {
+function valued({ quantity, price, rates, cost, appraisal, unvalued, unvalued_told: told }) {
   const each = price && money(price.price_minor, price.currency), of = price && (price.is_agreed ? sentence("price_agreed", { sku: price.sku }) : sentence("price_quoted", { series: link("prices", price.series), date: price.date }));
   return [...(price ? [[`${quantity} × ${each}`, price.per > 1 ? ` ${t("for_each")} ${price.per}` : "", " (", ...of, ")"]] : [[String(quantity), ` × ${t("no_price")}`]]),
     ...rates.map(( /** @type {any} */ one) => [`1 EUR = ${one.rate} `, link("rates", one.currency), ` (${one.date})`]),
     ...(cost ? [sentence("at_most_cost", { cost: money(cost.cost_minor, cost.currency), per: cost.per })] : []),
     ...(appraisal ? [sentence("nolv", { share: ratio(appraisal.nolv_bp), until: time(appraisal.until_ms) })] : []),
-    ...unvalued.map(linked)];
+    ...unvalued.map(( /** @type {any} */ one, /** @type {number} */ place) => spoken(told[place], linked(one)))];
 }
 
 /** Each amount of a lot, and what it rests on. @param {any} amounts */
 function amountsTable({ value, ineligible, eligible_minor: eligible, advance, currency }) {
   /** @type {Cell[][]} */
   const rows = [[t("value"), money(value.value_minor, currency), bullets(valued(value))],
-    ...ineligible.map(( /** @type {any} */ one) => [stepOf(one.step), { text: `−${money(one.taken_minor, currency)}`, kind: "bad" }, bullets(one.grounds.map(linked))]),
+    ...ineligible.map(( /** @type {any} */ one) => [stepOf(one.step), { text: `−${money(one.taken_minor, currency)}`, kind: "bad" }, bullets(one.grounds.map(( /** @type {any} */ ground, /** @type {number} */ place) => spoken(one.told[place], linked(ground))))]),
     [t("eligible"), money(eligible, currency), "—"],
     [t("lent"), money(advance.advance_minor, currency), bullets([sentence("advance_of", { share: ratio(advance.advance_bp), class: t(`class_${advance.in_class}`), policy: advance.policy || t("no_policy") }),
       ...(advance.fences.length ? [[`${t("inside")} ${advance.fences.join(", ")}`]] : [])])]];

@@ -8,9 +8,13 @@ import { agesTable, stepOf } from "./evidence.js";
 import { milestonesOf } from "./timeline.js";
 import { patch } from "./patch.js";
 import { SLIDER, momentAt, read, set, stepAt, written } from "./reckon.js";
-import { t } from "./words.js";
+import { named, spoken } from "./spoken.js";
+import { lang, t } from "./words.js";
 
 const SETTLE_MS = 250, ROWS = 50;
+
+/** A ground behind the name of its step. @param {any} told @param {string} english */
+const groundOf = (told, english) => lang() === "zh" ? [`${stepOf(told.step)}：`, ...spoken(told, [english])] : [english];
 
 /** What steps took of each lot, with the grounds. @param {any[]} lines @param {string} currency */
 export const linesTable = (lines, currency) => table(t("lots"), [t("lot"), `#${t("value")}`, t("taken"), `#${t("eligible")}`, `#${t("lent")}`, t("grounds")], lines.map(one => {
@@ -18,7 +22,7 @@ export const linesTable = (lines, currency) => table(t("lots"), [t("lot"), `#${t
   return [link("lots", one.id), money(one.value_minor, currency),
     taken.length ? el("ul", { class: "grounds" }, ...taken.map(([name, by]) => el("li", {}, `${stepOf(name)} −${money(/** @type {number} */ (by), currency)}`))) : "—",
     money(one.eligible_minor, currency), money(one.advance_minor, currency),
-    one.grounds.length ? el("ul", { class: "grounds" }, ...one.grounds.map(( /** @type {string} */ ground) => el("li", {}, ground))) : "—"];
+    one.grounds.length ? el("ul", { class: "grounds" }, ...one.grounds.map(( /** @type {string} */ ground, /** @type {number} */ place) => el("li", {}, ...groundOf(one.told[place], ground)))) : "—"];
 }));
 
 /** @type {import("./pages.js").Page} */
@@ -93,7 +97,7 @@ export const facility = {
         patch(top, [el("p", {}, `${t("lender")}: ${one.lender} · ${t("borrower")}: ${one.borrower}`), ...(viewer.sees_money && base ? [figures([
           [t("base"), money(base.base_minor, one.currency)], [t("outstanding"), money(base.outstanding_minor, one.currency)],
           [t("headroom"), { text: money(base.headroom_minor, one.currency), kind: base.headroom_minor < 0 ? "bad" : "good" }],
-          [t("ltv"), ratio(base.ltv_bp)], [t("cover"), { text: `${words(one.cover)} ${ratio(base.cover_bp)}`, kind: "" }],
+          [t("ltv"), ratio(base.ltv_bp)], [t("cover"), { text: `${named(one.cover)} ${ratio(base.cover_bp)}`, kind: "" }],
           [t("call"), one.call_minor ? { text: money(one.call_minor, one.currency), kind: "bad" } : { text: t("no_call"), kind: "good" }], [t("cure"), time(one.cure_by_ms)]])] : [])]);
         if (now.told) {
           const { told } = now, state = ( /** @type {any} */ base) => base.ltv_bp == null ? t("no_ratio") : ratio(base.ltv_bp);

@@ -1,7 +1,8 @@
 // How values, spans of time and whole sentences are said, in both languages; and names as links to what they name.
 
-import { link, time } from "./draw.js";
-import { lang, t } from "./words.js";
+import { link, ratio, time, words } from "./draw.js";
+import { lang, t, WORDS } from "./words.js";
+import { ASKED, GROUNDS, NAMES } from "./words_grounds.js";
 
 /** @typedef {import("./draw.js").Part} Part */
 
@@ -45,6 +46,39 @@ export const joined = some => some.filter(one => one.length).flatMap((one, place
 
 /** Of a ground its words and names, each name a link to what it names. @param {(string | { noun: string, id: string })[]} parts @returns {Part[]} */
 export const linked = parts => parts.map(one => typeof one === "string" ? one : link(one.noun, one.id));
+
+/** A name of the API in words. @param {string} name */
+export const named = name => lang() === "zh" ? NAMES[name] ?? words(name) : words(name);
+
+/** @type {Record<string, string>} by place of a sentence: the words that what stands there has elsewhere */
+const GROUPS = { state: "held", milestone_state: "milestone", class: "class" };
+
+/** What stands in a place of a sentence. @param {string} name @param {any} value @returns {Part[]} */
+function inPlace(name, value) {
+  if (Array.isArray(value)) return value.flatMap((one, place) => place ? [name === "why" || name === "some" ? "；" : "、", ...inPlace(name, one)] : inPlace(name, one));
+  if (value?.code) return spoken(value, []);
+  if (value?.noun) return [link(value.noun, value.id)];
+  if (name.endsWith("_ms")) return [time(value)];
+  if (name.endsWith("_bp")) return [ratio(value)];
+  if (name.endsWith("_s")) return [span(1_000 * value)];
+  if (name in GROUPS) return [`${GROUPS[name]}_${value}` in WORDS ? t(`${GROUPS[name]}_${value}`) : named(value)];
+  if (name === "proofs") return [String(value).replace(/^\w+/, one => t(`proof_${one}`))];
+  return [["cause", "grade", "asked_grade", "paper", "kind", "fate", "classifier", "limit"].includes(name) ? named(value) : String(value)];
+}
+
+/** A sentence of the API: in English as it gave it, else made anew of its code. @param {any} told @param {Part[]} english @returns {Part[]} */
+export const spoken = (told, english) => {
+  const text = lang() === "zh" && told && GROUNDS[told.code];
+  return text ? text.split(/\{(\w+)\}/).flatMap(( /** @type {string} */ one, /** @type {number} */ place) => place % 2 ? inPlace(one, told.given[one]) : [one]).filter(( /** @type {Part} */ one) => one !== "") : english;
+};
+
+/** A fact of a milestone as it is asked for. @param {any} one */
+export function asked({ fact, words: english }) {
+  if (lang() !== "zh") return words(english);
+  const { fact: kind, ...more } = fact.not ?? fact, value = ( /** @type {string} */ name, /** @type {any} */ it) => name === "grade" ? named(it) : name === "at" ? time(it) : name === "ltv_bp" ? ratio(it) : name.endsWith("_s") ? span(1_000 * it) : String(it);
+  const parts = Object.entries(more).map(([name, it]) => (ASKED[name] ?? "{it}").replace("{it}", value(name, it)));
+  return `${fact.not ? "并非：" : ""}${named(kind)}${parts.length ? `（${parts.join("，")}）` : ""}`;
+}
 
 /** From when to when, or since when. @param {number} from @param {number | null} until */
 export const when = (from, until) => until == null ? `${t("since_then")} ${time(from)}` : `${time(from)} – ${time(until)}`;

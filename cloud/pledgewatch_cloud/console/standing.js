@@ -1,12 +1,13 @@
 // How an asset stands, in words and in one of three states.
 
 import { time } from "./draw.js";
+import { channelOf } from "./spoken.js";
 import { t } from "./words.js";
 
 /** The worst of an asset's conditions. @param {any} asset a feature of the API @returns {{ text: string, kind: string }} */
 export function condition(asset) {
   const limits = asset.properties.conditions, some = ( /** @type {string} */ state) => limits.filter(( /** @type {any} */ one) => one.state === state);
-  const named = ( /** @type {any[]} */ ones, /** @type {string} */ word) => `${[...new Set(ones.map(one => one.limit))].join(", ")} ${t(word)}`;
+  const named = ( /** @type {any[]} */ ones, /** @type {string} */ word) => `${[...new Set(ones.map(one => channelOf(one.limit)))].join(", ")} ${t(word)}`;
   if (!limits.length) return { text: "—", kind: "quiet" };
   if (some("breached").length) return { text: named(some("breached"), "breached"), kind: "bad" };
   if (some("unknown").length) return { text: named(some("unknown"), "not_known"), kind: "warn" };
@@ -18,7 +19,7 @@ export function signal(asset) {
   for (const [state, kind] of [["silent", "bad"], ["overdue", "warn"], ["expected_dark", "quiet"]]) {
     const some = asset.properties.sources.filter(( /** @type {any} */ one) => one.state === state);
     if (some.length) {
-      const names = some.map(( /** @type {any} */ one) => one.channel ? `${one.device} ${one.channel}` : one.device).join(", ");
+      const names = some.map(( /** @type {any} */ one) => one.channel ? `${one.device} ${channelOf(one.channel)}` : one.device).join(", ");
       return { text: `${names} ${t(state)} ${time(some[0].at_ms)}`, kind };
     }
   }

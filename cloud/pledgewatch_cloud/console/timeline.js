@@ -2,9 +2,9 @@
 
 import { ask, part, viewer } from "./api.js";
 import { legend } from "./chart.js";
-import { el, figures, link, money, svg, table, time, words } from "./draw.js";
+import { el, figures, link, money, svg, table, time } from "./draw.js";
 import { drawn } from "./pages.js";
-import { when } from "./spoken.js";
+import { asked, named, spoken, when } from "./spoken.js";
 import { t } from "./words.js";
 
 const WIDTH = 960, LEFT = 190, RIGHT = 30, ROW = 26, TOP = 26, ROWS_MAX = 40;
@@ -64,12 +64,12 @@ const NOUNS = /** @type {Record<string, string>} */ ({ event: "events", notice: 
 
 /** What shows a fact, with a link to it. @param {any} one */
 function proof({ kind, id, at_ms: at, grade }) {
-  return el("li", {}, `${t(`proof_${kind}`)} `, kind in NOUNS ? link(NOUNS[kind], id) : String(id ?? ""), grade ? `, ${words(grade)}` : "", at == null ? "" : `, ${time(at)}`);
+  return el("li", {}, `${t(`proof_${kind}`)} `, kind in NOUNS ? link(NOUNS[kind], id) : String(id ?? ""), grade ? `, ${named(grade)}` : "", at == null ? "" : `, ${time(at)}`);
 }
 
 /** A milestone's moments and those of its facts, in order. @param {any} one @returns {Row[]} */
 export const rowsOf = one => [{ name: one.id, moments: momentsOf(one) }, ...one.facts.map(( /** @type {any} */ fact) => ({
-  name: words(fact.words), moments: /** @type {Moment[]} */ (fact.holds && fact.since_ms > -1e15 ? [{ at: fact.since_ms, kind: "held", text: `${t("holds")} ${when(fact.since_ms, null)}` }] : []),
+  name: asked(fact), moments: /** @type {Moment[]} */ (fact.holds && fact.since_ms > -1e15 ? [{ at: fact.since_ms, kind: "held", text: `${t("holds")} ${when(fact.since_ms, null)}` }] : []),
 })).sort(( /** @type {Row} */ a, /** @type {Row} */ b) => (a.moments[0]?.at ?? Infinity) - (b.moments[0]?.at ?? Infinity))];
 
 export const milestone = drawn(id => ask(`milestones/${part(id)}`), one => [el("h1", {}, `${t("milestone")} ${one.id}`),
@@ -77,5 +77,5 @@ export const milestone = drawn(id => ask(`milestones/${part(id)}`), one => [el("
     [t("facility"), link("facilities", one.facility)], [t("lot"), one.lot ? link("lots", one.lot) : "—"], [t("met"), time(one.met_ms)], [t("paid_out"), time(one.released_ms)], [t("expires"), time(one.expires_ms)]]),
   el("h2", {}, t("timeline")), ...drawing(rowsOf(one), one.as_of_ms), el("h2", {}, t("facts")),
   table(t("facts"), [t("fact"), t("state"), t("since"), t("proofs"), t("if_lost")], one.facts.map(( /** @type {any} */ fact) => [
-    words(fact.words), fact.holds ? { text: t("holds"), kind: "good" } : { text: t(fact.may_hold ? "may_hold" : "lacks"), kind: fact.may_hold ? "warn" : "bad" }, fact.since_ms == null || fact.since_ms < -1e15 ? "—" : time(fact.since_ms),
-    fact.proofs.length ? el("ul", { class: "grounds" }, ...fact.proofs.map(proof)) : fact.missing || "—", fact.if_lost || "—"]))]);
+    asked(fact), fact.holds ? { text: t("holds"), kind: "good" } : { text: t(fact.may_hold ? "may_hold" : "lacks"), kind: fact.may_hold ? "warn" : "bad" }, fact.since_ms == null || fact.since_ms < -1e15 ? "—" : time(fact.since_ms),
+    fact.proofs.length ? el("ul", { class: "grounds" }, ...fact.proofs.map(proof)) : { text: spoken(fact.missing_told, [fact.missing || "—"]), kind: "" }, { text: spoken(fact.if_lost_told, [fact.if_lost || "—"]), kind: "" }]))]);

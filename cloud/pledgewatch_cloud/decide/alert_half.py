@@ -1,14 +1,16 @@
 """The alert half: which causes belong to which alert, and who is told of its moves.
 
 A rule's group is a lot, an asset, a device, or what a device speaks through (its gateway; the device itself where it
-has none). In each group, causes about goods that are pledged alike make an alert of their own, and causes about no
-goods make another: goods are pledged alike in one facility of one lender and on one electronic receipt, or on none. So
-each alert is of goods that the same people may see, whatever else lies beside them. Only groups of assets about which
-something was said, and alerts whose time has come, are judged. A facility is told of what concerns its own goods and of
-nothing else.
+has none). In each group, causes about goods that are pledged alike make an alert of their own: in one facility of one
+lender and one borrower, and on one electronic receipt, or on none. So each alert is of goods that the same people may
+see, whatever else lies beside them. Causes about no goods make another for all that is in the same hands (hands.py).
+What comes to others (a facility, a site) is withdrawn there and raised anew here: nobody has taken that on or put it
+aside. Only groups of assets about which something was said, and alerts whose time has come, are judged. A facility is
+told of what concerns its own goods and of nothing else.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from pledgewatch_cloud.decide import alerts as alerts_module
 from pledgewatch_cloud.decide import causes as causes_module
@@ -18,11 +20,19 @@ from pledgewatch_cloud.decide.batch import Acknowledgement, AlertComment, AlertS
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts, Spell
 from pledgewatch_cloud.decide.events import EventType, event
+from pledgewatch_cloud.decide.hands import hands_of
 from pledgewatch_cloud.decide.items.alert_rules import AlertRule
 from pledgewatch_cloud.decide.log import Log
 
 CAUSES_DESCRIBED_MAX = 32
 Facts = Mapping[str, AssetFacts]
+
+
+class _Whose(NamedTuple):
+    """Who shares an alert: how its goods are pledged, or who can mend what is about none."""
+
+    pledge: str = ""
+    hands: tuple[str, ...] = ()
 
 
 def judge(
@@ -46,67 +56,71 @@ def judge(
         touched, due = {*touched, *facts}, set(alerts)
     wanted = {(rule.id, group) for rule in rules.values() for asset in touched for group in _groups(book, rule, asset)}
     wanted |= {(alerts[key].rule, alerts[key].group) for key in due}
-    pledges = _pledges_known(alerts, wanted)
+    known_whose = _whose_known(alerts, wanted)
     for rule_id, group in sorted(wanted):
         rule = rules.get(rule_id)
-        spells = _by_pledge(book, facts, rule, group, now_ms) if rule else {}
+        spells = _by_whose(book, facts, rule, group, now_ms) if rule else {}
         # What ends comes first: the one that begins may have the same id.
-        for pledge in sorted(
-            spells.keys() | pledges.get((rule_id, group), set()), key=lambda one: (one in spells, one)
-        ):
-            key = f"{rule_id}|{group}|{pledge}"
+        every = spells.keys() | known_whose.get((rule_id, group), set())
+        for whose in sorted(every, key=lambda one: (one in spells, one)):
+            key = f"{rule_id}|{group}|{whose.pledge}|{' '.join(whose.hands)}"
             if rule is None:
                 del alerts[key]
                 continue
-            some = spells.get(pledge, [])
+            some = spells.get(whose, [])
             after, moves = alerts_module.judge(rule, group, [one for _, one in some], alerts.get(key), now_ms)
-            _announce(book, facts, [one._replace(alert=_about(one.alert, pledge, some)) for one in moves], now_ms, log)
+            _announce(book, facts, [one._replace(alert=_about(one.alert, whose, some)) for one in moves], now_ms, log)
             if after is not None:
-                alerts[key] = _about(after, pledge, some)
+                alerts[key] = _about(after, whose, some)
             else:
                 alerts.pop(key, None)
     return alerts
 
 
-def _pledges_known(alerts: Mapping[str, Alert], wanted: set[tuple[str, str]]) -> dict[tuple[str, str], set[str]]:
-    """By rule and group, how the goods of the alerts that there are already are pledged."""
-    found: dict[tuple[str, str], set[str]] = {}
+def _whose_known(alerts: Mapping[str, Alert], wanted: set[tuple[str, str]]) -> dict[tuple[str, str], set[_Whose]]:
+    """By rule and group, whose the alerts are that there are already."""
+    found: dict[tuple[str, str], set[_Whose]] = {}
     for one in alerts.values() if wanted else ():
         if (one.rule, one.group) in wanted:
-            found.setdefault((one.rule, one.group), set()).add(one.pledge)
+            found.setdefault((one.rule, one.group), set()).add(_Whose(one.pledge, one.hands))
     return found
 
 
-def _by_pledge(
+def _by_whose(
     book: Book, facts: Facts, rule: AlertRule, group: str, now_ms: int
-) -> dict[str, list[tuple[str, Spell]]]:
-    """The causes of a rule's group that stand, each with its asset, by how their goods are pledged."""
-    found: dict[str, list[tuple[str, Spell]]] = {}
+) -> dict[_Whose, list[tuple[str, Spell]]]:
+    """The causes of a rule's group that stand, each with its asset, by who shares them."""
+    found: dict[_Whose, list[tuple[str, Spell]]] = {}
     for asset, one in _spells(book, facts, rule, group, now_ms):
-        found.setdefault(_pledge_of(book, one.cause.lot), []).append((asset, one))
+        whose = _Whose(_pledge_of(book, one.cause.lot))
+        if not one.cause.lot:
+            whose = _Whose(hands=tuple(sorted(hands_of(book, asset, one.cause.device))))
+        found.setdefault(whose, []).append((asset, one))
     return found
 
 
 def _pledge_of(book: Book, name: str) -> str:
     """How a lot is pledged: its facility, whose that is, and its electronic receipt where it has one. Empty for no lot.
 
-    A facility that goes to another lender makes another alert: what the one before has done about its own is not done
-    for the one that comes."""
+    A facility that goes to another lender or borrower makes another alert: what the one before has done about its own,
+    and that they have put it aside, is not done for the one that comes."""
     lot = book.lots.get(name)
     if lot is None:
         return f" {name}" if name else ""  # of nobody any more
-    pledge = f"{lot.facility} {book.facilities[lot.facility].lender}"
+    facility = book.facilities[lot.facility]
+    pledge = f"{lot.facility} {facility.lender} {facility.borrower}"
     return f"{pledge} {lot.receipt.id}" if lot.receipt and lot.receipt.is_electronic else pledge
 
 
-def _about(alert: Alert, pledge: str, some: list[tuple[str, Spell]]) -> Alert:
+def _about(alert: Alert, whose: _Whose, some: list[tuple[str, Spell]]) -> Alert:
     """The alert with what its causes are about; where none of them stands any more, with what they were."""
     wanted = set(alert.causes) or {one.id for _, one in some}
     own = [(asset, one.cause.lot) for asset, one in some if one.id in wanted]
+    alert = alert._replace(pledge=whose.pledge, hands=whose.hands)
     if not own:
-        return alert._replace(pledge=pledge)
+        return alert
     lots = tuple(sorted({lot for _, lot in own if lot}))
-    return alert._replace(pledge=pledge, lots=lots, assets=tuple(sorted({asset for asset, _ in own})))
+    return alert._replace(lots=lots, assets=tuple(sorted({asset for asset, _ in own})))
 
 
 def _note(known: Alert, said: AlertComment | AlertSilence, now_ms: int, log: Log) -> Alert:
@@ -127,15 +141,18 @@ def _note(known: Alert, said: AlertComment | AlertSilence, now_ms: int, log: Log
 
 def _named(alert: Alert) -> dict[str, int | str]:
     """What an alert is about, in the facts of an event, which decide who is told of it."""
-    facility, lender = _facility_of(alert)
-    of_goods: dict[str, int | str] = {"facility": facility, "lender": lender, "lots": " ".join(alert.lots)}
-    return {"assets": " ".join(alert.assets)} | (of_goods if alert.lots else {})
+    named: dict[str, int | str] = {"assets": " ".join(alert.assets)}
+    if not alert.lots:
+        return named | {"hands": " ".join(alert.hands)}
+    facility, lender, borrower = _facility_of(alert)
+    return named | {"facility": facility, "lender": lender, "borrower": borrower, "lots": " ".join(alert.lots)}
 
 
-def _facility_of(alert: Alert) -> tuple[str, str]:
-    """The facility that has the goods of an alert, and its lender; empty where they are nobody's any more."""
-    facility, _, more = alert.pledge.partition(" ")
-    return (facility, more.partition(" ")[0]) if facility else ("", "")
+def _facility_of(alert: Alert) -> tuple[str, str, str]:
+    """The facility that has the goods of an alert, its lender and its borrower; empty where they are nobody's any
+    more."""
+    facility, lender, borrower, *_ = *alert.pledge.split(" "), "", "", ""
+    return (facility, lender, borrower) if facility else ("", "", "")
 
 
 def alerts_by_facility(book: Book, alerts: Mapping[str, Alert], now_ms: int) -> dict[str, list[Alert]]:
@@ -230,7 +247,7 @@ def _concerned(book: Book, alert: Alert, now_ms: int) -> dict[str, tuple[set[str
     """By facility, its lots that an alert concerns, and where: those that its causes are about, or else those that are
     in its assets."""
     if alert.lots:
-        facility, _ = _facility_of(alert)
+        facility, *_ = _facility_of(alert)
         return {facility: ({*alert.lots}, {*alert.assets})} if facility else {}
     found: dict[str, tuple[set[str], set[str]]] = {}
     for asset in alert.assets:

@@ -9,8 +9,9 @@
     any of them ──retracted──► gone: it is withdrawn, as if it had never been
 
 A rule says which causes make an alert; causes that share what the rule groups by share one alert, so a gateway that is
-down is one alert and not four hundred. Causes about goods share one only where the goods are pledged alike, so no
-bank's alert rests on the goods of another.
+down is one alert and not four hundred. Causes about goods share one only where the goods are pledged alike, and causes
+about none only where they are in the same hands: so no bank's alert rests on the goods of another, and no operator's on
+the devices of another. What has come to others is another alert, of which nobody has done anything.
 
 What alerts there should be follows from the causes that stand, by the times at which they began and ended: those that
 have lasted long enough make *episodes*, one after the other, apart by the cool-down (`_episodes`). The newest episode
@@ -63,7 +64,8 @@ class Alert(NamedTuple):
     """One alert. `id` is that of the cause that raised it; times in Unix milliseconds, NEVER where it has not happened.
 
     `causes` are the ids of the events that it rests on, `earlier` those of the alerts of its group before it; `assets`
-    and `lots` are what those are or were about, and `pledge` how those lots are pledged (see alert_half.py).
+    and `lots` are what those are or were about, `pledge` how those lots are pledged, and `hands` who can mend what is
+    about no lots (see alert_half.py).
     `severity` is the worst of the causes that run, of an alert that has cleared the worst of all. `told_ms`: when it
     was raised. `next_ms`: when time alone may move it.
     """
@@ -89,6 +91,7 @@ class Alert(NamedTuple):
     pledge: str = ""
     lots: tuple[str, ...] = ()
     assets: tuple[str, ...] = ()
+    hands: tuple[str, ...] = ()
 
 
 class Move(NamedTuple):

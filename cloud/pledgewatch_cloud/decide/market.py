@@ -26,6 +26,7 @@ from pledgewatch_cloud.decide.currencies import exponent
 from pledgewatch_cloud.decide.item import BookError, Item
 from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.decide.money import AMOUNT_MAX_MINOR, BASIS_POINTS
+from pledgewatch_cloud.decide.sentences import say
 
 EURO = "EUR"
 QUOTES_KEPT = 1_000
@@ -169,8 +170,8 @@ class Market:
     def _rate_error(self, currency: str, day: int) -> str:
         quote = self.rate(currency, day)
         if quote is None:
-            return f"{currency}: there is no exchange rate on or before {day_text(day)}"
-        return "" if quote.digits else f"{currency}: withdrawn since {day_text(quote.day)}"
+            return say("no_rate", currency=currency, day=day_text(day))
+        return "" if quote.digits else say("rate_withdrawn", currency=currency, day=day_text(quote.day))
 
     def _since_withdrawn(self, currency: str, day: int) -> dict[int, RateQuote]:
         found: dict[int, RateQuote] = {}

@@ -298,7 +298,7 @@ def _facts_from_json(value: dict[str, Any]) -> AssetFacts:
 
 
 def _alert_from_json(value: list[Any]) -> Alert:
-    identity, rule, group, state, severity, causes, *rest, comments, silences, pledge, lots, assets = value
+    identity, rule, group, state, severity, causes, *rest, comments, silences, pledge, lots, assets, hands = value
     alert = Alert(identity, rule, group, AlertState(state), severity, tuple(causes), *rest)
     return alert._replace(
         comments=tuple(Comment(*one) for one in comments),
@@ -306,6 +306,7 @@ def _alert_from_json(value: list[Any]) -> Alert:
         pledge=pledge,
         lots=tuple(lots),
         assets=tuple(assets),
+        hands=tuple(hands),
     )
 
 

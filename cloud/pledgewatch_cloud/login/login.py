@@ -59,6 +59,14 @@ class Answered(NamedTuple):
     iss: str
 
 
+class Finished(NamedTuple):
+    """A login that came about: who has logged in, the page to go on at, and the ID token that says so."""
+
+    subject: Subject
+    to: str
+    id_token: str
+
+
 class Login:
     """Logins by one issuer. `base_url` is where browsers reach us, without a slash at its end."""
 
@@ -88,8 +96,8 @@ class Login:
         attempt = self._attempts.begin(to, self._now_s())
         return self.provider.address(attempt), attempt.cookie
 
-    async def finish(self, answered: Answered, cookie: str) -> tuple[Subject, str]:
-        """Who has logged in, and the page to go on at. Raises LoginError."""
+    async def finish(self, answered: Answered, cookie: str) -> Finished:
+        """Who has logged in. Raises LoginError."""
         attempt = self._attempts.take(answered.state, cookie, self._now_s())
         if attempt is None:
             text = f"this login is not under way in this browser: it was finished, or begun over {ATTEMPT_S} s ago"
@@ -107,15 +115,17 @@ class Login:
             raise LoginError("provider", str(error)) from None
         except AwayError as error:
             raise LoginError("away", f"the provider cannot be had now: {error}") from None
-        return Subject(self._terms.issuer, subject), attempt.to
+        return Finished(Subject(self._terms.issuer, subject), attempt.to, token)
 
-    def begin_session(self, subject: Subject) -> str:
+    def begin_session(self, finished: Finished) -> str:
         """The name of a new session."""
-        return self._sessions.begin(subject.subject, self._now_s())
+        return self._sessions.begin(finished.subject.subject, self._now_s(), finished.id_token)
 
-    def end_session(self, name: str) -> None:
-        """End a session, if it is one."""
-        self._sessions.end(name)
+    def end_session(self, name: str) -> str:
+        """End a session, if it is one. Where its browser is sent to end the login at the provider, too, and from there
+        back to us; empty where there was no session, or the provider has no such page."""
+        token = self._sessions.end(name)
+        return "" if token is None else self.provider.end_address(token, f"{self.base_url}/")
 
     async def subject_of_session(self, name: str, *, is_used: bool) -> Subject | None:
         """Whose session it is; see Sessions."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from random import SystemRandom
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 import httpx2
 
@@ -54,6 +54,7 @@ class _Known(NamedTuple):
 
     authorize_url: str
     token_url: str
+    end_url: str
     is_secret_in_body: bool
     names_issuer: bool
     keys: Keys
@@ -86,6 +87,8 @@ class Provider:
         self._client, self._now_s = client, now_s
         self._timeout_s, self._allow_private = timeout_s, allow_private
         self._known: _Known | None = None
+        self.date_said = ""
+        """When it answered last, by its own clock (the header Date); empty where it does not say."""
         self._wanted, self._read = asyncio.Event(), asyncio.Event()
         self._tried_s = -AGAIN_S
         self._outage = Outage(log, f"the issuer {issuer} does not answer, trying on", f"the issuer {issuer} answers")
@@ -139,6 +142,7 @@ class Provider:
         self._known = _Known(
             self._url(said, "authorization_endpoint"),
             self._url(said, "token_endpoint"),
+            self._url_or_none(said, "end_session_endpoint"),
             isinstance(methods, list) and _BASIC not in methods and _POST in methods,
             said.get("authorization_response_iss_parameter_supported") is True,
             keys,
@@ -175,6 +179,40 @@ class Provider:
         }
         return f"{url}{'&' if '?' in url else '?'}{urlencode(asked, quote_via=quote)}"
 
+    @property
+    def ends_logins(self) -> bool:
+        """Whether it has a page on which people log out."""
+        return self._known is not None and bool(self._known.end_url)
+
+    async def refusal(self, attempt: Attempt) -> str:
+        """Why its page to log in on would not log anybody in for us; empty where it seems to. Nothing of a login is
+        begun by looking. Raises AwayError."""
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._http.stream("GET", self.address(attempt), headers={"accept": "text/html"}) as response,
+            ):
+                status, to = response.status_code, response.headers.get("location", "")
+        except TimeoutError:
+            raise AwayError(f"no answer within {self._timeout_s:g} s") from None
+        except (ForbiddenAddressError, httpx2.HTTPError, httpx2.InvalidURL, UnicodeError, OSError) as error:
+            raise AwayError(f"{type(error).__name__}: {error}"[:300]) from None
+        if to.startswith(self._client.callback_url):
+            found = dict(parse_qsl(urlsplit(to).query)).get("error")
+            return f"it says {short(found)}" if found else ""
+        return f"HTTP {status}" if status >= 400 else ""
+
+    def end_address(self, id_token: str, back_url: str) -> str:
+        """Where a browser is sent to log out there, too (OpenID Connect RP-Initiated Logout 1.0): the provider may ask
+        its person first, and sends them back to `back_url` if it knows that address of us. Empty where it has no such
+        page, or has not answered."""
+        url = self._known.end_url if self._known is not None else ""
+        if not url:
+            return ""
+        asked = {"client_id": self._client.id, "post_logout_redirect_uri": back_url}
+        asked |= {"id_token_hint": id_token} if id_token else {}
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(asked, quote_via=quote)}"
+
     def is_named(self, said: str) -> bool:
         """Whether an answer to a login names the issuer (`iss`), where it names one or must (RFC 9207). Raises
         AwayError."""
@@ -208,6 +246,13 @@ class Provider:
             raise AwayError("the login provider has not answered yet" if known is None else "it has not answered long")
         return known
 
+    def _url_or_none(self, said: dict[str, Any], name: str) -> str:
+        """An address that there need not be; empty where it is none."""
+        try:
+            return self._url(said, name) if said.get(name) is not None else ""
+        except AwayError:
+            return ""
+
     def _url(self, said: dict[str, Any], name: str) -> str:
         url = said.get(name)
         schemes = ("https://", "http://") if self._allow_private else ("https://",)
@@ -238,6 +283,7 @@ class Provider:
             found = strict_json(bytes(said))
         except JsonError:
             found = None
+        self.date_said = response.headers.get("date", "")
         if method == "POST" and response.status_code in (400, 401):
             # The provider's own word, bounded; nothing that was sent is in the sentence.
             word = found.get("error") if isinstance(found, dict) else None

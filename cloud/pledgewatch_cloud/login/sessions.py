@@ -3,8 +3,9 @@
     begun ─► used, again and again ─► ended: by its person, unused for a while, too old, or one of too many
 
 A session is known by 256 bits of chance, of which only the SHA-256 is kept here. It says who somebody is to the
-provider, and nothing of what they may see: that is asked of the book at each request. Sessions are in memory alone, so
-a restart ends them.
+provider, and nothing of what they may see: that is asked of the book at each request. With it is the ID token that it
+was begun by, which the provider is shown when its person logs out, and nobody else. Sessions are in memory alone, so a
+restart ends them.
 """
 
 import hashlib
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 SESSIONS_MAX = 10_000
 OF_ONE_MAX = 10
 """Sessions of one subject; of more, the one that was used longest ago ends."""
+TOKEN_MAX = 4_096
+"""A longer ID token is not kept, nor would it fit into every address."""
 
 
 @dataclass(slots=True)
@@ -22,6 +25,7 @@ class _Session:
     subject: str
     until_s: float
     used_s: float
+    id_token: str
 
 
 class Sessions:
@@ -36,7 +40,7 @@ class Sessions:
         """How many there are."""
         return len(self._by_hash)
 
-    def begin(self, subject: str, now_s: float) -> str:
+    def begin(self, subject: str, now_s: float, id_token: str = "") -> str:
         """The name of a new session of a subject, which is said to nobody but their browser."""
         self._forget(now_s)
         own = [name for name, one in self._by_hash.items() if one.subject == subject]
@@ -45,7 +49,9 @@ class Sessions:
         elif len(self._by_hash) >= SESSIONS_MAX:
             del self._by_hash[next(iter(self._by_hash))]
         name = secrets.token_urlsafe(32)
-        self._by_hash[_hash(name)] = _Session(subject, now_s + self._whole_s, now_s)
+        self._by_hash[_hash(name)] = _Session(
+            subject, now_s + self._whole_s, now_s, id_token if len(id_token) <= TOKEN_MAX else ""
+        )
         return name
 
     def subject_of(self, name: str, now_s: float, *, is_used: bool) -> str | None:
@@ -63,9 +69,11 @@ class Sessions:
             self._by_hash[key] = self._by_hash.pop(key)
         return session.subject
 
-    def end(self, name: str) -> None:
-        """End a session, if there is one of that name."""
-        self._by_hash.pop(_hash(name), None)
+    def end(self, name: str) -> str | None:
+        """End a session; the ID token that it was begun by, empty where that was not kept. None where there is no
+        session of that name."""
+        session = self._by_hash.pop(_hash(name), None)
+        return None if session is None else session.id_token
 
     def _forget(self, now_s: float) -> None:
         while self._by_hash:

@@ -49,7 +49,7 @@ async def run(settings: CloudSettings, listener: socket.socket, line: socket.soc
         forward = Forward(path, reader.reach)
         stack.push_async_callback(forward.close)
         front = Front(forward)
-        server = Server(at_the_address(front, settings.api.trusted_proxies))
+        server = Server(at_the_address(front, settings.api.trusted_proxies, settings.api.connections_each))
         async with asyncio.TaskGroup() as group:
             hearing = group.create_task(to_service.run(), name="line")
             hearing.add_done_callback(lambda _: reader.ending.set())

@@ -1,6 +1,7 @@
 """The development issuer over HTTP: discovery, keys, a page on which one chooses who to be, and tokens for codes.
 
     GET /authorize ─► a button for each person ─► POST /authorize ─► back to the client with a code ─► POST /token
+    GET /logout ─► back to the client
 
 It asks for no password and keeps no login: whoever reaches it may be any of its people, so it listens to this machine
 alone. What is refused before the client's address is known is told here; after that it is told there (RFC 6749,
@@ -36,6 +37,10 @@ _PAGE = """<!doctype html>
 <form method="post" action="authorize">{hidden}
 <ul>{people}</ul></form></main></body>
 </html>
+"""
+_LOGGED_OUT = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Logged out</title></head>
+<body><main><h1>You are logged out.</h1></main></body></html>
 """
 
 
@@ -93,12 +98,23 @@ def create_issuer(provider: Provider, people: tuple[PersonSettings, ...]) -> Fas
             return _back(provider, asked, {"error": error.word})
         return _back(provider, asked, {"code": code})
 
+    @app.get("/logout")
+    async def log_out(request: Request) -> Response:
+        return _away(provider.logged_out(_once(request.url.query)))
+
     @app.post("/token")
     async def give_tokens(request: Request) -> JSONResponse:
         asked = _once(await _body(request))
         return JSONResponse(provider.tokens(_client(provider, request, asked), asked), headers=_NO_STORE)
 
     return app
+
+
+def _away(url: str) -> Response:
+    """Somebody who has logged out: on to an address, or told so where there is none."""
+    if not url:
+        return HTMLResponse(_LOGGED_OUT, headers=_NO_STORE)
+    return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers=_NO_STORE)
 
 
 def _back(provider: Provider, asked: dict[str, str], said: dict[str, str]) -> Response:

@@ -21,7 +21,13 @@ async def run(settings: IssuerFile) -> None:
     """Serve until SIGTERM or SIGINT. Raises SettingsError for a secret or a key that cannot be used, OSError for an
     address or a file that cannot."""
     clients = [
-        Client(one.id, "" if one.secret_file is None else read_secret(one.secret_file), one.redirect_urls, one.audience)
+        Client(
+            one.id,
+            "" if one.secret_file is None else read_secret(one.secret_file),
+            one.redirect_urls,
+            one.audience,
+            one.logout_urls,
+        )
         for one in settings.clients
     ]
     one = settings.issuer

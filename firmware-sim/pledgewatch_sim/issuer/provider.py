@@ -14,7 +14,9 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -29,6 +31,7 @@ class Client(NamedTuple):
     secret: str
     redirect_urls: tuple[str, ...]
     audience: str
+    logout_urls: tuple[str, ...] = ()
 
 
 class _Given(NamedTuple):
@@ -74,6 +77,7 @@ class Provider:
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
             "jwks_uri": f"{self.url}/jwks",
+            "end_session_endpoint": f"{self.url}/logout",
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
@@ -107,6 +111,33 @@ class Provider:
         nonce = asked.get("nonce", "")
         self._given[code] = _Given(client.id, redirect_url, asked["code_challenge"], nonce, subject, until_s)
         return code
+
+    def logged_out(self, asked: dict[str, str]) -> str:
+        """Where somebody is sent who has logged out (OpenID Connect RP-Initiated Logout 1.0); empty for nowhere. Raises
+        OAuthError where the hint is no ID token of ours for the client, or the address is not known of it."""
+        back, hint = asked.get("post_logout_redirect_uri", ""), asked.get("id_token_hint", "")
+        name = self._audience_of(hint) if hint else asked.get("client_id", "")
+        client = self.clients.get(name)
+        if client is None or asked.get("client_id", name) != name:
+            raise OAuthError("invalid_request", "no client of that id, or the token is another's")
+        if back and back not in client.logout_urls:
+            raise OAuthError("invalid_request", "the client does not have that post_logout_redirect_uri")
+        if not back:
+            return ""
+        state = f"?{urlencode({'state': asked['state']})}" if "state" in asked else ""
+        return f"{back}{state}"
+
+    def _audience_of(self, token: str) -> str:
+        """Whose ID token it is; one whose time is over says so, too. Raises OAuthError."""
+        try:
+            covered, _, signature = token.rpartition(".")
+            self._key.public_key().verify(_bytes_of(signature), covered.encode(), padding.PKCS1v15(), hashes.SHA256())
+            header, said = (json.loads(_bytes_of(one)) for one in covered.split("."))
+        except (InvalidSignature, ValueError):
+            raise OAuthError("invalid_request", "id_token_hint is no token of this issuer") from None
+        if header["typ"] != "JWT":
+            raise OAuthError("invalid_request", "id_token_hint is no ID token")
+        return str(said["aud"])
 
     def tokens(self, client: Client, asked: dict[str, str]) -> dict[str, Any]:
         """What there is for a code. Raises OAuthError."""
@@ -164,6 +195,11 @@ def signing_key(path: Path | None) -> rsa.RSAPrivateKey:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(made.private_bytes(*form))
     return made
+
+
+def _bytes_of(text: str) -> bytes:
+    """Raises ValueError."""
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _base64url(data: bytes) -> str:

@@ -38,12 +38,13 @@ class IssuerSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
     """Who may have people log in: its id, the secret that it shows (none: it is a public client), the addresses that
-    people come back to, and for whom its access tokens are."""
+    people come back to when they have logged in and when they have logged out, and for whom its access tokens are."""
 
     id: str
     redirect_urls: tuple[str, ...]
     secret_file: Path | None = None
     audience: str = ""
+    logout_urls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.redirect_urls:

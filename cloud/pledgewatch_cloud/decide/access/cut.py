@@ -13,9 +13,10 @@ from pledgewatch_cloud.decide.condition import Condition, awaited, is_awaited
 from pledgewatch_cloud.decide.kinetic import HOUR_MS, Kinetic, Sum
 from pledgewatch_cloud.decide.plausibility import Record
 from pledgewatch_cloud.decide.presence import Presence
+from pledgewatch_cloud.decide.sentences import say
 from pledgewatch_cloud.decide.stretches import NEVER, Stretches, shared, stretch_at
 
-NOT_SHOWN = "of what is not shown here"
+NOT_SHOWN = say("not_shown")
 """What is said of something that is known and not seen."""
 _OF_GOODS = frozenset({"goods_left", "stock_short"})
 

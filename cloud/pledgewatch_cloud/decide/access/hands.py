@@ -3,7 +3,8 @@
 An alert about goods is of those alone who may see the goods, for goods that are not pledged alike share none. One
 about no goods (a silent device, a place that is doubted) is one for all who have something in what it is about, be they
 banks that must know nothing of each other. What one of them did about it would be seen by the others: so it is for
-those alone who can mend it, the operator of the device, a warehouse at its own site, and the keeper of the book.
+those alone who can mend it, the operator of the device, a warehouse at its own site, and the keeper of the book. What
+is in other hands is another alert, of which an operator or a warehouse is told nothing.
 """
 
 from collections.abc import Mapping
@@ -13,25 +14,21 @@ from pledgewatch_cloud.decide.access.users import UNCHANGING, Role
 from pledgewatch_cloud.decide.alerts import Alert
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.decide.causes import AssetFacts
+from pledgewatch_cloud.decide.hands import hands_of
 
-_MENDING = frozenset({Role.OPERATOR, Role.WAREHOUSE})
+MENDING = frozenset({Role.OPERATOR, Role.WAREHOUSE})
+"""Who sees of the alerts about no goods those that are in their hands, and no others."""
 
 
 def hands(book: Book, facts: Mapping[str, AssetFacts], alert: Alert) -> frozenset[str]:
-    """The parties whose an alert about no goods is, of those that the book has: the operators of the devices that its
-    causes are about (where that is none, of those at the asset that are not retired), and the warehouses whose sites
-    these are at. None of an alert about goods."""
+    """The parties whose an alert about no goods is, by what of the book and of its causes is seen (decide/hands.py).
+    None of an alert about goods."""
     if alert.pledge:
         return frozenset()
     found = set[str]()
     for asset in alert.assets:
-        devices = [one.device for one in book.devices_of_asset(asset) if not one.retired]
         for cause in map(facts.get(asset, AssetFacts()).causes.get, alert.causes):
-            if cause is not None:
-                about = map(book.installations.get, [cause.device] if cause.device else devices)
-                found |= {one.operator for one in about if one is not None}
-        found |= {book.zones[asset][0].id} if asset in book.zones else set()
-        found |= {one.id for one in book.warehouses.values() if asset in one.gates}
+            found |= hands_of(book, asset, cause.device) if cause is not None else set()
     return frozenset(found)
 
 
@@ -41,4 +38,4 @@ def is_in_hands(viewer: Viewer, of: frozenset[str], alert: Alert) -> bool:
         return True
     if alert.pledge:
         return viewer.role not in UNCHANGING
-    return viewer.role in _MENDING and viewer.party in of
+    return viewer.role in MENDING and viewer.party in of

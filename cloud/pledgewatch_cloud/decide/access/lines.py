@@ -4,7 +4,7 @@ What a base comes to is of everything that is known of its goods, also of what w
 lender is told it as it is. What it rests on is cut to the scope, as everything else is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +18,11 @@ from pledgewatch_cloud.decide.collateral import desk as desk_module
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.collateral.desk import Known
 from pledgewatch_cloud.decide.collateral.evidence import Evidence, evidence_of
-from pledgewatch_cloud.decide.collateral.grounds import Looked, cases, grounds_of, has_grounds
+from pledgewatch_cloud.decide.collateral.grounds import Ground, Looked, cases, grounds_by_lot, has_grounds
 from pledgewatch_cloud.decide.collateral.result import LotLine
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
-from pledgewatch_cloud.decide.collateral.trail import trail_of
+from pledgewatch_cloud.decide.collateral.trail import in_words, trail_of
+from pledgewatch_cloud.decide.sentences import Ref, as_told, say
 from pledgewatch_cloud.decide.state import State
 
 
@@ -42,7 +43,7 @@ def trail_now(scope: Scope, whole: State, lot: str) -> dict[str, Any]:
     looked = _looked(whole, whole.book.lots[lot].facility, lot)
     trail = trail_of(next(iter(cases(looked if scope.is_all else _cut(scope, looked)))))
     for one in trail["ineligible"]:
-        one["grounds"] = one["grounds"] or [[NOT_SHOWN]]
+        one.update({} if one["grounds"] else in_words([NOT_SHOWN]))
     return trail
 
 
@@ -59,31 +60,40 @@ def lines_told(scope: Scope, looked: Looked, facts_of: SeenFacts | None = None) 
     is not pledged to the viewer then, nothing is told of where it is. `facts_of` cuts facts to what is seen at the
     moment; where it is not given they are cut here."""
     if scope.is_all:
-        grounds = grounds_of(looked)
-        return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in looked.lines]
+        grounds = grounds_by_lot(looked)
+        return [{**one._asdict(), **_in_lines(grounds.get(one.id, ()))} for one in looked.lines]
     shown = [one for one in looked.lines if scope.sees_lot(one.id, looked.as_of_ms)]
     some = [one for one in shown if has_grounds(one)]
-    grounds = grounds_of(_cut(scope, looked._replace(lines=some), facts_of))
+    grounds = grounds_by_lot(_cut(scope, looked._replace(lines=some), facts_of))
     is_shown = {one.id for one in shown}
     return [
-        {**one._asdict(), "grounds": list(_grounds(one, grounds.get(one.id, ())))}
+        {**one._asdict(), **_in_lines(_grounds(one, grounds.get(one.id, ())))}
         if one.id in is_shown
-        else {**one._asdict(), "in_class": None, "grounds": list(_grounds(one, _unpledged(looked, one.id)))}
+        else {**one._asdict(), "in_class": None, **_in_lines(_grounds(one, _unpledged(looked, one.id)))}
         for one in looked.lines
     ]
 
 
-def _unpledged(looked: Looked, lot: str) -> tuple[str, ...]:
+def _in_lines(some: Iterable[Ground]) -> dict[str, Any]:
+    """The grounds of a line: in English, and as what that was made of."""
+    every = list(some)
+    told = [{"step": one.step, **(as_told(one.said) or {})} for one in every]
+    return {"grounds": [one.text for one in every], "told": told}
+
+
+def _unpledged(looked: Looked, lot: str) -> tuple[Ground, ...]:
     """Why a lot that is not shown is not eligible; whether its receipt is another's is not told."""
     receipt = looked.book.lots[lot].receipt
-    return (f"receipt: {receipt.id} is not pledged to this facility",) if receipt and receipt.is_electronic else ()
+    if receipt is None or not receipt.is_electronic:
+        return ()
+    return (Ground("receipt", say("not_pledged_here", receipt=Ref("receipts", receipt.id))),)
 
 
-def _grounds(line: LotLine, seen: tuple[str, ...]) -> Iterator[str]:
+def _grounds(line: LotLine, seen: tuple[Ground, ...]) -> Iterator[Ground]:
     """The grounds that are seen, in order; where there are none for an ineligible, that is said."""
     for name in (*(["unvalued"] if line.is_unvalued else []), *line.ineligible):
-        found = [one for one in seen if one.startswith(f"{name}: ")]
-        yield from found or [f"{name}: {NOT_SHOWN}"]
+        found = [one for one in seen if one.step == name]
+        yield from found or [Ground(name, NOT_SHOWN)]
 
 
 def _cut(scope: Scope, looked: Looked, facts_of: SeenFacts | None = None) -> Looked:

@@ -7,7 +7,7 @@ Of every type it is said here who is told; of one that nobody has thought of, ke
 | an asset | who sees it at the moment that the event is of |
 | a lot | who sees its asset and what is found of it then |
 | what is taken back | who was told of it |
-| an alert | who sees one of the lots, or else of the assets, that its causes are about, then |
+| an alert | who sees one of the lots, or else of the assets, that its causes are about, then; who has it in hand |
 | a facility, its milestones, its shipments' notices | its lender and borrower after the entry, who is named for it |
 | a receipt | who saw it at the entry |
 | a case, a count, a report of stock | the warehouse |
@@ -15,6 +15,7 @@ Of every type it is said here who is told; of one that nobody has thought of, ke
 
 from collections.abc import Callable, Mapping
 
+from pledgewatch_cloud.decide.access.hands import MENDING
 from pledgewatch_cloud.decide.access.scope import Scope
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
@@ -84,9 +85,13 @@ def _of_alert(scope: Scope, said: SaidEvent) -> bool:
     if lots:
         if scope.viewer.role is Role.LENDER and facts["lender"] != scope.viewer.party:
             return False  # of who has the facility after them, or had it before
+        if scope.viewer.role is Role.BORROWER and facts["borrower"] != scope.viewer.party:
+            return False
         if not scope.borrows_of(str(facts["facility"]), str(facts["lender"]), _entry_of(said)):
             return False
         return scope.sees_goods(str(facts["facility"]), lots, at_ms, _entry_of(said))
+    if scope.viewer.role in MENDING and scope.viewer.party not in _names(facts, "hands"):
+        return False
     return any(scope.sees_asset(asset, at_ms) for asset in _names(facts, "assets"))
 
 
@@ -106,7 +111,8 @@ def _base_told(scope: Scope, said: SaidEvent) -> SaidEvent:
 
 
 def _alert_told(scope: Scope, said: SaidEvent) -> SaidEvent:
-    """Without the names that are not seen, how many there are in all, and who of another party has taken it on."""
+    """Without the names that are not seen, how many there are in all, in whose hands it is, and who of another party
+    has taken it on."""
     one, facts, entry = said.event, _facts(said), _entry_of(said)
     facility = str(facts.get("facility", ""))
     lots = [lot for lot in _names(facts, "lots") if scope.sees_goods(facility, [lot], one.at_ms, entry)]
@@ -116,6 +122,7 @@ def _alert_told(scope: Scope, said: SaidEvent) -> SaidEvent:
         cut["lots"] = " ".join(lots)
     if (len(lots), len(assets)) != (len(_names(facts, "lots")), len(_names(facts, "assets"))):
         cut.pop("causes", None)
+    cut.pop("hands", None)
     if "by" in cut and not scope.is_own_user(str(cut["by"])):
         del cut["by"]
     return said._replace(event=one._replace(facts=tuple(sorted(cut.items()))))

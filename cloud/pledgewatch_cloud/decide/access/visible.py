@@ -17,6 +17,7 @@ from pledgewatch_cloud.decide import causes
 from pledgewatch_cloud.decide import market as market_module
 from pledgewatch_cloud.decide.access import cut
 from pledgewatch_cloud.decide.access.cut import NOT_SHOWN
+from pledgewatch_cloud.decide.access.hands import MENDING
 from pledgewatch_cloud.decide.access.pledges import Pledge, Pledges
 from pledgewatch_cloud.decide.access.scope import Scope
 from pledgewatch_cloud.decide.access.users import Role
@@ -293,12 +294,13 @@ def _asset_of(scope: Scope, state: State) -> Callable[[str, AssetState], AssetSt
 
 
 def _alert(scope: Scope, facts: Mapping[str, AssetFacts], one: Alert) -> Alert | None:
-    """An alert with those of its causes that are seen, and what the viewer's own party has said; None where none is.
-    Where some are not, what the alert says is by the others."""
+    """An alert with those of its causes that are seen, and what the viewer's own party has said; None where none is,
+    and to an operator or a warehouse where it is in other hands. Where some are not, what the alert says is by the
+    others. In whose hands it is, its causes say."""
     spells = [(asset, spell) for asset in one.assets if asset in facts for spell in causes.spells(facts[asset])]
     there = {spell.id for _, spell in spells}
     own = [(asset, spell) for asset, spell in spells if spell.id in set(one.causes)]
-    if not own:
+    if not own or (scope.viewer.role in MENDING and not one.pledge and scope.viewer.party not in one.hands):
         return None
     severity, since_ms = one.severity, one.since_ms
     if len(own) < len(one.causes):

@@ -6,8 +6,8 @@ known, about the moment that the base is of. Where the journal has no event that
 since, or the moment is still to come), it is told by its kind and its moment; where something is missing, that is said.
 So there is no ineligible without a ground (tests/test_desk_laws.py).
 
-A ground is made of words and of names: as text they stand one behind the other, and whoever shows it otherwise (a
-page, in which a name opens what it names) need not read the text again.
+A ground is a sentence that has kept of what it was made (sentences.py): whoever shows it otherwise (a page, in which a
+name opens what it names, or in another language) need not read the text again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,37 +24,24 @@ from pledgewatch_cloud.decide.collateral.terms import CLASSES, DIMENSIONS, Polic
 from pledgewatch_cloud.decide.currencies import exponent
 from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.market import EURO, Market, MarketError, PriceQuote, RateQuote, day_text
-from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import Amount
+from pledgewatch_cloud.decide.sentences import Given, Ref, Sentence, say
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 
 _BREACHES = frozenset({"condition_breached", "mkt_exceeded"})
 
 
-class Ref(NamedTuple):
-    """A thing that can be looked up by its name. `noun` says where: events, receipts, cases, prices, rates, assets,
-    fences."""
-
-    noun: str
-    id: str
-
-
-Part = str | Ref
-_Parts = tuple[Part, ...]
-
-
 class Ground(NamedTuple):
-    """What an ineligible rests on, in words and names."""
+    """What an ineligible rests on: a sentence, in which names can be looked up."""
 
     step: str
-    parts: _Parts
+    said: Sentence
 
     @property
     def text(self) -> str:
         """The ground in a line, behind the ineligible's name."""
-        said = "".join(one if isinstance(one, str) else one.id for one in self.parts)
-        return f"{self.step}: {said}"
+        return f"{self.step}: {self.said}"
 
 
 class Looked(NamedTuple):
@@ -75,9 +62,14 @@ class Looked(NamedTuple):
 
 def grounds_of(looked: Looked) -> dict[str, tuple[str, ...]]:
     """By lot, what its ineligibles rest on, each as a line; lots without any are left out."""
+    return {lot: tuple(one.text for one in some) for lot, some in grounds_by_lot(looked).items()}
+
+
+def grounds_by_lot(looked: Looked) -> dict[str, tuple[Ground, ...]]:
+    """By lot, what its ineligibles rest on; lots without any are left out."""
     some = [line for line in looked.lines if has_grounds(line)]
-    told = {case.lot.id: tuple(one.text for one in grounds(case)) for case in cases(looked._replace(lines=some))}
-    return {lot: texts for lot, texts in told.items() if texts}
+    told = {case.lot.id: tuple(grounds(case)) for case in cases(looked._replace(lines=some))}
+    return {lot: every for lot, every in told.items() if every}
 
 
 def has_grounds(line: LotLine) -> bool:
@@ -193,184 +185,181 @@ def _content(cause: Cause) -> tuple[str, str, int]:
 def grounds(case: Case) -> Iterator[Ground]:
     """What a lot's ineligibles rest on."""
     if case.line.is_unvalued:
-        yield Ground("unvalued", (_why_unvalued(case),))
+        yield Ground("unvalued", _why_unvalued(case))
     for name in case.line.ineligible:
-        for parts in _CAUSES[name](case):
-            yield Ground(name, parts)
+        for said in _CAUSES[name](case):
+            yield Ground(name, said)
 
 
-def _why_unvalued(case: Case) -> str:
+def _why_unvalued(case: Case) -> Sentence:
     if case.quote is None:
-        return f"there is no price of {case.lot.sku} on or before {day_text(case.day)}"
+        return say("no_price", sku=case.lot.sku, day=day_text(case.day))
     try:
         for currency in case.currencies:
             case.market.cross(currency, case.currency, case.day)
     except MarketError as error:
-        return "; ".join(error.errors)
-    return "its value is more than an amount may be"
+        return say("several", some=tuple(error.errors))
+    return say("too_much")
 
 
 # What takes a lot, or some of it. Each says what it rests on.
 
 
-def _price_stale(case: Case) -> Iterable[_Parts]:
-    return [("quote of ", Ref("prices", case.series), f" of {day_text(case.quote.day)}")] if case.quote else []
+def _price_stale(case: Case) -> Iterable[Sentence]:
+    if case.quote is None:
+        return []
+    return [say("quoted", series=Ref("prices", case.series), day=day_text(case.quote.day))]
 
 
-def _rate_stale(case: Case) -> Iterable[_Parts]:
+def _rate_stale(case: Case) -> Iterable[Sentence]:
     marks = rate_marks({*case.currencies, case.currency}, case)
-    return [(Ref("rates", one), f" for 1 EUR of {day_text(rate.day)}") for one, rate in marks]
+    return [say("rated", currency=Ref("rates", one), day=day_text(rate.day)) for one, rate in marks]
 
 
-def _appraisal(case: Case) -> Iterable[_Parts]:
-    one = case.book.appraisals.get(case.lot.sku)
-    return [(f"none of {case.lot.sku}" if one is None else f"of {case.lot.sku}, ended {iso(one.until_ms)}",)]
+def _appraisal(case: Case) -> Iterable[Sentence]:
+    sku, one = case.lot.sku, case.book.appraisals.get(case.lot.sku)
+    return [say("not_appraised", sku=sku) if one is None else say("appraisal_over", sku=sku, at_ms=one.until_ms)]
 
 
-def _receipt(case: Case) -> Iterable[_Parts]:
+def _receipt(case: Case) -> Iterable[Sentence]:
     if case.lot.receipt is None:
-        return [("none",)]
+        return [say("no_receipt")]
     name, one = Ref("receipts", case.lot.receipt.id), case.held or case.lot.receipt
-    return [(name, f" is {one.state}" if one.state != "valid" else f" ended {iso(one.until_ms)}")]
+    if one.state != "valid":
+        return [say("receipt_is", receipt=name, state=one.state)]
+    return [say("receipt_over", receipt=name, at_ms=one.until_ms)]
 
 
-def _stock(case: Case) -> Iterable[_Parts]:
+def _stock(case: Case) -> Iterable[Sentence]:
     lot, held = case.lot, case.held
-    said = [f"{lot.counted} of {lot.quantity} counted {iso(lot.counted_ms)}"] if lot.counted >= 0 else []
+    said = []
+    if lot.counted >= 0:
+        said.append(say("counted", counted=lot.counted, quantity=lot.quantity, at_ms=lot.counted_ms))
     if held is not None and held.heard_ms != -NEVER:
-        said.append(f"stock system or counter last heard of {iso(held.heard_ms)}")
+        said.append(say("last_counted", at_ms=held.heard_ms))
     elif held is not None:
-        said.append("neither stock system nor counter was heard")
-    return [(one,) for one in said or ["no count"]]
+        said.append(say("nobody_counts"))
+    return said or [say("not_counted")]
 
 
-def _shortfall(case: Case) -> Iterable[_Parts]:
+def _shortfall(case: Case) -> Iterable[Sentence]:
     """The cases that say what is missing, by their ids; where there are none, the receipt is for less than the lot."""
     lot, held = case.lot, case.held
     if lot.receipt is None or held is None:
         return []
-    missing = f"{held.missing} of {lot.quantity} missing "
     if held.cases:
-        return [(f"{missing}by case ", *_listed("cases", held.cases))]
-    return [(f"{missing}of what ", Ref("receipts", lot.receipt.id), " covers")]
+        cases = tuple(Ref("cases", one) for one in held.cases)
+        return [say("missing_by_case", missing=held.missing, quantity=lot.quantity, cases=cases)]
+    receipt = Ref("receipts", lot.receipt.id)
+    return [say("missing_of_receipt", missing=held.missing, quantity=lot.quantity, receipt=receipt)]
 
 
-def _listed(noun: str, ids: Iterable[str]) -> Iterator[Part]:
-    """Names with a space between them."""
-    for place, one in enumerate(ids):
-        yield from (*((" ",) if place else ()), Ref(noun, one))
-
-
-def _newest_evidence(case: Case) -> Iterable[_Parts]:
+def _newest_evidence(case: Case) -> Iterable[Sentence]:
     newest = stand.newest_evidence(case.lot, case.policy.evidence.by, case.known, case.as_of_ms)
     if newest is None:
-        wanted = "good fix" if case.policy.evidence.by == "fix" else "good fix and no good value"
-        return [(f"no {wanted} of ", Ref("assets", case.asset))]
-    return [(_reading(newest) if newest[1] else f"good fix of {iso(newest[0])}",)]
+        wanted = "no_fix" if case.policy.evidence.by == "fix" else "no_fix_and_value"
+        return [say(wanted, asset=Ref("assets", case.asset))]
+    return [_reading(newest) if newest[1] else say("fix", at_ms=newest[0])]
 
 
-def _reading(key: tuple[int, str, int, int]) -> str:
+def _reading(key: tuple[int, str, int, int]) -> Sentence:
     measured_at_ms, device, epoch, sequence = key
-    return f"{device} {epoch} {sequence} of {iso(measured_at_ms)}"
+    return say("reading", device=device, epoch=epoch, sequence=sequence, at_ms=measured_at_ms)
 
 
-def _place(case: Case) -> Iterator[_Parts]:
+def _place(case: Case) -> Iterator[Sentence]:
     book, policy, inside = case.book, case.policy, stand.fences_of(case.known)
     stands = [one for one in case.spells if one.ended_ms is None or one.ended_ms > case.as_of_ms]
     for fence in inside:
         if fence in book.fences and book.fences[fence].kind == "forbidden":
-            yield (f"in {fence}", *_behind(_ids(stands, "fence_entered", fence)))
+            events = _events(_ids(stands, "fence_entered", fence))
+            yield say("in_fence_by", fence=fence, events=events) if events else say("in_fence", fence=fence)
     if policy.fences and not set(policy.fences) & set(inside):
-        left = [one for fence in policy.fences for one in _ids(stands, "fence_left", fence)]
-        yield (f"in none of {', '.join(policy.fences)}", *_behind(left))
+        events = _events([one for fence in policy.fences for one in _ids(stands, "fence_left", fence)])
+        fences = tuple(policy.fences)
+        yield say("in_none_by", fences=fences, events=events) if events else say("in_none", fences=fences)
     if policy.countries and case.lot.country not in policy.countries:
-        yield (f"country {case.lot.country or 'not known'}",)
+        yield say("country", country=case.lot.country) if case.lot.country else say("country_unknown")
     if not policy.advance_bp[CLASSES.index(case.line.in_class)]:
-        yield (f"nothing is lent on {case.line.in_class}",)
+        yield say("nothing_lent", **{"class": case.line.in_class})
 
 
-def _behind(events: Sequence[str]) -> _Parts:
-    """The events that say what stands before them."""
-    return (" ", *_listed("events", events)) if events else ()
+def _events(ids: Iterable[str]) -> tuple[Ref, ...]:
+    return tuple(Ref("events", one) for one in ids)
 
 
 def _ids(spells: Iterable[Spell], kind: str, fence: str) -> list[str]:
     return [one.id for one in spells if one.id and one.cause.kind == kind and one.cause.fence == fence]
 
 
-def _condition(case: Case) -> Iterable[_Parts]:
+def _condition(case: Case) -> Iterable[Sentence]:
     return _doubts(case, _BREACHES)
 
 
-def _condition_loss(case: Case) -> Iterator[_Parts]:
+def _condition_loss(case: Case) -> Iterator[Sentence]:
     yield from _doubts(case, DOUBTS)
     if case.forgotten_ms <= case.as_of_ms:
-        yield (f"doubts since {iso(case.forgotten_ms)}, of which there were too many to keep",)
+        yield say("doubts_forgotten", at_ms=case.forgotten_ms)
     for asset, known in case.been_in if case.lot.kinetic else ():
         if known.newest:
-            yield (f"temperatures up to {_reading(known.newest)}",)
+            yield say("temperatures_up_to", reading=_reading(known.newest))
         elif known.begun_ms != NEVER:
-            yield (
-                "no temperature of ",
-                Ref("assets", asset),
-                f" since {iso(known.begun_ms)}, which counts at its worst",
-            )
+            yield say("temperatures_none", asset=Ref("assets", asset), at_ms=known.begun_ms)
 
 
-def _doubts(case: Case, kinds: frozenset[str]) -> Iterator[_Parts]:
+def _doubts(case: Case, kinds: frozenset[str]) -> Iterator[Sentence]:
     """The events that began what speaks against the lot's condition, and what began without one."""
     found = [one for one in case.doubts if one.cause.kind in kinds]
     ids = [one.id for one in found if one.id]
     if ids:
-        yield ("event", *_behind(ids))
+        yield say("by_events", events=_events(ids))
     for one in found:
         if not one.id:
             _, _, limit = one.cause.about.partition("|")
-            about = " ".join([one.cause.kind, *limit.split("|")]).rstrip()
-            yield (f"{about} since {iso(one.cause.at_ms)}, of which no event stands",)
+            about: dict[str, Given] = {"cause": one.cause.kind, "at_ms": one.cause.at_ms}
+            yield say("by_none", **about, limit=tuple(limit.split("|"))) if limit else say("by_none_of_all", **about)
 
 
-def _papers(case: Case) -> Iterator[_Parts]:
+def _papers(case: Case) -> Iterator[Sentence]:
     for kind in case.policy.papers:
         some = [one for one in case.lot.papers if one.kind == kind]
         last = max(some, key=lambda one: (one.until_ms, one.id), default=None)
         if last is None:
-            yield (f"{kind} is missing",)
+            yield say("paper_missing", paper=kind)
         elif last.until_ms <= case.as_of_ms:
-            yield (f"{kind} {last.id} ended {iso(last.until_ms)}",)
+            yield say("paper_over", paper=kind, id=last.id, at_ms=last.until_ms)
 
 
-def _age(case: Case) -> Iterator[_Parts]:
+def _age(case: Case) -> Iterator[Sentence]:
     if case.lot.received_ms != -NEVER:
-        yield (f"received {iso(case.lot.received_ms)}",)
+        yield say("received_at", at_ms=case.lot.received_ms)
     elif case.policy.age_max_days or case.policy.age_bands:
-        yield ("nobody knows when it was received",)
+        yield say("received_unknown")
     if case.lot.expires_ms != NEVER:
-        yield (f"expires {iso(case.lot.expires_ms)}",)
+        yield say("expires_at", at_ms=case.lot.expires_ms)
 
 
-def _sales(case: Case) -> Iterable[_Parts]:
-    return [(f"{Amount(case.lot.sold_milli_per_day, 3).text()} sold a day",)]
+def _sales(case: Case) -> Iterable[Sentence]:
+    return [say("sold", many=Amount(case.lot.sold_milli_per_day, 3).text())]
 
 
-def _turned(case: Case) -> Iterable[_Parts]:
-    return [(f"priced in {case.quote.currency}, lent in {case.currency}",)] if case.quote else []
+def _turned(case: Case) -> Iterable[Sentence]:
+    return [say("turned", currency=case.quote.currency, other=case.currency)] if case.quote else []
 
 
-def _swings(case: Case) -> Iterable[_Parts]:
-    of = Ref("prices", case.series) if case.series else case.lot.sku
-    return [("swings of ", of, ", by the policy")]
+def _swings(case: Case) -> Iterable[Sentence]:
+    return [say("swings", of=Ref("prices", case.series) if case.series else case.lot.sku)]
 
 
-def _of_the_lot(case: Case) -> Iterable[_Parts]:
-    return [(f"{case.lot.haircut_bp} basis points, by the book",)]
+def _of_the_lot(case: Case) -> Iterable[Sentence]:
+    return [say("of_the_lot", haircut_bp=case.lot.haircut_bp)]
 
 
-def _shared(dimension: str) -> Callable[[Case], Iterable[_Parts]]:
-    return lambda case: [(str(getattr(case.lot, dimension)),)]
+def _shared(dimension: str) -> Callable[[Case], Iterable[Sentence]]:
+    return lambda case: [say("shared_by", name=str(getattr(case.lot, dimension)))]
 
 
-_CAUSES: Mapping[str, Callable[[Case], Iterable[_Parts]]] = {
+_CAUSES: Mapping[str, Callable[[Case], Iterable[Sentence]]] = {
     "price_stale": _price_stale,
     "rate_stale": _rate_stale,
     "appraisal": _appraisal,

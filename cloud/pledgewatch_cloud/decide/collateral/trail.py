@@ -2,21 +2,24 @@
 comes from at which the rest is lent on. All of it is named so that it can be looked up.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from pledgewatch_cloud.decide.collateral import stand
-from pledgewatch_cloud.decide.collateral.grounds import Case, Part, Ref, grounds, rate_marks, rate_text
+from pledgewatch_cloud.decide.collateral.grounds import Case, grounds, rate_marks, rate_text
 from pledgewatch_cloud.decide.collateral.terms import CLASSES
 from pledgewatch_cloud.decide.market import day_text
+from pledgewatch_cloud.decide.sentences import Part, Ref, Sentence, as_told, parts_of
 from pledgewatch_cloud.decide.stretches import NEVER
 
 
 def trail_of(case: Case) -> dict[str, Any]:
     """The trail of a lot as a JSON object; moments and amounts that are not known are null."""
     line, lot = case.line, case.lot
-    told: dict[str, list[list[str | dict[str, str]]]] = {}
+    said: dict[str, list[Sentence]] = {}
     for one in grounds(case):
-        told.setdefault(one.step, []).append([_part(part) for part in one.parts])
+        said.setdefault(one.step, []).append(one.said)
+    unvalued = said.pop("unvalued", [])
     return {
         "currency": case.currency,
         "value": {
@@ -26,10 +29,11 @@ def trail_of(case: Case) -> dict[str, Any]:
             "rates": _rates(case),
             "cost": _cost(case),
             "appraisal": _appraisal(case),
-            "unvalued": told.pop("unvalued", []),
+            "unvalued": in_parts(unvalued),
+            "unvalued_told": [as_told(one) for one in unvalued],
         },
         "ineligible": [
-            {"step": step, "taken_minor": taken, "grounds": told.get(step, [])}
+            {"step": step, "taken_minor": taken, **in_words(said.get(step, []))}
             for step, taken in line.ineligible.items()
         ],
         "eligible_minor": line.eligible_minor,
@@ -41,6 +45,17 @@ def trail_of(case: Case) -> dict[str, Any]:
             "policy": case.policy.id,
         },
     }
+
+
+def in_words(some: Iterable[str]) -> dict[str, Any]:
+    """The grounds of an ineligible: in English, as words and names, and as what these were made of."""
+    every = list(some)
+    return {"grounds": in_parts(every), "told": [as_told(one) for one in every]}
+
+
+def in_parts(some: Iterable[str]) -> list[list[str | dict[str, str]]]:
+    """Sentences as words and names that can be looked up."""
+    return [[_part(part) for part in parts_of(one)] for one in some]
 
 
 def _part(one: Part) -> str | dict[str, str]:

@@ -30,6 +30,7 @@ from pledgewatch_cloud.decide.milestones.shown import NOT, SURE, Known, Proof, S
 from pledgewatch_cloud.decide.milestones.terms import Milestone
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import Amount
+from pledgewatch_cloud.decide.sentences import as_told, say
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import NEVER, first_ms, stretch_at
 
@@ -105,19 +106,19 @@ def _if_lost(known: Known, milestone: Milestone, memo: Memo, verdict: Verdict, l
     held = clauses.evaluate(asked_of(milestone), lambda fact: without if fact == lost else shown[fact].held)
     still = up_to_now(known, milestone, held)
     if first_ms(still.surely) is not None:
-        return "it would be met all the same"
+        return say("met_all_the_same")
     if memo.state in UNMET:
-        return "it would not be met"
+        return say("not_met")
     if memo.waived_by:
-        return f"nothing: it was waived by {memo.waived_by}"
+        return say("waived_already", user=memo.waived_by)
     move = MOVES.get((memo.state, News.UNKNOWN if still.maybe else News.REFUTED))
-    return _CONSEQUENCES[move.state] if move else f"nothing more: it is {memo.state} already"
+    return say(_CONSEQUENCES[move.state]) if move else say("nothing_more", milestone_state=str(memo.state))
 
 
 _CONSEQUENCES = {
-    MilestoneState.HELD: "the release would be held, for the core has not booked it yet",
-    MilestoneState.RETRACTED: "the release would be retracted, for the core has not booked it yet",
-    MilestoneState.IN_QUESTION: "the release would be in question, for the core has booked it",
+    MilestoneState.HELD: "would_hold",
+    MilestoneState.RETRACTED: "would_retract",
+    MilestoneState.IN_QUESTION: "would_question",
 }
 
 
@@ -228,7 +229,9 @@ def as_json(one: Explanation) -> dict[str, Any]:
                 "since_ms": fact.since_ms if fact.since_ms != NEVER else None,
                 "proofs": [proof_document(proof) for proof in fact.proofs],
                 "missing": fact.missing,
+                "missing_told": as_told(fact.missing),
                 "if_lost": fact.if_lost,
+                "if_lost_told": as_told(fact.if_lost),
             }
             for fact in one.facts
         ],

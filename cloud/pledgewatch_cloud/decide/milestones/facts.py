@@ -30,7 +30,7 @@ from pledgewatch_cloud.decide.milestones.shown import (
     only,
 )
 from pledgewatch_cloud.decide.milestones.terms import Milestone
-from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.sentences import Given, Ref, say
 from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, joined, shared
 
 
@@ -40,14 +40,14 @@ def show(known: Known, milestone: Milestone, memo: Memo, fact: Fact) -> Shown:
     asked = Asked(known, milestone, scope, memo, fact)
     if not asked.lots:
         # The book does not let that happen; if it did, nothing would be known, of what is denied as well.
-        return Shown(PERHAPS, (), "what it is about is not in the book any more")
+        return Shown(PERHAPS, (), say("not_in_book"))
     reader = _READERS.get(fact.kind)
     return reader(asked) if reader else noticed(asked)
 
 
 def _stock_received(asked: Asked, lot: Lot) -> Shown:
     if lot.received_ms == -NEVER:
-        return Shown(NOT, (), f"{lot.id} has no received_at")
+        return Shown(NOT, (), say("never_received", lot=lot.id))
     held = only(from_moment(lot.received_ms, asked.fact.max_age_s))
     return Shown(held, (Proof("book", f"lots {lot.id}.received_at", lot.received_ms),))
 
@@ -55,11 +55,16 @@ def _stock_received(asked: Asked, lot: Lot) -> Shown:
 def _stock_counted(asked: Asked, lot: Lot) -> Shown:
     by_receipt = held_by_receipt(lot, asked.known.held)
     if lot.counted < lot.quantity and (lot.counted >= 0 or by_receipt is None):
-        said = f"{max(lot.counted, 0)} of {lot.quantity} are counted" if lot.counted >= 0 else "no count is known"
-        return Shown(NOT, (), f"{lot.id}: {said}")
+        if lot.counted < 0:
+            return Shown(NOT, (), say("count_unknown", lot=lot.id))
+        return Shown(NOT, (), say("counted_few", lot=lot.id, counted=lot.counted, quantity=lot.quantity))
     if by_receipt is not None:
-        cases = f", by case {' '.join(by_receipt.cases)}" if by_receipt.cases else ""
-        missing = f"{lot.id}: {by_receipt.missing} of {lot.quantity} are missing{cases}" if by_receipt.missing else ""
+        about: dict[str, Given] = {"lot": lot.id, "missing": by_receipt.missing, "quantity": lot.quantity}
+        missing = ""
+        if by_receipt.missing and by_receipt.cases:
+            missing = say("are_missing_by_case", **about, cases=tuple(Ref("cases", one) for one in by_receipt.cases))
+        elif by_receipt.missing:
+            missing = say("are_missing", **about)
         return _by_receipt(asked, f"stock_counted {lot.id}", lot, NEVER, missing)
     held = only(from_moment(lot.counted_ms, asked.fact.max_age_s))
     return Shown(held, (Proof("book", f"lots {lot.id}.counted", lot.counted_ms),))
@@ -68,17 +73,20 @@ def _stock_counted(asked: Asked, lot: Lot) -> Shown:
 def _receipt_valid(asked: Asked, lot: Lot) -> Shown:
     by_receipt = held_by_receipt(lot, asked.known.held)
     if by_receipt is not None and lot.receipt is not None:
-        missing = "" if by_receipt.state == "valid" else f"{lot.receipt.id} of {lot.id} is {by_receipt.state}"
+        missing = ""
+        if by_receipt.state != "valid":
+            receipt = Ref("receipts", lot.receipt.id)
+            missing = say("receipt_of_lot_is", receipt=receipt, lot=lot.id, state=by_receipt.state)
         return _by_receipt(asked, f"receipt_valid {lot.id}", lot, by_receipt.until_ms, missing)
     if lot.receipt is None or lot.receipt.state != "valid":
-        return Shown(NOT, (), f"{lot.id} has no receipt that is valid")
+        return Shown(NOT, (), say("no_valid_receipt", lot=lot.id))
     proof = Proof("book", f"lots {lot.id}.receipt {lot.receipt.id}")
     return _as_seen(asked, f"receipt_valid {lot.id}", lot.receipt.until_ms, proof)
 
 
 def _pledged(asked: Asked, lot: Lot) -> Shown:
     if lot.facility != asked.milestone.facility:
-        return Shown(NOT, (), f"{lot.id} is pledged to {lot.facility}")
+        return Shown(NOT, (), say("pledged_to", lot=lot.id, facility=lot.facility))
     return _as_seen(asked, f"pledged {lot.id}", NEVER, Proof("book", f"lots {lot.id}.facility"))
 
 
@@ -114,10 +122,10 @@ def _ltv_below(asked: Asked) -> Shown:
         seen, maybe, missing = _seen_still(asked, key, since_ms), ALWAYS, ""
     else:
         seen, maybe = _seen_before(asked, key), ALWAYS
-        missing = f"the loan to value of {asked.milestone.facility} is not known"
+        missing = say("ltv_unknown", facility=asked.milestone.facility)
         if base is not None and is_known:
             maybe = ((-NEVER, now_ms),)
-            missing = f"the loan to value is {base.ltv_bp} bp, not below {asked.fact.ltv_bp}"
+            missing = say("ltv_not_below", ltv_bp=base.ltv_bp, below_bp=asked.fact.ltv_bp)
     proofs = tuple(Proof("value", f"{key} of {asked.milestone.facility}", one.since_ms) for one in seen)
     held = held_on([(one.since_ms, one.until_ms) for one in seen], maybe)
     return Shown(held, proofs, missing, tuple(seen))
@@ -128,12 +136,13 @@ def _milestone_released(asked: Asked) -> Shown:
     name = asked.fact.milestone
     memo, key = asked.known.memos.get(name, Memo("")), f"milestone_released {name}"
     if memo.released_ms == NEVER:
-        return Shown(NOT, (), f"milestone {name} is {memo.state}, not released")
+        return Shown(NOT, (), say("milestone_not_released", milestone=name, milestone_state=str(memo.state)))
     since = from_moment(memo.released_ms, asked.fact.max_age_s)
     if memo.state is MilestoneState.RELEASED:
         seen, missing = _seen_still(asked, key, memo.released_ms), ""
     else:
-        seen, missing = _seen_before(asked, key), f"milestone {name} is {memo.state}"
+        seen = _seen_before(asked, key)
+        missing = say("milestone_is", milestone=name, milestone_state=str(memo.state))
     surely = shared(since, joined((one.since_ms, one.until_ms) for one in seen))
     proofs = (Proof("milestone", name, memo.released_ms),) if surely else ()
     return Shown(held_on(surely, since), proofs, missing, tuple(seen))
@@ -154,7 +163,7 @@ def _seen_before(asked: Asked, key: str) -> list[Sight]:
 
 def _date_reached(asked: Asked) -> Shown:
     at_ms = asked.fact.at_ms
-    missing = "" if asked.known.now_ms >= at_ms else f"{iso(at_ms)} has not come yet"
+    missing = "" if asked.known.now_ms >= at_ms else say("not_come", at_ms=at_ms)
     return Shown(only(from_moment(at_ms, 0)), (), missing)
 
 

@@ -30,8 +30,8 @@ from pledgewatch_cloud.decide.milestones.lifecycle import (
 )
 from pledgewatch_cloud.decide.milestones.shown import Known, Proof, Shown, as_asked
 from pledgewatch_cloud.decide.milestones.terms import Milestone
-from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.decide.stretches import NEVER, Stretch, Stretches, first_ms, shared, stretch_at
+from pledgewatch_cloud.decide.sentences import Sentence, say
+from pledgewatch_cloud.decide.stretches import NEVER, Stretches, first_ms, shared, stretch_at
 
 ValueOf = Callable[[str, tuple[str, ...]], int | None]
 """What some lots of a facility are worth in its currency's minor units; None where that is not known."""
@@ -359,21 +359,25 @@ def why_not(fact: Fact, shown: Shown, at_ms: int) -> str:
     if fact.is_denied:
         held = stretch_at(shown.held.surely, at_ms)
         if not held:
-            return shown.missing or "it is not known not to be so"
-        shown_by = ", ".join(f"{one.kind} {one.id}" for one in shown.proofs)
+            return shown.missing or say("not_known_not")
         told_ms = min((one.at_ms for one in shown.proofs), default=-NEVER)
-        return f"it is so{_since((max(held[0], told_ms), held[1]))}" + (f", by {shown_by}" if shown_by else "")
+        return _by(max(held[0], told_ms), tuple(f"{one.kind} {one.id}" for one in shown.proofs))
     if shown.missing:
         return shown.missing
     before = [one for one in shown.held.surely if one[1] <= at_ms]
     if before:
-        return f"it was so{_since(before[-1])} until {iso(before[-1][1])}"
+        since_ms, until_ms = before[-1]
+        if since_ms == -NEVER:
+            return say("was_so", until_ms=until_ms)
+        return say("was_so_since", at_ms=since_ms, until_ms=until_ms)
     coming = [one for one in shown.held.surely if one[0] > at_ms]
-    return f"it is so{_since(coming[0])} only" if coming else "it is not known"
+    return say("is_so_since_only", at_ms=coming[0][0]) if coming else say("is_not_known")
 
 
-def _since(held: Stretch) -> str:
-    return "" if held[0] == -NEVER else f" since {iso(held[0])}"
+def _by(since_ms: int, proofs: tuple[str, ...]) -> Sentence:
+    if since_ms == -NEVER:
+        return say("is_so_by", proofs=proofs) if proofs else say("is_so")
+    return say("is_so_since_by", at_ms=since_ms, proofs=proofs) if proofs else say("is_so_since", at_ms=since_ms)
 
 
 def fact_document(fact: Fact) -> dict[str, Any]:

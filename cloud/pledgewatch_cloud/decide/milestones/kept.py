@@ -14,7 +14,7 @@ from pledgewatch_cloud.decide.condition import Limit
 from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.milestones.clauses import Held
 from pledgewatch_cloud.decide.milestones.shown import GRADE, NOT, Asked, Proof, Shown
-from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.sentences import Given, say
 from pledgewatch_cloud.decide.stretches import (
     ALWAYS,
     NEVER,
@@ -53,13 +53,13 @@ def no_open_breach(asked: Asked, lot: Lot) -> Shown:
 def mkt_below(asked: Asked, lot: Lot) -> Shown:
     """The mean kinetic temperature is known, and known to be below its limit."""
     if lot.kinetic is None:
-        return Shown(NOT, (), f"{lot.id} has no limit of its mean kinetic temperature")
+        return Shown(NOT, (), say("no_mkt_limit", lot=lot.id))
     some = [one for one in _doubts(asked, lot) if one.cause.kind.startswith("mkt_")]
     doubts = [(one.cause.at_ms, _end_ms(one)) for one in some]
     refuted = [(one.cause.at_ms, _end_ms(one)) for one in some if _refutes(one)]
     surely = without(_mkt_known(asked, lot), joined((*doubts, *_forgotten(asked, lot))))
     held = Held(surely, complement(joined(refuted)))
-    missing = "" if surely else f"{lot.id}: the mean kinetic temperature is not known to be below its limit"
+    missing = "" if surely else say("mkt_not_below", lot=lot.id)
     return _fresh(asked, lot, Shown(held, _proofs(asked, lot), missing))
 
 
@@ -69,8 +69,8 @@ def _of_condition(asked: Asked, lot: Lot, doubts: Sequence[Stretch], refuted: Se
     missing = ""
     if not stretch_at(surely, asked.as_of_ms):
         against = [one for one in _doubts(asked, lot) if one.cause.at_ms <= asked.as_of_ms]
-        why = ", ".join(f"{one.cause.kind} since {iso(one.cause.at_ms)}" for one in against)
-        missing = f"{lot.id}: {why or 'not known by each of its limits'}"
+        why = tuple(say("cause_since", cause=one.cause.kind, at_ms=one.cause.at_ms) for one in against)
+        missing = say("against", lot=lot.id, why=why) if why else say("limits_unknown", lot=lot.id)
     return Shown(held, _proofs(asked, lot), missing)
 
 
@@ -153,11 +153,12 @@ def _fresh(asked: Asked, lot: Lot, shown: Shown) -> Shown:
     held = Held(shared(shown.held.surely, ((-NEVER, until_ms),)), shown.held.maybe)
     missing = shown.missing
     if not missing and until_ms <= asked.as_of_ms:
-        missing = f"{lot.id}: no {asked.fact.grade or GRADE} reading stands for it"
+        missing = say("no_reading", lot=lot.id, grade=asked.fact.grade or GRADE)
         if newest_ms is not None:
-            grade = f" {asked.fact.grade}" if asked.fact.grade else ""
-            missing = f"{lot.id}: its newest{grade} reading is of {iso(newest_ms)}"
-            missing += f", and older than {asked.fact.max_age_s} s"
+            about: dict[str, Given] = {"lot": lot.id, "at_ms": newest_ms, "age_s": asked.fact.max_age_s}
+            missing = say("reading_old", **about)
+            if asked.fact.grade:
+                missing = say("reading_old_of_grade", **about, grade=asked.fact.grade)
     return shown._replace(held=held, missing=missing, grows_ms=-NEVER)
 
 

@@ -23,7 +23,7 @@ from pledgewatch_cloud.decide.items.lots import Lot
 from pledgewatch_cloud.decide.milestones import holds
 from pledgewatch_cloud.decide.milestones.shown import GRADE, Asked, Proof, Shown, for_all, for_any, held_on
 from pledgewatch_cloud.decide.milestones.terms import containers_of, references_of_lots
-from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_cloud.decide.sentences import Ref, say
 from pledgewatch_cloud.decide.stretches import NEVER, Stretch, stretch_at
 from pledgewatch_cloud.decide.trade.notice import Notice
 from pledgewatch_cloud.decide.trade.vocabulary import NOTICE_KINDS
@@ -67,8 +67,9 @@ def noticed(asked: Asked) -> Shown:
     if stretch_at(shown.held.surely, asked.as_of_ms):
         return shown._replace(missing="")
     why = [*_uncounted(asked, given), *(part.missing for part in each if part.missing)]
-    text = f"no notice counts that says {asked.fact.kind}"
-    return shown._replace(missing=": ".join((text, "; ".join(dict.fromkeys(why)))) if why else text)
+    kind = asked.fact.kind
+    missing = say("no_notice_for", kind=kind, why=tuple(dict.fromkeys(why))) if why else say("no_notice", kind=kind)
+    return shown._replace(missing=missing)
 
 
 def _given(asked: Asked, kind: str) -> _Given:
@@ -149,7 +150,7 @@ def _noticed_of(asked: Asked, part: _Part, given: _Given) -> Shown:
                 continue
             surely += counted
             proofs.append(Proof("notice", one.key, at_ms, asked.known.book.senders[one.sender].grade))
-    missing = f"nothing of {' or '.join(part.references)}" if part.references and not maybe else ""
+    missing = say("nothing_of", references=tuple(part.references)) if part.references and not maybe else ""
     return Shown(held_on(surely, maybe), tuple(proofs), missing)
 
 
@@ -187,16 +188,16 @@ def _is_of_elsewhere(asked: Asked, one: Notice) -> str:
     sender, facility = asked.known.book.senders.get(one.sender), asked.milestone.facility
     if sender is None or not sender.facilities or facility in sender.facilities:
         return ""
-    return f"is of {one.sender}, whose word does not count for {facility}"
+    return say("no_word_here", sender=one.sender, facility=facility)
 
 
 def _is_of_others(asked: Asked, one: Notice) -> str:
     """Why a notice is not the one that is asked for; empty where it is."""
     fact = asked.fact
     if fact.sender not in ("", one.sender):
-        return f"is of {one.sender}, and {fact.sender} is asked for"
+        return say("of_other_sender", sender=one.sender, asked=fact.sender)
     if _is_at_another_place(asked, one):
-        return f"is at {one.place}, and {fact.place} is asked for"
+        return say("at_other_place", place=one.place, asked=fact.place)
     return ""
 
 
@@ -208,11 +209,11 @@ def _disbelief(asked: Asked, one: Notice) -> str:
     """Why a sender's word is not enough to be sure; empty where it is."""
     sender = asked.known.book.senders.get(one.sender)
     if sender is None:
-        return f"is of {one.sender}, who is not among the book's senders"
+        return say("sender_unknown", sender=one.sender)
     if not asked.is_good_enough(sender.grade):
-        return f"is of grade {sender.grade}, and {asked.fact.grade or GRADE} is asked for"
+        return say("sender_grade", grade=sender.grade, asked_grade=asked.fact.grade or GRADE)
     if asked.fact.place and not one.place:
-        return f"names no place, and {asked.fact.place} is asked for"
+        return say("names_no_place", asked=asked.fact.place)
     return ""
 
 
@@ -228,9 +229,9 @@ def _uncounted(asked: Asked, given: _Given) -> list[str]:
         for one in asked.known.notices.about(reference):
             if one.kind == given.kind and one.key not in found:
                 found[one.key] = _why_not(asked, given, one)
-    told = [f"{key} {why}" for key, why in found.items() if why]
+    told = [say("notice_so", notice=Ref("notices", key), why=why) for key, why in found.items() if why]
     more = len(told) - _TOLD_MAX
-    return [*told[:_TOLD_MAX], *([f"and {more} more"] if more > 0 else [])]
+    return [*told[:_TOLD_MAX], *([say("and_more", many=more)] if more > 0 else [])]
 
 
 def _why_not(asked: Asked, given: _Given, one: Notice) -> str:
@@ -238,9 +239,9 @@ def _why_not(asked: Asked, given: _Given, one: Notice) -> str:
     notices, at_ms = asked.known.notices, asked.as_of_ms
     fate = notices.fate(one.key)
     if fate != "standing":
-        return f"was {fate} by {notices.against(one.key)[-1].key}"
+        return say("was_undone", fate=str(fate), notice=Ref("notices", notices.against(one.key)[-1].key))
     if one.classifier != "actual":
-        return f"is {one.classifier} only"
+        return say("is_only", classifier=str(one.classifier))
     elsewhere = _is_of_elsewhere(asked, one)
     return elsewhere or _is_of_others(asked, one) or _disbelief(asked, one) or _not_then(asked, given, one, at_ms)
 
@@ -254,11 +255,11 @@ def _not_then(asked: Asked, given: _Given, one: Notice, at_ms: int) -> str:
         if given.kind == "hold_placed" and end.sender != one.sender:
             continue
         if any(_speaks_of(end, part, given) and _speaks_of(one, part, given) for part in given.parts):
-            return f"was ended by {end.key}, {end.kind} at {iso(end.happened_ms)}"
+            return say("was_ended", notice=Ref("notices", end.key), kind=str(end.kind), at_ms=end.happened_ms)
     if one.happened_ms > at_ms:
-        return f"is of {iso(one.happened_ms)} only"
+        return say("of_moment_only", at_ms=one.happened_ms)
     if one.until_ms <= at_ms:
-        return f"ended at {iso(one.until_ms)}"
+        return say("ended_at", at_ms=one.until_ms)
     if _until_ms(asked, one) <= at_ms:
-        return f"is of {iso(one.happened_ms)}, and older than {asked.fact.max_age_s} s then"
+        return say("of_moment_old", at_ms=one.happened_ms, age_s=asked.fact.max_age_s)
     return ""

@@ -12,6 +12,7 @@ from pledgewatch_cloud.decide.causes import Arrival, AssetFacts, Spell
 from pledgewatch_cloud.decide.items.lots import Stay
 from pledgewatch_cloud.decide.milestones.shown import GRADE, Asked, Proof, Shown, from_moment, held_on
 from pledgewatch_cloud.decide.presence import Presence
+from pledgewatch_cloud.decide.sentences import Given, say
 from pledgewatch_cloud.decide.stretches import NEVER, NONE, Stretch, Stretches, joined, shared, stretch_at
 
 
@@ -43,8 +44,8 @@ def gated_in(asked: Asked, stay: Stay) -> Shown:
         elif is_shown is None:
             due_ms = min(due_ms, done_ms)
             maybe.append((done_ms, NEVER))
-    dwell = f" and stayed {fact.dwell_s} s" if fact.dwell_s else ""
-    missing = f"{stay.asset} has not been seen by a {fact.grade or GRADE} fix to have entered {fact.fence}{dwell}"
+    about: dict[str, Given] = {"asset": stay.asset, "grade": fact.grade or GRADE, "fence": fact.fence}
+    missing = say("not_stayed", **about, dwell_s=fact.dwell_s) if fact.dwell_s else say("not_entered", **about)
     return Shown(
         held_on(surely, maybe), tuple(proofs), "" if surely else missing, grows_ms=due_ms, denial_grows_ms=-NEVER
     )
@@ -84,7 +85,7 @@ def gated_out(asked: Asked, stay: Stay) -> Shown:
     left = [one for one in _spells(facts, "fence_left", fact.fence) if stretch_at(there, one.cause.at_ms)]
     surely = [stretch for one in left for stretch in from_moment(one.cause.at_ms, fact.max_age_s)]
     proofs = tuple(Proof("event", one.id, one.cause.at_ms) for one in left)
-    missing = "" if left else f"{stay.asset} has not been seen to have left {fact.fence}"
+    missing = "" if left else say("not_left", asset=stay.asset, fence=fact.fence)
     return Shown(held_on(surely, _from_then_on(asked, presence, there)), proofs, missing, denial_grows_ms=-NEVER)
 
 
@@ -118,7 +119,7 @@ def inside(asked: Asked, stay: Stay) -> Shown:
         if at_ms == newest_ms and stretch_at(there, newest_ms):
             proofs.append(Proof("reading", f"{device}/{epoch}/{sequence}", newest_ms))
     held = held_on(shared(joined(surely), there), shared(joined(maybe), there))
-    missing = "" if held.surely else f"{stay.asset} was not seen inside {fact.fence}"
+    missing = "" if held.surely else say("not_inside", asset=stay.asset, fence=fact.fence)
     # A first sight of a fence leads to no event.
     is_unseen = presence is None or presence.good_ms == -NEVER or fact.fence in presence.unknown
     may_be_seen = is_unseen or bool(fence and fence.is_scoped)

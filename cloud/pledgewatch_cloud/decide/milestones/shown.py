@@ -12,6 +12,7 @@ from pledgewatch_cloud.decide.items.lots import Lot, Stay
 from pledgewatch_cloud.decide.milestones.clauses import Fact, Held
 from pledgewatch_cloud.decide.milestones.lifecycle import UNMET, Memo, Sight
 from pledgewatch_cloud.decide.milestones.terms import Milestone, Scope
+from pledgewatch_cloud.decide.sentences import together
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.stretches import ALWAYS, NEVER, NONE, Stretch, Stretches, complement, joined, shared
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
@@ -34,7 +35,7 @@ class Proof(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """When a fact held, what shows that, and what is missing where it does not hold, in plain words.
+    """When a fact held, what shows that, and what is missing where it does not hold, in a sentence.
 
     `sights` are what was seen of it that has no history elsewhere. From `grows_ms` on readings that lead to no event
     may show it for longer, from `denial_grows_ms` on that it does not hold; NEVER: they may not.
@@ -123,7 +124,7 @@ def for_any(shown: Sequence[Shown]) -> Shown:
 
 
 def _together(held: Held, shown: Sequence[Shown]) -> Shown:
-    missing = "; ".join(dict.fromkeys(one.missing for one in shown if one.missing))
+    missing = together([one.missing for one in shown])
     proofs = dict.fromkeys(proof for one in shown for proof in one.proofs)
     sights = tuple(sight for one in shown for sight in one.sights)
     grows_ms = min((one.grows_ms for one in shown), default=NEVER)
