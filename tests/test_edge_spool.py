@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from pledgewatch_edge.identity import StateError, load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Appended, Limits, Spool, SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool import Appended, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import EVIDENCE_KEPT, open_spool, status
 from pledgewatch_edge.spool_log import content_of, payload_of, readings_frame, runs_in, segment_name
 from pledgewatch_wire import chain
@@ -414,7 +415,7 @@ def copy_of(folder: Path, other: Path) -> None:
 
 def true_word(spool: Spool, contiguous: int) -> Committed:
     """What a cloud says that has the spool's readings up to a number."""
-    return Committed(spool.epoch, contiguous, (), spool._mark_at(contiguous, of_chain=True))
+    return Committed(spool.epoch, contiguous, (), spool._contents.mark_at(spool._segments, contiguous, of_chain=True))
 
 
 def test_a_range_that_begins_before_the_first_reading_lets_nothing_go(tmp_path: Path) -> None:

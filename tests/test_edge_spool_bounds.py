@@ -13,7 +13,8 @@ from edge_support import DEVICE, TIME_MS, new_spool, sample
 
 from pledgewatch_edge.identity import load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import SECOND_TURN, Limits, Spool, SpoolError
+from pledgewatch_edge.spool import SECOND_TURN, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.spool_log import SEGMENT_READINGS
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Committed, Thinned

@@ -23,7 +23,8 @@ from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sam
 from fault_proxy import FaultProxy
 
 from pledgewatch_edge.sending import one_clock
-from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
+from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolCorruptError
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.codec import Committed, encode_committed
 from pledgewatch_wire.marks import Marks

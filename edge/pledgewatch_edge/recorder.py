@@ -22,7 +22,8 @@ from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor
-from pledgewatch_edge.spool import Appended, Spool, SpoolError
+from pledgewatch_edge.spool import Appended, Spool
+from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.undated import Marked, Undated
 from pledgewatch_wire.reading import Cell, Channel, Clock
 

@@ -27,7 +27,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import StateError, Tally, Totals, flush_folder, raise_epoch, read_epoch, read_totals
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Segment, Spool, SpoolCorruptError, SpoolError, begin_segment
+from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
     Content,
     Head,
@@ -42,6 +43,7 @@ from pledgewatch_edge.spool_log import (
     segments_in,
     thinned_in,
 )
+from pledgewatch_edge.spool_segment import Segment, begin_segment
 from pledgewatch_edge.undated import waiting_in
 from pledgewatch_wire import chain
 
@@ -156,7 +158,7 @@ def whose_spool(folder: Path) -> tuple[str, int]:
     paths = [path for _, _, path in segments_in(folder / SPOOL_FOLDER)]
     if not paths:
         return "", 0
-    with _disk_errors():
+    with disk_errors():
         segment, _ = _segment_or_bare(paths[-1])
     return segment.head.device, segment.head.epoch
 
@@ -181,7 +183,7 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
 
 def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
     """The log that is there, if one is; its torn end is cut off. Raises SpoolCorruptError where it is broken."""
-    with _disk_errors():
+    with disk_errors():
         paths = _tidied(folder)
         if not paths:
             return None
@@ -203,7 +205,7 @@ def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
     if totals.epoch == last.head.epoch and totals.head_sequence > last.last:
         raise SpoolCorruptError(f"it ends at {last.last}, but {totals.head_sequence} was given before")
     if torn:  # only now: what is broken is evidence, and is not written to
-        with _disk_errors():
+        with disk_errors():
             os.truncate(last.path, last.end)
         log.warning("spool end torn cut_bytes=%d of=%s", torn, last.path.name)
     contiguous = max(contiguous, segments[0].head.first - 1)
@@ -344,7 +346,7 @@ def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:
 
 def _move_aside(folder: Path) -> Path:
     """Rename the broken log, whole and at once. Raises SpoolError."""
-    with _disk_errors():
+    with disk_errors():
         evidence = sorted(folder.glob(f"{_BROKEN}*[0-9]"), key=_number)
         aside = folder / f"{_BROKEN}{_number(evidence[-1]) + 1 if evidence else 1}"
         (folder / SPOOL_FOLDER).replace(aside)
@@ -356,12 +358,3 @@ def _move_aside(folder: Path) -> Path:
 
 def _number(evidence: Path) -> int:
     return int(evidence.name.rpartition("-")[2])
-
-
-@contextlib.contextmanager
-def _disk_errors() -> Iterator[None]:
-    """The operating system's errors as ours."""
-    try:
-        yield
-    except OSError as error:
-        raise SpoolError(f"{error.filename}: {error.strerror}") from error
