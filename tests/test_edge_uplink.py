@@ -367,6 +367,7 @@ async def test_status_tells_online_offline_and_the_last_will(mosquitto: BrokerPr
     async with cloud(mosquitto.port) as listener:
         with new_spool(tmp_path) as spool:
             spool.append(samples(4))
+            spool.refuse(3)
             uplink = Uplink(station(tmp_path, mosquitto.port), spool)
             async with running(uplink):
                 await until(lambda: len(listener.statuses) == 1, "online")
@@ -374,6 +375,7 @@ async def test_status_tells_online_offline_and_the_last_will(mosquitto: BrokerPr
             online, offline = listener.statuses
             assert (online.online, online.epoch, online.head_sequence, online.spooled_readings) == (True, 1, 4, 4)
             assert (offline.online, offline.epoch, offline.head_sequence) == (False, 1, 4)
+            assert (online.refused_readings, offline.refused_readings) == (3, 3)
             task = asyncio.create_task(Uplink(station(tmp_path, mosquitto.port), spool).run())
             await until(lambda: len(listener.statuses) == 3, "online again")
             task.cancel()

@@ -197,6 +197,10 @@ class Recorder:
             elif self._spool.checkpoint_is_due():
                 await asyncio.to_thread(self._spool.checkpoint)
                 self._disk.back()
+            if self._spool.refusal_is_untold() and await asyncio.to_thread(self._spool.tell_refused):
+                log.warning("samples refused ever=%d", self._spool.refused_total)
+                self._disk.back()
+                self._on_append()
         except SpoolError as error:
             self._disk.lost(str(error))
 

@@ -20,7 +20,8 @@ that one wrong moment ages nothing, and by clocks that were set alone.
 
 What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
 segment, so the cloud knows what will not come. Where nothing is left to be thinned, the newest reading that is not
-urgent is refused and counted; it gets no number, so it leaves no gap.
+urgent is refused and counted; it gets no number, so it leaves no gap. The count is a reading too (spool_refusals.py),
+for which there is room however full the spool is.
 All methods may be called from any thread; they take turns.
 """
 
@@ -56,12 +57,13 @@ from pledgewatch_edge.spool_log import (
     thinned_in,
     write_durably,
 )
+from pledgewatch_edge.spool_refusals import Refusals
 from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
 from pledgewatch_edge.spool_thinning import rest_of, rewrite
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint, Committed, Thinned
 from pledgewatch_wire.marks import Marks
-from pledgewatch_wire.reading import Clock, Reading
+from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 
 SPOOL_FOLDER: Final = "spool"
 URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
@@ -130,6 +132,8 @@ class Spool:
         self._committed = Marks(contiguous)
         self._spooled = sum(one.waiting(self._committed) for one in segments)
         self._bytes = sum(one.end for one in segments)
+        self._refusals = _refusals_of(tally, segments[-1].head.epoch, monotonic)
+        self._newest: Sample | None = None
         self._newest_ms: deque[int] = deque(maxlen=_NEWEST)
         self._contents = Contents()
         with disk_errors(folder):
@@ -206,6 +210,7 @@ class Spool:
         """
         with self._lock:
             thinned = self._make_room()
+            self._newest = next((one for one in reversed(samples) if is_sound(one)), self._newest)
             limit = self._limits.bytes_max
             has_room = self._bytes < limit
             kept = [one for one in samples if (has_room or one.is_urgent) and is_sound(one)]
@@ -221,6 +226,26 @@ class Spool:
         with self._lock:
             if count:
                 self._note(refused=count)
+
+    def refusal_is_untold(self) -> bool:
+        """Whether `tell_refused` has something to say."""
+        is_full = self._bytes >= self._limits.bytes_max
+        return self._newest is not None and self._refusals.is_due(is_full=is_full)
+
+    def tell_refused(self) -> bool:
+        """Store an urgent reading of how many samples were refused, if one is due; whether one was.
+
+        There is room for it however full the spool is; it is dated as the newest sample that was handed in.
+        """
+        with self._lock:
+            if self._newest is None or not self.refusal_is_untold():
+                return False
+            is_full, told = self._bytes >= self._limits.bytes_max, self._refusals.refused
+            cells = (Cell(Channel.REFUSED_READINGS, told),)
+            self._store([self._newest._replace(cells=cells, is_urgent=True)])
+            self._refusals.say(told, is_full=is_full)
+            self._note()
+            return True
 
     def read(self, after_sequence: int, limit: int, *, urgent: bool = False) -> list[Reading]:
         """The next readings above a sequence, ascending, at most `limit`; what is committed or dropped is not there.
@@ -471,11 +496,21 @@ class Spool:
         not make the caller think otherwise; the next one carries the same totals."""
         totals = self._tally.totals
         totals = totals._replace(
-            head_sequence=self.head_sequence, refused=totals.refused + refused, thinned=totals.thinned + thinned
+            head_sequence=self.head_sequence,
+            refused=totals.refused + refused,
+            thinned=totals.thinned + thinned,
+            refused_told=self._refusals.told,
         )
+        self._refusals.refused = totals.refused
         self._tally.totals = totals
         with contextlib.suppress(OSError):
             self._tally.write(totals)
+
+
+def _refusals_of(tally: Tally, epoch: int, monotonic: Callable[[], float]) -> Refusals:
+    """What was refused, and told. What an epoch before has told may have been lost with it, so it is told again."""
+    totals = tally.totals
+    return Refusals(totals.refused, totals.refused_told if totals.epoch == epoch else 0, monotonic)
 
 
 def _batched(samples: list[Sample], size: int) -> Iterator[list[Sample]]:

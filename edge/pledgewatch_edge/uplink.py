@@ -359,6 +359,7 @@ class Uplink:
                 __version__,
                 spool.dropped,
                 self._sending.held_back(),
+                spool.refused_total,
             )
         )
 

@@ -69,6 +69,7 @@ class Channel(IntEnum):
     CLOCK_OFFSET_MS = 45
     THINNED_READINGS = 46
     CLOCK_UNCERTAINTY_MS = 47
+    REFUSED_READINGS = 48
 
 
 # What makes a fix weak whatever the receiver thinks of it: a place needs three satellites, and a dilution of precision

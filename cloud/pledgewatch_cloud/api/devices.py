@@ -34,7 +34,8 @@ async def list_devices(
 
     `said` is its last status, null where none was heard since the start: `measured` beyond an epoch's `contiguous` is
     what is still to come, or lost: `completeness` says which, in counts over all epochs and in words; `expected` is all
-    that was measured and not thinned. `lost` is null where it is not known, and `unsure` says why then: `not_said`
+    that was measured and not thinned. What the device could not keep is lost: `refused` says how much of `lost` that
+    is, at the least. `lost` is null where it is not known, and `unsure` says why then: `not_said`
     (nothing was heard of the device since the start; `spooled` is null too) or `ended_epoch` (of an epoch that has
     ended the device has said nothing since the start); `lost_at_least` is what is lost whatever that was.
     `heard_ms` is when its newest reading was measured, `sources` how the device
@@ -112,6 +113,7 @@ def _completeness(found: Completeness) -> dict[str, Any]:
         "thinned": found.thinned,
         "lost": found.lost,
         "lost_at_least": found.lost_at_least,
+        "refused": found.refused,
         "unsure": found.unsure,
         "spooled": found.spooled,
         "words": found.words,
@@ -127,5 +129,6 @@ def _said(status: Status | None) -> dict[str, Any] | None:
         "measured": status.head_sequence,
         "spooled": status.spooled_readings,
         "held_back": status.held_back_readings,
+        "refused": status.refused_readings,
         "agent_version": status.agent_version,
     }
