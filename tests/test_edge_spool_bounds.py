@@ -145,15 +145,16 @@ def test_where_nothing_is_left_to_be_thinned_the_newest_is_refused_and_what_is_u
 
 
 def test_what_is_too_old_goes_whole_but_what_is_urgent(tmp_path: Path) -> None:
-    with new_spool(tmp_path, Limits(2**26, 60, 1e9, age_s=10 * 86_400)) as spool:
-        fill(spool, 12_000, urgent_every=1_000)
+    days = 30
+    with new_spool(tmp_path, Limits(2**26, 60, 1e9, age_s=days * 86_400)) as spool:
+        fill(spool, 17_000, urgent_every=1_000)
         left = [one.sequence for one in all_of(spool)]
-        first_young = 12_000 - 10 * 288
+        first_young = 17_000 - days * 288
         old = [one for one in left if one < first_young - SEGMENT_READINGS and one % 1_000]
         assert old == [one.last for one in declared(spool) if one.last in old], "of each segment its last"
         assert len(old) == (first_young - SEGMENT_READINGS) // SEGMENT_READINGS
-        assert set(range(1_000, 12_001, 1_000)) <= set(left)
-        assert set(range(first_young, 12_001)) <= set(left)
+        assert set(range(1_000, 17_001, 1_000)) <= set(left)
+        assert set(range(first_young, 17_001)) <= set(left)
         assert_declared_truly(spool, tmp_path)
 
 

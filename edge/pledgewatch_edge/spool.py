@@ -15,8 +15,8 @@ is let go, and the spool stops and begins a new epoch when it is opened again.
 The spool is bounded, in bytes and in time. At either bound the oldest segments are *thinned*, by a rule that anybody
 can check: of the readings that are not urgent the first of each `thin_to_s` is kept of each set of channels, and where
 that is not enough the first of each SECOND_TURN times as long; what is older than it may be goes whole. Urgent readings
-and the last of each segment always stay. How old a segment is, is held against the middle of the newest moments, so
-that one wrong moment ages nothing, and by clocks that were set alone.
+and the last of each segment always stay. A segment goes when its newest moment is too old, by clocks that were set
+alone (spool_age.py); it is closed in time, so that one of a device that measures seldom comes to that as well.
 
 What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
 segment, so the cloud knows what will not come. Where nothing is left to be thinned, the newest reading that is not
@@ -30,7 +30,6 @@ import os
 import threading
 import time
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -40,6 +39,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import Tally
 from pledgewatch_edge.sample import Sample, is_sound
+from pledgewatch_edge.spool_age import Ages
 from pledgewatch_edge.spool_contents import Contents
 from pledgewatch_edge.spool_errors import SpoolCorruptError, disk_errors
 from pledgewatch_edge.spool_log import (
@@ -63,13 +63,12 @@ from pledgewatch_edge.spool_thinning import rest_of, rewrite
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint, Committed, Thinned
 from pledgewatch_wire.marks import Marks
-from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
+from pledgewatch_wire.reading import Cell, Channel, Reading
 
 SPOOL_FOLDER: Final = "spool"
 URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
 SECOND_TURN: Final = 24
 _TURNS: Final = 2
-_NEWEST: Final = 33
 FRAME_READINGS: Final = MAX_CHECKPOINTS  # so that a frame can hold a checkpoint of each of its readings
 
 
@@ -118,8 +117,10 @@ class Spool:
         chain_hash: bytes,
         signed: int,
         contiguous: int,
+        ages: Ages,
     ) -> None:
-        """Go on with the last of some segments, of one epoch and whole. `chain_hash` and `signed` are at its end."""
+        """Go on with the last of some segments, of one epoch and whole. `chain_hash` and `signed` are at its end, and
+        `ages` has heard it."""
         self._folder = folder
         self._segments = segments
         self._key = key
@@ -134,7 +135,7 @@ class Spool:
         self._bytes = sum(one.end for one in segments)
         self._refusals = _refusals_of(tally, segments[-1].head.epoch, monotonic)
         self._newest: Sample | None = None
-        self._newest_ms: deque[int] = deque(maxlen=_NEWEST)
+        self._ages = ages
         self._contents = Contents()
         with disk_errors(folder):
             self._descriptor = os.open(segments[-1].path, os.O_RDWR | os.O_CLOEXEC)
@@ -383,7 +384,9 @@ class Spool:
     def _store(self, samples: Sequence[Sample]) -> None:
         """Number and write some samples. Raises SpoolError, and then nothing has changed."""
         active = self._segments[-1]
-        if active.last - active.head.first + 1 >= SEGMENT_READINGS or active.end >= SEGMENT_BYTES:
+        count = active.last - active.head.first + 1
+        is_full = count >= SEGMENT_READINGS or active.end >= SEGMENT_BYTES
+        if is_full or self._ages.is_to_be_closed(active.begun_ms, count, samples):
             active = self._next_segment()
         sequence, running, signed = self.head_sequence, self._chain_hash, self._signed
         data, checkpoints = b"", 0
@@ -411,8 +414,10 @@ class Spool:
         self._write(data)
         for last, is_urgent in spans:
             active.add(active.last + 1, last, is_urgent=is_urgent)
-        active.measured(stored)
-        self._newest_ms += [one.measured_at_ms for one in stored if one.clock != Clock.UNSET]
+        self._ages.hear(stored)
+        now_ms = self._ages.now_ms()
+        active.begin(stored, now_ms)
+        active.measured(stored, now_ms)
         self._chain_hash, self._signed = running, signed
         self._spooled += len(samples)
         if checkpoints:
@@ -445,10 +450,10 @@ class Spool:
         """Thin old segments until there is room for more; how many readings were dropped."""
         dropped = 0
         limits = self._limits
-        if limits.age_s and len(self._newest_ms) == _NEWEST:
-            oldest_ms = sorted(self._newest_ms)[_NEWEST // 2] - 1_000 * limits.age_s
+        too_old_ms = self._ages.too_old_ms()
+        if too_old_ms is not None:
             for one in self._segments[:-1]:
-                if one.newest_ms is not None and one.newest_ms < oldest_ms and one.turns <= _TURNS:
+                if one.newest_ms is not None and one.newest_ms < too_old_ms and one.turns <= _TURNS:
                     dropped += self._thin(one, _TURNS + 1, None)
         for turn, keep_every_s in ((1, limits.thin_to_s), (2, limits.thin_to_s * SECOND_TURN)):
             for one in self._segments[:-1]:

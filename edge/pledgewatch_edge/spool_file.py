@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pledgewatch_edge.identity import StateError, Tally, Totals, flush_folder, raise_epoch, read_epoch, read_totals
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
+from pledgewatch_edge.spool_age import Ages
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
     Content,
@@ -60,6 +61,7 @@ class _Found(NamedTuple):
     chain_hash: bytes
     signed: int
     contiguous: int
+    ages: Ages
 
 
 def open_spool(
@@ -80,13 +82,14 @@ def open_spool(
         raise SpoolError(f"{error.filename}: {error.strerror}") from error
     try:
         broken: Path | None = None
+        ages = Ages(limits.age_s, monotonic)
         try:
-            found = _existing(folder / SPOOL_FOLDER, device, tally.totals)
+            found = _existing(folder / SPOOL_FOLDER, device, tally.totals, ages)
         except SpoolCorruptError as error:
             found, broken = None, _move_aside(folder)
             log.error("spool broken reason=%r moved_to=%s", str(error), broken.name)
         rescued = sum(1 for _ in _whole(broken, device)) if broken else 0
-        found = found or _new(folder, device, tally.totals)
+        found = found or _new(folder, device, tally.totals, Ages(limits.age_s, monotonic))
         spool = Spool(
             folder / SPOOL_FOLDER,
             found.segments,
@@ -97,6 +100,7 @@ def open_spool(
             chain_hash=found.chain_hash,
             signed=found.signed,
             contiguous=found.contiguous,
+            ages=found.ages,
         )
         try:
             _bring_up_to_date(tally, spool, rescued)
@@ -181,7 +185,7 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
     return found, signed, min(contiguous, found[-1].last if found else 0)
 
 
-def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
+def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found | None:
     """The log that is there, if one is; its torn end is cut off. Raises SpoolCorruptError where it is broken."""
     with disk_errors():
         paths = _tidied(folder)
@@ -212,11 +216,14 @@ def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
     running = last.head.chain_hash
     try:
         for run in runs_in(content.frames):
-            for reading in payload_of(run).readings:
+            readings = payload_of(run).readings
+            last.begin(readings, None)
+            ages.hear(readings, from_disk=True)
+            for reading in readings:
                 running = chain.extend(running, chain.leaf(reading))
     except ValueError as error:
         raise SpoolCorruptError(str(error)) from None
-    return _Found(segments, running, _signed_in(last, content), min(contiguous, last.last))
+    return _Found(segments, running, _signed_in(last, content), min(contiguous, last.last), ages)
 
 
 def _tidied(folder: Path) -> list[Path]:
@@ -260,7 +267,7 @@ def _segment(path: Path) -> tuple[Segment, Content]:
     # Its last frame tells how old a segment is, without all others being read.
     for run in islice(reversed([*runs_in(content.frames)]), 1):
         with contextlib.suppress(ValueError):
-            segment.measured(payload_of(run).readings)
+            segment.measured(payload_of(run).readings, None)
     if thinned is not None:
         segment.turns, segment.dropped = 1, thinned.dropped
     return segment, content
@@ -313,7 +320,7 @@ def _segment_or_bare(path: Path) -> tuple[Segment, Content]:
         return Segment(path, Head("", epoch, 1, 0, b""), content.end, 0), content
 
 
-def _new(folder: Path, device: str, totals: Totals) -> _Found:
+def _new(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found:
     """A log that begins a new epoch."""
     try:
         epoch = raise_epoch(folder, totals.epoch)
@@ -325,7 +332,7 @@ def _new(folder: Path, device: str, totals: Totals) -> _Found:
     segment, descriptor = begin_segment(folder / SPOOL_FOLDER, Head(device, epoch, 1, 0, genesis), 0)
     os.close(descriptor)
     log.info("spool new epoch=%d", epoch)
-    return _Found([segment], genesis, 0, 0)
+    return _Found([segment], genesis, 0, 0, ages)
 
 
 def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:

@@ -23,7 +23,7 @@ class Segment:
     are urgent.
 
     `turns`: how often it was thinned; `newest_ms`: the newest moment in it by a clock that was set, None where no such
-    is known.
+    is known; `begun_ms`: when it was begun, None where that is not known.
     """
 
     path: Path
@@ -35,6 +35,7 @@ class Segment:
     turns: int = 0
     dropped: int = 0
     newest_ms: int | None = None
+    begun_ms: int | None = None
 
     def add(self, first: int, last: int, *, is_urgent: bool) -> None:
         """Note that readings stand in it."""
@@ -43,11 +44,17 @@ class Segment:
             spans.append((joined, last))
         self.last = max(self.last, last)
 
-    def measured(self, readings: Iterable[Reading]) -> None:
-        """Note when readings in it were measured."""
-        for one in readings:
-            if one.clock != Clock.UNSET:
-                self.newest_ms = max(self.newest_ms or 0, one.measured_at_ms)
+    def measured(self, readings: Iterable[Reading], now_ms: int | None) -> None:
+        """Note when readings in it were measured: now, or else by their own moments."""
+        told = [one.measured_at_ms for one in readings if one.clock != Clock.UNSET]
+        if told:
+            self.newest_ms = max(self.newest_ms or 0, max(told) if now_ms is None else now_ms)
+
+    def begin(self, readings: Iterable[Reading], now_ms: int | None) -> None:
+        """Note when it was begun, if that is not known yet: now, or else by the first moment of some readings."""
+        if self.begun_ms is None:
+            told = (one.measured_at_ms for one in readings if one.clock != Clock.UNSET)
+            self.begun_ms = next(told, None) if now_ms is None else now_ms
 
     def kept(self) -> int:
         """How many readings stand in it."""
