@@ -8,14 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from edge_support import DEVICE, new_spool, sample
+from edge_support import DEVICE, new_spool, sample, true_word
 
 from pledgewatch_edge import spool_contents
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError
 from pledgewatch_edge.spool_file import _whole
 from pledgewatch_edge.spool_log import SEGMENT_READINGS, Content, content_of
-from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.reading import Clock
 
 CLOCKS = (Clock.GPS, Clock.NTP)
@@ -60,7 +59,7 @@ def test_how_many_of_a_range_are_here_is_counted_without_reading_a_file(
             single(spool, 1)
         head = spool.head_sequence
         told = [one.last for one in spool.thinned(1, head)]
-        spool.forget(Committed(spool.epoch, 100, ((told[0] - 3, told[0] + 40),)))
+        spool.forget(true_word(spool, 100, ((told[0] - 3, told[0] + 40),)))
         places = sorted({0, 1, 99, 100, 101, told[0] - 1, told[0], told[0] + 41, *told, head - 5, head, head + 9})
         asked = [(first + 1, last) for first, last in [*pairwise(places), (0, head), (100, told[0]), (5, head + 1)]]
         counted = [sum(one.sequence <= last for one in spool.read(first - 1, 10**6)) for first, last in asked]

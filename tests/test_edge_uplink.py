@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sample, samples, station, until
+from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sample, samples, station, true_word, until
 from fault_proxy import FaultProxy
 
 from pledgewatch_edge.sending import one_clock
@@ -463,7 +463,7 @@ async def test_a_word_on_another_topic_is_nobodys(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(10))
         uplink = Uplink(station(tmp_path, 1), spool)
-        word = encode_committed(Committed(1, 10))
+        word = encode_committed(true_word(spool, 10))
 
         async def messages() -> AsyncIterator[SimpleNamespace]:
             for kind in ("up", "status"):

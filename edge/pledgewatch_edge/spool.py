@@ -323,18 +323,18 @@ class Spool:
     def forget(self, committed: Committed) -> Forgotten:
         """Let go of what the cloud has on its disk.
 
-        A word about another epoch is not believed and changes nothing. Ranges beyond the newest reading are somebody
-        else's and passed over: the rest of the word holds. Raises SpoolCorruptError where the cloud has other readings
+        A word about another epoch is not believed and changes nothing, and neither is one that says something new
+        without its mark: anybody could say it. Ranges beyond the newest reading are somebody else's and passed over:
+        the rest of the word holds. Raises SpoolCorruptError where the cloud has other readings
         under our numbers, or more of them: see the head of this file.
         """
         with self._lock:
             if committed.epoch != self.epoch:
                 return Forgotten(0, f"it is about epoch {committed.epoch}, this is {self.epoch}")
+            known, unmarked = self._with_word(committed)
+            if unmarked:
+                return Forgotten(0, unmarked)
             self._require_ours(committed)
-            known = self._committed
-            for first, last in ((1, committed.contiguous), *committed.ranges):
-                if 1 <= first <= last <= self.head_sequence:
-                    known = known.add(first, last)
             if known == self._committed:
                 return Forgotten(0)
             if known.contiguous > self._committed.contiguous:
@@ -360,6 +360,22 @@ class Spool:
                 one.path.unlink()
             self._segments.remove(one)
             self._bytes -= one.end
+
+    def _with_word(self, committed: Committed) -> tuple[Marks, str]:
+        """What is committed by a word, and what it says without a mark though it is new; empty where nothing."""
+        known, head = self._committed, self.head_sequence
+        if committed.contiguous > head and not committed.chain_mark:
+            return known, f"it says without a mark that everything up to {committed.contiguous} is committed"
+        ranges = ((1, committed.contiguous), *committed.ranges)
+        marks = (committed.chain_mark, *committed.range_marks, *(b"" for _ in ranges))
+        for (first, last), mark in zip(ranges, marks, strict=False):
+            if not 1 <= first <= last <= head:
+                continue
+            more = known.add(first, last)
+            if more != known and not mark:
+                return known, f"it says without a mark that {first} to {last} are committed"
+            known = more
+        return known, ""
 
     def _require_ours(self, committed: Committed) -> None:
         """Raise SpoolCorruptError, and have it raised at the next opening too, where a word is about another life."""
