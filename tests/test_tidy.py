@@ -81,10 +81,15 @@ ROOMS = {
     "credentials": {"config", "notices", "signature", "membership", "signing_key", "receipts", "identity"},
     "delivery": {"config", "credentials", "clock", "journal", "outbox"},
     "doctor": {"config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox"},
+    "interpreter": set[str](),
+    "readers": {
+        *("access", "api", "clock", "config", "configured", "credentials", "decide", "interpreter", "journal", "login"),
+        *("outage", "serving", "spine"),
+    },
     "service": {
         *("config", "configured", "credentials", "delivery", "book_at_start", "broker", "follower", "clock"),
         *("decide", "journal", "spine", "ingest", "outbox", "notices", "stock", "drop_folder", "series", "api"),
-        *("membership", "serving", "login", "identity"),
+        *("membership", "serving", "login", "identity", "interpreter", "readers"),
         "receipts",
     },
     "commands": {
@@ -98,7 +103,7 @@ ROOMS = {
             "signing_key",
             "receipts",
         ),
-        *("registry", "serving", "access", "mosquitto", "identity"),
+        *("registry", "serving", "access", "mosquitto", "identity", "readers"),
     },
     "__main__": {"commands", "journal", "series"},
 }

@@ -135,13 +135,17 @@ class RoleRates:
         return {role: getattr(self, role) for role in Role if getattr(self, role)}
 
 
+_READERS_MAX = 64
+
+
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """Where API and console are served. Who shows the token in `token_file` is a keeper; beyond this machine one is
     required. `requests_per_minute`: of each user, and of each address from which nobody is known;
     `requests_per_minute_of` says otherwise for users of some roles. `trusted_proxies`: addresses and networks of what
     stands before the service; whom they say they ask for (X-Forwarded-For) is who asks, and nobody else is believed.
-    `body_s`: how long the body of a request may take to come."""
+    `body_s`: how long the body of a request may take to come. `readers`: how many processes answer what is read; with
+    none the service does it all."""
 
     host: str = "127.0.0.1"
     port: int = 8420
@@ -150,8 +154,11 @@ class ApiSettings:
     requests_per_minute_of: RoleRates = field(default_factory=RoleRates)
     trusted_proxies: tuple[str, ...] = ()
     body_s: float = 60.0
+    readers: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.readers <= _READERS_MAX:
+            raise ValueError(f"readers is {self.readers}; use 0 to {_READERS_MAX}")
         for one in self.trusted_proxies:
             try:
                 ipaddress.ip_network(one)

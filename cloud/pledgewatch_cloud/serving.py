@@ -4,10 +4,14 @@ to the program."""
 import contextlib
 import fcntl
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
+
+_FAREWELL_S = 5
+"""How long a stop waits for clients that do not take their answers."""
 
 
 class ServingError(Exception):
@@ -43,6 +47,30 @@ def sole_use(folder: Path, program: str) -> Iterator[None]:
             text = f"{error.filename or folder} cannot be used ({error.strerror}); choose another [service] data_folder"
             raise ServingError(text) from None
         yield
+
+
+def at_the_address(app: ASGIApp, trusted_proxies: Iterable[str]) -> uvicorn.Config:
+    """How an application is served to everybody. Whoever may say whom they ask for would have as many addresses to be
+    counted by as they like: nobody is believed but these."""
+    return _config(app, proxies=list(trusted_proxies))
+
+
+def at_our_socket(app: ASGIApp) -> uvicorn.Config:
+    """How an application is served to our own processes, which say whom they ask for."""
+    return _config(app, proxies="*")
+
+
+def _config(app: ASGIApp, *, proxies: list[str] | str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        http="httptools",
+        lifespan="off",
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        timeout_graceful_shutdown=_FAREWELL_S,
+    )
 
 
 class Server(uvicorn.Server):
