@@ -4,10 +4,15 @@ from pathlib import Path
 
 import pytest
 from edge_support import TIME_MS, new_spool, sample
+from test_edge_spool_bounds import assert_declared_truly, fill
+from test_thinning import Cloud, payloads_of, thinned_spool
 
+from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_age import CLOSED_FROM, PART, Ages
+from pledgewatch_edge.spool_file import status
+from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Clock, Reading
 
 HOUR_MS = 3_600_000
@@ -29,15 +34,14 @@ class World:
         return sample(1, clock=clock)._replace(measured_at_ms=at_ms, is_urgent=is_urgent)
 
     def oldest_h(self, spool: Spool) -> float:
-        """How old the oldest is that is neither urgent nor what a segment ends with."""
+        """How old the oldest is that is not urgent, but for the one with which it is told what was dropped."""
         urgent = {one.sequence for one in spool.read(0, 10**6, urgent=True)}
-        lasts = {int(path.stem.partition("-")[2]) - 1 for path in spool_files(spool)}
         ages = [
             self.hour - (one.measured_at_ms - TIME_MS) / HOUR_MS
             for one in spool.read(0, 10**6)
-            if one.sequence not in urgent | lasts
+            if one.sequence not in urgent
         ]
-        return max(ages, default=0.0)
+        return sorted([0.0, 0.0, *ages])[-2]
 
 
 def spool_files(spool: Spool) -> list[Path]:
@@ -122,3 +126,53 @@ def test_a_burst_counts_once_and_two_are_not_enough() -> None:
     world.hour = 5.0
     assert ages.now_ms() == 1_060_000 + 5 * HOUR_MS
     assert Ages(0, world.monotonic).too_old_ms() is None
+
+
+AGED = Limits(2**26, 60, 1e9, age_s=3 * 86_400)
+
+
+def test_what_has_become_one_is_told_to_the_cloud_whatever_it_had_heard_before(tmp_path: Path) -> None:
+    spool, book = thinned_spool(tmp_path, 1_500, AGED)
+    with spool:
+        cloud = Cloud(book)
+        heard = list(payloads_of(spool))
+        for payload in heard[:3]:
+            assert not cloud.take(payload).refused
+        for _ in range(3):
+            fill(spool, 1_000, urgent_every=700)
+            assert len(spool.thinned(1, spool.head_sequence)) <= 2
+            (payload, *_) = payloads_of(spool)
+            assert not cloud.take(payload).refused
+        for payload in payloads_of(spool):
+            assert not cloud.take(payload).refused
+        known = cloud.known
+        assert isinstance(known, EpochState)
+        assert (known.marks, known.chain_hash) == (Marks(spool.head_sequence), spool.chain_hash)
+        assert len(cloud.leaves) + known.thinned == spool.head_sequence
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_whoever_is_killed_while_two_become_one_finds_one_when_it_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: int
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        raise KilledError(path, missing_ok)
+
+    with new_spool(tmp_path, AGED) as spool:
+        monkeypatch.setattr(Path, "unlink", killed)
+        with pytest.raises(KilledError):
+            fill(spool, 4_000, urgent_every=700)
+        monkeypatch.undo()
+        head, left = spool.head_sequence, spool.read(0, 10**6)
+    assert status(tmp_path)["spooled"] == len(left)
+    for _ in range(again):
+        with new_spool(tmp_path, AGED) as spool:
+            assert (spool.epoch, spool.head_sequence, spool.read(0, 10**6)) == (1, head, left)
+            assert spool.spooled_bytes == sum(path.stat().st_size for path in spool_files(spool))
+            assert_declared_truly(spool, tmp_path)
+    with new_spool(tmp_path, AGED) as spool:
+        fill(spool, 2_000, urgent_every=700)
+        assert_declared_truly(spool, tmp_path)

@@ -15,7 +15,8 @@ is let go, and the spool stops and begins a new epoch when it is opened again.
 The spool is bounded, in bytes and in time. At either bound the oldest segments are *thinned*, by a rule that anybody
 can check: of the readings that are not urgent the first of each `thin_to_s` is kept of each set of channels, and where
 that is not enough the first of each SECOND_TURN times as long; what is older than it may be goes whole. Urgent readings
-and the last of each segment always stay. A segment goes when its newest moment is too old, by clocks that were set
+and the last of each segment always stay; neighbours that are too old become one, so of them one such last stays. A
+segment goes when its newest moment is too old, by clocks that were set
 alone (spool_age.py); it is closed in time, so that one of a device that measures seldom comes to that as well.
 
 What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
@@ -59,7 +60,7 @@ from pledgewatch_edge.spool_log import (
 )
 from pledgewatch_edge.spool_refusals import Refusals
 from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
-from pledgewatch_edge.spool_thinning import rest_of, rewrite
+from pledgewatch_edge.spool_thinning import rest_of, rest_of_both, rewrite
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint, Committed, Thinned
 from pledgewatch_wire.marks import Marks
@@ -471,6 +472,7 @@ class Spool:
             for one in self._segments[:-1]:
                 if one.newest_ms is not None and one.newest_ms < too_old_ms and one.turns <= _TURNS:
                     dropped += self._thin(one, _TURNS + 1, None)
+            dropped += self._join_neighbours()
         for turn, keep_every_s in ((1, limits.thin_to_s), (2, limits.thin_to_s * SECOND_TURN)):
             for one in self._segments[:-1]:
                 if self._bytes + SEGMENT_BYTES < limits.bytes_max:
@@ -491,6 +493,34 @@ class Spool:
         dropped = waiting - segment.waiting(self._committed)  # what the cloud has is no loss
         self._spooled -= dropped
         self._note(thinned=dropped)
+        return dropped
+
+    def _join_neighbours(self) -> int:
+        """Make one of neighbouring segments that are too old; how many readings were dropped by that."""
+        dropped = place = 0
+        while place + 2 < len(self._segments):
+            one, following = self._segments[place : place + 2]
+            is_due = one.turns > _TURNS < following.turns
+            rest = rest_of_both(one, following, self._contents, self._key) if is_due else None
+            if rest is None:
+                place += 1
+                continue
+            waiting = one.waiting(self._committed) + following.waiting(self._committed)
+            self._bytes -= one.end + following.end
+            newest_ms = following.newest_ms
+            try:
+                rewrite(one, rest)
+            finally:
+                self._bytes += one.end + following.end
+            one.newest_ms = newest_ms
+            self._segments.remove(following)
+            self._bytes -= following.end
+            gone = waiting - one.waiting(self._committed)
+            self._spooled -= gone
+            self._note(thinned=gone)
+            dropped += gone
+            with disk_errors(following.path):  # else the next opening removes it
+                following.path.unlink(missing_ok=True)
         return dropped
 
     def _runs(self, after_sequence: int, *, urgent: bool) -> Iterator[tuple[Segment, Run]]:

@@ -177,6 +177,8 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
             segment, content = _segment(path)
             if found and epoch > found[-1].head.epoch:
                 found, signed, contiguous = [], 0, 0
+            if found and segment.last <= found[-1].last:
+                continue  # it has become one with the one before
             if not found:
                 contiguous = segment.head.first - 1  # what came before it was removed as committed
             found.append(segment)
@@ -196,6 +198,9 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
         contiguous = torn = 0
         for path in paths:
             segment, content = _segment(path)
+            if segments and segments[-1].turns and segment.last <= segments[-1].last:
+                path.unlink()  # it has become one with the one before
+                continue
             _require_follows(segment, content, segments[-1] if segments else None, device)
             torn = path.stat().st_size - content.end
             if content.is_holed or (torn and path != paths[-1]):

@@ -2,11 +2,12 @@
 
 Of the readings that are not urgent the first of each stretch of time stays, of each set of channels, so that no
 sensor's readings push out another's. Urgent readings and the last of the segment always stay. What was dropped is
-declared and signed (pledgewatch_wire.codec.Thinned); that travels with the last reading.
+declared and signed (pledgewatch_wire.codec.Thinned); that travels with the last reading. Neighbours of which nothing
+more can be dropped become one, so that of what is too old only one such reading stays and not one of each.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +15,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.spool_contents import Contents
 from pledgewatch_edge.spool_errors import disk_errors
-from pledgewatch_edge.spool_log import head_frame, readings_frame, runs_in, thinned_frame, thinned_in, write_durably
+from pledgewatch_edge.spool_log import (
+    SEGMENT_READINGS,
+    Head,
+    head_frame,
+    readings_frame,
+    runs_in,
+    thinned_frame,
+    thinned_in,
+    write_durably,
+)
 from pledgewatch_edge.spool_segment import Segment
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_READINGS, Thinned
@@ -34,30 +44,52 @@ def rest_of(segment: Segment, contents: Contents, key: Ed25519PrivateKey, keep_e
     frames = contents.frames(segment)
     before = thinned_in(frames)
     head = segment.head
-    running, leaves = head.chain_hash, []
+    running = head.chain_hash
     kept: list[tuple[Reading, bool]] = []
     buckets: dict[int, int | None] = {}  # of each set of channels
     count = 0
     for run in runs_in(frames):
         for reading in contents.readings(run).readings:
             count += 1
-            leaf = chain.leaf(reading)
-            running = chain.extend(running, leaf)
+            running = chain.extend(running, chain.leaf(reading))
             of_bucket = None if keep_every_ms is None else reading.measured_at_ms // keep_every_ms
             is_first = keep_every_ms is not None and not run.is_urgent and of_bucket != buckets.get(reading.channels)
             if run.is_urgent or is_first or reading.sequence == segment.last:
                 kept.append((reading, run.is_urgent))
-                leaves.append(leaf)
             if is_first:
                 buckets[reading.channels] = of_bucket
     if len(kept) == count or len(kept) > MAX_READINGS:
         return None
-    if before is not None:
-        running = before.chain_hash
-    digest = chain.kept_digest(leaves)
-    text = chain.thinned_text(head.device, head.epoch, head.first, segment.last, len(kept), running, digest)
+    return _declared(head, kept, running if before is None else before.chain_hash, key)
+
+
+def rest_of_both(segment: Segment, following: Segment, contents: Contents, key: Ed25519PrivateKey) -> Rest | None:
+    """What stays of two segments of which all was dropped that may be, as one: what is urgent, and the last of the one
+    that follows. None where nothing would be dropped by that, or more stay than one segment holds. Raises SpoolError,
+    SpoolCorruptError."""
+    is_last_urgent = bool(segment.urgent) and segment.urgent[-1][1] == segment.last
+    if is_last_urgent or segment.kept() + following.kept() > SEGMENT_READINGS:
+        return None
+    kept: list[tuple[Reading, bool]] = []
+    running = following.head.chain_hash
+    for one in (segment, following):
+        for run in runs_in(contents.frames(one)):
+            for reading in contents.readings(run).readings:
+                if run.is_urgent or reading.sequence == following.last:
+                    kept.append((reading, run.is_urgent))
+                if one is following:
+                    running = chain.extend(running, chain.leaf(reading))
+    before = thinned_in(contents.frames(following))
+    return _declared(segment.head, kept, running if before is None else before.chain_hash, key)
+
+
+def _declared(head: Head, kept: Sequence[tuple[Reading, bool]], running: bytes, key: Ed25519PrivateKey) -> Rest:
+    """Readings that stay, and the signed word that up to the last of them all others will not come."""
+    last = kept[-1][0].sequence
+    digest = chain.kept_digest(chain.leaf(reading) for reading, _ in kept)
+    text = chain.thinned_text(head.device, head.epoch, head.first, last, len(kept), running, digest)
     sequences = tuple(reading.sequence for reading, _ in kept)
-    return Rest(tuple(kept), Thinned(head.first, segment.last, sequences, running, digest, key.sign(text)))
+    return Rest(tuple(kept), Thinned(head.first, last, sequences, running, digest, key.sign(text)))
 
 
 def rewrite(segment: Segment, rest: Rest) -> None:
