@@ -87,7 +87,7 @@ def test_what_it_refuses_an_amendment_refuses() -> None:
     assert refused > 2_000
 
 
-@pytest.mark.parametrize("name", ["claims", "identities", "invitations", "renewals"])
+@pytest.mark.parametrize("name", ["claims", "confirmations", "identities", "invitations", "renewals"])
 def test_what_the_api_has_beside_the_devices_is_no_device_s_name(name: str) -> None:
     document = book_document(Device(name))
     assert [error.json_path for error in CHECK.iter_errors(document)] == ["$.installations[0].device"]

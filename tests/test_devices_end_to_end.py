@@ -4,6 +4,7 @@ renewed, flashed anew, replaced by other hardware, revoked.
 The files of the broker are those that the service writes, and the claims those that its command prints.
 """
 
+import asyncio
 import contextlib
 import io
 import json
@@ -30,7 +31,7 @@ from pledgewatch_edge.agent import load
 from pledgewatch_edge.connection import Connector, RefusedError
 from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.tls import Shown, shown_to_broker
-from pledgewatch_edge.tls_identity import Standing, TlsIdentity
+from pledgewatch_edge.tls_identity import CLOUD, Standing, TlsIdentity
 
 LINE = "harbour-line"
 REFUSED_WITHIN_S = 60.0
@@ -43,17 +44,15 @@ class Harbour:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.broker = BrokerProcess("mosquitto", folder)
+        self.devices_port = free_port()
         self.url = f"http://127.0.0.1:{free_port()}"
         self.boards: dict[str, Process] = {}
         own = Authority(folder)
         for name in ("server", "cloud"):
             own.issue(name)
-        own.revoke([], folder / "own-crl.pem")
         files = ("--certificate", str(folder / "devices.pem"), "--key", str(folder / "devices.key"))
         assert cloud_main(["devices", "authority", *files]) == 0
         assert cloud_main(["devices", "keys", "--care", str(folder / "care.key")]) == 0
-        both = (folder / "ca.pem", folder / "devices.pem")
-        (folder / "clients.pem").write_bytes(b"".join(one.read_bytes() for one in both))
         (folder / "book.json").write_text(json.dumps(book_document()), encoding="utf-8")
         (folder / "cloud.toml").write_text(self._cloud_file(), encoding="utf-8")
         words = ["pledgewatch_cloud", "run", "--config", str(folder / "cloud.toml")]
@@ -64,9 +63,11 @@ class Harbour:
         self.cloud.start()
         self.until(lambda: (self.folder / "acl").exists() and bool(self.get("/healthz")), "the cloud")
         conf = self.folder / "mosquitto.conf"
-        files = {"ca": "clients.pem", "certificate": "server.pem", "key": "server.key", "acl": "acl", "crl": "crl.pem"}
+        files = {"ca": "ca.pem", "certificate": "server.pem", "key": "server.key", "acl": "acl"}
+        files |= {"devices-ca": "devices.pem", "devices-crl": "crl.pem"}
         named = [word for key, file in files.items() for word in (f"--{key}-file", str(self.folder / file))]
         named += ["--persistence-folder", str(self.folder / "mosquitto-store"), "--output", str(conf)]
+        named += ["--devices-port", str(self.devices_port)]
         assert cloud_main(["broker", "conf", "--port", str(self.broker.port), *named]) == 0
         with conf.open("a", encoding="ascii") as file:
             file.write(f"pid_file {self.folder / 'pid'}\n")
@@ -145,8 +146,8 @@ class Harbour:
             '[book]\nfiles = ["book.json"]\n'
             f'[devices]\nauthority_certificate_file = "{own}/devices.pem"\nauthority_key_file = "{own}/devices.key"\n'
             f'care_key_file = "{own}/care.key"\npublic_url = "{self.url}"\n'
-            f'broker_host = "127.0.0.1"\nbroker_port = {self.broker.port}\nbroker_ca_file = "{own}/ca.pem"\n'
-            f'broker_files_folder = "{own}"\nbroker_crl_files = ["{own}/own-crl.pem"]\nbroker_pid_file = "{own}/pid"\n'
+            f'broker_host = "127.0.0.1"\nbroker_port = {self.devices_port}\nbroker_ca_file = "{own}/ca.pem"\n'
+            f'broker_files_folder = "{own}"\nbroker_pid_file = "{own}/pid"\n'
         )
 
 
@@ -158,6 +159,14 @@ def harbour(tmp_path: Path) -> Iterator[Harbour]:
         yield one
     finally:
         one.stop()
+
+
+async def refused(connector: Connector, shown: Shown) -> None:
+    """Connect until the broker has read its lists again. Raises RefusedError then."""
+    async with asyncio.timeout(REFUSED_WITHIN_S):
+        while True:
+            async with connector.connect(WILL, shown):
+                await asyncio.sleep(0.2)
 
 
 async def test_a_device_from_its_invitation_to_its_end(
@@ -187,7 +196,8 @@ async def test_a_device_from_its_invitation_to_its_end(
         with pytest.raises(RefusedError):
             connector.require_heard()
 
-    # Renewed, by a device whose clock runs ahead; the broker takes the new one.
+    # Renewed, by a device whose clock runs ahead; the broker takes the new one. Somebody has a copy of the card.
+    copy = shutil.copytree(state, harbour.folder / "copy")
     identity = TlsIdentity(state)
     term, before = identity.term(), identity.certificate()
     assert term is not None
@@ -207,6 +217,19 @@ async def test_a_device_from_its_invitation_to_its_end(
     reached = harbour.contiguous("box-1")[1]
     harbour.run("first")
     harbour.until(lambda: harbour.contiguous("box-1")[1] > reached, "readings by the new certificate")
+
+    # The copy gets in no more and renews nothing, and the keeper is told; the device goes on.
+    assert harbour.get("/alerts") == []
+    with pytest.raises(RefusedError):
+        await refused(connector, Shown(copy / "tls.crt", copy / "tls.key"))
+    standing = Standing(copy)
+    late = Renewal(settings.device, TlsIdentity(copy), standing, tries, now_ms=lambda: term.renew_ms + 1)
+    assert await late.step() > 3_600
+    assert "was replaced or revoked" in str(standing.by(CLOUD))
+    [alert] = harbour.get("/alerts")
+    assert (alert["rule"], alert["assets"]) == ("tamper-suspected", ["reefer-1"])
+    reached = harbour.contiguous("box-1")[1]
+    harbour.until(lambda: harbour.contiguous("box-1")[1] > reached, "readings of the one that has the new one")
     harbour.boards["first"].end()
 
     # Flashed anew: nothing is left of its state, and nothing collides.

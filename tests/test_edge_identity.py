@@ -1,5 +1,7 @@
 """Key, epoch counter, tally and lock: nothing is given twice, nothing is half there."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,17 @@ def test_a_torn_slot_leaves_the_one_before(tmp_path: Path) -> None:
 
 
 def test_one_agent_for_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "agent.lock").touch(0o666)
+    (tmp_path / "agent.lock").chmod(0o666)  # as it was made before
+    with sole_use(tmp_path):
+        assert stat.S_IMODE((tmp_path / "agent.lock").stat().st_mode) == 0o600
+    (tmp_path / "agent.lock").unlink()
+    before = os.umask(0)
+    try:
+        with sole_use(tmp_path):
+            assert stat.S_IMODE((tmp_path / "agent.lock").stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
     with sole_use(tmp_path), pytest.raises(StateError, match="another agent"), sole_use(tmp_path):
         pass
     with sole_use(tmp_path):

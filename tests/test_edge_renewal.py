@@ -81,6 +81,10 @@ class World:
         """How often the cloud was asked for one."""
         return sum(path == "/devices/renewals" for path, _ in self.cloud.asked)
 
+    def confirmed(self) -> list[bytes]:
+        """The certificates that the cloud was told are in force."""
+        return [said["certificate"].encode() for path, said in self.cloud.asked if path == "/devices/confirmations"]
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
@@ -106,6 +110,62 @@ async def test_it_is_renewed_at_two_thirds_of_its_life_and_not_before(world: Wor
     assert not [path.name for path in world.state.iterdir() if path.name.endswith(".new")]
     assert await world.renewal.step() == LOOK_AGAIN_S
     assert world.renewals() == 1
+
+
+async def test_the_cloud_is_told_once_the_new_one_is_in_force_and_not_before(world: World) -> None:
+    before, world.lets_in = world.identity.certificate(), False
+    assert await world.renewal.step() == LOOK_AGAIN_S
+    world.is_due()
+    await world.renewal.step()
+    assert world.confirmed() == [], "it may have to go on with the one before"
+    assert world.cloud.revoked == set()
+    world.lets_in = True
+    assert await world.renewal.step() == 0.0
+    after = world.identity.certificate()
+    assert before != after
+    assert world.confirmed() == [after]
+    assert world.cloud.revoked == {world.cloud.serials[DEVICE][0]}
+    assert await world.renewal.step() == LOOK_AGAIN_S
+    assert world.confirmed() == [after]
+
+
+async def test_what_the_cloud_has_not_heard_is_told_again_after_a_restart_too(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = world.cloud.answer
+
+    def lost(path: str, said: dict[str, Any]) -> dict[str, Any]:
+        world.cloud.fails = int(path == "/devices/confirmations")
+        return answer(path, said)
+
+    world.is_due()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.cloud, "answer", lost)
+        assert TRY_FIRST_S / 2 <= await world.renewal.step() <= TRY_FIRST_S
+    assert "the certificate cannot be confirmed" in caplog.text
+    assert world.identity.is_whole()
+    world.renewal = world.start()
+    assert await world.renewal.step() == 0.0
+    assert world.confirmed() == [world.identity.certificate()] * 2
+    assert await world.renewal.step() == LOOK_AGAIN_S
+    assert (len(world.tried), world.renewals()) == (1, 1)
+
+
+async def test_one_who_was_ousted_meanwhile_says_so(world: World) -> None:
+    """By whoever has a copy of the certificate before, say."""
+    world.is_due()
+    world.cloud.end += dt.timedelta(days=1)
+    tries = world._tries
+
+    async def ousted(shown: Shown) -> bool:
+        world.cloud.revoked.add(world.cloud.serials[DEVICE][-1])
+        return await tries(shown)
+
+    world._tries = ousted  # type: ignore[method-assign]
+    world.renewal = world.start()
+    assert 40_000 < await world.renewal.step() <= 86_400
+    assert "the cloud refuses this device" in str(standing_of(world.state)["wrong"])
+    assert world.cloud.serials[DEVICE][0] not in world.cloud.revoked
 
 
 async def test_the_same_claim_run_again_after_a_renewal_brings_no_old_keys_back(
@@ -241,6 +301,28 @@ async def test_a_cut_between_the_renames_is_finished_at_the_next_start(world: Wo
     world.identity.mend()
     assert world.identity.is_whole()
     assert not (world.state / "tls.crt.new").exists()
+
+
+async def test_a_cut_as_it_comes_into_force_is_told_to_the_cloud_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.is_due()
+    replace = Path.replace
+
+    def cut(path: Path, target: Path) -> Path:
+        if path.name == "tls.crt.new":
+            raise OSError(5, "the power went", str(path))
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", cut)
+        assert await world.renewal.step() > 0.0
+    assert world.confirmed() == []
+    world.renewal = world.start()
+    assert await world.renewal.step() == 0.0
+    assert world.identity.is_whole()
+    assert world.confirmed() == [world.identity.certificate()]
+    assert world.renewals() == 1
 
 
 async def test_what_belongs_to_nothing_is_named(world: World) -> None:

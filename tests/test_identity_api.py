@@ -1,5 +1,6 @@
 """Identities of devices by the API: who is invited, who may claim, what is refused, and what is remembered of it."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.admission import Refusal
+from pledgewatch_cloud.decide.identity_acts import IdentityError
+from pledgewatch_cloud.identity import authority
 from pledgewatch_cloud.replay import replay
 
 OPERATOR, DEVICE, ASSET = "harbour-line", "container-1", "asset-container-1"
@@ -291,6 +294,19 @@ def test_an_amendment_that_retires_a_device_takes_its_identity(cloud: ClaimCloud
     assert len(spine.state.identities.revoked) == 1
 
 
+@pytest.mark.parametrize(("late_ms", "is_taken"), [(-1, True), (0, False), (1, False)])
+def test_a_claim_that_ends_before_it_is_written_down_is_none(cloud: ClaimCloud, late_ms: int, is_taken: bool) -> None:
+    """Looked at again behind the writer's lock, and when it is read back: it may have waited there."""
+    one, code = Claimant("tracker-2"), cloud.invite("tracker-2", **NEW)
+    waiting = cloud.cloud.writer.state.identities.invitations["tracker-2"]
+    request = authority.read_request(one.claim(code)["csr"], one.name)
+    issued = cloud.authority.issue(one.name, request, 90, WORLD_MS)
+    shown = drafts.Shown(one.name, waiting.code_sha256, one.device.public_key, 0)
+    with contextlib.nullcontext() if is_taken else pytest.raises(IdentityError, match="has expired"):
+        cloud.cloud.spine.commit(drafts.claim_device, shown, issued, waiting.until_ms + late_ms, NOON_MS)
+    assert ("tracker-2" in cloud.cloud.writer.state.book.installations) is is_taken
+
+
 def fitted_document(public_key: str) -> dict[str, Any]:
     return {"device": "tracker-2", **NEW, "public_key": public_key}
 
@@ -303,7 +319,7 @@ def test_an_invitation_that_cannot_be_is_refused(cloud: ClaimCloud) -> None:
         ({"device": "Tracker 2", **NEW}, 422, "is no device"),
         *(
             ({"device": name, **NEW}, 422, f"/devices/{name} is another thing of the API; name the device otherwise")
-            for name in ("claims", "identities", "invitations", "renewals")
+            for name in ("claims", "confirmations", "identities", "invitations", "renewals")
         ),
         ({"device": "cloud", **NEW}, 422, "is the broker's name for the cloud itself"),
         ({"device": DEVICE, "asset": "other"}, 422, "is fitted to asset-container-1 by harbour-line, and stays so"),

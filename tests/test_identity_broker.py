@@ -6,10 +6,7 @@ How long it takes until a revoked device is refused is measured: from the answer
 """
 
 import asyncio
-import contextlib
 import os
-import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -18,115 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authority import Authority
 from broker_clients import Client
-from brokers import BrokerProcess
 from builders import book_document
 from claiming import DAY_MS, Claimant, ClaimCloud
 from cryptography import x509
+from letting_in import ASSET, BESIDE, LOOK_S, MINE, WITHIN_S, World, now_ms
 from needed import system_program
 
-from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.identity.broker_files import BrokerFiles, ReloadError, files_of
 from pledgewatch_cloud.identity.settings import DevicesSettings
 
-ASSET = {"operator": "harbour-line", "asset": "asset-container-1"}
 KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 8032, 7.1
-LOOK_S = 0.05
-WITHIN_S = 60.0
-MINE, BESIDE = "pw/1/harbour-line/box-1", "pw/1/harbour-line/box-2"
-
-
-class World:
-    """The API with an authority, its broker, and two devices that have claimed. The broker and the cloud have their
-    certificates of another authority, whose list is put beside the one of devices."""
-
-    def __init__(self, folder: Path) -> None:
-        self.cloud = ClaimCloud(folder, world_ms=now_ms() - 150 * DAY_MS)  # since when there is the authority
-        self.cloud.world.at_ms = now_ms()
-        self.cloud.cloud.spine.commit(drafts.amend, book_document(self.cloud.cloud.device))
-        self.folder = folder / "broker"
-        self.folder.mkdir()
-        self.broker = BrokerProcess("mosquitto", self.folder)
-        own = Authority(self.folder)
-        for name in ("server", "cloud"):
-            own.issue(name)
-        own.revoke([], self.folder / "own-crl.pem")
-        both = (self.cloud.authority_file, self.folder / "ca.pem")
-        (self.folder / "clients.pem").write_bytes(b"".join(one.read_bytes() for one in both))
-        settings = DevicesSettings(
-            authority_certificate_file=self.cloud.authority_file,
-            authority_key_file=self.cloud.authority_key_file,
-            care_key_file=self.cloud.authority_key_file,
-            public_url="https://cloud.example",
-            broker_host="127.0.0.1",
-            broker_ca_file=self.folder / "ca.pem",
-            broker_files_folder=self.folder,
-            broker_crl_files=(self.folder / "own-crl.pem",),
-            broker_pid_file=self.folder / "pid",
-        )
-        files = files_of(settings, self.cloud.cloud.writer, self.cloud.authority, self.cloud.world)
-        assert files is not None
-        self.files = files
-        self.devices = {name: self.claimed(name) for name in ("box-1", "box-2")}
-
-    def claimed(self, name: str) -> Claimant:
-        """A device that has claimed its identity, with its files beside the broker's."""
-        one = Claimant(name, seed=20 + int(name[-1]))
-        self.cloud.claimed(one, self.cloud.invite(name, **ASSET))
-        one.write(self.folder)
-        return one
-
-    def start(self) -> None:
-        """Mosquitto, with the files as the commands and the service write them."""
-        (self.folder / "pid").write_text(str(os.getpid()), encoding="ascii")
-        with ignored(signal.SIGHUP):
-            asyncio.run(self.files.keep())
-        conf, files = self.folder / "mosquitto.conf", {"ca": "clients.pem", "certificate": "server.pem"}
-        files |= {"key": "server.key", "acl": "acl", "crl": "crl.pem"}
-        named = [word for key, file in files.items() for word in (f"--{key}-file", str(self.folder / file))]
-        named += ["--persistence-folder", str(self.folder / "mosquitto-store"), "--output", str(conf)]
-        assert main(["broker", "conf", "--port", str(self.broker.port), *named]) == 0
-        with conf.open("a", encoding="ascii") as file:
-            file.write(f"pid_file {self.folder / 'pid'}\n")
-            if os.geteuid() == 0:
-                file.write("user root\n")  # else it becomes a user who cannot read this folder
-        self.broker.start()
-
-    def refused(self, name: str) -> bool:
-        """Whether the broker lets a client in no more."""
-        context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
-        context.load_cert_chain(self.folder / f"{name}.pem", self.folder / f"{name}.key")
-        return self.shaken(context, name) is None
-
-    def shaken(self, context: ssl.SSLContext, name: str, kept: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
-        """The session of TLS where the broker lets a client in; else None. It refuses by ending the connection, which a
-        client of TLS 1.3 hears with its first read."""
-        hello = b"\x10" + bytes([12 + len(name)]) + b"\x00\x04MQTT\x04\x02\x00\x3c\x00" + bytes([len(name)])
-        try:
-            with (
-                socket.create_connection(("127.0.0.1", self.broker.port), 10) as plain,
-                context.wrap_socket(plain, server_hostname="127.0.0.1", session=kept) as one,
-            ):
-                one.sendall(hello + name.encode())
-                return one.session if one.recv(4)[:1] == b"\x20" else None  # CONNACK
-        except (ssl.SSLError, ConnectionError):
-            return None
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-@contextlib.contextmanager
-def ignored(number: signal.Signals) -> Iterator[None]:
-    """For as long as the process that is told is this one."""
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
 
 
 @pytest.fixture(scope="module")
@@ -393,6 +293,56 @@ async def test_one_fault_keeps_no_revocation_from_the_broker(tmp_path: Path, cap
     assert len(told) == before + 2
     assert (tmp_path / "crl.pem").read_bytes().endswith(b"a newer one\n")
     cloud.cloud.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "written_ago_s", "is_told"),
+    [
+        ("other-broker", 0, True),
+        ("other-broker", 3_600, False),  # the number was another's when the file was written
+        ("mosquitto", 3_600, True),  # its clock was set after it had begun
+    ],
+)
+def test_who_has_the_number_of_a_broker_that_has_ended_is_not_told(
+    tmp_path: Path, name: str, written_ago_s: int, is_told: bool
+) -> None:
+    cloud = ClaimCloud(tmp_path)
+    program, heard = tmp_path / name, tmp_path / "heard"
+    program.symlink_to("/bin/sh")
+    script = f"trap 'touch {heard}' HUP; touch {tmp_path}/ready; while :; do sleep 0.05; done"
+    process = subprocess.Popen([program, "-c", script])
+    try:
+        while not (tmp_path / "ready").exists():
+            time.sleep(LOOK_S)
+        pid_file = tmp_path / "pid"
+        pid_file.write_text(str(process.pid), encoding="ascii")
+        written_s = time.time() - written_ago_s
+        os.utime(pid_file, (written_s, written_s))
+        settings = DevicesSettings(
+            authority_certificate_file=cloud.authority_file,
+            authority_key_file=cloud.authority_key_file,
+            care_key_file=cloud.authority_key_file,
+            public_url="https://cloud.example",
+            broker_host="127.0.0.1",
+            broker_ca_file=cloud.authority_file,
+            broker_files_folder=tmp_path,
+            broker_pid_file=pid_file,
+        )
+        files = files_of(settings, cloud.cloud.writer, cloud.authority, cloud.world)
+        assert files is not None
+        if is_told:
+            asyncio.run(files.tell())
+            while not heard.exists():
+                time.sleep(LOOK_S)
+        else:
+            with pytest.raises(ReloadError, match="is another one, which began after the file was written"):
+                asyncio.run(files.tell())
+            time.sleep(4 * LOOK_S)
+            assert not heard.exists()
+    finally:
+        process.kill()
+        process.wait()
+        cloud.cloud.close()
 
 
 async def test_a_broker_that_cannot_be_told_is_said(tmp_path: Path) -> None:

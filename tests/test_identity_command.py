@@ -18,6 +18,7 @@ from pledgewatch_cloud.credentials import CredentialError, authority_of
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.identity import authority
 from pledgewatch_cloud.identity.settings import DevicesSettings
+from pledgewatch_cloud.ingest.subscriber import client_ids
 from pledgewatch_wire.claims import read_claim
 from pledgewatch_wire.settings import SettingsError, load
 
@@ -97,7 +98,8 @@ def test_files_are_made_once_and_are_what_the_service_needs(tmp_path: Path, caps
     assert stat.S_IMODE((tmp_path / "ca.key").stat().st_mode) == 0o600
     settings = configured(tmp_path, section | {"public_ca_file": "ca.pem"}).devices
     assert settings is not None
-    signs, terms = authority_of(settings)
+    signs, terms = authority_of(settings, client_ids("pledgewatch-cloud"))
+    assert terms.own_users == {"cloud", "pledgewatch-cloud", "pledgewatch-cloud-asks"}
     assert signs.certificate.subject.rfc4514_string() == "CN=pledgewatch devices"
     assert terms.care_public_key == known
     assert signing_key.load(tmp_path / "care.key").public_key().public_bytes_raw().hex() == known
@@ -118,7 +120,7 @@ def test_what_no_certificate_can_be_signed_with_is_said(tmp_path: Path) -> None:
 
     def said() -> str:
         with pytest.raises(CredentialError) as raised:
-            authority_of(settings)
+            authority_of(settings, ["pledgewatch-cloud"])
         return str(raised.value)
 
     other = authority.create(tmp_path / "o.pem", tmp_path / "o.key", "other", 10, 1_772_366_400_000)
@@ -133,7 +135,7 @@ def test_what_no_certificate_can_be_signed_with_is_said(tmp_path: Path) -> None:
     assert "other users may read the authority's key" in said()
     (tmp_path / "ca.key").write_bytes(key)
     (tmp_path / "ca.key").chmod(0o600)
-    assert authority_of(settings)[0].certificate != other.certificate
+    assert authority_of(settings, ["pledgewatch-cloud"])[0].certificate != other.certificate
 
 
 @pytest.mark.parametrize(

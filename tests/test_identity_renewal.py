@@ -88,7 +88,10 @@ def test_what_was_replaced_expired_or_is_of_another_is_not_renewed(
     device.certificate = found["certificate"]
     renewed(cloud, device)
     device.tls, device.certificate = old
-    assert "was replaced or revoked" in refused(cloud, 403, device.renewal(cloud.world.at_ms))
+    body, entry = device.renewal(cloud.world.at_ms), cloud.cloud.writer.state.entry
+    assert "was replaced or revoked" in assert_problem(cloud.post(RENEWALS, body), 403)["detail"]
+    assert cloud.cloud.writer.state.entry == entry + 1, "who has replaced it is told"
+    assert "was replaced or revoked" in refused(cloud, 403, body)
     device.certificate = found["certificate"]
     cloud.world.at_ms += 90 * DAY_MS
     assert "has expired" in refused(cloud, 403, device.renewal(cloud.world.at_ms))

@@ -3,7 +3,7 @@
 A secret is never in the configuration, only the path of its file; and never in a sentence about what is wrong with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -90,8 +90,9 @@ def signer_of(receipts: ReceiptsSettings) -> Signer | None:
         raise CredentialError(f"[receipts] issuer_key_file: {error}") from None
 
 
-def authority_of(one: DevicesSettings) -> tuple[Authority, Terms]:
-    """Who signs certificates of devices, and what goes with them. Raises CredentialError."""
+def authority_of(one: DevicesSettings, client_ids: Iterable[str]) -> tuple[Authority, Terms]:
+    """Who signs certificates of devices, and what goes with them. No device is named like a user or one of `client_ids`
+    of the cloud: at a listener of their own devices' names are their client ids. Raises CredentialError."""
     try:
         signs = authority.load(one.authority_certificate_file, one.authority_key_file)
         care = signing_key.load(one.care_key_file).public_key().public_bytes_raw().hex()
@@ -104,7 +105,7 @@ def authority_of(one: DevicesSettings) -> tuple[Authority, Terms]:
     except ValueError:
         text = "broker_ca_file or public_ca_file is no certificate in PEM"
         raise CredentialError(f"[devices] {text}; put the authority's there") from None
-    users = frozenset({one.cloud_user, one.health_user} - {""})
+    users = frozenset({one.cloud_user, one.health_user, *client_ids} - {""})
     broker = Broker(one.broker_host, one.broker_port, broker_ca)
     url = one.public_url.rstrip("/")
     return signs, Terms(url, ca_sha256, broker, care, one.certificate_days, users)

@@ -9,7 +9,11 @@ for a line break in it would be a line of the access list. So is a user that wou
 
 What an access list cannot do: Mosquitto grants every subscription, and delivers nothing that may not be read. And who
 may connect at all may do so under the client id of another, whose connection ends then. Nothing is read by it; what is
-said is the last will of the other, that it is offline.
+said is the last will of the other, that it is offline. So devices that have claimed have a listener of their own, whose
+authority is believed at no other: there the client id is the certificate's name, whatever the client says, and a device
+ends no connection but its own. That is also how a session ends which somebody has opened with an older certificate of
+it. A gateway has one certificate for the connections of all its devices, and the cloud two connections under one, so
+theirs is the other listener, where client ids are free.
 """
 
 import contextlib
@@ -44,8 +48,18 @@ class AclError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DevicesListener:
+    """Where devices are let in and nobody else: by whose certificates, and which of those are taken no more."""
+
+    port: int
+    ca_file: PurePosixPath
+    crl_file: PurePosixPath | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Where Mosquitto listens and where its files are, as it sees them itself (in a container, say)."""
+    """Where Mosquitto listens and where its files are, as it sees them itself (in a container, say). `devices`: the
+    listener of devices, which are not let in here then."""
 
     port: int
     ca_file: PurePosixPath
@@ -54,6 +68,7 @@ class Listener:
     acl_file: PurePosixPath
     data_folder: PurePosixPath
     crl_file: PurePosixPath | None = None
+    devices: DevicesListener | None = None
 
 
 def user_of(one: Installation) -> str:
@@ -88,8 +103,16 @@ def told_apart(
 
 def configuration_of(listener: Listener) -> str:
     """The configuration: TLS with client certificates and nothing else, sessions kept, nothing dropped in silence."""
-    revoked = "" if listener.crl_file is None else f"\ncrlfile {listener.crl_file}"
-    return _CONFIGURATION.format(listener=listener, revoked=revoked, size=MAX_PAYLOAD_BYTES)
+    devices = listener.devices
+    apart = "" if devices is None else _DEVICES.format(text=_listening(listener, devices))
+    return _CONFIGURATION.format(
+        text=_listening(listener, listener), apart=apart, listener=listener, size=MAX_PAYLOAD_BYTES
+    )
+
+
+def _listening(listener: Listener, own: Listener | DevicesListener) -> str:
+    revoked = "" if own.crl_file is None else f"\ncrlfile {own.crl_file}"
+    return _LISTENING.format(listener=listener, own=own, revoked=revoked)
 
 
 def replace(output: Path, data: bytes) -> None:
@@ -112,14 +135,23 @@ _HEAD = """# Made by `pledgewatch-cloud broker acl` of the book's installations;
 # Whoever is not named may do nothing.
 """
 
-_CONFIGURATION = """# Made by `pledgewatch-cloud broker conf`.
-# Who connects shows a certificate; its common name is the user of the access list.
-listener {listener.port}
-cafile {listener.ca_file}
+_LISTENING = """listener {own.port}
+cafile {own.ca_file}
 certfile {listener.certificate_file}
 keyfile {listener.key_file}{revoked}
 require_certificate true
-use_identity_as_username true
+use_identity_as_username true"""
+
+_DEVICES = """
+
+# Devices, by an authority that is believed here alone. Their name is their client id, so none ends another's session.
+{text}
+use_username_as_clientid true
+"""
+
+_CONFIGURATION = """# Made by `pledgewatch-cloud broker conf`.
+# Who connects shows a certificate; its common name is the user of the access list.
+{text}{apart}
 allow_anonymous false
 acl_file {listener.acl_file}
 

@@ -47,7 +47,7 @@ from pledgewatch_cloud.ingest.connect import connect_subscriber
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
-from pledgewatch_cloud.ingest.subscriber import Subscriber
+from pledgewatch_cloud.ingest.subscriber import Subscriber, client_ids
 from pledgewatch_cloud.interpreter import attend, spare_the_collector
 from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.journal.sqlite import SqliteStore
@@ -132,7 +132,9 @@ async def _open(settings: CloudSettings, config: Path, stack: contextlib.AsyncEx
         raise ServiceError("\n".join(faults))
     token, senders = token_in(settings.api.token_file), Senders(sender_keys(settings.senders))
     signer = signer_of(settings.receipts)
-    devices = None if settings.devices is None else authority_of(settings.devices)
+    devices = (
+        None if settings.devices is None else authority_of(settings.devices, client_ids(settings.broker.client_id))
+    )
     listener = stack.enter_context(listen("the API", settings.api.host, settings.api.port, "[api]"))
     stack.enter_context(sole_use(settings.service.data_folder, "pledgewatch-cloud"))
     store = SqliteStore(settings.service.data_folder)

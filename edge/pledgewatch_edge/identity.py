@@ -122,8 +122,11 @@ def begin_above(folder: Path, known: int, spool_epoch: int) -> None:
 
 @contextlib.contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. Raises StateError while another agent holds it."""
-    with (folder / LOCK_FILE).open("w", encoding="ascii") as file:
+    """Hold the folder's lock, which no other user may open and so hold. Raises StateError while another agent holds
+    it."""
+    with os.fdopen(os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
+        with contextlib.suppress(PermissionError):  # it is another user's, who has let us
+            os.fchmod(file.fileno(), 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -3,7 +3,9 @@
 At two thirds of its life (a little later for each by its number) the device asks the cloud for the next one: a
 request by a new key, signed by the key in force. What comes is tried before it is trusted: the uplink connects with it,
 and only when the broker has let it in does it take the place of the old one, which stays in force where the broker has
-not. It is tried again later, for the link may have been at fault.
+not. It is tried again later, for the link may have been at fault. Once it is in force the cloud is told so, and only
+then the one before counts no more: whoever has a copy of it has nothing. A renewal whose answer was lost can be asked
+again until then.
 
 A broker that refuses the device says not why it was done. So the cloud is asked then too: one that has revoked the
 device, or given its place to another, says so, and one that has not gives a certificate that the broker takes.
@@ -17,6 +19,7 @@ import base64
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from random import SystemRandom
 from typing import Any, Final
 
@@ -30,7 +33,7 @@ from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.tls import Shown
 from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, TlsIdentity, told
 from pledgewatch_wire.backoff import jittered_backoff
-from pledgewatch_wire.claims import RENEWALS_PATH, renewal_proof
+from pledgewatch_wire.claims import CONFIRMATIONS_PATH, RENEWALS_PATH, confirmation_proof, renewal_proof
 
 LOOK_AGAIN_S: Final = 3_600.0
 TRY_FIRST_S: Final = 60.0
@@ -71,6 +74,7 @@ class Renewal:
         self._failures = 0
         self._cloud_less_monotonic_ms: int | None = None
         self._said: str | None = None
+        self._doing = "renewed"
 
     async def run(self) -> None:
         """Look whether it is time, and renew, until cancelled."""
@@ -84,18 +88,22 @@ class Renewal:
             due_s = await asyncio.to_thread(self._due_in_s)
             if due_s > 0:
                 return min(due_s, LOOK_AGAIN_S)
-            if await asyncio.to_thread(self._identity.waiting) is None:
-                await asyncio.to_thread(self._renew)
-            await self._put_in_force()
+            if await asyncio.to_thread(self._is_renewal_due):
+                if await asyncio.to_thread(self._identity.waiting) is None:
+                    await asyncio.to_thread(self._renew)
+                await self._put_in_force()
+            if not await asyncio.to_thread(self._identity.is_confirmed):
+                await asyncio.to_thread(self._confirm)
+                await self._standing.accepted(CLOUD)
         except CloudError as error:
             self._failures += 1
-            self._say(f"the certificate cannot be renewed: {error}")
+            self._say(f"the certificate cannot be {self._doing}: {error}")
             if error.is_final:
                 await self._standing.refused(CLOUD, str(error))
                 return DAY_S * self._random.uniform(0.5, 1.0)
         except StateError as error:
             self._failures += 1
-            self._say(f"the certificate cannot be renewed: {error}")
+            self._say(f"the certificate cannot be {self._doing}: {error}")
         else:
             self._failures, self._said = 0, None
             return 0.0
@@ -107,9 +115,16 @@ class Renewal:
         term = self._identity.term()
         if term is None:
             return LOOK_AGAIN_S
-        if self._standing.by(BROKER) is not None or self._identity.waiting() is not None:
+        if self._is_renewal_due() or not self._identity.is_confirmed():
             return 0.0
         return max(0.0, (term.renew_ms - self._time_ms()) / 1_000)
+
+    def _is_renewal_due(self) -> bool:
+        """Whether there should be another certificate in force. Raises CloudError, StateError."""
+        if self._standing.by(BROKER) is not None or self._identity.waiting() is not None:
+            return True
+        term = self._identity.term()
+        return term is not None and self._time_ms() >= term.renew_ms
 
     def _time_ms(self) -> int:
         """The time: this computer's, or the cloud's where its clock is not set. Raises CloudError."""
@@ -125,38 +140,51 @@ class Renewal:
 
     def _renew(self) -> None:
         """Ask for the next certificate, and keep it beside the one in force. Raises CloudError, StateError."""
+        self._doing = "renewed"
+        certificate = self._certificate()
+        request = self._identity.request(self._device.name)
+        der = x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
+        said = self._asked(RENEWALS_PATH, partial(renewal_proof, der), certificate, {"csr": request.decode("ascii")})
+        self._identity.keep(str(said.get("certificate")), self._device.name)
+        self._identity.keep_others(said.get("broker_ca"), said.get("care_public_key"))
+
+    def _confirm(self) -> None:
+        """Tell the cloud what is in force. Raises CloudError, StateError."""
+        self._doing = "confirmed"
+        certificate = self._certificate()
+        der = x509.load_pem_x509_certificate(certificate).public_bytes(Encoding.DER)
+        self._asked(CONFIRMATIONS_PATH, partial(confirmation_proof, der), certificate, {})
+        self._identity.confirmed()
+
+    def _certificate(self) -> bytes:
         certificate = self._identity.certificate()
         if certificate is None:
             raise StateError(f"{self._identity.certificate_file} is gone; claim the device again")
-        request = self._identity.request(self._device.name)
+        return certificate
+
+    def _asked(
+        self, path: str, proof: Callable[[int], bytes], certificate: bytes, more: Mapping[str, str]
+    ) -> Mapping[str, Any]:
+        """What the cloud answers to what the key in force has signed, by the cloud's time where ours is another."""
         api = api_of(self._device, judges_time=self._now_ms() >= RELEASED_MS)
+        shown = {"device": self._device.name, "certificate": certificate.decode("ascii"), **more}
+
+        def ask(signed_ms: int) -> Mapping[str, Any]:
+            signed = base64.b64encode(self._identity.signs(proof(signed_ms))).decode("ascii")
+            return api.post(path, {**shown, "signed_ms": signed_ms, "proof": signed}).said
+
         signed_ms = self._time_ms()
         try:
-            said = self._asked(api, request, certificate, signed_ms)
+            return ask(signed_ms)
         except CloudError as error:
             if error.time_ms is None or abs(error.time_ms - signed_ms) < OFF_MS:
                 raise
             log.warning("this computer's clock and the cloud's differ by_s=%d", (signed_ms - error.time_ms) // 1_000)
-            said = self._asked(api, request, certificate, error.time_ms)
-        self._identity.keep(str(said.get("certificate")), self._device.name)
-        self._identity.keep_others(said.get("broker_ca"), said.get("care_public_key"))
-
-    def _asked(self, api: CloudApi, request: bytes, certificate: bytes, signed_ms: int) -> Mapping[str, Any]:
-        der = x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
-        proof = self._identity.signs(renewal_proof(der, signed_ms))
-        return api.post(
-            RENEWALS_PATH,
-            {
-                "device": self._device.name,
-                "csr": request.decode("ascii"),
-                "certificate": certificate.decode("ascii"),
-                "signed_ms": signed_ms,
-                "proof": base64.b64encode(proof).decode("ascii"),
-            },
-        ).said
+            return ask(error.time_ms)
 
     async def _put_in_force(self) -> None:
         """Try what has come, and put it in force. Raises StateError where the old one stays."""
+        self._doing = "renewed"
         shown = await asyncio.to_thread(self._identity.waiting)
         term = await asyncio.to_thread(self._identity.term)
         if shown is None or term is None:

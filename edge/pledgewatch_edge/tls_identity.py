@@ -7,6 +7,7 @@ In the state folder, beside what identity.py keeps:
 - `broker-ca.crt`, `cloud-ca.crt`: by whom broker and cloud are known. `care.pub`: who signs settings and commands.
 - `tls.key.new`, `tls.csr.new`, `tls.crt.new`: the next ones, until they are in force. A request is kept so that a
   second try sends the very same, which the cloud knows again.
+- `tls.unconfirmed`: a certificate came into force, and the cloud has not heard of that yet.
 - `refused`: by whom the device is refused, and why, until it is accepted again.
 
 Key and certificate are two files, and two renames are not one. The key goes first; a certificate that does not belong
@@ -46,8 +47,9 @@ BROKER_CA_FILE: Final = "broker-ca.crt"
 CLOUD_CA_FILE: Final = "cloud-ca.crt"
 CARE_FILE: Final = "care.pub"
 _REQUEST_FILE: Final = "tls.csr"
+_UNCONFIRMED_FILE: Final = "tls.unconfirmed"
 _REFUSED_FILE: Final = "refused"
-_NEW: Final = ".new"
+NEW: Final = ".new"
 _CARE_KEY: Final = re.compile(r"[0-9a-f]{64}")
 BROKER: Final = "broker"
 CLOUD: Final = "cloud"
@@ -85,7 +87,7 @@ class TlsIdentity:
     def mend(self) -> None:
         """Finish what a power cut has left between two renames. Raises StateError."""
         with _state_errors():
-            fresh = self._path(CERTIFICATE_FILE, _NEW)
+            fresh = self._path(CERTIFICATE_FILE, NEW)
             if self._token or not fresh.exists() or not self._path(KEY_FILE).exists():
                 return
             if not self._belong("") and _public(self._key("")) == _public(_leaf(fresh)):
@@ -96,7 +98,7 @@ class TlsIdentity:
         StateError."""
         with _state_errors():
             key = self._fresh_key()
-            path = self._path(_REQUEST_FILE, _NEW)
+            path = self._path(_REQUEST_FILE, NEW)
             with contextlib.suppress(FileNotFoundError, ValueError):
                 known = x509.load_pem_x509_csr(path.read_bytes())
                 if _public(known) == _public(key) and _name(known) == device:
@@ -115,7 +117,7 @@ class TlsIdentity:
                 raise StateError("the cloud's certificate is of another key than this device's; ask for a new claim")
             if _name(leaf) != device:
                 raise StateError(f"the cloud's certificate is that of {_name(leaf)!r}, not of {device!r}")
-            replace_file(self._path(CERTIFICATE_FILE, _NEW), chain.encode("utf-8"))
+            replace_file(self._path(CERTIFICATE_FILE, NEW), chain.encode("utf-8"))
 
     def keep_others(self, broker_ca: object, care_public_key: object) -> None:
         """Keep by whom the broker is known, until the new certificate is in force, and who signs settings, where the
@@ -123,7 +125,7 @@ class TlsIdentity:
         with _state_errors():
             if isinstance(broker_ca, str) and self._is_other(BROKER_CA_FILE, broker_ca):
                 _first(broker_ca)
-                replace_file(self._path(BROKER_CA_FILE, _NEW), broker_ca.encode("utf-8"))
+                replace_file(self._path(BROKER_CA_FILE, NEW), broker_ca.encode("utf-8"))
             if isinstance(care_public_key, str) and self._is_other(CARE_FILE, f"{care_public_key}\n"):
                 if not _CARE_KEY.fullmatch(care_public_key):
                     raise StateError("what the cloud gave is no key for settings; ask who runs it")
@@ -137,7 +139,7 @@ class TlsIdentity:
                 return False
             if self._token:
                 return _leaf(self.certificate_file).not_valid_before_utc >= leaf.not_valid_before_utc
-            return not (self._path(KEY_FILE, _NEW).exists() and _public(self._key(_NEW)) == _public(leaf))
+            return not (self._path(KEY_FILE, NEW).exists() and _public(self._key(NEW)) == _public(leaf))
 
     def take(self, chain: str, device: str) -> None:
         """Put the certificate that answered a claim in force; not where it is late. Raises StateError."""
@@ -146,29 +148,42 @@ class TlsIdentity:
                 return
             self.keep(chain, device)
             self.install()
+            self._path(_UNCONFIRMED_FILE).unlink(missing_ok=True)  # the claim has ended all that was before
             self._path(_REFUSED_FILE).unlink(missing_ok=True)
 
     def waiting(self) -> Shown | None:
         """A certificate that has come and is not in force yet, with its key; None where there is none. Raises
         StateError."""
         with _state_errors():
-            certificate, key = self._path(CERTIFICATE_FILE, _NEW), self._path(KEY_FILE, _NEW)
+            certificate, key = self._path(CERTIFICATE_FILE, NEW), self._path(KEY_FILE, NEW)
             if not certificate.exists() or (not self._token and not key.exists()):
                 return None
-            if not self._belong(_NEW):
+            if not self._belong(NEW):
                 return None
-            authority = self._path(BROKER_CA_FILE, _NEW)
+            authority = self._path(BROKER_CA_FILE, NEW)
             return Shown(certificate, self._token or key, authority if authority.exists() else None)
 
     def install(self) -> None:
         """Put what is waiting in force. Raises StateError."""
         with _state_errors():
-            self._path(_REQUEST_FILE, _NEW).unlink(missing_ok=True)
-            if self._path(BROKER_CA_FILE, _NEW).exists():
+            replace_file(self._path(_UNCONFIRMED_FILE), b"")
+            self._path(_REQUEST_FILE, NEW).unlink(missing_ok=True)
+            if self._path(BROKER_CA_FILE, NEW).exists():
                 self._rename(BROKER_CA_FILE)
             if not self._token:
                 self._rename(KEY_FILE)
             self._rename(CERTIFICATE_FILE)
+
+    def is_confirmed(self) -> bool:
+        """Whether the cloud knows that the certificate in force is. Raises StateError."""
+        with _state_errors():
+            return not self._path(_UNCONFIRMED_FILE).exists()
+
+    def confirmed(self) -> None:
+        """The cloud knows it. Raises StateError."""
+        with _state_errors():
+            self._path(_UNCONFIRMED_FILE).unlink(missing_ok=True)
+            flush_folder(self.folder)
 
     def signs(self, data: bytes) -> bytes:
         """A signature by the key in force. Raises StateError."""
@@ -230,14 +245,14 @@ class TlsIdentity:
 
             self._token_key = self._token_key or pkcs11.key_or_new(self._token)
             return self._token_key
-        path = self._path(KEY_FILE, _NEW)
+        path = self._path(KEY_FILE, NEW)
         if not path.exists():
             key = ec.generate_private_key(ec.SECP256R1())
             replace_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-        return self._key(_NEW)
+        return self._key(NEW)
 
     def _rename(self, name: str) -> None:
-        self._path(name, _NEW).replace(self._path(name))
+        self._path(name, NEW).replace(self._path(name))
         flush_folder(self.folder)
 
 

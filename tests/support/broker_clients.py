@@ -24,9 +24,18 @@ class Client:
     """Who holds a certificate, connected by MQTT 5."""
 
     def __init__(
-        self, broker: BrokerProcess, folder: Path, name: str, *, as_client: str = "", will: str = "", keep: bool = False
+        self,
+        broker: BrokerProcess,
+        folder: Path,
+        name: str,
+        *,
+        as_client: str = "",
+        will: str = "",
+        keep: bool = False,
+        port: int = 0,
     ) -> None:
         self.heard: list[tuple[str, bytes]] = []
+        self.ended = 0  # how often the broker or the link has ended a connection
         self._codes: dict[int, int] = {}
         self._news = threading.Condition()
         self.paho = paho.Client(
@@ -37,13 +46,14 @@ class Client:
             self.paho.will_set(will, b"gone", qos=1)
         self.refused: int | None = None
         self.paho.on_connect = self._connected
+        self.paho.on_disconnect = self._disconnected
         self.paho.on_message = self._message
         self.paho.on_publish = self._published
         self.paho.on_subscribe = self._subscribed
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 600 if keep else 0
         self._is_connected = False
-        self.paho.connect("127.0.0.1", broker.port, clean_start=not keep, properties=properties)
+        self.paho.connect("127.0.0.1", port or broker.port, clean_start=not keep, properties=properties)
         self.paho.loop_start()
         self.until(lambda: self._is_connected or self.refused is not None)
 
@@ -91,6 +101,11 @@ class Client:
         with self._news:
             self._is_connected = arguments[3] == 0
             self.refused = None if arguments[3] == 0 else arguments[3].value
+            self._news.notify_all()
+
+    def _disconnected(self, *_: Any) -> None:
+        with self._news:
+            self.ended += 1
             self._news.notify_all()
 
     def _message(self, *arguments: Any) -> None:

@@ -80,6 +80,17 @@ class Claimant:
             **other,
         }
 
+    def confirmation(self, at_ms: int) -> dict[str, Any]:
+        """The body of a confirmation."""
+        der = x509.load_pem_x509_certificate(self.certificate.encode()).public_bytes(Encoding.DER)
+        signed = b"pledgewatch confirmation\0" + hashlib.sha256(der).digest() + str(at_ms).encode()
+        return {
+            "device": self.name,
+            "certificate": self.certificate,
+            "signed_ms": at_ms,
+            "proof": b64encode(self.tls.sign(signed, _P256)).decode(),
+        }
+
     def write(self, folder: Path) -> None:
         """NAME.pem and NAME.key, as a client of the broker has them."""
         key = self.tls.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -86,6 +86,8 @@ class Enrolling:
     def answer(self, path: str, said: dict[str, Any]) -> dict[str, Any]:
         """What is answered. Raises RefusalError."""
         self.asked.append((path, said))
+        if path == "/devices/confirmations":
+            return self._confirm(said)
         return self._claim(said) if path == "/devices/claims" else self._renew(said)
 
     def _claim(self, said: dict[str, Any]) -> dict[str, Any]:
@@ -110,17 +112,29 @@ class Enrolling:
 
     def _renew(self, said: dict[str, Any]) -> dict[str, Any]:
         request, der = _request(said)
+        self._shown(said, b"pledgewatch renewal\0" + hashlib.sha256(der).digest())
+        return self._granted(said["device"], request)
+
+    def _confirm(self, said: dict[str, Any]) -> dict[str, Any]:
+        certificate = x509.load_pem_x509_certificate(said["certificate"].encode())
+        digest = hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
+        self._shown(said, b"pledgewatch confirmation\0" + digest)
+        given = self.serials[said["device"]]
+        older = set(given[: given.index(certificate.serial_number)])
+        self.revoked |= older
+        return {"device": said["device"], "changed": bool(older)}
+
+    def _shown(self, said: dict[str, Any], proven: bytes) -> None:
         certificate = x509.load_pem_x509_certificate(said["certificate"].encode())
         now_ms = 1_000 * (time.time() + self.clock_ahead_s)
         if abs(said["signed_ms"] - now_ms) > 300_000:
             raise RefusalError(422, "signed at another time than now")
-        proven = b"pledgewatch renewal\0" + hashlib.sha256(der).digest() + str(said["signed_ms"]).encode()
+        proven += str(said["signed_ms"]).encode()
         public = certificate.public_key()
         assert isinstance(public, ec.EllipticCurvePublicKey)
         public.verify(base64.b64decode(said["proof"], validate=True), proven, ec.ECDSA(hashes.SHA256()))
         if certificate.serial_number in self.revoked:
             raise RefusalError(403, "this certificate is revoked: box-2 stands in its place")
-        return self._granted(said["device"], request)
 
     def _granted(self, device: str, request: x509.CertificateSigningRequest) -> dict[str, Any]:
         certificate = self.authority.grant(request, self.begin, self.end)

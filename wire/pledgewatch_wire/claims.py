@@ -16,6 +16,7 @@ from pledgewatch_wire.topics import is_name
 
 CLAIMS_PATH: Final = "/devices/claims"
 RENEWALS_PATH: Final = "/devices/renewals"
+CONFIRMATIONS_PATH: Final = "/devices/confirmations"
 _PREFIX: Final = "pwclaim1."
 _CLAIM_CHARACTERS_MAX: Final = 4_096
 _CODE: Final = re.compile(r"[A-Z2-7]{26}")
@@ -76,6 +77,11 @@ def claim_proof(request_der: bytes, code: str) -> bytes:
 def renewal_proof(request_der: bytes, signed_ms: int) -> bytes:
     """What the key of the certificate in force signs for a renewal, over the certificate request in DER."""
     return b"pledgewatch renewal\0" + hashlib.sha256(request_der).digest() + str(signed_ms).encode("ascii")
+
+
+def confirmation_proof(certificate_der: bytes, signed_ms: int) -> bytes:
+    """What the key of the certificate in force signs to say that it is in force, over that certificate in DER."""
+    return b"pledgewatch confirmation\0" + hashlib.sha256(certificate_der).digest() + str(signed_ms).encode("ascii")
 
 
 def _plain(encoded: str) -> dict[str, Any]:

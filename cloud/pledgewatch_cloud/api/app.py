@@ -48,22 +48,18 @@ from pledgewatch_cloud.api.idempotency import Answers, Idempotency
 from pledgewatch_cloud.api.kept import Kept
 from pledgewatch_cloud.api.problems import PROBLEM, answer_problems
 
+# Routes are looked for one after the other: what is asked most comes first.
+_ASKED_MOST = (assets, facilities, lots, alerts, clusters, events)
 _NOUNS = (
-    alerts,
-    assets,
     audit,
     book,
     care,
-    clusters,
     console,
     dcsa,
     devices,
-    events,
     exposures,
-    facilities,
     fences,
     live,
-    lots,
     market,
     milestones,
     outbox,
@@ -86,7 +82,7 @@ def _reads() -> list[tuple[re.Pattern[str], bool]]:
     """Paths that can be read, in the order in which they are looked for, and whether a Reading has all that it takes:
     a route that takes a View or a Reading, and not the Service."""
     found = []
-    for module in (*_OPEN, *_NOUNS):
+    for module in (*_ASKED_MOST, *_OPEN, *_NOUNS):
         for route in module.router.routes:
             if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
                 takes = {one.call for one in route.dependant.dependencies}
@@ -119,7 +115,9 @@ def create_app(service: Reading, *, stage: str = "") -> FastAPI:
     app.add_middleware(Around, service=service)
     app.add_middleware(Heads)
     answer_problems(app)
-    for module in _OPEN:  # first: /devices/identities is found before /devices/{device}, and is no device's name
+    for module in _ASKED_MOST:
+        app.include_router(module.router, dependencies=[Depends(for_writers)])
+    for module in _OPEN:  # /devices/identities is found before /devices/{device}, and is no device's name
         app.include_router(module.router)
     for module in _NOUNS:
         app.include_router(module.router, dependencies=[Depends(for_writers)])

@@ -1,5 +1,5 @@
-"""Identities of devices: inviting and revoking, for who keeps the book and who operates the device; claiming and
-renewing, for devices, which show who they are by what they bring (docs/DEVICES.md)."""
+"""Identities of devices: inviting and revoking, for who keeps the book and who operates the device; claiming, renewing
+and confirming, for devices, which show who they are by what they bring (docs/DEVICES.md)."""
 
 from collections.abc import Awaitable
 from http import HTTPStatus
@@ -43,6 +43,14 @@ CsrOf = Annotated[
         description="PKCS#10 in PEM, of a P-256 key, subject CN=device",
         examples=["-----BEGIN CERTIFICATE REQUEST-----\n…"],
     ),
+]
+ShownOf = Annotated[
+    str,
+    Body(max_length=CERTIFICATE_MAX, description="The one in force, PEM", examples=["-----BEGIN CERTIFICATE-----\n…"]),
+]
+SignedOf = Annotated[
+    int,
+    Body(description="Unix milliseconds, within five minutes of the cloud's clock", examples=[1_772_366_400_000]),
 ]
 ProofOf = Annotated[str, Body(max_length=512, description="A signature in base64", examples=["3q2+7w=="])]
 
@@ -140,24 +148,25 @@ async def renew_certificate(
     request: Request,
     device: NameOf,
     csr: CsrOf,
-    certificate: Annotated[
-        str,
-        Body(
-            max_length=CERTIFICATE_MAX,
-            description="The one in force, PEM",
-            examples=["-----BEGIN CERTIFICATE-----\n…"],
-        ),
-    ],
-    signed_ms: Annotated[
-        int,
-        Body(description="Unix milliseconds, within five minutes of the cloud's clock", examples=[1_772_366_400_000]),
-    ],
+    certificate: ShownOf,
+    signed_ms: SignedOf,
     proof: ProofOf,
 ) -> dict[str, Any]:
     """Renew a certificate by showing that one has the key of the one in force: `proof` is its ECDSA over SHA-256, of
     `pledgewatch renewal`, a zero byte, the SHA-256 of the request's DER and `signed_ms` as digits."""
     renewing = _registrar(service.registrar).renew(device, csr, certificate, signed_ms, proof, address_of(request))
     return await _answered(renewing)
+
+
+@router.post("/confirmations")
+async def confirm_certificate(
+    service: ServiceOf, request: Request, device: NameOf, certificate: ShownOf, signed_ms: SignedOf, proof: ProofOf
+) -> dict[str, Any]:
+    """Say that a certificate is in force with its device, so that what it had before counts no more: `changed` where
+    something did. `proof` is its key's ECDSA over SHA-256, of `pledgewatch confirmation`, a zero byte, the SHA-256 of
+    the certificate's DER and `signed_ms` as digits."""
+    confirming = _registrar(service.registrar).confirm(device, certificate, signed_ms, proof, address_of(request))
+    return await _answered(confirming)
 
 
 def _shown(view: View, device: str, invitation: Invitation | None, identity: Identity | None) -> dict[str, Any]:

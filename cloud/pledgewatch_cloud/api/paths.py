@@ -60,6 +60,7 @@ _OPEN_TO_WRITE = frozenset(
     {
         "/login/end",
         "/devices/claims",
+        "/devices/confirmations",
         "/devices/renewals",
         "/notices",
         "/notices/dcsa",

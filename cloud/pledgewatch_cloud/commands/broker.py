@@ -8,7 +8,15 @@ from pathlib import Path, PurePosixPath
 from pledgewatch_cloud.commands.options import Commands, add_config, settings_in, state_of
 from pledgewatch_cloud.decide.book import Book
 from pledgewatch_cloud.logs import log_to_stderr
-from pledgewatch_cloud.mosquitto import CLOUD_USER, AclError, Listener, acl_of, configuration_of, replace
+from pledgewatch_cloud.mosquitto import (
+    CLOUD_USER,
+    AclError,
+    DevicesListener,
+    Listener,
+    acl_of,
+    configuration_of,
+    replace,
+)
 from pledgewatch_wire.topics import is_name
 
 
@@ -41,6 +49,9 @@ def add(commands: Commands) -> None:
     ):
         conf.add_argument(f"--{name}", type=_path, default=_path(default), help=f"{text} (%(default)s)", metavar="PATH")
     conf.add_argument("--crl-file", type=_path, metavar="PATH", help="certificates that are taken no more")
+    conf.add_argument("--devices-port", type=_port, metavar="PORT", help="where devices are let in, and nobody else")
+    conf.add_argument("--devices-ca-file", type=_path, metavar="PATH", help="whose certificates devices have")
+    conf.add_argument("--devices-crl-file", type=_path, metavar="PATH", help="those of devices that are taken no more")
     _add_output(conf)
     conf.set_defaults(command=_conf)
 
@@ -105,6 +116,11 @@ def _book_of(options: argparse.Namespace) -> Book:
 
 
 def _conf(options: argparse.Namespace) -> int:
+    try:
+        devices = _devices(options)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     listener = Listener(
         port=options.port,
         ca_file=options.ca_file,
@@ -113,8 +129,26 @@ def _conf(options: argparse.Namespace) -> int:
         acl_file=options.acl_file,
         data_folder=options.persistence_folder,
         crl_file=options.crl_file,
+        devices=devices,
     )
     return _told(configuration_of(listener), options.output)
+
+
+def _devices(options: argparse.Namespace) -> DevicesListener | None:
+    """The listener of devices; None for none. Raises ValueError where what is said of it would not hold them apart."""
+    port, ca_file, crl_file = options.devices_port, options.devices_ca_file, options.devices_crl_file
+    if port is None and ca_file is None and crl_file is None:
+        return None
+    if port is None or ca_file is None:
+        raise ValueError("a listener of devices needs --devices-port and --devices-ca-file")
+    if port == options.port:
+        raise ValueError(f"--devices-port is {port} like --port; devices need a listener of their own")
+    if ca_file == options.ca_file:
+        text = "so they would be let in at the other listener too"
+        raise ValueError(
+            f"--devices-ca-file is {ca_file} like --ca-file, {text}; give devices an authority of their own"
+        )
+    return DevicesListener(port=port, ca_file=ca_file, crl_file=crl_file)
 
 
 def _told(text: str, output: Path | None) -> int:

@@ -22,7 +22,8 @@ export function causeOf(one) {
     heard: one.heard_ms == null ? t("never") : time(one.heard_ms), long: one.outside_ms == null ? null : span(one.outside_ms),
     channel: one.channel && channelOf(one.channel), value: one.value == null ? null : measured(one.channel, one.value), allowed: one.low == null ? null : allowed(one),
   };
-  const name = one.kind === "condition_breached" && one.value == null ? "told_condition_over" : `told_${one.kind}`;
+  const over = one.kind === "condition_breached" && one.value == null, replaced = one.kind === "tamper_suspected" && one.sequence == null;
+  const name = over ? "told_condition_over" : replaced ? "told_certificate_replaced" : `told_${one.kind}`;
   return joined([sentence(name, given), one.cases?.length ? [`${t("case")} `, ...list(one.cases.map(( /** @type {string} */ id) => link("cases", id)))] : [],
     [`${when(one.at_ms, one.ended_ms)} (`, link("events", one.event, `${t("event")} ${one.event}`), ")"]]);
 }

@@ -14,6 +14,7 @@ export const MORE = {
   told_evidence_doubted: ["What {source} in {asset} says is doubted: {doubt}", "{asset} 的 {source} 读数存疑：{doubt}"],
   told_fence_entered: ["{asset} entered {fence}", "{asset} 进入围栏 {fence}"], told_fence_left: ["{asset} left {fence}", "{asset} 离开围栏 {fence}"],
   told_tamper_suspected: ["{source} in {asset} said two different things under number {sequence}, or signed falsely", "{asset} 的 {source} 以同一序号 {sequence} 上报了不同内容，或签名不符"],
+  told_certificate_replaced: ["Somebody showed a certificate of {source} in {asset} that was replaced: its card was copied, or its key is somebody else's", "有人出示了 {asset} 中 {source} 的已被替换的证书：存储卡可能被复制，或密钥已泄露"],
   told_clock_doubted: ["The clock of {source} in {asset} is wrong: {doubt}", "{asset} 的 {source} 时钟有误：{doubt}"],
   told_goods_left: ["Goods of lot {lot} ({quantity} units, receipt {receipt}) left {asset} without a release", "批次 {lot} 的货物（{quantity} 件，仓单 {receipt}）未经放行离开 {asset}"],
   told_stock_short: ["{missing} of {quantity} units of lot {lot} (receipt {receipt}) are missing in {asset}", "批次 {lot}（仓单 {receipt}）在 {asset} 缺少 {missing} 件，共 {quantity} 件"],

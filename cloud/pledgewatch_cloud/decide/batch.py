@@ -291,6 +291,22 @@ class DeviceRenewal(NamedTuple):
     at_ms: int
 
 
+class DeviceConfirmation(NamedTuple):
+    """A device has shown that it has the certificate of this number in force: what it had before counts no more."""
+
+    device: str
+    serial: str
+    at_ms: int
+
+
+class DeviceMisuse(NamedTuple):
+    """Somebody who has its key has shown a certificate of a device that was replaced, for the first time."""
+
+    device: str
+    serial: str
+    at_ms: int
+
+
 class DeviceRevocation(NamedTuple):
     """Somebody takes a device's identity away: nothing more is taken of it until it has claimed another."""
 
@@ -382,6 +398,8 @@ Told = (
     | DeviceInvitation
     | DeviceClaim
     | DeviceRenewal
+    | DeviceConfirmation
+    | DeviceMisuse
     | DeviceRevocation
     | CareSettings
     | CareCommand

@@ -30,7 +30,9 @@ from pledgewatch_cloud.decide.batch import (
     CareSettings,
     Content,
     DeviceClaim,
+    DeviceConfirmation,
     DeviceInvitation,
+    DeviceMisuse,
     DeviceRenewal,
     DeviceRevocation,
     Moved,
@@ -246,6 +248,19 @@ def renew_device(state: State, device: str, of: str, issued: Issued, at_ms: int)
     if newest != shown and newest.key_sha256 == issued.key_sha256 and newest.not_after_ms > at_ms:
         return None
     return Draft(DeviceRenewal(device, of, *issued, at_ms))
+
+
+def confirm_device(state: State, device: str, serial: str, at_ms: int) -> Draft | None:
+    """Note that a device has the certificate of this number in force; None where none before it counts. Raises
+    IdentityError."""
+    one = DeviceConfirmation(device, serial, at_ms)
+    return None if acts.confirmed(state.book, state.identities, one) is state.identities else Draft(one)
+
+
+def note_misuse(state: State, device: str, serial: str, at_ms: int) -> Draft | None:
+    """Note that a certificate was shown that was replaced; None where that is known, or was not its case."""
+    one = DeviceMisuse(device, serial, at_ms)
+    return None if acts.misused(state.book, state.identities, one) is state.identities else Draft(one)
 
 
 def revoke_device(state: State, device: str, by: str, why: str, at_ms: int) -> Draft | None:

@@ -1,6 +1,6 @@
 """How identities change: one function for each act, from what is remembered to what is remembered after it.
 
-    invited ─► claimed ─► renewed ─► renewed ─► …
+    invited ─► claimed ─► renewed ─► confirmed ─► renewed ─► …
                   │  ▲ invited again (another card, another key: the epoch goes up)
                   └──┴─► revoked: nothing is taken until it is claimed again; or retired: for good
 
@@ -13,7 +13,14 @@ from enum import StrEnum
 from typing import Any
 
 from pledgewatch_cloud.decide.access.users import Role
-from pledgewatch_cloud.decide.batch import DeviceClaim, DeviceInvitation, DeviceRenewal, DeviceRevocation
+from pledgewatch_cloud.decide.batch import (
+    DeviceClaim,
+    DeviceConfirmation,
+    DeviceInvitation,
+    DeviceMisuse,
+    DeviceRenewal,
+    DeviceRevocation,
+)
 from pledgewatch_cloud.decide.book import Book, amend
 from pledgewatch_cloud.decide.identity_book import (
     CERTIFICATES_MAX,
@@ -211,18 +218,56 @@ def claimed(book: Book, identities: IdentityBook, one: DeviceClaim) -> IdentityB
     return found
 
 
+def shown(book: Book, identities: IdentityBook, one: DeviceRenewal | DeviceConfirmation | DeviceMisuse) -> IdentityBook:
+    """Somebody has shown a certificate of a device. Raises IdentityError."""
+    match one:
+        case DeviceRenewal():
+            return renewed(book, identities, one)
+        case DeviceConfirmation():
+            return confirmed(book, identities, one)
+        case DeviceMisuse():
+            return misused(book, identities, one)
+
+
 def renewed(book: Book, identities: IdentityBook, one: DeviceRenewal) -> IdentityBook:
     """A device has another certificate. The one that it has shown counts on, for it may not have the new one yet; any
     other does not. Raises IdentityError."""
     before = identities.of(one.device)
-    shown = certificate_of(book, before, one.of, one.at_ms)
+    former = certificate_of(book, before, one.of, one.at_ms)
     listed = _listed(before.revoked, one.at_ms)
-    dropped = [Revoked(cert.serial, one.at_ms, cert.not_after_ms) for cert in before.certificates if cert != shown]
+    dropped = [Revoked(cert.serial, one.at_ms, cert.not_after_ms) for cert in before.certificates if cert != former]
     if len(listed) + len(dropped) > REVOKED_MAX - CERTIFICATES_MAX:
         raise IdentityError(Why.TOO_MANY, _too_many(one.device))
     issued = Issued(one.serial, one.not_after_ms, one.key_sha256, one.certificate)
-    after = before._replace(certificates=(shown, issued), revoked=(*listed, *dropped), claim=None)
+    after = before._replace(certificates=(former, issued), revoked=(*listed, *dropped), claim=None)
     return identities.with_identity(after)
+
+
+def confirmed(book: Book, identities: IdentityBook, one: DeviceConfirmation) -> IdentityBook:
+    """A device has a certificate in force: those that it was given before that one count no more. Who confirms the
+    older of two ends none, for the newer may be on its way. Raises IdentityError."""
+    before = identities.of(one.device)
+    place = before.certificates.index(certificate_of(book, before, one.serial, one.at_ms))
+    older, kept = before.certificates[:place], before.certificates[place:]
+    if not older:
+        return identities
+    dropped = (Revoked(cert.serial, one.at_ms, cert.not_after_ms) for cert in older if cert.not_after_ms > one.at_ms)
+    revoked = (*_listed(before.revoked, one.at_ms), *dropped)
+    return identities.with_identity(before._replace(certificates=kept, revoked=revoked))
+
+
+def misused(book: Book, identities: IdentityBook, one: DeviceMisuse) -> IdentityBook:
+    """A certificate that counts no more was shown, and its device has another that does: there are two who have been
+    this device. Noted once of each; the same where it is noted, or where nobody need be told: a device whose identity
+    was taken away shows what it has, to hear why it is refused."""
+    identity, installed = identities.of(one.device), book.installations.get(one.device)
+    if identity.revoked_ms or not identity.certificates or installed is None or installed.retired:
+        return identities
+    was = next((it for it in identity.revoked if it.serial == one.serial and it.not_after_ms > one.at_ms), None)
+    if was is None or was.misused_ms:
+        return identities
+    noted = tuple(it._replace(misused_ms=one.at_ms) if it is was else it for it in identity.revoked)
+    return identities.with_identity(identity._replace(revoked=noted))
 
 
 def certificate_of(book: Book, identity: Identity, serial: str, at_ms: int) -> Issued:

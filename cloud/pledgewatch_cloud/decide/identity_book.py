@@ -1,9 +1,9 @@
 """What is remembered of devices' identities, as one value. identity_acts.py says how it changes.
 
 Everything has an end. There is one invitation for a device at a time, and those that are past go when another comes.
-A device has at most two certificates that count: it may go on with the one before until it has shown the new one. A
-certificate that counts no more is listed until it has expired by itself, at most REVOKED_MAX for each device: beyond
-that a device is given no more of them, for to forget one would let it in again.
+A device has at most two certificates that count: it may go on with the one before until it has shown the new one or
+confirmed it. A certificate that counts no more is listed until it has expired by itself, at most REVOKED_MAX for each
+device: beyond that a device is given no more of them, for to forget one would let it in again.
 
 Keys of the chain are by epochs. A device that claims again with another key begins above every epoch that is known of
 it, and what it has signed before is held against the key of then. Of a device whose identity was taken away no earlier
@@ -53,11 +53,13 @@ class Issued(NamedTuple):
 
 
 class Revoked(NamedTuple):
-    """A certificate that counts no more, since when, and until when it would have been good."""
+    """A certificate that counts no more, since when, and until when it would have been good. `misused_ms`: when it was
+    shown after that for the first time, while its device had another; 0 where it was not."""
 
     serial: str
     at_ms: int
     not_after_ms: int
+    misused_ms: int = 0
 
 
 class Identity(NamedTuple):

@@ -24,7 +24,9 @@ from pledgewatch_cloud.decide.batch import (
     Amending,
     Amendment,
     DeviceClaim,
+    DeviceConfirmation,
     DeviceInvitation,
+    DeviceMisuse,
     DeviceRenewal,
     DeviceRevocation,
     Entry,
@@ -153,8 +155,8 @@ def _acted(state: State, entry: Entry, book: Book) -> IdentityBook:
             return acts.invited(state.book, known, one)
         case DeviceClaim() as one:
             return acts.claimed(state.book, known, one)
-        case DeviceRenewal() as one:
-            return acts.renewed(state.book, known, one)
+        case DeviceRenewal() | DeviceConfirmation() | DeviceMisuse() as one:
+            return acts.shown(state.book, known, one)
         case DeviceRevocation() as one:
             return acts.revoked(state.book, known, one)
         case Amendment():
@@ -200,6 +202,8 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     log = Log(state.journal, entry, state.facilities)
     for suspicion in admission.suspicions:
         log.say(_tampering(book, suspicion))
+    if isinstance(entry.content, DeviceMisuse):
+        log.say(_misuse(book, entry.content.device, entry.recorded_at_ms))
     state = replace(state, assets=asset_half.judge(state, prepared.work, history, entry, log))
     _say_handed_in(before, prepared, log)
     is_amended = isinstance(entry.content, Amending)
@@ -333,6 +337,12 @@ def _given(book: Book, one: Notice) -> Event:
             about[name] = getattr(one, name)
     given = EventType.NOTICE_WITHDRAWN if one.withdraws else EventType.NOTICE_TAKEN
     return event(given, one.happened_ms, min(shipments, default=one.sender), **about)
+
+
+def _misuse(book: Book, device: str, at_ms: int) -> Event:
+    """That a certificate was shown that the device has replaced: its card was copied, or its key is somebody else's."""
+    asset = book.installations[device].asset
+    return event(EventType.TAMPER_SUSPECTED, at_ms, asset, device=device, kind="replaced_certificate")
 
 
 def _tampering(book: Book, suspicion: Suspicion) -> Event:

@@ -17,6 +17,7 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -32,6 +33,8 @@ ACL_NAME, CRL_NAME = "acl", "crl.pem"
 LOOK_EVERY_S = 1.0
 SIGN_EVERY_MS = 86_400_000
 _RELOAD_S = 30.0
+_MOSQUITTO = "mosquitto"
+_CLOCKS_DIFFER_S = 1.0  # that of files is coarse
 log = logging.getLogger(__name__)
 
 
@@ -173,12 +176,28 @@ def _hang_up(pid_file: Path) -> None:
     text = f"the broker whose process is in {pid_file} cannot be told"
     try:
         number = int(pid_file.read_text(encoding="ascii"))
-        if number > 1:  # what is below stands for many, or for the first of all
-            os.kill(number, signal.SIGHUP)
+        if number <= 1:  # what is below stands for many, or for the first of all
+            raise ReloadError(f"{text}: {number} is no process of a broker")
+        if not _is_of(number, pid_file):
+            raise ReloadError(f"{text}: process {number} is another one, which began after the file was written")
+        os.kill(number, signal.SIGHUP)
     except (OSError, ValueError) as error:
         raise ReloadError(f"{text}: {error}") from None
-    if number <= 1:
-        raise ReloadError(f"{text}: {number} is no process of a broker")
+
+
+def _is_of(number: int, pid_file: Path) -> bool:
+    """Whether a process is the one that its file was written for: it was there then, or it is Mosquitto by its name,
+    for a clock that was set since. The number of one that has ended is given to others, whom SIGHUP may end. Raises
+    OSError, ValueError."""
+    process = Path("/proc") / str(number)
+    if not process.parent.joinpath("self").exists():
+        return True  # a system that does not say
+    if process.joinpath("comm").read_text(encoding="utf-8", errors="replace").strip() == _MOSQUITTO:
+        return True
+    # proc(5): the name is in brackets and may hold anything; the 22nd field is when it began, in ticks since the boot.
+    ticks = int(process.joinpath("stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age_s <= pid_file.stat().st_mtime + _CLOCKS_DIFFER_S
 
 
 async def _run(command: tuple[str, ...]) -> None:

@@ -1,20 +1,24 @@
-"""Who gives devices their identities: invitations, claims, renewals and revocations on their way into the journal.
+"""Who gives devices their identities: invitations, claims, renewals and confirmations on their way into the journal.
 
 What is asked is looked at here as far as it can be without the state (requests, proofs, how often); what the state says
 of it is decided in decide/identity_acts.py, behind the writer's lock, so that of two who show one code at once one is
-the device. A device that has lost the answer asks again with the same keys, and is told the same.
+the device. A device that has lost the answer asks again with the same keys, and is told the same. Once it has said that
+it has the new certificate in force the one before counts no more, and who shows it then is told of.
 """
 
+import contextlib
 import time
 import tomllib
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pledgewatch_cloud.access.rates import Rates
 from pledgewatch_cloud.clock import Clock
@@ -36,7 +40,7 @@ from pledgewatch_cloud.identity.authority import (
 )
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import afar, chain
-from pledgewatch_wire.claims import Claim, claim_proof, claim_text, renewal_proof
+from pledgewatch_wire.claims import Claim, claim_proof, claim_text, confirmation_proof, renewal_proof
 
 CLAIMS_PER_MINUTE = 30
 """Of one address. Many devices may be fitted behind one."""
@@ -66,7 +70,8 @@ class Broker(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What goes into claims and answers. `own_users` are users of the broker that no device may be named as."""
+    """What goes into claims and answers. `own_users` are users and client ids of the cloud at the broker, as which no
+    device may be named."""
 
     public_url: str
     ca_sha256: str | None
@@ -155,24 +160,59 @@ class Registrar:
         self, device: str, csr: str, certificate: str, signed_ms: int, proof: str, address: str
     ) -> dict[str, Any]:
         """The answer to a renewal. Raises IdentityError, RequestError, TooOftenError, StoreError."""
+        shown = self._shown(device, certificate, address)
+        request = read_request(csr, device)
+        now_ms = self._signed(device, shown, proof, renewal_proof(request.der, signed_ms), "request", signed_ms)
+        async with self._noting_misuse(device, serial_of(shown), now_ms):
+            state = self._writer.state
+            acts.certificate_of(state.book, state.identities.of(device), serial_of(shown), now_ms)
+            issued = self._authority.issue(device, request, self.terms.certificate_days, now_ms)
+            await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms)
+        state = self._writer.state
+        return self._answer(state, state.identities.of(device))
+
+    async def confirm(self, device: str, certificate: str, signed_ms: int, proof: str, address: str) -> dict[str, Any]:
+        """The answer to who has a certificate in force. Raises IdentityError, RequestError, TooOftenError,
+        StoreError."""
+        shown = self._shown(device, certificate, address)
+        proven = confirmation_proof(shown.public_bytes(Encoding.DER), signed_ms)
+        now_ms = self._signed(device, shown, proof, proven, "certificate", signed_ms)
+        async with self._noting_misuse(device, serial_of(shown), now_ms):
+            outcome = await self._writer.commit(drafts.confirm_device, device, serial_of(shown), now_ms)
+        return {"device": device, "changed": outcome is not None}
+
+    def _shown(self, device: str, certificate: str, address: str) -> x509.Certificate:
+        """The certificate that somebody shows of a device, which ours is. Raises IdentityError, RequestError,
+        TooOftenError."""
         _count(self._renewers, address, f"that is more than {RENEWALS_PER_MINUTE} renewals a minute")
         shown = read_certificate(certificate)
         if device_of(shown) != device or not self._authority.has_signed(shown):
             raise IdentityError(Why.REFUSED, f"this certificate is not of {device!r}, or not of this authority")
-        request, now_ms = read_request(csr, device), self._clock.now_ms()
-        if not verifies(shown, _bytes(proof, "proof"), renewal_proof(request.der, signed_ms)):
-            raise RequestError("proof: it is not signed with the certificate's key over this request and signed_ms")
+        return shown
+
+    def _signed(
+        self, device: str, shown: x509.Certificate, proof: str, proven: bytes, what: str, signed_ms: int
+    ) -> int:
+        """The time, where who shows a certificate has its key. Raises RequestError, TooOftenError."""
+        now_ms = self._clock.now_ms()
+        if not verifies(shown, _bytes(proof, "proof"), proven):
+            raise RequestError(f"proof: it is not signed with the certificate's key over this {what} and signed_ms")
         if abs(signed_ms - now_ms) > SKEW_MS:
             raise RequestError(
                 f"signed_ms: it is not within {SKEW_MS // 60_000} minutes of {now_ms}, the cloud's clock"
             )
         # Counted only here: nobody else can keep a device from renewing.
         _count(self._renewals, device, f"that is more than {ATTEMPTS_PER_MINUTE} renewals a minute of one device")
-        acts.certificate_of(self._writer.state.book, self._writer.state.identities.of(device), serial_of(shown), now_ms)
-        issued = self._authority.issue(device, request, self.terms.certificate_days, now_ms)
-        await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms)
-        state = self._writer.state
-        return self._answer(state, state.identities.of(device))
+        return now_ms
+
+    @contextlib.asynccontextmanager
+    async def _noting_misuse(self, device: str, serial: str, now_ms: int) -> AsyncIterator[None]:
+        """Whoever is refused here has the key of the certificate; where that was replaced, it is noted."""
+        try:
+            yield
+        except IdentityError:
+            await self._writer.commit(drafts.note_misuse, device, serial, now_ms)
+            raise
 
     def _answer(self, state: State, identity: Identity) -> dict[str, Any]:
         installed, terms = state.book.installations[identity.device], self.terms

@@ -22,6 +22,7 @@ from pledgewatch_cloud.ingest.subscriber import (
     OUTGOING_MAX,
     BrokerAddress,
     Message,
+    asking_client_id,
 )
 from pledgewatch_wire.backoff import jittered_backoff
 
@@ -406,7 +407,7 @@ async def greeted(address: BrokerAddress) -> str | None:
     try:
         link.write(
             mqtt5.ConnectPacket(
-                f"{address.client_id}-asks",
+                asking_client_id(address.client_id),
                 username=address.username,
                 password=None if password is None else password.encode(),
                 clean_start=True,

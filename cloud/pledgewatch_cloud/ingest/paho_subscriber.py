@@ -18,7 +18,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pledgewatch_cloud.ingest.lifecycle import QueueingSubscriber
-from pledgewatch_cloud.ingest.subscriber import OUTGOING_MAX, BrokerAddress, Message
+from pledgewatch_cloud.ingest.subscriber import OUTGOING_MAX, BrokerAddress, Message, asking_client_id
 from pledgewatch_wire.backoff import jittered_backoff
 
 log = logging.getLogger(__name__)
@@ -222,7 +222,10 @@ class PahoSubscriber(QueueingSubscriber):
 async def greeted_by_311(address: BrokerAddress) -> str:
     """Why the broker there does not let us in by 3.1.1, empty where it does. Raises OSError where there is none."""
     client = paho.Client(
-        CallbackAPIVersion.VERSION2, client_id=f"{address.client_id}-asks", clean_session=True, protocol=paho.MQTTv311
+        CallbackAPIVersion.VERSION2,
+        client_id=asking_client_id(address.client_id),
+        clean_session=True,
+        protocol=paho.MQTTv311,
     )
     client.connect_timeout = CONNECT_PATIENCE_S
     if address.username is not None:

@@ -26,6 +26,16 @@ class Message(NamedTuple):
     arrived_s: float
 
 
+def asking_client_id(client_id: str) -> str:
+    """As whom the cloud asks whether the broker lets it in, beside its own connection."""
+    return f"{client_id}-asks"
+
+
+def client_ids(client_id: str) -> tuple[str, ...]:
+    """All client ids of a cloud at its broker."""
+    return client_id, asking_client_id(client_id)
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
     """Where the broker is and how to speak to it. TLS is used when `ca_file` is given.

@@ -40,6 +40,8 @@ _JSON: dict[str, type[Told]] = {
     "device_invitation": batch.DeviceInvitation,
     "device_claim": batch.DeviceClaim,
     "device_renewal": batch.DeviceRenewal,
+    "device_confirmation": batch.DeviceConfirmation,
+    "device_misuse": batch.DeviceMisuse,
     "device_revocation": batch.DeviceRevocation,
     "care_settings": batch.CareSettings,
     "care_command": batch.CareCommand,

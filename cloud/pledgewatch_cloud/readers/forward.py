@@ -23,8 +23,7 @@ from pledgewatch_cloud.decide.moments import short
 from pledgewatch_cloud.spine.current import Current
 
 ENTRY = b"x-pledgewatch-entry"
-CONNECTIONS_MAX = 256
-_CONNECT_S = 5.0
+CONNECTIONS_MAX = 512
 # Of a connection, not of what is said on it (RFC 9110, 7.6.1); and what only the reader itself may say of a client.
 _OF_THE_WAY = frozenset(
     {
@@ -64,7 +63,7 @@ class Forward:
     async def _ask(self, scope: Scope, body: "_Body", send: Send) -> None:
         is_begun = False
         try:
-            answer = await self._service.handle_async_request(_asked(scope, body))
+            answer = await self._answer(scope, body)
             try:
                 headers = [(name.lower(), value) for name, value in answer.headers.raw]
                 stands = next((int(value) for name, value in headers if name == ENTRY), 0)
@@ -85,6 +84,15 @@ class Forward:
             refusal = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, text, headers={"retry-after": "2"})
             refusal.raw_headers.extend(SAFE.items())
             await refusal(scope, Request(scope).receive, send)
+
+    async def _answer(self, scope: Scope, body: "_Body") -> httpx2.Response:
+        """The answer's head. What only reads is asked once more: a kept connection may have ended meanwhile."""
+        try:
+            return await self._service.handle_async_request(_asked(scope, body))
+        except httpx2.TransportError:
+            if scope["method"] not in ("GET", "HEAD"):
+                raise
+            return await self._service.handle_async_request(_asked(scope, body))
 
 
 class _Body(httpx2.AsyncByteStream):

@@ -19,7 +19,7 @@ from pledgewatch_cloud.spine.following import Following
 
 STEP_S = 0.25
 """How long a state stands where nobody waits for the next."""
-BEHIND_MAX_S = 2.0
+BEHIND_MAX_S = 10.0
 """A reader that has been behind for longer answers nothing itself."""
 _REACH_S = 5.0
 _RETRY_S = 1.0

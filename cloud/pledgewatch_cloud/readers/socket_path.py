@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NAME = "api.sock"
+_BACKLOG = 2_048  # where it is full, who connects to a Unix socket is refused at once
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def listen_in(folder: Path) -> socket.socket:
                 one.bind(path)
             finally:
                 os.umask(before)
-        one.listen(128)
+        one.listen(_BACKLOG)
     except BaseException:
         one.close()
         raise

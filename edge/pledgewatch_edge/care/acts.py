@@ -3,8 +3,8 @@
 A bundle says what a person needs who cannot come: how the spool, the clock and the sensors stand, the configuration in
 force, the last lines of the log. Of the configuration there is what TOLD lists, key by key; of every other key, as all
 of another package's sensor, there is the name alone. Keys and passwords are in files, of which the names are told. Of
-an address the part before an @ is left out, and of a command what it is given. It is bounded: the oldest lines of the
-log go first.
+an address the part before an @ is left out, and of a command what it is given. What is left out of the configuration
+is left out of the log too, wherever it stands (untold.py). It is bounded: the oldest lines of the log go first.
 """
 
 import asyncio
@@ -170,8 +170,13 @@ def without_secrets(value: Any) -> Any:
             return str(value)
 
 
+def sounds_secret(key: str) -> bool:
+    """Whether a key's name is one of a secret."""
+    return _SECRET.search(key) is not None
+
+
 def _told(key: str, value: Any) -> Any:
-    if value is not None and _SECRET.search(key) and not _NAMES_A_FILE.search(key):
+    if value is not None and sounds_secret(key) and not _NAMES_A_FILE.search(key):
         return LEFT_OUT
     return without_secrets(value)
 

@@ -9,16 +9,20 @@ Settings are tried before they are kept. The station is run anew with them; when
 `committed`, or a command that holds) they are the good ones, and when it is not within `rollback_after_s`, or the
 station cannot even run, the ones before are back. What the broker says proves nothing: it has a retained message ready
 whether a cloud listens or not.
+
+What is noted is noted to its end. A station ends and a link falls away at any moment, and whoever waits for the disk is
+cancelled then; but the thread that writes is not, and the next one must neither write beside it nor be overtaken by it.
+So a cancellation waits until what was decided is on the disk and known to whoever acts on it.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -26,6 +30,7 @@ from pledgewatch_edge.care import acts
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
 from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger, LedgerError, Overlay
+from pledgewatch_edge.care.untold import secrets_of, without
 from pledgewatch_edge.config import DeviceSettings, StationSettings
 from pledgewatch_edge.logs import LastLines
 from pledgewatch_edge.station import Station
@@ -52,6 +57,7 @@ REFUSE_EVERY_S: Final = 600.0
 TICKS: Final = 60  # of a trial's time, each noted on the disk
 _DISK: Final = "the disk does not take it, so nothing is done; send it again later"
 log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 
 
 class Body(Protocol):
@@ -104,6 +110,7 @@ class Care:
         self._ledger = Ledger()
         self._damaged = ""
         self._proof = False
+        self._secrets: frozenset[str] = frozenset()  # as they were when the station began; a file may be another since
         self._refused_at = {Kind.SETTINGS: -REFUSE_EVERY_S, Kind.COMMAND: -REFUSE_EVERY_S}
         self._station: Station | None = None
         self._on_trial = 0  # the version that the running station tries; 0 where it runs with what is good
@@ -158,6 +165,7 @@ class Care:
 
     async def run(self, body: Body) -> None:
         """Care for a running station until cancelled."""
+        self._secrets = await asyncio.to_thread(self._secrets_now)
         logger = logging.getLogger()
         logger.addHandler(self._lines)
         try:
@@ -170,8 +178,9 @@ class Care:
 
     async def _hear_settings(self, said: bytes) -> str | None:
         """Try settings, or refuse them. Nothing at all is said where the cloud has taken them back."""
-        if not said:
-            return None
+        return await _to_its_end(self._settings_heard(said)) if said else None
+
+    async def _settings_heard(self, said: bytes) -> str | None:
         async with self._lock:
             before = self._ledger.trial
             refusal = await asyncio.to_thread(self._decide_settings, said)
@@ -222,6 +231,9 @@ class Care:
 
     async def _hear_command(self, said: bytes) -> str | None:
         """Note a command and have it carried out, or refuse it."""
+        return await _to_its_end(self._command_heard(said))
+
+    async def _command_heard(self, said: bytes) -> str | None:
         async with self._lock:
             found = await asyncio.to_thread(self._decide_command, said)
         if isinstance(found, Command):
@@ -323,7 +335,13 @@ class Care:
             "configuration": settings,
             "settings_from_afar": {"version": ledger.good.version, "trial": ledger.trial and ledger.trial.version},
         }
-        return acts.bundle(facts, tuple(self._lines.lines))
+        secrets = self._secrets | self._secrets_now()
+        told: dict[str, Any] = without({**facts, "lines": tuple(self._lines.lines)}, secrets)
+        lines: list[str] = told.pop("lines")
+        return acts.bundle(told, lines)
+
+    def _secrets_now(self) -> frozenset[str]:
+        return frozenset() if self._station is None else secrets_of(self._station.settings, self._folder)
 
     async def _watch(self, body: Body) -> None:
         """See a trial through: proven when the cloud is heard, over when its time is spent."""
@@ -341,7 +359,7 @@ class Care:
                 if spent_s // tick_s == trial.spent_s // tick_s:
                     self._ledger = after
                 else:
-                    await asyncio.to_thread(self._keep, after)
+                    await _to_its_end(asyncio.to_thread(self._keep, after))
 
     async def _is_undecided(self, body: Body) -> bool:
         """Decide about the trial that the running station is, if it is time; whether it goes on.
@@ -355,7 +373,8 @@ class Care:
                 return False
             if body.words or self._proof:
                 log.info("settings proven version=%d", trial.version)
-                await asyncio.to_thread(self._keep, self._ledger.proven("in force: the cloud was heard"))
+                proven = self._ledger.proven("in force: the cloud was heard")
+                await _to_its_end(asyncio.to_thread(self._keep, proven))
             elif trial.spent_s >= self._terms.rollback_after_s:
                 self.go_back(f"the cloud was not heard within {self._terms.rollback_after_s:g} s")
                 self.changed.set()
@@ -372,7 +391,7 @@ class Care:
 
     async def _note(self, after: Callable[[], Ledger]) -> None:
         async with self._lock:
-            await asyncio.to_thread(self._keep, after())
+            await _to_its_end(asyncio.to_thread(self._keep, after()))
 
     def _not_noted(self, before: Ledger, answer: Answer) -> str:
         """What cannot be noted is not done: after a restart nobody would know of it."""
@@ -408,3 +427,17 @@ class Care:
             raise RefusedError(f"nobody may care for this device: there is no {CARE_KEY_FILE}; claim it") from None
         except (OSError, ValueError):
             raise RefusedError(f"{CARE_KEY_FILE} is no key of 64 hexadecimal digits; claim the device again") from None
+
+
+async def _to_its_end(work: Coroutine[Any, Any, _Answer]) -> _Answer:
+    """What comes of some work, which is done to its end also where who waits for it is cancelled."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()

@@ -11,14 +11,14 @@ from typing import Any
 from pledgewatch_cloud.decide.access import cut
 from pledgewatch_cloud.decide.access.cut import NOT_SHOWN
 from pledgewatch_cloud.decide.access.scope import Scope
-from pledgewatch_cloud.decide.access.visible import SeenFacts, Sight
+from pledgewatch_cloud.decide.access.visible import Only, SeenFacts, Sight
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import desk as desk_module
 from pledgewatch_cloud.decide.collateral.as_of import sheet_now
 from pledgewatch_cloud.decide.collateral.desk import Known
 from pledgewatch_cloud.decide.collateral.evidence import Evidence, evidence_of
-from pledgewatch_cloud.decide.collateral.grounds import Looked, cases, grounds_of
+from pledgewatch_cloud.decide.collateral.grounds import Looked, cases, grounds_of, has_grounds
 from pledgewatch_cloud.decide.collateral.result import LotLine
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.collateral.trail import trail_of
@@ -62,7 +62,8 @@ def lines_told(scope: Scope, looked: Looked, facts_of: SeenFacts | None = None) 
         grounds = grounds_of(looked)
         return [{**one._asdict(), "grounds": list(grounds.get(one.id, ()))} for one in looked.lines]
     shown = [one for one in looked.lines if scope.sees_lot(one.id, looked.as_of_ms)]
-    grounds = grounds_of(_cut(scope, looked._replace(lines=shown), facts_of))
+    some = [one for one in shown if has_grounds(one)]
+    grounds = grounds_of(_cut(scope, looked._replace(lines=some), facts_of))
     is_shown = {one.id for one in shown}
     return [
         {**one._asdict(), "grounds": list(_grounds(one, grounds.get(one.id, ())))}
@@ -96,11 +97,9 @@ def _cut(scope: Scope, looked: Looked, facts_of: SeenFacts | None = None) -> Loo
     is_said = looked.said is looked.facts
     return looked._replace(
         facts=seen_facts,
-        assets={
-            asset: cut.asset_at(scope, asset, looked.assets[asset], facts[asset], at_ms)
-            for asset in names
-            if asset in looked.assets
-        },
+        assets=Only(
+            looked.assets, lambda: names, lambda asset, one: cut.asset_at(scope, asset, one, facts[asset], at_ms)
+        ),
         said=seen_facts if is_said else {asset: seen(asset, looked.said.get(asset, nothing)) for asset in names},
     )
 

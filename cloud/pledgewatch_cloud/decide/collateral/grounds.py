@@ -75,9 +75,14 @@ class Looked(NamedTuple):
 
 def grounds_of(looked: Looked) -> dict[str, tuple[str, ...]]:
     """By lot, what its ineligibles rest on, each as a line; lots without any are left out."""
-    some = [line for line in looked.lines if line.ineligible or line.is_unvalued]
+    some = [line for line in looked.lines if has_grounds(line)]
     told = {case.lot.id: tuple(one.text for one in grounds(case)) for case in cases(looked._replace(lines=some))}
     return {lot: texts for lot, texts in told.items() if texts}
+
+
+def has_grounds(line: LotLine) -> bool:
+    """Whether there is anything that a line has grounds for."""
+    return bool(line.ineligible) or line.is_unvalued
 
 
 def marks_of(looked: Looked) -> list[tuple[str, str, str]]:
@@ -86,11 +91,12 @@ def marks_of(looked: Looked) -> list[tuple[str, str, str]]:
 
 
 class Case(NamedTuple):
-    """A lot and what is known of it. `asset` is what it is in at the moment, `known` that asset as of then, `been_in`
-    the assets that it is and was in; `spells` is what had begun there by then, `doubts` what speaks against the lot's
-    condition in any asset that it was in, from `forgotten_ms` on with more of them than could be kept. Spells have the
-    ids of the events that said them, none where no such event stands. `quote` is what the lot is valued by, of its
-    `series` or, where that is empty, by agreement; `currencies` are those that its value is turned out of."""
+    """A lot and what is known of it. `asset` is what it is in at the moment, `assets` has it and those that the lot was
+    in as of then, looked at only where it is asked for; `spells` is what had begun there by then, `doubts` what speaks
+    against the lot's condition in any asset that it was in, from `forgotten_ms` on with more of them than could be
+    kept. Spells have the ids of the events that said them, none where no such event stands. `quote` is what the lot is
+    valued by, of its `series` or, where that is empty, by agreement; `currencies` are those that its value is turned
+    out of."""
 
     book: Book
     market: Market
@@ -100,8 +106,7 @@ class Case(NamedTuple):
     held: HeldByReceipt | None
     line: LotLine
     asset: str
-    known: AssetState
-    been_in: tuple[tuple[str, AssetState], ...]
+    assets: Mapping[str, AssetState]
     spells: tuple[Spell, ...]
     doubts: tuple[Spell, ...]
     forgotten_ms: int
@@ -114,6 +119,16 @@ class Case(NamedTuple):
     def day(self) -> int:
         """The day of the moment."""
         return self.as_of_ms // DAY_MS
+
+    @property
+    def known(self) -> AssetState:
+        """The asset that the lot is in."""
+        return self.assets.get(self.asset, EMPTY)
+
+    @property
+    def been_in(self) -> list[tuple[str, AssetState]]:
+        """The assets that the lot is and was in."""
+        return [(one, self.assets.get(one, EMPTY)) for one in self.lot.assets]
 
 
 def cases(looked: Looked) -> list[Case]:
@@ -146,8 +161,7 @@ def _case(looked: Looked, line: LotLine, policy: Policy, currency: str) -> Case:
         stand.held_by_receipt(lot, looked.held),
         line,
         asset,
-        looked.assets.get(asset, EMPTY),
-        tuple((one, looked.assets.get(one, EMPTY)) for one in lot.assets),
+        looked.assets,
         begun[asset],
         tuple(
             one

@@ -39,7 +39,7 @@ class Asset(NamedTuple):
     max_speed_mmps: int
 
 
-TAKEN_NAMES = ("claims", "identities", "invitations", "renewals")
+TAKEN_NAMES = ("claims", "confirmations", "identities", "invitations", "renewals")
 """No device has one of these names: the API has something else under it, beside the devices (`/devices/identities`)."""
 
 

@@ -1,0 +1,131 @@
+"""The secrets of a device, so that nothing that is told from it has one: not the log, nor why something has failed.
+
+    what the configuration says under names of secrets, and who logs in where
+    what is in the files that it names as those of keys, passwords and pins        ─► texts that are left out of a line
+    what another package's section says: nobody here knows what of it is one
+    the device's own keys
+
+They are looked for as they are, and as Python, JSON and addresses write them. What is shorter than SHORTEST is in many
+words by chance, and is not looked for. What the agent has never read it cannot know: the password of another program,
+say, that a sensor's library writes into the log.
+"""
+
+import dataclasses
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, unquote
+
+from pledgewatch_edge.care.acts import LEFT_OUT, TOLD, sounds_secret
+from pledgewatch_edge.identity import KEY_FILE as CHAIN_KEY_FILE
+from pledgewatch_edge.tls_identity import KEY_FILE as TLS_KEY_FILE
+from pledgewatch_edge.tls_identity import NEW
+
+SHORTEST: Final = 4
+_SHORTEST_OF_OTHERS: Final = 8  # of what may be no secret at all
+_SHORTEST_LINE: Final = 16  # of a file of many lines, as a key in PEM
+_FILE_MAX: Final = 64 * 1024
+
+
+def secrets_of(settings: Any, state_folder: Path) -> frozenset[str]:
+    """The secrets of a configuration, and of the device's own keys."""
+    found: set[str] = set()
+    for row in dataclasses.fields(settings):
+        section = getattr(settings, row.name)
+        if section is None:
+            continue
+        found.update(_within(section))
+        if row.name not in TOLD:
+            found.update(one for one in _texts(section) if len(one) >= _SHORTEST_OF_OTHERS)
+        found.update(_texts(getattr(section, "identify_command", ())[1:]))
+    for name in (CHAIN_KEY_FILE, TLS_KEY_FILE, TLS_KEY_FILE + NEW):
+        found.update(_in_file(state_folder / name))
+    return frozenset(one for one in found if len(one) >= SHORTEST)
+
+
+def without(value: Any, secrets: Collection[str]) -> Any:
+    """What is to be told, as JSON can hold it, without these secrets in any of its texts."""
+    return _without(value, sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True))
+
+
+def _without(value: Any, forms: list[str]) -> Any:
+    match value:
+        case str():
+            for one in forms:
+                value = value.replace(one, LEFT_OUT)
+            return value
+        case Mapping():
+            return {key: _without(one, forms) for key, one in value.items()}
+        case list() | tuple():
+            return [_without(one, forms) for one in value]
+        case _:
+            return value
+
+
+def _forms(secret: str) -> set[str]:
+    return {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret)}
+
+
+def _within(value: Any) -> Iterator[str]:
+    """What of a value is a secret by the name that it has, or is in a file that is named as one."""
+    match value:
+        case str():
+            yield from _logins(value)
+        case list() | tuple() | frozenset() | set():
+            for one in value:
+                yield from _within(one)
+        case _:
+            for key, one in _named(value):
+                if not sounds_secret(key.removesuffix("_file")) or one is None or isinstance(one, bool):
+                    yield from _within(one)
+                elif key.endswith("_file"):
+                    yield from _in_file(Path(str(one)))
+                else:
+                    yield from _texts(one)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts and numbers of a value."""
+    match value:
+        case None | bool():
+            return
+        case str() | int() | float() | Path():
+            yield str(value)
+        case list() | tuple() | frozenset() | set():
+            for one in value:
+                yield from _texts(one)
+        case _:
+            for _, one in _named(value):
+                yield from _texts(one)
+
+
+def _named(value: Any) -> list[tuple[str, Any]]:
+    """The parts of a section or mapping, by name; none of anything else."""
+    if isinstance(value, Mapping):
+        return [(str(key), one) for key, one in value.items()]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return []
+
+
+def _logins(text: str) -> Iterator[str]:
+    """Of an address the password, and what is asked there."""
+    _, mark, rest = text.rpartition("://")
+    before, at, after = rest.rpartition("@")
+    password = before.partition(":")[2] if at else ""
+    if password:
+        yield from (password, unquote(password))
+    if mark and "?" in after:
+        yield from (value for _, value in parse_qsl(after.partition("?")[2]))
+
+
+def _in_file(path: Path) -> Iterator[str]:
+    """A secret in a file: its one line, or each line of a key."""
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_FILE_MAX).decode("utf-8", errors="replace").split("\n")
+    except OSError:
+        return
+    found = [line.strip() for line in lines if line.strip() and not line.startswith("-----")]
+    yield from (line for line in found if len(found) == 1 or len(line) >= _SHORTEST_LINE)

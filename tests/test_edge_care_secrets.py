@@ -1,0 +1,123 @@
+"""No secret of a device is in a bundle of diagnostics: not in its log, and not in why something has failed."""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from caring import Cared, command, configuration
+from edge_support import DEVICE
+
+from pledgewatch_edge.agent import load
+from pledgewatch_edge.care.acts import LEFT_OUT
+from pledgewatch_edge.care.untold import SHORTEST, secrets_of, without
+from pledgewatch_edge.identity import load_or_create_key
+from pledgewatch_wire.care import What, unpack_result
+
+PASSWORD = """it's a "pass\\word" of \u00e9/\u4e2d"""
+log = logging.getLogger("pledgewatch_edge.another")
+
+
+def with_secrets(folder: Path) -> Path:
+    """A configuration that names secrets in each way in which one can."""
+    file = configuration(folder, more='identify_command = ["/bin/curl", "-H", "Authorization: Bearer HUNTER2"]')
+    (folder / "pw").write_text(f"{PASSWORD}\n", encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
+    text = text.replace("keep_alive_s = 5", 'keep_alive_s = 5\nusername = "u"\npassword_file = "pw"')
+    text = text.replace('"127.0.0.1"', '"mqtt://user:HUNTER%203@b.example/?q=HUNTER4"')
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+async def bundle_of(cared: Cared, number: int) -> dict[str, Any]:
+    """What a device tells."""
+    answers = await cared.hear(("command", command(number, What.DIAGNOSTICS)), settle_s=0.2)
+    found: dict[str, Any] = unpack_result(answers[0].result)
+    return found
+
+
+async def test_what_the_log_has_of_secrets_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    cared = Cared(with_secrets(tmp_path))
+    state = tmp_path / "state"
+    load_or_create_key(state)
+    (state / "tls.key").write_text("-----BEGIN KEY-----\nMIGHAgEAMBMGByqG\nSM49AgEG\n", encoding="ascii")
+    cared.start()
+    report = cared.body.report_now
+    key = (state / "device.key").read_text(encoding="ascii").splitlines()[1]
+    secrets = [PASSWORD, "Authorization: Bearer HUNTER2", "HUNTER%203", "HUNTER 3", "HUNTER4", key, "MIGHAgEAMBMGByqG"]
+    forms = {form for one in secrets for form in (one, repr(one), json.dumps(one), quote(one, safe=""))}
+
+    async def reported() -> str:
+        for one in forms:
+            log.warning("refused with=%s by the broker", one)
+        return await report()
+
+    monkeypatch.setattr(cared.body, "report_now", reported)
+    monkeypatch.setattr(cared.body, "facts", lambda: {"uplink": {"lost": [f"{PASSWORD} is wrong"], "count": 1}})
+    await cared.hear(("command", command(1)))
+    running = await bundle_of(cared, 2)
+    told = json.dumps(running, ensure_ascii=False)
+    for one in forms:
+        assert one not in told
+        assert one.strip("\"'") not in told
+    assert "HUNTER" not in told
+    assert running["uplink"] == {"lost": [f"{LEFT_OUT} is wrong"], "count": 1}
+    kept = [line for line in running["log"] if "by the broker" in line]
+    assert len(kept) == len(forms)
+    assert all(LEFT_OUT in line for line in kept)
+
+
+async def test_a_secret_that_was_changed_is_left_out_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    cared = Cared(with_secrets(tmp_path))
+    cared.start()
+    report = cared.body.report_now
+
+    async def reported() -> str:
+        log.warning("first=%s second=%s", PASSWORD, "another one")
+        return await report()
+
+    cared.body.report_now = reported  # type: ignore[method-assign]
+    noted = cared.body.facts
+
+    def changed() -> Mapping[str, Any]:
+        (tmp_path / "pw").write_text("another one", encoding="ascii")
+        return noted()
+
+    cared.body.facts = changed  # type: ignore[method-assign]
+    answers = await cared.hear(("command", command(1)), ("command", command(2, What.DIAGNOSTICS)), settle_s=0.3)
+    found = unpack_result(answers[-1].result)
+    assert any(f"first={LEFT_OUT} second={LEFT_OUT}" in line for line in found["log"])
+
+
+def test_of_another_package_s_sensor_nothing_is_told_that_could_be_one(tmp_path: Path) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Others:
+        login: str = "HUNTER2-of-others"
+        port: str = "tty1"
+        pin: int = 9_917
+        deep: tuple[Mapping[str, object], ...] = ({"psk": "abcd", "psk_file": "none"},)
+        interval_s: float = 0.5
+        is_on: bool = True
+
+    found = load(configuration(tmp_path))
+    named = dataclasses.make_dataclass("Named", ["device", "broker", "onewire", "others"])
+    secrets = secrets_of(named(found.device, found.broker, found.onewire, Others()), tmp_path / "state")
+    assert secrets == {"HUNTER2-of-others", "9917", "abcd"}
+    assert all(len(one) >= SHORTEST for one in secrets)
+    assert without("9917 abcd tty1", secrets) == f"{LEFT_OUT} {LEFT_OUT} tty1"
+
+
+def test_a_configuration_without_secrets_leaves_the_log_as_it_is(tmp_path: Path) -> None:
+    found = load(configuration(tmp_path))
+    assert secrets_of(found, tmp_path / "state") == frozenset()
+    assert found.device.name == DEVICE
+    line = {"a": ["x", 1, None, True, 2.5], "b": "x"}
+    assert without(line, frozenset()) == line

@@ -1,0 +1,154 @@
+"""Which certificate counts, by the order in which renewals are asked for, lost, used and confirmed; and who is told of
+one that was replaced."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import book_document
+from claiming import DAY_MS, Claimant, ClaimCloud
+from cryptography.hazmat.primitives.asymmetric import ec
+from httpx2 import Response
+
+from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_cloud.identity.authority import read_request
+
+DEVICE, ASSET = "container-1", "asset-container-1"
+
+
+class Holders:
+    """Whoever has certificates of one device: A is the first, and each has a key of its own by its letter."""
+
+    def __init__(self, cloud: ClaimCloud) -> None:
+        self.cloud, self.first = cloud, Claimant(DEVICE)
+        cloud.claimed(self.first, cloud.invite(DEVICE))
+        self.keys: dict[str, Any] = {"A": self.first.tls}
+        self.given = {"A": self.first.certificate}
+
+    def asked(self, act: str) -> Response:
+        """`A>B`: a renewal by A for the key of B. `B!`: the confirmation of B."""
+        self.cloud.now_s += 60
+        letter, now_ms = act[0], self.cloud.world.at_ms
+        self.first.tls, self.first.certificate = self.keys[letter], self.given[letter]
+        if act[1] == "!":
+            return self.cloud.post("/devices/confirmations", self.first.confirmation(now_ms))
+        key = self.keys.setdefault(act[2], ec.generate_private_key(ec.SECP256R1()))
+        answer = self.cloud.post("/devices/renewals", self.first.renewal(now_ms, key=key))
+        if answer.status_code == 201:
+            self.given[act[2]] = answer.json()["certificate"]
+        return answer
+
+    def counting(self) -> str:
+        """The letters of the certificates that count, oldest first."""
+        letters = {self.digest(letter): letter for letter in self.keys}
+        return "".join(
+            letters[one.key_sha256] for one in self.cloud.cloud.writer.state.identities.of(DEVICE).certificates
+        )
+
+    def digest(self, letter: str) -> str:
+        """Of a letter's key, as the journal has it."""
+        csr = self.first.renewal(0, key=self.keys[letter])["csr"]
+        return read_request(csr, DEVICE).key_sha256
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """What was said of certificates that were replaced."""
+        store = self.cloud.cloud.store
+        return [dict(one.event.facts) for one in store.events() if one.event.type is EventType.TAMPER_SUSPECTED]
+
+
+@pytest.fixture
+def holders(tmp_path: Path) -> Iterator[Holders]:
+    cloud = ClaimCloud(tmp_path)
+    cloud.cloud.spine.commit(drafts.amend, book_document(cloud.cloud.device))
+    yield Holders(cloud)
+    cloud.cloud.close()
+
+
+@pytest.mark.parametrize(
+    ("acts", "statuses", "counts", "alarms"),
+    [
+        # What happens                                 answers                what counts   alarms
+        ("A>B",                                        "201",                 "AB",         0),
+        ("A>B A>B",                                    "201 201",             "AB",         0),  # the answer was lost
+        ("A>B A>C C!",                                 "201 201 200",         "C",          0),  # and its key with it
+        ("A>B B!",                                     "201 200",             "B",          0),
+        ("A>B B! B!",                                  "201 200 200",         "B",          0),  # that answer was lost
+        ("A!",                                         "200",                 "A",          0),
+        ("A>B A!",                                     "201 200",             "AB",         0),  # the older ends none
+        ("A>B B! A>C",                                 "201 200 403",         "B",          1),  # a thief of A, late
+        ("A>B B! A>C A>D A!",                          "201 200 403 403 403", "B",          1),  # is told of once
+        ("A>B B>C A>D",                                "201 201 403",         "BC",         1),  # used, not confirmed
+        ("A>C A>B C! A>D",                             "201 201 403 201",     "AD",         1),  # a thief was first
+        ("A>C C! A>B",                                 "201 200 403",         "C",          1),  # and was believed
+        ("A>B B! B>C B>C C! B>D A>D",                  "201 200 201 201 200 403 403", "C",  2),
+    ],
+)  # fmt: skip
+def test_what_counts_follows_from_what_was_used(
+    holders: Holders, acts: str, statuses: str, counts: str, alarms: int
+) -> None:
+    assert " ".join(str(holders.asked(act).status_code) for act in acts.split()) == statuses
+    assert holders.counting() == counts
+    assert len(holders.alarms()) == alarms
+    state = holders.cloud.cloud.writer.state
+    assert state.identities.from_json(state.identities.as_json()) == state.identities
+
+
+def test_the_one_before_is_on_the_list_and_its_use_is_an_alert(holders: Holders) -> None:
+    cloud = holders.cloud
+    (first,) = cloud.cloud.writer.state.identities.of(DEVICE).certificates
+    assert holders.asked("A>B").status_code == 201
+    assert holders.asked("B!").json() == {"device": DEVICE, "changed": True}
+    assert [one.serial for one in cloud.cloud.writer.state.identities.revoked] == [first.serial]
+    entry = cloud.cloud.writer.state.entry
+    assert holders.asked("B!").json() == {"device": DEVICE, "changed": False}
+    assert cloud.cloud.writer.state.entry == entry
+    answer = holders.asked("A>C").json()
+    assert answer["why"] == "refused"
+    assert "was replaced or revoked" in answer["detail"]
+    assert holders.alarms() == [{"device": DEVICE, "kind": "replaced_certificate"}]
+    (alert,) = cloud.client.get("/alerts").json()
+    assert (alert["rule"], alert["severity"], alert["assets"]) == ("tamper-suspected", "critical", [ASSET])
+    (told,) = alert["told"]
+    assert (told["device"], "sequence" in told) == (DEVICE, False)
+    assert cloud.cloud.writer.state.entry == entry + 1
+
+
+def test_nobody_is_told_of_who_was_refused_for_another_reason(holders: Holders) -> None:
+    cloud = holders.cloud
+    assert holders.asked("A>B").status_code == 201
+    now_ms = cloud.world.at_ms
+    good = holders.first.confirmation(now_ms)
+    for body, status in (
+        (good | {"signed_ms": now_ms + 1}, 422),
+        (good | {"proof": b64encode(b"none").decode()}, 422),
+        (holders.first.confirmation(now_ms - 300_001), 422),
+        (good | {"device": "other-1"}, 403),
+        ({**good, "proof": holders.first.renewal(now_ms)["proof"]}, 422),
+    ):
+        assert cloud.post("/devices/confirmations", body).status_code == status
+    assert holders.asked("B!").status_code == 200
+    cloud.world.at_ms += 90 * DAY_MS
+    assert holders.asked("A>C").status_code == 403, "it has expired too"
+    assert holders.asked("B>C").status_code == 403
+    cloud.post(f"/devices/{DEVICE}/revocation", {"why": "lost"})
+    assert holders.asked("B>C").status_code == 403
+    assert holders.alarms() == []
+
+
+def test_a_device_that_was_revoked_asks_why_without_an_alarm(holders: Holders) -> None:
+    holders.asked("A>B")
+    holders.asked("B!")
+    holders.cloud.post(f"/devices/{DEVICE}/revocation", {"why": "lost"})
+    assert "was revoked" in holders.asked("B!").json()["detail"]
+    assert "was revoked" in holders.asked("A>C").json()["detail"]
+    assert holders.alarms() == []
+
+
+def test_a_certificate_of_before_another_claim_is_told_of(holders: Holders) -> None:
+    cloud, again = holders.cloud, Claimant(DEVICE, seed=9)
+    cloud.claimed(again, cloud.invite(DEVICE))
+    assert holders.asked("A>B").status_code == 403, "the card that was thought lost"
+    assert len(holders.alarms()) == 1

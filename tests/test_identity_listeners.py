@@ -1,0 +1,172 @@
+"""Devices with a listener of their own at a real Mosquitto: whoever connects is who the certificate says, so no device
+ends the connection of another, and a gateway goes on having as many connections as it has zones.
+
+What must not happen is waited for by something that comes after it.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from broker_clients import Client
+from claiming import Claimant
+from cryptography.hazmat.primitives.asymmetric import ec
+from letting_in import ASSET, BESIDE, LOOK_S, MINE, WITHIN_S, World
+
+from pledgewatch_cloud.__main__ import main
+from pledgewatch_cloud.decide import drafts
+
+KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 8032, 7.1
+HALL, DOCK = "pw/1/harbour-line/hall", "pw/1/harbour-line/dock"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    one = World(tmp_path_factory.mktemp("world"), apart=True)
+    zones = [{"device": zone, **ASSET, "public_key": KEY, "gateway": "site"} for zone in ("hall", "dock")]
+    one.cloud.cloud.spine.commit(drafts.amend, {"installations": zones})
+    one.start()
+    yield one
+    one.broker.kill()
+    one.cloud.cloud.close()
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[Callable[..., Client]]:
+    made: list[Client] = []
+
+    def connected(name: str, **how: Any) -> Client:
+        made.append(world.client(name, **how))
+        return made[-1]
+
+    yield connected
+    for one in made:
+        one.leave()
+
+
+@pytest.mark.parametrize("taken", ["harbour-line.box-2", "box-2"])
+def test_a_device_that_calls_itself_another_ends_no_connection_of_it(client: Callable[..., Client], taken: str) -> None:
+    cloud = client("cloud")
+    cloud.ask("pw/1/+/+/up", "pw/1/+/+/status")
+    other = client("box-2", as_client=taken, will=f"{BESIDE}/status", keep=True)
+    for _ in range(3):
+        thief = client("box-1", as_client=taken, will=f"{MINE}/status")
+        assert thief.say(f"{MINE}/up", b"as myself")
+        thief.leave()
+    assert other.say(f"{BESIDE}/up", b"still here")
+    heard = cloud.hears(f"{BESIDE}/up", b"still here")
+    assert (f"{BESIDE}/status", b"gone") not in heard
+    assert other.ended == 0
+
+
+@pytest.mark.parametrize(("whose", "taken"), [("cloud", "cloud-test"), ("site", "harbour-line.hall")])
+def test_nor_of_the_cloud_or_a_gateway(client: Callable[..., Client], whose: str, taken: str) -> None:
+    other = client(whose, as_client=taken)
+    thief = client("box-1", as_client=taken)
+    assert thief.say(f"{MINE}/up", b"as myself")
+    said = f"{BESIDE}/committed" if whose == "cloud" else f"{HALL}/up"
+    assert other.say(said)
+    assert other.ended == 0
+
+
+def test_a_gateway_has_a_connection_for_each_of_its_zones(client: Callable[..., Client]) -> None:
+    hall, dock = client("site", as_client="harbour-line.hall"), client("site", as_client="harbour-line.dock")
+    assert hall.say(f"{HALL}/up")
+    assert dock.say(f"{DOCK}/up")
+    assert hall.say(f"{HALL}/up")
+    assert (hall.ended, dock.ended) == (0, 0)
+
+
+def test_each_listener_lets_in_whom_it_is_for(world: World) -> None:
+    for name, port, is_let_in in (
+        ("box-1", world.devices_port, True),
+        ("box-1", world.broker.port, False),
+        ("cloud", world.broker.port, True),
+        ("cloud", world.devices_port, False),
+        ("site", world.devices_port, False),
+    ):
+        context = ssl.create_default_context(cafile=str(world.folder / "ca.pem"))
+        context.load_cert_chain(world.folder / f"{name}.pem", world.folder / f"{name}.key")
+        assert (world.shaken(context, name, port=port) is not None) is is_let_in, (name, port)
+
+
+def test_what_waits_for_a_device_waits_under_its_name(client: Callable[..., Client]) -> None:
+    cloud, box = client("cloud"), client("box-2", as_client="one", keep=True)
+    box.ask(f"{BESIDE}/committed")
+    box.leave()
+    assert cloud.say(f"{BESIDE}/committed", b"waited")
+    assert client("box-2", as_client="another", keep=True).hears(f"{BESIDE}/committed", b"waited") == []
+
+
+def test_a_session_of_an_older_certificate_ends_with_the_newer_one_and_comes_back_no_more(
+    world: World, client: Callable[..., Client]
+) -> None:
+    """Somebody has a copy of a device's card. The device renews, connects with the new certificate and confirms it."""
+    holder, said = world.claimed("box-8"), "pw/1/harbour-line/box-8/up"
+    asyncio.run(world.files.keep())
+    copy = client("box-8", as_client="a copy")
+    deadline = time.monotonic() + WITHIN_S
+    while not copy.say(said):
+        assert time.monotonic() < deadline, "the access list has the new device"
+    key, now_ms = ec.generate_private_key(ec.SECP256R1()), world.cloud.world.at_ms
+    answer = world.cloud.post("/devices/renewals", holder.renewal(now_ms, key=key))
+    assert answer.status_code == 201
+    older = world.folder / "box-8.pem", world.folder / "box-8.key"
+    kept = [path.read_bytes() for path in older]
+    newer = Claimant("box-8")
+    newer.tls, newer.certificate = key, answer.json()["certificate"]
+    newer.write(world.folder)
+    device = client("box-8", as_client="the device")
+    copy.until(lambda: copy.ended > 0)
+    assert device.say(said)
+    copy.leave()
+    assert world.cloud.post("/devices/confirmations", newer.confirmation(now_ms)).json()["changed"]
+    asyncio.run(world.files.keep())
+    for path, data in zip(older, kept, strict=True):
+        path.write_bytes(data)
+    while not world.refused("box-8"):
+        assert time.monotonic() < deadline
+        time.sleep(LOOK_S)
+    newer.write(world.folder)
+    assert not world.refused("box-8")
+
+
+def test_a_session_of_a_revoked_device_stays_open_and_is_mute(world: World, client: Callable[..., Client]) -> None:
+    """Mosquitto looks at a certificate once, and ends no connection for its lists."""
+    world.claimed("box-9")
+    asyncio.run(world.files.keep())
+    cloud, one, said = client("cloud"), client("box-9"), "pw/1/harbour-line/box-9"
+    one.ask(f"{said}/committed")
+    deadline = time.monotonic() + WITHIN_S
+    while not one.say(f"{said}/up", b"good"):
+        assert time.monotonic() < deadline, "the access list has the new device"
+    world.cloud.post("/devices/box-9/revocation", {"why": "stolen"})
+    asyncio.run(world.files.keep())
+    while one.say(f"{said}/up", b"revoked"):
+        assert time.monotonic() < deadline
+        time.sleep(LOOK_S)
+    assert cloud.say(f"{said}/committed", b"unheard")
+    assert not one.say(f"{said}/status", b"still here")
+    assert (one.heard, one.ended) == ([], 0)
+    assert world.refused("box-9"), "and nobody comes in after it"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--devices-port", "8884"], "needs --devices-port and --devices-ca-file"),
+        (["--devices-crl-file", "/crl.pem"], "needs --devices-port and --devices-ca-file"),
+        (["--devices-port", "8883", "--devices-ca-file", "/d.pem"], "is 8883 like --port"),
+        (["--devices-port", "8884", "--devices-ca-file", "/mosquitto/config/ca.pem"], "like --ca-file, so they would"),
+    ],
+)
+def test_a_listener_that_would_hold_nobody_apart_is_refused(
+    more: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["broker", "conf", *more]) == 2
+    assert said in capsys.readouterr().err
+    assert main(["broker", "conf"]) == 0
+    assert "clientid" not in capsys.readouterr().out
