@@ -10,9 +10,11 @@ from builders import MINUTE_MS, NOON_MS, book_document, temperature
 
 from pledgewatch_cloud.credentials import CredentialError, token_in
 from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.ingest.decode import DeviceStatus
 from pledgewatch_cloud.journal.outbox import CORE, Begin, Wanted
 from pledgewatch_cloud.journal.store import Quarantined, StoreError
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
+from pledgewatch_wire.codec import Status
 
 
 @pytest.fixture
@@ -257,3 +259,22 @@ def test_facilities_and_assets_with_a_slash_in_their_names_are_found(tmp_path: P
         assert cloud.get(f"/assets/{written}")["id"] == "yard/7"
         assert cloud.get(f"/assets/{written}/last") is not None
     cloud.close()
+
+
+def test_what_a_device_refused_is_lost_and_never_lost_0(cloud: ApiCloud) -> None:
+    cloud.sail_into_port()
+    metrics = cloud.client.app.state.service.metrics
+    metrics.heard([DeviceStatus("line", "container-1", Status(True, 1, 4, 0, "1.2", 0, 0, 5_000))])  # noqa: FBT003
+    (device,) = cloud.get("/devices")
+    assert device["said"]["refused"] == 5_000
+    assert device["completeness"] == {
+        "expected": 5_004,
+        "received": 4,
+        "thinned": 0,
+        "lost": 5_000,
+        "lost_at_least": 5_000,
+        "refused": 5_000,
+        "unsure": None,
+        "spooled": 0,
+        "words": "received 4 of 5,004, thinned 0, lost 5,000 (5,000 of them refused by the device)",
+    }

@@ -23,12 +23,12 @@ END_UNKNOWN = "how far an epoch that has ended went is not known"
 Ranges = tuple[tuple[int, int], ...]
 
 
-def epoch(contiguous: int, ranges: Ranges = (), thinned: int = 0) -> EpochState:
-    return EpochState(Marks(contiguous, ranges), bytes(32), thinned=thinned)
+def epoch(contiguous: int, ranges: Ranges = (), thinned: int = 0, refused: int = 0) -> EpochState:
+    return EpochState(Marks(contiguous, ranges), bytes(32), thinned=thinned, refused=refused)
 
 
-def said(epoch: int, head: int, spooled: int, dropped: int = 0) -> Status:
-    return Status(True, epoch, head, spooled, "", dropped)  # noqa: FBT003
+def said(epoch: int, head: int, spooled: int, dropped: int = 0, refused: int = 0) -> Status:
+    return Status(True, epoch, head, spooled, "", dropped, 0, refused)  # noqa: FBT003
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,33 @@ def said(epoch: int, head: int, spooled: int, dropped: int = 0) -> Status:
             {1: epoch(100, ((111, 300),))},
             None,
             "received 290 of 300, thinned 0, 10 missing; the device has not said what it holds",
+        ),
+        # What the device could not keep is lost, though no number is missing: by its status, by its readings.
+        (
+            {1: epoch(100)},
+            said(1, 100, 0, refused=5_000),
+            "received 100 of 5,100, thinned 0, lost 5,000 (5,000 of them refused by the device)",
+        ),
+        (
+            {1: epoch(100, refused=5_000)},
+            said(1, 110, 4, refused=4_000),
+            "received 100 of 5,110, thinned 0, lost 5,006 (5,000 of them refused by the device), still spooled 4",
+        ),
+        (
+            {1: epoch(100, refused=7)},
+            None,
+            f"received 100 of 107, thinned 0, 0 missing, lost at least 7 (7 of them refused by the device); {NOT_SAID}",
+        ),
+        (
+            {1: epoch(90), 2: epoch(1, refused=7)},
+            said(2, 1, 0, refused=7),
+            f"received 91 of 98, thinned 0, lost at least 7 (7 of them refused by the device); {END_UNKNOWN}",
+        ),
+        # The count goes on over epochs, also over one that tells nothing; after a card was written anew it is one more.
+        (
+            {1: epoch(9, refused=40), 2: epoch(9), 3: epoch(9, refused=50), 4: epoch(9, refused=8)},
+            said(5, 0, 0, refused=9),
+            f"received 36 of 95, thinned 0, lost at least 59 (59 of them refused by the device); {END_UNKNOWN}",
         ),
     ],
 )

@@ -221,7 +221,16 @@ def test_the_fleet_says_when_it_was_heard_who_is_missed_and_what_is_missing(page
 
 def completeness(**more: Any) -> dict[str, Any]:
     """How complete a device of the API's is, with nothing lost, and whatever else."""
-    return {"received": 9, "expected": 9, "thinned": 0, "lost_at_least": 0, "unsure": None, "spooled": 0, **more}
+    return {
+        "received": 9,
+        "expected": 9,
+        "thinned": 0,
+        "lost_at_least": 0,
+        "refused": 0,
+        "unsure": None,
+        "spooled": 0,
+        **more,
+    }
 
 
 @pytest.mark.parametrize(
@@ -237,6 +246,11 @@ def completeness(**more: Any) -> dict[str, Any]:
             {"unsure": "not_said", "spooled": None},
             "received 9 / 9, thinned 0, the device has not said what it holds",
             "warn",
+        ),
+        (
+            {"expected": 16, "lost_at_least": 7, "refused": 5},
+            "received 9 / 16, thinned 0, lost 7, of these refused by the device 5",
+            "bad",
         ),
         ({"unsure": "ended_epoch"}, "received 9 / 9, thinned 0, how far an ended epoch went is not known", "warn"),
         (

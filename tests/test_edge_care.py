@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from caring import CARE_KEY, HOUR_MS, OTHER_KEY, Cared, cared_for, command, settings
-from edge_support import PROBE, TIME_MS, new_spool, samples, station, until
+from edge_support import PROBE, TIME_MS, new_spool, samples, station, true_word, until
 
 from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.body import Measuring, StationBody
@@ -26,7 +26,6 @@ from pledgewatch_edge.sensors import sections
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire import afar
 from pledgewatch_wire.care import RESULT_MAX, Answer, Became, What, unpack_result
-from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.reading import Clock
 
 SLOWER = "[uplink]\nsend_every_s = 900\n"
@@ -460,7 +459,7 @@ async def test_a_range_that_is_gone_is_refused_with_the_reason(cared: Cared) -> 
 async def test_a_range_is_looked_for_in_the_spool(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(20))
-        spool.forget(Committed(1, 8))
+        spool.forget(true_word(spool, 8))
         uplink = Uplink(station(tmp_path, 1), spool)
         recorder = Recorder(spool, uplink.wake)
         async with asyncio.TaskGroup() as group:

@@ -13,7 +13,8 @@ from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import RuleSettings, SamplingSettings
-from pledgewatch_edge.spool import Appended, Limits, Spool, SpoolError
+from pledgewatch_edge.spool import Appended, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_wire.codec import MAX_TIME_MS
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
@@ -36,6 +37,18 @@ def disk(folder: Path) -> Disk:
     spool.__class__ = Disk
     assert isinstance(spool, Disk)
     return spool
+
+
+def kept(spool: Spool) -> list[int]:
+    """The numbers that the samples of a spool tell, without what it says of itself."""
+    told = [one.cell(Channel.TEMPERATURE_MC) for one in spool.read(0, 10_000)]
+    return [one.value for one in told if one is not None]
+
+
+def refusals_told(spool: Spool) -> list[int]:
+    """What a spool has said of refused samples."""
+    told = [one.cell(Channel.REFUSED_READINGS) for one in spool.read(0, 10_000, urgent=True)]
+    return [one.value for one in told if one is not None]
 
 
 class Counter:
@@ -189,12 +202,13 @@ async def test_what_cannot_be_stored_is_refused_and_its_sensor_goes_on(
         async with asyncio.TaskGroup() as group:
             running = group.create_task(recorder.run())
             measuring = group.create_task(recorder.record(Odd(0)))
-            await until(lambda: spool.head_sequence == 2, "both that are sound")
+            await until(lambda: kept(spool) == [1, 2], "both that are sound")
             measuring.cancel()
             await recorder.finish()
             await running
         assert spool.refused_total == 2
-        assert [one.cells[1].value for one in spool.read(0, 9)] == [1, 2]
+        assert kept(spool) == [1, 2]
+        assert refusals_told(spool)
     lost, back = (one.getMessage() for one in caplog.records if "sense" in one.getMessage())
     assert "no payload can hold Sample(" in lost
     assert back.endswith("back")
@@ -211,10 +225,11 @@ async def test_a_disk_that_refuses_for_a_while(tmp_path: Path, caplog: pytest.Lo
                 await recorder.put(one)
             await until(lambda: spool.tries >= 3 and spool.refused_total == 30, "the memory to be full")
             spool.refuses = False
-            await until(lambda: spool.head_sequence == 50, "the disk to be back")
+            await until(lambda: len(kept(spool)) == 50, "the disk to be back")
             await recorder.finish()
             await running
-        assert [reading.cells[1].value for reading in spool.read(0, 100)] == list(range(1, 51))
+        assert kept(spool) == list(range(1, 51))
+        assert refusals_told(spool) == [30]
     said = [record.getMessage().split(" reason")[0] for record in caplog.records if "disk" in record.getMessage()]
     assert said == ["spool disk lost", "spool disk back"]
 
@@ -233,10 +248,11 @@ async def test_while_the_disk_refuses_an_alarm_takes_the_place_of_the_oldest_tha
                 await recorder.put(one)
             await until(lambda: spool.refused_total == 8, "the memory to be full of alarms")
             spool.refuses = False
-            await until(lambda: spool.head_sequence == 5, "the disk to be back")
+            await until(lambda: len(kept(spool)) == 5, "the disk to be back")
             await recorder.finish()
             await running
-        assert [reading.cells[1].value for reading in spool.read(0, 100)] == list(range(21, 26))
+        assert kept(spool) == list(range(21, 26))
+        assert refusals_told(spool) == [8]
 
 
 async def test_a_disk_that_refuses_to_the_end(tmp_path: Path) -> None:
@@ -262,5 +278,7 @@ async def test_a_full_spool_is_said_once(tmp_path: Path, caplog: pytest.LogCaptu
                 await recorder.put(sample(number))
                 await until(lambda: spool.refused_total == number, "it", 5)  # noqa: B023 - awaited here
             await recorder.finish()
-        assert (spool.head_sequence, spool.refused_total) == (5, 5)
+        assert (len(kept(spool)), spool.refused_total) == (5, 5)
+        assert refusals_told(spool) == [1], "at once, and the rest an hour later"
+        assert spool.head_sequence == 6
     assert sum("spool is full" in record.getMessage() for record in caplog.records) == 1

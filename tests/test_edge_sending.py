@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from edge_support import new_spool, sample, samples
+from edge_support import new_spool, sample, samples, true_word
 from test_edge_spool_bounds import all_of, fill
 from test_thinning import Cloud, thinned_spool
 
@@ -16,7 +16,7 @@ from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sending import Sending
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.window import Lane
-from pledgewatch_wire.codec import Committed, Payload, decode
+from pledgewatch_wire.codec import Payload, decode
 
 TOPIC = "pw/1/harbour-line/cont-0417/up"
 
@@ -99,7 +99,7 @@ def test_an_alarm_that_was_lost_goes_once_more_and_first(tmp_path: Path) -> None
             (Lane.LIVE, 191, 200),
             (Lane.BACKLOG, 1, 49),
         ]
-        bench.sending.hear(Committed(1, 0, ((120, 120),)), 0)
+        bench.sending.hear(true_word(bench.spool, 0, ((120, 120),)), 0)
         assert bench.one() == (Lane.URGENT, 50, 51), "lost: a later one of the same connection is there"
 
 
@@ -112,16 +112,16 @@ def test_a_gap_that_was_left_on_purpose_is_no_loss_and_what_was_lost_goes_once_m
             (Lane.BACKLOG, 1, 80),
             (Lane.BACKLOG, 81, 160),
         ]
-        bench.sending.hear(Committed(1, 0, ((291, 300),)), 0)
+        bench.sending.hear(true_word(bench.spool, 0, ((291, 300),)), 0)
         assert (bench.one(), bench.sending.resends) == (None, 0), "the window of the backlog is full"
-        bench.sending.hear(Committed(1, 0, ((81, 160), (291, 300))), 0)
+        bench.sending.hear(true_word(bench.spool, 0, ((81, 160), (291, 300))), 0)
         assert (bench.one(), bench.sending.resends) == ((Lane.BACKLOG, 1, 80), 1)
         assert bench.one() == (Lane.BACKLOG, 161, 240)
         # What the cloud refuses never lands: it is not sent again with each word.
-        bench.sending.hear(Committed(1, 0, ((81, 240), (291, 300))), 0)
+        bench.sending.hear(true_word(bench.spool, 0, ((81, 240), (291, 300))), 0)
         assert (bench.one(), bench.sending.resends) == ((Lane.BACKLOG, 241, 290), 1)
         bench.now += 61.0
-        bench.sending.hear(Committed(1, 0, ((81, 300),)), 0)
+        bench.sending.hear(true_word(bench.spool, 0, ((81, 300),)), 0)
         assert (bench.one(), bench.sending.resends) == ((Lane.BACKLOG, 1, 80), 2)
 
 
@@ -144,10 +144,10 @@ def test_a_connection_after_a_crash_goes_on_where_the_cloud_stands(tmp_path: Pat
         spool.append(samples(500))
         bench = Bench(tmp_path, spool)
         assert len(bench.all()) == 3
-        bench.sending.hear(Committed(1, 80, ((491, 500),)), 0)
+        bench.sending.hear(true_word(bench.spool, 80, ((491, 500),)), 0)
     with new_spool(tmp_path) as spool:
         bench = Bench(tmp_path, spool)
-        bench.sending.hear(Committed(1, 160, ((491, 500),)), 0)
+        bench.sending.hear(true_word(bench.spool, 160, ((491, 500),)), 0)
         assert bench.all() == [(Lane.BACKLOG, 161, 240), (Lane.BACKLOG, 241, 320)]
 
 

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from edge_support import DEVICE, WIDE, new_spool, sample, samples
+from edge_support import DEVICE, WIDE, new_spool, sample, samples, true_word
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pledgewatch_edge.identity import StateError, load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Appended, Limits, Spool, SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool import Appended, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import EVIDENCE_KEPT, open_spool, status
 from pledgewatch_edge.spool_log import content_of, payload_of, readings_frame, runs_in, segment_name
 from pledgewatch_wire import chain
@@ -157,7 +158,7 @@ def test_time_makes_a_checkpoint_due(tmp_path: Path) -> None:
 def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(70))
-        spool.forget(Committed(1, 65))
+        spool.forget(true_word(spool, 65))
     with new_spool(tmp_path) as spool:
         assert (spool.epoch, spool.head_sequence, spool.spooled, spool.committed.contiguous) == (1, 70, 5, 65)
         spool.append(samples(60, 71))
@@ -321,16 +322,16 @@ def test_the_spool_of_another_device_is_not_touched(tmp_path: Path) -> None:
 def test_forget_takes_what_is_covered_and_nothing_else(tmp_path: Path) -> None:
     with new_spool(tmp_path, Limits(2**20, 10, 1e9)) as spool:
         spool.append(samples(50))
-        assert spool.forget(Committed(1, 12, ((20, 25), (31, 31)))).readings == 12 + 6 + 1
+        assert spool.forget(true_word(spool, 12, ((20, 25), (31, 31)))).readings == 12 + 6 + 1
         left = [reading.sequence for reading in spool.read(0, 100)]
         assert left == [*range(13, 20), *range(26, 31), *range(32, 51)]
         assert spool.spooled == len(left)
         assert [one.sequence for one in spool.checkpoints(1, 50)] == [20, 30, 40, 50]
-        assert spool.forget(Committed(1, 5)).readings == 0  # an older word, come late
+        assert spool.forget(true_word(spool, 5)).readings == 0  # an older word, come late
         assert spool.committed.contiguous == 12
-        assert spool.forget(Committed(1, 40)).readings == 7 + 5 + 9
+        assert spool.forget(true_word(spool, 40)).readings == 7 + 5 + 9
         assert [one.sequence for one in spool.checkpoints(1, 50)] == [50]
-        assert spool.forget(Committed(1, 50)).readings == 10
+        assert spool.forget(true_word(spool, 50)).readings == 10
         assert spool.checkpoints(1, 60) == []
 
 
@@ -338,11 +339,15 @@ def test_a_late_checkpoint_stays_until_it_has_travelled(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(5))
         late = spool.checkpoint()
-        spool.forget(Committed(1, 5))
+        spool.forget(true_word(spool, 5))
         assert spool.checkpoints(6, 6) == [late]
         spool.append(samples(1, 6))
-        spool.forget(Committed(1, 6))
+        spool.forget(true_word(spool, 6))
         assert spool.checkpoints(1, 10) == []
+
+
+MARK, LEAF_20 = b"M" * 8, b"L" * 8
+"""They stand for the marks of a true cloud, which are not known before the spool is there."""
 
 
 @pytest.mark.parametrize(
@@ -385,11 +390,11 @@ def test_a_state_folder_that_was_put_back_lets_nothing_go_and_begins_a_new_epoch
     assert (tmp_path / "copy" / "spool.broken-1").exists()
 
 
-def test_a_word_that_is_about_what_is_here_is_taken_with_its_mark_or_without(tmp_path: Path) -> None:
+def test_a_word_that_is_about_what_is_here_is_taken_with_its_mark(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(30))
         assert spool.forget(true_word(spool, 12)).readings == 12
-        assert spool.forget(Committed(1, 15, (), b"")).readings == 3
+        assert spool.forget(true_word(spool, 15)).readings == 3
         leaf = chain.leaf(spool.read(19, 1)[0])
         assert spool.forget(Committed(1, 15, ((18, 20),), b"", (chain.mark(leaf),))).readings == 3
         for start in range(31, 3_031, 500):
@@ -399,11 +404,42 @@ def test_a_word_that_is_about_what_is_here_is_taken_with_its_mark_or_without(tmp
         assert spool.forget(Committed(1, 900, (), b"\xff" * 8)).readings == 0
 
 
+@pytest.mark.parametrize(
+    ("word", "readings", "unmarked"),
+    [
+        (Committed(1, 15), 0, "1 to 15 are"),
+        (Committed(1, 12), 0, None),  # nothing new
+        (Committed(1, 12, ((18, 20),)), 0, "18 to 20 are"),
+        (Committed(1, 15, ((18, 20),), MARK, ()), 0, "18 to 20 are"),
+        (Committed(1, 12, ((18, 20), (25, 30)), b"", (LEAF_20,)), 0, "25 to 30 are"),
+        (Committed(1, 12, ((18, 20), (25, 30)), b"", (LEAF_20, b"")), 0, "25 to 30 are"),
+        (Committed(1, 12, ((18, 20),), b"", (LEAF_20, MARK)), 3, None),
+        (Committed(1, 12, ((0, 20),), b"", (LEAF_20,)), 0, None),
+        (Committed(1, 31), 0, "everything up to 31 is"),
+        (Committed(1, 2**40, ((18, 20),), b"", (LEAF_20,)), 0, "everything up to 1099511627776 is"),
+    ],
+)
+def test_what_is_new_needs_its_mark(tmp_path: Path, word: Committed, readings: int, unmarked: str | None) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(30))
+        spool.forget(true_word(spool, 12))
+        leaf_20 = chain.mark(chain.leaf(spool.read(19, 1)[0]))
+        mark_15 = true_word(spool, 15).chain_mark
+        word = word._replace(
+            chain_mark=mark_15 if word.chain_mark else b"",
+            range_marks=tuple(leaf_20 if one == LEAF_20 else one for one in word.range_marks),
+        )
+        said = f"it says without a mark that {unmarked} committed" if unmarked else None
+        assert spool.forget(word) == (readings, said)
+        assert (spool.spooled, spool.committed.contiguous, spool.epoch) == (18 - readings, 12, 1)
+
+
 def test_a_range_of_another_life_stops_the_spool_too(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(30))
+        mark_12 = chain.mark(chain.leaf(spool.read(11, 1)[0]))
         with pytest.raises(SpoolCorruptError, match="the cloud has another reading 21: the counter has been put back"):
-            spool.forget(Committed(1, 0, ((11, 12), (18, 21)), b"", (b"", chain.mark(b"\xff" * 32))))
+            spool.forget(true_word(spool, 0, ((11, 12), (18, 21)))._replace(range_marks=(mark_12, b"\xff" * 8)))
         assert spool.spooled == 30
 
 
@@ -412,22 +448,17 @@ def copy_of(folder: Path, other: Path) -> None:
     shutil.copytree(folder, other)
 
 
-def true_word(spool: Spool, contiguous: int) -> Committed:
-    """What a cloud says that has the spool's readings up to a number."""
-    return Committed(spool.epoch, contiguous, (), spool._mark_at(contiguous, of_chain=True))
-
-
 def test_a_range_that_begins_before_the_first_reading_lets_nothing_go(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(10))
-        assert spool.forget(Committed(1, 0, ((0, 10),))).readings == 0
+        assert spool.forget(true_word(spool, 0, ((0, 10),))).readings == 0
         assert (spool.spooled, spool.committed.contiguous) == (10, 0)
 
 
 def test_a_range_that_somebody_else_put_there_does_not_hide_the_rest(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(10))
-        assert spool.forget(Committed(1, 4, ((6, 7), (1_000_000, 1_000_000)))).readings == 6
+        assert spool.forget(true_word(spool, 4, ((6, 7), (1_000_000, 1_000_000)))).readings == 6
         assert (spool.spooled, spool.committed.contiguous) == (4, 4)
 
 
@@ -452,7 +483,7 @@ def test_what_is_left_is_what_was_not_committed(tmp_path_factory: pytest.TempPat
             assert isinstance(step, tuple)
             contiguous, ranges = min(step[0], spool.head_sequence), step[1]
             said = [(first, first + more) for first, more in ranges]
-            spool.forget(Committed(1, contiguous, tuple(said)))
+            spool.forget(true_word(spool, contiguous, tuple(said)))
             believed = Committed(1, contiguous, tuple(one for one in said if one[1] <= spool.head_sequence))
             expected = {sequence for sequence in expected if not believed.covers(sequence)}
         assert [reading.sequence for reading in spool.read(0, 1_000)] == sorted(expected)
@@ -495,7 +526,7 @@ def test_status_reads_beside_a_running_agent(tmp_path: Path) -> None:
     with new_spool(tmp_path, Limits(2**20, 10, 1e9)) as spool:
         spool.append(samples(20))
         spool.refuse(5)
-        spool.forget(Committed(1, 12))
+        spool.forget(true_word(spool, 12))
         expected = {
             "epoch": 1,
             "measured": 20,
@@ -521,7 +552,7 @@ def test_status_takes_no_segment_for_committed_because_another_follows_it(tmp_pa
         assert len(list((tmp_path / "spool").iterdir())) > 1
         told = status(tmp_path)
         assert (told["committed_contiguous"], told["spooled"], told["oldest_spooled"]) == (0, 3_000, 1)
-        spool.forget(Committed(spool.epoch, 2_900, ()))
+        spool.forget(true_word(spool, 2_900))
         told = status(tmp_path)
         assert (told["committed_contiguous"], told["spooled"], told["oldest_spooled"]) == (2_900, 100, 2_901)
 
@@ -543,7 +574,7 @@ def test_a_full_disk_frees_itself_once_the_cloud_has_spoken(tmp_path: Path) -> N
                 head = spool.head_sequence
             with (disk / "filler").open("wb") as filler, contextlib.suppress(OSError):
                 filler.write(b"x" * 10**6)
-            assert spool.forget(Committed(1, head)).readings == head
+            assert spool.forget(true_word(spool, head)).readings == head
             spool.append(samples(10, head + 1))
             assert (spool.spooled, spool.committed.contiguous) == (10, head)
     finally:

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from edge_support import DEVICE, TIME_MS, new_spool, sample
+from edge_support import DEVICE, TIME_MS, new_spool, sample, true_word
 
 from pledgewatch_edge.identity import load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import SECOND_TURN, Limits, Spool, SpoolError
+from pledgewatch_edge.spool import SECOND_TURN, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.spool_log import SEGMENT_READINGS
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Committed, Thinned
@@ -144,15 +145,17 @@ def test_where_nothing_is_left_to_be_thinned_the_newest_is_refused_and_what_is_u
 
 
 def test_what_is_too_old_goes_whole_but_what_is_urgent(tmp_path: Path) -> None:
-    with new_spool(tmp_path, Limits(2**26, 60, 1e9, age_s=10 * 86_400)) as spool:
-        fill(spool, 12_000, urgent_every=1_000)
+    days = 30
+    with new_spool(tmp_path, Limits(2**26, 60, 1e9, age_s=days * 86_400)) as spool:
+        fill(spool, 17_000, urgent_every=1_000)
         left = [one.sequence for one in all_of(spool)]
-        first_young = 12_000 - 10 * 288
-        old = [one for one in left if one < first_young - SEGMENT_READINGS and one % 1_000]
-        assert old == [one.last for one in declared(spool) if one.last in old], "of each segment its last"
-        assert len(old) == (first_young - SEGMENT_READINGS) // SEGMENT_READINGS
-        assert set(range(1_000, 12_001, 1_000)) <= set(left)
-        assert set(range(first_young, 12_001)) <= set(left)
+        first_young = 17_000 - days * 288
+        (told,) = declared(spool)
+        assert first_young - SEGMENT_READINGS < told.last <= first_young
+        old = [one for one in left if one < first_young and one <= told.last and one % 1_000]
+        assert old == [told.last], "of what is too old the one with which it is told"
+        assert set(range(1_000, 17_001, 1_000)) <= set(left)
+        assert set(range(first_young, 17_001)) <= set(left)
         assert_declared_truly(spool, tmp_path)
 
 
@@ -208,7 +211,7 @@ def test_a_word_of_the_cloud_about_what_is_thinned_is_taken(tmp_path: Path) -> N
         assert spool.forget(Committed(1, first.last, (), chain.mark(first.chain_hash))).readings == kept
         assert declared(spool)[0] == second, "the segment is gone"
         ranges = ((second.kept[0], second.kept[0]), (second.kept[1], second.kept[1]))
-        assert spool.forget(Committed(1, first.last, ranges)).readings == 2
+        assert spool.forget(true_word(spool, first.last, ranges)).readings == 2
         assert spool.spooled == len(all_of(spool))
         fill(spool, 20_000)
         assert spool.spooled == len(all_of(spool))

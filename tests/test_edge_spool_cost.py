@@ -8,13 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from edge_support import DEVICE, new_spool, sample
+from edge_support import DEVICE, new_spool, sample, true_word
 
-from pledgewatch_edge import spool as spool_module
-from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
+from pledgewatch_edge import spool_contents
+from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolCorruptError
 from pledgewatch_edge.spool_file import _whole
 from pledgewatch_edge.spool_log import SEGMENT_READINGS, Content, content_of
-from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.reading import Clock
 
 CLOCKS = (Clock.GPS, Clock.NTP)
@@ -59,13 +59,13 @@ def test_how_many_of_a_range_are_here_is_counted_without_reading_a_file(
             single(spool, 1)
         head = spool.head_sequence
         told = [one.last for one in spool.thinned(1, head)]
-        spool.forget(Committed(spool.epoch, 100, ((told[0] - 3, told[0] + 40),)))
+        spool.forget(true_word(spool, 100, ((told[0] - 3, told[0] + 40),)))
         places = sorted({0, 1, 99, 100, 101, told[0] - 1, told[0], told[0] + 41, *told, head - 5, head, head + 9})
         asked = [(first + 1, last) for first, last in [*pairwise(places), (0, head), (100, told[0]), (5, head + 1)]]
         counted = [sum(one.sequence <= last for one in spool.read(first - 1, 10**6)) for first, last in asked]
         assert len(set(counted)) > 3
         with monkeypatch.context() as patch:
-            patch.setattr(Spool, "_content", None)
+            patch.setattr(spool_contents.Contents, "frames", None)
             assert [spool.here(first, last) for first, last in asked] == counted
 
 
@@ -82,7 +82,7 @@ def test_a_backlog_with_alarms_in_it_is_read_once_a_segment_not_once_a_payload(
         for _ in range(4):
             single(spool, 1)
             spool.append([sample(spool.head_sequence + 1)._replace(is_urgent=True)])
-        monkeypatch.setattr(spool_module, "content_of", counted)
+        monkeypatch.setattr(spool_contents, "content_of", counted)
         after = 0
         while rows := spool.read(after, 60):
             spool.checkpoints(rows[0].sequence, rows[-1].sequence)

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_support import DEVICE, OPERATOR, new_spool, samples
+from edge_support import DEVICE, OPERATOR, new_spool, samples, true_word
 
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.status_words import size, status_words
-from pledgewatch_wire.codec import Committed
 
 FRESH: dict[str, Any] = {
     "operator": OPERATOR, "device": DEVICE, "epoch": 0, "measured": 0, "head_sequence": 0, "spooled": 0, "undated": 0,
@@ -70,7 +69,7 @@ def test_words_for_people_and_json_for_programs(tmp_path: Path, capsys: pytest.C
     )
     with new_spool(tmp_path / "state") as spool:
         spool.append(samples(5))
-        spool.forget(Committed(spool.epoch, 2, ()))
+        spool.forget(true_word(spool, 2))
     assert main(["status", "--config", str(file)]) == 0
     words = capsys.readouterr().out.splitlines()
     assert words[0] == f"{DEVICE} of {OPERATOR}"

@@ -19,11 +19,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sample, samples, station, until
+from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sample, samples, station, true_word, until
 from fault_proxy import FaultProxy
 
 from pledgewatch_edge.sending import one_clock
-from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
+from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolCorruptError
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.codec import Committed, encode_committed
 from pledgewatch_wire.marks import Marks
@@ -366,6 +367,7 @@ async def test_status_tells_online_offline_and_the_last_will(mosquitto: BrokerPr
     async with cloud(mosquitto.port) as listener:
         with new_spool(tmp_path) as spool:
             spool.append(samples(4))
+            spool.refuse(3)
             uplink = Uplink(station(tmp_path, mosquitto.port), spool)
             async with running(uplink):
                 await until(lambda: len(listener.statuses) == 1, "online")
@@ -373,6 +375,7 @@ async def test_status_tells_online_offline_and_the_last_will(mosquitto: BrokerPr
             online, offline = listener.statuses
             assert (online.online, online.epoch, online.head_sequence, online.spooled_readings) == (True, 1, 4, 4)
             assert (offline.online, offline.epoch, offline.head_sequence) == (False, 1, 4)
+            assert (online.refused_readings, offline.refused_readings) == (3, 3)
             task = asyncio.create_task(Uplink(station(tmp_path, mosquitto.port), spool).run())
             await until(lambda: len(listener.statuses) == 3, "online again")
             task.cancel()
@@ -460,7 +463,7 @@ async def test_a_word_on_another_topic_is_nobodys(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(10))
         uplink = Uplink(station(tmp_path, 1), spool)
-        word = encode_committed(Committed(1, 10))
+        word = encode_committed(true_word(spool, 10))
 
         async def messages() -> AsyncIterator[SimpleNamespace]:
             for kind in ("up", "status"):

@@ -70,7 +70,16 @@ def test_payloads() -> None:
 def test_committed_and_status() -> None:
     chain_mark = bytes.fromhex(VECTORS["chain_hash"])[:8]
     committed = Committed(3, 8_600, ((8_610, 8_641),), chain_mark, (bytes.fromhex(VECTORS["leaves"][0])[:8],))
-    status = Status(online=True, epoch=3, head_sequence=4, spooled_readings=4, agent_version="0.1.0")
+    status = Status(
+        online=True,
+        epoch=3,
+        head_sequence=4,
+        spooled_readings=4,
+        agent_version="0.1.0",
+        dropped_readings=7,
+        held_back_readings=2,
+        refused_readings=5_000,
+    )
     assert encode_committed(committed).hex() == VECTORS["committed"]
     assert decode_committed(bytes.fromhex(VECTORS["committed"])) == committed
     assert encode_status(status).hex() == VECTORS["status"]

@@ -16,7 +16,7 @@ from pledgewatch_edge.budget import budget_status
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import StateError, load_or_create_key, public_key_hex
 from pledgewatch_edge.logs import to_stream
-from pledgewatch_edge.spool import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import Station
 from pledgewatch_edge.status_words import status_words

@@ -42,7 +42,7 @@ KEY_FILE: Final = "device.key"
 EPOCH_FILE: Final = "epoch"
 TALLY_FILE: Final = "tally"
 LOCK_FILE: Final = "agent.lock"
-_SLOT: Final = struct.Struct(">QQQQQ")
+_SLOT: Final = struct.Struct(">QQQQQQ")
 _SUM: Final = struct.Struct(">I")
 _SLOT_BYTES: Final = _SLOT.size + _SUM.size
 _SLOT_STRIDE: Final = 4_096  # each slot in a block of its own, so that one torn write cannot spoil both
@@ -136,13 +136,14 @@ def sole_use(folder: Path) -> Iterator[None]:
 
 class Totals(NamedTuple):
     """Counts of readings: the epoch, those of all epochs before it, the newest number in it, and ever: those refused,
-    and those dropped for want of room."""
+    those dropped for want of room, and of how many that were refused a reading tells."""
 
     epoch: int = 0
     measured_before: int = 0
     head_sequence: int = 0
     refused: int = 0
     thinned: int = 0
+    refused_told: int = 0
 
     @property
     def measured(self) -> int:

@@ -22,7 +22,8 @@ from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor
-from pledgewatch_edge.spool import Appended, Spool, SpoolError
+from pledgewatch_edge.spool import Appended, Spool
+from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.undated import Marked, Undated
 from pledgewatch_wire.reading import Cell, Channel, Clock
 
@@ -196,6 +197,10 @@ class Recorder:
             elif self._spool.checkpoint_is_due():
                 await asyncio.to_thread(self._spool.checkpoint)
                 self._disk.back()
+            if self._spool.refusal_is_untold() and await asyncio.to_thread(self._spool.tell_refused):
+                log.warning("samples refused ever=%d", self._spool.refused_total)
+                self._disk.back()
+                self._on_append()
         except SpoolError as error:
             self._disk.lost(str(error))
 

@@ -16,8 +16,8 @@ a value that is none is no part of a mean.
 A fix has changed its place when it lies farther than `change` from the last one kept, and the receiver says that it
 moves or AWAY_FIXES in a row do so: a receiver at rest wanders, and now and then leaps and comes back.
 
-Urgent are what a sensor calls so (a hard shock), a change of a state, a value that passes a limit, and what begins the
-near time (sampling_settings.NearSettings). An urgent sample is kept whole.
+Urgent are what a sensor calls so (a hard shock), a change of a state that does not flap (flapping.py), a value that
+passes a limit, and what begins the near time (sampling_settings.NearSettings). An urgent sample is kept whole.
 
 What time it is differs from clock to clock, so the end of the near time is held for each clock by itself.
 """
@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+from pledgewatch_edge.flapping import Flapping, is_of_states
 from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sampling_settings import POSITION, STATES, RuleSettings, SamplingSettings
 from pledgewatch_edge.sensors import channel_named
@@ -57,6 +58,9 @@ class Sampler:
     def take(self, sample: Sample) -> Sample | None:
         """What is kept of a sample: all of it, some cells, or None. A cell may be a mean, with its extremes beside."""
         is_urgent = self._risks.hear(sample)
+        told = self._risks.flapping.told(sample, is_urgent=is_urgent)
+        if told is None:
+            return None
         asked = Asked(sample.measured_at_ms, sample.clock, is_urgent, self._risks.near_ms(sample))
         kept = self._kept_of_fix(sample, asked)
         for cell in sample.cells:
@@ -64,6 +68,8 @@ class Sampler:
                 kept += track.kept_of(cell, asked)
             elif self._place is None or cell.channel not in FIX_CHANNELS:
                 kept.append(cell)
+        if told:
+            kept = [*(sample.cells if is_of_states(sample) else kept), *told]
         return sample._replace(cells=tuple(sorted(kept)), is_urgent=is_urgent) if kept else None
 
     def _kept_of_fix(self, sample: Sample, asked: "Asked") -> list[Cell]:
@@ -272,6 +278,7 @@ class _Risks:
             for name in one.channels
         }
         self._states: dict[int, int] = {}
+        self.flapping = Flapping()
         self._sides: dict[int, int] = {}
         self._close: set[int] = set()  # channels whose newest value is near a limit
         self._until_ms: dict[int, int] = {}  # by clock
@@ -279,12 +286,11 @@ class _Risks:
     def hear(self, sample: Sample) -> bool:
         """Take in a sample. Returns whether it is urgent."""
         was_near, was_risky = self.near_ms(sample) is not None, self._is_risky()
-        is_urgent = sample.is_urgent
+        is_urgent = self.flapping.hear(sample) or sample.is_urgent
         for channel, value, quality in sample.cells:
             if quality != Quality.GOOD:
                 continue
             if channel in STATE_CHANNELS:
-                is_urgent |= self._states.get(channel, value) != value
                 self._states[channel] = value
             if limit := self._limits.get(channel):
                 side = limit.side(value)

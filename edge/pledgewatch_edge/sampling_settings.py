@@ -20,7 +20,9 @@ FARTHEST_M: Final = 1_000_000
 WEEK_S: Final = 7 * DAY_S
 # Any difference is a change of these: they are no measure of anything.
 STATES: Final = frozenset({*STATE_CHANNELS, Channel.THROTTLED})
-_ALWAYS_KEPT: Final = frozenset({*PASSAGE_CHANNELS, Channel.THINNED_READINGS})
+_ALWAYS_KEPT: Final = frozenset(
+    {*PASSAGE_CHANNELS, Channel.THINNED_READINGS, Channel.REFUSED_READINGS, Channel.FLAPPING, Channel.FLAPS}
+)
 _TOTALS: Final = frozenset({Channel.ENERGY_WH, Channel.PIECES_IN, Channel.PIECES_OUT})
 
 

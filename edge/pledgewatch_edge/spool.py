@@ -15,12 +15,14 @@ is let go, and the spool stops and begins a new epoch when it is opened again.
 The spool is bounded, in bytes and in time. At either bound the oldest segments are *thinned*, by a rule that anybody
 can check: of the readings that are not urgent the first of each `thin_to_s` is kept of each set of channels, and where
 that is not enough the first of each SECOND_TURN times as long; what is older than it may be goes whole. Urgent readings
-and the last of each segment always stay. How old a segment is, is held against the middle of the newest moments, so
-that one wrong moment ages nothing, and by clocks that were set alone.
+and the last of each segment always stay; neighbours that are too old become one, so of them one such last stays. A
+segment goes when its newest moment is too old, by clocks that were set
+alone (spool_age.py); it is closed in time, so that one of a device that measures seldom comes to that as well.
 
 What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
 segment, so the cloud knows what will not come. Where nothing is left to be thinned, the newest reading that is not
-urgent is refused and counted; it gets no number, so it leaves no gap.
+urgent is refused and counted; it gets no number, so it leaves no gap. The count is a reading too (spool_refusals.py),
+for which there is room however full the spool is.
 All methods may be called from any thread; they take turns.
 """
 
@@ -29,60 +31,46 @@ import os
 import threading
 import time
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import groupby, islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pledgewatch_edge.identity import Tally, flush_folder
+from pledgewatch_edge.identity import Tally
 from pledgewatch_edge.sample import Sample, is_sound
+from pledgewatch_edge.spool_age import Ages
+from pledgewatch_edge.spool_contents import Contents
+from pledgewatch_edge.spool_errors import SpoolCorruptError, disk_errors
 from pledgewatch_edge.spool_log import (
     SEGMENT_BYTES,
     SEGMENT_READINGS,
-    Content,
     Head,
     Kind,
     Run,
     committed_frame,
-    content_of,
     frame,
-    head_frame,
     late_frame,
     late_of,
-    payload_of,
     readings_frame,
     runs_in,
-    segment_name,
-    thinned_frame,
     thinned_in,
     write_durably,
 )
+from pledgewatch_edge.spool_refusals import Refusals
+from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
+from pledgewatch_edge.spool_thinning import rest_of, rest_of_both, rewrite
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import MAX_CHECKPOINTS, MAX_READINGS, Checkpoint, Committed, Thinned
+from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint, Committed, Thinned
 from pledgewatch_wire.marks import Marks
-from pledgewatch_wire.reading import Clock, Reading
+from pledgewatch_wire.reading import Cell, Channel, Reading
 
 SPOOL_FOLDER: Final = "spool"
 URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
 SECOND_TURN: Final = 24
 _TURNS: Final = 2
-_NEWEST: Final = 33
-_SEGMENTS_KEPT: Final = 3  # one for each lane (sending.py)
-_RUNS_KEPT: Final = 32
 FRAME_READINGS: Final = MAX_CHECKPOINTS  # so that a frame can hold a checkpoint of each of its readings
-
-
-class SpoolError(RuntimeError):
-    """The disk does not do what it should (full, input/output error). Nothing has changed; try again later."""
-
-
-class SpoolCorruptError(RuntimeError):
-    """The spool's files are broken. The next opening moves them aside and begins a new epoch."""
 
 
 class Limits(NamedTuple):
@@ -112,66 +100,6 @@ class Forgotten(NamedTuple):
     ignored: str | None = None
 
 
-@dataclass(slots=True)
-class Segment:
-    """A file of the log, and the sequences that it still has (first, last), ascending; `urgent` are those of them that
-    are urgent.
-
-    `turns`: how often it was thinned; `newest_ms`: the newest moment in it by a clock that was set, None where no such
-    is known.
-    """
-
-    path: Path
-    head: Head
-    end: int
-    last: int
-    runs: list[tuple[int, int]] = field(default_factory=list)
-    urgent: list[tuple[int, int]] = field(default_factory=list)
-    turns: int = 0
-    dropped: int = 0
-    newest_ms: int | None = None
-
-    def add(self, first: int, last: int, *, is_urgent: bool) -> None:
-        """Note that readings stand in it."""
-        for spans in (self.runs, self.urgent) if is_urgent else (self.runs,):
-            joined = spans.pop()[0] if spans and spans[-1][1] == first - 1 else first
-            spans.append((joined, last))
-        self.last = max(self.last, last)
-
-    def measured(self, readings: Iterable[Reading]) -> None:
-        """Note when readings in it were measured."""
-        for one in readings:
-            if one.clock != Clock.UNSET:
-                self.newest_ms = max(self.newest_ms or 0, one.measured_at_ms)
-
-    def kept(self) -> int:
-        """How many readings stand in it."""
-        return sum(last - first + 1 for first, last in self.runs)
-
-    def waiting(self, committed: Marks) -> int:
-        """How many of them the cloud is not known to have."""
-        if not committed.ranges and not (self.runs and self.runs[0][0] <= committed.contiguous):
-            return self.kept()
-        return sum(_uncovered(first, last, committed) for first, last in self.runs)
-
-    def is_untold(self, committed: Marks) -> bool:
-        """Whether readings of it were dropped and the cloud may not have been told."""
-        return self.dropped > 0 and committed.contiguous < self.last
-
-    def has_urgent(self, after: int, committed: Marks) -> bool:
-        """Whether urgent readings above a sequence wait in it."""
-        return any(_uncovered(max(first, after + 1), last, committed) > 0 for first, last in self.urgent)
-
-
-def _uncovered(first: int, last: int, committed: Marks) -> int:
-    first = max(first, committed.contiguous + 1)
-    ranges = committed.ranges
-    covered = 0
-    for low, high in islice(ranges, max(0, bisect_left(ranges, (first, 0)) - 1), bisect_left(ranges, (last + 1, 0))):
-        covered += max(0, min(last, high) - max(first, low) + 1)
-    return max(0, last - first + 1) - covered
-
-
 class Spool:
     """An open spool. Made by pledgewatch_edge.spool_file.open_spool; `close` it, or use it as a context manager.
 
@@ -190,8 +118,10 @@ class Spool:
         chain_hash: bytes,
         signed: int,
         contiguous: int,
+        ages: Ages,
     ) -> None:
-        """Go on with the last of some segments, of one epoch and whole. `chain_hash` and `signed` are at its end."""
+        """Go on with the last of some segments, of one epoch and whole. `chain_hash` and `signed` are at its end, and
+        `ages` has heard it."""
         self._folder = folder
         self._segments = segments
         self._key = key
@@ -204,10 +134,11 @@ class Spool:
         self._committed = Marks(contiguous)
         self._spooled = sum(one.waiting(self._committed) for one in segments)
         self._bytes = sum(one.end for one in segments)
-        self._newest_ms: deque[int] = deque(maxlen=_NEWEST)
-        self._contents: dict[Path, tuple[tuple[int, ...], Content]] = {}
-        self._decoded = lru_cache(_RUNS_KEPT)(payload_of)
-        with _disk_errors(folder):
+        self._refusals = _refusals_of(tally, segments[-1].head.epoch, monotonic)
+        self._newest: Sample | None = None
+        self._ages = ages
+        self._contents = Contents()
+        with disk_errors(folder):
             self._descriptor = os.open(segments[-1].path, os.O_RDWR | os.O_CLOEXEC)
 
     def __enter__(self) -> Self:
@@ -281,6 +212,7 @@ class Spool:
         """
         with self._lock:
             thinned = self._make_room()
+            self._newest = next((one for one in reversed(samples) if is_sound(one)), self._newest)
             limit = self._limits.bytes_max
             has_room = self._bytes < limit
             kept = [one for one in samples if (has_room or one.is_urgent) and is_sound(one)]
@@ -297,6 +229,26 @@ class Spool:
             if count:
                 self._note(refused=count)
 
+    def refusal_is_untold(self) -> bool:
+        """Whether `tell_refused` has something to say."""
+        is_full = self._bytes >= self._limits.bytes_max
+        return self._newest is not None and self._refusals.is_due(is_full=is_full)
+
+    def tell_refused(self) -> bool:
+        """Store an urgent reading of how many samples were refused, if one is due; whether one was.
+
+        There is room for it however full the spool is; it is dated as the newest sample that was handed in.
+        """
+        with self._lock:
+            if self._newest is None or not self.refusal_is_untold():
+                return False
+            is_full, told = self._bytes >= self._limits.bytes_max, self._refusals.refused
+            cells = (Cell(Channel.REFUSED_READINGS, told),)
+            self._store([self._newest._replace(cells=cells, is_urgent=True)])
+            self._refusals.say(told, is_full=is_full)
+            self._note()
+            return True
+
     def read(self, after_sequence: int, limit: int, *, urgent: bool = False) -> list[Reading]:
         """The next readings above a sequence, ascending, at most `limit`; what is committed or dropped is not there.
 
@@ -311,7 +263,7 @@ class Spool:
                 telling = segment.last if not urgent and segment.is_untold(self._committed) else 0
                 found += [
                     one
-                    for one in self._payload(run).readings
+                    for one in self._contents.readings(run).readings
                     if one.sequence > after_sequence
                     and (one.sequence == telling or one.sequence not in self._committed)
                 ]
@@ -323,7 +275,7 @@ class Spool:
             known = self._committed
             telling = [one.last for one in self._segments if one.is_untold(known) and one.last in known]
             return sum(first <= one <= last for one in telling) + sum(
-                _uncovered(max(first, low), min(last, high), known)
+                uncovered(max(first, low), min(last, high), known)
                 for segment in self._segments
                 if segment.head.first <= last and segment.last >= first
                 for low, high in segment.runs
@@ -338,12 +290,12 @@ class Spool:
                 # A late one may stand in the segment after its reading's.
                 if segment.head.first > last + 1 or segment.last < first - 1:
                     continue
-                frames = self._content(segment).frames
+                frames = self._contents.frames(segment)
                 late = [one for one in map(late_of, frames) if one is not None]
                 found += [one for one in late if max(first - 1, above) <= one.sequence <= last]
                 for run in runs_in(frames):
                     if run.last >= first and run.first <= last:
-                        own = self._payload(run).checkpoints
+                        own = self._contents.readings(run).checkpoints
                         found += [one for one in own if max(first, above + 1) <= one.sequence <= last]
         return sorted(found)
 
@@ -351,7 +303,7 @@ class Spool:
         """The declarations that travel with readings first to last."""
         with self._lock:
             some = [one for one in self._segments if one.turns and first <= one.last <= last]
-            found = [thinned_in(self._content(one).frames) for one in some]
+            found = [thinned_in(self._contents.frames(one)) for one in some]
         return [one for one in found if one is not None]
 
     def checkpoint_is_due(self) -> bool:
@@ -372,18 +324,18 @@ class Spool:
     def forget(self, committed: Committed) -> Forgotten:
         """Let go of what the cloud has on its disk.
 
-        A word about another epoch is not believed and changes nothing. Ranges beyond the newest reading are somebody
-        else's and passed over: the rest of the word holds. Raises SpoolCorruptError where the cloud has other readings
+        A word about another epoch is not believed and changes nothing, and neither is one that says something new
+        without its mark: anybody could say it. Ranges beyond the newest reading are somebody else's and passed over:
+        the rest of the word holds. Raises SpoolCorruptError where the cloud has other readings
         under our numbers, or more of them: see the head of this file.
         """
         with self._lock:
             if committed.epoch != self.epoch:
                 return Forgotten(0, f"it is about epoch {committed.epoch}, this is {self.epoch}")
+            known, unmarked = self._with_word(committed)
+            if unmarked:
+                return Forgotten(0, unmarked)
             self._require_ours(committed)
-            known = self._committed
-            for first, last in ((1, committed.contiguous), *committed.ranges):
-                if 1 <= first <= last <= self.head_sequence:
-                    known = known.add(first, last)
             if known == self._committed:
                 return Forgotten(0)
             if known.contiguous > self._committed.contiguous:
@@ -405,10 +357,26 @@ class Spool:
         """Remove the segments of which the cloud has everything, all but the one that is written to."""
         done = [one for one in self._segments[:-1] if one.last <= self._committed.contiguous]
         for one in done:
-            with contextlib.suppress(FileNotFoundError), _disk_errors(one.path):
+            with contextlib.suppress(FileNotFoundError), disk_errors(one.path):
                 one.path.unlink()
             self._segments.remove(one)
             self._bytes -= one.end
+
+    def _with_word(self, committed: Committed) -> tuple[Marks, str]:
+        """What is committed by a word, and what it says without a mark though it is new; empty where nothing."""
+        known, head = self._committed, self.head_sequence
+        if committed.contiguous > head and not committed.chain_mark:
+            return known, f"it says without a mark that everything up to {committed.contiguous} is committed"
+        ranges = ((1, committed.contiguous), *committed.ranges)
+        marks = (committed.chain_mark, *committed.range_marks, *(b"" for _ in ranges))
+        for (first, last), mark in zip(ranges, marks, strict=False):
+            if not 1 <= first <= last <= head:
+                continue
+            more = known.add(first, last)
+            if more != known and not mark:
+                return known, f"it says without a mark that {first} to {last} are committed"
+            known = more
+        return known, ""
 
     def _require_ours(self, committed: Committed) -> None:
         """Raise SpoolCorruptError, and have it raised at the next opening too, where a word is about another life."""
@@ -416,33 +384,13 @@ class Spool:
         if said > head:
             self._end(f"the cloud has readings up to {said} and the newest here is {head}")
         if committed.chain_mark:
-            ours = self._mark_at(said, of_chain=True)
+            ours = self._contents.mark_at(self._segments, said, of_chain=True)
             if ours and ours != committed.chain_mark:
                 self._end(f"the cloud has another reading {said}")
         for (_, last), mark in zip(committed.ranges, committed.range_marks, strict=False):
-            ours = self._mark_at(last, of_chain=False)
+            ours = self._contents.mark_at(self._segments, last, of_chain=False)
             if ours and mark and ours != mark:
                 self._end(f"the cloud has another reading {last}")
-
-    def _mark_at(self, sequence: int, *, of_chain: bool) -> bytes:
-        """The mark of a reading's leaf, or of the running hash after it; empty where that is not known here."""
-        for segment in self._segments:
-            if not segment.head.first <= sequence <= segment.last:
-                continue
-            content = self._content(segment)
-            thinned = thinned_in(content.frames)
-            if of_chain and thinned is not None:
-                return chain.mark(thinned.chain_hash) if sequence == thinned.last else b""
-            running = segment.head.chain_hash
-            for run in runs_in(content.frames):
-                if not of_chain and not run.first <= sequence <= run.last:
-                    continue
-                for reading in self._payload(run).readings:
-                    leaf = chain.leaf(reading)
-                    running = chain.extend(running, leaf)
-                    if reading.sequence == sequence:
-                        return chain.mark(running if of_chain else leaf)
-        return b""
 
     def _end(self, why: str) -> NoReturn:
         """Give no more numbers in this epoch, and begin another when it is opened again."""
@@ -453,7 +401,9 @@ class Spool:
     def _store(self, samples: Sequence[Sample]) -> None:
         """Number and write some samples. Raises SpoolError, and then nothing has changed."""
         active = self._segments[-1]
-        if active.last - active.head.first + 1 >= SEGMENT_READINGS or active.end >= SEGMENT_BYTES:
+        count = active.last - active.head.first + 1
+        is_full = count >= SEGMENT_READINGS or active.end >= SEGMENT_BYTES
+        if is_full or self._ages.is_to_be_closed(active.begun_ms, count, samples):
             active = self._next_segment()
         sequence, running, signed = self.head_sequence, self._chain_hash, self._signed
         data, checkpoints = b"", 0
@@ -481,8 +431,10 @@ class Spool:
         self._write(data)
         for last, is_urgent in spans:
             active.add(active.last + 1, last, is_urgent=is_urgent)
-        active.measured(stored)
-        self._newest_ms += [one.measured_at_ms for one in stored if one.clock != Clock.UNSET]
+        self._ages.hear(stored)
+        now_ms = self._ages.now_ms()
+        active.begin(stored, now_ms)
+        active.measured(stored, now_ms)
         self._chain_hash, self._signed = running, signed
         self._spooled += len(samples)
         if checkpoints:
@@ -491,7 +443,7 @@ class Spool:
     def _write(self, data: bytes, *, is_durable: bool = True) -> None:
         """Write at the end of the newest segment. Raises SpoolError, and then nothing has changed."""
         active = self._segments[-1]
-        with _disk_errors(active.path):
+        with disk_errors(active.path):
             if is_durable:
                 write_durably(self._descriptor, data, active.end)
             elif os.pwrite(self._descriptor, data, active.end) < len(data):
@@ -515,11 +467,12 @@ class Spool:
         """Thin old segments until there is room for more; how many readings were dropped."""
         dropped = 0
         limits = self._limits
-        if limits.age_s and len(self._newest_ms) == _NEWEST:
-            oldest_ms = sorted(self._newest_ms)[_NEWEST // 2] - 1_000 * limits.age_s
+        too_old_ms = self._ages.too_old_ms()
+        if too_old_ms is not None:
             for one in self._segments[:-1]:
-                if one.newest_ms is not None and one.newest_ms < oldest_ms and one.turns <= _TURNS:
+                if one.newest_ms is not None and one.newest_ms < too_old_ms and one.turns <= _TURNS:
                     dropped += self._thin(one, _TURNS + 1, None)
+            dropped += self._join_neighbours()
         for turn, keep_every_s in ((1, limits.thin_to_s), (2, limits.thin_to_s * SECOND_TURN)):
             for one in self._segments[:-1]:
                 if self._bytes + SEGMENT_BYTES < limits.bytes_max:
@@ -530,65 +483,45 @@ class Spool:
 
     def _thin(self, segment: Segment, turn: int, keep_every_ms: int | None) -> int:
         """Drop readings of a segment; how many. `keep_every_ms` None: all that may be."""
-        frames = self._content(segment).frames
-        before = thinned_in(frames)
-        running, leaves = segment.head.chain_hash, []
-        kept: list[tuple[Reading, bool]] = []
-        buckets: dict[int, int | None] = {}  # of each set of channels: no sensor's readings push out another's
-        count = 0
-        for run in runs_in(frames):
-            for reading in self._payload(run).readings:
-                count += 1
-                leaf = chain.leaf(reading)
-                running = chain.extend(running, leaf)
-                of_bucket = None if keep_every_ms is None else reading.measured_at_ms // keep_every_ms
-                is_first = (
-                    keep_every_ms is not None and not run.is_urgent and of_bucket != buckets.get(reading.channels)
-                )
-                if run.is_urgent or is_first or reading.sequence == segment.last:
-                    kept.append((reading, run.is_urgent))
-                    leaves.append(leaf)
-                if is_first:
-                    buckets[reading.channels] = of_bucket
+        rest = rest_of(segment, self._contents, self._key, keep_every_ms)
         segment.turns = turn
-        if len(kept) == count or len(kept) > MAX_READINGS:  # more than one declaration can name
+        if rest is None:
             return 0
-        first, last = segment.head.first, segment.last
-        if before is not None:
-            running = before.chain_hash
-        digest = chain.kept_digest(leaves)
-        text = chain.thinned_text(self.device, self.epoch, first, last, len(kept), running, digest)
-        sequences = tuple(reading.sequence for reading, _ in kept)
-        thinned = Thinned(first, last, sequences, running, digest, self._key.sign(text))
-        waiting = segment.waiting(self._committed)
-        self._rewrite(segment, kept, thinned)
+        waiting, end = segment.waiting(self._committed), segment.end
+        rewrite(segment, rest)
+        self._bytes += segment.end - end
         dropped = waiting - segment.waiting(self._committed)  # what the cloud has is no loss
         self._spooled -= dropped
         self._note(thinned=dropped)
         return dropped
 
-    def _rewrite(self, segment: Segment, kept: Sequence[tuple[Reading, bool]], thinned: Thinned) -> None:
-        """Put a thinned segment in the place of a whole one. Raises SpoolError, and then nothing has changed."""
-        data = head_frame(segment.head)
-        runs: list[tuple[int, int, bool]] = []
-        for readings, is_urgent in _consecutive(kept):
-            data += readings_frame(self.epoch, readings, (), is_urgent=is_urgent)
-            runs.append((readings[0].sequence, readings[-1].sequence, is_urgent))
-        data += thinned_frame(thinned)
-        fresh = segment.path.with_suffix(".new")
-        with _disk_errors(segment.path):
-            descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    def _join_neighbours(self) -> int:
+        """Make one of neighbouring segments that are too old; how many readings were dropped by that."""
+        dropped = place = 0
+        while place + 2 < len(self._segments):
+            one, following = self._segments[place : place + 2]
+            is_due = one.turns > _TURNS < following.turns
+            rest = rest_of_both(one, following, self._contents, self._key) if is_due else None
+            if rest is None:
+                place += 1
+                continue
+            waiting = one.waiting(self._committed) + following.waiting(self._committed)
+            self._bytes -= one.end + following.end
+            newest_ms = following.newest_ms
             try:
-                write_durably(descriptor, data, 0)
+                rewrite(one, rest)
             finally:
-                os.close(descriptor)
-            fresh.replace(segment.path)
-            flush_folder(self._folder)
-        self._bytes += len(data) - segment.end
-        segment.end, segment.dropped = len(data), thinned.dropped
-        segment.runs, segment.urgent = [], []
-        for first, last, is_urgent in runs:
-            segment.add(first, last, is_urgent=is_urgent)
+                self._bytes += one.end + following.end
+            one.newest_ms = newest_ms
+            self._segments.remove(following)
+            self._bytes -= following.end
+            gone = waiting - one.waiting(self._committed)
+            self._spooled -= gone
+            self._note(thinned=gone)
+            dropped += gone
+            with disk_errors(following.path):  # else the next opening removes it
+                following.path.unlink(missing_ok=True)
+        return dropped
 
     def _runs(self, after_sequence: int, *, urgent: bool) -> Iterator[tuple[Segment, Run]]:
         """The runs that reach beyond a sequence and hold anything that `read` gives, with their segments."""
@@ -600,41 +533,11 @@ class Spool:
             is_wanted = segment.has_urgent(after_sequence, known) if urgent else is_untold or segment.waiting(known)
             if segment.last <= after_sequence or not is_wanted:
                 continue
-            for run in runs_in(self._content(segment).frames):
+            for run in runs_in(self._contents.frames(segment)):
                 if run.last <= after_sequence or (urgent and not run.is_urgent):
                     continue
-                if _uncovered(run.first, run.last, known) or (is_untold and run.last == segment.last):
+                if uncovered(run.first, run.last, known) or (is_untold and run.last == segment.last):
                     yield segment, run
-
-    def _content(self, segment: Segment) -> Content:
-        """A segment's frames, read now or, where its file is as it was, before: each lane looks into a segment of its
-        own again and again. Raises SpoolCorruptError where it is not as it was written."""
-        path = segment.path
-        with _disk_errors(path):
-            try:
-                found = path.stat()
-                as_it_was = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, segment.end)
-                known = self._contents.pop(path, None)
-                if known is not None and known[0] == as_it_was:
-                    self._contents[path] = known
-                    return known[1]
-                data = path.read_bytes()
-            except FileNotFoundError:
-                raise SpoolCorruptError(f"{path} is gone") from None
-        content = content_of(data)
-        if content.is_holed or content.end < segment.end:
-            raise SpoolCorruptError(f"{path} has changed on the disk")
-        self._contents[path] = as_it_was, content
-        if len(self._contents) > _SEGMENTS_KEPT:
-            del self._contents[next(iter(self._contents))]
-        return content
-
-    def _payload(self, run: Run) -> "Readings":
-        try:
-            payload = self._decoded(run)
-        except ValueError as error:
-            raise SpoolCorruptError(str(error)) from None
-        return Readings(payload.readings, payload.checkpoints)
 
     def _sign(self, sequence: int, chain_hash: bytes) -> Checkpoint:
         return Checkpoint(sequence, chain.sign(self._key, self.device, self.epoch, sequence, chain_hash))
@@ -644,57 +547,22 @@ class Spool:
         not make the caller think otherwise; the next one carries the same totals."""
         totals = self._tally.totals
         totals = totals._replace(
-            head_sequence=self.head_sequence, refused=totals.refused + refused, thinned=totals.thinned + thinned
+            head_sequence=self.head_sequence,
+            refused=totals.refused + refused,
+            thinned=totals.thinned + thinned,
+            refused_told=self._refusals.told,
         )
+        self._refusals.refused = totals.refused
         self._tally.totals = totals
         with contextlib.suppress(OSError):
             self._tally.write(totals)
 
 
-class Readings(NamedTuple):
-    """What a run holds."""
-
-    readings: tuple[Reading, ...]
-    checkpoints: tuple[Checkpoint, ...]
-
-
-def begin_segment(folder: Path, head: Head, contiguous: int) -> tuple[Segment, int]:
-    """A new segment on the disk, and its descriptor. Raises SpoolError."""
-    path = folder / segment_name(head.epoch, head.first)
-    data = head_frame(head) + committed_frame(contiguous)
-    with _disk_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            write_durably(descriptor, data, 0)
-            flush_folder(folder)
-        except BaseException:
-            os.close(descriptor)
-            raise
-    return Segment(path, head, len(data), head.first - 1), descriptor
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """The operating system's errors as ours."""
-    try:
-        yield
-    except OSError as error:
-        raise SpoolError(f"{error.filename or path}: {error.strerror}") from error
+def _refusals_of(tally: Tally, epoch: int, monotonic: Callable[[], float]) -> Refusals:
+    """What was refused, and told. What an epoch before has told may have been lost with it, so it is told again."""
+    totals = tally.totals
+    return Refusals(totals.refused, totals.refused_told if totals.epoch == epoch else 0, monotonic)
 
 
 def _batched(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
     return (samples[start : start + size] for start in range(0, len(samples), size))
-
-
-def _consecutive(kept: Iterable[tuple[Reading, bool]]) -> Iterator[tuple[list[Reading], bool]]:
-    """Readings in runs that one frame can hold: consecutive, of one clock, all urgent or none."""
-    run: list[Reading] = []
-    of_run = (0, False)
-    for reading, is_urgent in kept:
-        if run and (reading.sequence != run[-1].sequence + 1 or (reading.clock, is_urgent) != of_run):
-            yield run, of_run[1]
-            run = []
-        of_run = reading.clock, is_urgent
-        run.append(reading)
-    if run:
-        yield run, of_run[1]

@@ -27,7 +27,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import StateError, Tally, Totals, flush_folder, raise_epoch, read_epoch, read_totals
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Segment, Spool, SpoolCorruptError, SpoolError, begin_segment
+from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
+from pledgewatch_edge.spool_age import Ages
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
     Content,
     Head,
@@ -42,6 +44,7 @@ from pledgewatch_edge.spool_log import (
     segments_in,
     thinned_in,
 )
+from pledgewatch_edge.spool_segment import Segment, begin_segment
 from pledgewatch_edge.undated import waiting_in
 from pledgewatch_wire import chain
 
@@ -58,6 +61,7 @@ class _Found(NamedTuple):
     chain_hash: bytes
     signed: int
     contiguous: int
+    ages: Ages
 
 
 def open_spool(
@@ -78,13 +82,14 @@ def open_spool(
         raise SpoolError(f"{error.filename}: {error.strerror}") from error
     try:
         broken: Path | None = None
+        ages = Ages(limits.age_s, monotonic)
         try:
-            found = _existing(folder / SPOOL_FOLDER, device, tally.totals)
+            found = _existing(folder / SPOOL_FOLDER, device, tally.totals, ages)
         except SpoolCorruptError as error:
             found, broken = None, _move_aside(folder)
             log.error("spool broken reason=%r moved_to=%s", str(error), broken.name)
         rescued = sum(1 for _ in _whole(broken, device)) if broken else 0
-        found = found or _new(folder, device, tally.totals)
+        found = found or _new(folder, device, tally.totals, Ages(limits.age_s, monotonic))
         spool = Spool(
             folder / SPOOL_FOLDER,
             found.segments,
@@ -95,6 +100,7 @@ def open_spool(
             chain_hash=found.chain_hash,
             signed=found.signed,
             contiguous=found.contiguous,
+            ages=found.ages,
         )
         try:
             _bring_up_to_date(tally, spool, rescued)
@@ -156,7 +162,7 @@ def whose_spool(folder: Path) -> tuple[str, int]:
     paths = [path for _, _, path in segments_in(folder / SPOOL_FOLDER)]
     if not paths:
         return "", 0
-    with _disk_errors():
+    with disk_errors():
         segment, _ = _segment_or_bare(paths[-1])
     return segment.head.device, segment.head.epoch
 
@@ -171,6 +177,8 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
             segment, content = _segment(path)
             if found and epoch > found[-1].head.epoch:
                 found, signed, contiguous = [], 0, 0
+            if found and segment.last <= found[-1].last:
+                continue  # it has become one with the one before
             if not found:
                 contiguous = segment.head.first - 1  # what came before it was removed as committed
             found.append(segment)
@@ -179,9 +187,9 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
     return found, signed, min(contiguous, found[-1].last if found else 0)
 
 
-def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
+def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found | None:
     """The log that is there, if one is; its torn end is cut off. Raises SpoolCorruptError where it is broken."""
-    with _disk_errors():
+    with disk_errors():
         paths = _tidied(folder)
         if not paths:
             return None
@@ -190,6 +198,9 @@ def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
         contiguous = torn = 0
         for path in paths:
             segment, content = _segment(path)
+            if segments and segments[-1].turns and segment.last <= segments[-1].last:
+                path.unlink()  # it has become one with the one before
+                continue
             _require_follows(segment, content, segments[-1] if segments else None, device)
             torn = path.stat().st_size - content.end
             if content.is_holed or (torn and path != paths[-1]):
@@ -203,18 +214,21 @@ def _existing(folder: Path, device: str, totals: Totals) -> _Found | None:
     if totals.epoch == last.head.epoch and totals.head_sequence > last.last:
         raise SpoolCorruptError(f"it ends at {last.last}, but {totals.head_sequence} was given before")
     if torn:  # only now: what is broken is evidence, and is not written to
-        with _disk_errors():
+        with disk_errors():
             os.truncate(last.path, last.end)
         log.warning("spool end torn cut_bytes=%d of=%s", torn, last.path.name)
     contiguous = max(contiguous, segments[0].head.first - 1)
     running = last.head.chain_hash
     try:
         for run in runs_in(content.frames):
-            for reading in payload_of(run).readings:
+            readings = payload_of(run).readings
+            last.begin(readings, None)
+            ages.hear(readings, from_disk=True)
+            for reading in readings:
                 running = chain.extend(running, chain.leaf(reading))
     except ValueError as error:
         raise SpoolCorruptError(str(error)) from None
-    return _Found(segments, running, _signed_in(last, content), min(contiguous, last.last))
+    return _Found(segments, running, _signed_in(last, content), min(contiguous, last.last), ages)
 
 
 def _tidied(folder: Path) -> list[Path]:
@@ -258,7 +272,7 @@ def _segment(path: Path) -> tuple[Segment, Content]:
     # Its last frame tells how old a segment is, without all others being read.
     for run in islice(reversed([*runs_in(content.frames)]), 1):
         with contextlib.suppress(ValueError):
-            segment.measured(payload_of(run).readings)
+            segment.measured(payload_of(run).readings, None)
     if thinned is not None:
         segment.turns, segment.dropped = 1, thinned.dropped
     return segment, content
@@ -311,7 +325,7 @@ def _segment_or_bare(path: Path) -> tuple[Segment, Content]:
         return Segment(path, Head("", epoch, 1, 0, b""), content.end, 0), content
 
 
-def _new(folder: Path, device: str, totals: Totals) -> _Found:
+def _new(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found:
     """A log that begins a new epoch."""
     try:
         epoch = raise_epoch(folder, totals.epoch)
@@ -323,7 +337,7 @@ def _new(folder: Path, device: str, totals: Totals) -> _Found:
     segment, descriptor = begin_segment(folder / SPOOL_FOLDER, Head(device, epoch, 1, 0, genesis), 0)
     os.close(descriptor)
     log.info("spool new epoch=%d", epoch)
-    return _Found([segment], genesis, 0, 0)
+    return _Found([segment], genesis, 0, 0, ages)
 
 
 def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:
@@ -344,7 +358,7 @@ def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:
 
 def _move_aside(folder: Path) -> Path:
     """Rename the broken log, whole and at once. Raises SpoolError."""
-    with _disk_errors():
+    with disk_errors():
         evidence = sorted(folder.glob(f"{_BROKEN}*[0-9]"), key=_number)
         aside = folder / f"{_BROKEN}{_number(evidence[-1]) + 1 if evidence else 1}"
         (folder / SPOOL_FOLDER).replace(aside)
@@ -356,12 +370,3 @@ def _move_aside(folder: Path) -> Path:
 
 def _number(evidence: Path) -> int:
     return int(evidence.name.rpartition("-")[2])
-
-
-@contextlib.contextmanager
-def _disk_errors() -> Iterator[None]:
-    """The operating system's errors as ours."""
-    try:
-        yield
-    except OSError as error:
-        raise SpoolError(f"{error.filename}: {error.strerror}") from error

@@ -35,7 +35,8 @@ from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor, WatchesSpool
-from pledgewatch_edge.spool import Limits, Spool, SpoolCorruptError
+from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
 from pledgewatch_edge.tls_identity import TlsIdentity
 from pledgewatch_edge.undated import Undated

@@ -24,7 +24,8 @@ from uuid import uuid4
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
-from pledgewatch_edge.spool import Appended, Spool, SpoolError
+from pledgewatch_edge.spool import Appended, Spool
+from pledgewatch_edge.spool_errors import disk_errors
 from pledgewatch_edge.spool_log import Frame, Kind, content_of, frame, write_durably
 from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
@@ -85,7 +86,7 @@ class Undated:
         self._boot = boot()
         self._readings_max = readings_max
         self._wait_ms = wait_ms
-        with _disk_errors(self._path):
+        with disk_errors(self._path):
             data = self._path.read_bytes() if self._path.exists() else b""
         content = content_of(data)
         waiting = list(_marked_in(content.frames))
@@ -122,7 +123,7 @@ class Undated:
         for is_urgent, group in groupby(some, lambda one: one.is_urgent):
             while part := list(islice(group, _FRAME_READINGS)):
                 data += _frame_of(part, is_urgent=is_urgent)
-        with _disk_errors(self._path):
+        with disk_errors(self._path):
             self._write(data)
         if not self._count:
             self._since = some[0].marked_at
@@ -131,7 +132,7 @@ class Undated:
 
     def hand_over(self, spool: Spool) -> Handed | None:
         """Number and store everything that waits, and forget it here; None where all of it had been numbered."""
-        with _disk_errors(self._path):
+        with disk_errors(self._path):
             frames = content_of(self._path.read_bytes()).frames
         waiting = list(_marked_in(frames))
         place = _numbered(frames, spool)
@@ -140,14 +141,14 @@ class Undated:
         is_dated = not self._is_of_another_boot and self._clock.now()[1] is not Clock.UNSET
         while some := waiting[place : place + AT_ONCE]:
             samples = [self._dated(one) if is_dated else one.sample for one in some]
-            with _disk_errors(self._path):
+            with disk_errors(self._path):
                 self._write(frame(Kind.HANDED, _HANDED.pack(spool.epoch, spool.head_sequence + 1, place, len(samples))))
             appended = spool.append(samples)
             accepted, refused = accepted + appended.accepted, refused + appended.refused
             thinned += appended.thinned
             newest = samples[-1]
             place += len(samples)
-        with _disk_errors(self._path):
+        with disk_errors(self._path):
             self._path.unlink(missing_ok=True)
             flush_folder(self._path.parent)
         self._end = self._count = 0
@@ -177,7 +178,7 @@ class Undated:
 def waiting_in(folder: Path) -> int:
     """How many samples wait for a date, read from the disk only. Raises SpoolError."""
     path = folder / UNDATED_FILE
-    with _disk_errors(path):
+    with disk_errors(path):
         return sum(1 for _ in _marked_in(content_of(path.read_bytes()).frames)) if path.exists() else 0
 
 
@@ -214,12 +215,3 @@ def _numbered(frames: Sequence[Frame], spool: Spool) -> int:
     epoch, first, place, count = handed[-1]
     done = spool.head_sequence - first + 1 if spool.epoch == epoch else 0
     return int(place + max(0, min(done, count)))
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """The operating system's errors as ours."""
-    try:
-        yield
-    except OSError as error:
-        raise SpoolError(f"{error.filename or path}: {error.strerror}") from error

@@ -32,7 +32,8 @@ from pledgewatch_edge.config import StationSettings
 from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, RefusedError
 from pledgewatch_edge.logs import World, leaves
 from pledgewatch_edge.sending import Outgoing, Sending
-from pledgewatch_edge.spool import Spool, SpoolError
+from pledgewatch_edge.spool import Spool
+from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.tls import Shown, shown_to_broker
 from pledgewatch_edge.tls_identity import BROKER, CERTIFICATE_FILE, Standing
 from pledgewatch_edge.window import Lane
@@ -358,6 +359,7 @@ class Uplink:
                 __version__,
                 spool.dropped,
                 self._sending.held_back(),
+                spool.refused_total,
             )
         )
 

@@ -18,6 +18,7 @@ from pledgewatch_edge.identity import load_or_create_key
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed, Payload, Status, decode, decode_status, encode_committed
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.mqtt_settings import MqttProtocol
@@ -47,6 +48,16 @@ def new_spool(
 ) -> Spool:
     """The spool of a state folder."""
     return open_spool(folder, device, load_or_create_key(folder), limits, monotonic)
+
+
+def true_word(spool: Spool, contiguous: int, ranges: tuple[tuple[int, int], ...] = ()) -> Committed:
+    """What a cloud says that has these readings of a spool. It has a mark of each, also where the spool has not."""
+
+    def mark(sequence: int, *, of_chain: bool) -> bytes:
+        return spool._contents.mark_at(spool._segments, sequence, of_chain=of_chain) or b"\xff" * chain.MARK_BYTES
+
+    marks = tuple(mark(last, of_chain=False) for _, last in ranges)
+    return Committed(spool.epoch, contiguous, ranges, mark(contiguous, of_chain=True) if contiguous else b"", marks)
 
 
 def station(
@@ -163,9 +174,22 @@ class Cloud:
         marks = self.marks.get(epoch, Marks())
         await self.say(Committed(epoch, marks.contiguous, marks.ranges))
 
+    def _marked(self, committed: Committed) -> Committed:
+        """A word with its marks; of readings that were never heard they are those of another life."""
+        heard = {sequence: one for (epoch, sequence), one in self.readings.items() if epoch == committed.epoch}
+        other = b"\xff" * chain.MARK_BYTES
+        whole = [heard[one] for one in range(1, committed.contiguous + 1) if one in heard]
+        running = chain.genesis(self.device, committed.epoch)
+        for one in whole:
+            running = chain.extend(running, chain.leaf(one))
+        chain_mark = chain.mark(running) if len(whole) == committed.contiguous else other
+        marks = (chain.mark(chain.leaf(heard[last])) if last in heard else other for _, last in committed.ranges)
+        return committed._replace(chain_mark=chain_mark if committed.contiguous else b"", range_marks=tuple(marks))
+
     async def say(self, committed: Committed) -> None:
-        """Say anything."""
-        await self.client.publish(f"pw/1/{OPERATOR}/{self.device}/committed", encode_committed(committed), qos=1)
+        """Say anything, with its marks."""
+        word = encode_committed(self._marked(committed))
+        await self.client.publish(f"pw/1/{OPERATOR}/{self.device}/committed", word, qos=1)
 
 
 @asynccontextmanager

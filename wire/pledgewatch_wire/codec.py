@@ -129,7 +129,8 @@ class Status(NamedTuple):
     """What a device says of itself: connected or not, its epoch, and how its spool stands (counts of readings).
 
     Of the epoch's readings `dropped_readings` will not come, and the cloud was not told yet as far as the device knows;
-    of those that are spooled `held_back_readings` wait for the budget of bytes.
+    of those that are spooled `held_back_readings` wait for the budget of bytes. `refused_readings` were measured and
+    could not be kept, ever: they have no number.
     """
 
     online: bool
@@ -139,6 +140,7 @@ class Status(NamedTuple):
     agent_version: str
     dropped_readings: int = 0
     held_back_readings: int = 0
+    refused_readings: int = 0
 
 
 def encode(payload: Payload) -> bytes:
@@ -242,6 +244,7 @@ def decode_status(data: bytes) -> Status:
         message.agent_version,
         message.dropped_readings,
         message.held_back_readings,
+        message.refused_readings,
     )
 
 

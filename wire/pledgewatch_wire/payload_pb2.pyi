@@ -91,7 +91,7 @@ class Range(_message.Message):
     def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("online", "epoch", "head_sequence", "spooled_readings", "agent_version", "dropped_readings", "held_back_readings")
+    __slots__ = ("online", "epoch", "head_sequence", "spooled_readings", "agent_version", "dropped_readings", "held_back_readings", "refused_readings")
     ONLINE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     HEAD_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,7 @@ class Status(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     DROPPED_READINGS_FIELD_NUMBER: _ClassVar[int]
     HELD_BACK_READINGS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_READINGS_FIELD_NUMBER: _ClassVar[int]
     online: bool
     epoch: int
     head_sequence: int
@@ -106,7 +107,8 @@ class Status(_message.Message):
     agent_version: str
     dropped_readings: int
     held_back_readings: int
-    def __init__(self, online: _Optional[bool] = ..., epoch: _Optional[int] = ..., head_sequence: _Optional[int] = ..., spooled_readings: _Optional[int] = ..., agent_version: _Optional[str] = ..., dropped_readings: _Optional[int] = ..., held_back_readings: _Optional[int] = ...) -> None: ...
+    refused_readings: int
+    def __init__(self, online: _Optional[bool] = ..., epoch: _Optional[int] = ..., head_sequence: _Optional[int] = ..., spooled_readings: _Optional[int] = ..., agent_version: _Optional[str] = ..., dropped_readings: _Optional[int] = ..., held_back_readings: _Optional[int] = ..., refused_readings: _Optional[int] = ...) -> None: ...
 
 class Signed(_message.Message):
     __slots__ = ("said", "signature")

@@ -69,6 +69,9 @@ class Channel(IntEnum):
     CLOCK_OFFSET_MS = 45
     THINNED_READINGS = 46
     CLOCK_UNCERTAINTY_MS = 47
+    REFUSED_READINGS = 48
+    FLAPPING = 49
+    FLAPS = 50
 
 
 # What makes a fix weak whatever the receiver thinks of it: a place needs three satellites, and a dilution of precision
@@ -97,7 +100,7 @@ WEIGHT_CHANNELS = (
     Channel.WEIGHT_6_G,
     Channel.WEIGHT_7_G,
 )
-# What is so or not: 1 or 0.
+# What is so or not: 1 or 0. Their order is that of the bits of FLAPPING.
 STATE_CHANNELS = (Channel.DOOR_OPEN, Channel.MOTION, Channel.LEAK, Channel.SMOKE, Channel.LIGHT_PRESENT)
 # Passages: the value is the number of the tag that passed (`tag_number`), and each is a reading of its own.
 PASSAGE_CHANNELS = (Channel.TAG_IN, Channel.TAG_OUT)

@@ -6,6 +6,10 @@ has ended: its spool is gone, and what could be saved of it has come under new n
 said of it while it lasted, which the store keeps (decision 0032). Of one of which it never said anything that is not
 known; then nothing says that nothing was lost.
 
+What the device could not keep got no number, so nothing of it is missing: it tells how many those were, with its status
+and as a reading that is in the journal. They are lost. The count goes on over epochs; where it falls, the device's card
+was written anew, and what was refused before that counts as well.
+
 A status is older than what has come since, so of what is missing as much counts as spooled as the device may still
 have.
 """
@@ -33,7 +37,8 @@ _WHY = {
 
 class Completeness(NamedTuple):
     """Counts of a device's readings over all epochs. `lost` is at the least where it is not known: `unsure` says why.
-    `spooled` None: the device has not said what it has."""
+    `refused` of them are lost because the device could not keep them. `spooled` None: the device has not said what it
+    has."""
 
     received: int
     thinned: int
@@ -41,6 +46,7 @@ class Completeness(NamedTuple):
     spooled: int | None
     missing: int
     unsure: Unsure | None = None
+    refused: int = 0
 
     @property
     def lost(self) -> int | None:
@@ -50,20 +56,22 @@ class Completeness(NamedTuple):
     @property
     def expected(self) -> int:
         """How many were measured and not thinned, as far as is known."""
-        return self.received + self.missing
+        return self.received + self.missing + self.refused
 
     @property
     def words(self) -> str:
         """It as a sentence."""
         told = f"received {self.received:,} of {self.expected:,}, thinned {self.thinned:,}"
+        refused = f" ({self.refused:,} of them refused by the device)" if self.refused else ""
         spooled = f", still spooled {self.spooled:,}" if self.spooled else ""
         match self.unsure:
             case None:
-                return f"{told}, lost {self.lost_at_least:,}{spooled}"
+                return f"{told}, lost {self.lost_at_least:,}{refused}{spooled}"
             case Unsure.NOT_SAID:
-                return f"{told}, {self.missing:,} missing; {_WHY[self.unsure]}"
+                lost = f", lost at least {self.lost_at_least:,}{refused}" if self.refused else ""
+                return f"{told}, {self.missing:,} missing{lost}; {_WHY[self.unsure]}"
             case Unsure.ENDED_EPOCH:
-                lost = f", lost at least {self.lost_at_least:,}" if self.lost_at_least else ""
+                lost = f", lost at least {self.lost_at_least:,}{refused}" if self.lost_at_least else ""
                 return f"{told}{lost}{spooled}; {_WHY[self.unsure]}"
 
 
@@ -88,12 +96,26 @@ def completeness(
         if found:
             dropped += min(gap - (spooled if epoch == newest else 0), found.dropped_readings)
     missing = sum(gaps.values()) - dropped
+    refused = _refused(epochs, words)
     if said is None:
         lost = sum(gap for epoch, gap in gaps.items() if epoch != newest)
-        return Completeness(received, thinned, lost, None, missing, Unsure.NOT_SAID)
+        return Completeness(received, thinned, lost + refused, None, missing, Unsure.NOT_SAID, refused)
     is_known = all(epoch in words for epoch in epochs if epoch != newest)
     unsure = None if is_known else Unsure.ENDED_EPOCH
-    return Completeness(received, thinned + dropped, missing - spooled, spooled, missing, unsure)
+    lost = missing - spooled + refused
+    return Completeness(received, thinned + dropped, lost, spooled, missing, unsure, refused)
+
+
+def _refused(epochs: Mapping[int, EpochState], words: Mapping[int, Status]) -> int:
+    """How many samples the device could not keep, as far as its readings and statuses tell."""
+    total = before = 0
+    for epoch in sorted(epochs.keys() | words.keys()):
+        said = words[epoch].refused_readings if epoch in words else 0
+        told = max(said, epochs[epoch].refused if epoch in epochs else 0)
+        if told:
+            total += told - before if told >= before else told
+            before = told
+    return total
 
 
 def _by_epoch(said: Status | None, ends: Mapping[int, Status]) -> dict[int, Status]:

@@ -34,9 +34,10 @@ async def list_devices(
 
     `said` is its last status, null where none was ever heard: `measured` beyond an epoch's `contiguous` is
     what is still to come, or lost: `completeness` says which, in counts over all epochs and in words; `expected` is all
-    that was measured and not thinned. `lost` is null where it is not known, and `unsure` says why then: `not_said`
-    (the device has said nothing yet; `spooled` is null too) or `ended_epoch` (of an epoch that has ended the device
-    never said how far it went); `lost_at_least` is what is lost whatever that was.
+    that was measured and not thinned. What the device could not keep is lost: `refused` says how much of `lost` that
+    is, at the least. `lost` is null where it is not known, and `unsure` says why then: `not_said` (the device has said
+    nothing yet; `spooled` is null too) or `ended_epoch` (of an epoch that has ended the device never said how far it
+    went); `lost_at_least` is what is lost whatever that was.
     `heard_ms` is when its newest reading was measured, `sources` how the device
     (`channel` null) and its sensors are heard; both may be a second old. `battery_mv` is the newest that the asset's
     devices have said, where `battery` asks for it: of at most 1,000 devices to a page.
@@ -112,6 +113,7 @@ def _completeness(found: Completeness) -> dict[str, Any]:
         "thinned": found.thinned,
         "lost": found.lost,
         "lost_at_least": found.lost_at_least,
+        "refused": found.refused,
         "unsure": found.unsure,
         "spooled": found.spooled,
         "words": found.words,
@@ -127,5 +129,6 @@ def _said(status: Status | None) -> dict[str, Any] | None:
         "measured": status.head_sequence,
         "spooled": status.spooled_readings,
         "held_back": status.held_back_readings,
+        "refused": status.refused_readings,
         "agent_version": status.agent_version,
     }

@@ -237,6 +237,7 @@ DEVICE: dict[str, Any] = {
         "thinned": 0,
         "lost": 0,
         "lost_at_least": 0,
+        "refused": 0,
         "unsure": None,
         "spooled": 0,
         "words": "received 4,060 of 4,060, thinned 0, lost 0",
@@ -247,6 +248,7 @@ DEVICE: dict[str, Any] = {
         "measured": 4_060,
         "spooled": 0,
         "held_back": 0,
+        "refused": 0,
         "agent_version": "0.1.0",
     },
 }

@@ -32,9 +32,10 @@ export function missing({ epochs, completeness }) {
 }
 
 /** Whether all that a device has measured is here, or where it is; what is not known is no good news. @param {any} one */
-export function complete({ received, expected, thinned, lost_at_least: lost, unsure, spooled }) {
+export function complete({ received, expected, thinned, lost_at_least: lost, refused, unsure, spooled }) {
   const said = [`${t("received")} ${count(received)} / ${count(expected)}`, `${t("thinned_count")} ${count(thinned)}`];
   if (lost || !unsure) said.push(`${t(unsure ? "lost_at_least" : "lost_count")} ${count(lost)}`);
+  if (refused) said.push(`${t("refused_count")} ${count(refused)}`);
   if (spooled) said.push(`${t("still_spooled")} ${count(spooled)}`);
   if (unsure) said.push(t(`unsure_${unsure}`));
   return { text: enumerated(said), kind: lost ? "bad" : unsure || spooled ? "warn" : "good" };

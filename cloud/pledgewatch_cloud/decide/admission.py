@@ -34,6 +34,7 @@ from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_EPOCH, Committed, Thinned
 from pledgewatch_wire.marks import Marks
+from pledgewatch_wire.reading import Channel, Quality
 
 MAX_BEYOND_GAP = 65_536
 MAX_AHEAD = 2**24  # sequences; six months at one reading a second
@@ -61,7 +62,7 @@ class EpochState(NamedTuple):
 
     `recent` holds, end to end, the running hashes of the newest contiguous sequences that nothing signed covers, the
     last of them being `chain_hash`: a device may sign what it sent before. `thinned` is how many of the marks' readings
-    the device has dropped.
+    the device has dropped, `refused` how many it could not keep, over all epochs, as far as readings of this one tell.
     """
 
     marks: Marks
@@ -72,6 +73,7 @@ class EpochState(NamedTuple):
     suspicions: int = 0
     recent: bytes = b""
     thinned: int = 0
+    refused: int = 0
 
 
 class Fleet(NamedTuple):
@@ -188,8 +190,19 @@ def admit(
         changed[key] = after._replace(suspicions=state.suspicions + len(told)) if told else after
         accepted.append(arrival)
         new.append(is_new)
-    readings = batch_of_arrivals(accepted, new)
+    readings = _noted(changed, batch_of_arrivals(accepted, new))
     return Admission(tuple(accepted), tuple(known), tuple(refused), tuple(suspicions), changed, readings)
+
+
+def _noted(changed: dict[tuple[str, int], EpochState], new: Batch) -> Batch:
+    """New readings, once what they tell of samples that their device could not keep is noted; nearly none does."""
+    columns = new.columns
+    cells = np.flatnonzero((columns.channel == Channel.REFUSED_READINGS) & (columns.quality == Quality.GOOD))
+    rows = np.searchsorted(columns.cell_from, cells, side="right") - 1
+    for payload, told in zip(new.payload[rows].tolist(), columns.value[cells].tolist(), strict=True):
+        key = (new.devices[payload], new.epochs[payload])
+        changed[key] = changed[key]._replace(refused=max(told, changed[key].refused))
+    return new
 
 
 class _Fresh:
@@ -296,7 +309,7 @@ def _follows(arrival: Arrival, state: EpochState, installation: Installation | N
 
 def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     """The epoch with the readings of a payload that follows."""
-    marks, chain_hash, signed, leaves, waiting, suspicions, recent, thinned = state
+    marks, chain_hash, signed, leaves, waiting, suspicions, recent, thinned, refused = state
     if arrival.count == 1:
         chain_hash = chain.extend(chain_hash, arrival.columns.leaves[arrival.start])
         recent += chain_hash
@@ -307,7 +320,7 @@ def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     if len(recent) > _RECENT_BYTES:
         recent = recent[-_RECENT_BYTES:]
     contiguous = marks.contiguous + arrival.count
-    return EpochState(Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent, thinned)
+    return EpochState(Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent, thinned, refused)
 
 
 def _extended(arrival: Arrival, state: EpochState, fleet: Fleet) -> tuple[EpochState, list[int]]:
@@ -342,7 +355,10 @@ def _extended(arrival: Arrival, state: EpochState, fleet: Fleet) -> tuple[EpochS
     rest = tuple((sequence, leaf) for sequence, leaf in state.leaves if sequence > marks.contiguous)
     waiting = tuple(sorted((sequence, one) for sequence, one in asked.items() if sequence > marks.contiguous))
     kept = waiting[:MAX_BEYOND_GAP]
-    return EpochState(marks, hashes[-1], signed, rest, kept, state.suspicions, recent, state.thinned), unbelieved
+    after = state._replace(
+        marks=marks, chain_hash=hashes[-1], signed_sequence=signed, leaves=rest, waiting=kept, recent=recent
+    )
+    return after, unbelieved
 
 
 class _Leaves(NamedTuple):
@@ -408,6 +424,7 @@ def _without_dropped(arrival: Arrival, said: Thinned, state: EpochState, fleet: 
         state.suspicions,
         b"".join(hashes[signed - said.last + 1 :][-RECENT_HASHES:]),
         state.thinned + marks.total - state.marks.total,  # what had come before it was dropped is received
+        state.refused,
     )
     return after, unbelieved
 

@@ -190,11 +190,12 @@ def _epoch_to_json(one: EpochState) -> list[Any]:
         one.suspicions,
         one.recent.hex(),
         one.thinned,
+        one.refused,
     ]
 
 
 def _epoch_from_json(value: list[Any]) -> EpochState:
-    contiguous, ranges, chain_hash, signed, leaves, waiting, suspicions, recent, thinned = value
+    contiguous, ranges, chain_hash, signed, leaves, waiting, suspicions, recent, thinned, refused = value
     return EpochState(
         Marks(contiguous, tuple((low, high) for low, high in ranges)),
         bytes.fromhex(chain_hash),
@@ -204,6 +205,7 @@ def _epoch_from_json(value: list[Any]) -> EpochState:
         suspicions,
         bytes.fromhex(recent),
         thinned,
+        refused,
     )
 
 

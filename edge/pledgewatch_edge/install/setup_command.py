@@ -29,7 +29,7 @@ from pledgewatch_edge.install.finding import Board, Found, find, has_rtc, header
 from pledgewatch_edge.install.live import show_live
 from pledgewatch_edge.install.options import WATCH_S
 from pledgewatch_edge.install.self_test import in_words, passed, self_test
-from pledgewatch_edge.spool import SpoolError
+from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_wire.claims import ClaimError
 from pledgewatch_wire.settings import SettingsError
 
