@@ -304,7 +304,7 @@ def test_a_device_of_several_epochs_is_one_row(page: Page) -> None:
     call = """async given => [...(await import("/console/fleet.js")).fleetTable(given)
         .querySelectorAll("tbody tr")].map(row => row.innerText || row.textContent)"""
     (row,) = page.evaluate(call, [device])
-    for text in ("Epoch 1: 1,000 / 1,200; Epoch 2: 1,000 / 1,200", "1,200nothing said", "1, 2"):
+    for text in ("Epoch 1: 1,000 / 1,200; Epoch 2: 1,000 / 1,200", "1,200has said nothing yet", "1, 2"):
         assert text in row
 
 
