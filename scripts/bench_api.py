@@ -189,9 +189,14 @@ class _Client:
 
     async def _one(self, name: str, path: str, due_s: float) -> None:
         async with self._may_open:
-            reader, writer = await self._connection()
-            writer.write(f"GET {path} HTTP/1.1\r\nhost: bench\r\n{self._head}\r\n".encode())
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            while True:
+                reader, writer = await self._connection()
+                writer.write(f"GET {path} HTTP/1.1\r\nhost: bench\r\n{self._head}\r\n".encode())
+                try:
+                    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                    break
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    writer.close()  # the service has closed it, as long idle, in the moment in which it was used again
             assert head.startswith("http/1.1 200"), f"{path}: {head}"
             size = int(head.partition("content-length:")[2].partition("\r\n")[0])
             await reader.readexactly(size)
