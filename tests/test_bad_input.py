@@ -68,7 +68,7 @@ def test_each_kind_of_bad_payload_has_its_reason_and_good_ones_go_on(station: St
         epoch=1,
         first_sequence=9,
         measured_at_ms=[1],
-        groups=[payload_pb2.Group(channels=1 << 50, values=[1])],
+        groups=[payload_pb2.Group(channels=1 << 60, values=[1])],
     )
     forged = encode(device.payload([device.readings[3]], [Checkpoint(4, bytes(64))]))
     send(
