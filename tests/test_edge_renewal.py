@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from edge_support import until
-from enrolling import Enrolling, enrolling
+from enrolling import Enrolling, RefusalError, enrolling
 
 from pledgewatch_edge.claiming import carry_out
 from pledgewatch_edge.clock import AgentClock
@@ -239,6 +239,22 @@ async def test_a_cloud_that_is_away_is_asked_again_ever_more_seldom(
     assert standing_of(world.state, now_ms=world.now_ms)["wrong"] == [
         "the certificate has not been renewed though it is late; see the log for why"
     ]
+
+
+async def test_one_who_is_to_wait_says_so_once(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = iter(range(100, 90, -1))
+
+    def too_often(path: str, said: dict[str, Any]) -> dict[str, Any]:
+        raise RefusalError(429, f"it may again from 2026-05-30 on; ask again in {next(waits)} s")
+
+    monkeypatch.setattr(world.cloud, "answer", too_often)
+    world.is_due()
+    for _ in range(3):
+        assert 0 < await world.renewal.step() <= 4 * TRY_FIRST_S
+    assert caplog.text.count("ask again in") == 1
+    assert standing_of(world.state, now_ms=world.now_ms)["wrong"] == []
 
 
 async def test_an_answer_that_is_lost_is_asked_for_with_the_same_request(world: World) -> None:

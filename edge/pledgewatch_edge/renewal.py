@@ -22,6 +22,7 @@ for also by who is cancelled: what asks, or writes, when the station has ended w
 import asyncio
 import base64
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from random import SystemRandom
@@ -46,6 +47,7 @@ TRY_FIRST_S: Final = 60.0
 TRY_MAX_S: Final = 6 * 3_600.0
 OFF_MS: Final = 240_000  # a clock this far from the cloud's is not gone by
 _KEPT: Final = (Clock.GPS, Clock.NTP)
+_NUMBER: Final = re.compile(r"\d+")
 _Found = TypeVar("_Found")
 log = logging.getLogger(__name__)
 
@@ -239,10 +241,11 @@ class Renewal:
         log.info("certificate renewed until=%s", told(renewed.end_ms if renewed else 0))
 
     def _say(self, why: str) -> None:
-        """Say it once for one cause."""
-        if why != self._said:
+        """Say it once for one cause, in which only numbers differ: for how long it is to wait."""
+        cause = _NUMBER.sub("", why)
+        if cause != self._said:
             log.warning("%s", why)
-        self._said = why
+        self._said = cause
 
 
 async def _in_thread(work: Callable[[], _Found]) -> _Found:
