@@ -13,7 +13,7 @@ from receipting import BANK, FIRST
 from seeing import OTHER_LINE, USERS, Seeing
 
 from pledgewatch_cloud.__main__ import main
-from pledgewatch_cloud.access.audit import MAX, Audit, note_in
+from pledgewatch_cloud.access.audit import MAX, Audit
 from pledgewatch_cloud.access.identify import KEEPER, new_key, sha256_of
 from pledgewatch_cloud.access.rates import Rates
 from pledgewatch_cloud.config import RoleRates
@@ -199,7 +199,7 @@ def _audit(seeing: Seeing, query: str = "") -> list[dict[str, object]]:
 def test_notes_that_the_disk_does_not_take_wait_and_stop_the_answers_when_they_are_too_many(
     seeing: Seeing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    audit = Audit(seeing.writer, note_in(seeing.writer), ManualClock())
+    audit = Audit(seeing.writer, ManualClock())
     audit.note(KEEPER, "GET", "/book", 200)
 
     async def fail(*_: object) -> None:

@@ -23,7 +23,6 @@ embedded = true
 port = 0
 [api]
 port = {port}
-readers = {readers}
 token_file = "api.token"
 [login]
 issuer = "{issuer}"
@@ -38,10 +37,10 @@ allow_private_networks = true
 class Cloud:
     """The service as a process; what a `Person` needs of a console."""
 
-    def __init__(self, folder: Path, issuer: str, readers: int) -> None:
+    def __init__(self, folder: Path, issuer: str) -> None:
         port = free_port()
         self.url, self.issuer = f"http://127.0.0.1:{port}", issuer
-        text = CONFIG.format(port=port, readers=readers, issuer=issuer, client=CLIENT, base=self.url, audience=AUDIENCE)
+        text = CONFIG.format(port=port, issuer=issuer, client=CLIENT, base=self.url, audience=AUDIENCE)
         (folder / "cloud.toml").write_text(text, encoding="utf-8")
         (folder / "api.token").write_text(TOKEN, encoding="utf-8")
         (folder / "login.secret").write_text(SECRET, encoding="utf-8")
@@ -62,9 +61,9 @@ def eventually(found: Callable[[], Any]) -> Any:
     raise AssertionError("it did not come")
 
 
-@pytest.fixture(params=[0, 1], ids=["alone", "with-a-reader"])
-def cloud(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cloud]:
-    made = Cloud(tmp_path, f"http://127.0.0.1:{free_port()}", request.param)
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    made = Cloud(tmp_path, f"http://127.0.0.1:{free_port()}")
     made.process.start()
     yield made
     if made.process.alive:

@@ -84,15 +84,10 @@ ROOMS = {
     "doctor": {
         *("config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox", "login"),
     },
-    "interpreter": set[str](),
-    "readers": {
-        *("access", "api", "clock", "config", "configured", "credentials", "decide", "interpreter", "journal", "login"),
-        *("outage", "serving", "spine"),
-    },
     "service": {
         *("config", "configured", "credentials", "delivery", "book_at_start", "broker", "follower", "clock"),
         *("decide", "journal", "spine", "ingest", "outbox", "notices", "stock", "drop_folder", "series", "api"),
-        *("membership", "serving", "login", "identity", "interpreter", "readers"),
+        *("membership", "serving", "login", "identity"),
         "receipts",
     },
     "commands": {
@@ -106,7 +101,7 @@ ROOMS = {
             "signing_key",
             "receipts",
         ),
-        *("registry", "serving", "access", "mosquitto", "identity", "readers"),
+        *("registry", "serving", "access", "mosquitto", "identity"),
     },
     "__main__": {"commands", "journal", "series"},
 }

@@ -18,7 +18,6 @@ from pledgewatch_cloud.commands import (
     outbox,
     quarantine,
     quotes,
-    read,
     receipts,
     registry,
     replay,
@@ -35,7 +34,7 @@ from pledgewatch_wire.settings import SettingsError
 
 # In the order in which the help shows them.
 _COMMANDS = (
-    *(run, read, broker, replay, backtest, base, quotes, certificate),
+    *(run, broker, replay, backtest, base, quotes, certificate),
     *(notices, stock, receipts, registry, cases, milestones, outbox, series, users, devices, doctor, quarantine),
 )
 

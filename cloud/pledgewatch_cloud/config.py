@@ -135,9 +135,6 @@ class RoleRates:
         return {role: getattr(self, role) for role in Role if getattr(self, role)}
 
 
-_READERS_MAX = 64
-
-
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """Where API and console are served. Who shows the token in `token_file` is a keeper; beyond this machine one is
@@ -145,8 +142,7 @@ class ApiSettings:
     `requests_per_minute_of` says otherwise for users of some roles. `trusted_proxies`: addresses and networks of what
     stands before the service; whom they say they ask for (X-Forwarded-For) is who asks, and nobody else is believed.
     `body_s`: how long the body of a request may take to come. `connections_max`: how many connections there are at
-    once, streams of changes included; each is an open file, and readers share them. `readers`: how many processes
-    answer what is read; with none the service does it all."""
+    once, streams of changes included; each is an open file."""
 
     host: str = "127.0.0.1"
     port: int = 8420
@@ -156,11 +152,8 @@ class ApiSettings:
     trusted_proxies: tuple[str, ...] = ()
     body_s: float = 60.0
     connections_max: int = 800
-    readers: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.readers <= _READERS_MAX:
-            raise ValueError(f"readers is {self.readers}; use 0 to {_READERS_MAX}")
         for one in self.trusted_proxies:
             try:
                 ipaddress.ip_network(one)
@@ -177,11 +170,6 @@ class ApiSettings:
             raise ValueError(f"port is {self.port}; use 0 to 65535")
         if self.token_file is None and not is_loopback(self.host):
             raise ValueError(f"host is {self.host}, which others can reach: name a token_file for its keepers")
-
-    @property
-    def connections_each(self) -> int:
-        """How many connections each process has at most that takes them."""
-        return -(-self.connections_max // max(1, self.readers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ broker ─ subscriber ─ ingest loop ─ writer (spine, store) ─ relays ─ e
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -48,7 +50,6 @@ from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Subscriber, client_ids
-from pledgewatch_cloud.interpreter import attend, spare_the_collector
 from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.login import provider
@@ -63,12 +64,9 @@ from pledgewatch_cloud.notices.metrics import Submissions
 from pledgewatch_cloud.notices.senders import Senders
 from pledgewatch_cloud.outbox.relay import Relay
 from pledgewatch_cloud.outbox.webhook import Tls
-from pledgewatch_cloud.readers.forward import Placed
-from pledgewatch_cloud.readers.readers import Readers
-from pledgewatch_cloud.readers.socket_path import listen_in
 from pledgewatch_cloud.receipts.signer import Signer
 from pledgewatch_cloud.series.series import Series, SeriesError
-from pledgewatch_cloud.serving import Server, ServingError, at_our_socket, at_the_address, listen, sole_use
+from pledgewatch_cloud.serving import Server, ServingError, at_the_address, listen, sole_use
 from pledgewatch_cloud.spine.snapshots import Snapshots
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
@@ -79,6 +77,8 @@ from pledgewatch_wire import topics
 from pledgewatch_wire.settings import unreadable
 from pledgewatch_wire.topics import Kind
 
+_COLLECT_AFTER = 100_000, 50, 100
+_SWITCH_S = 0.001
 _FILTERS = tuple(topics.topic_filter(kind) for kind in (Kind.UP, Kind.STATUS, Kind.ANSWER))
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,6 @@ class _Open(NamedTuple):
     """What is open for as long as the service runs."""
 
     listener: socket.socket
-    own_listener: socket.socket | None
-    readers: Readers | None
     token: str | None
     senders: Senders
     signer: Signer | None
@@ -119,14 +117,14 @@ async def run(settings: CloudSettings, config: Path) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         try:
-            opened = await _open(settings, config, stack)
+            opened = await _open(settings, stack)
         except (BookFileError, CredentialError, SeriesError, ServingError, delivery.DeliveryError) as error:
             raise ServiceError(str(error)) from None
         await _work(settings, config, opened, stop)
         log.info("stopping")
 
 
-async def _open(settings: CloudSettings, config: Path, stack: contextlib.AsyncExitStack) -> _Open:
+async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _Open:
     """Open everything; files, secrets, address and folder are looked at before anything is changed."""
     if faults := unreadable(settings.files()):
         raise ServiceError("\n".join(faults))
@@ -141,50 +139,25 @@ async def _open(settings: CloudSettings, config: Path, stack: contextlib.AsyncEx
     stack.callback(store.close)
     clock = clock_of(settings)
     spine = _spine(settings, store, clock, stack)
-    spare_the_collector()
-    attend()
+    _spare_the_collector()
+    # A batch is taken in beside the event loop, which waits so long for the interpreter whenever it wakes; else 5 ms.
+    sys.setswitchinterval(_SWITCH_S)
     log.info("journal %s stands at entry %d", store.journal, spine.state.entry)
     relays: dict[str, Relay] = {}
-    readers: Readers | None = None
-
-    def committed() -> None:
-        delivery.wake(relays, spine.withdrawn)
-        if readers is not None:
-            readers.stand()
-
-    writer = Writer(spine, committed)
+    writer = Writer(spine, lambda: delivery.wake(relays, spine.withdrawn))
     relays |= await _relays(settings, store, clock, writer, stack)
     series = series_of(settings, store.journal)
     stack.callback(series.close)
     subscriber = await _subscriber(settings, stack)
     membership = await _membership(settings.registry, writer, stack)
     login = await _login(settings.login, stack)
-    own_listener = None
-    if settings.api.readers:
-        own_listener = stack.enter_context(listen_in(settings.service.data_folder))
-        readers = Readers(config, listener, settings.api.readers, writer, login)
     registrar = broker_files = carer = None
     if settings.devices is not None and devices is not None:
         registrar = Registrar(writer, *devices, clock=SystemClock(), journal_clock=clock)
         carer = Carer(writer, care_key_of(settings.devices), SystemClock())
         broker_files = files_of(settings.devices, writer, devices[0], SystemClock())
     return _Open(
-        *(
-            listener,
-            own_listener,
-            readers,
-            token,
-            senders,
-            signer,
-            clock,
-            store,
-            writer,
-            relays,
-            series,
-            subscriber,
-            membership,
-            login,
-        ),
+        *(listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, login),
         registrar=registrar,
         carer=carer,
         broker_files=broker_files,
@@ -222,14 +195,9 @@ async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyn
         loops["login"] = opened.login.provider.run()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop, name=name) for name, loop in loops.items()]
-        if opened.readers is not None:
-            reading = group.create_task(opened.readers.run(), name="readers")
-        api = group.create_task(server.serve(sockets=[opened.own_listener or opened.listener]), name="api")
+        api = group.create_task(server.serve(sockets=[opened.listener]), name="api")
         api.add_done_callback(lambda _: stop.set())
         await stop.wait()
-        if opened.readers is not None:
-            opened.readers.end()
-            await reading
         service.streams.end()
         server.should_exit = True
         for task in tasks:
@@ -281,11 +249,9 @@ def _service(settings: CloudSettings, opened: _Open) -> Service:
 
 
 def _server(settings: CloudSettings, service: Service) -> Server:
-    """The API, not yet running: for everybody, or for the readers, who are."""
+    """The API, not yet running."""
     app = create_app(service, stage=settings.demo.stage if settings.demo else "")
-    if settings.api.readers:
-        return Server(at_our_socket(Placed(app, service.writer)))
-    return Server(at_the_address(app, settings.api.trusted_proxies, settings.api.connections_each))
+    return Server(at_the_address(app, settings.api.trusted_proxies, settings.api.connections_max))
 
 
 async def _subscriber(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> Subscriber:
@@ -378,6 +344,14 @@ def _spine(settings: CloudSettings, store: SqliteStore, clock: Clock, stack: con
 def _tell_the_end(spine: Spine) -> None:
     """What `replay` must come to, said by the one who was there."""
     log.info("stopped at entry %d, state %s", spine.state.entry, state_module.digest(spine.state))
+
+
+def _spare_the_collector() -> None:
+    """A batch is tens of thousands of small objects that point at nothing behind them: their counts free them. Going
+    round them, and round a state that stays, in search of cycles would take longer than the work itself."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 async def _relays(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pledgewatch_cloud.connections import bounded
 
@@ -55,20 +54,12 @@ def sole_use(folder: Path, program: str) -> Iterator[None]:
 def at_the_address(app: ASGIApp, trusted_proxies: Iterable[str], connections_max: int) -> uvicorn.Config:
     """How an application is served to everybody. Whoever may say whom they ask for would have as many addresses to be
     counted by as they like: nobody is believed but these."""
-    return _config(app, bounded(connections_max), proxies=list(trusted_proxies))
-
-
-def at_our_socket(app: ASGIApp) -> uvicorn.Config:
-    """How an application is served to our own processes, which say whom they ask for."""
-    return _config(app, HttpToolsProtocol, proxies="*")
-
-
-def _config(app: ASGIApp, speaks: type[HttpToolsProtocol], *, proxies: list[str] | str) -> uvicorn.Config:
+    proxies = list(trusted_proxies)
     return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
-        http=speaks,
+        http=bounded(connections_max),
         lifespan="off",
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,

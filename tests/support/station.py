@@ -26,12 +26,6 @@ snapshot_every_entries = 50
 """
 
 
-def processor_s(pid: int) -> float:
-    """Seconds of the processor that a process has used, from /proc."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 class Process:
     """One of our programs, in a process of its own."""
 
@@ -87,7 +81,8 @@ class Process:
     def processor_s(self) -> float:
         """Seconds of the processor that it has used, from /proc."""
         assert self._process is not None
-        return processor_s(self._process.pid)
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def log(self) -> str:
         """What it said."""
@@ -105,12 +100,11 @@ class Station:
         misbehave: str = "",
         ingest: str = IMPATIENT_INGEST,
         headers: Mapping[str, str] | None = None,
-        readers: int = 0,
     ) -> None:
-        """`headers` show who asks, where the book has users; `readers` is of [api]."""
+        """`headers` show who asks, where the book has users."""
         self.folder = folder
         self.broker = broker
-        self._ingest, self._readers = ingest, readers
+        self._ingest = ingest
         self._headers = dict(headers or {})
         self.api_port, self.core_port = free_port(), free_port()
         folder.mkdir(parents=True, exist_ok=True)
@@ -208,7 +202,7 @@ class Station:
             '[service]\ndata_folder = "data"\n'
             f'[broker]\nhost = "127.0.0.1"\nport = {self.broker.port}\nkeep_alive_s = 5\nreconnect_max_s = 0.3\n'
             f"[ingest]\n{self._ingest}"
-            f"[api]\nport = {self.api_port}\nreaders = {self._readers}\n"
+            f"[api]\nport = {self.api_port}\n"
             f'[core]\nurl = "http://127.0.0.1:{self.core_port}/messages"\nsecret_files = ["webhook.secret"]\n'
             "allow_private_networks = true\nretry_scale = 0.0001\n"
             '[book]\nfiles = ["book.json"]\n'

@@ -7,25 +7,19 @@ takes no commits they wait, and once MAX of them do, nobody is answered until it
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.outage import Outage
-from pledgewatch_cloud.spine.current import Current
 from pledgewatch_cloud.spine.writer import Writer
 
 INTERVAL_S = 1.0
 MAX = 10_000
 PATH_MAX_BYTES = 512
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-Rows: TypeAlias = list[list[Any]]
-"""Requests as an entry has them; see drafts.note_asked."""
-Note: TypeAlias = Callable[[Rows], Awaitable[object]]
-"""Commits rows. Raises StoreError."""
 log = logging.getLogger(__name__)
 
 
@@ -42,16 +36,11 @@ class Asked(NamedTuple):
     entry: int
 
 
-def note_in(writer: Writer) -> Note:
-    """Commits rows by the one way into the journal."""
-    return lambda rows: writer.commit(drafts.note_asked, rows)
-
-
 class Audit:
     """Notes of requests on their way into the journal."""
 
-    def __init__(self, current: Current, note: Note, clock: Clock) -> None:
-        self._current, self._commit, self._clock = current, note, clock
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer, self._clock = writer, clock
         self._notes: dict[Asked, list[int]] = {}
         self._wanted = asyncio.Event()
         self._disk = Outage(log, "what was asked cannot be noted, trying on", "what was asked is noted again")
@@ -65,7 +54,7 @@ class Audit:
         """Note a request. One of nobody in particular is not noted: it would name nobody."""
         if not viewer.user:
             return
-        entry = 0 if method in _READING else self._current.state.entry
+        entry = 0 if method in _READING else self._writer.state.entry
         begin = path.encode("utf-8", "replace")[:PATH_MAX_BYTES].decode("utf-8", "ignore")
         asked = Asked(viewer.user, viewer.party, viewer.role.value, method, begin, status, entry)
         found = self._notes.setdefault(asked, [self._clock.now_ms(), 0])
@@ -91,7 +80,9 @@ class Audit:
         if not notes:
             return
         try:
-            await self._commit([[at_ms, *asked, count] for asked, (at_ms, count) in notes.items()])
+            await self._writer.commit(
+                drafts.note_asked, [[at_ms, *asked, count] for asked, (at_ms, count) in notes.items()]
+            )
         except StoreError:
             later, self._notes = self._notes, notes
             for asked, (at_ms, count) in later.items():

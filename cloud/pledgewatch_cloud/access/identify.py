@@ -18,12 +18,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import ApiKey, Role, Subject, User
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.login.login import Cookies
+from pledgewatch_cloud.login.login import Login
 from pledgewatch_cloud.login.provider import AwayError
 from pledgewatch_cloud.login.sessions import is_guarded
 from pledgewatch_cloud.login.tokens import TokenError
@@ -71,26 +71,11 @@ class Shown(NamedTuple):
     host: str = ""
 
 
-class Logins(Protocol):
-    """Who has logged in. `origin` is that of our pages."""
-
-    origin: str
-    cookies: Cookies
-
-    async def subject_of_session(self, name: str, *, is_used: bool) -> Subject | None:
-        """Whose session it is; see login/login.py."""
-        ...
-
-    async def subject_of_token(self, token: str) -> Subject:
-        """Whose access token it is. Raises TokenError, AwayError."""
-        ...
-
-
 class Door(NamedTuple):
     """What somebody can be known by beside the book: the keeper's token, and logins where there are any."""
 
     token: str | None
-    login: Logins | None
+    login: Login | None
 
     async def viewer_of(self, shown: Shown, book: Book, now_ms: int) -> Viewer:
         """Who shows this. Raises UnknownError."""
@@ -99,7 +84,7 @@ class Door(NamedTuple):
                 raise UnguardedError(_FROM_ELSEWHERE)
             return ANYBODY
         if not shown.authorization and shown.session and self.login is not None:
-            return user_of(await self.login_of(shown), book, now_ms)
+            return user_of(self.login_of(shown), book, now_ms)
         scheme, _, said = shown.authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise UnknownError("show who you are: `Authorization: Bearer` with a key of the API or the keeper's token")
@@ -114,17 +99,17 @@ class Door(NamedTuple):
             )
         return viewer(found[0], may_write=found[1].scope == "write")
 
-    async def login_of(self, shown: Shown) -> Subject:
+    def login_of(self, shown: Shown) -> Subject:
         """Who has logged in, by the session that is shown. Raises UnguardedError; UnknownError where there is none."""
         login = self.login
-        subject = None if login is None else await login.subject_of_session(shown.session, is_used=shown.is_attended)
+        subject = None if login is None else login.subject_of_session(shown.session, is_used=shown.is_attended)
         if login is None or subject is None:
             raise UnknownError("the session has ended; log in again")
         if shown.is_write and (shown.origin != login.origin or not is_guarded(shown.session, shown.guard)):
             raise UnguardedError("what a session changes is said by a page of this origin, with its `x-csrf-token`")
         return subject
 
-    async def _of_token(self, login: Logins, said: str, book: Book, now_ms: int) -> Viewer:
+    async def _of_token(self, login: Login, said: str, book: Book, now_ms: int) -> Viewer:
         try:
             subject = await login.subject_of_token(said)
         except TokenError as error:

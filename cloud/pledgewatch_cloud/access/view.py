@@ -31,7 +31,7 @@ from pledgewatch_cloud.journal.form import WrittenEntry
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.series.series import Point, Series, Stretch
 from pledgewatch_cloud.spine.base_at import BaseAtError, base_at
-from pledgewatch_cloud.spine.current import Current
+from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire.reading import Channel
 
 SIGHTS_MAX = 256
@@ -58,14 +58,14 @@ class Page(NamedTuple):
 class Views:
     """The views of a service."""
 
-    def __init__(self, store: Store, current: Current, series: Series, clock: Clock) -> None:
+    def __init__(self, store: Store, writer: Writer, series: Series, clock: Clock) -> None:
         """`clock` is that of the journal's entries."""
-        self._store, self._current, self._series, self._clock = store, current, series, clock
+        self._store, self._writer, self._series, self._clock = store, writer, series, clock
         self._seeing: dict[Viewer, _Seeing] = {}
 
     def of(self, viewer: Viewer) -> "View":
         """What somebody may see now."""
-        said_entry, state = self._current.said_entry, self._current.state
+        said_entry, state = self._writer.said_entry, self._writer.state
         seeing, now_ms = self._seeing.pop(viewer, None), max(self._clock.now_ms(), state.recorded_at_ms)
         if seeing is None or not seeing.sight.fits(state, now_ms):
             retired_ms = state.identities.retired_ms

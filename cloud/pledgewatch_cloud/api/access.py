@@ -19,10 +19,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from pledgewatch_cloud.access.audit import Audit, note_in
+from pledgewatch_cloud.access.audit import Audit
 from pledgewatch_cloud.access.identify import (
     Door,
-    Logins,
     ProviderAwayError,
     Shown,
     StrangerError,
@@ -50,7 +49,6 @@ from pledgewatch_cloud.notices.senders import Senders
 from pledgewatch_cloud.outbox.relay import Relay
 from pledgewatch_cloud.receipts.signer import Signer
 from pledgewatch_cloud.series.series import Series
-from pledgewatch_cloud.spine.current import Current
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_cloud.stock.reports import StockReports
 
@@ -60,80 +58,63 @@ LOGINS_PER_MINUTE = 120
 """Steps of logins from one address; each login has two, and there may be many people behind one address."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What the API answers reads from; a process of the API that only reads has nothing else (readers/).
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the API speaks for. `token` is the keeper's; None and a book without users: whoever reaches the address is
+    one (loopback only, see config).
 
-    `token` is the keeper's; None and a book without users: whoever reaches the address is one (loopback only, see
-    config). `clock` says when entries of the journal were recorded. `login`: by which provider people log in, if they
-    do. Requests are noted in `audit`. `requests_per_minute_of` are of roles that may ask more or less often than
-    others. A body must be whole within `body_s`. What follows these is made of the rest.
+    `senders` may hand in notices and reports of stock, and nothing else; each shows that it is one (see
+    notices/senders.py). `relays` are by their endpoints; `payers` are those of them that pay. `clock` says when what is
+    handed in came, as entries of the journal say when they were recorded; `delivery_clock` is the world's. `signer`
+    makes credentials of receipts; None where no issuer is configured. `login`: by which provider people log in, if they
+    do. `registrar` gives devices their identities and `carer` sets them and has them do things, where an authority is
+    configured. `requests_per_minute_of` are of roles that may ask more or less often than others. A body must be whole
+    within `body_s`. What follows these is made of the rest.
     """
 
     store: Store
-    current: Current
-    series: Series
-    audit: Audit
-    token: str | None
-    clock: Clock = field(default_factory=SystemClock)
-    login: Logins | None = None
-    requests_per_minute: int = 12_000
-    requests_per_minute_of: Mapping[Role, int] = field(default_factory=dict)
-    body_s: float = 60.0
-    door: Door = field(init=False)
-    views: Views = field(init=False)
-    rates: Rates = field(init=False)
-    rates_of_addresses: Rates = field(init=False)
-    rates_of: Mapping[Role, Rates] = field(init=False)
-    streams: Streams = field(default_factory=Streams, init=False)
-
-    def __post_init__(self) -> None:
-        """Make what follows from the rest."""
-        object.__setattr__(self, "door", Door(self.token, self.login))
-        object.__setattr__(self, "views", Views(self.store, self.current, self.series, self.clock))
-        object.__setattr__(self, "rates", Rates(self.requests_per_minute, time.monotonic))
-        # Apart from users', so that strangers with many addresses make nobody else's be forgotten.
-        object.__setattr__(self, "rates_of_addresses", Rates(self.requests_per_minute, time.monotonic))
-        of = {role: Rates(most, time.monotonic) for role, most in self.requests_per_minute_of.items()}
-        object.__setattr__(self, "rates_of", of)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service(Reading):
-    """What the API speaks for: what is read, and by the one way into the journal what is changed.
-
-    `senders` may hand in notices and reports of stock, and nothing else; each shows that it is one (see
-    notices/senders.py). `relays` are by their endpoints; `payers` are those of them that pay. `delivery_clock` is the
-    world's. `signer` makes credentials of receipts; None where no issuer is configured. `registrar` gives devices their
-    identities and `carer` sets them and has them do things, where an authority is configured.
-    """
-
     writer: Writer
+    series: Series
     metrics: Metrics
     delivery_clock: Clock
     wake_relay: Callable[[], None]
     broker_connected: Callable[[], bool]
     broker_counts: Callable[[], SubscriberCounts]
+    token: str | None
     senders: Senders = field(default_factory=Senders)
     submissions: Submissions = field(default_factory=Submissions)
     stock_reports: StockReports = field(default_factory=StockReports)
     relays: Mapping[str, Relay] = field(default_factory=dict)
     payers: frozenset[str] = frozenset({CORE})
+    clock: Clock = field(default_factory=SystemClock)
     membership: Membership | None = None
     signer: Signer | None = None
     login: Login | None = None
     registrar: Registrar | None = None
     carer: Carer | None = None
-    current: Current = field(init=False)
+    requests_per_minute: int = 12_000
+    requests_per_minute_of: Mapping[Role, int] = field(default_factory=dict)
+    body_s: float = 60.0
+    door: Door = field(init=False)
+    views: Views = field(init=False)
     audit: Audit = field(init=False)
+    rates: Rates = field(init=False)
+    rates_of_addresses: Rates = field(init=False)
+    rates_of: Mapping[Role, Rates] = field(init=False)
     logins: Rates = field(init=False)
+    streams: Streams = field(default_factory=Streams, init=False)
 
     def __post_init__(self) -> None:
         """Make what follows from the rest."""
-        object.__setattr__(self, "current", self.writer)
-        object.__setattr__(self, "audit", Audit(self.writer, note_in(self.writer), self.delivery_clock))
+        object.__setattr__(self, "door", Door(self.token, self.login))
+        object.__setattr__(self, "views", Views(self.store, self.writer, self.series, self.clock))
+        object.__setattr__(self, "audit", Audit(self.writer, self.delivery_clock))
+        object.__setattr__(self, "rates", Rates(self.requests_per_minute, time.monotonic))
+        # Apart from users', so that strangers with many addresses make nobody else's be forgotten.
+        object.__setattr__(self, "rates_of_addresses", Rates(self.requests_per_minute, time.monotonic))
+        of = {role: Rates(most, time.monotonic) for role, most in self.requests_per_minute_of.items()}
+        object.__setattr__(self, "rates_of", of)
         object.__setattr__(self, "logins", Rates(LOGINS_PER_MINUTE, time.monotonic))
-        Reading.__post_init__(self)
 
 
 async def service_of(request: Request) -> Service:
@@ -145,16 +126,7 @@ async def service_of(request: Request) -> Service:
 ServiceOf = Annotated[Service, Depends(service_of)]
 
 
-async def reading_of(request: Request) -> Reading:
-    """What a read is answered from: a route that takes no more is answered by a process that only reads, too."""
-    reading: Reading = request.app.state.service
-    return reading
-
-
-ReadingOf = Annotated[Reading, Depends(reading_of)]
-
-
-def shown_by(request: Request, service: Reading) -> Shown:
+def shown_by(request: Request, service: Service) -> Shown:
     """What a request shows of who asks."""
     headers, login = request.headers, service.login
     return Shown(
@@ -168,12 +140,12 @@ def shown_by(request: Request, service: Reading) -> Shown:
     )
 
 
-async def viewer_showing(service: Reading, shown: Shown) -> Viewer:
+async def viewer_showing(service: Service, shown: Shown) -> Viewer:
     """Who shows this, now. Raises UnknownError."""
-    return await service.door.viewer_of(shown, service.current.state.book, service.clock.now_ms())
+    return await service.door.viewer_of(shown, service.writer.state.book, service.clock.now_ms())
 
 
-async def admit(request: Request, service: Reading) -> None:
+async def admit(request: Request, service: Service) -> None:
     """Find out who asks, and count the request as theirs. Its state has the `viewer` then; or none, and the `refusal`
     of a route that needs one.
 
@@ -208,7 +180,7 @@ async def asking(request: Request) -> Viewer:
     return viewer
 
 
-def unknown(error: UnknownError, service: Reading) -> Problem:
+def unknown(error: UnknownError, service: Service) -> Problem:
     """Why who asks gets no answer. Where people can log in, `login` says at which path."""
     more = {} if service.login is None else {"login": "/login"}
     if isinstance(error, StrangerError | UnguardedError):
@@ -219,7 +191,7 @@ def unknown(error: UnknownError, service: Reading) -> Problem:
     return Problem(HTTPStatus.UNAUTHORIZED, str(error), more=more, headers=headers)
 
 
-def _count_of_address(request: Request, service: Reading) -> None:
+def _count_of_address(request: Request, service: Service) -> None:
     """Count a request of somebody who is known by no name. Raises Problem: 429."""
     _count(service.rates_of_addresses, address_of(request), "requests")
 

@@ -1,11 +1,8 @@
 """The API's composition: routers, one for each noun, over what the service hands in."""
 
-import re
 import time
-from functools import cache, lru_cache
 
 from fastapi import Depends, FastAPI
-from fastapi.routing import APIRoute
 
 import pledgewatch_cloud
 from pledgewatch_cloud.api import (
@@ -40,7 +37,7 @@ from pledgewatch_cloud.api import (
     stress,
     warehouses,
 )
-from pledgewatch_cloud.api.access import Reading, for_writers, reading_of, service_of, state_view_of, view_of
+from pledgewatch_cloud.api.access import Service, for_writers
 from pledgewatch_cloud.api.around import Around
 from pledgewatch_cloud.api.etags import Etags
 from pledgewatch_cloud.api.heads import Heads
@@ -74,31 +71,8 @@ _NOUNS = (
 _OPEN = (notices, epcis, stock, receipts, warehouses, identities, status, metrics, login)
 
 
-_READS = {view_of, state_view_of, reading_of}
-
-
-@cache
-def _reads() -> list[tuple[re.Pattern[str], bool]]:
-    """Paths that can be read, in the order in which they are looked for, and whether a Reading has all that it takes:
-    a route that takes a View or a Reading, and not the Service."""
-    found = []
-    for module in (*_ASKED_MOST, *_OPEN, *_NOUNS):
-        for route in module.router.routes:
-            if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
-                takes = {one.call for one in route.dependant.dependencies}
-                found.append((route.path_regex, bool(takes & _READS) and service_of not in takes))
-    return found
-
-
-@lru_cache(4_096)
-def is_read(path: str) -> bool:
-    """Whether GET of a path is answered by whoever has a Reading; else only by the service itself."""
-    return next((is_read for pattern, is_read in _reads() if pattern.match(path)), False)
-
-
-def create_app(service: Reading, *, stage: str = "") -> FastAPI:
-    """The API over a running service; over what is no more than a Reading, for reads alone (`is_read`). `stage`: of a
-    demo, whose banner the console shows then."""
+def create_app(service: Service, *, stage: str = "") -> FastAPI:
+    """The API over a running service. `stage`: of a demo, whose banner the console shows then."""
     app = FastAPI(
         title="pledgewatch",
         version=pledgewatch_cloud.__version__,

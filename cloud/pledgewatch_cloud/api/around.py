@@ -17,7 +17,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pledgewatch_cloud.api.access import Reading, admit
+from pledgewatch_cloud.api.access import Service, admit
 from pledgewatch_cloud.api.bounded import Bounded
 from pledgewatch_cloud.api.heads import asked_method
 from pledgewatch_cloud.api.paths import body_max
@@ -28,7 +28,7 @@ POLICY = (
     " object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 # Pages load nothing from elsewhere, are in nobody's frame, and answers are what they say they are.
-SAFE = {
+_SAFE = {
     b"content-security-policy": POLICY.encode(),
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 class Around:
     """An application with these around it."""
 
-    def __init__(self, app: ASGIApp, service: Reading) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = Bounded(app, body_max, service.body_s), service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +59,7 @@ class Around:
             if message["type"] == "http.response.start":
                 is_begun = True
                 known = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(one for one in SAFE.items() if one[0] not in known)]
+                message["headers"] = [*message["headers"], *(one for one in _SAFE.items() if one[0] not in known)]
                 viewer = scope["state"].get("viewer")
                 if viewer is not None:
                     path = _noted_path(scope, message["status"])

@@ -1,6 +1,6 @@
 """Changes as they are committed: server-sent events, which a client that was cut off takes up where it was.
 
-    commit ─► Current.said wakes every stream ─► who asks, anew ─► what they may see of what is new ─► the client
+    commit ─► Writer.said wakes every stream ─► who asks, anew ─► what they may see of what is new ─► the client
 
 Nothing is kept for a client between two pages: a stream is a place in the journal, and what is told from there is read
 as `/events` reads it. So one that falls behind costs no memory, and a key or a pledge that ends, ends what is told.
@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pledgewatch_cloud.access.identify import Shown, UnknownError
-from pledgewatch_cloud.api.access import Reading, ReadingOf, ViewerOf, shown_by, viewer_showing
+from pledgewatch_cloud.api.access import Service, ServiceOf, ViewerOf, shown_by, viewer_showing
 from pledgewatch_cloud.api.events import written
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.events import SaidEvent
@@ -48,7 +48,7 @@ _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 )
 async def follow_changes(
     request: Request,
-    service: ReadingOf,
+    service: ServiceOf,
     viewer: ViewerOf,
     last_event_id: Annotated[str, Header(max_length=40, pattern=r"^([0-9]{1,15}(\.[0-9]{1,15})?)?$")] = "",
     after_entry: Annotated[int | None, Query(ge=0, le=2**53)] = None,
@@ -59,7 +59,7 @@ async def follow_changes(
     It begins after `Last-Event-ID`, else after `after_entry`, else now. A heartbeat comes every 15 s. It ends when the
     service stops, or what was shown (key, session, token) opens no more; ask again with the last `id`.
     """
-    stands = service.current.state.entry
+    stands = service.writer.state.entry
     after = _place(last_event_id) if last_event_id else (stands if after_entry is None else after_entry, _WHOLE)
     if after[0] > stands:
         text = f"the journal stands at entry {stands}, before {after[0]}: it is not the one that was followed"
@@ -77,7 +77,7 @@ def _place(text: str) -> tuple[int, int]:
 class _Changes(Response):
     """An answer that goes on, after a place in an entry."""
 
-    def __init__(self, service: Reading, user: str, shown: Shown, after: tuple[int, int]) -> None:
+    def __init__(self, service: Service, user: str, shown: Shown, after: tuple[int, int]) -> None:
         super().__init__(media_type="text/event-stream", headers=_HEADERS)
         del self.headers["content-length"]
         self._service, self._user, self._shown = service, user, shown
@@ -106,7 +106,7 @@ class _Changes(Response):
         with contextlib.suppress(UnknownError, StoreError, OSError, TimeoutError):
             await _send(send, f"retry: {_RETRY_MS}\n{self._position()}\n")
             while True:
-                turn = self._service.current.said.next  # before looking, so that nothing comes in between
+                turn = self._service.writer.said.next  # before looking, so that nothing comes in between
                 while await self._goes_on(send):
                     pass
                 try:
@@ -124,7 +124,7 @@ class _Changes(Response):
         come any further. Raises UnknownError where who asks is not let in any more."""
         service = self._service
         viewer = await viewer_showing(service, self._shown)
-        if not looks and service.current.said_entry <= self._after:
+        if not looks and service.writer.said_entry <= self._after:
             return False
         view = service.views.of(viewer)
         async with service.streams.reading:

@@ -86,7 +86,7 @@ async def end_login(request: Request, service: ServiceOf) -> Response:
     count_login(request, service)
     shown = shown_by(request, service)
     try:
-        subject = await service.door.login_of(shown)
+        subject = service.door.login_of(shown)
         request.state.viewer = user_of(subject, service.writer.state.book, service.clock.now_ms())
     except UnguardedError as error:
         raise unknown(error, service) from None

@@ -227,16 +227,6 @@ class SqliteStore(SqliteOutbox):
         with self._lock:
             tail.move_on(entry)
 
-    def follow(self, entry: Entry) -> None:
-        """Take up an entry that another process has committed, of a store that is open for reading: it is the next.
-        Until then the index of readings is that of the entries before it."""
-        tail = self._unwritten()
-        with self._lock:
-            if entry.number > self._last:
-                assert entry.number == self._last + 1, f"entry {entry.number} does not follow {self._last}"
-                self._last = entry.number
-                tail.move_on(entry)
-
     def keep_snapshot(self, entry: int, pieces: Iterable[bytes]) -> None:
         """Keep a snapshot; see Store."""
         packer = zlib.compressobj(1)

@@ -41,15 +41,6 @@ class Cookies(NamedTuple):
     is_secure: bool
 
 
-def pages_at(base_url: str) -> tuple[str, Cookies]:
-    """The origin of the pages that are reached at an address, and the names of their cookies."""
-    parts = urlsplit(base_url)
-    is_secure = parts.scheme == "https"
-    before = "__Host-" if is_secure else ""
-    session, guard, attempt = (f"{before}pledgewatch{one}" for one in ("", "-guard", "-login"))
-    return f"{parts.scheme}://{parts.netloc}", Cookies(session, guard, attempt, is_secure)
-
-
 class Answered(NamedTuple):
     """What the provider's page sends a browser back with."""
 
@@ -84,7 +75,12 @@ class Login:
         """`clock` is the world's, which tokens speak of; `now_s` only rises."""
         self.base_url, self.provider = base_url, provider
         self.whole_s = whole_s
-        self.origin, self.cookies = pages_at(base_url)
+        parts = urlsplit(base_url)
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+        is_secure = parts.scheme == "https"
+        before = "__Host-" if is_secure else ""
+        session, guard, attempt = (f"{before}pledgewatch{one}" for one in ("", "-guard", "-login"))
+        self.cookies = Cookies(session, guard, attempt, is_secure)
         self._terms, self._clock, self._now_s = terms, clock, now_s
         self._attempts, self._sessions = Attempts(), Sessions(idle_s, whole_s)
 
@@ -127,7 +123,7 @@ class Login:
         token = self._sessions.end(name)
         return "" if token is None else self.provider.end_address(token, f"{self.base_url}/")
 
-    async def subject_of_session(self, name: str, *, is_used: bool) -> Subject | None:
+    def subject_of_session(self, name: str, *, is_used: bool) -> Subject | None:
         """Whose session it is; see Sessions."""
         subject = self._sessions.subject_of(name, self._now_s(), is_used=is_used)
         return None if subject is None else Subject(self._terms.issuer, subject)

@@ -54,8 +54,10 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "cover": _gauge(
         "facility", *_BASE_FIELDS, "currency", "scale", "cover", "call_minor", "cure_by_ms", every_ms=GAUGED_EVERY_MS
     ),
+    # Of goods: `facility`, `lender`, `borrower` and `lots`; of others: `hands`, who can mend it.
     "alert": _gauge(
-        "group", "alert", "rule", "severity", "state", "causes", "open", "by", "facility", "lender", "lots", "assets"
+        *("group", "alert", "rule", "severity", "state", "causes", "open", "by"),
+        *("facility", "lender", "borrower", "lots", "hands", "assets"),
     ),
     # How many alerts are open.
     "alerts": _gauge("severity", "open", every_ms=GAUGED_EVERY_MS),

@@ -139,16 +139,7 @@ def recover(store: Store, until_ms: int = NEVER) -> State:
 
     Raises DamagedError where an entry of the tail is not what was written, or leads to something else than it did.
     """
-    state = of_snapshot(store, until_ms)
-    for written in store.entries(state.entry):
-        if written.recorded_at_ms > until_ms:
-            break
-        state = repeat(store, state, form.read_entry(written), written.outcome)[1].state
-    return state
-
-
-def of_snapshot(store: Store, until_ms: int = NEVER) -> State:
-    """The newest usable snapshot of before a moment; the journal's first state where there is none."""
+    state = state_module.first(store.journal)
     for entry, body in store.snapshots():
         try:
             found = state_module.from_bytes(body)
@@ -156,8 +147,13 @@ def of_snapshot(store: Store, until_ms: int = NEVER) -> State:
             log.warning("snapshot of entry %d cannot be used (%s); reading further back", entry, error)
             continue
         if found.recorded_at_ms <= until_ms:
-            return found
-    return state_module.first(store.journal)
+            state = found
+            break
+    for written in store.entries(state.entry):
+        if written.recorded_at_ms > until_ms:
+            break
+        state = repeat(store, state, form.read_entry(written), written.outcome)[1].state
+    return state
 
 
 def repeat(store: Store, state: State, entry: Entry, recorded: bytes) -> tuple[Admission, Outcome]:

@@ -20,7 +20,6 @@ from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal.store import NOTHING_SAID, Quarantined, Said, StoreError
 from pledgewatch_cloud.outage import Outage
-from pledgewatch_cloud.spine.current import Turn
 from pledgewatch_cloud.spine.spine import Spine
 
 log = logging.getLogger(__name__)
@@ -28,6 +27,18 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 _RETRY_S = 1.0
+
+
+class Turn:
+    """What many wait for on the event loop: each `tell` wakes all who took `next` before it, at once."""
+
+    def __init__(self) -> None:
+        self.next = asyncio.Event()
+
+    def tell(self) -> None:
+        """Wake everybody."""
+        told, self.next = self.next, asyncio.Event()
+        told.set()
 
 
 class Writer:

@@ -1,1 +1,0 @@
-"""Reads answered by processes of their own, beside the one that takes in (docs/ARCHITECTURE.md, decision 0031)."""
