@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 from caring import Cared, cared_for, command
@@ -52,7 +53,8 @@ async def test_what_the_log_has_of_secrets_is_left_out(
     report = cared.body.report_now
     key = (state / "device.key").read_text(encoding="ascii").splitlines()[1]
     secrets = [PASSWORD, "Authorization: Bearer HUNTER2", "HUNTER%203", "HUNTER 3", "HUNTER4", key, "MIGHAgEAMBMGByqG"]
-    forms = {form for one in secrets for form in (one, repr(one), json.dumps(one), quote(one, safe=""))}
+    written = (repr, ascii, json.dumps, quote, quote_plus, lambda one: quote(one, safe=""), lambda one: repr(repr(one)))
+    forms = {form for one in secrets for form in (one, *(how(one) for how in written))}
 
     async def reported() -> str:
         for one in forms:
@@ -95,6 +97,69 @@ async def test_a_secret_that_was_changed_is_left_out_too(tmp_path: Path, caplog:
     answers = await cared.hear(("command", command(1)), ("command", command(2, What.DIAGNOSTICS)), settle_s=0.3)
     found = unpack_result(answers[-1].result)
     assert any(f"first={LEFT_OUT} second={LEFT_OUT}" in line for line in found["log"])
+
+
+async def test_a_secret_of_before_the_station_was_run_anew_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    cared = Cared(with_secrets(tmp_path))
+    cared.start()
+    report = cared.body.report_now
+
+    async def reported() -> str:
+        log.warning("by the broker with=%s", PASSWORD)
+        return await report()
+
+    cared.body.report_now = reported  # type: ignore[method-assign]
+    await cared.hear(("command", command(1)))
+    (tmp_path / "pw").write_text("another one", encoding="ascii")
+    cared.start()
+    told = await bundle_of(cared, 2)
+    assert any(f"by the broker with={LEFT_OUT}" in line for line in told["log"])
+
+
+WRITTEN: list[tuple[str, Callable[[str], str]]] = [
+    ("pass word", lambda one: urlencode({"q": one})),
+    ("pass/word", quote),
+    ("p/w-tresor", lambda one: quote(one, safe="").lower()),
+    ("pa\\ss-tresor", lambda one: repr("bad " + repr(one))),
+    ("it's-tresor", lambda one: repr(f'"{one}" is wrong')),
+    ("it's-tresor", lambda one: repr(f'"{one}" is wrong'.encode())),
+    ('a"\u00e9-tresor', lambda one: json.dumps(one, ensure_ascii=False)),
+    ('a"\u00e9-tresor', lambda one: json.dumps({"detail": json.dumps(one)})),
+    ("\u00e9-tresor", lambda one: repr(one.encode())),
+    ("\u00e9-tresor", ascii),
+    *(("tres\u00f6r?>~", lambda one, user=user: basic(user, one, b64encode)) for user in ("", "u", "us", "use")),
+    *(("tres\u00f6r?>~", lambda one, user=user: basic(user, one, urlsafe_b64encode)) for user in ("u", "us", "use")),
+    ("abcd", lambda one: basic("user", one, b64encode)),
+]
+
+
+def basic(user: str, password: str, how: Callable[[bytes], bytes]) -> str:
+    """A login as a header has it."""
+    return how(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(("secret", "how"), WRITTEN)
+def test_a_secret_is_found_as_others_write_it(secret: str, how: Callable[[str], str]) -> None:
+    line = how(secret)
+    told = without({"lines": [f"refused with {line} by the broker"]}, {secret, "unlike"})["lines"][0]
+    assert LEFT_OUT in told
+    assert told.startswith("refused with ")
+    assert told.endswith(" by the broker")
+    for part in ("tres", "pass", "sor", "%2", b64encode(secret.encode()).decode()[4:8]):
+        assert part not in told
+
+
+def test_the_longer_of_two_secrets_is_left_out_whole() -> None:
+    assert without("with=secret-of-two", {"secret", "secret-of-two"}) == f"with={LEFT_OUT}"
+
+
+def test_the_key_that_is_to_come_is_a_secret_too(tmp_path: Path) -> None:
+    found = load(cared_for(tmp_path))
+    (tmp_path / "state" / "tls.key.new").write_text("-----BEGIN KEY-----\nMIGHAgEAMBMGByqGSM49\n", encoding="ascii")
+    assert secrets_of(found, tmp_path / "state") == {"MIGHAgEAMBMGByqGSM49"}
 
 
 def test_of_another_package_s_sensor_nothing_is_told_that_could_be_one(tmp_path: Path) -> None:

@@ -119,6 +119,15 @@ def test_one_agent_for_one_folder(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_that_is_another_user_s_says_whose_folder_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, *_: int) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pledgewatch_edge.identity.os.open", refused)
+    with pytest.raises(StateError, match=r"agent\.lock: Permission denied; run this as the user"), sole_use(tmp_path):
+        pass
+
+
 def test_a_counter_that_has_come_to_its_end_is_said_and_not_passed(tmp_path: Path) -> None:
     """The cloud takes no epoch beyond; a device that went on would fill its spool without a word."""
     (tmp_path / "epoch").write_text(f"{MAX_EPOCH - 1}\n", encoding="ascii")

@@ -1,16 +1,20 @@
 """Renewing a certificate: when, what is tried, what stays in force, and what is said of a refusal."""
 
+import asyncio
 import datetime as dt
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from enrolling import Enrolling, enrolling
+from edge_support import until
+from enrolling import Enrolling, RefusalError, enrolling
 
 from pledgewatch_edge.claiming import carry_out
+from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DeviceSettings
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.renewal import LOOK_AGAIN_S, TRY_FIRST_S, TRY_MAX_S, Renewal
@@ -34,7 +38,7 @@ class World:
         self.tried: list[Shown] = []
         self.real_ms = time.time_ns() // 1_000_000
         self.now_ms = self.real_ms
-        self.monotonic_s = 5.0
+        self.monotonic_s, self.is_synchronised = 5.0, True
         self.renewal = self.start()
 
     def claim(self) -> None:
@@ -56,8 +60,11 @@ class World:
             self.identity,
             self.standing,
             self._tries,
-            now_ms=lambda: self.now_ms,
-            monotonic=lambda: self.monotonic_s,
+            AgentClock(
+                system_ms=lambda: self.now_ms,
+                monotonic_ms=lambda: round(self.monotonic_s * 1_000),
+                is_synchronised=lambda: self.is_synchronised,
+            ),
         )
 
     async def _tries(self, shown: Shown) -> bool:
@@ -234,6 +241,22 @@ async def test_a_cloud_that_is_away_is_asked_again_ever_more_seldom(
     ]
 
 
+async def test_one_who_is_to_wait_says_so_once(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = iter(range(100, 90, -1))
+
+    def too_often(path: str, said: dict[str, Any]) -> dict[str, Any]:
+        raise RefusalError(429, f"it may again from 2026-05-30 on; ask again in {next(waits)} s")
+
+    monkeypatch.setattr(world.cloud, "answer", too_often)
+    world.is_due()
+    for _ in range(3):
+        assert 0 < await world.renewal.step() <= 4 * TRY_FIRST_S
+    assert caplog.text.count("ask again in") == 1
+    assert standing_of(world.state, now_ms=world.now_ms)["wrong"] == []
+
+
 async def test_an_answer_that_is_lost_is_asked_for_with_the_same_request(world: World) -> None:
     world.is_due()
     world.cloud.fails = 1
@@ -278,6 +301,80 @@ async def test_a_clock_that_is_wrong_signs_by_the_clouds(world: World, caplog: p
     world.now_ms += 3_600_000
     assert await world.renewal.step() == 0.0
     assert "clock and the cloud's differ by_s=3" in caplog.text
+
+
+@pytest.mark.parametrize("is_synchronised", [True, False])
+async def test_a_clock_far_ahead_renews_as_often_as_the_clouds_says(
+    world: World, caplog: pytest.LogCaptureFixture, is_synchronised: bool
+) -> None:
+    world.is_synchronised = is_synchronised
+    world.now_ms += 1_000 * DAY_MS
+    for _ in range(2):
+        while (wait_s := await world.renewal.step()) == 0.0:
+            pass
+        assert wait_s == LOOK_AGAIN_S
+        assert not world.tried
+        world.renewal = world.start()  # what it knew of the time is gone
+    world.is_due()
+    world.now_ms += 1_000 * DAY_MS
+    world.cloud.clock_ahead_s += 5  # it says whole seconds
+    assert await world.renewal.step() == 0.0
+    while await world.renewal.step() == 0.0:
+        pass
+    assert len(world.tried) == 1
+    assert len(world.confirmed()) == 1
+    assert caplog.text.count("clock and the cloud's differ by_s=8") == 3
+
+
+async def test_a_clock_that_nothing_keeps_and_is_behind_renews_in_time(world: World) -> None:
+    world.is_synchronised = False
+    assert await world.renewal.step() == LOOK_AGAIN_S
+    world.monotonic_s += 60 * 86_400  # and the clock stood still
+    before = world.now_ms
+    world.is_due()
+    world.now_ms = before
+    world.cloud.clock_ahead_s += 5  # it says whole seconds
+    assert await world.renewal.step() == 0.0
+    assert len(world.tried) == 1
+    world.now_ms = world.real_ms + round(1_000 * world.cloud.clock_ahead_s)  # set right: it is gone by again
+    world.monotonic_s += 86_400
+    assert await world.renewal.step() == LOOK_AGAIN_S
+    assert world.renewal._cloud_less_mark_ms is None
+
+
+async def test_a_clock_that_nothing_keeps_is_gone_by_where_the_cloud_is_away(world: World) -> None:
+    world.is_synchronised = False
+    world.cloud.close()
+    assert await world.renewal.step() == LOOK_AGAIN_S
+
+
+@pytest.mark.parametrize("path", ["/devices/renewals", "/devices/confirmations"])
+async def test_what_is_asked_is_seen_to_its_end_by_who_is_cancelled(
+    world: World, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    answer, begun, may_go_on = world.cloud.answer, threading.Event(), threading.Event()
+
+    def slow(asked: str, said: dict[str, Any]) -> dict[str, Any]:
+        if asked == path:
+            begun.set()
+            assert may_go_on.wait(10)
+        return answer(asked, said)
+
+    monkeypatch.setattr(world.cloud, "answer", slow)
+    world.is_due()
+    running = asyncio.create_task(world.renewal.run())
+    await until(begun.is_set, "the cloud to be asked")
+    for _ in range(2):
+        running.cancel()
+        await asyncio.wait([running], timeout=0.1)
+        assert not running.done(), "the next station would ask beside it"
+    may_go_on.set()
+    await asyncio.wait([running], timeout=10)
+    assert running.cancelled()
+    if path == "/devices/renewals":
+        assert world.identity.waiting() is not None
+    else:
+        assert world.identity.is_confirmed()
 
 
 async def test_a_clock_that_is_not_set_judges_by_the_clouds(world: World) -> None:

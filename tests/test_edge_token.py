@@ -13,6 +13,7 @@ from enrolling import Enrolling, enrolling
 from needed import NEEDS_PACKAGE, system_program
 
 from pledgewatch_edge.claiming import carry_out
+from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import BrokerSettings, DeviceSettings, Pkcs11Settings
 from pledgewatch_edge.connection import Connector
 from pledgewatch_edge.identity import StateError
@@ -100,7 +101,8 @@ async def test_the_broker_lets_in_a_key_that_never_leaves_its_token(
         term = identity.term()
         assert term is not None
         cloud.clock_ahead_s = 86_400.0 * 70
-        renewal = Renewal(device, identity, Standing(state), tries, now_ms=lambda: term.renew_ms + 1)
+        clock = AgentClock(system_ms=lambda: term.renew_ms + 1, is_synchronised=lambda: True)
+        renewal = Renewal(device, identity, Standing(state), tries, clock)
         assert await renewal.step() == 0.0
         assert identity.certificate() != before
         assert identity.is_whole()

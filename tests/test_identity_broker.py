@@ -202,6 +202,8 @@ def test_the_revocation_list_is_one(world: World) -> None:
     revoked = {int(one.serial, 16) for one in world.cloud.cloud.writer.state.identities.revoked}
     assert {one.serial_number for one in found} == revoked
     assert revoked
+    begun_s = world.cloud.world.at_ms // 1_000 - 86_400
+    assert found.last_update_utc.timestamp() == begun_s, "a broker's clock may be behind"
     assert found.next_update_utc is not None
     assert found.next_update_utc.timestamp() * 1_000 > world.cloud.world.at_ms + 29 * DAY_MS
     command = [system_program("openssl"), "crl", "-noout", "-verify", "-CAfile", str(world.cloud.authority_file)]

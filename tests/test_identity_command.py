@@ -59,7 +59,9 @@ def test_invite_prints_a_claim_that_opens_once(
         assert main(["devices", "invite", DEVICE, "--valid-h", "1", *at]) == 0
         capsys.readouterr()
         assert main(["devices", "revoke", "tracker-2", "--why", "stolen", *at]) == 0
-        assert capsys.readouterr().out == "tracker-2: revoked\n"
+        out, err = capsys.readouterr()
+        assert out == "tracker-2: revoked\n"
+        assert "devices invite NEW --replaces tracker-2" in err
         assert main(["devices", "revoke", "tracker-2", "--why", "stolen", *at]) == 0
         assert capsys.readouterr().out == "tracker-2: it was revoked before\n"
         assert main(["devices", "revoke", "nobody", "--why", "stolen", *at]) == 1

@@ -15,6 +15,7 @@ from httpx2 import Response
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.identity.authority import read_request
+from pledgewatch_cloud.identity.registrar import RENEWALS_PER_MINUTE
 
 DEVICE, ASSET = "container-1", "asset-container-1"
 
@@ -29,8 +30,10 @@ class Holders:
         self.given = {"A": self.first.certificate}
 
     def asked(self, act: str) -> Response:
-        """`A>B`: a renewal by A for the key of B. `B!`: the confirmation of B."""
+        """`A>B`: a renewal by A for the key of B. `B!`: the confirmation of B. `+A>B`: a third of a life later."""
         self.cloud.now_s += 60
+        if act[0] == "+":
+            act, self.cloud.world.at_ms = act[1:], self.cloud.world.at_ms + 30 * DAY_MS
         letter, now_ms = act[0], self.cloud.world.at_ms
         self.first.tls, self.first.certificate = self.keys[letter], self.given[letter]
         if act[1] == "!":
@@ -80,10 +83,13 @@ def holders(tmp_path: Path) -> Iterator[Holders]:
         ("A>B A!",                                     "201 200",             "AB",         0),  # the older ends none
         ("A>B B! A>C",                                 "201 200 403",         "B",          1),  # a thief of A, late
         ("A>B B! A>C A>D A!",                          "201 200 403 403 403", "B",          1),  # is told of once
-        ("A>B B>C A>D",                                "201 201 403",         "BC",         1),  # used, not confirmed
+        ("A>B +B>C A>D",                               "201 201 403",         "BC",         1),  # used, not confirmed
         ("A>C A>B C! A>D",                             "201 201 403 201",     "AD",         1),  # a thief was first
         ("A>C C! A>B",                                 "201 200 403",         "C",          1),  # and was believed
-        ("A>B B! B>C B>C C! B>D A>D",                  "201 200 201 201 200 403 403", "C",  2),
+        ("A>B B! +B>C B>C C! B>D A>D",                 "201 200 201 201 200 403 403", "C",  2),
+        ("A>B B>C",                                    "201 429",             "AB",         0),  # its clock is ahead
+        ("A>B B! B>C B>B B!",                          "201 200 429 429 200", "B",          0),
+        ("A>B B! +B>C C! C>D +C>D",                    "201 200 201 200 429 201", "CD",     0),
     ],
 )  # fmt: skip
 def test_what_counts_follows_from_what_was_used(
@@ -114,6 +120,52 @@ def test_the_one_before_is_on_the_list_and_its_use_is_an_alert(holders: Holders)
     (told,) = alert["told"]
     assert (told["device"], "sequence" in told) == (DEVICE, False)
     assert cloud.cloud.writer.state.entry == entry + 1
+
+
+def test_the_device_s_own_request_that_comes_late_is_no_alarm(holders: Holders) -> None:
+    cloud = holders.cloud
+    holders.keys["B"] = ec.generate_private_key(ec.SECP256R1())
+    signed_ms = cloud.world.at_ms
+    requests = [
+        ("/devices/renewals", holders.first.renewal(signed_ms, key=holders.keys["B"])),
+        ("/devices/confirmations", holders.first.confirmation(signed_ms)),
+    ]
+    answer = cloud.post(*requests[0])
+    assert answer.status_code == 201
+    holders.given["B"] = answer.json()["certificate"]
+    cloud.world.at_ms += 2_000
+    assert holders.asked("B!").status_code == 200
+    cloud.world.at_ms += 60_000
+    for path, body in requests:
+        assert cloud.post(path, body).status_code == 403, "somebody between has kept it"
+    assert holders.alarms() == []
+    assert holders.asked("A>C").status_code == 403
+    assert len(holders.alarms()) == 1, "what is signed now is another's"
+
+
+def test_who_has_an_older_certificate_or_none_keeps_the_device_from_nothing(holders: Holders) -> None:
+    cloud, stranger = holders.cloud, Claimant(DEVICE)
+    assert holders.asked("A>B").status_code == 201
+    assert holders.asked("B!").status_code == 200
+    holders.first.tls, holders.first.certificate = holders.keys["A"], holders.given["A"]
+    thief = holders.first.confirmation(cloud.world.at_ms)
+    cloud.now_s += 60
+    assert [cloud.post("/devices/confirmations", thief).status_code for _ in range(7)] == [403] * 6 + [429]
+    stranger.certificate = holders.given["B"]
+    body = stranger.confirmation(cloud.world.at_ms)
+    for _ in range(RENEWALS_PER_MINUTE + 1):
+        assert cloud.post("/devices/confirmations", body).status_code == 422, "of the same address"
+    cloud.now_s -= 60  # which `asked` adds
+    assert holders.asked("B!").status_code == 200
+
+
+def test_an_address_asks_so_often_whatever_it_has(holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holders.cloud.registrar._renewers, "per_minute", 3)
+    assert [holders.asked(one).status_code for one in ("A>B", "B!", "B!")] == [201, 200, 200]
+    body = holders.first.confirmation(holders.cloud.world.at_ms)
+    answers = [holders.cloud.post("/devices/confirmations", body) for _ in range(3)]
+    assert [one.status_code for one in answers] == [200, 200, 429]
+    assert "renewals a minute; ask again in" in answers[-1].text
 
 
 def test_nobody_is_told_of_who_was_refused_for_another_reason(holders: Holders) -> None:

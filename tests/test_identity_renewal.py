@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from api_cloud import assert_problem, shown
 from builders import Device, book_document
-from claiming import DAY_MS, WORLD_MS, Claimant, ClaimCloud
+from claiming import DAY_MS, WORLD_MS, Claimant, ClaimCloud, said_in
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pledgewatch_cloud.access.identify import new_key
 from pledgewatch_cloud.decide import drafts
-from pledgewatch_cloud.decide.identity_book import REVOKED_MAX
+from pledgewatch_cloud.decide.identity_book import RENEWALS_REVOKED_MAX, REVOKED_MAX
 from pledgewatch_cloud.identity import authority
 
 OPERATOR, DEVICE, ASSET = "harbour-line", "container-1", "asset-container-1"
@@ -75,6 +75,11 @@ def test_a_certificate_is_renewed_by_the_one_in_force(cloud: ClaimCloud, device:
     second = serials(cloud)[1]
     cloud.now_s += 60
     device.tls, device.certificate = key, found["certificate"]
+    due = refused(cloud, 429, device.renewal(cloud.world.at_ms))
+    assert "may again from 2026-05-30T11:20:00Z on; ask again in" in due, "a third of its life after it was made"
+    cloud.world.at_ms += 29 * DAY_MS + 83_999_000
+    refused(cloud, 429, device.renewal(cloud.world.at_ms))
+    cloud.world.at_ms += 1_000
     renewed(cloud, device)
     assert serials(cloud)[0] == second
     assert [one.serial for one in cloud.cloud.writer.state.identities.revoked] == [first]
@@ -86,6 +91,7 @@ def test_what_was_replaced_expired_or_is_of_another_is_not_renewed(
     old = (device.tls, device.certificate)
     found = renewed(cloud, device)
     device.certificate = found["certificate"]
+    cloud.world.at_ms += 30 * DAY_MS
     renewed(cloud, device)
     device.tls, device.certificate = old
     body, entry = device.renewal(cloud.world.at_ms), cloud.cloud.writer.state.entry
@@ -126,22 +132,54 @@ def test_renewals_are_bounded(cloud: ClaimCloud, device: Claimant) -> None:
     stranger.certificate = device.certificate
     for _ in range(8):
         refused(cloud, 422, stranger.renewal(cloud.world.at_ms))
+
+    def another() -> dict[str, Any]:
+        """The device has lost key and answer, and asks by the older one."""
+        return device.renewal(cloud.world.at_ms, key=ec.generate_private_key(ec.SECP256R1()))
+
     for _ in range(6):
-        device.certificate = renewed(cloud, device)["certificate"]
-    assert "6 renewals a minute of one device" in refused(cloud, 429, device.renewal(cloud.world.at_ms))
+        assert cloud.post(RENEWALS, another()).status_code == 201
+    assert "6 renewals a minute by one certificate" in refused(cloud, 429, another())
     given = 6
     while True:
         cloud.now_s += 60
-        answer = cloud.post(RENEWALS, device.renewal(cloud.world.at_ms))
+        answer = cloud.post(RENEWALS, another())
         if answer.status_code == 429:
             break
-        given, device.certificate = given + 1, answer.json()["certificate"]
-    assert "certificates that count no more and have not expired" in answer.text
-    assert given == REVOKED_MAX - 1, "two count, and the rest are listed with room for those two"
+        given += 1
+    assert "has 32 certificates that count no more and have not expired" in answer.text
+    assert given == RENEWALS_REVOKED_MAX - 1, "two count, and the rest are listed with room for those two"
+    cloud.now_s += 60
     cloud.world.at_ms += 89 * DAY_MS
-    assert cloud.post(RENEWALS, device.renewal(cloud.world.at_ms)).status_code == 429
+    assert cloud.post(RENEWALS, another()).status_code == 429
     cloud.post(f"/devices/{DEVICE}/revocation", {"why": "it asks too much"})
     assert len(cloud.cloud.writer.state.identities.revoked) <= REVOKED_MAX, "taking it away is never refused"
+
+
+def test_what_renewals_have_used_up_is_begun_anew_by_claims(cloud: ClaimCloud, device: Claimant) -> None:
+    while True:
+        cloud.now_s += 60
+        key = ec.generate_private_key(ec.SECP256R1())
+        if cloud.post(RENEWALS, device.renewal(cloud.world.at_ms, key=key)).status_code == 429:
+            break
+    cloud.post(f"/devices/{DEVICE}/revocation", {"why": "it asks too much"})
+    again = 0
+    while True:
+        cloud.now_s += 60
+        answer = cloud.post("/devices/invitations", {"device": DEVICE})
+        if answer.status_code == 429:
+            break
+        code = said_in(answer.json()["claim"])["code"]
+        another = Claimant(DEVICE)
+        cloud.claimed(another, code)
+        renewed(cloud, another, key=ec.generate_private_key(ec.SECP256R1()))
+        again += 1
+    assert again == (REVOKED_MAX - RENEWALS_REVOKED_MAX) // 2
+    assert "has 64 certificates that count no more" in answer.text
+    cloud.post(f"/devices/{DEVICE}/revocation", {"why": "it asks too much"})
+    assert len(cloud.cloud.writer.state.identities.revoked) == REVOKED_MAX, "taking it away is never refused"
+    cloud.world.at_ms += 90 * DAY_MS
+    cloud.claimed(device, cloud.invite(DEVICE))  # they have expired
 
 
 USERS = {

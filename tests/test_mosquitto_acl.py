@@ -321,7 +321,11 @@ def test_the_commands_print_write_whole_and_refuse(tmp_path: Path, capsys: pytes
     assert main(["broker", "acl", "--book", str(tmp_path / "none.json")]) == 2
     assert main(["broker", "conf", "--output", str(tmp_path / "none" / "conf")]) == 2
     assert main(["broker", "conf", "--crl-file", "/mosquitto/config/crl.pem"]) == 0
-    assert "crlfile /mosquitto/config/crl.pem\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "crlfile /mosquitto/config/crl.pem\n" in said
+    assert "pid_file" not in said
+    assert main(["broker", "conf", "--pid-file", "/run/mosquitto/pid"]) == 0
+    assert "\npid_file /run/mosquitto/pid\n" in capsys.readouterr().out
     for wrong in (["--ca-file", "ca.pem"], ["--key-file", "/a\nuser root"], ["--port", "0"]):
         with pytest.raises(SystemExit):
             main(["broker", "conf", *wrong])

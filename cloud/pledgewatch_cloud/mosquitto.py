@@ -69,6 +69,7 @@ class Listener:
     data_folder: PurePosixPath
     crl_file: PurePosixPath | None = None
     devices: DevicesListener | None = None
+    pid_file: PurePosixPath | None = None
 
 
 def user_of(one: Installation) -> str:
@@ -105,9 +106,9 @@ def configuration_of(listener: Listener) -> str:
     """The configuration: TLS with client certificates and nothing else, sessions kept, nothing dropped in silence."""
     devices = listener.devices
     apart = "" if devices is None else _DEVICES.format(text=_listening(listener, devices))
-    return _CONFIGURATION.format(
-        text=_listening(listener, listener), apart=apart, listener=listener, size=MAX_PAYLOAD_BYTES
-    )
+    noted = "" if listener.pid_file is None else _NOTED.format(listener=listener)
+    text = _listening(listener, listener)
+    return _CONFIGURATION.format(text=text, apart=apart, noted=noted, listener=listener, size=MAX_PAYLOAD_BYTES)
 
 
 def _listening(listener: Listener, own: Listener | DevicesListener) -> str:
@@ -149,6 +150,11 @@ _DEVICES = """
 use_username_as_clientid true
 """
 
+_NOTED = """
+# By which the cloud tells it to read its lists again.
+pid_file {listener.pid_file}
+"""
+
 _CONFIGURATION = """# Made by `pledgewatch-cloud broker conf`.
 # Who connects shows a certificate; its common name is the user of the access list.
 {text}{apart}
@@ -166,7 +172,7 @@ max_queued_messages 10000000
 persistence true
 persistence_location {listener.data_folder}/
 autosave_interval 60
-
+{noted}
 log_dest stdout
 log_type error
 log_type warning

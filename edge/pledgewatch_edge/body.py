@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from pledgewatch_edge.care.acts import RefusedError
 from pledgewatch_edge.recorder import Recorder
@@ -13,6 +13,7 @@ from pledgewatch_edge.uplink import Uplink
 
 REPORT_S: Final = 15.0
 CANCEL_AGAIN_S: Final = 5.0
+_Answer = TypeVar("_Answer")
 
 
 class Measuring:
@@ -122,3 +123,17 @@ async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+
+
+async def to_its_end(work: Coroutine[Any, Any, _Answer]) -> _Answer:
+    """What comes of some work, which is done to its end also where who waits for it is cancelled."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()

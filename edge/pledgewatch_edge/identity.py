@@ -123,8 +123,15 @@ def begin_above(folder: Path, known: int, spool_epoch: int) -> None:
 @contextlib.contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which no other user may open and so hold. Raises StateError while another agent holds
-    it."""
-    with os.fdopen(os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
+    it, or where it cannot be opened."""
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        text = (
+            f"{folder / LOCK_FILE}: {error.strerror}; run this as the user whose folder it is, or give it to that user"
+        )
+        raise StateError(text) from None
+    with os.fdopen(descriptor, "r+b") as file:
         with contextlib.suppress(PermissionError):  # it is another user's, who has let us
             os.fchmod(file.fileno(), 0o600)
         try:

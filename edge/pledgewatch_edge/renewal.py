@@ -10,23 +10,29 @@ again until then.
 A broker that refuses the device says not why it was done. So the cloud is asked then too: one that has revoked the
 device, or given its place to another, says so, and one that has not gives a certificate that the broker takes.
 
+What is due is judged by the agent's clock, which receivers and time services keep. Where neither does, the cloud is
+asked once a day what time it is; and where the cloud's time is found to be another, it is gone by from then on: a
+device whose clock is far ahead would renew without end, and one whose clock is behind never in time.
+
 A try that fails is made again after a wait that doubles, from a minute to six hours; what the cloud has refused for
-good is asked again once a day. Everything that waits for the network or the disk does so in a thread.
+good is asked again once a day. Everything that waits for the network or the disk does so in a thread, which is waited
+for also by who is cancelled: what asks, or writes, when the station has ended would do so beside the next one.
 """
 
 import asyncio
 import base64
 import logging
-import time
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from random import SystemRandom
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pledgewatch_edge.clock import RELEASED_MS, system_ms
+from pledgewatch_edge.body import to_its_end
+from pledgewatch_edge.clock import RELEASED_MS, AgentClock, system_ms
 from pledgewatch_edge.cloud_api import CloudApi, CloudError
 from pledgewatch_edge.config import DAY_S, DeviceSettings
 from pledgewatch_edge.identity import StateError
@@ -34,11 +40,15 @@ from pledgewatch_edge.tls import Shown
 from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, TlsIdentity, told
 from pledgewatch_wire.backoff import jittered_backoff
 from pledgewatch_wire.claims import CONFIRMATIONS_PATH, RENEWALS_PATH, confirmation_proof, renewal_proof
+from pledgewatch_wire.reading import Clock
 
 LOOK_AGAIN_S: Final = 3_600.0
 TRY_FIRST_S: Final = 60.0
 TRY_MAX_S: Final = 6 * 3_600.0
-OFF_MS: Final = 240_000  # a clock this far from the cloud's is not signed by
+OFF_MS: Final = 240_000  # a clock this far from the cloud's is not gone by
+_KEPT: Final = (Clock.GPS, Clock.NTP)
+_NUMBER: Final = re.compile(r"\d+")
+_Found = TypeVar("_Found")
 log = logging.getLogger(__name__)
 
 Tries = Callable[[Shown], Awaitable[bool]]
@@ -60,19 +70,17 @@ class Renewal:
         identity: TlsIdentity,
         standing: Standing,
         tries: Tries,
-        *,
-        now_ms: Callable[[], int] = system_ms,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: AgentClock,
     ) -> None:
         self._device = device
         self._identity = identity
         self._standing = standing
         self._tries = tries
-        self._now_ms = now_ms
-        self._monotonic = monotonic
+        self._clock = clock
         self._random = SystemRandom()
         self._failures = 0
-        self._cloud_less_monotonic_ms: int | None = None
+        self._cloud_less_mark_ms: int | None = None  # where the cloud's time is gone by
+        self._ask_time_from = 0  # a mark of the clock
         self._said: str | None = None
         self._doing = "renewed"
 
@@ -85,15 +93,15 @@ class Renewal:
     async def step(self) -> float:
         """Do what is due; how long nothing will be, in seconds."""
         try:
-            due_s = await asyncio.to_thread(self._due_in_s)
+            due_s = await _in_thread(self._due_in_s)
             if due_s > 0:
                 return min(due_s, LOOK_AGAIN_S)
-            if await asyncio.to_thread(self._is_renewal_due):
-                if await asyncio.to_thread(self._identity.waiting) is None:
-                    await asyncio.to_thread(self._renew)
+            if await _in_thread(self._is_renewal_due):
+                if await _in_thread(self._identity.waiting) is None and not await _in_thread(self._renew):
+                    return 0.0
                 await self._put_in_force()
-            if not await asyncio.to_thread(self._identity.is_confirmed):
-                await asyncio.to_thread(self._confirm)
+            if not await _in_thread(self._identity.is_confirmed):
+                await _in_thread(self._confirm)
                 await self._standing.accepted(CLOUD)
         except CloudError as error:
             self._failures += 1
@@ -127,33 +135,59 @@ class Renewal:
         return term is not None and self._time_ms() >= term.renew_ms
 
     def _time_ms(self) -> int:
-        """The time: this computer's, or the cloud's where its clock is not set. Raises CloudError."""
-        now_ms = self._now_ms()
-        if now_ms >= RELEASED_MS:
-            return now_ms
-        if self._cloud_less_monotonic_ms is None:
-            said = api_of(self._device, judges_time=False).time_ms()
-            if said is None:
-                raise CloudError("it does not say what time it is, and this computer's clock is not set")
-            self._cloud_less_monotonic_ms = said - round(self._monotonic() * 1_000)
-        return self._cloud_less_monotonic_ms + round(self._monotonic() * 1_000)
+        """The time: the agent's, or the cloud's where that is another. Raises CloudError."""
+        now_ms, source = self._clock.now()
+        if (source not in _KEPT or now_ms < RELEASED_MS) and self._clock.mark() >= self._ask_time_from:
+            self._ask_time(is_needed=now_ms < RELEASED_MS and self._cloud_less_mark_ms is None)
+        return now_ms if self._cloud_less_mark_ms is None else self._cloud_less_mark_ms + self._clock.mark()
 
-    def _renew(self) -> None:
-        """Ask for the next certificate, and keep it beside the one in force. Raises CloudError, StateError."""
+    def _ask_time(self, *, is_needed: bool) -> None:
+        """Ask the cloud what time it is. Raises CloudError where it does not say, if nothing else does."""
+        said_ms = None
+        try:
+            said_ms = self._api().time_ms()
+        except CloudError:
+            if is_needed:
+                raise
+        if said_ms is not None:
+            self._heard(said_ms)
+        elif is_needed:
+            raise CloudError("it does not say what time it is, and this computer's clock is not set")
+        wait_s = LOOK_AGAIN_S if said_ms is None else DAY_S
+        self._ask_time_from = self._clock.mark() + round(wait_s * 1_000)
+
+    def _heard(self, said_ms: int) -> None:
+        """The cloud has said what time it is: from now on it is gone by where the agent's clock shows another."""
+        off_ms, before = self._clock.now()[0] - said_ms, self._cloud_less_mark_ms
+        self._cloud_less_mark_ms = said_ms - self._clock.mark() if abs(off_ms) >= OFF_MS else None
+        if self._cloud_less_mark_ms is not None and before is None:
+            log.warning("this computer's clock and the cloud's differ by_s=%d", off_ms // 1_000)
+
+    def _api(self) -> CloudApi:
+        """Raises CloudError. Certificates are judged by the time of this computer, whatever the agent's clock says."""
+        return api_of(self._device, judges_time=system_ms() >= RELEASED_MS)
+
+    def _renew(self) -> bool:
+        """Ask for the next certificate, and keep it beside the one in force. Whether it was due by the cloud's time
+        too. Raises CloudError, StateError."""
         self._doing = "renewed"
         certificate = self._certificate()
         request = self._identity.request(self._device.name)
         der = x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
-        said = self._asked(RENEWALS_PATH, partial(renewal_proof, der), certificate, {"csr": request.decode("ascii")})
+        shown = {"csr": request.decode("ascii")}
+        said = self._asked(RENEWALS_PATH, partial(renewal_proof, der), certificate, shown, self._is_renewal_due)
+        if said is None:
+            return False
         self._identity.keep(str(said.get("certificate")), self._device.name)
         self._identity.keep_others(said.get("broker_ca"), said.get("care_public_key"))
+        return True
 
     def _confirm(self) -> None:
         """Tell the cloud what is in force. Raises CloudError, StateError."""
         self._doing = "confirmed"
         certificate = self._certificate()
         der = x509.load_pem_x509_certificate(certificate).public_bytes(Encoding.DER)
-        self._asked(CONFIRMATIONS_PATH, partial(confirmation_proof, der), certificate, {})
+        self._asked(CONFIRMATIONS_PATH, partial(confirmation_proof, der), certificate, {}, lambda: True)
         self._identity.confirmed()
 
     def _certificate(self) -> bytes:
@@ -163,10 +197,16 @@ class Renewal:
         return certificate
 
     def _asked(
-        self, path: str, proof: Callable[[int], bytes], certificate: bytes, more: Mapping[str, str]
-    ) -> Mapping[str, Any]:
-        """What the cloud answers to what the key in force has signed, by the cloud's time where ours is another."""
-        api = api_of(self._device, judges_time=self._now_ms() >= RELEASED_MS)
+        self,
+        path: str,
+        proof: Callable[[int], bytes],
+        certificate: bytes,
+        more: Mapping[str, str],
+        is_due: Callable[[], bool],
+    ) -> Mapping[str, Any] | None:
+        """What the cloud answers to what the key in force has signed. Where its time is found to be another than ours,
+        it is asked again by that; None where what is asked is not due by that."""
+        api = self._api()
         shown = {"device": self._device.name, "certificate": certificate.decode("ascii"), **more}
 
         def ask(signed_ms: int) -> Mapping[str, Any]:
@@ -179,29 +219,35 @@ class Renewal:
         except CloudError as error:
             if error.time_ms is None or abs(error.time_ms - signed_ms) < OFF_MS:
                 raise
-            log.warning("this computer's clock and the cloud's differ by_s=%d", (signed_ms - error.time_ms) // 1_000)
-            return ask(error.time_ms)
+            self._heard(error.time_ms)
+        return ask(self._time_ms()) if is_due() else None
 
     async def _put_in_force(self) -> None:
         """Try what has come, and put it in force. Raises StateError where the old one stays."""
         self._doing = "renewed"
-        shown = await asyncio.to_thread(self._identity.waiting)
-        term = await asyncio.to_thread(self._identity.term)
+        shown = await _in_thread(self._identity.waiting)
+        term = await _in_thread(self._identity.term)
         if shown is None or term is None:
             raise StateError("what the cloud gave is gone; asking again")
         is_taken = await self._tries(shown)
-        has_better = self._standing.by(BROKER) is None and self._now_ms() < term.end_ms
+        has_better = self._standing.by(BROKER) is None and await _in_thread(self._time_ms) < term.end_ms
         if not is_taken and has_better:
             raise StateError("the broker has not let the new certificate in; the one in force stays")
-        await asyncio.to_thread(self._identity.install)
+        await _in_thread(self._identity.install)
         if not is_taken:
             raise StateError("the broker lets in neither the certificate of before nor the new one")
         await self._standing.accepted(CLOUD)
-        renewed = await asyncio.to_thread(self._identity.term)
+        renewed = await _in_thread(self._identity.term)
         log.info("certificate renewed until=%s", told(renewed.end_ms if renewed else 0))
 
     def _say(self, why: str) -> None:
-        """Say it once for one cause."""
-        if why != self._said:
+        """Say it once for one cause, in which only numbers differ: for how long it is to wait."""
+        cause = _NUMBER.sub("", why)
+        if cause != self._said:
             log.warning("%s", why)
-        self._said = why
+        self._said = cause
+
+
+async def _in_thread(work: Callable[[], _Found]) -> _Found:
+    """What some work finds, which is done to its end also where who waits for it is cancelled."""
+    return await to_its_end(asyncio.to_thread(work))

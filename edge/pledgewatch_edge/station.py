@@ -124,8 +124,9 @@ async def run_station(
             uplink = Uplink(settings, spool, hearers={} if care is None else care.hearers)
             if opened is not None:
                 opened(uplink)
-            renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with)
-            undated = Undated(settings.device.state_folder, clock or AgentClock())
+            clock = clock or AgentClock()
+            renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with, clock)
+            undated = Undated(settings.device.state_folder, clock)
             hold_s = settings.spool.hold_s
             recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=hold_s, undated=undated)
             for one in sensors:
@@ -141,13 +142,15 @@ async def run_station(
                 caring = [] if care is None else [group.create_task(care.run(body), name="care")]
                 await _any_of(stop, *(() if care is None else (care.changed,)))
                 log.info("stopping")
-                await end([*caring, *renewing])
+                for task in renewing:  # what it has begun goes to its end meanwhile
+                    task.cancel()
+                await end(caring)
                 await measuring.end()
                 await recorder.finish()
                 await recording
                 uplink.finish()
                 await asyncio.wait([sending], timeout=FAREWELL_S if uplink.is_connected else 0.0)
-                await end([sending])
+                await end([sending, *renewing])
             log.info(
                 "stopped head=%d spooled=%d measured=%d refused=%d",
                 spool.head_sequence,

@@ -75,7 +75,7 @@ class World:
         with ignored(signal.SIGHUP):
             asyncio.run(self.files.keep())
         conf, files = self.folder / "mosquitto.conf", {"ca": "clients.pem", "certificate": "server.pem"}
-        files |= {"key": "server.key", "acl": "acl"}
+        files |= {"key": "server.key", "acl": "acl", "pid": "pid"}
         if self.devices_port:
             files |= {"ca": "ca.pem", "devices-ca": str(self.cloud.authority_file), "devices-crl": "crl.pem"}
         else:
@@ -86,7 +86,6 @@ class World:
         named += ["--persistence-folder", str(self.folder / "mosquitto-store"), "--output", str(conf)]
         assert main(["broker", "conf", "--port", str(self.broker.port), *named]) == 0
         with conf.open("a", encoding="ascii") as file:
-            file.write(f"pid_file {self.folder / 'pid'}\n")
             if os.geteuid() == 0:
                 file.write("user root\n")  # else it becomes a user who cannot read this folder
         self.broker.start()

@@ -49,6 +49,7 @@ def add(commands: Commands) -> None:
     ):
         conf.add_argument(f"--{name}", type=_path, default=_path(default), help=f"{text} (%(default)s)", metavar="PATH")
     conf.add_argument("--crl-file", type=_path, metavar="PATH", help="certificates that are taken no more")
+    conf.add_argument("--pid-file", type=_path, metavar="PATH", help="where it notes its process, for [devices]")
     conf.add_argument("--devices-port", type=_port, metavar="PORT", help="where devices are let in, and nobody else")
     conf.add_argument("--devices-ca-file", type=_path, metavar="PATH", help="whose certificates devices have")
     conf.add_argument("--devices-crl-file", type=_path, metavar="PATH", help="those of devices that are taken no more")
@@ -130,6 +131,7 @@ def _conf(options: argparse.Namespace) -> int:
         data_folder=options.persistence_folder,
         crl_file=options.crl_file,
         devices=devices,
+        pid_file=options.pid_file,
     )
     return _told(configuration_of(listener), options.output)
 

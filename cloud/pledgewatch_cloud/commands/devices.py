@@ -101,6 +101,8 @@ def _revoke(options: argparse.Namespace) -> int:
     except AnswerError as error:
         return _refused(error)
     print(f"{options.device}: {'revoked' if answer['changed'] else 'it was revoked before'}")
+    after = f"what comes after it needs another name: devices invite NEW --replaces {options.device}"
+    print(f"if it was stolen, {after}. Under its own a session that a thief holds open is heard again", file=sys.stderr)
     return 0
 
 

@@ -231,7 +231,7 @@ def claim_device(state: State, shown: Shown, issued: Issued, at_ms: int, fitted_
     invitation = identities.invitations.get(device)
     if invitation is None or invitation.code_sha256 != code_sha256:
         raise acts.unknown_code()
-    acts.check_claim(book, identities, invitation, public_key)
+    acts.check_claim(book, identities, invitation, public_key, at_ms)
     document = acts.document_of(book, invitation, public_key, fitted_ms)
     epoch = acts.epoch_of(state.devices, identities, device, said_epoch)
     claim = DeviceClaim(device, code_sha256, document, public_key, epoch, *issued, at_ms)
@@ -257,8 +257,11 @@ def confirm_device(state: State, device: str, serial: str, at_ms: int) -> Draft 
     return None if acts.confirmed(state.book, state.identities, one) is state.identities else Draft(one)
 
 
-def note_misuse(state: State, device: str, serial: str, at_ms: int) -> Draft | None:
-    """Note that a certificate was shown that was replaced; None where that is known, or was not its case."""
+def note_misuse(state: State, device: str, serial: str, signed_ms: int, at_ms: int) -> Draft | None:
+    """Note that a certificate was shown that was replaced; None where that is known, or was not its case, or where it
+    had not been replaced yet when that was signed: a request of the device itself that came late, or twice."""
+    if acts.came_late(state.identities.of(device), serial, signed_ms):
+        return None
     one = DeviceMisuse(device, serial, at_ms)
     return None if acts.misused(state.book, state.identities, one) is state.identities else Draft(one)
 

@@ -27,6 +27,7 @@ from pledgewatch_cloud.decide.identity_book import (
     FORMER_KEYS_MAX,
     INVITATIONS_MAX,
     OPERATOR_INVITATIONS_MAX,
+    RENEWALS_REVOKED_MAX,
     REVOKED_MAX,
     Identity,
     IdentityBook,
@@ -81,8 +82,7 @@ def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> Id
     party = _operator_of(book, asked.by)
     if party:
         _check_operates(book, asked, party)
-    if len(identities.of(asked.device).revoked) > REVOKED_MAX - CERTIFICATES_MAX:
-        raise IdentityError(Why.TOO_MANY, _too_many(asked.device))
+    _check_room(identities.of(asked.device), asked.at_ms)
     if asked.device not in book.installations:
         amend(book, document_of(book, asked, _ANY_KEY, asked.at_ms))
     kept = {device: one for device, one in identities.invitations.items() if one.until_ms > asked.at_ms}
@@ -162,7 +162,7 @@ def epoch_of(epochs: Iterable[tuple[str, int]], identities: IdentityBook, device
     return max(known, said)
 
 
-def check_claim(book: Book, identities: IdentityBook, one: Invitation, public_key: str) -> None:
+def check_claim(book: Book, identities: IdentityBook, one: Invitation, public_key: str, at_ms: int) -> None:
     """Refuse a claim of what the book has otherwise by now, or with a key that is another device's."""
     known = book.installations.get(one.device)
     if known is not None and (known.operator, known.asset) != (one.operator, one.asset):
@@ -182,8 +182,7 @@ def check_claim(book: Book, identities: IdentityBook, one: Invitation, public_ke
         if other.public_key == public_key and other.device != one.device:
             text = f"this key is {other.device}'s: a card was copied; let {one.device} claim with an empty state folder"
             raise IdentityError(Why.CHANGED, text)
-    if len(identities.of(one.device).revoked) > REVOKED_MAX - CERTIFICATES_MAX:
-        raise IdentityError(Why.TOO_MANY, _too_many(one.device))
+    _check_room(identities.of(one.device), at_ms)
 
 
 def claimed(book: Book, identities: IdentityBook, one: DeviceClaim) -> IdentityBook:
@@ -192,7 +191,7 @@ def claimed(book: Book, identities: IdentityBook, one: DeviceClaim) -> IdentityB
     invitation = identities.invitations.get(one.device)
     if invitation is None or invitation.code_sha256 != one.code_sha256 or one.at_ms >= invitation.until_ms:
         raise unknown_code()
-    check_claim(book, identities, invitation, one.public_key)
+    check_claim(book, identities, invitation, one.public_key, one.at_ms)
     before = identities.of(one.device)
     rest = {device: other for device, other in identities.invitations.items() if device != one.device}
     after = _withdrawn(before, one.at_ms)._replace(
@@ -236,8 +235,9 @@ def renewed(book: Book, identities: IdentityBook, one: DeviceRenewal) -> Identit
     former = certificate_of(book, before, one.of, one.at_ms)
     listed = _listed(before.revoked, one.at_ms)
     dropped = [Revoked(cert.serial, one.at_ms, cert.not_after_ms) for cert in before.certificates if cert != former]
-    if len(listed) + len(dropped) > REVOKED_MAX - CERTIFICATES_MAX:
-        raise IdentityError(Why.TOO_MANY, _too_many(one.device))
+    most = RENEWALS_REVOKED_MAX if dropped else REVOKED_MAX
+    if len(listed) + len(dropped) > most - CERTIFICATES_MAX:
+        raise IdentityError(Why.TOO_MANY, _too_many(one.device, most))
     issued = Issued(one.serial, one.not_after_ms, one.key_sha256, one.certificate)
     after = before._replace(certificates=(former, issued), revoked=(*listed, *dropped), claim=None)
     return identities.with_identity(after)
@@ -268,6 +268,11 @@ def misused(book: Book, identities: IdentityBook, one: DeviceMisuse) -> Identity
         return identities
     noted = tuple(it._replace(misused_ms=one.at_ms) if it is was else it for it in identity.revoked)
     return identities.with_identity(identity._replace(revoked=noted))
+
+
+def came_late(identity: Identity, serial: str, signed_ms: int) -> bool:
+    """Whether something was signed by a certificate that counted still then, and does no more."""
+    return any(one.serial == serial and signed_ms < one.at_ms for one in identity.revoked)
 
 
 def certificate_of(book: Book, identity: Identity, serial: str, at_ms: int) -> Issued:
@@ -403,5 +408,12 @@ def _document(one: Installation) -> dict[str, Any]:
     return assets.as_document("installations", one)
 
 
-def _too_many(device: str) -> str:
-    return f"{device} has {REVOKED_MAX} certificates that count no more and have not expired; wait until some have"
+def _check_room(one: Identity, at_ms: int) -> None:
+    """Refuse a claim after which there would be more that count no more than are listed. Raises IdentityError."""
+    counting = sum(cert.not_after_ms > at_ms for cert in one.certificates)
+    if len(_listed(one.revoked, at_ms)) + counting > REVOKED_MAX - CERTIFICATES_MAX:
+        raise IdentityError(Why.TOO_MANY, _too_many(one.device))
+
+
+def _too_many(device: str, most: int = REVOKED_MAX) -> str:
+    return f"{device} has {most} certificates that count no more and have not expired; wait until some have"

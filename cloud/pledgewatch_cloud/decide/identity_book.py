@@ -23,6 +23,9 @@ OPERATOR_INVITATIONS_MAX = 1_000
 """Of each operator. None takes room from another, or from the keeper."""
 CERTIFICATES_MAX = 2
 REVOKED_MAX = 64
+RENEWALS_REVOKED_MAX = 32
+"""So many of them renewals may cause. The rest is for claims: whoever is given no more certificates must be able to
+begin anew."""
 FORMER_KEYS_MAX = 32
 """Of more, the oldest is let go, and nothing more is taken of its epochs."""
 

@@ -34,6 +34,7 @@ CRL_DAYS = 30
 REQUEST_MAX = 8_192
 CERTIFICATE_MAX = 32_768
 _EARLIER = dt.timedelta(hours=1)
+_LISTED_EARLIER = dt.timedelta(days=1)  # a broker whose clock is behind would let nobody in
 _UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
 """What the library raises for what is not what it says; the last is no ValueError."""
 
@@ -107,7 +108,7 @@ class Authority:
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
-            .last_update(now - _EARLIER)
+            .last_update(now - _LISTED_EARLIER)
             .next_update(now + dt.timedelta(days=CRL_DAYS))
             .add_extension(x509.CRLNumber(now_ms), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)

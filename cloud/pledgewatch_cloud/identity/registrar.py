@@ -4,6 +4,10 @@ What is asked is looked at here as far as it can be without the state (requests,
 of it is decided in decide/identity_acts.py, behind the writer's lock, so that of two who show one code at once one is
 the device. A device that has lost the answer asks again with the same keys, and is told the same. Once it has said that
 it has the new certificate in force the one before counts no more, and who shows it then is told of.
+
+Each renewal leaves a certificate on the revocation list, and there is room for so many. So one that came by a renewal
+is not renewed while it is young, whatever its device believes of the time. One that came by a claim is: a broker that
+does not take it may take another.
 """
 
 import contextlib
@@ -13,6 +17,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, NamedTuple
 
 from cryptography import x509
@@ -27,6 +32,7 @@ from pledgewatch_cloud.decide import identity_acts as acts
 from pledgewatch_cloud.decide.batch import DeviceInvitation
 from pledgewatch_cloud.decide.identity_acts import IdentityError, Why
 from pledgewatch_cloud.decide.identity_book import Identity, Issued
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.identity import claim_code
 from pledgewatch_cloud.identity.authority import (
@@ -45,12 +51,14 @@ from pledgewatch_wire.claims import Claim, claim_proof, claim_text, confirmation
 CLAIMS_PER_MINUTE = 30
 """Of one address. Many devices may be fitted behind one."""
 ATTEMPTS_PER_MINUTE = 6
-"""With one code, or of one device that renews."""
+"""With one code, or by one certificate that is renewed."""
 RENEWALS_PER_MINUTE = 300
 """Of one address: a carrier may have a whole fleet behind it."""
 SKEW_MS = 300_000
 SETTINGS_MAX = 8_192
 _HOUR_MS = 3_600_000
+_YOUNG = 3
+"""One that came by a renewal is renewed from this part of its life on."""
 
 
 class TooOftenError(Exception):
@@ -160,12 +168,14 @@ class Registrar:
         self, device: str, csr: str, certificate: str, signed_ms: int, proof: str, address: str
     ) -> dict[str, Any]:
         """The answer to a renewal. Raises IdentityError, RequestError, TooOftenError, StoreError."""
-        shown = self._shown(device, certificate, address)
+        shown = self._shown(device, certificate)
         request = read_request(csr, device)
-        now_ms = self._signed(device, shown, proof, renewal_proof(request.der, signed_ms), "request", signed_ms)
-        async with self._noting_misuse(device, serial_of(shown), now_ms):
+        now_ms = self._signed(shown, proof, renewal_proof(request.der, signed_ms), "request", signed_ms)
+        self._count_renewal(shown, address)
+        async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
             state = self._writer.state
             acts.certificate_of(state.book, state.identities.of(device), serial_of(shown), now_ms)
+            _check_age(state.identities.of(device), shown, now_ms)
             issued = self._authority.issue(device, request, self.terms.certificate_days, now_ms)
             await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms)
         state = self._writer.state
@@ -174,26 +184,23 @@ class Registrar:
     async def confirm(self, device: str, certificate: str, signed_ms: int, proof: str, address: str) -> dict[str, Any]:
         """The answer to who has a certificate in force. Raises IdentityError, RequestError, TooOftenError,
         StoreError."""
-        shown = self._shown(device, certificate, address)
+        shown = self._shown(device, certificate)
         proven = confirmation_proof(shown.public_bytes(Encoding.DER), signed_ms)
-        now_ms = self._signed(device, shown, proof, proven, "certificate", signed_ms)
-        async with self._noting_misuse(device, serial_of(shown), now_ms):
+        now_ms = self._signed(shown, proof, proven, "certificate", signed_ms)
+        self._count_renewal(shown, address)
+        async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
             outcome = await self._writer.commit(drafts.confirm_device, device, serial_of(shown), now_ms)
         return {"device": device, "changed": outcome is not None}
 
-    def _shown(self, device: str, certificate: str, address: str) -> x509.Certificate:
-        """The certificate that somebody shows of a device, which ours is. Raises IdentityError, RequestError,
-        TooOftenError."""
-        _count(self._renewers, address, f"that is more than {RENEWALS_PER_MINUTE} renewals a minute")
+    def _shown(self, device: str, certificate: str) -> x509.Certificate:
+        """The certificate that somebody shows of a device, which ours is. Raises IdentityError, RequestError."""
         shown = read_certificate(certificate)
         if device_of(shown) != device or not self._authority.has_signed(shown):
             raise IdentityError(Why.REFUSED, f"this certificate is not of {device!r}, or not of this authority")
         return shown
 
-    def _signed(
-        self, device: str, shown: x509.Certificate, proof: str, proven: bytes, what: str, signed_ms: int
-    ) -> int:
-        """The time, where who shows a certificate has its key. Raises RequestError, TooOftenError."""
+    def _signed(self, shown: x509.Certificate, proof: str, proven: bytes, what: str, signed_ms: int) -> int:
+        """The time, where who shows a certificate has its key. Raises RequestError."""
         now_ms = self._clock.now_ms()
         if not verifies(shown, _bytes(proof, "proof"), proven):
             raise RequestError(f"proof: it is not signed with the certificate's key over this {what} and signed_ms")
@@ -201,17 +208,23 @@ class Registrar:
             raise RequestError(
                 f"signed_ms: it is not within {SKEW_MS // 60_000} minutes of {now_ms}, the cloud's clock"
             )
-        # Counted only here: nobody else can keep a device from renewing.
-        _count(self._renewals, device, f"that is more than {ATTEMPTS_PER_MINUTE} renewals a minute of one device")
         return now_ms
 
+    def _count_renewal(self, shown: x509.Certificate, address: str) -> None:
+        """Count one who has the key of what he shows, and nobody before: whoever has nothing, or an older certificate
+        of the device, cannot keep it from renewing. Raises TooOftenError."""
+        often = f"that is more than {ATTEMPTS_PER_MINUTE} renewals a minute by one certificate"
+        _count(self._renewals, serial_of(shown), often)
+        _count(self._renewers, address, f"that is more than {RENEWALS_PER_MINUTE} renewals a minute")
+
     @contextlib.asynccontextmanager
-    async def _noting_misuse(self, device: str, serial: str, now_ms: int) -> AsyncIterator[None]:
-        """Whoever is refused here has the key of the certificate; where that was replaced, it is noted."""
+    async def _noting_misuse(self, device: str, serial: str, signed_ms: int, now_ms: int) -> AsyncIterator[None]:
+        """Whoever is refused here has the key of the certificate; where he signed after that was replaced, it is
+        noted."""
         try:
             yield
         except IdentityError:
-            await self._writer.commit(drafts.note_misuse, device, serial, now_ms)
+            await self._writer.commit(drafts.note_misuse, device, serial, signed_ms, now_ms)
             raise
 
     def _answer(self, state: State, identity: Identity) -> dict[str, Any]:
@@ -246,6 +259,17 @@ def _check_settings(text: str) -> None:
     if others := [one for one in said if one not in may]:
         text = f"settings: [{others[0]}] may not be set by an invitation; there are {', '.join(may)}"
         raise IdentityError(Why.INVALID, text)
+
+
+def _check_age(identity: Identity, shown: x509.Certificate, now_ms: int) -> None:
+    """Renew none again that is young, but give the older of two its answer again. Raises TooOftenError."""
+    if identity.claim is not None or serial_of(shown) != identity.certificates[-1].serial:
+        return
+    begin, end = shown.not_valid_before_utc, shown.not_valid_after_utc
+    due_ms = round((begin + (end - begin) / _YOUNG).timestamp() * 1_000)
+    if now_ms < due_ms:
+        text = f"{identity.device} has renewed its certificate, and may again from {iso(due_ms)} on"
+        raise TooOftenError(text, ceil((due_ms - now_ms) / 1_000))
 
 
 def _check_proof(asked: Asked, text: bytes) -> None:

@@ -18,14 +18,15 @@ So a cancellation waits until what was decided is on the disk and known to whoev
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from pledgewatch_edge.body import to_its_end
 from pledgewatch_edge.care import acts
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
@@ -57,7 +58,6 @@ REFUSE_EVERY_S: Final = 600.0
 TICKS: Final = 60  # of a trial's time, each noted on the disk
 _DISK: Final = "the disk does not take it, so nothing is done; send it again later"
 log = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
 
 
 class Body(Protocol):
@@ -165,7 +165,7 @@ class Care:
 
     async def run(self, body: Body) -> None:
         """Care for a running station until cancelled."""
-        self._secrets = await asyncio.to_thread(self._secrets_now)
+        self._secrets |= await asyncio.to_thread(self._secrets_now)
         logger = logging.getLogger()
         logger.addHandler(self._lines)
         try:
@@ -178,7 +178,7 @@ class Care:
 
     async def _hear_settings(self, said: bytes) -> str | None:
         """Try settings, or refuse them. Nothing at all is said where the cloud has taken them back."""
-        return await _to_its_end(self._settings_heard(said)) if said else None
+        return await to_its_end(self._settings_heard(said)) if said else None
 
     async def _settings_heard(self, said: bytes) -> str | None:
         async with self._lock:
@@ -231,7 +231,7 @@ class Care:
 
     async def _hear_command(self, said: bytes) -> str | None:
         """Note a command and have it carried out, or refuse it."""
-        return await _to_its_end(self._command_heard(said))
+        return await to_its_end(self._command_heard(said))
 
     async def _command_heard(self, said: bytes) -> str | None:
         async with self._lock:
@@ -335,8 +335,8 @@ class Care:
             "configuration": settings,
             "settings_from_afar": {"version": ledger.good.version, "trial": ledger.trial and ledger.trial.version},
         }
-        secrets = self._secrets | self._secrets_now()
-        told: dict[str, Any] = without({**facts, "lines": tuple(self._lines.lines)}, secrets)
+        self._secrets |= self._secrets_now()
+        told: dict[str, Any] = without({**facts, "lines": tuple(self._lines.lines)}, self._secrets)
         lines: list[str] = told.pop("lines")
         return acts.bundle(told, lines)
 
@@ -359,7 +359,7 @@ class Care:
                 if spent_s // tick_s == trial.spent_s // tick_s:
                     self._ledger = after
                 else:
-                    await _to_its_end(asyncio.to_thread(self._keep, after))
+                    await to_its_end(asyncio.to_thread(self._keep, after))
 
     async def _is_undecided(self, body: Body) -> bool:
         """Decide about the trial that the running station is, if it is time; whether it goes on.
@@ -374,7 +374,7 @@ class Care:
             if body.words or self._proof:
                 log.info("settings proven version=%d", trial.version)
                 proven = self._ledger.proven("in force: the cloud was heard")
-                await _to_its_end(asyncio.to_thread(self._keep, proven))
+                await to_its_end(asyncio.to_thread(self._keep, proven))
             elif trial.spent_s >= self._terms.rollback_after_s:
                 self.go_back(f"the cloud was not heard within {self._terms.rollback_after_s:g} s")
                 self.changed.set()
@@ -391,7 +391,7 @@ class Care:
 
     async def _note(self, after: Callable[[], Ledger]) -> None:
         async with self._lock:
-            await _to_its_end(asyncio.to_thread(self._keep, after()))
+            await to_its_end(asyncio.to_thread(self._keep, after()))
 
     def _not_noted(self, before: Ledger, answer: Answer) -> str:
         """What cannot be noted is not done: after a restart nobody would know of it."""
@@ -427,17 +427,3 @@ class Care:
             raise RefusedError(f"nobody may care for this device: there is no {CARE_KEY_FILE}; claim it") from None
         except (OSError, ValueError):
             raise RefusedError(f"{CARE_KEY_FILE} is no key of 64 hexadecimal digits; claim the device again") from None
-
-
-async def _to_its_end(work: Coroutine[Any, Any, _Answer]) -> _Answer:
-    """What comes of some work, which is done to its end also where who waits for it is cancelled."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()

@@ -5,17 +5,20 @@
     what another package's section says: nobody here knows what of it is one
     the device's own keys
 
-They are looked for as they are, and as Python, JSON and addresses write them. What is shorter than SHORTEST is in many
-words by chance, and is not looked for. What the agent has never read it cannot know: the password of another program,
-say, that a sensor's library writes into the log.
+They are looked for as they are, and as Python, JSON, addresses, forms and base64 write them, also as Python writes what
+it has written so already (an error within an error). Of base64 the whole word is left out: a login is in it with its
+user. What is shorter than SHORTEST is in many words by chance, and is not looked for. What the agent has never read it
+cannot know: the password of another program, say, that a sensor's library writes into the log.
 """
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterator, Mapping
+import re
+from base64 import b64encode
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from pledgewatch_edge.care.acts import LEFT_OUT, TOLD, sounds_secret
 from pledgewatch_edge.identity import KEY_FILE as CHAIN_KEY_FILE
@@ -46,25 +49,57 @@ def secrets_of(settings: Any, state_folder: Path) -> frozenset[str]:
 
 def without(value: Any, secrets: Collection[str]) -> Any:
     """What is to be told, as JSON can hold it, without these secrets in any of its texts."""
-    return _without(value, sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True))
+    forms = sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True)
+    cores = [core for one in secrets for core in _in_base64(one)]
+    words = {core: re.compile(rf"[\w+/-]*{re.escape(core)}[\w+/=-]*") for core in cores}
+
+    def cleaned(text: str) -> str:
+        for form in forms:
+            text = text.replace(form, LEFT_OUT)
+        for core, word in words.items():
+            if core in text:
+                text = word.sub(lambda _: LEFT_OUT, text)
+        return text
+
+    return _each(value, cleaned)
 
 
-def _without(value: Any, forms: list[str]) -> Any:
+def _each(value: Any, cleaned: Callable[[str], str]) -> Any:
     match value:
         case str():
-            for one in forms:
-                value = value.replace(one, LEFT_OUT)
-            return value
+            return cleaned(value)
         case Mapping():
-            return {key: _without(one, forms) for key, one in value.items()}
+            return {key: _each(one, cleaned) for key, one in value.items()}
         case list() | tuple():
-            return [_without(one, forms) for one in value]
+            return [_each(one, cleaned) for one in value]
         case _:
             return value
 
 
 def _forms(secret: str) -> set[str]:
-    return {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret)}
+    once = _written(secret)
+    addresses = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    small = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), one) for one in addresses}
+    return {secret, *once, *(twice for one in once for twice in _written(one)), *addresses, *small}
+
+
+def _written(text: str) -> set[str]:
+    """A text as Python and JSON write it. Python writes an apostrophe in two ways, as what is around it wants."""
+    python = {repr(text)[1:-1], ascii(text)[1:-1], repr(text.encode("utf-8", errors="replace"))[2:-1]}
+    quoted = {one.replace("\\'", "'").replace("'", "\\'") for one in python}
+    return {*python, *quoted, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+
+
+def _in_base64(secret: str) -> set[str]:
+    """What is in every text in base64 that has this secret in it, by where it begins there: less what the letters
+    before and after it have a part in."""
+    data = secret.encode("utf-8", errors="replace")
+    found = set()
+    for before in range(3):
+        text = b64encode(bytes(before) + data).decode("ascii").rstrip("=")
+        core = text[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
+        found |= {core, core.replace("+", "-").replace("/", "_")}
+    return {one for one in found if len(one) >= SHORTEST}
 
 
 def _within(value: Any) -> Iterator[str]:
