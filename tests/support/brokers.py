@@ -82,6 +82,14 @@ class BrokerProcess:
         """SIGTERM."""
         self._end(signal.SIGTERM)
 
+    def revive(self) -> bool:
+        """Start it again where it has ended by itself, as systemd and compose do; whether it had. Mosquitto 2.0.11 does
+        so now and then (docs/DEVICES.md)."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self.start()
+        return True
+
     def wipe(self) -> None:
         """Forget all that it kept. Only while it is not running."""
         for path in self._store.glob("*"):
