@@ -192,6 +192,16 @@ async def refused(connector: Connector, shown: Shown) -> None:
                 await asyncio.sleep(0.2)
 
 
+async def assert_speaks_for_itself(connector: Connector) -> None:
+    """The broker hears the device under its own topic, and under nobody else's."""
+    async with connector.connect(WILL) as client:
+        await client.publish(f"pw/1/{LINE}/box-1/up", b"x", qos=1)
+        connector.require_heard()
+        await client.publish(f"pw/1/{LINE}/box-2/up", b"x", qos=1)
+        with pytest.raises(RefusedError):
+            connector.require_heard()
+
+
 async def test_a_device_from_its_invitation_to_its_end(
     harbour: Harbour, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,13 +242,7 @@ async def test_a_device_from_its_invitation_to_its_end(
     assert harbour.status("first")["wrong"] == []
     harbour.boards["first"].end()
 
-    # It speaks for itself and for nobody else.
-    async with connector.connect(WILL) as client:
-        await client.publish(f"pw/1/{LINE}/box-1/up", b"x", qos=1)
-        connector.require_heard()
-        await client.publish(f"pw/1/{LINE}/box-2/up", b"x", qos=1)
-        with pytest.raises(RefusedError):
-            connector.require_heard()
+    await assert_speaks_for_itself(connector)
     reached = harbour.contiguous("box-1")[1]
     harbour.run("first")
     harbour.until(lambda: harbour.contiguous("box-1")[1] > reached, "readings by the new certificate")
