@@ -21,9 +21,9 @@ alone (spool_age.py); it is closed in time, so that one of a device that measure
 
 What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
 segment, so the cloud knows what will not come. A segment that was thinned is there at once; until the disk has the
-folder as well, nothing more is taken, so whatever a power cut brings back is whole. Where nothing is left to be thinned, the newest reading that is not
-urgent is refused and counted; it gets no number, so it leaves no gap. The count is a reading too (spool_refusals.py),
-for which there is room however full the spool is.
+folder as well, nothing more is taken, so whatever a power cut brings back is whole. Where nothing is left to be
+thinned, the newest reading that is not urgent is refused and counted; it gets no number, so it leaves no gap. The count
+is a reading too (spool_refusals.py), for which there is room however full the spool is.
 All methods may be called from any thread; they take turns.
 """
 
