@@ -276,6 +276,26 @@ def test_a_folder_that_the_disk_does_not_take_is_waited_for(tmp_path: Path, monk
         assert (spool.epoch, all_of(spool)) == (1, left)
 
 
+def test_a_turn_of_thinning_that_the_disk_refused_is_made_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_spool(tmp_path, Limits(200_000, 60, 1e9)) as spool:
+        while spool.spooled_bytes + 65_536 < 200_000:
+            fill(spool, 64)
+
+        def no_room(descriptor: int, data: bytes, at: int) -> int:
+            raise OSError(28, os.strerror(28))
+
+        monkeypatch.setattr("os.pwrite", no_room)
+        with pytest.raises(SpoolError):
+            spool.append(measured(64, spool.head_sequence + 1))
+        monkeypatch.undo()
+        fill(spool, 64)
+        (first,) = declared(spool)
+        assert (first.first, first.last) == (1, SEGMENT_READINGS)
+        assert len(first.kept) > SEGMENT_READINGS // 24, "one an hour, not one a day"
+
+
 def test_what_becomes_one_segment_goes_only_once_the_disk_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
