@@ -230,11 +230,14 @@ def test_a_word_about_what_was_dropped_is_not_believed_before_the_cloud_has_hear
         ):
             assert spool.forget(foreign) == (0, None)
             assert (spool.spooled, spool.committed.total) == (before, 0)
-        # What can be compared beside it holds, and all of it once the stretch is told.
+        # The hash before what was dropped is known, and so are marks of what stays; all of it is once the stretch is told.
+        running = chain.extend(chain.genesis(DEVICE, 1), chain.leaf(spool.read(0, 1)[0]))
+        assert first.kept[:2] != (1, 2)
+        assert spool.forget(Committed(1, 1, (), chain.mark(running))).readings == 1
         leaf = chain.mark(chain.leaf(spool.read(second.kept[0] - 1, 1)[0]))
         word = Committed(1, gone, ((second.kept[0], second.kept[0]),), b"\xee" * 8, (leaf,))
         assert spool.forget(word).readings == 1
-        assert spool.forget(Committed(1, first.last, (), chain.mark(first.chain_hash))).readings == len(first.kept)
+        assert spool.forget(Committed(1, first.last, (), chain.mark(first.chain_hash))).readings == len(first.kept) - 1
 
 
 def no_folder_to_disk(descriptor: int) -> None:
