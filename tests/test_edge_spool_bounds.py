@@ -230,7 +230,7 @@ def test_a_word_about_what_was_dropped_is_not_believed_before_the_cloud_has_hear
         ):
             assert spool.forget(foreign) == (0, None)
             assert (spool.spooled, spool.committed.total) == (before, 0)
-        # The hash before what was dropped is known, and so are marks of what stays; all of it is once the stretch is told.
+        # The hash before what was dropped is known, and so are marks of what stays; all is once the stretch is told.
         running = chain.extend(chain.genesis(DEVICE, 1), chain.leaf(spool.read(0, 1)[0]))
         assert first.kept[:2] != (1, 2)
         assert spool.forget(Committed(1, 1, (), chain.mark(running))).readings == 1
