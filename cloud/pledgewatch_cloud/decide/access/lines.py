@@ -6,12 +6,14 @@ lender is told it as it is. What it rests on is cut to the scope, as everything 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from pledgewatch_cloud.decide.access import cut
 from pledgewatch_cloud.decide.access.cut import NOT_SHOWN
 from pledgewatch_cloud.decide.access.scope import Scope
 from pledgewatch_cloud.decide.access.visible import Only, SeenFacts, Sight
+from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral import desk as desk_module
@@ -100,18 +102,18 @@ def _cut(scope: Scope, looked: Looked, facts_of: SeenFacts | None = None) -> Loo
     """What lines of lots that are pledged to the viewer are looked at with, without what is not seen."""
     at_ms, nothing = looked.as_of_ms, AssetFacts()
     seen = facts_of or (lambda asset, one: cut.facts_of(scope, asset, one, at_ms))
-    lots = [looked.book.lots[one.id] for one in looked.lines]
-    names = {asset for lot in lots for asset in (*lot.assets, lot.stay_at(at_ms).asset)}
-    facts = {asset: looked.facts.get(asset, nothing) for asset in names}
-    seen_facts = {asset: seen(asset, one) for asset, one in facts.items()}
-    is_said = looked.said is looked.facts
-    return looked._replace(
-        facts=seen_facts,
-        assets=Only(
-            looked.assets, lambda: names, lambda asset, one: cut.asset_at(scope, asset, one, facts[asset], at_ms)
-        ),
-        said=seen_facts if is_said else {asset: seen(asset, looked.said.get(asset, nothing)) for asset in names},
-    )
+
+    @cache
+    def names() -> set[str]:
+        lots = [looked.book.lots[one.id] for one in looked.lines]
+        return {asset for lot in lots for asset in (*lot.assets, lot.stay_at(at_ms).asset)}
+
+    def asset_seen(asset: str, one: AssetState) -> AssetState:
+        return cut.asset_at(scope, asset, one, looked.facts.get(asset, nothing), at_ms)
+
+    facts = Only(looked.facts, names, seen)
+    said = facts if looked.said is looked.facts else Only(looked.said, names, seen)
+    return looked._replace(facts=facts, assets=Only(looked.assets, names, asset_seen), said=said)
 
 
 def sheet_seen(scope: Scope, whole: State, seen: State) -> Sheet:

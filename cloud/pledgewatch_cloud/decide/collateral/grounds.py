@@ -11,6 +11,7 @@ name opens what it names, or in another language) need not read the text again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import causes as causes_module
@@ -82,30 +83,14 @@ def marks_of(looked: Looked) -> list[tuple[str, str, str]]:
     return list(_marks(cases(looked)))
 
 
-class Case(NamedTuple):
-    """A lot and what is known of it. `asset` is what it is in at the moment, `assets` has it and those that the lot was
-    in as of then, looked at only where it is asked for; `spells` is what had begun there by then, `doubts` what speaks
-    against the lot's condition in any asset that it was in, from `forgotten_ms` on with more of them than could be
-    kept. Spells have the ids of the events that said them, none where no such event stands. `quote` is what the lot is
-    valued by, of its `series` or, where that is empty, by agreement; `currencies` are those that its value is turned
-    out of."""
+class Case:
+    """A lot and what is known of it. Most grounds rest on little, so what is not asked for is not looked at."""
 
-    book: Book
-    market: Market
-    policy: Policy
-    currency: str
-    lot: Lot
-    held: HeldByReceipt | None
-    line: LotLine
-    asset: str
-    assets: Mapping[str, AssetState]
-    spells: tuple[Spell, ...]
-    doubts: tuple[Spell, ...]
-    forgotten_ms: int
-    series: str
-    quote: PriceQuote | None
-    currencies: tuple[str, ...]
-    as_of_ms: int
+    def __init__(self, looked: Looked, line: LotLine, policy: Policy, currency: str) -> None:
+        """`line` is one of `looked`; `policy` and `currency` are its facility's."""
+        self._looked, self.line, self.policy, self.currency = looked, line, policy, currency
+        self.book, self.market, self.as_of_ms = looked.book, looked.market, looked.as_of_ms
+        self.lot: Lot = looked.book.lots[line.id]
 
     @property
     def day(self) -> int:
@@ -113,60 +98,73 @@ class Case(NamedTuple):
         return self.as_of_ms // DAY_MS
 
     @property
+    def held(self) -> HeldByReceipt | None:
+        """How the lot stands by its electronic receipt."""
+        return stand.held_by_receipt(self.lot, self._looked.held)
+
+    @property
+    def asset(self) -> str:
+        """What the lot is in at the moment."""
+        return self.lot.stay_at(self.as_of_ms).asset
+
+    @property
     def known(self) -> AssetState:
         """The asset that the lot is in."""
-        return self.assets.get(self.asset, EMPTY)
+        return self._looked.assets.get(self.asset, EMPTY)
 
     @property
     def been_in(self) -> list[tuple[str, AssetState]]:
         """The assets that the lot is and was in."""
-        return [(one, self.assets.get(one, EMPTY)) for one in self.lot.assets]
+        return [(one, self._looked.assets.get(one, EMPTY)) for one in self.lot.assets]
+
+    @cached_property
+    def spells(self) -> tuple[Spell, ...]:
+        """What had begun in the asset by the moment, with the ids of the events that said so, none where no such event
+        stands."""
+        return _begun(self._looked, self.asset)
+
+    @cached_property
+    def doubts(self) -> tuple[Spell, ...]:
+        """What speaks against the lot's condition in any asset that it was in."""
+        every = (one for asset in self.lot.assets for one in _begun(self._looked, asset))
+        return tuple(one for one in every if one.cause.lot == self.lot.id and one.cause.kind in DOUBTS)
+
+    @property
+    def forgotten_ms(self) -> int:
+        """From when on there are more doubts than could be kept."""
+        facts = self._looked.facts
+        return min(
+            (facts[one].forgotten.get(self.lot.id, NEVER) for one in self.lot.assets if one in facts), default=NEVER
+        )
+
+    @property
+    def series(self) -> str:
+        """The series of prices that the lot is valued by; empty where that is an agreed price."""
+        product = self.book.products.get(self.lot.sku)
+        return product.series if product else ""
+
+    @cached_property
+    def quote(self) -> PriceQuote | None:
+        """What the lot is valued by, of its series or by agreement."""
+        agreed = self.book.prices.get(self.lot.sku)
+        if not self.series and agreed:
+            return PriceQuote(self.day, agreed.unit_price_minor, 1, agreed.currency)
+        return self.market.price(self.series, self.day)
+
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """Those that its value is turned out of."""
+        sources = {self.quote.currency} if self.quote else set()
+        if self.lot.cost_minor >= 0 and self.lot.cost_currency:
+            sources.add(self.lot.cost_currency)
+        return tuple(sorted(sources - {self.currency}))
 
 
 def cases(looked: Looked) -> list[Case]:
     """Each lot of the lines, with what is known of it."""
     book, facility = looked.book, looked.book.facilities[looked.facility]
     policy = book.policy_of(facility.id)
-    return [_case(looked, line, policy, facility.currency) for line in looked.lines]
-
-
-def _case(looked: Looked, line: LotLine, policy: Policy, currency: str) -> Case:
-    book, facts = looked.book, looked.facts
-    lot = book.lots[line.id]
-    asset = lot.stay_at(looked.as_of_ms).asset
-    begun = {one: _begun(looked, one) for one in {*lot.assets, asset}}
-    forgotten = [facts[one].forgotten.get(lot.id, NEVER) for one in lot.assets if one in facts]
-    product, agreed, day = book.products.get(lot.sku), book.prices.get(lot.sku), looked.as_of_ms // DAY_MS
-    series = product.series if product else ""
-    quote = looked.market.price(series, day)
-    if not series and agreed:
-        quote = PriceQuote(day, agreed.unit_price_minor, 1, agreed.currency)
-    sources = {quote.currency} if quote else set()
-    if lot.cost_minor >= 0 and lot.cost_currency:
-        sources.add(lot.cost_currency)
-    return Case(
-        book,
-        looked.market,
-        policy,
-        currency,
-        lot,
-        stand.held_by_receipt(lot, looked.held),
-        line,
-        asset,
-        looked.assets,
-        begun[asset],
-        tuple(
-            one
-            for been_in in lot.assets
-            for one in begun[been_in]
-            if one.cause.lot == lot.id and one.cause.kind in DOUBTS
-        ),
-        min(forgotten, default=NEVER),
-        series,
-        quote,
-        tuple(sorted(sources - {currency})),
-        looked.as_of_ms,
-    )
+    return [Case(looked, line, policy, facility.currency) for line in looked.lines]
 
 
 def _begun(looked: Looked, asset: str) -> tuple[Spell, ...]:
