@@ -174,16 +174,6 @@ def harbour(tmp_path: Path) -> Iterator[Harbour]:
         one.stop()
 
 
-async def let_in(connector: Connector) -> None:
-    """Connect until the broker knows the device."""
-    async with asyncio.timeout(REFUSED_WITHIN_S):
-        while True:
-            with contextlib.suppress(RefusedError, aiomqtt.MqttError, OSError):
-                async with connector.connect(WILL):
-                    return
-            await asyncio.sleep(0.2)
-
-
 async def refused(connector: Connector, shown: Shown) -> None:
     """Connect until the broker has read its lists again. Raises RefusedError then."""
     async with asyncio.timeout(REFUSED_WITHIN_S):
@@ -216,7 +206,7 @@ async def test_a_device_from_its_invitation_to_its_end(
     connector = Connector(
         settings.broker, "probe", shown_to_broker(settings.broker, settings.device, state / "tls.crt")
     )
-    await let_in(connector)
+    await assert_speaks_for_itself(connector)  # at once: what it was given is good where it connects
 
     # Renewed, as the broker's list was out of date once; the broker takes the new one. Somebody has a copy of the card.
     copy = shutil.copytree(state, harbour.folder / "copy")
@@ -266,8 +256,10 @@ async def test_a_device_from_its_invitation_to_its_end(
     shutil.rmtree(state)
     reached = harbour.contiguous("box-1")[1]
     assert harbour.claim(monkeypatch, "first", harbour.invite(capsys, "box-1")) == 0
+    given = TlsIdentity(state).certificate()
     harbour.run("first")
     harbour.until(lambda: harbour.contiguous("box-1").get(2, 0) > 5, "readings of epoch 2")
+    assert TlsIdentity(state).certificate() == given, "it was let in at once, and has renewed nothing"
     assert harbour.contiguous("box-1")[1] == reached
 
     # Other hardware takes its place: the old one is refused, says so once, and keeps what it measures.
