@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -49,8 +48,6 @@ class Harbour:
         self.devices_port = free_port()
         self.url = f"http://127.0.0.1:{free_port()}"
         self.boards: dict[str, Process] = {}
-        self._is_ended = threading.Event()
-        self._supervisor = threading.Thread(target=self._supervise)
         own = Authority(folder)
         for name in ("server", "cloud"):
             own.issue(name)
@@ -78,18 +75,9 @@ class Harbour:
             if os.geteuid() == 0:
                 file.write("user root\n")
         self.broker.start()
-        self._supervisor.start()
-
-    def _supervise(self) -> None:
-        """Have the broker run, as its unit does."""
-        while not self._is_ended.wait(0.05):
-            self.broker.revive()
 
     def stop(self) -> None:
         """End whatever runs."""
-        self._is_ended.set()
-        if self._supervisor.is_alive():
-            self._supervisor.join()
         for one in (*self.boards.values(), self.cloud):
             if one.alive:
                 one.kill()
@@ -282,3 +270,4 @@ async def test_a_device_from_its_invitation_to_its_end(
     took_s = harbour.until(lambda: len(harbour.status("second")["wrong"]) == 2, "the refusal of box-2")
     assert took_s < REFUSED_WITHIN_S
     assert any("was revoked" in one for one in harbour.status("second")["wrong"])
+    assert not harbour.broker.revive(), "all that on one run of the broker"

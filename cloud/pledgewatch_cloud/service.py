@@ -153,7 +153,7 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     login = await _login(settings.login, stack)
     registrar = broker_files = carer = None
     if settings.devices is not None and devices is not None:
-        broker_files = files_of(settings.devices, writer, devices[0], SystemClock())
+        broker_files = files_of(settings.devices, writer, devices[0], SystemClock(), lambda: subscriber.connected)
         known = None if broker_files is None else broker_files.known
         registrar = Registrar(writer, *devices, clock=SystemClock(), journal_clock=clock, known=known)
         carer = Carer(writer, care_key_of(settings.devices), SystemClock())
