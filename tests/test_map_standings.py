@@ -68,7 +68,7 @@ def test_what_is_remembered_is_what_would_be_found(tmp_path: Path, monkeypatch: 
     clock, store = ManualClock(START_MS), SqliteStore(tmp_path)
     spine, series, decoder = Spine(store, clock), EmbeddedSeries(tmp_path, store.journal), Decoder()
     spine.commit(drafts.amend, document)
-    writer = SimpleNamespace(said_entry=0, state=spine.state)
+    writer = SimpleNamespace(said_entry=0, changed_entry=0, state=spine.state)
     views = Views(store, cast("Writer", writer), series, clock)
     asked: list[str] = []
 

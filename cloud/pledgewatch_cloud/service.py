@@ -246,6 +246,7 @@ def _service(settings: CloudSettings, opened: _Open) -> Service:
         requests_per_minute=settings.api.requests_per_minute,
         requests_per_minute_of=settings.api.requests_per_minute_of.set_ones(),
         body_s=settings.api.body_s,
+        state_stands_s=settings.api.state_stands_s,
     )
 
 

@@ -19,13 +19,14 @@ from pledgewatch_cloud.api.access import StateViewOf
 from pledgewatch_cloud.api.assets import STANDINGS, sources_of, standing_of
 from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.access.visible import behind
 from pledgewatch_cloud.decide.alerts import LIVE, SEVERITIES
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.geofence import E7
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.voyage import leg_at
+from pledgewatch_cloud.decide.voyage import leg_stands_until_ms
 
 router = APIRouter(prefix="/clusters", tags=["clusters"])
 CELL_PX = 44
@@ -35,7 +36,6 @@ CLUSTERS_MAX = 5_000
 """Of more than these the cells are made wider; an answer says at which zoom its clusters are."""
 _POLE_DEG = 85.051_128_78  # where web mercator is as high as it is wide
 _ROWS = 2**32
-_LIVE, _DARK, _BAD = (STANDINGS.index(one) for one in ("live", "dark", "bad"))
 Floats = NDArray[np.float64]
 
 
@@ -87,12 +87,13 @@ def _box(text: str) -> Box:
 
 
 class _Stood(NamedTuple):
-    """How an asset stood that calm readings move, and what it was found by: that is the same object until more was
-    found than what is newest. `is_bad`: by its conditions or by its breaches."""
+    """How an asset stood that calm readings move, up to a moment; and what it was found by: that is the same object
+    until more was found than what is newest."""
 
     folded: AssetState
     facts: AssetFacts | None
-    is_bad: bool
+    standing: int
+    until_ms: int
 
 
 class Standings:
@@ -115,33 +116,44 @@ class Standings:
                 for asset in alert.assets:
                     worst[asset] = max(worst.get(asset, 0), SEVERITIES[alert.severity])
         ids, places, marks = [], [], []
-        whole, steady = state.assets.whole, state.assets.whole.steady(state.recorded_at_ms)
+        whole, now_ms, facts = state.assets.whole, state.recorded_at_ms, behind(state.facts)
+        folded, steady = whole.folded, whole.steady(now_ms)
         for asset in state.assets.names:
-            if asset not in whole:
+            if asset not in folded:
                 continue
-            found = self._standing(state, asset, whole.folded[asset], steady.get(asset))
-            if found is not None:
-                ids.append(asset)
-                places.append(found[0])
-                marks.append((found[1], worst.get(asset, 0)))
+            place, stood = steady.get(asset), self._stood.get(asset)
+            if (
+                stood is None
+                or place is None
+                or stood.folded is not folded[asset]
+                or stood.facts is not facts.get(asset)
+                or now_ms >= stood.until_ms
+            ):
+                found = self._standing(state, asset, _Stood(folded[asset], facts.get(asset), 0, 0), place)
+                if found is None:
+                    continue
+                place, mark = found
+            else:
+                mark = stood.standing
+            ids.append(asset)
+            places.append(place)
+            marks.append((mark, worst.get(asset, 0)))
         standing, severity = np.array(marks, dtype=np.int64).reshape(-1, 2).T
         return fleet(ids, np.array(places, dtype=np.float64).reshape(-1, 2)[:, ::-1] / E7, standing, severity)
 
     def _standing(
-        self, state: State, asset: str, folded: AssetState, steady: tuple[int, int] | None
+        self, state: State, asset: str, by: _Stood, steady: tuple[int, int] | None
     ) -> tuple[tuple[int, int], int] | None:
-        """Latitude and longitude of an asset and its place in STANDINGS; None for one without a place. `steady`: where
-        it is, if it stands calm."""
-        facts, stood = state.facts.get(asset), self._stood.get(asset)
-        if steady is not None and stood is not None and stood.folded is folded and stood.facts is facts:
-            return steady, _BAD if stood.is_bad else _DARK if _is_dark(state, asset) else _LIVE
+        """Latitude and longitude of an asset and its place in STANDINGS; None for one without a place. `by`: what is
+        remembered with that; `steady`: where it is, if it stands calm."""
         known = state.assets.get(asset)
         if known is None or known.presence is None:
             self._stood.pop(asset, None)
             return None
         standing = STANDINGS.index(standing_of(state, asset, known))
-        if steady is not None and _is_whole(known, folded) and _is_heard(state, asset, known):
-            self._stood[asset] = _Stood(folded, facts, standing == _BAD)
+        if steady is not None and _is_whole(known, by.folded) and _is_heard(state, asset, known):
+            until_ms = leg_stands_until_ms(state.book.legs_of(asset), state.recorded_at_ms)
+            self._stood[asset] = by._replace(standing=standing, until_ms=until_ms)
         return (known.presence.latitude_e7, known.presence.longitude_e7), standing
 
 
@@ -156,11 +168,6 @@ def _is_heard(state: State, asset: str, known: AssetState) -> bool:
     """Whether there is a source, and none is missed."""
     words = {one["state"] for one in sources_of(state, asset, known)}
     return bool(words) and words <= {"live", "expected_dark"}
-
-
-def _is_dark(state: State, asset: str) -> bool:
-    leg = leg_at(state.book.legs_of(asset), state.recorded_at_ms)
-    return leg is not None and leg.signal == "dark"
 
 
 def fleet(ids: list[str], places: Floats, standing: Numbers, severity: Numbers) -> Fleet:
