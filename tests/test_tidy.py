@@ -64,7 +64,8 @@ ROOMS = {
     "notices": {"decide", "journal", "spine", "clock", "signature", "drop_folder"},
     "stock": {"decide", "journal", "spine", "clock", "drop_folder", "notices", "outage"},
     "membership": {"decide", "spine", "clock", "signature", "outage", "outbox", "notices"},
-    "connections": set[str](),
+    "addresses": set[str](),
+    "connections": {"addresses"},
     "serving": {"connections"},
     "registry": {
         *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api", "loopback"),
@@ -75,19 +76,21 @@ ROOMS = {
     "api": {
         *("access", "login", "identity"),
         *("decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file", "notices"),
-        *("histogram", "outbox", "membership", "stock", "receipts"),
+        *("histogram", "outbox", "membership", "stock", "receipts", "addresses"),
     },
     "config": {"decide", "journal", "outbox", "logs", "loopback", "receipts", "identity"},
     "configured": {"config", "clock", "ingest", "series"},
     "credentials": {"config", "notices", "signature", "membership", "signing_key", "receipts", "identity"},
+    "login_provider": {"config", "credentials", "login", "outbox"},
     "delivery": {"config", "credentials", "clock", "journal", "outbox"},
     "doctor": {
         *("config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox", "login"),
+        "login_provider",
     },
     "service": {
         *("config", "configured", "credentials", "delivery", "book_at_start", "broker", "follower", "clock"),
         *("decide", "journal", "spine", "ingest", "outbox", "notices", "stock", "drop_folder", "series", "api"),
-        *("membership", "serving", "login", "identity"),
+        *("membership", "serving", "login", "login_provider", "identity"),
         "receipts",
     },
     "commands": {
