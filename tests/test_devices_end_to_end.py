@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -49,8 +48,6 @@ class Harbour:
         self.devices_port = free_port()
         self.url = f"http://127.0.0.1:{free_port()}"
         self.boards: dict[str, Process] = {}
-        self._is_ended = threading.Event()
-        self._supervisor = threading.Thread(target=self._supervise)
         own = Authority(folder)
         for name in ("server", "cloud"):
             own.issue(name)
@@ -78,18 +75,9 @@ class Harbour:
             if os.geteuid() == 0:
                 file.write("user root\n")
         self.broker.start()
-        self._supervisor.start()
-
-    def _supervise(self) -> None:
-        """Have the broker run, as its unit does."""
-        while not self._is_ended.wait(0.05):
-            self.broker.revive()
 
     def stop(self) -> None:
         """End whatever runs."""
-        self._is_ended.set()
-        if self._supervisor.is_alive():
-            self._supervisor.join()
         for one in (*self.boards.values(), self.cloud):
             if one.alive:
                 one.kill()
@@ -174,16 +162,6 @@ def harbour(tmp_path: Path) -> Iterator[Harbour]:
         one.stop()
 
 
-async def let_in(connector: Connector) -> None:
-    """Connect until the broker knows the device."""
-    async with asyncio.timeout(REFUSED_WITHIN_S):
-        while True:
-            with contextlib.suppress(RefusedError, aiomqtt.MqttError, OSError):
-                async with connector.connect(WILL):
-                    return
-            await asyncio.sleep(0.2)
-
-
 async def refused(connector: Connector, shown: Shown) -> None:
     """Connect until the broker has read its lists again. Raises RefusedError then."""
     async with asyncio.timeout(REFUSED_WITHIN_S):
@@ -216,7 +194,7 @@ async def test_a_device_from_its_invitation_to_its_end(
     connector = Connector(
         settings.broker, "probe", shown_to_broker(settings.broker, settings.device, state / "tls.crt")
     )
-    await let_in(connector)
+    await assert_speaks_for_itself(connector)  # at once: what it was given is good where it connects
 
     # Renewed, as the broker's list was out of date once; the broker takes the new one. Somebody has a copy of the card.
     copy = shutil.copytree(state, harbour.folder / "copy")
@@ -266,8 +244,10 @@ async def test_a_device_from_its_invitation_to_its_end(
     shutil.rmtree(state)
     reached = harbour.contiguous("box-1")[1]
     assert harbour.claim(monkeypatch, "first", harbour.invite(capsys, "box-1")) == 0
+    given = TlsIdentity(state).certificate()
     harbour.run("first")
     harbour.until(lambda: harbour.contiguous("box-1").get(2, 0) > 5, "readings of epoch 2")
+    assert TlsIdentity(state).certificate() == given, "it was let in at once, and has renewed nothing"
     assert harbour.contiguous("box-1")[1] == reached
 
     # Other hardware takes its place: the old one is refused, says so once, and keeps what it measures.
@@ -290,3 +270,4 @@ async def test_a_device_from_its_invitation_to_its_end(
     took_s = harbour.until(lambda: len(harbour.status("second")["wrong"]) == 2, "the refusal of box-2")
     assert took_s < REFUSED_WITHIN_S
     assert any("was revoked" in one for one in harbour.status("second")["wrong"])
+    assert not harbour.broker.revive(), "all that on one run of the broker"

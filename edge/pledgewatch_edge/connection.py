@@ -5,6 +5,10 @@ beginning of a name and waits for the rest of it). So with `protocol = "auto"` a
 about within V5_PATIENCE_S is tried once more with 3.1.1, at once; if that succeeds and MQTT 5 never has, this process
 keeps to 3.1.1. Both give the agent what it needs: QoS 1, a persistent session, a last will.
 
+The session never ends, with 5 as with 3.1.1. One that ends is what Mosquitto before 2.1 may die of: told to read its
+lists again while the client is away, it notes twice when the session ends, frees the session when the client is back,
+and looks at it once more (docs/DEVICES.md). What waits in a session is little: what the cloud has said since.
+
 aiomqtt leaves some ends loose when a connection does not come about: it does not notice that the broker has closed, its
 socket stays open, and its thread may still be connecting when the task is cancelled. They are tied up here.
 """
@@ -33,7 +37,7 @@ PATIENCE_S: Final = 10.0
 GOODBYE_S: Final = 2.0
 REFUSAL_S: Final = 0.1
 THREAD_S: Final = 6.0  # paho gives up on a TCP connection after 5
-SESSION_EXPIRY_S: Final = 7 * 86_400
+NEVER_S: Final = 0xFFFF_FFFF  # as MQTT 5 has it
 _INCOMING_MAX: Final = 64
 _UNSUPPORTED_PROTOCOL_CODES: Final = (1, 0x84)  # in a CONNACK of 3.1.1, of 5
 _NOT_AUTHORIZED: Final = 0x87  # in a PUBACK of 5
@@ -254,7 +258,7 @@ def _is_unsupported(error: aiomqtt.MqttCodeError) -> bool:
 
 def _properties() -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has left it untyped
-    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.SessionExpiryInterval = NEVER_S
     properties.ReceiveMaximum = _INCOMING_MAX
     return properties
 

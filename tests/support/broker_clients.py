@@ -16,6 +16,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from pledgewatch_edge.connection import NEVER_S
+
 NOBODY_LISTENS, NOT_AUTHORIZED = 0x10, 0x87  # reason codes of a PUBACK
 PATIENCE_S = 10.0
 
@@ -51,7 +53,7 @@ class Client:
         self.paho.on_publish = self._published
         self.paho.on_subscribe = self._subscribed
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = 600 if keep else 0
+        properties.SessionExpiryInterval = NEVER_S if keep else 0
         self._is_connected = False
         self.paho.connect("127.0.0.1", port or broker.port, clean_start=not keep, properties=properties)
         self.paho.loop_start()

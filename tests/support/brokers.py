@@ -82,9 +82,14 @@ class BrokerProcess:
         """SIGTERM."""
         self._end(signal.SIGTERM)
 
+    def hang_up(self) -> None:
+        """SIGHUP, by which Mosquitto reads its lists again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def revive(self) -> bool:
-        """Start it again where it has ended by itself, as systemd and compose do; whether it had. Mosquitto 2.0.11 does
-        so now and then (docs/DEVICES.md)."""
+        """Start it again where it has ended by itself, as systemd and compose do; whether it had. Mosquitto before 2.1
+        may (docs/DEVICES.md)."""
         if self._process is None or self._process.poll() is None:
             return False
         self.start()

@@ -8,6 +8,14 @@ Mosquitto looks at a certificate once, when a connection begins. So whose last c
 list no more, as if it was revoked, until it has claimed another. Who never claimed has a certificate of somebody else,
 of which nothing is known here.
 
+Who is let in waits for the broker, or it would be refused by a list of the second before, and ask for another
+certificate for nothing. It waits as long as this takes and PATIENCE_S at most: a broker that cannot be told keeps
+nobody from an identity. Who waits holds nothing but its own request, and many who come at once are told of together.
+
+A broker that the cloud itself is not connected to is told when it is again, or AWAY_S later. The cloud's session waits
+there meanwhile, and one that will end is what Mosquitto before 2.1 may die of when it is told (docs/DEVICES.md): each
+start of the service would be such a moment.
+
 No fault of one thing keeps another from the broker: a user that the access list cannot have is left out and said once,
 a list of another authority that cannot be read is the one that was read last, and what is written is told.
 """
@@ -27,11 +35,15 @@ from pledgewatch_cloud.identity.authority import Authority
 from pledgewatch_cloud.identity.settings import DevicesSettings
 from pledgewatch_cloud.mosquitto import acl_of, replace, told_apart
 from pledgewatch_cloud.outage import Outage
-from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_cloud.spine.writer import Turn, Writer
 
 ACL_NAME, CRL_NAME = "acl", "crl.pem"
 LOOK_EVERY_S = 1.0
+PATIENCE_S = 5.0
+"""How long who is let in waits for the broker to be told."""
 SIGN_EVERY_MS = 86_400_000
+AWAY_S = 10.0
+"""How long the broker goes untold while the cloud is not connected to it."""
 _RELOAD_S = 30.0
 _MOSQUITTO = "mosquitto"
 _CLOCKS_DIFFER_S = 1.0  # that of files is coarse
@@ -43,7 +55,8 @@ class ReloadError(Exception):
 
 
 class BrokerFiles:
-    """The two files in a folder. `reload` has the broker read them again, and raises ReloadError."""
+    """The two files in a folder. `reload` has the broker read them again, and raises ReloadError; `connected` says
+    whether the cloud is connected to it."""
 
     def __init__(
         self,
@@ -56,6 +69,9 @@ class BrokerFiles:
         cloud: str,
         health: str,
         more_lists: tuple[Path, ...] = (),
+        patience_s: float = PATIENCE_S,
+        connected: Callable[[], bool] = lambda: True,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writer, self._authority, self._folder, self._clock = writer, authority, folder, clock
         self._reload, self._cloud, self._health, self._more_lists = reload, cloud, health, more_lists
@@ -64,21 +80,40 @@ class BrokerFiles:
         self._signed_ms = self._made_ms = 0
         self._silent_from_ms: int | None = None
         self._is_told = True
+        self._known_entry = -1  # the broker was told of what stood then, or later
+        self._known, self._asked = Turn(), asyncio.Event()
+        self._patience_s, self._connected, self._now_s = patience_s, connected, now_s
+        self._away_from_s: float | None = None
         self._lists: dict[Path, bytes] = {}
         self._unread: list[Path] = []
         self._faults: list[str] = []
         self._outage = Outage(log, "the broker's files are not as the book has them, trying on", "they are again")
 
     async def run(self) -> None:
-        """Keep them until cancelled."""
+        """Keep them until cancelled. The broker is told once a second at most: reading its files is work for it."""
         while True:
-            await self.keep()
-            await asyncio.sleep(LOOK_EVERY_S)
+            self._asked.clear()
+            if await self.keep():
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._asked.wait()
 
-    async def keep(self) -> None:
-        """Write what has changed since the last time, and tell the broker."""
+    async def known(self, state: State) -> bool:
+        """Wait until the broker was told of a state, or of a later one; False where it was not within the patience."""
+        self._asked.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience_s):
+                while self._known_entry < state.entry:
+                    await self._known.next.wait()
+        return self._known_entry >= state.entry
+
+    async def keep(self) -> bool:
+        """Write what has changed since the last time, and tell the broker; whether there was anything to do."""
         state, now_ms = self._writer.state, self._clock.now_ms()
         lost: list[object] = []
+        may_tell = self._may_tell()
         try:
             # The list of who is let in no more first: who reads one file of before and one of now lets in nobody new.
             if self._is_list_due(state, now_ms):
@@ -89,17 +124,30 @@ class BrokerFiles:
                 self._is_told = False
         except OSError as error:
             lost.append(error)
+        is_idle = self._is_told and not lost
         try:
-            if not self._is_told:
+            if may_tell and not self._is_told:
                 await self.tell()
                 self._is_told = True
         except ReloadError as error:
             lost.append(error)
+        if self._is_told and not lost:
+            self._known_entry = state.entry
+            self._known.tell()
         lost += [f"{path} cannot be read" for path in self._unread]
         if lost:
             self._outage.lost("; ".join(map(str, lost)))
         else:
             self._outage.back()
+        return not is_idle
+
+    def _may_tell(self) -> bool:
+        if self._connected():
+            self._away_from_s = None
+            return True
+        now_s = self._now_s()
+        self._away_from_s = now_s if self._away_from_s is None else self._away_from_s
+        return now_s - self._away_from_s >= AWAY_S
 
     async def tell(self) -> None:
         """Have the broker read its files again. Raises ReloadError."""
@@ -154,7 +202,13 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def files_of(one: DevicesSettings, writer: Writer, authority: Authority, clock: Clock) -> BrokerFiles | None:
+def files_of(
+    one: DevicesSettings,
+    writer: Writer,
+    authority: Authority,
+    clock: Clock,
+    connected: Callable[[], bool] = lambda: True,
+) -> BrokerFiles | None:
     """The files as configured; None where somebody else sees to them."""
     if one.broker_files_folder is None:
         return None
@@ -167,7 +221,11 @@ def files_of(one: DevicesSettings, writer: Writer, authority: Authority, clock: 
 
     folder, cloud, health = one.broker_files_folder, one.cloud_user, one.health_user
     return BrokerFiles(
-        writer, authority, folder, clock, reload, cloud=cloud, health=health, more_lists=one.broker_crl_files
+        *(writer, authority, folder, clock, reload),
+        cloud=cloud,
+        health=health,
+        more_lists=one.broker_crl_files,
+        connected=connected,
     )
 
 

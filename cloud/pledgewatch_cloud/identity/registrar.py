@@ -15,7 +15,7 @@ import time
 import tomllib
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, NamedTuple
@@ -109,7 +109,9 @@ class Asked:
 
 
 class Registrar:
-    """Gives identities. `clock` is the world's, as certificates have it; `journal_clock` that of the journal."""
+    """Gives identities. `clock` is the world's, as certificates have it; `journal_clock` that of the journal. `known`
+    waits until the broker knows who is let in by a state, where there is a broker to be told: what is answered is good
+    there at once. It waits with nothing held, and whatever comes of it the answer is given."""
 
     def __init__(
         self,
@@ -120,7 +122,9 @@ class Registrar:
         clock: Clock,
         journal_clock: Clock,
         now_s: Callable[[], float] = time.monotonic,
+        known: Callable[[State], Awaitable[object]] | None = None,
     ) -> None:
+        self._known = known
         self._writer, self._authority, self.terms = writer, authority, terms
         self._clock, self._journal_clock = clock, journal_clock
         self._claimers, self._renewers = Rates(CLAIMS_PER_MINUTE, now_s), Rates(RENEWALS_PER_MINUTE, now_s)
@@ -162,7 +166,9 @@ class Registrar:
         )
         if identity is None:
             raise acts.unknown_code()  # it was invited again, or revoked, in this very moment
-        return {**self._answer(state, identity), "settings": invitation.settings}
+        answer = self._answer(state, identity)
+        await self._until_known(state)
+        return {**answer, "settings": invitation.settings}
 
     async def renew(
         self, device: str, csr: str, certificate: str, signed_ms: int, proof: str, address: str
@@ -179,7 +185,9 @@ class Registrar:
             issued = self._authority.issue(device, request, self.terms.certificate_days, now_ms)
             await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms, signed_ms)
         state = self._writer.state
-        return self._answer(state, state.identities.of(device))
+        answer = self._answer(state, state.identities.of(device))
+        await self._until_known(state)
+        return answer
 
     async def confirm(self, device: str, certificate: str, signed_ms: int, proof: str, address: str) -> dict[str, Any]:
         """The answer to who has a certificate in force. Raises IdentityError, RequestError, TooOftenError,
@@ -226,6 +234,10 @@ class Registrar:
         except IdentityError:
             await self._writer.commit(drafts.note_misuse, device, serial, signed_ms, now_ms)
             raise
+
+    async def _until_known(self, state: State) -> None:
+        if self._known is not None:
+            await self._known(state)
 
     def _answer(self, state: State, identity: Identity) -> dict[str, Any]:
         installed, terms = state.book.installations[identity.device], self.terms
