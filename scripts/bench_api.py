@@ -120,7 +120,7 @@ def _station(kept: Path) -> Iterator[Station]:
         broker = BrokerProcess("mosquitto", Path(folder), extra=_BROKER)
         broker.start()
         try:
-            station = Station(Path(folder) / "station", broker, ingest=_INGEST, headers=KEEPER)
+            station = Station(Path(folder) / "station", broker, ingest=_INGEST, api="", headers=KEEPER)
             shutil.copytree(kept, station.folder / "data")
             station.set_book({})
             with opened(station):

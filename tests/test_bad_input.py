@@ -128,8 +128,11 @@ def test_a_status_from_elsewhere_is_named_and_not_answered(station: Station) -> 
     status = encode_status(Status(online=True, epoch=1, head_sequence=1, spooled_readings=0, agent_version="1"))
     send(station, ("pw/1/harbour-line/container-1/up", encode(device.payload())))
     send(station, *[(f"pw/1/{who}/status", status) for who in ("pirates/container-1", "harbour-line/stranger")])
-    station.until(lambda: sum(counts(station).values()) == 2, "both to be set aside")
-    assert counts(station) == {"device belongs to another operator": 1, "device is not installed": 1}
+    long = payload_pb2.Status(online=True, epoch=1, head_sequence=1, agent_version="1" * 65).SerializeToString()
+    send(station, ("pw/1/harbour-line/container-1/status", long))
+    station.until(lambda: sum(counts(station).values()) == 3, "all to be set aside")
+    reasons = ("device belongs to another operator", "device is not installed", "too large")
+    assert counts(station) == dict.fromkeys(reasons, 1)
     assert station.cloud.alive
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import DISCOVERY, KEYS, Answering, serving
 from fastapi import Response
 from logging_in import CLIENT, Issuer
-from test_login_provider import DISCOVERY, KEYS, Answering
 
 from pledgewatch_cloud import doctor
 from pledgewatch_cloud.config import LoginSettings
@@ -18,17 +18,16 @@ BASE = "http://127.0.0.1:8420"
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Answering]:
-    made = Answering()
-    with made.served:
+def served() -> Iterator[Answering]:
+    with serving() as made:
         yield made
 
 
 @pytest.fixture
-def answering(serving: Answering) -> Answering:
-    serving.usual()
-    serving.answers["/authorize"] = {"a page": "of its own"}
-    return serving
+def answering(served: Answering) -> Answering:
+    served.usual()
+    served.answers["/authorize"] = {"a page": "of its own"}
+    return served
 
 
 async def found(issuer: str, **changes: Any) -> dict[str, Finding]:

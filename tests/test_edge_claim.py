@@ -1,6 +1,7 @@
 """Claiming a device: what it makes, what it asks and writes, and that a try that was cut off can be made again."""
 
 import base64
+import contextlib
 import datetime as dt
 import io
 import json
@@ -17,7 +18,8 @@ from enrolling import CODE, OPERATOR, Enrolling, enrolling
 from pledgewatch_edge import claiming, config_file, identity, tls_identity
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.claiming import ClaimFailedError, carry_out
-from pledgewatch_edge.cloud_api import CloudError
+from pledgewatch_edge.clock import AgentClock, system_ms
+from pledgewatch_edge.cloud_api import CloudApi, CloudError
 from pledgewatch_edge.identity import read_epoch
 from pledgewatch_edge.tls_identity import TlsIdentity, standing_of
 from pledgewatch_wire.claims import Claim, ClaimError, claim_text, read_claim
@@ -337,6 +339,22 @@ def test_a_board_that_does_not_know_the_time_claims_by_the_clouds(
         cloud.clock_ahead_s = 10 * 86_400.0  # its certificate has ended by its own time
         with pytest.raises(CloudError, match="not good at the time that it says itself"):
             device.claim(cloud.invite(DEVICE, "D" * 26), now_ms=lambda: 1_000)
+
+
+def test_the_cloud_is_judged_by_the_receiver_where_the_computers_clock_is_days_off(tmp_path: Path) -> None:
+    with enrolling(tmp_path, tls=True) as cloud:
+        cloud.shows(since=dt.timedelta(days=5), until=-dt.timedelta(days=2))
+        clock = AgentClock(is_synchronised=lambda: False)
+        for receiver_days, said in (
+            (None, "it has ended; or this computer's clock is ahead$"),
+            (-3, ""),
+            (-9, r"may be behind \(this computer's clock is 9 days ahead of the receiver's\)$"),
+        ):
+            if receiver_days is not None:
+                clock.set_by_fix(system_ms() + receiver_days * 86_400_000)
+            api = CloudApi(cloud.url, ca_file=tmp_path / "ca.pem", clock=clock)
+            with pytest.raises(CloudError, match=said) if said else contextlib.nullcontext():
+                assert api.time_ms() is not None
 
 
 @pytest.mark.parametrize(

@@ -251,3 +251,28 @@ def test_a_moment_before_the_time_was_known_is_dated_by_what_the_machine_has_cou
     assert clock.dated(marked_at) == (NOW_MS - 3_600_000, hour_ms)
     machine.pass_ms(1_800_000)  # the time is known as of the fix, not as of when it is asked for
     assert clock.dated(marked_at) == (NOW_MS - 3_600_000, hour_ms)
+
+
+@pytest.mark.parametrize(
+    ("off_days", "is_synchronised", "said", "is_set"),
+    [
+        (0.9, False, "", True),
+        (1.2, False, "this computer's clock is 1 day ahead of the receiver's", True),
+        (4_000, False, "this computer's clock is 4,000 days ahead of the receiver's", True),
+        (4_000, True, "this computer's clock is 4,000 days ahead of the receiver's", True),
+        (-90, False, "this computer's clock is 90 days behind the receiver's", False),
+    ],
+)
+def test_a_computer_whose_clock_is_days_off_judges_certificates_by_the_receiver_too(
+    off_days: float, is_synchronised: bool, said: str, is_set: bool
+) -> None:
+    machine = Machine(system_ms=NOW_MS, is_synchronised=is_synchronised)
+    clock = machine.clock()
+    assert (clock.apart(), clock.judged_at()) == ("", ())
+    clock.set_by_fix(NOW_MS)
+    machine.system_ms += round(off_days * 86_400_000)
+    assert clock.apart() == said
+    by_both = (NOW_MS, machine.system_ms) if is_set else (NOW_MS,)
+    assert clock.judged_at() == (by_both if said and not is_synchronised else ())
+    machine.pass_ms(HOLDOVER_MS + 1)
+    assert (clock.apart(), clock.judged_at()) == ("", ()), "no receiver tells it any more"

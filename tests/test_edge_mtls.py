@@ -19,6 +19,7 @@ from edge_support import Cloud, cloud, new_spool, samples, until
 from enrolling import OPERATOR, Enrolling, enrolling
 
 from pledgewatch_edge.claiming import carry_out
+from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import BrokerSettings, DeviceSettings, StationSettings
 from pledgewatch_edge.connection import Connector
 from pledgewatch_edge.spool_file import status
@@ -277,3 +278,48 @@ async def test_a_board_at_1970_does_not_judge_the_broker_by_time(
         async with timeless.connect(will) as client:
             await client.publish(f"pw/1/{OPERATOR}/{DEVICE}/up", b"x", qos=1)
     assert caplog.text.count("clock is not set") == 1
+
+
+def clock_of(*, receiver: dt.timedelta, is_synchronised: bool = False) -> AgentClock:
+    """The clock of a computer of now, beside a receiver that tells another time."""
+    clock = AgentClock(is_synchronised=lambda: is_synchronised)
+    clock.set_by_fix(round((dt.datetime.now(dt.UTC) + receiver).timestamp() * 1_000))
+    return clock
+
+
+async def test_a_computer_whose_clock_is_days_ahead_judges_the_broker_by_the_receiver(
+    harbour: Harbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    harbour.claim()
+    harbour.enrolled.authority.issue("server", since=5 * DAY, until=-2 * DAY)
+    harbour.start()
+    settings = harbour.settings()
+    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
+    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+    right = Connector(settings.broker, "x", shown, clock=clock_of(receiver=-3 * DAY))
+    for _ in range(2):
+        async with right.connect(will) as client:
+            await client.publish(f"pw/1/{OPERATOR}/{DEVICE}/up", b"x", qos=1)
+    assert caplog.text.count("3 days ahead of the receiver's, so the broker's certificate is judged by that too") == 1
+    for clock, why in (
+        (clock_of(receiver=dt.timedelta()), "it has ended; or this computer's clock is ahead$"),
+        (
+            clock_of(receiver=-9 * DAY),
+            r"clock may be behind \(this computer's clock is 9 days ahead of the receiver's\)",
+        ),
+        (clock_of(receiver=-3 * DAY, is_synchronised=True), r"is ahead \(this computer's clock is 3 days ahead of"),
+    ):
+        with pytest.raises(aiomqtt.MqttError, match=f"^the broker's certificate cannot be believed: .*{why}"):
+            async with Connector(settings.broker, "x", shown, clock=clock).connect(will):
+                pass
+
+
+async def test_whose_receiver_is_deceived_keeps_its_link(harbour: Harbour) -> None:
+    harbour.claim()
+    harbour.start()
+    settings = harbour.settings()
+    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
+    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+    for clock in (clock_of(receiver=4_000 * DAY), clock_of(receiver=-90 * DAY)):
+        async with Connector(settings.broker, "x", shown, clock=clock).connect(will) as client:
+            await client.publish(f"pw/1/{OPERATOR}/{DEVICE}/up", b"x", qos=1)

@@ -217,6 +217,118 @@ def test_a_word_of_the_cloud_about_what_is_thinned_is_taken(tmp_path: Path) -> N
         assert spool.spooled == len(all_of(spool))
 
 
+def test_a_word_about_what_was_dropped_is_not_believed_before_the_cloud_has_heard_of_it(tmp_path: Path) -> None:
+    """A mark of it cannot be compared: it may be of another life of this counter, put back from an older copy."""
+    with new_spool(tmp_path, Limits(100_000, 60, 1e9)) as spool:
+        fill(spool, 20_000)
+        first, second, *_ = declared(spool)
+        before = spool.spooled
+        gone, also_gone = (min(set(range(one.first, one.last)) - set(one.kept)) for one in (first, second))
+        for foreign in (
+            Committed(1, gone, (), b"\xee" * 8),
+            Committed(1, 0, ((second.first, also_gone),), b"", (b"\xee" * 8,)),
+        ):
+            assert spool.forget(foreign) == (0, None)
+            assert (spool.spooled, spool.committed.total) == (before, 0)
+        # The hash before what was dropped is known, and so are marks of what stays; all is once the stretch is told.
+        running = chain.extend(chain.genesis(DEVICE, 1), chain.leaf(spool.read(0, 1)[0]))
+        assert first.kept[:2] != (1, 2)
+        assert spool.forget(Committed(1, 1, (), chain.mark(running))).readings == 1
+        leaf = chain.mark(chain.leaf(spool.read(second.kept[0] - 1, 1)[0]))
+        word = Committed(1, gone, ((second.kept[0], second.kept[0]),), b"\xee" * 8, (leaf,))
+        assert spool.forget(word).readings == 1
+        assert spool.forget(Committed(1, first.last, (), chain.mark(first.chain_hash))).readings == len(first.kept) - 1
+
+
+def no_folder_to_disk(descriptor: int) -> None:
+    raise OSError(5, os.strerror(5))
+
+
+def test_a_folder_that_the_disk_does_not_take_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thinned segments are there, the disk may not have them yet: nothing is broken, lost, or counted twice."""
+    with new_spool(tmp_path, Limits(200_000, 60, 1e9)) as spool:
+        while spool.spooled_bytes + 65_536 < 195_000:
+            fill(spool, 64)
+        failures = 0
+        for _ in range(40):
+            head = spool.head_sequence
+            some = measured(64, head + 1)
+            monkeypatch.setattr("os.fsync", no_folder_to_disk)
+            for _ in range(3):
+                try:
+                    appended = spool.append(some)
+                except SpoolError:
+                    failures += 1
+                    assert spool.head_sequence == head
+                    continue
+                break
+            else:
+                assert_declared_truly(spool, tmp_path)
+                thinned = spool.thinned_total
+                monkeypatch.undo()
+                appended = spool.append(some)
+                assert appended.thinned == spool.thinned_total - thinned
+            monkeypatch.undo()
+            assert appended.accepted == 64
+        assert failures > 3
+        assert spool.thinned_total
+        assert spool.head_sequence - spool.thinned_total == spool.spooled
+        assert_declared_truly(spool, tmp_path)
+        left = all_of(spool)
+    with new_spool(tmp_path, Limits(200_000, 60, 1e9)) as spool:
+        assert (spool.epoch, all_of(spool)) == (1, left)
+
+
+def test_a_turn_of_thinning_that_the_disk_refused_is_made_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_spool(tmp_path, Limits(200_000, 60, 1e9)) as spool:
+        while spool.spooled_bytes + 65_536 < 200_000:
+            fill(spool, 64)
+
+        def no_room(descriptor: int, data: bytes, at: int) -> int:
+            raise OSError(28, os.strerror(28))
+
+        monkeypatch.setattr("os.pwrite", no_room)
+        with pytest.raises(SpoolError):
+            spool.append(measured(64, spool.head_sequence + 1))
+        monkeypatch.undo()
+        fill(spool, 64)
+        (first,) = declared(spool)
+        assert (first.first, first.last) == (1, SEGMENT_READINGS)
+        assert len(first.kept) > SEGMENT_READINGS // 24, "one an hour, not one a day"
+
+
+def test_what_becomes_one_segment_goes_only_once_the_disk_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(2**26, 60, 1e9, age_s=30 * 86_400)
+    with new_spool(tmp_path, limits) as spool:
+        while spool.thinned_total == 0:
+            fill(spool, 64)
+        fill(spool, 1_024 - 128)
+        monkeypatch.setattr("os.fsync", no_folder_to_disk)
+        while True:
+            try:
+                fill(spool, 64)
+            except SpoolError:
+                if len(declared(spool)) == 1 and declared(spool)[0].last > 1_100:
+                    break
+                monkeypatch.undo()
+                fill(spool, 64)
+                monkeypatch.setattr("os.fsync", no_folder_to_disk)
+        files = sorted((tmp_path / "spool").glob("*.log"))
+        assert_declared_truly(spool, tmp_path)
+        shutil.copytree(tmp_path, tmp_path.with_name("cut"))
+        left = all_of(spool)
+        monkeypatch.undo()
+        fill(spool, 64)
+        assert len(sorted((tmp_path / "spool").glob("*.log"))) < len(files)
+        assert_declared_truly(spool, tmp_path)
+    with new_spool(tmp_path.with_name("cut"), limits) as spool:
+        assert (spool.epoch, all_of(spool)) == (1, left)
+
+
 WRITER = """
 import random, sys
 from pathlib import Path

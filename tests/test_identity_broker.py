@@ -13,14 +13,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from broker_clients import Client
 from builders import book_document
 from claiming import DAY_MS, Claimant, ClaimCloud
 from cryptography import x509
-from letting_in import ASSET, BESIDE, LOOK_S, MINE, WITHIN_S, World, now_ms
+from letting_in import ASSET, BESIDE, LOOK_S, MINE, WITHIN_S, World, let_in, now_ms
 from needed import system_program
 
 from pledgewatch_cloud.decide import drafts
@@ -32,24 +31,14 @@ KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    one = World(tmp_path_factory.mktemp("world"))
-    one.start()
-    yield one
-    one.broker.kill()
-    one.cloud.cloud.close()
+    with let_in(tmp_path_factory.mktemp("world")) as one:
+        yield one
 
 
 @pytest.fixture
 def client(world: World) -> Iterator[Callable[..., Client]]:
-    made: list[Client] = []
-
-    def connected(name: str, **how: Any) -> Client:
-        made.append(Client(world.broker, world.folder, name, **how))
-        return made[-1]
-
-    yield connected
-    for one in made:
-        one.leave()
+    with world.clients() as connected:
+        yield connected
 
 
 def test_who_has_claimed_speaks_for_itself_and_for_nobody_else(world: World, client: Callable[..., Client]) -> None:

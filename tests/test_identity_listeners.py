@@ -8,16 +8,14 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from broker_clients import Client
 from claiming import Claimant
 from cryptography.hazmat.primitives.asymmetric import ec
-from letting_in import ASSET, BESIDE, LOOK_S, MINE, WITHIN_S, World
+from letting_in import ASSET, BESIDE, LOOK_S, MINE, WITHIN_S, World, let_in
 
 from pledgewatch_cloud.__main__ import main
-from pledgewatch_cloud.decide import drafts
 
 KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 8032, 7.1
 HALL, DOCK = "pw/1/harbour-line/hall", "pw/1/harbour-line/dock"
@@ -25,26 +23,15 @@ HALL, DOCK = "pw/1/harbour-line/hall", "pw/1/harbour-line/dock"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    one = World(tmp_path_factory.mktemp("world"), apart=True)
     zones = [{"device": zone, **ASSET, "public_key": KEY, "gateway": "site"} for zone in ("hall", "dock")]
-    one.cloud.cloud.spine.commit(drafts.amend, {"installations": zones})
-    one.start()
-    yield one
-    one.broker.kill()
-    one.cloud.cloud.close()
+    with let_in(tmp_path_factory.mktemp("world"), apart=True, more=zones) as one:
+        yield one
 
 
 @pytest.fixture
 def client(world: World) -> Iterator[Callable[..., Client]]:
-    made: list[Client] = []
-
-    def connected(name: str, **how: Any) -> Client:
-        made.append(world.client(name, **how))
-        return made[-1]
-
-    yield connected
-    for one in made:
-        one.leave()
+    with world.clients() as connected:
+        yield connected
 
 
 @pytest.mark.parametrize("taken", ["harbour-line.box-2", "box-2"])

@@ -107,7 +107,7 @@ def test_an_error_is_not_kept(seeing: Seeing) -> None:
 
 
 def test_what_was_made_of_a_state_of_before_is_not_kept_for_the_one_after(cloud: ApiCloud) -> None:
-    writer = SimpleNamespace(said_entry=1, state=cloud.spine.state)
+    writer = SimpleNamespace(said_entry=1, changed_entry=1, state=cloud.spine.state)
     views = Views(cloud.store, cast("Writer", writer), cloud.series, cloud.clock)
     view = views.of(ANYBODY)
     assert view.kept(entry_of) == cloud.spine.state.entry

@@ -156,3 +156,44 @@ def test_weights_ascend_and_come_back() -> None:
         assert back == pytest.approx(value_mc, abs=1)
     with pytest.raises(ValueError, match="colder than any cargo"):
         kinetic.weight(-250_000)
+
+
+@given(
+    st.integers(-60_000, 80_000),
+    st.integers(-60_000, 80_000),
+    st.integers(1, 10**10),
+    st.floats(0, 1),
+    st.sampled_from([1_000, 50_000, kinetic.ACTIVATION_J_MOL, 200_000]),
+)
+def test_a_mean_temperature_is_what_the_fixed_precision_says(
+    low_mc: int, high_mc: int, length_ms: int, share: float, activation_j_mol: int
+) -> None:
+    first_ms = int(length_ms * share)
+    doubled = 2 * kinetic.weight(low_mc, activation_j_mol) * first_ms
+    doubled += 2 * kinetic.weight(high_mc, activation_j_mol) * (length_ms - first_ms)
+    exact = kinetic._exact_temperature_mc(doubled, length_ms, activation_j_mol)
+    assert kinetic.temperature_mc(doubled, length_ms, activation_j_mol) == exact
+
+
+def test_in_the_middle_between_two_temperatures_the_fixed_precision_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    length_ms, activation_j_mol = 10**10, kinetic.ACTIVATION_J_MOL
+    exact, asked = kinetic._exact_temperature_mc, []
+
+    def counted(doubled: int, known_ms: int, activation: int) -> int:
+        asked.append(doubled)
+        return exact(doubled, known_ms, activation)
+
+    monkeypatch.setattr(kinetic, "_exact_temperature_mc", counted)
+    for value_mc in range(-40_000, 60_000, 1_571):
+        low, high = (2 * kinetic.weight(one) * length_ms for one in (value_mc, value_mc + 1))
+        while high - low > 1:  # the two neighbours between which the whole number changes
+            middle = (low + high) // 2
+            if exact(middle, length_ms, activation_j_mol) > value_mc:
+                high = middle
+            else:
+                low = middle
+        for doubled in (low, high):
+            assert kinetic.temperature_mc(doubled, length_ms, activation_j_mol) == exact(
+                doubled, length_ms, activation_j_mol
+            )
+        assert asked[-2:] == [low, high], f"{value_mc}: a float was believed"

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import DISCOVERY, KEYS, Answering, key, public, serving
 from builders import ManualClock
-from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.responses import Response
-from streaming import Served
-from test_login_tokens import NONCE, access_claims, access_token, identity_claims, key, public
+from test_login_tokens import NONCE, access_claims, access_token, identity_claims
 
 from pledgewatch_cloud.clock import SystemClock
 from pledgewatch_cloud.config import LoginSettings
@@ -23,58 +22,17 @@ from pledgewatch_cloud.login.provider import AGAIN_S, KEPT_S, AwayError, Client,
 from pledgewatch_cloud.login.tokens import Terms, UnknownKeyError
 from pledgewatch_cloud.outbox.webhook import Tls
 
-KEYS = "/keys"
-DISCOVERY = "/.well-known/openid-configuration"
-
-
-class Answering:
-    """A provider that answers whatever a test wants."""
-
-    def __init__(self) -> None:
-        self.app = FastAPI()
-        self.app.add_route("/{path:path}", self._answer, methods=["GET", "POST"])
-        self.served = Served(self.app)
-        self.url = self.served.url
-        self.answers: dict[str, Any] = {}
-        self.asked: list[str] = []
-        self.shown: list[tuple[str, str]] = []
-        self.usual()
-
-    def usual(self, **changes: Any) -> None:
-        """As it should be, with changes of what it says of itself."""
-        self.answers = {
-            DISCOVERY: {
-                "issuer": self.url,
-                "authorization_endpoint": f"{self.url}/authorize",
-                "token_endpoint": f"{self.url}/token",
-                "jwks_uri": self.url + KEYS,
-                **changes,
-            },
-            KEYS: public(key()),
-        }
-        self.asked.clear()
-        self.shown.clear()
-
-    async def _answer(self, request: Request) -> Response:
-        self.asked.append(request.url.path)
-        self.shown.append((request.headers.get("authorization", ""), (await request.body()).decode()))
-        found = self.answers.get(request.url.path, Response(status_code=404))
-        if callable(found) and not isinstance(found, Response):
-            found = found()
-        return found if isinstance(found, Response) else JSONResponse(found)
-
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Answering]:
-    made = Answering()
-    with made.served:
+def served() -> Iterator[Answering]:
+    with serving() as made:
         yield made
 
 
 @pytest.fixture
-def answering(serving: Answering) -> Answering:
-    serving.usual()
-    return serving
+def answering(served: Answering) -> Answering:
+    served.usual()
+    return served
 
 
 @pytest.fixture

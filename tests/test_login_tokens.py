@@ -5,10 +5,10 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
+from answering import key, public
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwcrypto import jwk, jws
@@ -20,21 +20,6 @@ NOW_S = 1_780_000_000
 TERMS = Terms("https://id.example", "console", "watch-api", 60)
 NONCE = "n-0S6_WzA2Mj"
 Claims = dict[str, Any]
-
-
-@cache
-def key(name: str = "one", kind: str = "RSA") -> Any:
-    """A key of the issuer; others than `one` are nobody's whom it knows, or a second of its own."""
-    if kind == "RSA":
-        return jwk.JWK.generate(kty="RSA", size=2_048, kid=name)
-    if kind == "Ed25519":
-        return jwk.JWK.generate(kty="OKP", crv="Ed25519", kid=name)
-    return jwk.JWK.generate(kty="EC", crv=kind, kid=name)
-
-
-def public(*some: Any, **members: Any) -> Claims:
-    """A key set."""
-    return {"keys": [{**one.export_public(as_dict=True), **members} for one in some]}
 
 
 def identity_claims(**changes: Any) -> Claims:

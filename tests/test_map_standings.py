@@ -1,5 +1,6 @@
 """How assets stand on the map: what is remembered of them from one state to the next is what would be found anew."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -61,6 +62,22 @@ def assert_as_seen(views: Views, viewer: Viewer) -> Fleet:
     return found
 
 
+def assert_time_alone_changes_it(state: State, writer: SimpleNamespace, views: Views, asked: list[str]) -> None:
+    """Nothing is heard, and moment for moment what is remembered is what is found anew; where time has changed nothing,
+    nobody is looked at again."""
+    changed, before = 0, None
+    for half_hour in range(1, 60):
+        writer.state = replace(state, recorded_at_ms=state.recorded_at_ms + half_hour * 1_800_000)
+        found = [rows(assert_as_seen(views, viewer)) for viewer in VIEWERS]
+        changed += before is not None and found != before
+        before = found
+        asked.clear()
+        view = views.of(VIEWERS[0])
+        view.remembered(Standings).fleet_of(view.state)
+        assert not asked
+    assert changed, "time changes nothing here: it would show little"
+
+
 def test_what_is_remembered_is_what_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = book(range(ASSETS), 8)
     for lot in document["lots"][::5]:
@@ -68,7 +85,7 @@ def test_what_is_remembered_is_what_would_be_found(tmp_path: Path, monkeypatch: 
     clock, store = ManualClock(START_MS), SqliteStore(tmp_path)
     spine, series, decoder = Spine(store, clock), EmbeddedSeries(tmp_path, store.journal), Decoder()
     spine.commit(drafts.amend, document)
-    writer = SimpleNamespace(said_entry=0, state=spine.state)
+    writer = SimpleNamespace(said_entry=0, changed_entry=0, state=spine.state)
     views = Views(store, cast("Writer", writer), series, clock)
     asked: list[str] = []
 
@@ -94,6 +111,7 @@ def test_what_is_remembered_is_what_would_be_found(tmp_path: Path, monkeypatch: 
             standings |= set(assert_as_seen(views, viewer).standing.tolist())
     assert looked_at[0] >= ASSETS // 2
     assert looked_at[-1] < ASSETS // 2, f"nothing was remembered: {looked_at}"
+    assert_time_alone_changes_it(spine.state, writer, views, asked)
     clock.at_ms += 30 * 24 * 3_600_000
     spine.tick(clock.at_ms)
     writer.state = spine.state

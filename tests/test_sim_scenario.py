@@ -14,8 +14,8 @@ from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_sim.__main__ import main
 from pledgewatch_sim.scenario import files, script
 from pledgewatch_sim.scenario.link import Link
-from pledgewatch_sim.scenario.program import play
-from pledgewatch_sim.scenario.script import Act, Kind, Scenario
+from pledgewatch_sim.scenario.program import Counts, account, play
+from pledgewatch_sim.scenario.script import Act, Expect, Kind, Scenario
 from pledgewatch_sim.scenario.world import World
 from pledgewatch_wire.settings import SettingsError
 
@@ -153,12 +153,50 @@ async def test_a_link_that_is_cut_carries_nothing_and_lets_nobody_in() -> None:
         writer.close()
 
 
+def told_by_the_cloud(received: int, thinned: int, refused: int, missing: list[list[int]]) -> dict[str, Any]:
+    """A device as the API says it: in two epochs, the first of which holds ten."""
+    epochs = [
+        {"received": 10, "thinned": 0, "missing": []},
+        {"received": received - 10, "thinned": thinned, "missing": missing},
+    ]
+    return {"epochs": epochs, "completeness": {"refused": refused}}
+
+
+@pytest.mark.parametrize(
+    ("measured", "refused", "cloud", "is_told", "wrong"),
+    [
+        (100, 0, (100, 0, 0, []), True, []),
+        (100, 0, (60, 40, 0, []), True, []),
+        (100, 0, (98, 0, 0, [[50, 51]]), False, ["of 100 readings 98 came, 0 were thinned, 2 are missing"]),
+        (100, 7, (100, 0, 7, []), True, ["7 readings were refused by the device and are lost"]),
+        (
+            100,
+            7,
+            (100, 0, 5, []),
+            False,
+            [
+                "7 readings were refused by the device and are lost",
+                "the device has refused 7 readings, and the cloud knows of 5",
+            ],
+        ),
+        (100, 0, (100, 0, 3, []), True, ["the device has refused 0 readings, and the cloud knows of 3"]),
+    ],
+)
+def test_what_the_device_refused_is_in_the_account(
+    measured: int, refused: int, cloud: tuple[int, int, int, list[list[int]]], is_told: bool, wrong: list[str]
+) -> None:
+    counts = Counts.of(told_by_the_cloud(*cloud))
+    assert counts.tells({"measured": measured, "refused": refused}) is is_told
+    found = account(Expect(), measured, refused, counts, {})
+    assert (found.wrong, found.measured, found.refused) == (wrong, measured, refused)
+
+
 @pytest.mark.alone
 async def test_a_story_is_played_to_its_end_and_every_reading_accounted_for(tmp_path: Path) -> None:
-    account = await play(script.read("flapping-link"), tmp_path)
-    assert account.wrong == []
-    assert account.received == account.measured > 500
-    assert account.missing == 0
+    found = await play(script.read("flapping-link"), tmp_path)
+    assert found.wrong == []
+    assert found.received == found.measured > 500
+    assert (found.missing, found.refused) == (0, 0)
     told = (tmp_path / "agent.log").read_text(encoding="utf-8")
     assert told.count("pledgewatch_edge.station start ") == 2  # the power went once
     assert "uplink to 127.0.0.1" in told
@@ -167,5 +205,5 @@ async def test_a_story_is_played_to_its_end_and_every_reading_accounted_for(tmp_
 @pytest.mark.alone
 async def test_a_story_that_does_not_become_what_was_expected_says_so(tmp_path: Path) -> None:
     text = GOOD.replace("speed = 60", "speed = 600") + '[expect]\nevents = ["fence_left"]\nnever = ["condition_known"]'
-    account = await play(script.read(written(tmp_path, text)), tmp_path)
-    assert account.wrong == ["fence_left was expected and never came", "condition_known came 1 times"]
+    found = await play(script.read(written(tmp_path, text)), tmp_path)
+    assert found.wrong == ["fence_left was expected and never came", "condition_known came 1 times"]

@@ -80,14 +80,16 @@ ROOMS = {
     "config": {"decide", "journal", "outbox", "logs", "loopback", "receipts", "identity"},
     "configured": {"config", "clock", "ingest", "series"},
     "credentials": {"config", "notices", "signature", "membership", "signing_key", "receipts", "identity"},
+    "login_provider": {"config", "credentials", "login", "outbox"},
     "delivery": {"config", "credentials", "clock", "journal", "outbox"},
     "doctor": {
         *("config", "configured", "credentials", "delivery", "decide", "journal", "spine", "ingest", "outbox", "login"),
+        "login_provider",
     },
     "service": {
         *("config", "configured", "credentials", "delivery", "book_at_start", "broker", "follower", "clock"),
         *("decide", "journal", "spine", "ingest", "outbox", "notices", "stock", "drop_folder", "series", "api"),
-        *("membership", "serving", "login", "identity"),
+        *("membership", "serving", "login", "login_provider", "identity"),
         "receipts",
     },
     "commands": {

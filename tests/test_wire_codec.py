@@ -175,6 +175,15 @@ def test_committed_and_status_come_back_as_they_went() -> None:
     assert decode_status(encode_status(status)) == status
 
 
+def test_a_status_says_a_version_and_no_more() -> None:
+    status = Status(online=True, epoch=2, head_sequence=9, spooled_readings=4, agent_version="ö" * 64)
+    assert decode_status(encode_status(status)) == status
+    assert decode_status(encode_status(status._replace(agent_version="ö" * 64 + "x"))) == status, "the device cuts"
+    foreign = payload_pb2.Status(online=True, epoch=2, agent_version="9" * 65).SerializeToString()
+    with pytest.raises(PayloadError, match="too large: agent_version has 65 characters; at most 64"):
+        decode_status(foreign)
+
+
 @given(payloads())
 @settings(max_examples=50, deadline=None)
 def test_no_kind_of_message_says_anything_when_it_is_read_as_another(payload: Payload) -> None:

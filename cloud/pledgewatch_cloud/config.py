@@ -142,7 +142,8 @@ class ApiSettings:
     `requests_per_minute_of` says otherwise for users of some roles. `trusted_proxies`: addresses and networks of what
     stands before the service; whom they say they ask for (X-Forwarded-For) is who asks, and nobody else is believed.
     `body_s`: how long the body of a request may take to come. `connections_max`: how many connections there are at
-    once, streams of changes included; each is an open file."""
+    once, streams of changes included; each is an open file. `state_stands_s`: how long an answer may lack readings that
+    led to no event."""
 
     host: str = "127.0.0.1"
     port: int = 8420
@@ -152,6 +153,7 @@ class ApiSettings:
     trusted_proxies: tuple[str, ...] = ()
     body_s: float = 60.0
     connections_max: int = 800
+    state_stands_s: float = 0.5
 
     def __post_init__(self) -> None:
         for one in self.trusted_proxies:
@@ -162,6 +164,8 @@ class ApiSettings:
                 raise ValueError(f"trusted_proxies has {one!r}; {text}") from None
         if self.requests_per_minute < 1:
             raise ValueError(f"requests_per_minute is {self.requests_per_minute}; it must be above 0")
+        if not 0 <= self.state_stands_s <= 10:
+            raise ValueError(f"state_stands_s is {self.state_stands_s}; it must be 0 to 10")
         if self.body_s <= 0:
             raise ValueError(f"body_s is {self.body_s}; it must be above 0")
         if self.connections_max < 1:

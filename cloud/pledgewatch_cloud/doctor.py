@@ -20,7 +20,7 @@ from cryptography import x509
 from pledgewatch_cloud import delivery
 from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointSettings, LoginSettings, SeriesKind
 from pledgewatch_cloud.configured import broker_address, clock_of
-from pledgewatch_cloud.credentials import CredentialError, client_secret, signer_of
+from pledgewatch_cloud.credentials import CredentialError, signer_of
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.ingest.mqtt5_subscriber import greeted
@@ -30,8 +30,8 @@ from pledgewatch_cloud.journal.outbox import CORE, EndpointState
 from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.journal.store import StoreError
 from pledgewatch_cloud.login.attempts import Attempts
-from pledgewatch_cloud.login.login import CALLBACK_PATH
-from pledgewatch_cloud.login.provider import AwayError, Client, Provider
+from pledgewatch_cloud.login.provider import AwayError
+from pledgewatch_cloud.login_provider import back_url_of, provider_of
 from pledgewatch_cloud.outbox.addresses import ForbiddenAddressError, Resolver
 from pledgewatch_cloud.outbox.webhook import JudgedTransport, Tls
 from pledgewatch_cloud.spine.spine import recover
@@ -250,17 +250,9 @@ def _issuer(settings: CloudSettings) -> list[Finding]:
 
 async def _login(one: LoginSettings) -> list[Finding]:
     """Whether the provider by which people log in is there, has keys, goes by our time and knows us."""
-    back_url = one.base_url.rstrip("/") + CALLBACK_PATH
+    back_url = back_url_of(one)
     try:
-        client = Client(one.client_id, client_secret(one), back_url)
-        made = Provider(
-            one.issuer,
-            client,
-            time.monotonic,
-            timeout_s=one.timeout_s,
-            tls=Tls(one.ca_file),
-            allow_private=one.allow_private_networks,
-        )
+        made = provider_of(one)
     except (CredentialError, OSError) as error:
         return [_bad("login", f"{error}; mend [login] client_secret_file or ca_file")]
     async with made as provider:

@@ -30,7 +30,6 @@ from pledgewatch_cloud.credentials import (
     CredentialError,
     authority_of,
     care_key_of,
-    client_secret,
     member_keys,
     sender_keys,
     signer_of,
@@ -52,10 +51,9 @@ from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_cloud.ingest.subscriber import Subscriber, client_ids
 from pledgewatch_cloud.journal.outbox import OutboxMessage
 from pledgewatch_cloud.journal.sqlite import SqliteStore
-from pledgewatch_cloud.login import provider
-from pledgewatch_cloud.login.login import CALLBACK_PATH, Login
-from pledgewatch_cloud.login.provider import Provider
+from pledgewatch_cloud.login.login import Login
 from pledgewatch_cloud.login.tokens import Terms
+from pledgewatch_cloud.login_provider import provider_of
 from pledgewatch_cloud.membership.client import Client
 from pledgewatch_cloud.membership.membership import Membership
 from pledgewatch_cloud.notices.drop import NoticeFiles
@@ -245,6 +243,7 @@ def _service(settings: CloudSettings, opened: _Open) -> Service:
         requests_per_minute=settings.api.requests_per_minute,
         requests_per_minute_of=settings.api.requests_per_minute_of.set_ones(),
         body_s=settings.api.body_s,
+        state_stands_s=settings.api.state_stands_s,
     )
 
 
@@ -296,23 +295,14 @@ async def _login(one: LoginSettings | None, stack: contextlib.AsyncExitStack) ->
     """Raises CredentialError, ServiceError."""
     if one is None:
         return None
-    base_url = one.base_url.rstrip("/")
-    client = provider.Client(one.client_id, client_secret(one), base_url + CALLBACK_PATH)
     try:
-        found = Provider(
-            one.issuer,
-            client,
-            time.monotonic,
-            timeout_s=one.timeout_s,
-            tls=Tls(one.ca_file),
-            allow_private=one.allow_private_networks,
-        )
+        found = provider_of(one)
     except OSError as error:
         raise ServiceError(f"[login] ca_file {one.ca_file}: {error}") from None
     return Login(
         await stack.enter_async_context(found),
         Terms(one.issuer, one.client_id, one.audience, one.clock_skew_s, one.allow_untyped_access_tokens),
-        base_url,
+        one.base_url.rstrip("/"),
         clock=SystemClock(),
         now_s=time.monotonic,
         idle_s=one.session_idle_s,

@@ -17,6 +17,10 @@ back is no jitter but a correction, and is followed; standing still for years be
 Forward steps of any size are followed. Where what `now` tells has leapt against the monotonic clock by more than
 STEP_MS, whoever made it leap, that is said in the log, once in JUMP_SAID_EVERY_MS.
 
+Where the receiver's time and the system's clock are more than a day apart and no time service keeps that one, a
+certificate is judged by both (`judged_at`): by the one alone a board whose clock is years ahead would have no link, and
+by the other one whose receiver is deceived.
+
 `dated` tells when a moment was that was marked while the clock was not set, and how far off that may be: as far as the
 clock that is now known may be off (UNCERTAINTY_MS), and what the monotonic clock may have drifted between the two.
 """
@@ -35,6 +39,7 @@ BELIEVED_UNTIL_MS: Final = RELEASED_MS + 1_024 * 7 * 86_400_000  # 2045: a week 
 RTC_FOLDER: Final = Path("/sys/class/rtc")
 HOLDOVER_MS: Final = 24 * 3_600_000
 STEP_MS: Final = 10_000
+APART_MS: Final = 86_400_000
 JUMP_SAID_EVERY_MS: Final = 3_600_000
 # Receivers say a time up to a second after it was; a time service without a receiver of its own holds less than that
 # over the worst of links; the crystal of an RTC is good to 20 parts in a million, which is under three minutes in a
@@ -139,6 +144,22 @@ class AgentClock:
         """The system's clock less the receiver's time; None where no receiver tells it."""
         now_ms, clock = self.now()
         return self._system_ms() - now_ms if clock is Clock.GPS else None
+
+    def apart(self) -> str:
+        """How far the system's clock is from the receiver's time, in words; nothing where it is not a day."""
+        off_ms = self.offset_ms()
+        if off_ms is None or abs(off_ms) <= APART_MS:
+            return ""
+        days = round(abs(off_ms) / 86_400_000)
+        way = "ahead of" if off_ms > 0 else "behind"
+        return f"this computer's clock is {days:,} day{'' if days == 1 else 's'} {way} the receiver's"
+
+    def judged_at(self) -> tuple[int, ...]:
+        """The moments by any of which a certificate is to be judged; none where the system's clock does that alone."""
+        if not self.apart() or self._is_synchronised():
+            return ()
+        told_ms, system_ms = self.now()[0], self._system_ms()
+        return (told_ms, system_ms) if system_ms >= RELEASED_MS else (told_ms,)
 
     def mark(self) -> int:
         """This moment, for telling `set_by_fix` later when a time was heard. Only differences mean anything."""

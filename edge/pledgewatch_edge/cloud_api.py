@@ -23,16 +23,11 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from pledgewatch_edge.tls import client_context
+from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.tls import client_context, why_not
 
 TIMEOUT_S: Final = 30.0
 _BYTES_MAX: Final = 1 << 20
-_HINTS: Final = {
-    9: "it is not good yet; this computer's clock may be behind",  # X509_V_ERR_CERT_NOT_YET_VALID
-    10: "it has ended; or this computer's clock is ahead",  # X509_V_ERR_CERT_HAS_EXPIRED
-    62: "it is for another name",  # X509_V_ERR_HOSTNAME_MISMATCH
-    64: "it is for another address",  # X509_V_ERR_IP_ADDRESS_MISMATCH
-}
 
 
 class CloudError(Exception):
@@ -56,14 +51,22 @@ class CloudApi:
     """The API at one address. `ca_file` or `ca_der` is whom to know it by; neither: whom this computer believes."""
 
     def __init__(
-        self, url: str, *, ca_file: Path | None = None, ca_der: bytes | None = None, judges_time: bool = True
+        self,
+        url: str,
+        *,
+        ca_file: Path | None = None,
+        ca_der: bytes | None = None,
+        judges_time: bool = True,
+        clock: AgentClock | None = None,
     ) -> None:
-        """Raises CloudError for an address that may not be used."""
+        """`clock` tells by which moments the server's certificate is judged where this computer's clock is days off.
+        Raises CloudError for an address that may not be used."""
         self._place = _place_of(url)
         self._url = url
         self._ca_file = ca_file
         self._ca_der = ca_der
         self._judges_time = judges_time
+        self._clock = clock
 
     def post(self, path: str, document: Mapping[str, object]) -> Answer:
         """Hand in a document; the answer's. Raises CloudError."""
@@ -88,10 +91,13 @@ class CloudApi:
 
     def _asked(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes, http.client.HTTPMessage]:
         place = self._place
-        with _cloud_errors(self._url):
+        judged_at = self._clock.judged_at() if self._clock else ()
+        with _cloud_errors(self._url, self._clock.apart() if self._clock else ""):
             connection = http.client.HTTPConnection(place.host, place.port, timeout=TIMEOUT_S)
             if place.is_tls:
-                context = client_context(ca_file=self._ca_file, ca_der=self._ca_der, judges_time=self._judges_time)
+                context = client_context(
+                    ca_file=self._ca_file, ca_der=self._ca_der, judges_time=self._judges_time, judged_at=judged_at
+                )
                 connection = http.client.HTTPSConnection(place.host, place.port, timeout=TIMEOUT_S, context=context)
             with contextlib.closing(connection):
                 connection.request(method, place.prefix + path, body, {"Content-Type": "application/json"})
@@ -101,7 +107,7 @@ class CloudApi:
                 plain = answer.read(_BYTES_MAX + 1)
         if len(plain) > _BYTES_MAX:
             raise CloudError(f"{self._url} answered with more than {_BYTES_MAX} bytes; look at the address")
-        if certificate is not None and not self._judges_time:
+        if certificate is not None and not self._judges_time and not judged_at:
             _require_in_time(certificate, _time_of(answer.headers.get("Date")), self._url)
         return answer.status, plain, answer.headers
 
@@ -195,13 +201,13 @@ def _time_of(date: str | None) -> int | None:
 
 
 @contextlib.contextmanager
-def _cloud_errors(url: str) -> Iterator[None]:
-    """What may go wrong on the way, as sentences."""
+def _cloud_errors(url: str, apart: str = "") -> Iterator[None]:
+    """What may go wrong on the way, as sentences. `apart`: how far this computer's clock is off, if it is."""
+    more = f" ({apart})" if apart else ""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        hint = _HINTS.get(error.verify_code, error.verify_message)
-        raise CloudError(f"the certificate of {url} cannot be believed: {hint}") from None
+        raise CloudError(f"the certificate of {url} cannot be believed: {why_not(error)}{more}") from None
     except TimeoutError:
         raise CloudError(f"{url} does not answer within {TIMEOUT_S:g} s; try again where there is a link") from None
     except OSError as error:

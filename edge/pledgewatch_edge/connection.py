@@ -21,10 +21,10 @@ from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from pledgewatch_edge.clock import RELEASED_MS, system_ms
+from pledgewatch_edge.clock import RELEASED_MS, AgentClock, system_ms
 from pledgewatch_edge.config import BrokerSettings
 from pledgewatch_edge.identity import StateError
-from pledgewatch_edge.tls import Shown, client_context
+from pledgewatch_edge.tls import Shown, client_context, why_not
 from pledgewatch_wire.mqtt_settings import MqttProtocol
 
 PUBLISHES_MAX: Final = 16  # publishes that wait for their PUBACK at the same time
@@ -67,14 +67,17 @@ class Connector:
         shown: Shown | None = None,
         *,
         now_ms: Callable[[], int] = system_ms,
+        clock: AgentClock | None = None,
     ) -> None:
         self._settings = settings
         self._client_id = client_id
         self._shown = shown
         self._now_ms = now_ms
+        self._clock = clock
         self._refusal: str | None = None  # of the connection that is being opened
+        self._doubt: str | None = None  # why the broker is not believed, of the same
         self._is_denied = False  # what the latest connection has published was not taken
-        self._has_said_timeless = False
+        self._has_said_timeless = self._has_said_apart = False
         self._only: MqttProtocol | None = None if settings.protocol == MqttProtocol.AUTO else settings.protocol
         self._has_spoken_5 = False
         self.protocol: MqttProtocol | None = None  # of the latest connection
@@ -119,12 +122,14 @@ class Connector:
     async def _open_with(
         self, protocol: MqttProtocol, will: aiomqtt.Will, patience_s: float, shown: Shown | None
     ) -> aiomqtt.Client:
-        self._refusal, self._is_denied = None, False
+        self._refusal, self._doubt, self._is_denied = None, None, False
         try:
             return await self._opened(self._client(protocol, will, patience_s, await self._tls(shown)), protocol)
         except aiomqtt.MqttError as error:
             if self._refusal is not None:
                 raise RefusedError(self._refusal) from error
+            if self._doubt is not None:
+                raise aiomqtt.MqttError(self._doubt) from error
             if isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) in _NOT_LET_IN:
                 raise RefusedError(f"it may not connect ({error})") from error
             raise
@@ -135,12 +140,22 @@ class Connector:
         if ca_file is None:
             return None
         judges_time = self._now_ms() >= RELEASED_MS
-        if not judges_time and not self._has_said_timeless:
+        judged_at = self._clock.judged_at() if self._clock else ()
+        if judged_at and self._clock and not self._has_said_apart:
+            self._has_said_apart = True
+            log.warning("%s, so the broker's certificate is judged by that too", self._clock.apart())
+        if not judges_time and not judged_at and not self._has_said_timeless:
             self._has_said_timeless = True
             log.warning("this computer's clock is not set, so the broker's certificate is not judged by time")
         try:
             return await asyncio.to_thread(
-                client_context, ca_file=ca_file, shown=shown, judges_time=judges_time, on_refusal=self._note_refusal
+                client_context,
+                ca_file=ca_file,
+                shown=shown,
+                judges_time=judges_time,
+                judged_at=judged_at,
+                on_refusal=self._note_refusal,
+                on_doubt=self._note_doubt,
             )
         except ssl.SSLError as error:
             raise aiomqtt.MqttError(f"the certificates for the broker cannot be used: {error}") from error
@@ -151,6 +166,12 @@ class Connector:
 
     def _note_refusal(self, why: str) -> None:
         self._refusal = why
+
+    def _note_doubt(self, error: ssl.SSLCertVerificationError) -> None:
+        apart = self._clock.apart() if self._clock else ""
+        more = f" ({apart})" if apart else ""
+        why = f"{error.verify_message}: {why_not(error)}{more}"
+        self._doubt = f"the broker's certificate cannot be believed: {why}"
 
     def _heed_denials(self, client: aiomqtt.Client) -> None:
         """Note that a publication was denied, which aiomqtt does not tell."""

@@ -54,10 +54,10 @@ log = logging.getLogger(__name__)
 Tries = Callable[[Shown], Awaitable[bool]]
 
 
-def api_of(device: DeviceSettings, *, judges_time: bool) -> CloudApi:
+def api_of(device: DeviceSettings, *, judges_time: bool, clock: AgentClock | None = None) -> CloudApi:
     """The cloud that renews a device's certificate. Raises CloudError."""
     assert device.cloud_url is not None
-    return CloudApi(device.cloud_url, ca_file=device.cloud_ca_file, judges_time=judges_time)
+    return CloudApi(device.cloud_url, ca_file=device.cloud_ca_file, judges_time=judges_time, clock=clock)
 
 
 class Renewal:
@@ -164,8 +164,9 @@ class Renewal:
             log.warning("this computer's clock and the cloud's differ by_s=%d", off_ms // 1_000)
 
     def _api(self) -> CloudApi:
-        """Raises CloudError. Certificates are judged by the time of this computer, whatever the agent's clock says."""
-        return api_of(self._device, judges_time=system_ms() >= RELEASED_MS)
+        """Raises CloudError. Certificates are judged by the time of this computer, and where that is days off, by the
+        receiver's too."""
+        return api_of(self._device, judges_time=system_ms() >= RELEASED_MS, clock=self._clock)
 
     def _renew(self) -> bool:
         """Ask for the next certificate, and keep it beside the one in force. Whether it was due by the cloud's time

@@ -17,7 +17,8 @@ A fix has changed its place when it lies farther than `change` from the last one
 moves or AWAY_FIXES in a row do so: a receiver at rest wanders, and now and then leaps and comes back.
 
 Urgent are what a sensor calls so (a hard shock), a change of a state that does not flap (flapping.py), a value that
-passes a limit, and what begins the near time (sampling_settings.NearSettings). An urgent sample is kept whole.
+passes a limit and does not tremble about it (passing.py), and what begins the near time
+(sampling_settings.NearSettings). An urgent sample is kept whole.
 
 What time it is differs from clock to clock, so the end of the near time is held for each clock by itself.
 """
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from pledgewatch_edge.flapping import Flapping, is_of_states
+from pledgewatch_edge.passing import Limit, Passing
 from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sampling_settings import POSITION, STATES, RuleSettings, SamplingSettings
 from pledgewatch_edge.sensors import channel_named
@@ -251,20 +253,6 @@ _EXTREMES: Final[Mapping[str, Callable[[_Stretch], int]]] = {
 }
 
 
-class _Limit(NamedTuple):
-    """Bounds of one channel."""
-
-    low: int | None
-    high: int | None
-    margin: int
-
-    def side(self, value: int, margin: int = 0) -> int:
-        """-1 below, 1 above, 0 between, of bounds that are narrower by a margin."""
-        if self.high is not None and value > self.high - margin:
-            return 1
-        return -1 if self.low is not None and value < self.low + margin else 0
-
-
 class _Risks:
     """What is urgent, and since when something may be about to happen. Of states and limits, only what is good counts;
     what a contact said last holds while it says nothing."""
@@ -272,14 +260,13 @@ class _Risks:
     def __init__(self, settings: SamplingSettings) -> None:
         self._near = settings.near
         self._while_on = {channel_named(name) for name in settings.near.while_on} if settings.near else set()
-        self._limits: dict[int, _Limit] = {
-            channel_named(name): _Limit(one.low, one.high, one.margin)
+        self._limits: dict[int, Passing] = {
+            channel_named(name): Passing(Limit(one.low, one.high, one.margin))
             for one in settings.limits
             for name in one.channels
         }
         self._states: dict[int, int] = {}
         self.flapping = Flapping()
-        self._sides: dict[int, int] = {}
         self._close: set[int] = set()  # channels whose newest value is near a limit
         self._until_ms: dict[int, int] = {}  # by clock
 
@@ -292,10 +279,9 @@ class _Risks:
                 continue
             if channel in STATE_CHANNELS:
                 self._states[channel] = value
-            if limit := self._limits.get(channel):
-                side = limit.side(value)
-                is_urgent |= side != self._sides.get(channel, 0)
-                self._sides[channel] = side
+            if passing := self._limits.get(channel):
+                is_urgent |= passing.hear(value, sample.measured_at_ms)
+                limit = passing.limit
                 self._close = self._close - {channel} | ({channel} if limit.side(value, limit.margin) else set())
         is_shock = sample.is_urgent and any(cell.channel == Channel.SHOCK_MG for cell in sample.cells)
         if self._near is not None and (is_shock or was_risky or self._is_risky()):

@@ -20,9 +20,10 @@ segment goes when its newest moment is too old, by clocks that were set
 alone (spool_age.py); it is closed in time, so that one of a device that measures seldom comes to that as well.
 
 What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
-segment, so the cloud knows what will not come. Where nothing is left to be thinned, the newest reading that is not
-urgent is refused and counted; it gets no number, so it leaves no gap. The count is a reading too (spool_refusals.py),
-for which there is room however full the spool is.
+segment, so the cloud knows what will not come. A segment that was thinned is there at once; until the disk has the
+folder as well, nothing more is taken, so whatever a power cut brings back is whole. Where nothing is left to be
+thinned, the newest reading that is not urgent is refused and counted; it gets no number, so it leaves no gap. The count
+is a reading too (spool_refusals.py), for which there is room however full the spool is.
 All methods may be called from any thread; they take turns.
 """
 
@@ -38,11 +39,11 @@ from typing import Final, NamedTuple, NoReturn, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pledgewatch_edge.identity import Tally
+from pledgewatch_edge.identity import Tally, flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool_age import Ages
 from pledgewatch_edge.spool_contents import Contents
-from pledgewatch_edge.spool_errors import SpoolCorruptError, disk_errors
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
     SEGMENT_BYTES,
     SEGMENT_READINGS,
@@ -60,7 +61,7 @@ from pledgewatch_edge.spool_log import (
 )
 from pledgewatch_edge.spool_refusals import Refusals
 from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
-from pledgewatch_edge.spool_thinning import rest_of, rest_of_both, rewrite
+from pledgewatch_edge.spool_thinning import Rest, rest_of, rest_of_both, rewrite
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint, Committed, Thinned
 from pledgewatch_wire.marks import Marks
@@ -136,6 +137,9 @@ class Spool:
         self._bytes = sum(one.end for one in segments)
         self._refusals = _refusals_of(tally, segments[-1].head.epoch, monotonic)
         self._newest: Sample | None = None
+        self._is_settled = True  # whether the disk has the folder as it is
+        self._joined: list[Path] = []  # files that have become one with others, and go once it has
+        self._thinned_uncounted = self._thinned_untold = 0
         self._ages = ages
         self._contents = Contents()
         with disk_errors(folder):
@@ -211,7 +215,9 @@ class Spool:
         would make a whole frame unreadable.
         """
         with self._lock:
-            thinned = self._make_room()
+            self._settle()
+            self._make_room()
+            self._settle()
             self._newest = next((one for one in reversed(samples) if is_sound(one)), self._newest)
             limit = self._limits.bytes_max
             has_room = self._bytes < limit
@@ -221,6 +227,7 @@ class Spool:
             if kept:
                 self._store(kept)
             self._note(refused=len(samples) - len(kept))
+            thinned, self._thinned_untold = self._thinned_untold, 0
             return Appended(len(kept), len(samples) - len(kept), thinned)
 
     def refuse(self, count: int) -> None:
@@ -326,16 +333,19 @@ class Spool:
 
         A word about another epoch is not believed and changes nothing, and neither is one that says something new
         without its mark: anybody could say it. Ranges beyond the newest reading are somebody else's and passed over:
-        the rest of the word holds. Raises SpoolCorruptError where the cloud has other readings
-        under our numbers, or more of them: see the head of this file.
+        the rest of the word holds. So does it where a mark is of a reading that was dropped, which nobody here can
+        compare: that part is passed over, and is said again once the cloud has heard what was dropped. Raises
+        SpoolCorruptError where the cloud has other readings under our numbers, or more of them: see the head of this
+        file.
         """
         with self._lock:
             if committed.epoch != self.epoch:
                 return Forgotten(0, f"it is about epoch {committed.epoch}, this is {self.epoch}")
-            known, unmarked = self._with_word(committed)
+            ours = self._marks_of(committed)
+            known, unmarked = self._with_word(committed, ours)
             if unmarked:
                 return Forgotten(0, unmarked)
-            self._require_ours(committed)
+            self._require_ours(committed, ours)
             if known == self._committed:
                 return Forgotten(0)
             if known.contiguous > self._committed.contiguous:
@@ -349,6 +359,8 @@ class Spool:
         """Give the files back, after whoever is using them. May be called again."""
         with self._lock:
             if self._descriptor >= 0:
+                with contextlib.suppress(SpoolError):  # the next opening removes what is left
+                    self._settle()
                 os.close(self._descriptor)
                 self._descriptor = -1
             self._tally.close()
@@ -362,34 +374,38 @@ class Spool:
             self._segments.remove(one)
             self._bytes -= one.end
 
-    def _with_word(self, committed: Committed) -> tuple[Marks, str]:
+    def _marks_of(self, committed: Committed) -> list[bytes]:
+        """Our marks of what a word says, the highest contiguous sequence and its ranges; empty where none is known."""
+        lasts = [last for _, last in committed.ranges]
+        return [
+            self._contents.mark_at(self._segments, committed.contiguous, of_chain=True),
+            *(self._contents.mark_at(self._segments, last, of_chain=False) for last in lasts),
+        ]
+
+    def _with_word(self, committed: Committed, ours: Sequence[bytes]) -> tuple[Marks, str]:
         """What is committed by a word, and what it says without a mark though it is new; empty where nothing."""
         known, head = self._committed, self.head_sequence
         if committed.contiguous > head and not committed.chain_mark:
             return known, f"it says without a mark that everything up to {committed.contiguous} is committed"
         ranges = ((1, committed.contiguous), *committed.ranges)
         marks = (committed.chain_mark, *committed.range_marks, *(b"" for _ in ranges))
-        for (first, last), mark in zip(ranges, marks, strict=False):
+        for (first, last), mark, our in zip(ranges, marks, ours, strict=False):
             if not 1 <= first <= last <= head:
                 continue
             more = known.add(first, last)
             if more != known and not mark:
                 return known, f"it says without a mark that {first} to {last} are committed"
-            known = more
+            known = more if our else known  # without ours it is of a reading that was dropped, or is known already
         return known, ""
 
-    def _require_ours(self, committed: Committed) -> None:
+    def _require_ours(self, committed: Committed, ours: Sequence[bytes]) -> None:
         """Raise SpoolCorruptError, and have it raised at the next opening too, where a word is about another life."""
         said, head = committed.contiguous, self.head_sequence
         if said > head:
             self._end(f"the cloud has readings up to {said} and the newest here is {head}")
-        if committed.chain_mark:
-            ours = self._contents.mark_at(self._segments, said, of_chain=True)
-            if ours and ours != committed.chain_mark:
-                self._end(f"the cloud has another reading {said}")
-        for (_, last), mark in zip(committed.ranges, committed.range_marks, strict=False):
-            ours = self._contents.mark_at(self._segments, last, of_chain=False)
-            if ours and mark and ours != mark:
+        lasts = (said, *(last for _, last in committed.ranges))
+        for last, our, mark in zip(lasts, ours, (committed.chain_mark, *committed.range_marks), strict=False):
+            if our and mark and our != mark:
                 self._end(f"the cloud has another reading {last}")
 
     def _end(self, why: str) -> NoReturn:
@@ -463,41 +479,32 @@ class Spool:
         self._let_go()
         return segment
 
-    def _make_room(self) -> int:
-        """Thin old segments until there is room for more; how many readings were dropped."""
-        dropped = 0
+    def _make_room(self) -> None:
+        """Thin old segments until there is room for more. To be settled then, also after a SpoolError."""
         limits = self._limits
         too_old_ms = self._ages.too_old_ms()
         if too_old_ms is not None:
             for one in self._segments[:-1]:
                 if one.newest_ms is not None and one.newest_ms < too_old_ms and one.turns <= _TURNS:
-                    dropped += self._thin(one, _TURNS + 1, None)
-            dropped += self._join_neighbours()
+                    self._thin(one, _TURNS + 1, None)
+            self._join_neighbours()
         for turn, keep_every_s in ((1, limits.thin_to_s), (2, limits.thin_to_s * SECOND_TURN)):
             for one in self._segments[:-1]:
                 if self._bytes + SEGMENT_BYTES < limits.bytes_max:
-                    return dropped
+                    return
                 if one.turns < turn:
-                    dropped += self._thin(one, turn, round(1_000 * keep_every_s))
-        return dropped
+                    self._thin(one, turn, round(1_000 * keep_every_s))
 
-    def _thin(self, segment: Segment, turn: int, keep_every_ms: int | None) -> int:
-        """Drop readings of a segment; how many. `keep_every_ms` None: all that may be."""
+    def _thin(self, segment: Segment, turn: int, keep_every_ms: int | None) -> None:
+        """Drop readings of a segment. `keep_every_ms` None: all that may be."""
         rest = rest_of(segment, self._contents, self._key, keep_every_ms)
+        if rest is not None:
+            self._rewrite([segment], rest)
         segment.turns = turn
-        if rest is None:
-            return 0
-        waiting, end = segment.waiting(self._committed), segment.end
-        rewrite(segment, rest)
-        self._bytes += segment.end - end
-        dropped = waiting - segment.waiting(self._committed)  # what the cloud has is no loss
-        self._spooled -= dropped
-        self._note(thinned=dropped)
-        return dropped
 
-    def _join_neighbours(self) -> int:
-        """Make one of neighbouring segments that are too old; how many readings were dropped by that."""
-        dropped = place = 0
+    def _join_neighbours(self) -> None:
+        """Make one of neighbouring segments that are too old."""
+        place = 0
         while place + 2 < len(self._segments):
             one, following = self._segments[place : place + 2]
             is_due = one.turns > _TURNS < following.turns
@@ -505,23 +512,38 @@ class Spool:
             if rest is None:
                 place += 1
                 continue
-            waiting = one.waiting(self._committed) + following.waiting(self._committed)
-            self._bytes -= one.end + following.end
-            newest_ms = following.newest_ms
-            try:
-                rewrite(one, rest)
-            finally:
-                self._bytes += one.end + following.end
-            one.newest_ms = newest_ms
-            self._segments.remove(following)
-            self._bytes -= following.end
-            gone = waiting - one.waiting(self._committed)
-            self._spooled -= gone
-            self._note(thinned=gone)
-            dropped += gone
-            with disk_errors(following.path):  # else the next opening removes it
-                following.path.unlink(missing_ok=True)
-        return dropped
+            self._rewrite([one, following], rest)
+            one.newest_ms = following.newest_ms
+
+    def _rewrite(self, segments: Sequence[Segment], rest: Rest) -> None:
+        """Put what stays of some neighbours in the place of the first. Raises SpoolError, and then nothing has
+        changed."""
+        waiting = sum(one.waiting(self._committed) for one in segments)
+        end = sum(one.end for one in segments)
+        rewrite(segments[0], rest)
+        self._is_settled = False
+        for one in segments[1:]:
+            self._segments.remove(one)
+            self._joined.append(one.path)
+        self._bytes += segments[0].end - end
+        dropped = waiting - segments[0].waiting(self._committed)  # what the cloud has is no loss
+        self._spooled -= dropped
+        self._thinned_uncounted += dropped
+
+    def _settle(self) -> None:
+        """Wait until the disk has the folder as it is, remove what has become one with others, and count what was
+        dropped. Raises SpoolError; then the same is to be done yet."""
+        if self._is_settled:
+            return
+        with disk_errors(self._folder):
+            flush_folder(self._folder)
+            while self._joined:
+                self._joined[-1].unlink(missing_ok=True)
+                self._joined.pop()
+        self._is_settled = True
+        dropped, self._thinned_uncounted = self._thinned_uncounted, 0
+        self._thinned_untold += dropped
+        self._note(thinned=dropped)
 
     def _runs(self, after_sequence: int, *, urgent: bool) -> Iterator[tuple[Segment, Run]]:
         """The runs that reach beyond a sequence and hold anything that `read` gives, with their segments."""

@@ -72,13 +72,16 @@ class Contents:
                 continue
             frames = self.frames(segment)
             thinned = thinned_in(frames)
-            if of_chain and thinned is not None:
-                return chain.mark(thinned.chain_hash) if sequence == thinned.last else b""
-            running = segment.head.chain_hash
+            if of_chain and thinned is not None and sequence == thinned.last:
+                return chain.mark(thinned.chain_hash)
+            running, following = segment.head.chain_hash, segment.head.first
             for run in runs_in(frames):
                 if not of_chain and not run.first <= sequence <= run.last:
                     continue
                 for reading in self.readings(run).readings:
+                    if of_chain and reading.sequence != following:
+                        return b""  # what was dropped before it is a part of the hash
+                    following += 1
                     leaf = chain.leaf(reading)
                     running = chain.extend(running, leaf)
                     if reading.sequence == sequence:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.spool_contents import Contents
 from pledgewatch_edge.spool_errors import disk_errors
 from pledgewatch_edge.spool_log import (
@@ -93,7 +92,9 @@ def _declared(head: Head, kept: Sequence[tuple[Reading, bool]], running: bytes, 
 
 
 def rewrite(segment: Segment, rest: Rest) -> None:
-    """Put a thinned segment in the place of a whole one. Raises SpoolError, and then nothing has changed."""
+    """Put a thinned segment in the place of a whole one. Raises SpoolError, and then nothing has changed.
+
+    A power cut may bring the whole one back until the folder has been flushed, which is the caller's to do."""
     data = head_frame(segment.head)
     runs: list[tuple[int, int, bool]] = []
     for readings, is_urgent in _consecutive(rest.kept):
@@ -108,7 +109,6 @@ def rewrite(segment: Segment, rest: Rest) -> None:
         finally:
             os.close(descriptor)
         fresh.replace(segment.path)
-        flush_folder(segment.path.parent)
     segment.end, segment.dropped = len(data), rest.thinned.dropped
     segment.runs, segment.urgent = [], []
     for first, last, is_urgent in runs:

@@ -121,10 +121,10 @@ async def run_station(
             )
             identity = TlsIdentity(settings.device.state_folder, settings.device.pkcs11)
             await asyncio.to_thread(identity.mend)
-            uplink = Uplink(settings, spool, hearers={} if care is None else care.hearers)
+            clock = clock or AgentClock()
+            uplink = Uplink(settings, spool, hearers={} if care is None else care.hearers, clock=clock)
             if opened is not None:
                 opened(uplink)
-            clock = clock or AgentClock()
             renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with, clock)
             undated = Undated(settings.device.state_folder, clock)
             hold_s = settings.spool.hold_s

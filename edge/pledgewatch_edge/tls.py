@@ -4,19 +4,32 @@ A certificate is judged by time too, and a board that boots in 1970 has none. Th
 as ever, and time is not: else it could not so much as ask what time it is. Who stole a key whose certificate has ended
 since could deceive such a board, and no other; so a clock that is kept is worth its price.
 
+Where the agent knows by a receiver that the computer's clock is days off (clock.py), the library is told to leave time
+out, and the chain that it has verified is judged here, by the moments that the agent gives.
+
 A broker says that it refuses a certificate by an alert, which with TLS 1.3 comes after the handshake. The MQTT library
 makes "connection lost" of it, so the socket itself notes it.
 """
 
 import contextlib
+import datetime as dt
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from cryptography import x509
 
 from pledgewatch_edge.config import BrokerSettings, DeviceSettings, Pkcs11Settings
 
 _NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)  # X509_V_FLAG_NO_CHECK_TIME, for which the ssl module has no name
+_NOT_YET, _ENDED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+_HINTS: Final = {
+    _NOT_YET: "it is not good yet; this computer's clock may be behind",
+    _ENDED: "it has ended; or this computer's clock is ahead",
+    62: "it is for another name",  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: "it is for another address",  # X509_V_ERR_IP_ADDRESS_MISMATCH
+}
 _ALERT: Final = "ALERT_"
 _WHY: Final = {
     "CERTIFICATE_REVOKED": "its certificate is revoked",
@@ -55,10 +68,13 @@ def client_context(
     ca_der: bytes | None = None,
     shown: Shown | None = None,
     judges_time: bool = True,
+    judged_at: Sequence[int] = (),
     on_refusal: Callable[[str], None] | None = None,
+    on_doubt: Callable[[ssl.SSLCertVerificationError], None] | None = None,
 ) -> ssl.SSLContext:
     """A context that believes a file, one certificate, or where neither is given whom this computer believes.
-    `on_refusal` is told why the other side refuses us.
+    `judged_at`: moments (Unix milliseconds) by any of which the other side's certificates are judged, instead of by
+    this computer's clock. `on_refusal` is told why the other side refuses us, `on_doubt` why we do not believe it.
 
     Raises OSError where a file cannot be read or is none, ssl.SSLError (one of them) where key and certificate do not
     belong together, StateError where a token cannot be used.
@@ -66,7 +82,7 @@ def client_context(
     context = ssl.create_default_context(cafile=ca_file, cadata=ca_der)
     if ca_file or ca_der:
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # what is named is believed, root or not
-    if not judges_time:
+    if not judges_time or judged_at:
         context.verify_flags |= _NO_CHECK_TIME
     if shown is not None and isinstance(shown.key, Path):
         context.load_cert_chain(shown.certificate_file, shown.key)
@@ -74,22 +90,34 @@ def client_context(
         from pledgewatch_edge import pkcs11  # noqa: PLC0415 - few devices have a token
 
         pkcs11.load_into(context, shown.certificate_file, shown.key)
-    if on_refusal is not None:
-        context.sslsocket_class = _noting(on_refusal)
+    context.sslsocket_class = _socket(on_refusal, on_doubt, judged_at)
     return context
 
 
-def _noting(note: Callable[[str], None]) -> type[ssl.SSLSocket]:
-    """A socket that tells why it was refused, where it was."""
+def why_not(error: ssl.SSLCertVerificationError) -> str:
+    """Why a certificate is not believed, in words."""
+    return _HINTS.get(error.verify_code, error.verify_message)
+
+
+def _socket(
+    on_refusal: Callable[[str], None] | None,
+    on_doubt: Callable[[ssl.SSLCertVerificationError], None] | None,
+    judged_at: Sequence[int],
+) -> type[ssl.SSLSocket]:
+    """A socket that tells why it was refused, where it was, and that judges by other moments."""
 
     @contextlib.contextmanager
     def noted() -> Iterator[None]:
         try:
             yield
+        except ssl.SSLCertVerificationError as error:
+            if on_doubt is not None:
+                on_doubt(error)
+            raise
         except ssl.SSLError as error:
             _, _, alert = (error.reason or "").partition(_ALERT)
-            if alert in _WHY:
-                note(_WHY[alert])
+            if alert in _WHY and on_refusal is not None:
+                on_refusal(_WHY[alert])
             raise
 
     class Socket(ssl.SSLSocket):
@@ -101,8 +129,33 @@ def _noting(note: Callable[[str], None]) -> type[ssl.SSLSocket]:
             try:
                 with noted():
                     super().do_handshake(*arguments, **named)
+                    if judged_at:
+                        _require_good(self, judged_at)
             except OSError:
                 self.close()  # the MQTT library forgets it
                 raise
 
     return Socket
+
+
+def _require_good(secured: ssl.SSLSocket, judged_at: Sequence[int]) -> None:
+    """Raise SSLCertVerificationError where at none of these moments all certificates of the verified chain are good."""
+    terms = [(one.not_valid_before_utc, one.not_valid_after_utc) for one in _verified_by(secured)]
+    begin, end = max(one for one, _ in terms), min(one for _, one in terms)
+    moments = [dt.datetime.fromtimestamp(one / 1_000, dt.UTC) for one in judged_at]
+    if any(begin <= one <= end for one in moments):
+        return
+    error = ssl.SSLCertVerificationError(
+        1, "certificate verify failed: it is good at no moment that a clock here tells"
+    )
+    error.verify_code = _NOT_YET if moments[0] < begin else _ENDED
+    error.verify_message = "it is good at no moment that a clock here tells"
+    raise error
+
+
+def _verified_by(secured: ssl.SSLSocket) -> list[x509.Certificate]:
+    """The chain from the other side's certificate to one that is believed."""
+    if hasattr(secured, "get_verified_chain"):  # from Python 3.13 on
+        return [x509.load_der_x509_certificate(one) for one in secured.get_verified_chain()]
+    chain = secured._sslobj.get_verified_chain()  # type: ignore[attr-defined]  # noqa: SLF001 - until then
+    return [x509.load_pem_x509_certificate(one.public_bytes().encode("ascii")) for one in chain]

@@ -28,6 +28,7 @@ from typing import Final, NamedTuple
 import aiomqtt
 
 from pledgewatch_edge.budget import Budget, on_the_wire
+from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import StationSettings
 from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, RefusedError
 from pledgewatch_edge.logs import World, leaves
@@ -88,6 +89,7 @@ class Uplink:
         *,
         hearers: Mapping[Kind, Hearer] = MappingProxyType({}),
         standing: Standing | None = None,
+        clock: AgentClock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         device = settings.device
@@ -99,7 +101,7 @@ class Uplink:
         self._topics = {kind: topic(device.operator, device.name, kind) for kind in Kind}
         self._hearers = {Kind.COMMITTED: self._hear_committed, **hearers}
         shown = shown_to_broker(settings.broker, device, device.state_folder / CERTIFICATE_FILE)
-        self._connector = Connector(settings.broker, f"{device.operator}.{device.name}", shown)
+        self._connector = Connector(settings.broker, f"{device.operator}.{device.name}", shown, clock=clock)
         self.standing = standing or Standing(device.state_folder)
         self._trial: tuple[Shown, asyncio.Future[bool]] | None = None  # what is shown at the next connection instead
         self._tried: asyncio.Future[bool] | None = None  # that of the connection there is

@@ -18,17 +18,21 @@ class Authority:
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._sign(self._name, self._key, [(x509.BasicConstraints(ca=True, path_length=None), True)])
+        about: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(ca=True, path_length=None), True)]
+        certificate = self._sign(self._name, self._key, about, dt.timedelta(days=30), dt.timedelta(days=30))
         self._write(name, certificate, self._key)
 
-    def issue(self, name: str, *, until: dt.timedelta = dt.timedelta(days=1)) -> None:
-        """NAME.pem and NAME.key, good for a client, and for a server of that name or on the loopback address."""
+    def issue(
+        self, name: str, *, since: dt.timedelta = dt.timedelta(hours=1), until: dt.timedelta = dt.timedelta(days=1)
+    ) -> None:
+        """NAME.pem and NAME.key, good for a client, and for a server of that name or on the loopback address, since so
+        long ago until so long from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         alternative = x509.SubjectAlternativeName(
             [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         )
-        self._write(name, self._sign(subject, key, [(alternative, False)], until), key)
+        self._write(name, self._sign(subject, key, [(alternative, False)], since, until), key)
 
     def grant(self, request: x509.CertificateSigningRequest, begin: dt.datetime, end: dt.datetime) -> x509.Certificate:
         """A client's certificate for a request, good for that time."""
@@ -51,10 +55,11 @@ class Authority:
         subject: x509.Name,
         key: ec.EllipticCurvePrivateKey,
         extensions: list[tuple[x509.ExtensionType, bool]],
-        until: dt.timedelta = dt.timedelta(days=1),
+        since: dt.timedelta,
+        until: dt.timedelta,
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
-        begin, end = now - dt.timedelta(hours=1), now + until
+        begin, end = now - since, now + until
         return self._sign_public(subject, key.public_key(), extensions, begin, end)
 
     def _sign_public(

@@ -41,7 +41,8 @@ class Enrolling:
     def __init__(self, folder: Path, *, tls: bool = False) -> None:
         self.authority = Authority(folder)
         self.folder = folder
-        self.authority.issue("server")
+        self._context = SSLContext(PROTOCOL_TLS_SERVER)
+        self.shows()
         self.invited: dict[str, str] = {}  # devices by the codes that they may use
         self.used: dict[str, str] = {}  # hashes of requests by the codes that they used
         self.keys: dict[str, str] = {}
@@ -56,12 +57,15 @@ class Enrolling:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         if tls:
-            context = SSLContext(PROTOCOL_TLS_SERVER)
-            chain = folder / "chain.pem"
-            chain.write_bytes((folder / "server.pem").read_bytes() + (folder / "ca.pem").read_bytes())
-            context.load_cert_chain(chain, folder / "server.key")
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._server.socket = self._context.wrap_socket(self._server.socket, server_side=True)
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
+
+    def shows(self, *, since: dt.timedelta = dt.timedelta(hours=1), until: dt.timedelta = DAY) -> None:
+        """From now on it shows a certificate of this time."""
+        self.authority.issue("server", since=since, until=until)
+        chain = self.folder / "chain.pem"
+        chain.write_bytes((self.folder / "server.pem").read_bytes() + (self.folder / "ca.pem").read_bytes())
+        self._context.load_cert_chain(chain, self.folder / "server.key")
 
     @property
     def pin(self) -> str:

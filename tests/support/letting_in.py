@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,18 @@ class World:
         port = self.devices_port if name.startswith("box-") else 0
         return Client(self.broker, self.folder, name, port=port, **how)
 
+    @contextlib.contextmanager
+    def clients(self) -> Iterator[Callable[..., Client]]:
+        """`client`, each of which leaves at the end."""
+        with contextlib.ExitStack() as leaving:
+
+            def connected(name: str, **how: Any) -> Client:
+                made = self.client(name, **how)
+                leaving.callback(made.leave)
+                return made
+
+            yield connected
+
     def refused(self, name: str) -> bool:
         """Whether the broker lets a client in no more."""
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
@@ -116,6 +128,20 @@ class World:
                 return one.session if one.recv(4)[:1] == b"\x20" else None  # CONNACK
         except (ssl.SSLError, ConnectionError):
             return None
+
+
+@contextlib.contextmanager
+def let_in(folder: Path, *, apart: bool = False, more: Sequence[Mapping[str, Any]] = ()) -> Iterator[World]:
+    """Such a world with its broker running, and with more installations; both end."""
+    one = World(folder, apart=apart)
+    if more:
+        one.cloud.cloud.spine.commit(drafts.amend, {"installations": list(more)})
+    try:
+        one.start()
+        yield one
+    finally:
+        one.broker.kill()
+        one.cloud.cloud.close()
 
 
 def now_ms() -> int:

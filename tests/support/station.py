@@ -24,6 +24,8 @@ tick_s = 1.0
 hearing_grace_s = 0
 snapshot_every_entries = 50
 """
+# What a test has seen to be committed, it asks for at once.
+IMPATIENT_API = "state_stands_s = 0\n"
 
 
 class Process:
@@ -99,12 +101,13 @@ class Station:
         *,
         misbehave: str = "",
         ingest: str = IMPATIENT_INGEST,
+        api: str = IMPATIENT_API,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """`headers` show who asks, where the book has users."""
         self.folder = folder
         self.broker = broker
-        self._ingest = ingest
+        self._ingest, self._api = ingest, api
         self._headers = dict(headers or {})
         self.api_port, self.core_port = free_port(), free_port()
         folder.mkdir(parents=True, exist_ok=True)
@@ -202,7 +205,7 @@ class Station:
             '[service]\ndata_folder = "data"\n'
             f'[broker]\nhost = "127.0.0.1"\nport = {self.broker.port}\nkeep_alive_s = 5\nreconnect_max_s = 0.3\n'
             f"[ingest]\n{self._ingest}"
-            f"[api]\nport = {self.api_port}\n"
+            f"[api]\nport = {self.api_port}\n{self._api}"
             f'[core]\nurl = "http://127.0.0.1:{self.core_port}/messages"\nsecret_files = ["webhook.secret"]\n'
             "allow_private_networks = true\nretry_scale = 0.0001\n"
             '[book]\nfiles = ["book.json"]\n'

@@ -28,6 +28,7 @@ MAX_INFLATED_BYTES = 2 * 1024 * 1024
 MAX_CHECKPOINTS = 64
 MAX_EPOCH = 1_023  # a life of a counter ends when its spool breaks: a device has few of them
 MAX_CELLS = 32_768
+MAX_VERSION_CHARACTERS = 64  # of an agent
 MAX_SEQUENCE = 2**53
 _DEFLATE_FROM_BYTES = 256  # below this zlib's own header eats what it gains
 MIN_TIME_MS = 0  # 1970: what a clock without a battery says
@@ -224,8 +225,9 @@ def decode_committed(data: bytes) -> Committed:
 
 
 def encode_status(status: Status) -> bytes:
-    """The bytes of a device's status."""
-    return payload_pb2.Status(**status._asdict()).SerializeToString()
+    """The bytes of a device's status; its version is cut where it is longer than the cloud reads."""
+    said = status._replace(agent_version=status.agent_version[:MAX_VERSION_CHARACTERS])
+    return payload_pb2.Status(**said._asdict()).SerializeToString()
 
 
 def decode_status(data: bytes) -> Status:
@@ -236,6 +238,10 @@ def decode_status(data: bytes) -> Status:
         message = payload_pb2.Status.FromString(data)
     except DecodeError as error:
         raise PayloadError(Reason.NOT_PROTOBUF, str(error)) from None
+    characters = len(message.agent_version)
+    if characters > MAX_VERSION_CHARACTERS:
+        detail = f"agent_version has {characters} characters; at most {MAX_VERSION_CHARACTERS}"
+        raise PayloadError(Reason.TOO_LARGE, detail)
     return Status(
         message.online,
         message.epoch,

@@ -1,6 +1,7 @@
 """Views: what is served to somebody, and nothing else.
 
     who asks ─► Views.of ─► View: the state as they may see it, and what is read from disk, held to the same scope
+                   └ the newest; or for a moment one of before, which only readings that led to nothing have followed
 
 Every route reads through a view, as do the console, the stream of changes and exports; so what a party must not see is
 held back here, below all of them (docs/ACCESS.md). A view is of one moment: all that it answers is of one state.
@@ -58,23 +59,57 @@ class Page(NamedTuple):
 class Views:
     """The views of a service."""
 
-    def __init__(self, store: Store, writer: Writer, series: Series, clock: Clock) -> None:
-        """`clock` is that of the journal's entries."""
+    def __init__(
+        self, store: Store, writer: Writer, series: Series, clock: Clock, *, state_stands_s: float = 0.0
+    ) -> None:
+        """`clock` is that of the journal's entries. `state_stands_s`: how long views may be of one state while only
+        readings come in that lead to no event: beside 5,000 of them a second each read would see another state, and
+        nothing that was worked out for one would serve the next."""
         self._store, self._writer, self._series, self._clock = store, writer, series, clock
+        self._state_stands_s = state_stands_s
+        self._standing: _Standing | None = None
         self._seeing: dict[Viewer, _Seeing] = {}
 
     def of(self, viewer: Viewer) -> "View":
         """What somebody may see now."""
-        said_entry, state = self._writer.said_entry, self._writer.state
+        said_entry, standing = self._writer.said_entry, self._found()
+        state = standing.state
         seeing, now_ms = self._seeing.pop(viewer, None), max(self._clock.now_ms(), state.recorded_at_ms)
         if seeing is None or not seeing.sight.fits(state, now_ms):
+            standing.forget(seeing)
             retired_ms = state.identities.retired_ms
             scope = Scope(viewer, state.book, state.receipts, state.pledges, now_ms, retired_ms=retired_ms)
             seeing = _Seeing(Sight(scope))
         while len(self._seeing) >= SIGHTS_MAX:
-            del self._seeing[next(iter(self._seeing))]
+            standing.forget(self._seeing.pop(next(iter(self._seeing))))
         self._seeing[viewer] = seeing
-        return View(self._store, self._series, state, said_entry, seeing)
+        return View(self._store, self._series, standing, said_entry, seeing)
+
+    def _found(self) -> "_Standing":
+        """The state that views are of now."""
+        # In this order: a commit in between makes the state the newer one of the two.
+        changed_entry, state, now_s = self._writer.changed_entry, self._writer.state, time.monotonic()
+        found = self._standing
+        if found is not None:
+            stands = found.changed_entry == changed_entry and now_s - found.at_s < self._state_stands_s
+            if stands or found.state is state:
+                return found
+        self._standing = _Standing(state, changed_entry, now_s, {})
+        return self._standing
+
+
+class _Standing(NamedTuple):
+    """The state that views are of, the last entry that was more than readings then, and how each sight shows it."""
+
+    state: State
+    changed_entry: int
+    at_s: float
+    seen: dict[Sight, State]
+
+    def forget(self, one: "_Seeing | None") -> None:
+        """What a viewer sees who is not kept."""
+        if one is not None:
+            self.seen.pop(one.sight, None)
 
 
 class _Kept(NamedTuple):
@@ -102,8 +137,9 @@ class View:
     """What one viewer may see at one moment. `state` holds nothing else; reading from disk may raise StoreError, and of
     series SeriesError. `is_exact`: nothing that it has given was made of a state of before."""
 
-    def __init__(self, store: Store, series: Series, whole: State, said_entry: int, seeing: _Seeing) -> None:
-        self._store, self._series, self._whole, self._said_entry = store, series, whole, said_entry
+    def __init__(self, store: Store, series: Series, standing: _Standing, said_entry: int, seeing: _Seeing) -> None:
+        self._store, self._series, self._said_entry = store, series, said_entry
+        self._whole, self._seen = standing.state, standing.seen
         self._sight, self._kept, self._remembered = seeing.sight, seeing.kept, seeing.remembered
         self._batteries = seeing.batteries
         self.is_exact = True
@@ -127,7 +163,10 @@ class View:
     @cached_property
     def state(self) -> State:
         """The state as they may see it."""
-        return self._sight.seen(self._whole)
+        seen = self._seen.get(self._sight)
+        if seen is None:
+            seen = self._seen[self._sight] = self._sight.seen(self._whole)
+        return seen
 
     def remembered(self, make: Callable[[], _Made]) -> _Made:
         """What `make` has made, once for as long as the viewer's sight is the same: of the same book, receipts and

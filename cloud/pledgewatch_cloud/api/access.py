@@ -69,7 +69,7 @@ class Service:
     makes credentials of receipts; None where no issuer is configured. `login`: by which provider people log in, if they
     do. `registrar` gives devices their identities and `carer` sets them and has them do things, where an authority is
     configured. `requests_per_minute_of` are of roles that may ask more or less often than others. A body must be whole
-    within `body_s`. What follows these is made of the rest.
+    within `body_s`. `state_stands_s`: see Views. What follows these is made of the rest.
     """
 
     store: Store
@@ -95,6 +95,7 @@ class Service:
     requests_per_minute: int = 12_000
     requests_per_minute_of: Mapping[Role, int] = field(default_factory=dict)
     body_s: float = 60.0
+    state_stands_s: float = 0.0
     door: Door = field(init=False)
     views: Views = field(init=False)
     audit: Audit = field(init=False)
@@ -107,7 +108,8 @@ class Service:
     def __post_init__(self) -> None:
         """Make what follows from the rest."""
         object.__setattr__(self, "door", Door(self.token, self.login))
-        object.__setattr__(self, "views", Views(self.store, self.writer, self.series, self.clock))
+        views = Views(self.store, self.writer, self.series, self.clock, state_stands_s=self.state_stands_s)
+        object.__setattr__(self, "views", views)
         object.__setattr__(self, "audit", Audit(self.writer, self.delivery_clock))
         object.__setattr__(self, "rates", Rates(self.requests_per_minute, time.monotonic))
         # Apart from users', so that strangers with many addresses make nobody else's be forgotten.

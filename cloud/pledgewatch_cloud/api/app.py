@@ -80,6 +80,11 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
         version=pledgewatch_cloud.__version__,
         docs_url=None,
         redoc_url=None,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+        },  # what is told of requests is ours (api/metrics.py)
         redirect_slashes=False,  # it would lead to whatever host a request names
         responses={"default": PROBLEM},
     )

@@ -1,5 +1,6 @@
 """Assets: where they are, in what condition, and their series."""
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -17,8 +18,9 @@ from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.condition import Condition
 from pledgewatch_cloud.decide.geofence import E7
 from pledgewatch_cloud.decide.item import CHANNEL_NAMES
-from pledgewatch_cloud.decide.silence import Patience, Source, standing
+from pledgewatch_cloud.decide.silence import Patience, Source, standing, stands_until_ms
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_wire.reading import Channel, Quality
 
 router = APIRouter(prefix="/assets", tags=["assets"])
@@ -230,20 +232,29 @@ def sources_of(state: State, asset: str, known: AssetState | None) -> list[dict[
     """Devices and their sensors: live, expected dark until, overdue since, or silent since."""
     legs, now_ms = state.book.legs_of(asset), state.recorded_at_ms
     found = []
+    for device, channel, source, patience in _watched(state, asset, known):
+        word, moment_ms = standing(source, patience, legs, now_ms)
+        found.append({"device": device, "channel": channel, "state": word, "at_ms": moment_ms})
+    return found
+
+
+def sources_stand_until_ms(state: State, asset: str, known: AssetState) -> int:
+    """Up to when each source of an asset of which nothing is heard stands as it does now."""
+    legs, now_ms = state.book.legs_of(asset), state.recorded_at_ms
+    every = (stands_until_ms(source, patience, legs, now_ms) for *_, source, patience in _watched(state, asset, known))
+    return min(every, default=NEVER)
+
+
+def _watched(state: State, asset: str, known: AssetState | None) -> Iterator[tuple[str, str | None, Source, Patience]]:
+    """Of each device that was heard, itself and its sensors: its name, the channel, and how long it is waited for."""
     for one in state.book.devices_of_asset(asset):
         heard = known.devices.get(one.device) if known else None
         if heard is None:
             continue
-        watched: list[tuple[str | None, Source, Patience]] = [(None, heard.device, one.patience)]
-        watched += [
-            (CHANNEL_NAMES[channel], heard.sensors[channel], patience)
-            for channel, patience in one.sensors
-            if channel in heard.sensors
-        ]
-        for channel, source, patience in watched:
-            word, moment_ms = standing(source, patience, legs, now_ms)
-            found.append({"device": one.device, "channel": channel, "state": word, "at_ms": moment_ms})
-    return found
+        yield one.device, None, heard.device, one.patience
+        for channel, patience in one.sensors:
+            if channel in heard.sensors:
+                yield one.device, CHANNEL_NAMES[channel], heard.sensors[channel], patience
 
 
 def standing_of(state: State, asset: str, known: AssetState) -> str:

@@ -16,16 +16,19 @@ from fastapi.concurrency import run_in_threadpool
 from numpy.typing import NDArray
 
 from pledgewatch_cloud.api.access import StateViewOf
-from pledgewatch_cloud.api.assets import STANDINGS, sources_of, standing_of
+from pledgewatch_cloud.api.assets import STANDINGS, sources_of, sources_stand_until_ms, standing_of
 from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.access.visible import behind
 from pledgewatch_cloud.decide.alerts import LIVE, SEVERITIES
 from pledgewatch_cloud.decide.asset import AssetState
+from pledgewatch_cloud.decide.calm import Assets
 from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.geofence import E7
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.decide.voyage import leg_at
+from pledgewatch_cloud.decide.stretches import NEVER
+from pledgewatch_cloud.decide.voyage import leg_stands_until_ms
 
 router = APIRouter(prefix="/clusters", tags=["clusters"])
 CELL_PX = 44
@@ -35,7 +38,6 @@ CLUSTERS_MAX = 5_000
 """Of more than these the cells are made wider; an answer says at which zoom its clusters are."""
 _POLE_DEG = 85.051_128_78  # where web mercator is as high as it is wide
 _ROWS = 2**32
-_LIVE, _DARK, _BAD = (STANDINGS.index(one) for one in ("live", "dark", "bad"))
 Floats = NDArray[np.float64]
 
 
@@ -87,18 +89,23 @@ def _box(text: str) -> Box:
 
 
 class _Stood(NamedTuple):
-    """How an asset stood that calm readings move, and what it was found by: that is the same object until more was
-    found than what is newest. `is_bad`: by its conditions or by its breaches."""
+    """Where an asset was and how it stood, and what that was found by: these are the same objects until more is found
+    than what is newest, and `sequence` the same until something is heard. Up to `until_ms` it is so while nothing is;
+    up to `calm_until_ms` calm readings move its place alone."""
 
     folded: AssetState
     facts: AssetFacts | None
-    is_bad: bool
+    sequence: int
+    place: tuple[int, int]
+    standing: int
+    until_ms: int
+    calm_until_ms: int
 
 
 class Standings:
-    """How assets stand, of one sight. Of those that stand calm (decide/calm.py) and are seen with all that they are
-    judged by, it is found out once until more is found than what is newest: a reading moves their place, and time the
-    leg that they are on."""
+    """How assets stand, of one sight. Of those that are seen with all that they are judged by, it is found out once
+    until something is heard or time changes it; and of those that stand calm (decide/calm.py), until more is found than
+    what is newest: a reading moves their place, and time the leg that they are on."""
 
     def __init__(self) -> None:
         self._names: object = None
@@ -115,34 +122,53 @@ class Standings:
                 for asset in alert.assets:
                     worst[asset] = max(worst.get(asset, 0), SEVERITIES[alert.severity])
         ids, places, marks = [], [], []
-        whole, steady = state.assets.whole, state.assets.whole.steady(state.recorded_at_ms)
+        whole, now_ms, facts = state.assets.whole, state.recorded_at_ms, behind(state.facts)
+        folded, steady, sequences = whole.folded, whole.steady(now_ms), _sequences(whole)
         for asset in state.assets.names:
-            if asset not in whole:
+            if asset not in folded:
                 continue
-            found = self._standing(state, asset, whole.folded[asset], steady.get(asset))
-            if found is not None:
-                ids.append(asset)
-                places.append(found[0])
-                marks.append((found[1], worst.get(asset, 0)))
+            by, of, place = folded[asset], facts.get(asset), None
+            sequence, stood = sequences.get(asset, 0), self._stood.get(asset)
+            if stood is not None and stood.folded is by and stood.facts is of:
+                if stood.sequence == sequence and now_ms < stood.until_ms:
+                    place = stood.place
+                elif now_ms < stood.calm_until_ms:
+                    place = steady.get(asset)
+            if stood is None or place is None:
+                stood = self._stand(state, asset, by, of, sequence, is_steady=asset in steady)
+                if stood is None:
+                    continue
+                place = stood.place
+            ids.append(asset)
+            places.append(place)
+            marks.append((stood.standing, worst.get(asset, 0)))
         standing, severity = np.array(marks, dtype=np.int64).reshape(-1, 2).T
         return fleet(ids, np.array(places, dtype=np.float64).reshape(-1, 2)[:, ::-1] / E7, standing, severity)
 
-    def _standing(
-        self, state: State, asset: str, folded: AssetState, steady: tuple[int, int] | None
-    ) -> tuple[tuple[int, int], int] | None:
-        """Latitude and longitude of an asset and its place in STANDINGS; None for one without a place. `steady`: where
-        it is, if it stands calm."""
-        facts, stood = state.facts.get(asset), self._stood.get(asset)
-        if steady is not None and stood is not None and stood.folded is folded and stood.facts is facts:
-            return steady, _BAD if stood.is_bad else _DARK if _is_dark(state, asset) else _LIVE
+    def _stand(
+        self, state: State, asset: str, folded: AssetState, facts: AssetFacts | None, sequence: int, *, is_steady: bool
+    ) -> _Stood | None:
+        """How an asset stands now, remembered for as long as it does; None for one without a place."""
         known = state.assets.get(asset)
+        self._stood.pop(asset, None)
         if known is None or known.presence is None:
-            self._stood.pop(asset, None)
             return None
-        standing = STANDINGS.index(standing_of(state, asset, known))
-        if steady is not None and _is_whole(known, folded) and _is_heard(state, asset, known):
-            self._stood[asset] = _Stood(folded, facts, standing == _BAD)
-        return (known.presence.latitude_e7, known.presence.longitude_e7), standing
+        place = known.presence.latitude_e7, known.presence.longitude_e7
+        standing, until_ms, calm_until_ms = STANDINGS.index(standing_of(state, asset, known)), -NEVER, -NEVER
+        if is_whole := _is_whole(known, folded):
+            until_ms = sources_stand_until_ms(state, asset, known)
+        if is_whole and is_steady and _is_heard(state, asset, known):
+            calm_until_ms = leg_stands_until_ms(state.book.legs_of(asset), state.recorded_at_ms)
+        found = _Stood(folded, facts, sequence, place, standing, until_ms, calm_until_ms)
+        if is_whole:
+            self._stood[asset] = found
+        return found
+
+
+def _sequences(assets: Assets) -> dict[str, int]:
+    """By name the newest sequence of each asset with a row: that of another reading tells that it has moved."""
+    table = assets.table
+    return dict(zip(table.assets, table.moving.sequence.tolist(), strict=False))  # columns have room for more
 
 
 def _is_whole(known: AssetState, folded: AssetState) -> bool:
@@ -156,11 +182,6 @@ def _is_heard(state: State, asset: str, known: AssetState) -> bool:
     """Whether there is a source, and none is missed."""
     words = {one["state"] for one in sources_of(state, asset, known)}
     return bool(words) and words <= {"live", "expected_dark"}
-
-
-def _is_dark(state: State, asset: str) -> bool:
-    leg = leg_at(state.book.legs_of(asset), state.recorded_at_ms)
-    return leg is not None and leg.signal == "dark"
 
 
 def fleet(ids: list[str], places: Floats, standing: Numbers, severity: Numbers) -> Fleet:

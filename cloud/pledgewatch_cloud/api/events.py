@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ViewOf
+from pledgewatch_cloud.api.access import StateViewOf, ViewOf
 from pledgewatch_cloud.api.paging import JournalPagingOf
 from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/events", tags=["events"])
 
 
 @router.get("", response_model=dict[str, Any])
-async def list_events(view: ViewOf, paging: JournalPagingOf) -> Any:
+async def list_events(view: StateViewOf, paging: JournalPagingOf) -> Any:
     """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them. Go on from
     `next_after_entry`; `Link` names the next page."""
     page = await run_in_threadpool(view.page, paging.after_entry, paging.limit)

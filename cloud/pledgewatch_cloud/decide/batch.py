@@ -280,7 +280,8 @@ class DeviceClaim(NamedTuple):
 
 
 class DeviceRenewal(NamedTuple):
-    """A device has shown the certificate `of` and was given another; see DeviceClaim."""
+    """A device has shown the certificate `of` and was given another; see DeviceClaim. `signed_ms` is when it signed
+    that, by its own clock."""
 
     device: str
     of: str
@@ -289,14 +290,17 @@ class DeviceRenewal(NamedTuple):
     key_sha256: str
     certificate: str
     at_ms: int
+    signed_ms: int = 0
 
 
 class DeviceConfirmation(NamedTuple):
-    """A device has shown that it has the certificate of this number in force: what it had before counts no more."""
+    """A device has shown that it has the certificate of this number in force: what it had before counts no more.
+    `signed_ms` is when it signed that, by its own clock."""
 
     device: str
     serial: str
     at_ms: int
+    signed_ms: int = 0
 
 
 class DeviceMisuse(NamedTuple):

@@ -239,21 +239,21 @@ def claim_device(state: State, shown: Shown, issued: Issued, at_ms: int, fitted_
     return Draft(claim)
 
 
-def renew_device(state: State, device: str, of: str, issued: Issued, at_ms: int) -> Draft | None:
-    """Renew the certificate of this number; None where the device has one for this key already, whose answer it has
-    lost. Raises IdentityError."""
+def renew_device(state: State, device: str, of: str, issued: Issued, at_ms: int, signed_ms: int) -> Draft | None:
+    """Renew the certificate of this number, as was signed by the device's clock then; None where the device has one for
+    this key already, whose answer it has lost. Raises IdentityError."""
     identity = state.identities.of(device)
     shown = acts.certificate_of(state.book, identity, of, at_ms)
     newest = identity.certificates[-1]
     if newest != shown and newest.key_sha256 == issued.key_sha256 and newest.not_after_ms > at_ms:
         return None
-    return Draft(DeviceRenewal(device, of, *issued, at_ms))
+    return Draft(DeviceRenewal(device, of, *issued, at_ms, signed_ms))
 
 
-def confirm_device(state: State, device: str, serial: str, at_ms: int) -> Draft | None:
-    """Note that a device has the certificate of this number in force; None where none before it counts. Raises
-    IdentityError."""
-    one = DeviceConfirmation(device, serial, at_ms)
+def confirm_device(state: State, device: str, serial: str, at_ms: int, signed_ms: int) -> Draft | None:
+    """Note that a device has the certificate of this number in force, as was signed by its clock then; None where none
+    before it counts. Raises IdentityError."""
+    one = DeviceConfirmation(device, serial, at_ms, signed_ms)
     return None if acts.confirmed(state.book, state.identities, one) is state.identities else Draft(one)
 
 

@@ -234,7 +234,7 @@ def renewed(book: Book, identities: IdentityBook, one: DeviceRenewal) -> Identit
     before = identities.of(one.device)
     former = certificate_of(book, before, one.of, one.at_ms)
     listed = _listed(before.revoked, one.at_ms)
-    dropped = [Revoked(cert.serial, one.at_ms, cert.not_after_ms) for cert in before.certificates if cert != former]
+    dropped = [_replaced(cert, one) for cert in before.certificates if cert != former]
     most = RENEWALS_REVOKED_MAX if dropped else REVOKED_MAX
     if len(listed) + len(dropped) > most - CERTIFICATES_MAX:
         raise IdentityError(Why.TOO_MANY, _too_many(one.device, most))
@@ -251,7 +251,7 @@ def confirmed(book: Book, identities: IdentityBook, one: DeviceConfirmation) -> 
     older, kept = before.certificates[:place], before.certificates[place:]
     if not older:
         return identities
-    dropped = (Revoked(cert.serial, one.at_ms, cert.not_after_ms) for cert in older if cert.not_after_ms > one.at_ms)
+    dropped = (_replaced(cert, one) for cert in older if cert.not_after_ms > one.at_ms)
     revoked = (*_listed(before.revoked, one.at_ms), *dropped)
     return identities.with_identity(before._replace(certificates=kept, revoked=revoked))
 
@@ -271,8 +271,9 @@ def misused(book: Book, identities: IdentityBook, one: DeviceMisuse) -> Identity
 
 
 def came_late(identity: Identity, serial: str, signed_ms: int) -> bool:
-    """Whether something was signed by a certificate that counted still then, and does no more."""
-    return any(one.serial == serial and signed_ms < one.at_ms for one in identity.revoked)
+    """Whether something was signed by a certificate that counted still then, and does no more. What the device signed
+    is held against what it signed by another afterwards, too: its clock may be ahead of ours."""
+    return any(one.serial == serial and signed_ms < max(one.at_ms, one.signed_ms) for one in identity.revoked)
 
 
 def certificate_of(book: Book, identity: Identity, serial: str, at_ms: int) -> Issued:
@@ -357,6 +358,11 @@ def _withdrawn(one: Identity, at_ms: int) -> Identity:
     """An identity none of whose certificates counts any more."""
     more = (Revoked(cert.serial, at_ms, cert.not_after_ms) for cert in one.certificates if cert.not_after_ms > at_ms)
     return one._replace(certificates=(), claim=None, revoked=(*_listed(one.revoked, at_ms), *more))
+
+
+def _replaced(former: Issued, by: DeviceRenewal | DeviceConfirmation) -> Revoked:
+    """A certificate of a device that has shown another."""
+    return Revoked(former.serial, by.at_ms, former.not_after_ms, signed_ms=by.signed_ms)
 
 
 def _listed(revoked: Iterable[Revoked], at_ms: int) -> tuple[Revoked, ...]:

@@ -57,12 +57,14 @@ class Issued(NamedTuple):
 
 class Revoked(NamedTuple):
     """A certificate that counts no more, since when, and until when it would have been good. `misused_ms`: when it was
-    shown after that for the first time, while its device had another; 0 where it was not."""
+    shown after that for the first time, while its device had another; 0 where it was not. `signed_ms`: since when it
+    counts no more by the device's own clock; 0 where it was not the device that said so."""
 
     serial: str
     at_ms: int
     not_after_ms: int
     misused_ms: int = 0
+    signed_ms: int = 0
 
 
 class Identity(NamedTuple):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.stretches import NEVER
-from pledgewatch_cloud.decide.voyage import Leg, deadline_ms, leg_at
+from pledgewatch_cloud.decide.voyage import Leg, deadline_ms, leg_at, leg_stands_until_ms
 from pledgewatch_wire.reading import Channel
 
 
@@ -93,6 +93,15 @@ def standing(source: Source, patience: Patience, legs: Sequence[Leg], now_ms: in
     if leg is not None and leg.signal == "dark":
         return "expected_dark", leg.until_ms
     return "live", source.last_ms
+
+
+def stands_until_ms(source: Source, patience: Patience, legs: Sequence[Leg], now_ms: int) -> int:
+    """Up to when a source of which nothing is heard stands in the word of now; NEVER for as long as there is time."""
+    found = leg_stands_until_ms(legs, now_ms)
+    for after_s in (patience.overdue_after_s, patience.silent_after_s):
+        late_ms = deadline_ms(legs, source.last_ms, after_s)
+        found = min(found, late_ms + 1) if now_ms <= late_ms < NEVER else found
+    return found
 
 
 def _about(device: str, channel: int) -> dict[str, int | str]:

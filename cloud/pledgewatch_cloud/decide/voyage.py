@@ -43,6 +43,14 @@ def leg_at(legs: Sequence[Leg], at_ms: int) -> Leg | None:
     return legs[place] if place >= 0 and at_ms < legs[place].until_ms else None
 
 
+def leg_stands_until_ms(legs: Sequence[Leg], at_ms: int) -> int:
+    """Up to when the leg of a moment, or that there is none, is that of the moments after it; NEVER without an end."""
+    place = bisect_right(legs, at_ms, key=lambda leg: leg.from_ms)
+    edges = [legs[place].from_ms] if place < len(legs) else []
+    edges += [legs[place - 1].until_ms] if place and at_ms < legs[place - 1].until_ms else []
+    return min(edges, default=NEVER)
+
+
 def deadline_ms(legs: Sequence[Leg], last_ms: int, threshold_s: int) -> int:
     """The last moment at which a source that reported at `last_ms` is not late yet; NEVER where 0 s are allowed."""
     if not threshold_s:

@@ -177,7 +177,7 @@ class Registrar:
             acts.certificate_of(state.book, state.identities.of(device), serial_of(shown), now_ms)
             _check_age(state.identities.of(device), shown, now_ms)
             issued = self._authority.issue(device, request, self.terms.certificate_days, now_ms)
-            await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms)
+            await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms, signed_ms)
         state = self._writer.state
         return self._answer(state, state.identities.of(device))
 
@@ -189,7 +189,7 @@ class Registrar:
         now_ms = self._signed(shown, proof, proven, "certificate", signed_ms)
         self._count_renewal(shown, address)
         async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
-            outcome = await self._writer.commit(drafts.confirm_device, device, serial_of(shown), now_ms)
+            outcome = await self._writer.commit(drafts.confirm_device, device, serial_of(shown), now_ms, signed_ms)
         return {"device": device, "changed": outcome is not None}
 
     def _shown(self, device: str, certificate: str) -> x509.Certificate:

@@ -98,7 +98,7 @@ class Metrics:
         epochs = self.ends.setdefault(device, {})
         known = epochs.get(status.epoch)
         if known is None or known.head_sequence <= status.head_sequence:
-            epochs[status.epoch] = status._replace(agent_version="")  # which may be long
+            epochs[status.epoch] = status._replace(agent_version="")  # which is asked of the last alone
         if len(epochs) > ENDS_MAX:
             del epochs[min(epochs)]
 

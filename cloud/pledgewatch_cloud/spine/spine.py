@@ -51,14 +51,15 @@ class Spine:
 
         `keep` is given the states that are due for a snapshot; None: the store keeps them at once. `readings` is how
         many the journal holds, counted as it goes; `withdrawn` are the messages that the last entry withdrew;
-        `said_entry` is the last entry that led to events, or where the journal stood at the start.
+        `said_entry` is the last entry that led to events, or where the journal stood at the start; `changed_entry` the
+        last that was more than readings that led to none.
         """
         self._store = store
         self._clock = clock
         self._snapshot_every_entries = snapshot_every_entries
         self._keep = keep or self._kept_at_once
         self.state = recover(store)
-        self.said_entry = self.state.entry
+        self.said_entry = self.changed_entry = self.state.entry
         self.withdrawn: tuple[str, ...] = ()
         self.readings = sum(one.marks.total for one in self.state.devices.values())
         self._snapshot_entry = self.state.entry
@@ -109,6 +110,8 @@ class Spine:
         self.state, self.withdrawn = outcome.state, outcome.withdrawn
         if outcome.events:
             self.said_entry = entry.number
+        if outcome.events or not isinstance(draft.content, Readings):
+            self.changed_entry = entry.number
         if entry.number - self._snapshot_entry >= self._snapshot_every_entries:
             self._snapshot_entry = entry.number
             self._keep(outcome.state)

@@ -74,6 +74,11 @@ class Writer:
         """The last entry that led to events; see Spine."""
         return self._spine.said_entry
 
+    @property
+    def changed_entry(self) -> int:
+        """The last entry that was more than readings that led to nothing; see Spine."""
+        return self._spine.changed_entry
+
     async def take(
         self, arrivals: Sequence[Arrival], unreadable: Sequence[Quarantined], said: Said = NOTHING_SAID
     ) -> Admission:

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import httpx2
 
@@ -29,7 +29,7 @@ from pledgewatch_sim.receiver import Receiver
 from pledgewatch_sim.scenario import files
 from pledgewatch_sim.scenario.files import DEVICE, DOOR, LIGHT, PROBE, Ports
 from pledgewatch_sim.scenario.link import Link
-from pledgewatch_sim.scenario.script import Kind, Scenario
+from pledgewatch_sim.scenario.script import Expect, Kind, Scenario
 from pledgewatch_sim.scenario.world import World
 
 START_S: Final = 10.0
@@ -45,11 +45,13 @@ class ScenarioError(Exception):
 
 
 class Account(NamedTuple):
-    """What came of it. `measured` is the agent's own count, over all its epochs."""
+    """What came of it. `measured` is the agent's own count of readings that got a number, over all its epochs;
+    `refused` that of those which it could not keep and which got none."""
 
     measured: int
     received: int
     thinned: int
+    refused: int
     missing: int
     events: dict[str, int]
     wrong: list[str]
@@ -239,22 +241,51 @@ async def _account(
             break
         await asyncio.sleep(0.5)
     await programs.running.pop("agent").stop()
-    measured = int((await _status(config))["measured"])
+    agent = await _status(config)
     while True:
-        epochs = await _epochs(url, http)
-        received, thinned = (sum(int(one[key]) for one in epochs) for key in ("received", "thinned"))
-        if received + thinned >= measured or time.monotonic() > deadline:
+        cloud = Counts.of(await _device(url, http))
+        if cloud.tells(agent) or time.monotonic() > deadline:
             break
         await asyncio.sleep(0.2)
-    missing = sum(last - first + 1 for one in epochs for first, last in one["missing"])
     events = await _events(url, http)
-    wrong = [f"{name} was expected and never came" for name in scenario.expect.events if name not in events]
-    wrong += [f"{name} came {events[name]} times" for name in scenario.expect.never if name in events]
+    return account(scenario.expect, int(agent["measured"]), int(agent["refused"]), cloud, events)
+
+
+class Counts(NamedTuple):
+    """What the cloud has of the device's readings, and what it knows of those that the device could not keep."""
+
+    received: int
+    thinned: int
+    refused: int
+    missing: int
+
+    @classmethod
+    def of(cls, device: dict[str, Any]) -> Self:
+        """By what its API says."""
+        epochs = device["epochs"]
+        received, thinned = (sum(int(one[key]) for one in epochs) for key in ("received", "thinned"))
+        missing = sum(last - first + 1 for one in epochs for first, last in one["missing"])
+        return cls(received, thinned, int(device["completeness"]["refused"]), missing)
+
+    def tells(self, agent: dict[str, Any]) -> bool:
+        """Whether it is what the agent has counted, or more."""
+        return self.received + self.thinned >= int(agent["measured"]) and self.refused >= int(agent["refused"])
+
+
+def account(expect: Expect, measured: int, refused: int, cloud: Counts, events: dict[str, int]) -> Account:
+    """The account of a story: what its file expects, and what the agent has measured and refused, against the cloud."""
+    wrong = [f"{name} was expected and never came" for name in expect.events if name not in events]
+    wrong += [f"{name} came {events[name]} times" for name in expect.never if name in events]
     if not measured:
         wrong.append("nothing was measured")
+    received, thinned, told, missing = cloud
     if received + thinned != measured or missing:
         wrong.append(f"of {measured} readings {received} came, {thinned} were thinned, {missing} are missing")
-    return Account(measured, received, thinned, missing, events, wrong)
+    if refused:
+        wrong.append(f"{refused} readings were refused by the device and are lost")
+    if refused != told:
+        wrong.append(f"the device has refused {refused} readings, and the cloud knows of {told}")
+    return Account(measured, received, thinned, refused, missing, events, wrong)
 
 
 async def _status(config: Path) -> dict[str, Any]:
@@ -262,12 +293,12 @@ async def _status(config: Path) -> dict[str, Any]:
     return found
 
 
-async def _epochs(url: str, http: httpx2.AsyncClient) -> list[dict[str, Any]]:
+async def _device(url: str, http: httpx2.AsyncClient) -> dict[str, Any]:
     answer = await http.get(f"{url}/devices")
     answer.raise_for_status()
     (device,) = [one for one in answer.json() if one["device"] == DEVICE]
-    epochs: list[dict[str, Any]] = device["epochs"]
-    return epochs
+    found: dict[str, Any] = device
+    return found
 
 
 async def _events(url: str, http: httpx2.AsyncClient) -> dict[str, int]:

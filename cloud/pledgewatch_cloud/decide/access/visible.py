@@ -62,7 +62,7 @@ class Only(Mapping[_Key, _Value]):
         names: Callable[[], Iterable[_Key]],
         seen: Callable[[_Key, _Value], _Value | None],
     ) -> None:
-        self._every, self._named, self._seen = every, names, seen
+        self.behind, self._named, self._seen = every, names, seen
         self._found: dict[_Key, _Value | None] = {}
 
     @cached_property
@@ -78,8 +78,8 @@ class Only(Mapping[_Key, _Value]):
 
     def _look(self, key: _Key) -> _Value | None:
         if key not in self._found:
-            is_there = key in self._names and key in self._every
-            self._found[key] = self._seen(key, self._every[key]) if is_there else None
+            is_there = key in self._names and key in self.behind
+            self._found[key] = self._seen(key, self.behind[key]) if is_there else None
         return self._found[key]
 
     def __iter__(self) -> Iterator[_Key]:
@@ -89,6 +89,12 @@ class Only(Mapping[_Key, _Value]):
     def __len__(self) -> int:
         """How many there are."""
         return sum(1 for _ in self)
+
+
+def behind(seen: Mapping[_Key, _Value]) -> Mapping[_Key, _Value]:
+    """The mapping of which this is what is seen, whose values tell by being the same objects that nothing has become
+    another; they are nobody's to be told."""
+    return seen.behind if isinstance(seen, Only) else seen
 
 
 class _SeenAssets(Assets):
