@@ -74,3 +74,41 @@ def test_what_is_forgotten_of_another_banks_time_is_told_of_from_ones_own(seeing
     seeing.tick()
     seeing.keeping.amend(lots=[lot("one", LINE, 20_000)])
     assert facts(seeing, BANK).forgotten == {"one": seeing.keeping.clock.at_ms}
+
+
+def told_to(seeing: Seeing) -> dict[str, Any]:
+    """What the bank that had the goods is told; where its list of events ends is where the journal does."""
+    paths = ("/alerts?cleared=true", "/alerts", "/lots", f"/facilities/{LINE}", f"/assets/{BOX}")
+    return {one: seeing.get("lender-one", one) for one in paths} | {
+        "/events": seeing.get("lender-one", "/events")["events"]
+    }
+
+
+def test_what_is_let_go_in_anothers_time_changes_nothing_for_who_had_the_goods_before(seeing: Seeing) -> None:
+    seeing.keeping.amend(lots=[lot("one", LINE, 20_000)])
+    measure(seeing, *[25_000, 10_000] * FEW)
+    seeing.tick()
+    seeing.keeping.amend(lots=[lot("one", OTHER_LINE, 20_000)])
+    measure(seeing, 25_000)
+    told = told_to(seeing)
+    assert len([one for one in told["/events"] if one["type"] == "condition_breached"]) == FEW
+    measure(seeing, *[10_000, 25_000] * (2 * FEW))
+    assert facts(seeing).forgotten.keys() == {"one"}
+    assert told_to(seeing) == told
+    assert BOX not in seeing.client.app.state.service.views.of(LENDERS[BANK]).state.facts
+
+
+def test_of_too_many_in_several_hands_the_newest_of_who_has_the_goods_now_stand(seeing: Seeing) -> None:
+    """And what is let go is no evidence for anybody: it stands against the goods from where they are one's own."""
+    seeing.keeping.amend(lots=[lot("one", LINE, 20_000)])
+    measure(seeing, *[25_000, 10_000] * (FEW + 2))
+    seeing.tick()
+    seeing.keeping.amend(lots=[lot("one", OTHER_LINE, 20_000)])
+    begun_ms = seeing.keeping.clock.at_ms
+    measure(seeing, 25_000)
+    seen = facts(seeing, OTHER_BANK)
+    newest = max(one.at_ms for one in facts(seeing).causes.values())
+    assert [one.at_ms for one in seen.causes.values() if one.kind == "condition_breached"] == [newest]
+    assert seen.forgotten == {"one": begun_ms}
+    breached = [one for one in seeing.get("lender-two", "/events")["events"] if one["type"] == "condition_breached"]
+    assert [one["at_ms"] for one in breached] == [newest], "all of one's own are among the events"

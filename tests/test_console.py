@@ -35,8 +35,14 @@ WORDS = ("words.js", "words_evidence.js")
 
 def words_of() -> list[tuple[str, str, str]]:
     """The console's words: their names, in English and in Chinese."""
-    text = "".join((CONSOLE / name).read_text(encoding="utf-8") for name in WORDS)
-    return re.findall(r'(?<![\w"])(\w+): \["((?:[^"\\])+)", "((?:[^"\\])+)"\]', text)
+    return [(row[0], row[1], row[2]) for file in WORDS for row in rows_of(file) if len(row) == 3]
+
+
+def rows_of(file: str, table: str = "") -> list[list[str]]:
+    """The rows of a file's tables, or of the one that is named."""
+    text = (CONSOLE / file).read_text(encoding="utf-8")
+    found = re.findall(r"(\w+) = (?:rows\()?`\n(.*?)\n`", text, re.DOTALL)
+    return [line.split("|") for name, lines in found if name == table or not table for line in lines.split("\n")]
 
 
 @pytest.fixture
@@ -89,16 +95,36 @@ def test_no_script_and_no_style_is_run_that_is_not_a_file_of_ours(cloud: ApiClou
 
 def test_every_word_that_is_used_is_known_in_both_languages() -> None:
     words = words_of()
-    text = "".join((CONSOLE / name).read_text(encoding="utf-8") for name in WORDS)
-    assert len(words) == text.count('["'), "each word has two languages"
+    assert len(words) == sum(len(rows_of(name)) for name in WORDS), "each word has two languages"
+    assert len(words) > 400
     for name, english, chinese in words:
         assert chinese != english, name
         assert name == "language" or re.search(r"[\u4e00-\u9fff]", chinese), name
     known = {name for name, _, _ in words}
     assert len(known) == len(words), "no name has two pairs"
-    used = {name for one in SCRIPTS for name in re.findall(r'\bt\("(\w+)"\)', one.read_text(encoding="utf-8"))}
+    scripts = [one.read_text(encoding="utf-8") for one in SCRIPTS]
+    used = {name for text in scripts for name in re.findall(r'\b(?:t|title|note)\("(\w+)"\)', text)}
+    used |= {name for text in scripts for name in names_in(text, "table") | names_in(text, "figures")}
+    used |= {name for text in scripts for name in names_in(text, "legend")}
     assert len(used) > 80
     assert not used - known
+
+
+def names_in(text: str, call: str) -> set[str]:
+    """The words that tables are called and headed by, or figures or signs are."""
+    heads = {
+        "table": r'\btable\("(\w+)"|(?<=[\[ ])"#?([a-z]\w*)"(?=[,\]])',
+        "figures": r'\["(\w+)", (?!")',
+        "legend": r', "(\w+)"\]',
+    }
+    found = set[str]()
+    for begun in re.finditer(rf"\b{call}\((?:\"\w+\"|word|\[)", text):
+        end, depth = text.index("[", begun.start()) + 1, 1
+        while depth:
+            depth += {"[": 1, "]": -1}.get(text[end], 0)
+            end += 1
+        found |= {name for one in re.finditer(heads[call], text[begun.start() : end]) for name in one.groups() if name}
+    return found
 
 
 def test_what_the_api_calls_by_a_name_has_a_word_in_both_languages() -> None:
@@ -119,14 +145,13 @@ def test_what_the_api_calls_by_a_name_has_a_word_in_both_languages() -> None:
 
 
 def test_every_sentence_of_the_api_is_said_in_chinese_with_the_same_in_its_places() -> None:
-    text = (CONSOLE / "words_grounds.js").read_text(encoding="utf-8")
-    said = dict(re.findall(r'(\w+): "([^"]+)"', text.partition("GROUNDS = {")[2].partition("};")[0]))
+    said = {row[0]: row[1] for row in rows_of("words_grounds.js", "GROUNDS")}
     assert said.keys() == SENTENCES.keys()
     for code, chinese in said.items():
         assert set(re.findall(r"\{(\w+)\}", chinese)) == set(re.findall(r"\{(\w+)", SENTENCES[code])), code
         english = re.search(r"[A-Za-z]{2,}", re.sub(r"\{\w+\}|EUR", "", chinese))
         assert english is None, code
-    names = dict(re.findall(r'(\w+): "([^"]+)"', text.partition("NAMES = {")[2].partition("};")[0]))
+    names = {row[0]: row[1] for row in rows_of("words_names.js", "NAMES")}
     wanted = {*FACT_PARAMETERS, *NOTICE_KINDS, *PAPER_KINDS, *GRADE_NAMES, *CLASSIFIERS, *DOUBTS}
     wanted |= {"withdrawn", "replaced", *(one.name.lower() for one in Cover)}
     assert not wanted - names.keys()

@@ -1,5 +1,6 @@
 """The beats of the demo's story: each is told where its figures are as they should be, and only then."""
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -106,6 +107,11 @@ async def test_every_beat_is_told_where_it_is_as_it_should_be(both: tuple[Site, 
     assert {name: one is not None and one.has_happened for name, one in found.items()} == dict.fromkeys(found, True)
     assert [one.event for one in found.values() if one] == [*("", "2.0", "2.1", "", "4.0", "5.0", "7.0", "", "8.0", "")]
     assert all(words.en and words.zh and words.en != words.zh for one in found.values() if one for words in one[1:3])
+    chinese = [words.zh for one in found.values() if one for words in one[1:3]]
+    assert [text for text in chinese if re.search(r"[A-Za-z]+ [A-Za-z]+ [A-Za-z]+", text)] == [], "no English in it"
+    refused = found["double-pledge"]
+    assert refused
+    assert refused.why.en.endswith("it is pledged"), "what the service answered"
 
 
 async def test_nothing_is_told_where_nothing_happened(both: tuple[Site, Site]) -> None:

@@ -64,7 +64,8 @@ ROOMS = {
     "notices": {"decide", "journal", "spine", "clock", "signature", "drop_folder"},
     "stock": {"decide", "journal", "spine", "clock", "drop_folder", "notices", "outage"},
     "membership": {"decide", "spine", "clock", "signature", "outage", "outbox", "notices"},
-    "connections": set[str](),
+    "addresses": set[str](),
+    "connections": {"addresses"},
     "serving": {"connections"},
     "registry": {
         *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api", "loopback"),
@@ -75,7 +76,7 @@ ROOMS = {
     "api": {
         *("access", "login", "identity"),
         *("decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file", "notices"),
-        *("histogram", "outbox", "membership", "stock", "receipts"),
+        *("histogram", "outbox", "membership", "stock", "receipts", "addresses"),
     },
     "config": {"decide", "journal", "outbox", "logs", "loopback", "receipts", "identity"},
     "configured": {"config", "clock", "ingest", "series"},

@@ -142,8 +142,9 @@ class ApiSettings:
     `requests_per_minute_of` says otherwise for users of some roles. `trusted_proxies`: addresses and networks of what
     stands before the service; whom they say they ask for (X-Forwarded-For) is who asks, and nobody else is believed.
     `body_s`: how long the body of a request may take to come. `connections_max`: how many connections there are at
-    once, streams of changes included; each is an open file. `state_stands_s`: how long an answer may lack readings that
-    led to no event."""
+    once, streams of changes included; each is an open file. `connections_per_address`: how many of them one address
+    may have that is no trusted proxy; half where it is not said. `state_stands_s`: how long an answer may lack readings
+    that led to no event."""
 
     host: str = "127.0.0.1"
     port: int = 8420
@@ -153,6 +154,7 @@ class ApiSettings:
     trusted_proxies: tuple[str, ...] = ()
     body_s: float = 60.0
     connections_max: int = 800
+    connections_per_address: int | None = None
     state_stands_s: float = 0.5
 
     def __post_init__(self) -> None:
@@ -170,10 +172,19 @@ class ApiSettings:
             raise ValueError(f"body_s is {self.body_s}; it must be above 0")
         if self.connections_max < 1:
             raise ValueError(f"connections_max is {self.connections_max}; it must be above 0")
+        if self.connections_per_address is not None and self.connections_per_address < 1:
+            text = "it must be above 0; as many as connections_max are no bound"
+            raise ValueError(f"connections_per_address is {self.connections_per_address}; {text}")
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is {self.port}; use 0 to 65535")
         if self.token_file is None and not is_loopback(self.host):
             raise ValueError(f"host is {self.host}, which others can reach: name a token_file for its keepers")
+
+    @property
+    def share_of_address(self) -> int:
+        """How many connections one address may have."""
+        share = self.connections_per_address
+        return max(1, self.connections_max // 2) if share is None else share
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,9 @@ def sole_use(folder: Path, program: str) -> Iterator[None]:
         yield
 
 
-def at_the_address(app: ASGIApp, trusted_proxies: Iterable[str], connections_max: int) -> uvicorn.Config:
+def at_the_address(
+    app: ASGIApp, trusted_proxies: Iterable[str], connections_max: int, per_address: int
+) -> uvicorn.Config:
     """How an application is served to everybody. Whoever may say whom they ask for would have as many addresses to be
     counted by as they like: nobody is believed but these."""
     proxies = list(trusted_proxies)
@@ -59,7 +61,7 @@ def at_the_address(app: ASGIApp, trusted_proxies: Iterable[str], connections_max
         app,
         log_config=None,
         access_log=False,
-        http=bounded(connections_max),
+        http=bounded(connections_max, per_address, proxies),
         lifespan="off",
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,

@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--report", type=Path, metavar="FILE", help="write what was counted as JSON")
     demo.add_argument("--folder", type=Path, metavar="FOLDER", help="keep data and logs here")
     demo.add_argument("--seed", type=int, default=1)
+    demo.add_argument("--login", action="store_true", help="people of every role log in at the console")
     demo.set_defaults(command=_demo)
 
     for name, help_text in (("bank", "run the sandbox financing core"), ("run", "the same as bank")):
@@ -154,7 +155,9 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         from pledgewatch_sim.demo import program, troupe  # noqa: PLC0415 - the others need none of it
 
-        asked = program.DemoOptions(options.seconds, options.headless, options.report, options.folder, options.seed)
+        asked = program.DemoOptions(
+            options.seconds, options.headless, options.report, options.folder, options.seed, options.login
+        )
         return asyncio.run(program.run(asked))
     except KeyboardInterrupt:  # before the demo could listen for it: nothing has been started
         return 0

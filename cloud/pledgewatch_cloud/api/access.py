@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_network
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -30,6 +29,7 @@ from pledgewatch_cloud.access.identify import (
 )
 from pledgewatch_cloud.access.rates import Rates
 from pledgewatch_cloud.access.view import View, Views
+from pledgewatch_cloud.addresses import counted_as
 from pledgewatch_cloud.api.paths import READING, is_open
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.streams import Streams
@@ -52,7 +52,6 @@ from pledgewatch_cloud.series.series import Series
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_cloud.stock.reports import StockReports
 
-_OF_ONE_BITS = 64
 """How much of an address of IPv6 is a network's; the rest is for its host to choose."""
 LOGINS_PER_MINUTE = 120
 """Steps of logins from one address; each login has two, and there may be many people behind one address."""
@@ -204,16 +203,8 @@ def count_login(request: Request, service: Service) -> None:
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from: of IPv6 the first half, for whoever has one address there has all that share it.
-    One of IPv4 that is written as IPv6 is of IPv4."""
-    host = request.client.host if request.client else ""
-    if ":" not in host:
-        return host
-    try:
-        address = IPv6Address(host.partition("%")[0])
-        return str(address.ipv4_mapped or ip_network((address, _OF_ONE_BITS), strict=False))
-    except ValueError:
-        return host
+    """Where a request comes from, as it is counted."""
+    return counted_as(request.client.host if request.client else "")
 
 
 def _count(rates: Rates, name: str, what: str) -> None:

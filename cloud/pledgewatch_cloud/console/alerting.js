@@ -1,6 +1,6 @@
 // What an alert says, in a sentence: what happened, how much it is, of which lot, receipt and facility, and since when.
 
-import { el, link, list, time } from "./draw.js";
+import { all, el, link, list, note, time } from "./draw.js";
 import { channelOf, joined, measured, sentence, span, when } from "./spoken.js";
 import { t } from "./words.js";
 
@@ -13,7 +13,7 @@ function allowed(one) {
 }
 
 /** What one cause is, in a sentence. @param {any} one @returns {Part[]} */
-export function causeOf(one) {
+function causeOf(one) {
   const asset = link("assets", one.asset), lot = one.lot && link("lots", one.lot), receipt = one.receipt && link("receipts", one.receipt);
   const source = [one.device, one.channel && channelOf(one.channel)].filter(Boolean).join(" ");
   const given = {
@@ -24,7 +24,7 @@ export function causeOf(one) {
   };
   const over = one.kind === "condition_breached" && one.value == null, replaced = one.kind === "tamper_suspected" && one.sequence == null;
   const name = over ? "told_condition_over" : replaced ? "told_certificate_replaced" : `told_${one.kind}`;
-  return joined([sentence(name, given), one.cases?.length ? [`${t("case")} `, ...list(one.cases.map(( /** @type {string} */ id) => link("cases", id)))] : [],
+  return joined([sentence(name, given), one.cases?.length ? [`${t("case")} `, ...list(all(one.cases, id => link("cases", id)))] : [],
     [`${when(one.at_ms, one.ended_ms)} (`, link("events", one.event, `${t("event")} ${one.event}`), ")"]]);
 }
 
@@ -35,5 +35,5 @@ export function told(one) {
   const concerned = nouns.filter(noun => one[noun].length).map(noun => [`${t(noun)} `, ...list(one[noun].map(( /** @type {string} */ id) => link(noun, id)))]);
   const more = one.causes.length - some.length;
   return el("div", { class: "said" }, ...some.map(cause => el("p", {}, ...causeOf(cause))), more > 0 && some.length ? el("p", { class: "quiet" }, ...sentence("told_more", { many: more })) : null,
-    !some.length && el("p", { class: "quiet" }, t("told_nothing")), concerned.length ? el("p", { class: "quiet" }, ...joined(concerned)) : null);
+    !some.length && note("told_nothing"), concerned.length ? el("p", { class: "quiet" }, ...joined(concerned)) : null);
 }

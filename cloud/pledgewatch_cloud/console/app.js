@@ -9,6 +9,7 @@ import { alerts } from "./inbox.js";
 import { devices } from "./fleet.js";
 import { overview, receipts } from "./pages.js";
 import { changes } from "./patch.js";
+import { reasonOf } from "./spoken.js";
 import { asset, receipt } from "./things.js";
 import { milestone, milestones } from "./timeline.js";
 import { lang, speak, t } from "./words.js";
@@ -35,6 +36,9 @@ function address() {
   try { id = decodeURIComponent(id); } catch { /* what is not encoded stands as it is */ }
   return [noun, id];
 }
+
+/** What a page is called. @param {string} noun @param {string} id */
+const titled = (noun, id) => [t((id ? noun.replace(/ies$/, "y").replace(/s$/, "") : noun) || "home"), id].filter(Boolean).join(" ");
 
 /** @param {string} text */
 function say(text) { if (status.textContent !== text) status.textContent = text; }
@@ -68,12 +72,12 @@ function notIn(reason, isIn) {
 /** Ask for a key until one is known, or for a login where there are any. @param {boolean} isLogin */
 function askKey(isLogin) {
   if (document.querySelector("dialog")) return;
-  const input = /** @type {HTMLInputElement} */ (el("input", { id: "key", type: "password", autocomplete: "off", required: true, spellcheck: "false" }));
+  const input = el("input", { id: "key", type: "password", autocomplete: "off", required: true, spellcheck: "false" });
   const said = el("p", { role: "alert", class: "bad" }, key() ? t("key_bad") : "");
-  const box = /** @type {HTMLDialogElement} */ (el("dialog", { "aria-labelledby": isLogin ? "login-head" : "key-head" }, el("form", {
+  const box = el("dialog", { "aria-labelledby": isLogin ? "login-head" : "key-head" }, el("form", {
     submit: ( /** @type {Event} */ event) => { event.preventDefault(); keepKey(input.value.trim()); box.close(); box.remove(); void go(""); },
   }, ...(isLogin ? [el("h2", { id: "login-head" }, t("login")), el("p", {}, t("login_why")), loginLink("login_go")] : []),
-  el("h2", { id: "key-head" }, t("key")), el("p", {}, t("key_why")), said, el("label", { for: "key" }, t("key")), input, el("button", {}, t("key_go")))));
+  el("h2", { id: "key-head" }, t("key")), el("p", {}, t("key_why")), said, el("label", { for: "key" }, t("key")), input, el("button", {}, t("key_go"))));
   box.addEventListener("cancel", event => event.preventDefault());
   document.body.append(box);
   box.showModal();
@@ -85,12 +89,12 @@ function failed(error) {
   if (error instanceof Refused && error.status === 401) { askKey(!!error.login); return; }
   if (error instanceof Refused && error.status === 403 && error.login && !open) { shell(); notIn("stranger", true); return; }
   if (error instanceof Refused) {
-    if (!open) main.replaceChildren(el("h1", {}, address().join(" ")), el("p", { role: "alert" }, error.status === 404 ? t("unknown") : error.message));
-    else say(error.message);
+    if (!open) main.replaceChildren(el("h1", {}, titled(...address())), el("p", { role: "alert" }, error.status === 404 ? t("unknown") : reasonOf(error)));
+    else say(reasonOf(error));
     return;
   }
   isLost = true;
-  say(`${t("away")}: ${/** @type {Error} */ (error).message}`);
+  say(lang() === "zh" ? t("away") : `${t("away")}: ${reasonOf(error)}`);
 }
 
 /** Open the page that the address names. @param {string} focus the id of what has the focus then; empty: the page */
@@ -106,7 +110,7 @@ async function go(focus) {
     if (mine !== turn) return;
     shell();
     const page = PAGES[id ? `${noun}/` : noun];
-    document.title = `${[t((id ? noun.replace(/ies$/, "y").replace(/s$/, "") : noun) || "home"), id].filter(Boolean).join(" ")} · pledgewatch`;
+    document.title = `${titled(noun, id)} · pledgewatch`;
     if (!page) { main.replaceChildren(el("h1", {}, id || noun), el("p", { role: "alert" }, t("unknown"))); return; }
     const data = await page.load(id);
     if (mine !== turn) return;

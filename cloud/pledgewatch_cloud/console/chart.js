@@ -1,7 +1,8 @@
 // Drawings of numbers: the waterfall of a base, and a channel with its limits, breaches and gaps.
 
-import { el, money, ratio, svg, table, time, words } from "./draw.js";
+import { el, money, note, ratio, svg, table, time } from "./draw.js";
 import { course, readings, steps } from "./reckon.js";
+import { named } from "./spoken.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./reckon.js").Step} Step */
@@ -33,7 +34,7 @@ export function waterfall(base, currency) {
 
 /** The same as a table. @param {any} base @param {string} currency */
 export const waterfallTable = (base, currency) => el("details", {}, el("summary", {}, t("waterfall_table")),
-  table(t("waterfall"), [t("step"), `#${t("amount")}`], steps(base).map(one => [nameOf(one), { text: money(sizeOf(one), currency), kind: "" }])));
+  table("waterfall", ["step", "#amount"], steps(base).map(one => [nameOf(one), { text: money(sizeOf(one), currency), kind: "" }])));
 
 /**
  * A channel over time. Values beyond a limit are dots, doubtful ones rings beside the line, gaps are left open.
@@ -41,7 +42,7 @@ export const waterfallTable = (base, currency) => el("details", {}, el("summary"
  * @param {string} name @param {string} unit @param {import("./reckon.js").Seen} seen
  */
 export function channel(points, limits, name, unit, seen) {
-  if (!points.length) return el("p", { class: "quiet" }, t("none"));
+  if (!points.length) return note("none");
   const bounds = limits.flatMap(one => [one.low, one.high]).filter(one => one != null);
   const values = [...points.map(one => one[1]), .../** @type {number[]} */ (bounds)];
   const from = points[0][0], until = Math.max(points[points.length - 1][0], from + 60_000);
@@ -60,7 +61,7 @@ export function channel(points, limits, name, unit, seen) {
     ...bounds.map(one => svg("path", { class: "limit", d: `M${left} ${y(/** @type {number} */ (one))}H${width - 10}` })),
     svg("path", { class: "stroke", d: line }),
     ...beyond.map(([at, value]) => svg("circle", { class: "breach", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}`))),
-    ...doubtful.map(([at, value, why]) => svg("circle", { class: "doubt", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}, ${why}`))));
+    ...doubtful.map(([at, value, why]) => svg("circle", { class: "doubt", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}, ${named(why, "doubt")}`))));
 }
 
 /**
@@ -70,7 +71,7 @@ export function channel(points, limits, name, unit, seen) {
  */
 export function ltv(told) {
   const { bases, calls, until_ms: until } = told;
-  if (!bases.length) return el("p", { class: "quiet" }, t("none"));
+  if (!bases.length) return note("none");
   const narrow = innerWidth < 640, width = narrow ? 380 : 900, height = 240, left = 52, right = narrow ? 10 : 110, bottom = 26;
   const from = bases[0].at_ms, levels = Object.entries(told.levels).filter(([, bp]) => bp != null);
   const known = bases.filter(one => one.ltv_bp != null).map(one => one.ltv_bp);
@@ -93,7 +94,7 @@ export function ltv(told) {
     ...calls.filter(one => one.at_ms >= from).map(one => svg("circle", { class: "breach", cx: x(one.at_ms), cy: y(at(one.at_ms)), r: 4 }, svg("title", {}, `${t("called")} ${time(one.at_ms)} ${money(one.call_minor, told.currency)}`))));
 }
 
-/** What signs mean. @param {[string, string, string][]} signs class, what is drawn (line, dot, box), word */
+/** What signs mean. @param {[string, string, string][]} signs class, what is drawn (line, dot, box), its word or a text */
 export const legend = signs => el("ul", { class: "legend" }, ...signs.map(([kind, form, word]) => el("li", {},
   svg("svg", { viewBox: "0 0 32 16", "aria-hidden": "true" },
-    form === "dot" ? svg("circle", { class: kind, cx: 16, cy: 8, r: 6 }) : form === "box" ? svg("rect", { class: kind, x: 2, y: 1, width: 28, height: 14 }) : svg("path", { class: kind, d: "M2 8H30" })), word)));
+    form === "dot" ? svg("circle", { class: kind, cx: 16, cy: 8, r: 6 }) : form === "box" ? svg("rect", { class: kind, x: 2, y: 1, width: 28, height: 14 }) : svg("path", { class: kind, d: "M2 8H30" })), t(word))));

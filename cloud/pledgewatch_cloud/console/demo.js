@@ -1,7 +1,7 @@
 // The banner of a demo: what has just happened and why, and what one may break. Its stage tells, which the page names in
 // a demo alone (docs/DEMO.md); nothing is told there that the journal does not have.
 
-import { el, time } from "./draw.js";
+import { el, note, time } from "./draw.js";
 import { patch } from "./patch.js";
 import { lang, t } from "./words.js";
 
@@ -41,18 +41,18 @@ function draw(news, rest, said) {
   const earlier = said.told.slice(0, -1).reverse();
   patch(rest, [
     ...(earlier.length ? [el("details", {}, el("summary", {}, t("demo_before")), el("ol", { reversed: "" }, ...earlier.map(line)))] : []),
-    el("div", {}, el("p", { class: "quiet" }, t("demo_pokes")), buttons(said), el("p", { class: "quiet", role: "status", id: "poked" }, inWords(said.poked)))]);
+    el("div", {}, note("demo_pokes"), buttons(said), el("p", { class: "quiet", role: "status", id: "poked" }, inWords(said.poked)))]);
 }
 
 /** Put the banner above the page and follow the stage, where there is one. @param {HTMLElement} before */
 export function banner(before) {
   if (!stage) return;
   const news = el("div", { "aria-live": "polite" }), rest = el("div", {});
-  before.before(el("section", { id: "demo", "aria-label": t("demo") }, /** @type {Node} */ (news), /** @type {Node} */ (rest)));
+  before.before(el("section", { id: "demo", "aria-label": t("demo") }, news, rest));
   const follow = async () => {
     try {
       const said = await asked("/told"), now = JSON.stringify([said, document.documentElement.lang]);
-      if (now !== written) { written = now; draw(/** @type {HTMLElement} */ (news), /** @type {HTMLElement} */ (rest), said); }
+      if (now !== written) { written = now; draw(news, rest, said); }
     } catch { /* the demo has ended, and the service with it: the line under the head says so */ }
     setTimeout(() => void follow(), EVERY_MS);
   };

@@ -19,7 +19,7 @@ function filled(made, attributes, parts) {
   return made;
 }
 
-/** An element; an attribute that is a function listens. @param {string} tag @param {Record<string, any>} [attributes] @param {...Part} parts */
+/** An element; an attribute that is a function listens. @template {keyof HTMLElementTagNameMap} Tag @param {Tag} tag @param {Record<string, any>} [attributes] @param {...Part} parts */
 export const el = (tag, attributes = {}, ...parts) => filled(document.createElement(tag), attributes, parts);
 
 /** An element of a drawing. @param {string} tag @param {Record<string, any>} [attributes] @param {...Part} parts */
@@ -37,16 +37,19 @@ const keyOf = head => {
   return text instanceof Node ? text.textContent : text;
 };
 
+/** What is made of each of some. @template T @param {any[]} some @param {(one: any, place: number) => T} make @returns {T[]} */
+export const all = (some, make) => some.map(make);
+
 /** Several parts with commas between them. @param {Part[]} parts */
 export const list = parts => parts.flatMap((one, place) => place ? [", ", one] : [one]);
 
 /**
- * A table whose first column heads its rows; on a phone each row is a card. A head that begins with # is of numbers.
- * @param {string} caption @param {string[]} heads @param {Cell[][]} rows
+ * A table whose first column heads its rows; on a phone each row is a card. Heads are names of words; one that begins with # is of numbers.
+ * @param {string} name the word of its caption @param {string[]} heads @param {Cell[][]} rows
  */
-export function table(caption, heads, rows) {
-  if (!rows.length) return el("p", { class: "quiet" }, t("none"));
-  const words = heads.map(one => one.replace(/^#/, "")), kinds = heads.map(one => one.startsWith("#") ? "number" : "");
+export function table(name, heads, rows) {
+  if (!rows.length) return note("none");
+  const caption = t(name), words = heads.map(one => t(one.replace(/^#/, ""))), kinds = heads.map(one => one.startsWith("#") ? "number" : "");
   const head = el("tr", {}, ...words.map((one, place) => el("th", { scope: "col", class: kinds[place] || null }, one)));
   const body = rows.map(cells => el("tr", { "data-key": keyOf(cells[0]) }, ...cells.map((cell, place) => {
     const { text, kind } = parted(cell);
@@ -58,10 +61,16 @@ export function table(caption, heads, rows) {
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made);
 }
 
-/** Figures by name. @param {[string, Cell][]} pairs */
-export const figures = pairs => el("dl", { class: "figures" }, ...pairs.map(([name, cell]) => {
+/** Something that is said beside the rest. @param {string} name of a word */
+export const note = name => el("p", { class: "quiet" }, t(name));
+
+/** A part of a page begins. @param {string} name of a word */
+export const title = name => el("h2", {}, t(name));
+
+/** Figures by the names of their words; of what is false none. @param {([string, Cell] | false)[]} pairs */
+export const figures = pairs => el("dl", { class: "figures" }, ...pairs.filter(one => !!one).map(([name, cell]) => {
   const { text, kind } = parted(cell);
-  return el("div", {}, el("dt", {}, name), el("dd", { class: kind || null }, ...(Array.isArray(text) ? text : [text])));
+  return el("div", {}, el("dt", {}, t(name)), el("dd", { class: kind || null }, ...(Array.isArray(text) ? text : [text])));
 }));
 
 /** A moment in UTC, to the minute. @param {number | string | null | undefined} at milliseconds, or ISO 8601 */

@@ -2,9 +2,9 @@
 // a name of the trail opens: an event with what said it, a case, a notice, what was quoted.
 
 import { ask, askOr, part, viewer } from "./api.js";
-import { el, figures, link, list, money, ratio, table, thousandths, time, words } from "./draw.js";
+import { all, el, figures, link, list, money, note, ratio, table, thousandths, time, title } from "./draw.js";
 import { drawn } from "./pages.js";
-import { linked, measured, channelOf, sentence, span, spoken } from "./spoken.js";
+import { channelOf, eventOf, factOf, linked, measured, named, referenceOf, sentence, span, spoken, valueOf } from "./spoken.js";
 import { condition, signal } from "./standing.js";
 import { milestonesOf } from "./timeline.js";
 import { t } from "./words.js";
@@ -19,11 +19,11 @@ const bullets = ( /** @type {Part[][]} */ some) => some.length ? el("ul", { clas
 const readingOf = one => one.reading ? sentence("reading_of", { ...one.reading, asset: link("assets", one.asset) }) : one.measured_ms == null ? [`${t("no_evidence")} `, link("assets", one.asset)] : sentence("fix_of", { asset: link("assets", one.asset) });
 
 /** How old evidence is, and against which limits. @param {any} one @returns {Part} */
-export const ageOf = one => one.age_ms == null ? "—" : span(one.age_ms);
+const ageOf = one => one.age_ms == null ? "—" : span(one.age_ms);
 /** @param {any} one */
-export const limitsOf = one => one.stale_ms == null ? t("age_not_asked") : `${t("fresh")} ≤ ${span(one.fresh_ms)} · ${t("stale")} > ${span(one.stale_ms)}`;
+const limitsOf = one => one.stale_ms == null ? t("age_not_asked") : `${t("fresh")} ≤ ${span(one.fresh_ms)} · ${t("stale")} > ${span(one.stale_ms)}`;
 /** What it counts as, in a word. @param {any} one @returns {{ text: string, kind: string }} */
-export const countsAs = one => ({ text: [one.measured_ms == null && one.stale_ms == null ? t("no_evidence_yet") : t(one.counts_as), one.is_dark && one.measured_ms != null ? t("dark_now") : ""].filter(Boolean).join(", "), kind: KINDS[one.counts_as] ?? "" });
+const countsAs = one => ({ text: [one.measured_ms == null && one.stale_ms == null ? t("no_evidence_yet") : t(one.counts_as), one.is_dark && one.measured_ms != null ? t("dark_now") : ""].filter(Boolean).join(", "), kind: KINDS[one.counts_as] ?? "" });
 
 /**
  * How old the evidence of each lot is: what is worst comes first. `lines` by lot are what it stands for, where amounts are seen.
@@ -31,7 +31,7 @@ export const countsAs = one => ({ text: [one.measured_ms == null && one.stale_ms
  */
 export function agesTable(some, lines, currency) {
   const by = new Map(lines.map(one => [one.id, one])), sorted = [...some].sort((a, b) => RANK.indexOf(a.counts_as) - RANK.indexOf(b.counts_as) || (b.age_ms ?? Infinity) - (a.age_ms ?? Infinity) || (a.lot < b.lot ? -1 : 1));
-  return table(t("ages"), [t("lot"), t("newest_evidence"), `#${t("age")}`, t("age_limits"), t("counts_as"), `#${t("quantity")}`, ...(viewer.sees_money ? [`#${t("value")}`, `#${t("eligible")}`] : [])], sorted.map(one => [
+  return table("ages", ["lot", "newest_evidence", "#age", "age_limits", "counts_as", "#quantity", ...(viewer.sees_money ? ["#value", "#eligible"] : [])], sorted.map(one => [
     link("lots", one.lot), { text: [one.measured_ms == null ? "" : `${time(one.measured_ms)} `, ...readingOf(one)], kind: "" }, ageOf(one), limitsOf(one), countsAs(one), one.quantity,
     ...(viewer.sees_money ? [money(by.get(one.lot)?.value_minor, currency), money(by.get(one.lot)?.eligible_minor, currency)] : [])]));
 }
@@ -40,21 +40,21 @@ export function agesTable(some, lines, currency) {
 function valued({ quantity, price, rates, cost, appraisal, unvalued, unvalued_told: told }) {
   const each = price && money(price.price_minor, price.currency), of = price && (price.is_agreed ? sentence("price_agreed", { sku: price.sku }) : sentence("price_quoted", { series: link("prices", price.series), date: price.date }));
   return [...(price ? [[`${quantity} × ${each}`, price.per > 1 ? ` ${t("for_each")} ${price.per}` : "", " (", ...of, ")"]] : [[String(quantity), ` × ${t("no_price")}`]]),
-    ...rates.map(( /** @type {any} */ one) => [`1 EUR = ${one.rate} `, link("rates", one.currency), ` (${one.date})`]),
+    ...all(rates, one => [`1 EUR = ${one.rate} `, link("rates", one.currency), ` (${one.date})`]),
     ...(cost ? [sentence("at_most_cost", { cost: money(cost.cost_minor, cost.currency), per: cost.per })] : []),
     ...(appraisal ? [sentence("nolv", { share: ratio(appraisal.nolv_bp), until: time(appraisal.until_ms) })] : []),
-    ...unvalued.map(( /** @type {any} */ one, /** @type {number} */ place) => spoken(told[place], linked(one)))];
+    ...all(unvalued, (one, place) => spoken(told[place], linked(one)))];
 }
 
 /** Each amount of a lot, and what it rests on. @param {any} amounts */
 function amountsTable({ value, ineligible, eligible_minor: eligible, advance, currency }) {
   /** @type {Cell[][]} */
   const rows = [[t("value"), money(value.value_minor, currency), bullets(valued(value))],
-    ...ineligible.map(( /** @type {any} */ one) => [stepOf(one.step), { text: `−${money(one.taken_minor, currency)}`, kind: "bad" }, bullets(one.grounds.map(( /** @type {any} */ ground, /** @type {number} */ place) => spoken(one.told[place], linked(ground))))]),
+    ...all(ineligible, one => [stepOf(one.step), { text: `−${money(one.taken_minor, currency)}`, kind: "bad" }, bullets(all(one.grounds, (ground, place) => spoken(one.told[place], linked(ground))))]),
     [t("eligible"), money(eligible, currency), "—"],
     [t("lent"), money(advance.advance_minor, currency), bullets([sentence("advance_of", { share: ratio(advance.advance_bp), class: t(`class_${advance.in_class}`), policy: advance.policy || t("no_policy") }),
       ...(advance.fences.length ? [[`${t("inside")} ${advance.fences.join(", ")}`]] : [])])]];
-  return table(t("evidence"), [t("amount_of"), `#${t("amount")}`, t("rests_on")], rows);
+  return table("evidence", ["amount_of", "#amount", "rests_on"], rows);
 }
 
 /** A step of the waterfall in words. @param {string} step */
@@ -65,10 +65,10 @@ function quantityTable({ lot, counted, receipt, claimed, held, asset, machines }
   /** @type {Cell[][]} */
   const rows = [[t("book"), String(lot), t("entered")]];
   if (receipt) for (const one of claimed.length ? claimed : [null]) rows.push([{ text: [`${t("receipt")} `, link("receipts", receipt)], kind: "" }, one ? `${thousandths(one.quantity_milli - one.released_milli)} ${one.unit}` : "—", one ? one.released_milli ? sentence("let_out_many", { many: thousandths(one.released_milli) }).join("") : t("all_claimed") : t("not_electronic")]);
-  if (held) rows.push([t("held_by"), String(lot - held.missing), { text: [t(`held_${held.state}`).replace(/^held /, ""), ...(held.missing ? [`, ${held.missing} ${t("lacking")} `, ...list(held.cases.map(( /** @type {string} */ id) => link("cases", id)))] : []), held.heard_ms == null ? `, ${t("nobody_counted")}` : `, ${t("last_counted")} ${time(held.heard_ms)}`], kind: held.missing || held.state !== "valid" ? "bad" : "good" }]);
+  if (held) rows.push([t("held_by"), String(lot - held.missing), { text: [t(`held_${held.state}`).replace(/^held /, ""), ...(held.missing ? [`, ${held.missing} ${t("lacking")} `, ...list(all(held.cases, id => link("cases", id)))] : []), held.heard_ms == null ? `, ${t("nobody_counted")}` : `, ${t("last_counted")} ${time(held.heard_ms)}`], kind: held.missing || held.state !== "valid" ? "bad" : "good" }]);
   if (counted) rows.push([t("stock_count"), String(counted.quantity), time(counted.at_ms)]);
   for (const one of machines) rows.push([{ text: [`${t("machine")} `, link("assets", asset)], kind: "" }, `${measured(one.channel, one.value)}`, `${channelOf(one.channel)}, ${time(one.measured_ms)}`]);
-  return table(t("how_many"), [t("says"), `#${t("quantity")}`, t("rests_on")], rows);
+  return table("how_many", ["says", "#quantity", "rests_on"], rows);
 }
 
 export const lot = drawn(async id => {
@@ -78,59 +78,59 @@ export const lot = drawn(async id => {
 }, ({ found: { said, asset }, trail, due, place }, id) => {
   const receipt = said.receipt?.id ?? "", currency = trail.amounts?.currency ?? "";
   return [el("h1", {}, `${t("lot")} ${id}`),
-    figures([[t("sku"), said.sku], [t("quantity"), String(said.quantity ?? "—")], [t("facility"), said.facility ? link("facilities", said.facility) : "—"],
-      [t("asset"), asset ? link("assets", asset) : "—"], [t("receipt"), receipt ? link("receipts", receipt) : "—"],
-      ...(place ? [/** @type {[string, any]} */ ([t("condition"), condition(place)]), /** @type {[string, any]} */ ([t("signal"), signal(place)])] : [])]),
-    ...(trail.is_shown ? [] : [el("p", { class: "quiet" }, t("not_pledged_to_you"))]),
-    ...(trail.amounts ? [el("h2", {}, t("evidence")), amountsTable(trail.amounts)] : []),
-    ...(trail.quantity ? [el("h2", {}, t("how_many")), quantityTable(trail.quantity)] : []),
-    ...(trail.evidence ? [el("h2", {}, t("ages")), agesTable([trail.evidence], trail.amounts ? [{ id, value_minor: trail.amounts.value.value_minor, eligible_minor: trail.amounts.eligible_minor }] : [], currency)] : []),
-    ...(due.length ? [el("h2", {}, t("milestones")), ...milestonesOf(due, () => currency, trail.as_of_ms)] : [])];
+    figures([["sku", said.sku], ["quantity", String(said.quantity ?? "—")], ["facility", said.facility ? link("facilities", said.facility) : "—"],
+      ["asset", asset ? link("assets", asset) : "—"], ["receipt", receipt ? link("receipts", receipt) : "—"],
+      place && ["condition", condition(place)], place && ["signal", signal(place)]]),
+    ...(trail.is_shown ? [] : [note("not_pledged_to_you")]),
+    ...(trail.amounts ? [title("evidence"), amountsTable(trail.amounts)] : []),
+    ...(trail.quantity ? [title("how_many"), quantityTable(trail.quantity)] : []),
+    ...(trail.evidence ? [title("ages"), agesTable([trail.evidence], trail.amounts ? [{ id, value_minor: trail.amounts.value.value_minor, eligible_minor: trail.amounts.eligible_minor }] : [], currency)] : []),
+    ...(due.length ? [title("milestones"), ...milestonesOf(due, () => currency, trail.as_of_ms)] : [])];
 });
 
 const NOUNS = /** @type {Record<string, string>} */ ({ lot: "lots", receipt: "receipts", retracted: "events", case: "cases" });
 
 /** A fact of an event as people read it. @param {string} name @param {any} value @param {any} facts @returns {Cell} */
-function factOf(name, value, facts) {
+function contentOf(name, value, facts) {
   if (NOUNS[name]) return { text: list(String(value).split(" ").map(one => link(NOUNS[name], one))), kind: "" };
   if (name.endsWith("_ms") && !/outside|excess|unknown/.test(name)) return time(value);
   if (name.endsWith("_ms") || name === "outside_ms_at_most") return span(value);
   if (["value", "low", "high"].includes(name) && typeof facts.channel === "string") return measured(facts.channel, value);
   if (name === "channel") return channelOf(String(value));
   if (/_(mc|e7)$/.test(name)) return measured(name, value);
-  return String(value);
+  return valueOf(name, value, facts);
 }
 
 export const event = drawn(id => ask(`events/${part(id)}`), one => {
   const by = one.said_by, isOfAsset = one.stands !== null || by || one.type === "event_retracted";
   return [el("h1", {}, `${t("event")} ${one.id}`),
-    figures([[t("what"), words(one.type)], [t("about"), isOfAsset ? link("assets", one.subject) : one.subject], [t("happened"), time(one.at_ms)], [t("entry_of"), String(one.entry)], [t("recorded"), time(one.recorded_ms)],
-      ...(one.stands === null ? [] : [/** @type {[string, any]} */ ([t("stands"), one.stands ? { text: t("yes"), kind: "good" } : { text: t("taken_back"), kind: "bad" }])]),
-      ...(one.replaces ? [/** @type {[string, any]} */ ([t("replaces"), link("events", one.replaces)])] : []), ...(one.because ? [/** @type {[string, any]} */ ([t("because"), t(one.because)])] : [])]),
-    el("h2", {}, t("said_by")), by ? table(t("said_by"), [t("device"), t("asset"), `#${t("epoch")}`, `#${t("sequence")}`, t("sequences"), t("measured"), t("received_at"), t("entry_of")], [[
+    figures([["what", eventOf(one.type)], ["about", isOfAsset ? link("assets", one.subject) : one.subject], ["happened", time(one.at_ms)], ["entry_of", String(one.entry)], ["recorded", time(one.recorded_ms)],
+      one.stands !== null && ["stands", one.stands ? { text: t("yes"), kind: "good" } : { text: t("taken_back"), kind: "bad" }],
+      one.replaces && ["replaces", link("events", one.replaces)], one.because && ["because", t(one.because)]]),
+    title("said_by"), by ? table("said_by", ["device", "asset", "#epoch", "#sequence", "sequences", "measured", "received_at", "entry_of"], [[
       by.device, link("assets", one.subject), by.epoch, by.sequence, `${by.first_sequence}–${by.last_sequence}`, time(by.measured_ms), time(by.received_ms), `${by.entry} (${time(by.recorded_ms)})`]])
-      : el("p", { class: "quiet" }, t("said_by_none")),
-    el("h2", {}, t("facts")), table(t("facts"), [t("fact"), t("content")], Object.entries(one.facts).map(([name, value]) => [words(name), factOf(name, value, one.facts)]))];
+      : note("said_by_none"),
+    title("facts"), table("facts", ["fact", "content"], Object.entries(one.facts).map(([name, value]) => [factOf(name), contentOf(name, value, one.facts)]))];
 });
 
 const LOT_UNITS = ( /** @type {number | null} */ milli) => milli == null ? "—" : thousandths(milli);
 
 export const stockCase = drawn(id => ask(`warehouses/cases/${part(id)}`), one => [el("h1", {}, `${t("case")} ${one.case}`),
-  figures([[t("what"), t(`case_${one.kind}`).replace(/^case /, "")], [t("state"), words(one.state)], [t("warehouse"), one.warehouse], [t("opened"), time(one.opened)],
-    [t("missing"), one.of_milli ? `${LOT_UNITS(one.missing_milli)} / ${LOT_UNITS(one.of_milli)}` : "—"], [t("count_due"), time(one.due)], [t("closed"), time(one.closed)]]),
-  el("h2", {}, t("rests_on")), table(t("rests_on"), [t("sku"), t("place"), t("unit"), `#${t("claimed")}`, `#${t("in_stock")}`, `#${t("counted")}`, t("when")], one.keys.map(( /** @type {any} */ key) => [
+  figures([["what", t(`case_${one.kind}`).replace(/^case /, "")], ["state", named(one.state, "case")], ["warehouse", one.warehouse], ["opened", time(one.opened)],
+    ["missing", one.of_milli ? `${LOT_UNITS(one.missing_milli)} / ${LOT_UNITS(one.of_milli)}` : "—"], ["count_due", time(one.due)], ["closed", time(one.closed)]]),
+  title("rests_on"), table("rests_on", ["sku", "place", "unit", "#claimed", "#in_stock", "#counted", "when"], all(one.keys, key => [
     key.sku ?? "—", key.bin ?? "—", key.unit ?? "—", LOT_UNITS(key.claimed_milli), LOT_UNITS(key.stock_milli), LOT_UNITS(key.counted?.milli ?? null), time(key.counted?.at)])),
-  el("h2", {}, t("lots")), table(t("lots"), [t("lot"), `#${t("missing")}`], one.lots.map(( /** @type {any} */ each) => [link("lots", each.lot), each.missing])),
-  el("p", {}, ...(one.receipts.length ? [`${t("receipts")}: `, ...list(one.receipts.map(( /** @type {string} */ name) => link("receipts", name)))] : []))]);
+  title("lots"), table("lots", ["lot", "#missing"], all(one.lots, each => [link("lots", each.lot), each.missing])),
+  el("p", {}, ...(one.receipts.length ? [`${t("receipts")}: `, ...list(all(one.receipts, name => link("receipts", name)))] : []))]);
 
 export const notice = drawn(id => ask(`notices/${part(id)}`), one => [el("h1", {}, `${t("notice")} ${one.key}`),
-  figures([[t("what"), words(one.kind || "withdrawal")], [t("by_sender"), one.sender], [t("happened"), time(one.happened_ms || null)], [t("place"), one.place || "—"], [t("classifier"), words(one.classifier)],
-    [t("stands"), one.fate === "standing" ? { text: t("yes"), kind: "good" } : { text: words(one.fate), kind: "bad" }], [t("until"), time(one.until_ms)]]),
-  el("h2", {}, t("about")), el("ul", {}, ...one.references.map(( /** @type {string} */ each) => el("li", {}, each))),
-  ...(one.against.length ? [el("h2", {}, t("taken_back")), el("ul", {}, ...one.against.map(( /** @type {string} */ each) => el("li", {}, link("notices", each))))] : [])]);
+  figures([["what", named(one.kind || "withdrawal")], ["by_sender", one.sender], ["happened", time(one.happened_ms || null)], ["place", one.place || "—"], ["classifier", named(one.classifier)],
+    ["stands", one.fate === "standing" ? { text: t("yes"), kind: "good" } : { text: named(one.fate, "fate"), kind: "bad" }], ["until", time(one.until_ms)]]),
+  title("about"), el("ul", {}, ...all(one.references, each => el("li", {}, referenceOf(each)))),
+  ...(one.against.length ? [title("taken_back"), el("ul", {}, ...all(one.against, each => el("li", {}, link("notices", each))))] : [])]);
 
 /** What was quoted, the newest first. @param {string} word @param {(one: any) => string} value @returns {(found: any, id: string) => Node[]} */
-const quoted = (word, value) => (found, id) => [el("h1", {}, `${t(word)} ${id}`), table(t(word), [t("day"), `#${t("quote")}`], found.quotes.slice().reverse().map(( /** @type {any} */ one) => [one.date, value(one)]))];
+const quoted = (word, value) => (found, id) => [el("h1", {}, `${t(word)} ${id}`), table(word, ["day", "#quote"], found.quotes.slice().reverse().map(( /** @type {any} */ one) => [one.date, value(one)]))];
 
 export const price = drawn(id => ask(`market/prices/${part(id)}`), quoted("price", one => `${one.currency} ${one.price}${one.per > 1 ? ` ${t("for_each")} ${one.per}` : ""}`));
 export const rate = drawn(id => ask(`market/rates/${part(id)}`), quoted("rate", one => one.withdrawn ? t("withdrawn") : `1 EUR = ${one.rate}`));

@@ -2,13 +2,13 @@
 
 import { ask, askOr, part, viewer } from "./api.js";
 import { legend, ltv, waterfall, waterfallTable } from "./chart.js";
-import { el, figures, link, money, ratio, table, time, words } from "./draw.js";
+import { all, el, figures, link, money, note, ratio, table, time, title } from "./draw.js";
 import { told as toldOf } from "./alerting.js";
 import { agesTable, stepOf } from "./evidence.js";
 import { milestonesOf } from "./timeline.js";
 import { patch } from "./patch.js";
 import { SLIDER, momentAt, read, set, stepAt, written } from "./reckon.js";
-import { named, spoken } from "./spoken.js";
+import { named, reasonOf, ruleOf, spoken } from "./spoken.js";
 import { lang, t } from "./words.js";
 
 const SETTLE_MS = 250, ROWS = 50;
@@ -17,12 +17,12 @@ const SETTLE_MS = 250, ROWS = 50;
 const groundOf = (told, english) => lang() === "zh" ? [`${stepOf(told.step)}：`, ...spoken(told, [english])] : [english];
 
 /** What steps took of each lot, with the grounds. @param {any[]} lines @param {string} currency */
-export const linesTable = (lines, currency) => table(t("lots"), [t("lot"), `#${t("value")}`, t("taken"), `#${t("eligible")}`, `#${t("lent")}`, t("grounds")], lines.map(one => {
+const linesTable = (lines, currency) => table("lots", ["lot", "#value", "taken", "#eligible", "#lent", "grounds"], lines.map(one => {
   const taken = Object.entries(one.ineligible);
   return [link("lots", one.id), money(one.value_minor, currency),
     taken.length ? el("ul", { class: "grounds" }, ...taken.map(([name, by]) => el("li", {}, `${stepOf(name)} −${money(/** @type {number} */ (by), currency)}`))) : "—",
     money(one.eligible_minor, currency), money(one.advance_minor, currency),
-    one.grounds.length ? el("ul", { class: "grounds" }, ...one.grounds.map(( /** @type {string} */ ground, /** @type {number} */ place) => el("li", {}, ...groundOf(one.told[place], ground)))) : "—"];
+    one.grounds.length ? el("ul", { class: "grounds" }, ...all(one.grounds, (ground, place) => el("li", {}, ...groundOf(one.told[place], ground)))) : "—"];
 }));
 
 /** @type {import("./pages.js").Page} */
@@ -41,8 +41,8 @@ export const facility = {
     let chosen = { as_of: null, known_at: null };
     const clock = ( /** @type {"as_of" | "known_at"} */ name) => ({
       name, output: el("output", { for: name }),
-      range: /** @type {HTMLInputElement} */ (el("input", { id: name, type: "range", min: 0, max: SLIDER, step: 1, value: SLIDER, input: ( /** @type {any} */ event) => moved(name, momentAt(Number(event.target.value), data)) })),
-      field: /** @type {HTMLInputElement} */ (el("input", { id: `${name}_moment`, type: "datetime-local", step: 1, "aria-label": `${t(name)}: ${t("moment")}`, change: ( /** @type {any} */ event) => moved(name, read(event.target.value)) })),
+      range: el("input", { id: name, type: "range", min: 0, max: SLIDER, step: 1, value: SLIDER, input: ( /** @type {any} */ event) => moved(name, momentAt(Number(event.target.value), data)) }),
+      field: el("input", { id: `${name}_moment`, type: "datetime-local", step: 1, "aria-label": `${t(name)}: ${t("moment")}`, change: ( /** @type {any} */ event) => moved(name, read(event.target.value)) }),
     });
     const clocks = [clock("as_of"), clock("known_at")];
     const isNow = () => chosen.as_of == null && chosen.known_at == null;
@@ -76,43 +76,43 @@ export const facility = {
         if (mine !== turn) return;
         said.textContent = `${t("as_of")} ${time(found.as_of)}, ${t("known_at")} ${time(found.known_at)}: ${t("base")} ${money(found.base.base_minor, found.currency)}, ${t("headroom")} ${money(found.base.headroom_minor, found.currency)}`;
         draw(found.base, found.lines, found.currency);
-      } catch (error) { if (mine === turn) { said.textContent = String(/** @type {Error} */ (error).message); draw(null, [], ""); } }
+      } catch (error) { if (mine === turn) { said.textContent = reasonOf(error); draw(null, [], ""); } }
     }
 
     /** @param {any} base @param {any[]} lines @param {string} currency */
     function draw(base, lines, currency) {
-      patch(drawing, [base ? waterfall(base, currency) : el("p", { class: "quiet" }, t("none")), ...(base ? [waterfallTable(base, currency)] : [])]);
+      patch(drawing, [base ? waterfall(base, currency) : note("none"), ...(base ? [waterfallTable(base, currency)] : [])]);
       patch(lots, [linesTable(lines, currency)]);
     }
 
     const reset = () => { chosen = { as_of: null, known_at: null }; tell(); void then(); };
-    const amounts = [el("h2", {}, t("ltv_over_time")), course, el("h2", {}, t("waterfall")), drawing, el("h2", {}, t("clocks")),
+    const amounts = [title("ltv_over_time"), course, title("waterfall"), drawing, title("clocks"),
       el("div", { class: "clocks" }, ...clocks.map(({ name, range, field, output }) => el("div", {}, el("label", { for: name }, t(name)), range, el("div", { class: "filter" }, output, el("span", { class: "quiet" }, t("moment")), field)))),
-      el("p", {}, el("button", { type: "button", click: reset }, t("now"))), said, el("h2", {}, t("lots")), lots];
+      el("p", {}, el("button", { type: "button", click: reset }, t("now"))), said, title("lots"), lots];
     return {
-      nodes: [el("h1", {}, `${t("facility")} ${id}`), top, ...(viewer.sees_money ? amounts : [el("p", { class: "quiet" }, t("not_yours"))]), rest],
+      nodes: [el("h1", {}, `${t("facility")} ${id}`), top, ...(viewer.sees_money ? amounts : [note("not_yours")]), rest],
       show(now) {
         data = now;
         const one = now.found, base = one.base;
         patch(top, [el("p", {}, `${t("lender")}: ${one.lender} · ${t("borrower")}: ${one.borrower}`), ...(viewer.sees_money && base ? [figures([
-          [t("base"), money(base.base_minor, one.currency)], [t("outstanding"), money(base.outstanding_minor, one.currency)],
-          [t("headroom"), { text: money(base.headroom_minor, one.currency), kind: base.headroom_minor < 0 ? "bad" : "good" }],
-          [t("ltv"), ratio(base.ltv_bp)], [t("cover"), { text: `${named(one.cover)} ${ratio(base.cover_bp)}`, kind: "" }],
-          [t("call"), one.call_minor ? { text: money(one.call_minor, one.currency), kind: "bad" } : { text: t("no_call"), kind: "good" }], [t("cure"), time(one.cure_by_ms)]])] : [])]);
+          ["base", money(base.base_minor, one.currency)], ["outstanding", money(base.outstanding_minor, one.currency)],
+          ["headroom", { text: money(base.headroom_minor, one.currency), kind: base.headroom_minor < 0 ? "bad" : "good" }],
+          ["ltv", ratio(base.ltv_bp)], ["cover", { text: `${named(one.cover)} ${ratio(base.cover_bp)}`, kind: "" }],
+          ["call", one.call_minor ? { text: money(one.call_minor, one.currency), kind: "bad" } : { text: t("no_call"), kind: "good" }], ["cure", time(one.cure_by_ms)]])] : [])]);
         if (now.told) {
           const { told } = now, state = ( /** @type {any} */ base) => base.ltv_bp == null ? t("no_ratio") : ratio(base.ltv_bp);
-          patch(course, [ltv(told), legend([["stroke", "line", t("ltv")], ["limit", "line", Object.entries(told.levels).filter(([, bp]) => bp != null).map(([name, bp]) => `${t(name.replace("_bp", "_level"))} ${ratio(/** @type {number} */ (bp))}`).join(", ") || t("none")], ["breach", "dot", t("called")], ["hole", "box", t("no_ratio")]]),
-            el("details", {}, el("summary", {}, t("ltv_table")), table(t("ltv_table"), [t("when"), `#${t("ltv")}`, `#${t("outstanding")}`, `#${t("base")}`, `#${t("headroom")}`], told.bases.slice(-ROWS).reverse().map(( /** @type {any} */ base) => [
+          patch(course, [ltv(told), legend([["stroke", "line", "ltv"], ["limit", "line", Object.entries(told.levels).filter(([, bp]) => bp != null).map(([name, bp]) => `${t(name.replace("_bp", "_level"))} ${ratio(/** @type {number} */ (bp))}`).join(", ") || t("none")], ["breach", "dot", "called"], ["hole", "box", "no_ratio"]]),
+            el("details", {}, el("summary", {}, t("ltv_table")), table("ltv_table", ["when", "#ltv", "#outstanding", "#base", "#headroom"], told.bases.slice(-ROWS).reverse().map(( /** @type {any} */ base) => [
               time(base.at_ms), state(base), money(base.outstanding_minor, told.currency), money(base.base_minor, told.currency), money(base.headroom_minor, told.currency)])))]);
         }
         if (viewer.sees_money) { tell(); if (isNow()) void then(); }
         const open = now.alerts.filter(( /** @type {any} */ alert) => alert.state !== "pending");
         patch(rest, [
-          ...(viewer.sees_money ? [] : [el("h2", {}, t("lots")), table(t("lots"), [t("lot"), t("asset"), t("sku")], one.lots.map(( /** @type {any} */ lot) => [link("lots", lot.id), lot.asset ? link("assets", lot.asset) : "—", lot.sku]))]),
-          el("h2", {}, t("ages")), agesTable(now.evidence, one.lines, one.currency),
-          el("h2", {}, t("milestones")), ...milestonesOf(one.milestones, () => one.currency, now.until || Date.now()),
-          el("h2", {}, t("alerts")), ...(open.length ? [el("p", {}, link("alerts", id, t("to_the_inbox")))] : []), table(t("alerts"), [t("alert"), t("state"), t("said_of_it")], open.map(( /** @type {any} */ alert) => [
-            `${words(alert.rule)} ${alert.id}`, { text: t(`alert_${alert.state}`), kind: alert.state === "cleared" ? "good" : "bad" }, toldOf(alert)]))]);
+          ...(viewer.sees_money ? [] : [title("lots"), table("lots", ["lot", "asset", "sku"], all(one.lots, lot => [link("lots", lot.id), lot.asset ? link("assets", lot.asset) : "—", lot.sku]))]),
+          title("ages"), agesTable(now.evidence, one.lines, one.currency),
+          title("milestones"), ...milestonesOf(one.milestones, () => one.currency, now.until || Date.now()),
+          title("alerts"), ...(open.length ? [el("p", {}, link("alerts", id, t("to_the_inbox")))] : []), table("alerts", ["alert", "state", "said_of_it"], all(open, alert => [
+            `${ruleOf(alert.rule, alert.told[0]?.kind)} ${alert.id}`, { text: t(`alert_${alert.state}`), kind: alert.state === "cleared" ? "good" : "bad" }, toldOf(alert)]))]);
       },
       close: () => { clearTimeout(timer); turn += 1; },
     };

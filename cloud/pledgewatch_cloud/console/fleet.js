@@ -1,7 +1,7 @@
 // The fleet's health: when each device was last heard, whether it is missed, its battery, how far it is signed, its gaps.
 
 import { askPage } from "./api.js";
-import { el, link, table, time } from "./draw.js";
+import { all, el, link, table, time } from "./draw.js";
 import { listed } from "./paging.js";
 import { about, channelOf, count, enumerated, measured } from "./spoken.js";
 import { lang, t } from "./words.js";
@@ -24,7 +24,7 @@ function ofEach(epochs, say) {
 /** What is missing of a device: exactly which sequences, or how many behind the last that came. @param {any} one */
 export function missing({ epochs, completeness }) {
   const { lost_at_least: lost, spooled, unsure } = completeness;
-  const spans = ofEach(epochs, epoch => enumerated(epoch.missing.map(( /** @type {number[]} */ gap) => [...new Set(gap)].map(count).join("–"))));
+  const spans = ofEach(epochs, epoch => enumerated(all(epoch.missing, gap => [...new Set(gap)].map(count).join("–"))));
   if (spans) return { text: spans, kind: "bad" };
   if (lost) return { text: `${t("lost_count")} ${count(lost)}`, kind: "bad" };
   if (!epochs.length) return { text: "—", kind: "" };
@@ -57,11 +57,11 @@ function suspected(epochs) {
 }
 
 /** A row for each device. @param {any[]} some */
-export const fleetTable = some => table(t("devices"),
-  [t("device"), t("asset"), t("operator"), t("last_heard"), t("hearing"), t("battery"), t("missing"), t("completeness"), `#${t("signed_of")}`, `#${t("suspicions")}`, t("of_itself"), `#${t("epoch")}`],
+export const fleetTable = some => table("devices",
+  ["device", "asset", "operator", "last_heard", "hearing", "battery", "missing", "completeness", "#signed_of", "#suspicions", "of_itself", "#epoch"],
   some.map(one => [
     one.device, link("assets", one.asset), one.operator, time(one.heard_ms), hearing(one.sources), one.battery_mv == null ? "—" : measured("battery_mv", one.battery_mv),
-    missing(one), complete(one.completeness), signed(one.epochs), suspected(one.epochs), ofItself(one.said), enumerated(one.epochs.map(( /** @type {any} */ epoch) => String(epoch.epoch))) || "—"]));
+    missing(one), complete(one.completeness), signed(one.epochs), suspected(one.epochs), ofItself(one.said), enumerated(all(one.epochs, epoch => String(epoch.epoch))) || "—"]));
 
 /** In how many devices something is so. @param {any[]} some */
 export function counts(some) {

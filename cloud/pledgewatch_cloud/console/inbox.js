@@ -2,10 +2,10 @@
 
 import { told } from "./alerting.js";
 import { askPage, part, tell, viewer } from "./api.js";
-import { el, link, table, time, words } from "./draw.js";
+import { all, el, link, table, time } from "./draw.js";
 import { listed } from "./paging.js";
 import { untilOf } from "./reckon.js";
-import { sentence } from "./spoken.js";
+import { reasonOf, ruleOf, sentence } from "./spoken.js";
 import { t } from "./words.js";
 
 const HOURS = [1, 4, 24, 72, 168, 720], HOURS_FIRST = 24;
@@ -23,7 +23,7 @@ const draftOf = id => drafts.get(id) ?? { text: "", hours: HOURS_FIRST };
 
 /** @param {"cleared" | "silenced"} what @param {string} word @param {() => void} again */
 const box = (what, word, again) => {
-  const made = /** @type {HTMLInputElement} */ (el("input", { type: "checkbox", id: what, change: () => { shown[what] = !shown[what]; again(); } }));
+  const made = el("input", { type: "checkbox", id: what, change: () => { shown[what] = !shown[what]; again(); } });
   made.checked = shown[what];
   return el("label", {}, made, " ", word);
 };
@@ -54,15 +54,15 @@ export const alerts = listed(load, (data, again, anew, facility) => {
       if (text && what !== "acknowledgement") { text.value = ""; drafts.delete(id); }
       complain("");
       again();
-    } catch (error) { complain(String(/** @type {Error} */ (error).message)); }
+    } catch (error) { complain(reasonOf(error)); }
   };
 
   /** What is said of an alert, and a form to say more. @param {any} one */
   function notes(one) {
     const keep = ( /** @type {Partial<{ text: string, hours: number }>} */ more) => drafts.set(one.id, { ...draftOf(one.id), ...more });
-    const text = /** @type {HTMLTextAreaElement} */ (el("textarea", { id: `text-${one.id}`, rows: 2, maxlength: 2_000, input: ( /** @type {any} */ event) => keep({ text: event.target.value }) }));
-    const hours = /** @type {HTMLSelectElement} */ (el("select", { id: `hours-${one.id}`, change: ( /** @type {any} */ event) => keep({ hours: Number(event.target.value) }) },
-      ...HOURS.map(many => el("option", { value: many }, many < 48 ? `${many} ${t("hours")}` : `${many / 24} ${t("days")}`))));
+    const text = el("textarea", { id: `text-${one.id}`, rows: 2, maxlength: 2_000, input: ( /** @type {any} */ event) => keep({ text: event.target.value }) });
+    const hours = el("select", { id: `hours-${one.id}`, change: ( /** @type {any} */ event) => keep({ hours: Number(event.target.value) }) },
+      ...HOURS.map(many => el("option", { value: many }, many < 48 ? `${many} ${t("hours")}` : `${many / 24} ${t("days")}`)));
     text.value = draftOf(one.id).text;
     hours.value = String(draftOf(one.id).hours);
     const button = ( /** @type {string} */ word, /** @type {string} */ what, /** @type {(draft: { text: string, hours: number }) => Record<string, any>} */ body) => el("button", {
@@ -78,7 +78,7 @@ export const alerts = listed(load, (data, again, anew, facility) => {
     return el("details", { open: opened.has(one.id) ? "" : null, toggle: ( /** @type {any} */ event) => { if (event.target.open) opened.add(one.id); else opened.delete(one.id); } },
       el("summary", { id: `notes-${one.id}` }, `${t("comments")} (${one.comments.length})${one.silence ? ` · ${t("silenced_until")} ${time(one.silence.until_ms)}` : ""}`),
       one.silence && el("p", {}, `${t("silenced_until")} ${time(one.silence.until_ms)}: ${one.silence.why} (${one.silence.by})`),
-      el("ul", { class: "grounds" }, ...one.comments.map(( /** @type {any} */ each) => el("li", {}, `${time(each.at_ms)} ${[each.by, each.party].filter(Boolean).join(" · ")}: ${each.text}`))),
+      el("ul", { class: "grounds" }, ...all(one.comments, each => el("li", {}, `${time(each.at_ms)} ${[each.by, each.party].filter(Boolean).join(" · ")}: ${each.text}`))),
       ...(mayWrite ? [el("label", { for: text.id }, t("text")), text, el("div", { class: "filter" }, button("comment", "comments", draft => ({ text: draft.text })),
         ...(isLive ? [el("label", { for: hours.id }, t("for_how_long")), hours, button("silence", "silence", draft => ({ why: draft.text, until: untilOf(Date.now(), draft.hours) }))] : []),
         one.silence && button("lift", "silence", draft => ({ why: draft.text })))] : []));
@@ -88,8 +88,8 @@ export const alerts = listed(load, (data, again, anew, facility) => {
     ...(facility ? [el("p", {}, ...sentence("only_of", { facility: link("facilities", facility) }), " ", el("a", { href: "#/alerts" }, t("all_alerts")))] : []),
     el("div", { class: "filter" }, box("cleared", t("with_cleared"), anew), box("silenced", `${t("with_silenced")} (${data.aside})`, anew),
       ...(asksName ? [el("label", { for: "by" }, t("by_whom")), name] : [])), el("p", { role: "alert", id: "fault" }, fault),
-    table(t("alerts"), [t("alert"), t("rule"), t("severity"), t("state"), t("since"), t("said_of_it"), t("who"), t("comments")], data.items.map(( /** @type {any} */ one) => [
-      one.id, words(one.rule), { text: one.severity ? t(`severity_${one.severity}`) : "—", kind: one.severity === "critical" ? "bad" : one.severity === "warning" ? "warn" : "" },
+    table("alerts", ["alert", "rule", "severity", "state", "since", "said_of_it", "who", "comments"], all(data.items, one => [
+      one.id, ruleOf(one.rule, one.told[0]?.kind), { text: one.severity ? t(`severity_${one.severity}`) : "—", kind: one.severity === "critical" ? "bad" : one.severity === "warning" ? "warn" : "" },
       { text: t(`alert_${one.state}`), kind: one.state === "cleared" ? "good" : one.state === "open" || one.state === "escalated" ? "bad" : "" }, time(one.since_ms),
       told(one),
       one.acknowledged_by || (viewer.may_write && one.is_own && ["open", "escalated"].includes(one.state)

@@ -1,7 +1,7 @@
 // The map: Leaflet over Natural Earth's land, no tiles. Marks are drawn by one canvas. Assets near each other are one mark
 // with their number: the service puts them together, so what is sent and drawn is what a screen holds, however many they are.
 
-import { el } from "./draw.js";
+import { all, el } from "./draw.js";
 import { TURNS, look } from "./reckon.js";
 import { t } from "./words.js";
 
@@ -14,7 +14,7 @@ const NAMES_FROM_ZOOM = 6, BEYOND = .5;
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /** Clusters of the API as marks. @param {any} collection @returns {Mark[]} */
-export const marksOf = collection => collection.features.map(( /** @type {any} */ one) => ({
+const marksOf = collection => all(collection.features, one => ({
   id: one.id ?? "", at: one.geometry.coordinates, box: one.bbox, ...one.properties,
 }));
 
@@ -60,8 +60,9 @@ let land;
  * @param {HTMLElement} host @param {string} label @param {(id: string) => void} choose
  */
 export function makeMap(host, label, choose) {
-  const map = L.map(host, { minZoom: 1, maxZoom: 16, worldCopyJump: true, preferCanvas: true, zoomSnap: 1, attributionControl: false }).setView([25, 20], 2);
+  const map = L.map(host, { minZoom: 1, maxZoom: 16, worldCopyJump: true, preferCanvas: true, zoomSnap: 1, attributionControl: false, zoomControl: false }).setView([25, 20], 2);
   L.control.attribution({ prefix: false }).addAttribution("Leaflet · Natural Earth").addTo(map);
+  L.control.zoom({ zoomInTitle: t("zoom_in"), zoomOutTitle: t("zoom_out") }).addTo(map);
   host.setAttribute("role", "application");
   host.setAttribute("aria-label", label);
   const ground = L.layerGroup().addTo(map), shapes = L.layerGroup().addTo(map), lines = L.layerGroup().addTo(map);
@@ -114,7 +115,7 @@ export function makeMap(host, label, choose) {
   map.on("mousemove", ( /** @type {any} */ event) => {
     const found = points.at(event.originalEvent)?.one;
     host.style.cursor = found ? "pointer" : "";
-    host.title = !found ? "" : found.count === 1 ? found.id : `${found.count} ${t("assets")}${found.severity ? `, ${found.severity}` : ""}`;
+    host.title = !found ? "" : found.count === 1 ? found.id : `${found.count} ${t("assets")}${found.severity ? `, ${t(`severity_${found.severity}`)}` : ""}`;
   });
 
   function paintFences() {

@@ -2,10 +2,11 @@
 
 import { ask, askOr, book, viewer } from "./api.js";
 import { legend } from "./chart.js";
-import { el, link, money, ratio, table, time, words } from "./draw.js";
+import { all, el, link, money, ratio, table, time, title } from "./draw.js";
 import { makeMap } from "./map.js";
 import { listed } from "./paging.js";
 import { patch } from "./patch.js";
+import { named } from "./spoken.js";
 import { condition, placeOf, signal } from "./standing.js";
 import { t, tell } from "./words.js";
 
@@ -23,7 +24,7 @@ export const drawn = (load, draw) => ({
 });
 
 /** @param {any[]} facilities */
-const facilitiesTable = facilities => table(t("facilities"), [t("facility"), t("lender"), t("borrower"), ...(viewer.sees_money ? [`#${t("base")}`, `#${t("outstanding")}`, `#${t("headroom")}`, `#${t("ltv")}`] : []), `#${t("open_alerts")}`],
+const facilitiesTable = facilities => table("facilities", ["facility", "lender", "borrower", ...(viewer.sees_money ? ["#base", "#outstanding", "#headroom", "#ltv"] : []), "#open_alerts"],
   facilities.map(one => {
     const open = Object.values(one.alerts).filter(state => state !== "cleared").length, base = one.base;
     return [link("facilities", one.id), one.lender, one.borrower,
@@ -47,7 +48,7 @@ export const overview = {
     /** @type {any} */
     let data = null;
     let timer = 0;
-    const find = /** @type {HTMLInputElement} */ (el("input", { id: "find", type: "search", input: () => { wanted = find.value.trim(); clearTimeout(timer); timer = setTimeout(again, SETTLE_MS); } }));
+    const find = el("input", { id: "find", type: "search", input: () => { wanted = find.value.trim(); clearTimeout(timer); timer = setTimeout(again, SETTLE_MS); } });
     /** @type {ReturnType<typeof makeMap> | undefined} */
     let map;
     /** The corners of all that is on the map. @returns {[number, number][]} */
@@ -56,15 +57,15 @@ export const overview = {
 
     function list() {
       count.textContent = tell("shown", data.assets.length, data.count);
-      patch(rows, [table(t("assets"), [t("asset"), t("measured"), t("place"), t("inside"), t("condition"), t("signal")], data.assets.map(( /** @type {any} */ one) => [
+      patch(rows, [table("assets", ["asset", "measured", "place", "inside", "condition", "signal"], all(data.assets, one => [
         link("assets", one.id), time(one.properties.newest_ms), placeOf(one), one.properties.fences.join(", ") || "—", condition(one), signal(one)]))]);
     }
 
     return {
       nodes: [el("h1", {}, t("home")), host,
         el("div", { class: "filter" }, el("button", { type: "button", click: fit }, t("fit")),
-          legend([["dot-live", "dot", t("heard_in_time")], ["dot-dark", "dot", t("planned_dark")], ["dot-bad", "dot", t("trouble")], ["fence", "box", t("fence")]])),
-        el("h2", {}, t("facilities")), money, el("h2", {}, t("assets")),
+          legend([["dot-live", "dot", "heard_in_time"], ["dot-dark", "dot", "planned_dark"], ["dot-bad", "dot", "trouble"], ["fence", "box", "fence"]])),
+        title("facilities"), money, title("assets"),
         el("div", { class: "filter" }, el("label", { for: "find" }, t("find")), find, count), rows],
       show(now) {
         data = now;
@@ -85,5 +86,5 @@ export const receipts = listed(async after => {
   const found = await askOr(`receipts?${new URLSearchParams({ limit: String(ROWS_MAX), after })}`, { receipts: [], next_after: "" });
   return { items: found.receipts, next: found.next_after };
 }, ({ items }) => [el("h1", {}, t("receipts")),
-  table(t("receipts"), [t("receipt"), t("state"), t("warehouse"), t("holder"), t("pledgee"), t("until")], items.map(( /** @type {any} */ one) => [
-    link("receipts", one.id), words(one.state), one.warehouse, one.holder, one.pledgee || "—", time(one.until)]))]);
+  table("receipts", ["receipt", "state", "warehouse", "holder", "pledgee", "until"], all(items, one => [
+    link("receipts", one.id), named(one.state, "state"), one.warehouse, one.holder, one.pledgee || "—", time(one.until)]))]);

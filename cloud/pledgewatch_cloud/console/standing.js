@@ -1,6 +1,6 @@
 // How an asset stands, in words and in one of three states.
 
-import { time } from "./draw.js";
+import { all, time } from "./draw.js";
 import { channelOf } from "./spoken.js";
 import { t } from "./words.js";
 
@@ -19,7 +19,7 @@ export function signal(asset) {
   for (const [state, kind] of [["silent", "bad"], ["overdue", "warn"], ["expected_dark", "quiet"]]) {
     const some = asset.properties.sources.filter(( /** @type {any} */ one) => one.state === state);
     if (some.length) {
-      const names = some.map(( /** @type {any} */ one) => one.channel ? `${one.device} ${channelOf(one.channel)}` : one.device).join(", ");
+      const names = all(some, one => one.channel ? `${one.device} ${channelOf(one.channel)}` : one.device).join(", ");
       return { text: `${names} ${t(state)} ${time(some[0].at_ms)}`, kind };
     }
   }

@@ -2,11 +2,12 @@
 
 import { ask, askOr, book, part } from "./api.js";
 import { channel, legend } from "./chart.js";
-import { el, figures, link, list, table, thousandths, time, words } from "./draw.js";
+import { all, el, figures, link, list, table, thousandths, time, title } from "./draw.js";
 import { makeMap } from "./map.js";
 import { drawn } from "./pages.js";
 import { patch } from "./patch.js";
 import { nearest, trail } from "./reckon.js";
+import { channelOf, eventOf, factOf, named, valueOf } from "./spoken.js";
 import { condition, marks, placeOf, signal } from "./standing.js";
 import { t } from "./words.js";
 
@@ -22,8 +23,8 @@ export const asset = {
     const limits = lots.flatMap(( /** @type {any} */ one) => one.limits ?? []).filter(( /** @type {any} */ one) => one.channel === CHANNEL);
     return {
       found, fences: known.fences, points: warm.points, seen: warm.seen,
-      limits: limits.map(( /** @type {any} */ one) => ({ low: one.low ?? null, high: one.high ?? null })),
-      pieces: trail(north.points, east.points, legs.map(( /** @type {any} */ leg) => ({ from: Date.parse(leg.from), until: Date.parse(leg.until) })), north.seen),
+      limits: all(limits, one => ({ low: one.low ?? null, high: one.high ?? null })),
+      pieces: trail(north.points, east.points, all(legs, leg => ({ from: Date.parse(leg.from), until: Date.parse(leg.until) })), north.seen),
     };
   },
   make(id) {
@@ -32,7 +33,7 @@ export const asset = {
     let map;
     return {
       nodes: [el("h1", {}, `${t("asset")} ${id}`), top, host,
-        legend([["stroke", "line", t("trail")], ["way-dark", "line", t("planned_dark")], ["way-gap", "line", t("unplanned")]]), rest],
+        legend([["stroke", "line", "trail"], ["way-dark", "line", "planned_dark"], ["way-gap", "line", "unplanned"]]), rest],
       show({ found, fences, points, seen, limits, pieces }) {
         map ??= makeMap(host, `${t("map")}: ${id}`, () => {});
         map.setFences(fences);
@@ -43,12 +44,12 @@ export const asset = {
         map.setMarks(shown);
         map.fit([...pieces.flatMap(( /** @type {any} */ one) => one.way), ...shown.map(one => one.at)]);
         const one = found.properties;
-        patch(top, [figures([[t("measured"), time(one.newest_ms)], [t("fix_at"), time(one.measured_at_ms)], [t("place"), placeOf(found)], [t("inside"), one.fences.join(", ") || "—"],
-          [t("condition"), condition(found)], [t("signal"), signal(found)], [t("lots"), { text: one.lots.length ? list(one.lots.map(( /** @type {string} */ lot) => link("lots", lot))) : "—", kind: "" }]])]);
+        patch(top, [figures([["measured", time(one.newest_ms)], ["fix_at", time(one.measured_at_ms)], ["place", placeOf(found)], ["inside", one.fences.join(", ") || "—"],
+          ["condition", condition(found)], ["signal", signal(found)], ["lots", { text: one.lots.length ? list(all(one.lots, lot => link("lots", lot))) : "—", kind: "" }]])]);
         patch(rest, [el("h2", {}, `${t("temperature")}, °C`), channel(points, limits, t("temperature"), "°C", seen),
-          legend([["stroke", "line", t("temperature")], ["limit", "line", t("limit")], ["breach", "dot", t("breaches")], ["doubt", "dot", t("doubtful")], ["hole", "box", t("gap")]]),
-          el("details", {}, el("summary", {}, t("temperature_table")), table(t("temperature"), [t("measured"), "#°C", t("state")], points.slice(-TABLE_MAX).reverse().map(( /** @type {any} */ point) => [time(point[0]), (point[1] / 1_000).toFixed(2), words(point[2])]))),
-          el("h2", {}, t("signal")), table(t("signal"), [t("device"), t("state"), t("when")], one.sources.map(( /** @type {any} */ source) => [source.channel ? `${source.device} ${source.channel}` : source.device, words(source.state), time(source.at_ms)]))]);
+          legend([["stroke", "line", "temperature"], ["limit", "line", "limit"], ["breach", "dot", "breaches"], ["doubt", "dot", "doubtful"], ["hole", "box", "gap"]]),
+          el("details", {}, el("summary", {}, t("temperature_table")), table("temperature", ["measured", "#°C", "state"], points.slice(-TABLE_MAX).reverse().map(( /** @type {any} */ point) => [time(point[0]), (point[1] / 1_000).toFixed(2), named(point[2], "doubt")]))),
+          title("signal"), table("signal", ["device", "state", "when"], all(one.sources, source => [source.channel ? `${source.device} ${channelOf(source.channel)}` : source.device, named(source.state), time(source.at_ms)]))]);
       },
       close: () => map?.close(),
     };
@@ -72,13 +73,13 @@ export const receipt = drawn(async id => {
     after = page.next_after_entry;
   }
 }, ({ found, acts }) => [el("h1", {}, `${t("receipt")} ${found.id}`),
-  figures([[t("state"), words(found.state)], [t("warehouse"), found.warehouse], [t("holder"), found.holder], [t("pledgee"), found.pledgee || "—"],
-    [t("controller"), found.controller || "—"], [t("issued"), time(found.issued)], [t("until"), time(found.until)]]),
-  el("h2", {}, t("goods")), table(t("goods"), [t("sku"), t("place"), `#${t("quantity")}`, `#${t("let_out")}`, `#${t("delivered")}`], found.goods.map(( /** @type {any} */ one) => [
+  figures([["state", named(found.state, "state")], ["warehouse", found.warehouse], ["holder", found.holder], ["pledgee", found.pledgee || "—"],
+    ["controller", found.controller || "—"], ["issued", time(found.issued)], ["until", time(found.until)]]),
+  title("goods"), table("goods", ["sku", "place", "#quantity", "#let_out", "#delivered"], all(found.goods, one => [
     one.sku ?? "—", [one.warehouse, one.bin].filter(Boolean).join(" ") || "—", one.quantity_milli == null ? "—" : thousandths(one.quantity_milli), thousandths(one.released_milli), thousandths(one.delivered_milli)])),
-  el("h2", {}, t("acts")), el("ol", { class: "trail" }, ...acts.map(( /** @type {any} */ one) => {
+  title("acts"), el("ol", { class: "trail" }, ...all(acts, one => {
     const { entry, recorded, event, at, text, ...facts } = one;
-    return el("li", {}, el("strong", {}, words(String(facts.act || event))), ` ${time(at)} · ${t("entry")} ${entry} · `,
-      el("span", { class: "quiet" }, Object.entries(facts).filter(([name, value]) => name !== "act" && value !== "").map(([name, value]) => `${words(name)} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ")),
+    return el("li", {}, el("strong", {}, facts.act ? named(facts.act, "act") : eventOf(event)), ` ${time(at)} · ${t("entry")} ${entry} · `,
+      el("span", { class: "quiet" }, Object.entries(facts).filter(([name, value]) => name !== "act" && value !== "").map(([name, value]) => `${factOf(name)} ${valueOf(name, value, facts)}`).join(", ")),
       text && el("details", {}, el("summary", {}, t("act_text")), el("pre", { class: "scroll", tabindex: "0" }, saidIn(text))));
   }))]);

@@ -2,9 +2,9 @@
 
 import { ask, part, viewer } from "./api.js";
 import { legend } from "./chart.js";
-import { el, figures, link, money, svg, table, time } from "./draw.js";
+import { all, el, figures, link, money, note, svg, table, time, title } from "./draw.js";
 import { drawn } from "./pages.js";
-import { asked, named, spoken, when } from "./spoken.js";
+import { asked, named, placeInBook, spoken, when } from "./spoken.js";
 import { t } from "./words.js";
 
 const WIDTH = 960, LEFT = 190, RIGHT = 30, ROW = 26, TOP = 26, ROWS_MAX = 40;
@@ -13,16 +13,16 @@ const WIDTH = 960, LEFT = 190, RIGHT = 30, ROW = 26, TOP = 26, ROWS_MAX = 40;
 /** @typedef {{ name: string, moments: Moment[] }} Row */
 
 /** @param {string} state */
-export const kindOf = state => ({ released: "good", met: "good", in_question: "bad", held: "warn", retracted: "bad" })[state] ?? "";
+const kindOf = state => ({ released: "good", met: "good", in_question: "bad", held: "warn", retracted: "bad" })[state] ?? "";
 /** The state in words: what the API calls released is money paid out. @param {string} state */
 export const stateOf = state => t(`milestone_${state}`).replace(/^milestone /, "");
 
 /** When anything of a milestone was or will be, in order. @param {any} one @returns {Moment[]} */
-export const momentsOf = one => (/** @type {Moment[]} */ ([{ at: one.met_ms, kind: "met" }, { at: one.released_ms, kind: "paid_out" }, { at: one.expires_ms, kind: "expires" }]))
+const momentsOf = one => (/** @type {Moment[]} */ ([{ at: one.met_ms, kind: "met" }, { at: one.released_ms, kind: "paid_out" }, { at: one.expires_ms, kind: "expires" }]))
   .filter(each => each.at != null).map(each => ({ ...each, text: `${t(each.kind)} ${time(each.at)}` })).sort((a, b) => a.at - b.at);
 
 /** In order of time: by the first moment of each; those that have none come last. @param {any[]} some @returns {any[]} */
-export const inOrder = some => [...some].sort((a, b) => (momentsOf(a)[0]?.at ?? Infinity) - (momentsOf(b)[0]?.at ?? Infinity) || (a.id < b.id ? -1 : 1));
+const inOrder = some => [...some].sort((a, b) => (momentsOf(a)[0]?.at ?? Infinity) - (momentsOf(b)[0]?.at ?? Infinity) || (a.id < b.id ? -1 : 1));
 
 /** Rows of moments over time, of which there is one at least. @param {Row[]} rows @param {string} label @param {number} now */
 export function timeline(rows, label, now) {
@@ -45,10 +45,10 @@ export function timeline(rows, label, now) {
 
 /** The drawing with its legend, or that there is nothing to draw. @param {Row[]} rows @param {number} now @returns {Node[]} */
 const drawing = (rows, now) => rows.some(one => one.moments.length)
-  ? [timeline(rows, t("timeline"), now), legend([["mark-held", "dot", t("holds")], ["mark-met", "dot", t("met")], ["mark-paid_out", "dot", t("paid_out")], ["mark-expires", "box", t("expires")], ["limit", "line", t("now")]])] : [el("p", { class: "quiet" }, t("no_moment"))];
+  ? [timeline(rows, t("timeline"), now), legend([["mark-held", "dot", "holds"], ["mark-met", "dot", "met"], ["mark-paid_out", "dot", "paid_out"], ["mark-expires", "box", "expires"], ["limit", "line", "now"]])] : [note("no_moment")];
 
 /** @param {any[]} some @param {(one: any) => string} currency */
-export const milestonesTable = (some, currency) => table(t("milestones"), [t("milestone"), t("facility"), t("lot"), t("payee"), ...(viewer.sees_money ? [`#${t("amount")}`] : []), t("state"), t("met"), t("paid_out"), t("expires")],
+const milestonesTable = (some, currency) => table("milestones", ["milestone", "facility", "lot", "payee", ...(viewer.sees_money ? ["#amount"] : []), "state", "met", "paid_out", "expires"],
   inOrder(some).map(one => [link("milestones", one.id), link("facilities", one.facility), one.lot ? link("lots", one.lot) : one.shipment || "—", one.payee,
     ...(viewer.sees_money ? [one.amount_minor > 0 ? money(one.amount_minor, currency(one)) : "—"] : []), { text: stateOf(one.state), kind: kindOf(one.state) }, time(one.met_ms), time(one.released_ms), time(one.expires_ms)]));
 
@@ -56,7 +56,7 @@ export const milestonesTable = (some, currency) => table(t("milestones"), [t("mi
 export const milestonesOf = (some, currency, now) => [...(some.length ? drawing(inOrder(some).map(one => ({ name: one.id, moments: momentsOf(one) })), now) : []), milestonesTable(some, currency)];
 
 export const milestones = drawn(() => Promise.all([ask("milestones"), ask("facilities")]), ([some, facilities]) => {
-  const currencies = new Map(facilities.map(( /** @type {any} */ one) => [one.id, one.currency]));
+  const currencies = new Map(all(facilities, one => [one.id, one.currency]));
   return [el("h1", {}, t("milestones")), ...milestonesOf(some, one => String(currencies.get(one.facility) ?? ""), Date.now())];
 });
 
@@ -64,18 +64,18 @@ const NOUNS = /** @type {Record<string, string>} */ ({ event: "events", notice: 
 
 /** What shows a fact, with a link to it. @param {any} one */
 function proof({ kind, id, at_ms: at, grade }) {
-  return el("li", {}, `${t(`proof_${kind}`)} `, kind in NOUNS ? link(NOUNS[kind], id) : String(id ?? ""), grade ? `, ${named(grade)}` : "", at == null ? "" : `, ${time(at)}`);
+  return el("li", {}, `${t(`proof_${kind}`)} `, kind in NOUNS ? link(NOUNS[kind], id) : placeInBook(String(id ?? "")), grade ? `, ${named(grade)}` : "", at == null ? "" : `, ${time(at)}`);
 }
 
 /** A milestone's moments and those of its facts, in order. @param {any} one @returns {Row[]} */
-export const rowsOf = one => [{ name: one.id, moments: momentsOf(one) }, ...one.facts.map(( /** @type {any} */ fact) => ({
+const rowsOf = one => [{ name: one.id, moments: momentsOf(one) }, ...all(one.facts, fact => ({
   name: asked(fact), moments: /** @type {Moment[]} */ (fact.holds && fact.since_ms > -1e15 ? [{ at: fact.since_ms, kind: "held", text: `${t("holds")} ${when(fact.since_ms, null)}` }] : []),
 })).sort(( /** @type {Row} */ a, /** @type {Row} */ b) => (a.moments[0]?.at ?? Infinity) - (b.moments[0]?.at ?? Infinity))];
 
 export const milestone = drawn(id => ask(`milestones/${part(id)}`), one => [el("h1", {}, `${t("milestone")} ${one.id}`),
-  figures([[t("state"), { text: stateOf(one.state), kind: kindOf(one.state) }], ...(viewer.sees_money ? [/** @type {[string, any]} */ ([t("amount"), money(one.amount_minor < 0 ? null : one.amount_minor, one.currency)])] : []),
-    [t("facility"), link("facilities", one.facility)], [t("lot"), one.lot ? link("lots", one.lot) : "—"], [t("met"), time(one.met_ms)], [t("paid_out"), time(one.released_ms)], [t("expires"), time(one.expires_ms)]]),
-  el("h2", {}, t("timeline")), ...drawing(rowsOf(one), one.as_of_ms), el("h2", {}, t("facts")),
-  table(t("facts"), [t("fact"), t("state"), t("since"), t("proofs"), t("if_lost")], one.facts.map(( /** @type {any} */ fact) => [
+  figures([["state", { text: stateOf(one.state), kind: kindOf(one.state) }], viewer.sees_money && ["amount", money(one.amount_minor < 0 ? null : one.amount_minor, one.currency)],
+    ["facility", link("facilities", one.facility)], ["lot", one.lot ? link("lots", one.lot) : "—"], ["met", time(one.met_ms)], ["paid_out", time(one.released_ms)], ["expires", time(one.expires_ms)]]),
+  title("timeline"), ...drawing(rowsOf(one), one.as_of_ms), title("facts"),
+  table("facts", ["fact", "state", "since", "proofs", "if_lost"], all(one.facts, fact => [
     asked(fact), fact.holds ? { text: t("holds"), kind: "good" } : { text: t(fact.may_hold ? "may_hold" : "lacks"), kind: fact.may_hold ? "warn" : "bad" }, fact.since_ms == null || fact.since_ms < -1e15 ? "—" : time(fact.since_ms),
     fact.proofs.length ? el("ul", { class: "grounds" }, ...fact.proofs.map(proof)) : { text: spoken(fact.missing_told, [fact.missing || "—"]), kind: "" }, { text: spoken(fact.if_lost_told, [fact.if_lost || "—"]), kind: "" }]))]);

@@ -343,7 +343,7 @@ async def _double_pledge(scene: Scene, site: Site) -> Told | None:
     )
     why = Words(
         f"{refusal.by} signed both. The service's answer: {refusal.why}",
-        f"两份文件均由 {refusal.by} 签名。服务的答复：{refusal.why}",
+        f"两份文件均由 {refusal.by} 签名。第一份质押之后，该仓单由 {BANK} 控制；未经其放行，不能再质押给他人。",
     )
     return Told("double-pledge", head, why, f"#/receipts/{site.receipt}", figures, at_ms=0)
 

@@ -1,11 +1,12 @@
 """The configuration files of the demo's programs, and the ports that they meet at."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from pledgewatch_sim.clock import SimulationClock
+from pledgewatch_sim.demo.people import CLIENT, Person
 from pledgewatch_sim.demo.story import HIGH_MC, LOW_MC, OPERATOR, Container
 
 # All attempts of a message within half a minute: whoever is refused by bad luck several times in a row is still heard
@@ -20,6 +21,7 @@ class Ports(NamedTuple):
     api: int
     core: int
     stage: int
+    issuer: int
 
 
 def probe(one: Container) -> str:
@@ -72,8 +74,9 @@ high = {HIGH_MC}
 """
 
 
-def bank(folder: Path, ports: Ports, clock: SimulationClock, seed: int) -> str:
-    """The sandbox core's: now and then it answers 500, or its answer is lost."""
+def bank(folder: Path, ports: Ports, clock: SimulationClock, seed: int, token: Path | None) -> str:
+    """The sandbox core's: now and then it answers 500, or its answer is lost. `token`: of the keeper, if one is asked
+    for."""
     return f"""
 [bank]
 port = {ports.core}
@@ -81,7 +84,7 @@ database = {quoted(folder / "ledger.sqlite")}
 secret_files = [{quoted(folder / "webhook.secret")}]
 [pledgewatch]
 url = "http://127.0.0.1:{ports.api}"
-retry_max_s = 1.0
+{_token(token)}retry_max_s = 1.0
 {_clock(clock)}
 [misbehave]
 answer_500_share = 0.1
@@ -90,8 +93,9 @@ seed = {seed}
 """
 
 
-def cloud(folder: Path, ports: Ports, clock: SimulationClock, senders: Mapping[str, Path]) -> str:
-    """The cloud's and the broker's, which is a process of its own here, so that it can be killed alone."""
+def cloud(folder: Path, ports: Ports, clock: SimulationClock, senders: Mapping[str, Path], token: Path | None) -> str:
+    """The cloud's and the broker's, which is a process of its own here, so that it can be killed alone. `token`: where
+    people log in, the keeper's."""
     signed = "\n".join(
         f'[[senders]]\nid = "{name}"\nsecret_files = [{quoted(secret)}]' for name, secret in senders.items()
     )
@@ -110,7 +114,7 @@ hearing_grace_s = 3.0
 snapshot_every_entries = 200
 [api]
 port = {ports.api}
-[demo]
+{_token(token)}{_login(ports) if token else ""}[demo]
 stage = "http://127.0.0.1:{ports.stage}"
 [core]
 url = "http://127.0.0.1:{ports.core}/messages"
@@ -123,6 +127,39 @@ files = [{quoted(folder / "book.json")}]
 {_clock(clock)}
 {signed}
 """
+
+
+def issuer(ports: Ports, people: Iterable[Person]) -> str:
+    """The development issuer's, at which the demo's people log in."""
+    console = f"http://127.0.0.1:{ports.api}"
+    listed = "\n".join(f'[[people]]\nsubject = "{one.id}"\nname = "{one.name}"' for one in people)
+    return f"""
+[issuer]
+port = {ports.issuer}
+[[clients]]
+id = "{CLIENT}"
+redirect_urls = ["{console}/login/callback"]
+logout_urls = ["{console}/"]
+{listed}
+"""
+
+
+def issuer_url(ports: Ports) -> str:
+    """Where it is."""
+    return f"http://127.0.0.1:{ports.issuer}"
+
+
+def _login(ports: Ports) -> str:
+    return f"""[login]
+issuer = "{issuer_url(ports)}"
+client_id = "{CLIENT}"
+base_url = "http://127.0.0.1:{ports.api}"
+allow_private_networks = true
+"""
+
+
+def _token(path: Path | None) -> str:
+    return f"token_file = {quoted(path)}\n" if path else ""
 
 
 def quoted(path: Path) -> str:

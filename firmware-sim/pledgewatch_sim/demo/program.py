@@ -31,6 +31,7 @@ from pledgewatch_sim.demo.beats import Event, Told
 from pledgewatch_sim.demo.counting import count
 from pledgewatch_sim.demo.frame import Ending, Place
 from pledgewatch_sim.demo.parties import Party, Refusal, Register
+from pledgewatch_sim.demo.people import PEOPLE, Keeper
 from pledgewatch_sim.demo.pokes import Pokes
 from pledgewatch_sim.demo.sites import sites
 from pledgewatch_sim.demo.stage import Stage
@@ -74,13 +75,15 @@ _FAULTS = ReceiverFaults(garbage=0.02, flipped_bit=0.02, cut_sentence=0.02)
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What was asked for. `folder` None: a temporary one, removed at the end. `seconds`: how long the story is."""
+    """What was asked for. `folder` None: a temporary one, removed at the end. `seconds`: how long the story is.
+    `login`: people log in at the console, by an issuer that is started beside it."""
 
     seconds: float
     headless: bool
     report: Path | None
     folder: Path | None
     seed: int
+    login: bool = False
 
 
 async def run(options: DemoOptions) -> int:
@@ -117,9 +120,10 @@ class _Demo:
         # A reading in so many hours of the story: what is folded again for a late one grows with what there is.
         self._cycle_s = max(0.5, options.seconds / 120)
         self._random = Random(options.seed)
-        self._ports = files.Ports(*(free_port() for _ in range(4)))
+        self._ports = files.Ports(*(free_port() for _ in range(5)))
         self.console = f"http://127.0.0.1:{self._ports.api}"
-        self._http = httpx2.AsyncClient(timeout=10)
+        self._token = folder / "keeper.token" if options.login else None
+        self._http = httpx2.AsyncClient(timeout=10, auth=Keeper(self.console, self._token) if self._token else None)
         self._teller = Teller(headless=options.headless)
         self._troupe = Troupe(folder, self._http)
         self._sites = sites(folder, self._ports.mqtt)
@@ -186,6 +190,10 @@ class _Demo:
     async def _story(self, stack: contextlib.AsyncExitStack) -> list[Told] | None:
         """The whole of it; what came of each beat, None where it was ended before all was told."""
         make_secret(self._folder / "webhook.secret")
+        if self._token:
+            make_secret(self._token)
+            self._write("issuer.toml", files.issuer(self._ports, PEOPLE))
+            await self._troupe.start("pledgewatch_sim", "issuer", "issuer.toml", "issuer")
         for site in self._sites:
             site.make_secret()
         for one in AGENTS:
@@ -205,6 +213,8 @@ class _Demo:
                 self._trackers.is_heard.set()
                 stack.push_async_callback(self._end_stage, await self._open_stage())
                 self._teller.address(self.console, f"http://127.0.0.1:{self._ports.core}/ledger")
+                if self._token:
+                    self._teller.people(files.issuer_url(self._ports), [one.name for one in PEOPLE])
                 await self._lend()
                 self._open_browser()
                 world.append(group.create_task(self._watch(), name="watch"))
@@ -292,7 +302,13 @@ class _Demo:
         self._trackers = Trackers(list(self._by_name.values()), OPERATOR, self._ports.mqtt, self._clock.now_ms)
         identities = {one.device: its["public_key"] for one, its in zip(AGENTS, said, strict=True)}
         identities |= {one.device: one.public_key for one in self._by_name.values()}
-        self._write("book.json", json.dumps(devices_book(self._script, identities)))
+        users = {"users": self._users(of_facilities=False)} if self._token else {}
+        self._write("book.json", json.dumps(devices_book(self._script, identities) | users))
+
+    def _users(self, *, of_facilities: bool) -> list[dict[str, Any]]:
+        """Who logs in; who is named for facilities is in the book once these are."""
+        issuer = files.issuer_url(self._ports)
+        return [one.as_user(issuer) for one in PEOPLE if bool(one.facilities) == of_facilities]
 
     def _lay_out(self, allowance_ms: int) -> None:
         """The time of the story, whose twelve days begin so long from now, and the files of those who go by it. When
@@ -303,8 +319,8 @@ class _Demo:
         self._clock = SimulationClock(start_ms, length_ms / at_sea_ms, anchor_ms, start_ms + length_ms)
         self._script = Script(start_ms, length_ms)
         senders = {one.source: one.secret_file for one in self._sites}
-        self._write("bank.toml", files.bank(self._folder, self._ports, self._clock, self._options.seed))
-        self._write("cloud.toml", files.cloud(self._folder, self._ports, self._clock, senders))
+        self._write("bank.toml", files.bank(self._folder, self._ports, self._clock, self._options.seed, self._token))
+        self._write("cloud.toml", files.cloud(self._folder, self._ports, self._clock, senders, self._token))
 
     def _stop_where_asked(self) -> None:
         if self._ending.asked.is_set():
@@ -340,7 +356,7 @@ class _Demo:
         for facility in known["facilities"]:
             opening = {name: facility[name] for name in ("id", "currency", "outstanding_minor")}
             await self._ask("POST", self._ports.core, "/facilities", opening)
-        await self._amend(known)
+        await self._amend(known | {"users": self._users(of_facilities=True)} if self._token else known)
 
     async def _container(self, one: Container, port: PtyPort) -> None:
         """A container's world: its receiver speaks, its probe is read, things happen to it."""

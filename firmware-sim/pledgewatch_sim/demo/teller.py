@@ -81,8 +81,14 @@ class Teller:
             self._live.stop()
 
     def address(self, console: str, ledger: str) -> None:
-        """Where to look: the console asks for no key, for it is of this machine alone."""
+        """Where to look; it is of this machine alone, and asks for no key unless people log in."""
         self.say(f"console and API: [link]{console}[/link]   the bank's ledger: [link]{ledger}[/link]")
+
+    def people(self, issuer: str, names: Sequence[str]) -> None:
+        """Who may log in at the console, and where."""
+        self.say(f"log in at the console, by the issuer [link]{issuer}[/link] and without a password, as one of:")
+        for one in names:
+            self.say(f"  {one}")
 
     def beat(self, told: Told) -> None:
         """A beat of the story that was found to have happened."""
