@@ -24,8 +24,20 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
+# The files that take longest, the longest first, so that no process is left with one of them when the others have
+# ended. A file that `scripts/test` is still waiting for at its end belongs in there.
+_LONGEST = Path(__file__).with_name("longest.txt").read_text(encoding="ascii").split()
+
 # Under each of these variables, a test that is skipped for such a reason fails the run; .ci/run sets them.
 _FAILS_UNDER = {"PLEDGEWATCH_ALL_PACKAGES": NEEDS_PACKAGE, "PLEDGEWATCH_ALL_DATA": NEEDS_DATA}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, all others in their order."""
+    place = {f"test_{name}": number for number, name in enumerate(_LONGEST)}
+    gone = [name for name in place if not Path(__file__).with_name(f"{name}.py").exists()]
+    assert not gone, f"these are no test files: {gone}"
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -278,3 +278,13 @@ def test_what_a_device_refused_is_lost_and_never_lost_0(cloud: ApiCloud) -> None
         "spooled": 0,
         "words": "received 4 of 5,004, thinned 0, lost 5,000 (5,000 of them refused by the device)",
     }
+
+
+def test_services_of_one_process_share_what_routes_ask_for_and_nothing_else(tmp_path: Path) -> None:
+    clouds = [ApiCloud(tmp_path / name, at_ms=NOON_MS + 60 * MINUTE_MS) for name in ("one", "other")]
+    clouds[0].sail_into_port()
+    assert [len(one.get("/assets")["features"]) for one in clouds] == [1, 0]
+    one, other = (cloud.client.app.router.routes for cloud in clouds)
+    assert [route for route in one if any(route is same for same in other)] == one[1:], "all but the app's own schema"
+    for cloud in clouds:
+        cloud.close()

@@ -1,5 +1,6 @@
 """Bad input against the running service, over a real broker and real HTTP: each gets its name, nothing stops."""
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -17,11 +18,27 @@ from station import Process, Station, opened
 from pledgewatch_wire import payload_pb2
 from pledgewatch_wire.codec import Checkpoint, Status, encode, encode_status
 
+BROKERS = ["mosquitto", "amqtt"]
 
-@pytest.fixture(params=["mosquitto", "amqtt"])
+
+@pytest.fixture(params=BROKERS)
 def station(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Station]:
-    broker = started(request.param, tmp_path / "broker")
-    made = Station(tmp_path / "station", broker)
+    with listening(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=BROKERS)
+def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    """One for all tests that send it nothing over the broker."""
+    with listening(request.param, tmp_path_factory.mktemp("standing")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def listening(kind: str, folder: Path) -> Iterator[Station]:
+    """A station whose cloud hears its broker."""
+    broker = started(kind, folder / "broker")
+    made = Station(folder / "station", broker)
     made.set_book(book_document(Device()))
     try:
         with opened(made):
@@ -129,8 +146,8 @@ def events(station: Station) -> list[dict[str, Any]]:
     return found
 
 
-def test_bad_amendments_are_named_and_the_book_in_force_stays(station: Station) -> None:
-    before = station.get(station.api_port, "/book")
+def test_bad_amendments_are_named_and_the_book_in_force_stays(standing: Station) -> None:
+    before = standing.get(standing.api_port, "/book")
     ring = [[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]
     crossing = {
         "type": "Feature",
@@ -145,32 +162,32 @@ def test_bad_amendments_are_named_and_the_book_in_force_stays(station: Station) 
         ({"surprise": 1}, "surprise: no such section"),
     ]
     for document, words in rows:
-        status, problem = post(station, document)
+        status, problem = post(standing, document)
         assert status == 422
         assert any(words in one for one in problem["errors"]), problem
-    assert station.get(station.api_port, "/book") == before
-    status, answer = post(station, {"prices": [{"sku": "sofa", "unit_price_minor": 1, "currency": "USD"}]})
+    assert standing.get(standing.api_port, "/book") == before
+    status, answer = post(standing, {"prices": [{"sku": "sofa", "unit_price_minor": 1, "currency": "USD"}]})
     assert (status, answer["changed"]) == (200, True)
 
 
-def test_a_taken_port_is_named(tmp_path: Path, station: Station) -> None:
-    other = Station(tmp_path / "other", station.broker)
+def test_a_taken_port_is_named(tmp_path: Path, standing: Station) -> None:
+    other = Station(tmp_path / "other", standing.broker)
     other.set_book({})
     text = (other.folder / "cloud.toml").read_text(encoding="utf-8")
-    taken = text.replace(f"port = {other.api_port}", f"port = {station.api_port}")
+    taken = text.replace(f"port = {other.api_port}", f"port = {standing.api_port}")
     (other.folder / "cloud.toml").write_text(taken, encoding="utf-8")
     other.cloud.start()
     other.until(lambda: not other.cloud.alive, "the second service to give up")
-    assert f"the API cannot listen on 127.0.0.1:{station.api_port}" in other.cloud.log()
+    assert f"the API cannot listen on 127.0.0.1:{standing.api_port}" in other.cloud.log()
     assert "Traceback" not in other.cloud.log()
 
 
-def test_a_journal_that_is_in_use_is_named(station: Station) -> None:
-    config = station.folder / "second.toml"
-    text = (station.folder / "cloud.toml").read_text(encoding="utf-8")
-    config.write_text(text.replace(f"port = {station.api_port}", f"port = {free_port()}"), encoding="utf-8")
-    second = Process("second", ["pledgewatch_cloud", "run", "--config", str(config)], station.folder)
+def test_a_journal_that_is_in_use_is_named(standing: Station) -> None:
+    config = standing.folder / "second.toml"
+    text = (standing.folder / "cloud.toml").read_text(encoding="utf-8")
+    config.write_text(text.replace(f"port = {standing.api_port}", f"port = {free_port()}"), encoding="utf-8")
+    second = Process("second", ["pledgewatch_cloud", "run", "--config", str(config)], standing.folder)
     second.start()
-    station.until(lambda: not second.alive, "the second service to give up")
+    standing.until(lambda: not second.alive, "the second service to give up")
     assert "is in use by another pledgewatch-cloud" in second.log()
     assert "Traceback" not in second.log()

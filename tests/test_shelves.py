@@ -22,6 +22,7 @@ def test_shelves_are_a_mapping_and_a_copy_never_changes_what_was_before(
         assert {key: one.get(key) for key in same} == same
         assert one.count == len(same)
         assert sorted(one.values()) == sorted(same.values())
+        assert sorted(one.items()) == sorted(same.items())
         assert one.get("absent") is None
         assert one == Shelves[int]().put(same)
     for (before, was), (after, now), (put, gone) in zip(history, history[1:], changes, strict=False):

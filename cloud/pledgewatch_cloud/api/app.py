@@ -1,8 +1,10 @@
 """The API's composition: routers, one for each noun, over what the service hands in."""
 
+import functools
 import time
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.routing import BaseRoute
 
 import pledgewatch_cloud
 from pledgewatch_cloud.api import (
@@ -94,11 +96,20 @@ def create_app(service: Service, *, stage: str = "") -> FastAPI:
     app.add_middleware(Around, service=service)
     app.add_middleware(Heads)
     answer_problems(app)
-    for module in _ASKED_MOST:
-        app.include_router(module.router, dependencies=[Depends(for_writers)])
-    for module in _OPEN:  # /devices/identities is found before /devices/{device}, and is no device's name
-        app.include_router(module.router)
-    for module in _NOUNS:
-        app.include_router(module.router, dependencies=[Depends(for_writers)])
-    app.include_router(console.console_router(stage))
+    app.router.routes.extend(_routes(stage))
     return app
+
+
+@functools.cache
+def _routes(stage: str) -> tuple[BaseRoute, ...]:
+    """The routes of all nouns. They hold nothing of a service, and what each asks for is worked out at its first
+    request: for all services of a process once."""
+    router = APIRouter(responses={"default": PROBLEM})
+    for module in _ASKED_MOST:
+        router.include_router(module.router, dependencies=[Depends(for_writers)])
+    for module in _OPEN:  # /devices/identities is found before /devices/{device}, and is no device's name
+        router.include_router(module.router)
+    for module in _NOUNS:
+        router.include_router(module.router, dependencies=[Depends(for_writers)])
+    router.include_router(console.console_router(stage))
+    return tuple(router.routes)

@@ -5,6 +5,7 @@ costs does not grow with how many items there are, and whoever holds the mapping
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Generic, TypeVar
 
 _SHELVES = 1_024
@@ -58,13 +59,11 @@ class Shelves(Generic[_Value]):
 
     def items(self) -> Iterator[tuple[str, _Value]]:
         """All keys with their values, in an order that means nothing."""
-        for shelf in self._shelves:
-            yield from shelf.items()
+        return chain.from_iterable(map(dict.items, filter(None, self._shelves)))
 
     def values(self) -> Iterator[_Value]:
         """All values, in an order that means nothing."""
-        for shelf in self._shelves:
-            yield from shelf.values()
+        return chain.from_iterable(map(dict.values, filter(None, self._shelves)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Shelves) and self._shelves == other._shelves
