@@ -30,7 +30,7 @@ function causeOf(one) {
 
 /** All that an alert says: its causes, newest first, and whose goods they concern. @param {any} one @returns {HTMLElement} */
 export function told(one) {
-  const some = one.told.slice().reverse();
+  const some = [...one.told].reverse();
   const nouns = /** @type {const} */ (["facilities", "lots", "receipts"]);
   const concerned = nouns.filter(noun => one[noun].length).map(noun => [`${t(noun)} `, ...list(one[noun].map(( /** @type {string} */ id) => link(noun, id)))]);
   const more = one.causes.length - some.length;

@@ -81,7 +81,7 @@ function askKey(isLogin) {
   box.addEventListener("cancel", event => event.preventDefault());
   document.body.append(box);
   box.showModal();
-  (box.querySelector("#login") ?? input).focus();
+  (box.querySelector("a") ?? input).focus();
 }
 
 /** @param {unknown} error */

@@ -37,8 +37,9 @@ function complain(why) {
 
 const nameOf = () => localStorage.getItem("by") ?? (viewer.user || "keeper");
 
-/** @param {string} after @param {string} facility whose alerts are asked for; empty: all */
+/** @param {string} after @param {string} facility whose alerts; empty: all */
 async function load(after, facility) {
+  /** @type {Record<string, string>} */
   const of = facility ? { facility } : {}, filters = { ...of, ...(shown.cleared ? {} : { cleared: "false" }), ...(shown.silenced ? {} : { silenced: "false" }) };
   const [page, aside] = await Promise.all([askPage("alerts", after, filters), askPage("alerts", "", { ...of, silenced: "true" })]);
   return { ...page, aside: `${aside.items.length}${aside.next ? "+" : ""}` };

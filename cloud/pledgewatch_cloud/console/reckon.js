@@ -52,6 +52,7 @@ export function trail(latitudes, longitudes, legs, seen = ALWAYS) {
   for (const [at, value, quality] of longitudes) {
     const north = norths.get(at);
     if (north === undefined || quality !== "good") continue;
+    /** @type {number} */
     const east = last ? nearest(value / 1e7, last.east) : value / 1e7;
     if (last && isApart(seen, last.at, at)) { last = null; isNew = true; }
     for (const { until, kind } of last ? between(last.at, at, legs) : []) {
