@@ -179,15 +179,20 @@ class View:
     def kept(self, make: Callable[[State], _Made]) -> _Made:
         """What `make` makes of the state; or of one of at most KEPT_S ago, of which the same assets were seen and since
         which no event was said: readings that change nothing but what is newest may be so late."""
-        assets, now_s = self.scope.assets(self._whole.recorded_at_ms), time.monotonic()
-        found = self._kept.get(make)
-        if (
-            found is None
-            or (found.said_entry, found.assets) != (self._said_entry, assets)
-            or now_s - found.at_s > KEPT_S
-        ):
-            entry = self._whole.entry
-            found = self._kept[make] = _Kept(entry, self._said_entry, assets, now_s, make(self.state))
+        made = self.kept_already(make)
+        if made is None:
+            assets, entry, now_s = self.scope.assets(self._whole.recorded_at_ms), self._whole.entry, time.monotonic()
+            made = make(self.state)
+            self._kept[make] = _Kept(entry, self._said_entry, assets, now_s, made)
+        return made
+
+    def kept_already(self, make: Callable[[State], _Made]) -> _Made | None:
+        """What `kept` would give without making it, at no cost; None where it is to be made."""
+        assets, found = self.scope.assets(self._whole.recorded_at_ms), self._kept.get(make)
+        if found is None or (found.said_entry, found.assets) != (self._said_entry, assets):
+            return None
+        if time.monotonic() - found.at_s > KEPT_S:
+            return None
         self.is_exact &= found.entry == self._whole.entry
         made: _Made = found.made
         return made
@@ -212,6 +217,11 @@ class View:
         The facility is seen."""
         assert facility in self.state.book.facilities, f"{facility} is not seen"
         return lines_module.lines_now(self._sight, self._whole, facility, lot) if self.scope.sees_money else []
+
+    @property
+    def has_desk(self) -> bool:
+        """Whether the goods are valued already, so that the line of one lot costs next to nothing."""
+        return self._whole.desk is not None
 
     def evidence(self, facility: str) -> list[Evidence]:
         """What stands for each lot of a facility that is pledged to who asks. The facility is seen."""
