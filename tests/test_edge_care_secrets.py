@@ -1,9 +1,10 @@
 """No secret of a device is in a bundle of diagnostics: not in its log, and not in why something has failed."""
 
 import dataclasses
+import html
 import json
 import logging
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from edge_support import DEVICE
 
 from pledgewatch_edge.agent import load
 from pledgewatch_edge.care.acts import LEFT_OUT
-from pledgewatch_edge.care.untold import SHORTEST, secrets_of, without
+from pledgewatch_edge.care.untold import LINE_LEFT_OUT, SHORTEST, secrets_of, without
 from pledgewatch_edge.identity import load_or_create_key
 from pledgewatch_wire.care import What, unpack_result
 
@@ -150,6 +151,55 @@ def test_a_secret_is_found_as_others_write_it(secret: str, how: Callable[[str], 
     assert told.endswith(" by the broker")
     for part in ("tres", "pass", "sor", "%2", b64encode(secret.encode()).decode()[4:8]):
         assert part not in told
+
+
+SUB_DELIMS = "!$&'()*+,;="
+UNDONE: list[tuple[str, Callable[[str], str]]] = [
+    ("p ss!w(rd)~1", lambda one: "https://u:" + quote(one, safe=SUB_DELIMS) + "@h/"),
+    ("p ss!w(rd)~1", lambda one: quote(one, safe="!'()*")),
+    ("ab/c d=e!", lambda one: "?k=" + quote(one, safe="!#$%&'()*+,/:;=?@[]~")),
+    ("p ss+w!rd", lambda one: quote(quote_plus(quote(one)), safe="!")),
+    ("p\u00e4ssw\u00f6rt", lambda one: quote(one.encode("latin-1"))),
+    ("p\u00e4ssw\u00f6rt", lambda one: html.escape(one).encode("ascii", "xmlcharrefreplace").decode()),
+    ('a&b<c"d', html.escape),
+    ("it's&x", lambda one: repr(html.escape(one))),
+    ('a"b\\c\u00e9', lambda one: json.dumps(json.dumps(json.dumps(one)))),
+    ("a'b\"c\\d", lambda one: repr(repr(repr(one)))),
+    ("\U0001f511-tresor", lambda one: json.dumps(json.dumps(json.dumps(one)))),
+    ("\u00e9-tresor", lambda one: repr(repr(repr(one.encode())))),
+    ("\U0001f511-tresor", lambda one: quote(ascii(one))),
+    ("p ss!w(rd)", lambda one: one.encode().hex()),
+    ("p ss!w(rd)", lambda one: one.encode().hex(":").upper()),
+    ("p ss!w(rd)", lambda one: one.encode().hex(" ")),
+    *(("x" * 70 + "tresor", lambda one, user=user: mime(user, one)) for user in ("", "u", "us")),
+    ("x" * 70 + "tresor", lambda one: repr(mime("use", one))),
+    ("x" * 70 + "tresor", lambda one: mime("use", one).replace("\n", "\r\n ")),
+    (">>>???~~~xx1", lambda one: quote(basic("u", one, b64encode), safe="")),
+    ("???>>>~~~???", lambda one: basic("u", one, b64encode).replace("/", "\\/")),
+    ("HUNTER%203", lambda one: quote(quote(one))),
+]
+
+
+def mime(user: str, password: str) -> str:
+    """A login as base64 in lines."""
+    return encodebytes(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(("secret", "how"), UNDONE)
+def test_a_line_that_has_a_secret_in_any_other_way_is_left_out_whole(secret: str, how: Callable[[str], str]) -> None:
+    lines = [f"refused with {how(secret)} by the broker", "x ss!w(rd) 70 %41%zz \\q &amp; 9f:86"]
+    assert without(lines, {secret, "unlike"}) == [LINE_LEFT_OUT, lines[1]]
+
+
+def test_of_several_lines_those_without_a_secret_stay() -> None:
+    assert without("one\nq=p%20ss!w\ntwo", {"p ss!w"}) == f"one\n{LINE_LEFT_OUT}\ntwo"
+
+
+def test_what_cannot_be_undone_is_left_out() -> None:
+    deep = "%"
+    for _ in range(40):
+        deep = quote(deep)
+    assert without([f"a {deep}41", "b"], {"p ss!w"}) == [LINE_LEFT_OUT, "b"]
 
 
 def test_the_longer_of_two_secrets_is_left_out_whole() -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pledgewatch_edge.passing import CALM_MS, PASSES_MAX
+from pledgewatch_edge.passing import CALM_MS, PASSES_MAX, STAY_MS
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import AWAY_FIXES, MOVING_MMPS, Sampler, metres
 from pledgewatch_edge.sampling_settings import LimitSettings, NearSettings, RuleSettings, SamplingSettings
@@ -151,6 +151,31 @@ def test_nothing_urgent_is_dropped(section: SamplingSettings, stream: list[Sampl
             assert kept == sample._replace(is_urgent=True)
         if section.near is None and not trembled:  # what is urgent of that, test_sampling_trembling.py tells
             assert kept is None or kept.is_urgent == is_urgent
+
+
+quick_ms = st.sampled_from((1_000, 1_000, 10_000, 10_000, 30_000, 30_001, 60_000, 60_001, 300_000, 600_000))
+about = st.sampled_from((-351, -350, -301, -300, -299, 0, 249, 250, 299, 300, 301, 301, 310, 350, 351, 2_000))
+
+
+@given(st.lists(st.tuples(quick_ms, about), max_size=80))
+def test_every_excursion_is_told_at_once_and_so_is_its_end(walk: list[tuple[int, int]]) -> None:
+    band = 50
+    rule = RuleSettings(channels=("temperature_mc",), change=band, max_silence_s=3_600.0)
+    limits = (LimitSettings(channels=("temperature_mc",), low=LOW, high=HIGH),)
+    sampler, at_ms, before = Sampler(SamplingSettings(rules=(rule,), limits=limits)), TIME_MS, 0
+    since_ms, is_told, is_excursion = TIME_MS, True, False  # of the stay
+    for gap_ms, value in walk:
+        at_ms += gap_ms
+        kept = sampler.take(Sample(at_ms, Clock.GPS, (Cell(LIMITED, value),)))
+        is_urgent = kept is not None and kept.is_urgent
+        side = (value > HIGH) - (value < LOW)
+        if side != before:
+            if is_excursion or (before and at_ms - since_ms > STAY_MS):
+                assert is_urgent, "the end of an excursion"
+            before, since_ms, is_told, is_excursion = side, at_ms, False, False
+        is_told |= is_urgent
+        is_excursion |= bool(side) and (abs(value) > HIGH + band or at_ms - since_ms > STAY_MS)
+        assert is_told or not is_excursion, "at the first value that shows it"
 
 
 @given(st.lists(st.tuples(gaps_ms, st.integers(-500, 500)), min_size=1, max_size=80), st.booleans())

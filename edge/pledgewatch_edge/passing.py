@@ -1,13 +1,19 @@
 """Limits that are passed: each time is urgent, and what is urgent is never dropped, so a value that trembles about one
-is not.
+is not. Each bound is watched by itself.
 
-A value trembles once it has passed limits PASSES_MAX times and once more, each time less than CALM_MS after the time
-before. From then on that it passes one is not urgent, unless it goes farther beyond than twice as far as it has been
-while it trembled, or beyond the other limit: that is no trembling. It has ended when the value lies on one side for
-CALM_MS, which is urgent once, and the next time is urgent as ever. So what is urgent is at most one in each CALM_MS and
-one for each doubling. Which values are kept is not said here: sampling.py's rules do as always.
+A stay beyond a bound is an excursion once its value lies farther beyond than the limit's `band`, or once it has lasted
+for more than STAY_MS. Where an excursion begins is urgent, unless the stay was told when it began; where it ends always
+is. Any other stay is short and shallow, and may be a tremble: its two passes are counted, each less than CALM_MS after
+those before. From pass PASSES_MAX + 2 on they are not urgent. Excursions are never counted, so they bring about no
+tremble, and within one they are told as ever.
 
-Moments are the samples' own; one that goes back begins the rest anew.
+Where what was urgent last says beyond, and the value has come back without being told, that is urgent once it lies
+farther inside than the band, or for more than STAY_MS. The tremble has ended when no stay has been counted for CALM_MS,
+which is urgent once if the value lies inside then.
+
+So within the band there is at most one urgent value in each STAY_MS on either side and PASSES_MAX + 2 in each CALM_MS;
+of what is farther beyond there are as many as there are excursions. Which values are kept is not said here:
+sampling.py's rules do as always. Moments are the samples' own; one that goes back begins the rest anew.
 """
 
 from dataclasses import dataclass, field
@@ -15,14 +21,16 @@ from typing import Final, NamedTuple
 
 PASSES_MAX: Final = 8
 CALM_MS: Final = 600_000
+STAY_MS: Final = 60_000
 
 
 class Limit(NamedTuple):
-    """Bounds of one channel."""
+    """Bounds of one channel. What lies within `band` of one may be a tremble."""
 
     low: int | None
     high: int | None
     margin: int
+    band: int = 0
 
     def side(self, value: int, margin: int = 0) -> int:
         """-1 below, 1 above, 0 between, of bounds that are narrower by a margin."""
@@ -30,11 +38,52 @@ class Limit(NamedTuple):
             return 1
         return -1 if self.low is not None and value < self.low + margin else 0
 
-    def beyond(self, value: int) -> int:
-        """How far beyond its bounds a value is, 0 between."""
-        above = 0 if self.high is None else value - self.high
-        below = 0 if self.low is None else self.low - value
-        return max(0, above, below)
+
+@dataclass(slots=True)
+class _Bound:
+    """On which side of one bound a channel lies, and how often it has passed it without rest."""
+
+    band: int
+    _is_out: bool = False
+    _is_excursion: bool = False  # the stay beyond, where it is out
+    _says_out: bool = False  # what was urgent last
+    _passes: int = 0  # of short and shallow stays that are over
+    _since_ms: int | None = None
+    _counted_ms: int = 0
+
+    def hear(self, beyond: int, at_ms: int) -> bool:
+        """Take in how far beyond the bound a value is, less than 1 inside. Returns whether it is urgent."""
+        if self._since_ms is None:
+            self._since_ms = self._counted_ms = at_ms
+        self._since_ms, self._counted_ms = min(self._since_ms, at_ms), min(self._counted_ms, at_ms)
+        is_urgent = False
+        if not self._is_out and at_ms - self._counted_ms >= CALM_MS:
+            is_urgent = self._passes > PASSES_MAX
+            self._passes = 0
+        is_out = beyond > 0
+        if is_out != self._is_out:
+            is_urgent |= self._pass(at_ms - self._since_ms, at_ms)
+            self._since_ms = at_ms
+        is_sure = abs(beyond) > self.band or at_ms - self._since_ms > STAY_MS
+        if is_out and is_sure and not self._is_excursion:
+            self._is_excursion = True
+            is_urgent |= self._passes > PASSES_MAX
+        is_urgent |= not is_out and is_sure and self._says_out
+        if is_urgent:
+            self._says_out = is_out
+        return is_urgent
+
+    def _pass(self, stay_ms: int, at_ms: int) -> bool:
+        """To the other side, after so long on this one."""
+        self._is_out = not self._is_out
+        if self._is_out:
+            self._is_excursion = False
+            return self._passes <= PASSES_MAX
+        if self._is_excursion or stay_ms > STAY_MS:
+            return True
+        self._passes += 2
+        self._counted_ms = at_ms
+        return self._passes <= PASSES_MAX + 1
 
 
 @dataclass(slots=True)
@@ -43,30 +92,17 @@ class Passing:
     across a restart, so a value that lies beyond then has passed one."""
 
     limit: Limit
-    _side: int = 0
-    _passes: int = 0
-    _passed_ms: int | None = None
-    _farthest: dict[int, int] = field(default_factory=dict)  # how far beyond each side, since it passes without rest
+    _low: _Bound = field(init=False)
+    _high: _Bound = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._low, self._high = _Bound(self.limit.band), _Bound(self.limit.band)
 
     def hear(self, value: int, at_ms: int) -> bool:
         """Take in a value. Returns whether it is urgent."""
-        if self._passed_ms is None:
-            self._passed_ms = at_ms
-        self._passed_ms = min(self._passed_ms, at_ms)
-        is_urgent = False
-        if at_ms - self._passed_ms >= CALM_MS:
-            is_urgent = self._passes > PASSES_MAX
-            self._passes = 0
-            self._farthest.clear()
-        side = self.limit.side(value)
-        if side != self._side:
-            self._side, self._passed_ms = side, at_ms
-            self._passes += 1
-            is_urgent |= self._passes <= PASSES_MAX + 1
-        if side:
-            before, beyond = self._farthest.get(side, 0), self.limit.beyond(value)
-            is_farther = beyond > 2 * before
-            if is_farther or self._passes <= PASSES_MAX:
-                self._farthest[side] = max(before, beyond)
-            is_urgent |= is_farther and self._passes > PASSES_MAX
+        low, high, is_urgent = self.limit.low, self.limit.high, False
+        if low is not None:
+            is_urgent |= self._low.hear(low - value, at_ms)
+        if high is not None:
+            is_urgent |= self._high.hear(value - high, at_ms)
         return is_urgent

@@ -261,7 +261,7 @@ class _Risks:
         self._near = settings.near
         self._while_on = {channel_named(name) for name in settings.near.while_on} if settings.near else set()
         self._limits: dict[int, Passing] = {
-            channel_named(name): Passing(Limit(one.low, one.high, one.margin))
+            channel_named(name): Passing(Limit(one.low, one.high, one.margin, settings.band_of(name, one)))
             for one in settings.limits
             for name in one.channels
         }

@@ -23,6 +23,8 @@ STATES: Final = frozenset({*STATE_CHANNELS, Channel.THROTTLED})
 _ALWAYS_KEPT: Final = frozenset(
     {*PASSAGE_CHANNELS, Channel.THINNED_READINGS, Channel.REFUSED_READINGS, Channel.FLAPPING, Channel.FLAPS}
 )
+_BANDS: Final = {"mc": 300, "cpercent": 200}  # by unit: how far beyond a limit may be a tremble
+_BAND_PART: Final = 100  # of other units: this part of the limit
 _TOTALS: Final = frozenset({Channel.ENERGY_WH, Channel.PIECES_IN, Channel.PIECES_OUT})
 
 
@@ -132,6 +134,15 @@ class SamplingSettings:
             for name in dict.fromkeys(named):
                 if named.count(name) > 1:
                     raise ValueError(f"{what} name {name} twice; leave one out")
+
+    def band_of(self, name: str, limit: LimitSettings) -> int:
+        """How far from a limit a channel's value may lie and still tremble: what its rule calls no change; without such
+        a rule _BANDS, or a hundredth of the limit."""
+        change = next((one.change for one in self.rules if name in one.channels), None)
+        if change:
+            return change
+        farthest = max(abs(one) for one in (limit.low, limit.high) if one is not None)
+        return _BANDS.get(_unit(channel_named(name)), farthest // _BAND_PART)
 
     def faults(self, given: Collection[Channel]) -> Iterator[str]:
         """A sentence for each channel that is named and that no sensor gives, or that one gives and must not."""

@@ -7,11 +7,18 @@
 
 They are looked for as they are, and as Python, JSON, addresses, forms and base64 write them, also as Python writes what
 it has written so already (an error within an error). Of base64 the whole word is left out: a login is in it with its
-user. What is shorter than SHORTEST is in many words by chance, and is not looked for. What the agent has never read it
-cannot know: the password of another program, say, that a sensor's library writes into the log.
+user.
+
+Programs write the same in other ways as well: an address that is quoted in part, escapes within escapes, entities of
+HTML, hex, base64 in lines. So what is left is undone, in itself and in the secret alike (_undone), and a line that has
+a secret then is left out whole, as is a text that has one over several lines, or that is quoted without end.
+
+What is shorter than SHORTEST is in many words by chance, and is not looked for. What the agent has never read it cannot
+know: the password of another program, say, that a sensor's library writes into the log.
 """
 
 import dataclasses
+import html
 import json
 import re
 from base64 import b64encode
@@ -29,6 +36,14 @@ SHORTEST: Final = 4
 _SHORTEST_OF_OTHERS: Final = 8  # of what may be no secret at all
 _SHORTEST_LINE: Final = 16  # of a file of many lines, as a key in PEM
 _FILE_MAX: Final = 64 * 1024
+LINE_LEFT_OUT: Final = f"line {LEFT_OUT}"
+_ROUNDS_MAX: Final = 16
+_ESCAPES: Final = re.compile(
+    r"(?P<octets>(?:\\+x[0-9A-Fa-f]{2})+)|\\+(?:u(?P<code>[0-9A-Fa-f]{4})|U(?P<long>[0-9A-Fa-f]{8})|(?P<letter>[nrt])|)"
+)
+_QUOTED: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_BREAKS: Final = re.compile(r"(?<=[\w+/-])[ \t]*[\r\n]+[ \t]*(?=[\w+/-])")
+_BETWEEN_OCTETS: Final = re.compile(r"(?<=[0-9a-f]{2})[:\s-](?=[0-9a-f]{2})")
 
 
 def secrets_of(settings: Any, state_folder: Path) -> frozenset[str]:
@@ -59,7 +74,27 @@ def without(value: Any, secrets: Collection[str]) -> Any:
         for core, word in words.items():
             if core in text:
                 text = word.sub(lambda _: LEFT_OUT, text)
-        return text
+        if not sought or not tells(text):
+            return text
+        lines = [LINE_LEFT_OUT if tells(line) else line for line in text.split("\n")]
+        text = "\n".join(lines)
+        return LINE_LEFT_OUT if tells(text) else text
+
+    sought = {_undone(one) or "" for one in secrets}
+    plain = [one.replace("+", " ") for one in sought if len(one) >= SHORTEST]
+    hexes = [one.encode("utf-8", errors="replace").hex() for one in secrets]
+
+    def tells(text: str) -> bool:
+        undone = _undone(text)
+        if undone is None:
+            return True
+        spaced, joined = undone.replace("+", " "), _BREAKS.sub("", undone)
+        octets = _BETWEEN_OCTETS.sub("", undone.lower())
+        return (
+            any(one in spaced for one in plain)
+            or any(one in joined for one in cores)
+            or any(one in octets for one in hexes)
+        )
 
     return _each(value, cleaned)
 
@@ -74,6 +109,36 @@ def _each(value: Any, cleaned: Callable[[str], str]) -> Any:
             return [_each(one, cleaned) for one in value]
         case _:
             return value
+
+
+def _undone(text: str) -> str | None:
+    """A text without what is quoted and escaped in it, however often; None where that does not come to an end."""
+    for _ in range(_ROUNDS_MAX):
+        before = text
+        text = _ESCAPES.sub(_unescaped, text)
+        text = html.unescape(_QUOTED.sub(_unquoted, text))
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # JSON writes some as two
+        if text == before:
+            return text
+    return None
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """What a backslash, or several of an escape within an escape, and what is behind it stand for."""
+    if octets := found["octets"]:
+        return re.sub(r"\\+x", "%", octets)
+    if code := found["code"] or found["long"]:
+        return chr(min(int(code, 16), 0x10FFFF))
+    return {"n": "\n", "r": "\r", "t": "\t"}.get(found["letter"] or "", "")
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """Octets as UTF-8, or each by itself where they are none."""
+    octets = bytes.fromhex(found[0].replace("%", ""))
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
 
 
 def _forms(secret: str) -> set[str]:
