@@ -249,6 +249,7 @@ class Spool:
         with self._lock:
             if self._newest is None or not self.refusal_is_untold():
                 return False
+            self._settle()
             is_full, told = self._bytes >= self._limits.bytes_max, self._refusals.refused
             cells = (Cell(Channel.REFUSED_READINGS, told),)
             self._store([self._newest._replace(cells=cells, is_urgent=True)])
