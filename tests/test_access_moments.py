@@ -75,11 +75,11 @@ def test_what_was_made_for_a_map_is_not_shown_once_something_is_seen_no_more(wor
     world.tick()
     world.measure(BOX, 5_000)
     # The moment at which a lot goes on says an event, which would be a reason by itself to make the map anew.
-    spine = world.keeping.spine
-    writer = SimpleNamespace(said_entry=spine.said_entry, changed_entry=spine.changed_entry, state=spine.state)
+    writer = SimpleNamespace(newest=world.keeping.spine.newest)
     views = Views(world.store, cast("Writer", writer), world.series, world.keeping.clock)
     assert fleet(views).ids == [BOX]
-    writer.state = replace(writer.state, recorded_at_ms=world.keeping.clock.at_ms + 31 * MINUTE_MS)
+    later = replace(writer.newest.state, recorded_at_ms=world.keeping.clock.at_ms + 31 * MINUTE_MS)
+    writer.newest = writer.newest._replace(state=later)
     assert fleet(views).ids == []
 
 

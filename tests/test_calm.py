@@ -222,7 +222,8 @@ def lived(seed: int) -> Iterator[tuple[int, bool, bool]]:
                 elif act < 0.35:
                     spine.commit(drafts.amend, change)
                 elif act < 0.4:
-                    spine.state = state_module.from_bytes(state_module.to_bytes(spine.state))
+                    again = state_module.from_bytes(state_module.to_bytes(spine.state))
+                    spine.newest = spine.newest._replace(state=again)
         (one_store, one), (other_store, other) = pairs
         same = state_module.to_bytes(one.state) == state_module.to_bytes(other.state)
         same = same and one_store._events == other_store._events

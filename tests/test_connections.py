@@ -2,6 +2,7 @@
 says it slowly, keeps nobody else out."""
 
 import contextlib
+import importlib.util
 import logging
 import socket
 import threading
@@ -11,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from api_cloud import TOKEN, ApiCloud
 
 from pledgewatch_cloud import connections, service
 from pledgewatch_cloud.addresses import counted_as, is_among
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, ServiceSettings
-from pledgewatch_cloud.serving import Server
+from pledgewatch_cloud.serving import Server, at_the_address
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 STREAM = f"GET /live HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
@@ -36,10 +36,8 @@ def served(cloud: ApiCloud, most: int, share: int = 0, proxies: tuple[str, ...] 
     """The API with so many connections at most, all of them or a share for one address, as the service runs it; gives
     what connects to it, from an address of this machine."""
     listening = socket.create_server(("127.0.0.1", 0))
-    protocol = connections.bounded(most, share or most, proxies)
-    config = uvicorn.Config(
-        cloud.client.app, log_config=None, lifespan="off", http=protocol, timeout_graceful_shutdown=1
-    )
+    config = at_the_address(cloud.client.app, proxies, most, share or most)
+    config.timeout_graceful_shutdown = 1
     server = Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="api")
     thread.start()
@@ -227,3 +225,18 @@ def test_the_service_gives_an_address_its_share(cloud: ApiCloud) -> None:
     settings = CloudSettings(ServiceSettings(Path("data")), api=api)
     http: Any = service._server(settings, cloud.client.app.state.service).config.http
     assert (http.most, http.share, http.proxies) == (40, 7, ("10.0.0.2",))
+
+
+def test_who_would_speak_another_protocol_takes_no_place_for_ever(cloud: ApiCloud) -> None:
+    assert importlib.util.find_spec("websockets"), "else the server would not take it on anyway"
+    upgrade = ASK.replace(
+        b"\r\n\r\n",
+        b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    )
+    with served(cloud, 3) as connect:
+        for _ in range(6):
+            one = connect()
+            assert answer(one, upgrade).startswith(b"HTTP/1.1 ")
+            one.close()
+        wait_for(lambda: answer(connect()).startswith(b"HTTP/1.1 200 "))

@@ -357,6 +357,33 @@ def test_the_cloud_is_judged_by_the_receiver_where_the_computers_clock_is_days_o
                 assert api.time_ms() is not None
 
 
+def test_a_board_at_1970_with_a_receiver_judges_the_cloud_by_that_and_not_by_the_clouds_word(tmp_path: Path) -> None:
+    with enrolling(tmp_path, tls=True) as cloud:
+        clock = AgentClock(system_ms=lambda: 1_000, is_synchronised=lambda: False)
+        api = CloudApi(cloud.url, ca_file=tmp_path / "ca.pem", judges_time=False, clock=clock)
+        cloud.clock_ahead_s = 10 * 86_400.0  # its certificate has ended by its own time
+        with pytest.raises(CloudError, match="not good at the time that it says itself"):
+            api.time_ms()
+        clock.set_by_fix(system_ms())
+        assert api.time_ms() is not None
+        clock.set_by_fix(system_ms() + 10 * 86_400_000)
+        with pytest.raises(CloudError, match="it has ended"):
+            api.time_ms()
+
+
+def test_what_time_the_cloud_says_is_past_then_as_far_as_its_certificate_reaches(tmp_path: Path) -> None:
+    with enrolling(tmp_path, tls=True) as cloud:
+        clock = AgentClock(is_synchronised=lambda: False)
+        api = CloudApi(cloud.url, ca_file=tmp_path / "ca.pem", clock=clock)
+        cloud.clock_ahead_s = 2 * 86_400.0  # its certificate is good for one day more
+        api.time_ms()
+        assert clock.past_ms == 0
+        cloud.clock_ahead_s = 0.0
+        said_ms = api.time_ms()
+        assert said_ms is not None
+        assert clock.past_ms == said_ms
+
+
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [

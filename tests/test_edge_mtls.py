@@ -22,6 +22,7 @@ from pledgewatch_edge.claiming import carry_out
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import BrokerSettings, DeviceSettings, StationSettings
 from pledgewatch_edge.connection import Connector
+from pledgewatch_edge.past import Past
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import run_station
 from pledgewatch_edge.tls import shown_to_broker
@@ -312,6 +313,43 @@ async def test_a_computer_whose_clock_is_days_ahead_judges_the_broker_by_the_rec
         with pytest.raises(aiomqtt.MqttError, match=f"^the broker's certificate cannot be believed: .*{why}"):
             async with Connector(settings.broker, "x", shown, clock=clock).connect(will):
                 pass
+
+
+async def test_a_board_at_1970_with_a_receiver_judges_the_broker_by_that(
+    harbour: Harbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    harbour.claim()
+    harbour.start()
+    settings = harbour.settings()
+    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
+    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+    clock = AgentClock(system_ms=lambda: 1_000, is_synchronised=lambda: False)
+    connector = Connector(settings.broker, "x", shown, now_ms=lambda: 1_000, clock=clock)
+    clock.set_by_fix(round((dt.datetime.now(dt.UTC) + 10 * DAY).timestamp() * 1_000))
+    with pytest.raises(aiomqtt.MqttError, match="it has ended"):
+        async with connector.connect(will):
+            pass
+    clock.set_by_fix(round(dt.datetime.now(dt.UTC).timestamp() * 1_000))
+    async with connector.connect(will):
+        pass
+    assert "clock is not set" not in caplog.text
+
+
+async def test_a_receiver_that_is_led_back_brings_no_certificate_back_that_has_ended(harbour: Harbour) -> None:
+    harbour.claim()
+    harbour.enrolled.authority.issue("server", since=12 * DAY, until=-8 * DAY)
+    harbour.start()
+    settings = harbour.settings()
+    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
+    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+    clock = clock_of(receiver=-10 * DAY)
+    async with Connector(settings.broker, "x", shown, clock=clock).connect(will):
+        pass  # nobody knows better
+    Past(harbour.state, shown and shown.certificate_file, clock).begin()
+    why = r"it has ended.* 10 days ahead of the receiver's, which tells a time that is past\)$"
+    with pytest.raises(aiomqtt.MqttError, match=why):
+        async with Connector(settings.broker, "x", shown, clock=clock).connect(will):
+            pass
 
 
 async def test_whose_receiver_is_deceived_keeps_its_link(harbour: Harbour) -> None:

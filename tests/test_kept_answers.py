@@ -19,6 +19,7 @@ from pledgewatch_cloud.access.view import Views
 from pledgewatch_cloud.api import assets as assets_module
 from pledgewatch_cloud.decide.access.visible import Sight
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.spine.spine import Newest
 from pledgewatch_cloud.spine.writer import Writer
 
 OF_STATE = ("/assets", "/assets?limit=1", "/clusters", "/facilities", f"/facilities/{LINE}", "/lots")
@@ -107,13 +108,13 @@ def test_an_error_is_not_kept(seeing: Seeing) -> None:
 
 
 def test_what_was_made_of_a_state_of_before_is_not_kept_for_the_one_after(cloud: ApiCloud) -> None:
-    writer = SimpleNamespace(said_entry=1, changed_entry=1, state=cloud.spine.state)
+    writer = SimpleNamespace(newest=Newest(cloud.spine.state, 1, 1))
     views = Views(cloud.store, cast("Writer", writer), cloud.series, cloud.clock)
     view = views.of(ANYBODY)
     assert view.kept(entry_of) == cloud.spine.state.entry
     assert view.is_exact
     cloud.measure(40, temperature(2_000))
-    writer.state = cloud.spine.state
+    writer.newest = Newest(cloud.spine.state, 1, 1)
     view = views.of(ANYBODY)
     assert view.kept(entry_of) < cloud.spine.state.entry
     assert not view.is_exact

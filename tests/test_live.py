@@ -85,7 +85,7 @@ def commit(served: Served, seeing: Seeing) -> int:
     """What was done since is committed and told; the last entry with events."""
     service = service_of(seeing)
     served.run(service.writer.tick(NEVER))
-    return service.writer.said_entry
+    return service.writer.newest.said_entry
 
 
 def test_what_is_committed_is_told_to_who_sees_it_and_to_nobody_else(seeing: Seeing, served: Served) -> None:

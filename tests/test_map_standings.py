@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from builders import ManualClock
@@ -16,16 +16,18 @@ from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.asset import AssetState
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.ingest.decode import Decoder
 from pledgewatch_cloud.ingest.subscriber import Message
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
-from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_cloud.spine.spine import Newest, Spine
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_sim.fleet import Fleet as Sender
 from pledgewatch_sim.fleet import book
 
+HOUR_MS = 3_600_000
 ASSETS, ROUNDS, STEP_MS, START_MS = 30, 14, 300_000, 1_790_000_000_000
 VIEWERS = (Viewer("k", "", Role.KEEPER), Viewer("b", "bank", Role.LENDER))
 
@@ -62,12 +64,29 @@ def assert_as_seen(views: Views, viewer: Viewer) -> Fleet:
     return found
 
 
+def voyage(asset: str, number: int) -> dict[str, Any]:
+    """Some hours without a signal, of which one is under way when the last reading comes and others are to come."""
+    begun_ms = START_MS + ROUNDS * STEP_MS
+    legs = [
+        {
+            "id": f"{asset}-{hour}",
+            "kind": "sea",
+            "signal": "dark",
+            "from": iso(begun_ms + hour * HOUR_MS),
+            "until": iso(begun_ms + (hour + 1) * HOUR_MS),
+        }
+        for hour in (-1, 1, 2, 7)[number % 3 :]
+    ]
+    return {"id": f"voyage-{asset}", "asset": asset, "legs": legs}
+
+
 def assert_time_alone_changes_it(state: State, writer: SimpleNamespace, views: Views, asked: list[str]) -> None:
     """Nothing is heard, and moment for moment what is remembered is what is found anew; where time has changed nothing,
     nobody is looked at again."""
     changed, before = 0, None
     for half_hour in range(1, 60):
-        writer.state = replace(state, recorded_at_ms=state.recorded_at_ms + half_hour * 1_800_000)
+        later = replace(state, recorded_at_ms=state.recorded_at_ms + half_hour * 1_800_000)
+        writer.newest = writer.newest._replace(state=later)
         found = [rows(assert_as_seen(views, viewer)) for viewer in VIEWERS]
         changed += before is not None and found != before
         before = found
@@ -80,12 +99,13 @@ def assert_time_alone_changes_it(state: State, writer: SimpleNamespace, views: V
 
 def test_what_is_remembered_is_what_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = book(range(ASSETS), 8)
+    document["voyages"] = [voyage(one["asset"], number) for number, one in enumerate(document["installations"][::2])]
     for lot in document["lots"][::5]:
         lot["limits"] = [{"channel": "temperature_mc", "low": 0, "high": 3_000}]
     clock, store = ManualClock(START_MS), SqliteStore(tmp_path)
     spine, series, decoder = Spine(store, clock), EmbeddedSeries(tmp_path, store.journal), Decoder()
     spine.commit(drafts.amend, document)
-    writer = SimpleNamespace(said_entry=0, changed_entry=0, state=spine.state)
+    writer = SimpleNamespace(newest=Newest(spine.state, 0, 0))
     views = Views(store, cast("Writer", writer), series, clock)
     asked: list[str] = []
 
@@ -102,7 +122,7 @@ def test_what_is_remembered_is_what_would_be_found(tmp_path: Path, monkeypatch: 
         heard = some if turn % 4 else some[::2]
         messages = [Message(one.topic, one.payload, retained=False, token=0, arrived_s=0.0) for one in heard]
         spine.take(decoder.decode(messages, clock.at_ms, spine.state.book.installations).arrivals)
-        writer.state = spine.state
+        writer.newest = Newest(spine.state, 0, 0)
         asked.clear()
         view = views.of(VIEWERS[0])
         view.remembered(Standings).fleet_of(view.state)
@@ -114,7 +134,7 @@ def test_what_is_remembered_is_what_would_be_found(tmp_path: Path, monkeypatch: 
     assert_time_alone_changes_it(spine.state, writer, views, asked)
     clock.at_ms += 30 * 24 * 3_600_000
     spine.tick(clock.at_ms)
-    writer.state = spine.state
+    writer.newest = Newest(spine.state, 0, 0)
     for viewer in VIEWERS:
         standings |= set(assert_as_seen(views, viewer).standing.tolist())
     assert len(standings) > 1, "all stand alike: it would show little"

@@ -12,6 +12,8 @@ from pledgewatch_cloud.access.identify import ANYBODY
 from pledgewatch_cloud.access.view import Views
 from pledgewatch_cloud.config import ApiSettings
 from pledgewatch_cloud.decide import drafts
+from pledgewatch_cloud.decide.access.scope import Viewer
+from pledgewatch_cloud.decide.access.users import Role
 
 STANDS_S = 0.5
 
@@ -53,9 +55,9 @@ def views_of(cloud: ApiCloud, stands_s: float = STANDS_S) -> Callable[[], int]:
 
 def calm(cloud: ApiCloud, minute: int) -> int:
     """A reading that leads to nothing; the entry that took it."""
-    said_entry = cloud.spine.said_entry
+    said_entry = cloud.spine.newest.said_entry
     cloud.measure(minute, temperature(9_100))
-    assert cloud.spine.said_entry == said_entry
+    assert cloud.spine.newest.said_entry == said_entry
     return cloud.spine.state.entry
 
 
@@ -84,7 +86,7 @@ def test_what_leads_to_events_is_seen_at_once(cloud: ApiCloud, time: HandSet) ->
     assert entry_of() < calm(cloud, 21)
     cloud.measure(22, temperature(1_000))
     cloud.measure(40, temperature(1_000))
-    assert cloud.spine.said_entry == cloud.spine.state.entry, "else it would show nothing"
+    assert cloud.spine.newest.said_entry == cloud.spine.state.entry, "else it would show nothing"
     assert entry_of() == cloud.spine.state.entry
 
 
@@ -104,7 +106,7 @@ def test_what_somebody_writes_is_seen_at_once_also_where_it_leads_to_nothing(clo
 
 def test_a_start_begins_with_all_that_the_journal_has(cloud: ApiCloud, time: HandSet) -> None:
     calm(cloud, 21)
-    assert views_of(cloud)() == cloud.spine.state.entry == cloud.spine.changed_entry + 1
+    assert views_of(cloud)() == cloud.spine.state.entry == cloud.spine.newest.changed_entry + 1
 
 
 def test_where_none_is_to_stand_none_does(cloud: ApiCloud, time: HandSet) -> None:
@@ -134,3 +136,41 @@ def test_what_is_seen_of_a_state_is_worked_out_once_for_each_who_asks(cloud: Api
 def test_a_state_stands_for_moments_only(stands_s: float) -> None:
     with pytest.raises(ValueError, match="it must be 0 to 10"):
         ApiSettings(state_stands_s=stands_s)
+
+
+def test_the_map_is_a_second_behind_at_most(cloud: ApiCloud, time: HandSet) -> None:
+    def latitude() -> float:
+        (seen,) = cloud.get("/clusters")["features"]
+        return float(seen["geometry"]["coordinates"][1])
+
+    cloud.get("/assets")  # a state begins to stand
+    latitude_e7, longitude_e7 = IN_LOS_ANGELES
+    cloud.measure(21, *position((latitude_e7 + 10_000, longitude_e7)))
+    time.now_s += STANDS_S - 0.01
+    before = latitude()  # of the state of before
+    time.now_s += 0.52
+    assert latitude() != before
+
+
+def test_what_was_seen_by_who_is_not_kept_any_more_is_let_go(
+    cloud: ApiCloud, time: HandSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = Views(cloud.store, cloud.writer, cloud.series, cloud.clock, state_stands_s=STANDS_S)
+
+    def ask(name: str) -> tuple[int, int]:
+        """How many sights there are, and how many that are held of the state."""
+        views.of(Viewer(name, "", Role.KEEPER)).state  # noqa: B018
+        assert views._standing is not None
+        return len(views._seeing), len(views._standing.seen)
+
+    assert [ask(name) for name in "aab"] == [(1, 1), (1, 1), (2, 2)]
+    time.now_s += view_module.IDLE_S - 1
+    assert ask("b") == (2, 2)
+    time.now_s += 2
+    assert ask("b") == (1, 1), "nobody has asked for the other in a minute"
+    monkeypatch.setattr(view_module, "SIGHTS_MAX", 3)
+    assert [ask(name) for name in "cdef"] == [(2, 2), (3, 3), (3, 3), (3, 3)]
+    monkeypatch.setattr(view_module, "SEEN_MAX", 2)  # the book has one asset
+    assert [ask(name) for name in "gh"] == [(2, 2), (2, 2)]
+    monkeypatch.setattr(view_module, "SEEN_MAX", 0)
+    assert ask("i") == (1, 1), "who asks is answered all the same"

@@ -564,7 +564,8 @@ def test_with_tables_that_are_full_a_restart_after_every_entry_changes_nothing(d
             for tell in told:
                 tell(keeping)
                 if is_restarted:
-                    keeping.spine.state = state_module.from_bytes(state_module.to_bytes(keeping.spine.state))
+                    again = state_module.from_bytes(state_module.to_bytes(keeping.spine.state))
+                    keeping.spine.newest = keeping.spine.newest._replace(state=again)
             keepings.append(keeping)
         straight, restarted = keepings
         assert restarted.events() == straight.events()

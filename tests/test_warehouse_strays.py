@@ -487,7 +487,8 @@ def test_a_restart_after_every_entry_changes_nothing_of_goods_that_left_and_what
             for minute, tell in told:
                 tell(keeping.at(minute))
                 if is_restarted:
-                    keeping.spine.state = state_module.from_bytes(state_module.to_bytes(keeping.spine.state))
+                    again = state_module.from_bytes(state_module.to_bytes(keeping.spine.state))
+                    keeping.spine.newest = keeping.spine.newest._replace(state=again)
             keepings.append(keeping)
         straight, restarted = keepings
         assert restarted.events() == straight.events()

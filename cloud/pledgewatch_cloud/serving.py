@@ -62,6 +62,7 @@ def at_the_address(
         log_config=None,
         access_log=False,
         http=bounded(connections_max, per_address, proxies),
+        ws="none",  # there are none here; the server would take such a connection out of what is counted
         lifespan="off",
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,

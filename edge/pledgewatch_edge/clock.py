@@ -19,7 +19,8 @@ STEP_MS, whoever made it leap, that is said in the log, once in JUMP_SAID_EVERY_
 
 Where the receiver's time and the system's clock are more than a day apart and no time service keeps that one, a
 certificate is judged by both (`judged_at`): by the one alone a board whose clock is years ahead would have no link, and
-by the other one whose receiver is deceived.
+by the other one whose receiver is deceived. But a receiver that tells a time more than a day before what is known to be
+past (`not_before`, past.py) is not gone by there: who leads it back would bring back certificates that have ended.
 
 `dated` tells when a moment was that was marked while the clock was not set, and how far off that may be: as far as the
 clock that is now known may be off (UNCERTAINTY_MS), and what the monotonic clock may have drifted between the two.
@@ -109,6 +110,7 @@ class AgentClock:
         self._latest_ms = 0
         self._told: tuple[int, Clock] | None = None  # what `now` told less monotonic time, and by which clock
         self._jump_said_ms: int | None = None
+        self._past_ms = 0
 
     def now(self) -> tuple[int, Clock]:
         """Unix milliseconds UTC, and the clock that tells them."""
@@ -152,11 +154,35 @@ class AgentClock:
             return ""
         days = round(abs(off_ms) / 86_400_000)
         way = "ahead of" if off_ms > 0 else "behind"
-        return f"this computer's clock is {days:,} day{'' if days == 1 else 's'} {way} the receiver's"
+        past = ", which tells a time that is past" if self._is_led_back() else ""
+        return f"this computer's clock is {days:,} day{'' if days == 1 else 's'} {way} the receiver's{past}"
+
+    def _is_led_back(self) -> bool:
+        """Whether the receiver tells a time that is known to be past."""
+        now_ms, clock = self.now()
+        return clock is Clock.GPS and now_ms < self._past_ms - APART_MS
+
+    @property
+    def past_ms(self) -> int:
+        """The newest moment that is known to be past, Unix milliseconds; 0 where none is."""
+        return self._past_ms
+
+    def not_before(self, past_ms: int) -> None:
+        """Hear of a moment that is past for certain (Unix milliseconds): who tells it could not know it before."""
+        self._past_ms = max(self._past_ms, past_ms)
+
+    def sure_ms(self) -> int | None:
+        """The time now, to a day, where a time service keeps the system's clock or a receiver agrees with it; of two
+        the earlier. None where neither is so."""
+        now_ms, clock = self.now()
+        system_ms = self._system_ms()
+        if not self._trust_system or system_ms < RELEASED_MS or (clock is Clock.GPS and self.apart()):
+            return None
+        return min(now_ms, system_ms) if clock in {Clock.GPS, Clock.NTP} else None
 
     def judged_at(self) -> tuple[int, ...]:
         """The moments by any of which a certificate is to be judged; none where the system's clock does that alone."""
-        if not self.apart() or self._is_synchronised():
+        if not self.apart() or self._is_synchronised() or self._is_led_back():
             return ()
         told_ms, system_ms = self.now()[0], self._system_ms()
         return (told_ms, system_ms) if system_ms >= RELEASED_MS else (told_ms,)

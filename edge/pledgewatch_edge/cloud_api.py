@@ -4,11 +4,12 @@ By whom the cloud is known: a certificate in a file, or at the first meeting its
 hash is held against what the server shows, and then that certificate alone is believed, for a connection of its own.
 
 A computer whose clock is not set cannot judge certificates by time (tls.py). The server's own word on the time comes
-with its answer, so its certificate is judged by that afterwards; that proves no more than that the two agree.
+with its answer, so its certificate is judged by that afterwards; that proves no more than that the two agree. What time
+it says is known to be past from then on (past.py), as far as its certificate reaches: who stole one that has ended can
+say nothing newer.
 """
 
 import contextlib
-import datetime as dt
 import hashlib
 import http.client
 import ipaddress
@@ -107,8 +108,11 @@ class CloudApi:
                 plain = answer.read(_BYTES_MAX + 1)
         if len(plain) > _BYTES_MAX:
             raise CloudError(f"{self._url} answered with more than {_BYTES_MAX} bytes; look at the address")
+        said_ms = _time_of(answer.headers.get("Date"))
         if certificate is not None and not self._judges_time and not judged_at:
-            _require_in_time(certificate, _time_of(answer.headers.get("Date")), self._url)
+            _require_in_time(certificate, said_ms, self._url)
+        if certificate is not None and said_ms is not None and self._clock and _is_in_time(certificate, said_ms):
+            self._clock.not_before(said_ms)
         return answer.status, plain, answer.headers
 
 
@@ -177,10 +181,13 @@ def _require_in_time(certificate: bytes, time_ms: int | None, url: str) -> None:
     """Judge the server's certificate by the server's own time. Raises CloudError."""
     if time_ms is None:
         raise CloudError(f"{url} does not say what time it is, and this computer's clock is not set; set the clock")
-    found = x509.load_der_x509_certificate(certificate)
-    moment = dt.datetime.fromtimestamp(time_ms / 1_000, dt.UTC)
-    if not found.not_valid_before_utc <= moment <= found.not_valid_after_utc:
+    if not _is_in_time(certificate, time_ms):
         raise CloudError(f"the certificate of {url} is not good at the time that it says itself; ask who runs it")
+
+
+def _is_in_time(certificate: bytes, time_ms: int) -> bool:
+    found = x509.load_der_x509_certificate(certificate)
+    return found.not_valid_before_utc.timestamp() * 1_000 <= time_ms <= found.not_valid_after_utc.timestamp() * 1_000
 
 
 def _said(plain: bytes) -> Mapping[str, Any] | None:

@@ -10,9 +10,10 @@ again until then.
 A broker that refuses the device says not why it was done. So the cloud is asked then too: one that has revoked the
 device, or given its place to another, says so, and one that has not gives a certificate that the broker takes.
 
-What is due is judged by the agent's clock, which receivers and time services keep. Where neither does, the cloud is
-asked once a day what time it is; and where the cloud's time is found to be another, it is gone by from then on: a
-device whose clock is far ahead would renew without end, and one whose clock is behind never in time.
+What is due is judged by the agent's clock, which receivers and time services keep. Where neither does, or receiver and
+computer are days apart, the cloud is asked once a day what time it is; and where the cloud's time is found to be
+another, it is gone by from then on: a device whose clock is far ahead would renew without end, and one whose clock is
+behind never in time.
 
 A try that fails is made again after a wait that doubles, from a minute to six hours; what the cloud has refused for
 good is asked again once a day. Everything that waits for the network or the disk does so in a thread, which is waited
@@ -137,7 +138,8 @@ class Renewal:
     def _time_ms(self) -> int:
         """The time: the agent's, or the cloud's where that is another. Raises CloudError."""
         now_ms, source = self._clock.now()
-        if (source not in _KEPT or now_ms < RELEASED_MS) and self._clock.mark() >= self._ask_time_from:
+        is_doubtful = source not in _KEPT or now_ms < RELEASED_MS or bool(self._clock.apart())
+        if is_doubtful and self._clock.mark() >= self._ask_time_from:
             self._ask_time(is_needed=now_ms < RELEASED_MS and self._cloud_less_mark_ms is None)
         return now_ms if self._cloud_less_mark_ms is None else self._cloud_less_mark_ms + self._clock.mark()
 

@@ -31,6 +31,7 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, StationSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.logs import leaves
+from pledgewatch_edge.past import Past
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.sampling import Sampler
@@ -38,6 +39,7 @@ from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError
 from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.tls import shown_to_broker
 from pledgewatch_edge.tls_identity import TlsIdentity
 from pledgewatch_edge.undated import Undated
 from pledgewatch_edge.uplink import Hearer, Uplink
@@ -122,6 +124,8 @@ async def run_station(
             identity = TlsIdentity(settings.device.state_folder, settings.device.pkcs11)
             await asyncio.to_thread(identity.mend)
             clock = clock or AgentClock()
+            past = _past_of(settings, identity, clock)
+            await asyncio.to_thread(past.begin)
             uplink = Uplink(settings, spool, hearers={} if care is None else care.hearers, clock=clock)
             if opened is not None:
                 opened(uplink)
@@ -136,6 +140,7 @@ async def run_station(
                 sending = group.create_task(uplink.run(), name="uplink")
                 recording = group.create_task(recorder.run(), name="recorder")
                 renewing = [group.create_task(renewal.run(), name="renewal")] if settings.device.cloud_url else []
+                keeping = group.create_task(past.run(), name="past")
                 measuring = Measuring(group, recorder, sensors)
                 measuring.begin()
                 body = StationBody(spool, uplink, recorder, measuring)
@@ -150,7 +155,7 @@ async def run_station(
                 await recording
                 uplink.finish()
                 await asyncio.wait([sending], timeout=FAREWELL_S if uplink.is_connected else 0.0)
-                await end([sending, *renewing])
+                await end([sending, *renewing, keeping])
             log.info(
                 "stopped head=%d spooled=%d measured=%d refused=%d",
                 spool.head_sequence,
@@ -158,6 +163,12 @@ async def run_station(
                 spool.measured_total,
                 spool.refused_total,
             )
+
+
+def _past_of(settings: StationSettings, identity: TlsIdentity, clock: AgentClock) -> Past:
+    """What a station's clock is to know to be past."""
+    shown = shown_to_broker(settings.broker, settings.device, identity.certificate_file)
+    return Past(settings.device.state_folder, shown and shown.certificate_file, clock)
 
 
 async def keep_running(station: Station, stop: asyncio.Event, opened: Opened | None = None) -> None:

@@ -2,10 +2,12 @@
 
 A certificate is judged by time too, and a board that boots in 1970 has none. There the chain and the name are verified
 as ever, and time is not: else it could not so much as ask what time it is. Who stole a key whose certificate has ended
-since could deceive such a board, and no other; so a clock that is kept is worth its price.
+since could deceive such a board; so a clock that is kept is worth its price.
 
 Where the agent knows by a receiver that the computer's clock is days off (clock.py), the library is told to leave time
-out, and the chain that it has verified is judged here, by the moments that the agent gives.
+out, and the chain that it has verified is judged here, by the moments that the agent gives, none of which lies before
+what it knows to be past. Of two certificates that differ in their time alone (an authority's before and after it was
+renewed) the library takes any, so each place of the chain is judged by all that could stand there.
 
 A broker says that it refuses a certificate by an alert, which with TLS 1.3 comes after the handshake. The MQTT library
 makes "connection lost" of it, so the socket itself notes it.
@@ -19,10 +21,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtensionOID
 
 from pledgewatch_edge.config import BrokerSettings, DeviceSettings, Pkcs11Settings
 
 _NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)  # X509_V_FLAG_NO_CHECK_TIME, for which the ssl module has no name
+_BY_WHOM: Final = (ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_DISTRIBUTION_POINTS)
 _NOT_YET, _ENDED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 _HINTS: Final = {
     _NOT_YET: "it is not good yet; this computer's clock may be behind",
@@ -140,11 +145,12 @@ def _socket(
 
 def _require_good(secured: ssl.SSLSocket, judged_at: Sequence[int]) -> None:
     """Raise SSLCertVerificationError where at none of these moments all certificates of the verified chain are good."""
-    terms = [(one.not_valid_before_utc, one.not_valid_after_utc) for one in _verified_by(secured)]
-    begin, end = max(one for one, _ in terms), min(one for _, one in terms)
+    chain = _verified_by(secured)
     moments = [dt.datetime.fromtimestamp(one / 1_000, dt.UTC) for one in judged_at]
-    if any(begin <= one <= end for one in moments):
+    places = _places(chain, _shown_by(secured), _believed_by(secured))
+    if any(all(any(_is_good(one, at) for one in place) for place in places) for at in moments):
         return
+    begin = max(one.not_valid_before_utc for one in chain)
     error = ssl.SSLCertVerificationError(
         1, "certificate verify failed: it is good at no moment that a clock here tells"
     )
@@ -153,9 +159,67 @@ def _require_good(secured: ssl.SSLSocket, judged_at: Sequence[int]) -> None:
     raise error
 
 
+def _is_good(one: x509.Certificate, at: dt.datetime) -> bool:
+    return one.not_valid_before_utc <= at <= one.not_valid_after_utc
+
+
+def _places(
+    chain: Sequence[x509.Certificate], shown: Sequence[x509.Certificate], believed: Sequence[x509.Certificate]
+) -> list[list[x509.Certificate]]:
+    """For each place of a verified chain the certificates that could stand there: its own and, but for the first, those
+    that differ from it in their time alone, and that are believed or signed by what stands next."""
+    places = [[chain[0]]]
+    for index, one in enumerate(chain[1:], start=1):
+        twins = [other for other in believed if _are_twins(one, other)]
+        if index + 1 < len(chain):
+            twins += [other for other in shown if _are_twins(one, other) and _is_signed(other, chain[index + 1])]
+        places.append([one, *twins])
+    return places
+
+
+def _are_twins(one: x509.Certificate, other: x509.Certificate) -> bool:
+    """Whether two certificates say the same of the same key; by whom and until when may differ."""
+    if one.subject != other.subject or one.public_key() != other.public_key():
+        return False
+    try:
+        said, others = (
+            {extension.oid: extension.value for extension in each.extensions if extension.oid not in _BY_WHOM}
+            for each in (one, other)
+        )
+    except ValueError:  # an extension that cannot be read
+        return False
+    return said == others
+
+
+def _is_signed(one: x509.Certificate, by: x509.Certificate) -> bool:
+    try:
+        one.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
 def _verified_by(secured: ssl.SSLSocket) -> list[x509.Certificate]:
     """The chain from the other side's certificate to one that is believed."""
-    if hasattr(secured, "get_verified_chain"):  # from Python 3.13 on
-        return [x509.load_der_x509_certificate(one) for one in secured.get_verified_chain()]
-    chain = secured._sslobj.get_verified_chain()  # type: ignore[attr-defined]  # noqa: SLF001 - until then
+    return _chain_of(secured, "get_verified_chain")
+
+
+def _shown_by(secured: ssl.SSLSocket) -> list[x509.Certificate]:
+    """All that the other side shows."""
+    return _chain_of(secured, "get_unverified_chain")
+
+
+def _believed_by(secured: ssl.SSLSocket) -> list[x509.Certificate]:
+    """The authorities that are believed; of a computer's own some are too odd to be read, and have no twins."""
+    found = []
+    for one in secured.context.get_ca_certs(binary_form=True):
+        with contextlib.suppress(ValueError):
+            found.append(x509.load_der_x509_certificate(one))
+    return found
+
+
+def _chain_of(secured: ssl.SSLSocket, name: str) -> list[x509.Certificate]:
+    if hasattr(secured, name):  # from Python 3.13 on
+        return [x509.load_der_x509_certificate(one) for one in getattr(secured, name)()]
+    chain = getattr(secured._sslobj, name)() or []  # type: ignore[attr-defined]  # noqa: SLF001 - until then
     return [x509.load_pem_x509_certificate(one.public_bytes().encode("ascii")) for one in chain]

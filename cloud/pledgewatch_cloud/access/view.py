@@ -32,11 +32,16 @@ from pledgewatch_cloud.journal.form import WrittenEntry
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.series.series import Point, Series, Stretch
 from pledgewatch_cloud.spine.base_at import BaseAtError, base_at
+from pledgewatch_cloud.spine.spine import Newest
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire.reading import Channel
 
 SIGHTS_MAX = 256
 """Viewers whose sight is kept; of more, the one that was asked for longest ago is made again."""
+SEEN_MAX = 200_000
+"""Assets that all sights show together, each counted for each: some 5 KiB of memory."""
+IDLE_S = 60.0
+"""How long a sight is kept that nobody asks for."""
 KEPT_S = 1.0
 """How long what is made of a state for many requests may stand for the states after it."""
 BATTERY_KEPT_S = 60.0
@@ -72,38 +77,51 @@ class Views:
 
     def of(self, viewer: Viewer) -> "View":
         """What somebody may see now."""
-        said_entry, standing = self._writer.said_entry, self._found()
-        state = standing.state
+        standing = self._found()
+        state = standing.newest.state
         seeing, now_ms = self._seeing.pop(viewer, None), max(self._clock.now_ms(), state.recorded_at_ms)
+        self._let_go_idle(standing)
         if seeing is None or not seeing.sight.fits(state, now_ms):
             standing.forget(seeing)
             retired_ms = state.identities.retired_ms
             scope = Scope(viewer, state.book, state.receipts, state.pledges, now_ms, retired_ms=retired_ms)
-            seeing = _Seeing(Sight(scope))
-        while len(self._seeing) >= SIGHTS_MAX:
-            standing.forget(self._seeing.pop(next(iter(self._seeing))))
+            seeing = _Seeing(Sight(scope), len(scope.assets(state.recorded_at_ms)))
+            seen = seeing.assets + sum(one.assets for one in self._seeing.values())
+            while self._seeing and (len(self._seeing) >= SIGHTS_MAX or seen > SEEN_MAX):
+                seen -= self._let_go_oldest(standing)
+        seeing.asked_s = time.monotonic()
         self._seeing[viewer] = seeing
-        return View(self._store, self._series, standing, said_entry, seeing)
+        return View(self._store, self._series, standing, seeing)
+
+    def _let_go_idle(self, standing: "_Standing") -> None:
+        """Those that were asked for longest ago come first."""
+        since_s = time.monotonic() - IDLE_S
+        while self._seeing and next(iter(self._seeing.values())).asked_s < since_s:
+            self._let_go_oldest(standing)
+
+    def _let_go_oldest(self, standing: "_Standing") -> int:
+        """How many assets it has shown."""
+        gone = self._seeing.pop(next(iter(self._seeing)))
+        standing.forget(gone)
+        return gone.assets
 
     def _found(self) -> "_Standing":
         """The state that views are of now."""
-        # In this order: a commit in between makes the state the newer one of the two.
-        changed_entry, state, now_s = self._writer.changed_entry, self._writer.state, time.monotonic()
-        found = self._standing
+        newest, now_s, found = self._writer.newest, time.monotonic(), self._standing
         if found is not None:
-            stands = found.changed_entry == changed_entry and now_s - found.at_s < self._state_stands_s
-            if stands or found.state is state:
+            is_calm = found.newest.changed_entry == newest.changed_entry
+            if found.newest.state is newest.state or (is_calm and now_s - found.at_s < self._state_stands_s):
                 return found
-        self._standing = _Standing(state, changed_entry, now_s, {})
+        self._standing = _Standing(newest, now_s, self._state_stands_s, {})
         return self._standing
 
 
 class _Standing(NamedTuple):
-    """The state that views are of, the last entry that was more than readings then, and how each sight shows it."""
+    """The state that views are of, the newest at `at_s`, how long it may stand, and how each sight shows it."""
 
-    state: State
-    changed_entry: int
+    newest: Newest
     at_s: float
+    stands_s: float
     seen: dict[Sight, State]
 
     def forget(self, one: "_Seeing | None") -> None:
@@ -126,8 +144,9 @@ class _Seeing:
     """A viewer's sight, and what was made for many requests of what it shows: for theirs alone, for what others have
     asked is nobody's to see."""
 
-    def __init__(self, sight: Sight) -> None:
-        self.sight = sight
+    def __init__(self, sight: Sight, assets: int) -> None:
+        """`assets`: how many it shows."""
+        self.sight, self.assets, self.asked_s = sight, assets, 0.0
         self.kept: dict[Callable[[State], Any], _Kept] = {}
         self.remembered: dict[Callable[[], Any], Any] = {}
         self.batteries: dict[str, tuple[float, Point | None]] = {}
@@ -137,9 +156,9 @@ class View:
     """What one viewer may see at one moment. `state` holds nothing else; reading from disk may raise StoreError, and of
     series SeriesError. `is_exact`: nothing that it has given was made of a state of before."""
 
-    def __init__(self, store: Store, series: Series, standing: _Standing, said_entry: int, seeing: _Seeing) -> None:
-        self._store, self._series, self._said_entry = store, series, said_entry
-        self._whole, self._seen = standing.state, standing.seen
+    def __init__(self, store: Store, series: Series, standing: _Standing, seeing: _Seeing) -> None:
+        self._store, self._series, self._standing = store, series, standing
+        self._whole, self._said_entry = standing.newest.state, standing.newest.said_entry
         self._sight, self._kept, self._remembered = seeing.sight, seeing.kept, seeing.remembered
         self._batteries = seeing.batteries
         self.is_exact = True
@@ -163,10 +182,10 @@ class View:
     @cached_property
     def state(self) -> State:
         """The state as they may see it."""
-        seen = self._seen.get(self._sight)
-        if seen is None:
-            seen = self._seen[self._sight] = self._sight.seen(self._whole)
-        return seen
+        every = self._standing.seen
+        if self._sight not in every:
+            every[self._sight] = self._sight.seen(self._whole)
+        return every[self._sight]
 
     def remembered(self, make: Callable[[], _Made]) -> _Made:
         """What `make` has made, once for as long as the viewer's sight is the same: of the same book, receipts and
@@ -179,15 +198,22 @@ class View:
     def kept(self, make: Callable[[State], _Made]) -> _Made:
         """What `make` makes of the state; or of one of at most KEPT_S ago, of which the same assets were seen and since
         which no event was said: readings that change nothing but what is newest may be so late."""
-        assets, now_s = self.scope.assets(self._whole.recorded_at_ms), time.monotonic()
-        found = self._kept.get(make)
-        if (
-            found is None
-            or (found.said_entry, found.assets) != (self._said_entry, assets)
-            or now_s - found.at_s > KEPT_S
-        ):
-            entry = self._whole.entry
-            found = self._kept[make] = _Kept(entry, self._said_entry, assets, now_s, make(self.state))
+        made = self.kept_already(make)
+        if made is None:
+            assets, entry, now_s = self.scope.assets(self._whole.recorded_at_ms), self._whole.entry, time.monotonic()
+            # The state may have been followed for as long as it stands already.
+            behind_s = min(now_s - self._standing.at_s, self._standing.stands_s)
+            made = make(self.state)
+            self._kept[make] = _Kept(entry, self._said_entry, assets, now_s - behind_s, made)
+        return made
+
+    def kept_already(self, make: Callable[[State], _Made]) -> _Made | None:
+        """What `kept` would give without making it, at no cost; None where it is to be made."""
+        assets, found = self.scope.assets(self._whole.recorded_at_ms), self._kept.get(make)
+        if found is None or (found.said_entry, found.assets) != (self._said_entry, assets):
+            return None
+        if found.entry != self._whole.entry and time.monotonic() - found.at_s > KEPT_S:
+            return None
         self.is_exact &= found.entry == self._whole.entry
         made: _Made = found.made
         return made
@@ -212,6 +238,11 @@ class View:
         The facility is seen."""
         assert facility in self.state.book.facilities, f"{facility} is not seen"
         return lines_module.lines_now(self._sight, self._whole, facility, lot) if self.scope.sees_money else []
+
+    @property
+    def has_desk(self) -> bool:
+        """Whether the goods are valued already, so that the line of one lot costs next to nothing."""
+        return self._whole.desk is not None
 
     def evidence(self, facility: str) -> list[Evidence]:
         """What stands for each lot of a facility that is pledged to who asks. The facility is seen."""

@@ -126,7 +126,7 @@ async def read_last(view: ViewOf, asset: str) -> dict[str, Any]:
 @router.get("/{asset:path}")
 async def read_asset(view: StateViewOf, asset: str) -> dict[str, Any]:
     """One asset as a GeoJSON Feature."""
-    if asset not in _known(view):
+    if not view.state.book.devices_of_asset(asset):
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no asset {asset!r}")
     return _feature(view.state, asset)
 

@@ -73,7 +73,10 @@ async def read_clusters(
     all of them, and whose `state` and `severity` (of alerts that are not cleared) are the worst; one that stands alone
     has its id. `bbox` is west, south, east, north in degrees. A second old at most where no event was said since."""
     box = _box(bbox)
-    fleet = await run_in_threadpool(view.kept, view.remembered(Standings).fleet_of)
+    make = view.remembered(Standings).fleet_of
+    fleet = view.kept_already(make)
+    if fleet is None:
+        fleet = await run_in_threadpool(view.kept, make)
     return plain(clusters(fleet, box, zoom))
 
 

@@ -124,7 +124,7 @@ class _Changes(Response):
         come any further. Raises UnknownError where who asks is not let in any more."""
         service = self._service
         viewer = await viewer_showing(service, self._shown)
-        if not looks and service.writer.said_entry <= self._after:
+        if not looks and service.writer.newest.said_entry <= self._after:
             return False
         view = service.views.of(viewer)
         async with service.streams.reading:

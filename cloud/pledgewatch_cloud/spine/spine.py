@@ -8,7 +8,7 @@ nothing has happened; the same call may be made again.
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, NamedTuple, ParamSpec
 
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide import state as state_module
@@ -36,6 +36,15 @@ log = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
 
 
+class Newest(NamedTuple):
+    """The state after the last entry, the last entry that led to events (or where the journal stood at the start), and
+    the last that was more than readings that led to none: of one moment, also to who reads it beside a commit."""
+
+    state: State
+    said_entry: int
+    changed_entry: int
+
+
 class Spine:
     """The only writer of a journal. Not for use by two threads at once."""
 
@@ -50,19 +59,22 @@ class Spine:
         """Take up a journal where it stands (see `recover`).
 
         `keep` is given the states that are due for a snapshot; None: the store keeps them at once. `readings` is how
-        many the journal holds, counted as it goes; `withdrawn` are the messages that the last entry withdrew;
-        `said_entry` is the last entry that led to events, or where the journal stood at the start; `changed_entry` the
-        last that was more than readings that led to none.
+        many the journal holds, counted as it goes; `withdrawn` are the messages that the last entry withdrew.
         """
         self._store = store
         self._clock = clock
         self._snapshot_every_entries = snapshot_every_entries
         self._keep = keep or self._kept_at_once
-        self.state = recover(store)
-        self.said_entry = self.changed_entry = self.state.entry
+        state = recover(store)
+        self.newest = Newest(state, state.entry, state.entry)
         self.withdrawn: tuple[str, ...] = ()
         self.readings = sum(one.marks.total for one in self.state.devices.values())
         self._snapshot_entry = self.state.entry
+
+    @property
+    def state(self) -> State:
+        """The state after the last entry."""
+        return self.newest.state
 
     def take(
         self, arrivals: Sequence[Arrival], unreadable: Iterable[Quarantined] = (), said: Said = NOTHING_SAID
@@ -107,11 +119,10 @@ class Spine:
         prepared = prepare(self.state, entry, admission, draft.worked_out)
         outcome = step(self.state, prepared, histories(self._store, self.state, prepared))
         self._store.append(entry, outcome, aside, said)
-        self.state, self.withdrawn = outcome.state, outcome.withdrawn
-        if outcome.events:
-            self.said_entry = entry.number
-        if outcome.events or not isinstance(draft.content, Readings):
-            self.changed_entry = entry.number
+        said_entry = entry.number if outcome.events else self.newest.said_entry
+        is_change = outcome.events or not isinstance(draft.content, Readings)
+        changed_entry = entry.number if is_change else self.newest.changed_entry
+        self.newest, self.withdrawn = Newest(outcome.state, said_entry, changed_entry), outcome.withdrawn
         if entry.number - self._snapshot_entry >= self._snapshot_every_entries:
             self._snapshot_entry = entry.number
             self._keep(outcome.state)

@@ -20,7 +20,7 @@ from pledgewatch_cloud.decide.step import Outcome
 from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal.store import NOTHING_SAID, Quarantined, Said, StoreError
 from pledgewatch_cloud.outage import Outage
-from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_cloud.spine.spine import Newest, Spine
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Writer:
         self._spine = spine
         self._committed = committed
         self.said = Turn()
-        self._told = spine.said_entry, spine.state.book.users
+        self._told = spine.newest.said_entry, spine.state.book.users
         self._lock = asyncio.Lock()
         self._disk = Outage(log, "nothing can be committed, trying on", "commits go through again")
 
@@ -70,14 +70,9 @@ class Writer:
         return self._spine.readings
 
     @property
-    def said_entry(self) -> int:
-        """The last entry that led to events; see Spine."""
-        return self._spine.said_entry
-
-    @property
-    def changed_entry(self) -> int:
-        """The last entry that was more than readings that led to nothing; see Spine."""
-        return self._spine.changed_entry
+    def newest(self) -> Newest:
+        """The same, with what the last entries were."""
+        return self._spine.newest
 
     async def take(
         self, arrivals: Sequence[Arrival], unreadable: Sequence[Quarantined], said: Said = NOTHING_SAID
@@ -134,7 +129,8 @@ class Writer:
 
     def _wake(self) -> None:
         self._committed()
-        told = self._spine.said_entry, self._spine.state.book.users
+        newest = self._spine.newest
+        told = newest.said_entry, newest.state.book.users
         if told[0] != self._told[0] or told[1] is not self._told[1]:
             self._told = told
             self.said.tell()

@@ -35,7 +35,7 @@ def lines_now(sight: Sight, whole: State, facility: str, lot: str = "") -> list[
 
 def _looked(whole: State, facility: str, lot: str) -> Looked:
     now_ms = whole.recorded_at_ms
-    lines = [one for one in bases.lines_of(sheet_now(whole, now_ms), facility) if lot in ("", one.id)]
+    lines = bases.lines_of(sheet_now(whole, now_ms), facility, lot)
     book, market, facts, assets, held = whole.book, whole.market, whole.facts, whole.assets, whole.held
     return Looked(facility, lines, now_ms, book, market, facts, assets, held, facts)
 

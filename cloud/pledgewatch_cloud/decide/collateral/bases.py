@@ -54,11 +54,14 @@ def base_from(goods: Goods, totals: Totals, number: int) -> Base:
     )
 
 
-def lines_of(sheet: Sheet, facility: str) -> list[LotLine]:
-    """What became of each lot of a facility, by lot id. Raises KeyError where there is none of that name."""
+def lines_of(sheet: Sheet, facility: str, lot: str = "") -> list[LotLine]:
+    """What became of each lot of a facility, by lot id, or of one of its lots alone, nothing where that is none of its.
+    Raises KeyError where there is no facility of that name."""
     number = sheet.goods.number[facility]
     goods = sheet.goods
     rows = np.arange(goods.first[number], goods.first[number + 1])
+    if lot:
+        rows = rows[rows == goods.place.get(lot, -1)]
     detail = _Detail(len(rows))
     columns = goods.columns.rows(rows)
     shares = rows_of(sheet.shares, rows)
