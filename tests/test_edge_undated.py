@@ -243,7 +243,7 @@ def test_a_disk_that_refuses_is_asked_again(tmp_path: Path, monkeypatch: pytest.
         assert numbers(spool) == [1, 2, 3]
 
 
-def refused(_: object) -> Appended:
+def refused(*_: object) -> Appended:
     raise SpoolError("no space left on device")
 
 
