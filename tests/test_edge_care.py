@@ -298,6 +298,31 @@ async def test_what_the_disk_does_not_take_is_not_done(cared: Cared, monkeypatch
     assert (cared.body.reports, cared.care.changed.is_set()) == (0, False)
 
 
+@pytest.mark.parametrize("is_mended", [True, False], ids=["takes what follows", "takes nothing more"])
+@pytest.mark.parametrize("kind", ["settings", "command"])
+async def test_what_is_answered_and_what_a_restart_finds_are_the_same(
+    cared: Cared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, is_mended: bool
+) -> None:
+    """The disk has the new ledger in its place, and then fails to take the folder."""
+    keep, kept = ledger_module.keep, list[Ledger]()
+
+    def failing(folder: Path, one: Ledger) -> None:
+        if not kept:
+            keep(folder, one)
+        kept.append(one)
+        if len(kept) == 1 or not is_mended:
+            raise OSError(5, "Input/output error", "care.json")
+        keep(folder, one)
+
+    monkeypatch.setattr(ledger_module, "keep", failing)
+    hear = {str(name): hear for name, hear in cared.care.hearers.items()}[kind]
+    refusal = await hear(settings(1, SLOWER) if kind == "settings" else command(1))
+    found = ledger_module.read(tmp_path / "state")
+    assert (refusal is None) == (found.trial is not None or bool(found.ids)) == (not is_mended)
+    assert found == cared.care._ledger
+    assert cared.care.changed.is_set() == (kind == "settings" and not is_mended)
+
+
 def light(folder: Path) -> Path:
     led = folder / "led0"
     led.mkdir(parents=True)

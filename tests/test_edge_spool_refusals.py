@@ -12,6 +12,7 @@ from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_cloud.decide.state import first, from_bytes, to_bytes
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import URGENT_RESERVE, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.spool_refusals import Refusals
 from pledgewatch_wire.codec import Status
 from pledgewatch_wire.marks import Marks
@@ -84,6 +85,30 @@ def test_however_full_the_spool_is_there_is_room_for_it(tmp_path: Path) -> None:
     with new_spool(tmp_path, limits, monotonic=watch) as spool:
         assert told_by(spool) == told
         assert not spool.tell_refused(), "nothing is known of the time, and a start counts as a time"
+
+
+def test_it_is_told_when_the_disk_has_the_folder_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with new_spool(tmp_path, Limits(140_000, 60, 1e9)) as spool:
+        spool.refuse(3)
+        with monkeypatch.context() as patch:
+            patch.setattr("pledgewatch_edge.spool.flush_folder", refused_folder)
+            with pytest.raises(SpoolError):
+                fill(spool)
+            head = spool.head_sequence
+            with pytest.raises(SpoolError):
+                spool.tell_refused()
+            assert spool.head_sequence == head
+        assert spool.tell_refused()
+        assert [one for one, _ in told_by(spool)] == [3]
+
+
+def fill(spool: Spool) -> None:
+    while spool.append([sample(spool.head_sequence + place) for place in range(60)]):
+        pass
+
+
+def refused_folder(_: Path) -> None:
+    raise OSError(5, "Input/output error")
 
 
 def test_what_a_broken_spool_had_told_is_told_again(tmp_path: Path) -> None:

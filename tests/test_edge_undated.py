@@ -119,7 +119,7 @@ def test_what_others_were_numbered_meanwhile_counts_for_none_that_waits(
         monkeypatch.undo()
         handed = undated.hand_over(spool)
         assert handed is not None
-        assert handed.appended == Appended(4, 0)
+        assert handed.appended == Appended(6, 0), "also of those before the disk refused"
         assert numbers(spool) == [1, 2, *range(101, 106), 3, 4, 5, 6]
 
 
@@ -243,7 +243,7 @@ def test_a_disk_that_refuses_is_asked_again(tmp_path: Path, monkeypatch: pytest.
         assert numbers(spool) == [1, 2, 3]
 
 
-def refused(_: object) -> Appended:
+def refused(*_: object) -> Appended:
     raise SpoolError("no space left on device")
 
 

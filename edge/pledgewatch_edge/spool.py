@@ -33,7 +33,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import compress, groupby
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
 
@@ -135,6 +135,7 @@ class Spool:
         self._committed = Marks(contiguous)
         self._spooled = sum(one.waiting(self._committed) for one in segments)
         self._bytes = sum(one.end for one in segments)
+        self.refused_at_opening = tally.totals.refused  # as the disk had it
         self._refusals = _refusals_of(tally, segments[-1].head.epoch, monotonic)
         self._newest: Sample | None = None
         self._is_settled = True  # whether the disk has the folder as it is
@@ -207,12 +208,14 @@ class Spool:
         """How many readings were dropped for want of room, over all epochs."""
         return self._tally.totals.thinned
 
-    def append(self, samples: Sequence[Sample]) -> Appended:
+    def append(self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], None] | None = None) -> Appended:
         """Number, store and chain a batch in one write. On return it is on the disk.
 
         Where there is no room for it, old readings are thinned first; where that is not enough, the urgent samples are
         kept and the others refused. A sample that no payload can hold is refused whatever room there is: one such
         would make a whole frame unreadable.
+
+        `note` is told which of them will be kept, before any is; where it raises SpoolError, none is.
         """
         with self._lock:
             self._settle()
@@ -220,10 +223,11 @@ class Spool:
             self._settle()
             self._newest = next((one for one in reversed(samples) if is_sound(one)), self._newest)
             limit = self._limits.bytes_max
-            has_room = self._bytes < limit
-            kept = [one for one in samples if (has_room or one.is_urgent) and is_sound(one)]
-            if self._bytes >= URGENT_RESERVE * limit:
-                kept = []
+            has_room, is_over = self._bytes < limit, self._bytes >= URGENT_RESERVE * limit
+            is_kept = [not is_over and (has_room or one.is_urgent) and is_sound(one) for one in samples]
+            kept = list(compress(samples, is_kept))
+            if note is not None:
+                note(is_kept)
             if kept:
                 self._store(kept)
             self._note(refused=len(samples) - len(kept))
@@ -249,6 +253,7 @@ class Spool:
         with self._lock:
             if self._newest is None or not self.refusal_is_untold():
                 return False
+            self._settle()
             is_full, told = self._bytes >= self._limits.bytes_max, self._refusals.refused
             cells = (Cell(Channel.REFUSED_READINGS, told),)
             self._store([self._newest._replace(cells=cells, is_urgent=True)])

@@ -54,7 +54,7 @@ class Kind(IntEnum):
     # Of what waits for a date (undated.py), in a file of its own:
     BOOT = 8  # of which start of the computer its moments are
     UNDATED = 9  # samples
-    HANDED = 10  # which of them are about to be numbered, and from which number on
+    HANDED = 10  # which of them are about to be numbered or refused, and from which number on
 
 
 class Frame(NamedTuple):

@@ -8,8 +8,9 @@ does not become known: after WAIT_MS, when more than READINGS_MAX wait, or when 
 for then nobody knows how long it was off. What is urgent waits too: without a date it would mean nothing to anybody.
 
 On the disk it is frames (spool_log.py): BOOT, then UNDATED, each written and waited for as those of the spool are, so
-that a kill loses none of it. Before some of it is numbered, HANDED says which, and from which number on: who is killed
-between the numbers and the removal of the file finds by it what has been numbered, and numbers nothing twice.
+that a kill loses none of it. Before some of it is numbered, HANDED says which, from which number on, which of it the
+spool has room for and how many it had refused before: who is killed between the numbers and the removal of the file
+finds by it what has been numbered and counted, and does neither twice.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool import Appended, Spool
-from pledgewatch_edge.spool_errors import disk_errors
+from pledgewatch_edge.spool_errors import SpoolError, disk_errors
 from pledgewatch_edge.spool_log import Frame, Kind, content_of, frame, write_durably
 from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
@@ -36,8 +37,11 @@ WAIT_MS: Final = 24 * 3_600_000
 AT_ONCE: Final = 1_000
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _UNDATED: Final = struct.Struct(">HB")  # how many, urgent or not; then the mark of each (u64), then a payload
-_HANDED: Final = struct.Struct(">IQII")  # epoch, number of the first; place in the file of the first, how many
+# Epoch, number of the first; place in the file of the first, how many; how many were refused before. Then a byte for
+# each: whether it gets a number.
+_HANDED: Final = struct.Struct(">IQIIQ")
 _FRAME_READINGS: Final = 256
+_NOTHING: Final = Appended(0, 0)
 
 
 class Marked(NamedTuple):
@@ -93,6 +97,10 @@ class Undated:
         self._end = content.end if waiting else 0
         self._count = len(waiting)
         self._since = waiting[0].marked_at if waiting else clock.mark()
+        self._place: int | None = None  # how many of the file have been numbered or refused; None: the file says it
+        self._handed = _NOTHING  # what became of them
+        self._newest: tuple[Sample, bool] | None = None
+        self._is_settled = True  # whether the disk has the folder without the file
         self._is_of_another_boot = bool(waiting) and _boot_in(content.frames) != self._boot
 
     @property
@@ -107,7 +115,7 @@ class Undated:
     def is_due(self) -> bool:
         """Whether what waits need not, or may not, wait any longer."""
         if not self._count:
-            return False
+            return not self._is_settled
         is_over = self._count >= self._readings_max or self._clock.mark() - self._since >= self._wait_ms
         return self._is_of_another_boot or is_over or self._clock.now()[1] is not Clock.UNSET
 
@@ -131,29 +139,53 @@ class Undated:
         return given - len(some)
 
     def hand_over(self, spool: Spool) -> Handed | None:
-        """Number and store everything that waits, and forget it here; None where all of it had been numbered."""
-        with disk_errors(self._path):
-            frames = content_of(self._path.read_bytes()).frames
-        waiting = list(_marked_in(frames))
-        place = _numbered(frames, spool)
-        accepted = refused = thinned = 0
-        newest = None
+        """Number and store everything that waits, and forget it here; None where all of it had been numbered.
+
+        What was numbered before a SpoolError is told by the call that comes to the end.
+        """
         is_dated = not self._is_of_another_boot and self._clock.now()[1] is not Clock.UNSET
-        while some := waiting[place : place + AT_ONCE]:
+        with disk_errors(self._path):
+            frames = content_of(self._path.read_bytes()).frames if self._path.exists() else []
+        waiting = list(_marked_in(frames))
+        if self._place is None:
+            self._place, uncounted = _numbered(frames, spool)
+            spool.refuse(uncounted)
+        while some := waiting[self._place : self._place + AT_ONCE]:
             samples = [self._dated(one) if is_dated else one.sample for one in some]
+            appended = self._append(spool, samples, self._place)
+            self._place += len(samples)
+            self._handed = Appended(*map(sum, zip(self._handed, appended, strict=True)))
+            self._newest = samples[-1], is_dated
+        self._remove()
+        handed, newest, self._handed, self._newest = self._handed, self._newest, _NOTHING, None
+        return None if newest is None else Handed(handed, *newest)
+
+    def _append(self, spool: Spool, samples: Sequence[Sample], place: int) -> Appended:
+        """Give samples to the spool, having noted which of them it takes. Raises SpoolError, and then it took none."""
+        end = self._end
+
+        def note(is_kept: Sequence[bool]) -> None:
+            fixed = spool.epoch, spool.head_sequence + 1, place, len(samples), spool.refused_total
             with disk_errors(self._path):
-                self._write(frame(Kind.HANDED, _HANDED.pack(spool.epoch, spool.head_sequence + 1, place, len(samples))))
-            appended = spool.append(samples)
-            accepted, refused = accepted + appended.accepted, refused + appended.refused
-            thinned += appended.thinned
-            newest = samples[-1]
-            place += len(samples)
+                self._write(frame(Kind.HANDED, _HANDED.pack(*fixed) + bytes(is_kept)))
+
+        try:
+            return spool.append(samples, note)
+        except SpoolError:
+            self._end = end
+            with contextlib.suppress(OSError):  # the next write cuts it off as well
+                os.truncate(self._path, end)
+            raise
+
+    def _remove(self) -> None:
+        """Remove the file, and wait until the disk has that. Raises SpoolError; then the rest is to be done yet."""
         with disk_errors(self._path):
             self._path.unlink(missing_ok=True)
+            self._end = self._count = 0
+            self._place = 0
+            self._is_of_another_boot = self._is_settled = False
             flush_folder(self._path.parent)
-        self._end = self._count = 0
-        self._is_of_another_boot = False
-        return None if newest is None else Handed(Appended(accepted, refused, thinned), newest, is_dated)
+            self._is_settled = True
 
     def _dated(self, one: Marked) -> Sample:
         """A sample at the moment that its mark was, if the time is still known."""
@@ -167,11 +199,11 @@ class Undated:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(descriptor, self._end)  # what a power cut has torn
+            if not self._end:
+                flush_folder(self._path.parent)
             write_durably(descriptor, data, self._end)
         finally:
             os.close(descriptor)
-        if not self._end:
-            flush_folder(self._path.parent)
         self._end += len(data)
 
 
@@ -207,11 +239,19 @@ def _boot_in(frames: Sequence[Frame]) -> str:
     return next((one.body.decode("utf-8", "replace") for one in frames if one.kind == Kind.BOOT), "")
 
 
-def _numbered(frames: Sequence[Frame], spool: Spool) -> int:
-    """How many of a file's samples have been numbered, by the last word of it and by where the spool's numbers end."""
-    handed = [_HANDED.unpack(one.body) for one in frames if one.kind == Kind.HANDED and len(one.body) == _HANDED.size]
+def _numbered(frames: Sequence[Frame], spool: Spool) -> tuple[int, int]:
+    """How many of a file's samples have been numbered or refused, and how many of these refusals were not counted.
+
+    By the last word of the file, by where the spool's numbers end, and by what it had refused when it was opened: the
+    spool numbers what it takes first and counts the rest then, and nobody comes between.
+    """
+    handed = [one.body for one in frames if one.kind == Kind.HANDED and len(one.body) >= _HANDED.size]
     if not handed:
-        return 0
-    epoch, first, place, count = handed[-1]
-    done = spool.head_sequence - first + 1 if spool.epoch == epoch else 0
-    return int(place + max(0, min(done, count)))
+        return 0, 0
+    epoch, first, place, count, refused_before = _HANDED.unpack_from(handed[-1])
+    kept = [number for number, is_kept in enumerate(handed[-1][_HANDED.size :], 1) if is_kept]
+    done = max(0, min(spool.head_sequence - first + 1, len(kept))) if spool.epoch == epoch else 0
+    is_counted = spool.refused_at_opening > refused_before
+    is_done = done == len(kept) and (bool(kept) or is_counted)
+    passed = count if is_done else kept[done - 1] if done else 0
+    return place + passed, 0 if is_counted else passed - done

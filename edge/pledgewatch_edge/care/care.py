@@ -16,6 +16,7 @@ So a cancellation waits until what was decided is on the disk and known to whoev
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -209,8 +210,8 @@ class Care:
             why = f"they do not pass the check: {error}"
             self._keep(now.refusing(version, why))
             return why
-        if not self._keep(now.tried(version, desired.toml)):
-            return self._not_noted(now, ledger_module.refusal(version, _DISK))
+        if not self._is_noted(now.tried(version, desired.toml), now, ledger_module.refusal(version, _DISK)):
+            return _DISK
         log.info("settings taken version=%d", version)
         return None
 
@@ -259,8 +260,8 @@ class Care:
         if why:
             return self._answer(Answer(0, command.id, Became.REFUSED, why))
         before = self._ledger
-        if not self._keep(before.noted(command.id, "begun")):
-            return self._not_noted(before, Answer(0, command.id, Became.REFUSED, _DISK))
+        if not self._is_noted(before.noted(command.id, "begun"), before, Answer(0, command.id, Became.REFUSED, _DISK)):
+            return _DISK
         return command
 
     def _not_for_us(self, operator: str, device: str, expires_at_ms: int, what: str) -> str:
@@ -393,10 +394,23 @@ class Care:
         async with self._lock:
             await to_its_end(asyncio.to_thread(self._keep, after()))
 
-    def _not_noted(self, before: Ledger, answer: Answer) -> str:
-        """What cannot be noted is not done: after a restart nobody would know of it."""
-        self._ledger = before.answered(answer)
-        return answer.text
+    def _is_noted(self, after: Ledger, before: Ledger, refusal: Answer) -> bool:
+        """Note what is to be done, or refuse it: what cannot be noted is not done, as nobody would know of it after a
+        restart.
+
+        A disk may fail when it has the new ledger in its place already, and a restart would find that. So the one that
+        refuses takes the place then; where the disk takes nothing any more, what stands there is what is done.
+        """
+        refused = before.answered(refusal)
+        if self._keep(after):
+            return True
+        if self._keep(refused):
+            return False
+        with contextlib.suppress(LedgerError):
+            if ledger_module.read(self._folder) == after:
+                self._ledger = after
+                return True
+        return False
 
     def _keep(self, ledger: Ledger) -> bool:
         """The ledger from now on. A disk that refuses is said, and what is in memory goes on; whether it did not."""

@@ -137,7 +137,8 @@ def read(folder: Path) -> Ledger:
 
 
 def keep(folder: Path, ledger: Ledger) -> None:
-    """Put the ledger on the disk. Raises OSError; then the one before stands."""
+    """Put the ledger on the disk. Raises OSError; then the one before stands, or this one does but a power cut may undo
+    it."""
     value = {"format": FORMAT, **asdict(ledger)}
     value["unsaid"] = [[*one[:-1], b64encode(one.result).decode("ascii")] for one in ledger.unsaid]
     path = folder / LEDGER_FILE

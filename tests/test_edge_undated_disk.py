@@ -1,0 +1,186 @@
+"""What waits for a date while the disk refuses, or the agent is killed: all is numbered or refused, and once."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_support import new_spool, sample, until
+from test_edge_undated import NOW_MS, Machine, numbers
+
+from pledgewatch_edge import identity
+from pledgewatch_edge import undated as undated_module
+from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.spool import FRAME_READINGS, Appended, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.undated import UNDATED_FILE, Undated, waiting_in
+
+FULL = Limits(16_000, 60, 1e9)
+OTHERS = 1_000_000  # the numbers of what waits begin here
+URGENT = range(40, 40 + FRAME_READINGS + 30)  # in two frames of the spool
+COUNT = URGENT.stop + 40
+
+
+class GoneError(Exception):
+    """The agent was killed here."""
+
+
+class Steps:
+    """Each thing that is done to the disk is a step; at one of them something happens, once."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, spool: Spool, undated: Undated, at: int, how: str) -> None:
+        self._at, self._how = at, how
+        self.taken = 0
+        write = spool._write
+        for owner, name in ((undated, "_write"), (undated_module, "flush_folder"), (spool._tally, "write")):
+            patch.setattr(owner, name, self._step(getattr(owner, name)))
+        patch.setattr(Path, "unlink", self._step(Path.unlink))
+        patch.setattr(spool, "_write", self._step(write, lambda data: write(data[: 2 * len(data) // 3])))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it did not come to the step."""
+        return self.taken <= self._at
+
+    def _step(self, do: Callable[..., Any], halfway: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            self.taken += 1
+            if self.taken - 1 != self._at:
+                return do(*arguments, **named)
+            if self._how == "the disk refuses":
+                if halfway is not None:
+                    raise SpoolError("Input/output error")
+                raise OSError(5, "Input/output error")
+            if self._how == "killed halfway" and halfway is not None:
+                halfway(*arguments, **named)
+            if self._how == "killed after":
+                do(*arguments, **named)
+            raise GoneError
+
+        return wrapped
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder whose spool is full of what is urgent."""
+    folder = tmp_path_factory.mktemp("full")
+    with new_spool(folder, FULL) as spool:
+        while spool.spooled_bytes < FULL.bytes_max:
+            spool.append([sample(number)._replace(is_urgent=True) for number in range(60)])
+    return folder
+
+
+@pytest.mark.parametrize("at_once", [1_000, 100])
+@pytest.mark.parametrize("how", ["killed before", "killed halfway", "killed after", "the disk refuses"])
+def test_in_a_full_spool_each_is_numbered_or_refused_once_whatever_happens_at_any_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Path, how: str, at_once: int
+) -> None:
+    monkeypatch.setattr(undated_module, "AT_ONCE", at_once)
+    for at in range(40):
+        folder = tmp_path / str(at)
+        shutil.copytree(full, folder)
+        machine = Machine()
+        machine.undated(folder).keep(
+            [machine.marked(OTHERS + number, is_urgent=number in URGENT) for number in range(COUNT)]
+        )
+        machine.clock.set_by_fix(NOW_MS)
+        steps, refused = handed_over(folder, machine, monkeypatch, at, how)
+        assert refused == COUNT - len(URGENT), at
+        with new_spool(folder, FULL) as spool:
+            assert [one for one in numbers(spool) if one >= OTHERS] == [OTHERS + number for number in URGENT], at
+            assert not (folder / UNDATED_FILE).exists()
+        if steps.is_over:
+            break
+    assert steps.is_over
+    assert steps.taken >= 4
+
+
+def handed_over(
+    folder: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch, at: int, how: str
+) -> tuple[Steps, int]:
+    """Hand over to the end, by as many agents as it takes; how many were refused then."""
+    with new_spool(folder, FULL) as spool, monkeypatch.context() as patch:
+        undated = machine.undated(folder)
+        steps = Steps(patch, spool, undated, at, how)
+        try:
+            undated.hand_over(spool)
+        except SpoolError:
+            handed = undated.hand_over(spool)
+            assert handed is not None
+            assert handed.appended == Appended(len(URGENT), COUNT - len(URGENT))
+            return steps, spool.refused_total
+        except GoneError:
+            pass
+        else:
+            return steps, spool.refused_total
+    with new_spool(folder, FULL) as spool:
+        undated = machine.undated(folder)
+        if undated.is_due():
+            undated.hand_over(spool)
+        return steps, spool.refused_total
+
+
+def refusing_once(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The disk takes the folder, but not the first time; which folders it took."""
+    taken: list[Path] = []
+    is_well: list[bool] = []
+
+    def flush(folder: Path) -> None:
+        if not is_well:
+            is_well.append(True)
+            raise OSError(5, "Input/output error")
+        taken.append(folder)
+        identity.flush_folder(folder)
+
+    monkeypatch.setattr(undated_module, "flush_folder", flush)
+    return taken
+
+
+async def test_after_one_refusal_of_the_folder_all_is_stored_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine()
+    with new_spool(tmp_path) as spool:
+        undated = machine.undated(tmp_path)
+        recorder = Recorder(spool, lambda: None, retry_s=0.01, undated=undated)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(recorder.run())
+            await recorder.put(machine.marked(1).sample)
+            await until(lambda: undated.count == 1, "one to wait on the disk")
+            taken = refusing_once(monkeypatch)
+            machine.clock.set_by_fix(NOW_MS)
+            await until(lambda: taken == [tmp_path], "the disk to be asked again")
+            await recorder.put(sample(2))
+            await until(lambda: spool.head_sequence == 2, "what is newer to be stored")
+            await recorder.finish()
+        assert numbers(spool) == [1, 2]
+        assert not undated.is_due()
+
+
+def test_what_is_gone_from_the_disk_is_handed_over(tmp_path: Path) -> None:
+    machine = Machine()
+    undated = machine.undated(tmp_path)
+    undated.keep([machine.marked(1)])
+    (tmp_path / UNDATED_FILE).unlink()
+    with new_spool(tmp_path) as spool:
+        assert undated.hand_over(spool) is None
+        undated.keep([machine.marked(2)])
+        assert waiting_in(tmp_path) == 1
+        undated.hand_over(spool)
+        assert numbers(spool) == [2]
+
+
+def test_a_new_file_is_safe_when_the_disk_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    taken = refusing_once(monkeypatch)
+    undated = machine.undated(tmp_path)
+    some = [machine.marked(1), machine.marked(2)]
+    with pytest.raises(SpoolError):
+        undated.keep(some)
+    assert (undated.count, waiting_in(tmp_path)) == (0, 0), "the caller has them yet"
+    undated.keep(some)
+    assert (undated.count, waiting_in(tmp_path), taken) == (2, 2, [tmp_path])
+    undated.keep([machine.marked(3)])
+    assert taken == [tmp_path], "once for a file"
