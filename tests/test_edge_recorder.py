@@ -1,7 +1,7 @@
 """The recorder: sampling goes on whatever the disk does, and what could not be kept is counted."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,11 @@ class Disk(Spool):
     refuses = False
     tries = 0
 
-    def append(self, samples: Sequence[Sample]) -> Appended:
+    def append(self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], None] | None = None) -> Appended:
         self.tries += 1
         if self.refuses:
             raise SpoolError("database or disk is full")
-        return super().append(samples)
+        return super().append(samples, note)
 
 
 def disk(folder: Path) -> Disk:
