@@ -61,6 +61,15 @@ def answer(made: socket.socket, asked: bytes = ASK) -> bytes:
     return b""
 
 
+def assert_turned_away(made: socket.socket, status: bytes) -> None:
+    """What asks gets this status and is told to come again."""
+    said = answer(made)
+    assert said.startswith(b"HTTP/1.1 %b " % status)
+    assert b"\r\nretry-after: 5\r\n" in said
+    assert b"application/problem+json" in said
+    assert made.recv(1) == b"", "it is cut off"
+
+
 def wait_for(is_so: Callable[[], bool]) -> None:
     until_s = time.monotonic() + 10
     while not is_so():
@@ -76,12 +85,7 @@ def test_streams_count_and_who_comes_when_all_are_taken_is_told_to_come_again(
         streams = [connect() for _ in range(3)]
         assert all(answer(one, STREAM).startswith(b"HTTP/1.1 200 ") for one in streams)
         for _ in range(2):
-            one = connect()
-            said = answer(one)
-            assert said.startswith(b"HTTP/1.1 503 ")
-            assert b"\r\nretry-after: 5\r\n" in said
-            assert b"application/problem+json" in said
-            assert one.recv(1) == b"", "it is cut off"
+            assert_turned_away(connect(), b"503")
         streams.pop().close()
         wait_for(lambda: answer(connect()).startswith(b"HTTP/1.1 200 "))
     told = [one for one in caplog.messages if "connections" in one]
@@ -129,12 +133,7 @@ def test_one_address_has_a_share_and_others_have_the_rest(cloud: ApiCloud, caplo
         own = [connect(), connect()]
         assert all(answer(one, STREAM).startswith(b"HTTP/1.1 200 ") for one in own)
         for _ in range(2):
-            one = connect()
-            said = answer(one)
-            assert said.startswith(b"HTTP/1.1 429 ")
-            assert b"\r\nretry-after: 5\r\n" in said
-            assert b"application/problem+json" in said
-            assert one.recv(1) == b"", "it is cut off"
+            assert_turned_away(connect(), b"429")
         others = [connect("127.0.0.2"), connect("127.0.0.3")]
         assert all(answer(one, STREAM).startswith(b"HTTP/1.1 200 ") for one in others), "there is room for others"
         assert answer(connect("127.0.0.4")).startswith(b"HTTP/1.1 503 "), "and then for nobody"

@@ -358,6 +358,11 @@ async def test_whose_receiver_is_deceived_keeps_its_link(harbour: Harbour) -> No
     settings = harbour.settings()
     will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
     shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
-    for clock in (clock_of(receiver=4_000 * DAY), clock_of(receiver=-90 * DAY)):
+    taken = []
+    for days in (4_000, -90):
+        clock = clock_of(receiver=days * DAY)
+        assert f" {abs(days):,} days " in clock.apart(), "it is deceived"
         async with Connector(settings.broker, "x", shown, clock=clock).connect(will) as client:
             await client.publish(f"pw/1/{OPERATOR}/{DEVICE}/up", b"x", qos=1)
+            taken.append(days)
+    assert taken == [4_000, -90]
