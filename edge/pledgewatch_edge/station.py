@@ -26,6 +26,7 @@ from typing import Final, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pledgewatch_edge.beyond import Beyond
 from pledgewatch_edge.body import Measuring, StationBody, end
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, StationSettings
@@ -132,7 +133,16 @@ async def run_station(
             renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with, clock)
             undated = Undated(settings.device.state_folder, clock)
             hold_s = settings.spool.hold_s
-            recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=hold_s, undated=undated)
+            beyond = Beyond(settings.device.state_folder)
+            recorder = Recorder(
+                spool,
+                uplink.wake,
+                sampler=sampler,
+                retry_s=retry_s,
+                hold_s=hold_s,
+                undated=undated,
+                beyond=beyond,
+            )
             for one in sensors:
                 if isinstance(one, WatchesSpool):
                     one.spooled = lambda: spool.spooled
