@@ -87,6 +87,10 @@ class Recorder:
         else:
             await self._queue.put(sample)
 
+    async def put_as_it_is(self, sample: Sample) -> None:
+        """Hand over a sample that waits for no date, though its clock be unset."""
+        await self._queue.put(sample)
+
     async def record(self, sensor: Sensor) -> None:
         """Hand over what is kept of a sensor's samples, for ever."""
         async with contextlib.aclosing(self._samples(sensor)) as samples:

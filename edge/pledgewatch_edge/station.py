@@ -70,7 +70,8 @@ class Caring(Protocol):
         ...
 
     def go_back(self, why: str) -> bool:
-        """Give up the settings that are on trial, as a station with them cannot run. Whether any were."""
+        """Give up the settings that the station was run with, where they are on trial, as it cannot run. Whether
+        another station is to be run."""
         ...
 
     async def run(self, body: StationBody) -> None:
@@ -153,7 +154,7 @@ async def run_station(
                 keeping = group.create_task(past.run(), name="past")
                 measuring = Measuring(group, recorder, sensors)
                 measuring.begin()
-                body = StationBody(spool, uplink, recorder, measuring)
+                body = StationBody(spool, uplink, recorder, measuring, clock)
                 caring = [] if care is None else [group.create_task(care.run(body), name="care")]
                 await _any_of(stop, *(() if care is None else (care.changed,)))
                 log.info("stopping")

@@ -67,12 +67,14 @@ class _Unsaid(NamedTuple):
 
 @dataclass(slots=True)
 class UplinkCounts:
-    """What the uplink has done since it was made."""
+    """What the uplink has done since it was made. `words_of_new` are those words that were said when the cloud had a
+    reading that was not there yet when the uplink was made: what a session at the broker has kept is none."""
 
     connections: int = 0
     payloads: int = 0
     readings: int = 0
     words: int = 0
+    words_of_new: int = 0
     words_ignored: int = 0
 
 
@@ -95,6 +97,7 @@ class Uplink:
         device = settings.device
         self._reconnect_max_s = settings.broker.reconnect_max_s
         self._spool = spool
+        self._head_before = spool.head_sequence  # any reading beyond was sent by no uplink before this one
         self._monotonic = monotonic
         self._connection_bytes = CONNECTION_TLS_BYTES if settings.broker.ca_file else CONNECTION_BYTES
         self._random = SystemRandom()
@@ -147,6 +150,11 @@ class Uplink:
         """Send all that is spooled, though its time has not come."""
         self._sending.send_now()
         self._work.set()
+
+    def want_word(self) -> None:
+        """Have the cloud asked, with each payload that carries a reading newer than this uplink, what it has; until it
+        has said that it has one."""
+        self._sending.want_word(self._head_before)
 
     def resend(self, first: int, last: int) -> None:
         """Send these readings once more, as far as they are still here. Of many such ranges the oldest is forgotten."""
@@ -280,6 +288,7 @@ class Uplink:
             return str(error)
         if forgotten.ignored is None:
             self.counts.words += 1
+            self.counts.words_of_new += self._spool.committed.newest > self._head_before
         self._word.set()
         self._work.set()
         return forgotten.ignored
