@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.tls import client_context, why_not
+from pledgewatch_edge.tls import client_context, is_of_time, why_not
 
 TIMEOUT_S: Final = 30.0
 _BYTES_MAX: Final = 1 << 20
@@ -33,12 +33,22 @@ _BYTES_MAX: Final = 1 << 20
 
 class CloudError(Exception):
     """The cloud gave no answer that can be used; the text says why. `is_final`: it understood, and refuses; to ask the
-    same again later is of no use. `time_ms`: what time it said it was, None where it did not."""
+    same again later is of no use. `time_ms`: what time it said it was, None where it did not. `is_doubt`: it shows a
+    certificate that is not believed, and `is_of_time`: for what time it is."""
 
-    def __init__(self, text: str, *, is_final: bool = False, time_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        is_final: bool = False,
+        time_ms: int | None = None,
+        is_doubt: bool = False,
+        is_of_time: bool = False,
+    ) -> None:
         super().__init__(text)
         self.is_final = is_final
         self.time_ms = time_ms
+        self.is_doubt, self.is_of_time = is_doubt, is_of_time
 
 
 class Answer(NamedTuple):
@@ -214,7 +224,8 @@ def _cloud_errors(url: str, apart: str = "") -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        raise CloudError(f"the certificate of {url} cannot be believed: {why_not(error)}{more}") from None
+        text = f"the certificate of {url} cannot be believed: {why_not(error)}{more}"
+        raise CloudError(text, is_doubt=True, is_of_time=is_of_time(error)) from None
     except TimeoutError:
         raise CloudError(f"{url} does not answer within {TIMEOUT_S:g} s; try again where there is a link") from None
     except OSError as error:

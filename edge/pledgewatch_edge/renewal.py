@@ -107,6 +107,8 @@ class Renewal:
         except CloudError as error:
             self._failures += 1
             self._say(f"the certificate cannot be {self._doing}: {error}")
+            if error.is_doubt:
+                await self._standing.doubted(CLOUD, error)
             if error.is_final:
                 await self._standing.refused(CLOUD, str(error))
                 return DAY_S * self._random.uniform(0.5, 1.0)
@@ -115,6 +117,7 @@ class Renewal:
             self._say(f"the certificate cannot be {self._doing}: {error}")
         else:
             self._failures, self._said = 0, None
+            await self._standing.believed(CLOUD)
             return 0.0
         return jittered_backoff(self._failures - 1, maximum_s=TRY_MAX_S, first_s=TRY_FIRST_S, random=self._random)
 

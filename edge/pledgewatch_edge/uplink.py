@@ -30,7 +30,7 @@ import aiomqtt
 from pledgewatch_edge.budget import Budget, on_the_wire
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import StationSettings
-from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, RefusedError
+from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, DoubtError, RefusedError
 from pledgewatch_edge.logs import World, leaves
 from pledgewatch_edge.sending import Outgoing, Sending
 from pledgewatch_edge.spool import Spool
@@ -195,6 +195,9 @@ class Uplink:
                 if not is_trial:
                     await self.standing.refused(BROKER, str(leaves(errors)[0]))
                     maximum_s = max(maximum_s, REFUSED_MAX_S)
+            except* DoubtError as errors:
+                self._world.lost(str(leaves(errors)[0]))
+                await self.standing.doubted(BROKER, leaves(errors)[0])
             except* (aiomqtt.MqttError, SpoolError) as errors:
                 self._world.lost("; ".join(str(error) or repr(error) for error in leaves(errors)))
             self.is_connected = False
