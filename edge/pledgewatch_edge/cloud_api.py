@@ -33,11 +33,15 @@ _BYTES_MAX: Final = 1 << 20
 
 class CloudError(Exception):
     """The cloud gave no answer that can be used; the text says why. `is_final`: it understood, and refuses; to ask the
-    same again later is of no use. `time_ms`: what time it said it was, None where it did not."""
+    same again later is of no use. `is_too_often`: it is to be asked again later. `time_ms`: what time it said it was;
+    None where it did not."""
 
-    def __init__(self, text: str, *, is_final: bool = False, time_ms: int | None = None) -> None:
+    def __init__(
+        self, text: str, *, is_final: bool = False, is_too_often: bool = False, time_ms: int | None = None
+    ) -> None:
         super().__init__(text)
         self.is_final = is_final
+        self.is_too_often = is_too_often
         self.time_ms = time_ms
 
 
@@ -82,7 +86,8 @@ class CloudApi:
             wait = headers.get("Retry-After")
             later = f"; try again in {wait} s" if status == 429 and wait and wait.isdigit() else ""
             is_final = status < 500 and status not in {408, 429}
-            raise CloudError(f"the cloud says: {reason}{later}", is_final=is_final, time_ms=time_ms)
+            text, is_too_often = f"the cloud says: {reason}{later}", status == 429
+            raise CloudError(text, is_final=is_final, is_too_often=is_too_often, time_ms=time_ms)
         raise CloudError(f"{self._url} answered {status}, not as the cloud does; look at the address", time_ms=time_ms)
 
     def time_ms(self) -> int | None:
