@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from edge_support import until
 from enrolling import Enrolling, RefusalError, enrolling
 
@@ -207,6 +209,73 @@ async def test_what_the_broker_does_not_let_in_waits_and_the_old_one_stays(world
     assert await world.renewal.step() == 0.0
     assert world.identity.certificate() != before
     assert (len(world.tried), world.renewals()) == (3, 1)
+
+
+async def test_one_who_is_outrun_asks_for_the_key_that_it_has_once_it_is_late(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody with a copy of the card has used up what the cloud gives for other keys."""
+    world.is_due()
+    key, before = (world.state / "tls.key").read_bytes(), world.identity.certificate()
+    answer = world.cloud.answer
+
+    def outrun(path: str, said: dict[str, Any]) -> dict[str, Any]:
+        leaf = x509.load_pem_x509_certificate(said["certificate"].encode())
+        is_renewal = path == "/devices/renewals"
+        if is_renewal and x509.load_pem_x509_csr(said["csr"].encode()).public_key() != leaf.public_key():
+            world.cloud.asked.append((path, said))
+            raise RefusalError(429, "it may have one for the key that it shows")
+        return answer(path, said)
+
+    monkeypatch.setattr(world.cloud, "answer", outrun)
+    for _ in range(3):
+        assert 0 < await world.renewal.step() <= 4 * TRY_FIRST_S
+    assert len({said["csr"] for _, said in world.cloud.asked[1:]}) == 1, "for another key, as long as there is time"
+    world.now_ms = world.term().late_ms
+    world.cloud.clock_ahead_s = (world.now_ms - world.real_ms) / 1_000
+    assert await world.renewal.step() > 0
+    world.renewal = world.start()  # and after a restart
+    assert await world.renewal.step() == 0.0
+    assert (world.state / "tls.key").read_bytes() == key
+    assert world.identity.certificate() != before
+    assert world.identity.is_whole()
+    assert world.confirmed() == [world.identity.certificate()]
+    assert not [path.name for path in world.state.iterdir() if path.name.endswith(".new")]
+
+
+async def test_a_power_cut_while_another_certificate_for_one_key_comes_into_force_is_mended(world: World) -> None:
+    world.identity.ask_for_the_key_in_force()
+    request = x509.load_pem_x509_csr(world.identity.request(DEVICE))
+    granted = world.cloud.authority.grant(request, world.cloud.begin, world.cloud.end)
+    world.identity.keep(granted.public_bytes(Encoding.PEM).decode(), DEVICE)
+    world.identity.mend()
+    assert world.identity.certificate() != granted.public_bytes(Encoding.PEM), "it is to be tried before"
+    (world.state / "tls.key.new").replace(world.state / "tls.key")
+    TlsIdentity(world.state).mend()
+    assert world.identity.certificate() == granted.public_bytes(Encoding.PEM)
+    assert world.identity.is_whole()
+
+
+async def test_one_whose_new_certificate_is_not_let_in_asks_again_once_it_is_late(world: World) -> None:
+    """Another was given meanwhile to somebody who has a copy of the one in force, and this one counts no more."""
+    world.is_due()
+    world.lets_in = False
+    for _ in range(2):
+        await world.renewal.step()
+    assert world.renewals() == 1
+    world.now_ms = world.term().late_ms
+    world.cloud.clock_ahead_s = (world.now_ms - world.real_ms) / 1_000
+    waiting = (world.state / "tls.crt.new").read_bytes()
+    await world.renewal.step()
+    assert world.renewals() == 2
+    assert (world.state / "tls.crt.new").read_bytes() != waiting
+    asked = [said["csr"] for path, said in world.cloud.asked if path == "/devices/renewals"]
+    assert asked[0] == asked[1]
+    world.cloud.close()
+    world.lets_in = True
+    await world.renewal.step()
+    assert len(world.tried) == 4, "what waits is tried also where the cloud is away"
+    assert not (world.state / "tls.crt.new").exists()
 
 
 @pytest.mark.parametrize("why", ["ended", "refused"])

@@ -66,6 +66,11 @@ class Term(NamedTuple):
     end_ms: int
     renew_ms: int
 
+    @property
+    def late_ms(self) -> int:
+        """From when on it is late to renew it."""
+        return (self.renew_ms + self.end_ms) // 2
+
 
 class TlsIdentity:
     """The certificate of one state folder, and its key there or in a token."""
@@ -91,7 +96,8 @@ class TlsIdentity:
             fresh = self._path(CERTIFICATE_FILE, NEW)
             if self._token or not fresh.exists() or not self._path(KEY_FILE).exists():
                 return
-            if not self._belong("") and _public(self._key("")) == _public(_leaf(fresh)):
+            is_between = not self._path(KEY_FILE, NEW).exists() or not self._belong("")
+            if is_between and _public(self._key("")) == _public(_leaf(fresh)):
                 self._rename(CERTIFICATE_FILE)
 
     def request(self, device: str) -> bytes:
@@ -108,6 +114,12 @@ class TlsIdentity:
             made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
             replace_file(path, made.public_bytes(Encoding.PEM))
             return made.public_bytes(Encoding.PEM)
+
+    def ask_for_the_key_in_force(self) -> None:
+        """Let the next request be for the key in force and not for a new one. Raises StateError."""
+        with _state_errors():
+            if not self._token:
+                replace_file(self._path(KEY_FILE, NEW), self._path(KEY_FILE).read_bytes(), 0o600)
 
     def keep(self, chain: str, device: str) -> None:
         """Put the certificate that the cloud gave beside the one in force. Raises StateError where it is not the
@@ -297,7 +309,7 @@ class Standing:
             await asyncio.to_thread(self._write)
 
     async def doubted(self, who: str, why: BaseException) -> None:
-        """Somebody shows a certificate that is not believed; an attribute `is_of_time`: for what time it is."""
+        """Somebody shows a certificate that is not believed; where `why` has `is_of_time`, for what time it is."""
         told = {"why": str(why), "is_of_time": bool(getattr(why, "is_of_time", False))}
         if self._doubted.get(who) != told:
             self._doubted[who] = told
@@ -372,7 +384,7 @@ def standing_of(folder: Path, token: Pkcs11Settings | None = None, now_ms: int |
             wrong.append("the certificate has ended; ask for a new claim")
         elif now_ms < term.from_ms:
             wrong.append("the certificate is not good yet by this computer's clock; set the clock")
-        elif now_ms > (term.renew_ms + term.end_ms) / 2:
+        elif now_ms > term.late_ms:
             wrong.append("the certificate has not been renewed though it is late; see the log for why")
     return {
         "certificate_ends": None if term is None else told(term.end_ms),
