@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +18,12 @@ from enrolling import Enrolling, RefusalError, enrolling
 
 from pledgewatch_edge.claiming import carry_out
 from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.cloud_api import CloudApi
 from pledgewatch_edge.config import DeviceSettings
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.renewal import LOOK_AGAIN_S, TRY_FIRST_S, TRY_MAX_S, Renewal
 from pledgewatch_edge.tls import Shown
-from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, Term, TlsIdentity, refusals, standing_of
+from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, Term, TlsIdentity, refusals, standing_of, told
 
 DEVICE = "cont-0417"
 DAY_MS = 86_400_000
@@ -308,6 +310,27 @@ async def test_a_cloud_that_is_away_is_asked_again_ever_more_seldom(
     assert standing_of(world.state, now_ms=world.now_ms)["wrong"] == [
         "the certificate has not been renewed though it is late; see the log for why"
     ]
+
+
+async def test_who_looks_is_told_that_the_cloud_is_not_believed_by_this_clock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object, **__: object) -> None:
+        error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+        error.verify_code, error.verify_message = 10, "certificate has expired"
+        raise error
+
+    world.is_due()
+    with monkeypatch.context() as patch:
+        patch.setattr("pledgewatch_edge.cloud_api.client_context", ended)
+        api = CloudApi("https://127.0.0.1:1")
+        patch.setattr(world.renewal, "_api", lambda: api)
+        assert await world.renewal.step() > 0
+    found = standing_of(world.state, now_ms=world.now_ms)["wrong"]
+    why = "it has ended; or this computer's clock is ahead; this computer's clock says"
+    assert found == [f"the certificate of https://127.0.0.1:1 cannot be believed: {why} {told(world.now_ms)}"]
+    assert await world.renewal.step() == 0.0
+    assert standing_of(world.state, now_ms=world.now_ms)["wrong"] == []
 
 
 async def test_one_who_is_to_wait_says_so_once(
