@@ -73,13 +73,13 @@ async def test_settings_are_not_in_force_before_the_disk_has_it(
     await cared.hear(("settings", settings(4, SLOWER)))
     assert pause_of(cared) == 900.0
     disk.refuses, disk.fails_late, cared.body.words = True, fails_late, 1
-    assert await said(cared, 1.5) == [], "neither that they are, nor that they are not, though the time is over"
+    assert await said(cared, 2.0) == [], "neither that they are, nor that they are not, though the time is over"
     found = ledger_module.read(tmp_path / "state")
     assert (found.good.version == 4) == fails_late
     if not fails_late:
         assert restarted(tmp_path).start().settings.uplink.send_every_s == 0.0, "it cannot even be started"
     disk.refuses = False
-    assert await said(cared, 0.4) == [Answer(4, 0, DONE, "in force: the cloud was heard")]
+    assert await said(cared, 1.0) == [Answer(4, 0, DONE, "in force: the cloud was heard")]
     found = ledger_module.read(tmp_path / "state")
     assert (found.good.version, found.trial, found.unsaid) == (4, None, ())
 
@@ -90,7 +90,7 @@ async def test_a_trial_is_given_up_at_once_and_said_when_the_disk_has_it(
     await cared.hear(("settings", settings(4, SLOWER)))
     assert pause_of(cared) == 900.0
     disk.refuses = True
-    assert await said(cared, 1.4) == []
+    assert await said(cared, 2.0) == []
     assert cared.care.changed.is_set()
     for _ in range(3):
         assert pause_of(cared) == 0.0, "whatever stands on the disk yet"
@@ -100,7 +100,7 @@ async def test_a_trial_is_given_up_at_once_and_said_when_the_disk_has_it(
     answers = await asked(cared, settings(4, SLOWER))
     assert [(one.became, one.text) for one in answers] == [(TAKEN, "given up, which the disk does not take")]
     disk.refuses = False
-    answers = await said(cared, 0.4)
+    answers = await said(cared, 1.0)
     assert [(one.version, one.became) for one in answers] == [(4, REFUSED)]
     assert "the cloud was not heard within 1 s" in answers[0].text
     again = restarted(tmp_path)
@@ -124,7 +124,7 @@ async def test_who_cannot_run_goes_back_though_the_disk_refuses(cared: Cared, di
     assert not cared.care.go_back("nor can that of the good ones"), "so the program ends, and does not try for ever"
     assert await said(cared, 0.3) == []
     disk.refuses = False
-    assert [one.became for one in await said(cared, 0.4)] == [REFUSED]
+    assert [one.became for one in await said(cared, 1.0)] == [REFUSED]
 
 
 async def test_a_start_that_is_not_noted_is_none(cared: Cared, tmp_path: Path, disk: Disk) -> None:

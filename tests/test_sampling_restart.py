@@ -36,10 +36,12 @@ class Thermometer:
 
     def __init__(self, *samples: Sample) -> None:
         self._samples = samples
+        self.is_done = False
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         for one in self._samples:
             yield one
+        self.is_done = True
         await asyncio.Event().wait()
 
 
@@ -67,6 +69,10 @@ def urgent(folder: Path) -> list[int]:
 
 def values(readings: Sequence[Reading]) -> list[int]:
     return [cell.value for one in readings if (cell := one.cell(Channel.TEMPERATURE_MC))]
+
+
+def _is_done(sensor: Thermometer) -> bool:
+    return sensor.is_done
 
 
 def _has_more(undated: Undated, count: int) -> bool:
@@ -124,7 +130,7 @@ async def test_a_whole_station_that_is_set_anew(tmp_path: Path) -> None:
         stop = asyncio.Event()
         sensor = Thermometer(warm(value))
         running = asyncio.create_task(run_station(station(tmp_path, 1), [sensor], stop, sampler=Sampler(settings)))
-        await asyncio.sleep(0.2)
+        await until(partial(_is_done, sensor), "the sensor to have measured")
         stop.set()
         await running
     assert urgent(tmp_path) == [9_000, 500]
@@ -139,8 +145,8 @@ async def test_what_waits_for_its_date_counts_too(tmp_path: Path) -> None:
             running = asyncio.create_task(recorder.run())
             measuring = asyncio.create_task(recorder.record(Thermometer(warm(value, clock=Clock.UNSET))))
             await until(partial(_has_more, undated, undated.count), "the sample to wait")
-            running.cancel()
             measuring.cancel()
+            await recorder.finish()
             await asyncio.gather(running, measuring, return_exceptions=True)
         undated = Undated(tmp_path, clock, boot=lambda: "another")
         undated.hand_over(spool)
