@@ -100,7 +100,7 @@ class Bench:
         spine = Spine(self.store, clock)
         spine.commit(drafts.amend, book_document(self.device))
         self.broker = Broker(self.store)
-        self.writer = Writer(spine, lambda: None)
+        self.writer = Writer(spine, lambda _: None)
         answers = Answers(after_readings=after_readings, after_s=after_s)
         self.metrics = Metrics()
         self.caring = Caring(self.broker, self.writer, clock)
