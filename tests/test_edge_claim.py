@@ -21,6 +21,7 @@ from pledgewatch_edge.claiming import ClaimFailedError, carry_out
 from pledgewatch_edge.clock import AgentClock, system_ms
 from pledgewatch_edge.cloud_api import CloudApi, CloudError
 from pledgewatch_edge.identity import read_epoch
+from pledgewatch_edge.past import PAST_FILE
 from pledgewatch_edge.tls_identity import TlsIdentity, standing_of
 from pledgewatch_wire.claims import Claim, ClaimError, claim_text, read_claim
 from pledgewatch_wire.settings import SettingsError
@@ -223,6 +224,24 @@ def test_a_claim_carried_out_long_ago_brings_no_old_certificate_back(cloud: Enro
     with pytest.raises(CloudError, match="no such claim"):
         device.claim(text)  # its key is not the one that the code was used with
     assert json.loads((device.state / "claimed.json").read_text(encoding="utf-8")) == kept
+    assert TlsIdentity(device.state).is_whole()
+
+
+def test_a_new_claim_forgets_what_was_known_to_be_past_and_an_old_one_does_not(
+    cloud: Enrolling, device: Device
+) -> None:
+    kept = device.state / PAST_FILE
+    device.claim(cloud.invite(DEVICE))
+    kept.write_text("1900000000000")
+    device.claim(cloud.invite(DEVICE))
+    assert kept.read_text() == "1900000000000", "its certificate is in force already"
+    device.claim(cloud.invite(DEVICE, "B" * 26))
+    assert not kept.exists()
+    kept.mkdir()
+    with pytest.raises(identity.StateError, match="known_past"):
+        device.claim(cloud.invite(DEVICE, "C" * 26))
+    kept.rmdir()
+    device.claim(cloud.invite(DEVICE, "C" * 26))
     assert TlsIdentity(device.state).is_whole()
 
 

@@ -23,7 +23,7 @@ import tomlkit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pledgewatch_edge import config_file
+from pledgewatch_edge import config_file, past
 from pledgewatch_edge.agent import EdgeSettings
 from pledgewatch_edge.care import overlay
 from pledgewatch_edge.clock import RELEASED_MS, system_ms
@@ -229,6 +229,8 @@ def _apply(given: _Given, claim: Claim, identity: TlsIdentity, state: Path, say:
     for name, text in ((BROKER_CA_FILE, given.broker_ca), (CARE_FILE, f"{given.care_public_key}\n")):
         if not is_late or not (state / name).exists():
             replace_file(state / name, text.encode("utf-8"))
+    if not is_late:
+        past.forget(state)
     identity.take(given.certificate, claim.device)
     term = identity.term()
     assert term is not None
