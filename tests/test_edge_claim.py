@@ -122,6 +122,14 @@ def test_what_a_person_wrote_stays_as_it_was_written(cloud: Enrolling, device: D
     assert any("[host]: left as you wrote it" in line for line in device.said)
 
 
+@pytest.mark.parametrize("text", ["a = [" + 4_000 * "[", "[uplink" + 4_000 * ".a" + "]\n"], ids=["brackets", "dots"])
+def test_a_configuration_that_is_nested_too_deep_is_told_of(cloud: Enrolling, device: Device, text: str) -> None:
+    device.config.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match="nested more than 32 deep"):
+        device.claim(cloud.invite(DEVICE))
+    assert not cloud.asked
+
+
 def test_another_name_in_the_configuration_is_told_of_before_the_code_is_spent(
     cloud: Enrolling, device: Device
 ) -> None:
@@ -298,6 +306,7 @@ def test_a_code_that_another_device_has_used_lets_nobody_in(cloud: Enrolling, tm
         ({"certificate": ""}, "no usable certificate"),
         ({"certificate": "none"}, "is no certificate"),
         ({"settings": "[[["}, "further settings are not TOML"),
+        ({"settings": "uplink = [" + 4_000 * "["}, "further settings are not TOML .*nested more than 32 deep"),
         ({"settings": '[device]\nname = "x"\n'}, "further settings have a section device"),
         (
             {"settings": "[care]\nidentify_command = ['/bin/sh']\n"},

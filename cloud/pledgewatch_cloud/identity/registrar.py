@@ -13,7 +13,6 @@ and is told of: a device keeps the key that it has asked with, and a thief may h
 
 import contextlib
 import time
-import tomllib
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,6 +47,7 @@ from pledgewatch_cloud.identity.authority import (
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import afar, chain
 from pledgewatch_wire.claims import Claim, claim_proof, claim_text, confirmation_proof, renewal_proof
+from pledgewatch_wire.toml_text import TomlError, read_toml
 
 CLAIMS_PER_MINUTE = 30
 """Of one address. Many devices may be fitted behind one."""
@@ -265,8 +265,8 @@ def _check_settings(text: str) -> None:
     if len(text.encode()) > SETTINGS_MAX:
         raise IdentityError(Why.INVALID, f"settings: they are longer than {SETTINGS_MAX} bytes")
     try:
-        said = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        said = read_toml(text)
+    except TomlError as error:
         raise IdentityError(Why.INVALID, f"settings: they are no TOML: {error}") from None
     if ours := sorted({"device", "broker"} & said.keys()):
         text = f"settings: the device writes [{ours[0]}] itself, by what it is answered; leave it out"
