@@ -93,6 +93,21 @@ def test_an_auditor_replays_without_what_only_the_service_needs(tmp_path: Path) 
     assert "httpx2" in missing.stderr, "what was taken away is missed by who needs it"
 
 
+WHEN_IMPORTED = """
+import asyncio, gc, sys
+from pledgewatch_cloud.__main__ import main
+searches = []
+gc.callbacks.append(lambda phase, _: searches.append(phase) if "pledgewatch_cloud.service" in sys.modules else None)
+asyncio.run = lambda work: (work.close(), print(len(searches), gc.isenabled()))
+sys.exit(main(["run", "--config", sys.argv[1]]))
+"""
+
+
+def test_while_the_service_is_imported_no_rubbish_is_looked_for() -> None:
+    done = run(sys.executable, "-c", WHEN_IMPORTED, ROOT / "samples" / "cloud.toml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 True\n", "")
+
+
 IMPORTED_AS = {"PyJWT": "jwt", "PyYAML": "yaml", "paho-mqtt": "paho", "influxdb-client": "influxdb_client"}
 
 
