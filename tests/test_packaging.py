@@ -39,8 +39,8 @@ def test_a_wheel_for_a_pi_runs_the_agent_and_brings_no_cloud(tmp_path: Path, mon
     wheel = tmp_path / build_wheel(str(tmp_path))
     venv.create(tmp_path / "empty")
     python = tmp_path / "empty" / "bin" / "python"
-    install = (sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check", "install")
-    install = (*install, "--retries", "1", "--no-compile")
+    pip = (sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check")
+    install = (*pip, "install", "--retries", "1", "--no-compile")
     made = run(*install, "-c", ROOT / "constraints.txt", f"pledgewatch[edge] @ {wheel.as_uri()}")
     if made.returncode and any(word in made.stderr for word in NO_REGISTRY):
         pytest.skip("needs a registry of Python packages, as the set-up does")
