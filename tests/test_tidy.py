@@ -43,6 +43,7 @@ ROOMS = {
     "broker": set[str](),
     "follower": set[str](),
     "client": set[str](),
+    "table_text": set[str](),
     "decide": set[str](),
     "mosquitto": {"decide"},
     "book_schema": {"decide"},
@@ -54,7 +55,7 @@ ROOMS = {
     "replay": {"decide", "journal", "spine"},
     "backtest": {"decide", "journal", "spine", "book_file"},
     "typeset": {"decide"},
-    "certificate": {"decide", "journal", "spine", "book_file", "typeset"},
+    "certificate": {"decide", "journal", "spine", "book_file", "typeset", "table_text"},
     "receipts": {"decide", "typeset"},
     "book_at_start": {"decide", "spine", "book_file"},
     "ingest": {"decide", "journal", "clock", "histogram", "spine"},
@@ -76,7 +77,7 @@ ROOMS = {
     "api": {
         *("access", "login", "identity"),
         *("decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file", "notices"),
-        *("histogram", "outbox", "membership", "stock", "receipts", "addresses"),
+        *("histogram", "outbox", "membership", "stock", "receipts", "addresses", "table_text"),
     },
     "config": {"decide", "journal", "outbox", "logs", "loopback", "receipts", "identity"},
     "configured": {"config", "clock", "ingest", "series"},
@@ -99,6 +100,7 @@ ROOMS = {
         *(
             "market_file",
             "stock",
+            "table_text",
             "credentials",
             "signature",
             "signing_key",
