@@ -55,7 +55,7 @@ class Client:
     def __init__(self, url: str, key: str = "", *, transport: httpx2.BaseTransport | None = None) -> None:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.Client(base_url=url, headers=headers, transport=transport, timeout=30)
-        self._known: OrderedDict[str, tuple[str, Any]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -128,11 +128,12 @@ class Client:
 
     def _get(self, url: str) -> tuple[Any, str]:
         """What is at an address, and the address of the next page."""
-        tag, known = self._known.pop(url, ("", None))
+        # As bytes: what was given out is whose it was given to, to change or to keep.
+        tag, known = self._known.pop(url, ("", b""))
         answer = self._http.get(url, headers={"if-none-match": tag} if tag else {})
         if answer.status_code != 304:
             _check(answer)
-            tag, known = answer.headers.get("etag", ""), answer.json()
+            tag, known = answer.headers.get("etag", ""), answer.content
         if tag:
             self._known[url] = tag, known
             while len(self._known) > KNOWN_MAX:
@@ -140,7 +141,7 @@ class Client:
         # Of this answer, also where what it says is known: a page may have become the last, or be it no more. DCSA has
         # a header of its own for it.
         following = answer.links.get("next", {}).get("url", "") or answer.headers.get("next-page", "")
-        return known, following
+        return json.loads(known), following
 
 
 def _items_of(path: str, found: Any) -> list[Any]:
