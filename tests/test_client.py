@@ -166,4 +166,5 @@ def test_lines_of_a_stream_end_with_a_line_feed_alone() -> None:
             )
         )
         with Client("http://testserver", transport=stream) as client:
-            assert [(one.id, one.event) for one in client.changes()] == [("1.0", {"t": ENDS_OF_LINES[:3]})]
+            found: list[tuple[str, object]] = [(one.id, one.event) for one in client.changes()]
+            assert found == [("1.0", {"t": ENDS_OF_LINES[:3]})]

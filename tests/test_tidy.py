@@ -42,7 +42,8 @@ ROOMS = {
     "signing_key": set[str](),
     "broker": set[str](),
     "follower": set[str](),
-    "client": set[str](),
+    "answers": set[str](),
+    "client": {"answers"},
     "table_text": set[str](),
     "decide": set[str](),
     "mosquitto": {"decide"},
@@ -77,7 +78,7 @@ ROOMS = {
     "api": {
         *("access", "login", "identity"),
         *("decide", "journal", "spine", "ingest", "series", "clock", "console", "book_file", "notices"),
-        *("histogram", "outbox", "membership", "stock", "receipts", "addresses", "table_text"),
+        *("histogram", "outbox", "membership", "stock", "receipts", "addresses", "table_text", "answers"),
     },
     "config": {"decide", "journal", "outbox", "logs", "loopback", "receipts", "identity"},
     "configured": {"config", "clock", "ingest", "series"},
