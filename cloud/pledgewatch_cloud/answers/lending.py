@@ -417,11 +417,19 @@ class Stressed(TypedDict):
     lots_lost: int
 
 
+class UnknownNames(TypedDict):
+    """What a shock names and nobody knows."""
+
+    shock: str
+    series_bp: NotRequired[list[str]]
+    lost_fences: NotRequired[list[str]]
+
+
 class Stress(TypedDict):
     """What shocks would do."""
 
     stressed: list[Stressed]
-    unknown: list[str]
+    unknown: list[UnknownNames]
 
 
 class Price(TypedDict):
