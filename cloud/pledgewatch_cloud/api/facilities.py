@@ -131,7 +131,7 @@ async def read_lines(view: ViewOf, request: Request, paging: PagingOf, facility:
     return table(columns, rows, paging.headers)
 
 
-@router.get("/{facility:path}/evidence", responses=examples.answer([examples.EVIDENCE]))
+@router.get("/{facility:path}/evidence")
 async def read_evidence(view: ViewOf, paging: PagingOf, facility: str) -> list[dict[str, Any]]:
     """What stands for each lot of a facility that is pledged to who asks, by lot: its newest evidence that counts, how
     old that is against the policy's limits, and what it counts as."""
