@@ -98,7 +98,6 @@ zoom_in|Zoom in|放大
 zoom_out|Zoom out|缩小
 find|Find|查找
 keeper|keeper|管理员
-operator_role|operator|运营方
 insurer|insurer|保险人
 auditor|auditor|审计人
 shown|%1 of %2 shown|共 %2 项，已显示 %1 项
