@@ -264,7 +264,7 @@ def test_facilities_and_assets_with_a_slash_in_their_names_are_found(tmp_path: P
 def test_what_a_device_refused_is_lost_and_never_lost_0(cloud: ApiCloud) -> None:
     cloud.sail_into_port()
     metrics = cloud.client.app.state.service.metrics
-    metrics.heard([DeviceStatus("line", "container-1", Status(True, 1, 4, 0, "1.2", 0, 0, 5_000))])  # noqa: FBT003
+    metrics.note(metrics.hear([DeviceStatus("line", "container-1", Status(True, 1, 4, 0, "1.2", 0, 0, 5_000))]))  # noqa: FBT003
     (device,) = cloud.get("/devices")
     assert device["said"]["refused"] == 5_000
     assert device["completeness"] == {

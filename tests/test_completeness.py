@@ -1,5 +1,6 @@
 """How complete a device's readings are, by what is here and what the device says it has."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_how_far_an_epoch_went_is_remembered_when_the_next_begins(
 ) -> None:
     metrics = Metrics()
     for status in (*heard, said(2, 50, 0)):
-        metrics.heard([DeviceStatus("line", "pi-7", status)])
+        metrics.note(metrics.hear([DeviceStatus("line", "pi-7", status)]))
     assert completeness(epochs, metrics.said["pi-7"], metrics.ends["pi-7"]).words == words
 
 
@@ -143,15 +144,15 @@ def test_of_how_many_epochs_the_end_is_remembered_is_bounded(monkeypatch: pytest
     monkeypatch.setattr(metrics_module, "DEVICES_MAX", 1)
     metrics = Metrics()
     for number in range(1, 30):
-        metrics.heard([DeviceStatus("line", "pi-7", said(number, 1, 0))])
+        metrics.note(metrics.hear([DeviceStatus("line", "pi-7", said(number, 1, 0))]))
     assert sorted(metrics.ends["pi-7"]) == list(range(13, 29))
-    metrics.heard([DeviceStatus("line", "pi-8", said(1, 1, 0))])
+    metrics.note(metrics.hear([DeviceStatus("line", "pi-8", said(1, 1, 0))]))
     assert metrics.ends == {}
 
 
 def test_only_what_is_new_is_to_be_kept_and_it_starts_again_with_that() -> None:
     metrics = Metrics()
-    kept: dict[str, list[Status]] = {}
+    kept: dict[str, Sequence[Status]] = {}
     for status, is_news in (
         (said(1, 90, 0), True),
         (said(1, 90, 0)._replace(online=False), False),
@@ -160,20 +161,22 @@ def test_only_what_is_new_is_to_be_kept_and_it_starts_again_with_that() -> None:
         (said(1, 80, 0), True),
         (said(2, 7, 7), True),
     ):
-        found = metrics.heard([DeviceStatus("line", "pi-7", status)])
+        heard = metrics.hear([DeviceStatus("line", "pi-7", status)])
+        metrics.note(heard)
+        found = heard.kept
         assert bool(found) is is_news
         kept |= found
     again = Metrics.of(kept)
     assert again.ends == metrics.ends == {"pi-7": {1: said(1, 90, 0), 2: said(2, 5, 5)}}
     assert again.said == {"pi-7": said(2, 7, 7)._replace(online=False)}, "who is connected is not known yet"
-    assert again.heard([DeviceStatus("line", "pi-7", said(2, 7, 7))]) == {}
+    assert again.hear([DeviceStatus("line", "pi-7", said(2, 7, 7))]).kept == {}
 
 
 def test_who_is_forgotten_is_not_kept_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_module, "DEVICES_MAX", 1)
     metrics = Metrics()
-    metrics.heard([DeviceStatus("line", "pi-7", said(1, 1, 0))])
-    assert metrics.heard([DeviceStatus("line", "pi-8", said(1, 2, 0))]) == {"pi-7": [], "pi-8": [said(1, 2, 0)]}
+    metrics.note(metrics.hear([DeviceStatus("line", "pi-7", said(1, 1, 0))]))
+    assert metrics.hear([DeviceStatus("line", "pi-8", said(1, 2, 0))]).kept == {"pi-7": [], "pi-8": [said(1, 2, 0)]}
 
 
 def test_how_far_an_epoch_went_is_known_after_the_service_was_killed(tmp_path: Path) -> None:

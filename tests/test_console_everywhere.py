@@ -213,7 +213,10 @@ def test_every_name_of_the_api_has_a_word_in_chinese(page: Page) -> None:
         *(("state", one, more) for one, more in states),
         *(("act", one.value, {}) for one in ActKind),
         *(("kind", one, {}) for one in (*KINDS, *NOTICE_KINDS, "grace", "cumulative", "budget")),
-        *(("kind", one, {}) for one in ("signature", "sequence_reused", "replaced_certificate")),
+        *(
+            ("kind", one, {})
+            for one in ("signature", "sequence_reused", "replaced_certificate", "unconfirmed_renewals")
+        ),
         *(("reason", one, {}) for one in ("inside", "not_judged")),
         *(("doubt", one.value, {}) for one in Doubt),
         *(("retracted_type", one.value, {}) for one in EventType),

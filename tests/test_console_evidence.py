@@ -310,8 +310,8 @@ def test_a_device_of_several_epochs_is_one_row(page: Page) -> None:
 
 def test_a_device_is_one_row_and_counted_once_in_either_language(page: Page, port: Port) -> None:
     metrics = port.cloud.client.app.state.service.metrics
-    metrics.heard([DeviceStatus("line", "container-1", Status(True, 0, 40_000, 1_000, "1.2"))])  # noqa: FBT003
-    metrics.heard([DeviceStatus("line", "container-1", Status(True, 1, 4, 0, "1.2"))])  # noqa: FBT003
+    metrics.note(metrics.hear([DeviceStatus("line", "container-1", Status(True, 0, 40_000, 1_000, "1.2"))]))  # noqa: FBT003
+    metrics.note(metrics.hear([DeviceStatus("line", "container-1", Status(True, 1, 4, 0, "1.2"))]))  # noqa: FBT003
     try:
         turned_to(page, "alerts")
         turned_to(page, "devices")

@@ -328,7 +328,7 @@ async def test_a_folder_that_takes_over_from_the_core_pays_what_stands_and_is_no
         desk.unclear(facility)
     desk.clear(resumed, 2)
     assert desk.spine.commit(drafts.waive, f"cleared-{waived}", "credit-officer", "known customer") is not None
-    writer = Writer(desk.spine, lambda: None)
+    writer = Writer(desk.spine, lambda _: None)
     folder = PaymentFolder(tmp_path, writer.obstacle)
 
     async def booked(message: OutboxMessage, release: str) -> None:
@@ -359,7 +359,7 @@ async def test_a_core_that_takes_over_from_a_folder_is_not_sent_what_the_folder_
 ) -> None:
     """It begins with the first message of all, and is told to send everything again, also what it has paid itself."""
     paid, later, *_ = FACILITIES
-    writer = Writer(desk.spine, lambda: None)
+    writer = Writer(desk.spine, lambda _: None)
 
     async def booked(payer: str, message: OutboxMessage, release: str) -> None:
         await writer.commit(drafts.booked, message, release, payer=payer)

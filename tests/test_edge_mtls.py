@@ -20,11 +20,13 @@ from enrolling import OPERATOR, Enrolling, enrolling
 
 from pledgewatch_edge.claiming import carry_out
 from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.command import identity_of, status_of
 from pledgewatch_edge.config import BrokerSettings, DeviceSettings, StationSettings
 from pledgewatch_edge.connection import Connector
 from pledgewatch_edge.past import Past
 from pledgewatch_edge.spool_file import status
-from pledgewatch_edge.station import run_station
+from pledgewatch_edge.station import Station, run_station
+from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.tls import shown_to_broker
 from pledgewatch_edge.tls_identity import TlsIdentity, standing_of
 
@@ -313,6 +315,42 @@ async def test_a_computer_whose_clock_is_days_ahead_judges_the_broker_by_the_rec
         with pytest.raises(aiomqtt.MqttError, match=f"^the broker's certificate cannot be believed: .*{why}"):
             async with Connector(settings.broker, "x", shown, clock=clock).connect(will):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("since", "until_", "why"),
+    [
+        (5 * DAY, -2 * DAY, "it has ended; or this computer's clock is ahead"),
+        (-2 * DAY, 5 * DAY, "it is not good yet; this computer's clock may be behind"),
+    ],
+    ids=["ended", "not yet"],
+)
+async def test_who_looks_is_told_that_the_broker_is_not_believed_by_this_clock(
+    harbour: Harbour, since: dt.timedelta, until_: dt.timedelta, why: str
+) -> None:
+    harbour.claim()
+    harbour.enrolled.authority.issue("server", since=since, until=until_)
+    harbour.start()
+    async with harbour.running():
+        await until(lambda: bool(harbour.wrong()), "it to be noted")
+    told = harbour.wrong()
+    assert "the broker's certificate cannot be believed: " in told
+    assert why in told
+    assert f"this computer's clock says {dt.datetime.now(dt.UTC):%Y-%m-%d}T" in told
+    one = Station(harbour.settings(), list, {})
+    assert harbour.wrong()[:40] in str(identity_of(one)["wrong"])
+    words = status_words({"operator": OPERATOR, "device": DEVICE, **status_of(one)})
+    assert any(line.startswith("  wrong") and why in line for line in words)
+    written = (harbour.state / "doubted").stat().st_mtime_ns
+    async with harbour.running():
+        await asyncio.sleep(1.0)
+    assert (harbour.state / "doubted").stat().st_mtime_ns == written, "each try costs the card nothing"
+    harbour.broker.kill()
+    harbour.enrolled.authority.issue("server")
+    harbour.start()
+    async with harbour.running():
+        await until(lambda: not harbour.wrong(), "the broker to be believed again")
+    assert "wrong" not in identity_of(one)
 
 
 async def test_a_board_at_1970_with_a_receiver_judges_the_broker_by_that(

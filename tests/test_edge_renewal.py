@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from edge_support import until
 from enrolling import Enrolling, RefusalError, enrolling
 
 from pledgewatch_edge.claiming import carry_out
 from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.cloud_api import CloudApi
 from pledgewatch_edge.config import DeviceSettings
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.renewal import LOOK_AGAIN_S, TRY_FIRST_S, TRY_MAX_S, Renewal
 from pledgewatch_edge.tls import Shown
-from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, Term, TlsIdentity, refusals, standing_of
+from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, Term, TlsIdentity, refusals, standing_of, told
 
 DEVICE = "cont-0417"
 DAY_MS = 86_400_000
@@ -209,6 +213,73 @@ async def test_what_the_broker_does_not_let_in_waits_and_the_old_one_stays(world
     assert (len(world.tried), world.renewals()) == (3, 1)
 
 
+async def test_one_who_is_outrun_asks_for_the_key_that_it_has_once_it_is_late(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody with a copy of the card has used up what the cloud gives for other keys."""
+    world.is_due()
+    key, before = (world.state / "tls.key").read_bytes(), world.identity.certificate()
+    answer = world.cloud.answer
+
+    def outrun(path: str, said: dict[str, Any]) -> dict[str, Any]:
+        leaf = x509.load_pem_x509_certificate(said["certificate"].encode())
+        is_renewal = path == "/devices/renewals"
+        if is_renewal and x509.load_pem_x509_csr(said["csr"].encode()).public_key() != leaf.public_key():
+            world.cloud.asked.append((path, said))
+            raise RefusalError(429, "it may have one for the key that it shows")
+        return answer(path, said)
+
+    monkeypatch.setattr(world.cloud, "answer", outrun)
+    for _ in range(3):
+        assert 0 < await world.renewal.step() <= 4 * TRY_FIRST_S
+    assert len({said["csr"] for _, said in world.cloud.asked[1:]}) == 1, "for another key, as long as there is time"
+    world.now_ms = world.term().late_ms
+    world.cloud.clock_ahead_s = (world.now_ms - world.real_ms) / 1_000
+    assert await world.renewal.step() > 0
+    world.renewal = world.start()  # and after a restart
+    assert await world.renewal.step() == 0.0
+    assert (world.state / "tls.key").read_bytes() == key
+    assert world.identity.certificate() != before
+    assert world.identity.is_whole()
+    assert world.confirmed() == [world.identity.certificate()]
+    assert not [path.name for path in world.state.iterdir() if path.name.endswith(".new")]
+
+
+async def test_a_power_cut_while_another_certificate_for_one_key_comes_into_force_is_mended(world: World) -> None:
+    world.identity.ask_for_the_key_in_force()
+    request = x509.load_pem_x509_csr(world.identity.request(DEVICE))
+    granted = world.cloud.authority.grant(request, world.cloud.begin, world.cloud.end)
+    world.identity.keep(granted.public_bytes(Encoding.PEM).decode(), DEVICE)
+    world.identity.mend()
+    assert world.identity.certificate() != granted.public_bytes(Encoding.PEM), "it is to be tried before"
+    (world.state / "tls.key.new").replace(world.state / "tls.key")
+    TlsIdentity(world.state).mend()
+    assert world.identity.certificate() == granted.public_bytes(Encoding.PEM)
+    assert world.identity.is_whole()
+
+
+async def test_one_whose_new_certificate_is_not_let_in_asks_again_once_it_is_late(world: World) -> None:
+    """Another was given meanwhile to somebody who has a copy of the one in force, and this one counts no more."""
+    world.is_due()
+    world.lets_in = False
+    for _ in range(2):
+        await world.renewal.step()
+    assert world.renewals() == 1
+    world.now_ms = world.term().late_ms
+    world.cloud.clock_ahead_s = (world.now_ms - world.real_ms) / 1_000
+    waiting = (world.state / "tls.crt.new").read_bytes()
+    await world.renewal.step()
+    assert world.renewals() == 2
+    assert (world.state / "tls.crt.new").read_bytes() != waiting
+    asked = [said["csr"] for path, said in world.cloud.asked if path == "/devices/renewals"]
+    assert asked[0] == asked[1]
+    world.cloud.close()
+    world.lets_in = True
+    await world.renewal.step()
+    assert len(world.tried) == 4, "what waits is tried also where the cloud is away"
+    assert not (world.state / "tls.crt.new").exists()
+
+
 @pytest.mark.parametrize("why", ["ended", "refused"])
 async def test_the_new_one_takes_the_place_of_one_that_is_of_no_use(world: World, why: str) -> None:
     world.is_due()
@@ -239,6 +310,27 @@ async def test_a_cloud_that_is_away_is_asked_again_ever_more_seldom(
     assert standing_of(world.state, now_ms=world.now_ms)["wrong"] == [
         "the certificate has not been renewed though it is late; see the log for why"
     ]
+
+
+async def test_who_looks_is_told_that_the_cloud_is_not_believed_by_this_clock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object, **__: object) -> None:
+        error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+        error.verify_code, error.verify_message = 10, "certificate has expired"
+        raise error
+
+    world.is_due()
+    with monkeypatch.context() as patch:
+        patch.setattr("pledgewatch_edge.cloud_api.client_context", ended)
+        api = CloudApi("https://127.0.0.1:1")
+        patch.setattr(world.renewal, "_api", lambda: api)
+        assert await world.renewal.step() > 0
+    found = standing_of(world.state, now_ms=world.now_ms)["wrong"]
+    why = "it has ended; or this computer's clock is ahead; this computer's clock says"
+    assert found == [f"the certificate of https://127.0.0.1:1 cannot be believed: {why} {told(world.now_ms)}"]
+    assert await world.renewal.step() == 0.0
+    assert standing_of(world.state, now_ms=world.now_ms)["wrong"] == []
 
 
 async def test_one_who_is_to_wait_says_so_once(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_support import new_spool, sample, until
+from edge_support import new_spool, sample, true_word, until
 from test_edge_undated import NOW_MS, Machine, numbers
 
 from pledgewatch_edge import identity
@@ -184,3 +184,106 @@ def test_a_new_file_is_safe_when_the_disk_has_its_name(tmp_path: Path, monkeypat
     assert (undated.count, waiting_in(tmp_path), taken) == (2, 2, [tmp_path])
     undated.keep([machine.marked(3)])
     assert taken == [tmp_path], "once for a file"
+
+
+def committed_before(spool: Spool) -> None:
+    spool.forget(true_word(spool, spool.head_sequence))
+
+
+def torn(folder: Path) -> None:
+    """The disk has only a part of what was numbered."""
+    [log] = (folder / "spool").iterdir()
+    data = log.read_bytes()
+    log.write_bytes(data[: data.rindex(b"\xa5\x5a") + 20])
+
+
+def put_back(folder: Path) -> None:
+    """The spool is that of before."""
+    shutil.rmtree(folder / "spool")
+    shutil.copytree(folder.parent / "before", folder / "spool")
+
+
+def holed(folder: Path) -> None:
+    """A frame of what was measured before is broken."""
+    [log] = (folder / "spool").iterdir()
+    data = bytearray(log.read_bytes())
+    starts = [place for place in range(len(data)) if data[place : place + 2] == b"\xa5\x5a"]
+    data[starts[2] + 20] ^= 255
+    log.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("before_the_kill", "after_it", "found"),
+    [
+        (None, None, [101, 102, 1, 2, 3, 4, 5]),
+        (committed_before, None, []),
+        (None, torn, [101, 102, 1, 2, 3, 4, 5]),
+        (None, put_back, [101, 102, 1, 2, 3, 4, 5]),
+        (None, holed, [1, 2, 3, 4, 5]),
+    ],
+    ids=["whole", "committed", "torn", "put back", "holed"],
+)
+def test_what_was_numbered_in_an_epoch_that_is_over_is_there_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before_the_kill: Callable[[Spool], None] | None,
+    after_it: Callable[[Path], None] | None,
+    found: list[int],
+) -> None:
+    """Killed between the numbers and the removal of the file; then a claim passes the epoch, or the log is broken."""
+    folder, machine = tmp_path / "state", Machine()
+    folder.mkdir()
+    machine.undated(folder).keep([machine.marked(number) for number in range(1, 6)])
+    machine.clock.set_by_fix(NOW_MS)
+    with new_spool(folder) as spool:
+        spool.append([sample(101), sample(102)])
+        shutil.copytree(folder / "spool", tmp_path / "before")
+        killed_before_the_end(folder, machine, spool, monkeypatch)
+        assert numbers(spool) == [101, 102, 1, 2, 3, 4, 5]
+        if before_the_kill is not None:
+            before_the_kill(spool)
+    if after_it is not None:
+        after_it(folder)
+    if after_it not in {put_back, holed}:
+        identity.raise_epoch(folder, 1)
+    for _ in range(2):
+        with new_spool(folder) as spool:
+            assert spool.epoch > 1
+            undated = machine.undated(folder)
+            if undated.is_due():
+                undated.hand_over(spool)
+            assert numbers(spool) == found
+            assert spool.refused_total == 0
+
+
+def killed_before_the_end(folder: Path, machine: Machine, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is numbered, and the file is there yet."""
+
+    def killed(_: Undated) -> None:
+        raise GoneError
+
+    undated = machine.undated(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Undated, "_remove", killed)
+        with pytest.raises(GoneError):
+            undated.hand_over(spool)
+
+
+def test_what_was_refused_in_an_epoch_that_is_over_stays_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Path
+) -> None:
+    folder, machine = tmp_path / "state", Machine()
+    shutil.copytree(full, folder)
+    machine.undated(folder).keep(
+        [machine.marked(OTHERS + number, is_urgent=number in URGENT) for number in range(COUNT)]
+    )
+    machine.clock.set_by_fix(NOW_MS)
+    with new_spool(folder, FULL) as spool:
+        killed_before_the_end(folder, machine, spool, monkeypatch)
+        refused = spool.refused_total
+        assert refused == COUNT - len(URGENT)
+    identity.raise_epoch(folder, 1)
+    with new_spool(folder) as spool:
+        machine.undated(folder).hand_over(spool)
+        assert [one for one in numbers(spool) if one >= OTHERS] == [OTHERS + number for number in URGENT]
+        assert spool.refused_total == refused

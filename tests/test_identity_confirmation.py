@@ -4,62 +4,16 @@ one that was replaced."""
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from builders import book_document
-from claiming import DAY_MS, Claimant, ClaimCloud
+from claiming import DAY_MS, Claimant, ClaimCloud, Holders
 from cryptography.hazmat.primitives.asymmetric import ec
-from httpx2 import Response
 
 from pledgewatch_cloud.decide import drafts
-from pledgewatch_cloud.decide.events import EventType
-from pledgewatch_cloud.identity.authority import read_request
 from pledgewatch_cloud.identity.registrar import RENEWALS_PER_MINUTE
 
-DEVICE, ASSET = "container-1", "asset-container-1"
-
-
-class Holders:
-    """Whoever has certificates of one device: A is the first, and each has a key of its own by its letter."""
-
-    def __init__(self, cloud: ClaimCloud) -> None:
-        self.cloud, self.first = cloud, Claimant(DEVICE)
-        cloud.claimed(self.first, cloud.invite(DEVICE))
-        self.keys: dict[str, Any] = {"A": self.first.tls}
-        self.given = {"A": self.first.certificate}
-
-    def asked(self, act: str) -> Response:
-        """`A>B`: a renewal by A for the key of B. `B!`: the confirmation of B. `+A>B`: a third of a life later."""
-        self.cloud.now_s += 60
-        if act[0] == "+":
-            act, self.cloud.world.at_ms = act[1:], self.cloud.world.at_ms + 30 * DAY_MS
-        letter, now_ms = act[0], self.cloud.world.at_ms
-        self.first.tls, self.first.certificate = self.keys[letter], self.given[letter]
-        if act[1] == "!":
-            return self.cloud.post("/devices/confirmations", self.first.confirmation(now_ms))
-        key = self.keys.setdefault(act[2], ec.generate_private_key(ec.SECP256R1()))
-        answer = self.cloud.post("/devices/renewals", self.first.renewal(now_ms, key=key))
-        if answer.status_code == 201:
-            self.given[act[2]] = answer.json()["certificate"]
-        return answer
-
-    def counting(self) -> str:
-        """The letters of the certificates that count, oldest first."""
-        letters = {self.digest(letter): letter for letter in self.keys}
-        return "".join(
-            letters[one.key_sha256] for one in self.cloud.cloud.writer.state.identities.of(DEVICE).certificates
-        )
-
-    def digest(self, letter: str) -> str:
-        """Of a letter's key, as the journal has it."""
-        csr = self.first.renewal(0, key=self.keys[letter])["csr"]
-        return read_request(csr, DEVICE).key_sha256
-
-    def alarms(self) -> list[dict[str, Any]]:
-        """What was said of certificates that were replaced."""
-        store = self.cloud.cloud.store
-        return [dict(one.event.facts) for one in store.events() if one.event.type is EventType.TAMPER_SUSPECTED]
+DEVICE, ASSET = Holders.DEVICE, "asset-container-1"
 
 
 @pytest.fixture

@@ -16,7 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pledgewatch_cloud.access.identify import new_key
 from pledgewatch_cloud.decide import drafts
-from pledgewatch_cloud.decide.identity_book import RENEWALS_REVOKED_MAX, REVOKED_MAX
+from pledgewatch_cloud.decide.batch import DeviceRenewal
+from pledgewatch_cloud.decide.drafts import Draft
+from pledgewatch_cloud.decide.identity_acts import IdentityError
+from pledgewatch_cloud.decide.identity_book import CERTIFICATES_MAX, RENEWALS_REVOKED_MAX, REVOKED_MAX
 from pledgewatch_cloud.identity import authority
 
 OPERATOR, DEVICE, ASSET = "harbour-line", "container-1", "asset-container-1"
@@ -127,6 +130,16 @@ def test_a_renewal_shows_the_key_and_the_hour(cloud: ClaimCloud, device: Claiman
     assert cloud.post(RENEWALS, device.renewal(now_ms - 300_000)).status_code == 201
 
 
+def used_up(cloud: ClaimCloud) -> None:
+    """Renewals for ever other keys, however soon one comes after the other. Raises IdentityError at the end of room."""
+    of, *_ = serials(cloud)
+    for number in range(2 * REVOKED_MAX):
+        one = DeviceRenewal(
+            DEVICE, of, f"{number:040x}", WORLD_MS + 90 * DAY_MS, f"{number:064x}", "", cloud.world.at_ms
+        )
+        cloud.cloud.spine.commit(lambda _, given: Draft(given), one)
+
+
 def test_renewals_are_bounded(cloud: ClaimCloud, device: Claimant) -> None:
     stranger = Claimant(DEVICE)
     stranger.certificate = device.certificate
@@ -137,18 +150,14 @@ def test_renewals_are_bounded(cloud: ClaimCloud, device: Claimant) -> None:
         """The device has lost key and answer, and asks by the older one."""
         return device.renewal(cloud.world.at_ms, key=ec.generate_private_key(ec.SECP256R1()))
 
+    body = device.renewal(cloud.world.at_ms)
     for _ in range(6):
-        assert cloud.post(RENEWALS, another()).status_code == 201
+        assert cloud.post(RENEWALS, body).status_code == 201
     assert "6 renewals a minute by one certificate" in refused(cloud, 429, another())
-    given = 6
-    while True:
-        cloud.now_s += 60
-        answer = cloud.post(RENEWALS, another())
-        if answer.status_code == 429:
-            break
-        given += 1
-    assert "has 32 certificates that count no more and have not expired" in answer.text
-    assert given == RENEWALS_REVOKED_MAX - 1, "two count, and the rest are listed with room for those two"
+    with pytest.raises(IdentityError, match="has 32 certificates that count no more and have not expired"):
+        used_up(cloud)
+    listed = len(cloud.cloud.writer.state.identities.of(DEVICE).revoked)
+    assert listed == RENEWALS_REVOKED_MAX - CERTIFICATES_MAX, "two count, and the rest are listed with room for those"
     cloud.now_s += 60
     cloud.world.at_ms += 89 * DAY_MS
     assert cloud.post(RENEWALS, another()).status_code == 429
@@ -157,11 +166,8 @@ def test_renewals_are_bounded(cloud: ClaimCloud, device: Claimant) -> None:
 
 
 def test_what_renewals_have_used_up_is_begun_anew_by_claims(cloud: ClaimCloud, device: Claimant) -> None:
-    while True:
-        cloud.now_s += 60
-        key = ec.generate_private_key(ec.SECP256R1())
-        if cloud.post(RENEWALS, device.renewal(cloud.world.at_ms, key=key)).status_code == 429:
-            break
+    with pytest.raises(IdentityError, match="has 32 certificates"):
+        used_up(cloud)
     cloud.post(f"/devices/{DEVICE}/revocation", {"why": "it asks too much"})
     again = 0
     while True:

@@ -100,7 +100,7 @@ class Bench:
         spine = Spine(self.store, clock)
         spine.commit(drafts.amend, book_document(self.device))
         self.broker = Broker(self.store)
-        self.writer = Writer(spine, lambda: None)
+        self.writer = Writer(spine, lambda _: None)
         answers = Answers(after_readings=after_readings, after_s=after_s)
         self.metrics = Metrics()
         self.caring = Caring(self.broker, self.writer, clock)
@@ -137,6 +137,28 @@ async def test_a_message_is_acknowledged_after_its_commit_and_not_before(monkeyp
     assert bench.broker.acknowledged == [(1, 2), (2, 3)]
     assert bench.store.attempts == 5
     assert bench.metrics.readings_committed == 2
+
+
+async def test_what_a_device_says_of_itself_is_not_told_before_the_readings_that_came_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else what waits for the disk would be told as lost."""
+    monkeypatch.setattr(writer_module, "_RETRY_S", 0.01)
+    bench = Bench()
+    bench.broker.at_once = 2
+    bench.store.failures, append, said = 3, bench.store.append, []
+
+    def appending(*arguments: Any, **named: Any) -> None:
+        said.append(dict(bench.metrics.said))
+        append(*arguments, **named)
+
+    monkeypatch.setattr(bench.store, "append", appending)
+    bench.measure()
+    status = Status(online=True, epoch=1, head_sequence=1, spooled_readings=0, agent_version="1.2")
+    bench.broker.put(Kind.STATUS, bench.device.name, encode_status(status))
+    await bench.run_until(lambda: bench.metrics.said)
+    assert (said, bench.metrics.said) == ([{}] * 4, {bench.device.name: status})
+    assert bench.writer.readings == 1
 
 
 async def test_committed_is_said_of_what_is_on_disk_when_it_is_asked_for() -> None:

@@ -57,7 +57,7 @@ class Site:
 
     def restart(self) -> None:
         """Another service takes over, which has seen nothing yet."""
-        intake = Intake(Writer(self.spine, lambda: None), self.store, Submissions(), ManualClock())
+        intake = Intake(Writer(self.spine, lambda _: None), self.store, Submissions(), ManualClock())
         self.drop = DropFolder(self.folder, NoticeFiles(intake), 20.0)
 
     def put(self, name: str, document: Any, sender: str = "carrier") -> Path:

@@ -113,7 +113,7 @@ def test_spool_depths_are_remembered_for_so_many_devices_only(monkeypatch: pytes
     metrics = Metrics()
     for depth, device in enumerate("abca"):
         status = Status(online=True, epoch=1, head_sequence=9, spooled_readings=depth, agent_version="")
-        metrics.heard([DeviceStatus("o", device, status)])
+        metrics.note(metrics.hear([DeviceStatus("o", device, status)]))
     assert {device: one.spooled_readings for device, one in metrics.said.items()} == {"c": 2, "a": 3}
 
 

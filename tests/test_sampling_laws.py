@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import groupby, pairwise
 from math import floor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pledgewatch_edge.beyond import Beyond
 from pledgewatch_edge.passing import CALM_MS, PASSES_MAX, STAY_MS
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import AWAY_FIXES, MOVING_MMPS, Sampler, metres
@@ -176,6 +179,88 @@ def test_every_excursion_is_told_at_once_and_so_is_its_end(walk: list[tuple[int,
         is_told |= is_urgent
         is_excursion |= bool(side) and (abs(value) > HIGH + band or at_ms - since_ms > STAY_MS)
         assert is_told or not is_excursion, "at the first value that shows it"
+
+
+BAND = 50
+PUSHED = (
+    SamplingSettings(),
+    *(
+        SamplingSettings(
+            rules=(RuleSettings(channels=("temperature_mc",), change=BAND, max_silence_s=3_600.0),),
+            limits=(LimitSettings(channels=("temperature_mc",), low=low, high=high),),
+        )
+        for low, high in ((LOW, HIGH), (LOW, 250), (None, HIGH), (LOW, None))
+    ),
+)
+
+
+class Lives:
+    """A sampler from one start to the next, by the file of what it has said alone. What is told is on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._hours_s = 0.0
+        self.beyond = Beyond(folder)
+        self.start(PUSHED[1])
+
+    def start(self, settings: SamplingSettings, *, is_clean: bool = False) -> None:
+        """Again, with settings; after an end in good order or a kill."""
+        if is_clean:
+            self.beyond.settle()
+        self.sampler = Sampler(settings)
+        self.beyond = Beyond(self._folder, lambda: self._hours_s)
+        self.sampler.remember(self.beyond.told)
+
+    def say(self, at_ms: int, value: int, killed: str) -> bool:
+        """Whether a value is told at once; killed before it is stored, or as soon as it is."""
+        kept = self.sampler.take(Sample(at_ms, Clock.GPS, (Cell(LIMITED, value),)))
+        self._hours_s += 3_600
+        if self.beyond.is_due:
+            self.beyond.settle()
+        if kept is None:
+            return False
+        self.beyond.before([kept], self.sampler.limits)
+        if killed == "before":
+            return False
+        if killed != "after":
+            self.beyond.after([kept], self.sampler.limits)
+        return kept.is_urgent
+
+
+deaths = st.sampled_from((*[""] * 8, "clean", "before", "after"))
+
+
+@given(st.lists(st.tuples(quick_ms, about, deaths, st.sampled_from(PUSHED)), max_size=60))
+def test_every_excursion_is_told_at_once_also_over_restarts_and_other_settings(
+    walk: list[tuple[int, int, str, SamplingSettings]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        lives, settings, at_ms = Lives(Path(folder)), PUSHED[1], TIME_MS
+        is_first, side, since_ms, is_told, is_excursion = True, 0, TIME_MS, True, False
+        for gap_ms, value, killed, pushed in walk:
+            at_ms += gap_ms
+            is_urgent = lives.say(at_ms, value, killed)
+            if settings.limits:
+                low, high = settings.limits[0].low, settings.limits[0].high
+                now = -1 if low is not None and value < low else int(high is not None and value > high)
+                if killed != "before":  # else nobody has heard of it, nor of what it would have ended
+                    if is_first:
+                        was_watched = (low, 0, high)[side + 1] is not None
+                        assert is_urgent or not now, "what lies beyond after a start"
+                        assert is_urgent or now or not (side and is_told and was_watched), "what has ended meanwhile"
+                    elif now != side and (is_excursion or (side and at_ms - since_ms > STAY_MS)):
+                        assert is_urgent, "the end of an excursion"
+                    if is_first or now != side:
+                        side, since_ms, is_told, is_excursion = now, at_ms, False, False
+                    is_told |= is_urgent
+                    limit = high if side > 0 else low
+                    is_deep = limit is not None and bool(side) and abs(value - limit) > BAND
+                    is_excursion |= is_deep or (bool(side) and at_ms - since_ms > STAY_MS)
+                    assert is_told or not is_excursion, "at the first value that shows it"
+                    is_first = False
+            if killed:
+                lives.start(pushed, is_clean=killed == "clean")
+                settings, is_first = pushed, True
 
 
 @given(st.lists(st.tuples(gaps_ms, st.integers(-500, 500)), min_size=1, max_size=80), st.booleans())

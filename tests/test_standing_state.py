@@ -14,6 +14,8 @@ from pledgewatch_cloud.config import ApiSettings
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
+from pledgewatch_cloud.ingest.decode import DeviceStatus
+from pledgewatch_wire.codec import Status
 
 STANDS_S = 0.5
 
@@ -123,6 +125,19 @@ def test_the_api_answers_from_the_state_that_stands(cloud: ApiCloud, time: HandS
     time.now_s += STANDS_S
     (seen,) = cloud.get("/assets")["features"]
     assert seen["geometry"]["coordinates"][1] == (latitude_e7 + 10_000) / 10**7
+
+
+def test_what_a_device_says_of_itself_is_told_beside_the_newest_readings_alone(cloud: ApiCloud, time: HandSet) -> None:
+    """Beside those of a state that stands, what has come since would be lost."""
+    metrics = cloud.client.app.state.service.metrics
+    (device,) = cloud.get("/devices")
+    for minute in (21, 22, 23):
+        calm(cloud, minute)
+    (known,) = cloud.spine.state.devices.values()
+    status = Status(online=True, epoch=1, head_sequence=known.marks.total, spooled_readings=0, agent_version="1.2")
+    metrics.note(metrics.hear([DeviceStatus("line", device["device"], status)]))
+    (found,) = cloud.get("/devices")
+    assert found["completeness"]["words"] == f"received {known.marks.total} of {known.marks.total}, thinned 0, lost 0"
 
 
 def test_what_is_seen_of_a_state_is_worked_out_once_for_each_who_asks(cloud: ApiCloud, time: HandSet) -> None:

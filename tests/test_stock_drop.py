@@ -56,7 +56,7 @@ class Site:
 
     def restart(self) -> None:
         """Another service takes over, which has seen nothing yet."""
-        intake = StockIntake(Writer(self.spine, lambda: None), self.store, StockReports(), ManualClock(LATER_MS))
+        intake = StockIntake(Writer(self.spine, lambda _: None), self.store, StockReports(), ManualClock(LATER_MS))
         self.drop = DropFolder(self.folder, StockFiles(intake), 20.0)
 
     def put(self, name: str, raw: bytes, source: str = STRICT) -> Path:

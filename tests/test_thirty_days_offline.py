@@ -67,7 +67,7 @@ class RealCloud:
     def __init__(self, folder: Path, port: int, clock: ManualClock) -> None:
         self.store = SqliteStore(folder)
         self.spine = Spine(self.store, clock)
-        self.writer = Writer(self.spine, lambda: None)
+        self.writer = Writer(self.spine, lambda _: None)
         self.metrics = Metrics.of(self.store.said())
         self.series = EmbeddedSeries(folder, self.store.journal)
         self._clock = clock

@@ -31,7 +31,7 @@ class CasesCloud:
         self.store = SqliteStore(folder)
         self.keeping = Keeping(store=self.store)
         self.series = EmbeddedSeries(folder, self.store.journal)
-        writer = Writer(self.keeping.spine, lambda: None)
+        writer = Writer(self.keeping.spine, lambda _: None)
         self.client: AppClient = client_over(self.store, writer, self.series, clock=self.keeping.clock, **others)
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ class Site:
         keeping.at(1).row("sold", 10, minute=1)
         self.series = EmbeddedSeries(self.data, self.store.journal)
         self.client = client_over(
-            self.store, Writer(keeping.spine, lambda: None), self.series, clock=keeping.clock, token="not-a-secret"
+            self.store, Writer(keeping.spine, lambda _: None), self.series, clock=keeping.clock, token="not-a-secret"
         )
         self.is_there = True
         monkeypatch.setattr(httpx2, "Client", lambda **_: self)

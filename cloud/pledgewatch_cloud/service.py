@@ -142,7 +142,7 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     sys.setswitchinterval(_SWITCH_S)
     log.info("journal %s stands at entry %d", store.journal, spine.state.entry)
     relays: dict[str, Relay] = {}
-    writer = Writer(spine, lambda: delivery.wake(relays, spine.withdrawn))
+    writer = Writer(spine, partial(delivery.wake, relays))
     relays |= await _relays(settings, store, clock, writer, stack)
     series = series_of(settings, store.journal)
     stack.callback(series.close)

@@ -6,10 +6,13 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pledgewatch_edge.care.acts import RefusedError
+from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.recorder import Recorder
+from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.spool import Spool
 from pledgewatch_edge.uplink import Uplink
+from pledgewatch_wire.reading import Cell, Channel
 
 REPORT_S: Final = 15.0
 CANCEL_AGAIN_S: Final = 5.0
@@ -36,18 +39,34 @@ class Measuring:
 
 
 class StationBody:
-    """A station that runs."""
+    """A station that runs. `clock` is that of its sensors (None: the computer's own)."""
 
-    def __init__(self, spool: Spool, uplink: Uplink, recorder: Recorder, measuring: Measuring) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        uplink: Uplink,
+        recorder: Recorder,
+        measuring: Measuring,
+        clock: AgentClock | None = None,
+    ) -> None:
         self._spool = spool
         self._uplink = uplink
         self._recorder = recorder
         self._measuring = measuring
+        self._clock = clock or AgentClock()
 
     @property
     def words(self) -> int:
-        """How often the cloud's `committed` was heard since the station was started."""
-        return self._uplink.counts.words
+        """How often a `committed` was heard that covers a reading which no station before this one can have sent."""
+        return self._uplink.counts.words_of_new
+
+    async def begin_trial(self) -> None:
+        """Give the cloud such a reading to commit, and ask it to say so. Sensors may say nothing for long, or wait for
+        a date; so it is one of the agent itself: how many readings wait."""
+        self._uplink.want_word()
+        now_ms, clock = self._clock.now()
+        cells = (Cell(Channel.SPOOL_READINGS, self._spool.spooled),)
+        await self._recorder.put_as_it_is(Sample(now_ms, clock, cells, is_urgent=True))
 
     async def answer(self, data: bytes) -> None:
         """Say an answer; returns when the broker has it."""

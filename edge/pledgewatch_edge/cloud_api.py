@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.tls import client_context, why_not
+from pledgewatch_edge.tls import client_context, is_of_time, why_not
 
 TIMEOUT_S: Final = 30.0
 _BYTES_MAX: Final = 1 << 20
@@ -33,12 +33,24 @@ _BYTES_MAX: Final = 1 << 20
 
 class CloudError(Exception):
     """The cloud gave no answer that can be used; the text says why. `is_final`: it understood, and refuses; to ask the
-    same again later is of no use. `time_ms`: what time it said it was, None where it did not."""
+    same again later is of no use. `is_too_often`: it is to be asked again later. `time_ms`: what time it said it was;
+    None where it did not."""
 
-    def __init__(self, text: str, *, is_final: bool = False, time_ms: int | None = None) -> None:
+    def __init__(
+        self, text: str, *, is_final: bool = False, is_too_often: bool = False, time_ms: int | None = None
+    ) -> None:
         super().__init__(text)
         self.is_final = is_final
+        self.is_too_often = is_too_often
         self.time_ms = time_ms
+
+
+class DoubtError(CloudError):
+    """The cloud shows a certificate that we do not believe. `is_of_time`: for what time it is."""
+
+    def __init__(self, text: str, *, is_of_time: bool) -> None:
+        super().__init__(text)
+        self.is_of_time = is_of_time
 
 
 class Answer(NamedTuple):
@@ -82,7 +94,8 @@ class CloudApi:
             wait = headers.get("Retry-After")
             later = f"; try again in {wait} s" if status == 429 and wait and wait.isdigit() else ""
             is_final = status < 500 and status not in {408, 429}
-            raise CloudError(f"the cloud says: {reason}{later}", is_final=is_final, time_ms=time_ms)
+            text, is_too_often = f"the cloud says: {reason}{later}", status == 429
+            raise CloudError(text, is_final=is_final, is_too_often=is_too_often, time_ms=time_ms)
         raise CloudError(f"{self._url} answered {status}, not as the cloud does; look at the address", time_ms=time_ms)
 
     def time_ms(self) -> int | None:
@@ -214,7 +227,8 @@ def _cloud_errors(url: str, apart: str = "") -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        raise CloudError(f"the certificate of {url} cannot be believed: {why_not(error)}{more}") from None
+        text = f"the certificate of {url} cannot be believed: {why_not(error)}{more}"
+        raise DoubtError(text, is_of_time=is_of_time(error)) from None
     except TimeoutError:
         raise CloudError(f"{url} does not answer within {TIMEOUT_S:g} s; try again where there is a link") from None
     except OSError as error:

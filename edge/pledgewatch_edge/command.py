@@ -20,7 +20,7 @@ from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import Station
 from pledgewatch_edge.status_words import status_words
-from pledgewatch_edge.tls_identity import standing_of
+from pledgewatch_edge.tls_identity import doubts, standing_of
 from pledgewatch_wire import __version__
 from pledgewatch_wire.piped import piped
 from pledgewatch_wire.settings import SettingsError
@@ -70,10 +70,13 @@ def act(
 
 
 def identity_of(station: Station) -> Mapping[str, object]:
-    """Who a station is; `epoch` is 0 before the first spool. Makes its key if needed. Raises StateError."""
+    """Who a station is; `epoch` is 0 before the first spool. `wrong` is there where it does not believe who it speaks
+    to, for then nobody hears of it. Makes its key if needed. Raises StateError."""
     folder = station.settings.device.state_folder
     key = load_or_create_key(folder)
-    return {"public_key": public_key_hex(key), "epoch": status(folder)["epoch"]}
+    found = {"public_key": public_key_hex(key), "epoch": status(folder)["epoch"]}
+    wrong = doubts(folder)
+    return {**found, "wrong": wrong} if wrong else found
 
 
 def status_of(station: Station) -> Mapping[str, object]:

@@ -28,7 +28,7 @@ from paho.mqtt.properties import Properties
 from pledgewatch_edge.clock import RELEASED_MS, AgentClock, system_ms
 from pledgewatch_edge.config import BrokerSettings
 from pledgewatch_edge.identity import StateError
-from pledgewatch_edge.tls import Shown, client_context, why_not
+from pledgewatch_edge.tls import Shown, client_context, is_of_time, why_not
 from pledgewatch_wire.mqtt_settings import MqttProtocol
 
 PUBLISHES_MAX: Final = 16  # publishes that wait for their PUBACK at the same time
@@ -60,6 +60,14 @@ class RefusedError(aiomqtt.MqttError):
     """The broker understood who we are, and does not let us in; the text says why."""
 
 
+class DoubtError(aiomqtt.MqttError):
+    """The broker shows a certificate that we do not believe; the text says why. `is_of_time`: for what time it is."""
+
+    def __init__(self, text: str, *, is_of_time: bool) -> None:
+        super().__init__(text)
+        self.is_of_time = is_of_time
+
+
 class Connector:
     """Opens connections to one broker under one client id, and remembers which protocol it speaks. `shown` is what it
     shows of itself, where it does."""
@@ -79,7 +87,7 @@ class Connector:
         self._now_ms = now_ms
         self._clock = clock
         self._refusal: str | None = None  # of the connection that is being opened
-        self._doubt: str | None = None  # why the broker is not believed, of the same
+        self._doubt: DoubtError | None = None  # why the broker is not believed, of the same
         self._is_denied = False  # what the latest connection has published was not taken
         self._has_said_timeless = self._has_said_apart = False
         self._only: MqttProtocol | None = None if settings.protocol == MqttProtocol.AUTO else settings.protocol
@@ -133,7 +141,7 @@ class Connector:
             if self._refusal is not None:
                 raise RefusedError(self._refusal) from error
             if self._doubt is not None:
-                raise aiomqtt.MqttError(self._doubt) from error
+                raise self._doubt from error
             if isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) in _NOT_LET_IN:
                 raise RefusedError(f"it may not connect ({error})") from error
             raise
@@ -175,7 +183,8 @@ class Connector:
         apart = self._clock.apart() if self._clock else ""
         more = f" ({apart})" if apart else ""
         why = f"{error.verify_message}: {why_not(error)}{more}"
-        self._doubt = f"the broker's certificate cannot be believed: {why}"
+        text = f"the broker's certificate cannot be believed: {why}"
+        self._doubt = DoubtError(text, is_of_time=is_of_time(error))
 
     def _heed_denials(self, client: aiomqtt.Client) -> None:
         """Note that a publication was denied, which aiomqtt does not tell."""

@@ -11,6 +11,9 @@ Where what was urgent last says beyond, and the value has come back without bein
 farther inside than the band, or for more than STAY_MS. The tremble has ended when no stay has been counted for CALM_MS,
 which is urgent once if the value lies inside then.
 
+After a start the first value of a bound is urgent where it lies beyond, and also where it lies inside and what was
+urgent last before the start did not (beyond.py): what has ended meanwhile is told as well.
+
 So within the band there is at most one urgent value in each STAY_MS on either side and PASSES_MAX + 2 in each CALM_MS;
 of what is farther beyond there are as many as there are excursions. Which values are kept is not said here:
 sampling.py's rules do as always. Moments are the samples' own; one that goes back begins the rest anew.
@@ -51,14 +54,18 @@ class _Bound:
     _since_ms: int | None = None
     _counted_ms: int = 0
 
+    def remember(self, *, says_out: bool) -> None:
+        """What was urgent last before this start."""
+        self._says_out = says_out
+
     def hear(self, beyond: int, at_ms: int) -> bool:
         """Take in how far beyond the bound a value is, less than 1 inside. Returns whether it is urgent."""
+        is_urgent = self._since_ms is None and self._says_out
         if self._since_ms is None:
             self._since_ms = self._counted_ms = at_ms
         self._since_ms, self._counted_ms = min(self._since_ms, at_ms), min(self._counted_ms, at_ms)
-        is_urgent = False
         if not self._is_out and at_ms - self._counted_ms >= CALM_MS:
-            is_urgent = self._passes > PASSES_MAX
+            is_urgent |= self._passes > PASSES_MAX
             self._passes = 0
         is_out = beyond > 0
         if is_out != self._is_out:
@@ -88,8 +95,8 @@ class _Bound:
 
 @dataclass(slots=True)
 class Passing:
-    """Of one channel where its value lies, and how often it has passed a limit without rest. It remembers nothing
-    across a restart, so a value that lies beyond then has passed one."""
+    """Of one channel where its value lies, and how often it has passed a limit without rest. Across a restart it knows
+    what it is told by `remember`, and a value that lies beyond then has passed a limit."""
 
     limit: Limit
     _low: _Bound = field(init=False)
@@ -97,6 +104,11 @@ class Passing:
 
     def __post_init__(self) -> None:
         self._low, self._high = _Bound(self.limit.band), _Bound(self.limit.band)
+
+    def remember(self, *, low: bool, high: bool) -> None:
+        """Before the first value: whether what was urgent last, before this start, lay below `low`, above `high`."""
+        self._low.remember(says_out=low)
+        self._high.remember(says_out=high)
 
     def hear(self, value: int, at_ms: int) -> bool:
         """Take in a value. Returns whether it is urgent."""

@@ -5,7 +5,8 @@ there and appends it in one write, so a slow flash card makes the batches larger
 `hold_s` for more, unless something in it is urgent: each write costs the card a block, however little is in it. While
 the disk refuses, samples are kept in memory up to WAITING_MAX and the append is tried again; beyond that the newest is
 refused and counted, unless it is urgent: then the oldest that is not urgent makes room for it. What is measured while
-the clock is not set goes to disk as well, but gets its number only with its date (undated.py).
+the clock is not set goes to disk as well, but gets its number only with its date (undated.py). Which limits it says to
+be passed is kept beside it (beyond.py).
 
 A sensor may be another package's. One that raises or ends is begun again, later each time it does; a sample that cannot
 be stored is refused, counted and said. Neither ends the others.
@@ -15,9 +16,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Final
 
+from pledgewatch_edge.beyond import Beyond
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.sampling import Sampler
@@ -39,7 +41,8 @@ class Recorder:
     """Owns the way into a spool. `on_append` is called, in the event loop, after each append. `given` names the sensors
     that have given a sample since they were last asked, `news` is set by each sample and each append.
 
-    `undated` is where samples wait for their date; without it they go as they are.
+    `undated` is where samples wait for their date; without it they go as they are. `beyond` knows which limits were
+    said to be passed; without it the sampler begins as if none had been.
     """
 
     def __init__(
@@ -52,11 +55,15 @@ class Recorder:
         hold_s: float = 0.0,
         waiting_max: int = WAITING_MAX,
         undated: Undated | None = None,
+        beyond: Beyond | None = None,
         begin_again_s: float = BEGIN_AGAIN_S,
     ) -> None:
         self._spool = spool
         self._on_append = on_append
         self._sampler = sampler or Sampler()
+        self._beyond = beyond
+        if beyond is not None:
+            self._sampler.remember(beyond.told)
         self._retry_s = retry_s
         self._hold_s = hold_s
         self._held_since_s = 0.0
@@ -79,6 +86,10 @@ class Recorder:
             await self._queue.put(Marked(sample, self._undated.mark()))
         else:
             await self._queue.put(sample)
+
+    async def put_as_it_is(self, sample: Sample) -> None:
+        """Hand over a sample that waits for no date, though its clock be unset."""
+        await self._queue.put(sample)
 
     async def record(self, sensor: Sensor) -> None:
         """Hand over what is kept of a sensor's samples, for ever."""
@@ -139,6 +150,8 @@ class Recorder:
                 await self._write()
         self._take_queued()
         await self._write()
+        if self._beyond is not None:
+            await asyncio.to_thread(self._beyond.settle)
         if self._waiting:
             log.error("spool disk still refuses, samples given up count=%d", len(self._waiting))
             self._spool.refuse(len(self._waiting))
@@ -191,7 +204,7 @@ class Recorder:
             await self._keep_undated()
             dated = [one for one in self._waiting if isinstance(one, Sample)]
             if dated:
-                appended = await asyncio.to_thread(self._spool.append, dated)
+                appended = await asyncio.to_thread(self._append, dated)
                 self._waiting = []
                 self._say(appended, dated[-1])
             elif self._spool.checkpoint_is_due():
@@ -201,8 +214,30 @@ class Recorder:
                 log.warning("samples refused ever=%d", self._spool.refused_total)
                 self._disk.back()
                 self._on_append()
+            if self._beyond is not None and self._beyond.is_due:
+                await asyncio.to_thread(self._beyond.settle)
         except SpoolError as error:
             self._disk.lost(str(error))
+
+    def _append(self, samples: Sequence[Sample]) -> Appended:
+        """Store samples, and what they say of limits. Raises SpoolError."""
+        if self._beyond is None:
+            return self._spool.append(samples)
+        limits = self._sampler.limits
+        self._beyond.before(samples, limits)
+        appended = self._spool.append(samples)
+        self._beyond.after(samples, limits, all_of_them=not appended.refused)
+        return appended
+
+    def _keep_in_undated(self, undated: Undated, marked: Sequence[Marked]) -> int:
+        """Store samples without a date, and what they say of limits; how many were left out. Raises SpoolError."""
+        if self._beyond is None:
+            return undated.keep(marked)
+        samples, limits = [one.sample for one in marked], self._sampler.limits
+        self._beyond.before(samples, limits)
+        refused = undated.keep(marked)
+        self._beyond.after(samples, limits)
+        return refused
 
     async def _hand_over(self) -> None:
         """Number what waited for its date, where it need not wait any longer. Raises SpoolError."""
@@ -219,7 +254,7 @@ class Recorder:
         marked = [one for one in self._waiting if isinstance(one, Marked)]
         if self._undated is None or not marked:
             return
-        self._spool.refuse(await asyncio.to_thread(self._undated.keep, marked))
+        self._spool.refuse(await asyncio.to_thread(self._keep_in_undated, self._undated, marked))
         self._waiting = [one for one in self._waiting if isinstance(one, Sample)]
         self._disk.back()
         await self._hand_over()

@@ -15,6 +15,10 @@ computer are days apart, the cloud is asked once a day what time it is; and wher
 another, it is gone by from then on: a device whose clock is far ahead would renew without end, and one whose clock is
 behind never in time.
 
+Where somebody else has a copy of key and certificate, the cloud may have no certificate for another key, for it has
+given too many; for the key in force it always has one. So a device that is told to ask again later asks for that once
+it is late, and one whose new certificate is not let in asks again then: another may have been given since.
+
 A try that fails is made again after a wait that doubles, from a minute to six hours; what the cloud has refused for
 good is asked again once a day. Everything that waits for the network or the disk does so in a thread, which is waited
 for also by who is cancelled: what asks, or writes, when the station has ended would do so beside the next one.
@@ -34,7 +38,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pledgewatch_edge.body import to_its_end
 from pledgewatch_edge.clock import RELEASED_MS, AgentClock, system_ms
-from pledgewatch_edge.cloud_api import CloudApi, CloudError
+from pledgewatch_edge.cloud_api import CloudApi, CloudError, DoubtError
 from pledgewatch_edge.config import DAY_S, DeviceSettings
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.tls import Shown
@@ -107,6 +111,8 @@ class Renewal:
         except CloudError as error:
             self._failures += 1
             self._say(f"the certificate cannot be {self._doing}: {error}")
+            if isinstance(error, DoubtError):
+                await self._standing.doubted(CLOUD, error)
             if error.is_final:
                 await self._standing.refused(CLOUD, str(error))
                 return DAY_S * self._random.uniform(0.5, 1.0)
@@ -115,6 +121,7 @@ class Renewal:
             self._say(f"the certificate cannot be {self._doing}: {error}")
         else:
             self._failures, self._said = 0, None
+            await self._standing.believed(CLOUD)
             return 0.0
         return jittered_backoff(self._failures - 1, maximum_s=TRY_MAX_S, first_s=TRY_FIRST_S, random=self._random)
 
@@ -134,6 +141,11 @@ class Renewal:
             return True
         term = self._identity.term()
         return term is not None and self._time_ms() >= term.renew_ms
+
+    def _is_late(self) -> bool:
+        """Whether the certificate should have been renewed long since. Raises CloudError, StateError."""
+        term = self._identity.term()
+        return term is not None and self._time_ms() >= term.late_ms
 
     def _time_ms(self) -> int:
         """The time: the agent's, or the cloud's where that is another. Raises CloudError."""
@@ -178,7 +190,12 @@ class Renewal:
         request = self._identity.request(self._device.name)
         der = x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
         shown = {"csr": request.decode("ascii")}
-        said = self._asked(RENEWALS_PATH, partial(renewal_proof, der), certificate, shown, self._is_renewal_due)
+        try:
+            said = self._asked(RENEWALS_PATH, partial(renewal_proof, der), certificate, shown, self._is_renewal_due)
+        except CloudError as error:
+            if error.is_too_often and self._is_late():
+                self._identity.ask_for_the_key_in_force()
+            raise
         if said is None:
             return False
         self._identity.keep(str(said.get("certificate")), self._device.name)
@@ -235,6 +252,8 @@ class Renewal:
         is_taken = await self._tries(shown)
         has_better = self._standing.by(BROKER) is None and await _in_thread(self._time_ms) < term.end_ms
         if not is_taken and has_better:
+            if await _in_thread(self._is_late):
+                await _in_thread(self._renew)
             raise StateError("the broker has not let the new certificate in; the one in force stays")
         await _in_thread(self._identity.install)
         if not is_taken:

@@ -24,7 +24,7 @@ What time it is differs from clock to clock, so the end of the near time is held
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -42,7 +42,8 @@ _TURN_E7: Final = 3_600_000_000
 
 
 class Sampler:
-    """What is kept of one device's samples. It remembers nothing across a restart, so the first of all are kept."""
+    """What is kept of one device's samples. Across a restart it knows which limits were passed if `remember` tells it,
+    and nothing else, so the first of all are kept."""
 
     def __init__(self, settings: SamplingSettings | None = None) -> None:
         settings = settings or SamplingSettings()
@@ -56,6 +57,16 @@ class Sampler:
                 else:
                     channel = channel_named(name)
                     self._tracks[channel] = _Track(rule, _Numbers(0 if channel in STATES else rule.change))
+
+    @property
+    def limits(self) -> Mapping[int, Limit]:
+        """Those that a value may pass, by channel."""
+        return {channel: passing.limit for channel, passing in self._risks.limits.items()}
+
+    def remember(self, told: Collection[tuple[int, bool]]) -> None:
+        """Before the first sample: which limits were last said to be passed, as channel and whether it is the high."""
+        for channel, passing in self._risks.limits.items():
+            passing.remember(low=(channel, False) in told, high=(channel, True) in told)
 
     def take(self, sample: Sample) -> Sample | None:
         """What is kept of a sample: all of it, some cells, or None. A cell may be a mean, with its extremes beside."""
@@ -260,7 +271,7 @@ class _Risks:
     def __init__(self, settings: SamplingSettings) -> None:
         self._near = settings.near
         self._while_on = {channel_named(name) for name in settings.near.while_on} if settings.near else set()
-        self._limits: dict[int, Passing] = {
+        self.limits: dict[int, Passing] = {
             channel_named(name): Passing(Limit(one.low, one.high, one.margin, settings.band_of(name, one)))
             for one in settings.limits
             for name in one.channels
@@ -279,7 +290,7 @@ class _Risks:
                 continue
             if channel in STATE_CHANNELS:
                 self._states[channel] = value
-            if passing := self._limits.get(channel):
+            if passing := self.limits.get(channel):
                 is_urgent |= passing.hear(value, sample.measured_at_ms)
                 limit = passing.limit
                 self._close = self._close - {channel} | ({channel} if limit.side(value, limit.margin) else set())

@@ -97,6 +97,7 @@ class Sending:
         self._is_catching_up = False
         self._fruitless_resends = 0
         self._lost: dict[int, float] = {}  # flights by their first reading, and when they were taken for lost
+        self._word_wanted_after: int | None = None  # that the cloud has a reading beyond, is to be said at once
         self._waits_for_bytes = 0  # what the next payload of the backlog costs, while the budget does not allow it
         self.resends = 0
 
@@ -124,6 +125,11 @@ class Sending:
         with self._lock:
             self._again.append((first, last))
 
+    def want_word(self, after: int) -> None:
+        """Ask with each payload that carries a reading beyond a sequence, until one of these is committed."""
+        with self._lock:
+            self._word_wanted_after = after
+
     def send_now(self) -> None:
         """`send_every_s` holds nothing back that is measured already."""
         with self._lock:
@@ -137,6 +143,8 @@ class Sending:
             forgotten = self._spool.forget(committed)
             if forgotten.ignored is not None:
                 return forgotten
+            if self._word_wanted_after is not None and self._spool.committed.newest > self._word_wanted_after:
+                self._word_wanted_after = None
             if forgotten.readings:
                 self._fruitless_resends = 0
             now = self._monotonic()
@@ -311,7 +319,10 @@ class Sending:
         tells = max((one.last for one in payload.thinned), default=0)
         first, last = payload.first_sequence, payload.last_sequence
         self._window.send(Flight(lane, first, last, self._monotonic(), missing, tells))
-        wanted = finishing or 2 * self._window.in_flight(lane) >= self._window.limit or self._has_caught_up()
+        is_asked = self._word_wanted_after is not None and last > self._word_wanted_after
+        wanted = (
+            finishing or is_asked or 2 * self._window.in_flight(lane) >= self._window.limit or self._has_caught_up()
+        )
         return self._gone(lane, payload._replace(committed_wanted=wanted))
 
     def _has_caught_up(self) -> bool:

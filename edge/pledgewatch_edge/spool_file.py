@@ -29,6 +29,7 @@ from pledgewatch_edge.identity import StateError, Tally, Totals, flush_folder, r
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
 from pledgewatch_edge.spool_age import Ages
+from pledgewatch_edge.spool_aside import BROKEN, broken_logs, number_of
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
     Content,
@@ -49,7 +50,6 @@ from pledgewatch_edge.undated import waiting_in
 from pledgewatch_wire import chain
 
 EVIDENCE_KEPT: Final = 3
-_BROKEN: Final = "spool.broken-"
 _RESCUED_AT_ONCE: Final = 1_000
 log = logging.getLogger(__name__)
 
@@ -359,14 +359,10 @@ def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:
 def _move_aside(folder: Path) -> Path:
     """Rename the broken log, whole and at once. Raises SpoolError."""
     with disk_errors():
-        evidence = sorted(folder.glob(f"{_BROKEN}*[0-9]"), key=_number)
-        aside = folder / f"{_BROKEN}{_number(evidence[-1]) + 1 if evidence else 1}"
+        evidence = broken_logs(folder)
+        aside = folder / f"{BROKEN}{number_of(evidence[-1]) + 1 if evidence else 1}"
         (folder / SPOOL_FOLDER).replace(aside)
         for old in evidence[: max(0, len(evidence) + 1 - EVIDENCE_KEPT)]:
             shutil.rmtree(old)
         flush_folder(folder)
     return aside
-
-
-def _number(evidence: Path) -> int:
-    return int(evidence.name.rpartition("-")[2])

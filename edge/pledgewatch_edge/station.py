@@ -26,6 +26,7 @@ from typing import Final, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pledgewatch_edge.beyond import Beyond
 from pledgewatch_edge.body import Measuring, StationBody, end
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, StationSettings
@@ -69,7 +70,8 @@ class Caring(Protocol):
         ...
 
     def go_back(self, why: str) -> bool:
-        """Give up the settings that are on trial, as a station with them cannot run. Whether any were."""
+        """Give up the settings that the station was run with, where they are on trial, as it cannot run. Whether
+        another station is to be run."""
         ...
 
     async def run(self, body: StationBody) -> None:
@@ -132,7 +134,16 @@ async def run_station(
             renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with, clock)
             undated = Undated(settings.device.state_folder, clock)
             hold_s = settings.spool.hold_s
-            recorder = Recorder(spool, uplink.wake, sampler=sampler, retry_s=retry_s, hold_s=hold_s, undated=undated)
+            beyond = Beyond(settings.device.state_folder)
+            recorder = Recorder(
+                spool,
+                uplink.wake,
+                sampler=sampler,
+                retry_s=retry_s,
+                hold_s=hold_s,
+                undated=undated,
+                beyond=beyond,
+            )
             for one in sensors:
                 if isinstance(one, WatchesSpool):
                     one.spooled = lambda: spool.spooled
@@ -143,7 +154,7 @@ async def run_station(
                 keeping = group.create_task(past.run(), name="past")
                 measuring = Measuring(group, recorder, sensors)
                 measuring.begin()
-                body = StationBody(spool, uplink, recorder, measuring)
+                body = StationBody(spool, uplink, recorder, measuring, clock)
                 caring = [] if care is None else [group.create_task(care.run(body), name="care")]
                 await _any_of(stop, *(() if care is None else (care.changed,)))
                 log.info("stopping")

@@ -99,6 +99,11 @@ def client_context(
     return context
 
 
+def is_of_time(error: ssl.SSLCertVerificationError) -> bool:
+    """Whether a certificate is not believed for what time it is, so that a clock which is wrong may be why."""
+    return error.verify_code in {_NOT_YET, _ENDED}
+
+
 def why_not(error: ssl.SSLCertVerificationError) -> str:
     """Why a certificate is not believed, in words."""
     return _HINTS.get(error.verify_code, error.verify_message)

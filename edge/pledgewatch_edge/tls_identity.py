@@ -49,6 +49,7 @@ CARE_FILE: Final = "care.pub"
 _REQUEST_FILE: Final = "tls.csr"
 _UNCONFIRMED_FILE: Final = "tls.unconfirmed"
 _REFUSED_FILE: Final = "refused"
+_DOUBTED_FILE: Final = "doubted"
 NEW: Final = ".new"
 _CARE_KEY: Final = re.compile(r"[0-9a-f]{64}")
 BROKER: Final = "broker"
@@ -64,6 +65,11 @@ class Term(NamedTuple):
     from_ms: int
     end_ms: int
     renew_ms: int
+
+    @property
+    def late_ms(self) -> int:
+        """From when on it is late to renew it."""
+        return (self.renew_ms + self.end_ms) // 2
 
 
 class TlsIdentity:
@@ -90,7 +96,8 @@ class TlsIdentity:
             fresh = self._path(CERTIFICATE_FILE, NEW)
             if self._token or not fresh.exists() or not self._path(KEY_FILE).exists():
                 return
-            if not self._belong("") and _public(self._key("")) == _public(_leaf(fresh)):
+            is_between = not self._path(KEY_FILE, NEW).exists() or not self._belong("")
+            if is_between and _public(self._key("")) == _public(_leaf(fresh)):
                 self._rename(CERTIFICATE_FILE)
 
     def request(self, device: str) -> bytes:
@@ -107,6 +114,12 @@ class TlsIdentity:
             made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
             replace_file(path, made.public_bytes(Encoding.PEM))
             return made.public_bytes(Encoding.PEM)
+
+    def ask_for_the_key_in_force(self) -> None:
+        """Let the next request be for the key in force and not for a new one. Raises StateError."""
+        with _state_errors():
+            if not self._token:
+                replace_file(self._path(KEY_FILE, NEW), self._path(KEY_FILE).read_bytes(), 0o600)
 
     def keep(self, chain: str, device: str) -> None:
         """Put the certificate that the cloud gave beside the one in force. Raises StateError where it is not the
@@ -149,7 +162,8 @@ class TlsIdentity:
             self.keep(chain, device)
             self.install()
             self._path(_UNCONFIRMED_FILE).unlink(missing_ok=True)  # the claim has ended all that was before
-            self._path(_REFUSED_FILE).unlink(missing_ok=True)
+            for name in (_REFUSED_FILE, _DOUBTED_FILE):
+                self._path(name).unlink(missing_ok=True)
 
     def waiting(self) -> Shown | None:
         """A certificate that has come and is not in force yet, with its key; None where there is none. Raises
@@ -257,12 +271,15 @@ class TlsIdentity:
 
 
 class Standing:
-    """How broker and cloud take the device's certificate: said in the log when it changes, and kept for `status`."""
+    """How broker and cloud take the device's certificate, and whether the device believes theirs: said in the log when
+    it changes, and kept for `status`."""
 
     def __init__(self, folder: Path, now_ms: Callable[[], int] = system_ms) -> None:
         self._path = folder / _REFUSED_FILE
+        self._doubted_path = folder / _DOUBTED_FILE
         self._now_ms = now_ms
         self._refused = dict(refusals(folder))
+        self._doubted = dict(_noted_in(self._doubted_path))
         self._said: set[str] = set()
         self._news = asyncio.Event()
 
@@ -272,7 +289,8 @@ class Standing:
         return None if refusal is None else str(refusal["why"])
 
     async def refused(self, who: str, why: str) -> None:
-        """Somebody refuses the device."""
+        """Somebody refuses the device, which it could hear from who is believed alone."""
+        await self.believed(who)
         if why not in self._said:
             log.error("this device is refused by=%s why=%r; its readings are kept", who, why)
             self._said.add(why)
@@ -284,9 +302,22 @@ class Standing:
 
     async def accepted(self, who: str) -> None:
         """He has let it in, or given what it asked for."""
+        await self.believed(who)
         if who in self._refused:
             log.info("this device is accepted again by=%s", who)
             self._said.discard(str(self._refused.pop(who)["why"]))
+            await asyncio.to_thread(self._write)
+
+    async def doubted(self, who: str, why: BaseException) -> None:
+        """Somebody shows a certificate that is not believed; where `why` has `is_of_time`, for what time it is."""
+        told = {"why": str(why), "is_of_time": bool(getattr(why, "is_of_time", False))}
+        if self._doubted.get(who) != told:
+            self._doubted[who] = told
+            await asyncio.to_thread(self._write)
+
+    async def believed(self, who: str) -> None:
+        """Somebody shows one that is."""
+        if self._doubted.pop(who, None) is not None:
             await asyncio.to_thread(self._write)
 
     async def refused_within(self, timeout_s: float) -> None:
@@ -298,16 +329,34 @@ class Standing:
 
     def _write(self) -> None:
         with contextlib.suppress(OSError):  # it is in the log, and the readings need the disk more
-            if self._refused:
-                replace_file(self._path, json.dumps(self._refused).encode("utf-8"))
-            else:
-                self._path.unlink(missing_ok=True)
+            for path, noted in ((self._path, self._refused), (self._doubted_path, self._doubted)):
+                if noted == _noted_in(path):
+                    continue
+                if noted:
+                    replace_file(path, json.dumps(noted).encode("utf-8"))
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def refusals(folder: Path) -> Mapping[str, Mapping[str, Any]]:
     """By whom the device is refused, and why and since when, from the disk."""
+    return _noted_in(folder / _REFUSED_FILE)
+
+
+def doubts(folder: Path, now_ms: int | None = None) -> list[str]:
+    """A sentence for each of broker and cloud whose certificate is not believed, from the disk. Where that is for what
+    time it is, it tells what this computer's clock says, for that may be what is wrong."""
+    now_ms = system_ms() if now_ms is None else now_ms
+    return [
+        f"{one['why']}; this computer's clock says {told(now_ms)}" if one.get("is_of_time") else str(one["why"])
+        for one in _noted_in(folder / _DOUBTED_FILE).values()
+    ]
+
+
+def _noted_in(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """What is noted of each in a file; nothing where it cannot be read."""
     try:
-        found = json.loads((folder / _REFUSED_FILE).read_bytes())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     is_right = isinstance(found, dict) and all(isinstance(one, dict) and "why" in one for one in found.values())
@@ -319,6 +368,7 @@ def standing_of(folder: Path, token: Pkcs11Settings | None = None, now_ms: int |
     renewed (ISO 8601; None where there is none), and a sentence for each thing that is wrong."""
     now_ms = system_ms() if now_ms is None else now_ms
     wrong = [f"the {who} refuses this device: {one['why']}" for who, one in refusals(folder).items()]
+    wrong += doubts(folder, now_ms)
     term = None
     identity = TlsIdentity(folder, token)
     try:
@@ -334,7 +384,7 @@ def standing_of(folder: Path, token: Pkcs11Settings | None = None, now_ms: int |
             wrong.append("the certificate has ended; ask for a new claim")
         elif now_ms < term.from_ms:
             wrong.append("the certificate is not good yet by this computer's clock; set the clock")
-        elif now_ms > (term.renew_ms + term.end_ms) / 2:
+        elif now_ms > term.late_ms:
             wrong.append("the certificate has not been renewed though it is late; see the log for why")
     return {
         "certificate_ends": None if term is None else told(term.end_ms),

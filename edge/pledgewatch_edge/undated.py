@@ -10,7 +10,8 @@ for then nobody knows how long it was off. What is urgent waits too: without a d
 On the disk it is frames (spool_log.py): BOOT, then UNDATED, each written and waited for as those of the spool are, so
 that a kill loses none of it. Before some of it is numbered, HANDED says which, from which number on, which of it the
 spool has room for and how many it had refused before: who is killed between the numbers and the removal of the file
-finds by it what has been numbered and counted, and does neither twice.
+finds by it what has been numbered and counted, and does neither twice; where that was in a life of the spool that is
+over, by what was moved aside (spool_aside.py).
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool import Appended, Spool
+from pledgewatch_edge.spool_aside import taken_over_up_to
 from pledgewatch_edge.spool_errors import SpoolError, disk_errors
 from pledgewatch_edge.spool_log import Frame, Kind, content_of, frame, write_durably
 from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
@@ -148,7 +150,7 @@ class Undated:
             frames = content_of(self._path.read_bytes()).frames if self._path.exists() else []
         waiting = list(_marked_in(frames))
         if self._place is None:
-            self._place, uncounted = _numbered(frames, spool)
+            self._place, uncounted = _numbered(frames, spool, self._path.parent)
             spool.refuse(uncounted)
         while some := waiting[self._place : self._place + AT_ONCE]:
             samples = [self._dated(one) if is_dated else one.sample for one in some]
@@ -239,18 +241,20 @@ def _boot_in(frames: Sequence[Frame]) -> str:
     return next((one.body.decode("utf-8", "replace") for one in frames if one.kind == Kind.BOOT), "")
 
 
-def _numbered(frames: Sequence[Frame], spool: Spool) -> tuple[int, int]:
+def _numbered(frames: Sequence[Frame], spool: Spool, folder: Path) -> tuple[int, int]:
     """How many of a file's samples have been numbered or refused, and how many of these refusals were not counted.
 
     By the last word of the file, by where the spool's numbers end, and by what it had refused when it was opened: the
-    spool numbers what it takes first and counts the rest then, and nobody comes between.
+    spool numbers what it takes first and counts the rest then, and nobody comes between. In an epoch that is over the
+    numbers end where they went on into this one: what of them is broken is numbered anew, for here it is whole.
     """
     handed = [one.body for one in frames if one.kind == Kind.HANDED and len(one.body) >= _HANDED.size]
     if not handed:
         return 0, 0
     epoch, first, place, count, refused_before = _HANDED.unpack_from(handed[-1])
     kept = [number for number, is_kept in enumerate(handed[-1][_HANDED.size :], 1) if is_kept]
-    done = max(0, min(spool.head_sequence - first + 1, len(kept))) if spool.epoch == epoch else 0
+    reached = spool.head_sequence if spool.epoch == epoch else taken_over_up_to(folder, epoch, first)
+    done = max(0, min(reached - first + 1, len(kept)))
     is_counted = spool.refused_at_opening > refused_before
     is_done = done == len(kept) and (bool(kept) or is_counted)
     passed = count if is_done else kept[done - 1] if done else 0

@@ -30,7 +30,7 @@ import aiomqtt
 from pledgewatch_edge.budget import Budget, on_the_wire
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import StationSettings
-from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, RefusedError
+from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, DoubtError, RefusedError
 from pledgewatch_edge.logs import World, leaves
 from pledgewatch_edge.sending import Outgoing, Sending
 from pledgewatch_edge.spool import Spool
@@ -67,12 +67,14 @@ class _Unsaid(NamedTuple):
 
 @dataclass(slots=True)
 class UplinkCounts:
-    """What the uplink has done since it was made."""
+    """What the uplink has done since it was made. `words_of_new` are those words that were said when the cloud had a
+    reading that was not there yet when the uplink was made: what a session at the broker has kept is none."""
 
     connections: int = 0
     payloads: int = 0
     readings: int = 0
     words: int = 0
+    words_of_new: int = 0
     words_ignored: int = 0
 
 
@@ -95,6 +97,7 @@ class Uplink:
         device = settings.device
         self._reconnect_max_s = settings.broker.reconnect_max_s
         self._spool = spool
+        self._head_before = spool.head_sequence  # any reading beyond was sent by no uplink before this one
         self._monotonic = monotonic
         self._connection_bytes = CONNECTION_TLS_BYTES if settings.broker.ca_file else CONNECTION_BYTES
         self._random = SystemRandom()
@@ -148,6 +151,11 @@ class Uplink:
         self._sending.send_now()
         self._work.set()
 
+    def want_word(self) -> None:
+        """Have the cloud asked, with each payload that carries a reading newer than this uplink, what it has; until it
+        has said that it has one."""
+        self._sending.want_word(self._head_before)
+
     def resend(self, first: int, last: int) -> None:
         """Send these readings once more, as far as they are still here. Of many such ranges the oldest is forgotten."""
         self._sending.resend(first, last)
@@ -187,6 +195,9 @@ class Uplink:
                 if not is_trial:
                     await self.standing.refused(BROKER, str(leaves(errors)[0]))
                     maximum_s = max(maximum_s, REFUSED_MAX_S)
+            except* DoubtError as errors:
+                self._world.lost(str(leaves(errors)[0]))
+                await self.standing.doubted(BROKER, leaves(errors)[0])
             except* (aiomqtt.MqttError, SpoolError) as errors:
                 self._world.lost("; ".join(str(error) or repr(error) for error in leaves(errors)))
             self.is_connected = False
@@ -280,6 +291,7 @@ class Uplink:
             return str(error)
         if forgotten.ignored is None:
             self.counts.words += 1
+            self.counts.words_of_new += self._spool.committed.newest > self._head_before
         self._word.set()
         self._work.set()
         return forgotten.ignored

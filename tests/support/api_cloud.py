@@ -63,7 +63,7 @@ class ApiCloud:
         self.clock = ManualClock(at_ms)
         self.store = SqliteStore(folder) if store is None else store
         self.spine = Spine(self.store, self.clock)
-        self.writer = Writer(self.spine, lambda: None)
+        self.writer = Writer(self.spine, lambda _: None)
         self.series = EmbeddedSeries(folder, self.store.journal)
         self.feeder = Feeder(self.store, self.series)
         self.woken = 0

@@ -60,12 +60,17 @@ class Noting:
 
     def __init__(self) -> None:
         self.words = 0
+        self.trials = 0
         self.reports = 0
         self.answers: list[Answer] = []
 
     async def answer(self, data: bytes) -> None:
         """The broker has it at once."""
         self.answers.append(decode_answer(data))
+
+    async def begin_trial(self) -> None:
+        """Whether the cloud hears of it, `words` says."""
+        self.trials += 1
 
     async def report_now(self) -> str:
         """As if every sensor had measured."""

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from httpx2 import Response
 
+from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.identity import authority
 from pledgewatch_cloud.identity.registrar import Broker, Registrar, Terms
 
@@ -140,3 +141,50 @@ class ClaimCloud:
         found = cast(dict[str, Any], answer.json())
         one.certificate, one.epoch = found["certificate"], found["epoch"]
         return found
+
+
+class Holders:
+    """Whoever has certificates of one device: A is the first, and each has a key of its own by its letter."""
+
+    DEVICE = "container-1"
+
+    def __init__(self, cloud: ClaimCloud) -> None:
+        self.cloud, self.first = cloud, Claimant(self.DEVICE)
+        cloud.claimed(self.first, cloud.invite(self.DEVICE))
+        self.keys: dict[str, Any] = {"A": self.first.tls}
+        self.given = {"A": self.first.certificate}
+
+    def asked(self, act: str) -> Response:
+        """`A>B`: a renewal by A for the key of B. `B!`: the confirmation of B. `+A>B`: a third of a life later.
+        Each is a minute after the one before. `a` is another certificate for the key of A."""
+        self.cloud.now_s += 60
+        self.cloud.world.at_ms += 60_000
+        if act[0] == "+":
+            act, self.cloud.world.at_ms = act[1:], self.cloud.world.at_ms + 30 * DAY_MS
+        letter, now_ms = act[0], self.cloud.world.at_ms
+        self.first.tls, self.first.certificate = self.keys[letter], self.given[letter]
+        if act[1] == "!":
+            return self.cloud.post("/devices/confirmations", self.first.confirmation(now_ms))
+        key = self.keys.get(act[2].swapcase()) or ec.generate_private_key(ec.SECP256R1())
+        key = self.keys.setdefault(act[2], key)
+        answer = self.cloud.post("/devices/renewals", self.first.renewal(now_ms, key=key))
+        if answer.status_code == 201:
+            self.given[act[2]] = answer.json()["certificate"]
+        return answer
+
+    def counting(self) -> str:
+        """The letters of the certificates that count, oldest first."""
+        letters = {self.digest(letter): letter for letter in self.keys}
+        return "".join(
+            letters[one.key_sha256] for one in self.cloud.cloud.writer.state.identities.of(self.DEVICE).certificates
+        )
+
+    def digest(self, letter: str) -> str:
+        """Of a letter's key, as the journal has it."""
+        csr = self.first.renewal(0, key=self.keys[letter])["csr"]
+        return authority.read_request(csr, self.DEVICE).key_sha256
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """What was said of two who are this device."""
+        store = self.cloud.cloud.store
+        return [dict(one.event.facts) for one in store.events() if one.event.type is EventType.TAMPER_SUSPECTED]

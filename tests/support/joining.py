@@ -124,7 +124,7 @@ class Cloud:
         self.spine = Spine(self.store, self.clock)
         if not self.spine.state.entry:
             self.spine.commit(drafts.amend, document())
-        self.writer = Writer(self.spine, lambda: None)
+        self.writer = Writer(self.spine, lambda _: None)
         self.way = Way(shared, member)
         self.shared = shared
         self.membership = self.joined(*keys)

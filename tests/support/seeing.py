@@ -68,7 +68,7 @@ class Seeing:
         self.keeping = Keeping(lot(HALL_LOT), lot(SECOND_LOT, SECOND, 20), store=self.store)
         self.series = EmbeddedSeries(folder, self.store.journal)
         self.feeder = Feeder(self.store, self.series)
-        self.writer = Writer(self.keeping.spine, lambda: None)
+        self.writer = Writer(self.keeping.spine, lambda _: None)
         clock = self.keeping.clock
         usual: dict[str, Any] = {"clock": clock, "delivery_clock": clock, "token": "not-a-secret"}
         self.client = client_over(self.store, self.writer, self.series, **(usual | others))

@@ -199,7 +199,8 @@ class TwinWorld(Seeing):
         """What an asset's device says of itself, which is in no journal."""
         status = Status(online=True, epoch=1, head_sequence=9, spooled_readings=spooled, agent_version="1")
         heard = DeviceStatus(operator=OPERATOR, device=DEVICES[asset], status=status)
-        self.client.app.state.service.metrics.heard([heard])
+        metrics = self.client.app.state.service.metrics
+        metrics.note(metrics.hear([heard]))
 
     def alert(self, rule: str, group: str, hand: str) -> Alert | None:
         """The alert of a rule about something that is in somebody's hands."""

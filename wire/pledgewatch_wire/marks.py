@@ -44,6 +44,11 @@ class Marks(NamedTuple):
         return self.contiguous + sum(last - first + 1 for first, last in self.ranges)
 
     @property
+    def newest(self) -> int:
+        """The highest sequence that is there, 0 for none."""
+        return self.ranges[-1][1] if self.ranges else self.contiguous
+
+    @property
     def missing(self) -> tuple[tuple[int, int], ...]:
         """The gaps below the highest sequence, as (first, last)."""
         gaps = []

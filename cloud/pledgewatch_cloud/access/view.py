@@ -75,9 +75,10 @@ class Views:
         self._standing: _Standing | None = None
         self._seeing: dict[Viewer, _Seeing] = {}
 
-    def of(self, viewer: Viewer) -> "View":
-        """What somebody may see now."""
-        standing = self._found()
+    def of(self, viewer: Viewer, *, of_newest: bool = False) -> "View":
+        """What somebody may see now. `of_newest`: of the newest state, for who is told beside it of what is in none:
+        nothing else may be as new."""
+        standing = self._found(of_newest=of_newest)
         state = standing.newest.state
         seeing, now_ms = self._seeing.pop(viewer, None), max(self._clock.now_ms(), state.recorded_at_ms)
         self._let_go_idle(standing)
@@ -105,11 +106,11 @@ class Views:
         standing.forget(gone)
         return gone.assets
 
-    def _found(self) -> "_Standing":
+    def _found(self, *, of_newest: bool) -> "_Standing":
         """The state that views are of now."""
         newest, now_s, found = self._writer.newest, time.monotonic(), self._standing
         if found is not None:
-            is_calm = found.newest.changed_entry == newest.changed_entry
+            is_calm = found.newest.changed_entry == newest.changed_entry and not of_newest
             if found.newest.state is newest.state or (is_calm and now_s - found.at_s < self._state_stands_s):
                 return found
         self._standing = _Standing(newest, now_s, self._state_stands_s, {})

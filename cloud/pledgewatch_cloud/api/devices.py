@@ -7,13 +7,14 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ServiceOf, ViewOf
+from pledgewatch_cloud.api.access import ServiceOf, ViewerOf
 from pledgewatch_cloud.api.assets import sources_of
 from pledgewatch_cloud.api.completeness import Completeness, completeness
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_wire.codec import Status
 
 router = APIRouter(prefix="/devices", tags=["devices"])
@@ -23,7 +24,7 @@ BATTERIES_MAX = 1_000
 
 @router.get("", responses=examples.answer([examples.DEVICE]))
 async def list_devices(
-    view: ViewOf,
+    viewer: ViewerOf,
     service: ServiceOf,
     paging: PagingOf,
     operator: str = "",
@@ -42,23 +43,10 @@ async def list_devices(
     (`channel` null) and its sensors are heard; both may be a second old. `battery_mv` is the newest that the asset's
     devices have said, where `battery` asks for it: of at most 1,000 devices to a page.
     """
-    state, said, ends = view.state, service.metrics.said, service.metrics.ends
-    epochs: dict[str, list[dict[str, Any]]] = {}
-    known: dict[str, dict[int, EpochState]] = {}
-    for (device, epoch), one in sorted(state.devices.items()):
-        known.setdefault(device, {})[epoch] = one
-        epochs.setdefault(device, []).append(
-            {
-                "epoch": epoch,
-                "contiguous": one.marks.contiguous,
-                "received": one.marks.total - one.thinned,
-                "thinned": one.thinned,
-                "missing": [list(gap) for gap in one.marks.missing],
-                "signed": one.signed_sequence,
-                "chain_hash": one.chain_hash.hex(),
-                "suspicions": one.suspicions,
-            }
-        )
+    # What devices say is in no state: beside an older one what they have sent since would be lost. So both are taken
+    # here at once.
+    view = service.views.of(viewer, of_newest=True)
+    state = view.state
     page = paging.page(
         (one.device, one)
         for one in state.book.installations.values()
@@ -67,6 +55,7 @@ async def list_devices(
     if battery and len(page.items) > BATTERIES_MAX:
         text = f"the battery is asked of at most {BATTERIES_MAX} devices at a time; ask for smaller pages"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, text)
+    told = _told(state, service.metrics, {one.device for one in page.items})
     wanted = {one.asset for one in page.items} if battery else set()
     batteries = await run_in_threadpool(lambda: {name: view.battery_mv(name) for name in wanted})
     hearing = view.kept(_Hearing)
@@ -75,16 +64,42 @@ async def list_devices(
             "device": one.device,
             "operator": one.operator,
             "asset": one.asset,
-            "epochs": epochs.get(one.device, []),
-            "completeness": _completeness(
-                completeness(known.get(one.device, {}), said.get(one.device), ends.get(one.device))
-            ),
+            **told[one.device],
             **hearing.of(state, one.device, one.asset),
             "battery_mv": batteries.get(one.asset),
-            "said": _said(said.get(one.device)),
         }
         for one in page.items
     ]
+
+
+def _told(state: State, metrics: Metrics, devices: set[str]) -> dict[str, dict[str, Any]]:
+    """By device what has come of each of its epochs, what of that is missing, and what it says of itself."""
+    known: dict[str, dict[int, EpochState]] = {device: {} for device in devices}
+    for (device, epoch), one in sorted(state.devices.items()):
+        if device in known:
+            known[device][epoch] = one
+    said, ends = metrics.said, metrics.ends
+    return {
+        device: {
+            "epochs": [_epoch(epoch, one) for epoch, one in epochs.items()],
+            "completeness": _completeness(completeness(epochs, said.get(device), ends.get(device))),
+            "said": _said(said.get(device)),
+        }
+        for device, epochs in known.items()
+    }
+
+
+def _epoch(epoch: int, one: EpochState) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "contiguous": one.marks.contiguous,
+        "received": one.marks.total - one.thinned,
+        "thinned": one.thinned,
+        "missing": [list(gap) for gap in one.marks.missing],
+        "signed": one.signed_sequence,
+        "chain_hash": one.chain_hash.hex(),
+        "suspicions": one.suspicions,
+    }
 
 
 class _Hearing:

@@ -241,12 +241,13 @@ def claim_device(state: State, shown: Shown, issued: Issued, at_ms: int, fitted_
 
 def renew_device(state: State, device: str, of: str, issued: Issued, at_ms: int, signed_ms: int) -> Draft | None:
     """Renew the certificate of this number, as was signed by the device's clock then; None where the device has one for
-    this key already, whose answer it has lost. Raises IdentityError."""
+    this key already, whose answer it has lost. Raises IdentityError, TooSoonError."""
     identity = state.identities.of(device)
     shown = acts.certificate_of(state.book, identity, of, at_ms)
     newest = identity.certificates[-1]
     if newest != shown and newest.key_sha256 == issued.key_sha256 and newest.not_after_ms > at_ms:
         return None
+    acts.check_pace(identity, shown, issued.key_sha256, at_ms)
     return Draft(DeviceRenewal(device, of, *issued, at_ms, signed_ms))
 
 

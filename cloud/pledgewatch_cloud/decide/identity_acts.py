@@ -24,9 +24,11 @@ from pledgewatch_cloud.decide.batch import (
 from pledgewatch_cloud.decide.book import Book, amend
 from pledgewatch_cloud.decide.identity_book import (
     CERTIFICATES_MAX,
+    DROPPED_TOLD,
     FORMER_KEYS_MAX,
     INVITATIONS_MAX,
     OPERATOR_INVITATIONS_MAX,
+    RENEWAL_WAIT_MS,
     RENEWALS_REVOKED_MAX,
     REVOKED_MAX,
     Identity,
@@ -65,6 +67,14 @@ class IdentityError(ValueError):
     def __init__(self, why: Why, text: str) -> None:
         super().__init__(text)
         self.why = why
+
+
+class TooSoonError(Exception):
+    """A renewal that comes too soon after another; it may be from `from_ms` on."""
+
+    def __init__(self, text: str, from_ms: int) -> None:
+        super().__init__(text)
+        self.from_ms = from_ms
 
 
 def completed(book: Book, asked: DeviceInvitation) -> DeviceInvitation:
@@ -230,17 +240,53 @@ def shown(book: Book, identities: IdentityBook, one: DeviceRenewal | DeviceConfi
 
 def renewed(book: Book, identities: IdentityBook, one: DeviceRenewal) -> IdentityBook:
     """A device has another certificate. The one that it has shown counts on, for it may not have the new one yet; any
-    other does not. Raises IdentityError."""
+    other does not. There is room kept for the key of the one shown. Raises IdentityError."""
     before = identities.of(one.device)
     former = certificate_of(book, before, one.of, one.at_ms)
     listed = _listed(before.revoked, one.at_ms)
     dropped = [_replaced(cert, one) for cert in before.certificates if cert != former]
-    most = RENEWALS_REVOKED_MAX if dropped else REVOKED_MAX
+    most = RENEWALS_REVOKED_MAX if dropped and one.key_sha256 != former.key_sha256 else REVOKED_MAX
     if len(listed) + len(dropped) > most - CERTIFICATES_MAX:
         raise IdentityError(Why.TOO_MANY, _too_many(one.device, most))
     issued = Issued(one.serial, one.not_after_ms, one.key_sha256, one.certificate)
-    after = before._replace(certificates=(former, issued), revoked=(*listed, *dropped), claim=None)
+    after = before._replace(
+        certificates=(former, issued),
+        revoked=(*listed, *dropped),
+        claim=None,
+        renewed_ms=one.at_ms,
+        dropped=_dropped(before, former, one),
+    )
     return identities.with_identity(after)
+
+
+def _dropped(before: Identity, former: Issued, one: DeviceRenewal) -> int:
+    """How many certificates were dropped for another key after a renewal. Where the newest is shown it is in force."""
+    newest = before.certificates[-1]
+    if newest == former:
+        return before.dropped if len(before.certificates) == 1 else 0
+    return before.dropped + (newest.key_sha256 != one.key_sha256)
+
+
+def check_pace(identity: Identity, of: Issued, key_sha256: str, at_ms: int) -> None:
+    """Let those who renew by the older of two certificates wait, for the newer is dropped by it; ever longer, the more
+    are listed. Whoever asks for the key of the older waits for nobody: it is the one that was confirmed, and a device
+    that others outrun can go on with it. Raises TooSoonError."""
+    newest = identity.certificates[-1]
+    if newest == of or key_sha256 == of.key_sha256:
+        return
+    wait_ms = RENEWAL_WAIT_MS << len(_listed(identity.revoked, at_ms))
+    from_ms = min(identity.renewed_ms + wait_ms, newest.not_after_ms)
+    if at_ms < from_ms:
+        text = f"{identity.device} was given a certificate for another key, and may have one for this from"
+        raise TooSoonError(f"{text} {iso(from_ms)} on, or at any time for the key that it shows", from_ms)
+
+
+def suspicion(before: IdentityBook, after: IdentityBook, one: DeviceRenewal | DeviceMisuse) -> str:
+    """Of which kind the suspicion is that there are two who are a device; empty for none. Told once of each."""
+    if isinstance(one, DeviceMisuse):
+        return "replaced_certificate"
+    is_told = before.of(one.device).dropped < DROPPED_TOLD <= after.of(one.device).dropped
+    return "unconfirmed_renewals" if is_told else ""
 
 
 def confirmed(book: Book, identities: IdentityBook, one: DeviceConfirmation) -> IdentityBook:
@@ -253,7 +299,7 @@ def confirmed(book: Book, identities: IdentityBook, one: DeviceConfirmation) -> 
         return identities
     dropped = (_replaced(cert, one) for cert in older if cert.not_after_ms > one.at_ms)
     revoked = (*_listed(before.revoked, one.at_ms), *dropped)
-    return identities.with_identity(before._replace(certificates=kept, revoked=revoked))
+    return identities.with_identity(before._replace(certificates=kept, revoked=revoked, dropped=0))
 
 
 def misused(book: Book, identities: IdentityBook, one: DeviceMisuse) -> IdentityBook:
@@ -357,7 +403,8 @@ def _retired(identities: IdentityBook, device: str, why: str, at_ms: int) -> Ide
 def _withdrawn(one: Identity, at_ms: int) -> Identity:
     """An identity none of whose certificates counts any more."""
     more = (Revoked(cert.serial, at_ms, cert.not_after_ms) for cert in one.certificates if cert.not_after_ms > at_ms)
-    return one._replace(certificates=(), claim=None, revoked=(*_listed(one.revoked, at_ms), *more))
+    revoked = (*_listed(one.revoked, at_ms), *more)
+    return one._replace(certificates=(), claim=None, revoked=revoked, renewed_ms=0, dropped=0)
 
 
 def _replaced(former: Issued, by: DeviceRenewal | DeviceConfirmation) -> Revoked:

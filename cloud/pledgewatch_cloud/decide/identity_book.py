@@ -26,6 +26,12 @@ REVOKED_MAX = 64
 RENEWALS_REVOKED_MAX = 32
 """So many of them renewals may cause. The rest is for claims: whoever is given no more certificates must be able to
 begin anew."""
+RENEWAL_WAIT_MS = 60_000
+"""Between two renewals for two keys of which neither was confirmed, where nothing is listed yet; twice as long for each
+certificate that is. So years are needed to use up what renewals may cause, and a wait is as long as it went on so."""
+DROPPED_TOLD = 3
+"""So many certificates that were never confirmed, each dropped for another key, are told of: a device keeps the key
+that it has asked with until it has a certificate for it."""
 FORMER_KEYS_MAX = 32
 """Of more, the oldest is let go, and nothing more is taken of its epochs."""
 
@@ -71,7 +77,8 @@ class Identity(NamedTuple):
     """One device's. `public_key` signs what is beyond `epoch`; nothing is taken of epochs below `from_epoch`; `former`
     are keys of before, each with the last epoch that it signed, oldest first. `claim` is the invitation that was
     claimed last, for who lost the answer; None once a certificate has been renewed. `revoked_ms` above 0: nothing at
-    all is taken, `why` says why and `by` who said so.
+    all is taken, `why` says why and `by` who said so. `renewed_ms`: when the newest of two certificates was given.
+    `dropped`: how many were dropped for another key since the one in force was claimed or confirmed.
     """
 
     device: str
@@ -85,6 +92,8 @@ class Identity(NamedTuple):
     revoked_ms: int = 0
     why: str = ""
     by: str = ""
+    renewed_ms: int = 0
+    dropped: int = 0
 
 
 class IdentityBook:

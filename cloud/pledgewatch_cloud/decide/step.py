@@ -202,8 +202,10 @@ def step(state: State, prepared: Prepared, history: Mapping[str, AssetHistory]) 
     log = Log(state.journal, entry, state.facilities)
     for suspicion in admission.suspicions:
         log.say(_tampering(book, suspicion))
-    if isinstance(entry.content, DeviceMisuse):
-        log.say(_misuse(book, entry.content.device, entry.recorded_at_ms))
+    if isinstance(entry.content, DeviceMisuse | DeviceRenewal):
+        kind = acts.suspicion(before.identities, state.identities, entry.content)
+        if kind:
+            log.say(_two_are(book, entry.content.device, kind, entry.recorded_at_ms))
     state = replace(state, assets=asset_half.judge(state, prepared.work, history, entry, log))
     _say_handed_in(before, prepared, log)
     is_amended = isinstance(entry.content, Amending)
@@ -339,10 +341,10 @@ def _given(book: Book, one: Notice) -> Event:
     return event(given, one.happened_ms, min(shipments, default=one.sender), **about)
 
 
-def _misuse(book: Book, device: str, at_ms: int) -> Event:
-    """That a certificate was shown that the device has replaced: its card was copied, or its key is somebody else's."""
+def _two_are(book: Book, device: str, kind: str, at_ms: int) -> Event:
+    """That two seem to be one device: its card was copied, or its key is somebody else's."""
     asset = book.installations[device].asset
-    return event(EventType.TAMPER_SUSPECTED, at_ms, asset, device=device, kind="replaced_certificate")
+    return event(EventType.TAMPER_SUSPECTED, at_ms, asset, device=device, kind=kind)
 
 
 def _tampering(book: Book, suspicion: Suspicion) -> Event:

@@ -7,7 +7,8 @@ it has the new certificate in force the one before counts no more, and who shows
 
 Each renewal leaves a certificate on the revocation list, and there is room for so many. So one that came by a renewal
 is not renewed while it is young, whatever its device believes of the time. One that came by a claim is: a broker that
-does not take it may take another.
+does not take it may take another. But whoever renews it again, for another key than the one before, waits ever longer,
+and is told of: a device keeps the key that it has asked with, and a thief may have its card.
 """
 
 import contextlib
@@ -183,7 +184,10 @@ class Registrar:
             acts.certificate_of(state.book, state.identities.of(device), serial_of(shown), now_ms)
             _check_age(state.identities.of(device), shown, now_ms)
             issued = self._authority.issue(device, request, self.terms.certificate_days, now_ms)
-            await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms, signed_ms)
+            try:
+                await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms, signed_ms)
+            except acts.TooSoonError as error:
+                raise TooOftenError(str(error), ceil((error.from_ms - now_ms) / 1_000)) from None
         state = self._writer.state
         answer = self._answer(state, state.identities.of(device))
         await self._until_known(state)
@@ -274,7 +278,8 @@ def _check_settings(text: str) -> None:
 
 
 def _check_age(identity: Identity, shown: x509.Certificate, now_ms: int) -> None:
-    """Renew none again that is young, but give the older of two its answer again. Raises TooOftenError."""
+    """Renew none again that is young. By the older of two, or by one that came by a claim, is renewed as fast as
+    acts.check_pace allows. Raises TooOftenError."""
     if identity.claim is not None or serial_of(shown) != identity.certificates[-1].serial:
         return
     begin, end = shown.not_valid_before_utc, shown.not_valid_after_utc

@@ -94,7 +94,9 @@ class IngestLoop:
         decoded = await asyncio.to_thread(
             self._decoder.decode, messages, self._clock.now_ms(), state.book.installations, state.identities.barred
         )
-        await self._take(decoded, self._metrics.heard(decoded.statuses))
+        heard = self._metrics.hear(decoded.statuses)
+        await self._take(decoded, heard.kept)
+        self._metrics.note(heard)
         for one in decoded.answers:
             await self._caring.heard(one)
         self._subscriber.acknowledge(messages[: decoded.messages])

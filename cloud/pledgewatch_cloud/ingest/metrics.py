@@ -3,7 +3,8 @@ last said of themselves, which the store keeps (decision 0032)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from itertools import chain
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -20,6 +21,16 @@ ENDS_MAX = 16
 _SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LONG_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0, 2_592_000.0)
 _MESSAGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+
+
+class Heard(NamedTuple):
+    """What devices have said of themselves in a batch: by device the last of it, and how far the epochs went of those
+    that began another; which devices are forgotten for it; and what is to be kept, of those who said something new."""
+
+    last: dict[str, Status]
+    ends: dict[str, dict[int, Status]]
+    forgotten: list[str]
+    kept: Said
 
 
 @dataclass(slots=True)
@@ -71,38 +82,55 @@ class Metrics:
             until_ms = np.array([one.until_ms for one in admission.accepted], dtype=np.float64)
             self.measured_s.add_all((now_ms - until_ms) / 1_000)
 
-    def heard(self, statuses: Iterable[DeviceStatus]) -> dict[str, list[Status]]:
-        """Note what devices say of themselves; what is to be kept of those who said something new."""
+    def hear(self, statuses: Iterable[DeviceStatus]) -> Heard:
+        """What devices say of themselves, to be noted once what came with it is on disk: who says that all has been
+        sent says so of readings that are committed then."""
+        last: dict[str, Status] = {}
+        ends: dict[str, dict[int, Status]] = {}
         news = set()
         for one in statuses:
-            before = self.said.pop(one.device, None)
-            self.said[one.device] = one.status
+            before = last.pop(one.device, None) or self.said.get(one.device)
+            last[one.device] = one.status
             if before is None or before._replace(online=one.status.online) != one.status:
                 news.add(one.device)
             if before is not None and (
                 before.epoch != one.status.epoch or before.head_sequence > one.status.head_sequence
             ):  # a last will is of when it was made
-                self._keep_end(one.device, before)
-            if len(self.said) > DEVICES_MAX:
-                oldest = next(iter(self.said))
-                del self.said[oldest]
-                self.ends.pop(oldest, None)
-                news.add(oldest)
-        return {device: self._words(device) for device in sorted(news)}
+                epochs = ends.get(one.device)
+                ends[one.device] = _with_end(self.ends.get(one.device, {}) if epochs is None else epochs, before)
+        forgotten = self._forgotten(last)
+        words = {one: [last[one], *_in_order(ends.get(one, self.ends.get(one, {})))] for one in news}
+        return Heard(last, ends, forgotten, dict(sorted((words | {one: [] for one in forgotten}).items())))
 
-    def _words(self, device: str) -> list[Status]:
-        last, ends = self.said.get(device), self.ends.get(device, {})
-        return [] if last is None else [last, *(ends[epoch] for epoch in sorted(ends))]
+    def _forgotten(self, last: dict[str, Status]) -> list[str]:
+        """Who makes room for those that are heard: who was heard longest ago."""
+        surplus = len(self.said.keys() | last.keys()) - DEVICES_MAX if len(self.said) + len(last) > DEVICES_MAX else 0
+        every = chain((one for one in self.said if one not in last), last)
+        return [device for device, _ in zip(every, range(surplus), strict=False)]
 
-    def _keep_end(self, device: str, status: Status) -> None:
-        epochs = self.ends.setdefault(device, {})
-        known = epochs.get(status.epoch)
-        if known is None or known.head_sequence <= status.head_sequence:
-            epochs[status.epoch] = status._replace(agent_version="")  # which is asked of the last alone
-        if len(epochs) > ENDS_MAX:
-            del epochs[min(epochs)]
+    def note(self, heard: Heard) -> None:
+        """Note what was heard."""
+        for device, status in heard.last.items():
+            self.said.pop(device, None)
+            self.said[device] = status
+        self.ends |= heard.ends
+        for device in heard.forgotten:
+            del self.said[device]
+            self.ends.pop(device, None)
 
     def since_start(self) -> dict[str, int | dict[str, int]]:
         """The plain counters by name."""
         names = ("messages", "readings_committed", "payloads_known", "payloads_refused", "payloads_unreadable")
         return {name: getattr(self, name) for name in (*names, "commits", "refused_for", "unreadable_for")}
+
+
+def _with_end(epochs: dict[int, Status], status: Status) -> dict[int, Status]:
+    """How far epochs went, and that of the last that was said of one, where no other counted farther."""
+    known = epochs.get(status.epoch)
+    if known is None or known.head_sequence <= status.head_sequence:
+        epochs = {**epochs, status.epoch: status._replace(agent_version="")}  # which is asked of the last alone
+    return epochs if len(epochs) <= ENDS_MAX else {key: one for key, one in epochs.items() if key != min(epochs)}
+
+
+def _in_order(ends: dict[int, Status]) -> list[Status]:
+    return [ends[epoch] for epoch in sorted(ends)]

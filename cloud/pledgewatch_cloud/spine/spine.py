@@ -59,7 +59,8 @@ class Spine:
         """Take up a journal where it stands (see `recover`).
 
         `keep` is given the states that are due for a snapshot; None: the store keeps them at once. `readings` is how
-        many the journal holds, counted as it goes; `withdrawn` are the messages that the last entry withdrew.
+        many the journal holds, counted as it goes; `has_posted`: whether the last entry put messages into the outbox;
+        `withdrawn` are those that it withdrew.
         """
         self._store = store
         self._clock = clock
@@ -67,6 +68,7 @@ class Spine:
         self._keep = keep or self._kept_at_once
         state = recover(store)
         self.newest = Newest(state, state.entry, state.entry)
+        self.has_posted = False
         self.withdrawn: tuple[str, ...] = ()
         self.readings = sum(one.marks.total for one in self.state.devices.values())
         self._snapshot_entry = self.state.entry
@@ -122,7 +124,8 @@ class Spine:
         said_entry = entry.number if outcome.events else self.newest.said_entry
         is_change = outcome.events or not isinstance(draft.content, Readings)
         changed_entry = entry.number if is_change else self.newest.changed_entry
-        self.newest, self.withdrawn = Newest(outcome.state, said_entry, changed_entry), outcome.withdrawn
+        self.newest = Newest(outcome.state, said_entry, changed_entry)
+        self.has_posted, self.withdrawn = bool(outcome.messages), outcome.withdrawn
         if entry.number - self._snapshot_entry >= self._snapshot_every_entries:
             self._snapshot_entry = entry.number
             self._keep(outcome.state)

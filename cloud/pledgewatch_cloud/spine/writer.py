@@ -44,11 +44,11 @@ class Turn:
 class Writer:
     """The one way into the journal for everything that runs side by side."""
 
-    def __init__(self, spine: Spine, committed: Callable[[], None]) -> None:
-        """`committed` is called after every commit, on the event loop; `said` is told of those that led to events or
-        let somebody in or out."""
+    def __init__(self, spine: Spine, outbox_changed: Callable[[Sequence[str]], None]) -> None:
+        """`outbox_changed` is called on the event loop after a commit that put messages into the outbox or withdrew
+        some, with the ids of those; `said` is told of commits that led to events or let somebody in or out."""
         self._spine = spine
-        self._committed = committed
+        self._outbox_changed = outbox_changed
         self.said = Turn()
         self._told = spine.newest.said_entry, spine.state.book.users
         self._lock = asyncio.Lock()
@@ -128,7 +128,8 @@ class Writer:
         return result
 
     def _wake(self) -> None:
-        self._committed()
+        if self._spine.has_posted or self._spine.withdrawn:
+            self._outbox_changed(self._spine.withdrawn)
         newest = self._spine.newest
         told = newest.said_entry, newest.state.book.users
         if told[0] != self._told[0] or told[1] is not self._told[1]:

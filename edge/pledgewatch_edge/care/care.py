@@ -5,10 +5,14 @@ is refused. What is signed must also be for this device, and new: its version or
 remembers, and its end has not come. The end is judged by the device's clock where that is worth anything; in 1970 the
 counters alone stand against a replay, and they suffice: whatever was decided about once is never decided about again.
 
-Settings are tried before they are kept. The station is run anew with them; when the cloud is heard on that uplink (a
-`committed`, or a command that holds) they are the good ones, and when it is not within `rollback_after_s`, or the
-station cannot even run, the ones before are back. What the broker says proves nothing: it has a retained message ready
-whether a cloud listens or not.
+Settings are tried before they are kept. The station is run anew with them; when the cloud has what that station was the
+first to send, they are the good ones, and when it is not within `rollback_after_s`, or the station cannot even run, the
+ones before are back. What the broker says proves nothing: it has a retained message ready whether a cloud listens or
+not, and its session keeps for the device what the cloud said before, a `committed` as well as a command.
+
+What is said to the cloud, a restart must find. So what cannot be noted is not done: settings are not tried, a trial is
+not started, and it goes on though it is proven. That it is given up is done at once, for the uplink is gone, and said
+when the disk takes it. Until then a restart would find it on trial.
 
 What is noted is noted to its end. A station ends and a link falls away at any moment, and whoever waits for the disk is
 cancelled then; but the thread that writes is not, and the next one must neither write beside it nor be overtaken by it.
@@ -31,10 +35,10 @@ from pledgewatch_edge.body import to_its_end
 from pledgewatch_edge.care import acts
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
-from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger, LedgerError, Overlay
+from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger, LedgerError, Overlay, Trial
 from pledgewatch_edge.care.untold import secrets_of, without
 from pledgewatch_edge.config import DeviceSettings, StationSettings
-from pledgewatch_edge.logs import LastLines
+from pledgewatch_edge.logs import LastLines, World
 from pledgewatch_edge.station import Station
 from pledgewatch_edge.uplink import Hearer
 from pledgewatch_wire.care import (
@@ -57,6 +61,7 @@ CARE_KEY_FILE: Final = "care.pub"
 QUEUE_MAX: Final = 8
 REFUSE_EVERY_S: Final = 600.0
 TICKS: Final = 60  # of a trial's time, each noted on the disk
+DISK_AGAIN_S: Final = 60.0  # before a disk that refuses is asked again, where a trial waits for it
 _DISK: Final = "the disk does not take it, so nothing is done; send it again later"
 log = logging.getLogger(__name__)
 
@@ -66,7 +71,11 @@ class Body(Protocol):
 
     @property
     def words(self) -> int:
-        """How often the cloud's `committed` was heard since the station was started."""
+        """How often a `committed` was heard that covers a reading which no station before this one can have sent."""
+        ...
+
+    async def begin_trial(self) -> None:
+        """Give the cloud such a reading to commit, and ask it to say so."""
         ...
 
     async def answer(self, data: bytes) -> None:
@@ -109,8 +118,9 @@ class Care:
         self._commands: asyncio.Queue[Command] = asyncio.Queue(QUEUE_MAX)
         self._lines = LastLines(self._terms.log_lines)
         self._ledger = Ledger()
-        self._damaged = ""
-        self._proof = False
+        self._damaged: str | None = None  # why the ledger cannot be read; None before it was
+        self._given_up: tuple[int, str] | None = None  # a trial that is over, and why: as long as the disk has it still
+        self._disk = World(log, "disk for what is cared for")
         self._secrets: frozenset[str] = frozenset()  # as they were when the station began; a file may be another since
         self._refused_at = {Kind.SETTINGS: -REFUSE_EVERY_S, Kind.COMMAND: -REFUSE_EVERY_S}
         self._station: Station | None = None
@@ -128,24 +138,13 @@ class Care:
         passes.
         """
         self.changed.clear()
-        self._proof, self._on_trial = False, 0
-        self._read()
-        trial = self._ledger.trial
-        if trial is not None:
-            if trial.starts >= STARTS_MAX:
-                self._keep(
-                    self._ledger.rolled_back(f"rolled back: the station was started {trial.starts} times with it")
-                )
-            else:
-                self._keep(replace(self._ledger, trial=replace(trial, starts=trial.starts + 1)))
-                try:
-                    self._station = self._make(trial.toml)
-                except ValueError as error:
-                    self._keep(self._ledger.rolled_back(f"rolled back: {error}"))
-                else:
-                    log.info("settings tried version=%d start=%d", trial.version, trial.starts + 1)
-                    self._on_trial = trial.version
-                    return self._station
+        self._on_trial = 0
+        if self._damaged is None or self._damaged:
+            self._read()  # later the disk may not have what was decided since
+        tried = self._start_of_trial() if self._has_given_up() else None
+        if tried is not None:
+            self._station = tried
+            return tried
         good = self._ledger.good
         try:
             self._station = self._make(good.toml)
@@ -156,12 +155,49 @@ class Care:
             self._station = self._make("")
         return self._station
 
+    def _start_of_trial(self) -> Station | None:
+        """The station of the trial, if there is one that may be started and the disk takes it that it is."""
+        trial = self._ledger.trial
+        if trial is None:
+            return None
+        if trial.starts >= STARTS_MAX:
+            self._give_up(trial, f"the station was started {trial.starts} times with it")
+            return None
+        if not self._is_kept(replace(self._ledger, trial=replace(trial, starts=trial.starts + 1))):
+            return None
+        try:
+            station = self._make(trial.toml)
+        except ValueError as error:
+            self._give_up(trial, str(error))
+            return None
+        log.info("settings tried version=%d start=%d", trial.version, trial.starts + 1)
+        self._on_trial = trial.version
+        return station
+
     def go_back(self, why: str) -> bool:
-        """Give a trial up, where there is one, as its station cannot run. Whether there was."""
-        if self._ledger.trial is None:
+        """Give up the settings that the station was run with, where they are on trial, as it cannot run. Whether
+        another station is to be run."""
+        trial = self._ledger.trial
+        if trial is None or not self._on_trial:
             return False
-        log.error("settings rolled back version=%d reason=%r", self._ledger.trial.version, why)
-        self._keep(self._ledger.rolled_back(f"rolled back: {why}"))
+        if trial.version == self._on_trial:
+            self._give_up(trial, why)
+        return True
+
+    def _give_up(self, trial: Trial, why: str) -> None:
+        """End a trial, whether the disk takes that or not."""
+        log.error("settings rolled back version=%d reason=%r", trial.version, why)
+        self._given_up = trial.version, why
+        self._has_given_up()
+
+    def _has_given_up(self) -> bool:
+        """Note that a trial was given up, if that is not noted yet; whether nothing of the kind is left to be noted."""
+        trial, given_up = self._ledger.trial, self._given_up
+        if given_up is not None:
+            is_there = trial is not None and trial.version == given_up[0]
+            if is_there and not self._is_kept(self._ledger.rolled_back(f"rolled back: {given_up[1]}")):
+                return False
+        self._given_up = None
         return True
 
     async def run(self, body: Body) -> None:
@@ -202,14 +238,14 @@ class Care:
         if now.trial is None and desired.toml == now.good.toml:
             good = Overlay(version, desired.toml)
             done = Answer(version, 0, Became.DONE, "the same as was in force")
-            self._keep(replace(now, version=version, good=good, refused="").answered(done))
-            return None
+            after = replace(now, version=version, good=good, refused="").answered(done)
+            return None if self._is_noted(after, now, ledger_module.refusal(version, _DISK)) else _DISK
         try:
             self._make(desired.toml)
         except ValueError as error:
             why = f"they do not pass the check: {error}"
-            self._keep(now.refusing(version, why))
-            return why
+            is_noted = self._is_noted(now.refusing(version, why), now, ledger_module.refusal(version, _DISK))
+            return why if is_noted else _DISK
         if not self._is_noted(now.tried(version, desired.toml), now, ledger_module.refusal(version, _DISK)):
             return _DISK
         log.info("settings taken version=%d", version)
@@ -223,7 +259,8 @@ class Care:
         if version == now.good.version:
             return Answer(version, 0, Became.DONE, "in force")
         if now.trial is not None and version == now.trial.version:
-            return Answer(version, 0, Became.TAKEN, "on trial")
+            is_over = self._given_up is not None and self._given_up[0] == version
+            return Answer(version, 0, Became.TAKEN, "given up, which the disk does not take" if is_over else "on trial")
         if version == now.version and now.refused:
             return ledger_module.refusal(version, now.refused)
         if version <= now.version:
@@ -238,7 +275,6 @@ class Care:
         async with self._lock:
             found = await asyncio.to_thread(self._decide_command, said)
         if isinstance(found, Command):
-            self._proof = True
             self._commands.put_nowait(found)
             return None
         self._news.set()
@@ -271,7 +307,7 @@ class Care:
         now_ms, clock = self._now()
         if clock != Clock.UNSET and now_ms >= expires_at_ms:
             return f"stale: it ended {(now_ms - expires_at_ms) // 1000} s ago by this device's clock ({clock.name})"
-        return self._damaged
+        return self._damaged or ""
 
     def _refuse_unproven(self, kind: Kind, error: Exception) -> str:
         """Refuse what nobody stands for. The cloud is told now and then only: anybody may have sent it."""
@@ -345,7 +381,12 @@ class Care:
         return frozenset() if self._station is None else secrets_of(self._station.settings, self._folder)
 
     async def _watch(self, body: Body) -> None:
-        """See a trial through: proven when the cloud is heard, over when its time is spent."""
+        """See a trial through: proven when the cloud is heard, over when its time is spent. One that is not run, as the
+        disk refuses, waits for the disk."""
+        if not self._on_trial:
+            await self._wait_for_disk()
+            return
+        await body.begin_trial()
         tick_s, looked_s = self._terms.rollback_after_s / TICKS, time.monotonic()
         while await self._is_undecided(body):
             await asyncio.sleep(min(tick_s, 1.0))
@@ -362,6 +403,25 @@ class Care:
                 else:
                     await to_its_end(asyncio.to_thread(self._keep, after))
 
+    def _waits(self) -> bool:
+        """Whether there is a trial, and no other station to be run yet."""
+        return self._ledger.trial is not None and not self.changed.is_set()
+
+    async def _wait_for_disk(self) -> None:
+        """Until the disk takes it that the trial there is was given up, or may be started."""
+        while self._waits():
+            await asyncio.sleep(DISK_AGAIN_S)
+            async with self._lock:
+                if not self._waits():
+                    return
+                if self._given_up is None:
+                    if await to_its_end(asyncio.to_thread(self._keep, self._ledger)):
+                        self.changed.set()
+                        return
+                elif await to_its_end(asyncio.to_thread(self._has_given_up)):
+                    self._news.set()
+                    return
+
     async def _is_undecided(self, body: Body) -> bool:
         """Decide about the trial that the running station is, if it is time; whether it goes on.
 
@@ -372,10 +432,11 @@ class Care:
             trial = self._ledger.trial
             if trial is None or trial.version != self._on_trial:
                 return False
-            if body.words or self._proof:
-                log.info("settings proven version=%d", trial.version)
+            if body.words:
                 proven = self._ledger.proven("in force: the cloud was heard")
-                await to_its_end(asyncio.to_thread(self._keep, proven))
+                if not await to_its_end(asyncio.to_thread(self._is_kept, proven)):
+                    return True
+                log.info("settings proven version=%d", trial.version)
             elif trial.spent_s >= self._terms.rollback_after_s:
                 self.go_back(f"the cloud was not heard within {self._terms.rollback_after_s:g} s")
                 self.changed.set()
@@ -412,6 +473,14 @@ class Care:
                 return True
         return False
 
+    def _is_kept(self, after: Ledger) -> bool:
+        """The ledger from now on, if the disk takes it; else all is as before, and may be tried again."""
+        before = self._ledger
+        if self._keep(after):
+            return True
+        self._ledger = before
+        return False
+
     def _keep(self, ledger: Ledger) -> bool:
         """The ledger from now on. A disk that refuses is said, and what is in memory goes on; whether it did not."""
         self._ledger = ledger
@@ -420,8 +489,9 @@ class Care:
         try:
             ledger_module.keep(self._folder, ledger)
         except OSError as error:
-            log.error("care cannot be noted file=%s error=%r", error.filename, error.strerror)
+            self._disk.lost(f"{error.filename}: {error.strerror}")
             return False
+        self._disk.back()
         return True
 
     def _read(self) -> None:

@@ -1,0 +1,167 @@
+"""Remote care while the disk refuses: what was said to the cloud is what a restart finds."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from caring import Cared, cared_for, settings
+from edge_support import until
+
+from pledgewatch_edge.care import care as care_module
+from pledgewatch_edge.care import ledger as ledger_module
+from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger
+from pledgewatch_wire.care import Answer, Became
+
+SLOWER = "[uplink]\nsend_every_s = 900\n"
+SLOW = "[uplink]\nsend_every_s = 60\n"
+DONE, REFUSED, TAKEN = Became.DONE, Became.REFUSED, Became.TAKEN
+
+
+class Disk:
+    """A disk that takes ledgers, none of them, or takes them and then fails for the folder."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refuses = self.fails_late = False
+        self.refused = 0
+        self._keep = ledger_module.keep
+        monkeypatch.setattr(ledger_module, "keep", self.keep)
+
+    def keep(self, folder: Path, one: Ledger) -> None:
+        if not self.refuses or self.fails_late:
+            self._keep(folder, one)
+        if self.refuses:
+            self.refused += 1
+            raise OSError(28, "No space left on device", "care.json")
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    monkeypatch.setattr(care_module, "DISK_AGAIN_S", 0.1)
+    return Disk(monkeypatch)
+
+
+@pytest.fixture
+def cared(tmp_path: Path, disk: Disk) -> Cared:
+    found = Cared(cared_for(tmp_path, rollback_after_s=1.0))
+    found.start()
+    return found
+
+
+def restarted(folder: Path) -> Cared:
+    """As after kill -9: nothing but the file is left."""
+    return Cared(folder / "edge.toml")
+
+
+def pause_of(cared: Cared) -> float:
+    return cared.start().settings.uplink.send_every_s
+
+
+async def said(cared: Cared, for_s: float) -> list[Answer]:
+    """What is said while a station runs for a while, whatever the disk does."""
+    running = asyncio.create_task(cared.care.run(cared.body))
+    await asyncio.sleep(for_s)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    answers, cared.body.answers = cared.body.answers, []
+    return answers
+
+
+@pytest.mark.parametrize("fails_late", [False, True], ids=["takes nothing", "fails for the folder"])
+async def test_settings_are_not_in_force_before_the_disk_has_it(
+    cared: Cared, tmp_path: Path, disk: Disk, *, fails_late: bool
+) -> None:
+    await cared.hear(("settings", settings(4, SLOWER)))
+    assert pause_of(cared) == 900.0
+    disk.refuses, disk.fails_late, cared.body.words = True, fails_late, 1
+    assert await said(cared, 2.0) == [], "neither that they are, nor that they are not, though the time is over"
+    found = ledger_module.read(tmp_path / "state")
+    assert (found.good.version == 4) == fails_late
+    if not fails_late:
+        assert restarted(tmp_path).start().settings.uplink.send_every_s == 0.0, "it cannot even be started"
+    disk.refuses = False
+    assert await said(cared, 1.0) == [Answer(4, 0, DONE, "in force: the cloud was heard")]
+    found = ledger_module.read(tmp_path / "state")
+    assert (found.good.version, found.trial, found.unsaid) == (4, None, ())
+
+
+async def test_a_trial_is_given_up_at_once_and_said_when_the_disk_has_it(
+    cared: Cared, tmp_path: Path, disk: Disk
+) -> None:
+    await cared.hear(("settings", settings(4, SLOWER)))
+    assert pause_of(cared) == 900.0
+    disk.refuses = True
+    assert await said(cared, 2.0) == []
+    assert cared.care.changed.is_set()
+    for _ in range(3):
+        assert pause_of(cared) == 0.0, "whatever stands on the disk yet"
+        assert await said(cared, 0.3) == []
+    found = ledger_module.read(tmp_path / "state")
+    assert found.trial is not None, "so a restart tries it again, of which nobody was told the contrary"
+    answers = await asked(cared, settings(4, SLOWER))
+    assert [(one.became, one.text) for one in answers] == [(TAKEN, "given up, which the disk does not take")]
+    disk.refuses = False
+    answers = await said(cared, 1.0)
+    assert [(one.version, one.became) for one in answers] == [(4, REFUSED)]
+    assert "the cloud was not heard within 1 s" in answers[0].text
+    again = restarted(tmp_path)
+    assert pause_of(again) == 0.0
+    assert [one.became for one in await again.hear(("settings", settings(4, SLOWER)))] == [REFUSED]
+
+
+async def asked(cared: Cared, data: bytes) -> list[Answer]:
+    """What is said to settings, whatever the disk does."""
+    hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}["settings"]
+    await hear(data)
+    return await said(cared, 0.05)
+
+
+async def test_who_cannot_run_goes_back_though_the_disk_refuses(cared: Cared, disk: Disk) -> None:
+    await cared.hear(("settings", settings(4, SLOWER)))
+    assert pause_of(cared) == 900.0
+    disk.refuses = True
+    assert cared.care.go_back("the station cannot run")
+    assert pause_of(cared) == 0.0
+    assert not cared.care.go_back("nor can that of the good ones"), "so the program ends, and does not try for ever"
+    assert await said(cared, 0.3) == []
+    disk.refuses = False
+    assert [one.became for one in await said(cared, 1.0)] == [REFUSED]
+
+
+async def test_a_start_that_is_not_noted_is_none(cared: Cared, tmp_path: Path, disk: Disk) -> None:
+    """Else what brings the computer down would be started for ever, on a disk that refuses."""
+    await cared.hear(("settings", settings(4, SLOWER)))
+    disk.refuses = True
+    for _ in range(STARTS_MAX + 2):
+        assert pause_of(restarted(tmp_path)) == 0.0
+    assert pause_of(cared) == 0.0
+    assert await said(cared, 0.3) == []
+    assert not cared.care.changed.is_set()
+    disk.refuses = False
+    running = asyncio.create_task(cared.care.run(cared.body))
+    await until(cared.care.changed.is_set, "the disk to be there again")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert pause_of(cared) == 900.0
+    cared.body.words = 1
+    assert [one.became for one in await cared.hear()] == [DONE]
+
+
+async def test_the_good_settings_run_on_while_a_trial_that_came_has_not_begun(cared: Cared) -> None:
+    await cared.hear(("settings", settings(4, SLOWER)))
+    assert not cared.care.go_back("the station that ran before has failed")
+    assert pause_of(cared) == 900.0, "and the trial is to be tried yet"
+
+
+@pytest.mark.parametrize("toml", ["", "[uplink]\nsend_every_s = -3\n"], ids=["in force already", "not to be"])
+async def test_no_version_is_decided_about_that_a_restart_does_not_know(
+    cared: Cared, tmp_path: Path, disk: Disk, toml: str
+) -> None:
+    disk.refuses = True
+    answers = await asked(cared, settings(5, toml))
+    assert [(one.version, one.became) for one in answers] == [(5, REFUSED)]
+    assert "the disk does not take it, so nothing is done" in answers[0].text
+    disk.refuses = False
+    assert [one.became for one in await cared.hear(("settings", settings(4, SLOW)))] == [TAKEN], "nothing came before"
+    again = restarted(tmp_path)
+    assert pause_of(again) == 60.0
+    assert disk.refused
