@@ -67,7 +67,9 @@ ROOMS = {
     "stock": {"decide", "journal", "spine", "clock", "drop_folder", "notices", "outage"},
     "membership": {"decide", "spine", "clock", "signature", "outage", "outbox", "notices"},
     "addresses": set[str](),
-    "connections": {"addresses"},
+    "connections": {"addresses", "seldom", "spoken"},
+    "seldom": set[str](),
+    "spoken": {"seldom"},
     "serving": {"connections"},
     "registry": {
         *("decide", "journal", "clock", "notices", "config", "credentials", "serving", "api", "loopback"),
