@@ -75,7 +75,7 @@ def test_what_an_output_cannot_show_is_a_question_mark(
         *("[broker]", 'host = "127.0.0.1"', "[host]"),
     ]
     Path(os.fsdecode(file)).write_text("\n".join(sections), encoding="utf-8")
-    command = [sys.executable, "-m", "pledgewatch_edge", "run", "--check", "--config", file]
+    command: list[str | bytes] = [sys.executable, "-m", "pledgewatch_edge", "run", "--check", "--config", file]
     settings = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     done = subprocess.run(command, capture_output=True, check=False, env=settings)
     assert (done.returncode, done.stderr) == (0, b"")
