@@ -202,6 +202,5 @@ def _identity(value: Iterable[Any]) -> Identity:
         tuple(Issued(*one) for one in certificates),
         tuple(Revoked(*one) for one in revoked),
         None if claim is None else Invitation(*claim),
-        *rest,
-        tuple(hasty),
+        *(*rest, tuple(hasty)),
     )
