@@ -23,6 +23,7 @@ from warehouses import BOX, DOCK, GATE, HALL, TRACKER, ZONE
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.access.scope import Scope, Viewer
 from pledgewatch_cloud.decide.access.users import Role
+from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.journal.memory import MemoryStore
 from pledgewatch_cloud.spine.spine import recover
 
@@ -315,6 +316,23 @@ def test_the_base_that_a_lender_sees_is_the_base_that_was_told(seeing: Seeing) -
     assert seeing.get("lender-two", f"/facilities/{LINE}") == 404
     assert seeing.get("insurer-one", f"/facilities/{LINE}")["base"] is None
     assert seeing.get("insurer-one", f"/facilities/{LINE}")["lines"] == []
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=3, deadline=None)
+def test_the_base_as_it_stands_is_told_as_the_journal_folded_anew_tells_it(
+    tmp_path_factory: pytest.TempPathFactory, dice: random.Random
+) -> None:
+    seeing = Seeing(tmp_path_factory.mktemp("bases"))
+    play(seeing, dice, 8)
+    now, told = iso(seeing.keeping.spine.state.recorded_at_ms), 0
+    for user in USERS:
+        for facility in (LINE, OTHER_LINE):
+            found = seeing.get(user, f"/facilities/{facility}/base")
+            assert found == seeing.get(user, f"/facilities/{facility}/base?known_at={now}")
+            told += isinstance(found, dict)
+    assert told == 7, "a keeper sees both, two lenders, two borrowers and an auditor each their own"
+    seeing.close()
 
 
 def test_pledges_are_the_same_after_a_restart_and_by_a_replay(tmp_path: Path) -> None:

@@ -96,6 +96,19 @@ def test_what_is_kept_of_a_battery_is_what_who_asks_was_told(world: TwinWorld) -
     assert found == [3_054, 3_054, 3_254]
 
 
+def test_a_battery_of_before_a_pledge_is_not_told(world: TwinWorld) -> None:
+    world.tick()
+    world.measure(BOX, 5_000)
+    world.tick()
+    world.lend(LINE)
+    world.feeder.catch_up()
+    found = {user: world.get(user, f"/devices?battery=true&asset={BOX}") for user in ("operator-one", "lender-one")}
+    assert {user: [one["battery_mv"] for one in some] for user, some in found.items()} == {
+        "operator-one": [3_054],
+        "lender-one": [None],
+    }
+
+
 def test_where_a_list_ends_does_not_tell_when_something_was_said_that_is_hidden(world: TwinWorld) -> None:
     for place in ("sea", "port", "port", "sea"):
         world.tick()

@@ -27,9 +27,10 @@ from openpyxl import load_workbook
 from pypdf import PdfReader
 
 from pledgewatch_cloud.certificate import csv_form, pdf_form, signing, xlsx_form
-from pledgewatch_cloud.certificate.model import Stated, guarded, stem, waterfall
+from pledgewatch_cloud.certificate.model import Stated, stem, waterfall
 from pledgewatch_cloud.decide.collateral.result import STEPS, LotLine
 from pledgewatch_cloud.decide.money import Amount
+from pledgewatch_cloud.table_text import guarded
 from pledgewatch_cloud.typeset import pages
 
 # The waterfall.

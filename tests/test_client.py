@@ -72,6 +72,19 @@ def test_every_page_is_followed_and_what_is_known_is_not_fetched_again(served: S
         assert client.table("/assets").startswith("id,")
 
 
+def test_what_was_given_out_may_be_changed_and_is_given_out_anew_as_it_was(served: Served) -> None:
+    way = Between()
+    with of(served, "keeper-kim", way) as client:
+        for lot in client.each("/lots"):
+            lot["id"] = "mine"
+        facilities = client.get("/facilities")
+        before = [one["id"] for one in facilities]
+        facilities.clear()
+        assert [one["id"] for one in client.each("/lots")] == [HALL_LOT, SECOND_LOT]
+        assert [one["id"] for one in client.get("/facilities")] == before
+        assert [status for _, status in way.went] == [200, 200, 304, 304]
+
+
 def test_a_write_whose_answer_is_lost_is_done_once(
     seeing: Seeing, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,4 +166,5 @@ def test_lines_of_a_stream_end_with_a_line_feed_alone() -> None:
             )
         )
         with Client("http://testserver", transport=stream) as client:
-            assert [(one.id, one.event) for one in client.changes()] == [("1.0", {"t": ENDS_OF_LINES[:3]})]
+            found: list[tuple[str, object]] = [(one.id, one.event) for one in client.changes()]
+            assert found == [("1.0", {"t": ENDS_OF_LINES[:3]})]

@@ -5,23 +5,20 @@ import contextlib
 import importlib.util
 import logging
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api_cloud import TOKEN, ApiCloud
+from connecting import ASK, Connecting, answer, served, wait_for
 
 from pledgewatch_cloud import connections, service
 from pledgewatch_cloud.addresses import counted_as, is_among
 from pledgewatch_cloud.config import ApiSettings, CloudSettings, ServiceSettings
-from pledgewatch_cloud.serving import Server, at_the_address
 
-ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 STREAM = f"GET /live HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
-Connect = Callable[..., socket.socket]
 
 
 @pytest.fixture
@@ -29,36 +26,6 @@ def cloud(tmp_path: Path) -> Iterator[ApiCloud]:
     made = ApiCloud(tmp_path, token=TOKEN)
     yield made
     made.close()
-
-
-@contextlib.contextmanager
-def served(cloud: ApiCloud, most: int, share: int = 0, proxies: tuple[str, ...] = ()) -> Iterator[Connect]:
-    """The API with so many connections at most, all of them or a share for one address, as the service runs it; gives
-    what connects to it, from an address of this machine."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = at_the_address(cloud.client.app, proxies, most, share or most)
-    config.timeout_graceful_shutdown = 1
-    server = Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="api")
-    thread.start()
-    try:
-        with contextlib.ExitStack() as stack:
-            yield lambda of="127.0.0.1": stack.enter_context(
-                socket.create_connection(listening.getsockname(), timeout=10, source_address=(of, 0))
-            )
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        listening.close()
-    assert not thread.is_alive()
-
-
-def answer(made: socket.socket, asked: bytes = ASK) -> bytes:
-    """The beginning of what is answered; nothing where it is cut off."""
-    with contextlib.suppress(ConnectionError):
-        made.sendall(asked)
-        return made.recv(2**16)
-    return b""
 
 
 def assert_turned_away(made: socket.socket, status: bytes) -> None:
@@ -70,18 +37,11 @@ def assert_turned_away(made: socket.socket, status: bytes) -> None:
     assert made.recv(1) == b"", "it is cut off"
 
 
-def wait_for(is_so: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
-
-
 def test_streams_count_and_who_comes_when_all_are_taken_is_told_to_come_again(
     cloud: ApiCloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "pledgewatch_cloud")
-    with served(cloud, 3) as connect:
+    with served(cloud.client.app, 3) as connect:
         streams = [connect() for _ in range(3)]
         assert all(answer(one, STREAM).startswith(b"HTTP/1.1 200 ") for one in streams)
         for _ in range(2):
@@ -99,7 +59,7 @@ def test_who_says_nothing_or_not_all_is_closed_and_keeps_nobody_out(
     cloud: ApiCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_S", 0.5)
-    with served(cloud, 2) as connect:
+    with served(cloud.client.app, 2) as connect:
         mute, slow = connect(), connect()
         slow.sendall(ASK[:-2])
         assert [mute.recv(1), slow.recv(1)] == [b"", b""]
@@ -111,12 +71,44 @@ def test_who_says_nothing_or_not_all_is_closed_and_keeps_nobody_out(
         assert answer(connect()).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("before", [b"", ASK])
+def test_who_asks_a_byte_at_a_time_is_closed_no_later(
+    cloud: ApiCloud, monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.5)
+    with served(cloud.client.app, 2) as connect:
+        slow = connect()
+        assert not before or answer(slow).startswith(b"HTTP/1.1 200 ")
+        slow.sendall(b"GET /")
+        slow.settimeout(0.1)
+        began_s = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < began_s + 5:
+                slow.sendall(b"a")
+                with contextlib.suppress(TimeoutError):
+                    if not slow.recv(2**16):
+                        break
+        assert time.monotonic() < began_s + 3, "its time is from the first byte of what it asks"
+
+
+def test_who_has_asked_in_pieces_is_not_closed_for_it(cloud: ApiCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.5)
+    with served(cloud.client.app, 2) as connect:
+        stream = connect()
+        for at in range(0, len(STREAM), 20):
+            stream.sendall(STREAM[at : at + 20])
+            time.sleep(0.02)
+        assert stream.recv(2**16).startswith(b"HTTP/1.1 200 ")
+        time.sleep(1)
+        assert len(connect.held) == 1
+
+
 def test_those_that_are_refused_and_say_nothing_are_bounded_too(
     cloud: ApiCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "REFUSED_MAX", 2)
     monkeypatch.setattr(connections, "REFUSED_S", 0.5)
-    with served(cloud, 1) as connect:
+    with served(cloud.client.app, 1) as connect:
         assert answer(connect(), STREAM).startswith(b"HTTP/1.1 200 ")
         waiting = [connect(), connect()]
         time.sleep(0.1)
@@ -129,7 +121,7 @@ def test_those_that_are_refused_and_say_nothing_are_bounded_too(
 
 def test_one_address_has_a_share_and_others_have_the_rest(cloud: ApiCloud, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pledgewatch_cloud")
-    with served(cloud, 4, 2) as connect:
+    with served(cloud.client.app, 4, 2) as connect:
         own = [connect(), connect()]
         assert all(answer(one, STREAM).startswith(b"HTTP/1.1 200 ") for one in own)
         for _ in range(2):
@@ -148,7 +140,7 @@ def test_one_address_has_a_share_and_others_have_the_rest(cloud: ApiCloud, caplo
 
 
 def test_who_is_refused_holds_nothing_of_the_share(cloud: ApiCloud) -> None:
-    with served(cloud, 9, 2) as connect:
+    with served(cloud.client.app, 9, 2) as connect:
         for _ in range(3):
             own = both(connect)
             assert all(answer(connect()).startswith(b"HTTP/1.1 429 ") for _ in range(5))
@@ -156,7 +148,34 @@ def test_who_is_refused_holds_nothing_of_the_share(cloud: ApiCloud) -> None:
                 one.close()
 
 
-def both(connect: Connect) -> list[socket.socket]:
+def test_bounds_that_are_reached_to_and_fro_are_said_once_a_minute(
+    cloud: ApiCloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pledgewatch_cloud")
+
+    def told(of: str) -> list[str]:
+        return [one for one in caplog.messages if of in one]
+
+    with served(cloud.client.app, 3, 1) as connect:
+        for of in ("127.0.0.1", "127.0.0.2", "127.0.0.1"):
+            own = connect(of)
+            wait_for(lambda: len(connect.held) == 1)
+            assert_turned_away(connect(of), b"429")
+            own.close()
+            wait_for(lambda: not connect.held)
+        assert len(told("the most of one address")) == 1, "whoever it is, and however often"
+        for _ in range(3):
+            taken = [connect(f"127.0.0.{at}") for at in range(4, 7)]
+            wait_for(lambda: len(connect.held) == 3)
+            assert_turned_away(connect("127.0.0.7"), b"503")
+            for one in taken:
+                one.close()
+            wait_for(lambda: not connect.held)
+        assert len(told("the most that there may be")) == 1
+        assert len(told("has room for connections again")) == 1
+
+
+def both(connect: Connecting) -> list[socket.socket]:
     """Two streams, once those of before have gone."""
     found: list[socket.socket] = []
 
@@ -172,7 +191,7 @@ def both(connect: Connect) -> list[socket.socket]:
 
 @pytest.mark.parametrize("proxies", [("127.0.0.1",), ("10.0.0.2", "127.0.0.0/8")])
 def test_a_trusted_proxy_may_have_all_of_them(cloud: ApiCloud, proxies: tuple[str, ...]) -> None:
-    with served(cloud, 4, 1, proxies) as connect:
+    with served(cloud.client.app, 4, 1, proxies) as connect:
         streams = [connect() for _ in range(4)]
         assert all(answer(one, STREAM).startswith(b"HTTP/1.1 200 ") for one in streams)
         assert answer(connect()).startswith(b"HTTP/1.1 503 ")
@@ -233,7 +252,7 @@ def test_who_would_speak_another_protocol_takes_no_place_for_ever(cloud: ApiClou
         b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     )
-    with served(cloud, 3) as connect:
+    with served(cloud.client.app, 3) as connect:
         for _ in range(6):
             one = connect()
             assert answer(one, upgrade).startswith(b"HTTP/1.1 ")

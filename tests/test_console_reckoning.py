@@ -199,10 +199,37 @@ GAPS = [
     ([0, H, 2 * H, 6 * H, 7 * H], []),
     ([0, H, 2 * H, 6 * H + 1, 7 * H], [(2 * H, 6 * H + 1)]),
 ]
+"""Moments, and what of them is a gap."""
+
+A_DAY = [place * 2 * H for place in range(13)]
+"""A reading every two hours for a day; what is asked for next is every ten seconds for two."""
+TWO_HOURS = [10_000 * place for place in range(1, 721)]
+CHANGED = [
+    ("oftener from now on", [*A_DAY, *(24 * H + one for one in TWO_HOURS)], []),
+    ("seldomer from now on", [*TWO_HOURS, *(2 * H + one for one in A_DAY[1:])], []),
+    ("oftener for a while", [*A_DAY, *(24 * H + one for one in TWO_HOURS), *(26 * H + one for one in A_DAY[1:])], []),
+    (
+        "silent after it was seldomer",
+        [*A_DAY, *(33 * H + one for one in TWO_HOURS)],
+        [(24 * H, 33 * H + 10_000)],
+    ),
+    (
+        "silent while it was seldomer, and while oftener",
+        [*A_DAY[:5], *A_DAY[10:], *(24 * H + one for one in (*TWO_HOURS[:300], *TWO_HOURS[500:]))],
+        [(8 * H, 20 * H), (24 * H + TWO_HOURS[299], 24 * H + TWO_HOURS[500])],
+    ),
+    ("three of the seldomer are left", [*A_DAY[:4], *(6 * H + one for one in TWO_HOURS)], []),
+    ("silent twice in a minute", [0, *(H + one for one in TWO_HOURS[:3]), *(2 * H + one for one in TWO_HOURS)],
+     [(0, H + 10_000), (H + 30_000, 2 * H + 10_000)]),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("moments", "holes"), GAPS)
-def test_a_gap_is_longer_than_four_usual_intervals_and_ten_minutes(page: Page, moments: Any, holes: Any) -> None:
+@pytest.mark.parametrize(
+    ("moments", "holes"),
+    [*GAPS, *(one[1:] for one in CHANGED)],
+    ids=[*map(str, range(len(GAPS))), *(one[0] for one in CHANGED)],
+)
+def test_a_gap_is_longer_than_four_intervals_about_then_and_ten_minutes(page: Page, moments: Any, holes: Any) -> None:
     assert [tuple(one) for one in reckoned(page, "gaps", moments)] == holes
 
 

@@ -29,7 +29,7 @@ from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.journal.store import Store
-from pledgewatch_cloud.spine.base_at import amendments, base_at
+from pledgewatch_cloud.spine.base_at import amendments, base_at, base_now
 from pledgewatch_cloud.spine.spine import recover, repeat
 from pledgewatch_wire.reading import Cell, Quality
 
@@ -394,6 +394,18 @@ def test_what_was_said_at_any_moment_can_be_had_again(steps: list[Step], places:
             again = base_at(bench.store, facility, recorded_at_ms, recorded_at_ms)
             assert (again.entry, again.base, again.lines) == (state.entry, *bases[facility])
             assert again.base == state.facilities[facility].base
+
+
+@given(HISTORIES, st.integers(0, 30))
+@FEWER
+def test_the_base_as_it_stands_is_what_the_journal_folded_anew_says(steps: list[Step], place: int) -> None:
+    """To the last ground of a lot, at the end of a history and within it."""
+    bench = bench_of()
+    found = list({one.state.recorded_at_ms: one.state for one in lived(steps, bench)}.values())
+    for state, is_past in ((found[place % len(found)], True), (bench.spine.state, False)):
+        for facility in state.book.facilities:
+            folded = base_at(bench.store, facility, None, state.recorded_at_ms if is_past else None)
+            assert base_now(state, facility).as_json(lots=True) == folded.as_json(lots=True)
 
 
 @given(SHORTER, st.integers(1, 5_000))

@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,7 +19,7 @@ from receipting import BANK, FIRST
 from seeing import HALL_LOT, USERS, Seeing
 
 from pledgewatch_cloud.access.identify import Shown
-from pledgewatch_cloud.api import access
+from pledgewatch_cloud.api import access, live
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.login import attempts, sessions
@@ -279,6 +280,20 @@ def test_a_session_ends_unused_or_old_and_what_a_page_asks_by_itself_is_no_use(a
         now.at_ms += 1_200_000
         assert anna.get("/viewer").status_code == 200
     now.at_ms += 1_200_000
+    assert_problem(anna.get("/viewer"), 401)
+
+
+def test_a_stream_that_is_open_keeps_no_session_going(anna: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though who asks is asked anew at each of its heartbeats."""
+    monkeypatch.setattr(live, "HEARTBEAT_S", 0.05)
+    now = anna.console.now
+    with anna.http.stream("GET", "/live") as stream:
+        told = stream.iter_lines()
+        now.at_ms += 1_700_000
+        for _ in range(2):  # the first may have been on its way
+            assert ": nothing new" in told
+        now.at_ms += 100_000
+        assert len(list(islice(told, 100))) < 100, "the session is over, and the stream with it"
     assert_problem(anna.get("/viewer"), 401)
 
 

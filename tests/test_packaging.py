@@ -37,9 +37,10 @@ def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedPr
 def test_a_wheel_for_a_pi_runs_the_agent_and_brings_no_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     wheel = tmp_path / build_wheel(str(tmp_path))
-    venv.create(tmp_path / "empty", with_pip=True)
+    venv.create(tmp_path / "empty")
     python = tmp_path / "empty" / "bin" / "python"
-    install = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1")
+    pip = (sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check")
+    install = (*pip, "install", "--retries", "1", "--no-compile")
     made = run(*install, "-c", ROOT / "constraints.txt", f"pledgewatch[edge] @ {wheel.as_uri()}")
     if made.returncode and any(word in made.stderr for word in NO_REGISTRY):
         pytest.skip("needs a registry of Python packages, as the set-up does")
@@ -90,6 +91,21 @@ def test_an_auditor_replays_without_what_only_the_service_needs(tmp_path: Path) 
     assert '"entries": 1' in done.stdout
     missing = run(sys.executable, "-c", code, "doctor", "--config", ROOT / "samples" / "cloud.toml")
     assert "httpx2" in missing.stderr, "what was taken away is missed by who needs it"
+
+
+WHEN_IMPORTED = """
+import asyncio, gc, sys
+from pledgewatch_cloud.__main__ import main
+searches = []
+gc.callbacks.append(lambda phase, _: searches.append(phase) if "pledgewatch_cloud.service" in sys.modules else None)
+asyncio.run = lambda work: (work.close(), print(len(searches), gc.isenabled()))
+sys.exit(main(["run", "--config", sys.argv[1]]))
+"""
+
+
+def test_while_the_service_is_imported_no_rubbish_is_looked_for() -> None:
+    done = run(sys.executable, "-c", WHEN_IMPORTED, ROOT / "samples" / "cloud.toml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 True\n", "")
 
 
 IMPORTED_AS = {"PyJWT": "jwt", "PyYAML": "yaml", "paho-mqtt": "paho", "influxdb-client": "influxdb_client"}

@@ -2,14 +2,17 @@
 twice, the stream of changes taken up where it was cut.
 
     with Client("https://pledgewatch.example", key) as client:
-        for lot in client.each("/lots", facility="autumn-line"):
+        for lot in client.lots(facility="autumn-line"):
             ...
-        client.write("/facilities/autumn-line/movements", {"movements": [...]})
+        client.move("autumn-line", {"movements": [...]})
         for change in client.changes(after_entry=812):
             ...
 
-It needs httpx2 and nothing else of this package. Every call raises ApiError where the API refuses, and httpx2's errors
-where it cannot be reached.
+Each noun has its method, which gives the type of its answer (pledgewatch_cloud.answers); `get`, `each` and `write` are
+for whatever has none: formats that are others', and what is signed.
+
+It needs httpx2, and of this package those types alone. Every call raises ApiError where the API refuses, and httpx2's
+errors where it cannot be reached.
 """
 
 import json
@@ -18,11 +21,61 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, NamedTuple, Self
-from urllib.parse import urljoin
+from typing import Any, Literal, NamedTuple, Self, TypeVar
+from urllib.parse import quote, urljoin
 
 import httpx2
 
+from pledgewatch_cloud.answers.devices import CommandResult, Device, DeviceCare, Identity
+from pledgewatch_cloud.answers.document import Document
+from pledgewatch_cloud.answers.found import Alert, Event, EventWithSource
+from pledgewatch_cloud.answers.lending import (
+    BaseAt,
+    Evidence,
+    Exposure,
+    Facility,
+    FacilityWithLines,
+    Line,
+    Lot,
+    LotWithLine,
+    Ltv,
+    Market,
+    Milestone,
+    MilestoneExplained,
+    Prices,
+    Rates,
+    Stress,
+    Trail,
+)
+from pledgewatch_cloud.answers.places import Asset, Clusters, Fence, FenceWithAssets, Last, Series, SeriesStretches
+from pledgewatch_cloud.answers.running import (
+    Access,
+    DeadLetter,
+    Delivery,
+    Endpoint,
+    Health,
+    Quarantined,
+    Registry,
+    Status,
+    Viewer,
+)
+from pledgewatch_cloud.answers.trade import (
+    Act,
+    Case,
+    CaseInFull,
+    CountTask,
+    Issuer,
+    Notice,
+    Receipt,
+    Register,
+    SellThrough,
+    Stock,
+    StockPeriods,
+    Unmatched,
+)
+from pledgewatch_cloud.answers.written import Said, Written
+
+_Answer = TypeVar("_Answer")
 _ITEMS = ("features", "receipts", "events", "acts", "rows", "goods", "items", "exposures")
 """What the items of a list are called that is an object."""
 KNOWN_MAX = 64
@@ -46,7 +99,7 @@ class Change(NamedTuple):
 
     id: str
     type: str
-    event: dict[str, Any]
+    event: Event
 
 
 class Client:
@@ -55,7 +108,7 @@ class Client:
     def __init__(self, url: str, key: str = "", *, transport: httpx2.BaseTransport | None = None) -> None:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.Client(base_url=url, headers=headers, transport=transport, timeout=30)
-        self._known: OrderedDict[str, tuple[str, Any]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -126,13 +179,280 @@ class Client:
                     yield Change(fields["id"], fields["event"], json.loads(fields["data"]))
                 fields = {}
 
+    def assets(self, **query: str | int) -> Iterator[Asset]:
+        """Assets by id; filters as in docs/API.md, here and in every list."""
+        return self._all(Asset, "/assets", **query)
+
+    def asset(self, asset: str, **query: str | int) -> Asset:
+        """An asset."""
+        return self._one(Asset, "/assets/{}", asset, **query)
+
+    def series(self, asset: str, channel: str, **query: str | int) -> Series:
+        """The newest points of a channel."""
+        return self._one(Series, "/assets/{}/series/{}", asset, channel, **query)
+
+    def stretches(self, asset: str, channel: str, from_ms: int, to_ms: int, **query: str | int) -> SeriesStretches:
+        """A channel in steps of time."""
+        return self._one(
+            SeriesStretches, "/assets/{}/series/{}/stretches", asset, channel, from_ms=from_ms, to_ms=to_ms, **query
+        )
+
+    def last(self, asset: str, **query: str | int) -> Last:
+        """The newest point of each channel of an asset."""
+        return self._one(Last, "/assets/{}/last", asset, **query)
+
+    def clusters(self, **query: str | int) -> Clusters:
+        """Assets as marks of a map."""
+        return self._one(Clusters, "/clusters", **query)
+
+    def fences(self, **query: str | int) -> Iterator[Fence]:
+        """Fences."""
+        return self._all(Fence, "/fences", **query)
+
+    def fence(self, fence: str, **query: str | int) -> FenceWithAssets:
+        """A fence with the assets in it."""
+        return self._one(FenceWithAssets, "/fences/{}", fence, **query)
+
+    def alerts(self, **query: str | int) -> Iterator[Alert]:
+        """Alerts, the latest first."""
+        return self._all(Alert, "/alerts", **query)
+
+    def events(self, **query: str | int) -> Iterator[Event]:
+        """Events in the order of the journal."""
+        return self._all(Event, "/events", **query)
+
+    def event(self, event: str, **query: str | int) -> EventWithSource:
+        """An event, and what said it."""
+        return self._one(EventWithSource, "/events/{}", event, **query)
+
+    def facilities(self, **query: str | int) -> Iterator[Facility]:
+        """Facilities as they stand."""
+        return self._all(Facility, "/facilities", **query)
+
+    def facility(self, facility: str, **query: str | int) -> FacilityWithLines:
+        """A facility with its lines."""
+        return self._one(FacilityWithLines, "/facilities/{}", facility, **query)
+
+    def base(self, facility: str, **query: str | int) -> BaseAt:
+        """The base of a moment by what was known at another."""
+        return self._one(BaseAt, "/facilities/{}/base", facility, **query)
+
+    def ltv(self, facility: str, **query: str | int) -> Ltv:
+        """The loan to value over time."""
+        return self._one(Ltv, "/facilities/{}/ltv", facility, **query)
+
+    def lines(self, facility: str, **query: str | int) -> Iterator[Line]:
+        """What became of each lot of a facility."""
+        return self._all(Line, "/facilities/{}/lines", facility, **query)
+
+    def evidence(self, facility: str, **query: str | int) -> Iterator[Evidence]:
+        """What stands for each lot of a facility."""
+        return self._all(Evidence, "/facilities/{}/evidence", facility, **query)
+
+    def lots(self, **query: str | int) -> Iterator[Lot]:
+        """Lots by id."""
+        return self._all(Lot, "/lots", **query)
+
+    def lot(self, lot: str, **query: str | int) -> LotWithLine:
+        """A lot with its way through the waterfall."""
+        return self._one(LotWithLine, "/lots/{}", lot, **query)
+
+    def trail(self, lot: str, **query: str | int) -> Trail:
+        """What stands behind each amount of a lot."""
+        return self._one(Trail, "/lots/{}/trail", lot, **query)
+
+    def exposures(self, by: str, currency: str, **query: str | int) -> Iterator[Exposure]:
+        """What is lent by one word of goods, in a currency."""
+        return self._all(Exposure, "/exposures/{}", by, currency=currency, **query)
+
+    def market(self, **query: str | int) -> Market:
+        """All quotes."""
+        return self._one(Market, "/market", **query)
+
+    def prices(self, series: str, **query: str | int) -> Prices:
+        """The prices of a series."""
+        return self._one(Prices, "/market/prices/{}", series, **query)
+
+    def rates(self, currency: str, **query: str | int) -> Rates:
+        """The rates of a currency."""
+        return self._one(Rates, "/market/rates/{}", currency, **query)
+
+    def milestones(self, **query: str | int) -> Iterator[Milestone]:
+        """Milestones."""
+        return self._all(Milestone, "/milestones", **query)
+
+    def milestone(self, milestone: str, **query: str | int) -> MilestoneExplained:
+        """A milestone, and why it stands as it does."""
+        return self._one(MilestoneExplained, "/milestones/{}", milestone, **query)
+
+    def receipts(self, **query: str | int) -> Iterator[Receipt]:
+        """Receipts by id."""
+        return self._all(Receipt, "/receipts", **query)
+
+    def receipt(self, receipt: str, **query: str | int) -> Receipt:
+        """A receipt."""
+        return self._one(Receipt, "/receipts/{}", receipt, **query)
+
+    def acts(self, receipt: str, **query: str | int) -> Iterator[Act]:
+        """What was done by a receipt."""
+        return self._all(Act, "/receipts/{}/acts", receipt, **query)
+
+    def register(self, **query: str | int) -> Register:
+        """The register that acts are for."""
+        return self._one(Register, "/receipts/register", **query)
+
+    def issuer(self, **query: str | int) -> Issuer:
+        """The key that verifies credentials."""
+        return self._one(Issuer, "/receipts/issuer", **query)
+
+    def cases(self, warehouse: str, **query: str | int) -> Iterator[Case]:
+        """The cases of a warehouse."""
+        return self._all(Case, "/warehouses/{}/cases", warehouse, **query)
+
+    def case(self, case: str, **query: str | int) -> CaseInFull:
+        """A case in full."""
+        return self._one(CaseInFull, "/warehouses/cases/{}", case, **query)
+
+    def count_tasks(self, warehouse: str, **query: str | int) -> Iterator[CountTask]:
+        """Counts that are asked for."""
+        return self._all(CountTask, "/warehouses/{}/count-tasks", warehouse, **query)
+
+    def stock(self, **query: str | int) -> Iterator[Stock]:
+        """What there is, by key."""
+        return self._all(Stock, "/stock", **query)
+
+    def periods(self, **query: str | int) -> Iterator[StockPeriods]:
+        """How it came to that."""
+        return self._all(StockPeriods, "/stock/periods", **query)
+
+    def sell_through(self, **query: str | int) -> Iterator[SellThrough]:
+        """How fast goods sell."""
+        return self._all(SellThrough, "/stock/sell-through", **query)
+
+    def unmatched(self, **query: str | int) -> Iterator[Unmatched]:
+        """Rows that take back what is not here."""
+        return self._all(Unmatched, "/stock/unmatched", **query)
+
+    def notice(self, notice: str, **query: str | int) -> Notice:
+        """A notice; its name is `<sender>/<id>`."""
+        return self._one(Notice, "/notices/{}", notice, **query)
+
+    def devices(self, **query: str | int) -> Iterator[Device]:
+        """Devices, and what is here of them."""
+        return self._all(Device, "/devices", **query)
+
+    def device(self, device: str, **query: str | int) -> DeviceCare:
+        """A device with its settings and commands."""
+        return self._one(DeviceCare, "/devices/{}", device, **query)
+
+    def command_result(self, device: str, command: int, **query: str | int) -> CommandResult:
+        """What a device sent for a command."""
+        return self._one(CommandResult, "/devices/{}/commands/{}/result", device, command, **query)
+
+    def identities(self, **query: str | int) -> Iterator[Identity]:
+        """Identities of devices."""
+        return self._all(Identity, "/devices/identities", **query)
+
+    def endpoints(self, **query: str | int) -> Iterator[Endpoint]:
+        """Endpoints of deliveries."""
+        return self._all(Endpoint, "/outbox/endpoints", **query)
+
+    def dead_letters(self, **query: str | int) -> Iterator[DeadLetter]:
+        """Messages that were refused for good."""
+        return self._all(DeadLetter, "/outbox/dead", **query)
+
+    def deliveries(self, message_id: str, **query: str | int) -> Iterator[Delivery]:
+        """Evidence that a message was taken."""
+        return self._all(Delivery, "/outbox/{}/deliveries", message_id, **query)
+
+    def audit(self, **query: str | int) -> Iterator[Access]:
+        """What was asked."""
+        return self._all(Access, "/audit", **query)
+
+    def quarantine(self, **query: str | int) -> Iterator[Quarantined]:
+        """What could not be taken."""
+        return self._all(Quarantined, "/quarantine", **query)
+
+    def registry(self, **query: str | int) -> Registry:
+        """How the registry stands to what is pledged here."""
+        return self._one(Registry, "/registry", **query)
+
+    def status(self, **query: str | int) -> Status:
+        """How the service stands."""
+        return self._one(Status, "/status", **query)
+
+    def health(self, **query: str | int) -> Health:
+        """That the service is there."""
+        return self._one(Health, "/healthz", **query)
+
+    def readiness(self, **query: str | int) -> Health:
+        """That the service is ready."""
+        return self._one(Health, "/readyz", **query)
+
+    def viewer(self, **query: str | int) -> Viewer:
+        """As whom who asks is known."""
+        return self._one(Viewer, "/viewer", **query)
+
+    def book(self) -> Document:
+        """The book in force, as the amendment that makes it out of nothing."""
+        return self._one(Document, "/book")
+
+    def move(self, facility: str, document: Document) -> Written:
+        """Take drawdowns and repayments into the book."""
+        return self._said(Written, "/facilities/{}/movements", facility, **document)
+
+    def amend(self, document: Document) -> Written:
+        """Amend the book."""
+        return self._said(Written, "/book/amendments", **document)
+
+    def quote(self, document: Document) -> Written:
+        """Take quotes."""
+        return self._said(Written, "/market/quotes", **document)
+
+    def stress(self, document: Document) -> Stress:
+        """What shocks would do; nothing changes."""
+        return self._said(Stress, "/stress", **document)
+
+    def acknowledge(self, alert: str, by: str) -> Said:
+        """Take an open alert on."""
+        return self._said(Said, "/alerts/{}/acknowledgement", alert, by=by)
+
+    def comment(self, alert: str, by: str, text: str) -> Said:
+        """Say something of an alert."""
+        return self._said(Said, "/alerts/{}/comments", alert, by=by, text=text)
+
+    def silence(self, alert: str, by: str, why: str, until: str | None = None) -> Said:
+        """Put an alert aside until a moment; without one it is put aside no more."""
+        return self._said(Said, "/alerts/{}/silence", alert, by=by, why=why, until=until)
+
+    def waive(self, milestone: str, by: str, why: str) -> Said:
+        """Let the money move whatever the milestone asks for."""
+        return self._said(Said, "/milestones/{}/waiver", milestone, by=by, why=why)
+
+    def say_booked(self, milestone: str, release: Literal["booked", "none"], by: str, why: str) -> Said:
+        """Say whether a milestone's release has been booked."""
+        return self._said(Said, "/milestones/{}/booking", milestone, release=release, by=by, why=why)
+
+    def _one(self, kind: type[_Answer], path: str, *names: str | int, **query: str | int) -> _Answer:  # noqa: ARG002 - for the type checker
+        found: _Answer = self.get(_named(path, names), **query)
+        return found
+
+    def _all(self, kind: type[_Answer], path: str, *names: str | int, **query: str | int) -> Iterator[_Answer]:  # noqa: ARG002
+        found: Iterator[Any] = self.each(_named(path, names), **query)
+        return found
+
+    def _said(self, kind: type[_Answer], path: str, *names: str, **document: Any) -> _Answer:  # noqa: ARG002
+        found: _Answer = self.write(_named(path, names), document)
+        return found
+
     def _get(self, url: str) -> tuple[Any, str]:
         """What is at an address, and the address of the next page."""
-        tag, known = self._known.pop(url, ("", None))
+        # As bytes: what was given out is whose it was given to, to change or to keep.
+        tag, known = self._known.pop(url, ("", b""))
         answer = self._http.get(url, headers={"if-none-match": tag} if tag else {})
         if answer.status_code != 304:
             _check(answer)
-            tag, known = answer.headers.get("etag", ""), answer.json()
+            tag, known = answer.headers.get("etag", ""), answer.content
         if tag:
             self._known[url] = tag, known
             while len(self._known) > KNOWN_MAX:
@@ -140,7 +460,12 @@ class Client:
         # Of this answer, also where what it says is known: a page may have become the last, or be it no more. DCSA has
         # a header of its own for it.
         following = answer.links.get("next", {}).get("url", "") or answer.headers.get("next-page", "")
-        return known, following
+        return json.loads(known), following
+
+
+def _named(path: str, names: Iterable[str | int]) -> str:
+    """A path with names in its places."""
+    return path.format(*(quote(str(one), safe="") for one in names))
 
 
 def _items_of(path: str, found: Any) -> list[Any]:

@@ -1,27 +1,30 @@
 """How many connections the API has at once, and how long one may be there without asking anything.
 
-    a connection ─► there is room: as the server does it ─► nothing is asked within HEAD_S: it is closed
+    a connection ─► there is room: as spoken.py does it ─► nothing is asked within HEAD_S: it is closed
                  ├► there is none: 503 with Retry-After to what it asks, and it is closed
                  └► its address has its share: 429 likewise
 
-Each costs the process a file and up to 64 KiB, whatever it asks, and a stream of changes is one for as long as somebody
-looks. Those that are refused wait to be answered, REFUSED_MAX at once for REFUSED_S at most; of more each is cut off.
-The server's own `limit_concurrency` counts only those that ask, so who says nothing could have all files there are.
+Each costs the process a file and what spoken.py lets it hold: about 300 KiB of what it says, whatever it asks, and the
+answer that it is being told. A stream of changes is one for as long as somebody looks. A place is given back by who
+does not ask, and by who does not take what is answered. Those that are refused wait to be told so, REFUSED_MAX at once
+for REFUSED_S at most; of more each is cut off. The server's own `limit_concurrency` counts only those that ask, so who
+says nothing could have all files there are.
 
 An address (of IPv6 its first 64 bits) holds a share of them at most, so that none has them all. Behind a proxy all come
 from one address, and whom it asks for is known only once it does: so a trusted proxy may have all, and must itself see
-to it how many it lets one address have.
+to it how many it lets one address have. That a bound is reached is said once a minute at most, whoever comes and goes.
 """
 
 import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
 from pledgewatch_cloud.addresses import counted_as, is_among
+from pledgewatch_cloud.seldom import Seldom
+from pledgewatch_cloud.spoken import READ_MAX, Spoken, problem
 
 HEAD_S = 10.0
 """How long a connection may take to say what it asks, from when it is there or from when it begins to ask again."""
@@ -30,19 +33,15 @@ REFUSED_MAX = 100
 RETRY_AFTER_S = 5
 
 
-def _answer(status: int, title: str, detail: str) -> bytes:
-    body = f'{{"title":"{title}","status":{status},"detail":"{detail}; try again later"}}'
-    head = f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\ncontent-length: {len(body)}\r\n"
-    return f"{head}retry-after: {RETRY_AFTER_S}\r\nconnection: close\r\n\r\n{body}".encode()
-
-
-FULL = _answer(503, "Service Unavailable", "there are too many connections")
-SHARED = _answer(429, "Too Many Requests", "there are too many connections from your address")
+_AGAIN = f"retry-after: {RETRY_AFTER_S}"
+FULL = problem(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections; try again later", _AGAIN)
+_TEXT = "there are too many connections from your address; try again later"
+SHARED = problem(HTTPStatus.TOO_MANY_REQUESTS, _TEXT, _AGAIN)
 
 log = logging.getLogger(__name__)
 
 
-def bounded(connections_max: int, per_address: int, trusted_proxies: Iterable[str] = ()) -> type[HttpToolsProtocol]:
+def bounded(connections_max: int, per_address: int, trusted_proxies: Iterable[str] = ()) -> type[Spoken]:
     """What speaks HTTP over one connection, of which there are no more at once, and of one address no more than its
     share unless it is one of the proxies."""
 
@@ -52,21 +51,24 @@ def bounded(connections_max: int, per_address: int, trusted_proxies: Iterable[st
         proxies = tuple(trusted_proxies)
         held: Counter[str] = Counter()  # noqa: RUF012 - those of this server
         refused: set[_Bounded] = set()  # noqa: RUF012
-        told: set[str] = set()  # noqa: RUF012
+        full, shared = Seldom(log), Seldom(log)
+        wrong, upgrades = Seldom(log), Seldom(log)
+        arriving = bytearray(READ_MAX)
 
     return Bounded
 
 
-class _Bounded(HttpToolsProtocol):
-    """A connection that counts. `held` are how many each address has, `refused` those that wait to be told so, `told`
-    whose bound was said to be reached: an address, or (empty) that of all."""
+class _Bounded(Spoken):
+    """A connection that counts. `held` are how many each address has, `refused` those that wait to be told so, `full`
+    and `shared` how it is said that there is no room, for anybody or for an address."""
 
     most: int
     share: int
     proxies: tuple[str, ...]
     held: Counter[str]
     refused: "set[_Bounded]"
-    told: set[str]
+    full: Seldom
+    shared: Seldom
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -80,25 +82,22 @@ class _Bounded(HttpToolsProtocol):
         address = "" if is_among(host, self.proxies) else counted_as(host)
         if len(self.connections) >= self.most:
             text = "the API has %d connections, the most that there may be ([api] connections_max): more get 503"
-            self._refuse(transport, FULL, "", text, self.most)
+            self.full.say(text, self.most)
+            self._refuse(transport, FULL)
         elif address and self.held[address] >= self.share:
             text = "%s has %d connections, the most of one address ([api] connections_per_address): more get 429"
-            self._refuse(transport, SHARED, address, text, address, self.share)
+            self.shared.say(text, address, self.share)
+            self._refuse(transport, SHARED)
         else:
-            if "" in self.told:
-                self.told.remove("")
-                log.info("the API has room for connections again")
+            self.full.over("the API has room for connections again")
             if address:
                 self._address = address
                 self.held[address] += 1
             super().connection_made(transport)
             self._await_head()
 
-    def _refuse(self, transport: asyncio.Transport, refusal: bytes, whose: str, text: str, *given: object) -> None:
-        """Says so once, and waits to tell whoever asks."""
-        if whose not in self.told:
-            self.told.add(whose)
-            log.warning(text, *given)
+    def _refuse(self, transport: asyncio.Transport, refusal: bytes) -> None:
+        """Waits to tell whoever asks."""
         self.transport, self._refusal = transport, refusal
         if len(self.refused) >= REFUSED_MAX:
             transport.abort()
@@ -112,8 +111,7 @@ class _Bounded(HttpToolsProtocol):
             self.transport.write(self._refusal)
             self.transport.close()
             return
-        cycle: RequestResponseCycle | None = self.cycle
-        if self._timer is None and (cycle is None or cycle.response_complete):
+        if self._timer is None and not self.is_answering:
             self._await_head()
         super().data_received(data)
 
@@ -130,7 +128,6 @@ class _Bounded(HttpToolsProtocol):
             self.held[self._address] -= 1
             if not self.held[self._address]:  # none is kept of who has gone
                 del self.held[self._address]
-            self.told.discard(self._address)
         super().connection_lost(exc)
 
     def _await_head(self) -> None:

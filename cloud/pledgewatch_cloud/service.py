@@ -198,9 +198,11 @@ async def _work(settings: CloudSettings, config: Path, opened: _Open, stop: asyn
         api.add_done_callback(lambda _: stop.set())
         await stop.wait()
         service.streams.end()
+        service.refolds.end()
         server.should_exit = True
         for task in tasks:
             task.cancel()
+    service.refolds.close()
     await service.audit.commit()
 
 

@@ -76,9 +76,13 @@ async def _answers(app: Any, requests: Iterable[tuple[str, Mapping[str, str]]]) 
 
 async def _got(app: Any, path: str, headers: Mapping[str, str]) -> Got:
     sent: list[Any] = []
+    said = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        for message in said:
+            return message
+        await asyncio.Event().wait()  # who asks stays until they are answered
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -1,8 +1,10 @@
 """The whole of it as real processes: a broker, the cloud, the sandbox core, and edge agents with their sensors."""
 
+import argparse
 import asyncio
 import base64
 import contextlib
+import io
 import json
 import os
 import signal
@@ -15,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from brokers import BrokerProcess, free_port
+
+from pledgewatch_edge import command as edge_command
+from pledgewatch_edge.agent import load, station_of
 
 OPERATOR = "harbour-line"
 # Everything that a service does now and then, within a test's seconds.
@@ -137,15 +142,11 @@ class Station:
         return str(self.edge_says(name, "identity")["public_key"])
 
     def edge_says(self, name: str, command: str) -> dict[str, Any]:
-        """What `pledgewatch-edge identity` or `status` prints for programs."""
-        words = [command, "--json"] if command == "status" else [command]
-        done = subprocess.run(
-            [sys.executable, "-m", "pledgewatch_edge", *words, "--config", str(self.folder / f"{name}.toml")],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found: dict[str, Any] = json.loads(done.stdout)
+        """What `pledgewatch-edge identity` or `status` prints for programs, without a process for it."""
+        path, out, errors = self.folder / f"{name}.toml", io.StringIO(), io.StringIO()
+        asked = argparse.Namespace(command=command, json=True)
+        assert edge_command.act([station_of(load(path), path)], asked, out, errors) == 0, errors.getvalue()
+        found: dict[str, Any] = json.loads(out.getvalue())
         return found
 
     def set_book(self, document: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ def _state_at(store: MemoryStore, _entries: int, until_ms: int) -> State:
     return spine_module.recover(store, until_ms)
 
 
-def recover(store: MemoryStore, until_ms: int = NEVER) -> State:
+def recover(store: MemoryStore, until_ms: int = NEVER, _still: object = None) -> State:
     """As the spine's, which folds a journal anew for each base of the past; here it is done once for each moment."""
     return _state_at(store, store.counts().entries, until_ms)
 

@@ -21,7 +21,7 @@ from pledgewatch_cloud.decide.access.pledges import Pledge
 from pledgewatch_cloud.decide.access.scope import Scope, Viewer
 from pledgewatch_cloud.decide.access.told import told
 from pledgewatch_cloud.decide.access.users import Role
-from pledgewatch_cloud.decide.access.visible import Sight
+from pledgewatch_cloud.decide.access.visible import SeenFacts, Sight
 from pledgewatch_cloud.decide.collateral.evidence import Evidence
 from pledgewatch_cloud.decide.collateral.sheet import Sheet
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
@@ -31,7 +31,7 @@ from pledgewatch_cloud.decide.stretches import Stretches, covers, shared
 from pledgewatch_cloud.journal.form import WrittenEntry
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.series.series import Point, Series, Stretch
-from pledgewatch_cloud.spine.base_at import BaseAtError, base_at
+from pledgewatch_cloud.spine.base_at import BaseAt, BaseAtError, base_at, base_now, check_moments
 from pledgewatch_cloud.spine.spine import Newest
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire.reading import Channel
@@ -59,6 +59,14 @@ class Page(NamedTuple):
 
     events: list[SaidEvent]
     last_entry: int
+
+
+class Refold(NamedTuple):
+    """What folds the journal anew. Those of one name find the same, whoever asks; `make` calls what it is given before
+    each entry, and what that raises ends it."""
+
+    name: tuple[object, ...]
+    make: Callable[[Callable[[], None]], BaseAt]
 
 
 class Views:
@@ -269,19 +277,41 @@ class View:
         """When a facility was the viewer's own; it may be another's now."""
         return self.scope.when_facility(facility)
 
-    def base_at(self, facility: str, as_of_ms: int | None, known_at_ms: int | None) -> dict[str, Any]:
-        """The base of a moment by what was known at another. Raises BaseAtError where there is none to be seen: a
-        facility that was another's at either moment is none."""
-        if not self.is_keeper:
-            own = self.scope.when_facility(facility)
-            if not own or not self.scope.sees_money:
-                raise BaseAtError(f"there is no facility {facility!r}")
-            known_at_ms = max(self._whole.recorded_at_ms, as_of_ms or 0) if known_at_ms is None else known_at_ms
-            as_of_ms = known_at_ms if as_of_ms is None else as_of_ms
-            if as_of_ms <= known_at_ms and not covers(own, (as_of_ms, known_at_ms + 1)):
-                raise BaseAtError(f"there is no facility {facility!r} at that moment")
-        found = base_at(self._store, facility, as_of_ms, known_at_ms)
-        return {**found.as_json(lots=False), "lines": lines_module.lines_told(self.scope, found.asked)}
+    def base_now(self, facility: str) -> dict[str, Any]:
+        """The base as it stands. Raises BaseAtError where there is none to be seen."""
+        now_ms = self._whole.recorded_at_ms
+        self._check_base(facility, now_ms, now_ms)
+        return self._base_told(base_now(self._whole, facility), self._sight.facts_of(now_ms))
+
+    def refold(self, facility: str, as_of_ms: int | None, known_at_ms: int | None) -> "Refold":
+        """What finds the base of a moment by what was known at another. Raises BaseAtError where there is none to be
+        seen: a facility that was another's at either moment is none."""
+        known_ms = max(self._whole.recorded_at_ms, as_of_ms or 0) if known_at_ms is None else known_at_ms
+        self._check_base(facility, known_ms if as_of_ms is None else as_of_ms, known_ms)
+        check_moments(as_of_ms, known_at_ms)
+        newest = self._whole if known_at_ms is None else None
+
+        def make(still: Callable[[], None]) -> BaseAt:
+            return base_at(self._store, facility, as_of_ms, known_at_ms, newest=newest, still=still)
+
+        return Refold((facility, as_of_ms, known_at_ms, newest and newest.entry), make)
+
+    def refolded(self, found: BaseAt) -> dict[str, Any]:
+        """What a refold that the view has given has found, as far as it is seen."""
+        return self._base_told(found)
+
+    def _check_base(self, facility: str, as_of_ms: int, known_at_ms: int) -> None:
+        if self.is_keeper:
+            return
+        own = self.scope.when_facility(facility)
+        if not own or not self.scope.sees_money:
+            raise BaseAtError(f"there is no facility {facility!r}")
+        if as_of_ms <= known_at_ms and not covers(own, (as_of_ms, known_at_ms + 1)):
+            raise BaseAtError(f"there is no facility {facility!r} at that moment")
+
+    def _base_told(self, found: BaseAt, facts_of: SeenFacts | None = None) -> dict[str, Any]:
+        lines = lines_module.lines_told(self.scope, found.asked, facts_of)
+        return {**found.as_json(lots=False), "lines": lines}
 
     def page(self, after_entry: int, limit: int, subject: str = "", kinds: Collection[EventType] = ()) -> Page:
         """Events of the entries beyond one, whole entries only, up to the view's own: of what was committed since

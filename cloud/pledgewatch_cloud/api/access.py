@@ -32,6 +32,7 @@ from pledgewatch_cloud.access.view import View, Views
 from pledgewatch_cloud.addresses import counted_as
 from pledgewatch_cloud.api.paths import READING, is_open
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.refolds import Refolds
 from pledgewatch_cloud.api.streams import Streams
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.decide.access.scope import Viewer
@@ -103,6 +104,7 @@ class Service:
     rates_of: Mapping[Role, Rates] = field(init=False)
     logins: Rates = field(init=False)
     streams: Streams = field(default_factory=Streams, init=False)
+    refolds: Refolds = field(default_factory=Refolds, init=False)
 
     def __post_init__(self) -> None:
         """Make what follows from the rest."""

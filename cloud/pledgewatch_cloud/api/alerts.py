@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body
 
 from pledgewatch_cloud.access.view import View
-from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, StateViewOf, ViewerOf, ViewOf, by_of
 from pledgewatch_cloud.api.alert_causes import Abouts
 from pledgewatch_cloud.api.paging import PagingOf, place
@@ -25,7 +24,7 @@ router = APIRouter(prefix="/alerts", tags=["alerts"])
 ByOf = Annotated[str, Body(min_length=1, max_length=200, examples=["night desk"])]
 
 
-@router.get("", response_model=list[dict[str, Any]], responses=examples.answer([examples.ALERT]))
+@router.get("", response_model=list[dict[str, Any]])
 async def list_alerts(
     view: StateViewOf,
     paging: PagingOf,

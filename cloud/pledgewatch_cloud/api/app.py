@@ -41,6 +41,7 @@ from pledgewatch_cloud.api import (
 )
 from pledgewatch_cloud.api.access import Service, for_writers
 from pledgewatch_cloud.api.around import Around
+from pledgewatch_cloud.api.described import Described
 from pledgewatch_cloud.api.etags import Etags
 from pledgewatch_cloud.api.heads import Heads
 from pledgewatch_cloud.api.idempotency import Answers, Idempotency
@@ -75,7 +76,7 @@ _OPEN = (notices, epcis, stock, receipts, warehouses, identities, status, metric
 
 def create_app(service: Service, *, stage: str = "") -> FastAPI:
     """The API over a running service. `stage`: of a demo, whose banner the console shows then."""
-    app = FastAPI(
+    app = Described(
         title="pledgewatch",
         version=pledgewatch_cloud.__version__,
         docs_url=None,

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
-from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import Service, ServiceOf, ViewerOf, ViewOf, by_of
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.access.scope import Viewer
@@ -30,7 +29,7 @@ ByOf = Annotated[str, Body(min_length=1, max_length=200, examples=["night desk"]
 ValidOf = Annotated[int, Body(ge=1, le=VALID_MAX_H, examples=[24])]
 
 
-@router.get("/{device}", responses=examples.answer(examples.DEVICE_CARE))
+@router.get("/{device}")
 async def show_device(service: ServiceOf, view: ViewOf, viewer: ViewerOf, device: str) -> dict[str, Any]:
     """A device, with the settings that are desired of it, the newest commands, and what it `became` of each by its own
     word: `taken`, `refused` or `done`; `expired` where it said nothing in time, null where that may still come."""

@@ -6,7 +6,6 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
-from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf
 from pledgewatch_cloud.api.assets import sources_of
 from pledgewatch_cloud.api.completeness import Completeness, completeness
@@ -22,7 +21,7 @@ BATTERIES_MAX = 1_000
 """Each is read from the series, which may be another program's."""
 
 
-@router.get("", responses=examples.answer([examples.DEVICE]))
+@router.get("")
 async def list_devices(
     viewer: ViewerOf,
     service: ServiceOf,

@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
-from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import StateViewOf, ViewOf
 from pledgewatch_cloud.api.paging import JournalPagingOf
 from pledgewatch_cloud.api.plain import plain
@@ -27,7 +26,7 @@ async def list_events(view: StateViewOf, paging: JournalPagingOf) -> Any:
     return plain(found, paging.headers)
 
 
-@router.get("/{event}", responses=examples.answer(examples.EVENT))
+@router.get("/{event}")
 async def read_event(view: ViewOf, event: str) -> dict[str, Any]:
     """One event, when its entry was recorded, and what said it: the reading that it names, with the payload that
     brought that first, as far as readings are seen. `said_by` is null where no reading said it: time alone has, or

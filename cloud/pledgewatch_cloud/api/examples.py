@@ -311,9 +311,18 @@ NOTICE: dict[str, Any] = {
 }
 
 
-def answer(example: Any) -> dict[int | str, dict[str, Any]]:
-    """What a route says of its answer beyond its type."""
-    return {200: {"content": {"application/json": {"example": example}}}}
+OF_ANSWERS: dict[str, Any] = {
+    "/alerts": [ALERT],
+    "/devices": [DEVICE],
+    "/devices/{device}": DEVICE_CARE,
+    "/events/{event}": EVENT,
+    "/facilities/{facility}/evidence": [EVIDENCE],
+    "/lots/{lot}/trail": TRAIL,
+    "/market/prices/{series}": PRICES,
+    "/market/rates/{currency}": RATES,
+    "/notices/{notice}": NOTICE,
+}
+"""By the path of what is read."""
 
 
 def json_body(example: Any, media: str = "application/json") -> dict[str, Any]:

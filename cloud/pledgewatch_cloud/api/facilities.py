@@ -50,21 +50,28 @@ async def list_facilities(view: StateViewOf, paging: PagingOf, lender: str = "",
 
 @router.get("/{facility:path}/base")
 async def read_base(
+    request: Request,
+    service: ServiceOf,
     view: ViewOf,
     facility: str,
     as_of: Annotated[str | None, Query()] = None,
     known_at: Annotated[str | None, Query()] = None,
 ) -> dict[str, Any]:
-    """The base as of a moment, by what was known at another; both ISO 8601 with their offset, by default now."""
+    """The base as of a moment, by what was known at another; both ISO 8601 with their offset, by default now. Where
+    either is given the journal is folded anew, for one question at a time: 503 where too many wait, 429 where one user
+    has three requests that do."""
     try:
         known_at_ms = None if known_at is None else moment_ms("known_at", known_at)
         as_of_ms = None if as_of is None else moment_ms("as_of", as_of)
-        found = await run_in_threadpool(view.base_at, facility, as_of_ms, known_at_ms)
+        if as_of_ms is None and known_at_ms is None:
+            return await run_in_threadpool(view.base_now, facility)
+        refold = view.refold(facility, as_of_ms, known_at_ms)
+        found = await service.refolds.of(view.viewer.user, refold, request.receive)
     except (BaseAtError, MomentError) as error:
         known = isinstance(error, MomentError) or facility in view.state.book.facilities
         status = HTTPStatus.UNPROCESSABLE_ENTITY if known else HTTPStatus.NOT_FOUND
         raise Problem(status, str(error)) from None
-    return found
+    return await run_in_threadpool(view.refolded, found)
 
 
 @router.get("/{facility:path}/ltv", dependencies=[Depends(for_money)])
@@ -131,7 +138,7 @@ async def read_lines(view: ViewOf, request: Request, paging: PagingOf, facility:
     return table(columns, rows, paging.headers)
 
 
-@router.get("/{facility:path}/evidence", responses=examples.answer([examples.EVIDENCE]))
+@router.get("/{facility:path}/evidence")
 async def read_evidence(view: ViewOf, paging: PagingOf, facility: str) -> list[dict[str, Any]]:
     """What stands for each lot of a facility that is pledged to who asks, by lot: its newest evidence that counts, how
     old that is against the policy's limits, and what it counts as."""

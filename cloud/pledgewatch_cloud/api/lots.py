@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
-from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import StateViewOf, ViewOf
 from pledgewatch_cloud.api.assets import kinetics_of, word_of
 from pledgewatch_cloud.api.paging import PagingOf
@@ -44,7 +43,7 @@ async def list_lots(
     return plain([_described(view, one) for one in page.items], paging.headers)
 
 
-@router.get("/{lot:path}/trail", responses=examples.answer(examples.TRAIL))
+@router.get("/{lot:path}/trail")
 async def read_trail(view: ViewOf, lot: str) -> dict[str, Any]:
     """What stands behind each amount of a lot, with names that can be looked up: `amounts` (value, ineligibles with
     their grounds, advance; null for who sees no money), the newest `evidence` with its age, and what is said of the

@@ -21,13 +21,13 @@ async def read_market(view: ViewOf) -> dict[str, Any]:
     return market_module.as_document(view.state.market)
 
 
-@router.get("/prices/{series:path}", responses=examples.answer(examples.PRICES))
+@router.get("/prices/{series:path}")
 async def read_prices(view: ViewOf, series: str) -> dict[str, Any]:
     """What one series was quoted at: the quotes that are kept, the newest last."""
     return _of_one("series", series, market_module.as_document(view.state.market.only(series=series))["prices"])
 
 
-@router.get("/rates/{currency}", responses=examples.answer(examples.RATES))
+@router.get("/rates/{currency}")
 async def read_rates(view: ViewOf, currency: str) -> dict[str, Any]:
     """What one euro was worth in a currency: the rates that are kept, the newest last."""
     return _of_one("currency", currency, market_module.as_document(view.state.market.only(currency=currency))["rates"])

@@ -25,7 +25,7 @@ async def hand_in_plain(service: ServiceOf, request: Request) -> dict[str, Any]:
     return await _answer(service, request, "plain")
 
 
-@router.get("/{notice:path}", responses=examples.answer(examples.NOTICE))
+@router.get("/{notice:path}")
 async def read_notice(view: ViewOf, notice: str) -> dict[str, Any]:
     """One notice as it was taken, with what has become of it (`fate`: standing, withdrawn or replaced) and the notices
     that took it back. Those about shipments and milestones of facilities that are seen are."""

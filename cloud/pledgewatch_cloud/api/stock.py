@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
-from pledgewatch_cloud.api import examples
+from pledgewatch_cloud.api import examples, tables
 from pledgewatch_cloud.api.access import ServiceOf, ViewOf
 from pledgewatch_cloud.api.paging import Paging, PagingOf, place
 from pledgewatch_cloud.api.problems import Problem
@@ -25,7 +25,6 @@ router = APIRouter(prefix="/stock", tags=["stock"])
 
 SALES_DAYS = 28
 """The days that sales are looked at where nobody says it."""
-_CSV = "text/csv"
 _GOODS = ("warehouse", "owner", "sku", "unit")
 """What goods are called by where bins do not count."""
 
@@ -49,7 +48,7 @@ AskedFor = Annotated[Wanted, Depends(_asked)]
     openapi_extra=examples.body(
         {
             "application/json": ({"type": "object"}, examples.STOCK),
-            _CSV: ({"type": "string"}, examples.STOCK_CSV),
+            tables.CSV: ({"type": "string"}, examples.STOCK_CSV),
             "application/edi-x12": ({"type": "string"}, "ISA*00*…~"),
         }
     ),
@@ -90,21 +89,22 @@ async def read_stock(view: ViewOf, paging: PagingOf, asked: AskedFor, at: str | 
     return await _listed(view, paging, asked, lambda book, key: shown.on_hand(book, key, at_ms))
 
 
-@router.get("/periods", responses={200: {"content": {_CSV: {}}}}, response_model=dict[str, Any])
+@router.get("/periods", responses=tables.RESPONSES, response_model=dict[str, Any])
 async def read_periods(
     view: ViewOf, request: Request, paging: PagingOf, asked: AskedFor, by: Literal["day", "month"] = "month"
 ) -> Response:
     """How it came to that: the roll-forward of each key by days or months of UTC. As a table where `text/csv` is
     accepted."""
-    if _CSV not in request.headers.get("accept", ""):
+    if not tables.wants_table(request):
         return await _listed(view, paging, asked, lambda book, key: shown.periods(book, key, by))
     book = view.state.stock
 
-    def table() -> str:
-        return shown.periods_csv(book, paging.page(_by_place(shown.keys_of(book, asked))).items, by)
+    def table() -> Response:
+        # Before its headers are asked for: the page puts the `Link` among them.
+        keys = paging.page(_by_place(shown.keys_of(book, asked))).items
+        return tables.table(shown.TABLE_COLUMNS, shown.periods_rows(book, keys, by), paging.headers)
 
-    body = await run_in_threadpool(table)
-    return Response(body, media_type=_CSV, headers=paging.headers)
+    return await run_in_threadpool(table)
 
 
 @router.get("/sell-through")

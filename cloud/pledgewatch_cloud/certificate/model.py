@@ -21,6 +21,7 @@ from pledgewatch_cloud.decide.collateral.result import STEPS, Base, LotLine
 from pledgewatch_cloud.decide.collateral.terms import CLASSES
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.money import Amount
+from pledgewatch_cloud.table_text import guarded
 from pledgewatch_cloud.typeset.text import plain
 
 FORMAT = "pledgewatch-certificate-1"
@@ -57,9 +58,6 @@ REASONS: Mapping[str, str] = {
 _MOST_CANDIDATES = 24  # of the largest; four of 24 are 10,626 sums, which is nothing, and of many more they are not
 _MOST_TOGETHER = 4
 _LEAST_SHARE = 20  # less than a twentieth of a difference explains nothing worth saying
-
-# A cell that a spreadsheet would work out; the separators are for one that divides lines otherwise than we do.
-_ACTIVE = re.compile(r"(^|[;,|])(?=\s*['=+\-@＝＋－＠])")
 
 
 class Stated(NamedTuple):
@@ -123,9 +121,9 @@ class Row(NamedTuple):
         return Amount(self.stated.units - self.amount.units, self.amount.exponent)
 
 
-def guarded(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: an apostrophe goes before what would begin one."""
-    return _ACTIVE.sub(r"\1'", plain(text))
+def _safe(text: str) -> str:
+    """What somebody else named, as tables have it."""
+    return guarded(plain(text))
 
 
 def stem(certificate: Certificate) -> str:
@@ -255,7 +253,7 @@ def _classes(advance: Mapping[str, int]) -> list[str]:
 
 def facts_table(certificate: Certificate) -> Table:
     """What a certificate is about."""
-    return [("name", "value"), *((name, guarded(value)) for name, value in facts(certificate))]
+    return [("name", "value"), *((name, _safe(value)) for name, value in facts(certificate))]
 
 
 def waterfall_table(certificate: Certificate) -> Table:
@@ -263,32 +261,32 @@ def waterfall_table(certificate: Certificate) -> Table:
     own = ("stated", "difference", "note") if certificate.stated else ()
     table: list[tuple[Cell, ...]] = [("name", "label", "amount", "running_total", *own)]
     for row in waterfall(certificate):
-        more = (row.stated or "", row.difference or "", guarded(row.note)) if certificate.stated else ()
-        table.append((guarded(row.name), guarded(row.label), row.amount or "", row.running or "", *more))
+        more = (row.stated or "", row.difference or "", _safe(row.note)) if certificate.stated else ()
+        table.append((_safe(row.name), _safe(row.label), row.amount or "", row.running or "", *more))
     return table
 
 
 def marks_table(certificate: Certificate) -> Table:
     """The prices and rates that were used."""
-    return [("name", "value", "date"), *(tuple(map(guarded, mark)) for mark in certificate.marks)]
+    return [("name", "value", "date"), *(tuple(map(_safe, mark)) for mark in certificate.marks)]
 
 
 def lots_table(certificate: Certificate) -> Table:
     """The lots, with a column for every step that took anything from any of them."""
     steps, exponent = in_order(certificate.base.ineligible), certificate.exponent
     table: list[tuple[Cell, ...]] = [
-        ("lot", "class", "value", *map(guarded, steps), "eligible", "advance", "unvalued", "evidence")
+        ("lot", "class", "value", *map(_safe, steps), "eligible", "advance", "unvalued", "evidence")
     ]
     for line in certificate.lines:
         row: tuple[Cell, ...] = (
-            guarded(line.id),
-            guarded(line.in_class),
+            _safe(line.id),
+            _safe(line.in_class),
             Amount(line.value_minor, exponent),
             *(Amount(line.ineligible[name], exponent) if line.ineligible.get(name) else "" for name in steps),
             Amount(line.eligible_minor, exponent),
             Amount(line.advance_minor, exponent),
             "unvalued" if line.is_unvalued else "",
-            guarded("; ".join(certificate.evidence.get(line.id, ()))),
+            _safe("; ".join(certificate.evidence.get(line.id, ()))),
         )
         table.append(row)
     return table

@@ -2,7 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
+import gc
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from pledgewatch_cloud.commands.options import Commands, add_config, settings_in
@@ -23,7 +26,8 @@ def _run(options: argparse.Namespace) -> int:
     settings = settings_in(options)
     if options.check:
         return _check(options.config, settings)
-    from pledgewatch_cloud import service
+    with _importing():
+        from pledgewatch_cloud import service
 
     log_to_stderr(settings.service.log_format)
     try:
@@ -32,6 +36,18 @@ def _run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    """Of all that the service brings nothing is rubbish, so none is looked for meanwhile, nor among it later: a fifth
+    of the time that it takes."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _unusable(settings: CloudSettings) -> list[str]:

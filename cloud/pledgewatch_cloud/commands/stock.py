@@ -25,6 +25,7 @@ from pledgewatch_cloud.stock import shown
 from pledgewatch_cloud.stock.drop import form_of
 from pledgewatch_cloud.stock.intake import told
 from pledgewatch_cloud.stock.shown import Wanted
+from pledgewatch_cloud.table_text import csv_text
 
 PATIENCE_S = 120.0
 """How long the service may take for a document."""
@@ -144,7 +145,7 @@ def _periods(options: argparse.Namespace) -> int:
     stock = state_of(options.data).stock
     keys = shown.keys_of(stock, _wanted(options))
     if options.csv:
-        print(shown.periods_csv(stock, keys, options.by), end="")
+        print(csv_text(shown.TABLE_COLUMNS, shown.periods_rows(stock, keys, options.by), "\n"), end="")
         return 0
     for key in keys:
         print(json.dumps(shown.periods(stock, key, options.by)))

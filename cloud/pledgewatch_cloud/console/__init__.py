@@ -33,8 +33,15 @@ class Page(NamedTuple):
 
 def pages(exponents: Mapping[str, int]) -> dict[str, Page]:
     """Every file of the console, by its path in the folder, and the table of the decimals of each currency."""
-    table = json.dumps(dict(exponents), separators=(",", ":"))
-    text = f"/** The decimals of the minor unit, by currency. */\nexport const EXPONENTS = {table};\n"
+    by: dict[int, list[str]] = {}
+    for name, digits in exponents.items():
+        by.setdefault(digits, []).append(name)
+    table = json.dumps({digits: "".join(some) for digits, some in by.items()}, separators=(",", ":"))
+    each = "Object.entries(NAMES).flatMap(([by, some]) => (some.match(/.../g) ?? []).map(one => [one, Number(by)]))"
+    text = (
+        f"const NAMES = {table};\n"
+        f"/** The decimals of the minor unit, by currency. */\nexport const EXPONENTS = Object.fromEntries({each});\n"
+    )
     return {**dict(_pages(files(__name__), "")), "currencies.js": _page(text.encode(), KINDS[".js"])}
 
 

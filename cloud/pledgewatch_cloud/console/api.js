@@ -6,7 +6,7 @@ export class Refused extends Error {
   constructor(status, detail, login = "") { super(detail); this.status = status; this.login = login; }
 }
 
-const EVERY_MS = 5_000, GATHER_MS = 400, ATTENDED_MS = 60_000;
+const EVERY_MS = 5_000, GATHER_MS = 400, ATTENDED_MS = 60_000, PATIENCE_MS = 60_000;
 
 /** The key that is shown, if there is one: of this tab only, never in an address. */
 export const key = () => sessionStorage.getItem("key") ?? "";
@@ -28,7 +28,7 @@ function shown() {
 
 /** An answer that is one. `no-cache`: a browser that has an answer with a tag asks whether it still holds. @param {string} path @param {RequestInit} how */
 async function answered(path, how) {
-  const answer = await fetch(path, { cache: "no-cache", ...how, headers: { ...shown(), ...how.headers } });
+  const answer = await fetch(path, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE_MS), ...how, headers: { ...shown(), ...how.headers } });
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
   throw new Refused(answer.status, said.detail ?? answer.statusText, said.login);
@@ -75,39 +75,29 @@ export const part = id => encodeURIComponent(id).replaceAll("%2F", "/");
 const wait = ms => new Promise(done => setTimeout(done, ms));
 
 /**
- * Call `changed` where something may have: by the stream `/live` where there is one, and every 5 s, for a reading in
- * order is no event. Not while nobody looks.
- * @param {() => Promise<void>} changed @param {(by: "live" | "polled" | "away") => void} told
+ * Call `changed` where something may have: by the stream `/live` where there is one, as news, and every 5 s, for a
+ * reading in order is no event. Not while nobody looks.
+ * @param {(isNews: boolean) => Promise<void>} changed @param {(by: "live" | "polled" | "away") => void} told
  */
 export async function watch(changed, told) {
   let last = "", isThere = true;
+  setInterval(() => { if (!document.hidden) void changed(false); }, EVERY_MS);
   for (;;) {
-    const by = isThere ? await stream().catch(() => "polled") : "polled";
-    if (by === "polled") {
-      told("polled");
-      await wait(EVERY_MS);
-      if (!document.hidden) await changed();
-    } else {
-      told("away");
-      await wait(1_000);
-    }
+    const isPolled = !isThere || await stream().catch(() => true);
+    told(isPolled ? "polled" : "away");
+    await wait(isPolled ? EVERY_MS : 1_000);
   }
 
-  /** Follow the stream until it ends. EventSource shows no key, so this reads it itself. */
+  /** Follow the stream until it ends; whether there is none. EventSource shows no key, so this reads it itself. */
   async function stream() {
     const answer = await fetch("live", { headers: { ...shown(), accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) } });
     if (!answer.ok || !answer.body || !answer.headers.get("content-type")?.startsWith("text/event-stream")) {
       isThere = answer.status !== 404;
       await answer.body?.cancel();
-      return "polled";
+      return true;
     }
     told("live");
-    const timer = setInterval(() => { if (!document.hidden) void changed(); }, EVERY_MS);
-    try {
-      return await read(answer.body);
-    } finally {
-      clearInterval(timer);
-    }
+    return await read(answer.body);
   }
 
   /** Read a stream to its end. @param {ReadableStream<BufferSource>} body */
@@ -116,12 +106,12 @@ export async function watch(changed, told) {
     let rest = "", pending = 0;
     for (;;) {
       const { value, done } = await reader.read();
-      if (done) return "ended";
+      if (done) return false;
       const lines = (rest + value).split(/\r\n|\n|\r/);
       rest = lines.pop() ?? "";
       for (const line of lines) {
         if (line.startsWith("id:")) last = line.slice(3).trim();
-        if (line.startsWith("data:") && !pending) pending = setTimeout(() => { pending = 0; void changed(); }, GATHER_MS);
+        if (line.startsWith("data:") && !pending) pending = setTimeout(() => { pending = 0; void changed(true); }, GATHER_MS);
       }
     }
   }

@@ -2,7 +2,7 @@
 
 import { Refused, guard, keepKey, key, leave, loginAt, meet, viewer, watch } from "./api.js";
 import { banner } from "./demo.js";
-import { el, time } from "./draw.js";
+import { el, note, time } from "./draw.js";
 import { event, lot, notice, price, rate, stockCase } from "./evidence.js";
 import { facility } from "./facility.js";
 import { alerts } from "./inbox.js";
@@ -25,9 +25,9 @@ const NAV = ["", "alerts", "milestones", "receipts", "devices"];
 const by = ( /** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const main = by("main"), status = by("status");
 
-/** @type {{ page: import("./pages.js").Page, id: string, show: (data: any) => void, close?: () => void } | null} */
+/** `asks`: 1 while it is asked for anew, 2 where that is to be done once more. @type {ReturnType<import("./pages.js").Page["make"]> & { load: () => Promise<any>, asks: number } | null} */
 let open = null;
-let turn = 0, asked = 0, drawn = 0, way = "connecting", isLost = false;
+let turn = 0, way = "connecting", isLost = false;
 
 /** Which page and which thing the address names. @returns {[string, string]} */
 function address() {
@@ -39,6 +39,9 @@ function address() {
 
 /** What a page is called. @param {string} noun @param {string} id */
 const titled = (noun, id) => [t((id ? noun.replace(/ies$/, "y").replace(/s$/, "") : noun) || "home"), id].filter(Boolean).join(" ");
+
+/** Of the page that the address names its name, and this. @param {Node} one */
+const named = one => main.replaceChildren(el("h1", {}, titled(...address())), one);
 
 /** @param {string} text */
 function say(text) { if (status.textContent !== text) status.textContent = text; }
@@ -86,11 +89,11 @@ function askKey(isLogin) {
 
 /** @param {unknown} error */
 function failed(error) {
-  if (error instanceof Refused && error.status === 401) { askKey(!!error.login); return; }
-  if (error instanceof Refused && error.status === 403 && error.login && !open) { shell(); notIn("stranger", true); return; }
   if (error instanceof Refused) {
-    if (!open) main.replaceChildren(el("h1", {}, titled(...address())), el("p", { role: "alert" }, error.status === 404 ? t("unknown") : reasonOf(error)));
-    else say(reasonOf(error));
+    if (error.status === 401) askKey(!!error.login);
+    else if (open) say(reasonOf(error));
+    else if (error.status === 403 && error.login) { shell(); notIn("stranger", true); }
+    else named(el("p", { role: "alert" }, error.status === 404 ? t("unknown") : reasonOf(error)));
     return;
   }
   isLost = true;
@@ -103,42 +106,48 @@ async function go(focus) {
   open?.close?.();
   open = null;
   isLost = false;
-  main.setAttribute("aria-busy", "true");
+  main.ariaBusy = "true";
   try {
     if (noun === "refused") { shell(); notIn(["state", "provider", "stranger", "away"].includes(id) ? id : "provider", false); return; }
+    const page = PAGES[id ? `${noun}/` : noun];
+    named(note("loading")); // what was open is of another address
+    document.title = `${titled(noun, id)} · pledgewatch`;
+    shell();
     await meet();
     if (mine !== turn) return;
     shell();
-    const page = PAGES[id ? `${noun}/` : noun];
-    document.title = `${titled(noun, id)} · pledgewatch`;
-    if (!page) { main.replaceChildren(el("h1", {}, id || noun), el("p", { role: "alert" }, t("unknown"))); return; }
+    if (!page) { named(el("p", { role: "alert" }, t("unknown"))); return; }
     const data = await page.load(id);
     if (mine !== turn) return;
-    const made = page.make(id, () => void refresh());
+    const made = page.make(id, () => void refresh(true));
     main.replaceChildren(...made.nodes);
     made.show(data);
-    open = { page, id, show: made.show, close: made.close };
+    open = { load: () => page.load(id), asks: 0, ...made };
     told();
     if (focus) document.getElementById(focus)?.focus();
     else main.focus({ preventScroll: true });
     if (!focus) scrollTo(0, 0);
   } catch (error) { if (mine === turn) failed(error); }
-  finally { if (mine === turn) main.setAttribute("aria-busy", "false"); }
+  finally { if (mine === turn) main.ariaBusy = "false"; }
 }
 
 function told() { say(way === "connecting" ? t("connecting") : `${t(way)} · ${t("as_of_now")} ${time(Date.now())}`); }
 
-/** Ask again, and change of the page what is another now; an answer that was overtaken by a later one is not shown. */
-async function refresh() {
-  const now = open, mine = turn, place = ++asked;
+/** Ask again, never twice at once, and change of the page what is another now. @param {boolean} isNews not merely due */
+async function refresh(isNews) {
+  const now = open;
   if (!now) { if (isLost) await go(""); return; }
-  try {
-    const data = await now.page.load(now.id), before = changes;
-    if (mine !== turn || now !== open || place < drawn) return;
-    drawn = place;
-    now.show(data);
-    if (changes !== before || status.textContent?.startsWith(t("away"))) told();
-  } catch (error) { if (mine === turn) failed(error); }
+  if (now.asks) { if (isNews) now.asks = 2; return; }
+  do {
+    now.asks = 1;
+    try {
+      const data = await now.load(), before = changes;
+      if (now !== open) return;
+      now.show(data);
+      if (changes !== before || status.textContent?.startsWith(t("away"))) told();
+    } catch (error) { if (now === open) failed(error); }
+  } while (now.asks > 1 && now === open);
+  now.asks = 0;
 }
 
 const wished = matchMedia("(prefers-color-scheme: dark)"), paper = matchMedia("print");

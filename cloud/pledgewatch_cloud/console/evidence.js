@@ -23,7 +23,7 @@ const ageOf = one => one.age_ms == null ? "—" : span(one.age_ms);
 /** @param {any} one */
 const limitsOf = one => one.stale_ms == null ? t("age_not_asked") : `${t("fresh")} ≤ ${span(one.fresh_ms)} · ${t("stale")} > ${span(one.stale_ms)}`;
 /** What it counts as, in a word. @param {any} one @returns {{ text: string, kind: string }} */
-const countsAs = one => ({ text: [one.measured_ms == null && one.stale_ms == null ? t("no_evidence_yet") : t(one.counts_as), one.is_dark && one.measured_ms != null ? t("dark_now") : ""].filter(Boolean).join(", "), kind: KINDS[one.counts_as] ?? "" });
+const countsAs = one => ({ text: [one.measured_ms == null && one.stale_ms == null ? t("none") : t(one.counts_as), one.is_dark && one.measured_ms != null ? t("dark_now") : ""].filter(Boolean).join(", "), kind: KINDS[one.counts_as] ?? "" });
 
 /**
  * How old the evidence of each lot is: what is worst comes first. `lines` by lot are what it stands for, where amounts are seen.
@@ -73,7 +73,7 @@ function quantityTable({ lot, counted, receipt, claimed, held, asset, machines }
 
 export const lot = drawn(async id => {
   const [found, trail] = await Promise.all([ask(`lots/${part(id)}`), ask(`lots/${part(id)}/trail`)]);
-  const [facility, place] = await Promise.all([found.said.facility ? askOr(`milestones?facility=${encodeURIComponent(found.said.facility)}`, []) : [], found.asset ? askOr(`assets/${part(found.asset)}`, null) : null]);
+  const [facility, place] = await Promise.all([found.said.facility ? askOr(`milestones?facility=${part(found.said.facility)}`, []) : [], found.asset ? askOr(`assets/${part(found.asset)}`, null) : null]);
   return { found, trail, due: facility.filter(( /** @type {any} */ one) => one.lot === id), place };
 }, ({ found: { said, asset }, trail, due, place }, id) => {
   const receipt = said.receipt?.id ?? "", currency = trail.amounts?.currency ?? "";

@@ -16,27 +16,31 @@ const SETTLE_MS = 250, ROWS = 50;
 /** A ground behind the name of its step. @param {any} told @param {string} english */
 const groundOf = (told, english) => lang() === "zh" ? [`${stepOf(told.step)}：`, ...spoken(told, [english])] : [english];
 
+/** @param {Node[]} some */
+const points = some => some.length ? el("ul", { class: "grounds" }, ...some) : "—";
+
 /** What steps took of each lot, with the grounds. @param {any[]} lines @param {string} currency */
 const linesTable = (lines, currency) => table("lots", ["lot", "#value", "taken", "#eligible", "#lent", "grounds"], lines.map(one => {
   const taken = Object.entries(one.ineligible);
   return [link("lots", one.id), money(one.value_minor, currency),
-    taken.length ? el("ul", { class: "grounds" }, ...taken.map(([name, by]) => el("li", {}, `${stepOf(name)} −${money(/** @type {number} */ (by), currency)}`))) : "—",
+    points(all(taken, ([name, by]) => el("li", {}, `${stepOf(name)} −${money(by, currency)}`))),
     money(one.eligible_minor, currency), money(one.advance_minor, currency),
-    one.grounds.length ? el("ul", { class: "grounds" }, ...all(one.grounds, (ground, place) => el("li", {}, ...groundOf(one.told[place], ground)))) : "—"];
+    points(all(one.grounds, (ground, place) => el("li", {}, ...groundOf(one.told[place], ground))))];
 }));
 
 /** @type {import("./pages.js").Page} */
 export const facility = {
   async load(id) {
-    const [found, evidence, alerts, base, first, told] = await Promise.all([ask(`facilities/${part(id)}`), ask(`facilities/${part(id)}/evidence`), ask(`alerts?${new URLSearchParams({ facility: id, limit: String(ROWS) })}`), viewer.sees_money ? askOr(`facilities/${part(id)}/base`, null) : null, askOr("events?limit=1", { events: [] }),
-      viewer.sees_money ? askOr(`facilities/${part(id)}/ltv`, null) : null]);
-    return { found, evidence, alerts, told, until: base ? Date.parse(base.known_at) : 0, from: first.events[0]?.at_ms ?? 0 };
+    const at = `facilities/${part(id)}`;
+    const [found, evidence, alerts, first, told] = await Promise.all([ask(at), ask(`${at}/evidence`), ask(`alerts?${new URLSearchParams({ facility: id, limit: String(ROWS) })}`), askOr("events?limit=1", { events: [] }),
+      viewer.sees_money ? askOr(`${at}/ltv`, null) : null]);
+    return { found, evidence, alerts, told, until: told?.until_ms ?? 0, from: first.events[0]?.at_ms ?? 0 };
   },
   make(id) {
     const top = el("div"), course = el("div"), drawing = el("div"), lots = el("div"), rest = el("div"), said = el("p", { class: "quiet", role: "status" });
     /** @type {any} */
     let data = null;
-    let timer = 0, turn = 0;
+    let timer = 0, turn = 0, asked = new AbortController();
     /** The moments that are chosen, whatever a slider can show of them. @type {import("./reckon.js").Clocks} */
     let chosen = { as_of: null, known_at: null };
     const clock = ( /** @type {"as_of" | "known_at"} */ name) => ({
@@ -68,11 +72,13 @@ export const facility = {
 
     async function then() {
       const mine = ++turn;
+      asked.abort();
+      asked = new AbortController();
       if (isNow()) { said.textContent = ""; draw(data.found.base, data.found.lines, data.found.currency); return; }
       const query = new URLSearchParams();
       for (const [name, moment] of Object.entries(chosen)) if (moment != null) query.set(name, new Date(moment).toISOString());
       try {
-        const found = await ask(`facilities/${part(id)}/base?${query}`);
+        const found = await ask(`facilities/${part(id)}/base?${query}`, { signal: asked.signal });
         if (mine !== turn) return;
         said.textContent = `${t("as_of")} ${time(found.as_of)}, ${t("known_at")} ${time(found.known_at)}: ${t("base")} ${money(found.base.base_minor, found.currency)}, ${t("headroom")} ${money(found.base.headroom_minor, found.currency)}`;
         draw(found.base, found.lines, found.currency);
@@ -100,10 +106,10 @@ export const facility = {
           ["ltv", ratio(base.ltv_bp)], ["cover", { text: `${named(one.cover)} ${ratio(base.cover_bp)}`, kind: "" }],
           ["call", one.call_minor ? { text: money(one.call_minor, one.currency), kind: "bad" } : { text: t("no_call"), kind: "good" }], ["cure", time(one.cure_by_ms)]])] : [])]);
         if (now.told) {
-          const { told } = now, state = ( /** @type {any} */ base) => base.ltv_bp == null ? t("no_ratio") : ratio(base.ltv_bp);
-          patch(course, [ltv(told), legend([["stroke", "line", "ltv"], ["limit", "line", Object.entries(told.levels).filter(([, bp]) => bp != null).map(([name, bp]) => `${t(name.replace("_bp", "_level"))} ${ratio(/** @type {number} */ (bp))}`).join(", ") || t("none")], ["breach", "dot", "called"], ["hole", "box", "no_ratio"]]),
-            el("details", {}, el("summary", {}, t("ltv_table")), table("ltv_table", ["when", "#ltv", "#outstanding", "#base", "#headroom"], told.bases.slice(-ROWS).reverse().map(( /** @type {any} */ base) => [
-              time(base.at_ms), state(base), money(base.outstanding_minor, told.currency), money(base.base_minor, told.currency), money(base.headroom_minor, told.currency)])))]);
+          const { told } = now;
+          patch(course, [ltv(told), legend([["stroke", "line", "ltv"], ["limit", "line", all(Object.entries(told.levels).filter(([, bp]) => bp != null), ([name, bp]) => `${t(name.replace("_bp", "_level"))} ${ratio(bp)}`).join(", ") || t("none")], ["breach", "dot", "called"], ["hole", "box", "no_ratio"]]),
+            el("details", {}, el("summary", {}, t("ltv_table")), table("ltv_table", ["when", "#ltv", "#outstanding", "#base", "#headroom"], all(told.bases.slice(-ROWS).reverse(), base => [
+              time(base.at_ms), base.ltv_bp == null ? t("no_ratio") : ratio(base.ltv_bp), money(base.outstanding_minor, told.currency), money(base.base_minor, told.currency), money(base.headroom_minor, told.currency)])))]);
         }
         if (viewer.sees_money) { tell(); if (isNow()) void then(); }
         const open = now.alerts.filter(( /** @type {any} */ alert) => alert.state !== "pending");
@@ -114,7 +120,7 @@ export const facility = {
           title("alerts"), ...(open.length ? [el("p", {}, link("alerts", id, t("to_the_inbox")))] : []), table("alerts", ["alert", "state", "said_of_it"], all(open, alert => [
             `${ruleOf(alert.rule, alert.told[0]?.kind)} ${alert.id}`, { text: t(`alert_${alert.state}`), kind: alert.state === "cleared" ? "good" : "bad" }, toldOf(alert)]))]);
       },
-      close: () => { clearTimeout(timer); turn += 1; },
+      close: () => { clearTimeout(timer); turn += 1; asked.abort(); },
     };
   },
 };

@@ -15,6 +15,12 @@ export function hearing(sources) {
   return sources.length ? { text: t("heard_in_time"), kind: "good" } : { text: t("never_heard"), kind: "warn" };
 }
 
+/** When a device was heard last, and how it is heard. @param {any} one */
+function heard({ heard_ms: at, sources }) {
+  const { text, kind } = hearing(sources);
+  return { text: enumerated([time(at), text]), kind };
+}
+
 /** Something of each epoch; of several with its number. @param {any[]} epochs @param {(epoch: any) => string} say */
 function ofEach(epochs, say) {
   const some = epochs.map(one => [`${t("epoch")} ${one.epoch}`, say(one)]).filter(([, text]) => text);
@@ -58,9 +64,9 @@ function suspected(epochs) {
 
 /** A row for each device. @param {any[]} some */
 export const fleetTable = some => table("devices",
-  ["device", "asset", "operator", "last_heard", "hearing", "battery", "missing", "completeness", "#signed_of", "#suspicions", "of_itself", "#epoch"],
+  ["device", "asset", "operator", "last_heard", "battery", "missing", "completeness", "#signed_of", "#suspicions", "of_itself", "#epoch"],
   some.map(one => [
-    one.device, link("assets", one.asset), one.operator, time(one.heard_ms), hearing(one.sources), one.battery_mv == null ? "—" : measured("battery_mv", one.battery_mv),
+    one.device, link("assets", one.asset), one.operator, heard(one), one.battery_mv == null ? "—" : measured("battery_mv", one.battery_mv),
     missing(one), complete(one.completeness), signed(one.epochs), suspected(one.epochs), ofItself(one.said), enumerated(all(one.epochs, epoch => String(epoch.epoch))) || "—"]));
 
 /** In how many devices something is so. @param {any[]} some */

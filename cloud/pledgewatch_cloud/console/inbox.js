@@ -81,14 +81,14 @@ export const alerts = listed(load, (data, again, anew, facility) => {
       one.silence && el("p", {}, `${t("silenced_until")} ${time(one.silence.until_ms)}: ${one.silence.why} (${one.silence.by})`),
       el("ul", { class: "grounds" }, ...all(one.comments, each => el("li", {}, `${time(each.at_ms)} ${[each.by, each.party].filter(Boolean).join(" · ")}: ${each.text}`))),
       ...(mayWrite ? [el("label", { for: text.id }, t("text")), text, el("div", { class: "filter" }, button("comment", "comments", draft => ({ text: draft.text })),
-        ...(isLive ? [el("label", { for: hours.id }, t("for_how_long")), hours, button("silence", "silence", draft => ({ why: draft.text, until: untilOf(Date.now(), draft.hours) }))] : []),
+        ...(isLive ? [el("span", { class: "pair" }, el("label", { for: hours.id }, t("for_how_long")), hours), button("silence", "silence", draft => ({ why: draft.text, until: untilOf(Date.now(), draft.hours) }))] : []),
         one.silence && button("lift", "silence", draft => ({ why: draft.text })))] : []));
   }
 
   return [el("h1", {}, t("alerts")),
     ...(facility ? [el("p", {}, ...sentence("only_of", { facility: link("facilities", facility) }), " ", el("a", { href: "#/alerts" }, t("all_alerts")))] : []),
     el("div", { class: "filter" }, box("cleared", t("with_cleared"), anew), box("silenced", `${t("with_silenced")} (${data.aside})`, anew),
-      ...(asksName ? [el("label", { for: "by" }, t("by_whom")), name] : [])), el("p", { role: "alert", id: "fault" }, fault),
+      ...(asksName ? [el("span", { class: "pair" }, el("label", { for: "by" }, t("by_whom")), name)] : [])), el("p", { role: "alert", id: "fault" }, fault),
     table("alerts", ["alert", "rule", "severity", "state", "since", "said_of_it", "who", "comments"], all(data.items, one => [
       one.id, ruleOf(one.rule, one.told[0]?.kind), { text: one.severity ? t(`severity_${one.severity}`) : "—", kind: one.severity === "critical" ? "bad" : one.severity === "warning" ? "warn" : "" },
       { text: t(`alert_${one.state}`), kind: one.state === "cleared" ? "good" : one.state === "open" || one.state === "escalated" ? "bad" : "" }, time(one.since_ms),

@@ -60,13 +60,14 @@ let land;
  * @param {HTMLElement} host @param {string} label @param {(id: string) => void} choose
  */
 export function makeMap(host, label, choose) {
-  const map = L.map(host, { minZoom: 1, maxZoom: 16, worldCopyJump: true, preferCanvas: true, zoomSnap: 1, attributionControl: false, zoomControl: false }).setView([25, 20], 2);
+  const map = L.map(host, { minZoom: host.clientWidth < 512 ? 0 : 1, maxZoom: 16, worldCopyJump: true, preferCanvas: true, zoomSnap: .5, attributionControl: false, zoomControl: false }).setView([25, 20], 2);
   L.control.attribution({ prefix: false }).addAttribution("Leaflet · Natural Earth").addTo(map);
   L.control.zoom({ zoomInTitle: t("zoom_in"), zoomOutTitle: t("zoom_out") }).addTo(map);
   host.setAttribute("role", "application");
   host.setAttribute("aria-label", label);
   const ground = L.layerGroup().addTo(map), shapes = L.layerGroup().addTo(map), lines = L.layerGroup().addTo(map);
   map.createPane("ground").style.zIndex = "250";
+  map.createPane("names").style.zIndex = "440";
   map.createPane("points").style.zIndex = "450";
   const points = new Points({ padding: .3, pane: "points" });
   points._marks = [];
@@ -85,7 +86,7 @@ export function makeMap(host, label, choose) {
     const mine = ++turn, seen = map.getBounds().pad(BEYOND), wide = seen.getEast() - seen.getWest() >= 360;
     const west = wide ? -180 : L.latLng(0, seen.getWest()).wrap().lng, east = wide ? 180 : L.latLng(0, seen.getEast()).wrap().lng;
     const box = [west, Math.max(-90, seen.getSouth()), east, Math.min(90, seen.getNorth())].map(one => one.toFixed(4)).join(",");
-    const found = await source?.(box, map.getZoom()).catch(() => undefined);
+    const found = await source?.(box, Math.floor(map.getZoom())).catch(() => undefined);
     if (found && mine === turn && host.isConnected) points.setMarks(marksOf(found));
   }
   map.on("moveend", () => { if (source) void load(); });
@@ -126,7 +127,7 @@ export function makeMap(host, label, choose) {
       interactive: false, style, coordsToLatLng: turned(turn),
       pointToLayer: ( /** @type {any} */ one, /** @type {any} */ at) => L.circle(at, { radius: one.properties?.radius_m ?? 500, interactive: false, ...style }),
       // A name that is a string would be taken for markup.
-      onEachFeature: ( /** @type {any} */ one, /** @type {any} */ layer) => { if (isNamed) layer.bindTooltip(el("span", {}, one.id ?? one.properties?.id), { permanent: true, direction: "center" }); },
+      onEachFeature: ( /** @type {any} */ one, /** @type {any} */ layer) => { if (isNamed) layer.bindTooltip(el("span", {}, one.id ?? one.properties?.id), { permanent: true, direction: "auto", offset: [8, 0], pane: "names" }); },
     }));
   }
 
@@ -164,7 +165,7 @@ export function makeMap(host, label, choose) {
     fit(places, again = false) {
       if ((asked && !again) || !places.length) return;
       asked = true;
-      map.fitBounds(L.latLngBounds(places.map(([x, y]) => [y, x])), { maxZoom: 11, padding: [30, 30], animate: again });
+      map.fitBounds(L.latLngBounds(places.map(([x, y]) => [y, x])), { maxZoom: 11, paddingTopLeft: [56, 30], paddingBottomRight: [30, 30], animate: again });
     },
     close() { turn += 1; themed.disconnect(); map.remove(); },
   };

@@ -27,9 +27,9 @@ export const drawn = (load, draw) => ({
 const facilitiesTable = facilities => table("facilities", ["facility", "lender", "borrower", ...(viewer.sees_money ? ["#base", "#outstanding", "#headroom", "#ltv"] : []), "#open_alerts"],
   facilities.map(one => {
     const open = Object.values(one.alerts).filter(state => state !== "cleared").length, base = one.base;
+    const of = ( /** @type {string} */ name) => base ? money(base[name], one.currency) : "—";
     return [link("facilities", one.id), one.lender, one.borrower,
-      ...(viewer.sees_money ? [base ? money(base.base_minor, one.currency) : "—", base ? money(base.outstanding_minor, one.currency) : "—",
-        { text: base ? money(base.headroom_minor, one.currency) : "—", kind: base?.headroom_minor < 0 ? "bad" : "" }, base ? ratio(base.ltv_bp) : "—"] : []),
+      ...(viewer.sees_money ? [of("base_minor"), of("outstanding_minor"), { text: of("headroom_minor"), kind: base?.headroom_minor < 0 ? "bad" : "" }, base ? ratio(base.ltv_bp) : "—"] : []),
       { text: open, kind: open ? "bad" : "good" }];
   }));
 
@@ -70,7 +70,7 @@ export const overview = {
       show(now) {
         data = now;
         map ??= makeMap(host, t("map"), id => { location.hash = `#/assets/${encodeURIComponent(id)}`; });
-        map.follow(( /** @type {string} */ bbox, /** @type {number} */ zoom) => ask(`clusters?${new URLSearchParams({ bbox, zoom: String(zoom) })}`));
+        map.follow((bbox, zoom) => ask(`clusters?${new URLSearchParams({ bbox, zoom: String(zoom) })}`));
         map.setFences(data.fences);
         map.fit(corners());
         patch(money, [facilitiesTable(data.facilities)]);

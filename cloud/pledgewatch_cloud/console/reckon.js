@@ -108,11 +108,13 @@ export function steps(base) {
   return found;
 }
 
-/** Where nothing was read for longer than four usual intervals, or ten minutes. @param {number[]} moments ascending @returns {[number, number][]} */
+/** Where nothing was read for four intervals as they are about then (of the eight around the third longest), or ten minutes. @param {number[]} moments ascending @returns {[number, number][]} */
 export function gaps(moments) {
   const apart = moments.slice(1).map((one, place) => one - moments[place]);
-  const usual = [...apart].sort((a, b) => a - b)[Math.floor(apart.length / 2)] ?? 0, most = Math.max(4 * usual, 10 * MINUTE_MS);
-  return apart.flatMap((one, place) => one > most ? [/** @type {[number, number]} */ ([moments[place], moments[place + 1]])] : []);
+  return apart.flatMap((one, place) => {
+    const near = [...apart.slice(Math.max(0, place - 4), place), ...apart.slice(place + 1, place + 5)].sort((a, b) => b - a);
+    return one > Math.max(4 * (near[near.length >> 2] ?? one), 10 * MINUTE_MS) ? [/** @type {[number, number]} */ ([moments[place], moments[place + 1]])] : [];
+  });
 }
 
 /**

@@ -48,7 +48,7 @@ export const asset = {
           ["condition", condition(found)], ["signal", signal(found)], ["lots", { text: one.lots.length ? list(all(one.lots, lot => link("lots", lot))) : "—", kind: "" }]])]);
         patch(rest, [el("h2", {}, `${t("temperature")}, °C`), channel(points, limits, t("temperature"), "°C", seen),
           legend([["stroke", "line", "temperature"], ["limit", "line", "limit"], ["breach", "dot", "breaches"], ["doubt", "dot", "doubtful"], ["hole", "box", "gap"]]),
-          el("details", {}, el("summary", {}, t("temperature_table")), table("temperature", ["measured", "#°C", "state"], points.slice(-TABLE_MAX).reverse().map(( /** @type {any} */ point) => [time(point[0]), (point[1] / 1_000).toFixed(2), named(point[2], "doubt")]))),
+          el("details", {}, el("summary", {}, t("temperature_table")), table("temperature", ["measured", "#°C", "state"], all(points.slice(-TABLE_MAX).reverse(), point => [time(point[0]), (point[1] / 1_000).toFixed(2), named(point[2], "doubt")]))),
           title("signal"), table("signal", ["device", "state", "when"], all(one.sources, source => [source.channel ? `${source.device} ${channelOf(source.channel)}` : source.device, named(source.state), time(source.at_ms)]))]);
       },
       close: () => map?.close(),

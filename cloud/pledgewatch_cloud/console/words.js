@@ -47,6 +47,7 @@ login_provider|The login page did not let you in.|登录页面未予通过。
 login_away|The login page cannot be reached now. Try again later.|暂时无法连接登录页面，请稍后再试。
 nobody|keeper of this machine|本机管理员
 connecting|connecting…|正在连接…
+loading|loading…|正在载入…
 live|live|实时
 polled|asked every 5 s|每 5 秒查询
 away|the service does not answer|服务无响应
@@ -98,7 +99,6 @@ zoom_in|Zoom in|放大
 zoom_out|Zoom out|缩小
 find|Find|查找
 keeper|keeper|管理员
-operator_role|operator|运营方
 insurer|insurer|保险人
 auditor|auditor|审计人
 shown|%1 of %2 shown|共 %2 项，已显示 %1 项

@@ -82,7 +82,6 @@ doubt_week_rollover|the receiver's weeks have rolled over|接收机周数翻转
 doubt_before_fitted|measured before it was fitted|早于安装
 doubt_in_the_future|measured in the future|测量时间在未来
 last_heard|Last heard|最后收到
-hearing|Heard|接收状况
 heard_in_time|in time|按时
 never_heard|never heard|从未收到
 missed|overdue or silent|逾期或失联
@@ -104,7 +103,7 @@ unsure_not_said|the device has not said what it holds|设备未自报其存量
 unsure_ended_epoch|how far an ended epoch went is not known|已结束纪元的末尾未知
 still_spooled|still with the device|仍在设备中
 timeline|Timeline|时间线
-no_moment|Nothing of it has a moment yet.|尚无任何时刻。
+not_met|Not met|未达成
 paid_out|Paid out|已放款
 expires|Expires|到期
 milestone_pending|pending|待定
@@ -135,7 +134,6 @@ stale|stale|过期
 not_asked|counts at any age|不限时效
 dark_now|dark as planned just now|当前计划静默
 no_evidence|nothing good of|无有效证据：
-no_evidence_yet|nothing yet|暂无
 reading_of|reading {sequence} of {device}, epoch {epoch}, in {asset}|{asset} 的 {device}，纪元 {epoch}，读数 {sequence}
 fix_of|good fix of {asset}|{asset} 的有效定位
 amount_of|Item|项目

@@ -6,13 +6,11 @@ what makes the difference.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.batch import Amending, Entry, Moved, Quotation, Readings, Tick
 from pledgewatch_cloud.decide.book import Book
-from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.collateral import as_of as as_of_module
 from pledgewatch_cloud.decide.collateral import bases
 from pledgewatch_cloud.decide.collateral.grounds import Looked, grounds_of
@@ -20,6 +18,7 @@ from pledgewatch_cloud.decide.collateral.result import Base, LotLine
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.decide.step import prepare, step
+from pledgewatch_cloud.decide.stretches import NEVER
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.store import Store
 from pledgewatch_cloud.spine.spine import histories, recover
@@ -74,37 +73,63 @@ class BaseAt(NamedTuple):
         return {**answer, "lines": lines}
 
 
-def base_at(store: Store, facility: str, as_of_ms: int | None = None, known_at_ms: int | None = None) -> BaseAt:
+def base_now(state: State, facility: str) -> BaseAt:
+    """The base of a facility as it stands, by a state at its last entry: what `base_at` finds of a journal that ends
+    there, and no journal is folded for it. Raises BaseAtError where there is none."""
+    return _base_of(state, facility, max(state.recorded_at_ms, 0))
+
+
+def base_at(
+    store: Store,
+    facility: str,
+    as_of_ms: int | None = None,
+    known_at_ms: int | None = None,
+    *,
+    newest: State | None = None,
+    still: Callable[[], None] = lambda: None,
+) -> BaseAt:
     """The base of a facility. By what is known by now where no `known_at_ms` is given, as of just then where no
-    `as_of_ms` is. Raises BaseAtError where it cannot be had, DamagedError where the journal is damaged."""
-    state = recover(store) if known_at_ms is None else recover(store, known_at_ms)
+    `as_of_ms` is. `newest` is what is known by now, where that is at hand. `still` is called before each entry that is
+    folded; what it raises ends it. Raises BaseAtError where it cannot be had, DamagedError where the journal is
+    damaged."""
+    check_moments(as_of_ms, known_at_ms)
     if known_at_ms is None:
+        state = newest or recover(store, NEVER, still)
         known_at_ms = max(state.recorded_at_ms, as_of_ms or 0)
-    if as_of_ms is None:
-        as_of_ms = known_at_ms
-    if as_of_ms > known_at_ms:
-        text = f"as of {iso(as_of_ms)} lies after known at {iso(known_at_ms)}: nobody knew then"
-        raise BaseAtError(text)
-    facts: Mapping[str, AssetFacts]
-    assets: Mapping[str, AssetState]
-    if as_of_ms == known_at_ms:
-        come, book = _come_to(store, state, as_of_ms), state.book
-        held = come.held
-        _check_known(facility, book, book, as_of_ms)
-        sheet, facts, assets = as_of_module.sheet_now(come, as_of_ms), come.facts, come.assets
     else:
-        then = recover(store, as_of_ms)
-        _check_known(facility, then.book, state.book, as_of_ms)
-        book = as_of_module.book_of(then.book, state.book, as_of_ms)
-        held = as_of_module.held_of(then, state)
-        readings = {
-            asset: store.readings([one.device for one in book.devices_of_asset(asset)], state.entry + 1)
-            for asset in {asset for lot in book.lots_of_facility(facility) for asset in lot.assets}
-        }
-        sheet, facts, assets = as_of_module.sheet_of(state, book, held, facility, readings, as_of_ms, known_at_ms)
+        state = recover(store, known_at_ms, still)
+    if as_of_ms is None or as_of_ms == known_at_ms:
+        return _base_of(_come_to(store, state, known_at_ms), facility, known_at_ms, known=state)
+    then = recover(store, as_of_ms, still)
+    _check_known(facility, then.book, state.book, as_of_ms)
+    book = as_of_module.book_of(then.book, state.book, as_of_ms)
+    held = as_of_module.held_of(then, state)
+    readings = {
+        asset: store.readings([one.device for one in book.devices_of_asset(asset)], state.entry + 1)
+        for asset in {asset for lot in book.lots_of_facility(facility) for asset in lot.assets}
+    }
+    sheet, facts, assets = as_of_module.sheet_of(state, book, held, facility, readings, as_of_ms, known_at_ms)
     base, lines = bases.base_of(sheet, facility), bases.lines_of(sheet, facility)
     asked = Looked(facility, lines, as_of_ms, book, state.market, facts, assets, held, state.facts)
     return BaseAt(facility, as_of_ms, known_at_ms, base, lines, state, asked)
+
+
+def check_moments(as_of_ms: int | None, known_at_ms: int | None) -> None:
+    """Raises BaseAtError where nobody can have known."""
+    if as_of_ms is not None and known_at_ms is not None and as_of_ms > known_at_ms:
+        text = f"as of {iso(as_of_ms)} lies after known at {iso(known_at_ms)}: nobody knew then"
+        raise BaseAtError(text)
+
+
+def _base_of(come: State, facility: str, at_ms: int, *, known: State | None = None) -> BaseAt:
+    """The base at a moment that a state has come to, by itself or by what was `known` before nothing more was heard."""
+    known = known or come
+    book = known.book
+    _check_known(facility, book, book, at_ms)
+    sheet = as_of_module.sheet_now(come, at_ms)
+    base, lines = bases.base_of(sheet, facility), bases.lines_of(sheet, facility)
+    asked = Looked(facility, lines, at_ms, book, known.market, come.facts, come.assets, come.held, known.facts)
+    return BaseAt(facility, at_ms, at_ms, base, lines, known, asked)
 
 
 def _check_known(facility: str, then: Book, now: Book, as_of_ms: int) -> None:

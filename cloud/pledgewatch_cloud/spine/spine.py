@@ -150,9 +150,9 @@ def histories(store: Store, state: State, prepared: Prepared) -> dict[str, Asset
     return found
 
 
-def recover(store: Store, until_ms: int = NEVER) -> State:
+def recover(store: Store, until_ms: int = NEVER, still: Callable[[], None] = lambda: None) -> State:
     """The state of a journal, as it was known at a moment: the newest usable snapshot of before then, and the entries
-    after it folded on.
+    after it folded on. `still` is called before each entry; what it raises ends it.
 
     Raises DamagedError where an entry of the tail is not what was written, or leads to something else than it did.
     """
@@ -169,6 +169,7 @@ def recover(store: Store, until_ms: int = NEVER) -> State:
     for written in store.entries(state.entry):
         if written.recorded_at_ms > until_ms:
             break
+        still()
         state = repeat(store, state, form.read_entry(written), written.outcome)[1].state
     return state
 

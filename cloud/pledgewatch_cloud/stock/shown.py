@@ -3,9 +3,7 @@
 Quantities are whole thousandths of the unit throughout.
 """
 
-import csv
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pledgewatch_cloud.decide.stock.periods import Period
@@ -15,6 +13,7 @@ from pledgewatch_cloud.decide.stock.stock_book import StockBook
 LENGTHS = ("day", "month")
 COLUMNS = (*("opening", "received", "shipped", "sold", "returned", "adjusted", "moved", "unreconciled", "closing"),)
 """The lines of a period, which foot: the last is the sum of the others."""
+TABLE_COLUMNS = (*StockKey._fields, "period", *(f"{name}_milli" for name in COLUMNS))
 
 
 class Wanted(NamedTuple):
@@ -58,16 +57,13 @@ def periods(book: StockBook, key: StockKey, length: str) -> dict[str, Any]:
     }
 
 
-def periods_csv(book: StockBook, keys: Iterable[StockKey], length: str) -> str:
-    """The same as a table, a row for each key and period, what was folded under the name `before`."""
-    found = io.StringIO()
-    rows = csv.writer(found, lineterminator="\n")
-    rows.writerow([*StockKey._fields, "period", *(f"{name}_milli" for name in COLUMNS)])
+def periods_rows(book: StockBook, keys: Iterable[StockKey], length: str) -> Iterator[tuple[object, ...]]:
+    """The same as rows of a table of TABLE_COLUMNS, one for each key and period, what was folded under the name
+    `before`."""
     for key in keys:
         before = book.before(key)
         for one in [*([before] if _says_something(before) else []), *book.periods(key, length)]:
-            rows.writerow([*key, one.name, *_lines(one).values()])
-    return found.getvalue()
+            yield (*key, one.name, *_lines(one).values())
 
 
 def sell_through(book: StockBook, keys: Iterable[StockKey], until_ms: int, days: int) -> list[dict[str, Any]]:

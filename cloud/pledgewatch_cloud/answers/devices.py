@@ -1,0 +1,121 @@
+"""Devices: what is here of them, their care, their identities."""
+
+from typing import Any, TypedDict
+
+from pledgewatch_cloud.answers.places import Source
+
+
+class Epoch(TypedDict):
+    """What is here of an epoch of a device."""
+
+    epoch: int
+    contiguous: int
+    received: int
+    thinned: int
+    missing: list[list[int]]
+    signed: int
+    chain_hash: str
+    suspicions: int
+
+
+class Completeness(TypedDict):
+    """How much of what a device measured is here."""
+
+    expected: int
+    received: int
+    thinned: int
+    lost: int | None
+    lost_at_least: int
+    refused: int
+    unsure: str | None
+    spooled: int | None
+    words: str
+
+
+class DeviceStatus(TypedDict):
+    """What a device says of itself."""
+
+    online: bool
+    epoch: int
+    measured: int
+    spooled: int
+    held_back: int
+    refused: int
+    agent_version: str
+
+
+class Device(TypedDict):
+    """A device, and what is here of it."""
+
+    device: str
+    operator: str
+    asset: str
+    epochs: list[Epoch]
+    completeness: Completeness
+    heard_ms: int | None
+    sources: list[Source]
+    battery_mv: int | None
+    said: DeviceStatus | None
+
+
+class AskedOfDevice(TypedDict):
+    """What was asked of a device, and what it became by its word."""
+
+    by: str
+    at: str
+    until: str
+    became: str | None
+    said: str
+    said_at: str | None
+
+
+class Settings(AskedOfDevice):
+    """Settings that are desired of a device."""
+
+    version: int
+    toml: str
+
+
+class Command(AskedOfDevice):
+    """A command to a device."""
+
+    id: int
+    what: str
+    epoch: int
+    first: int
+    last: int
+    seconds: int
+    has_result: bool
+
+
+class DeviceCare(TypedDict):
+    """A device, with its settings and commands."""
+
+    device: str
+    operator: str
+    asset: str
+    settings: Settings | None
+    commands: list[Command]
+
+
+class CommandResult(TypedDict):
+    """What a device sent for a command."""
+
+    device: str
+    id: int
+    result: Any
+
+
+class Identity(TypedDict):
+    """The identity of a device."""
+
+    device: str
+    operator: str
+    asset: str
+    replaces: str
+    invited_until: str | None
+    certificate: str | None
+    not_after: str | None
+    epoch: int
+    revoked: str | None
+    why: str
