@@ -196,7 +196,6 @@ class TlsIdentity:
     def install(self) -> None:
         """Put what is waiting in force, and keep what was until the cloud has heard of it. Raises StateError."""
         with _state_errors():
-            replace_file(self._path(_UNCONFIRMED_FILE), b"")
             if self._belong(""):
                 self._forget_old()
                 self._copy("", OLD)
