@@ -396,6 +396,8 @@ class Care:
                 trial = self._ledger.trial
                 if trial is None or trial.version != self._on_trial:
                     return
+                if body.words:  # it waits for a disk which may have that already, and no tick is written over it
+                    continue
                 spent_s = trial.spent_s + passed_s
                 after = replace(self._ledger, trial=replace(trial, spent_s=spent_s))
                 if spent_s // tick_s == trial.spent_s // tick_s:
