@@ -154,6 +154,7 @@ SLIPS = [
     ("book.yaml", "true: []\n", "the key True is no text"),
     ("book.yaml", "prices: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
     ("book.toml", "prices = [\n", "Invalid value"),
+    pytest.param("book.toml", "prices = [" + 4_000 * "[", "nested more than 32 deep", id="nested TOML"),
     ("book.toml", "a = 1\na = 2\n", "Cannot overwrite a value"),
     ("book.txt", "{}", "a book file ends in .json, .yaml or .toml"),
 ]

@@ -203,6 +203,8 @@ def test_a_result_that_cannot_be_read_is_said_to_be_so(care: Care) -> None:
     ("what", "body", "status", "words"),
     [
         ("settings", {"toml": "uplink = ["}, 409, "not TOML"),
+        ("settings", {"toml": "uplink = [" + 4_000 * "["}, 409, "nested more than 32 deep"),
+        ("settings", {"toml": "uplink" + 4_000 * ".a" + " = 1"}, 409, "nested more than 32 deep"),
         ("settings", {"toml": "#" * 16_385}, 422, ""),
         ("settings", {"toml": "é" * 10_000}, 409, "at most 16384 bytes"),
         ("commands", {"what": "reboot"}, 422, ""),

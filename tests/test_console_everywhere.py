@@ -215,7 +215,10 @@ def test_every_name_of_the_api_has_a_word_in_chinese(page: Page) -> None:
         *(("kind", one, {}) for one in (*KINDS, *NOTICE_KINDS, "grace", "cumulative", "budget")),
         *(
             ("kind", one, {})
-            for one in ("signature", "sequence_reused", "replaced_certificate", "unconfirmed_renewals")
+            for one in (
+                *("signature", "sequence_reused"),
+                *("replaced_certificate", "unconfirmed_renewals", "overused_certificate"),
+            )
         ),
         *(("reason", one, {}) for one in ("inside", "not_judged")),
         *(("doubt", one.value, {}) for one in Doubt),

@@ -77,6 +77,8 @@ async def test_a_command_that_nobody_may_give_does_nothing(cared: Cared, said: b
         (settings(1, "[uplink]\nsend_every_s = -3"), "out of range"),
         (settings(1, "[sht3x]\nbus = 1\n[adxl345]\nbus = 'x'"), "[adxl345]"),
         (settings(1, "uplink = ["), "are not TOML"),
+        (settings(1, "uplink = [" + 4_000 * "["), "nested more than 32 deep"),
+        (settings(1, "uplink.send_every_s" + 4_000 * ".a" + " = 1"), "nested more than 32 deep"),
     ],
 )
 async def test_settings_that_may_not_be_are_refused_with_the_reason(cared: Cared, said: bytes, words: str) -> None:

@@ -21,6 +21,7 @@ from pledgewatch_edge.claiming import ClaimFailedError, carry_out
 from pledgewatch_edge.clock import AgentClock, system_ms
 from pledgewatch_edge.cloud_api import CloudApi, CloudError
 from pledgewatch_edge.identity import read_epoch
+from pledgewatch_edge.past import PAST_FILE
 from pledgewatch_edge.tls_identity import TlsIdentity, standing_of
 from pledgewatch_wire.claims import Claim, ClaimError, claim_text, read_claim
 from pledgewatch_wire.settings import SettingsError
@@ -119,6 +120,14 @@ def test_what_a_person_wrote_stays_as_it_was_written(cloud: Enrolling, device: D
     assert device.document()["device"]["operator"] == OPERATOR
     assert device.document()["broker"]["port"] == 8_883
     assert any("[host]: left as you wrote it" in line for line in device.said)
+
+
+@pytest.mark.parametrize("text", ["a = [" + 4_000 * "[", "[uplink" + 4_000 * ".a" + "]\n"], ids=["brackets", "dots"])
+def test_a_configuration_that_is_nested_too_deep_is_told_of(cloud: Enrolling, device: Device, text: str) -> None:
+    device.config.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match="nested more than 32 deep"):
+        device.claim(cloud.invite(DEVICE))
+    assert not cloud.asked
 
 
 def test_another_name_in_the_configuration_is_told_of_before_the_code_is_spent(
@@ -226,6 +235,24 @@ def test_a_claim_carried_out_long_ago_brings_no_old_certificate_back(cloud: Enro
     assert TlsIdentity(device.state).is_whole()
 
 
+def test_a_new_claim_forgets_what_was_known_to_be_past_and_an_old_one_does_not(
+    cloud: Enrolling, device: Device
+) -> None:
+    kept = device.state / PAST_FILE
+    device.claim(cloud.invite(DEVICE))
+    kept.write_text("1900000000000")
+    device.claim(cloud.invite(DEVICE))
+    assert kept.read_text() == "1900000000000", "its certificate is in force already"
+    device.claim(cloud.invite(DEVICE, "B" * 26))
+    assert not kept.exists()
+    kept.mkdir()
+    with pytest.raises(identity.StateError, match="known_past"):
+        device.claim(cloud.invite(DEVICE, "C" * 26))
+    kept.rmdir()
+    device.claim(cloud.invite(DEVICE, "C" * 26))
+    assert TlsIdentity(device.state).is_whole()
+
+
 def test_an_empty_folder_begins_above_what_the_cloud_has_seen(cloud: Enrolling, device: Device) -> None:
     cloud.epochs[DEVICE] = 7
     device.claim(cloud.invite(DEVICE))
@@ -279,6 +306,7 @@ def test_a_code_that_another_device_has_used_lets_nobody_in(cloud: Enrolling, tm
         ({"certificate": ""}, "no usable certificate"),
         ({"certificate": "none"}, "is no certificate"),
         ({"settings": "[[["}, "further settings are not TOML"),
+        ({"settings": "uplink = [" + 4_000 * "["}, "further settings are not TOML .*nested more than 32 deep"),
         ({"settings": '[device]\nname = "x"\n'}, "further settings have a section device"),
         (
             {"settings": "[care]\nidentify_command = ['/bin/sh']\n"},

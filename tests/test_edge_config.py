@@ -100,6 +100,8 @@ def test_the_sample_shows_the_defaults(tmp_path: Path) -> None:
         ),
         (("[device]", "device = 1\n[other]"), "[device] must be a section"),
         (("[device]", "[device"), "is not TOML: "),
+        (("[device]", "a = [" + 4_000 * "[" + "\n[device]"), "is not TOML: it is nested more than 32 deep"),
+        (("[gps]", "[uplink.send_every_s" + 4_000 * ".a" + "]\n[gps]"), "is not TOML: it is nested more than 32 deep"),
     ],
 )
 def test_an_error_names_the_place_and_the_cure(tmp_path: Path, change: tuple[str, str], message: str) -> None:

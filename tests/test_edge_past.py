@@ -124,6 +124,36 @@ def test_a_clock_that_was_led_ahead_closes_nobody_out_for_longer_than_the_certif
     assert again.past_ms == term_ms(own)[1]
 
 
+def test_one_wrong_word_of_the_cloud_counts_no_further_than_the_certificate(tmp_path: Path, own: Path) -> None:
+    """A computer that is years ahead beside a receiver that is right, and an answer of a cloud that was days ahead."""
+    machine = Machine(system_ms=NOW_MS + 800 * DAY_MS)
+    clock = machine.clock()
+    clock.set_by_fix(NOW_MS)
+    past = Past(tmp_path, own, clock)
+    past.begin()
+    clock.not_before(NOW_MS + 300 * DAY_MS)  # as cloud_api.py does
+    end_ms = term_ms(own)[1]
+    assert clock.past_ms == end_ms
+    past.keep()
+    assert (tmp_path / PAST_FILE).read_text() == str(end_ms)
+    clock.set_by_fix(end_ms - APART_MS)
+    assert len(clock.judged_at()) == 2, "once it has ended the receiver is heard again"
+    Authority(tmp_path).issue("device", since=dt.timedelta(days=1), until=dt.timedelta(days=400))
+    past.keep()
+    assert clock.past_ms == end_ms, "a later certificate brings back nothing of it"
+    again = machine.clock()
+    Past(tmp_path, own, again).begin()
+    assert again.past_ms == end_ms, "also after a restart"
+
+
+def test_what_was_kept_beyond_the_certificate_is_kept_shorter(tmp_path: Path, own: Path) -> None:
+    (tmp_path / PAST_FILE).write_text(str(NOW_MS + 300 * DAY_MS))
+    past = Past(tmp_path, own, Machine().clock())
+    past.begin()
+    past.keep()
+    assert (tmp_path / PAST_FILE).read_text() == str(term_ms(own)[1])
+
+
 @pytest.mark.parametrize("kept", [b"", b"soon", b"\xff", b"-5", b"12", b"9" * 5_000, str(RELEASED_MS - 1).encode()])
 def test_what_was_kept_and_cannot_be_used_is_nothing(tmp_path: Path, kept: bytes) -> None:
     (tmp_path / PAST_FILE).write_bytes(kept)

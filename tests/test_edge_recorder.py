@@ -25,7 +25,9 @@ class Disk(Spool):
     refuses = False
     tries = 0
 
-    def append(self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], None] | None = None) -> Appended:
+    def append(
+        self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], Callable[[], None]] | None = None
+    ) -> Appended:
         self.tries += 1
         if self.refuses:
             raise SpoolError("database or disk is full")

@@ -37,6 +37,8 @@ from pledgewatch_sim.gpsd import Gpsd
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 WHO = ["--operator", OPERATOR, "--device", DEVICE]
+STICK_PLACE = "/dev/serial/by-id/usb-u-blox_AG_-_www.u-blox.com_u-blox_7_-_GPS_GNSS_Receiver-if00"
+FIX = "33.73000°, -118.26000°, satellites 12"
 
 
 @pytest.fixture
@@ -263,6 +265,10 @@ def test_what_cannot_be_used_is_not_put_in_the_files_place(
         (["--gps", "/dev/ttyUSB9"], "--gps /dev/ttyUSB9: no receiver is heard there; heard were none at all"),
         (["--probes", PROBES[1]], f"--probes {PROBES[1]}: no such probe is here; here are {PROBES[0]}"),
         (["--contacts", "17=lid"], "--contacts: contact '17=lid' is none; write LINE=CHANNEL, such as 17=door_open"),
+        (
+            ["--contacts", "17=door_open", "017=light_present"],
+            "--contacts: line 17 is named twice, as door_open and as light_present; name each line once",
+        ),
         (["--contacts", "17=door_open"], "contacts need a GPIO chip, and none is here"),
         (["--gpsd", "localhost:gpsd"], "--gpsd 'localhost:gpsd' is no HOST:PORT"),
         (["--claim", "x"], "--claim says what --operator would say"),
@@ -448,6 +454,36 @@ def test_the_table_stands_still_on_a_terminal_and_is_said_once_elsewhere() -> No
         table.show(rows)
     table.end(rows)
     assert out.getvalue().splitlines() == ["  onewire  28      4.06 °C", "  gps      /dev/a  has said nothing"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (160, [f"  gps      {STICK_PLACE}  {FIX}", f"  onewire  {PROBES[0]:<82}  5.12 °C"]),
+        (80, [f"  gps      ...7_-_GPS_GNSS_Receiver-if00  {FIX}", f"  onewire  {PROBES[0]:<29}  5.12 °C"]),
+        (40, ["  gps      ...SS_Receiver-if00", f"  {FIX}", f"  onewire  {PROBES[0]:<19}  5.12 °C"]),
+        (
+            30,
+            [
+                *("  gps      ...Receiver-if00", "  33.73000°, -118.26000°,", "  satellites 12"),
+                *(f"  onewire  {PROBES[0]}", "  5.12 °C"),
+            ],
+        ),
+    ],
+)
+def test_no_value_is_cut_however_narrow_the_terminal_is(
+    monkeypatch: pytest.MonkeyPatch, columns: int, shown: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("gps", STICK_PLACE, FIX), ("onewire", PROBES[0], "5.12 °C")]
+    out = io.StringIO()
+    table = Table(out, in_place=True)
+    table.show(rows)
+    table.end(rows)
+    first, second = out.getvalue().split(f"\x1b[{len(shown)}A")
+    assert first == second
+    assert first.replace("\r\x1b[K", "").removesuffix("\x1b[J").splitlines() == shown
+    assert max(map(len, shown)) < columns
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What waits for a date while the disk refuses, or the agent is killed: all is numbered or refused, and once."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pledgewatch_edge import undated as undated_module
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.spool import FRAME_READINGS, Appended, Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool_log import content_of
 from pledgewatch_edge.undated import UNDATED_FILE, Undated, waiting_in
 
 FULL = Limits(16_000, 60, 1e9)
@@ -287,3 +289,102 @@ def test_what_was_refused_in_an_epoch_that_is_over_stays_so(
         machine.undated(folder).hand_over(spool)
         assert [one for one in numbers(spool) if one >= OTHERS] == [OTHERS + number for number in URGENT]
         assert spool.refused_total == refused
+
+
+def refuse_twice(patch: pytest.MonkeyPatch, spool: Spool) -> None:
+    """The disk does not take what the spool writes, and neither that it is cut off again."""
+
+    def refusing(do: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(descriptor: int, *more: int) -> None:
+            if descriptor == spool._descriptor:
+                raise OSError(5, "Input/output error")
+            do(descriptor, *more)
+
+        return wrapped
+
+    patch.setattr(os, "fdatasync", refusing(os.fdatasync))
+    patch.setattr(os, "ftruncate", refusing(os.ftruncate))
+
+
+def waiting_for_a_date(folder: Path) -> Machine:
+    """Sixty wait, in three frames, on a machine that knows the time by now."""
+    machine = Machine()
+    machine.undated(folder).keep([machine.marked(number, is_urgent=20 <= number < 40) for number in range(60)])
+    machine.clock.set_by_fix(NOW_MS)
+    return machine
+
+
+@pytest.mark.parametrize("whole", [5, 4, 3, 2])
+def test_where_the_disk_does_not_undo_what_it_refused_each_is_there_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: int
+) -> None:
+    """The agent ends then; of the spool's frames, of which two are of before, so many are whole at the next start."""
+    machine = waiting_for_a_date(tmp_path)
+    with monkeypatch.context() as patch, new_spool(tmp_path) as spool:
+        undated = machine.undated(tmp_path)
+        refuse_twice(patch, spool)
+        for _ in range(2):
+            with pytest.raises(SpoolError, match="Input/output"):
+                undated.hand_over(spool)
+        with pytest.raises(SpoolError, match="Input/output"):
+            spool.append([sample(500)])
+        assert (spool.head_sequence, numbers(spool), undated.count) == (0, [], 60)
+    [log] = (tmp_path / "spool").iterdir()
+    data = log.read_bytes()
+    frames = content_of(data).frames
+    assert len(frames) == 5
+    log.write_bytes(data[: frames[whole - 1].end + (20 if whole < 5 else 0)])
+    for _ in range(2):
+        with new_spool(tmp_path) as spool:
+            undated = machine.undated(tmp_path)
+            if undated.is_due():
+                undated.hand_over(spool)
+            assert (numbers(spool), spool.refused_total, spool.epoch) == ([*range(60)], 0, 1)
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_what_it_did_not_undo_is_undone_before_anything_else_is_numbered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    machine = waiting_for_a_date(tmp_path)
+    with new_spool(tmp_path) as spool:
+        spool.append([sample(400)])
+        undated = machine.undated(tmp_path)
+        with monkeypatch.context() as patch:
+            refuse_twice(patch, spool)
+            with pytest.raises(SpoolError, match="Input/output"):
+                undated.hand_over(spool)
+            undated.keep([machine.marked(60 + number) for number in range(more)])
+            assert numbers(spool) == [400], "what was refused is not read"
+        assert spool.checkpoint() is not None
+        spool.append([sample(500)])
+        assert numbers(spool) == [400, 500]
+    with new_spool(tmp_path) as spool:
+        assert (numbers(spool), spool.epoch) == ([400, 500], 1)
+        machine.undated(tmp_path).hand_over(spool)
+        assert (numbers(spool), spool.refused_total) == ([400, 500, *range(60 + more)], 0)
+
+
+def test_a_word_that_cannot_be_taken_back_is_taken_back_before_the_next_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = waiting_for_a_date(tmp_path)
+    with new_spool(tmp_path) as spool:
+        undated = machine.undated(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(spool, "_write", lambda _: refuse())
+            patch.setattr(os, "truncate", lambda *_: refuse())
+            with pytest.raises(SpoolError, match="Input/output"):
+                undated.hand_over(spool)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "truncate", lambda *_: refuse())
+            with pytest.raises(SpoolError, match="Input/output"):
+                spool.append([sample(500)])
+        spool.append([sample(500)])
+    with new_spool(tmp_path) as spool:
+        machine.undated(tmp_path).hand_over(spool)
+        assert numbers(spool) == [500, *range(60)]
+
+
+def refuse() -> None:
+    raise SpoolError("Input/output error")

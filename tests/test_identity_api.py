@@ -335,6 +335,9 @@ def test_an_invitation_that_cannot_be_is_refused(cloud: ClaimCloud) -> None:
         ({"device": "tracker-2", **NEW, "settings": "clock.trust_system = true"}, 422, "[clock] may not be set by"),
         ({"device": "tracker-2", **NEW, "settings": "password_file = 'x'"}, 422, "[password_file] may not be set by"),
         ({"device": "tracker-2", **NEW, "settings": "= 1"}, 422, "settings: they are no TOML"),
+        ({"device": "tracker-2", **NEW, "settings": "uplink = [" + 4_000 * "["}, 422, "nested more than 32 deep"),
+        ({"device": "tracker-2", **NEW, "settings": "uplink" + 3_000 * ".a" + " = 1"}, 422, "nested more than 32"),
+        ({"device": "tracker-2", **NEW, "settings": "uplink = " + 5_000 * "9"}, 422, "settings: they are no TOML"),
         ({"device": "hall"}, 422, "hall speaks through site"),
         ({"device": "site", **NEW}, 422, "site is a gateway's name"),
     ]

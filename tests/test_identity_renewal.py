@@ -153,6 +153,9 @@ def test_renewals_are_bounded(cloud: ClaimCloud, device: Claimant) -> None:
     body = device.renewal(cloud.world.at_ms)
     for _ in range(6):
         assert cloud.post(RENEWALS, body).status_code == 201
+    assert "6 renewals a minute by one certificate" in refused(cloud, 429, body)
+    for _ in range(6):
+        assert "was given a certificate for another key" in refused(cloud, 429, another())
     assert "6 renewals a minute by one certificate" in refused(cloud, 429, another())
     with pytest.raises(IdentityError, match="has 32 certificates that count no more and have not expired"):
         used_up(cloud)

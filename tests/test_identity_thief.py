@@ -17,6 +17,7 @@ from pledgewatch_cloud.decide.identity_acts import IdentityError, TooSoonError
 from pledgewatch_cloud.decide.identity_book import (
     CERTIFICATES_MAX,
     DROPPED_TOLD,
+    KEY_IN_FORCE_WAIT_MS,
     RENEWAL_WAIT_MS,
     RENEWALS_REVOKED_MAX,
     Identity,
@@ -65,7 +66,8 @@ def stolen(holders: Holders, *, by: str = "A") -> Any:
         "A>B +B>C +C>D +D>E +E>F F!",  # no confirmation ever arrives
         "A>a A>a a! +a>A a>A A! +A>a",  # a token keeps its key
         "A>B A>C C! +C>D D!",  # a card with an older copy of the state
-        "A>B A>a A>a a! +a>B B!",  # it has gone on with the key that it has
+        "A>B ~A>a A>a a! +a>B B!",  # it has gone on with the key that it has
+        "A>B A>C +C>D +C>E +E>F +E>G +G>H H!",  # a card with an older copy, again and again over the years
     ],
 )
 def test_the_unhappy_lives_of_one_device_are_answered_and_not_told_of(holders: Holders, acts: str) -> None:
@@ -91,8 +93,10 @@ def test_a_device_that_is_flashed_again_and_again_is_answered_and_not_told_of(ho
         ("A>S A>T A>U +A>V",            "201 201 429 201",             []),     # two were dropped
         ("A>S A>T +A>U A>V",            "201 201 201 429",             []),     # and he waits four minutes
         ("A>S +A>T +A>U A>V A>V A>V A>V", "201 201 201 429 429 429 201", [TWO]),  # three were
-        ("A>S +A>T A>a A>U",            "201 201 201 429",             []),     # the device goes on with its key
-        ("A>S A>T A>a +A>B",            "201 201 201 201",             [TWO]),  # and asks for another again
+        ("A>S +A>T ~A>a A>U",           "201 201 201 429",             []),     # the device goes on with its key
+        ("A>S A>T ~A>a +A>B",           "201 201 201 201",             [TWO]),  # and asks for another again
+        ("A>a A>B A>a B! A>a",          "201 201 429 200 403",         [OUSTED]),  # not before it has said what it has
+        ("A>B A>a A>a A>a A>a A>a B!",  "201 429 429 429 429 201 403", [OUSTED]),  # but no longer than five minutes
         ("A>B A>C C! +C>D C>E C>E C>E C>E E!", "201 201 200 201 429 429 429 201 200", []),  # an older copy, twice
         ("A>S A>B +A>S +A>B B!",        "201 201 201 201 200",         [TWO]),  # two keys in turn are two, too
         ("A>S S! A>B",                  "201 200 403",                 [OUSTED]),  # he ousts the device
@@ -146,6 +150,48 @@ def test_two_at_once_do_not_both_find_that_they_have_waited(holders: Holders) ->
         spine.commit(drafts.renew_device, DEVICE, first.serial, other, now_ms, now_ms)
 
 
+def test_a_device_that_is_flashed_again_begins_anew(holders: Holders) -> None:
+    """What was dropped before is no sign of two any more."""
+    for seed in range(4):
+        assert holders.asked("A>B").status_code == 201
+        pass_by(holders, DAY_MS)
+        assert holders.asked("A>C").status_code == 201, "its key was lost, as the card broke for the first time"
+        assert identity(holders).dropped == 1
+        holders.first = Claimant(DEVICE, seed=20 + seed)
+        holders.cloud.claimed(holders.first, holders.cloud.invite(DEVICE))
+        holders.keys, holders.given = {"A": holders.first.tls}, {"A": holders.first.certificate}
+    assert holders.alarms() == []
+
+
+def waiting_for(holders: Holders, *, listed: int, listed_until_ms: int, newest_until_ms: int) -> Identity:
+    """A device with two certificates, the newer given just now, and with so many that count no more."""
+    one = identity(holders)
+    newest = one.certificates[0]._replace(serial="a" * 40, key_sha256="a" * 64, not_after_ms=newest_until_ms)
+    revoked = tuple(Revoked(f"{number:040x}", 1, listed_until_ms) for number in range(listed))
+    now_ms = holders.cloud.world.at_ms
+    return one._replace(certificates=(*one.certificates, newest), revoked=revoked, renewed_ms=now_ms)
+
+
+def test_what_has_expired_makes_nobody_wait_longer(holders: Holders) -> None:
+    now_ms = holders.cloud.world.at_ms
+    at_ms, of, other = now_ms + RENEWAL_WAIT_MS, identity(holders).certificates[0], "b" * 64
+    until_ms = {"listed": 5, "newest_until_ms": of.not_after_ms}
+    acts.check_pace(waiting_for(holders, listed_until_ms=at_ms, **until_ms), of, other, at_ms)
+    with pytest.raises(TooSoonError):
+        acts.check_pace(waiting_for(holders, listed_until_ms=at_ms + 1, **until_ms), of, other, at_ms)
+
+
+@pytest.mark.parametrize("is_of_key", [False, True])
+def test_nobody_waits_for_a_certificate_that_has_ended(holders: Holders, *, is_of_key: bool) -> None:
+    of, end_ms = identity(holders).certificates[0], holders.cloud.world.at_ms + RENEWAL_WAIT_MS
+    one = waiting_for(holders, listed=9, listed_until_ms=of.not_after_ms, newest_until_ms=end_ms)
+    key_sha256 = of.key_sha256 if is_of_key else "b" * 64
+    acts.check_pace(one, of, key_sha256, end_ms)
+    with pytest.raises(TooSoonError) as error:
+        acts.check_pace(one, of, key_sha256, end_ms - 1)
+    assert error.value.from_ms == end_ms
+
+
 @pytest.mark.parametrize("device_takes_its_turn", [False, True])
 def test_a_thief_who_never_rests_uses_nothing_up_and_the_device_goes_on(
     holders: Holders, *, device_takes_its_turn: bool
@@ -160,9 +206,9 @@ def test_a_thief_who_never_rests_uses_nothing_up_and_the_device_goes_on(
                 break
             pass_by(holders, wait_ms)
             continue
-        pass_by(holders, 60_000)
+        pass_by(holders, KEY_IN_FORCE_WAIT_MS - 60_000)
         if device_takes_its_turn:
-            assert holders.asked("A>a").status_code == 201, "at any time; it does not hear it"
+            assert holders.asked("A>a").status_code == 201, "minutes later; it does not hear it"
     assert len(identity(holders).revoked) < RENEWALS_REVOKED_MAX - CERTIFICATES_MAX
     holders.cloud.world.at_ms = end_ms - DAY_MS
     assert holders.asked("A>a").status_code == 201

@@ -56,3 +56,27 @@ def test_what_is_read_to_its_end_keeps_its_code(capsys: pytest.CaptureFixture[st
 
     assert piped(answered) == 1
     assert json.loads(capsys.readouterr().out) == {"done": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "shown"),
+    [
+        (b"Ger\xc3\xa4t.toml", "ascii", b"Ger?t.toml"),
+        (b"Ger\xc3\xa4t.toml", "utf-8", b"Ger\xc3\xa4t.toml"),
+        (b"Ger\xe4t.toml", "utf-8", b"Ger?t.toml"),
+    ],
+)
+def test_what_an_output_cannot_show_is_a_question_mark(
+    tmp_path: Path, name: bytes, encoding: str, shown: bytes
+) -> None:
+    file = os.path.join(os.fsencode(tmp_path), name)  # noqa: PTH118 - a path of bytes
+    sections = [
+        *("[device]", 'operator = "harbour-line"', 'name = "one"', 'state_folder = "state"'),
+        *("[broker]", 'host = "127.0.0.1"', "[host]"),
+    ]
+    Path(os.fsdecode(file)).write_text("\n".join(sections), encoding="utf-8")
+    command: list[str | bytes] = [sys.executable, "-m", "pledgewatch_edge", "run", "--check", "--config", file]
+    settings = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run(command, capture_output=True, check=False, env=settings)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == os.fsencode(tmp_path) + b"/" + shown + b": can be used\n"

@@ -4,15 +4,24 @@ import asyncio
 import contextlib
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import tomlkit
 
+from pledgewatch_cloud.book_file import read_book_file
+from pledgewatch_cloud.decide import book
 from pledgewatch_cloud.decide.events import EventType
+from pledgewatch_edge.agent import load as load_agent
+from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_sim.__main__ import main
+from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.scenario import files, script
+from pledgewatch_sim.scenario.events import EventName
+from pledgewatch_sim.scenario.files import Ports
 from pledgewatch_sim.scenario.link import Link
 from pledgewatch_sim.scenario.program import Counts, account, play
 from pledgewatch_sim.scenario.script import Act, Expect, Kind, Scenario
@@ -75,11 +84,38 @@ def test_the_schema_in_docs_is_this_one() -> None:
             False,
         ),
         (GOOD + '[[acts]]\nat_s = 1\nkind = "link"\nis_on = false', "link is off at the end", False),
-        (GOOD + '[expect]\nevents = ["a"]\nnever = ["a"]', "both expected and never", False),
-        (GOOD.replace("2026-03-01T06:00:00Z", "2026-03-01"), "must say its zone", False),
-        (GOOD.replace("2026-03-01T06:00:00Z", "soon"), "is no moment", False),
-        (GOOD.replace("latitude = 33.73", "latitude = 99.0"), "latitude 99 is out of range", False),
+        (GOOD + '[expect]\nevents = ["fence_left"]\nnever = ["fence_left"]', "both expected and never", False),
+        (
+            GOOD + '[expect]\nnever = ["condition_breeched"]',
+            r"never\[0\] is 'condition_breeched'; it must be one",
+            True,
+        ),
+        (GOOD.replace("2026-03-01T06:00:00Z", "2026-03-01"), "must say its zone", True),
+        (GOOD.replace("2026-03-01T06:00:00Z", "soon"), "is no moment", True),
+        (GOOD.replace("2026-03-01T06:00:00Z", "9999-12-31T23:00:00-05:00"), "begins '9999.*; write it as", True),
+        (GOOD.replace("2026-03-01T06:00:00Z", "2025-12-31T23:00:00Z"), "begins '2025.*; write it as", True),
+        (GOOD.replace("2026-03-01T06:00:00Z", "2026-01-01T01:00:00+02:00"), "begins .* in UTC; move it", False),
+        (GOOD.replace("2026-03-01T06:00:00Z", "2026-02-30T06:00:00Z"), "is no moment", False),
+        (GOOD.replace("latitude = 33.73", "latitude = 99.0"), "latitude 99 is out of range", True),
+        (GOOD.replace("-118.26", "179.0") + "zone_deg = 2", "zone_deg 2 puts the zone across longitude 180", False),
         (GOOD + "[goods]\nlow_c = 8.0\nhigh_c = 2.0", "is not below high_c", False),
+        (GOOD + "[goods]\nlow_c = 2.0001\nhigh_c = 2.0002", "is not below high_c", False),
+        (GOOD + "[goods]\nhigh_c = inf", "high_c is inf; it must be a finite number", True),
+        (GOOD + "[goods]\nsilent_after_s = -5", "silent_after_s -5 is out of range", True),
+        (GOOD + "[goods]\ndark_until_s = 1e18", r"dark_until_s 1e\+18 is out of range; use 0 to 31622400", True),
+        (GOOD + "[goods]\ndark_from_s = 5\ndark_until_s = 4", "dark_until_s is before dark_from_s; swap", False),
+        (GOOD + "[goods]\ndark_from_s = 5\ndark_until_s = 5.5", "less than a second after", False),
+        (GOOD + "[fitted]\nat_c = 4000", "at_c 4000 is out of range; use -55 to 125", True),
+        (GOOD + '[fitted]\nfurther = "[[["', "further is not TOML", False),
+        (GOOD + f'[fitted]\nfurther = "a = {"[" * 5_000}"', "further is nested too deeply", False),
+        (GOOD + "[fitted]\nfurther = \"[device]\\nname = 'z'\"", r"has \[device\], which the story writes", False),
+        (GOOD + '[fitted]\nfurther = "unit = 3"', "unit outside of any section", False),
+        (GOOD + '[[acts]]\nat_s = 1\nkind = "flap"\nover_s = 9\nevery_s = 0', r"\[acts\]\[0\] every_s 0 is out", True),
+        (
+            GOOD + "".join(f'[[acts]]\nat_s = 300\nkind = "link"\nis_on = {one}\n' for one in ("true", "false")),
+            "link is off at the end",
+            False,
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_cure(
@@ -87,10 +123,135 @@ def test_what_cannot_be_is_refused_with_its_cure(
 ) -> None:
     with pytest.raises(SettingsError, match=said):
         script.read(written(tmp_path, text))
-    assert main(["scenario", written(tmp_path, text), "--check"]) == 2
-    assert "story.toml: " in capsys.readouterr().err
+    for options in (["--check"], []):
+        assert main(["scenario", written(tmp_path, text), *options]) == 2
+        assert "story.toml: " in capsys.readouterr().err
     errors = list(jsonschema.Draft202012Validator(script.schema()).iter_errors(tomllib.loads(text)))
     assert bool(errors) is is_seen_by_the_schema
+
+
+def test_what_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"story\.toml: is nested too deeply; write"):
+        script.read(written(tmp_path, f"about = {'[' * 5_000}"))
+
+
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        (
+            "[host]\ninterval_s = -1",
+            r"[fitted] further is refused by the agent: [host] interval_s -1.0 is out of range",
+        ),
+        ("[hots]", r"[fitted] further is refused by the agent: [hots] is no key of this program; there are broker"),
+        ("[host]\ninterval_s = 5", ""),
+    ],
+)
+def test_the_agent_itself_is_asked_about_what_is_added_to_its_configuration(
+    tmp_path: Path, further: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, GOOD + f"[fitted]\nfurther = {json.dumps(further)}")
+    assert main(["scenario", file, "--check"]) == (2 if said else 0)
+    assert capsys.readouterr().err.startswith(f"{file}: {said}" if said else "")
+
+
+def numbers(schema: dict[str, Any], *place: str) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Each number of a table and of those in it, with what the schema says of it."""
+    for key, one in schema["properties"].items():
+        below = one.get("items", one)
+        if below["type" if "type" in below else "enum"] == "object":
+            yield from numbers(below, *place, key)
+        elif one.get("type") in {"number", "integer"}:
+            yield (*place, key), one
+
+
+def with_number(place: tuple[str, ...], value: float) -> dict[str, Any]:
+    """A story that can be played but for this number."""
+    story = tomllib.loads(GOOD)
+    *tables, key = place
+    table: dict[str, Any] = story
+    for name in tables:
+        table[name] = table.get(name, {"at_s": 0, "kind": "flap", "over_s": 1, "every_s": 1} if name == "acts" else {})
+        table = table[name]
+    if key in {"longitude", "latitude"} and "acts" in tables:
+        table.update({"at_s": 0, "kind": "spoof", "longitude": 0, "latitude": 0})
+        del table["over_s"], table["every_s"]
+    if key == "to_c":
+        table.update({"kind": "temperature"})
+        del table["every_s"]
+    table[key] = value
+    if "acts" in story:
+        story["acts"] = [story["acts"]]
+    return story
+
+
+def refusals(folder: Path, story: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What program and schema have against a story."""
+    seen = [one.message for one in jsonschema.Draft202012Validator(script.schema()).iter_errors(story)]
+    try:
+        script.read(written(folder, tomlkit.dumps(story)))
+    except SettingsError as error:
+        return list(error.errors), seen
+    return [], seen
+
+
+NUMBERS = dict(numbers(script.schema()))
+
+
+def test_every_number_has_bounds() -> None:
+    assert len(NUMBERS) > 20
+    assert [place for place, one in NUMBERS.items() if not {"minimum", "maximum"} <= one.keys()] == []
+
+
+@pytest.mark.parametrize("place", NUMBERS, ids=".".join)
+def test_program_and_schema_have_the_same_bounds(tmp_path: Path, place: tuple[str, ...]) -> None:
+    low, high = NUMBERS[place]["minimum"], NUMBERS[place]["maximum"]
+    for beyond in (low - 1, high + 1):
+        said, seen = refusals(tmp_path, with_number(place, beyond))
+        assert f"{place[-1]} {beyond:.12g} is out of range; use {low:.12g} to {high:.12g}" in said[0]
+        assert seen
+    for bound in (low, high):
+        said, seen = refusals(tmp_path, with_number(place, bound))
+        assert seen == []
+        # What does not go with the rest of this story is no matter of bounds.
+        assert [one for one in said if "out of range" in one] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        GOOD.replace("2026-03-01T06:00:00Z", "2043-12-31T23:59:59Z").replace("3600", "31622400"),
+        GOOD.replace("2026-03-01T06:00:00Z", "2026-01-01 00:00:00.5-08:00"),
+        GOOD.replace("-118.26", "176.0").replace("33.73", "85.0") + "zone_deg = 4",
+        GOOD.replace("-118.26", "-180.0").replace("33.73", "-85.0").replace("-180.0", "-179.999") + "zone_deg = 0.001",
+        GOOD + "[goods]\nlow_c = -300\nhigh_c = 1000\ngrace_s = 31622400\nsilent_after_s = 31622400",
+        GOOD + "[goods]\nposition_silent_after_s = 31622400\ndark_until_s = 31622400",
+        GOOD + "[goods]\ndark_from_s = 0.25\ndark_until_s = 1.25",
+        GOOD.replace("speed = 60", "speed = 1") + "[fitted]\nprobe_every_s = 86400\nfix_every_s = 86400",
+        GOOD.replace("speed = 60", "speed = 1e6") + "[fitted]\nprobe_every_s = 1\nat_c = 125",
+        GOOD + "".join(f'[[acts]]\nat_s = 300\nkind = "link"\nis_on = {one}\n' for one in ("false", "true")),
+    ],
+)
+def test_what_both_let_pass_cloud_and_agent_can_use(tmp_path: Path, text: str) -> None:
+    assert refusals(tmp_path, tomllib.loads(text)) == ([], [])
+    story = script.read(written(tmp_path, text))
+    document = files.book(story, public_key_hex(load_or_create_key(tmp_path / "device.key")))
+    (tmp_path / "book.json").write_text(json.dumps(document), encoding="utf-8")
+    book.amend(book.empty(), read_book_file(tmp_path / "book.json").document)
+    clock = SimulationClock(story.begins_ms, story.speed)
+    (tmp_path / "agent.toml").write_text(files.agent(story, tmp_path, Ports(1, 1, 1, 1), clock), encoding="utf-8")
+    load_agent(tmp_path / "agent.toml")
+
+
+def test_the_types_of_events_are_the_clouds() -> None:
+    assert [*EventName] == [*EventType]
+
+
+def test_of_two_acts_at_one_moment_the_one_written_last_holds() -> None:
+    world = of(Act(at_s=5, kind=Kind.LINK, is_on=False), Act(at_s=5, kind=Kind.LINK, is_on=True))
+    assert world.is_on(Kind.LINK, 5)
+    with pytest.raises(ValueError, match="link is off at the end"):
+        of(Act(at_s=5, kind=Kind.LINK, is_on=True), Act(at_s=5, kind=Kind.LINK, is_on=False))
 
 
 def test_the_world_follows_from_the_file() -> None:

@@ -9,7 +9,6 @@ shows it). `line_of` finds the line for it, when there is something to tell and 
 
 import json
 import re
-import tomllib
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pledgewatch_cloud.decide import strict_json as decide_strict_json
+from pledgewatch_wire.toml_text import TomlError, read_toml
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -83,8 +83,8 @@ def strict_yaml(text: str) -> Any:
 
 def _strict_toml(text: str) -> Any:
     try:
-        return json.loads(json.dumps(tomllib.loads(text), default=str))
-    except ValueError as error:  # TOMLDecodeError is one
+        return json.loads(json.dumps(read_toml(text), default=str))
+    except TomlError as error:
         raise DocumentError(str(error)) from None
 
 

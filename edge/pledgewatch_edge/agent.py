@@ -5,7 +5,6 @@ section that may be left out. A new kind of sensor is a module in `sensors/` and
 """
 
 import logging
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from pledgewatch_edge.sensors.sht3x import Sht3xSettings
 from pledgewatch_edge.station import Station
 from pledgewatch_wire.settings import SettingsError
 from pledgewatch_wire.settings import load as load_settings
+from pledgewatch_wire.toml_text import read_toml
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def load(file: Path, over: Mapping[str, Any] = MappingProxyType({})) -> EdgeSett
     """The edge agent's configuration, with what was set from afar over it. Raises SettingsError; needs nothing but the
     file itself."""
     try:
-        named = tomllib.loads(file.read_text(encoding="utf-8")).keys() | over.keys()
+        named = read_toml(file.read_text(encoding="utf-8")).keys() | over.keys()
     except (OSError, ValueError):
         named = set()  # what is wrong with the file is told below
     try:

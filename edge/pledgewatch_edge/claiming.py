@@ -14,7 +14,6 @@ import base64
 import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,7 +22,7 @@ import tomlkit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pledgewatch_edge import config_file
+from pledgewatch_edge import config_file, past
 from pledgewatch_edge.agent import EdgeSettings
 from pledgewatch_edge.care import overlay
 from pledgewatch_edge.clock import RELEASED_MS, system_ms
@@ -43,6 +42,7 @@ from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CARE_FILE, CLOUD_CA_FI
 from pledgewatch_wire.claims import CLAIMS_PATH, Claim, claim_proof, read_claim
 from pledgewatch_wire.codec import MAX_EPOCH
 from pledgewatch_wire.settings import SettingsError, section
+from pledgewatch_wire.toml_text import TomlError, read_toml
 
 STATE_FOLDER: Final = Path("/var/lib/pledgewatch")
 _ANSWER_FILE: Final = "claimed.json"
@@ -206,8 +206,8 @@ def _given(answer: Mapping[str, Any], claim: Claim) -> _Given:
 def _check_further(settings: str) -> None:
     """What an invitation brings along is from afar too: it may set what care may set. Raises ClaimFailedError."""
     try:
-        further = tomllib.loads(settings)
-    except tomllib.TOMLDecodeError as error:
+        further = read_toml(settings)
+    except TomlError as error:
         raise ClaimFailedError(f"the further settings are not TOML ({error}); ask who invited this device") from None
     if own := {"device", "broker"} & further.keys():
         raise ClaimFailedError(f"the further settings have a section {min(own)}; ask who invited this device")
@@ -229,6 +229,8 @@ def _apply(given: _Given, claim: Claim, identity: TlsIdentity, state: Path, say:
     for name, text in ((BROKER_CA_FILE, given.broker_ca), (CARE_FILE, f"{given.care_public_key}\n")):
         if not is_late or not (state / name).exists():
             replace_file(state / name, text.encode("utf-8"))
+    if not is_late:
+        past.forget(state)
     identity.take(given.certificate, claim.device)
     term = identity.term()
     assert term is not None

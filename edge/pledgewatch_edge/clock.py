@@ -111,6 +111,7 @@ class AgentClock:
         self._told: tuple[int, Clock] | None = None  # what `now` told less monotonic time, and by which clock
         self._jump_said_ms: int | None = None
         self._past_ms = 0
+        self._past_until_ms = BELIEVED_UNTIL_MS
 
     def now(self) -> tuple[int, Clock]:
         """Unix milliseconds UTC, and the clock that tells them."""
@@ -168,8 +169,14 @@ class AgentClock:
         return self._past_ms
 
     def not_before(self, past_ms: int) -> None:
-        """Hear of a moment that is past for certain (Unix milliseconds): who tells it could not know it before."""
-        self._past_ms = max(self._past_ms, past_ms)
+        """Hear of a moment that is past for certain (Unix milliseconds): who tells it could not know it before. It
+        counts as far as `past_ends` has said."""
+        self._past_ms = max(self._past_ms, min(past_ms, self._past_until_ms))
+
+    def past_ends(self, until_ms: int) -> None:
+        """Hear up to where anything may count as past (Unix milliseconds); what was beyond it counts up to there."""
+        self._past_until_ms = until_ms
+        self._past_ms = min(self._past_ms, until_ms)
 
     def sure_ms(self) -> int | None:
         """The time now, to a day, where a time service keeps the system's clock or a receiver agrees with it; of two

@@ -14,6 +14,7 @@ import hashlib
 import http.client
 import ipaddress
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -29,18 +30,29 @@ from pledgewatch_edge.tls import client_context, is_of_time, why_not
 
 TIMEOUT_S: Final = 30.0
 _BYTES_MAX: Final = 1 << 20
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 class CloudError(Exception):
     """The cloud gave no answer that can be used; the text says why. `is_final`: it understood, and refuses; to ask the
-    same again later is of no use. `is_too_often`: it is to be asked again later. `time_ms`: what time it said it was;
-    None where it did not."""
+    same again later is of no use. `is_refusal`: it does not take what the device has shown. `is_too_often`: it is to be
+    asked again later, `wait_s` (None where it did not say) from now. `time_ms`: what time it said it was; None where it
+    did not."""
 
     def __init__(
-        self, text: str, *, is_final: bool = False, is_too_often: bool = False, time_ms: int | None = None
+        self,
+        text: str,
+        *,
+        is_final: bool = False,
+        is_refusal: bool = False,
+        is_too_often: bool = False,
+        wait_s: int | None = None,
+        time_ms: int | None = None,
     ) -> None:
         super().__init__(text)
         self.is_final = is_final
+        self.is_refusal = is_refusal
+        self.wait_s = wait_s
         self.is_too_often = is_too_often
         self.time_ms = time_ms
 
@@ -91,11 +103,15 @@ class CloudApi:
             return Answer(said, time_ms)
         if said is not None and status >= 400:
             reason = str(said.get("detail") or said.get("title") or status)
-            wait = headers.get("Retry-After")
-            later = f"; try again in {wait} s" if status == 429 and wait and wait.isdigit() else ""
-            is_final = status < 500 and status not in {408, 429}
-            text, is_too_often = f"the cloud says: {reason}{later}", status == 429
-            raise CloudError(text, is_final=is_final, is_too_often=is_too_often, time_ms=time_ms)
+            is_too_often, wait_s = status == 429, _seconds(headers.get("Retry-After"))
+            raise CloudError(
+                f"the cloud says: {reason}" + (f"; try again in {wait_s} s" if is_too_often and wait_s else ""),
+                is_final=status < 500 and status not in {408, 429},
+                is_refusal=status == 403 and said.get("why") == "refused",
+                is_too_often=is_too_often,
+                wait_s=wait_s if is_too_often else None,
+                time_ms=time_ms,
+            )
         raise CloudError(f"{self._url} answered {status}, not as the cloud does; look at the address", time_ms=time_ms)
 
     def time_ms(self) -> int | None:
@@ -210,6 +226,12 @@ def _said(plain: bytes) -> Mapping[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) else None
+
+
+def _seconds(wait: str | None) -> int | None:
+    """A Retry-After header in seconds; None where it is none, or is a date."""
+    is_right = wait is not None and _SECONDS.fullmatch(wait)
+    return int(wait) if wait is not None and is_right else None
 
 
 def _time_of(date: str | None) -> int | None:

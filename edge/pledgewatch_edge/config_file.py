@@ -14,6 +14,7 @@ from tomlkit.items import Table
 
 from pledgewatch_edge.identity import replace_file
 from pledgewatch_wire.settings import SettingsError
+from pledgewatch_wire.toml_text import TomlError, read_toml
 
 Keys = Mapping[str, str | int]
 _HEAD: Final = "# An edge device. What can be set is told in samples/edge.toml of the distribution.\n"
@@ -22,12 +23,14 @@ _HEAD: Final = "# An edge device. What can be set is told in samples/edge.toml o
 def read(file: Path) -> tomlkit.TOMLDocument:
     """The file as it is; a new one where there is none. Raises SettingsError."""
     try:
-        return tomlkit.parse(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        read_toml(text)  # the other calls itself as deep as the text is nested
+        return tomlkit.parse(text)
     except FileNotFoundError:
         return tomlkit.parse(_HEAD)
     except OSError as error:
         raise SettingsError(file, [f"cannot be read: {error.strerror}"]) from None
-    except (TOMLKitError, UnicodeDecodeError) as error:
+    except (TomlError, TOMLKitError, UnicodeDecodeError) as error:
         raise SettingsError(file, [f"is not TOML: {error}"]) from None
 
 

@@ -8,9 +8,11 @@ before that:
 - what the cloud has said, as far as its certificate reaches (cloud_api.py);
 - what the clock told while a time service kept it, or receiver and computer agreed (`AgentClock.sure_ms`).
 
-The newest is kept in the state folder (`known_past`), anew once a day. A moment beyond the end of the device's own
-certificate is not gone by: a clock that was led ahead for an hour would close it out of what the receiver tells later,
-and a device whose certificate has ended is let in nowhere.
+The newest is kept in the state folder (`known_past`), anew once a day. Whoever says it, it counts no further than to
+the end of the device's own certificate, as that is when it is heard: a clock that was led ahead for an hour, or a
+cloud's that was, would close the device out of what the receiver tells later, and one whose certificate has ended is
+let in nowhere. So a claim, which is how such a one is brought back, forgets what was kept;
+the new certificate has its begin.
 """
 
 import asyncio
@@ -22,7 +24,7 @@ from cryptography import x509
 
 from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
 from pledgewatch_edge.config import DAY_S
-from pledgewatch_edge.identity import replace_file
+from pledgewatch_edge.identity import StateError, replace_file
 
 PAST_FILE: Final = "known_past"
 LOOK_EVERY_S: Final = 600.0
@@ -41,9 +43,8 @@ class Past:
 
     def begin(self) -> None:
         """Tell the clock what the state folder and the certificate know."""
-        begin_ms, end_ms = self._term()
-        self._clock.not_before(begin_ms)
-        self._kept_ms = min(self._read(), end_ms)
+        self._hear_certificate()
+        self._kept_ms = self._read()
         self._clock.not_before(self._kept_ms)
 
     async def run(self) -> None:
@@ -55,10 +56,10 @@ class Past:
     def keep(self) -> None:
         """Tell the clock what it has told itself for certain, and keep the newest. A disk that does not take it loses
         a day's knowledge and nothing else."""
-        begin_ms, end_ms = self._term()
-        self._clock.not_before(max(begin_ms, min(self._clock.sure_ms() or 0, end_ms)))
+        self._hear_certificate()
+        self._clock.not_before(self._clock.sure_ms() or 0)
         past_ms = self._clock.past_ms
-        if past_ms - self._kept_ms >= _DAY_MS:
+        if past_ms - self._kept_ms >= _DAY_MS or past_ms < self._kept_ms:
             with contextlib.suppress(OSError):
                 replace_file(self._path, str(past_ms).encode("ascii"))
                 self._kept_ms = past_ms
@@ -71,13 +72,22 @@ class Past:
             return 0
         return kept_ms if RELEASED_MS <= kept_ms < BELIEVED_UNTIL_MS else 0
 
-    def _term(self) -> tuple[int, int]:
-        """When the device's own certificate began, and when it ends; as wide as can be where there is none."""
+    def _hear_certificate(self) -> None:
+        """Tell the clock when the device's own certificate began, and when it ends; nothing where there is none."""
         if self._certificate_file is None:
-            return 0, BELIEVED_UNTIL_MS
+            return
         try:
             own = x509.load_pem_x509_certificates(self._certificate_file.read_bytes())[0]
         except (OSError, ValueError):
-            return 0, BELIEVED_UNTIL_MS
-        begin, end = own.not_valid_before_utc, own.not_valid_after_utc
-        return round(begin.timestamp() * 1_000), round(end.timestamp() * 1_000)
+            return
+        self._clock.past_ends(round(own.not_valid_after_utc.timestamp() * 1_000))
+        self._clock.not_before(round(own.not_valid_before_utc.timestamp() * 1_000))
+
+
+def forget(folder: Path) -> None:
+    """Keep nothing of what was known to be past, for who holds the folder's lock. Raises StateError."""
+    path = folder / PAST_FILE
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}; run this as the user whose folder it is") from None

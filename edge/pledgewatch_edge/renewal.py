@@ -5,7 +5,9 @@ request by a new key, signed by the key in force. What comes is tried before it 
 and only when the broker has let it in does it take the place of the old one, which stays in force where the broker has
 not. It is tried again later, for the link may have been at fault. Once it is in force the cloud is told so, and only
 then the one before counts no more: whoever has a copy of it has nothing. A renewal whose answer was lost can be asked
-again until then.
+again until then. It is told before anything else is asked: what was asked next might have to wait for long. Until it
+was told the one before is kept, with its key, and gone back to where the cloud refuses the new one: whoever has a copy
+of the one before may have asked for another since, which dropped it. Where it refuses both, each is tried in turn.
 
 A broker that refuses the device says not why it was done. So the cloud is asked then too: one that has revoked the
 device, or given its place to another, says so, and one that has not gives a certificate that the broker takes.
@@ -20,8 +22,10 @@ given too many; for the key in force it always has one. So a device that is told
 it is late, and one whose new certificate is not let in asks again then: another may have been given since.
 
 A try that fails is made again after a wait that doubles, from a minute to six hours; what the cloud has refused for
-good is asked again once a day. Everything that waits for the network or the disk does so in a thread, which is waited
-for also by who is cancelled: what asks, or writes, when the station has ended would do so beside the next one.
+good is asked again once a day. Where it says when to ask again, that is gone by, but no sooner than after a minute, nor
+later than after six hours; and where it says so again and again, the wait doubles all the same. Everything that waits
+for the network or the disk does so in a thread, which is waited for also by who is cancelled: what asks, or writes,
+when the station has ended would do so beside the next one.
 """
 
 import asyncio
@@ -50,6 +54,7 @@ from pledgewatch_wire.reading import Clock
 LOOK_AGAIN_S: Final = 3_600.0
 TRY_FIRST_S: Final = 60.0
 TRY_MAX_S: Final = 6 * 3_600.0
+PROMPT_TRIES: Final = 8  # that are made as soon as the cloud has said, one after the other
 OFF_MS: Final = 240_000  # a clock this far from the cloud's is not gone by
 _KEPT: Final = (Clock.GPS, Clock.NTP)
 _NUMBER: Final = re.compile(r"\d+")
@@ -84,6 +89,8 @@ class Renewal:
         self._clock = clock
         self._random = SystemRandom()
         self._failures = 0
+        self._put_off = 0  # how often the cloud has said in a row to ask later
+        self._has_gone_back = False  # since something was taken
         self._cloud_less_mark_ms: int | None = None  # where the cloud's time is gone by
         self._ask_time_from = 0  # a mark of the clock
         self._said: str | None = None
@@ -101,29 +108,76 @@ class Renewal:
             due_s = await _in_thread(self._due_in_s)
             if due_s > 0:
                 return min(due_s, LOOK_AGAIN_S)
-            if await _in_thread(self._is_renewal_due):
-                if await _in_thread(self._identity.waiting) is None and not await _in_thread(self._renew):
-                    return 0.0
-                await self._put_in_force()
-            if not await _in_thread(self._identity.is_confirmed):
-                await _in_thread(self._confirm)
-                await self._standing.accepted(CLOUD)
+            await self._do_what_is_due()
         except CloudError as error:
             self._failures += 1
             self._say(f"the certificate cannot be {self._doing}: {error}")
             if isinstance(error, DoubtError):
                 await self._standing.doubted(CLOUD, error)
+            if error.is_refusal and await self._goes_back():
+                return 0.0
             if error.is_final:
                 await self._standing.refused(CLOUD, str(error))
                 return DAY_S * self._random.uniform(0.5, 1.0)
+            if error.is_too_often:
+                return self._later_s(error.wait_s)
         except StateError as error:
             self._failures += 1
             self._say(f"the certificate cannot be {self._doing}: {error}")
         else:
-            self._failures, self._said = 0, None
+            self._failures, self._put_off, self._said, self._has_gone_back = 0, 0, None, False
             await self._standing.believed(CLOUD)
             return 0.0
+        return self._backoff_s()
+
+    async def _do_what_is_due(self) -> None:
+        """Tell what is in force, renew it, and tell that. Raises CloudError, StateError."""
+        has_come = await _in_thread(self._identity.waiting) is not None
+        if not has_come and not await _in_thread(self._identity.is_confirmed):
+            try:
+                await self._tell()
+            except CloudError as error:
+                if error.is_refusal or not await _in_thread(self._is_renewal_due):
+                    raise
+        if await _in_thread(self._is_renewal_due):
+            if not has_come and not await _in_thread(self._renew):
+                return
+            await self._put_in_force()
+        if not await _in_thread(self._identity.is_confirmed):
+            await self._tell()
+
+    async def _tell(self) -> None:
+        """Tell the cloud what is in force. Raises CloudError, StateError."""
+        await _in_thread(self._confirm)
+        await self._standing.accepted(CLOUD)
+
+    async def _goes_back(self) -> bool:
+        """Whether there is a certificate of before to go on with, as the cloud refuses the one in force. Not twice in a
+        row: where it refuses that too, there is nothing to be hurried for."""
+        if self._has_gone_back:
+            self._has_gone_back = False
+            return False
+        try:
+            self._has_gone_back = await _in_thread(self._identity.go_back)
+        except StateError as error:
+            self._say(f"the certificate of before cannot be gone back to: {error}")
+        if self._has_gone_back:
+            log.warning("the new certificate is refused, the one of before is in force again")
+        return self._has_gone_back
+
+    def _backoff_s(self) -> float:
         return jittered_backoff(self._failures - 1, maximum_s=TRY_MAX_S, first_s=TRY_FIRST_S, random=self._random)
+
+    def _later_s(self, said_s: int | None) -> float:
+        """How long to wait, as the cloud has said; and ever longer where it says so again and again."""
+        self._put_off += 1
+        if said_s is None:
+            return self._backoff_s()
+        wait_s = min(max(said_s, TRY_FIRST_S) * self._random.uniform(1.0, 1.25), TRY_MAX_S)
+        if self._put_off <= PROMPT_TRIES:
+            return wait_s
+        self._failures = max(self._failures, self._put_off - PROMPT_TRIES)
+        return max(wait_s, self._backoff_s())
 
     def _due_in_s(self) -> float:
         """How long until something is due; 0 where it is. Raises CloudError, StateError."""
@@ -193,8 +247,8 @@ class Renewal:
         try:
             said = self._asked(RENEWALS_PATH, partial(renewal_proof, der), certificate, shown, self._is_renewal_due)
         except CloudError as error:
-            if error.is_too_often and self._is_late():
-                self._identity.ask_for_the_key_in_force()
+            if error.is_too_often and self._is_late() and self._identity.ask_for_the_key_in_force():
+                self._put_off, error.wait_s = 0, 0  # what it has said is of the other
             raise
         if said is None:
             return False

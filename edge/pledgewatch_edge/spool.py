@@ -139,6 +139,8 @@ class Spool:
         self._refusals = _refusals_of(tally, segments[-1].head.epoch, monotonic)
         self._newest: Sample | None = None
         self._is_settled = True  # whether the disk has the folder as it is
+        self._is_torn = False  # whether more may stand in the newest file than was written
+        self._take_back: Callable[[], None] | None = None  # the note of what was not stored
         self._joined: list[Path] = []  # files that have become one with others, and go once it has
         self._thinned_uncounted = self._thinned_untold = 0
         self._ages = ages
@@ -208,16 +210,21 @@ class Spool:
         """How many readings were dropped for want of room, over all epochs."""
         return self._tally.totals.thinned
 
-    def append(self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], None] | None = None) -> Appended:
+    def append(
+        self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], Callable[[], None]] | None = None
+    ) -> Appended:
         """Number, store and chain a batch in one write. On return it is on the disk.
 
         Where there is no room for it, old readings are thinned first; where that is not enough, the urgent samples are
         kept and the others refused. A sample that no payload can hold is refused whatever room there is: one such
         would make a whole frame unreadable.
 
-        `note` is told which of them will be kept, before any is; where it raises SpoolError, none is.
+        `note` is told which of them will be kept, before any is; where it raises SpoolError, none is. It gives what
+        takes its word back, which is called where none was kept: once what may stand of them in the file is cut off,
+        and before anything else is written. Who is closed before that leaves both as they are: they belong together.
         """
         with self._lock:
+            self._undo()
             self._settle()
             self._make_room()
             self._settle()
@@ -226,10 +233,15 @@ class Spool:
             has_room, is_over = self._bytes < limit, self._bytes >= URGENT_RESERVE * limit
             is_kept = [not is_over and (has_room or one.is_urgent) and is_sound(one) for one in samples]
             kept = list(compress(samples, is_kept))
-            if note is not None:
-                note(is_kept)
+            take_back = note(is_kept) if note is not None else None
             if kept:
-                self._store(kept)
+                try:
+                    self._store(kept)
+                except SpoolError:
+                    self._take_back = take_back
+                    with contextlib.suppress(SpoolError):  # it is done before the next write
+                        self._undo()
+                    raise
             self._note(refused=len(samples) - len(kept))
             thinned, self._thinned_untold = self._thinned_untold, 0
             return Appended(len(kept), len(samples) - len(kept), thinned)
@@ -366,6 +378,8 @@ class Spool:
             if self._descriptor >= 0:
                 with contextlib.suppress(SpoolError):  # the next opening removes what is left
                     self._settle()
+                with contextlib.suppress(SpoolError):  # or finds it with its note
+                    self._undo()
                 os.close(self._descriptor)
                 self._descriptor = -1
             self._tally.close()
@@ -421,6 +435,7 @@ class Spool:
 
     def _store(self, samples: Sequence[Sample]) -> None:
         """Number and write some samples. Raises SpoolError, and then nothing has changed."""
+        self._undo()  # before another file may become the newest
         active = self._segments[-1]
         count = active.last - active.head.first + 1
         is_full = count >= SEGMENT_READINGS or active.end >= SEGMENT_BYTES
@@ -462,16 +477,32 @@ class Spool:
             self._signed_at = self._monotonic()
 
     def _write(self, data: bytes, *, is_durable: bool = True) -> None:
-        """Write at the end of the newest segment. Raises SpoolError, and then nothing has changed."""
+        """Write at the end of the newest segment. Raises SpoolError, and then nothing has changed, but that something
+        may stand beyond its end until `_undo` has cut it off."""
+        self._undo()
         active = self._segments[-1]
         with disk_errors(active.path):
+            self._is_torn = True
             if is_durable:
                 write_durably(self._descriptor, data, active.end)
             elif os.pwrite(self._descriptor, data, active.end) < len(data):
-                os.ftruncate(self._descriptor, active.end)
                 return  # it is said again when there is room
+        self._is_torn = False
         active.end += len(data)
         self._bytes += len(data)
+
+    def _undo(self) -> None:
+        """Cut off what a write that failed may have left, then have its note taken back. Raises SpoolError; then the
+        same is to be done yet."""
+        if self._is_torn:
+            active = self._segments[-1]
+            with disk_errors(active.path):
+                os.ftruncate(self._descriptor, active.end)
+                os.fdatasync(self._descriptor)  # what comes back after a power cut would stand there without its note
+            self._is_torn = False
+        if self._take_back is not None:
+            self._take_back()
+            self._take_back = None
 
     def _next_segment(self) -> Segment:
         """Begin another segment. Raises SpoolError, and then nothing has changed."""

@@ -46,7 +46,7 @@ class Contents:
                 if known is not None and known[0] == as_it_was:
                     self._known[path] = known
                     return known[1].frames
-                data = path.read_bytes()
+                data = path.read_bytes()[: segment.end]  # beyond it may stand what was not to be
             except FileNotFoundError:
                 raise SpoolCorruptError(f"{path} is gone") from None
         content = content_of(data)

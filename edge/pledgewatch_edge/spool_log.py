@@ -14,6 +14,7 @@ holds, so that a segment can be gone through without reading what is in it.
 What is no longer needed goes by whole segments: nothing is written twice for that, which is what wears flash out.
 """
 
+import contextlib
 import os
 import re
 import struct
@@ -235,12 +236,14 @@ def runs_in(frames: Sequence[Frame]) -> Iterator[Run]:
 
 
 def write_durably(descriptor: int, data: bytes, at: int) -> None:
-    """Write bytes at the end of a file and wait until the disk has them, or leave it as it was. Raises OSError."""
+    """Write bytes at the end of a file and wait until the disk has them. Raises OSError, and then the file is as it
+    was, unless the disk refuses that too: who writes there again cuts it off at `at` before that."""
     try:
         written = 0
         while written < len(data):
             written += os.pwrite(descriptor, data[written:], at + written)
         os.fdatasync(descriptor)
     except OSError:
-        os.ftruncate(descriptor, at)
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, at)
         raise

@@ -7,11 +7,15 @@ In the state folder, beside what identity.py keeps:
 - `broker-ca.crt`, `cloud-ca.crt`: by whom broker and cloud are known. `care.pub`: who signs settings and commands.
 - `tls.key.new`, `tls.csr.new`, `tls.crt.new`: the next ones, until they are in force. A request is kept so that a
   second try sends the very same, which the cloud knows again.
-- `tls.unconfirmed`: a certificate came into force, and the cloud has not heard of that yet.
+- `tls.unconfirmed`: a certificate came into force, and the cloud has not heard of that yet. `tls.key.old`,
+  `tls.crt.old`: those of before, until it has; a new one that was dropped by then is given up for them.
 - `refused`: by whom the device is refused, and why, until it is accepted again.
 
 Key and certificate are two files, and two renames are not one. The key goes first; a certificate that does not belong
-to its key, beside a new one that does, is what a power cut has left between, and is finished at the next start.
+to its key, beside a new one that does, is what a power cut has left between, and is finished at the next start. To go
+back is the same the other way: what was in force before is put beside as if it had just come, and comes into force. So
+at every moment one pair is whole: in force, or between two renames, and those of before count only where they belong
+together.
 """
 
 import asyncio
@@ -51,6 +55,7 @@ _UNCONFIRMED_FILE: Final = "tls.unconfirmed"
 _REFUSED_FILE: Final = "refused"
 _DOUBTED_FILE: Final = "doubted"
 NEW: Final = ".new"
+OLD: Final = ".old"
 _CARE_KEY: Final = re.compile(r"[0-9a-f]{64}")
 BROKER: Final = "broker"
 CLOUD: Final = "cloud"
@@ -91,8 +96,11 @@ class TlsIdentity:
         return None if self._token else self.folder / KEY_FILE
 
     def mend(self) -> None:
-        """Finish what a power cut has left between two renames. Raises StateError."""
+        """Finish what a power cut has left between two renames, or of what is not needed any more. Raises
+        StateError."""
         with _state_errors():
+            if not self._path(_UNCONFIRMED_FILE).exists():
+                self._forget_old()
             fresh = self._path(CERTIFICATE_FILE, NEW)
             if self._token or not fresh.exists() or not self._path(KEY_FILE).exists():
                 return
@@ -115,11 +123,14 @@ class TlsIdentity:
             replace_file(path, made.public_bytes(Encoding.PEM))
             return made.public_bytes(Encoding.PEM)
 
-    def ask_for_the_key_in_force(self) -> None:
-        """Let the next request be for the key in force and not for a new one. Raises StateError."""
+    def ask_for_the_key_in_force(self) -> bool:
+        """Let the next request be for the key in force and not for a new one; whether it would have been. Raises
+        StateError."""
         with _state_errors():
-            if not self._token:
-                replace_file(self._path(KEY_FILE, NEW), self._path(KEY_FILE).read_bytes(), 0o600)
+            if self._token or self._is_same(KEY_FILE, NEW):
+                return False
+            replace_file(self._path(KEY_FILE, NEW), self._path(KEY_FILE).read_bytes(), 0o600)
+            return True
 
     def keep(self, chain: str, device: str) -> None:
         """Put the certificate that the cloud gave beside the one in force. Raises StateError where it is not the
@@ -160,8 +171,9 @@ class TlsIdentity:
             if self.is_late(chain):
                 return
             self.keep(chain, device)
-            self.install()
+            self._install()
             self._path(_UNCONFIRMED_FILE).unlink(missing_ok=True)  # the claim has ended all that was before
+            self._forget_old()
             for name in (_REFUSED_FILE, _DOUBTED_FILE):
                 self._path(name).unlink(missing_ok=True)
 
@@ -178,15 +190,43 @@ class TlsIdentity:
             return Shown(certificate, self._token or key, authority if authority.exists() else None)
 
     def install(self) -> None:
-        """Put what is waiting in force. Raises StateError."""
+        """Put what is waiting in force, and keep what was until the cloud has heard of it. Raises StateError."""
         with _state_errors():
             replace_file(self._path(_UNCONFIRMED_FILE), b"")
-            self._path(_REQUEST_FILE, NEW).unlink(missing_ok=True)
-            if self._path(BROKER_CA_FILE, NEW).exists():
-                self._rename(BROKER_CA_FILE)
-            if not self._token:
-                self._rename(KEY_FILE)
-            self._rename(CERTIFICATE_FILE)
+            if self._belong(""):
+                self._forget_old()
+                self._copy("", OLD)
+            self._install()
+
+    def go_back(self) -> bool:
+        """Put in force again what was before the certificate that the cloud has not heard of, and keep that one as what
+        was before; whether there is any. Raises StateError."""
+        with _state_errors():
+            if self.is_confirmed() or not (self._belong("") and self._belong(OLD)):
+                return False
+            self._path(CERTIFICATE_FILE, NEW).unlink(missing_ok=True)
+            self._copy(OLD, NEW)
+            self.install()
+            return True
+
+    def _install(self) -> None:
+        replace_file(self._path(_UNCONFIRMED_FILE), b"")
+        self._path(_REQUEST_FILE, NEW).unlink(missing_ok=True)
+        if self._path(BROKER_CA_FILE, NEW).exists():
+            self._rename(BROKER_CA_FILE)
+        if not self._token:
+            self._rename(KEY_FILE)
+        self._rename(CERTIFICATE_FILE)
+
+    def _copy(self, of: str, to: str) -> None:
+        """Key and certificate under another end. The certificate comes last: without it the key counts for nothing."""
+        if not self._token:
+            replace_file(self._path(KEY_FILE, to), self._path(KEY_FILE, of).read_bytes(), 0o600)
+        replace_file(self._path(CERTIFICATE_FILE, to), self._path(CERTIFICATE_FILE, of).read_bytes())
+
+    def _forget_old(self) -> None:
+        for name in (CERTIFICATE_FILE, KEY_FILE):
+            self._path(name, OLD).unlink(missing_ok=True)
 
     def is_confirmed(self) -> bool:
         """Whether the cloud knows that the certificate in force is. Raises StateError."""
@@ -197,6 +237,7 @@ class TlsIdentity:
         """The cloud knows it. Raises StateError."""
         with _state_errors():
             self._path(_UNCONFIRMED_FILE).unlink(missing_ok=True)
+            self._forget_old()
             flush_folder(self.folder)
 
     def signs(self, data: bytes) -> bytes:
@@ -224,6 +265,10 @@ class TlsIdentity:
     def _is_other(self, name: str, text: str) -> bool:
         path = self._path(name)
         return not path.exists() or path.read_bytes() != text.encode("utf-8")
+
+    def _is_same(self, name: str, end: str) -> bool:
+        other = self._path(name, end)
+        return other.exists() and other.read_bytes() == self._path(name).read_bytes()
 
     def _path(self, name: str, end: str = "") -> Path:
         return self.folder / (name + end)

@@ -11,13 +11,15 @@ On the disk it is frames (spool_log.py): BOOT, then UNDATED, each written and wa
 that a kill loses none of it. Before some of it is numbered, HANDED says which, from which number on, which of it the
 spool has room for and how many it had refused before: who is killed between the numbers and the removal of the file
 finds by it what has been numbered and counted, and does neither twice. Where that life of the spool is over, the rescue
-has left here only what did not go into the new one (`Handing`; spool_rescue.py).
+has left here only what did not go into the new one (`Handing`; spool_rescue.py). Where the disk refused the numbers,
+HANDED is taken back once it has taken that nothing of them stands in the spool, and not before.
 """
 
 import contextlib
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby, islice, zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -27,7 +29,7 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool import Appended, Spool
-from pledgewatch_edge.spool_errors import SpoolError, disk_errors
+from pledgewatch_edge.spool_errors import disk_errors
 from pledgewatch_edge.spool_log import Frame, Kind, content_of, frame, write_durably
 from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
@@ -161,20 +163,28 @@ class Undated:
 
     def _append(self, spool: Spool, samples: Sequence[Sample], place: int) -> Appended:
         """Give samples to the spool, having noted which of them it takes. Raises SpoolError, and then it took none."""
-        end = self._end
 
-        def note(is_kept: Sequence[bool]) -> None:
-            fixed = spool.epoch, spool.head_sequence + 1, place, len(samples), spool.refused_total
+        def note(is_kept: Sequence[bool]) -> Callable[[], None]:
+            before = self._end
+            first, refused = spool.head_sequence + 1, spool.refused_total
             with disk_errors(self._path):
-                self._write(frame(Kind.HANDED, _HANDED.pack(*fixed) + bytes(is_kept)))
+                said = _HANDED.pack(spool.epoch, first, place, len(samples), refused) + bytes(is_kept)
+                self._write(frame(Kind.HANDED, said))
+            nothing = frame(Kind.HANDED, _HANDED.pack(spool.epoch, first, place, 0, refused))
+            return partial(self._take_back, before, self._end, nothing)
 
-        try:
-            return spool.append(samples, note)
-        except SpoolError:
-            self._end = end
-            with contextlib.suppress(OSError):  # the next write cuts it off as well
-                os.truncate(self._path, end)
-            raise
+        return spool.append(samples, note)
+
+    def _take_back(self, before: int, after: int, nothing: bytes) -> None:
+        """Let the HANDED that lies between two places not be the last word: cut it off, or where more has been kept
+        since, say after it that nothing was numbered. Raises SpoolError."""
+        with disk_errors(self._path):
+            if self._end != after:
+                self._write(nothing)
+                return
+            with contextlib.suppress(FileNotFoundError):
+                os.truncate(self._path, before)
+            self._end = before
 
     def _remove(self) -> None:
         """Remove the file, and wait until the disk has that. Raises SpoolError; then the rest is to be done yet."""

@@ -269,13 +269,21 @@ def _site(options: argparse.Namespace) -> int:
 
 def _scenario(options: argparse.Namespace) -> int:
     from pledgewatch_sim.scenario import script  # noqa: PLC0415 - the others need none of it
-    from pledgewatch_sim.scenario.program import ScenarioError, play, room  # noqa: PLC0415
+    from pledgewatch_sim.scenario.program import (  # noqa: PLC0415
+        ScenarioError,
+        complaint_of_further,
+        play,
+        room,
+    )
 
     if options.list or options.story is None:
         for name in script.names():
             print(f"{name}: {script.read(name).about}")
         return 0
     scenario = script.read(options.story)
+    if complaint := asyncio.run(complaint_of_further(scenario)):
+        errors = [f"[fitted] further is refused by the agent: {one}" for one in complaint.splitlines()]
+        raise SettingsError(Path(options.story), errors)
     if options.check:
         print(f"{options.story}: can be played")
         return 0

@@ -156,9 +156,11 @@ class Holders:
 
     def asked(self, act: str) -> Response:
         """`A>B`: a renewal by A for the key of B. `B!`: the confirmation of B. `+A>B`: a third of a life later.
-        Each is a minute after the one before. `a` is another certificate for the key of A."""
-        self.cloud.now_s += 60
-        self.cloud.world.at_ms += 60_000
+        Each is a minute after the one before, `~A>B` five. `a` is another certificate for the key of A."""
+        minutes = 5 if act[0] == "~" else 1
+        self.cloud.now_s += 60 * minutes
+        self.cloud.world.at_ms += 60_000 * minutes
+        act = act.removeprefix("~")
         if act[0] == "+":
             act, self.cloud.world.at_ms = act[1:], self.cloud.world.at_ms + 30 * DAY_MS
         letter, now_ms = act[0], self.cloud.world.at_ms

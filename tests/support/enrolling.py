@@ -32,7 +32,7 @@ DAY = dt.timedelta(days=1)
 
 
 class RefusalError(Exception):
-    """A status and a reason."""
+    """A status and a reason; and in how many seconds to ask again, where that is said."""
 
 
 class Enrolling:
@@ -171,8 +171,9 @@ class Enrolling:
                 try:
                     answer = cloud.answer(self.path, said)
                 except RefusalError as refusal:
-                    status, detail = refusal.args
-                    self._say(status, {"title": "no", "status": status, "detail": detail})
+                    status, detail, *wait_s = refusal.args
+                    said = {"title": "no", "status": status, "detail": detail}
+                    self._say(status, said | ({"why": "refused"} if status == 403 else {}), *wait_s)
                     return
                 if cloud.fails:
                     cloud.fails -= 1
@@ -180,9 +181,11 @@ class Enrolling:
                     return
                 self._say(201, answer)
 
-            def _say(self, status: int, said: dict[str, Any]) -> None:
+            def _say(self, status: int, said: dict[str, Any], wait_s: int | None = None) -> None:
                 plain = json.dumps(said).encode()
                 self.send_response(status)
+                if wait_s is not None:
+                    self.send_header("Retry-After", str(wait_s))
                 self.send_header("Content-Length", str(len(plain)))
                 self.end_headers()
                 self.wfile.write(plain)

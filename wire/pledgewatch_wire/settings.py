@@ -9,7 +9,6 @@ of these or None. Relative paths are taken from the file's own folder. A datacla
 
 import dataclasses
 import math
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
+
+from pledgewatch_wire.toml_text import TomlError, read_toml
 
 Settings = TypeVar("Settings")
 
@@ -34,11 +35,13 @@ def load(path: Path, settings: type[Settings], over: Mapping[str, Any] = Mapping
 
     What `over` has stands in place of what the file says, key by key, within sections too; a list is one value."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(path, [f"cannot be read: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (TomlError, UnicodeDecodeError) as error:
         raise SettingsError(path, [f"is not TOML: {error}"]) from None
+    except RecursionError:
+        raise SettingsError(path, ["is nested too deeply; write its lists and tables flat"]) from None
     errors: list[str] = []
     loaded = _table("", _laid_over(document, over), settings, path.absolute().parent, errors)
     if errors:

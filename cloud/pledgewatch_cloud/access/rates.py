@@ -1,4 +1,4 @@
-"""How often somebody may ask: a bucket for each, that fills at a steady rate and holds a minute's worth."""
+"""How often somebody may ask: a bucket for each, that fills at a steady rate and holds a minute's worth, or more."""
 
 from collections.abc import Callable
 from math import ceil
@@ -9,17 +9,17 @@ _MINUTE_S = 60
 
 
 class Rates:
-    """Buckets by who asks. `now_s` is a clock that only rises."""
+    """Buckets by who asks, of so many minutes' worth. `now_s` is a clock that only rises."""
 
-    def __init__(self, per_minute: int, now_s: Callable[[], float]) -> None:
-        self.per_minute, self._now_s = per_minute, now_s
+    def __init__(self, per_minute: int, now_s: Callable[[], float], *, minutes: int = 1) -> None:
+        self.per_minute, self._now_s, self._minutes = per_minute, now_s, minutes
         self._left: dict[str, tuple[float, float]] = {}
 
     def wait_s(self, name: str) -> int:
         """Take one from a bucket: 0 where there is one, else in how many whole seconds there will be."""
-        now_s = self._now_s()
-        left, since_s = self._left.pop(name, (float(self.per_minute), now_s))
-        left = min(float(self.per_minute), left + (now_s - since_s) * self.per_minute / _MINUTE_S)
+        now_s, most = self._now_s(), float(self.per_minute * self._minutes)
+        left, since_s = self._left.pop(name, (most, now_s))
+        left = min(most, left + (now_s - since_s) * self.per_minute / _MINUTE_S)
         is_enough = left >= 1
         while len(self._left) >= KEPT_MAX:
             del self._left[next(iter(self._left))]

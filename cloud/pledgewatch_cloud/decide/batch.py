@@ -304,11 +304,13 @@ class DeviceConfirmation(NamedTuple):
 
 
 class DeviceMisuse(NamedTuple):
-    """Somebody who has its key has shown a certificate of a device that was replaced, for the first time."""
+    """Somebody who has its key has shown a certificate of a device that was replaced, for the first time; or, of kind
+    `overused_certificate`, asks by one that counts as no agent does."""
 
     device: str
     serial: str
     at_ms: int
+    kind: str = "replaced_certificate"
 
 
 class DeviceRevocation(NamedTuple):

@@ -267,6 +267,12 @@ def note_misuse(state: State, device: str, serial: str, signed_ms: int, at_ms: i
     return None if acts.misused(state.book, state.identities, one) is state.identities else Draft(one)
 
 
+def note_overuse(state: State, device: str, serial: str, at_ms: int) -> Draft | None:
+    """Note that somebody asks by a certificate as no agent does; None where that is known, or it does not count."""
+    one = DeviceMisuse(device, serial, at_ms, acts.OVERUSED)
+    return None if acts.misused(state.book, state.identities, one) is state.identities else Draft(one)
+
+
 def revoke_device(state: State, device: str, by: str, why: str, at_ms: int) -> Draft | None:
     """Take a device's identity or its invitation away; None where it is. Raises IdentityError where there is neither
     such a device nor an invitation."""

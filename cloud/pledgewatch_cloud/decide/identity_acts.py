@@ -27,6 +27,7 @@ from pledgewatch_cloud.decide.identity_book import (
     DROPPED_TOLD,
     FORMER_KEYS_MAX,
     INVITATIONS_MAX,
+    KEY_IN_FORCE_WAIT_MS,
     OPERATOR_INVITATIONS_MAX,
     RENEWAL_WAIT_MS,
     RENEWALS_REVOKED_MAX,
@@ -49,6 +50,8 @@ _ANY_KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
 """A key that is one (RFC 8032, 7.1), for what is asked of the book before the device has made its own."""
 _NO_CODE = "there is no such invitation: the code is wrong, was used, or has expired; ask for another invitation"
 _AGAIN = "ask for another invitation"
+OVERUSED = "overused_certificate"
+"""The kind of a DeviceMisuse by a certificate that counts."""
 
 
 class Why(StrEnum):
@@ -269,22 +272,25 @@ def _dropped(before: Identity, former: Issued, one: DeviceRenewal) -> int:
 
 def check_pace(identity: Identity, of: Issued, key_sha256: str, at_ms: int) -> None:
     """Let those who renew by the older of two certificates wait, for the newer is dropped by it; ever longer, the more
-    are listed. Whoever asks for the key of the older waits for nobody: it is the one that was confirmed, and a device
-    that others outrun can go on with it. Raises TooSoonError."""
-    newest = identity.certificates[-1]
-    if newest == of or key_sha256 == of.key_sha256:
+    are listed. Whoever asks for the key of the older waits a few minutes, however many are: it is the one that was
+    confirmed, and a device that others outrun can go on with it; but one that has just been given another may have that
+    in force by then. Raises TooSoonError."""
+    newest, is_of_key = identity.certificates[-1], key_sha256 == of.key_sha256
+    if newest == of or (is_of_key and newest.key_sha256 == key_sha256):
         return
-    wait_ms = RENEWAL_WAIT_MS << len(_listed(identity.revoked, at_ms))
+    wait_ms = KEY_IN_FORCE_WAIT_MS if is_of_key else RENEWAL_WAIT_MS << len(_listed(identity.revoked, at_ms))
     from_ms = min(identity.renewed_ms + wait_ms, newest.not_after_ms)
     if at_ms < from_ms:
         text = f"{identity.device} was given a certificate for another key, and may have one for this from"
-        raise TooSoonError(f"{text} {iso(from_ms)} on, or at any time for the key that it shows", from_ms)
+        minutes = KEY_IN_FORCE_WAIT_MS // 60_000
+        more = "" if is_of_key else f", or for the key that it shows {minutes} minutes after it was given that one"
+        raise TooSoonError(f"{text} {iso(from_ms)} on{more}", from_ms)
 
 
 def suspicion(before: IdentityBook, after: IdentityBook, one: DeviceRenewal | DeviceMisuse) -> str:
     """Of which kind the suspicion is that there are two who are a device; empty for none. Told once of each."""
     if isinstance(one, DeviceMisuse):
-        return "replaced_certificate"
+        return one.kind
     is_told = before.of(one.device).dropped < DROPPED_TOLD <= after.of(one.device).dropped
     return "unconfirmed_renewals" if is_told else ""
 
@@ -309,11 +315,22 @@ def misused(book: Book, identities: IdentityBook, one: DeviceMisuse) -> Identity
     identity, installed = identities.of(one.device), book.installations.get(one.device)
     if identity.revoked_ms or not identity.certificates or installed is None or installed.retired:
         return identities
+    if one.kind == OVERUSED:
+        return _overused(identities, identity, one)
     was = next((it for it in identity.revoked if it.serial == one.serial and it.not_after_ms > one.at_ms), None)
     if was is None or was.misused_ms:
         return identities
     noted = tuple(it._replace(misused_ms=one.at_ms) if it is was else it for it in identity.revoked)
     return identities.with_identity(identity._replace(revoked=noted))
+
+
+def _overused(identities: IdentityBook, identity: Identity, one: DeviceMisuse) -> IdentityBook:
+    """Somebody asks as no agent does by a certificate that counts. Noted once of each."""
+    counting = {it.serial for it in identity.certificates if it.not_after_ms > one.at_ms}
+    if one.serial not in counting or one.serial in identity.hasty:
+        return identities
+    hasty = (*(it for it in identity.hasty if it in counting), one.serial)
+    return identities.with_identity(identity._replace(hasty=hasty))
 
 
 def came_late(identity: Identity, serial: str, signed_ms: int) -> bool:

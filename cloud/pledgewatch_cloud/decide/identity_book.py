@@ -29,6 +29,9 @@ begin anew."""
 RENEWAL_WAIT_MS = 60_000
 """Between two renewals for two keys of which neither was confirmed, where nothing is listed yet; twice as long for each
 certificate that is. So years are needed to use up what renewals may cause, and a wait is as long as it went on so."""
+KEY_IN_FORCE_WAIT_MS = 300_000
+"""Between a certificate for another key and one for the key of the older, which drops it: time for the device to put
+in force what it was given, and to say so."""
 DROPPED_TOLD = 3
 """So many certificates that were never confirmed, each dropped for another key, are told of: a device keeps the key
 that it has asked with until it has a certificate for it."""
@@ -78,7 +81,8 @@ class Identity(NamedTuple):
     are keys of before, each with the last epoch that it signed, oldest first. `claim` is the invitation that was
     claimed last, for who lost the answer; None once a certificate has been renewed. `revoked_ms` above 0: nothing at
     all is taken, `why` says why and `by` who said so. `renewed_ms`: when the newest of two certificates was given.
-    `dropped`: how many were dropped for another key since the one in force was claimed or confirmed.
+    `dropped`: how many were dropped for another key since the one in force was claimed or confirmed. `hasty`: numbers
+    of certificates of which it was told that somebody asks by them as no agent does; of those that count, no others.
     """
 
     device: str
@@ -94,6 +98,7 @@ class Identity(NamedTuple):
     by: str = ""
     renewed_ms: int = 0
     dropped: int = 0
+    hasty: tuple[str, ...] = ()
 
 
 class IdentityBook:
@@ -190,12 +195,12 @@ def _until_ms(one: Identity) -> int:
 
 
 def _identity(value: Iterable[Any]) -> Identity:
-    device, public_key, epoch, from_epoch, former, certificates, revoked, claim, *rest = value
+    device, public_key, epoch, from_epoch, former, certificates, revoked, claim, *rest, hasty = value
     return Identity(
         *(device, public_key, epoch, from_epoch),
         tuple((until_epoch, key) for until_epoch, key in former),
         tuple(Issued(*one) for one in certificates),
         tuple(Revoked(*one) for one in revoked),
         None if claim is None else Invitation(*claim),
-        *rest,
+        *(*rest, tuple(hasty)),
     )

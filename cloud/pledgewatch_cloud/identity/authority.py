@@ -225,6 +225,12 @@ def serial_of(certificate: x509.Certificate) -> str:
     return f"{certificate.serial_number:x}"
 
 
+def key_sha256_of(certificate: x509.Certificate) -> str:
+    """The digest of the key that a certificate is for, as that of a request; empty of another kind of key."""
+    key = certificate.public_key()
+    return _key_sha256(key) if isinstance(key, ec.EllipticCurvePublicKey) else ""
+
+
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 

@@ -4,8 +4,6 @@ What may be set is the device's to say (docs/CARE.md): it holds the whole of its
 run with, of which the cloud knows nothing. Here is looked at what is wrong for every device.
 """
 
-import tomllib
-
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_cloud.clock import Clock
@@ -14,6 +12,7 @@ from pledgewatch_cloud.decide.batch import CareCommand, CareSettings
 from pledgewatch_cloud.decide.care import CareError
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire.care import TOML_MAX, Command, Desired, What, check_command, sign_command, sign_settings
+from pledgewatch_wire.toml_text import TomlError, read_toml
 
 WORDS = tuple(one.name.lower() for one in What)
 VALID_SETTINGS_H, VALID_COMMAND_H, VALID_MAX_H = 24 * 30, 24, 24 * 90
@@ -33,8 +32,8 @@ class Carer:
         if len(toml.encode()) > TOML_MAX:
             raise CareError(f"settings are at most {TOML_MAX} bytes of TOML")
         try:
-            tomllib.loads(toml)
-        except tomllib.TOMLDecodeError as error:
+            read_toml(toml)
+        except TomlError as error:
             raise CareError(f"the settings are not TOML: {error}") from None
         now_ms = self._clock.now_ms()
         asked = CareSettings(device, "", 0, toml, by, now_ms, now_ms + valid_h * _HOUR_MS)

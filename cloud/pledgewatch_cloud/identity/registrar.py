@@ -9,15 +9,19 @@ Each renewal leaves a certificate on the revocation list, and there is room for 
 is not renewed while it is young, whatever its device believes of the time. One that came by a claim is: a broker that
 does not take it may take another. But whoever renews it again, for another key than the one before, waits ever longer,
 and is told of: a device keeps the key that it has asked with, and a thief may have its card.
+
+How often somebody asks is counted by certificate and address, and by what is asked: so who has a copy of a card, and
+asks from elsewhere whatever he likes, keeps the device from nothing. From how many addresses says nothing of a device,
+for those that move have many. How often does: an agent has a pace, and who asks faster by its certificate is another.
 """
 
 import contextlib
 import time
-import tomllib
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -40,6 +44,7 @@ from pledgewatch_cloud.identity.authority import (
     Authority,
     RequestError,
     device_of,
+    key_sha256_of,
     read_certificate,
     read_request,
     serial_of,
@@ -48,11 +53,17 @@ from pledgewatch_cloud.identity.authority import (
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import afar, chain
 from pledgewatch_wire.claims import Claim, claim_proof, claim_text, confirmation_proof, renewal_proof
+from pledgewatch_wire.toml_text import TomlError, read_toml
 
 CLAIMS_PER_MINUTE = 30
 """Of one address. Many devices may be fitted behind one."""
 ATTEMPTS_PER_MINUTE = 6
-"""With one code, or by one certificate that is renewed."""
+"""With one code, or of each kind (`_Asks`) by one certificate from one address."""
+AGENTS_PER_MINUTE = 12
+"""Of each kind, by one certificate from wherever it may be. An agent asks at most twice a minute, and six times where
+it is started again whenever it has ended (RestartSec of its unit), whatever is answered; a proxy may say it twice."""
+AGENTS_MINUTES = 10
+"""So many minutes' worth have to be used up before it is told that it is no agent."""
 RENEWALS_PER_MINUTE = 300
 """Of one address: a carrier may have a whole fleet behind it."""
 SKEW_MS = 300_000
@@ -68,6 +79,14 @@ class TooOftenError(Exception):
     def __init__(self, what: str, wait_s: int) -> None:
         super().__init__(f"{what}; ask again in {wait_s} s")
         self.wait_s = wait_s
+
+
+class _Asks(StrEnum):
+    """What is asked by a certificate. None of them takes from another."""
+
+    CONFIRMATION = "confirmation"
+    SAME_KEY = "same key"
+    OTHER_KEY = "other key"
 
 
 class Broker(NamedTuple):
@@ -130,6 +149,7 @@ class Registrar:
         self._clock, self._journal_clock = clock, journal_clock
         self._claimers, self._renewers = Rates(CLAIMS_PER_MINUTE, now_s), Rates(RENEWALS_PER_MINUTE, now_s)
         self._attempts, self._renewals = Rates(ATTEMPTS_PER_MINUTE, now_s), Rates(ATTEMPTS_PER_MINUTE, now_s)
+        self._paces = Rates(AGENTS_PER_MINUTE, now_s, minutes=AGENTS_MINUTES)
 
     async def invite(
         self, device: str, *, operator: str, asset: str, replaces: str, valid_h: int, settings: str, by: str
@@ -178,7 +198,8 @@ class Registrar:
         shown = self._shown(device, certificate)
         request = read_request(csr, device)
         now_ms = self._signed(shown, proof, renewal_proof(request.der, signed_ms), "request", signed_ms)
-        self._count_renewal(shown, address)
+        asks = _Asks.SAME_KEY if request.key_sha256 == key_sha256_of(shown) else _Asks.OTHER_KEY
+        await self._count_renewal(shown, asks, address, now_ms)
         async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
             state = self._writer.state
             acts.certificate_of(state.book, state.identities.of(device), serial_of(shown), now_ms)
@@ -199,7 +220,7 @@ class Registrar:
         shown = self._shown(device, certificate)
         proven = confirmation_proof(shown.public_bytes(Encoding.DER), signed_ms)
         now_ms = self._signed(shown, proof, proven, "certificate", signed_ms)
-        self._count_renewal(shown, address)
+        await self._count_renewal(shown, _Asks.CONFIRMATION, address, now_ms)
         async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
             outcome = await self._writer.commit(drafts.confirm_device, device, serial_of(shown), now_ms, signed_ms)
         return {"device": device, "changed": outcome is not None}
@@ -222,11 +243,18 @@ class Registrar:
             )
         return now_ms
 
-    def _count_renewal(self, shown: x509.Certificate, address: str) -> None:
+    async def _count_renewal(self, shown: x509.Certificate, asks: _Asks, address: str, now_ms: int) -> None:
         """Count one who has the key of what he shows, and nobody before: whoever has nothing, or an older certificate
-        of the device, cannot keep it from renewing. Raises TooOftenError."""
+        of the device, cannot keep it from renewing, nor can who has a copy and asks from elsewhere, or for something
+        else. The address is counted last: what one certificate asks too often takes nothing from others behind it.
+        Raises TooOftenError, StoreError."""
+        serial = serial_of(shown)
+        if self._paces.wait_s(f"{asks} {serial}"):
+            noted = device_of(shown), serial, now_ms
+            if drafts.note_overuse(self._writer.state, *noted) is not None:
+                await self._writer.commit(drafts.note_overuse, *noted)
         often = f"that is more than {ATTEMPTS_PER_MINUTE} renewals a minute by one certificate"
-        _count(self._renewals, serial_of(shown), often)
+        _count(self._renewals, f"{asks} {serial} {address}", often)
         _count(self._renewers, address, f"that is more than {RENEWALS_PER_MINUTE} renewals a minute")
 
     @contextlib.asynccontextmanager
@@ -265,8 +293,8 @@ def _check_settings(text: str) -> None:
     if len(text.encode()) > SETTINGS_MAX:
         raise IdentityError(Why.INVALID, f"settings: they are longer than {SETTINGS_MAX} bytes")
     try:
-        said = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        said = read_toml(text)
+    except TomlError as error:
         raise IdentityError(Why.INVALID, f"settings: they are no TOML: {error}") from None
     if ours := sorted({"device", "broker"} & said.keys()):
         text = f"settings: the device writes [{ours[0]}] itself, by what it is answered; leave it out"

@@ -6,11 +6,11 @@ version is the whole overlay: an empty one brings back what the technician wrote
 What may be set is the list of pledgewatch_wire/afar.py. What an invitation brings along is held to it too.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pledgewatch_wire.afar import BROKER_KEYS, SETTABLE
+from pledgewatch_wire.toml_text import TomlError, read_toml
 
 
 class OverlayError(ValueError):
@@ -24,8 +24,8 @@ class OverlayError(ValueError):
 def read(toml: str) -> dict[str, Any]:
     """The sections of an overlay. Raises OverlayError where it is no TOML."""
     try:
-        return tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
+        return read_toml(toml)
+    except TomlError as error:
         raise OverlayError([f"the settings are not TOML: {error}"]) from None
 
 

@@ -30,7 +30,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 from pledgewatch_edge.care.acts import LEFT_OUT, TOLD, sounds_secret
 from pledgewatch_edge.identity import KEY_FILE as CHAIN_KEY_FILE
 from pledgewatch_edge.tls_identity import KEY_FILE as TLS_KEY_FILE
-from pledgewatch_edge.tls_identity import NEW
+from pledgewatch_edge.tls_identity import NEW, OLD
 
 SHORTEST: Final = 4
 _SHORTEST_OF_OTHERS: Final = 8  # of what may be no secret at all
@@ -57,7 +57,7 @@ def secrets_of(settings: Any, state_folder: Path) -> frozenset[str]:
         if row.name not in TOLD:
             found.update(one for one in _texts(section) if len(one) >= _SHORTEST_OF_OTHERS)
         found.update(_texts(getattr(section, "identify_command", ())[1:]))
-    for name in (CHAIN_KEY_FILE, TLS_KEY_FILE, TLS_KEY_FILE + NEW):
+    for name in (CHAIN_KEY_FILE, TLS_KEY_FILE, TLS_KEY_FILE + NEW, TLS_KEY_FILE + OLD):
         found.update(_in_file(state_folder / name))
     return frozenset(one for one in found if len(one) >= SHORTEST)
 

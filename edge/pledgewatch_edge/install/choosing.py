@@ -116,7 +116,12 @@ def _contacts(arguments: argparse.Namespace, asker: Asker | None) -> Mapping[int
 
 
 def _pairs(words: Sequence[str]) -> Mapping[int, str]:
-    return dict(contact(word) for word in words if word != NONE)
+    found: dict[int, str] = {}
+    for line, channel in (contact(word) for word in words if word != NONE):
+        if line in found:
+            raise ValueError(f"line {line} is named twice, as {found[line]} and as {channel}; name each line once")
+        found[line] = channel
+    return found
 
 
 def _number(text: str, most: int, *, least: int) -> int:

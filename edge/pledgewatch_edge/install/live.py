@@ -1,15 +1,18 @@
 """Live values in the terminal: each thing that was found is measured by its own sensor, once a second.
 
 On a terminal the table stands still and its rows change: the cursor goes up by as many lines as there are, and each is
-written anew. That is two escape sequences that every terminal knows, so it works over SSH and needs no curses. Anywhere
-else a row is written once, when its first value has come.
+written anew. That is three escape sequences that every terminal knows, so it works over SSH and needs no curses. No
+line is wider than the terminal, and what is measured is never cut for that: long places lose their beginnings, since
+things of one kind differ at the end, and what even then has no room stands beneath its place. Anywhere else a row is
+written once, when its first value has come.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from pledgewatch_edge.clock import AgentClock
@@ -20,6 +23,13 @@ from pledgewatch_edge.sensors import SensorSettings
 
 REFRESH_S: Final = 1.0
 WAITING: Final = "..."
+COLUMNS_LEAST: Final = 24
+"""A narrower terminal is written to as if it had so many columns."""
+PLACE_LEAST: Final = 15
+"""So much of a place is always shown: a probe's whole name."""
+_CUT: Final = "..."
+_GAP: Final = "  "
+_STAYS: Final = "\N{NO-BREAK SPACE}"
 Row = tuple[str, str, str]
 
 
@@ -72,13 +82,13 @@ class Table:
 
     def show(self, rows: Sequence[Row]) -> None:
         """Show them as they are now."""
-        widths = [max((len(row[place]) for row in rows), default=0) for place in range(2)]
         if self._in_place:
-            columns = shutil.get_terminal_size().columns
+            lines = _fitted(rows, shutil.get_terminal_size().columns - 1)
             up = f"\x1b[{self._lines}A" if self._lines else ""
-            self._out.write(up + "".join(f"\r\x1b[K{_line(row, widths)[: columns - 1]}\n" for row in rows))
-            self._lines = len(rows)
+            self._out.write(up + "".join(f"\r\x1b[K{line}\n" for line in lines) + "\x1b[J")
+            self._lines = len(lines)
         else:
+            widths = [_widest(row[column] for row in rows) for column in range(2)]
             for row in rows:
                 if row[2] != WAITING and row[:2] not in self._said:
                     self._said.add(row[:2])
@@ -92,7 +102,36 @@ class Table:
 
 
 def _line(row: Row, widths: Sequence[int]) -> str:
-    return f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}"
+    return f"{_GAP}{row[0]:<{widths[0]}}{_GAP}{row[1]:<{widths[1]}}{_GAP}{row[2]}"
+
+
+def _fitted(rows: Sequence[Row], columns: int) -> list[str]:
+    """The rows as lines of at most so many columns, with all of what is said of each."""
+    columns = max(columns, COLUMNS_LEAST)
+    section = _widest(row[0] for row in rows)
+    room = columns - section - 3 * len(_GAP)
+    beside = [row for row in rows if len(row[2]) <= room - PLACE_LEAST]
+    place = min(_widest(row[1] for row in rows), max(1, room - _widest(row[2] for row in beside)))
+    lines: list[str] = []
+    for row in rows:
+        shortened = row[1] if len(row[1]) <= place else (_CUT + row[1][-max(1, place - len(_CUT)) :])[-place:]
+        if row in beside:
+            lines.append(_line((row[0], shortened, row[2]), (section, place)))
+        else:
+            lines.append(_line((row[0], shortened, ""), (section, place)).rstrip())
+            lines += [_GAP + part for part in _parted(row[2], columns - len(_GAP))]
+    return lines
+
+
+def _parted(said: str, columns: int) -> list[str]:
+    """What is said in lines of so many columns, parted between one value and the next wherever that goes."""
+    values = [one.replace(" ", _STAYS) if len(one) < columns else one for one in said.split(", ")]
+    lines = textwrap.wrap(", ".join(values), columns, break_on_hyphens=False)
+    return [line.replace(_STAYS, " ") for line in lines]
+
+
+def _widest(texts: Iterable[str]) -> int:
+    return max((len(text) for text in texts), default=0)
 
 
 async def show_live(

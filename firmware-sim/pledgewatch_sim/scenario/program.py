@@ -81,6 +81,23 @@ def room(named: Path | None) -> Iterator[tuple[Path, list[str]]]:
             shutil.rmtree(folder)
 
 
+async def complaint_of_further(scenario: Scenario) -> str:
+    """What the agent has against what the story adds to its configuration; empty where nothing is. It needs no network
+    and nothing that is plugged in."""
+    if not scenario.fitted.further.strip():
+        return ""
+    with tempfile.TemporaryDirectory(prefix="pledgewatch-scenario-") as named:
+        config = Path(named) / "agent.toml"
+        clock = SimulationClock(scenario.begins_ms, scenario.speed)
+        config.write_text(files.agent(scenario, Path(named), Ports(1, 1, 1, 1), clock), encoding="utf-8")
+        try:
+            await output_of("pledgewatch_edge", "run", "--check", "--config", str(config))
+        except RuntimeError as error:
+            said = str(error).replace(f"{config}: ", "").removeprefix("pledgewatch_edge run --check --config ")
+            return said.removeprefix(f"{config}: ").strip()
+    return ""
+
+
 async def play(scenario: Scenario, folder: Path) -> Account:
     """Play it in a folder of its own. Raises ScenarioError, OSError."""
     broker_port = free_port()

@@ -1,24 +1,41 @@
 """A scenario's file: where a container is, what happens to it and when, and what must have been found at the end.
 
-It is TOML, read as strictly as a configuration. Times are seconds of the story's own time from its beginning. What the
-file may say is in `SCHEMA_FILE` for editors too, made of these dataclasses (`schema`).
+It is TOML, read as strictly as a configuration: what cannot be played is refused here, before any program starts. Times
+are seconds of the story's own time from its beginning. What the file may say is in `SCHEMA_FILE` for editors too, made
+of these dataclasses (`schema`) with the same bounds.
 """
 
 import dataclasses
-import math
-import types
-import typing
+import tomllib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from pledgewatch_sim.scenario.bounds import Within, Written, check, table_schema
+from pledgewatch_sim.scenario.events import EventName
 from pledgewatch_wire.settings import load
 
 SCHEMA_FILE: Final = "docs/scenario.schema.json"
 LASTS_MAX_S: Final = 366 * 86_400.0
+YEARS: Final = (2026, 2043)
+"""An agent believes no receiver that tells of a time before these, or some years after."""
+ITS_OWN: Final = frozenset({"device", "broker", "uplink", "checkpoint", "clock", "gps", "onewire", "modbus"})
+"""Sections of the agent's configuration that the story writes."""
+_MOMENT: Final = (
+    "^20(2[6-9]|3[0-9]|4[0-3])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    "[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+Time = Annotated[float, Within(0, LASTS_MAX_S)]
+Wait = Annotated[int, Within(0, round(LASTS_MAX_S))]
+Longitude = Annotated[float, Within(-180, 180)]
+Latitude = Annotated[float, Within(-85, 85)]
+Celsius = Annotated[float, Within(-55, 125)]
+"""What a probe can measure."""
+LimitCelsius = Annotated[float, Within(-300, 1_000)]
+Every = Annotated[float, Within(1, 86_400)]
 _STORIES: Final = "pledgewatch_sim.scenario.stories"
 
 
@@ -60,14 +77,14 @@ _MAY: Final = {Kind.TEMPERATURE: frozenset({"over_s"}), Kind.GO: frozenset({"ove
 class Act:
     """Something that happens at `at_s`; `over_s`: how long it takes, 0 at once."""
 
-    at_s: float
+    at_s: Time
     kind: Kind
     is_on: bool | None = None
-    to_c: float | None = None
-    longitude: float | None = None
-    latitude: float | None = None
-    over_s: float | None = None
-    every_s: float | None = None
+    to_c: Annotated[float | None, Within(-55, 125)] = None
+    longitude: Annotated[float | None, Within(-180, 180)] = None
+    latitude: Annotated[float | None, Within(-85, 85)] = None
+    over_s: Annotated[float | None, Within(0, LASTS_MAX_S)] = None
+    every_s: Annotated[float | None, Within(1, LASTS_MAX_S)] = None
 
     def __post_init__(self) -> None:
         given = {one.name for one in dataclasses.fields(self) if getattr(self, one.name) is not None}
@@ -77,12 +94,7 @@ class Act:
             raise ValueError(f"{self.kind} needs {' and '.join(missing)}")
         if idle := sorted(given - needs - may):
             raise ValueError(f"{self.kind} has no {' and no '.join(idle)}; take it out")
-        _within("at_s", self.at_s, 0, LASTS_MAX_S)
-        _within("over_s", self.over_s, 0, LASTS_MAX_S)
-        _within("every_s", self.every_s, 1, LASTS_MAX_S)
-        _within("to_c", self.to_c, -55, 125)
-        _within("longitude", self.longitude, -180, 180)
-        _within("latitude", self.latitude, -85, 85)
+        check(self)
 
     @property
     def ends_s(self) -> float:
@@ -94,14 +106,16 @@ class Act:
 class Place:
     """Where the container is at first; around it lies the zone, a square with sides of twice `zone_deg`."""
 
-    longitude: float
-    latitude: float
-    zone_deg: float = 0.05
+    longitude: Longitude
+    latitude: Latitude
+    zone_deg: Annotated[float, Within(0.001, 4)] = 0.05
 
     def __post_init__(self) -> None:
-        _within("longitude", self.longitude, -180, 180)
-        _within("latitude", self.latitude, -85, 85)
-        _within("zone_deg", self.zone_deg, 0.001, 5)
+        check(self)
+        if abs(self.longitude) + self.zone_deg > 180:
+            raise ValueError(
+                f"zone_deg {self.zone_deg:g} puts the zone across longitude 180; make it smaller, or move longitude"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,19 +123,22 @@ class Goods:
     """What the goods bear, and how long nobody need hear of them. `dark_from_s` to `dark_until_s` is a leg of the
     voyage on which no signal is expected."""
 
-    low_c: float = 2.0
-    high_c: float = 8.0
-    grace_s: int = 600
-    silent_after_s: int = 0
-    position_silent_after_s: int = 0
-    dark_from_s: float = 0.0
-    dark_until_s: float = 0.0
+    low_c: LimitCelsius = 2.0
+    high_c: LimitCelsius = 8.0
+    grace_s: Wait = 600
+    silent_after_s: Wait = 0
+    position_silent_after_s: Wait = 0
+    dark_from_s: Time = 0.0
+    dark_until_s: Time = 0.0
 
     def __post_init__(self) -> None:
-        if self.low_c >= self.high_c:
-            raise ValueError(f"low_c {self.low_c} is not below high_c {self.high_c}")
+        check(self)
+        if round(self.low_c * 1_000) >= round(self.high_c * 1_000):
+            raise ValueError(f"low_c {self.low_c} is not below high_c {self.high_c}; raise one, or lower the other")
         if self.dark_until_s < self.dark_from_s:
-            raise ValueError("dark_until_s is before dark_from_s")
+            raise ValueError("dark_until_s is before dark_from_s; swap them")
+        if 0 < self.dark_until_s - self.dark_from_s < 1:
+            raise ValueError("dark_until_s is less than a second after dark_from_s; make the leg longer, or none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,16 +146,25 @@ class Fitted:
     """The device: how often its receiver and its probe speak. `at_c` is what it is at first. `trusts_clock` false: its
     computer's own clock says 1970, so to speak, and is not believed. `further` is TOML for its configuration."""
 
-    fix_every_s: float = 10.0
-    probe_every_s: float = 30.0
-    at_c: float = 5.0
+    fix_every_s: Every = 10.0
+    probe_every_s: Every = 30.0
+    at_c: Celsius = 5.0
     trusts_clock: bool = True
     sees_sky: bool = True
     further: str = ""
 
     def __post_init__(self) -> None:
-        _within("fix_every_s", self.fix_every_s, 1, 86_400)
-        _within("probe_every_s", self.probe_every_s, 1, 86_400)
+        check(self)
+        try:
+            further = tomllib.loads(self.further)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"further is not TOML: {error}; write it as the agent's configuration") from None
+        except RecursionError:
+            raise ValueError("further is nested too deeply; write it as the agent's configuration") from None
+        if twice := sorted(further.keys() & ITS_OWN):
+            raise ValueError(f"further has [{twice[0]}], which the story writes itself; take it out")
+        if bare := sorted(key for key, value in further.items() if not isinstance(value, dict)):
+            raise ValueError(f"further has {bare[0]} outside of any section; write its [section] above it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +172,12 @@ class Expect:
     """What the cloud must have said by the end, by types of events, and what it must never say. That every reading has
     come, and none twice, is always expected."""
 
-    events: tuple[str, ...] = ()
-    never: tuple[str, ...] = ()
+    events: tuple[EventName, ...] = ()
+    never: tuple[EventName, ...] = ()
 
     def __post_init__(self) -> None:
         if both := sorted({*self.events} & {*self.never}):
-            raise ValueError(f"{both[0]!r} is both expected and never to be")
+            raise ValueError(f"has '{both[0]}', both expected and never to be; take it out of events or of never")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +185,11 @@ class Scenario:
     """The whole file. `speed`: how many times as fast as real time it is played."""
 
     about: str
-    begins: str
-    lasts_s: float
-    speed: float
+    begins: Annotated[str, Written(_MOMENT, "write it as 2026-03-01T00:00:00Z, from 2026 to 2043")]
+    lasts_s: Annotated[float, Within(1, LASTS_MAX_S)]
+    speed: Annotated[float, Within(1, 1e6)]
     place: Place
-    seed: int = 1
+    seed: Annotated[int, Within(0, 2**31)] = 1
     goods: Goods = field(default_factory=Goods)
     fitted: Fitted = field(default_factory=Fitted)
     acts: tuple[Act, ...] = ()
@@ -174,15 +200,18 @@ class Scenario:
             begins = datetime.fromisoformat(self.begins)
         except ValueError:
             raise ValueError(f"begins {self.begins!r} is no moment; write 2026-03-01T00:00:00Z") from None
-        if begins.tzinfo is None or begins.year < 2026:
-            raise ValueError("begins must say its zone, as in 2026-03-01T00:00:00Z, and not lie before 2026")
-        _within("lasts_s", self.lasts_s, 1, LASTS_MAX_S)
-        _within("speed", self.speed, 1, 1e6)
+        if begins.tzinfo is None:
+            raise ValueError("begins must say its zone, as in 2026-03-01T00:00:00Z")
+        check(self)
+        if not YEARS[0] <= begins.astimezone(UTC).year <= YEARS[1]:
+            raise ValueError(f"begins {self.begins!r} lies outside of {YEARS[0]} to {YEARS[1]} in UTC; move it")
         late = [one for one in self.acts if one.ends_s > self.lasts_s]
         if late:
-            raise ValueError(f"an act of kind {late[0].kind} ends at {late[0].ends_s:g}, after the story's end")
+            raise ValueError(
+                f"an act of kind {late[0].kind} ends at {late[0].ends_s:g}, after the story's end; raise lasts_s"
+            )
         if is_off := [kind for kind in (Kind.LINK, Kind.CARD) if not self._ends_on(kind)]:
-            raise ValueError(f"{is_off[0]} is off at the end; what the device has could never come")
+            raise ValueError(f"{is_off[0]} is off at the end; what the device has could never come: turn it on")
 
     @property
     def begins_ms(self) -> int:
@@ -190,9 +219,9 @@ class Scenario:
         return round(datetime.fromisoformat(self.begins).astimezone(UTC).timestamp() * 1_000)
 
     def _ends_on(self, kind: Kind) -> bool:
-        """Whether the last act of a kind, in time, leaves it on."""
-        last = max((one for one in self.acts if one.kind is kind), key=lambda one: one.at_s, default=None)
-        return last is None or last.is_on is True
+        """Whether the last act of a kind leaves it on; of those at one moment it is the one that is written last."""
+        acts = sorted((one for one in self.acts if one.kind is kind), key=lambda one: one.at_s)
+        return not acts or acts[-1].is_on is True
 
 
 def read(named: str) -> Scenario:
@@ -212,35 +241,4 @@ def names() -> list[str]:
 def schema() -> dict[str, Any]:
     """The file as a JSON Schema. What hangs together (which keys an act needs) is said by the program alone."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "pledgewatch scenario"}
-    return head | _table_schema(Scenario)
-
-
-def _table_schema(settings: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(settings)
-    fields = dataclasses.fields(settings)
-    needed = [
-        one.name for one in fields if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-    ]
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": needed,
-        "properties": {one.name: _value_schema(hints[one.name]) for one in fields},
-    }
-
-
-def _value_schema(hint: Any) -> dict[str, Any]:
-    if typing.get_origin(hint) in {types.UnionType, typing.Union}:
-        (hint,) = (one for one in typing.get_args(hint) if one is not type(None))
-    if dataclasses.is_dataclass(hint):
-        return _table_schema(hint)
-    if typing.get_origin(hint) is tuple:
-        return {"type": "array", "items": _value_schema(typing.get_args(hint)[0])}
-    if issubclass(hint, StrEnum):
-        return {"enum": [str(one) for one in hint]}
-    return {"type": {str: "string", bool: "boolean", int: "integer", float: "number"}[hint]}
-
-
-def _within(key: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not (math.isfinite(value) and low <= value <= high):
-        raise ValueError(f"{key} {value:g} is out of range; use {low:g} to {high:g}")
+    return head | table_schema(Scenario)

@@ -1,0 +1,40 @@
+"""TOML from anybody, read without its form being able to end the reader.
+
+The standard library's parser calls itself for each bracket, so a few kilobytes of them come to Python's bound; keys
+with many dots pass the parser, and come to it later, where what was read is printed or walked. Numbers of thousands of
+digits it refuses otherwise than what is no TOML. Here all of that is one error, and what is read is not deep.
+"""
+
+import tomllib
+from typing import Any, Final
+
+DEPTH_MAX: Final = 32
+
+
+class TomlError(ValueError):
+    """A text that is no TOML, or is nested too deep; the text says which."""
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """The tables of a text, at most DEPTH_MAX within each other, lists counted too. Raises TomlError."""
+    try:
+        found = tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError is one
+        raise TomlError(str(error)) from None
+    except RecursionError:
+        raise _too_deep() from None
+    level: list[Any] = [found]
+    for _ in range(DEPTH_MAX):
+        level = [inner for one in level for inner in _in(one)]
+        if not level:
+            return found
+    raise _too_deep()
+
+
+def _in(one: Any) -> list[Any]:
+    """The tables and lists of a table or a list."""
+    return [inner for inner in (one.values() if isinstance(one, dict) else one) if isinstance(inner, dict | list)]
+
+
+def _too_deep() -> TomlError:
+    return TomlError(f"it is nested more than {DEPTH_MAX} deep")
