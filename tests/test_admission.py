@@ -6,7 +6,7 @@ from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, tem
 from pledgewatch_cloud.decide import admission as admission_module
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
-from pledgewatch_cloud.decide.admission import EpochState, Refusal, committed_of
+from pledgewatch_cloud.decide.admission import EpochState, Refusal, committed_of, named_up_to
 from pledgewatch_cloud.decide.events import EventType
 from pledgewatch_cloud.decide.payloads import Received, read_all
 from pledgewatch_cloud.journal.memory import MemoryStore
@@ -258,6 +258,24 @@ def test_a_device_is_told_of_the_ranges_beyond_a_gap() -> None:
     assert len(word.range_marks) == 64
     assert committed_of(7, None) == Committed(7, 0)
     assert committed_of(7, EpochState(Marks(), b"h" * 32)) == Committed(7, 0)
+
+
+def test_of_very_many_ranges_a_word_names_the_newest_and_the_others_in_turn() -> None:
+    """While alarms come, gaps close and ranges grow together."""
+    spans = [(10 * number, 10 * number + 4) for number in range(1, 301)]
+    heard: set[tuple[int, int]] = set()
+    after = 0
+    for turn in range(6):
+        leaves = tuple((last, last.to_bytes(32)) for _, last in spans)
+        word = committed_of(7, EpochState(Marks(3, tuple(spans)), b"h" * 32, leaves=leaves), after)
+        assert (len(word.ranges), word.ranges[-1], word.names_all) == (64, spans[-1], False)
+        assert list(word.ranges) == sorted(set(word.ranges)), "ascending, none twice"
+        assert word.range_marks == tuple(last.to_bytes(32)[:8] for _, last in word.ranges)
+        heard |= set(word.ranges)
+        after = named_up_to(word, after)
+        spans += [(5_000 + 10 * turn, 5_001 + 10 * turn)]
+        spans[2 * turn : 2 * turn + 2] = [(spans[2 * turn][0], spans[2 * turn + 1][1])]
+    assert {first for first, _ in spans[:-1]} <= {first for first, _ in heard}
 
 
 def test_the_marks_of_a_word_are_those_of_the_devices_own_chain() -> None:

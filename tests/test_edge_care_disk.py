@@ -1,12 +1,15 @@
 """Remote care while the disk refuses: what was said to the cloud is what a restart finds."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from caring import Cared, cared_for, settings
-from edge_support import until
+from edge_support import DEVICE, OPERATOR, until
 
+from pledgewatch_cloud.decide import care
+from pledgewatch_cloud.decide.batch import CareAnswer, CareSettings
 from pledgewatch_edge.care import care as care_module
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger
@@ -45,6 +48,15 @@ def cared(tmp_path: Path, disk: Disk) -> Cared:
     found = Cared(cared_for(tmp_path, rollback_after_s=1.0))
     found.start()
     return found
+
+
+class SlowDisk(Disk):
+    """A disk that fails, and only after a while."""
+
+    def keep(self, folder: Path, one: Ledger) -> None:
+        if self.refuses:
+            time.sleep(0.3)
+        super().keep(folder, one)
 
 
 def restarted(folder: Path) -> Cared:
@@ -110,9 +122,17 @@ async def test_a_trial_is_given_up_at_once_and_said_when_the_disk_has_it(
 
 async def asked(cared: Cared, data: bytes) -> list[Answer]:
     """What is said to settings, whatever the disk does."""
-    hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}["settings"]
-    await hear(data)
+    await hear_settings(cared, data)
     return await said(cared, 0.05)
+
+
+async def hear_settings(cared: Cared, data: bytes) -> str | None:
+    return await {str(kind): hear for kind, hear in cared.care.hearers.items()}["settings"](data)
+
+
+async def ended(running: "asyncio.Task[None]") -> None:
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_who_cannot_run_goes_back_though_the_disk_refuses(cared: Cared, disk: Disk) -> None:
@@ -165,3 +185,60 @@ async def test_no_version_is_decided_about_that_a_restart_does_not_know(
     again = restarted(tmp_path)
     assert pause_of(again) == 60.0
     assert disk.refused
+
+
+async def test_nothing_is_said_while_the_disk_has_yet_to_take_it(
+    cared: Cared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether settings are taken, or are in force: until the disk says so, it may come to nothing."""
+    disk = SlowDisk(monkeypatch)
+    disk.refuses = True
+    running = asyncio.create_task(cared.care.run(cared.body))
+    hearing = asyncio.ensure_future(hear_settings(cared, settings(4, SLOWER)))
+    await asyncio.sleep(0.1)
+    cared.care._news.set()  # as when another answer waits
+    await asyncio.sleep(0.1)
+    assert cared.body.answers == []
+    assert "the disk does not take it" in str(await hearing)
+    await until(lambda: bool(cared.body.answers), "the refusal")
+    assert [one.became for one in cared.body.answers] == [REFUSED]
+    await ended(running)
+    disk.refuses = False
+    await cared.hear(("settings", settings(5, SLOWER)))
+    assert pause_of(cared) == 900.0
+    disk.refuses, cared.body.words = True, 1
+    running = asyncio.create_task(cared.care.run(cared.body))
+    for _ in range(8):
+        await asyncio.sleep(0.05)
+        cared.care._news.set()
+    assert cared.body.answers == []
+    assert restarted(tmp_path).start().settings.uplink.send_every_s == 0.0
+    await ended(running)
+    assert cared.body.answers == []
+
+
+async def test_settings_that_were_refused_for_the_disk_and_came_into_force_are_shown_so(
+    cared: Cared, tmp_path: Path, disk: Disk
+) -> None:
+    """The broker has the word yet when the disk is well again, and the cloud has taken the refusal."""
+    disk.refuses = True
+    heard = await asked(cared, settings(4, SLOWER))
+    disk.refuses = False
+    again = restarted(tmp_path)
+    assert pause_of(again) == 0.0
+    heard += await again.hear(("settings", settings(4, SLOWER)))
+    assert pause_of(again) == 900.0
+    again.body.words = 1
+    heard += await said(again, 0.5)
+    assert [one.became for one in heard] == [REFUSED, TAKEN, DONE]
+    shown = care.followed({}, CareSettings(DEVICE, OPERATOR, 4, SLOWER, "keeper-kim", 1, 2**50), 1)
+    told = []
+    for entry, one in enumerate([*heard, *heard], 2):
+        answer = CareAnswer(DEVICE, OPERATOR, one.version, one.id, one.became.name.lower(), one.text, "", 1)
+        if care.is_news(shown, answer):
+            shown = care.followed(shown, answer, entry)
+            told.append(one.became)
+    assert told == [REFUSED, DONE], "each once, so that no device fills the journal"
+    setting = shown[DEVICE].setting
+    assert setting is not None
+    assert setting.said.text == "in force: the cloud was heard"

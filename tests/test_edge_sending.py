@@ -9,14 +9,15 @@ from edge_support import new_spool, sample, samples, true_word
 from test_edge_spool_bounds import all_of, fill
 from test_thinning import Cloud, thinned_spool
 
-from pledgewatch_cloud.decide.admission import committed_of
+from pledgewatch_cloud.decide.admission import EpochState, committed_of, named_up_to
 from pledgewatch_edge.budget import BUDGET_FILE, Budget, budget_status, on_the_wire
 from pledgewatch_edge.config import DAY_S, UplinkSettings
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sending import Sending
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.window import Lane
-from pledgewatch_wire.codec import Payload, decode
+from pledgewatch_wire.codec import Committed, Payload, decode
+from pledgewatch_wire.marks import Marks
 
 TOPIC = "pw/1/harbour-line/cont-0417/up"
 
@@ -159,6 +160,81 @@ def test_a_word_is_wanted_when_a_backlog_has_gone_out_or_its_window_fills(tmp_pa
         while (one := bench.sending.next()) is not None:
             wanted.append(decode(one.data).committed_wanted)
         assert wanted == [False, False, True]
+
+
+class Words:
+    """A cloud that has taken some readings of a spool, and what it says one word after the other."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._after = 0
+        self.marks = Marks()
+
+    def take(self, payload: Payload) -> None:
+        """Have its readings on the disk."""
+        self.marks = self.marks.add(payload.first_sequence, payload.last_sequence)
+
+    def word(self) -> Committed:
+        """The next."""
+        leaves = tuple((last, bytes(32)) for _, last in self.marks.ranges)
+        said = committed_of(self._spool.epoch, EpochState(self.marks, b"", leaves=leaves), self._after)
+        if not said.names_all:
+            self._after = named_up_to(said, self._after)
+        return true_word(self._spool, said.contiguous, said.ranges)
+
+
+def alarms_before_a_backlog(spool: Spool, gaps: int) -> None:
+    for number in range(gaps):
+        spool.append([*samples(10, 20 * number + 1), urgent(20 * number + 11)])
+
+
+def test_alarms_ahead_of_a_backlog_that_waits_are_sent_once_more_at_most_until_the_device_has_heard_of_each(
+    tmp_path: Path,
+) -> None:
+    with new_spool(tmp_path) as spool:
+        alarms_before_a_backlog(spool, 200)
+        bench = Bench(tmp_path, spool, 4_000, in_flight_readings=2_000)
+        cloud, sent = Words(spool), []
+        for _ in range(6):
+            sent.append(0)
+            while (one := bench.sending.next()) is not None:
+                cloud.take(decode(one.data))
+                sent[-1] += one.lane is Lane.URGENT
+            bench.sending.hear(cloud.word(), 100)
+            assert bench.sending.next() is None, "what a word does not name is not lost"
+            bench.sending.begin(1_000)
+        assert len(cloud.marks.ranges) > 150
+        assert sent == [199, 136, 73, 10, 0, 0]
+        assert bench.sending.resends == 0
+
+
+@pytest.mark.parametrize("gaps", [5, 100])
+def test_a_word_is_asked_for_until_the_cloud_has_a_reading_beyond(tmp_path: Path, gaps: int) -> None:
+    """As the trial of settings from afar does, also where the cloud has more ranges than a word names."""
+    with new_spool(tmp_path) as spool:
+        alarms_before_a_backlog(spool, gaps)
+        bench, cloud = Bench(tmp_path, spool, 1, readings_per_payload=1), Words(spool)
+
+        def asked() -> list[bool]:
+            """Of what goes now, whether it asks for a word."""
+            gone = []
+            while (one := bench.sending.next()) is not None:
+                cloud.take(decode(one.data))
+                gone.append(decode(one.data).committed_wanted)
+            return gone
+
+        asked()
+        head = spool.head_sequence
+        bench.sending.want_word(head)
+        bench.sending.hear(cloud.word(), 0)
+        assert spool.committed.newest == head
+        for number in (1, 2):
+            spool.append([urgent(head + number)])
+            assert asked() == [True], "each, until it is heard of"
+        bench.sending.hear(cloud.word(), 0)
+        assert spool.committed.newest == head + 2
+        spool.append([urgent(head + 3)])
+        assert asked() == [False]
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pledgewatch_edge.window import Flight, Lane, Window
-from pledgewatch_wire.codec import Committed
+from pledgewatch_wire.codec import MAX_RANGES, Committed
 from pledgewatch_wire.marks import Marks
 
 spans = st.lists(st.tuples(st.sampled_from(Lane), st.integers(1, 9)), max_size=12)
@@ -45,6 +45,22 @@ def test_what_was_sent_before_something_that_has_landed_was_lost_and_nothing_els
     assert window.land(Committed(1, 0, ((11, 20), (91, 100)))) == [], "it is told once"
     window.drop([first])
     assert (window.in_flight(Lane.BACKLOG), window.carries(1)) == (0, False)
+
+
+def test_of_a_word_that_cannot_name_all_only_what_follows_on_the_contiguous_is_lost() -> None:
+    window = Window(1_000)
+    flights = [flight(Lane.BACKLOG, 10 * number + 1, 10 * number + 5) for number in range(100)]
+    for one in flights:
+        window.send(one)
+    spans = [(one.first, one.last) for one in flights]
+    named = (*spans[10 : 9 + MAX_RANGES], spans[-1])
+    assert window.land(Committed(1, 5, named)) == [], "number 6 was never sent, and the others may be there"
+    assert window.in_flight(Lane.BACKLOG) == 5 * (99 - MAX_RANGES)
+    assert window.land(Committed(1, 10, (*named[:-1], (10_001, 10_001)))) == [], "nothing has landed since"
+    window.send(flight(Lane.LIVE, 10_001, 10_001))
+    assert window.land(Committed(1, 10, (*named[:-1], (10_001, 10_001)))) == [flights[1]], "11 is not there for sure"
+    whole = window.land(Committed(1, 10, ((21, 10_000),)))
+    assert whole == [flights[1]]
 
 
 def test_what_was_known_before_it_was_sent_shows_nothing_to_be_lost() -> None:

@@ -10,6 +10,7 @@ import pytest
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 
 from pledgewatch_cloud.decide import drafts, payloads
+from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.decide.batch import Readings
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.caring import Caring
@@ -25,7 +26,7 @@ from pledgewatch_cloud.spine import writer as writer_module
 from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_wire import topics
-from pledgewatch_wire.codec import Committed, Status, decode_committed, encode, encode_status
+from pledgewatch_wire.codec import MAX_RANGES, Committed, Status, decode_committed, encode, encode_status
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Reading
 from pledgewatch_wire.topics import Kind
@@ -203,6 +204,23 @@ async def test_a_gap_is_answered_at_once_and_once() -> None:
     await hear(2, told[5])
 
 
+async def test_a_device_with_very_many_gaps_hears_of_all_that_is_there_over_words() -> None:
+    bench = Bench()
+    told = [bench.device.measure(NOON_MS + minute * MINUTE_MS, temperature(5_000)) for minute in range(310)]
+    for one in told[1:300:2]:
+        bench.broker.put(Kind.UP, bench.device.name, encode(bench.device.payload([one])))
+    await bench.run_until(lambda: len(bench.broker.acknowledged) == 150)
+    bench.broker.published.clear()
+    heard: set[tuple[int, int]] = set()
+    for words, one in enumerate((told[301], told[303], told[305]), 1):
+        bench.broker.put(Kind.UP, bench.device.name, encode(bench.device.payload([one], wanted=True)))
+        await bench.run_until(lambda words=words: len(bench.words()) == words)
+        word = bench.words()[-1]
+        assert (len(word.ranges), word.ranges[-1]) == (MAX_RANGES, (one.sequence, one.sequence)), "the newest each time"
+        heard |= set(word.ranges)
+    assert heard == set(bench.writer.state.devices["container-1", 1].marks.ranges)
+
+
 def test_a_gap_that_stands_is_told_of_again_after_a_while() -> None:
     device, answers = Device(), Answers(after_readings=1_000, after_s=1_000.0)
     told = [device.measure(NOON_MS + minute * MINUTE_MS, temperature(5_000)) for minute in range(8)]
@@ -214,10 +232,10 @@ def test_a_gap_that_stands_is_told_of_again_after_a_while() -> None:
         answers.took(spine.take([device.arrival(some)]), at_s)
         due.append(len(answers.due(at_s)))
         for one in answers.due(at_s):
-            answers.said(one)
+            answers.said(one, committed_of(one.epoch, spine.state.devices[one.device, one.epoch]))
     again = [len(answers.due(at_s)) for at_s in (603.5, 604.5)]
     for one in answers.due(604.5):
-        answers.said(one)
+        answers.said(one, committed_of(one.epoch, spine.state.devices[one.device, one.epoch]))
     assert (due, again) == ([0, 1, 0, 0, 1, 0], [0, 1])
     assert [len(answers.due(at_s)) for at_s in (1_803.5, 1_805.5)] == [0, 1], "and then after twice as long"
 

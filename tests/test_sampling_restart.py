@@ -9,15 +9,17 @@ import pytest
 from edge_support import TIME_MS, new_spool, station, until
 
 from pledgewatch_edge import beyond as beyond_module
+from pledgewatch_edge import identity
 from pledgewatch_edge.beyond import BEYOND_FILE, SETTLE_S, Beyond
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import LimitSettings, SamplingSettings
-from pledgewatch_edge.spool import Limits
+from pledgewatch_edge.spool import Appended, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.station import run_station
-from pledgewatch_edge.undated import Undated
+from pledgewatch_edge.undated import Marked, Undated
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality, Reading
 
 COLD = SamplingSettings(limits=(LimitSettings(channels=("temperature_mc",), low=2_000, high=8_000),))
@@ -230,3 +232,209 @@ def test_what_passes_no_limit_writes_nothing(tmp_path: Path) -> None:
         beyond.after([kept], sampler.limits)
         assert not beyond.is_due
     assert not (tmp_path / BEYOND_FILE).exists()
+
+
+FULL = Limits(bytes_max=1, every_readings=60, every_s=1e9)
+NEVER_SET = AgentClock(system_ms=lambda: 5_000, monotonic_ms=lambda: 5_000, trust_system=False)
+
+
+def on_disk(folder: Path) -> list[str]:
+    path = folder / BEYOND_FILE
+    return path.read_text(encoding="ascii").splitlines() if path.exists() else []
+
+
+def swung(beyond: Beyond, sampler: Sampler, value_mc: int, second: int, channel: int = Channel.TEMPERATURE_MC) -> bool:
+    """A value is measured and stored; whether it is urgent."""
+    kept = sampler.take(Sample(TIME_MS + 1_000 * second, Clock.GPS, (Cell(channel, value_mc),)))
+    assert kept is not None
+    beyond.before([kept], sampler.limits)
+    beyond.after([kept], sampler.limits)
+    if beyond.is_due:
+        beyond.settle()
+    return kept.is_urgent
+
+
+async def test_a_disk_that_fails_once_where_it_had_struck_off_names_the_next_excursion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new file is in its place when the folder cannot be flushed."""
+    now_s = [0.0]
+    beyond, sampler = Beyond(tmp_path, lambda: now_s[0]), Sampler(COLD)
+    swung(beyond, sampler, 9_000, 0)
+    now_s[0] = SETTLE_S
+
+    def fails(folder: Path) -> None:
+        raise OSError(5, "Input/output error", str(folder))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(identity, "flush_folder", fails)
+        assert swung(beyond, sampler, 5_000, 600)
+    assert on_disk(tmp_path) == []
+    assert swung(beyond, sampler, 9_000, 620)
+    assert on_disk(tmp_path) == ["temperature_mc high"]
+    assert not beyond.is_due
+    swung(beyond, sampler, 5_000, 640)
+    now_s[0] += SETTLE_S
+    assert beyond.is_due, "nor is it forgotten what is over"
+
+
+async def test_a_file_that_could_not_be_read_once_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = tuple(LimitSettings(channels=(name,), high=8_000) for name in ("temperature_mc", "humidity_cpercent"))
+    settings = SamplingSettings(limits=limits)
+    swung(Beyond(tmp_path), Sampler(settings), 9_000, 0)
+
+    def fails(*_: object, **__: object) -> str:
+        raise OSError(5, "Input/output error", BEYOND_FILE)
+
+    for damp_first in (False, True):  # written because it is due; because of what is about to be stored
+        with monkeypatch.context() as failing:
+            failing.setattr(Path, "read_text", fails)
+            beyond, sampler = Beyond(tmp_path), Sampler(settings)
+        sampler.remember(beyond.told)
+        if damp_first:
+            damp = Sample(TIME_MS + 30_000, Clock.GPS, (Cell(Channel.HUMIDITY_CPERCENT, 9_000),), is_urgent=True)
+            beyond.before([damp], sampler.limits)
+        else:
+            assert beyond.is_due
+            swung(beyond, sampler, 9_100, 30)
+            assert swung(beyond, sampler, 9_000, 60, Channel.HUMIDITY_CPERCENT)
+        assert "humidity_cpercent high" in on_disk(tmp_path)
+        (tmp_path / BEYOND_FILE).write_text("temperature_mc high\n", encoding="ascii")
+
+
+async def test_it_is_written_down_before_the_reading_and_struck_off_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is killed in between has too many named, and not too few."""
+    found: list[list[str]] = []
+    append = Spool.append
+
+    def looked(spool: Spool, samples: Sequence[Sample], note: None = None) -> Appended:
+        found.append(on_disk(tmp_path))
+        return append(spool, samples, note)
+
+    monkeypatch.setattr(Spool, "append", looked)
+    await lived(tmp_path, warm(9_000))
+    await lived(tmp_path, warm(5_000, 1))
+    assert found == [["temperature_mc high"], ["temperature_mc high"]]
+    assert on_disk(tmp_path) == []
+
+
+async def undated_life(
+    folder: Path,
+    *samples: Sample,
+    limits: Limits | None = None,
+    boot: str = "one",
+    is_killed: bool = False,
+) -> None:
+    """One life of a recorder whose clock is never set."""
+    with new_spool(folder, limits) if limits else new_spool(folder) as spool:
+        undated, beyond, sensor = Undated(folder, NEVER_SET, boot=lambda: boot), Beyond(folder), Thermometer(*samples)
+        recorder = Recorder(spool, lambda: None, sampler=Sampler(COLD), undated=undated, beyond=beyond, retry_s=0.01)
+        running = asyncio.create_task(recorder.run())
+        measuring = asyncio.create_task(recorder.record(sensor))
+        await until(lambda: sensor.is_done and recorder._queue.empty(), "all to be measured")
+        await until(
+            lambda: recorder._disk.is_lost or not (recorder._waiting or undated.is_due()), "all to be written, or not"
+        )
+        measuring.cancel()
+        if is_killed:
+            running.cancel()
+        else:
+            await recorder.finish()
+        await asyncio.gather(running, measuring, return_exceptions=True)
+
+
+@pytest.fixture
+def at_keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What the file says each time that something is about to wait for its date."""
+    found: list[list[str]] = []
+    keep = Undated.keep
+
+    def looked(undated: Undated, some: Sequence[Marked]) -> int:
+        found.append(on_disk(tmp_path))
+        return keep(undated, some)
+
+    monkeypatch.setattr(Undated, "keep", looked)
+    return found
+
+
+async def test_of_what_waits_for_its_date_too(tmp_path: Path, at_keeping: list[list[str]]) -> None:
+    await undated_life(tmp_path, warm(9_000, clock=Clock.UNSET))
+    await undated_life(tmp_path, warm(5_000, clock=Clock.UNSET))
+    assert at_keeping == [["temperature_mc high"], ["temperature_mc high"]]
+
+
+async def test_what_the_disk_did_not_take_without_a_date_is_not_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise SpoolError("No space left on device")
+
+    await undated_life(tmp_path, warm(9_000, clock=Clock.UNSET))
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Undated, "keep", full)
+        await undated_life(tmp_path, warm(5_000, clock=Clock.UNSET))
+    assert on_disk(tmp_path) == ["temperature_mc high"]
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
+async def test_an_end_that_is_refused_when_it_gets_its_date_is_not_over(tmp_path: Path, *, is_killed: bool) -> None:
+    await lived(tmp_path, warm(9_000))
+    await undated_life(tmp_path, warm(5_000, clock=Clock.UNSET))
+    assert on_disk(tmp_path) == ["temperature_mc high, over once dated"]
+    await undated_life(tmp_path, limits=FULL, boot="two", is_killed=is_killed)
+    assert not Undated(tmp_path, NEVER_SET).count
+    await undated_life(tmp_path, warm(5_100, clock=Clock.UNSET), boot="two")
+    await undated_life(tmp_path, boot="three")
+    assert urgent(tmp_path) == [9_000, 5_100]
+
+
+async def test_an_end_that_was_refused_stays_so_while_others_wait(tmp_path: Path, at_keeping: list[list[str]]) -> None:
+    """The file says that what waits is the end, and what waits by now is another reading."""
+    await lived(tmp_path, warm(9_000))
+    await undated_life(tmp_path, warm(5_000, clock=Clock.UNSET))
+    await undated_life(tmp_path, warm(5_050, clock=Clock.UNSET), limits=FULL, boot="two")
+    assert at_keeping == [["temperature_mc high"], ["temperature_mc high"]]
+    assert on_disk(tmp_path) == ["temperature_mc high"]
+
+
+async def test_an_end_that_got_its_date_is_over(tmp_path: Path) -> None:
+    await lived(tmp_path, warm(9_000))
+    await undated_life(tmp_path, warm(5_000, clock=Clock.UNSET))
+    await undated_life(tmp_path, boot="two")
+    assert on_disk(tmp_path) == []
+    await lived(tmp_path, warm(5_100, 9))
+    assert urgent(tmp_path) == [9_000, 5_000]
+
+
+@pytest.mark.parametrize(
+    "clocks", [(Clock.GPS, Clock.UNSET), (Clock.UNSET, Clock.GPS)], ids=["dated end", "dated begin"]
+)
+async def test_what_was_measured_last_counts_whichever_is_stored_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clocks: tuple[Clock, Clock]
+) -> None:
+    """While the disk refuses, one excursion ends and the next begins; the clock is lost or found between."""
+    end, begin = warm(5_000, 70, clocks[0]), warm(9_500, 140, clocks[1])
+
+    def full(*_: object) -> Appended:
+        raise SpoolError("No space left on device")
+
+    with new_spool(tmp_path) as spool:
+        undated, beyond = Undated(tmp_path, NEVER_SET, boot=lambda: "one"), Beyond(tmp_path)
+        recorder = Recorder(spool, lambda: None, sampler=Sampler(COLD), undated=undated, beyond=beyond, retry_s=0.01)
+        running = asyncio.create_task(recorder.run())
+        sensor = Thermometer(warm(9_000), end, begin)
+        with monkeypatch.context() as refusing:
+            refusing.setattr(spool, "append", full)
+            refusing.setattr(undated, "keep", full)
+            measuring = asyncio.create_task(recorder.record(sensor))
+            await until(lambda: sensor.is_done and len(recorder._waiting) == 3, "all to wait")
+        await until(lambda: not recorder._waiting, "all to be stored")
+        measuring.cancel()
+        await recorder.finish()
+        await asyncio.gather(running, measuring, return_exceptions=True)
+        assert undated.count == 1
+    assert on_disk(tmp_path) == ["temperature_mc high"]

@@ -20,7 +20,7 @@ from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import Station
 from pledgewatch_edge.status_words import status_words
-from pledgewatch_edge.tls_identity import doubts, standing_of
+from pledgewatch_edge.tls_identity import BROKER, CLOUD, doubts, standing_of
 from pledgewatch_wire import __version__
 from pledgewatch_wire.piped import piped
 from pledgewatch_wire.settings import SettingsError
@@ -75,7 +75,7 @@ def identity_of(station: Station) -> Mapping[str, object]:
     folder = station.settings.device.state_folder
     key = load_or_create_key(folder)
     found = {"public_key": public_key_hex(key), "epoch": status(folder)["epoch"]}
-    wrong = doubts(folder)
+    wrong = doubts(folder, addresses=_addresses(station))
     return {**found, "wrong": wrong} if wrong else found
 
 
@@ -84,7 +84,13 @@ def status_of(station: Station) -> Mapping[str, object]:
     device = station.settings.device
     folder = device.state_folder
     budget = budget_status(folder, station.settings.uplink.bytes_per_day)
-    return {**status(folder), **budget, **standing_of(folder, device.pkcs11)}
+    standing = standing_of(folder, device.pkcs11, addresses=_addresses(station))
+    return {**status(folder), **budget, **standing}
+
+
+def _addresses(station: Station) -> Mapping[str, str]:
+    """Whom a station speaks to."""
+    return {BROKER: station.settings.broker.address, CLOUD: station.settings.device.cloud_url or ""}
 
 
 def guarded(action: Callable[[], int], errors: TextIO) -> int:

@@ -79,6 +79,11 @@ class BrokerSettings:
             raise ValueError("password_file needs a username; add username")
         require_tls_files(self.ca_file, self.certificate_file, self.key_file)
 
+    @property
+    def address(self) -> str:
+        """Where it is and whether it is spoken to in TLS, as a URL."""
+        return f"{'mqtts' if self.ca_file else 'mqtt'}://{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UplinkSettings:

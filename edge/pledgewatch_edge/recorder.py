@@ -17,7 +17,8 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from typing import Final
+from itertools import count
+from typing import Final, NamedTuple, TypeVar
 
 from pledgewatch_edge.beyond import Beyond
 from pledgewatch_edge.logs import World
@@ -34,7 +35,15 @@ WAITING_MAX: Final = 10_000
 BEGIN_AGAIN_S: Final = 1.0
 _PATIENCE: Final = 64  # times BEGIN_AGAIN_S is the longest wait, and for so long must one go well
 _TICK_S: Final = 1.0
+_One = TypeVar("_One", Sample, Marked)
 log = logging.getLogger(__name__)
+
+
+class _Waiting(NamedTuple):
+    """What waits to be written, and its place in the order of measuring."""
+
+    place: int
+    one: Sample | Marked
 
 
 class Recorder:
@@ -63,6 +72,8 @@ class Recorder:
         self._sampler = sampler or Sampler()
         self._beyond = beyond
         if beyond is not None:
+            if undated is None or not undated.count:
+                beyond.waits_no_longer(all_of_them=False)  # nobody knows what became of it
             self._sampler.remember(beyond.told)
         self._retry_s = retry_s
         self._hold_s = hold_s
@@ -71,7 +82,8 @@ class Recorder:
         self._undated = undated
         self._begin_again_s = begin_again_s
         self._queue: asyncio.Queue[Sample | Marked | None] = asyncio.Queue(QUEUE_MAX)
-        self._waiting: list[Sample | Marked] = []
+        self._waiting: list[_Waiting] = []
+        self._places = count()
         self._is_finishing = False
         self._is_hurried = False
         self._asked: set[str] = set()
@@ -161,7 +173,12 @@ class Recorder:
 
     def _is_held(self) -> bool:
         """Whether what waits may wait for more."""
-        if not self._waiting or self._is_finishing or self._is_hurried or any(one.is_urgent for one in self._waiting):
+        if (
+            not self._waiting
+            or self._is_finishing
+            or self._is_hurried
+            or any(one.is_urgent for _, one in self._waiting)
+        ):
             return False
         return len(self._waiting) < QUEUE_MAX and time.monotonic() - self._held_since_s < self._hold_s
 
@@ -189,22 +206,22 @@ class Recorder:
             return
         if len(self._waiting) >= self._waiting_max:
             self._spool.refuse(1)
-            routine = (place for place, one in enumerate(self._waiting) if not one.is_urgent)
+            routine = (index for index, (_, one) in enumerate(self._waiting) if not one.is_urgent)
             oldest = next(routine, None) if sample.is_urgent else None
             if oldest is None:
                 return
             del self._waiting[oldest]
         if not self._waiting:
             self._held_since_s = time.monotonic()
-        self._waiting.append(sample)
+        self._waiting.append(_Waiting(next(self._places), sample))
 
     async def _write(self) -> None:
         try:
             await self._hand_over()
             await self._keep_undated()
-            dated = [one for one in self._waiting if isinstance(one, Sample)]
+            dated, places = _parted((one, place) for place, one in self._waiting if isinstance(one, Sample))
             if dated:
-                appended = await asyncio.to_thread(self._append, dated)
+                appended = await asyncio.to_thread(self._append, dated, places)
                 self._waiting = []
                 self._say(appended, dated[-1])
             elif self._spool.checkpoint_is_due():
@@ -219,24 +236,24 @@ class Recorder:
         except SpoolError as error:
             self._disk.lost(str(error))
 
-    def _append(self, samples: Sequence[Sample]) -> Appended:
+    def _append(self, samples: Sequence[Sample], places: Sequence[int]) -> Appended:
         """Store samples, and what they say of limits. Raises SpoolError."""
         if self._beyond is None:
             return self._spool.append(samples)
         limits = self._sampler.limits
         self._beyond.before(samples, limits)
         appended = self._spool.append(samples)
-        self._beyond.after(samples, limits, all_of_them=not appended.refused)
+        self._beyond.after(samples, limits, places, all_of_them=not appended.refused)
         return appended
 
-    def _keep_in_undated(self, undated: Undated, marked: Sequence[Marked]) -> int:
+    def _keep_in_undated(self, undated: Undated, marked: Sequence[Marked], places: Sequence[int]) -> int:
         """Store samples without a date, and what they say of limits; how many were left out. Raises SpoolError."""
         if self._beyond is None:
             return undated.keep(marked)
         samples, limits = [one.sample for one in marked], self._sampler.limits
         self._beyond.before(samples, limits)
         refused = undated.keep(marked)
-        self._beyond.after(samples, limits)
+        self._beyond.waits(samples, limits, places, all_of_them=not refused)
         return refused
 
     async def _hand_over(self) -> None:
@@ -244,6 +261,8 @@ class Recorder:
         if self._undated is None or not self._undated.is_due():
             return
         handed = await asyncio.to_thread(self._undated.hand_over, self._spool)
+        if self._beyond is not None:
+            self._beyond.waits_no_longer(all_of_them=handed is not None and handed.is_whole)
         if handed is not None:
             told = "dated back" if handed.is_dated else "given up to date"
             log.info("undated samples %s count=%d", told, handed.appended.accepted)
@@ -251,11 +270,11 @@ class Recorder:
 
     async def _keep_undated(self) -> None:
         """Put what has no date to disk without a number; number it where it has one by now. Raises SpoolError."""
-        marked = [one for one in self._waiting if isinstance(one, Marked)]
+        marked, places = _parted((one, place) for place, one in self._waiting if isinstance(one, Marked))
         if self._undated is None or not marked:
             return
-        self._spool.refuse(await asyncio.to_thread(self._keep_in_undated, self._undated, marked))
-        self._waiting = [one for one in self._waiting if isinstance(one, Sample)]
+        self._spool.refuse(await asyncio.to_thread(self._keep_in_undated, self._undated, marked, places))
+        self._waiting = [waiting for waiting in self._waiting if isinstance(waiting.one, Sample)]
         self._disk.back()
         await self._hand_over()
 
@@ -276,3 +295,9 @@ class Recorder:
         else:
             self._room.back()
         self._on_append()
+
+
+def _parted(pairs: Iterable[tuple[_One, int]]) -> tuple[list[_One], list[int]]:
+    """Samples, and the places of them."""
+    found = list(pairs)
+    return [one for one, _ in found], [place for _, place in found]

@@ -13,7 +13,8 @@ A broker that refuses the device says not why it was done. So the cloud is asked
 device, or given its place to another, says so, and one that has not gives a certificate that the broker takes.
 
 What is due is judged by the agent's clock, which receivers and time services keep. Where neither does, or receiver and
-computer are days apart, the cloud is asked once a day what time it is; and where the cloud's time is found to be
+computer are days apart, the cloud is asked once a day what time it is, and once an hour while its certificate is not
+believed; and where the cloud's time is found to be
 another, it is gone by from then on: a device whose clock is far ahead would renew without end, and one whose clock is
 behind never in time.
 
@@ -85,6 +86,7 @@ class Renewal:
         self._device = device
         self._identity = identity
         self._standing = standing
+        standing.speaks_to(CLOUD, device.cloud_url or "")
         self._tries = tries
         self._clock = clock
         self._random = SystemRandom()
@@ -205,6 +207,7 @@ class Renewal:
         """The time: the agent's, or the cloud's where that is another. Raises CloudError."""
         now_ms, source = self._clock.now()
         is_doubtful = source not in _KEPT or now_ms < RELEASED_MS or bool(self._clock.apart())
+        is_doubtful |= self._standing.is_doubted(CLOUD)  # it may be believed by now, and nothing else due that shows it
         if is_doubtful and self._clock.mark() >= self._ask_time_from:
             self._ask_time(is_needed=now_ms < RELEASED_MS and self._cloud_less_mark_ms is None)
         return now_ms if self._cloud_less_mark_ms is None else self._cloud_less_mark_ms + self._clock.mark()
@@ -214,7 +217,10 @@ class Renewal:
         said_ms = None
         try:
             said_ms = self._api().time_ms()
-        except CloudError:
+            self._standing.note_belief(CLOUD)
+        except CloudError as error:
+            if isinstance(error, DoubtError):
+                self._standing.note_doubt(CLOUD, error)
             if is_needed:
                 raise
         if said_ms is not None:

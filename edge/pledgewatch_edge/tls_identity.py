@@ -10,6 +10,7 @@ In the state folder, beside what identity.py keeps:
 - `tls.unconfirmed`: a certificate came into force, and the cloud has not heard of that yet. `tls.key.old`,
   `tls.crt.old`: those of before, until it has; a new one that was dropped by then is given up for them.
 - `refused`: by whom the device is refused, and why, until it is accepted again.
+- `doubted`: whose certificate is not believed, at which address and why, and what the clock said then.
 
 Key and certificate are two files, and two renames are not one. The key goes first; a certificate that does not belong
 to its key, beside a new one that does, is what a power cut has left between, and is finished at the next start. To go
@@ -24,8 +25,10 @@ import datetime as dt
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from cryptography import x509
@@ -40,7 +43,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from pledgewatch_edge.clock import RELEASED_MS, system_ms
+from pledgewatch_edge.clock import RELEASED_MS, boot_ms, system_ms
 from pledgewatch_edge.config import Pkcs11Settings
 from pledgewatch_edge.identity import StateError, flush_folder, replace_file
 from pledgewatch_edge.tls import Shown
@@ -61,6 +64,7 @@ BROKER: Final = "broker"
 CLOUD: Final = "cloud"
 _RENEWED_AFTER: Final = 2 / 3  # of its life
 _SPREAD: Final = 1 / 20  # of its life, so that a fleet that was claimed on one day is not renewed on one
+_MOVED_MS: Final = 240_000  # a clock that has moved by so much against the time since boot has been set
 log = logging.getLogger(__name__)
 
 
@@ -192,7 +196,6 @@ class TlsIdentity:
     def install(self) -> None:
         """Put what is waiting in force, and keep what was until the cloud has heard of it. Raises StateError."""
         with _state_errors():
-            replace_file(self._path(_UNCONFIRMED_FILE), b"")
             if self._belong(""):
                 self._forget_old()
                 self._copy("", OLD)
@@ -324,7 +327,8 @@ class Standing:
         self._doubted_path = folder / _DOUBTED_FILE
         self._now_ms = now_ms
         self._refused = dict(refusals(folder))
-        self._doubted = dict(_noted_in(self._doubted_path))
+        self._doubting = threading.Lock()
+        self._addresses: dict[str, str] = {}
         self._said: set[str] = set()
         self._news = asyncio.Event()
 
@@ -355,15 +359,46 @@ class Standing:
 
     async def doubted(self, who: str, why: BaseException) -> None:
         """Somebody shows a certificate that is not believed; where `why` has `is_of_time`, for what time it is."""
-        told = {"why": str(why), "is_of_time": bool(getattr(why, "is_of_time", False))}
-        if self._doubted.get(who) != told:
-            self._doubted[who] = told
-            await asyncio.to_thread(self._write)
+        await asyncio.to_thread(self.note_doubt, who, why)
 
     async def believed(self, who: str) -> None:
         """Somebody shows one that is."""
-        if self._doubted.pop(who, None) is not None:
-            await asyncio.to_thread(self._write)
+        await asyncio.to_thread(self.note_belief, who)
+
+    def speaks_to(self, who: str, address: str) -> None:
+        """Where somebody is from now on; what was noted of another address is forgotten."""
+        self._addresses[who] = address
+        with self._doubting:
+            if self._doubts().get(who, {}).get("address", address) != address:
+                self._note(who, None)
+
+    def is_doubted(self, who: str) -> bool:
+        """Whether it is noted that somebody shows a certificate that is not believed."""
+        return who in self._doubts()
+
+    def note_doubt(self, who: str, why: BaseException) -> None:
+        """As `doubted`, from a thread. It is held against the file: a claim may have removed that, or the disk not have
+        taken it."""
+        is_of_time = bool(getattr(why, "is_of_time", False))
+        told = {"why": str(why), "is_of_time": is_of_time, "address": self._addresses.get(who, "")}
+        now_ms, up_ms = self._now_ms(), boot_ms()
+        with self._doubting:
+            known = self._doubts().get(who, {})
+            if {key: known.get(key) for key in told} != told or _has_been_set(known, now_ms, up_ms):
+                self._note(who, {**told, "at_ms": now_ms, "up_ms": up_ms})
+
+    def note_belief(self, who: str) -> None:
+        """As `believed`, from a thread."""
+        with self._doubting:
+            if who in self._doubts():
+                self._note(who, None)
+
+    def _doubts(self) -> Mapping[str, Mapping[str, Any]]:
+        return _noted_in(self._doubted_path)
+
+    def _note(self, who: str, doubt: Mapping[str, Any] | None) -> None:
+        others = {one: noted for one, noted in self._doubts().items() if one != who}
+        self._put(self._doubted_path, others if doubt is None else {**others, who: doubt})
 
     async def refused_within(self, timeout_s: float) -> None:
         """Wait until the broker refuses it for another reason than before, or until the time has passed."""
@@ -373,14 +408,15 @@ class Standing:
         self._news.clear()
 
     def _write(self) -> None:
+        if self._refused != _noted_in(self._path):
+            self._put(self._path, self._refused)
+
+    def _put(self, path: Path, noted: Mapping[str, Mapping[str, Any]]) -> None:
         with contextlib.suppress(OSError):  # it is in the log, and the readings need the disk more
-            for path, noted in ((self._path, self._refused), (self._doubted_path, self._doubted)):
-                if noted == _noted_in(path):
-                    continue
-                if noted:
-                    replace_file(path, json.dumps(noted).encode("utf-8"))
-                else:
-                    path.unlink(missing_ok=True)
+            if noted:
+                replace_file(path, json.dumps(noted).encode("utf-8"))
+            else:
+                path.unlink(missing_ok=True)
 
 
 def refusals(folder: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -388,14 +424,28 @@ def refusals(folder: Path) -> Mapping[str, Mapping[str, Any]]:
     return _noted_in(folder / _REFUSED_FILE)
 
 
-def doubts(folder: Path, now_ms: int | None = None) -> list[str]:
+def doubts(folder: Path, now_ms: int | None = None, addresses: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """A sentence for each of broker and cloud whose certificate is not believed, from the disk. Where that is for what
-    time it is, it tells what this computer's clock says, for that may be what is wrong."""
+    time it is, it tells what this computer's clock says, for that may be what is wrong. It tells nothing of somebody
+    who has another address by now, nor of time where the clock has been set since, or the computer begun anew."""
     now_ms = system_ms() if now_ms is None else now_ms
-    return [
-        f"{one['why']}; this computer's clock says {told(now_ms)}" if one.get("is_of_time") else str(one["why"])
-        for one in _noted_in(folder / _DOUBTED_FILE).values()
-    ]
+    found = []
+    for who, one in _noted_in(folder / _DOUBTED_FILE).items():
+        if one.get("address", "") != addresses.get(who, one.get("address", "")):
+            continue
+        if not one.get("is_of_time"):
+            found.append(str(one["why"]))
+        elif not _has_been_set(one, now_ms, boot_ms()):
+            found.append(f"{one['why']}; this computer's clock says {told(now_ms)}")
+    return found
+
+
+def _has_been_set(noted: Mapping[str, Any], now_ms: int, up_ms: int) -> bool:
+    """Whether the clock has been set, or the computer begun anew, since something was noted."""
+    try:
+        return abs((now_ms - up_ms) - (int(noted["at_ms"]) - int(noted["up_ms"]))) >= _MOVED_MS
+    except (KeyError, TypeError, ValueError):
+        return True  # nobody knows
 
 
 def _noted_in(path: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -408,12 +458,18 @@ def _noted_in(path: Path) -> Mapping[str, Mapping[str, Any]]:
     return found if is_right else {}
 
 
-def standing_of(folder: Path, token: Pkcs11Settings | None = None, now_ms: int | None = None) -> dict[str, object]:
+def standing_of(
+    folder: Path,
+    token: Pkcs11Settings | None = None,
+    now_ms: int | None = None,
+    addresses: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, object]:
     """How the identity stands, from the disk alone, for `status`: when the certificate ends and when it is to be
-    renewed (ISO 8601; None where there is none), and a sentence for each thing that is wrong."""
+    renewed (ISO 8601; None where there is none), and a sentence for each thing that is wrong. `addresses`: where broker
+    and cloud are by now, as far as that is known."""
     now_ms = system_ms() if now_ms is None else now_ms
     wrong = [f"the {who} refuses this device: {one['why']}" for who, one in refusals(folder).items()]
-    wrong += doubts(folder, now_ms)
+    wrong += doubts(folder, now_ms, addresses)
     term = None
     identity = TlsIdentity(folder, token)
     try:

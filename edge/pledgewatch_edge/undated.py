@@ -60,11 +60,13 @@ class Marked(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """What was numbered: what became of it, its newest sample, and whether a date was found for it."""
+    """What was numbered: what became of it, its newest sample, whether a date was found for it, and whether it is all
+    that was kept, none of it refused or numbered by a program of before."""
 
     appended: Appended
     newest: Sample
     is_dated: bool
+    is_whole: bool
 
 
 def this_boot() -> str:
@@ -103,6 +105,7 @@ class Undated:
         self._place: int | None = None  # how many of the file have been numbered or refused; None: the file says it
         self._handed = _NOTHING  # what became of them
         self._newest: tuple[Sample, bool] | None = None
+        self._is_whole = False  # whether all that was kept has been numbered
         self._is_settled = True  # whether the disk has the folder without the file
         self._is_of_another_boot = bool(waiting) and _boot_in(content.frames) != self._boot
 
@@ -157,9 +160,11 @@ class Undated:
             self._place += len(samples)
             self._handed = Appended(*map(sum, zip(self._handed, appended, strict=True)))
             self._newest = samples[-1], is_dated
+        if self._count:
+            self._is_whole = self._handed.accepted == self._count
         self._remove()
         handed, newest, self._handed, self._newest = self._handed, self._newest, _NOTHING, None
-        return None if newest is None else Handed(handed, *newest)
+        return None if newest is None else Handed(handed, *newest, self._is_whole)
 
     def _append(self, spool: Spool, samples: Sequence[Sample], place: int) -> Appended:
         """Give samples to the spool, having noted which of them it takes. Raises SpoolError, and then it took none."""

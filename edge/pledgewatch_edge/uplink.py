@@ -106,6 +106,7 @@ class Uplink:
         shown = shown_to_broker(settings.broker, device, device.state_folder / CERTIFICATE_FILE)
         self._connector = Connector(settings.broker, f"{device.operator}.{device.name}", shown, clock=clock)
         self.standing = standing or Standing(device.state_folder)
+        self.standing.speaks_to(BROKER, settings.broker.address)
         self._trial: tuple[Shown, asyncio.Future[bool]] | None = None  # what is shown at the next connection instead
         self._tried: asyncio.Future[bool] | None = None  # that of the connection there is
         self._again = asyncio.Event()  # end this connection, and open the next at once

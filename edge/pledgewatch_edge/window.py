@@ -5,7 +5,8 @@ cloud's word keeps no alarm back. It knows flights, not messages: a flight is a 
 it has landed when the cloud's `committed` covers all of it, whichever payload carried them.
 
 Messages of one connection come in order. So a flight that was sent before one that has landed, and has not landed
-itself, was lost. What the cloud does not have because it was not sent yet is no flight, and no loss.
+itself, was lost. What the cloud does not have because it was not sent yet is no flight, and no loss. A word that cannot
+name all that the cloud has shows one thing to be missing, what follows on `contiguous`: only that can be a loss then.
 """
 
 from bisect import bisect_right, insort
@@ -93,7 +94,10 @@ class Window:
             if missing < flight.missing:
                 before_newest = len(left)
         self._hold(left)
-        return left[:before_newest]
+        lost = left[:before_newest]
+        if committed.names_all:
+            return lost
+        return [one for one in lost if one.first <= marks.contiguous + 1 <= one.last]
 
     def drop(self, lost: list[Flight]) -> None:
         """Count flights as never sent."""

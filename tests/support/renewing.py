@@ -25,7 +25,7 @@ class World:
         self._config = folder / "edge.toml"
         self.claim()
         self.identity = TlsIdentity(self.state)
-        self.standing = Standing(self.state)
+        self.standing = Standing(self.state, lambda: self.now_ms)
         self.lets_in = True
         self.tried: list[Shown] = []
         self.real_ms = time.time_ns() // 1_000_000

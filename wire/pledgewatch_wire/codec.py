@@ -28,6 +28,7 @@ MAX_INFLATED_BYTES = 2 * 1024 * 1024
 MAX_CHECKPOINTS = 64
 MAX_EPOCH = 1_023  # a life of a counter ends when its spool breaks: a device has few of them
 MAX_CELLS = 32_768
+MAX_RANGES = 64  # of a `committed`: one with so many may leave out others
 MAX_VERSION_CHARACTERS = 64  # of an agent
 MAX_SEQUENCE = 2**53
 _DEFLATE_FROM_BYTES = 256  # below this zlib's own header eats what it gains
@@ -111,6 +112,9 @@ class Payload(NamedTuple):
 class Committed(NamedTuple):
     """The cloud's word to a device: all up to `contiguous`, and every (first, last) in `ranges`, is on disk.
 
+    `contiguous` + 1 is not. Of what else lies between the ranges nothing is known where there are MAX_RANGES of them:
+    then they are the newest and some of the others.
+
     `chain_mark` is chain.mark of the running hash at `contiguous`, `range_marks` that of the leaf of each range's last
     reading; empty: not said.
     """
@@ -124,6 +128,11 @@ class Committed(NamedTuple):
     def covers(self, sequence: int) -> bool:
         """Whether the reading with this sequence is committed."""
         return sequence <= self.contiguous or any(first <= sequence <= last for first, last in self.ranges)
+
+    @property
+    def names_all(self) -> bool:
+        """Whether what it does not name is surely not on disk."""
+        return len(self.ranges) < MAX_RANGES
 
 
 class Status(NamedTuple):

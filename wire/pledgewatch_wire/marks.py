@@ -1,6 +1,7 @@
 """Which sequences of one epoch are there: all up to a mark, and ranges beyond it.
 
-The cloud keeps one such set for each device and epoch; `committed` is that set said aloud. The same arithmetic serves
+The cloud keeps one such set for each device and epoch; `committed` is that set said aloud, or part of it
+where it has very many ranges. The same arithmetic serves
 the device, which forgets what the set covers.
 """
 

@@ -40,8 +40,6 @@ def load(path: Path, settings: type[Settings], over: Mapping[str, Any] = Mapping
         raise SettingsError(path, [f"cannot be read: {error.strerror}"]) from None
     except (TomlError, UnicodeDecodeError) as error:
         raise SettingsError(path, [f"is not TOML: {error}"]) from None
-    except RecursionError:
-        raise SettingsError(path, ["is nested too deeply; write its lists and tables flat"]) from None
     errors: list[str] = []
     loaded = _table("", _laid_over(document, over), settings, path.absolute().parent, errors)
     if errors:

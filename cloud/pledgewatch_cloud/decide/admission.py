@@ -20,6 +20,7 @@ journal, at most MAX_SUSPICIONS for each epoch, so that a flood of forgeries can
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -32,7 +33,7 @@ from pledgewatch_cloud.decide.columns import Truths
 from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import MAX_EPOCH, Committed, Thinned
+from pledgewatch_wire.codec import MAX_EPOCH, MAX_RANGES, Committed, Thinned
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Channel, Quality
 
@@ -488,11 +489,26 @@ def _suspicion(arrival: Arrival, sequence: int, kind: str) -> Suspicion:
     return Suspicion(arrival.device, arrival.epoch, sequence, kind, raw_sha256, arrival.received_at_ms)
 
 
-def committed_of(epoch: int, state: EpochState | None, limit: int = 64) -> Committed:
-    """What may be said to the device: how far all is there, the first `limit` ranges beyond that, and the marks."""
+def committed_of(epoch: int, state: EpochState | None, after: int = 0) -> Committed:
+    """What may be said to the device: how far all is there, the ranges beyond that, and the marks.
+
+    Of more than MAX_RANGES ranges it names the newest, and of the others those that begin above `after`, then the first
+    ones: `named_up_to` says where the next word is to go on.
+    """
     if state is None:
         return Committed(epoch, 0)
-    contiguous, ranges = state.marks.contiguous, state.marks.ranges[:limit]
+    contiguous, ranges = state.marks.contiguous, state.marks.ranges
+    if len(ranges) > MAX_RANGES:
+        others = MAX_RANGES - 1
+        place = bisect_left(ranges, (after + 1, 0), hi=len(ranges) - 1)
+        wrapped = max(0, place + others - (len(ranges) - 1))
+        ranges = (*ranges[:wrapped], *ranges[place : place + others - wrapped], ranges[-1])
     leaves = dict(state.leaves) if ranges else {}
     chain_mark = chain.mark(state.chain_hash) if contiguous else b""
     return Committed(epoch, contiguous, ranges, chain_mark, tuple(chain.mark(leaves[last]) for _, last in ranges))
+
+
+def named_up_to(word: Committed, after: int) -> int:
+    """Up to where ranges were named in turn by a word that went on above `after` and could not name all."""
+    others = word.ranges[:-1]
+    return max((last for first, last in others if first <= after), default=others[-1][1])

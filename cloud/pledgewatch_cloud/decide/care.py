@@ -2,6 +2,7 @@
 
     desired ─► taken ─► done          commanded ─► done
         └────────┴────► refused            └─────► refused
+    a device that refused as its disk took nothing may hear the same once more, and then its `done` is the end of it
     whatever has no end by its `until_ms` has expired: the device does not take it any more
 
 A device's versions and ids only go up, and are given here, one after the other. There is one version at a time; of
@@ -99,8 +100,10 @@ def asked_command(book: Book, care: Care, asked: CareCommand, sign: Callable[[Ca
 def is_news(care: Care, answer: CareAnswer) -> bool:
     """Whether a device's answer says anything new of what is known here."""
     about = _about(care.get(answer.device, _NONE), answer)
-    if about is None or about.said.is_final:
+    if about is None or about.said.became == DONE:
         return False
+    if about.said.became == REFUSED:
+        return answer.became == DONE
     return answer.became in _FINAL or not about.said.became
 
 

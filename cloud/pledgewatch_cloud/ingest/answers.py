@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.admission import Admission
+from pledgewatch_cloud.decide.admission import Admission, named_up_to
 from pledgewatch_cloud.ingest.decode import DeviceStatus
-from pledgewatch_wire.codec import MAX_EPOCH
+from pledgewatch_wire.codec import MAX_EPOCH, Committed
 
 _GAP_AGAIN_S = 600.0
 _GAP_AGAIN_MAX_S = 21_600.0
@@ -60,6 +60,7 @@ class Answers:
         self._at_once: dict[tuple[str, str, int], None] = {}
         self._gaps: dict[tuple[str, int], _Gap] = {}  # device, epoch: of streams with a gap
         self._gaps_due_s = math.inf  # none of them is due before
+        self._named: dict[Stream, int] = {}  # up to where, of streams with more ranges than a word names
         self._online: dict[tuple[str, str], int] = {}  # the epoch that a device has just come online with
 
     def took(self, admission: Admission, now_s: float) -> None:
@@ -115,8 +116,16 @@ class Answers:
         online = ((*names, epoch) for names, epoch in self._online.items())
         return [Stream(*one) for one in dict.fromkeys([*self._at_once, *online, *(stream for stream, _ in late)])]
 
-    def said(self, stream: Stream) -> None:
-        """The device has been told all that is committed."""
+    def named_up_to(self, stream: Stream) -> int:
+        """Up to where the word before has named ranges in turn, where it could not name all."""
+        return self._named.get(stream, 0)
+
+    def said(self, stream: Stream, word: Committed) -> None:
+        """The device has been told what is committed, as far as a word names it."""
+        if word.names_all:
+            self._named.pop(stream, None)
+        else:
+            self._named[stream] = named_up_to(word, self.named_up_to(stream))
         self._unsaid.pop(stream, None)
         self._at_once.pop(stream, None)
         if self._online.get(stream[:2]) == stream.epoch:

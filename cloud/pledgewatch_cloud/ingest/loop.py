@@ -112,11 +112,11 @@ class IngestLoop:
             await asyncio.sleep(_ANSWER_EVERY_S)
             for stream in self._answers.due(time.monotonic()):
                 known = self._writer.state.devices.get((stream.device, stream.epoch))
-                payload = encode_committed(committed_of(stream.epoch, known))
+                word = committed_of(stream.epoch, known, self._answers.named_up_to(stream))
                 topic = topics.topic(stream.operator, stream.device, Kind.COMMITTED)
-                if not await self._subscriber.publish(topic, payload):
+                if not await self._subscriber.publish(topic, encode_committed(word)):
                     break
-                self._answers.said(stream)
+                self._answers.said(stream, word)
 
     async def ticks(self, every_s: float) -> None:
         """Journal the passing of time, until cancelled."""

@@ -463,7 +463,7 @@ class Care:
         refuses takes the place then; where the disk takes nothing any more, what stands there is what is done.
         """
         refused = before.answered(refusal)
-        if self._keep(after):
+        if self._is_kept(after):
             return True
         if self._keep(refused):
             return False
@@ -475,15 +475,19 @@ class Care:
 
     def _is_kept(self, after: Ledger) -> bool:
         """The ledger from now on, if the disk takes it; else all is as before, and may be tried again."""
-        before = self._ledger
-        if self._keep(after):
-            return True
-        self._ledger = before
-        return False
+        if not self._is_written(after):
+            return False
+        self._ledger = after
+        return True
 
     def _keep(self, ledger: Ledger) -> bool:
-        """The ledger from now on. A disk that refuses is said, and what is in memory goes on; whether it did not."""
-        self._ledger = ledger
+        """The ledger from now on, whether the disk takes it or not; whether it did."""
+        is_written = self._is_written(ledger)
+        self._ledger = ledger  # not before: nobody is to act on what no restart would find
+        return is_written
+
+    def _is_written(self, ledger: Ledger) -> bool:
+        """Put a ledger on the disk; whether it took it. That it does not is said."""
         if self._damaged:
             return False
         try:

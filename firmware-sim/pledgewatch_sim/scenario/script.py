@@ -6,7 +6,6 @@ of these dataclasses (`schema`) with the same bounds.
 """
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,6 +16,7 @@ from typing import Annotated, Any, Final
 from pledgewatch_sim.scenario.bounds import Within, Written, check, table_schema
 from pledgewatch_sim.scenario.events import EventName
 from pledgewatch_wire.settings import load
+from pledgewatch_wire.toml_text import TomlError, read_toml
 
 SCHEMA_FILE: Final = "docs/scenario.schema.json"
 LASTS_MAX_S: Final = 366 * 86_400.0
@@ -156,11 +156,9 @@ class Fitted:
     def __post_init__(self) -> None:
         check(self)
         try:
-            further = tomllib.loads(self.further)
-        except tomllib.TOMLDecodeError as error:
+            further = read_toml(self.further)
+        except TomlError as error:
             raise ValueError(f"further is not TOML: {error}; write it as the agent's configuration") from None
-        except RecursionError:
-            raise ValueError("further is nested too deeply; write it as the agent's configuration") from None
         if twice := sorted(further.keys() & ITS_OWN):
             raise ValueError(f"further has [{twice[0]}], which the story writes itself; take it out")
         if bare := sorted(key for key, value in further.items() if not isinstance(value, dict)):
