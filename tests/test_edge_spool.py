@@ -20,8 +20,9 @@ from pledgewatch_edge.identity import StateError, load_or_create_key
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import Appended, Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
-from pledgewatch_edge.spool_file import EVIDENCE_KEPT, open_spool, status
+from pledgewatch_edge.spool_file import open_spool, status
 from pledgewatch_edge.spool_log import content_of, payload_of, readings_frame, runs_in, segment_name
+from pledgewatch_edge.spool_rescue import EVIDENCE_KEPT
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed
 from pledgewatch_wire.reading import NO_VALUE_FROM, Cell, Channel, Clock, Quality, Reading

@@ -13,8 +13,8 @@ from edge_support import DEVICE, new_spool, sample, true_word
 from pledgewatch_edge import spool_contents
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError
-from pledgewatch_edge.spool_file import _whole
 from pledgewatch_edge.spool_log import SEGMENT_READINGS, Content, content_of
+from pledgewatch_edge.spool_rescue import whole
 from pledgewatch_wire.reading import Clock
 
 CLOCKS = (Clock.GPS, Clock.NTP)
@@ -46,7 +46,7 @@ def test_a_full_spool_takes_no_more_memory_to_be_opened_or_rescued_than_one_segm
         with new_spool(folder) as spool:
             single(spool, segments)
         opening.append(most_bytes(lambda at=folder: new_spool(at).close()))  # type: ignore[misc]
-        rescuing.append(most_bytes(lambda at=folder: deque(_whole(at / "spool", DEVICE), 0)))  # type: ignore[misc]
+        rescuing.append(most_bytes(lambda at=folder: deque(whole(at / "spool", DEVICE), 0)))  # type: ignore[misc]
     assert opening[1] < 1.2 * opening[0]
     assert rescuing[1] < 1.2 * rescuing[0]
 

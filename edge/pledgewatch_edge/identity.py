@@ -85,7 +85,14 @@ def read_epoch(folder: Path) -> int | None:
 
 
 def raise_epoch(folder: Path, known: int) -> int:
-    """Raise the counter above itself and above `known`, put it on disk, and return it.
+    """Raise the counter as `next_epoch` says, put it on disk, and return it."""
+    epoch = next_epoch(folder, known)
+    keep_epoch(folder, epoch)
+    return epoch
+
+
+def next_epoch(folder: Path, known: int) -> int:
+    """What is above the counter and above `known`; nothing is written yet.
 
     `known` is the highest epoch that anything else in the folder remembers, 0 for none. Raises StateError where the
     counter is gone and nothing remembers, or where it has come to its end.
@@ -103,8 +110,12 @@ def raise_epoch(folder: Path, known: int) -> int:
             f"{folder}: this device has begun {MAX_EPOCH} epochs, more than the cloud takes; find out why "
             "its spool breaks, and register it anew under another name with an empty state_folder"
         )
-    replace_file(folder / EPOCH_FILE, f"{epoch}\n".encode("ascii"))
     return epoch
+
+
+def keep_epoch(folder: Path, epoch: int) -> None:
+    """Put the counter on disk. Raises OSError."""
+    replace_file(folder / EPOCH_FILE, f"{epoch}\n".encode("ascii"))
 
 
 def begin_above(folder: Path, known: int, spool_epoch: int) -> None:

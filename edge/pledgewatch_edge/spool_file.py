@@ -2,12 +2,11 @@
 
 After a power cut the newest segment may end in a frame that is not whole; it is cut off, for its numbers were given to
 nobody. What cannot be explained so (a hole, a segment that is missing or belongs to another device, a sequence that the
-tally or the cloud has seen and the log has not) is moved aside as evidence, the epoch is raised on disk, and a new log
-begins. What was moved aside is kept, the newest EVIDENCE_KEPT times.
+tally or the cloud has seen and the log has not) is not gone on with: a new epoch begins, into which goes what is whole
+(spool_rescue.py), and what was there is kept as evidence, the newest EVIDENCE_KEPT times.
 
-What is whole in a broken log is not lost: its readings go into the new one, under new numbers and with the moments at
-which they were measured. One that the cloud had already, without the device knowing it yet, it then has twice: told
-twice is better than never.
+What is rescued has new numbers and the moments at which it was measured. What the cloud had already, without the device
+knowing it yet, it then has twice: told twice is better than never.
 
 The segments are gone through one after the other, and of one that was gone through only its spans stay: how much memory
 it takes to open a spool does not grow with what is in it.
@@ -16,41 +15,33 @@ it takes to open a spool does not grow with what is in it.
 import contextlib
 import logging
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pledgewatch_edge.identity import StateError, Tally, Totals, flush_folder, raise_epoch, read_epoch, read_totals
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.identity import TALLY_FILE, StateError, Tally, Totals, read_epoch, read_totals
 from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
 from pledgewatch_edge.spool_age import Ages
-from pledgewatch_edge.spool_aside import BROKEN, broken_logs, number_of
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
     Content,
-    Head,
     committed_in,
     content_of,
     ended_in,
-    head_of,
     late_of,
     payload_of,
     runs_in,
     segment_name,
     segments_in,
-    thinned_in,
 )
-from pledgewatch_edge.spool_segment import Segment, begin_segment
+from pledgewatch_edge.spool_rescue import begin_life, finish, spool_of
+from pledgewatch_edge.spool_segment import Segment, segment_of, segment_or_bare
 from pledgewatch_edge.undated import waiting_in
 from pledgewatch_wire import chain
 
-EVIDENCE_KEPT: Final = 3
-_RESCUED_AT_ONCE: Final = 1_000
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +52,6 @@ class _Found(NamedTuple):
     chain_hash: bytes
     signed: int
     contiguous: int
-    ages: Ages
 
 
 def open_spool(
@@ -76,20 +66,21 @@ def open_spool(
     Raises StateError where the spool is another device's or the epoch counter is lost, SpoolError where the disk
     refuses.
     """
+    finish(folder)
+    tally = _tally(folder)
     try:
-        tally = Tally(folder)
-    except OSError as error:
-        raise SpoolError(f"{error.filename}: {error.strerror}") from error
-    try:
-        broken: Path | None = None
         ages = Ages(limits.age_s, monotonic)
         try:
             found = _existing(folder / SPOOL_FOLDER, device, tally.totals, ages)
         except SpoolCorruptError as error:
-            found, broken = None, _move_aside(folder)
-            log.error("spool broken reason=%r moved_to=%s", str(error), broken.name)
-        rescued = sum(1 for _ in _whole(broken, device)) if broken else 0
-        found = found or _new(folder, device, tally.totals, Ages(limits.age_s, monotonic))
+            found = None
+            log.error("spool broken reason=%r", str(error))
+        if found is None:
+            begin_life(folder, device, key, limits, monotonic, tally.totals)
+            tally.close()
+            tally = _tally(folder)
+            ages = Ages(limits.age_s, monotonic)
+            found = _new(folder / SPOOL_FOLDER, device, tally.totals, ages)
         spool = Spool(
             folder / SPOOL_FOLDER,
             found.segments,
@@ -100,21 +91,16 @@ def open_spool(
             chain_hash=found.chain_hash,
             signed=found.signed,
             contiguous=found.contiguous,
-            ages=found.ages,
+            ages=ages,
         )
         try:
-            _bring_up_to_date(tally, spool, rescued)
-            whole = _whole(broken, device) if broken else iter(())
-            while some := list(islice(whole, _RESCUED_AT_ONCE)):
-                spool.append(some)
+            _bring_up_to_date(tally, spool)
         except BaseException:
             spool.close()
             raise
     except BaseException:
         tally.close()
         raise
-    if broken:
-        log.info("spool rescued readings=%d from=%s", rescued, broken.name)
     return spool
 
 
@@ -136,7 +122,7 @@ def status(folder: Path) -> dict[str, int | str | None]:
         "oldest_spooled": None,
     }
     try:
-        segments, signed, contiguous = _looked_at(folder / SPOOL_FOLDER)
+        segments, signed, contiguous = _looked_at(spool_of(folder))
     except OSError as error:
         raise SpoolError(f"{error.filename}: {error.strerror}") from error
     if not segments:
@@ -159,11 +145,11 @@ def status(folder: Path) -> dict[str, int | str | None]:
 def whose_spool(folder: Path) -> tuple[str, int]:
     """Whose the spool of a state folder is, and its epoch; empty and 0 where there is none. One that is broken at its
     beginning is nobody's."""
-    paths = [path for _, _, path in segments_in(folder / SPOOL_FOLDER)]
+    paths = [path for _, _, path in segments_in(spool_of(folder))]
     if not paths:
         return "", 0
     with disk_errors():
-        segment, _ = _segment_or_bare(paths[-1])
+        segment, _ = segment_or_bare(paths[-1])
     return segment.head.device, segment.head.epoch
 
 
@@ -174,7 +160,7 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
     signed = contiguous = 0
     for epoch, _, path in segments_in(folder):
         with contextlib.suppress(FileNotFoundError):
-            segment, content = _segment(path)
+            segment, content = segment_of(path)
             if found and epoch > found[-1].head.epoch:
                 found, signed, contiguous = [], 0, 0
             if found and segment.last <= found[-1].last:
@@ -197,7 +183,7 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
         content = Content([], 0, is_holed=False)
         contiguous = torn = 0
         for path in paths:
-            segment, content = _segment(path)
+            segment, content = segment_of(path)
             if segments and segments[-1].turns and segment.last <= segments[-1].last:
                 path.unlink()  # it has become one with the one before
                 continue
@@ -208,7 +194,8 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
             contiguous = max(contiguous, committed_in(content.frames))
             segments.append(segment)
     last = segments[-1]
-    counter = read_epoch(folder.parent) or 0
+    with disk_errors():
+        counter = read_epoch(folder.parent) or 0
     if counter > last.head.epoch:
         raise SpoolCorruptError(f"it is of epoch {last.head.epoch}, and the counter is at {counter}")
     if totals.epoch == last.head.epoch and totals.head_sequence > last.last:
@@ -228,7 +215,15 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
                 running = chain.extend(running, chain.leaf(reading))
     except ValueError as error:
         raise SpoolCorruptError(str(error)) from None
-    return _Found(segments, running, _signed_in(last, content), min(contiguous, last.last), ages)
+    return _Found(segments, running, _signed_in(last, content), min(contiguous, last.last))
+
+
+def _new(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found:
+    """The log that was just put there."""
+    found = _existing(folder, device, totals, ages)
+    if found is None:
+        raise SpoolError(f"{folder}: it was put there, and is gone")
+    return found
 
 
 def _tidied(folder: Path) -> list[Path]:
@@ -256,28 +251,6 @@ def _require_follows(segment: Segment, content: Content, before: Segment | None,
         raise SpoolCorruptError(ended)
 
 
-def _segment(path: Path) -> tuple[Segment, Content]:
-    """A segment, and what stands in it. Raises SpoolCorruptError where it does not begin as one, OSError."""
-    content = content_of(path.read_bytes())
-    if not content.frames:
-        raise SpoolCorruptError(f"{path} holds nothing that is whole")
-    try:
-        head = head_of(content.frames[0].body)
-    except ValueError as error:
-        raise SpoolCorruptError(f"{path.name}: {error}") from None
-    segment = Segment(path, head, content.end, head.first - 1)
-    for run in runs_in(content.frames):
-        segment.add(run.first, run.last, is_urgent=run.is_urgent)
-    thinned = thinned_in(content.frames)
-    # Its last frame tells how old a segment is, without all others being read.
-    for run in islice(reversed([*runs_in(content.frames)]), 1):
-        with contextlib.suppress(ValueError):
-            segment.measured(payload_of(run).readings, None)
-    if thinned is not None:
-        segment.turns, segment.dropped = 1, thinned.dropped
-    return segment, content
-
-
 def _signed_in(segment: Segment, content: Content) -> int:
     """Up to where the chain is signed at a segment's end."""
     signed = segment.head.signed
@@ -292,61 +265,15 @@ def _signed_in(segment: Segment, content: Content) -> int:
     return signed
 
 
-def _whole(aside: Path, device: str) -> Iterator[Sample]:
-    """The readings of a broken log that are whole and not known to be committed."""
-    contiguous: dict[int, int] = {}
-    for segment, content in _readable(aside):
-        epoch = segment.head.epoch
-        contiguous[epoch] = max(contiguous.get(epoch, 0), committed_in(content.frames))
-    for segment, content in _readable(aside):
-        if segment.head.device not in {device, ""}:
-            continue
-        for run in runs_in(content.frames):
-            with contextlib.suppress(ValueError):
-                for reading in payload_of(run).readings:
-                    if reading.sequence > contiguous.get(segment.head.epoch, 0):
-                        yield Sample(reading.measured_at_ms, reading.clock, reading.cells, run.is_urgent)
+def _tally(folder: Path) -> Tally:
+    with disk_errors(folder / TALLY_FILE):
+        return Tally(folder)
 
 
-def _readable(aside: Path) -> Iterator[tuple[Segment, Content]]:
-    """The segments of a broken log that can be read, one at a time."""
-    for _, _, path in segments_in(aside):
-        with contextlib.suppress(SpoolCorruptError, OSError):
-            yield _segment_or_bare(path)
-
-
-def _segment_or_bare(path: Path) -> tuple[Segment, Content]:
-    """A segment; one whose head is broken as nobody's, with the epoch of its name. Raises OSError."""
-    try:
-        return _segment(path)
-    except SpoolCorruptError:
-        content = content_of(path.read_bytes())
-        epoch = int(path.name.partition("-")[0])
-        return Segment(path, Head("", epoch, 1, 0, b""), content.end, 0), content
-
-
-def _new(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found:
-    """A log that begins a new epoch."""
-    try:
-        epoch = raise_epoch(folder, totals.epoch)
-        (folder / SPOOL_FOLDER).mkdir(exist_ok=True)
-        flush_folder(folder)
-    except OSError as error:
-        raise SpoolError(f"{error.filename}: {error.strerror}") from error
-    genesis = chain.genesis(device, epoch)
-    segment, descriptor = begin_segment(folder / SPOOL_FOLDER, Head(device, epoch, 1, 0, genesis), 0)
-    os.close(descriptor)
-    log.info("spool new epoch=%d", epoch)
-    return _Found([segment], genesis, 0, 0, ages)
-
-
-def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:
-    """Let the tally count from this spool on. Raises SpoolError where it cannot be written.
-
-    `rescued` readings were measured, and counted, before; they are about to be numbered again.
-    """
+def _bring_up_to_date(tally: Tally, spool: Spool) -> None:
+    """Let the tally count from this spool on. Raises SpoolError where it cannot be written."""
     totals = tally.totals
-    before = totals.measured_before if totals.epoch == spool.epoch else max(0, totals.measured - rescued)
+    before = totals.measured_before if totals.epoch == spool.epoch else totals.measured
     fresh = totals._replace(epoch=spool.epoch, measured_before=before, head_sequence=spool.head_sequence)
     try:
         for _ in range(2):  # both slots, so that neither holds what is no longer so
@@ -354,15 +281,3 @@ def _bring_up_to_date(tally: Tally, spool: Spool, rescued: int) -> None:
         tally.flush()
     except OSError as error:
         raise SpoolError(f"the tally cannot be written: {error.strerror}") from error
-
-
-def _move_aside(folder: Path) -> Path:
-    """Rename the broken log, whole and at once. Raises SpoolError."""
-    with disk_errors():
-        evidence = broken_logs(folder)
-        aside = folder / f"{BROKEN}{number_of(evidence[-1]) + 1 if evidence else 1}"
-        (folder / SPOOL_FOLDER).replace(aside)
-        for old in evidence[: max(0, len(evidence) + 1 - EVIDENCE_KEPT)]:
-            shutil.rmtree(old)
-        flush_folder(folder)
-    return aside

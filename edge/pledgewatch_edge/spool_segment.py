@@ -3,6 +3,7 @@
 It holds spans and no readings, so what it costs does not grow with what is in the file.
 """
 
+import contextlib
 import os
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -11,8 +12,20 @@ from itertools import islice
 from pathlib import Path
 
 from pledgewatch_edge.identity import flush_folder
-from pledgewatch_edge.spool_errors import disk_errors
-from pledgewatch_edge.spool_log import Head, committed_frame, head_frame, segment_name, write_durably
+from pledgewatch_edge.spool_errors import SpoolCorruptError, disk_errors
+from pledgewatch_edge.spool_log import (
+    Content,
+    Head,
+    committed_frame,
+    content_of,
+    head_frame,
+    head_of,
+    payload_of,
+    runs_in,
+    segment_name,
+    thinned_in,
+    write_durably,
+)
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Clock, Reading
 
@@ -98,3 +111,35 @@ def begin_segment(folder: Path, head: Head, contiguous: int) -> tuple[Segment, i
             os.close(descriptor)
             raise
     return Segment(path, head, len(data), head.first - 1), descriptor
+
+
+def segment_of(path: Path) -> tuple[Segment, Content]:
+    """A segment, and what stands in it. Raises SpoolCorruptError where it does not begin as one, OSError."""
+    content = content_of(path.read_bytes())
+    if not content.frames:
+        raise SpoolCorruptError(f"{path} holds nothing that is whole")
+    try:
+        head = head_of(content.frames[0].body)
+    except ValueError as error:
+        raise SpoolCorruptError(f"{path.name}: {error}") from None
+    segment = Segment(path, head, content.end, head.first - 1)
+    for run in runs_in(content.frames):
+        segment.add(run.first, run.last, is_urgent=run.is_urgent)
+    thinned = thinned_in(content.frames)
+    # Its last frame tells how old a segment is, without all others being read.
+    for run in islice(reversed([*runs_in(content.frames)]), 1):
+        with contextlib.suppress(ValueError):
+            segment.measured(payload_of(run).readings, None)
+    if thinned is not None:
+        segment.turns, segment.dropped = 1, thinned.dropped
+    return segment, content
+
+
+def segment_or_bare(path: Path) -> tuple[Segment, Content]:
+    """A segment; one whose head is broken as nobody's, with the epoch of its name. Raises OSError."""
+    try:
+        return segment_of(path)
+    except SpoolCorruptError:
+        content = content_of(path.read_bytes())
+        epoch = int(path.name.partition("-")[0])
+        return Segment(path, Head("", epoch, 1, 0, b""), content.end, 0), content

@@ -10,9 +10,9 @@ for then nobody knows how long it was off. What is urgent waits too: without a d
 On the disk it is frames (spool_log.py): BOOT, then UNDATED, each written and waited for as those of the spool are, so
 that a kill loses none of it. Before some of it is numbered, HANDED says which, from which number on, which of it the
 spool has room for and how many it had refused before: who is killed between the numbers and the removal of the file
-finds by it what has been numbered and counted, and does neither twice; where that was in a life of the spool that is
-over, by what was moved aside (spool_aside.py). Where the disk refused the numbers, HANDED is taken back once it has
-taken that nothing of them stands in the spool, and not before.
+finds by it what has been numbered and counted, and does neither twice. Where that life of the spool is over, the rescue
+has left here only what did not go into the new one (`Handing`; spool_rescue.py). Where the disk refused the numbers,
+HANDED is taken back once it has taken that nothing of them stands in the spool, and not before.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby, islice, zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
 from uuid import uuid4
@@ -29,7 +29,6 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool import Appended, Spool
-from pledgewatch_edge.spool_aside import taken_over_up_to
 from pledgewatch_edge.spool_errors import disk_errors
 from pledgewatch_edge.spool_log import Frame, Kind, content_of, frame, write_durably
 from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
@@ -135,9 +134,7 @@ class Undated:
         if not some:
             return given
         data = b"" if self._end else frame(Kind.BOOT, self._boot.encode())
-        for is_urgent, group in groupby(some, lambda one: one.is_urgent):
-            while part := list(islice(group, _FRAME_READINGS)):
-                data += _frame_of(part, is_urgent=is_urgent)
+        data += _frames_of(some)
         with disk_errors(self._path):
             self._write(data)
         if not self._count:
@@ -155,7 +152,7 @@ class Undated:
             frames = content_of(self._path.read_bytes()).frames if self._path.exists() else []
         waiting = list(_marked_in(frames))
         if self._place is None:
-            self._place, uncounted = _numbered(frames, spool, self._path.parent)
+            self._place, uncounted = _numbered(frames, spool)
             spool.refuse(uncounted)
         while some := waiting[self._place : self._place + AT_ONCE]:
             samples = [self._dated(one) if is_dated else one.sample for one in some]
@@ -231,6 +228,71 @@ def waiting_in(folder: Path) -> int:
         return sum(1 for _ in _marked_in(content_of(path.read_bytes()).frames)) if path.exists() else 0
 
 
+class Handing:
+    """What of a state folder's file was about to be numbered or refused, and is found to be so in a life of the spool
+    that is over."""
+
+    def __init__(self, folder: Path, refused: int) -> None:
+        """Look at the file; `refused` were counted, ever. Raises SpoolError."""
+        path = folder / UNDATED_FILE
+        with disk_errors(path):
+            self._frames = content_of(path.read_bytes()).frames if path.exists() else []
+        handed = [one for one in map(_note_of, self._frames) if one is not None]
+        self._is_any = bool(handed)
+        self._done: set[int] = set()  # places in the file
+        self._places: dict[tuple[int, int], int] = {}  # by epoch and number
+        for one, following in zip_longest(handed, handed[1:]):
+            end = one.place + len(one.is_kept) if following is None else following.place  # it begins where one ended
+            number = one.first
+            for place, is_kept in enumerate(one.is_kept, one.place):
+                if place < end and is_kept:
+                    self._places[one.epoch, number] = place
+                elif place < end and refused > one.refused_before:
+                    self._done.add(place)
+                number += is_kept
+        told = [number for _, number in self._places]
+        self._lowest, self._highest = min(told, default=1), max(told, default=0)
+
+    def hear(self, epoch: int, first: int, last: int) -> None:
+        """These numbers of an epoch go on into the new life, or have come to their end."""
+        for number in range(max(first, self._lowest), min(last, self._highest) + 1):
+            place = self._places.get((epoch, number))
+            if place is not None:
+                self._done.add(place)
+
+    def rest(self) -> bytes | None:
+        """The file with what waits yet; None where it may stay as it is, for nothing of it was handed over."""
+        if not self._is_any:
+            return None
+        left = [one for place, one in enumerate(_marked_in(self._frames)) if place not in self._done]
+        return frame(Kind.BOOT, _boot_in(self._frames).encode()) + _frames_of(left) if left else b""
+
+
+class _Note(NamedTuple):
+    """What HANDED says."""
+
+    epoch: int
+    first: int
+    place: int
+    refused_before: int
+    is_kept: tuple[bool, ...]
+
+
+def _note_of(one: Frame) -> _Note | None:
+    if one.kind != Kind.HANDED or len(one.body) < _HANDED.size:
+        return None
+    epoch, first, place, _, refused_before = _HANDED.unpack_from(one.body)
+    return _Note(epoch, first, place, refused_before, tuple(map(bool, one.body[_HANDED.size :])))
+
+
+def _frames_of(some: Sequence[Marked]) -> bytes:
+    data = b""
+    for is_urgent, group in groupby(some, lambda one: one.is_urgent):
+        while part := list(islice(group, _FRAME_READINGS)):
+            data += _frame_of(part, is_urgent=is_urgent)
+    return data
+
+
 def _frame_of(some: Sequence[Marked], *, is_urgent: bool) -> bytes:
     readings = tuple(
         Reading(number, one.sample.measured_at_ms, Clock.UNSET, one.sample.cells) for number, one in enumerate(some, 1)
@@ -256,21 +318,20 @@ def _boot_in(frames: Sequence[Frame]) -> str:
     return next((one.body.decode("utf-8", "replace") for one in frames if one.kind == Kind.BOOT), "")
 
 
-def _numbered(frames: Sequence[Frame], spool: Spool, folder: Path) -> tuple[int, int]:
+def _numbered(frames: Sequence[Frame], spool: Spool) -> tuple[int, int]:
     """How many of a file's samples have been numbered or refused, and how many of these refusals were not counted.
 
     By the last word of the file, by where the spool's numbers end, and by what it had refused when it was opened: the
-    spool numbers what it takes first and counts the rest then, and nobody comes between. In an epoch that is over the
-    numbers end where they went on into this one: what of them is broken is numbered anew, for here it is whole.
+    spool numbers what it takes first and counts the rest then, and nobody comes between. A word about an epoch that is
+    over is not there any more.
     """
-    handed = [one.body for one in frames if one.kind == Kind.HANDED and len(one.body) >= _HANDED.size]
+    handed = [one for one in map(_note_of, frames) if one is not None and one.epoch == spool.epoch]
     if not handed:
         return 0, 0
-    epoch, first, place, count, refused_before = _HANDED.unpack_from(handed[-1])
-    kept = [number for number, is_kept in enumerate(handed[-1][_HANDED.size :], 1) if is_kept]
-    reached = spool.head_sequence if spool.epoch == epoch else taken_over_up_to(folder, epoch, first)
-    done = max(0, min(reached - first + 1, len(kept)))
-    is_counted = spool.refused_at_opening > refused_before
+    last = handed[-1]
+    kept = [number for number, is_kept in enumerate(last.is_kept, 1) if is_kept]
+    done = max(0, min(spool.head_sequence - last.first + 1, len(kept)))
+    is_counted = spool.refused_at_opening > last.refused_before
     is_done = done == len(kept) and (bool(kept) or is_counted)
-    passed = count if is_done else kept[done - 1] if done else 0
-    return place + passed, 0 if is_counted else passed - done
+    passed = len(last.is_kept) if is_done else kept[done - 1] if done else 0
+    return last.place + passed, 0 if is_counted else passed - done

@@ -1,0 +1,235 @@
+"""A new life of the spool: what is whole in a broken log goes into it, all of it or nothing yet.
+
+    spool.part        the new life while it is made; cleared at each start, for it is nobody's
+    spool.new         the same, whole and on the disk; from now on it is the spool, whatever happens
+    spool             that of before, until `finish` moves it aside as evidence (spool.broken-N) and puts the new there
+
+Whole is also what goes with the log and must agree with it: the tally, and what waits for a date (undated.py), without
+what of it the new log holds. Both lie in `spool.part` and come to their places with it. So a kill or a disk that
+refuses, at any step, leaves the old as it was, or a rescue that the next start finishes; and what was carried over is
+judged by what the rescue has read, not by what it might have. The disk holds both logs for that while. Where it has no
+room, the evidence of earlier ones goes, the oldest first; where that is not enough, the opening waits for room.
+"""
+
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pledgewatch_edge.identity import TALLY_FILE, Tally, Totals, flush_folder, keep_epoch, next_epoch
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
+from pledgewatch_edge.spool_age import Ages
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
+from pledgewatch_edge.spool_log import (
+    Content,
+    Frame,
+    Head,
+    committed_in,
+    payload_of,
+    runs_in,
+    segments_in,
+    thinned_in,
+    write_durably,
+)
+from pledgewatch_edge.spool_segment import Segment, begin_segment, segment_or_bare
+from pledgewatch_edge.undated import UNDATED_FILE, Handing
+from pledgewatch_wire import chain
+
+PART_FOLDER: Final = "spool.part"
+NEW_FOLDER: Final = "spool.new"
+BROKEN: Final = "spool.broken-"
+EVIDENCE_KEPT: Final = 3
+_AT_ONCE: Final = 1_000
+_READ_TRIES: Final = 2  # so that a disk that refuses once costs no readings; one that goes on does not stop the device
+log = logging.getLogger(__name__)
+
+
+def spool_of(folder: Path) -> Path:
+    """Where the spool of a state folder lies: also one that is whole and not yet in its place."""
+    fresh = folder / NEW_FOLDER
+    return fresh if fresh.exists() else folder / SPOOL_FOLDER
+
+
+def begin_life(
+    folder: Path,
+    device: str,
+    key: Ed25519PrivateKey,
+    limits: Limits,
+    monotonic: Callable[[], float],
+    totals: Totals,
+) -> None:
+    """Make a spool of a new epoch out of what is whole in the one that is there, if one is, and put it in its place.
+
+    Raises SpoolError where the disk refuses, and then nothing is lost; StateError where the epoch counter is.
+    """
+    for old in (*_broken_logs(folder), None):
+        try:
+            rescued, epoch = _make(folder, device, key, limits, monotonic, totals)
+            break
+        except SpoolError as error:
+            shutil.rmtree(folder / PART_FOLDER, ignore_errors=True)
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            if old is None:
+                raise SpoolError(f"{error}; a new spool waits for room, and what is in the old one stays") from cause
+            log.warning("spool has no room for a new one, removing evidence=%s", old.name)
+            shutil.rmtree(old, ignore_errors=True)
+    aside = finish(folder)
+    log.info("spool new epoch=%d rescued=%d moved_to=%s", epoch, rescued, aside.name if aside else None)
+
+
+def finish(folder: Path) -> Path | None:
+    """Put a new spool that is whole in its place, if one is; where that of before was moved to. Raises SpoolError; to
+    be called again then, before anything else looks at the folder."""
+    fresh, spool, aside = folder / NEW_FOLDER, folder / SPOOL_FOLDER, None
+    with disk_errors(fresh):
+        if fresh.exists():
+            flush_folder(folder)
+            if spool.exists() and any(spool.iterdir()):
+                evidence = _broken_logs(folder)
+                aside = folder / f"{BROKEN}{_number_of(evidence[-1]) + 1 if evidence else 1}"
+                spool.replace(aside)
+                flush_folder(folder)
+            for name in (TALLY_FILE, UNDATED_FILE):
+                if (fresh / name).exists():
+                    (fresh / name).replace(folder / name)
+            flush_folder(folder)
+            flush_folder(fresh)
+            fresh.replace(spool)
+            flush_folder(folder)
+    for old in (folder / PART_FOLDER, *_broken_logs(folder)[:-EVIDENCE_KEPT]):
+        shutil.rmtree(old, ignore_errors=True)
+    return aside
+
+
+def whole(spool: Path, device: str, handing: Handing | None = None) -> Iterator[Sample]:
+    """The readings of a broken log that are whole and not known to be committed, each once. `handing` is told of the
+    numbers that are among them, or need not be."""
+    hear = _nobody if handing is None else handing.hear
+    contiguous: dict[int, int] = {}
+    for _, segment, content in _readable(spool):
+        epoch = segment.head.epoch
+        contiguous[epoch] = max(contiguous.get(epoch, 0), committed_in(content.frames))
+    for epoch, last in contiguous.items():
+        hear(epoch, 1, last)
+    seen: set[int] = set()
+    up_to = (0, 0)
+    for first, segment, content in _readable(spool):
+        epoch = segment.head.epoch
+        if segment.head.device not in {device, ""}:
+            continue
+        if (epoch, first) > up_to:  # else it may have become one with those before
+            seen = set()
+        for low, high in _dropped_in(content.frames):
+            hear(epoch, low, high)
+        for run in runs_in(content.frames):
+            try:
+                readings = payload_of(run).readings
+            except ValueError:
+                continue
+            hear(epoch, run.first, run.last)
+            for reading in readings:
+                if reading.sequence > contiguous[epoch] and reading.sequence not in seen:
+                    seen.add(reading.sequence)
+                    yield Sample(reading.measured_at_ms, reading.clock, reading.cells, run.is_urgent)
+            up_to = max(up_to, (epoch, run.last))
+
+
+def _make(
+    folder: Path,
+    device: str,
+    key: Ed25519PrivateKey,
+    limits: Limits,
+    monotonic: Callable[[], float],
+    totals: Totals,
+) -> tuple[int, int]:
+    """Make the new spool, all but its name on the disk; how many readings it was given, and its epoch."""
+    part = folder / PART_FOLDER
+    handing = Handing(folder, totals.refused)
+    with disk_errors(part):
+        epoch = next_epoch(folder, totals.epoch)
+        part.mkdir()
+        tally = Tally(part)
+    with tally:
+        tally.totals = totals._replace(epoch=epoch, measured_before=0, head_sequence=0, refused_told=0)
+        genesis = chain.genesis(device, epoch)
+        segment, descriptor = begin_segment(part, Head(device, epoch, 1, 0, genesis), 0)
+        os.close(descriptor)
+        ages = Ages(limits.age_s, monotonic)
+        rescued = 0
+        with Spool(
+            part, [segment], key, tally, limits, monotonic, chain_hash=genesis, signed=0, contiguous=0, ages=ages
+        ) as spool:
+            samples = whole(folder / SPOOL_FOLDER, device, handing)
+            while some := list(islice(samples, _AT_ONCE)):
+                spool.append(some)
+                rescued += len(some)
+            # What was rescued was measured, and counted, before.
+            counted = tally.totals._replace(
+                head_sequence=spool.head_sequence, measured_before=max(0, totals.measured - rescued)
+            )
+            with disk_errors(part / TALLY_FILE):
+                for _ in range(2):  # both slots, so that neither holds what is no longer so
+                    tally.write(counted)
+                tally.flush()
+    rest = handing.rest()
+    with disk_errors(part):
+        if rest is not None:
+            _put(part / UNDATED_FILE, rest)
+        flush_folder(part)
+        keep_epoch(folder, epoch)
+        part.replace(folder / NEW_FOLDER)  # the last thing: what fails after it is for `finish`, not to be made anew
+    return rescued, epoch
+
+
+def _put(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        write_durably(descriptor, data, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _nobody(_epoch: int, _first: int, _last: int) -> None:
+    """Nobody wants to know."""
+
+
+def _dropped_in(frames: list[Frame]) -> Iterator[tuple[int, int]]:
+    """The spans of numbers that were thinned out of a segment."""
+    thinned = thinned_in(frames)
+    if thinned is not None:
+        low = thinned.first
+        for kept in (*thinned.kept, thinned.last + 1):
+            if low < kept:
+                yield low, kept - 1
+            low = kept + 1
+
+
+def _readable(spool: Path) -> Iterator[tuple[int, Segment, Content]]:
+    """The segments of a broken log that can be read, one at a time, with the first sequence of their names."""
+    for _, first, path in segments_in(spool):
+        for _ in range(_READ_TRIES):
+            try:
+                segment, content = segment_or_bare(path)
+            except (SpoolCorruptError, OSError):
+                continue
+            yield first, segment, content
+            break
+
+
+def _broken_logs(folder: Path) -> list[Path]:
+    """The logs of a state folder that were moved aside, oldest first."""
+    return sorted(folder.glob(f"{BROKEN}*[0-9]"), key=_number_of)
+
+
+def _number_of(aside: Path) -> int:
+    """Which of them one is."""
+    return int(aside.name.rpartition("-")[2])
