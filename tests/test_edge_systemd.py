@@ -182,6 +182,7 @@ def test_what_the_unit_says() -> None:
     said = {
         "Type": "notify",
         "WatchdogSec": "120",
+        "TimeoutStartSec": "3600",
         "ExecStart": "/opt/pledgewatch/bin/pledgewatch-edge run --config /etc/pledgewatch/edge.toml",
         "Restart": "always",
         "StartLimitIntervalSec": "0",

@@ -158,8 +158,9 @@ ExecStart={command}
 Restart=always
 RestartSec=10
 WatchdogSec={watchdog_s}
-# All of a spool is read before it is open, which takes an old board and a slow card a while.
-TimeoutStartSec=300
+# All of a spool is read before it is open, and for a new epoch written anew, which takes an old board and a slow card a
+# while; what is ended before that is whole begins it again.
+TimeoutStartSec=3600
 TimeoutStopSec=30
 
 User={user}
