@@ -219,7 +219,6 @@ async def test_a_device_from_its_invitation_to_its_end(
     harbour.until(lambda: harbour.contiguous("box-1").get(1, 0) > 5, "readings of epoch 1")
     assert harbour.status("first")["wrong"] == []
     harbour.boards["first"].end()
-
     await assert_speaks_for_itself(connector)
     reached = harbour.contiguous("box-1")[1]
     harbour.run("first")
