@@ -3,13 +3,17 @@
 import gc
 import os
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from needed import NEEDS_DATA, NEEDS_PACKAGE
+
+if TYPE_CHECKING:
+    from browsing import Fleet
+    from playwright.sync_api import Browser
 
 # An assert that fails in tests/support says as much of its values as one in a test.
 pytest.register_assert_rewrite(
@@ -66,6 +70,34 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     report.sections = [
         (name, text.encode("utf-8", "backslashreplace").decode("utf-8")) for name, text in report.sections
     ]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Debian's Chromium without a window. Skips where it is not installed."""
+    from browsing import chromium  # noqa: PLC0415 - what only tests in a browser need
+
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Fleet"]:
+    """A small fleet at sea, for the console to show."""
+    from browsing import Fleet  # noqa: PLC0415 - what only tests in a browser need
+
+    made = Fleet(tmp_path_factory.mktemp("fleet"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def url(fleet: "Fleet") -> Iterator[str]:
+    """Where the fleet's console is."""
+    from browsing import served  # noqa: PLC0415 - what only tests in a browser need
+
+    with served(fleet.cloud.client.app) as address:
+        yield address
 
 
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_cloud import TOKEN
-from browsing import HOURS, Fleet, chromium, opened, served, turned_to, violations
+from browsing import HOURS, Fleet, arrived, opened, served, turned_to, violations
 from builders import NOON_MS, position, temperature
 from playwright.sync_api import Browser, Page, expect
 from receipting import BANK, FIRST
@@ -28,25 +28,6 @@ MARK = """id => {
 }"""
 """Where on the screen the map tells an asset's name."""
 NOT_SEEN = "There is nothing of that name, or it is not yours to see."
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    made = Fleet(tmp_path_factory.mktemp("fleet"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def url(fleet: Fleet) -> Iterator[str]:
-    with served(fleet.cloud.client.app) as address:
-        yield address
 
 
 @pytest.fixture
@@ -91,7 +72,7 @@ def test_the_overview_finds_an_asset_and_its_mark_on_the_map_opens_it(page: Page
     place = page.evaluate(MARK, "asset-pearl")
     assert place, "its mark tells its name"
     page.mouse.click(*place)
-    expect(page.get_by_role("heading", name="Asset asset-pearl")).to_be_visible()
+    arrived(page, "Asset asset-pearl")
     assert page.url.endswith("#/assets/asset-pearl")
 
 
@@ -192,10 +173,10 @@ def test_devices_and_milestones_tell_what_they_wait_for(page: Page, url: str) ->
 def test_language_and_light_are_kept(page: Page, url: str) -> None:
     opened(page, url, "alerts")
     page.get_by_role("button", name="中文").click()
-    expect(page.get_by_role("heading", name="警报")).to_be_visible()
+    arrived(page, "警报")
     page.get_by_role("button", name="深色").click()
     page.reload()
-    expect(page.get_by_role("heading", name="警报")).to_be_visible()
+    arrived(page, "警报")
     assert page.evaluate("document.documentElement.lang + document.documentElement.dataset.theme") == "zh-Hansdark"
     assert violations(page) == []
 
@@ -427,7 +408,7 @@ def test_a_service_that_is_away_is_waited_for_and_what_is_not_there_is_not(page:
     expect(page.get_by_text("the service does not answer")).to_be_visible()
     page.unroute("**/devices?*")
     page.clock.run_for(6_000)
-    expect(page.get_by_role("heading", name="Devices")).to_be_visible()
+    arrived(page, "Devices")
 
 
 def test_a_stream_of_changes_is_followed_from_where_it_broke_off(page: Page, url: str) -> None:
@@ -455,7 +436,7 @@ def test_who_lends_sees_lot_and_receipt_and_another_does_not(page: Page, tmp_pat
         opened(page, url, f"lots/{HALL_LOT}", USERS["lender-one"].key)
         expect(page.locator("#who")).to_contain_text("lender-one")
         page.get_by_role("link", name=FIRST).first.click()
-        expect(page.get_by_role("heading", name=f"Receipt {FIRST}")).to_be_visible()
+        arrived(page, f"Receipt {FIRST}")
         acts = page.locator("ol.trail > li")
         expect(acts).to_have_count(1)  # the pledge: what was before it is not the lender's to see
         acts.first.get_by_text("the act as it was signed").click()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from api_cloud import TOKEN, ApiCloud
-from browsing import chromium, opened, served, turned_to, violations
+from browsing import opened, served, turned_to, violations
 from builders import MINUTE_MS, NOON_MS
 from playwright.sync_api import Browser, Page, Route
 
@@ -97,12 +97,6 @@ def with_all(path: str, found: Any) -> Any:
             found["facts"].append({"fact": fact if place % 2 else {"not": fact}, **more, **told})
         found["state"] = MilestoneState.IN_QUESTION
     return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import chromium, opened, served, turned_to, violations
+from browsing import opened, served, turned_to, violations
 from playwright.sync_api import Browser, Page, Route, expect
 from receipting import FIRST
 from seeing import USERS
@@ -67,12 +67,6 @@ def english_in(texts: list[str]) -> list[str]:
     data = re.compile("|".join(DATA))
     left = [(text, data.sub(" ", text)) for text in texts]
     return [text for text, rest in left if re.search(r"(?:[A-Za-z]+[\s,.:;]+){2}[A-Za-z]+|\b[a-z]{2,}\b", rest)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from api_cloud import TOKEN, ApiCloud
-from browsing import chromium, opened, served, turned_to, violations
+from browsing import arrived, opened, served, turned_to, violations
 from builders import AT_SEA, IN_LOS_ANGELES, MINUTE_MS, NOON_MS, Device, book_document, position, temperature
 from keeping import LINE
 from playwright.sync_api import Browser, Page, expect
@@ -65,12 +65,6 @@ class Port:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
     made = Port(tmp_path_factory.mktemp("port"))
     yield made
@@ -119,7 +113,7 @@ def test_the_trail_of_a_lot_says_what_each_amount_rests_on(page: Page, port: Por
     assert "fresh ≤ 1 h · stale > 2 h" in ages
     assert violations(page) == []
     page.get_by_role("link", name="sofas/oak").click()
-    expect(page.get_by_role("heading", name="Price sofas/oak")).to_be_visible()
+    arrived(page, "Price sofas/oak")
     assert "USD 250.00" in row_of(page, "2025-12-31")
     turned_to(page, "rates/USD")
     assert "1 EUR = 1.25" in row_of(page, "2025-12-30")
@@ -129,7 +123,7 @@ def test_a_ground_opens_the_event_and_that_says_what_said_it(page: Page, port: P
     name = breach_of(port)
     turned_to(page, f"lots/{LOT}")
     page.get_by_role("table", name="Trail of evidence").get_by_role("link", name=name).click()
-    expect(page.get_by_role("heading", name=f"Event {name}")).to_be_visible()
+    arrived(page, f"Event {name}")
     said = row_of(page, "container-1", "What said it")
     for one in (ASSET, "3–3", "2026-01-01 12:02Z"):
         assert one in said
@@ -162,7 +156,7 @@ def test_a_facility_tells_its_own_alerts_in_sentences_and_leads_to_them(page: Pa
     expect(alerts).to_contain_text(WARM)
     expect(alerts.get_by_role("link", name="Event " + breach_of(port))).to_be_visible()
     page.get_by_role("link", name="Open these in the inbox").click()
-    expect(page.get_by_role("heading", name="Alerts")).to_be_visible()
+    arrived(page, "Alerts")
     expect(page.get_by_text("Only alerts of facility facility-1.")).to_be_visible()
     expect(page.get_by_role("table", name="Alerts", exact=True)).to_contain_text(WARM)
     page.get_by_role("link", name="All alerts").click()
@@ -199,10 +193,10 @@ def test_milestones_stand_in_order_of_time_drawn_and_as_a_table(page: Page, port
     ]
     assert x[0] < x[1], "time goes to the right"
     page.get_by_role("link", name="milestone-container-1").click()
-    expect(page.get_by_role("heading", name="Milestone milestone-container-1")).to_be_visible()
+    arrived(page, "Milestone milestone-container-1")
     assert page.get_by_role("img", name="Timeline").locator(".mark-held").count() >= 1
     page.get_by_role("link", name="3.0").or_(page.locator("ul.grounds a").first).first.click()
-    expect(page.get_by_role("heading", name="Event")).to_be_visible()
+    arrived(page, "Event")
 
 
 def test_the_fleet_says_when_it_was_heard_who_is_missed_and_what_is_missing(page: Page, port: Port) -> None:
@@ -416,7 +410,7 @@ def test_what_is_short_of_a_receipt_is_said_with_its_case_and_so_is_a_zone(brows
         turned_to(page, f"lots/{HALL_LOT}")
         assert "23" in row_of(page, "Receipt, stock and count together")
         page.get_by_role("table", name="Trail of evidence").locator("a[href*='#/cases/']").first.click()
-        expect(page.get_by_role("heading", name="Case")).to_be_visible()
+        arrived(page, "Case")
         assert violations(page) == []
         opened(page, url, "", USERS["lender-one"].key)
         zone = seeing.get("lender-one", "/assets")["features"][0]

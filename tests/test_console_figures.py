@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 from api_cloud import ApiCloud
-from browsing import chromium, served
-from playwright.sync_api import Page
+from browsing import served
+from playwright.sync_api import Browser, Page
 
 from pledgewatch_cloud.decide.currencies import EXPONENTS
 from pledgewatch_cloud.decide.money import AMOUNT_MAX_MINOR, Amount
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     cloud = ApiCloud(tmp_path_factory.mktemp("cloud"))
-    with served(cloud.client.app) as url, chromium() as browser:
+    with served(cloud.client.app) as url:
         made = browser.new_page(locale="en-GB")
         made.goto(url)
         yield made

@@ -4,7 +4,7 @@ asked for anew while it is being asked for."""
 from collections.abc import Iterator
 
 import pytest
-from browsing import Fleet, chromium, opened, served
+from browsing import opened
 from playwright.sync_api import Browser, Page, Route, expect
 
 from pledgewatch_cloud.spine import base_at as base_at_module
@@ -12,25 +12,6 @@ from pledgewatch_cloud.spine import base_at as base_at_module
 FACILITY = "facilities/facility-1"
 EVERY_MS = 5_000
 """How often a page asks by itself."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    made = Fleet(tmp_path_factory.mktemp("fleet"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def url(fleet: Fleet) -> Iterator[str]:
-    with served(fleet.cloud.client.app) as address:
-        yield address
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from api_cloud import shown
 from brokers import free_port
-from browsing import chromium, violations
+from browsing import arrived, violations
 from logging_in import Console, Issuer
 from playwright.sync_api import Browser, Page, expect
 from receipting import BANK, FIRST
@@ -16,12 +16,6 @@ from seeing import HALL_LOT, USERS
 PORT = free_port()
 URL = f"http://localhost:{PORT}"
 """The console is at `localhost` and the issuer at 127.0.0.1, so to a browser they are two sites."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +60,7 @@ def test_who_logs_in_comes_back_to_where_they_were_and_may_do_what_their_role_ma
     page.get_by_role("button", name="Anna Kern").click()
     expect(page.locator("#who")).to_contain_text("lender-one")
     assert page.url == f"{URL}/#/lots/{HALL_LOT}"
-    expect(page.get_by_role("heading", name=f"Lot {HALL_LOT}")).to_be_visible()
+    arrived(page, f"Lot {HALL_LOT}")
     assert violations(page) == []
     (session,) = (one for one in page.context.cookies() if one["name"] == "pledgewatch")
     assert (session["httpOnly"], session["sameSite"]) == (True, "Strict")

@@ -1,13 +1,11 @@
 """What the console reckons (console/reckon.js), case by case, and how it changes a page (console/patch.js): run by the
 same Chromium that draws it, without an API behind it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from browsing import chromium
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Browser, Page, Route
 
 from pledgewatch_cloud.console import pages
 from pledgewatch_cloud.decide.currencies import EXPONENTS
@@ -21,7 +19,7 @@ HOST = "http://console.invalid"
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def page(browser: Browser) -> Page:
     """A page at which the console's files are, and nothing else: a browser that asks for more fails."""
     files = pages(EXPONENTS)
 
@@ -31,11 +29,10 @@ def page() -> Iterator[Page]:
             body="<main id=main tabindex=-1>", content_type="text/html"
         )
 
-    with chromium() as browser:
-        made = browser.new_page(locale="en-GB")
-        made.route("**/*", answer)
-        made.goto(HOST)
-        yield made
+    made = browser.new_page(locale="en-GB")
+    made.route("**/*", answer)
+    made.goto(HOST)
+    return made
 
 
 def reckoned(page: Page, name: str, *given: Any) -> Any:

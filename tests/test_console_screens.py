@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import Fleet, chromium, opened, served, turned_to, violations
+from browsing import Fleet, opened, turned_to, violations
 from playwright.sync_api import Browser, Page, ViewportSize
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
@@ -28,25 +28,6 @@ TEXTS = """() => [...document.querySelectorAll("main svg.chart")].flatMap(chart 
     });
 })"""
 """Every text of the drawings: what it says, how large it is on the screen, whether all of it is within."""
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    made = Fleet(tmp_path_factory.mktemp("fleet"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def url(fleet: Fleet) -> Iterator[str]:
-    with served(fleet.cloud.client.app) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module", params=SCREENS, ids=["phone", "phone, dark, zh", "desk, zh", "desk, dark"])

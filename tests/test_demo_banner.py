@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from api_cloud import TOKEN, ApiCloud
-from browsing import chromium, opened, served, violations
+from browsing import arrived, opened, served, violations
 from fastapi.testclient import TestClient
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.config import DemoSettings
@@ -92,7 +92,7 @@ def test_without_a_demo_the_page_names_no_stage_and_may_ask_nobody_else(cloud: A
         assert "script-src 'self';" in answer.headers["content-security-policy"]
 
 
-def test_the_banner_tells_what_has_happened_and_a_button_breaks_something(cloud: ApiCloud) -> None:
+def test_the_banner_tells_what_has_happened_and_a_button_breaks_something(cloud: ApiCloud, browser: Browser) -> None:
     done: list[str] = []
     stage = stage_of(done)
     consoles: list[str] = []
@@ -103,7 +103,7 @@ def test_the_banner_tells_what_has_happened_and_a_button_breaks_something(cloud:
         async def __call__(self, scope: object, receive: object, send: object) -> None:
             await stage.application(consoles[0])(scope, receive, send)  # type: ignore[arg-type]
 
-    with served(Late()) as place, served(create_app(service_of(cloud), stage=place)) as url, chromium() as browser:
+    with served(Late()) as place, served(create_app(service_of(cloud), stage=place)) as url:
         consoles.append(url)
         page = browser.new_context(locale="en-GB").new_page()
         opened(page, url, "devices")
@@ -120,7 +120,7 @@ def test_the_banner_tells_what_has_happened_and_a_button_breaks_something(cloud:
         assert done == ["broker"]
         assert violations(page) == []
         banner.get_by_role("link", name="A load has left").click()
-        expect(page.get_by_role("heading", name="Receipts")).to_be_visible()
+        arrived(page, "Receipts")
         stage.ended = Words("The story is told.", "故事讲完了。")
         page.get_by_role("button", name="中文").click()
         chinese = page.get_by_role("region", name="演示")

@@ -134,8 +134,9 @@ async def test_killed_at_any_moment_each_document_comes_to_the_cloud_and_none_is
             await until(lambda: set(rows_taken(cloud)) == {str(one["no"]) for one in system.moves}, "all moves")
             await until(lambda: set(tables_taken(cloud)) == set(tables), "all tables")
             await until(lambda: not list((tmp_path / "drop").glob("*.csv")), "the folder to be empty")
-            queue = tmp_path / "state" / "stock.documents"  # a document leaves it after the answer to it
-            await until(lambda: not list(queue.glob("*.document")), "the queue to be empty")
+            queue = tmp_path / "state" / "stock.documents"
+            left = queue / "waiting"  # a document leaves it after the answer to it
+            await until(lambda: not list(left.glob("*.document")), "the queue to be empty")
         assert Queue(queue, 1, 1).waiting() == []
         assert len(list((tmp_path / "drop" / "done").iterdir())) == len(tables)
     assert len(tables_taken(cloud)) < 2 * len(tables), "what is handed in again is what was under way"

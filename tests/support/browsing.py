@@ -12,7 +12,7 @@ from typing import Any
 from api_cloud import TOKEN, ApiCloud
 from builders import LOS_ANGELES, MINUTE_MS, NOON_MS, SHANGHAI, Device, book_document, fence, position, temperature
 from needed import system_program
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.moments import iso
@@ -45,7 +45,7 @@ def served(app: Any, port: int = 0) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True  # a page that is still open follows what changes
         thread.join(timeout=10)
         listening.close()
 
@@ -124,6 +124,12 @@ def turned_to(page: Page, place: str) -> None:
         location.hash = place;
     })"""
     page.evaluate(turn, f"#/{place}")
+    page.wait_for_selector("main[aria-busy=false]")
+
+
+def arrived(page: Page, heading: str) -> None:
+    """The page of this heading has come, and is drawn: one is named before what it shows is there."""
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
     page.wait_for_selector("main[aria-busy=false]")
 
 
