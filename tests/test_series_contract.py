@@ -6,6 +6,7 @@ and what is read of values against a stand-in made from the documentation (suppo
 
 import json
 import os
+import random
 import subprocess
 import time
 import urllib.request
@@ -117,6 +118,28 @@ def test_points_come_back_in_order_of_time_with_their_quality(series: Series) ->
     assert newest[Channel.LATITUDE_E7] == Point(NOON_MS + 2 * MINUTE_MS, AT_SEA[0], 0)
     before = series.last(ASSET, NOON_MS + 3 * MINUTE_MS)
     assert before[WARMTH] == Point(NOON_MS + 3 * MINUTE_MS, 5_300, 0), "what is dated ahead is not yet the last"
+
+
+def test_the_newest_of_any_span_are_had_however_they_came(series: Series) -> None:
+    """Each alone or a few at once, in order or late, over the ends of days and of a week, some without the channel."""
+    ship, dice = Ship(series), random.Random(5)
+    minutes = sorted(dice.sample(range(-3 * 1_440, 6 * 1_440), 120))
+    late = {minute for minute in minutes if dice.random() < 0.2}
+    said = [one for one in minutes if one not in late] + sorted(late)
+    told = {one: warm(one) if dice.random() < 0.8 else position(AT_SEA) for one in said}
+    while said:
+        several = dice.choice((1, 1, 1, 2, 9))
+        ship.say(*((one, told[one]) for one in said[:several]))
+        del said[:several]
+        if dice.random() < 0.5:
+            ship.feeder.catch_up()
+    ship.feeder.catch_up()
+    warmths = [one for one in minutes if told[one] == warm(one)]
+    for _ in range(60):
+        since, until = sorted(dice.sample(range(-4 * 1_440, 7 * 1_440), 2))
+        limit = dice.choice((1, 3, 20, 1_000))
+        found = series.points(ASSET, WARMTH, NOON_MS + since * MINUTE_MS, NOON_MS + until * MINUTE_MS, limit)
+        assert [one.value for one in found] == [one for one in warmths if since <= one < until][-limit:]
 
 
 def test_two_readings_of_one_moment_both_stay_and_one_that_comes_twice_is_one(series: Series) -> None:

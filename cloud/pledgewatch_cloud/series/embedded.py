@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pledgewatch_cloud.decide.columns import Numbers, starts_of
 from pledgewatch_cloud.series import bookmark
@@ -114,7 +113,7 @@ class EmbeddedSeries:
     def points(self, asset: str, channel: int, from_ms: int, to_ms: int, limit: int) -> list[Point]:
         """The newest points in a span; see Series."""
         found: list[Point] = []
-        for values in self._weeks_back(asset, channel, from_ms, to_ms):
+        for values in self._days_back(asset, channel, from_ms, to_ms):
             found = [*values.points()[max(0, len(found) - limit) :], *found]
             if len(found) >= limit:
                 break
@@ -123,8 +122,13 @@ class EmbeddedSeries:
     def stretches(self, asset: str, channel: int, from_ms: int, to_ms: int, step_ms: int) -> list[Stretch]:
         """Good values in steps; see Series."""
         found: dict[int, Stretch] = {}
-        for values in self._weeks_back(asset, channel, from_ms, to_ms):
-            for one in values.stretches(step_ms):
+        for week in self._weeks_of(from_ms, to_ms):
+            rows = self._rows(
+                f"SELECT device, epoch, body FROM chunk_{week}"  # noqa: S608 - a number
+                " WHERE asset = ? AND from_ms > ? AND from_ms < ? AND until_ms >= ?",
+                *(asset, from_ms - DAY_MS, to_ms, from_ms),
+            )
+            for one in _values(rows, channel, from_ms, to_ms).stretches(step_ms):
                 found[one.from_ms] = _merged(found[one.from_ms], one) if one.from_ms in found else one
         return [found[from_ms] for from_ms in sorted(found)]
 
@@ -166,17 +170,32 @@ class EmbeddedSeries:
         """Close the file."""
         self._connection.close()
 
-    def _weeks_back(self, asset: str, channel: int, from_ms: int, to_ms: int) -> Iterator["_Values"]:
-        """A channel's values in a span, a week at a time, the newest first."""
+    def _days_back(self, asset: str, channel: int, from_ms: int, to_ms: int) -> Iterator["_Values"]:
+        """A channel's values in a span, a day at a time, the newest first: of devices that speak now each reading is a
+        row of its own, so a week has thousands of which who asks for the newest wants a few. No row reaches over the
+        end of a day."""
+        for week in reversed(self._weeks_of(from_ms, to_ms)):
+            end_ms = to_ms
+            while True:
+                ((newest_ms,),) = self._rows(
+                    f"SELECT max(from_ms) FROM chunk_{week}"  # noqa: S608 - a number
+                    " WHERE asset = ? AND from_ms > ? AND from_ms < ?",
+                    *(asset, from_ms - DAY_MS, end_ms),
+                )
+                if newest_ms is None:
+                    break
+                day_ms = newest_ms // DAY_MS * DAY_MS
+                rows = self._rows(
+                    f"SELECT device, epoch, body FROM chunk_{week}"  # noqa: S608 - a number
+                    " WHERE asset = ? AND from_ms >= ? AND from_ms < ? AND until_ms >= ?",
+                    *(asset, day_ms, end_ms, from_ms),
+                )
+                yield _values(rows, channel, from_ms, to_ms)
+                end_ms = day_ms
+
+    def _weeks_of(self, from_ms: int, to_ms: int) -> list[int]:
         with self._lock, self._translated():
-            weeks = self._weeks(from_ms, to_ms)
-        for week in reversed(weeks):
-            rows = self._rows(
-                f"SELECT device, epoch, body FROM chunk_{week}"  # noqa: S608 - a number
-                " WHERE asset = ? AND from_ms > ? AND from_ms < ? AND until_ms >= ?",
-                *(asset, from_ms - DAY_MS, to_ms, from_ms),
-            )
-            yield _values([_decoded(*row) for row in rows], channel, from_ms, to_ms)
+            return self._weeks(from_ms, to_ms)
 
     def _weeks(self, from_ms: int = -(2**62), to_ms: int = 2**62) -> list[int]:
         names = self._connection.execute("SELECT name FROM sqlite_schema WHERE name GLOB 'chunk_*'").fetchall()
@@ -308,27 +327,14 @@ def _body(readings: int, text: bytes) -> bytes:
     return _HEAD.pack(1, readings) + zlib.compress(text, 1)
 
 
-class _Chunk(NamedTuple):
-    """Readings of one device as they come out of a row."""
-
-    device: str
-    epoch: int
-    measured_at_ms: Numbers
-    sequence: Numbers
-    mask: Numbers
-    value: Numbers
-    quality: NDArray[np.uint8]
-
-
-def _decoded(device: str, epoch: int, body: bytes) -> _Chunk:
+def _columns_of(body: bytes) -> tuple[int, tuple[bytes, ...]]:
+    """How many readings a row has, and its columns as they lie in it."""
     is_deflated, readings = _HEAD.unpack_from(body)
-    text = body[_HEAD.size :]
-    text = zlib.decompress(text) if is_deflated else text
-    heads = np.frombuffer(text, "<i8", 3 * readings).reshape(3, readings)
-    cells = (len(text) - 24 * readings) // 9
-    value = np.frombuffer(text, "<i8", cells, 24 * readings)
-    quality = np.frombuffer(text, np.uint8, cells, 24 * readings + 8 * cells)
-    return _Chunk(device, epoch, heads[0], heads[1], heads[2], value, quality)
+    text = zlib.decompress(body[_HEAD.size :]) if is_deflated else body[_HEAD.size :]
+    size, heads = 8 * readings, 24 * readings
+    cells_end = heads + 8 * ((len(text) - heads) // 9)
+    columns = text[:size], text[size : 2 * size], text[2 * size : heads], text[heads:cells_end], text[cells_end:]
+    return readings, columns
 
 
 class _Values(NamedTuple):
@@ -362,43 +368,31 @@ def _merged(one: Stretch, other: Stretch) -> Stretch:
     return Stretch(one.from_ms, readings, min(one.low, other.low), max(one.high, other.high), mean)
 
 
-def _cells_of(chunk: _Chunk, channel: int) -> tuple[Numbers, Numbers]:
-    """Which readings have the channel, and the places of their cells."""
-    rows = np.flatnonzero(chunk.mask >> channel & 1)
-    first = starts_of(_bits(chunk.mask))[:-1]
-    return rows, first[rows] + _bits(chunk.mask[rows] & ((1 << channel) - 1))
-
-
-def _bits(masks: Numbers) -> Numbers:
-    """How many channels each mask has."""
-    found = np.zeros(len(masks), dtype=np.int64)
-    rest = masks.copy()
-    while rest.any():
-        found += rest & 1
-        rest >>= 1
-    return found
-
-
-def _values(chunks: list[_Chunk], channel: int, from_ms: int, to_ms: int) -> _Values:
-    moments, values, qualities, sequences, epochs, devices = [], [], [], [], [], []
-    names = {name: number for number, name in enumerate(sorted({one.device for one in chunks}))}
-    for one in chunks:
-        rows, cells = _cells_of(one, channel)
-        moments.append(one.measured_at_ms[rows])
-        sequences.append(one.sequence[rows])
-        values.append(one.value[cells])
-        qualities.append(one.quality[cells].astype(np.int64))
-        epochs.append(np.full(len(rows), one.epoch))
-        devices.append(np.full(len(rows), names[one.device]))
-    if not chunks:
+def _values(rows: list[tuple[str, int, bytes]], channel: int, from_ms: int, to_ms: int) -> _Values:
+    """One channel's values of some rows (device, epoch, body), laid end to end first: there may be thousands, of one
+    reading each."""
+    if not rows:
         return _Values(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
-    at_ms, sequence, epoch, device = map(np.concatenate, (moments, sequences, epochs, devices))
-    value, quality = np.concatenate(values), np.concatenate(qualities)
-    order = np.lexsort((sequence, epoch, device, at_ms))
-    keys = [one[order] for one in (at_ms, device, epoch, sequence)]
+    names = {name: number for number, name in enumerate(sorted({row[0] for row in rows}))}
+    found = [_columns_of(body) for *_, body in rows]
+    readings = [count for count, _ in found]
+    *heads, quality_text = (b"".join(column) for column in zip(*(columns for _, columns in found), strict=True))
+    at_ms, sequence, mask, value = (np.frombuffer(text, "<i8") for text in heads)
+    has = np.flatnonzero(mask >> channel & 1)
+    cell = starts_of(_bits(mask))[has] + _bits(mask[has] & ((1 << channel) - 1))
+    device = np.repeat([names[name] for name, *_ in rows], readings)
+    epoch = np.repeat([epoch for _, epoch, _ in rows], readings)
+    keys = [one[has] for one in (at_ms, device, epoch, sequence)]
+    order = np.lexsort(keys[::-1])
+    keys = [one[order] for one in keys]
     fresh = np.ones(len(order), dtype=np.bool_)
     if len(order):
         fresh[1:] = np.logical_or.reduce([one[1:] != one[:-1] for one in keys])
     fresh &= (keys[0] >= from_ms) & (keys[0] < to_ms)
-    kept = order[fresh]
-    return _Values(at_ms[kept], value[kept], quality[kept])
+    kept = cell[order[fresh]]
+    return _Values(keys[0][fresh], value[kept], np.frombuffer(quality_text, np.uint8)[kept].astype(np.int64))
+
+
+def _bits(masks: Numbers) -> Numbers:
+    """How many channels each mask has."""
+    return np.bitwise_count(masks).astype(np.int64)
