@@ -4,10 +4,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+from forking import Child, nursery_of
 from needed import system_program
 
 _EMBEDDED = """
@@ -42,9 +42,8 @@ class BrokerProcess:
         self.port = port or free_port()
         self._folder = folder
         self._store = folder / "mosquitto-store"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Child | None = None
         if kind == "amqtt":
-            self._command = [sys.executable, "-c", _EMBEDDED, str(self.port)]
             return
         self._store.mkdir(parents=True)
         self._store.chmod(0o777)  # started by root, mosquitto becomes a user of its own
@@ -61,11 +60,15 @@ class BrokerProcess:
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        with (self._folder / "broker.log").open("ab") as output:
-            self._process = subprocess.Popen(self._command, stdout=output, stderr=output)
-        deadline = time.monotonic() + 20
+        log = self._folder / "broker.log"
+        if self.kind == "amqtt":
+            self._process = nursery_of("pledgewatch_cloud.broker").start(_EMBEDDED, [str(self.port)], log)
+        else:
+            with log.open("ab") as output:
+                self._process = subprocess.Popen(self._command, stdout=output, stderr=output)
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            assert self._process.poll() is None, (self._folder / "broker.log").read_text()
+            assert self._process.poll() is None, log.read_text()
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
@@ -103,7 +106,7 @@ class BrokerProcess:
     def _end(self, number: int) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
 

@@ -8,8 +8,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from brokers import BrokerProcess, free_port
+from forking import Child, program
 
 from pledgewatch_edge import command as edge_command
 from pledgewatch_edge.agent import load, station_of
@@ -34,18 +33,18 @@ IMPATIENT_API = "state_stands_s = 0\n"
 
 
 class Process:
-    """One of our programs, in a process of its own."""
+    """One of our programs, in a process of its own (forking.py)."""
 
     def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
         self.name = name
         self._arguments = arguments
         self._log = folder / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     def start(self) -> None:
         """Start it."""
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen([sys.executable, "-m", *self._arguments], stdout=output, stderr=output)
+        module, *arguments = self._arguments
+        self._process = program(module, arguments, self._log)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -55,7 +54,7 @@ class Process:
         """A signal, and wait. Returns the exit code."""
         assert self._process is not None
         self._process.send_signal(number)
-        code = self._process.wait(20)
+        code = self._process.wait(60)
         self._process = None
         return code
 
