@@ -68,7 +68,7 @@ class Client:
         """Publish with QoS 1; the broker has them when this returns."""
         for payload in payloads:
             said = self._client.publish(TOPIC, payload, qos=1, retain=retain)
-            await asyncio.to_thread(said.wait_for_publish, 10)
+            await asyncio.to_thread(said.wait_for_publish, 60)
 
     async def vanish(self) -> None:
         """End without a DISCONNECT, as a killed process does."""
@@ -104,7 +104,7 @@ async def broker() -> AsyncIterator[EmbeddedBroker]:
         yield one
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
     """Wait for something that a client's thread does."""
     async with asyncio.timeout(timeout_s):
         while not condition():
@@ -238,7 +238,7 @@ async def test_who_connects_and_says_nothing_gives_its_place_to_another(
     mute = [await asyncio.open_connection("127.0.0.1", broker.port) for _ in range(3)]
     mute[1][1].write(b"\x10")
     for reader, writer in mute:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
         writer.close()
 

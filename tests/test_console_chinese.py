@@ -107,7 +107,6 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     cloud.spine.commit(drafts.amend, {"facilities": [_with_owed(cloud)]})
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="zh-CN")
     made = context.new_page()
-    made.set_default_timeout(5_000)
     faults: list[str] = []
     made.on("pageerror", lambda error: faults.append(str(error)))
 

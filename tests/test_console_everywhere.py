@@ -90,7 +90,6 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     """A console in Chinese, open for the keeper."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="zh-CN")
     made = context.new_page()
-    made.set_default_timeout(10_000)
     faults: list[str] = []
     made.on("pageerror", lambda error: faults.append(str(error)))
     opened(made, url, "receipts", KEEPER)

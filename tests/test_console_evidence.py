@@ -76,7 +76,6 @@ def page(browser: Browser, port: Port) -> Iterator[Page]:
     """A console that is open."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
     made = context.new_page()
-    made.set_default_timeout(5_000)
     faults: list[str] = []
     made.on("pageerror", lambda error: faults.append(str(error)))
     with served(port.cloud.client.app) as url:
@@ -401,7 +400,6 @@ def test_what_is_short_of_a_receipt_is_said_with_its_case_and_so_is_a_zone(brows
     seeing.keeping.row("sold", 25, minute=seeing.minute)
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
     page = context.new_page()
-    page.set_default_timeout(5_000)
     with served(seeing.client.app) as url:
         opened(page, url, "alerts", USERS["lender-one"].key)
         row = page.get_by_role("row").filter(has_text="stock-short")

@@ -45,7 +45,7 @@ NO_TLS = Tls()
 Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
-def webhook(url: str, *secrets: str, timeout_s: float = 1, tls: Tls = NO_TLS, allow_private: bool = True) -> Webhook:
+def webhook(url: str, *secrets: str, timeout_s: float = 20, tls: Tls = NO_TLS, allow_private: bool = True) -> Webhook:
     keys = tuple(Key(one) for one in secrets or (NEW,))
     return Webhook(url, keys, SystemClock(), timeout_s=timeout_s, tls=tls, allow_private=allow_private)
 
@@ -254,7 +254,7 @@ async def test_an_odd_answer_is_tried_later_and_stops_nobody(answer: bytes) -> N
 
 async def test_an_answer_that_drips_is_given_up() -> None:
     head = b"HTTP/1.1 200 ok\r\ncontent-length: 99\r\n"
-    async with odd_server(head, drip=b"x-more: y\r\n") as url, webhook(url) as one, asyncio.timeout(20):
+    async with odd_server(head, drip=b"x-more: y\r\n") as url, webhook(url, timeout_s=1) as one, asyncio.timeout(20):
         attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.reason) == (Answer.LATER, "no whole answer within 1 s")
     assert attempt.failure is Failure.TIMEOUT
@@ -262,7 +262,8 @@ async def test_an_answer_that_drips_is_given_up() -> None:
 
 @pytest.mark.parametrize("drip", [b"x", b""], ids=["drips", "breaks off"])
 async def test_a_2xx_counts_whatever_becomes_of_what_follows(drip: bytes) -> None:
-    async with odd_server(b"HTTP/1.1 200 ok\r\ncontent-length: 99\r\n\r\n", drip=drip) as url, webhook(url) as one:
+    head = b"HTTP/1.1 200 ok\r\ncontent-length: 99\r\n\r\n"
+    async with odd_server(head, drip=drip) as url, webhook(url, timeout_s=2) as one:
         attempt = await one.deliver(MESSAGE, not_withdrawn)
     assert (attempt.answer, attempt.release) == (Answer.TAKEN, UNCLEAR)
     assert attempt.keys == Key(NEW).fingerprint

@@ -144,7 +144,7 @@ async def test_a_broker_that_goes_and_comes_back_is_found_again() -> None:
 
 async def commit_until(one: Tracker, port: int, sequence: int) -> None:
     """Be a cloud that commits all that it hears, until the device knows that so much is."""
-    async with asyncio.timeout(20), aiomqtt.Client("127.0.0.1", port) as cloud:
+    async with asyncio.timeout(60), aiomqtt.Client("127.0.0.1", port) as cloud:
         await cloud.subscribe(one.topic)
         async for message in cloud.messages:
             assert isinstance(message.payload, bytes)

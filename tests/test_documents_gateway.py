@@ -101,7 +101,7 @@ async def running(file: Path, *, kill: bool = False) -> AsyncIterator[None]:
             assert program.poll() is None, file.with_suffix(".log").read_text(encoding="utf-8")
         finally:
             program.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-            await asyncio.to_thread(program.wait, 20)
+            await asyncio.to_thread(program.wait, 60)
     assert kill or program.returncode == 0
 
 

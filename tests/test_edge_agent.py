@@ -34,7 +34,7 @@ def configured(folder: Path, port: int = 1) -> Path:
 
 def program(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -63,7 +63,7 @@ async def running(config: Path, module: str = "pledgewatch_edge") -> AsyncIterat
 
 async def ended(process: subprocess.Popen[str]) -> str:
     """What a process that is about to end has said."""
-    _, said = await asyncio.wait_for(asyncio.to_thread(process.communicate), 20)
+    _, said = await asyncio.wait_for(asyncio.to_thread(process.communicate), 60)
     return said
 
 
@@ -193,7 +193,7 @@ async def test_of_a_calm_probe_the_first_is_kept_and_again_the_first_after_a_sta
         await until(lambda: status(tmp_path / "state")["head_sequence"] == start, "it")  # noqa: B023 - awaited here
         await asyncio.sleep(0.2)
         stop.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
         assert head_of(tmp_path / "state") == start
 
 

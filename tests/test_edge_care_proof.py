@@ -27,7 +27,7 @@ async def running(file: Path) -> AsyncIterator[None]:
         yield
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 async def say(one: Cloud, kind: str, data: bytes) -> None:

@@ -278,7 +278,7 @@ async def test_a_full_spool_is_said_once(tmp_path: Path, caplog: pytest.LogCaptu
             group.create_task(recorder.run())
             for number in range(1, 6):
                 await recorder.put(sample(number))
-                await until(lambda: spool.refused_total == number, "it", 5)  # noqa: B023 - awaited here
+                await until(lambda: spool.refused_total == number, "it")  # noqa: B023 - awaited here
             await recorder.finish()
         assert (len(kept(spool)), spool.refused_total) == (5, 5)
         assert refusals_told(spool) == [1], "at once, and the rest an hour later"

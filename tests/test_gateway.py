@@ -103,7 +103,7 @@ async def test_two_stations_in_one_process_both_deliver(broker: BrokerProcess, t
             assert readings == [Reading(number, *sample(start - 1 + number)[:3]) for number in range(1, 151)]
         assert not running.done()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert await asyncio.wait_for(running, 20)
+        assert await asyncio.wait_for(running, 60)
         for heard in (cold, racks):
             await until(lambda: not heard.statuses[-1].online, "the word that both are offline")  # noqa: B023 - waited for at once
             assert heard.conflicts == 0
@@ -127,7 +127,7 @@ async def test_a_station_that_fails_keeps_no_other_from_going_on(
         await until(lambda: racks.marks.get(1, (0,))[0] > head + 100, "the third to go on")
         assert not running.done()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert not await asyncio.wait_for(running, 20)
+        assert not await asyncio.wait_for(running, 60)
     assert "ended error=ZeroDivisionError of all things" in caplog.text
 
 
@@ -136,7 +136,7 @@ async def test_where_no_station_is_left_the_process_ends(tmp_path: Path) -> None
         Station(station(tmp_path / device, 1, device=device), lambda: [Counting(1)], {}, Faulty)
         for device in ("cold", "racks")
     ]
-    assert not await asyncio.wait_for(process._run_all(stations), 20)
+    assert not await asyncio.wait_for(process._run_all(stations), 60)
 
 
 async def test_no_station_waits_for_a_thread_of_another(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ async def test_no_station_waits_for_a_thread_of_another(tmp_path: Path) -> None:
     assert met.is_set()
     assert not running.done()
     os.kill(os.getpid(), signal.SIGTERM)
-    assert await asyncio.wait_for(running, 30)
+    assert await asyncio.wait_for(running, 60)
 
 
 async def test_a_spool_that_opens_slowly_stops_no_other_and_is_closed_where_nobody_waits_any_more(
@@ -172,7 +172,7 @@ async def test_a_spool_that_opens_slowly_stops_no_other_and_is_closed_where_nobo
     opened: list[Spool] = []
 
     def slowly(*_: object) -> Spool:
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         opened.append(new_spool(tmp_path / "state"))
         return opened[0]
 
@@ -182,7 +182,7 @@ async def test_a_spool_that_opens_slowly_stops_no_other_and_is_closed_where_nobo
     running.cancel()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
     assert opened[0]._tally._descriptor == -1
 
 
@@ -198,7 +198,7 @@ async def test_the_program_runs_a_station_for_each_zone(broker: BrokerProcess, t
                 await until(lambda: racks.marks.get(1, (0,))[0] == 70, "the readings of the racks")
             finally:
                 program.send_signal(signal.SIGTERM)
-                _, said = await asyncio.to_thread(program.communicate, timeout=20)
+                _, said = await asyncio.to_thread(program.communicate, timeout=60)
         assert program.returncode == 0, said
         assert [heard.statuses[-1].online for heard in (cold, racks)] == [False, False]
     for device in ("cold", "racks"):

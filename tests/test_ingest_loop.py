@@ -116,7 +116,7 @@ class Bench:
 
     async def run_until(self, condition: Any) -> None:
         tasks = [asyncio.create_task(self.loop.run()), asyncio.create_task(self.loop.answer())]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.01)
         for task in tasks:

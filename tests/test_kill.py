@@ -30,7 +30,7 @@ from pledgewatch_wire import chain
 
 KILLS_EACH = 20
 MESSAGES_AT_LEAST = 25
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0  # what is uncommitted is sent again after ever longer pauses while the cloud is away
 DEVICES = ("left", "right")
 PROBE = "28-0000000000aa"
 SEED = SystemRandom().randrange(2**32)  # another each time; a failure prints it
@@ -122,7 +122,7 @@ async def kill_in_turn(station: Station, broker: BrokerProcess, dice: Random) ->
             agent.start()
         elif victim == "cloud":
             # One that is still starting has nothing to lose yet.
-            await station.until_async(lambda: has_committed(station), "the cloud to work", 60)
+            await station.until_async(lambda: has_committed(station), "the cloud to work", PATIENCE_S)
             await asyncio.sleep(dice.uniform(0, 0.3))
             await asyncio.to_thread(station.cloud.kill)
             await asyncio.sleep(dice.uniform(0, 0.3))
@@ -225,17 +225,23 @@ async def test_what_the_broker_drops_without_a_word_is_sent_again(tmp_path: Path
             async with World(station, SEED).turning():
                 for agent in station.agents.values():
                     agent.start()
-                await station.until_async(lambda: station.status().get("readings", 0) > 20, "the first readings", 60)
+                await station.until_async(
+                    lambda: station.status().get("readings", 0) > 20, "the first readings", PATIENCE_S
+                )
                 await asyncio.to_thread(station.cloud.kill)
                 at_the_kill = measured_by(station)
                 # One payload for each reading, and for each of them Mosquitto has said PUBACK.
                 await station.until_async(
-                    lambda: min(measured_by(station)[name] - at_the_kill[name] for name in DEVICES) > 40, "more", 60
+                    lambda: min(measured_by(station)[name] - at_the_kill[name] for name in DEVICES) > 40,
+                    "more",
+                    PATIENCE_S,
                 )
                 at_the_start = measured_by(station)
                 station.cloud.start()
                 # While the agents stay connected: a new connection would begin with all that is uncommitted anyway.
-                await station.until_async(lambda: has_without_a_gap(station, at_the_start), "them to arrive", 60)
+                await station.until_async(
+                    lambda: has_without_a_gap(station, at_the_start), "them to arrive", PATIENCE_S
+                )
             measured = await come_to_rest(station)
     finally:
         broker.kill()
@@ -277,7 +283,7 @@ async def come_to_rest(station: Station) -> dict[str, int]:
         text = path.read_text(encoding="utf-8")
         path.write_text(text[: text.index("[onewire]")], encoding="utf-8")
         station.agents[name].start()
-    await station.until_async(settled, "everything to arrive", 90)
+    await station.until_async(settled, "everything to arrive", PATIENCE_S)
     for agent in station.agents.values():
         await asyncio.to_thread(agent.end)
     return measured_by(station)

@@ -261,7 +261,7 @@ async def test_the_sender_wakes_when_money_moves(bank: Bank) -> None:
         await asyncio.sleep(0.05)
         draw(bank)
         sender.wake()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await heard.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -287,7 +287,7 @@ async def test_loans_agree_at_both_ends_though_answers_are_lost(cloud: LoanCloud
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(through), base_url="http://cloud") as client:
         sender = MovementSender(bank.ledger, client, retry_first_s=0.01, retry_max_s=0.01)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (wait_s := await sender.tell()) is not None:
                 await asyncio.sleep(wait_s)
     assert all(told_of(bank))

@@ -239,7 +239,7 @@ async def test_what_is_claimed_for_an_act_under_way_is_not_given_up_by_another(
     monkeypatch.setattr(one.writer, "commit", slow)
     async with one.running():
         pledging = asyncio.create_task(one.membership.commit_act(text, one.clock.now_ms()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not one.shared.live("bank-one"):
                 await asyncio.sleep(0.001)
         with pytest.raises(ActError):
@@ -360,7 +360,7 @@ async def test_members_change_their_key_while_goods_stay_claimed_once(shared: Sh
 
 async def test_a_member_without_the_key_in_use_is_told_which_one_it_lacks(shared: Shared, one: Cloud) -> None:
     one.joined(NEXT_KEY)
-    async with one.running(), asyncio.timeout(20):
+    async with one.running(), asyncio.timeout(60):
         while not one.membership.standing.fault:
             await asyncio.sleep(0.001)
     assert MARKS_KEY.fingerprint in one.membership.standing.fault

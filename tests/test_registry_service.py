@@ -407,7 +407,7 @@ async def test_a_registry_speaks_tls_with_members_that_know_its_authority(tmp_pa
         keys, url = (Key(SECRETS[ONE]),), f"https://127.0.0.1:{registry.port}/"
         tls = Tls(tmp_path / "ca.pem")
         async with Client(url, ONE, keys, SystemClock(), timeout_s=5, tls=tls, allow_private=True) as client:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             found = None
             while found is None:
                 assert time.monotonic() < deadline, registry.process.log()

@@ -74,7 +74,7 @@ async def drain(relay: Relay, clock: ManualClock, store: MemoryStore) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -178,7 +178,7 @@ async def test_nothing_begins_while_the_wish_to_be_left_alone_is_written_down() 
 
         def call(*arguments: Any, **named: Any) -> Any:
             given = real(*arguments, **named)
-            assert gates[name].wait(20)
+            assert gates[name].wait(60)
             return given
 
         setattr(store, name, call)
@@ -322,7 +322,7 @@ async def test_what_is_withdrawn_while_the_disk_gives_it_is_not_sent() -> None:
 
     def slow(*arguments: Any, **named: Any) -> list[OutboxMessage]:
         found = due(*arguments, **named)
-        assert goes_on.wait(20)
+        assert goes_on.wait(60)
         return found
 
     store.due = slow  # type: ignore[method-assign]

@@ -22,7 +22,7 @@ from pledgewatch_sim.pty_port import PtyPort
 from pledgewatch_sim.receiver import METRES_PER_DEGREE, Position, Receiver, ReceiverFaults, ReceiverSettings
 from pledgewatch_sim.voyage import distance_m
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 EVERY_BYTE = bytes(range(256))
 BERTH = Position(33.73, -118.26, 0.0, 0.0)
 

@@ -31,7 +31,7 @@ class SlowStore(MemoryStore):
     def _slowly(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         for piece in pieces:
             self.begun.set()
-            self.go_on.wait(10)
+            self.go_on.wait(60)
             yield piece
 
 
@@ -43,11 +43,11 @@ def test_commits_go_on_while_a_snapshot_is_written() -> None:
     for minute in range(8):
         reading = device.measure(NOON_MS + minute * MINUTE_MS, *position(AT_SEA), temperature(5_000))
         spine.take([device.arrival([reading])])
-    assert store.begun.wait(10)
+    assert store.begun.wait(60)
     assert (spine.state.entry, list(store.snapshots())) == (9, [])
     store.go_on.set()
     assert snapshots._thread is not None
-    snapshots._thread.join(10)
+    snapshots._thread.join(60)
     ((entry, body),) = store.snapshots()
     assert entry == 2, "those due meanwhile were passed over"
     assert body == canonical.encode(json.loads(body)), "bit by bit is canonical too"
@@ -58,7 +58,7 @@ def test_the_end_of_the_program_gives_up_what_is_being_written() -> None:
     store = SlowStore()
     snapshots = Snapshots(store)
     snapshots.keep(state_module.first(store.journal))
-    assert store.begun.wait(10)
+    assert store.begun.wait(60)
     snapshots._ending.set()
     store.go_on.set()
     snapshots.close()

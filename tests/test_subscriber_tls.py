@@ -57,7 +57,7 @@ def subscriber(broker: BrokerProcess, folder: Path, protocol: str, name: str | N
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that another process does."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -71,7 +71,7 @@ def publish_burst(broker: BrokerProcess, folder: Path, count: int) -> None:
     client.loop_start()
     said = [client.publish(TOPIC, f"{number}".encode(), qos=1) for number in range(count)]
     for one in said:
-        one.wait_for_publish(10)
+        one.wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
 
@@ -84,7 +84,7 @@ async def test_messages_come_over_tls_with_a_client_certificate(
         await until(lambda: one.connected)
         found: list[Message] = []
         publishing = asyncio.create_task(asyncio.to_thread(publish_burst, broker, authority.folder, 500))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(found) < 500:
                 found += await one.receive(500 - len(found))
         one.acknowledge(found)

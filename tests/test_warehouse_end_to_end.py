@@ -90,7 +90,7 @@ class Warehouse:
         """Have a load stolen; what the ledger of truth says of it."""
         before = len(self.thefts())
         self._process.send_signal(signal.SIGUSR1 if is_read else signal.SIGUSR2)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(self.thefts()) == before:
             assert time.monotonic() < deadline, "nothing was stolen"
             time.sleep(0.02)
@@ -105,7 +105,7 @@ class Warehouse:
         """End it."""
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
+            self._process.wait(60)
         self._process.kill()
         self._process.communicate()
 

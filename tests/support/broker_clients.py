@@ -19,7 +19,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from pledgewatch_edge.connection import NEVER_S
 
 NOBODY_LISTENS, NOT_AUTHORIZED = 0x10, 0x87  # reason codes of a PUBACK
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Client:

@@ -5,7 +5,8 @@ import contextlib
 import math
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from pledgewatch_wire.reading import Quality
 AXE = Path(__file__).resolve().parents[1] / "data" / "axe-core" / "axe.min.js"
 HOUR_MS = 60 * MINUTE_MS
 HOURS = 96
+PATIENCE_MS = 30_000
+"""How long anything is waited for; a machine that has much else to do takes seconds for a page."""
 DARK = (30, 60)
 """The hours of the voyage in which nothing is heard, as planned."""
 _LANES = {
@@ -57,6 +60,7 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # As root there is no sandbox, and without a card the map is drawn by the processor.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        expect.set_options(timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -128,9 +132,18 @@ def turned_to(page: Page, place: str) -> None:
 
 
 def arrived(page: Page, heading: str) -> None:
-    """The page of this heading has come, and is drawn: one is named before what it shows is there."""
-    expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    """The page of this heading has come, and is drawn: one is named before what it shows is there. Of its level is no
+    other, so the page of before has none of that name."""
+    expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
     page.wait_for_selector("main[aria-busy=false]")
+
+
+def has_become(page: Page, is_so: Callable[[], bool]) -> None:
+    """Wait until something is so that is no element of the page, as what it has asked for."""
+    until_s = time.monotonic() + PATIENCE_MS / 1_000
+    while not is_so():
+        assert time.monotonic() < until_s
+        page.wait_for_timeout(20)
 
 
 def violations(page: Page, *rules: str) -> list[str]:

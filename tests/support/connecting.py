@@ -20,13 +20,13 @@ class Connecting:
 
     def __call__(self, of: str = "127.0.0.1") -> socket.socket:
         """A connection from an address of this machine."""
-        made = socket.create_connection(self.address, timeout=10, source_address=(of, 0))
+        made = socket.create_connection(self.address, timeout=60, source_address=(of, 0))
         return self._stack.enter_context(made)
 
     def sparing(self, buffer: int) -> socket.socket:
         """A connection whose kernel takes little at once, by segments as on a real network."""
         made = self._stack.enter_context(socket.socket())
-        made.settimeout(10)
+        made.settimeout(60)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1460)
         made.connect(self.address)
@@ -52,7 +52,7 @@ def served(app: Any, most: int = 9, share: int = 0, proxies: tuple[str, ...] = (
             yield Connecting(listening.getsockname(), server, stack)
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         listening.close()
     assert not thread.is_alive()
 
@@ -66,8 +66,8 @@ def answer(made: socket.socket, asked: bytes = ASK) -> bytes:
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:
-    """Wait until it is so; 10 s at most."""
-    until_s = time.monotonic() + 10
+    """Wait until it is so; a minute at most."""
+    until_s = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < until_s
         time.sleep(0.02)

@@ -125,7 +125,7 @@ def running_broker(kind: str, folder: Path) -> Iterator[BrokerProcess]:
         process.kill()
 
 
-async def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     """Wait until something outside this process has happened."""
     try:
         async with asyncio.timeout(timeout_s):
