@@ -34,8 +34,11 @@ while line := told.readline():
     if "ended" in asked:
         number, status = os.waitpid(asked["ended"], os.WNOHANG)
         answer = os.waitstatus_to_exitcode(status) if number else None
-    elif not (answer := os.fork()):
-        break
+    else:
+        output = os.open(asked["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        if not (answer := os.fork()):
+            break
+        os.close(output)
     told.write(json.dumps(answer) + "\\n")
     told.flush()
 else:
@@ -43,7 +46,6 @@ else:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 told.close()
 channel.close()
-output = os.open(asked["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 for number in (1, 2):
     os.dup2(output, number)
 os.close(output)
