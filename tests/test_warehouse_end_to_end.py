@@ -287,10 +287,10 @@ def test_what_is_stolen_of_pledged_goods_is_found_named_and_stops_the_receipt(ba
     unread = bank.warehouse.steal(is_read=False)
     bank.until(lambda: "pieces_below" in bank.cases(), "a case about the hall", WITHIN_S * 3)
     bank.until(lambda: bank.base()["ineligible"].get("shortfall"), "the shortfall in the base", WITHIN_S)
-    case = bank.cases()["pieces_below"]
-    assert (case["measured"], case["missing_milli"]) == (unread["pieces"], 1_000 * unread["pieces"])
     missing = {"shortfall": unread["pieces"] * PRICE_MINOR}
     bank.until(lambda: bank.base()["ineligible"] == missing, "every carton of it, and no more", WITHIN_S)
+    case = bank.cases()["pieces_below"]
+    assert (case["measured"], case["missing_milli"]) == (unread["pieces"], 1_000 * unread["pieces"])
     assert bank.receipt()["state"] == "pledged"
     (line,) = bank.get("/facilities/line")["lines"]
     assert case["case"] in json.dumps(line)
