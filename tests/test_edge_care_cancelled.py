@@ -35,7 +35,7 @@ class SlowDisk:
         try:
             if self._slow(one) and not self.begun.is_set():
                 self.begun.set()
-                assert self.may_go_on.wait(10)
+                assert self.may_go_on.wait(60)
             self._keep(folder, one)
         finally:
             with self._lock:
@@ -57,7 +57,7 @@ async def ended(disk: SlowDisk, task: "asyncio.Future[Any]") -> None:
         await asyncio.wait([task], timeout=0.1)
         assert not task.done(), "the next station would write beside it"
     disk.may_go_on.set()
-    await asyncio.wait([task], timeout=10)
+    await asyncio.wait([task], timeout=60)
     assert task.cancelled()
 
 

@@ -1,7 +1,7 @@
 """Remote care while the disk refuses: what was said to the cloud is what a restart finds."""
 
 import asyncio
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,11 +51,16 @@ def cared(tmp_path: Path, disk: Disk) -> Cared:
 
 
 class SlowDisk(Disk):
-    """A disk that fails, and only after a while."""
+    """A disk that fails, and only when it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(monkeypatch)
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
 
     def keep(self, folder: Path, one: Ledger) -> None:
         if self.refuses:
-            time.sleep(0.3)
+            self.begun.set()
+            assert self.may_go_on.wait(60)
         super().keep(folder, one)
 
 
@@ -68,9 +73,10 @@ def pause_of(cared: Cared) -> float:
     return cared.start().settings.uplink.send_every_s
 
 
-async def said(cared: Cared, for_s: float) -> list[Answer]:
-    """What is said while a station runs for a while, whatever the disk does."""
+async def said(cared: Cared, for_s: float = 0.0, *, many: int = 0) -> list[Answer]:
+    """What is said while a station runs, whatever the disk does: until it is so many, and for a while more."""
     running = asyncio.create_task(cared.care.run(cared.body))
+    await until(lambda: len(cared.body.answers) >= many, "what is to be said")
     await asyncio.sleep(for_s)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -91,7 +97,7 @@ async def test_settings_are_not_in_force_before_the_disk_has_it(
     if not fails_late:
         assert restarted(tmp_path).start().settings.uplink.send_every_s == 0.0, "it cannot even be started"
     disk.refuses = False
-    assert await said(cared, 1.0) == [Answer(4, 0, DONE, "in force: the cloud was heard")]
+    assert await said(cared, 0.3, many=1) == [Answer(4, 0, DONE, "in force: the cloud was heard")]
     found = ledger_module.read(tmp_path / "state")
     assert (found.good.version, found.trial, found.unsaid) == (4, None, ())
 
@@ -112,7 +118,7 @@ async def test_a_trial_is_given_up_at_once_and_said_when_the_disk_has_it(
     answers = await asked(cared, settings(4, SLOWER))
     assert [(one.became, one.text) for one in answers] == [(TAKEN, "given up, which the disk does not take")]
     disk.refuses = False
-    answers = await said(cared, 1.0)
+    answers = await said(cared, 0.3, many=1)
     assert [(one.version, one.became) for one in answers] == [(4, REFUSED)]
     assert "the cloud was not heard within 1 s" in answers[0].text
     again = restarted(tmp_path)
@@ -123,7 +129,7 @@ async def test_a_trial_is_given_up_at_once_and_said_when_the_disk_has_it(
 async def asked(cared: Cared, data: bytes) -> list[Answer]:
     """What is said to settings, whatever the disk does."""
     await hear_settings(cared, data)
-    return await said(cared, 0.05)
+    return await said(cared, many=1)
 
 
 async def hear_settings(cared: Cared, data: bytes) -> str | None:
@@ -144,7 +150,7 @@ async def test_who_cannot_run_goes_back_though_the_disk_refuses(cared: Cared, di
     assert not cared.care.go_back("nor can that of the good ones"), "so the program ends, and does not try for ever"
     assert await said(cared, 0.3) == []
     disk.refuses = False
-    assert [one.became for one in await said(cared, 1.0)] == [REFUSED]
+    assert [one.became for one in await said(cared, 0.3, many=1)] == [REFUSED]
 
 
 async def test_a_start_that_is_not_noted_is_none(cared: Cared, tmp_path: Path, disk: Disk) -> None:
@@ -195,10 +201,11 @@ async def test_nothing_is_said_while_the_disk_has_yet_to_take_it(
     disk.refuses = True
     running = asyncio.create_task(cared.care.run(cared.body))
     hearing = asyncio.ensure_future(hear_settings(cared, settings(4, SLOWER)))
-    await asyncio.sleep(0.1)
+    await until(disk.begun.is_set, "the disk to have begun")
     cared.care._news.set()  # as when another answer waits
     await asyncio.sleep(0.1)
     assert cared.body.answers == []
+    disk.may_go_on.set()
     assert "the disk does not take it" in str(await hearing)
     await until(lambda: bool(cared.body.answers), "the refusal")
     assert [one.became for one in cared.body.answers] == [REFUSED]
@@ -206,12 +213,16 @@ async def test_nothing_is_said_while_the_disk_has_yet_to_take_it(
     disk.refuses = False
     await cared.hear(("settings", settings(5, SLOWER)))
     assert pause_of(cared) == 900.0
+    disk.begun.clear()
+    disk.may_go_on.clear()
     disk.refuses, cared.body.words = True, 1
     running = asyncio.create_task(cared.care.run(cared.body))
+    await until(disk.begun.is_set, "the disk to have begun")
     for _ in range(8):
         await asyncio.sleep(0.05)
         cared.care._news.set()
     assert cared.body.answers == []
+    disk.may_go_on.set()
     assert restarted(tmp_path).start().settings.uplink.send_every_s == 0.0
     await ended(running)
     assert cared.body.answers == []
@@ -229,7 +240,7 @@ async def test_settings_that_were_refused_for_the_disk_and_came_into_force_are_s
     heard += await again.hear(("settings", settings(4, SLOWER)))
     assert pause_of(again) == 900.0
     again.body.words = 1
-    heard += await said(again, 0.5)
+    heard += await said(again, 0.3, many=1)
     assert [one.became for one in heard] == [REFUSED, TAKEN, DONE]
     shown = care.followed({}, CareSettings(DEVICE, OPERATOR, 4, SLOWER, "keeper-kim", 1, 2**50), 1)
     told = []

@@ -110,9 +110,10 @@ def test_a_second_while_the_first_is_under_way_is_told_so(seeing: Seeing) -> Non
     service: Service = seeing.client.app.state.service
 
     async def both() -> tuple[int, int, str]:
-        may_go, commit = asyncio.Event(), service.writer.commit
+        is_under_way, may_go, commit = asyncio.Event(), asyncio.Event(), service.writer.commit
 
         async def slow(*asked: Any, **more: Any) -> Any:
+            is_under_way.set()
             await may_go.wait()
             return await commit(*asked, **more)
 
@@ -121,7 +122,7 @@ def test_a_second_while_the_first_is_under_way_is_told_so(seeing: Seeing) -> Non
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
             headers = shown(USERS["lender-one"].key) | {"idempotency-key": KEY}
             first = asyncio.create_task(client.post(PATH, json=moved("m1"), headers=headers))
-            await asyncio.sleep(0.2)
+            await is_under_way.wait()
             second = await client.post(PATH, json=moved("m1"), headers=headers)
             may_go.set()
             return (await first).status_code, second.status_code, second.headers["retry-after"]
