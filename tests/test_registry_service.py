@@ -3,9 +3,11 @@ moment, nothing that was answered is lost, and what a member claims comes to wha
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import http.client
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 from authority import Authority
 from brokers import free_port
+from connecting import ASK, answer
 from joining import BOX, MARKS_KEY, MARKS_TEXT
 from receipting import (
     AFFILIATE,
@@ -33,6 +36,7 @@ from registering import HAD, document, line
 from station import Process
 
 from pledgewatch_cloud.clock import SystemClock
+from pledgewatch_cloud.config import ApiSettings
 from pledgewatch_cloud.decide.canonical import encode
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.receipts.claims import Claim
@@ -41,7 +45,10 @@ from pledgewatch_cloud.decide.registry.request import Claiming, Withdrawing
 from pledgewatch_cloud.membership.client import AwayError, Client
 from pledgewatch_cloud.outbox.webhook import Tls
 from pledgewatch_cloud.registry.kept import FILE_NAME, KeptBook
+from pledgewatch_cloud.registry.settings import ListenSettings
+from pledgewatch_cloud.serving_settings import ServingSettings
 from pledgewatch_cloud.signature import Key
+from pledgewatch_cloud.spoken import HEAD_MAX
 
 DAY_MS = 86_400_000
 BEGUN_MS = SystemClock().now_ms()
@@ -446,3 +453,39 @@ def test_a_registry_has_its_folder_to_itself_and_does_not_start_over_a_damaged_f
     registry.process.start()
     until(lambda: not registry.process.alive, registry.process.log)
     assert "the journal is damaged: entry 1" in registry.process.log()
+
+
+def test_a_registry_has_the_bounds_of_the_api_as_they_are_configured(tmp_path: Path) -> None:
+    registry = Registry(tmp_path, "connections_max = 3\nconnections_per_address = 2\n")
+    registry.start()
+    try:
+        with contextlib.ExitStack() as stack:
+
+            def connect(of: str = "127.0.0.1") -> socket.socket:
+                made = socket.create_connection(("127.0.0.1", registry.port), timeout=10, source_address=(of, 0))
+                return stack.enter_context(made)
+
+            own = [connect(), connect()]
+            until(lambda: answer(connect()).startswith(b"HTTP/1.1 429 "), registry.process.log)
+            stack.enter_context(connect("127.0.0.2"))
+            until(lambda: answer(connect("127.0.0.3")).startswith(b"HTTP/1.1 503 "), registry.process.log)
+            long = answer(own[0], b"POST /requests HTTP/1.1\r\nA: " + b"a" * (2 * HEAD_MAX))
+            assert long.startswith(b"HTTP/1.1 431 ")
+            own[1].sendall(ASK * 3_000)
+            assert own[1].recv(2**16).startswith(b"HTTP/1.1 200 ")
+        log = registry.process.log()
+        assert "127.0.0.1 has 2 connections, the most of one address ([listen] connections_per_address)" in log
+        assert "3 connections, the most that there may be ([listen] connections_max)" in log
+        until(registry.answers, registry.process.log)
+    finally:
+        registry.process.kill()
+
+
+def test_a_registry_is_configured_as_the_api_is() -> None:
+    here, there = ListenSettings(), ApiSettings()
+    for name in (one.name for one in dataclasses.fields(ServingSettings) if one.name != "port"):
+        assert getattr(here, name) == getattr(there, name), name
+    with pytest.raises(ValueError, match="connections_max is 0"):
+        ListenSettings(connections_max=0)
+    with pytest.raises(ValueError, match="port is 65536"):
+        ListenSettings(port=65_536)

@@ -1,6 +1,5 @@
 """The cloud service's configuration; samples/cloud.toml shows every section."""
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +16,7 @@ from pledgewatch_cloud.logs import LogFormat
 from pledgewatch_cloud.loopback import is_loopback
 from pledgewatch_cloud.outbox import pain001
 from pledgewatch_cloud.receipts.issuer import check_base_url
+from pledgewatch_cloud.serving_settings import ServingSettings
 from pledgewatch_wire import topics
 from pledgewatch_wire.mqtt_settings import MqttProtocol, require_tls_files
 
@@ -136,55 +136,28 @@ class RoleRates:
 
 
 @dataclass(frozen=True, slots=True)
-class ApiSettings:
-    """Where API and console are served. Who shows the token in `token_file` is a keeper; beyond this machine one is
-    required. `requests_per_minute`: of each user, and of each address from which nobody is known;
-    `requests_per_minute_of` says otherwise for users of some roles. `trusted_proxies`: addresses and networks of what
-    stands before the service; whom they say they ask for (X-Forwarded-For) is who asks, and nobody else is believed.
-    `body_s`: how long the body of a request may take to come. `connections_max`: how many connections there are at
-    once, streams of changes included; each is an open file. `connections_per_address`: how many of them one address
-    may have that is no trusted proxy; half where it is not said. `state_stands_s`: how long an answer may lack readings
-    that led to no event."""
+class ApiSettings(ServingSettings):
+    """Where API and console are served, and to how many. Who shows the token in `token_file` is a keeper; beyond this
+    machine one is required. `requests_per_minute`: of each user, and of each address from which nobody is known;
+    `requests_per_minute_of` says otherwise for users of some roles. `body_s`: how long the body of a request may take
+    to come. `state_stands_s`: how long an answer may lack readings that led to no event."""
 
-    host: str = "127.0.0.1"
-    port: int = 8420
     token_file: Path | None = None
     requests_per_minute: int = 12_000
     requests_per_minute_of: RoleRates = field(default_factory=RoleRates)
-    trusted_proxies: tuple[str, ...] = ()
     body_s: float = 60.0
-    connections_max: int = 800
-    connections_per_address: int | None = None
     state_stands_s: float = 0.5
 
     def __post_init__(self) -> None:
-        for one in self.trusted_proxies:
-            try:
-                ipaddress.ip_network(one)
-            except ValueError:
-                text = "use addresses (10.0.0.2) and networks (10.0.0.0/24)"
-                raise ValueError(f"trusted_proxies has {one!r}; {text}") from None
+        ServingSettings.__post_init__(self)  # super() knows the class as it was before it had slots
         if self.requests_per_minute < 1:
             raise ValueError(f"requests_per_minute is {self.requests_per_minute}; it must be above 0")
         if not 0 <= self.state_stands_s <= 10:
             raise ValueError(f"state_stands_s is {self.state_stands_s}; it must be 0 to 10")
         if self.body_s <= 0:
             raise ValueError(f"body_s is {self.body_s}; it must be above 0")
-        if self.connections_max < 1:
-            raise ValueError(f"connections_max is {self.connections_max}; it must be above 0")
-        if self.connections_per_address is not None and self.connections_per_address < 1:
-            text = "it must be above 0; as many as connections_max are no bound"
-            raise ValueError(f"connections_per_address is {self.connections_per_address}; {text}")
-        if not 0 <= self.port <= 65_535:
-            raise ValueError(f"port is {self.port}; use 0 to 65535")
         if self.token_file is None and not is_loopback(self.host):
             raise ValueError(f"host is {self.host}, which others can reach: name a token_file for its keepers")
-
-    @property
-    def share_of_address(self) -> int:
-        """How many connections one address may have."""
-        share = self.connections_per_address
-        return max(1, self.connections_max // 2) if share is None else share
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@
                  ├► there is none: 503 with Retry-After to what it asks, and it is closed
                  └► its address has its share: 429 likewise
 
+Where it speaks TLS, hands are shaken first, within the same HEAD_S: that counts from when the connection is there.
+
 Each costs the process a file and what spoken.py lets it hold: about 300 KiB of what it says, whatever it asks, and the
 answer that it is being told. A stream of changes is one for as long as somebody looks. A place is given back by who
 does not ask, and by who does not take what is answered. Those that are refused wait to be told so, REFUSED_MAX at once
@@ -17,12 +19,14 @@ to it how many it lets one address have. That a bound is reached is said once a 
 
 import asyncio
 import logging
+import ssl
 from collections import Counter
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 from pledgewatch_cloud.addresses import counted_as, is_among
+from pledgewatch_cloud.secured import secure
 from pledgewatch_cloud.seldom import Seldom
 from pledgewatch_cloud.spoken import READ_MAX, Spoken, problem
 
@@ -41,9 +45,15 @@ SHARED = problem(HTTPStatus.TOO_MANY_REQUESTS, _TEXT, _AGAIN)
 log = logging.getLogger(__name__)
 
 
-def bounded(connections_max: int, per_address: int, trusted_proxies: Iterable[str] = ()) -> type[Spoken]:
+def bounded(
+    connections_max: int,
+    per_address: int,
+    trusted_proxies: Iterable[str] = (),
+    section: str = "[api]",
+    tls: ssl.SSLContext | None = None,
+) -> type[Spoken]:
     """What speaks HTTP over one connection, of which there are no more at once, and of one address no more than its
-    share unless it is one of the proxies."""
+    share unless it is one of the proxies. `section` is where that is configured."""
 
     class Bounded(_Bounded):
         most = connections_max
@@ -51,6 +61,12 @@ def bounded(connections_max: int, per_address: int, trusted_proxies: Iterable[st
         proxies = tuple(trusted_proxies)
         held: Counter[str] = Counter()  # noqa: RUF012 - those of this server
         refused: set[_Bounded] = set()  # noqa: RUF012
+        shaking: set[_Bounded] = set()  # noqa: RUF012
+        full_text = f"the API has %d connections, the most that there may be ({section} connections_max): more get 503"
+        shared_text = (
+            f"%s has %d connections, the most of one address ({section} connections_per_address): more get 429"
+        )
+        secured_by = tls
         full, shared = Seldom(log), Seldom(log)
         wrong, upgrades = Seldom(log), Seldom(log)
         arriving = bytearray(READ_MAX)
@@ -59,14 +75,19 @@ def bounded(connections_max: int, per_address: int, trusted_proxies: Iterable[st
 
 
 class _Bounded(Spoken):
-    """A connection that counts. `held` are how many each address has, `refused` those that wait to be told so, `full`
-    and `shared` how it is said that there is no room, for anybody or for an address."""
+    """A connection that counts. `held` are how many each address has, `refused` those that wait to be told so,
+    `shaking` those that TLS has yet to begin on, `full` and `shared` how it is said that there is no room, for anybody
+    or for an address."""
 
     most: int
     share: int
     proxies: tuple[str, ...]
     held: Counter[str]
     refused: "set[_Bounded]"
+    shaking: "set[_Bounded]"
+    full_text: str
+    shared_text: str
+    secured_by: ssl.SSLContext | None
     full: Seldom
     shared: Seldom
 
@@ -75,38 +96,62 @@ class _Bounded(Spoken):
         self._timer: asyncio.TimerHandle | None = None
         self._address = ""
         self._refusal = b""
+        self._early: bytes | None = b""
+        self._shaking: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes it on where there is room."""
         host = str((transport.get_extra_info("peername") or ("",))[0])
         address = "" if is_among(host, self.proxies) else counted_as(host)
-        if len(self.connections) >= self.most:
-            text = "the API has %d connections, the most that there may be ([api] connections_max): more get 503"
-            self.full.say(text, self.most)
-            self._refuse(transport, FULL)
+        if len(self.connections) + len(self.shaking) >= self.most:
+            self.full.say(self.full_text, self.most)
+            self._refusal = FULL
         elif address and self.held[address] >= self.share:
-            text = "%s has %d connections, the most of one address ([api] connections_per_address): more get 429"
-            self.shared.say(text, address, self.share)
-            self._refuse(transport, SHARED)
+            self.shared.say(self.shared_text, address, self.share)
+            self._refusal = SHARED
         else:
             self.full.over("the API has room for connections again")
             if address:
                 self._address = address
                 self.held[address] += 1
-            super().connection_made(transport)
-            self._await_head()
-
-    def _refuse(self, transport: asyncio.Transport, refusal: bytes) -> None:
-        """Waits to tell whoever asks."""
-        self.transport, self._refusal = transport, refusal
-        if len(self.refused) >= REFUSED_MAX:
+        if self._refusal and len(self.refused) >= REFUSED_MAX:
             transport.abort()
             return
-        self.refused.add(self)
-        self._timer = self.loop.call_later(REFUSED_S, transport.abort)
+        if self._refusal:
+            self.refused.add(self)
+            self._timer = self.loop.call_later(REFUSED_S, transport.abort)
+        if self.secured_by is None:
+            self._begin(transport)
+        else:
+            if not self._refusal:
+                self.shaking.add(self)
+            self._shaking = self.loop.create_task(self._shake_hands(transport, self.secured_by), name="hands")
+
+    async def _shake_hands(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        """Go over to TLS."""
+        secured = await secure(transport, self, context, HEAD_S)
+        self.shaking.discard(self)
+        if secured is None:
+            self._make_room()
+        else:
+            self._begin(secured)
+
+    def _begin(self, transport: asyncio.Transport) -> None:
+        """Hear what is asked; what came with the last of TLS's own words is heard first."""
+        if self._refusal:
+            self.transport = transport
+        else:
+            super().connection_made(transport)
+            self._await_head()
+        early, self._early = self._early, None
+        if early:
+            self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
         """What is asked, or begun to be."""
+        if self._early is not None:
+            self._early += data
+            return
         if self in self.refused:
             self.transport.write(self._refusal)
             self.transport.close()
@@ -122,13 +167,19 @@ class _Bounded(Spoken):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Makes room."""
+        self._make_room()
+        if self._early is None:
+            super().connection_lost(exc)
+
+    def _make_room(self) -> None:
         self._unset()
         self.refused.discard(self)
+        self.shaking.discard(self)
         if self._address:
             self.held[self._address] -= 1
             if not self.held[self._address]:  # none is kept of who has gone
                 del self.held[self._address]
-        super().connection_lost(exc)
+        self._address = ""
 
     def _await_head(self) -> None:
         self._timer = self.loop.call_later(HEAD_S, self.transport.close)

@@ -253,8 +253,7 @@ def _service(settings: CloudSettings, opened: _Open) -> Service:
 def _server(settings: CloudSettings, service: Service) -> Server:
     """The API, not yet running."""
     app = create_app(service, stage=settings.demo.stage if settings.demo else "")
-    api = settings.api
-    return Server(at_the_address(app, api.trusted_proxies, api.connections_max, api.share_of_address))
+    return Server(at_the_address(app, settings.api))
 
 
 async def _subscriber(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> Subscriber:

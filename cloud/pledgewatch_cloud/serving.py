@@ -4,13 +4,15 @@ to the program."""
 import contextlib
 import fcntl
 import socket
-from collections.abc import Iterable, Iterator
+import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from pledgewatch_cloud.connections import bounded
+from pledgewatch_cloud.serving_settings import ServingSettings
 
 _FAREWELL_S = 5
 """How long a stop waits for clients that do not take their answers."""
@@ -51,17 +53,31 @@ def sole_use(folder: Path, program: str) -> Iterator[None]:
         yield
 
 
+def secured_by(certificate_file: Path | None, key_file: Path | None, section: str) -> ssl.SSLContext | None:
+    """What TLS is spoken by; None where there is no certificate. Raises ServingError."""
+    if certificate_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate_file, key_file)
+    except (OSError, ValueError) as error:
+        text = f"{section} certificate_file {certificate_file} and its key cannot be used: {error}"
+        raise ServingError(text) from None
+    return context
+
+
 def at_the_address(
-    app: ASGIApp, trusted_proxies: Iterable[str], connections_max: int, per_address: int
+    app: ASGIApp, where: ServingSettings, section: str = "[api]", tls: ssl.SSLContext | None = None
 ) -> uvicorn.Config:
     """How an application is served to everybody. Whoever may say whom they ask for would have as many addresses to be
-    counted by as they like: nobody is believed but these."""
-    proxies = list(trusted_proxies)
+    counted by as they like: nobody is believed but these. TLS is not for the server to begin: it counts nobody before
+    hands are shaken, and waits long for them."""
+    proxies = list(where.trusted_proxies)
     return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
-        http=bounded(connections_max, per_address, proxies),
+        http=bounded(where.connections_max, where.share_of_address, proxies, section, tls),
         ws="none",  # there are none here; the server would take such a connection out of what is counted
         lifespan="off",
         proxy_headers=bool(proxies),

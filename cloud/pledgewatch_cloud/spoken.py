@@ -126,9 +126,9 @@ class Spoken(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.flow = _Flow(transport)
         transport.set_write_buffer_limits(high=0)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the loop's own word
-        """Where to read to: it is used up before anything else is read."""
-        return self.arriving
+    def get_buffer(self, sizehint: int) -> memoryview:  # type: ignore[override]  # noqa: ARG002 - the loop's own word
+        """Where to read to: it is used up before anything else is read. A view, for TLS reads on into slices of it."""
+        return memoryview(self.arriving)
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read."""
@@ -246,10 +246,11 @@ class Spoken(HttpToolsProtocol, asyncio.BufferedProtocol):
         """The last word; what is still to be taken before it has its own time."""
         self._unset_keepalive_if_required()
         self.transport.write(self._farewell)
-        if self.transport.get_write_buffer_size() or not self.transport.can_write_eof():
+        if self.transport.get_write_buffer_size():
             self.transport.close()
             return
-        self.transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self.flow.resume_reading()
         self._lingering = self.loop.call_later(LINGER_S, self.transport.abort)
 

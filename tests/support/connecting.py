@@ -2,12 +2,14 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from pledgewatch_cloud.serving import Server, at_the_address
+from pledgewatch_cloud.serving_settings import ServingSettings
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -39,10 +41,13 @@ class Connecting:
 
 
 @contextlib.contextmanager
-def served(app: Any, most: int = 9, share: int = 0, proxies: tuple[str, ...] = ()) -> Iterator[Connecting]:
+def served(
+    app: Any, most: int = 9, share: int = 0, proxies: tuple[str, ...] = (), tls: ssl.SSLContext | None = None
+) -> Iterator[Connecting]:
     """An application with so many connections at most, all of them or a share for one address."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = at_the_address(app, proxies, most, share or most)
+    where = ServingSettings(trusted_proxies=proxies, connections_max=most, connections_per_address=share or most)
+    config = at_the_address(app, where, tls=tls)
     config.timeout_graceful_shutdown = 1
     server = Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="api")

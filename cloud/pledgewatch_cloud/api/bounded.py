@@ -59,9 +59,11 @@ class Bounded:
     """An application that hears no more of a body than `most` says for its request, and a whole one within
     `within_s`."""
 
-    def __init__(self, app: ASGIApp, most: Callable[[Scope], int], within_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, most: Callable[[Scope], int], within_s: float, held_max: int | None = None
+    ) -> None:
         self._app, self._most, self._within_s = app, most, within_s
-        self._users, self._open = _Room(HELD_MAX), _Room(HELD_OPEN_MAX)
+        self._users, self._open = _Room(held_max or HELD_MAX), _Room(HELD_OPEN_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

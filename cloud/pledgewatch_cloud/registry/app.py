@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 
 import pledgewatch_cloud
 from pledgewatch_cloud.api.body import raw_json_body
-from pledgewatch_cloud.api.bounded import Bounded
+from pledgewatch_cloud.api.bounded import HELD_OPEN_MAX, Bounded
 from pledgewatch_cloud.api.problems import Problem, answer_problems, problem_response
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.moments import iso
@@ -53,7 +53,7 @@ def create_app(desk: Desk) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
-    app.add_middleware(Bounded, most=lambda _: BODY_MAX_BYTES, within_s=_BODY_S)
+    app.add_middleware(Bounded, most=lambda _: BODY_MAX_BYTES, within_s=_BODY_S, held_max=HELD_OPEN_MAX)
     answer_problems(app)
 
     @app.get("/healthz")

@@ -6,8 +6,6 @@ import logging
 import signal
 import uuid
 
-import uvicorn
-
 from pledgewatch_cloud.clock import Clock, SystemClock
 from pledgewatch_cloud.credentials import CredentialError, key_in
 from pledgewatch_cloud.decide.registry import request
@@ -16,13 +14,12 @@ from pledgewatch_cloud.notices.senders import SenderKeys, Senders
 from pledgewatch_cloud.registry.app import Desk, create_app
 from pledgewatch_cloud.registry.kept import KeptBook, Signed
 from pledgewatch_cloud.registry.settings import RegistrySettings
-from pledgewatch_cloud.serving import Server, ServingError, listen, sole_use
+from pledgewatch_cloud.serving import Server, ServingError, at_the_address, listen, secured_by, sole_use
 from pledgewatch_wire.settings import unreadable
 
 log = logging.getLogger(__name__)
-# Requests that are worked on at once; more are told to come again.
-_AT_ONCE = 100
 PROGRAM = "pledgewatch-cloud registry"
+_SECTION = "[listen]"
 
 
 async def run(settings: RegistrySettings) -> None:
@@ -33,25 +30,17 @@ async def run(settings: RegistrySettings) -> None:
     if faults := unreadable(settings.files()):
         raise ServingError("\n".join(faults))
     where, clock = settings.listen, SystemClock()
+    tls = secured_by(where.certificate_file, where.key_file, _SECTION)
     with contextlib.ExitStack() as stack:
         members = _members(settings)
-        listener = stack.enter_context(listen("the registry", where.host, where.port, "[listen]"))
+        listener = stack.enter_context(listen("the registry", where.host, where.port, _SECTION))
         stack.enter_context(sole_use(settings.service.data_folder, PROGRAM))
         kept = KeptBook(settings.service.data_folder, look=lambda rows: log.info("%d requests read again", rows))
         stack.callback(kept.close)
         use_keys(kept, settings, clock)
         limits = {one.id: one.questions_an_hour for one in settings.members}
         log.info("%d claims are live", sum(kept.book.of_members.values()))
-        server = Server(
-            uvicorn.Config(
-                create_app(Desk(kept, members, limits, clock)),
-                log_config=None,
-                access_log=False,
-                limit_concurrency=_AT_ONCE,
-                ssl_certfile=where.certificate_file,
-                ssl_keyfile=where.key_file,
-            )
-        )
+        server = Server(at_the_address(create_app(Desk(kept, members, limits, clock)), where, _SECTION, tls))
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
         serving.add_done_callback(lambda _: stop.set())
         await stop.wait()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pledgewatch_cloud.config import SECRETS_MAX, ServiceSettings
 from pledgewatch_cloud.loopback import is_loopback
+from pledgewatch_cloud.serving_settings import ServingSettings
 from pledgewatch_wire import topics
 
 _KEY = re.compile(r"[0-9a-f]{16}")
@@ -13,17 +14,15 @@ MEMBERS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class ListenSettings:
-    """Where members reach it. Beyond this machine it speaks TLS, with a certificate of its own."""
+class ListenSettings(ServingSettings):
+    """Where members reach it, and how many. Beyond this machine it speaks TLS, with a certificate of its own."""
 
-    host: str = "127.0.0.1"
     port: int = 8440
     certificate_file: Path | None = None
     key_file: Path | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65_535:
-            raise ValueError(f"port is {self.port}; use 0 to 65535")
+        ServingSettings.__post_init__(self)
         if self.certificate_file is None and not is_loopback(self.host):
             raise ValueError(f"host is {self.host}, which others can reach: name a certificate_file")
         if self.key_file is not None and self.certificate_file is None:
