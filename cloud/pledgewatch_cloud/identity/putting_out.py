@@ -4,8 +4,8 @@ Mosquitto looks at a certificate once, when a connection begins, and its access 
 a session of before would have its word again as soon as the name is claimed anew. But of two connections with one
 client id a broker keeps the newer one (MQTT 3.1.1, 3.1.4), and at the listener of devices the client id is the name in
 the certificate. The cloud has the authority's key: it connects in the name for a moment, by a certificate that nobody
-else ever has, with nothing kept of the session of before (clean start), and leaves. Whoever is put out comes in again by
-a certificate that counts, and by no other, for the broker has read its lists by then.
+else ever has, with nothing kept of the session of before (clean start), and leaves. Whoever is put out comes in again
+by a certificate that counts, and by no other, for the broker has read its lists by then.
 
 With one listener for all, client ids are free; there the agent's own is taken, and who calls himself otherwise stays.
 """
@@ -41,8 +41,8 @@ class PuttingOutError(Exception):
 
 
 def ousted(before: IdentityBook | None, now: IdentityBook, at_ms: int) -> set[str]:
-    """The devices of which nobody is let in any more by what he had before. `before` None: at a start, when nobody knows
-    what was put out; those whose certificates were taken away within the last day then."""
+    """The devices of which nobody is let in any more by what he had before. `before` None: at a start, when nobody
+    knows what was put out; those whose certificates were taken away within the last day then."""
     if before is None:
         return {name for name, one in now.identities.items() if _is_fresh(one, at_ms)}
     if before is now:
