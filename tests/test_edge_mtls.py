@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -27,11 +28,12 @@ from pledgewatch_edge.past import Past
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.station import Station, run_station
 from pledgewatch_edge.status_words import status_words
-from pledgewatch_edge.tls import shown_to_broker
+from pledgewatch_edge.tls import Shown, shown_to_broker
 from pledgewatch_edge.tls_identity import TlsIdentity, standing_of
 
 DEVICE = "cont-0417"
 DAY = dt.timedelta(days=1)
+WILL = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
 _CONFIGURATION = """
 listener %d 127.0.0.1
 cafile {folder}/ca.pem
@@ -99,6 +101,15 @@ class Harbour:
             ),
         )
 
+    def shown(self) -> Shown | None:
+        """What the device shows to the broker."""
+        settings = self.settings()
+        return shown_to_broker(settings.broker, settings.device, self.state / "tls.crt")
+
+    def connector(self, **how: Any) -> Connector:
+        """What connects to the broker as the device does."""
+        return Connector(self.settings().broker, "x", self.shown(), **how)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The device, running."""
@@ -122,6 +133,13 @@ def harbour(tmp_path: Path) -> Iterator[Harbour]:
         one = Harbour(tmp_path, enrolled)
         yield one
         one.broker.kill()
+
+
+@pytest.fixture
+def claimed(harbour: Harbour) -> Harbour:
+    """The harbour, with its device claimed; the broker does not run yet."""
+    harbour.claim()
+    return harbour
 
 
 async def _all_committed(harbour: Harbour, heard: Cloud, count: int) -> None:
@@ -163,28 +181,27 @@ async def test_it_is_let_in_and_renews_while_readings_go_on(
 
 
 async def test_one_that_was_replaced_says_so_once_and_keeps_its_readings(
-    harbour: Harbour, caplog: pytest.LogCaptureFixture
+    claimed: Harbour, caplog: pytest.LogCaptureFixture
 ) -> None:
-    harbour.claim()
-    with new_spool(harbour.state) as spool:
+    with new_spool(claimed.state) as spool:
         spool.append(samples(50))
-    [serial] = harbour.enrolled.serials[DEVICE]
-    harbour.revoke([serial])
-    harbour.enrolled.revoked.add(serial)
-    harbour.start()
-    async with harbour.running():
-        await until(lambda: "box-2 stands in its place" in harbour.wrong(), "the cloud's word")
+    [serial] = claimed.enrolled.serials[DEVICE]
+    claimed.revoke([serial])
+    claimed.enrolled.revoked.add(serial)
+    claimed.start()
+    async with claimed.running():
+        await until(lambda: "box-2 stands in its place" in claimed.wrong(), "the cloud's word")
         await asyncio.sleep(1.0)  # some more tries
-    assert "the broker refuses this device: its certificate is revoked" in harbour.wrong()
+    assert "the broker refuses this device: its certificate is revoked" in claimed.wrong()
     assert caplog.text.count("this device is refused by=broker") == 1
     assert caplog.text.count("this device is refused by=cloud") == 1
-    assert status(harbour.state)["spooled"] == 50
-    harbour.revoke([])
-    harbour.broker.stop()
-    harbour.start()
-    async with cloud(harbour.plain) as heard, harbour.running():
-        await _all_committed(harbour, heard, 50)  # who is let in again sends what it kept
-    assert "broker" not in harbour.wrong()
+    assert status(claimed.state)["spooled"] == 50
+    claimed.revoke([])
+    claimed.broker.stop()
+    claimed.start()
+    async with cloud(claimed.plain) as heard, claimed.running():
+        await _all_committed(claimed, heard, 50)  # who is let in again sends what it kept
+    assert "broker" not in claimed.wrong()
 
 
 async def test_a_certificate_that_has_ended_is_refused(harbour: Harbour) -> None:
@@ -192,16 +209,13 @@ async def test_a_certificate_that_has_ended_is_refused(harbour: Harbour) -> None
     harbour.enrolled.begin, harbour.enrolled.end = now - 2 * DAY, now - DAY
     harbour.claim()
     harbour.start()
-    will = aiomqtt.Will("pw/1/x/y/status", b"", qos=1)
-    settings = harbour.settings()
-    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
     with pytest.raises(aiomqtt.MqttError, match="its certificate has ended"):
-        async with Connector(settings.broker, "x", shown).connect(will):
+        async with harbour.connector().connect(WILL):
             pass
     assert "the certificate has ended; ask for a new claim" in harbour.wrong()
     without = BrokerSettings(host="127.0.0.1", port=harbour.broker.port, ca_file=harbour.state / "broker-ca.crt")
     with pytest.raises(aiomqtt.MqttError, match="it shows no certificate"):
-        async with Connector(without, "x").connect(will):
+        async with Connector(without, "x").connect(WILL):
             pass
 
 
@@ -225,60 +239,54 @@ async def test_a_new_certificate_that_is_refused_leaves_the_old_one_in_force(
     assert harbour.wrong() == ""
 
 
-async def test_one_that_may_say_nothing_any_more_knows_it(harbour: Harbour, caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_that_may_say_nothing_any_more_knows_it(claimed: Harbour, caplog: pytest.LogCaptureFixture) -> None:
     """As long as its certificate is not on the broker's list, it may connect; and a broker that drops what it says
     acknowledges it all the same."""
-    harbour.claim()
-    with new_spool(harbour.state) as spool:
+    with new_spool(claimed.state) as spool:
         spool.append(samples(50))
-    acl = harbour.enrolled.folder / "acl"
+    acl = claimed.enrolled.folder / "acl"
     before = acl.read_text(encoding="ascii")
     acl.write_text("topic readwrite #\nuser nobody\n", encoding="ascii")
-    harbour.start()
-    async with harbour.running():
-        await until(lambda: "it may say nothing under its topics" in harbour.wrong(), "the refusal")
+    claimed.start()
+    async with claimed.running():
+        await until(lambda: "it may say nothing under its topics" in claimed.wrong(), "the refusal")
         await until(lambda: "broker lets in neither" in caplog.text, "the try by another certificate")
-        assert status(harbour.state)["spooled"] == 50
+        assert status(claimed.state)["spooled"] == 50
     assert caplog.text.count("this device is refused by=broker") == 1
     acl.write_text(before, encoding="ascii")
-    harbour.broker.stop()
-    harbour.start()
-    async with cloud(harbour.plain) as heard, harbour.running():
-        await _all_committed(harbour, heard, 50)
-    assert harbour.wrong() == ""
+    claimed.broker.stop()
+    claimed.start()
+    async with cloud(claimed.plain) as heard, claimed.running():
+        await _all_committed(claimed, heard, 50)
+    assert claimed.wrong() == ""
 
 
-async def test_a_revocation_reaches_a_broker_that_runs(harbour: Harbour, caplog: pytest.LogCaptureFixture) -> None:
-    harbour.claim()
-    harbour.start()
+async def test_a_revocation_reaches_a_broker_that_runs(claimed: Harbour, caplog: pytest.LogCaptureFixture) -> None:
+    claimed.start()
     caplog.set_level("INFO")
-    async with harbour.running():
+    async with claimed.running():
         await until(lambda: "connected protocol=5" in caplog.text, "the connection")
-        [serial] = harbour.enrolled.serials[DEVICE]
-        harbour.revoke([serial])
-        harbour.enrolled.revoked.add(serial)
-        assert harbour.broker._process is not None
-        os.kill(harbour.broker._process.pid, signal.SIGHUP)
-        async with aiomqtt.Client("127.0.0.1", harbour.plain, identifier=f"{OPERATOR}.{DEVICE}"):
+        [serial] = claimed.enrolled.serials[DEVICE]
+        claimed.revoke([serial])
+        claimed.enrolled.revoked.add(serial)
+        assert claimed.broker._process is not None
+        os.kill(claimed.broker._process.pid, signal.SIGHUP)
+        async with aiomqtt.Client("127.0.0.1", claimed.plain, identifier=f"{OPERATOR}.{DEVICE}"):
             pass  # who connects under its client id ends its connection
-        await until(lambda: "its certificate is revoked" in harbour.wrong(), "the refusal")
+        await until(lambda: "its certificate is revoked" in claimed.wrong(), "the refusal")
 
 
 async def test_a_board_at_1970_does_not_judge_the_broker_by_time(
-    harbour: Harbour, caplog: pytest.LogCaptureFixture
+    claimed: Harbour, caplog: pytest.LogCaptureFixture
 ) -> None:
-    harbour.claim()
-    harbour.enrolled.authority.issue("server", until=-dt.timedelta(minutes=1))
-    harbour.start()
-    settings = harbour.settings()
-    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
-    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+    claimed.enrolled.authority.issue("server", until=-dt.timedelta(minutes=1))
+    claimed.start()
     with pytest.raises(aiomqtt.MqttError, match="certificate has expired"):
-        async with Connector(settings.broker, "x", shown).connect(will):
+        async with claimed.connector().connect(WILL):
             pass
-    timeless = Connector(settings.broker, "x", shown, now_ms=lambda: 1_000)
+    timeless = claimed.connector(now_ms=lambda: 1_000)
     for _ in range(2):
-        async with timeless.connect(will) as client:
+        async with timeless.connect(WILL) as client:
             await client.publish(f"pw/1/{OPERATOR}/{DEVICE}/up", b"x", qos=1)
     assert caplog.text.count("clock is not set") == 1
 
@@ -291,17 +299,13 @@ def clock_of(*, receiver: dt.timedelta, is_synchronised: bool = False) -> AgentC
 
 
 async def test_a_computer_whose_clock_is_days_ahead_judges_the_broker_by_the_receiver(
-    harbour: Harbour, caplog: pytest.LogCaptureFixture
+    claimed: Harbour, caplog: pytest.LogCaptureFixture
 ) -> None:
-    harbour.claim()
-    harbour.enrolled.authority.issue("server", since=5 * DAY, until=-2 * DAY)
-    harbour.start()
-    settings = harbour.settings()
-    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
-    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
-    right = Connector(settings.broker, "x", shown, clock=clock_of(receiver=-3 * DAY))
+    claimed.enrolled.authority.issue("server", since=5 * DAY, until=-2 * DAY)
+    claimed.start()
+    right = claimed.connector(clock=clock_of(receiver=-3 * DAY))
     for _ in range(2):
-        async with right.connect(will) as client:
+        async with right.connect(WILL) as client:
             await client.publish(f"pw/1/{OPERATOR}/{DEVICE}/up", b"x", qos=1)
     assert caplog.text.count("3 days ahead of the receiver's, so the broker's certificate is judged by that too") == 1
     for clock, why in (
@@ -313,7 +317,7 @@ async def test_a_computer_whose_clock_is_days_ahead_judges_the_broker_by_the_rec
         (clock_of(receiver=-3 * DAY, is_synchronised=True), r"is ahead \(this computer's clock is 3 days ahead of"),
     ):
         with pytest.raises(aiomqtt.MqttError, match=f"^the broker's certificate cannot be believed: .*{why}"):
-            async with Connector(settings.broker, "x", shown, clock=clock).connect(will):
+            async with claimed.connector(clock=clock).connect(WILL):
                 pass
 
 
@@ -326,81 +330,69 @@ async def test_a_computer_whose_clock_is_days_ahead_judges_the_broker_by_the_rec
     ids=["ended", "not yet"],
 )
 async def test_who_looks_is_told_that_the_broker_is_not_believed_by_this_clock(
-    harbour: Harbour, since: dt.timedelta, until_: dt.timedelta, why: str
+    claimed: Harbour, since: dt.timedelta, until_: dt.timedelta, why: str
 ) -> None:
-    harbour.claim()
-    harbour.enrolled.authority.issue("server", since=since, until=until_)
-    harbour.start()
-    async with harbour.running():
-        await until(lambda: bool(harbour.wrong()), "it to be noted")
-    told = harbour.wrong()
+    claimed.enrolled.authority.issue("server", since=since, until=until_)
+    claimed.start()
+    async with claimed.running():
+        await until(lambda: bool(claimed.wrong()), "it to be noted")
+    told = claimed.wrong()
     assert "the broker's certificate cannot be believed: " in told
     assert why in told
     assert f"this computer's clock says {dt.datetime.now(dt.UTC):%Y-%m-%d}T" in told
-    one = Station(harbour.settings(), list, {})
-    assert harbour.wrong()[:40] in str(identity_of(one)["wrong"])
+    one = Station(claimed.settings(), list, {})
+    assert claimed.wrong()[:40] in str(identity_of(one)["wrong"])
     words = status_words({"operator": OPERATOR, "device": DEVICE, **status_of(one)})
     assert any(line.startswith("  wrong") and why in line for line in words)
-    written = (harbour.state / "doubted").stat().st_mtime_ns
-    async with harbour.running():
+    written = (claimed.state / "doubted").stat().st_mtime_ns
+    async with claimed.running():
         await asyncio.sleep(1.0)
-    assert (harbour.state / "doubted").stat().st_mtime_ns == written, "each try costs the card nothing"
-    harbour.broker.kill()
-    harbour.enrolled.authority.issue("server")
-    harbour.start()
-    async with harbour.running():
-        await until(lambda: not harbour.wrong(), "the broker to be believed again")
+    assert (claimed.state / "doubted").stat().st_mtime_ns == written, "each try costs the card nothing"
+    claimed.broker.kill()
+    claimed.enrolled.authority.issue("server")
+    claimed.start()
+    async with claimed.running():
+        await until(lambda: not claimed.wrong(), "the broker to be believed again")
     assert "wrong" not in identity_of(one)
 
 
 async def test_a_board_at_1970_with_a_receiver_judges_the_broker_by_that(
-    harbour: Harbour, caplog: pytest.LogCaptureFixture
+    claimed: Harbour, caplog: pytest.LogCaptureFixture
 ) -> None:
-    harbour.claim()
-    harbour.start()
-    settings = harbour.settings()
-    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
-    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+    claimed.start()
     clock = AgentClock(system_ms=lambda: 1_000, is_synchronised=lambda: False)
-    connector = Connector(settings.broker, "x", shown, now_ms=lambda: 1_000, clock=clock)
+    connector = claimed.connector(now_ms=lambda: 1_000, clock=clock)
     clock.set_by_fix(round((dt.datetime.now(dt.UTC) + 10 * DAY).timestamp() * 1_000))
     with pytest.raises(aiomqtt.MqttError, match="it has ended"):
-        async with connector.connect(will):
+        async with connector.connect(WILL):
             pass
     clock.set_by_fix(round(dt.datetime.now(dt.UTC).timestamp() * 1_000))
-    async with connector.connect(will):
+    async with connector.connect(WILL):
         pass
     assert "clock is not set" not in caplog.text
 
 
-async def test_a_receiver_that_is_led_back_brings_no_certificate_back_that_has_ended(harbour: Harbour) -> None:
-    harbour.claim()
-    harbour.enrolled.authority.issue("server", since=12 * DAY, until=-8 * DAY)
-    harbour.start()
-    settings = harbour.settings()
-    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
-    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+async def test_a_receiver_that_is_led_back_brings_no_certificate_back_that_has_ended(claimed: Harbour) -> None:
+    claimed.enrolled.authority.issue("server", since=12 * DAY, until=-8 * DAY)
+    claimed.start()
     clock = clock_of(receiver=-10 * DAY)
-    async with Connector(settings.broker, "x", shown, clock=clock).connect(will):
+    async with claimed.connector(clock=clock).connect(WILL):
         pass  # nobody knows better
-    Past(harbour.state, shown and shown.certificate_file, clock).begin()
+    shown = claimed.shown()
+    Past(claimed.state, shown and shown.certificate_file, clock).begin()
     why = r"it has ended.* 10 days ahead of the receiver's, which tells a time that is past\)$"
     with pytest.raises(aiomqtt.MqttError, match=why):
-        async with Connector(settings.broker, "x", shown, clock=clock).connect(will):
+        async with claimed.connector(clock=clock).connect(WILL):
             pass
 
 
-async def test_whose_receiver_is_deceived_keeps_its_link(harbour: Harbour) -> None:
-    harbour.claim()
-    harbour.start()
-    settings = harbour.settings()
-    will = aiomqtt.Will(f"pw/1/{OPERATOR}/{DEVICE}/status", b"", qos=1)
-    shown = shown_to_broker(settings.broker, settings.device, harbour.state / "tls.crt")
+async def test_whose_receiver_is_deceived_keeps_its_link(claimed: Harbour) -> None:
+    claimed.start()
     taken = []
     for days in (4_000, -90):
         clock = clock_of(receiver=days * DAY)
         assert f" {abs(days):,} days " in clock.apart(), "it is deceived"
-        async with Connector(settings.broker, "x", shown, clock=clock).connect(will) as client:
+        async with claimed.connector(clock=clock).connect(WILL) as client:
             await client.publish(f"pw/1/{OPERATOR}/{DEVICE}/up", b"x", qos=1)
             taken.append(days)
     assert taken == [4_000, -90]

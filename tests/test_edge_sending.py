@@ -208,6 +208,34 @@ def test_alarms_ahead_of_a_backlog_that_waits_are_sent_once_more_at_most_until_t
         assert bench.sending.resends == 0
 
 
+def test_after_a_restart_a_new_alarm_waits_for_none_of_which_the_device_has_not_heard_yet(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        alarms_before_a_backlog(spool, 300)
+        bench, cloud = Bench(tmp_path, spool, 1, in_flight_readings=1_000), Words(spool)
+        while (one := bench.sending.next()) is not None:
+            cloud.take(decode(one.data))
+        bench.sending.hear(cloud.word(), 0)
+    with new_spool(tmp_path) as spool:
+        head = spool.head_sequence
+        spool.append([urgent(head + 1)])
+        bench, cloud._spool = Bench(tmp_path, spool, 1, in_flight_readings=100), spool
+        bench.sending.hear(cloud.word(), 0)
+        doubtful = [one for one in range(11, head, 11) if one not in spool.committed]
+        assert len(doubtful) > 200
+        sent = bench.all()
+        assert sent[0][1:] == (head + 1, head + 1), "together with what is live, of which there is nothing else"
+        assert sent[1:] == [(Lane.URGENT, one, one) for one in doubtful[:50]], "half of the window"
+        for number in range(2, 40):
+            spool.append([urgent(head + number)])
+            assert bench.all() == [(Lane.LIVE, head + number, head + number)]
+        others = set[int]()
+        for _ in range(5):
+            bench.sending.hear(cloud.word(), 0)
+            others |= {one for _, one, _ in bench.all()}
+        assert others < {*doubtful}
+        assert all(one in spool.committed for one in doubtful), "it has heard of each"
+
+
 @pytest.mark.parametrize("gaps", [5, 100])
 def test_a_word_is_asked_for_until_the_cloud_has_a_reading_beyond(tmp_path: Path, gaps: int) -> None:
     """As the trial of settings from afar does, also where the cloud has more ranges than a word names."""

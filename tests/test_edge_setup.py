@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -454,6 +455,59 @@ def test_the_table_stands_still_on_a_terminal_and_is_said_once_elsewhere() -> No
         table.show(rows)
     table.end(rows)
     assert out.getvalue().splitlines() == ["  onewire  28      4.06 °C", "  gps      /dev/a  has said nothing"]
+
+
+class Screen:
+    """A terminal of a few lines, as far as the table goes: what has scrolled off its top is not reached any more."""
+
+    def __init__(self, height: int, text: str) -> None:
+        self.gone: list[str] = []
+        self._height = height
+        self._lines, self._at = [""], 0
+        for part in re.findall(r"\x1b\[\d*[AKJ]|\r|\n|[^\x1b\r\n]+", text):
+            self._take(part)
+
+    @property
+    def shown(self) -> list[str]:
+        """Its lines, without that of the cursor at the end."""
+        return self._lines[:-1]
+
+    def _take(self, part: str) -> None:
+        if part == "\n":
+            self._at += 1
+            if self._at == len(self._lines):
+                self._lines.append("")
+            if self._at == self._height:
+                self.gone.append(self._lines.pop(0))
+                self._at -= 1
+        elif part.endswith("A") and part[0] == "\x1b":
+            self._at = max(0, self._at - int(part[2:-1]))
+        elif part == "\x1b[K":
+            self._lines[self._at] = ""
+        elif part == "\x1b[J":
+            del self._lines[self._at + 1 :]
+            self._lines[self._at] = ""
+        elif part != "\r":
+            self._lines[self._at] += part
+
+
+@pytest.mark.parametrize("height", [2, 3, 5, 6, 7, 24])
+def test_a_table_that_is_higher_than_the_terminal_repeats_nothing(monkeypatch: pytest.MonkeyPatch, height: int) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", str(height))
+    out = io.StringIO()
+    table = Table(out, in_place=True)
+    for turn in range(3):
+        table.show([("onewire", f"28-{number}", f"{turn}.00 °C") for number in range(5)])
+    whole = [f"  onewire  28-{number}  2.00 °C" for number in range(5)]
+    seen = Screen(max(height, 3), out.getvalue())
+    fits = height > len(whole)
+    room = max(height - 1, 2)
+    assert seen.shown == (whole if fits else [*whole[: room - 1], f"  and {6 - room} lines more"])
+    assert seen.gone == []
+    table.end([("onewire", f"28-{number}", "2.00 °C") for number in range(5)])
+    seen = Screen(max(height, 3), out.getvalue())
+    assert [*seen.gone, *seen.shown] == whole, "at the end all of it stands there once"
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,8 @@ def test_the_schema_in_docs_is_this_one() -> None:
             "after the story's end",
             False,
         ),
+        (GOOD.replace("= 3600", "= 4"), r"lasts_s 4 is less than fix_every_s 10 of \[fitted\]", False),
+        (GOOD + "[fitted]\nfix_every_s = 3601", "lasts_s 3600 is less than fix_every_s 3601", False),
         (GOOD + '[[acts]]\nat_s = 1\nkind = "link"\nis_on = false', "link is off at the end", False),
         (GOOD + '[expect]\nevents = ["fence_left"]\nnever = ["fence_left"]', "both expected and never", False),
         (
@@ -231,7 +233,8 @@ def test_program_and_schema_have_the_same_bounds(tmp_path: Path, place: tuple[st
         GOOD + "[goods]\nlow_c = -300\nhigh_c = 1000\ngrace_s = 31622400\nsilent_after_s = 31622400",
         GOOD + "[goods]\nposition_silent_after_s = 31622400\ndark_until_s = 31622400",
         GOOD + "[goods]\ndark_from_s = 0.25\ndark_until_s = 1.25",
-        GOOD.replace("speed = 60", "speed = 1") + "[fitted]\nprobe_every_s = 86400\nfix_every_s = 86400",
+        GOOD.replace("speed = 60", "speed = 1").replace("= 3600", "= 86400")
+        + "[fitted]\nprobe_every_s = 86400\nfix_every_s = 86400",
         GOOD.replace("speed = 60", "speed = 1e6") + "[fitted]\nprobe_every_s = 1\nat_c = 125",
         GOOD + "".join(f'[[acts]]\nat_s = 300\nkind = "link"\nis_on = {one}\n' for one in ("false", "true")),
     ],
@@ -372,3 +375,11 @@ async def test_a_story_that_does_not_become_what_was_expected_says_so(tmp_path: 
     text = GOOD.replace("speed = 60", "speed = 600") + '[expect]\nevents = ["fence_left"]\nnever = ["condition_known"]'
     found = await play(script.read(written(tmp_path, text)), tmp_path)
     assert found.wrong == ["fence_left was expected and never came", "condition_known came 1 times"]
+
+
+@pytest.mark.alone
+async def test_a_story_is_over_at_its_end_and_not_with_its_last_fix(tmp_path: Path) -> None:
+    text = GOOD.replace("speed = 60", "speed = 600") + "[fitted]\nfix_every_s = 3600\n[goods]\ngrace_s = 300\n"
+    text += '[expect]\nevents = ["condition_breached"]\n[[acts]]\nat_s = 1800\nkind = "temperature"\nto_c = 30.0\n'
+    found = await play(script.read(written(tmp_path, text)), tmp_path)
+    assert found.wrong == [], "what happens half an hour after its only fix is measured"

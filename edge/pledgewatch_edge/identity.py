@@ -10,7 +10,8 @@ The state folder holds, besides the spool:
 - `epoch`: the counter, replaced by rename. It is there before the key is, so a key without a counter means that
   somebody has taken the counter away; then only a spool or a tally can say how far it was, and where they cannot, a
   person must.
-- `tally`: how many readings were measured over all epochs, how many were refused or dropped, and the newest number.
+- `tally`: how many readings were measured over all epochs, how many were refused, dropped or broken, and the newest
+  number.
   The spool knows its own numbers; the tally knows them after the spool is lost, and notices a spool that went back in
   time (a restored copy, a journal file deleted), which would give numbers a second time.
 - `agent.lock`: held by the one agent that may use the folder.
@@ -42,7 +43,7 @@ KEY_FILE: Final = "device.key"
 EPOCH_FILE: Final = "epoch"
 TALLY_FILE: Final = "tally"
 LOCK_FILE: Final = "agent.lock"
-_SLOT: Final = struct.Struct(">QQQQQQ")
+_SLOT: Final = struct.Struct(">QQQQQQQQQ")
 _SUM: Final = struct.Struct(">I")
 _SLOT_BYTES: Final = _SLOT.size + _SUM.size
 _SLOT_STRIDE: Final = 4_096  # each slot in a block of its own, so that one torn write cannot spoil both
@@ -154,7 +155,12 @@ def sole_use(folder: Path) -> Iterator[None]:
 
 class Totals(NamedTuple):
     """Counts of readings: the epoch, those of all epochs before it, the newest number in it, and ever: those refused,
-    those dropped for want of room, and of how many that were refused a reading tells."""
+    those dropped for want of room, of how many that were refused a reading tells, those that were numbered and were not
+    to be found in a broken spool, and of how many of these a reading tells.
+
+    `doubtful`: how many were given up when the agent ended and may stand in the file beyond the newest number all the
+    same, for the disk did not undo what it had refused. They are refused but for those that the next start finds.
+    """
 
     epoch: int = 0
     measured_before: int = 0
@@ -162,11 +168,18 @@ class Totals(NamedTuple):
     refused: int = 0
     thinned: int = 0
     refused_told: int = 0
+    broken: int = 0
+    broken_told: int = 0
+    doubtful: int = 0
 
     @property
     def measured(self) -> int:
         """Readings measured over all epochs."""
         return self.measured_before + self.head_sequence
+
+    def settled(self, found: int) -> "Totals":
+        """The same, when so many were found beyond the newest number."""
+        return self._replace(refused=self.refused + max(0, self.doubtful - found), doubtful=0)
 
 
 class Tally:

@@ -166,7 +166,7 @@ class Recorder:
             await asyncio.to_thread(self._beyond.settle)
         if self._waiting:
             log.error("spool disk still refuses, samples given up count=%d", len(self._waiting))
-            self._spool.refuse(len(self._waiting))
+            self._spool.give_up(len(self._waiting))
             return
         with contextlib.suppress(SpoolError):  # said already; the next start signs
             await asyncio.to_thread(self._spool.checkpoint)
@@ -228,7 +228,7 @@ class Recorder:
                 await asyncio.to_thread(self._spool.checkpoint)
                 self._disk.back()
             if self._spool.refusal_is_untold() and await asyncio.to_thread(self._spool.tell_refused):
-                log.warning("samples refused ever=%d", self._spool.refused_total)
+                log.warning("samples refused ever=%d broken=%d", self._spool.refused_total, self._spool.broken_total)
                 self._disk.back()
                 self._on_append()
             if self._beyond is not None and self._beyond.is_due:

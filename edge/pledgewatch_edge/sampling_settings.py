@@ -21,7 +21,11 @@ WEEK_S: Final = 7 * DAY_S
 # Any difference is a change of these: they are no measure of anything.
 STATES: Final = frozenset({*STATE_CHANNELS, Channel.THROTTLED})
 _ALWAYS_KEPT: Final = frozenset(
-    {*PASSAGE_CHANNELS, Channel.THINNED_READINGS, Channel.REFUSED_READINGS, Channel.FLAPPING, Channel.FLAPS}
+    {
+        *PASSAGE_CHANNELS,
+        *(Channel.THINNED_READINGS, Channel.REFUSED_READINGS, Channel.BROKEN_READINGS),
+        *(Channel.FLAPPING, Channel.FLAPS),
+    }
 )
 _BANDS: Final = {"mc": 300, "cpercent": 200}  # by unit: how far beyond a limit may be a tremble
 _BAND_PART: Final = 100  # of other units: this part of the limit

@@ -3,7 +3,9 @@
 Three lanes, each with a window of its own (window.py):
 
 - URGENT: readings that are urgent, wherever they stand in the spool. They open the gate of `send_every_s`, and go
-  together with what is live where one payload holds both.
+  together with what is live where one payload holds both. First those beyond the newest that the cloud has: each word
+  names that one, so they are news. What of those below a device that was started again has not heard of may be there
+  long since; it has half of the window, so however much it is, it keeps no news back.
 - LIVE: what was measured since, in order. Where more than LIVE_PAYLOADS payloads wait (after an outage, while the cloud
   is away), what is live is the newest payload of it, and what is older is backlog.
 - BACKLOG: all the rest, oldest first, in payloads of BACKLOG_FACTOR times as many readings, as far as the budget goes
@@ -91,6 +93,7 @@ class Sending:
             min(BACKLOG_FACTOR * self._live_max, BACKLOG_READINGS_MAX, settings.in_flight_readings // 2),
         )
         self._urgent_after = self._live_after = self._backlog_after = 0  # where each lane looks on
+        self._news_after = 0  # and the first, for what the cloud cannot have
         self._released = 0  # the newest reading that may be sent: `send_every_s` holds later ones back
         self._send_due = 0.0
         self._again: deque[tuple[int, int]] = deque(maxlen=_ASKED_MAX)
@@ -153,7 +156,7 @@ class Sending:
                 self.resends += 1
                 self._lost |= {one.first: now for one in lost[:_LOST_MAX]}
                 self._window.drop(lost)
-                self._urgent_after = self._backlog_after = 0
+                self._news_after = self._urgent_after = self._backlog_after = 0
                 self._is_catching_up = True
             return forgotten
 
@@ -187,7 +190,7 @@ class Sending:
 
     def _begin_anew(self) -> None:
         self._window.clear()
-        self._urgent_after = self._backlog_after = 0
+        self._news_after = self._urgent_after = self._backlog_after = 0
         self._live_after = self._spool.committed.contiguous
         self._released = self._spool.head_sequence
         self._is_catching_up = self._spool.spooled > 0
@@ -233,20 +236,28 @@ class Sending:
         return None
 
     def _next_urgent(self, *, finishing: bool) -> Outgoing | None:
-        head = self._spool.head_sequence
-        run = self._unsent(self._urgent_after, head, self._live_max, urgent=True)
+        head, newest = self._spool.head_sequence, self._spool.committed.newest
+        self._news_after = max(self._news_after, newest)
+        run, is_news = self._unsent(self._news_after, head, self._live_max, urgent=True), True
         if not run:
-            self._urgent_after = head
+            self._news_after = head
+            run, is_news = self._unsent(self._urgent_after, newest, self._live_max, urgent=True), False
+        if not run:
+            self._urgent_after = newest
             return None
         first = run[0].sequence
         self._released = max(self._released, head if first > self._released else 0)
         live = self._live()
         if live and live[0].sequence <= first <= live[-1].sequence and self._has_room(Lane.LIVE, live, finishing):
             return self._send_live(live, finishing=finishing)
-        run = run if finishing else run[: self._window.room(Lane.URGENT)]
+        room = self._window.room(Lane.URGENT) - (0 if is_news else self._window.limit // 2)
+        run = run if finishing else run[: max(0, room)]
         if not run:
             return None
-        self._urgent_after = run[-1].sequence
+        if is_news:
+            self._news_after = run[-1].sequence
+        else:
+            self._urgent_after = run[-1].sequence
         return self._sent(Lane.URGENT, self._payload(run, with_thinned=False), finishing=finishing)
 
     def _next_live(self, *, finishing: bool) -> Outgoing | None:

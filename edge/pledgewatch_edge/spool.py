@@ -140,6 +140,7 @@ class Spool:
         self._newest: Sample | None = None
         self._is_settled = True  # whether the disk has the folder as it is
         self._is_torn = False  # whether more may stand in the newest file than was written
+        self._torn_samples = 0  # how many of these are samples that the caller still has
         self._take_back: Callable[[], None] | None = None  # the note of what was not stored
         self._joined: list[Path] = []  # files that have become one with others, and go once it has
         self._thinned_uncounted = self._thinned_untold = 0
@@ -206,6 +207,11 @@ class Spool:
         return self._tally.totals.refused
 
     @property
+    def broken_total(self) -> int:
+        """How many readings were numbered and not to be found in a broken spool, over all epochs."""
+        return self._tally.totals.broken
+
+    @property
     def thinned_total(self) -> int:
         """How many readings were dropped for want of room, over all epochs."""
         return self._tally.totals.thinned
@@ -238,7 +244,7 @@ class Spool:
                 try:
                     self._store(kept)
                 except SpoolError:
-                    self._take_back = take_back
+                    self._take_back, self._torn_samples = take_back, 0 if note is not None else len(kept)
                     with contextlib.suppress(SpoolError):  # it is done before the next write
                         self._undo()
                     raise
@@ -252,13 +258,27 @@ class Spool:
             if count:
                 self._note(refused=count)
 
+    def give_up(self, count: int) -> None:
+        """Count samples that waited for the disk when the agent ends. Those of them that may stand in the file, which
+        it has neither taken nor undone, are counted by the next opening, unless it finds them there."""
+        with self._lock:
+            doubtful = min(count, self._torn_samples) if self._is_torn else 0
+            self._note(refused=count - doubtful, doubtful=doubtful)
+
+    def heed_tally(self) -> None:
+        """Go by the tally as it is now, which whoever opens the spool has brought up to date."""
+        with self._lock:
+            self._refusals.refused = self._tally.totals.refused
+
     def refusal_is_untold(self) -> bool:
         """Whether `tell_refused` has something to say."""
         is_full = self._bytes >= self._limits.bytes_max
-        return self._newest is not None and self._refusals.is_due(is_full=is_full)
+        is_any = self._refusals.is_due(is_full=is_full) or self._refusals.is_broken_untold
+        return self._newest is not None and is_any
 
     def tell_refused(self) -> bool:
-        """Store an urgent reading of how many samples were refused, if one is due; whether one was.
+        """Store an urgent reading of how many samples were refused, or lost in a broken spool, if one is due; whether
+        one was.
 
         There is room for it however full the spool is; it is dated as the newest sample that was handed in.
         """
@@ -266,10 +286,14 @@ class Spool:
             if self._newest is None or not self.refusal_is_untold():
                 return False
             self._settle()
-            is_full, told = self._bytes >= self._limits.bytes_max, self._refusals.refused
-            cells = (Cell(Channel.REFUSED_READINGS, told),)
-            self._store([self._newest._replace(cells=cells, is_urgent=True)])
-            self._refusals.say(told, is_full=is_full)
+            is_full, told, broken = self._bytes >= self._limits.bytes_max, self._refusals.refused, self._refusals.broken
+            cells = [Cell(Channel.REFUSED_READINGS, told)] if self._refusals.is_due(is_full=is_full) else []
+            if self._refusals.is_broken_untold:
+                cells.append(Cell(Channel.BROKEN_READINGS, broken))
+            self._store([self._newest._replace(cells=tuple(cells), is_urgent=True)])
+            if cells[0].channel == Channel.REFUSED_READINGS:
+                self._refusals.say(told, is_full=is_full)
+            self._refusals.broken_told = broken
             self._note()
             return True
 
@@ -499,7 +523,7 @@ class Spool:
             with disk_errors(active.path):
                 os.ftruncate(self._descriptor, active.end)
                 os.fdatasync(self._descriptor)  # what comes back after a power cut would stand there without its note
-            self._is_torn = False
+            self._is_torn, self._torn_samples = False, 0
         if self._take_back is not None:
             self._take_back()
             self._take_back = None
@@ -600,7 +624,7 @@ class Spool:
     def _sign(self, sequence: int, chain_hash: bytes) -> Checkpoint:
         return Checkpoint(sequence, chain.sign(self._key, self.device, self.epoch, sequence, chain_hash))
 
-    def _note(self, *, refused: int = 0, thinned: int = 0) -> None:
+    def _note(self, *, refused: int = 0, thinned: int = 0, doubtful: int = 0) -> None:
         """Bring the tally up to date. The readings are on the disk already, so a tally that cannot be written must
         not make the caller think otherwise; the next one carries the same totals."""
         totals = self._tally.totals
@@ -609,6 +633,8 @@ class Spool:
             refused=totals.refused + refused,
             thinned=totals.thinned + thinned,
             refused_told=self._refusals.told,
+            broken_told=self._refusals.broken_told,
+            doubtful=totals.doubtful + doubtful,
         )
         self._refusals.refused = totals.refused
         self._tally.totals = totals
@@ -619,7 +645,8 @@ class Spool:
 def _refusals_of(tally: Tally, epoch: int, monotonic: Callable[[], float]) -> Refusals:
     """What was refused, and told. What an epoch before has told may have been lost with it, so it is told again."""
     totals = tally.totals
-    return Refusals(totals.refused, totals.refused_told if totals.epoch == epoch else 0, monotonic)
+    told, broken_told = (totals.refused_told, totals.broken_told) if totals.epoch == epoch else (0, 0)
+    return Refusals(totals.refused, told, monotonic, broken=totals.broken, broken_told=broken_told)
 
 
 def _batched(samples: list[Sample], size: int) -> Iterator[list[Sample]]:

@@ -3,7 +3,8 @@
 After a power cut the newest segment may end in a frame that is not whole; it is cut off, for its numbers were given to
 nobody. What cannot be explained so (a hole, a segment that is missing or belongs to another device, a sequence that the
 tally or the cloud has seen and the log has not) is not gone on with: a new epoch begins, into which goes what is whole
-(spool_rescue.py), and what was there is kept as evidence, the newest EVIDENCE_KEPT times.
+(spool_rescue.py), and what was there is kept as evidence, the newest EVIDENCE_KEPT times. So it is with a segment that
+the disk cannot read: what of it can be read goes on.
 
 What is rescued has new numbers and the moments at which it was measured. What the cloud had already, without the device
 knowing it yet, it then has twice: told twice is better than never.
@@ -27,6 +28,8 @@ from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
 from pledgewatch_edge.spool_age import Ages
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
+    READ_TRIES,
+    UNREADABLE,
     Content,
     committed_in,
     content_of,
@@ -115,8 +118,9 @@ def status(folder: Path) -> dict[str, int | str | None]:
         "spooled": 0,
         "undated": waiting_in(folder),
         "spooled_bytes": 0,
-        "refused": totals.refused,
+        "refused": totals.settled(0).refused,
         "thinned": totals.thinned,
+        "broken": totals.broken,
         "committed_contiguous": 0,
         "signed_sequence": 0,
         "oldest_spooled": None,
@@ -130,7 +134,9 @@ def status(folder: Path) -> dict[str, int | str | None]:
     epoch, head_sequence = segments[-1].head.epoch, segments[-1].last
     runs = [run for one in segments for run in one.runs if run[1] > contiguous]
     before = totals.measured_before if totals.epoch == epoch else totals.measured
+    beyond = max(0, head_sequence - totals.head_sequence) if totals.epoch == epoch else 0
     return found | {
+        "refused": totals.settled(beyond).refused,
         "epoch": epoch,
         "measured": before + head_sequence,
         "head_sequence": head_sequence,
@@ -183,7 +189,7 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
         content = Content([], 0, is_holed=False)
         contiguous = torn = 0
         for path in paths:
-            segment, content = segment_of(path)
+            segment, content = _read(path)
             if segments and segments[-1].turns and segment.last <= segments[-1].last:
                 path.unlink()  # it has become one with the one before
                 continue
@@ -218,6 +224,19 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
     return _Found(segments, running, _signed_in(last, content), min(contiguous, last.last))
 
 
+def _read(path: Path) -> tuple[Segment, Content]:
+    """A segment. Raises SpoolCorruptError where the disk cannot read it, twice: what of it can be read is rescued. Any
+    other refusal of the disk may pass. Raises OSError."""
+    for _ in range(READ_TRIES):
+        try:
+            return segment_of(path)
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
+            why = error.strerror
+    raise SpoolCorruptError(f"{path.name} cannot be read: {why}")
+
+
 def _new(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found:
     """The log that was just put there."""
     found = _existing(folder, device, totals, ages)
@@ -231,9 +250,19 @@ def _tidied(folder: Path) -> list[Path]:
     for stale in folder.glob("*.new"):
         stale.unlink()
     paths = [path for _, _, path in segments_in(folder)]
-    if len(paths) > 1 and not content_of(paths[-1].read_bytes()).frames:
+    if len(paths) > 1 and _is_empty(paths[-1]):
         paths.pop().unlink()  # a segment in which nothing stood yet
     return paths
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether nothing whole stands in a file. Of one that the disk cannot read nobody knows it."""
+    try:
+        return not content_of(path.read_bytes()).frames
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return False
 
 
 def _require_follows(segment: Segment, content: Content, before: Segment | None, device: str) -> None:
@@ -274,10 +303,12 @@ def _bring_up_to_date(tally: Tally, spool: Spool) -> None:
     """Let the tally count from this spool on. Raises SpoolError where it cannot be written."""
     totals = tally.totals
     before = totals.measured_before if totals.epoch == spool.epoch else totals.measured
-    fresh = totals._replace(epoch=spool.epoch, measured_before=before, head_sequence=spool.head_sequence)
+    found = spool.head_sequence - totals.head_sequence if totals.epoch == spool.epoch else 0
+    fresh = totals.settled(found)._replace(epoch=spool.epoch, measured_before=before, head_sequence=spool.head_sequence)
     try:
         for _ in range(2):  # both slots, so that neither holds what is no longer so
             tally.write(fresh)
         tally.flush()
     except OSError as error:
         raise SpoolError(f"the tally cannot be written: {error.strerror}") from error
+    spool.heed_tally()

@@ -15,6 +15,7 @@ What is no longer needed goes by whole segments: nothing is written twice for th
 """
 
 import contextlib
+import errno
 import os
 import re
 import struct
@@ -32,6 +33,10 @@ FORMAT: Final = 3
 SEGMENT_READINGS: Final = 1_024
 SEGMENT_BYTES: Final = 65_536
 BODY_MAX_BYTES: Final = 512 * 1024
+UNREADABLE: Final = frozenset({errno.EIO, errno.ENODATA, errno.EILSEQ, errno.EUCLEAN})
+"""What a disk says of a place that it cannot read, by its driver and its file system."""
+READ_TRIES: Final = 2  # so that a disk that refuses once costs no readings; one that goes on does not stop the device
+_BLOCK_BYTES: Final = 4_096  # a page: the least that the kernel reads
 _MAGIC: Final = b"\xa5\x5a"
 _FRAME: Final = struct.Struct(">2sIIB")
 _HEAD: Final = struct.Struct(">BIQQ32s")  # format, epoch, first sequence, signed up to, hash before; then the device
@@ -54,8 +59,8 @@ class Kind(IntEnum):
     ENDED = 7  # why no number of this epoch may be given any more
     # Of what waits for a date (undated.py), in a file of its own:
     BOOT = 8  # of which start of the computer its moments are
-    UNDATED = 9  # samples
     HANDED = 10  # which of them are about to be numbered or refused, and from which number on
+    UNDATED = 11  # samples (9 was these without their places)
 
 
 class Frame(NamedTuple):
@@ -113,6 +118,33 @@ def frame(kind: Kind, body: bytes) -> bytes:
     return _FRAME.pack(_MAGIC, len(body), zlib.crc32(body, zlib.crc32(bytes([kind]))), kind) + body
 
 
+def read_around(path: Path) -> bytes:
+    """A file's bytes, with zeros for those that the disk cannot read. Raises OSError where it cannot be opened, or
+    refuses for another reason."""
+    for _ in range(READ_TRIES):
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        blocks = ((at, min(_BLOCK_BYTES, size - at)) for at in range(0, size, _BLOCK_BYTES))
+        return b"".join(_block(descriptor, at, length) for at, length in blocks)
+    finally:
+        os.close(descriptor)
+
+
+def _block(descriptor: int, at: int, length: int) -> bytes:
+    try:
+        return os.pread(descriptor, length, at).ljust(length, b"\0")
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return bytes(length)
+
+
 def content_of(data: bytes) -> Content:
     """The whole frames of a file's bytes."""
     frames: list[Frame] = []
@@ -128,6 +160,17 @@ def content_of(data: bytes) -> Content:
         frames.append(found)
         place = end = found.end
     return Content(frames, end, is_holed)
+
+
+def broken_at(data: bytes, place: int) -> Frame | None:
+    """A frame that is as long as it says, and whose CRC is wrong; None where none begins at a place."""
+    if place + _FRAME.size > len(data):
+        return None
+    magic, length, _, kind = _FRAME.unpack_from(data, place)
+    end = place + _FRAME.size + length
+    if magic != _MAGIC or length > BODY_MAX_BYTES or end > len(data):
+        return None
+    return Frame(kind, data[place + _FRAME.size : end], end)
 
 
 def _frame_at(data: bytes, place: int) -> Frame | None:

@@ -9,6 +9,10 @@ what of it the new log holds. Both lie in `spool.part` and come to their places 
 refuses, at any step, leaves the old as it was, or a rescue that the next start finishes; and what was carried over is
 judged by what the rescue has read, not by what it might have. The disk holds both logs for that while. Where it has no
 room, the evidence of earlier ones goes, the oldest first; where that is not enough, the opening waits for room.
+
+What of the old log the disk cannot read is taken for broken: the frames in those places are lost, and no others. How
+many numbers no frame tells of any more, though they were given, is counted, and the new life says it in a reading
+(`broken_readings`).
 """
 
 import errno
@@ -28,6 +32,7 @@ from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
 from pledgewatch_edge.spool_age import Ages
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
+    READ_TRIES,
     Content,
     Frame,
     Head,
@@ -41,14 +46,17 @@ from pledgewatch_edge.spool_log import (
 from pledgewatch_edge.spool_segment import Segment, begin_segment, segment_or_bare
 from pledgewatch_edge.undated import UNDATED_FILE, Handing
 from pledgewatch_wire import chain
+from pledgewatch_wire.marks import Marks
 
 PART_FOLDER: Final = "spool.part"
 NEW_FOLDER: Final = "spool.new"
 BROKEN: Final = "spool.broken-"
 EVIDENCE_KEPT: Final = 3
 _AT_ONCE: Final = 1_000
-_READ_TRIES: Final = 2  # so that a disk that refuses once costs no readings; one that goes on does not stop the device
 log = logging.getLogger(__name__)
+
+# Is told of an epoch, and of numbers first to last of it.
+Hear = Callable[[int, int, int], None]
 
 
 def spool_of(folder: Path) -> Path:
@@ -71,7 +79,7 @@ def begin_life(
     """
     for old in (*_broken_logs(folder), None):
         try:
-            rescued, epoch = _make(folder, device, key, limits, monotonic, totals)
+            rescued, lost, epoch = _make(folder, device, key, limits, monotonic, totals)
             break
         except SpoolError as error:
             shutil.rmtree(folder / PART_FOLDER, ignore_errors=True)
@@ -83,7 +91,7 @@ def begin_life(
             log.warning("spool has no room for a new one, removing evidence=%s", old.name)
             shutil.rmtree(old, ignore_errors=True)
     aside = finish(folder)
-    log.info("spool new epoch=%d rescued=%d moved_to=%s", epoch, rescued, aside.name if aside else None)
+    log.info("spool new epoch=%d rescued=%d lost=%d moved_to=%s", epoch, rescued, lost, aside.name if aside else None)
 
 
 def finish(folder: Path) -> Path | None:
@@ -110,10 +118,45 @@ def finish(folder: Path) -> Path | None:
     return aside
 
 
-def whole(spool: Path, device: str, handing: Handing | None = None) -> Iterator[Sample]:
-    """The readings of a broken log that are whole and not known to be committed, each once. `handing` is told of the
+class _Numbers:
+    """What became of the numbers of a life that is over."""
+
+    def __init__(self, spool: Path, totals: Totals, handing: Handing) -> None:
+        self._handing = handing
+        self._known: dict[int, Marks] = {}
+        self._last = {totals.epoch: totals.head_sequence}  # by epoch, as far as anything tells of it
+        for epoch, first, _ in segments_in(spool):
+            self._last[epoch] = max(self._last.get(epoch, 0), first - 1)
+            if epoch not in self._known:  # what comes before the first segment was committed
+                self._known[epoch] = Marks(first - 1)
+
+    def hear(self, epoch: int, first: int, last: int) -> None:
+        """These go on into the new life, or have come to their end."""
+        self._handing.hear(epoch, first, last)
+        if last >= first:
+            self._known[epoch] = self._known.get(epoch, Marks()).add(first, last)
+            self._last[epoch] = max(self._last.get(epoch, 0), last)
+
+    def found_beyond(self, totals: Totals) -> int:
+        """How many are there that the tally does not know of."""
+        known = self._known.get(totals.epoch, Marks())
+        return known.total - known.total_up_to(totals.head_sequence)
+
+    def lost(self) -> int:
+        """How many nobody knows of, but for those that are numbered anew."""
+        gaps = (
+            last - self._known[epoch].total_up_to(last) for epoch, last in self._last.items() if epoch in self._known
+        )
+        return max(0, sum(gaps) - self._handing.numbered_anew(self._last))
+
+
+def _nobody(_epoch: int, _first: int, _last: int) -> None:
+    """Nobody wants to know."""
+
+
+def whole(spool: Path, device: str, hear: Hear = _nobody) -> Iterator[Sample]:
+    """The readings of a broken log that are whole and not known to be committed, each once. `hear` is told of the
     numbers that are among them, or need not be."""
-    hear = _nobody if handing is None else handing.hear
     contiguous: dict[int, int] = {}
     for _, segment, content in _readable(spool):
         epoch = segment.head.epoch
@@ -150,16 +193,18 @@ def _make(
     limits: Limits,
     monotonic: Callable[[], float],
     totals: Totals,
-) -> tuple[int, int]:
-    """Make the new spool, all but its name on the disk; how many readings it was given, and its epoch."""
+) -> tuple[int, int, int]:
+    """Make the new spool, all but its name on the disk; how many readings it was given, how many are lost, and its
+    epoch."""
     part = folder / PART_FOLDER
     handing = Handing(folder, totals.refused)
+    numbers = _Numbers(folder / SPOOL_FOLDER, totals, handing)
     with disk_errors(part):
         epoch = next_epoch(folder, totals.epoch)
         part.mkdir()
         tally = Tally(part)
     with tally:
-        tally.totals = totals._replace(epoch=epoch, measured_before=0, head_sequence=0, refused_told=0)
+        tally.totals = totals._replace(epoch=epoch, measured_before=0, head_sequence=0, refused_told=0, broken_told=0)
         genesis = chain.genesis(device, epoch)
         segment, descriptor = begin_segment(part, Head(device, epoch, 1, 0, genesis), 0)
         os.close(descriptor)
@@ -168,13 +213,16 @@ def _make(
         with Spool(
             part, [segment], key, tally, limits, monotonic, chain_hash=genesis, signed=0, contiguous=0, ages=ages
         ) as spool:
-            samples = whole(folder / SPOOL_FOLDER, device, handing)
+            samples = whole(folder / SPOOL_FOLDER, device, numbers.hear)
             while some := list(islice(samples, _AT_ONCE)):
                 spool.append(some)
                 rescued += len(some)
-            # What was rescued was measured, and counted, before.
-            counted = tally.totals._replace(
-                head_sequence=spool.head_sequence, measured_before=max(0, totals.measured - rescued)
+            # What was rescued was measured, and counted, before; and so was what is numbered anew.
+            beyond, anew = numbers.found_beyond(totals), handing.numbered_anew({totals.epoch: totals.head_sequence})
+            counted = tally.totals.settled(beyond)._replace(
+                head_sequence=spool.head_sequence,
+                measured_before=max(0, totals.measured + beyond - rescued - anew),
+                broken=totals.broken + numbers.lost(),
             )
             with disk_errors(part / TALLY_FILE):
                 for _ in range(2):  # both slots, so that neither holds what is no longer so
@@ -187,7 +235,7 @@ def _make(
         flush_folder(part)
         keep_epoch(folder, epoch)
         part.replace(folder / NEW_FOLDER)  # the last thing: what fails after it is for `finish`, not to be made anew
-    return rescued, epoch
+    return rescued, counted.broken - totals.broken, epoch
 
 
 def _put(path: Path, data: bytes) -> None:
@@ -196,10 +244,6 @@ def _put(path: Path, data: bytes) -> None:
         write_durably(descriptor, data, 0)
     finally:
         os.close(descriptor)
-
-
-def _nobody(_epoch: int, _first: int, _last: int) -> None:
-    """Nobody wants to know."""
 
 
 def _dropped_in(frames: list[Frame]) -> Iterator[tuple[int, int]]:
@@ -216,7 +260,7 @@ def _dropped_in(frames: list[Frame]) -> Iterator[tuple[int, int]]:
 def _readable(spool: Path) -> Iterator[tuple[int, Segment, Content]]:
     """The segments of a broken log that can be read, one at a time, with the first sequence of their names."""
     for _, first, path in segments_in(spool):
-        for _ in range(_READ_TRIES):
+        for _ in range(READ_TRIES):
             try:
                 segment, content = segment_or_bare(path)
             except (SpoolCorruptError, OSError):

@@ -21,6 +21,7 @@ from pledgewatch_edge.spool_log import (
     head_frame,
     head_of,
     payload_of,
+    read_around,
     runs_in,
     segment_name,
     thinned_in,
@@ -115,7 +116,11 @@ def begin_segment(folder: Path, head: Head, contiguous: int) -> tuple[Segment, i
 
 def segment_of(path: Path) -> tuple[Segment, Content]:
     """A segment, and what stands in it. Raises SpoolCorruptError where it does not begin as one, OSError."""
-    content = content_of(path.read_bytes())
+    return _segment_in(path, path.read_bytes())
+
+
+def _segment_in(path: Path, data: bytes) -> tuple[Segment, Content]:
+    content = content_of(data)
     if not content.frames:
         raise SpoolCorruptError(f"{path} holds nothing that is whole")
     try:
@@ -136,10 +141,12 @@ def segment_of(path: Path) -> tuple[Segment, Content]:
 
 
 def segment_or_bare(path: Path) -> tuple[Segment, Content]:
-    """A segment; one whose head is broken as nobody's, with the epoch of its name. Raises OSError."""
+    """A segment, without what the disk cannot read; one whose head is broken as nobody's, with the epoch of its name.
+    Raises OSError."""
+    data = read_around(path)
     try:
-        return segment_of(path)
+        return _segment_in(path, data)
     except SpoolCorruptError:
-        content = content_of(path.read_bytes())
+        content = content_of(data)
         epoch = int(path.name.partition("-")[0])
         return Segment(path, Head("", epoch, 1, 0, b""), content.end, 0), content

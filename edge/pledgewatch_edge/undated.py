@@ -8,17 +8,19 @@ does not become known: after WAIT_MS, when more than READINGS_MAX wait, or when 
 for then nobody knows how long it was off. What is urgent waits too: without a date it would mean nothing to anybody.
 
 On the disk it is frames (spool_log.py): BOOT, then UNDATED, each written and waited for as those of the spool are, so
-that a kill loses none of it. Before some of it is numbered, HANDED says which, from which number on, which of it the
-spool has room for and how many it had refused before: who is killed between the numbers and the removal of the file
-finds by it what has been numbered and counted, and does neither twice. Where that life of the spool is over, the rescue
-has left here only what did not go into the new one (`Handing`; spool_rescue.py). Where the disk refused the numbers,
-HANDED is taken back once it has taken that nothing of them stands in the spool, and not before.
+that a kill loses none of it. UNDATED says at which place in the file its samples are, so what stood in one that is
+broken is missed: the spool is given as many samples that no payload can hold, refuses them, and counts them. Before
+some of it is numbered, HANDED says which, from which number on, which of it the spool has room for and how many it had
+refused before: who is killed between the numbers and the removal of the file finds by it what has been numbered and
+counted, and does neither twice. Where that life of the spool is over, the rescue has left here only what did not go
+into the new one (`Handing`; spool_rescue.py). Where the disk refused the numbers, HANDED is taken back once it has
+taken that nothing of them stands in the spool, and not before.
 """
 
 import contextlib
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby, islice, zip_longest
 from pathlib import Path
@@ -30,7 +32,16 @@ from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool import Appended, Spool
 from pledgewatch_edge.spool_errors import disk_errors
-from pledgewatch_edge.spool_log import Frame, Kind, content_of, frame, write_durably
+from pledgewatch_edge.spool_log import (
+    Content,
+    Frame,
+    Kind,
+    broken_at,
+    content_of,
+    frame,
+    read_around,
+    write_durably,
+)
 from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 
@@ -39,7 +50,8 @@ READINGS_MAX: Final = 10_000
 WAIT_MS: Final = 24 * 3_600_000
 AT_ONCE: Final = 1_000
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_UNDATED: Final = struct.Struct(">HB")  # how many, urgent or not; then the mark of each (u64), then a payload
+# The place of the first, how many, urgent or not; then the mark of each (u64), then a payload. Of none, neither.
+_UNDATED: Final = struct.Struct(">IHB")
 # Epoch, number of the first; place in the file of the first, how many; how many were refused before. Then a byte for
 # each: whether it gets a number.
 _HANDED: Final = struct.Struct(">IQIIQ")
@@ -57,6 +69,10 @@ class Marked(NamedTuple):
     def is_urgent(self) -> bool:
         """That of the sample."""
         return self.sample.is_urgent
+
+
+_LOST: Final = Marked(Sample(0, Clock.UNSET, ()), 0)
+"""What stood in a frame that is broken."""
 
 
 class Handed(NamedTuple):
@@ -96,12 +112,15 @@ class Undated:
         self._readings_max = readings_max
         self._wait_ms = wait_ms
         with disk_errors(self._path):
-            data = self._path.read_bytes() if self._path.exists() else b""
+            data = _read(self._path)
         content = content_of(data)
-        waiting = list(_marked_in(content.frames))
+        waiting = _marked_in(content.frames)
+        at_end = _lost_at_end(data, content, len(waiting))
+        waiting += at_end
+        self._found = len(waiting) if at_end else 0  # so many, though the file does not say so once it is written to
         self._end = content.end if waiting else 0
         self._count = len(waiting)
-        self._since = waiting[0].marked_at if waiting else clock.mark()
+        self._since = next((one.marked_at for one in waiting if one is not _LOST), clock.mark())
         self._place: int | None = None  # how many of the file have been numbered or refused; None: the file says it
         self._handed = _NOTHING  # what became of them
         self._newest: tuple[Sample, bool] | None = None
@@ -134,7 +153,7 @@ class Undated:
         if not some:
             return given
         data = b"" if self._end else frame(Kind.BOOT, self._boot.encode())
-        data += _frames_of(some)
+        data += _frames_of(some, self._count)
         with disk_errors(self._path):
             self._write(data)
         if not self._count:
@@ -149,8 +168,9 @@ class Undated:
         """
         is_dated = not self._is_of_another_boot and self._clock.now()[1] is not Clock.UNSET
         with disk_errors(self._path):
-            frames = content_of(self._path.read_bytes()).frames if self._path.exists() else []
-        waiting = list(_marked_in(frames))
+            frames = content_of(_read(self._path)[: self._end]).frames  # beyond it is what the caller still has
+        waiting = _marked_in(frames)
+        waiting += [_LOST] * (self._found - len(waiting))
         if self._place is None:
             self._place, uncounted = _numbered(frames, spool)
             spool.refuse(uncounted)
@@ -159,7 +179,7 @@ class Undated:
             appended = self._append(spool, samples, self._place)
             self._place += len(samples)
             self._handed = Appended(*map(sum, zip(self._handed, appended, strict=True)))
-            self._newest = samples[-1], is_dated
+            self._newest = next((one for one in reversed(samples) if one.cells), samples[-1]), is_dated
         if self._count:
             self._is_whole = self._handed.accepted == self._count
         self._remove()
@@ -196,14 +216,14 @@ class Undated:
         with disk_errors(self._path):
             self._path.unlink(missing_ok=True)
             self._end = self._count = 0
-            self._place = 0
+            self._place = self._found = 0
             self._is_of_another_boot = self._is_settled = False
             flush_folder(self._path.parent)
             self._is_settled = True
 
     def _dated(self, one: Marked) -> Sample:
         """A sample at the moment that its mark was, if the time is still known."""
-        dated = self._clock.dated(one.marked_at)
+        dated = None if one is _LOST else self._clock.dated(one.marked_at)
         if dated is None:
             return one.sample
         told = Cell(Channel.CLOCK_UNCERTAINTY_MS, dated.uncertainty_ms)
@@ -225,7 +245,7 @@ def waiting_in(folder: Path) -> int:
     """How many samples wait for a date, read from the disk only. Raises SpoolError."""
     path = folder / UNDATED_FILE
     with disk_errors(path):
-        return sum(1 for _ in _marked_in(content_of(path.read_bytes()).frames)) if path.exists() else 0
+        return sum(one is not _LOST for one in _marked_in(content_of(_read(path)).frames))
 
 
 class Handing:
@@ -236,7 +256,11 @@ class Handing:
         """Look at the file; `refused` were counted, ever. Raises SpoolError."""
         path = folder / UNDATED_FILE
         with disk_errors(path):
-            self._frames = content_of(path.read_bytes()).frames if path.exists() else []
+            data = _read(path)
+        content = content_of(data)
+        self._frames = content.frames
+        self._waiting = _marked_in(content.frames)
+        self._waiting += _lost_at_end(data, content, len(self._waiting))
         handed = [one for one in map(_note_of, self._frames) if one is not None]
         self._is_any = bool(handed)
         self._done: set[int] = set()  # places in the file
@@ -260,11 +284,21 @@ class Handing:
             if place is not None:
                 self._done.add(place)
 
+    def numbered_anew(self, last: Mapping[int, int]) -> int:
+        """How many of those that wait yet had a number in the life that is over, of which `last` says by epoch how far
+        it went."""
+        done = self._done
+        return sum(
+            place not in done and number <= last.get(epoch, 0) and self._waiting[place] is not _LOST
+            for (epoch, number), place in self._places.items()
+            if place < len(self._waiting)
+        )
+
     def rest(self) -> bytes | None:
         """The file with what waits yet; None where it may stay as it is, for nothing of it was handed over."""
         if not self._is_any:
             return None
-        left = [one for place, one in enumerate(_marked_in(self._frames)) if place not in self._done]
+        left = [one for place, one in enumerate(self._waiting) if place not in self._done]
         return frame(Kind.BOOT, _boot_in(self._frames).encode()) + _frames_of(left) if left else b""
 
 
@@ -285,33 +319,59 @@ def _note_of(one: Frame) -> _Note | None:
     return _Note(epoch, first, place, refused_before, tuple(map(bool, one.body[_HANDED.size :])))
 
 
-def _frames_of(some: Sequence[Marked]) -> bytes:
-    data = b""
-    for is_urgent, group in groupby(some, lambda one: one.is_urgent):
+def _read(path: Path) -> bytes:
+    """The bytes of the file, with zeros for what the disk cannot read; none where there is no file. Raises OSError."""
+    return read_around(path) if path.exists() else b""
+
+
+def _frames_of(some: Iterable[Marked], place: int = 0) -> bytes:
+    """Samples as frames, the first of them at a place in the file."""
+    data, is_told = b"", True
+    for (is_lost, is_urgent), group in groupby(some, lambda one: (one is _LOST, one.is_urgent)):
         while part := list(islice(group, _FRAME_READINGS)):
-            data += _frame_of(part, is_urgent=is_urgent)
-    return data
+            if not is_lost:
+                data += _frame_of(part, place, is_urgent=is_urgent)
+            place, is_told = place + len(part), not is_lost
+    return data if is_told else data + frame(Kind.UNDATED, _UNDATED.pack(place, 0, 0))
 
 
-def _frame_of(some: Sequence[Marked], *, is_urgent: bool) -> bytes:
+def _frame_of(some: Sequence[Marked], place: int, *, is_urgent: bool) -> bytes:
     readings = tuple(
         Reading(number, one.sample.measured_at_ms, Clock.UNSET, one.sample.cells) for number, one in enumerate(some, 1)
     )
     marks = struct.pack(f">{len(some)}Q", *(one.marked_at for one in some))
-    return frame(Kind.UNDATED, _UNDATED.pack(len(some), is_urgent) + marks + encode(Payload(1, readings)))
+    return frame(Kind.UNDATED, _UNDATED.pack(place, len(some), is_urgent) + marks + encode(Payload(1, readings)))
 
 
-def _marked_in(frames: Sequence[Frame]) -> Iterator[Marked]:
-    """The samples of a file, in the order in which they were kept. A frame that cannot be read is passed over."""
+def _marked_in(frames: Sequence[Frame]) -> list[Marked]:
+    """The samples of a file, each at its place; _LOST where its frame is not there, or cannot be read."""
+    found: list[Marked] = []
     for one in frames:
         if one.kind != Kind.UNDATED:
             continue
         with contextlib.suppress(PayloadError, struct.error):
-            count, is_urgent = _UNDATED.unpack_from(one.body)
+            place, count, is_urgent = _UNDATED.unpack_from(one.body)
             marks = struct.unpack_from(f">{count}Q", one.body, _UNDATED.size)
-            payload = decode(one.body[_UNDATED.size + 8 * count :])
+            payload = decode(one.body[_UNDATED.size + 8 * count :]) if count else Payload(1, ())
+            found += [_LOST] * (place - len(found))
             for reading, marked_at in zip(payload.readings, marks, strict=False):
-                yield Marked(Sample(reading.measured_at_ms, Clock.UNSET, reading.cells, bool(is_urgent)), marked_at)
+                sample = Sample(reading.measured_at_ms, Clock.UNSET, reading.cells, bool(is_urgent))
+                found.append(Marked(sample, marked_at))
+    return found
+
+
+def _lost_at_end(data: bytes, content: Content, place: int) -> list[Marked]:
+    """What stood in broken frames behind the last that is whole, where they tell. What a power cut has torn is shorter
+    than it says, and was never acknowledged."""
+    found: list[Marked] = []
+    end = content.end
+    while (one := broken_at(data, end)) is not None and one.kind == Kind.UNDATED and len(one.body) >= _UNDATED.size:
+        first, count, _ = _UNDATED.unpack_from(one.body)
+        if first != place + len(found) or not 0 < count <= _FRAME_READINGS or len(one.body) < _UNDATED.size + 8 * count:
+            break
+        found += [_LOST] * count
+        end = one.end
+    return found
 
 
 def _boot_in(frames: Sequence[Frame]) -> str:

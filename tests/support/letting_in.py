@@ -19,7 +19,7 @@ from claiming import DAY_MS, Claimant, ClaimCloud
 
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide import drafts
-from pledgewatch_cloud.identity.broker_files import files_of
+from pledgewatch_cloud.identity.broker_files import BrokerFiles, files_of
 from pledgewatch_cloud.identity.settings import DevicesSettings
 
 ASSET = {"operator": "harbour-line", "asset": "asset-container-1"}
@@ -46,21 +46,26 @@ class World:
         own.revoke([], self.folder / "own-crl.pem")
         both = (self.cloud.authority_file, self.folder / "ca.pem")
         (self.folder / "clients.pem").write_bytes(b"".join(one.read_bytes() for one in both))
-        settings = DevicesSettings(
+        self.settings = DevicesSettings(
             authority_certificate_file=self.cloud.authority_file,
             authority_key_file=self.cloud.authority_key_file,
             care_key_file=self.cloud.authority_key_file,
             public_url="https://cloud.example",
             broker_host="127.0.0.1",
+            broker_port=self.devices_port or self.broker.port,
             broker_ca_file=self.folder / "ca.pem",
             broker_files_folder=self.folder,
             broker_crl_files=(self.folder / "own-crl.pem",),
             broker_pid_file=self.folder / "pid",
         )
-        files = files_of(settings, self.cloud.cloud.writer, self.cloud.authority, self.cloud.world)
-        assert files is not None
-        self.files = files
+        self.files = self.files_anew()
         self.devices = {name: self.claimed(name) for name in ("box-1", "box-2")}
+
+    def files_anew(self) -> BrokerFiles:
+        """The broker's files as a cloud that has just started keeps them."""
+        files = files_of(self.settings, self.cloud.cloud.writer, self.cloud.authority, self.cloud.world)
+        assert files is not None
+        return files
 
     def claimed(self, name: str) -> Claimant:
         """A device that has claimed its identity, with its files beside the broker's."""

@@ -44,6 +44,11 @@ class Marks(NamedTuple):
         """How many sequences are there."""
         return self.contiguous + sum(last - first + 1 for first, last in self.ranges)
 
+    def total_up_to(self, last: int) -> int:
+        """How many sequences of 1 to `last` are there."""
+        ranges = ((1, self.contiguous), *self.ranges)
+        return sum(max(0, min(high, last) - low + 1) for low, high in ranges)
+
     @property
     def newest(self) -> int:
         """The highest sequence that is there, 0 for none."""

@@ -72,6 +72,7 @@ class Channel(IntEnum):
     REFUSED_READINGS = 48
     FLAPPING = 49
     FLAPS = 50
+    BROKEN_READINGS = 51
 
 
 # What makes a fix weak whatever the receiver thinks of it: a place needs three satellites, and a dilution of precision

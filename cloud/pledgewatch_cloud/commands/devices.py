@@ -102,7 +102,8 @@ def _revoke(options: argparse.Namespace) -> int:
         return _refused(error)
     print(f"{options.device}: {'revoked' if answer['changed'] else 'it was revoked before'}")
     after = f"what comes after it needs another name: devices invite NEW --replaces {options.device}"
-    print(f"if it was stolen, {after}. Under its own a session that a thief holds open is heard again", file=sys.stderr)
+    heard = "a session that a thief holds open is heard again where devices have no listener of their own"
+    print(f"if it was stolen, {after}. Under its own {heard}", file=sys.stderr)
     return 0
 
 

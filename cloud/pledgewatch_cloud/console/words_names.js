@@ -184,6 +184,7 @@ clock_uncertainty_ms|时钟不确定度（毫秒）
 refused_readings|未能保存的读数
 flapping|抖动
 flaps|抖动次数
+broken_readings|损坏丢失的读数
 `);
 
 /** Facts of events and receipts, where they are called otherwise than the console's words. */

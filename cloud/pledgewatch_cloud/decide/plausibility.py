@@ -71,7 +71,7 @@ RANGES: Mapping[int, tuple[int, int]] = {
     Channel.HOST_TEMPERATURE_MC: (-90_000, 150_000),
     Channel.CLOCK_UNCERTAINTY_MS: (0, 10**15),
     **dict.fromkeys((Channel.DISK_FREE_MIB, Channel.SPOOL_READINGS), (0, 10**15)),
-    **dict.fromkeys((Channel.REFUSED_READINGS, Channel.FLAPS), (0, 10**15)),
+    **dict.fromkeys((Channel.REFUSED_READINGS, Channel.BROKEN_READINGS, Channel.FLAPS), (0, 10**15)),
     Channel.FLAPPING: (0, 31),
 }
 # What a calibration is about; a receiver and a battery have none.

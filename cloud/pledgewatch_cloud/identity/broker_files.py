@@ -6,7 +6,8 @@ broker goes by what it has read, and nothing of a revoked device is taken by the
 
 Mosquitto looks at a certificate once, when a connection begins. So whose last certificate has expired is in the access
 list no more, as if it was revoked, until it has claimed another. Who never claimed has a certificate of somebody else,
-of which nothing is known here.
+of which nothing is known here. Of a name whose certificates were taken away the session that is open is ended
+(putting_out.py), once the broker was told: it would have its word again when the name is claimed anew.
 
 Who is let in waits for the broker, or it would be refused by a list of the second before, and ask for another
 certificate for nothing. It waits as long as this takes and PATIENCE_S at most: a broker that cannot be told keeps
@@ -30,8 +31,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from pledgewatch_cloud.clock import Clock
+from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.identity.authority import Authority
+from pledgewatch_cloud.identity.putting_out import PutOut, PuttingOutError, ousted, putting_out_of
 from pledgewatch_cloud.identity.settings import DevicesSettings
 from pledgewatch_cloud.mosquitto import acl_of, replace, told_apart
 from pledgewatch_cloud.outage import Outage
@@ -56,7 +59,7 @@ class ReloadError(Exception):
 
 class BrokerFiles:
     """The two files in a folder. `reload` has the broker read them again, and raises ReloadError; `connected` says
-    whether the cloud is connected to it."""
+    whether the cloud is connected to it; `put_out` ends the session of a device's name (None: nobody does)."""
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class BrokerFiles:
         patience_s: float = PATIENCE_S,
         connected: Callable[[], bool] = lambda: True,
         now_s: Callable[[], float] = time.monotonic,
+        put_out: PutOut | None = None,
     ) -> None:
         self._writer, self._authority, self._folder, self._clock = writer, authority, folder, clock
         self._reload, self._cloud, self._health, self._more_lists = reload, cloud, health, more_lists
@@ -81,6 +85,9 @@ class BrokerFiles:
         self._silent_from_ms: int | None = None
         self._is_told = True
         self._known_entry = -1  # the broker was told of what stood then, or later
+        self._put_out = put_out
+        self._looked_at: IdentityBook | None = None  # by which it is known who is to be put out yet
+        self._to_put_out: set[str] = set()
         self._known, self._asked = Turn(), asyncio.Event()
         self._patience_s, self._connected, self._now_s = patience_s, connected, now_s
         self._away_from_s: float | None = None
@@ -132,7 +139,8 @@ class BrokerFiles:
         except ReloadError as error:
             lost.append(error)
         if self._is_told and not lost:
-            self._known_entry = state.entry
+            lost += await self._put_out_all(state, now_ms)
+            self._known_entry = state.entry  # also where nobody could be put out: who claims is let in all the same
             self._known.tell()
         lost += [f"{path} cannot be read" for path in self._unread]
         if lost:
@@ -140,6 +148,20 @@ class BrokerFiles:
         else:
             self._outage.back()
         return not is_idle
+
+    async def _put_out_all(self, state: State, now_ms: int) -> list[object]:
+        """Put out whom the broker has been told of, and say why somebody was not; he is the next time."""
+        self._to_put_out |= ousted(self._looked_at, state.identities, now_ms)
+        self._looked_at = state.identities
+        try:
+            for device in sorted(self._to_put_out):
+                fitted = state.book.installations.get(device)
+                if self._put_out is not None:
+                    await self._put_out("" if fitted is None else fitted.operator, device)
+                self._to_put_out.discard(device)
+        except PuttingOutError as error:
+            return [error]
+        return []
 
     def _may_tell(self) -> bool:
         if self._connected():
@@ -220,12 +242,15 @@ def files_of(
             await _run(one.broker_reload)
 
     folder, cloud, health = one.broker_files_folder, one.cloud_user, one.health_user
+    # Where somebody else tells the broker, who is put out might come in again.
+    tells = one.broker_pid_file is not None or bool(one.broker_reload)
     return BrokerFiles(
         *(writer, authority, folder, clock, reload),
         cloud=cloud,
         health=health,
         more_lists=one.broker_crl_files,
         connected=connected,
+        put_out=putting_out_of(one, authority, clock.now_ms) if tells else None,
     )
 
 

@@ -3,8 +3,10 @@
 On a terminal the table stands still and its rows change: the cursor goes up by as many lines as there are, and each is
 written anew. That is three escape sequences that every terminal knows, so it works over SSH and needs no curses. No
 line is wider than the terminal, and what is measured is never cut for that: long places lose their beginnings, since
-things of one kind differ at the end, and what even then has no room stands beneath its place. Anywhere else a row is
-written once, when its first value has come.
+things of one kind differ at the end, and what even then has no room stands beneath its place. A cursor goes no higher
+than the first line that is shown, so of a table that is higher than the terminal so much is shown as has room, and how
+many lines there are beneath it; at the end it is written whole. Anywhere else a row is written once, when its first
+value has come.
 """
 
 import asyncio
@@ -25,6 +27,8 @@ REFRESH_S: Final = 1.0
 WAITING: Final = "..."
 COLUMNS_LEAST: Final = 24
 """A narrower terminal is written to as if it had so many columns."""
+LINES_LEAST: Final = 2
+"""And a lower one as if it had a line more than these."""
 PLACE_LEAST: Final = 15
 """So much of a place is always shown: a probe's whole name."""
 _CUT: Final = "..."
@@ -80,10 +84,14 @@ class Table:
         self._lines = 0
         self._said: set[tuple[str, str]] = set()
 
-    def show(self, rows: Sequence[Row]) -> None:
-        """Show them as they are now."""
+    def show(self, rows: Sequence[Row], *, is_last: bool = False) -> None:
+        """Show them as they are now; all of them where nothing is shown in their place afterwards."""
         if self._in_place:
-            lines = _fitted(rows, shutil.get_terminal_size().columns - 1)
+            columns, height = shutil.get_terminal_size()
+            lines, room = _fitted(rows, columns - 1), max(height - 1, LINES_LEAST)  # the last line is the cursor's
+            if len(lines) > room and not is_last:
+                beneath = len(lines) - room + 1
+                lines = [*lines[: room - 1], f"{_GAP}and {beneath} lines more"]
             up = f"\x1b[{self._lines}A" if self._lines else ""
             self._out.write(up + "".join(f"\r\x1b[K{line}\n" for line in lines) + "\x1b[J")
             self._lines = len(lines)
@@ -98,7 +106,8 @@ class Table:
     def end(self, rows: Sequence[Row]) -> None:
         """Show what has said nothing as well."""
         silent = "has said nothing"
-        self.show([(section, place, silent if said == WAITING else said) for section, place, said in rows])
+        said_last = [(section, place, silent if said == WAITING else said) for section, place, said in rows]
+        self.show(said_last, is_last=True)
 
 
 def _line(row: Row, widths: Sequence[int]) -> str:

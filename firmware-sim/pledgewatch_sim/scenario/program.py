@@ -210,6 +210,7 @@ async def _perform(at: _Story, world: World, folder: Path, link: Link, programs:
             told = receiver.speak(at_ms, sees_sky=world.is_on(Kind.SKY, number * every_s))
             if port.plugged:
                 port.write(told)
+        await at.clock.sleep_until(scenario.begins_ms + round(scenario.lasts_s * 1_000))
         for one in beside:
             one.cancel()
         await link.set(is_up=True)

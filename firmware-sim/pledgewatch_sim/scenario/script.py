@@ -203,6 +203,11 @@ class Scenario:
         check(self)
         if not YEARS[0] <= begins.astimezone(UTC).year <= YEARS[1]:
             raise ValueError(f"begins {self.begins!r} lies outside of {YEARS[0]} to {YEARS[1]} in UTC; move it")
+        if self.lasts_s < self.fitted.fix_every_s:
+            raise ValueError(
+                f"lasts_s {self.lasts_s:g} is less than fix_every_s {self.fitted.fix_every_s:g} of [fitted], so it is "
+                "over before its receiver is due to speak; raise one, or lower the other"
+            )
         late = [one for one in self.acts if one.ends_s > self.lasts_s]
         if late:
             raise ValueError(
