@@ -176,6 +176,38 @@ def test_fixes_that_are_hours_apart_agree_where_as_much_has_passed() -> None:
     assert ours.now() == (LATER_MS + passed_ms, Clock.GPS)
 
 
+def test_under_deck_a_receivers_own_time_dates_nothing_that_the_agents_clock_dates() -> None:
+    """A payload has one clock: were it the receiver's for a fix without a place and the computer's for a probe, a
+    backlog of weeks would go out reading by reading."""
+    passed_ms = 0
+    ours = AgentClock(system_ms=lambda: LATER_MS, monotonic_ms=lambda: passed_ms, is_synchronised=lambda: False)
+    sampler = FixSampler(ours, 0.0)
+    whole = fix_of(heard(tpv(LATER_MS, 33.7405, -118.2755)), {})
+    clocks = []
+    for hour in range(72):
+        passed_ms = hour * 3_600_000
+        fix = replace(whole, time_ms=LATER_MS + passed_ms)
+        if hour >= 3:
+            fix = replace(fix, latitude_e7=None, longitude_e7=None, fix=FixKind.NONE, quality=FixQuality.NO_FIX)
+        (told,) = sampler.take(fix, None)
+        if hour >= 3:
+            assert (told.measured_at_ms, told.clock) == ours.now()
+            clocks.append(told.clock)
+    assert clocks == [Clock.GPS] * clocks.count(Clock.GPS) + [Clock.RTC] * clocks.count(Clock.RTC)
+    assert set(clocks) == {Clock.GPS, Clock.RTC}
+
+
+@pytest.mark.parametrize("time_ms", [LATER_MS, RELEASED_MS - 1])
+def test_where_the_clock_was_never_set_a_receiver_without_a_place_dates_itself_from_2026_on(time_ms: int) -> None:
+    ours = AgentClock(system_ms=lambda: 5, monotonic_ms=lambda: 0, is_synchronised=lambda: False)
+    whole = fix_of(heard(tpv(time_ms, 33.7405, -118.2755)), {})
+    lost = replace(whole, latitude_e7=None, longitude_e7=None, fix=FixKind.NONE, quality=FixQuality.NO_FIX)
+    (told,) = FixSampler(ours, 0.0).take(lost, None)
+    expected = (LATER_MS, Clock.GPS) if time_ms == LATER_MS else (5, Clock.UNSET)
+    assert (told.measured_at_ms, told.clock) == expected
+    assert ours.now()[1] is Clock.UNSET
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [

@@ -5,8 +5,9 @@ the FIXES_BEFORE_TIME-th in a row on of which each tells a time that follows fro
 just woken may tell one wild date, and by it all that waits for its date would be dated back for ever.
 
 A fix without a time, or with one decades ahead (clock.py), is stamped by the agent's clock and marked NO_TIME. A
-receiver without a position may still tell a time, from a small clock of its own; before this program was released it is
-believed no more than a computer's.
+receiver without a position may still tell a time, from a small clock of its own. It is no better than the agent's, so
+the agent's stamps as it stamps all else meanwhile (a payload has one clock, and under deck a receiver has no position
+for weeks); where that was never set, the receiver's is believed from this program's release on.
 
 What is wrong with a fix is marked where it matters: a position that is not there holds 0 and NO_FIX, and what the
 receiver says of itself (satellites, HDOP, dimensions) stays good then. A channel that the receiver does not report is
@@ -162,11 +163,13 @@ class FixSampler:
         return self._agreeing >= FIXES_BEFORE_TIME
 
     def _sample(self, fix: Fix) -> Sample:
-        time_ms = fix.time_ms
         cells = cells_of(fix)
-        if time_ms is None or (time_ms < RELEASED_MS and not has_position(fix)):
-            return Sample(*self._clock.now(), cells)
-        return Sample(time_ms, Clock.GPS, cells)
+        if fix.time_ms is not None and has_position(fix):
+            return Sample(fix.time_ms, Clock.GPS, cells)
+        now_ms, clock = self._clock.now()
+        if clock is Clock.UNSET and fix.time_ms is not None and fix.time_ms >= RELEASED_MS:
+            return Sample(fix.time_ms, Clock.GPS, cells)
+        return Sample(now_ms, clock, cells)
 
     def _is_due(self, time_ms: int) -> bool:
         """Whether the interval is over, by the time of the samples; a time that leaps either way begins anew."""
