@@ -180,6 +180,9 @@ def test_what_a_party_says_of_an_alert_is_its_own_and_hides_nothing_from_others(
     assert say("lender-one", "silence", why="asked", until=until) == 200
     (own,) = seeing.get("lender-one", "/alerts?silenced=true")
     assert [(one["by"], one["party"]) for one in own["comments"]] == [("lender-one", BANK)]
+    assert say("keeper-kim", "comments", text="seen") == 200
+    (kept,) = (one for one in seeing.get("keeper-kim", "/alerts") if one["id"] == alert["id"])
+    assert kept["comments"][-1]["by"] == "keeper-kim", "a keeper who has a name has that alone"
     seen = {name: found for name in USERS if (found := seeing.get(name, "/alerts"))}
     assert {"lender-one", "keeper-kim"} < seen.keys()
     for name, some in seen.items():

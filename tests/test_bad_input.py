@@ -10,11 +10,12 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from brokers import free_port, started
+from brokers import started
 from builders import NOON_MS, Device, book_document, temperature
 from paho.mqtt.enums import CallbackAPIVersion
 from station import Process, Station, opened
 
+from pledgewatch_sim.programs import free_port
 from pledgewatch_wire import payload_pb2
 from pledgewatch_wire.codec import Checkpoint, Status, encode, encode_status
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
-from brokers import free_port, started
+from brokers import started
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pledgewatch_cloud import broker as broker_module
 from pledgewatch_cloud.broker import EmbeddedBroker
+from pledgewatch_sim.programs import free_port
 
 TOPIC = "pw/1/harbour-line/container-1/status"
 _WITH_WILL = f"""

@@ -8,7 +8,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from brokers import free_port, started
+from brokers import started
 from caring import OTHER_KEY, command
 from paho.mqtt.enums import CallbackAPIVersion
 from station import IMPATIENT_INGEST, OPERATOR, Station, opened
@@ -17,6 +17,7 @@ from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.identity import authority
 from pledgewatch_edge.care.care import CARE_KEY_FILE
 from pledgewatch_edge.care.ledger import read
+from pledgewatch_sim.programs import free_port
 from pledgewatch_wire.care import What
 
 DEVICE, PROBE = "reefer-7", "28-000000000001"

@@ -15,16 +15,18 @@ import stat
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from brokers import free_port
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from needed import system_program
+
+from pledgewatch_sim.programs import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -122,6 +124,21 @@ def test_grafana_reads_with_the_token_that_reads_and_has_no_other() -> None:
     assert f"> {kept[volume]}/{Path(named).name}\n" in script.read_text(encoding="utf-8")
     assert mode == ["ro"]
     assert not [one for one in names_in(SERVICES["grafana"], "secrets") if "influxdb" in one]
+
+
+def test_grafana_is_told_where_the_series_are_that_the_cloud_writes() -> None:
+    """Whatever its provisioning takes from its environment is there, and is what the cloud has in its configuration."""
+    files = (ROOT / "dashboards" / "provisioning").rglob("*.yaml")
+    taken = {name for file in files for name in re.findall(r"\$\{?([A-Z][A-Z0-9_]*)", file.read_text(encoding="utf-8"))}
+    given = SERVICES["grafana"]["environment"]
+    series = tomllib.loads((ROOT / "compose" / "cloud.toml").read_text(encoding="utf-8"))["series"]
+    assert taken == {"INFLUXDB_URL", "INFLUXDB_ORG", "INFLUXDB_BUCKET"}
+    assert {name: given.get(name) for name in taken} == {
+        f"INFLUXDB_{key.upper()}": series[key] for key in ("url", "org", "bucket")
+    }
+    init = SERVICES["influxdb"]["environment"]
+    assert (init["DOCKER_INFLUXDB_INIT_ORG"], init["DOCKER_INFLUXDB_INIT_BUCKET"]) == (series["org"], series["bucket"])
+    assert "series" in SERVICES["grafana"]["networks"]
 
 
 @every_service

@@ -6,12 +6,13 @@ from typing import Any
 import httpx2
 import pytest
 from api_cloud import shown
-from brokers import free_port
 from browsing import arrived, has_become, violations
 from logging_in import Console, Issuer
 from playwright.sync_api import Browser, Page, expect
 from receipting import BANK, FIRST
 from seeing import HALL_LOT, USERS
+
+from pledgewatch_sim.programs import free_port
 
 PORT = free_port()
 URL = f"http://localhost:{PORT}"

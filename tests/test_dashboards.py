@@ -15,7 +15,6 @@ from typing import Any, Self
 import jsonschema
 import pytest
 import yaml
-from brokers import free_port
 from gauging import eventful
 from needed import DATA, needs
 
@@ -26,6 +25,7 @@ from pledgewatch_dashboards import alerting, check, made
 from pledgewatch_dashboards.flux import read
 from pledgewatch_dashboards.page import Page, as_json
 from pledgewatch_dashboards.panels import CONSOLE, DATASOURCE
+from pledgewatch_sim.programs import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "dashboards" / "pledgewatch_dashboards"

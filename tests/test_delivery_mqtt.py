@@ -10,7 +10,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from brokers import BrokerProcess, free_port
+from brokers import BrokerProcess
 from outboxes import ALERT, BASE, Bench, not_withdrawn
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -20,6 +20,7 @@ from pledgewatch_cloud.journal.outbox import Begin, OutboxMessage, Wanted
 from pledgewatch_cloud.outbox.endpoint import WITHDRAWN, Answer, Failure
 from pledgewatch_cloud.outbox.mqtt import TOPIC, MqttPlace, MqttTopic
 from pledgewatch_cloud.outbox.relay import Relay
+from pledgewatch_sim.programs import free_port
 
 MESSAGE = OutboxMessage("j.1.0", "record_base", "facility-1", 1, b'{"id":"j.1.0"}')
 # amqtt speaks MQTT 3.1.1 alone; Mosquitto both.

@@ -3,11 +3,11 @@
 import asyncio
 
 import aiomqtt
-from brokers import free_port
 
 from pledgewatch_cloud.broker import EmbeddedBroker
 from pledgewatch_sim.demo.story import CONTAINERS, DAY_MS, PEARL, SPOOFED_FIXES, Script
 from pledgewatch_sim.demo.trackers import CHECKPOINT_EVERY, EPOCH, Tracker, Trackers
+from pledgewatch_sim.programs import free_port
 from pledgewatch_sim.receiver import Position
 from pledgewatch_sim.voyage import PORTS
 from pledgewatch_wire import chain

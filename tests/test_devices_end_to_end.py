@@ -20,7 +20,7 @@ from typing import Any
 import aiomqtt
 import pytest
 from authority import Authority
-from brokers import BrokerProcess, free_port
+from brokers import BrokerProcess
 from builders import book_document
 from cryptography import x509
 from station import IMPATIENT_INGEST, Process
@@ -33,6 +33,7 @@ from pledgewatch_edge.connection import Connector, RefusedError
 from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.tls import Shown, shown_to_broker
 from pledgewatch_edge.tls_identity import BROKER, CLOUD, Standing, TlsIdentity
+from pledgewatch_sim.programs import free_port
 
 LINE = "harbour-line"
 REFUSED_WITHIN_S = 60.0

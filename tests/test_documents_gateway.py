@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brokers import free_port
 from edge_support import OPERATOR, until
 from wms import SOURCE, CloudDouble, StockSystem, answer, problem, secret_file, serving
 
@@ -23,6 +22,7 @@ from pledgewatch_gateway.documents import Document, Form
 from pledgewatch_gateway.documents.document_queue import Queue
 from pledgewatch_gateway.documents.wms_records import records_of, rows_of
 from pledgewatch_gateway.sources.strict_json import read_json
+from pledgewatch_sim.programs import free_port
 from pledgewatch_wire.settings import SettingsError
 
 CONFIG = f"""

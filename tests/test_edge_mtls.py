@@ -15,7 +15,7 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from brokers import BrokerProcess, free_port
+from brokers import BrokerProcess
 from edge_support import Cloud, cloud, new_spool, samples, until
 from enrolling import OPERATOR, Enrolling, enrolling
 
@@ -30,6 +30,7 @@ from pledgewatch_edge.station import Station, run_station
 from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.tls import Shown, shown_to_broker
 from pledgewatch_edge.tls_identity import TlsIdentity, standing_of
+from pledgewatch_sim.programs import free_port
 
 DEVICE = "cont-0417"
 DAY = dt.timedelta(days=1)

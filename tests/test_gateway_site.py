@@ -16,12 +16,13 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from brokers import BrokerProcess, free_port
+from brokers import BrokerProcess
 from edge_support import OPERATOR, Cloud, cloud, running_broker, until
 from modbus_slave import Slave, slave
 
 from pledgewatch_gateway.__main__ import main
 from pledgewatch_gateway.config import load
+from pledgewatch_sim.programs import free_port
 from pledgewatch_wire.reading import Cell, Channel, tag_number
 from pledgewatch_wire.settings import SettingsError
 

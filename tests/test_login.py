@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl
 import httpx2
 import pytest
 from api_cloud import assert_problem, shown
-from brokers import free_port
 from keeping import LINE
 from logging_in import AUDIENCE, CLIENT, SECRET, Console, Issuer, Person, fields_of, subject
 from receipting import BANK, FIRST
@@ -26,6 +25,7 @@ from pledgewatch_cloud.login import attempts, sessions
 from pledgewatch_cloud.login.attempts import ATTEMPT_S, Attempts
 from pledgewatch_cloud.login.login import LoginError
 from pledgewatch_cloud.login.sessions import Sessions
+from pledgewatch_sim.programs import free_port
 
 PORT, OWN_PORT = free_port(), free_port()
 HTML = {"accept": "text/html,application/xhtml+xml"}

@@ -9,11 +9,11 @@ from typing import Any, cast
 import httpx2
 import pytest
 from api_cloud import assert_problem, shown
-from brokers import free_port
 from logging_in import AUDIENCE, CLIENT, SECRET, Issuer, Person, fields_of, subject
 from station import Process
 
 from pledgewatch_sim.__main__ import main as sim_main
+from pledgewatch_sim.programs import free_port
 
 TOKEN = "the-keepers-own-token-of-the-test"
 CONFIG = """[service]

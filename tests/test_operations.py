@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from api_cloud import client_over
 from asking import AppClient
-from brokers import BrokerProcess, free_port, started
+from brokers import BrokerProcess, started
 from builders import NOON_MS, Device, ManualClock, book_document, temperature
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -36,6 +36,7 @@ from pledgewatch_cloud.journal.sqlite import FILE_NAME, SqliteStore
 from pledgewatch_cloud.progress import Progress
 from pledgewatch_cloud.series.embedded import EmbeddedSeries
 from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_sim.programs import free_port
 from pledgewatch_wire.codec import Status, encode_status
 from pledgewatch_wire.settings import load
 from pledgewatch_wire.topics import Kind

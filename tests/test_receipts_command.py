@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import uvicorn
-from brokers import free_port
 from jwcrypto import jwk as other_jwk
 from jwcrypto.jws import JWS, InvalidJWSSignature
 from receipting import BANK, BUYER, DEPOSITOR, NOON_MS, RECEIVED, WAREHOUSE
@@ -27,6 +26,7 @@ from pledgewatch_cloud.decide.receipts.register import register_of
 from pledgewatch_cloud.doctor import examine
 from pledgewatch_cloud.receipts.signer import signer
 from pledgewatch_cloud.receipts.verify import verify
+from pledgewatch_sim.programs import free_port
 from pledgewatch_wire.settings import load
 
 FIRST = f"{WAREHOUSE}:0001"

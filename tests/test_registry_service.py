@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from authority import Authority
-from brokers import free_port
 from connecting import ASK, answer
 from joining import BOX, MARKS_KEY, MARKS_TEXT
 from receipting import (
@@ -49,6 +48,7 @@ from pledgewatch_cloud.registry.settings import ListenSettings
 from pledgewatch_cloud.serving_settings import ServingSettings
 from pledgewatch_cloud.signature import Key
 from pledgewatch_cloud.spoken import HEAD_MAX
+from pledgewatch_sim.programs import free_port
 
 DAY_MS = 86_400_000
 BEGUN_MS = SystemClock().now_ms()

@@ -17,7 +17,6 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from brokers import free_port
 from builders import AT_SEA, MINUTE_MS, NOON_MS, Device, ManualClock, book_document, position, temperature
 from influx_stand_in import InfluxStandIn
 from needed import system_program
@@ -29,6 +28,7 @@ from pledgewatch_cloud.series.feeder import Feeder
 from pledgewatch_cloud.series.influxdb import InfluxSeries
 from pledgewatch_cloud.series.series import Gauge, Point, Series, SeriesError, Stretch
 from pledgewatch_cloud.spine.spine import Spine
+from pledgewatch_sim.programs import free_port
 from pledgewatch_wire.reading import Cell, Channel, Quality
 
 ASSET = "asset-container-1"

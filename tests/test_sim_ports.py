@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import socket
 import subprocess
 import sys
 import termios
@@ -16,13 +17,16 @@ import pynmea2
 import pytest
 from needed import DATA, needs
 
+from pledgewatch_sim import programs
 from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.play import cycles, play
+from pledgewatch_sim.programs import free_port
 from pledgewatch_sim.pty_port import PtyPort
 from pledgewatch_sim.receiver import METRES_PER_DEGREE, Position, Receiver, ReceiverFaults, ReceiverSettings
 from pledgewatch_sim.voyage import distance_m
 
 PATIENCE_S = 60.0
+GIVEN_TO_WHO_CONNECTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 EVERY_BYTE = bytes(range(256))
 BERTH = Position(33.73, -118.26, 0.0, 0.0)
 
@@ -398,3 +402,20 @@ def test_a_file_in_the_place_of_the_link_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="choose a name that is free"):
         PtyPort(precious).plug()
     assert precious.read_text(encoding="utf-8") == "precious"
+
+
+def test_a_free_port_is_taken_by_nobody_and_becomes_nobodys_end_of_a_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lowest = int(GIVEN_TO_WHO_CONNECTS.read_text(encoding="ascii").split()[0])
+    found = {free_port() for _ in range(50)}
+    assert max(found) < lowest
+    assert len(found) > 25, "two that ask at once get two"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        monkeypatch.setattr(programs, "_PORTS", (taken, min(found)))
+        monkeypatch.setattr(programs, "_PORTS_TRIED", 2)
+        assert {free_port() for _ in range(10)} == {min(found)}
+        monkeypatch.setattr(programs, "_PORTS", (taken, taken))
+        with pytest.raises(OSError, match="none of 2 ports"):
+            free_port()

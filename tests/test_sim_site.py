@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brokers import BrokerProcess, free_port, started
+from brokers import BrokerProcess, started
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_sim.__main__ import main
+from pledgewatch_sim.programs import free_port
 from pledgewatch_sim.warehouse import layout
 
 DEVICES = [zone.device for zone in layout.ZONES]

@@ -22,12 +22,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from brokers import BrokerProcess, free_port, started
+from brokers import BrokerProcess, started
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from receipting import begins, signed
 from station import Process, Station
 
 from pledgewatch_cloud.decide.moments import iso
+from pledgewatch_sim.programs import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 WAREHOUSE, DEPOSITOR, BANK, SURVEYOR = "la-3", "sofa-works", "bank-one", "surveyor"

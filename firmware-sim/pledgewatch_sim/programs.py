@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import random
 import resource
 import signal
 import socket
@@ -13,6 +14,9 @@ from pathlib import Path
 
 STOP_PATIENCE_S = 10.0
 _PR_SET_PDEATHSIG = 1
+_PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to who connects (ip_local_port_range)."""
+_PORTS_TRIED = 1_000
 
 
 class Program:
@@ -115,11 +119,13 @@ async def output_of(module: str, *arguments: str) -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    """A port of the loopback address that nobody listens on now. It is listened on seconds later, and a port that the
+    kernel chose could have become the near end of somebody's connection by then."""
+    for port in random.SystemRandom().sample(_PORTS, _PORTS_TRIED):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"none of {_PORTS_TRIED} ports from {_PORTS[0]} to {_PORTS[-1]} is free")
 
 
 def _die_with_parent() -> None:

@@ -10,19 +10,13 @@ from pathlib import Path
 from forking import Child, nursery_of
 from needed import system_program
 
+from pledgewatch_sim.programs import free_port
+
 _EMBEDDED = """
 import asyncio, sys
 from pledgewatch_cloud.broker import run_alone
 asyncio.run(run_alone("127.0.0.1", int(sys.argv[1])))
 """
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 class BrokerProcess:

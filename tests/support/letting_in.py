@@ -13,7 +13,7 @@ from typing import Any
 
 from authority import Authority
 from broker_clients import Client
-from brokers import BrokerProcess, free_port
+from brokers import BrokerProcess
 from builders import book_document
 from claiming import DAY_MS, Claimant, ClaimCloud
 
@@ -21,6 +21,7 @@ from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.identity.broker_files import BrokerFiles, files_of
 from pledgewatch_cloud.identity.settings import DevicesSettings
+from pledgewatch_sim.programs import free_port
 
 ASSET = {"operator": "harbour-line", "asset": "asset-container-1"}
 LOOK_S, WITHIN_S = 0.05, 60.0

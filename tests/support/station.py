@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from brokers import BrokerProcess, free_port
+from brokers import BrokerProcess
 from forking import Child, program
 
 from pledgewatch_edge import command as edge_command
 from pledgewatch_edge.agent import load, station_of
+from pledgewatch_sim.programs import free_port
 
 OPERATOR = "harbour-line"
 # Everything that a service does now and then, within a test's seconds.

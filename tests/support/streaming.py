@@ -11,10 +11,10 @@ from unittest import mock
 
 import uvicorn
 from asking import http_scope
-from brokers import free_port
 
 from pledgewatch_cloud.api import live
 from pledgewatch_cloud.serving import Server
+from pledgewatch_sim.programs import free_port
 
 Result = TypeVar("Result")
 

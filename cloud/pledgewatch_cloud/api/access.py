@@ -265,8 +265,9 @@ async def for_writers(request: Request) -> None:
 
 
 def by_of(viewer: Viewer, said: str) -> str:
-    """Who is named for what is written: a user themselves; whom a keeper without a name says."""
-    return said if viewer.role is Role.KEEPER else viewer.user
+    """Who is named for what is written: a user themselves; where it is no user of the book, as with the keeper's token,
+    whom they say."""
+    return viewer.user if viewer.party else said
 
 
 def _check_writing(request: Request, viewer: Viewer) -> None:
