@@ -17,7 +17,7 @@ from test_edge_undated import NOW_MS, Machine, numbers
 from pledgewatch_edge import undated as undated_module
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status, whose_spool
 from pledgewatch_edge.spool_log import content_of, runs_in
 from pledgewatch_edge.undated import UNDATED_FILE, Handed, Undated, waiting_in
@@ -215,6 +215,33 @@ async def test_a_bad_sector_costs_the_readings_in_it_and_says_how_many(
             assert refusals_told(spool) == []
     assert status(folder)["broken"] == len(lost)
     assert len(list(folder.glob("spool.broken-1/*.log"))) == 3
+
+
+def test_a_bad_sector_that_shows_while_the_agent_runs_has_the_spool_opened_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: Path
+) -> None:
+    folder = tmp_path / "state"
+    shutil.copytree(long, folder)
+    first = min((folder / "spool").iterdir())
+    lost = hit(first, (1,))
+    with monkeypatch.context() as patch, new_spool(folder) as spool:
+        once = [OSError(errno.EIO, "Input/output error")]
+        read_bytes = Path.read_bytes
+
+        def read(path: Path) -> bytes:
+            if once:
+                raise once.pop()
+            return read_bytes(path)
+
+        patch.setattr(Path, "read_bytes", read)
+        assert spool.read(0, 1)[0].sequence == 1, "what the disk refuses once costs nothing"
+    with new_spool(folder) as spool:
+        BadSectors(monkeypatch, first, (1,))
+        with pytest.raises(SpoolCorruptError, match="cannot be read: Input/output error"):
+            spool.read(0, 1)
+    with new_spool(folder) as spool:
+        assert (spool.epoch, spool.broken_total) == (2, len(lost))
+        assert numbers(spool) == [one for one in range(1, 3_001) if one not in lost]
 
 
 def numbers_but_told(spool: Spool) -> list[int]:
