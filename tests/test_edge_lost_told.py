@@ -15,11 +15,13 @@ from test_edge_recorder import refusals_told
 from test_edge_undated import NOW_MS, Machine, numbers
 
 from pledgewatch_edge import undated as undated_module
+from pledgewatch_edge.identity import raise_epoch
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status, whose_spool
 from pledgewatch_edge.spool_log import content_of, runs_in
+from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.undated import UNDATED_FILE, Handed, Undated, waiting_in
 from pledgewatch_wire.reading import Channel
 
@@ -242,6 +244,25 @@ def test_a_bad_sector_that_shows_while_the_agent_runs_has_the_spool_opened_anew(
     with new_spool(folder) as spool:
         assert (spool.epoch, spool.broken_total) == (2, len(lost))
         assert numbers(spool) == [one for one in range(1, 3_001) if one not in lost]
+
+
+@pytest.mark.parametrize("committed", [0, 1_490, 4_005])
+def test_what_was_thinned_or_committed_is_not_lost(tmp_path: Path, committed: int) -> None:
+    limits = Limits(100_000, 60, 1e9, 60.0)
+    with new_spool(tmp_path, limits) as spool:
+        for start in range(1, 12_001, 60):
+            some = samples(60, start)
+            spool.append([one._replace(is_urgent=place % 20 == 0) for place, one in enumerate(some)])
+            if start < committed <= start + 60:
+                spool.forget(true_word(spool, committed, ((committed + 3, committed + 6),)))
+        assert spool.thinned_total > 1_000
+        assert spool.committed.contiguous == committed
+        left, thinned = spool.spooled, spool.thinned_total
+    raise_epoch(tmp_path, 1)
+    with new_spool(tmp_path, Limits(2**24, 60, 1e9)) as spool:
+        assert spool.spooled >= left
+        assert (spool.broken_total, spool.thinned_total, spool.measured_total) == (0, thinned, 12_000)
+    assert "broken" not in " ".join(status_words({"operator": "o", "device": DEVICE, **status(tmp_path)}))
 
 
 def numbers_but_told(spool: Spool) -> list[int]:
