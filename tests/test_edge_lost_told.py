@@ -15,11 +15,13 @@ from test_edge_recorder import refusals_told
 from test_edge_undated import NOW_MS, Machine, numbers
 
 from pledgewatch_edge import undated as undated_module
+from pledgewatch_edge.identity import raise_epoch
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status, whose_spool
 from pledgewatch_edge.spool_log import content_of, runs_in
+from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.undated import UNDATED_FILE, Handed, Undated, waiting_in
 from pledgewatch_wire.reading import Channel
 
@@ -215,6 +217,52 @@ async def test_a_bad_sector_costs_the_readings_in_it_and_says_how_many(
             assert refusals_told(spool) == []
     assert status(folder)["broken"] == len(lost)
     assert len(list(folder.glob("spool.broken-1/*.log"))) == 3
+
+
+def test_a_bad_sector_that_shows_while_the_agent_runs_has_the_spool_opened_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: Path
+) -> None:
+    folder = tmp_path / "state"
+    shutil.copytree(long, folder)
+    first = min((folder / "spool").iterdir())
+    lost = hit(first, (1,))
+    with monkeypatch.context() as patch, new_spool(folder) as spool:
+        once = [OSError(errno.EIO, "Input/output error")]
+        read_bytes = Path.read_bytes
+
+        def read(path: Path) -> bytes:
+            if once:
+                raise once.pop()
+            return read_bytes(path)
+
+        patch.setattr(Path, "read_bytes", read)
+        assert spool.read(0, 1)[0].sequence == 1, "what the disk refuses once costs nothing"
+    with new_spool(folder) as spool:
+        BadSectors(monkeypatch, first, (1,))
+        with pytest.raises(SpoolCorruptError, match="cannot be read: Input/output error"):
+            spool.read(0, 1)
+    with new_spool(folder) as spool:
+        assert (spool.epoch, spool.broken_total) == (2, len(lost))
+        assert numbers(spool) == [one for one in range(1, 3_001) if one not in lost]
+
+
+@pytest.mark.parametrize("committed", [0, 1_490, 4_005])
+def test_what_was_thinned_or_committed_is_not_lost(tmp_path: Path, committed: int) -> None:
+    limits = Limits(100_000, 60, 1e9, 60.0)
+    with new_spool(tmp_path, limits) as spool:
+        for start in range(1, 12_001, 60):
+            some = samples(60, start)
+            spool.append([one._replace(is_urgent=place % 20 == 0) for place, one in enumerate(some)])
+            if start < committed <= start + 60:
+                spool.forget(true_word(spool, committed, ((committed + 3, committed + 6),)))
+        assert spool.thinned_total > 1_000
+        assert spool.committed.contiguous == committed
+        left, thinned = spool.spooled, spool.thinned_total
+    raise_epoch(tmp_path, 1)
+    with new_spool(tmp_path, Limits(2**24, 60, 1e9)) as spool:
+        assert spool.spooled >= left
+        assert (spool.broken_total, spool.thinned_total, spool.measured_total) == (0, thinned, 12_000)
+    assert "broken" not in " ".join(status_words({"operator": "o", "device": DEVICE, **status(tmp_path)}))
 
 
 def numbers_but_told(spool: Spool) -> list[int]:

@@ -537,6 +537,7 @@ def test_status_reads_beside_a_running_agent(tmp_path: Path) -> None:
             "spooled_bytes": spool.spooled_bytes,
             "refused": 5,
             "thinned": 0,
+            "broken": 0,
             "committed_contiguous": 12,
             "signed_sequence": 20,
             "oldest_spooled": 13,

@@ -12,12 +12,13 @@ from pledgewatch_edge.status_words import size, status_words
 
 FRESH: dict[str, Any] = {
     "operator": OPERATOR, "device": DEVICE, "epoch": 0, "measured": 0, "head_sequence": 0, "spooled": 0, "undated": 0,
-    "spooled_bytes": 0, "refused": 0, "thinned": 0, "committed_contiguous": 0, "signed_sequence": 0,
+    "spooled_bytes": 0, "refused": 0, "thinned": 0, "broken": 0, "committed_contiguous": 0, "signed_sequence": 0,
     "oldest_spooled": None, "certificate_ends": None, "certificate_renewed_from": None, "wrong": [],
 }  # fmt: skip
 LONG: dict[str, Any] = FRESH | {
     "epoch": 2, "measured": 12_345, "head_sequence": 1_204, "spooled": 24, "undated": 1, "spooled_bytes": 123_456,
-    "refused": 1, "thinned": 3_000, "committed_contiguous": 1_180, "signed_sequence": 1_140, "oldest_spooled": 1_181,
+    "refused": 1, "thinned": 3_000, "broken": 40, "committed_contiguous": 1_180, "signed_sequence": 1_140,
+    "oldest_spooled": 1_181,
     "certificate_ends": "2027-02-01T00:00:00Z", "certificate_renewed_from": "2027-01-01T00:00:00Z",
     "wrong": ["the broker refuses this device: revoked", "the certificate has ended; ask for a new claim"],
     "zone": "Cold room", "budget": {"bytes_today": 1_200, "is_spent": False}, "last": None,
@@ -44,6 +45,7 @@ def test_of_a_device_with_a_history() -> None:
         "  undated       1 reading without a number until the time is known",
         "  thinned       3,000 readings: old ones dropped for want of room, declared to the cloud",
         "  refused       1 reading: could not be kept",
+        "  broken        40 readings: were not to be found in a broken spool",
         "  certificate   good until 2027-02-01T00:00:00Z, renewed from 2027-01-01T00:00:00Z on",
         "  zone          Cold room",
         "  budget        bytes today 1,200, is spent no",

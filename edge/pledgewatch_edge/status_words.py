@@ -6,7 +6,7 @@ from typing import Any, Final
 _TOLD: Final = frozenset(
     {
         *("operator", "device", "epoch", "measured", "head_sequence", "spooled", "undated", "spooled_bytes", "refused"),
-        *("thinned", "committed_contiguous", "signed_sequence", "oldest_spooled", "certificate_ends"),
+        *("thinned", "broken", "committed_contiguous", "signed_sequence", "oldest_spooled", "certificate_ends"),
         *("certificate_renewed_from", "wrong"),
     }
 )
@@ -26,6 +26,7 @@ def status_words(found: Mapping[str, Any]) -> list[str]:
     for name, what in (
         ("thinned", "old ones dropped for want of room, declared to the cloud"),
         ("refused", "could not be kept"),
+        ("broken", "were not to be found in a broken spool"),
     ):
         if found[name]:
             rows.append((name, f"{_readings(found[name])}: {what}"))

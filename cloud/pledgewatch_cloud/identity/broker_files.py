@@ -87,7 +87,7 @@ class BrokerFiles:
         self._known_entry = -1  # the broker was told of what stood then, or later
         self._put_out = put_out
         self._looked_at: IdentityBook | None = None  # by which it is known who is to be put out yet
-        self._to_put_out: set[str] = set()
+        self._to_put_out: dict[str, None] = {}
         self._known, self._asked = Turn(), asyncio.Event()
         self._patience_s, self._connected, self._now_s = patience_s, connected, now_s
         self._away_from_s: float | None = None
@@ -151,16 +151,17 @@ class BrokerFiles:
 
     async def _put_out_all(self, state: State, now_ms: int) -> list[object]:
         """Put out whom the broker has been told of, and say why somebody was not; he is the next time."""
-        self._to_put_out |= ousted(self._looked_at, state.identities, now_ms)
+        self._to_put_out |= dict.fromkeys(sorted(ousted(self._looked_at, state.identities, now_ms)))
         self._looked_at = state.identities
-        try:
-            for device in sorted(self._to_put_out):
-                fitted = state.book.installations.get(device)
+        for device in list(self._to_put_out):
+            fitted = state.book.installations.get(device)
+            del self._to_put_out[device]
+            try:
                 if self._put_out is not None:
                     await self._put_out("" if fitted is None else fitted.operator, device)
-                self._to_put_out.discard(device)
-        except PuttingOutError as error:
-            return [error]
+            except PuttingOutError as error:
+                self._to_put_out[device] = None  # the last the next time, for it keeps nobody else
+                return [error]
         return []
 
     def _may_tell(self) -> bool:

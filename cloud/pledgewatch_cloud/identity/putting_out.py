@@ -56,8 +56,9 @@ def _is_another(before: Identity, now: Identity) -> bool:
     counted = {one.serial for one in before.certificates}
     if now.revoked_ms:
         return bool(counted)
-    # One that was revoked, or whose last certificate had ended, has none that counted.
-    return bool(counted or before.revoked) and counted.isdisjoint(one.serial for one in now.certificates)
+    # One that was revoked has none that counted, and its list forgets those that have expired; a session may be older.
+    is_first = before == Identity(before.device)
+    return not is_first and counted.isdisjoint(one.serial for one in now.certificates)
 
 
 def _is_fresh(one: Identity, at_ms: int) -> bool:
