@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx2
 import pytest
@@ -10,6 +11,8 @@ from keeping import LINE
 from receipting import BANK, FIRST
 from seeing import HALL_LOT, SECOND_LOT, USERS, Seeing
 from streaming import Served, told_until_quiet
+from test_notices_api import CUSTOMS, TOKEN, NoticeCloud, epcis_document, epcis_event, plain, signed
+from test_warehouse_api import CasesCloud, counted
 
 from pledgewatch_cloud.client import ApiError, Client
 from pledgewatch_cloud.decide.moments import iso
@@ -168,3 +171,53 @@ def test_lines_of_a_stream_end_with_a_line_feed_alone() -> None:
         with Client("http://testserver", transport=stream) as client:
             found: list[tuple[str, object]] = [(one.id, one.event) for one in client.changes()]
             assert found == [("1.0", {"t": ENDS_OF_LINES[:3]})]
+
+
+def test_senders_hand_in_by_a_token_or_by_signing_what_is_sent(tmp_path: Path) -> None:
+    cloud = NoticeCloud(tmp_path)
+    asked: list[bytes] = []
+
+    def sign(body: bytes) -> dict[str, str]:
+        asked.append(body)
+        return signed(CUSTOMS, body) | {"x-pledgewatch-sender": "customs"}
+
+    with Served(cloud.client.app) as there:
+        with Client(there.url, TOKEN) as warehouse:
+            assert warehouse.notify(plain())["changed"]
+            assert warehouse.notify(plain()) == {"entry": None, "changed": False, "detail": "already known"}
+        with Client(there.url, sign=sign) as customs:
+            assert customs.notify(plain("2"))["changed"]
+            assert customs.capture(epcis_document(epcis_event()))["captureID"]
+            assert customs.capture_event(epcis_event("urn:uuid:2"))["eventID"]
+        assert len(asked) == 3
+        with Client(there.url) as nobody, pytest.raises(ApiError, match="401"):
+            nobody.notify(plain("3"))
+    cloud.close()
+
+
+def test_what_is_signed_is_handed_in_as_it_is(tmp_path: Path) -> None:
+    cloud = CasesCloud(tmp_path)
+    cloud.short()
+    (case,) = cloud.get("/warehouses/la-1/cases")
+    with Served(cloud.client.app) as there, Client(there.url) as client:
+        taken = client.count(counted(40))
+        assert (taken["changed"], taken["ended"]) == (True, [case["case"]])
+        assert not client.count(counted(40))["changed"]
+        with pytest.raises(ApiError, match="422"):
+            client.act("a.b.c")
+    cloud.close()
+
+
+@pytest.mark.parametrize(("form", "kind"), [("json", "application/json"), ("csv", "text/csv")])
+def test_a_report_is_of_its_form(form: Literal["json", "csv"], kind: str) -> None:
+    went: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        went.append(request)
+        return httpx2.Response(200, json={})
+
+    with Client("http://testserver", transport=httpx2.MockTransport(answer)) as client:
+        client.report_stock("till", "a,b\n", form)
+    (one,) = went
+    assert (one.url.path, dict(one.url.params)) == ("/stock/reports", {"source": "till", "form": form})
+    assert (one.headers["content-type"], one.content) == (kind, b"a,b\n")

@@ -8,8 +8,9 @@ twice, the stream of changes taken up where it was cut.
         for change in client.changes(after_entry=812):
             ...
 
-Each noun has its method, which gives the type of its answer (pledgewatch_cloud.answers); `get`, `each` and `write` are
-for whatever has none: formats that are others', and what is signed.
+Each noun has its method, which gives the type of its answer (pledgewatch_cloud.answers), and so has each write; `get`,
+`each` and `write` are for whatever has none: formats that are others'. Acts and counts are signed before they come
+here. A sender's token is shown as a key is; one that signs what it hands in says with which headers, by `sign`.
 
 It needs httpx2, and of this package those types alone. Every call raises ApiError where the API refuses, and httpx2's
 errors where it cannot be reached.
@@ -19,14 +20,26 @@ import json
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urljoin
 
 import httpx2
 
-from pledgewatch_cloud.answers.devices import CommandResult, Device, DeviceCare, Identity
+from pledgewatch_cloud.answers.devices import (
+    Claimed,
+    CommandAsked,
+    CommandResult,
+    Confirmed,
+    Device,
+    DeviceCare,
+    Identity,
+    Invited,
+    Renewed,
+    Revoked,
+    SettingsAsked,
+)
 from pledgewatch_cloud.answers.document import Document
 from pledgewatch_cloud.answers.found import Alert, Event, EventWithSource
 from pledgewatch_cloud.answers.lending import (
@@ -54,8 +67,11 @@ from pledgewatch_cloud.answers.running import (
     Delivery,
     Endpoint,
     Health,
+    LetterMoved,
     Quarantined,
     Registry,
+    Replayed,
+    Resumed,
     Status,
     Viewer,
 )
@@ -73,9 +89,22 @@ from pledgewatch_cloud.answers.trade import (
     StockPeriods,
     Unmatched,
 )
-from pledgewatch_cloud.answers.written import Said, Written
+from pledgewatch_cloud.answers.written import (
+    ActTaken,
+    Captured,
+    CapturedEvent,
+    CountTaken,
+    Noticed,
+    Reported,
+    Said,
+    Written,
+)
 
 _Answer = TypeVar("_Answer")
+Sign = Callable[[bytes], Mapping[str, str]]
+"""The headers that sign a body, made anew for each time it is sent."""
+_JSON, _JOSE = "application/json", "application/jose"
+_FORMS = {"json": _JSON, "csv": "text/csv", "x12": "application/edi-x12"}
 _ITEMS = ("features", "receipts", "events", "acts", "rows", "goods", "items", "exposures")
 """What the items of a list are called that is an object."""
 KNOWN_MAX = 64
@@ -105,7 +134,10 @@ class Change(NamedTuple):
 class Client:
     """One address, one key. Not for use by two threads at once."""
 
-    def __init__(self, url: str, key: str = "", *, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, key: str = "", *, sign: Sign | None = None, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        self._sign = sign
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.Client(base_url=url, headers=headers, transport=transport, timeout=30)
         self._known: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
@@ -141,11 +173,14 @@ class Client:
         """Write once, however often it must be said: with a key of its own, and again where the answer was lost or
         the API says to wait. After a restart of the service a repetition is a write of its own, which says
         `changed: false` where it is known."""
-        headers = {"idempotency-key": f'"{key or uuid.uuid4()}"'}
+        return self._write(path, json.dumps(document).encode(), _JSON, key)
+
+    def _write(self, path: str, body: bytes, kind: str, key: str = "") -> Any:
+        headers = {"idempotency-key": f'"{key or uuid.uuid4()}"', "content-type": kind}
         for attempt in range(_AGAIN_MAX):
             is_last = attempt == _AGAIN_MAX - 1
             try:
-                answer = self._http.post(path, json=document, headers=headers)
+                answer = self._http.post(path, content=body, headers={**headers, **(self._sign or _unsigned)(body)})
                 _check(answer)
             except httpx2.TransportError:
                 if is_last:
@@ -433,6 +468,81 @@ class Client:
         """Say whether a milestone's release has been booked."""
         return self._said(Said, "/milestones/{}/booking", milestone, release=release, by=by, why=why)
 
+    def notify(self, document: Document) -> Noticed:
+        """Hand in notices in the plain form."""
+        return self._said(Noticed, "/notices", **document)
+
+    def notify_dcsa(self, document: Document | list[Document]) -> Noticed:
+        """Hand in DCSA events, one or a list."""
+        return self._handed(Noticed, "/notices/dcsa", json.dumps(document))
+
+    def capture(self, document: Document) -> Captured:
+        """Hand in an EPCIS document."""
+        return self._said(Captured, "/epcis/capture", **document)
+
+    def capture_event(self, document: Document) -> CapturedEvent:
+        """Hand in an EPCIS event."""
+        return self._said(CapturedEvent, "/epcis/events", **document)
+
+    def report_stock(self, source: str, text: str, form: Literal["json", "csv", "x12"] = "json") -> Reported:
+        """Hand in a document of a stock system."""
+        path = str(httpx2.URL("/stock/reports", params={"source": source, "form": form}))
+        return self._handed(Reported, path, text, _FORMS.get(form, _JSON))
+
+    def act(self, jws: str) -> ActTaken:
+        """Hand in a signed act."""
+        return self._handed(ActTaken, "/receipts/acts", jws, _JOSE)
+
+    def count(self, jws: str) -> CountTaken:
+        """Hand in a signed count."""
+        return self._handed(CountTaken, "/warehouses/counts", jws, _JOSE)
+
+    def set_device(self, device: str, toml: str, **more: str | int) -> SettingsAsked:
+        """Say what a device is to be set to."""
+        return self._said(SettingsAsked, "/devices/{}/settings", device, toml=toml, **more)
+
+    def command_device(self, device: str, what: str, **more: str | int) -> CommandAsked:
+        """Have a device do something once."""
+        return self._said(CommandAsked, "/devices/{}/commands", device, what=what, **more)
+
+    def invite(self, device: str, **more: str | int) -> Invited:
+        """Invite a device to claim an identity."""
+        return self._said(Invited, "/devices/invitations", device=device, **more)
+
+    def revoke(self, device: str, why: str, **more: str) -> Revoked:
+        """Take a device's identity away."""
+        return self._said(Revoked, "/devices/{}/revocation", device, why=why, **more)
+
+    def claim(self, document: Document) -> Claimed:
+        """Claim an identity."""
+        return self._said(Claimed, "/devices/claims", **document)
+
+    def renew(self, document: Document) -> Renewed:
+        """Renew a certificate."""
+        return self._said(Renewed, "/devices/renewals", **document)
+
+    def confirm(self, document: Document) -> Confirmed:
+        """Say that a certificate is in force with its device."""
+        return self._said(Confirmed, "/devices/confirmations", **document)
+
+    def replay(self, endpoint: str, point: str) -> Replayed:
+        """Send an endpoint everything once more."""
+        return self._said(Replayed, "/outbox/endpoints/{}/replay", endpoint, point=point)
+
+    def resume(self, endpoint: str) -> Resumed:
+        """Lift the stop of an endpoint."""
+        return self._said(Resumed, "/outbox/endpoints/{}/resume", endpoint)
+
+    def send_again(self, message_id: str, **query: str) -> LetterMoved:
+        """Put a dead letter back among the messages to be sent; of `endpoint`, where it is not the core's."""
+        path = str(httpx2.URL(_named("/outbox/dead/{}/send", (message_id,)), params=query))
+        return self._handed(LetterMoved, path, "{}")
+
+    def pass_over(self, message_id: str, by: str = "", why: str = "", **query: str) -> LetterMoved:
+        """Give a dead letter up; of `endpoint`, where it is not the core's."""
+        path = str(httpx2.URL(_named("/outbox/dead/{}/pass-over", (message_id,)), params=query))
+        return self._handed(LetterMoved, path, json.dumps({"by": by, "why": why}))
+
     def _one(self, kind: type[_Answer], path: str, *names: str | int, **query: str | int) -> _Answer:  # noqa: ARG002 - for the type checker
         found: _Answer = self.get(_named(path, names), **query)
         return found
@@ -443,6 +553,10 @@ class Client:
 
     def _said(self, kind: type[_Answer], path: str, *names: str, **document: Any) -> _Answer:  # noqa: ARG002
         found: _Answer = self.write(_named(path, names), document)
+        return found
+
+    def _handed(self, kind: type[_Answer], path: str, text: str, form: str = _JSON) -> _Answer:  # noqa: ARG002
+        found: _Answer = self._write(path, text.encode(), form)
         return found
 
     def _get(self, url: str) -> tuple[Any, str]:
@@ -461,6 +575,10 @@ class Client:
         # a header of its own for it.
         following = answer.links.get("next", {}).get("url", "") or answer.headers.get("next-page", "")
         return json.loads(known), following
+
+
+def _unsigned(_: bytes) -> dict[str, str]:
+    return {}
 
 
 def _named(path: str, names: Iterable[str | int]) -> str:

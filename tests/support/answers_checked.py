@@ -1,10 +1,28 @@
 """Whether a JSON answer is what a type says of it: nothing missing, nothing beyond, each of its kind."""
 
+import json
+import re
 import types
 from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from pledgewatch_cloud.answers.paths import WRITTEN
+from pledgewatch_cloud.api.described import Described
+
 _KINDS: dict[Any, tuple[type, ...]] = {float: (int, float), None: (type(None),)}
+
+
+WRITES = [(re.compile(re.sub(r"{\w+}", ".+", path)), kind) for path, kind in WRITTEN.items()]
+
+
+def check_write(app: Any, method: str, path: str, status: int, body: bytes) -> None:
+    """What the API answers to a write, in whichever test, is of its type."""
+    if not isinstance(app, Described) or method != "POST" or not 200 <= status < 300:
+        return
+    for pattern, kind in WRITES:
+        if pattern.fullmatch(path):
+            assert list(faults(kind, json.loads(body))) == [], path
+            return
 
 
 def faults(kind: Any, value: Any, at: str = "answer") -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import httpx2
+from answers_checked import check_write
 
 
 class AppClient(httpx2.Client):
@@ -29,14 +30,16 @@ class AppClient(httpx2.Client):
 
 class _InProcess(httpx2.BaseTransport):
     def __init__(self, app: Any, host: str) -> None:
-        self._inner = httpx2.ASGITransport(app, client=(host, 50_000))
+        self._app, self._inner = app, httpx2.ASGITransport(app, client=(host, 50_000))
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         return asyncio.run_coroutine_threadsafe(self._answer(request), _loop()).result()
 
     async def _answer(self, request: httpx2.Request) -> httpx2.Response:
         answer = await self._inner.handle_async_request(request)
-        return httpx2.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+        body = await answer.aread()
+        check_write(self._app, request.method, request.url.path, answer.status_code, body)
+        return httpx2.Response(answer.status_code, headers=answer.headers, content=body)
 
 
 class Got(NamedTuple):

@@ -106,6 +106,72 @@ class CommandResult(TypedDict):
     result: Any
 
 
+class SettingsAsked(TypedDict):
+    """Settings that a device is asked for; no version where it is asked for them already."""
+
+    device: str
+    changed: bool
+    version: int | None
+
+
+class CommandAsked(TypedDict):
+    """A command that a device is asked for."""
+
+    device: str
+    id: int
+
+
+class Invited(TypedDict):
+    """A device that may claim an identity: `claim` is what it shows, and said this once."""
+
+    claim: str
+    device: str
+    operator: str
+    asset: str
+    until: str
+
+
+class Revoked(TypedDict):
+    """What taking an identity away became."""
+
+    changed: bool
+    entry: int
+
+
+class BrokerAddress(TypedDict):
+    """Where a broker listens."""
+
+    host: str
+    port: int
+
+
+class Renewed(TypedDict):
+    """A certificate, and where its device goes with it."""
+
+    operator: str
+    device: str
+    asset: str
+    certificate: str
+    not_after_ms: int
+    broker: BrokerAddress
+    broker_ca: str
+    care_public_key: str
+    epoch: int
+
+
+class Claimed(Renewed):
+    """The certificate of a claim, with the settings that were given with the invitation."""
+
+    settings: str
+
+
+class Confirmed(TypedDict):
+    """Whether saying that a certificate is in force has changed anything."""
+
+    device: str
+    changed: bool
+
+
 class Identity(TypedDict):
     """The identity of a device."""
 

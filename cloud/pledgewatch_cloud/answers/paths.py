@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from pledgewatch_cloud.answers.devices import CommandResult, Device, DeviceCare, Identity
+from pledgewatch_cloud.answers.devices import (
+    Claimed,
+    CommandAsked,
+    CommandResult,
+    Confirmed,
+    Device,
+    DeviceCare,
+    Identity,
+    Invited,
+    Renewed,
+    Revoked,
+    SettingsAsked,
+)
 from pledgewatch_cloud.answers.document import Document
 from pledgewatch_cloud.answers.found import Alert, Events, EventWithSource
 from pledgewatch_cloud.answers.lending import (
@@ -39,8 +51,11 @@ from pledgewatch_cloud.answers.running import (
     Delivery,
     Endpoint,
     Health,
+    LetterMoved,
     Quarantine,
     Registry,
+    Replayed,
+    Resumed,
     Status,
     Viewer,
 )
@@ -59,7 +74,16 @@ from pledgewatch_cloud.answers.trade import (
     Stocks,
     Unmatched,
 )
-from pledgewatch_cloud.answers.written import Said, Written
+from pledgewatch_cloud.answers.written import (
+    ActTaken,
+    Captured,
+    CapturedEvent,
+    CountTaken,
+    Noticed,
+    Reported,
+    Said,
+    Written,
+)
 
 READ: dict[str, Any] = {
     "/assets": Assets,
@@ -128,5 +152,23 @@ WRITTEN: dict[str, Any] = {
     "/alerts/{alert}/silence": Said,
     "/milestones/{milestone}/waiver": Said,
     "/milestones/{milestone}/booking": Said,
+    "/notices": Noticed,
+    "/notices/dcsa": Noticed,
+    "/epcis/capture": Captured,
+    "/epcis/events": CapturedEvent,
+    "/stock/reports": Reported,
+    "/receipts/acts": ActTaken,
+    "/warehouses/counts": CountTaken,
+    "/devices/{device}/settings": SettingsAsked,
+    "/devices/{device}/commands": CommandAsked,
+    "/devices/{device}/revocation": Revoked,
+    "/devices/invitations": Invited,
+    "/devices/claims": Claimed,
+    "/devices/renewals": Renewed,
+    "/devices/confirmations": Confirmed,
+    "/outbox/endpoints/{endpoint}/replay": Replayed,
+    "/outbox/endpoints/{endpoint}/resume": Resumed,
+    "/outbox/dead/{message_id}/send": LetterMoved,
+    "/outbox/dead/{message_id}/pass-over": LetterMoved,
 }
-"""What is answered to what users write by documents and of alerts and milestones."""
+"""What is answered where something is written, however it is signed."""

@@ -123,6 +123,28 @@ class Registry(TypedDict):
     clashes: NotRequired[list[Clash]]
 
 
+class Replayed(TypedDict):
+    """An endpoint that is sent all once more, and of how many facilities."""
+
+    endpoint: str
+    facilities: int
+
+
+class Resumed(TypedDict):
+    """An endpoint that is stopped no more."""
+
+    endpoint: str
+    stopped_at_ms: None
+
+
+class LetterMoved(TypedDict):
+    """What a dead letter is now."""
+
+    id: str
+    endpoint: str
+    state: str
+
+
 class Health(TypedDict):
     """That the service is there, or ready."""
 

@@ -19,11 +19,9 @@ from pledgewatch_cloud.api.access import StateViewOf
 from pledgewatch_cloud.api.assets import STANDINGS, sources_of, sources_stand_until_ms, standing_of
 from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
-from pledgewatch_cloud.decide.access.visible import behind
 from pledgewatch_cloud.decide.alerts import LIVE, SEVERITIES
 from pledgewatch_cloud.decide.asset import AssetState
 from pledgewatch_cloud.decide.calm import Assets
-from pledgewatch_cloud.decide.causes import AssetFacts
 from pledgewatch_cloud.decide.columns import Numbers
 from pledgewatch_cloud.decide.geofence import E7
 from pledgewatch_cloud.decide.state import State
@@ -92,12 +90,11 @@ def _box(text: str) -> Box:
 
 
 class _Stood(NamedTuple):
-    """Where an asset was and how it stood, and what that was found by: these are the same objects until more is found
-    than what is newest, and `sequence` the same until something is heard. Up to `until_ms` it is so while nothing is;
-    up to `calm_until_ms` calm readings move its place alone."""
+    """Where an asset was and how it stood, and what that was found by: `folded` is the same object until more is found
+    than what is newest, breaches that stand included, and `sequence` the same until something is heard. Up to
+    `until_ms` it is so while nothing is; up to `calm_until_ms` calm readings move its place alone."""
 
     folded: AssetState
-    facts: AssetFacts | None
     sequence: int
     place: tuple[int, int]
     standing: int
@@ -106,9 +103,9 @@ class _Stood(NamedTuple):
 
 
 class Standings:
-    """How assets stand, of one sight. Of those that are seen with all that they are judged by, it is found out once
-    until something is heard or time changes it; and of those that stand calm (decide/calm.py), until more is found than
-    what is newest: a reading moves their place, and time the leg that they are on."""
+    """How assets stand, of one sight. It is found out once until something is heard or time changes it; and of those
+    that are seen with all that they are judged by and stand calm (decide/calm.py), until more is found than what is
+    newest: a reading moves their place, and time the leg that they are on."""
 
     def __init__(self) -> None:
         self._names: object = None
@@ -125,20 +122,20 @@ class Standings:
                 for asset in alert.assets:
                     worst[asset] = max(worst.get(asset, 0), SEVERITIES[alert.severity])
         ids, places, marks = [], [], []
-        whole, now_ms, facts = state.assets.whole, state.recorded_at_ms, behind(state.facts)
+        whole, now_ms = state.assets.whole, state.recorded_at_ms
         folded, steady, sequences = whole.folded, whole.steady(now_ms), _sequences(whole)
         for asset in state.assets.names:
             if asset not in folded:
                 continue
-            by, of, place = folded[asset], facts.get(asset), None
+            by, place = folded[asset], None
             sequence, stood = sequences.get(asset, 0), self._stood.get(asset)
-            if stood is not None and stood.folded is by and stood.facts is of:
+            if stood is not None and stood.folded is by:
                 if stood.sequence == sequence and now_ms < stood.until_ms:
                     place = stood.place
                 elif now_ms < stood.calm_until_ms:
                     place = steady.get(asset)
             if stood is None or place is None:
-                stood = self._stand(state, asset, by, of, sequence, is_steady=asset in steady)
+                stood = self._stand(state, asset, by, sequence, is_steady=asset in steady)
                 if stood is None:
                     continue
                 place = stood.place
@@ -148,23 +145,18 @@ class Standings:
         standing, severity = np.array(marks, dtype=np.int64).reshape(-1, 2).T
         return fleet(ids, np.array(places, dtype=np.float64).reshape(-1, 2)[:, ::-1] / E7, standing, severity)
 
-    def _stand(
-        self, state: State, asset: str, folded: AssetState, facts: AssetFacts | None, sequence: int, *, is_steady: bool
-    ) -> _Stood | None:
+    def _stand(self, state: State, asset: str, folded: AssetState, sequence: int, *, is_steady: bool) -> _Stood | None:
         """How an asset stands now, remembered for as long as it does; None for one without a place."""
         known = state.assets.get(asset)
-        self._stood.pop(asset, None)
         if known is None or known.presence is None:
+            self._stood.pop(asset, None)
             return None
         place = known.presence.latitude_e7, known.presence.longitude_e7
-        standing, until_ms, calm_until_ms = STANDINGS.index(standing_of(state, asset, known)), -NEVER, -NEVER
-        if is_whole := _is_whole(known, folded):
-            until_ms = sources_stand_until_ms(state, asset, known)
-        if is_whole and is_steady and _is_heard(state, asset, known):
+        standing, calm_until_ms = STANDINGS.index(standing_of(state, asset, known)), -NEVER
+        until_ms = sources_stand_until_ms(state, asset, known)
+        if is_steady and _is_whole(known, folded) and _is_heard(state, asset, known):
             calm_until_ms = leg_stands_until_ms(state.book.legs_of(asset), state.recorded_at_ms)
-        found = _Stood(folded, facts, sequence, place, standing, until_ms, calm_until_ms)
-        if is_whole:
-            self._stood[asset] = found
+        found = self._stood[asset] = _Stood(folded, sequence, place, standing, until_ms, calm_until_ms)
         return found
 
 

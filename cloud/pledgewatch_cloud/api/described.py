@@ -32,7 +32,9 @@ class Described(FastAPI):
 
 
 def _json_of(document: Schema, path: str, method: str) -> Schema:
-    found: Schema = document["paths"][path][method]["responses"]["200"]["content"][JSON]
+    """What is answered where all is well."""
+    answers = document["paths"][path][method]["responses"]
+    found: Schema = next(one for status, one in answers.items() if status.startswith("2"))["content"][JSON]
     return found
 
 

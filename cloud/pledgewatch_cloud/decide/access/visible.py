@@ -91,12 +91,6 @@ class Only(Mapping[_Key, _Value]):
         return sum(1 for _ in self)
 
 
-def behind(seen: Mapping[_Key, _Value]) -> Mapping[_Key, _Value]:
-    """The mapping of which this is what is seen, whose values tell by being the same objects that nothing has become
-    another; they are nobody's to be told."""
-    return seen.behind if isinstance(seen, Only) else seen
-
-
 class _SeenAssets(Assets):
     """Assets as they are seen, those of some names."""
 
