@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 _NURSERY = """
-import gc, importlib, json, os, signal, socket, sys
+import gc, importlib, json, os, signal, socket, sys, time
 
 channel = socket.socket(fileno=int(sys.argv[1]))
 told = channel.makefile("rw", encoding="utf-8")
@@ -49,6 +49,10 @@ channel.close()
 for number in (1, 2):
     os.dup2(output, number)
 os.close(output)
+os.chdir(asked["folder"])
+os.environ.clear()
+os.environ.update(asked["environment"])
+time.tzset()
 sys.argv = ["-c", *asked["arguments"]]
 exec(asked["code"])
 """
@@ -75,8 +79,9 @@ class Nursery:
         ours.close()
 
     def start(self, code: str, arguments: list[str], log: Path) -> "Child":
-        """What `python -c` does with code and arguments; what it says goes to the end of a file."""
-        number = self._ask({"code": code, "arguments": arguments, "log": str(log)})
+        """What `python -c` does with code and arguments here and now; what it says goes to the end of a file."""
+        here = {"folder": str(Path.cwd()), "environment": dict(os.environ)}
+        number = self._ask({"code": code, "arguments": arguments, "log": str(log), **here})
         assert number is not None
         return Child(number, self)
 
