@@ -54,6 +54,19 @@ def said(epoch: int, head: int, spooled: int, dropped: int = 0, refused: int = 0
         ),
         # What is missing and not with the device is lost.
         ({1: epoch(100, ((201, 300),))}, said(1, 300, 40), "received 200 of 300, thinned 0, lost 60, still spooled 40"),
+        # Of what came after the word nothing is lost for being missing: it waits behind what is newer, or was measured
+        # while the cloud was away.
+        (
+            {1: epoch(100, ((401, 500), (951, 1_000)))},
+            said(1, 100, 0),
+            "received 250 of 1,000, thinned 0, lost 0, still spooled 750",
+        ),
+        # Up to the word it is, and a hole may have both.
+        (
+            {1: epoch(100, ((301, 400),))},
+            said(1, 200, 30, 20),
+            "received 200 of 380, thinned 20, lost 50, still spooled 130",
+        ),
         # An epoch that has ended sends nothing more; how far it went was not heard.
         (
             {1: epoch(100, ((111, 300),)), 2: epoch(50)},
@@ -133,6 +146,26 @@ def test_how_far_an_epoch_went_is_remembered_when_the_next_begins(
     for status in (*heard, said(2, 50, 0)):
         metrics.note(metrics.hear([DeviceStatus("line", "pi-7", status)]))
     assert completeness(epochs, metrics.said["pi-7"], metrics.ends["pi-7"]).words == words
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (epoch(400), "received 400 of 500, thinned 0, lost 0, still spooled 100"),
+        (epoch(400, ((901, 1_000),)), "received 500 of 1,000, thinned 0, lost 0, still spooled 500"),
+    ],
+)
+def test_a_last_will_takes_nothing_back_that_was_said_after_it_was_made(known: EpochState, words: str) -> None:
+    metrics = Metrics()
+    will = said(1, 100, 0)._replace(online=False)
+    for status in (said(1, 100, 0), said(1, 500, 100), will):
+        heard = metrics.hear([DeviceStatus("line", "pi-7", status)])
+        metrics.note(heard)
+    assert heard.kept == {}
+    assert metrics.said["pi-7"] == said(1, 500, 100)._replace(online=False), "it has gone, and no more is told by that"
+    assert completeness({1: known}, metrics.said["pi-7"], metrics.ends.get("pi-7")).words == words
+    # Nor by one that was kept beside the farther word.
+    assert completeness({1: known}, will, {1: said(1, 500, 100)}).words == words
 
 
 def test_what_is_not_known_is_null() -> None:

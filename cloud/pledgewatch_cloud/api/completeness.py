@@ -11,7 +11,8 @@ and as a reading that is in the journal. They are lost. The count goes on over e
 was written anew, and what was refused before that counts as well.
 
 A status is older than what has come since, so of what is missing as much counts as spooled as the device may still
-have.
+have. Of what was measured after it the device has said nothing yet: what is missing of that waits in its spool, and
+nothing of it is lost before the device says how far it has counted without having it.
 """
 
 from collections.abc import Mapping
@@ -91,8 +92,9 @@ def completeness(
     for epoch, gap in gaps.items():
         found = words.get(epoch)
         if epoch == newest:
-            # Of an epoch that is newer than the device's word nothing was said yet: its spool has it.
-            spooled = min(gap, found.spooled_readings) if found else gap
+            # Of what is newer than the device's word nothing was said yet: its spool has it.
+            unsaid = _missing_beyond(epochs.get(epoch), found.head_sequence) if found else gap
+            spooled = unsaid + min(gap - unsaid, found.spooled_readings if found else 0)
         if found:
             dropped += min(gap - (spooled if epoch == newest else 0), found.dropped_readings)
     missing = sum(gaps.values()) - dropped
@@ -104,6 +106,11 @@ def completeness(
     unsure = None if is_known else Unsure.ENDED_EPOCH
     lost = missing - spooled + refused
     return Completeness(received, thinned + dropped, lost, spooled, missing, unsure, refused)
+
+
+def _missing_beyond(epoch: EpochState | None, sequence: int) -> int:
+    gaps = () if epoch is None else epoch.marks.missing
+    return sum(last - max(first, sequence + 1) + 1 for first, last in gaps if last > sequence)
 
 
 def _refused(epochs: Mapping[int, EpochState], words: Mapping[int, Status]) -> int:
@@ -119,11 +126,11 @@ def _refused(epochs: Mapping[int, EpochState], words: Mapping[int, Status]) -> i
 
 
 def _by_epoch(said: Status | None, ends: Mapping[int, Status]) -> dict[int, Status]:
-    """Of each epoch the device's word that counts: of the newest its last, of another the one that went farthest."""
+    """Of each epoch the device's word that went farthest, of those the last: one that counts less is an older one that
+    came late, as a last will does."""
     words = dict(ends)
     if said is not None:
         before = words.get(said.epoch)
-        is_newest = said.epoch >= max(words, default=0)
-        if before is None or is_newest or said.head_sequence >= before.head_sequence:
+        if before is None or said.head_sequence >= before.head_sequence:
             words[said.epoch] = said
     return words

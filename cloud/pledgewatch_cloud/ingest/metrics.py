@@ -90,12 +90,10 @@ class Metrics:
         news = set()
         for one in statuses:
             before = last.pop(one.device, None) or self.said.get(one.device)
-            last[one.device] = one.status
-            if before is None or before._replace(online=one.status.online) != one.status:
+            status = last[one.device] = _of_now(one.status, before)
+            if before is None or before._replace(online=status.online) != status:
                 news.add(one.device)
-            if before is not None and (
-                before.epoch != one.status.epoch or before.head_sequence > one.status.head_sequence
-            ):  # a last will is of when it was made
+            if before is not None and (before.epoch != status.epoch or before.head_sequence > status.head_sequence):
                 epochs = ends.get(one.device)
                 ends[one.device] = _with_end(self.ends.get(one.device, {}) if epochs is None else epochs, before)
         forgotten = self._forgotten(last)
@@ -122,6 +120,13 @@ class Metrics:
         """The plain counters by name."""
         names = ("messages", "readings_committed", "payloads_known", "payloads_refused", "payloads_unreadable")
         return {name: getattr(self, name) for name in (*names, "commits", "refused_for", "unreadable_for")}
+
+
+def _of_now(status: Status, before: Status | None) -> Status:
+    """What a device says by a status. A last will is of when the connection was made: where the device has said more
+    since, it tells that the device has gone, and nothing else."""
+    is_older = before is not None and before.epoch == status.epoch and before.head_sequence > status.head_sequence
+    return before._replace(online=False) if before is not None and is_older and not status.online else status
 
 
 def _with_end(epochs: dict[int, Status], status: Status) -> dict[int, Status]:
