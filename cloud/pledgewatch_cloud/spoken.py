@@ -126,7 +126,7 @@ class Spoken(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.flow = _Flow(transport)
         transport.set_write_buffer_limits(high=0)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # type: ignore[override]  # noqa: ARG002 - the loop's own word
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's own word
         """Where to read to: it is used up before anything else is read. A view, for TLS reads on into slices of it."""
         return memoryview(self.arriving)
 
