@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from brokers import free_port
 from builders import book_document
 from claiming import DAY_MS, Claimant, ClaimCloud
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +14,7 @@ from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.identity.broker_files import BrokerFiles
 from pledgewatch_cloud.identity.putting_out import PuttingOutError, ousted, putting_out_of
 from pledgewatch_cloud.identity.settings import DevicesSettings
+from pledgewatch_sim.programs import free_port
 
 
 def cloud_in(folder: Path) -> ClaimCloud:
