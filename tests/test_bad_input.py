@@ -55,7 +55,7 @@ def send(station: Station, *messages: tuple[str, bytes]) -> None:
     client.connect("127.0.0.1", station.broker.port)
     client.loop_start()
     for topic, payload in messages:
-        client.publish(topic, payload, qos=1).wait_for_publish(10)
+        client.publish(topic, payload, qos=1).wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
 

@@ -70,7 +70,7 @@ class Bench:
 
     def say(self, payload: bytes) -> None:
         """As whoever got at the broker."""
-        self.client.publish(self.topic, payload, qos=1).wait_for_publish(5)
+        self.client.publish(self.topic, payload, qos=1).wait_for_publish(60)
 
     def epochs_measured(self) -> int:
         return int(self.station.edge_says(DEVICE, "status")["measured"])

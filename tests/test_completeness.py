@@ -224,7 +224,7 @@ def test_how_far_an_epoch_went_is_known_after_the_service_was_killed(tmp_path: P
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id="device")
         client.connect("127.0.0.1", broker.port)
         client.loop_start()
-        client.publish(f"pw/1/harbour-line/{device.name}/{kind}", payload, qos=1).wait_for_publish(10)
+        client.publish(f"pw/1/harbour-line/{device.name}/{kind}", payload, qos=1).wait_for_publish(60)
         client.disconnect()
         client.loop_stop()
 

@@ -69,7 +69,7 @@ class Harbour:
     def start(self) -> None:
         """The broker, until it listens at both."""
         self.broker.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.plain), 1).close()
@@ -120,7 +120,7 @@ class Harbour:
             yield
         finally:
             stop.set()
-            await asyncio.wait_for(station, 20)
+            await asyncio.wait_for(station, 60)
 
     def wrong(self) -> str:
         """What `status` says is wrong."""

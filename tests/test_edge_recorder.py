@@ -241,7 +241,7 @@ async def test_while_the_disk_refuses_an_alarm_takes_the_place_of_the_oldest_tha
         spool.refuses = True
         recorder = Recorder(spool, lambda: None, retry_s=0.01, waiting_max=5)
         alarms = [sample(number)._replace(is_urgent=True) for number in range(21, 28)]
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             running = group.create_task(recorder.run())
             for one in (*samples(6), *alarms[:3]):
                 await recorder.put(one)
@@ -261,7 +261,7 @@ async def test_a_disk_that_refuses_to_the_end(tmp_path: Path) -> None:
     with disk(tmp_path) as spool:
         spool.refuses = True
         recorder = Recorder(spool, lambda: None, retry_s=0.01)
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(recorder.run())
             for one in samples(7):
                 await recorder.put(one)

@@ -50,7 +50,7 @@ class Cloud:
 
 def eventually(found: Callable[[], Any]) -> Any:
     """What is found as soon as there is something."""
-    until_s = time.monotonic() + 30
+    until_s = time.monotonic() + 60
     while time.monotonic() < until_s:
         try:
             if one := found():

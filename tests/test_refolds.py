@@ -114,7 +114,7 @@ def ask(seeing: Seeing, folding: Folding, crowd: ThreadPoolExecutor) -> Iterator
 
 def waits(seeing: Seeing, many: int) -> None:
     """Until so many requests wait for a base of another moment."""
-    until_s = time.monotonic() + 10
+    until_s = time.monotonic() + 60
     while service_of(seeing).refolds.waiting != many:
         assert time.monotonic() < until_s
         time.sleep(0.005)
@@ -223,11 +223,10 @@ def test_what_nobody_waits_for_any_more_is_given_up(seeing: Seeing, folding: Fol
             leaves.set()
 
     asyncio.run(go_away())
-    until_s = time.monotonic() + 10
-    while not folding.given_up:
-        assert time.monotonic() < until_s
+    until_s = time.monotonic() + 60
+    while not folding.given_up or folding.under_way or len(service_of(seeing).refolds):
+        assert time.monotonic() < until_s, (folding.given_up, folding.under_way, len(service_of(seeing).refolds))
         time.sleep(0.005)
-    assert (folding.under_way, len(service_of(seeing).refolds)) == (0, 0)
 
 
 def test_a_service_that_ends_gives_them_up(seeing: Seeing, folding: Folding, ask: Ask) -> None:

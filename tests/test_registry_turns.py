@@ -45,7 +45,7 @@ async def two(shared: Shared) -> Cloud:
 
 async def has(cloud: Cloud, due: int) -> None:
     """Wait until so much is due at a cloud whose loop runs and has looked at all."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while cloud.membership.standing.due != due or not cloud.membership.standing.looked_ms:
             await asyncio.sleep(0.001)
 
@@ -111,7 +111,7 @@ async def test_who_was_overtaken_looks_at_all_again(shared: Shared, one: Cloud) 
             await one.pledge(B, BANK)
         assert caught.value.cure
         assert one.get(B).state is State.ISSUED
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not shared.live("bank-one"):
                 await asyncio.sleep(0.001)
         await has(one, 0)
@@ -190,7 +190,7 @@ async def test_a_withdrawal_without_an_answer_is_no_claim_and_is_asked_again(one
         assert one.membership.standing.claimed == 1
         one.way.drops = 10**6
         await one.release(A)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not one.membership.standing.fault:
                 await asyncio.sleep(0.001)
         assert (one.membership.standing.claimed, one.membership.standing.due) == (0, 1)
@@ -228,7 +228,7 @@ async def test_what_got_there_is_seen_by_the_next_look_though_its_answer_got_los
     one.way.drops = 1
     async with one.running():
         await one.release(A)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while one.way.drops:
                 await asyncio.sleep(0.001)
     await one.settled()

@@ -16,7 +16,7 @@ from pledgewatch_sim.bank.ledger import Booking, Ledger
 from pledgewatch_sim.bank.misbehaviour import MisbehaviourSettings
 
 OLD_SECRET, SECRET, WRONG_SECRET = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2, 3))
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 RELEASE = "journal.gated-in"
 PAYEE = {"id": "supplier", "name": "Sofa Works"}
 PAYABLE = {"release": RELEASE, "milestone": "gated-in", "amount_minor": 2_500_000, "currency": "USD", "payee": PAYEE}

@@ -201,6 +201,6 @@ class Cloud:
 
     async def settled(self) -> None:
         """Run the loop until there is nothing left to do."""
-        async with self.running(), asyncio.timeout(20):
+        async with self.running(), asyncio.timeout(60):
             while self.membership.standing.due or not self.membership.standing.looked_ms:
                 await asyncio.sleep(0.001)

@@ -57,7 +57,7 @@ class Issuer:
     def __exit__(self, *_: object) -> None:
         """Stop it."""
         self._process.terminate()
-        assert self._process.wait(20) == 0
+        assert self._process.wait(60) == 0
         self._log.close()
 
 
