@@ -176,6 +176,15 @@ def test_what_is_not_ours_is_what_its_note_says(folder: Path) -> None:
     assert any("LICENSE" in one.name for one in folder.iterdir())
 
 
+def test_who_has_no_javascript_is_told_so_in_both_languages() -> None:
+    page = pages(EXPONENTS)["index.html"].body.decode()
+    found = re.search(r'<noscript>(.*?) <span lang="zh-Hans">(.*?)</span></noscript>', page)
+    assert found, "each language is said to be what it is"
+    english, chinese = found.groups()
+    assert english.isascii()
+    assert len(re.findall(r"[\u4e00-\u9fff]", chinese)) > 8
+
+
 def test_the_console_stays_small() -> None:
     sizes = {name: len(page.body) for name, page in pages(EXPONENTS).items()}
     assert sizes["vendor/land.json"] < 300_000

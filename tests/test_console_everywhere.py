@@ -136,6 +136,23 @@ def test_no_english_is_left_on_any_page_in_chinese(page: Page, world: TwinWorld)
     assert {one.partition("/")[0] for one in walked} >= {"events", "cases", "notices", "receipts", "lots", "prices"}
 
 
+def test_nor_on_the_page_of_operations_but_for_the_words_of_the_description(page: Page, url: str) -> None:
+    page.goto(f"{url}/docs")
+    expect(page.get_by_role("heading", name="alerts")).to_be_visible()
+    assert page.locator("html").get_attribute("lang") == "zh-Hans"
+    shown = page.locator("th, #about").all_inner_texts()
+    assert english_in([one.replace("openapi.json", "") for one in shown]) == []
+    parameters = " ".join(page.locator("td:last-child").all_inner_texts())
+    assert ("（可选）" in parameters, "(" in parameters) == (True, False)
+    every = page.evaluate("[...document.querySelectorAll('h2, td:nth-child(2)')].map(one => one.lang)")
+    assert set(every) == {"en"}, "what is English is said to be"
+    assert violations(page) == []
+    page.evaluate("localStorage.setItem('lang', 'en')")
+    page.reload()
+    expect(page.get_by_role("columnheader", name="What it does").first).to_be_visible()
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
 def test_nor_where_a_role_sees_less(page: Page, url: str) -> None:
     opened(page, url, "", OPERATOR)
     for place in ("", "alerts", "devices", "facilities/line", f"receipts/{FIRST}", "milestones"):

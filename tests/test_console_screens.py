@@ -217,3 +217,34 @@ def test_axe_finds_nothing_serious_on_any_screen(page: Page, place: str) -> None
     turned_to(page, place)
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= (page.viewport_size or DESK)["width"]
+
+
+DRAWN = """async middle => {
+    const { makeMap } = await import("/console/map.js"), host = document.createElement("div"), places = [];
+    Object.assign(host.style, { width: "328px", height: "300px" });
+    document.querySelector("main").append(host);
+    const { arc, clearRect } = CanvasRenderingContext2D.prototype;
+    CanvasRenderingContext2D.prototype.clearRect = function (...at) { places.length = 0; clearRect.apply(this, at); };
+    CanvasRenderingContext2D.prototype.arc = function (...at) { places.push(at[0]); arc.apply(this, at); };
+    const made = makeMap(host, "a map", () => {});
+    made.map.setView([0, middle], 0, { animate: false });
+    made.setMarks([170, -170, 20].map(east => ({ id: String(east), at: [east, 0], state: "live", count: 1 })));
+    Object.assign(CanvasRenderingContext2D.prototype, { arc, clearRect });
+    const found = places.map(x => x + made.map._getMapPanePos().x), wide = host.clientWidth;
+    const east = found.map(x => Math.round(made.map.containerPointToLatLng([x, 150]).lng));
+    made.close();
+    host.remove();
+    return { east, isWithin: found.every(x => x >= 0 && x <= wide), wide };
+}"""
+"""The places of three assets on a map as wide as a phone's, around a longitude, as they are drawn."""
+
+
+@pytest.mark.parametrize(
+    ("middle", "east"),
+    [(0, [170, -170, 20]), (150, [170, 190, 20]), (-150, [-190, -170, 20]), (-165, [-190, -170, -340])],
+)
+def test_an_asset_is_on_the_map_once_though_the_world_is_narrower(page: Page, middle: int, east: list[int]) -> None:
+    turned_to(page, "receipts")
+    found = page.evaluate(DRAWN, middle)
+    assert found["wide"] > 256, "the world is as wide as the map: it would show little"
+    assert found == {"east": east, "isWithin": True, "wide": 328}

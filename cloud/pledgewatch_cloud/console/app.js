@@ -79,7 +79,7 @@ function askKey(isLogin) {
   const said = el("p", { role: "alert", class: "bad" }, key() ? t("key_bad") : "");
   const box = el("dialog", { "aria-labelledby": isLogin ? "login-head" : "key-head" }, el("form", {
     submit: ( /** @type {Event} */ event) => { event.preventDefault(); keepKey(input.value.trim()); box.close(); box.remove(); void go(""); },
-  }, ...(isLogin ? [el("h2", { id: "login-head" }, t("login")), el("p", {}, t("login_why")), loginLink("login_go")] : []),
+  }, ...(isLogin ? [el("h2", { id: "login-head" }, t("login")), el("p", {}, t("login_why")), loginLink("login")] : []),
   el("h2", { id: "key-head" }, t("key")), el("p", {}, t("key_why")), said, el("label", { for: "key" }, t("key")), input, el("button", {}, t("key_go"))));
   box.addEventListener("cancel", event => event.preventDefault());
   document.body.append(box);

@@ -2,7 +2,7 @@
 // with their number: the service puts them together, so what is sent and drawn is what a screen holds, however many they are.
 
 import { all, el } from "./draw.js";
-import { TURNS, look } from "./reckon.js";
+import { TURNS, look, nearest } from "./reckon.js";
 import { t } from "./words.js";
 
 const L = /** @type {any} */ (globalThis).L;
@@ -21,15 +21,19 @@ const marksOf = collection => all(collection.features, one => ({
 const Points = L?.Canvas.extend({
   /** @param {Mark[]} marks */
   setMarks(marks) { this._marks = marks; if (this._map) { this._update(); this._updatePaths(); } },
-  /** Where a mark is on each copy of the world, in pixels of the layer. @param {Mark} one @returns {{ turn: number, place: any }[]} */
-  _places(one) { return TURNS.map(turn => ({ turn, place: this._map.latLngToLayerPoint([one.at[1], one.at[0] + turn]) })); },
+  /** Where a mark is, once: on the copy of the world where that is nearest the middle. @param {Mark} one */
+  _placed({ at: [x, y] }) {
+    const near = nearest(x, this._map.getCenter().lng);
+    return { turn: near - x, place: this._map.latLngToLayerPoint([y, near]) };
+  },
   _updatePaths() {
     if (!this._map || !this._bounds || !this._marks) return;
     const ctx = this._ctx, { min, max } = this._bounds;
     const paints = Object.fromEntries(["good", "bad", "quiet", "link", "warn", "ground"].map(one => [one, colour(one)]));
     ctx.clearRect(min.x, min.y, max.x - min.x, max.y - min.y);
     ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.font = "600 12px system-ui, sans-serif";
-    for (const one of this._marks) for (const { place: { x, y } } of this._places(one)) {
+    for (const one of this._marks) {
+      const { x, y } = this._placed(one).place;
       if (x < min.x - 30 || x > max.x + 30 || y < min.y - 30 || y > max.y + 30) continue;
       const { fill, rim, rim_px, radius_px } = look(one);
       ctx.beginPath();
@@ -41,11 +45,11 @@ const Points = L?.Canvas.extend({
       if (one.count > 1) { ctx.fillStyle = paints.ground; ctx.fillText(String(one.count), x, y); }
     }
   },
-  /** The mark at a place on the screen, and on which copy of the world. @param {any} event @returns {{ one: Mark, turn: number } | undefined} */
+  /** The mark at a place on the screen, and on which copy of the world. @param {any} event */
   at(event) {
     const pointed = this._map.mouseEventToLayerPoint(event);
-    for (const one of this._marks) for (const { turn, place } of this._places(one)) if (place.distanceTo(pointed) <= (one.count > 1 ? 18 : 12)) return { one, turn };
-    return undefined;
+    const one = this._marks.find(( /** @type {Mark} */ mark) => this._placed(mark).place.distanceTo(pointed) <= (mark.count > 1 ? 18 : 12));
+    return one && { one, turn: this._placed(one).turn };
   },
   // Leaflet's canvas keeps what happens on it from the map, for its own shapes; this has none, and the map is to hear it.
   _initContainer() { L.Canvas.prototype._initContainer.call(this); this._container._leaflet_disable_events = false; },

@@ -23,6 +23,11 @@ device|Device|设备
 milestones|Milestones|里程碑
 milestone|Milestone|里程碑
 language|中文|English
+request|Request|请求
+does|What it does|作用
+parameters|Parameters|参数
+optional|(optional)|（可选）
+version|Version|版本
 demo|The demo|演示
 demo_begins|The demo begins|演示开始
 demo_why|What happens is told here, with its reasons, once the journal has it.|事件写入日志后，将在此说明发生了什么及其原因。
@@ -38,7 +43,6 @@ key_bad|This key is not known.|密钥无效。
 leave|Forget the key|清除密钥
 login|Log in|登录
 login_why|Your organisation's login page asks who you are.|将由贵机构的登录页面确认您的身份。
-login_go|Log in|登录
 login_again|Log in again|重新登录
 log_out|Log out|退出登录
 login_stranger|You are logged in, but this service does not know you. Ask whoever keeps its book.|您已登录，但本服务中没有您的用户。请联系台账管理员。
