@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pledgewatch_wire.toml_text import TomlError, read_toml
 
+SHOWN_MAX: Final = 200  # of a value that is not what it must be
 Settings = TypeVar("Settings")
 
 
@@ -115,16 +116,22 @@ def _value(place: str, value: object, hint: Any, folder: Path, errors: list[str]
     try:
         return _scalar(value, hint, folder)
     except TypeError as error:
-        errors.append(f"{place} is {value!r}; it must be {error}")
+        errors.append(f"{place} is {_shown(value)}; it must be {error}")
         return None
 
 
 def _scalar(value: Any, hint: Any, folder: Path) -> object:
     """The value as `hint` wants it. Raises TypeError with words for what is wanted."""
     if hint is Path and isinstance(value, str) and value:
-        return folder / Path(value).expanduser()
+        try:
+            return folder / Path(value).expanduser()
+        except RuntimeError:  # ~ of somebody whose home is not known
+            raise TypeError("a path; after ~ comes a user of this computer, or nothing where it is your own") from None
     if hint is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise TypeError("a finite number") from None
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         if value not in list(hint):
             raise TypeError(f"one of {', '.join(hint)}")
@@ -135,6 +142,15 @@ def _scalar(value: Any, hint: Any, folder: Path) -> object:
     if hint is float and not math.isfinite(value):
         raise TypeError("a finite number")
     return value
+
+
+def _shown(value: object) -> str:
+    """A value as a sentence can hold it: Python writes no number of thousands of digits, and nobody reads one."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
 
 
 def _name(place: str, key: str) -> str:

@@ -147,7 +147,7 @@ class Care:
             return tried
         good = self._ledger.good
         try:
-            self._station = self._make(good.toml)
+            self._station = self._made(good.toml)
         except ValueError as error:
             if not good.toml:
                 raise
@@ -166,13 +166,23 @@ class Care:
         if not self._is_kept(replace(self._ledger, trial=replace(trial, starts=trial.starts + 1))):
             return None
         try:
-            station = self._make(trial.toml)
+            station = self._made(trial.toml)
         except ValueError as error:
             self._give_up(trial, str(error))
             return None
         log.info("settings tried version=%d start=%d", trial.version, trial.starts + 1)
         self._on_trial = trial.version
         return station
+
+    def _made(self, toml: str) -> Station:
+        """The station of an overlay. Raises ValueError and nothing else: what comes from afar may not end the agent,
+        whatever it finds in the program, or no cure could come from afar any more."""
+        try:
+            return self._make(toml)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"they are more than this program can read ({type(error).__name__}: {error})") from error
 
     def go_back(self, why: str) -> bool:
         """Give up the settings that the station was run with, where they are on trial, as it cannot run. Whether
@@ -241,7 +251,7 @@ class Care:
             after = replace(now, version=version, good=good, refused="").answered(done)
             return None if self._is_noted(after, now, ledger_module.refusal(version, _DISK)) else _DISK
         try:
-            self._make(desired.toml)
+            self._made(desired.toml)
         except ValueError as error:
             why = f"they do not pass the check: {error}"
             is_noted = self._is_noted(now.refusing(version, why), now, ledger_module.refusal(version, _DISK))
