@@ -75,9 +75,21 @@ def unreadable(named: Mapping[str, Path | None]) -> list[str]:
         try:
             if path is not None:
                 path.read_bytes()
-        except OSError as error:
-            errors.append(f"{place}: {path} cannot be read ({error.strerror}); put the file there")
+        except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+            why = error.strerror if isinstance(error, OSError) else error
+            errors.append(f"{place}: {path} cannot be read ({why}); put the file there")
     return errors
+
+
+def path_in(folder: Path, said: str) -> Path:
+    """A path as a configuration says it, taken from the configuration's folder. Raises ValueError where it cannot be
+    one, with what it must be."""
+    if "\0" in said:
+        raise ValueError("a path, in which there is no character NUL")
+    try:
+        return folder / Path(said).expanduser()
+    except RuntimeError:  # ~ of somebody whose home is not known
+        raise ValueError("a path; after ~ comes a user of this computer, or nothing where it is your own") from None
 
 
 def _table(place: str, table: object, settings: Any, folder: Path, errors: list[str]) -> object:
@@ -124,9 +136,9 @@ def _scalar(value: Any, hint: Any, folder: Path) -> object:
     """The value as `hint` wants it. Raises TypeError with words for what is wanted."""
     if hint is Path and isinstance(value, str) and value:
         try:
-            return folder / Path(value).expanduser()
-        except RuntimeError:  # ~ of somebody whose home is not known
-            raise TypeError("a path; after ~ comes a user of this computer, or nothing where it is your own") from None
+            return path_in(folder, value)
+        except ValueError as error:
+            raise TypeError(str(error)) from None
     if hint is float and type(value) is int:
         try:
             return float(value)
@@ -139,6 +151,8 @@ def _scalar(value: Any, hint: Any, folder: Path) -> object:
     if type(value) is not hint:
         words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
         raise TypeError(words.get(hint, "a list"))
+    if hint is str and "\0" in value:
+        raise TypeError("a text without the character NUL")
     if hint is float and not math.isfinite(value):
         raise TypeError("a finite number")
     return value
