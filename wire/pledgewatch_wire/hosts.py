@@ -11,9 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 def require_host(key: str, host: str) -> None:
     """Raise ValueError where `host` can be no computer's name or address."""
     if any(letter.isspace() or unicodedata.category(letter) == "Cc" for letter in host):
-        raise ValueError(
-            f"{key} {host!r} has a blank or control character; write the name or the address alone"
-        )
+        raise ValueError(f"{key} {host!r} has a blank or control character; write the name or the address alone")
     try:
         encoded = host.encode("idna")
     except UnicodeError:
