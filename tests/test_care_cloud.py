@@ -118,6 +118,22 @@ def test_settings_are_signed_retained_and_taken_back_when_answered(care: Care) -
     assert (found["became"], found["said"], found["by"], found["toml"]) == ("done", "in force", "night desk", SLOWER)
 
 
+def test_settings_that_are_postponed_stay_at_the_broker_until_they_are_decided_about(care: Care) -> None:
+    care.asked("settings", {"toml": SLOWER})
+    ((_, payload, _),) = care.said()
+    care.hear(Answer(1, 0, Became.POSTPONED, "the disk does not take it"))
+    assert care.said() == [], "a device that starts again finds them there"
+    assert care.shown()["settings"]["became"] == "postponed"
+    assert care.asked("settings", {"toml": SLOWER})["changed"] is False
+    assert asyncio.run(care.again().look()) is None
+    assert care.broker.taken() == [(SETTINGS_TOPIC, payload, True)]
+    for one in (Became.TAKEN, Became.POSTPONED):
+        care.hear(Answer(1, 0, one, "on trial, or another disk"))
+    assert care.shown()["settings"]["became"] == "taken"
+    care.hear(Answer(1, 0, Became.DONE, "in force"))
+    assert care.said() == [(SETTINGS_TOPIC, b"", True)]
+
+
 def test_the_same_settings_are_asked_for_once_and_again_when_they_were_refused(care: Care) -> None:
     care.asked("settings", {"toml": SLOWER})
     assert care.asked("settings", {"toml": SLOWER}) == {"device": DEVICE, "changed": False, "version": None}

@@ -299,7 +299,9 @@ async def test_what_the_disk_does_not_take_is_not_done(cared: Cared, monkeypatch
 
     monkeypatch.setattr(ledger_module, "keep", full)
     assert_refused(await cared.hear(("command", command(1)), settle_s=0.5), "the disk does not take it")
-    assert_refused(await cared.hear(("settings", settings(1, SLOWER)), settle_s=0.5), "the disk does not take it")
+    answers = await cared.hear(("settings", settings(1, SLOWER)), settle_s=0.5)
+    assert [one.became for one in answers] == [Became.POSTPONED]
+    assert "the disk does not take it" in answers[0].text
     assert (cared.body.reports, cared.care.changed.is_set()) == (0, False)
 
 

@@ -5,8 +5,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from caring import Cared, cared_for, settings
-from edge_support import DEVICE, OPERATOR, until
+from caring import HOUR_MS, Cared, cared_for, settings
+from edge_support import DEVICE, OPERATOR, TIME_MS, until
 
 from pledgewatch_cloud.decide import care
 from pledgewatch_cloud.decide.batch import CareAnswer, CareSettings
@@ -14,10 +14,11 @@ from pledgewatch_edge.care import care as care_module
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger
 from pledgewatch_wire.care import Answer, Became
+from pledgewatch_wire.reading import Clock
 
 SLOWER = "[uplink]\nsend_every_s = 900\n"
 SLOW = "[uplink]\nsend_every_s = 60\n"
-DONE, REFUSED, TAKEN = Became.DONE, Became.REFUSED, Became.TAKEN
+DONE, REFUSED, TAKEN, POSTPONED = Became.DONE, Became.REFUSED, Became.TAKEN, Became.POSTPONED
 
 
 class Disk:
@@ -180,11 +181,12 @@ async def test_the_good_settings_run_on_while_a_trial_that_came_has_not_begun(ca
 
 @pytest.mark.parametrize("toml", ["", "[uplink]\nsend_every_s = -3\n"], ids=["in force already", "not to be"])
 async def test_no_version_is_decided_about_that_a_restart_does_not_know(
-    cared: Cared, tmp_path: Path, disk: Disk, toml: str
+    cared: Cared, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, toml: str
 ) -> None:
+    monkeypatch.setattr(care_module, "DISK_AGAIN_S", 60.0)
     disk.refuses = True
     answers = await asked(cared, settings(5, toml))
-    assert [(one.version, one.became) for one in answers] == [(5, REFUSED)]
+    assert [(one.version, one.became) for one in answers] == [(5, POSTPONED)]
     assert "the disk does not take it, so nothing is done" in answers[0].text
     disk.refuses = False
     assert [one.became for one in await cared.hear(("settings", settings(4, SLOW)))] == [TAKEN], "nothing came before"
@@ -207,8 +209,8 @@ async def test_nothing_is_said_while_the_disk_has_yet_to_take_it(
     assert cared.body.answers == []
     disk.may_go_on.set()
     assert "the disk does not take it" in str(await hearing)
-    await until(lambda: bool(cared.body.answers), "the refusal")
-    assert [one.became for one in cared.body.answers] == [REFUSED]
+    await until(lambda: bool(cared.body.answers), "the answer")
+    assert [one.became for one in cared.body.answers] == [POSTPONED]
     await ended(running)
     disk.refuses = False
     await cared.hear(("settings", settings(5, SLOWER)))
@@ -228,10 +230,10 @@ async def test_nothing_is_said_while_the_disk_has_yet_to_take_it(
     assert cared.body.answers == []
 
 
-async def test_settings_that_were_refused_for_the_disk_and_came_into_force_are_shown_so(
+async def test_settings_that_were_postponed_for_the_disk_and_came_into_force_are_shown_so(
     cared: Cared, tmp_path: Path, disk: Disk
 ) -> None:
-    """The broker has the word yet when the disk is well again, and the cloud has taken the refusal."""
+    """The broker has the word yet when the disk is well again, as it was only postponed."""
     disk.refuses = True
     heard = await asked(cared, settings(4, SLOWER))
     disk.refuses = False
@@ -241,7 +243,7 @@ async def test_settings_that_were_refused_for_the_disk_and_came_into_force_are_s
     assert pause_of(again) == 900.0
     again.body.words = 1
     heard += await said(again, 0.3, many=1)
-    assert [one.became for one in heard] == [REFUSED, TAKEN, DONE]
+    assert [one.became for one in heard] == [POSTPONED, TAKEN, DONE]
     shown = care.followed({}, CareSettings(DEVICE, OPERATOR, 4, SLOWER, "keeper-kim", 1, 2**50), 1)
     told = []
     for entry, one in enumerate([*heard, *heard], 2):
@@ -249,7 +251,42 @@ async def test_settings_that_were_refused_for_the_disk_and_came_into_force_are_s
         if care.is_news(shown, answer):
             shown = care.followed(shown, answer, entry)
             told.append(one.became)
-    assert told == [REFUSED, DONE], "each once, so that no device fills the journal"
+    assert told == [POSTPONED, TAKEN, DONE], "each once, so that no device fills the journal"
     setting = shown[DEVICE].setting
     assert setting is not None
     assert setting.said.text == "in force: the cloud was heard"
+
+
+async def test_a_device_takes_up_by_itself_what_its_disk_did_not_take(cared: Cared, disk: Disk) -> None:
+    """Nobody says it again, and it stays connected: no restart and no other word bring it back."""
+    disk.refuses = True
+    await hear_settings(cared, settings(4, SLOWER))
+    running = asyncio.create_task(cared.care.run(cared.body))
+    refused = disk.refused
+    await until(lambda: disk.refused > refused + 5, "the disk to have been asked now and then")
+    assert [one.became for one in cared.body.answers] == [POSTPONED], "once, however long it lasts"
+    disk.refuses = False
+    await until(cared.care.changed.is_set, "the settings to be tried")
+    await until(lambda: len(cared.body.answers) == 2, "what is said of that")
+    assert [(one.version, one.became) for one in cared.body.answers] == [(4, POSTPONED), (4, TAKEN)]
+    await ended(running)
+    assert pause_of(cared) == 900.0
+
+
+async def test_what_the_cloud_has_taken_back_meanwhile_is_not_taken_up(cared: Cared, disk: Disk) -> None:
+    disk.refuses = True
+    await hear_settings(cared, settings(4, SLOWER))
+    await hear_settings(cared, b"")
+    disk.refuses = False
+    assert [one.became for one in await said(cared, 1.0, many=1)] == [POSTPONED]
+    assert pause_of(cared) == 0.0
+
+
+async def test_postponed_settings_that_have_ended_are_refused_once(cared: Cared, disk: Disk) -> None:
+    disk.refuses = True
+    await hear_settings(cared, settings(4, SLOWER))
+    cared.now = TIME_MS + 2 * HOUR_MS, Clock.GPS
+    disk.refuses = False
+    answers = await said(cared, 1.0, many=2)
+    assert [one.became for one in answers] == [POSTPONED, REFUSED]
+    assert "stale" in answers[1].text

@@ -18,6 +18,7 @@ from pledgewatch_cloud.outbox import pain001
 from pledgewatch_cloud.receipts.issuer import check_base_url
 from pledgewatch_cloud.serving_settings import ServingSettings
 from pledgewatch_wire import topics
+from pledgewatch_wire.hosts import require_host
 from pledgewatch_wire.mqtt_settings import MqttProtocol, require_tls_files
 
 SECRETS_MAX = 2
@@ -75,6 +76,8 @@ class BrokerSettings:
     reconnect_max_s: float = 30.0
 
     def __post_init__(self) -> None:
+        if self.host:
+            require_host("host", self.host)
         if not 0 <= self.port <= 65_535 or (self.port == 0 and not self.embedded):
             raise ValueError(f"port is {self.port}; use 1 to 65535 (0 only with embedded = true)")
         if self.embedded and self.accounts_file is None and not is_loopback(self.host):

@@ -41,7 +41,7 @@ from pledgewatch_edge.spool_file import whose_spool
 from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CARE_FILE, CLOUD_CA_FILE, TlsIdentity, told
 from pledgewatch_wire.claims import CLAIMS_PATH, Claim, claim_proof, read_claim
 from pledgewatch_wire.codec import MAX_EPOCH
-from pledgewatch_wire.settings import SettingsError, section
+from pledgewatch_wire.settings import SettingsError, path_in, section
 from pledgewatch_wire.toml_text import TomlError, read_toml
 
 STATE_FOLDER: Final = Path("/var/lib/pledgewatch")
@@ -299,7 +299,10 @@ def _state_folder(device: Any, asked: Path | None, folder: Path) -> Path:
     """Where the device's keys go: as the configuration says, else as asked, else the usual place."""
     said = device.get("state_folder") if isinstance(device, dict) else None
     if isinstance(said, str) and said:
-        there = folder / Path(said).expanduser()
+        try:
+            there = path_in(folder, said)
+        except ValueError as error:
+            raise ClaimFailedError(f"the configuration has state_folder {said!r}; it must be {error}") from None
         if asked is not None and asked.resolve() != there.resolve():
             raise ClaimFailedError(
                 f"the configuration has state_folder {said}; leave out --state-folder, or change it there"

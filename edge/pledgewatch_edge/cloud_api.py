@@ -21,12 +21,12 @@ from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.tls import client_context, is_of_time, why_not
+from pledgewatch_wire.hosts import require_url
 
 TIMEOUT_S: Final = 30.0
 _BYTES_MAX: Final = 1 << 20
@@ -178,16 +178,14 @@ class _Place(NamedTuple):
 
 def _place_of(url: str) -> _Place:
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise CloudError(f"{url!r} is no address of a cloud; use https://NAME:PORT", is_final=True) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
-        raise CloudError(f"{url!r} is no address of a cloud; use https://NAME:PORT", is_final=True)
+        parts = require_url("the cloud's address", url)
+    except ValueError as error:
+        raise CloudError(str(error), is_final=True) from None
+    host = parts.hostname or ""
     is_tls = parts.scheme == "https"
-    if not is_tls and not _is_loopback(parts.hostname):
+    if not is_tls and not _is_loopback(host):
         raise CloudError(f"{url} is not https, so others could read what is said; use https", is_final=True)
-    return _Place(parts.hostname, port or (443 if is_tls else 80), parts.path.rstrip("/"), is_tls)
+    return _Place(host, parts.port or (443 if is_tls else 80), parts.path.rstrip("/"), is_tls)
 
 
 def _is_loopback(host: str) -> bool:

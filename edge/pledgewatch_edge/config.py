@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pledgewatch_wire.hosts import require_host, require_url
 from pledgewatch_wire.mqtt_settings import MqttProtocol, require_tls_files
 from pledgewatch_wire.settings import SettingsError, unreadable
 from pledgewatch_wire.topics import is_name
@@ -52,6 +53,8 @@ class DeviceSettings:
         require_name("name", self.name)
         if self.cloud_ca_file and self.cloud_url is None:
             raise ValueError("cloud_ca_file needs a cloud_url; add cloud_url")
+        if self.cloud_url is not None:
+            require_url("cloud_url", self.cloud_url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class BrokerSettings:
     def __post_init__(self) -> None:
         if not self.host:
             raise ValueError("host is empty; name the broker")
+        require_host("host", self.host)
         require_within("port", self.port, 1, 65_535)
         require_within("keep_alive_s", self.keep_alive_s, 1, 65_535)
         require_within("reconnect_max_s", self.reconnect_max_s, 0.05, DAY_S)

@@ -13,7 +13,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from pledgewatch_edge.identity import replace_file
-from pledgewatch_wire.settings import SettingsError
+from pledgewatch_wire.settings import SettingsError, path_in
 from pledgewatch_wire.toml_text import TomlError, read_toml
 
 Keys = Mapping[str, str | int]
@@ -88,5 +88,8 @@ def write(file: Path, document: tomlkit.TOMLDocument) -> None:
 def _is_same(key: str, there: Any, value: str | int, folder: Path) -> bool:
     """Whether two values mean the same; a path may be written in two ways."""
     if key.endswith(("_file", "_folder")) and isinstance(there, str) and isinstance(value, str):
-        return (folder / Path(there).expanduser()).resolve() == (folder / Path(value).expanduser()).resolve()
+        try:
+            return path_in(folder, there).resolve() == path_in(folder, value).resolve()
+        except ValueError:
+            return False
     return type(there) is type(value) and bool(there == value)

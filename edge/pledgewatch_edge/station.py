@@ -208,9 +208,15 @@ async def keep_running(station: Station, stop: asyncio.Event, opened: Opened | N
                 raise
             last_given_up = now
             log.error("spool given up, opening anew error=%r", str(broken.exceptions[0]))
-        except (ValueError, OSError) as error:  # a sensor that cannot be made of its settings
-            if station.care is None or not station.care.go_back(f"the station cannot run: {error}"):
+        except Exception as error:  # such as of a sensor that cannot be made of its settings
+            # Whatever it is: the broker has the settings ready again at the next start, so nothing else would end them.
+            if station.care is None or not station.care.go_back(f"the station cannot run: {_named(error)}"):
                 raise
+
+
+def _named(error: Exception) -> str:
+    """What went wrong: our own sentence, or the name of what nobody has foreseen too."""
+    return str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
 
 
 @contextlib.asynccontextmanager

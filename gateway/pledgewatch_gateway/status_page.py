@@ -23,6 +23,7 @@ from pledgewatch_gateway.documents.bridge import Bridge
 from pledgewatch_gateway.roster import RowSettings
 from pledgewatch_gateway.site import Site, counts_of
 from pledgewatch_gateway.switches import Watch
+from pledgewatch_wire.hosts import require_host
 
 REQUEST_MAX_BYTES: Final = 8_192
 PATIENCE_S: Final = 5.0
@@ -47,6 +48,7 @@ class StatusPageSettings:
     def __post_init__(self) -> None:
         if not self.host:
             raise ValueError("host is empty; name the address to listen on")
+        require_host("host", self.host)
         require_within("port", self.port, 0, 65_535)
 
 

@@ -42,11 +42,13 @@ class What(IntEnum):
 
 
 class Became(IntEnum):
-    """What has become of settings or of a command. TAKEN: it was accepted, and the end is still to come."""
+    """What has become of settings or of a command. TAKEN: it was accepted, and the end is still to come. POSTPONED: of
+    settings that nothing was decided about, as the disk takes nothing; they are to be said again, or to stay said."""
 
     TAKEN = 1
     REFUSED = 2
     DONE = 3
+    POSTPONED = 4
 
 
 class Desired(NamedTuple):

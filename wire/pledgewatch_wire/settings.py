@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pledgewatch_wire.toml_text import TomlError, read_toml
 
+SHOWN_MAX: Final = 200  # of a value that is not what it must be
 Settings = TypeVar("Settings")
 
 
@@ -74,9 +75,21 @@ def unreadable(named: Mapping[str, Path | None]) -> list[str]:
         try:
             if path is not None:
                 path.read_bytes()
-        except OSError as error:
-            errors.append(f"{place}: {path} cannot be read ({error.strerror}); put the file there")
+        except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+            why = error.strerror if isinstance(error, OSError) else error
+            errors.append(f"{place}: {path} cannot be read ({why}); put the file there")
     return errors
+
+
+def path_in(folder: Path, said: str) -> Path:
+    """A path as a configuration says it, taken from the configuration's folder. Raises ValueError where it cannot be
+    one, with what it must be."""
+    if "\0" in said:
+        raise ValueError("a path, in which there is no character NUL")
+    try:
+        return folder / Path(said).expanduser()
+    except RuntimeError:  # ~ of somebody whose home is not known
+        raise ValueError("a path; after ~ comes a user of this computer, or nothing where it is your own") from None
 
 
 def _table(place: str, table: object, settings: Any, folder: Path, errors: list[str]) -> object:
@@ -115,16 +128,22 @@ def _value(place: str, value: object, hint: Any, folder: Path, errors: list[str]
     try:
         return _scalar(value, hint, folder)
     except TypeError as error:
-        errors.append(f"{place} is {value!r}; it must be {error}")
+        errors.append(f"{place} is {_shown(value)}; it must be {error}")
         return None
 
 
 def _scalar(value: Any, hint: Any, folder: Path) -> object:
     """The value as `hint` wants it. Raises TypeError with words for what is wanted."""
     if hint is Path and isinstance(value, str) and value:
-        return folder / Path(value).expanduser()
+        try:
+            return path_in(folder, value)
+        except ValueError as error:
+            raise TypeError(str(error)) from None
     if hint is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise TypeError("a finite number") from None
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         if value not in list(hint):
             raise TypeError(f"one of {', '.join(hint)}")
@@ -132,9 +151,20 @@ def _scalar(value: Any, hint: Any, folder: Path) -> object:
     if type(value) is not hint:
         words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
         raise TypeError(words.get(hint, "a list"))
+    if hint is str and "\0" in value:
+        raise TypeError("a text without the character NUL")
     if hint is float and not math.isfinite(value):
         raise TypeError("a finite number")
     return value
+
+
+def _shown(value: object) -> str:
+    """A value as a sentence can hold it: Python writes no number of thousands of digits, and nobody reads one."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
 
 
 def _name(place: str, key: str) -> str:

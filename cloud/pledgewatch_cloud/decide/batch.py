@@ -366,8 +366,9 @@ class CareCommand(NamedTuple):
 
 
 class CareAnswer(NamedTuple):
-    """A device says what has become of settings (`version`) or of a command (`id`): `became` is taken, refused or done.
-    `result` is what the command gave, packed, hexadecimal. `at_ms` is when it was heard, by the world's clock."""
+    """A device says what has become of settings (`version`) or of a command (`id`): `became` is taken, refused, done or
+    postponed. `result` is what the command gave, packed, hexadecimal. `at_ms` is when it was heard, by the world's
+    clock."""
 
     device: str
     operator: str

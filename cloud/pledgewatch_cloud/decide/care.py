@@ -2,7 +2,8 @@
 
     desired ─► taken ─► done          commanded ─► done
         └────────┴────► refused            └─────► refused
-    a device that refused as its disk took nothing may hear the same once more, and then its `done` is the end of it
+    settings that its disk did not take are postponed: they stay said, and the device decides when the disk is well
+    after `refused` a device may still say `done`, which then is the end of it
     whatever has no end by its `until_ms` has expired: the device does not take it any more
 
 A device's versions and ids only go up, and are given here, one after the other. There is one version at a time; of
@@ -21,7 +22,7 @@ from pledgewatch_wire.care import Became
 
 COMMANDS_KEPT = 32
 OPEN_MAX = 8
-REFUSED, TAKEN, DONE = (one.name.lower() for one in (Became.REFUSED, Became.TAKEN, Became.DONE))
+REFUSED, DONE, POSTPONED = (one.name.lower() for one in (Became.REFUSED, Became.DONE, Became.POSTPONED))
 _FINAL = frozenset({REFUSED, DONE})
 
 
@@ -104,6 +105,8 @@ def is_news(care: Care, answer: CareAnswer) -> bool:
         return False
     if about.said.became == REFUSED:
         return answer.became == DONE
+    if about.said.became == POSTPONED:
+        return answer.became != POSTPONED
     return answer.became in _FINAL or not about.said.became
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pledgewatch_cloud.loopback import is_loopback
 from pledgewatch_cloud.receipts.issuer import check_base_url
 from pledgewatch_wire import topics
+from pledgewatch_wire.hosts import require_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,9 @@ class DevicesSettings:
             raise ValueError(f"public_url is {self.public_url!r}; codes need https:// beyond this machine")
         if self.public_ca_file is not None and parts.scheme != "https":
             raise ValueError("public_ca_file says nothing of a public_url that is http://; leave it out")
-        if not self.broker_host or not self.broker_host.isprintable():
+        if not self.broker_host:
             raise ValueError("broker_host is empty; it is the host that devices connect to")
+        require_host("broker_host", self.broker_host)
         if not 1 <= self.broker_port <= 65_535:
             raise ValueError(f"broker_port is {self.broker_port}; use 1 to 65535")
         if not 1 <= self.certificate_days <= 825:

@@ -1,9 +1,10 @@
 """Saying to devices what they are to be set to and to do, until they have answered or its end has come.
 
 Settings are retained by the broker, so a device that connects hears them at once; when they are answered they are taken
-back there. Commands are not retained: they are said when they are given, and again when their device comes online.
-Everything is said again after a start of the cloud and after a new connection to the broker, as nobody knows what the
-one before took with it. A device that hears a thing twice does it once, and says so.
+back there, but not while their device has postponed them, as its disk takes nothing. Commands are not retained: they
+are said when they are given, and again when their device comes online. Everything is said again after a start of the
+cloud and after a new connection to the broker, as nobody knows what the one before took with it. A device that hears a
+thing twice does it once, and says so.
 """
 
 import asyncio

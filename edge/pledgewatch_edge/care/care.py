@@ -63,6 +63,7 @@ REFUSE_EVERY_S: Final = 600.0
 TICKS: Final = 60  # of a trial's time, each noted on the disk
 DISK_AGAIN_S: Final = 60.0  # before a disk that refuses is asked again, where a trial waits for it
 _DISK: Final = "the disk does not take it, so nothing is done; send it again later"
+_DISK_LATER: Final = "the disk does not take it, so nothing is done; it is tried when the disk is well"
 log = logging.getLogger(__name__)
 
 
@@ -119,6 +120,7 @@ class Care:
         self._lines = LastLines(self._terms.log_lines)
         self._ledger = Ledger()
         self._damaged: str | None = None  # why the ledger cannot be read; None before it was
+        self._postponed = 0, b""  # settings that the disk did not take: their version, and as they were said
         self._given_up: tuple[int, str] | None = None  # a trial that is over, and why: as long as the disk has it still
         self._disk = World(log, "disk for what is cared for")
         self._secrets: frozenset[str] = frozenset()  # as they were when the station began; a file may be another since
@@ -147,7 +149,7 @@ class Care:
             return tried
         good = self._ledger.good
         try:
-            self._station = self._make(good.toml)
+            self._station = self._made(good.toml)
         except ValueError as error:
             if not good.toml:
                 raise
@@ -166,13 +168,23 @@ class Care:
         if not self._is_kept(replace(self._ledger, trial=replace(trial, starts=trial.starts + 1))):
             return None
         try:
-            station = self._make(trial.toml)
+            station = self._made(trial.toml)
         except ValueError as error:
             self._give_up(trial, str(error))
             return None
         log.info("settings tried version=%d start=%d", trial.version, trial.starts + 1)
         self._on_trial = trial.version
         return station
+
+    def _made(self, toml: str) -> Station:
+        """The station of an overlay. Raises ValueError and nothing else: what comes from afar may not end the agent,
+        whatever it finds in the program, or no cure could come from afar any more."""
+        try:
+            return self._make(toml)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"they are more than this program can read ({type(error).__name__}: {error})") from error
 
     def go_back(self, why: str) -> bool:
         """Give up the settings that the station was run with, where they are on trial, as it cannot run. Whether
@@ -210,12 +222,16 @@ class Care:
                 group.create_task(self._say(body), name="care-answers")
                 group.create_task(self._act(body), name="care-commands")
                 group.create_task(self._watch(body), name="care-trial")
+                group.create_task(self._take_up(), name="care-postponed")
         finally:
             logger.removeHandler(self._lines)
 
     async def _hear_settings(self, said: bytes) -> str | None:
         """Try settings, or refuse them. Nothing at all is said where the cloud has taken them back."""
-        return await to_its_end(self._settings_heard(said)) if said else None
+        if not said:
+            self._postponed = 0, b""
+            return None
+        return await to_its_end(self._settings_heard(said))
 
     async def _settings_heard(self, said: bytes) -> str | None:
         async with self._lock:
@@ -239,17 +255,35 @@ class Care:
             good = Overlay(version, desired.toml)
             done = Answer(version, 0, Became.DONE, "the same as was in force")
             after = replace(now, version=version, good=good, refused="").answered(done)
-            return None if self._is_noted(after, now, ledger_module.refusal(version, _DISK)) else _DISK
+            return None if self._is_decided(after, said, version) else _DISK_LATER
         try:
-            self._make(desired.toml)
+            self._made(desired.toml)
         except ValueError as error:
             why = f"they do not pass the check: {error}"
-            is_noted = self._is_noted(now.refusing(version, why), now, ledger_module.refusal(version, _DISK))
-            return why if is_noted else _DISK
-        if not self._is_noted(now.tried(version, desired.toml), now, ledger_module.refusal(version, _DISK)):
-            return _DISK
+            return why if self._is_decided(now.refusing(version, why), said, version) else _DISK_LATER
+        if not self._is_decided(now.tried(version, desired.toml), said, version):
+            return _DISK_LATER
         log.info("settings taken version=%d", version)
         return None
+
+    def _is_decided(self, after: Ledger, said: bytes, version: int) -> bool:
+        """Note what was decided about settings. Where the disk does not take it nothing was, and they wait for it."""
+        is_noted = self._is_noted(after, self._ledger, Answer(version, 0, Became.POSTPONED, _DISK_LATER))
+        if version >= self._postponed[0]:
+            self._postponed = (0, b"") if is_noted else (version, said)
+        return is_noted
+
+    async def _take_up(self) -> None:
+        """Decide about settings that the disk did not take, once it takes things again. Until then no more is said."""
+        while True:
+            await asyncio.sleep(DISK_AGAIN_S)
+            if not self._postponed[0]:
+                continue
+            async with self._lock:
+                is_well = await to_its_end(asyncio.to_thread(self._keep, self._ledger))
+            if is_well:
+                (_, said), self._postponed = self._postponed, (0, b"")
+                await self._hear_settings(said)
 
     def _known(self, desired: Desired) -> Answer | None:
         """The answer to settings about which nothing is to be decided; None where they are new and for this device."""

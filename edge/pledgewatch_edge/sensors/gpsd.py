@@ -33,6 +33,7 @@ from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sensors import SensorSettings
 from pledgewatch_edge.sensors.fix_sampler import Absence, FixSampler
 from pledgewatch_wire.codec import MAX_TIME_MS, MIN_TIME_MS
+from pledgewatch_wire.hosts import require_host
 from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI, Channel
 
 LINE_MAX_BYTES: Final = 65_536  # a SKY of every constellation has ten thousand
@@ -60,6 +61,7 @@ class GpsdSettings(SensorSettings):
     def __post_init__(self) -> None:
         if not self.host:
             raise ValueError("host is empty; name the machine on which gpsd runs")
+        require_host("host", self.host)
         require_within("port", self.port, 1, 65_535)
         require_within("interval_s", self.interval_s, 0.0, DAY_S)
         require_within("silent_after_s", self.silent_after_s, 0.1, DAY_S)

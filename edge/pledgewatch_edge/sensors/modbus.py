@@ -32,6 +32,7 @@ from pledgewatch_edge.registers import Register, number_of
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings, channel_named, needed
 from pledgewatch_edge.sensors.polling import moments
+from pledgewatch_wire.hosts import require_host
 from pledgewatch_wire.reading import STATE_CHANNELS, Cell, Channel, Quality
 from pledgewatch_wire.settings import SettingsError
 from pledgewatch_wire.settings import load as load_settings
@@ -98,6 +99,8 @@ class ModbusSettings(SensorSettings):
         needed("pymodbus", "modbus", "modbus")
         if bool(self.host) == (self.line is not None):
             raise ValueError("name either host (Modbus TCP) or line (Modbus RTU)")
+        if self.host:
+            require_host("host", self.host)
         require_within("port", self.port, 1, 65_535)
         require_within("baud", self.baud, 300, 115_200)
         require_within("stop_bits", self.stop_bits, 1, 2)

@@ -21,6 +21,7 @@ from pledgewatch_edge.logs import World
 from pledgewatch_edge.modbus_client import ModbusClient, ModbusLostError, ModbusRefusedError, over_tcp
 from pledgewatch_edge.registers import Register, number_of
 from pledgewatch_gateway.sources import Listener, Value, gone
+from pledgewatch_wire.hosts import require_host
 from pledgewatch_wire.reading import Quality
 
 REGISTERS_MAX: Final = 64
@@ -56,6 +57,7 @@ class ModbusSettings:
         require_name("name", self.name)
         if not self.host:
             raise ValueError("host is empty; name the device")
+        require_host("host", self.host)
         require_within("port", self.port, 1, 65_535)
         require_within("unit", self.unit, 0, 255)
         require_within("interval_s", self.interval_s, 0.05, DAY_S)
