@@ -110,14 +110,14 @@ def test_a_second_while_the_first_is_under_way_is_told_so(seeing: Seeing) -> Non
     service: Service = seeing.client.app.state.service
 
     async def both() -> tuple[int, int, str]:
-        is_under_way, may_go, commit = asyncio.Event(), asyncio.Event(), service.writer.commit
+        is_under_way, may_go, commit = asyncio.Event(), asyncio.Event(), service.writer.commit_where
 
         async def slow(*asked: Any, **more: Any) -> Any:
             is_under_way.set()
             await may_go.wait()
             return await commit(*asked, **more)
 
-        service.writer.commit = slow  # type: ignore[method-assign]
+        service.writer.commit_where = slow  # type: ignore[method-assign]
         transport = httpx2.ASGITransport(create_app(service))
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
             headers = shown(USERS["lender-one"].key) | {"idempotency-key": KEY}
