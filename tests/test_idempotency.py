@@ -10,10 +10,10 @@ import pytest
 from api_cloud import assert_problem, client_over, shown
 from builders import NOON_MS
 from keeping import LINE
-from receipting import BANK, FIRST
+from receipting import BANK, DEPOSITOR, FIRST, OTHER_BANK
 from seeing import OTHER_LINE, USERS, Seeing
 
-from pledgewatch_cloud.api import idempotency
+from pledgewatch_cloud.api import examples, idempotency
 from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.decide.moments import iso
@@ -91,6 +91,14 @@ def test_what_is_refused_leaves_the_key_free(seeing: Seeing) -> None:
 def test_a_key_that_is_none_is_refused(seeing: Seeing, key: str) -> None:
     raw = [(b"authorization", f"Bearer {USERS['lender-one'].key}".encode()), (b"idempotency-key", key.encode("latin1"))]
     assert_problem(seeing.client.post(PATH, json=moved("m1"), headers=raw), 400)
+
+
+def test_what_stress_shows_is_told_as_it_is_seen_then(seeing: Seeing) -> None:
+    assert post(seeing, examples.SHOCKS, path="/stress").json()["stressed"] != []
+    goes = {"id": LINE, "lender": OTHER_BANK, "borrower": DEPOSITOR, "currency": "USD", "retention_days": 30}
+    seeing.keeping.amend(facilities=[goes])
+    again = post(seeing, examples.SHOCKS, path="/stress")
+    assert (again.json()["stressed"], "idempotency-replayed" in again.headers) == ([], False)
 
 
 def test_an_answer_that_is_given_again_is_noted_and_counted(seeing: Seeing) -> None:

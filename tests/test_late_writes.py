@@ -18,6 +18,7 @@ from seeing import OPERATOR, USERS
 from warehouses import BOX, TRACKER, ZONE
 
 from pledgewatch_cloud.api import examples
+from pledgewatch_cloud.api.paths import UNKEPT
 from pledgewatch_cloud.decide.moments import iso
 
 HOUR_MS = 60 * MINUTE_MS
@@ -144,6 +145,19 @@ async def test_what_became_anothers_is_not_written_by_who_had_it(seeing: Invitin
     status, told = await answered(seeing, asked, lambda: seeing.keeping.amend(installations=[gone]), waits=waits)
     assert (status, "that is not retired" in told["detail"]) == (403, True), told
     assert seeing.keeping.spine.state.identities.invitations == {}
+
+
+async def test_a_key_that_is_taken_out_while_the_body_comes_is_told_nothing(seeing: Inviting) -> None:
+    one = Write("lender-one", "/stress", examples.SHOCKS)
+    status, told = await answered(seeing, one, lambda: take_out(seeing, "lender-one"), waits=False)
+    assert (status, set(told)) == (401, {"type", "title", "status", "detail"})
+
+
+async def test_what_is_kept_of_a_write_tells_what_it_became_and_nothing_of_what_is_seen(seeing: Inviting) -> None:
+    for one in every_write(seeing):
+        answer = seeing.post(one.user, one.path, **one.document)
+        if answer.status_code < 300 and one.path not in UNKEPT:
+            assert set(answer.json()) <= {"entry", "changed", "device", "id", "version"}, one.path
 
 
 async def test_stress_is_told_by_what_is_seen_once_its_body_has_come(seeing: Inviting) -> None:
