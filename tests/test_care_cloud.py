@@ -64,7 +64,7 @@ class Care:
         self.world = ManualClock(NOW_MS)
         self.api = ApiCloud(folder, delivery_clock=self.world)
         self.api.spine.commit(drafts.amend, book_document(self.api.device))
-        object.__setattr__(self.api.client.app.state.service, "carer", Carer(self.api.writer, CARE_KEY, self.world))
+        object.__setattr__(self.api.client.app.state.service, "carer", Carer(CARE_KEY, self.world))
         self.broker = Broker()
         self.caring = self.again()
 

@@ -14,6 +14,7 @@ from streaming import Served, told_until_quiet
 from test_notices_api import CUSTOMS, TOKEN, NoticeCloud, epcis_document, epcis_event, plain, signed
 from test_warehouse_api import CasesCloud, counted
 
+from pledgewatch_cloud import client as client_module
 from pledgewatch_cloud.client import ApiError, Client
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.stretches import NEVER
@@ -72,7 +73,7 @@ def test_every_page_is_followed_and_what_is_known_is_not_fetched_again(served: S
             one["id"] for one in client.get("/assets")["features"]
         ]
         assert client.get("/lots", facility="ghost") == []
-        assert client.table("/assets").startswith("id,")
+        assert next(client.tables("/assets")).startswith("id,")
 
 
 def test_what_was_given_out_may_be_changed_and_is_given_out_anew_as_it_was(served: Served) -> None:
@@ -101,6 +102,53 @@ def test_a_write_whose_answer_is_lost_is_done_once(
     assert len(entries) == 1
     with of(served, "lender-one", Between(lost=5)) as client, pytest.raises(httpx2.ReadError):
         client.write(PATH, MOVED)
+
+
+def answering(asked: list[httpx2.Request], *answers: httpx2.Response) -> Client:
+    """A client that is answered so, one after the other."""
+    given = iter(answers)
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return next(given)
+
+    return Client("http://service", "key", transport=httpx2.MockTransport(answer))
+
+
+def test_a_name_that_would_make_another_path_is_refused() -> None:
+    asked: list[httpx2.Request] = []
+    client = answering(asked)
+    for name in ("", ".", ".."):
+        with pytest.raises(ValueError, match="is no name"):
+            client.lot(name)
+        with pytest.raises(ValueError, match="is no name"):
+            client.acknowledge(name, "night desk")
+    assert asked == []
+    assert answering(asked, httpx2.Response(200, json={"id": "..a"})).lot("..a") == {"id": "..a"}
+
+
+def test_every_page_of_a_table_is_given() -> None:
+    asked: list[httpx2.Request] = []
+    more = {"link": '</lots?after=l1&limit=1>; rel="next"'}
+    pages = httpx2.Response(200, text="id\r\nl1\r\n", headers=more), httpx2.Response(200, text="id\r\nl2\r\n")
+    assert list(answering(asked, *pages).tables("/lots", limit=1)) == ["id\r\nl1\r\n", "id\r\nl2\r\n"]
+    assert [str(one.url) for one in asked] == ["http://service/lots?limit=1", "http://service/lots?after=l1&limit=1"]
+
+
+def test_what_is_kept_of_answers_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "KNOWN_BYTES_MAX", 25)
+    asked: list[httpx2.Request] = []
+    found = [httpx2.Response(200, json="x" * 8, headers={"etag": f'"{name}"'}) for name in "abca"]
+    client = answering(asked, *found)
+    for name in "abca":
+        client.get(f"/{name}")
+    assert ["if-none-match" in one.headers for one in asked] == [False] * 4, "the first was let go for the third"
+
+
+def test_stress_is_asked_without_a_key_that_would_have_it_kept() -> None:
+    asked: list[httpx2.Request] = []
+    answering(asked, httpx2.Response(200, json={"stressed": [], "unknown": []})).stress({"shocks": []})
+    assert [(one.method, one.headers.get("idempotency-key")) for one in asked] == [("POST", None)]
 
 
 def test_what_is_refused_is_told_with_every_fault(served: Served) -> None:

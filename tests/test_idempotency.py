@@ -10,10 +10,10 @@ import pytest
 from api_cloud import assert_problem, client_over, shown
 from builders import NOON_MS
 from keeping import LINE
-from receipting import BANK, FIRST
+from receipting import BANK, DEPOSITOR, FIRST, OTHER_BANK
 from seeing import OTHER_LINE, USERS, Seeing
 
-from pledgewatch_cloud.api import idempotency
+from pledgewatch_cloud.api import examples, idempotency
 from pledgewatch_cloud.api.access import Service
 from pledgewatch_cloud.api.app import create_app
 from pledgewatch_cloud.decide.moments import iso
@@ -93,6 +93,14 @@ def test_a_key_that_is_none_is_refused(seeing: Seeing, key: str) -> None:
     assert_problem(seeing.client.post(PATH, json=moved("m1"), headers=raw), 400)
 
 
+def test_what_stress_shows_is_told_as_it_is_seen_then(seeing: Seeing) -> None:
+    assert post(seeing, examples.SHOCKS, path="/stress").json()["stressed"] != []
+    goes = {"id": LINE, "lender": OTHER_BANK, "borrower": DEPOSITOR, "currency": "USD", "retention_days": 30}
+    seeing.keeping.amend(facilities=[goes])
+    again = post(seeing, examples.SHOCKS, path="/stress")
+    assert (again.json()["stressed"], "idempotency-replayed" in again.headers) == ([], False)
+
+
 def test_an_answer_that_is_given_again_is_noted_and_counted(seeing: Seeing) -> None:
     service: Service = seeing.client.app.state.service
     noted: list[object] = []
@@ -110,14 +118,14 @@ def test_a_second_while_the_first_is_under_way_is_told_so(seeing: Seeing) -> Non
     service: Service = seeing.client.app.state.service
 
     async def both() -> tuple[int, int, str]:
-        is_under_way, may_go, commit = asyncio.Event(), asyncio.Event(), service.writer.commit
+        is_under_way, may_go, commit = asyncio.Event(), asyncio.Event(), service.writer.commit_where
 
         async def slow(*asked: Any, **more: Any) -> Any:
             is_under_way.set()
             await may_go.wait()
             return await commit(*asked, **more)
 
-        service.writer.commit = slow  # type: ignore[method-assign]
+        service.writer.commit_where = slow  # type: ignore[method-assign]
         transport = httpx2.ASGITransport(create_app(service))
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
             headers = shown(USERS["lender-one"].key) | {"idempotency-key": KEY}

@@ -58,7 +58,9 @@ class Gate:
 
     async def invited(self, device: str) -> str:
         place: dict[str, Any] = {"operator": "harbour-line", "asset": "asset-container-1", "replaces": ""}
-        invited = await self.registrar.invite(device, **place, valid_h=1, settings="", by="keeper")
+        invited = await self.registrar.invite(
+            device, **place, valid_h=1, settings="", by="keeper", commits=self.cloud.cloud.writer
+        )
         return str(said_in(invited.claim)["code"])
 
     async def claim(self, one: Claimant, code: str) -> dict[str, Any]:

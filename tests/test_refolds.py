@@ -18,7 +18,7 @@ from api_cloud import assert_problem, shown
 from asking import http_scope
 from builders import MINUTE_MS
 from keeping import LINE
-from receipting import BANK, FIRST
+from receipting import BANK, DEPOSITOR, FIRST, OTHER_BANK
 from seeing import USERS, Seeing
 
 from pledgewatch_cloud.api.access import Service
@@ -227,6 +227,30 @@ def test_what_nobody_waits_for_any_more_is_given_up(seeing: Seeing, folding: Fol
     while not folding.given_up or folding.under_way or len(service_of(seeing).refolds):
         assert time.monotonic() < until_s, (folding.given_up, folding.under_way, len(service_of(seeing).refolds))
         time.sleep(0.005)
+
+
+def test_what_was_found_is_told_to_who_asks_as_they_are_by_then(seeing: Seeing, folding: Folding, ask: Ask) -> None:
+    found = [ask(user, then(seeing, 3)) for user in ("lender-one", "borrower-one", "keeper-kim")]
+    waits(seeing, 3)
+    seeing.keeping.amend(users=[{**USERS["lender-one"].user, "keys": []}])
+    seeing.keeping.amend(users=[{**USERS["borrower-one"].user, "party": OTHER_BANK}])
+    folding.go_on.set()
+    revoked, moved, keeper = [one.result(10) for one in found]
+    assert "nobody is known by this key" in assert_problem(revoked, 401)["detail"]
+    assert "has changed" in assert_problem(moved, 403)["detail"]
+    assert keeper.status_code == 200
+
+
+def test_what_was_found_is_told_as_long_as_its_records_are_kept(seeing: Seeing, folding: Folding, ask: Ask) -> None:
+    found = [ask("lender-one", then(seeing, 3)) for _ in range(2)]
+    waits(seeing, 2)
+    goes = {"id": LINE, "lender": OTHER_BANK, "borrower": DEPOSITOR, "currency": "USD", "retention_days": 30}
+    seeing.tick()
+    seeing.keeping.amend(facilities=[goes])
+    seeing.tick(31 * 24 * 60)
+    seeing.keeping.tick()
+    folding.go_on.set()
+    assert [assert_problem(one.result(10), 404)["detail"] for one in found] == [f"there is no facility '{LINE}'"] * 2
 
 
 def test_a_service_that_ends_gives_them_up(seeing: Seeing, folding: Folding, ask: Ask) -> None:

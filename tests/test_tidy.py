@@ -232,6 +232,20 @@ def test_the_rooms_of_deciding_keep_to_the_plan(path: Path) -> None:
             )
 
 
+COMMITS_BY_ITSELF = {"warehouses"}
+"""Counts: who hands one in shows by its signature alone who that is."""
+
+
+def test_no_router_writes_past_what_holds_a_write_to_who_asks() -> None:
+    found = set()
+    for path in (ROOT / "cloud" / "pledgewatch_cloud" / "api").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            is_writer = isinstance(node, ast.Attribute) and getattr(node.value, "attr", "") == "writer"
+            if is_writer and node.attr.startswith("commit"):  # type: ignore[union-attr]
+                found.add(path.stem)
+    assert found == {"writing", *COMMITS_BY_ITSELF}
+
+
 def test_the_rooms_of_deciding_are_those_of_the_list() -> None:
     names = [module_of(path)[2:] for path in EVERY_DECIDING_FILE]
     assert {one[0] for one in names if len(one) > 1} == set(DECIDE_ROOMS)

@@ -20,7 +20,7 @@ import json
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urljoin
@@ -108,6 +108,7 @@ _FORMS = {"json": _JSON, "csv": "text/csv", "x12": "application/edi-x12"}
 _ITEMS = ("features", "receipts", "events", "acts", "rows", "goods", "items", "exposures")
 """What the items of a list are called that is an object."""
 KNOWN_MAX = 64
+KNOWN_BYTES_MAX = 2**24
 """Answers that are kept by their tag; of more, the one that was asked for longest ago is let go."""
 _AGAIN_MAX = 5
 _AGAIN = frozenset({409, 429, 503})
@@ -163,11 +164,16 @@ class Client:
             yield from _items_of(path, found)
             at = urljoin(at, link) if link else None
 
-    def table(self, path: str, **query: str | int) -> str:
-        """A list as CSV: one page of it."""
-        answer = self._http.get(path, params=query, headers={"accept": "text/csv"})
-        _check(answer)
-        return answer.text
+    def tables(self, path: str, **query: str | int) -> Iterator[str]:
+        """A list as CSV, its pages one after the other. Each is a table with its own line of columns, which may be
+        others than those of the one before."""
+        at: str | None = str(httpx2.URL(path, params=query) if query else path)
+        while at:
+            answer = self._http.get(at, headers={"accept": "text/csv"})
+            _check(answer)
+            yield answer.text
+            link = answer.links.get("next", {}).get("url", "")
+            at = urljoin(at, link) if link else None
 
     def write(self, path: str, document: Any, key: str = "") -> Any:
         """Write once, however often it must be said: with a key of its own, and again where the answer was lost or
@@ -446,7 +452,11 @@ class Client:
 
     def stress(self, document: Document) -> Stress:
         """What shocks would do; nothing changes."""
-        return self._said(Stress, "/stress", **document)
+        # Without a key of its own: there is nothing that may not be done twice, and what is seen is not to be kept.
+        answer = self._http.post("/stress", json=document)
+        _check(answer)
+        found: Stress = answer.json()
+        return found
 
     def acknowledge(self, alert: str, by: str) -> Said:
         """Take an open alert on."""
@@ -569,7 +579,7 @@ class Client:
             tag, known = answer.headers.get("etag", ""), answer.content
         if tag:
             self._known[url] = tag, known
-            while len(self._known) > KNOWN_MAX:
+            while len(self._known) > KNOWN_MAX or sum(len(one) for _, one in self._known.values()) > KNOWN_BYTES_MAX:
                 self._known.popitem(last=False)
         # Of this answer, also where what it says is known: a page may have become the last, or be it no more. DCSA has
         # a header of its own for it.
@@ -581,8 +591,11 @@ def _unsigned(_: bytes) -> dict[str, str]:
     return {}
 
 
-def _named(path: str, names: Iterable[str | int]) -> str:
-    """A path with names in its places."""
+def _named(path: str, names: Sequence[str | int]) -> str:
+    """A path with names in its places. Raises ValueError for a name that would make another path of it."""
+    for one in names:
+        if one in ("", ".", ".."):
+            raise ValueError(f"{one!r} is no name")
     return path.format(*(quote(str(one), safe="") for one in names))
 
 

@@ -154,7 +154,7 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
         broker_files = files_of(settings.devices, writer, devices[0], SystemClock(), lambda: subscriber.connected)
         known = None if broker_files is None else broker_files.known
         registrar = Registrar(writer, *devices, clock=SystemClock(), journal_clock=clock, known=known)
-        carer = Carer(writer, care_key_of(settings.devices), SystemClock())
+        carer = Carer(care_key_of(settings.devices), SystemClock())
     return _Open(
         *(listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, login),
         registrar=registrar,

@@ -27,7 +27,7 @@ class Inviting(Seeing):
         service = self.client.app.state.service
         registrar = Registrar(self.writer, signs, terms, clock=clock, journal_clock=clock)
         object.__setattr__(service, "registrar", registrar)
-        object.__setattr__(service, "carer", Carer(self.writer, CARE_KEY, clock))
+        object.__setattr__(service, "carer", Carer(CARE_KEY, clock))
 
     def post(self, user: str, path: str, **body: Any) -> Response:
         """What a user is answered."""

@@ -57,6 +57,13 @@ class ProviderAwayError(UnknownError):
     """Whose token it is cannot be told now."""
 
 
+class ChangedError(UnknownError):
+    """Who asks is known, and may other things than a moment ago."""
+
+    def __init__(self) -> None:
+        super().__init__("what you may do has changed while you asked; ask again")
+
+
 class Shown(NamedTuple):
     """What a request shows of who asks: the header, or the name of a session. What a session writes says `guard` too,
     and comes from a page of `origin`. `is_attended`: a person has asked for it, not their page by itself. `host`: by
@@ -79,25 +86,43 @@ class Door(NamedTuple):
 
     async def viewer_of(self, shown: Shown, book: Book, now_ms: int) -> Viewer:
         """Who shows this. Raises UnknownError."""
-        if self.token is None and not book.users:
+        return self.viewer_by(shown, await self.subject_of(shown, book), book, now_ms)
+
+    async def subject_of(self, shown: Shown, book: Book) -> Subject | None:
+        """Whose login is shown; None where nothing of one is, but a key, the keeper's token or nothing. It may be that
+        the provider is asked. Raises UnknownError."""
+        if self.login is None or self._is_open(book):
+            return None
+        if not shown.authorization and shown.session:
+            return self.login_of(shown)
+        said = _bearer(shown)
+        return await self._of_token(self.login, said) if said.count(".") == 2 and not self._is_token(said) else None
+
+    def viewer_by(self, shown: Shown, subject: Subject | None, book: Book, now_ms: int) -> Viewer:
+        """Who shows this by a book, where this is whose login it is. Raises UnknownError."""
+        if self._is_open(book):
             if not _is_of_here(shown):
                 raise UnguardedError(_FROM_ELSEWHERE)
             return ANYBODY
-        if not shown.authorization and shown.session and self.login is not None:
-            return user_of(self.login_of(shown), book, now_ms)
-        scheme, _, said = shown.authorization.partition(" ")
-        if scheme.lower() != "bearer":
+        if subject is not None:
+            return user_of(subject, book, now_ms)
+        said = _bearer(shown)
+        if not said:
             raise UnknownError("show who you are: `Authorization: Bearer` with a key of the API or the keeper's token")
-        if self.token is not None and hmac.compare_digest(said.encode(), self.token.encode()):
+        if self._is_token(said):
             return KEEPER
-        if self.login is not None and said.count(".") == 2:
-            return await self._of_token(self.login, said, book, now_ms)
         found = _by_hash(_Held(book.users)).get(sha256_of(said)) if _KEY.fullmatch(said) else None
         if found is None or min(found[1].until_ms, found[0].until_ms) <= now_ms:
             raise UnknownError(
                 "nobody is known by this key or token, or it opens no more; ask the book's keeper for another"
             )
         return viewer(found[0], may_write=found[1].scope == "write")
+
+    def _is_open(self, book: Book) -> bool:
+        return self.token is None and not book.users
+
+    def _is_token(self, said: str) -> bool:
+        return self.token is not None and hmac.compare_digest(said.encode(), self.token.encode())
 
     def login_of(self, shown: Shown) -> Subject:
         """Who has logged in, by the session that is shown. Raises UnguardedError; UnknownError where there is none."""
@@ -109,14 +134,19 @@ class Door(NamedTuple):
             raise UnguardedError("what a session changes is said by a page of this origin, with its `x-csrf-token`")
         return subject
 
-    async def _of_token(self, login: Login, said: str, book: Book, now_ms: int) -> Viewer:
+    async def _of_token(self, login: Login, said: str) -> Subject:
         try:
-            subject = await login.subject_of_token(said)
+            return await login.subject_of_token(said)
         except TokenError as error:
             raise UnknownError(str(error)) from None
         except AwayError as error:
             raise ProviderAwayError(f"whose token it is cannot be told now: {error}") from None
-        return user_of(subject, book, now_ms)
+
+
+def _bearer(shown: Shown) -> str:
+    """What is shown as a bearer; empty where nothing is."""
+    scheme, _, said = shown.authorization.partition(" ")
+    return said if scheme.lower() == "bearer" else ""
 
 
 def new_key() -> tuple[str, str]:

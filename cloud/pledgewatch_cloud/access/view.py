@@ -63,9 +63,12 @@ class Page(NamedTuple):
 
 class Refold(NamedTuple):
     """What folds the journal anew. Those of one name find the same, whoever asks; `make` calls what it is given before
-    each entry, and what that raises ends it."""
+    each entry, and what that raises ends it. `known_ms`: by what was known when."""
 
     name: tuple[object, ...]
+    facility: str
+    as_of_ms: int | None
+    known_ms: int
     make: Callable[[Callable[[], None]], BaseAt]
 
 
@@ -287,18 +290,23 @@ class View:
         """What finds the base of a moment by what was known at another. Raises BaseAtError where there is none to be
         seen: a facility that was another's at either moment is none."""
         known_ms = max(self._whole.recorded_at_ms, as_of_ms or 0) if known_at_ms is None else known_at_ms
-        self._check_base(facility, known_ms if as_of_ms is None else as_of_ms, known_ms)
+        self._check_moments(facility, as_of_ms, known_ms)
         check_moments(as_of_ms, known_at_ms)
         newest = self._whole if known_at_ms is None else None
 
         def make(still: Callable[[], None]) -> BaseAt:
             return base_at(self._store, facility, as_of_ms, known_at_ms, newest=newest, still=still)
 
-        return Refold((facility, as_of_ms, known_at_ms, newest and newest.entry), make)
+        name = (facility, as_of_ms, known_at_ms, newest and newest.entry)
+        return Refold(name, facility, as_of_ms, known_ms, make)
 
-    def refolded(self, found: BaseAt) -> dict[str, Any]:
-        """What a refold that the view has given has found, as far as it is seen."""
+    def refolded(self, refold: Refold, found: BaseAt) -> dict[str, Any]:
+        """What a refold has found, as far as it is seen now. Raises BaseAtError where nothing of it is any more."""
+        self._check_moments(refold.facility, refold.as_of_ms, refold.known_ms)
         return self._base_told(found)
+
+    def _check_moments(self, facility: str, as_of_ms: int | None, known_ms: int) -> None:
+        self._check_base(facility, known_ms if as_of_ms is None else as_of_ms, known_ms)
 
     def _check_base(self, facility: str, as_of_ms: int, known_at_ms: int) -> None:
         if self.is_keeper:

@@ -20,6 +20,7 @@ from fastapi import Depends, Request
 
 from pledgewatch_cloud.access.audit import Audit
 from pledgewatch_cloud.access.identify import (
+    ChangedError,
     Door,
     ProviderAwayError,
     Shown,
@@ -148,6 +149,18 @@ async def viewer_showing(service: Service, shown: Shown) -> Viewer:
     return await service.door.viewer_of(shown, service.writer.state.book, service.clock.now_ms())
 
 
+async def ask_again(request: Request, service: Service) -> Viewer:
+    """Who asks, found out anew after a wait: it is the same as before. Raises Problem: 401, 403 or 503 as `admit` does,
+    and 403 where they may other things now."""
+    try:
+        viewer = await viewer_showing(service, shown_by(request, service))
+        if viewer != request.state.viewer:
+            raise ChangedError
+    except UnknownError as error:
+        raise unknown(error, service) from None
+    return viewer
+
+
 async def admit(request: Request, service: Service) -> None:
     """Find out who asks, and count the request as theirs. Its state has the `viewer` then; or none, and the `refusal`
     of a route that needs one.
@@ -186,7 +199,7 @@ async def asking(request: Request) -> Viewer:
 def unknown(error: UnknownError, service: Service) -> Problem:
     """Why who asks gets no answer. Where people can log in, `login` says at which path."""
     more = {} if service.login is None else {"login": "/login"}
-    if isinstance(error, StrangerError | UnguardedError):
+    if isinstance(error, StrangerError | UnguardedError | ChangedError):
         return Problem(HTTPStatus.FORBIDDEN, str(error), more=more)
     if isinstance(error, ProviderAwayError):
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"retry-after": "5"})

@@ -12,6 +12,7 @@ from pledgewatch_cloud.api.alert_causes import Abouts
 from pledgewatch_cloud.api.paging import PagingOf, place
 from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.writing import WritingOf
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.hands import hands, is_in_hands
 from pledgewatch_cloud.decide.alert_half import alerts_by_facility
@@ -71,7 +72,7 @@ def _written(view: View, one: Alert) -> dict[str, Any]:
 
 @router.post("/{alert}/acknowledgement")
 async def acknowledge_alert(
-    service: ServiceOf,
+    writing: WritingOf,
     view: ViewOf,
     viewer: ViewerOf,
     alert: str,
@@ -80,9 +81,8 @@ async def acknowledge_alert(
     """Take an open alert on. `by` says who does; of a user their own name stands. One about no goods is for the
     operator of its device, a warehouse at its own site, and keepers: 403 for others."""
     is_seen = any(one.id == alert for one in view.state.alerts.values())
-    if is_seen:
-        _check_own(view, alert)
-    outcome = await service.writer.commit(drafts.acknowledge, alert, by_of(viewer, by)) if is_seen else None
+    held = writing.where(lambda now: _check_own(now, alert))
+    outcome = await held.commit(drafts.acknowledge, alert, by_of(viewer, by)) if is_seen else None
     if outcome is None:
         raise Problem(HTTPStatus.CONFLICT, f"there is no open alert {alert!r} that nobody has taken on")
     return {"entry": outcome.state.entry}
@@ -90,8 +90,7 @@ async def acknowledge_alert(
 
 @router.post("/{alert}/comments")
 async def comment_on_alert(
-    service: ServiceOf,
-    view: ViewOf,
+    writing: WritingOf,
     viewer: ViewerOf,
     alert: str,
     by: ByOf,
@@ -99,8 +98,8 @@ async def comment_on_alert(
 ) -> dict[str, Any]:
     """Say something of an alert, for one's own party and keepers. `by` says who; of a user their own name stands.
     403 where it is not theirs (see its acknowledgement)."""
-    _check_own(view, alert)
-    outcome = await service.writer.commit(drafts.comment, alert, by_of(viewer, by), viewer.party, text)
+    held = writing.where(lambda now: _check_own(now, alert))
+    outcome = await held.commit(drafts.comment, alert, by_of(viewer, by), viewer.party, text)
     if outcome is None:
         raise Problem(HTTPStatus.CONFLICT, f"nobody was told of alert {alert!r}")
     return {"entry": outcome.state.entry}
@@ -109,6 +108,7 @@ async def comment_on_alert(
 @router.post("/{alert}/silence")
 async def silence_alert(
     service: ServiceOf,
+    writing: WritingOf,
     view: ViewOf,
     viewer: ViewerOf,
     alert: str,
@@ -122,7 +122,7 @@ async def silence_alert(
     _check_own(view, alert)
     until_ms = LIFTED if until is None else _until_ms(until, service.clock.now_ms())
     asked = alert, by_of(viewer, by), viewer.party, why, until_ms
-    outcome = await service.writer.commit(drafts.silence, *asked)
+    outcome = await writing.where(lambda now: _check_own(now, alert)).commit(drafts.silence, *asked)
     if outcome is None:
         what = "that stands" if until_ms else f"that is silenced for {viewer.party or 'the keeper'}"
         raise Problem(HTTPStatus.CONFLICT, f"there is no alert {alert!r} {what}")

@@ -1,11 +1,13 @@
 """What is around all that the API does, whatever becomes of it inside.
 
     who asks? ─► how often? ─► how much is said? ─► routes ─► an answer, or why there is none ─► noted, made safe
+                                     └ who asks, still?
 
-Who asks is found out here, once, before anything of a body is heard: routes take the `Viewer` from the request's state
-(api/access.py). So nothing that ends before its route (a path or method that there is not, a body that is none, a write
-that is said twice) goes past the bounds and the audit, and nobody who is not known makes us read anything but where
-they may hand something in (api/paths.py).
+Who asks is found out here, before anything of a body is heard: routes take the `Viewer` from the request's state
+(api/access.py). A body that is to change something may take long, so once it is whole they are asked again. So nothing
+that ends before its route (a path or method that there is not, a body that is none, a write that is said twice) goes
+past the bounds and the audit, and nobody who is not known makes us read anything but where they may hand something in
+(api/paths.py).
 
 It is the top of the program: what nobody foresaw ends here, in a line of the log with its traceback and an answer that
 tells nothing of it.
@@ -17,11 +19,11 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pledgewatch_cloud.api.access import Service, admit
-from pledgewatch_cloud.api.bounded import Bounded
+from pledgewatch_cloud.api.access import Service, admit, ask_again
+from pledgewatch_cloud.api.bounded import Bounded, RefusedBodyError
 from pledgewatch_cloud.api.heads import asked_method
-from pledgewatch_cloud.api.paths import body_max
-from pledgewatch_cloud.api.problems import on_problem, unforeseen
+from pledgewatch_cloud.api.paths import READING, body_max
+from pledgewatch_cloud.api.problems import Problem, on_problem, unforeseen
 
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
@@ -44,7 +46,8 @@ class Around:
     """An application with these around it."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = Bounded(app, body_max, service.body_s), service
+        self._app = Bounded(app, body_max, service.body_s, when_whole=self._ask_again)
+        self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,6 +77,15 @@ class Around:
                 unforeseen(request, error)
                 return
             await (await on_problem(request, error))(scope, receive, sent)
+
+    async def _ask_again(self, scope: Scope) -> None:
+        request = Request(scope)
+        if request.state.viewer is None or scope["method"] in READING:
+            return
+        try:
+            await ask_again(request, self._service)
+        except Problem as error:
+            raise RefusedBodyError(error.status, error.detail, headers=dict(error.headers)) from None
 
 
 def _noted_path(scope: Scope, status: int) -> str:

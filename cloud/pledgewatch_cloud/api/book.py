@@ -5,8 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ServiceOf, ViewOf, for_keepers
+from pledgewatch_cloud.api.access import ViewOf, for_keepers
 from pledgewatch_cloud.api.body import commit_body
+from pledgewatch_cloud.api.writing import WritingOf
 from pledgewatch_cloud.decide import book as book_module
 from pledgewatch_cloud.decide import drafts
 
@@ -20,10 +21,10 @@ async def read_book(view: ViewOf) -> dict[str, Any]:
 
 
 @router.post("/amendments", dependencies=[Depends(for_keepers)], openapi_extra=examples.json_body(examples.AMENDMENT))
-async def amend_book(service: ServiceOf, request: Request) -> dict[str, Any]:
+async def amend_book(writing: WritingOf, request: Request) -> dict[str, Any]:
     """Amend the book: taken whole, or refused whole with every fault's place. Says the entry that took it, if any."""
     return await commit_body(
         request,
-        lambda document: service.writer.commit(drafts.amend, document),
+        lambda document: writing.anyhow.commit(drafts.amend, document),
         "the amendment is refused; the book in force stays",
     )

@@ -8,7 +8,7 @@ anybody may hand something in there is a room apart, so that strangers take none
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -57,12 +57,17 @@ class _Room:
 
 class Bounded:
     """An application that hears no more of a body than `most` says for its request, and a whole one within
-    `within_s`."""
+    `within_s`. `when_whole` is asked before the last of it is handed on, and may raise RefusedBodyError."""
 
     def __init__(
-        self, app: ASGIApp, most: Callable[[Scope], int], within_s: float, held_max: int | None = None
+        self,
+        app: ASGIApp,
+        most: Callable[[Scope], int],
+        within_s: float,
+        held_max: int | None = None,
+        when_whole: Callable[[Scope], Awaitable[None]] | None = None,
     ) -> None:
-        self._app, self._most, self._within_s = app, most, within_s
+        self._app, self._most, self._within_s, self._when_whole = app, most, within_s, when_whole
         self._users, self._open = _Room(held_max or HELD_MAX), _Room(HELD_OPEN_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +86,10 @@ class Bounded:
             if body.is_whole:
                 return await receive()
             try:
-                return await body.more()
+                message = await body.more()
+                if body.is_whole and self._when_whole is not None:
+                    await self._when_whole(scope)
+                return message  # noqa: TRY300 - what is asked when it is whole may refuse it
             except RefusedBodyError:
                 if is_begun:  # the answer cannot be another any more, and who says so much is not listened to
                     return {"type": "http.disconnect"}

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api.access import Service, ServiceOf, ViewerOf, ViewOf, by_of
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.writing import WritingOf
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.batch import CareAnswer
@@ -71,6 +72,7 @@ async def show_device(service: ServiceOf, view: ViewOf, viewer: ViewerOf, device
 @router.post("/{device}/settings")
 async def set_device(
     service: ServiceOf,
+    writing: WritingOf,
     view: ViewOf,
     viewer: ViewerOf,
     device: str,
@@ -82,7 +84,8 @@ async def set_device(
     before; empty for what its technician wrote. The device tries it, and goes back by itself where it then does not
     hear the cloud."""
     _check_own(view, viewer, device)
-    setting = _carer(service).set(device, toml, valid_h=valid_h, by=by_of(viewer, by))
+    held = writing.where(lambda now: _check_own(now, viewer, device))
+    setting = _carer(service).set(device, toml, valid_h=valid_h, by=by_of(viewer, by), commits=held)
     asked = await _answered(setting)
     return {"device": device, "changed": asked is not None, "version": asked.version if asked else None}
 
@@ -90,6 +93,7 @@ async def set_device(
 @router.post("/{device}/commands")
 async def command_device(
     service: ServiceOf,
+    writing: WritingOf,
     view: ViewOf,
     viewer: ViewerOf,
     device: str,
@@ -107,7 +111,15 @@ async def command_device(
     if what == "identify":
         seconds = seconds or 10
     commanding = _carer(service).command(
-        device, what, epoch=epoch, first=first, last=last, seconds=seconds, valid_h=valid_h, by=by_of(viewer, by)
+        device,
+        what,
+        epoch=epoch,
+        first=first,
+        last=last,
+        seconds=seconds,
+        valid_h=valid_h,
+        by=by_of(viewer, by),
+        commits=writing.where(lambda now: _check_own(now, viewer, device)),
     )
     asked = await _answered(commanding)
     return {"device": device, "id": asked.id}

@@ -8,12 +8,13 @@ from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ServiceOf, StateViewOf, ViewerOf, ViewOf, for_money
+from pledgewatch_cloud.api.access import ServiceOf, StateViewOf, ViewerOf, ViewOf, ask_again, for_money
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.api.tables import RESPONSES, table, wants_table
+from pledgewatch_cloud.api.writing import WritingOf
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.users import Role
 from pledgewatch_cloud.decide.alert_half import alerts_by_facility
@@ -67,11 +68,13 @@ async def read_base(
             return await run_in_threadpool(view.base_now, facility)
         refold = view.refold(facility, as_of_ms, known_at_ms)
         found = await service.refolds.of(view.viewer.user, refold, request.receive)
+        # That may have taken long: it is told to who asks as they are now.
+        view = service.views.of(await ask_again(request, service))
+        return await run_in_threadpool(view.refolded, refold, found)
     except (BaseAtError, MomentError) as error:
         known = isinstance(error, MomentError) or facility in view.state.book.facilities
         status = HTTPStatus.UNPROCESSABLE_ENTITY if known else HTTPStatus.NOT_FOUND
         raise Problem(status, str(error)) from None
-    return await run_in_threadpool(view.refolded, found)
 
 
 @router.get("/{facility:path}/ltv", dependencies=[Depends(for_money)])
@@ -157,7 +160,7 @@ async def read_facility(view: StateViewOf, facility: str) -> Any:
 
 
 @router.post("/{facility:path}/movements", openapi_extra=examples.json_body(examples.MOVEMENTS))
-async def move(service: ServiceOf, view: ViewOf, viewer: ViewerOf, facility: str, request: Request) -> dict[str, Any]:
+async def move(writing: WritingOf, view: ViewOf, viewer: ViewerOf, facility: str, request: Request) -> dict[str, Any]:
     """Take drawdowns and repayments into the book: all, or none with every fault's place. What is known already changes
     nothing, so they may be told until they are heard. Says the entry that took them, if any is new."""
     _known(view.state, facility)
@@ -167,7 +170,7 @@ async def move(service: ServiceOf, view: ViewOf, viewer: ViewerOf, facility: str
         )
     return await commit_body(
         request,
-        lambda document: service.writer.commit(drafts.move, facility, document),
+        lambda document: writing.where(lambda now: _known(now.state, facility)).commit(drafts.move, facility, document),
         "the movements are refused; the loan stays",
     )
 

@@ -11,6 +11,7 @@ from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api.access import Service, ServiceOf, ViewerOf, ViewOf, address_of, by_of, for_writers
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.writing import WritingOf
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
@@ -68,6 +69,7 @@ async def list_identities(view: ViewOf, paging: PagingOf) -> list[dict[str, Any]
 @router.post("/invitations", status_code=HTTPStatus.CREATED, dependencies=[Depends(for_writers)])
 async def invite_device(
     service: ServiceOf,
+    writing: WritingOf,
     view: ViewOf,
     viewer: ViewerOf,
     device: NameOf,
@@ -83,6 +85,7 @@ async def invite_device(
     `replaces` another takes its place and its asset. An operator invites at assets of its own."""
     registrar = _registrar(service.registrar)
     _check_may(service, view, viewer, device, operator, asset, replaces)
+    held = writing.where(lambda now: _check_may(service, now, viewer, device, operator, asset, replaces))
     asking = registrar.invite(
         device,
         operator=operator or (viewer.party if viewer.role is Role.OPERATOR and not replaces else ""),
@@ -91,6 +94,7 @@ async def invite_device(
         valid_h=valid_h,
         settings=settings,
         by=by_of(viewer, by),
+        commits=held,
     )
     claim, asked = await _answered(asking)
     return {
@@ -105,7 +109,7 @@ async def invite_device(
 @router.post("/{device}/revocation", dependencies=[Depends(for_writers)])
 async def revoke_device(
     service: ServiceOf,
-    view: ViewOf,
+    writing: WritingOf,
     viewer: ViewerOf,
     device: str,
     why: Annotated[str, Body(min_length=1, max_length=500, examples=["stolen with its container"])],
@@ -114,10 +118,8 @@ async def revoke_device(
     """Take a device's identity away: from now on nothing of it is taken, and its certificates count no more, until it
     has claimed another. A waiting invitation is withdrawn with it; of a device that is not in the book yet, that is
     all. For keepers, and the device's operator, or the one that has invited it."""
-    _check_revokes(view, viewer, device)
-    asking = service.writer.commit(
-        drafts.revoke_device, device, by_of(viewer, by), why, service.delivery_clock.now_ms()
-    )
+    held = writing.where(lambda view: _check_revokes(view, viewer, device))
+    asking = held.commit(drafts.revoke_device, device, by_of(viewer, by), why, service.delivery_clock.now_ms())
     outcome = await _answered(asking)
     return {"changed": outcome is not None, "entry": (outcome.state if outcome else service.writer.state).entry}
 

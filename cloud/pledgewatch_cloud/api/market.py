@@ -6,9 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ServiceOf, ViewOf, for_keepers
+from pledgewatch_cloud.api.access import ViewOf, for_keepers
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.writing import WritingOf
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import market as market_module
 
@@ -40,10 +41,10 @@ def _of_one(what: str, name: str, quotes: list[dict[str, Any]]) -> dict[str, Any
 
 
 @router.post("/quotes", dependencies=[Depends(for_keepers)], openapi_extra=examples.json_body(examples.QUOTES))
-async def quote(service: ServiceOf, request: Request) -> dict[str, Any]:
+async def quote(writing: WritingOf, request: Request) -> dict[str, Any]:
     """Take quotes: all, or none with every fault's place. Says the entry that took them, if they are new."""
     return await commit_body(
         request,
-        lambda document: service.writer.commit(drafts.quote, document),
+        lambda document: writing.anyhow.commit(drafts.quote, document),
         "the quotes are refused; those in force stay",
     )

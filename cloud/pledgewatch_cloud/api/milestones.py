@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
 
+from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, ViewOf, by_of
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.writing import WritingOf
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
@@ -46,15 +48,12 @@ async def read_milestone(view: ViewOf, milestone: str) -> dict[str, Any]:
 
 @router.post("/{milestone:path}/waiver")
 async def waive_milestone(
-    service: ServiceOf, view: ViewOf, viewer: ViewerOf, milestone: str, by: Words, why: Words
+    service: ServiceOf, writing: WritingOf, viewer: ViewerOf, milestone: str, by: Words, why: Words
 ) -> dict[str, Any]:
     """Let the money move whatever the milestone asks for. `by` says who decides so, `why` says why. It is for its
     facility's lender, and for keepers."""
-    book = view.state.book
-    if milestone not in book.milestones:
-        raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(book, milestone))
-    _for_lenders(viewer)
-    outcome = await service.writer.commit(drafts.waive, milestone, by_of(viewer, by), why)
+    held = writing.where(lambda view: _check_waives(view, milestone))
+    outcome = await held.commit(drafts.waive, milestone, by_of(viewer, by), why)
     if outcome is None:
         memo = service.writer.state.milestones[milestone]
         text = f"it is {memo.state}, or what it releases is not known or not what was sent: nothing is waived"
@@ -65,7 +64,7 @@ async def waive_milestone(
 @router.post("/{milestone:path}/booking")
 async def say_booked(
     service: ServiceOf,
-    view: ViewOf,
+    writing: WritingOf,
     viewer: ViewerOf,
     milestone: str,
     release: Annotated[Literal["booked", "none"], Body(examples=["booked"])],
@@ -76,15 +75,27 @@ async def say_booked(
 
     `by` names who says so, `why` how they know. What is booked is not sent any more, if its message waits still.
     """
-    state = view.state
-    if milestone not in state.book.milestones and milestone not in state.milestones:
-        raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(state.book, milestone))
-    _for_lenders(viewer)
-    outcome = await service.writer.commit(drafts.say_booked, milestone, release, by_of(viewer, by), why)
+    held = writing.where(lambda view: _check_books(view, milestone))
+    outcome = await held.commit(drafts.say_booked, milestone, release, by_of(viewer, by), why)
     if outcome is None:
         memo = service.writer.state.milestones.get(milestone, Memo(""))
         raise Problem(HTTPStatus.CONFLICT, f"milestone {milestone}: {nothing_new(memo, release)}")
     return {"entry": outcome.state.entry}
+
+
+def _check_waives(view: View, milestone: str) -> None:
+    """A milestone that is seen is waived by who lends. Raises Problem."""
+    if milestone not in view.state.book.milestones:
+        raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(view.state.book, milestone))
+    _for_lenders(view.viewer)
+
+
+def _check_books(view: View, milestone: str) -> None:
+    """The same of one that is seen, be it in the book or no more. Raises Problem."""
+    state = view.state
+    if milestone not in state.book.milestones and milestone not in state.milestones:
+        raise Problem(HTTPStatus.NOT_FOUND, explain.unknown(state.book, milestone))
+    _for_lenders(view.viewer)
 
 
 def _for_lenders(viewer: Viewer) -> None:

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.api.access import ServiceOf, for_keepers
 from pledgewatch_cloud.api.paging import PagingOf, place
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.api.writing import WritingOf
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.journal.outbox import CORE
 from pledgewatch_cloud.outbox import shown
@@ -75,6 +76,7 @@ async def send_again(service: ServiceOf, message_id: str, endpoint: str = CORE) 
 @router.post("/dead/{message_id}/pass-over")
 async def pass_over(
     service: ServiceOf,
+    writing: WritingOf,
     message_id: str,
     endpoint: str = CORE,
     by: Annotated[str, Body(max_length=1_000, examples=["night desk"])] = "",
@@ -86,7 +88,7 @@ async def pass_over(
     if message is not None and endpoint in service.payers:
         if not (by and why):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _WHO_AND_WHY.format(id=message_id, endpoint=endpoint))
-        await service.writer.commit(drafts.booked, message, "none", by, why)
+        await writing.anyhow.commit(drafts.booked, message, "none", by, why)
     if not await run_in_threadpool(service.store.pass_over, endpoint, message_id):
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no dead letter {message_id!r} of endpoint {endpoint!r}")
     service.wake_relay()

@@ -38,8 +38,8 @@ _BODY_MAX = {
 }
 FOR_KEEPERS = frozenset({"/book/amendments", "/market/quotes"})
 """Where keepers alone write, and much at once."""
-UNKEPT = frozenset({"/devices/invitations"})
-"""What is answered there is said once, and kept nowhere."""
+UNKEPT = frozenset({"/devices/invitations", "/stress"})
+"""What is answered there is kept nowhere: a claim is said once, and what is seen is told as it is seen then."""
 _MOVEMENTS = re.compile(r"/facilities/.+/movements", re.DOTALL)
 
 _OPEN = frozenset(

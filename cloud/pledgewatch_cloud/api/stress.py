@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
-from pledgewatch_cloud.api.access import ViewOf, for_money
+from pledgewatch_cloud.api.access import ServiceOf, ViewerOf, for_money
 from pledgewatch_cloud.api.body import json_body
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.collateral import stress
@@ -21,13 +21,14 @@ router = APIRouter(prefix="/stress", tags=["stress"], dependencies=[Depends(for_
 
 
 @router.post("", openapi_extra=examples.json_body(examples.SHOCKS))
-async def run_stress(view: ViewOf, request: Request) -> dict[str, Any]:
+async def run_stress(service: ServiceOf, viewer: ViewerOf, request: Request) -> dict[str, Any]:
     """Every facility that is seen under every shock, and the names in them that nobody knows; nothing changes."""
     document = await json_body(request)
     try:
         shocks = stress.shocks_of(document)
     except BookError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the shocks are refused", error.errors) from None
+    view = service.views.of(viewer)  # of now, for the body may have taken long
     state = view.state
     found = await run_in_threadpool(_stressed, view, shocks)
     unknown = stress.unknown_names(shocks, state.book, state.market)

@@ -10,7 +10,7 @@ from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.batch import CareCommand, CareSettings
 from pledgewatch_cloud.decide.care import CareError
-from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_cloud.spine.writer import Commits
 from pledgewatch_wire.care import TOML_MAX, Command, Desired, What, check_command, sign_command, sign_settings
 from pledgewatch_wire.toml_text import TomlError, read_toml
 
@@ -20,14 +20,13 @@ _HOUR_MS = 3_600_000
 
 
 class Carer:
-    """Sets and commands devices. `clock` is the world's, as devices have it."""
+    """Sets and commands devices. `clock` is the world's, as devices have it. `commits`: for whom it is."""
 
-    def __init__(self, writer: Writer, key: Ed25519PrivateKey, clock: Clock) -> None:
-        self._writer = writer
+    def __init__(self, key: Ed25519PrivateKey, clock: Clock) -> None:
         self._key = key
         self._clock = clock
 
-    async def set(self, device: str, toml: str, *, valid_h: int, by: str) -> CareSettings | None:
+    async def set(self, device: str, toml: str, *, valid_h: int, by: str, commits: Commits) -> CareSettings | None:
         """Say what a device is to be set to; None where just that is said already. Raises CareError, StoreError."""
         if len(toml.encode()) > TOML_MAX:
             raise CareError(f"settings are at most {TOML_MAX} bytes of TOML")
@@ -37,7 +36,7 @@ class Carer:
             raise CareError(f"the settings are not TOML: {error}") from None
         now_ms = self._clock.now_ms()
         asked = CareSettings(device, "", 0, toml, by, now_ms, now_ms + valid_h * _HOUR_MS)
-        outcome = await self._writer.commit(drafts.set_device, asked, self._sign_settings)
+        outcome = await commits.commit(drafts.set_device, asked, self._sign_settings)
         if outcome is None:
             return None
         setting = outcome.state.care[device].setting
@@ -45,7 +44,17 @@ class Carer:
         return setting.asked
 
     async def command(
-        self, device: str, what: str, *, epoch: int, first: int, last: int, seconds: int, valid_h: int, by: str
+        self,
+        device: str,
+        what: str,
+        *,
+        epoch: int,
+        first: int,
+        last: int,
+        seconds: int,
+        valid_h: int,
+        by: str,
+        commits: Commits,
     ) -> CareCommand:
         """Say what a device is to do once. Raises CareError, StoreError."""
         now_ms = self._clock.now_ms()
@@ -55,7 +64,7 @@ class Carer:
             check_command(_command(asked))
         except ValueError as error:
             raise CareError(str(error)) from None
-        outcome = await self._writer.commit(drafts.command_device, asked, self._sign_command)
+        outcome = await commits.commit(drafts.command_device, asked, self._sign_command)
         assert outcome is not None, "a command always says something new"
         return outcome.state.care[device].commands[-1].asked
 

@@ -50,7 +50,7 @@ from pledgewatch_cloud.identity.authority import (
     serial_of,
     verifies,
 )
-from pledgewatch_cloud.spine.writer import Writer
+from pledgewatch_cloud.spine.writer import Commits, Writer
 from pledgewatch_wire import afar, chain
 from pledgewatch_wire.claims import Claim, claim_proof, claim_text, confirmation_proof, renewal_proof
 from pledgewatch_wire.toml_text import TomlError, read_toml
@@ -152,9 +152,19 @@ class Registrar:
         self._paces = Rates(AGENTS_PER_MINUTE, now_s, minutes=AGENTS_MINUTES)
 
     async def invite(
-        self, device: str, *, operator: str, asset: str, replaces: str, valid_h: int, settings: str, by: str
+        self,
+        device: str,
+        *,
+        operator: str,
+        asset: str,
+        replaces: str,
+        valid_h: int,
+        settings: str,
+        by: str,
+        commits: Commits,
     ) -> Invited:
-        """Invite a device to claim an identity within so many hours. Raises IdentityError, BookError, StoreError."""
+        """Invite a device to claim an identity within so many hours. `commits`: for whom it is. Raises IdentityError,
+        BookError, StoreError."""
         if device in self.terms.own_users:
             raise IdentityError(Why.INVALID, f"{device!r} is the broker's name for the cloud itself; use another")
         _check_settings(settings)
@@ -162,7 +172,7 @@ class Registrar:
         until_ms, digest = now_ms + valid_h * _HOUR_MS, claim_code.sha256_of(code)
         asked = DeviceInvitation(device, operator, asset, replaces, digest, settings, by, now_ms, until_ms)
         asked = acts.completed(self._writer.state.book, asked)
-        await self._writer.commit(drafts.invite_device, asked)
+        await commits.commit(drafts.invite_device, asked)
         terms = self.terms
         claim = Claim(terms.public_url, asked.operator, device, code, terms.ca_sha256)
         return Invited(claim_text(claim), asked)

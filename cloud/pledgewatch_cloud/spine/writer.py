@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.admission import Admission
@@ -39,6 +39,19 @@ class Turn:
         """Wake everybody."""
         told, self.next = self.next, asyncio.Event()
         told.set()
+
+
+class Commits(Protocol):
+    """What commits: the writer itself, or what holds a write to who asks for it."""
+
+    async def commit(
+        self,
+        asked: Callable[Concatenate[State, Arguments], Draft | None],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Outcome | None:
+        """See Writer.commit."""
+        ...
 
 
 class Writer:
@@ -100,6 +113,17 @@ class Writer:
         """
         return await self._alone(lambda: self._spine.commit(asked, *args, **kwargs))
 
+    async def commit_where(
+        self,
+        check: Callable[[], None],
+        asked: Callable[Concatenate[State, Arguments], Draft | None],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Outcome | None:
+        """The same where `check` lets it through: it is called on the event loop, behind the same lock, so what it
+        finds in the state is so when the entry is decided. Raises what it raises."""
+        return await self._alone(lambda: self._spine.commit(asked, *args, **kwargs), check)
+
     async def obstacle(self, milestone: str, message: str) -> str:
         """What stands against paying now what a message asks for; see lifecycle.obstacle. No commit is under way while
         that is found out, so whatever can be read of the outbox is known."""
@@ -111,8 +135,9 @@ class Writer:
         memo = self.state.milestones.get(milestone)
         return None if memo is None or memo.released_ms == NEVER else memo.payer
 
-    async def _alone(self, work: Callable[[], Result]) -> Result:
+    async def _alone(self, work: Callable[[], Result], check: Callable[[], None] = lambda: None) -> Result:
         async with self._lock:
+            check()
             running = asyncio.get_running_loop().run_in_executor(None, work)
             try:
                 result = await asyncio.shield(running)
