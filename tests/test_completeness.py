@@ -17,10 +17,12 @@ from pledgewatch_cloud.ingest import metrics as metrics_module
 from pledgewatch_cloud.ingest.decode import DeviceStatus
 from pledgewatch_cloud.ingest.metrics import Metrics
 from pledgewatch_wire.codec import Status, encode, encode_status
+from pledgewatch_wire.ended import Ended
 from pledgewatch_wire.marks import Marks
 
 NOT_SAID = "the device has not said what it holds"
 END_UNKNOWN = "how far an epoch that has ended went is not known"
+MAY_HAVE_COME = "some of what a broken spool has lost may have come before"
 Ranges = tuple[tuple[int, int], ...]
 
 
@@ -74,13 +76,17 @@ def said(epoch: int, head: int, spooled: int, dropped: int = 0, refused: int = 0
             f"received 340 of 350, thinned 0, lost at least 10; {END_UNKNOWN}",
         ),
         ({1: epoch(90), 2: epoch(1)}, said(2, 1, 0), f"received 91 of 91, thinned 0; {END_UNKNOWN}"),
-        # What it said that it had is lost with it, whatever its spool held.
-        ({1: epoch(90), 2: epoch(1)}, said(1, 100, 10), "received 91 of 101, thinned 0, lost 10"),
+        # What it said that it had is lost with it at the least, whatever its spool held.
+        (
+            {1: epoch(90), 2: epoch(1)},
+            said(1, 100, 10),
+            f"received 91 of 101, thinned 0, lost at least 10; {END_UNKNOWN}",
+        ),
         # A status of an epoch before says nothing of this one.
         (
             {1: epoch(100), 2: epoch(10, ((21, 30),))},
             said(1, 100, 0),
-            "received 120 of 130, thinned 0, lost 0, still spooled 10",
+            f"received 120 of 130, thinned 0, still spooled 10; {END_UNKNOWN}",
         ),
         (
             {1: epoch(100, ((111, 300),))},
@@ -123,29 +129,86 @@ def test_in_words(epochs: dict[int, EpochState], status: Status | None, words: s
 @pytest.mark.parametrize(
     ("epochs", "heard", "words"),
     [
-        ({1: epoch(100, ((111, 300),)), 2: epoch(50)}, [said(1, 300, 0)], "received 340 of 350, thinned 0, lost 10"),
-        ({1: epoch(90), 2: epoch(50)}, [said(1, 100, 0)], "received 140 of 150, thinned 0, lost 10"),
+        ({1: epoch(100, ((111, 300),)), 2: epoch(50)}, [said(1, 300, 0)], "received 340 of 350, thinned 0, lost {} 10"),
+        ({1: epoch(90), 2: epoch(50)}, [said(1, 100, 0)], "received 140 of 150, thinned 0, lost {} 10"),
         # What it had dropped and not declared yet is thinned, not lost.
-        ({1: epoch(90), 2: epoch(50)}, [said(1, 100, 0, 4)], "received 140 of 146, thinned 4, lost 6"),
+        ({1: epoch(90), 2: epoch(50)}, [said(1, 100, 0, 4)], "received 140 of 146, thinned 4, lost {} 6"),
         # The last will is of when the connection was made.
-        ({1: epoch(90), 2: epoch(50)}, [said(1, 100, 0), said(1, 20, 0)], "received 140 of 150, thinned 0, lost 10"),
+        ({1: epoch(90), 2: epoch(50)}, [said(1, 100, 0), said(1, 20, 0)], "received 140 of 150, thinned 0, lost {} 10"),
         # Of one epoch nothing has come at all.
-        ({2: epoch(50)}, [said(1, 100, 100)], "received 50 of 150, thinned 0, lost 100"),
+        ({2: epoch(50)}, [said(1, 100, 100)], "received 50 of 150, thinned 0, lost {} 100"),
         # The end of one is known, and that of another is not.
         (
             {0: epoch(7), 1: epoch(90), 2: epoch(50)},
             [said(1, 100, 0)],
-            f"received 147 of 157, thinned 0, lost at least 10; {END_UNKNOWN}",
+            "received 147 of 157, thinned 0, lost {} 10",
         ),
     ],
 )
-def test_how_far_an_epoch_went_is_remembered_when_the_next_begins(
+def test_how_far_an_epoch_is_known_to_have_gone_is_remembered_when_the_next_begins(
     epochs: dict[int, EpochState], heard: list[Status], words: str
 ) -> None:
     metrics = Metrics()
     for status in (*heard, said(2, 50, 0)):
         metrics.note(metrics.hear([DeviceStatus("line", "pi-7", status)]))
-    assert completeness(epochs, metrics.said["pi-7"], metrics.ends["pi-7"]).words == words
+    found = completeness(epochs, metrics.said["pi-7"], metrics.ends["pi-7"])
+    assert found.words == f"{words.format('at least')}; {END_UNKNOWN}"
+
+
+@pytest.mark.parametrize(
+    ("before", "told", "heard", "words"),
+    [
+        # What was said of epoch 1 is from before 6,000 were measured offline, of which 5,360 are in epoch 2.
+        (
+            epoch(1_000),
+            Ended(1, 7_000, 5_360, 640, 0),
+            said(1, 1_000, 0),
+            "received 6,361 of 7,001, thinned 0, lost 640",
+        ),
+        (epoch(1_000), Ended(1, 7_000, 5_360, 640, 0), None, "received 6,361 of 7,001, thinned 0, lost 640"),
+        # What was thinned and could not be declared any more is thinned.
+        (
+            epoch(12_000, thinned=10_506),
+            Ended(1, 24_000, 1_529, 1, 10_470),
+            said(1, 12_000, 0),
+            "received 6,855 of 6,856, thinned 20,976, lost 1",
+        ),
+        (epoch(1_000), Ended(1, 1_000, 0, 0, 0), None, "received 6,361 of 6,361, thinned 0, lost 0"),
+        (None, Ended(1, 7_000, 0, 7_000, 0), None, "received 5,361 of 12,361, thinned 0, lost 7,000"),
+        # The device did not know that 2,000 had come. None was lost, or it knows of none that is here.
+        (epoch(3_000), Ended(1, 7_000, 6_000, 0, 0), None, "received 8,361 of 8,361, thinned 0, lost 0"),
+        (epoch(7_000), Ended(1, 7_000, 5_360, 640, 0), None, "received 12,361 of 12,361, thinned 0, lost 0"),
+        (
+            epoch(1_000, ((1_201, 1_300),)),
+            Ended(1, 7_000, 5_360, 640, 0),
+            None,
+            f"received 6,461 of 7,101, thinned 0, lost at least 540; {MAY_HAVE_COME}",
+        ),
+        # A card that was put back knows nothing of what came after it: the cloud has some of that, the status all.
+        (
+            epoch(900, ((1_001, 1_100),)),
+            Ended(1, 900, 0, 0, 0),
+            said(1, 1_200, 300),
+            "received 6,361 of 6,561, thinned 0, lost 200",
+        ),
+        # It is lost at the least what the device took to be here, and is not.
+        (epoch(900), Ended(1, 1_000, 0, 0, 0), None, "received 6,261 of 6,361, thinned 0, lost 100"),
+    ],
+)
+def test_what_a_device_tells_of_an_epoch_that_is_over_closes_it(
+    before: EpochState | None, told: Ended, heard: Status | None, words: str
+) -> None:
+    epochs = {2: epoch(5_361)._replace(ended=(told,))} | ({1: before} if before else {})
+    ends = {1: heard} if heard else {}
+    assert completeness(epochs, said(2, 5_361, 0), ends).words == words
+
+
+def test_each_ended_epoch_is_to_be_told_of() -> None:
+    told = Ended(2, 90, 0, 0, 0)
+    epochs = {1: epoch(90), 2: epoch(90), 3: epoch(1)._replace(ended=(told,))}
+    assert completeness(epochs, said(3, 1, 0)).unsure == "ended_epoch"
+    epochs[2] = epoch(90)._replace(ended=(Ended(1, 90, 0, 0, 0),))
+    assert completeness(epochs, said(3, 1, 0)).words == "received 181 of 181, thinned 0, lost 0"
 
 
 @pytest.mark.parametrize(
@@ -245,6 +308,6 @@ def test_how_far_an_epoch_went_is_known_after_the_service_was_killed(tmp_path: P
             assert (shown()["said"]["measured"], shown()["said"]["online"]) == (5, False)
             say("status", encode_status(said(2, 0, 0)))
             station.until(lambda: shown()["said"]["epoch"] == 2, "the next epoch to be heard of")
-            assert shown()["words"] == "received 1 of 5, thinned 0, lost 4"
+            assert shown()["words"] == f"received 1 of 5, thinned 0, lost at least 4; {END_UNKNOWN}"
     finally:
         broker.kill()

@@ -15,6 +15,7 @@ from pledgewatch_edge.spool import URGENT_RESERVE, Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.spool_refusals import Refusals
 from pledgewatch_wire.codec import Status
+from pledgewatch_wire.ended import Ended
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Channel
 
@@ -147,5 +148,6 @@ def test_from_the_spool_to_the_words_of_the_cloud(tmp_path: Path) -> None:
 
 
 def test_the_cloud_remembers_it_over_a_restart() -> None:
-    state = replace(first("journal"), devices={("pi-7", 1): EpochState(Marks(9), bytes(32), refused=5_000)})
-    assert from_bytes(to_bytes(state)).devices["pi-7", 1].refused == 5_000
+    known = EpochState(Marks(9), bytes(32), refused=5_000, ended=(Ended(1, 9, 4, 3, 2), Ended(2, 8, 0, 0, 0)))
+    state = replace(first("journal"), devices={("pi-7", 3): known})
+    assert from_bytes(to_bytes(state)).devices["pi-7", 3] == known

@@ -43,7 +43,7 @@ KEY_FILE: Final = "device.key"
 EPOCH_FILE: Final = "epoch"
 TALLY_FILE: Final = "tally"
 LOCK_FILE: Final = "agent.lock"
-_SLOT: Final = struct.Struct(">QQQQQQQQQ")
+_SLOT: Final = struct.Struct(">QQQQQQQQQQ")
 _SUM: Final = struct.Struct(">I")
 _SLOT_BYTES: Final = _SLOT.size + _SUM.size
 _SLOT_STRIDE: Final = 4_096  # each slot in a block of its own, so that one torn write cannot spoil both
@@ -160,6 +160,7 @@ class Totals(NamedTuple):
 
     `doubtful`: how many were given up when the agent ended and may stand in the file beyond the newest number all the
     same, for the disk did not undo what it had refused. They are refused but for those that the next start finds.
+    `ended_told`: the newest epoch of those that are over of which a reading tells.
     """
 
     epoch: int = 0
@@ -171,6 +172,7 @@ class Totals(NamedTuple):
     broken: int = 0
     broken_told: int = 0
     doubtful: int = 0
+    ended_told: int = 0
 
     @property
     def measured(self) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.sample import FIX_CHANNELS
 from pledgewatch_edge.sensors import channel_named
+from pledgewatch_wire.ended import ENDED_CHANNELS
 from pledgewatch_wire.reading import PASSAGE_CHANNELS, STATE_CHANNELS, Channel
 
 POSITION: Final = "position"
@@ -25,6 +26,7 @@ _ALWAYS_KEPT: Final = frozenset(
         *PASSAGE_CHANNELS,
         *(Channel.THINNED_READINGS, Channel.REFUSED_READINGS, Channel.BROKEN_READINGS),
         *(Channel.FLAPPING, Channel.FLAPS),
+        *ENDED_CHANNELS,
     }
 )
 _BANDS: Final = {"mc": 300, "cpercent": 200}  # by unit: how far beyond a limit may be a tremble

@@ -64,8 +64,9 @@ from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
 from pledgewatch_edge.spool_thinning import Rest, rest_of, rest_of_both, rewrite
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint, Committed, Thinned
+from pledgewatch_wire.ended import Ended
 from pledgewatch_wire.marks import Marks
-from pledgewatch_wire.reading import Cell, Channel, Reading
+from pledgewatch_wire.reading import Reading
 
 SPOOL_FOLDER: Final = "spool"
 URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
@@ -120,9 +121,10 @@ class Spool:
         signed: int,
         contiguous: int,
         ages: Ages,
+        ended: Sequence[Ended] = (),
     ) -> None:
-        """Go on with the last of some segments, of one epoch and whole. `chain_hash` and `signed` are at its end, and
-        `ages` has heard it."""
+        """Go on with the last of some segments, of one epoch and whole. `chain_hash` and `signed` are at its end,
+        `ages` has heard it, and `ended` are the lives before."""
         self._folder = folder
         self._segments = segments
         self._key = key
@@ -136,7 +138,7 @@ class Spool:
         self._spooled = sum(one.waiting(self._committed) for one in segments)
         self._bytes = sum(one.end for one in segments)
         self.refused_at_opening = tally.totals.refused  # as the disk had it
-        self._refusals = _refusals_of(tally, segments[-1].head.epoch, monotonic)
+        self._refusals = Refusals.of(tally.totals, segments[-1].head.epoch, ended, monotonic)
         self._newest: Sample | None = None
         self._is_settled = True  # whether the disk has the folder as it is
         self._is_torn = False  # whether more may stand in the newest file than was written
@@ -273,12 +275,12 @@ class Spool:
     def refusal_is_untold(self) -> bool:
         """Whether `tell_refused` has something to say."""
         is_full = self._bytes >= self._limits.bytes_max
-        is_any = self._refusals.is_due(is_full=is_full) or self._refusals.is_broken_untold
+        is_any = self._refusals.is_due(is_full=is_full) or self._refusals.is_any_untold
         return self._newest is not None and is_any
 
     def tell_refused(self) -> bool:
-        """Store an urgent reading of how many samples were refused, or lost in a broken spool, if one is due; whether
-        one was.
+        """Store urgent readings of how many samples were refused, or lost in a broken spool, and of what became of one
+        that was broken, if any is due; whether one was.
 
         There is room for it however full the spool is; it is dated as the newest sample that was handed in.
         """
@@ -286,14 +288,10 @@ class Spool:
             if self._newest is None or not self.refusal_is_untold():
                 return False
             self._settle()
-            is_full, told, broken = self._bytes >= self._limits.bytes_max, self._refusals.refused, self._refusals.broken
-            cells = [Cell(Channel.REFUSED_READINGS, told)] if self._refusals.is_due(is_full=is_full) else []
-            if self._refusals.is_broken_untold:
-                cells.append(Cell(Channel.BROKEN_READINGS, broken))
-            self._store([self._newest._replace(cells=tuple(cells), is_urgent=True)])
-            if cells[0].channel == Channel.REFUSED_READINGS:
-                self._refusals.say(told, is_full=is_full)
-            self._refusals.broken_told = broken
+            is_full = self._bytes >= self._limits.bytes_max
+            told = self._refusals.due(is_full=is_full)
+            self._store([self._newest._replace(cells=cells, is_urgent=True) for cells in told.readings])
+            self._refusals.note(told, is_full=is_full)
             self._note()
             return True
 
@@ -634,19 +632,13 @@ class Spool:
             thinned=totals.thinned + thinned,
             refused_told=self._refusals.told,
             broken_told=self._refusals.broken_told,
+            ended_told=self._refusals.ended_told,
             doubtful=totals.doubtful + doubtful,
         )
         self._refusals.refused = totals.refused
         self._tally.totals = totals
         with contextlib.suppress(OSError):
             self._tally.write(totals)
-
-
-def _refusals_of(tally: Tally, epoch: int, monotonic: Callable[[], float]) -> Refusals:
-    """What was refused, and told. What an epoch before has told may have been lost with it, so it is told again."""
-    totals = tally.totals
-    told, broken_told = (totals.refused_told, totals.broken_told) if totals.epoch == epoch else (0, 0)
-    return Refusals(totals.refused, told, monotonic, broken=totals.broken, broken_told=broken_told)
 
 
 def _batched(samples: list[Sample], size: int) -> Iterator[list[Sample]]:

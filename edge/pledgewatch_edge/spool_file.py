@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pledgewatch_edge.identity import TALLY_FILE, StateError, Tally, Totals, read_epoch, read_totals
 from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
 from pledgewatch_edge.spool_age import Ages
+from pledgewatch_edge.spool_ended import lives_in
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
     READ_TRIES,
@@ -95,6 +96,7 @@ def open_spool(
             signed=found.signed,
             contiguous=found.contiguous,
             ages=ages,
+            ended=lives_in(folder / SPOOL_FOLDER),
         )
         try:
             _bring_up_to_date(tally, spool)

@@ -57,6 +57,7 @@ class Kind(IntEnum):
     COMMITTED = 5  # up to where the cloud has everything
     THINNED = 6  # what of this segment has been dropped
     ENDED = 7  # why no number of this epoch may be given any more
+    LIFE = 12  # what became of a life that is over (spool_ended.py, in a file of its own)
     # Of what waits for a date (undated.py), in a file of its own:
     BOOT = 8  # of which start of the computer its moments are
     HANDED = 10  # which of them are about to be numbered or refused, and from which number on

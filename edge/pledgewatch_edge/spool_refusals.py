@@ -6,18 +6,32 @@ spool takes that one however full it is; so that it stays few bytes, it is said 
 spool is full each time after twice as long as the time before: in a year fourteen times. A start of the agent counts
 as a time, so that one which starts again and again does not fill the disk with it.
 
-How many were numbered and not to be found in a broken spool (spool_rescue.py) is said likewise, once for each new life.
+How many were numbered and not to be found in a broken spool (spool_rescue.py) is said likewise, once for each new life;
+and so is what became of the numbers of each life that is over (spool_ended.py).
 """
 
 import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Self
+
+from pledgewatch_edge.identity import Totals
+from pledgewatch_wire.ended import Ended, ended_cells
+from pledgewatch_wire.reading import Cell, Channel
 
 TELL_S: Final = 3_600.0
 
 
+class Told(NamedTuple):
+    """What readings tell, each of some cells, and what is told by them."""
+
+    readings: tuple[tuple[Cell, ...], ...]
+    refused: int
+    broken: int
+    ended: int
+
+
 class Refusals:
-    """How many samples were refused, ever, and of how many of them a reading tells."""
+    """How many samples were refused, ever, and of how many of them a reading tells; and the same of what was broken."""
 
     def __init__(
         self, refused: int, told: int, monotonic: Callable[[], float], *, broken: int = 0, broken_told: int = 0
@@ -25,9 +39,19 @@ class Refusals:
         self.refused = refused
         self.told = told
         self.broken, self.broken_told = broken, broken_told
+        self.ended: Sequence[Ended] = ()
+        self.ended_told = 0
         self._monotonic = monotonic
         self._told_at = monotonic() if told else -math.inf
         self._wait_s = TELL_S
+
+    @classmethod
+    def of(cls, totals: Totals, epoch: int, ended: Sequence[Ended], monotonic: Callable[[], float]) -> Self:
+        """By a tally. What an epoch before this one has told may have been lost with it, so it is told again."""
+        told, broken_told = (totals.refused_told, totals.broken_told) if totals.epoch == epoch else (0, 0)
+        found = cls(totals.refused, told, monotonic, broken=totals.broken, broken_told=broken_told)
+        found.ended, found.ended_told = ended, totals.ended_told if totals.epoch == epoch else 0
+        return found
 
     def is_due(self, *, is_full: bool) -> bool:
         """Whether there is something to say, and it may be said by now."""
@@ -38,6 +62,30 @@ class Refusals:
     def is_broken_untold(self) -> bool:
         """Whether more were lost in a broken spool than was said."""
         return self.broken > self.broken_told
+
+    @property
+    def is_any_untold(self) -> bool:
+        """Whether a broken spool has something to tell that was not told."""
+        return self.is_broken_untold or any(one.epoch > self.ended_told for one in self.ended)
+
+    def due(self, *, is_full: bool) -> Told:
+        """What is to be said now."""
+        refused = [Cell(Channel.REFUSED_READINGS, self.refused)] if self.is_due(is_full=is_full) else []
+        broken = [Cell(Channel.BROKEN_READINGS, self.broken)] if self.is_broken_untold else []
+        ended = [one for one in self.ended if one.epoch > self.ended_told]
+        counts = [tuple(refused + broken)] if refused or broken else []
+        return Told(
+            (*map(ended_cells, ended), *counts),
+            self.refused if refused else self.told,
+            self.broken,
+            max((one.epoch for one in ended), default=self.ended_told),
+        )
+
+    def note(self, told: Told, *, is_full: bool) -> None:
+        """So much has been said."""
+        if told.refused > self.told:
+            self.say(told.refused, is_full=is_full)
+        self.broken_told, self.ended_told = told.broken, told.ended
 
     def say(self, told: int, *, is_full: bool) -> None:
         """So many have been said."""

@@ -12,13 +12,15 @@ room, the evidence of earlier ones goes, the oldest first; where that is not eno
 
 What of the old log the disk cannot read is taken for broken: the frames in those places are lost, and no others. How
 many numbers no frame tells of any more, though they were given, is counted, and the new life says it in a reading
-(`broken_readings`).
+(`broken_readings`). What became of all of them, saved, lost or thinned, it says in another (spool_ended.py), so that
+whoever had heard of the old life long ago knows how it ended.
 """
 
 import errno
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -30,6 +32,7 @@ from pledgewatch_edge.identity import TALLY_FILE, Tally, Totals, flush_folder, k
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
 from pledgewatch_edge.spool_age import Ages
+from pledgewatch_edge.spool_ended import lives_in, write_lives
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
 from pledgewatch_edge.spool_log import (
     READ_TRIES,
@@ -46,6 +49,7 @@ from pledgewatch_edge.spool_log import (
 from pledgewatch_edge.spool_segment import Segment, begin_segment, segment_or_bare
 from pledgewatch_edge.undated import UNDATED_FILE, Handing
 from pledgewatch_wire import chain
+from pledgewatch_wire.ended import Ended
 from pledgewatch_wire.marks import Marks
 
 PART_FOLDER: Final = "spool.part"
@@ -55,8 +59,21 @@ EVIDENCE_KEPT: Final = 3
 _AT_ONCE: Final = 1_000
 log = logging.getLogger(__name__)
 
-# Is told of an epoch, and of numbers first to last of it.
-Hear = Callable[[int, int, int], None]
+
+class Hearer:
+    """Is told what becomes of numbers of an epoch; this one does not want to know."""
+
+    def hear(self, epoch: int, first: int, last: int) -> None:
+        """These go on into the new life, or have come to their end."""
+
+    def hear_committed(self, epoch: int, last: int) -> None:
+        """So far all have come to their end. Told before anything else."""
+
+    def hear_saved(self, epoch: int) -> None:
+        """One more goes on."""
+
+
+_NOBODY: Final = Hearer()
 
 
 def spool_of(folder: Path) -> Path:
@@ -118,17 +135,20 @@ def finish(folder: Path) -> Path | None:
     return aside
 
 
-class _Numbers:
+class _Numbers(Hearer):
     """What became of the numbers of a life that is over."""
 
     def __init__(self, spool: Path, totals: Totals, handing: Handing) -> None:
         self._handing = handing
         self._known: dict[int, Marks] = {}
         self._last = {totals.epoch: totals.head_sequence}  # by epoch, as far as anything tells of it
+        self._committed: dict[int, int] = {}
+        self._saved: Counter[int] = Counter()
         for epoch, first, _ in segments_in(spool):
             self._last[epoch] = max(self._last.get(epoch, 0), first - 1)
             if epoch not in self._known:  # what comes before the first segment was committed
                 self._known[epoch] = Marks(first - 1)
+                self._committed[epoch] = first - 1
 
     def hear(self, epoch: int, first: int, last: int) -> None:
         """These go on into the new life, or have come to their end."""
@@ -136,6 +156,25 @@ class _Numbers:
         if last >= first:
             self._known[epoch] = self._known.get(epoch, Marks()).add(first, last)
             self._last[epoch] = max(self._last.get(epoch, 0), last)
+
+    def hear_committed(self, epoch: int, last: int) -> None:
+        """So far all have come to their end."""
+        self.hear(epoch, 1, last)
+        self._committed[epoch] = max(self._committed.get(epoch, 0), last)
+
+    def hear_saved(self, epoch: int) -> None:
+        """One more goes on."""
+        self._saved[epoch] += 1
+
+    def ended(self) -> Ended | None:
+        """What became of the newest epoch that is over; None where there was none."""
+        epoch = max(self._last)
+        if not epoch:
+            return None
+        head, known = self._last[epoch], self._known.get(epoch, Marks()).total
+        saved, anew = self._saved[epoch], self._handing.numbered_anew({epoch: head})
+        thinned = max(0, known - self._committed.get(epoch, 0) - saved)
+        return Ended(epoch, head, saved + anew, max(0, head - known - anew), thinned)
 
     def found_beyond(self, totals: Totals) -> int:
         """How many are there that the tally does not know of."""
@@ -150,19 +189,15 @@ class _Numbers:
         return max(0, sum(gaps) - self._handing.numbered_anew(self._last))
 
 
-def _nobody(_epoch: int, _first: int, _last: int) -> None:
-    """Nobody wants to know."""
-
-
-def whole(spool: Path, device: str, hear: Hear = _nobody) -> Iterator[Sample]:
-    """The readings of a broken log that are whole and not known to be committed, each once. `hear` is told of the
+def whole(spool: Path, device: str, hearer: Hearer = _NOBODY) -> Iterator[Sample]:
+    """The readings of a broken log that are whole and not known to be committed, each once. `hearer` is told of the
     numbers that are among them, or need not be."""
     contiguous: dict[int, int] = {}
     for _, segment, content in _readable(spool):
         epoch = segment.head.epoch
         contiguous[epoch] = max(contiguous.get(epoch, 0), committed_in(content.frames))
     for epoch, last in contiguous.items():
-        hear(epoch, 1, last)
+        hearer.hear_committed(epoch, last)
     seen: set[int] = set()
     up_to = (0, 0)
     for first, segment, content in _readable(spool):
@@ -172,16 +207,17 @@ def whole(spool: Path, device: str, hear: Hear = _nobody) -> Iterator[Sample]:
         if (epoch, first) > up_to:  # else it may have become one with those before
             seen = set()
         for low, high in _dropped_in(content.frames):
-            hear(epoch, low, high)
+            hearer.hear(epoch, low, high)
         for run in runs_in(content.frames):
             try:
                 readings = payload_of(run).readings
             except ValueError:
                 continue
-            hear(epoch, run.first, run.last)
+            hearer.hear(epoch, run.first, run.last)
             for reading in readings:
-                if reading.sequence > contiguous[epoch] and reading.sequence not in seen:
+                if reading.sequence > contiguous.get(epoch, 0) and reading.sequence not in seen:
                     seen.add(reading.sequence)
+                    hearer.hear_saved(epoch)
                     yield Sample(reading.measured_at_ms, reading.clock, reading.cells, run.is_urgent)
             up_to = max(up_to, (epoch, run.last))
 
@@ -204,7 +240,8 @@ def _make(
         part.mkdir()
         tally = Tally(part)
     with tally:
-        tally.totals = totals._replace(epoch=epoch, measured_before=0, head_sequence=0, refused_told=0, broken_told=0)
+        untold = totals._replace(refused_told=0, broken_told=0, ended_told=0)
+        tally.totals = untold._replace(epoch=epoch, measured_before=0, head_sequence=0)
         genesis = chain.genesis(device, epoch)
         segment, descriptor = begin_segment(part, Head(device, epoch, 1, 0, genesis), 0)
         os.close(descriptor)
@@ -213,7 +250,7 @@ def _make(
         with Spool(
             part, [segment], key, tally, limits, monotonic, chain_hash=genesis, signed=0, contiguous=0, ages=ages
         ) as spool:
-            samples = whole(folder / SPOOL_FOLDER, device, numbers.hear)
+            samples = whole(folder / SPOOL_FOLDER, device, numbers)
             while some := list(islice(samples, _AT_ONCE)):
                 spool.append(some)
                 rescued += len(some)
@@ -228,6 +265,9 @@ def _make(
                 for _ in range(2):  # both slots, so that neither holds what is no longer so
                     tally.write(counted)
                 tally.flush()
+    ended = numbers.ended()
+    if ended is not None:
+        write_lives(part, [*lives_in(folder / SPOOL_FOLDER), ended])
     rest = handing.rest()
     with disk_errors(part):
         if rest is not None:

@@ -73,6 +73,11 @@ class Channel(IntEnum):
     FLAPPING = 49
     FLAPS = 50
     BROKEN_READINGS = 51
+    ENDED_EPOCH = 52
+    ENDED_READINGS = 53
+    ENDED_SAVED_READINGS = 54
+    ENDED_LOST_READINGS = 55
+    ENDED_THINNED_READINGS = 56
 
 
 # What makes a fix weak whatever the receiver thinks of it: a place needs three satellites, and a dilution of precision

@@ -1,10 +1,13 @@
 """Whether all that a device has measured is here, or why not: received, thinned, lost, or still with the device.
 
 A device says with its status how far it has counted in its epoch, how many of those its spool holds, and how many it
-has dropped without our having been told. What is missing beyond that is lost. So is what is missing of an epoch that
-has ended: its spool is gone, and what could be saved of it has come under new numbers. How far that one went is what it
-said of it while it lasted, which the store keeps (decision 0032). Of one of which it never said anything that is not
-known; then nothing says that nothing was lost.
+has dropped without our having been told. What is missing beyond that is lost.
+
+Of an epoch that has ended the device tells in the next one, in a reading that is in the journal, how far it went and
+how many of its numbers were saved under new ones, were lost, or were thinned. Until that has come nothing says that
+nothing more was lost: what the device said of it while it lasted, which the store keeps (decision 0032), is as old as
+the connection, and so the least. Of what was saved, lost or thinned the device counts also what we had heard and it did
+not know of; so where we have some of it, and some was lost, there is a least and a most.
 
 What the device could not keep got no number, so nothing of it is missing: it tells how many those were, with its status
 and as a reading that is in the journal. They are lost. The count goes on over epochs; where it falls, the device's card
@@ -21,6 +24,8 @@ from typing import NamedTuple
 
 from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_wire.codec import Status
+from pledgewatch_wire.ended import Ended
+from pledgewatch_wire.marks import Marks
 
 
 class Unsure(StrEnum):
@@ -28,11 +33,13 @@ class Unsure(StrEnum):
 
     NOT_SAID = "not_said"
     ENDED_EPOCH = "ended_epoch"
+    BROKEN = "broken"
 
 
 _WHY = {
     Unsure.NOT_SAID: "the device has not said what it holds",
     Unsure.ENDED_EPOCH: "how far an epoch that has ended went is not known",
+    Unsure.BROKEN: "some of what a broken spool has lost may have come before",
 }
 
 
@@ -71,9 +78,19 @@ class Completeness(NamedTuple):
             case Unsure.NOT_SAID:
                 lost = f", lost at least {self.lost_at_least:,}{refused}" if self.refused else ""
                 return f"{told}, {self.missing:,} missing{lost}; {_WHY[self.unsure]}"
-            case Unsure.ENDED_EPOCH:
+            case Unsure.ENDED_EPOCH | Unsure.BROKEN:
                 lost = f", lost at least {self.lost_at_least:,}{refused}" if self.lost_at_least else ""
                 return f"{told}{lost}{spooled}; {_WHY[self.unsure]}"
+
+
+class _Fate(NamedTuple):
+    """What became of the readings of an epoch that are not here: how many are with the device, how many it dropped, and
+    how many are lost, at the least and at the most."""
+
+    spooled: int
+    dropped: int
+    lost_at_least: int
+    lost_at_most: int
 
 
 def completeness(
@@ -82,35 +99,49 @@ def completeness(
     """How complete a device's epochs are, by what it last said of itself; `ends`: by what it said of others before."""
     received = sum(one.marks.total - one.thinned for one in epochs.values())
     thinned = sum(one.thinned for one in epochs.values())
-    gaps = {epoch: sum(last - first + 1 for first, last in one.marks.missing) for epoch, one in epochs.items()}
     words = _by_epoch(said, ends or {})
-    for epoch, word in words.items():
-        total = epochs[epoch].marks.total if epoch in epochs else 0
-        gaps[epoch] = max(gaps.get(epoch, 0), word.head_sequence - total)
-    newest = max(gaps, default=0)
-    spooled = dropped = 0
-    for epoch, gap in gaps.items():
-        found = words.get(epoch)
-        if epoch == newest:
-            # Of what is newer than the device's word nothing was said yet: its spool has it.
-            unsaid = _missing_beyond(epochs.get(epoch), found.head_sequence) if found else gap
-            spooled = unsaid + min(gap - unsaid, found.spooled_readings if found else 0)
-        if found:
-            dropped += min(gap - (spooled if epoch == newest else 0), found.dropped_readings)
-    missing = sum(gaps.values()) - dropped
+    reports = {told.epoch: told for epoch in sorted(epochs) for told in epochs[epoch].ended}
+    newest = max((*epochs, *words), default=0)
+    fates = {
+        epoch: _fate(
+            epochs[epoch].marks if epoch in epochs else Marks(),
+            words.get(epoch),
+            reports.get(epoch),
+            is_newest=epoch == newest,
+        )
+        for epoch in {*epochs, *words, *reports}
+    }
+    spooled, dropped, low, high = (sum(column) for column in zip(*fates.values(), strict=True)) if fates else (0,) * 4
+    missing = spooled + high
     refused = _refused(epochs, words)
     if said is None:
-        lost = sum(gap for epoch, gap in gaps.items() if epoch != newest)
-        return Completeness(received, thinned, lost + refused, None, missing, Unsure.NOT_SAID, refused)
-    is_known = all(epoch in words for epoch in epochs if epoch != newest)
-    unsure = None if is_known else Unsure.ENDED_EPOCH
-    lost = missing - spooled + refused
-    return Completeness(received, thinned + dropped, lost, spooled, missing, unsure, refused)
+        return Completeness(received, thinned + dropped, low + refused, None, missing, Unsure.NOT_SAID, refused)
+    unsure = None if low == high else Unsure.BROKEN
+    if any(epoch not in reports for epoch in fates if epoch != newest):
+        unsure = Unsure.ENDED_EPOCH
+    return Completeness(received, thinned + dropped, low + refused, spooled, missing, unsure, refused)
 
 
-def _missing_beyond(epoch: EpochState | None, sequence: int) -> int:
-    gaps = () if epoch is None else epoch.marks.missing
-    return sum(last - max(first, sequence + 1) + 1 for first, last in gaps if last > sequence)
+def _fate(marks: Marks, word: Status | None, told: Ended | None, *, is_newest: bool) -> _Fate:
+    """What became of what is missing of an epoch, by the device's word of it and by what it told once it was over."""
+    head = max(marks.newest, word.head_sequence if word else 0, told.head_sequence if told else 0)
+    gap = head - marks.total
+    if is_newest:
+        # Of what is newer than the device's word nothing was said yet: its spool has it.
+        said = word.head_sequence if word else 0
+        unsaid = max(0, marks.newest - said) - (marks.total - marks.total_up_to(said)) if word else gap
+        spooled = unsaid + min(gap - unsaid, word.spooled_readings if word else 0)
+        dropped = min(gap - spooled, word.dropped_readings) if word else 0
+        lost = gap - spooled - dropped
+        return _Fate(spooled, dropped, lost, lost)
+    if told is None:
+        dropped = min(gap, word.dropped_readings) if word else 0
+        return _Fate(0, dropped, gap - dropped, gap - dropped)
+    missing = told.head_sequence - marks.total_up_to(told.head_sequence)
+    beyond = gap - missing  # what it gave a number and knew nothing of afterwards
+    at_least = max(0, missing - told.saved - told.thinned)
+    at_most = max(at_least, min(missing, told.lost))
+    return _Fate(0, min(missing - at_most, told.thinned), at_least + beyond, at_most + beyond)
 
 
 def _refused(epochs: Mapping[int, EpochState], words: Mapping[int, Status]) -> int:

@@ -185,6 +185,11 @@ refused_readings|未能保存的读数
 flapping|抖动
 flaps|抖动次数
 broken_readings|损坏丢失的读数
+ended_epoch|已结束的纪元
+ended_readings|已结束纪元的读数
+ended_saved_readings|已结束纪元中保住的读数
+ended_lost_readings|已结束纪元中丢失的读数
+ended_thinned_readings|已结束纪元中精简的读数
 `);
 
 /** Facts of events and receipts, where they are called otherwise than the console's words. */

@@ -34,6 +34,7 @@ from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_EPOCH, MAX_RANGES, Committed, Thinned
+from pledgewatch_wire.ended import Ended, ended_of
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Channel, Quality
 
@@ -43,6 +44,7 @@ RECENT_HASHES = 128
 _RECENT_BYTES = RECENT_HASHES * chain.HASH_BYTES
 MAX_SUSPICIONS = 16
 CHAIN_BREAKS_AFTER = 3
+MAX_ENDED = 16
 
 
 class Refusal(StrEnum):
@@ -64,6 +66,7 @@ class EpochState(NamedTuple):
     `recent` holds, end to end, the running hashes of the newest contiguous sequences that nothing signed covers, the
     last of them being `chain_hash`: a device may sign what it sent before. `thinned` is how many of the marks' readings
     the device has dropped, `refused` how many it could not keep, over all epochs, as far as readings of this one tell.
+    `ended` is what they tell of epochs before, the newest MAX_ENDED of them, ascending.
     """
 
     marks: Marks
@@ -75,6 +78,7 @@ class EpochState(NamedTuple):
     recent: bytes = b""
     thinned: int = 0
     refused: int = 0
+    ended: tuple[Ended, ...] = ()
 
 
 class Fleet(NamedTuple):
@@ -196,13 +200,22 @@ def admit(
 
 
 def _noted(changed: dict[tuple[str, int], EpochState], new: Batch) -> Batch:
-    """New readings, once what they tell of samples that their device could not keep is noted; nearly none does."""
+    """New readings, once what they tell of samples that their device could not keep, and of epochs that are over, is
+    noted; nearly none does."""
     columns = new.columns
     cells = np.flatnonzero((columns.channel == Channel.REFUSED_READINGS) & (columns.quality == Quality.GOOD))
     rows = np.searchsorted(columns.cell_from, cells, side="right") - 1
     for payload, told in zip(new.payload[rows].tolist(), columns.value[cells].tolist(), strict=True):
         key = (new.devices[payload], new.epochs[payload])
         changed[key] = changed[key]._replace(refused=max(told, changed[key].refused))
+    for cell in np.flatnonzero(columns.channel == Channel.ENDED_EPOCH).tolist():
+        row = int(np.searchsorted(columns.cell_from, cell, side="right")) - 1
+        payload, own = int(new.payload[row]), slice(*columns.cell_from[row : row + 2].tolist())
+        key = (new.devices[payload], new.epochs[payload])
+        told = ended_of(dict(zip(columns.channel[own].tolist(), columns.value[own].tolist(), strict=True)), key[1])
+        if told is not None and (columns.quality[own] == Quality.GOOD).all():
+            known = {one.epoch: one for one in changed[key].ended} | {told.epoch: told}
+            changed[key] = changed[key]._replace(ended=tuple(known[one] for one in sorted(known)[-MAX_ENDED:]))
     return new
 
 
@@ -310,7 +323,7 @@ def _follows(arrival: Arrival, state: EpochState, installation: Installation | N
 
 def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     """The epoch with the readings of a payload that follows."""
-    marks, chain_hash, signed, leaves, waiting, suspicions, recent, thinned, refused = state
+    marks, chain_hash, signed, leaves, waiting, suspicions, recent, thinned, refused, ended = state
     if arrival.count == 1:
         chain_hash = chain.extend(chain_hash, arrival.columns.leaves[arrival.start])
         recent += chain_hash
@@ -321,7 +334,9 @@ def _carried_on(arrival: Arrival, state: EpochState) -> EpochState:
     if len(recent) > _RECENT_BYTES:
         recent = recent[-_RECENT_BYTES:]
     contiguous = marks.contiguous + arrival.count
-    return EpochState(Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent, thinned, refused)
+    return EpochState(
+        Marks(contiguous), chain_hash, signed, leaves, waiting, suspicions, recent, thinned, refused, ended
+    )
 
 
 def _extended(arrival: Arrival, state: EpochState, fleet: Fleet) -> tuple[EpochState, list[int]]:
@@ -426,6 +441,7 @@ def _without_dropped(arrival: Arrival, said: Thinned, state: EpochState, fleet: 
         b"".join(hashes[signed - said.last + 1 :][-RECENT_HASHES:]),
         state.thinned + marks.total - state.marks.total,  # what had come before it was dropped is received
         state.refused,
+        state.ended,
     )
     return after, unbelieved
 

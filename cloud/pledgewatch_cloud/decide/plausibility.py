@@ -26,6 +26,7 @@ from pledgewatch_cloud.decide.batch import AssetReading
 from pledgewatch_cloud.decide.events import Event, EventType, event
 from pledgewatch_cloud.decide.grade import TOLD, Doubt, Grade, doubt_of_clock, doubt_of_quality, grade_of
 from pledgewatch_cloud.decide.silence import DEVICE
+from pledgewatch_wire.ended import ENDED_CHANNELS
 from pledgewatch_wire.reading import (
     FEW_SATELLITES_BELOW,
     HIGH_HDOP_ABOVE_CENTI,
@@ -72,6 +73,7 @@ RANGES: Mapping[int, tuple[int, int]] = {
     Channel.CLOCK_UNCERTAINTY_MS: (0, 10**15),
     **dict.fromkeys((Channel.DISK_FREE_MIB, Channel.SPOOL_READINGS), (0, 10**15)),
     **dict.fromkeys((Channel.REFUSED_READINGS, Channel.BROKEN_READINGS, Channel.FLAPS), (0, 10**15)),
+    **dict.fromkeys(ENDED_CHANNELS, (0, 10**15)),
     Channel.FLAPPING: (0, 31),
 }
 # What a calibration is about; a receiver and a battery have none.

@@ -39,6 +39,7 @@ from pledgewatch_cloud.decide.stock.stock_book import StockBook
 from pledgewatch_cloud.decide.trade.notice_book import NoticeBook
 from pledgewatch_cloud.decide.warehouse.held import HeldByReceipt
 from pledgewatch_cloud.decide.warehouse.watch import Watch
+from pledgewatch_wire.ended import Ended
 from pledgewatch_wire.marks import Marks
 
 FORMAT = 17
@@ -191,11 +192,12 @@ def _epoch_to_json(one: EpochState) -> list[Any]:
         one.recent.hex(),
         one.thinned,
         one.refused,
+        one.ended,
     ]
 
 
 def _epoch_from_json(value: list[Any]) -> EpochState:
-    contiguous, ranges, chain_hash, signed, leaves, waiting, suspicions, recent, thinned, refused = value
+    contiguous, ranges, chain_hash, signed, leaves, waiting, suspicions, recent, thinned, refused, ended = value
     return EpochState(
         Marks(contiguous, tuple((low, high) for low, high in ranges)),
         bytes.fromhex(chain_hash),
@@ -206,6 +208,7 @@ def _epoch_from_json(value: list[Any]) -> EpochState:
         bytes.fromhex(recent),
         thinned,
         refused,
+        tuple(Ended(*told) for told in ended),
     )
 
 

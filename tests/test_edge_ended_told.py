@@ -1,0 +1,135 @@
+"""What became of the numbers of a spool that was broken is told by the next life of it, up to the cloud's words."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from edge_support import DEVICE, new_spool, samples
+from test_edge_spool_bounds import fill
+from test_thinning import Cloud, payloads_of, thinned_spool
+
+from pledgewatch_cloud.api.completeness import Completeness, completeness
+from pledgewatch_cloud.decide.admission import EpochState, committed_of
+from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool_ended import ENDED_FILE, LIVES_KEPT, lives_in
+from pledgewatch_edge.spool_log import content_of
+from pledgewatch_wire.codec import Status
+from pledgewatch_wire.ended import ENDED_CHANNELS, Ended, ended_of
+
+NARROW = Limits(90_000, 60, 1e9)
+
+
+def told_by(spool: Spool) -> list[Ended]:
+    values = [{cell.channel: cell.value for cell in one.cells} for one in spool.read(0, 10_000_000, urgent=True)]
+    return [told for told in (ended_of(one, spool.epoch) for one in values) if told is not None]
+
+
+def zero_half(path: Path) -> None:
+    data = path.read_bytes()
+    quarter = len(data) // 4
+    path.write_bytes(data[:quarter] + bytes(len(data) // 2) + data[quarter + len(data) // 2 :])
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    runs = [one for one in content_of(bytes(data)).frames if one.kind in {2, 3}]
+    data[runs[len(runs) // 3].end - 1] ^= 1
+    path.write_bytes(data)
+
+
+def said_of(cloud: Cloud, spool: Spool, status: Status) -> Completeness:
+    epochs = {epoch: one for (_, epoch), one in cloud.devices.items() if isinstance(one, EpochState)}
+    now = status_of(spool)
+    ends = {status.epoch: status} if status.epoch != now.epoch else {}
+    return completeness(epochs, now, ends)
+
+
+def status_of(spool: Spool) -> Status:
+    return Status(True, spool.epoch, spool.head_sequence, spool.spooled, "", spool.dropped)  # noqa: FBT003
+
+
+def linked(cloud: Cloud, spool: Spool) -> None:
+    """All goes to the cloud, and its word comes back."""
+    for payload in payloads_of(spool):
+        assert not cloud.take(payload).refused
+    known = cloud.devices[DEVICE, spool.epoch]
+    assert isinstance(known, EpochState)
+    spool.forget(committed_of(spool.epoch, known))
+    assert (spool.spooled, spool.dropped) == (0, 0)
+
+
+@pytest.mark.parametrize("break_it", [zero_half, flip_a_bit])
+@pytest.mark.parametrize("limits", [Limits(2**26, 60, 1e9), NARROW], ids=["whole", "thinned"])
+@pytest.mark.parametrize("is_killed", [False, True], ids=["", "killed before it tells"])
+def test_lost_0_is_said_of_nothing_that_a_broken_spool_has_lost(
+    tmp_path: Path, break_it: Callable[[Path], None], limits: Limits, *, is_killed: bool
+) -> None:
+    spool, book = thinned_spool(tmp_path, 1_500, limits)
+    cloud = Cloud(book)
+    with spool:
+        linked(cloud, spool)
+        before = status_of(spool)
+        thinned_before, measured_before = spool.thinned_total, spool.measured_total
+        fill(spool, 4_500, urgent_every=700)
+        thinned = spool.thinned_total - thinned_before
+        measured = spool.measured_total - measured_before
+    break_it(sorted((tmp_path / "spool").glob("*.log"))[-2])
+    with new_spool(tmp_path, limits) as spool:
+        saved, lost = spool.spooled, spool.broken_total
+        linked(cloud, spool)
+        found = said_of(cloud, spool, before)
+        assert (found.lost, found.unsure) == (None, "ended_epoch"), "it has not told yet"
+    if is_killed:
+        with contextlib.suppress(FileNotFoundError):
+            (tmp_path / "tally").unlink()
+    with new_spool(tmp_path, limits) as spool:
+        spool.append(samples(1))
+        assert spool.tell_refused()
+        assert not spool.tell_refused(), "once"
+        [told] = told_by(spool)
+        assert told == Ended(1, before.head_sequence + measured, saved, measured - saved - told.thinned, told.thinned)
+        assert told.thinned <= thinned, "of what was thinned in the segment that is broken no frame tells"
+        linked(cloud, spool)
+        found = said_of(cloud, spool, before)
+        assert (found.lost, found.unsure, found.spooled) == (told.lost, None, 0)
+        assert found.expected + found.thinned == spool.measured_total or is_killed
+        assert told.lost == lost > 0
+    with new_spool(tmp_path, limits) as spool:
+        assert not spool.tell_refused(), "nor at the next start"
+
+
+def test_what_one_life_could_not_tell_any_more_the_next_one_tells(tmp_path: Path) -> None:
+    for epoch in range(1, LIVES_KEPT + 4):
+        with new_spool(tmp_path) as spool:
+            assert spool.epoch == epoch
+            spool.append(samples(epoch))
+        for path in (tmp_path / "spool").glob("*.log"):
+            path.write_bytes(bytes(900))
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(1))
+        assert spool.tell_refused()
+        lives = [Ended(epoch, epoch, 0, epoch, 0) for epoch in range(4, LIVES_KEPT + 4)]
+        assert told_by(spool) == lives == [*lives_in(tmp_path / "spool")]
+    (tmp_path / "spool" / ENDED_FILE).write_bytes(b"nothing that is whole")
+    with new_spool(tmp_path) as spool:
+        assert not spool.tell_refused()
+
+
+def test_a_folder_that_was_taken_away_has_lost_all_that_the_cloud_has_not(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(70))
+    for path in (tmp_path / "spool").iterdir():
+        path.unlink()
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(1))
+        spool.tell_refused()
+        assert told_by(spool) == [Ended(1, 70, 0, 70, 0)]
+
+
+@pytest.mark.parametrize(
+    "values", [(2, 9, 0, 0, 0), (0, 9, 0, 0, 0), (1, 9, 5, 5, 0), (1, 9, -1, 0, 0), (1, 9, 0, 0), (1, 9, 3, 3, 3)]
+)
+def test_what_cannot_be_is_not_believed(values: Sequence[int]) -> None:
+    found = ended_of(dict(zip(ENDED_CHANNELS, values, strict=False)), 2)
+    assert found == (Ended(*values) if values == (1, 9, 3, 3, 3) else None)
