@@ -12,7 +12,6 @@ from playwright.sync_api import Browser, Page, expect
 from receipting import BANK, FIRST
 from seeing import HALL_LOT, OPERATOR, USERS, Seeing
 
-
 LOOKED_AT = ["assets/asset-coral", "facilities/facility-1", "", "alerts"]
 MORE = ["lots/lot-coral", "milestones", "devices", "milestones/milestone-amber", "receipts"]
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}

@@ -1,5 +1,5 @@
-"""A console that is open all day: in many windows, behind others, with a key that ends, over another journal, under hands
-that click twice and a clock that is wrong."""
+"""A console that is open all day: in many windows, behind others, with a key that ends, over another journal, under
+hands that click twice and a clock that is wrong."""
 
 import time
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from seeing import USERS
 from pledgewatch_cloud.decide.moments import iso
 
 FACILITY = "facilities/facility-1"
-HIDDEN = """isHidden => {
-    for (const [name, value] of [["hidden", isHidden], ["visibilityState", isHidden ? "hidden" : "visible"]])
+SEEN_AS = """state => {
+    for (const [name, value] of [["hidden", state === "hidden"], ["visibilityState", state]])
         Object.defineProperty(document, name, { value, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
@@ -66,7 +66,7 @@ def test_a_page_that_nobody_sees_gives_its_stream_up_and_goes_on_from_where_it_w
     opened(page, url, "devices")
     expect(page.locator("#status")).to_contain_text("live")
     with page.expect_event("requestfailed", lambda one: one.url.endswith("/live")):
-        page.evaluate(HIDDEN, True)
+        page.evaluate(SEEN_AS, "hidden")
     page.wait_for_timeout(2_500)
     assert len(asked) == 1, "nothing is asked for while nobody looks"
     stood = fleet.cloud.spine.state.entry
@@ -74,7 +74,7 @@ def test_a_page_that_nobody_sees_gives_its_stream_up_and_goes_on_from_where_it_w
     say = {"by": "another desk", "text": "seen"}
     path = f"/alerts/{alert['id']}/comments"
     assert fleet.cloud.client.post(path, json=say, headers=shown(TOKEN)).status_code == 200
-    page.evaluate(HIDDEN, False)
+    page.evaluate(SEEN_AS, "visible")
     has_become(page, lambda: len(asked) == 2)
     assert asked[1]["last-event-id"].partition(".")[0] == str(stood)
     expect(page.locator("#status")).to_contain_text("live")
