@@ -156,6 +156,13 @@ def test_a_silence_needs_a_reason_and_an_end_that_is_near(cloud: ApiCloud) -> No
         assert_problem(cloud.client.post(path, json={"by": "d", "why": "w", "until": iso(until_ms)}), 422)
     assert_problem(cloud.client.post(path, json={"by": "d", "why": "w", "until": "soon"}), 422)
     assert_problem(cloud.client.post(path, json={"by": "d", "why": "", "until": iso(now_ms + 1_000)}), 422)
+    for for_s in (0, alert_notes.SILENCE_MAX_MS // 1_000 + 1, "long"):
+        assert_problem(cloud.client.post(path, json={"by": "d", "why": "w", "for_s": for_s}), 422)
+    twice = {"by": "d", "why": "w", "for_s": 60, "until": iso(now_ms + 60_000)}
+    assert_problem(cloud.client.post(path, json=twice), 422)
+    longest = {"by": "d", "why": "w", "for_s": alert_notes.SILENCE_MAX_MS // 1_000}
+    assert cloud.client.post(path, json=longest).status_code == 200
+    assert alert_of(cloud)["silence"]["until_ms"] == now_ms + alert_notes.SILENCE_MAX_MS
     assert_problem(cloud.client.post("/alerts/ghost/silence", json={"by": "d", "why": "w"}), 404)
     assert_problem(cloud.client.post("/alerts/ghost/comments", json={"by": "d", "text": "t"}), 404)
     assert cloud.spine.commit(drafts.comment, "ghost", "d", "", "t") is None

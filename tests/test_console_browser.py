@@ -12,8 +12,6 @@ from playwright.sync_api import Browser, Page, expect
 from receipting import BANK, FIRST
 from seeing import HALL_LOT, OPERATOR, USERS, Seeing
 
-from pledgewatch_cloud.decide.moments import iso
-
 LOOKED_AT = ["assets/asset-coral", "facilities/facility-1", "", "alerts"]
 MORE = ["lots/lot-coral", "milestones", "devices", "milestones/milestone-amber", "receipts"]
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -234,25 +232,6 @@ def test_each_alert_has_its_own_draft_and_a_name_is_kept_as_it_is_written(page: 
     first.get_by_role("button", name="Comment").click()
     expect(first.get_by_text("Kim Lo: of the first alone")).to_be_visible()
     expect(text).to_have_value("")
-
-
-def test_a_silence_is_as_long_as_was_chosen(page: Page, url: str) -> None:
-    page.clock.set_fixed_time((NOON_MS + HOURS * 3_600_000) / 1_000)
-    sent: list[Any] = []
-
-    def keep(route: Any) -> None:
-        sent.append(route.request.post_data_json)
-        route.abort()
-
-    page.route("**/silence", keep)
-    opened(page, url, "alerts")
-    row = page.get_by_role("row").nth(1)
-    row.get_by_text("Comments (").click()
-    row.get_by_role("textbox").fill("Known.")
-    row.get_by_role("combobox").select_option("3 days")
-    row.get_by_role("button", name="Silence").click()
-    expect(page.get_by_role("alert")).not_to_be_empty()
-    assert sent[0]["until"] == iso(NOON_MS + (HOURS + 72) * 3_600_000 - 1_000, always_milliseconds=True)
 
 
 def test_an_exact_moment_is_taken_and_stays_while_time_goes_on(page: Page, url: str, fleet: Fleet) -> None:

@@ -318,12 +318,7 @@ def test_a_field_has_a_moment_in_utc_whatever_the_browser_s_zone(page: Page) -> 
     assert reckoned(page, "read", "2026-03-31T23:59") == close - 59_000
     assert reckoned(page, "written", close) == "2026-03-31T23:59:59"
     assert (reckoned(page, "read", ""), reckoned(page, "written", None)) == (None, "")
-
-
-@pytest.mark.parametrize("hours", [1, 4, 24, 72, 168, 720])
-def test_a_silence_is_as_long_as_was_said_less_a_second(page: Page, hours: int) -> None:
-    until = datetime.fromisoformat(reckoned(page, "untilOf", 0, hours)).timestamp()
-    assert until == hours * 3_600 - 1
+    assert reckoned(page, "read", "20266-05-01T10:00:00") is None, "a slip in the year is no moment"
 
 
 @pytest.mark.parametrize(("east", "to", "copy"), [(-175, 179, 185), (175, -179, -185), (10, 20, 10), (10, 745, 730)])

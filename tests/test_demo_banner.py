@@ -1,5 +1,6 @@
 """The banner of a demo: what the stage tells is shown, what one breaks is broken, and nobody else may use it."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,3 +130,30 @@ def test_the_banner_tells_what_has_happened_and_a_button_breaks_something(cloud:
         expect(chinese.get_by_role("button", name="杀死消息代理")).to_be_visible()
         for words in ("A load has left", "Nobody had", "coral was", "Kill the broker", "is killed", "is told"):
             expect(chinese).not_to_contain_text(words)
+
+
+def test_a_button_after_the_demos_end_says_that_nothing_answers(cloud: ApiCloud, browser: Browser) -> None:
+    stage = stage_of([])
+    consoles: list[str] = []
+
+    class Late:
+        """The stage's application, once the console's address is known."""
+
+        async def __call__(self, scope: object, receive: object, send: object) -> None:
+            await stage.application(consoles[0])(scope, receive, send)  # type: ignore[arg-type]
+
+    with contextlib.ExitStack() as ending:
+        place = ending.enter_context(served(Late()))
+        with served(create_app(service_of(cloud), stage=place)) as url:
+            consoles.append(url)
+            page = browser.new_context(locale="en-GB").new_page()
+            faults: list[str] = []
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            opened(page, url, "devices")
+            banner = page.get_by_role("region", name="The demo")
+            banner.get_by_role("button", name="Kill the broker").click()
+            expect(banner).to_contain_text("The broker is killed.")
+            ending.close()
+            banner.get_by_role("button", name="Kill the broker").click()
+            expect(banner.get_by_role("status")).to_have_text("the service does not answer")
+            assert not faults

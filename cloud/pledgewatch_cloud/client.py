@@ -466,9 +466,9 @@ class Client:
         """Say something of an alert."""
         return self._said(Said, "/alerts/{}/comments", alert, by=by, text=text)
 
-    def silence(self, alert: str, by: str, why: str, until: str | None = None) -> Said:
-        """Put an alert aside until a moment; without one it is put aside no more."""
-        return self._said(Said, "/alerts/{}/silence", alert, by=by, why=why, until=until)
+    def silence(self, alert: str, by: str, why: str, until: str | None = None, for_s: int | None = None) -> Said:
+        """Put an alert aside until a moment, or for so many seconds; without either it is put aside no more."""
+        return self._said(Said, "/alerts/{}/silence", alert, by=by, why=why, until=until, for_s=for_s)
 
     def waive(self, milestone: str, by: str, why: str) -> Said:
         """Let the money move whatever the milestone asks for."""

@@ -22,6 +22,7 @@ from pledgewatch_cloud.decide.moments import MomentError, moment_ms
 from pledgewatch_cloud.decide.stretches import NEVER
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
+_SILENCE_MAX_S = SILENCE_MAX_MS // 1_000
 ByOf = Annotated[str, Body(min_length=1, max_length=200, examples=["night desk"])]
 
 
@@ -115,12 +116,13 @@ async def silence_alert(
     by: ByOf,
     why: Annotated[str, Body(min_length=1, max_length=TEXT_MAX, examples=["The probe is replaced on Monday."])],
     until: Annotated[str | None, Body(max_length=64, examples=["2026-03-04T08:00:00Z"])] = None,
+    for_s: Annotated[int | None, Body(ge=1, le=_SILENCE_MAX_S, examples=[None, 86_400])] = None,
 ) -> dict[str, Any]:
-    """Put an alert aside for one's own party until a moment (ISO 8601 with its offset, 30 days ahead at most), and say
-    why; without `until` it is put aside no more. It ends by itself when the alert is escalated or clears. 403 where it
-    is not theirs (see its acknowledgement)."""
+    """Put an alert aside for one's own party until a moment (ISO 8601 with its offset, 30 days ahead at most), or for
+    so many seconds from when this is taken, and say why; without either it is put aside no more. It ends by itself when
+    the alert is escalated or clears. 403 where it is not theirs (see its acknowledgement)."""
     _check_own(view, alert)
-    until_ms = LIFTED if until is None else _until_ms(until, service.clock.now_ms())
+    until_ms = _until_ms(until, for_s, service.clock.now_ms())
     asked = alert, by_of(viewer, by), viewer.party, why, until_ms
     outcome = await writing.where(lambda now: _check_own(now, alert)).commit(drafts.silence, *asked)
     if outcome is None:
@@ -145,8 +147,12 @@ def _check_own(view: View, alert: str) -> None:
             raise Problem(HTTPStatus.FORBIDDEN, text)
 
 
-def _until_ms(text: str, now_ms: int) -> int:
+def _until_ms(text: str | None, for_s: int | None, now_ms: int) -> int:
     """Raises Problem: 422."""
+    if text is None:
+        return LIFTED if for_s is None else now_ms + 1_000 * for_s
+    if for_s is not None:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "until and for_s both say when it ends; leave out one")
     try:
         until_ms = moment_ms("until", text)
     except MomentError as error:

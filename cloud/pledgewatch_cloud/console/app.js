@@ -78,34 +78,41 @@ function askKey(isLogin) {
   const input = el("input", { id: "key", type: "password", autocomplete: "off", required: true, spellcheck: "false" });
   const said = el("p", { role: "alert", class: "bad" }, key() ? t("key_bad") : "");
   const box = el("dialog", { "aria-labelledby": isLogin ? "login-head" : "key-head" }, el("form", {
-    submit: ( /** @type {Event} */ event) => { event.preventDefault(); keepKey(input.value.trim()); box.close(); box.remove(); void go(""); },
+    submit: ( /** @type {Event} */ event) => { event.preventDefault(); keepKey(input.value.trim()); box.remove(); void go(""); },
   }, ...(isLogin ? [el("h2", { id: "login-head" }, t("login")), el("p", {}, t("login_why")), loginLink("login")] : []),
   el("h2", { id: "key-head" }, t("key")), el("p", {}, t("key_why")), said, el("label", { for: "key" }, t("key")), input, el("button", {}, t("key_go"))));
-  box.addEventListener("cancel", event => event.preventDefault());
+  const show = () => { box.showModal(); (box.querySelector("a") ?? input).focus(); };
+  box.addEventListener("close", show); // Escape answers nothing, and a browser lets no page refuse it twice
   document.body.append(box);
-  box.showModal();
-  (box.querySelector("a") ?? input).focus();
+  show();
+}
+
+/** Leave what is open. */
+function left() {
+  open?.close?.();
+  open = null;
+  isLost = false;
 }
 
 /** @param {unknown} error */
 function failed(error) {
-  if (error instanceof Refused) {
-    if (error.status === 401) askKey(!!error.login);
-    else if (open) say(reasonOf(error));
+  if (error instanceof Refused && error.status) {
+    if (error.status === 401) { left(); shell(); named(note("locked")); askKey(!!error.login); told(); }
+    else if (open) { isLost = true; say(reasonOf(error)); }
     else if (error.status === 403 && error.login) { shell(); notIn("stranger", true); }
     else named(el("p", { role: "alert" }, error.status === 404 ? t("unknown") : reasonOf(error)));
     return;
   }
   isLost = true;
-  say(lang() === "zh" ? t("away") : `${t("away")}: ${reasonOf(error)}`);
+  const isAway = error instanceof Refused, why = t(isAway ? "away" : "fault");
+  if (!isAway) reportError(error);
+  say(lang() === "zh" ? why : `${why}: ${reasonOf(error)}`);
 }
 
 /** Open the page that the address names. @param {string} focus the id of what has the focus then; empty: the page */
 async function go(focus) {
   const mine = ++turn, [noun, id] = address();
-  open?.close?.();
-  open = null;
-  isLost = false;
+  left();
   main.ariaBusy = "true";
   try {
     if (noun === "refused") { shell(); notIn(["state", "provider", "stranger", "away"].includes(id) ? id : "provider", false); return; }
@@ -131,7 +138,7 @@ async function go(focus) {
   finally { if (mine === turn) main.ariaBusy = "false"; }
 }
 
-function told() { say(way === "connecting" ? t("connecting") : `${t(way)} · ${t("as_of_now")} ${time(Date.now())}`); }
+function told() { say(document.querySelector("dialog") ? t("locked") : way === "connecting" ? t("connecting") : `${t(way)} · ${t("as_of_now")} ${time(Date.now())}`); }
 
 /** Ask again, never twice at once, and change of the page what is another now. @param {boolean} isNews not merely due */
 async function refresh(isNews) {
@@ -144,7 +151,7 @@ async function refresh(isNews) {
       const data = await now.load(), before = changes;
       if (now !== open) return;
       now.show(data);
-      if (changes !== before || status.textContent?.startsWith(t("away"))) told();
+      if (changes !== before || isLost) { isLost = false; told(); }
     } catch (error) { if (now === open) failed(error); }
   } while (now.asks > 1 && now === open);
   now.asks = 0;

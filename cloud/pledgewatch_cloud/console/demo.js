@@ -26,8 +26,9 @@ const line = one => el("li", {}, el("a", { href: one.link }, inWords(one.head)),
 const buttons = said => el("p", { class: "pokes" }, ...said.pokes.map(one => el("button", {
   type: "button", id: `poke-${one.name}`,
   click: async () => {
-    const { poked } = await asked(`/pokes/${one.name}`, { method: "POST" }), line = document.getElementById("poked");
-    if (line) line.textContent = inWords(poked);
+    const line = document.getElementById("poked");
+    const text = await asked(`/pokes/${one.name}`, { method: "POST" }).then(({ poked }) => inWords(poked), () => t("away"));
+    if (line) line.textContent = text;
   },
 }, inWords(one.words))));
 

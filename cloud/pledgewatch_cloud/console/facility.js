@@ -46,7 +46,7 @@ export const facility = {
     const clock = ( /** @type {"as_of" | "known_at"} */ name) => ({
       name, output: el("output", { for: name }),
       range: el("input", { id: name, type: "range", min: 0, max: SLIDER, step: 1, value: SLIDER, input: ( /** @type {any} */ event) => moved(name, momentAt(Number(event.target.value), data)) }),
-      field: el("input", { id: `${name}_moment`, type: "datetime-local", step: 1, "aria-label": `${t(name)}: ${t("moment")}`, change: ( /** @type {any} */ event) => moved(name, read(event.target.value)) }),
+      field: el("input", { id: `${name}_moment`, type: "datetime-local", step: 1, max: "9999-12-31T23:59:59", "aria-label": `${t(name)}: ${t("moment")}`, change: ( /** @type {any} */ event) => moved(name, read(event.target.value)) }),
     });
     const clocks = [clock("as_of"), clock("known_at")];
     const isNow = () => chosen.as_of == null && chosen.known_at == null;

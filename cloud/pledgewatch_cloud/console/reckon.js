@@ -172,7 +172,7 @@ export function set(clocks, by, moment) {
 export const written = moment => moment == null ? "" : new Date(moment).toISOString().slice(0, 19);
 
 /** The moment that is in such a field, in UTC; null where there is none. @param {string} text @returns {number | null} */
-export const read = text => text ? Date.parse(`${text}Z`) : null;
-
-/** When a silence of so many hours ends. A second less, for the longest that is allowed counts from when it is taken. @param {number} now @param {number} hours */
-export const untilOf = (now, hours) => new Date(now + hours * HOUR_MS - 1_000).toISOString();
+export function read(text) {
+  const moment = Date.parse(`${text}Z`);
+  return Number.isNaN(moment) ? null : moment;
+}

@@ -102,7 +102,7 @@ export const placeInBook = place => isChinese() ? place.replace(/\blots (\S+)\.(
 export function reasonOf(error) {
   const message = String(/** @type {Error} */ (error).message);
   if (!isChinese()) return message;
-  return error instanceof Refused ? error.status === 404 ? t("unknown") : REFUSED[error.status] ?? REFUSED.other.replace("{status}", String(error.status)) : t("away");
+  return error instanceof Refused && error.status ? error.status === 404 ? t("unknown") : REFUSED[error.status] ?? REFUSED.other.replace("{status}", String(error.status)) : t("away");
 }
 
 /** What stands in a place of a sentence. @param {string} name @param {any} value @returns {Part[]} */

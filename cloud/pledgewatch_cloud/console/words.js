@@ -55,6 +55,8 @@ loading|loading…|正在载入…
 live|live|实时
 polled|asked every 5 s|每 5 秒查询
 away|the service does not answer|服务无响应
+fault|this page has a fault|此页面有错误
+locked|Nothing is shown until you say who you are.|确认您的身份之前不显示任何内容。
 as_of_now|changed at|更新于
 none|nothing yet|暂无
 unknown|There is nothing of that name, or it is not yours to see.|没有此名称的内容，或您无权查看。
