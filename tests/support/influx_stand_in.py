@@ -79,7 +79,7 @@ class InfluxStandIn:
         (start, stop), of = (map(int, _one(_RANGE, query).groups())), _one(_OF, query).groups()
         points = self._points[of[0], of[1]]
         found: list[tuple[int, float, str, str]] = sorted(
-            (at, one, *of) for (at, *of), one in points.items() if start <= at < stop
+            (at, one, device, epoch) for (at, device, epoch), one in points.items() if start <= at < stop
         )
         kind = "long"
         if step := _EVERY.search(query):

@@ -83,8 +83,9 @@ class Bounded:
         is_begun = False
 
         async def heard() -> Message:
-            if body.is_whole:
-                return await receive()
+            return await (receive() if body.is_whole else more())
+
+        async def more() -> Message:
             try:
                 message = await body.more()
                 if body.is_whole and self._when_whole is not None:

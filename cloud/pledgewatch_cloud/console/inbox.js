@@ -37,7 +37,7 @@ function complain(why, id = "", some = []) {
   if (line) line.textContent = why;
 }
 
-const nameOf = () => localStorage.getItem("by") ?? (viewer.user || "keeper");
+const nameOf = () => viewer.party ? viewer.user : localStorage.getItem("by") || "keeper";
 
 /** @param {string} after @param {string} facility whose alerts; empty: all */
 async function load(after, facility) {
@@ -48,11 +48,11 @@ async function load(after, facility) {
 }
 
 export const alerts = listed(load, (data, again, anew, facility) => {
-  const asksName = viewer.role === "keeper" && viewer.may_write;
+  const asksName = viewer.role === "keeper" && !viewer.party && viewer.may_write;
   const name = el("input", { id: "by", maxlength: 200, autocomplete: "name", value: nameOf(), input: ( /** @type {any} */ event) => localStorage.setItem("by", event.target.value) });
   const say = async ( /** @type {string} */ id, /** @type {string} */ what, /** @type {Record<string, any>} */ more = {}) => {
     try {
-      await tell(`alerts/${part(id)}/${what}`, { by: nameOf() || viewer.user || "keeper", ...more });
+      await tell(`alerts/${part(id)}/${what}`, { by: nameOf(), ...more });
       const text = /** @type {HTMLTextAreaElement | null} */ (document.getElementById(`text-${id}`));
       if (text && what !== "acknowledgement") { text.value = ""; drafts.delete(id); }
       complain("");

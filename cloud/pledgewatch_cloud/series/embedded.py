@@ -376,7 +376,8 @@ def _values(rows: list[tuple[str, int, bytes]], channel: int, from_ms: int, to_m
     """One channel's values of some rows (device, epoch, body), laid end to end first: there may be thousands, of one
     reading each."""
     if not rows:
-        return _Values(*(np.zeros(0, dtype=np.int64) for _ in range(4)), [])
+        nothing = np.zeros(0, dtype=np.int64)
+        return _Values(nothing, nothing, nothing, nothing, [])
     names = {name: number for number, name in enumerate(sorted({row[0] for row in rows}))}
     found = [_columns_of(body) for *_, body in rows]
     readings = [count for count, _ in found]
