@@ -16,6 +16,7 @@ from edge_support import PROBE, TIME_MS, new_spool, samples, station, true_word,
 from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.body import Measuring, StationBody
 from pledgewatch_edge.care import acts, overlay
+from pledgewatch_edge.care import care as care_module
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
 from pledgewatch_edge.care.care import CARE_KEY_FILE, QUEUE_MAX
@@ -97,6 +98,31 @@ async def test_without_a_key_everything_is_refused(cared: Cared, tmp_path: Path)
 async def test_who_sends_rubbish_runs_up_no_bill(cared: Cared) -> None:
     answers = await cared.hear(*(("command", command(number, key=OTHER_KEY)) for number in range(1, 20)))
     assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "first"),
+    [
+        ("command", command(1), [DONE, REFUSED]),
+        ("command", command(1, ends_ms=TIME_MS - 1), [REFUSED]),
+        ("settings", settings(1, SLOWER, ends_ms=TIME_MS - 1), [REFUSED]),
+        ("settings", settings(1, SLOWER), [TAKEN, TAKEN]),
+    ],
+    ids=["done", "ended", "ended settings", "settings on trial"],
+)
+async def test_who_replays_what_is_signed_runs_up_no_bill_either(
+    cared: Cared, monkeypatch: pytest.MonkeyPatch, kind: str, said: bytes, first: list[Became]
+) -> None:
+    written = list[ledger_module.Ledger]()
+    keep = ledger_module.keep
+    monkeypatch.setattr(ledger_module, "keep", lambda folder, one: (written.append(one), keep(folder, one)))
+    answers = await cared.hear((kind, said), *((kind, said) for _ in range(300)))
+    assert sorted(one.became for one in answers) == sorted(first)
+    assert len(written) < 10, "so is the card spared"
+    many = [("command", command(number, ends_ms=TIME_MS - 1)) for number in range(2, 300)]
+    assert len(await cared.hear(*many)) < IDS_MAX, "nor do many that are old"
+    monkeypatch.setattr(care_module, "REFUSE_EVERY_S", 0.0)
+    assert len(await cared.hear((kind, said))) == 1, "but after a while it is said again"
 
 
 async def test_a_command_is_carried_out_once_also_after_a_restart(cared: Cared, tmp_path: Path) -> None:

@@ -273,6 +273,10 @@ def test_what_cannot_be_used_is_not_put_in_the_files_place(
         (["--contacts", "17=door_open"], "contacts need a GPIO chip, and none is here"),
         (["--gpsd", "localhost:gpsd"], "--gpsd 'localhost:gpsd' is no HOST:PORT"),
         (["--claim", "x"], "--claim says what --operator would say"),
+        (["--gpsd", "a..b:2947"], "--gpsd 'a..b' cannot be a computer's name"),
+        (["--broker", "a..b:1883"], "--broker 'a..b' cannot be a computer's name"),
+        (["--broker", f"127.0.0.1:{5_000 * '9'}"], "is no HOST:PORT"),
+        (["--operator", "Harbour Line"], "--operator 'Harbour Line' cannot be a name; use 1 to 64 of a-z, 0-9"),
     ],
 )
 def test_what_cannot_be_chosen_is_said_before_anything_is_written(

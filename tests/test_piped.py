@@ -1,15 +1,19 @@
 """Programs whose answer is read by another that has had enough: nothing is said of it, and the exit code tells it."""
 
+import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from edge_support import configuration
 from keeping import Keeping
 
 from pledgewatch_cloud.journal.sqlite import SqliteStore
+from pledgewatch_edge.__main__ import main as edge
 from pledgewatch_wire.piped import HAD_ENOUGH, piped
 
 
@@ -80,3 +84,56 @@ def test_what_an_output_cannot_show_is_a_question_mark(
     done = subprocess.run(command, capture_output=True, check=False, env=settings)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == os.fsencode(tmp_path) + b"/" + shown + b": can be used\n"
+
+
+def test_a_command_that_is_stopped_says_so_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C, wherever it comes: while a claim is typed, or while the agent runs for a moment."""
+
+    class Stopped(io.StringIO):
+        def readline(self, _: int | None = -1, /) -> str:
+            raise KeyboardInterrupt
+
+    def stopped(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", Stopped())
+    monkeypatch.setattr("pledgewatch_edge.install.setup_command._tested", stopped)
+    file = configuration(tmp_path, interval_s=1.0)
+    for words in (["claim"], ["self-test"], ["setup", "--claim", "--unit-folder", str(tmp_path)]):
+        assert edge([*words, "--config", str(file)]) == 1
+        assert capsys.readouterr().err == "\nstopped; run the same again, it goes on from what is done\n"
+
+
+@pytest.mark.parametrize("command", ["claim", "setup --claim --yes --no-unit"])
+def test_what_is_typed_in_another_encoding_is_no_claim_and_said_so(tmp_path: Path, command: str) -> None:
+    """A terminal in Latin-1: its letters are no UTF-8."""
+    started = [sys.executable, "-m", "pledgewatch_edge", *command.split(), "--config", str(tmp_path / "edge.toml")]
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(started, input=b"\xe9\n", capture_output=True, check=False, env=strict)
+    assert (done.returncode, done.stderr[:23]) == (1, b"a claim begins with pwc")
+
+
+@pytest.mark.parametrize(
+    ("closed", "command", "code", "words"),
+    [
+        ("<&-", "setup --yes --no-unit --claim", 1, "a claim begins with"),
+        ("<&-", "claim", 1, "a claim begins with"),
+        (">&-", "run --check", 0, ""),
+        ("2>&-", "run --check", 0, "can be used"),
+        ("2>&-", "run --check --config nowhere.toml", 2, ""),
+        (">&- 2>&- <&-", "run --check", 0, ""),
+        ("2>&- <&-", "claim", 1, ""),
+    ],
+)
+def test_who_closes_a_stream_hears_nothing_there_and_that_is_all(
+    tmp_path: Path, closed: str, command: str, code: int, words: str
+) -> None:
+    file = configuration(tmp_path, interval_s=1.0)
+    line = f"{shlex.quote(sys.executable)} -m pledgewatch_edge {{}} {closed}"
+    what = command if "--config" in command else f"{command} --config {shlex.quote(str(file))}"
+    done = subprocess.run(line.format(what), shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ the output stream.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TextIO
@@ -93,16 +94,19 @@ def _addresses(station: Station) -> Mapping[str, str]:
     return {BROKER: station.settings.broker.address, CLOUD: station.settings.device.cloud_url or ""}
 
 
-def guarded(action: Callable[[], int], errors: TextIO) -> int:
-    """Run a command; a configuration that cannot be used becomes a sentence and an exit code, and so does an answer
-    that nobody reads to its end, without the sentence."""
+def guarded(action: Callable[[], int], errors: TextIO | None) -> int:
+    """Run a command; a configuration that cannot be used becomes a sentence and an exit code, and so do Ctrl-C, and,
+    without the sentence, an answer that nobody reads to its end."""
 
     def acted() -> int:
         try:
             return action()
         except SettingsError as error:
-            errors.write(f"{error}\n")
+            (errors or sys.stderr).write(f"{error}\n")  # None: it was closed, and is something else since
             return BAD_CONFIGURATION
+        except KeyboardInterrupt:
+            (errors or sys.stderr).write("\nstopped; run the same again, it goes on from what is done\n")
+            return FAILED
 
     return piped(acted)
 

@@ -35,7 +35,7 @@ from pledgewatch_edge.body import to_its_end
 from pledgewatch_edge.care import acts
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
-from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger, LedgerError, Overlay, Trial
+from pledgewatch_edge.care.ledger import IDS_MAX, STARTS_MAX, Ledger, LedgerError, Overlay, Trial
 from pledgewatch_edge.care.untold import secrets_of, without
 from pledgewatch_edge.config import DeviceSettings, StationSettings
 from pledgewatch_edge.logs import LastLines, World
@@ -124,6 +124,7 @@ class Care:
         self._given_up: tuple[int, str] | None = None  # a trial that is over, and why: as long as the disk has it still
         self._disk = World(log, "disk for what is cared for")
         self._secrets: frozenset[str] = frozenset()  # as they were when the station began; a file may be another since
+        self._said_at: dict[tuple[int, int, Became], float] = {}  # what was said to a replay, and when
         self._refused_at = {Kind.SETTINGS: -REFUSE_EVERY_S, Kind.COMMAND: -REFUSE_EVERY_S}
         self._station: Station | None = None
         self._on_trial = 0  # the version that the running station tries; 0 where it runs with what is good
@@ -354,8 +355,14 @@ class Care:
         return str(error)
 
     def _answer(self, answer: Answer) -> str | None:
-        """Answer without another word, and say in the log where that refuses."""
-        self._keep(self._ledger.answered(answer))
+        """Answer without another word, and say in the log where that refuses. The same is said now and then only:
+        whoever holds the broker has words that are signed, and could wear out the card with them."""
+        now_s, what = time.monotonic(), (answer.version, answer.id, answer.became)
+        said_at = {one: at_s for one, at_s in self._said_at.items() if now_s - at_s < REFUSE_EVERY_S}
+        if what not in said_at and len(said_at) < IDS_MAX:
+            said_at[what] = now_s
+            self._keep(self._ledger.answered(answer))
+        self._said_at = said_at
         return answer.text if answer.became is Became.REFUSED else None
 
     async def _say(self, body: Body) -> None:

@@ -12,6 +12,7 @@ from pledgewatch_edge.install.draft import contact
 from pledgewatch_edge.install.finding import Found
 
 NONE: Final = "none"
+NOBODY: Final = "nobody answers; run this in a terminal, or with --yes and what it should choose"
 RECEIVERS: Final = ("gps", "gpsd")
 CHIPS: Final = ("sht3x", "adxl345")
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class Asker:
             self._out.flush()
             line = self._typed.readline(8_192)
             if not line:
-                raise ChoiceError("nobody answers; run this in a terminal, or with --yes and what it should choose")
+                raise ChoiceError(NOBODY)
             try:
                 return use(line.strip() or default)
             except ValueError as error:

@@ -147,12 +147,13 @@ async def show_live(
     found: Sequence[Found], out: TextIO, *, in_place: bool, seconds: float, typed: TextIO | None
 ) -> Mapping[Found, Sample]:
     """Show what is measured for so long, or until Enter is pressed where `typed` is a terminal; what was measured
-    last."""
+    last. Raises EOFError where the terminal was ended instead (Ctrl-D)."""
     watch, table, enough = Watch(found), Table(out, in_place=in_place), asyncio.Event()
     loop = asyncio.get_running_loop()
     if typed is not None:
         loop.add_reader(typed.fileno(), enough.set)
     measuring = asyncio.create_task(watch.run(), name="live")
+    line = ""
     try:
         until = loop.time() + seconds
         while not enough.is_set() and not measuring.done() and (left := until - loop.time()) > 0:
@@ -165,7 +166,9 @@ async def show_live(
         if typed is not None:
             loop.remove_reader(typed.fileno())
             if enough.is_set():
-                typed.readline()
+                line = typed.readline()
         measuring.cancel()
         await asyncio.gather(measuring, return_exceptions=True)
+    if enough.is_set() and not line:
+        raise EOFError
     return watch.latest

@@ -8,6 +8,15 @@ CONFIG: Final = Path("/etc/pledgewatch/edge.toml")
 SYSTEM_FOLDER: Final = Path("/etc/systemd/system")
 WATCH_S: Final = 5.0
 SELF_TEST_S: Final = 60.0
+SECONDS_MAX: Final = 86_400.0
+
+
+def seconds(text: str) -> float:
+    """So many seconds. Raises ValueError."""
+    found = float(text)
+    if not 0.0 <= found <= SECONDS_MAX:  # nor is it for what is no number
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is out of range; use 0 to {SECONDS_MAX:g}")
+    return found
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,7 +41,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     what.add_argument(
         "--without", action="append", default=[], metavar="SECTION", help="what is here and is not its, such as sht3x"
     )
-    what.add_argument("--watch", type=float, metavar="SECONDS", help=f"how long values are shown ({WATCH_S:g})")
+    what.add_argument("--watch", type=seconds, metavar="SECONDS", help=f"how long values are shown ({WATCH_S:g})")
     where = setup.add_argument_group("where things are")
     where.add_argument("--devices", type=Path, default=Path("/dev"), metavar="FOLDER", help="the devices (/dev)")
     where.add_argument(
@@ -53,7 +62,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for one in (setup, test):
         one.add_argument(
             "--seconds",
-            type=float,
+            type=seconds,
             default=SELF_TEST_S,
             metavar="N",
             help=f"how long the self-test may take ({SELF_TEST_S:g})",

@@ -9,9 +9,11 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
@@ -21,22 +23,25 @@ from pledgewatch_edge import config_file
 from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.claiming import STATE_FOLDER, ClaimFailedError, carry_out
 from pledgewatch_edge.cloud_api import CloudError
-from pledgewatch_edge.config import check_files
+from pledgewatch_edge.config import check_files, require_name
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.install import draft, unit
-from pledgewatch_edge.install.choosing import Asker, ChoiceError, Chosen, choose
+from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, choose
 from pledgewatch_edge.install.finding import Board, Found, find, has_rtc, header_chip
 from pledgewatch_edge.install.live import show_live
 from pledgewatch_edge.install.options import WATCH_S
 from pledgewatch_edge.install.self_test import in_words, passed, self_test
 from pledgewatch_edge.spool_errors import SpoolError
-from pledgewatch_wire.claims import ClaimError
+from pledgewatch_wire.claims import ClaimError, read_claim
+from pledgewatch_wire.hosts import require_host
 from pledgewatch_wire.settings import SettingsError
 
 WATCH_ASKED_S: Final = 600.0
 FAILED: Final = 1
 BAD_USE: Final = 2
 _LINE_MAX: Final = 8_192
+_SHOWN: Final = 100  # of what was said and is none
+_PORT: Final = re.compile("[0-9]{1,5}")
 
 
 def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextIO) -> int:
@@ -54,9 +59,6 @@ def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextI
     except ChoiceError as error:
         errors.write(f"{error}\n")
         return BAD_USE
-    except KeyboardInterrupt:
-        errors.write("\nstopped; run the same again, it goes on from what is done\n")
-        return FAILED
     except (ClaimError, ClaimFailedError, CloudError, StateError, SpoolError, unit.UnitError) as error:
         errors.write(f"{error}\n")
         return FAILED
@@ -116,7 +118,10 @@ class _Setup:
         if typed is not None:
             self._say("what they say now; Enter goes on")
         seconds = arguments.watch if arguments.watch is not None else (WATCH_ASKED_S if typed else WATCH_S)
-        asyncio.run(show_live(found, self._out, in_place=is_terminal, seconds=seconds, typed=typed))
+        try:
+            asyncio.run(show_live(found, self._out, in_place=is_terminal, seconds=seconds, typed=typed))
+        except EOFError:
+            raise ChoiceError(NOBODY) from None
         return found, choose(found, arguments, self._asker)
 
     def _identity(self) -> _Identity:
@@ -128,18 +133,25 @@ class _Setup:
         if arguments.claim is not None:
             if given:
                 raise ChoiceError(f"--claim says what {given[0]} would say; leave out one of them")
-            return _Identity(self._claim_text(arguments.claim))
+            text = self._claim_text(arguments.claim)
+            read_claim(text)  # here and not when it is carried out, so that nobody waits to be told
+            return _Identity(text)
         is_named = all(isinstance(device, dict) and device.get(key) for key in ("operator", "name", "state_folder"))
         if is_named and isinstance(broker, dict) and broker.get("host") and not given:
             return _Identity()
         if not given and self._asker is not None:
-            text = self._asker.ask("The claim that the cloud printed; empty to name the device by hand\nclaim", "", str)
-            if text:
+            question = "The claim that the cloud printed; empty to name the device by hand\nclaim"
+            if text := self._asker.ask(question, "", _claim_or_nothing):
                 return _Identity(text)
             for name in by_hand:
-                by_hand[name] = self._asker.ask(name.removeprefix("--"), "", _something)
+                by_hand[name] = self._asker.ask(name.removeprefix("--"), "", partial(_right, name))
         if missing := [name for name, value in by_hand.items() if value is None]:
             raise ChoiceError(f"nobody says who this device is; give --claim, or {' and '.join(missing)}")
+        for name, value in by_hand.items():
+            try:
+                _right(name, str(value))
+            except ValueError as error:
+                raise ChoiceError(str(error)) from None
         host, port = _address(str(by_hand["--broker"]), 1_883, "--broker")
         state = arguments.state_folder or Path(device.get("state_folder") or STATE_FOLDER)
         named: dict[str, config_file.Keys] = {
@@ -243,9 +255,21 @@ def _program() -> Sequence[str]:
     return [str(script)] if script.exists() else [sys.executable, "-m", "pledgewatch_edge"]
 
 
-def _something(text: str) -> str:
+def _claim_or_nothing(text: str) -> str:
+    """A claim as it was said; empty where nothing was. Raises ClaimError."""
+    if text:
+        read_claim(text)
+    return text
+
+
+def _right(option: str, text: str) -> str:
+    """What an option about the device says, as it was said. Raises ValueError where it cannot be that."""
     if not text:
-        raise ValueError("it cannot be empty")
+        raise ValueError(f"{option.removeprefix('--')} cannot be empty")
+    if option == "--broker":
+        _address(text, 1_883, option)
+    else:
+        require_name(option, text)
     return text
 
 
@@ -255,6 +279,10 @@ def _address(text: str, port: int, option: str) -> tuple[str, int]:
     if not has_port:
         host, number = text, str(port)
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= 65_535:
-        raise ChoiceError(f"{option} {text!r} is no HOST:PORT")
+    if not host or not _PORT.fullmatch(number) or not 1 <= int(number) <= 65_535:
+        raise ChoiceError(f"{option} {text[:_SHOWN]!r} is no HOST:PORT")
+    try:
+        require_host(option, host)
+    except ValueError as error:
+        raise ChoiceError(str(error)) from None
     return host, int(number)

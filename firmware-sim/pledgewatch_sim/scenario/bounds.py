@@ -11,7 +11,9 @@ import types
 import typing
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+_NO_NUL: Final = "^[^\\u0000]*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def table_schema(settings: Any) -> dict[str, Any]:
 
 def _value_schema(hint: Any) -> dict[str, Any]:
     if bounds := getattr(hint, "__metadata__", ()):
-        found = _value_schema(hint.__origin__)
+        found = {key: value for key, value in _value_schema(hint.__origin__).items() if key != "pattern"}
         for bound in bounds:
             found |= bound.in_schema()
         return found
@@ -86,4 +88,6 @@ def _value_schema(hint: Any) -> dict[str, Any]:
         return {"type": "array", "items": _value_schema(typing.get_args(hint)[0])}
     if issubclass(hint, StrEnum):
         return {"enum": [str(one) for one in hint]}
-    return {"type": {str: "string", bool: "boolean", int: "integer", float: "number"}[hint]}
+    if hint is str:
+        return {"type": "string", "pattern": _NO_NUL}
+    return {"type": {bool: "boolean", int: "integer", float: "number"}[hint]}

@@ -242,6 +242,11 @@ def names() -> list[str]:
 
 
 def schema() -> dict[str, Any]:
-    """The file as a JSON Schema. What hangs together (which keys an act needs) is said by the program alone."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "pledgewatch scenario"}
+    """The file as a JSON Schema. What hangs together (which keys an act needs) is said by the program alone, and so is
+    what is no JSON (nan, a whole number that is written 1.0)."""
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pledgewatch scenario",
+        "$comment": "The program alone refuses what does not hang together, nan, and 1.0 where it wants a whole number",
+    }
     return head | table_schema(Scenario)
