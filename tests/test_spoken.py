@@ -20,7 +20,8 @@ BEGIN = {"type": "http.response.start", "status": 200, "headers": []}
 
 class App:
     """Answers its path at once; `/large` and `/pieces` say LARGE bytes, whole or one by one, `/some` 50,000, `/taken`
-    how long the body is that it was told, and `/wait` nothing until who asks hangs up or `may_go` is set."""
+    how long the body is that it was told, `/heads` the names of its headers after that, and `/wait` nothing until who
+    asks hangs up or `may_go` is set."""
 
     def __init__(self) -> None:
         self.asked = self.ended = self.gone = 0
@@ -36,12 +37,12 @@ class App:
             said = [bytes(50_000)]
         elif path == "/pieces":
             said = [bytes(2**16)] * (LARGE // 2**16)
-        elif path == "/taken":
+        elif path in ("/taken", "/heads"):
             length, more = 0, True
             while more:
                 heard = await receive()
                 length, more = length + len(heard.get("body", b"")), heard.get("more_body", False)
-            said = [b"%d;" % length]
+            said = [b"%d;" % length if path == "/taken" else b",".join(name for name, _ in scope["headers"]) + b";"]
         elif path == "/wait":
             await self.wait(receive)
         whole = str(sum(map(len, said))).encode()
@@ -152,6 +153,17 @@ def test_heads_within_the_bounds_are_heard() -> None:
         ):
             made.sendall(asked)
             assert until(made, b";").startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_comes_after_a_body_is_no_header() -> None:
+    with served(App()) as connect:
+        made = connect()
+        made.sendall(
+            BODY.replace(b"/taken", b"/heads") + b"0\r\nAuthorization: Bearer key\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert until(made, b";").endswith(b"\r\n\r\nhost,transfer-encoding;")
+        made.sendall(get("/heads", "A: b"))
+        assert until(made, b";").endswith(b"\r\n\r\nhost,a;"), "the next has its own again"
 
 
 def test_of_many_requests_at_once_few_are_held() -> None:

@@ -108,7 +108,8 @@ class Spoken(HttpToolsProtocol, asyncio.BufferedProtocol):
         super().__init__(*args, **more)
         self._rest = b""
         self._since = 0
-        self._is_whole = False
+        self._is_whole = self._is_headed = False
+        self._trailers = 0
         self._running: RequestResponseCycle | None = None
         self._farewell = b""
         self._left = 0
@@ -179,15 +180,23 @@ class Spoken(HttpToolsProtocol, asyncio.BufferedProtocol):
     def _who(self) -> str:
         return self.client[0] if self.client else "somebody"
 
+    def on_message_begin(self) -> None:
+        """It begins to ask."""
+        super().on_message_begin()
+        self._is_headed, self._trailers = False, 0
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of a head, or of what comes after a body."""
-        if len(self.headers) >= HEADERS_MAX:
+        """A field of a head; or one of what comes after a body, which is none (RFC 9110, 6.5.1), so nobody is told."""
+        if len(self.headers) + self._trailers >= HEADERS_MAX:
             raise _too_long()
-        super().on_header(name, value)
+        if self._is_headed:
+            self._trailers += 1
+        else:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """It has said what it asks."""
-        self._is_whole = True
+        self._is_whole = self._is_headed = True
         self._unset_keepalive_if_required()
         if self.parser.should_upgrade() and any(
             name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" 0"))
