@@ -163,7 +163,7 @@ def test_the_service_ends_its_streams_when_it_stops(seeing: Seeing, served: Serv
         assert time.monotonic() - began_s < 2
         served.server.should_exit = True
     with pytest.raises(Exception, match="no place"):
-        service.streams.take("somebody")
+        service.streams.take("somebody", "bank")
 
 
 def test_a_client_that_goes_leaves_its_place(seeing: Seeing, served: Served) -> None:
@@ -178,22 +178,27 @@ def test_a_client_that_goes_leaves_its_place(seeing: Seeing, served: Served) -> 
 
 
 def test_streams_are_bounded_of_one_and_of_all(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "STREAMS_MAX", 3)
+    monkeypatch.setattr(streams, "STREAMS_MAX", 4)
+    monkeypatch.setattr(streams, "OF_PARTY_MAX", 3)
     monkeypatch.setattr(streams, "OF_ONE_MAX", 2)
     places = service_of(seeing).streams
 
     def ask(user: str) -> Any:
         return seeing.client.get("/live", headers=shown(USERS[user].key))
 
-    places.take("lender-one")
-    places.take("lender-one")
+    places.take("lender-one", BANK)
+    places.take("lender-one", BANK)
     answer = ask("lender-one")
     assert_problem(answer, 429)
     assert answer.headers["retry-after"]
-    places.take("lender-two")
+    places.take("a colleague", BANK)
+    places.leave("lender-one", BANK)
+    places.take("another", BANK)
+    assert f"3 streams of {BANK}" in assert_problem(ask("lender-one"), 429)["detail"]
+    places.take("lender-two", OTHER_BANK)
     assert_problem(ask("lender-two"), 503)
-    places.leave("lender-two")
-    assert len(places) == 2
+    places.leave("lender-two", OTHER_BANK)
+    assert len(places) == 3
 
 
 @pytest.mark.parametrize(

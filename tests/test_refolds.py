@@ -22,7 +22,7 @@ from receipting import BANK, DEPOSITOR, FIRST, OTHER_BANK
 from seeing import USERS, Seeing
 
 from pledgewatch_cloud.api.access import Service
-from pledgewatch_cloud.api.refolds import OF_ONE_MAX, REFOLDS_MAX
+from pledgewatch_cloud.api.refolds import OF_ONE_MAX, OF_PARTY_MAX, REFOLDS_MAX
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.journal.store import Store
@@ -166,6 +166,20 @@ def test_too_many_that_wait_are_told_when_to_come_again(seeing: Seeing, folding:
     folding.go_on.set()
     assert {one.result(10).status_code for one in [*found, shared]} == {200}
     assert ask("borrower-one", then(seeing, 9)).result(10).status_code == 200
+
+
+def test_one_party_does_not_have_all_places(seeing: Seeing, folding: Folding, ask: Ask) -> None:
+    (key,) = USERS["lender-two"].user["keys"]
+    seeing.keeping.amend(users=[{**USERS["lender-two"].user, "party": BANK, "keys": [key]}])
+    found = [ask("lender-one", then(seeing, minutes)) for minutes in range(OF_ONE_MAX)]
+    found += [ask("lender-two", then(seeing, minutes)) for minutes in range(OF_ONE_MAX, OF_PARTY_MAX)]
+    waits(seeing, OF_PARTY_MAX)
+    assert f"found for {BANK}" in assert_problem(ask("lender-two", then(seeing, 9)).result(10), 429)["detail"]
+    found += [ask("lender-two", then(seeing, 0)), ask("borrower-one", then(seeing, 8))]
+    waits(seeing, len(found))
+    folding.go_on.set()
+    assert {one.result(10).status_code for one in found} == {200}
+    assert ask("lender-two", then(seeing, 9)).result(10).status_code == 200
 
 
 def test_what_cannot_be_had_waits_for_nothing(seeing: Seeing, folding: Folding, ask: Ask) -> None:

@@ -20,10 +20,12 @@ BEGIN = {"type": "http.response.start", "status": 200, "headers": []}
 
 class App:
     """Answers its path at once; `/large` and `/pieces` say LARGE bytes, whole or one by one, `/some` 50,000, `/taken`
-    how long the body is that it was told, and `/wait` nothing until who asks hangs up or `may_go` is set."""
+    how long the body is that it was told, `/heads` the names of its headers after that, and `/wait` nothing until who
+    asks hangs up or `may_go` is set, and `/begun` no end at all; `/beats` says LARGE bytes, and then a little at a
+    time. `waiting` counts who knows that there is no body and waits for what else comes."""
 
     def __init__(self) -> None:
-        self.asked = self.ended = self.gone = 0
+        self.asked = self.ended = self.gone = self.waiting = 0
         self.may_go = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -36,14 +38,24 @@ class App:
             said = [bytes(50_000)]
         elif path == "/pieces":
             said = [bytes(2**16)] * (LARGE // 2**16)
-        elif path == "/taken":
+        elif path in ("/taken", "/heads"):
             length, more = 0, True
             while more:
                 heard = await receive()
                 length, more = length + len(heard.get("body", b"")), heard.get("more_body", False)
-            said = [b"%d;" % length]
+            said = [b"%d;" % length if path == "/taken" else b",".join(name for name, _ in scope["headers"]) + b";"]
         elif path == "/wait":
             await self.wait(receive)
+        elif path == "/begun":
+            await send(BEGIN)
+            await send({"type": "http.response.body", "body": b"begun;", "more_body": True})
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.ended += 1
+            return
+        elif path == "/beats":
+            await self.beat(send)
+            return
         whole = str(sum(map(len, said))).encode()
         await send({**BEGIN, "headers": [(b"content-length", whole)]})
         for at, piece in enumerate(said, 1):
@@ -58,8 +70,17 @@ class App:
                 if hears.result()["type"] == "http.disconnect":
                     self.gone += 1
                     return
+                self.waiting += 1
                 hears = asyncio.ensure_future(receive())
         hears.cancel()
+
+    async def beat(self, send: Any) -> None:
+        await send(BEGIN)
+        await send({"type": "http.response.body", "body": bytes(LARGE), "more_body": True})
+        for _ in range(10):
+            await asyncio.sleep(0.15)
+            await send({"type": "http.response.body", "body": b"beat;", "more_body": True})
+        await send({"type": "http.response.body", "body": b"end;", "more_body": False})
 
 
 def get(path: str, *heads: str) -> bytes:
@@ -154,6 +175,17 @@ def test_heads_within_the_bounds_are_heard() -> None:
             assert until(made, b";").startswith(b"HTTP/1.1 200 ")
 
 
+def test_what_comes_after_a_body_is_no_header() -> None:
+    with served(App()) as connect:
+        made = connect()
+        made.sendall(
+            BODY.replace(b"/taken", b"/heads") + b"0\r\nAuthorization: Bearer key\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert until(made, b";").endswith(b"\r\n\r\nhost,transfer-encoding;")
+        made.sendall(get("/heads", "A: b"))
+        assert until(made, b";").endswith(b"\r\n\r\nhost,a;"), "the next has its own again"
+
+
 def test_of_many_requests_at_once_few_are_held() -> None:
     app = App()
     with served(app) as connect:
@@ -214,10 +246,131 @@ def test_who_hangs_up_with_requests_behind_is_known_to_have_gone() -> None:
     with served(app) as connect:
         made = connect()
         made.sendall(get("/wait") + ASK)
-        wait_for(lambda: app.asked == 1)
+        wait_for(lambda: app.waiting == 1)
         made.close()
         wait_for(lambda: app.gone == 1)
         assert app.asked == 1
+
+
+def test_who_hangs_up_with_more_behind_than_is_read_is_known_to_have_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoken, "GONE_S", 0.1)
+    app = App()
+    with served(app) as connect:
+        made = connect()
+        made.sendall(get("/wait") + ASK * 100)
+        wait_for(lambda: app.waiting == 1)
+        time.sleep(0.3)
+        assert app.gone == 0, "who stays is waited for"
+        made.close()
+        wait_for(lambda: app.gone == 1)
+        assert app.asked == 1
+        wait_for(lambda: not connect.held)
+
+
+def test_who_says_that_no_more_comes_is_told_what_they_are_taking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoken, "GONE_S", 0.1)
+    with served(App()) as connect:
+        made = connect.sparing(2**15)
+        made.sendall(get("/large") + get("/pieces") + get("/last") * 100)
+        made.shutdown(socket.SHUT_WR)
+        told, began_s = 0, time.monotonic()
+        while came := made.recv(2**14):
+            told += len(came)
+            if time.monotonic() < began_s + 0.5:
+                time.sleep(0.02)
+        assert told > 2 * LARGE
+
+
+def test_an_answer_is_made_once_the_one_before_has_left() -> None:
+    app = App()
+    with served(app) as connect:
+        made = connect.sparing(2**15)
+        made.sendall(get("/large") + get("/second"))
+        wait_for(lambda: app.ended == 1)
+        (one,) = connect.held
+        one.timeout_keep_alive = 0.2
+        made.settimeout(0)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):  # nor is what comes meanwhile taken for the next
+            for _ in range(100):
+                sent += made.send((get("/third") + get("/wait") + BEGUN) if not sent else b"A: " + bytes(2**16))
+                time.sleep(0.01)
+        made.settimeout(60)
+        assert (app.asked, one.is_answering) == (1, True)
+        assert len(one._rest) <= spoken.READ_MAX, "nor more held than is read at once"
+        told = b""
+        while not told.endswith(b"/third;"):
+            told += made.recv(2**20)
+        assert b"/second;" in told
+        wait_for(lambda: app.waiting == 1)
+        time.sleep(0.5)  # longer than a connection is kept that asks nothing
+        app.may_go = True
+        told = all_of(made)
+        assert b"/wait;" in told
+        problem(told.partition(b"/wait;")[2], 400)
+
+
+def test_what_comes_while_an_answer_is_taken_is_read_to_its_end() -> None:
+    with served(App()) as connect:
+        made = connect.sparing(2**15)
+        made.sendall(get("/large"))
+        wait_for(lambda: bool(connect.held) and connect.held[0].transport.get_write_buffer_size() > 0)
+        made.sendall(get("/second")[:-9])
+        (one,) = connect.held
+        wait_for(lambda: bool(one._rest))
+        length = 0
+        while length < LARGE:
+            length += len(made.recv(2**20))
+        made.sendall(get("/second")[-9:])
+        assert until(made, b"/second;").endswith(b"/second;")
+
+
+def test_who_takes_a_large_answer_at_once_and_stays_is_told_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoken, "TAKEN_S", 0.4)
+    with served(App()) as connect:
+        made = connect()
+        made.sendall(get("/beats", "Connection: close"))
+        told = all_of(made)
+        assert (told.count(b"beat;"), b"end;" in told[-20:]) == (10, True)
+
+
+def test_who_hangs_up_with_an_answer_untaken_is_looked_at_no_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(spoken, "TAKEN_S", 0.5)
+    with served(App()) as connect:
+        made = connect.sparing(2048)
+        made.sendall(get("/large"))
+        wait_for(lambda: bool(connect.held) and bool(connect.held[0].untaken))
+        (one,) = connect.held
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        made.close()
+        wait_for(lambda: not connect.held)
+        assert not one.untaken
+        time.sleep(0.8)
+    assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
+
+
+def test_what_waits_to_be_taken_is_bounded_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoken, "UNTAKEN_MAX", 2 * LARGE)
+    app = App()
+    with served(app, 20) as connect:
+        taking = connect.sparing(2**15)
+        taking.sendall(get("/large"))
+        length = 0
+        while length < 2**19:  # the other side's kernel says so by half a buffer at worst
+            length += len(taking.recv(2**14))
+        idle = []
+        for number in range(6):
+            idle.append(connect.sparing(2048))
+            idle[-1].sendall(get("/large"))
+            wait_for(lambda number=number: app.asked == number + 2)  # type: ignore[misc]
+            wait_for(lambda: sum(one.transport.get_write_buffer_size() for one in connect.held) <= 2 * LARGE)
+        wait_for(lambda: len(connect.held) <= 3)
+        while length < LARGE:
+            came = taking.recv(2**20)
+            assert came, "who takes it is told all of it"
+            length += len(came)
 
 
 @pytest.mark.parametrize("path", ["/large", "/pieces"])
@@ -285,6 +438,76 @@ def test_what_is_no_request_is_answered_after_what_was_asked_before() -> None:
         assert "ask by plain HTTP/1.1" in problem(last, 400)
 
 
+def test_a_body_that_is_none_is_not_read_behind_what_was_asked_before() -> None:
+    app = App()
+    with served(app) as connect:
+        made = connect()
+        made.sendall(get("/wait") + BODY + b"zz\r\n")
+        wait_for(lambda: app.asked == 1)
+        app.may_go = True
+        told = all_of(made)
+        assert (b"/wait;" in told, app.asked) == (True, 1)
+        problem(told.partition(b"/wait;")[2], 400)
+
+
+def test_an_answer_that_was_begun_is_followed_by_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoken, "LINGER_S", 600.0)
+    app = App()
+    with served(app) as connect:
+        made = connect()
+        made.sendall(BODY.replace(b"/taken", b"/begun"))
+        told = until(made, b"begun;\r\n")
+        made.sendall(b"zz\r\n")
+        assert (told + all_of(made)).count(b"HTTP/1.1") == 1
+        wait_for(lambda: app.ended == 1)
+
+
+def test_who_reads_a_body_that_is_none_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoken, "LINGER_S", 600.0)
+    app = App()
+    with served(app) as connect:
+        made = connect()
+        made.sendall(BODY.replace(b"/taken", b"/wait"))
+        wait_for(lambda: app.asked == 1)
+        made.sendall(b"1\r\na\r\n")
+        wait_for(lambda: app.waiting >= 1)
+        made.sendall(b"zz\r\n")
+        wait_for(lambda: app.gone == 1)
+        made.close()
+
+
+def test_who_goes_on_to_say_more_is_not_cut_off_before_they_have_read_why() -> None:
+    with served(App()) as connect:
+        made = connect()
+        made.sendall(BEGUN + b"A: " + LONG)
+        problem(all_of(made), 431)
+        for _ in range(5):
+            made.sendall(b"a" * 1000)  # to a connection that is closed the second of these breaks
+            time.sleep(0.05)
+
+
+def test_what_comes_after_a_body_is_no_part_of_the_next_head() -> None:
+    with served(App()) as connect:
+        made = connect()
+        long = "a" * (spoken.HEAD_MAX * 2 // 3)
+        made.sendall(BODY + f"0\r\nA: {long}\r\n\r\n".encode() + get("/second", f"A: {long}"))
+        assert until(made, b"/second;").count(b"HTTP/1.1 200 ") == 2
+
+
+def test_who_takes_long_to_ask_again_is_heard() -> None:
+    with served(App()) as connect:
+        made = connect()
+        assert answer(made).startswith(b"HTTP/1.1 200 ")
+        (one,) = connect.held
+        one.timeout_keep_alive = 0.3
+        made.sendall(get("/1"))
+        until(made, b"/1;")
+        made.sendall(get("/2")[:-9])
+        time.sleep(0.6)
+        made.sendall(get("/2")[-9:])
+        until(made, b"/2;")
+
+
 @pytest.mark.parametrize("path", ["/taken", "/wait"])
 @pytest.mark.parametrize("is_asked_for", [True, False])
 def test_a_body_that_is_no_body_is_answered_400_and_its_reader_is_told(
@@ -314,8 +537,10 @@ def test_who_asks_for_another_protocol_is_answered_by_this_one() -> None:
         told = until(made, b"/4;")
         assert told.count(b"HTTP/1.1 200 ") == 4
         # The parser would take such a body for the next request.
-        made.sendall(get("/taken", "Content-Length: 37", *UPGRADE) + get("/hidden"))
-        assert "without the header Upgrade" in problem(all_of(made), 400)
+        for length in ("Content-Length: 37", "Transfer-Encoding: chunked"):
+            made.sendall(get("/taken", length, *UPGRADE) + get("/hidden"))
+            assert "without the header Upgrade" in problem(all_of(made), 400)
+            made = connect()
 
 
 @pytest.mark.parametrize("asked", [b"\0\r\n\r\n", get("/", *UPGRADE), b"GET /" + LONG])

@@ -68,7 +68,8 @@ def bounded(
         )
         secured_by = tls
         full, shared = Seldom(log), Seldom(log)
-        wrong, upgrades = Seldom(log), Seldom(log)
+        wrong, upgrades, crowded = Seldom(log), Seldom(log), Seldom(log)
+        untaken: dict[Spoken, None] = {}  # noqa: RUF012
         arriving = bytearray(READ_MAX)
 
     return Bounded

@@ -60,14 +60,14 @@ async def read_base(
 ) -> dict[str, Any]:
     """The base as of a moment, by what was known at another; both ISO 8601 with their offset, by default now. Where
     either is given the journal is folded anew, for one question at a time: 503 where too many wait, 429 where one user
-    has three requests that do."""
+    has three requests that do, or their party four questions."""
     try:
         known_at_ms = None if known_at is None else moment_ms("known_at", known_at)
         as_of_ms = None if as_of is None else moment_ms("as_of", as_of)
         if as_of_ms is None and known_at_ms is None:
             return await run_in_threadpool(view.base_now, facility)
         refold = view.refold(facility, as_of_ms, known_at_ms)
-        found = await service.refolds.of(view.viewer.user, refold, request.receive)
+        found = await service.refolds.of(view.viewer, refold, request.receive)
         # That may have taken long: it is told to who asks as they are now.
         view = service.views.of(await ask_again(request, service))
         return await run_in_threadpool(view.refolded, refold, found)

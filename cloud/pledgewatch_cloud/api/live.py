@@ -24,6 +24,7 @@ from pledgewatch_cloud.access.identify import Shown, UnknownError
 from pledgewatch_cloud.api.access import Service, ServiceOf, ViewerOf, shown_by, viewer_showing
 from pledgewatch_cloud.api.events import written
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.events import SaidEvent
 from pledgewatch_cloud.journal.store import StoreError
 
@@ -64,9 +65,9 @@ async def follow_changes(
     if after[0] > stands:
         text = f"the journal stands at entry {stands}, before {after[0]}: it is not the one that was followed"
         raise Problem(HTTPStatus.CONFLICT, text)
-    service.streams.take(viewer.user)
+    service.streams.take(viewer.user, viewer.party)
     # That a stream is open is no use of a session: who went away from it is to be logged out.
-    return _Changes(service, viewer.user, shown_by(request, service)._replace(is_attended=False), after)
+    return _Changes(service, viewer, shown_by(request, service)._replace(is_attended=False), after)
 
 
 def _place(text: str) -> tuple[int, int]:
@@ -77,10 +78,11 @@ def _place(text: str) -> tuple[int, int]:
 class _Changes(Response):
     """An answer that goes on, after a place in an entry."""
 
-    def __init__(self, service: Service, user: str, shown: Shown, after: tuple[int, int]) -> None:
+    def __init__(self, service: Service, viewer: Viewer, shown: Shown, after: tuple[int, int]) -> None:
         super().__init__(media_type="text/event-stream", headers=_HEADERS)
         del self.headers["content-length"]
-        self._service, self._user, self._shown = service, user, shown
+        self._service, self._shown = service, shown
+        self._places = viewer.user, viewer.party
         entry, place = after
         self._told = after
         # An entry that was told in part is looked at again, and what was told of it is left out.
@@ -100,7 +102,7 @@ class _Changes(Response):
                 async with asyncio.timeout(1):
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            self._service.streams.leave(self._user)
+            self._service.streams.leave(*self._places)
 
     async def _tell(self, send: Send) -> None:
         with contextlib.suppress(UnknownError, StoreError, OSError, TimeoutError):

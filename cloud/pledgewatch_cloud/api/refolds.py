@@ -17,20 +17,23 @@ from starlette.types import Receive
 
 from pledgewatch_cloud.access.view import Refold
 from pledgewatch_cloud.api.problems import Problem
+from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.spine.base_at import BaseAt
 
 REFOLDS_MAX = 8
 """Different ones that are under way or wait, of everybody."""
 OF_ONE_MAX = 3
 """Requests of one user that wait for any; who is known by no name is one."""
+OF_PARTY_MAX = 4
+"""Different ones that were begun for users of one party, so that none has all places."""
 _AGAIN = {"retry-after": "5"}
 
 
 class _UnderWay:
     """A refold that somebody waits for."""
 
-    def __init__(self, refold: Refold) -> None:
-        self.name, self._make = refold.name, refold.make
+    def __init__(self, refold: Refold, party: str) -> None:
+        self.name, self._make, self.party = refold.name, refold.make, party
         self.waiting = 0
         self.is_given_up = False
         self.found: Future[BaseAt] = Future()
@@ -63,13 +66,13 @@ class Refolds:
         """How many requests wait for any."""
         return self._of.total()
 
-    async def of(self, user: str, refold: Refold, receive: Receive) -> BaseAt:
+    async def of(self, viewer: Viewer, refold: Refold, receive: Receive) -> BaseAt:
         """What a refold finds, for a request of a user, whose `receive` tells when the client has gone.
 
-        Raises what the refold raises, and Problem: 429 where the user waits for too many; 503 where there is no place,
-        or no more.
+        Raises what the refold raises, and Problem: 429 where the user or their party waits for too many; 503 where
+        there is no place, or no more.
         """
-        with self._waiting(user, refold) as one:
+        with self._waiting(viewer, refold) as one:
             found, gone = asyncio.wrap_future(one.found), asyncio.ensure_future(_gone(receive))
             # An error that nobody is there to hear is no fault.
             found.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -83,11 +86,12 @@ class Refolds:
                 gone.cancel()
 
     @contextlib.contextmanager
-    def _waiting(self, user: str, refold: Refold) -> Iterator[_UnderWay]:
+    def _waiting(self, viewer: Viewer, refold: Refold) -> Iterator[_UnderWay]:
+        user = viewer.user
         if self._of[user] >= OF_ONE_MAX:
             text = f"{OF_ONE_MAX} requests of yours wait for bases of other moments; ask again when one is answered"
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, text, headers=_AGAIN)
-        one = self._under_way.get(refold.name) or self._begun(refold)
+        one = self._under_way.get(refold.name) or self._begun(refold, viewer.party)
         one.waiting += 1
         self._of[user] += 1
         try:
@@ -102,11 +106,14 @@ class Refolds:
                 one.is_given_up = True
                 one.found.cancel()
 
-    def _begun(self, refold: Refold) -> _UnderWay:
+    def _begun(self, refold: Refold, party: str) -> _UnderWay:
+        if sum(one.party == party for one in self._under_way.values()) >= OF_PARTY_MAX:
+            text = f"{OF_PARTY_MAX} bases of other moments are being found for {party or 'the keeper'}; ask again later"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, text, headers=_AGAIN)
         if self._is_ending or len(self) >= REFOLDS_MAX:
             text = "there is no place for another base of another moment now"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, headers=_AGAIN)
-        one = self._under_way[refold.name] = _UnderWay(refold)
+        one = self._under_way[refold.name] = _UnderWay(refold, party)
         one.found = self._thread.submit(one.fold)
         return one
 
