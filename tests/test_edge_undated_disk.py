@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from edge_support import new_spool, sample, true_word, until
+from test_edge_lost_told import refuse_all
 from test_edge_undated import NOW_MS, Machine, numbers
 
 from pledgewatch_edge import identity
@@ -388,3 +389,34 @@ def test_a_word_that_cannot_be_taken_back_is_taken_back_before_the_next_number(
 
 def refuse() -> None:
     raise SpoolError("Input/output error")
+
+
+@pytest.mark.parametrize("others", [0, 1, 7])
+@pytest.mark.parametrize("is_over", [False, True], ids=["goes on", "new epoch"])
+def test_what_else_is_refused_meanwhile_counts_for_nothing_that_waits(
+    tmp_path: Path, others: int, *, is_over: bool
+) -> None:
+    """There is room for what is urgent alone, the disk takes nothing and undoes nothing, and then the power goes."""
+    machine = Machine()
+    undated = machine.undated(tmp_path)
+    with new_spool(tmp_path, Limits(3_000, 60, 1e9)) as spool:
+        while spool.spooled_bytes < 3_000:
+            spool.append([sample(900)._replace(is_urgent=True)])
+        undated.keep([machine.marked(number, is_urgent=number % 2 == 0) for number in range(1, 11)])
+        machine.clock.set_by_fix(NOW_MS)
+        log, end = spool._segments[-1].path, spool._segments[-1].end
+        with pytest.MonkeyPatch.context() as patch:
+            refuse_all(patch, spool)
+            with pytest.raises(SpoolError):
+                undated.hand_over(spool)
+            spool.refuse(others)
+            spool.close()
+    os.truncate(log, end)
+    if is_over:
+        identity.raise_epoch(tmp_path, 1)
+    with new_spool(tmp_path) as spool:
+        undated = machine.undated(tmp_path)
+        assert undated.is_due()
+        undated.hand_over(spool)
+        assert [one for one in numbers(spool) if one != 900] == [*range(1, 11)]
+        assert spool.refused_total == others

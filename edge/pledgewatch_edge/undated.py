@@ -265,15 +265,24 @@ class Handing:
         self._is_any = bool(handed)
         self._done: set[int] = set()  # places in the file
         self._places: dict[tuple[int, int], int] = {}  # by epoch and number
+        self._last_kept: set[int] = set()  # places of the last note; nothing but these tells whether it was carried out
+        self._last_refused: set[int] = set()
         for one, following in zip_longest(handed, handed[1:]):
             end = one.place + len(one.is_kept) if following is None else following.place  # it begins where one ended
             number = one.first
+            kept, left_out = set[int](), set[int]()
             for place, is_kept in enumerate(one.is_kept, one.place):
                 if place < end and is_kept:
                     self._places[one.epoch, number] = place
-                elif place < end and refused > one.refused_before:
-                    self._done.add(place)
+                if place < end:
+                    (kept if is_kept else left_out).add(place)
                 number += is_kept
+            if refused < one.refused_before + len(left_out):
+                continue  # others may have been counted since, and these not
+            if following is None:
+                self._last_kept, self._last_refused = kept, left_out
+            else:
+                self._done |= left_out
         told = [number for _, number in self._places]
         self._lowest, self._highest = min(told, default=1), max(told, default=0)
 
@@ -298,7 +307,9 @@ class Handing:
         """The file with what waits yet; None where it may stay as it is, for nothing of it was handed over."""
         if not self._is_any:
             return None
-        left = [one for place, one in enumerate(self._waiting) if place not in self._done]
+        is_carried_out = not self._last_kept or not self._last_kept.isdisjoint(self._done)
+        done = self._done | self._last_refused if is_carried_out else self._done
+        left = [one for place, one in enumerate(self._waiting) if place not in done]
         return frame(Kind.BOOT, _boot_in(self._frames).encode()) + _frames_of(left) if left else b""
 
 
@@ -382,8 +393,9 @@ def _numbered(frames: Sequence[Frame], spool: Spool) -> tuple[int, int]:
     """How many of a file's samples have been numbered or refused, and how many of these refusals were not counted.
 
     By the last word of the file, by where the spool's numbers end, and by what it had refused when it was opened: the
-    spool numbers what it takes first and counts the rest then, and nobody comes between. A word about an epoch that is
-    over is not there any more.
+    spool numbers what it takes first and counts the rest then. Where the disk took nothing, others may have been
+    refused since; so the rest counts as counted only where the count has room for all of it. A word about an epoch that
+    is over is not there any more.
     """
     handed = [one for one in map(_note_of, frames) if one is not None and one.epoch == spool.epoch]
     if not handed:
@@ -391,7 +403,7 @@ def _numbered(frames: Sequence[Frame], spool: Spool) -> tuple[int, int]:
     last = handed[-1]
     kept = [number for number, is_kept in enumerate(last.is_kept, 1) if is_kept]
     done = max(0, min(spool.head_sequence - last.first + 1, len(kept)))
-    is_counted = spool.refused_at_opening > last.refused_before
+    is_counted = spool.refused_at_opening >= last.refused_before + len(last.is_kept) - len(kept)
     is_done = done == len(kept) and (bool(kept) or is_counted)
     passed = len(last.is_kept) if is_done else kept[done - 1] if done else 0
     return last.place + passed, 0 if is_counted else passed - done
