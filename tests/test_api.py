@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_cloud import JSON, TOKEN, ApiCloud, assert_problem, shown
-from builders import MINUTE_MS, NOON_MS, book_document, temperature
+from builders import MINUTE_MS, NOON_MS, Device, book_document, temperature
 
 from pledgewatch_cloud.credentials import CredentialError, token_in
 from pledgewatch_cloud.decide import drafts
@@ -74,6 +74,36 @@ def test_series_come_back_in_order_of_time(cloud: ApiCloud) -> None:
     ]
     assert cloud.get(f"{path}?limit=1")["points"] == points[-1:]
     assert cloud.get(f"{path}?from_ms={NOON_MS + 1}&to_ms={NOON_MS + 3 * MINUTE_MS}")["points"] == points[1:2]
+
+
+def test_points_of_several_devices_say_whose_they_are_and_sources_how_long_they_may_be_quiet(cloud: ApiCloud) -> None:
+    """Of an asset with two thermometers: each point has the number of its own. Its sources say by their installation
+    after how long they are missed."""
+    cloud.sail_into_port()
+    other, asset = Device("thermometer-2", seed=2), "asset-container-1"
+    (fitted,) = book_document(other)["installations"]
+    sensor = {"channel": "temperature_mc", "overdue_after_s": 60, "silent_after_s": 120}
+    cloud.spine.commit(drafts.amend, {"installations": [fitted | {"asset": asset, "sensors": [sensor]}]})
+    at_ms = NOON_MS + 2 * MINUTE_MS
+    cloud.spine.take([other.arrival([other.measure(at_ms, temperature(-18_000))])])
+    cloud.feeder.catch_up()
+    path = f"/assets/{asset}/series/temperature_mc"
+    found = cloud.get(path)
+    assert found["devices"] == ["container-1", "thermometer-2"]
+    assert [one[1] for one in found["points"]] == [5_000, 9_000, -18_000, 9_100]
+    assert found["device_of"] == [0, 0, 1, 0]
+    one = cloud.get(f"{path}?from_ms={at_ms + 1}")
+    assert (one["devices"], one["device_of"]) == (["container-1"], [0]), "no more are named than have said something"
+    rows = cloud.client.get(path, headers={"accept": "text/csv"}).text.splitlines()
+    assert [row.split(",")[-1].strip("'\"") for row in rows] == [
+        *("device", "container-1", "container-1", "thermometer-2", "container-1"),
+    ]
+    sources = cloud.get(f"/assets/{asset}")["properties"]["sources"]
+    assert [(one["device"], one["channel"], one["overdue_after_s"], one["silent_after_s"]) for one in sources] == [
+        ("container-1", None, 0, 3_600),
+        ("thermometer-2", None, 0, 3_600),
+        ("thermometer-2", "temperature_mc", 60, 120),
+    ]
 
 
 def test_last_values_and_steps_are_there_and_a_clock_far_ahead_is_not_yet_the_newest(cloud: ApiCloud) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_cloud import TOKEN
-from browsing import HOURS, Fleet, arrived, has_become, opened, served, turned_to, violations
-from builders import NOON_MS, position, temperature
+from api_cloud import TOKEN, ApiCloud
+from browsing import HOUR_MS, HOURS, Fleet, arrived, has_become, opened, served, turned_to, violations
+from builders import MINUTE_MS, NOON_MS, Device, book_document, position, temperature
 from playwright.sync_api import Browser, Page, expect
 from receipting import BANK, FIRST
 from seeing import HALL_LOT, OPERATOR, USERS, Seeing
 
+from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.moments import iso
 
 LOOKED_AT = ["assets/asset-coral", "facilities/facility-1", "", "alerts"]
@@ -342,13 +343,47 @@ def test_a_reading_in_doubt_is_a_ring_that_no_line_joins(page: Page, url: str) -
         """async () => {
             const { channel } = await import("/console/chart.js");
             const points = [[0, 5000, "good"], [6e4, 9000, "suspect"], [12e4, 5100, "good"], [18e4, 9100, "good"]];
-            const chart = channel(points, [{ low: 2000, high: 8000 }], "T", "C");
+            const chart = channel([{ device: "one", points }], [{ low: 2000, high: 8000 }], "T", "C");
             const many = kind => chart.querySelectorAll(kind).length;
             const line = chart.querySelector(".stroke").getAttribute("d").replace(/[^ML]/g, "");
             return [many(".doubt"), many(".breach"), line];
         }"""
     )
     assert found == [1, 1, "MLL"]
+
+
+def test_several_thermometers_have_a_line_and_gaps_each(page: Page, tmp_path: Path) -> None:
+    """Four of a hall that read at the same moments: one is silent for nine hours, while which the others go on."""
+    cloud = ApiCloud(tmp_path, at_ms=NOON_MS - MINUTE_MS, token=TOKEN)
+    warmth = {"hot": 25_000, "cold": -18_000, "mild": 5_000, "wet": 10_000}
+    devices = [Device(name, seed=place + 1) for place, name in enumerate(warmth)]
+    document = {"installations": [one | {"asset": "hall"} for one in book_document(*devices)["installations"]]}
+    cloud.spine.commit(drafts.amend, document)
+    for hour in range(24):
+        at_ms = cloud.clock.at_ms = NOON_MS + hour * HOUR_MS
+        for one in devices:
+            if one.name != "mild" or not 6 <= hour < 14:
+                cloud.spine.take([one.arrival([one.measure(at_ms, temperature(warmth[one.name] + 10 * hour))])])
+    cloud.feeder.catch_up()
+    with served(cloud.client.app) as url:
+        opened(page, url, "assets/hall")
+        chart = page.get_by_role("img", name="Temperature: ")
+        said = str(chart.get_attribute("aria-label"))
+        assert "cold: 24, -18.0 – -17.8 °C; 0 beyond a limit; 0 × doubtful reading; 0 × no readings; " in said
+        assert "mild: 16, 5.0 – 5.2 °C; 0 beyond a limit; 0 × doubtful reading; 1 × no readings; " in said
+        lines = chart.locator(".stroke")
+        assert lines.locator("title").all_text_contents() == ["cold", "hot", "mild", "wet"]
+        drawn = lines.evaluate_all("lines => lines.map(one => one.getAttribute('d').replace(/[^ML]/g, ''))")
+        assert [one.count("M") for one in drawn] == [1, 1, 2, 1]
+        assert [len(one) for one in drawn] == [24, 24, 16, 24]
+        expect(chart.locator(".hole title")).to_have_text(["mild: no readings 2026-01-01 17:00Z – 2026-01-02 02:00Z"])
+        assert chart.locator(".hole").evaluate("one => one.height.baseVal.value") < 40, "the others have read"
+        dashed = "lines => new Set(lines.map(one => getComputedStyle(one).strokeDasharray)).size"
+        assert lines.evaluate_all(dashed) == 4, "told apart without colours"
+        signs = page.locator("ul.legend li").filter(has=page.locator(".stroke"))
+        expect(signs).to_have_text(["trail", "cold", "hot", "mild", "wet"])
+        assert violations(page) == []
+    cloud.close()
 
 
 def test_paper_has_a_light_map_and_nothing_to_press(browser: Browser, url: str) -> None:

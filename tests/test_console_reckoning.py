@@ -2,6 +2,7 @@
 same Chromium that draws it, without an API behind it."""
 
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -228,6 +229,68 @@ CHANGED = [
 )
 def test_a_gap_is_longer_than_four_intervals_about_then_and_ten_minutes(page: Page, moments: Any, holes: Any) -> None:
     assert [tuple(one) for one in reckoned(page, "gaps", moments)] == holes
+
+
+def moments(*intervals: int) -> list[int]:
+    """From 0 on, in so many minutes after each other."""
+    return [M * one for one in accumulate((0, *intervals))]
+
+
+SILENCES = [
+    # intervals in minutes, how many it may be quiet, which of them are gaps
+    ("two readings a fortnight apart, nothing said", [20_160], None, [0]),
+    ("two readings nine hours apart, nothing said", [540], None, []),
+    ("two readings nine hours apart", [540], 180, [0]),
+    ("each minute, out for three hours, each hour from then on", [*[1] * 10, 200, *[60] * 10], 180, [10]),
+    ("four times out with a reading between", [*[1] * 10, *[360] * 4, *[1] * 10], 120, [10, 11, 12, 13]),
+    ("three readings an hour", [1, 1, 60] * 6, 30, [2, 5, 8, 11, 14, 17]),
+    ("each five hours, as may be", [300] * 10, 301, []),
+    ("to the minute", [30, 30, 30], 30, []),
+    ("each other day, as may be", [2_880] * 5, 4_320, []),
+]
+
+
+@pytest.mark.parametrize(
+    ("intervals", "most_min", "holes"), [one[1:] for one in SILENCES], ids=[one[0] for one in SILENCES]
+)
+def test_a_silence_is_a_gap_however_the_intervals_about_it_are(
+    page: Page, intervals: list[int], most_min: int | None, holes: list[int]
+) -> None:
+    """What an installation says how long its source may be quiet is the most there is."""
+    source = {"device": "one", "channel": None, "overdue_after_s": 0, "silent_after_s": 60 * (most_min or 0)}
+    at = moments(*intervals)
+    points = [[one, 5_000, "good"] for one in at]
+    told = {"points": points, "devices": ["one"], "device_of": [0] * len(points), "channel": "temperature_mc"}
+    (line,) = reckoned(page, "apart", told, [source])
+    found = reckoned(page, "readings", line["points"], [], [[-(2**53), 2**53]], line["most_ms"])
+    assert found["holes"] == [[at[one], at[one + 1]] for one in holes]
+    assert len(found["runs"]) == len(holes) + 1
+
+
+@pytest.mark.parametrize(
+    ("sources", "most_s"),
+    [
+        ([], 86_400),
+        ([("one", None, 0, 0)], 86_400),
+        ([("one", None, 600, 0)], 600),
+        ([("one", None, 600, 3_600)], 3_600),
+        ([("one", None, 0, 400_000)], 400_000),
+        ([("one", None, 0, 3_600), ("one", "temperature_mc", 0, 1_200), ("one", "humidity", 0, 60)], 1_200),
+        ([("other", None, 0, 60), ("one", None, 0, 3_600)], 3_600),
+    ],
+)
+def test_a_source_may_be_quiet_as_long_as_its_installation_says(page: Page, sources: Any, most_s: int) -> None:
+    names = ("device", "channel", "overdue_after_s", "silent_after_s")
+    told = [dict(zip(names, one, strict=True)) for one in sources]
+    assert reckoned(page, "patience", told, "one", "temperature_mc") == 1_000 * most_s
+
+
+def test_points_of_several_devices_are_lines_of_their_own(page: Page) -> None:
+    points = [[hour * H, value, "good"] for hour in range(3) for value in (25_000, -18_000)]
+    told = {"points": points, "devices": ["hot", "cold"], "device_of": [0, 1] * 3, "channel": "temperature_mc"}
+    found = reckoned(page, "apart", told, [])
+    assert [(one["device"], one["points"]) for one in found] == [("hot", points[::2]), ("cold", points[1::2])]
+    assert reckoned(page, "apart", {"points": [], "seen": []}, []) == [], "of an answer that is not had"
 
 
 def test_readings_are_joined_over_no_gap_and_none_that_is_in_doubt_is(page: Page) -> None:

@@ -34,6 +34,7 @@ from pledgewatch_wire.reading import Cell, Channel, Quality
 ASSET = "asset-container-1"
 WARMTH = Channel.TEMPERATURE_MC
 FOR_EVER = -(2**53), 2**53
+HOUR_MS = 60 * MINUTE_MS
 
 
 def influx(folder: Path, journal: str = "journal") -> InfluxSeries:
@@ -103,9 +104,9 @@ def test_points_come_back_in_order_of_time_with_their_quality(series: Series) ->
     found = [(one.measured_at_ms - NOON_MS) // MINUTE_MS for one in values(series)]
     assert found == [1, 2, 3, 4, 5]
     assert values(series)[2:] == [
-        Point(NOON_MS + 3 * MINUTE_MS, 5_300, 0),
-        Point(NOON_MS + 4 * MINUTE_MS, 0, Quality.SENSOR_GONE),
-        Point(NOON_MS + 5 * MINUTE_MS, 85_000, 7),
+        Point(NOON_MS + 3 * MINUTE_MS, 5_300, 0, ship.device.name),
+        Point(NOON_MS + 4 * MINUTE_MS, 0, Quality.SENSOR_GONE, ship.device.name),
+        Point(NOON_MS + 5 * MINUTE_MS, 85_000, 7, ship.device.name),
     ]
     assert values(series, 2) == values(series)[-2:]
     span = NOON_MS + 2 * MINUTE_MS, NOON_MS + 4 * MINUTE_MS
@@ -152,13 +153,30 @@ def test_two_readings_of_one_moment_both_stay_and_one_that_comes_twice_is_one(se
     assert [one.value for one in values(series)] == [5_100, 5_200, 5_300, 5_400]
 
 
+def test_two_devices_of_one_asset_are_told_apart(values_series: Series) -> None:
+    """Both read at the same moments and number their readings alike, and one is in doubt where the other is not."""
+    ship, other = Ship(values_series), Device("thermometer-2", seed=2)
+    (installation,) = book_document(other)["installations"]
+    ship.spine.commit(drafts.amend, {"installations": [installation | {"asset": ASSET}]})
+    told: list[Point] = []
+    for minute in range(4):
+        at_ms = ship.clock.at_ms = NOON_MS + minute * MINUTE_MS
+        doubt = Quality.POWER_ON_VALUE if minute % 2 else Quality.GOOD
+        for device, cell in ((ship.device, temperature(25_000)), (other, temperature(-18_000, doubt))):
+            ship.spine.take([device.arrival([device.measure(at_ms, cell)])])
+            told.append(Point(at_ms, cell.value, cell.quality, device.name))
+    ship.feeder.catch_up()
+    assert values(values_series) == told
+    assert values(values_series, 3) == told[-3:]
+    assert [one.readings for one in values_series.stretches(ASSET, WARMTH, NOON_MS, NOON_MS + HOUR_MS, HOUR_MS)] == [6]
+
+
 def test_steps_hold_the_good_values_alone(values_series: Series) -> None:
     ship = Ship(values_series)
     ship.say((0, warm(5_000)), (10, warm(7_000)), (20, (temperature(85_000, Quality(7)),)), (70, warm(6_000)))
     ship.feeder.catch_up()
-    hour_ms = 60 * MINUTE_MS
-    found = values_series.stretches(ASSET, WARMTH, NOON_MS, NOON_MS + 3 * hour_ms, hour_ms)
-    assert found == [Stretch(NOON_MS, 2, 5_000, 7_000, 6_000.0), Stretch(NOON_MS + hour_ms, 1, 6_000, 6_000, 6_000.0)]
+    found = values_series.stretches(ASSET, WARMTH, NOON_MS, NOON_MS + 3 * HOUR_MS, HOUR_MS)
+    assert found == [Stretch(NOON_MS, 2, 5_000, 7_000, 6_000.0), Stretch(NOON_MS + HOUR_MS, 1, 6_000, 6_000, 6_000.0)]
 
 
 def test_a_span_that_begins_within_a_step_tells_nothing_of_before_it(values_series: Series) -> None:
@@ -166,9 +184,8 @@ def test_a_span_that_begins_within_a_step_tells_nothing_of_before_it(values_seri
     ship = Ship(values_series)
     ship.say((0, warm(1_000)), (2, warm(9_000)), (3, warm(5_000)), (50, warm(7_000)), (70, warm(6_000)))
     ship.feeder.catch_up()
-    hour_ms = 60 * MINUTE_MS
     span = NOON_MS + 3 * MINUTE_MS, NOON_MS + 70 * MINUTE_MS
-    assert values_series.stretches(ASSET, WARMTH, *span, hour_ms) == [Stretch(NOON_MS, 2, 5_000, 7_000, 6_000.0)]
+    assert values_series.stretches(ASSET, WARMTH, *span, HOUR_MS) == [Stretch(NOON_MS, 2, 5_000, 7_000, 6_000.0)]
     assert [one.value for one in values_series.points(ASSET, WARMTH, *span, 10)] == [5_000, 7_000]
 
 

@@ -29,7 +29,7 @@ class InfluxStandIn:
     """A server until the context ends. `url` is where it is."""
 
     def __init__(self) -> None:
-        self._points: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
+        self._points: dict[tuple[str, str], dict[tuple[int, str, str], int]] = defaultdict(dict)
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -69,29 +69,35 @@ class InfluxStandIn:
             tags, fields, at_ns = line.split(" ")
             if not tags.startswith("reading,"):
                 continue
-            (asset,) = re.findall(r",asset=([^,]*)", tags)
+            ((asset, device, epoch),) = re.findall(r",asset=([^,]*),device=([^,]*),epoch=([^,]*)", tags)
             for field in fields.split(","):
                 name, _, value = field.partition("=")
-                self._points[asset, name][int(at_ns)] = int(value.removesuffix("i"))
+                self._points[asset, name][int(at_ns), device, epoch] = int(value.removesuffix("i"))
 
     def _found(self, query: str) -> str:
         """The rows of a query as annotated CSV."""
         (start, stop), of = (map(int, _one(_RANGE, query).groups())), _one(_OF, query).groups()
         points = self._points[of[0], of[1]]
-        found: list[tuple[int, float]] = sorted((at, one) for at, one in points.items() if start <= at < stop)
+        found: list[tuple[int, float, str, str]] = sorted(
+            (at, one, device, epoch) for (at, device, epoch), one in points.items() if start <= at < stop
+        )
         kind = "long"
         if step := _EVERY.search(query):
             every_ns, name = int(step[1]) * 1_000_000, step[2]
             windows: dict[int, list[Any]] = defaultdict(list)
-            for at_ns, value in found:
+            for at_ns, value, *_ in found:
                 windows[max(start, at_ns // every_ns * every_ns)].append(value)
-            found = [(at_ns, _FUNCTIONS[name](values)) for at_ns, values in sorted(windows.items())]
+            found = [(at_ns, _FUNCTIONS[name](values), "", "0") for at_ns, values in sorted(windows.items())]
             kind = "double" if name == "mean" else "long"
         if limit := _LIMIT.search(query):
             found = found[::-1][: int(limit[1])]
-        head = f"#datatype,string,long,{kind},long\r\n#group,false,false,false,false\r\n#default,_result,,,\r\n"
-        rows = "".join(f",,0,{value},{at_ns}\r\n" for at_ns, value in found)
-        return f"{head},result,table,_value,at_ns\r\n{rows}\r\n"
+        told = "" if step else ",string,string", "" if step else ",device,epoch"
+        falses, commas = (one * (4 if step else 6) for one in (",false", ","))
+        head = f"#datatype,string,long,{kind},long{told[0]}\r\n#group{falses}\r\n#default,_result{commas}\r\n"
+        rows = "".join(
+            f",,0,{value},{at_ns}{'' if step else f',{device},{epoch}'}\r\n" for at_ns, value, device, epoch in found
+        )
+        return f"{head},result,table,_value,at_ns{told[1]}\r\n{rows}\r\n"
 
 
 def _one(pattern: re.Pattern[str], query: str) -> re.Match[str]:

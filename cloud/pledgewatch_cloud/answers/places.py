@@ -20,12 +20,14 @@ class Polygon(TypedDict):
 
 
 class Source(TypedDict):
-    """A device, or with a channel its sensor, and how it stands."""
+    """A device, or with a channel its sensor, how it stands, and how long it may be quiet; 0: that is not judged."""
 
     device: str
     channel: str | None
     state: str
     at_ms: int | None
+    overdue_after_s: int
+    silent_after_s: int
 
 
 class LotCondition(TypedDict):
@@ -82,13 +84,16 @@ class Assets(TypedDict):
 
 
 class Series(TypedDict):
-    """Points of a channel, each its moment, value and quality; `seen` are stretches of time."""
+    """Points of a channel, each its moment, value and quality; `seen` are stretches of time. `device_of` has for each
+    point which of the `devices` said so, by its place among them from 0."""
 
     asset: str
     channel: str
     entry: int
     seen: list[list[int]]
     points: list[list[int | str]]
+    devices: list[str]
+    device_of: list[int]
 
 
 class Stretch(TypedDict):

@@ -69,18 +69,22 @@ async def read_series(
 ) -> Any:
     """The newest points of one channel, in order of time, and in which stretches [from, to) of the time that is asked
     for the asset is `seen` by who asks: between two of them it was another's, and nothing is to be joined over that.
+    Of several devices the points are those of all: `device_of` has a number for each point, its place among `devices`.
     Behind the journal by as much as `entry` says. As a table where `text/csv` is accepted."""
     _check_known(view, asset)
     points = view.points(asset, _channel(channel), from_ms, to_ms, limit)
     if wants_table(request):
-        columns = ("measured_at_ms", "value", "quality")
-        return table(columns, ((one.measured_at_ms, one.value, _quality(one.quality)) for one in points))
+        columns = ("measured_at_ms", "value", "quality", "device")
+        return table(columns, ((one.measured_at_ms, one.value, _quality(one.quality), one.device) for one in points))
+    devices = {device: number for number, device in enumerate(sorted({one.device for one in points}))}
     found = {
         "asset": asset,
         "channel": channel,
         "entry": view.series_entry,
         "seen": [list(one) for one in view.when_asset(asset, from_ms, to_ms)],
         "points": [[one.measured_at_ms, one.value, _quality(one.quality)] for one in points],
+        "devices": list(devices),
+        "device_of": [devices[one.device] for one in points],
     }
     return plain(found)
 
@@ -117,8 +121,12 @@ async def read_last(view: ViewOf, asset: str) -> dict[str, Any]:
         "asset": asset,
         "entry": view.series_entry,
         "last": {
-            CHANNEL_NAMES[channel]: {"measured_at_ms": at_ms, "value": value, "quality": _quality(quality)}
-            for channel, (at_ms, value, quality) in sorted(found.items())
+            CHANNEL_NAMES[channel]: {
+                "measured_at_ms": one.measured_at_ms,
+                "value": one.value,
+                "quality": _quality(one.quality),
+            }
+            for channel, one in sorted(found.items())
         },
     }
 
@@ -229,12 +237,13 @@ def kinetics_of(state: State, asset: str, known: AssetState | None) -> list[dict
 
 
 def sources_of(state: State, asset: str, known: AssetState | None) -> list[dict[str, Any]]:
-    """Devices and their sensors: live, expected dark until, overdue since, or silent since."""
+    """Devices and their sensors: live, expected dark until, overdue since, or silent since; and after how many seconds
+    without a word, while signal is expected, that is so by their installation (0: that is not judged)."""
     legs, now_ms = state.book.legs_of(asset), state.recorded_at_ms
     found = []
     for device, channel, source, patience in _watched(state, asset, known):
         word, moment_ms = standing(source, patience, legs, now_ms)
-        found.append({"device": device, "channel": channel, "state": word, "at_ms": moment_ms})
+        found.append({"device": device, "channel": channel, "state": word, "at_ms": moment_ms} | patience._asdict())
     return found
 
 

@@ -229,7 +229,16 @@ DEVICE: dict[str, Any] = {
         }
     ],
     "heard_ms": _AT_MS,
-    "sources": [{"device": "pi-7", "channel": None, "state": "live", "at_ms": _AT_MS}],
+    "sources": [
+        {
+            "device": "pi-7",
+            "channel": None,
+            "state": "live",
+            "at_ms": _AT_MS,
+            "overdue_after_s": 1_800,
+            "silent_after_s": 3_600,
+        }
+    ],
     "battery_mv": 3_712,
     "completeness": {
         "expected": 4_060,

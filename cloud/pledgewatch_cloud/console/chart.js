@@ -39,9 +39,11 @@ export function waterfall(base, currency) {
 export const waterfallTable = (base, currency) => el("details", {}, el("summary", {}, t("waterfall_table")),
   table("waterfall", ["step", "#amount"], steps(base).map(one => [nameOf(one), { text: money(sizeOf(one), currency), kind: "" }])));
 
+/** @typedef {[number, number, string?, number?, number?]} Hole from when to when, of whom, and of which height: else of all @typedef {[string, string, string]} Sign class, what is drawn (line, dot, box), its word or a text */
+
 /**
  * A chart over time: what is shaded, with its word, values with their texts, moments, and what is drawn over these.
- * @param {string} label @param {[number, number]} span @param {[number, number]} reach of its values @param {[number, number][]} holes @param {string} word
+ * @param {string} label @param {[number, number]} span @param {[number, number]} reach of its values @param {Hole[]} holes @param {string} word
  * @param {[number, string][]} values @param {number} right what is free there @param {(x: (at: number) => number, y: (value: number) => number, across: (value: number) => string) => (Node | false)[]} draw
  */
 function plot(label, [from, until], [low, high], holes, word, values, right, draw) {
@@ -50,29 +52,43 @@ function plot(label, [from, until], [low, high], holes, word, values, right, dra
   const y = ( /** @type {number} */ value) => 10 + (high - value) / (high - low) * tall;
   const across = ( /** @type {number} */ value) => `M${left} ${y(value)}H${edge}`;
   return svg("svg", { class: "chart", role: "img", "aria-label": label, viewBox: `0 0 ${width} 240` },
-    ...holes.map(([since, to]) => svg("rect", { class: "hole", x: x(since), y: 10, width: Math.max(1, x(to) - x(since)), height: tall }, svg("title", {}, `${t(word)} ${time(since)} – ${time(to)}`))),
+    ...holes.map(([since, to, of = "", least = low, most = high]) => svg("rect", { class: "hole", x: x(since), y: y(most), width: Math.max(1, x(to) - x(since)), height: y(least) - y(most) }, svg("title", {}, `${of}${t(word)} ${time(since)} – ${time(to)}`))),
     ...values.flatMap(([one, text]) => [svg("path", { class: "grid", d: across(one) }), svg("text", { class: "soft", x: left - 6, y: y(one) + 4, "text-anchor": "end" }, text)]),
     ...moments.map(one => svg("text", { class: "soft", x: left + one * (edge - left), y: 232, "text-anchor": one ? one < 1 ? "middle" : "end" : "start" }, time(from + one * (until - from)))),
     ...draw(x, y, across));
 }
 
+/** The class of a device's line where there are several: of twenty no two have the same colour and dashes. @param {number} place */
+export const lineOf = place => `stroke ink-${place % 5} dash-${place % 4}`;
+
 /**
- * A channel over time. Values beyond a limit are dots, doubtful ones rings beside the line, gaps are left open.
- * @param {[number, number, string][]} points moment, value in thousandths, quality @param {{ low: number | null, high: number | null }[]} limits in thousandths
- * @param {string} name @param {string} unit @param {import("./reckon.js").Seen} seen
+ * A channel over time, a line for each device. Values beyond a limit are dots, doubtful ones rings beside the line, gaps are left
+ * open: of one device all of its time is shaded, of several only where the line would be, for the others have read meanwhile.
+ * @param {import("./reckon.js").Line[]} lines values in thousandths @param {{ low: number | null, high: number | null }[]} limits in thousandths
+ * @param {string} name @param {string} unit @param {import("./reckon.js").Seen} [seen]
  */
-export function channel(points, limits, name, unit, seen) {
+export function channel(lines, limits, name, unit, seen) {
+  const points = lines.flatMap(one => one.points), read = points.map(one => one[1]), moments = points.map(one => one[0]), many = lines.length > 1;
   if (!points.length) return note("none");
-  const bounds = /** @type {number[]} */ (limits.flatMap(one => [one.low, one.high]).filter(one => one != null)), read = points.map(one => one[1]);
-  const from = points[0][0], until = Math.max(points[points.length - 1][0], from + 60_000);
-  const low = Math.min(...read, ...bounds) - 500, high = Math.max(...read, ...bounds) + 500;
-  const { runs, beyond, doubtful, holes } = readings(points, limits, seen), written = ( /** @type {number} */ value) => (value / 1_000).toFixed(1);
-  const label = `${name}: ${points.length}, ${written(Math.min(...read))} – ${written(Math.max(...read))} ${unit}; ${beyond.length} ${t("breaches")}; ${doubtful.length} × ${t("doubtful")}; ${holes.length} × ${t("gap")}`;
-  return plot(label, [from, until], [low, high], holes, "gap", [.1, .3, .5, .7, .9].map(one => low + (high - low) * one).map(one => [one, written(one)]), 10, (x, y, across) => [
-    ...bounds.map(one => svg("path", { class: "limit", d: across(one) })),
-    svg("path", { class: "stroke", d: runs.map(run => run.map(([at, value], place) => `${place ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join("")).join("") }),
-    ...beyond.map(([at, value]) => svg("circle", { class: "breach", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}`))),
-    ...doubtful.map(([at, value, why]) => svg("circle", { class: "doubt", cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${time(at)} ${value / 1_000} ${unit}, ${named(why, "doubt")}`)))]);
+  const bounds = /** @type {number[]} */ (limits.flatMap(one => [one.low, one.high]).filter(one => one != null));
+  const from = Math.min(...moments), until = Math.max(...moments, from + 60_000);
+  const low = Math.min(...read, ...bounds) - 500, high = Math.max(...read, ...bounds) + 500, pad = (high - low) / 30, written = ( /** @type {number} */ value) => (value / 1_000).toFixed(1);
+  const told = lines.map((one, place) => ({ ...one, ...readings(one.points, limits, seen, one.most_ms), of: many ? `${one.device}: ` : "", kind: many ? lineOf(place) : "stroke" }));
+  const label = told.map(one => {
+    const values = one.points.map(point => point[1]);
+    return `${one.of}${values.length}, ${written(Math.min(...values))} – ${written(Math.max(...values))} ${unit}; ${one.beyond.length} ${t("breaches")}; ${one.doubtful.length} × ${t("doubtful")}; ${one.holes.length} × ${t("gap")}`;
+  });
+  const holes = told.flatMap(one => one.holes.map(([since, to]) => {
+    const ends = many ? one.runs.flat().filter(([at]) => at === since || at === to).map(point => point[1]) : [];
+    return /** @type {Hole} */ ([since, to, one.of, ...(many ? [Math.max(low, Math.min(...ends) - pad), Math.min(high, Math.max(...ends) + pad)] : [])]);
+  }));
+  return plot(`${name}: ${label.join("; ")}`, [from, until], [low, high], holes, "gap", [.1, .3, .5, .7, .9].map(one => low + (high - low) * one).map(one => [one, written(one)]), 10, (x, y, across) => {
+    const dot = ( /** @type {string} */ kind, /** @type {string} */ of) => ( /** @type {import("./reckon.js").Point} */ [at, value, why]) => svg("circle", { class: kind, cx: x(at), cy: y(value), r: 3 }, svg("title", {}, `${of}${time(at)} ${value / 1_000} ${unit}${why === "good" ? "" : `, ${named(why, "doubt")}`}`));
+    return [...bounds.map(one => svg("path", { class: "limit", d: across(one) })), ...told.flatMap(one => [
+      // A reading alone is a stroke of hardly any length, which has round ends.
+      svg("path", { class: one.kind, d: one.runs.map(run => run.map(([at, value], place) => `${place ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join("") + (run.length > 1 ? "" : "h.1")).join("") }, many && svg("title", {}, one.device)),
+      ...one.beyond.map(dot("breach", one.of)), ...one.doubtful.map(dot("doubt", one.of))])];
+  });
 }
 
 /**
@@ -95,7 +111,7 @@ export function ltv({ bases, calls, levels: all, until_ms: until, currency }) {
     ...calls.filter(one => one.at_ms >= from).map(one => svg("circle", { class: "breach", cx: x(one.at_ms), cy: y(at(one.at_ms)), r: 4 }, svg("title", {}, `${t("called")} ${time(one.at_ms)} ${money(one.call_minor, currency)}`)))]);
 }
 
-/** What signs mean. @param {[string, string, string][]} signs class, what is drawn (line, dot, box), its word or a text */
+/** What signs mean. @param {Sign[]} signs */
 export const legend = signs => el("ul", { class: "legend" }, ...signs.map(([kind, form, word]) => el("li", {},
   svg("svg", { viewBox: "0 0 32 16", "aria-hidden": "true" },
     form === "dot" ? svg("circle", { class: kind, cx: 16, cy: 8, r: 6 }) : form === "box" ? svg("rect", { class: kind, x: 2, y: 1, width: 28, height: 14 }) : svg("path", { class: kind, d: "M2 8H30" })), t(word))));

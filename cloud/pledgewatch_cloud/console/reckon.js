@@ -8,7 +8,7 @@ const SIGHT_MS = 30 * MINUTE_MS;
 const SILENT_MS = 6 * HOUR_MS;
 
 /** @typedef {[number, number, string]} Point moment, value, quality */
-/** @typedef {{ from: number, until: number }} Span */
+/** @typedef {{ from: number, until: number }} Span @typedef {{ device: string, points: Point[], most_ms?: number }} Line what a device has said */
 /** @typedef {[number, number][]} Seen in which stretches what is drawn is theirs who look */
 /** @type {Seen} */
 const ALWAYS = [[-Infinity, Infinity]];
@@ -108,22 +108,35 @@ export function steps(base) {
   return found;
 }
 
-/** Where nothing was read for four intervals as they are about then (of the eight around the third longest), or ten minutes. @param {number[]} moments ascending @returns {[number, number][]} */
-export function gaps(moments) {
+/** How long a source may be quiet at most by its installation; a day where that says nothing. @param {any[]} sources of an asset @param {string} device @param {string} channel */
+export function patience(sources, device, channel) {
+  const waits = sources.filter(one => one.device === device && [null, channel].includes(one.channel)).map(one => one.silent_after_s || one.overdue_after_s).filter(Boolean);
+  return waits.length ? 1_000 * Math.min(...waits) : 24 * HOUR_MS;
+}
+
+/**
+ * Where nothing was read for four intervals as they are about then (of the eight around the third longest), or ten minutes; and
+ * where it was longer than may be, whatever is usual. @param {number[]} moments ascending @param {number} most_ms @returns {[number, number][]}
+ */
+export function gaps(moments, most_ms = 24 * HOUR_MS) {
   const apart = moments.slice(1).map((one, place) => one - moments[place]);
   return apart.flatMap((one, place) => {
     const near = [...apart.slice(Math.max(0, place - 4), place), ...apart.slice(place + 1, place + 5)].sort((a, b) => b - a);
-    return one > Math.max(4 * (near[near.length >> 2] ?? one), 10 * MINUTE_MS) ? [/** @type {[number, number]} */ ([moments[place], moments[place + 1]])] : [];
+    return one > Math.min(Math.max(4 * (near[near.length >> 2] ?? one), 10 * MINUTE_MS), most_ms) ? [/** @type {[number, number]} */ ([moments[place], moments[place + 1]])] : [];
   });
 }
+
+/** The points of each device, and how long it may be quiet. @param {any} series of the API @param {any[]} sources @returns {Line[]} */
+export const apart = ({ points, devices, device_of, channel }, sources) => (devices ?? []).map(( /** @type {string} */ device, /** @type {number} */ number) => (
+  { device, points: points.filter(( /** @type {Point} */ _, /** @type {number} */ place) => device_of[place] === number), most_ms: patience(sources, device, channel) }));
 
 /**
  * Readings as a chart has them: what a line joins, in runs without a gap; those beyond a limit; those in doubt, which
  * nothing joins; the gaps. Over a time in which it was another's there is neither line nor gap.
- * @param {Point[]} points by moment @param {{ low: number | null, high: number | null }[]} limits @param {Seen} seen
+ * @param {Point[]} points by moment @param {{ low: number | null, high: number | null }[]} limits @param {Seen} [seen] @param {number} [most_ms] that it may be quiet
  */
-export function readings(points, limits, seen = ALWAYS) {
-  const good = points.filter(one => one[2] === "good"), moments = good.map(one => one[0]), holes = gaps(moments).filter(one => !isApart(seen, ...one));
+export function readings(points, limits, seen = ALWAYS, most_ms = undefined) {
+  const good = points.filter(one => one[2] === "good"), moments = good.map(one => one[0]), holes = gaps(moments, most_ms).filter(one => !isApart(seen, ...one));
   const open = new Set([...holes.map(one => one[1]), ...moments.filter((one, place) => place && isApart(seen, moments[place - 1], one))]);
   /** @type {Point[][]} */
   const runs = [];

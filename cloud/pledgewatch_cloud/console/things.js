@@ -1,12 +1,12 @@
 // One asset with its way and its temperatures, one receipt with its acts.
 
 import { ask, askOr, book, part } from "./api.js";
-import { channel, legend } from "./chart.js";
+import { channel, legend, lineOf } from "./chart.js";
 import { all, el, figures, link, list, table, thousandths, time, title } from "./draw.js";
 import { makeMap } from "./map.js";
 import { drawn } from "./pages.js";
 import { patch } from "./patch.js";
-import { nearest, trail } from "./reckon.js";
+import { apart, nearest, trail } from "./reckon.js";
 import { channelOf, eventOf, factOf, named, valueOf } from "./spoken.js";
 import { condition, marks, placeOf, signal } from "./standing.js";
 import { t } from "./words.js";
@@ -22,7 +22,7 @@ export const asset = {
     const lots = known.lots.filter(( /** @type {any} */ one) => found.properties.lots.includes(one.id));
     const limits = lots.flatMap(( /** @type {any} */ one) => one.limits ?? []).filter(( /** @type {any} */ one) => one.channel === CHANNEL);
     return {
-      found, fences: known.fences, points: warm.points, seen: warm.seen,
+      found, fences: known.fences, warm, lines: apart(warm, found.properties.sources),
       limits: all(limits, one => ({ low: one.low ?? null, high: one.high ?? null })),
       pieces: trail(north.points, east.points, all(legs, leg => ({ from: Date.parse(leg.from), until: Date.parse(leg.until) })), north.seen),
     };
@@ -34,7 +34,7 @@ export const asset = {
     return {
       nodes: [el("h1", {}, `${t("asset")} ${id}`), top, host,
         legend([["stroke", "line", "trail"], ["way-dark", "line", "planned_dark"], ["way-gap", "line", "unplanned"]]), rest],
-      show({ found, fences, points, seen, limits, pieces }) {
+      show({ found, fences, warm, lines, limits, pieces }) {
         map ??= makeMap(host, `${t("map")}: ${id}`, () => {});
         map.setFences(fences);
         map.setTrail(pieces);
@@ -46,9 +46,9 @@ export const asset = {
         const one = found.properties;
         patch(top, [figures([["measured", time(one.newest_ms)], ["fix_at", time(one.measured_at_ms)], ["place", placeOf(found)], ["inside", one.fences.join(", ") || "—"],
           ["condition", condition(found)], ["signal", signal(found)], ["lots", { text: one.lots.length ? list(all(one.lots, lot => link("lots", lot))) : "—", kind: "" }]])]);
-        patch(rest, [el("h2", {}, `${t("temperature")}, °C`), channel(points, limits, t("temperature"), "°C", seen),
-          legend([["stroke", "line", "temperature"], ["limit", "line", "limit"], ["breach", "dot", "breaches"], ["doubt", "dot", "doubtful"], ["hole", "box", "gap"]]),
-          el("details", {}, el("summary", {}, t("temperature_table")), table("temperature", ["measured", "#°C", "state"], all(points.slice(-TABLE_MAX).reverse(), point => [time(point[0]), (point[1] / 1_000).toFixed(2), named(point[2], "doubt")]))),
+        patch(rest, [el("h2", {}, `${t("temperature")}, °C`), channel(lines, limits, t("temperature"), "°C", warm.seen),
+          legend([...(lines.length > 1 ? all(lines, ({ device }, place) => /** @type {import("./chart.js").Sign} */ ([lineOf(place), "line", device])) : [["stroke", "line", "temperature"]]), ["limit", "line", "limit"], ["breach", "dot", "breaches"], ["doubt", "dot", "doubtful"], ["hole", "box", "gap"]]),
+          el("details", {}, el("summary", {}, t("temperature_table")), table("temperature", ["measured", "#°C", "state", "device"], all(warm.points, ([at, value, why], place) => [time(at), (value / 1_000).toFixed(2), named(why, "doubt"), warm.devices[warm.device_of[place]]]).slice(-TABLE_MAX).reverse())),
           title("signal"), table("signal", ["device", "state", "when"], all(one.sources, source => [source.channel ? `${source.device} ${channelOf(source.channel)}` : source.device, named(source.state), time(source.at_ms)]))]);
       },
       close: () => map?.close(),

@@ -140,7 +140,7 @@ class EmbeddedSeries:
                 if at_ms <= until_ms:
                     found[channel] = Point(at_ms, value, quality)
                 elif before := self.points(asset, channel, 0, until_ms + 1, 1):  # a clock that runs ahead
-                    found[channel] = before[0]
+                    found[channel] = before[0]._replace(device="")
         return found
 
     def gauges(self, kind: str, subject: str, from_ms: int, to_ms: int) -> list[Gauge]:
@@ -343,9 +343,13 @@ class _Values(NamedTuple):
     measured_at_ms: Numbers
     value: Numbers
     quality: Numbers
+    device: Numbers
+    devices: list[str]
 
     def points(self) -> list[Point]:
-        return list(map(Point, self.measured_at_ms.tolist(), self.value.tolist(), self.quality.tolist()))
+        columns = self.measured_at_ms, self.value, self.quality, self.device
+        at_ms, value, quality, device = (one.tolist() for one in columns)
+        return list(map(Point, at_ms, value, quality, map(self.devices.__getitem__, device)))
 
     def stretches(self, step_ms: int) -> list[Stretch]:
         good = self.quality == 0
@@ -372,7 +376,8 @@ def _values(rows: list[tuple[str, int, bytes]], channel: int, from_ms: int, to_m
     """One channel's values of some rows (device, epoch, body), laid end to end first: there may be thousands, of one
     reading each."""
     if not rows:
-        return _Values(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
+        none = np.zeros(0, dtype=np.int64)
+        return _Values(none, none, none, none, [])
     names = {name: number for number, name in enumerate(sorted({row[0] for row in rows}))}
     found = [_columns_of(body) for *_, body in rows]
     readings = [count for count, _ in found]
@@ -390,7 +395,8 @@ def _values(rows: list[tuple[str, int, bytes]], channel: int, from_ms: int, to_m
         fresh[1:] = np.logical_or.reduce([one[1:] != one[:-1] for one in keys])
     fresh &= (keys[0] >= from_ms) & (keys[0] < to_ms)
     kept = cell[order[fresh]]
-    return _Values(keys[0][fresh], value[kept], np.frombuffer(quality_text, np.uint8)[kept].astype(np.int64))
+    quality = np.frombuffer(quality_text, np.uint8)[kept].astype(np.int64)
+    return _Values(keys[0][fresh], value[kept], quality, keys[1][fresh], list(names))
 
 
 def _bits(masks: Numbers) -> Numbers:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from influxdb_client import BucketRetentionRules, InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
@@ -101,10 +101,11 @@ class InfluxSeries:
         good = self._values(asset, name, from_ms, to_ms, limit)
         doubted = self._values(asset, f"{name}_doubted", from_ms, to_ms, limit)
         codes = self._values(asset, f"{name}_quality", from_ms, to_ms, limit)
-        found = [(at_ns, Point(at_ns // _NS_IN_MS, value, 0)) for at_ns, value in good.items()]
-        for at_ns, code in codes.items():
-            found.append((at_ns, Point(at_ns // _NS_IN_MS, doubted.get(at_ns, 0), code)))
-        return [point for _, point in sorted(found)][-limit:]
+        found = [(key, value, 0) for key, value in good.items()]
+        found += [(key, doubted.get(key, 0), code) for key, code in codes.items()]
+        return [
+            Point(key.at_ns // _NS_IN_MS, value, quality, key.device) for key, value, quality in sorted(found)[-limit:]
+        ]
 
     def stretches(self, asset: str, channel: int, from_ms: int, to_ms: int, step_ms: int) -> list[Stretch]:
         """Good values in steps; see Series."""
@@ -117,10 +118,10 @@ class InfluxSeries:
         # A window's `_start` is cut at where the range begins; here a step is called by its own beginning.
         return [
             Stretch(
-                at_ns // _NS_IN_MS // step_ms * step_ms,
-                *(int(count[at_ns]), int(low[at_ns]), int(high[at_ns]), float(mean[at_ns])),
+                key.at_ns // _NS_IN_MS // step_ms * step_ms,
+                *(int(count[key]), int(low[key]), int(high[key]), float(mean[key])),
             )
-            for at_ns in sorted(count)
+            for key in sorted(count)
         ]
 
     def last(self, asset: str, until_ms: int) -> dict[int, Point]:
@@ -129,7 +130,7 @@ class InfluxSeries:
         for channel in Channel:
             newest = self.points(asset, channel, 0, until_ms + 1, 1)
             if newest:
-                found[channel.value] = newest[0]
+                found[channel.value] = newest[0]._replace(device="")
         return found
 
     def gauges(self, kind: str, subject: str, from_ms: int, to_ms: int) -> list[Gauge]:
@@ -186,15 +187,18 @@ class InfluxSeries:
 
     def _values(
         self, asset: str, field: str, from_ms: int, to_ms: int, limit: int, aggregate: str = ""
-    ) -> dict[int, Any]:
-        """One field's values by nanosecond."""
+    ) -> dict["_Key", Any]:
+        """One field's values, in steps those of all devices together."""
         newest = f'|> sort(columns: ["_time"], desc: true) |> limit(n: {limit})' if limit else ""
         query = (
             f"from(bucket: {_quoted(self._bucket)}) |> range(start: {_moment(from_ms)}, stop: {_moment(to_ms)})"
             f' |> filter(fn: (r) => r._measurement == "reading" and r.asset == {_quoted(asset)}'
             f" and r._field == {_quoted(field)}) |> group() {aggregate} {newest} {_AT_NS}"
         )
-        return {row["at_ns"]: row["_value"] for row in self._rows(query)}
+        return {
+            _Key(row["at_ns"], str(row.get("device", "")), int(row.get("epoch", 0))): row["_value"]
+            for row in self._rows(query)
+        }
 
     def _rows(self, query: str) -> list[dict[str, Any]]:
         tables = self._asked(lambda: self._client.query_api().query(query, self._org))
@@ -207,6 +211,14 @@ class InfluxSeries:
             reason = getattr(error, "message", None) or getattr(error, "reason", None) or error
             kind = _UnfitError if getattr(error, "status", 0) == HTTPStatus.UNPROCESSABLE_ENTITY else SeriesError
             raise kind(f"InfluxDB: {reason}") from None
+
+
+class _Key(NamedTuple):
+    """What tells a value from others of its field: two devices may read in the same nanosecond, as we write those."""
+
+    at_ns: int
+    device: str
+    epoch: int
 
 
 class _UnfitError(SeriesError):

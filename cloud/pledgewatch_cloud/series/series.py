@@ -16,11 +16,13 @@ class SeriesError(Exception):
 
 
 class Point(NamedTuple):
-    """One value of one channel. `value` counts the channel's unit; `quality` is a wire Quality."""
+    """One value of one channel. `value` counts the channel's unit; `quality` is a wire Quality; `device` said so, where
+    that is asked for: an asset may have several thermometers."""
 
     measured_at_ms: int
     value: int
     quality: int
+    device: str = ""
 
 
 class Stretch(NamedTuple):
@@ -105,7 +107,7 @@ class Series(Protocol):
         ...
 
     def points(self, asset: str, channel: int, from_ms: int, to_ms: int, limit: int) -> list[Point]:
-        """The newest `limit` points with from_ms <= measured_at_ms < to_ms, in order of time."""
+        """The newest `limit` points with from_ms <= measured_at_ms < to_ms, in order of time, each with its device."""
         ...
 
     def stretches(self, asset: str, channel: int, from_ms: int, to_ms: int, step_ms: int) -> list[Stretch]:
@@ -115,7 +117,7 @@ class Series(Protocol):
         ...
 
     def last(self, asset: str, until_ms: int) -> dict[int, Point]:
-        """The newest point of each channel of an asset, of those measured at `until_ms` or before."""
+        """The newest point of each channel of an asset, of those measured at `until_ms` or before, without devices."""
         ...
 
     def gauges(self, kind: str, subject: str, from_ms: int, to_ms: int) -> list[Gauge]:
