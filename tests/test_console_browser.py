@@ -9,6 +9,7 @@ from api_cloud import TOKEN, ApiCloud
 from browsing import HOUR_MS, HOURS, Fleet, arrived, has_become, opened, served, turned_to, violations
 from builders import MINUTE_MS, NOON_MS, Device, book_document, position, temperature
 from playwright.sync_api import Browser, Page, expect
+from pypdfium2 import PdfDocument
 from receipting import BANK, FIRST
 from seeing import HALL_LOT, OPERATOR, USERS, Seeing
 
@@ -312,16 +313,16 @@ MAP = """async () => {
     await new Promise(drawn => setTimeout(drawn, 500));
     const canvas = host.querySelector(".leaflet-points-pane canvas"), box = canvas.getBoundingClientRect();
     const wide = host.getBoundingClientRect(), scale = canvas.width / box.width, radius = 11 + 3 * Math.log10(5);
-    const rim = place => {
+    const rim = (place, reach) => {
         const at = made.map.latLngToContainerPoint(place);
-        const x = (at.x + wide.left - box.left - radius) * scale, y = (at.y + wide.top - box.top) * scale;
+        const x = (at.x + wide.left - box.left - reach * radius) * scale, y = (at.y + wide.top - box.top) * scale;
         return [...canvas.getContext("2d").getImageData(Math.round(x), Math.round(y), 1, 1).data].slice(0, 3);
     };
     const told = [...host.querySelectorAll(".leaflet-tooltip")];
     const isInside = ({ left, right }) => left > wide.left && right < wide.right;
     const inside = told.filter(one => isInside(one.getBoundingClientRect()));
     return {
-        bad: rim([20, 181]), live: rim([20, 178]), names: inside.map(one => one.textContent),
+        bad: rim([20, 181], 1.4), live: rim([20, 178], 1), names: inside.map(one => one.textContent),
         markup: told.flatMap(one => [...one.querySelectorAll("b, form")]).length,
     };
 }"""
@@ -407,6 +408,83 @@ def test_paper_has_a_light_map_and_nothing_to_press(browser: Browser, url: str) 
         expect(page.locator(hidden)).to_be_hidden()
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(0, 0, 0)"
     context.close()
+
+
+PRINTED = """async () => {
+    const { makeMap } = await import("/console/map.js"), host = document.createElement("div");
+    host.className = "map";
+    document.body.replaceChildren(host);
+    const made = makeMap(host, "Atlantic", () => {});
+    const way = east => [[east, -20], [east, 40]];
+    made.setTrail([{ kind: "seen", way: way(-30) }, { kind: "dark", way: way(-40) }]);
+    const mark = (state, place) => ({ id: state, at: [-20, 30 * place - 30], state, count: 1 });
+    made.setMarks(["live", "dark", "bad"].map(mark));
+    made.fit([[-75, -40], [40, 45]]);
+    await new Promise(drawn => setTimeout(drawn, 1000));
+    const view = () => [made.map.getZoom(), made.map.getCenter().lng, host.clientWidth, host.clientHeight];
+    const at = place => { const { x, y } = made.map.latLngToContainerPoint(place); return [x, y]; };
+    window.before = view();
+    addEventListener("beforeprint", () => {
+        window.printed = {
+            size: [host.clientWidth, host.clientHeight], sahara: at([22, 5]), amazon: at([-8, -60]),
+            ocean: at([35, -50]), seen: at([0, -30]), live: at([-30, -20]), dark: at([0, -20]), bad: at([30, -20]),
+        };
+        window.dashes = [...Array(40).keys()].map(one => at([one / 2, -40]));
+    });
+    addEventListener("afterprint", () => { window.after = view(); });
+}"""
+
+
+@pytest.mark.parametrize(("wide", "theme"), [(1280, "dark"), (360, "light")])
+def test_a_map_on_paper_is_whole_and_its_marks_are_told_apart_without_colours(
+    browser: Browser, url: str, wide: int, theme: Any
+) -> None:
+    """The page as it is printed, drawn again: a pixel of it is one of the style sheet's."""
+    page = browser.new_page(viewport={"width": wide, "height": 800}, color_scheme=theme, locale="en-GB")
+    opened(page, url, "receipts")
+    page.evaluate(PRINTED)
+    paper = PdfDocument(page.pdf(format="A4", print_background=False, margin={"left": "1cm", "right": "1cm"}))
+    sheet = paper[0].render(scale=96 / 72).to_pil().convert("RGB")
+    told = page.evaluate("window.printed")
+    margin = round(96 / 2.54)
+    width, height = told["size"]
+    assert 600 < width < sheet.width - 2 * margin
+    assert height > 300
+
+    def colour(at: list[float]) -> tuple[int, int, int]:
+        found = sheet.getpixel((margin + round(at[0]), round(at[1])))
+        assert isinstance(found, tuple)
+        return found[0], found[1], found[2]
+
+    def is_black(name: str, right: float, down: float) -> bool:
+        x, y = told[name]
+        return max(colour([x + right, y + down])) < 100
+
+    for name in ("sahara", "amazon"):
+        assert min(colour(told[name])) > 225, "land"
+        assert colour(told[name]) != (255, 255, 255), "and no white box over it"
+    assert colour(told["ocean"])[2] > colour(told["ocean"])[0] + 8, "the sea is none"
+    assert is_black("seen", 0, 0), "a way"
+    dashes = [max(colour(one)) < 100 for one in page.evaluate("window.dashes")]
+    assert {True, False} == set(dashes), "a dark leg is dashed"
+    # The middle of each mark, its top beyond a circle, and its corner.
+    looks = {name: [is_black(name, *at) for at in ((0, 0), (0, -7.5), (4.3, -4.3))] for name in ("live", "dark", "bad")}
+    assert looks == {"live": [True, False, False], "dark": [True, False, True], "bad": [True, True, True]}
+    after, before = page.evaluate("[window.after, window.before]")
+    assert after == pytest.approx(before, abs=0.5), "the screen has what it had, to a pixel"
+    page.close()
+
+
+def test_what_marks_of_the_map_mean_is_on_paper(page: Page, url: str) -> None:
+    opened(page, url)
+    page.emulate_media(media="print")
+    signs = page.locator("ul.legend").first
+    expect(signs).to_be_visible()
+    expect(signs).to_have_text("in timedark as plannedwarningbreached or silentfence")
+    shapes = signs.locator("path").evaluate_all("signs => signs.map(one => one.getAttribute('d'))")
+    assert len(set(shapes)) == 4
+    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.locator("#find")).to_be_hidden()
 
 
 def test_a_phone_shows_each_amount_whole(browser: Browser, url: str) -> None:

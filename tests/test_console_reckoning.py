@@ -133,26 +133,28 @@ def way(page: Page, fixes: list[tuple[int, float, float]], legs: list[tuple[int,
 
 
 LOOKS = [
-    # state, count, severity; fill, rim, width of the rim
-    ("live", 1, None, "good", "ground", 2),
-    ("dark", 1, None, "quiet", "ground", 2),
-    ("bad", 1, None, "bad", "bad", 3),
-    ("live", 1, "warning", "good", "warn", 3),
-    ("dark", 1, "critical", "quiet", "bad", 3),
-    ("bad", 1, "warning", "bad", "bad", 3),
-    ("live", 5, None, "link", "ground", 2),
-    ("bad", 5, None, "link", "bad", 3),
-    ("live", 5, "warning", "link", "warn", 3),
-    ("live", 5, "critical", "link", "bad", 3),
+    # state, count, severity; fill, rim, width of the rim, shape
+    ("live", 1, None, "good", "ground", 2, "circle"),
+    ("dark", 1, None, "quiet", "ground", 2, "square"),
+    ("bad", 1, None, "bad", "bad", 3, "diamond"),
+    ("live", 1, "warning", "good", "warn", 3, "triangle"),
+    ("dark", 1, "warning", "quiet", "warn", 3, "triangle"),
+    ("dark", 1, "critical", "quiet", "bad", 3, "diamond"),
+    ("bad", 1, "warning", "bad", "bad", 3, "diamond"),
+    ("live", 5, None, "link", "ground", 2, "circle"),
+    ("dark", 5, None, "link", "ground", 2, "square"),
+    ("bad", 5, None, "link", "bad", 3, "diamond"),
+    ("live", 5, "warning", "link", "warn", 3, "triangle"),
+    ("live", 5, "critical", "link", "bad", 3, "diamond"),
 ]
 
 
-@pytest.mark.parametrize(("state", "count", "severity", "fill", "rim", "wide"), LOOKS)
-def test_a_mark_has_the_rim_of_its_worst(
-    page: Page, state: str, count: int, severity: str | None, fill: str, rim: str, wide: int
+@pytest.mark.parametrize(("state", "count", "severity", "fill", "rim", "wide", "shape"), LOOKS)
+def test_a_mark_has_the_rim_and_the_shape_of_its_worst(
+    page: Page, state: str, count: int, severity: str | None, fill: str, rim: str, wide: int, shape: str
 ) -> None:
     found = reckoned(page, "look", {"state": state, "count": count, "severity": severity})
-    assert (found["fill"], found["rim"], found["rim_px"]) == (fill, rim, wide)
+    assert (found["fill"], found["rim"], found["rim_px"], found["shape"]) == (fill, rim, wide, shape)
 
 
 def test_more_assets_are_a_larger_mark(page: Page) -> None:

@@ -1,7 +1,7 @@
 // Drawings of numbers: the waterfall of a base, and a channel with its limits, breaches and gaps.
 
 import { el, money, note, ratio, svg, table, time } from "./draw.js";
-import { course, readings, steps } from "./reckon.js";
+import { course, outline, readings, steps } from "./reckon.js";
 import { named } from "./spoken.js";
 import { t } from "./words.js";
 
@@ -39,7 +39,7 @@ export function waterfall(base, currency) {
 export const waterfallTable = (base, currency) => el("details", {}, el("summary", {}, t("waterfall_table")),
   table("waterfall", ["step", "#amount"], steps(base).map(one => [nameOf(one), { text: money(sizeOf(one), currency), kind: "" }])));
 
-/** @typedef {[number, number, string?, number?, number?]} Hole from when to when, of whom, and of which height: else of all @typedef {[string, string, string]} Sign class, what is drawn (line, dot, box), its word or a text */
+/** @typedef {[number, number, string?, number?, number?]} Hole from when to when, of whom, and of which height: else of all @typedef {[string, string, string]} Sign class, what is drawn (line, box, dot, or a shape of a mark), its word or a text */
 
 /**
  * A chart over time: what is shaded, with its word, values with their texts, moments, and what is drawn over these.
@@ -114,4 +114,4 @@ export function ltv({ bases, calls, levels: all, until_ms: until, currency }) {
 /** What signs mean. @param {Sign[]} signs */
 export const legend = signs => el("ul", { class: "legend" }, ...signs.map(([kind, form, word]) => el("li", {},
   svg("svg", { viewBox: "0 0 32 16", "aria-hidden": "true" },
-    form === "dot" ? svg("circle", { class: kind, cx: 16, cy: 8, r: 6 }) : form === "box" ? svg("rect", { class: kind, x: 2, y: 1, width: 28, height: 14 }) : svg("path", { class: kind, d: "M2 8H30" })), t(word))));
+    form === "box" ? svg("rect", { class: kind, x: 2, y: 1, width: 28, height: 14 }) : svg("path", { class: kind, d: form === "line" ? "M2 8H30" : outline(form, 16, 8, 5.5) })), t(word))));

@@ -2,11 +2,11 @@
 // with their number: the service puts them together, so what is sent and drawn is what a screen holds, however many they are.
 
 import { all, el } from "./draw.js";
-import { TURNS, look } from "./reckon.js";
+import { TURNS, look, outline } from "./reckon.js";
 import { t } from "./words.js";
 
 const L = /** @type {any} */ (globalThis).L;
-const NAMES_FROM_ZOOM = 6, BEYOND = .5;
+const NAMES_FROM_ZOOM = 6, BEYOND = .5, STILL = { animate: false, pan: false };
 
 /** @typedef {{ id: string, at: [number, number], state: "live" | "bad" | "dark", count: number, severity?: string | null, box?: [number, number, number, number] }} Mark longitude and latitude; an id where it is of one asset */
 
@@ -20,24 +20,20 @@ const marksOf = collection => all(collection.features, one => ({
 
 const Points = L?.Canvas.extend({
   /** @param {Mark[]} marks */
-  setMarks(marks) { this._marks = marks; if (this._map) { this._update(); this._updatePaths(); } },
+  setMarks(marks) { this._marks = marks; if (this._map) this._update(); },
   /** Where a mark is on each copy of the world, in pixels of the layer. @param {Mark} one @returns {{ turn: number, place: any }[]} */
   _places(one) { return TURNS.map(turn => ({ turn, place: this._map.latLngToLayerPoint([one.at[1], one.at[0] + turn]) })); },
-  _updatePaths() {
-    if (!this._map || !this._bounds || !this._marks) return;
+  _draw() {
     const ctx = this._ctx, { min, max } = this._bounds;
     const paints = Object.fromEntries(["good", "bad", "quiet", "link", "warn", "ground"].map(one => [one, colour(one)]));
-    ctx.clearRect(min.x, min.y, max.x - min.x, max.y - min.y);
     ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.font = "600 12px system-ui, sans-serif";
     for (const one of this._marks) for (const { place: { x, y } } of this._places(one)) {
       if (x < min.x - 30 || x > max.x + 30 || y < min.y - 30 || y > max.y + 30) continue;
-      const { fill, rim, rim_px, radius_px } = look(one);
-      ctx.beginPath();
-      ctx.arc(x, y, radius_px, 0, 2 * Math.PI);
+      const { fill, rim, shape, rim_px, radius_px } = look(one), form = new Path2D(outline(shape, x, y, radius_px));
       ctx.fillStyle = paints[fill];
       ctx.strokeStyle = paints[rim];
       ctx.lineWidth = rim_px;
-      ctx.fill(); ctx.stroke();
+      ctx.fill(form); ctx.stroke(form);
       if (one.count > 1) { ctx.fillStyle = paints.ground; ctx.fillText(String(one.count), x, y); }
     }
   },
@@ -60,7 +56,7 @@ let land;
  * @param {HTMLElement} host @param {string} label @param {(id: string) => void} choose
  */
 export function makeMap(host, label, choose) {
-  const map = L.map(host, { minZoom: host.clientWidth < 512 ? 0 : 1, maxZoom: 16, worldCopyJump: true, preferCanvas: true, zoomSnap: .5, attributionControl: false, zoomControl: false }).setView([25, 20], 2);
+  const sheet = L.canvas({ padding: .3 }), map = L.map(host, { minZoom: host.clientWidth < 512 ? 0 : 1, maxZoom: 16, worldCopyJump: true, renderer: sheet, zoomSnap: .5, attributionControl: false, zoomControl: false }).setView([25, 20], 2);
   L.control.attribution({ prefix: false }).addAttribution("Leaflet · Natural Earth").addTo(map);
   L.control.zoom({ zoomInTitle: t("zoom_in"), zoomOutTitle: t("zoom_out") }).addTo(map);
   host.setAttribute("role", "application");
@@ -72,8 +68,9 @@ export function makeMap(host, label, choose) {
   const points = new Points({ padding: .3, pane: "points" });
   points._marks = [];
   points.addTo(map);
+  sheet.addTo(map);
   const paper = L.canvas({ padding: .3, pane: "ground" });
-  let asked = false, isNamed = false, turn = 0;
+  let isPrinting = false, asked = false, isNamed = false, turn = 0;
   /** @type {any} */
   let fences = null;
   /** @type {{ way: [number, number][], kind: import("./reckon.js").Kind }[]} */
@@ -102,7 +99,8 @@ export function makeMap(host, label, choose) {
       const style = { fillColor: colour("land"), fillOpacity: 1, color: colour("shore"), weight: .8 };
       for (const turn of TURNS) ground.addLayer(L.geoJSON(data, { interactive: false, style, pane: "ground", renderer: paper, coordsToLatLng: turned(turn) }));
       // Leaflet draws at the next frame, and paper has none.
-      paper._redraw();
+      paper._update();
+      if (isPrinting) flatten();
     });
   }
 
@@ -140,9 +138,42 @@ export function makeMap(host, label, choose) {
   }
 
   map.on("zoomend", () => { if (isNamed !== map.getZoom() >= NAMES_FROM_ZOOM) paintFences(); });
-  const themed = new MutationObserver(() => { paintLand(); paintFences(); paintWays(); points._updatePaths(); map.getRenderer(L.polyline([]))._redraw(); });
+  /** All of the map on one canvas: what a canvas is cleared of is a white box on paper, which would hide those below it. */
+  function flatten() {
+    const ctx = sheet._ctx, { min, max } = sheet._bounds;
+    ctx.fillStyle = colour("sea");
+    ctx.fillRect(min.x, min.y, max.x - min.x, max.y - min.y);
+    for (const one of [paper, sheet, points]) {
+      const own = one._ctx;
+      one._ctx = ctx; one._redrawBounds = null;
+      one._draw();
+      one._ctx = own;
+    }
+  }
+  function paint() {
+    paintLand(); paintFences(); paintWays(); points._update(); sheet._update();
+    if (isPrinting) flatten();
+  }
+  const themed = new MutationObserver(paint);
   themed.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   paintLand();
+  /** @type {[any, number]} */
+  let before;
+  function toPaper() {
+    const seen = map.getBounds();
+    before = [map.getCenter(), map.getZoom()];
+    isPrinting = true;
+    host.classList.add("sheet");
+    map.invalidateSize(STILL).fitBounds(seen, STILL);
+    paint();
+  }
+  function toScreen() {
+    isPrinting = false;
+    host.classList.remove("sheet");
+    map.invalidateSize(STILL).setView(...before, STILL);
+  }
+  addEventListener("beforeprint", toPaper);
+  addEventListener("afterprint", toScreen);
 
   return {
     map,
@@ -167,6 +198,6 @@ export function makeMap(host, label, choose) {
       asked = true;
       map.fitBounds(L.latLngBounds(places.map(([x, y]) => [y, x])), { maxZoom: 11, paddingTopLeft: [56, 30], paddingBottomRight: [30, 30], animate: again });
     },
-    close() { turn += 1; themed.disconnect(); map.remove(); },
+    close() { turn += 1; themed.disconnect(); removeEventListener("beforeprint", toPaper); removeEventListener("afterprint", toScreen); map.remove(); },
   };
 }

@@ -64,7 +64,7 @@ export const overview = {
     return {
       nodes: [el("h1", {}, t("home")), host,
         el("div", { class: "filter" }, el("button", { type: "button", click: fit }, t("fit")),
-          legend([["dot-live", "dot", "heard_in_time"], ["dot-dark", "dot", "planned_dark"], ["dot-bad", "dot", "trouble"], ["fence", "box", "fence"]])),
+          legend([["dot-live", "dot", "heard_in_time"], ["dot-dark", "square", "planned_dark"], ["dot-warn", "triangle", "severity_warning"], ["dot-bad", "diamond", "trouble"], ["fence", "box", "fence"]])),
         title("facilities"), money, title("assets"),
         el("div", { class: "filter" }, el("label", { for: "find" }, t("find")), find, count), rows],
       show(now) {

@@ -75,17 +75,23 @@ export const nearest = (east, to) => east + 360 * Math.round((to - east) / 360);
 /** How far the copies of the world that are drawn lie aside: a map that is about the 180th meridian shows two of them. */
 export const TURNS = [-360, 0, 360];
 
-/** @typedef {"good" | "bad" | "quiet" | "link"} Fill @typedef {"bad" | "warn" | "ground"} Rim */
+/** @typedef {"good" | "bad" | "quiet" | "link"} Fill @typedef {"bad" | "warn" | "ground"} Rim @typedef {"circle" | "square" | "triangle" | "diamond"} Shape */
 
 /**
- * How a mark looks, in names of colours. The rim is of the worst that it stands for; several assets are one larger mark.
- * @param {{ state: "live" | "bad" | "dark", count: number, severity?: string | null }} mark @returns {{ fill: Fill, rim: Rim, rim_px: number, radius_px: number }}
+ * How a mark looks, in names of colours. Rim and shape are of the worst that it stands for; several assets are one larger mark.
+ * @param {{ state: "live" | "bad" | "dark", count: number, severity?: string | null }} mark @returns {{ fill: Fill, rim: Rim, shape: Shape, rim_px: number, radius_px: number }}
  */
 export function look(mark) {
   const many = mark.count > 1, isBad = mark.state === "bad" || mark.severity === "critical";
   const fills = /** @type {const} */ ({ live: "good", bad: "bad", dark: "quiet" });
-  return { fill: many ? "link" : fills[mark.state], rim: isBad ? "bad" : mark.severity ? "warn" : "ground", rim_px: isBad || mark.severity ? 3 : 2, radius_px: many ? 11 + 3 * Math.log10(mark.count) : 6 };
+  return { fill: many ? "link" : fills[mark.state], rim: isBad ? "bad" : mark.severity ? "warn" : "ground", shape: isBad ? "diamond" : mark.severity ? "triangle" : mark.state === "dark" ? "square" : "circle", rim_px: isBad || mark.severity ? 3 : 2, radius_px: many ? 11 + 3 * Math.log10(mark.count) : 6 };
 }
+
+/** @type {Record<string, number[]>} the corners of shapes, across and down, in radii */
+const CORNERS = { square: [-1, -1, 1, -1, 1, 1, -1, 1], triangle: [0, -1.4, 1.5, 1, -1.5, 1], diamond: [0, -1.4, 1.4, 0, 0, 1.4, -1.4, 0] };
+
+/** The outline of a shape about a place, as a path; what has no corners is a circle. @param {string} shape @param {number} x @param {number} y @param {number} r */
+export const outline = (shape, x, y, r) => shape in CORNERS ? `M${CORNERS[shape].map((one, place) => r * one + (place % 2 ? y : x))}z` : `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`;
 
 /** @typedef {{ word: string, of: string, from: number, to: number, kind: "sum" | "loss" | "owed" }} Step a word of the console, or of the API's name */
 
