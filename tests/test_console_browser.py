@@ -168,6 +168,9 @@ def test_devices_and_milestones_tell_what_they_wait_for(page: Page, url: str) ->
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="amber"))
     expect(row).to_contain_text("no gap")
     opened(page, url, "milestones")
+    drawing = page.get_by_role("img", name="Timeline")
+    now = iso(NOON_MS + HOURS * HOUR_MS).replace("T", " ")[:16] + "Z"
+    expect(drawing.locator("text.soft")).to_have_text(["Now", now])  # the service's: the browser's is another year's
     page.get_by_role("link", name="milestone-amber").click()
     expect(page.get_by_text("has not been seen by a good fix to have entered los-angeles")).to_be_visible()
 
@@ -351,6 +354,25 @@ def test_a_reading_in_doubt_is_a_ring_that_no_line_joins(page: Page, url: str) -
         }"""
     )
     assert found == [1, 1, "MLL"]
+
+
+def test_a_call_without_a_ratio_is_the_worst_and_not_the_best(page: Page, url: str) -> None:
+    opened(page, url, "receipts")
+    dots = page.evaluate(
+        """async () => {
+            const { ltv } = await import("/console/chart.js");
+            const base = (at, bp) => ({ at_ms: at, until_ms: at + 10, ltv_bp: bp });
+            const call = at => ({ at_ms: at, call_minor: 500 });
+            const chart = ltv({
+                bases: [base(0, 6000), base(10, null), base(20, 9000)], calls: [call(5), call(15), call(25)],
+                levels: { call_bp: 8000 }, until_ms: 30, currency: "USD",
+            });
+            return [...chart.querySelectorAll(".breach")].map(one => [Number(one.getAttribute("cy")), one.textContent]);
+        }"""
+    )
+    heights = [height for height, _ in dots]
+    assert heights[1] < heights[2] < heights[0], "the higher, the worse"
+    assert ["no ratio" in text for _, text in dots] == [False, True, False]
 
 
 def test_several_thermometers_have_a_line_and_gaps_each(page: Page, tmp_path: Path) -> None:

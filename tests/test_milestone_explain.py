@@ -361,7 +361,9 @@ def test_the_api_says_the_same(tmp_path: Path) -> None:
     assert found == explain.as_json(explain.explain(cloud.spine.state, "milestone"))
     assert "trucker/1 is of grade fair, and good is asked for" in found["facts"][0]["missing"]
     assert found["facts"][1]["fact"] == {"not": fact("on_hold")}
-    assert {one["id"] for one in cloud.get("/milestones")} == {"milestone", "milestone-container-1", "other"}
+    listed = cloud.get("/milestones")
+    assert {one["id"] for one in listed} == {"milestone", "milestone-container-1", "other"}
+    assert {one["as_of_ms"] for one in listed} == {cloud.spine.state.recorded_at_ms}
     answer = cloud.client.get("/milestones/ghost")
     assert answer.status_code == 404
     assert answer.json()["detail"] == (

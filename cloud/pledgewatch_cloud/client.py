@@ -53,8 +53,8 @@ from pledgewatch_cloud.answers.lending import (
     LotWithLine,
     Ltv,
     Market,
-    Milestone,
     MilestoneExplained,
+    MilestoneListed,
     Prices,
     Rates,
     Stress,
@@ -312,9 +312,9 @@ class Client:
         """The rates of a currency."""
         return self._one(Rates, "/market/rates/{}", currency, **query)
 
-    def milestones(self, **query: str | int) -> Iterator[Milestone]:
+    def milestones(self, **query: str | int) -> Iterator[MilestoneListed]:
         """Milestones."""
-        return self._all(Milestone, "/milestones", **query)
+        return self._all(MilestoneListed, "/milestones", **query)
 
     def milestone(self, milestone: str, **query: str | int) -> MilestoneExplained:
         """A milestone, and why it stands as it does."""

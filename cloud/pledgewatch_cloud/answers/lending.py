@@ -117,11 +117,16 @@ class Fact(TypedDict):
     if_lost_told: Told | None
 
 
-class MilestoneExplained(Milestone):
+class MilestoneListed(Milestone):
+    """A milestone, and when it stood so, by the journal's clock."""
+
+    as_of_ms: int
+
+
+class MilestoneExplained(MilestoneListed):
     """A milestone, and why it stands as it does."""
 
     currency: str
-    as_of_ms: int
     at_odds: str
     facts: list[Fact]
 

@@ -24,7 +24,7 @@ Words = Annotated[str, Body(embed=True, min_length=1, max_length=1_000, examples
 async def list_milestones(
     view: ViewOf, paging: PagingOf, facility: str = "", state: MilestoneState | None = None
 ) -> list[dict[str, Any]]:
-    """Milestones of the book as they stand, by id, of a facility or in a state where one is named."""
+    """Milestones of the book as they stand at `as_of_ms`, by id, of a facility or in a state where one is named."""
     book, memos = view.state.book, view.state.milestones
     found = ((key, one, memos.get(key, Memo(one.facility))) for key, one in book.milestones.items())
     page = paging.page(
@@ -32,7 +32,7 @@ async def list_milestones(
         for key, one, memo in found
         if facility in ("", one.facility) and (state is None or memo.state is state)
     )
-    return [explain.described(one, memo) for one, memo in page.items]
+    return [{**explain.described(one, memo), "as_of_ms": view.state.recorded_at_ms} for one, memo in page.items]
 
 
 @router.get("/{milestone:path}")

@@ -101,14 +101,15 @@ export function ltv({ bases, calls, levels: all, until_ms: until, currency }) {
   const narrow = room(900) < 616, from = bases[0].at_ms, levels = /** @type {[string, number][]} */ (Object.entries(all).filter(([, bp]) => bp != null));
   const known = bases.filter(one => one.ltv_bp != null).map(one => one.ltv_bp), most = 1.1 * Math.max(1, ...known, ...levels.map(([, bp]) => bp));
   const { runs, holes } = course(bases), named = ( /** @type {string} */ level) => t(level.replace("_bp", "_level"));
-  const at = ( /** @type {number} */ moment) => bases.findLast(one => one.at_ms <= moment)?.ltv_bp ?? 0;
+  const at = ( /** @type {number} */ moment) => bases.findLast(one => one.at_ms <= moment)?.ltv_bp;
   const last = bases[bases.length - 1].ltv_bp, least = known.length ? `${ratio(Math.min(...known))} – ${ratio(Math.max(...known))}` : t("no_ratio");
   const label = `${t("ltv_over_time")}: ${bases.length}, ${least}; ${t("now")} ${last == null ? t("no_ratio") : ratio(last)}; ${calls.length} × ${t("called")}; ${holes.length} × ${t("no_ratio")}`;
   return plot(label, [from, until], [0, most], holes, "no_ratio", [0, .25, .5, .75].map(one => [one * most, `${(one * most / 100).toFixed(0)} %`]), narrow ? 10 : 110, (x, y, across) => [
     ...levels.flatMap(([name, bp]) => [svg("path", { class: "limit", d: across(bp) }, svg("title", {}, `${named(name)} ${ratio(bp)}`)),
       !narrow && svg("text", { class: "soft", x: x(until) + 4, y: y(bp) + 4 }, named(name))]),
     svg("path", { class: "stroke", d: runs.map(run => run.map(([since, end, bp], place) => `${place ? "L" : "M"}${x(since).toFixed(1)} ${y(bp).toFixed(1)}H${x(end).toFixed(1)}`).join("")).join("") }),
-    ...calls.filter(one => one.at_ms >= from).map(one => svg("circle", { class: "breach", cx: x(one.at_ms), cy: y(at(one.at_ms)), r: 4 }, svg("title", {}, `${t("called")} ${time(one.at_ms)} ${money(one.call_minor, currency)}`)))]);
+    // Without a ratio there is nothing worse: at the upper edge.
+    ...calls.filter(one => one.at_ms >= from).map(({ at_ms: when, call_minor }) => svg("circle", { class: "breach", cx: x(when), cy: y(at(when) ?? most), r: 4 }, svg("title", {}, `${t("called")} ${time(when)} ${money(call_minor, currency)}${at(when) == null ? `, ${t("no_ratio")}` : ""}`)))]);
 }
 
 /** What signs mean. @param {Sign[]} signs */

@@ -63,7 +63,7 @@ export const milestonesOf = (some, currency, now) => [...(some.length ? drawing(
 
 export const milestones = drawn(() => Promise.all([ask("milestones"), ask("facilities")]), ([some, facilities]) => {
   const currencies = new Map(all(facilities, one => [one.id, one.currency]));
-  return [el("h1", {}, t("milestones")), ...milestonesOf(some, one => String(currencies.get(one.facility) ?? ""), Date.now())];
+  return [el("h1", {}, t("milestones")), ...milestonesOf(some, one => String(currencies.get(one.facility) ?? ""), some[0]?.as_of_ms)];
 });
 
 const NOUNS = /** @type {Record<string, string>} */ ({ event: "events", notice: "notices", receipt: "receipts", milestone: "milestones" });
