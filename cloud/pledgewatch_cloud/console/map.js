@@ -6,9 +6,7 @@ import { TURNS, look, nearest, outline } from "./reckon.js";
 import { t } from "./words.js";
 
 const L = /** @type {any} */ (globalThis).L;
-const NAMES_FROM_ZOOM = 6, BEYOND = .5;
-/** How large a map is on paper, upright A4 or Letter, whatever the screen is. */
-const PAPER = { width: "680px", height: "400px", maxHeight: "none" }, SCREEN = { width: "", height: "", maxHeight: "" };
+const NAMES_FROM_ZOOM = 6, BEYOND = .5, STILL = { animate: false, pan: false };
 
 /** @typedef {{ id: string, at: [number, number], state: "live" | "bad" | "dark", count: number, severity?: string | null, box?: [number, number, number, number] }} Mark longitude and latitude; an id where it is of one asset */
 
@@ -169,16 +167,14 @@ export function makeMap(host, label, choose) {
     const seen = map.getBounds();
     before = [map.getCenter(), map.getZoom()];
     isPrinting = true;
-    points._container.style.display = "none";
-    Object.assign(host.style, PAPER);
-    map.invalidateSize({ animate: false, pan: false }).fitBounds(seen, { animate: false });
+    host.classList.add("sheet");
+    map.invalidateSize(STILL).fitBounds(seen, STILL);
     paint();
   }
   function toScreen() {
     isPrinting = false;
-    points._container.style.display = "";
-    Object.assign(host.style, SCREEN);
-    map.invalidateSize({ animate: false, pan: false }).setView(...before, { animate: false });
+    host.classList.remove("sheet");
+    map.invalidateSize(STILL).setView(...before, STILL);
   }
   addEventListener("beforeprint", toPaper);
   addEventListener("afterprint", toScreen);

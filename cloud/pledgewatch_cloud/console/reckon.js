@@ -87,11 +87,11 @@ export function look(mark) {
   return { fill: many ? "link" : fills[mark.state], rim: isBad ? "bad" : mark.severity ? "warn" : "ground", shape: isBad ? "diamond" : mark.severity ? "triangle" : mark.state === "dark" ? "square" : "circle", rim_px: isBad || mark.severity ? 3 : 2, radius_px: many ? 11 + 3 * Math.log10(mark.count) : 6 };
 }
 
-/** The outline of a shape about a place, for a drawing and a canvas alike; what has no name is a circle. @param {string} shape @param {number} x @param {number} y @param {number} r */
-export const outline = (shape, x, y, r) => ({
-  square: `M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}z`, triangle: `M${x} ${y - 1.4 * r}l${1.5 * r} ${2.4 * r}h${-3 * r}z`,
-  diamond: `M${x} ${y - 1.4 * r}l${1.4 * r} ${1.4 * r}l${-1.4 * r} ${1.4 * r}l${-1.4 * r} ${-1.4 * r}z`,
-})[shape] ?? `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`;
+/** @type {Record<string, number[]>} the corners of shapes, across and down, in radii */
+const CORNERS = { square: [-1, -1, 1, -1, 1, 1, -1, 1], triangle: [0, -1.4, 1.5, 1, -1.5, 1], diamond: [0, -1.4, 1.4, 0, 0, 1.4, -1.4, 0] };
+
+/** The outline of a shape about a place, as a path; what has no corners is a circle. @param {string} shape @param {number} x @param {number} y @param {number} r */
+export const outline = (shape, x, y, r) => shape in CORNERS ? `M${CORNERS[shape].map((one, place) => r * one + (place % 2 ? y : x))}z` : `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`;
 
 /** @typedef {{ word: string, of: string, from: number, to: number, kind: "sum" | "loss" | "owed" }} Step a word of the console, or of the API's name */
 
