@@ -115,7 +115,12 @@ async def test_who_replays_what_is_signed_runs_up_no_bill_either(
 ) -> None:
     written = list[ledger_module.Ledger]()
     keep = ledger_module.keep
-    monkeypatch.setattr(ledger_module, "keep", lambda folder, one: (written.append(one), keep(folder, one)))
+
+    def noted(folder: Path, one: ledger_module.Ledger) -> None:
+        written.append(one)
+        keep(folder, one)
+
+    monkeypatch.setattr(ledger_module, "keep", noted)
     answers = await cared.hear((kind, said), *((kind, said) for _ in range(300)))
     assert sorted(one.became for one in answers) == sorted(first)
     assert len(written) < 10, "so is the card spared"

@@ -119,4 +119,6 @@ class Cared:
             noted = ledger.read(self._folder)
         except ledger.LedgerError:
             return True
-        return not noted.unsaid and "begun" not in dict(noted.ids).values()
+        tried = noted.trial is not None and noted.trial.version == self.care._on_trial
+        is_to_be_proven = tried and self.body.words > 0
+        return not noted.unsaid and "begun" not in dict(noted.ids).values() and not is_to_be_proven
