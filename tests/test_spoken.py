@@ -285,7 +285,7 @@ def test_an_answer_is_made_once_the_one_before_has_left() -> None:
     app = App()
     with served(app) as connect:
         made = connect.sparing(2**15)
-        made.sendall(get("/large") + get("/second"))
+        made.sendall(get("/large"))
         wait_for(lambda: app.ended == 1)
         (one,) = connect.held
         one.timeout_keep_alive = 0.2
@@ -293,7 +293,9 @@ def test_an_answer_is_made_once_the_one_before_has_left() -> None:
         sent = 0
         with contextlib.suppress(BlockingIOError):  # nor is what comes meanwhile taken for the next
             for _ in range(100):
-                sent += made.send((get("/third") + get("/wait") + BEGUN) if not sent else b"A: " + bytes(2**16))
+                sent += made.send(
+                    (get("/second") + get("/third") + get("/wait") + BEGUN) if not sent else b"A: " + bytes(2**16)
+                )
                 time.sleep(0.01)
         made.settimeout(60)
         assert (app.asked, one.is_answering) == (1, True)
