@@ -217,6 +217,17 @@ def test_what_is_written_passes_check_and_is_the_same_again(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["dev", "edge.toml", "units", "w1"], "no draft is left"
 
 
+def test_a_spool_that_may_grow_too_large_for_its_partition_is_said(
+    tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "pledgewatch_edge.install.setup_command.room_doubt", lambda folder, mib: f"{mib:g} MiB in {folder} are too many"
+    )
+    assert fitted(tmp_path, *bare) == 0
+    folder = load(tmp_path / "edge.toml").device.state_folder
+    assert f"{tmp_path / 'edge.toml'}: 64 MiB in {folder} are too many\n" in capsys.readouterr().out
+
+
 def test_what_a_person_wrote_is_replaced_only_when_that_is_asked_for(
     tmp_path: Path, bare: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

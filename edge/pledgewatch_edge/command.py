@@ -19,6 +19,7 @@ from pledgewatch_edge.identity import StateError, load_or_create_key, public_key
 from pledgewatch_edge.logs import to_stream
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool_reserve import room_doubt
 from pledgewatch_edge.station import Station
 from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.tls_identity import BROKER, CLOUD, doubts, standing_of
@@ -120,6 +121,8 @@ def _run(
 ) -> int:
     for station in stations:
         check_files(station.settings, arguments.config)
+        if doubt := room_doubt(station.settings.device.state_folder, station.settings.spool.max_mib):
+            errors.write(f"{arguments.config}: {doubt}\n")
     if arguments.check:
         out.write(f"{arguments.config}: can be used\n")
         return 0

@@ -24,10 +24,12 @@ segment, so the cloud knows what will not come. A segment that was thinned is th
 folder as well, nothing more is taken, so whatever a power cut brings back is whole. Where nothing is left to be
 thinned, the newest reading that is not urgent is refused and counted; it gets no number, so it leaves no gap. The count
 is a reading too (spool_refusals.py), for which there is room however full the spool is.
+A disk that is full before the bound is reached is at its bound: what the spool held then is the bound for FULL_FOR_S.
 All methods may be called from any thread; they take turns.
 """
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -60,6 +62,7 @@ from pledgewatch_edge.spool_log import (
     write_durably,
 )
 from pledgewatch_edge.spool_refusals import Refusals
+from pledgewatch_edge.spool_reserve import Reserve, is_for_want_of_room
 from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
 from pledgewatch_edge.spool_thinning import Rest, rest_of, rest_of_both, rewrite
 from pledgewatch_wire import chain
@@ -72,6 +75,7 @@ SPOOL_FOLDER: Final = "spool"
 URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
 SECOND_TURN: Final = 24
 _TURNS: Final = 2
+FULL_FOR_S: Final = 3_600.0  # then it is tried whether others have left more room
 FRAME_READINGS: Final = MAX_CHECKPOINTS  # so that a frame can hold a checkpoint of each of its readings
 
 
@@ -146,6 +150,8 @@ class Spool:
         self._take_back: Callable[[], None] | None = None  # the note of what was not stored
         self._joined: list[Path] = []  # files that have become one with others, and go once it has
         self._thinned_uncounted = self._thinned_untold = 0
+        self._full_at, self._full_since_s = 0, -math.inf  # how many bytes the disk had room for, and when
+        self._reserve = Reserve(folder.parent)
         self._ages = ages
         self._contents = Contents()
         with disk_errors(folder):
@@ -245,11 +251,14 @@ class Spool:
             if kept:
                 try:
                     self._store(kept)
-                except SpoolError:
+                except SpoolError as error:
+                    if is_for_want_of_room(error):
+                        self._full_at, self._full_since_s = self._bytes, self._monotonic()
                     self._take_back, self._torn_samples = take_back, 0 if note is not None else len(kept)
                     with contextlib.suppress(SpoolError):  # it is done before the next write
                         self._undo()
                     raise
+                self._reserve.keep_again()
             self._note(refused=len(samples) - len(kept))
             thinned, self._thinned_untold = self._thinned_untold, 0
             return Appended(len(kept), len(samples) - len(kept), thinned)
@@ -530,6 +539,7 @@ class Spool:
         """Begin another segment. Raises SpoolError, and then nothing has changed."""
         head = Head(self.device, self.epoch, self.head_sequence + 1, self._signed, self._chain_hash)
         segment, descriptor = begin_segment(self._folder, head, self._committed.contiguous)
+        self._reserve.keep()
         os.close(self._descriptor)
         self._descriptor = descriptor
         self._segments.append(segment)
@@ -546,9 +556,11 @@ class Spool:
                 if one.newest_ms is not None and one.newest_ms < too_old_ms and one.turns <= _TURNS:
                     self._thin(one, _TURNS + 1, None)
             self._join_neighbours()
+        is_full = self._monotonic() - self._full_since_s < FULL_FOR_S
+        bytes_max = min(limits.bytes_max, self._full_at) if is_full else limits.bytes_max
         for turn, keep_every_s in ((1, limits.thin_to_s), (2, limits.thin_to_s * SECOND_TURN)):
             for one in self._segments[:-1]:
-                if self._bytes + SEGMENT_BYTES < limits.bytes_max:
+                if self._bytes + SEGMENT_BYTES < bytes_max:
                     return
                 if one.turns < turn:
                     self._thin(one, turn, round(1_000 * keep_every_s))
@@ -578,7 +590,12 @@ class Spool:
         changed."""
         waiting = sum(one.waiting(self._committed) for one in segments)
         end = sum(one.end for one in segments)
-        rewrite(segments[0], rest)
+        try:
+            rewrite(segments[0], rest)
+        except SpoolError as error:
+            if not (is_for_want_of_room(error) and self._reserve.give_up()):
+                raise
+            rewrite(segments[0], rest)
         self._is_settled = False
         for one in segments[1:]:
             self._segments.remove(one)

@@ -32,6 +32,7 @@ from pledgewatch_edge.install.live import show_live
 from pledgewatch_edge.install.options import WATCH_S
 from pledgewatch_edge.install.self_test import in_words, passed, self_test
 from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool_reserve import room_doubt
 from pledgewatch_wire.claims import ClaimError, read_claim
 from pledgewatch_wire.hosts import require_host
 from pledgewatch_wire.settings import SettingsError
@@ -185,6 +186,8 @@ class _Setup:
             )
         settings = draft.write(config, self._merged(identity, toml))
         self._say(f"{config}: written, can be used")
+        if doubt := room_doubt(settings.device.state_folder, settings.spool.max_mib):
+            self._say(f"{config}: {doubt}")
         return settings
 
     def _merged(self, identity: _Identity, toml: str) -> tomlkit.TOMLDocument:

@@ -1,0 +1,140 @@
+"""A disk that is full before the spool's own bound is reached: old readings are thinned, and alarms are stored."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from edge_support import configuration, new_spool, sample
+from test_edge_spool_bounds import assert_declared_truly, fill, measured
+
+from pledgewatch_edge import spool as spool_module
+from pledgewatch_edge import spool_segment, spool_thinning
+from pledgewatch_edge.__main__ import main
+from pledgewatch_edge.spool import FULL_FOR_S, Limits, Spool
+from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool_reserve import RESERVE_BYTES, RESERVE_FILE
+
+LIMITS = Limits(2**26, 60, 1e9)
+
+
+class SmallDisk:
+    """A disk that holds so many bytes under a folder."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, folder: Path, bytes_max: int) -> None:
+        self._folder, self.bytes_max = folder, bytes_max
+        for module in (spool_module, spool_segment, spool_thinning):
+            patch.setattr(module, "write_durably", self._bounded(module.write_durably))
+        allocate = os.posix_fallocate
+
+        def bounded(descriptor: int, offset: int, length: int) -> None:
+            self._require(length)
+            allocate(descriptor, offset, length)
+
+        patch.setattr(os, "posix_fallocate", bounded)
+
+    def _bounded(self, do: Callable[..., None]) -> Callable[..., None]:
+        def write(descriptor: int, data: bytes, at: int) -> None:
+            self._require(len(data))
+            do(descriptor, data, at)
+
+        return write
+
+    def _require(self, length: int) -> None:
+        if sum(one.stat().st_size for one in self._folder.rglob("*") if one.is_file()) + length > self.bytes_max:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def tried(spool: Spool, some: Callable[[], Any], tries: int = 2) -> None:
+    """Append as the recorder does: what the disk refuses is tried again."""
+    for left in reversed(range(tries)):
+        try:
+            assert spool.append(some()).refused == 0
+        except SpoolError as error:
+            if not left:
+                raise AssertionError(str(error)) from error
+        else:
+            return
+
+
+@pytest.fixture
+def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallDisk:
+    """A disk in whose folder a spool finds room for half a megabyte."""
+    return SmallDisk(monkeypatch, tmp_path, 500_000)
+
+
+def test_a_disk_that_is_full_is_a_bound(tmp_path: Path, full: SmallDisk) -> None:
+    with new_spool(tmp_path, LIMITS) as spool:
+        with pytest.raises(SpoolError, match="No space"):
+            fill(spool, 1_000_000, at_once=200)
+        assert spool.thinned_total == 0
+        assert (tmp_path / RESERVE_FILE).stat().st_size == RESERVE_BYTES
+        for _ in range(80):
+            tried(spool, lambda: [sample(spool.head_sequence + 1)._replace(is_urgent=True)])
+        for _ in range(60):
+            tried(spool, lambda: measured(200, spool.head_sequence + 1))
+        assert (spool.thinned_total > 1_000, spool.refused_total) == (True, 0)
+        assert len(spool.read(0, 1_000_000, urgent=True)) >= 80
+        assert_declared_truly(spool, tmp_path)
+        assert spool.spooled_bytes <= full.bytes_max
+    with new_spool(tmp_path, LIMITS) as spool:
+        assert spool.epoch == 1
+
+
+def test_what_others_have_filled_is_thinned_with_the_room_that_is_kept(tmp_path: Path, full: SmallDisk) -> None:
+    with new_spool(tmp_path, LIMITS) as spool:
+        fill(spool, 15_000, at_once=200)
+        full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())
+        tried(spool, lambda: [sample(1)._replace(is_urgent=True)])
+        assert spool.thinned_total > 0
+        tried(spool, lambda: [sample(2)._replace(is_urgent=True)])
+        assert (tmp_path / RESERVE_FILE).exists(), "it is taken again"
+
+
+def test_once_there_is_room_again_the_bound_is_that_of_the_settings(tmp_path: Path, full: SmallDisk) -> None:
+    now_s = 0.0
+    with new_spool(tmp_path, LIMITS, monotonic=lambda: now_s) as spool:
+        with pytest.raises(SpoolError):
+            fill(spool, 1_000_000, at_once=200)
+        full.bytes_max = 2**26
+        now_s = FULL_FOR_S + 1
+        fill(spool, 2_000, at_once=200)
+        assert spool.thinned_total == 0
+
+
+def test_where_nothing_can_be_thinned_samples_wait_as_before(tmp_path: Path, full: SmallDisk) -> None:
+    with new_spool(tmp_path, LIMITS) as spool:
+        spool.append([sample(1)])
+        full.bytes_max = 0
+        for _ in range(3):
+            with pytest.raises(SpoolError):
+                spool.append([sample(2)])
+        assert (spool.head_sequence, spool.refused_total, spool.thinned_total) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(("whole_mib", "is_small"), [(127, True), (128, False), (0, False)])
+def test_a_partition_that_has_no_room_for_two_spools_is_said_by_check(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    whole_mib: int,
+    *,
+    is_small: bool,
+) -> None:
+    config = configuration(tmp_path, interval_s=1.0)
+    asked: list[Path] = []
+
+    def statvfs(path: Path) -> SimpleNamespace:
+        asked.append(path)
+        return SimpleNamespace(f_blocks=whole_mib * 256, f_frsize=4_096)
+
+    monkeypatch.setattr("pledgewatch_edge.spool_reserve.os.statvfs", statvfs)
+    assert main(["run", "--config", str(config), "--check"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{config}: can be used\n"
+    doubt = f"{config}: max_mib = 64 is more than half of the 127 MiB that {tmp_path} lies on: make it smaller\n"
+    assert shown.err == (doubt if is_small else "")
+    assert asked == [tmp_path], "the state folder is not there yet"
