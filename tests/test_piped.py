@@ -92,7 +92,7 @@ def test_a_command_that_is_stopped_says_so_and_no_more(
     """Ctrl-C, wherever it comes: while a claim is typed, or while the agent runs for a moment."""
 
     class Stopped(io.StringIO):
-        def readline(self, _: int | None = -1, /) -> str:
+        def readline(self, _: int | None = -1, /) -> str:  # type: ignore[override]  # as StringIO has it
             raise KeyboardInterrupt
 
     def stopped(*_: object) -> int:
