@@ -22,7 +22,7 @@ from pledgewatch_cloud.client import Client
 KEEPER = "keeper-kim"
 OF_OTHERS = {"/dcsa/events", "/epcis/events", "/epcis/capture/{capture_id}"}
 """What answers in the formats of others."""
-GENERAL = {"get", "each", "table", "write", "changes"}
+GENERAL = {"get", "each", "tables", "write", "changes"}
 SPANS: dict[str, dict[str, Any]] = {
     "/assets/{asset}/series/{channel}/stretches": {"from_ms": 0, "to_ms": 2**40, "step_ms": 2**35},
     "/devices": {"battery": "true"},

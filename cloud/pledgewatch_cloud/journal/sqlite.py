@@ -329,7 +329,7 @@ class SqliteStore(SqliteOutbox):
         for entry, body in self._rows("SELECT entry, body FROM snapshot ORDER BY entry DESC"):
             try:
                 snapshot = zlib.decompress(body)
-            except zlib.error:
+            except (zlib.error, TypeError):  # a byte says of which type a body is, too
                 snapshot = b""
             yield entry, snapshot
 
