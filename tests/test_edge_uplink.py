@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sample, samples, station, true_word, until
 from fault_proxy import FaultProxy
 
+from pledgewatch_edge import uplink as uplink_module
 from pledgewatch_edge.sending import one_clock
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError
@@ -475,3 +476,27 @@ async def test_a_word_on_another_topic_is_nobodys(tmp_path: Path) -> None:
 
         await uplink._listen(cast("aiomqtt.Client", SimpleNamespace(messages=messages())))
         assert (spool.spooled, uplink.counts.words, uplink.counts.words_ignored) == (10, 0, 3)
+
+
+async def test_what_swallows_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As aiomqtt does up to Python 3.11, now and then: the connection would never end, nor another begin."""
+    monkeypatch.setattr(uplink_module, "CANCELLED_AGAIN_S", 0.01)
+    swallowed = []
+
+    async def deaf(times: int) -> None:
+        while True:
+            try:
+                await asyncio.sleep(3_600)
+            except asyncio.CancelledError:
+                swallowed.append(times)
+                if swallowed.count(times) > times:
+                    raise
+
+    async def broken() -> None:
+        raise SpoolCorruptError("gone")
+
+    async with asyncio.timeout(60):
+        tasks = [asyncio.create_task(one) for one in (deaf(0), deaf(1), deaf(3), broken())]
+        await asyncio.sleep(0)
+        assert [str(one) for one in await uplink_module._end(tasks)] == ["gone"]
+    assert sorted(swallowed) == [0, 1, 1, 3, 3, 3, 3]

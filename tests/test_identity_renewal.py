@@ -241,7 +241,7 @@ def test_keepers_and_operators_of_their_own_invite_and_revoke(cloud: ClaimCloud)
     by = {one.by for one in cloud.cloud.writer.state.identities.identities.values()}
     assert by == {"operator", "keeper"}
     assert asked("keeper", invite, device="tracker-9", operator="a", asset="b", by="night desk")[0] == 201
-    assert cloud.cloud.writer.state.identities.invitations["tracker-9"].by == "night desk"
+    assert cloud.cloud.writer.state.identities.invitations["tracker-9"].by == "keeper", "who has a name signs with it"
 
 
 def pem_of(what: str, der: bytes) -> str:

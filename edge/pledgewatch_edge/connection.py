@@ -260,6 +260,13 @@ class Connector:
             raise aiomqtt.MqttError(f"{path}: {error.strerror}") from error
 
 
+def heed_cancellation() -> None:
+    """Raise a cancellation that aiomqtt has swallowed: it waits by wait_for, which up to Python 3.11 may do that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def _is_unsupported(error: aiomqtt.MqttCodeError) -> bool:
     code = getattr(error.rc, "value", error.rc)
     return code in _UNSUPPORTED_PROTOCOL_CODES

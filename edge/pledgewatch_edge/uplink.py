@@ -30,7 +30,7 @@ import aiomqtt
 from pledgewatch_edge.budget import Budget, on_the_wire
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import StationSettings
-from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, DoubtError, RefusedError
+from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, DoubtError, RefusedError, heed_cancellation
 from pledgewatch_edge.logs import World, leaves
 from pledgewatch_edge.sending import Outgoing, Sending
 from pledgewatch_edge.spool import Spool
@@ -50,6 +50,7 @@ OFFLINE_S: Final = 1.5
 BACKLOG_PUBLISHES_MAX: Final = 2
 CONNECTION_BYTES: Final = 1_000
 CONNECTION_TLS_BYTES: Final = 6_000
+CANCELLED_AGAIN_S: Final = 5.0
 REFUSED_MAX_S: Final = 900.0  # between two tries of one who is not let in; each costs a handshake
 _ANSWERS_MAX: Final = 16  # that wait for the broker
 log = logging.getLogger(__name__)
@@ -243,7 +244,7 @@ class Uplink:
                 raise aiomqtt.MqttError(f"the broker refuses the subscription to {self._topics[kind]}")
         await self._say_online(client)
         self._connector.require_heard()
-        _heed_cancellation()
+        heed_cancellation()
         await self.standing.accepted(BROKER)
         if self._tried is not None:
             self._tried.set_result(True)
@@ -399,16 +400,12 @@ async def _wait(event: asyncio.Event, timeout_s: float, other: asyncio.Event | N
             wait.cancel()
 
 
-def _heed_cancellation() -> None:
-    """Raise a cancellation that aiomqtt has swallowed: it waits by wait_for, which up to Python 3.11 may do that."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 async def _end(tasks: list[asyncio.Task[None]]) -> list[Exception]:
-    """Cancel what still runs, wait for it, and return what went wrong."""
-    for task in tasks:
-        task.cancel()
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    return [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    """Cancel what still runs, wait for it, and return what went wrong. What has swallowed a cancellation (see
+    heed_cancellation) is cancelled again."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=CANCELLED_AGAIN_S)
+    errors = [None if task.cancelled() else task.exception() for task in tasks]
+    return [error for error in errors if isinstance(error, Exception)]

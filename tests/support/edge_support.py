@@ -205,5 +205,6 @@ async def cloud(port: int, *, device: str = DEVICE, commits: bool = True) -> Asy
             yield listener
             assert not task.done(), task.exception()
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            while not task.done():  # aiomqtt may swallow a cancellation (connection.heed_cancellation)
+                task.cancel()
+                await asyncio.wait([task], timeout=1)

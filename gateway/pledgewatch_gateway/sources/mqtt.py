@@ -22,7 +22,7 @@ from typing import Final
 import aiomqtt
 
 from pledgewatch_edge.config import BrokerSettings, require_name
-from pledgewatch_edge.connection import Connector
+from pledgewatch_edge.connection import Connector, heed_cancellation
 from pledgewatch_edge.logs import World
 from pledgewatch_gateway.sources import Listener, MalformedError, Value, chirpstack, esphome, tasmota, zigbee2mqtt
 from pledgewatch_wire.backoff import jittered_backoff
@@ -115,6 +115,7 @@ class MqttSource:
         self._client = client
         self._world.back()
         try:
+            heed_cancellation()
             async for message in client.messages:
                 self._take(str(message.topic), message.payload, is_retained=message.retain)
         except asyncio.CancelledError:  # a last will is only for those who end otherwise
