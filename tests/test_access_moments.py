@@ -14,6 +14,7 @@ from seeing import OPERATOR, SEA_LOT
 from twin_world import LINE, TURN, TURN_LINE, TwinWorld
 from warehouses import BOX
 
+from pledgewatch_cloud.access import view as view_module
 from pledgewatch_cloud.access.view import View, Views
 from pledgewatch_cloud.api.clusters import Fleet, Standings
 from pledgewatch_cloud.decide.access.scope import Viewer
@@ -59,6 +60,28 @@ def test_what_is_committed_while_an_answer_is_made_is_not_in_it(world: TwinWorld
     world.tick()
     world.measure(BOX, 5_000, "forbidden")
     assert told(view) == before, "of the entries after its own a view does not know who may see them"
+
+
+@pytest.mark.parametrize("viewer", [LENDER, OPERATES])
+def test_what_is_had_at_once_is_the_page_and_no_more_is_looked_at(
+    world: TwinWorld, viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.lend(LINE)
+    for place in ("sea", "port") * 4:
+        world.tick()
+        world.measure(BOX, 5_000, place)
+    view = world.client.app.state.service.views.of(viewer)
+    whole = view.page(0, 1_000)
+    after, limits = {0, *(int(one.id.partition(".")[0]) for one in whole.events), whole.last_entry + 5}, (1, 2, 5, 100)
+    assert len(after) > 4
+    pages = {(entry, limit): view.page(entry, limit) for entry in after for limit in limits}
+    found = {key: view.page_at_once(*key) for key in pages}
+    assert found == pages, "there are few, so all are had at once"
+    monkeypatch.setattr(view_module, "AT_ONCE", 5)
+    some = {key: view.page_at_once(*key) for key in pages}
+    assert all(page in (None, pages[key]) for key, page in some.items())
+    assert {limit for (_, limit), page in some.items() if page is None} >= {100}
+    assert {limit for (_, limit), page in some.items() if page is not None} >= {1, 5}
 
 
 def fleet(views: Views) -> Fleet:

@@ -46,6 +46,8 @@ KEPT_S = 1.0
 """How long what is made of a state for many requests may stand for the states after it."""
 BATTERY_KEPT_S = 60.0
 """How long a battery is not read again: it lasts for months, and a page of devices would ask for each."""
+AT_ONCE = 500
+"""Events that are looked at without a thread: some milliseconds."""
 LOOKED_AT_MAX = 20_000
 """Events that are looked at for one page: where little is seen, a page is shorter than was asked for."""
 
@@ -252,6 +254,11 @@ class View:
         return lines_module.lines_now(self._sight, self._whole, facility, lot) if self.scope.sees_money else []
 
     @property
+    def assets_seen(self) -> int:
+        """How many assets they see."""
+        return len(self.scope.assets(self._whole.recorded_at_ms))
+
+    @property
     def has_desk(self) -> bool:
         """Whether the goods are valued already, so that the line of one lot costs next to nothing."""
         return self._whole.desk is not None
@@ -324,10 +331,23 @@ class View:
     def page(self, after_entry: int, limit: int, subject: str = "", kinds: Collection[EventType] = ()) -> Page:
         """Events of the entries beyond one, whole entries only, up to the view's own: of what was committed since
         then it does not know who may see it. Of some kinds alone, where any are named."""
+        return self._looked_for(after_entry, limit, subject, kinds, LOOKED_AT_MAX)
+
+    def page_at_once(self, after_entry: int, limit: int) -> Page | None:
+        """As `page`, where few events are looked at for it; None where it takes more."""
+        if limit > AT_ONCE:
+            return None
+        page = self._looked_for(after_entry, limit, "", (), AT_ONCE - limit + 1)
+        return page if len(page.events) >= limit or page.last_entry >= self._whole.entry else None
+
+    def _looked_for(
+        self, after_entry: int, limit: int, subject: str, kinds: Collection[EventType], looked_at_max: int
+    ) -> Page:
+        """The page for which no more is looked at once so many were; with the whole entry of the last."""
         found: list[SaidEvent] = []
         looked_at = 0
         at_entry = after_entry
-        while len(found) < limit and looked_at < LOOKED_AT_MAX:
+        while len(found) < limit and looked_at < looked_at_max:
             said = self._store.events(at_entry, limit, subject)
             while said and _entry_of(said[-1]) > self._whole.entry:
                 said.pop()

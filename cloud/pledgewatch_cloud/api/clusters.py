@@ -12,11 +12,11 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from fastapi import APIRouter, Query
-from fastapi.concurrency import run_in_threadpool
 from numpy.typing import NDArray
 
 from pledgewatch_cloud.api.access import StateViewOf
 from pledgewatch_cloud.api.assets import STANDINGS, sources_of, sources_stand_until_ms, standing_of
+from pledgewatch_cloud.api.beside import ASSETS, worked_out
 from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
 from pledgewatch_cloud.decide.alerts import LIVE, SEVERITIES
@@ -74,7 +74,7 @@ async def read_clusters(
     make = view.remembered(Standings).fleet_of
     fleet = view.kept_already(make)
     if fleet is None:
-        fleet = await run_in_threadpool(view.kept, make)
+        fleet = await worked_out(view.assets_seen <= ASSETS, lambda: view.kept(make))
     return plain(clusters(fleet, box, zoom))
 
 

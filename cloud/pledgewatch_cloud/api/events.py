@@ -20,7 +20,9 @@ router = APIRouter(prefix="/events", tags=["events"])
 async def list_events(view: StateViewOf, paging: JournalPagingOf) -> Any:
     """Events of the entries beyond `after_entry`, whole entries only, about `limit` of them. Go on from
     `next_after_entry`; `Link` names the next page."""
-    page = await run_in_threadpool(view.page, paging.after_entry, paging.limit)
+    page = view.page_at_once(paging.after_entry, paging.limit)
+    if page is None:
+        page = await run_in_threadpool(view.page, paging.after_entry, paging.limit)
     next_after_entry = paging.go_on(page.last_entry, view.state.entry)
     found = {"events": [written(one) for one in page.events], "next_after_entry": next_after_entry}
     return plain(found, paging.headers)

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api import examples
 from pledgewatch_cloud.api.access import ServiceOf, StateViewOf, ViewerOf, ViewOf, ask_again, for_money
+from pledgewatch_cloud.api.beside import LOTS, worked_out
 from pledgewatch_cloud.api.body import commit_body
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.plain import plain
@@ -154,7 +155,8 @@ async def read_facility(view: StateViewOf, facility: str) -> Any:
     """One facility as it stands, with what became of each of its lots, and what that rests on."""
     _known(view.state, facility)
     state = view.state
-    lines = await run_in_threadpool(view.lines, facility)
+    is_little = view.has_desk and len(state.book.lots_of_facility(facility)) <= LOTS
+    lines = await worked_out(is_little, lambda: view.lines(facility))
     alerts = alerts_by_facility(state.book, state.alerts, state.recorded_at_ms)
     return plain({**_described(view, facility, alerts.get(facility, [])), "lines": lines})
 

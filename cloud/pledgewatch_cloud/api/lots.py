@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pledgewatch_cloud.access.view import View
 from pledgewatch_cloud.api.access import StateViewOf, ViewOf
 from pledgewatch_cloud.api.assets import kinetics_of, word_of
+from pledgewatch_cloud.api.beside import worked_out
 from pledgewatch_cloud.api.paging import PagingOf
 from pledgewatch_cloud.api.plain import plain
 from pledgewatch_cloud.api.problems import Problem
@@ -57,8 +58,7 @@ async def read_lot(view: StateViewOf, lot: str) -> dict[str, Any]:
     """One lot as it stands, with its way through the waterfall (`line`): null for who sees no money."""
     found = _known(view, lot)
     ask = partial(view.lines, found.facility, lot)
-    # A way into a thread and back would cost more, beside a batch many times as much.
-    lines = ask() if view.has_desk else await run_in_threadpool(ask)
+    lines = await worked_out(view.has_desk, ask)
     return {**_described(view, found), "line": next(iter(lines), None)}
 
 
