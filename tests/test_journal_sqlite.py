@@ -274,7 +274,7 @@ TABLES = ("entry", "event", "span", "snapshot", "quarantine", "quarantine_count"
 def dump(path: Path) -> list[tuple[object, ...]]:
     """All rows of the journal's truth; of a snapshot what it holds, for some bits of what is deflated mean nothing."""
     with sqlite3.connect(path) as connection:
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for table in TABLES:
             some = connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
             rows += [(entry, zlib.decompress(body)) for entry, body in some] if table == "snapshot" else some
