@@ -78,6 +78,7 @@ def test_the_check_names_the_place_and_the_cure(
 @pytest.mark.parametrize("host", ["::1", "fe80::1%eth0", "bücher.example", "broker.example.com.", "x" * 63, "a_b"])
 def test_what_can_be_a_computers_name_is_taken(host: str) -> None:
     require_host("host", host)
+    assert BrokerSettings(host=host).host == host
 
 
 def test_a_cloud_and_a_gateway_read_hosts_as_strictly() -> None:

@@ -72,7 +72,7 @@ def test_who_speaks_no_tls_or_breaks_it_off_gives_the_place_back(app: App, ends:
         for _ in range(6):
             made = connect()
             made.sendall(ASK)
-            all_of(made)
+            assert not all_of(made).startswith(b"HTTP/"), "nothing is answered to who speaks no TLS"
             connect().close()
         wait_for(lambda: is_served(ends.hands(connect())))
 
@@ -143,7 +143,7 @@ def test_a_long_body_comes_whole(app: App, ends: Ends) -> None:
         made = ends.hands(connect())
         length = 2**21
         made.sendall(f"POST /taken HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n\r\n".encode() + bytes(length))
-        until(made, b"%d;" % length)
+        assert until(made, b"%d;" % length).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_head_that_does_not_end_is_answered_431(app: App, ends: Ends) -> None:

@@ -475,6 +475,7 @@ def test_who_reads_a_body_that_is_none_is_told_at_once(monkeypatch: pytest.Monke
         wait_for(lambda: app.waiting >= 1)
         made.sendall(b"zz\r\n")
         wait_for(lambda: app.gone == 1)
+        assert (app.asked, app.gone) == (1, 1)
         made.close()
 
 
@@ -482,10 +483,13 @@ def test_who_goes_on_to_say_more_is_not_cut_off_before_they_have_read_why() -> N
     with served(App()) as connect:
         made = connect()
         made.sendall(BEGUN + b"A: " + LONG)
-        problem(all_of(made), 431)
+        assert "64 KiB" in problem(all_of(made), 431)
+        sent = 0
         for _ in range(5):
             made.sendall(b"a" * 1000)  # to a connection that is closed the second of these breaks
+            sent += 1
             time.sleep(0.05)
+        assert sent == 5
 
 
 def test_what_comes_after_a_body_is_no_part_of_the_next_head() -> None:

@@ -112,7 +112,7 @@ class Secured(asyncio.Transport):
         return False
 
     def pause_reading(self) -> None:
-        """Read no more for now."""
+        """Read no more until it is resumed."""
         self._tls.pause_reading()
 
     def resume_reading(self) -> None:
