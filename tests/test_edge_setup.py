@@ -17,7 +17,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
-from boards import DOOR, PROBES, STICK, SimulatedBoard
+from boards import DOOR, PROBES, STICK, SimulatedBoard, one_probe, setup
 from edge_support import DEVICE, OPERATOR, running_broker
 from enrolling import enrolling
 from station import Station
@@ -51,21 +51,8 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulated
 
 
 @pytest.fixture
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A board with one probe: the options that find it."""
-    (tmp_path / "dev").mkdir()
-    folder = tmp_path / "w1" / PROBES[0]
-    folder.mkdir(parents=True)
-    row = "72 01 4b 46 7f ff 0e 10 57"
-    (folder / "w1_slave").write_text(f"{row} : crc=57 YES\n{row} t=4125\n", encoding="ascii")
-    return ["--devices", str(tmp_path / "dev"), "--one-wire", str(tmp_path / "w1"), "--gpsd", "127.0.0.1:1"]
-
-
-def setup(folder: Path, *options: str) -> int:
-    """Run it on a board in a folder."""
-    where = ["--config", str(folder / "edge.toml"), "--unit-folder", str(folder / "units")]
-    (folder / "units").mkdir(exist_ok=True)
-    return main(["setup", *where, *options])
+def bare(tmp_path: Path) -> list[str]:
+    return one_probe(tmp_path)
 
 
 def fitted(folder: Path, *options: str, port: int = 1) -> int:

@@ -9,30 +9,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from boards import PROBES
+from boards import one_probe, setup
 from edge_support import DEVICE, OPERATOR
-
-from pledgewatch_edge.__main__ import main
 
 WHO = ["--operator", OPERATOR, "--device", DEVICE, "--broker", "b"]
 
 
 @pytest.fixture
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A board with one probe: the options that find it."""
-    (tmp_path / "dev").mkdir()
-    folder = tmp_path / "w1" / PROBES[0]
-    folder.mkdir(parents=True)
-    row = "72 01 4b 46 7f ff 0e 10 57"
-    (folder / "w1_slave").write_text(f"{row} : crc=57 YES\n{row} t=4125\n", encoding="ascii")
-    return ["--devices", str(tmp_path / "dev"), "--one-wire", str(tmp_path / "w1"), "--gpsd", "127.0.0.1:1"]
-
-
-def setup(folder: Path, *options: str) -> int:
-    """Run it on a board in a folder."""
-    where = ["--config", str(folder / "edge.toml"), "--unit-folder", str(folder / "units")]
-    (folder / "units").mkdir(exist_ok=True)
-    return main(["setup", *where, *options])
+def bare(tmp_path: Path) -> list[str]:
+    return one_probe(tmp_path)
 
 
 def test_who_it_is_is_asked_again_before_anything_is_looked_for(

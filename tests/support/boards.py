@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from serial_line import SerialLine
 
+from pledgewatch_edge.__main__ import main
 from pledgewatch_sim.contacts import Contacts
 from pledgewatch_sim.i2c import Adxl345, FakeSmbus, Sht3x
 from pledgewatch_sim.nmea_writer import ReceiverState, cycle
@@ -76,3 +77,20 @@ def _chip(path: str) -> Iterator[SimpleNamespace]:
     """What gpiod says of a chip."""
     assert path.endswith("gpiochip0")
     yield SimpleNamespace(get_info=lambda: SimpleNamespace(num_lines=54, label="pinctrl-bcm2835"))
+
+
+def one_probe(folder: Path) -> list[str]:
+    """A board with one probe in a folder: the options of `setup` that find it."""
+    (folder / "dev").mkdir()
+    probe = folder / "w1" / PROBES[0]
+    probe.mkdir(parents=True)
+    row = "72 01 4b 46 7f ff 0e 10 57"
+    (probe / "w1_slave").write_text(f"{row} : crc=57 YES\n{row} t=4125\n", encoding="ascii")
+    return ["--devices", str(folder / "dev"), "--one-wire", str(folder / "w1"), "--gpsd", "127.0.0.1:1"]
+
+
+def setup(folder: Path, *options: str) -> int:
+    """Run `setup` on a board in a folder."""
+    where = ["--config", str(folder / "edge.toml"), "--unit-folder", str(folder / "units")]
+    (folder / "units").mkdir(exist_ok=True)
+    return main(["setup", *where, *options])
