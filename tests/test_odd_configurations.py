@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from edge_support import configuration
 
-from pledgewatch_cloud.config import BrokerSettings
+from pledgewatch_cloud.config import ApiSettings, BrokerSettings
+from pledgewatch_cloud.registry.settings import ListenSettings
 from pledgewatch_edge import config_file
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.claiming import ClaimFailedError, carry_out
@@ -84,6 +85,8 @@ def test_what_can_be_a_computers_name_is_taken(host: str) -> None:
 def test_a_cloud_and_a_gateway_read_hosts_as_strictly() -> None:
     for made in (
         lambda: BrokerSettings(host="a..b"),
+        lambda: ApiSettings(host="a..b"),
+        lambda: ListenSettings(host="a..b"),
         lambda: ModbusSettings(name="scale", host="a..b"),
         lambda: StatusPageSettings(host="a..b"),
     ):

@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import dataclass
 
+from pledgewatch_wire.hosts import require_host
+
 
 @dataclass(frozen=True, slots=True)
 class ServingSettings:
@@ -18,6 +20,8 @@ class ServingSettings:
     connections_per_address: int | None = None
 
     def __post_init__(self) -> None:
+        if self.host:
+            require_host("host", self.host)
         for one in self.trusted_proxies:
             try:
                 ipaddress.ip_network(one)
