@@ -15,9 +15,10 @@ import pytest
 from edge_support import new_spool, samples
 from enrolling import CODE, OPERATOR, Enrolling, enrolling
 
-from pledgewatch_edge import claiming, config_file, identity, tls_identity
+from pledgewatch_edge import claim_steps, config_file, identity, tls_identity
 from pledgewatch_edge.__main__ import main
-from pledgewatch_edge.claiming import ClaimFailedError, carry_out
+from pledgewatch_edge.claim_steps import ClaimFailedError
+from pledgewatch_edge.claiming import carry_out
 from pledgewatch_edge.clock import AgentClock, system_ms
 from pledgewatch_edge.cloud_api import CloudApi, CloudError
 from pledgewatch_edge.identity import read_epoch
@@ -173,7 +174,7 @@ def _cut_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> Callable[[], int]
         return acted
 
     replace = counted(identity.replace_file)
-    for module in (identity, claiming, tls_identity, config_file):
+    for module in (identity, claim_steps, tls_identity, config_file):
         monkeypatch.setattr(module, "replace_file", replace)
     monkeypatch.setattr(TlsIdentity, "_rename", counted(TlsIdentity._rename))
     return lambda: made
@@ -282,6 +283,16 @@ def test_a_folder_of_another_device_is_refused_before_anything_is_asked(cloud: E
     with pytest.raises(ClaimFailedError, match="holds readings of 'cont-0001'"):
         device.claim(cloud.invite(DEVICE))
     assert not cloud.asked
+
+
+def test_a_claim_for_a_gateways_zone_is_told_of_before_the_code_is_spent(cloud: Enrolling, device: Device) -> None:
+    with pytest.raises(ClaimFailedError, match="for a zone of gateway site-la-3; there, run pledgewatch-gateway claim"):
+        device.claim(cloud.invite(DEVICE, gateway="site-la-3"))
+    assert not cloud.asked
+    assert not device.config.exists()
+    broken = claim_text(Claim(cloud.url, OPERATOR, DEVICE, CODE, None, "Site 3"))
+    with pytest.raises(ClaimError, match="the claim's gateway is none"):
+        device.claim(broken)
 
 
 def test_a_code_that_another_device_has_used_lets_nobody_in(cloud: Enrolling, tmp_path: Path) -> None:

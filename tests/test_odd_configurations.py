@@ -9,7 +9,8 @@ from pledgewatch_cloud.config import ApiSettings, BrokerSettings
 from pledgewatch_cloud.registry.settings import ListenSettings
 from pledgewatch_edge import config_file
 from pledgewatch_edge.__main__ import main
-from pledgewatch_edge.claiming import ClaimFailedError, carry_out
+from pledgewatch_edge.claim_steps import ClaimFailedError
+from pledgewatch_edge.claiming import carry_out
 from pledgewatch_edge.cloud_api import CloudApi, CloudError
 from pledgewatch_gateway.sources.modbus import ModbusSettings
 from pledgewatch_gateway.status_page import StatusPageSettings

@@ -4,7 +4,8 @@ import argparse
 from typing import Final, TextIO
 
 from pledgewatch_edge.agent import load
-from pledgewatch_edge.claiming import ClaimFailedError, carry_out
+from pledgewatch_edge.claim_steps import ClaimFailedError
+from pledgewatch_edge.claiming import carry_out
 from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import StateError

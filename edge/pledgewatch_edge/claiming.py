@@ -1,69 +1,26 @@
-"""Claiming: from a claim to a device that is known, by steps of which each may be the last one and done again.
-
-    keys and request on the disk -> the cloud is asked -> its answer on the disk -> files, counter, configuration
-
-The keys are made here and stay here; what goes to the cloud is a request for a certificate, the public key of the
-chain, and a signature that ties both to the code. Who is killed before the answer is on the disk asks again with the
-very same request, by which the cloud knows him; who is killed later is not asked for the code again: what is left to do
-is done from the answer. Nothing of the code is kept but its hash.
-
-The state folder is the device's: one that holds the readings of another device is refused, before anything is asked.
+"""Claiming by an edge agent: whose configuration is one device's, and is made where there is none. What is done, and in
+which order, is in claim_steps.py.
 """
 
-import base64
-import hashlib
-import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import tomlkit
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from pledgewatch_edge import config_file, past
+from pledgewatch_edge import claim_steps, config_file
 from pledgewatch_edge.agent import EdgeSettings
 from pledgewatch_edge.care import overlay
-from pledgewatch_edge.clock import RELEASED_MS, system_ms
-from pledgewatch_edge.cloud_api import Answer, CloudApi, known_by_hash
+from pledgewatch_edge.claim_steps import ClaimFailedError, Given, refuse, require_writable
+from pledgewatch_edge.clock import system_ms
 from pledgewatch_edge.config import Pkcs11Settings
-from pledgewatch_edge.identity import (
-    begin_above,
-    load_or_create_key,
-    public_key_hex,
-    read_epoch,
-    replace_file,
-    sole_use,
-)
 from pledgewatch_edge.sensors import sections, with_sections_of_others
-from pledgewatch_edge.spool_file import whose_spool
-from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CARE_FILE, CLOUD_CA_FILE, TlsIdentity, told
-from pledgewatch_wire.claims import CLAIMS_PATH, Claim, claim_proof, read_claim
-from pledgewatch_wire.codec import MAX_EPOCH
-from pledgewatch_wire.settings import SettingsError, path_in, section
+from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CLOUD_CA_FILE, TlsIdentity
+from pledgewatch_wire.claims import Claim
+from pledgewatch_wire.settings import path_in, section
 from pledgewatch_wire.toml_text import TomlError, read_toml
 
 STATE_FOLDER: Final = Path("/var/lib/pledgewatch")
-_ANSWER_FILE: Final = "claimed.json"
-_ANSWER_TEXTS: Final = ("operator", "device", "certificate", "broker_ca", "care_public_key")
-
-
-class ClaimFailedError(Exception):
-    """A claim that was not carried out, or not to its end; the text says why, and what to do."""
-
-
-class _Given(NamedTuple):
-    """What the cloud has answered."""
-
-    certificate: str
-    broker_host: str
-    broker_port: int
-    broker_ca: str
-    care_public_key: str
-    epoch: int
-    asset: str
-    settings: str
 
 
 def carry_out(
@@ -81,218 +38,77 @@ def carry_out(
 
     Raises ClaimError for a text that is no claim, ClaimFailedError, SettingsError, StateError, and CloudError.
     """
-    claim = read_claim(text)
-    document = config_file.read(config)
-    folder = config.absolute().parent
-    device = document.unwrap().get("device", {})
-    named = {"operator": claim.operator, "name": claim.device}
-    _refuse(
-        config_file.complete(tomlkit.parse(document.as_string()), {"device": named}, folder, replace=replace), config
-    )
-    _require_writable(config)
-    state = _state_folder(device, state_folder, folder)
-    token = device.get("pkcs11") if isinstance(device, dict) else None
-    identity = TlsIdentity(state, section(config, "[device] pkcs11", token, Pkcs11Settings) if token else None)
-    key = load_or_create_key(state)
-    with sole_use(state):
-        owner, _ = whose_spool(state)
-        if owner not in {"", claim.device}:
+    configuration = _Configuration(config, state_folder, replace=replace)
+    claim_steps.carry_out(text, configuration, ca_file=ca_file, say=say, now_ms=now_ms)
+
+
+class _Configuration:
+    """The file of an agent; see claim_steps.Configuration."""
+
+    def __init__(self, config: Path, state_folder: Path | None, *, replace: bool) -> None:
+        self._config, self._asked, self._replace = config, state_folder, replace
+        self._folder = config.absolute().parent
+        self._document = config_file.read(config)
+
+    def identity_of(self, claim: Claim) -> TlsIdentity:
+        if claim.gateway is not None:
+            text = f"this claim is for a zone of gateway {claim.gateway}; there, run pledgewatch-gateway claim"
+            raise ClaimFailedError(text)
+        document, config = self._document, self._config
+        device = document.unwrap().get("device", {})
+        wanted: dict[str, config_file.Keys] = {"device": {"operator": claim.operator, "name": claim.device}}
+        again = tomlkit.parse(document.as_string())
+        refuse(config_file.complete(again, wanted, self._folder, replace=self._replace), config)
+        require_writable(config)
+        state = _state_folder(device, self._asked, self._folder)
+        token = device.get("pkcs11") if isinstance(device, dict) else None
+        return TlsIdentity(state, section(config, "[device] pkcs11", token, Pkcs11Settings) if token else None)
+
+    def check_further(self, settings: str) -> None:
+        # What an invitation brings along is from afar too: it may set what care may set.
+        try:
+            further = read_toml(settings)
+        except TomlError as error:
             raise ClaimFailedError(
-                f"{state} holds readings of {owner!r}, not of {claim.device!r}; give another folder with --state-folder"
-            )
-        identity.mend()
-        answer = _kept(state, text)
-        if answer is None:
-            answer = _asked(
-                claim,
-                identity,
-                key_hex=public_key_hex(key),
-                sign=key.sign,
-                state=state,
-                ca_file=ca_file,
-                say=say,
-                now_ms=now_ms,
-            )
-            _keep(state, text, answer)
-        else:
-            say("this claim has been answered before; doing what was left to do")
-        given = _given(answer, claim)
-        _apply(given, claim, identity, state, say)
-    _configure(document, claim, given, identity, config, replace=replace, say=say)
+                f"the further settings are not TOML ({error}); ask who invited this device"
+            ) from None
+        if own := {"device", "broker"} & further.keys():
+            raise ClaimFailedError(f"the further settings have a section {min(own)}; ask who invited this device")
+        try:
+            overlay.check(further, sections(with_sections_of_others(EdgeSettings, further)))
+        except ValueError as error:
+            raise ClaimFailedError(f"of the further settings {error}; ask who invited this device") from None
 
-
-def _asked(
-    claim: Claim,
-    identity: TlsIdentity,
-    *,
-    key_hex: str,
-    sign: Callable[[bytes], bytes],
-    state: Path,
-    ca_file: Path | None,
-    say: Callable[[str], None],
-    now_ms: Callable[[], int],
-) -> Mapping[str, Any]:
-    """Ask the cloud; its answer. What it is known by is on the disk then."""
-    request = identity.request(claim.device)
-    der = x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
-    judges_time = now_ms() >= RELEASED_MS
-    authority = _authority(claim, ca_file)
-    answer: Answer = CloudApi(claim.url, ca_der=authority, judges_time=judges_time).post(
-        CLAIMS_PATH,
-        {
-            "device": claim.device,
-            "code": claim.code,
-            "csr": request.decode("ascii"),
-            "public_key": key_hex,
-            "proof": base64.b64encode(sign(claim_proof(der, claim.code))).decode("ascii"),
-            "epoch": read_epoch(state) or 0,
-        },
-    )
-    if not judges_time:
-        say(f"this computer's clock is not set; certificates were judged by the cloud's, {told(answer.time_ms or 0)}")
-    if authority is not None:
-        pem = x509.load_der_x509_certificate(authority).public_bytes(Encoding.PEM)
-        replace_file(state / CLOUD_CA_FILE, pem)
-    return answer.said
-
-
-def _authority(claim: Claim, ca_file: Path | None) -> bytes | None:
-    """Whom to know the cloud by (DER); None: whom this computer believes, or nobody where it is this computer."""
-    if ca_file is None:
-        return known_by_hash(claim.url, claim.ca_sha256) if claim.ca_sha256 else None
-    try:
-        found = [one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(ca_file.read_bytes())]
-    except OSError as error:
-        raise ClaimFailedError(f"{ca_file} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise ClaimFailedError(f"{ca_file} is no certificate in PEM") from None
-    right = [one for one in found if claim.ca_sha256 in {None, hashlib.sha256(one).hexdigest()}]
-    if not right:
-        raise ClaimFailedError(f"{ca_file} is not the certificate that the claim names; ask for the right one")
-    return right[0]
-
-
-def _given(answer: Mapping[str, Any], claim: Claim) -> _Given:
-    """The answer, looked at. Raises ClaimFailedError where it is not what a cloud answers."""
-    broker, epoch = answer.get("broker"), answer.get("epoch")
-    host, port = (broker.get("host"), broker.get("port")) if isinstance(broker, dict) else (None, None)
-    settings = answer.get("settings", "")
-    missing = [key for key in _ANSWER_TEXTS if not isinstance(answer.get(key), str) or not answer[key]]
-    if not isinstance(host, str) or not host or not isinstance(port, int) or not 1 <= port <= 65_535:
-        missing.append("broker")
-    if not isinstance(epoch, int) or not 0 <= epoch < MAX_EPOCH:
-        missing.append("epoch")
-    if missing or not isinstance(settings, str):
-        raise ClaimFailedError(f"the cloud's answer has no usable {', '.join(missing) or 'settings'}; ask who runs it")
-    assert isinstance(host, str)
-    assert isinstance(port, int)
-    assert isinstance(epoch, int)
-    if (answer["operator"], answer["device"]) != (claim.operator, claim.device):
-        raise ClaimFailedError("the cloud's answer is for another device than the claim; ask who runs it")
-    try:
-        x509.load_pem_x509_certificates(answer["broker_ca"].encode("utf-8"))
-        is_key = len(bytes.fromhex(answer["care_public_key"])) == 32
-    except ValueError:
-        is_key = False
-    if not is_key:
-        raise ClaimFailedError("the cloud's answer has no usable broker_ca or care_public_key; ask who runs it")
-    _check_further(settings)
-    asset = str(answer.get("asset") or "")
-    return _Given(
-        answer["certificate"], host, port, answer["broker_ca"], answer["care_public_key"], epoch, asset, settings
-    )
-
-
-def _check_further(settings: str) -> None:
-    """What an invitation brings along is from afar too: it may set what care may set. Raises ClaimFailedError."""
-    try:
-        further = read_toml(settings)
-    except TomlError as error:
-        raise ClaimFailedError(f"the further settings are not TOML ({error}); ask who invited this device") from None
-    if own := {"device", "broker"} & further.keys():
-        raise ClaimFailedError(f"the further settings have a section {min(own)}; ask who invited this device")
-    try:
-        overlay.check(further, sections(with_sections_of_others(EdgeSettings, further)))
-    except ValueError as error:
-        raise ClaimFailedError(f"of the further settings {error}; ask who invited this device") from None
-
-
-def _apply(given: _Given, claim: Claim, identity: TlsIdentity, state: Path, say: Callable[[str], None]) -> None:
-    """Put on the disk what the cloud gave, the certificate last: with it the device can begin.
-
-    Where that certificate is in force already, or a later one, all of it was put there before, and a renewal may have
-    brought other keys since: then only what is missing is put back.
-    """
-    _, spool_epoch = whose_spool(state)
-    begin_above(state, given.epoch, spool_epoch)
-    is_late = identity.is_late(given.certificate)
-    for name, text in ((BROKER_CA_FILE, given.broker_ca), (CARE_FILE, f"{given.care_public_key}\n")):
-        if not is_late or not (state / name).exists():
-            replace_file(state / name, text.encode("utf-8"))
-    if not is_late:
-        past.forget(state)
-    identity.take(given.certificate, claim.device)
-    term = identity.term()
-    assert term is not None
-    fitted = f", fitted to {given.asset}" if given.asset else ""
-    say(f"{claim.device} of {claim.operator} is claimed{fitted}; its keys and certificate are in {state}")
-    say(f"the certificate is good until {told(term.end_ms)} and is renewed before that by itself")
-    if given.epoch:
-        say(f"the cloud knows this device up to epoch {given.epoch}; it begins above that")
-
-
-def _configure(
-    document: tomlkit.TOMLDocument,
-    claim: Claim,
-    given: _Given,
-    identity: TlsIdentity,
-    config: Path,
-    *,
-    replace: bool,
-    say: Callable[[str], None],
-) -> None:
-    """Complete the configuration by what the cloud gave."""
-    state, folder = identity.folder, config.absolute().parent
-    device: dict[str, str | int] = {
-        "operator": claim.operator,
-        "name": claim.device,
-        "state_folder": str(state),
-        "cloud_url": claim.url,
-    }
-    if (state / CLOUD_CA_FILE).exists() and claim.url.startswith("https:"):
-        device["cloud_ca_file"] = str(state / CLOUD_CA_FILE)
-    broker: dict[str, str | int] = {
-        "host": given.broker_host,
-        "port": given.broker_port,
-        "ca_file": str(state / BROKER_CA_FILE),
-    }
-    if identity.key_file is not None:
-        broker |= {"certificate_file": str(identity.certificate_file), "key_file": str(identity.key_file)}
-    _refuse(config_file.complete(document, {"device": device, "broker": broker}, folder, replace=replace), config)
-    added, left = config_file.add_sections(document, given.settings, replace=replace)
-    try:
-        config_file.write(config, document)
-    except OSError as error:
-        raise ClaimFailedError(f"the device is claimed, but {config} cannot be written: {error.strerror}") from None
-    say(f"{config} has its [device] and [broker] now{''.join(f', and [{name}]' for name in added)}")
-    if left:
-        names = ", ".join(f"[{name}]" for name in left)
-        say(f"{names}: left as you wrote it, though the cloud gave another; --replace takes the cloud's")
-
-
-def _refuse(kept: list[str], config: Path) -> None:
-    if kept:
-        cure = "correct it, or run the same with --replace"
-        raise SettingsError(config, [f"{one}; {cure}" for one in kept])
-
-
-def _require_writable(config: Path) -> None:
-    """Before a code is spent on it: the configuration can be put in its place."""
-    folder = config.absolute().parent
-    if not folder.is_dir():
-        raise ClaimFailedError(f"{folder}: there is no such folder; make it, then run the same again")
-    if not os.access(folder, os.W_OK):
-        raise ClaimFailedError(f"{folder} may not be written to; run this as who may, or with another --config")
+    def complete(self, claim: Claim, given: Given, identity: TlsIdentity, say: Callable[[str], None]) -> None:
+        state, config, document = identity.folder, self._config, self._document
+        device: dict[str, str | int] = {
+            "operator": claim.operator,
+            "name": claim.device,
+            "state_folder": str(state),
+            "cloud_url": claim.url,
+        }
+        if (state / CLOUD_CA_FILE).exists() and claim.url.startswith("https:"):
+            device["cloud_ca_file"] = str(state / CLOUD_CA_FILE)
+        broker: dict[str, str | int] = {
+            "host": given.broker_host,
+            "port": given.broker_port,
+            "ca_file": str(state / BROKER_CA_FILE),
+        }
+        if identity.key_file is not None:
+            broker |= {"certificate_file": str(identity.certificate_file), "key_file": str(identity.key_file)}
+        refuse(
+            config_file.complete(document, {"device": device, "broker": broker}, self._folder, replace=self._replace),
+            config,
+        )
+        added, left = config_file.add_sections(document, given.settings, replace=self._replace)
+        try:
+            config_file.write(config, document)
+        except OSError as error:
+            raise ClaimFailedError(f"the device is claimed, but {config} cannot be written: {error.strerror}") from None
+        say(f"{config} has its [device] and [broker] now{''.join(f', and [{name}]' for name in added)}")
+        if left:
+            names = ", ".join(f"[{name}]" for name in left)
+            say(f"{names}: left as you wrote it, though the cloud gave another; --replace takes the cloud's")
 
 
 def _state_folder(device: Any, asked: Path | None, folder: Path) -> Path:
@@ -309,21 +125,3 @@ def _state_folder(device: Any, asked: Path | None, folder: Path) -> Path:
             )
         return there
     return (asked or STATE_FOLDER).absolute()
-
-
-def _kept(state: Path, text: str) -> Mapping[str, Any] | None:
-    """What the cloud has answered to this claim before; None where it has not, or nobody knows."""
-    try:
-        kept = json.loads((state / _ANSWER_FILE).read_bytes())
-        return dict(kept["answer"]) if kept["claim_sha256"] == _hash(text) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _keep(state: Path, text: str, answer: Mapping[str, Any]) -> None:
-    kept = {"claim_sha256": _hash(text), "answer": answer}
-    replace_file(state / _ANSWER_FILE, json.dumps(kept).encode("utf-8"), 0o600)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256("".join(text.split()).encode("utf-8")).hexdigest()

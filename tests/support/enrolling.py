@@ -73,10 +73,11 @@ class Enrolling:
         found = x509.load_pem_x509_certificate((self.folder / "ca.pem").read_bytes())
         return hashlib.sha256(found.public_bytes(Encoding.DER)).hexdigest()
 
-    def invite(self, device: str, code: str = CODE) -> str:
+    def invite(self, device: str, code: str = CODE, *, gateway: str | None = None) -> str:
         """A claim."""
         self.invited[code] = device
-        return claim_text(Claim(self.url, OPERATOR, device, code, self.pin if self.url.startswith("https") else None))
+        pin = self.pin if self.url.startswith("https") else None
+        return claim_text(Claim(self.url, OPERATOR, device, code, pin, gateway))
 
     def serve(self) -> None:
         """Answer, until `close`."""

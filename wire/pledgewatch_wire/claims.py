@@ -30,13 +30,14 @@ class ClaimError(ValueError):
 
 class Claim(NamedTuple):
     """What a claim says. `ca_sha256` is the hash of the certificate by which the cloud's API is known, in hexadecimal
-    digits; None where any computer knows it."""
+    digits; None where any computer knows it. `gateway`: whose zone the device is; None where it is no gateway's."""
 
     url: str
     operator: str
     device: str
     code: str
     ca_sha256: str | None = None
+    gateway: str | None = None
 
 
 def claim_text(claim: Claim) -> str:
@@ -66,7 +67,10 @@ def read_claim(text: str) -> Claim:
     pin = said.get("ca_sha256")
     if pin is not None and (not isinstance(pin, str) or not _HASH.fullmatch(pin)):
         raise ClaimError("the claim's ca_sha256 is none; a letter may be wrong, so copy it again")
-    return Claim(said["url"].rstrip("/"), said["operator"], said["device"], said["code"], pin)
+    gateway = said.get("gateway")
+    if gateway is not None and not (isinstance(gateway, str) and is_name(gateway)):
+        raise ClaimError("the claim's gateway is none; a letter may be wrong, so copy it again")
+    return Claim(said["url"].rstrip("/"), said["operator"], said["device"], said["code"], pin, gateway)
 
 
 def claim_proof(request_der: bytes, code: str) -> bytes:

@@ -21,7 +21,8 @@ import tomlkit
 
 from pledgewatch_edge import config_file
 from pledgewatch_edge.agent import EdgeSettings, load
-from pledgewatch_edge.claiming import STATE_FOLDER, ClaimFailedError, carry_out
+from pledgewatch_edge.claim_steps import ClaimFailedError
+from pledgewatch_edge.claiming import STATE_FOLDER, carry_out
 from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files, require_name
 from pledgewatch_edge.identity import StateError
