@@ -338,7 +338,19 @@ def test_an_invitation_that_cannot_be_is_refused(cloud: ClaimCloud) -> None:
         ({"device": "tracker-2", **NEW, "settings": "uplink = [" + 4_000 * "["}, 422, "nested more than 32 deep"),
         ({"device": "tracker-2", **NEW, "settings": "uplink" + 3_000 * ".a" + " = 1"}, 422, "nested more than 32"),
         ({"device": "tracker-2", **NEW, "settings": "uplink = " + 5_000 * "9"}, 422, "settings: they are no TOML"),
-        ({"device": "hall"}, 422, "hall speaks through site"),
+        ({"device": "hall", "gateway": "other"}, 422, "hall is a zone of gateway site, and stays so; leave it out"),
+        (
+            {"device": "dock", "replaces": "hall", "gateway": "other"},
+            422,
+            "hall is a zone of gateway site, and stays so",
+        ),
+        ({"device": DEVICE, "gateway": "site"}, 422, f"{DEVICE} is no gateway's, and stays so; leave it out"),
+        ({"device": "tracker-2", **NEW, "gateway": "Site 3"}, 422, "'Site 3' is no gateway"),
+        ({"device": "tracker-2", **NEW, "gateway": "tracker-2"}, 422, "tracker-2 is a device's name"),
+        ({"device": "tracker-2", **NEW, "gateway": DEVICE}, 422, f"{DEVICE} is a device's name"),
+        ({"device": "tracker-2", **NEW, "gateway": "cloud"}, 422, "is the broker's name for the cloud itself"),
+        ({"device": "tracker-2", **NEW, "gateway": "site", "operator": "other-line"}, 422, "site is not a gateway of"),
+        ({"device": "hall", "settings": "[uplink]\nsend_every_s = 60\n"}, 422, "stands in the file of gateway site"),
         ({"device": "site", **NEW}, 422, "site is a gateway's name"),
     ]
     for asked, status, said in cases:

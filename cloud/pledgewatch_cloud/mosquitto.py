@@ -1,8 +1,9 @@
 """Mosquitto's configuration and access list, made of the book: who holds which certificate may touch which topics.
 
 Mosquitto takes the common name of a client's certificate for its user (`use_identity_as_username`). A device that
-speaks for itself is the user of its own name; devices that speak through a gateway share the gateway's certificate, so
-the gateway is the user, with the topics of all its devices. What the book does not know may do nothing.
+speaks for itself is the user of its own name, and so is a zone of a gateway that has claimed an identity (it comes here
+without its gateway: identity_book.py, `speakers`). Zones that have claimed none share the gateway's certificate, so the
+gateway is their user, with the topics of all of them. What the book does not know may do nothing.
 
 Names of devices and gateways come from the book, where a gateway's is any text; one that is no name is refused here,
 for a line break in it would be a line of the access list. So is a user that would stand for two.
@@ -12,8 +13,8 @@ may connect at all may do so under the client id of another, whose connection en
 said is the last will of the other, that it is offline. So devices that have claimed have a listener of their own, whose
 authority is believed at no other: there the client id is the certificate's name, whatever the client says, and a device
 ends no connection but its own. That is also how a session ends which somebody has opened with an older certificate of
-it. A gateway has one certificate for the connections of all its devices, and the cloud two connections under one, so
-theirs is the other listener, where client ids are free.
+it. A gateway whose zones have claimed none has one certificate for the connections of all of them, and the cloud two
+connections under one, so theirs is the other listener, where client ids are free.
 """
 
 import contextlib

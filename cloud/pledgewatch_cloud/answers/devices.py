@@ -128,6 +128,7 @@ class Invited(TypedDict):
     device: str
     operator: str
     asset: str
+    gateway: str
     until: str
 
 
@@ -178,6 +179,7 @@ class Identity(TypedDict):
     device: str
     operator: str
     asset: str
+    gateway: str
     replaces: str
     invited_until: str | None
     certificate: str | None

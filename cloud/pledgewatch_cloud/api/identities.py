@@ -79,10 +79,12 @@ async def invite_device(
     valid_h: Annotated[int, Body(ge=1, le=VALID_MAX_H, examples=[VALID_H])] = VALID_H,
     settings: Annotated[str, Body(max_length=SETTINGS_MAX, examples=["[sampling]\nkeep_s = 300\n"])] = "",
     by: ByOf = "keeper",
+    gateway: Annotated[str, Body(max_length=64, examples=["site-la-3"])] = "",
 ) -> dict[str, Any]:
     """Invite a device to claim an identity. `claim` is said this once: who shows it first, within `valid_h` hours,
     becomes the device. One that is in the book claims anew, and its certificates of before count no more; one that
-    `replaces` another takes its place and its asset. An operator invites at assets of its own."""
+    `replaces` another takes its place and its asset. A zone of a `gateway` is claimed by that. An operator invites at
+    assets of its own."""
     registrar = _registrar(service.registrar)
     _check_may(service, view, viewer, device, operator, asset, replaces)
     held = writing.where(lambda now: _check_may(service, now, viewer, device, operator, asset, replaces))
@@ -95,6 +97,7 @@ async def invite_device(
         settings=settings,
         by=by_of(viewer, by),
         commits=held,
+        gateway=gateway,
     )
     claim, asked = await _answered(asking)
     return {
@@ -102,6 +105,7 @@ async def invite_device(
         "device": asked.device,
         "operator": asked.operator,
         "asset": asked.asset,
+        "gateway": asked.gateway,
         "until": iso(asked.until_ms),
     }
 
@@ -180,6 +184,7 @@ def _shown(view: View, device: str, invitation: Invitation | None, identity: Ide
         "device": device,
         "operator": place.operator if place else "",
         "asset": place.asset if place else "",
+        "gateway": place.gateway if place else "",
         "replaces": invitation.replaces if invitation else "",
         "invited_until": iso(invitation.until_ms) if invitation else None,
         "certificate": newest.serial if newest else None,

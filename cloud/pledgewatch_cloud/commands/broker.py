@@ -3,10 +3,12 @@
 import argparse
 import asyncio
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from pledgewatch_cloud.commands.options import Commands, add_config, settings_in, state_of
-from pledgewatch_cloud.decide.book import Book
+from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_cloud.logs import log_to_stderr
 from pledgewatch_cloud.mosquitto import (
     CLOUD_USER,
@@ -98,22 +100,22 @@ def _acl(options: argparse.Namespace) -> int:
     from pledgewatch_cloud.book_at_start import BookFileError
 
     try:
-        book = _book_of(options)
-        return _told(
-            acl_of(book.installations.values(), cloud=options.cloud, health=options.health or ""), options.output
-        )
+        text = acl_of(_speakers(options), cloud=options.cloud, health=options.health or "")
+        return _told(text, options.output)
     except (AclError, BookFileError) as error:
         print(error, file=sys.stderr)
         return 2
 
 
-def _book_of(options: argparse.Namespace) -> Book:
-    """Raises BookFileError, StoreError, DamagedError."""
+def _speakers(options: argparse.Namespace) -> Iterable[Installation]:
+    """Whom the broker is to hear: of a service's data without those whose identity was taken away. Raises
+    BookFileError, StoreError, DamagedError."""
     from pledgewatch_cloud.book_at_start import book_of
 
-    if options.data is not None:
-        return state_of(options.data).book
-    return book_of(tuple(options.book))
+    if options.data is None:
+        return book_of(tuple(options.book)).installations.values()
+    state = state_of(options.data)
+    return state.identities.speakers(state.book.installations.values(), time.time_ns() // 1_000_000)
 
 
 def _conf(options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ def add(commands: Commands) -> None:
     invite.add_argument("--operator", default="", help="who operates it; left out for a device of the book")
     invite.add_argument("--asset", default="", help="what it is fitted to; left out for a device of the book")
     invite.add_argument("--replaces", default="", metavar="OLD", help="the device whose place and asset it takes")
+    invite.add_argument("--gateway", default="", help="whose zone it is, for one that a gateway measures and claims")
     invite.add_argument("--valid-h", type=int, default=72, help="for how many hours the claim is good (%(default)s)")
     invite.add_argument("--settings", type=Path, metavar="FILE", help="TOML that the device puts into its settings")
     invite.add_argument("--svg", type=Path, metavar="FILE", help="put the square code there, a picture to be printed")
@@ -68,7 +69,7 @@ def _invite(options: argparse.Namespace) -> int:
     except (OSError, UnicodeDecodeError) as error:
         print(f"{options.settings} cannot be read: {error}", file=sys.stderr)
         return 2
-    asked = {name: getattr(options, name) for name in ("device", "operator", "asset", "replaces", "valid_h")}
+    asked = {name: getattr(options, name) for name in ("device", "operator", "asset", "replaces", "gateway", "valid_h")}
     try:
         answer = at_url.post_json(at_url.at(options), "/devices/invitations", {**asked, "settings": settings})
     except AnswerError as error:
@@ -81,7 +82,8 @@ def _invite(options: argparse.Namespace) -> int:
             print(f"{options.svg} cannot be written: {error.strerror}; the claim follows", file=sys.stderr)
     print(claim_code.as_square(claim))
     print(claim)
-    place = f"{answer['device']} of {answer['operator']} at {answer['asset']}"
+    zone = f", a zone of gateway {answer['gateway']}" if answer["gateway"] else ""
+    place = f"{answer['device']} of {answer['operator']} at {answer['asset']}{zone}"
     print(f"for {place}, once, until {answer['until']}; whoever has it can be the device", file=sys.stderr)
     return 0
 

@@ -245,7 +245,7 @@ class DeviceInvitation(NamedTuple):
 
     Of the code there is its SHA-256 alone, hexadecimal. `replaces` names the device whose place the new one takes;
     empty where it takes nobody's. `settings` is TOML for whoever claims. `at_ms` and `until_ms` are the world's time,
-    as certificates have it.
+    as certificates have it. `gateway`: whose zone it is; empty where it is no gateway's.
     """
 
     device: str
@@ -257,6 +257,7 @@ class DeviceInvitation(NamedTuple):
     by: str
     at_ms: int
     until_ms: int
+    gateway: str = ""
 
 
 class DeviceClaim(NamedTuple):

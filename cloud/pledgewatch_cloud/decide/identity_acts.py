@@ -81,11 +81,15 @@ class TooSoonError(Exception):
 
 
 def completed(book: Book, asked: DeviceInvitation) -> DeviceInvitation:
-    """An invitation with the operator and the asset that the book knows, where none is said."""
+    """An invitation with the operator, the asset and the gateway that the book knows, where none is said."""
     known = book.installations.get(asked.device) or book.installations.get(asked.replaces)
     if known is None:
         return asked
-    return asked._replace(operator=asked.operator or known.operator, asset=asked.asset or known.asset)
+    return asked._replace(
+        operator=asked.operator or known.operator,
+        asset=asked.asset or known.asset,
+        gateway=asked.gateway or known.gateway,
+    )
 
 
 def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> IdentityBook:
@@ -108,7 +112,7 @@ def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> Id
         who = f"of {party} " if party else ""
         text = f"{most} invitations {who}wait to be claimed; let some be claimed or expire, or withdraw some"
         raise IdentityError(Why.TOO_MANY, text)
-    return identities.with_invitations({**kept, asked.device: Invitation(*asked, party)})
+    return identities.with_invitations({**kept, asked.device: Invitation(**asked._asdict(), party=party)})
 
 
 def invitation_of(identities: IdentityBook, device: str, code_sha256: str, at_ms: int) -> Invitation | None:
@@ -153,6 +157,7 @@ def document_of(book: Book, asked: DeviceInvitation | Invitation, public_key: st
         "asset": asked.asset,
         "public_key": public_key,
         "fitted_at": iso(fitted_ms),
+        **({"gateway": asked.gateway} if asked.gateway else {}),
     }
     replaced = book.installations.get(asked.replaces)
     if replaced is None:
@@ -448,29 +453,49 @@ def _check_place(book: Book, asked: DeviceInvitation | Invitation) -> None:
             raise IdentityError(Why.INVALID, text)
         if known.retired:
             raise IdentityError(Why.INVALID, f"{device} is retired; invite the new hardware under a new name")
-        if (known.operator, known.asset) != (asked.operator, asked.asset):
-            text = f"{device} is fitted to {known.asset} by {known.operator}, and stays so; leave both out"
-            raise IdentityError(Why.INVALID, text)
-        _check_speaks_for_itself(known)
+        _check_as_known(asked, known, f"{device} is fitted to {known.asset} by {known.operator}, and stays so")
     elif asked.replaces:
         replaced = installations.get(asked.replaces)
         if replaced is None or replaced.retired:
             text = f"there is no {asked.replaces!r} whose place could be taken, or it is retired"
             raise IdentityError(Why.INVALID, text)
-        if (replaced.operator, replaced.asset) != (asked.operator, asked.asset):
-            text = f"{replaced.device} is fitted to {replaced.asset} by {replaced.operator}; leave both out"
-            raise IdentityError(Why.INVALID, text)
-        _check_speaks_for_itself(replaced)
+        _check_as_known(asked, replaced, f"{replaced.device} is fitted to {replaced.asset} by {replaced.operator}")
     elif not asked.operator or not asked.asset:
         text = f"{device} is not in the book yet; name its operator and the asset that it is fitted to"
         raise IdentityError(Why.INVALID, text)
     if any(one.gateway == device and not one.retired for one in installations.values()):
         raise IdentityError(Why.INVALID, f"{device} is a gateway's name; their certificates could not be told apart")
+    if asked.gateway:
+        _check_gateway(installations, asked)
 
 
-def _check_speaks_for_itself(one: Installation) -> None:
-    if one.gateway:
-        text = f"{one.device} speaks through {one.gateway}, whose certificate it needs, and has none of its own"
+def _check_as_known(asked: DeviceInvitation | Invitation, known: Installation, said: str) -> None:
+    """What the book knows of a device, or of the one whose place it takes, is not said otherwise. Raises
+    IdentityError."""
+    if (known.operator, known.asset) != (asked.operator, asked.asset):
+        raise IdentityError(Why.INVALID, f"{said}; leave both out")
+    if known.gateway != asked.gateway:
+        through = f"is a zone of gateway {known.gateway}" if known.gateway else "is no gateway's"
+        raise IdentityError(Why.INVALID, f"{known.device} {through}, and stays so; leave it out")
+
+
+def _check_gateway(installations: Mapping[str, Installation], asked: DeviceInvitation | Invitation) -> None:
+    """Whether a device can be a zone of the gateway that is said. A gateway is one operator's: its zones fall silent
+    together, in one alert. Its settings are its own file's, for all its zones. Raises IdentityError."""
+    gateway = asked.gateway
+    if not topics.is_name(gateway):
+        text = f"{gateway!r} is no gateway; use 1 to 64 lower-case letters, digits and hyphens"
+        raise IdentityError(Why.INVALID, text)
+    named = installations.get(gateway)
+    if gateway == asked.device or (named is not None and not named.retired):
+        text = f"{gateway} is a device's name; a gateway is none, so name it otherwise"
+        raise IdentityError(Why.INVALID, text)
+    zones = (one for one in installations.values() if one.gateway == gateway and not one.retired)
+    if any(one.operator != asked.operator for one in zones):
+        text = f"{gateway} is not a gateway of {asked.operator}; name another"
+        raise IdentityError(Why.INVALID, text)
+    if asked.settings:
+        text = f"settings: what is set of {asked.device} stands in the file of gateway {gateway}; leave them out"
         raise IdentityError(Why.INVALID, text)
 
 

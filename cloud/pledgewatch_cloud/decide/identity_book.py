@@ -53,6 +53,7 @@ class Invitation(NamedTuple):
     at_ms: int
     until_ms: int
     party: str = ""
+    gateway: str = ""
 
 
 class Issued(NamedTuple):
@@ -152,6 +153,13 @@ class IdentityBook:
     def silent(self, at_ms: int) -> frozenset[str]:
         """Devices that have claimed and have no certificate in force at a moment: the broker hears nothing of them."""
         return frozenset(device for device, one in self.identities.items() if _until_ms(one) <= at_ms)
+
+    def speakers(self, installations: Iterable[Installation], at_ms: int) -> list[Installation]:
+        """Those of some devices whom the broker hears at a moment. Who has claimed speaks for itself by then, also a
+        zone of a gateway: by its own certificate, and by no gateway's."""
+        silent = self.silent(at_ms)
+        heard = (one for one in installations if one.device not in silent)
+        return [one._replace(gateway="") if one.device in self.identities else one for one in heard]
 
     def silent_from_ms(self, at_ms: int) -> int | None:
         """The first moment after one at which another device falls silent if nothing is done; None for never."""

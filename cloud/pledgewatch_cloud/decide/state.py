@@ -42,7 +42,7 @@ from pledgewatch_cloud.decide.warehouse.watch import Watch
 from pledgewatch_wire.ended import Ended
 from pledgewatch_wire.marks import Marks
 
-FORMAT = 18
+FORMAT = 19
 
 
 @dataclass(frozen=True, slots=True)

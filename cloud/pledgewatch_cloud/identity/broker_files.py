@@ -206,8 +206,7 @@ class BrokerFiles:
         self._listed, self._signed_ms = state, now_ms
 
     def _write_access(self, state: State, now_ms: int) -> None:
-        silent = state.identities.silent(now_ms)
-        speaking = [one for key, one in state.book.installations.items() if key not in silent]
+        speaking = state.identities.speakers(state.book.installations.values(), now_ms)
         speaking, faults = told_apart(speaking, cloud=self._cloud, health=self._health)
         text = acl_of(speaking, cloud=self._cloud, health=self._health)
         replace(self._folder / ACL_NAME, text.encode())

@@ -162,19 +162,20 @@ class Registrar:
         settings: str,
         by: str,
         commits: Commits,
+        gateway: str = "",
     ) -> Invited:
-        """Invite a device to claim an identity within so many hours. `commits`: for whom it is. Raises IdentityError,
-        BookError, StoreError."""
-        if device in self.terms.own_users:
-            raise IdentityError(Why.INVALID, f"{device!r} is the broker's name for the cloud itself; use another")
+        """Invite a device to claim an identity within so many hours. `commits`: for whom it is; `gateway`: whose zone
+        it is. Raises IdentityError, BookError, StoreError."""
+        if own := self.terms.own_users & {device, gateway}:
+            raise IdentityError(Why.INVALID, f"{min(own)!r} is the broker's name for the cloud itself; use another")
         _check_settings(settings)
         code, now_ms = claim_code.new_code(), self._clock.now_ms()
         until_ms, digest = now_ms + valid_h * _HOUR_MS, claim_code.sha256_of(code)
-        asked = DeviceInvitation(device, operator, asset, replaces, digest, settings, by, now_ms, until_ms)
+        asked = DeviceInvitation(device, operator, asset, replaces, digest, settings, by, now_ms, until_ms, gateway)
         asked = acts.completed(self._writer.state.book, asked)
         await commits.commit(drafts.invite_device, asked)
         terms = self.terms
-        claim = Claim(terms.public_url, asked.operator, device, code, terms.ca_sha256)
+        claim = Claim(terms.public_url, asked.operator, device, code, terms.ca_sha256, asked.gateway or None)
         return Invited(claim_text(claim), asked)
 
     async def claim(self, asked: Asked, address: str) -> dict[str, Any]:
