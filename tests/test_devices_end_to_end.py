@@ -49,9 +49,9 @@ class Harbour:
         self.devices_port = free_port()
         self.url = f"http://127.0.0.1:{free_port()}"
         self.boards: dict[str, Process] = {}
-        own = Authority(folder)
+        self.own = Authority(folder)  # of whoever is no device
         for name in ("server", "cloud"):
-            own.issue(name)
+            self.own.issue(name)
         files = ("--certificate", str(folder / "devices.pem"), "--key", str(folder / "devices.key"))
         assert cloud_main(["devices", "authority", *files]) == 0
         assert cloud_main(["devices", "keys", "--care", str(folder / "care.key")]) == 0

@@ -25,7 +25,7 @@ from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.tls_identity import BROKER, CLOUD, doubts, standing_of
 from pledgewatch_wire import __version__
 from pledgewatch_wire.piped import piped
-from pledgewatch_wire.settings import SettingsError
+from pledgewatch_wire.settings import SettingsError, unreadable
 
 FAILED: Final = 1
 BAD_CONFIGURATION: Final = 2
@@ -87,7 +87,16 @@ def status_of(station: Station) -> Mapping[str, object]:
     folder = device.state_folder
     budget = budget_status(folder, station.settings.uplink.bytes_per_day)
     standing = standing_of(folder, device.pkcs11, addresses=_addresses(station))
-    return {**status(folder), **budget, **standing}
+    wrong = standing["wrong"]
+    assert isinstance(wrong, list)
+    return {**status(folder), **budget, **standing, "wrong": [*wrong, *_lost(station)]}
+
+
+def _lost(station: Station) -> list[str]:
+    """What is wrong where what is shown to the broker is not there; it is looked for anew at each connection."""
+    shown = station.settings.broker.certificate_file
+    lost = unreadable({"certificate_file": shown})
+    return [f"its certificate {shown} is not there, or cannot be read; claim it again"] if lost else []
 
 
 def _addresses(station: Station) -> Mapping[str, str]:
@@ -119,8 +128,8 @@ def _run(
     out: TextIO,
     errors: TextIO,
 ) -> int:
+    _check_all(stations, arguments, errors)
     for station in stations:
-        check_files(station.settings, arguments.config)
         if doubt := room_doubt(station.settings.device.state_folder, station.settings.spool.max_mib):
             errors.write(f"{arguments.config}: {doubt}\n")
     if arguments.check:
@@ -128,6 +137,21 @@ def _run(
         return 0
     to_stream(errors)
     return 0 if process.run(stations, beside) else FAILED
+
+
+def _check_all(stations: Sequence[Station], arguments: argparse.Namespace, errors: TextIO) -> None:
+    """Refuse a configuration whose files cannot be used (SettingsError). One station of several whose own cannot, for
+    its disk is gone or it is still to be claimed, is told of and measures: it keeps no other from running."""
+    wrong = []
+    for station in stations:
+        try:
+            check_files(station.settings, arguments.config)
+        except SettingsError as error:
+            wrong.append(error)
+    if wrong and (arguments.check or len(wrong) == len(stations)):
+        raise SettingsError(arguments.config, list(dict.fromkeys(text for one in wrong for text in one.errors)))
+    for one in wrong:
+        errors.write(f"{one}\n")
 
 
 def _print_each(

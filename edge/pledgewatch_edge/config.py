@@ -186,12 +186,18 @@ class StationSettings(SharedSettings):
 
 def check_files(settings: SharedSettings, file: Path) -> None:
     """Refuse a configuration whose named files cannot be read (SettingsError). Looks for no device and no network."""
-    named = broker_files("[broker]", settings.broker)
+    named, lost = broker_files("[broker]", settings.broker), list[str]()
     if isinstance(settings, StationSettings):
+        device, own = settings.device, dict[str, Path | None]()
+        if device.cloud_url is not None:  # it was claimed, and nobody can put there what only a claim makes
+            own = {place: path for place, path in named.items() if path and path.parent == device.state_folder}
+        if unreadable(own):
+            lost = [f"{device.name} has no key or no certificate in {device.state_folder} that can be read; claim it"]
+        named = {place: path for place, path in named.items() if place not in own}
         named |= {"[device] cloud_ca_file": settings.device.cloud_ca_file}
         if settings.device.pkcs11 is not None:
             named |= {f"[device] pkcs11 {key}": getattr(settings.device.pkcs11, key) for key in ("module", "pin_file")}
-    if errors := unreadable(named):
+    if errors := [*lost, *unreadable(named)]:
         raise SettingsError(file, errors)
 
 

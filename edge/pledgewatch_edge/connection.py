@@ -172,7 +172,8 @@ class Connector:
         except ssl.SSLError as error:
             raise aiomqtt.MqttError(f"the certificates for the broker cannot be used: {error}") from error
         except OSError as error:
-            raise aiomqtt.MqttError(f"{error.filename}: {error.strerror}") from error
+            named = error.filename or "a certificate or key for the broker"  # ssl does not say which
+            raise aiomqtt.MqttError(f"{named} cannot be read: {error.strerror}") from error
         except StateError as error:
             raise aiomqtt.MqttError(str(error)) from error
 

@@ -24,6 +24,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command.add_station_commands(commands)
+    claim = commands.add_parser(
+        "claim", help="make zones the devices that the cloud has invited: keys, certificates and configuration"
+    )
+    claim.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration to complete, TOML")
+    claim.add_argument("--ca-file", type=Path, metavar="FILE", help="the cloud's CA, where its server does not show it")
     roster = commands.add_parser(
         "roster", help="print which sensor is which channel of which device, one JSON object a line"
     )
@@ -45,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _act(parsed: argparse.Namespace, out: TextIO, errors: TextIO) -> int:
+    if parsed.command == "claim":
+        from pledgewatch_gateway import claim_command  # noqa: PLC0415 - the gateway never needs it
+
+        return claim_command.run(parsed.config, parsed.ca_file, sys.stdin, out, errors)
     settings = load(parsed.config)
     if parsed.command == "roster":
         return _print_roster(settings, out)

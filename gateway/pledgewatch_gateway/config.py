@@ -2,17 +2,28 @@
 pledgewatch_edge.config; each kind of source, the roster and the rules have their sections in their own modules.
 
 A zone is a part of the warehouse that the book knows as an asset, and one device is fitted to it: the device's name,
-key, counters and spool are of the zone. All zones speak through one gateway and to one broker, each with a connection
-of its own, so what lets the gateway into the broker must let it into the topics of all its devices.
+key, counters and spool are of the zone, and so is its connection. A zone that was claimed is let into the broker by a
+certificate of its own, which lies beside its key and is renewed (decision 0036). All others are let in by what
+`[broker]` names, which must let the gateway into the topics of all of them.
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
-from pledgewatch_edge.config import SharedSettings, broker_files, require_name
+from pledgewatch_edge.config import (
+    BrokerSettings,
+    DeviceSettings,
+    SharedSettings,
+    StationSettings,
+    broker_files,
+    require_name,
+    require_within,
+)
+from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CERTIFICATE_FILE, KEY_FILE
 from pledgewatch_gateway.documents.settings import FOLDER, DocumentsSettings, faults_of
 from pledgewatch_gateway.roster import RowSettings, check_rows
 from pledgewatch_gateway.rules import RuleSettings
@@ -21,6 +32,7 @@ from pledgewatch_gateway.sources.mqtt import MqttSettings
 from pledgewatch_gateway.sources.serial_lines import SerialSettings
 from pledgewatch_gateway.status_page import StatusPageSettings
 from pledgewatch_gateway.switches import OutputSettings, time_zone_of
+from pledgewatch_wire.hosts import require_host, require_url
 from pledgewatch_wire.settings import SettingsError, unreadable
 from pledgewatch_wire.settings import load as load_settings
 
@@ -48,17 +60,33 @@ class GatewayName:
 class ZoneSettings:
     """A zone: its name as people call it, the device that stands for it, and the folder of that device's key and spool
     (none: one below the gateway's, by the device's name). Which asset the device is fitted to is the book's to say;
-    `asset` is told to people and believed by nobody."""
+    `asset` is told to people and believed by nobody.
+
+    The rest is written by a claim: `cloud_url` and `cloud_ca_file` as an agent's `[device]` has them, `broker_host` and
+    `broker_port` where the zone's broker is another than that of `[broker]`. A zone with a `cloud_url` shows the
+    certificate of its own folder."""
 
     name: str
     device: str
     asset: str = ""
     folder: Path | None = None
+    cloud_url: str | None = None
+    cloud_ca_file: Path | None = None
+    broker_host: str | None = None
+    broker_port: int | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise ValueError("name is empty; name the zone as people call it")
         require_name("device", self.device)
+        if self.cloud_url is not None:
+            require_url("cloud_url", self.cloud_url)
+        elif self.cloud_ca_file or self.broker_host is not None or self.broker_port is not None:
+            raise ValueError("cloud_ca_file, broker_host and broker_port need a cloud_url; `claim` writes them all")
+        if self.broker_host is not None:
+            require_host("broker_host", self.broker_host)
+        if self.broker_port is not None:
+            require_within("broker_port", self.broker_port, 1, 65_535)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +148,38 @@ class GatewaySettings(SharedSettings):
         """Where a zone's key, counters and spool are."""
         return zone.folder or self.gateway.state_folder / zone.device
 
+    def station_of(self, zone: ZoneSettings) -> StationSettings:
+        """The configuration of a zone's station."""
+        device = DeviceSettings(
+            operator=self.gateway.operator,
+            name=zone.device,
+            state_folder=self.folder_of(zone),
+            cloud_url=zone.cloud_url,
+            cloud_ca_file=zone.cloud_ca_file,
+        )
+        return StationSettings(
+            device=device,
+            broker=self._broker_of(zone),
+            uplink=self.uplink,
+            checkpoint=self.checkpoint,
+            spool=self.spool,
+        )
+
+    def _broker_of(self, zone: ZoneSettings) -> BrokerSettings:
+        if zone.cloud_url is None:
+            return self.broker
+        folder = self.folder_of(zone)
+        return replace(
+            self.broker,
+            host=zone.broker_host or self.broker.host,
+            port=zone.broker_port or self.broker.port,
+            username=None,
+            password_file=None,
+            ca_file=folder / BROKER_CA_FILE,
+            certificate_file=folder / CERTIFICATE_FILE,
+            key_file=folder / KEY_FILE,
+        )
+
     @property
     def documents_folder(self) -> Path:
         """Where documents wait for the cloud."""
@@ -127,9 +187,10 @@ class GatewaySettings(SharedSettings):
         return folder or self.gateway.state_folder / FOLDER
 
 
-def load(file: Path) -> GatewaySettings:
-    """The gateway's configuration. Raises SettingsError; needs nothing but the file itself."""
-    return load_settings(file, GatewaySettings)
+def load(file: Path, over: Mapping[str, Any] = MappingProxyType({})) -> GatewaySettings:
+    """The gateway's configuration, with `over` in the place of what the file says. Raises SettingsError; needs nothing
+    but the file itself."""
+    return load_settings(file, GatewaySettings, over)
 
 
 def check_site_files(settings: GatewaySettings, file: Path) -> None:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.command import status_of
-from pledgewatch_edge.config import DeviceSettings, StationSettings
 from pledgewatch_edge.process import Beside
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.station import Station
@@ -68,15 +67,7 @@ def _station(settings: GatewaySettings, zone: ZoneSettings, site: Site, clock: A
         return [site.sensor_of(zone.name)]
 
     return Station(
-        StationSettings(
-            device=DeviceSettings(
-                operator=settings.gateway.operator, name=zone.device, state_folder=settings.folder_of(zone)
-            ),
-            broker=settings.broker,
-            uplink=settings.uplink,
-            checkpoint=settings.checkpoint,
-            spool=settings.spool,
-        ),
+        settings.station_of(zone),
         sensors,
         {"gateway": settings.gateway.name, "zone": zone.name, "asset": zone.asset},
         clock=clock,

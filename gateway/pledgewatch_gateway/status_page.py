@@ -162,7 +162,9 @@ class StatusPage:
             status = self._shown.spool_of(station)
         except (SpoolError, SpoolCorruptError) as error:
             return {"spooled": None, "error": str(error)}
-        return {"spooled": status["spooled"], "refused": status["refused"], "oldest_spooled": status["oldest_spooled"]}
+        found = {name: status[name] for name in ("spooled", "refused", "oldest_spooled", "certificate_ends")}
+        wrong = status["wrong"]
+        return {**found, "error": "; ".join(wrong)} if isinstance(wrong, list) and wrong else found
 
 
 def _dated(status: Mapping[str, Any]) -> dict[str, Any]:

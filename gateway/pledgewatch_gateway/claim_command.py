@@ -1,0 +1,74 @@
+"""`pledgewatch-gateway claim`: reads claims, one a line, has each carried out, and tells what is still to do.
+
+A claim that fails keeps no other from being carried out; the same lines given again do what was left.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+from pledgewatch_edge.claim_steps import ClaimFailedError, carry_out
+from pledgewatch_edge.cloud_api import CloudError
+from pledgewatch_edge.config import check_files
+from pledgewatch_edge.identity import StateError
+from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_gateway.claiming import GatewayFile
+from pledgewatch_gateway.config import ZONES_MAX, check_site_files, load
+from pledgewatch_wire.claims import ClaimError
+from pledgewatch_wire.settings import SettingsError
+
+_LINE_MAX: Final = 8_192
+
+
+def run(config: Path, ca_file: Path | None, typed: TextIO, out: TextIO, errors: TextIO) -> int:
+    """Carry out claims; returns the exit code. Raises SettingsError where the configuration cannot be used."""
+
+    def say(line: str) -> None:
+        out.write(f"{line}\n")
+        out.flush()
+
+    count = failed = 0
+    for text in _claims(typed, errors):
+        count += 1
+        try:
+            carry_out(text, GatewayFile(config), ca_file=ca_file, say=say)
+        except (ClaimError, ClaimFailedError, CloudError, StateError, SpoolError) as error:
+            failed += 1
+            errors.write(f"claim {count}: {error}\n")
+    if not count:
+        errors.write("no claim was given; give one a line, as `pledgewatch-cloud devices invite` prints them\n")
+    if count > failed:
+        _tell_what_is_left(config, say)
+    return 0 if count and not failed else 1
+
+
+def _claims(typed: TextIO, errors: TextIO) -> Iterator[str]:
+    """The lines that are typed or piped in, up to an empty one that is typed."""
+    is_asked = typed.isatty()
+    for _ in range(2 * ZONES_MAX):
+        if is_asked:
+            errors.write("claim (an empty line ends): ")
+            errors.flush()
+        line = typed.readline(_LINE_MAX)
+        if not line or (is_asked and not line.strip()):
+            return
+        if line.strip():
+            yield line
+
+
+def _tell_what_is_left(config: Path, say: Callable[[str], None]) -> None:
+    left = []
+    try:
+        settings = load(config)
+        for zone in settings.zones:
+            if zone.cloud_url is None:
+                left.append(f"zone {zone.name!r} ({zone.device}) has not been claimed")
+                continue
+            check_files(settings.station_of(zone), config)
+        check_site_files(settings, config)
+    except SettingsError as error:
+        left += error.errors
+    for line in left:
+        say(f"- {line}")
+    if not left:
+        say(f"to begin: pledgewatch-gateway run --config {config}")
