@@ -236,6 +236,40 @@ def test_after_a_restart_a_new_alarm_waits_for_none_of_which_the_device_has_not_
         assert all(one in spool.committed for one in doubtful), "it has heard of each"
 
 
+def test_of_many_alarms_the_newest_goes_first_and_a_new_one_before_those_of_an_outage_and_none_starves(
+    tmp_path: Path,
+) -> None:
+    with new_spool(tmp_path) as spool:
+        alarms_before_a_backlog(spool, 300)
+        spool.append(samples(30, 6_000))
+        bench, cloud = Bench(tmp_path, spool, 1, in_flight_readings=200), Words(spool)
+        sent, new, asked = list[int](), 0, list[bool]()
+        while len(sent) < 300:
+            out = bench.sending.next()
+            if out is None or out.lane is not Lane.URGENT:
+                if out is not None:
+                    cloud.take(decode(out.data))
+                assert asked[-1], "half of the window is full, so it was asked what has come"
+                bench.sending.hear(cloud.word(), 0)
+                continue
+            payload = decode(out.data)
+            cloud.take(payload)
+            asked.append(payload.committed_wanted)
+            sent.append(payload.first_sequence)
+            if len(sent) % 10 == 1:
+                spool.append([urgent(spool.head_sequence + 1)])
+                out = bench.sending.next()
+                assert out is not None
+                payload = decode(out.data)
+                cloud.take(payload)
+                assert payload.last_sequence == spool.head_sequence, "before all others"
+                new += 1
+        assert sent == [11 * 300, *range(11, 11 * 300, 11)], "the newest, then the oldest first, each once"
+        assert new == 30
+        assert sum(asked) < 10, "a word costs more than seven alarms"
+        assert asked[-1], "the last of them asks what has come"
+
+
 @pytest.mark.parametrize("gaps", [5, 100])
 def test_a_word_is_asked_for_until_the_cloud_has_a_reading_beyond(tmp_path: Path, gaps: int) -> None:
     """As the trial of settings from afar does, also where the cloud has more ranges than a word names."""

@@ -3,19 +3,22 @@
 import gc
 import tracemalloc
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from edge_support import DEVICE, new_spool, sample, true_word
 
-from pledgewatch_edge import spool_contents
+from pledgewatch_edge import spool_contents, spool_marks
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError
 from pledgewatch_edge.spool_log import SEGMENT_READINGS, Content, content_of
 from pledgewatch_edge.spool_rescue import whole
-from pledgewatch_wire.reading import Clock
+from pledgewatch_wire import chain
+from pledgewatch_wire.codec import MAX_RANGES
+from pledgewatch_wire.marks import Marks
+from pledgewatch_wire.reading import Clock, Reading
 
 CLOCKS = (Clock.GPS, Clock.NTP)
 
@@ -90,6 +93,39 @@ def test_a_backlog_with_alarms_in_it_is_read_once_a_segment_not_once_a_payload(
             after = rows[-1].sequence
         assert after == spool.head_sequence
         assert len(reads) <= 2 * 4
+
+
+def test_a_word_of_many_ranges_merges_them_once_and_looks_up_only_what_no_word_has_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_spool(tmp_path) as spool:
+        single(spool, 2)
+        words = [
+            true_word(spool, 0, tuple((one, one) for one in range(turn, 1_800, 30)[:MAX_RANGES]))
+            for turn in (2, 12, 2, 12, 22)
+        ]
+        looked_up: list[int] = []
+        merged: list[int] = []
+        leaf, add_all = chain.leaf, Marks.add_all
+
+        def counted_leaf(reading: Reading) -> bytes:
+            looked_up.append(reading.sequence)
+            return leaf(reading)
+
+        def counted_add(marks: Marks, spans: Iterable[tuple[int, int]]) -> Marks:
+            merged.append(1)
+            return add_all(marks, spans)
+
+        monkeypatch.setattr(spool_marks.chain, "leaf", counted_leaf)
+        monkeypatch.setattr(Marks, "add_all", counted_add)
+        costs = []
+        for word in words:
+            before = len(looked_up), len(merged)
+            assert spool.forget(word).ignored is None
+            costs.append((len(looked_up) - before[0], len(merged) - before[1]))
+        many = len(words[0].ranges)
+        assert costs == [(many, 1), (many, 1), (0, 1), (0, 1), (many, 1)]
+        assert len(spool.committed.ranges) == 3 * many > MAX_RANGES
 
 
 def test_a_segment_that_changes_after_it_was_read_is_found_out(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The window of readings on their way, against a plain set."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,3 +95,31 @@ def test_it_counts_what_is_missing(
     window.land(committed)
     missing = sum(not committed.covers(sequence) for sequence in sent)
     assert sum(window.in_flight(lane) for lane in Lane) == missing
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), max_size=8), st.integers(1, 70), st.integers(0, 40))
+def test_what_of_a_span_is_not_on_its_way_is_found(gone: list[tuple[int, int]], first: int, length: int) -> None:
+    window, taken = Window(1_000), set[int]()
+    for start, more in gone:
+        if not taken & {*range(start, start + more + 1)}:
+            window.send(flight(Lane.URGENT, start, start + more))
+            taken |= {*range(start, start + more + 1)}
+    found = window.free_of(first, first + length)
+    left = [one for low, high in found for one in range(low, high + 1)]
+    assert left == [one for one in range(first, first + length + 1) if one not in taken]
+    assert all(low > before + 1 for (_, before), (low, _) in pairwise(found)), "in as few as can be"
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), max_size=8), st.integers(1, 70), st.integers(0, 40))
+def test_marks_take_many_spans_at_once_as_one_by_one(spans: list[tuple[int, int]], first: int, length: int) -> None:
+    some = [(low + 1, low + 1 + more) for low, more in spans]
+    one_by_one, here = Marks(), set[int]()
+    for low, high in some:
+        one_by_one = one_by_one.add(low, high)
+        here |= {*range(low, high + 1)}
+    for split in range(len(some) + 1):
+        assert Marks().add_all(some[:split]).add_all(some[split:]) == one_by_one
+    last = first + length
+    missing = [one for low, high in one_by_one.missing_of(first, last) for one in range(low, high + 1)]
+    assert missing == [one for one in range(first, last + 1) if one not in here]
+    assert one_by_one.covers(first, last) == (not missing)

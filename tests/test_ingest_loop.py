@@ -12,7 +12,7 @@ from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, tem
 from pledgewatch_cloud.decide import drafts, payloads
 from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.decide.batch import Readings
-from pledgewatch_cloud.ingest.answers import Answers
+from pledgewatch_cloud.ingest.answers import CROWDED_S, Answers
 from pledgewatch_cloud.ingest.caring import Caring
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
@@ -238,6 +238,40 @@ def test_a_gap_that_stands_is_told_of_again_after_a_while() -> None:
         answers.said(one, committed_of(one.epoch, spine.state.devices[one.device, one.epoch]))
     assert (due, again) == ([0, 1, 0, 0, 1, 0], [0, 1])
     assert [len(answers.due(at_s)) for at_s in (1_803.5, 1_805.5)] == [0, 1], "and then after twice as long"
+
+
+def test_where_a_word_cannot_name_all_alarms_bring_one_in_a_while_and_it_names_what_is_new() -> None:
+    device, answers = Device(), Answers(after_readings=10_000, after_s=10_000.0)
+    told = [device.measure(NOON_MS + minute * MINUTE_MS, temperature(5_000)) for minute in range(500)]
+    spine = Spine(MemoryStore(), ManualClock(NOON_MS + 600 * MINUTE_MS))
+    spine.commit(drafts.amend, book_document(device))
+
+    def words(at_s: float, *numbers: int, wanted: bool = False) -> list[tuple[tuple[int, int], ...]]:
+        """The ranges of each word that some readings bring, one after the other."""
+        found = []
+        for number in numbers or (0,):
+            if number:
+                arrival = device.arrival([told[number - 1]])
+                arrival.committed_wanted = wanted
+                answers.took(spine.take([arrival]), at_s)
+            for one in answers.due(at_s):
+                known = spine.state.devices[one.device, one.epoch]
+                word = committed_of(one.epoch, known, answers.named_up_to(one))
+                answers.said(one, word)
+                found.append(word.ranges)
+        return found
+
+    assert len(words(0.0, *range(2, 2 + 3 * MAX_RANGES, 3))) == MAX_RANGES, "as long as a word names all"
+    assert len(words(1.0, *range(200, 300, 3))) == 0
+    assert words(CROWDED_S - 1.0) == [], "the last was told of at 0"
+    (word,) = words(CROWDED_S)
+    assert set(word) >= {(one, one) for one in range(200, 300, 3)}, "all that has come since"
+    assert words(2 * CROWDED_S - 1) == [], "nothing is new"
+    assert len(words(2 * CROWDED_S, 400)) == 1, "at once, where none was for a while"
+    new = [301, 304, 307]
+    assert words(2 * CROWDED_S, *new) == [], "below the newest no gap opens"
+    (word,) = words(2 * CROWDED_S, 310, wanted=True)
+    assert set(word) > {(one, one) for one in [*new, 310]}, "whose turn it is or not"
 
 
 def past_and_live() -> tuple[Bench, Device]:

@@ -4,8 +4,9 @@ Three lanes, each with a window of its own (window.py):
 
 - URGENT: readings that are urgent, wherever they stand in the spool. They open the gate of `send_every_s`, and go
   together with what is live where one payload holds both. First those beyond the newest that the cloud has: each word
-  names that one, so they are news. What of those below a device that was started again has not heard of may be there
-  long since; it has half of the window, so however much it is, it keeps no news back.
+  names that one, so they are news. Where more than ALARM_SPANS wait, as after an outage, news is the newest of them,
+  and the others follow it, the oldest first. They, and what a device that was started again has not heard of and may be
+  there long since, have half of the window: however much it is, it keeps no news back.
 - LIVE: what was measured since, in order. Where more than LIVE_PAYLOADS payloads wait (after an outage, while the cloud
   is away), what is live is the newest payload of it, and what is older is backlog.
 - BACKLOG: all the rest, oldest first, in payloads of BACKLOG_FACTOR times as many readings, as far as the budget goes
@@ -38,12 +39,14 @@ from pledgewatch_wire.codec import MAX_CELLS, MAX_CHECKPOINTS, Committed, Payloa
 from pledgewatch_wire.reading import Reading
 
 LIVE_PAYLOADS: Final = 4
+ALARM_SPANS: Final = 4
 BACKLOG_FACTOR: Final = 8
 BACKLOG_READINGS_MAX: Final = 1_000
 LOST_AGAIN_S: Final = 60.0  # before the same is taken for lost again: what the cloud refuses never lands
 _LOST_MAX: Final = 64
 _ASKED_MAX: Final = 16
 _LOOKED_AT: Final = 16
+_SPANS_LOOKED_AT: Final = 64
 _PATIENCE_DOUBLINGS_MAX: Final = 5
 
 
@@ -97,7 +100,7 @@ class Sending:
         self._released = 0  # the newest reading that may be sent: `send_every_s` holds later ones back
         self._send_due = 0.0
         self._again: deque[tuple[int, int]] = deque(maxlen=_ASKED_MAX)
-        self._is_catching_up = False
+        self._is_catching_up = self._are_alarms_made_up = False
         self._fruitless_resends = 0
         self._lost: dict[int, float] = {}  # flights by their first reading, and when they were taken for lost
         self._word_wanted_after: int | None = None  # that the cloud has a reading beyond, is to be said at once
@@ -190,6 +193,7 @@ class Sending:
 
     def _begin_anew(self) -> None:
         self._window.clear()
+        self._are_alarms_made_up = False
         self._news_after = self._urgent_after = self._backlog_after = 0
         self._live_after = self._spool.committed.contiguous
         self._released = self._spool.head_sequence
@@ -236,29 +240,53 @@ class Sending:
         return None
 
     def _next_urgent(self, *, finishing: bool) -> Outgoing | None:
-        head, newest = self._spool.head_sequence, self._spool.committed.newest
-        self._news_after = max(self._news_after, newest)
-        run, is_news = self._unsent(self._news_after, head, self._live_max, urgent=True), True
-        if not run:
-            self._news_after = head
-            run, is_news = self._unsent(self._urgent_after, newest, self._live_max, urgent=True), False
-        if not run:
-            self._urgent_after = newest
+        span, is_news = self._next_alarms()
+        if span is None:
             return None
-        first = run[0].sequence
+        first, last = span
+        head = self._spool.head_sequence
         self._released = max(self._released, head if first > self._released else 0)
         live = self._live()
         if live and live[0].sequence <= first <= live[-1].sequence and self._has_room(Lane.LIVE, live, finishing):
             return self._send_live(live, finishing=finishing)
         room = self._window.room(Lane.URGENT) - (0 if is_news else self._window.limit // 2)
-        run = run if finishing else run[: max(0, room)]
+        limit = self._live_max if finishing else min(self._live_max, room)
+        run = one_clock(self._spool.read(first - 1, limit, urgent=True), last) if limit > 0 else []
         if not run:
             return None
+        payload = self._payload(run, with_thinned=False)
         if is_news:
-            self._news_after = run[-1].sequence
+            self._news_after = payload.last_sequence
         else:
-            self._urgent_after = run[-1].sequence
-        return self._sent(Lane.URGENT, self._payload(run, with_thinned=False), finishing=finishing)
+            self._urgent_after = payload.last_sequence
+        return self._sent(Lane.URGENT, payload, finishing=finishing)
+
+    def _next_alarms(self) -> tuple[tuple[int, int] | None, bool]:
+        """The alarms that go next, as (first, last), and whether they are news; None where all are on their way."""
+        head = self._spool.head_sequence
+        self._news_after = max(self._news_after, self._spool.committed.newest)
+        news = self._alarms(self._news_after, head, ALARM_SPANS + 1)
+        if len(news) > ALARM_SPANS:
+            first, last = self._alarms(self._news_after, head, head)[-1]
+            first = max(first, last - self._live_max + 1)
+            self._news_after = first - 1
+            self._are_alarms_made_up = True
+            return (first, last), True
+        if news:
+            return news[0], True
+        self._news_after = head
+        older = self._alarms(self._urgent_after, head, 1)
+        self._urgent_after = older[0][0] - 1 if older else head
+        return (older[0] if older else None), False
+
+    def _alarms(self, after: int, last: int, limit: int) -> list[tuple[int, int]]:
+        """The first spans of alarms above `after` and up to `last` that are neither committed nor on their way."""
+        found: list[tuple[int, int]] = []
+        while len(found) < limit and (spans := self._spool.urgent(after, last, _SPANS_LOOKED_AT)):
+            for span in spans:
+                found += self._window.free_of(*span)
+            after = spans[-1][1]
+        return found[:limit]
 
     def _next_live(self, *, finishing: bool) -> Outgoing | None:
         run = self._live()
@@ -301,11 +329,11 @@ class Sending:
     def _has_room(self, lane: Lane, run: list[Reading], finishing: bool) -> bool:
         return finishing or self._window.room(lane) >= len(run)
 
-    def _unsent(self, after: int, last: int, limit: int, *, urgent: bool = False) -> list[Reading]:
+    def _unsent(self, after: int, last: int, limit: int) -> list[Reading]:
         """The first run above `after` and up to `last` of what is neither committed nor on its way."""
         carries = self._window.carries
         while after < last:
-            rows = self._spool.read(after, limit, urgent=urgent)
+            rows = self._spool.read(after, limit)
             sent = len(list(takewhile(lambda one: carries(one.sequence), rows)))
             if not sent:
                 return one_clock(list(takewhile(lambda one: not carries(one.sequence), rows)), last)
@@ -329,15 +357,23 @@ class Sending:
         missing = sum(one.sequence not in known for one in payload.readings)
         tells = max((one.last for one in payload.thinned), default=0)
         first, last = payload.first_sequence, payload.last_sequence
+        before = self._window.in_flight(lane)
         self._window.send(Flight(lane, first, last, self._monotonic(), missing, tells))
         is_asked = self._word_wanted_after is not None and last > self._word_wanted_after
-        wanted = (
-            finishing or is_asked or 2 * self._window.in_flight(lane) >= self._window.limit or self._has_caught_up()
-        )
+        wanted = finishing or is_asked or self._is_full(lane, before) or self._has_caught_up()
         return self._gone(lane, payload._replace(committed_wanted=wanted))
 
+    def _is_full(self, lane: Lane, before: int) -> bool:
+        """Whether a lane's window, of `before` until now, is so full that a word is wanted. Of alarms that stand alone
+        each word costs more than many, so one is asked for when half of it is reached and when all of it is."""
+        limit, now = self._window.limit, self._window.in_flight(lane)
+        return 2 * now >= limit and (lane != Lane.URGENT or 2 * before < limit or now >= limit)
+
     def _has_caught_up(self) -> bool:
-        """Whether what just went was the last of a backlog; said once."""
+        """Whether what just went was the last of a backlog, or of many alarms; said once."""
+        if self._are_alarms_made_up and self._next_alarms()[0] is None:
+            self._are_alarms_made_up = False
+            return True
         if not self._is_catching_up:
             return False
         places = ((self._live_after, self._released), (self._backlog_after, self._live_after))

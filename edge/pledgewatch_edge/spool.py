@@ -35,7 +35,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from itertools import compress, groupby
+from itertools import compress, groupby, islice, takewhile
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
 
@@ -57,10 +57,10 @@ from pledgewatch_edge.spool_log import (
     late_frame,
     late_of,
     readings_frame,
-    runs_in,
     thinned_in,
     write_durably,
 )
+from pledgewatch_edge.spool_marks import OwnMarks
 from pledgewatch_edge.spool_refusals import Refusals
 from pledgewatch_edge.spool_reserve import Reserve, is_for_want_of_room
 from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
@@ -154,6 +154,7 @@ class Spool:
         self._reserve = Reserve(folder.parent)
         self._ages = ages
         self._contents = Contents()
+        self._marks = OwnMarks(self._contents)
         with disk_errors(folder):
             self._descriptor = os.open(segments[-1].path, os.O_RDWR | os.O_CLOEXEC)
 
@@ -324,6 +325,20 @@ class Spool:
                 ]
         return found[:limit]
 
+    def urgent(self, after: int, last: int, limit: int) -> list[tuple[int, int]]:
+        """The first spans of urgent readings above `after` and up to `last` that are not committed, at most `limit`;
+        no file is read for it."""
+        with self._lock:
+            known = self._committed
+            place = bisect_left(self._segments, after + 1, key=lambda one: one.last)
+            spans = (
+                span
+                for segment in islice(self._segments, place, None)
+                for low, high in islice(segment.urgent, bisect_left(segment.urgent, after + 1, key=_last_of), None)
+                for span in known.missing_of(max(low, after + 1), min(high, last))
+            )
+            return [*islice(takewhile(lambda one: one[0] <= last, spans), limit)]
+
     def here(self, first: int, last: int) -> int:
         """How many of readings first to last `read` would give; no file is read for it."""
         with self._lock:
@@ -348,10 +363,12 @@ class Spool:
                 frames = self._contents.frames(segment)
                 late = [one for one in map(late_of, frames) if one is not None]
                 found += [one for one in late if max(first - 1, above) <= one.sequence <= last]
-                for run in runs_in(frames):
-                    if run.last >= first and run.first <= last:
-                        own = self._contents.readings(run).checkpoints
-                        found += [one for one in own if max(first, above + 1) <= one.sequence <= last]
+                runs = self._contents.runs(segment)
+                for run in islice(runs, bisect_left(runs, first, key=lambda one: one.last), None):
+                    if run.first > last:
+                        break
+                    own = self._contents.readings(run).checkpoints
+                    found += [one for one in own if max(first, above + 1) <= one.sequence <= last]
         return sorted(found)
 
     def thinned(self, first: int, last: int) -> list[Thinned]:
@@ -428,8 +445,8 @@ class Spool:
         """Our marks of what a word says, the highest contiguous sequence and its ranges; empty where none is known."""
         lasts = [last for _, last in committed.ranges]
         return [
-            self._contents.mark_at(self._segments, committed.contiguous, of_chain=True),
-            *(self._contents.mark_at(self._segments, last, of_chain=False) for last in lasts),
+            self._marks.at(self._segments, committed.contiguous, of_chain=True),
+            *(self._marks.at(self._segments, last, of_chain=False) for last in lasts),
         ]
 
     def _with_word(self, committed: Committed, ours: Sequence[bytes]) -> tuple[Marks, str]:
@@ -439,14 +456,15 @@ class Spool:
             return known, f"it says without a mark that everything up to {committed.contiguous} is committed"
         ranges = ((1, committed.contiguous), *committed.ranges)
         marks = (committed.chain_mark, *committed.range_marks, *(b"" for _ in ranges))
+        taken: list[tuple[int, int]] = []
         for (first, last), mark, our in zip(ranges, marks, ours, strict=False):
             if not 1 <= first <= last <= head:
                 continue
-            more = known.add(first, last)
-            if more != known and not mark:
+            if not mark and not known.add_all(taken).covers(first, last):
                 return known, f"it says without a mark that {first} to {last} are committed"
-            known = more if our else known  # without ours it is of a reading that was dropped, or is known already
-        return known, ""
+            if our:  # without ours it is of a reading that was dropped, or is known already
+                taken.append((first, last))
+        return known.add_all(taken), ""
 
     def _require_ours(self, committed: Committed, ours: Sequence[bytes]) -> None:
         """Raise SpoolCorruptError, and have it raised at the next opening too, where a word is about another life."""
@@ -630,8 +648,9 @@ class Spool:
             is_wanted = segment.has_urgent(after_sequence, known) if urgent else is_untold or segment.waiting(known)
             if segment.last <= after_sequence or not is_wanted:
                 continue
-            for run in runs_in(self._contents.frames(segment)):
-                if run.last <= after_sequence or (urgent and not run.is_urgent):
+            runs = self._contents.runs(segment)
+            for run in islice(runs, bisect_left(runs, after_sequence + 1, key=lambda one: one.last), None):
+                if urgent and not run.is_urgent:
                     continue
                 if uncovered(run.first, run.last, known) or (is_untold and run.last == segment.last):
                     yield segment, run
@@ -656,6 +675,10 @@ class Spool:
         self._tally.totals = totals
         with contextlib.suppress(OSError):
             self._tally.write(totals)
+
+
+def _last_of(span: tuple[int, int]) -> int:
+    return span[1]
 
 
 def _batched(samples: list[Sample], size: int) -> Iterator[list[Sample]]:

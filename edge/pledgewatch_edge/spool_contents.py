@@ -5,7 +5,7 @@ bytes, and the runs that were decoded last as readings; both are bounded. Every 
 SpoolCorruptError where a file is not as it was written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,10 +20,8 @@ from pledgewatch_edge.spool_log import (
     content_of,
     payload_of,
     runs_in,
-    thinned_in,
 )
 from pledgewatch_edge.spool_segment import Segment
-from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint
 from pledgewatch_wire.reading import Reading
 
@@ -56,6 +54,7 @@ class Contents:
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, ...], Content]] = {}
+        self._runs: dict[Path, tuple[Sequence[Frame], list[Run]]] = {}
         self._decoded = lru_cache(_RUNS_KEPT)(payload_of)
 
     def frames(self, segment: Segment) -> Sequence[Frame]:
@@ -80,6 +79,17 @@ class Contents:
             del self._known[next(iter(self._known))]
         return content.frames
 
+    def runs(self, segment: Segment) -> list[Run]:
+        """The runs in a segment's frames, ascending."""
+        frames = self.frames(segment)
+        known = self._runs.pop(segment.path, None)
+        if known is None or known[0] is not frames:
+            known = frames, [*runs_in(frames)]
+        self._runs[segment.path] = known
+        if len(self._runs) > _SEGMENTS_KEPT:
+            del self._runs[next(iter(self._runs))]
+        return known[1]
+
     def readings(self, run: Run) -> Readings:
         """What is in a run."""
         try:
@@ -87,26 +97,3 @@ class Contents:
         except ValueError as error:
             raise SpoolCorruptError(str(error)) from None
         return Readings(payload.readings, payload.checkpoints)
-
-    def mark_at(self, segments: Iterable[Segment], sequence: int, *, of_chain: bool) -> bytes:
-        """The mark of a reading's leaf, or of the running hash after it; empty where that is not known here."""
-        for segment in segments:
-            if not segment.head.first <= sequence <= segment.last:
-                continue
-            frames = self.frames(segment)
-            thinned = thinned_in(frames)
-            if of_chain and thinned is not None and sequence == thinned.last:
-                return chain.mark(thinned.chain_hash)
-            running, following = segment.head.chain_hash, segment.head.first
-            for run in runs_in(frames):
-                if not of_chain and not run.first <= sequence <= run.last:
-                    continue
-                for reading in self.readings(run).readings:
-                    if of_chain and reading.sequence != following:
-                        return b""  # what was dropped before it is a part of the hash
-                    following += 1
-                    leaf = chain.leaf(reading)
-                    running = chain.extend(running, leaf)
-                    if reading.sequence == sequence:
-                        return chain.mark(running if of_chain else leaf)
-        return b""

@@ -94,7 +94,7 @@ def uncovered(first: int, last: int, committed: Marks) -> int:
     first = max(first, committed.contiguous + 1)
     ranges = committed.ranges
     covered = 0
-    for low, high in islice(ranges, max(0, bisect_left(ranges, (first, 0)) - 1), bisect_left(ranges, (last + 1, 0))):
+    for low, high in ranges[max(0, bisect_left(ranges, (first, 0)) - 1) : bisect_left(ranges, (last + 1, 0))]:
         covered += max(0, min(last, high) - max(first, low) + 1)
     return max(0, last - first + 1) - covered
 

@@ -11,6 +11,7 @@ name all that the cloud has shows one thing to be missing, what follows on `cont
 
 from bisect import bisect_right, insort
 from enum import IntEnum
+from itertools import islice
 from typing import NamedTuple
 
 from pledgewatch_wire.codec import Committed
@@ -72,6 +73,18 @@ class Window:
         """Whether a reading is on its way."""
         place = bisect_right(self._spans, (sequence + 1, 0)) - 1
         return place >= 0 and self._spans[place][0] <= sequence <= self._spans[place][1]
+
+    def free_of(self, first: int, last: int) -> list[tuple[int, int]]:
+        """What of first to last is not on its way, as (first, last), ascending."""
+        found = []
+        place = max(0, bisect_right(self._spans, (first, 0)) - 1)
+        for low, high in islice(self._spans, place, None):
+            if low > last:
+                break
+            if first < low:
+                found.append((first, low - 1))
+            first = max(first, high + 1)
+        return [*found, (first, last)] if first <= last else found
 
     def send(self, flight: Flight) -> None:
         """Note a flight; none of its readings is on its way already."""

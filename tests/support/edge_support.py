@@ -18,6 +18,7 @@ from pledgewatch_edge.identity import load_or_create_key
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.spool_marks import OwnMarks
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed, Payload, Status, decode, decode_status, encode_committed
 from pledgewatch_wire.marks import Marks
@@ -53,8 +54,10 @@ def new_spool(
 def true_word(spool: Spool, contiguous: int, ranges: tuple[tuple[int, int], ...] = ()) -> Committed:
     """What a cloud says that has these readings of a spool. It has a mark of each, also where the spool has not."""
 
+    own = OwnMarks(spool._contents)
+
     def mark(sequence: int, *, of_chain: bool) -> bytes:
-        return spool._contents.mark_at(spool._segments, sequence, of_chain=of_chain) or b"\xff" * chain.MARK_BYTES
+        return own.at(spool._segments, sequence, of_chain=of_chain) or b"\xff" * chain.MARK_BYTES
 
     marks = tuple(mark(last, of_chain=False) for _, last in ranges)
     return Committed(spool.epoch, contiguous, ranges, mark(contiguous, of_chain=True) if contiguous else b"", marks)

@@ -6,6 +6,7 @@ the device, which forgets what the set covers.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -27,12 +28,34 @@ class Marks(NamedTuple):
         """Whether any sequence of first to last is there."""
         return first <= self.contiguous or any(low <= last and first <= high for low, high in self.ranges)
 
+    def covers(self, first: int, last: int) -> bool:
+        """Whether all sequences of first to last are there."""
+        return next(self.missing_of(first, last), None) is None
+
+    def missing_of(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """What of first to last is not there, as (first, last), ascending."""
+        first = max(first, self.contiguous + 1)
+        place = max(0, bisect_left(self.ranges, (first, 0)) - 1)
+        while first <= last:
+            low, high = self.ranges[place] if place < len(self.ranges) else (last + 1, last + 1)
+            if first < low:
+                yield first, min(last, low - 1)
+            first = max(first, high + 1)
+            place += 1
+
     def add(self, first: int, last: int) -> "Marks":
         """The set with first to last in it as well."""
-        if not self.ranges and first <= self.contiguous + 1:
-            return self if last <= self.contiguous else Marks(last)
+        return self.add_all([(first, last)])
+
+    def add_all(self, spans: Iterable[tuple[int, int]]) -> "Marks":
+        """The set with some spans, (first, last), in it as well; they may overlap, in any order."""
+        added = sorted(spans)
+        if not added:
+            return self
+        if len(added) == 1 and not self.ranges and added[0][0] <= self.contiguous + 1:
+            return self if added[0][1] <= self.contiguous else Marks(added[0][1])
         merged: list[tuple[int, int]] = []
-        for low, high in sorted([(0, self.contiguous), *self.ranges, (first, last)]):
+        for low, high in sorted([(0, self.contiguous), *self.ranges, *added]):
             if merged and low <= merged[-1][1] + 1:
                 merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
             else:

@@ -23,6 +23,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -508,7 +509,7 @@ def _suspicion(arrival: Arrival, sequence: int, kind: str) -> Suspicion:
 def committed_of(epoch: int, state: EpochState | None, after: int = 0) -> Committed:
     """What may be said to the device: how far all is there, the ranges beyond that, and the marks.
 
-    Of more than MAX_RANGES ranges it names the newest, and of the others those that begin above `after`, then the first
+    Of more than MAX_RANGES ranges it names the newest, and of the others those that end above `after`, then the first
     ones: `named_up_to` says where the next word is to go on.
     """
     if state is None:
@@ -516,7 +517,7 @@ def committed_of(epoch: int, state: EpochState | None, after: int = 0) -> Commit
     contiguous, ranges = state.marks.contiguous, state.marks.ranges
     if len(ranges) > MAX_RANGES:
         others = MAX_RANGES - 1
-        place = bisect_left(ranges, (after + 1, 0), hi=len(ranges) - 1)
+        place = bisect_left(ranges, after + 1, hi=len(ranges) - 1, key=itemgetter(1))
         wrapped = max(0, place + others - (len(ranges) - 1))
         ranges = (*ranges[:wrapped], *ranges[place : place + others - wrapped], ranges[-1])
     leaves = dict(state.leaves) if ranges else {}
@@ -527,4 +528,4 @@ def committed_of(epoch: int, state: EpochState | None, after: int = 0) -> Commit
 def named_up_to(word: Committed, after: int) -> int:
     """Up to where ranges were named in turn by a word that went on above `after` and could not name all."""
     others = word.ranges[:-1]
-    return max((last for first, last in others if first <= after), default=others[-1][1])
+    return max((last for _, last in others if last <= after), default=others[-1][1])
