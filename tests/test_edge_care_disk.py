@@ -5,16 +5,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from caring import HOUR_MS, Cared, cared_for, settings
+from caring import HOUR_MS, Cared, cared_for, command, settings
 from edge_support import DEVICE, OPERATOR, TIME_MS, until
 
 from pledgewatch_cloud.decide import care
 from pledgewatch_cloud.decide.batch import CareAnswer, CareSettings
 from pledgewatch_edge.care import care as care_module
 from pledgewatch_edge.care import ledger as ledger_module
-from pledgewatch_edge.care.ledger import STARTS_MAX, Ledger
+from pledgewatch_edge.care.ledger import IDS_MAX, STARTS_MAX, Ledger
 from pledgewatch_wire.care import Answer, Became
 from pledgewatch_wire.reading import Clock
+from pledgewatch_wire.topics import Kind
 
 SLOWER = "[uplink]\nsend_every_s = 900\n"
 SLOW = "[uplink]\nsend_every_s = 60\n"
@@ -290,3 +291,25 @@ async def test_postponed_settings_that_have_ended_are_refused_once(cared: Cared,
     answers = await said(cared, 1.0, many=2)
     assert [one.became for one in answers] == [POSTPONED, REFUSED]
     assert "stale" in answers[1].text
+
+
+@pytest.mark.parametrize("kind", ["command", "settings"])
+async def test_who_replays_what_a_full_disk_did_not_take_wears_no_card_out(
+    cared: Cared, disk: Disk, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    disk.refuses = True
+    hear = cared.care.hearers[Kind.COMMAND if kind == "command" else Kind.SETTINGS]
+    words = [command(number) if kind == "command" else settings(number, SLOWER) for number in range(1, 70)]
+    for _ in range(5):
+        assert "the disk does not take it" in str(await hear(words[0]))
+    assert (disk.refused, len(cared.care._ledger.unsaid)) == (2, 1)
+    for one in (*words, words[-1]):
+        assert "the disk does not take it" in str(await hear(one))
+    assert disk.refused == 2 * IDS_MAX, "so many may be signed"
+    monkeypatch.setattr(care_module, "REFUSE_EVERY_S", 0.0)
+    await hear(words[-1])
+    assert disk.refused == 2 * IDS_MAX + 2
+    monkeypatch.setattr(care_module, "REFUSE_EVERY_S", 600.0)
+    disk.refuses = False
+    assert cared.care._keep(cared.care._ledger), "the disk is well"
+    assert await hear(words[-1]) is None, "so it is tried again"

@@ -125,6 +125,7 @@ class Care:
         self._disk = World(log, "disk for what is cared for")
         self._secrets: frozenset[str] = frozenset()  # as they were when the station began; a file may be another since
         self._said_at: dict[tuple[int, int, Became], float] = {}  # what was said to a replay, and when
+        self._untaken_at: dict[tuple[int, int], float] = {}  # what the disk did not take, and when: versions and ids
         self._refused_at = {Kind.SETTINGS: -REFUSE_EVERY_S, Kind.COMMAND: -REFUSE_EVERY_S}
         self._station: Station | None = None
         self._on_trial = 0  # the version that the running station tries; 0 where it runs with what is good
@@ -330,10 +331,8 @@ class Care:
             why = why or f"{error}; this device may be older than it"
         if why:
             return self._answer(Answer(0, command.id, Became.REFUSED, why))
-        before = self._ledger
-        if not self._is_noted(before.noted(command.id, "begun"), before, Answer(0, command.id, Became.REFUSED, _DISK)):
-            return _DISK
-        return command
+        after = self._ledger.noted(command.id, "begun")
+        return command if self._is_noted(after, self._ledger, Answer(0, command.id, Became.REFUSED, _DISK)) else _DISK
 
     def _not_for_us(self, operator: str, device: str, expires_at_ms: int, what: str) -> str:
         """Why something that is signed is not for this device now; empty where it is."""
@@ -504,11 +503,20 @@ class Care:
 
         A disk may fail when it has the new ledger in its place already, and a restart would find that. So the one that
         refuses takes the place then; where the disk takes nothing any more, what stands there is what is done.
+
+        What the disk did not take is neither tried nor answered again for a while, unless it takes something else:
+        whoever holds the broker has words that are signed.
         """
+        now_s, what = time.monotonic(), (refusal.version, refusal.id)
+        untaken = {one: at_s for one, at_s in self._untaken_at.items() if now_s - at_s < REFUSE_EVERY_S}
+        if what in untaken or len(untaken) >= IDS_MAX:
+            return False
         refused = before.answered(refusal)
         if self._is_kept(after):
             return True
-        if self._keep(refused):
+        is_refused = self._keep(refused)
+        self._untaken_at = untaken | {what: now_s}
+        if is_refused:
             return False
         with contextlib.suppress(LedgerError):
             if ledger_module.read(self._folder) == after:
@@ -539,6 +547,7 @@ class Care:
             self._disk.lost(f"{error.filename}: {error.strerror}")
             return False
         self._disk.back()
+        self._untaken_at = {}
         return True
 
     def _read(self) -> None:
