@@ -438,3 +438,34 @@ async def test_what_was_measured_last_counts_whichever_is_stored_first(
         await asyncio.gather(running, measuring, return_exceptions=True)
         assert undated.count == 1
     assert on_disk(tmp_path) == ["temperature_mc high"]
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["of the life before", "of this life"])
+async def test_an_end_that_is_refused_when_it_gets_its_date_is_told_in_the_same_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_new: bool
+) -> None:
+    clock = AgentClock(system_ms=lambda: 5_000, monotonic_ms=lambda: 5_000, trust_system=False)
+    await lived(tmp_path, warm(9_000))
+    if not is_new:
+        await undated_life(tmp_path, warm(5_000, clock=Clock.UNSET))
+    with new_spool(tmp_path) as spool:
+        undated, beyond = Undated(tmp_path, clock, boot=lambda: "one"), Beyond(tmp_path)
+        recorder = Recorder(spool, lambda: None, sampler=Sampler(COLD), undated=undated, beyond=beyond)
+        running = asyncio.create_task(recorder.run())
+        if is_new:
+            ended = recorder._sampler.take(warm(5_000, clock=Clock.UNSET))
+            assert ended is not None
+            await recorder.put(ended)
+        await until(lambda: on_disk(tmp_path) == ["temperature_mc high, over once dated"], "it to wait")
+        with monkeypatch.context() as full:
+            full.setattr(spool, "_limits", FULL)
+            full.setattr(undated, "is_due", lambda: undated.count > 0)
+            await until(lambda: not undated.count, "it to be refused")
+            await until(lambda: spool.head_sequence == 2, "that to be told")
+        assert spool.refused_total == 1
+        measuring = asyncio.create_task(recorder.record(Thermometer(warm(5_100, 1), warm(5_200, 2))))
+        await until(lambda: spool.head_sequence == 4, "all to be stored")
+        measuring.cancel()
+        await recorder.finish()
+        await asyncio.gather(running, measuring, return_exceptions=True)
+    assert urgent(tmp_path) == [9_000, 5_100]

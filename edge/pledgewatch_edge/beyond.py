@@ -8,7 +8,8 @@ next start. What counts is what was measured last, in whatever order it is store
 
 A reading that waits for its date (undated.py) may be refused yet when it gets one. So one that says that something is
 over does not strike it off: the file says then that it is over once that has its date, and a start where such readings
-still wait takes that for said. It is struck off when all that waited has been stored.
+still wait takes that for said. It is struck off when all that waited has been stored; where not all has, the sampler
+is reminded, and says it once more.
 
 It costs the disk nothing but where a limit is passed, and then little: what is struck off is so when the agent ends, or
 SETTLE_S after the time before. A value that swings about a limit each second has the file written twice in SETTLE_S. A
@@ -114,12 +115,15 @@ class Beyond:
         """The samples are on the disk, and wait for their date; or some of them, as with `after`."""
         self._take(samples, limits, places, self._waits_at if all_of_them else None)
 
-    def waits_no_longer(self, *, all_of_them: bool) -> None:
-        """What waited for its date has been stored; or not all of it, and then nothing of it counts that is over."""
+    def waits_no_longer(self, *, all_of_them: bool) -> frozenset[Bound]:
+        """What waited for its date has been stored; or not all of it, and then nothing of it counts that is over.
+        Returns the bounds that were taken for over and are not."""
+        waited = self._said().waiting
         if all_of_them:
             for bound, place in self._waits_at.items():
                 self._over_at[bound] = max(place, self._over_at.get(bound, place))
         self._waits_at.clear()
+        return waited & self.told
 
     @property
     def is_due(self) -> bool:

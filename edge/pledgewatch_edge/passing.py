@@ -55,7 +55,7 @@ class _Bound:
     _counted_ms: int = 0
 
     def remember(self, *, says_out: bool) -> None:
-        """What was urgent last before this start."""
+        """What was urgent last, of what is kept."""
         self._says_out = says_out
 
     def hear(self, beyond: int, at_ms: int) -> bool:
@@ -109,6 +109,13 @@ class Passing:
         """Before the first value: whether what was urgent last, before this start, lay below `low`, above `high`."""
         self._low.remember(says_out=low)
         self._high.remember(says_out=high)
+
+    def remind(self, *, low: bool, high: bool) -> None:
+        """At any time: what said that the value is no longer below `low`, above `high`, was not kept."""
+        if low:
+            self._low.remember(says_out=True)
+        if high:
+            self._high.remember(says_out=True)
 
     def hear(self, value: int, at_ms: int) -> bool:
         """Take in a value. Returns whether it is urgent."""

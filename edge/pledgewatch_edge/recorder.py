@@ -262,7 +262,8 @@ class Recorder:
             return
         handed = await asyncio.to_thread(self._undated.hand_over, self._spool)
         if self._beyond is not None:
-            self._beyond.waits_no_longer(all_of_them=handed is not None and handed.is_whole)
+            untold = self._beyond.waits_no_longer(all_of_them=handed is not None and handed.is_whole)
+            self._sampler.remind(untold)
         if handed is not None:
             told = "dated back" if handed.is_dated else "given up to date"
             log.info("undated samples %s count=%d", told, handed.appended.accepted)

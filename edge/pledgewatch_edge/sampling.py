@@ -68,6 +68,12 @@ class Sampler:
         for channel, passing in self._risks.limits.items():
             passing.remember(low=(channel, False) in told, high=(channel, True) in told)
 
+    def remind(self, untold: Collection[tuple[int, bool]]) -> None:
+        """At any time: of which limits, as with `remember`, what said that they are no longer passed was not kept. It
+        is said again with the first value that lies inside."""
+        for channel, passing in self._risks.limits.items():
+            passing.remind(low=(channel, False) in untold, high=(channel, True) in untold)
+
     def take(self, sample: Sample) -> Sample | None:
         """What is kept of a sample: all of it, some cells, or None. A cell may be a mean, with its extremes beside."""
         is_urgent = self._risks.hear(sample)
