@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from edge_support import DEVICE, new_spool, sample, true_word
 
-from pledgewatch_edge import spool_contents, spool_marks
+from pledgewatch_edge import spool_contents
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError
 from pledgewatch_edge.spool_log import SEGMENT_READINGS, Content, content_of
@@ -116,7 +116,7 @@ def test_a_word_of_many_ranges_merges_them_once_and_looks_up_only_what_no_word_h
             merged.append(1)
             return add_all(marks, spans)
 
-        monkeypatch.setattr(spool_marks.chain, "leaf", counted_leaf)
+        monkeypatch.setattr(chain, "leaf", counted_leaf)
         monkeypatch.setattr(Marks, "add_all", counted_add)
         costs = []
         for word in words:
