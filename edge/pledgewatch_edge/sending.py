@@ -246,7 +246,7 @@ class Sending:
         first, last = span
         head = self._spool.head_sequence
         self._released = max(self._released, head if first > self._released else 0)
-        live = self._live()
+        live = self._live(first)
         if live and live[0].sequence <= first <= live[-1].sequence and self._has_room(Lane.LIVE, live, finishing):
             return self._send_live(live, finishing=finishing)
         room = self._window.room(Lane.URGENT) - (0 if is_news else self._window.limit // 2)
@@ -295,12 +295,15 @@ class Sending:
             return None
         return self._send_live(run, finishing=finishing) if self._has_room(Lane.LIVE, run, finishing) else None
 
-    def _live(self) -> list[Reading]:
-        """What is live and has not been sent; what has waited too long is backlog from now on."""
+    def _live(self, wanted: int | None = None) -> list[Reading]:
+        """What is live and has not been sent, or nothing where one that is `wanted` cannot be in it; what has waited
+        too long is backlog from now on."""
         waiting = min(self._released - self._live_after, self._spool.spooled)
         if waiting > LIVE_PAYLOADS * self._live_max:
             self._live_after = self._released - self._live_max
             self._is_catching_up = True
+        if wanted is not None and wanted <= self._live_after:
+            return []
         return self._unsent(self._live_after, self._released, self._live_max)
 
     def _send_live(self, run: list[Reading], *, finishing: bool) -> Outgoing:

@@ -36,6 +36,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import compress, groupby, islice, takewhile
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
 
@@ -334,7 +335,7 @@ class Spool:
             spans = (
                 span
                 for segment in islice(self._segments, place, None)
-                for low, high in islice(segment.urgent, bisect_left(segment.urgent, after + 1, key=_last_of), None)
+                for low, high in islice(segment.urgent, bisect_left(segment.urgent, after + 1, key=itemgetter(1)), None)
                 for span in known.missing_of(max(low, after + 1), min(high, last))
             )
             return [*islice(takewhile(lambda one: one[0] <= last, spans), limit)]
@@ -675,10 +676,6 @@ class Spool:
         self._tally.totals = totals
         with contextlib.suppress(OSError):
             self._tally.write(totals)
-
-
-def _last_of(span: tuple[int, int]) -> int:
-    return span[1]
 
 
 def _batched(samples: list[Sample], size: int) -> Iterator[list[Sample]]:

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 from pledgewatch_edge.identity import flush_folder
@@ -86,7 +87,8 @@ class Segment:
 
     def has_urgent(self, after: int, committed: Marks) -> bool:
         """Whether urgent readings above a sequence wait in it."""
-        return any(uncovered(max(first, after + 1), last, committed) > 0 for first, last in self.urgent)
+        spans = islice(self.urgent, bisect_left(self.urgent, after + 1, key=itemgetter(1)), None)
+        return any(uncovered(max(first, after + 1), last, committed) > 0 for first, last in spans)
 
 
 def uncovered(first: int, last: int, committed: Marks) -> int:
