@@ -55,6 +55,7 @@ def true_word(spool: Spool, contiguous: int, ranges: tuple[tuple[int, int], ...]
     """What a cloud says that has these readings of a spool. It has a mark of each, also where the spool has not."""
 
     own = OwnMarks(spool._contents)
+    own._known = dict(spool._marks._known)  # of what it has let go since too
 
     def mark(sequence: int, *, of_chain: bool) -> bytes:
         return own.at(spool._segments, sequence, of_chain=of_chain) or b"\xff" * chain.MARK_BYTES
