@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from needed import NEEDS_DATA, NEEDS_PACKAGE
 
 if TYPE_CHECKING:
+    from api_cloud import ApiCloud
     from browsing import Fleet
     from playwright.sync_api import Browser
 
@@ -70,6 +71,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     report.sections = [
         (name, text.encode("utf-8", "backslashreplace").decode("utf-8")) for name, text in report.sections
     ]
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator["ApiCloud"]:
+    """The API where a container has sailed into port."""
+    from api_cloud import ApiCloud  # noqa: PLC0415 - what only tests of the API need
+
+    made = ApiCloud(tmp_path)
+    made.sail_into_port()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

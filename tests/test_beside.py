@@ -1,8 +1,6 @@
 """What costs little is worked out on the event loop, what may cost more in a thread beside it; it says the same."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from api_cloud import ApiCloud
@@ -14,14 +12,6 @@ from pledgewatch_cloud.api.clusters import Standings
 from pledgewatch_cloud.decide.access import lines
 
 PATHS = ["/clusters", "/events", "/facilities/facility-1"]
-
-
-@pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[ApiCloud]:
-    made = ApiCloud(tmp_path)
-    made.sail_into_port()
-    yield made
-    made.close()
 
 
 async def test_it_is_worked_out_here_or_beside() -> None:

@@ -1,6 +1,5 @@
 """Entity tags: the same answer has the same tag, another has another, and who has it is told so in a line."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,6 @@ from builders import temperature
 from seeing import USERS, Seeing
 
 TAGGED = ("/assets", "/facilities", "/alerts", "/devices", "/book", "/events", "/status", "/healthz")
-
-
-@pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[ApiCloud]:
-    made = ApiCloud(tmp_path)
-    made.sail_into_port()
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("path", TAGGED)

@@ -28,14 +28,6 @@ Made = list[str]
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[ApiCloud]:
-    made = ApiCloud(tmp_path)
-    made.sail_into_port()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def seeing(tmp_path: Path) -> Iterator[Seeing]:
     made = Seeing(tmp_path)
     yield made
