@@ -9,7 +9,7 @@ aside. Only groups of assets about which something was said, and alerts whose ti
 told of what concerns its own goods and of nothing else.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide import alerts as alerts_module
@@ -190,14 +190,19 @@ def _assets_of_group(book: Book, group_by: str, group: str) -> list[str]:
 def _spells(book: Book, facts: Facts, rule: AlertRule, group: str, now_ms: int) -> Iterator[tuple[str, Spell]]:
     """The causes of a rule's group that stand, each with its asset."""
     for asset in _assets_of_group(book, rule.group_by, group):
-        for one in spells_of(book, facts, asset, now_ms):
-            if one.cause.kind == rule.on and _counts(book, rule, group, one):
+        of_kind = causes_module.spells_of_kinds(facts.get(asset, AssetFacts()), {rule.on})
+        for one in _until_left(book, asset, of_kind, now_ms):
+            if _counts(book, rule, group, one):
                 yield asset, one
 
 
 def spells_of(book: Book, facts: Facts, asset: str, now_ms: int) -> Iterator[Spell]:
     """An asset's causes; what went on of a lot is over when the lot has left."""
-    for one in causes_module.spells(facts.get(asset, AssetFacts())):
+    return _until_left(book, asset, causes_module.spells(facts.get(asset, AssetFacts())), now_ms)
+
+
+def _until_left(book: Book, asset: str, some: Iterable[Spell], now_ms: int) -> Iterator[Spell]:
+    for one in some:
         lot = book.lots.get(one.cause.lot)
         left = tuple(stretch for stretch in lot.there(asset) if stretch[1] <= now_ms) if lot else ()
         yield causes_module.in_stay(one, left)

@@ -12,6 +12,7 @@ shown to have been kept.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from pledgewatch_cloud.decide.events import EventType, SaidEvent
@@ -158,8 +159,16 @@ def spells(facts: AssetFacts) -> Iterator[Spell]:
     return _spells(facts.causes, facts.ends.values())
 
 
+def spells_of_kinds(facts: AssetFacts, kinds: AbstractSet[str]) -> Iterator[Spell]:
+    """Those of `spells` whose causes are of some kinds, without a look at the others."""
+    causes = {key: one for key, one in facts.causes.items() if one.kind in kinds}
+    return _spells(causes, (one for one in facts.ends.values() if not kinds.isdisjoint(one.kinds)))
+
+
 def _spells(causes: Mapping[str, Cause], some_ends: Iterable[End]) -> Iterator[Spell]:
     """The spells of some causes. The ends of other things may be left out."""
+    if not causes:
+        return
     ends: dict[tuple[str, str], list[int]] = {}
     for one in sorted(some_ends, key=lambda end: end.at_ms):
         for kind in one.kinds:

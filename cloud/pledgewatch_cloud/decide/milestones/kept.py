@@ -126,8 +126,8 @@ def _doubts(asked: Asked, lot: Lot) -> Iterator[Spell]:
     limit = asked.fact.limit
     for asset in lot.assets:
         there = lot.there(asset)
-        for one in causes_module.spells(asked.known.facts.get(asset, AssetFacts())):
-            if one.cause.lot == lot.id and one.cause.kind in DOUBTS and (not limit or _is_about(one, limit)):
+        for one in causes_module.spells_of_kinds(asked.known.facts.get(asset, AssetFacts()), DOUBTS):
+            if one.cause.lot == lot.id and (not limit or _is_about(one, limit)):
                 yield causes_module.in_stay(one, there)
 
 

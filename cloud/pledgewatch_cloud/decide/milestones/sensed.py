@@ -165,7 +165,7 @@ def _from_then_on(asked: Asked, presence: Presence | None, there: Stretches) -> 
 
 
 def _spells(facts: AssetFacts, kind: str, fence: str) -> list[Spell]:
-    return [one for one in causes_module.spells(facts) if (one.cause.kind, one.cause.fence) == (kind, fence)]
+    return [one for one in causes_module.spells_of_kinds(facts, {kind}) if one.cause.fence == fence]
 
 
 def _began_inside(facts: AssetFacts, presence: Presence | None, fence: str) -> Stretches:
