@@ -17,9 +17,11 @@ def needs(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not (DATA / name).exists(), reason=f"{NEEDS_DATA}/{name}")
 
 
-def system_program(name: str) -> str:
-    """Where the program of the system package of the same name is. Skips the running test where it is not."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/bin:/usr/sbin")
-    if found is None:
-        pytest.skip(f"{NEEDS_PACKAGE} {name}")
-    return found
+def system_program(*names: str) -> str:
+    """Where the program of the system package of the same name is; of several that will do, the first that is there.
+    Skips the running test where none is, for want of the first."""
+    for name in names:
+        found = shutil.which(name) or shutil.which(name, path="/usr/bin:/usr/sbin")
+        if found is not None:
+            return found
+    pytest.skip(f"{NEEDS_PACKAGE} {names[0]}")
