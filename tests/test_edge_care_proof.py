@@ -11,6 +11,7 @@ from edge_support import DEVICE, OPERATOR, Cloud, cloud, running_broker, until
 
 from pledgewatch_edge.agent import load, station_of
 from pledgewatch_edge.care.ledger import Ledger, read
+from pledgewatch_edge.clock import system_ms
 from pledgewatch_edge.station import keep_running
 from pledgewatch_wire.reading import Channel, Clock
 
@@ -69,7 +70,8 @@ async def test_a_reading_of_the_trial_that_the_cloud_has_proves_it(tmp_path: Pat
     with running_broker("mosquitto", tmp_path / "broker") as broker:
         file = cared_for(tmp_path, broker.port, rollback_after_s=10.0)
         text = file.read_text(encoding="utf-8").replace("interval_s = 0.5", "interval_s = 3600")
-        file.write_text(text + ("[clock]\ntrust_system = false\n" if shown else ""), encoding="utf-8")
+        never_set = f"[clock]\nsimulated_start_ms = 0\nanchor_ms = {system_ms()}\n"
+        file.write_text(text + (never_set if shown else ""), encoding="utf-8")
         async with cloud(broker.port) as listener, running(file):
             await until(lambda: any(one.online for one in listener.statuses), "the old station to be heard")
             await say(listener, "settings", settings(4, SLOWER, ends_ms=FAR_MS))

@@ -159,13 +159,22 @@ def test_this_machine_has_the_sources() -> None:
     assert AgentClock().now()[0] > 0
 
 
-def test_a_clock_that_is_not_to_be_believed_is_unset_until_a_fix_sets_it() -> None:
-    clock = AgentClock(
-        system_ms=lambda: RELEASED_MS + 1, monotonic_ms=lambda: 0, is_synchronised=lambda: True, trust_system=False
-    )
-    assert clock.now() == (RELEASED_MS + 1, Clock.UNSET)
-    clock.set_by_fix(RELEASED_MS + 5)
-    assert clock.now() == (RELEASED_MS + 5, Clock.GPS)
+def test_a_clock_that_is_not_to_be_believed_is_unset_until_a_time_service_or_a_fix_sets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A board whose clock has no battery, in a steel hall with a network: a time service counts before none."""
+    machine = Machine()
+    clock = ClockSettings(trust_system=False).clock()
+    monkeypatch.setattr(clock, "_system_ms", lambda: machine.system_ms)
+    monkeypatch.setattr(clock, "_monotonic_ms", lambda: machine.monotonic_ms)
+    monkeypatch.setattr(clock, "_is_synchronised", lambda: machine.is_synchronised)
+    assert clock.now() == (NOW_MS, Clock.UNSET)
+    clock.set_by_fix(NOW_MS + 5)
+    assert clock.now() == (NOW_MS + 5, Clock.GPS)
+    machine.pass_ms(HOLDOVER_MS + 1)
+    assert clock.now()[1] is Clock.UNSET
+    machine.is_synchronised = True
+    assert clock.now() == (machine.system_ms, Clock.NTP)
 
 
 def test_a_machine_without_a_clock_of_its_own_is_believed_while_a_time_service_keeps_it() -> None:

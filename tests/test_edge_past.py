@@ -30,14 +30,14 @@ class Machine:
 
     system_ms: int = NOW_MS
     is_synchronised: bool = False
-    trust_system: bool = True
+    keeps_time: bool = True
 
     def clock(self) -> AgentClock:
         return AgentClock(
             system_ms=lambda: self.system_ms,
             monotonic_ms=lambda: 5_000,
             is_synchronised=lambda: self.is_synchronised,
-            trust_system=self.trust_system,
+            keeps_time=self.keeps_time,
         )
 
 
@@ -81,7 +81,8 @@ def test_a_receiver_that_tells_what_is_past_is_not_gone_by() -> None:
         (Machine(), 0.5, 0),
         (Machine(is_synchronised=True), None, 0),
         (Machine(is_synchronised=True), -10, None),
-        (Machine(is_synchronised=True, trust_system=False), None, None),
+        (Machine(keeps_time=False), None, None),
+        (Machine(is_synchronised=True, keeps_time=False), None, 0),
         (Machine(system_ms=1_000), 0, None),
     ],
 )

@@ -139,7 +139,7 @@ async def test_a_whole_station_that_is_set_anew(tmp_path: Path) -> None:
 
 
 async def test_what_waits_for_its_date_counts_too(tmp_path: Path) -> None:
-    clock = AgentClock(system_ms=lambda: 5_000, monotonic_ms=lambda: 5_000, trust_system=False)
+    clock = AgentClock(system_ms=lambda: 5_000, monotonic_ms=lambda: 5_000, is_synchronised=lambda: False)
     with new_spool(tmp_path) as spool:
         for value in (9_000, 5_000, 5_100):
             undated, beyond = Undated(tmp_path, clock, boot=lambda: "one"), Beyond(tmp_path)
@@ -235,7 +235,7 @@ def test_what_passes_no_limit_writes_nothing(tmp_path: Path) -> None:
 
 
 FULL = Limits(bytes_max=1, every_readings=60, every_s=1e9)
-NEVER_SET = AgentClock(system_ms=lambda: 5_000, monotonic_ms=lambda: 5_000, trust_system=False)
+NEVER_SET = AgentClock(system_ms=lambda: 5_000, monotonic_ms=lambda: 5_000, is_synchronised=lambda: False)
 
 
 def on_disk(folder: Path) -> list[str]:
@@ -444,7 +444,7 @@ async def test_what_was_measured_last_counts_whichever_is_stored_first(
 async def test_an_end_that_is_refused_when_it_gets_its_date_is_told_in_the_same_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_new: bool
 ) -> None:
-    clock = AgentClock(system_ms=lambda: 5_000, monotonic_ms=lambda: 5_000, trust_system=False)
+    clock = AgentClock(system_ms=lambda: 5_000, monotonic_ms=lambda: 5_000, is_synchronised=lambda: False)
     await lived(tmp_path, warm(9_000))
     if not is_new:
         await undated_life(tmp_path, warm(5_000, clock=Clock.UNSET))

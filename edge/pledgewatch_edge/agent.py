@@ -36,10 +36,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSettings:
-    """Whether the computer's own clock may be believed until a receiver tells the time. On a board without a battery
-    for its clock it may not: what is measured before the first fix then waits for its date (undated.py). Where
-    `trust_system` is left out, the machine is asked: without a clock of its own its time is believed only while a time
-    service keeps it.
+    """Whether the computer's own clock may be believed until a receiver or a time service tells the time. On a board
+    without a battery for its clock it may not: what is measured before that then waits for its date (undated.py). Where
+    `trust_system` is left out, the machine is asked whether it has a clock of its own.
 
     A simulation gives the computer another clock: it shows `simulated_start_ms` at the machine's `anchor_ms`, and runs
     `speed` times as fast for `simulated_for_s` of its own seconds (None: for ever), then as fast as the machine's."""
@@ -59,17 +58,17 @@ class ClockSettings:
         """The clock that this describes."""
         start_ms = self.simulated_start_ms
         if start_ms is None:
-            keeps_time = self.trust_system is not None or machine_keeps_time()
-            if not keeps_time:
+            keeps_time = machine_keeps_time() if self.trust_system is None else self.trust_system
+            if not keeps_time and self.trust_system is None:
                 log.info(
                     "no clock of its own on this computer: the time is known once a receiver or time service tells it"
                 )
-            return AgentClock(trust_system=self.trust_system is not False, keeps_time=keeps_time)
+            return AgentClock(keeps_time=keeps_time)
         return AgentClock(
             system_ms=lambda: start_ms + self._counted_ms(),
             monotonic_ms=self._counted_ms,
             is_synchronised=lambda: False,
-            trust_system=self.trust_system is not False,
+            keeps_time=self.trust_system is not False,
         )
 
     def _counted_ms(self) -> int:

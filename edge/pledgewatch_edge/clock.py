@@ -8,8 +8,8 @@ out a time without the name of the clock that told it:
 - NTP: the kernel says that its clock is synchronised.
 - RTC: the system's clock shows a time at which this program could have existed, and the machine has a clock that goes
   on while it is off.
-- UNSET: it shows a time before that, or there is no such clock, so it may be as of when the machine was switched off;
-  or the configuration says that it is not to be believed.
+- UNSET: it shows a time before that, or there is no such clock, or the configuration says that it has no battery, so
+  it may be as of when the machine was switched off. A time service counts all the same.
 
 Under GPS the clock does not run backwards: sentences arrive with jitter, so a fix may tell a time a little before what
 was already handed out, and then the clock stands still until the receiver has caught up. A step of more than STEP_MS
@@ -96,14 +96,12 @@ class AgentClock:
         system_ms: Callable[[], int] = system_ms,
         monotonic_ms: Callable[[], int] = boot_ms,
         is_synchronised: Callable[[], bool] = kernel_is_synchronised,
-        trust_system: bool = True,
         keeps_time: bool = True,
     ) -> None:
-        """`trust_system`: whether the system's clock is believed at all; `keeps_time`: also where nothing sets it."""
+        """`keeps_time`: whether the system's clock is believed also where nothing sets it."""
         self._system_ms = system_ms
         self._monotonic_ms = monotonic_ms
         self._is_synchronised = is_synchronised
-        self._trust_system = trust_system
         self._keeps_time = keeps_time
         self._offset_ms: int | None = None  # GPS time less monotonic time, since the latest fix
         self._fixed_at_ms = 0
@@ -126,8 +124,6 @@ class AgentClock:
             return self._latest_ms, Clock.GPS
         self._offset_ms = None
         now_ms = self._system_ms()
-        if not self._trust_system:
-            return now_ms, Clock.UNSET
         if self._is_synchronised():
             return now_ms, Clock.NTP
         return now_ms, Clock.RTC if self._keeps_time and now_ms >= RELEASED_MS else Clock.UNSET
@@ -183,7 +179,7 @@ class AgentClock:
         the earlier. None where neither is so."""
         now_ms, clock = self.now()
         system_ms = self._system_ms()
-        if not self._trust_system or system_ms < RELEASED_MS or (clock is Clock.GPS and self.apart()):
+        if system_ms < RELEASED_MS or (clock is Clock.GPS and self.apart()):
             return None
         return min(now_ms, system_ms) if clock in {Clock.GPS, Clock.NTP} else None
 
