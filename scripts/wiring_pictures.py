@@ -2,11 +2,13 @@
 
     .venv/bin/python scripts/wiring_pictures.py
 
-A picture is a Pi's header from pin 1 to 20, what is wired to it, and a line for each wire. Its card has a background of
-its own and two sets of colours, for light and for dark surroundings. Every end of a wire has its name, so no colour
-need be told from another. A test holds the files to what this script draws, and the tables of the page to these.
+A picture is a Pi's header from pin 1 to 20, torn off below, what is wired to it, and a line for each wire, of which no
+two cross. Its card has a background of its own and two sets of colours, for light and for dark surroundings. Every end
+of a wire has its name, so no colour need be told from another. A test holds the files to what this script draws, and
+the tables of the page to these.
 """
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -129,7 +131,7 @@ PICTURES: Final = {
             Part(
                 "Reed contact",
                 "closed while the door is closed",
-                [Wire(11, "one end", "data-a"), Wire(9, "the other end", "ground")],
+                [Wire(9, "one end", "ground"), Wire(11, "the other end", "data-a")],
             )
         ],
     ),
@@ -204,8 +206,12 @@ def _pin_at(pin: int) -> tuple[int, int]:
 
 
 def _header(used: set[int]) -> Iterator[str]:
-    width = EVEN_X - ODD_X + 40
-    yield f'<rect class="board" x="{ODD_X - 20}" y="{TOP - 2}" width="{width}" height="{10 * ROW + 8}" rx="6"/>'
+    left, right, top, bottom = ODD_X - 20, EVEN_X + 20, TOP - 2, TOP + 10 * ROW + 2
+    tooth = (right - left) // 10
+    torn = " ".join(f"l{-tooth} {8 if place % 2 == 0 else -8}" for place in range(10))
+    yield f'<path class="board" d="M{left} {bottom} V{top + 6} q0 -6 6 -6 H{right - 6} q6 0 6 6 V{bottom} {torn} z"/>'
+    middle = (left + right) // 2
+    yield f'<text class="small" x="{middle}" y="{bottom + 24}" text-anchor="middle">pins 21 to 40 go on below</text>'
     for pin, name in PINS.items():
         x, y = _pin_at(pin)
         kind = "pin used" if pin in used else "pin"
@@ -232,7 +238,7 @@ def _parts(picture: Picture) -> Iterator[str]:
         yield f'<text class="name" x="{PART_X + 16}" y="{y + 25}">{escape(part.name)}</text>'
         yield f'<text class="small" x="{PART_X + 16}" y="{y + 43}">{escape(part.about)}</text>'
         ends = [y + 64 + 27 * place for place in range(len(part.wires))]
-        lanes = [LANES_X + LANE * (lane + place) for place in range(len(part.wires))]
+        lanes = [LANES_X + LANE * (lane + place) for place in lanes_of([one.pin for one in part.wires], ends)]
         for wire, end, x in zip(part.wires, ends, lanes, strict=True):
             yield _wire(wire, end, x)
         lane += len(part.wires)
@@ -243,10 +249,32 @@ def _parts(picture: Picture) -> Iterator[str]:
         yield from _pair()
 
 
+def crossings(pins: Sequence[int], ends: Sequence[int], lanes: Sequence[int]) -> int:
+    """How often wires from pins by lanes to ends cross: one's way along its lane meets another's to its own, or from
+    it."""
+    found = 0
+    for (pin, end, lane), (other, other_end, other_lane) in itertools.permutations(
+        zip(pins, ends, lanes, strict=True), 2
+    ):
+        upper, lower = sorted((_leaves_at(pin), end))
+        found += upper <= (_leaves_at(other) if lane < other_lane else other_end) <= lower
+    return found
+
+
+def lanes_of(pins: Sequence[int], ends: Sequence[int]) -> Sequence[int]:
+    """The lane of each wire, from the left, with the fewest crossings."""
+    return min(itertools.permutations(range(len(pins))), key=lambda lanes: crossings(pins, ends, lanes))
+
+
+def _leaves_at(pin: int) -> int:
+    """How far down a wire leaves the header: of the left row below its pin."""
+    return _pin_at(pin)[1] + (ROW // 2 if pin % 2 else 0)
+
+
 def _wire(wire: Wire, end: int, lane: int) -> str:
     """From the pin by the gap below its row to a lane, along it, and to the part."""
     x, y = _pin_at(wire.pin)
-    start = f"M{x} {y + 10} V{y + ROW // 2}" if wire.pin % 2 else f"M{x + 10} {y}"
+    start = f"M{x} {y + 10} V{_leaves_at(wire.pin)}" if wire.pin % 2 else f"M{x + 10} {y}"
     return (
         f'<path class="wire {wire.kind}" d="{start} H{lane} V{end} H{PART_X}"/>'
         f'<circle class="dot {wire.kind}" cx="{PART_X}" cy="{end}" r="5"/>'

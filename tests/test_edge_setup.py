@@ -110,7 +110,7 @@ def test_from_what_is_plugged_in_to_what_the_cloud_has_committed(
     for row in ("33.74050°", "4.06 °C", "-18.50 °C", "humidity 60.0 %", "door open yes", "54 lines, pinctrl-bcm2835"):
         assert row in said, row
     assert document(tmp_path)["gps"] == {"port": str(board.stick), "interval_s": 60.0}
-    assert document(tmp_path)["clock"] == {"trust_system": False}, "it has no clock of its own, and a receiver"
+    assert "clock" not in document(tmp_path), "the agent asks the machine, and a time service counts"
     assert document(tmp_path)["sht3x"]["temperature"] == "temperature_2_mc", "the probes have the two before"
     assert document(tmp_path)["adxl345"]["address"] == 0x1D
     assert document(tmp_path)["contacts"]["chip"] == str(board.devices / "gpiochip0")
@@ -187,8 +187,8 @@ def test_the_chip_of_the_header_is_taken_before_others() -> None:
     chips = [
         Found("contacts", place, None, f"8 lines, {label}") for place, label in (("a", "exp"), ("b", "pinctrl-rp1"))
     ]
-    assert header_chip(chips) == "b"
-    assert header_chip(chips[:1]) == "a"
+    assert header_chip(chips) == chips[1]
+    assert header_chip(chips[:1]) == chips[0]
     assert header_chip([]) is None
 
 
@@ -229,9 +229,9 @@ def test_what_a_person_wrote_is_replaced_only_when_that_is_asked_for(
     assert "# the yard's" in (tmp_path / "edge.toml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("section", ["clock", "host", "sampling"])
+@pytest.mark.parametrize("section", ["host", "sampling"])
 def test_what_nobody_chose_stays_as_it_was(tmp_path: Path, board: SimulatedBoard, section: str) -> None:
-    written = {"clock": "trust_system = true", "host": "interval_s = 60.0", "sampling": ""}[section]
+    written = {"host": "interval_s = 60.0", "sampling": ""}[section]
     (tmp_path / "edge.toml").write_text(f"[{section}]\n{written}\n", encoding="utf-8")
     before = document(tmp_path)
     assert fitted(tmp_path, *board.options) == 0
@@ -240,10 +240,13 @@ def test_what_nobody_chose_stays_as_it_was(tmp_path: Path, board: SimulatedBoard
     assert document(tmp_path)[section] != before[section]
 
 
-def test_a_board_with_a_clock_believes_it(tmp_path: Path, board: SimulatedBoard) -> None:
-    (board.devices / "rtc0").touch()
-    assert fitted(tmp_path, *board.options) == 0
-    assert "clock" not in document(tmp_path)
+@pytest.mark.parametrize("more", [[], ["--replace"]])
+def test_what_is_said_of_the_clock_is_a_persons_and_stays(
+    tmp_path: Path, board: SimulatedBoard, more: list[str]
+) -> None:
+    (tmp_path / "edge.toml").write_text("[clock]\ntrust_system = false\n", encoding="utf-8")
+    assert fitted(tmp_path, *board.options, *more) == 0
+    assert document(tmp_path)["clock"] == {"trust_system": False}
 
 
 def test_what_cannot_be_used_is_not_put_in_the_files_place(
@@ -372,7 +375,7 @@ class FakeSystemd:
         self._asked, self._real_run = folder / "asked", subprocess.run
         script = folder / "bin" / "systemctl"
         script.parent.mkdir()
-        script.write_text(f'#!/bin/sh\necho "$@" >> {self._asked}\n', encoding="ascii")
+        script.write_text(f'#!/bin/sh\necho "$@" >> {self._asked}\n[ $1 != is-active ] || echo active\n', "ascii")
         script.chmod(0o755)
         patch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
         user = pwd.getpwuid(os.geteuid()).pw_name
@@ -400,8 +403,8 @@ def test_a_service_that_runs_is_stopped_tested_as_its_user_and_begun_again(
     systemd = FakeSystemd(tmp_path, monkeypatch)
     options = ["--yes", "--watch", "0", "--state-folder", str(tmp_path / "state"), *WHO, "--broker", "b"]
     assert setup(tmp_path, *options, *bare) == 1, "what the test says is what set-up says"
-    asked = [f"is-active --quiet {NAME}", f"stop {NAME}", "daemon-reload", f"enable {NAME}"]
-    assert systemd.asked() == [*asked, f"restart {NAME}", f"start {NAME}"]
+    asked = [f"is-active {NAME}", f"stop {NAME}", "daemon-reload", f"enable {NAME}"]
+    assert systemd.asked() == [*asked, f"restart {NAME}", f"start --no-block {NAME}"]
     [(command, how)] = systemd.tests
     assert command[1:] == ["self-test", "--config", str(tmp_path / "edge.toml"), "--seconds", "60.0"]
     assert (how["user"], how["group"], how["extra_groups"]) == (unit.USER, unit.USER, unit.groups_here())
@@ -413,7 +416,7 @@ def test_a_service_is_begun_again_however_set_up_ends(
 ) -> None:
     systemd = FakeSystemd(tmp_path, monkeypatch)
     assert fitted(tmp_path, *bare, "--gps", "nowhere") == 2
-    assert systemd.asked()[-2:] == [f"stop {NAME}", f"start {NAME}"]
+    assert systemd.asked()[-2:] == [f"stop {NAME}", f"start --no-block {NAME}"]
 
 
 def test_enter_ends_the_table_on_a_terminal(tmp_path: Path, bare: list[str]) -> None:

@@ -83,6 +83,7 @@ def write(file: Path, document: tomlkit.TOMLDocument) -> None:
     mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
     if not file.exists() or file.read_text(encoding="utf-8") != text:
         replace_file(file, text.encode("utf-8"), mode)
+        file.chmod(mode)  # whatever the umask: others than who writes it read it, the service's user first
 
 
 def _is_same(key: str, there: Any, value: str | int, folder: Path) -> bool:

@@ -1,10 +1,12 @@
 """Names of computers, as somebody writes them into a configuration.
 
 Whoever looks a name up has it encoded first (IDNA), and a name that cannot be encoded is a ValueError there, where only
-what the network does is waited for. So it is refused where it is read.
+what the network does is waited for. So it is refused where it is read. A colon stands in no name, only in an address of
+IPv6, so a name with another is a name and a port in one, or half an address.
 """
 
 import unicodedata
+from ipaddress import IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
 
@@ -12,6 +14,13 @@ def require_host(key: str, host: str) -> None:
     """Raise ValueError where `host` can be no computer's name or address."""
     if any(letter.isspace() or unicodedata.category(letter) == "Cc" for letter in host):
         raise ValueError(f"{key} {host!r} has a blank or control character; write the name or the address alone")
+    if ":" in host:
+        try:
+            IPv6Address(host)
+        except ValueError:
+            raise ValueError(
+                f"{key} {host!r} has a colon and is no address of IPv6; write the name or the address alone"
+            ) from None
     try:
         encoded = host.encode("idna")
     except UnicodeError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TextIO, TypeVar
 
 from pledgewatch_edge.install.draft import contact
-from pledgewatch_edge.install.finding import Found
+from pledgewatch_edge.install.finding import Found, header_chip
 
 NONE: Final = "none"
 NOBODY: Final = "nobody answers; run this in a terminal, or with --yes and what it should choose"
@@ -54,15 +54,18 @@ class Asker:
         return self.ask(question, "yes", _yes_or_no)
 
 
-def choose(found: Sequence[Found], arguments: argparse.Namespace, asker: Asker | None) -> Chosen:
-    """What is chosen of what was found; `asker` None asks nobody. Raises ChoiceError."""
+def choose(
+    found: Sequence[Found], arguments: argparse.Namespace, asker: Asker | None, said: Mapping[Found, str]
+) -> Chosen:
+    """What is chosen of what was found; `asker` None asks nobody. `said` is what each said last, by which somebody
+    tells probes apart. Raises ChoiceError."""
     measured = [one for one in found if one.settings is not None and one.section not in arguments.without]
     receivers = [one for section in RECEIVERS for one in measured if one.section == section]
     probes = [one for one in measured if one.section == "onewire"]
-    things = [*_receiver(receivers, arguments, asker), *_probes(probes, arguments, asker)]
+    things = [*_receiver(receivers, arguments, asker), *_probes(probes, arguments, asker, said)]
     for section in CHIPS:
         things += _chip([one for one in measured if one.section == section], asker)
-    return Chosen(things, _contacts(arguments, asker))
+    return Chosen(things, _contacts(arguments, asker, header_chip(found)))
 
 
 def _receiver(receivers: Sequence[Found], arguments: argparse.Namespace, asker: Asker | None) -> list[Found]:
@@ -82,7 +85,9 @@ def _receiver(receivers: Sequence[Found], arguments: argparse.Namespace, asker: 
     return [receivers[number - 1]] if number else []
 
 
-def _probes(probes: Sequence[Found], arguments: argparse.Namespace, asker: Asker | None) -> list[Found]:
+def _probes(
+    probes: Sequence[Found], arguments: argparse.Namespace, asker: Asker | None, said: Mapping[Found, str]
+) -> list[Found]:
     by_place = {one.place: one for one in probes}
     if arguments.probes is not None:
         names = [name for name in arguments.probes if name != NONE]
@@ -92,8 +97,8 @@ def _probes(probes: Sequence[Found], arguments: argparse.Namespace, asker: Asker
         return [by_place[name] for name in names]
     if asker is None or not probes:
         return list(probes)
-    lines = [f"  {number} {one.place}" for number, one in enumerate(probes, 1)]
-    about = "Which probes, in the order of their channels? Warm one in your hand to tell them apart; 0 for none"
+    lines = [f"  {number} {one.place}  {said.get(one, '')}".rstrip() for number, one in enumerate(probes, 1)]
+    about = "Which probes, in the order of their channels? Beside each is what it said last; 0 for none"
     order = " ".join(str(number) for number in range(1, len(probes) + 1))
     numbers = asker.ask("\n".join([about, *lines, "probes"]), order, lambda text: _order(text, len(probes)))
     return [probes[number - 1] for number in numbers]
@@ -106,22 +111,28 @@ def _chip(chips: Sequence[Found], asker: Asker | None) -> list[Found]:
     return []
 
 
-def _contacts(arguments: argparse.Namespace, asker: Asker | None) -> Mapping[int, str]:
+def _contacts(arguments: argparse.Namespace, asker: Asker | None, chip: Found | None) -> Mapping[int, str]:
     if arguments.contacts is None and asker is not None:
         about = "Contacts on GPIO lines, as LINE=CHANNEL with blanks between, such as 17=door_open 27=light_present"
-        return asker.ask(f"{about}; {NONE} for none\ncontacts", NONE, lambda text: _pairs(text.split()))
+        return asker.ask(f"{about}; {NONE} for none\ncontacts", NONE, lambda text: _pairs(text.split(), chip))
     try:
-        return _pairs(arguments.contacts or [])
+        return _pairs(arguments.contacts or [], chip)
     except ValueError as error:
         raise ChoiceError(f"--contacts: {error}") from None
 
 
-def _pairs(words: Sequence[str]) -> Mapping[int, str]:
+def _pairs(words: Sequence[str], chip: Found | None) -> Mapping[int, str]:
     found: dict[int, str] = {}
     for line, channel in (contact(word) for word in words if word != NONE):
         if line in found:
             raise ValueError(f"line {line} is named twice, as {found[line]} and as {channel}; name each line once")
+        if channel in found.values():
+            raise ValueError(f"{channel} is named twice; give each contact a channel of its own")
+        if chip is not None and chip.lines is not None and line >= chip.lines:
+            raise ValueError(f"line {line} is not there; {chip.place} has lines 0 to {chip.lines - 1}")
         found[line] = channel
+    if found and chip is None:
+        raise ValueError("contacts need a GPIO chip, and none is here; leave them out")
     return found
 
 

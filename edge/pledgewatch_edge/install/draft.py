@@ -6,6 +6,8 @@ used; then it is there whole, by a rename.
 """
 
 import contextlib
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,28 +16,32 @@ import tomlkit
 
 from pledgewatch_edge import config_file
 from pledgewatch_edge.agent import EdgeSettings, load
+from pledgewatch_edge.claiming import STATE_FOLDER
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import replace_file
 from pledgewatch_edge.install.finding import Found
 from pledgewatch_edge.sensors import channel_named
 from pledgewatch_edge.sensors.adxl345 import Adxl345Settings
+from pledgewatch_edge.sensors.contacts import LineSettings
 from pledgewatch_edge.sensors.gpsd import GpsdSettings
 from pledgewatch_edge.sensors.onewire import OneWireSettings
 from pledgewatch_edge.sensors.sht3x import Sht3xSettings
+from pledgewatch_wire.claims import Claim
 from pledgewatch_wire.reading import STATE_CHANNELS, TEMPERATURE_CHANNELS
-from pledgewatch_wire.settings import SettingsError
+from pledgewatch_wire.settings import SettingsError, path_in
 
 INTERVALS_S: Final = {"gps": 60.0, "gpsd": 60.0, "onewire": 60.0, "sht3x": 60.0, "adxl345": 300.0, "host": 3_600.0}
 RECEIVERS: Final = frozenset({"gps", "gpsd"})
-DEFAULTS: Final = frozenset({"clock", "host", "sampling"})
+DEFAULTS: Final = frozenset({"host", "sampling"})
 Sections = dict[str, dict[str, Any]]
+_LINE: Final = re.compile("[0-9]{1,9}")
 
 
-def sections_of(chosen: Sequence[Found], contacts: Mapping[int, str], chip: str | None, *, has_rtc: bool) -> Sections:
+def sections_of(chosen: Sequence[Found], contacts: Mapping[int, str], chip: Found | None) -> Sections:
     """The sections of what was chosen: one receiver, probes in their order, one chip of a kind, contacts as line and
-    channel on a GPIO chip, and the computer itself. A board without a clock of its own (`has_rtc`) starts with the time
-    at which it was switched off; where it has a receiver, only that is believed. Raises ValueError where the choice
-    cannot be a configuration."""
+    channel on a GPIO chip, and the computer itself. Nothing is said of the clock: the agent asks the machine whether it
+    has one of its own, and a time service counts all the same. Raises ValueError where the choice cannot be a
+    configuration."""
     sections: Sections = {}
     probes = [one for one in chosen if one.section == "onewire"]
     for one in chosen:
@@ -48,6 +54,11 @@ def sections_of(chosen: Sequence[Found], contacts: Mapping[int, str], chip: str 
         raise ValueError("a receiver on a serial line and gpsd would both tell where this is; choose one of them")
     if len(probes) > len(TEMPERATURE_CHANNELS):
         raise ValueError(f"{len(probes)} probes are more than there are channels; choose with --probes")
+    if len(probes) == len(TEMPERATURE_CHANNELS) and "sht3x" in sections:
+        raise ValueError(
+            f"{len(probes)} probes leave the sht3x no channel for its temperature; leave one out with --probes, or the "
+            "chip with --without sht3x"
+        )
     if probes:
         sections["onewire"] = {"probes": [one.place for one in probes]}
         measured = probes[0].settings
@@ -58,15 +69,12 @@ def sections_of(chosen: Sequence[Found], contacts: Mapping[int, str], chip: str 
             sections[section]["interval_s"] = interval_s
     if contacts:
         sections["contacts"] = _contacts(contacts, chip)
-    if RECEIVERS & sections.keys() and not has_rtc:
-        sections["clock"] = {"trust_system": False}
     return sections | {"host": {"interval_s": INTERVALS_S["host"]}}
 
 
-def _contacts(contacts: Mapping[int, str], chip: str | None) -> dict[str, Any]:
-    if chip is None:
-        raise ValueError("contacts need a GPIO chip, and none is here; leave out --contacts")
-    return {"chip": chip, "lines": [{"line": line, "channel": channel} for line, channel in contacts.items()]}
+def _contacts(contacts: Mapping[int, str], chip: Found | None) -> dict[str, Any]:
+    assert chip is not None, "no contacts are chosen without one"
+    return {"chip": chip.place, "lines": [{"line": line, "channel": channel} for line, channel in contacts.items()]}
 
 
 def _keys(one: Found, probes: int) -> dict[str, Any]:
@@ -87,9 +95,10 @@ def contact(text: str) -> tuple[int, str]:
     """`LINE=CHANNEL` of a contact. Raises ValueError where it is none."""
     line, is_pair, name = text.partition("=")
     names = [one.name.lower() for one in STATE_CHANNELS]
-    if not is_pair or not (line.isascii() and line.isdigit()) or name not in names:
+    if not is_pair or not _LINE.fullmatch(line) or name not in names:
         raise ValueError(f"contact {text!r} is none; write LINE=CHANNEL, such as 17=door_open, with {', '.join(names)}")
-    return int(line), name
+    one = LineSettings(line=int(line), channel=name)
+    return one.line, one.channel
 
 
 def as_toml(sections: Sections, temperatures: int) -> str:
@@ -129,6 +138,31 @@ def _list(names: Sequence[str]) -> str:
     return "[" + ", ".join(f'"{channel_named(one).name.lower() if one != "position" else one}"' for one in names) + "]"
 
 
+def state_folder_of(document: tomlkit.TOMLDocument, folder: Path) -> Path | None:
+    """The state folder that a configuration in a folder names; None where it names none."""
+    device = document.unwrap().get("device")
+    said = device.get("state_folder") if isinstance(device, dict) else None
+    try:
+        return path_in(folder, said) if isinstance(said, str) and said else None
+    except ValueError:  # said when it is loaded
+        return None
+
+
+def moved(document: tomlkit.TOMLDocument, folder: Path, state: Path) -> dict[str, config_file.Keys]:
+    """The keys of a configuration in a folder that name another state folder, or what is in it, as they are to be."""
+    before, after = state_folder_of(document, folder), (folder / state).absolute()
+    found: dict[str, config_file.Keys] = {"device": {"state_folder": str(after)}}
+    for section in ("device", "broker") if before is not None else ():
+        files: dict[str, str | int] = {}
+        for key, said in document.unwrap().get(section, {}).items():
+            if key.endswith("_file") and isinstance(said, str) and before is not None:
+                with contextlib.suppress(ValueError):  # it is elsewhere
+                    files[key] = str(after / path_in(folder, said).relative_to(before))
+        if files:
+            found[section] = {**found.get(section, {}), **files}
+    return found
+
+
 def merged(
     config: Path, sections: str, named: Mapping[str, config_file.Keys], *, replace: bool, keeps_defaults: bool
 ) -> tomlkit.TOMLDocument:
@@ -149,18 +183,46 @@ def merged(
 def write(config: Path, document: tomlkit.TOMLDocument) -> EdgeSettings:
     """Put the document in the file's place where the agent can use it; what it says. Raises SettingsError where it
     cannot, and leaves what was there."""
-    draft = config.with_name(f".{config.name}.draft")
+    settings = _loaded(config, document, config.parent)
+    check_files(settings, config)
     try:
-        replace_file(draft, document.as_string().encode("utf-8"))
-        try:
-            settings = load(draft)
-            check_files(settings, draft)
-        except SettingsError as error:
-            raise SettingsError(config, list(error.errors)) from None
         config_file.write(config, document)
     except OSError as error:
-        raise SettingsError(config, [f"cannot be written: {error.strerror}; run this as who may"]) from None
+        raise _not_written(config, error) from None
+    return settings
+
+
+def read_ahead(config: Path, document: tomlkit.TOMLDocument, claim: Claim | None) -> EdgeSettings:
+    """What the configuration will say, after a claim too, of which the broker is not known yet. Nothing stays on the
+    disk. Raises SettingsError where the agent cannot use it."""
+    document = tomlkit.parse(document.as_string())
+    if claim is not None:
+        device: config_file.Keys = {"operator": claim.operator, "name": claim.device, "state_folder": str(STATE_FOLDER)}
+        said = document.unwrap().get("device", {})
+        if isinstance(said, dict) and said.get("state_folder"):
+            device = {key: value for key, value in device.items() if key != "state_folder"}
+        wanted = {"device": device, "broker": {"host": "localhost"}}
+        config_file.complete(document, wanted, config.parent, replace=True)
+    if config.parent.is_dir():
+        return _loaded(config, document, config.parent)
+    with tempfile.TemporaryDirectory() as folder:  # nobody has written paths that would be taken from it
+        return _loaded(config, document, Path(folder))
+
+
+def _loaded(config: Path, document: tomlkit.TOMLDocument, folder: Path) -> EdgeSettings:
+    """What a draft of a configuration in a folder says; the draft is gone afterwards. Raises SettingsError."""
+    draft = folder / f".{config.name}.draft"
+    try:
+        replace_file(draft, document.as_string().encode("utf-8"))
+        return load(draft)
+    except SettingsError as error:
+        raise SettingsError(config, list(error.errors)) from None
+    except OSError as error:
+        raise _not_written(config, error) from None
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
-    return settings
+
+
+def _not_written(config: Path, error: OSError) -> SettingsError:
+    return SettingsError(config, [f"cannot be written: {error.strerror}; run this as who may"])

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,8 +22,9 @@ from pledgewatch_edge.sensors.adxl345 import DEVICE_ID, Adxl345Settings, identit
 from pledgewatch_edge.sensors.baud_search import LISTEN_S, BaudSearch
 from pledgewatch_edge.sensors.gps import GpsSettings
 from pledgewatch_edge.sensors.gpsd import GpsdSettings, report_of
-from pledgewatch_edge.sensors.i2c import I2cBus, SmbusBus
+from pledgewatch_edge.sensors.i2c import ANSWER_S, I2cBus, SmbusBus
 from pledgewatch_edge.sensors.onewire import OneWireSettings
+from pledgewatch_edge.sensors.own_thread import OwnThread
 from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
 from pledgewatch_edge.sensors.sht3x import Sht3xSettings, measured_once
 from pledgewatch_wire.reading import Quality
@@ -48,27 +49,25 @@ class Board(NamedTuple):
 
 class Found(NamedTuple):
     """Something that is there: the section of a configuration that it would be, what tells it apart, and the settings
-    that measure it; None where nothing can be measured yet, and `note` says why."""
+    that measure it; None where nothing can be measured yet, and `note` says why. `lines` is how many a GPIO chip
+    has."""
 
     section: str
     place: str
     settings: SensorSettings | None
     note: str = ""
+    lines: int | None = None
 
 
 async def find(board: Board) -> list[Found]:
     """All that is on a board. Takes as long as a serial line is silent at all usual speeds, and two seconds at most
-    where none is."""
+    where none is; ANSWER_S more where a bus hangs in the kernel."""
     ports, gpsd = await asyncio.gather(
         asyncio.gather(*(_heard(port) for port in serial_ports(board))), _gpsd(board.gpsd_host, board.gpsd_port)
     )
-    others = await asyncio.to_thread(lambda: [*_probes(board.one_wire), *_chips(board.devices), *_gpio(board.devices)])
-    return [*ports, *gpsd, *others]
-
-
-def has_rtc(board: Board) -> bool:
-    """Whether the board has a clock of its own. Whether that has a battery, nobody can tell."""
-    return (board.devices / "rtc0").exists()
+    chips = await _chips(_buses(board.devices))
+    probes, gpio = await asyncio.to_thread(lambda: (list(_probes(board.one_wire)), list(_gpio(board.devices))))
+    return [*ports, *gpsd, *probes, *chips, *gpio]
 
 
 def serial_ports(board: Board) -> list[Path]:
@@ -121,7 +120,7 @@ async def _gpsd(host: str, port: int) -> list[Found]:
                 report = report_of(await reader.readline())
             finally:
                 writer.close()
-    except (OSError, TimeoutError, ValueError):
+    except (OSError, TimeoutError, ValueError, RecursionError):  # the last by brackets in brackets
         return []
     if report.get("class") != "VERSION":
         return []
@@ -136,21 +135,36 @@ def _probes(root: Path) -> Iterator[Found]:
                 yield Found("onewire", path.name, OneWireSettings(probes=(path.name,), root=root))
 
 
-def _chips(devices: Path) -> Iterator[Found]:
-    """The known chips on all buses."""
-    numbers = sorted(int(name) for one in devices.glob("i2c-*") if (name := one.name.removeprefix("i2c-")).isdigit())
-    for number in numbers:
-        try:
+def _buses(devices: Path) -> list[int]:
+    """The numbers of the I²C buses."""
+    return sorted(int(name) for one in devices.glob("i2c-*") if (name := one.name.removeprefix("i2c-")).isdigit())
+
+
+async def _chips(numbers: Sequence[int]) -> list[Found]:
+    """The known chips on all buses. A bus that hangs in the kernel hangs a thread of its own, and is told."""
+    try:
+        if numbers:
             needed("smbus2", "i2c", "sht3x")
-            bus = SmbusBus(number)
-        except ValueError as error:
-            yield Found("sht3x", f"i2c-{number}", None, str(error))
-            return
-        except OSError as error:
-            yield Found("sht3x", f"i2c-{number}", None, f"cannot be opened: {error.strerror or error}")
-            continue
-        with contextlib.closing(bus):
-            yield from _chips_on(bus, number)
+    except ValueError as error:
+        return [Found("sht3x", f"i2c-{numbers[0]}", None, str(error))]
+    return [one for some in await asyncio.gather(*map(_chips_of, numbers)) for one in some]
+
+
+async def _chips_of(number: int) -> list[Found]:
+    found = await OwnThread(f"i2c-{number}", lambda: list(_asked(number)), ANSWER_S).ask()
+    if found is None:
+        return [Found("sht3x", f"i2c-{number}", None, "hangs, and nothing on it is found; is SDA or SCL held to GND?")]
+    return found
+
+
+def _asked(number: int) -> Iterator[Found]:
+    try:
+        bus = SmbusBus(number)
+    except OSError as error:
+        yield Found("sht3x", f"i2c-{number}", None, f"cannot be opened: {error.strerror or error}")
+        return
+    with contextlib.closing(bus):
+        yield from _chips_on(bus, number)
 
 
 def _chips_on(bus: I2cBus, number: int) -> Iterator[Found]:
@@ -178,11 +192,10 @@ def _gpio(devices: Path) -> Iterator[Found]:
         except OSError as error:
             yield Found("contacts", str(path), None, f"cannot be opened: {error.strerror or error}")
             continue
-        yield Found("contacts", str(path), None, f"{about.num_lines} lines, {about.label}")
+        yield Found("contacts", str(path), None, f"{about.num_lines} lines, {about.label}", about.num_lines)
 
 
-def header_chip(found: list[Found]) -> str | None:
+def header_chip(found: Sequence[Found]) -> Found | None:
     """The chip that has a Pi's header, else the first; None where there is none."""
     chips = [one for one in found if one.section == "contacts"]
-    first = next((one for one in chips if ", pinctrl-" in one.note), chips[0] if chips else None)
-    return None if first is None else first.place
+    return next((one for one in chips if ", pinctrl-" in one.note), chips[0] if chips else None)

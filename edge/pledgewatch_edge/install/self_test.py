@@ -56,6 +56,10 @@ def _done(name: str, said: str) -> Step:
     return Step(name, is_done=True, said=said)
 
 
+def _untried(name: str) -> Step:
+    return Step(name, None, "could not be tried")
+
+
 def _missing(name: str, said: str, cure: str) -> Step:
     return Step(name, is_done=False, said=said, cure=cure)
 
@@ -67,10 +71,11 @@ class _Watched:
         self.sensor = sensor
         self.name = sensor.name
         self.latest: Sample | None = None
+        self.was_asked = False
 
     def take_over(self, before: "_Watched") -> None:
         """Go on from what the same sensor said before."""
-        self.latest = before.latest
+        self.latest, self.was_asked = before.latest, before.was_asked
 
     @property
     def has_spoken(self) -> bool:
@@ -79,6 +84,7 @@ class _Watched:
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """See Sensor."""
+        self.was_asked = True
         async with contextlib.aclosing(self.sensor.samples()) as samples:
             async for sample in samples:
                 self.latest = sample
@@ -206,6 +212,8 @@ class _Test:
         clock = self._clock.now()[1]
         if clock in _CLOCKS:
             return _done("clock", _CLOCKS[Clock(clock)])
+        if self._failure and not any(one.was_asked for one in self._watched):
+            return _untried("clock")
         return _missing(
             "clock",
             "not known; readings wait without a number",
@@ -230,7 +238,7 @@ class _Test:
         steps: list[Step] = []
         for name, look in zip(names, (self._reached, self._let_in, self._committed), strict=True):
             if steps and not steps[-1].is_done:
-                steps.append(Step(name, None, "could not be tried"))
+                steps.append(_untried(name))
             else:
                 steps.append(await look(name))
         return steps
@@ -260,6 +268,8 @@ class _Test:
             protocol = f"MQTT {uplink.protocol}" if uplink is not None and uplink.protocol else "MQTT"
             shown = "its certificate was taken" if broker.certificate_file else "it shows no certificate"
             return _done(name, f"{protocol}; {shown}" if broker.ca_file else f"{protocol}, without TLS")
+        if uplink is None and self._failure:
+            return _untried(name)
         refused = uplink.standing.by(BROKER) if uplink is not None else None
         if refused is not None:
             cure = "is this device revoked, or replaced by another? Ask for a new claim: pledgewatch-edge claim"
@@ -289,6 +299,8 @@ class _Test:
 
 def _sensor_step(one: _Watched) -> Step:
     name = f"sensor {one.name}"
+    if not one.was_asked:  # the agent ended before it came to its sensors
+        return _untried(name)
     if one.latest is None:
         return _missing(name, "has said nothing", "see its wiring in docs/INSTALL.md, and the log")
     if not one.has_spoken:

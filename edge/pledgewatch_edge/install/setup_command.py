@@ -2,7 +2,8 @@
 
 Each part can be left out and done again. Nothing is asked with `--yes`, so a script can fit a fleet. The order is that
 of what may fail: what is found and chosen first, then the claim, whose code works once, then the file, the service and
-the test. A service that was running is stopped while its sensors are looked at, and started again however this ends.
+the test. A service that was running is stopped while its sensors are looked at, and started again however this ends
+(paused.py).
 """
 
 import argparse
@@ -25,14 +26,17 @@ from pledgewatch_edge.claim_steps import ClaimFailedError
 from pledgewatch_edge.claiming import STATE_FOLDER, carry_out
 from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files, require_name
-from pledgewatch_edge.identity import StateError
+from pledgewatch_edge.identity import KEY_FILE, StateError
 from pledgewatch_edge.install import draft, unit
 from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, choose
-from pledgewatch_edge.install.finding import Board, Found, find, has_rtc, header_chip
+from pledgewatch_edge.install.finding import Board, Found, find, header_chip
 from pledgewatch_edge.install.live import show_live
 from pledgewatch_edge.install.options import WATCH_S
+from pledgewatch_edge.install.paused import paused
 from pledgewatch_edge.install.self_test import in_words, passed, self_test
-from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.install.values import sample_words
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool_file import whose_spool
 from pledgewatch_edge.spool_reserve import room_doubt
 from pledgewatch_wire.claims import ClaimError, read_claim
 from pledgewatch_wire.hosts import require_host
@@ -43,7 +47,8 @@ FAILED: Final = 1
 BAD_USE: Final = 2
 _LINE_MAX: Final = 8_192
 _SHOWN: Final = 100  # of what was said and is none
-_PORT: Final = re.compile("[0-9]{1,5}")
+_QUESTIONS: Final = {"--broker": "broker, as HOST or HOST:PORT"}
+_ADDRESS: Final = re.compile(r"(?:\[(?P<inner>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
 def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextIO) -> int:
@@ -61,7 +66,15 @@ def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextI
     except ChoiceError as error:
         errors.write(f"{error}\n")
         return BAD_USE
-    except (ClaimError, ClaimFailedError, CloudError, StateError, SpoolError, unit.UnitError) as error:
+    except (
+        ClaimError,
+        ClaimFailedError,
+        CloudError,
+        StateError,
+        SpoolError,
+        SpoolCorruptError,
+        unit.UnitError,
+    ) as error:
         errors.write(f"{error}\n")
         return FAILED
 
@@ -88,15 +101,18 @@ class _Setup:
         identity = self._identity()
         found, chosen = self._found_and_chosen()
         try:
-            sections = draft.sections_of(
-                chosen.things, chosen.contacts, header_chip(found), has_rtc=has_rtc(self._board)
-            )
+            sections = draft.sections_of(chosen.things, chosen.contacts, header_chip(found))
         except ValueError as error:
             raise ChoiceError(str(error)) from None
         if "host" in self._arguments.without:
             del sections["host"]
         toml = draft.as_toml(sections, draft.temperatures_of(sections))
-        self._merged(identity, toml)  # what stands against it is said before anything is done
+        # What stands against it is said before anything is asked, done, or spent.
+        claim = read_claim(identity.claim) if identity.claim is not None else None
+        ahead = draft.read_ahead(self._config, self._merged(identity, toml), claim)
+        if claim is None:
+            self._require_own_state(ahead)
+            check_files(ahead, self._config)
         if self._asker is not None:
             self._out.write(f"\n{toml}\n")
             if not self._asker.confirm(f"Write that to {self._config}?"):
@@ -118,13 +134,14 @@ class _Setup:
         is_terminal = self._out.isatty()
         typed = self._typed if self._asker is not None and is_terminal and self._typed.isatty() else None
         if typed is not None:
-            self._say("what they say now; Enter goes on")
+            self._say("what they say now (warm a probe in your hand to tell it from others); Enter goes on")
         seconds = arguments.watch if arguments.watch is not None else (WATCH_ASKED_S if typed else WATCH_S)
         try:
-            asyncio.run(show_live(found, self._out, in_place=is_terminal, seconds=seconds, typed=typed))
+            latest = asyncio.run(show_live(found, self._out, in_place=is_terminal, seconds=seconds, typed=typed))
         except EOFError:
             raise ChoiceError(NOBODY) from None
-        return found, choose(found, arguments, self._asker)
+        said = {one: sample_words(sample) for one, sample in latest.items()}
+        return found, choose(found, arguments, self._asker, said)
 
     def _identity(self) -> _Identity:
         """Who it is to be; nothing where the configuration says so. Raises ChoiceError where nobody says it."""
@@ -140,13 +157,14 @@ class _Setup:
             return _Identity(text)
         is_named = all(isinstance(device, dict) and device.get(key) for key in ("operator", "name", "state_folder"))
         if is_named and isinstance(broker, dict) and broker.get("host") and not given:
-            return _Identity()
+            return _Identity(None, self._moved())
         if not given and self._asker is not None:
             question = "The claim that the cloud printed; empty to name the device by hand\nclaim"
             if text := self._asker.ask(question, "", _claim_or_nothing):
                 return _Identity(text)
             for name in by_hand:
-                by_hand[name] = self._asker.ask(name.removeprefix("--"), "", partial(_right, name))
+                question = _QUESTIONS.get(name, name.removeprefix("--"))
+                by_hand[name] = self._asker.ask(question, "", partial(_right, name))
         if missing := [name for name, value in by_hand.items() if value is None]:
             raise ChoiceError(f"nobody says who this device is; give --claim, or {' and '.join(missing)}")
         for name, value in by_hand.items():
@@ -155,16 +173,49 @@ class _Setup:
             except ValueError as error:
                 raise ChoiceError(str(error)) from None
         host, port = _address(str(by_hand["--broker"]), 1_883, "--broker")
+        moved = self._moved()
         state = arguments.state_folder or Path(device.get("state_folder") or STATE_FOLDER)
         named: dict[str, config_file.Keys] = {
             "device": {
+                **moved.get("device", {}),
                 "operator": str(by_hand["--operator"]),
                 "name": str(by_hand["--device"]),
                 "state_folder": str(self._config.parent / state),
             },
-            "broker": {"host": host, "port": port},
+            "broker": {**moved.get("broker", {}), "host": host, "port": port},
         }
         return _Identity(None, named)
+
+    def _moved(self) -> dict[str, config_file.Keys]:
+        """The state folder that an option says, and what the configuration says to be in it, where it was another."""
+        if self._arguments.state_folder is None:
+            return {}
+        return draft.moved(config_file.read(self._config), self._config.parent, self._arguments.state_folder)
+
+    def _require_own_state(self, settings: EdgeSettings) -> None:
+        """Raise StateError where the state folder is another device's, or leaves the device's own keys behind."""
+        name, folder = settings.device.name, settings.device.state_folder
+        document = config_file.read(self._config)
+        before = draft.state_folder_of(document, self._config.parent) or folder
+        said = document.unwrap().get("device")
+        is_the_same = isinstance(said, dict) and (said.get("operator"), said.get("name")) == (
+            settings.device.operator,
+            name,
+        )
+        try:
+            owner, _ = whose_spool(folder)
+            is_left_behind = is_the_same and (before / KEY_FILE).exists() and not (folder / KEY_FILE).exists()
+        except OSError as error:
+            raise StateError(f"{error.filename}: {error.strerror}; run this as root (sudo)") from None
+        if owner not in {"", name}:
+            raise StateError(
+                f"{folder} holds readings of {owner!r}, not of {name!r}; give another folder with --state-folder"
+            )
+        if is_left_behind:
+            raise StateError(
+                f"{before} has the keys and readings of this device, and {folder} has no keys; move all of it there "
+                f"(systemctl stop {unit.NAME}; mv {before} {folder}), then run the same again"
+            )
 
     def _claim_text(self, text: str) -> str:
         return self._typed.readline(_LINE_MAX).strip() if text == "-" else text
@@ -173,7 +224,9 @@ class _Setup:
         """Claim the device where that is asked for, and write the configuration."""
         arguments, config = self._arguments, self._config
         try:
-            config.parent.mkdir(parents=True, exist_ok=True)
+            if not config.parent.is_dir():
+                config.parent.mkdir(parents=True)
+                config.parent.chmod(0o755)  # whatever the umask: the service's user reads it
         except OSError as error:
             raise SettingsError(config, [f"its folder cannot be made: {error.strerror}; run this as who may"]) from None
         if identity.claim is not None:
@@ -219,9 +272,16 @@ class _Setup:
         """The self-test as the user of the service: what he may not open is found now. Then the service begins."""
         command = [*_program(), "self-test", "--config", str(self._config), "--seconds", str(self._arguments.seconds)]
         self._out.flush()
-        code = subprocess.run(  # noqa: S603 - our own program
-            command, user=unit.USER, group=unit.USER, extra_groups=unit.groups_here(), cwd="/", check=False
-        ).returncode
+        try:
+            code = subprocess.run(  # noqa: S603 - our own program
+                command, user=unit.USER, group=unit.USER, extra_groups=unit.groups_here(), cwd="/", check=False
+            ).returncode
+        except OSError as error:
+            where = Path(sys.prefix)
+            raise unit.UnitError(
+                f"the user {unit.USER} cannot run {command[0]}: {error.strerror}; let others read it: "
+                f"chmod -R a+rX {where}"
+            ) from None
         unit.systemctl("restart", unit.NAME)
         self._say(f"the service runs; its log: journalctl -u {unit.NAME.removesuffix('.service')}")
         return FAILED if code else 0
@@ -243,14 +303,11 @@ def _tested(settings: EdgeSettings, seconds: float, out: TextIO) -> int:
 @contextlib.contextmanager
 def _stopped_service(arguments: argparse.Namespace) -> Iterator[None]:
     """Without the service, where one is running: it holds its sensors and its state folder."""
-    if arguments.no_unit or not unit.is_of_this_machine(arguments.unit_folder) or not unit.is_running():
+    if arguments.no_unit or not unit.is_of_this_machine(arguments.unit_folder) or not unit.is_up():
         yield
         return
-    unit.systemctl("stop", unit.NAME)
-    try:
+    with paused():
         yield
-    finally:
-        unit.systemctl("start", unit.NAME)
 
 
 def _program() -> Sequence[str]:
@@ -279,14 +336,14 @@ def _right(option: str, text: str) -> str:
 
 def _address(text: str, port: int, option: str) -> tuple[str, int]:
     """Host and port of `HOST[:PORT]`. Raises ChoiceError."""
-    host, has_port, number = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if not has_port:
-        host, number = text, str(port)
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not _PORT.fullmatch(number) or not 1 <= int(number) <= 65_535:
-        raise ChoiceError(f"{option} {text[:_SHOWN]!r} is no HOST:PORT")
+    found = _ADDRESS.fullmatch(text)
+    number = int(found["port"] or port) if found else 0
+    if found is None or not 1 <= number <= 65_535 or (found["inner"] is not None and ":" not in found["inner"]):
+        brackets = ", with an address of IPv6 in brackets, such as [fd00::1]:1883" if text.count(":") > 1 else ""
+        raise ChoiceError(f"{option} {text[:_SHOWN]!r} is no HOST:PORT{brackets}")
+    host: str = found["inner"] or found["name"]
     try:
         require_host(option, host)
     except ValueError as error:
         raise ChoiceError(str(error)) from None
-    return host, int(number)
+    return host, number

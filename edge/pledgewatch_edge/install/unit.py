@@ -32,6 +32,7 @@ STATE_ROOT: Final = Path("/var/lib")
 WATCHDOG_S: Final = 120
 MEMORY_MAX: Final = "160M"
 _RUNNING: Final = Path("/run/systemd/system")
+_DOWN: Final = frozenset({"", "inactive", "failed", "unknown"})
 
 
 class UnitError(Exception):
@@ -117,13 +118,9 @@ def give_away(folder: Path) -> None:
         raise UnitError(f"{error.filename}: {error.strerror}") from None
 
 
-def is_running() -> bool:
-    """Whether the service runs now."""
-    try:
-        _run(["systemctl", "is-active", "--quiet", NAME])
-    except UnitError:
-        return False
-    return True
+def is_up() -> bool:
+    """Whether the service runs, or begins or ends, or waits to be begun again: systemd would have it run."""
+    return _done(["systemctl", "is-active", NAME]).stdout.strip() not in _DOWN
 
 
 def systemctl(*words: str) -> None:
@@ -131,11 +128,15 @@ def systemctl(*words: str) -> None:
     _run(["systemctl", *words])
 
 
-def _run(command: Sequence[str]) -> None:
+def _done(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - words of our own
+        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - words of our own
     except OSError as error:
         raise UnitError(f"{command[0]} cannot be run: {error.strerror}") from None
+
+
+def _run(command: Sequence[str]) -> None:
+    done = _done(command)
     if done.returncode:
         raise UnitError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
 
