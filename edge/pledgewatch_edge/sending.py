@@ -19,8 +19,10 @@ need no further thought; a crash forgets the places, and costs at worst that som
 The cloud hears of readings beyond what it has, and says so. That is no loss: lost is what was sent before something
 that it has (window.py).
 
-What was dropped is declared with the last reading of a stretch, and the cloud takes it once all before is there. So
-the lane of what is urgent leaves it out, and `Spool.read` gives that reading until it has been heard.
+What was dropped is declared with the last reading of a stretch, and the cloud takes it once all before is there, or
+not at all. So a declaration goes with the backlog, in its order: once all up to there is committed or on its way,
+whichever lane has taken it, and nothing beyond before that. It is due until the cloud is known to have heard it, wherever
+the places are: a stretch may be thinned that they have passed, and its last reading may be with the cloud long since.
 
 All methods may be called from any thread; they take turns. They read the disk.
 """
@@ -154,7 +156,8 @@ class Sending:
             if forgotten.readings:
                 self._fruitless_resends = 0
             now = self._monotonic()
-            lost = [one for one in self._window.land(committed) if self._is_new_loss(one, now)]
+            landed = self._window.land(committed, self._spool.head_sequence)
+            lost = [one for one in landed if self._is_new_loss(one, now)]
             if lost:
                 self.resends += 1
                 self._lost |= {one.first: now for one in lost[:_LOST_MAX]}
@@ -197,7 +200,7 @@ class Sending:
         self._news_after = self._urgent_after = self._backlog_after = 0
         self._live_after = self._spool.committed.contiguous
         self._released = self._spool.head_sequence
-        self._is_catching_up = self._spool.spooled > 0
+        self._is_catching_up = self._spool.spooled > 0 or self._spool.dropped > 0
 
     def _begin_anew_if_overdue(self) -> None:
         due = self._resend_due()
@@ -233,7 +236,7 @@ class Sending:
             first, last = self._again[0]
             run = one_clock(self._spool.read(first - 1, self._live_max), last)
             if run:
-                payload = self._payload(run, with_thinned=True)
+                payload = self._payload(run)
                 self._again[0] = payload.last_sequence + 1, last
                 return self._gone(Lane.LIVE, payload)
             self._again.popleft()
@@ -254,7 +257,7 @@ class Sending:
         run = one_clock(self._spool.read(first - 1, limit, urgent=True), last) if limit > 0 else []
         if not run:
             return None
-        payload = self._payload(run, with_thinned=False)
+        payload = self._payload(run)
         if is_news:
             self._news_after = payload.last_sequence
         else:
@@ -307,7 +310,7 @@ class Sending:
         return self._unsent(self._live_after, self._released, self._live_max)
 
     def _send_live(self, run: list[Reading], *, finishing: bool) -> Outgoing:
-        payload = self._payload(run, with_thinned=True)
+        payload = self._payload(run)
         self._live_after = payload.last_sequence
         return self._sent(Lane.LIVE, payload, finishing=finishing)
 
@@ -315,19 +318,26 @@ class Sending:
         if self._waits_for_bytes and self._budget.wait_s(self._waits_for_bytes):
             return None
         self._waits_for_bytes = 0
-        run = self._unsent(self._backlog_after, self._live_after, self._backlog_max)
-        if not run:
+        untold = self._untold() or self._live_after + 1
+        run = self._unsent(self._backlog_after, min(untold, self._live_after), self._backlog_max)
+        if not run and untold <= self._live_after:
+            run = [one for one in self._spool.read(untold - 1, 1) if one.sequence == untold]  # sent already, or not
+        elif not run:
             self._backlog_after = self._live_after
+        if not run or not self._has_room(Lane.BACKLOG, run, finishing):
             return None
-        if not self._has_room(Lane.BACKLOG, run, finishing):
-            return None
-        payload = self._payload(run, with_thinned=True)
+        payload = self._payload(run, tells=untold)
         cost = on_the_wire(self._topic, len(encode(payload)))
         if self._budget.wait_s(cost):
             self._waits_for_bytes = cost
             return None
-        self._backlog_after = payload.last_sequence
+        self._backlog_after = max(self._backlog_after, payload.last_sequence)
+        self._is_catching_up |= bool(payload.thinned)
         return self._sent(Lane.BACKLOG, payload, finishing=finishing)
+
+    def _untold(self) -> int | None:
+        """The last reading of the first stretch that is to be declared yet."""
+        return self._spool.untold(self._window.tells)
 
     def _has_room(self, lane: Lane, run: list[Reading], finishing: bool) -> bool:
         return finishing or self._window.room(lane) >= len(run)
@@ -343,21 +353,22 @@ class Sending:
             after = rows[sent - 1].sequence
         return []
 
-    def _payload(self, run: list[Reading], *, with_thinned: bool) -> Payload:
-        """As much of a run as one payload can carry with the checkpoints and declarations that belong to it."""
+    def _payload(self, run: list[Reading], *, tells: int = 0) -> Payload:
+        """As much of a run as one payload can carry with the checkpoints that belong to it, and what is declared with a
+        reading if it is the last."""
         first, last = run[0].sequence, run[-1].sequence
         checkpoints = self._spool.checkpoints(first, last)
         if len(checkpoints) > MAX_CHECKPOINTS:
             checkpoints = checkpoints[:MAX_CHECKPOINTS]
             last = checkpoints[-1].sequence
             run = run[: last - first + 1]
-        thinned = self._spool.thinned(first, last) if with_thinned else []
+        thinned = self._spool.thinned(last, last) if last == tells else []
         return Payload(self._spool.epoch, tuple(run), tuple(checkpoints), thinned=tuple(thinned))
 
     def _sent(self, lane: Lane, payload: Payload, *, finishing: bool) -> Outgoing:
         """Count a payload as sent."""
-        known = self._spool.committed
-        missing = sum(one.sequence not in known for one in payload.readings)
+        known, carries = self._spool.committed, self._window.carries
+        missing = sum(one.sequence not in known and not carries(one.sequence) for one in payload.readings)
         tells = max((one.last for one in payload.thinned), default=0)
         first, last = payload.first_sequence, payload.last_sequence
         before = self._window.in_flight(lane)
@@ -380,7 +391,8 @@ class Sending:
         if not self._is_catching_up:
             return False
         places = ((self._live_after, self._released), (self._backlog_after, self._live_after))
-        self._is_catching_up = any(self._unsent(after, last, _LOOKED_AT) for after, last in places)
+        is_left = any(self._unsent(after, last, _LOOKED_AT) for after, last in places)
+        self._is_catching_up = is_left or self._untold() is not None
         return not self._is_catching_up
 
     def _gone(self, lane: Lane, payload: Payload) -> Outgoing:

@@ -379,6 +379,14 @@ class Spool:
             found = [thinned_in(self._contents.frames(one)) for one in some]
         return [one for one in found if one is not None]
 
+    def untold(self, is_told: Callable[[int], bool]) -> int | None:
+        """The last reading of the first stretch of which the cloud is not known to have heard what was dropped, but of
+        those that are told; None where there is none. No file is read for it."""
+        with self._lock:
+            known = self._committed
+            lasts = (one.last for one in self._segments if one.is_untold(known)) if self.dropped else ()
+            return next((one for one in lasts if not is_told(one)), None)
+
     def checkpoint_is_due(self) -> bool:
         """Whether readings have stayed unsigned for as long as they may."""
         is_unsigned = self.head_sequence > self._signed

@@ -301,7 +301,7 @@ class Uplink:
     async def _send(self, client: aiomqtt.Client) -> None:
         """Greet, then send as long as the connection holds; return when finishing and all is sent, or time is up."""
         await self._greet(client)
-        if self._spool.spooled:
+        if self._spool.spooled or self._spool.dropped:
             await _wait(self._word, WORD_PATIENCE_S, self._finishing)
         slots = asyncio.Semaphore(PUBLISHES_MAX)
         async with asyncio.TaskGroup() as publishes:
