@@ -348,6 +348,52 @@ def test_a_stretch_is_told_though_its_last_reading_had_come_before_it_was_droppe
         assert spool.thinned_total == cloud.known.thinned, "what the cloud has is no loss"  # type: ignore[attr-defined]
 
 
+def test_a_stretch_that_an_alarm_ends_is_told_though_the_alarm_has_gone_by_itself(tmp_path: Path) -> None:
+    """The alarm is passed over by the backlog; one word comes, once nothing is left to be sent."""
+    spool, book = thinned_spool(tmp_path, 1_023, Limits(80_000, 60, 1e9, thin_to_s=43_200.0))
+    with spool:
+        spool.append([urgent(1_024)])
+        fill(spool, 1_000)
+        assert [one.last for one in spool.thinned(1, 3_000)] == [1_024]
+        cloud, bench = Cloud(book), Bench(tmp_path, spool, in_flight_readings=4_000)
+        sent = []
+        while (out := bench.sending.next()) is not None:
+            sent.append(decode(out.data))
+            assert not cloud.take(sent[-1]).refused
+        assert [one.last_sequence for one in sent if one.thinned] == [1_024]
+        assert sent[-1].committed_wanted
+        bench.sending.hear(committed_of(1, cloud.known), 0)  # type: ignore[arg-type]
+        assert (spool.spooled, spool.dropped, bench.sending.resends) == (0, 0, 0)
+        assert sum(len(one.readings) for one in sent) == len(cloud.leaves) + 1, "with the declaration its reading"
+
+
+def test_what_the_cloud_has_said_is_not_sent_again_though_its_mark_is_of_a_reading_that_was_dropped(
+    tmp_path: Path,
+) -> None:
+    """A short link has brought 1,015 to 1,030, an alarm among them; its word was not heard, and 1,030 is dropped."""
+    spool, book = thinned_spool(tmp_path, 1_023, Limits(60_000, 60, 1e9, thin_to_s=43_200.0))
+    with spool:
+        spool.append([urgent(1_024)])
+        fill(spool, 6)
+        cloud = Cloud(book)
+        cloud.take(Payload(1, tuple(spool.read(1_014, 16))))
+        fill(spool, 4_000)
+        assert not {1_020, 1_030} & {one.sequence for one in all_of(spool)}
+        bench = Bench(tmp_path, spool, in_flight_readings=400)
+        sent: list[int] = []
+        for _ in range(100):
+            bench.sending.hear(committed_of(1, cloud.known), 0)  # type: ignore[arg-type]
+            for _ in range(5):
+                if (out := bench.sending.next()) is not None:
+                    payload = decode(out.data)
+                    assert not cloud.take(payload).refused
+                    sent += [one.sequence for one in payload.readings]
+            bench.now += 70.0
+        assert (spool.spooled, spool.dropped, bench.sending.resends) == (0, 0, 0)
+        assert sent.count(1_024) == 1, "with its declaration; the cloud has said that it is there"
+        assert len(sent) == len({*sent}), "nothing twice"
+
+
 def test_the_budget_holds_the_backlog_back_and_nothing_else(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         spool.append(samples(1_000))

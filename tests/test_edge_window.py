@@ -77,6 +77,34 @@ def test_what_was_known_before_it_was_sent_shows_nothing_to_be_lost() -> None:
     assert window.in_flight(Lane.BACKLOG) == 0
 
 
+def test_a_declaration_is_on_its_way_by_itself_and_comes_again_where_something_later_has_landed() -> None:
+    window = Window(1_000)
+    declared = Flight(Lane.BACKLOG, 20, 20, 0.0, 0, tells=20)
+    window.send(flight(Lane.URGENT, 18, 20))
+    assert (window.carries(20), window.tells(20)) == (True, False)
+    window.send(declared)
+    window.send(flight(Lane.BACKLOG, 21, 30))
+    assert (window.tells(20), window.in_flight(Lane.BACKLOG)) == (True, 11)
+    assert window.land(Committed(1, 0, ((18, 20),))) == [], "it may be on its way still"
+    assert (window.carries(20), window.tells(20)) == (True, True)
+    many = tuple((2 * place, 2 * place) for place in range(100, 99 + MAX_RANGES))
+    assert window.land(Committed(1, 0, ((21, 30), *many))) == [declared], "though a word cannot name all"
+    window.drop([declared])
+    assert (window.carries(20), window.tells(20)) == (True, False)
+    assert window.land(Committed(1, 20)) == []
+    assert window.tells(20), "it was heard, whoever has said it"
+
+
+def test_what_the_cloud_has_said_is_there_until_all_is_counted_anew() -> None:
+    window = Window(100)
+    window.send(flight(Lane.BACKLOG, 1, 4))
+    window.land(Committed(1, 0, ((7, 9), (20, 25))), 24)
+    assert window.free_of(1, 30) == [(5, 6), (10, 30)], "what goes beyond the newest reading is somebody else's"
+    assert [window.carries(one) for one in (6, 7, 9, 10, 20)] == [False, True, True, False, False]
+    window.clear()
+    assert window.free_of(1, 30) == [(1, 30)]
+
+
 @given(spans, words, st.integers(0, 60))
 def test_it_counts_what_is_missing(
     lengths: list[tuple[Lane, int]], more: list[tuple[int, int]], contiguous: int

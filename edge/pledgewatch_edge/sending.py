@@ -21,8 +21,9 @@ that it has (window.py).
 
 What was dropped is declared with the last reading of a stretch, and the cloud takes it once all before is there, or
 not at all. So a declaration goes with the backlog, in its order: once all up to there is committed or on its way,
-whichever lane has taken it, and nothing beyond before that. It is due until the cloud is known to have heard it, wherever
-the places are: a stretch may be thinned that they have passed, and its last reading may be with the cloud long since.
+whichever lane has taken it, and nothing beyond before that. It is due until the cloud is known to have heard it,
+wherever the places are: one may have passed a stretch before it was thinned, and its last reading may be with the cloud
+long since.
 
 All methods may be called from any thread; they take turns. They read the disk.
 """
@@ -104,7 +105,7 @@ class Sending:
         self._again: deque[tuple[int, int]] = deque(maxlen=_ASKED_MAX)
         self._is_catching_up = self._are_alarms_made_up = False
         self._fruitless_resends = 0
-        self._lost: dict[int, float] = {}  # flights by their first reading, and when they were taken for lost
+        self._lost: dict[tuple[int, int], float] = {}  # flights by what they carry, and when they were taken for lost
         self._word_wanted_after: int | None = None  # that the cloud has a reading beyond, is to be said at once
         self._waits_for_bytes = 0  # what the next payload of the backlog costs, while the budget does not allow it
         self.resends = 0
@@ -160,7 +161,7 @@ class Sending:
             lost = [one for one in landed if self._is_new_loss(one, now)]
             if lost:
                 self.resends += 1
-                self._lost |= {one.first: now for one in lost[:_LOST_MAX]}
+                self._lost |= {(one.first, one.tells): now for one in lost[:_LOST_MAX]}
                 self._window.drop(lost)
                 self._news_after = self._urgent_after = self._backlog_after = 0
                 self._is_catching_up = True
@@ -217,8 +218,8 @@ class Sending:
 
     def _is_new_loss(self, flight: Flight, now: float) -> bool:
         """Whether a flight is lost for the first time in a while."""
-        self._lost = {first: at for first, at in self._lost.items() if now - at < LOST_AGAIN_S}
-        return flight.first not in self._lost
+        self._lost = {what: at for what, at in self._lost.items() if now - at < LOST_AGAIN_S}
+        return (flight.first, flight.tells) not in self._lost
 
     def _release(self, *, finishing: bool) -> None:
         """Let everything measured up to now go, if it is time for that."""
@@ -319,11 +320,11 @@ class Sending:
             return None
         self._waits_for_bytes = 0
         untold = self._untold() or self._live_after + 1
-        run = self._unsent(self._backlog_after, min(untold, self._live_after), self._backlog_max)
-        if not run and untold <= self._live_after:
-            run = [one for one in self._spool.read(untold - 1, 1) if one.sequence == untold]  # sent already, or not
-        elif not run:
-            self._backlog_after = self._live_after
+        last = min(untold, self._live_after)
+        run = self._unsent(self._backlog_after, last, self._backlog_max)
+        if not run:
+            self._backlog_after = max(self._backlog_after, last)
+            run = [one for one in self._spool.read(last - 1, 1) if last == untold == one.sequence]  # sent, or there
         if not run or not self._has_room(Lane.BACKLOG, run, finishing):
             return None
         payload = self._payload(run, tells=untold)
