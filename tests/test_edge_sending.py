@@ -367,6 +367,22 @@ def test_a_stretch_that_an_alarm_ends_is_told_though_the_alarm_has_gone_by_itsel
         assert sum(len(one.readings) for one in sent) == len(cloud.leaves) + 1, "with the declaration its reading"
 
 
+def test_what_is_thinned_after_it_has_gone_is_declared_and_the_word_asked_for(tmp_path: Path) -> None:
+    with new_spool(tmp_path, Limits(74_000, 60, 1e9, thin_to_s=43_200.0)) as spool:
+        fill(spool, 1_024)
+        bench = Bench(tmp_path, spool, in_flight_readings=4_000)
+        bench.all()
+        fill(spool, 20, at_once=10)
+        assert spool.dropped > 900
+        told = []
+        while (out := bench.sending.next()) is not None:
+            payload = decode(out.data)
+            told.append((payload.last_sequence, bool(payload.thinned), payload.committed_wanted))
+        assert told == [(1_034, False, False), (1_044, False, False), (1_024, True, True)]
+        bench.sending.hear(true_word(spool, spool.head_sequence), 0)
+        assert (spool.spooled, spool.dropped) == (0, 0)
+
+
 def test_what_the_cloud_has_said_is_not_sent_again_though_its_mark_is_of_a_reading_that_was_dropped(
     tmp_path: Path,
 ) -> None:
