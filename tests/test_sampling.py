@@ -83,13 +83,17 @@ TABLES = {
         BOTH,
         "0:4000* 10:0~checksum_failed* 20:4000* 30:4000 40:85000~power_on_value* 50:0~sensor_gone* 60:4000*",
     ),
-    "what stays wrong is kept each interval, changed or not": (
-        BOTH,
+    "what stays wrong is kept each interval where no change is asked for": (
+        EVERY_FIVE,
         "0:0~sensor_gone* 60:0~sensor_gone 300:0~sensor_gone* 360:0~sensor_gone 600:0~sensor_gone*",
     ),
-    "what stays wrong is never held back where there is no interval": (
+    "what stays wrong is proven as what stays right is": (
         CHANGES,
-        "0:0~no_fix* 1:0~no_fix* 2:0~no_fix*",
+        "0:0~no_fix* 1:0~no_fix 1800:0~no_fix 3500:0~no_fix* 3501:0~no_fix 3502:4000* 3503:4000 3504:0~no_fix*",
+    ),
+    "and a weak value that changes is kept as a good one is": (
+        BOTH,
+        "0:4000~estimated* 60:5000~estimated 300:5000~estimated* 600:5000~estimated 660:5000* 661:5000~estimated*",
     ),
     "the first by another clock is kept, and so is what is dated before": (
         BOTH,

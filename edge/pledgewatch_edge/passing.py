@@ -43,10 +43,13 @@ class Limit(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Bound:
-    """On which side of one bound a channel lies, and how often it has passed it without rest."""
+class Bound:
+    """On which side of one bound a channel lies, and how often it has passed it without rest. What is short, and what
+    is rest, others than limits say by themselves (wavering.py)."""
 
     band: int
+    stay_ms: int = STAY_MS
+    calm_ms: int = CALM_MS
     _is_out: bool = False
     _is_excursion: bool = False  # the stay beyond, where it is out
     _says_out: bool = False  # what was urgent last
@@ -55,7 +58,7 @@ class _Bound:
     _counted_ms: int = 0
 
     def remember(self, *, says_out: bool) -> None:
-        """What was urgent last, of what is kept."""
+        """What was urgent last of what is kept, or was kept meanwhile for another reason."""
         self._says_out = says_out
 
     def hear(self, beyond: int, at_ms: int) -> bool:
@@ -64,14 +67,14 @@ class _Bound:
         if self._since_ms is None:
             self._since_ms = self._counted_ms = at_ms
         self._since_ms, self._counted_ms = min(self._since_ms, at_ms), min(self._counted_ms, at_ms)
-        if not self._is_out and at_ms - self._counted_ms >= CALM_MS:
+        if not self._is_out and at_ms - self._counted_ms >= self.calm_ms:
             is_urgent |= self._passes > PASSES_MAX
             self._passes = 0
         is_out = beyond > 0
         if is_out != self._is_out:
             is_urgent |= self._pass(at_ms - self._since_ms, at_ms)
             self._since_ms = at_ms
-        is_sure = abs(beyond) > self.band or at_ms - self._since_ms > STAY_MS
+        is_sure = abs(beyond) > self.band or at_ms - self._since_ms > self.stay_ms
         if is_out and is_sure and not self._is_excursion:
             self._is_excursion = True
             is_urgent |= self._passes > PASSES_MAX
@@ -86,7 +89,7 @@ class _Bound:
         if self._is_out:
             self._is_excursion = False
             return self._passes <= PASSES_MAX
-        if self._is_excursion or stay_ms > STAY_MS:
+        if self._is_excursion or stay_ms > self.stay_ms:
             return True
         self._passes += 2
         self._counted_ms = at_ms
@@ -99,11 +102,11 @@ class Passing:
     what it is told by `remember`, and a value that lies beyond then has passed a limit."""
 
     limit: Limit
-    _low: _Bound = field(init=False)
-    _high: _Bound = field(init=False)
+    _low: Bound = field(init=False)
+    _high: Bound = field(init=False)
 
     def __post_init__(self) -> None:
-        self._low, self._high = _Bound(self.limit.band), _Bound(self.limit.band)
+        self._low, self._high = Bound(self.limit.band), Bound(self.limit.band)
 
     def remember(self, *, low: bool, high: bool) -> None:
         """Before the first value: whether what was urgent last, before this start, lay below `low`, above `high`."""

@@ -3,15 +3,17 @@
 Each channel with a rule keeps it by itself, and a fix is one value. A value is kept when
 
 - it is the first of its channel, or the first that another clock has stamped, or that is dated before the last kept;
-- its quality differs from that of the value before: what is wrong is told at once, and so is what is right again;
+- its quality differs from that of the value before: what is wrong is told at once, and so is what is right again,
+  unless the quality trembles (wavering.py); then values are held against the last one kept of their own quality, which
+  may be none yet;
 - `interval_s` is over since the last one kept, on a grid where values come regularly, and it differs from that one by
-  more than `change`, or no change is asked for, or something is wrong with it;
+  more than `change`, or no change is asked for;
 - the next one would come later than `max_silence_s` after the last one kept, if values keep the rhythm of this one. So
   what is not kept because it has not changed is proven by one that is.
 
 With `average_s` it is the mean of a stretch of values that is judged so, dated by the last of them, rounded half up.
-Whatever is kept at once ends the stretch under way, so all values of a stretch have one quality, which is the mean's;
-a value that is none is no part of a mean.
+Whatever is kept at once ends the stretch under way, and while the quality trembles each has a stretch of its own. So
+all values of a stretch have one quality, which is the mean's; a value that is none is no part of a mean.
 
 A fix has changed its place when it lies farther than `change` from the last one kept, and the receiver says that it
 moves or AWAY_FIXES in a row do so: a receiver at rest wanders, and now and then leaps and comes back.
@@ -25,7 +27,8 @@ What time it is differs from clock to clock, so the end of the near time is held
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from pledgewatch_edge.flapping import Flapping, is_of_states
@@ -33,6 +36,7 @@ from pledgewatch_edge.passing import Limit, Passing
 from pledgewatch_edge.sample import FIX_CHANNELS, Sample
 from pledgewatch_edge.sampling_settings import POSITION, STATES, RuleSettings, SamplingSettings
 from pledgewatch_edge.sensors import channel_named
+from pledgewatch_edge.wavering import Wavering
 from pledgewatch_wire.reading import STATE_CHANNELS, Cell, Channel, Quality
 
 AWAY_FIXES: Final = 3
@@ -53,10 +57,11 @@ class Sampler:
         for rule in settings.rules:
             for name in rule.channels:
                 if name == POSITION:
-                    self._place = _Track(rule, _Places(rule.change))
+                    self._place = _Track(rule, partial(_Places, rule.change))
                 else:
                     channel = channel_named(name)
-                    self._tracks[channel] = _Track(rule, _Numbers(0 if channel in STATES else rule.change))
+                    change = 0 if channel in STATES else rule.change
+                    self._tracks[channel] = _Track(rule, partial(_Numbers, change))
 
     @property
     def limits(self) -> Mapping[int, Limit]:
@@ -191,19 +196,31 @@ class _Stretch:
         return (2 * self.total + self.count) // (2 * self.count)
 
 
-class _Track:
-    """One channel, or the fix, with its rule: what was kept of it last, and when the next is due."""
+@dataclass(slots=True)
+class _Last:
+    """What was kept last of one quality (no values: nothing yet), when, when the next is due, and the stretch since."""
 
-    def __init__(self, rule: RuleSettings, difference: _Difference) -> None:
+    difference: _Difference
+    values: tuple[int, ...] = ()
+    at_ms: int = 0
+    due_ms: int = 0
+    stretch: _Stretch = field(default_factory=_Stretch)
+
+
+class _Track:
+    """One channel, or the fix, with its rule: what was kept of it last, and when the next is due. That there is more
+    than one quality of which something was kept is so only while qualities tremble."""
+
+    def __init__(self, rule: RuleSettings, difference: Callable[[], _Difference]) -> None:
         self._difference = difference
         self._average_ms = _ms(rule.average_s)
         self._pause_ms = _ms(rule.interval_s) or self._average_ms
         self._silence_ms = _ms(rule.max_silence_s) or None
         self._extremes = [(_EXTREMES[key], channel_named(name)) for key, name in rule.extremes]
-        self._kept: tuple[int, ...] | None = None
-        self._quality = self._clock = 0  # of the one before, kept or not; they differ in neither
-        self._kept_ms = self._seen_ms = self._due_ms = 0
-        self._stretch = _Stretch()
+        self._wavering = Wavering(self._silence_ms or self._pause_ms)
+        self._lasts: dict[int, _Last] = {}
+        self._clock = 0  # of the one before, kept or not; they do not differ in it
+        self._kept_ms = self._seen_ms = 0
 
     def kept_of(self, cell: Cell, asked: Asked) -> list[Cell]:
         """The cells to keep for one."""
@@ -216,52 +233,59 @@ class _Track:
 
     def judge(self, values: tuple[int, ...], quality: int, asked: Asked) -> tuple[int, ...] | None:
         """What is kept: the values, a mean with its extremes, or None."""
-        at_ms, kept = asked.at_ms, self._kept
+        at_ms = asked.at_ms
         step_ms, self._seen_ms = max(0, at_ms - self._seen_ms), at_ms
-        if kept is None or asked.is_urgent or self._is_apart(quality, asked):
-            return self._keep(values, quality, asked)
+        is_told = self._wavering.hear(quality, at_ms)
+        last = self._lasts.get(quality) or _Last(self._difference())
+        if is_told or asked.is_urgent or self._is_apart(asked):
+            self._lasts = {}  # no mean goes on behind what is told, and what was before it is no measure any more
+            return self._keep(last, values, quality, asked)
+        if not last.values:
+            return self._keep(last, values, quality, asked)
         next_ms = at_ms + step_ms
         if self._average_ms and asked.near_ms is None:
-            self._stretch.add(values[0])
-            if at_ms < self._due_ms:
+            last.stretch.add(values[0])
+            if at_ms < last.due_ms:
                 return None
-            values = self._stretch.mean, *(pick(self._stretch) for pick, _ in self._extremes)
-            wait_ms = self._due_after(at_ms) - at_ms
+            values = last.stretch.mean, *(pick(last.stretch) for pick, _ in self._extremes)
+            wait_ms = self._due_after(last, at_ms) - at_ms
             next_ms = at_ms + (-(-wait_ms // step_ms) * step_ms if step_ms else wait_ms)
         else:
-            self._stretch = _Stretch()
-        is_wanted = self._difference.is_beyond(kept, values) or quality != Quality.GOOD
-        if (is_wanted and at_ms >= self._due_ms) or self._is_too_late(next_ms, asked.near_ms):
-            return self._keep(values, quality, asked)
-        if self._average_ms and at_ms >= self._due_ms:
-            self._begin(at_ms)
+            last.stretch = _Stretch()
+        is_changed = last.difference.is_beyond(last.values, values)
+        if (is_changed and at_ms >= last.due_ms) or self._is_too_late(last, next_ms, asked.near_ms):
+            return self._keep(last, values, quality, asked)
+        if self._average_ms and at_ms >= last.due_ms:
+            self._begin(last, at_ms)
         return None
 
-    def _is_apart(self, quality: int, asked: Asked) -> bool:
+    def _is_apart(self, asked: Asked) -> bool:
         """Whether a value has little to do with the one before."""
-        return quality != self._quality or asked.clock != self._clock or asked.at_ms < self._kept_ms
+        return asked.clock != self._clock or asked.at_ms < self._kept_ms
 
-    def _is_too_late(self, next_ms: int, near_ms: int | None) -> bool:
+    def _is_too_late(self, last: _Last, next_ms: int, near_ms: int | None) -> bool:
         """Whether the next, at this moment, would come after too long a silence."""
         waits = [wait for wait in (self._silence_ms, near_ms) if wait is not None]
-        return bool(waits) and next_ms > self._kept_ms + min(waits)
+        return bool(waits) and next_ms > last.at_ms + min(waits)
 
-    def _keep(self, values: tuple[int, ...], quality: int, asked: Asked) -> tuple[int, ...]:
-        self._kept, self._quality, self._clock = values, quality, asked.clock
-        self._kept_ms = asked.at_ms
-        self._difference.begin()
-        self._begin(asked.at_ms)
+    def _keep(self, last: _Last, values: tuple[int, ...], quality: int, asked: Asked) -> tuple[int, ...]:
+        self._lasts[quality] = last
+        self._clock, self._kept_ms = asked.clock, asked.at_ms
+        self._wavering.told(quality)
+        last.values, last.at_ms = values, asked.at_ms
+        last.difference.begin()
+        self._begin(last, asked.at_ms)
         return values
 
-    def _begin(self, at_ms: int) -> None:
+    def _begin(self, last: _Last, at_ms: int) -> None:
         """A pause, and a stretch."""
-        self._due_ms = self._due_after(at_ms)
-        self._stretch = _Stretch()
+        last.due_ms = self._due_after(last, at_ms)
+        last.stretch = _Stretch()
 
-    def _due_after(self, at_ms: int) -> int:
+    def _due_after(self, last: _Last, at_ms: int) -> int:
         """When a pause that begins is over: on the grid of those before, where values come regularly."""
-        is_regular = self._due_ms <= at_ms < self._due_ms + self._pause_ms
-        return (self._due_ms if is_regular else at_ms) + self._pause_ms
+        is_regular = last.due_ms <= at_ms < last.due_ms + self._pause_ms
+        return (last.due_ms if is_regular else at_ms) + self._pause_ms
 
 
 _EXTREMES: Final[Mapping[str, Callable[[_Stretch], int]]] = {

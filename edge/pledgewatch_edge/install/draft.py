@@ -112,7 +112,7 @@ def as_toml(sections: Sections, temperatures: int) -> str:
     text = tomlkit.dumps(document).replace("\n\n", "\n")
     rules = []
     if RECEIVERS & sections.keys():
-        rules.append(_rule(["position"], 100, 3_000.0))
+        rules.append(_rule(["position"], 100, 3_000.0, INTERVALS_S["gps"]))
     if temperatures:
         rules.append(_rule([one.name.lower() for one in TEMPERATURE_CHANNELS[:temperatures]], 200, 1_800.0))
     if "sht3x" in sections:
@@ -130,8 +130,11 @@ def temperatures_of(sections: Sections) -> int:
     return len(sections.get("onewire", {}).get("probes", ())) + ("sht3x" in sections)
 
 
-def _rule(channels: Sequence[str], change: int, silence_s: float) -> str:
-    return f"[[sampling.rules]]\nchannels = {_list(channels)}\nchange = {change}\nmax_silence_s = {silence_s}\n"
+def _rule(channels: Sequence[str], change: int, silence_s: float, interval_s: float = 0.0) -> str:
+    """A rule; `interval_s` is said where a section may be told to measure oftener than is wanted of it."""
+    oftener = f"interval_s = {interval_s}\n" if interval_s else ""
+    named = f"[[sampling.rules]]\nchannels = {_list(channels)}\n"
+    return f"{named}{oftener}change = {change}\nmax_silence_s = {silence_s}\n"
 
 
 def _list(names: Sequence[str]) -> str:
