@@ -6,7 +6,7 @@ section that may be left out. A new kind of sensor is a module in `sensors/` and
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,11 +17,12 @@ from pledgewatch_edge.clock import AgentClock, machine_keeps_time, system_ms
 from pledgewatch_edge.config import StationSettings, check_files, require_within
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import SamplingSettings
-from pledgewatch_edge.sensors import clashes, sections, sensors_of, with_sections_of_others
+from pledgewatch_edge.sensors import clashes, faults_of, given_by, sections, sensors_of, with_sections_of_others
 from pledgewatch_edge.sensors.adxl345 import Adxl345Settings
 from pledgewatch_edge.sensors.contacts import ContactsSettings
 from pledgewatch_edge.sensors.gps import GpsSettings
 from pledgewatch_edge.sensors.gpsd import GpsdSettings
+from pledgewatch_edge.sensors.guest import CANNOT, told
 from pledgewatch_edge.sensors.host import HostSettings
 from pledgewatch_edge.sensors.modbus import ModbusSettings
 from pledgewatch_edge.sensors.onewire import OneWireSettings
@@ -98,7 +99,7 @@ class EdgeSettings(StationSettings):
         table = sections(type(self))
         if all(getattr(self, section) is None for section in table):
             raise ValueError(f"names no sensor; add a section {' or '.join(f'[{section}]' for section in table)}")
-        given = {channel for section in table if (one := getattr(self, section)) for channel in one.channels}
+        given = {channel for section in table for channel in given_by(self, section)}
         if found := [*clashes(self), *self.sampling.faults(given)]:
             raise ValueError("; ".join(found))
 
@@ -114,7 +115,14 @@ def load(file: Path, over: Mapping[str, Any] = MappingProxyType({})) -> EdgeSett
         settings = with_sections_of_others(EdgeSettings, named)
     except ValueError as error:
         raise SettingsError(file, [str(error)]) from None
-    found: EdgeSettings = load_settings(file, settings, over)
+    try:
+        found: EdgeSettings = load_settings(file, settings, over)
+    except CANNOT as error:
+        guests = {one.name for one in fields(settings)} - {one.name for one in fields(EdgeSettings)}
+        if isinstance(error, SettingsError) or not guests:
+            raise
+        named = " or ".join(f"[{name}]" for name in sorted(guests))
+        raise SettingsError(file, [f"{named} cannot be read by its own package: {told(error)}; mend it"]) from error
     return found
 
 
@@ -136,4 +144,6 @@ def with_overlay(file: Path, toml: str) -> EdgeSettings:
     overlay.check(over, sections(table))
     found = load(file, over)
     check_files(found, file)
+    if faults := faults_of(sensors_of(found, AgentClock())):
+        raise SettingsError(file, faults)
     return found

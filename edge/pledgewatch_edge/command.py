@@ -17,6 +17,7 @@ from pledgewatch_edge.budget import budget_status
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import StateError, load_or_create_key, public_key_hex
 from pledgewatch_edge.logs import to_stream
+from pledgewatch_edge.sensors import faults_of
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
 from pledgewatch_edge.spool_reserve import room_doubt
@@ -133,6 +134,8 @@ def _run(
         if doubt := room_doubt(station.settings.device.state_folder, station.settings.spool.max_mib):
             errors.write(f"{arguments.config}: {doubt}\n")
     if arguments.check:
+        if faults := [fault for station in stations for fault in faults_of(station.make_sensors())]:
+            raise SettingsError(arguments.config, faults)
         out.write(f"{arguments.config}: can be used\n")
         return 0
     to_stream(errors)

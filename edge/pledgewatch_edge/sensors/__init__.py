@@ -6,7 +6,8 @@ is a sample with a quality code, never an exception and never an invented value.
 A kind of sensor is one module here: the settings of its section in a configuration, and the sensor that they describe.
 A program's table of sensors is the rows of its settings whose type is a SensorSettings: `gps: GpsSettings | None` is
 all that the agent knows of receivers. Another package's sensor is a row as soon as a configuration names its section:
-its SensorSettings is an entry point of the group ENTRY_POINTS, and the entry point's name is the section's.
+its SensorSettings is an entry point of the group ENTRY_POINTS, and the entry point's name is the section's. Whatever
+such a package does, the agent outlives it (guest.py).
 
 What a sensor needs that not every device has (a library, a bus) it asks for when it is configured, by `needed`, and not
 when this package is imported.
@@ -14,6 +15,7 @@ when this package is imported.
 
 import dataclasses
 import importlib
+import inspect
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
@@ -23,9 +25,11 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors.guest import CANNOT, Guest, channels_of, told
 from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Channel
 
 ENTRY_POINTS: Final = "pledgewatch.sensors"
+_PACKAGE: Final = "package"  # a row's, where it is of another one
 
 
 class Sensor(Protocol):
@@ -103,11 +107,18 @@ def with_sections_of_others(settings: type, named: typing.Iterable[str]) -> type
             continue
         try:
             found = one.load()
-        except Exception as error:  # what another package does when it is imported is its own affair
-            raise ValueError(f"[{one.name}] is a sensor of {one.value}, which cannot be loaded: {error}") from error
-        if not (isinstance(found, type) and issubclass(found, SensorSettings)):
-            raise ValueError(f"[{one.name}] is {one.value}, which is no SensorSettings; mend the package")  # noqa: TRY004 - a fault of what is installed, told as one of the configuration
-        rows.append((one.name, found | None, dataclasses.field(default=None)))
+            is_settings = isinstance(found, type) and issubclass(found, SensorSettings)
+        except CANNOT as error:
+            raise ValueError(
+                f"[{one.name}] is a sensor of {one.value}, which cannot be loaded: {told(error)}"
+            ) from error
+        if not is_settings:
+            raise ValueError(f"[{one.name}] is {one.value}, which is no SensorSettings; mend the package")
+        if not dataclasses.is_dataclass(found) or inspect.isabstract(found):
+            is_not = "lacks something of SensorSettings" if dataclasses.is_dataclass(found) else "is no dataclass"
+            raise ValueError(f"[{one.name}] is {one.value}, which {is_not}; mend the package")
+        row = dataclasses.field(default=None, metadata={_PACKAGE: one.value})
+        rows.append((one.name, found | None, row))
     if not rows:
         return settings
     return dataclasses.make_dataclass(settings.__name__, rows, bases=(settings,), frozen=True, kw_only=True)
@@ -118,14 +129,29 @@ def clashes(settings: Any) -> list[str]:
     found: list[str] = []
     givers: dict[Channel, str] = {}
     for section in sections(type(settings)):
-        one = getattr(settings, section)
-        for channel in sorted(one.channels) if one else ():
+        for channel in sorted(given_by(settings, section)):
             if channel in givers:
                 found.append(
                     f"[{givers[channel]}] and [{section}] would both give {channel.name.lower()}; "
                     "choose another channel in one of them, or leave one out"
                 )
             givers[channel] = section
+    return found
+
+
+def given_by(settings: Any, section: str) -> frozenset[Channel]:
+    """The channels that a section may give; none where it is left out. Raises ValueError where another package cannot
+    say."""
+    one = getattr(settings, section)
+    if one is None:
+        return frozenset()
+    package = _package(settings, section)
+    return one.channels if package is None else channels_of(section, package, one)  # type: ignore[no-any-return]
+
+
+def _package(settings: Any, section: str) -> str | None:
+    """Whose sensor a section describes, if it is another package's."""
+    found: str | None = type(settings).__dataclass_fields__[section].metadata.get(_PACKAGE)
     return found
 
 
@@ -140,5 +166,15 @@ def sections(settings: type) -> list[str]:
 
 def sensors_of(settings: Any, clock: AgentClock) -> list[Sensor]:
     """The sensors that a configuration names, in the order of its table."""
-    named = (getattr(settings, field.name) for field in dataclasses.fields(settings))
-    return [section.sensor(clock) for section in named if isinstance(section, SensorSettings)]
+    found: list[Sensor] = []
+    for field in dataclasses.fields(settings):
+        section = getattr(settings, field.name)
+        if isinstance(section, SensorSettings):
+            package = _package(settings, field.name)
+            found.append(section.sensor(clock) if package is None else Guest(field.name, package, section, clock))
+    return found
+
+
+def faults_of(sensors: typing.Iterable[Sensor]) -> list[str]:
+    """A sentence for each sensor of another package that could not be made."""
+    return [one.fault for one in sensors if isinstance(one, Guest) and one.fault is not None]

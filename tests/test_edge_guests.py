@@ -1,0 +1,232 @@
+"""Sensors of other packages that do what they must not: the agent is told of it, and outlives it."""
+
+import asyncio
+import dataclasses
+import importlib.metadata
+import sys
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pledgewatch_edge.__main__ import main
+from pledgewatch_edge.agent import load, with_overlay
+from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensors import SensorSettings, WatchesSpool, sensors_of
+from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.station import run_station
+from pledgewatch_wire.reading import Cell, Channel, Clock
+
+NOW_MS = 1_780_000_000_000
+CONFIGURATION = """[device]
+operator = "harbour-line"
+name = "cont-0417"
+state_folder = "state"
+[broker]
+host = "127.0.0.1"
+port = 1
+[host]
+interval_s = 3600.0
+[guest]
+"""
+
+
+class Guest:
+    """A sensor as it should be."""
+
+    name = "tank"
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        yield Sample(NOW_MS, Clock.NTP, (Cell(Channel.LEAK, 1),))
+        await asyncio.Event().wait()
+
+
+def settings_of(
+    sensor: Callable[[Any, AgentClock], Any] = lambda _settings, _clock: Guest(),
+    channels: Callable[[Any], Any] = lambda _settings: frozenset({Channel.LEAK}),
+) -> Any:
+    """The settings of a sensor of another package, of whose making and channels anything may be thought."""
+    members = {"channels": property(channels), "sensor": sensor, "__annotations__": {"litres": int}, "litres": 5}
+    return dataclasses.dataclass(frozen=True, kw_only=True)(type("GuestSettings", (SensorSettings,), members))
+
+
+def raises(*_: object) -> Any:
+    raise RuntimeError("boom")
+
+
+def exits(*_: object) -> Any:
+    sys.exit("bye")
+
+
+class Nameless:
+    samples = Guest.samples
+
+
+class NumberedOne(Guest):
+    name = 5  # type: ignore[assignment]
+
+
+class WithoutSamples:
+    name = "tank"
+
+
+class Plain(SensorSettings):
+    """Is no dataclass."""
+
+    channels = frozenset({Channel.LEAK})  # type: ignore[assignment]
+
+    def sensor(self, clock: AgentClock) -> Any:
+        return Guest()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unfinished(SensorSettings):  # type: ignore[misc]
+    """Has no channels."""
+
+    def sensor(self, clock: AgentClock) -> Any:
+        return Guest()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fallen(SensorSettings):
+    """Cannot be read."""
+
+    channels = frozenset({Channel.LEAK})  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        raise KeyError("litres")
+
+    def sensor(self, clock: AgentClock) -> Any:
+        return Guest()
+
+
+@pytest.fixture
+def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Path]:
+    """Installs a package whose entry point `guest` loads what is given (or calls it, where it is a plain function), and
+    writes a configuration that names it."""
+
+    class EntryPoint:
+        name, value, group = "guest", "their_tank:Settings", "pledgewatch.sensors"
+
+        def __init__(self, found: Any) -> None:
+            self.load = (lambda: found) if isinstance(found, type) else found
+
+    def install(found: Any) -> Path:
+        one = EntryPoint(found)
+        monkeypatch.setattr("pledgewatch_edge.sensors.entry_points", lambda group: [one] * (group == one.group))
+        file = tmp_path / "edge.toml"
+        file.write_text(CONFIGURATION, encoding="utf-8")
+        return file
+
+    assert importlib.metadata.entry_points(group=EntryPoint.group, name="guest") == ()
+    return install
+
+
+NEVER_READ = {
+    "is left at import": (exits, "[guest] is a sensor of their_tank:Settings, which cannot be loaded: SystemExit: bye"),
+    "falls at import": (raises, "which cannot be loaded: RuntimeError: boom"),
+    "is no dataclass": (Plain, "[guest] is their_tank:Settings, which is no dataclass; mend the package"),
+    "is unfinished": (Unfinished, "[guest] is their_tank:Settings, which lacks something of SensorSettings"),
+    "cannot be read": (Fallen, "[guest] cannot be read by its own package: KeyError: 'litres'; mend it"),
+    "cannot say its channels": (
+        settings_of(channels=raises),
+        "[guest] their_tank:Settings cannot say its channels (RuntimeError: boom); mend the package",
+    ),
+    "leaves when asked for its channels": (settings_of(channels=exits), "cannot say its channels (SystemExit: bye)"),
+    "has channels that are none": (
+        settings_of(channels=lambda _settings: {"leak"}),
+        "[guest] their_tank:Settings names 'leak' as a channel, which is none; mend the package",
+    ),
+    "has one channel that is no set": (settings_of(channels=lambda _settings: Channel.LEAK), "cannot say its channels"),
+}
+NEVER_MADE = {
+    "falls when it is made": (settings_of(raises), "RuntimeError: boom"),
+    "leaves when it is made": (settings_of(exits), "SystemExit: bye"),
+    "has no name": (settings_of(lambda _settings, _clock: Nameless()), "'Nameless' object has no attribute 'name'"),
+    "is called a number": (settings_of(lambda _settings, _clock: NumberedOne()), "its name is 5, which is no text"),
+    "measures nothing": (settings_of(lambda _settings, _clock: WithoutSamples()), "it has no samples()"),
+}
+
+
+@pytest.mark.parametrize(("found", "words"), (NEVER_READ | NEVER_MADE).values(), ids=NEVER_READ | NEVER_MADE)
+def test_a_check_says_the_place_and_the_cure(
+    guest: Callable[[Any], Path], capsys: pytest.CaptureFixture[str], found: Any, words: str
+) -> None:
+    file = guest(found)
+    assert main(["run", "--check", "--config", str(file)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{file}: [guest] ")
+    assert words in said
+    assert said.count("\n") == 1
+    with pytest.raises(ValueError, match=r"^(\S+: )?\[guest\] "):
+        with_overlay(file, "[guest]\nlitres = 6\n")
+
+
+@pytest.mark.parametrize("found", [one for one, _ in NEVER_MADE.values()], ids=NEVER_MADE)
+async def test_the_agent_outlives_what_cannot_be_made(
+    guest: Callable[[Any], Path], caplog: pytest.LogCaptureFixture, found: Any
+) -> None:
+    settings = load(guest(found))
+    stop = asyncio.Event()
+    sensors = sensors_of(settings, AgentClock())
+    assert [one.name for one in sensors] == ["host", "guest"]
+    running = asyncio.create_task(run_station(settings, sensors, stop))
+    async with asyncio.timeout(30):
+        while "sensor guest" not in caplog.text or not status(settings.device.state_folder)["measured"]:
+            assert not running.done()
+            await asyncio.sleep(0.05)
+        stop.set()
+        await running
+
+
+class Watcher(Guest):
+    """One that tells of the spool."""
+
+    spooled: Callable[[], int] | None = None
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        assert self.spooled is not None
+        yield Sample(NOW_MS, Clock.NTP, (Cell(Channel.SPOOL_READINGS, self.spooled()),))
+
+
+async def test_one_as_it_should_be_keeps_its_name_and_is_told_of_the_spool(guest: Callable[[Any], Path]) -> None:
+    made = []
+
+    def sensor(_settings: Any, clock: AgentClock) -> Any:
+        made.append(clock)
+        return Watcher()
+
+    file = guest(settings_of(sensor))
+    assert main(["run", "--check", "--config", str(file)]) == 0
+    clock = AgentClock()
+    _, one = sensors_of(load(file), clock)
+    assert one.name == "tank"
+    assert isinstance(one, WatchesSpool)
+    one.spooled = lambda: 7
+    assert [sample.cells[0].value async for sample in one.samples()] == [7]
+    assert made[-1] is clock
+
+
+async def test_one_that_could_not_be_made_is_made_when_it_is_to_measure(guest: Callable[[Any], Path]) -> None:
+    turns = iter([raises, Guest])
+    _, one = sensors_of(load(guest(settings_of(lambda _settings, _clock: next(turns)()))), AgentClock())
+    assert one.name == "guest"
+    first = await anext(one.samples())
+    assert first.cells == (Cell(Channel.LEAK, 1),)
+    assert one.name == "tank"
+
+
+class Leaving(Guest):
+    """One that leaves while it measures."""
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        yield Sample(NOW_MS, Clock.NTP, (Cell(Channel.LEAK, 1),))
+        sys.exit("bye")
+
+
+async def test_one_that_leaves_while_it_measures_is_one_that_raises(guest: Callable[[Any], Path]) -> None:
+    _, one = sensors_of(load(guest(settings_of(lambda _settings, _clock: Leaving()))), AgentClock())
+    with pytest.raises(RuntimeError, match="SystemExit: bye"):
+        [sample async for sample in one.samples()]
