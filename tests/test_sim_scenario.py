@@ -5,6 +5,7 @@ import contextlib
 import json
 import tomllib
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pledgewatch_sim.scenario import files, script
 from pledgewatch_sim.scenario.events import EventName
 from pledgewatch_sim.scenario.files import Ports
 from pledgewatch_sim.scenario.link import Link
-from pledgewatch_sim.scenario.program import Counts, account, play
+from pledgewatch_sim.scenario.program import Counts, Told, account, play
 from pledgewatch_sim.scenario.script import Act, Expect, Kind, Scenario
 from pledgewatch_sim.scenario.world import World
 from pledgewatch_wire.settings import SettingsError
@@ -76,6 +77,8 @@ def test_the_schema_in_docs_is_this_one() -> None:
         (GOOD.replace("lasts_s = 3600\n", ""), r"\[lasts_s\] is missing", True),
         (GOOD.replace("speed = 60", 'speed = "fast"'), "must be a number", True),
         (GOOD + '[[acts]]\nat_s = 1\nkind = "rain"', "must be one of temperature, light", True),
+        (GOOD + '[expect]\nbreached_outside = ["light_present"]', "write bears_light = false in", False),
+        (GOOD + '[expect]\nbreached_outside = ["door_open"]', "must be one of temperature_mc, light_present", True),
         (GOOD + '[[acts]]\nat_s = 1\nkind = "door"', "door needs is_on", False),
         (GOOD + '[[acts]]\nat_s = 1\nkind = "door"\nis_on = true\nto_c = 2.0', "door has no to_c; take it out", False),
         (
@@ -355,8 +358,53 @@ def test_what_the_device_refused_is_in_the_account(
 ) -> None:
     counts = Counts.of(told_by_the_cloud(*cloud))
     assert counts.tells({"measured": measured, "refused": refused}) is is_told
-    found = account(Expect(), measured, refused, counts, {})
+    found = account(Expect(), measured, refused, counts, [])
     assert (found.wrong, found.measured, found.refused) == (wrong, measured, refused)
+
+
+LEFT, ENTERED = Told("fence_left", 20), Told("fence_entered", 40)
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        ([Told("condition_breached", 30, "light_present"), LEFT], []),
+        ([LEFT], ["no limit of light_present was passed, and outside of the zone it was expected"]),
+        (
+            [LEFT, Told("condition_breached", 10, "light_present")],
+            ["a limit of light_present was passed inside of the zone"],
+        ),
+        (
+            [ENTERED, LEFT, Told("condition_breached", 50, "light_present")],
+            ["a limit of light_present was passed inside of the zone"],
+        ),
+        (
+            [LEFT, *(Told("condition_breached", 30, one) for one in ("light_present", "temperature_mc"))],
+            ["a limit of temperature_mc was passed, and none was expected"],
+        ),
+    ],
+)
+def test_what_must_be_found_outside_of_the_zone(told: list[Told], wrong: list[str]) -> None:
+    counts = Counts.of(told_by_the_cloud(100, 0, 0, []))
+    expect = Expect(breached_outside=(script.Limited.LIGHT,))
+    assert account(expect, 100, 0, counts, told).wrong == wrong
+    assert account(Expect(), 100, 0, counts, told).wrong == [], "who expects nothing of it is told nothing"
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("has_light", [True, False])
+async def test_a_theft_is_no_theft_where_no_light_was_seen(tmp_path: Path, *, has_light: bool) -> None:
+    named = resources.files("pledgewatch_sim.scenario.stories") / "theft.toml"
+    story = tomlkit.parse(named.read_text(encoding="utf-8"))
+    story["speed"] = 600
+    if not has_light:
+        story["acts"] = [one for one in story.unwrap()["acts"] if one["kind"] != "light"]
+    found = await play(script.read(written(tmp_path, tomlkit.dumps(story))), tmp_path)
+    missed = [
+        "alert_opened was expected and never came",
+        "no limit of light_present was passed, and outside of the zone it was expected",
+    ]
+    assert found.wrong == ([] if has_light else missed)
 
 
 @pytest.mark.alone

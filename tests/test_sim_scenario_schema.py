@@ -51,7 +51,15 @@ HANGS: Final = (
         "zone across",
         "is no moment",
     ),
-    *("in UTC", "not below", "before dark_from", "less than a second", "is less than fix_every_s", "further "),
+    *(
+        "in UTC",
+        "not below",
+        "before dark_from",
+        "less than a second",
+        "is less than fix_every_s",
+        "further ",
+        "bear light",
+    ),
 )
 
 

@@ -118,7 +118,8 @@ def with_sections_of_others(settings: type, named: typing.Iterable[str]) -> type
             is_not = "lacks something of SensorSettings" if dataclasses.is_dataclass(found) else "is no dataclass"
             raise ValueError(f"[{one.name}] is {one.value}, which {is_not}; mend the package")
         row = dataclasses.field(default=None, metadata={_PACKAGE: one.value})
-        rows.append((one.name, found | None, row))
+        kind: Any = found
+        rows.append((one.name, kind | None, row))
     if not rows:
         return settings
     return dataclasses.make_dataclass(settings.__name__, rows, bases=(settings,), frozen=True, kw_only=True)
@@ -142,11 +143,11 @@ def clashes(settings: Any) -> list[str]:
 def given_by(settings: Any, section: str) -> frozenset[Channel]:
     """The channels that a section may give; none where it is left out. Raises ValueError where another package cannot
     say."""
-    one = getattr(settings, section)
+    one: SensorSettings | None = getattr(settings, section)
     if one is None:
         return frozenset()
     package = _package(settings, section)
-    return one.channels if package is None else channels_of(section, package, one)  # type: ignore[no-any-return]
+    return one.channels if package is None else channels_of(section, package, one)
 
 
 def _package(settings: Any, section: str) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pledgewatch_sim.clock import SimulationClock
-from pledgewatch_sim.scenario.script import Scenario
+from pledgewatch_sim.scenario.script import Limited, Scenario
 
 OPERATOR: Final = "harbour-line"
 DEVICE: Final = "container-1"
@@ -122,13 +122,10 @@ def book(scenario: Scenario, public_key: str) -> Mapping[str, Any]:
         quiet["sensors"] = [{"channel": "latitude_e7", "silent_after_s": goods.position_silent_after_s}]
     # At this speed the clocks of programs differ by hours of the story.
     ahead_s = max(300, round(60 * scenario.speed))
-    limit = {
-        "channel": "temperature_mc",
-        "low": round(goods.low_c * 1_000),
-        "high": round(goods.high_c * 1_000),
-        "grace_s": goods.grace_s,
-        "max_gap_s": 366 * 86_400,
-    }
+    warm = {"low": round(goods.low_c * 1_000), "high": round(goods.high_c * 1_000), "grace_s": goods.grace_s}
+    limits: list[dict[str, Any]] = [{"channel": Limited.TEMPERATURE, **warm, "max_gap_s": 366 * 86_400}]
+    if not goods.bears_light:
+        limits.append({"channel": Limited.LIGHT, "low": 0, "high": 0, "max_gap_s": 366 * 86_400})
     found: dict[str, Any] = {
         "fences": {"type": "FeatureCollection", "features": [zone]},
         "assets": [{"id": ASSET, "kind": "container"}],
@@ -137,7 +134,7 @@ def book(scenario: Scenario, public_key: str) -> Mapping[str, Any]:
             {"id": FACILITY, "lender": "bank", "borrower": "exporter", "currency": "USD", "outstanding_minor": 0}
         ],
         "prices": [{"sku": "goods", "unit_price_minor": 10_000, "currency": "USD"}],
-        "lots": [{"id": LOT, "asset": ASSET, "facility": FACILITY, "sku": "goods", "quantity": 100, "limits": [limit]}],
+        "lots": [{"id": LOT, "asset": ASSET, "facility": FACILITY, "sku": "goods", "quantity": 100, "limits": limits}],
     }
     if goods.dark_until_s > goods.dark_from_s:
         since, until = (_iso(scenario.begins_ms, one) for one in (goods.dark_from_s, goods.dark_until_s))

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple, Self
@@ -27,6 +27,7 @@ from pledgewatch_sim.programs import Program, free_port, output_of
 from pledgewatch_sim.pty_port import PtyPort
 from pledgewatch_sim.receiver import Receiver
 from pledgewatch_sim.scenario import files
+from pledgewatch_sim.scenario.events import EventName
 from pledgewatch_sim.scenario.files import DEVICE, DOOR, LIGHT, PROBE, Ports
 from pledgewatch_sim.scenario.link import Link
 from pledgewatch_sim.scenario.script import Expect, Kind, Scenario
@@ -269,6 +270,14 @@ async def _account(
     return account(scenario.expect, int(agent["measured"]), int(agent["refused"]), cloud, events)
 
 
+class Told(NamedTuple):
+    """An event of the cloud: its type, when it was so, and the channel that it is about, if it is about one."""
+
+    kind: str
+    at_ms: int
+    channel: str = ""
+
+
 class Counts(NamedTuple):
     """What the cloud has of the device's readings, and what it knows of those that the device could not keep."""
 
@@ -290,20 +299,38 @@ class Counts(NamedTuple):
         return self.received + self.thinned >= int(agent["measured"]) and self.refused >= int(agent["refused"])
 
 
-def account(expect: Expect, measured: int, refused: int, cloud: Counts, events: dict[str, int]) -> Account:
+def account(expect: Expect, measured: int, refused: int, cloud: Counts, told: Sequence[Told]) -> Account:
     """The account of a story: what its file expects, and what the agent has measured and refused, against the cloud."""
+    kinds = [one.kind for one in told]
+    events = {one: kinds.count(one) for one in sorted(set(kinds))}
     wrong = [f"{name} was expected and never came" for name in expect.events if name not in events]
     wrong += [f"{name} came {events[name]} times" for name in expect.never if name in events]
+    if expect.breached_outside:
+        wrong += _wrong_of_breaches(expect.breached_outside, told)
     if not measured:
         wrong.append("nothing was measured")
-    received, thinned, told, missing = cloud
+    received, thinned, known, missing = cloud
     if received + thinned != measured or missing:
         wrong.append(f"of {measured} readings {received} came, {thinned} were thinned, {missing} are missing")
     if refused:
         wrong.append(f"{refused} readings were refused by the device and are lost")
-    if refused != told:
-        wrong.append(f"the device has refused {refused} readings, and the cloud knows of {told}")
+    if refused != known:
+        wrong.append(f"the device has refused {refused} readings, and the cloud knows of {known}")
     return Account(measured, received, thinned, refused, missing, events, wrong)
+
+
+def _wrong_of_breaches(expected: Sequence[str], told: Sequence[Told]) -> list[str]:
+    """What is wrong with where limits were passed at first."""
+    where, is_outside = dict[str, bool](), False
+    for one in sorted(told, key=lambda one: one.at_ms):
+        if one.kind in {EventName.FENCE_LEFT, EventName.FENCE_ENTERED}:
+            is_outside = one.kind == EventName.FENCE_LEFT
+        elif one.kind == EventName.CONDITION_BREACHED:
+            where.setdefault(one.channel, is_outside)
+    never = [one for one in expected if one not in where]
+    wrong = [f"no limit of {one} was passed, and outside of the zone it was expected" for one in never]
+    wrong += [f"a limit of {one} was passed, and none was expected" for one in where if one not in expected]
+    return wrong + [f"a limit of {one} was passed inside of the zone" for one in expected if where.get(one) is False]
 
 
 async def _status(config: Path) -> dict[str, Any]:
@@ -319,19 +346,18 @@ async def _device(url: str, http: httpx2.AsyncClient) -> dict[str, Any]:
     return found
 
 
-async def _events(url: str, http: httpx2.AsyncClient) -> dict[str, int]:
-    """How many of each type, those that were taken back left out."""
+async def _events(url: str, http: httpx2.AsyncClient) -> list[Told]:
+    """All of them, those that were taken back left out."""
     after, found, taken_back = 0, {}, set()
     while True:
         answer = await http.get(f"{url}/events", params={"after_entry": after, "limit": _PAGE})
         answer.raise_for_status()
         page = answer.json()
         for one in page["events"]:
-            found[one["id"]] = one["type"]
+            found[one["id"]] = Told(one["type"], one["at_ms"], one["facts"].get("channel", ""))
             if one["type"] == "event_retracted":
                 taken_back.add(one["facts"]["retracted"])
         if page["next_after_entry"] <= after or not page["events"]:
             break
         after = page["next_after_entry"]
-    types = [kind for name, kind in found.items() if name not in taken_back]
-    return {one: types.count(one) for one in sorted(set(types))}
+    return [one for name, one in found.items() if name not in taken_back]

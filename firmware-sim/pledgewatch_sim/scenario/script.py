@@ -120,12 +120,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goods:
-    """What the goods bear, and how long nobody need hear of them. `dark_from_s` to `dark_until_s` is a leg of the
-    voyage on which no signal is expected."""
+    """What the goods bear, and how long nobody need hear of them. `bears_light` false: light in the container is a
+    limit of theirs that is passed. `dark_from_s` to `dark_until_s` is a leg of the voyage on which no signal is
+    expected."""
 
     low_c: LimitCelsius = 2.0
     high_c: LimitCelsius = 8.0
     grace_s: Wait = 600
+    bears_light: bool = True
     silent_after_s: Wait = 0
     position_silent_after_s: Wait = 0
     dark_from_s: Time = 0.0
@@ -165,13 +167,22 @@ class Fitted:
             raise ValueError(f"further has {bare[0]} outside of any section; write its [section] above it")
 
 
+class Limited(StrEnum):
+    """What the goods have a limit of, as the cloud calls it."""
+
+    TEMPERATURE = "temperature_mc"
+    LIGHT = "light_present"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expect:
-    """What the cloud must have said by the end, by types of events, and what it must never say. That every reading has
-    come, and none twice, is always expected."""
+    """What the cloud must have said by the end, by types of events, and what it must never say. `breached_outside`: of
+    what it must have found a limit of the goods passed, and of nothing else, each at first while the container was
+    outside of its zone. That every reading has come, and none twice, is always expected."""
 
     events: tuple[EventName, ...] = ()
     never: tuple[EventName, ...] = ()
+    breached_outside: tuple[Limited, ...] = ()
 
     def __post_init__(self) -> None:
         if both := sorted({*self.events} & {*self.never}):
@@ -203,6 +214,10 @@ class Scenario:
         check(self)
         if not YEARS[0] <= begins.astimezone(UTC).year <= YEARS[1]:
             raise ValueError(f"begins {self.begins!r} lies outside of {YEARS[0]} to {YEARS[1]} in UTC; move it")
+        if self.goods.bears_light and Limited.LIGHT in self.expect.breached_outside:
+            raise ValueError(
+                f"breached_outside has {Limited.LIGHT}, and the goods bear light; write bears_light = false in [goods]"
+            )
         if self.lasts_s < self.fitted.fix_every_s:
             raise ValueError(
                 f"lasts_s {self.lasts_s:g} is less than fix_every_s {self.fitted.fix_every_s:g} of [fitted], so it is "
