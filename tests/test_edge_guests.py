@@ -139,6 +139,10 @@ NEVER_READ = {
         settings_of(channels=lambda _settings: {"leak"}),
         "[guest] their_tank:Settings names 'leak' as a channel, which is none; mend the package",
     ),
+    "has a word of the agent's own": (
+        settings_of(channels=lambda _settings: {Channel.THINNED_READINGS}),
+        "[guest] their_tank:Settings names thinned_readings, the agent's own word; mend the package",
+    ),
     "has one channel that is no set": (settings_of(channels=lambda _settings: Channel.LEAK), "cannot say its channels"),
 }
 NEVER_MADE = {

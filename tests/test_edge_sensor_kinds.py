@@ -281,6 +281,7 @@ def test_the_crc_of_the_data_sheet() -> None:
         ((0, 0), (-45_000, Quality.GOOD), (0, Quality.GOOD)),
         ((0xFFFF, 0xFFFF), (130_000, Quality.GOOD), (10_000, Quality.GOOD)),
         ((0x6666, 0x8000), (25_000, Quality.GOOD), (5_000, Quality.GOOD)),
+        ((1, 4), (-44_997, Quality.GOOD), (1, Quality.GOOD)),  # rounded half up
     ],
 )
 def test_a_measurement_of_an_sht3x(

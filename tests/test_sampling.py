@@ -302,6 +302,18 @@ def test_a_place_that_is_lost_and_found_is_told_at_once() -> None:
     assert [len(one.cells) if one else 0 for one in told] == [5, 1, 5, 1, 5, 1]
 
 
+def test_a_place_is_no_better_than_the_worse_of_its_two_numbers() -> None:
+    sampler = Sampler(SamplingSettings(rules=REST))
+    good = place(0, 0)
+    latitude, longitude = good.cells[:2]
+    assert sampler.take(good)
+    for second, worse in enumerate((latitude, longitude), 1):
+        cells = tuple(one._replace(quality=Quality.HIGH_HDOP) if one is worse else one for one in good.cells)
+        told = sampler.take(good._replace(measured_at_ms=TIME_MS + 1_000 * second, cells=cells))
+        assert told is not None
+        assert (latitude.channel in {one.channel for one in told.cells}) is (second == 1), "the second is as the first"
+
+
 def test_metres_over_the_antimeridian_and_by_latitude() -> None:
     assert metres((0, 1_799_999_000), (0, -1_799_999_000)) == pytest.approx(22.264)
     assert metres((600_000_000, 0), (600_000_000, 10_000)) == pytest.approx(55.66, rel=1e-3)

@@ -6,6 +6,7 @@ The spool gives the number in the transaction that stores the reading, so a numb
 from typing import Final, NamedTuple
 
 from pledgewatch_wire.codec import LAST_CLOCK, MAX_TIME_MS, MIN_TIME_MS, VALUE_LIMIT
+from pledgewatch_wire.ended import ENDED_CHANNELS
 from pledgewatch_wire.reading import KNOWN_CHANNELS_MASK, NO_VALUE_FROM, Cell, Channel
 
 _LAST_CHANNEL: Final = max(Channel)
@@ -22,6 +23,14 @@ FIX_CHANNELS: Final = frozenset(
     }
 )
 """What a receiver may say of one fix."""
+OWN_WORDS: Final = frozenset(
+    {
+        *(Channel.THINNED_READINGS, Channel.REFUSED_READINGS, Channel.BROKEN_READINGS),
+        *(Channel.FLAPPING, Channel.FLAPS, Channel.CLOCK_UNCERTAINTY_MS),
+        *ENDED_CHANNELS,
+    }
+)
+"""What the agent says of its own readings, and no sensor may say in its place."""
 
 
 class Sample(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sample import OWN_WORDS, Sample
 from pledgewatch_wire.reading import Channel
 
 CANNOT: Final = (Exception, SystemExit)
@@ -30,6 +30,8 @@ def channels_of(section: str, package: str, settings: Any) -> frozenset[Channel]
         raise ValueError(f"[{section}] {package} cannot say its channels ({told(error)}); mend the package") from error
     if wrong := [one for one in found if not isinstance(one, Channel)]:
         raise ValueError(f"[{section}] {package} names {wrong[0]!r} as a channel, which is none; mend the package")
+    if own := sorted(found & OWN_WORDS):
+        raise ValueError(f"[{section}] {package} names {own[0].name.lower()}, the agent's own word; mend the package")
     return found
 
 

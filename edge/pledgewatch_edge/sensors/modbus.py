@@ -11,6 +11,9 @@ the configuration that many devices of one make share, as no two makes agree and
     scale = 100          # the register counts tenths of a degree
     absent = -32768
 
+Each register is asked for by itself. What a device answers within TOGETHER_S is one sample, dated when the last of it
+was answered; a device that takes longer gives several, so a value is dated less than TOGETHER_S after its own answer.
+
 A register that the device refuses, or in which it says that it has no value, is NOT_REPORTED, and the others are read
 all the same. A device that does not answer is SENSOR_GONE in all that it has not told.
 """
@@ -29,17 +32,28 @@ from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.modbus_client import ModbusClient, ModbusLostError, ModbusRefusedError, over_line, over_tcp
 from pledgewatch_edge.registers import Register, number_of
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sample import FIX_CHANNELS, OWN_WORDS, Sample
 from pledgewatch_edge.sensors import SensorSettings, channel_named, needed
 from pledgewatch_edge.sensors.polling import moments
 from pledgewatch_wire.hosts import require_host
-from pledgewatch_wire.reading import STATE_CHANNELS, Cell, Channel, Quality
+from pledgewatch_wire.reading import PASSAGE_CHANNELS, STATE_CHANNELS, Cell, Channel, Quality
 from pledgewatch_wire.settings import SettingsError
 from pledgewatch_wire.settings import load as load_settings
 
 REGISTERS_MAX: Final = 64
 VALUE_MAX: Final = 2**53
+SCALE_LEAST: Final = 1e-12  # what is less makes all values one
+TOGETHER_S: Final = 1.0
 PARITIES: Final = ("N", "E", "O")
+NOT_MAPPED: Final = frozenset(
+    {
+        *(*OWN_WORDS, *PASSAGE_CHANNELS),
+        *(Channel.DISK_FREE_MIB, Channel.HOST_TEMPERATURE_MC, Channel.THROTTLED, Channel.SPOOL_READINGS),
+        Channel.CLOCK_OFFSET_MS,
+    }
+)
+"""What no device behind a bus can know: words of the agent about itself and its computer, and passages, each of which
+is a reading of its own."""
 log = logging.getLogger(__name__)
 
 
@@ -54,6 +68,12 @@ class MappedRegister(Register):
     def __post_init__(self) -> None:
         Register.__post_init__(self)
         channel = channel_named(self.channel)
+        if channel in NOT_MAPPED:
+            raise ValueError(f"channel {self.channel!r} is a word of the agent's own, or a passage; name a quantity")
+        if channel in FIX_CHANNELS:
+            raise ValueError(f"channel {self.channel!r} is of a fix, which registers do not say at one moment; use gps")
+        if abs(self.scale) < SCALE_LEAST:
+            raise ValueError(f"scale {self.scale:g} makes every value the same; use one that is not 0")
         if self.is_bit != (channel in STATE_CHANNELS):
             raise ValueError(
                 f"channel {self.channel!r} and table {self.table!r} do not fit: bits are states, no others"
@@ -136,7 +156,7 @@ def client_of(settings: ModbusSettings) -> Any:
 
 
 class ModbusSensor:
-    """The device: one sample each interval."""
+    """The device: one sample each interval; of one that is slow, several."""
 
     name = "modbus"
 
@@ -156,28 +176,47 @@ class ModbusSensor:
         self._world = World(log, f"modbus device {settings.host or settings.line} unit {settings.unit}")
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
-        """One sample each interval, the first at once."""
+        """All registers each interval, the first time at once."""
         try:
             async with contextlib.aclosing(moments(self._settings.interval_s, self._monotonic)) as due:
                 async for _ in due:
-                    cells = await self._read_all()
-                    yield Sample(*self._clock.now(), tuple(sorted(cells)))
+                    async with contextlib.aclosing(self._blocks()) as blocks:
+                        async for sample in blocks:
+                            yield sample
         finally:
             self._let_go()
 
-    async def _read_all(self) -> list[Cell]:
+    async def _blocks(self) -> AsyncGenerator[Sample, None]:
+        """What all registers hold, as samples of what was answered together."""
         cells: list[Cell] = []
+        begun_s, moment = 0.0, self._clock.now()
+        async with contextlib.aclosing(self._cells()) as found:
+            async for cell in found:
+                now_s = self._monotonic()
+                if cells and now_s - begun_s > TOGETHER_S:
+                    yield Sample(*moment, tuple(sorted(cells)))
+                    cells = []
+                begun_s = begun_s if cells else now_s
+                cells.append(cell)
+                moment = self._clock.now()
+        yield Sample(*moment, tuple(sorted(cells)))
+
+    async def _cells(self) -> AsyncGenerator[Cell, None]:
+        """What each register holds, as it is answered; of a device that is lost, that the rest is gone."""
+        answered = 0
         try:
             client = await self._connected()
             for register in self._registers:
-                cells.append(await self._read(client, register))  # noqa: PERF401 - what was read before one that fails is kept
+                cell = await self._read(client, register)
+                answered += 1
+                yield cell
         except ModbusLostError as error:
             self._let_go()
             self._world.lost(str(error))
-            gone = self._registers[len(cells) :]
-            return cells + [Cell(channel_named(one.channel), 0, Quality.SENSOR_GONE) for one in gone]
+            for register in self._registers[answered:]:
+                yield Cell(channel_named(register.channel), 0, Quality.SENSOR_GONE)
+            return
         self._world.back()
-        return cells
 
     async def _connected(self) -> ModbusClient:
         """Raises ModbusLostError."""
