@@ -228,7 +228,7 @@ class Lines:
         os.close(self._writer)
 
 
-async def test_a_contact_that_tells_what_is_known_has_not_changed_and_none_waits_for_another_turn() -> None:
+async def test_a_contact_that_tells_what_is_known_has_not_changed() -> None:
     settings = ContactsSettings(
         lines=(LineSettings(line=17, channel="door_open"), LineSettings(line=4, channel="leak")), interval_s=60
     )
