@@ -78,13 +78,22 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_scenario(commands)
 
+    _add_devices(commands)
+    return parser
+
+
+def _add_devices(commands: Any) -> None:
+    board = commands.add_parser("board", help="a receiver, probes and a controller, to practise set-up on")
+    board.add_argument("folder", type=Path, metavar="FOLDER", help="where its devices are to be")
+    board.add_argument("--has-gpsd", action="store_true", help="its receiver is behind gpsd, and not on a line")
+    board.set_defaults(command=_board)
+
     play = commands.add_parser("play", help="play a recorded NMEA log over a pty")
     play.add_argument("log", type=Path, metavar="LOG")
     play.add_argument("--speed", type=_number(0, 1e6), default=1.0, help="cycles a second; 0: as fast as it is read")
     play.add_argument("--link", type=Path, help="a name for the port")
     play.add_argument("--wait", action="store_true", help="begin when somebody has opened the port")
     play.set_defaults(command=_play)
-    return parser
 
 
 def _add_scenario(commands: Any) -> None:
@@ -301,6 +310,25 @@ def _scenario(options: argparse.Namespace) -> int:
     for one in account.wrong:
         print(one, file=sys.stderr)
     return 1 if account.wrong else 0
+
+
+def _board(options: argparse.Namespace) -> int:
+    from pledgewatch_sim.board import play  # noqa: PLC0415 - the others need none of it
+
+    async def played() -> None:
+        try:
+            await play(options.folder.absolute(), lambda said: print(said, flush=True), has_gpsd=options.has_gpsd)
+        except* OSError as errors:
+            raise errors.exceptions[0] from None
+
+    try:
+        asyncio.run(played())
+    except OSError as error:
+        print(f"{error.filename or options.folder} cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    return 0
 
 
 def _play(options: argparse.Namespace) -> int:

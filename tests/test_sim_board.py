@@ -1,0 +1,72 @@
+"""A board to practise set-up on, as whoever has no Pi uses it: the simulator in one process, set-up beside it."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tomllib
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from sensor_worlds import clock
+
+from pledgewatch_edge.__main__ import main
+from pledgewatch_edge.sensors.modbus import ModbusSettings
+from pledgewatch_sim.__main__ import main as sim
+from pledgewatch_sim.board import PROBES, STICK
+from pledgewatch_wire.reading import Channel
+
+WHO = ["--operator", "harbour-line", "--device", "cont-0417", "--broker", "127.0.0.1:1"]
+
+
+@contextlib.asynccontextmanager
+async def played(folder: Path, *options: str) -> AsyncIterator[str]:
+    """The board, and what it says of itself."""
+    program = [sys.executable, "-m", "pledgewatch_sim", "board", str(folder), *options]
+    process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            said = (await process.stdout.readuntil(b"is light in it.\n")).decode()
+        yield said
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(60):
+            assert await process.wait() == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+
+@pytest.mark.parametrize("has_gpsd", [False, True], ids=["line", "gpsd"])
+async def test_set_up_finds_what_the_board_says_it_has(tmp_path: Path, *, has_gpsd: bool) -> None:
+    folder = tmp_path / "board"
+    async with played(folder, *(["--has-gpsd"] if has_gpsd else [])) as said:
+        command, controller = said.split("\n\n")[1], said.split("\n\n")[3]
+        program, *options = command.replace("\\\n", "").split()
+        assert program == "pledgewatch-edge"
+        unasked = ["--yes", "--no-self-test", "--watch", "2", *WHO]
+        assert await asyncio.to_thread(main, [*options, *unasked]) == 0
+        file = folder / "edge.toml"
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        assert document["onewire"]["probes"] == list(PROBES)
+        assert ("gps" in document, "gpsd" in document) == (not has_gpsd, has_gpsd)
+        assert has_gpsd or document["gps"]["port"].endswith(STICK)
+        file.write_text(f"{file.read_text(encoding='utf-8')}\n{controller}\n", encoding="utf-8")
+        assert main(["run", "--check", "--config", str(file)]) == 0
+        one = tomllib.loads(controller)["modbus"]
+        settings = ModbusSettings(map=folder / one["map"], host=one["host"], port=one["port"], interval_s=0.05)
+        async with asyncio.timeout(60), aclosing(settings.sensor(clock()).samples()) as samples:
+            for is_open in (False, True, False):
+                (folder / "door").touch() if is_open else (folder / "door").unlink(missing_ok=True)
+                await anext(samples)
+                found = {cell.channel: cell.value for cell in (await anext(samples)).cells}
+                assert (found[Channel.DOOR_OPEN], found[Channel.LIGHT_PRESENT]) == (is_open, 0)
+                assert 4_400 <= found[Channel.TEMPERATURE_7_MC] <= 5_600
+
+
+def test_a_folder_that_cannot_be_one_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert sim(["board", str(tmp_path / "file" / "board")]) == 2
+    assert "cannot be used: Not a directory" in capsys.readouterr().err
