@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import importlib.metadata
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +75,14 @@ class WithoutSamples:
 class Plain(SensorSettings):
     """Is no dataclass."""
 
-    channels = frozenset({Channel.LEAK})  # type: ignore[assignment]
+    channels = frozenset({Channel.LEAK})
 
     def sensor(self, clock: AgentClock) -> Any:
         return Guest()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unfinished(SensorSettings):  # type: ignore[misc]
+class Unfinished(SensorSettings):
     """Has no channels."""
 
     def sensor(self, clock: AgentClock) -> Any:
@@ -93,7 +93,7 @@ class Unfinished(SensorSettings):  # type: ignore[misc]
 class Fallen(SensorSettings):
     """Cannot be read."""
 
-    channels = frozenset({Channel.LEAK})  # type: ignore[assignment]
+    channels = frozenset({Channel.LEAK})
 
     def __post_init__(self) -> None:
         raise KeyError("litres")
@@ -120,7 +120,7 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Pa
         file.write_text(CONFIGURATION, encoding="utf-8")
         return file
 
-    assert importlib.metadata.entry_points(group=EntryPoint.group, name="guest") == ()
+    assert not importlib.metadata.entry_points(group=EntryPoint.group, name="guest")
     return install
 
 
@@ -214,7 +214,7 @@ async def test_one_as_it_should_be_keeps_its_name_and_is_told_of_the_spool(guest
 
 
 async def test_one_that_could_not_be_made_is_made_when_it_is_to_measure(guest: Callable[[Any], Path]) -> None:
-    turns = iter([raises, Guest])
+    turns: Iterator[Callable[[], Any]] = iter([raises, Guest])
     _, one = sensors_of(load(guest(settings_of(lambda _settings, _clock: next(turns)()))), AgentClock())
     assert one.name == "guest"
     first = await anext(one.samples())

@@ -119,10 +119,9 @@ def weak_rest(interval_s: float, quality_of: Callable[[Random], FixQuality]) -> 
     dice, every_s = Random(1), round(interval_s) or 1
     for second in range(0, DAY_S, every_s):
         quality = quality_of(dice)
-        north, east = dice.randint(-200, 200), dice.randint(-200, 200)
-        place = (337_405_000 + north, -1_182_755_000 + east) if quality is not NO_FIX else (None, None)
+        latitude, longitude = 337_405_000 + dice.randint(-200, 200), -1_182_755_000 + dice.randint(-200, 200)
         kind = FixKind.THREE if quality is not NO_FIX else FixKind.NONE
-        fix = Fix(TIME_MS + 1_000 * second, *place, 0, 0, 0, 8, 90, kind, quality)
+        fix = Fix(TIME_MS + 1_000 * second, latitude, longitude, 0, 0, 0, 8, 90, kind, quality)
         yield Sample(TIME_MS + 1_000 * second, Clock.GPS, cells_of(fix))
 
 

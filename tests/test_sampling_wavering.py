@@ -5,7 +5,7 @@ one|other` of qualities that change from one to the other at even distances. Beh
 one, `-` none, `n*` so many.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -29,7 +29,7 @@ CALM_S = CALM_MS // STAY_MS * STAY_S
 class Probe:
     """A probe, or a receiver, and what a sampler makes of it."""
 
-    def __init__(self, *, of_place: bool = False, **rule: Any) -> None:
+    def __init__(self, rule: Mapping[str, Any], *, of_place: bool = False) -> None:
         names = ("position",) if of_place else ("temperature_mc",)
         self.sampler = Sampler(SamplingSettings(rules=(RuleSettings(channels=names, **rule),)))
         self.channels = (Channel.LATITUDE_E7, Channel.LONGITUDE_E7) if of_place else (Channel.TEMPERATURE_MC,)
@@ -68,7 +68,7 @@ TABLES = {
 @pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 @pytest.mark.parametrize("of_place", [False, True], ids=["", "place"])
 def test_which_are_kept(rows: str, *, of_place: bool) -> None:
-    probe = Probe(of_place=of_place, **HOURLY)
+    probe = Probe(HOURLY, of_place=of_place)
     for row in rows.split(", "):
         said, _, wanted = row.partition("=")
         moment, _, names = said.partition(" ")
@@ -86,7 +86,7 @@ def spread(said: str) -> Sequence[float]:
 
 
 def test_a_good_value_that_changes_while_its_quality_trembles_is_known() -> None:
-    probe = Probe(**HOURLY)
+    probe = Probe(HOURLY)
     for number in range(100):
         probe.say(10 * number, (Quality.GOOD, Quality.CHECKSUM_FAILED)[number % 2])
     assert probe.say(1_000, Quality.GOOD, 4_101)
@@ -97,7 +97,7 @@ def test_a_good_value_that_changes_while_its_quality_trembles_is_known() -> None
 
 @pytest.mark.parametrize("rule", [{"interval_s": 900.0}, {"average_s": 900.0}])
 def test_a_checksum_that_fails_every_other_minute_is_kept_as_often_as_the_interval_says(rule: dict[str, float]) -> None:
-    probe = Probe(**rule)
+    probe = Probe(rule)
     said = [(Quality.GOOD, Quality.CHECKSUM_FAILED)[minute % 2] for minute in range(1_440)]
     kept = [(one, minute) for minute, one in enumerate(said) if probe.say(60 * minute, one, 4_000 + minute)]
     assert len(kept) <= 2 * 96 + 9 + 2
@@ -107,7 +107,7 @@ def test_a_checksum_that_fails_every_other_minute_is_kept_as_often_as_the_interv
 
 
 def test_a_mean_is_of_values_of_one_quality_also_while_it_trembles() -> None:
-    probe = Probe(average_s=900.0)
+    probe = Probe({"average_s": 900.0})
     for minute in range(200):
         is_good = minute % 2 == 0
         kept = probe.say(60 * minute, Quality.GOOD if is_good else Quality.ESTIMATED, 4_000 if is_good else 90_000)
@@ -122,7 +122,14 @@ proven = st.sampled_from((300.0, 3_600.0, 86_400.0))
 
 @given(st.lists(st.tuples(quick_s, bad), max_size=120), proven)
 def test_what_was_kept_last_says_what_has_lasted(walk: list[tuple[int, Quality]], silence_s: float) -> None:
-    probe, second, before, since, last, kept_at = Probe(change=100, max_silence_s=silence_s), 0, None, 0, None, 0
+    probe, second, before, since, last, kept_at = (
+        Probe({"change": 100, "max_silence_s": silence_s}),
+        0,
+        None,
+        0,
+        None,
+        0,
+    )
     stay_s = min(max(silence_s / 10, STAY_MS / 1_000), STAY_S)
     changes, told = 0, set[Quality]()
     for gap_s, quality in walk:
@@ -140,7 +147,7 @@ def test_what_was_kept_last_says_what_has_lasted(walk: list[tuple[int, Quality]]
 
 @given(st.lists(st.tuples(quick_s, st.sampled_from((*MEDDLED, Quality.GOOD, Quality.HIGH_HDOP))), max_size=80))
 def test_that_somebody_meddles_never_waits(walk: list[tuple[int, Quality]]) -> None:
-    probe, second, before = Probe(**HOURLY), 0, Quality.GOOD
+    probe, second, before = Probe(HOURLY), 0, Quality.GOOD
     for gap_s, quality in walk:
         second += gap_s
         kept = probe.say(second, quality)

@@ -121,8 +121,10 @@ def load(file: Path, over: Mapping[str, Any] = MappingProxyType({})) -> EdgeSett
         guests = {one.name for one in fields(settings)} - {one.name for one in fields(EdgeSettings)}
         if isinstance(error, SettingsError) or not guests:
             raise
-        named = " or ".join(f"[{name}]" for name in sorted(guests))
-        raise SettingsError(file, [f"{named} cannot be read by its own package: {told(error)}; mend it"]) from error
+        sections_named = " or ".join(f"[{name}]" for name in sorted(guests))
+        raise SettingsError(
+            file, [f"{sections_named} cannot be read by its own package: {told(error)}; mend it"]
+        ) from error
     return found
 
 
