@@ -22,10 +22,12 @@ from cryptography.x509.oid import NameOID
 from edge_support import DEVICE, OPERATOR, cloud, new_spool, running_broker, sample, samples, station, true_word, until
 from fault_proxy import FaultProxy
 
+from pledgewatch_edge import body as body_module
 from pledgewatch_edge import uplink as uplink_module
 from pledgewatch_edge.sending import one_clock
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError
+from pledgewatch_edge.station import run_station
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.codec import Committed, encode_committed
 from pledgewatch_wire.marks import Marks
@@ -498,5 +500,36 @@ async def test_what_swallows_a_cancellation_is_cancelled_again(monkeypatch: pyte
     async with asyncio.timeout(60):
         tasks = [asyncio.create_task(one) for one in (deaf(0), deaf(1), deaf(3), broken())]
         await asyncio.sleep(0)
-        assert [str(one) for one in await uplink_module._end(tasks)] == ["gone"]
+        errors, cancelled = await uplink_module._end(tasks)
+        assert ([str(one) for one in errors], cancelled) == (["gone"], None)
     assert sorted(swallowed) == [0, 1, 1, 3, 3, 3, 3]
+
+
+async def test_a_station_that_is_stopped_leaves_nothing_of_its_uplink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who ends a station cancels its uplink again after as long as that waits for its own tasks."""
+    monkeypatch.setattr(uplink_module, "CANCELLED_AGAIN_S", 0.2)
+    monkeypatch.setattr(body_module, "CANCEL_AGAIN_S", 0.2)
+    begun, left = asyncio.Event(), 2
+
+    async def deaf(*_: object) -> None:
+        nonlocal left
+        begun.set()
+        while left:
+            try:
+                await asyncio.sleep(3_600)
+            except asyncio.CancelledError:
+                left -= 1
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Uplink, "_greet", deaf)
+    with running_broker("mosquitto", tmp_path / "broker") as broker:
+        stop = asyncio.Event()
+        running = asyncio.create_task(run_station(station(tmp_path / "state", broker.port), [], stop))
+        await asyncio.wait_for(begun.wait(), 60)
+        stop.set()
+        await asyncio.wait_for(running, 60)
+    names = [one.get_name() for one in asyncio.all_tasks()]
+    assert [one for one in names if one.startswith("uplink")] == []
+    assert left == 0

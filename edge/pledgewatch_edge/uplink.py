@@ -227,9 +227,11 @@ class Uplink:
             try:
                 await asyncio.wait([listening, sending, again], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                errors = await _end([listening, sending, again])
+                errors, cancelled = await _end([listening, sending, again])
                 if not errors:
                     await self._say_offline(client)
+                if cancelled is not None:
+                    raise cancelled
             if errors:
                 raise ExceptionGroup("the connection ended", errors)
 
@@ -400,12 +402,17 @@ async def _wait(event: asyncio.Event, timeout_s: float, other: asyncio.Event | N
             wait.cancel()
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> list[Exception]:
+async def _end(tasks: list[asyncio.Task[None]]) -> tuple[list[Exception], asyncio.CancelledError | None]:
     """Cancel what still runs, wait for it, and return what went wrong. What has swallowed a cancellation (see
-    heed_cancellation) is cancelled again."""
+    heed_cancellation) is cancelled again. Whoever waits here may be cancelled too, as who ends a station does that
+    again and again: it goes on to the end nevertheless, and gives that cancellation back."""
+    cancelled: asyncio.CancelledError | None = None
     while running := [task for task in tasks if not task.done()]:
         for task in running:
             task.cancel()
-        await asyncio.wait(running, timeout=CANCELLED_AGAIN_S)
+        try:
+            await asyncio.wait(running, timeout=CANCELLED_AGAIN_S)
+        except asyncio.CancelledError as error:
+            cancelled = error
     errors = [None if task.cancelled() else task.exception() for task in tasks]
-    return [error for error in errors if isinstance(error, Exception)]
+    return [error for error in errors if isinstance(error, Exception)], cancelled
