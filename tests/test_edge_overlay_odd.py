@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import re
 import typing
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ ODD: Final = (
     *('""', '"a"', r'"a\u0000b"', '"~nobodyhere/x"', '"~"', r'"\uFFFD"', '"../../../etc/passwd"', '"MANY"'),
     *("[]", "[1]", '["a"]', "{}", "{a = 1}", "[[1]]", "[{}]", '["~nobodyhere"]', "[HUGE]", "{a = HEX}"),
     *("1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", '"a..b"', '" "', '"LABEL.example"', '"/dev/null"'),
+    *('"/dev/zero"', '"pipe"', '"/dev/ptmx"', '"/proc/kmsg"', '"."', '{map = "/dev/zero", host = "a"}'),
+    *('{map = "pipe", host = "a"}',),
     *(
         '"1:0x44"',
         '{17 = "door_open"}',
@@ -81,7 +84,9 @@ def overlays(draw: st.DrawFn) -> str:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return configuration(tmp_path_factory.mktemp("odd"), interval_s=1.0)
+    folder = tmp_path_factory.mktemp("odd")
+    os.mkfifo(folder / "pipe")
+    return configuration(folder, interval_s=1.0)
 
 
 @given(toml=overlays())

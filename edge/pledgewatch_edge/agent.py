@@ -28,6 +28,7 @@ from pledgewatch_edge.sensors.modbus import ModbusSettings
 from pledgewatch_edge.sensors.onewire import OneWireSettings
 from pledgewatch_edge.sensors.sht3x import Sht3xSettings
 from pledgewatch_edge.station import Station
+from pledgewatch_wire.named_file import read_named_text
 from pledgewatch_wire.settings import SettingsError
 from pledgewatch_wire.settings import load as load_settings
 from pledgewatch_wire.toml_text import read_toml
@@ -108,7 +109,7 @@ def load(file: Path, over: Mapping[str, Any] = MappingProxyType({})) -> EdgeSett
     """The edge agent's configuration, with what was set from afar over it. Raises SettingsError; needs nothing but the
     file itself."""
     try:
-        named = read_toml(file.read_text(encoding="utf-8")).keys() | over.keys()
+        named = read_toml(read_named_text(file)).keys() | over.keys()
     except (OSError, ValueError):
         named = set()  # what is wrong with the file is told below
     try:

@@ -13,6 +13,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from pledgewatch_edge.identity import replace_file
+from pledgewatch_wire.named_file import read_named_text
 from pledgewatch_wire.settings import SettingsError, path_in
 from pledgewatch_wire.toml_text import TomlError, read_toml
 
@@ -23,7 +24,7 @@ _HEAD: Final = "# An edge device. What can be set is told in samples/edge.toml o
 def read(file: Path) -> tomlkit.TOMLDocument:
     """The file as it is; a new one where there is none. Raises SettingsError."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_named_text(file)
         read_toml(text)  # the other calls itself as deep as the text is nested
         return tomlkit.parse(text)
     except FileNotFoundError:

@@ -30,6 +30,7 @@ from pledgewatch_edge.config import BrokerSettings
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.tls import Shown, client_context, is_of_time, why_not
 from pledgewatch_wire.mqtt_settings import MqttProtocol
+from pledgewatch_wire.named_file import read_named_text
 
 PUBLISHES_MAX: Final = 16  # publishes that wait for their PUBACK at the same time
 V5_PATIENCE_S: Final = 3.0
@@ -256,7 +257,7 @@ class Connector:
         if path is None:
             return None
         try:
-            return path.read_text(encoding="utf-8").rstrip("\r\n")
+            return read_named_text(path).rstrip("\r\n")
         except OSError as error:
             raise aiomqtt.MqttError(f"{path}: {error.strerror}") from error
 

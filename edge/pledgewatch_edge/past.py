@@ -25,6 +25,7 @@ from cryptography import x509
 from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
 from pledgewatch_edge.config import DAY_S
 from pledgewatch_edge.identity import StateError, replace_file
+from pledgewatch_wire.named_file import read_named
 
 PAST_FILE: Final = "known_past"
 LOOK_EVERY_S: Final = 600.0
@@ -77,7 +78,7 @@ class Past:
         if self._certificate_file is None:
             return
         try:
-            own = x509.load_pem_x509_certificates(self._certificate_file.read_bytes())[0]
+            own = x509.load_pem_x509_certificates(read_named(self._certificate_file))[0]
         except (OSError, ValueError):
             return
         self._clock.past_ends(round(own.not_valid_after_utc.timestamp() * 1_000))

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from pledgewatch_edge.config import Pkcs11Settings
 from pledgewatch_edge.identity import StateError
+from pledgewatch_wire.named_file import read_named, read_named_text
 
 _ENGINE: Final = b"pkcs11"
 _PATIENCE_S: Final = 60.0  # a chip may take seconds to make a key
@@ -42,7 +43,7 @@ def key_or_new(settings: Pkcs11Settings) -> ec.EllipticCurvePrivateKey:
 
 def load_into(context: ssl.SSLContext, certificate_file: Path, settings: Pkcs11Settings) -> None:
     """Let a context show a certificate whose key is in the token. Raises OSError, StateError."""
-    certificate_file.read_bytes()  # says what is wrong, which OpenSSL would not
+    read_named(certificate_file)  # says what is wrong, which OpenSSL would not
     openssl = _openssl()
     named = f"pkcs11:token={quote(settings.token_label)};object={quote(settings.key_label)};type=private"
     pin = _pin(settings)
@@ -127,7 +128,7 @@ def _key_of(settings: Pkcs11Settings, der: bytes) -> ec.EllipticCurvePrivateKey:
 
 def _pin(settings: Pkcs11Settings) -> str:
     try:
-        return settings.pin_file.read_text(encoding="utf-8").rstrip("\r\n")
+        return read_named_text(settings.pin_file).rstrip("\r\n")
     except OSError as error:
         raise StateError(f"{settings.pin_file}: {error.strerror}; put the token's PIN there") from None
 

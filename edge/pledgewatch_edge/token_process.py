@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import utils
 
+from pledgewatch_wire.named_file import read_named_text
+
 _HALF: Final = 32  # bytes of each number of a signature of P-256
 
 
@@ -21,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     """Do it; returns the exit code."""
     action, module, token_label, key_label, pin_file = arguments
     try:
-        pin = Path(pin_file).read_text(encoding="utf-8").rstrip("\r\n")
+        pin = read_named_text(Path(pin_file)).rstrip("\r\n")
     except OSError as error:
         return _failed(f"{pin_file}: {error.strerror}; put the token's PIN there")
     try:

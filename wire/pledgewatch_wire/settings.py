@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from pledgewatch_wire.named_file import look_at_named, read_named_text
 from pledgewatch_wire.toml_text import TomlError, read_toml
 
 SHOWN_MAX: Final = 200  # of a value that is not what it must be
@@ -36,7 +37,7 @@ def load(path: Path, settings: type[Settings], over: Mapping[str, Any] = Mapping
 
     What `over` has stands in place of what the file says, key by key, within sections too; a list is one value."""
     try:
-        document = read_toml(path.read_text(encoding="utf-8"))
+        document = read_toml(read_named_text(path))
     except OSError as error:
         raise SettingsError(path, [f"cannot be read: {error.strerror}"]) from None
     except (TomlError, UnicodeDecodeError) as error:
@@ -74,7 +75,7 @@ def unreadable(named: Mapping[str, Path | None]) -> list[str]:
     for place, path in named.items():
         try:
             if path is not None:
-                path.read_bytes()
+                look_at_named(path)
         except (OSError, ValueError) as error:  # ValueError: no file can have such a name
             why = error.strerror if isinstance(error, OSError) else error
             errors.append(f"{place}: {path} cannot be read ({why}); put the file there")
